@@ -1,0 +1,60 @@
+// Package filter is the contract of one step of a callback: what the engine asks
+// of a filter, native or guest, and what a filter may do with one event.
+package filter
+
+import (
+	"context"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// Filter is one configured step. It is safe for concurrent use; the engine opens
+// one Instance per worker and never shares it.
+type Filter interface {
+	// Open makes an instance. It is called again after an instance failed.
+	Open(ctx context.Context) (Instance, error)
+	// Close releases what all instances share, after the last is closed.
+	Close() error
+}
+
+// Instance judges one event at a time, from one goroutine at a time.
+type Instance interface {
+	// Apply decides on call's event. Edits of call.Document and what was emitted
+	// take effect only when it returns Keep (both) or Drop (what was emitted)
+	// without an error; after an error, or a panic, the engine closes the
+	// instance and uses neither. An error should be an *Error; any other counts
+	// as auditrelay.CauseFail. NoVerdict without an error is a failure too.
+	//
+	// Nothing of call may be kept after Apply returns.
+	Apply(ctx context.Context, call *Call) (auditrelay.Verdict, error)
+	Close() error
+}
+
+// Call is one event's visit to one filter.
+type Call struct {
+	Event    *auditrelay.Event
+	Document *document.Document // shared by the callback's filters, as edited so far
+
+	// Reason is why, in the filter's words; kept with the outcome.
+	Reason string
+	// Emitted are the records to be appended to the journal with the seal.
+	Emitted []Emit
+}
+
+// Emit is a record for another callback. The filter that appends it has checked
+// target and data: a granted callback, and a valid JSON object of its own bytes.
+type Emit struct {
+	Target string
+	Data   []byte
+}
+
+// Error is a filter's failure on one event. Its text carries no event data.
+type Error struct {
+	Cause auditrelay.Cause
+	Err   error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Cause, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
