@@ -1,0 +1,135 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var errMissing = errors.New("missing")
+
+// openPebble opens the database below dir. A panic on damaged files is an error.
+func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, &CorruptError{Err: fmt.Errorf("storage engine: %v", p)}
+		}
+	}()
+	db, err = pebble.Open(o.FS.PathJoin(dir, databaseName), pebbleOptions(o, f, mustExist))
+	if err == nil && f.get() != nil {
+		err = errors.Join(f.get(), db.Close())
+	}
+	return db, err
+}
+
+func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
+	// A memtable's log stays on disk until it is flushed, and one is recycled:
+	// small journals get small ones.
+	memtable := int64(16 << 20)
+	if o.Quota > 0 {
+		memtable = min(memtable, max(o.Quota/16, 256<<10))
+	}
+	if o.Reserve > 0 {
+		memtable = min(memtable, max(o.Reserve/4, 256<<10))
+	}
+	log := engineLog{log: o.Logger, fault: f}
+	return &pebble.Options{
+		FS:                 o.FS,
+		FormatMajorVersion: pebble.FormatNewest,
+		MemTableSize:       uint64(memtable),
+		// Writers wait when this many memtables are full.
+		MemTableStopWritesThreshold: 4,
+		CacheSize:                   8 << 20,
+		MaxOpenFiles:                256,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		ErrorIfNotExists:            mustExist,
+		Logger:                      log,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { log.Errorf("background work failed: %v", err) },
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				log.Errorf("damaged file: %v", i.Details)
+			},
+			DiskSlow: func(i pebble.DiskSlowInfo) { log.log.Warn("journal: disk is slow", "info", i.String()) },
+			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+				log.log.Warn("journal: writes wait for the storage engine", "reason", i.Reason)
+			},
+		},
+	}
+}
+
+// engineLog is Pebble's logger. Pebble exits the process on a fatal message
+// unless its logger does something else: ours notes the fault, which fails every
+// later Commit, and lets readers go on.
+type engineLog struct {
+	log   *slog.Logger
+	fault *fault
+}
+
+func (l engineLog) Infof(format string, args ...any) {}
+
+func (l engineLog) Errorf(format string, args ...any) {
+	l.log.Error("journal: storage engine", "error", fmt.Sprintf(format, args...))
+}
+
+func (l engineLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.fault.set(err)
+	l.log.Error("journal: storage engine failed", "error", err)
+}
+
+// fault is the first failure of the storage engine.
+type fault struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *fault) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *fault) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// lock takes the one ownership of dir.
+func lock(fsys vfs.FS, dir string) (io.Closer, error) {
+	l, err := fsys.Lock(fsys.PathJoin(dir, lockName))
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES), strings.Contains(err.Error(), "lock held by current process"):
+		return nil, fmt.Errorf("%w: stop its other owner first", ErrLocked)
+	}
+	return nil, err
+}
+
+// damaged turns err into a CorruptError for these sequences where it means
+// damage; other errors pass, nil too.
+func (j *Journal) damaged(from, to uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*CorruptError](err); ok {
+		return err
+	}
+	if pebble.IsCorruptionError(err) || errors.Is(err, errDamaged) || errors.Is(err, errMissing) ||
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pebble.ErrDBDoesNotExist) {
+		return &CorruptError{From: from, To: to, Err: err}
+	}
+	return err
+}

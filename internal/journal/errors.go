@@ -1,0 +1,121 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+
+	"auditrelay"
+)
+
+// The conditions on which callers act; match them with errors.Is.
+var (
+	// ErrLocked: another owner, in this process or another, has the journal open.
+	ErrLocked = errors.New("journal is in use")
+	// ErrCorrupt: what is on disk is not what was written. See CorruptError.
+	ErrCorrupt = errors.New("journal is corrupt")
+	// ErrFormat: written by another format version. See FormatError.
+	ErrFormat = errors.New("journal has another format")
+	// ErrFull: quota or reserve is reached. See FullError.
+	ErrFull = errors.New("journal is full")
+	// ErrFailed: a write failed, so that what is durable is unknown until the
+	// journal is opened again. Reading goes on; every Commit fails.
+	ErrFailed = errors.New("journal has failed")
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("journal is closed")
+	// ErrConflict: an event with this identity and other content is stored. See
+	// ConflictError.
+	ErrConflict = errors.New("event conflicts with a stored one")
+	// ErrTrimmed: the sequence asked for lies below Oldest.
+	ErrTrimmed = errors.New("event is past retention")
+)
+
+// CorruptError says what is damaged. From and To are the half-open range of
+// sequences concerned, both 0 where it is not known.
+type CorruptError struct {
+	From, To uint64
+	Err      error
+}
+
+func (e *CorruptError) Error() string {
+	const hint = "restore a backup, or keep the directory for examination"
+	if e.To > e.From {
+		return fmt.Sprintf("journal is corrupt: sequences [%d, %d): %v; %s", e.From, e.To, e.Err, hint)
+	}
+	return fmt.Sprintf("journal is corrupt: %v; %s", e.Err, hint)
+}
+
+func (e *CorruptError) Unwrap() error     { return e.Err }
+func (e *CorruptError) Is(err error) bool { return err == ErrCorrupt }
+
+// FormatError is a journal of another format version.
+type FormatError struct {
+	Found, Expected int
+}
+
+func (e *FormatError) Error() string {
+	hint := "use the newer program that wrote it"
+	if e.Found < e.Expected {
+		hint = "migrate it first"
+	}
+	return fmt.Sprintf("journal has format version %d, expected %d; %s", e.Found, e.Expected, hint)
+}
+
+func (e *FormatError) Is(err error) bool { return err == ErrFormat }
+
+// FullError is a refused transaction, with the numbers that led to it.
+type FullError struct {
+	Quota, Used   int64 // bytes; Quota is 0 where the reserve was hit
+	Reserve, Free int64 // bytes
+}
+
+func (e *FullError) Error() string {
+	if e.Quota > 0 {
+		return fmt.Sprintf("journal is full: %s of a quota of %s in use; raise the quota, or let callbacks catch up so that retention can free space",
+			size(e.Used), size(e.Quota))
+	}
+	return fmt.Sprintf("journal is full: %s free on its disk, %s are kept in reserve; free disk space, or let callbacks catch up so that retention can",
+		size(e.Free), size(e.Reserve))
+}
+
+func (e *FullError) Is(err error) bool { return err == ErrFull }
+
+// size shows at most three decimals of the greatest fitting unit, rounded down.
+func size(n int64) string {
+	for _, unit := range []struct {
+		name  string
+		bytes int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n >= unit.bytes {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.bytes), unit.name)
+		}
+	}
+	return auditrelay.ByteSize(n).String()
+}
+
+// ConflictError names the events of an all-or-nothing transaction that
+// conflict. Nothing of the transaction was written.
+type ConflictError struct {
+	Conflicts []ConflictAt
+}
+
+// ConflictAt is one conflicting event: its index among the transaction's
+// appends, and the sequence of the stored event with the same identity, 0 where
+// that one stands in the same transaction.
+type ConflictAt struct {
+	Index    int
+	Sequence uint64
+}
+
+func (e *ConflictError) Error() string {
+	first := e.Conflicts[0]
+	text := fmt.Sprintf("event %d conflicts with the stored event %d: same id, other content", first.Index, first.Sequence)
+	if first.Sequence == 0 {
+		text = fmt.Sprintf("event %d conflicts with another of the same request: same id, other content", first.Index)
+	}
+	if n := len(e.Conflicts) - 1; n > 0 {
+		text += fmt.Sprintf("; and %d more", n)
+	}
+	return text
+}
+
+func (e *ConflictError) Is(err error) bool { return err == ErrConflict }

@@ -1,0 +1,226 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+
+	"auditrelay"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// group is one synced write in the making. Transactions are added in order; each
+// sees those before it.
+type group struct {
+	j      *Journal
+	batch  *pebble.Batch
+	state  state
+	frame  frame
+	events []*pending                         // of this group, by sequence from frame.first
+	also   map[uint64][]auditrelay.Provenance // of this group, by sequence
+	owned  bool                               // state.emitted is the group's own copy
+	err    error                              // the batch would not take something; fails the group
+}
+
+// begin starts a group. Only the leader calls it.
+func (j *Journal) begin() (*group, error) {
+	if j.closed.Load() {
+		return nil, ErrClosed
+	}
+	if j.fault.get() != nil {
+		return nil, j.failed()
+	}
+	g := &group{j: j, batch: j.db.NewBatch(), state: *j.state.Load()}
+	g.state.received = max(j.options.Now().UnixNano(), g.state.received)
+	g.frame = frame{first: g.state.next, received: g.state.received}
+	return g, nil
+}
+
+func (g *group) close() { g.batch.Close() }
+
+func (g *group) keep(err error) {
+	if g.err == nil {
+		g.err = err
+	}
+}
+
+func (g *group) put(key, value []byte) {
+	d := g.batch.SetDeferred(len(key), len(value))
+	copy(d.Key, key)
+	copy(d.Value, value)
+	g.keep(d.Finish())
+}
+
+// add writes tx into the group, or refuses it and leaves the group as it was.
+func (g *group) add(tx *Tx) ([]Appended, error) {
+	if err := g.j.space.admit(tx); err != nil {
+		return nil, err
+	}
+	if tx.trim > 0 {
+		return nil, g.trim(tx.trim)
+	}
+	g.j.windowMu.Lock()
+	defer g.j.windowMu.Unlock()
+	start := len(g.events)
+	out := make([]Appended, len(tx.events))
+	var conflicts []ConflictAt
+	for i := range tx.events {
+		p := &tx.events[i]
+		found, err := g.find(p)
+		if err != nil {
+			g.undo(start)
+			return nil, err
+		}
+		if found.Status == Conflict && tx.allOrNothing {
+			at := ConflictAt{Index: i, Sequence: found.Sequence}
+			if at.Sequence >= g.frame.first+uint64(start) {
+				at.Sequence = 0
+			}
+			conflicts = append(conflicts, at)
+		}
+		if found.Status == 0 {
+			found = g.stage(p)
+		}
+		out[i] = found
+	}
+	if len(conflicts) > 0 {
+		g.undo(start)
+		return nil, &ConflictError{Conflicts: conflicts}
+	}
+	if err := g.addProvenances(tx, out); err != nil {
+		g.undo(start)
+		return nil, err
+	}
+	g.write(start)
+	for _, o := range tx.ops {
+		switch o.kind {
+		case opSet:
+			g.put(o.key, o.arg)
+		case opDelete:
+			g.keep(g.batch.Delete(o.key, nil))
+		case opDeleteRange:
+			g.keep(g.batch.DeleteRange(o.key, o.arg, nil))
+		}
+	}
+	return out, nil
+}
+
+// find looks for a stored or staged event with p's identity; Status 0 means
+// there is none.
+func (g *group) find(p *pending) (found Appended, err error) {
+	g.j.window.find(p.hash, func(sequence uint64) bool {
+		var equal, same bool
+		var received int64
+		if sequence >= g.frame.first {
+			other := g.events[sequence-g.frame.first]
+			received = g.frame.received
+			same = other.namespace == p.namespace && other.id == p.id
+			equal = same && g.j.equal(other.Data(), p.Data())
+		} else {
+			same, equal, received, err = g.compare(sequence, p)
+		}
+		if err != nil || !same {
+			return err == nil
+		}
+		found = Appended{Sequence: sequence, Received: fromUnixNano(received), Status: Conflict}
+		if equal {
+			found.Status = Duplicate
+		}
+		return false
+	})
+	return found, err
+}
+
+// compare reads a stored event and compares p with it.
+func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received int64, err error) {
+	record, closer, err := g.j.db.Get(eventKey(sequence))
+	if err != nil {
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = errMissing
+		}
+		return false, false, 0, g.j.damaged(sequence, sequence+1, err)
+	}
+	defer closer.Close()
+	received, head, data, err := splitRecord(sequence, record)
+	if err != nil {
+		return false, false, 0, g.j.damaged(sequence, sequence+1, err)
+	}
+	if !sameIdentity(head, p.namespace, p.id) {
+		return false, false, 0, nil
+	}
+	return true, bytes.Equal(data, p.Data()) || g.j.equal(data, p.Data()), received, nil
+}
+
+// stage gives p the next sequence.
+func (g *group) stage(p *pending) Appended {
+	a := Appended{Sequence: g.state.next, Received: fromUnixNano(g.frame.received), Status: Stored}
+	g.j.window.push(p.hash)
+	g.events = append(g.events, p)
+	g.state.next++
+	return a
+}
+
+// undo takes back the events staged from start on; they are not in the batch
+// yet.
+func (g *group) undo(start int) {
+	for range g.events[start:] {
+		g.j.window.pop()
+		g.state.next--
+	}
+	g.events = g.events[:start]
+}
+
+// write puts the events staged from start on into the batch.
+func (g *group) write(start int) {
+	for i, p := range g.events[start:] {
+		sequence := g.frame.first + uint64(start+i)
+		d := g.batch.SetDeferred(9, recordPrefix+len(p.body))
+		copy(d.Key, eventKey(sequence))
+		putPrefix(d.Value, p.sum, sequence, g.frame.received)
+		copy(d.Value[recordPrefix:], p.body)
+		g.keep(d.Finish())
+
+		g.frame.add(p.hash, p.target, p.data)
+		g.state.bytes += uint64(p.data)
+		if p.target != "" {
+			if !g.owned {
+				g.owned = true
+				if g.state.emitted = maps.Clone(g.state.emitted); g.state.emitted == nil {
+					g.state.emitted = map[string]uint64{}
+				}
+			}
+			g.state.emitted[p.target]++
+		}
+	}
+}
+
+// commit writes the group and publishes it. A group that changes nothing costs
+// no write.
+func (g *group) commit() error {
+	j := g.j
+	if g.err != nil {
+		j.fault.set(g.err)
+		return j.failed()
+	}
+	if g.batch.Empty() {
+		return nil
+	}
+	if len(g.events) > 0 {
+		g.put(frameKey(g.frame.first), g.frame.record())
+	} else {
+		g.state.received = j.state.Load().received
+	}
+	g.state.commits++
+	g.put(keyHead, g.state.record())
+	size := g.batch.Len()
+	if err := j.apply(g.batch); err != nil {
+		return err
+	}
+	j.space.wrote(size)
+	j.windowMu.Lock()
+	j.window.settle(g.state.oldest)
+	j.windowMu.Unlock()
+	j.publish(&g.state, len(g.events) > 0)
+	return nil
+}

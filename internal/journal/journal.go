@@ -1,0 +1,237 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options configures a journal. The zero value is ready.
+type Options struct {
+	// FS is the file system; nil is the operating system's.
+	FS vfs.FS
+	// Window is how many identities are remembered to recognise an event that
+	// comes again, 1<<20 by default: some 16 MiB of memory when full. An event
+	// that comes again after that many others is stored again.
+	Window int
+	// Quota is how many bytes the journal may take on disk; 0 is no quota.
+	Quota int64
+	// Reserve is how many bytes are to stay free on the journal's disk; events
+	// are refused before it is touched. 0 is 256 MiB or 5 % of the disk,
+	// whichever is less: the storage engine does not survive a full disk, and
+	// needs room to compact. Negative is none.
+	Reserve int64
+	// Logger takes the storage engine's warnings and errors; nil discards them.
+	Logger *slog.Logger
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
+	// tests can show that they would notice.
+	UnsafeNoSync bool
+}
+
+const defaultWindow = 1 << 20
+
+// Journal is an open journal. All methods are safe for concurrent use.
+type Journal struct {
+	options Options
+	dir     string
+	db      *pebble.DB
+	lock    io.Closer
+	id      identity
+	fault   *fault
+	space   *space
+	marker  marker
+	queue   queue
+	equal   func(a, b []byte) bool
+
+	// windowMu is held by the leader while it adds to a group, and by Lookup.
+	windowMu sync.Mutex
+	window   *window
+
+	state atomic.Pointer[state] // durable
+
+	watchMu sync.Mutex
+	watch   chan struct{} // nil until somebody asks
+
+	// closing is held for reading by all that uses db.
+	closing sync.RWMutex
+	closed  atomic.Bool
+}
+
+// Open opens the journal in dir, or creates it. It checks that the journal is
+// whole as far as that can be told without reading all of it.
+//
+// Errors: ErrLocked, ErrCorrupt, ErrFormat, or the file system's.
+func Open(dir string, o Options) (*Journal, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Window <= 0 {
+		o.Window = defaultWindow
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	j := &Journal{options: o, dir: dir, fault: &fault{}, equal: bytes.Equal}
+	if err := j.open(); err != nil {
+		return nil, fmt.Errorf("journal %s: open: %w", dir, err)
+	}
+	return j, nil
+}
+
+func (j *Journal) open() (err error) {
+	fs := j.options.FS
+	if err := fs.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	if j.lock, err = lock(fs, j.dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.release())
+		}
+	}()
+	mark, err := j.readOrCreateMarker()
+	if err != nil {
+		return err
+	}
+	j.space = newSpace(fs, j.dir, j.options)
+	gate := newGate(fs)
+	engine := j.options
+	engine.FS = gate
+	if j.db, err = openPebble(engine, j.dir, j.fault, mark.commits > 0); err != nil {
+		return j.damaged(1, mark.next, err)
+	}
+	j.space.db = j.db
+	if err := j.recover(mark); err != nil {
+		return err
+	}
+	j.marker.note(j.state.Load(), j.options.Now())
+	return gate.open()
+}
+
+// recover reads what the database holds and compares it with the marker.
+func (j *Journal) recover(mark *mark) error {
+	id, err := j.loadIdentity(mark)
+	if err != nil {
+		return err
+	}
+	j.id = id
+	s := &state{next: 1, oldest: 1}
+	switch record, closer, err := j.db.Get(keyHead); {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return j.damaged(0, 0, err)
+	default:
+		s, err = decodeState(record)
+		closer.Close()
+		if err != nil {
+			return &CorruptError{Err: fmt.Errorf("head: %w", err)}
+		}
+	}
+	if s.next < mark.next {
+		return &CorruptError{From: s.next, To: mark.next, Err: fmt.Errorf("they were stored, and are missing")}
+	}
+	if s.commits < mark.commits {
+		return &CorruptError{Err: fmt.Errorf("the last %d of %d commits are missing", mark.commits-s.commits, mark.commits)}
+	}
+	j.state.Store(s)
+	return j.loadWindow(s)
+}
+
+// Close closes the journal. It waits for calls under way; later ones fail with
+// ErrClosed.
+func (j *Journal) Close() error {
+	if j.closed.Swap(true) {
+		return ErrClosed
+	}
+	j.drain()
+	var err error
+	if j.fault.get() == nil {
+		err = j.mark(true)
+	}
+	if err = errors.Join(err, j.release()); err != nil {
+		return fmt.Errorf("journal %s: close: %w", j.dir, err)
+	}
+	return nil
+}
+
+// release closes what open opened.
+func (j *Journal) release() (err error) {
+	if j.db != nil {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					err = fmt.Errorf("storage engine stopped: %v", p)
+				}
+			}()
+			err = j.db.Close()
+		}()
+	}
+	return errors.Join(err, j.lock.Close())
+}
+
+// drain waits until nobody writes or reads; closed is set.
+func (j *Journal) drain() {
+	j.Commit(&Tx{}) // behind all that wait; later ones see closed
+	j.closing.Lock()
+	j.closing.Unlock()
+}
+
+// Head returns how far the journal has come. All of it is durable.
+func (j *Journal) Head() Head {
+	s := j.state.Load()
+	return Head{Next: s.next, Bytes: s.bytes, Events: s.next - 1, Emitted: s.emitted}
+}
+
+// Oldest returns the first sequence that is still held; it equals Head().Next
+// where none is.
+func (j *Journal) Oldest() uint64 { return j.state.Load().oldest }
+
+// Watch returns a channel that is closed when events are appended. Take the
+// channel first and look at Head then, so that no append is missed.
+func (j *Journal) Watch() <-chan struct{} {
+	j.watchMu.Lock()
+	defer j.watchMu.Unlock()
+	if j.watch == nil {
+		j.watch = make(chan struct{})
+	}
+	return j.watch
+}
+
+func (j *Journal) publish(s *state, appended bool) {
+	copied := *s
+	j.state.Store(&copied)
+	if !appended {
+		return
+	}
+	j.watchMu.Lock()
+	if j.watch != nil {
+		close(j.watch)
+		j.watch = nil
+	}
+	j.watchMu.Unlock()
+}
+
+// reading guards one use of the database against Close.
+func (j *Journal) reading() (done func(), err error) {
+	j.closing.RLock()
+	if j.closed.Load() {
+		j.closing.RUnlock()
+		return nil, ErrClosed
+	}
+	return j.closing.RUnlock, nil
+}

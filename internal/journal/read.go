@@ -1,0 +1,182 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"auditrelay"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Read returns events from sequence from on, without gaps: at most maxEvents,
+// and no further event once their Data exceeds maxBytes; at least one, if there
+// is one. next is where to go on. The events share memory of their own, which
+// is not used again.
+//
+// Errors: ErrTrimmed if from is below Oldest, *CorruptError naming what is
+// damaged or missing; the events before it are returned along with the error.
+func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, next uint64, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, from, err
+	}
+	defer done()
+	s := j.state.Load()
+	if from < s.oldest {
+		return nil, from, fmt.Errorf("journal: read from %d, oldest is %d: %w", from, s.oldest, ErrTrimmed)
+	}
+	if from >= s.next || maxEvents <= 0 {
+		return nil, from, nil
+	}
+	events, err = j.read(from, s.next, maxEvents, maxBytes)
+	return events, from + uint64(len(events)), err
+}
+
+// raw is one event's parts in the arena.
+type raw struct {
+	received          int64
+	start, head, data int // offsets of head and data, and data's end
+}
+
+func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]auditrelay.Event, error) {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(from), UpperBound: eventKey(end)})
+	if err != nil {
+		return nil, j.damaged(from, end, err)
+	}
+	defer it.Close()
+	var (
+		heads, arena []byte
+		raws         []raw
+		bytes        int64
+		fault        error
+		sequence     = from
+	)
+	for ok := it.First(); ok && len(raws) < maxEvents; ok = it.Next() {
+		if k := keySequence(it.Key()); k != sequence {
+			fault = &CorruptError{From: sequence, To: k, Err: errMissing}
+			break
+		}
+		record, err := it.ValueAndErr()
+		if err != nil {
+			fault = j.damaged(sequence, sequence+1, err)
+			break
+		}
+		received, head, data, err := splitRecord(sequence, record)
+		if err != nil {
+			fault = j.damaged(sequence, sequence+1, err)
+			break
+		}
+		if bytes += int64(len(data)); len(raws) > 0 && bytes > maxBytes {
+			break
+		}
+		r := raw{received: received, start: len(heads), head: len(head)}
+		heads = append(heads, head...)
+		arena = append(arena, data...)
+		r.data = len(arena)
+		raws = append(raws, r)
+		sequence++
+	}
+	if err := it.Error(); err != nil && fault == nil {
+		fault = j.damaged(sequence, end, err)
+	}
+	if fault == nil && len(raws) < maxEvents && sequence < end && !it.Valid() {
+		fault = &CorruptError{From: sequence, To: end, Err: errMissing}
+	}
+
+	text := string(heads)
+	events := make([]auditrelay.Event, len(raws))
+	start := 0
+	for i, r := range raws {
+		head := r.start + r.head
+		e, err := decodeEvent(from+uint64(i), r.received, text[r.start:head], heads[r.start:head], arena[start:r.data:r.data])
+		if err != nil {
+			return events[:i], j.damaged(from+uint64(i), from+uint64(i)+1, err)
+		}
+		events[i], start = e, r.data
+	}
+	return events, fault
+}
+
+// Event returns one event, with memory of its own.
+func (j *Journal) Event(sequence uint64) (auditrelay.Event, error) {
+	events, _, err := j.Read(sequence, 1, 0)
+	if err == nil && len(events) == 0 {
+		err = fmt.Errorf("journal: there is no event %d yet", sequence)
+	}
+	if err != nil {
+		return auditrelay.Event{}, err
+	}
+	return events[0], nil
+}
+
+// stored reads one durable event; the caller holds the journal open.
+func (j *Journal) stored(sequence uint64) (auditrelay.Event, error) {
+	events, err := j.read(sequence, sequence+1, 1, 0)
+	if err != nil {
+		return auditrelay.Event{}, err
+	}
+	return events[0], nil
+}
+
+// Lookup returns the sequence of the stored event with this identity: the newest
+// one within the window, else, after a scan of all index frames, the oldest.
+// ok is false if there is none.
+func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return 0, false, err
+	}
+	defer done()
+	hash := j.id.hash(namespace, id)
+	s := j.state.Load()
+	var candidates []uint64
+	j.windowMu.Lock()
+	low := j.window.low
+	j.window.find(hash, func(at uint64) bool {
+		if at < s.next && at >= s.oldest {
+			candidates = append(candidates, at)
+		}
+		return true
+	})
+	j.windowMu.Unlock()
+	slices.Sort(candidates)
+	for _, at := range slices.Backward(candidates) {
+		if same, err := j.identified(at, namespace, id); same || err != nil {
+			return at, same, err
+		}
+	}
+	err = j.frames(s.oldest, min(low, s.next), func(f *frame) error {
+		for i, h := range f.hashes {
+			at := f.first + uint64(i)
+			if h != hash || at < s.oldest || at >= low {
+				continue
+			}
+			same, err := j.identified(at, namespace, id)
+			if err != nil {
+				return err
+			}
+			if same {
+				sequence, ok = at, true
+				return errStop
+			}
+		}
+		return nil
+	})
+	return sequence, ok, err
+}
+
+// identified reports whether the event at sequence has this identity.
+func (j *Journal) identified(sequence uint64, namespace, id string) (bool, error) {
+	record, closer, err := j.db.Get(eventKey(sequence))
+	if err != nil {
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = errMissing
+		}
+		return false, j.damaged(sequence, sequence+1, err)
+	}
+	defer closer.Close()
+	_, head, _, err := splitRecord(sequence, record)
+	return err == nil && sameIdentity(head, namespace, id), j.damaged(sequence, sequence+1, err)
+}

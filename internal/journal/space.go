@@ -1,0 +1,137 @@
+package journal
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// space decides whether there is room. Asking the file system and the engine is
+// cached for a short time or a number of written bytes.
+type space struct {
+	fs             vfs.FS
+	dir            string
+	db             *pebble.DB
+	quota, reserve int64
+	now            func() time.Time
+
+	mu    sync.Mutex
+	when  time.Time
+	since int64 // bytes written since then
+	used  int64
+	free  int64 // -1 where the file system does not say
+}
+
+const (
+	defaultReserve = 256 << 20
+	spaceEvery     = 50 * time.Millisecond
+	spaceBytes     = 1 << 20
+)
+
+func newSpace(fs vfs.FS, dir string, o Options) *space {
+	s := &space{fs: fs, dir: dir, quota: o.Quota, reserve: o.Reserve, now: o.Now}
+	if s.reserve == 0 {
+		s.reserve = defaultReserve
+		if u, err := fs.GetDiskUsage(dir); err == nil {
+			s.reserve = min(s.reserve, int64(u.TotalBytes/20))
+		}
+	}
+	return s
+}
+
+// admit refuses what there is no room for. New events may not touch quota or
+// reserve. What follows from accepted ones, seals and the records emitted with
+// them, may take three quarters of the reserve. What only deletes always passes.
+func (s *space) admit(tx *Tx) error {
+	if tx.bytes == 0 || tx.deletesOnly() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.now(); s.when.IsZero() || s.since >= spaceBytes || now.Sub(s.when) >= spaceEvery || now.Before(s.when) {
+		s.refresh(now)
+	}
+	fresh := tx.freshEvents()
+	used := s.used + s.since + int64(tx.bytes)
+	if fresh && s.quota > 0 && used > s.quota {
+		return &FullError{Quota: s.quota, Used: s.used + s.since}
+	}
+	if s.free < 0 || s.reserve < 0 {
+		return nil
+	}
+	reserve := s.reserve
+	if !fresh {
+		reserve /= 4
+	}
+	if s.free-s.since-int64(tx.bytes) < reserve {
+		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since)}
+	}
+	return nil
+}
+
+// wrote notes bytes written.
+func (s *space) wrote(n int) {
+	s.mu.Lock()
+	s.since += int64(n)
+	s.mu.Unlock()
+}
+
+func (s *space) refresh(now time.Time) {
+	s.when, s.since = now, 0
+	s.used = int64(s.db.Metrics().DiskSpaceUsage())
+	s.free = -1
+	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
+		s.free = int64(min(u.AvailBytes, 1<<62))
+	}
+}
+
+// freshEvents reports whether tx brings events from outside.
+func (t *Tx) freshEvents() bool {
+	for i := range t.events {
+		if !t.events[i].emitted {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Tx) deletesOnly() bool {
+	if len(t.events) > 0 {
+		return false
+	}
+	for _, o := range t.ops {
+		if o.kind == opSet {
+			return false
+		}
+	}
+	return true
+}
+
+// Usage is what the journal takes.
+type Usage struct {
+	DiskBytes int64
+	FreeBytes int64     // on the journal's disk, -1 where that is not known
+	Oldest    time.Time // when the oldest held event was received, zero if none is held
+}
+
+// Usage asks the storage engine and the file system anew.
+func (j *Journal) Usage() Usage {
+	done, err := j.reading()
+	if err != nil {
+		return Usage{FreeBytes: -1}
+	}
+	defer done()
+	j.space.mu.Lock()
+	j.space.refresh(j.options.Now())
+	u := Usage{DiskBytes: j.space.used, FreeBytes: j.space.free}
+	j.space.mu.Unlock()
+	if s := j.state.Load(); s.oldest < s.next {
+		j.frames(s.oldest, s.oldest+1, func(f *frame) error {
+			u.Oldest = f.time()
+			return errStop
+		})
+	}
+	return u
+}

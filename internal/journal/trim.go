@@ -1,0 +1,35 @@
+package journal
+
+// Trim forgets the events below before, for good; what of them it covers already
+// is no error. Its space comes back some time later. Callers decide what may
+// go: nothing here knows who still has to read it.
+func (j *Journal) Trim(before uint64) error {
+	if before <= j.Oldest() {
+		return nil
+	}
+	_, err := j.Commit(&Tx{trim: before})
+	return err
+}
+
+// trim puts the deletions into the batch. A frame goes once all its events have.
+func (g *group) trim(before uint64) error {
+	before = min(before, g.j.state.Load().next)
+	if before <= g.state.oldest {
+		return nil
+	}
+	boundary := before
+	if before < g.j.state.Load().next {
+		err := g.j.frames(before, before+1, func(f *frame) error {
+			boundary = f.first
+			return errStop
+		})
+		if err != nil {
+			return err
+		}
+	}
+	g.keep(g.batch.DeleteRange(eventKey(0), eventKey(before), nil))
+	g.keep(g.batch.DeleteRange(alsoKey(0, 0), sequenceKey(spaceAlso, before), nil))
+	g.keep(g.batch.DeleteRange(frameKey(0), frameKey(boundary), nil))
+	g.state.oldest = before
+	return nil
+}

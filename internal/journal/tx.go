@@ -1,0 +1,149 @@
+package journal
+
+import (
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"auditrelay"
+)
+
+// The bounds of one transaction. They guard the process; what a request or a
+// chunk may hold is bounded, far lower, by those who make it.
+const (
+	maxTxEvents = 1 << 16
+	maxTxBytes  = 256 << 20
+)
+
+// Tx collects what one Commit writes: all of it or nothing. The zero value is
+// empty and ready; a Tx is committed once, and is not safe for concurrent use.
+type Tx struct {
+	events       []pending
+	ops          []op
+	bytes        int // of all that is to be written
+	allOrNothing bool
+	trim         uint64 // forget events below, 0 for none
+	err          error  // the first thing refused
+}
+
+// pending is an event on its way in, encoded where it was handed over.
+type pending struct {
+	namespace, id string
+	target        string
+	provenance    auditrelay.Provenance
+	hash          uint64
+	body          []byte
+	sum           uint32 // of body
+	data          int    // len(Data), the end of body
+	emitted       bool
+}
+
+func (p *pending) Data() []byte { return p.body[len(p.body)-p.data:] }
+
+type op struct {
+	kind     opKind
+	key, arg []byte
+}
+
+type opKind uint8
+
+const (
+	opSet opKind = iota
+	opDelete
+	opDeleteRange
+)
+
+// Append adds an event. It copies what it needs. Sequence and Received are set
+// by Commit, and Time too where TimeFrom says that the event has none.
+func (t *Tx) Append(e auditrelay.Event) {
+	p := pending{namespace: e.Namespace, id: e.ID, provenance: e.Provenance, data: len(e.Data)}
+	if e.Emission != nil {
+		p.emitted, p.target = true, e.Emission.Target
+	}
+	p.body = appendBody(make([]byte, 0, 256+len(e.Data)), &e)
+	p.sum = crc32.Checksum(p.body, castagnoli)
+	t.bytes += len(p.body) + recordPrefix + 32
+	t.events = append(t.events, p)
+}
+
+// AllOrNothing makes a conflict in any appended event fail the whole
+// transaction with a *ConflictError.
+func (t *Tx) AllOrNothing() { t.allOrNothing = true }
+
+// Set writes v under k. Both must stay as they are until Commit returns.
+func (t *Tx) Set(k Key, v []byte) { t.op(opSet, k, v) }
+
+// Delete removes k, if it is there. k must stay as it is until Commit returns.
+func (t *Tx) Delete(k Key) { t.op(opDelete, k, nil) }
+
+// DeleteRange removes all keys in [from, to). Both must stay as they are until
+// Commit returns.
+func (t *Tx) DeleteRange(from, to Key) {
+	if !to.valid() {
+		t.refuse()
+		return
+	}
+	t.op(opDeleteRange, from, to)
+}
+
+func (t *Tx) op(kind opKind, k Key, arg []byte) {
+	if !k.valid() {
+		t.refuse()
+		return
+	}
+	t.ops = append(t.ops, op{kind: kind, key: k, arg: arg})
+	t.bytes += len(k) + len(arg) + 16
+}
+
+func (t *Tx) refuse() {
+	if t.err == nil {
+		t.err = fmt.Errorf("journal: a key outside the callbacks' state; make keys with the key functions")
+	}
+}
+
+// check returns why the transaction cannot be committed by any journal.
+func (t *Tx) check() error {
+	switch {
+	case t.err != nil:
+		return t.err
+	case len(t.events) > maxTxEvents:
+		return fmt.Errorf("journal: %d events in one transaction, at most %d", len(t.events), maxTxEvents)
+	case t.bytes > maxTxBytes:
+		return fmt.Errorf("journal: %d bytes in one transaction, at most %d", t.bytes, maxTxBytes)
+	}
+	return nil
+}
+
+// Status says what became of an appended event.
+type Status uint8
+
+const (
+	// Stored: accepted, durable, with a sequence of its own.
+	Stored Status = iota + 1
+	// Duplicate: an equal event is stored already, at Sequence; where it came
+	// from this time is recorded beside it.
+	Duplicate
+	// Conflict: another event with this identity is stored, at Sequence; this one
+	// was not written.
+	Conflict
+)
+
+func (s Status) String() string {
+	switch s {
+	case Stored:
+		return "stored"
+	case Duplicate:
+		return "duplicate"
+	case Conflict:
+		return "conflict"
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// Appended is what became of one Append, in their order. Received belongs to
+// the event at Sequence.
+type Appended struct {
+	Sequence uint64
+	Received time.Time
+	Status   Status
+}

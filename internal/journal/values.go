@@ -1,0 +1,86 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Get returns a copy of the value under k; ok is false if there is none.
+func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
+	v, closer, err := j.db.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, j.valueError("get", err)
+	}
+	defer closer.Close()
+	return append([]byte{}, v...), true, nil
+}
+
+// Scan calls fn for every key in [from, to) in order, as they were when Scan
+// began, until fn returns an error, which Scan returns. k and v are valid only
+// until fn returns, and not to be modified.
+func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
+	done, err := j.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return j.scan(from, to, func(k, v []byte) error { return fn(k, v) })
+}
+
+// Last returns a copy of the greatest key in [from, to) and of its value; ok is
+// false if there is none.
+func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, nil, false, err
+	}
+	defer done()
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return nil, nil, false, j.valueError("last", err)
+	}
+	defer it.Close()
+	if !it.Last() {
+		return nil, nil, false, j.valueError("last", it.Error())
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return nil, nil, false, j.valueError("last", err)
+	}
+	return append(Key{}, it.Key()...), append([]byte{}, value...), true, nil
+}
+
+func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return j.valueError("scan", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return j.valueError("scan", err)
+		}
+		if err := fn(it.Key(), v); err != nil {
+			return err
+		}
+	}
+	return j.valueError("scan", it.Error())
+}
+
+func (j *Journal) valueError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("journal: %s: %w", op, j.damaged(0, 0, err))
+}
