@@ -1,0 +1,232 @@
+package hostfuncs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/internal/redaction"
+)
+
+// editCost is what an edit counts for beside the bytes that it hands over: the
+// host keeps a record of it until the event is done.
+const editCost = 16
+
+// edit is one change to one node.
+type edit func(s *State, n document.Node, arg []byte, number int) error
+
+// one applies an edit to the node that a handle names. What is absent, or gone
+// with something above it, is nothing to edit and is told; everything else that
+// keeps an edit from being made ends the call.
+func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
+	if int32(uint32(handle)) >= 0 && uint32(handle)&configNode != 0 {
+		s.fail(auditrelay.CauseProtocol, "the configuration cannot be edited")
+	}
+	_, n, ok := s.node(handle)
+	if !ok {
+		result(a, Absent)
+		return
+	}
+	s.allow(n)
+	result(a, s.apply(e, n, arg, number))
+}
+
+// all applies an edit to every match of a path and counts them.
+func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
+	p := s.path(handle)
+	count := int32(0)
+	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
+		if !p.granted {
+			s.allow(n)
+		}
+		if s.apply(e, n, arg, number) >= 0 {
+			count++
+		}
+	}
+	result(a, count)
+}
+
+// apply makes the edit and returns its status.
+func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
+	s.charge(len(arg))
+	err := e(s, n, arg, number)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, document.ErrDeleted), errors.Is(err, document.ErrNoNode):
+		return Absent
+	case errors.Is(err, errWrongKind):
+		return WrongKind
+	}
+	s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	return Absent
+}
+
+var errWrongKind = errors.New("the node is of another kind")
+
+// charge counts what edits hand over in one event.
+func (s *State) charge(n int) {
+	if s.edited += n + editCost; s.edited > s.policy.EditBytes {
+		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the edits of one event come to more than %d bytes", s.policy.EditBytes))
+	}
+}
+
+// allow ends the call where n lies outside what the module asked for or the
+// operator granted. The path is not told: its keys are the event's.
+func (s *State) allow(n document.Node) {
+	if !covers(s.policy.Asked, s.doc, n) {
+		s.fail(auditrelay.CauseRejectedOutput, "the module's manifest does not ask to write here")
+	}
+	if !covers(s.policy.Granted, s.doc, n) {
+		s.fail(auditrelay.CauseRejectedOutput, "grants.write does not reach here")
+	}
+}
+
+func covers(paths []*document.Path, d *document.Document, n document.Node) bool {
+	for _, p := range paths {
+		if p.Covers(d, n) {
+			return true
+		}
+	}
+	return false
+}
+
+func editJSON(s *State, n document.Node, raw []byte, _ int) error { return s.doc.SetJSON(n, raw) }
+
+func editString(s *State, n document.Node, v []byte, _ int) error { return s.doc.SetString(n, v) }
+
+func editDelete(s *State, n document.Node, _ []byte, _ int) error { return s.doc.Delete(n) }
+
+func editMask(s *State, n document.Node, _ []byte, _ int) error {
+	s.value = append(s.value[:0], redaction.Mask...)
+	return s.doc.SetString(n, s.value)
+}
+
+func editTruncate(s *State, n document.Node, _ []byte, number int) error {
+	v, ok := s.doc.AppendString(s.value[:0], n)
+	s.value = v
+	if !ok {
+		return errWrongKind
+	}
+	short := redaction.Truncate(v, number)
+	if len(short) == len(v) {
+		return nil
+	}
+	s.charge(len(short))
+	return s.doc.SetString(n, short)
+}
+
+// editPseudonym replaces a string by its pseudonym, and any other value by that
+// of its JSON text. null stays null, as empty stays empty.
+func editPseudonym(s *State, n document.Node, key []byte, _ int) error {
+	p := s.keys[string(key)]
+	v, ok := s.doc.AppendString(s.value[:0], n)
+	switch {
+	case ok:
+	case s.doc.Kind(n) == document.Null:
+		return nil
+	default:
+		v = s.doc.AppendJSON(v[:0], n)
+	}
+	s.value = v
+	if len(v) == 0 {
+		return nil
+	}
+	s.scratch = p.Append(s.scratch[:0], v)
+	s.charge(len(s.scratch))
+	return s.doc.SetString(n, s.scratch)
+}
+
+// key checks that the module may use the key of this name.
+func (s *State) key(name []byte) []byte {
+	if s.keys[string(name)] == nil {
+		s.fail(auditrelay.CauseRejectedOutput, "no such key, or not granted to this module (manifest keys and grants.keys)")
+	}
+	return name
+}
+
+func setJSON(s *State, m api.Memory, a []uint64) {
+	s.one(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
+}
+
+func setString(s *State, m api.Memory, a []uint64) {
+	s.one(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
+}
+
+func deleteNode(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editDelete, nil, 0) }
+
+func mask(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editMask, nil, 0) }
+
+func truncate(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editTruncate, nil, number(a[1])) }
+
+func pseudonym(s *State, m api.Memory, a []uint64) {
+	s.one(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+}
+
+func setJSONAll(s *State, m api.Memory, a []uint64) {
+	s.all(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
+}
+
+func setStringAll(s *State, m api.Memory, a []uint64) {
+	s.all(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
+}
+
+func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editDelete, nil, 0) }
+
+func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editMask, nil, 0) }
+
+func truncateAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editTruncate, nil, number(a[1])) }
+
+func pseudonymAll(s *State, m api.Memory, a []uint64) {
+	s.all(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+}
+
+// number reads a count; a negative one is none.
+func number(v uint64) int { return max(0, min(int(int32(uint32(v))), math.MaxInt32)) }
+
+// put gives an object one new key, its last. What it may write is judged by the
+// new key, which has no node yet: by the object, or by a path that ends in the
+// key or in a step that takes any.
+func put(s *State, m api.Memory, a []uint64) {
+	name, raw := s.bytes(m, a[1], a[2]), s.bytes(m, a[3], a[4])
+	if uint32(a[0])&configNode != 0 && int32(uint32(a[0])) >= 0 {
+		s.fail(auditrelay.CauseProtocol, "the configuration cannot be edited")
+	}
+	_, parent, ok := s.node(a[0])
+	if !ok {
+		result(a, Absent)
+		return
+	}
+	s.charge(len(name) + len(raw))
+	switch err := s.doc.Put(parent, name, raw); {
+	case err == nil:
+	case errors.Is(err, document.ErrDeleted), errors.Is(err, document.ErrNoNode):
+		result(a, Absent)
+		return
+	case errors.Is(err, document.ErrKeyExists):
+		result(a, Exists)
+		return
+	case errors.Is(err, document.ErrNotObject):
+		result(a, WrongKind)
+		return
+	default:
+		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	}
+	// The node exists now, so the grants can be asked. A refusal ends the call,
+	// and with it the edit.
+	s.allow(s.last(parent))
+	result(a, 0)
+}
+
+// last returns an object's last child.
+func (s *State) last(parent document.Node) document.Node {
+	last := document.None
+	for n := s.doc.Child(parent, document.None); n != document.None; n = s.doc.Child(parent, n) {
+		last = n
+	}
+	return last
+}

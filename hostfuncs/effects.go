@@ -1,0 +1,113 @@
+package hostfuncs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/filter"
+)
+
+// emit keeps a record for a callback. Records take effect with the verdict.
+func emit(s *State, m api.Memory, a []uint64) {
+	name, data := s.bytes(m, a[0], a[1]), s.bytes(m, a[2], a[3])
+	if !s.policy.Emit[string(name)] {
+		s.fail(auditrelay.CauseRejectedOutput, "this callback is not among grants.emit")
+	}
+	if len(s.emitted) == s.policy.EmitCount {
+		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("more than %d records for one event", s.policy.EmitCount))
+	}
+	if s.emitBytes += len(data); s.emitBytes > s.policy.EmitBytes {
+		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the records for one event come to more than %d bytes", s.policy.EmitBytes))
+	}
+	if err := document.Check(data, s.policy.Document); err != nil {
+		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	}
+	s.emitted = append(s.emitted, filter.Emit{Target: string(name), Data: bytes.Clone(data)})
+	result(a, 0)
+}
+
+// reason keeps why; the last one counts.
+func reason(s *State, m api.Memory, a []uint64) {
+	s.reason = s.text(s.bytes(m, a[0], a[1]))
+	result(a, 0)
+}
+
+func config(s *State, m api.Memory, a []uint64) {
+	if len(s.policy.Config) == 0 {
+		result(a, Absent)
+		return
+	}
+	s.answer(m, a, a[0], a[1], s.policy.Config)
+}
+
+func configFind(s *State, _ api.Memory, a []uint64) {
+	p := s.path(a[0])
+	if len(s.policy.Config) == 0 {
+		result(a, Absent)
+		return
+	}
+	result(a, s.handle(&s.config, s.config.Find(p.Path)))
+}
+
+func sequence(s *State, _ api.Memory, a []uint64) { a[0] = s.call.Event.Sequence }
+
+func received(s *State, _ api.Memory, a []uint64) {
+	a[0] = api.EncodeI64(s.call.Event.Received.UnixNano())
+}
+
+// logLine passes a line on, unless there are too many.
+func logLine(s *State, m api.Memory, a []uint64) {
+	text := s.bytes(m, a[1], a[2])
+	level := slog.LevelInfo
+	switch int32(uint32(a[0])) {
+	case 0:
+		level = slog.LevelDebug
+	case 2:
+		level = slog.LevelWarn
+	case 3:
+		level = slog.LevelError
+	}
+	s.log(level, text)
+	result(a, 0)
+}
+
+func (s *State) log(level slog.Level, text []byte) {
+	l := s.policy.Log
+	if l == nil || !l.Logger.Enabled(s, level) {
+		return
+	}
+	omitted, ok := l.allow()
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{slog.String("text", s.text(text))}
+	if s.call != nil {
+		attrs = append(attrs, slog.Uint64("sequence", s.call.Event.Sequence))
+	}
+	if omitted > 0 {
+		attrs = append(attrs, slog.Int("omitted_before", omitted))
+	}
+	l.Logger.LogAttrs(s, level, "guest says", attrs...)
+}
+
+// failWith ends the call. At the start the guest's text is the error's; in an
+// event it may hold the event's data, so it becomes the reason and the error
+// only says that there is one.
+func failWith(s *State, m api.Memory, a []uint64) {
+	text := s.text(s.bytes(m, a[0], a[1]))
+	if s.turn != AtEvent {
+		panic(&filter.Error{Cause: auditrelay.CauseInit, Err: errors.New(text)})
+	}
+	s.reason = text
+	panic(&filter.Error{Cause: auditrelay.CauseFail, Err: errors.New("the guest called fail; its words are kept as the reason")})
+}
+
+func has(s *State, m api.Memory, a []uint64) {
+	truth(a, s.policy.Has[string(s.bytes(m, a[0], a[1]))])
+}

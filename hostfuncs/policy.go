@@ -1,0 +1,67 @@
+package hostfuncs
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"auditrelay/document"
+)
+
+// Policy is what one filter's guests may do: what the module asked for and the
+// operator granted, the filter's configuration and its limits. It is shared by
+// all instances and not changed once the first exists.
+type Policy struct {
+	Asked, Granted []*document.Path // an edit must lie within one of each
+	Emit           map[string]bool  // the callbacks it may emit to
+	Keys           map[string][]byte
+	Has            map[string]bool // the functions it got, for has
+
+	Config []byte // JSON; an object, since it is a document too
+	Seed   [32]byte
+
+	Document   document.Limits // of what event_replace and emit hand over
+	EmitBytes  int             // of all records emitted for one event
+	EmitCount  int
+	EditBytes  int // handed over by all edits of one event
+	TextBytes  int // of a reason, a fail and a log line, each
+	Paths      int // interned paths
+	Regexes    int
+	QueryBytes int
+
+	Log *LogLimit
+}
+
+// LogLimit passes a bounded number of lines a second on to a logger, for all
+// instances of a filter together, and says how many it left out.
+type LogLimit struct {
+	Logger *slog.Logger
+	Lines  int // a second, and the burst
+	Now    func() time.Time
+
+	mu      sync.Mutex
+	left    float64
+	last    time.Time
+	omitted int
+}
+
+// allow reports whether a line may be logged now, and how many before it were
+// left out.
+func (l *LogLimit) allow() (omitted int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.Now()
+	if l.last.IsZero() {
+		l.left = float64(l.Lines)
+	} else {
+		l.left = min(float64(l.Lines), l.left+now.Sub(l.last).Seconds()*float64(l.Lines))
+	}
+	l.last = now
+	if l.left < 1 {
+		l.omitted++
+		return 0, false
+	}
+	l.left--
+	omitted, l.omitted = l.omitted, 0
+	return omitted, true
+}

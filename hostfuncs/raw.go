@@ -1,0 +1,83 @@
+package hostfuncs
+
+import (
+	"bytes"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+func eventLen(s *State, _ api.Memory, a []uint64) {
+	s.scratch = s.doc.Append(s.scratch[:0])
+	result(a, int32(len(s.scratch)))
+}
+
+func eventRead(s *State, m api.Memory, a []uint64) {
+	s.scratch = s.doc.Append(s.scratch[:0])
+	s.answer(m, a, a[0], a[1], s.scratch)
+}
+
+// eventReplace takes a whole new document, checked as an event is, in which
+// nothing may differ that the guest could not have edited by node.
+func eventReplace(s *State, m api.Memory, a []uint64) {
+	raw := s.bytes(m, a[0], a[1])
+	s.charge(len(raw))
+	if err := document.Check(raw, s.policy.Document); err != nil {
+		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	}
+	s.replaced.Reset(raw)
+	s.compare(document.Root, document.Root)
+	if err := s.doc.Replace(raw); err != nil {
+		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	}
+	result(a, 0)
+}
+
+// compare ends the call where the value at n differs from the value at r in the
+// replacement and the guest may not write there. Objects differ by their
+// members, whatever their order, arrays by index; a string that holds JSON on
+// both sides differs by what it holds.
+func (s *State) compare(n, r document.Node) {
+	if s.may(s.doc, n) {
+		return
+	}
+	inner := s.doc.Child(n, document.None)
+	if s.doc.Kind(n) != s.replaced.Kind(r) || inner == document.None && s.replaced.Child(r, document.None) == document.None {
+		if !s.same(n, r) {
+			s.allow(n)
+		}
+		return
+	}
+	next := make(map[string]document.Node, s.replaced.Len(r))
+	for c := s.replaced.Child(r, document.None); c != document.None; c = s.replaced.Child(r, c) {
+		s.value = s.replaced.AppendKey(s.value[:0], c)
+		next[string(s.value)] = c
+	}
+	for c := inner; c != document.None; c = s.doc.Child(n, c) {
+		s.value = s.doc.AppendKey(s.value[:0], c)
+		if with, ok := next[string(s.value)]; ok {
+			delete(next, string(s.value))
+			s.compare(c, with)
+		} else {
+			s.allow(c)
+		}
+	}
+	for _, c := range next {
+		if !s.may(&s.replaced, c) {
+			s.fail(auditrelay.CauseRejectedOutput, "the replacement adds what the manifest's writes or grants.write do not reach")
+		}
+	}
+}
+
+func (s *State) may(d *document.Document, n document.Node) bool {
+	return covers(s.policy.Asked, d, n) && covers(s.policy.Granted, d, n)
+}
+
+// same compares two scalars, or values of unlike kinds, by their text.
+func (s *State) same(n, r document.Node) bool {
+	s.scratch = s.doc.AppendJSON(s.scratch[:0], n)
+	s.value = s.replaced.AppendJSON(s.value[:0], r)
+	return bytes.Equal(s.scratch, s.value)
+}

@@ -1,0 +1,194 @@
+package hostfuncs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/internal/redaction"
+)
+
+// configNode marks a node of the configuration's document in a node handle.
+const configNode = 1 << 30
+
+// regexHandle marks the handles of regular expressions, so that one taken for a
+// path is found out. Handles of either kind start at 1: a variable that was
+// never set names nothing.
+const regexHandle = 1 << 16
+
+// State is the host's side of one instance. It is itself the context of every
+// call into the guest, since that is the cheapest way for a host function to
+// find it. It belongs to one goroutine at a time.
+type State struct {
+	context.Context
+	policy   *Policy
+	turn     Turn
+	function string // the host function that runs, for the text of a failure
+
+	call     *filter.Call
+	doc      *document.Document
+	config   document.Document
+	paths    []path
+	regexes  []*regexp.Regexp
+	keys     map[string]*redaction.Pseudonymiser
+	scratch  []byte
+	value    []byte
+	replaced document.Document
+
+	emitted   []filter.Emit
+	emitBytes int
+	edited    int
+	reason    string
+
+	clock  uint64 // nanoseconds of the virtual monotonic clock
+	random rand.ChaCha8
+	seeded bool
+	output [2][]byte // the lines that stdout and stderr have begun
+}
+
+type path struct {
+	*document.Path
+	granted bool // named in both lists as it stands: no node needs a look
+}
+
+// NewState returns the state of an instance that is about to start. ctx carries
+// what the whole instance shares; its end is the instance's.
+func NewState(ctx context.Context, p *Policy) *State {
+	s := &State{Context: ctx, policy: p, turn: AtInit}
+	if len(p.Config) > 0 {
+		s.config.Reset(p.Config)
+	}
+	s.keys = make(map[string]*redaction.Pseudonymiser, len(p.Keys))
+	for name, key := range p.Keys {
+		s.keys[name] = redaction.NewPseudonymiser(name, key)
+	}
+	return s
+}
+
+// Begin makes call the event that the guest sees.
+func (s *State) Begin(call *filter.Call) {
+	s.call, s.doc, s.turn = call, call.Document, AtEvent
+	s.edited, s.emitBytes, s.seeded = 0, 0, false
+	s.emitted, s.reason = s.emitted[:0], ""
+}
+
+// Commit hands what the guest emitted and said to the call, after a verdict.
+func (s *State) Commit() {
+	s.call.Emitted = append(s.call.Emitted, s.emitted...)
+	if s.reason != "" {
+		s.call.Reason = s.reason
+	}
+}
+
+// End takes the event from the guest's sight, and lets go of it.
+func (s *State) End() {
+	clear(s.emitted)
+	s.flush()
+	s.call, s.doc, s.turn = nil, nil, Always
+}
+
+// Reason returns what the guest gave as its reason, or said with fail; the text
+// is the guest's own, of at most Policy.TextBytes bytes.
+func (s *State) Reason() string { return s.reason }
+
+// fail ends the guest's call as a failure. The text names the function and
+// never repeats what the guest handed over.
+func (s *State) fail(cause auditrelay.Cause, text string) {
+	panic(&filter.Error{Cause: cause, Err: fmt.Errorf("%s: %w", s.function, errors.New(text))})
+}
+
+// bytes returns the guest's memory at ptr, valid until the guest runs on.
+func (s *State) bytes(m api.Memory, ptr, n uint64) []byte {
+	b, ok := m.Read(uint32(ptr), uint32(n))
+	if !ok {
+		s.fail(auditrelay.CauseProtocol, fmt.Sprintf("%d bytes at %d lie outside the guest's memory", uint32(n), uint32(ptr)))
+	}
+	return b
+}
+
+// answer writes b to the guest's buffer and returns its length; nothing is
+// written where it is longer than the buffer.
+func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
+	if uint32(capacity) > 0 || uint32(buf) > 0 {
+		s.bytes(m, buf, capacity) // the whole buffer, that a wrong one is found out at once
+	}
+	if len(b) <= int(uint32(capacity)) {
+		m.Write(uint32(buf), b)
+	}
+	result(a, int32(len(b)))
+}
+
+// node resolves a handle. A handle that is negative, as a failed find returns
+// it, is absent; so is one whose node is gone.
+func (s *State) node(handle uint64) (*document.Document, document.Node, bool) {
+	n := int32(uint32(handle))
+	if n < 0 {
+		return nil, document.None, false
+	}
+	if n&configNode != 0 {
+		n &^= configNode
+		if len(s.policy.Config) == 0 || s.config.Kind(document.Node(n)) == document.Absent {
+			return nil, document.None, false
+		}
+		return &s.config, document.Node(n), true
+	}
+	if s.doc == nil {
+		s.fail(auditrelay.CauseProtocol, "there is no event to look at")
+	}
+	if s.doc.Kind(document.Node(n)) == document.Absent {
+		return nil, document.None, false
+	}
+	return s.doc, document.Node(n), true
+}
+
+// handle is the inverse of node.
+func (s *State) handle(d *document.Document, n document.Node) int32 {
+	if n == document.None {
+		return Absent
+	}
+	if d == &s.config {
+		return int32(n) | configNode
+	}
+	return int32(n)
+}
+
+func (s *State) path(handle uint64) *path {
+	i := int(int32(uint32(handle))) - 1
+	if i < 0 || i >= len(s.paths) {
+		s.fail(auditrelay.CauseProtocol, "not a path: its handle was not given out by path")
+	}
+	return &s.paths[i]
+}
+
+func (s *State) regex(handle uint64) *regexp.Regexp {
+	i := int(int32(uint32(handle))) - regexHandle - 1
+	if i < 0 || i >= len(s.regexes) {
+		s.fail(auditrelay.CauseProtocol, "not a regular expression: its handle was not given out by regex")
+	}
+	return s.regexes[i]
+}
+
+// text copies a text of the guest's, cut to the limit and made valid UTF-8.
+func (s *State) text(b []byte) string {
+	if len(b) > s.policy.TextBytes {
+		b = redaction.Truncate(b[:s.policy.TextBytes], s.policy.TextBytes)
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+func result(a []uint64, v int32) { a[0] = api.EncodeI32(v) }
+
+func truth(a []uint64, v bool) {
+	a[0] = 0
+	if v {
+		a[0] = 1
+	}
+}

@@ -1,0 +1,227 @@
+// Package hostfuncs holds the functions that guests import: version 1 of the
+// ABI, module "auditrelay_v1", and the small part of WASI preview 1 that lets
+// ordinary toolchains' reactors start. docs/guests.md is the contract in words;
+// a test holds its table and this package's to each other.
+//
+// A host function reads and writes the guest's memory only where the guest's
+// arguments say so. A pointer outside that memory, a handle that the host did
+// not give out and a call out of turn end the event as a failure (cause
+// protocol); so does an edit or a record that is not granted or not valid
+// (cause rejected_output), since a guest that overlooked a return value would
+// let through what it meant to remove.
+package hostfuncs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+)
+
+// The modules that a guest may import from.
+const (
+	ModuleV1   = "auditrelay_v1"
+	ModuleWASI = "wasi_snapshot_preview1"
+)
+
+// What a host function returns in place of a result. All are negative.
+const (
+	Absent     = -1 // there is no such node or value
+	WrongKind  = -2 // the node is of another kind
+	TooLarge   = -3 // over a limit
+	Exists     = -4 // the object has this key already
+	NotGranted = -5 // an optional function that was not granted
+	Unknown    = -6 // an optional function that this host does not have
+)
+
+// Need is what a module must ask for and be granted before it may import a
+// function.
+type Need uint8
+
+const (
+	NeedNothing Need = iota
+	NeedWrite        // grants.write
+	NeedKey          // grants.write and grants.keys
+	NeedEmit         // grants.emit
+)
+
+func (n Need) String() string {
+	switch n {
+	case NeedWrite:
+		return "write"
+	case NeedKey:
+		return "write, keys"
+	case NeedEmit:
+		return "emit"
+	}
+	return ""
+}
+
+// Turn is when a function may be called.
+type Turn uint8
+
+const (
+	Always  Turn = iota
+	AtInit       // while the instance starts: _initialize and auditrelay_init
+	AtEvent      // in auditrelay_event
+)
+
+func (t Turn) String() string {
+	switch t {
+	case AtInit:
+		return "init"
+	case AtEvent:
+		return "event"
+	}
+	return "always"
+}
+
+// Function is one host function as the table knows it. Parameters are i32
+// throughout; the result is i32, i64 (Wide) or none (Result empty).
+type Function struct {
+	Name   string
+	Params string // names, separated by a blank
+	Result string
+	Wide   bool
+	Need   Need
+	Turn   Turn
+
+	call   func(s *State, m api.Memory, a []uint64)
+	params []api.ValueType // where they are not all i32: WASI
+}
+
+// ParamTypes returns the parameters' types.
+func (f *Function) ParamTypes() []api.ValueType {
+	if f.params != nil {
+		return f.params
+	}
+	types := make([]api.ValueType, len(strings.Fields(f.Params)))
+	for i := range types {
+		types[i] = api.ValueTypeI32
+	}
+	return types
+}
+
+// ResultTypes returns the result's type, or none.
+func (f *Function) ResultTypes() []api.ValueType {
+	switch {
+	case f.Result == "":
+		return nil
+	case f.Wide:
+		return []api.ValueType{api.ValueTypeI64}
+	}
+	return []api.ValueType{api.ValueTypeI32}
+}
+
+// String is the function as documentation writes it: "find(p) -> node".
+func (f *Function) String() string {
+	s := f.Name + "(" + strings.Join(strings.Fields(f.Params), ", ") + ")"
+	if f.Result == "" {
+		return s
+	}
+	if f.Wide {
+		return s + " -> " + f.Result + ": i64"
+	}
+	return s + " -> " + f.Result
+}
+
+// Go returns the function as wazero calls it. The context of every call into a
+// guest must be the instance's *State. It does not allocate.
+func (f *Function) Go() api.GoModuleFunc {
+	name, turn, call := f.Name, f.Turn, f.call
+	return func(ctx context.Context, mod api.Module, stack []uint64) {
+		s := ctx.(*State)
+		s.function = name
+		if turn != Always && turn != s.turn {
+			s.fail(auditrelay.CauseProtocol, "called out of turn: it may be called at "+turn.String()+" only")
+		}
+		call(s, mod.Memory(), stack)
+	}
+}
+
+// Stub returns what stands in for an optional import that this module does not
+// get: it returns answer, whatever it is asked.
+func Stub(answer int32) api.GoModuleFunc {
+	return func(_ context.Context, _ api.Module, stack []uint64) {
+		if len(stack) > 0 {
+			stack[0] = api.EncodeI32(answer)
+		}
+	}
+}
+
+// V1 returns the table of the ABI, in the order in which it is documented.
+func V1() []Function {
+	return []Function{
+		{Name: "path", Params: "ptr len", Result: "p", Turn: AtInit, call: internPath},
+		{Name: "regex", Params: "ptr len", Result: "r", Turn: AtInit, call: internRegex},
+
+		{Name: "find", Params: "p", Result: "node", Turn: AtEvent, call: find},
+		{Name: "each", Params: "p previous", Result: "node", call: each},
+		{Name: "child", Params: "node previous", Result: "node", call: child},
+		{Name: "length", Params: "node", Result: "count", call: length},
+		{Name: "kind", Params: "node", Result: "kind", call: kind},
+		{Name: "key", Params: "node buf cap", Result: "length", call: key},
+
+		{Name: "get", Params: "node buf cap", Result: "length", call: get},
+		{Name: "get_string", Params: "node buf cap", Result: "length", call: getString},
+		{Name: "is", Params: "p ptr len", Result: "bool", Turn: AtEvent, call: is},
+		{Name: "matches", Params: "node r", Result: "bool", call: matches},
+		{Name: "query", Params: "ptr len buf cap", Result: "length", Turn: AtEvent, call: query},
+
+		{Name: "set_json", Params: "node ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: setJSON},
+		{Name: "set_string", Params: "node ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: setString},
+		{Name: "put", Params: "parent key_ptr key_len ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: put},
+		{Name: "delete", Params: "node", Result: "status", Need: NeedWrite, Turn: AtEvent, call: deleteNode},
+		{Name: "mask", Params: "node", Result: "status", Need: NeedWrite, Turn: AtEvent, call: mask},
+		{Name: "truncate", Params: "node n", Result: "status", Need: NeedWrite, Turn: AtEvent, call: truncate},
+		{Name: "hmac", Params: "node key_ptr key_len", Result: "status", Need: NeedKey, Turn: AtEvent, call: pseudonym},
+
+		{Name: "set_json_all", Params: "p ptr len", Result: "count", Need: NeedWrite, Turn: AtEvent, call: setJSONAll},
+		{Name: "set_string_all", Params: "p ptr len", Result: "count", Need: NeedWrite, Turn: AtEvent, call: setStringAll},
+		{Name: "delete_all", Params: "p", Result: "count", Need: NeedWrite, Turn: AtEvent, call: deleteAll},
+		{Name: "mask_all", Params: "p", Result: "count", Need: NeedWrite, Turn: AtEvent, call: maskAll},
+		{Name: "truncate_all", Params: "p n", Result: "count", Need: NeedWrite, Turn: AtEvent, call: truncateAll},
+		{Name: "hmac_all", Params: "p key_ptr key_len", Result: "count", Need: NeedKey, Turn: AtEvent, call: pseudonymAll},
+
+		{Name: "event_len", Result: "length", Turn: AtEvent, call: eventLen},
+		{Name: "event_read", Params: "buf cap", Result: "length", Turn: AtEvent, call: eventRead},
+		{Name: "event_replace", Params: "ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: eventReplace},
+
+		{Name: "emit", Params: "name_ptr name_len ptr len", Result: "status", Need: NeedEmit, Turn: AtEvent, call: emit},
+		{Name: "reason", Params: "ptr len", Result: "status", Turn: AtEvent, call: reason},
+
+		{Name: "config", Params: "buf cap", Result: "length", call: config},
+		{Name: "config_find", Params: "p", Result: "node", call: configFind},
+		{Name: "sequence", Result: "sequence", Wide: true, Turn: AtEvent, call: sequence},
+		{Name: "received", Result: "nanoseconds", Wide: true, Turn: AtEvent, call: received},
+
+		{Name: "log", Params: "level ptr len", Result: "status", call: logLine},
+		{Name: "fail", Params: "ptr len", call: failWith},
+		{Name: "has", Params: "name_ptr name_len", Result: "bool", call: has},
+	}
+}
+
+// Lookup finds a function by name.
+func Lookup(table []Function, name string) (*Function, bool) {
+	for i := range table {
+		if table[i].Name == name {
+			return &table[i], true
+		}
+	}
+	return nil, false
+}
+
+// Signature writes a core function type: "(i32, i32) -> i32".
+func Signature(params, results []api.ValueType) string {
+	names := func(types []api.ValueType) string {
+		s := make([]string, len(types))
+		for i, t := range types {
+			s[i] = api.ValueTypeName(t)
+		}
+		return strings.Join(s, ", ")
+	}
+	return fmt.Sprintf("(%s) -> (%s)", names(params), names(results))
+}

@@ -1,0 +1,108 @@
+package guest_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/internal/guest"
+)
+
+const testdata = "../../testdata/wasm"
+
+const event = `{"id":"e-1","updated_at":"2026-01-02T03:04:05+00:00","changed_by":"ada","changed_by_api_key":"sk-planted-1234",` +
+	`"action":"updated","table_name":"LiteLLM_TeamTable","object_id":"team-7","before_value":null,` +
+	`"updated_values":{"alias":"blue","password":"hunter2","n":1.50}}`
+
+var received = time.Date(2026, 1, 2, 3, 4, 6, 7, time.UTC)
+
+func wasm(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(testdata, name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// options are those of a filter that is granted all that it asks for.
+func options(t testing.TB, name string) guest.Options {
+	return guest.Options{
+		Name:   filepath.Base(name),
+		Wasm:   wasm(t, name),
+		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
+		Keys:   map[string]auditrelay.Secret{"pseudonyms": "a key of the test's own"},
+		Limits: guest.Limits{Time: 2 * time.Second, InitTime: 20 * time.Second},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+func load(t testing.TB, o guest.Options) *guest.Module {
+	t.Helper()
+	m, err := guest.Load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func open(t testing.TB, m *guest.Module) filter.Instance {
+	t.Helper()
+	i, err := m.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = i.Close() })
+	return i
+}
+
+func newCall(t testing.TB, data string) *filter.Call {
+	t.Helper()
+	if err := document.Check([]byte(data), document.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	d := new(document.Document)
+	d.Reset([]byte(data))
+	return &filter.Call{
+		Event:    &auditrelay.Event{Namespace: auditrelay.NamespaceLiteLLM, ID: "e-1", Sequence: 42, Received: received, Data: []byte(data)},
+		Document: d,
+	}
+}
+
+// apply runs one event and returns the document as it stands after.
+func apply(t testing.TB, i filter.Instance, data string) (auditrelay.Verdict, string, *filter.Call) {
+	t.Helper()
+	call := newCall(t, data)
+	v, err := i.Apply(t.Context(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, string(call.Document.Append(nil)), call
+}
+
+func TestReferenceGuestsDoWhatTheFloorDoes(t *testing.T) {
+	for _, name := range []string{"reference-c", "reference-go"} {
+		t.Run(name, func(t *testing.T) {
+			i := open(t, load(t, options(t, name+"/"+name)))
+			verdict, got, _ := apply(t, i, event)
+			want := strings.NewReplacer(`"sk-planted-1234"`, `"***"`, `"password":"hunter2",`, ``).Replace(event)
+			if verdict != auditrelay.Keep || got != want {
+				t.Errorf("got %v %s\nwant keep %s", verdict, got, want)
+			}
+			if verdict, _, _ := apply(t, i, strings.Replace(event, `"action":"updated"`, `"action":"blocked"`, 1)); verdict != auditrelay.Drop {
+				t.Errorf("a blocked event: got %v, want drop", verdict)
+			}
+		})
+	}
+}

@@ -1,0 +1,215 @@
+package guest_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/internal/guest"
+)
+
+// What keeps a module from being loaded, and what the operator is told.
+func TestLoadRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*guest.Options)
+		want   []string
+	}{
+		{"hostile/no-event", nil, []string{"auditrelay_event", "expected a function () -> (i32)", "found none"}},
+		{"hostile/no-memory", nil, []string{"memory", "found none"}},
+		{"hostile/wrong-export", nil, []string{"auditrelay_event", "expected () -> (i32), found (i32) -> (i32)"}},
+		{"hostile/wrong-import", nil, []string{"auditrelay_v1.find", "expected (i32) -> (i32), found (i32, i64) -> (i32)"}},
+		{"hostile/unknown-import", nil, []string{"auditrelay_v1.open_socket", "no such function"}},
+		{"hostile/foreign-import", nil, []string{"env.abort", "expected auditrelay_v1 or wasi_snapshot_preview1"}},
+		{"hostile/imported-memory", nil, []string{"auditrelay_v1.memory", "found a memory"}},
+		{"hostile/program", nil, []string{"_start", "reactor"}},
+		{"hostile/reserved-export", nil, []string{"auditrelay_fuel", "reserved"}},
+		{"hostile/memory-too-large", nil, []string{"32MiB", "limits.memory is 16MiB"}},
+		{"hostile/edit-without-manifest", nil, []string{"auditrelay_v1.mask", "not granted", "no manifest"}},
+		{"hostile/emit-without-manifest", nil, []string{"auditrelay_v1.emit", "not granted", "no manifest"}},
+		{"hostile/edit-ungranted", func(o *guest.Options) { o.Grants.Write = nil }, []string{"auditrelay_v1.mask", "grants.write names no path"}},
+		{"hostile/emit-flood", func(o *guest.Options) { o.Grants.Emit = nil }, []string{"auditrelay_v1.emit", "grants.emit names no callback"}},
+		{"redact-go/redact-go", func(o *guest.Options) { o.Grants.Keys = nil }, []string{"auditrelay_v1.hmac_all", "grants.keys"}},
+		{"redact-go/redact-go", func(o *guest.Options) { o.Keys = nil }, []string{"grants.keys", `"pseudonyms"`}},
+		{"hostile/init-returns", nil, []string{"init", "auditrelay_init returned 3"}},
+		{"hostile/init-fails", nil, []string{"init", "no teams configured"}},
+		{"hostile/init-bad-path", nil, []string{"init", "path", "a..b"}},
+		{"hostile/init-loop", func(o *guest.Options) { o.Limits.InitTime = 1 }, []string{"wall_time"}},
+		{"hostile/keep", func(o *guest.Options) { o.SHA256 = strings.Repeat("0", 64) }, []string{"sha256", "not the pinned one"}},
+		{"hostile/keep", func(o *guest.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
+		{"hostile/keep", func(o *guest.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
+		{"hostile/keep", func(o *guest.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},
+		{"hostile/keep", func(o *guest.Options) { o.Wasm = o.Wasm[:20] }, []string{"ends too soon"}},
+		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("(module)") }, []string{"not a WebAssembly module"}},
+		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("\x00asm\x0d\x00\x01\x00") }, []string{"component"}},
+		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("\x00asm\x01\x00\x00\x00\x01\x05\xff\xff\xff\xff\x0f") }, []string{"more elements than it has bytes"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := options(t, c.name)
+			if c.change != nil {
+				c.change(&o)
+			}
+			m, err := guest.Load(t.Context(), o)
+			if err == nil {
+				_ = m.Close()
+				t.Fatal("it was loaded")
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error lacks %q:\n%v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAllThatSpeaksAgainstAModuleIsToldAtOnce(t *testing.T) {
+	o := options(t, "redact-go/redact-go")
+	o.Grants = guest.Grants{Write: []string{"a..b"}}
+	o.Config = []byte("nonsense")
+	_, err := guest.Load(t.Context(), o)
+	if err == nil {
+		t.Fatal("it was loaded")
+	}
+	for _, part := range []string{"hmac_all", "a..b", "config"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error lacks %q:\n%v", part, err)
+		}
+	}
+	if _, ok := errors.AsType[*auditrelay.OptionError](err); !ok {
+		t.Error("no *auditrelay.OptionError in the chain")
+	}
+}
+
+func TestInitFailuresHaveTheirCause(t *testing.T) {
+	_, err := guest.Load(t.Context(), options(t, "hostile/init-fails"))
+	f, ok := errors.AsType[*filter.Error](err)
+	if !ok || f.Cause != auditrelay.CauseInit {
+		t.Errorf("got %v, want cause init", err)
+	}
+}
+
+func TestAModuleIsPinnedByItsDigest(t *testing.T) {
+	o := options(t, "hostile/keep")
+	o.SHA256 = "F" + strings.Repeat("0", 63)
+	_, err := guest.Load(t.Context(), o)
+	// The error tells the digest that was found: with it the same module loads.
+	_, after, _ := strings.Cut(err.Error(), "digest is ")
+	o.SHA256, _, _ = strings.Cut(after, ",")
+	load(t, o)
+}
+
+func TestTheDigestTellsModulesAndConfigurationsApart(t *testing.T) {
+	digest := func(name, config string) string {
+		o := options(t, name)
+		o.Config = []byte(config)
+		return load(t, o).Digest()
+	}
+	a := digest("hostile/keep", "")
+	if a != digest("hostile/keep", "") || len(a) != 64 {
+		t.Error("the same filter has the same digest, of 64 digits")
+	}
+	if a == digest("hostile/drop", "") || a == digest("hostile/keep", "{}") {
+		t.Error("another module, or another configuration, has the same digest")
+	}
+}
+
+func TestOptionalImportsAreStubbed(t *testing.T) {
+	i := open(t, load(t, options(t, "hostile/optional-import")))
+	if v, _, _ := apply(t, i, event); v != auditrelay.Keep {
+		t.Errorf("got %v, want keep", v)
+	}
+}
+
+func TestCompiledModulesAreCached(t *testing.T) {
+	o := options(t, "hostile/keep")
+	o.CacheDir = filepath.Join(t.TempDir(), "cache")
+	load(t, o)
+	load(t, o)
+	files := 0
+	err := filepath.WalkDir(o.CacheDir, func(_ string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			files++
+		}
+		return err
+	})
+	if err != nil || files == 0 {
+		t.Errorf("the cache holds %d files, %v", files, err)
+	}
+	if info, err := os.Stat(o.CacheDir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the cache's mode is %v, %v; want 0700", info.Mode(), err)
+	}
+	if err := os.Chmod(o.CacheDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guest.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "chmod 700") {
+		t.Errorf("a cache that others may enter: got %v, want a refusal", err)
+	}
+}
+
+func TestPackReplacesTheManifest(t *testing.T) {
+	bare := wasm(t, "hostile/keep")
+	if m, err := guest.ReadManifest(bare); m != nil || err != nil {
+		t.Fatalf("got %v, %v; want no manifest", m, err)
+	}
+	packed := bare
+	for _, name := range []string{"first", "second"} {
+		var err error
+		if packed, err = guest.Pack(packed, guest.Manifest{Name: name, ABI: "1.0", Writes: []string{"a.**"}}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := guest.ReadManifest(packed)
+		if err != nil || m.Name != name || len(m.Writes) != 1 {
+			t.Errorf("got %+v, %v", m, err)
+		}
+	}
+	o := options(t, "hostile/keep")
+	o.Wasm = packed
+	if got := load(t, o).Manifest().Name; got != "second" {
+		t.Errorf("the module is %q, want second", got)
+	}
+}
+
+func TestManifestsAreChecked(t *testing.T) {
+	bare := wasm(t, "hostile/keep")
+	custom := func(text string) []byte {
+		payload := append([]byte{10}, "auditrelay"+text...)
+		return append(append(append([]byte(nil), bare...), 0, byte(len(payload))), payload...)
+	}
+	for text, want := range map[string]string{
+		`{"name":"x","abi":"1.0"`:                   "unexpected EOF",
+		`{"name":"x","abi":"2.0"}`:                  `abi is "2.0"`,
+		`{"name":"x","abi":"1.0","write":[]}`:       `unknown field "write"`,
+		`{"name":"x","abi":"1.0","writes":[""]}`:    "writes[0]",
+		`{"name":"x","abi":"1.0"}{}`:                "more than one",
+		`{"abi":"1.0","limits":{"memory":"1 ell"}}`: "not a size",
+	} {
+		if _, err := guest.ReadManifest(custom(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+// Nothing that a binary declares may panic or hurt who reads it.
+func FuzzReadManifest(f *testing.F) {
+	for _, name := range []string{"hostile/keep", "hostile/emit-flood", "hostile/imported-memory", "reference-c/reference-c"} {
+		f.Add(wasm(f, name))
+	}
+	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := guest.ReadManifest(b); err != nil {
+			return
+		}
+		packed, err := guest.Pack(b, guest.Manifest{Name: "x", ABI: "1.0"})
+		if err != nil {
+			return
+		}
+		if m, err := guest.ReadManifest(packed); err != nil || m.Name != "x" {
+			t.Errorf("packed, it reads as %v, %v", m, err)
+		}
+	})
+}

@@ -1,0 +1,131 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+const (
+	manifestSection = "auditrelay"
+	abiVersion      = "1.0"
+	maxManifestList = 256
+)
+
+// Manifest is what a module says of itself, JSON in its custom section
+// "auditrelay": read without running any of its code. It asks; the operator's
+// grants answer; what counts is both.
+type Manifest struct {
+	Name        string         `json:"name"`
+	Version     string         `json:"version,omitempty"`
+	ABI         string         `json:"abi"` // "1.0"
+	Description string         `json:"description,omitempty"`
+	Reads       []string       `json:"reads,omitempty"`    // paths, for the reader; not enforced
+	Writes      []string       `json:"writes,omitempty"`   // paths that it edits
+	Emits       bool           `json:"emits,omitempty"`    // it hands records to other callbacks
+	Keys        []string       `json:"keys,omitempty"`     // names of the keys that it uses
+	Metrics     []string       `json:"metrics,omitempty"`  // reserved
+	Optional    []string       `json:"optional,omitempty"` // imports that it can do without
+	Limits      ManifestLimits `json:"limits,omitzero"`
+}
+
+// ManifestLimits is what a module needs, at the least.
+type ManifestLimits struct {
+	Memory auditrelay.ByteSize `json:"memory,omitempty"`
+}
+
+// ReadManifest returns a module's manifest, nil where it has none. It runs none
+// of the module's code.
+func ReadManifest(wasm []byte) (*Manifest, error) {
+	m, err := parse(wasm)
+	if err != nil {
+		return nil, err
+	}
+	return m.readManifest()
+}
+
+func (m *outline) readManifest() (*Manifest, error) {
+	if m.manifest == nil {
+		return nil, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(m.manifest))
+	d.DisallowUnknownFields()
+	out := new(Manifest)
+	if err := d.Decode(out); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if d.More() {
+		return nil, errors.New("manifest: more than one JSON value")
+	}
+	return out, out.check()
+}
+
+func (m *Manifest) check() error {
+	var errs []error
+	if m.ABI != abiVersion {
+		errs = append(errs, fmt.Errorf("manifest: abi is %q, this host serves %q", m.ABI, abiVersion))
+	}
+	for _, list := range []struct {
+		name    string
+		entries []string
+		paths   bool
+	}{{"reads", m.Reads, true}, {"writes", m.Writes, true}, {"keys", m.Keys, false}, {"metrics", m.Metrics, false}, {"optional", m.Optional, false}} {
+		if len(list.entries) > maxManifestList {
+			errs = append(errs, fmt.Errorf("manifest: %s has more than %d entries", list.name, maxManifestList))
+		} else if list.paths {
+			_, err := parsePaths("manifest: "+list.name, list.entries)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func parsePaths(what string, texts []string) ([]*document.Path, error) {
+	paths, errs := make([]*document.Path, 0, len(texts)), []error{}
+	for i, text := range texts {
+		p, err := document.ParsePath(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s[%d]: %w", what, i, err))
+			continue
+		}
+		paths = append(paths, p)
+	}
+	return paths, errors.Join(errs...)
+}
+
+// Pack returns wasm with m as its manifest, in the place of one that it has.
+func Pack(wasm []byte, m Manifest) ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	if _, err := parse(wasm); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxManifest {
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
+	}
+	payload := append(binary.AppendUvarint(nil, uint64(len(manifestSection))), manifestSection...)
+	payload = append(payload, text...)
+
+	out := bytes.Clone(wasm[:8])
+	for r := (&reader{b: wasm, i: 8}); r.i < len(wasm); {
+		from := r.i
+		id := r.byte()
+		body := &reader{b: r.take(int(r.u32()))}
+		if id != 0 || body.name() != manifestSection {
+			out = append(out, wasm[from:r.i]...)
+		}
+	}
+	out = append(out, 0)
+	out = binary.AppendUvarint(out, uint64(len(payload)))
+	return append(out, payload...), nil
+}

@@ -1,0 +1,39 @@
+package guest
+
+import "github.com/tetratelabs/wazero/experimental"
+
+// memory is one instance's linear memory. It exists, rather than wazero's own
+// limit, so that a growth that was refused can be told from any other failure.
+type memory struct {
+	buf     []byte
+	limit   uint64
+	refused bool
+}
+
+// Allocate implements experimental.MemoryAllocator.
+func (m *memory) Allocate(capacity, _ uint64) experimental.LinearMemory {
+	m.buf = make([]byte, 0, min(capacity, m.limit))
+	return m
+}
+
+// Reallocate implements experimental.LinearMemory.
+func (m *memory) Reallocate(size uint64) []byte {
+	if size > m.limit {
+		m.refused = true
+		return nil
+	}
+	if size > uint64(cap(m.buf)) {
+		// Twice as much, so that a guest that grows page by page does not copy
+		// its memory each time.
+		grown := make([]byte, size, min(max(size, 2*uint64(cap(m.buf))), m.limit))
+		copy(grown, m.buf)
+		m.buf = grown
+	}
+	m.buf = m.buf[:size]
+	return m.buf
+}
+
+// Free implements experimental.LinearMemory. The collector frees it, since
+// native code may still hold it when an instance is closed in the middle of a
+// call.
+func (m *memory) Free() {}

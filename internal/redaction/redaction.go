@@ -1,0 +1,59 @@
+// Package redaction holds the primitives by which a value is made unreadable:
+// the host functions that guests import and the native filter share them, so
+// that the same policy gives the same bytes either way.
+package redaction
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"unicode/utf8"
+)
+
+// Mask is what a masked value becomes, whatever it was: neither its length nor
+// its first characters show, since a known prefix is a lookup.
+const Mask = "***"
+
+// pseudonymBytes is how much of the HMAC a pseudonym shows: 128 bits, enough
+// that two values do not meet by chance, short enough to read.
+const pseudonymBytes = 16
+
+// Pseudonymiser turns values into keyed pseudonyms: the same value under the
+// same key gives the same pseudonym, and nobody without the key can tell which
+// value it was or try one out. It is not safe for concurrent use.
+type Pseudonymiser struct {
+	prefix string
+	mac    hash.Hash
+	sum    [sha256.Size]byte
+}
+
+// NewPseudonymiser returns a Pseudonymiser for the key of that name. The name
+// stands in every pseudonym, so that one made with an older key is known as such.
+func NewPseudonymiser(name string, key []byte) *Pseudonymiser {
+	return &Pseudonymiser{prefix: "hmac:" + name + ":", mac: hmac.New(sha256.New, key)}
+}
+
+// Append appends value's pseudonym, "hmac:", the key's name, ":" and 32
+// lower-case hexadecimal digits of HMAC-SHA-256. The empty value stays empty:
+// that there is nothing is no secret, and is often the point.
+func (p *Pseudonymiser) Append(dst, value []byte) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	p.mac.Reset()
+	p.mac.Write(value)
+	sum := p.mac.Sum(p.sum[:0])
+	return hex.AppendEncode(append(dst, p.prefix...), sum[:pseudonymBytes])
+}
+
+// Truncate returns the first n characters (code points) of s, all of it where
+// it is shorter, nothing where n is not positive. The result shares s.
+func Truncate(s []byte, n int) []byte {
+	end := 0
+	for ; n > 0 && end < len(s); n-- {
+		_, size := utf8.DecodeRune(s[end:])
+		end += size
+	}
+	return s[:end]
+}

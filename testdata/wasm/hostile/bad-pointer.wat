@@ -1,0 +1,7 @@
+;; Hands over a path that lies outside its memory.
+(module
+  (import "auditrelay_v1" "reason" (func $f (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    (drop (call $f (i32.const 65530) (i32.const 100)))
+    i32.const 1))

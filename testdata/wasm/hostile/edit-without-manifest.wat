@@ -1,0 +1,6 @@
+;; Imports an edit, has no manifest.
+(module
+  (import "auditrelay_v1" "mask" (func (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    i32.const 1))

@@ -1,0 +1,20 @@
+;; manifest {"name":"emit-then-trap","abi":"1.0","writes":["**"],"emits":true}
+;; Edits, emits a record, then traps: nothing of it may take effect.
+(module
+  (import "auditrelay_v1" "mask" (func $mask (param i32) (result i32)))
+  (import "auditrelay_v1" "find" (func $find (param i32) (result i32)))
+  (import "auditrelay_v1" "path" (func $path (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "emit" (func $emit (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $p (mut i32) (i32.const 0))
+  (data (i32.const 32) "action")
+  (data (i32.const 0) "alerts")
+  (data (i32.const 8) "{}")
+  (func (export "auditrelay_init") (result i32)
+    (global.set $p (call $path (i32.const 32) (i32.const 6)))
+    i32.const 0)
+  (func (export "auditrelay_event") (result i32)
+    (drop (call $mask (call $find (global.get $p))))
+    (drop (call $emit (i32.const 0) (i32.const 6) (i32.const 8) (i32.const 2)))
+    unreachable)
+)

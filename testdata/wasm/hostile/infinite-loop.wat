@@ -1,0 +1,6 @@
+;; Never ends.
+(module
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    (loop $l (br $l))
+    i32.const 1))

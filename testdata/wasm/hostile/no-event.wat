@@ -1,0 +1,3 @@
+;; Exports no auditrelay_event.
+(module
+  (memory (export "memory") 1))
