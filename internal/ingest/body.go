@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// ratioFrom is how far a compressed body may be read before its ratio counts:
+// a small body is harmless, however well it compresses.
+const ratioFrom = 1 << 20
+
+// body reads a request's body, decompressed, and ends it with an *EventError
+// when a bound is met or it is damaged. Index and Offset are the Reader's to set.
+type body struct {
+	sent  counter   // as it came
+	plain io.Reader // decompressed; nil until the first Read
+	gzip  bool
+	limit int64 // of each of the two; negative: none
+	ratio int64 // negative: none
+	read  int64 // decompressed
+	err   error // sticky
+}
+
+func newBody(r io.Reader, encoding string, l Limits) *body {
+	b := &body{sent: counter{r: r}, limit: l.BodyBytes, ratio: int64(l.Ratio)}
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity":
+		b.plain = &b.sent
+	case "gzip", "x-gzip":
+		b.gzip = true
+	default:
+		b.err = bodyError(MediaType, "the content encoding is not known; send gzip or none", nil)
+	}
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.next(p)
+	b.read += int64(n)
+	switch {
+	case b.limit >= 0 && max(b.read, b.sent.n) > b.limit:
+		n -= int(min(int64(n), max(0, b.read-b.limit)))
+		err = bodyError(BodyTooLarge, fmt.Sprintf("the body is larger than %d bytes; send fewer events a request", b.limit), nil)
+	case b.gzip && b.ratio >= 0 && b.read > ratioFrom && b.read/b.ratio > b.sent.n:
+		n, err = 0, bodyError(Ratio, fmt.Sprintf("the body grew to more than %d times its compressed size", b.ratio), nil)
+	case err != nil && err != io.EOF:
+		err = b.fault(err)
+	}
+	b.err = err
+	return n, err
+}
+
+// next reads decompressed bytes, opening the decompressor first: its header is
+// read from the body too.
+func (b *body) next(p []byte) (int, error) {
+	if b.plain == nil {
+		z, err := gzip.NewReader(&b.sent)
+		if err == io.EOF {
+			return 0, io.EOF // no bytes at all: an empty body
+		}
+		if err != nil {
+			return 0, err
+		}
+		b.plain = z
+	}
+	return b.plain.Read(p)
+}
+
+func (b *body) fault(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return bodyError(Truncated, "the body is cut short", err)
+	case b.gzip && (b.sent.err == nil || b.sent.err == io.EOF):
+		return bodyError(Compression, "the compressed data is damaged", err)
+	}
+	return bodyError(Unread, "the body could not be read to its end", err)
+}
+
+func bodyError(reason Reason, message string, cause error) *EventError {
+	return &EventError{Kind: Unframeable, Reason: reason, Message: message, Rest: true, Err: cause}
+}
+
+// counter counts what is read and remembers how it ended.
+type counter struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if err != nil {
+		c.err = err
+	}
+	return n, err
+}

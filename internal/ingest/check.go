@@ -1,0 +1,205 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// actionBytes bounds an action's text, decoded. LiteLLM's own have at most nine
+// bytes; unknown ones are kept as they are.
+const actionBytes = 128
+
+// Check reports whether data is one event in LiteLLM's schema, and reads from it
+// what the relay needs: identity, action and time. Sequence, Received and
+// Provenance are left for others to set, and so is Time where TimeFrom is
+// TimeMissing or TimeUnreadable. The event's Data is data itself, not a copy.
+//
+// The error is an *EventError. Check allocates the id, and nothing else for an
+// ordinary event.
+func Check(data []byte, l Limits) (auditrelay.Event, error) {
+	l = l.orDefaults()
+	if err := document.Check(data, document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth}); err != nil {
+		return auditrelay.Event{}, refusal(err)
+	}
+	e, fault := read(data, l)
+	if fault != nil {
+		return auditrelay.Event{}, fault
+	}
+	return e, nil
+}
+
+// field is a field of the schema that has a type of its own. Fields that may
+// hold anything, known or not, are other.
+type field uint8
+
+const (
+	other field = iota
+	text        // a string or null
+	id
+	action
+	updatedAt
+)
+
+// fieldOf knows StandardAuditLogPayload. before_value and updated_values are
+// strings that hold JSON as a rule, objects when read from the database, and
+// rarely a list or scalar: anything goes.
+func fieldOf(key []byte) field {
+	switch string(key) {
+	case "id":
+		return id
+	case "action":
+		return action
+	case "updated_at":
+		return updatedAt
+	case "changed_by", "changed_by_api_key", "table_name", "object_id",
+		"object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias":
+		return text
+	}
+	return other
+}
+
+// longestKey is the length of the longest name that fieldOf knows.
+const longestKey = len("changed_by_user_email")
+
+// read takes the fields out of data, which document.Check has passed.
+func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
+	e := auditrelay.Event{Namespace: auditrelay.NamespaceLiteLLM, TimeFrom: auditrelay.TimeMissing, Data: data}
+	hasID, hasAction := false, false
+	var room [64]byte // most of what has escapes fits
+	i := skipSpace(data, skipSpace(data, 0)+1)
+	for data[i] != '}' {
+		key, next := cutString(data, i)
+		i = skipSpace(data, next) // at the colon
+		i = skipSpace(data, i+1)  // at the value
+		if bytes.IndexByte(key, '\\') >= 0 {
+			key = unescape(room[:0], key, longestKey+1)
+		}
+		at := i
+		switch fieldOf(key) {
+		case other:
+			i = skipValue(data, i)
+		case text:
+			if data[i] != '"' && data[i] != 'n' {
+				return e, wrongType(key, data[i], at, "a string or null")
+			}
+			i = skipValue(data, i)
+		case id:
+			if data[i] != '"' {
+				return e, wrongType(key, data[i], at, "a string")
+			}
+			var raw []byte
+			raw, i = cutString(data, i)
+			value, fault := short("id", raw, room[:0], l.IDBytes, at)
+			if fault != nil {
+				return e, fault
+			}
+			e.ID, hasID = string(value), true
+		case action:
+			if data[i] != '"' {
+				return e, wrongType(key, data[i], at, "a string")
+			}
+			var raw []byte
+			raw, i = cutString(data, i)
+			value, fault := short("action", raw, room[:0], actionBytes, at)
+			if fault != nil {
+				return e, fault
+			}
+			e.Action, hasAction = actionOf(value), true
+		case updatedAt:
+			switch data[i] {
+			case 'n':
+				i = skipValue(data, i)
+			case '"':
+				var raw []byte
+				raw, i = cutString(data, i)
+				e.Time, e.TimeFrom = timeOf(raw, room[:0])
+			default:
+				return e, wrongType(key, data[i], at, "a string or null")
+			}
+		}
+		i = skipSpace(data, i)
+		if data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	switch {
+	case !hasID:
+		return e, missing("id")
+	case !hasAction:
+		return e, missing("action")
+	}
+	return e, nil
+}
+
+// short decodes a required string and holds it to its bound. What it returns
+// shares raw or room.
+func short(name string, raw, room []byte, most, at int) ([]byte, *EventError) {
+	value := raw
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		value = unescape(room, raw, most+1)
+	}
+	switch {
+	case len(value) == 0:
+		return nil, &EventError{Field: name, Kind: Odd, Reason: Empty, Message: "must not be empty", Offset: int64(at)}
+	case len(value) > most:
+		return nil, &EventError{Field: name, Kind: Odd, Reason: TooLong,
+			Message: fmt.Sprintf("longer than %d bytes", most), Offset: int64(at)}
+	}
+	return value, nil
+}
+
+// actionOf spares the known actions an allocation.
+func actionOf(value []byte) auditrelay.Action {
+	switch string(value) {
+	case string(auditrelay.ActionCreated):
+		return auditrelay.ActionCreated
+	case string(auditrelay.ActionUpdated):
+		return auditrelay.ActionUpdated
+	case string(auditrelay.ActionDeleted):
+		return auditrelay.ActionDeleted
+	case string(auditrelay.ActionBlocked):
+		return auditrelay.ActionBlocked
+	case string(auditrelay.ActionUnblocked):
+		return auditrelay.ActionUnblocked
+	case string(auditrelay.ActionRotated):
+		return auditrelay.ActionRotated
+	}
+	return auditrelay.Action(value)
+}
+
+// timeOf reads updated_at's content, escapes and all.
+func timeOf(raw, room []byte) (time.Time, auditrelay.TimeSource) {
+	if len(raw) == 0 {
+		return time.Time{}, auditrelay.TimeMissing
+	}
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		raw = unescape(room, raw, longestTime+1)
+	}
+	return parseTime(raw)
+}
+
+func missing(name string) *EventError {
+	return &EventError{Field: name, Kind: Odd, Reason: Missing, Message: "is required", Offset: -1}
+}
+
+func wrongType(key []byte, first byte, at int, want string) *EventError {
+	found := "a number"
+	switch first {
+	case '"':
+		found = "a string"
+	case '{':
+		found = "an object"
+	case '[':
+		found = "an array"
+	case 't', 'f':
+		found = "a boolean"
+	case 'n':
+		found = "null"
+	}
+	return &EventError{Field: string(key), Kind: Odd, Reason: WrongType,
+		Message: fmt.Sprintf("expected %s, found %s", want, found), Offset: int64(at)}
+}

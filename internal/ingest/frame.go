@@ -1,0 +1,168 @@
+package ingest
+
+// frame finds where one JSON value ends, in as many pieces as it comes. It
+// judges no more than that needs: brackets that match and quotes. What else may
+// be wrong with the value is Check's affair, and the value's alone. But where
+// brackets or quotes do not match, or a byte stands outside of strings that
+// JSON has no place for, the next value's beginning can no longer be trusted,
+// and the frame is damaged: otherwise one lost quote would make the texts that
+// users wrote into structure.
+type frame struct {
+	open     []uint64 // a bit for each open bracket: 1 for an object's
+	depth    int
+	inString bool
+	escaped  bool
+	begun    bool
+}
+
+type progress uint8
+
+const (
+	unfinished progress = iota
+	finished
+	damaged
+)
+
+func (f *frame) reset() { *f = frame{open: f.open} }
+
+// scan takes the next piece and returns how many of its bytes belong to the
+// value (finished), or where the fault is (damaged). A value that is neither
+// object, array nor string ends before the next comma, bracket or white space;
+// it is up to the caller to take the end of input as its end too.
+func (f *frame) scan(b []byte) (int, progress) {
+	for i := 0; i < len(b); i++ {
+		if f.inString {
+			n, p := f.scanString(b[i:])
+			i += n
+			if p == damaged || p == unfinished {
+				return i, p
+			}
+			if f.depth == 0 {
+				return i, finished
+			}
+			i--
+			continue
+		}
+		c := b[i]
+		switch class[c] {
+		case plain:
+			f.begun = true
+		case space:
+			if f.depth == 0 && f.begun {
+				return i, finished
+			}
+		case comma:
+			if f.depth == 0 {
+				return i, f.outer()
+			}
+		case quote:
+			if f.depth == 0 && f.begun {
+				return i, damaged
+			}
+			f.begun, f.inString = true, true
+		case opener:
+			if f.depth == 0 && f.begun {
+				return i, damaged
+			}
+			f.begun = true
+			f.push(c == '{')
+		case closer:
+			if f.depth == 0 {
+				return i, f.outer()
+			}
+			if f.pop() != (c == '}') {
+				return i, damaged
+			}
+			if f.depth == 0 {
+				return i + 1, finished
+			}
+		default:
+			return i, damaged
+		}
+	}
+	return len(b), unfinished
+}
+
+// outer judges a comma or bracket of what the value stands in: it ends a
+// number or literal, and is a fault where a value should begin.
+func (f *frame) outer() progress {
+	if f.begun {
+		return finished
+	}
+	return damaged
+}
+
+// scanString goes on in a string and returns the position after its quote
+// (finished).
+func (f *frame) scanString(b []byte) (int, progress) {
+	for i := 0; i < len(b); i++ {
+		if f.escaped {
+			f.escaped = false
+			continue
+		}
+		for i < len(b) && !special[b[i]] {
+			i++
+		}
+		if i == len(b) {
+			break
+		}
+		switch b[i] {
+		case '\\':
+			f.escaped = true
+		case '"':
+			f.inString = false
+			return i + 1, finished
+		default:
+			return i, damaged
+		}
+	}
+	return len(b), unfinished
+}
+
+func (f *frame) push(object bool) {
+	word, bit := f.depth/64, uint64(1)<<(f.depth%64)
+	if word == len(f.open) {
+		f.open = append(f.open, 0)
+	}
+	f.open[word] &^= bit
+	if object {
+		f.open[word] |= bit
+	}
+	f.depth++
+}
+
+func (f *frame) pop() (object bool) {
+	f.depth--
+	return f.open[f.depth/64]>>(f.depth%64)&1 == 1
+}
+
+// The classes of bytes outside of strings.
+const (
+	foreign byte = iota
+	plain        // of numbers and of true, false, null; the colon
+	space
+	comma
+	quote
+	opener
+	closer
+)
+
+var class = func() (t [256]byte) {
+	for _, c := range []byte("0123456789+-.eEtrufalsn:") {
+		t[c] = plain
+	}
+	for _, c := range []byte(" \t\r\n") {
+		t[c] = space
+	}
+	t[','], t['"'], t['{'], t['['], t['}'], t[']'] = comma, quote, opener, opener, closer, closer
+	return t
+}()
+
+// special are the bytes inside of strings at which scanString stops.
+var special = func() (t [256]bool) {
+	for c := range byte(' ') {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()

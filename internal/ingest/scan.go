@@ -1,0 +1,113 @@
+package ingest
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// The functions here walk JSON that document.Check has passed, and rely on it.
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && b[i] <= ' ' {
+		i++
+	}
+	return i
+}
+
+// cutString returns the content, escapes as they are, of the string whose
+// opening quote is at i, and the position after it.
+func cutString(b []byte, i int) (raw []byte, next int) {
+	i++
+	start := i
+	for {
+		quote := i + bytes.IndexByte(b[i:], '"')
+		slash := quote
+		for slash > start && b[slash-1] == '\\' {
+			slash--
+		}
+		i = quote + 1
+		if (quote-slash)%2 == 0 {
+			return b[start:quote], i
+		}
+	}
+}
+
+// skipValue returns the position after the value that begins at i.
+func skipValue(b []byte, i int) int {
+	switch b[i] {
+	case '"':
+		_, i = cutString(b, i)
+		return i
+	case '{', '[':
+		for depth := 0; ; {
+			switch b[i] {
+			case '"':
+				_, i = cutString(b, i)
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+			i++
+		}
+	}
+	for b[i] > ' ' && b[i] != ',' && b[i] != '}' {
+		i++
+	}
+	return i
+}
+
+// unescape appends raw to dst, decoded, and stops soon after most bytes: enough
+// to see that it is too long.
+func unescape(dst, raw []byte, most int) []byte {
+	for i := 0; i < len(raw) && len(dst) < most; {
+		c := raw[i]
+		if c != '\\' {
+			dst = append(dst, c)
+			i++
+			continue
+		}
+		c = raw[i+1]
+		i += 2
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			r := hex4(raw[i:])
+			i += 4
+			if utf16.IsSurrogate(r) { // the other half follows as \uXXXX
+				r = utf16.DecodeRune(r, hex4(raw[i+2:]))
+				i += 6
+			}
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func hex4(b []byte) (r rune) {
+	for _, c := range b[:4] {
+		r <<= 4
+		switch {
+		case c <= '9':
+			r |= rune(c - '0')
+		default:
+			r |= rune(c|0x20-'a') + 10
+		}
+	}
+	return r
+}
