@@ -1,0 +1,361 @@
+package document
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Limits bound a document. A zero field means its default.
+type Limits struct {
+	// Bytes is the most that the text may have; default 4 MiB, several times
+	// what an audit event needs. At most 1 GiB.
+	Bytes int
+	// Depth is how deep objects and arrays may be nested, the outermost being 1;
+	// default 64. Inside a string that holds JSON it is counted anew.
+	Depth int
+}
+
+const (
+	defaultBytes = 4 << 20
+	defaultDepth = 64
+	maxBytes     = 1 << 30 // positions are kept in 32 bits
+)
+
+func (l Limits) bytes() int {
+	if l.Bytes <= 0 {
+		return defaultBytes
+	}
+	return min(l.Bytes, maxBytes)
+}
+
+func (l Limits) depth() int {
+	if l.Depth <= 0 {
+		return defaultDepth
+	}
+	return l.Depth
+}
+
+// Check reports whether data is one JSON object (RFC 8259), in UTF-8, with
+// nothing but white space around it, within the limits, where no object has two
+// keys that are equal once decoded and no escape is half of a surrogate pair.
+// Any number and any other escape is valid, however large or unusual.
+//
+// The error is an *Error. Check allocates nothing for ordinary events, and its
+// time is linear in len(data) whatever data is.
+func Check(data []byte, l Limits) error {
+	c := checker{data: data, depth: l.depth()}
+	if e := c.whole(l.bytes(), true); e != nil {
+		return e
+	}
+	return nil
+}
+
+// checkValue is Check for any JSON value of up to depth levels.
+func checkValue(data []byte, depth int) error {
+	c := checker{data: data, depth: depth}
+	if e := c.whole(maxBytes, false); e != nil {
+		return e
+	}
+	return nil
+}
+
+// checkHeld reports whether a string's content is JSON that can be stepped into.
+// Duplicate keys and half surrogates are let pass: the text is another system's,
+// and what cannot be stepped into cannot be redacted in part.
+func checkHeld(data []byte, depth int) bool {
+	c := checker{data: data, depth: depth, lenient: true}
+	return c.whole(maxBytes, false) == nil
+}
+
+// checker is one pass of validation by recursive descent.
+type checker struct {
+	data    []byte
+	depth   int  // how many more levels may be opened
+	lenient bool // duplicate keys and half surrogates pass
+
+	keys   []keyRef // of the objects that are open, outermost first
+	room   [40]keyRef
+	names  []byte // decoded, of keys that had escapes
+	table  []int32
+	reason Reason
+	offset int
+	path   []step // to the fault, innermost first
+}
+
+// step is one key or index on the way to a fault.
+type step struct{ start, end, index int }
+
+// whole checks the text from end to end.
+func (c *checker) whole(limit int, object bool) *Error {
+	if len(c.data) > limit {
+		return &Error{Reason: TooLarge, Limit: limit}
+	}
+	depth := c.depth
+	c.keys = c.room[:0]
+	i := c.space(0)
+	switch {
+	case i == len(c.data):
+		c.fail(Syntax, i)
+	case object && c.data[i] != '{':
+		c.fail(NotObject, i)
+	default:
+		if i = c.value(i); i >= 0 {
+			if i = c.space(i); i == len(c.data) {
+				return nil
+			}
+			c.fail(Trailing, i)
+		}
+	}
+	e := &Error{Reason: c.reason, Offset: c.offset, Path: c.faultPath()}
+	if e.Reason == TooDeep {
+		e.Limit = depth
+	}
+	return e
+}
+
+// fail notes the fault and returns the position that means failure.
+func (c *checker) fail(r Reason, at int) int {
+	c.reason, c.offset = r, at
+	return -1
+}
+
+func (c *checker) space(i int) int {
+	b := c.data
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// value checks the value that begins at i and returns the position after it, or
+// -1. So do the other methods.
+func (c *checker) value(i int) int {
+	b := c.data
+	if i >= len(b) {
+		return c.fail(Syntax, i)
+	}
+	switch b[i] {
+	case '"':
+		end, _ := c.string(i)
+		return end
+	case '{':
+		return c.object(i)
+	case '[':
+		return c.array(i)
+	case 't':
+		if i+4 <= len(b) && string(b[i:i+4]) == "true" {
+			return i + 4
+		}
+	case 'f':
+		if i+5 <= len(b) && string(b[i:i+5]) == "false" {
+			return i + 5
+		}
+	case 'n':
+		if i+4 <= len(b) && string(b[i:i+4]) == "null" {
+			return i + 4
+		}
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return c.number(i)
+	}
+	return c.fail(Syntax, i)
+}
+
+func (c *checker) object(i int) int {
+	if c.depth == 0 {
+		return c.fail(TooDeep, i)
+	}
+	c.depth--
+	b := c.data
+	base, names := len(c.keys), len(c.names)
+	i = c.space(i + 1)
+	if i < len(b) && b[i] == '}' {
+		c.depth++
+		return i + 1
+	}
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return c.fail(Syntax, i)
+		}
+		key := i
+		end, escaped := c.string(i)
+		if end < 0 {
+			return -1
+		}
+		if !c.lenient {
+			c.keys = append(c.keys, c.keyRef(key, end, escaped))
+		}
+		i = end
+		if i < len(b) && b[i] != ':' {
+			i = c.space(i)
+		}
+		if i >= len(b) || b[i] != ':' {
+			return c.fail(Syntax, i)
+		}
+		if i++; i < len(b) && b[i] <= ' ' {
+			i = c.space(i)
+		}
+		if i = c.value(i); i < 0 {
+			c.path = append(c.path, step{start: key + 1, end: end - 1})
+			return -1
+		}
+		if i < len(b) && b[i] <= ' ' {
+			i = c.space(i)
+		}
+		if i >= len(b) {
+			return c.fail(Syntax, i)
+		}
+		if b[i] == '}' {
+			break
+		}
+		if b[i] != ',' {
+			return c.fail(Syntax, i)
+		}
+		if i++; i < len(b) && b[i] <= ' ' {
+			i = c.space(i)
+		}
+	}
+	if !c.lenient && !c.distinct(base) {
+		return -1
+	}
+	c.keys, c.names = c.keys[:base], c.names[:names]
+	c.depth++
+	return i + 1
+}
+
+func (c *checker) array(i int) int {
+	if c.depth == 0 {
+		return c.fail(TooDeep, i)
+	}
+	c.depth--
+	b := c.data
+	i = c.space(i + 1)
+	if i < len(b) && b[i] == ']' {
+		c.depth++
+		return i + 1
+	}
+	for n := 0; ; n++ {
+		if i = c.value(i); i < 0 {
+			c.path = append(c.path, step{end: -1, index: n})
+			return -1
+		}
+		if i = c.space(i); i >= len(b) {
+			return c.fail(Syntax, i)
+		}
+		if b[i] == ']' {
+			c.depth++
+			return i + 1
+		}
+		if b[i] != ',' {
+			return c.fail(Syntax, i)
+		}
+		i = c.space(i + 1)
+	}
+}
+
+func (c *checker) number(i int) int {
+	b := c.data
+	if b[i] == '-' {
+		i++
+	}
+	if i < len(b) && b[i] == '0' {
+		i++
+	} else if i = c.digits(i); i < 0 {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		if i = c.digits(i + 1); i < 0 {
+			return -1
+		}
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		i = c.digits(i)
+	}
+	return i
+}
+
+// digits takes one digit or more.
+func (c *checker) digits(i int) int {
+	b := c.data
+	start := i
+	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+		i++
+	}
+	if i == start {
+		return c.fail(Syntax, i)
+	}
+	return i
+}
+
+// string checks the string whose opening quote is at i.
+func (c *checker) string(i int) (end int, escaped bool) {
+	b := c.data
+	i++
+	for {
+		for i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			// Quotes, backslashes, control characters, and bytes above 0x7f.
+			m := matchByte(x, '"'*ones) | matchByte(x, '\\'*ones) | (x-' '*ones)&^x&highs | x&highs
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			return c.fail(Syntax, i), false
+		}
+		switch ch := b[i]; {
+		case ch == '"':
+			return i + 1, escaped
+		case ch == '\\':
+			escaped = true
+			if i+1 < len(b) && (b[i+1] == '"' || b[i+1] == '\\') {
+				i += 2
+			} else if i = c.escape(i); i < 0 {
+				return -1, false
+			}
+		case ch < ' ':
+			return c.fail(Syntax, i), false
+		case ch >= utf8.RuneSelf:
+			for i < len(b) && b[i] >= utf8.RuneSelf {
+				r, size := utf8.DecodeRune(b[i:])
+				if r == utf8.RuneError && size == 1 {
+					return c.fail(UTF8, i), false
+				}
+				i += size
+			}
+		default:
+			i++
+		}
+	}
+}
+
+// escape checks the escape whose backslash is at i.
+func (c *checker) escape(i int) int {
+	b := c.data
+	if i+1 >= len(b) {
+		return c.fail(Syntax, i)
+	}
+	switch b[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2
+	case 'u':
+		r, ok := hex4(b, i+2)
+		switch {
+		case !ok:
+			return c.fail(Syntax, i)
+		case !utf16.IsSurrogate(r) || c.lenient:
+			return i + 6
+		}
+		if _, size := unescape(b, i); size == 12 {
+			return i + 12
+		}
+		return c.fail(LoneSurrogate, i)
+	}
+	return c.fail(Syntax, i)
+}

@@ -1,0 +1,139 @@
+package document
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"strconv"
+)
+
+// keyRef is a key of an object that is being checked.
+type keyRef struct {
+	print      uint64 // of length, first and last bytes
+	start, end int32  // in data, or in names where start is negative: ^start
+}
+
+// fewKeys is up to how many keys are compared each with each.
+const fewKeys = 20
+
+func (c *checker) keyRef(start, end int, escaped bool) keyRef {
+	start, end = start+1, end-1
+	if !escaped {
+		return keyRef{fingerprint(c.data, start, end), int32(start), int32(end)}
+	}
+	// The name goes behind its position in the text.
+	c.names = binary.LittleEndian.AppendUint32(c.names, uint32(start))
+	from := len(c.names)
+	c.names = appendDecoded(c.names, c.data[start:end])
+	return keyRef{fingerprint(c.names, from, len(c.names)), int32(^from), int32(len(c.names))}
+}
+
+func (c *checker) name(k keyRef) []byte {
+	if k.start < 0 {
+		return c.names[^k.start:k.end]
+	}
+	return c.data[k.start:k.end]
+}
+
+// fingerprint sums a name up; equal names have equal fingerprints.
+func fingerprint(b []byte, start, end int) uint64 {
+	n := end - start
+	if n >= 8 {
+		first := binary.LittleEndian.Uint64(b[start:])
+		last := binary.LittleEndian.Uint64(b[end-8:])
+		return first ^ bits.RotateLeft64(last, 21) ^ uint64(n)<<56
+	}
+	var x uint64
+	for _, ch := range b[start:end] {
+		x = x<<8 | uint64(ch)
+	}
+	return x ^ uint64(n)<<56
+}
+
+// distinct reports whether the keys from base on all differ, and notes the
+// second of two that do not.
+func (c *checker) distinct(base int) bool {
+	keys := c.keys[base:]
+	if len(keys) > fewKeys {
+		return c.distinctMany(keys)
+	}
+	for i := 1; i < len(keys); i++ {
+		for j := range i {
+			if keys[i].print == keys[j].print && bytes.Equal(c.name(keys[i]), c.name(keys[j])) {
+				c.duplicate(keys[i])
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// distinctMany is distinct with a hash table. The seed is random: no sender can
+// choose names that collide.
+func (c *checker) distinctMany(keys []keyRef) bool {
+	size := 1 << bits.Len(uint(2*len(keys)))
+	if size > len(c.table) {
+		c.table = make([]int32, size)
+	}
+	table := c.table[:size]
+	clear(table)
+	seed := maphash.MakeSeed()
+	for i, k := range keys {
+		name := c.name(k)
+		slot := int(maphash.Bytes(seed, name)) & (size - 1)
+		for table[slot] != 0 {
+			if o := keys[table[slot]-1]; o.print == k.print && bytes.Equal(c.name(o), name) {
+				c.duplicate(k)
+				return false
+			}
+			slot = (slot + 1) & (size - 1)
+		}
+		table[slot] = int32(i + 1)
+	}
+	return true
+}
+
+func (c *checker) duplicate(k keyRef) {
+	at := int(k.start)
+	if at < 0 {
+		at = int(binary.LittleEndian.Uint32(c.names[^at-4:]))
+	}
+	c.fail(DuplicateKey, at-1)
+	c.path = append(c.path, step{start: int(k.start), end: int(k.end)})
+}
+
+// Bounds of a path told in an error: it may come from anyone.
+const (
+	pathSteps = 16
+	pathName  = 48
+)
+
+// faultPath writes the path to the fault in the path grammar.
+func (c *checker) faultPath() string {
+	var dst []byte
+	for i := range c.path {
+		s := c.path[len(c.path)-1-i]
+		if i == pathSteps {
+			return string(append(dst, ".…"...))
+		}
+		if i > 0 {
+			dst = append(dst, '.')
+		}
+		if s.end < 0 {
+			dst = strconv.AppendInt(dst, int64(s.index), 10)
+			continue
+		}
+		var name []byte
+		if s.start < 0 {
+			name = c.names[^s.start:s.end]
+		} else {
+			name = appendDecoded(nil, c.data[s.start:min(s.end, s.start+6*pathName)])
+		}
+		dst = appendName(dst, bytes.ToValidUTF8(name[:min(len(name), pathName)], nil))
+		if len(name) > pathName {
+			dst = append(dst, "…"...)
+		}
+	}
+	return string(dst)
+}

@@ -1,0 +1,352 @@
+package document
+
+import "strconv"
+
+// Document is one JSON document with its edits. The zero value is ready for
+// Reset; before that it has no nodes. Reused from event to event it allocates nothing in the
+// long run. It is not safe for concurrent use.
+type Document struct {
+	// Limits bound the values given to edits: each value's depth counts from
+	// where it is put, and Bytes holds for all of them together since Reset.
+	Limits Limits
+
+	data   []byte // the caller's
+	arena  []byte // what edits gave, and what strings decode to
+	nodes  []node
+	levels []level // of serialising
+	work   int
+	given  int  // bytes that edits gave
+	edited bool // something differs from data
+	parted bool // a node was deleted or replaced, so nodes may be gone
+
+	walk    walk
+	scratch []byte
+}
+
+// Node is a value in a document. It is valid until the next Reset: an edit never
+// renumbers. Calls take any number for a Node; one that was never handed out
+// answers as Absent.
+type Node int32
+
+const (
+	// Root is the document itself.
+	Root Node = 0
+	// None is no node.
+	None Node = -1
+)
+
+// Kind is what a node is.
+type Kind uint8
+
+// The kinds. Absent is a node that does not exist, or no longer.
+const (
+	Absent Kind = iota
+	Null
+	Bool
+	Number
+	String
+	Object
+	Array
+)
+
+// String returns the kind's name in lower case.
+func (k Kind) String() string {
+	switch k {
+	case Absent:
+		return "absent"
+	case Null:
+		return "null"
+	case Bool:
+		return "bool"
+	case Number:
+		return "number"
+	case String:
+		return "string"
+	case Object:
+		return "object"
+	case Array:
+		return "array"
+	}
+	return "kind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// source says which buffer a node's positions are in.
+type source uint8
+
+const (
+	inData source = iota
+	inArena
+)
+
+type flags uint8
+
+const (
+	indexed    flags = 1 << iota // its children, or held value, are known
+	hidden                       // a value that stands for its parent, never handed out
+	escapedKey                   // the key's text has escapes
+	deleted
+	added // by Put: not in its parent's text
+	dirty // it, or something in it, was edited
+)
+
+// node is one value. Links are 0 for none: the root is nobody's child.
+//
+// Two things make hidden nodes. A string that holds JSON has one as its first
+// child, the value it holds. A replaced node has one as its stand, the value
+// that stands in its place.
+type node struct {
+	start, end  int32 // the value's text
+	key, keyEnd int32 // the key's, without quotes; or the index, keyEnd being -1
+	parent      Node
+	next        Node // sibling
+	first, last Node // children
+	stand       Node
+	source      source
+	kind        Kind
+	nesting     uint8 // strings around it that hold it
+	flags       flags
+}
+
+// kept is the size up to which buffers are kept from event to event.
+const (
+	keptNodes = 1 << 14
+	keptBytes = 1 << 20
+)
+
+// Reset starts over with data, which must have passed Check and must not change
+// while the document is in use. Nothing is copied, and nothing is read before it
+// is asked for.
+func (d *Document) Reset(data []byte) {
+	if cap(d.nodes) > keptNodes {
+		d.nodes = nil
+	}
+	if cap(d.arena) > keptBytes {
+		d.arena = nil
+	}
+	if cap(d.scratch) > keptBytes {
+		d.scratch = nil
+	}
+	d.data = data
+	d.arena = d.arena[:0]
+	d.work, d.given, d.edited, d.parted = 0, 0, false, false
+	d.walk.path = nil
+	start, end := skipSpace(data, 0), skipBack(data, len(data))
+	kind := Absent
+	if start < end && data[start] == '{' {
+		kind = Object
+	} else {
+		start, end = 0, 0
+	}
+	d.nodes = append(d.nodes[:0], node{start: int32(start), end: int32(end), kind: kind, keyEnd: -1})
+}
+
+// Edited reports whether any edit took effect since Reset.
+func (d *Document) Edited() bool { return d.edited }
+
+// Work returns how much was done since Reset: bytes scanned, decoded, taken or
+// written, and nodes visited, so that who is served can be charged for it.
+func (d *Document) Work() int { return d.work }
+
+func (d *Document) buffer(s source) []byte {
+	if s == inData {
+		return d.data
+	}
+	return d.arena
+}
+
+// content is the text inside a string's quotes, without edits.
+func (d *Document) content(n *node) []byte {
+	return d.buffer(n.source)[n.start+1 : max(n.start+1, n.end-1)]
+}
+
+// valid reports whether n was handed out and is still there.
+func (d *Document) valid(n Node) bool {
+	return n >= 0 && int(n) < len(d.nodes) && d.nodes[n].flags&(hidden|deleted) == 0 &&
+		(!d.parted || !d.gone(n))
+}
+
+// gone reports whether n, or what it stands in, was deleted or replaced.
+func (d *Document) gone(n Node) bool {
+	for {
+		nd := &d.nodes[n]
+		if nd.flags&deleted != 0 {
+			return true
+		}
+		if n == Root {
+			return false
+		}
+		if stand := d.nodes[nd.parent].stand; stand != 0 && stand != n {
+			return true
+		}
+		n = nd.parent
+	}
+}
+
+// value returns the node that holds n's value as it stands.
+func (d *Document) value(n Node) Node {
+	if s := d.nodes[n].stand; s != 0 {
+		return s
+	}
+	return n
+}
+
+// inside returns the object or array that a step from n leads into, with its
+// children indexed, or None.
+func (d *Document) inside(n Node) Node {
+	n = d.value(n)
+	switch d.nodes[n].kind {
+	case String:
+		if n = d.held(n); n == 0 {
+			return None
+		}
+	case Object, Array:
+	default:
+		return None
+	}
+	if d.nodes[n].flags&indexed == 0 {
+		d.index(n)
+	}
+	return n
+}
+
+// live returns n or the first of its later siblings that is not deleted.
+func (d *Document) live(n Node) Node {
+	for n != 0 && d.nodes[n].flags&deleted != 0 {
+		n = d.nodes[n].next
+	}
+	return n
+}
+
+// Kind returns what n is.
+func (d *Document) Kind(n Node) Kind {
+	if !d.valid(n) {
+		return Absent
+	}
+	return d.nodes[d.value(n)].kind
+}
+
+// Holds returns the kind of the JSON value, Object or Array, that a string holds
+// and through which steps go; Absent for any other string and any other node.
+func (d *Document) Holds(n Node) Kind {
+	if d.Kind(n) == String {
+		if h := d.held(d.value(n)); h != 0 {
+			return d.nodes[h].kind
+		}
+	}
+	return Absent
+}
+
+// Len returns the members of an object, the elements of an array, the bytes of a
+// string once decoded, and 0 for anything else.
+func (d *Document) Len(n Node) int {
+	switch d.Kind(n) {
+	case Object, Array:
+		count := 0
+		for c := d.live(d.nodes[d.inside(n)].first); c != 0; c = d.live(d.nodes[c].next) {
+			count++
+		}
+		d.work += count
+		return count
+	case String:
+		return decodedLen(d.written(n))
+	}
+	return 0
+}
+
+// Child returns the member or element of n after prev, the first for None, and
+// None at the end. It goes through a string that holds JSON. prev may have been
+// deleted or replaced meanwhile.
+func (d *Document) Child(n, prev Node) Node {
+	if !d.valid(n) {
+		return None
+	}
+	v := d.inside(n)
+	if v == None {
+		return None
+	}
+	c := d.nodes[v].first
+	if prev != None {
+		if prev < 0 || int(prev) >= len(d.nodes) || d.nodes[prev].flags&hidden != 0 || prev == Root || d.nodes[prev].parent != v {
+			return None
+		}
+		c = d.nodes[prev].next
+	}
+	d.work++
+	if c = d.live(c); c == 0 {
+		return None
+	}
+	return c
+}
+
+// Parent returns the object, array, or string holding one, that n stands in;
+// None for the root.
+func (d *Document) Parent(n Node) Node {
+	if n == Root || !d.valid(n) {
+		return None
+	}
+	return d.parent(n)
+}
+
+// parent is Parent for a node other than the root.
+func (d *Document) parent(n Node) Node {
+	n = d.nodes[n].parent
+	for d.nodes[n].flags&hidden != 0 {
+		n = d.nodes[n].parent
+	}
+	return n
+}
+
+// AppendKey appends n's key, decoded, or its original index in decimal; nothing
+// for the root.
+func (d *Document) AppendKey(dst []byte, n Node) []byte {
+	if n == Root || !d.valid(n) {
+		return dst
+	}
+	nd := &d.nodes[n]
+	if nd.keyEnd < 0 {
+		return strconv.AppendInt(dst, int64(nd.key), 10)
+	}
+	d.work += int(nd.keyEnd - nd.key)
+	return appendDecoded(dst, d.buffer(nd.source)[nd.key:nd.keyEnd])
+}
+
+// AppendString appends a string's decoded content, edits inside it included, and
+// reports whether n is a string. Half of a surrogate pair, which only a string
+// inside a string can have, reads as U+FFFD.
+func (d *Document) AppendString(dst []byte, n Node) ([]byte, bool) {
+	if d.Kind(n) != String {
+		return dst, false
+	}
+	return appendDecoded(dst, d.written(n)), true
+}
+
+// written returns the inside of the string n as it stands, still escaped. It is
+// valid until the next call of the document.
+func (d *Document) written(n Node) []byte {
+	v := &d.nodes[d.value(n)]
+	if v.flags&dirty == 0 {
+		b := d.content(v)
+		d.work += len(b)
+		return b
+	}
+	text := d.AppendJSON(d.scratch[:0], n)
+	d.scratch = text[:0]
+	return text[1 : len(text)-1]
+}
+
+// AppendPath appends the path that selects n; nothing for the root.
+func (d *Document) AppendPath(dst []byte, n Node) []byte {
+	if n == Root || !d.valid(n) {
+		return dst
+	}
+	if p := d.parent(n); p != Root {
+		dst = append(d.AppendPath(dst, p), '.')
+	}
+	nd := &d.nodes[n]
+	if nd.keyEnd < 0 {
+		return strconv.AppendInt(dst, int64(nd.key), 10)
+	}
+	name := d.AppendKey(d.scratch[:0], n)
+	d.scratch = name[:0]
+	return appendName(dst, name)
+}

@@ -1,0 +1,216 @@
+package document
+
+import "unicode/utf8"
+
+// Edits copy what they are given. A value must be strict JSON, as Check has it,
+// of any kind, and no deeper than the limit from where it is put; *Error says
+// what is wrong with one. An edit that fails changes nothing.
+
+// SetJSON puts the JSON value raw in place of n's. What n held before is gone: an
+// edit of a node in it is ErrDeleted. The root takes an object only.
+func (d *Document) SetJSON(n Node, raw []byte) error {
+	const op = "set_json"
+	if err := d.editable(n, len(raw)); err != nil {
+		return editError(op, err)
+	}
+	levels := 0
+	if n != Root {
+		levels = d.levelsTo(d.nodes[n].parent)
+	}
+	raw = trimSpace(raw)
+	if n == Root && len(raw) > 0 && raw[0] != '{' {
+		return editError(op, ErrRoot)
+	}
+	if err := checkValue(raw, max(0, d.Limits.depth()-levels)); err != nil {
+		return editError(op, err)
+	}
+	start := len(d.arena)
+	d.arena = append(d.arena, raw...)
+	d.replace(n, start, len(raw))
+	return nil
+}
+
+// SetString puts the string s, UTF-8 and not escaped, in place of n's value.
+func (d *Document) SetString(n Node, s []byte) error {
+	const op = "set_string"
+	if err := d.editable(n, len(s)); err != nil {
+		return editError(op, err)
+	}
+	if n == Root {
+		return editError(op, ErrRoot)
+	}
+	if err := checkUTF8(s); err != nil {
+		return editError(op, err)
+	}
+	start := len(d.arena)
+	d.arena = append(d.arena, '"')
+	d.arena = append(appendEscaped(d.arena, s), '"')
+	d.replace(n, start, len(s))
+	return nil
+}
+
+// Replace puts the JSON object raw in place of the whole document. All nodes but
+// the root are gone.
+func (d *Document) Replace(raw []byte) error {
+	return d.SetJSON(Root, raw)
+}
+
+// Put adds the member key, UTF-8 and not escaped, with the JSON value raw, behind
+// the last of parent: an object, or a string that holds one. It never makes
+// parents. ErrKeyExists where the key is present.
+func (d *Document) Put(parent Node, key, raw []byte) error {
+	const op = "put"
+	if err := d.editable(parent, len(key)+len(raw)); err != nil {
+		return editError(op, err)
+	}
+	v := d.inside(parent)
+	if v == None || d.nodes[v].kind != Object {
+		return editError(op, ErrNotObject)
+	}
+	if err := checkUTF8(key); err != nil {
+		return editError(op, err)
+	}
+	for c := d.nodes[v].first; c != 0; c = d.nodes[c].next {
+		d.work++
+		nd := &d.nodes[c]
+		if nd.flags&deleted != 0 {
+			continue
+		}
+		k := d.buffer(nd.source)[nd.key:nd.keyEnd]
+		if string(k) == string(key) && nd.flags&escapedKey == 0 || nd.flags&escapedKey != 0 && decodedEqual(k, string(key)) {
+			return editError(op, ErrKeyExists)
+		}
+	}
+	raw = trimSpace(raw)
+	if err := checkValue(raw, max(0, d.Limits.depth()-d.levelsTo(v))); err != nil {
+		return editError(op, err)
+	}
+	c := node{parent: v, source: inArena, nesting: d.nodes[v].nesting, kind: kindOf(raw), flags: added | dirty}
+	// The member as it will be written, a comma before it where one is needed.
+	d.arena = append(d.arena, ',', '"')
+	c.key = int32(len(d.arena))
+	d.arena = appendEscaped(d.arena, key)
+	if c.keyEnd = int32(len(d.arena)); int(c.keyEnd-c.key) != len(key) {
+		c.flags |= escapedKey
+	}
+	d.arena = append(d.arena, '"', ':')
+	c.start = int32(len(d.arena))
+	d.arena = append(d.arena, raw...)
+	c.end = int32(len(d.arena))
+
+	n := Node(len(d.nodes))
+	d.nodes = append(d.nodes, c)
+	into := &d.nodes[v]
+	if into.first == 0 {
+		into.first = n
+	} else {
+		d.nodes[into.last].next = n
+	}
+	into.last = n
+	d.given += len(key) + len(raw)
+	d.mark(v)
+	return nil
+}
+
+// Delete removes n: a member with its key, or an element, behind which the others
+// keep their original indices for paths.
+func (d *Document) Delete(n Node) error {
+	const op = "delete"
+	if err := d.editable(n, 0); err != nil {
+		return editError(op, err)
+	}
+	if n == Root {
+		return editError(op, ErrRoot)
+	}
+	d.nodes[n].flags |= deleted
+	d.parted = true
+	d.mark(d.nodes[n].parent)
+	return nil
+}
+
+// editable reports whether n can be edited with so many bytes.
+func (d *Document) editable(n Node, size int) error {
+	d.work += 1 + size
+	switch {
+	case n < 0 || int(n) >= len(d.nodes) || d.nodes[n].flags&hidden != 0:
+		return ErrNoNode
+	case d.parted && d.gone(n):
+		return ErrDeleted
+	case size > d.Limits.bytes()-d.given:
+		return ErrGrowth
+	}
+	return nil
+}
+
+// replace lets the value of size given bytes that ends the arena stand for n.
+func (d *Document) replace(n Node, start, size int) {
+	stand := node{
+		parent:  n,
+		start:   int32(start),
+		end:     int32(len(d.arena)),
+		source:  inArena,
+		kind:    kindOf(d.arena[start:]),
+		nesting: d.nodes[n].nesting,
+		flags:   hidden,
+	}
+	d.nodes[n].stand = Node(len(d.nodes))
+	d.nodes = append(d.nodes, stand)
+	d.parted = true
+	d.given += size
+	d.mark(n)
+}
+
+// mark makes n, and all it lies in, dirty.
+func (d *Document) mark(n Node) {
+	d.edited = true
+	for d.nodes[n].flags&dirty == 0 {
+		d.nodes[n].flags |= dirty
+		n = d.nodes[n].parent
+	}
+}
+
+// levelsTo counts the objects and arrays from v outwards, up to the string that
+// holds them or the document.
+func (d *Document) levelsTo(v Node) int {
+	count := 1
+	for v != Root {
+		p := d.nodes[v].parent
+		if d.nodes[v].flags&hidden != 0 {
+			if d.nodes[p].stand != v {
+				break // v is what a string holds
+			}
+			// v stands for p, whose own level is the same.
+			if v = p; v == Root {
+				break
+			}
+			p = d.nodes[v].parent
+		}
+		v = p
+		count++
+	}
+	return count
+}
+
+func kindOf(raw []byte) Kind {
+	_, k := skipValue(raw[:min(len(raw), 1)], 0)
+	return k
+}
+
+func trimSpace(raw []byte) []byte {
+	start, end := skipSpace(raw, 0), skipBack(raw, len(raw))
+	return raw[min(start, end):end]
+}
+
+func checkUTF8(s []byte) error {
+	if utf8.Valid(s) {
+		return nil
+	}
+	at := 0
+	for {
+		r, size := utf8.DecodeRune(s[at:])
+		if r == utf8.RuneError && size <= 1 {
+			return &Error{Reason: UTF8, Offset: at}
+		}
+		at += size
+	}
+}

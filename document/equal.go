@@ -1,0 +1,183 @@
+package document
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Equal reports whether two events in LiteLLM's schema are the same event, come
+// by two ways. They are where, as JSON values, they are equal: members in any
+// order, numbers by value, strings decoded; and, for the event's own fields,
+//
+//   - null is the same as absent;
+//   - before_value and updated_values may each be a value or its JSON text, and
+//     are compared by bytes where the text does not parse strictly;
+//   - updated_at is compared to the millisecond, whatever its offset and format.
+//     As one writer cuts microseconds off and another rounds, either will do.
+//
+// Inside values null is not the same as absent. Texts that are not JSON objects
+// as Check has them are equal only byte for byte. Equal allocates: it is for the
+// rare event that comes twice.
+func Equal(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y canonical
+	if !x.event(a) || !y.event(b) {
+		return false
+	}
+	return sameTime(x.updatedAt, y.updatedAt) && bytes.Equal(x.text, y.text)
+}
+
+// canonical is an event in the form that equal events share.
+type canonical struct {
+	updatedAt string // when it is a string
+	text      []byte // the rest, members sorted
+}
+
+// equalLimits are wide: what was accepted under any limits can be compared.
+var equalLimits = Limits{Bytes: maxBytes, Depth: 10_000}
+
+func (c *canonical) event(data []byte) bool {
+	if Check(data, equalLimits) != nil {
+		return false
+	}
+	d := &Document{Limits: equalLimits}
+	d.Reset(data)
+	c.text = appendMembers(nil, d, Root, func(dst []byte, key string, n Node) []byte {
+		kind := d.Kind(n)
+		switch {
+		case kind == Null:
+			return nil
+		case key == "updated_at" && kind == String:
+			s, _ := d.AppendString(nil, n)
+			c.updatedAt = string(s)
+			return nil
+		case (key == "before_value" || key == "updated_values") && kind == String:
+			s, _ := d.AppendString(nil, n)
+			inner, ok := parsedText(s)
+			if !ok {
+				break
+			}
+			v := inner.Child(Root, None)
+			if inner.Kind(v) == Null {
+				return nil
+			}
+			return appendCanonical(dst, inner, v)
+		}
+		return appendCanonical(dst, d, n)
+	})
+	return true
+}
+
+// parsedText makes a document {"": value} of a value's JSON text.
+func parsedText(s []byte) (*Document, bool) {
+	if checkValue(s, equalLimits.Depth-1) != nil {
+		return nil, false
+	}
+	d := &Document{Limits: equalLimits}
+	d.Reset(slices.Concat([]byte(`{"":`), s, []byte(`}`)))
+	return d, true
+}
+
+func appendCanonical(dst []byte, d *Document, n Node) []byte {
+	switch d.Kind(n) {
+	case Object:
+		return appendMembers(dst, d, n, func(dst []byte, _ string, c Node) []byte {
+			return appendCanonical(dst, d, c)
+		})
+	case Array:
+		dst = append(dst, '[')
+		for c := d.Child(n, None); c != None; c = d.Child(n, c) {
+			dst = append(appendCanonical(dst, d, c), ',')
+		}
+		return append(dst, ']')
+	case String:
+		s, _ := d.AppendString(nil, n)
+		return append(appendEscaped(append(dst, '"'), s), '"')
+	case Number:
+		return appendNumber(dst, d.AppendJSON(nil, n))
+	}
+	return d.AppendJSON(dst, n)
+}
+
+// appendMembers appends an object with its keys sorted. value appends a member's
+// value, and returns nil to leave the member out.
+func appendMembers(dst []byte, d *Document, n Node, value func(dst []byte, key string, n Node) []byte) []byte {
+	type member struct {
+		key  string
+		node Node
+	}
+	var members []member
+	for c := d.Child(n, None); c != None; c = d.Child(n, c) {
+		members = append(members, member{string(d.AppendKey(nil, c)), c})
+	}
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+	dst = append(dst, '{')
+	for _, m := range members {
+		with := append(appendEscaped(append(dst, '"'), []byte(m.key)), '"', ':')
+		if with = value(with, m.key, m.node); with != nil {
+			dst = append(with, ',')
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendNumber appends a number such that equal values give equal text: its
+// digits without zeros at either end, and the power of ten they are multiplied
+// by. An exponent beyond any use is left as it is written.
+func appendNumber(dst, text []byte) []byte {
+	s := string(text)
+	mantissa, power, _ := strings.Cut(strings.ToLower(s), "e")
+	negative := strings.HasPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return append(dst, '0')
+	}
+	exponent := int64(0)
+	if power != "" {
+		var err error
+		if exponent, err = strconv.ParseInt(power, 10, 48); err != nil {
+			return append(dst, s...)
+		}
+	}
+	exponent -= int64(len(fraction))
+	trimmed := strings.TrimRight(digits, "0")
+	exponent += int64(len(digits) - len(trimmed))
+	if negative {
+		dst = append(dst, '-')
+	}
+	dst = append(append(dst, trimmed...), 'e')
+	return strconv.AppendInt(dst, exponent, 10)
+}
+
+func sameTime(a, b string) bool {
+	if a == b {
+		return true
+	}
+	s, ok := parseTime(a)
+	t, ok2 := parseTime(b)
+	if !ok || !ok2 {
+		return false
+	}
+	const ms = time.Millisecond
+	return s.Truncate(ms).Equal(t.Truncate(ms)) ||
+		s.Truncate(ms).Equal(s) && t.Round(ms).Equal(s) ||
+		t.Truncate(ms).Equal(t) && s.Round(ms).Equal(t)
+}
+
+// parseTime reads ISO 8601 as LiteLLM and Postgres write it; without an offset
+// it is UTC.
+func parseTime(s string) (time.Time, bool) {
+	s = strings.Replace(s, " ", "T", 1)
+	for _, zone := range []string{"Z07:00", "", "Z07", "Z0700"} {
+		if t, err := time.Parse("2006-01-02T15:04:05"+zone, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}

@@ -1,0 +1,111 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of edits, wrapped with the operation's name.
+var (
+	// ErrNoNode: the node is None or was never handed out by this document.
+	ErrNoNode = errors.New("no such node")
+	// ErrDeleted: the node, or what it stood in, was deleted or replaced since.
+	ErrDeleted = errors.New("the node was deleted or replaced by an earlier edit")
+	// ErrRoot: the document itself can be neither deleted nor made anything but
+	// an object.
+	ErrRoot = errors.New("the document itself must stay an object")
+	// ErrNotObject: Put needs an object, or a string that holds one.
+	ErrNotObject = errors.New("the parent is no object")
+	// ErrKeyExists: Put adds keys only; use SetJSON to change one.
+	ErrKeyExists = errors.New("the key is present already")
+	// ErrGrowth: the edits together gave more bytes than Limits.Bytes.
+	ErrGrowth = errors.New("the edits are too large altogether")
+)
+
+// Reason says why Check refused.
+type Reason uint8
+
+const (
+	// Syntax: the bytes are no JSON text, or end too soon.
+	Syntax Reason = iota + 1
+	// UTF8: a string contains bytes that are not UTF-8.
+	UTF8
+	// NotObject: the text is JSON, or begins like it, but is no object.
+	NotObject
+	// TooDeep: objects and arrays are nested deeper than Limits.Depth.
+	TooDeep
+	// TooLarge: the text is longer than Limits.Bytes.
+	TooLarge
+	// DuplicateKey: an object has the same key, decoded, twice.
+	DuplicateKey
+	// LoneSurrogate: an escape is half of a UTF-16 pair.
+	LoneSurrogate
+	// Trailing: something follows the object.
+	Trailing
+)
+
+// String returns the name used in quarantine and metrics.
+func (r Reason) String() string {
+	switch r {
+	case Syntax:
+		return "syntax"
+	case UTF8:
+		return "utf8"
+	case NotObject:
+		return "not_object"
+	case TooDeep:
+		return "too_deep"
+	case TooLarge:
+		return "too_large"
+	case DuplicateKey:
+		return "duplicate_key"
+	case LoneSurrogate:
+		return "lone_surrogate"
+	case Trailing:
+		return "trailing"
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// Error is a refusal of Check, or of the value given to an edit. It carries
+// places and key names, never values.
+type Error struct {
+	Reason Reason
+	// Offset is where in the bytes, from 0.
+	Offset int
+	// Path is the innermost value concerned, in the path grammar, empty for the
+	// text as a whole. Long names are cut, and of many only the first are given.
+	Path string
+	// Limit is the bound that was met, for TooDeep and TooLarge.
+	Limit int
+}
+
+func (e *Error) Error() string {
+	at := fmt.Sprintf("at byte %d", e.Offset)
+	if e.Path != "" {
+		at += fmt.Sprintf(", at path %q", e.Path)
+	}
+	switch e.Reason {
+	case Syntax:
+		return "not valid JSON " + at
+	case UTF8:
+		return "not valid UTF-8 " + at
+	case NotObject:
+		return "not a JSON object " + at
+	case TooDeep:
+		return fmt.Sprintf("nested deeper than %d levels %s", e.Limit, at)
+	case TooLarge:
+		return fmt.Sprintf("larger than %d bytes", e.Limit)
+	case DuplicateKey:
+		return "duplicate key " + at
+	case LoneSurrogate:
+		return "half of a surrogate pair " + at
+	case Trailing:
+		return "more data after the JSON value " + at
+	}
+	return e.Reason.String() + " " + at
+}
+
+func editError(op string, err error) error {
+	return fmt.Errorf("document: %s: %w", op, err)
+}

@@ -1,0 +1,255 @@
+package document
+
+import "math/bits"
+
+// Find returns the first node, in document order, that p selects, or None.
+func (d *Document) Find(p *Path) Node { return d.Each(p, None) }
+
+// Each returns the node that p selects next after prev, in document order (a
+// value before what is in it), the first for None, and None at the end. prev may
+// have been edited or deleted meanwhile; what an edit put inside it is visited
+// too.
+func (d *Document) Each(p *Path, prev Node) Node { return d.each(p, prev, true) }
+
+// EachOutside is Each without what lies inside prev: for edits that replace each
+// match as a whole.
+func (d *Document) EachOutside(p *Path, prev Node) Node { return d.each(p, prev, false) }
+
+func (d *Document) each(p *Path, prev Node, into bool) Node {
+	if prev != None {
+		if prev <= 0 || int(prev) >= len(d.nodes) || d.nodes[prev].flags&hidden != 0 {
+			return None
+		}
+	}
+	if len(d.nodes) == 0 {
+		return None
+	}
+	if p.deep {
+		return d.eachDeep(p, prev, into)
+	}
+	if prev == None {
+		return d.search(p, Root, 0, true)
+	}
+	n, k := prev, len(p.segments)
+	if d.parted {
+		n, k = d.remaining(prev, k)
+	}
+	return d.search(p, n, k, false)
+}
+
+// remaining returns the outermost of n and its ancestors that is gone, so that a
+// walk goes on behind it, and how many steps deep it lies if n lies at k.
+func (d *Document) remaining(n Node, k int) (Node, int) {
+	out, at := n, k
+	for c := n; c != Root && k > 0; k-- {
+		if d.nodes[c].flags&deleted != 0 {
+			out, at = c, k
+		}
+		p := d.nodes[c].parent
+		for v := c; ; v, p = p, d.nodes[p].parent {
+			if s := d.nodes[p].stand; s != 0 && s != v {
+				// c was in a value that was replaced: on behind that value.
+				out, at = d.visible(p), k-1
+			}
+			if d.nodes[p].flags&hidden == 0 {
+				break
+			}
+		}
+		c = p
+	}
+	return out, at
+}
+
+// visible returns n, or the node that the hidden n stands for.
+func (d *Document) visible(n Node) Node {
+	for d.nodes[n].flags&hidden != 0 {
+		n = d.nodes[n].parent
+	}
+	return n
+}
+
+// search looks for the rest of p from n, which k steps lead to: inside n where
+// down is set, then behind it.
+func (d *Document) search(p *Path, n Node, k int, down bool) Node {
+	for {
+		c := Node(0)
+		if down {
+			if v := d.inside(n); v != None {
+				c = d.matching(d.nodes[v].first, &p.segments[k])
+			}
+			if c != 0 {
+				k++
+			}
+		}
+		for c == 0 {
+			if k == 0 {
+				return None
+			}
+			if c = d.matching(d.nodes[n].next, &p.segments[k-1]); c == 0 {
+				n = d.parent(n)
+				k--
+			}
+		}
+		if k == len(p.segments) {
+			return c
+		}
+		n, down = c, true
+	}
+}
+
+// matching returns c or the first of its later siblings that s selects, or 0.
+func (d *Document) matching(c Node, s *segment) Node {
+	for c != 0 {
+		nd := &d.nodes[c]
+		d.work++
+		if nd.flags&deleted == 0 && s.matches(d, nd) {
+			return c
+		}
+		c = nd.next
+	}
+	return 0
+}
+
+// walk is where a walk along a path with ** last was: the sets of positions in
+// the path that the nodes on the way from the root to it are at.
+type walk struct {
+	path *Path
+	node Node
+	sets []uint64
+}
+
+// A set has bit i where segment i is to be matched next, and bit len(segments)
+// where the path has been matched whole.
+
+// closed adds the segments that may be matched without a step: what follows **.
+func (p *Path) closed(set uint64) uint64 {
+	for rest := set; rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		if i+1 < len(p.segments) && p.segments[i].kind == anyDeep {
+			set |= 1 << (i + 1)
+		}
+	}
+	return set
+}
+
+// after returns the set after a step from a node with the given set to c.
+func (p *Path) after(d *Document, set uint64, c *node) uint64 {
+	d.work++
+	var out uint64
+	for set &= p.unmatched(); set != 0; set &= set - 1 {
+		i := bits.TrailingZeros64(set)
+		s := &p.segments[i]
+		switch {
+		case s.kind == anyDeep:
+			out |= 1 << i
+			if i+1 == len(p.segments) {
+				out |= 1 << (i + 1)
+			}
+		case s.matches(d, c):
+			out |= 1 << (i + 1)
+		}
+	}
+	return p.closed(out)
+}
+
+func (p *Path) unmatched() uint64 { return 1<<len(p.segments) - 1 }
+
+func (p *Path) matched(set uint64) bool { return set>>len(p.segments)&1 != 0 }
+
+// sets appends the sets of the nodes from the root to n.
+func (p *Path) sets(d *Document, dst []uint64, n Node) []uint64 {
+	if n == Root {
+		return append(dst, p.closed(1))
+	}
+	dst = p.sets(d, dst, d.parent(n))
+	return append(dst, p.after(d, dst[len(dst)-1], &d.nodes[n]))
+}
+
+func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
+	w := &d.walk
+	if prev == None {
+		prev = Root
+		w.sets = append(w.sets[:0], p.closed(1))
+	} else if w.path != p || w.node != prev {
+		w.sets = p.sets(d, w.sets[:0], prev)
+	}
+	w.path, w.node = nil, None
+	n, sets := prev, w.sets
+	if d.parted {
+		var depth int
+		n, depth = d.remaining(prev, len(sets)-1)
+		// Behind a value that was replaced, what stands there now has not been
+		// visited; but it came before prev was, so the walk goes on behind it.
+		into = into && n == prev && d.nodes[n].flags&deleted == 0
+		sets = sets[:depth+1]
+	}
+	for {
+		c := Node(0)
+		if into && sets[len(sets)-1]&p.unmatched() != 0 {
+			if v := d.inside(n); v != None {
+				c = d.live(d.nodes[v].first)
+			}
+		}
+		if c != 0 {
+			sets = append(sets, 0)
+		}
+		for c == 0 {
+			if n == Root {
+				w.sets = sets
+				return None
+			}
+			if c = d.live(d.nodes[n].next); c == 0 {
+				n = d.parent(n)
+				sets = sets[:len(sets)-1]
+			}
+		}
+		set := p.after(d, sets[len(sets)-2], &d.nodes[c])
+		sets[len(sets)-1] = set
+		n, into = c, true
+		if p.matched(set) {
+			w.path, w.node, w.sets = p, n, sets
+			return n
+		}
+	}
+}
+
+// Covers reports whether p selects n or something that n lies in: whether a grant
+// to write p allows an edit of n. The root is covered by no path.
+func (p *Path) Covers(d *Document, n Node) bool {
+	if n == Root || !d.valid(n) {
+		return false
+	}
+	_, ok := p.covers(d, n)
+	return ok
+}
+
+// CoversKey reports whether p would cover the member key, were it put into n.
+func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
+	if !d.valid(n) {
+		return false
+	}
+	set, ok := p.covers(d, n)
+	if ok {
+		return true
+	}
+	// A node that is only tried: its key as Put would write it.
+	base := len(d.arena)
+	d.arena = appendEscaped(d.arena, key)
+	c := node{source: inArena, key: int32(base), keyEnd: int32(len(d.arena)), flags: escapedKey}
+	set = p.after(d, set, &c)
+	d.arena = d.arena[:base]
+	return p.matched(set)
+}
+
+// covers returns n's set, and whether p matched on the way to it.
+func (p *Path) covers(d *Document, n Node) (uint64, bool) {
+	if n == Root {
+		return p.closed(1), false
+	}
+	set, ok := p.covers(d, d.parent(n))
+	if ok {
+		return set, true
+	}
+	set = p.after(d, set, &d.nodes[n])
+	return set, p.matched(set)
+}

@@ -1,0 +1,170 @@
+package document
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// unescape returns the rune that the escape at b[i] stands for, its bytes in the
+// text, and U+FFFD for half of a surrogate pair. b[i] is the backslash.
+func unescape(b []byte, i int) (r rune, size int) {
+	if i+1 >= len(b) {
+		return utf8.RuneError, len(b) - i
+	}
+	switch c := b[i+1]; c {
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		r, ok := hex4(b, i+2)
+		if !ok {
+			return utf8.RuneError, min(6, len(b)-i)
+		}
+		if !utf16.IsSurrogate(r) {
+			return r, 6
+		}
+		if i+7 < len(b) && b[i+6] == '\\' && b[i+7] == 'u' {
+			if low, ok := hex4(b, i+8); ok {
+				if r := utf16.DecodeRune(r, low); r != utf8.RuneError {
+					return r, 12
+				}
+			}
+		}
+		return utf8.RuneError, 6
+	default: // the character itself: ", \, /
+		return rune(c), 2
+	}
+}
+
+func hex4(b []byte, i int) (rune, bool) {
+	if i+4 > len(b) {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[i : i+4] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// appendDecoded appends what the inside of a JSON string stands for.
+func appendDecoded(dst, b []byte) []byte {
+	for i := 0; i < len(b); {
+		if b[i] != '\\' {
+			// Escapes come in crowds where JSON lies in a string: a short run
+			// is copied by hand, a long one at once.
+			j := i + 1
+			for j < len(b) && j < i+16 && b[j] != '\\' {
+				j++
+			}
+			if j == i+16 {
+				if k := bytes.IndexByte(b[j:], '\\'); k >= 0 {
+					j += k
+				} else {
+					j = len(b)
+				}
+			}
+			dst = append(dst, b[i:j]...)
+			i = j
+			continue
+		}
+		if i+1 < len(b) && (b[i+1] == '"' || b[i+1] == '\\') {
+			dst = append(dst, b[i+1])
+			i += 2
+			continue
+		}
+		r, size := unescape(b, i)
+		dst = utf8.AppendRune(dst, r)
+		i += size
+	}
+	return dst
+}
+
+// decodedEqual reports whether the inside of a JSON string stands for s.
+func decodedEqual(b []byte, s string) bool {
+	n := 0
+	for i := 0; i < len(b); {
+		if b[i] != '\\' {
+			if n >= len(s) || s[n] != b[i] {
+				return false
+			}
+			i++
+			n++
+			continue
+		}
+		r, size := unescape(b, i)
+		i += size
+		var buf [utf8.UTFMax]byte
+		k := utf8.EncodeRune(buf[:], r)
+		if n+k > len(s) || s[n:n+k] != string(buf[:k]) {
+			return false
+		}
+		n += k
+	}
+	return n == len(s)
+}
+
+// decodedLen returns the bytes of what the inside of a JSON string stands for.
+func decodedLen(b []byte) int {
+	n := 0
+	for i := 0; i < len(b); {
+		j := bytes.IndexByte(b[i:], '\\')
+		if j < 0 {
+			return n + len(b) - i
+		}
+		r, size := unescape(b, i+j)
+		n += j + utf8.RuneLen(r)
+		i += j + size
+	}
+	return n
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendEscaped appends b as the inside of a JSON string. Only what JSON demands
+// is escaped.
+func appendEscaped(dst, b []byte) []byte {
+	start := 0
+	for i, c := range b {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, b[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return append(dst, b[start:]...)
+}
