@@ -1,0 +1,216 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+)
+
+// maxRetryAfter bounds the pause that a store can ask for.
+const maxRetryAfter = time.Hour
+
+// failed is a request's failure in the sink's own words. What the store wrote,
+// beside its code, is left out: a store may quote what it was sent.
+type failed struct {
+	text  string
+	cause error
+}
+
+func (f *failed) Error() string { return f.text }
+func (f *failed) Unwrap() error { return f.cause }
+
+func describe(operation, bucket, key, what string, cause error) error {
+	return &failed{fmt.Sprintf("%s s3://%s/%s: %s", operation, bucket, key, what), cause}
+}
+
+// failure classifies err, the failure of an operation on key.
+func (s *Sink) failure(ctx context.Context, operation, key string, err error) error {
+	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		return d
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return &auditrelay.DeliveryError{Err: describe(operation, s.options.Bucket, key, "stopped: "+ctx.Err().Error(), ctx.Err())}
+	}
+	if c, ok := errors.AsType[*credentialsError](err); ok {
+		return &auditrelay.DeliveryError{
+			Kind: credentialsKind(c.err),
+			Err:  describe(operation, s.options.Bucket, key, bounded300(c.Error()), c),
+		}
+	}
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || answer.HTTPStatusCode() == 0 {
+		what := unanswered(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			what = fmt.Sprintf("no answer within request_timeout (%v)", s.options.RequestTimeout)
+		}
+		return &auditrelay.DeliveryError{Err: describe(operation, s.options.Bucket, key, what, err)}
+	}
+	status, code := answer.HTTPStatusCode(), errorCode(err)
+	kind := kindOf(status, code)
+	if code == "KeyTooLongError" && s.options.Layout == LayoutLiteLLM {
+		kind = auditrelay.Refused // the id makes the key
+	}
+	what := "the store answered " + strconv.Itoa(status)
+	if code != "" {
+		what += " " + code
+	}
+	if answer.RequestID != "" {
+		what += " (request " + clean(answer.RequestID) + ")"
+	}
+	if hint := hints[code]; hint != "" {
+		what += ": " + hint
+	}
+	return &auditrelay.DeliveryError{
+		Kind:       kind,
+		RetryAfter: retryAfter(answer, s.now()),
+		Err:        describe(operation, s.options.Bucket, key, what, nil),
+	}
+}
+
+// The codes whose meaning their status does not tell.
+var (
+	unauthorizedCodes = []string{"AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken",
+		"InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp", "RequestTimeTooSkewed",
+		"SignatureDoesNotMatch", "TokenRefreshRequired", "UnauthorizedAccess"}
+	throttledCodes = []string{"BandwidthLimitExceeded", "RequestLimitExceeded", "SlowDown", "Throttling",
+		"ThrottlingException", "TooManyRequests", "TooManyRequestsException"}
+	tooLargeCodes = []string{"EntityTooLarge", "MaxMessageLengthExceeded"}
+	// Faults of the way or of the moment that come with a 4xx.
+	transientCodes = []string{"BadDigest", "ConditionalRequestConflict", "IncompleteBody", "OperationAborted",
+		"RequestTimeout", "TemporaryRedirect", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
+
+// hints say what to look at.
+var hints = map[string]string{
+	"AccessDenied":                 "the credentials lack a permission: see docs/sinks.md for what each option needs",
+	"AuthorizationHeaderMalformed": "the region is not the bucket's",
+	"ExpiredToken":                 "the session token has expired",
+	"InvalidAccessKeyId":           "the store does not know the access key",
+	"InvalidBucketState":           "the bucket has no Object Lock",
+	"NoSuchBucket":                 "the bucket does not exist",
+	"NotImplemented":               "the store lacks something that the options ask for, such as conditional puts",
+	"PermanentRedirect":            "the bucket is in another region or at another endpoint",
+	"RequestTimeTooSkewed":         "this machine's clock is off",
+	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",
+}
+
+// kindOf says what the engine does about an answer. An unknown 4xx is taken for
+// the configuration's fault: that stalls loudly, where taking it for the
+// record's would set all records aside one by one.
+func kindOf(status int, code string) auditrelay.ErrorKind {
+	switch {
+	case slices.Contains(unauthorizedCodes, code):
+		return auditrelay.Unauthorized
+	case slices.Contains(throttledCodes, code):
+		return auditrelay.Throttled
+	case slices.Contains(tooLargeCodes, code):
+		return auditrelay.TooLarge
+	case slices.Contains(transientCodes, code):
+		return auditrelay.Transient
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return auditrelay.Unauthorized
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return auditrelay.Throttled
+	case status == http.StatusRequestEntityTooLarge:
+		return auditrelay.TooLarge
+	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooEarly,
+		status == http.StatusTemporaryRedirect:
+		return auditrelay.Transient
+	case status == http.StatusNotImplemented:
+		return auditrelay.Misconfigured
+	case status >= 300 && status < 500:
+		return auditrelay.Misconfigured
+	}
+	return auditrelay.Transient
+}
+
+// credentialsKind: who cannot be authenticated stalls; an STS that is down or
+// out of reach passes.
+func credentialsKind(err error) auditrelay.ErrorKind {
+	operation, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok || operation.ServiceID != "STS" {
+		return auditrelay.Unauthorized
+	}
+	switch code := status(err); {
+	case code == 0, code >= 500:
+		return auditrelay.Transient
+	case code == http.StatusTooManyRequests || slices.Contains(throttledCodes, errorCode(err)):
+		return auditrelay.Throttled
+	}
+	return auditrelay.Unauthorized
+}
+
+// errorCode is the store's code, cleaned; empty without one.
+func errorCode(err error) string {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return ""
+	}
+	return clean(api.ErrorCode())
+}
+
+// clean keeps of a store's word what codes and request ids are made of.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r) {
+			return r
+		}
+		return -1
+	}, s)
+	return cut(s, 64)
+}
+
+// unanswered says in the sink's words why there was no answer.
+func unanswered(err error) string {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return bounded300(e.Error())
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return bounded300(e.Error())
+	}
+	switch {
+	case errors.Is(err, errNoETag):
+		return errNoETag.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before the answer"
+	}
+	inner := err
+	for next := errors.Unwrap(inner); next != nil; next = errors.Unwrap(inner) {
+		inner = next
+	}
+	return fmt.Sprintf("the request failed (%T)", inner)
+}
+
+func bounded300(s string) string {
+	if len(s) > 300 {
+		return cut(strings.ToValidUTF8(s, ""), 300) + "..."
+	}
+	return s
+}
+
+// retryAfter reads the header of that name: seconds or a date.
+func retryAfter(answer *awshttp.ResponseError, now time.Time) time.Duration {
+	if answer.Response == nil || answer.Response.Response == nil {
+		return 0
+	}
+	value := answer.Response.Header.Get("Retry-After")
+	var pause time.Duration
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		pause = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		pause = at.Sub(now)
+	}
+	return min(max(pause, 0), maxRetryAfter)
+}

@@ -1,0 +1,160 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net/http"
+
+	"auditrelay"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// maxAnswerBytes bounds what is read of an answer: S3's own are a few hundred.
+const maxAnswerBytes = 1 << 20
+
+// connect loads the AWS chain for o and makes a client that tries once: the
+// engine retries, with its own pace and accounts.
+func connect(ctx context.Context, o Options) (*s3.Client, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, loadOptions(o)...)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &credentialsError{err}
+	}
+	if cfg.Region == "" {
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured,
+			Err: errors.New("connect to S3: no region: set region, AWS_REGION or the profile's")}
+	}
+	cfg.Credentials = namedErrors{provider(cfg, o.Credentials)}
+	return s3.NewFromConfig(cfg, func(so *s3.Options) {
+		so.HTTPClient = boundedAnswers{cfg.HTTPClient}
+		so.UsePathStyle = o.Addressing == AddressingPath
+		// Checksums are sealed with the payload; the client adds none.
+		so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		if o.Endpoint != "" {
+			so.BaseEndpoint = aws.String(o.Endpoint)
+		}
+	}), nil
+}
+
+func loadOptions(o Options) []func(*config.LoadOptions) error {
+	c := o.Credentials
+	load := []func(*config.LoadOptions) error{
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+		config.WithHTTPClient(httpClient(o)),
+		config.WithAppID("auditrelay"),
+	}
+	if o.Region != "" {
+		load = append(load, config.WithRegion(o.Region))
+	}
+	if c.Profile != "" {
+		load = append(load, config.WithSharedConfigProfile(c.Profile))
+	}
+	if c.SharedFile != "" {
+		load = append(load, config.WithSharedCredentialsFiles([]string{c.SharedFile}))
+	}
+	if c.AccessKeyID != "" {
+		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(
+			c.AccessKeyID, c.SecretAccessKey.Reveal(), c.SessionToken.Reveal())))
+	}
+	return load
+}
+
+func httpClient(o Options) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, o.Concurrency)
+		if t.TLSClientConfig == nil {
+			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		t.TLSClientConfig.InsecureSkipVerify = o.TLS.InsecureSkipVerify
+		if o.TLS.CA != "" {
+			pool := x509.NewCertPool()
+			pool.AppendCertsFromPEM([]byte(o.TLS.CA)) // checked with the options
+			t.TLSClientConfig.RootCAs = pool
+		}
+	})
+}
+
+// provider is the chain's own, or the role to be assumed with it.
+func provider(cfg aws.Config, c Credentials) aws.CredentialsProvider {
+	r := c.Role
+	if r.ARN == "" {
+		return cfg.Credentials
+	}
+	client := sts.NewFromConfig(cfg, func(so *sts.Options) {
+		if c.STSEndpoint != "" {
+			so.BaseEndpoint = aws.String(c.STSEndpoint)
+		}
+	})
+	var p aws.CredentialsProvider
+	if r.WebIdentityToken != "" || r.WebIdentityTokenFile != "" {
+		var token stscreds.IdentityTokenRetriever = stscreds.IdentityTokenFile(r.WebIdentityTokenFile)
+		if r.WebIdentityToken != "" {
+			token = givenToken(r.WebIdentityToken)
+		}
+		p = stscreds.NewWebIdentityRoleProvider(client, r.ARN, token, func(o *stscreds.WebIdentityRoleOptions) {
+			o.RoleSessionName = r.SessionName
+			o.Duration = r.Duration
+		})
+	} else {
+		p = stscreds.NewAssumeRoleProvider(client, r.ARN, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = r.SessionName
+			o.Duration = r.Duration
+			if r.ExternalID != "" {
+				o.ExternalID = aws.String(r.ExternalID)
+			}
+		})
+	}
+	return aws.NewCredentialsCache(p)
+}
+
+type givenToken auditrelay.Secret
+
+func (t givenToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
+
+// credentialsError tells a failure to get credentials from one of the request.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return "get credentials: " + e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }
+
+type namedErrors struct{ aws.CredentialsProvider }
+
+func (n namedErrors) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	if n.CredentialsProvider == nil {
+		return aws.Credentials{}, &credentialsError{errors.New("none are configured")}
+	}
+	c, err := n.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return c, &credentialsError{err}
+	}
+	return c, nil
+}
+
+// boundedAnswers cuts off what an endless answer would make the client read.
+type boundedAnswers struct{ aws.HTTPClient }
+
+func (b boundedAnswers) Do(r *http.Request) (*http.Response, error) {
+	answer, err := b.HTTPClient.Do(r)
+	if answer != nil && answer.Body != nil {
+		answer.Body = boundedBody{io.LimitReader(answer.Body, maxAnswerBytes), answer.Body}
+	}
+	return answer, err
+}
+
+type boundedBody struct {
+	io.Reader
+	io.Closer
+}

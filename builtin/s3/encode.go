@@ -1,0 +1,89 @@
+package s3
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// encoding is one way to store a batch object.
+type encoding struct {
+	extension string // of the key
+	header    string // Content-Encoding, empty for none
+}
+
+var encodings = map[string]encoding{
+	CompressionGzip: {".ndjson.gz", "gzip"},
+	CompressionZstd: {".ndjson.zst", "zstd"},
+	CompressionNone: {".ndjson", ""},
+}
+
+// compress returns content in the given compression. The same content always
+// gives the same bytes: no time and no name stand in a header.
+func compress(compression string, content []byte) ([]byte, error) {
+	var buffer bytes.Buffer
+	buffer.Grow(len(content)/4 + 512)
+	switch compression {
+	case CompressionNone:
+		return content, nil
+	case CompressionGzip:
+		w := gzip.NewWriter(&buffer)
+		if _, err := w.Write(content); err != nil {
+			return nil, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+	case CompressionZstd:
+		// One goroutine: with several the blocks' bounds could differ.
+		w, err := zstd.NewWriter(&buffer, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(content); err != nil {
+			return nil, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("compression %q is not known", compression)
+	}
+	return buffer.Bytes(), nil
+}
+
+// decompress undoes compress by the Content-Encoding that was sealed, so that a
+// payload splits also after the option changed. It reads at most most bytes.
+func decompress(header string, body []byte, most int64) (content []byte, compression string, err error) {
+	var r io.Reader
+	switch header {
+	case "":
+		return body, CompressionNone, nil
+	case "gzip":
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, "", err
+		}
+		r, compression = z, CompressionGzip
+	case "zstd":
+		z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+		if err != nil {
+			return nil, "", err
+		}
+		defer z.Close()
+		r, compression = z, CompressionZstd
+	default:
+		return nil, "", fmt.Errorf("content encoding %q is not the sink's", bounded(header))
+	}
+	content, err = io.ReadAll(io.LimitReader(r, most+1))
+	if err != nil {
+		return nil, "", err
+	}
+	if int64(len(content)) > most {
+		return nil, "", fmt.Errorf("the content is over %d bytes", most)
+	}
+	return content, compression, nil
+}

@@ -1,0 +1,29 @@
+package s3
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"auditrelay"
+)
+
+// RenderManifest gives a chunk's manifest, one JSON object under
+// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json (a replay's
+// under {prefix}/replay={id}/_manifests/...). The digest is in the key since
+// numbers begin anew when a callback is removed and made again.
+func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return auditrelay.Payload{}, fmt.Errorf("render manifest %d of callback %s: %w", m.Number, m.Callback, err)
+	}
+	digest := hexSHA256(body)
+	headers := chunkHeaders(auditrelay.Chunk{Callback: m.Callback, Journal: m.Journal, From: m.From, To: m.To, Replay: m.Replay})
+	headers[contentType] = "application/json"
+	return s.seal(auditrelay.Payload{
+		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.json", s.base(m.Replay), manifestFolder,
+			segment(m.Callback), segment(m.Journal), m.Number, digest[:12]),
+		Body:    body,
+		Headers: headers,
+		Digest:  digest,
+	}), nil
+}

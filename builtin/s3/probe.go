@@ -1,0 +1,70 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"auditrelay"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery would
+// be put. It writes nothing where the options or the bucket's own default would
+// retain it, nor where it may not ask for that default
+// (s3:GetBucketObjectLockConfiguration): the error then wraps ErrNotChecked.
+func (s *Sink) Probe(ctx context.Context) error {
+	if s.options.ObjectLock.Mode != "" {
+		return fmt.Errorf("%w: object_lock would retain the probe's object", auditrelay.ErrNotChecked)
+	}
+	key := s.prefix + probeFolder + "/probe"
+	client, err := s.connected(ctx)
+	if err != nil {
+		return s.failure(ctx, "probe", key, err)
+	}
+	if err := s.checkNotRetained(ctx, client, key); err != nil {
+		return err
+	}
+	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
+	_, err = s.put(ctx, s.seal(auditrelay.Payload{
+		Key:     key,
+		Body:    body,
+		Headers: map[string]string{contentType: "text/plain"},
+		Digest:  hexSHA256(body),
+	}), false)
+	return err
+}
+
+// checkNotRetained returns nil only where the bucket retains no new object.
+func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key string) error {
+	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
+	defer cancel()
+	out, err := client.GetObjectLockConfiguration(attempt, &s3.GetObjectLockConfigurationInput{
+		Bucket:              aws.String(s.options.Bucket),
+		ExpectedBucketOwner: optional(s.options.ExpectedBucketOwner),
+	})
+	if err == nil {
+		lock := out.ObjectLockConfiguration
+		if lock != nil && lock.ObjectLockEnabled == types.ObjectLockEnabledEnabled && lock.Rule != nil && lock.Rule.DefaultRetention != nil {
+			return fmt.Errorf("%w: the bucket's default retention would keep the probe's object", auditrelay.ErrNotChecked)
+		}
+		return nil
+	}
+	code := errorCode(err)
+	switch {
+	case code == "ObjectLockConfigurationNotFoundError", code == "NotImplemented", status(err) == http.StatusMethodNotAllowed:
+		return nil
+	case code == "AccessDenied":
+		return fmt.Errorf("%w: cannot tell whether the bucket retains new objects: %w", auditrelay.ErrNotChecked,
+			errors.New("s3:GetBucketObjectLockConfiguration is not granted"))
+	}
+	err = s.failure(ctx, "probe", key, err)
+	if auditrelay.KindOf(err) == auditrelay.Unauthorized {
+		s.forget(client)
+	}
+	return err
+}

@@ -1,0 +1,249 @@
+package s3
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"net/url"
+	"path"
+	"strconv"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ndjson"
+)
+
+// Headers of a payload: what is sent with the object and sealed with it.
+const (
+	contentType        = "Content-Type"
+	contentEncoding    = "Content-Encoding"
+	contentDisposition = "Content-Disposition"
+	checksumSHA256     = "X-Amz-Checksum-Sha256"
+	checksumCRC32C     = "X-Amz-Checksum-Crc32c"
+
+	// metaPrefix begins the object's metadata.
+	metaPrefix    = "X-Amz-Meta-"
+	metaCallback  = metaPrefix + "Auditrelay-Callback"
+	metaJournal   = metaPrefix + "Auditrelay-Journal"
+	metaFrom      = metaPrefix + "Auditrelay-From" // the chunk's range, half open
+	metaTo        = metaPrefix + "Auditrelay-To"
+	metaReplay    = metaPrefix + "Auditrelay-Replay"
+	metaRecords   = metaPrefix + "Auditrelay-Records"
+	metaDigest    = metaPrefix + "Auditrelay-Sha256" // of the content before compression
+	metaPartition = metaPrefix + "Auditrelay-Partition"
+)
+
+// What the partition in a key goes by, in the object's metadata.
+const (
+	byEvent    = "event"    // the events' own time
+	byReceived = "received" // these events' own time is missing, unreadable or too far off
+)
+
+// Render gives one payload for each hour of the chunk (layout batch) or for each
+// record (layout litellm).
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if s.options.Layout == LayoutLiteLLM {
+		return s.renderLiteLLM(chunk), nil
+	}
+	return s.renderBatch(chunk)
+}
+
+func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
+	base := s.base(chunk.Replay)
+	payloads := make([]auditrelay.Payload, 0, len(chunk.Records))
+	for _, r := range chunk.Records {
+		when, by := r.Time, byEvent
+		if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || !inCalendar(when) {
+			when, by = r.Received, byReceived
+		}
+		name := recordName(chunk.Journal, r)
+		headers := chunkHeaders(chunk)
+		headers[contentType] = "application/json"
+		headers[contentDisposition] = disposition(name)
+		headers[metaPartition] = by
+		body := append([]byte(nil), r.Data...)
+		payloads = append(payloads, s.seal(auditrelay.Payload{
+			Key:       base + liteLLMKey(when, name),
+			Body:      body,
+			Headers:   headers,
+			Sequences: []uint64{r.Sequence},
+			Digest:    hexSHA256(body),
+		}))
+	}
+	return payloads
+}
+
+// partition is what records of one batch object have in common.
+type partition struct {
+	folder string
+	by     string
+}
+
+func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if err := ndjson.Check(chunk.Records); err != nil {
+		return nil, err
+	}
+	records := map[partition][]auditrelay.Record{}
+	var order []partition // of first appearance, so that Render is pure
+	for _, r := range chunk.Records {
+		p := s.partitionOf(r)
+		if records[p] == nil {
+			order = append(order, p)
+		}
+		records[p] = append(records[p], r)
+	}
+	var payloads []auditrelay.Payload
+	for _, p := range order {
+		for group := range s.bounded(records[p]) {
+			content, sequences := ndjson.Join(group)
+			headers := chunkHeaders(chunk)
+			headers[contentType] = "application/x-ndjson"
+			headers[metaPartition] = p.by
+			payload, err := s.batchPayload(s.base(chunk.Replay)+p.folder, chunk.Journal, s.options.Compression, content, sequences, headers)
+			if err != nil {
+				return nil, fmt.Errorf("render records %d to %d: %w", sequences[0], sequences[len(sequences)-1], err)
+			}
+			payloads = append(payloads, payload)
+		}
+	}
+	return payloads, nil
+}
+
+// batchPayload compresses content and names it; headers become the payload's.
+func (s *Sink) batchPayload(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
+	body, err := compress(compression, content)
+	if err != nil {
+		return auditrelay.Payload{}, fmt.Errorf("compress with %s: %w", compression, err)
+	}
+	enc := encodings[compression]
+	if enc.header != "" {
+		headers[contentEncoding] = enc.header
+	}
+	digest := hexSHA256(content)
+	return s.seal(auditrelay.Payload{
+		Key:       batchKey(dir, journal, sequences, digest, enc.extension),
+		Body:      body,
+		Headers:   headers,
+		Sequences: sequences,
+		Digest:    digest,
+	}), nil
+}
+
+// seal adds to the headers what depends on the finished body.
+func (s *Sink) seal(p auditrelay.Payload) auditrelay.Payload {
+	delete(p.Headers, checksumSHA256)
+	delete(p.Headers, checksumCRC32C)
+	name, value := checksum(s.options.Checksum, p.Body)
+	p.Headers[name] = value
+	p.Headers[metaDigest] = p.Digest
+	if len(p.Sequences) > 0 {
+		p.Headers[metaRecords] = strconv.Itoa(len(p.Sequences))
+	}
+	return p
+}
+
+// bounded cuts records into groups of at most MaxObjectBytes; a record that is
+// larger by itself is alone in its group.
+func (s *Sink) bounded(records []auditrelay.Record) func(yield func([]auditrelay.Record) bool) {
+	return func(yield func([]auditrelay.Record) bool) {
+		start, size := 0, int64(0)
+		for i, r := range records {
+			n := int64(len(r.Data)) + 1
+			if i > start && size+n > int64(s.options.MaxObjectBytes) {
+				if !yield(records[start:i]) {
+					return
+				}
+				start, size = i, 0
+			}
+			size += n
+		}
+		yield(records[start:])
+	}
+}
+
+// partitionOf puts a record under the hour of its own time, or of its receipt
+// where it has none, or one so far off that it is a clock's fault.
+func (s *Sink) partitionOf(r auditrelay.Record) partition {
+	usable := r.TimeFrom == auditrelay.TimeOfEvent || r.TimeFrom == auditrelay.TimeNaive
+	// Compared as times: a difference of many years overflows a Duration.
+	early := r.Received.Add(-s.options.MaxEventAge)
+	late := r.Received.Add(s.options.MaxEventAhead)
+	if usable && inCalendar(r.Time) && !r.Time.Before(early) && !r.Time.After(late) {
+		return partition{hourFolder(r.Time), byEvent}
+	}
+	return partition{hourFolder(r.Received), byReceived}
+}
+
+// inCalendar reports whether t's year has four digits, as a key's date has.
+func inCalendar(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
+}
+
+// Split halves a batch payload by its number of records.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	fail := func(err error) (auditrelay.Payload, auditrelay.Payload, error) {
+		return auditrelay.Payload{}, auditrelay.Payload{}, fmt.Errorf("split payload %s: %w", p.Key, err)
+	}
+	total := len(p.Sequences)
+	if total < 2 {
+		return fail(errors.New("it holds no two records"))
+	}
+	content, compression, err := decompress(p.Headers[contentEncoding], p.Body, maxObjectBytes)
+	if err != nil {
+		return fail(err)
+	}
+	half := total / 2
+	a, b, err := ndjson.Cut(content, half, total)
+	if err != nil {
+		return fail(err)
+	}
+	dir := path.Dir(p.Key) + "/"
+	journal, err := url.PathUnescape(p.Headers[metaJournal])
+	if err != nil {
+		return fail(err)
+	}
+	first, err = s.batchPayload(dir, journal, compression, append([]byte(nil), a...), append([]uint64(nil), p.Sequences[:half]...), maps.Clone(p.Headers))
+	if err != nil {
+		return fail(err)
+	}
+	second, err = s.batchPayload(dir, journal, compression, append([]byte(nil), b...), append([]uint64(nil), p.Sequences[half:]...), maps.Clone(p.Headers))
+	if err != nil {
+		return fail(err)
+	}
+	return first, second, nil
+}
+
+// chunkHeaders is the metadata that all objects of a chunk share.
+func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
+	headers := map[string]string{
+		metaCallback: url.PathEscape(chunk.Callback),
+		metaJournal:  url.PathEscape(chunk.Journal),
+		metaFrom:     strconv.FormatUint(chunk.From, 10),
+		metaTo:       strconv.FormatUint(chunk.To, 10),
+	}
+	if chunk.Replay != "" {
+		headers[metaReplay] = url.PathEscape(chunk.Replay)
+	}
+	return headers
+}
+
+func hexSHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// checksum returns the header in which S3 checks body, and its value.
+func checksum(algorithm string, body []byte) (name, value string) {
+	if algorithm == ChecksumCRC32C {
+		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+		return checksumCRC32C, base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+	}
+	sum := sha256.Sum256(body)
+	return checksumSHA256, base64.StdEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,83 @@
+// Package s3 delivers records to Amazon S3 and to stores that speak its
+// protocol.
+//
+// Delivery is at least once, idempotent: the sealed bytes go under the sealed
+// key with If-None-Match, and in layout batch the key holds the content's
+// digest, so that an object which stands there already is this very one. What
+// the bytes are is sealed with them (type, encoding, checksum, metadata); how
+// the bucket keeps them (encryption, lock, class, tags, ACL) is the present
+// configuration, so that a corrected option takes effect on what is waiting.
+package s3
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"auditrelay"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Sink is an S3 bucket with a prefix. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	prefix  string  // empty or ending in "/"
+	limiter *limiter
+	now     func() time.Time
+
+	mu     sync.Mutex
+	client *s3.Client // nil until the first request, and after a refusal of the credentials
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Manifester = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O: credentials are looked up at the
+// first delivery. The error joins an *auditrelay.OptionError for each bad
+// option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, limiter: newLimiter(o.Concurrency), now: time.Now}
+	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
+		s.prefix = prefix + "/"
+	}
+	return s, nil
+}
+
+// Concurrency returns the most puts at a time.
+func (s *Sink) Concurrency() int { return s.options.Concurrency }
+
+// connected returns the client, loading the AWS chain where there is none yet.
+func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return s.client, nil
+	}
+	client, err := connect(ctx, s.options)
+	if err != nil {
+		return nil, err
+	}
+	s.client = client
+	return client, nil
+}
+
+// forget drops a client whose credentials were refused: the next request reads
+// them anew.
+func (s *Sink) forget(client *s3.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == client {
+		s.client = nil
+	}
+}

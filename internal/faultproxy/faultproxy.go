@@ -1,0 +1,241 @@
+// Package faultproxy is an HTTP reverse proxy that misbehaves as a test tells
+// it to, in front of a real server.
+//
+// The Host header goes through unchanged, so that signed requests stay valid.
+package faultproxy
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Fault is what happens to one request.
+type Fault struct {
+	name string
+	// serve answers w, or calls forward to let the request through.
+	serve func(w http.ResponseWriter, r *http.Request, forward http.Handler)
+}
+
+func (f Fault) String() string { return f.name }
+
+// Pass lets the request through.
+var Pass = Fault{"pass", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	forward.ServeHTTP(w, r)
+}}
+
+// Answer answers with a status, body and headers (name, value, ...) of the
+// test's own; the request does not reach the server.
+func Answer(status int, body string, headers ...string) Fault {
+	return Fault{"answer " + strconv.Itoa(status), func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		io.Copy(io.Discard, r.Body)
+		for i := 0; i+1 < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}}
+}
+
+// S3Error answers as S3 does, with a code in XML.
+func S3Error(status int, code string, headers ...string) Fault {
+	f := Answer(status, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>`+code+
+		`</Code><Message>`+code+`</Message><RequestId>0</RequestId></Error>`,
+		append([]string{"Content-Type", "application/xml"}, headers...)...)
+	f.name = code
+	return f
+}
+
+// Echo answers with a status and quotes the request's body, which does not reach
+// the server: a client must not repeat it.
+func Echo(status int) Fault {
+	return Fault{"echo " + strconv.Itoa(status), func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(status)
+		io.WriteString(w, "<Error><Code>")
+		w.Write(body)
+		io.WriteString(w, "</Code><Message>")
+		w.Write(body)
+		io.WriteString(w, "</Message></Error>")
+	}}
+}
+
+// The faults that S3 is known for.
+var (
+	InternalError = S3Error(http.StatusInternalServerError, "InternalError")
+	SlowDown      = S3Error(http.StatusServiceUnavailable, "SlowDown")
+	AccessDenied  = S3Error(http.StatusForbidden, "AccessDenied")
+)
+
+// LoseAnswer lets the request through, waits for the answer and drops the
+// connection instead of giving it: the server has done it, the client cannot
+// know.
+var LoseAnswer = Fault{"lose answer", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	forward.ServeHTTP(httptest.NewRecorder(), r)
+	panic(http.ErrAbortHandler)
+}}
+
+// HangAfter lets the request through and then says nothing until the client
+// gives up.
+var HangAfter = Fault{"hang after", func(_ http.ResponseWriter, r *http.Request, forward http.Handler) {
+	forward.ServeHTTP(httptest.NewRecorder(), r)
+	<-r.Context().Done()
+}}
+
+// Hang says nothing until the client gives up; the request does not reach the
+// server.
+var Hang = Fault{"hang", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	io.Copy(io.Discard, r.Body) // else the server does not see the client go
+	<-r.Context().Done()
+}}
+
+// Reset drops the connection before the request reaches the server.
+var Reset = Fault{"reset", func(http.ResponseWriter, *http.Request, http.Handler) {
+	panic(http.ErrAbortHandler)
+}}
+
+// Torn lets only the first n bytes of the request's body reach the server, then
+// drops both connections.
+func Torn(n int64) Fault {
+	return Fault{"torn", func(_ http.ResponseWriter, r *http.Request, forward http.Handler) {
+		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, n), brokenReader{}))
+		func() {
+			defer func() { recover() }() // the reverse proxy aborts when the body breaks
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		panic(http.ErrAbortHandler)
+	}}
+}
+
+// SlowBody lets the request through at some 64 bytes every pause.
+func SlowBody(pause time.Duration) Fault {
+	return Fault{"slow body", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+		r.Body = &slowReader{ReadCloser: r.Body, pause: pause, done: r.Context().Done()}
+		forward.ServeHTTP(w, r)
+	}}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+type slowReader struct {
+	io.ReadCloser
+	pause time.Duration
+	done  <-chan struct{}
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(s.pause):
+	case <-s.done:
+		return 0, io.ErrUnexpectedEOF
+	}
+	return s.ReadCloser.Read(p[:min(len(p), 64)])
+}
+
+// Request is one request that the proxy saw.
+type Request struct {
+	Method, Path string
+	Header       http.Header
+	Fault        string
+}
+
+// Proxy stands in front of one server. Safe for concurrent use.
+type Proxy struct {
+	URL string
+
+	mu     sync.Mutex
+	target *url.URL
+	script []Fault
+	always *Fault
+	seen   []Request
+}
+
+// Start starts a proxy in front of target (http://host:port); it ends with the
+// test.
+func Start(t testing.TB, target string) *Proxy {
+	t.Helper()
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableCompression = true
+	p := &Proxy{}
+	p.Target(t, target)
+	forward := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			p.mu.Lock()
+			target := p.target
+			p.mu.Unlock()
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.next(r).serve(w, r, forward)
+	}))
+	t.Cleanup(func() {
+		server.CloseClientConnections() // a hanging fault ends with its client
+		server.Close()
+		transport.CloseIdleConnections()
+	})
+	p.URL = server.URL
+	return p
+}
+
+// Target changes the server that the proxy stands in front of.
+func (p *Proxy) Target(t testing.TB, target string) {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = u
+}
+
+// next takes the request's fault off the script and notes the request.
+func (p *Proxy) next(r *http.Request) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fault := Pass
+	switch {
+	case len(p.script) > 0:
+		fault, p.script = p.script[0], p.script[1:]
+	case p.always != nil:
+		fault = *p.always
+	}
+	p.seen = append(p.seen, Request{r.Method, r.URL.EscapedPath(), r.Header.Clone(), fault.name})
+	return fault
+}
+
+// Script gives the next requests these faults, one each in order; what follows
+// passes, or gets the fault of Always.
+func (p *Proxy) Script(faults ...Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.script = append(p.script, faults...)
+}
+
+// Always gives every request past the script's end this fault; Always(Pass)
+// heals.
+func (p *Proxy) Always(f Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.always = &f
+}
+
+// Requests returns what the proxy has seen so far.
+func (p *Proxy) Requests() []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Request(nil), p.seen...)
+}
