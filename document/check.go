@@ -75,8 +75,12 @@ type checker struct {
 	depth   int  // how many more levels may be opened
 	lenient bool // duplicate keys and half surrogates pass
 
-	keys   []keyRef // of the objects that are open, outermost first
-	room   [40]keyRef
+	// The keys of the objects that are open, outermost first: so many, the first
+	// of them in room, which costs no allocation.
+	count int
+	room  [40]keyRef
+	more  []keyRef
+
 	names  []byte // decoded, of keys that had escapes
 	table  []int32
 	reason Reason
@@ -93,7 +97,6 @@ func (c *checker) whole(limit int, object bool) *Error {
 		return &Error{Reason: TooLarge, Limit: limit}
 	}
 	depth := c.depth
-	c.keys = c.room[:0]
 	i := c.space(0)
 	switch {
 	case i == len(c.data):
@@ -168,7 +171,7 @@ func (c *checker) object(i int) int {
 	}
 	c.depth--
 	b := c.data
-	base, names := len(c.keys), len(c.names)
+	base, names := c.count, len(c.names)
 	i = c.space(i + 1)
 	if i < len(b) && b[i] == '}' {
 		c.depth++
@@ -184,7 +187,7 @@ func (c *checker) object(i int) int {
 			return -1
 		}
 		if !c.lenient {
-			c.keys = append(c.keys, c.keyRef(key, end, escaped))
+			c.push(c.keyRef(key, end, escaped))
 		}
 		i = end
 		if i < len(b) && b[i] != ':' {
@@ -219,7 +222,8 @@ func (c *checker) object(i int) int {
 	if !c.lenient && !c.distinct(base) {
 		return -1
 	}
-	c.keys, c.names = c.keys[:base], c.names[:names]
+	c.drop(base)
+	c.names = c.names[:names]
 	c.depth++
 	return i + 1
 }

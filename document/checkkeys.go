@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"strconv"
 )
 
@@ -27,6 +28,31 @@ func (c *checker) keyRef(start, end int, escaped bool) keyRef {
 	from := len(c.names)
 	c.names = appendDecoded(c.names, c.data[start:end])
 	return keyRef{fingerprint(c.names, from, len(c.names)), int32(^from), int32(len(c.names))}
+}
+
+func (c *checker) push(k keyRef) {
+	if c.count < len(c.room) {
+		c.room[c.count] = k
+	} else {
+		c.more = append(c.more, k)
+	}
+	c.count++
+}
+
+// drop forgets the keys from base on.
+func (c *checker) drop(base int) {
+	c.count = base
+	c.more = c.more[:min(len(c.more), max(0, base-len(c.room)))]
+}
+
+func (c *checker) keysFrom(base int) []keyRef {
+	switch {
+	case c.count <= len(c.room):
+		return c.room[base:c.count]
+	case base >= len(c.room):
+		return c.more[base-len(c.room):]
+	}
+	return slices.Concat(c.room[base:], c.more)
 }
 
 func (c *checker) name(k keyRef) []byte {
@@ -54,7 +80,7 @@ func fingerprint(b []byte, start, end int) uint64 {
 // distinct reports whether the keys from base on all differ, and notes the
 // second of two that do not.
 func (c *checker) distinct(base int) bool {
-	keys := c.keys[base:]
+	keys := c.keysFrom(base)
 	if len(keys) > fewKeys {
 		return c.distinctMany(keys)
 	}

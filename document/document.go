@@ -1,6 +1,9 @@
 package document
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Document is one JSON document with its edits. The zero value is ready for
 // Reset; before that it has no nodes. Reused from event to event it allocates nothing in the
@@ -332,6 +335,18 @@ func (d *Document) written(n Node) []byte {
 	text := d.AppendJSON(d.scratch[:0], n)
 	d.scratch = text[:0]
 	return text[1 : len(text)-1]
+}
+
+// Is reports whether n is a string whose decoded content is s.
+func (d *Document) Is(n Node, s []byte) bool {
+	if d.Kind(n) != String {
+		return false
+	}
+	b := d.written(n)
+	if len(b) < len(s) {
+		return false
+	}
+	return string(b) == string(s) && bytes.IndexByte(b, '\\') < 0 || decodedEqual(b, string(s))
 }
 
 // AppendPath appends the path that selects n; nothing for the root.
