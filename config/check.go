@@ -1,0 +1,363 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	nameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	sha256Form = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+const expectedName = "expected 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit"
+
+// laterSinks are sinks that are on their way.
+var laterSinks = []string{"splunk", "datadog", "webhook", "otlp", "syslog", "elastic", "kafka", "sentinel", "gcs", "azure", "postgres"}
+
+// checker looks at what no single value shows. It goes on after errors; what
+// could not be decoded is zero and not complained about again.
+type checker struct {
+	*Config
+	root    *node
+	options LoadOptions
+	report  *report
+}
+
+func (c checker) check(plain func(*node, string)) {
+	c.listener()
+	c.tokens()
+	c.keys()
+	c.files()
+	c.filters()
+	c.callbacks(plain)
+	c.emits()
+	c.names()
+}
+
+// in returns the node at a path of keys and indexes, or the nearest above it.
+func (c checker) in(steps ...any) *node {
+	n := c.root
+	for _, step := range steps {
+		var next *node
+		switch s := step.(type) {
+		case string:
+			next = n.get(s)
+		case int:
+			if s < len(n.items) {
+				next = n.items[s]
+			}
+		}
+		if next == nil {
+			return n
+		}
+		n = next
+	}
+	return n
+}
+
+func pathOf(steps ...any) string {
+	path := ""
+	for _, step := range steps {
+		switch s := step.(type) {
+		case string:
+			path = join(path, s)
+		case int:
+			path = index(path, s)
+		}
+	}
+	return path
+}
+
+// bad reports an error at a path.
+func (c checker) bad(steps []any, format string, args ...any) {
+	c.report.add(c.in(steps...), pathOf(steps...), format, args...)
+}
+
+func at(steps ...any) []any { return steps }
+
+func (c checker) listener() {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		c.bad(at("listen"), "not an address: expected host:port, as in 127.0.0.1:8787")
+		return
+	}
+	for _, t := range []struct{ key, other, value, otherValue string }{
+		{"cert", "key", c.TLS.Cert, c.TLS.Key}, {"key", "cert", c.TLS.Key, c.TLS.Cert}, {"client_ca", "cert", c.TLS.ClientCA, c.TLS.Cert},
+	} {
+		if t.value != "" && t.otherValue == "" {
+			c.bad(at("tls", t.key), "it needs tls.%s as well", t.other)
+		}
+	}
+	if loopback(host) {
+		return
+	}
+	if len(c.Tokens) == 0 && len(c.Ingest.Tokens) == 0 {
+		c.bad(at("listen"), "an address beyond loopback without tokens: anyone who reaches it could send and read events; configure tokens or listen on 127.0.0.1")
+	} else if c.TLS.Cert == "" {
+		c.report.warn(c.in("listen"), "listen is an address beyond loopback without tls: tokens and events pass in clear text")
+	}
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (c checker) tokens() {
+	names, secrets := map[string]int{}, map[string]string{}
+	one := func(steps []any, name string, secret string) {
+		n := c.in(steps...)
+		switch {
+		case name == "":
+			c.bad(append(steps, "name"), "it is required: who uses the token")
+		case names[name] > 0:
+			c.bad(append(steps, "name"), "token %q stands on line %d already", bounded(name), names[name])
+		default:
+			names[name] = n.line
+		}
+		other, twice := secrets[secret]
+		switch {
+		case c.in(append(steps, "token")...).unset:
+		case secret == "":
+			c.bad(append(steps, "token"), "it is required and must not be empty")
+		case twice:
+			c.bad(append(steps, "token"), "the same value as %s: give each its own, or nobody can tell who sent what", other)
+		default:
+			secrets[secret] = pathOf(steps...)
+			if len(secret) < 16 {
+				c.report.warn(c.in(append(steps, "token")...), "%s is shorter than 16 characters and can be guessed", pathOf(append(steps, "token")...))
+			}
+		}
+	}
+	for i, t := range c.Tokens {
+		one(at("tokens", i), t.Name, t.Token.Reveal())
+		if len(t.Roles) == 0 {
+			c.bad(at("tokens", i, "roles"), "it is required: at least one of %s", strings.Join(RoleAdmin.allowed(), ", "))
+		}
+	}
+	for i, t := range c.Ingest.Tokens {
+		one(at("ingest", "tokens", i), t.Name, t.Token.Reveal())
+		c.Config.Tokens = append(c.Config.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}})
+	}
+}
+
+func (c checker) keys() {
+	for name, key := range c.Keys {
+		n := c.in("keys", name)
+		switch {
+		case n.unset:
+		case !nameForm.MatchString(name):
+			// The name is not shown: it may be the key, written in the wrong place.
+			c.report.add(c.in("keys").key(name), "keys", "a name of another form: %s", expectedName)
+		case len(key) < 16:
+			c.bad(at("keys", name), "shorter than 16 bytes: a short key can be guessed from the pseudonyms that it makes")
+		}
+	}
+}
+
+func (c checker) files() {
+	dir := c.options.Dir
+	c.DataDir = relative(dir, c.DataDir)
+	if c.DataDir == "" {
+		c.bad(at("data_dir"), "it must not be empty")
+	}
+	for _, f := range []struct {
+		key  string
+		file *string
+	}{{"cert", &c.TLS.Cert}, {"key", &c.TLS.Key}, {"client_ca", &c.TLS.ClientCA}} {
+		if *f.file == "" {
+			continue
+		}
+		*f.file = relative(dir, *f.file)
+		if err := checkFile(*f.file); err != nil {
+			c.bad(at("tls", f.key), "%w", err)
+		}
+	}
+}
+
+func (c checker) filters() {
+	for i := range c.Filters {
+		f := &c.Filters[i]
+		steps := at("filters", f.Name)
+		if !nameForm.MatchString(f.Name) {
+			c.report.add(c.root.get("filters").key(f.Name), pathOf(steps...), "a name of another form: %s", expectedName)
+		}
+		if f.SHA256 != "" && !sha256Form.MatchString(f.SHA256) {
+			c.bad(append(steps, "sha256"), "not a SHA-256: expected 64 hexadecimal digits")
+		}
+		for j, key := range f.Grants.Keys {
+			if _, ok := c.Keys[key]; !ok {
+				c.bad(append(steps, "grants", "keys", j), "there is no key %q under keys%s", bounded(key), hint(key, sortedKeys(c.Keys)))
+			}
+		}
+		c.module(f, steps)
+	}
+}
+
+// module checks that a filter's module is there and is the one that was pinned.
+func (c checker) module(f *Filter, steps []any) {
+	n := c.in(steps...)
+	if f.Wasm == "" {
+		if n.kind == kindMapping && !n.get("redact").given() && !c.in(append(steps, "wasm")...).unset {
+			c.bad(steps, "it has no module: give the file under wasm")
+		}
+		return
+	}
+	f.Wasm = relative(c.options.Dir, f.Wasm)
+	if err := checkFile(f.Wasm); err != nil {
+		c.bad(append(steps, "wasm"), "%w", err)
+		return
+	}
+	var err error
+	if f.module, err = digestFile(f.Wasm); err != nil {
+		c.bad(append(steps, "wasm"), "%w", err)
+		return
+	}
+	switch {
+	case f.SHA256 == "":
+		c.report.warn(n, "filters.%s: the module is not pinned and may be changed unseen: add sha256: %s", f.Name, f.module)
+	case sha256Form.MatchString(f.SHA256) && !strings.EqualFold(f.SHA256, f.module):
+		c.bad(append(steps, "sha256"), "%s has another digest: %s", f.Wasm, f.module)
+	}
+}
+
+func digestFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	// The bound is that of the largest module that could be allowed.
+	if n, err := io.Copy(h, io.LimitReader(f, 256<<20+1)); err != nil {
+		return "", err
+	} else if n > 256<<20 {
+		return "", fmt.Errorf("%s is larger than 256MiB, no module is", name)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func (c checker) callbacks(plain func(*node, string)) {
+	if len(c.Callbacks) == 0 {
+		c.report.warn(nil, "no callback is configured: events are kept in the journal and delivered nowhere")
+	}
+	lines, used := map[string]int{}, map[string]bool{}
+	for i := range c.Callbacks {
+		cb := &c.Callbacks[i]
+		steps := at("callbacks", i)
+		if c.in(steps...).kind != kindMapping {
+			continue
+		}
+		switch {
+		case cb.Name == "":
+			c.bad(append(steps, "name"), "it is required")
+		case !nameForm.MatchString(cb.Name):
+			c.bad(append(steps, "name"), "a name of another form: %s", expectedName)
+		case lines[cb.Name] > 0:
+			c.bad(append(steps, "name"), "callback %q stands on line %d already: the position in the journal hangs on the name, so that each needs its own", cb.Name, lines[cb.Name])
+		default:
+			lines[cb.Name] = cb.line
+		}
+		for j, name := range cb.Filters {
+			used[name] = true
+			if c.filter(name) == nil {
+				c.bad(append(steps, "filters", j), "no filter is called %q%s", bounded(name), c.knownFilters(name))
+			}
+		}
+		if cb.Sink.Type != "" {
+			c.sink(cb, append(steps, "sink"), plain)
+		} else if !c.in(append(steps, "sink")...).given() || c.in(append(steps, "sink")...) == c.in(steps...) {
+			c.sinkless(cb, steps)
+		}
+		if b := cb.Backoff; b.Initial > 0 && b.Max > 0 && b.Max < b.Initial {
+			c.bad(append(steps, "backoff", "max"), "it is less than initial")
+		}
+		if r := cb.Retain; r.Then != "" && r.Age == 0 && r.Bytes == 0 {
+			c.bad(append(steps, "retain", "then"), "there is no bound at which it could happen: give age or bytes")
+		}
+	}
+	for _, f := range c.Filters {
+		if !used[f.Name] {
+			c.report.warn(&node{line: f.line}, "filters.%s: no callback lists it", bounded(f.Name))
+		}
+	}
+}
+
+func (c checker) knownFilters(name string) string {
+	names := make([]string, len(c.Filters))
+	for i, f := range c.Filters {
+		names[i] = f.Name
+	}
+	if h := hint(name, names); h != "" {
+		return h
+	}
+	if len(names) == 0 {
+		return ": no filter is configured"
+	}
+	return ": expected one of " + strings.Join(names, ", ")
+}
+
+func (c checker) filter(name string) *Filter {
+	i := slices.IndexFunc(c.Filters, func(f Filter) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.Filters[i]
+}
+
+// sinkless checks a callback without a sink: there must be something it does.
+func (c checker) sinkless(cb *Callback, steps []any) {
+	for _, name := range cb.Filters {
+		if f := c.filter(name); f == nil || len(f.Grants.Emit) > 0 {
+			return
+		}
+	}
+	c.bad(steps, "it has neither a sink nor a filter that may emit: nothing would come of its events")
+}
+
+func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
+	known := slices.Sorted(maps.Keys(c.options.Sinks))
+	cb.Sink.Options.dir = c.options.Dir
+	if c.options.Sinks == nil {
+		return
+	}
+	check, ok := c.options.Sinks[cb.Sink.Type]
+	if !ok {
+		key := c.in(steps...).key(cb.Sink.Type)
+		what := "no sink is called %q: expected one of %s%s"
+		if slices.Contains(laterSinks, cb.Sink.Type) {
+			what = "the sink %q is not in this version: expected one of %s%s"
+		}
+		c.report.add(key, pathOf(steps...), what, bounded(cb.Sink.Type), strings.Join(known, ", "), hint(cb.Sink.Type, known))
+		return
+	}
+	if check == nil {
+		return
+	}
+	s := cb.Sink.Options
+	s.plain = plain
+	s.explain(c.report, check(s))
+}
+
+func bounded(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "..."
+	}
+	return s
+}

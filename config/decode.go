@@ -1,0 +1,341 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay"
+)
+
+// decoder puts a tree of nodes into a struct, strictly: every key is one that
+// the struct knows, every value of the kind that it wants, every error at its
+// place. Errors are gathered, so that one run tells of all.
+type decoder struct {
+	report *report
+	// plain is told of every secret that stands in the file itself.
+	plain func(n *node, path string)
+}
+
+// selfDecoder is a type that YAML writes in more than one way.
+type selfDecoder interface {
+	decodeNode(d *decoder, n *node, path string)
+}
+
+// limited is a string of a closed set.
+type limited interface{ allowed() []string }
+
+// deferrer names keys that a later version will know, with what to do until
+// then, so that they are refused by name rather than as a slip of the pen.
+type deferrer interface{ later() map[string]string }
+
+var (
+	typeDuration = reflect.TypeFor[time.Duration]()
+	typeByteSize = reflect.TypeFor[auditrelay.ByteSize]()
+	typeSecret   = reflect.TypeFor[auditrelay.Secret]()
+	typeJSON     = reflect.TypeFor[json.RawMessage]()
+)
+
+// value decodes n into v. A null is as good as a key that is not there.
+func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
+	if n.kind == kindNull {
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		d.value(n, v.Elem(), path, tag)
+		return
+	}
+	if s, ok := v.Addr().Interface().(selfDecoder); ok {
+		s.decodeNode(d, n, path)
+		return
+	}
+	switch v.Type() {
+	case typeDuration:
+		d.duration(n, v, path, tag)
+		return
+	case typeByteSize:
+		d.byteSize(n, v, path, tag)
+		return
+	case typeSecret:
+		d.secret(n, v, path)
+		return
+	case typeJSON:
+		d.json(n, v, path)
+		return
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if text, ok := d.scalar(n, path, "a string"); ok {
+			if err := u.UnmarshalText([]byte(text)); err != nil {
+				d.report.addError(n, path, err)
+			}
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		d.string(n, v, path)
+	case reflect.Bool:
+		d.bool(n, v, path)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		d.int(n, v, path, tag)
+	case reflect.Float64:
+		d.float(n, v, path)
+	case reflect.Struct:
+		d.structure(n, v, path)
+	case reflect.Slice:
+		d.slice(n, v, path, tag)
+	case reflect.Map:
+		d.mapping(n, v, path)
+	case reflect.Interface:
+		v.Set(reflect.ValueOf(n.plain()))
+	default:
+		d.report.add(n, path, "options of Go type %v cannot be read from YAML", v.Type())
+	}
+}
+
+func (d *decoder) expected(n *node, path, what string) {
+	hint := ""
+	if n.kind != kindList && n.kind != kindMapping && strings.HasPrefix(what, "a string") {
+		hint = ": put it in quotes"
+	}
+	d.report.add(n, path, "found %v, expected %s%s", n.kind, what, hint)
+}
+
+// scalar returns the text of a value that is written as one word.
+func (d *decoder) scalar(n *node, path, what string) (string, bool) {
+	if n.kind == kindList || n.kind == kindMapping {
+		d.expected(n, path, what)
+		return "", false
+	}
+	return n.text, !n.unset
+}
+
+func (d *decoder) string(n *node, v reflect.Value, path string) {
+	if n.kind != kindString {
+		d.expected(n, path, "a string")
+		return
+	}
+	if n.unset {
+		return
+	}
+	if l, ok := v.Interface().(limited); ok {
+		d.oneOf(n, path, l.allowed())
+	}
+	v.SetString(n.text)
+}
+
+// oneOf refuses a value outside a closed set and names the nearest within.
+func (d *decoder) oneOf(n *node, path string, allowed []string) {
+	for _, a := range allowed {
+		if n.text == a {
+			return
+		}
+	}
+	d.report.add(n, path, "%s: expected one of %s%s", n.show(), strings.Join(allowed, ", "), hint(n.text, allowed))
+}
+
+// show returns a value for an error: a literal as it stands, and of one that
+// came by reference only that.
+func (n *node) show() string {
+	if n.ref != "" {
+		return "what the reference stands for"
+	}
+	text := n.text
+	if len(text) > 64 {
+		text = text[:64] + "..."
+	}
+	return strconv.Quote(text)
+}
+
+func (d *decoder) bool(n *node, v reflect.Value, path string) {
+	if value, ok := n.boolean(); ok {
+		v.SetBool(value)
+	} else if !n.unset {
+		d.expected(n, path, "true or false")
+	}
+}
+
+// boolean reads true and false, also as YAML 1.1 writes them and as a reference
+// gives them.
+func (n *node) boolean() (value, ok bool) {
+	if n.kind != kindBool && n.kind != kindString {
+		return false, false
+	}
+	switch strings.ToLower(n.text) {
+	case "true", "yes", "on":
+		return true, true
+	case "false", "no", "off":
+		return false, true
+	}
+	return false, false
+}
+
+func (d *decoder) int(n *node, v reflect.Value, path string, tag fieldTag) {
+	if n.kind != kindInt && n.ref == "" {
+		d.expected(n, path, "a whole number")
+		return
+	}
+	if n.unset {
+		return
+	}
+	value, err := strconv.ParseInt(strings.TrimSpace(n.text), 0, 64)
+	if err != nil || v.OverflowInt(value) {
+		d.report.add(n, path, "not a whole number in range")
+		return
+	}
+	least, most := tag.ints()
+	if value < least || value > most {
+		d.report.add(n, path, "out of range: expected a whole number%s", tag.rangeText())
+		return
+	}
+	v.SetInt(value)
+}
+
+func (d *decoder) float(n *node, v reflect.Value, path string) {
+	if n.kind != kindInt && n.kind != kindFloat && n.ref == "" {
+		d.expected(n, path, "a number")
+		return
+	}
+	if n.unset {
+		return
+	}
+	value, err := strconv.ParseFloat(strings.TrimSpace(n.text), 64)
+	if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
+		d.report.add(n, path, "not a number in range")
+		return
+	}
+	v.SetFloat(value)
+}
+
+func (d *decoder) slice(n *node, v reflect.Value, path string, tag fieldTag) {
+	if tag.named {
+		d.named(n, v, path)
+		return
+	}
+	if n.kind != kindList {
+		d.expected(n, path, "a list")
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		if item.kind == kindNull {
+			d.report.add(item, index(path, i), "found nothing, expected %s", expectedKind(v.Type().Elem()))
+			continue
+		}
+		d.value(item, list.Index(i), index(path, i), fieldTag{})
+	}
+	v.Set(list)
+}
+
+// named decodes a mapping of names into a list, in the file's order.
+func (d *decoder) named(n *node, v reflect.Value, path string) {
+	if n.kind != kindMapping {
+		d.expected(n, path, "a mapping of names")
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		at := join(path, n.keys[i].text)
+		list.Index(i).FieldByName("Name").SetString(n.keys[i].text)
+		if item.kind == kindNull {
+			d.report.add(item, at, "found nothing, expected a mapping")
+			continue
+		}
+		d.value(item, list.Index(i), at, fieldTag{})
+		setLine(list.Index(i), n.keys[i].line)
+	}
+	v.Set(list)
+}
+
+func (d *decoder) mapping(n *node, v reflect.Value, path string) {
+	if n.kind != kindMapping {
+		d.expected(n, path, "a mapping")
+		return
+	}
+	m := reflect.MakeMapWithSize(v.Type(), len(n.items))
+	for i, item := range n.items {
+		at := join(path, n.keys[i].text)
+		if item.kind == kindNull && v.Type().Elem().Kind() != reflect.Interface {
+			d.report.add(item, at, "found nothing, expected %s", expectedKind(v.Type().Elem()))
+			continue
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.value(item, value, at, fieldTag{})
+		m.SetMapIndex(reflect.ValueOf(n.keys[i].text).Convert(v.Type().Key()), value)
+	}
+	v.Set(m)
+}
+
+func (d *decoder) structure(n *node, v reflect.Value, path string) {
+	if n.kind != kindMapping {
+		d.expected(n, path, "a mapping")
+		return
+	}
+	fields := fieldsOf(v.Type())
+	for i, k := range n.keys {
+		f, ok := fields.find(k.text)
+		if !ok {
+			d.unknown(n, k, v, path, fields)
+			continue
+		}
+		d.value(n.items[i], v.Field(f.index), join(path, k.text), f.tag)
+	}
+	setLine(v, n.line)
+}
+
+func (d *decoder) unknown(n, k *node, v reflect.Value, path string, fields structFields) {
+	if l, ok := v.Interface().(deferrer); ok {
+		if why, ok := l.later()[k.text]; ok {
+			d.report.add(k, join(path, k.text), "not in this version: %s", why)
+			return
+		}
+	}
+	d.report.add(k, join(path, k.text), "an unknown key%s", hint(k.text, fields.names()))
+}
+
+func expectedKind(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "a mapping"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a number"
+	}
+	return "a string"
+}
+
+// lined is a struct that remembers where it stood.
+type lined interface{ setLine(int) }
+
+func (c *Callback) setLine(line int) { c.line = line }
+func (f *Filter) setLine(line int)   { f.line = line }
+
+func setLine(v reflect.Value, line int) {
+	if l, ok := v.Addr().Interface().(lined); ok {
+		l.setLine(line)
+	}
+}
+
+// decodeInto is the door to the decoder for a pointer to a struct.
+func (d *decoder) decodeInto(n *node, into any, path string) error {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+		return fmt.Errorf("config: cannot decode into %T: expected a pointer to a struct", into)
+	}
+	d.value(n, v.Elem(), path, fieldTag{})
+	return nil
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"auditrelay"
+)
+
+// Digest identifies the configuration: equal for equal meaning, whatever the
+// text, its order and its references. It is an HMAC under key and 64 hexadecimal
+// digits long. The key is the caller's, random and kept with its data: it stands
+// between who sees a digest and guesses of the secrets in it. Options that are
+// not set do not count, so that a new version with new options changes nothing.
+func (c *Config) Digest(key []byte) string {
+	d := newDigest(key)
+	d.value(reflect.ValueOf(c).Elem())
+	for i := range c.Filters {
+		d.string(c.Filters[i].module)
+	}
+	return d.sum()
+}
+
+// CallbackDigest is Digest for one callback with all that it works with: its
+// filters, their modules' content and their keys.
+func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
+	d := newDigest(key)
+	d.value(reflect.ValueOf(cb).Elem())
+	for _, name := range cb.Filters {
+		for i := range c.Filters {
+			f := &c.Filters[i]
+			if f.Name != name {
+				continue
+			}
+			d.string(f.Name)
+			d.value(reflect.ValueOf(f).Elem())
+			d.string(f.module)
+			for _, k := range f.Grants.Keys {
+				d.string(c.Keys[k].Reveal())
+			}
+		}
+	}
+	return d.sum()
+}
+
+// Digest identifies the section's resolved content, as Config.Digest does.
+func (s Section) Digest(key []byte) string {
+	d := newDigest(key)
+	d.node(s.node)
+	return d.sum()
+}
+
+type digest struct{ h hash.Hash }
+
+func newDigest(key []byte) digest { return digest{hmac.New(sha256.New, key)} }
+
+func (d digest) sum() string { return hex.EncodeToString(d.h.Sum(nil)) }
+
+// string writes s so that no two sequences of strings look alike.
+func (d digest) string(s string) { fmt.Fprintf(d.h, "%d:%s", len(s), s) }
+
+func (d digest) value(v reflect.Value) {
+	switch x := v.Interface().(type) {
+	case Section:
+		d.node(x.node)
+		return
+	case time.Time:
+		d.string(x.UTC().Format(time.RFC3339Nano))
+		return
+	case auditrelay.Secret:
+		d.string(x.Reveal())
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			d.value(v.Elem())
+		}
+	case reflect.String:
+		d.string(v.String())
+	case reflect.Bool:
+		d.string(strconv.FormatBool(v.Bool()))
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		d.string(strconv.FormatInt(v.Int(), 10))
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			d.string(string(v.Bytes()))
+			return
+		}
+		d.string(fmt.Sprintf("list %d", v.Len()))
+		for i := range v.Len() {
+			d.value(v.Index(i))
+		}
+	case reflect.Map:
+		d.string(fmt.Sprintf("map %d", v.Len()))
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int {
+			if a.String() < b.String() {
+				return -1
+			}
+			return 1
+		})
+		for _, k := range keys {
+			d.string(k.String())
+			d.value(v.MapIndex(k))
+		}
+	case reflect.Struct:
+		d.structure(v)
+	default:
+		panic(fmt.Sprintf("config: no digest for %v", v.Type())) // a type of our own that a test would have met
+	}
+}
+
+// structure writes the fields that are set, by name.
+func (d digest) structure(v reflect.Value) {
+	d.string("{")
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() || f.Name == "Notes" || v.Field(i).IsZero() {
+			continue
+		}
+		d.string(f.Name)
+		d.value(v.Field(i))
+	}
+	d.string("}")
+}
+
+func (d digest) node(n *node) {
+	if n == nil {
+		d.string("mapping 0")
+		return
+	}
+	switch n.kind {
+	case kindMapping:
+		d.string(fmt.Sprintf("mapping %d", len(n.keys)))
+		order := make([]int, len(n.keys))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortFunc(order, func(a, b int) int {
+			if n.keys[a].text < n.keys[b].text {
+				return -1
+			}
+			return 1
+		})
+		for _, i := range order {
+			d.string(n.keys[i].text)
+			d.node(n.items[i])
+		}
+	case kindList:
+		d.string(fmt.Sprintf("list %d", len(n.items)))
+		for _, item := range n.items {
+			d.node(item)
+		}
+	default:
+		d.string(strconv.Itoa(int(n.kind)))
+		d.string(n.text)
+	}
+}

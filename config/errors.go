@@ -1,0 +1,144 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// maxErrors bounds what one report holds: nobody reads further, and a hostile
+// file could fill memory with complaints.
+const maxErrors = 100
+
+// Error is one thing that is wrong with a configuration. It carries no secret:
+// values are shown only where the key is a name or one of a closed set and the
+// value stands in the file itself.
+type Error struct {
+	File   string
+	Line   int    // from 1; 0 where the file as a whole is meant
+	Column int    // from 1; 0 where unknown
+	Key    string // the path of the key, such as callbacks[0].sink.s3.bucket
+	Msg    string
+	Err    error // the cause, where there is one; its text is part of Msg
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+		if e.Column > 0 {
+			fmt.Fprintf(&b, ":%d", e.Column)
+		}
+	}
+	b.WriteString(": ")
+	if e.Key != "" {
+		b.WriteString(e.Key)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Msg)
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errors is everything that is wrong with a configuration, by line.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, one := range e {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives each error by itself.
+func (e Errors) Unwrap() []error {
+	errs := make([]error, len(e))
+	for i, one := range e {
+		errs[i] = one
+	}
+	return errs
+}
+
+// Note is something that an operator should know and that stops nothing.
+type Note struct {
+	Line  int // from 1; 0 where the file as a whole is meant
+	Level slog.Level
+	Text  string
+}
+
+// report gathers errors and notes. Past its bound it only counts.
+type report struct {
+	file  string
+	errs  Errors
+	more  int
+	notes []Note
+}
+
+func (r *report) add(n *node, path, format string, args ...any) {
+	r.addError(n, path, fmt.Errorf(format, args...))
+}
+
+// addError puts err to the place of n, which may be nil.
+func (r *report) addError(n *node, path string, err error) {
+	if len(r.errs) == maxErrors {
+		r.more++
+		return
+	}
+	e := &Error{File: r.file, Key: path, Msg: err.Error(), Err: errors.Unwrap(err)}
+	if n != nil {
+		e.Line, e.Column = n.line, n.column
+		if n.origin != "" {
+			e.Key = n.origin
+		}
+	}
+	r.errs = append(r.errs, e)
+}
+
+func (r *report) info(n *node, format string, args ...any) {
+	r.note(n, slog.LevelInfo, format, args...)
+}
+func (r *report) warn(n *node, format string, args ...any) {
+	r.note(n, slog.LevelWarn, format, args...)
+}
+
+func (r *report) note(n *node, level slog.Level, format string, args ...any) {
+	if len(r.notes) == maxErrors {
+		return
+	}
+	note := Note{Level: level, Text: fmt.Sprintf(format, args...)}
+	if n != nil {
+		note.Line = n.line
+	}
+	r.notes = append(r.notes, note)
+}
+
+// err returns what was gathered, sorted, nil if nothing was.
+func (r *report) err() error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	errs := slices.Clone(r.errs)
+	slices.SortStableFunc(errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
+	})
+	// One mistake may be seen from two sides; the same words twice help nobody.
+	errs = slices.CompactFunc(errs, func(a, b *Error) bool {
+		return a.Line == b.Line && a.Column == b.Column && a.Key == b.Key && a.Msg == b.Msg
+	})
+	if r.more > 0 {
+		errs = append(errs, &Error{File: r.file, Msg: fmt.Sprintf("and %d more", r.more)})
+	}
+	return errs
+}
+
+func (r *report) sortedNotes() []Note {
+	notes := slices.Clone(r.notes)
+	slices.SortStableFunc(notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
+	return slices.Compact(notes)
+}

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+)
+
+// LoadOptions are what a configuration is read against. The zero value reads
+// the process's environment and knows no sinks.
+type LoadOptions struct {
+	// LookupEnv answers references to environment variables. Default:
+	// os.LookupEnv.
+	LookupEnv func(name string) (value string, ok bool)
+
+	// Dir is what relative paths in the file are relative to. Default: the
+	// file's directory for Load, the process's for Parse.
+	Dir string
+
+	// Sinks are the known types of sinks. The function, where it is not nil,
+	// checks a sink's options: it decodes the section, may construct the sink as
+	// far as that touches nothing, and returns what is wrong; what it returns is
+	// put to its place by Section.Explain. Default (nil): every type is taken
+	// and no options are checked.
+	Sinks map[string]func(Section) error
+
+	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
+	// this relay. Default: the system's resolver, for two seconds at most.
+	LookupHost func(host string) (addrs []string, err error)
+}
+
+func (o LoadOptions) withDefaults() LoadOptions {
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	if o.LookupHost == nil {
+		o.LookupHost = lookupHost
+	}
+	return o
+}
+
+// Load reads and checks the configuration in file, in this format or LiteLLM's.
+// What is wrong with it comes back as Errors, all at once.
+func Load(file string, o LoadOptions) (*Config, error) {
+	data, readable, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if o.Dir == "" {
+		o.Dir = filepath.Dir(file)
+	}
+	return parse(file, data, o, readable)
+}
+
+// Parse is Load for a configuration that was read already; name stands for the
+// file in errors.
+func Parse(name string, data []byte, o LoadOptions) (*Config, error) {
+	return parse(name, data, o, false)
+}
+
+func readFile(file string) (data []byte, worldReadable bool, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, false, fmt.Errorf("the configuration: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		if info.IsDir() {
+			return nil, false, Errors{{File: file, Msg: "a directory, expected a file"}}
+		}
+		worldReadable = info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
+	}
+	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, false, fmt.Errorf("the configuration: %w", err)
+	}
+	return data, worldReadable, nil
+}
+
+func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config, error) {
+	o = o.withDefaults()
+	r := &report{file: name}
+	root := parseTree(data, r)
+	if root == nil || root.kind == kindNull {
+		if err := r.err(); err != nil {
+			return nil, err
+		}
+		root = &node{kind: kindMapping}
+	}
+	if root.kind != kindMapping {
+		r.add(root, "", "found %v, expected a mapping of options", root.kind)
+		return nil, r.err()
+	}
+	res := &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}
+	if isLiteLLM(root) {
+		root = fromLiteLLM(root, res)
+	} else {
+		res.all(root, "")
+	}
+	return load(root, o, r, worldReadable)
+}
+
+// load decodes and checks a tree in this package's own format.
+func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, error) {
+	c := &Config{Listen: "127.0.0.1:8787", DataDir: "./data"}
+	d := &decoder{report: r}
+	if worldReadable {
+		d.plain = func(n *node, path string) {
+			r.warn(n, "%s is a secret in plain text, in a file that every user of this machine may read: use os.environ/NAME, ${NAME} or file:/path, or take the permission away", place(n, path))
+		}
+	}
+	d.value(root, reflect.ValueOf(c).Elem(), "", fieldTag{})
+	checker{Config: c, root: root, options: o, report: r}.check(d.plain)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	c.Notes = r.sortedNotes()
+	return c, nil
+}
+
+// place is the key under which a value stands in the file.
+func place(n *node, path string) string {
+	if n.origin != "" {
+		return n.origin
+	}
+	return path
+}
+
+func relative(dir, name string) string {
+	if name == "" || dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// checkFile says whether name can be read as a regular file.
+func checkFile(name string) error {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no file %s", name)
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is no regular file", name)
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

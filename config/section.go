@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"auditrelay"
+)
+
+// Section is a part of the file that somebody else understands: a sink's
+// options. The zero value is an empty one. It is safe for concurrent use.
+type Section struct {
+	file string
+	path string
+	node *node
+	dir  string
+	// plain is told of secrets in plain text while the file is being loaded.
+	plain func(n *node, path string)
+}
+
+// Decode puts the section into a struct by its yaml tags, strictly: an unknown
+// key, a value of the wrong kind and a secret that is no string are errors,
+// gathered as Errors with their places. It knows auditrelay.ByteSize,
+// auditrelay.Secret, time.Duration, encoding.TextUnmarshaler and what is made of
+// strings, booleans, numbers, lists, mappings, structs and pointers to them.
+// Fields that the section does not mention keep their value.
+func (s Section) Decode(into any) error {
+	r := &report{file: s.file}
+	n := s.node
+	if n == nil {
+		n = &node{kind: kindMapping}
+	}
+	d := &decoder{report: r, plain: s.plain}
+	if err := d.decodeInto(n, into, s.path); err != nil {
+		return err
+	}
+	return r.err()
+}
+
+// Explain puts file and line to every *auditrelay.OptionError in err, so that a
+// constructor's complaint reads like one of this package's. Anything else in err
+// is put to the section itself. The result is an Errors, nil if err is nil.
+func (s Section) Explain(err error) error {
+	r := &report{file: s.file}
+	s.explain(r, err)
+	return r.err()
+}
+
+func (s Section) explain(r *report, err error) {
+	if err == nil {
+		return
+	}
+	switch e := err.(type) {
+	case Errors:
+		for _, one := range e {
+			r.errs = append(r.errs, one)
+		}
+		return
+	case *Error:
+		r.errs = append(r.errs, e)
+		return
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			s.explain(r, one)
+		}
+		return
+	}
+	if o, ok := errors.AsType[*auditrelay.OptionError](err); ok {
+		n := s.find(o.Path)
+		r.addError(n, join2(s.path, o.Path), explained{o.Err})
+		return
+	}
+	r.addError(s.node, s.path, explained{err})
+}
+
+// explained keeps the cause within reach of errors.Is and As.
+type explained struct{ error }
+
+func (e explained) Unwrap() error { return e.error }
+
+func join2(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "." + b
+}
+
+// find returns the node at an option's path, or the nearest that is there.
+func (s Section) find(path string) *node {
+	n := s.node
+	for _, step := range strings.FieldsFunc(path, func(c rune) bool { return c == '.' || c == '[' || c == ']' }) {
+		if n == nil {
+			break
+		}
+		next := n.get(step)
+		if i, err := strconv.Atoi(step); err == nil && n.kind == kindList && i >= 0 && i < len(n.items) {
+			next = n.items[i]
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// Line is where the section begins, 0 where it stands in no file.
+func (s Section) Line() int {
+	if s.node == nil {
+		return 0
+	}
+	return s.node.line
+}
+
+// Path returns a file's name as an option gives it, made relative to the
+// configuration's file rather than to the process.
+func (s Section) Path(name string) string { return relative(s.dir, name) }
+
+// String says where the section is, never what is in it.
+func (s Section) String() string { return fmt.Sprintf("%s:%d: %s", s.file, s.Line(), s.path) }
+
+// GoString keeps the section's values out of %#v.
+func (s Section) GoString() string { return s.String() }
+
+func (s *Sink) decodeNode(d *decoder, n *node, path string) {
+	if n.kind != kindMapping || len(n.keys) != 1 {
+		found := n.kind.String()
+		if n.kind == kindMapping {
+			found = fmt.Sprintf("%d keys", len(n.keys))
+		}
+		d.report.add(n, path, "found %s, expected a mapping of one key, the sink's type, as in {s3: {bucket: ...}}", found)
+		return
+	}
+	s.Type = n.keys[0].text
+	at := join(path, s.Type)
+	options := n.items[0]
+	switch options.kind {
+	case kindMapping:
+	case kindNull:
+		options = &node{kind: kindMapping, line: n.keys[0].line, column: n.keys[0].column, origin: options.origin}
+	default:
+		d.expected(options, at, "a mapping of the sink's options")
+		return
+	}
+	s.Options = Section{file: d.report.file, path: at, node: options}
+}

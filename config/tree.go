@@ -1,0 +1,305 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// The bounds on what is read: far above any configuration, far below what could
+// hurt. They hold after aliases are expanded.
+const (
+	maxFile  = 4 << 20
+	maxNodes = 100_000
+	maxDepth = 64
+)
+
+type kind uint8
+
+const (
+	kindNull kind = iota
+	kindBool
+	kindInt
+	kindFloat
+	kindString
+	kindList
+	kindMapping
+)
+
+func (k kind) String() string {
+	return [...]string{"nothing", "a boolean", "a whole number", "a number", "a string", "a list", "a mapping"}[k]
+}
+
+// node is one value of the file: YAML without its aliases, merges and tags, so
+// that no later step needs to know of them.
+type node struct {
+	kind         kind
+	line, column int
+
+	text string // of a scalar, references resolved
+	ref  string // the scalar as written, where it held references
+
+	// resolved: references were looked for; once only, since a merge may lead here
+	// twice. unset: one was found, had no value, and was allowed not to.
+	resolved, unset bool
+
+	keys  []*node // of a mapping, strings all
+	items []*node // of a mapping or list
+
+	// origin is the key under which the value stands in the file, where that is
+	// not the path under which it is read: a LiteLLM key.
+	origin string
+	// comments say, above the key, why Translate wrote this.
+	comments []string
+}
+
+// get returns the value of a mapping's key, nil if it has none.
+func (n *node) get(key string) *node {
+	if n == nil || n.kind != kindMapping {
+		return nil
+	}
+	for i, k := range n.keys {
+		if k.text == key {
+			return n.items[i]
+		}
+	}
+	return nil
+}
+
+// key returns a mapping's key itself, for its position.
+func (n *node) key(key string) *node {
+	for i, k := range n.keys {
+		if k.text == key {
+			return n.keys[i]
+		}
+	}
+	return nil
+}
+
+// given reports whether a value is there and not null.
+func (n *node) given() bool { return n != nil && n.kind != kindNull }
+
+// parseTree reads one YAML document. It returns nil where the file is empty or
+// what is wrong makes the rest meaningless.
+func parseTree(data []byte, r *report) *node {
+	if len(data) > maxFile {
+		r.add(nil, "", "the file is larger than %d MiB", maxFile>>20)
+		return nil
+	}
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		r.add(position(data, i), "", "a NUL byte: expected YAML as UTF-8 text")
+		return nil
+	}
+	if !utf8.Valid(data) {
+		i := 0
+		for i < len(data) {
+			c, size := utf8.DecodeRune(data[i:])
+			if c == utf8.RuneError && size == 1 {
+				break
+			}
+			i += size
+		}
+		r.add(position(data, i), "", "not UTF-8: expected YAML as UTF-8 text")
+		return nil
+	}
+	var first, second yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := decodeYAML(d, &first); err != nil {
+		if !errors.Is(err, io.EOF) {
+			r.errs = append(r.errs, syntaxError(r.file, err))
+		}
+		return nil
+	}
+	switch err := decodeYAML(d, &second); {
+	case err == nil:
+		r.add(&node{line: second.Line, column: second.Column}, "", "a second YAML document: expected one; remove the line --- and what does not belong")
+	case !errors.Is(err, io.EOF):
+		r.errs = append(r.errs, syntaxError(r.file, err))
+	}
+	if len(first.Content) != 1 {
+		return nil
+	}
+	b := &builder{report: r}
+	n := b.build(first.Content[0], "", 0)
+	if b.stopped {
+		return nil
+	}
+	return n
+}
+
+// position makes a node for the position of a byte.
+func position(data []byte, i int) *node {
+	return &node{line: 1 + bytes.Count(data[:i], []byte("\n")), column: i - bytes.LastIndexByte(data[:i], '\n')}
+}
+
+// decodeYAML shields from panics: the parser is sound as far as fuzzing tells,
+// but a configuration must never end the process.
+func decodeYAML(d *yaml.Decoder, into *yaml.Node) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("yaml: this cannot be read as YAML")
+		}
+	}()
+	return d.Decode(into)
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+func syntaxError(file string, err error) *Error {
+	text := err.Error()
+	e := &Error{File: file, Line: 1}
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		if line, err := strconv.Atoi(m[1]); err == nil {
+			e.Line = line
+		}
+		text = text[len(m[0]):]
+	}
+	e.Msg = "not YAML: " + text
+	if strings.Contains(text, "cannot start any token") {
+		e.Msg += " (YAML is indented by spaces, never by tabs, and values that begin with @, ` or % need quotes)"
+	}
+	return e
+}
+
+// builder turns YAML's nodes into ours and bounds what aliases can make of them.
+type builder struct {
+	report  *report
+	nodes   int
+	stopped bool
+}
+
+func (b *builder) build(y *yaml.Node, path string, depth int) *node {
+	n := &node{line: y.Line, column: y.Column}
+	if b.stopped {
+		return n
+	}
+	b.nodes++
+	if b.nodes > maxNodes || depth > maxDepth {
+		b.stopped = true
+		what := fmt.Sprintf("nested deeper than %d levels", maxDepth)
+		if b.nodes > maxNodes {
+			what = fmt.Sprintf("more than %d values", maxNodes)
+		}
+		b.report.add(n, "", "%s, aliases expanded: no configuration needs that", what)
+		return n
+	}
+	switch y.Kind {
+	case yaml.AliasNode:
+		// The value's place is where it is used; what is inside it stands elsewhere.
+		n := b.build(y.Alias, path, depth+1)
+		n.line, n.column = y.Line, y.Column
+		return n
+	case yaml.ScalarNode:
+		b.scalar(n, y, path)
+	case yaml.SequenceNode:
+		n.kind = kindList
+		b.tag(n, y, path, "!!seq")
+		for i, item := range y.Content {
+			n.items = append(n.items, b.build(item, index(path, i), depth+1))
+		}
+	case yaml.MappingNode:
+		n.kind = kindMapping
+		b.tag(n, y, path, "!!map")
+		b.mapping(n, y, path, depth)
+	}
+	return n
+}
+
+func (b *builder) tag(n *node, y *yaml.Node, path, expected string) {
+	if y.Tag != "" && y.Tag != "!" && y.ShortTag() != expected {
+		b.report.add(n, path, "an unknown YAML tag: expected a plain value")
+	}
+}
+
+func (b *builder) scalar(n *node, y *yaml.Node, path string) {
+	n.text = y.Value
+	switch y.ShortTag() {
+	case "!!null":
+		n.kind, n.text = kindNull, ""
+	case "!!bool":
+		n.kind = kindBool
+	case "!!int":
+		n.kind = kindInt
+	case "!!float":
+		n.kind = kindFloat
+	case "!!str", "!!timestamp", "!!merge":
+		n.kind = kindString
+	default:
+		n.kind = kindString
+		b.report.add(n, path, "an unknown YAML tag: expected a plain value")
+	}
+}
+
+func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
+	seen := make(map[string]bool, len(y.Content)/2)
+	var merges []*node
+	for i := 0; i+1 < len(y.Content) && !b.stopped; i += 2 {
+		k, v := y.Content[i], y.Content[i+1]
+		for k.Kind == yaml.AliasNode && k.Alias != nil && k.Alias != k {
+			k = k.Alias
+		}
+		place := &node{kind: kindString, line: y.Content[i].Line, column: y.Content[i].Column, text: k.Value}
+		if k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge" {
+			merges = append(merges, b.build(v, path, depth+1))
+			continue
+		}
+		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" {
+			b.report.add(place, path, "a key that is no string: put it in quotes")
+			continue
+		}
+		if seen[k.Value] {
+			b.report.add(place, join(path, k.Value), "the same key twice: keep one")
+			continue
+		}
+		seen[k.Value] = true
+		n.keys = append(n.keys, place)
+		n.items = append(n.items, b.build(v, join(path, k.Value), depth+1))
+	}
+	for _, m := range merges {
+		b.merge(n, m, path, seen)
+	}
+}
+
+// merge adds what << names and the mapping does not have itself; of several the
+// first wins, as YAML says.
+func (b *builder) merge(n, from *node, path string, seen map[string]bool) {
+	sources := []*node{from}
+	if from.kind == kindList {
+		sources = from.items
+	}
+	for _, s := range sources {
+		if s.kind != kindMapping {
+			b.report.add(s, join(path, "<<"), "found %v, expected a mapping to merge", s.kind)
+			continue
+		}
+		for i, k := range s.keys {
+			if !seen[k.text] {
+				seen[k.text] = true
+				n.keys = append(n.keys, k)
+				n.items = append(n.items, s.items[i])
+			}
+		}
+	}
+}
+
+func join(path, key string) string {
+	if len(key) > 64 {
+		key = key[:64] + "..."
+	}
+	if strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c == 0x7f || c == '.' || c == utf8.RuneError }) {
+		key = strconv.Quote(key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
