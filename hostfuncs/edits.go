@@ -23,16 +23,22 @@ type edit func(s *State, n document.Node, arg []byte, number int) error
 // with something above it, is nothing to edit and is told; everything else that
 // keeps an edit from being made ends the call.
 func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
-	if int32(uint32(handle)) >= 0 && uint32(handle)&configNode != 0 {
-		s.fail(auditrelay.CauseProtocol, "the configuration cannot be edited")
-	}
-	_, n, ok := s.node(handle)
+	n, ok := s.editable(handle)
 	if !ok {
 		result(a, Absent)
 		return
 	}
 	s.allow(n)
 	result(a, s.apply(e, n, arg, number))
+}
+
+// editable resolves the handle of a node of the event.
+func (s *State) editable(handle uint64) (document.Node, bool) {
+	d, n, ok := s.node(handle)
+	if ok && d != s.doc {
+		s.fail(auditrelay.CauseProtocol, "the configuration cannot be edited")
+	}
+	return n, ok
 }
 
 // all applies an edit to every match of a path and counts them.
@@ -75,14 +81,19 @@ func (s *State) charge(n int) {
 	}
 }
 
+const (
+	notAsked   = "the module's manifest does not ask to write here"
+	notGranted = "grants.write does not reach here"
+)
+
 // allow ends the call where n lies outside what the module asked for or the
 // operator granted. The path is not told: its keys are the event's.
 func (s *State) allow(n document.Node) {
 	if !covers(s.policy.Asked, s.doc, n) {
-		s.fail(auditrelay.CauseRejectedOutput, "the module's manifest does not ask to write here")
+		s.fail(auditrelay.CauseRejectedOutput, notAsked)
 	}
 	if !covers(s.policy.Granted, s.doc, n) {
-		s.fail(auditrelay.CauseRejectedOutput, "grants.write does not reach here")
+		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 }
 
@@ -188,45 +199,38 @@ func pseudonymAll(s *State, m api.Memory, a []uint64) {
 // number reads a count; a negative one is none.
 func number(v uint64) int { return max(0, min(int(int32(uint32(v))), math.MaxInt32)) }
 
-// put gives an object one new key, its last. What it may write is judged by the
-// new key, which has no node yet: by the object, or by a path that ends in the
-// key or in a step that takes any.
+// put gives an object one new key, its last.
 func put(s *State, m api.Memory, a []uint64) {
 	name, raw := s.bytes(m, a[1], a[2]), s.bytes(m, a[3], a[4])
-	if uint32(a[0])&configNode != 0 && int32(uint32(a[0])) >= 0 {
-		s.fail(auditrelay.CauseProtocol, "the configuration cannot be edited")
-	}
-	_, parent, ok := s.node(a[0])
+	parent, ok := s.editable(a[0])
 	if !ok {
 		result(a, Absent)
 		return
 	}
+	if !coversKey(s.policy.Asked, s.doc, parent, name) {
+		s.fail(auditrelay.CauseRejectedOutput, notAsked)
+	}
+	if !coversKey(s.policy.Granted, s.doc, parent, name) {
+		s.fail(auditrelay.CauseRejectedOutput, notGranted)
+	}
 	s.charge(len(name) + len(raw))
 	switch err := s.doc.Put(parent, name, raw); {
 	case err == nil:
-	case errors.Is(err, document.ErrDeleted), errors.Is(err, document.ErrNoNode):
-		result(a, Absent)
-		return
+		result(a, 0)
 	case errors.Is(err, document.ErrKeyExists):
 		result(a, Exists)
-		return
 	case errors.Is(err, document.ErrNotObject):
 		result(a, WrongKind)
-		return
 	default:
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
-	// The node exists now, so the grants can be asked. A refusal ends the call,
-	// and with it the edit.
-	s.allow(s.last(parent))
-	result(a, 0)
 }
 
-// last returns an object's last child.
-func (s *State) last(parent document.Node) document.Node {
-	last := document.None
-	for n := s.doc.Child(parent, document.None); n != document.None; n = s.doc.Child(parent, n) {
-		last = n
+func coversKey(paths []*document.Path, d *document.Document, n document.Node, key []byte) bool {
+	for _, p := range paths {
+		if p.CoversKey(d, n, key) {
+			return true
+		}
 	}
-	return last
+	return false
 }

@@ -24,6 +24,7 @@ type instance struct {
 	state  *hostfuncs.State
 	memory *memory
 	live   api.Module
+	entry  api.Module // closed to stop the guest
 	event  api.Function
 	guard  *time.Timer
 	cancel context.CancelFunc
@@ -35,8 +36,8 @@ var errSpent = errors.New("this instance failed before, or was closed; open a ne
 
 func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	i := &instance{module: m, memory: &memory{limit: uint64(m.limits.Memory)}}
-	// One context for the instance's whole life: it ends when the guard strikes.
-	// A deadline of its own for every event would cost more than most events do.
+	// The start is stopped by its context, events by closing the entry: a context
+	// for every event would cost more than most events do.
 	shared, cancel := context.WithCancel(experimental.WithMemoryAllocator(context.WithoutCancel(ctx), i.memory))
 	i.cancel = cancel
 	i.state = hostfuncs.NewState(shared, m.policy)
@@ -58,6 +59,9 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 		return nil, f
 	}
 	i.state.End()
+	entry := i.entry
+	i.guard = time.AfterFunc(m.limits.Time, func() { _ = entry.CloseWithExitCode(context.Background(), 1) })
+	i.guard.Stop() // Apply arms it
 	return i, nil
 }
 
@@ -81,7 +85,10 @@ func (i *instance) start() error {
 			return &filter.Error{Cause: auditrelay.CauseInit, Err: fmt.Errorf("%s returned %d", exportInit, code)}
 		}
 	}
-	i.event = live.ExportedFunction(exportEvent)
+	if i.entry, err = m.entry.open(i.state.Context, live); err != nil {
+		return err
+	}
+	i.event = i.entry.ExportedFunction(exportEvent)
 	return nil
 }
 
@@ -167,8 +174,12 @@ func (i *instance) Close() error {
 	i.failed = true
 	i.guard.Stop()
 	var err error
+	if i.entry != nil {
+		err = i.entry.Close(context.Background())
+		i.entry = nil
+	}
 	if i.live != nil {
-		err = i.live.Close(context.Background())
+		err = errors.Join(err, i.live.Close(context.Background()))
 		i.live = nil
 	}
 	i.cancel()

@@ -44,6 +44,7 @@ type Module struct {
 	cache    wazero.CompilationCache
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	entry    *entry
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
 
@@ -98,7 +99,7 @@ func (m *Module) prepare(o Options) ([]grant, error) {
 	given, err := b.check(m.manifest, o.Grants, m.limits)
 	_, m.init = b.export(exportInit)
 	_, m.start = b.export(exportInitialize)
-	p, errPolicy := m.makePolicy(o, given)
+	p, errPolicy := m.makePolicy(o)
 	if p != nil {
 		p.Seed = seed
 	}
@@ -106,7 +107,7 @@ func (m *Module) prepare(o Options) ([]grant, error) {
 	return given, errors.Join(err, errPolicy)
 }
 
-func (m *Module) makePolicy(o Options, given []grant) (*hostfuncs.Policy, error) {
+func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	var errs []error
 	option := func(path string, err error) {
 		if err != nil {
@@ -159,7 +160,6 @@ func (m *Module) makePolicy(o Options, given []grant) (*hostfuncs.Policy, error)
 	for _, f := range hostfuncs.V1() {
 		p.Has[f.Name] = ungranted(f.Need, m.manifest, o.Grants) == ""
 	}
-	_ = given
 	return p, errors.Join(errs...)
 }
 
@@ -176,6 +176,9 @@ func (m *Module) compile(ctx context.Context, o Options, given []grant) (err err
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 		WithCompilationCache(m.cache).
 		WithCloseOnContextDone(true))
+	if m.entry, err = newEntry(ctx, m.cache, m.runtime); err != nil {
+		return err
+	}
 	if m.compiled, err = m.runtime.CompileModule(ctx, o.Wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
@@ -253,6 +256,9 @@ func (m *Module) Close() error {
 	var errs []error
 	if first != nil {
 		errs = append(errs, first.Close())
+	}
+	if m.entry != nil {
+		errs = append(errs, m.entry.runtime.Close(ctx))
 	}
 	if m.runtime != nil {
 		errs = append(errs, m.runtime.Close(ctx))
