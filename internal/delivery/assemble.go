@@ -1,0 +1,211 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+
+	"auditrelay"
+)
+
+// Judged is what the filters made of one assigned event.
+type Judged struct {
+	Event *auditrelay.Event
+	// Outcome is Delivered for what is to be delivered, Filtered, DeadLettered,
+	// Discarded or Skipped.
+	Outcome auditrelay.Outcome
+	Cause   auditrelay.Cause
+	Filter  string // that decided or failed
+	Reason  string // in the filter's words
+	Err     error  // of a failure
+	Data    []byte // the final document, where Outcome is Delivered
+	Emitted []Emitted
+}
+
+// Emitted is a record that a filter handed to another callback.
+type Emitted struct {
+	Target  string
+	Filter  string
+	Ordinal int
+	Data    []byte
+}
+
+// Batch is a range of the journal, or a set of dead letters, after the filters.
+type Batch struct {
+	From, To uint64 // half open; both 0 for dead letters
+	Bytes    uint64 // of all events in the range
+	Judged   []Judged
+}
+
+func (b *Batch) dead() bool { return b.To == 0 }
+
+// Assembled is a batch with its payloads, ready to be sealed.
+type Assembled struct {
+	Batch
+	payloads []auditrelay.Payload
+	marks    []payloadMarks
+}
+
+// payloadMarks is what the engine knows of a payload's records.
+type payloadMarks struct {
+	events, tombstones uint64
+	tombstone          []bool // by record
+	first, last        uint64
+}
+
+// Place says where a batch is assembled for.
+type Place struct {
+	Callback string
+	Journal  string
+	Replay   string
+	Sink     auditrelay.Sink // nil: none
+	// TombstoneKey keys the digests of ids in tombstones.
+	TombstoneKey []byte
+}
+
+// Assemble renders what of b is to be delivered, and tombstones for what was
+// set aside. A record that the sink refuses becomes a dead letter here. An error
+// means that the sink cannot render at all; nothing of the batch is lost.
+func Assemble(b Batch, at Place) (*Assembled, error) {
+	a := &Assembled{Batch: b}
+	if at.Sink == nil {
+		return a, nil
+	}
+	var buried map[uint64]bool // tombstones that the sink refuses too
+	isolated := false
+	for {
+		records := make([]auditrelay.Record, 0, len(b.Judged))
+		for i := range b.Judged {
+			j := &b.Judged[i]
+			switch {
+			case j.Outcome == auditrelay.Delivered:
+				records = append(records, record(j.Event, j.Data))
+			case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
+				!b.dead() && !buried[j.Event.Sequence]:
+				records = append(records, newTombstone(j.Event, j.Outcome, j.Cause, at.TombstoneKey))
+			}
+		}
+		if len(records) == 0 {
+			return a, nil
+		}
+		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: b.From, To: b.To, Replay: at.Replay, Records: records}
+		payloads, err := render(at.Sink, chunk)
+		if err == nil {
+			a.payloads = payloads
+			a.marks, err = check(records, payloads)
+			if err != nil {
+				return nil, err
+			}
+			return a, nil
+		}
+		refused, ok := errors.AsType[*auditrelay.RecordErrors](err)
+		if !ok && !isolated {
+			// The sink failed on the whole chunk without saying where: find out by
+			// rendering each record alone.
+			isolated = true
+			refused = isolate(at.Sink, chunk)
+			ok = len(refused.Records) > 0 && len(refused.Records) < len(records)
+		}
+		if !ok || len(refused.Records) == 0 {
+			return nil, fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
+		}
+		progress := false
+		for _, r := range refused.Records {
+			for i := range a.Judged {
+				j := &a.Judged[i]
+				if j.Event.Sequence != r.Sequence {
+					continue
+				}
+				if j.Outcome == auditrelay.Delivered {
+					j.Outcome, j.Cause, j.Err, j.Data = auditrelay.DeadLettered, r.Cause, r.Err, nil
+					if j.Cause == auditrelay.CauseNone {
+						j.Cause = auditrelay.CauseRender
+					}
+					progress = true
+				} else if !buried[r.Sequence] {
+					if buried == nil {
+						buried = map[uint64]bool{}
+					}
+					buried[r.Sequence] = true
+					progress = true
+				}
+			}
+		}
+		if !progress {
+			return nil, fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", at.Callback, err)
+		}
+	}
+}
+
+func record(e *auditrelay.Event, data []byte) auditrelay.Record {
+	return auditrelay.Record{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Time: e.Time,
+		TimeFrom: e.TimeFrom, Received: e.Received, Action: e.Action, Data: data}
+}
+
+// render calls the sink and turns its panic into an error.
+func render(sink auditrelay.Sink, chunk auditrelay.Chunk) (payloads []auditrelay.Payload, err error) {
+	defer recoverInto(&err, "the sink's Render")
+	return sink.Render(chunk)
+}
+
+// recoverInto makes a panic the error of the function that defers it. The value
+// of the panic may hold event data, so only its type is told.
+func recoverInto(err *error, where string) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s panicked with a %T", where, p)
+	}
+}
+
+// isolate renders every record alone and names those that fail.
+func isolate(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordErrors {
+	refused := new(auditrelay.RecordErrors)
+	for _, r := range chunk.Records {
+		alone := chunk
+		alone.Records = []auditrelay.Record{r}
+		if _, err := render(sink, alone); err != nil {
+			refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: r.Sequence, Cause: auditrelay.CauseRender, Err: err})
+		}
+	}
+	return refused
+}
+
+// check holds a sink to its contract: every record in exactly one payload, in
+// order. A sink that lost one here would lose it without a word.
+func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloadMarks, error) {
+	index := make(map[uint64]int, len(records))
+	for i, r := range records {
+		index[r.Sequence] = i
+	}
+	seen := 0
+	marks := make([]payloadMarks, len(payloads))
+	for n, p := range payloads {
+		m := &marks[n]
+		m.tombstone = make([]bool, len(p.Sequences))
+		previous := -1
+		for i, s := range p.Sequences {
+			at, ok := index[s]
+			if !ok {
+				return nil, fmt.Errorf("the sink's Render put record %d into two payloads, or made it up", s)
+			}
+			if at <= previous {
+				return nil, fmt.Errorf("the sink's Render put record %d out of order", s)
+			}
+			previous = at
+			delete(index, s)
+			seen++
+			if i == 0 {
+				m.first = s
+			}
+			m.first, m.last = min(m.first, s), max(m.last, s)
+			if records[at].Tombstone {
+				m.tombstone[i] = true
+				m.tombstones++
+			} else {
+				m.events++
+			}
+		}
+	}
+	if seen != len(records) {
+		return nil, fmt.Errorf("the sink's Render left out %d of %d records", len(records)-seen, len(records))
+	}
+	return marks, nil
+}

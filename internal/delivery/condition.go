@@ -1,0 +1,190 @@
+package delivery
+
+import (
+	"errors"
+	"maps"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/journal"
+)
+
+var errStop = errors.New("stop")
+
+// The states of a lane.
+const (
+	Active        = "active"
+	Paused        = "paused"
+	Degraded      = "degraded"
+	AuthError     = "auth_error"
+	Misconfigured = "misconfigured"
+	Detached      = "detached"
+	Removed       = "removed"
+)
+
+// Condition is how a lane fares.
+type Condition struct {
+	State     string
+	Reason    string
+	Since     time.Time
+	LastError string // empty when healthy
+}
+
+// Condition returns how the lane fares now.
+func (l *Lane) Condition() Condition { return l.condition }
+
+// Attempts returns how many deliveries were tried and how many failed, by kind.
+func (l *Lane) Attempts() (uint64, map[string]uint64) { return l.attempts, maps.Clone(l.failures) }
+
+// resting is the state in which nothing has failed.
+func (l *Lane) resting() string {
+	switch {
+	case l.state.Removed:
+		return Removed
+	case l.state.Detached != "":
+		return Detached
+	case l.state.Paused != "":
+		return Paused
+	}
+	return Active
+}
+
+func (l *Lane) restingReason() string {
+	if l.state.Detached != "" {
+		return l.state.Detached
+	}
+	return l.state.Paused
+}
+
+func (l *Lane) turn(now time.Time, state, reason, lastError string) {
+	if l.condition.State != state {
+		l.condition.Since = now
+	}
+	l.condition.State, l.condition.Reason, l.condition.LastError = state, reason, lastError
+}
+
+// well records that a delivery went well.
+func (l *Lane) well(now time.Time) {
+	l.holdUntil = time.Time{}
+	l.turn(now, l.resting(), l.restingReason(), "")
+}
+
+// note counts a failure that was dealt with: the state stays.
+func (l *Lane) note(now time.Time, err error) {
+	l.holdUntil = time.Time{}
+	l.turn(now, l.resting(), l.restingReason(), errorText(err))
+}
+
+// fail counts a failure that holds the lane up.
+func (l *Lane) fail(now time.Time, kind string, err error) {
+	l.failures[kind]++
+	state := Degraded
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized:
+		state = AuthError
+	case auditrelay.Misconfigured:
+		state = Misconfigured
+	}
+	if rest := l.resting(); rest != Active {
+		state = rest
+	}
+	text := errorText(err)
+	l.turn(now, state, text, text)
+}
+
+// retryLater plans the next attempt of p.
+func (l *Lane) retryLater(now time.Time, p *pending, err error) {
+	kind := auditrelay.KindOf(err)
+	l.fail(now, kind.String(), err)
+	asked := auditrelay.RetryAfter(err)
+	switch kind {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		pause := stallPause/2 + time.Duration(l.random.Int64N(int64(stallPause)))
+		l.holdUntil = now.Add(max(pause, asked))
+	case auditrelay.Throttled:
+		p.after = now.Add(l.pause(p.attempts, asked))
+		l.holdUntil = p.after
+	default:
+		p.after = now.Add(l.pause(p.attempts, asked))
+	}
+}
+
+// longestAsked bounds what a destination may ask for, so that a Retry-After of a
+// year is no outage of a year.
+const longestAsked = time.Hour
+
+// pause draws the time before the next attempt: full jitter, at least what the
+// destination asked for.
+func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
+	ceiling := l.opts.BackoffInitial
+	for range min(tries-1, 40) {
+		if ceiling >= l.opts.BackoffMax {
+			break
+		}
+		ceiling *= 2
+	}
+	ceiling = min(ceiling, l.opts.BackoffMax)
+	return max(time.Duration(l.random.Int64N(int64(ceiling)+1)), min(asked, longestAsked))
+}
+
+// SetPaused stops the lane, or lets it go on with an empty reason; events are
+// retained.
+func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
+	l.state.Paused = reason
+	return l.set(tx, now)
+}
+
+// SetDetached has the lane skip what comes, or judge again with an empty reason.
+func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
+	l.state.Detached = reason
+	return l.set(tx, now)
+}
+
+func (l *Lane) set(tx *journal.Tx, now time.Time) error {
+	l.state.Changed = now
+	l.blocked = false
+	l.turn(now, l.resting(), l.restingReason(), l.condition.LastError)
+	return l.state.put(tx)
+}
+
+// Retry forgets all pauses, so that what waits is tried at once.
+func (l *Lane) Retry() {
+	l.holdUntil, l.takeAfter = time.Time{}, time.Time{}
+	for _, p := range l.pending {
+		p.after = time.Time{}
+	}
+}
+
+// RemoveLane gives up what the lane of s holds: it becomes skipped. Dead letters
+// stay until they are discarded.
+func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) error {
+	l, err := Open(j, s, Options{}, nil)
+	if err != nil {
+		return err
+	}
+	waiting, err := j.Count(s.Cursor, s.end(j.Head().Next))
+	if err != nil {
+		return err
+	}
+	backlog := s.class(waiting.Events, waiting.Emitted)
+	l.state.Taken += backlog
+	skipped := backlog
+	for _, p := range append([]*pending(nil), l.pending...) {
+		if !p.Dead {
+			skipped += p.Events
+		}
+		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, At: now, Error: "the callback was removed"}); err != nil {
+			return err
+		}
+	}
+	l.state.Counts.add(auditrelay.Skipped, int64(skipped))
+	if skipped > 0 {
+		if l.state.Causes == nil {
+			l.state.Causes = map[auditrelay.Cause]uint64{}
+		}
+		l.state.Causes[auditrelay.CauseOperator] += skipped
+	}
+	l.state.Cursor = s.end(j.Head().Next)
+	l.state.Removed, l.state.Changed = true, now
+	return l.state.put(tx)
+}

@@ -1,0 +1,225 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
+)
+
+// pump finds a configured callback's pump.
+func (r *Runtime) pump(callback string) (*pump, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	p, ok := r.pumps[callback]
+	if !ok {
+		return nil, fmt.Errorf("callback %q: %w", callback, ErrNoCallback)
+	}
+	return p, nil
+}
+
+// Pause stops a callback; events are retained. It outlasts a restart.
+func (r *Runtime) Pause(ctx context.Context, callback, by string) error {
+	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		return m.SetPaused(tx, now, "paused by "+orNobody(by))
+	})
+}
+
+// Resume lets a paused callback go on, and has what waits for a retry tried at
+// once.
+func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
+	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		m.Retry()
+		return m.SetPaused(tx, now, "")
+	})
+}
+
+// Detach has a callback skip what comes until Attach. What is sealed waits.
+func (r *Runtime) Detach(ctx context.Context, callback, by string) error {
+	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		return m.SetDetached(tx, now, "detached by "+orNobody(by))
+	})
+}
+
+// Attach ends a detachment, whoever began it.
+func (r *Runtime) Attach(ctx context.Context, callback, by string) error {
+	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		m.Retry()
+		return m.SetDetached(tx, now, "")
+	})
+}
+
+func orNobody(by string) string {
+	if by == "" {
+		return "an operator"
+	}
+	return by
+}
+
+func (r *Runtime) set(ctx context.Context, callback string, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
+	p, err := r.pump(callback)
+	if err != nil {
+		return err
+	}
+	return p.do(ctx, fn)
+}
+
+// laneOf finds the lane of a callback, whether it is still configured or not.
+func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
+	s, err := delivery.LoadState(r.journal, callback)
+	if err == nil && s == nil {
+		err = fmt.Errorf("callback %q: %w", callback, ErrNoCallback)
+	}
+	return s, err
+}
+
+// DeadLetters lists a callback's dead letters by sequence, those above after, at
+// most limit, without their data.
+func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, limit int) ([]DeadLetter, error) {
+	s, err := r.laneOf(callback)
+	if err != nil {
+		return nil, err
+	}
+	found, err := delivery.DeadLetters(r.journal, s.ID, after, limit)
+	list := make([]DeadLetter, len(found))
+	for i := range found {
+		list[i] = deadLetter(callback, &found[i])
+		list[i].Data = nil
+	}
+	return list, err
+}
+
+// DeadLetter returns one dead letter with its event as accepted.
+func (r *Runtime) DeadLetter(_ context.Context, callback string, sequence uint64) (DeadLetter, error) {
+	s, err := r.laneOf(callback)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	d, ok, err := delivery.FindDeadLetter(r.journal, s.ID, sequence)
+	if err == nil && !ok {
+		err = fmt.Errorf("callback %s, sequence %d: %w", callback, sequence, ErrNoDeadLetter)
+	}
+	return deadLetter(callback, &d), err
+}
+
+func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
+	e := &d.Event
+	return DeadLetter{Callback: callback, Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received,
+		Action: e.Action.Closed(), At: d.At, Cause: d.Cause, Filter: d.Filter, Error: d.Error,
+		Attempts: d.Attempts, Replaying: d.Replaying, Data: e.Data}
+}
+
+// DiscardDeadLetters gives dead letters up, all where no sequence is named, and
+// returns how many.
+func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
+	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (int, bool, error) {
+		return m.DiscardDead(tx, now, by, sequences)
+	})
+}
+
+// ReplayDeadLetters has dead letters judged and delivered again by the filters
+// and the sink as they are now, all where no sequence is named, and returns how
+// many. Nothing is emitted.
+func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
+	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, _ time.Time) (int, bool, error) {
+		return m.ReplayDead(tx, by, sequences)
+	})
+}
+
+func (r *Runtime) changeDead(ctx context.Context, callback string,
+	fn func(*delivery.Lane, *journal.Tx, time.Time) (int, bool, error)) (int, error) {
+	p, err := r.pump(callback)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for more := true; more; {
+		err := p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
+			var n int
+			n, more, err = fn(m, tx, now)
+			if err == nil {
+				total += n
+			}
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// Replay gives a range of events to a callback again, through its filters and
+// its sink as they are now. It runs beside the callback's own deliveries, has an
+// account of its own, and survives a restart.
+func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted, error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	main, err := r.pump(req.Callback)
+	if err != nil {
+		return ReplayStarted{}, err
+	}
+	from, to, err := r.replayRange(req)
+	if err != nil {
+		return ReplayStarted{}, err
+	}
+	id := make([]byte, 4)
+	rand.Read(id)
+	state := delivery.State{Callback: req.Callback, Receives: main.callback.receives(),
+		Aliases: main.seen.Load().State.Aliases,
+		Replay:  &delivery.Replay{ID: hex.EncodeToString(id), To: to, Emit: req.Emit, By: req.By}}
+	tx := new(journal.Tx)
+	s, err := delivery.Create(r.journal, tx, state, from, time.Now())
+	if err != nil {
+		return ReplayStarted{}, err
+	}
+	started := ReplayStarted{From: from, To: to, Events: uint64(-s.Base)}
+	if req.DryRun || started.Events == 0 {
+		return started, nil
+	}
+	if _, err := r.journal.Commit(tx); err != nil {
+		return ReplayStarted{}, r.unavailable(err)
+	}
+	p, err := r.newPump(main.callback, s)
+	if err != nil {
+		return ReplayStarted{}, err
+	}
+	r.mu.Lock()
+	r.pumps[p.name] = p
+	r.mu.Unlock()
+	p.start()
+	started.ID = s.Replay.ID
+	return started, nil
+}
+
+// replayRange turns a request into a range that the journal has.
+func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
+	head, oldest := r.journal.Head().Next, r.journal.Oldest()
+	from, to = req.From, req.To
+	if !req.FromTime.IsZero() {
+		from = r.journal.SeekTime(req.FromTime)
+	}
+	if !req.ToTime.IsZero() {
+		to = r.journal.SeekTime(req.ToTime)
+	}
+	if to == 0 || to > head {
+		to = head
+	}
+	if from == 0 {
+		from = oldest
+	}
+	if from < oldest {
+		return 0, 0, fmt.Errorf("replay from sequence %d: the journal's retention has forgotten what is before %d", from, oldest)
+	}
+	if from > to {
+		return 0, 0, fmt.Errorf("replay from sequence %d to %d: the range ends before it begins", from, to)
+	}
+	return from, to, nil
+}

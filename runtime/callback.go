@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/delivery"
+)
+
+// callback is one running Callback: what its lane and its replays share.
+type callback struct {
+	Callback
+	judge       *judge
+	concurrency int
+	slots       chan struct{} // one for each delivery at a time
+	rendering   sync.Mutex    // Render runs in one goroutine at a time
+}
+
+const defaultTimeout = time.Minute
+
+func newCallback(c Callback, workers int) *callback {
+	out := &callback{Callback: c, judge: newJudge(&c, workers), concurrency: 1}
+	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
+		out.concurrency = max(parallel.Concurrency(), 1)
+	}
+	out.slots = make(chan struct{}, out.concurrency)
+	if out.Timeout <= 0 {
+		out.Timeout = defaultTimeout
+	}
+	return out
+}
+
+// laneOptions translates the configuration for the machine.
+func (c *callback) laneOptions() delivery.Options {
+	o := delivery.Options{Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
+		ChunkEvents: c.Chunk.Events, ChunkBytes: int64(c.Chunk.Bytes), ChunkAge: c.Chunk.Age,
+		BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
+		RetainAge: c.Retain.Age, RetainBytes: int64(c.Retain.Bytes)}
+	switch c.Retain.Then {
+	case RetainDeadLetter:
+		o.RetainThen = delivery.RetainDeadLetter
+	case RetainDetach:
+		o.RetainThen = delivery.RetainDetach
+	default:
+		o.RetainThen = delivery.RetainBlock
+	}
+	return o
+}
+
+func (c *Callback) receives() delivery.Receives {
+	switch c.Receives {
+	case ReceivesEmitted:
+		return delivery.ReceivesEmitted
+	case ReceivesBoth:
+		return delivery.ReceivesBoth
+	}
+	return delivery.ReceivesEvents
+}
+
+// check reports what is wrong with a set of callbacks, all at once.
+func check(callbacks []Callback) error {
+	var errs []error
+	names := map[string]bool{}
+	for i := range callbacks {
+		c := &callbacks[i]
+		if !validName(c.Name) {
+			errs = append(errs, fmt.Errorf("callback %q: a name is 1 to 64 of a-z, 0-9, - and _, and starts with a letter or digit", c.Name))
+		}
+		if names[c.Name] {
+			errs = append(errs, fmt.Errorf("callback %s is there twice", c.Name))
+		}
+		names[c.Name] = true
+		emits := false
+		for _, step := range c.Steps {
+			emits = emits || len(step.Emits) > 0
+			if step.Filter == nil {
+				errs = append(errs, fmt.Errorf("callback %s: filter %s is missing", c.Name, step.Name))
+			}
+		}
+		if c.Sink == nil && !emits {
+			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name))
+		}
+	}
+	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
+}
+
+// checkEmits reports emits to callbacks that are not there or receive none, and
+// cycles.
+func checkEmits(callbacks []Callback, names map[string]bool) []error {
+	var errs []error
+	targets := map[string][]string{}
+	receives := map[string]Receives{}
+	for i := range callbacks {
+		receives[callbacks[i].Name] = callbacks[i].Receives
+	}
+	for i := range callbacks {
+		c := &callbacks[i]
+		for _, step := range c.Steps {
+			for _, target := range step.Emits {
+				switch {
+				case !names[target]:
+					errs = append(errs, fmt.Errorf("callback %s: filter %s may emit to %s, which is no callback", c.Name, step.Name, target))
+				case receives[target] == ReceivesEvents:
+					errs = append(errs, fmt.Errorf("callback %s: filter %s may emit to %s, which receives no emitted records (receives: emitted, or both)", c.Name, step.Name, target))
+				default:
+					targets[c.Name] = append(targets[c.Name], target)
+				}
+			}
+		}
+	}
+	const visiting, done = 1, 2
+	marks := map[string]int{}
+	var visit func(name string) bool
+	visit = func(name string) bool {
+		if marks[name] == visiting {
+			return true
+		}
+		if marks[name] == done {
+			return false
+		}
+		marks[name] = visiting
+		for _, target := range targets[name] {
+			if visit(target) {
+				return true
+			}
+		}
+		marks[name] = done
+		return false
+	}
+	for i := range callbacks {
+		if visit(callbacks[i].Name) {
+			return append(errs, fmt.Errorf("callback %s: what its filters emit can come back to it; emits must form no cycle", callbacks[i].Name))
+		}
+	}
+	return errs
+}
+
+func validName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case i > 0 && (c == '-' || c == '_'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// retain keeps count of who uses a filter, since callbacks may share one.
+func (r *Runtime) retain(c Callback) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, step := range c.Steps {
+		r.filters[step.Filter]++
+	}
+}
+
+// release closes what a callback used and nothing else uses.
+func (r *Runtime) release(c Callback) error {
+	var errs []error
+	r.mu.Lock()
+	var unused []io.Closer
+	for _, step := range c.Steps {
+		r.filters[step.Filter]--
+		if r.filters[step.Filter] <= 0 {
+			delete(r.filters, step.Filter)
+			unused = append(unused, step.Filter)
+		}
+	}
+	r.mu.Unlock()
+	if closer, ok := c.Sink.(io.Closer); ok {
+		unused = append(unused, closer)
+	}
+	for _, closer := range unused {
+		errs = append(errs, closer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeUnused closes what a set of callbacks brought that is not going to be
+// used.
+func closeUnused(callbacks []Callback) {
+	seen := map[io.Closer]bool{}
+	for _, c := range callbacks {
+		for _, step := range c.Steps {
+			if step.Filter != nil && !seen[step.Filter] {
+				seen[step.Filter] = true
+				_ = step.Filter.Close()
+			}
+		}
+		if closer, ok := c.Sink.(io.Closer); ok && !seen[closer] {
+			seen[closer] = true
+			_ = closer.Close()
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrClosed is returned once Close or Drain has begun.
+	ErrClosed = errors.New("the relay is shutting down")
+	// ErrConflict: an unequal event with this id was accepted before. The first
+	// stands.
+	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
+	// ErrNotSeen: no event with this id is known; it was never accepted here, or
+	// retention has forgotten it.
+	ErrNotSeen = errors.New("never seen here")
+	// ErrNoCallback: no callback has this name.
+	ErrNoCallback = errors.New("no such callback")
+	// ErrNoDeadLetter: the callback has no dead letter of this sequence.
+	ErrNoDeadLetter = errors.New("no such dead letter")
+)
+
+// UnavailableError says that nothing was accepted and that the same call may
+// succeed later: the disk is short, or a required callback is too far behind.
+type UnavailableError struct {
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("not accepting events: %v", e.Err)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }

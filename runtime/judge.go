@@ -1,0 +1,261 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/internal/delivery"
+)
+
+// maxHops bounds how often a record may be emitted on: a backstop behind the
+// check that the configuration's emits form no cycle.
+const maxHops = 8
+
+// maxReason bounds what is kept of a filter's reason, in bytes.
+const maxReason = 256
+
+// judge runs one callback's condition and filters, on several workers at a time.
+type judge struct {
+	callback  string
+	condition *condition
+	steps     []Step
+	idle      chan *worker // of fixed size; a nil stands for one not made yet
+}
+
+// worker judges one event at a time, with its own instance of each filter.
+type worker struct {
+	instances []filter.Instance // nil where none is open
+	document  document.Document
+}
+
+func newJudge(c *Callback, workers int) *judge {
+	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, idle: make(chan *worker, workers)}
+	for range workers {
+		j.idle <- nil
+	}
+	return j
+}
+
+// close closes all instances. No judging may be under way.
+func (j *judge) close() {
+	for range cap(j.idle) {
+		if w := <-j.idle; w != nil {
+			for i := range w.instances {
+				w.fail(i)
+			}
+		}
+	}
+}
+
+// fail closes an instance that failed: it is never used again.
+func (w *worker) fail(i int) {
+	if w.instances[i] == nil {
+		return
+	}
+	defer func() { _ = recover() }() // what failed may fail at closing too
+	instance := w.instances[i]
+	w.instances[i] = nil
+	_ = instance.Close()
+}
+
+// heldError says that an event could not be judged for want of something on our
+// side: nothing was decided, and the chunk is tried again later.
+type heldError struct{ err error }
+
+func (e *heldError) Error() string { return e.err.Error() }
+func (e *heldError) Unwrap() error { return e.err }
+
+// all judges events in parallel, with results in order. An error means that none
+// was judged.
+func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
+	judged := make([]delivery.Judged, len(events))
+	if j.condition == nil && len(j.steps) == 0 {
+		for i := range events {
+			judged[i] = delivery.Judged{Event: &events[i], Outcome: auditrelay.Delivered, Data: oneLine(events[i].Data)}
+		}
+		return judged, nil
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var once sync.Once
+	var failure error
+	const stride = 64 // events handed to a worker at a time
+	for range min(cap(j.idle), (len(events)+stride-1)/stride) {
+		wg.Go(func() {
+			w := <-j.idle
+			if w == nil {
+				w = &worker{instances: make([]filter.Instance, len(j.steps))}
+			}
+			defer func() { j.idle <- w }()
+			for {
+				end := int(next.Add(stride))
+				for i := end - stride; i < min(end, len(events)); i++ {
+					if err := ctx.Err(); err != nil {
+						once.Do(func() { failure = err })
+						return
+					}
+					var err error
+					judged[i], err = j.one(ctx, w, &events[i])
+					if err != nil {
+						once.Do(func() { failure = err })
+						next.Store(int64(len(events)))
+						return
+					}
+				}
+				if end >= len(events) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return judged, failure
+}
+
+// one brings one event through the condition and the filters.
+func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
+	matched, err := j.condition.match(e.Data)
+	if err != nil {
+		return delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: err}, nil
+	}
+	if !matched {
+		return delivery.Judged{Event: e, Outcome: auditrelay.Filtered, Cause: auditrelay.CauseWhen}, nil
+	}
+	for try := 1; ; try++ {
+		judged, err := j.filter(ctx, w, e)
+		// Wall time is the host's condition: once more, in a fresh instance.
+		if err == nil && judged.Cause == auditrelay.CauseWallTime {
+			if try == 1 {
+				continue
+			}
+			err = &heldError{fmt.Errorf("filter %s: event %d took longer than the wall-time guard allows, twice: %w",
+				judged.Filter, e.Sequence, judged.Err)}
+		}
+		return judged, err
+	}
+}
+
+// filter runs the steps on one event.
+func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
+	judged := delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
+	w.document.Reset(e.Data)
+	for i := range j.steps {
+		step := &j.steps[i]
+		if w.instances[i] == nil {
+			instance, err := open(ctx, step.Filter)
+			if err != nil {
+				return judged, &heldError{fmt.Errorf("filter %s: start an instance: %w", step.Name, err)}
+			}
+			w.instances[i] = instance
+		}
+		call := filter.Call{Event: e, Document: &w.document}
+		verdict, err := apply(ctx, w.instances[i], &call)
+		if err == nil {
+			err = checkCall(&call, verdict, step)
+		}
+		if err != nil {
+			w.fail(i)
+			if ctx.Err() != nil {
+				return judged, ctx.Err()
+			}
+			judged.Filter, judged.Cause, judged.Err = step.Name, causeOf(err), err
+			judged.Reason = bounded(call.Reason)
+			judged.Outcome = auditrelay.DeadLettered
+			if step.OnError == OnErrorDiscard {
+				judged.Outcome = auditrelay.Discarded
+			}
+			return judged, nil
+		}
+		for n, emit := range call.Emitted {
+			judged.Emitted = append(judged.Emitted, delivery.Emitted{Target: emit.Target, Filter: step.Name, Ordinal: n, Data: bytes.Clone(emit.Data)})
+		}
+		if call.Reason != "" {
+			judged.Filter, judged.Reason = step.Name, bounded(call.Reason)
+		}
+		if verdict == auditrelay.Drop {
+			judged.Outcome, judged.Cause, judged.Filter = auditrelay.Filtered, auditrelay.CauseDrop, step.Name
+			return judged, nil
+		}
+	}
+	if w.document.Edited() {
+		judged.Data = oneLine(w.document.Append(make([]byte, 0, len(e.Data)+64)))
+	} else {
+		judged.Data = oneLine(e.Data)
+	}
+	return judged, nil
+}
+
+func open(ctx context.Context, f filter.Filter) (instance filter.Instance, err error) {
+	defer recoverInto(&err, "the filter's Open")
+	return f.Open(ctx)
+}
+
+func apply(ctx context.Context, instance filter.Instance, call *filter.Call) (v auditrelay.Verdict, err error) {
+	defer recoverInto(&err, "the filter")
+	return instance.Apply(ctx, call)
+}
+
+// recoverInto makes a panic the error of the function that defers it. Only the
+// type of the panic's value is told, since the value may hold event data.
+func recoverInto(err *error, where string) {
+	if p := recover(); p != nil {
+		*err = &filter.Error{Cause: auditrelay.CausePanic, Err: fmt.Errorf("%s panicked with a %T", where, p)}
+	}
+}
+
+// checkCall holds a filter to its contract, whoever wrote it.
+func checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step) error {
+	if verdict != auditrelay.Keep && verdict != auditrelay.Drop {
+		return &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("verdict %s: expected keep or drop", verdict)}
+	}
+	for _, emit := range call.Emitted {
+		if !slices.Contains(step.Emits, emit.Target) {
+			return &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("emitted to a callback that it was not granted")}
+		}
+		if call.Event.Emission != nil && call.Event.Emission.Hops >= maxHops {
+			return &filter.Error{Cause: auditrelay.CauseHops, Err: fmt.Errorf("emitted a record that is %d emissions old already", maxHops)}
+		}
+		if err := document.Check(emit.Data, document.Limits{}); err != nil {
+			return &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: fmt.Errorf("emitted what is no valid record: %w", err)}
+		}
+	}
+	return nil
+}
+
+func causeOf(err error) auditrelay.Cause {
+	if e, ok := errors.AsType[*filter.Error](err); ok && e.Cause != auditrelay.CauseNone {
+		return e.Cause
+	}
+	return auditrelay.CauseFail
+}
+
+func bounded(reason string) string {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	return string(bytes.ToValidUTF8([]byte(reason), []byte("?")))
+}
+
+// oneLine gives data without line breaks, so that sinks may write a record a
+// line. In valid JSON they stand only between tokens, where a space means the
+// same. What has none is returned as it is.
+func oneLine(data []byte) []byte {
+	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
+		return data
+	}
+	out := bytes.Clone(data)
+	for i, c := range out {
+		if c == '\n' || c == '\r' {
+			out[i] = ' '
+		}
+	}
+	return out
+}

@@ -1,0 +1,293 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
+)
+
+// Callbacks returns the condition and account of every callback in the order in
+// which they are configured, then of replays, then of removed callbacks.
+func (r *Runtime) Callbacks() ([]CallbackStatus, error) {
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	var order []string
+	running := map[string]*delivery.Snapshot{}
+	for _, c := range r.callbacks {
+		order = append(order, c.Name)
+	}
+	for name, p := range r.pumps {
+		running[name] = p.seen.Load()
+	}
+	r.mu.Unlock()
+	var list, removed []CallbackStatus
+	for _, name := range order {
+		status, err := r.status(running[name])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, status)
+	}
+	for _, s := range states {
+		if s.Replay == nil && !s.Removed {
+			continue
+		}
+		snapshot := running[s.LaneName()]
+		if snapshot == nil {
+			lane, err := delivery.Open(r.journal, s, delivery.Options{}, nil)
+			if err != nil {
+				return nil, err
+			}
+			snapshot = lane.Snapshot()
+		}
+		status, err := r.status(snapshot)
+		if err != nil {
+			return nil, err
+		}
+		if s.Replay != nil {
+			list = append(list, status)
+		} else {
+			removed = append(removed, status)
+		}
+	}
+	return append(list, removed...), nil
+}
+
+// Callback returns the condition and account of one callback.
+func (r *Runtime) Callback(name string) (CallbackStatus, error) {
+	p, err := r.pump(name)
+	if err != nil {
+		return CallbackStatus{}, err
+	}
+	return r.status(p.seen.Load())
+}
+
+func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
+	account, err := s.Account(r.journal)
+	if err != nil {
+		return CallbackStatus{}, err
+	}
+	counts := account.Counts
+	head := r.journal.Head().Next
+	status := CallbackStatus{Name: s.State.Callback, State: State(s.Condition.State), Reason: s.Condition.Reason,
+		Since: s.Condition.Since, LastError: s.Condition.LastError,
+		Account: Account{Assigned: account.Assigned, Delivered: counts.Delivered, Filtered: counts.Filtered,
+			DeadLettered: counts.DeadLettered, Discarded: counts.Discarded, Skipped: counts.Skipped,
+			Pending: account.Pending(), Balanced: account.Check() == nil},
+		Cursor: s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
+		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done}
+	if s.State.Replay != nil {
+		status.Replay = s.State.Replay.ID
+		status.Head = min(head, s.State.Replay.To)
+	}
+	if len(s.State.Causes) > 0 {
+		status.Causes = map[string]uint64{}
+		for cause, n := range s.State.Causes {
+			status.Causes[string(cause)] = n
+		}
+	}
+	if status.Oldest.IsZero() && account.Backlog > 0 {
+		if e, err := r.journal.Event(s.State.Cursor); err == nil {
+			status.Oldest = e.Received
+		}
+	}
+	if !status.Oldest.IsZero() {
+		status.Lag = max(time.Since(status.Oldest), 0)
+	}
+	return status, nil
+}
+
+// Stats are figures about the journal and what was accepted since start.
+type Stats struct {
+	Journal   string    `json:"journal"` // identity and incarnation
+	Head      uint64    `json:"head"`    // the next sequence
+	Oldest    uint64    `json:"oldest"`  // the first that is kept
+	OldestAt  time.Time `json:"oldest_at,omitzero"`
+	DiskBytes int64     `json:"disk_bytes"`
+	FreeBytes int64     `json:"free_bytes"`
+
+	Accepted       uint64 `json:"accepted"`
+	Duplicates     uint64 `json:"duplicates"`
+	Conflicts      uint64 `json:"conflicts"`
+	Rejected       uint64 `json:"rejected"`
+	UnknownActions uint64 `json:"unknown_actions"`
+
+	NotAccepting string `json:"not_accepting,omitempty"` // why, empty while events are accepted
+}
+
+// Stats returns figures about the journal and what was accepted since start.
+func (r *Runtime) Stats() Stats {
+	usage := r.journal.Usage()
+	s := Stats{Journal: r.journal.Identity().String(), Head: r.journal.Head().Next, Oldest: r.journal.Oldest(),
+		OldestAt: usage.Oldest, DiskBytes: usage.DiskBytes, FreeBytes: usage.FreeBytes,
+		Accepted: r.counters.accepted.Load(), Duplicates: r.counters.duplicates.Load(), Conflicts: r.counters.conflicts.Load(),
+		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load()}
+	if err := r.Ready(); err != nil {
+		s.NotAccepting = err.Error()
+	}
+	return s
+}
+
+// Explain tells all that is known of an event: how it came in, and where it is
+// on every callback. An empty namespace looks in all. ErrNotSeen where no event
+// has this id.
+func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation, error) {
+	namespaces := []string{namespace}
+	if namespace == "" {
+		namespaces = []string{auditrelay.NamespaceLiteLLM, auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted}
+	}
+	for _, ns := range namespaces {
+		sequence, ok, err := r.journal.Lookup(ns, id)
+		if err != nil {
+			return Explanation{}, err
+		}
+		if ok {
+			return r.explain(sequence)
+		}
+	}
+	return Explanation{}, fmt.Errorf("event %q: %w", id, ErrNotSeen)
+}
+
+func (r *Runtime) explain(sequence uint64) (Explanation, error) {
+	e, err := r.journal.Event(sequence)
+	if err != nil {
+		return Explanation{}, err
+	}
+	also, err := r.journal.AlsoFrom(sequence)
+	if err != nil {
+		return Explanation{}, err
+	}
+	x := Explanation{Namespace: e.Namespace, ID: e.ID, Sequence: e.Sequence, Received: e.Received, Time: e.Time,
+		TimeFrom: e.TimeFrom.String(), Action: string(e.Action), Provenance: e.Provenance, AlsoFrom: also, Emission: e.Emission}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return Explanation{}, err
+	}
+	for _, s := range states {
+		end, err := delivery.Explain(r.journal, s, &e)
+		if err != nil {
+			return Explanation{}, err
+		}
+		if !end.Assigned && s.Replay != nil {
+			continue
+		}
+		ending := Ending{Callback: s.Callback, Assigned: end.Assigned, Outcome: end.Outcome, Cause: end.Cause,
+			Filter: end.Filter, Reason: end.Reason, Error: end.Error, Payload: end.Payload, Key: end.Key,
+			Location: end.Location, Version: end.Version, Attempts: end.Attempts, At: end.At, Tombstone: end.Tombstone}
+		if s.Replay != nil {
+			ending.Replay = s.Replay.ID
+		}
+		x.Callbacks = append(x.Callbacks, ending)
+	}
+	return x, nil
+}
+
+// blocking finds out whether a callback that is required holds too much.
+func (r *Runtime) blocking() {
+	var name *string
+	r.mu.Lock()
+	for _, p := range r.pumps {
+		if p.seen.Load().Blocked {
+			name = &p.callback.Name
+			break
+		}
+	}
+	r.mu.Unlock()
+	r.counters.blockedBy.Store(name)
+}
+
+// The runtime looks after its journal this often.
+const maintainEvery = 10 * time.Second
+
+// maintain applies retention and checks the accounts against each other.
+func (r *Runtime) maintain() {
+	ticker := time.NewTicker(maintainEvery)
+	defer ticker.Stop()
+	unbalanced := map[string]bool{}
+	for {
+		select {
+		case <-ticker.C:
+		case <-r.ctx.Done():
+			return
+		}
+		if err := r.trim(time.Now()); err != nil && r.ctx.Err() == nil {
+			r.log.Error("apply the journal's retention", "error", err)
+		}
+		r.audit(unbalanced)
+	}
+}
+
+// audit logs accounts that do not balance, once each.
+func (r *Runtime) audit(logged map[string]bool) {
+	r.mu.Lock()
+	snapshots := map[string]*delivery.Snapshot{}
+	for name, p := range r.pumps {
+		snapshots[name] = p.seen.Load()
+	}
+	r.mu.Unlock()
+	for name, s := range snapshots {
+		account, err := s.Account(r.journal)
+		if err == nil {
+			err = account.Check()
+		}
+		if err != nil && !logged[name] && r.ctx.Err() == nil {
+			r.log.Error("a callback's account does not balance", "callback", name, "error", err)
+		}
+		logged[name] = err != nil
+	}
+}
+
+// trim forgets events that retention no longer keeps and no callback needs.
+func (r *Runtime) trim(now time.Time) error {
+	before := uint64(0)
+	if r.retention.Age > 0 {
+		before = r.journal.SeekTime(now.Add(-r.retention.Age))
+	}
+	head, oldest := r.journal.Head(), r.journal.Oldest()
+	if limit := int64(r.retention.Bytes); limit > 0 && head.Next > oldest {
+		// Events are of much the same size: an estimate is enough, made again at
+		// every round.
+		held := int64(float64(head.Bytes) / float64(head.Next-1) * float64(head.Next-oldest))
+		if held > limit {
+			share := float64(held-limit) / float64(held)
+			before = max(before, oldest+uint64(share*float64(head.Next-oldest)))
+		}
+	}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return err
+	}
+	before = min(before, head.Next)
+	r.mu.Lock()
+	for _, p := range r.pumps {
+		before = min(before, p.seen.Load().Floor)
+	}
+	r.mu.Unlock()
+	if before <= oldest {
+		return nil
+	}
+	var errs []error
+	for _, s := range states {
+		tx := new(journal.Tx)
+		if err := delivery.Prune(r.journal, tx, s, before); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !tx.Empty() {
+			_, err := r.journal.Commit(tx)
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return r.journal.Trim(before)
+}

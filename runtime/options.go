@@ -1,0 +1,223 @@
+package runtime
+
+import (
+	"log/slog"
+	"time"
+
+	"auditrelay"
+	"auditrelay/filter"
+)
+
+// Options configure a Runtime. The zero value is a runtime without callbacks on
+// a journal in memory.
+type Options struct {
+	// Dir is the data directory; it is made if it is not there, with mode 0700.
+	// Empty keeps the journal in memory: for tests, since nothing survives.
+	Dir string
+
+	Journal JournalOptions
+
+	// Callbacks are what every accepted event is given to.
+	Callbacks []Callback
+
+	// Removed names callbacks that the journal knows, that Callbacks no longer
+	// lists, and that are to be given up: what they still hold becomes skipped.
+	// Without it Open refuses to start while such a callback holds anything.
+	Removed []string
+
+	// Limits bound what Submit takes.
+	Limits Limits
+
+	// Workers is how many events of one callback are filtered at a time.
+	// Default: the number of CPUs that Go may use.
+	Workers int
+
+	// Logger receives what operators should know. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// JournalOptions configure the journal.
+type JournalOptions struct {
+	// Window is how many of the latest events' ids are remembered, so that an
+	// event that comes again is stored once. Default 1,048,576.
+	Window int
+	// Quota is the most bytes that the journal may take on disk; appends are
+	// refused beyond it. Default 0: no quota.
+	Quota auditrelay.ByteSize
+	// Reserve is how many bytes of the disk stay free; appends are refused
+	// beyond it. Default: see the journal's own documentation.
+	Reserve auditrelay.ByteSize
+	// Retention says how long events are kept after every callback has taken
+	// them, so that they can be replayed and explained.
+	Retention Retention
+	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
+	// the crash tests can show that they notice, and for nothing else.
+	UnsafeNoSync bool
+}
+
+// Retention bounds what the journal keeps of events that no callback waits for.
+type Retention struct {
+	// Age: older events are forgotten. Default 0: 7 days. Negative: no bound.
+	Age time.Duration
+	// Bytes: the oldest events are forgotten while the journal's events exceed
+	// this. Default 0: no bound.
+	Bytes auditrelay.ByteSize
+}
+
+// Limits bound one event and one call of Submit.
+type Limits struct {
+	EventBytes auditrelay.ByteSize // default 1 MiB
+	Depth      int                 // of nesting; default 64
+	IDBytes    int                 // default 256
+	Events     int                 // of one call; default 10,000
+}
+
+// Callback is one destination and what stands before it.
+type Callback struct {
+	// Name identifies the callback for good: its cursor and accounts hang on it.
+	// It matches [a-z0-9][a-z0-9_-]{0,63}.
+	Name string
+	// RenamedFrom is the name whose cursor, accounts and dead letters this
+	// callback takes over at start.
+	RenamedFrom string
+	// Digest identifies the configuration of this callback, for Apply: a callback
+	// whose digest did not change goes on undisturbed.
+	Digest string
+
+	// Receives says which events are assigned. Default: accepted ones.
+	Receives Receives
+	// When, where set, must match for the filters to see an event; others end
+	// as filtered, cause "when".
+	When *When
+	// Steps are the filters, in order.
+	Steps []Step
+	// Sink delivers what is kept. Without one a kept event counts as delivered
+	// once what its filters emitted is durable.
+	Sink auditrelay.Sink
+
+	// From says where a callback that the journal does not know yet starts.
+	From From
+	// Chunk says when a chunk is closed.
+	Chunk Chunking
+	// InFlight is how many sealed chunks may be undelivered at a time.
+	// Default 4.
+	InFlight int
+	// Backoff paces retries.
+	Backoff Backoff
+	// Timeout bounds one delivery attempt. Default 60 s.
+	Timeout time.Duration
+	// Retain says what the callback may hold while its sink is dead.
+	Retain Retain
+}
+
+// Step is one filter of a callback.
+type Step struct {
+	Name   string
+	Filter filter.Filter
+	// OnError says what becomes of an event on which the filter fails; never
+	// does it go on.
+	OnError OnError
+	// Emits names the callbacks to which the filter may emit.
+	Emits []string
+}
+
+// OnError says what becomes of an event on which a filter failed.
+type OnError uint8
+
+const (
+	// OnErrorDeadLetter sets the event aside, replayable, and puts a tombstone in
+	// its place. The default.
+	OnErrorDeadLetter OnError = iota
+	// OnErrorDiscard puts a tombstone in its place and keeps nothing.
+	OnErrorDiscard
+)
+
+// Receives says which events are assigned to a callback.
+type Receives uint8
+
+const (
+	ReceivesEvents  Receives = iota // accepted events
+	ReceivesEmitted                 // records that guests emitted to it
+	ReceivesBoth
+)
+
+// When is a callback's condition. Every part that is set must match.
+type When struct {
+	// Fields: the top-level string field must be one of the values.
+	Fields map[string][]string
+	// Query is a gjson query on the event. It matches when it has a result other
+	// than false, null and the empty array.
+	Query string
+}
+
+// From says where a new callback starts.
+type From struct {
+	Kind FromKind
+	Time time.Time // for FromTime: the first event received at or after it
+}
+
+// FromKind is the kind of a From.
+type FromKind uint8
+
+const (
+	FromNow       FromKind = iota // what is accepted from now on
+	FromBeginning                 // the oldest event that the journal still has
+	FromTime
+)
+
+// Chunking says when a chunk is closed: at the first bound that is met.
+type Chunking struct {
+	Events int                 // default 10,000
+	Bytes  auditrelay.ByteSize // default 8 MiB
+	Age    time.Duration       // since the oldest event was seen; default 1 s
+}
+
+// Backoff paces the retries of one payload: after failure n the pause is drawn
+// evenly between 0 and min(Max, Initial * 2^n) (full jitter), and never shorter
+// than what the destination asked for.
+type Backoff struct {
+	Initial time.Duration // default 500 ms
+	Max     time.Duration // default 1 min
+}
+
+// Retain bounds what a callback may hold that is not delivered.
+type Retain struct {
+	Age   time.Duration       // of the oldest; 0: no bound
+	Bytes auditrelay.ByteSize // 0: no bound
+	Then  RetainThen
+}
+
+// RetainThen says what happens at the bound.
+type RetainThen uint8
+
+const (
+	// RetainBlock refuses new events at the door (ErrBlocked) until the callback
+	// has caught up: for a callback that is required.
+	RetainBlock RetainThen = iota
+	// RetainDeadLetter sets the oldest events aside, with tombstones.
+	RetainDeadLetter
+	// RetainDetach skips what comes until an operator attaches the callback
+	// again.
+	RetainDetach
+)
+
+// Submission is one event on its way in.
+type Submission struct {
+	// Data is one JSON object in LiteLLM's schema. It is copied.
+	Data       []byte
+	Provenance auditrelay.Provenance
+}
+
+// Result is what became of one Submission.
+type Result struct {
+	ID       string
+	Sequence uint64
+	Received time.Time
+	// Duplicate: an equal event was accepted before; Sequence is that one's.
+	Duplicate bool
+	// UnknownAction: accepted and kept as it is, but not one of the six.
+	UnknownAction bool
+	// Err is why the event was not accepted: an *EventError for what is wrong
+	// with it, ErrConflict when another event has its id.
+	Err error
+}

@@ -1,0 +1,407 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
+)
+
+// pump runs one lane: it asks the machine what to do, has it done in goroutines
+// of its own, and brings the results into the machine and the journal, several
+// in one transaction where they come together.
+type pump struct {
+	r        *Runtime
+	callback *callback
+	place    delivery.Place
+	name     string // of the lane
+	laneID   string
+
+	machine *delivery.Lane // touched by run alone
+	results chan result    // of takes and deliveries
+	asks    chan ask
+	wake    chan struct{}
+	seen    atomic.Pointer[delivery.Snapshot]
+	out     int // takes and deliveries under way
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when run has returned
+	state   string        // last logged
+}
+
+// result is what a goroutine reports back.
+type result struct {
+	taken  bool
+	batch  *delivery.Assembled // of a take
+	sent   *delivery.Sent      // of a delivery
+	number uint64
+	err    error
+}
+
+// ask is something to be done with the machine, between two steps.
+type ask struct {
+	fn   func(m *delivery.Lane, tx *journal.Tx, now time.Time) error
+	done chan error
+}
+
+func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
+	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID,
+		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey},
+		// Results never block their sender: there are never more than this.
+		results: make(chan result, c.concurrency+1),
+		asks:    make(chan ask), wake: make(chan struct{}, 1), done: make(chan struct{}), state: delivery.Active}
+	if s.Replay != nil {
+		p.place.Replay = s.Replay.ID
+	}
+	var err error
+	if p.machine, err = p.open(s); err != nil {
+		return nil, err
+	}
+	p.seen.Store(p.machine.Snapshot())
+	return p, nil
+}
+
+func (p *pump) open(s *delivery.State) (*delivery.Lane, error) {
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	return delivery.Open(p.r.journal, s, p.callback.laneOptions(), random)
+}
+
+// start runs the pump until stop, or until its replay is done.
+func (p *pump) start() {
+	ctx, cancel := context.WithCancel(p.r.ctx)
+	p.cancel = cancel
+	p.r.wg.Go(func() {
+		defer close(p.done)
+		defer cancel()
+		p.run(ctx)
+	})
+}
+
+// stop ends the pump and waits for what it has under way.
+func (p *pump) stop() {
+	p.cancel()
+	<-p.done
+}
+
+// poke has the pump look again.
+func (p *pump) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// do runs fn on the pump's goroutine and commits what it wrote.
+func (p *pump) do(ctx context.Context, fn func(m *delivery.Lane, tx *journal.Tx, now time.Time) error) error {
+	a := ask{fn: fn, done: make(chan error, 1)}
+	select {
+	case p.asks <- a:
+		return <-a.done
+	case <-p.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *pump) run(ctx context.Context) {
+	defer p.finish()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		appended := p.r.journal.Watch()
+		until := p.advance(ctx)
+		p.publish()
+		if p.machine.Done() && p.out == 0 {
+			p.r.log.Info("replay done", "callback", p.callback.Name, "replay", p.place.Replay)
+			return
+		}
+		wait := time.Hour
+		if !until.IsZero() {
+			wait = max(time.Until(until), 0)
+		}
+		timer.Reset(wait)
+		select {
+		case res := <-p.results:
+			p.settle(ctx, res)
+		case a := <-p.asks:
+			p.answer(ctx, a)
+		case <-appended:
+		case <-p.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// finish waits for what is under way and keeps what it achieved: a delivery that
+// was acknowledged need not be made again at the next start.
+func (p *pump) finish() {
+	for p.out > 0 {
+		p.settle(context.Background(), <-p.results)
+	}
+	p.publish()
+}
+
+// advance starts everything that the machine wants done now, and returns when it
+// is to be asked again.
+func (p *pump) advance(ctx context.Context) time.Time {
+	if p.r.hurry.Load() {
+		p.machine.Hurry()
+	}
+	for {
+		head := p.r.journal.Head()
+		now := time.Now()
+		action := p.machine.Next(now, head, p.oldest(head.Next))
+		switch action.Kind {
+		case delivery.Wait:
+			return action.Until
+		case delivery.Deliver:
+			p.out++
+			go p.deliver(ctx, action.Number)
+		case delivery.Detach:
+			p.commit(ctx, func(tx *journal.Tx) error {
+				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
+				return p.machine.SetDetached(tx, now, "it held more than retain allows")
+			})
+		case delivery.Amend:
+			p.commit(ctx, func(tx *journal.Tx) error { return p.machine.SealAmendments(tx, now, p.place) })
+		default:
+			p.out++
+			go p.take(ctx, action)
+		}
+	}
+}
+
+// oldest returns the received time of the event at the cursor, where retain asks
+// for it.
+func (p *pump) oldest(next uint64) time.Time {
+	if p.callback.Retain.Age <= 0 {
+		return time.Time{}
+	}
+	cursor := p.machine.State().Cursor
+	if cursor >= next {
+		return time.Time{}
+	}
+	e, err := p.r.journal.Event(cursor)
+	if err != nil {
+		return time.Time{}
+	}
+	return e.Received
+}
+
+// take reads, judges and assembles one chunk.
+func (p *pump) take(ctx context.Context, a delivery.Action) {
+	batch, err := p.judge(ctx, a)
+	var assembled *delivery.Assembled
+	if err == nil {
+		p.callback.rendering.Lock()
+		assembled, err = delivery.Assemble(*batch, p.place)
+		p.callback.rendering.Unlock()
+	}
+	p.results <- result{taken: true, batch: assembled, err: err}
+}
+
+func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, error) {
+	if a.Kind == delivery.TakeDead {
+		return p.judgeDead(ctx, a)
+	}
+	limit := a.Events
+	if room := a.To - a.From; room < uint64(limit) {
+		limit = int(room)
+	}
+	events, to, err := p.r.journal.Read(a.From, limit, a.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read a chunk of callback %s: %w", p.name, err)
+	}
+	state := p.seen.Load().State
+	batch := &delivery.Batch{From: a.From, To: to}
+	assigned := events[:0]
+	for i := range events {
+		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
+			batch.To = events[i].Sequence
+			break
+		}
+		batch.Bytes += uint64(len(events[i].Data))
+		if state.Assigned(&events[i]) {
+			assigned = append(assigned, events[i])
+		}
+	}
+	if a.Kind == delivery.TakeUnjudged {
+		batch.Judged = unjudged(assigned, a.Unjudged)
+		return batch, nil
+	}
+	batch.Judged, err = p.callback.judge.all(ctx, assigned)
+	return batch, err
+}
+
+// judgeDead judges dead letters again.
+func (p *pump) judgeDead(ctx context.Context, a delivery.Action) (*delivery.Batch, error) {
+	events, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences)
+	if err != nil {
+		return nil, err
+	}
+	batch := &delivery.Batch{}
+	batch.Judged, err = p.callback.judge.all(ctx, events)
+	for i := range batch.Judged {
+		batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+	}
+	return batch, err
+}
+
+func unjudged(events []auditrelay.Event, u delivery.Unjudged) []delivery.Judged {
+	judged := make([]delivery.Judged, len(events))
+	for i := range events {
+		judged[i] = delivery.Judged{Event: &events[i], Outcome: auditrelay.DeadLettered, Cause: auditrelay.CauseRetention,
+			Err: errors.New("held longer, or more, than retain allows")}
+		if u == delivery.Skip {
+			judged[i].Outcome, judged[i].Cause, judged[i].Err = auditrelay.Skipped, auditrelay.CauseDetached, nil
+		}
+	}
+	return judged
+}
+
+// deliver makes one attempt at one payload.
+func (p *pump) deliver(ctx context.Context, number uint64) {
+	res := result{number: number}
+	select {
+	case p.callback.slots <- struct{}{}:
+		res.sent, res.err = p.attempt(ctx, number)
+		<-p.callback.slots
+	case <-ctx.Done():
+		res.err = ctx.Err()
+	}
+	p.results <- res
+}
+
+func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, error) {
+	payload, err := delivery.Load(p.r.journal, p.laneID, number)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
+	defer cancel()
+	receipt, err := deliver(ctx, p.callback.Sink, payload)
+	p.callback.rendering.Lock()
+	defer p.callback.rendering.Unlock()
+	sent, err := delivery.Judge(p.r.journal, p.laneID, payload, receipt, err, p.place)
+	if err != nil {
+		return nil, err
+	}
+	return &sent, nil
+}
+
+func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Payload) (receipt auditrelay.Receipt, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the sink's Deliver panicked with a %T", v)
+		}
+	}()
+	return sink.Deliver(ctx, payload)
+}
+
+// settle brings a result, and all that wait beside it, into the machine.
+func (p *pump) settle(ctx context.Context, first result) {
+	p.commit(ctx, func(tx *journal.Tx) error {
+		for res, more := first, true; more; {
+			p.out--
+			if err := p.absorb(ctx, tx, res); err != nil {
+				return err
+			}
+			select {
+			case res = <-p.results:
+			default:
+				more = false
+			}
+		}
+		return nil
+	})
+}
+
+func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
+	now := time.Now()
+	switch {
+	case res.taken && res.err != nil:
+		if ctx.Err() == nil || !errors.Is(res.err, context.Canceled) {
+			p.machine.Untake(now, res.err)
+		}
+		return nil
+	case res.taken:
+		return p.machine.Seal(tx, now, res.batch, p.place)
+	case res.err != nil:
+		p.machine.Unsettle(now, res.number, res.err)
+		return nil
+	}
+	_, err := p.machine.Settle(tx, now, *res.sent)
+	return err
+}
+
+// answer runs a question to the machine and commits what it wrote.
+func (p *pump) answer(ctx context.Context, a ask) {
+	err := p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
+	p.publish()
+	a.done <- err
+}
+
+// commit runs fn and makes what it wrote durable. When that fails the machine no
+// longer knows what is durable: it is opened anew, once the journal allows.
+func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error {
+	tx := new(journal.Tx)
+	err := fn(tx)
+	if err == nil && !tx.Empty() {
+		_, err = p.r.journal.Commit(tx)
+	}
+	if err == nil || tx.Empty() {
+		return err // nothing was to be written: the machine is as it was
+	}
+	p.r.log.Error("callback could not record its progress; it starts again from what is durable", "callback", p.name, "error", err)
+	for p.out > 0 { // their results belong to the machine that is given up
+		<-p.results
+		p.out--
+	}
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		state, loadErr := delivery.LoadState(p.r.journal, p.name)
+		if loadErr == nil && state == nil {
+			loadErr = errors.New("its state is gone")
+		}
+		if loadErr == nil {
+			var m *delivery.Lane
+			if m, loadErr = p.open(state); loadErr == nil {
+				m.Untake(time.Now(), err) // with a pause, so that what fails at once does not spin
+				p.machine = m
+				return err
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// publish makes the machine's condition known, and logs where it has changed.
+func (p *pump) publish() {
+	s := p.machine.Snapshot()
+	p.seen.Store(s)
+	c := s.Condition
+	if c.State != p.state {
+		level := slog.LevelInfo
+		switch c.State {
+		case delivery.Degraded:
+			level = slog.LevelWarn
+		case delivery.AuthError, delivery.Misconfigured:
+			level = slog.LevelError
+		}
+		p.r.log.Log(context.Background(), level, "callback is "+c.State, "callback", p.name, "was", p.state, "reason", c.Reason)
+		p.state = c.State
+	}
+	p.r.blocking()
+	p.r.publish()
+}

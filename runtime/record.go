@@ -1,0 +1,59 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/journal"
+)
+
+// Change is something that was done to the relay itself.
+type Change struct {
+	Actor  string            // who, or "config file"
+	Action auditrelay.Action // created, updated, deleted, blocked, unblocked or rotated
+	Table  string            // what kind of thing, as in "auditrelay_config"
+	Object string            // which one
+	Before any               // as JSON; nil: none
+	After  any
+}
+
+// Record accepts an audit event of the relay's own. It goes to the same
+// callbacks as all others, in LiteLLM's schema and a namespace of its own.
+func (r *Runtime) Record(_ context.Context, c Change) error {
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	now := time.Now().UTC()
+	payload := struct {
+		ID        string `json:"id"`
+		UpdatedAt string `json:"updated_at"`
+		ChangedBy string `json:"changed_by"`
+		APIKey    string `json:"changed_by_api_key"`
+		Action    string `json:"action"`
+		Table     string `json:"table_name"`
+		Object    string `json:"object_id"`
+		Before    any    `json:"before_value"`
+		After     any    `json:"updated_values"`
+	}{ID: hex.EncodeToString(id), UpdatedAt: now.Format("2006-01-02T15:04:05.000000+00:00"), ChangedBy: c.Actor,
+		Action: string(c.Action), Table: c.Table, Object: c.Object, Before: c.Before, After: c.After}
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("record a change of %s: %w", c.Table, err)
+	}
+	tx := new(journal.Tx)
+	tx.Append(auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: payload.ID, Time: now, Action: c.Action,
+		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.Actor}, Data: data})
+	if _, err := r.journal.Commit(tx); err != nil {
+		return r.unavailable(err)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+// Package runtime is the engine: it accepts audit events into a durable journal
+// and brings each of them, asynchronously, to an outcome on every callback.
+//
+//	r, err := runtime.Open(ctx, runtime.Options{Dir: "data", Callbacks: callbacks})
+//	results, err := r.Submit(ctx, runtime.Submission{Data: event})
+//
+// When Submit returns without an error for an event, the event is durable, and
+// it will be delivered, filtered, dead-lettered, discarded or skipped on each
+// callback, whatever becomes of the process. Two runtimes in one process share
+// nothing.
+//
+// The name shadows the standard library's runtime; import that one under another
+// name where both are needed.
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	goruntime "runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"auditrelay/filter"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/ingest"
+	"auditrelay/internal/journal"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Runtime accepts events and delivers them. It is safe for concurrent use.
+type Runtime struct {
+	journal      *journal.Journal
+	log          *slog.Logger
+	limits       ingest.Limits
+	workers      int
+	retention    Retention
+	tombstoneKey []byte
+
+	ctx    context.Context // ends when the runtime closes
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	accepting sync.RWMutex // held for reading while a Submit is under way
+	draining  atomic.Bool
+	hurry     atomic.Bool // drain: chunks close at once
+	counters  counters
+
+	mu        sync.Mutex // guards what follows; never held across I/O of sinks or filters
+	callbacks []*callback
+	pumps     map[string]*pump // by lane name
+	filters   map[filter.Filter]int
+	closed    bool
+	changed   chan struct{} // closed and replaced when a pump publishes
+	applying  sync.Mutex    // one Open, Apply, Replay or Close at a time
+}
+
+// counters are totals since start.
+type counters struct {
+	accepted, duplicates, conflicts, rejected, unknownActions atomic.Uint64
+	blockedBy                                                 atomic.Pointer[string] // the callback for which new events are refused
+}
+
+// Open starts a runtime. It takes over the data directory, recovers what is
+// there and starts all callbacks. Sinks and filters of o belong to the runtime
+// from now on, which closes them; also when Open fails.
+func Open(ctx context.Context, o Options) (*Runtime, error) {
+	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention,
+		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
+		pumps:  map[string]*pump{}, filters: map[filter.Filter]int{}, changed: make(chan struct{})}
+	if r.log == nil {
+		r.log = slog.Default()
+	}
+	if r.workers <= 0 {
+		r.workers = goruntime.GOMAXPROCS(0)
+	}
+	if r.limits.Events <= 0 {
+		r.limits.Events = 10_000
+	}
+	if r.retention.Age == 0 {
+		r.retention.Age = 7 * 24 * time.Hour
+	}
+	jo := journal.Options{Window: o.Journal.Window, Quota: int64(o.Journal.Quota), Reserve: int64(o.Journal.Reserve),
+		Logger: r.log, UnsafeNoSync: o.Journal.UnsafeNoSync}
+	dir := "journal"
+	if o.Dir == "" {
+		jo.FS = vfs.NewMem()
+	} else {
+		dir = journalDir(o.Dir)
+	}
+	var err error
+	r.journal, err = journal.Open(dir, jo)
+	if err != nil {
+		closeUnused(o.Callbacks)
+		return nil, fmt.Errorf("open the journal in %s: %w", dir, err)
+	}
+	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
+		err = r.Apply(ctx, o.Callbacks, o.Removed)
+	} else {
+		closeUnused(o.Callbacks)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.wg.Go(r.maintain)
+	return r, nil
+}
+
+func journalDir(dataDir string) string { return filepath.Join(dataDir, "journal") }
+
+// ownKey reads a random key that the journal keeps, making it at first.
+func ownKey(j *journal.Journal, name string) ([]byte, error) {
+	key, ok, err := j.Get(journal.MetaKey(name))
+	if err != nil || ok {
+		return key, err
+	}
+	key = make([]byte, 32)
+	rand.Read(key) // never fails
+	tx := new(journal.Tx)
+	tx.Set(journal.MetaKey(name), key)
+	_, err = j.Commit(tx)
+	return key, err
+}
+
+// Close stops at once: deliveries under way are broken off, and go on at the next
+// start. It returns when nothing of the runtime runs any more.
+func (r *Runtime) Close() error {
+	r.draining.Store(true)
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	callbacks := r.callbacks
+	r.mu.Unlock()
+	r.cancel()
+	r.wg.Wait()
+	// No Submit may be in the journal when it closes.
+	r.accepting.Lock()
+	defer r.accepting.Unlock()
+	var errs []error
+	for _, c := range callbacks {
+		errs = append(errs, r.release(c.Callback))
+	}
+	return errors.Join(append(errs, r.journal.Close())...)
+}
+
+// Drain stops accepting, works until nothing is pending on any callback that can
+// work, or until ctx ends, and then closes. What is left stays in the journal.
+func (r *Runtime) Drain(ctx context.Context) error {
+	r.draining.Store(true)
+	r.hurry.Store(true)
+	r.eachPump(func(p *pump) { p.poke() })
+	waitErr := r.Settled(ctx)
+	return errors.Join(waitErr, r.Close())
+}
+
+// Settled returns when nothing is pending on any callback that is not paused,
+// with the last event accepted before the call; or with ctx's error.
+func (r *Runtime) Settled(ctx context.Context) error {
+	head := r.journal.Head().Next
+	for {
+		r.mu.Lock()
+		changed, closed := r.changed, r.closed
+		waiting := ""
+		for name, p := range r.pumps {
+			if s := p.seen.Load(); !settled(s, head) {
+				waiting = name
+				break
+			}
+		}
+		r.mu.Unlock()
+		if waiting == "" {
+			return nil
+		}
+		if closed {
+			return ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("events are still pending on callback %s: %w", waiting, ctx.Err())
+		}
+	}
+}
+
+func settled(s *delivery.Snapshot, head uint64) bool {
+	if s.State.Paused != "" || s.State.Removed || s.Done {
+		return true
+	}
+	end := head
+	if s.State.Replay != nil {
+		end = min(end, s.State.Replay.To)
+	}
+	return s.State.Cursor >= end && s.InFlight == 0
+}
+
+func (r *Runtime) eachPump(fn func(*pump)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.pumps {
+		fn(p)
+	}
+}
+
+// publish wakes those who wait for a pump's progress.
+func (r *Runtime) publish() {
+	r.mu.Lock()
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mu.Unlock()
+}

@@ -1,0 +1,143 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+	"auditrelay/internal/journal"
+)
+
+// EventError says what is wrong with one event: its field and the reason.
+type EventError = ingest.EventError
+
+// ErrTooMany is returned for more events in one call than Limits.Events.
+var ErrTooMany = errors.New("too many events in one call")
+
+// blockedRetry is what a producer is told to wait while we cannot accept.
+const blockedRetry = 5 * time.Second
+
+// Submit accepts events. Each is durable when its Result has no error; all that
+// are accepted share one write. An error of the call itself means that none was
+// accepted: ErrClosed, ErrTooMany, ctx's error, or an *UnavailableError.
+//
+// What is wrong with one event, or an id that an unequal event has already, is
+// that Result's Err and does not touch the others.
+func (r *Runtime) Submit(ctx context.Context, events ...Submission) ([]Result, error) {
+	return r.submit(ctx, events, false)
+}
+
+// SubmitAtomic accepts all events or none: when any Result has an error, nothing
+// was accepted.
+func (r *Runtime) SubmitAtomic(ctx context.Context, events ...Submission) ([]Result, error) {
+	return r.submit(ctx, events, true)
+}
+
+func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) ([]Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(events) > r.limits.Events {
+		return nil, fmt.Errorf("%w: %d, at most %d", ErrTooMany, len(events), r.limits.Events)
+	}
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if err := r.Ready(); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(events))
+	var tx journal.Tx
+	bad := 0
+	for i := range events {
+		event, err := ingest.Check(events[i].Data, r.limits)
+		if err != nil {
+			if e, ok := errors.AsType[*EventError](err); ok {
+				e.Index = i
+			}
+			results[i].Err = err
+			bad++
+			continue
+		}
+		event.Provenance = events[i].Provenance
+		results[i].ID = event.ID
+		if !event.Action.Known() {
+			results[i].UnknownAction = true
+		}
+		tx.Append(event)
+	}
+	r.counters.rejected.Add(uint64(bad))
+	if bad == len(events) || (atomic && bad > 0) {
+		return results, nil
+	}
+	if atomic {
+		tx.AllOrNothing()
+	}
+	appended, err := r.journal.Commit(&tx)
+	if err != nil && !errors.Is(err, errConflict) {
+		return nil, r.unavailable(err)
+	}
+	next := 0
+	for i := range results {
+		if results[i].Err != nil {
+			continue
+		}
+		a := appended[next]
+		next++
+		r.finish(&results[i], a, err != nil)
+	}
+	return results, nil
+}
+
+// errConflict is how the journal reports that an all-or-nothing transaction met
+// a conflict.
+var errConflict = journal.ErrConflict
+
+func (r *Runtime) finish(res *Result, a journal.Appended, refused bool) {
+	switch {
+	case a.Status == journal.Conflict:
+		res.Err = ErrConflict
+		r.counters.conflicts.Add(1)
+		return
+	case refused:
+		return // nothing was stored; another event's conflict says why
+	case a.Status == journal.Duplicate:
+		res.Duplicate = true
+		r.counters.duplicates.Add(1)
+	default:
+		r.counters.accepted.Add(1)
+		if res.UnknownAction {
+			r.counters.unknownActions.Add(1)
+		}
+	}
+	res.Sequence, res.Received = a.Sequence, a.Received
+}
+
+func (r *Runtime) unavailable(err error) error {
+	if errors.Is(err, journal.ErrClosed) {
+		return ErrClosed
+	}
+	return &UnavailableError{RetryAfter: blockedRetry, Err: err}
+}
+
+// Ready returns nil while events are accepted, and otherwise what Submit would
+// return.
+func (r *Runtime) Ready() error {
+	if r.draining.Load() {
+		return ErrClosed
+	}
+	if by := r.counters.blockedBy.Load(); by != nil {
+		return &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("callback %s is required and holds more than its retain allows", *by)}
+	}
+	if err := r.journal.Err(); err != nil {
+		return &UnavailableError{RetryAfter: blockedRetry, Err: err}
+	}
+	return nil
+}
+
+// Event returns an accepted event by its sequence.
+func (r *Runtime) Event(_ context.Context, sequence uint64) (auditrelay.Event, error) {
+	return r.journal.Event(sequence)
+}

@@ -1,0 +1,62 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// condition is a When, prepared. A nil condition matches everything.
+type condition struct {
+	fields []fieldCondition
+	query  string
+}
+
+type fieldCondition struct {
+	path   string // gjson, escaped
+	values []string
+}
+
+func newCondition(w *When) *condition {
+	if w == nil || (len(w.Fields) == 0 && w.Query == "") {
+		return nil
+	}
+	c := &condition{query: w.Query}
+	for name, values := range w.Fields {
+		c.fields = append(c.fields, fieldCondition{path: gjson.Escape(name), values: values})
+	}
+	slices.SortFunc(c.fields, func(a, b fieldCondition) int { return strings.Compare(a.path, b.path) })
+	return c
+}
+
+// match reports whether an accepted event meets the condition. gjson is sound
+// here because what was accepted is valid JSON without duplicate keys at the top.
+func (c *condition) match(data []byte) (ok bool, err error) {
+	if c == nil {
+		return true, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			ok, err = false, fmt.Errorf("the condition panicked with a %T", p)
+		}
+	}()
+	for _, f := range c.fields {
+		value := gjson.GetBytes(data, f.path)
+		if value.Type != gjson.String || !slices.Contains(f.values, value.Str) {
+			return false, nil
+		}
+	}
+	if c.query == "" {
+		return true, nil
+	}
+	value := gjson.GetBytes(data, c.query)
+	switch {
+	case !value.Exists(), value.Type == gjson.Null, value.Type == gjson.False:
+		return false, nil
+	case value.IsArray():
+		return len(value.Array()) > 0, nil
+	}
+	return true, nil
+}
