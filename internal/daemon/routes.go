@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"auditrelay/internal/api"
+)
+
+// noRole marks a route that needs no authentication.
+const noRole Role = ""
+
+// route is one method and path, and the role that it takes.
+type route struct {
+	method, path string
+	role         Role
+	handle       func(w http.ResponseWriter, r *http.Request, who principal)
+	// streams: the handler bounds and paces the body itself.
+	streams bool
+}
+
+// table is all that the daemon answers; the tests hold every line of it against
+// every role.
+func (s *Server) table() []route {
+	metricsRole := RoleView
+	if s.public {
+		metricsRole = noRole
+	}
+	return []route{
+		{"GET", "/healthz", noRole, s.getHealth, false},
+		{"GET", "/readyz", noRole, s.getReady, false},
+		{"GET", "/metrics", metricsRole, s.getMetrics, false},
+
+		{"POST", "/v1/events", RoleIngest, s.postEvents, true},
+		{"GET", "/v1/events/{id}", RoleView, s.getEvent, false}, // comply with ?data=true
+		{"GET", "/v1/stats", RoleView, s.getStats, false},
+		{"GET", "/v1/version", RoleView, s.getVersion, false},
+
+		{"GET", "/v1/callbacks", RoleView, s.getCallbacks, false},
+		{"GET", "/v1/callbacks/{name}", RoleView, s.getCallback, false},
+		{"POST", "/v1/callbacks/{name}/pause", RoleOperate, s.change(s.rt.Pause), false},
+		{"POST", "/v1/callbacks/{name}/resume", RoleOperate, s.change(s.rt.Resume), false},
+		{"POST", "/v1/callbacks/{name}/detach", RoleOperate, s.change(s.rt.Detach), false},
+		{"POST", "/v1/callbacks/{name}/attach", RoleOperate, s.change(s.rt.Attach), false},
+		{"POST", "/v1/callbacks/{name}/replay", RoleOperate, s.postReplay, false},
+
+		{"GET", "/v1/callbacks/{name}/dead-letters", RoleView, s.getDeadLetters, false},
+		{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}", RoleComply, s.getDeadLetter, false},
+		{"POST", "/v1/callbacks/{name}/dead-letters/discard", RoleOperate, s.deadLetters(s.rt.DiscardDeadLetters), false},
+		{"POST", "/v1/callbacks/{name}/dead-letters/replay", RoleOperate, s.deadLetters(s.rt.ReplayDeadLetters), false},
+
+		{"POST", "/v1/backup", RoleAdmin, s.postBackup, false},
+		{"POST", "/v1/reload", RoleAdmin, s.postReload, false},
+	}
+}
+
+// smallBody bounds every body but that of POST /v1/events.
+const smallBody = 1 << 20
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	// Paths alone stand in a multiplexer of their own: beside the routes proper
+	// some would conflict.
+	paths := http.NewServeMux()
+	for _, rt := range s.table() {
+		mux.Handle(rt.method+" "+rt.path, s.wrap(rt))
+		paths.Handle(rt.path, methodNotAllowed(rt.method))
+	}
+	paths.HandleFunc("/", notFound)
+	mux.Handle("/", paths)
+	return mux
+}
+
+func methodNotAllowed(allowed string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		respondError(w, &api.Error{
+			Status: http.StatusMethodNotAllowed, Reason: api.ReasonMethod,
+			Message: "this path takes " + allowed,
+		})
+	})
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	respondError(w, &api.Error{
+		Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+		Message: "no such path", Hint: "events go to POST /v1/events",
+	})
+}
+
+// wrap puts authentication, bounds and accounting around a route.
+func (s *Server) wrap(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &statusRecorder{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				// The value may hold a piece of the request; the stack does not.
+				s.log.Error("request panicked", "method", rt.method, "route", rt.path, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					respondError(rec, internalError())
+				}
+			}
+			s.metrics.request(rt, rec.status, time.Since(start))
+		}()
+		head := rec.Header()
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("Cache-Control", "no-store")
+		var who principal
+		if rt.role != noRole {
+			var err *api.Error
+			if who, err = s.auth.Load().identify(r); err == nil {
+				err = who.allow(rt.role)
+			}
+			if err != nil {
+				s.metrics.refused(err.Reason)
+				respondError(rec, err)
+				return
+			}
+		}
+		if !rt.streams {
+			r.Body = http.MaxBytesReader(rec, r.Body, smallBody)
+		}
+		rt.handle(rec, r, who)
+	})
+}
+
+// statusRecorder remembers the status that was sent.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusRecorder) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusRecorder) Write(b []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	goruntime "runtime"
+	"sync/atomic"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/api"
+	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
+)
+
+// ServerOptions configure a Server.
+type ServerOptions struct {
+	Runtime *runtime.Runtime // required
+	Tokens  []Token
+	Limits  HTTPLimits
+	// PublicMetrics lets /metrics be read without a token.
+	PublicMetrics bool
+	Version       api.Version
+	Logger        *slog.Logger // default slog.Default()
+
+	// Reload and Backup do what their routes ask for; nil: the route answers 501.
+	Reload func(ctx context.Context, by string) (api.Reloaded, error)
+	Backup func(ctx context.Context, by string) (api.BackedUp, error)
+}
+
+// HTTPLimits bound what the server takes. The first five are what one request
+// may hold; zero means ingest's default.
+type HTTPLimits struct {
+	BodyBytes  auditrelay.ByteSize // once decompressed; default 16 MiB
+	Events     int                 // default 10,000
+	EventBytes auditrelay.ByteSize // default 1 MiB
+	Depth      int                 // default 64
+	IDBytes    int                 // default 256
+	// Memory is what the bodies of all large requests may take together; small
+	// ones have a third of it beside that. Default 48 MiB.
+	Memory auditrelay.ByteSize
+	// Connections is how many are open at a time; more wait to be let in.
+	// Default 1,024.
+	Connections int
+}
+
+func (l HTTPLimits) withDefaults() HTTPLimits {
+	l.BodyBytes = cmp.Or(l.BodyBytes, 16<<20)
+	l.Events = cmp.Or(l.Events, 10_000)
+	l.EventBytes = cmp.Or(l.EventBytes, 1<<20)
+	l.Memory = cmp.Or(l.Memory, 48<<20)
+	l.Connections = cmp.Or(l.Connections, 1024)
+	return l
+}
+
+func (l HTTPLimits) ingest() ingest.Limits {
+	return ingest.Limits{
+		EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes,
+		BodyBytes: int64(l.BodyBytes), Events: l.Events,
+	}
+}
+
+// Server answers HTTP for one runtime.
+type Server struct {
+	rt      *runtime.Runtime
+	auth    atomic.Pointer[auth]
+	limits  HTTPLimits
+	large   *budget // memory for bodies; see takeMemory
+	small   *budget
+	metrics *metrics
+	public  bool // /metrics
+	version api.Version
+	log     *slog.Logger
+	reload  func(context.Context, string) (api.Reloaded, error)
+	backup  func(context.Context, string) (api.BackedUp, error)
+	handler http.Handler
+}
+
+// NewServer returns a server for o.Runtime, which it does not close.
+func NewServer(o ServerOptions) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Version.Go == "" {
+		o.Version.Go = goruntime.Version()
+	}
+	limits := o.Limits.withDefaults()
+	s := &Server{
+		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
+		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
+		public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
+	}
+	if err := s.SetTokens(o.Tokens); err != nil {
+		return nil, err
+	}
+	s.metrics = newMetrics(s)
+	s.handler = s.routes()
+	return s, nil
+}
+
+// SetTokens replaces the tokens; requests under way keep the roles that they
+// came with. On an error the old ones stay.
+func (s *Server) SetTokens(tokens []Token) error {
+	a, err := newAuth(tokens)
+	if err != nil {
+		return err
+	}
+	s.auth.Store(a)
+	return nil
+}
+
+// Handler is the server's HTTP handler.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Listen opens address for Serve. Without tokens only loopback is allowed.
+func (s *Server) Listen(ctx context.Context, address string) (net.Listener, error) {
+	if err := checkListen(address, s.auth.Load().open()); err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return limitConnections(l, s.limits.Connections), nil
+}
+
+// Serve answers on l until ctx ends, then waits for requests under way, at most
+// for grace. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Config, grace time.Duration) error {
+	server := &http.Server{
+		Handler:           s.handler,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: 10 * time.Second,
+		// Bodies set deadlines of their own, by their speed; see pacedReader.
+		ReadTimeout:    30 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() {
+		if tlsConfig != nil {
+			done <- server.ServeTLS(l, "", "")
+			return
+		}
+		done <- server.Serve(l)
+	}()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := server.Shutdown(bounded)
+	if err != nil {
+		err = errors.Join(err, server.Close())
+	}
+	<-done
+	return err
+}
