@@ -1,0 +1,240 @@
+package document_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"auditrelay/document"
+)
+
+func TestCheck(t *testing.T) {
+	for _, row := range []struct {
+		name, data string
+		want       document.Reason // 0: accepted
+		offset     int
+		path       string
+	}{
+		{name: "empty object", data: `{}`},
+		{name: "white space around", data: " \t\r\n{ } \n"},
+		{name: "every kind", data: `{"a":null,"b":true,"c":false,"d":-1.5e+3,"e":"x","f":[],"g":{}}`},
+		{name: "any number", data: `{"a":1e999999,"b":0.10,"c":-0,"d":123456789012345678901234567890}`},
+		{name: "any escape", data: `{"a":"\"\\\/\b\f\n\r\t\u0000\u00e9\ud83d\ude00"}`},
+		{name: "the same key in two objects", data: `{"a":{"x":1},"b":{"x":1}}`},
+		{name: "DEL and U+FFFD are characters", data: "{\"a\":\"\x7f\uFFFD\"}"},
+
+		{name: "nothing", data: ``, want: document.Syntax},
+		{name: "white space only", data: `  `, want: document.Syntax, offset: 2},
+		{name: "byte order mark", data: "\ufeff{}", want: document.NotObject},
+		{name: "array", data: `[]`, want: document.NotObject},
+		{name: "string", data: ` "{}"`, want: document.NotObject, offset: 1},
+		{name: "two objects", data: `{} {}`, want: document.Trailing, offset: 3},
+		{name: "cut short", data: `{"a":"b`, want: document.Syntax, offset: 7, path: "a"},
+		{name: "cut in a key", data: `{"a`, want: document.Syntax, offset: 3},
+		{name: "comma at the end", data: `{"a":1,}`, want: document.Syntax, offset: 7},
+		{name: "single quotes", data: `{'a':1}`, want: document.Syntax, offset: 1},
+		{name: "NaN", data: `{"a":{"b":[0,NaN]}}`, want: document.Syntax, offset: 13, path: "a.b.1"},
+		{name: "leading zero", data: `{"a":01}`, want: document.Syntax, offset: 6},
+		{name: "leading plus", data: `{"a":+1}`, want: document.Syntax, offset: 5, path: "a"},
+		{name: "no digits after the point", data: `{"a":1.}`, want: document.Syntax, offset: 7, path: "a"},
+		{name: "control character", data: "{\"a\":\"\x01\"}", want: document.Syntax, offset: 6, path: "a"},
+		{name: "unknown escape", data: `{"a":"\x"}`, want: document.Syntax, offset: 6, path: "a"},
+		{name: "invalid UTF-8", data: "{\"a\":\"12345678\xff\"}", want: document.UTF8, offset: 14, path: "a"},
+		{name: "a surrogate in UTF-8", data: "{\"a\":\"\xed\xa0\x80\"}", want: document.UTF8, offset: 6, path: "a"},
+		{name: "invalid UTF-8 in a key", data: "{\"\xc3\":1}", want: document.UTF8, offset: 2},
+		{name: "high surrogate alone", data: `{"a":"\ud83dx"}`, want: document.LoneSurrogate, offset: 6, path: "a"},
+		{name: "low surrogate alone", data: `{"a":"\ude00"}`, want: document.LoneSurrogate, offset: 6, path: "a"},
+		{name: "surrogates in the wrong order", data: `{"a":"\ude00\ud83d"}`, want: document.LoneSurrogate, offset: 6, path: "a"},
+		{name: "high surrogate twice", data: `{"a":"\ud83d\ud83d"}`, want: document.LoneSurrogate, offset: 6, path: "a"},
+		{name: "surrogate in a key", data: `{"\ud83d":1}`, want: document.LoneSurrogate, offset: 2},
+		{name: "duplicate key", data: `{"a":1,"b":2,"a":3}`, want: document.DuplicateKey, offset: 13, path: "a"},
+		{name: "duplicate key, escaped", data: `{"a":1,"\u0061":2}`, want: document.DuplicateKey, offset: 7, path: "a"},
+		{name: "duplicate key, deep", data: `{"x":[{"long-key-1":1,"long-key-1":2}]}`, want: document.DuplicateKey, offset: 22, path: "x.0.long-key-1"},
+		{name: "duplicate empty key", data: `{"":1,"":2}`, want: document.DuplicateKey, offset: 6, path: `\e`},
+		{name: "duplicate among many", data: strings.Replace(manyKeys(1000), `"k":1`, `"kbb":1`, 1), want: document.DuplicateKey, offset: -1, path: "kbb"},
+		{name: "too deep", data: strings.Repeat(`{"a":`, 65), want: document.TooDeep, offset: 320, path: strings.Repeat("a.", 16) + "…"},
+		{name: "depth 10,000", data: strings.Repeat(`[`, 10_000), want: document.NotObject},
+		{name: "depth 10,000 in a member", data: `{"a":` + strings.Repeat(`[`, 10_000), want: document.TooDeep, offset: 68, path: "a" + strings.Repeat(".0", 15) + ".…"},
+		{name: "too large", data: `{"a":"` + strings.Repeat("x", 4<<20) + `"}`, want: document.TooLarge},
+		{name: "long name", data: `{"` + strings.Repeat("k", 1<<20) + `":x}`, want: document.Syntax, offset: 1<<20 + 4, path: strings.Repeat("k", 48) + "…"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			err := document.Check([]byte(row.data), document.Limits{})
+			if row.want == 0 {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				return
+			}
+			e, ok := errors.AsType[*document.Error](err)
+			if !ok {
+				t.Fatalf("got %v, want %v", err, row.want)
+			}
+			if e.Reason != row.want || row.offset >= 0 && e.Offset != row.offset || e.Path != row.path {
+				t.Errorf("got %v at %d, path %q; want %v at %d, path %q", e.Reason, e.Offset, e.Path, row.want, row.offset, row.path)
+			}
+		})
+	}
+}
+
+func TestCheckLimits(t *testing.T) {
+	deep := []byte(strings.Repeat(`{"a":`, 5_000) + "1" + strings.Repeat("}", 5_000))
+	if err := document.Check(deep, document.Limits{Depth: 5_000}); err != nil {
+		t.Errorf("depth at the limit: %v", err)
+	}
+	if err := document.Check(deep, document.Limits{Depth: 4_999}); err == nil {
+		t.Error("depth over the limit: accepted")
+	}
+	if err := document.Check([]byte(`{"a":1}`), document.Limits{Bytes: 7}); err != nil {
+		t.Errorf("size at the limit: %v", err)
+	}
+	if err := document.Check([]byte(`{"a":1}`), document.Limits{Bytes: 6}); err == nil {
+		t.Error("size over the limit: accepted")
+	}
+}
+
+// An error tells where, never what: values must not reach logs.
+func TestCheckErrorHasNoValues(t *testing.T) {
+	err := document.Check([]byte(`{"a":"secret","b":secret}`), document.Limits{})
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Time is linear in size, whatever the keys: a quadratic check of 100,000 keys
+// takes minutes, and the linear one milliseconds.
+func TestCheckIsLinear(t *testing.T) {
+	shared := strings.Repeat("x", 8)
+	var same strings.Builder // keys alike in length, first and last bytes
+	same.WriteByte('{')
+	for i := range 60_000 {
+		fmt.Fprintf(&same, `"%s%06d%s":1,`, shared, i, shared)
+	}
+	same.WriteString(`"":0}`)
+	for name, data := range map[string]string{
+		"100,000 keys":      manyKeys(100_000),
+		"keys much alike":   same.String(),
+		"quotes escaped":    `{"a":"` + strings.Repeat(`\"`, 1<<20) + `"}`,
+		"many objects":      `{"a":[` + strings.Repeat(`{"aaaaaaaaaaaa":1,"aaaaaaaaaaab":1},`, 30_000) + `0]}`,
+		"backslash at ends": `{"a":"` + strings.Repeat(strings.Repeat(" ", 40)+`\"`, 20_000) + `"}`,
+	} {
+		start := time.Now()
+		if err := document.Check([]byte(data), document.Limits{}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var d document.Document
+		d.Reset([]byte(data))
+		d.Find(mustPath(t, "**.absent"))
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{objectEvent, textEvent, `{"a":1,"\u0061":2}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":[{}]} x`, manyKeys(50)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		err := document.Check(data, document.Limits{})
+		if want := reasonFor(data); (err == nil) != (want == "") {
+			t.Fatalf("Check: %v; the reference says %q", err, want)
+		}
+		if e, ok := errors.AsType[*document.Error](err); err != nil && (!ok || e.Offset < 0 || e.Offset > len(data) || e.Error() == "") {
+			t.Fatalf("error %#v", err)
+		}
+	})
+}
+
+// reasonFor is the slow reference for Check with default limits.
+func reasonFor(data []byte) string {
+	text := strings.TrimLeft(string(data), " \t\r\n")
+	if !json.Valid(data) || !strings.HasPrefix(text, "{") || len(data) > 4<<20 {
+		return "no JSON object"
+	}
+	if strings.ToValidUTF8(text, "") != text {
+		return "utf8"
+	}
+	if halfPair(text) {
+		return "lone surrogate"
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	type frame struct {
+		keys   map[string]bool // nil in an array
+		expect bool            // a key comes next
+	}
+	var stack []frame
+	for {
+		tok, err := dec.Token()
+		if err == io.EOF {
+			return ""
+		}
+		if err != nil {
+			return err.Error()
+		}
+		top := len(stack) - 1
+		if s, ok := tok.(string); ok {
+			if top >= 0 && stack[top].expect {
+				if stack[top].keys[s] {
+					return "duplicate " + s
+				}
+				stack[top].keys[s] = true
+				stack[top].expect = false
+				continue
+			}
+		}
+		switch tok {
+		case json.Delim('{'):
+			stack = append(stack, frame{keys: map[string]bool{}, expect: true})
+		case json.Delim('['):
+			stack = append(stack, frame{})
+		case json.Delim('}'), json.Delim(']'):
+			stack = stack[:top]
+			top--
+			if top >= 0 && stack[top].keys != nil {
+				stack[top].expect = true
+			}
+			continue
+		default:
+			if top >= 0 && stack[top].keys != nil {
+				stack[top].expect = true
+			}
+			continue
+		}
+		if len(stack) > 64 {
+			return "too deep"
+		}
+	}
+}
+
+// halfPair reports whether an escape in valid JSON is half of a surrogate pair.
+func halfPair(text string) bool {
+	unit := func(i int) rune {
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(text[i+2:i+6], 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		switch r := unit(i); {
+		case !utf16.IsSurrogate(r):
+			i++
+		case utf16.DecodeRune(r, unit(i+6)) == '\uFFFD':
+			return true
+		default:
+			i += 11
+		}
+	}
+	return false
+}
