@@ -72,7 +72,12 @@ func appendJSON(dst []byte, v any) []byte {
 }
 
 func appendText(dst []byte, s string) []byte {
-	for _, r := range s {
+	plain := 0
+	for plain < len(s) && ' ' <= s[plain] && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\' {
+		plain++
+	}
+	dst = append(dst, s[:plain]...)
+	for _, r := range s[plain:] {
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))

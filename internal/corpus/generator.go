@@ -17,6 +17,7 @@ type Generator struct {
 	made   int
 	minted int // secrets
 	turn   int
+	tables []table
 	users  []string
 	teams  []string
 }
@@ -25,6 +26,7 @@ type Generator struct {
 func New(seed uint64) *Generator {
 	g := &Generator{
 		random: rand.New(rand.NewPCG(seed, 0x61756469747265)),
+		tables: tables(),
 		now:    time.Date(2025, 6, 1, 8, 0, 0, 0, time.UTC),
 	}
 	for range 40 {
