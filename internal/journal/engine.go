@@ -41,7 +41,7 @@ func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 		memtable = min(memtable, max(o.Reserve/4, 256<<10))
 	}
 	log := engineLog{log: o.Logger, fault: f}
-	return &pebble.Options{
+	p := &pebble.Options{
 		FS:                 o.FS,
 		FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize:       uint64(memtable),
@@ -64,6 +64,13 @@ func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 			},
 		},
 	}
+	// No table spans two key spaces. Events only ever follow each other, so their
+	// tables are moved down the levels and not rewritten again and again for the
+	// sake of a few keys of state beside them.
+	p.Experimental.SpanPolicyFunc = func(key []byte) (pebble.SpanPolicy, []byte, error) {
+		return pebble.SpanPolicy{}, []byte{key[0] + 1}, nil
+	}
+	return p
 }
 
 // engineLog is Pebble's logger. Pebble exits the process on a fatal message

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"auditrelay"
+	"auditrelay/document"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -116,7 +117,7 @@ func (g *group) find(p *pending) (found Appended, err error) {
 			other := g.events[sequence-g.frame.first]
 			received = g.frame.received
 			same = other.namespace == p.namespace && other.id == p.id
-			equal = same && g.j.equal(other.Data(), p.Data())
+			equal = same && document.Equal(other.Data(), p.Data())
 		} else {
 			same, equal, received, err = g.compare(sequence, p)
 		}
@@ -149,7 +150,7 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 	if !sameIdentity(head, p.namespace, p.id) {
 		return false, false, 0, nil
 	}
-	return true, bytes.Equal(data, p.Data()) || g.j.equal(data, p.Data()), received, nil
+	return true, bytes.Equal(data, p.Data()) || document.Equal(data, p.Data()), received, nil
 }
 
 // stage gives p the next sequence.

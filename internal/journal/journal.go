@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +50,6 @@ type Journal struct {
 	space   *space
 	marker  marker
 	queue   queue
-	equal   func(a, b []byte) bool
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
 	windowMu sync.Mutex
@@ -84,7 +82,7 @@ func Open(dir string, o Options) (*Journal, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Journal{options: o, dir: dir, fault: &fault{}, equal: bytes.Equal}
+	j := &Journal{options: o, dir: dir, fault: &fault{}}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("journal %s: open: %w", dir, err)
 	}
@@ -188,7 +186,7 @@ func (j *Journal) release() (err error) {
 func (j *Journal) drain() {
 	j.Commit(&Tx{}) // behind all that wait; later ones see closed
 	j.closing.Lock()
-	j.closing.Unlock()
+	defer j.closing.Unlock()
 }
 
 // Head returns how far the journal has come. All of it is durable.

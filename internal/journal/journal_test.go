@@ -305,4 +305,3 @@ func TestClosedJournalRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
-

@@ -166,5 +166,23 @@ func (j *Journal) readOrCreateMarker() (*mark, error) {
 		return nil, err
 	}
 	m = &mark{identity: newIdentity(), next: 1}
-	return m, writeMarker(fsys, j.dir, m)
+	if err := writeMarker(fsys, j.dir, m); err != nil {
+		return nil, err
+	}
+	return m, syncAncestors(fsys, j.dir)
+}
+
+// syncAncestors makes a new directory's own entry durable, and those of its
+// ancestors, which may be as new. Those that may not be opened are not ours.
+func syncAncestors(fsys vfs.FS, dir string) error {
+	for {
+		parent := fsys.PathDir(dir)
+		if parent == dir {
+			return nil
+		}
+		if err := syncDir(fsys, parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		dir = parent
+	}
 }
