@@ -84,8 +84,18 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 	batch := Batch{From: meta.Chunk, To: meta.Chunk + 1}
 	for _, s := range p.Sequences {
 		f, ok := failed[s]
-		if !ok || tombstones[s] {
-			continue // delivered; or a tombstone that is given up
+		if !ok {
+			continue // delivered
+		}
+		if tombstones[s] {
+			if !partial { // refused only for the company it was in
+				judged, err := tombstoned(j, laneID, meta.Chunk, s)
+				if err != nil {
+					return sent, err
+				}
+				batch.Judged = append(batch.Judged, judged)
+			}
+			continue
 		}
 		if f.Cause == auditrelay.CauseNone {
 			f.Cause = auditrelay.CauseRefused
@@ -101,7 +111,9 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 		}
 	}
 	if len(r.dead) == 0 && !partial {
+		// Tombstones alone, and refused: there is nothing smaller to send.
 		r.given = true
+		batch.Judged = nil
 	}
 	// A replay of dead letters leaves no second tombstone.
 	if len(batch.Judged) > 0 {
@@ -113,6 +125,52 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 	}
 	sent.replacement = r
 	return sent, nil
+}
+
+// tombstoned tells again why a tombstone stands for the event of that sequence.
+func tombstoned(j *journal.Journal, laneID string, chunk, sequence uint64) (Judged, error) {
+	event, err := j.Event(sequence)
+	if err != nil {
+		return Judged{}, err
+	}
+	judged := Judged{Event: &event, Outcome: auditrelay.DeadLettered}
+	d, err := loadDeadLetter(j, laneID, sequence)
+	if err != nil {
+		return judged, err
+	}
+	if d != nil {
+		judged.Cause = d.Cause
+		return judged, nil
+	}
+	record, err := loadChunk(j, laneID, chunk)
+	if err != nil {
+		return judged, err
+	}
+	runs, err := decodeRuns(record.Runs)
+	if err != nil {
+		return judged, err
+	}
+	for _, r := range runs {
+		if r.first <= sequence && sequence <= r.last() {
+			judged.Outcome, judged.Cause = r.outcome, r.cause
+		}
+	}
+	return judged, nil
+}
+
+func loadChunk(j *journal.Journal, laneID string, from uint64) (chunkRecord, error) {
+	var record chunkRecord
+	value, ok, err := j.Get(journal.ChunkKey(laneID, from))
+	if err == nil && !ok {
+		err = journal.ErrCorrupt
+	}
+	if err == nil {
+		err = json.Unmarshal(value, &record)
+	}
+	if err != nil {
+		return record, fmt.Errorf("read the chunk from %d of callback %s: %w", from, laneID, err)
+	}
+	return record, nil
 }
 
 func split(s auditrelay.Splitter, p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
