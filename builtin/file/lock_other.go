@@ -1,0 +1,12 @@
+//go:build !unix
+
+package file
+
+import (
+	"errors"
+	"os"
+)
+
+func lockFile(*os.File) error {
+	return errors.New("files cannot be locked on this system")
+}

@@ -1,0 +1,181 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// log is one file that is only appended to, with its state and rotated files.
+// Not safe for concurrent use. After any error everything is closed; the next
+// append opens it anew, and so begins from what is on disk.
+type log struct {
+	path    string
+	options Options
+	now     func() time.Time
+
+	lock    *os.File // nil while closed
+	file    *os.File
+	state   *state
+	foreign bool // something else wrote to the open file
+}
+
+// append writes body, the lines of the payload with this key, and returns when
+// they are on disk: where they begin, or that they were there already.
+func (l *log) append(ctx context.Context, key string, body []byte) (offset int64, duplicate bool, err error) {
+	defer func() {
+		// What something else wrote would be cut off as a torso at the next open:
+		// it is left alone as long as the process runs.
+		if err != nil && !l.foreign {
+			l.close()
+		}
+	}()
+	if l.lock == nil {
+		if err := l.open(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+	if l.state.known(key) {
+		return 0, true, nil
+	}
+	if err := l.checkUnchanged(); err != nil {
+		return 0, false, err
+	}
+	if l.due(int64(len(body))) {
+		if err := l.rotate(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+	offset = l.state.end
+	if _, err := l.file.WriteAt(body, offset); err != nil {
+		return 0, false, err
+	}
+	if err := l.file.Sync(); err != nil {
+		return 0, false, err
+	}
+	return offset, false, l.state.put(key, offset+int64(len(body)), l.now())
+}
+
+// open locks the file and brings it to what the state says was delivered.
+func (l *log) open(ctx context.Context) error {
+	dir := filepath.Dir(l.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(l.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	l.lock = lock
+	if err := lockFile(lock); err != nil {
+		return fmt.Errorf("%w: %w", errInUse, err)
+	}
+	st, err := readState(l.path + ".state")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// What stands there was not written under this state: it is left whole,
+		// under another name.
+		if info, err := os.Stat(l.path); err == nil && info.Size() > 0 {
+			if err := os.Rename(l.path, l.rotatedName()); err != nil {
+				return err
+			}
+		}
+		st = &state{path: l.path + ".state"}
+	case err != nil:
+		return err
+	}
+	l.state = st
+	if st.rotating != "" {
+		if err := l.finishRotation(); err != nil {
+			return err
+		}
+	}
+	if err := l.openFile(); err != nil {
+		return err
+	}
+	if err := st.rewrite(); err != nil {
+		return err
+	}
+	return l.tidy(ctx)
+}
+
+// openFile opens the file and cuts off what was never acknowledged.
+func (l *log) openFile() error {
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	l.file = f
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	switch size := info.Size(); {
+	case size == 0 && l.state.end > 0:
+		// Moved away, or emptied, by someone who wanted it elsewhere.
+		l.state.begin()
+	case size < l.state.end:
+		return fmt.Errorf("%w: it has %d bytes, %d were delivered; move it away to begin another", errForeign, size, l.state.end)
+	case size > l.state.end:
+		if err := errors.Join(f.Truncate(l.state.end), f.Sync()); err != nil {
+			return err
+		}
+	}
+	return syncDir(filepath.Dir(l.path))
+}
+
+// checkUnchanged finds out whether the open file still is the one at the path,
+// with nothing in it that this sink did not write.
+func (l *log) checkUnchanged() error {
+	open, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	at, err := os.Stat(l.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Moved away while it was open: what was delivered is in it still.
+		l.file.Close()
+		l.state.begin()
+		if err := l.openFile(); err != nil {
+			return err
+		}
+		return l.state.rewrite()
+	case err != nil:
+		return err
+	}
+	l.foreign = !os.SameFile(open, at) || at.Size() != l.state.end
+	if l.foreign {
+		return fmt.Errorf("%w while it was open; move it away to begin another", errForeign)
+	}
+	return nil
+}
+
+// close gives up file and lock. It can be opened again.
+func (l *log) close() error {
+	var errs []error
+	if l.state != nil {
+		errs = append(errs, l.state.close())
+	}
+	if l.file != nil {
+		errs = append(errs, l.file.Close())
+	}
+	if l.lock != nil {
+		errs = append(errs, l.lock.Close()) // which gives up the lock
+	}
+	l.lock, l.file, l.state, l.foreign = nil, nil, nil, false
+	return errors.Join(errs...)
+}
+
+// syncDir makes a folder's entries durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,244 @@
+package file
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// stamp is the time of rotation in a rotated file's name:
+// audit-20260314T150926.535Z.ndjson.
+const stamp = "20060102T150405.000Z"
+
+const (
+	compressed  = ".gz"
+	compressing = ".gz.new"
+)
+
+// due reports whether the file is to be rotated before n more bytes.
+func (l *log) due(n int64) bool {
+	s := l.state
+	if s.end == 0 {
+		return false
+	}
+	age := l.options.Rotate.Age
+	return s.end+n > int64(l.options.Rotate.Bytes) || age > 0 && l.now().Sub(s.born) >= age
+}
+
+// rotate moves the file away and begins another. The name is recorded first, so
+// that a crash in between is finished at the next open.
+func (l *log) rotate(ctx context.Context) error {
+	if err := l.state.rotate(l.rotatedName()); err != nil {
+		return err
+	}
+	if err := l.file.Close(); err != nil {
+		return err
+	}
+	l.file = nil
+	if err := l.finishRotation(); err != nil {
+		return err
+	}
+	if err := l.openFile(); err != nil {
+		return err
+	}
+	return l.tidy(ctx)
+}
+
+// finishRotation moves the file to the recorded name, unless that was done.
+func (l *log) finishRotation() error {
+	to := filepath.Join(filepath.Dir(l.path), filepath.Base(l.state.rotating))
+	info, err := os.Stat(l.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Moved already, and the next one not begun: that comes after the state
+		// has been rewritten.
+	case err != nil:
+		return err
+	default:
+		if info.Size() < l.state.end {
+			return fmt.Errorf("%w: it has %d bytes, %d were delivered", errForeign, info.Size(), l.state.end)
+		}
+		if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %s stands in the way of its rotation", errForeign, filepath.Base(to))
+		}
+		if err := cutAt(l.path, l.state.end); err != nil {
+			return err
+		}
+		if err := os.Rename(l.path, to); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(filepath.Dir(l.path)); err != nil {
+		return err
+	}
+	l.state.begin()
+	return l.state.rewrite()
+}
+
+// cutAt cuts a file durably.
+func cutAt(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Sync(), f.Close())
+}
+
+// rotatedName returns a name for the file that nothing has yet.
+func (l *log) rotatedName() string {
+	ext := filepath.Ext(l.path)
+	stem := strings.TrimSuffix(l.path, ext)
+	for at := l.now().UTC(); ; at = at.Add(time.Millisecond) {
+		name := stem + "-" + at.Format(stamp) + ext
+		if !exists(name) && !exists(name+compressed) {
+			return name
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// rotated is a file of this log that was rotated.
+type rotated struct {
+	path string // without .gz
+	at   time.Time
+	gzip bool
+}
+
+// rotatedFiles lists them, oldest first.
+func (l *log) rotatedFiles() ([]rotated, error) {
+	dir := filepath.Dir(l.path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	ext := filepath.Ext(l.path)
+	stem := strings.TrimSuffix(filepath.Base(l.path), ext)
+	var files []rotated
+	for _, e := range entries {
+		name, isGzip := strings.CutSuffix(e.Name(), compressed)
+		middle, ok := strings.CutPrefix(name, stem+"-")
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if middle, ok = strings.CutSuffix(middle, ext); !ok {
+			continue
+		}
+		if at, err := time.Parse(stamp, middle); err == nil {
+			files = append(files, rotated{filepath.Join(dir, name), at, isGzip})
+		}
+	}
+	slices.SortFunc(files, func(a, b rotated) int {
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.path, b.path))
+	})
+	return files, nil
+}
+
+// tidy compresses rotated files where asked for, and deletes what is beyond
+// Keep.
+func (l *log) tidy(ctx context.Context) error {
+	keep := l.options.Keep
+	if !l.options.Gzip && keep == (Keep{}) {
+		return nil
+	}
+	files, err := l.rotatedFiles()
+	if err != nil {
+		return err
+	}
+	for i, f := range files {
+		if l.options.Gzip && !f.gzip {
+			if err := gzipFile(ctx, f.path); err != nil {
+				return fmt.Errorf("compress %s: %w", filepath.Base(f.path), err)
+			}
+			files[i].gzip = true
+		}
+	}
+	// A crash may have left a file beside its compressed form.
+	files = slices.CompactFunc(files, func(a, b rotated) bool { return a.path == b.path && a.gzip == b.gzip })
+	if len(files) == 0 {
+		return nil
+	}
+	for i, f := range files[:len(files)-1] {
+		tooMany := keep.Files > 0 && len(files)-i > keep.Files
+		tooOld := keep.Age > 0 && l.now().Sub(f.at) > keep.Age
+		if !tooMany && !tooOld {
+			continue
+		}
+		name := f.path
+		if f.gzip {
+			name += compressed
+		}
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// gzipFile puts path.gz in the place of path. The compressed file gets its name
+// when it is whole and on disk: where both are there, the plain one only has to
+// go.
+func gzipFile(ctx context.Context, path string) error {
+	if !exists(path + compressed) {
+		if err := writeGzip(ctx, path, path+compressing); err != nil {
+			return errors.Join(err, os.Remove(path+compressing))
+		}
+		if err := os.Rename(path+compressing, path+compressed); err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeGzip(ctx context.Context, from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	z := gzip.NewWriter(out)
+	if _, err := io.Copy(z, whileRunning{ctx, in}); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return out.Sync()
+}
+
+// whileRunning reads until its context ends.
+type whileRunning struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (w whileRunning) Read(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(p)
+}

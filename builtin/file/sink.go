@@ -1,0 +1,184 @@
+// Package file delivers records to a rotated file of newline delimited JSON, one
+// record a line in the journal's order, fsynced before it counts as delivered.
+//
+// Delivery is at least once, idempotent, also across crashes. Beside the file
+// stands a small state file with the position up to which payloads were
+// delivered whole, and the keys of the last 4096 of them. A delivery writes the
+// lines after that position, fsyncs, then records key and new position, fsyncs.
+// What stands beyond the position when the file is opened is the torso of a
+// delivery that was never acknowledged, and is cut off; a payload whose key is
+// known is not written again. Hence no line is torn, and none is doubled, unless
+// a payload is delivered again after 4096 others: the engine holds a few at
+// most.
+//
+// The manifests go to a file of their own beside it, in the same way.
+package file
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ndjson"
+)
+
+// Sink is a file with its rotated files and its manifests. It is safe for
+// concurrent use, one delivery at a time; it deletes nothing unless told to.
+type Sink struct {
+	path  string
+	turn  chan struct{} // holds one token: whose turn it is to use what follows
+	data  *log
+	notes *log // the manifests
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Manifester = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ io.Closer             = (*Sink)(nil)
+)
+
+// kind is the header that tells a manifest's payload from data.
+const (
+	kind         = "Kind"
+	kindManifest = "manifest"
+)
+
+// New returns a sink for o. It does no I/O: the file is opened and locked at the
+// first delivery. The error joins an *auditrelay.OptionError for each bad
+// option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	ext := filepath.Ext(o.Path)
+	manifests := strings.TrimSuffix(o.Path, ext) + ".manifests" + ext
+	s := &Sink{
+		path:  o.Path,
+		turn:  make(chan struct{}, 1),
+		data:  &log{path: o.Path, options: o, now: time.Now},
+		notes: &log{path: manifests, options: o, now: time.Now},
+	}
+	s.turn <- struct{}{}
+	return s, nil
+}
+
+// Render gives one payload for the chunk.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if len(chunk.Records) == 0 {
+		return nil, nil
+	}
+	if err := ndjson.Check(chunk.Records); err != nil {
+		return nil, err
+	}
+	body, sequences := ndjson.Join(chunk.Records)
+	digest := hexSHA256(body)
+	return []auditrelay.Payload{{
+		Key: key(chunk.Callback, chunk.Journal, chunk.Replay,
+			fmt.Sprintf("%d-%d", sequences[0], sequences[len(sequences)-1]+1), digest),
+		Body:      body,
+		Sequences: sequences,
+		Digest:    digest,
+	}}, nil
+}
+
+// RenderManifest gives the manifest as one line.
+func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return auditrelay.Payload{}, fmt.Errorf("render manifest %d of callback %s: %w", m.Number, m.Callback, err)
+	}
+	digest := hexSHA256(line)
+	return auditrelay.Payload{
+		Key:     key(m.Callback, m.Journal, m.Replay, fmt.Sprintf("manifest-%d", m.Number), digest),
+		Body:    append(line, '\n'),
+		Headers: map[string]string{kind: kindManifest},
+		Digest:  digest,
+	}, nil
+}
+
+func key(callback, journal, replay, what, digest string) string {
+	if replay != "" {
+		what = "replay=" + replay + "/" + what
+	}
+	return callback + "/" + journal + "/" + what + "-" + digest[:12]
+}
+
+// Deliver appends the payload's lines and returns when they are on disk.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return auditrelay.Receipt{}, s.failure(ctx.Err())
+	}
+	if err := ctx.Err(); err != nil {
+		return auditrelay.Receipt{}, s.failure(err)
+	}
+	to := s.data
+	if p.Headers[kind] == kindManifest {
+		to = s.notes
+	}
+	offset, duplicate, err := to.append(ctx, p.Key, p.Body)
+	if err != nil {
+		return auditrelay.Receipt{}, s.failure(err)
+	}
+	if duplicate {
+		return auditrelay.Receipt{Location: to.path, Duplicate: true}, nil
+	}
+	return auditrelay.Receipt{Location: fmt.Sprintf("%s@%d", to.path, offset)}, nil
+}
+
+// Probe makes and removes a file in the sink's folder.
+func (s *Sink) Probe(context.Context) error {
+	dir := filepath.Dir(s.path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: the folder %s does not exist yet; the first delivery makes it", auditrelay.ErrNotChecked, dir)
+	}
+	f, err := os.CreateTemp(dir, ".auditrelay-probe-*")
+	if err != nil {
+		return s.failure(err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// Close gives up the files and their locks.
+func (s *Sink) Close() error {
+	<-s.turn
+	defer func() { s.turn <- struct{}{} }()
+	return errors.Join(s.data.close(), s.notes.close())
+}
+
+// errInUse, errForeign and errState are what only an operator can mend.
+var (
+	errInUse   = errors.New("another sink or process is writing to it")
+	errForeign = errors.New("something else wrote to it, cut it or replaced it")
+	errState   = errors.New("its state file is damaged")
+)
+
+func (s *Sink) failure(err error) error {
+	kind := auditrelay.Transient
+	for _, mendable := range []error{errInUse, errForeign, errState, fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR} {
+		if errors.Is(err, mendable) {
+			kind = auditrelay.Misconfigured
+		}
+	}
+	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("write to %s: %w", s.path, err)}
+}
+
+func hexSHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,237 @@
+package file
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// remembered is how many payloads' keys are known. The engine redelivers from
+// among the few that it holds sealed.
+const remembered = 4096
+
+// maxStateBytes bounds what is read of a state file: twice the keys, with room.
+const maxStateBytes = 64 << 20
+
+const stateVersion = 1
+
+// state says what has been delivered: the position in the file up to which
+// payloads are whole, and the last keys. Its file is appended to, an entry a
+// line, and rewritten now and then.
+type state struct {
+	path     string
+	end      int64
+	born     time.Time // of the file's first record
+	rotating string    // the name that the file is being moved to, empty if none
+	keys     []string  // oldest first
+	set      map[string]struct{}
+
+	file    *os.File
+	entries int // appended since the last rewrite
+}
+
+// entry is one line of the state file. The first line is a snapshot; then each
+// is a put or a rotation.
+type entry struct {
+	Snapshot *snapshot `json:"snapshot,omitempty"`
+	Put      string    `json:"put,omitempty"`
+	End      int64     `json:"end,omitempty"`
+	At       time.Time `json:"at,omitzero"`
+	Rotate   string    `json:"rotate,omitempty"`
+}
+
+type snapshot struct {
+	Version  int       `json:"version"`
+	End      int64     `json:"end"`
+	Born     time.Time `json:"born,omitzero"`
+	Rotating string    `json:"rotating,omitempty"`
+	Keys     []string  `json:"keys"`
+}
+
+// readState reads a state file. A last entry that was written in part, or not at
+// all, is one that was never acknowledged; damage before a whole entry is
+// errState.
+func readState(path string) (*state, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxStateBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	s := &state{path: path}
+	damaged := func(line int) error {
+		return fmt.Errorf("%w: %s, line %d; move both files away to begin others", errState, path, line)
+	}
+	if len(data) > maxStateBytes {
+		return nil, damaged(0)
+	}
+	n, torn := 0, 0
+	for line := range bytes.Lines(data) {
+		n++
+		e, ok := parseEntry(line)
+		switch {
+		case !ok && n > 1:
+			torn = n
+			continue
+		case !ok, torn != 0, (e.Snapshot != nil) != (n == 1):
+			return nil, damaged(n)
+		}
+		switch {
+		case e.Snapshot != nil:
+			if e.Snapshot.Version != stateVersion {
+				return nil, fmt.Errorf("%w: %s has version %d, this program writes %d", errState, path, e.Snapshot.Version, stateVersion)
+			}
+			s.end, s.born, s.rotating = e.Snapshot.End, e.Snapshot.Born, e.Snapshot.Rotating
+			for _, key := range e.Snapshot.Keys {
+				s.remember(key)
+			}
+		case e.Rotate != "":
+			s.rotating = e.Rotate
+		default:
+			s.apply(e)
+		}
+	}
+	if n == 0 {
+		return nil, damaged(0)
+	}
+	return s, nil
+}
+
+// parseEntry reads one line: a CRC-32C in hex, a space, the entry in JSON.
+func parseEntry(line []byte) (entry, bool) {
+	var e entry
+	const sum = 8
+	if len(line) < sum+2 || line[sum] != ' ' || line[len(line)-1] != '\n' {
+		return e, false
+	}
+	text := line[sum+1 : len(line)-1]
+	if string(line[:sum]) != checksum(text) {
+		return e, false
+	}
+	return e, json.Unmarshal(text, &e) == nil
+}
+
+func appendEntry(dst []byte, e entry) ([]byte, error) {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return dst, err
+	}
+	return fmt.Appendf(dst, "%s %s\n", checksum(text), text), nil
+}
+
+func checksum(text []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+func (s *state) known(key string) bool {
+	_, ok := s.set[key]
+	return ok
+}
+
+// put records that the payload with this key is in the file, which ends at end.
+func (s *state) put(key string, end int64, now time.Time) error {
+	e := entry{Put: key, End: end, At: now.UTC()}
+	if err := s.write(e); err != nil {
+		return err
+	}
+	s.apply(e)
+	if s.entries >= remembered {
+		return s.rewrite()
+	}
+	return nil
+}
+
+// rotate records that the file is about to be moved.
+func (s *state) rotate(name string) error {
+	if err := s.write(entry{Rotate: name}); err != nil {
+		return err
+	}
+	s.rotating = name
+	return nil
+}
+
+// begin says that the file is a new one.
+func (s *state) begin() { s.end, s.born, s.rotating = 0, time.Time{}, "" }
+
+func (s *state) apply(e entry) {
+	if s.end == 0 {
+		s.born = e.At
+	}
+	s.end = e.End
+	s.remember(e.Put)
+}
+
+func (s *state) remember(key string) {
+	if s.set == nil {
+		s.set = map[string]struct{}{}
+	}
+	if s.known(key) {
+		return
+	}
+	s.set[key] = struct{}{}
+	s.keys = append(s.keys, key)
+	if len(s.keys) > remembered {
+		delete(s.set, s.keys[0])
+		s.keys = s.keys[1:]
+	}
+}
+
+// write appends one entry durably.
+func (s *state) write(e entry) error {
+	line, err := appendEntry(nil, e)
+	if err != nil {
+		return err
+	}
+	if _, err := s.file.Write(line); err != nil {
+		return err
+	}
+	s.entries++
+	return s.file.Sync()
+}
+
+// rewrite puts a snapshot in the state file's place, atomically.
+func (s *state) rewrite() error {
+	line, err := appendEntry(nil, entry{Snapshot: &snapshot{stateVersion, s.end, s.born, s.rotating, s.keys}})
+	if err != nil {
+		return err
+	}
+	next := s.path + ".new"
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(line)
+	if err = errors.Join(err, f.Sync()); err == nil {
+		err = os.Rename(next, s.path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(s.path))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old := s.file
+	s.file, s.entries = f, 0
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+func (s *state) close() error {
+	if s.file == nil {
+		return nil
+	}
+	f := s.file
+	s.file = nil
+	return f.Close()
+}
