@@ -17,11 +17,13 @@ for dir in guests/examples/*-go; do
 done
 
 if command -v clang >/dev/null && command -v wasm-ld >/dev/null; then
-    for dir in guests/examples/*-c; do
+    for dir in guests/examples/*-c "$out/script"; do
         name=$(basename "$dir")
+        source=$dir/main.c
+        [ -f "$source" ] || source=$dir/$name.c
         mkdir -p "$out/$name"
-        clang --target=wasm32 -O2 -Wall -Wextra -nostdlib -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 \
-            -I guests/sdk/c -o "$out/$name/$name.wasm" "$dir/main.c"
+        clang --target=wasm32 -ffreestanding -O2 -Wall -Wextra -nostdlib -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 \
+            -I guests/sdk/c -o "$out/$name/$name.wasm" "$source"
         "$pack/pack" "$out/$name/$name.wasm" "$dir/manifest.json"
     done
 else

@@ -41,17 +41,32 @@ func (s *State) editable(handle uint64) (document.Node, bool) {
 	return n, ok
 }
 
-// all applies an edit to every match of a path and counts them.
+// keptMatches is how many matches a State keeps room for from call to call.
+const keptMatches = 1 << 12
+
+// all applies an edit to every match of a path and counts them. The matches are
+// those before the first edit: what an edit puts in is not edited again, and what
+// goes with another is not counted.
 func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	p := s.path(handle)
-	count := int32(0)
+	found := s.matches[:0]
 	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
+		found = append(found, n)
+	}
+	count := int32(0)
+	for _, n := range found {
+		if s.doc.Kind(n) == document.Absent {
+			continue
+		}
 		if !p.granted {
 			s.allow(n)
 		}
 		if s.apply(e, n, arg, number) >= 0 {
 			count++
 		}
+	}
+	if s.matches = found; cap(found) > keptMatches {
+		s.matches = nil
 	}
 	result(a, count)
 }

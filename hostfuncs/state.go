@@ -41,6 +41,7 @@ type State struct {
 	keys     map[string]*redaction.Pseudonymiser
 	scratch  []byte
 	value    []byte
+	matches  []document.Node
 	replaced document.Document
 
 	emitted   []filter.Emit

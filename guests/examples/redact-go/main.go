@@ -11,11 +11,12 @@ import guest "auditrelay/guests/sdk/go"
 var (
 	apiKey   = guest.Path("changed_by_api_key")
 	objectID = guest.Path("object_id")
-	secrets  = []guest.PathRef{
+	// ~api_key is apiKey, apikey, API-KEY and so on.
+	secrets = []guest.PathRef{
 		guest.Path("**.~password"), guest.Path("**.~client_secret"), guest.Path("**.~token"),
-		guest.Path("**.~api_key"), guest.Path("**.~apikey"), guest.Path("**.~secret"),
-		guest.Path("**.~access_token"), guest.Path("**.~refresh_token"), guest.Path("**.~private_key"),
-		guest.Path("**.~aws_secret_access_key"), guest.Path("**.~aws_session_token"), guest.Path("**.~vertex_credentials"),
+		guest.Path("**.~api_key"), guest.Path("**.~secret"), guest.Path("**.~access_token"),
+		guest.Path("**.~refresh_token"), guest.Path("**.~private_key"), guest.Path("**.~aws_secret_access_key"),
+		guest.Path("**.~aws_session_token"), guest.Path("**.~vertex_credentials"),
 	}
 )
 

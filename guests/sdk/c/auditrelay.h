@@ -3,7 +3,7 @@
  * A guest defines auditrelay_event and, to compile its paths, auditrelay_init;
  * docs/guests.md tells what the functions do. Build it freestanding,
  *
- *   clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -Wl,-z,stack-size=16384 \
+ *   clang --target=wasm32 -ffreestanding -O2 -nostdlib -Wl,--no-entry -Wl,-z,stack-size=16384 \
  *         -I guests/sdk/c -o guest.wasm main.c
  *
  * or with wasi-libc: --target=wasm32-wasi -mexec-model=reactor. */
