@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"auditrelay/document"
 )
 
 var (
@@ -123,6 +125,9 @@ func (c checker) tokens() {
 	names, secrets := map[string]int{}, map[string]string{}
 	one := func(steps []any, name string, secret string) {
 		n := c.in(steps...)
+		if n.kind != kindMapping {
+			return
+		}
 		switch {
 		case name == "":
 			c.bad(append(steps, "name"), "it is required: who uses the token")
@@ -132,8 +137,10 @@ func (c checker) tokens() {
 			names[name] = n.line
 		}
 		other, twice := secrets[secret]
+		value := n.get("token")
 		switch {
-		case c.in(append(steps, "token")...).unset:
+		case secret == "" && value.given() && (value.unset || value.text != ""):
+			// What is wrong with it was told.
 		case secret == "":
 			c.bad(append(steps, "token"), "it is required and must not be empty")
 		case twice:
@@ -147,7 +154,7 @@ func (c checker) tokens() {
 	}
 	for i, t := range c.Tokens {
 		one(at("tokens", i), t.Name, t.Token.Reveal())
-		if len(t.Roles) == 0 {
+		if len(t.Roles) == 0 && c.in("tokens", i).kind == kindMapping {
 			c.bad(at("tokens", i, "roles"), "it is required: at least one of %s", strings.Join(RoleAdmin.allowed(), ", "))
 		}
 	}
@@ -200,6 +207,11 @@ func (c checker) filters() {
 		}
 		if f.SHA256 != "" && !sha256Form.MatchString(f.SHA256) {
 			c.bad(append(steps, "sha256"), "not a SHA-256: expected 64 hexadecimal digits")
+		}
+		for j, path := range f.Grants.Write {
+			if _, err := document.ParsePath(path); err != nil {
+				c.bad(append(steps, "grants", "write", j), "%w", err)
+			}
 		}
 		for j, key := range f.Grants.Keys {
 			if _, ok := c.Keys[key]; !ok {

@@ -27,6 +27,8 @@ type structField struct {
 
 type structFields []structField
 
+var typeConfig = reflect.TypeFor[Config]()
+
 // fieldsOf lists a struct's options: exported fields with a yaml tag.
 func fieldsOf(t reflect.Type) structFields {
 	var fields structFields

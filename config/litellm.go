@@ -3,14 +3,317 @@ package config
 import (
 	"context"
 	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
-func isLiteLLM(root *node) bool {
-	return root.get("litellm_settings") != nil || root.get("general_settings") != nil
+// LiteLLM's configuration is read by turning it into a tree in our own format,
+// whose nodes remember the keys they came from. Loading decodes that tree and
+// Translate prints it, so that the two cannot differ.
+
+const (
+	litellmSettings  = "litellm_settings"
+	generalSettings  = "general_settings"
+	callbacksKey     = "audit_log_callbacks"
+	storeKey         = "store_audit_logs"
+	storeVariable    = "LITELLM_STORE_AUDIT_LOGS"
+	paramsKey        = "s3_callback_params"
+	auditParamsKey   = "s3_audit_callback_params"
+	litellmS3        = "s3_v2"
+	defaultListen    = "127.0.0.1:8787"
+	pathOfCallbacks  = litellmSettings + "." + callbacksKey
+	pathOfStore      = litellmSettings + "." + storeKey
+	includeKey       = "include"
+	environmentTable = "environment_variables"
+)
+
+// litellmKeys are LiteLLM's own top-level keys, none of which means anything
+// here.
+var litellmKeys = []string{
+	litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, "callback_settings", includeKey,
+	"mcp_servers", "guardrails", "prompts", "vector_store_registry", "search_tools", "credential_list", "files_settings",
+	"finetune_settings", "assistant_settings", "model_group_settings", "agent_list", "default_team_settings",
 }
 
-func fromLiteLLM(root *node, res *resolver) *node { return root }
+func isLiteLLM(root *node) bool {
+	return root.get(litellmSettings) != nil || root.get(generalSettings) != nil
+}
+
+// litellm reads one file of LiteLLM's.
+type litellm struct {
+	*resolver
+	root       *node
+	lookupHost func(string) ([]string, error)
+}
+
+func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, error)) *node {
+	l := &litellm{resolver: res, root: root, lookupHost: lookupHost}
+	l.environment()
+	native := l.beside()
+	settings := l.settings(litellmSettings)
+	if general := l.settings(generalSettings); general != nil {
+		if url := general.get("database_url"); url.given() {
+			l.report.info(url, "general_settings.database_url is not used: it is LiteLLM's own database, which the relay neither reads nor writes")
+		}
+	}
+	if settings != nil {
+		l.callbacks(settings, native)
+	}
+	return native
+}
+
+// settings returns one of LiteLLM's tables, nil if it is not there.
+func (l *litellm) settings(key string) *node {
+	n := l.root.get(key)
+	if !n.given() {
+		return nil
+	}
+	if n.kind != kindMapping {
+		l.report.add(n, key, "found %v, expected a mapping", n.kind)
+		return nil
+	}
+	return n
+}
+
+// environment notes the variables that LiteLLM sets for itself.
+func (l *litellm) environment() {
+	table := l.root.get(environmentTable)
+	if table == nil || table.kind != kindMapping {
+		return
+	}
+	l.elsewhere = make(map[string]int, len(table.keys))
+	for _, k := range table.keys {
+		l.elsewhere[k.text] = k.line
+		if strings.HasPrefix(k.text, "AWS_") {
+			if _, set := l.lookup(k.text); !set {
+				l.report.warn(k, "environment_variables.%s reaches LiteLLM's process alone: set it for this one too", bounded(k.text))
+			}
+		}
+	}
+}
+
+// beside takes over the keys of our own that stand in LiteLLM's file.
+func (l *litellm) beside() *node {
+	native := &node{kind: kindMapping, line: l.root.line, column: l.root.column}
+	fields := fieldsOf(typeConfig)
+	later := Config{}.later()
+	for i, k := range l.root.keys {
+		_, known := fields.find(k.text)
+		if _, deferred := later[k.text]; known || deferred {
+			l.all(l.root.items[i], k.text)
+			native.keys, native.items = append(native.keys, k), append(native.items, l.root.items[i])
+			continue
+		}
+		if slices.Contains(litellmKeys, k.text) {
+			if k.text == includeKey {
+				l.report.warn(k, "include is not followed: audit settings in other files are not seen")
+			}
+			continue
+		}
+		if near := nearest(k.text, fields.names()); near != "" {
+			l.report.warn(k, "%s is ignored, as LiteLLM's own keys are: did you mean %s?", bounded(k.text), near)
+		}
+	}
+	return native
+}
+
+// callbacks adds a callback for each entry of audit_log_callbacks.
+func (l *litellm) callbacks(settings, native *node) {
+	list := settings.get(callbacksKey)
+	if !list.given() {
+		l.report.info(settings, "litellm_settings lists no audit_log_callbacks")
+		return
+	}
+	l.all(list, pathOfCallbacks)
+	if list.kind != kindList {
+		l.report.add(list, pathOfCallbacks, "found %v, expected a list, as in [s3_v2]", list.kind)
+		return
+	}
+	if len(list.items) == 0 {
+		return
+	}
+	l.stored(settings, list)
+	var made []*node
+	for i, entry := range list.items {
+		if cb := l.entry(settings, entry, index(pathOfCallbacks, i)); cb != nil {
+			made = append(made, cb)
+		}
+	}
+	if len(made) == 0 {
+		return
+	}
+	all := native.get("callbacks")
+	if all == nil || all.kind == kindNull {
+		all = &node{kind: kindList, line: list.line, column: list.column}
+		native.put(list, "callbacks", all)
+	}
+	if all.kind == kindList {
+		all.items = append(all.items, made...)
+	}
+}
+
+// stored holds store_audit_logs to LiteLLM's rules: the key decides where it is
+// given, the variable otherwise.
+func (l *litellm) stored(settings, list *node) {
+	n := settings.get(storeKey)
+	l.all(n, pathOfStore)
+	if n.given() && n.text == "" && n.kind == kindString {
+		return // it could not be resolved, which was reported
+	}
+	if n.given() {
+		on, ok := n.boolean()
+		switch {
+		case !ok:
+			l.report.add(n, pathOfStore, "found %v, expected true or false", n.kind)
+		case !on:
+			l.report.add(n, pathOfStore, "it is false, and audit_log_callbacks lists callbacks (line %d): with audit logs off LiteLLM makes no events, so that nothing would ever be delivered; set it to true or remove the callbacks", list.line)
+		}
+		return
+	}
+	value, set := l.lookup(storeVariable)
+	if !set || value == "" {
+		l.report.info(list, "store_audit_logs is not set here, nor is %s: make sure that LiteLLM has one of them, it makes no audit events otherwise", storeVariable)
+		return
+	}
+	on, ok := (&node{kind: kindString, text: value}).boolean()
+	switch {
+	case ok && !on:
+		l.report.add(list, pathOfCallbacks, "the environment variable %s is false: with audit logs off LiteLLM makes no events, so that nothing would ever be delivered; set it to true or remove the callbacks", storeVariable)
+	case !ok && value != "1" && value != "0":
+		l.report.add(list, pathOfCallbacks, "the environment variable %s is neither true nor false", storeVariable)
+	}
+}
+
+// entry turns one entry of audit_log_callbacks into a callback: a name, or a
+// mapping of the name to parameters of its own.
+func (l *litellm) entry(settings, entry *node, path string) *node {
+	name, own := entry, (*node)(nil)
+	if entry.kind == kindMapping && len(entry.keys) == 1 {
+		name, own = entry.keys[0], entry.items[0]
+	}
+	if entry.unset {
+		return nil
+	}
+	if name.kind != kindString || (own.given() && own.kind != kindMapping) {
+		l.report.add(entry, path, "found %v, expected the name of a callback, such as s3_v2, or a mapping of the name to its parameters", entry.kind)
+		return nil
+	}
+	switch {
+	case name.text == litellmS3:
+	case strings.Contains(name.text, ".") && name.ref == "":
+		l.report.add(entry, path, "%s names a Python object, which only LiteLLM can call: here a callback's own code is a WebAssembly module; put it under filters ({my-filter: {wasm: ./my-filter.wasm}}) and list it on a callback", name.show())
+		return nil
+	case slices.Contains(laterSinks, name.text):
+		l.report.add(entry, path, "the callback %s is not in this version: expected %s", name.show(), litellmS3)
+		return nil
+	default:
+		l.report.add(entry, path, "nothing answers to the callback %s: expected %s%s", name.show(), litellmS3, hint(name.text, []string{litellmS3}))
+		return nil
+	}
+
+	options := l.s3(settings, entry, own, path)
+	if options == nil {
+		return nil
+	}
+	cb := &node{kind: kindMapping, line: entry.line, column: entry.column, origin: path}
+	cb.comments = []string{"From audit_log_callbacks, line " + strconv.Itoa(entry.line) + "."}
+	cb.put(entry, "name", &node{kind: kindString, text: litellmS3, line: entry.line, column: entry.column, origin: path})
+	sink := &node{kind: kindMapping, line: entry.line, column: entry.column, origin: path}
+	sink.put(entry, "s3", options)
+	cb.put(entry, "sink", sink)
+	return cb
+}
+
+// put adds a key to a mapping that is being made.
+func (n *node) put(from *node, key string, value *node) {
+	n.keys = append(n.keys, &node{kind: kindString, text: key, line: from.line, column: from.column, origin: from.origin})
+	n.items = append(n.items, value)
+}
+
+// putPath is put for a path such as credentials.role.arn.
+func (n *node) putPath(from *node, path string, value *node) {
+	key, rest, deeper := strings.Cut(path, ".")
+	if !deeper {
+		n.put(from, key, value)
+		return
+	}
+	inner := n.get(key)
+	if inner == nil {
+		inner = &node{kind: kindMapping, line: from.line, column: from.column, origin: from.origin}
+		n.put(from, key, inner)
+	}
+	inner.putPath(from, rest, value)
+}
+
+// loops refuses an endpoint that is this relay itself: LiteLLM reads the key as
+// the place to send to, we as the place to deliver to.
+func (l *litellm) loops(n *node, path string) {
+	u, err := url.Parse(n.text)
+	if err != nil || u.Hostname() == "" {
+		return // the sink says what is wrong with it
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	listen, place := defaultListen, "the default address"
+	if own := l.root.get("listen"); own.given() {
+		listen, place = own.text, "line "+strconv.Itoa(own.line)
+	}
+	host, ours, err := net.SplitHostPort(listen)
+	if err != nil || ours != port || !l.sameHost(u.Hostname(), host) {
+		return
+	}
+	l.report.add(n, path, "it is this relay's own listener %s (%s): LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", listen, place)
+}
+
+// sameHost reports whether host leads to the listener's.
+func (l *litellm) sameHost(host, listener string) bool {
+	if strings.EqualFold(host, listener) {
+		return true
+	}
+	ours := addresses(listener, l.lookupHost)
+	if listener == "" || slices.ContainsFunc(ours, net.IP.IsUnspecified) {
+		ours = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+		if all, err := net.InterfaceAddrs(); err == nil {
+			for _, a := range all {
+				if n, ok := a.(*net.IPNet); ok {
+					ours = append(ours, n.IP)
+				}
+			}
+		}
+	}
+	return slices.ContainsFunc(addresses(host, l.lookupHost), func(a net.IP) bool {
+		return a.IsUnspecified() || slices.ContainsFunc(ours, a.Equal)
+	})
+}
+
+// addresses resolves a host; nil where that fails.
+func addresses(host string, lookup func(string) ([]string, error)) []net.IP {
+	if ip := net.ParseIP(host); ip != nil {
+		return []net.IP{ip}
+	}
+	if host == "" {
+		return nil
+	}
+	if loopback(host) {
+		return []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	}
+	texts, err := lookup(host)
+	if err != nil {
+		return nil
+	}
+	var ips []net.IP
+	for _, text := range texts {
+		if ip := net.ParseIP(text); ip != nil {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}
 
 func lookupHost(host string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -98,7 +98,7 @@ func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config
 	}
 	res := &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}
 	if isLiteLLM(root) {
-		root = fromLiteLLM(root, res)
+		root = fromLiteLLM(root, res, o.LookupHost)
 	} else {
 		res.all(root, "")
 	}
@@ -107,7 +107,7 @@ func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config
 
 // load decodes and checks a tree in this package's own format.
 func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, error) {
-	c := &Config{Listen: "127.0.0.1:8787", DataDir: "./data"}
+	c := &Config{Listen: defaultListen, DataDir: "./data"}
 	d := &decoder{report: r}
 	if worldReadable {
 		d.plain = func(n *node, path string) {

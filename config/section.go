@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -68,8 +69,17 @@ func (s Section) explain(r *report, err error) {
 		return
 	}
 	if o, ok := errors.AsType[*auditrelay.OptionError](err); ok {
-		n := s.find(o.Path)
-		r.addError(n, join2(s.path, o.Path), explained{o.Err})
+		n, exact := s.find(o.Path)
+		if exact && n.unset {
+			return // the reference that gave no value was reported
+		}
+		cause := error(explained{o.Err})
+		if n != nil && n.origin != "" && !exact {
+			// The place is LiteLLM's, which does not know the option by our name.
+			name := cmp.Or(litellmName(o.Path), o.Path)
+			cause = fmt.Errorf("%s: %w", name, cause)
+		}
+		r.addError(n, join2(s.path, o.Path), cause)
 		return
 	}
 	r.addError(s.node, s.path, explained{err})
@@ -88,22 +98,22 @@ func join2(a, b string) string {
 }
 
 // find returns the node at an option's path, or the nearest that is there.
-func (s Section) find(path string) *node {
-	n := s.node
+func (s Section) find(path string) (n *node, exact bool) {
+	n = s.node
 	for _, step := range strings.FieldsFunc(path, func(c rune) bool { return c == '.' || c == '[' || c == ']' }) {
 		if n == nil {
-			break
+			return nil, false
 		}
 		next := n.get(step)
 		if i, err := strconv.Atoi(step); err == nil && n.kind == kindList && i >= 0 && i < len(n.items) {
 			next = n.items[i]
 		}
 		if next == nil {
-			break
+			return n, false
 		}
 		n = next
 	}
-	return n
+	return n, true
 }
 
 // Line is where the section begins, 0 where it stands in no file.

@@ -14,9 +14,10 @@ import (
 )
 
 // The bounds on what is read: far above any configuration, far below what could
-// hurt. They hold after aliases are expanded.
+// hurt. The file's is that of a Kubernetes ConfigMap; the others hold after
+// aliases are expanded.
 const (
-	maxFile  = 4 << 20
+	maxFile  = 1 << 20
 	maxNodes = 100_000
 	maxDepth = 64
 )

@@ -1,0 +1,282 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// s3Keys is LiteLLM's s3_* parameters and the options of the S3 sink that they
+// become: this table and convert are all that knows both.
+var s3Keys = []struct{ litellm, option string }{
+	{"s3_bucket_name", "bucket"},
+	{"s3_region_name", "region"},
+	{"s3_path", "prefix"},
+	{"s3_endpoint_url", "endpoint"},
+	{"s3_use_virtual_hosted_style", "addressing"},
+	{"s3_use_ssl", ""},
+	{"s3_verify", "tls"},
+	{"s3_aws_access_key_id", "credentials.access_key_id"},
+	{"s3_aws_secret_access_key", "credentials.secret_access_key"},
+	{"s3_aws_session_token", "credentials.session_token"},
+	{"s3_aws_profile_name", "credentials.profile"},
+	{"s3_aws_role_name", "credentials.role.arn"},
+	{"s3_aws_session_name", "credentials.role.session_name"},
+	{"s3_aws_external_id", "credentials.role.external_id"},
+	{"s3_aws_web_identity_token", "credentials.role.web_identity_token"},
+	{"s3_aws_sts_endpoint", "credentials.sts_endpoint"},
+	{"s3_server_side_encryption", "encryption.type"},
+	{"s3_sse_kms_key_id", "encryption.kms_key_id"},
+	{"s3_max_concurrent_uploads", "concurrency"},
+	{"s3_batch_file_upload", "layout"},
+	{"s3_partition_granularity", ""},
+}
+
+// s3Ignored are parameters of LiteLLM's that concern its request logs or its own
+// queue.
+var s3Ignored = []string{
+	"s3_api_version", "s3_config", "s3_batch_size", "s3_flush_interval", "s3_use_team_prefix", "s3_use_key_prefix", "s3_strip_base64_files",
+}
+
+// litellmName returns LiteLLM's name of an S3 option, empty if it has none.
+func litellmName(option string) string {
+	for _, k := range s3Keys {
+		if k.option == option {
+			return k.litellm
+		}
+	}
+	return ""
+}
+
+// s3 makes the options of the S3 sink from LiteLLM's parameters: those in the
+// entry itself, else s3_audit_callback_params, else s3_callback_params. It
+// returns nil where there are none.
+func (l *litellm) s3(settings, entry, own *node, path string) *node {
+	params, key := own, path+"."+litellmS3
+	if !own.given() {
+		params, key = settings.get(auditParamsKey), litellmSettings+"."+auditParamsKey
+		general := settings.get(paramsKey)
+		if !params.given() {
+			params, key = general, litellmSettings+"."+paramsKey
+		} else if general.given() {
+			l.report.info(params, "s3_audit_callback_params is used for audit events and s3_callback_params (line %d) is not", general.line)
+		}
+	}
+	if !params.given() {
+		l.report.add(entry, path, "s3_v2 has no parameters: give s3_callback_params with s3_bucket_name beside audit_log_callbacks")
+		return nil
+	}
+	if params.kind != kindMapping {
+		l.report.add(params, key, "found %v, expected a mapping", params.kind)
+		return nil
+	}
+	out := &node{kind: kindMapping, line: params.line, column: params.column, origin: key}
+	l.all(params, key)
+
+	layout := &node{kind: kindString, text: "litellm", line: params.line, column: params.column, origin: key}
+	layout.comments = []string{"One JSON object an event, under the keys that LiteLLM gives them; batch makes", "fewer, compressed objects."}
+	out.put(layout, "layout", layout)
+	s := &s3Params{litellm: l, params: params, path: key, out: out, layout: layout}
+	for i, k := range params.keys {
+		s.param(k, params.items[i])
+	}
+	s.finish()
+	l.goesOn(entry, params)
+	return out
+}
+
+// goesOn warns of what LiteLLM does with the same lines.
+func (l *litellm) goesOn(entry, params *node) {
+	bucket := params.line
+	for _, key := range []string{"s3_bucket_name", "s3_path"} {
+		if k := params.key(key); k != nil {
+			bucket = k.line
+		}
+	}
+	l.report.warn(entry, "where LiteLLM runs with this same file it goes on writing to this bucket and prefix itself, unfiltered: "+
+		"in the file that LiteLLM runs with, change line %d (take %s out of audit_log_callbacks) or line %d (another bucket or prefix)", entry.line, litellmS3, bucket)
+}
+
+// s3Params turns one table of parameters into options.
+type s3Params struct {
+	*litellm
+	params, out, layout *node
+	path                string
+	encryption, kmsKey  *node
+}
+
+func (s *s3Params) param(k, n *node) {
+	at := join(s.path, k.text)
+	n.origin = at
+	option := ""
+	i := slices.IndexFunc(s3Keys, func(x struct{ litellm, option string }) bool { return x.litellm == k.text })
+	switch {
+	case i >= 0:
+		option = s3Keys[i].option
+	case slices.Contains(s3Ignored, k.text):
+		s.report.info(k, "%s is not used: it concerns LiteLLM's request logs or its own queue", k.text)
+		return
+	default:
+		names := make([]string, len(s3Keys))
+		for i, x := range s3Keys {
+			names[i] = x.litellm
+		}
+		s.report.add(k, at, "an unknown key%s", hint(k.text, names))
+		return
+	}
+	// An empty value is none, to LiteLLM.
+	if n.kind == kindNull || (n.kind == kindString && n.text == "" && !n.unset) {
+		return
+	}
+	switch k.text {
+	case "s3_path":
+		if n.unset || strings.Trim(n.text, "/") != "" {
+			s.out.putPath(n, option, n)
+		}
+	case "s3_endpoint_url":
+		s.loops(n, at)
+		s.out.putPath(n, option, n)
+	case "s3_use_virtual_hosted_style":
+		if on, ok := s.bool(n, at); ok && on {
+			s.made(n, option, kindString, "virtual")
+		}
+	case "s3_use_ssl":
+		if on, ok := s.bool(n, at); ok && !on && !strings.HasPrefix(s.text("s3_endpoint_url"), "http://") {
+			s.report.warn(n, "s3_use_ssl: false is not followed: write http:// in s3_endpoint_url where the connection is to be in clear text")
+		}
+	case "s3_verify":
+		s.verify(n, at)
+	case "s3_aws_web_identity_token":
+		s.webIdentity(n, at, option)
+	case "s3_server_side_encryption":
+		s.encryption = n
+	case "s3_sse_kms_key_id":
+		s.kmsKey = n
+		s.out.putPath(n, option, n)
+	case "s3_batch_file_upload":
+		s.batch(n, at)
+	case "s3_partition_granularity":
+		s.partition(n, at)
+	default:
+		s.out.putPath(n, option, n)
+	}
+}
+
+// text returns another parameter's value.
+func (s *s3Params) text(key string) string {
+	if n := s.params.get(key); n != nil {
+		return n.text
+	}
+	return ""
+}
+
+// made adds an option whose value is not the parameter's own.
+func (s *s3Params) made(n *node, option string, k kind, text string, comments ...string) {
+	s.out.putPath(n, option, &node{kind: k, text: text, line: n.line, column: n.column, origin: n.origin, comments: comments})
+}
+
+func (s *s3Params) bool(n *node, path string) (value, ok bool) {
+	value, ok = n.boolean()
+	if !ok && !n.unset {
+		s.report.add(n, path, "found %v, expected true or false", n.kind)
+	} else if n.unset {
+		s.decided(n, path)
+	}
+	return value, ok
+}
+
+// decided refuses to translate what cannot be known without the variable; when
+// loading, the missing variable is an error already.
+func (s *s3Params) decided(n *node, path string) {
+	if s.lenient {
+		s.report.add(n, path, "what this becomes depends on the reference's value, which is not set")
+	}
+}
+
+func (s *s3Params) verify(n *node, path string) {
+	if on, ok := n.boolean(); ok {
+		if !on {
+			s.report.warn(n, "s3_verify is false: any certificate is taken, so that whoever sits on the path reads the events")
+			s.made(n, "tls.insecure_skip_verify", kindBool, "true", "From s3_verify: false. Whoever sits on the path reads the events.")
+		}
+		return
+	}
+	if n.kind != kindString {
+		s.report.add(n, path, "found %v, expected true, false or the path of a file of certificates", n.kind)
+		return
+	}
+	if n.unset {
+		s.decided(n, path)
+		return
+	}
+	ref := n.text
+	if !filepath.IsAbs(ref) && !strings.HasPrefix(ref, "./") && !strings.HasPrefix(ref, "../") {
+		ref = "./" + ref
+	}
+	text, err := s.file(ref)
+	if err != nil && !s.lenient {
+		s.report.addError(n, path, err)
+	}
+	s.out.putPath(n, "tls.ca", &node{kind: kindString, text: text, ref: "file:" + ref, resolved: true, line: n.line, column: n.column, origin: n.origin,
+		comments: []string{"From s3_verify: the file's certificates in place of the system's."}})
+}
+
+func (s *s3Params) webIdentity(n *node, path, option string) {
+	switch {
+	case strings.HasPrefix(n.text, "oidc/"):
+		s.report.add(n, path, "tokens fetched by LiteLLM (oidc/...) are not in this version: give the token itself or the path of a file that holds it")
+	case filepath.IsAbs(n.text):
+		s.out.putPath(n, "credentials.role.web_identity_token_file", n)
+	default:
+		s.out.putPath(n, option, n)
+	}
+}
+
+// batch takes the native layout, since the names of LiteLLM's batches hold a
+// random part: sent again after a crash they would be there twice.
+func (s *s3Params) batch(n *node, path string) {
+	on, ok := s.bool(n, path)
+	if !ok || !on {
+		return
+	}
+	s.layout.text, s.layout.line, s.layout.column, s.layout.origin = "batch", n.line, n.column, n.origin
+	s.layout.comments = []string{
+		"From s3_batch_file_upload: many events an object. The keys are the relay's own,",
+		"dt=.../hour=...: LiteLLM's batch names hold a random part, and a batch sent again",
+		"after a crash would be there twice.",
+	}
+	s.report.info(n, "s3_batch_file_upload becomes layout batch: compressed NDJSON under dt=YYYY-MM-DD/hour=HH/, since LiteLLM's random batch names would double what is sent again")
+}
+
+func (s *s3Params) partition(n *node, path string) {
+	switch {
+	case n.unset:
+		s.decided(n, path)
+	case n.kind != kindString || (n.text != "day" && n.text != "hour"):
+		s.report.add(n, path, "found %s, expected day or hour", n.kind)
+	case n.text == "hour" && s.text("s3_batch_file_upload") != "true":
+		s.report.warn(n, "s3_partition_granularity: hour is not followed: objects stay in a folder for each day, their names begin with the hour; layout batch has folders for each hour")
+	}
+}
+
+// finish writes what depends on more than one parameter.
+func (s *s3Params) finish() {
+	const path = "encryption.type"
+	n := s.encryption
+	if n == nil {
+		if s.kmsKey != nil {
+			s.made(s.kmsKey, path, kindString, "kms", "Since s3_sse_kms_key_id names a key.")
+		}
+		return
+	}
+	switch {
+	case n.unset:
+		s.decided(n, n.origin)
+	case n.text == "AES256":
+		s.made(n, path, kindString, "s3", "From s3_server_side_encryption: AES256.")
+	case n.text == "aws:kms":
+		s.made(n, path, kindString, "kms", "From s3_server_side_encryption: aws:kms.")
+	default:
+		s.report.add(n, n.origin, "found %s, expected AES256 or aws:kms", n.kind)
+	}
+}
