@@ -55,7 +55,7 @@ func (c *canonical) event(data []byte) bool {
 		case key == "updated_at" && kind == String:
 			s, _ := d.AppendString(nil, n)
 			c.updatedAt = string(s)
-			return nil
+			return append(dst, "time"...)
 		case (key == "before_value" || key == "updated_values") && kind == String:
 			s, _ := d.AppendString(nil, n)
 			inner, ok := parsedText(s)
