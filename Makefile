@@ -1,0 +1,81 @@
+# One binary, three promises about targets: `make demo` shows the main job on
+# embedded defaults, `make test` is what continuous integration runs, `make check`
+# is that plus the linters.
+
+SHELL      := /bin/bash
+GO         ?= go
+CACHE      := $(CURDIR)/.cache
+TESTBIN    := $(CACHE)/bin
+HISTORIES  ?= 10000
+KILLS      ?= 50
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export AUDITRELAY_TEST_BIN := $(TESTBIN)
+
+VERSITYGW     := $(TESTBIN)/versitygw
+STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check soak bench guests generate fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/auditrelay
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/auditrelay ./cmd/auditrelay
+
+demo: build ## run the main job on embedded defaults: events in, guests in between, files out
+	$(GO) run ./internal/demo -binary bin/auditrelay
+
+test: $(VERSITYGW) ## all tests but soak and bench; installs what they need
+	@scripts/install-test-tools
+	$(GO) build ./...
+	$(GO) test -race -shuffle=on -short -timeout 20m ./...
+	$(GO) test -timeout 20m -count=1 -run 'TestHistories' ./internal/delivery -histories $(HISTORIES)
+	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./internal/crashtest
+	cd bench && $(GO) vet ./... && $(GO) test ./...
+	@scripts/test-embedding
+
+check: test lint ## make test, and the linters
+
+.PHONY: lint
+lint: $(TESTBIN)/staticcheck $(TESTBIN)/golangci-lint
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -l lists the files above"; exit 1; }
+	$(GO) vet ./...
+	$(TESTBIN)/staticcheck ./...
+	$(TESTBIN)/golangci-lint run ./...
+	$(GO) mod tidy -diff
+
+soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every flipped bit
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./internal/delivery -histories 1000000
+	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./internal/crashtest
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./internal/journal
+
+bench: ## the figures: ratios against floors and peers in one run
+	cd bench && $(GO) run .
+
+guests: ## rebuild testdata/wasm from source (Go, clang, lld, wasi-libc, wabt)
+	guests/build.sh
+
+generate: ## rebuild what is generated: the configuration reference
+	$(GO) generate ./...
+
+fuzz: ## run every fuzz target for a minute
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
+
+clean: ## remove what was built
+	rm -rf bin .cache demo-data
+
+# Test tools have a module of their own, so that nobody who imports auditrelay
+# inherits their dependencies.
+$(VERSITYGW): internal/testservers/go.mod
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers && $(GO) build -o $(VERSITYGW) github.com/versity/versitygw/cmd/versitygw
+
+$(TESTBIN)/staticcheck:
+	GOBIN=$(TESTBIN) $(GO) install $(STATICCHECK)
+
+$(TESTBIN)/golangci-lint:
+	GOBIN=$(TESTBIN) $(GO) install $(GOLANGCI_LINT)
