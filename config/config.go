@@ -107,8 +107,8 @@ func (Role) allowed() []string { return []string{"ingest", "view", "comply", "op
 
 // Ingest is how events come in.
 type Ingest struct {
-	// Tokens that may send events and do nothing else: short for an entry of the
-	// top-level tokens with the role ingest. They are found in Config.Tokens.
+	// Tokens that may send events and do nothing else: short for entries of the
+	// top-level tokens with the role ingest, to which Load adds them.
 	Tokens []IngestToken `yaml:"tokens"`
 
 	// Limits bound what a producer may send; what is over them is refused.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheReferenceIsWhatTheSourceSays(t *testing.T) {
+	root, err := findRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := render(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(output)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is stale (-source +file); run go generate ./config:\n%s", output, diff)
+	}
+}
+
+// What is listed is written as a sentence: an option without a word of its own
+// would be a hole in the reference.
+func TestEveryOptionIsDocumented(t *testing.T) {
+	root, err := findRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"config", "builtin/s3", "builtin/file"} {
+		s, err := read(filepath.Join(root, filepath.FromSlash(dir)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range s.types {
+			for _, o := range s.options(name) {
+				if o.doc == "" {
+					t.Errorf("%s: %s.%s has no doc comment", dir, name, o.key)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const output = "docs/configuration.md"
+
+const introduction = `<!-- Written by go generate ./config from the Go source. Do not edit. -->
+
+# Configuration
+
+One YAML file; ` + "`auditrelay validate FILE`" + ` checks it and reports everything that is wrong at once, with file, line and key.
+A key that is not listed here is an error. LiteLLM's own file is taken as it stands;
+` + "`auditrelay config translate FILE`" + ` shows what it becomes.
+
+**References.** In any value, lists included, ` + "`os.environ/NAME`" + ` and ` + "`${NAME}`" + ` stand for an environment variable and
+` + "`file:/path`" + ` (or ` + "`file:./path`" + `, relative to this file) for a file's content without the line feed at its end.
+` + "`${NAME}`" + ` may also stand inside a longer value; ` + "`$${NAME}`" + ` is a plain ` + "`${NAME}`" + `. A variable that is not set is an error.
+
+**Sizes** are whole numbers with a unit: ` + "`512KiB`, `16MiB`, `10GB`" + `. **Durations** are ` + "`500ms`, `30s`, `12h`, `30d`" + `.
+**Names** are 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit. **Files** are relative to the configuration's.
+`
+
+// words says a type in YAML's terms; what is written in a way of its own is said
+// here.
+var words = map[string]string{
+	"string": "string", "bool": "true, false", "int": "whole number", "int64": "whole number", "float64": "number",
+	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
+	"Sink": "one key, the [sink](#sinks)'s type, with its options", "From": "now, beginning or a time",
+}
+
+// renderer writes sections, one for each struct, parents before children.
+type renderer struct {
+	*source
+	out bytes.Buffer
+}
+
+// render returns the reference for the source under root.
+func render(root string) ([]byte, error) {
+	config, err := read(filepath.Join(root, "config"))
+	if err != nil {
+		return nil, err
+	}
+	r := &renderer{source: config}
+	r.out.WriteString(introduction)
+	r.section("Config", "", "Top level", 2)
+
+	dirs, err := filepath.Glob(filepath.Join(root, "builtin", "*"))
+	if err != nil {
+		return nil, err
+	}
+	r.out.WriteString("\n## Sinks\n")
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
+		sink, err := read(dir)
+		if err != nil {
+			return nil, err
+		}
+		if sink.types["Options"] == nil {
+			continue // no sink, or none yet
+		}
+		s := &renderer{source: sink}
+		name := filepath.Base(dir)
+		s.section("Options", name, "sink: "+name, 3)
+		r.out.Write(s.out.Bytes())
+	}
+	return r.out.Bytes(), nil
+}
+
+func (r *renderer) section(typ, path, title string, level int) {
+	fmt.Fprintf(&r.out, "\n%s %s\n\n", strings.Repeat("#", level), title)
+	if doc := r.docs[typ]; doc != "" && path != "" {
+		fmt.Fprintf(&r.out, "%s\n\n", strings.Join(strings.Fields(doc), " "))
+	}
+	options := r.options(typ)
+	if len(options) == 0 {
+		r.out.WriteString("No options.\n")
+		return
+	}
+	r.out.WriteString("| key | value | |\n|---|---|---|\n")
+	for _, o := range options {
+		fmt.Fprintf(&r.out, "| %s | %s | %s%s |\n", label(o.key), cell(r.word(o)), cell(o.doc), bounds(o))
+	}
+	for _, o := range options {
+		if name := r.nested(o.typ); name != "" {
+			at := child(path, o)
+			r.section(name, at, "`"+at+"`", 3)
+		}
+	}
+}
+
+func label(key string) string {
+	if key == "*" {
+		return "any field"
+	}
+	return "`" + key + "`"
+}
+
+// child is the path of a struct's options.
+func child(path string, o option) string {
+	at := o.key
+	if path != "" {
+		at = path + "." + at
+	}
+	switch {
+	case o.named:
+		return at + ".NAME"
+	case isList(o.typ):
+		return at + "[]"
+	}
+	return at
+}
+
+func isList(t ast.Expr) bool {
+	a, ok := t.(*ast.ArrayType)
+	return ok && a.Len == nil
+}
+
+// nested names the struct whose options stand below an option, if any.
+func (r *renderer) nested(t ast.Expr) string {
+	switch t := t.(type) {
+	case *ast.StarExpr:
+		return r.nested(t.X)
+	case *ast.ArrayType:
+		return r.nested(t.Elt)
+	case *ast.Ident:
+		if _, own := words[t.Name]; !own && len(r.options(t.Name)) > 0 {
+			return t.Name
+		}
+	}
+	return ""
+}
+
+func (r *renderer) word(o option) string {
+	text := r.typeWord(o.typ)
+	switch {
+	case o.named:
+		text = "mapping of names"
+	case o.key == "*":
+		text = "string or list of strings"
+	case o.forever:
+		text += " or forever"
+	}
+	return text
+}
+
+func (r *renderer) typeWord(t ast.Expr) string {
+	switch t := t.(type) {
+	case *ast.StarExpr:
+		return r.typeWord(t.X)
+	case *ast.ArrayType:
+		if r.nested(t.Elt) != "" {
+			return "list of mappings"
+		}
+		return "list of " + plural(r.typeWord(t.Elt))
+	case *ast.MapType:
+		return "mapping to " + r.typeWord(t.Value)
+	case *ast.SelectorExpr:
+		if x, ok := t.X.(*ast.Ident); ok {
+			return words[x.Name+"."+t.Sel.Name]
+		}
+	case *ast.Ident:
+		if word, ok := words[t.Name]; ok {
+			return word
+		}
+		if values := r.allowed[t.Name]; len(values) > 0 {
+			return strings.Join(values, ", ")
+		}
+		if r.types[t.Name] != nil {
+			return "mapping"
+		}
+	}
+	return "string"
+}
+
+func plural(word string) string {
+	if slices.Contains([]string{"string", "secret", "mapping", "size", "duration", "whole number"}, word) {
+		return word + "s"
+	}
+	return word
+}
+
+func bounds(o option) string {
+	least, most, ok := strings.Cut(o.bounds, "..")
+	switch {
+	case !ok:
+		return ""
+	case most == "":
+		return " At least " + least + "."
+	case least == "":
+		return " At most " + most + "."
+	}
+	return fmt.Sprintf(" From %s to %s.", least, most)
+}
+
+// cell keeps what Markdown would take for its own.
+func cell(text string) string { return strings.NewReplacer("|", `\|`, "*", `\*`).Replace(text) }
