@@ -1,0 +1,72 @@
+package s3
+
+import (
+	"context"
+	"testing"
+)
+
+func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
+	l := newLimiter(8)
+	take := func(n int) (eras []uint64) {
+		t.Helper()
+		for range n {
+			era, err := l.acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			eras = append(eras, era)
+		}
+		return eras
+	}
+	give := func(eras []uint64, throttled bool) {
+		for _, era := range eras {
+			l.release(era, throttled, !throttled)
+		}
+	}
+	want := func(bound int) {
+		t.Helper()
+		if l.bound != bound || l.running != 0 {
+			t.Fatalf("%d at a time, %d running; want %d and none", l.bound, l.running, bound)
+		}
+	}
+	give(take(8), true) // all of them met the same limit
+	want(4)
+	give(take(4), true)
+	want(2)
+	give(take(2), true)
+	give(take(1), true)
+	want(1) // never none
+	give(take(1), false)
+	want(2)
+	give(take(2), false)
+	want(3)
+	for range 20 {
+		give(take(1), false)
+	}
+	for range 20 {
+		give(take(1), false)
+	}
+	want(8) // never more than asked for
+}
+
+func TestLimiterHoldsBack(t *testing.T) {
+	l := newLimiter(1)
+	era, err := l.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.acquire(ctx); err == nil {
+		t.Fatal("two had the only place")
+	}
+	next := make(chan error)
+	go func() {
+		_, err := l.acquire(t.Context())
+		next <- err
+	}()
+	l.release(era, false, true)
+	if err := <-next; err != nil {
+		t.Fatal(err)
+	}
+}
