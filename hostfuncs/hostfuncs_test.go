@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ func newRunner(t *testing.T) runner {
 		Keys:   map[string]auditrelay.Secret{"pseudonyms": "k"},
 		Limits: guest.Limits{Time: 5 * time.Second},
 		Logger: slog.New(slog.DiscardHandler),
+		// Each test configures the guest anew; it is compiled once.
+		CacheDir: filepath.Join(t.TempDir(), "cache"),
 	}}
 }
 
@@ -142,6 +145,7 @@ func TestHostFunctions(t *testing.T) {
 
 // What a guest may not do ends the call, whatever it does with return values.
 func TestGrantsHoldNodeByNode(t *testing.T) {
+	r := newRunner(t)
 	for _, c := range []struct {
 		name  string
 		write []string
@@ -170,7 +174,7 @@ func TestGrantsHoldNodeByNode(t *testing.T) {
 		{"one that makes text of an object", []string{"before_value.password"}, []string{"event_replace", "action", strings.Replace(event, `{"k":2}`, `"{\"k\":2}"`, 1)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRunner(t)
+			r.t = t
 			r.options.Grants.Write = c.write
 			got := r.run([][]string{c.step})
 			f, failed := errors.AsType[*filter.Error](got.err)

@@ -106,3 +106,38 @@ func TestReferenceGuestsDoWhatTheFloorDoes(t *testing.T) {
 		})
 	}
 }
+
+// A Go guest may make garbage: this much is many times its memory.
+func TestTheGuestsCollectorRuns(t *testing.T) {
+	o := options(t, "alert-go/alert-go")
+	o.Config = []byte(`{"to":"alerts"}`)
+	i := open(t, load(t, o))
+	data := strings.Replace(event, `"action":"updated"`, `"action":"deleted"`, 1)
+	call := newCall(t, data)
+	for n := range 100_000 {
+		call.Document.Reset(call.Event.Data)
+		call.Emitted = call.Emitted[:0]
+		if v, err := i.Apply(t.Context(), call); err != nil || v != auditrelay.Keep || len(call.Emitted) != 1 {
+			t.Fatalf("event %d: got %v, %v, %d records", n, v, err, len(call.Emitted))
+		}
+	}
+}
+
+// The steady state is the promise; benchmarks only show it.
+func TestEventsDoNotAllocate(t *testing.T) {
+	for _, name := range []string{"reference-c", "reference-go", "redact-go"} {
+		i := open(t, load(t, options(t, name+"/"+name)))
+		call := newCall(t, event)
+		var out []byte
+		allocs := testing.AllocsPerRun(1000, func() {
+			call.Document.Reset(call.Event.Data)
+			if _, err := i.Apply(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+			out = call.Document.Append(out[:0])
+		})
+		if allocs > 0 {
+			t.Errorf("%s: %v allocations an event", name, allocs)
+		}
+	}
+}

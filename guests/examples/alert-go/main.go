@@ -23,7 +23,6 @@ var (
 
 	callback string
 	actions  = []string{"deleted", "blocked"}
-	record   []byte
 )
 
 func init() {
@@ -52,7 +51,7 @@ func init() {
 
 // alert emits one record. The values are taken over as JSON, as they stand.
 func alert() {
-	record = append(record[:0], `{"alert":"audit","sequence":`...)
+	record := append(make([]byte, 0, 256), `{"alert":"audit","sequence":`...)
 	record = strconv.AppendUint(record, guest.Sequence(), 10)
 	for _, f := range shown {
 		if n := f.path.Find(); n != guest.NoNode {

@@ -11,8 +11,9 @@ const (
 	Drop Verdict = 2 // the event ends here
 )
 
-// yieldEvery is how many events pass between two chances for the garbage
-// collector's goroutines to run: in a reactor nothing else lets them.
+// yieldEvery is how many events pass between two chances for the goroutines of
+// Go's runtime (sweeper, scavenger, finalizers) to run: in a reactor they get no
+// other, but for what an allocation that must wait gives them.
 const yieldEvery = 32
 
 var (
