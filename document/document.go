@@ -84,7 +84,7 @@ const (
 type flags uint8
 
 const (
-	indexed    flags = 1 << iota // its children, or held value, are known
+	indexed    flags = 1 << iota // all its children, or its held value, are known
 	hidden                       // a value that stands for its parent, never handed out
 	escapedKey                   // the key's text has escapes
 	deleted
@@ -98,7 +98,7 @@ const (
 // child, the value it holds. A replaced node has one as its stand, the value
 // that stands in its place.
 type node struct {
-	start, end  int32 // the value's text
+	start, end  int32 // the value's text; end is 0 until close found it
 	key, keyEnd int32 // the key's, without quotes; or the index, keyEnd being -1
 	parent      Node
 	next        Node // sibling
@@ -193,8 +193,7 @@ func (d *Document) value(n Node) Node {
 	return n
 }
 
-// inside returns the object or array that a step from n leads into, with its
-// children indexed, or None.
+// inside returns the object or array that a step from n leads into, or None.
 func (d *Document) inside(n Node) Node {
 	n = d.value(n)
 	switch d.nodes[n].kind {
@@ -206,16 +205,13 @@ func (d *Document) inside(n Node) Node {
 	default:
 		return None
 	}
-	if d.nodes[n].flags&indexed == 0 {
-		d.index(n)
-	}
 	return n
 }
 
 // live returns n or the first of its later siblings that is not deleted.
 func (d *Document) live(n Node) Node {
 	for n != 0 && d.nodes[n].flags&deleted != 0 {
-		n = d.nodes[n].next
+		n = d.sibling(n)
 	}
 	return n
 }
@@ -245,7 +241,7 @@ func (d *Document) Len(n Node) int {
 	switch d.Kind(n) {
 	case Object, Array:
 		count := 0
-		for c := d.live(d.nodes[d.inside(n)].first); c != 0; c = d.live(d.nodes[c].next) {
+		for c := d.live(d.child(d.inside(n))); c != 0; c = d.live(d.sibling(c)) {
 			count++
 		}
 		d.work += count
@@ -267,12 +263,14 @@ func (d *Document) Child(n, prev Node) Node {
 	if v == None {
 		return None
 	}
-	c := d.nodes[v].first
-	if prev != None {
+	var c Node
+	if prev == None {
+		c = d.child(v)
+	} else {
 		if prev < 0 || int(prev) >= len(d.nodes) || d.nodes[prev].flags&hidden != 0 || prev == Root || d.nodes[prev].parent != v {
 			return None
 		}
-		c = d.nodes[prev].next
+		c = d.sibling(prev)
 	}
 	d.work++
 	if c = d.live(c); c == 0 {

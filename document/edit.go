@@ -70,7 +70,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	if err := checkUTF8(key); err != nil {
 		return editError(op, err)
 	}
-	for c := d.nodes[v].first; c != 0; c = d.nodes[c].next {
+	for c := d.child(v); c != 0; c = d.sibling(c) {
 		d.work++
 		nd := &d.nodes[c]
 		if nd.flags&deleted != 0 {

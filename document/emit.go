@@ -55,6 +55,7 @@ func (d *Document) emit(dst []byte, n Node, l int) []byte {
 		d.levels = d.levels[:open]
 		return dst
 	case nd.flags&dirty == 0 || nd.first == 0:
+		d.close(n)
 		return d.run(dst, l, nd.source, nd.start, nd.end)
 	case nd.kind == String:
 		return d.emitHolder(dst, n, l)
@@ -98,6 +99,7 @@ func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
 // nothing touched are copied whole. A member that is deleted takes the comma
 // before it along, or behind it where it was the first.
 func (d *Document) emitMembers(dst []byte, n Node, l int) []byte {
+	d.close(n)
 	nd := d.nodes[n]
 	buf := d.buffer(nd.source)
 	at := nd.start      // where the text goes on
@@ -107,7 +109,10 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) []byte {
 	for ; c != 0 && d.nodes[c].flags&added == 0; c = d.nodes[c].next {
 		m := &d.nodes[c]
 		start := m.start
-		end = m.end
+		if m.flags&(deleted|dirty) != 0 {
+			d.close(c)
+		}
+		end = m.end // known of the last before an added one, too: all are indexed
 		if m.flags&deleted == 0 {
 			kept = true
 			if m.flags&dirty != 0 {

@@ -9,61 +9,119 @@ const (
 	maxHeld    = 4 << 20
 )
 
-// index makes nodes of the members or elements of v.
-func (d *Document) index(v Node) {
-	parent := &d.nodes[v]
-	parent.flags |= indexed
-	buf := d.buffer(parent.source)[:parent.end]
-	i := int(parent.start) + 1
-	d.work += int(parent.end - parent.start)
+// A level is indexed as far as somebody looked, and of its last known child, if an
+// object or array, the end is found only when somebody goes on behind it: what was
+// stepped into meanwhile is not scanned twice, and what nobody asked for not once.
 
+// child returns the first member or element of v, an object or array, or 0.
+func (d *Document) child(v Node) Node {
+	if c := d.nodes[v].first; c != 0 {
+		return c
+	}
+	return d.extend(v)
+}
+
+// sibling returns the member or element after n, deleted or not, or 0.
+func (d *Document) sibling(n Node) Node {
+	nd := &d.nodes[n]
+	if nd.next != 0 || n == Root {
+		return nd.next
+	}
+	return d.extend(nd.parent)
+}
+
+// extend makes a node of the next member or element of v, and returns it; 0 where
+// all are known.
+func (d *Document) extend(v Node) Node {
+	parent := &d.nodes[v]
+	if parent.flags&indexed != 0 {
+		return 0
+	}
+	buf := d.buffer(parent.source)
 	child := node{
 		parent:  v,
 		source:  parent.source,
 		nesting: parent.nesting,
+		keyEnd:  -1,
 	}
-	object := parent.kind == Object
-	nodes := d.nodes
-	first := Node(len(nodes))
-	for count := int32(0); ; count++ {
-		if i < len(buf) && buf[i] <= ' ' {
+	i := int(parent.start) + 1
+	if parent.last != 0 {
+		last := &d.nodes[parent.last]
+		child.key = last.key + 1
+		if i = int(last.end); i == 0 {
+			i = d.close(parent.last)
+		}
+	}
+	from := i
+	if i < len(buf) && buf[i] <= ' ' {
+		i = skipSpace(buf, i)
+	}
+	if i < len(buf) && buf[i] == ',' {
+		if i++; i < len(buf) && buf[i] <= ' ' {
 			i = skipSpace(buf, i)
 		}
-		if i >= len(buf) || buf[i] == '}' || buf[i] == ']' {
-			break
+	}
+	if i >= len(buf) || buf[i] == '}' || buf[i] == ']' {
+		parent.flags |= indexed
+		if parent.end == 0 {
+			parent.end = int32(min(i+1, len(buf)))
 		}
-		if buf[i] == ',' {
-			if i++; i < len(buf) && buf[i] <= ' ' {
-				i = skipSpace(buf, i)
-			}
+		return 0
+	}
+	if parent.kind == Object {
+		end, escaped := skipKey(buf, i)
+		child.key, child.keyEnd = int32(i+1), int32(max(i+1, end-1))
+		if escaped {
+			child.flags = escapedKey
 		}
-		child.flags = 0
-		if object {
-			end, escaped := skipKey(buf, i)
-			child.key, child.keyEnd = int32(i+1), int32(max(i+1, end-1))
-			if escaped {
-				child.flags = escapedKey
-			}
-			if i = end; i < len(buf) && buf[i] <= ' ' {
-				i = skipSpace(buf, i)
-			}
-			if i++; i < len(buf) && buf[i] <= ' ' { // the colon
-				i = skipSpace(buf, i)
-			}
-		} else {
-			child.key, child.keyEnd = count, -1
+		if i = end; i < len(buf) && buf[i] <= ' ' {
+			i = skipSpace(buf, i)
 		}
-		child.start = int32(min(i, len(buf)))
+		if i++; i < len(buf) && buf[i] <= ' ' { // the colon
+			i = skipSpace(buf, i)
+		}
+	} else if parent.last == 0 {
+		child.key = 0
+	}
+	i = min(i, len(buf))
+	child.start = int32(i)
+	switch {
+	case i < len(buf) && buf[i] == '{':
+		child.kind = Object
+	case i < len(buf) && buf[i] == '[':
+		child.kind = Array
+	default:
 		i, child.kind = skipValue(buf, i)
 		child.end = int32(i)
-		child.next = Node(len(nodes) + 1)
-		nodes = append(nodes, child)
 	}
-	d.nodes = nodes
-	if last := Node(len(nodes) - 1); last >= first {
-		nodes[last].next = 0
-		nodes[v].first, nodes[v].last = first, last
+	d.work += i - from
+
+	n := Node(len(d.nodes))
+	if parent.last == 0 {
+		parent.first = n
+	} else {
+		d.nodes[parent.last].next = n
 	}
+	parent.last = n
+	d.nodes = append(d.nodes, child)
+	return n
+}
+
+// close returns where the text of n ends, and finds it where it is not known.
+func (d *Document) close(n Node) int {
+	nd := &d.nodes[n]
+	if nd.end != 0 || nd.kind != Object && nd.kind != Array {
+		return int(nd.end)
+	}
+	buf := d.buffer(nd.source)
+	i := int(nd.start) + 1
+	if nd.last != 0 {
+		i = d.close(nd.last)
+	}
+	end := skipRest(buf, i)
+	d.work += end - i
+	nd.end = int32(end)
+	return end
 }
 
 // held returns the hidden node of the value that the string v holds, 0 where it

@@ -75,7 +75,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 		c := Node(0)
 		if down {
 			if v := d.inside(n); v != None {
-				c = d.matching(d.nodes[v].first, &p.segments[k])
+				c = d.matching(d.child(v), &p.segments[k])
 			}
 			if c != 0 {
 				k++
@@ -85,7 +85,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 			if k == 0 {
 				return None
 			}
-			if c = d.matching(d.nodes[n].next, &p.segments[k-1]); c == 0 {
+			if c = d.matching(d.sibling(n), &p.segments[k-1]); c == 0 {
 				n = d.parent(n)
 				k--
 			}
@@ -105,7 +105,9 @@ func (d *Document) matching(c Node, s *segment) Node {
 		if nd.flags&deleted == 0 && s.matches(d, nd) {
 			return c
 		}
-		c = nd.next
+		if c = nd.next; c == 0 {
+			c = d.extend(nd.parent)
+		}
 	}
 	return 0
 }
@@ -187,7 +189,7 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 		c := Node(0)
 		if into && sets[len(sets)-1]&p.unmatched() != 0 {
 			if v := d.inside(n); v != None {
-				c = d.live(d.nodes[v].first)
+				c = d.live(d.child(v))
 			}
 		}
 		if c != 0 {
@@ -198,7 +200,7 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 				w.sets = sets
 				return None
 			}
-			if c = d.live(d.nodes[n].next); c == 0 {
+			if c = d.live(d.sibling(n)); c == 0 {
 				n = d.parent(n)
 				sets = sets[:len(sets)-1]
 			}

@@ -114,9 +114,9 @@ func skipKey(b []byte, i int) (end int, escaped bool) {
 	return len(b), escaped
 }
 
-// skipContainer returns the position after the object or array that begins at i.
-func skipContainer(b []byte, i int) int {
-	depth := 0
+// skipRest returns the position after the object or array that i is inside of.
+func skipRest(b []byte, i int) int {
+	depth := 1
 	for i < len(b) {
 		switch b[i] {
 		case '"':
@@ -125,7 +125,7 @@ func skipContainer(b []byte, i int) int {
 		case '{', '[':
 			depth++
 		case '}', ']':
-			if depth--; depth <= 0 {
+			if depth--; depth == 0 {
 				return i + 1
 			}
 		}
@@ -143,9 +143,9 @@ func skipValue(b []byte, i int) (int, Kind) {
 	case '"':
 		return skipString(b, i), String
 	case '{':
-		return skipContainer(b, i), Object
+		return skipRest(b, i+1), Object
 	case '[':
-		return skipContainer(b, i), Array
+		return skipRest(b, i+1), Array
 	case 'n':
 		return min(i+4, len(b)), Null
 	case 't':
