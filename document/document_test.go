@@ -2,7 +2,9 @@ package document_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -361,4 +363,37 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a string stands for is what encoding/json says, at every length: long
+// strings are decoded a word at a time.
+func TestStringsDecode(t *testing.T) {
+	parts := []string{`a`, `bcdefgh`, `\"`, `\\`, `\/`, `\n`, `\u00e9`, `é`, `\ud83d\ude00`, `😀`, `\u0000`, `0123456789abcdef0123456789abcdef`}
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		text := `"`
+		for range r.IntN(12) {
+			text += parts[r.IntN(len(parts))]
+		}
+		text += `"`
+		var want string
+		if err := json.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, `{"v":`+text+`,`+text+`:1}`)
+		v := find(t, d, "v")
+		got, _ := d.AppendString([]byte("before"), v)
+		if string(got) != "before"+want || d.Len(v) != len(want) || !d.Is(v, []byte(want)) || d.Is(v, []byte(want+"x")) {
+			t.Fatalf("%s: got %q, want %q, length %d", text, got, want, d.Len(v))
+		}
+		if key := d.Child(document.Root, v); string(d.AppendKey(nil, key)) != want {
+			t.Fatalf("key %s: got %q", text, d.AppendKey(nil, key))
+		}
+		if err := d.SetString(v, []byte(want)); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := d.AppendString(nil, v); string(got) != want {
+			t.Fatalf("%s set: got %q", text, got)
+		}
+	}
 }

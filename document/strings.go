@@ -2,6 +2,9 @@ package document
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -65,35 +68,54 @@ func hex4(b []byte, i int) (rune, bool) {
 	return r, true
 }
 
-// appendDecoded appends what the inside of a JSON string stands for.
+// appendDecoded appends what the inside of a JSON string stands for. It never
+// reads what it appended.
 func appendDecoded(dst, b []byte) []byte {
-	for i := 0; i < len(b); {
-		if b[i] != '\\' {
-			// Escapes come in crowds where JSON lies in a string: a short run
-			// is copied by hand, a long one at once.
-			j := i + 1
-			for j < len(b) && j < i+16 && b[j] != '\\' {
-				j++
-			}
-			if j == i+16 {
-				if k := bytes.IndexByte(b[j:], '\\'); k >= 0 {
-					j += k
-				} else {
-					j = len(b)
-				}
-			}
-			dst = append(dst, b[i:j]...)
-			i = j
+	if len(b) < 8 || bytes.IndexByte(b, '\\') < 0 {
+		return appendDecodedRest(dst, b)
+	}
+	// Escapes come in crowds where JSON lies in a string: words are copied whole,
+	// and what is behind an escape in them is written over.
+	dst = slices.Grow(dst, len(b))
+	out := dst[len(dst) : len(dst)+len(b)]
+	i, n := 0, 0
+	for i+8 <= len(b) && n+8 <= len(out) {
+		x := binary.LittleEndian.Uint64(b[i:])
+		binary.LittleEndian.PutUint64(out[n:], x)
+		m := matchByte(x, '\\'*ones)
+		if m == 0 {
+			i += 8
+			n += 8
 			continue
 		}
+		k := bits.TrailingZeros64(m) >> 3
+		i += k
+		n += k
 		if i+1 < len(b) && (b[i+1] == '"' || b[i+1] == '\\') {
-			dst = append(dst, b[i+1])
+			out[n] = b[i+1]
 			i += 2
+			n++
 			continue
 		}
 		r, size := unescape(b, i)
-		dst = utf8.AppendRune(dst, r)
+		if n+utf8.RuneLen(r) > len(out) {
+			break
+		}
+		n += utf8.EncodeRune(out[n:], r)
 		i += size
+	}
+	return appendDecodedRest(dst[:len(dst)+n], b[i:])
+}
+
+func appendDecodedRest(dst, b []byte) []byte {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\\')
+		if i < 0 {
+			return append(dst, b...)
+		}
+		r, size := unescape(b, i)
+		dst = utf8.AppendRune(append(dst, b[:i]...), r)
+		b = b[i+size:]
 	}
 	return dst
 }
