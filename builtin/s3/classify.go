@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -178,6 +179,9 @@ func unanswered(err error) string {
 		return bounded300(e.Error())
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return bounded300(e.Error())
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return bounded300(e.Error())
 	}
 	switch {

@@ -193,6 +193,7 @@ func TestAnUnreachableStoreIsTransient(t *testing.T) {
 	}
 }
 
+// The rows build on each other: there is one object under one key.
 func TestWhatStandsThereAlready(t *testing.T) {
 	server := s3test.Start(t, "existing")
 	litellm := options(server.Endpoint, "existing")

@@ -1,7 +1,6 @@
 package s3_test
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -263,7 +262,7 @@ func FuzzLiteLLMKey(f *testing.F) {
 		}
 		name, ok := strings.CutPrefix(payloads[0].Key, "audit_logs/2026-03-15/12-00-00_")
 		if !ok || strings.ContainsAny(name, "/\\\x00\n") || len(name) > 220 || !utf8.ValidString(name) {
-			t.Fatal(fmt.Sprintf("%q became %q", id, payloads[0].Key))
+			t.Fatalf("%q became %q", id, payloads[0].Key)
 		}
 	})
 }
