@@ -72,11 +72,7 @@ func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
 		return
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if text, ok := d.scalar(n, path, "a string"); ok {
-			if err := u.UnmarshalText([]byte(text)); err != nil {
-				d.report.addError(n, path, err)
-			}
-		}
+		d.text(n, u, path)
 		return
 	}
 	switch v.Kind() {
@@ -116,6 +112,26 @@ func (d *decoder) scalar(n *node, path, what string) (string, bool) {
 		return "", false
 	}
 	return n.text, !n.unset
+}
+
+// text hands a scalar to a type that reads its own. The type's error may quote
+// the value, and so shows only where that stands in the file.
+func (d *decoder) text(n *node, u encoding.TextUnmarshaler, path string) {
+	text, ok := d.scalar(n, path, "a string")
+	if !ok {
+		return
+	}
+	err := u.UnmarshalText([]byte(text))
+	if err == nil {
+		return
+	}
+	if _, ok := u.(*time.Time); ok {
+		d.report.add(n, path, "found %v, expected a time as in 2026-01-31T00:00:00Z", n.kind)
+	} else if n.ref != "" {
+		d.report.add(n, path, "%s is not taken", n.show())
+	} else {
+		d.report.addError(n, path, err)
+	}
 }
 
 func (d *decoder) string(n *node, v reflect.Value, path string) {

@@ -55,12 +55,13 @@ func (s Section) explain(r *report, err error) {
 	}
 	switch e := err.(type) {
 	case Errors:
-		for _, one := range e {
-			r.errs = append(r.errs, one)
-		}
+		r.errs = append(r.errs, e...)
 		return
 	case *Error:
 		r.errs = append(r.errs, e)
+		return
+	case *auditrelay.OptionError:
+		s.option(r, e)
 		return
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
@@ -68,21 +69,29 @@ func (s Section) explain(r *report, err error) {
 		}
 		return
 	}
-	if o, ok := errors.AsType[*auditrelay.OptionError](err); ok {
-		n, exact := s.find(o.Path)
-		if exact && n.unset {
-			return // the reference that gave no value was reported
-		}
-		cause := error(explained{o.Err})
-		if n != nil && n.origin != "" && !exact {
-			// The place is LiteLLM's, which does not know the option by our name.
-			name := cmp.Or(litellmName(o.Path), o.Path)
-			cause = fmt.Errorf("%s: %w", name, cause)
-		}
-		r.addError(n, join2(s.path, o.Path), cause)
+	// What wraps several errors may be wrapped itself.
+	if _, ok := errors.AsType[*auditrelay.OptionError](err); ok {
+		s.explain(r, errors.Unwrap(err))
+		return
+	}
+	if _, ok := errors.AsType[Errors](err); ok {
+		s.explain(r, errors.Unwrap(err))
 		return
 	}
 	r.addError(s.node, s.path, explained{err})
+}
+
+func (s Section) option(r *report, e *auditrelay.OptionError) {
+	n, exact := s.find(e.Path)
+	if exact && n.unset {
+		return // the reference that gave no value was reported
+	}
+	cause := error(explained{e.Err})
+	if n != nil && n.origin != "" && !exact {
+		// The place is LiteLLM's, which does not know the option by our name.
+		cause = fmt.Errorf("%s: %w", cmp.Or(litellmName(e.Path), e.Path), cause)
+	}
+	r.addError(n, join2(s.path, e.Path), cause)
 }
 
 // explained keeps the cause within reach of errors.Is and As.

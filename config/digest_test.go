@@ -1,0 +1,110 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+const digested = `
+listen: 127.0.0.1:1
+keys: {k: "${LONG_SECRET}", other: another-key-of-some-length}
+filters:
+  f: {wasm: testdata/guest.wasm, grants: {keys: [k]}, config: {a: 1}}
+  g: {wasm: testdata/guest.wasm}
+callbacks:
+  - {name: a, filters: [f], when: {action: [x], table_name: [y]}, sink: {s3: {bucket: b, region: r, credentials: {secret_access_key: "${AWS_SECRET_ACCESS_KEY}"}}}}
+  - {name: b, filters: [g], sink: {s3: {bucket: c}}, from: 2026-01-31T00:00:00Z}
+`
+
+func digests(t *testing.T, text string, env func(string) (string, bool), key string) (whole, a, b string) {
+	t.Helper()
+	c, err := Parse("relay.yaml", []byte(text), LoadOptions{LookupEnv: env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Digest([]byte(key)), c.CallbackDigest([]byte(key), &c.Callbacks[0]), c.CallbackDigest([]byte(key), &c.Callbacks[1])
+}
+
+func TestDigestsFollowTheMeaningNotTheText(t *testing.T) {
+	changed := func(name, value string) func(string) (string, bool) {
+		return func(n string) (string, bool) {
+			if n == name {
+				return value, true
+			}
+			return environment(n)
+		}
+	}
+	whole, a, b := digests(t, digested, environment, "key")
+	if a == b || whole == a || len(a) != 64 {
+		t.Fatalf("got %s, %s, %s", whole, a, b)
+	}
+	for _, tt := range []struct {
+		name, old, new string
+		env            func(string) (string, bool)
+		key            string
+		whole, a, b    bool // whether it changes
+	}{
+		{name: "nothing"},
+		{name: "a comment", old: "callbacks:", new: "# a comment\ncallbacks:"},
+		{name: "the order of keys", old: "bucket: b, region: r", new: "region: r, bucket: b"},
+		{name: "the order of fields", old: "action: [x], table_name: [y]", new: "table_name: [y], action: [x]"},
+		{name: "a reference's form", old: `"${LONG_SECRET}"`, new: "os.environ/LONG_SECRET"},
+		{name: "a default written out", old: "listen: 127.0.0.1:1", new: "listen: 127.0.0.1:1\ndata_dir: ./data"},
+		{name: "the same time elsewhere", old: "2026-01-31T00:00:00Z", new: "2026-01-31T01:00:00+01:00"},
+		{name: "the listener", old: "127.0.0.1:1", new: "127.0.0.1:2", whole: true},
+		{name: "one sink", old: "bucket: b", new: "bucket: d", whole: true, a: true},
+		{name: "one sink's secret", env: changed("AWS_SECRET_ACCESS_KEY", "rotated"), whole: true, a: true},
+		{name: "a granted key", env: changed("LONG_SECRET", "another-secret-of-some-length"), whole: true, a: true},
+		{name: "a key that is not granted", old: "another-key-of", new: "still-another-key-of", whole: true},
+		{name: "a guest's configuration", old: "{a: 1}", new: "{a: 2}", whole: true, a: true},
+		{name: "the other's filter", old: "g: {wasm: testdata/guest.wasm}", new: "g: {wasm: testdata/guest.wasm, on_error: discard}", whole: true, b: true},
+		{name: "a string for a number", old: "{a: 1}", new: `{a: "1"}`, whole: true, a: true},
+		{name: "the key of the digest", key: "another", whole: true, a: true, b: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, env, key := digested, environment, "key"
+			if tt.old != "" {
+				text = strings.Replace(text, tt.old, tt.new, 1)
+				if text == digested {
+					t.Fatal("nothing was replaced")
+				}
+			}
+			if tt.env != nil {
+				env = tt.env
+			}
+			if tt.key != "" {
+				key = tt.key
+			}
+			w2, a2, b2 := digests(t, text, env, key)
+			if (w2 != whole) != tt.whole || (a2 != a) != tt.a || (b2 != b) != tt.b {
+				t.Errorf("changed: whole %v, a %v, b %v; want %v, %v, %v", w2 != whole, a2 != a, b2 != b, tt.whole, tt.a, tt.b)
+			}
+		})
+	}
+}
+
+// Another module under the same name is another callback.
+func TestDigestsSeeTheModule(t *testing.T) {
+	dir := t.TempDir()
+	text := []byte("filters: {f: {wasm: m.wasm}}\ncallbacks: [{name: a, filters: [f], sink: {x: }}]")
+	var got [2]string
+	for i, module := range []string{"one", "two"} {
+		write(t, dir, "m.wasm", module, 0o600)
+		c, err := Parse("relay.yaml", text, LoadOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = c.CallbackDigest(nil, &c.Callbacks[0]) + c.Digest(nil)
+	}
+	if got[0] == got[1] {
+		t.Error("the digest is the same for another module")
+	}
+}
+
+func TestASectionsDigest(t *testing.T) {
+	one, two, three := section(t, "        {a: 1, b: [x]}\n"), section(t, "        b:\n          - x\n        a: 1\n"), section(t, "        {a: 1, b: [y]}\n")
+	if one.Digest(nil) != two.Digest(nil) || one.Digest(nil) == three.Digest(nil) {
+		t.Error("the digest does not follow the content")
+	}
+	_ = (Section{}).Digest(nil) // of nothing: no panic
+}

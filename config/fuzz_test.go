@@ -1,0 +1,59 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Whatever the bytes: no panic, errors with places, no secret in any of them,
+// and a translation that loads as the original does.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/*/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("no seeds in %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	for _, seed := range []string{
+		"", "a: &a *a", "<<: {a: b}", "? [a]\n: b", "!!set {a}", "a: !<tag:x> b", "--- a\n--- b\n...", "listen: \"\\x00\"", "\ufeffa: b", "a: |2\n   b\n", "%YAML 9.9\n---\na: b",
+		"litellm_settings: {audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: b, <<: {s3_path: '${BUCKET}'}}}",
+		"general_settings: 5\nlitellm_settings: [a]", "filters: {a: {config: {b: .nan}}}", "removed: [\"${LONG_SECRET}\"]", "keys: {${LONG_SECRET}: x}",
+		"journal: {retention: {age: forever, bytes: 9999999TiB}}", "log: {level: os.environ/LONG_SECRET}", "callbacks: [{name: os.environ/LONG_SECRET}]",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o := testOptions("testdata/native")
+		c, err := Parse("fuzz.yaml", data, o)
+		if err != nil {
+			if _, ok := errors.AsType[Errors](err); !ok {
+				t.Fatalf("not Errors: %v", err)
+			}
+			if strings.Contains(err.Error(), longSecret) && !strings.Contains(string(data), longSecret) {
+				t.Fatalf("a secret in the errors: %v", err)
+			}
+			return
+		}
+		native, _, err := Translate("fuzz.yaml", data, o)
+		if err != nil {
+			t.Fatalf("loads, but does not translate: %v", err)
+		}
+		again, err := Parse("fuzz.yaml", native, o)
+		if err != nil {
+			t.Fatalf("translates, but the translation does not load: %v\n%s", err, native)
+		}
+		if again.Digest(nil) != c.Digest(nil) {
+			t.Fatalf("the translation gives another configuration:\n%s", native)
+		}
+	})
+}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestStoreAuditLogs(t *testing.T) {
+	for _, tt := range []struct{ key, variable, want string }{
+		{"", "", "INFO"},
+		{"", "true", "ok"},
+		{"", "True", "ok"},
+		{"", "1", "ok"},
+		{"", "false", "LITELLM_STORE_AUDIT_LOGS is false"},
+		{"", "maybe", "neither true nor false"},
+		{"true", "", "ok"},
+		{"'true'", "", "ok"},
+		{"true", "false", "ok"},
+		{"false", "", "store_audit_logs: it is false"},
+		{"false", "true", "store_audit_logs: it is false"}, // an explicit false wins
+		{"no", "", "store_audit_logs: it is false"},
+		{"os.environ/STORE", "", "store_audit_logs: the environment variable STORE is not set"},
+		{"5", "", "store_audit_logs: found a whole number, expected true or false"},
+	} {
+		t.Run(fmt.Sprintf("%s,%s", tt.key, tt.variable), func(t *testing.T) {
+			text := "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b}\n"
+			if tt.key != "" {
+				text += "  store_audit_logs: " + tt.key + "\n"
+			}
+			o := testOptions("")
+			o.LookupEnv = func(name string) (string, bool) {
+				return tt.variable, name == storeVariable && tt.variable != ""
+			}
+			c, err := Parse("litellm.yaml", []byte(text), o)
+			got := "ok"
+			switch {
+			case err != nil:
+				got = err.Error()
+			case strings.Contains(fmt.Sprint(c.Notes), "is not set here"):
+				got = "INFO"
+			}
+			if !strings.Contains(got, tt.want) {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+	// Without callbacks it says nothing about us.
+	if _, err := Parse("litellm.yaml", []byte("litellm_settings: {store_audit_logs: false}"), testOptions("")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEndpointThatIsThisRelayIsRefused(t *testing.T) {
+	resolve := func(host string) ([]string, error) {
+		if host == "relay.example" {
+			return []string{"192.0.2.1", "127.0.0.1"}, nil
+		}
+		return nil, errors.New("no such host")
+	}
+	for _, tt := range []struct {
+		listen, endpoint string
+		loops            bool
+	}{
+		{"", "http://127.0.0.1:8787", true},
+		{"", "http://localhost:8787/", true},
+		{"", "http://relay.example:8787", true},
+		{"", "http://[::1]:8787", false}, // another socket
+		{"", "http://127.0.0.1:9000", false},
+		{"", "http://unknown.example:8787", false},
+		{"", "https://minio.example", false},
+		{"", "not a url", false},
+		{"0.0.0.0:9000", "http://127.0.0.1:9000", true},
+		{":9000", "http://relay.example:9000", true},
+		{"relay.example:9000", "http://relay.example:9000", true},
+		{"'[::]:443'", "https://localhost", true},
+		{"0.0.0.0:80", "http://localhost", true},
+		{"0.0.0.0:9000", "http://198.51.100.7:9000", false},
+	} {
+		t.Run(tt.listen+" "+tt.endpoint, func(t *testing.T) {
+			text := "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b, s3_endpoint_url: '" + tt.endpoint + "'}\n" +
+				"tokens: [{name: a, token: 0123456789abcdef-x, roles: [admin]}]\n"
+			if tt.listen != "" {
+				text += "listen: " + tt.listen + "\n"
+			}
+			o := testOptions("")
+			o.LookupHost = resolve
+			_, err := Parse("litellm.yaml", []byte(text), o)
+			if tt.loops != (err != nil) {
+				t.Fatalf("got %v, want an error: %v", err, tt.loops)
+			}
+			if tt.loops && (!strings.Contains(err.Error(), "litellm.yaml:3:60: litellm_settings.s3_callback_params.s3_endpoint_url: ") ||
+				!strings.Contains(err.Error(), "this relay's own listener")) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestParametersOfAuditEventsWin(t *testing.T) {
+	const params = "  s3_callback_params: {s3_bucket_name: requests, s3_path: p}\n"
+	for _, tt := range []struct{ entry, more, want string }{
+		{"s3_v2", params, "requests p"},
+		{"s3_v2", params + "  s3_audit_callback_params: {s3_bucket_name: audit}\n", "audit "},
+		{"{s3_v2: {s3_bucket_name: own}}", params + "  s3_audit_callback_params: {s3_bucket_name: audit}\n", "own "},
+		{"{s3_v2: }", params, "requests p"},
+	} {
+		text := "litellm_settings:\n  store_audit_logs: true\n  audit_log_callbacks: [" + tt.entry + "]\n" + tt.more
+		c, err := Parse("litellm.yaml", []byte(text), testOptions(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o s3Options
+		if err := c.Callbacks[0].Sink.Options.Decode(&o); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.Bucket + " " + o.Prefix; got != tt.want || o.Layout != "litellm" {
+			t.Errorf("%s: got %q, layout %s, want %q", tt.entry, got, o.Layout, tt.want)
+		}
+	}
+}
+
+// Of LiteLLM's file only what is ours is read: other values may be of any kind
+// and refer to variables that nobody set.
+func TestOtherKeysOfLiteLLMAreIgnored(t *testing.T) {
+	text := `
+model_list: [{litellm_params: {api_key: os.environ/NOT_SET}}]
+some_plugin: {x: os.environ/NOT_SET}
+include: [more.yaml]
+litsen: 127.0.0.1:1
+general_settings: {master_key: os.environ/NOT_SET, alerting: [slack]}
+litellm_settings: {drop_params: true, cache_params: {password: os.environ/NOT_SET}, audit_log_callbacks: [], success_callback: [s3_v2]}
+`
+	c, err := Parse("litellm.yaml", []byte(text), testOptions(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := fmt.Sprint(c.Notes)
+	for _, want := range []string{"include is not followed", "did you mean listen?"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("no note says %q: %s", want, notes)
+		}
+	}
+	if len(c.Callbacks) != 0 {
+		t.Errorf("got callbacks %v", c.Callbacks)
+	}
+}
+
+// Our own keys beside LiteLLM's are held to our own rules.
+func TestNativeKeysBesideLiteLLMs(t *testing.T) {
+	_, err := Parse("litellm.yaml", []byte("litellm_settings: {}\nstore: postgres\nlog: {level: loud}\ncallbacks: [x]\n"), testOptions(""))
+	for _, want := range []string{":2:1: store: not in this version", ":3:14: log.level", ":4:13: callbacks[0]"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestAVariableThatTheFileSetsForLiteLLMIsExplained(t *testing.T) {
+	text := "environment_variables: {KEY: abc}\nlitellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: os.environ/KEY}}"
+	_, err := Parse("litellm.yaml", []byte(text), testOptions(""))
+	if err == nil || !strings.Contains(err.Error(), "KEY is not set; environment_variables sets it on line 1, but for LiteLLM's process alone") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTranslatingKeepsReferencesAndNeedsNoSecrets(t *testing.T) {
+	text := `
+litellm_settings:
+  store_audit_logs: true
+  audit_log_callbacks: [s3_v2]
+  s3_callback_params: {s3_bucket_name: "$${plain}", s3_path: a/, s3_aws_secret_access_key: os.environ/NOT_SET, s3_aws_access_key_id: "file:./none", s3_region_name: "${NOT_SET}"}
+`
+	native, _, err := Translate("litellm.yaml", []byte(text), testOptions(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`bucket: "$${plain}"`, "secret_access_key: os.environ/NOT_SET", "access_key_id: file:./none", `region: "${NOT_SET}"`, "prefix: a/"} {
+		if !strings.Contains(string(native), want) {
+			t.Errorf("no %q in\n%s", want, native)
+		}
+	}
+	// Except where the choice itself hangs on the value.
+	_, _, err = Translate("litellm.yaml", []byte("litellm_settings: {audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/NOT_SET}}"), testOptions(""))
+	if err == nil || !strings.Contains(err.Error(), "depends on the reference's value") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTranslatingOurOwnFormatChangesNothing(t *testing.T) {
+	got, notes, err := Translate("relay.yaml", []byte(minimal), testOptions(""))
+	if err != nil || string(got) != minimal || len(notes) != 1 {
+		t.Errorf("got %q, %v, %v", got, notes, err)
+	}
+}

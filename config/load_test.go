@@ -1,0 +1,303 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const minimal = "callbacks: [{name: archive, sink: {s3: {bucket: b}}}]\n"
+
+// write puts a file into a folder of the test's own.
+func write(t *testing.T, dir, name, text string, mode os.FileMode) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, mode); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestPathsAreRelativeToTheFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "etc/guest.wasm", "", 0o644)
+	write(t, dir, "etc/tls.pem", "", 0o644)
+	file := write(t, dir, "etc/relay.yaml", `
+data_dir: ../data
+tls: {cert: tls.pem, key: `+dir+`/etc/tls.pem}
+filters: {g: {wasm: ./guest.wasm}}
+callbacks: [{name: archive, filters: [g], sink: {file: {path: out/audit}}}]
+`, 0o600)
+	c, err := Load(file, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []struct{ got, want string }{
+		{c.DataDir, dir + "/data"},
+		{c.TLS.Cert, dir + "/etc/tls.pem"},
+		{c.TLS.Key, dir + "/etc/tls.pem"},
+		{c.Filters[0].Wasm, dir + "/etc/guest.wasm"},
+		{c.Callbacks[0].Sink.Options.Path("out/audit"), dir + "/etc/out/audit"},
+	} {
+		if p.got != p.want {
+			t.Errorf("got %s, want %s", p.got, p.want)
+		}
+	}
+}
+
+func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(filepath.Join(dir, "none.yaml"), LoadOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: got %v", err)
+	}
+	if _, err := Load(dir, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "a directory") {
+		t.Errorf("directory: got %v", err)
+	}
+}
+
+func TestAnEmptyFileIsTheDefaultsAndSaysSo(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n", "{}"} {
+		c, err := Parse("relay.yaml", []byte(text), LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Listen != "127.0.0.1:8787" || c.DataDir != "./data" {
+			t.Errorf("%q: got %s, %s", text, c.Listen, c.DataDir)
+		}
+		if len(c.Notes) != 1 || !strings.Contains(c.Notes[0].Text, "no callback") {
+			t.Errorf("%q: got notes %v", text, c.Notes)
+		}
+	}
+}
+
+func TestReferences(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "one", "from a file\n", 0o600)
+	write(t, dir, "two-lines", "first\nsecond\r\n", 0o600)
+	write(t, dir, "large", strings.Repeat("x", maxSecretFile+1), 0o600)
+	tests := []struct{ value, want, err string }{
+		{value: "os.environ/LONG_SECRET", want: longSecret},
+		{value: "${LONG_SECRET}", want: longSecret},
+		{value: "a-${BUCKET}-${BUCKET}", want: "a-audit-events-audit-events"},
+		{value: "file:./one", want: "from a file"},
+		{value: "file:" + dir + "/two-lines", want: "first\nsecond"},
+		{value: "$${LONG_SECRET}", want: "${LONG_SECRET}"},
+		{value: "$LONG_SECRET ${} ${a b} $$", want: "$LONG_SECRET ${} ${a b} $$"},
+		{value: "x os.environ/LONG_SECRET", want: "x os.environ/LONG_SECRET"},
+		{value: "file:one", want: "file:one"},
+		{value: "os.environ/NOT_SET", err: "NOT_SET is not set"},
+		{value: "a-${NOT_SET}-${NEITHER}", err: "NEITHER is not set"},
+		{value: "os.environ/", err: "not followed by a variable's name"},
+		{value: "file:./none", err: "no such file"},
+		{value: "file:./large", err: "larger than 64 KiB"},
+		{value: "file:" + dir, err: "no regular file"},
+		{value: "file:/dev/zero", err: "no regular file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.value, func(t *testing.T) {
+			text := fmt.Sprintf("callbacks: [{name: a, when: {query: %q}, sink: {x: }}]", tt.value)
+			c, err := Parse("relay.yaml", []byte(text), LoadOptions{LookupEnv: environment, Dir: dir})
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || !strings.Contains(err.Error(), "relay.yaml:1:37: callbacks[0].when.query: ") {
+					t.Fatalf("got %v, want an error with %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Callbacks[0].When.Query; got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// References give numbers and booleans too, where an option wants them.
+func TestReferencesHaveTheKindThatIsWanted(t *testing.T) {
+	env := map[string]string{"N": "7", "SIZE": "2MiB", "AGE": "3d", "YES": "true"}
+	c, err := Parse("relay.yaml", []byte(`
+ingest: {limits: {depth: "${N}", event_bytes: os.environ/SIZE}}
+journal: {retention: {age: "${AGE}"}}
+metrics: {public: os.environ/YES}
+`), LoadOptions{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ingest.Limits.Depth != 7 || c.Ingest.Limits.EventBytes != 2<<20 || c.Journal.Retention.Age.Hours() != 72 || !c.Metrics.Public {
+		t.Errorf("got %+v %+v %+v", c.Ingest, c.Journal, c.Metrics)
+	}
+}
+
+func TestASecretInAWorldReadableFileIsAWarning(t *testing.T) {
+	const text = `
+tokens: [{name: a, token: an-actual-token-in-plain-text, roles: [view]}, {name: b, token: "${LONG_SECRET}", roles: [view]}]
+callbacks: [{name: archive, sink: {s3: {bucket: b, credentials: {access_key_id: a, secret_access_key: a-plain-secret}}}}]
+`
+	for _, tt := range []struct {
+		mode os.FileMode
+		want []string
+	}{
+		{0o600, nil},
+		{0o640, nil},
+		{0o644, []string{"tokens[0].token is a secret in plain text", "callbacks[0].sink.s3.credentials.secret_access_key is a secret in plain text"}},
+	} {
+		file := write(t, t.TempDir(), "relay.yaml", text, tt.mode)
+		c, err := Load(file, testOptions(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Notes) != len(tt.want) {
+			t.Fatalf("%v: got %v", tt.mode, c.Notes)
+		}
+		for i, want := range tt.want {
+			if n := c.Notes[i]; n.Level != slog.LevelWarn || n.Line != i+2 || !strings.HasPrefix(n.Text, want) {
+				t.Errorf("got %+v, want %q on line %d", n, want, i+2)
+			}
+		}
+		for _, verb := range []string{"%v", "%+v", "%#v"} {
+			if shown := fmt.Sprintf(verb, c); strings.Contains(shown, "plain-secret") || strings.Contains(shown, "actual-token") || strings.Contains(shown, longSecret) {
+				t.Errorf("%s shows a secret: %s", verb, shown)
+			}
+		}
+	}
+}
+
+func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
+	for _, tt := range []struct {
+		listen string
+		ok     bool
+	}{
+		{"127.0.0.1:8787", true},
+		{"localhost:8787", true},
+		{"'[::1]:8787'", true},
+		{"127.8.8.8:0", true},
+		{"0.0.0.0:8787", false},
+		{"':8787'", false},
+		{"'[::]:8787'", false},
+		{"relay.example:8787", false},
+		{"192.168.1.5:8787", false},
+	} {
+		text := "listen: " + tt.listen + "\n" + minimal
+		if _, err := Parse("relay.yaml", []byte(text), LoadOptions{}); (err == nil) != tt.ok {
+			t.Errorf("%s without tokens: got %v", tt.listen, err)
+		}
+		text += "tokens: [{name: a, token: 0123456789abcdef-x, roles: [admin]}]\n"
+		if _, err := Parse("relay.yaml", []byte(text), LoadOptions{}); err != nil {
+			t.Errorf("%s with tokens: got %v", tt.listen, err)
+		}
+	}
+	for _, listen := range []string{"nowhere", "1.2.3.4", "127.0.0.1:http", "127.0.0.1:99999", "''"} {
+		if _, err := Parse("relay.yaml", []byte("listen: "+listen), LoadOptions{}); err == nil || !strings.Contains(err.Error(), "host:port") {
+			t.Errorf("%s: got %v", listen, err)
+		}
+	}
+}
+
+func TestTokensOfIngestAreTokensWithThatRole(t *testing.T) {
+	c, err := Parse("relay.yaml", []byte(`
+tokens: [{name: admin, token: "0123456789abcdef", roles: [admin]}]
+ingest: {tokens: [{name: litellm, token: os.environ/LONG_SECRET}]}
+`), LoadOptions{LookupEnv: environment})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Tokens) != 2 || c.Tokens[1].Name != "litellm" || c.Tokens[1].Token.Reveal() != longSecret || len(c.Tokens[1].Roles) != 1 || c.Tokens[1].Roles[0] != RoleIngest {
+		t.Errorf("got %+v", c.Tokens)
+	}
+}
+
+// What no configuration needs is refused before it costs anything.
+func TestHostileFilesAreRefused(t *testing.T) {
+	merge := "a: &a {x: 1}\n" + strings.Repeat("b: {<<: [*a, *a, *a, *a]}\n", 1)
+	for name, tt := range map[string]struct{ text, want string }{
+		"too large":       {strings.Repeat("# comment\n", maxFile/10+1), "larger than 1 MiB"},
+		"NUL":             {"listen: a\nlog: \x00", "relay.yaml:2:6: a NUL byte"},
+		"not UTF-8":       {"listen: \xff", "relay.yaml:1:9: not UTF-8"},
+		"UTF-16":          {"\xff\xfel\x00i\x00", "a NUL byte"},
+		"deep flow":       {strings.Repeat("[", 100_000), "depth"},
+		"deep and closed": {"a: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "nested deeper than 64"},
+		"many values":     {"removed: [" + strings.Repeat("a,", 200_000) + "]", "more than 100000 values"},
+		"many errors":     {strings.Repeat("[1]: 2\n", 500), "and 400 more"},
+		"a list":          {"- a", "found a list, expected a mapping"},
+		"a word":          {"listen", "found a string, expected a mapping"},
+		"merges":          {merge, "an unknown key"},
+		"open quote":      {"listen: 'a", "not YAML"},
+		"unknown anchor":  {"listen: *nowhere", "unknown anchor"},
+		"binary":          {"listen: !!binary aGVsbG8=", "unknown YAML tag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("relay.yaml", []byte(tt.text), LoadOptions{})
+			if _, ok := errors.AsType[Errors](err); !ok || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %.300v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMergesAndAliasesAreExpanded(t *testing.T) {
+	c, err := Parse("relay.yaml", []byte(`
+callbacks:
+  - &base {name: a, sink: {s3: {bucket: one}}, retain: &r {age: 1d}}
+  - {<<: *base, name: b}
+  - {<<: [{name: c, in_flight: 2}, *base], retain: *r}
+`), LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, cb := range c.Callbacks {
+		got = append(got, fmt.Sprintf("%s %s %v %d", cb.Name, cb.Sink.Type, cb.Retain.Age, cb.InFlight))
+	}
+	want := "a s3 24h0m0s 0, b s3 24h0m0s 0, c s3 24h0m0s 2"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAGuestsConfigurationBecomesJSON(t *testing.T) {
+	c, err := Parse("relay.yaml", []byte(`
+filters:
+  g:
+    wasm: testdata/guest.wasm
+    config: {b: 1, a: [1.50, +2, 0x10, 1_000, 12345678901234567890123, 1e3], t: 2026-01-31, s: "${BUCKET}", q: "a\"<b", n: , on: yes, f: false}
+`), LoadOptions{LookupEnv: environment})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"b":1,"a":[1.50,2,16,1000,12345678901234567890123,1e3],"t":"2026-01-31","s":"audit-events","q":"a\"<b","n":null,"on":"yes","f":false}`
+	if got := string(c.Filters[0].Config); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	_, err = Parse("relay.yaml", []byte("filters: {g: {wasm: testdata/guest.wasm, config: {a: .inf}}}"), LoadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "JSON has no form for") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for text, want := range map[string]string{
+		"30d": "720h0m0s", "1d12h": "36h0m0s", "500ms": "500ms", "0": "0s", " 1h ": "1h0m0s",
+		"": "error", "d": "error", "-1d": "error", "1d-1h": "error", "106752d": "error", "106751d24h": "error", "1.5d": "error", "1 d": "error", "5": "error",
+	} {
+		d, err := parseDuration(text)
+		got := d.String()
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
