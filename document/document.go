@@ -10,7 +10,8 @@ import (
 // long run. It is not safe for concurrent use.
 type Document struct {
 	// Limits bound the values given to edits: each value's depth counts from
-	// where it is put, and Bytes holds for all of them together since Reset.
+	// where it is put, and Bytes holds for all of them together since Reset, as
+	// they are written (inside a string that holds JSON, escaped).
 	Limits Limits
 
 	data   []byte // the caller's
@@ -18,7 +19,7 @@ type Document struct {
 	nodes  []node
 	levels []level // of serialising
 	work   int
-	given  int  // bytes that edits gave
+	given  int  // bytes that edits gave, as they will be written
 	edited bool // something differs from data
 	parted bool // a node was deleted or replaced, so nodes may be gone
 
@@ -135,7 +136,7 @@ func (d *Document) Reset(data []byte) {
 	d.walk.path = nil
 	start, end := skipSpace(data, 0), skipBack(data, len(data))
 	kind := Absent
-	if start < end && data[start] == '{' {
+	if start < end && data[start] == '{' && len(data) <= maxBytes {
 		kind = Object
 	} else {
 		start, end = 0, 0

@@ -220,6 +220,12 @@ func TestStringsInStringsAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 
+	// What would be escaped eight times counts as what it would become.
+	d = open(t, text)
+	if err := d.SetString(find(t, d, eight), bytes.Repeat([]byte(`"`), 100_000)); !errors.Is(err, document.ErrGrowth) || d.Edited() {
+		t.Errorf("100,000 quotes inside eight strings: %v", err)
+	}
+
 	for name, held := range map[string]string{
 		"too deep": `{\"x\":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + "}",
 		"too long": `{\"x\":1` + strings.Repeat(" ", 4<<20) + "}",

@@ -1,6 +1,9 @@
 package document
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // Edits copy what they are given. A value must be strict JSON, as Check has it,
 // of any kind, and no deeper than the limit from where it is put; *Error says
@@ -26,8 +29,7 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	}
 	start := len(d.arena)
 	d.arena = append(d.arena, raw...)
-	d.replace(n, start, len(raw))
-	return nil
+	return d.replace(op, n, start)
 }
 
 // SetString puts the string s, UTF-8 and not escaped, in place of n's value.
@@ -45,8 +47,7 @@ func (d *Document) SetString(n Node, s []byte) error {
 	start := len(d.arena)
 	d.arena = append(d.arena, '"')
 	d.arena = append(appendEscaped(d.arena, s), '"')
-	d.replace(n, start, len(s))
-	return nil
+	return d.replace(op, n, start)
 }
 
 // Replace puts the JSON object raw in place of the whole document. All nodes but
@@ -87,6 +88,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	}
 	c := node{parent: v, source: inArena, nesting: d.nodes[v].nesting, kind: kindOf(raw), flags: added | dirty}
 	// The member as it will be written, a comma before it where one is needed.
+	start := len(d.arena)
 	d.arena = append(d.arena, ',', '"')
 	c.key = int32(len(d.arena))
 	d.arena = appendEscaped(d.arena, key)
@@ -97,6 +99,9 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	c.start = int32(len(d.arena))
 	d.arena = append(d.arena, raw...)
 	c.end = int32(len(d.arena))
+	if err := d.grow(start, c.nesting); err != nil {
+		return editError(op, err)
+	}
 
 	n := Node(len(d.nodes))
 	d.nodes = append(d.nodes, c)
@@ -107,7 +112,6 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		d.nodes[into.last].next = n
 	}
 	into.last = n
-	d.given += len(key) + len(raw)
 	d.mark(v)
 	return nil
 }
@@ -136,28 +140,56 @@ func (d *Document) editable(n Node, size int) error {
 		return ErrNoNode
 	case d.parted && d.gone(n):
 		return ErrDeleted
-	case size > d.Limits.bytes()-d.given:
+	case size > d.Limits.bytes()-d.given || size > (math.MaxInt32-len(d.arena))/8:
 		return ErrGrowth
 	}
 	return nil
 }
 
-// replace lets the value of size given bytes that ends the arena stand for n.
-func (d *Document) replace(n Node, start, size int) {
+// grow counts the text that ends the arena, from start on, as it will be written
+// inside so many strings: each doubles quotes and backslashes, so that a little
+// text eight strings deep would otherwise become hundreds of times as much. The
+// text is taken back where it is too much.
+func (d *Document) grow(start int, nesting uint8) error {
+	text := d.arena[start:]
+	size := len(text)
+	if nesting > 0 {
+		special := 0
+		for _, c := range text {
+			if c == '"' || c == '\\' {
+				special++
+			}
+		}
+		size += special * (1<<nesting - 1)
+	}
+	if size > d.Limits.bytes()-d.given {
+		d.arena = d.arena[:start]
+		return ErrGrowth
+	}
+	d.given += size
+	return nil
+}
+
+// replace lets the value that ends the arena, from start on, stand for n.
+func (d *Document) replace(op string, n Node, start int) error {
+	nesting := d.nodes[n].nesting
+	if err := d.grow(start, nesting); err != nil {
+		return editError(op, err)
+	}
 	stand := node{
 		parent:  n,
 		start:   int32(start),
 		end:     int32(len(d.arena)),
 		source:  inArena,
 		kind:    kindOf(d.arena[start:]),
-		nesting: d.nodes[n].nesting,
+		nesting: nesting,
 		flags:   hidden,
 	}
 	d.nodes[n].stand = Node(len(d.nodes))
 	d.nodes = append(d.nodes, stand)
 	d.parted = true
-	d.given += size
 	d.mark(n)
+	return nil
 }
 
 // mark makes n, and all it lies in, dirty.

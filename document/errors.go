@@ -18,7 +18,7 @@ var (
 	ErrNotObject = errors.New("the parent is no object")
 	// ErrKeyExists: Put adds keys only; use SetJSON to change one.
 	ErrKeyExists = errors.New("the key is present already")
-	// ErrGrowth: the edits together gave more bytes than Limits.Bytes.
+	// ErrGrowth: the edits together would write more bytes than Limits.Bytes.
 	ErrGrowth = errors.New("the edits are too large altogether")
 )
 
