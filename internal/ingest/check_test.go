@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/document"
 	"auditrelay/internal/corpus"
 	"auditrelay/internal/ingest"
 
@@ -90,6 +91,15 @@ func BenchmarkCheck(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ingest.Check(data, ingest.Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDocumentCheck(b *testing.B) {
+	data := corpus.Reference()
+	for b.Loop() {
+		if err := document.Check(data, document.Limits{}); err != nil {
 			b.Fatal(err)
 		}
 	}

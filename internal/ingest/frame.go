@@ -100,10 +100,7 @@ func (f *frame) scanString(b []byte) (int, progress) {
 			f.escaped = false
 			continue
 		}
-		for i < len(b) && !special[b[i]] {
-			i++
-		}
-		if i == len(b) {
+		if i = plainRun(b, i); i == len(b) {
 			break
 		}
 		switch b[i] {
@@ -155,14 +152,5 @@ var class = func() (t [256]byte) {
 		t[c] = space
 	}
 	t[','], t['"'], t['{'], t['['], t['}'], t[']'] = comma, quote, opener, opener, closer, closer
-	return t
-}()
-
-// special are the bytes inside of strings at which scanString stops.
-var special = func() (t [256]bool) {
-	for c := range byte(' ') {
-		t[c] = true
-	}
-	t['"'], t['\\'] = true, true
 	return t
 }()

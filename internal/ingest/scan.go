@@ -1,7 +1,8 @@
 package ingest
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -21,16 +22,32 @@ func cutString(b []byte, i int) (raw []byte, next int) {
 	i++
 	start := i
 	for {
-		quote := i + bytes.IndexByte(b[i:], '"')
-		slash := quote
-		for slash > start && b[slash-1] == '\\' {
-			slash--
+		i = plainRun(b, i)
+		if b[i] == '"' {
+			return b[start:i], i + 1
 		}
-		i = quote + 1
-		if (quote-slash)%2 == 0 {
-			return b[start:quote], i
+		i += 2 // an escape
+	}
+}
+
+// plainRun returns the position, from i on, of the first byte that means
+// something in a string: a quote, a backslash, a control character; len(b) if
+// there is none. It looks at eight bytes at a time: three bytes of four that
+// come in stand in strings.
+func plainRun(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^'"'*ones, x^'\\'*ones
+		// The lowest bit set is right; a borrow may have set others above it.
+		if m := ((quote-ones)&^quote | (slash-ones)&^slash | (x-' '*ones)&^x) & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // skipValue returns the position after the value that begins at i.
