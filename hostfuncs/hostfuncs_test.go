@@ -200,6 +200,8 @@ func TestCallsThatEndTheEvent(t *testing.T) {
 		{"the configuration is edited", []string{"mask_config", "steps"}, auditrelay.CauseProtocol, "mask: the configuration cannot be edited"},
 		{"a key that is not granted", []string{"hmac", "object_id", "other"}, auditrelay.CauseRejectedOutput, "hmac: no such key"},
 		{"a value that is no JSON", []string{"set_json", "n", "nope"}, auditrelay.CauseRejectedOutput, "set_json: "},
+		{"a query that multiplies the event", []string{"query", "@tostr|@tostr"}, auditrelay.CauseProtocol, "query: modifiers"},
+		{"a query that takes it several times", []string{"query", "[list,list]"}, auditrelay.CauseProtocol, "query: modifiers"},
 		{"a record for another callback", []string{"emit", "archive", "{}"}, auditrelay.CauseRejectedOutput, "grants.emit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -122,12 +122,17 @@ func matches(s *State, _ api.Memory, a []uint64) {
 	truth(a, r.Match(s.scratch))
 }
 
-// query answers with the JSON of a gjson query's result.
+// query answers with the JSON of a gjson query's result. Modifiers and multipaths
+// are not served: with a few of them a short query makes much of a small event
+// (each @tostr doubles it).
 func query(s *State, m api.Memory, a []uint64) {
 	text := s.bytes(m, a[0], a[1])
 	if len(text) > s.policy.QueryBytes {
 		result(a, TooLarge)
 		return
+	}
+	if bytes.ContainsAny(text, "@[{") {
+		s.fail(auditrelay.CauseProtocol, "modifiers (@) and multipaths ([, {) are not served")
 	}
 	s.scratch = s.doc.Append(s.scratch[:0])
 	found := gjson.GetBytes(s.scratch, string(text))

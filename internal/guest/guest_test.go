@@ -1,10 +1,12 @@
 package guest_test
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,4 +142,27 @@ func TestEventsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations an event", name, allocs)
 		}
 	}
+}
+
+// One module, many workers: each with its instance, none in another's way.
+func TestInstancesRunInParallel(t *testing.T) {
+	m := load(t, options(t, "reference-c/reference-c"))
+	var wg sync.WaitGroup
+	for range 8 {
+		i, call := open(t, m), newCall(t, event)
+		wg.Go(func() {
+			for range 500 {
+				call.Document.Reset(call.Event.Data)
+				if v, err := i.Apply(t.Context(), call); err != nil || v != auditrelay.Keep {
+					t.Errorf("got %v, %v", v, err)
+					return
+				}
+				if out := call.Document.Append(nil); bytes.Contains(out, []byte("hunter2")) {
+					t.Errorf("the password is there: %s", out)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -43,6 +43,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"hostile/keep", func(o *guest.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
 		{"hostile/keep", func(o *guest.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
 		{"hostile/keep", func(o *guest.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},
+		{"hostile/keep", func(o *guest.Options) { o.Limits.Depth, o.Limits.Time = -1, -1 }, []string{"limits.depth", "limits.time"}},
+		{"hostile/keep", func(o *guest.Options) { o.Limits.Memory = 8 << 30 }, []string{"limits.memory", "at most 4GiB"}},
 		{"hostile/keep", func(o *guest.Options) { o.Wasm = o.Wasm[:20] }, []string{"ends too soon"}},
 		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("(module)") }, []string{"not a WebAssembly module"}},
 		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("\x00asm\x0d\x00\x01\x00") }, []string{"component"}},

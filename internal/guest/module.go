@@ -75,6 +75,9 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 
 // prepare does all that can be done without compiling.
 func (m *Module) prepare(o Options) ([]grant, error) {
+	if err := o.Limits.check(); err != nil {
+		return nil, err
+	}
 	if len(o.Wasm) > int(m.limits.Module) {
 		return nil, fmt.Errorf("the module is larger than limits.module, %v", m.limits.Module)
 	}

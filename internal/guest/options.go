@@ -2,6 +2,8 @@ package guest
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -65,6 +67,30 @@ type Limits struct {
 	// Module is the size of the module's binary. Default 32 MiB.
 	Module auditrelay.ByteSize
 }
+
+// check returns an *auditrelay.OptionError for each limit that is none.
+func (l Limits) check() error {
+	var errs []error
+	for _, c := range []struct {
+		name  string
+		value int64
+	}{
+		{"memory", int64(l.Memory)}, {"time", int64(l.Time)}, {"init_time", int64(l.InitTime)},
+		{"emit_bytes", int64(l.EmitBytes)}, {"emit_count", int64(l.EmitCount)}, {"edit_bytes", int64(l.EditBytes)},
+		{"event_bytes", int64(l.EventBytes)}, {"depth", int64(l.Depth)}, {"log_lines", int64(l.LogLines)}, {"module", int64(l.Module)},
+	} {
+		if c.value < 0 {
+			errs = append(errs, &auditrelay.OptionError{Path: "limits." + c.name, Err: errors.New("it is negative")})
+		}
+	}
+	if l.Memory > maxMemory {
+		errs = append(errs, &auditrelay.OptionError{Path: "limits.memory", Err: fmt.Errorf("a guest's memory is at most %v", auditrelay.ByteSize(maxMemory))})
+	}
+	return errors.Join(errs...)
+}
+
+// maxMemory is what 32-bit pointers reach.
+const maxMemory = 4 << 30
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
