@@ -127,7 +127,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 
 // roundTrip returns the answer's body, and its error where the status is one.
 func (c *Client) roundTrip(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) ([]byte, *api.Error, error) {
-	u := c.base.JoinPath() // a copy
+	u := *c.base
 	u.Path, u.RawPath = u.Path+unescaped(path), u.EscapedPath()+path
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))

@@ -11,17 +11,9 @@ import (
 	"net/url"
 	"strings"
 
-	"auditrelay"
+	"auditrelay/config"
 	"auditrelay/internal/api"
 )
-
-// Token is one bearer token and what it allows.
-type Token struct {
-	// Name stands in provenance, logs and the relay's own audit events.
-	Name  string
-	Value auditrelay.Secret
-	Roles []Role
-}
 
 // principal is who makes a request.
 type principal struct {
@@ -53,14 +45,14 @@ type tokenEntry struct {
 // over the network.
 const minTokenBytes = 16
 
-func newAuth(tokens []Token) (*auth, error) {
+func newAuth(tokens []config.Token) (*auth, error) {
 	a := &auth{}
 	var errs []error
 	names, values := map[string]bool{}, map[[sha256.Size]byte]string{}
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
-		roles, err := newRoleSet(t.Roles...)
-		hash := sha256.Sum256([]byte(t.Value.Reveal()))
+		set, err := newRoleSet(t.Roles...)
+		hash := sha256.Sum256([]byte(t.Token.Reveal()))
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
@@ -68,16 +60,16 @@ func newAuth(tokens []Token) (*auth, error) {
 			errs = append(errs, fmt.Errorf("%s: a token needs a name, which stands in the records of what was done with it", where))
 		case names[t.Name]:
 			errs = append(errs, fmt.Errorf("%s: the name is taken by another token", where))
-		case len(t.Value.Reveal()) < minTokenBytes:
+		case len(t.Token.Reveal()) < minTokenBytes:
 			errs = append(errs, fmt.Errorf("%s: shorter than %d bytes; make one with: openssl rand -hex 24", where, minTokenBytes))
 		case values[hash] != "":
 			errs = append(errs, fmt.Errorf("%s: the same value as token %q", where, values[hash]))
-		case len(roles) == 0:
-			errs = append(errs, fmt.Errorf("%s: no roles; give some of %s", where, strings.Join(roleNames(), ", ")))
+		case len(set) == 0:
+			errs = append(errs, fmt.Errorf("%s: no roles; give some of %s", where, roleNames()))
 		}
 		names[t.Name] = true
 		values[hash] = t.Name
-		a.tokens = append(a.tokens, tokenEntry{hash: hash, who: principal{name: t.Name, roles: roles}})
+		a.tokens = append(a.tokens, tokenEntry{hash: hash, who: principal{name: t.Name, roles: set}})
 	}
 	return a, errors.Join(errs...)
 }
@@ -91,7 +83,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 		if err := localOnly(r); err != nil {
 			return principal{}, err
 		}
-		all, _ := newRoleSet(Roles()...)
+		all, _ := newRoleSet(roles()...)
 		return principal{roles: all}, nil
 	}
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -118,7 +110,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 }
 
 // allow says whether p has the role.
-func (p principal) allow(role Role) *api.Error {
+func (p principal) allow(role config.Role) *api.Error {
 	if p.roles[role] {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/config"
 	"auditrelay/internal/api"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,7 +181,7 @@ func TestLargeBodyGoesInSlices(t *testing.T) {
 }
 
 func TestProvenanceIsRecorded(t *testing.T) {
-	r := newRelay(t, ServerOptions{Tokens: []Token{{Name: "proxy", Value: "0123456789abcdef", Roles: []Role{RoleIngest}}}})
+	r := newRelay(t, ServerOptions{Tokens: []config.Token{{Name: "proxy", Token: "0123456789abcdef", Roles: []config.Role{config.RoleIngest}}}})
 	if status, answer, _ := r.call("POST", "/v1/events", event("a"), "Authorization", "Bearer 0123456789abcdef"); status != 200 {
 		t.Fatal(answer)
 	}

@@ -32,7 +32,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 	if r.URL.Query().Has("verbose") {
 		who, refused := s.auth.Load().identify(r)
 		if refused == nil {
-			refused = who.allow(RoleView)
+			refused = who.allow(roleView)
 		}
 		if refused != nil {
 			respondError(w, refused)
@@ -92,7 +92,7 @@ func (s *Server) getEvent(w http.ResponseWriter, r *http.Request, who principal)
 		return
 	}
 	if withData {
-		if err := who.allow(RoleComply); err != nil {
+		if err := who.allow(roleComply); err != nil {
 			respondError(w, err)
 			return
 		}

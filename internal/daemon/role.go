@@ -3,49 +3,51 @@ package daemon
 import (
 	"fmt"
 	"strings"
+
+	"auditrelay/config"
 )
 
-// Role is what a bearer token allows.
-type Role string
-
+// The roles that a bearer token may have. Ingest submits events and nothing
+// else. View sees everything but contents: states, accounts, metrics, where an
+// event is. Comply sees contents too: events and dead letters as accepted.
+// Operate changes what callbacks do: pause, attach, discard, replay. Admin may do
+// everything: beside what the others allow, reload the configuration and take
+// backups, which hold contents.
 const (
-	// RoleIngest may submit events and nothing else.
-	RoleIngest Role = "ingest"
-	// RoleView may see everything but contents: states, accounts, metrics, where
-	// an event is.
-	RoleView Role = "view"
-	// RoleComply may see contents too: events and dead letters as accepted.
-	RoleComply Role = "comply"
-	// RoleOperate may change what callbacks do: pause, attach, discard, replay.
-	RoleOperate Role = "operate"
-	// RoleAdmin may do everything: beside what the others allow, reload the
-	// configuration and take backups, which hold contents.
-	RoleAdmin Role = "admin"
+	roleIngest  = config.RoleIngest
+	roleView    = config.RoleView
+	roleComply  = config.RoleComply
+	roleOperate = config.RoleOperate
+	roleAdmin   = config.RoleAdmin
 )
 
-// Roles lists the roles, from least to most.
-func Roles() []Role {
-	return []Role{RoleIngest, RoleView, RoleComply, RoleOperate, RoleAdmin}
+// roles lists the roles, from least to most.
+func roles() []config.Role {
+	return []config.Role{roleIngest, roleView, roleComply, roleOperate, roleAdmin}
 }
 
 // implied are the roles that a role brings with it.
-var implied = map[Role][]Role{
-	RoleIngest:  nil,
-	RoleView:    nil,
-	RoleComply:  {RoleView},
-	RoleOperate: {RoleView},
-	RoleAdmin:   {RoleIngest, RoleView, RoleComply, RoleOperate},
+func implied(r config.Role) (also []config.Role, ok bool) {
+	switch r {
+	case roleIngest, roleView:
+		return nil, true
+	case roleComply, roleOperate:
+		return []config.Role{roleView}, true
+	case roleAdmin:
+		return roles(), true
+	}
+	return nil, false
 }
 
 // roleSet is a set of roles, closed over what they imply.
-type roleSet map[Role]bool
+type roleSet map[config.Role]bool
 
-func newRoleSet(roles ...Role) (roleSet, error) {
+func newRoleSet(given ...config.Role) (roleSet, error) {
 	set := roleSet{}
-	for _, r := range roles {
-		also, ok := implied[r]
+	for _, r := range given {
+		also, ok := implied(r)
 		if !ok {
-			return nil, fmt.Errorf("unknown role %q: the roles are %s", string(r), strings.Join(roleNames(), ", "))
+			return nil, fmt.Errorf("unknown role %q: the roles are %s", string(r), roleNames())
 		}
 		set[r] = true
 		for _, a := range also {
@@ -55,10 +57,10 @@ func newRoleSet(roles ...Role) (roleSet, error) {
 	return set, nil
 }
 
-func roleNames() []string {
-	names := make([]string, 0, len(implied))
-	for _, r := range Roles() {
+func roleNames() string {
+	var names []string
+	for _, r := range roles() {
 		names = append(names, string(r))
 	}
-	return names
+	return strings.Join(names, ", ")
 }

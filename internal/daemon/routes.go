@@ -5,16 +5,17 @@ import (
 	"runtime/debug"
 	"time"
 
+	"auditrelay/config"
 	"auditrelay/internal/api"
 )
 
 // noRole marks a route that needs no authentication.
-const noRole Role = ""
+const noRole config.Role = ""
 
 // route is one method and path, and the role that it takes.
 type route struct {
 	method, path string
-	role         Role
+	role         config.Role
 	handle       func(w http.ResponseWriter, r *http.Request, who principal)
 	// streams: the handler bounds and paces the body itself.
 	streams bool
@@ -23,7 +24,7 @@ type route struct {
 // table is all that the daemon answers; the tests hold every line of it against
 // every role.
 func (s *Server) table() []route {
-	metricsRole := RoleView
+	metricsRole := roleView
 	if s.public {
 		metricsRole = noRole
 	}
@@ -32,26 +33,26 @@ func (s *Server) table() []route {
 		{"GET", "/readyz", noRole, s.getReady, false},
 		{"GET", "/metrics", metricsRole, s.getMetrics, false},
 
-		{"POST", "/v1/events", RoleIngest, s.postEvents, true},
-		{"GET", "/v1/events/{id}", RoleView, s.getEvent, false}, // comply with ?data=true
-		{"GET", "/v1/stats", RoleView, s.getStats, false},
-		{"GET", "/v1/version", RoleView, s.getVersion, false},
+		{"POST", "/v1/events", roleIngest, s.postEvents, true},
+		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
+		{"GET", "/v1/stats", roleView, s.getStats, false},
+		{"GET", "/v1/version", roleView, s.getVersion, false},
 
-		{"GET", "/v1/callbacks", RoleView, s.getCallbacks, false},
-		{"GET", "/v1/callbacks/{name}", RoleView, s.getCallback, false},
-		{"POST", "/v1/callbacks/{name}/pause", RoleOperate, s.change(s.rt.Pause), false},
-		{"POST", "/v1/callbacks/{name}/resume", RoleOperate, s.change(s.rt.Resume), false},
-		{"POST", "/v1/callbacks/{name}/detach", RoleOperate, s.change(s.rt.Detach), false},
-		{"POST", "/v1/callbacks/{name}/attach", RoleOperate, s.change(s.rt.Attach), false},
-		{"POST", "/v1/callbacks/{name}/replay", RoleOperate, s.postReplay, false},
+		{"GET", "/v1/callbacks", roleView, s.getCallbacks, false},
+		{"GET", "/v1/callbacks/{name}", roleView, s.getCallback, false},
+		{"POST", "/v1/callbacks/{name}/pause", roleOperate, s.change(s.rt.Pause), false},
+		{"POST", "/v1/callbacks/{name}/resume", roleOperate, s.change(s.rt.Resume), false},
+		{"POST", "/v1/callbacks/{name}/detach", roleOperate, s.change(s.rt.Detach), false},
+		{"POST", "/v1/callbacks/{name}/attach", roleOperate, s.change(s.rt.Attach), false},
+		{"POST", "/v1/callbacks/{name}/replay", roleOperate, s.postReplay, false},
 
-		{"GET", "/v1/callbacks/{name}/dead-letters", RoleView, s.getDeadLetters, false},
-		{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}", RoleComply, s.getDeadLetter, false},
-		{"POST", "/v1/callbacks/{name}/dead-letters/discard", RoleOperate, s.deadLetters(s.rt.DiscardDeadLetters), false},
-		{"POST", "/v1/callbacks/{name}/dead-letters/replay", RoleOperate, s.deadLetters(s.rt.ReplayDeadLetters), false},
+		{"GET", "/v1/callbacks/{name}/dead-letters", roleView, s.getDeadLetters, false},
+		{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}", roleComply, s.getDeadLetter, false},
+		{"POST", "/v1/callbacks/{name}/dead-letters/discard", roleOperate, s.deadLetters(s.rt.DiscardDeadLetters), false},
+		{"POST", "/v1/callbacks/{name}/dead-letters/replay", roleOperate, s.deadLetters(s.rt.ReplayDeadLetters), false},
 
-		{"POST", "/v1/backup", RoleAdmin, s.postBackup, false},
-		{"POST", "/v1/reload", RoleAdmin, s.postReload, false},
+		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
+		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/config"
 	"auditrelay/internal/api"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
@@ -22,7 +23,7 @@ import (
 // ServerOptions configure a Server.
 type ServerOptions struct {
 	Runtime *runtime.Runtime // required
-	Tokens  []Token
+	Tokens  []config.Token
 	Limits  HTTPLimits
 	// PublicMetrics lets /metrics be read without a token.
 	PublicMetrics bool
@@ -106,7 +107,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 
 // SetTokens replaces the tokens; requests under way keep the roles that they
 // came with. On an error the old ones stay.
-func (s *Server) SetTokens(tokens []Token) error {
+func (s *Server) SetTokens(tokens []config.Token) error {
 	a, err := newAuth(tokens)
 	if err != nil {
 		return err

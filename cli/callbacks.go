@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"auditrelay/internal/client"
+	"auditrelay/runtime"
+)
+
+type callbackCommands struct {
+	List   listCommand   `cmd:"" default:"withargs" help:"Show all callbacks with their accounts (the default)."`
+	Pause  pauseCommand  `cmd:"" help:"Stop deliveries; events are retained."`
+	Resume resumeCommand `cmd:"" help:"Go on after a pause."`
+	Detach detachCommand `cmd:"" help:"Skip what is pending and what comes, until it is attached again."`
+	Attach attachCommand `cmd:"" help:"Go on with what comes from now on."`
+}
+
+type listCommand struct {
+	remote
+	JSON  bool          `help:"Print JSON."`
+	Watch bool          `help:"Show them again and again, until interrupted."`
+	Every time.Duration `help:"How often --watch looks." default:"2s"`
+}
+
+func (c *listCommand) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	if !c.Watch {
+		return c.once(a, cl)
+	}
+	if c.Every < 100*time.Millisecond {
+		return usage("--every: at least 100ms")
+	}
+	ticker := time.NewTicker(c.Every)
+	defer ticker.Stop()
+	for {
+		if terminal(a.stdout) && !c.JSON {
+			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J") // home, clear
+		}
+		if err := c.once(a, cl); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-a.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *listCommand) once(a *app, cl *client.Client) error {
+	all, err := cl.Callbacks(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	return a.printCallbacks(all)
+}
+
+func (a *app) printCallbacks(all []runtime.CallbackStatus) error {
+	rows := [][]string{{"CALLBACK", "STATE", "ASSIGNED", "DELIVERED", "FILTERED", "DEAD", "DISCARDED", "SKIPPED", "PENDING", "LAG", "LAST ERROR"}}
+	unbalanced := 0
+	for _, s := range all {
+		name := s.Name
+		if s.Replay != "" {
+			name += "@" + s.Replay
+		}
+		state := string(s.State)
+		if s.Done {
+			state = "done"
+		}
+		if s.Reason != "" {
+			state += " (" + s.Reason + ")"
+		}
+		n := s.Account
+		if !n.Balanced {
+			unbalanced++
+		}
+		rows = append(rows, []string{
+			name, state, count(n.Assigned), count(n.Delivered), count(n.Filtered), count(n.DeadLettered),
+			count(n.Discarded), count(n.Skipped), count(n.Pending), s.Lag.Round(time.Second).String(), s.LastError,
+		})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	if unbalanced > 0 {
+		fmt.Fprintf(a.stderr, "%d accounts do not balance: that is a fault of the relay's, please report it\n", unbalanced)
+	}
+	return nil
+}
+
+func count(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// changeFlags are those of the commands that change one callback's state.
+type changeFlags struct {
+	remote
+	Name string `arg:"" help:"The callback."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (c *changeFlags) do(a *app, change string) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	status, err := cl.Change(a.ctx, c.Name, change)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(status)
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s is %s; %d pending\n", status.Name, status.State, status.Account.Pending)
+	return err
+}
+
+type (
+	pauseCommand  struct{ changeFlags }
+	resumeCommand struct{ changeFlags }
+	detachCommand struct{ changeFlags }
+	attachCommand struct{ changeFlags }
+)
+
+func (c *pauseCommand) Run(a *app) error  { return c.do(a, "pause") }
+func (c *resumeCommand) Run(a *app) error { return c.do(a, "resume") }
+func (c *detachCommand) Run(a *app) error { return c.do(a, "detach") }
+func (c *attachCommand) Run(a *app) error { return c.do(a, "attach") }
+
+type reloadCommand struct {
+	remote
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *reloadCommand) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	done, err := cl.Reload(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(done)
+	}
+	for _, note := range done.Notes {
+		fmt.Fprintln(a.stderr, "note:", note)
+	}
+	what := "unchanged"
+	if done.Changed {
+		what = "changed"
+	}
+	_, err = fmt.Fprintf(a.stdout, "reloaded, %s: %s\n", what, done.After)
+	return err
+}
+
+type backupCommand struct {
+	remote
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *backupCommand) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	// A backup is not broken off by an impatient client: the relay finishes it.
+	done, err := cl.Backup(context.WithoutCancel(a.ctx))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(done)
+	}
+	_, err = fmt.Fprintln(a.stdout, done.Dir)
+	return err
+}

@@ -1,0 +1,176 @@
+// Package cli is auditrelay's command line. A program that brings sinks of its
+// own calls Main with them:
+//
+//	os.Exit(cli.Main(os.Args[1:], cli.Options{Sinks: map[string]cli.SinkMaker{"mine": newMine}}))
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	goruntime "runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"auditrelay"
+	"auditrelay/config"
+	"auditrelay/internal/api"
+
+	"github.com/alecthomas/kong"
+)
+
+// SinkMaker makes a sink from its options in the configuration. It does no I/O:
+// a configuration is checked by making its sinks and closing them again, where
+// they are io.Closers. Errors of a single option are *auditrelay.OptionError,
+// joined; the command line puts file and line to them.
+type SinkMaker = func(config.Section) (auditrelay.Sink, error)
+
+// Options are what a program adds to the command line. The zero value is
+// auditrelay's own.
+type Options struct {
+	// Sinks are sinks beside the built-in ones, by the name under which a
+	// callback's sink stands in YAML.
+	Sinks map[string]SinkMaker
+	// Version is what the version command says. Default: what the build recorded.
+	Version string
+
+	// Stdin, Stdout and Stderr; default: the process's own.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// app is one call of Main.
+type app struct {
+	ctx     context.Context
+	parser  *kong.Kong
+	sinks   map[string]SinkMaker
+	version api.Version
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
+// grammar is the command line.
+type grammar struct {
+	Serve      serveCommand      `cmd:"" help:"Run the relay."`
+	Validate   validateCommand   `cmd:"" help:"Check a configuration, and with --online its sinks too."`
+	Config     configCommands    `cmd:"" help:"Work on configurations."`
+	Send       sendCommand       `cmd:"" help:"Send events from a file to a relay."`
+	Callbacks  callbackCommands  `cmd:"" aliases:"callback" help:"Show callbacks with their accounts; pause, resume, detach, attach one."`
+	DeadLetter deadLetterCommand `cmd:"" help:"Look at, discard or replay what was set aside."`
+	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
+	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
+	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
+	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal, on its own machine."`
+	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
+	Version    versionCommand    `cmd:"" help:"Say what this is."`
+	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
+}
+
+// Main runs one command and returns the process's exit code.
+func Main(args []string, o Options) int {
+	a := &app{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
+	if a.stdin == nil {
+		a.stdin = os.Stdin
+	}
+	if a.stdout == nil {
+		a.stdout = os.Stdout
+	}
+	if a.stderr == nil {
+		a.stderr = os.Stderr
+	}
+	err := a.run(args)
+	code := exitCode(err)
+	switch {
+	case err == nil:
+	case code == ExitInterrupted:
+		fmt.Fprintln(a.stderr, "auditrelay: interrupted")
+	default:
+		a.tell(err)
+	}
+	return code
+}
+
+// tell writes err as people read it: a line for each thing that is wrong.
+func (a *app) tell(err error) {
+	if all, ok := errors.AsType[config.Errors](err); ok && err.Error() == all.Error() {
+		for _, one := range all {
+			fmt.Fprintln(a.stderr, one)
+		}
+		return
+	}
+	fmt.Fprintf(a.stderr, "auditrelay: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	if h := hint(err); h != "" {
+		fmt.Fprintf(a.stderr, "  hint: %s\n", h)
+	}
+}
+
+func (a *app) run(args []string) error {
+	var g grammar
+	exited := false
+	parser, err := kong.New(&g,
+		kong.Name("auditrelay"),
+		kong.Description("Accepts audit events, keeps them, and delivers them through filters to where they belong."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(int) { exited = true }), // --help was answered
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Vars{"server": "http://127.0.0.1:8787"},
+	)
+	if err != nil {
+		return err
+	}
+	a.parser = parser
+	parsed, err := parser.Parse(args)
+	if exited {
+		return nil
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("%w (see auditrelay --help)", err)}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks; the second, no longer caught, ends the process.
+	context.AfterFunc(ctx, stop)
+	a.ctx = ctx
+	return parsed.Run(a)
+}
+
+type versionCommand struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *versionCommand) Run(a *app) error {
+	if c.JSON {
+		return a.printJSON(a.version)
+	}
+	revision := ""
+	if a.version.Revision != "" {
+		revision = " (" + a.version.Revision + ")"
+	}
+	_, err := fmt.Fprintf(a.stdout, "auditrelay %s%s, %s\n", a.version.Version, revision, a.version.Go)
+	return err
+}
+
+// version is what the build recorded, unless the program says.
+func version(given string) api.Version {
+	v := api.Version{Version: given, Go: goruntime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Revision = s.Value
+			}
+		}
+	}
+	if v.Version == "" && ok && info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	if v.Version == "" {
+		v.Version = "(devel)"
+	}
+	return v
+}

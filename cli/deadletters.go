@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"auditrelay/internal/api"
+	"auditrelay/runtime"
+)
+
+type deadLetterCommand struct {
+	List    deadLetterList    `cmd:"" help:"List dead letters, without their contents."`
+	Show    deadLetterShow    `cmd:"" help:"Show one, contents included (role comply)."`
+	Discard deadLetterDiscard `cmd:"" help:"Give dead letters up for good."`
+	Replay  deadLetterReplay  `cmd:"" help:"Give dead letters to their callback again."`
+}
+
+type deadLetterList struct {
+	remote
+	Callback string `arg:"" optional:"" help:"Of this callback; default: of all."`
+	After    uint64 `help:"Only those beyond this sequence." placeholder:"SEQUENCE"`
+	Limit    int    `help:"At most so many of each callback." default:"100"`
+	JSON     bool   `help:"Print JSON."`
+}
+
+func (c *deadLetterList) Run(a *app) error {
+	if c.Limit < 1 || c.Limit > 1000 {
+		return usage("--limit: a number from 1 to 1000")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	names := []string{c.Callback}
+	if c.Callback == "" {
+		names = nil
+		all, err := cl.Callbacks(a.ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			if s.Replay == "" {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	letters := []runtime.DeadLetter{}
+	for _, name := range names {
+		some, err := cl.DeadLetters(a.ctx, name, c.After, c.Limit)
+		if err != nil {
+			return err
+		}
+		letters = append(letters, some...)
+		if len(some) == c.Limit {
+			fmt.Fprintf(a.stderr, "%s: there may be more; go on with: --after %d\n", name, some[len(some)-1].Sequence)
+		}
+	}
+	if c.JSON {
+		return a.printJSON(letters)
+	}
+	rows := [][]string{{"CALLBACK", "SEQUENCE", "ID", "ACTION", "SET ASIDE", "CAUSE", "FILTER", "TIMES", "ERROR"}}
+	for _, l := range letters {
+		rows = append(rows, []string{
+			l.Callback, count(l.Sequence), l.ID, l.Action, moment(l.At), string(l.Cause), l.Filter, strconv.Itoa(l.Attempts), l.Error,
+		})
+	}
+	return a.table(rows)
+}
+
+type deadLetterShow struct {
+	remote
+	Callback string `arg:"" help:"The callback."`
+	Sequence uint64 `arg:"" help:"The event's sequence."`
+	JSON     bool   `help:"Print JSON."`
+}
+
+func (c *deadLetterShow) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	letter, err := cl.DeadLetter(a.ctx, c.Callback, c.Sequence)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(letter)
+	}
+	err = a.table([][]string{
+		{"callback", letter.Callback},
+		{"sequence", count(letter.Sequence)},
+		{"id", letter.ID},
+		{"received", moment(letter.Received)},
+		{"set aside", moment(letter.At)},
+		{"cause", string(letter.Cause)},
+		{"filter", letter.Filter},
+		{"error", letter.Error},
+		{"times", strconv.Itoa(letter.Attempts)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", letter.Data)
+	return err
+}
+
+// whichDeadLetters are the flags of the commands that change dead letters.
+type whichDeadLetters struct {
+	remote
+	Callback  string   `arg:"" help:"The callback."`
+	Sequences []uint64 `arg:"" optional:"" help:"The events' sequences."`
+	All       bool     `help:"All of the callback's."`
+	JSON      bool     `help:"Print JSON."`
+}
+
+func (c *whichDeadLetters) do(a *app, change, done string) error {
+	if c.All == (len(c.Sequences) > 0) {
+		return usage("name sequences, or say --all")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	n, err := cl.ChangeDeadLetters(a.ctx, c.Callback, change, api.DeadLetters{Sequences: c.Sequences, All: c.All})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(api.Changed{Changed: n})
+	}
+	_, err = fmt.Fprintf(a.stdout, "%d %s\n", n, done)
+	return err
+}
+
+type (
+	deadLetterDiscard struct{ whichDeadLetters }
+	deadLetterReplay  struct{ whichDeadLetters }
+)
+
+func (c *deadLetterDiscard) Run(a *app) error { return c.do(a, "discard", "discarded") }
+func (c *deadLetterReplay) Run(a *app) error  { return c.do(a, "replay", "given to the callback again") }

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"auditrelay/config"
+	"auditrelay/internal/api"
+	"auditrelay/internal/client"
+	"auditrelay/runtime"
+)
+
+// The exit codes. They are part of the command line's contract; see
+// docs/operations.md.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1   // anything that has no code of its own
+	ExitUsage       = 2   // the command line itself
+	ExitConfig      = 3   // the configuration is not valid
+	ExitNotFound    = 4   // no such callback or dead letter; an event never seen
+	ExitRefused     = 5   // send: some events were refused, the others are accepted
+	ExitUnavailable = 6   // no answer, or the relay cannot do it now
+	ExitDenied      = 7   // the token is missing, unknown or lacks the role
+	ExitInterrupted = 130 // by a signal
+)
+
+// usageError is a mistake on the command line that only a command can see.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// refusedError says that send went to the end and that events were refused.
+type refusedError struct{ refused uint64 }
+
+func (e refusedError) Error() string {
+	return fmt.Sprintf("%d events were refused; all others are accepted", e.refused)
+}
+
+// exitCode is the code that err ends the process with.
+func exitCode(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return ExitUsage
+	}
+	if _, ok := errors.AsType[config.Errors](err); ok {
+		return ExitConfig
+	}
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return ExitConfig
+	}
+	if _, ok := errors.AsType[*runtime.RemovalError](err); ok {
+		return ExitConfig
+	}
+	if _, ok := errors.AsType[refusedError](err); ok {
+		return ExitRefused
+	}
+	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
+		return ExitUnavailable
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		switch {
+		case e.Reason == api.ReasonConfig:
+			return ExitConfig
+		case e.Status == http.StatusNotFound:
+			return ExitNotFound
+		case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+			return ExitDenied
+		case e.Status == http.StatusServiceUnavailable:
+			return ExitUnavailable
+		}
+		return ExitFailure
+	}
+	if errors.Is(err, context.Canceled) {
+		return ExitInterrupted
+	}
+	return ExitFailure
+}
+
+// hint is what to do about err, empty where its text says it.
+func hint(err error) string {
+	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
+		return "is the relay running there? say where it is with --server or AUDITRELAY_SERVER"
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		if e.Hint != "" {
+			return e.Hint
+		}
+		switch e.Status {
+		case http.StatusUnauthorized:
+			return "give a token by AUDITRELAY_TOKEN or --token-file"
+		case http.StatusForbidden:
+			return "docs/operations.md says which role each command takes"
+		}
+	}
+	return ""
+}

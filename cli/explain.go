@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"auditrelay"
+	"auditrelay/internal/api"
+)
+
+type explainCommand struct {
+	remote
+	ID        string `arg:"" name:"event-id" help:"The event's id."`
+	Namespace string `help:"Of this namespace only: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Data      bool   `help:"Show the event itself too (role comply)."`
+	JSON      bool   `help:"Print JSON."`
+}
+
+func (c *explainCommand) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	e, err := cl.Explain(a.ctx, c.Namespace, c.ID, c.Data)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(e)
+	}
+	return a.printExplained(e)
+}
+
+func (a *app) printExplained(e api.Explained) error {
+	rows := [][]string{
+		{"id", e.ID},
+		{"namespace", e.Namespace},
+		{"sequence", count(e.Sequence)},
+		{"action", e.Action},
+		{"accepted", moment(e.Received)},
+		{"event time", moment(e.Time) + " (" + e.TimeFrom + ")"},
+		{"came by", provenance(e.Provenance)},
+	}
+	for _, p := range e.AlsoFrom {
+		rows = append(rows, []string{"again by", provenance(p)})
+	}
+	if m := e.Emission; m != nil {
+		rows = append(rows, []string{"emitted", fmt.Sprintf("by filter %s of callback %s, for sequence %d, to %s", m.Filter, m.Callback, m.Sequence, m.Target)})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	rows = [][]string{{"CALLBACK", "OUTCOME", "AT", "ATTEMPTS", "WHERE", "WHY"}}
+	for _, end := range e.Callbacks {
+		name, outcome, where := end.Callback, end.Outcome.String(), end.Location
+		if end.Replay != "" {
+			name += "@" + end.Replay
+		}
+		if !end.Assigned {
+			outcome = "not assigned"
+		}
+		if where == "" {
+			where = end.Key
+		}
+		if end.Tombstone {
+			outcome += " (tombstone)"
+		}
+		why := string(end.Cause)
+		for _, part := range []string{end.Filter, end.Reason, end.Error} {
+			if part != "" {
+				why += "; " + part
+			}
+		}
+		attempts := ""
+		if end.Attempts > 0 {
+			attempts = strconv.Itoa(end.Attempts)
+		}
+		rows = append(rows, []string{name, outcome, moment(end.At), attempts, where, why})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	if e.Data != nil {
+		_, err := fmt.Fprintf(a.stdout, "\n%s\n", e.Data)
+		return err
+	}
+	return nil
+}
+
+func provenance(p auditrelay.Provenance) string {
+	s := p.Source
+	if p.Principal != "" {
+		s += " as " + p.Principal
+	}
+	if p.Address != "" {
+		s += " from " + p.Address
+	}
+	return s
+}

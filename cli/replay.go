@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"auditrelay/internal/api"
+)
+
+type replayCommand struct {
+	remote
+	Callback string `help:"The callback." required:""`
+	From     string `help:"The first event: a sequence, or a time such as 2026-01-31T00:00:00Z (of receipt)." required:"" placeholder:"SEQUENCE|TIME"`
+	To       string `help:"The end, not included: a sequence or a time; default: what is accepted by now." placeholder:"SEQUENCE|TIME"`
+	DryRun   bool   `help:"Say how many events it would be, and start nothing."`
+	Emit     bool   `help:"Let filters emit again. By default what they emit is dropped, since it was emitted before."`
+	JSON     bool   `help:"Print JSON."`
+}
+
+func (c *replayCommand) Run(a *app) error {
+	request := api.Replay{DryRun: c.DryRun, Emit: c.Emit}
+	var err error
+	if request.From, request.FromTime, err = bound("--from", c.From); err != nil {
+		return err
+	}
+	if c.To != "" {
+		if request.To, request.ToTime, err = bound("--to", c.To); err != nil {
+			return err
+		}
+	}
+	if (!request.FromTime.IsZero() && request.To != 0) || (request.From != 0 && !request.ToTime.IsZero()) {
+		return usage("--from and --to: two sequences or two times, not one of each")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	started, err := cl.Replay(a.ctx, c.Callback, request)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(started)
+	}
+	if c.DryRun {
+		_, err = fmt.Fprintf(a.stdout, "would replay %d events of %s, sequences %d to %d\n", started.Events, c.Callback, started.From, started.To)
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "replay %s started: %d events of %s, sequences %d to %d; auditrelay callbacks shows how far it is\n",
+		started.ID, started.Events, c.Callback, started.From, started.To)
+	return err
+}
+
+// bound reads a sequence or a time.
+func bound(flag, s string) (uint64, time.Time, error) {
+	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
+		if n == 0 {
+			return 0, time.Time{}, usage("%s: sequences begin at 1", flag)
+		}
+		return n, time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return 0, t.UTC(), nil
+		}
+	}
+	return 0, time.Time{}, usage("%s: expected a sequence, or a time such as 2026-01-31T00:00:00Z or 2026-01-31 (UTC)", flag)
+}

@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"auditrelay/internal/daemon"
+)
+
+type restoreCommand struct {
+	Backup  string `arg:"" help:"The backup's directory." type:"existingdir"`
+	DataDir string `arg:"" help:"The data directory to make; it must not be there, or be empty." type:"path"`
+}
+
+func (c *restoreCommand) Run(a *app) error {
+	entries, err := os.ReadDir(c.DataDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("restore: %s is not empty; nothing is ever restored over a data directory", c.DataDir)
+	}
+	if err := daemon.Restore(c.Backup, c.DataDir); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: what it delivers never takes the place of what was delivered before\n", c.DataDir)
+	return err
+}

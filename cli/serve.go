@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"auditrelay"
+	"auditrelay/internal/daemon"
+)
+
+type serveCommand struct {
+	Config       string              `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	Listen       string              `help:"Listen on this address in place of the configuration's." placeholder:"HOST:PORT"`
+	DataDir      string              `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	TrustModules bool                `help:"Run WebAssembly guests, which nothing meters yet: a module can hold up the whole process."`
+	MemoryLimit  auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"192MiB" placeholder:"SIZE"`
+	AddressFile  string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
+}
+
+func (c *serveCommand) Run(a *app) error {
+	if os.Getenv("GOMEMLIMIT") == "" && c.MemoryLimit > 0 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(min(c.MemoryLimit, math.MaxInt64))))
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	return daemon.Run(a.ctx, daemon.Options{
+		ConfigFile: c.Config, Listen: c.Listen, DataDir: c.DataDir,
+		TrustModules: c.TrustModules, Sinks: makers(a.sinks),
+		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
+	})
+}
+
+// readable tells a missing configuration from a bad one.
+func readable(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("%w; give the configuration by --config", err)
+	}
+	return f.Close()
+}
+
+func makers(sinks map[string]SinkMaker) map[string]daemon.SinkMaker {
+	out := make(map[string]daemon.SinkMaker, len(sinks))
+	for name, maker := range sinks {
+		out[name] = maker
+	}
+	return out
+}

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"auditrelay/config"
+	"auditrelay/internal/daemon"
+)
+
+type validateCommand struct {
+	Config       string        `arg:"" optional:"" help:"The configuration, auditrelay's or LiteLLM's." default:"auditrelay.yaml" type:"path"`
+	Online       bool          `help:"Ask every sink's destination too."`
+	Timeout      time.Duration `help:"How long each destination may take." default:"30s"`
+	TrustModules bool          `help:"Load WebAssembly guests too, which starts each once."`
+	JSON         bool          `help:"Print JSON."`
+}
+
+// errProbes says that a destination did not answer as it should.
+var errProbes = errors.New("a sink's destination could not be used")
+
+func (c *validateCommand) Run(a *app) error {
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	done, err := daemon.Check(a.ctx, c.Config, daemon.CheckOptions{
+		Sinks: makers(a.sinks), TrustModules: c.TrustModules, Online: c.Online, Timeout: c.Timeout,
+	})
+	if err != nil {
+		return err
+	}
+	failed := false
+	for _, p := range done.Probes {
+		failed = failed || p.Result == daemon.ProbeFailed
+	}
+	if c.JSON {
+		err = c.printJSON(a, done)
+	} else {
+		err = c.print(a, done)
+	}
+	if err == nil && failed {
+		err = errProbes
+	}
+	return err
+}
+
+func (c *validateCommand) printJSON(a *app, done daemon.Checked) error {
+	type note struct {
+		Line  int        `json:"line,omitempty"`
+		Level slog.Level `json:"level"`
+		Text  string     `json:"text"`
+	}
+	out := struct {
+		Config       string         `json:"config"`
+		Callbacks    int            `json:"callbacks"`
+		Filters      int            `json:"filters"`
+		GuestsLoaded bool           `json:"guests_loaded"`
+		Notes        []note         `json:"notes"`
+		Probes       []daemon.Probe `json:"probes,omitempty"`
+	}{c.Config, len(done.Config.Callbacks), len(done.Config.Filters), done.GuestsLoaded, []note{}, done.Probes}
+	for _, n := range done.Config.Notes {
+		out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
+	}
+	return a.printJSON(out)
+}
+
+func (c *validateCommand) print(a *app, done daemon.Checked) error {
+	a.printNotes(c.Config, done.Config.Notes)
+	if !done.GuestsLoaded {
+		fmt.Fprintf(a.stderr, "%s: note: the guests were not loaded; with --trust-modules they are\n", c.Config)
+	}
+	if len(done.Probes) > 0 {
+		rows := [][]string{{"CALLBACK", "SINK", "RESULT", "REASON"}}
+		for _, p := range done.Probes {
+			rows = append(rows, []string{p.Callback, p.Sink, p.Result, p.Reason})
+		}
+		if err := a.table(rows); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s is valid: %d callbacks, %d filters\n", c.Config, len(done.Config.Callbacks), len(done.Config.Filters))
+	return err
+}
+
+// printNotes tells what an operator should know of a configuration.
+func (a *app) printNotes(file string, notes []config.Note) {
+	for _, n := range notes {
+		word := "note"
+		if n.Level >= slog.LevelWarn {
+			word = "warning"
+		}
+		fmt.Fprintf(a.stderr, "%s:%d: %s: %s\n", file, n.Line, word, n.Text)
+	}
+}

@@ -1,0 +1,258 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/config"
+	"auditrelay/filter"
+	"auditrelay/internal/guest"
+	"auditrelay/runtime"
+)
+
+// assembler turns a checked configuration into what the runtime is given.
+type assembler struct {
+	makers    map[string]SinkMaker
+	digestKey []byte
+	cacheDir  string
+	// trustModules allows guests, which have no meter yet.
+	trustModules bool
+	log          *slog.Logger
+}
+
+// errUntrusted says why guests do not run by default.
+var errUntrusted = errors.New("the configuration has WebAssembly guests, and nothing meters them yet: " +
+	"a module can hold up the whole process. Start with --trust-modules if you trust every one of them")
+
+// loadConfig reads the file and checks it against the sinks that there are.
+func (a *assembler) loadConfig(file string) (*config.Config, error) {
+	return config.Load(file, a.loadOptions(file))
+}
+
+func (a *assembler) loadOptions(file string) config.LoadOptions {
+	checks := make(map[string]func(config.Section) error, len(a.makers))
+	for name, maker := range a.makers {
+		checks[name] = func(section config.Section) error {
+			sink, err := maker(section)
+			if err != nil {
+				return err
+			}
+			return closeSink(sink)
+		}
+	}
+	return config.LoadOptions{Sinks: checks, Dir: filepath.Dir(file)}
+}
+
+// runtimeOptions makes everything that cfg names. On an error what was made is
+// closed again.
+func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (runtime.Options, error) {
+	callbacks, err := a.callbacks(ctx, cfg)
+	if err != nil {
+		return runtime.Options{}, err
+	}
+	limits := cfg.Ingest.Limits
+	return runtime.Options{
+		Dir: cfg.DataDir,
+		Journal: runtime.JournalOptions{
+			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
+			Retention: runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+		},
+		Callbacks: callbacks,
+		Removed:   cfg.Removed,
+		Limits: runtime.Limits{
+			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
+			// One call carries at most a slice, or an atomic request whole.
+			Events: limits.Events,
+		},
+		Logger: a.log,
+	}, nil
+}
+
+func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtime.Callback, error) {
+	if len(cfg.Filters) > 0 && !a.trustModules {
+		return nil, errUntrusted
+	}
+	var errs []error
+	filters, err := a.filters(ctx, cfg)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	callbacks := make([]runtime.Callback, 0, len(cfg.Callbacks))
+	for i := range cfg.Callbacks {
+		c, err := a.callback(cfg, &cfg.Callbacks[i], filters)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		callbacks = append(callbacks, c)
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, f := range filters {
+			_ = f.filter.Close()
+		}
+		for _, c := range callbacks {
+			_ = closeSink(c.Sink)
+		}
+		return nil, err
+	}
+	return callbacks, nil
+}
+
+// loadedFilter is a filter that callbacks share.
+type loadedFilter struct {
+	filter filter.Filter
+	config *config.Filter
+}
+
+// filters loads those that a callback lists; one that none lists is checked by
+// config alone.
+func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]loadedFilter, error) {
+	used := map[string]bool{}
+	for i := range cfg.Callbacks {
+		for _, name := range cfg.Callbacks[i].Filters {
+			used[name] = true
+		}
+	}
+	loaded := map[string]loadedFilter{}
+	var errs []error
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		if !used[f.Name] {
+			a.log.Warn("no callback lists this filter", "filter", f.Name)
+			continue
+		}
+		module, err := a.guest(ctx, cfg, f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("line %d: filter %s: %w", f.Line(), f.Name, err))
+			continue
+		}
+		loaded[f.Name] = loadedFilter{filter: module, config: f}
+	}
+	return loaded, errors.Join(errs...)
+}
+
+// maxModule bounds what is read of a module's file; the guest's own limit is the
+// one that is told.
+const maxModule = 256 << 20
+
+func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Filter) (*guest.Module, error) {
+	wasm, err := readBounded(f.Wasm, maxModule)
+	if err != nil {
+		return nil, err
+	}
+	l := f.Limits
+	return guest.Load(ctx, guest.Options{
+		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(f.SHA256), Config: f.Config,
+		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
+		Keys:   cfg.Keys,
+		Limits: guest.Limits{
+			Memory: l.Memory, Time: l.Time, InitTime: l.InitTime,
+			EmitBytes: l.EmitBytes, EmitCount: l.EmitCount, EditBytes: l.EditBytes,
+			EventBytes: cfg.Ingest.Limits.EventBytes, Depth: cfg.Ingest.Limits.Depth,
+			LogLines: l.LogLines, Module: l.Module,
+		},
+		CacheDir: a.cacheDir,
+		Logger:   a.log,
+	})
+}
+
+func readBounded(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s is larger than %s", name, byteCount(most))
+	}
+	return data, err
+}
+
+func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]loadedFilter) (runtime.Callback, error) {
+	out := runtime.Callback{
+		Name: c.Name, RenamedFrom: c.RenamedFrom,
+		Digest:   cfg.CallbackDigest(a.digestKey, c),
+		Receives: receives(c.Receives),
+		From:     from(c.From),
+		Chunk:    runtime.Chunking{Events: c.Chunk.Events, Bytes: c.Chunk.Bytes, Age: c.Chunk.Age},
+		InFlight: c.InFlight,
+		Backoff:  runtime.Backoff{Initial: c.Backoff.Initial, Max: c.Backoff.Max},
+		Timeout:  c.Timeout,
+		Retain:   runtime.Retain{Age: c.Retain.Age, Bytes: c.Retain.Bytes, Then: retainThen(c.Retain.Then)},
+	}
+	if c.When != nil {
+		out.When = &runtime.When{Fields: c.When.Fields, Query: c.When.Query}
+	}
+	for _, name := range c.Filters {
+		f, ok := filters[name]
+		if !ok {
+			continue // did not load: told already
+		}
+		step := runtime.Step{Name: name, Filter: f.filter, Emits: f.config.Grants.Emit}
+		if f.config.OnError == config.OnErrorDiscard {
+			step.OnError = runtime.OnErrorDiscard
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	if c.Sink.Type == "" {
+		return out, nil
+	}
+	maker := a.makers[c.Sink.Type]
+	if maker == nil {
+		return out, fmt.Errorf("line %d: callback %s: nothing answers to the sink %q", c.Line(), c.Name, c.Sink.Type)
+	}
+	sink, err := maker(c.Sink.Options)
+	if err != nil {
+		return out, c.Sink.Options.Explain(err)
+	}
+	if sink == nil {
+		return out, fmt.Errorf("line %d: callback %s: sink %s: its maker gave neither a sink nor an error", c.Line(), c.Name, c.Sink.Type)
+	}
+	out.Sink = sink
+	return out, nil
+}
+
+func receives(r config.Receives) runtime.Receives {
+	switch r {
+	case config.ReceivesEmitted:
+		return runtime.ReceivesEmitted
+	case config.ReceivesBoth:
+		return runtime.ReceivesBoth
+	}
+	return runtime.ReceivesEvents
+}
+
+func from(f config.From) runtime.From {
+	switch f.Kind {
+	case config.FromBeginning:
+		return runtime.From{Kind: runtime.FromBeginning}
+	case config.FromTime:
+		return runtime.From{Kind: runtime.FromTime, Time: f.Time}
+	}
+	return runtime.From{Kind: runtime.FromNow}
+}
+
+func retainThen(t config.RetainThen) runtime.RetainThen {
+	switch t {
+	case config.RetainDeadLetter:
+		return runtime.RetainDeadLetter
+	case config.RetainDetach:
+		return runtime.RetainDetach
+	}
+	return runtime.RetainBlock
+}
+
+// closeSink closes a sink that can be closed.
+func closeSink(s auditrelay.Sink) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
