@@ -3,7 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -132,7 +132,7 @@ func (c checker) tokens() {
 		case name == "":
 			c.bad(append(steps, "name"), "it is required: who uses the token")
 		case names[name] > 0:
-			c.bad(append(steps, "name"), "token %q stands on line %d already", bounded(name), names[name])
+			c.bad(append(steps, "name"), "token %s stands on line %d already", c.in(append(steps, "name")...).show(), names[name])
 		default:
 			names[name] = n.line
 		}
@@ -166,14 +166,14 @@ func (c checker) tokens() {
 
 func (c checker) keys() {
 	for name, key := range c.Keys {
-		n := c.in("keys", name)
+		// The names are not shown: one may be the key, written in the wrong place.
+		place := c.in("keys").key(name)
 		switch {
-		case n.unset:
+		case c.in("keys", name).unset:
 		case !nameForm.MatchString(name):
-			// The name is not shown: it may be the key, written in the wrong place.
-			c.report.add(c.in("keys").key(name), "keys", "a name of another form: %s", expectedName)
+			c.report.add(place, "keys", "a name of another form: %s", expectedName)
 		case len(key) < 16:
-			c.bad(at("keys", name), "shorter than 16 bytes: a short key can be guessed from the pseudonyms that it makes")
+			c.report.add(place, "keys", "a key shorter than 16 bytes: it can be guessed from the pseudonyms that it makes")
 		}
 	}
 }
@@ -210,12 +210,14 @@ func (c checker) filters() {
 		}
 		for j, path := range f.Grants.Write {
 			if _, err := document.ParsePath(path); err != nil {
-				c.bad(append(steps, "grants", "write", j), "%w", err)
+				n := c.in(append(steps, "grants", "write", j)...)
+				c.bad(append(steps, "grants", "write", j), "%w", n.veil(err))
 			}
 		}
 		for j, key := range f.Grants.Keys {
 			if _, ok := c.Keys[key]; !ok {
-				c.bad(append(steps, "grants", "keys", j), "there is no key %q under keys%s", bounded(key), hint(key, sortedKeys(c.Keys)))
+				n := c.in(append(steps, "grants", "keys", j)...)
+				c.bad(append(steps, "grants", "keys", j), "there is no key %s under keys%s", n.show(), n.hint(sortedKeys(c.Keys)))
 			}
 		}
 		c.module(f, steps)
@@ -238,14 +240,14 @@ func (c checker) module(f *Filter, steps []any) {
 	}
 	var err error
 	if f.module, err = digestFile(f.Wasm); err != nil {
-		c.bad(append(steps, "wasm"), "%w", err)
+		c.bad(append(steps, "wasm"), "%w", pathless(err))
 		return
 	}
 	switch {
 	case f.SHA256 == "":
 		c.report.warn(n, "filters.%s: the module is not pinned and may be changed unseen: add sha256: %s", f.Name, f.module)
 	case sha256Form.MatchString(f.SHA256) && !strings.EqualFold(f.SHA256, f.module):
-		c.bad(append(steps, "sha256"), "%s has another digest: %s", f.Wasm, f.module)
+		c.bad(append(steps, "sha256"), "the module has another digest: %s", f.module)
 	}
 }
 
@@ -260,7 +262,7 @@ func digestFile(name string) (string, error) {
 	if n, err := io.Copy(h, io.LimitReader(f, 256<<20+1)); err != nil {
 		return "", err
 	} else if n > 256<<20 {
-		return "", fmt.Errorf("%s is larger than 256MiB, no module is", name)
+		return "", errors.New("the file is larger than 256MiB, no module is")
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -282,14 +284,15 @@ func (c checker) callbacks(plain func(*node, string)) {
 		case !nameForm.MatchString(cb.Name):
 			c.bad(append(steps, "name"), "a name of another form: %s", expectedName)
 		case lines[cb.Name] > 0:
-			c.bad(append(steps, "name"), "callback %q stands on line %d already: the position in the journal hangs on the name, so that each needs its own", cb.Name, lines[cb.Name])
+			c.bad(append(steps, "name"), "callback %s stands on line %d already: the position in the journal hangs on the name, so that each needs its own", c.in(append(steps, "name")...).show(), lines[cb.Name])
 		default:
 			lines[cb.Name] = cb.line
 		}
 		for j, name := range cb.Filters {
 			used[name] = true
 			if c.filter(name) == nil {
-				c.bad(append(steps, "filters", j), "no filter is called %q%s", bounded(name), c.knownFilters(name))
+				n := c.in(append(steps, "filters", j)...)
+				c.bad(append(steps, "filters", j), "no filter is called %s%s", n.show(), c.knownFilters(n))
 			}
 		}
 		if cb.Sink.Type != "" {
@@ -311,12 +314,12 @@ func (c checker) callbacks(plain func(*node, string)) {
 	}
 }
 
-func (c checker) knownFilters(name string) string {
+func (c checker) knownFilters(n *node) string {
 	names := make([]string, len(c.Filters))
 	for i, f := range c.Filters {
 		names[i] = f.Name
 	}
-	if h := hint(name, names); h != "" {
+	if h := n.hint(names); h != "" {
 		return h
 	}
 	if len(names) == 0 {
@@ -365,11 +368,4 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 	s := cb.Sink.Options
 	s.plain = plain
 	s.explain(c.report, check(s))
-}
-
-func bounded(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "..."
-	}
-	return s
 }

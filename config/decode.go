@@ -155,20 +155,7 @@ func (d *decoder) oneOf(n *node, path string, allowed []string) {
 			return
 		}
 	}
-	d.report.add(n, path, "%s: expected one of %s%s", n.show(), strings.Join(allowed, ", "), hint(n.text, allowed))
-}
-
-// show returns a value for an error: a literal as it stands, and of one that
-// came by reference only that.
-func (n *node) show() string {
-	if n.ref != "" {
-		return "what the reference stands for"
-	}
-	text := n.text
-	if len(text) > 64 {
-		text = text[:64] + "..."
-	}
-	return strconv.Quote(text)
+	d.report.add(n, path, "%s: expected one of %s%s", n.show(), strings.Join(allowed, ", "), n.hint(allowed))
 }
 
 func (d *decoder) bool(n *node, v reflect.Value, path string) {

@@ -18,15 +18,15 @@ func (c checker) emits() {
 			steps := at("filters", f.Name, "grants", "emit", j)
 			switch target := targets[name]; {
 			case target == nil:
-				c.bad(steps, "no callback is called %q%s", bounded(name), hint(name, sortedKeys(targets)))
+				c.bad(steps, "no callback is called %s%s", c.in(steps...).show(), c.in(steps...).hint(sortedKeys(targets)))
 			case target.Receives == "" || target.Receives == ReceivesEvents:
-				c.bad(steps, "callback %q takes accepted events only: set its receives to emitted or both", name)
+				c.bad(steps, "callback %s takes accepted events only: set its receives to emitted or both", c.in(steps...).show())
 			}
 		}
 	}
 	for i, cb := range c.Callbacks {
 		if cb.Receives == ReceivesEmitted && !fed[cb.Name] {
-			c.report.warn(c.in("callbacks", i), "callbacks[%d]: %s receives emitted records, and no filter is granted to emit to it", i, cb.Name)
+			c.report.warn(c.in("callbacks", i), "callbacks[%d] receives emitted records, and no filter is granted to emit to it", i)
 		}
 	}
 	c.cycles()
@@ -67,10 +67,23 @@ func (c checker) cycles() {
 	for i, cb := range c.Callbacks {
 		trail = nil
 		if cb.Name != "" && state[cb.Name] == 0 && walk(cb.Name) {
-			c.bad(at("callbacks", i), "emits lead in a circle: %s; a record would give rise to others without end", strings.Join(trail, " -> "))
+			c.bad(at("callbacks", i), "emits lead in a circle: %s; a record would give rise to others without end", strings.Join(c.places(trail), " -> "))
 			return
 		}
 	}
+}
+
+// places names callbacks by what stands in the file.
+func (c checker) places(names []string) []string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		j := slices.IndexFunc(c.Callbacks, func(cb Callback) bool { return cb.Name == name })
+		shown[i] = name
+		if n := c.in("callbacks", j, "name"); n.ref != "" {
+			shown[i] = n.ref
+		}
+	}
+	return shown
 }
 
 // names checks what is said of callbacks that are gone.
@@ -84,14 +97,15 @@ func (c checker) names() {
 		case !nameForm.MatchString(name):
 			c.bad(at("removed", i), "a name of another form: %s", expectedName)
 		case configured[name]:
-			c.bad(at("removed", i), "callback %q is configured: remove one or the other", name)
+			c.bad(at("removed", i), "callback %s is configured: remove one or the other", c.in("removed", i).show())
 		case removed[name]:
-			c.bad(at("removed", i), "callback %q stands here twice", name)
+			c.bad(at("removed", i), "callback %s stands here twice", c.in("removed", i).show())
 		}
 		removed[name] = true
 	}
 	for i, cb := range c.Callbacks {
 		from, steps := cb.RenamedFrom, at("callbacks", i, "renamed_from")
+		shown := c.in(steps...).show()
 		if from == "" {
 			continue
 		}
@@ -101,11 +115,11 @@ func (c checker) names() {
 		case from == cb.Name:
 			c.bad(steps, "it is the callback's own name")
 		case configured[from]:
-			c.bad(steps, "callback %q is configured itself and keeps its own position", from)
+			c.bad(steps, "callback %s is configured itself and keeps its own position", shown)
 		case removed[from]:
-			c.bad(steps, "callback %q is listed under removed: it is either renamed or given up", from)
+			c.bad(steps, "callback %s is listed under removed: it is either renamed or given up", shown)
 		case renamed[from]:
-			c.bad(steps, "another callback was renamed from %q already", from)
+			c.bad(steps, "another callback was renamed from %s already", shown)
 		}
 		renamed[from] = true
 	}

@@ -11,18 +11,16 @@ import (
 // Whatever the bytes: no panic, errors with places, no secret in any of them,
 // and a translation that loads as the original does.
 func FuzzParse(f *testing.F) {
-	for _, pattern := range []string{"testdata/*/*.yaml"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			f.Fatalf("no seeds in %s: %v", pattern, err)
+	files, err := filepath.Glob("testdata/*/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
 		}
-		for _, file := range files {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
-		}
+		f.Add(data)
 	}
 	for _, seed := range []string{
 		"", "a: &a *a", "<<: {a: b}", "? [a]\n: b", "!!set {a}", "a: !<tag:x> b", "--- a\n--- b\n...", "listen: \"\\x00\"", "\ufeffa: b", "a: |2\n   b\n", "%YAML 9.9\n---\na: b",
@@ -39,8 +37,10 @@ func FuzzParse(f *testing.F) {
 			if _, ok := errors.AsType[Errors](err); !ok {
 				t.Fatalf("not Errors: %v", err)
 			}
-			if strings.Contains(err.Error(), longSecret) && !strings.Contains(string(data), longSecret) {
-				t.Fatalf("a secret in the errors: %v", err)
+			for _, secret := range []string{longSecret, "aws-secret-value", "aws-session-value"} {
+				if strings.Contains(err.Error(), secret) && !strings.Contains(string(data), secret) {
+					t.Fatalf("a secret in the errors: %v", err)
+				}
 			}
 			return
 		}

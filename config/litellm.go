@@ -259,15 +259,15 @@ func (l *litellm) loops(n *node, path string) {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	listen, place := defaultListen, "the default address"
+	listen, place := defaultListen, defaultListen+" (the default)"
 	if own := l.root.get("listen"); own.given() {
-		listen, place = own.text, "line "+strconv.Itoa(own.line)
+		listen, place = own.text, own.show()+" (line "+strconv.Itoa(own.line)+")"
 	}
 	host, ours, err := net.SplitHostPort(listen)
 	if err != nil || ours != port || !l.sameHost(u.Hostname(), host) {
 		return
 	}
-	l.report.add(n, path, "it is this relay's own listener %s (%s): LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", listen, place)
+	l.report.add(n, path, "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", place)
 }
 
 // sameHost reports whether host leads to the listener's.

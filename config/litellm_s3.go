@@ -215,7 +215,7 @@ func (s *s3Params) verify(n *node, path string) {
 	}
 	text, err := s.file(ref)
 	if err != nil && !s.lenient {
-		s.report.addError(n, path, err)
+		s.report.addError(n, path, n.veil(err))
 	}
 	s.out.putPath(n, "tls.ca", &node{kind: kindString, text: text, ref: "file:" + ref, resolved: true, line: n.line, column: n.column, origin: n.origin,
 		comments: []string{"From s3_verify: the file's certificates in place of the system's."}})

@@ -138,18 +138,37 @@ func relative(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// checkFile says whether name can be read as a regular file.
+// checkFile says whether name can be read as a regular file. Its errors do not
+// name it: where a file's name is wanted and a key's text was given, that must not
+// end up in a log.
 func checkFile(name string) error {
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no file %s", name)
+		return fmt.Errorf("there is no such file%s", hintFile(name))
 	case err != nil:
-		return err
+		return pathless(err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file", name)
+		return errors.New("it is no regular file")
 	}
 	return nil
+}
+
+// pathless is an error of the file system without the path.
+func pathless(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}
+
+// hintFile says in which directory a file was looked for, as far as that is there.
+func hintFile(name string) string {
+	dir := filepath.Dir(name)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return ", nor its directory"
+	}
+	return " in " + dir
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -301,3 +301,36 @@ func TestDurations(t *testing.T) {
 		}
 	}
 }
+
+// People put secrets where none belong; the error must not put them in a log.
+func TestASecretInTheWrongPlaceDoesNotShow(t *testing.T) {
+	for _, text := range []string{
+		"tls: {cert: os.environ/PEM, key: os.environ/PEM, client_ca: file:SECRET}",
+		"tls: {cert: SECRET, key: SECRET}",
+		"listen: os.environ/PEM",
+		"log: {level: os.environ/PEM}",
+		"keys: {SECRET: short}",
+		"tokens: [{name: a, token: [SECRET], roles: [os.environ/PEM]}, SECRET, {name: os.environ/PEM, token: os.environ/PEM, roles: [view]}, {name: os.environ/PEM, token: os.environ/PEM, roles: [view]}]",
+		"filters: {f: {wasm: os.environ/PEM, sha256: os.environ/PEM, grants: {emit: [os.environ/PEM], keys: [os.environ/PEM], write: ['a..${PEM}']}}}",
+		"callbacks: [{name: os.environ/WORD, sink: {x: }}, {name: os.environ/WORD, sink: {x: }}, {name: a, receives: os.environ/PEM, filters: [os.environ/PEM], from: os.environ/PEM, renamed_from: os.environ/WORD, sink: os.environ/PEM}]\nremoved: [os.environ/WORD, os.environ/PEM]",
+		"callbacks: [{name: os.environ/WORD, receives: both, filters: [f]}]\nfilters: {f: {wasm: testdata/guest.wasm, grants: {emit: [os.environ/WORD]}}}",
+		"litellm_settings: {audit_log_callbacks: [os.environ/PEM, os.environ/WORD], store_audit_logs: os.environ/PEM, s3_callback_params: {s3_verify: os.environ/PEM, s3_server_side_encryption: os.environ/PEM}}",
+		"litellm_settings: {audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/PEM, s3_server_side_encryption: os.environ/PEM, s3_max_concurrent_uploads: os.environ/PEM}}",
+		"ingest: {limits: {depth: os.environ/PEM, event_bytes: os.environ/PEM}}\nshutdown: {deadline: os.environ/PEM}\nmetrics: {public: os.environ/PEM}",
+		"journal: os.environ/PEM\ndata_dir: 5",
+	} {
+		const secret = "hidden-from-all-0123456789"
+		text = strings.ReplaceAll(text, "SECRET", secret)
+		_, err := Parse("relay.yaml", []byte(text), LoadOptions{LookupEnv: func(name string) (string, bool) {
+			if name == "PEM" {
+				return "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----\n", true
+			}
+			return secret, name == "WORD"
+		}})
+		if err == nil {
+			t.Errorf("no error: %s", text)
+		} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "BEGIN") {
+			t.Errorf("%s\nshows a secret: %v", text, err)
+		}
+	}
+}

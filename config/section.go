@@ -87,6 +87,9 @@ func (s Section) option(r *report, e *auditrelay.OptionError) {
 		return // the reference that gave no value was reported
 	}
 	cause := error(explained{e.Err})
+	if exact && n != nil {
+		cause = explained{n.veil(e.Err)}
+	}
 	if n != nil && n.origin != "" && !exact {
 		// The place is LiteLLM's, which does not know the option by our name.
 		cause = fmt.Errorf("%s: %w", cmp.Or(litellmName(e.Path), e.Path), cause)

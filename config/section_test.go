@@ -206,3 +206,19 @@ func TestRangesInTagsAreWellFormed(t *testing.T) {
 	}
 	walk(typeConfig)
 }
+
+// A sink may quote a bad value; where that came by a reference it may be a secret
+// in the wrong place.
+func TestWhatASinkQuotesOfAReferenceDoesNotShow(t *testing.T) {
+	s := section(t, "        {text: os.environ/LONG_SECRET, list: [plain]}\n")
+	for path, want := range map[string]string{
+		"text":    "relay.yaml:5:16: callbacks[0].sink.x.text: the value that the reference stands for is not taken",
+		"list[0]": `relay.yaml:5:47: callbacks[0].sink.x.list[0]: "plain" is not known`,
+	} {
+		value := map[string]string{"text": longSecret, "list[0]": "plain"}[path]
+		err := s.Explain(&auditrelay.OptionError{Path: path, Err: fmt.Errorf("%q is not known", value)})
+		if err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
