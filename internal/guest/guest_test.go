@@ -33,6 +33,20 @@ func wasm(t testing.TB, name string) []byte {
 	return b
 }
 
+// compiled is where tests keep compiled modules, since compiling Go's takes long.
+var compiled string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "auditrelay-guest-")
+	if err != nil {
+		panic(err)
+	}
+	compiled = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 // options are those of a filter that is granted all that it asks for.
 func options(t testing.TB, name string) guest.Options {
 	return guest.Options{
@@ -40,8 +54,10 @@ func options(t testing.TB, name string) guest.Options {
 		Wasm:   wasm(t, name),
 		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
 		Keys:   map[string]auditrelay.Secret{"pseudonyms": "a key of the test's own"},
-		Limits: guest.Limits{Time: 2 * time.Second, InitTime: 20 * time.Second},
+		Limits: guest.Limits{Time: 20 * time.Second, InitTime: time.Minute},
 		Logger: slog.New(slog.DiscardHandler),
+
+		CacheDir: compiled,
 	}
 }
 
@@ -113,10 +129,11 @@ func TestReferenceGuestsDoWhatTheFloorDoes(t *testing.T) {
 func TestTheGuestsCollectorRuns(t *testing.T) {
 	o := options(t, "alert-go/alert-go")
 	o.Config = []byte(`{"to":"alerts"}`)
+	o.Limits.Memory = 8 << 20
 	i := open(t, load(t, o))
 	data := strings.Replace(event, `"action":"updated"`, `"action":"deleted"`, 1)
 	call := newCall(t, data)
-	for n := range 100_000 {
+	for n := range 40_000 {
 		call.Document.Reset(call.Event.Data)
 		call.Emitted = call.Emitted[:0]
 		if v, err := i.Apply(t.Context(), call); err != nil || v != auditrelay.Keep || len(call.Emitted) != 1 {
