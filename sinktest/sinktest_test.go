@@ -38,7 +38,6 @@ type sink struct {
 	cached string
 	defect string
 	tick   int
-	held   *[]byte
 }
 
 func (s *sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -21,38 +22,49 @@ var encodings = map[string]encoding{
 	CompressionNone: {".ndjson", ""},
 }
 
+// compressor keeps what is dear to make anew for each object. The zero value is
+// ready; safe for concurrent use.
+type compressor struct {
+	gzip sync.Pool // of *gzip.Writer
+	zstd struct {
+		once    sync.Once
+		encoder *zstd.Encoder
+		err     error
+	}
+}
+
 // compress returns content in the given compression. The same content always
 // gives the same bytes: no time and no name stand in a header.
-func compress(compression string, content []byte) ([]byte, error) {
-	var buffer bytes.Buffer
-	buffer.Grow(len(content)/4 + 512)
+func (c *compressor) compress(compression string, content []byte) ([]byte, error) {
 	switch compression {
 	case CompressionNone:
 		return content, nil
 	case CompressionGzip:
-		w := gzip.NewWriter(&buffer)
+		var buffer bytes.Buffer
+		buffer.Grow(len(content)/4 + 512)
+		w, ok := c.gzip.Get().(*gzip.Writer)
+		if !ok {
+			w = gzip.NewWriter(nil)
+		}
+		defer c.gzip.Put(w)
+		w.Reset(&buffer)
 		if _, err := w.Write(content); err != nil {
 			return nil, err
 		}
 		if err := w.Close(); err != nil {
 			return nil, err
 		}
+		return buffer.Bytes(), nil
 	case CompressionZstd:
-		// One goroutine: with several the blocks' bounds could differ.
-		w, err := zstd.NewWriter(&buffer, zstd.WithEncoderConcurrency(1))
-		if err != nil {
-			return nil, err
+		c.zstd.once.Do(func() {
+			c.zstd.encoder, c.zstd.err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		})
+		if c.zstd.err != nil {
+			return nil, c.zstd.err
 		}
-		if _, err := w.Write(content); err != nil {
-			return nil, err
-		}
-		if err := w.Close(); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, fmt.Errorf("compression %q is not known", compression)
+		return c.zstd.encoder.EncodeAll(content, nil), nil
 	}
-	return buffer.Bytes(), nil
+	return nil, fmt.Errorf("compression %q is not known", compression)
 }
 
 // decompress undoes compress by the Content-Encoding that was sealed, so that a

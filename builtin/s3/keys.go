@@ -24,6 +24,10 @@ const (
 // allow.
 const maxNameBytes = 192
 
+// maxSegmentBytes bounds a callback's, journal's or replay's name in a key, so
+// that prefix and three of them fit in S3's 1024 bytes.
+const maxSegmentBytes = 96
+
 // base is the folder under which everything of one chunk goes: the prefix, and
 // for a replay a folder of its own.
 func (s *Sink) base(replay string) string {
@@ -74,7 +78,7 @@ func recordName(journal string, r auditrelay.Record) string {
 // segment makes a name that the operator or the relay chose one path segment.
 func segment(s string) string {
 	name := replaceUnsafe(s)
-	if name == s && len(name) <= maxNameBytes && name != "" && name != "." && name != ".." {
+	if name == s && len(name) <= maxSegmentBytes && name != "" && name != "." && name != ".." {
 		return name
 	}
 	sum := sha256.Sum256([]byte(s))

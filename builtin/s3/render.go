@@ -38,6 +38,9 @@ const (
 	metaPartition = metaPrefix + "Auditrelay-Partition"
 )
 
+// maxMetaBytes bounds a name in the metadata, of which S3 takes 2 KB in all.
+const maxMetaBytes = 256
+
 // What the partition in a key goes by, in the object's metadata.
 const (
 	byEvent    = "event"    // the events' own time
@@ -116,7 +119,7 @@ func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error)
 
 // batchPayload compresses content and names it; headers become the payload's.
 func (s *Sink) batchPayload(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
-	body, err := compress(compression, content)
+	body, err := s.compressor.compress(compression, content)
 	if err != nil {
 		return auditrelay.Payload{}, fmt.Errorf("compress with %s: %w", compression, err)
 	}
@@ -222,13 +225,13 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 // chunkHeaders is the metadata that all objects of a chunk share.
 func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	headers := map[string]string{
-		metaCallback: url.PathEscape(chunk.Callback),
+		metaCallback: cut(url.PathEscape(chunk.Callback), maxMetaBytes),
 		metaJournal:  url.PathEscape(chunk.Journal),
 		metaFrom:     strconv.FormatUint(chunk.From, 10),
 		metaTo:       strconv.FormatUint(chunk.To, 10),
 	}
 	if chunk.Replay != "" {
-		headers[metaReplay] = url.PathEscape(chunk.Replay)
+		headers[metaReplay] = cut(url.PathEscape(chunk.Replay), maxMetaBytes)
 	}
 	return headers
 }

@@ -27,6 +27,8 @@ type Sink struct {
 	limiter *limiter
 	now     func() time.Time
 
+	compressor compressor
+
 	mu     sync.Mutex
 	client *s3.Client // nil until the first request, and after a refusal of the credentials
 }
