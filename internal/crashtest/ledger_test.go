@@ -1,0 +1,126 @@
+package crashtest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+// ledger is what the producers know, outside of the program under test: what was
+// sent, and what was acknowledged, on disk before it counts.
+type ledger struct {
+	mu    sync.Mutex
+	file  *os.File
+	sent  map[string]string // id -> action
+	acked map[string]bool
+}
+
+func newLedger(t *testing.T) *ledger {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "acknowledged"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &ledger{file: f, sent: map[string]string{}, acked: map[string]bool{}}
+}
+
+func (l *ledger) send(events [][]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
+		l.sent[gjson.GetBytes(e, "id").Str] = gjson.GetBytes(e, "action").Str
+	}
+}
+
+func (l *ledger) acknowledge(ids []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		l.acked[id] = true
+		fmt.Fprintln(l.file, id)
+	}
+	return l.file.Sync()
+}
+
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acked)
+}
+
+// objects reads every record below a folder of objects or files, counted by id.
+// Manifests and the sink's own state are left out.
+func objects(t *testing.T, root string) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if strings.Contains(path, "_manifests") || !strings.Contains(filepath.Base(path), "json") || strings.Contains(filepath.Base(path), "manifest") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+			z, err := gzip.NewReader(bytes.NewReader(data))
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			if data, err = io.ReadAll(z); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+		}
+		for line := range bytes.Lines(data) {
+			id := gjson.GetBytes(line, "id")
+			if !gjson.ValidBytes(line) || !id.Exists() {
+				return fmt.Errorf("%s: a line is no event", path)
+			}
+			counts[id.Str]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
+// compare checks that what arrived is what was acknowledged: each event that the
+// callback receives once, and nothing that was never sent. It returns how many
+// acknowledged events are missing.
+func (l *ledger) compare(t *testing.T, callback string, arrived map[string]int, receives func(action string) bool) (lost int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.acked {
+		if receives(l.sent[id]) && arrived[id] == 0 {
+			lost++
+		}
+	}
+	for id, n := range arrived {
+		action, ok := l.sent[id]
+		switch {
+		case !ok:
+			t.Errorf("%s: event %s arrived and was never sent", callback, id)
+		case n > 1:
+			t.Errorf("%s: event %s arrived %d times", callback, id, n)
+		case !receives(action):
+			t.Errorf("%s: event %s arrived, but its action is %s", callback, id, action)
+		}
+	}
+	t.Logf("%s: %d acknowledged, %d arrived (what was not acknowledged may arrive too)", callback, len(l.acked), len(arrived))
+	return lost
+}

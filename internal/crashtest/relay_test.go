@@ -1,0 +1,189 @@
+package crashtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary builds the program once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "auditrelay-crashtest")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "auditrelay")
+	out, err := exec.Command("go", "build", "-o", path, "auditrelay/cmd/auditrelay").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// relay is one run of the program.
+type relay struct {
+	url  string
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	done chan struct{}
+}
+
+// address picks a free port for the whole test.
+func address(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startRelay starts the program and waits until it accepts events.
+func startRelay(t *testing.T, listen, config string, env ...string) *relay {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{url: "http://" + listen, log: new(bytes.Buffer), done: make(chan struct{})}
+	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen, "--trust-modules")
+	r.cmd.Env = append(os.Environ(), env...)
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		r.cmd.Wait()
+		close(r.done)
+	}()
+	t.Cleanup(r.kill)
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		resp, err := http.Get(r.url + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return r
+			}
+		}
+		select {
+		case <-r.done:
+			t.Fatalf("the program ended while starting:\n%s", r.log)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	t.Fatalf("the program is not ready after a minute:\n%s", r.log)
+	return nil
+}
+
+// kill is kill -9, and waits until the process is gone.
+func (r *relay) kill() {
+	r.cmd.Process.Signal(syscall.SIGKILL)
+	<-r.done
+}
+
+// errUnanswered says that the outcome of a request is not known.
+var errUnanswered = errors.New("no answer")
+
+// post sends events as NDJSON and returns the ids that were acknowledged.
+func (r *relay) post(ctx context.Context, client *http.Client, events [][]byte) ([]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/v1/events", bytes.NewReader(bytes.Join(events, []byte("\n"))))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, errUnanswered
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Results []struct {
+			ID       string          `json:"id"`
+			Sequence uint64          `json:"sequence"`
+			Error    json.RawMessage `json:"error"`
+		} `json:"results"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, errUnanswered
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	var ids []string
+	for _, result := range answer.Results {
+		if result.Sequence > 0 {
+			ids = append(ids, result.ID)
+		}
+	}
+	return ids, nil
+}
+
+type callbackStatus struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Account struct {
+		Assigned     uint64 `json:"assigned"`
+		Delivered    uint64 `json:"delivered"`
+		Filtered     uint64 `json:"filtered"`
+		DeadLettered uint64 `json:"dead_lettered"`
+		Discarded    uint64 `json:"discarded"`
+		Skipped      uint64 `json:"skipped"`
+		Pending      uint64 `json:"pending"`
+		Balanced     bool   `json:"balanced"`
+	} `json:"account"`
+	InFlight  int    `json:"in_flight"`
+	LastError string `json:"last_error"`
+}
+
+func (r *relay) callbacks(t *testing.T) []callbackStatus {
+	t.Helper()
+	resp, err := http.Get(r.url + "/v1/callbacks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Callbacks []callbackStatus `json:"callbacks"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("list callbacks: status %d, %v", resp.StatusCode, err)
+	}
+	return answer.Callbacks
+}
+
+// settle waits until nothing is pending and checks that every account balances.
+func (r *relay) settle(t *testing.T, within time.Duration) []callbackStatus {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		list := r.callbacks(t)
+		pending := uint64(0)
+		for _, c := range list {
+			pending += c.Account.Pending + uint64(c.InFlight)
+			if !c.Account.Balanced {
+				t.Fatalf("the account of %s does not balance: %+v", c.Name, c.Account)
+			}
+		}
+		if pending == 0 {
+			return list
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still pending after %s: %+v\n%s", within, list, r.log)
+		}
+		time.Sleep(20 * time.Millisecond) // polling another process
+	}
+}
