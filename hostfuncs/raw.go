@@ -29,6 +29,7 @@ func eventReplace(s *State, m api.Memory, a []uint64) {
 	}
 	s.replaced.Reset(raw)
 	s.compare(document.Root, document.Root)
+	s.replaced.Reset(nil) // let go of the guest's memory
 	if err := s.doc.Replace(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
