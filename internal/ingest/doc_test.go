@@ -73,6 +73,7 @@ var events = map[string]string{
 	"*depth 65*":                     nested(65),
 	"*depth 10,000*":                 nested(10_000),
 	"*an id of 256 bytes*":           minimal(strings.Repeat("é", 128)),
+	"*an id of 256 bytes, escaped*":  minimal(strings.Repeat(`\u00e9`, 128)),
 	"*an id of 257 bytes*":           minimal(strings.Repeat("é", 128) + "x"),
 	"*an id of 257 bytes, escaped*":  minimal(strings.Repeat(`\u00e9`, 128) + "x"),
 	"*an action of 128 bytes*":       `{"id":"a","action":"` + strings.Repeat("x", 128) + `"}`,

@@ -117,6 +117,9 @@ func TestReaderHoldsLimitsToTheByte(t *testing.T) {
 		if results, _ := read(ingest.NewReader(strings.NewReader(body(exact)), "", "", limits)); results[0] != "a" && name != "over lines" {
 			t.Errorf("%s: at the limit: %v", name, results)
 		}
+		if results, _ := read(ingest.NewReader(iotest.OneByteReader(strings.NewReader(body(exact))), "", "", limits)); results[0] != "a" && name != "over lines" {
+			t.Errorf("%s: at the limit, byte by byte: %v", name, results)
+		}
 		if results, _ := read(ingest.NewReader(strings.NewReader(body(over)), "", "", limits)); !strings.HasSuffix(results[0], "too_large") {
 			t.Errorf("%s: over the limit: %v", name, results)
 		}
@@ -135,6 +138,16 @@ func TestReaderHoldsLimitsToTheByte(t *testing.T) {
 	}
 }
 
+// Where a body is over its limit, what stands within the limit is taken.
+func TestReaderTakesWhatIsWithinTheLimit(t *testing.T) {
+	body := minimal("a") + "\n" + minimal("b") + "\n" + minimal("c")
+	limits := ingest.Limits{BodyBytes: int64(len(body) - 1)}
+	results, _ := read(ingest.NewReader(strings.NewReader(body), "", "", limits))
+	if diff := cmp.Diff([]string{"a", "b", "rest:body_too_large"}, results); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A Reader holds one event and a buffer, however large the body.
 func TestReaderIsBoundedInMemory(t *testing.T) {
 	event := append(corpus.Reference(), '\n')
@@ -143,12 +156,12 @@ func TestReaderIsBoundedInMemory(t *testing.T) {
 		body io.Reader
 		most uint64
 	}{
-		"many events":        {&repeat{piece: event, left: 64 << 20}, 1 << 20},
-		"one line":           {&repeat{piece: bytes.Repeat([]byte("x"), 4096), left: 64 << 20}, 8 << 20},
-		"one string":         {io.MultiReader(strings.NewReader(`["`), &repeat{piece: bytes.Repeat([]byte("x"), 4096), left: 64 << 20}), 8 << 20},
-		"blank lines":        {&repeat{piece: bytes.Repeat([]byte("\n"), 4096), left: 64 << 20}, 1 << 20},
+		"many events":        {&repeat{piece: event, left: 32 << 20}, 1 << 20},
+		"one line":           {&repeat{piece: bytes.Repeat([]byte("x"), 4096), left: 32 << 20}, 8 << 20},
+		"one string":         {io.MultiReader(strings.NewReader(`["`), &repeat{piece: bytes.Repeat([]byte("x"), 4096), left: 32 << 20}), 8 << 20},
+		"blank lines":        {&repeat{piece: bytes.Repeat([]byte("\n"), 4096), left: 32 << 20}, 1 << 20},
 		"brackets, 16 MiB":   {io.MultiReader(strings.NewReader("["), &repeat{piece: []byte(deep), left: 16 << 20}), 20 << 20},
-		"an object on lines": {io.MultiReader(strings.NewReader("{\n"), &repeat{piece: []byte("\"a\":\n"), left: 64 << 20}), 8 << 20},
+		"an object on lines": {io.MultiReader(strings.NewReader("{\n"), &repeat{piece: []byte("\"a\":\n"), left: 32 << 20}), 8 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
