@@ -30,21 +30,25 @@ func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB,
 	return db, err
 }
 
-func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
-	// A memtable's log stays on disk until it is flushed, and one is recycled:
-	// small journals get small ones.
-	memtable := int64(16 << 20)
+// memtableSize is how much is held in memory before it becomes a table. Its log
+// stays on disk until then, and one is recycled: small journals get small ones.
+func memtableSize(o Options) int64 {
+	n := int64(16 << 20)
 	if o.Quota > 0 {
-		memtable = min(memtable, max(o.Quota/16, 256<<10))
+		n = min(n, max(o.Quota/16, 256<<10))
 	}
 	if o.Reserve > 0 {
-		memtable = min(memtable, max(o.Reserve/4, 256<<10))
+		n = min(n, max(o.Reserve/8, 256<<10))
 	}
+	return n
+}
+
+func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 	log := engineLog{log: o.Logger, fault: f}
 	p := &pebble.Options{
 		FS:                 o.FS,
 		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       uint64(memtable),
+		MemTableSize:       uint64(memtableSize(o)),
 		// Writers wait when this many memtables are full.
 		MemTableStopWritesThreshold: 4,
 		CacheSize:                   8 << 20,

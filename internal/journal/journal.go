@@ -39,6 +39,22 @@ type Options struct {
 
 const defaultWindow = 1 << 20
 
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Window <= 0 {
+		o.Window = defaultWindow
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
 // Journal is an open journal. All methods are safe for concurrent use.
 type Journal struct {
 	options Options
@@ -70,18 +86,7 @@ type Journal struct {
 //
 // Errors: ErrLocked, ErrCorrupt, ErrFormat, or the file system's.
 func Open(dir string, o Options) (*Journal, error) {
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
-	if o.Window <= 0 {
-		o.Window = defaultWindow
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o = o.withDefaults()
 	j := &Journal{options: o, dir: dir, fault: &fault{}}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("journal %s: open: %w", dir, err)

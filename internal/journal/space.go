@@ -32,6 +32,10 @@ const (
 
 func newSpace(fs vfs.FS, dir string, o Options) *space {
 	s := &space{fs: fs, dir: dir, quota: o.Quota, reserve: o.Reserve, now: o.Now}
+	if s.quota > 0 {
+		// While a memtable is flushed its log and its tables are both there.
+		s.quota = max(1, s.quota-memtableSize(o))
+	}
 	if s.reserve == 0 {
 		s.reserve = defaultReserve
 		if u, err := fs.GetDiskUsage(dir); err == nil {

@@ -1,0 +1,167 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Backup writes a copy of the open journal j into the new directory dir, on the
+// same file system, while j goes on. Everything that was acknowledged when it
+// began is in it. Where it can it links files, so that the copy costs little
+// until j changes; copy it elsewhere to have a backup.
+//
+// A backup holds j's own identity. Restore it before it is written to.
+func Backup(j *Journal, dir string) error {
+	done, err := j.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := j.backup(dir); err != nil {
+		return fmt.Errorf("journal %s: backup to %s: %w", j.dir, dir, err)
+	}
+	return nil
+}
+
+func (j *Journal) backup(dir string) error {
+	fsys := j.options.FS
+	if err := makeEmpty(fsys, dir); err != nil {
+		return err
+	}
+	s := j.state.Load() // durable, so the copy has at least that
+	if err := j.db.Checkpoint(fsys.PathJoin(dir, databaseName), pebble.WithFlushedWAL()); err != nil {
+		return err
+	}
+	// Last, since a directory without it is no journal.
+	if err := writeMarker(fsys, dir, &mark{identity: j.id.Identity, next: s.next, commits: s.commits}); err != nil {
+		return err
+	}
+	return syncAncestors(fsys, dir)
+}
+
+// Restore copies the backup, or closed journal, at src into the new directory
+// dst and gives the copy a new incarnation. Of o it uses FS and Logger. A copy
+// that was interrupted is refused by Open; remove it and begin again.
+func Restore(src, dst string, o Options) error {
+	if err := restore(src, dst, o.withDefaults()); err != nil {
+		return fmt.Errorf("journal: restore %s to %s: %w", src, dst, err)
+	}
+	return nil
+}
+
+func restore(src, dst string, o Options) (err error) {
+	l, err := lock(o.FS, src)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	m, err := readMarker(o.FS, src)
+	if err != nil {
+		return err
+	}
+	if err := makeEmpty(o.FS, dst); err != nil {
+		return err
+	}
+	if err := copyDatabase(o.FS, src, dst); err != nil {
+		return err
+	}
+	// Checked against the source's marker, then renamed, then given its own.
+	j := &Journal{options: o, dir: dst, fault: &fault{}}
+	if j.lock, err = lock(o.FS, dst); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.release()) }()
+	if j.db, err = openPebble(o, dst, j.fault, true); err != nil {
+		return j.damaged(1, m.next, err)
+	}
+	if err := j.recover(m); err != nil {
+		return err
+	}
+	j.id.Incarnation = newIdentity().Incarnation
+	b := j.db.NewBatch()
+	b.Set(keyIdentity, j.id.record(), nil)
+	if err := j.apply(b); err != nil {
+		return err
+	}
+	s := j.state.Load()
+	if err := writeMarker(o.FS, dst, &mark{identity: j.id.Identity, next: s.next, commits: s.commits}); err != nil {
+		return err
+	}
+	return syncAncestors(o.FS, dst)
+}
+
+// Migrate brings the closed journal in dir to this program's format version. It
+// does nothing where it has it already.
+//
+// Errors: ErrFormat where it cannot, ErrLocked, ErrCorrupt.
+func Migrate(dir string, o Options) (err error) {
+	o = o.withDefaults()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("journal %s: migrate: %w", dir, err)
+		}
+	}()
+	l, err := lock(o.FS, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	// There is one version so far; parsing the marker refuses any other.
+	_, err = readMarker(o.FS, dir)
+	return err
+}
+
+func makeEmpty(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fsys.MkdirAll(dir, 0o700)
+	case err != nil:
+		return err
+	case len(names) > 0:
+		return fmt.Errorf("%s is not empty; name a new directory", dir)
+	}
+	return nil
+}
+
+func copyDatabase(fsys vfs.FS, src, dst string) error {
+	from, to := fsys.PathJoin(src, databaseName), fsys.PathJoin(dst, databaseName)
+	names, err := fsys.List(from)
+	if err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == lockName {
+			continue
+		}
+		if err := copyFile(fsys, fsys.PathJoin(from, name), fsys.PathJoin(to, name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncDir(fsys, to), syncDir(fsys, dst))
+}
+
+func copyFile(fsys vfs.FS, from, to string) (err error) {
+	in, err := fsys.Open(from, vfs.SequentialReadsOption)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := fsys.Create(to, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
+}

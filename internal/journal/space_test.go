@@ -1,0 +1,146 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const mib = 1 << 20
+
+func emitted(id string) auditrelay.Event {
+	e := event(id, body(1))
+	e.Namespace = auditrelay.NamespaceEmitted
+	e.Emission = &auditrelay.Emission{Target: "alerts", Callback: "c", Filter: "f", Sequence: 1, Hops: 1}
+	return e
+}
+
+func TestTheReserveIsKept(t *testing.T) {
+	now := base
+	fs := vfs.NewMem()
+	free := func(n uint64) {
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 1000 * mib, UsedBytes: 1000*mib - n})
+		now = now.Add(time.Second) // past the cache
+	}
+	free(500 * mib)
+	j := open(t, "j", Options{FS: fs, Now: func() time.Time { return now }, Reserve: 40 * mib})
+	appendEvents(t, j, event("a", body(1)))
+	seal := func(id string) error {
+		tx := &Tx{}
+		tx.Append(emitted(id))
+		tx.Set(LaneKey("s3"), []byte("x"))
+		_, err := j.Commit(tx)
+		return err
+	}
+	accept := func(id string) error {
+		tx := &Tx{}
+		tx.Append(event(id, body(1)))
+		_, err := j.Commit(tx)
+		return err
+	}
+	remove := func() error {
+		tx := &Tx{}
+		tx.Delete(LaneKey("s3"))
+		_, err := j.Commit(tx)
+		return err
+	}
+	for i, test := range []struct {
+		free         uint64
+		accept, seal bool
+	}{
+		{41 * mib, true, true},
+		{39 * mib, false, true},
+		{11 * mib, false, true},
+		{9 * mib, false, false},
+		{0, false, false},
+		{500 * mib, true, true},
+	} {
+		free(test.free)
+		if err := accept(fmt.Sprint("a", i)); (err == nil) != test.accept || err != nil && !errors.Is(err, ErrFull) {
+			t.Errorf("%d free: accept: %v", test.free, err)
+		}
+		if err := j.Err(); (err == nil) != test.accept {
+			t.Errorf("%d free: Err: %v", test.free, err)
+		}
+		if err := seal(fmt.Sprint("e", i)); (err == nil) != test.seal || err != nil && !errors.Is(err, ErrFull) {
+			t.Errorf("%d free: seal: %v", test.free, err)
+		}
+		if err := remove(); err != nil {
+			t.Errorf("%d free: delete: %v", test.free, err)
+		}
+	}
+	free(39 * mib)
+	err := accept("z")
+	full, ok := errors.AsType[*FullError](err)
+	if !ok || full.Free != 39*mib || full.Reserve != 40*mib || !strings.Contains(err.Error(), "39.0 MiB") {
+		t.Error(err)
+	}
+	if u := j.Usage(); u.FreeBytes != 39*mib || u.DiskBytes == 0 || !u.Oldest.Equal(j.mustEvent(t, 1).Received) {
+		t.Errorf("%+v", u)
+	}
+}
+
+func (j *Journal) mustEvent(t *testing.T, sequence uint64) auditrelay.Event {
+	t.Helper()
+	e, err := j.Event(sequence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestDefaultReserve(t *testing.T) {
+	for _, test := range []struct{ total, want int64 }{
+		{1000 * mib, 50 * mib}, {1 << 40, 256 * mib},
+	} {
+		fs := vfs.NewMem()
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: uint64(test.total), TotalBytes: uint64(test.total)})
+		if s := newSpace(fs, "", Options{}); s.reserve != test.want {
+			t.Errorf("disk of %d: reserve %d, want %d", test.total, s.reserve, test.want)
+		}
+	}
+}
+
+func TestTheQuotaHoldsAndTrimFreesIt(t *testing.T) {
+	now := base
+	o := Options{FS: vfs.NewMem(), Quota: 4 * mib, Now: func() time.Time { now = now.Add(time.Millisecond); return now }}
+	j := open(t, "j", o)
+	var err error
+	for i := 0; err == nil && i < 100_000; i++ {
+		tx := &Tx{}
+		tx.Append(event(fmt.Sprint(i), fmt.Sprintf(`{"n":%q}`, noise(i, 4000))))
+		_, err = j.Commit(tx)
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if u := j.Usage(); u.DiskBytes > o.Quota || u.DiskBytes < o.Quota/2 {
+		t.Errorf("%d in use of %d", u.DiskBytes, o.Quota)
+	}
+	if err := j.Trim(j.Head().Next); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	j.db.TestOnlyWaitForCleaning()
+	now = now.Add(time.Second)
+	appendEvents(t, j, event("again", body(1)))
+}
+
+// noise is text that does not compress.
+func noise(seed, n int) string {
+	var b strings.Builder
+	state := uint64(seed)
+	for b.Len() < n {
+		state = state*6364136223846793005 + 1442695040888963407
+		fmt.Fprintf(&b, "%x", state>>20)
+	}
+	return b.String()[:n]
+}
