@@ -62,7 +62,8 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 		Dir: cfg.DataDir,
 		Journal: runtime.JournalOptions{
 			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
-			Retention: runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			Retention:    runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			UnsafeNoSync: unsafeNoSync(a.log),
 		},
 		Callbacks: callbacks,
 		Removed:   cfg.Removed,

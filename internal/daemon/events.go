@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"auditrelay"
 	"auditrelay/internal/api"
@@ -25,9 +24,6 @@ const (
 	// A request that needs no more memory than this takes it from a budget that
 	// large ones cannot exhaust.
 	smallRequest = 256 << 10
-
-	// busyAfter is how long a request waits for its share of the memory.
-	busyAfter = 20 * time.Second
 )
 
 // postEvents accepts events; see docs/events.md for the table of what is taken
@@ -56,7 +52,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
 	in.ctx = context.WithoutCancel(in.ctx)
-	reader := ingest.NewReader(newPacedReader(w, r), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.ingest())
+	reader := ingest.NewReader(newPacedReader(w, r, s.patience.body), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.ingest())
 	if err := in.run(reader); err != nil {
 		in.answer.Error = s.failure(r, err)
 	}
@@ -110,7 +106,7 @@ func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refus
 	if need <= smallRequest {
 		from = s.small
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), busyAfter)
+	ctx, cancel := context.WithTimeout(r.Context(), s.patience.busy)
 	defer cancel()
 	release, err := from.acquire(ctx, need)
 	if err != nil {

@@ -105,10 +105,10 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 	return &engineCollector{
 		rt:             rt,
 		assigned:       desc("callback_assigned_total", "Events assigned to the callback.", "callback"),
-		outcomes:       desc("callback_outcomes_total", "Events that ended on the callback, by outcome.", "callback", "outcome"),
+		outcomes:       desc("callback_outcomes", "Events that ended on the callback, by outcome. A dead letter that is replayed moves on to another.", "callback", "outcome"),
 		pending:        desc("callback_pending", "Events assigned to the callback that have no outcome yet.", "callback"),
 		balanced:       desc("callback_balanced", "1 while assigned equals the outcomes and what is pending. 0 is a fault of the relay's.", "callback"),
-		causes:         desc("callback_causes_total", "Events not delivered, by cause.", "callback", "cause"),
+		causes:         desc("callback_causes", "Events not delivered, by cause.", "callback", "cause"),
 		state:          desc("callback_state", "1 for the state that the callback is in, 0 for the others.", "callback", "state"),
 		lag:            desc("callback_lag_seconds", "Age of the oldest pending event, 0 if none.", "callback"),
 		cursor:         desc("callback_cursor", "The next sequence that the callback takes.", "callback"),
@@ -161,15 +161,15 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		name := cb.Name
 		a := cb.Account
 		counter(c.assigned, a.Assigned, name)
-		counter(c.outcomes, a.Delivered, name, "delivered")
-		counter(c.outcomes, a.Filtered, name, "filtered")
-		counter(c.outcomes, a.DeadLettered, name, "dead_lettered")
-		counter(c.outcomes, a.Discarded, name, "discarded")
-		counter(c.outcomes, a.Skipped, name, "skipped")
+		gauge(c.outcomes, float64(a.Delivered), name, "delivered")
+		gauge(c.outcomes, float64(a.Filtered), name, "filtered")
+		gauge(c.outcomes, float64(a.DeadLettered), name, "dead_lettered")
+		gauge(c.outcomes, float64(a.Discarded), name, "discarded")
+		gauge(c.outcomes, float64(a.Skipped), name, "skipped")
 		gauge(c.pending, float64(a.Pending), name)
 		gauge(c.balanced, oneIf(a.Balanced), name)
 		for cause, n := range cb.Causes {
-			counter(c.causes, n, name, cause)
+			gauge(c.causes, float64(n), name, cause)
 		}
 		for _, s := range states {
 			gauge(c.state, oneIf(cb.State == s), name, string(s))

@@ -15,14 +15,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// writeTimeout is how long a client may take to read an answer.
-const writeTimeout = 60 * time.Second
-
 // statusClientGone is logged and counted where nobody is left to read it.
 const statusClientGone = 499
 
 func respond(w http.ResponseWriter, status int, body []byte) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))

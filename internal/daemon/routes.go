@@ -94,7 +94,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 func (s *Server) wrap(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &statusRecorder{ResponseWriter: w}
+		rec := &statusRecorder{ResponseWriter: w, patience: s.patience.write}
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
@@ -130,22 +130,25 @@ func (s *Server) wrap(rt route) http.Handler {
 	})
 }
 
-// statusRecorder remembers the status that was sent.
+// statusRecorder remembers the status that was sent, and gives the client a time
+// to read the answer.
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
+	patience time.Duration
+	status   int
 }
 
 func (s *statusRecorder) WriteHeader(status int) {
 	if s.status == 0 {
 		s.status = status
+		_ = http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(s.patience))
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
 func (s *statusRecorder) Write(b []byte) (int, error) {
 	if s.status == 0 {
-		s.status = http.StatusOK
+		s.WriteHeader(http.StatusOK)
 	}
 	return s.ResponseWriter.Write(b)
 }

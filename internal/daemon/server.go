@@ -69,18 +69,19 @@ func (l HTTPLimits) ingest() ingest.Limits {
 
 // Server answers HTTP for one runtime.
 type Server struct {
-	rt      *runtime.Runtime
-	auth    atomic.Pointer[auth]
-	limits  HTTPLimits
-	large   *budget // memory for bodies; see takeMemory
-	small   *budget
-	metrics *metrics
-	public  bool // /metrics
-	version api.Version
-	log     *slog.Logger
-	reload  func(context.Context, string) (api.Reloaded, error)
-	backup  func(context.Context, string) (api.BackedUp, error)
-	handler http.Handler
+	rt       *runtime.Runtime
+	auth     atomic.Pointer[auth]
+	limits   HTTPLimits
+	large    *budget // memory for bodies; see takeMemory
+	small    *budget
+	metrics  *metrics
+	patience patience
+	public   bool // /metrics
+	version  api.Version
+	log      *slog.Logger
+	reload   func(context.Context, string) (api.Reloaded, error)
+	backup   func(context.Context, string) (api.BackedUp, error)
+	handler  http.Handler
 }
 
 // NewServer returns a server for o.Runtime, which it does not close.
@@ -95,7 +96,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s := &Server{
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
-		public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
+		patience: defaultPatience(), public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
 	}
 	if err := s.SetTokens(o.Tokens); err != nil {
 		return nil, err
@@ -138,9 +139,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Confi
 	server := &http.Server{
 		Handler:           s.handler,
 		TLSConfig:         tlsConfig,
-		ReadHeaderTimeout: 10 * time.Second,
-		// Bodies set deadlines of their own, by their speed; see pacedReader.
-		ReadTimeout:    30 * time.Second,
+		ReadHeaderTimeout: s.patience.header,
+		// Events set deadlines of their own, by their speed; see pacedReader.
+		ReadTimeout:    s.patience.header + s.patience.body,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 32 << 10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
