@@ -67,23 +67,25 @@ func objects(t *testing.T, root string) map[string]int {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if strings.Contains(path, "_manifests") || !strings.Contains(filepath.Base(path), "json") || strings.Contains(filepath.Base(path), "manifest") {
+		name := filepath.Base(path)
+		data := strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".ndjson") || strings.HasSuffix(name, ".ndjson.gz")
+		if !data || strings.Contains(path, "manifest") {
 			return nil
 		}
-		data, err := os.ReadFile(path)
+		body, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-			z, err := gzip.NewReader(bytes.NewReader(data))
+		if bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+			z, err := gzip.NewReader(bytes.NewReader(body))
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			if data, err = io.ReadAll(z); err != nil {
+			if body, err = io.ReadAll(z); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
-		for line := range bytes.Lines(data) {
+		for line := range bytes.Lines(body) {
 			id := gjson.GetBytes(line, "id")
 			if !gjson.ValidBytes(line) || !id.Exists() {
 				return fmt.Errorf("%s: a line is no event", path)

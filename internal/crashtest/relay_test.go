@@ -156,13 +156,11 @@ func (r *relay) callbacks(t *testing.T) []callbackStatus {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct {
-		Callbacks []callbackStatus `json:"callbacks"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+	var list []callbackStatus
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("list callbacks: status %d, %v", resp.StatusCode, err)
 	}
-	return answer.Callbacks
+	return list
 }
 
 // settle waits until nothing is pending and checks that every account balances.

@@ -235,18 +235,18 @@ func (d *demo) settle(ctx context.Context) ([]account, error) {
 		if err != nil {
 			return nil, err
 		}
-		var answer struct{ Callbacks []account }
-		err = json.NewDecoder(resp.Body).Decode(&answer)
+		var accounts []account
+		err = json.NewDecoder(resp.Body).Decode(&accounts)
 		resp.Body.Close()
 		if err != nil {
 			return nil, fmt.Errorf("list callbacks: %w", err)
 		}
 		pending := uint64(0)
-		for _, c := range answer.Callbacks {
+		for _, c := range accounts {
 			pending += c.Account.Pending + uint64(c.InFlight)
 		}
 		if pending == 0 {
-			return answer.Callbacks, nil
+			return accounts, nil
 		}
 		select {
 		case <-ctx.Done():
