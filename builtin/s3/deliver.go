@@ -201,8 +201,8 @@ func status(err error) int {
 	return 0
 }
 
-// lentBody is a payload's body as long as Deliver runs. The HTTP client may go
-// on reading for a moment after a request was given up; it then gets an error
+// lentBody is a payload's body as long as Deliver runs. An http.RoundTripper may
+// go on reading for a moment after a request was given up; it then gets an error
 // instead of memory that is no longer ours.
 type lentBody struct {
 	mu   sync.Mutex

@@ -1,0 +1,34 @@
+package s3
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+)
+
+// The race detector tells whether a reader still touches what was taken back.
+func TestABodyThatWasTakenBackIsNotRead(t *testing.T) {
+	content := bytes.Repeat([]byte("x"), 1<<20)
+	body := &lentBody{r: bytes.NewReader(content)}
+	begun, ended := make(chan struct{}), make(chan error)
+	go func() {
+		_, err := body.Read(make([]byte, 10))
+		close(begun)
+		for err == nil {
+			if _, err = body.Read(make([]byte, 10)); err == io.EOF {
+				_, err = body.Seek(0, io.SeekStart)
+			}
+		}
+		ended <- err
+	}()
+	<-begun
+	body.takeBack()
+	clear(content)
+	if err := <-ended; !errors.Is(err, errGone) {
+		t.Error(err)
+	}
+	if _, err := body.Seek(0, io.SeekStart); !errors.Is(err, errGone) {
+		t.Error(err)
+	}
+}
