@@ -28,6 +28,7 @@ const (
 	pathOfStore      = litellmSettings + "." + storeKey
 	includeKey       = "include"
 	environmentTable = "environment_variables"
+	databaseKey      = "database_url"
 )
 
 // litellmKeys are LiteLLM's own top-level keys, none of which means anything
@@ -40,6 +41,29 @@ var litellmKeys = []string{
 
 func isLiteLLM(root *node) bool {
 	return root.get(litellmSettings) != nil || root.get(generalSettings) != nil
+}
+
+// ignoredByLiteLLMs reports whether a value in LiteLLM's file is LiteLLM's alone.
+// Such values are not even looked at: LiteLLM's parser takes keys twice and keys
+// that are numbers, and its file is to work as it stands.
+func ignoredByLiteLLMs(path string) bool {
+	table, key, inside := strings.Cut(path, ".")
+	switch table {
+	case litellmSettings:
+		return inside && !slices.ContainsFunc([]string{callbacksKey, storeKey, paramsKey, auditParamsKey}, func(ours string) bool {
+			return key == ours || strings.HasPrefix(key, ours+".") || strings.HasPrefix(key, ours+"[")
+		})
+	case generalSettings:
+		return inside && key != databaseKey
+	}
+	return !inside && table != environmentTable && !isNative(table)
+}
+
+// isNative reports whether a top-level key is ours, now or in a later version.
+func isNative(key string) bool {
+	_, known := fieldsOf(typeConfig).find(key)
+	_, deferred := Config{}.later()[key]
+	return known || deferred
 }
 
 // litellm reads one file of LiteLLM's.
@@ -55,7 +79,7 @@ func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, e
 	native := l.beside()
 	settings := l.settings(litellmSettings)
 	if general := l.settings(generalSettings); general != nil {
-		if url := general.get("database_url"); url.given() {
+		if url := general.get(databaseKey); url.given() {
 			l.report.info(url, "general_settings.database_url is not used: it is LiteLLM's own database, which the relay neither reads nor writes")
 		}
 	}
@@ -98,11 +122,8 @@ func (l *litellm) environment() {
 // beside takes over the keys of our own that stand in LiteLLM's file.
 func (l *litellm) beside() *node {
 	native := &node{kind: kindMapping, line: l.root.line, column: l.root.column}
-	fields := fieldsOf(typeConfig)
-	later := Config{}.later()
 	for i, k := range l.root.keys {
-		_, known := fields.find(k.text)
-		if _, deferred := later[k.text]; known || deferred {
+		if isNative(k.text) {
 			l.all(l.root.items[i], k.text)
 			native.keys, native.items = append(native.keys, k), append(native.items, l.root.items[i])
 			continue
@@ -113,7 +134,7 @@ func (l *litellm) beside() *node {
 			}
 			continue
 		}
-		if near := nearest(k.text, fields.names()); near != "" {
+		if near := nearest(k.text, fieldsOf(typeConfig).names()); near != "" {
 			l.report.warn(k, "%s is ignored, as LiteLLM's own keys are: did you mean %s?", bounded(k.text), near)
 		}
 	}
@@ -195,6 +216,7 @@ func (l *litellm) entry(settings, entry *node, path string) *node {
 		name, own = entry.keys[0], entry.items[0]
 	}
 	if entry.unset {
+		l.undecided(entry, path)
 		return nil
 	}
 	if name.kind != kindString || (own.given() && own.kind != kindMapping) {
@@ -225,6 +247,14 @@ func (l *litellm) entry(settings, entry *node, path string) *node {
 	sink.put(entry, "s3", options)
 	cb.put(entry, "sink", sink)
 	return cb
+}
+
+// undecided refuses to translate what cannot be known without a reference's
+// value; when loading, that it has none is an error already.
+func (l *litellm) undecided(n *node, path string) {
+	if l.lenient {
+		l.report.add(n, path, "what this becomes depends on the reference's value, which is not set")
+	}
 }
 
 // put adds a key to a mapping that is being made.

@@ -180,17 +180,9 @@ func (s *s3Params) bool(n *node, path string) (value, ok bool) {
 	if !ok && !n.unset {
 		s.report.add(n, path, "found %v, expected true or false", n.kind)
 	} else if n.unset {
-		s.decided(n, path)
+		s.undecided(n, path)
 	}
 	return value, ok
-}
-
-// decided refuses to translate what cannot be known without the variable; when
-// loading, the missing variable is an error already.
-func (s *s3Params) decided(n *node, path string) {
-	if s.lenient {
-		s.report.add(n, path, "what this becomes depends on the reference's value, which is not set")
-	}
 }
 
 func (s *s3Params) verify(n *node, path string) {
@@ -206,7 +198,7 @@ func (s *s3Params) verify(n *node, path string) {
 		return
 	}
 	if n.unset {
-		s.decided(n, path)
+		s.undecided(n, path)
 		return
 	}
 	ref := n.text
@@ -223,6 +215,8 @@ func (s *s3Params) verify(n *node, path string) {
 
 func (s *s3Params) webIdentity(n *node, path, option string) {
 	switch {
+	case n.unset:
+		s.undecided(n, path)
 	case strings.HasPrefix(n.text, "oidc/"):
 		s.report.add(n, path, "tokens fetched by LiteLLM (oidc/...) are not in this version: give the token itself or the path of a file that holds it")
 	case filepath.IsAbs(n.text):
@@ -251,7 +245,7 @@ func (s *s3Params) batch(n *node, path string) {
 func (s *s3Params) partition(n *node, path string) {
 	switch {
 	case n.unset:
-		s.decided(n, path)
+		s.undecided(n, path)
 	case n.kind != kindString || (n.text != "day" && n.text != "hour"):
 		s.report.add(n, path, "found %s, expected day or hour", n.kind)
 	case n.text == "hour" && s.text("s3_batch_file_upload") != "true":
@@ -271,7 +265,7 @@ func (s *s3Params) finish() {
 	}
 	switch {
 	case n.unset:
-		s.decided(n, n.origin)
+		s.undecided(n, n.origin)
 	case n.text == "AES256":
 		s.made(n, path, kindString, "s3", "From s3_server_side_encryption: AES256.")
 	case n.text == "aws:kms":

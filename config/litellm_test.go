@@ -125,12 +125,14 @@ func TestParametersOfAuditEventsWin(t *testing.T) {
 // and refer to variables that nobody set.
 func TestOtherKeysOfLiteLLMAreIgnored(t *testing.T) {
 	text := `
-model_list: [{litellm_params: {api_key: os.environ/NOT_SET}}]
+model_list: [{litellm_params: {api_key: os.environ/NOT_SET, 5: 6, a: 1, a: 2, t: !custom x}}]
+router_settings: {1: 2}
+model_list: [twice]
 some_plugin: {x: os.environ/NOT_SET}
 include: [more.yaml]
 litsen: 127.0.0.1:1
-general_settings: {master_key: os.environ/NOT_SET, alerting: [slack]}
-litellm_settings: {drop_params: true, cache_params: {password: os.environ/NOT_SET}, audit_log_callbacks: [], success_callback: [s3_v2]}
+general_settings: {master_key: os.environ/NOT_SET, alerting: [slack], 1: 2, x: {y: 1, y: 2}}
+litellm_settings: {drop_params: true, drop_params: false, fallbacks: {1: 2}, 7: 8, cache_params: {password: os.environ/NOT_SET}, audit_log_callbacks: [], success_callback: [s3_v2]}
 `
 	c, err := Parse("litellm.yaml", []byte(text), testOptions(""))
 	if err != nil {
@@ -182,9 +184,15 @@ litellm_settings:
 		}
 	}
 	// Except where the choice itself hangs on the value.
-	_, _, err = Translate("litellm.yaml", []byte("litellm_settings: {audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/NOT_SET}}"), testOptions(""))
-	if err == nil || !strings.Contains(err.Error(), "depends on the reference's value") {
-		t.Errorf("got %v", err)
+	for _, settings := range []string{
+		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/NOT_SET}",
+		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_aws_web_identity_token: os.environ/NOT_SET}",
+		"audit_log_callbacks: [os.environ/NOT_SET]",
+	} {
+		_, _, err = Translate("litellm.yaml", []byte("litellm_settings: {"+settings+"}"), testOptions(""))
+		if err == nil || !strings.Contains(err.Error(), "depends on the reference's value") {
+			t.Errorf("%s: got %v", settings, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -128,6 +129,11 @@ func parseTree(data []byte, r *report) *node {
 		return nil
 	}
 	b := &builder{report: r}
+	if root := first.Content[0]; root.Kind == yaml.MappingNode && slices.ContainsFunc(root.Content, func(k *yaml.Node) bool {
+		return k.Kind == yaml.ScalarNode && (k.Value == litellmSettings || k.Value == generalSettings)
+	}) {
+		b.ignored = ignoredByLiteLLMs
+	}
 	n := b.build(first.Content[0], "", 0)
 	if b.stopped {
 		return nil
@@ -174,6 +180,9 @@ type builder struct {
 	report  *report
 	nodes   int
 	stopped bool
+	// ignored says what is of no concern here, whatever is in it: in a file of
+	// LiteLLM's, what only LiteLLM reads, by its own rules.
+	ignored func(path string) bool
 }
 
 func (b *builder) build(y *yaml.Node, path string, depth int) *node {
@@ -251,17 +260,23 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 			merges = append(merges, b.build(v, path, depth+1))
 			continue
 		}
+		at := join(path, k.Value)
+		if b.ignored != nil && b.ignored(at) {
+			n.keys = append(n.keys, place)
+			n.items = append(n.items, &node{line: v.Line, column: v.Column})
+			continue
+		}
 		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" {
 			b.report.add(place, path, "a key that is no string: put it in quotes")
 			continue
 		}
 		if seen[k.Value] {
-			b.report.add(place, join(path, k.Value), "the same key twice: keep one")
+			b.report.add(place, at, "the same key twice: keep one")
 			continue
 		}
 		seen[k.Value] = true
 		n.keys = append(n.keys, place)
-		n.items = append(n.items, b.build(v, join(path, k.Value), depth+1))
+		n.items = append(n.items, b.build(v, at, depth+1))
 	}
 	for _, m := range merges {
 		b.merge(n, m, path, seen)
