@@ -171,6 +171,7 @@ func TestGrantsHoldNodeByNode(t *testing.T) {
 		{"one that adds what is granted", []string{"more"}, []string{"event_replace", "action", strings.Replace(event, `"none":null,`, `"none":null,"more":1,`, 1)}, true},
 		{"one that changes what a string holds", []string{"before_value.password"}, []string{"event_replace", "action", strings.Replace(event, `\"old\"`, `\"***\"`, 1)}, true},
 		{"one that changes what a string holds elsewhere", []string{"before_value.password"}, []string{"event_replace", "action", strings.Replace(event, `\"t\"`, `\"***\"`, 1)}, false},
+		{"one that names a key twice in a string", []string{"none"}, []string{"event_replace", "action", strings.Replace(event, `"{\"`, `"{\"password\":\"smuggled\",\"`, 1)}, false},
 		{"one that makes text of an object", []string{"before_value.password"}, []string{"event_replace", "action", strings.Replace(event, `{"k":2}`, `"{\"k\":2}"`, 1)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -54,6 +54,10 @@ func (s *State) compare(n, r document.Node) {
 	next := make(map[string]document.Node, s.replaced.Len(r))
 	for c := s.replaced.Child(r, document.None); c != document.None; c = s.replaced.Child(r, c) {
 		s.value = s.replaced.AppendKey(s.value[:0], c)
+		// A string's JSON may name a key twice, and both would go out.
+		if before, twice := next[string(s.value)]; twice {
+			s.allowAdded(before)
+		}
 		next[string(s.value)] = c
 	}
 	for c := inner; c != document.None; c = s.doc.Child(n, c) {
@@ -66,9 +70,15 @@ func (s *State) compare(n, r document.Node) {
 		}
 	}
 	for _, c := range next {
-		if !s.may(&s.replaced, c) {
-			s.fail(auditrelay.CauseRejectedOutput, "the replacement adds what the manifest's writes or grants.write do not reach")
-		}
+		s.allowAdded(c)
+	}
+}
+
+// allowAdded ends the call where the replacement has a member that the event has
+// not and the guest may not write there.
+func (s *State) allowAdded(r document.Node) {
+	if !s.may(&s.replaced, r) {
+		s.fail(auditrelay.CauseRejectedOutput, "the replacement adds what the manifest's writes or grants.write do not reach")
 	}
 }
 

@@ -16,7 +16,8 @@ var (
 		guest.Path("**.~password"), guest.Path("**.~client_secret"), guest.Path("**.~token"),
 		guest.Path("**.~api_key"), guest.Path("**.~secret"), guest.Path("**.~access_token"),
 		guest.Path("**.~refresh_token"), guest.Path("**.~private_key"), guest.Path("**.~aws_secret_access_key"),
-		guest.Path("**.~aws_session_token"), guest.Path("**.~vertex_credentials"),
+		guest.Path("**.~aws_session_token"), guest.Path("**.~vertex_credentials"), guest.Path("**.~api_keys"),
+		guest.Path("**.~db_password"), guest.Path("**.~webhook_secret"), guest.Path("**.~authorization"),
 	}
 )
 
