@@ -89,11 +89,6 @@ func (l *log) open(ctx context.Context) error {
 		return err
 	}
 	l.state = st
-	if st.rotating != "" {
-		if err := l.finishRotation(); err != nil {
-			return err
-		}
-	}
 	if err := l.openFile(); err != nil {
 		return err
 	}
@@ -116,7 +111,8 @@ func (l *log) openFile() error {
 	}
 	switch size := info.Size(); {
 	case size == 0 && l.state.end > 0:
-		// Moved away, or emptied, by someone who wanted it elsewhere.
+		// A crash within a rotation; or moved away, or emptied, by someone who
+		// wanted it elsewhere.
 		l.state.begin()
 	case size < l.state.end:
 		return fmt.Errorf("%w: it has %d bytes, %d were delivered; move it away to begin another", errForeign, size, l.state.end)

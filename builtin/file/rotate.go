@@ -35,63 +35,29 @@ func (l *log) due(n int64) bool {
 	return s.end+n > int64(l.options.Rotate.Bytes) || age > 0 && l.now().Sub(s.born) >= age
 }
 
-// rotate moves the file away and begins another. The name is recorded first, so
-// that a crash in between is finished at the next open.
+// rotate moves the file away and begins another. A crash before the move leaves
+// the file as it was; one after it leaves none, or an empty one, which the next
+// open takes for a new one. Nothing is written to the new file before the state
+// says that it is new.
 func (l *log) rotate(ctx context.Context) error {
-	if err := l.state.rotate(l.rotatedName()); err != nil {
-		return err
-	}
 	if err := l.file.Close(); err != nil {
 		return err
 	}
 	l.file = nil
-	if err := l.finishRotation(); err != nil {
+	if err := os.Rename(l.path, l.rotatedName()); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(l.path)); err != nil {
+		return err
+	}
+	l.state.begin()
+	if err := l.state.rewrite(); err != nil {
 		return err
 	}
 	if err := l.openFile(); err != nil {
 		return err
 	}
 	return l.tidy(ctx)
-}
-
-// finishRotation moves the file to the recorded name, unless that was done.
-func (l *log) finishRotation() error {
-	to := filepath.Join(filepath.Dir(l.path), filepath.Base(l.state.rotating))
-	info, err := os.Stat(l.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// Moved already, and the next one not begun: that comes after the state
-		// has been rewritten.
-	case err != nil:
-		return err
-	default:
-		if info.Size() < l.state.end {
-			return fmt.Errorf("%w: it has %d bytes, %d were delivered", errForeign, info.Size(), l.state.end)
-		}
-		if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %s stands in the way of its rotation", errForeign, filepath.Base(to))
-		}
-		if err := cutAt(l.path, l.state.end); err != nil {
-			return err
-		}
-		if err := os.Rename(l.path, to); err != nil {
-			return err
-		}
-	}
-	if err := syncDir(filepath.Dir(l.path)); err != nil {
-		return err
-	}
-	l.state.begin()
-	return l.state.rewrite()
-}
-
-// cutAt cuts a file durably.
-func cutAt(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(size), f.Sync(), f.Close())
 }
 
 // rotatedName returns a name for the file that nothing has yet.

@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -99,24 +100,26 @@ func TestACrashAtEveryStepOfARotation(t *testing.T) {
 	data, before := read(t, path), read(t, path+".state")
 	deliver(t, sink, payload(t, sink, 3, 2))
 	sink.Close()
+	// The rotation rewrote the state: its first line says that the file is new.
+	begun, _, _ := bytes.Cut(read(t, path+".state"), []byte("\n"))
+	begun = append(begun, '\n')
 	rotated, err := filepath.Glob(filepath.Join(dir, "audit-*"))
 	if err != nil || len(rotated) != 1 {
 		t.Fatalf("rotated files: %v, %v", rotated, err)
 	}
 	name := filepath.Base(rotated[0])
-	recorded := slices.Concat(before, file.RotationEntry(t, name))
-
 	for _, step := range []struct {
 		name  string
 		files map[string][]byte
 	}{
 		{"nothing done", map[string][]byte{"audit.ndjson": data, "audit.ndjson.state": before}},
-		{"recorded in part", map[string][]byte{"audit.ndjson": data, "audit.ndjson.state": recorded[:len(recorded)-5]}},
-		{"recorded", map[string][]byte{"audit.ndjson": data, "audit.ndjson.state": recorded}},
-		{"moved", map[string][]byte{name: data, "audit.ndjson.state": recorded}},
-		{"state rewritten in part", map[string][]byte{name: data, "audit.ndjson.state": recorded, "audit.ndjson.state.new": []byte("xx")}},
-		{"compressed in part", map[string][]byte{name: data, name + ".gz.new": []byte("xx"), "audit.ndjson.state": recorded}},
-		{"compressed, the plain file not gone", map[string][]byte{name: data, name + ".gz": gzipped(t, data), "audit.ndjson.state": recorded}},
+		{"moved", map[string][]byte{name: data, "audit.ndjson.state": before}},
+		{"state rewritten in part", map[string][]byte{name: data, "audit.ndjson.state": before, "audit.ndjson.state.new": []byte("xx")}},
+		{"state rewritten", map[string][]byte{name: data, "audit.ndjson.state": begun}},
+		{"the next begun", map[string][]byte{name: data, "audit.ndjson": nil, "audit.ndjson.state": begun}},
+		{"the next begun, the state's old", map[string][]byte{name: data, "audit.ndjson": nil, "audit.ndjson.state": before}},
+		{"compressed in part", map[string][]byte{name: data, name + ".gz.new": []byte("xx"), "audit.ndjson.state": begun}},
+		{"compressed, the plain file not gone", map[string][]byte{name: data, name + ".gz": gzipped(t, data), "audit.ndjson.state": begun}},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "audit.ndjson")
@@ -252,6 +255,12 @@ func TestWhatOthersDoToTheFile(t *testing.T) {
 			do: func(t *testing.T, path string) { write(t, path, read(t, path)[:3]) }},
 		{name: "state damaged", restart: true, fails: true, kind: auditrelay.Misconfigured, left: "{\"n\":1}\n",
 			do: func(t *testing.T, path string) { write(t, path+".state", []byte("x"+string(read(t, path+".state")))) }},
+		{name: "state damaged in the middle", restart: true, fails: true, kind: auditrelay.Misconfigured, left: "{\"n\":1}\n",
+			do: func(t *testing.T, path string) {
+				state := read(t, path+".state")
+				_, last, _ := bytes.Cut(state, []byte("\n"))
+				write(t, path+".state", slices.Concat(state, []byte("damaged\n"), last))
+			}},
 		{name: "state lost", restart: true, left: "{\"n\":2}\n", // the old file has been set aside, whole
 			do: func(t *testing.T, path string) { move(t, path+".state", path+".gone") }},
 	} {

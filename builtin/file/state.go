@@ -25,33 +25,29 @@ const stateVersion = 1
 // payloads are whole, and the last keys. Its file is appended to, an entry a
 // line, and rewritten now and then.
 type state struct {
-	path     string
-	end      int64
-	born     time.Time // of the file's first record
-	rotating string    // the name that the file is being moved to, empty if none
-	keys     []string  // oldest first
-	set      map[string]struct{}
+	path string
+	end  int64
+	born time.Time // of the file's first record
+	keys []string  // oldest first
+	set  map[string]struct{}
 
 	file    *os.File
 	entries int // appended since the last rewrite
 }
 
-// entry is one line of the state file. The first line is a snapshot; then each
-// is a put or a rotation.
+// entry is one line of the state file: a snapshot in the first, then puts.
 type entry struct {
 	Snapshot *snapshot `json:"snapshot,omitempty"`
 	Put      string    `json:"put,omitempty"`
 	End      int64     `json:"end,omitempty"`
 	At       time.Time `json:"at,omitzero"`
-	Rotate   string    `json:"rotate,omitempty"`
 }
 
 type snapshot struct {
-	Version  int       `json:"version"`
-	End      int64     `json:"end"`
-	Born     time.Time `json:"born,omitzero"`
-	Rotating string    `json:"rotating,omitempty"`
-	Keys     []string  `json:"keys"`
+	Version int       `json:"version"`
+	End     int64     `json:"end"`
+	Born    time.Time `json:"born,omitzero"`
+	Keys    []string  `json:"keys"`
 }
 
 // readState reads a state file. A last entry that was written in part, or not at
@@ -85,18 +81,15 @@ func readState(path string) (*state, error) {
 		case !ok, torn != 0, (e.Snapshot != nil) != (n == 1):
 			return nil, damaged(n)
 		}
-		switch {
-		case e.Snapshot != nil:
+		if e.Snapshot != nil {
 			if e.Snapshot.Version != stateVersion {
 				return nil, fmt.Errorf("%w: %s has version %d, this program writes %d", errState, path, e.Snapshot.Version, stateVersion)
 			}
-			s.end, s.born, s.rotating = e.Snapshot.End, e.Snapshot.Born, e.Snapshot.Rotating
+			s.end, s.born = e.Snapshot.End, e.Snapshot.Born
 			for _, key := range e.Snapshot.Keys {
 				s.remember(key)
 			}
-		case e.Rotate != "":
-			s.rotating = e.Rotate
-		default:
+		} else {
 			s.apply(e)
 		}
 	}
@@ -150,17 +143,8 @@ func (s *state) put(key string, end int64, now time.Time) error {
 	return nil
 }
 
-// rotate records that the file is about to be moved.
-func (s *state) rotate(name string) error {
-	if err := s.write(entry{Rotate: name}); err != nil {
-		return err
-	}
-	s.rotating = name
-	return nil
-}
-
 // begin says that the file is a new one.
-func (s *state) begin() { s.end, s.born, s.rotating = 0, time.Time{}, "" }
+func (s *state) begin() { s.end, s.born = 0, time.Time{} }
 
 func (s *state) apply(e entry) {
 	if s.end == 0 {
@@ -200,7 +184,7 @@ func (s *state) write(e entry) error {
 
 // rewrite puts a snapshot in the state file's place, atomically.
 func (s *state) rewrite() error {
-	line, err := appendEntry(nil, entry{Snapshot: &snapshot{stateVersion, s.end, s.born, s.rotating, s.keys}})
+	line, err := appendEntry(nil, entry{Snapshot: &snapshot{stateVersion, s.end, s.born, s.keys}})
 	if err != nil {
 		return err
 	}
