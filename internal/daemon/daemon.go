@@ -36,6 +36,8 @@ type Options struct {
 	Version api.Version
 	// Log is written to as the configuration says; default os.Stderr.
 	Log io.Writer
+
+	listening func(address string) // for tests: called once it does
 }
 
 const defaultDrain = 30 * time.Second
@@ -214,6 +216,9 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 		if err := writeFile(d.options.AddressFile, []byte(d.address+"\n")); err != nil {
 			d.log.Error("cannot write the address file", "error", err)
 		}
+	}
+	if d.options.listening != nil {
+		d.options.listening(d.address)
 	}
 	notifySupervisor("READY=1")
 	wg.Go(func() { d.reloads(serving) })
