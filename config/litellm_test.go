@@ -202,3 +202,67 @@ func TestTranslatingOurOwnFormatChangesNothing(t *testing.T) {
 		t.Errorf("got %q, %v, %v", got, notes, err)
 	}
 }
+
+// One parameter at a time: what it becomes, what is said of it, or why it is
+// refused.
+func TestEachS3Parameter(t *testing.T) {
+	for _, tt := range []struct{ param, want, says string }{
+		{"s3_region_name: eu", "region: eu", ""},
+		{"s3_path: a/b", "prefix: a/b", ""},
+		{"s3_path: /", "", ""},
+		{"s3_endpoint_url: http://minio:9000", "endpoint: http://minio:9000", ""},
+		{"s3_use_virtual_hosted_style: true", "addressing: virtual", ""},
+		{"s3_use_virtual_hosted_style: false", "", ""},
+		{"s3_use_ssl: true", "", ""},
+		{"s3_use_ssl: false", "", "s3_use_ssl: false is not followed"},
+		{"s3_verify: true", "", ""},
+		{"s3_verify: false", "insecure_skip_verify: true", "any certificate is taken"},
+		{"s3_verify: testdata/ca.pem", "ca: file:./testdata/ca.pem", ""},
+		{"s3_verify: none.pem", "", "error: litellm_settings.s3_callback_params.s3_verify"},
+		{"s3_aws_profile_name: p", "profile: p", ""},
+		{"s3_aws_role_name: r", "arn: r", ""},
+		{"s3_aws_session_name: s", "session_name: s", ""},
+		{"s3_aws_external_id: x", "external_id: x", ""},
+		{"s3_aws_sts_endpoint: https://sts", "sts_endpoint: https://sts", ""},
+		{"s3_aws_web_identity_token: /run/token", "web_identity_token_file: /run/token", ""},
+		{"s3_aws_web_identity_token: os.environ/LONG_SECRET", "web_identity_token: os.environ/LONG_SECRET", ""},
+		{"s3_aws_web_identity_token: oidc/google", "", "error: litellm_settings.s3_callback_params.s3_aws_web_identity_token: tokens fetched by LiteLLM"},
+		{"s3_server_side_encryption: AES256", "type: s3", ""},
+		{"s3_server_side_encryption: aws:kms", "type: kms", ""},
+		{"s3_sse_kms_key_id: k", "type: kms", ""},
+		{"s3_server_side_encryption: aws:kms:dsse", "", "expected AES256 or aws:kms"},
+		{"s3_max_concurrent_uploads: 8", "concurrency: 8", ""},
+		{"s3_batch_file_upload: true", "layout: batch", "becomes layout batch"},
+		{"s3_batch_file_upload: false", "layout: litellm", ""},
+		{"s3_partition_granularity: day", "layout: litellm", ""},
+		{"s3_partition_granularity: hour", "layout: litellm", "hour is not followed"},
+		{"s3_partition_granularity: week", "", "expected day or hour"},
+		{"s3_region_name: ''", "", ""},
+		{"s3_region_name: ", "", ""},
+		{"s3_batch_size: 5", "", "s3_batch_size is not used"},
+		{"s3_regoin_name: eu", "", "did you mean s3_region_name?"},
+	} {
+		t.Run(tt.param, func(t *testing.T) {
+			text := "litellm_settings:\n  store_audit_logs: true\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params:\n    s3_bucket_name: b\n    " + tt.param + "\n"
+			o := testOptions("")
+			c, err := Parse("litellm.yaml", []byte(text), o)
+			if err != nil {
+				if tt.says == "" || !strings.Contains("error: "+err.Error(), strings.TrimPrefix(tt.says, "error: ")) {
+					t.Fatalf("got %v, want %q", err, tt.says)
+				}
+				return
+			}
+			if strings.HasPrefix(tt.says, "error: ") {
+				t.Fatal("no error")
+			}
+			native, _, err := Translate("litellm.yaml", []byte(text), o)
+			if err != nil || !strings.Contains(string(native), " "+tt.want) {
+				t.Errorf("got %v, no %q in\n%s", err, tt.want, native)
+			}
+			// Beside the note on where LiteLLM itself goes on writing.
+			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 1) {
+				t.Errorf("got notes %s, want %q", notes, tt.says)
+			}
+		})
+	}
+}
