@@ -1,17 +1,110 @@
+// Bench measures auditrelay against floors: the least work that could do the
+// job. All figures of one table come from one run, interleaved, so that a
+// machine whose speed drifts tells the same ratios; each is the median of seven
+// with its spread. The first row of a group runs against itself: what differs by
+// less than that is noise.
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 )
 
+const runs = 7
+
 func main() {
-	for range 3 {
-		for name, fn := range map[string]func(string, [][]byte) (float64, error){"floor": floorAccept, "submit": submitAccept} {
-			dir, _ := os.MkdirTemp(".", "run")
-			rate, err := fn(dir, events(1, 100_000))
-			fmt.Println(name, int(rate), err)
-			os.RemoveAll(dir)
+	child := flag.String("child", "", "internal: run one measurement in this process")
+	dir := flag.String("dir", "", "where to keep data while measuring; the disk there is what is measured (default: a temporary folder here)")
+	only := flag.String("only", "", "run the groups whose name contains this")
+	scale := flag.Float64("scale", 1, "how much of the events to use")
+	flag.Parse()
+	if err := run(*child, *dir, *only, *scale); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(child, dir, only string, scale float64) error {
+	if child != "" {
+		return runChild(child, dir, scale)
+	}
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp(".", "bench-data-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	n := int(150_000 * scale) // times seven: over a million for each row
+	groups := []struct {
+		name string
+		run  func() error
+	}{
+		{"accept", func() error { return acceptGroup(dir, n) }},
+		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
+		{"backlog", func() error { return backlogGroup(dir, scale) }},
+	}
+	for _, g := range groups {
+		if !strings.Contains(g.name, only) {
+			continue
+		}
+		if err := g.run(); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
+	return nil
+}
+
+// row is one thing that is measured; higher is better where rate is set.
+type row struct {
+	name    string
+	measure func(run int) (float64, error)
+	values  []float64
+}
+
+// interleave runs all rows in turn, seven times, in an order that rotates.
+func interleave(rows []*row) error {
+	for i := range runs {
+		for k := range rows {
+			r := rows[(i+k)%len(rows)]
+			v, err := r.measure(i)
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			r.values = append(r.values, v)
+		}
+	}
+	return nil
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// table prints rows with the ratio of each to the first, run by run.
+func table(title, unit string, rows []*row) {
+	fmt.Printf("\n%s\n  %-44s %14s %27s %22s\n", title, "", "median "+unit, "spread", "ratio to the first")
+	for _, r := range rows {
+		ratios := make([]float64, len(r.values))
+		for i := range ratios {
+			ratios[i] = r.values[i] / rows[0].values[i]
+		}
+		fmt.Printf("  %-44s %14.4g %12.4g to %12.4g %8.2f (%.2f to %.2f)\n", r.name, median(r.values),
+			slices.Min(r.values), slices.Max(r.values), median(ratios), slices.Min(ratios), slices.Max(ratios))
+	}
+}
+
+// scratch gives fn an empty folder on the disk that is measured.
+func scratch(dir, name string, fn func(dir string) (float64, error)) (float64, error) {
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(path)
+	return fn(path)
 }

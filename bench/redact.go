@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	goruntime "runtime"
+	"syscall"
+	"time"
+
+	"auditrelay"
+	"auditrelay/bench/floors"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/internal/corpus"
+	"auditrelay/internal/guest"
+)
+
+// redactGroup compares the reference redaction by guests, through host functions,
+// with one pass over the bytes that trusts its input. CPU time an event.
+func redactGroup(n int) error {
+	events := make([]auditrelay.Event, 1000)
+	for i := range events {
+		events[i].Data = corpus.AppendReference(nil, uint64(i))
+	}
+	rows := []*row{
+		{name: "floors.RedactScan", measure: func(int) (float64, error) { return scan(events, n), nil }},
+		{name: "floors.RedactScan again (the noise)", measure: func(int) (float64, error) { return scan(events, n), nil }},
+	}
+	var allocations []string
+	for _, name := range []string{"reference-go", "reference-c"} {
+		g, err := openGuest(name)
+		if err != nil {
+			return err
+		}
+		defer g.close()
+		perEvent, err := g.allocations(events)
+		if err != nil {
+			return err
+		}
+		allocations = append(allocations, fmt.Sprintf("%s: %.3f allocations an event in steady state", name, perEvent))
+		rows = append(rows, &row{name: name + ", document and serialising included", measure: func(int) (float64, error) { return g.redact(events, n) }})
+	}
+	if err := interleave(rows); err != nil {
+		return err
+	}
+	table("The reference redaction (mask one field, delete one nested field, drop one action), 0.86 KB events", "ns/event", rows)
+	for _, line := range allocations {
+		fmt.Println("  " + line)
+	}
+	return nil
+}
+
+// cpu returns the CPU time that the process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func scan(events []auditrelay.Event, n int) float64 {
+	var out []byte
+	begin := cpu()
+	for i := range n {
+		out, _ = floors.RedactScan(out[:0], events[i%len(events)].Data)
+	}
+	return float64(cpu()-begin) / float64(n)
+}
+
+// runningGuest is one guest as a worker of the engine has it.
+type runningGuest struct {
+	module   *guest.Module
+	instance filter.Instance
+	document document.Document
+	out      []byte
+}
+
+func openGuest(name string) (*runningGuest, error) {
+	wasm, err := os.ReadFile("../testdata/wasm/" + name + "/" + name + ".wasm")
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	module, err := guest.Load(ctx, guest.Options{Name: name, Wasm: wasm, Grants: guest.Grants{Write: []string{"**"}}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	instance, err := module.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &runningGuest{module: module, instance: instance}, nil
+}
+
+func (g *runningGuest) close() {
+	g.instance.Close()
+	g.module.Close()
+}
+
+func (g *runningGuest) one(ctx context.Context, call *filter.Call, e *auditrelay.Event) error {
+	g.document.Reset(e.Data)
+	*call = filter.Call{Event: e, Document: &g.document}
+	verdict, err := g.instance.Apply(ctx, call)
+	if err == nil && verdict == auditrelay.Keep {
+		g.out = g.document.Append(g.out[:0])
+	}
+	return err
+}
+
+func (g *runningGuest) redact(events []auditrelay.Event, n int) (float64, error) {
+	ctx := context.Background()
+	call := new(filter.Call)
+	begin := cpu()
+	for i := range n {
+		if err := g.one(ctx, call, &events[i%len(events)]); err != nil {
+			return 0, err
+		}
+	}
+	return float64(cpu()-begin) / float64(n), nil
+}
+
+// allocations counts, and checks the output against the floor's on the way.
+func (g *runningGuest) allocations(events []auditrelay.Event) (float64, error) {
+	ctx := context.Background()
+	call := new(filter.Call)
+	for i := range events {
+		if err := g.one(ctx, call, &events[i]); err != nil {
+			return 0, err
+		}
+		want, keep := floors.RedactScan(nil, events[i].Data)
+		if keep && string(want) != string(g.out) {
+			return 0, fmt.Errorf("the guest's output differs from the floor's:\n%s\n%s", g.out, want)
+		}
+	}
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	for round := 0; round < 10; round++ {
+		for i := range events {
+			if err := g.one(ctx, call, &events[i]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	goruntime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(10*len(events)), nil
+}
