@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,12 +64,27 @@ func orNobody(by string) string {
 	return by
 }
 
+// set runs fn between two steps of a callback's lane. When the callback is just
+// being configured anew it waits for that.
 func (r *Runtime) set(ctx context.Context, callback string, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
-	p, err := r.pump(callback)
-	if err != nil {
-		return err
+	for {
+		p, err := r.pump(callback)
+		if err != nil {
+			return err
+		}
+		if err := p.do(ctx, fn); err != errStopped {
+			return err
+		}
+		r.awaitApply()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
-	return p.do(ctx, fn)
+}
+
+func (r *Runtime) awaitApply() {
+	r.applying.Lock()
+	defer r.applying.Unlock()
 }
 
 // laneOf finds the lane of a callback, whether it is still configured or not.
@@ -81,7 +97,7 @@ func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
 }
 
 // DeadLetters lists a callback's dead letters by sequence, those above after, at
-// most limit, without their data.
+// most limit (0: 10,000, the most there is), without their data.
 func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, limit int) ([]DeadLetter, error) {
 	s, err := r.laneOf(callback)
 	if err != nil {
@@ -91,7 +107,6 @@ func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, 
 	list := make([]DeadLetter, len(found))
 	for i := range found {
 		list[i] = deadLetter(callback, &found[i])
-		list[i].Data = nil
 	}
 	return list, err
 }
@@ -117,41 +132,76 @@ func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
 }
 
 // DiscardDeadLetters gives dead letters up, all where no sequence is named, and
-// returns how many.
+// returns how many. One that is just being judged or delivered again stays. It
+// works on removed callbacks too, and on a replay, named callback@id.
 func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
-	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (int, bool, error) {
-		return m.DiscardDead(tx, now, by, sequences)
-	})
+	discard := func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (int, uint64, error) {
+		return m.DiscardDead(tx, now, by, sequences, after)
+	}
+	n, err := r.changeDead(ctx, callback, discard)
+	if errors.Is(err, ErrNoCallback) {
+		return r.changeRemoved(ctx, callback, discard)
+	}
+	return n, err
 }
 
 // ReplayDeadLetters has dead letters judged and delivered again by the filters
 // and the sink as they are now, all where no sequence is named, and returns how
 // many. Nothing is emitted.
 func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
-	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, _ time.Time) (int, bool, error) {
-		return m.ReplayDead(tx, by, sequences)
+	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, _ time.Time, after uint64) (int, uint64, error) {
+		return m.ReplayDead(tx, by, sequences, after)
 	})
 }
 
-func (r *Runtime) changeDead(ctx context.Context, callback string,
-	fn func(*delivery.Lane, *journal.Tx, time.Time) (int, bool, error)) (int, error) {
-	p, err := r.pump(callback)
-	if err != nil {
-		return 0, err
-	}
+// changing changes dead letters above after and says where to go on, 0: nowhere.
+type changing func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (n int, next uint64, err error)
+
+func (r *Runtime) changeDead(ctx context.Context, callback string, change changing) (int, error) {
 	total := 0
-	for more := true; more; {
-		err := p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
-			var n int
-			n, more, err = fn(m, tx, now)
-			if err == nil {
-				total += n
-			}
+	for after, more := uint64(0), true; more; more = after > 0 {
+		var n int
+		err := r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
+			n, after, err = change(m, tx, now, after)
 			return err
 		})
 		if err != nil {
 			return total, err
 		}
+		total += n
+	}
+	return total, nil
+}
+
+// changeRemoved is changeDead for a callback that no pump runs.
+func (r *Runtime) changeRemoved(ctx context.Context, callback string, change changing) (int, error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	total := 0
+	for after, more := uint64(0), true; more; more = after > 0 {
+		if err := errors.Join(r.ctx.Err(), ctx.Err()); err != nil {
+			return total, err
+		}
+		s, err := r.laneOf(callback)
+		if err != nil {
+			return total, err
+		}
+		if !s.Removed && s.Replay == nil {
+			return total, fmt.Errorf("callback %q: %w", callback, ErrNoCallback)
+		}
+		lane, err := delivery.Open(r.journal, s, delivery.Options{}, nil)
+		if err != nil {
+			return total, err
+		}
+		tx := new(journal.Tx)
+		var n int
+		if n, after, err = change(lane, tx, time.Now(), after); err == nil && !tx.Empty() {
+			_, err = r.journal.Commit(tx)
+		}
+		if err != nil {
+			return total, err
+		}
+		total += n
 	}
 	return total, nil
 }

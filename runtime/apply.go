@@ -33,42 +33,17 @@ func (e *RemovalError) Error() string {
 func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	err := r.apply(ctx, callbacks, removed)
-	if err != nil {
-		r.closeNew(callbacks)
-	}
-	return err
-}
-
-// closeNew closes what callbacks brings and nothing that runs uses.
-func (r *Runtime) closeNew(callbacks []Callback) {
-	r.mu.Lock()
-	var unused []Callback
-	running := map[any]bool{}
-	for _, c := range r.callbacks {
-		running[c.Sink] = true
-	}
-	for _, c := range callbacks {
-		if running[c.Sink] {
-			c.Sink = nil
-		}
-		var steps []Step
-		for _, step := range c.Steps {
-			if r.filters[step.Filter] == 0 {
-				steps = append(steps, step)
-			}
-		}
-		c.Steps = steps
-		unused = append(unused, c)
-	}
-	r.mu.Unlock()
-	closeUnused(unused)
-}
-
-func (r *Runtime) apply(_ context.Context, callbacks []Callback, removed []string) error {
 	if r.ctx.Err() != nil {
-		return ErrClosed
+		return errors.Join(ErrClosed, r.closeUnused(callbacks))
 	}
+	if err := r.apply(callbacks, removed); err != nil {
+		return errors.Join(err, r.closeUnused(callbacks))
+	}
+	r.blocking()
+	return nil
+}
+
+func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	if err := check(callbacks); err != nil {
 		return err
 	}
@@ -81,54 +56,42 @@ func (r *Runtime) apply(_ context.Context, callbacks []Callback, removed []strin
 		return err
 	}
 
-	// From here on callbacks stop. What follows can only fail with the journal.
-	r.mu.Lock()
+	// From here on callbacks stop. What follows can fail with the journal alone.
+	keep, stopped := r.stopAllBut(plan.keep)
+	err = plan.commit(r.journal, time.Now())
+	if err != nil {
+		return errors.Join(err, r.revive(stopped))
+	}
 	old := map[string]*callback{}
 	for _, c := range r.callbacks {
 		old[c.Name] = c
 	}
-	var keep, stop []*pump
-	for _, p := range r.pumps {
-		if plan.keep[p.callback.Name] {
-			keep = append(keep, p)
-		} else {
-			stop = append(stop, p)
-		}
-	}
-	r.mu.Unlock()
-	for _, p := range stop {
-		p.stop()
-	}
-	if err := plan.commit(r.journal, time.Now()); err != nil {
-		return err
-	}
-
 	next := make([]*callback, 0, len(callbacks))
-	pumps := map[string]*pump{}
-	for _, p := range keep {
-		pumps[p.name] = p
-	}
 	var fresh []*pump
 	var spare []Callback
 	for i := range callbacks {
-		name := callbacks[i].Name
-		if plan.keep[name] {
+		if name := callbacks[i].Name; plan.keep[name] {
 			next = append(next, old[name])
 			spare = append(spare, callbacks[i])
 			delete(old, name)
 			continue
 		}
 		c := newCallback(callbacks[i], r.workers)
-		r.retain(c.Callback)
-		next = append(next, c)
 		started, err := r.pumpsOf(c)
 		if err != nil {
-			return err
+			return errors.Join(err, r.revive(stopped))
 		}
+		next = append(next, c)
 		fresh = append(fresh, started...)
 	}
-	for _, p := range fresh {
+	pumps := map[string]*pump{}
+	for _, p := range append(keep, fresh...) {
 		pumps[p.name] = p
+	}
+	for _, c := range next {
+		if !plan.keep[c.Name] {
+			r.retain(c.Callback)
+		}
 	}
 	r.mu.Lock()
 	r.callbacks, r.pumps = next, pumps
@@ -141,12 +104,51 @@ func (r *Runtime) apply(_ context.Context, callbacks []Callback, removed []strin
 		c.judge.close()
 		errs = append(errs, r.release(c.Callback))
 	}
-	r.closeNew(spare)
+	errs = append(errs, r.closeUnused(spare))
 	if err := errors.Join(errs...); err != nil {
 		r.log.Warn("closing what a changed callback used before", "error", err)
 	}
-	r.blocking()
 	return nil
+}
+
+// stopAllBut stops the pumps of all callbacks but those in keep.
+func (r *Runtime) stopAllBut(keep map[string]bool) (kept, stopped []*pump) {
+	r.mu.Lock()
+	for _, p := range r.pumps {
+		if keep[p.callback.Name] {
+			kept = append(kept, p)
+		} else {
+			stopped = append(stopped, p)
+		}
+	}
+	r.mu.Unlock()
+	for _, p := range stopped {
+		p.stop()
+	}
+	return kept, stopped
+}
+
+// revive starts pumps again, in the place of those that an Apply stopped which
+// then failed.
+func (r *Runtime) revive(stopped []*pump) error {
+	var errs []error
+	for _, p := range stopped {
+		s, err := delivery.LoadState(r.journal, p.name)
+		if err != nil || s == nil {
+			errs = append(errs, fmt.Errorf("start callback %s again: %w", p.name, err))
+			continue
+		}
+		again, err := r.newPump(p.callback, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r.mu.Lock()
+		r.pumps[again.name] = again
+		r.mu.Unlock()
+		again.start()
+	}
+	return errors.Join(errs...)
 }
 
 // pumpsOf makes the pumps of a callback: its lane's, and those of its replays
@@ -172,49 +174,51 @@ func (r *Runtime) pumpsOf(c *callback) ([]*pump, error) {
 	return pumps, nil
 }
 
-// plan is what Apply is going to write.
+// plan is what Apply is going to write, in one transaction.
 type plan struct {
 	keep map[string]bool // callbacks that go on undisturbed
-	ops  []func(j *journal.Journal, tx *journal.Tx, now time.Time) error
+	ops  []operation
 }
 
+// operation changes lanes in tx.
+type operation func(j *journal.Journal, tx *journal.Tx, now time.Time) error
+
 func (p *plan) commit(j *journal.Journal, now time.Time) error {
+	tx := new(journal.Tx)
 	for _, op := range p.ops {
-		tx := new(journal.Tx)
 		if err := op(j, tx, now); err != nil {
 			return err
 		}
-		if tx.Empty() {
-			continue
-		}
-		if _, err := j.Commit(tx); err != nil {
-			return err
-		}
 	}
-	return nil
+	if tx.Empty() {
+		return nil
+	}
+	_, err := j.Commit(tx)
+	return err
 }
 
 // plan compares what is durable with what is configured. It changes nothing.
 func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed []string) (*plan, error) {
 	p := &plan{keep: map[string]bool{}}
-	known := map[string]*delivery.State{}
+	known, former := map[string]*delivery.State{}, map[string]*delivery.State{}
 	for _, s := range states {
-		if s.Replay == nil && !s.Removed {
+		switch {
+		case s.Replay != nil:
+		case s.Removed:
+			former[s.Callback] = s
+		default:
 			known[s.Callback] = s
 		}
 	}
-	r.mu.Lock()
 	running := map[string]string{}
 	for _, c := range r.callbacks {
 		running[c.Name] = c.Digest
 	}
-	r.mu.Unlock()
 
 	var errs []error
-	renamed := map[string]bool{}
+	renamed := map[string]string{} // old name -> new name
 	configured := map[string]bool{}
-	for i := range callbacks {
-		c := callbacks[i]
+	for _, c := range callbacks {
 		configured[c.Name] = true
 		digest, isRunning := running[c.Name]
 		switch {
@@ -223,8 +227,17 @@ func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed [
 		case known[c.Name] != nil:
 			p.ops = append(p.ops, reconfigure(c))
 		case c.RenamedFrom != "" && known[c.RenamedFrom] != nil:
-			renamed[c.RenamedFrom] = true
+			if other := renamed[c.RenamedFrom]; other != "" {
+				errs = append(errs, fmt.Errorf("callbacks %s and %s both say renamed_from: %s; one can take it over", other, c.Name, c.RenamedFrom))
+			}
+			if former[c.Name] != nil {
+				errs = append(errs, fmt.Errorf("callback %s says renamed_from: %s, but a removed callback had the name %s, whose accounts and dead letters are kept under it; choose another name",
+					c.Name, c.RenamedFrom, c.Name))
+			}
+			renamed[c.RenamedFrom] = c.Name
 			p.ops = append(p.ops, rename(c))
+		case former[c.Name] != nil:
+			p.ops = append(p.ops, again(c))
 		default:
 			p.ops = append(p.ops, create(c))
 		}
@@ -238,12 +251,12 @@ func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed [
 	}
 	for name, s := range known {
 		if configured[name] {
-			if renamed[name] {
-				errs = append(errs, fmt.Errorf("callback %s is configured, and another says renamed_from: %s", name, name))
+			if renamed[name] != "" {
+				errs = append(errs, fmt.Errorf("callback %s is configured, and %s says renamed_from: %s", name, renamed[name], name))
 			}
 			continue
 		}
-		if renamed[name] {
+		if renamed[name] != "" {
 			continue
 		}
 		account, err := delivery.AccountOf(r.journal, s)
@@ -254,18 +267,12 @@ func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed [
 			errs = append(errs, &RemovalError{Callback: name, Pending: account.Pending(), Dead: account.Counts.DeadLettered})
 			continue
 		}
-		p.ops = append(p.ops, func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
-			s, err := delivery.LoadState(j, name)
-			if err != nil || s == nil {
-				return err
-			}
-			return delivery.RemoveLane(j, tx, s, now)
-		})
+		p.ops = append(p.ops, remove(name))
 	}
 	return p, errors.Join(errs...)
 }
 
-func reconfigure(c Callback) func(*journal.Journal, *journal.Tx, time.Time) error {
+func reconfigure(c Callback) operation {
 	return func(j *journal.Journal, tx *journal.Tx, _ time.Time) error {
 		s, err := delivery.LoadState(j, c.Name)
 		if err != nil {
@@ -275,16 +282,29 @@ func reconfigure(c Callback) func(*journal.Journal, *journal.Tx, time.Time) erro
 	}
 }
 
-// rename gives a callback the lane that another name had.
-func rename(c Callback) func(*journal.Journal, *journal.Tx, time.Time) error {
-	return func(j *journal.Journal, tx *journal.Tx, _ time.Time) error {
+// rename gives a callback the lanes that another name had.
+func rename(c Callback) operation {
+	return eachLane(c.RenamedFrom, func(j *journal.Journal, tx *journal.Tx, _ time.Time, s *delivery.State) error {
+		return s.Rename(j, tx, c.Name, c.receives(), c.Digest)
+	})
+}
+
+// remove gives up a callback, and its replays with it.
+func remove(name string) operation {
+	return eachLane(name, func(j *journal.Journal, tx *journal.Tx, now time.Time, s *delivery.State) error {
+		return delivery.RemoveLane(j, tx, s, now)
+	})
+}
+
+func eachLane(name string, fn func(*journal.Journal, *journal.Tx, time.Time, *delivery.State) error) operation {
+	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
 		states, err := delivery.States(j)
 		if err != nil {
 			return err
 		}
 		for _, s := range states {
-			if s.Callback == c.RenamedFrom && !s.Removed {
-				if err := s.Rename(j, tx, c.Name, c.receives(), c.Digest); err != nil {
+			if s.Callback == name && !s.Removed {
+				if err := fn(j, tx, now, s); err != nil {
 					return err
 				}
 			}
@@ -294,16 +314,31 @@ func rename(c Callback) func(*journal.Journal, *journal.Tx, time.Time) error {
 }
 
 // create makes the lane of a callback that the journal does not know.
-func create(c Callback) func(*journal.Journal, *journal.Tx, time.Time) error {
+func create(c Callback) operation {
 	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
-		start := j.Head().Next
-		switch c.From.Kind {
-		case FromBeginning:
-			start = j.Oldest()
-		case FromTime:
-			start = max(j.SeekTime(c.From.Time), j.Oldest())
-		}
-		_, err := delivery.Create(j, tx, delivery.State{Callback: c.Name, Receives: c.receives(), Digest: c.Digest}, start, now)
+		_, err := delivery.Create(j, tx, delivery.State{Callback: c.Name, Receives: c.receives(), Digest: c.Digest}, c.start(j), now)
 		return err
 	}
+}
+
+// again gives a callback back the lane that it had before it was removed.
+func again(c Callback) operation {
+	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
+		s, err := delivery.LoadState(j, c.Name)
+		if err != nil {
+			return err
+		}
+		return s.Revive(j, tx, c.start(j), c.receives(), c.Digest, now)
+	}
+}
+
+// start is the sequence at which a new callback starts.
+func (c *Callback) start(j *journal.Journal) uint64 {
+	switch c.From.Kind {
+	case FromBeginning:
+		return j.Oldest()
+	case FromTime:
+		return max(j.SeekTime(c.From.Time), j.Oldest())
+	}
+	return j.Head().Next
 }

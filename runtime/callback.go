@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +53,11 @@ func (c *callback) laneOptions() delivery.Options {
 	return o
 }
 
+// emits reports whether a filter of c may emit.
+func (c *Callback) emits() bool {
+	return slices.ContainsFunc(c.Steps, func(s Step) bool { return len(s.Emits) > 0 })
+}
+
 func (c *Callback) receives() delivery.Receives {
 	switch c.Receives {
 	case ReceivesEmitted:
@@ -74,14 +81,12 @@ func check(callbacks []Callback) error {
 			errs = append(errs, fmt.Errorf("callback %s is there twice", c.Name))
 		}
 		names[c.Name] = true
-		emits := false
 		for _, step := range c.Steps {
-			emits = emits || len(step.Emits) > 0
 			if step.Filter == nil {
 				errs = append(errs, fmt.Errorf("callback %s: filter %s is missing", c.Name, step.Name))
 			}
 		}
-		if c.Sink == nil && !emits {
+		if c.Sink == nil && !c.emits() {
 			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name))
 		}
 	}
@@ -155,51 +160,89 @@ func validName(s string) bool {
 	return true
 }
 
-// retain keeps count of who uses a filter, since callbacks may share one.
+// parts returns what of a callback is closed after use: its filters, then its
+// sink.
+func (c *Callback) parts() []io.Closer {
+	var parts []io.Closer
+	for _, step := range c.Steps {
+		if step.Filter != nil {
+			parts = append(parts, step.Filter)
+		}
+	}
+	if closer, ok := c.Sink.(io.Closer); ok {
+		parts = append(parts, closer)
+	}
+	return parts
+}
+
+// users counts who uses a filter or a sink, since callbacks may share one, and a
+// new configuration may bring one that runs already.
+type users map[io.Closer]int
+
+// known reports whether part can be told from others. What cannot is nobody
+// else's.
+func known(part io.Closer) bool { return reflect.ValueOf(part).Comparable() }
+
+// retain counts a callback among the users of its parts.
 func (r *Runtime) retain(c Callback) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, step := range c.Steps {
-		r.filters[step.Filter]++
+	for _, part := range c.parts() {
+		if known(part) {
+			r.users[part]++
+		}
 	}
 }
 
 // release closes what a callback used and nothing else uses.
 func (r *Runtime) release(c Callback) error {
-	var errs []error
 	r.mu.Lock()
 	var unused []io.Closer
-	for _, step := range c.Steps {
-		r.filters[step.Filter]--
-		if r.filters[step.Filter] <= 0 {
-			delete(r.filters, step.Filter)
-			unused = append(unused, step.Filter)
+	for _, part := range c.parts() {
+		if known(part) {
+			if r.users[part]--; r.users[part] > 0 {
+				continue
+			}
+			delete(r.users, part)
+		}
+		unused = append(unused, part)
+	}
+	r.mu.Unlock()
+	return closeAll(unused)
+}
+
+// closeUnused closes what callbacks bring that nothing uses.
+func (r *Runtime) closeUnused(callbacks []Callback) error {
+	r.mu.Lock()
+	seen := users{}
+	var unused []io.Closer
+	for i := range callbacks {
+		for _, part := range callbacks[i].parts() {
+			if known(part) {
+				if seen[part]++; seen[part] > 1 || r.users[part] > 0 {
+					continue
+				}
+			}
+			unused = append(unused, part)
 		}
 	}
 	r.mu.Unlock()
-	if closer, ok := c.Sink.(io.Closer); ok {
-		unused = append(unused, closer)
-	}
-	for _, closer := range unused {
-		errs = append(errs, closer.Close())
+	return closeAll(unused)
+}
+
+func closeAll(parts []io.Closer) error {
+	var errs []error
+	for _, part := range parts {
+		errs = append(errs, closePart(part))
 	}
 	return errors.Join(errs...)
 }
 
-// closeUnused closes what a set of callbacks brought that is not going to be
-// used.
-func closeUnused(callbacks []Callback) {
-	seen := map[io.Closer]bool{}
-	for _, c := range callbacks {
-		for _, step := range c.Steps {
-			if step.Filter != nil && !seen[step.Filter] {
-				seen[step.Filter] = true
-				_ = step.Filter.Close()
-			}
+func closePart(part io.Closer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("close a %T: it panicked with a %T", part, p)
 		}
-		if closer, ok := c.Sink.(io.Closer); ok && !seen[closer] {
-			seen[closer] = true
-			_ = closer.Close()
-		}
-	}
+	}()
+	return part.Close()
 }

@@ -19,6 +19,9 @@ import (
 // check that the configuration's emits form no cycle.
 const maxHops = 8
 
+// maxEmits bounds what one filter may emit for one event.
+const maxEmits = 1024
+
 // maxReason bounds what is kept of a filter's reason, in bytes.
 const maxReason = 256
 
@@ -73,8 +76,17 @@ type heldError struct{ err error }
 func (e *heldError) Error() string { return e.err.Error() }
 func (e *heldError) Unwrap() error { return e.err }
 
-// all judges events in parallel, with results in order. An error means that none
-// was judged.
+// maxJudged bounds what the filters may make of one chunk, in bytes, and
+// maxEmitted how many records they may emit: together with what is read they fit
+// in one transaction. A chunk that comes to more is cut shorter.
+const (
+	maxJudged  = 32 << 20
+	maxEmitted = 16_384
+)
+
+// all judges events in parallel, with results in order. It may return fewer, at
+// least one where there is one, if the filters made too much of them. An error
+// means that none was judged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
 	judged := make([]delivery.Judged, len(events))
 	if j.condition == nil && len(j.steps) == 0 {
@@ -83,11 +95,11 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 		}
 		return judged, nil
 	}
-	var next atomic.Int64
+	var next, grown, emitted atomic.Int64
 	var wg sync.WaitGroup
 	var once sync.Once
 	var failure error
-	const stride = 64 // events handed to a worker at a time
+	const stride = 16 // events handed to a worker at a time
 	for range min(cap(j.idle), (len(events)+stride-1)/stride) {
 		wg.Go(func() {
 			w := <-j.idle
@@ -95,7 +107,7 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 				w = &worker{instances: make([]filter.Instance, len(j.steps))}
 			}
 			defer func() { j.idle <- w }()
-			for {
+			for grown.Load() <= maxJudged && emitted.Load() <= maxEmitted {
 				end := int(next.Add(stride))
 				for i := end - stride; i < min(end, len(events)); i++ {
 					if err := ctx.Err(); err != nil {
@@ -109,6 +121,8 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 						next.Store(int64(len(events)))
 						return
 					}
+					grown.Add(size(&judged[i]))
+					emitted.Add(int64(len(judged[i].Emitted)))
 				}
 				if end >= len(events) {
 					return
@@ -117,7 +131,19 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 		})
 	}
 	wg.Wait()
-	return judged, failure
+	if failure != nil {
+		return nil, failure
+	}
+	return judged[:min(int(next.Load()), len(events))], nil
+}
+
+// size is how much the filters made of an event.
+func size(j *delivery.Judged) int64 {
+	n := int64(len(j.Data))
+	for _, e := range j.Emitted {
+		n += int64(len(e.Data))
+	}
+	return n
 }
 
 // one brings one event through the condition and the filters.
@@ -131,13 +157,13 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 	}
 	for try := 1; ; try++ {
 		judged, err := j.filter(ctx, w, e)
-		// Wall time is the host's condition: once more, in a fresh instance.
-		if err == nil && judged.Cause == auditrelay.CauseWallTime {
+		// Wall time, and want of an instance, are the host's condition: once more,
+		// in a fresh instance.
+		if err == nil && (judged.Cause == auditrelay.CauseWallTime || judged.Cause == auditrelay.CauseInit) {
 			if try == 1 {
 				continue
 			}
-			err = &heldError{fmt.Errorf("filter %s: event %d took longer than the wall-time guard allows, twice: %w",
-				judged.Filter, e.Sequence, judged.Err)}
+			err = &heldError{fmt.Errorf("filter %s: event %d could not be judged, twice: %w", judged.Filter, e.Sequence, judged.Err)}
 		}
 		return judged, err
 	}
@@ -215,6 +241,9 @@ func recoverInto(err *error, where string) {
 func checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step) error {
 	if verdict != auditrelay.Keep && verdict != auditrelay.Drop {
 		return &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("verdict %s: expected keep or drop", verdict)}
+	}
+	if len(call.Emitted) > maxEmits {
+		return &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("emitted %d records for one event, at most %d", len(call.Emitted), maxEmits)}
 	}
 	for _, emit := range call.Emitted {
 		if !slices.Contains(step.Emits, emit.Target) {

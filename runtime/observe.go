@@ -247,6 +247,12 @@ func (r *Runtime) audit(logged map[string]bool) {
 
 // trim forgets events that retention no longer keeps and no callback needs.
 func (r *Runtime) trim(now time.Time) error {
+	// A replay or a callback that is just being made holds nothing back yet. The
+	// next round is soon enough.
+	if !r.applying.TryLock() {
+		return nil
+	}
+	defer r.applying.Unlock()
 	before := uint64(0)
 	if r.retention.Age > 0 {
 		before = r.journal.SeekTime(now.Add(-r.retention.Age))

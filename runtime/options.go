@@ -191,7 +191,7 @@ type Retain struct {
 type RetainThen uint8
 
 const (
-	// RetainBlock refuses new events at the door (ErrBlocked) until the callback
+	// RetainBlock refuses new events at the door (*UnavailableError) until the callback
 	// has caught up: for a callback that is required.
 	RetainBlock RetainThen = iota
 	// RetainDeadLetter sets the oldest events aside, with tombstones.

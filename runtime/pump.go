@@ -24,15 +24,19 @@ type pump struct {
 	name     string // of the lane
 	laneID   string
 
-	machine *delivery.Lane // touched by run alone
-	results chan result    // of takes and deliveries
-	asks    chan ask
-	wake    chan struct{}
-	seen    atomic.Pointer[delivery.Snapshot]
-	out     int // takes and deliveries under way
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when run has returned
-	state   string        // last logged
+	machine    *delivery.Lane // touched by run alone
+	results    chan result    // of takes and deliveries
+	asks       chan ask
+	wake       chan struct{}
+	seen       atomic.Pointer[delivery.Snapshot]
+	out        int       // takes and deliveries under way
+	broken     int       // transactions in a row that were not committed
+	rest       time.Time // nothing is started before, after such a one
+	oldestAt   uint64    // the cursor at which oldestTime was read
+	oldestTime time.Time
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when run has returned
+	state      string        // last logged
 }
 
 // result is what a goroutine reports back.
@@ -43,6 +47,8 @@ type result struct {
 	number uint64
 	err    error
 }
+
+func (r *result) failed() bool { return r.err != nil || r.sent.Err != nil && !r.sent.Replaced() }
 
 // ask is something to be done with the machine, between two steps.
 type ask struct {
@@ -60,16 +66,12 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 		p.place.Replay = s.Replay.ID
 	}
 	var err error
-	if p.machine, err = p.open(s); err != nil {
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	if p.machine, err = delivery.Open(r.journal, s, c.laneOptions(), random); err != nil {
 		return nil, err
 	}
 	p.seen.Store(p.machine.Snapshot())
 	return p, nil
-}
-
-func (p *pump) open(s *delivery.State) (*delivery.Lane, error) {
-	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	return delivery.Open(p.r.journal, s, p.callback.laneOptions(), random)
 }
 
 // start runs the pump until stop, or until its replay is done.
@@ -97,21 +99,25 @@ func (p *pump) poke() {
 	}
 }
 
-// do runs fn on the pump's goroutine and commits what it wrote.
+// errStopped: the pump stopped before it could be asked.
+var errStopped = errors.New("the callback is being configured anew")
+
+// do runs fn on the pump's goroutine and commits what it wrote. errStopped where
+// the pump runs no more.
 func (p *pump) do(ctx context.Context, fn func(m *delivery.Lane, tx *journal.Tx, now time.Time) error) error {
 	a := ask{fn: fn, done: make(chan error, 1)}
 	select {
 	case p.asks <- a:
 		return <-a.done
 	case <-p.done:
-		return ErrClosed
+		return errStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 func (p *pump) run(ctx context.Context) {
-	defer p.finish()
+	defer p.finish(ctx)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -120,6 +126,7 @@ func (p *pump) run(ctx context.Context) {
 		p.publish()
 		if p.machine.Done() && p.out == 0 {
 			p.r.log.Info("replay done", "callback", p.callback.Name, "replay", p.place.Replay)
+			p.r.forget(p)
 			return
 		}
 		wait := time.Hour
@@ -142,9 +149,9 @@ func (p *pump) run(ctx context.Context) {
 
 // finish waits for what is under way and keeps what it achieved: a delivery that
 // was acknowledged need not be made again at the next start.
-func (p *pump) finish() {
+func (p *pump) finish(ctx context.Context) {
 	for p.out > 0 {
-		p.settle(context.Background(), <-p.results)
+		p.settle(ctx, <-p.results)
 	}
 	p.publish()
 }
@@ -155,9 +162,12 @@ func (p *pump) advance(ctx context.Context) time.Time {
 	if p.r.hurry.Load() {
 		p.machine.Hurry()
 	}
-	for {
+	for ctx.Err() == nil {
 		head := p.r.journal.Head()
 		now := time.Now()
+		if now.Before(p.rest) {
+			return p.rest
+		}
 		action := p.machine.Next(now, head, p.oldest(head.Next))
 		switch action.Kind {
 		case delivery.Wait:
@@ -177,6 +187,7 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			go p.take(ctx, action)
 		}
 	}
+	return time.Time{}
 }
 
 // oldest returns the received time of the event at the cursor, where retain asks
@@ -189,11 +200,14 @@ func (p *pump) oldest(next uint64) time.Time {
 	if cursor >= next {
 		return time.Time{}
 	}
-	e, err := p.r.journal.Event(cursor)
-	if err != nil {
-		return time.Time{}
+	if p.oldestAt != cursor {
+		e, err := p.r.journal.Event(cursor)
+		if err != nil {
+			return time.Time{}
+		}
+		p.oldestAt, p.oldestTime = cursor, e.Received
 	}
-	return e.Received
+	return p.oldestTime
 }
 
 // take reads, judges and assembles one chunk.
@@ -222,37 +236,50 @@ func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, e
 	}
 	state := p.seen.Load().State
 	batch := &delivery.Batch{From: a.From, To: to}
-	assigned := events[:0]
+	var assigned []auditrelay.Event
 	for i := range events {
 		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
 			batch.To = events[i].Sequence
 			break
 		}
-		batch.Bytes += uint64(len(events[i].Data))
 		if state.Assigned(&events[i]) {
 			assigned = append(assigned, events[i])
 		}
 	}
 	if a.Kind == delivery.TakeUnjudged {
 		batch.Judged = unjudged(assigned, a.Unjudged)
-		return batch, nil
+	} else if batch.Judged, err = p.callback.judge.all(ctx, assigned); err != nil {
+		return nil, err
 	}
-	batch.Judged, err = p.callback.judge.all(ctx, assigned)
-	return batch, err
+	if n := len(batch.Judged); n < len(assigned) {
+		batch.To = assigned[n].Sequence // the rest is for the next chunk
+	}
+	for i := range events[:batch.To-a.From] {
+		batch.Bytes += uint64(len(events[i].Data))
+	}
+	return batch, nil
 }
 
 // judgeDead judges dead letters again.
 func (p *pump) judgeDead(ctx context.Context, a delivery.Action) (*delivery.Batch, error) {
-	events, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences)
+	events, handled, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	batch := &delivery.Batch{}
-	batch.Judged, err = p.callback.judge.all(ctx, events)
+	batch := &delivery.Batch{Dead: a.Sequences[:handled]}
+	if batch.Judged, err = p.callback.judge.all(ctx, events); err != nil {
+		return nil, err
+	}
+	if n := len(batch.Judged); n < len(events) {
+		batch.Dead = nil // the rest stays in the queue
+		for _, j := range batch.Judged {
+			batch.Dead = append(batch.Dead, j.Event.Sequence)
+		}
+	}
 	for i := range batch.Judged {
 		batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
 	}
-	return batch, err
+	return batch, nil
 }
 
 func unjudged(events []auditrelay.Event, u delivery.Unjudged) []delivery.Judged {
@@ -288,8 +315,10 @@ func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, erro
 	ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
 	defer cancel()
 	receipt, err := deliver(ctx, p.callback.Sink, payload)
-	p.callback.rendering.Lock()
-	defer p.callback.rendering.Unlock()
+	if err != nil { // a refused payload is rendered anew
+		p.callback.rendering.Lock()
+		defer p.callback.rendering.Unlock()
+	}
 	sent, err := delivery.Judge(p.r.journal, p.laneID, payload, receipt, err, p.place)
 	if err != nil {
 		return nil, err
@@ -334,6 +363,9 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		return nil
 	case res.taken:
 		return p.machine.Seal(tx, now, res.batch, p.place)
+	case ctx.Err() != nil && res.failed():
+		p.machine.Abandon(res.number) // broken off by us; not the destination's failure
+		return nil
 	case res.err != nil:
 		p.machine.Unsettle(now, res.number, res.err)
 		return nil
@@ -349,37 +381,47 @@ func (p *pump) answer(ctx context.Context, a ask) {
 	a.done <- err
 }
 
+// The bounds of the pause after a transaction that was not committed.
+const (
+	shortestRest = 100 * time.Millisecond
+	longestRest  = 10 * time.Second
+)
+
 // commit runs fn and makes what it wrote durable. When that fails the machine no
-// longer knows what is durable: it is opened anew, once the journal allows.
+// longer knows what is durable: it is opened anew, and rests for a while, so that
+// a destination is not sent the same again and again by a journal that cannot
+// record it.
 func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error {
 	tx := new(journal.Tx)
 	err := fn(tx)
 	if err == nil && !tx.Empty() {
 		_, err = p.r.journal.Commit(tx)
 	}
-	if err == nil || tx.Empty() {
-		return err // nothing was to be written: the machine is as it was
+	if err == nil {
+		if !tx.Empty() {
+			p.broken, p.rest = 0, time.Time{}
+		}
+		return nil
 	}
-	p.r.log.Error("callback could not record its progress; it starts again from what is durable", "callback", p.name, "error", err)
+	if p.broken++; p.broken == 1 {
+		p.r.log.Error("callback could not record its progress; it goes on from what is durable", "callback", p.name, "error", err)
+	}
 	for p.out > 0 { // their results belong to the machine that is given up
 		<-p.results
 		p.out--
 	}
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		state, loadErr := delivery.LoadState(p.r.journal, p.name)
-		if loadErr == nil && state == nil {
-			loadErr = errors.New("its state is gone")
-		}
-		if loadErr == nil {
-			var m *delivery.Lane
-			if m, loadErr = p.open(state); loadErr == nil {
-				m.Untake(time.Now(), err) // with a pause, so that what fails at once does not spin
-				p.machine = m
-				return err
-			}
+	pause := shortestRest << min(p.broken-1, 10)
+	for {
+		pause = min(pause, longestRest)
+		fresh, openErr := p.machine.Reopen()
+		if openErr == nil {
+			fresh.Untake(time.Now(), err)
+			p.machine, p.rest = fresh, time.Now().Add(pause)
+			return err
 		}
 		select {
 		case <-time.After(pause):
+			pause *= 2
 		case <-ctx.Done():
 			return err
 		}

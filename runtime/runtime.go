@@ -25,7 +25,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"auditrelay/filter"
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/ingest"
 	"auditrelay/internal/journal"
@@ -54,7 +53,7 @@ type Runtime struct {
 	mu        sync.Mutex // guards what follows; never held across I/O of sinks or filters
 	callbacks []*callback
 	pumps     map[string]*pump // by lane name
-	filters   map[filter.Filter]int
+	users     users
 	closed    bool
 	changed   chan struct{} // closed and replaced when a pump publishes
 	applying  sync.Mutex    // one Open, Apply, Replay or Close at a time
@@ -72,7 +71,7 @@ type counters struct {
 func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
-		pumps:  map[string]*pump{}, filters: map[filter.Filter]int{}, changed: make(chan struct{})}
+		pumps:  map[string]*pump{}, users: users{}, changed: make(chan struct{})}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
@@ -96,14 +95,13 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	var err error
 	r.journal, err = journal.Open(dir, jo)
 	if err != nil {
-		closeUnused(o.Callbacks)
-		return nil, fmt.Errorf("open the journal in %s: %w", dir, err)
+		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(o.Callbacks))
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
 		err = r.Apply(ctx, o.Callbacks, o.Removed)
 	} else {
-		closeUnused(o.Callbacks)
+		err = errors.Join(err, r.closeUnused(o.Callbacks))
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -144,11 +142,13 @@ func (r *Runtime) Close() error {
 	r.mu.Unlock()
 	r.cancel()
 	r.wg.Wait()
+	r.publish() // those who wait learn that it is over
 	// No Submit may be in the journal when it closes.
 	r.accepting.Lock()
 	defer r.accepting.Unlock()
 	var errs []error
 	for _, c := range callbacks {
+		c.judge.close()
 		errs = append(errs, r.release(c.Callback))
 	}
 	return errors.Join(append(errs, r.journal.Close())...)
@@ -164,10 +164,29 @@ func (r *Runtime) Drain(ctx context.Context) error {
 	return errors.Join(waitErr, r.Close())
 }
 
-// Settled returns when nothing is pending on any callback that is not paused,
-// with the last event accepted before the call; or with ctx's error.
+// Settled returns when nothing is pending on any callback that can work: none of
+// what was accepted before the call, none of what was emitted on its way, and no
+// dead letter that was to be judged again. What a paused or a detached callback
+// retains it does not wait for. Otherwise it returns ctx's error, or ErrClosed.
 func (r *Runtime) Settled(ctx context.Context) error {
-	head := r.journal.Head().Next
+	r.mu.Lock()
+	rounds := 1 // what is emitted is emitted on, along a chain without cycles
+	for _, c := range r.callbacks {
+		if c.emits() {
+			rounds++
+		}
+	}
+	r.mu.Unlock()
+	for range rounds {
+		if err := r.settled(ctx, r.journal.Head().Next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled waits for what stands before head.
+func (r *Runtime) settled(ctx context.Context, head uint64) error {
 	for {
 		r.mu.Lock()
 		changed, closed := r.changed, r.closed
@@ -201,7 +220,10 @@ func settled(s *delivery.Snapshot, head uint64) bool {
 	if s.State.Replay != nil {
 		end = min(end, s.State.Replay.To)
 	}
-	return s.State.Cursor >= end && s.InFlight == 0
+	if s.State.Detached != "" {
+		return s.State.Cursor >= end
+	}
+	return s.State.Cursor >= end && s.InFlight == 0 && s.Queued == 0
 }
 
 func (r *Runtime) eachPump(fn func(*pump)) {
@@ -218,4 +240,13 @@ func (r *Runtime) publish() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 	r.mu.Unlock()
+}
+
+// forget drops the pump of a replay that is done.
+func (r *Runtime) forget(p *pump) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pumps[p.name] == p {
+		delete(r.pumps, p.name)
+	}
 }

@@ -76,7 +76,15 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 		tx.AllOrNothing()
 	}
 	appended, err := r.journal.Commit(&tx)
-	if err != nil && !errors.Is(err, errConflict) {
+	if conflict, ok := errors.AsType[*journal.ConflictError](err); ok {
+		// All or nothing, and so every event was appended: indices are the same.
+		for _, at := range conflict.Conflicts {
+			results[at.Index].Err = ErrConflict
+		}
+		r.counters.conflicts.Add(uint64(len(conflict.Conflicts)))
+		return results, nil
+	}
+	if err != nil {
 		return nil, r.unavailable(err)
 	}
 	next := 0
@@ -84,25 +92,18 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 		if results[i].Err != nil {
 			continue
 		}
-		a := appended[next]
+		r.finish(&results[i], appended[next])
 		next++
-		r.finish(&results[i], a, err != nil)
 	}
 	return results, nil
 }
 
-// errConflict is how the journal reports that an all-or-nothing transaction met
-// a conflict.
-var errConflict = journal.ErrConflict
-
-func (r *Runtime) finish(res *Result, a journal.Appended, refused bool) {
+func (r *Runtime) finish(res *Result, a journal.Appended) {
 	switch {
 	case a.Status == journal.Conflict:
 		res.Err = ErrConflict
 		r.counters.conflicts.Add(1)
 		return
-	case refused:
-		return // nothing was stored; another event's conflict says why
 	case a.Status == journal.Duplicate:
 		res.Duplicate = true
 		r.counters.duplicates.Add(1)

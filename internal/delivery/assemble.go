@@ -31,8 +31,9 @@ type Emitted struct {
 
 // Batch is a range of the journal, or a set of dead letters, after the filters.
 type Batch struct {
-	From, To uint64 // half open; both 0 for dead letters
-	Bytes    uint64 // of all events in the range
+	From, To uint64   // half open; both 0 for dead letters
+	Bytes    uint64   // of all events in the range
+	Dead     []uint64 // the dead letters that this covers, those resolved meanwhile included
 	Judged   []Judged
 }
 
@@ -109,12 +110,12 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 			return nil, fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
 		}
 		progress := false
+		at := make(map[uint64]*Judged, len(a.Judged))
+		for i := range a.Judged {
+			at[a.Judged[i].Event.Sequence] = &a.Judged[i]
+		}
 		for _, r := range refused.Records {
-			for i := range a.Judged {
-				j := &a.Judged[i]
-				if j.Event.Sequence != r.Sequence {
-					continue
-				}
+			if j := at[r.Sequence]; j != nil {
 				if j.Outcome == auditrelay.Delivered {
 					j.Outcome, j.Cause, j.Err, j.Data = auditrelay.DeadLettered, r.Cause, r.Err, nil
 					if j.Cause == auditrelay.CauseNone {
@@ -131,7 +132,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 			}
 		}
 		if !progress {
-			return nil, fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", at.Callback, err)
+			return nil, fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", chunk.Callback, err)
 		}
 	}
 }
@@ -178,6 +179,9 @@ func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloa
 	seen := 0
 	marks := make([]payloadMarks, len(payloads))
 	for n, p := range payloads {
+		if len(p.Sequences) == 0 {
+			return nil, errors.New("the sink's Render made a payload that holds no record")
+		}
 		m := &marks[n]
 		m.tombstone = make([]bool, len(p.Sequences))
 		previous := -1

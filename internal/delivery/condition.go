@@ -1,8 +1,11 @@
 package delivery
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -63,9 +66,17 @@ func (l *Lane) turn(now time.Time, state, reason, lastError string) {
 	l.condition.State, l.condition.Reason, l.condition.LastError = state, reason, lastError
 }
 
-// well records that a delivery went well.
-func (l *Lane) well(now time.Time) {
-	l.holdUntil = time.Time{}
+// recover ends a failure's state, once nothing fails any more: while one payload
+// is retried, others that go well do not make the lane healthy.
+func (l *Lane) recover(now time.Time) {
+	if l.takeTries > 0 || now.Before(l.holdUntil) {
+		return
+	}
+	for _, p := range l.pending {
+		if p.failing {
+			return
+		}
+	}
 	l.turn(now, l.resting(), l.restingReason(), "")
 }
 
@@ -94,6 +105,7 @@ func (l *Lane) fail(now time.Time, kind string, err error) {
 
 // retryLater plans the next attempt of p.
 func (l *Lane) retryLater(now time.Time, p *pending, err error) {
+	p.failing = true
 	kind := auditrelay.KindOf(err)
 	l.fail(now, kind.String(), err)
 	asked := auditrelay.RetryAfter(err)
@@ -156,35 +168,60 @@ func (l *Lane) Retry() {
 }
 
 // RemoveLane gives up what the lane of s holds: it becomes skipped. Dead letters
-// stay until they are discarded.
+// stay until they are discarded; those that were to be judged again no longer are.
 func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) error {
 	l, err := Open(j, s, Options{}, nil)
 	if err != nil {
 		return err
 	}
-	waiting, err := j.Count(s.Cursor, s.end(j.Head().Next))
+	end := s.end(j.Head().Next)
+	waiting, err := j.Count(s.Cursor, end)
 	if err != nil {
 		return err
 	}
 	backlog := s.class(waiting.Events, waiting.Emitted)
 	l.state.Taken += backlog
 	skipped := backlog
-	for _, p := range append([]*pending(nil), l.pending...) {
-		if !p.Dead {
+	back := l.deadQueue
+	for _, p := range slices.Clone(l.pending) {
+		if p.Dead {
+			sequences, _, err := decodeSequences(p.Records)
+			if err != nil {
+				return err
+			}
+			back = append(back, sequences...)
+		} else {
 			skipped += p.Events
 		}
-		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, At: now, Error: "the callback was removed"}); err != nil {
+		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, At: now, Error: "the callback was removed", GivenUp: true}); err != nil {
 			return err
 		}
 	}
+	for _, sequence := range back {
+		d, err := loadDeadLetter(j, s.ID, sequence)
+		if err != nil {
+			return err
+		}
+		if d == nil || d.Resolved != auditrelay.Pending {
+			continue
+		}
+		d.Replaying, d.Sealed = false, false
+		if err := l.putDeadLetter(tx, d); err != nil {
+			return err
+		}
+	}
+	if end > s.Cursor {
+		record, err := json.Marshal(chunkRecord{From: s.Cursor, To: end, At: now, Number: s.Number + 1, Skipped: true})
+		if err != nil {
+			return fmt.Errorf("encode what callback %s gave up: %w", s.LaneName(), err)
+		}
+		tx.Set(journal.ChunkKey(s.ID, s.Cursor), record)
+	}
 	l.state.Counts.add(auditrelay.Skipped, int64(skipped))
 	if skipped > 0 {
-		if l.state.Causes == nil {
-			l.state.Causes = map[auditrelay.Cause]uint64{}
-		}
-		l.state.Causes[auditrelay.CauseOperator] += skipped
+		l.causes(auditrelay.CauseOperator, skipped)
 	}
-	l.state.Cursor = s.end(j.Head().Next)
+	l.state.Cursor = max(end, s.Cursor)
 	l.state.Removed, l.state.Changed = true, now
 	return l.state.put(tx)
 }

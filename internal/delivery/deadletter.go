@@ -1,10 +1,10 @@
 package delivery
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -41,6 +41,11 @@ type deadLetter struct {
 	By       string             `json:"by,omitempty"`      // who discarded it or had it replayed
 
 	data []byte // the event as accepted
+}
+
+// queued reports whether the dead letter waits to be judged again.
+func (d *deadLetter) queued() bool {
+	return d.Resolved == auditrelay.Pending && d.Replaying && !d.Sealed
 }
 
 const maxErrorText = 512
@@ -83,7 +88,11 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	if err != nil {
 		return fmt.Errorf("encode a dead letter of callback %s: %w", l.state.LaneName(), err)
 	}
-	value := binary.AppendUvarint(nil, uint64(len(header)))
+	value := []byte{0}
+	if d.queued() {
+		value[0] = 1 // so that Open finds what is queued without decoding all
+	}
+	value = binary.AppendUvarint(value, uint64(len(header)))
 	value = append(value, header...)
 	if d.Resolved == auditrelay.Pending {
 		value = append(value, d.data...)
@@ -92,7 +101,12 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	return nil
 }
 
+// decodeDeadLetter takes a stored value apart; data stays part of it.
 func decodeDeadLetter(value []byte) (*deadLetter, error) {
+	if len(value) == 0 {
+		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+	}
+	value = value[1:]
 	n, used := binary.Uvarint(value)
 	if used <= 0 || n > uint64(len(value)-used) {
 		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
@@ -101,7 +115,7 @@ func decodeDeadLetter(value []byte) (*deadLetter, error) {
 	if err := json.Unmarshal(value[used:used+int(n)], d); err != nil {
 		return nil, fmt.Errorf("decode a dead letter: %w", err)
 	}
-	d.data = bytes.Clone(value[used+int(n):])
+	d.data = value[used+int(n):]
 	return d, nil
 }
 
@@ -118,6 +132,8 @@ func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
 	return scanDeadLetters(l.journal, l.state.ID, after, fn)
 }
 
+// scanDeadLetters calls fn for every dead letter above after; its data is valid
+// in fn only.
 func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
 	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
 	return j.Scan(from, to, func(_ journal.Key, value []byte) error {
@@ -132,27 +148,29 @@ func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*d
 // resolve moves a dead letter's event to the outcome that it reached after all.
 func (l *Lane) resolve(d *deadLetter, o auditrelay.Outcome, now time.Time) {
 	d.Resolved, d.At, d.Replaying, d.Sealed = o, now, false, false
+	d.data = nil
 	l.state.Counts.add(auditrelay.DeadLettered, -1)
 	l.state.Counts.add(o, 1)
 }
 
-func (l *Lane) dequeue(sequence uint64) {
-	for i, s := range l.deadQueue {
-		if s == sequence {
-			l.deadQueue = append(l.deadQueue[:i], l.deadQueue[i+1:]...)
-			return
-		}
+// dequeue takes dead letters off the queue of what is to be judged again.
+func (l *Lane) dequeue(gone map[uint64]bool) {
+	if len(gone) > 0 {
+		l.deadQueue = slices.DeleteFunc(l.deadQueue, func(s uint64) bool { return gone[s] })
 	}
 }
 
-// maxDeadPerCall bounds one transaction over dead letters.
-const maxDeadPerCall = 10_000
+// The bounds of one transaction over dead letters.
+const (
+	maxDeadPerCall   = 10_000
+	maxDeadBytesCall = 16 << 20
+)
 
-// ReplayDead has dead letters judged again by the filters as they are now. With
-// no sequences it takes all, up to a bound per call; it returns how many, and
-// whether there may be more.
-func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64) (n int, more bool, err error) {
-	return l.changeDead(sequences, func(d *deadLetter) error {
+// ReplayDead has dead letters above after judged again by the filters as they
+// are now: those named, or all. It takes them in order up to a bound per call and
+// returns how many, and where the next call goes on; 0: there are no more.
+func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
 		if d.Replaying {
 			return nil
 		}
@@ -160,78 +178,93 @@ func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64) (n int,
 		n++
 		l.deadQueue = append(l.deadQueue, d.Sequence)
 		return l.putDeadLetter(tx, d)
-	}, &n)
+	})
+	return n, next, err
 }
 
-// DiscardDead gives dead letters up.
-func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64) (n int, more bool, err error) {
-	n, more, err = l.changeDead(sequences, func(d *deadLetter) error {
-		if d.Sealed {
-			return nil // on its way
+// DiscardDead gives dead letters up, as ReplayDead chooses them. One that is
+// being judged again, or is on its way to the destination, stays.
+func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+	gone := map[uint64]bool{}
+	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
+		if d.Sealed || l.deadTaken[d.Sequence] {
+			return nil
 		}
-		l.dequeue(d.Sequence)
+		gone[d.Sequence] = true
 		l.resolve(d, auditrelay.Discarded, now)
 		d.By = by
 		n++
 		return l.putDeadLetter(tx, d)
-	}, &n)
-	if err != nil {
-		return n, more, err
+	})
+	l.dequeue(gone)
+	if err != nil || n == 0 {
+		return n, next, err
 	}
-	return n, more, l.state.put(tx)
+	return n, next, l.state.put(tx)
 }
 
-// changeDead calls fn for the unresolved dead letters named, or for all.
-func (l *Lane) changeDead(sequences []uint64, fn func(*deadLetter) error, n *int) (int, bool, error) {
-	if len(sequences) > 0 {
-		for _, s := range sequences {
-			d, err := loadDeadLetter(l.journal, l.state.ID, s)
-			if err != nil {
-				return *n, false, err
-			}
-			if d == nil || d.Resolved != auditrelay.Pending {
-				continue
-			}
-			if err := fn(d); err != nil {
-				return *n, false, err
-			}
-		}
-		return *n, false, nil
-	}
-	err := l.scanDeadLetters(0, func(d *deadLetter) error {
-		if *n >= maxDeadPerCall {
+// changeDead calls fn for the unresolved dead letters above after, for those
+// named or for all, in order, until a bound is met; next is 0 at the end.
+func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter) error) (next uint64, err error) {
+	count, bytes := 0, 0
+	one := func(d *deadLetter) error {
+		if count >= maxDeadPerCall || bytes >= maxDeadBytesCall {
 			return errStop
 		}
+		next = d.Sequence
+		count++
 		if d.Resolved != auditrelay.Pending {
 			return nil
 		}
+		bytes += len(d.data)
 		return fn(d)
-	})
-	if err == errStop {
-		return *n, true, nil
 	}
-	return *n, false, err
+	if len(sequences) == 0 {
+		err = l.scanDeadLetters(after, one)
+	}
+	for _, s := range slices.Sorted(slices.Values(sequences)) {
+		if s <= after {
+			continue
+		}
+		var d *deadLetter
+		if d, err = loadDeadLetter(l.journal, l.state.ID, s); err == nil && d != nil {
+			err = one(d)
+		}
+		if err != nil {
+			break
+		}
+		after = s // a sequence that is named twice is one
+	}
+	if err == errStop {
+		return next, nil
+	}
+	return 0, err
 }
 
-// DeadEvents reads the events of dead letters that an action named. What was
-// discarded meanwhile is left out.
-func DeadEvents(j *journal.Journal, laneID string, sequences []uint64) ([]auditrelay.Event, error) {
-	events := make([]auditrelay.Event, 0, len(sequences))
-	for _, s := range sequences {
+// DeadEvents reads the events of dead letters that an action named, no further
+// one once their Data exceeds maxBytes, and at least one. handled is how many of
+// the sequences that covers: what was resolved meanwhile is left out.
+func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes int64) (events []auditrelay.Event, handled int, err error) {
+	size := int64(0)
+	for i, s := range sequences {
 		d, err := loadDeadLetter(j, laneID, s)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if d != nil && d.Resolved == auditrelay.Pending {
-			events = append(events, *d.event())
+		if d == nil || d.Resolved != auditrelay.Pending {
+			continue
 		}
+		if size += int64(len(d.data)); size > maxBytes && len(events) > 0 {
+			return events, i, nil
+		}
+		events = append(events, *d.event())
 	}
-	return events, nil
+	return events, len(sequences), nil
 }
 
 // DeadLetter is one unresolved dead letter, for those who list them.
 type DeadLetter struct {
-	Event     auditrelay.Event // as accepted, with its data
+	Event     auditrelay.Event // as accepted; with its data from FindDeadLetter alone
 	At        time.Time
 	Cause     auditrelay.Cause
 	Filter    string
@@ -247,14 +280,18 @@ func (d *deadLetter) public() DeadLetter {
 }
 
 // DeadLetters lists the unresolved dead letters of a lane whose sequence is above
-// after, at most limit.
+// after, without their data, at most limit; 0, or more than 10,000, is 10,000.
 func DeadLetters(j *journal.Journal, laneID string, after uint64, limit int) ([]DeadLetter, error) {
 	var list []DeadLetter
+	if limit <= 0 || limit > maxDeadPerCall {
+		limit = maxDeadPerCall
+	}
 	err := scanDeadLetters(j, laneID, after, func(d *deadLetter) error {
 		if len(list) == limit {
 			return errStop
 		}
 		if d.Resolved == auditrelay.Pending {
+			d.data = nil
 			list = append(list, d.public())
 		}
 		return nil

@@ -30,16 +30,14 @@ type Ending struct {
 // Explain looks up where e is on the lane of s.
 func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) {
 	var end Ending
-	if !s.Assigned(e) || e.Sequence < s.Start || (s.Replay != nil && e.Sequence >= s.Replay.To) {
+	if e.Sequence < s.Start || (s.Replay != nil && e.Sequence >= s.Replay.To) {
 		return end, nil
 	}
-	end.Assigned = true
 	if e.Sequence >= s.Cursor {
-		if s.Removed {
-			end.Assigned = false
-		}
+		end.Assigned = s.Assigned(e) && !s.Removed
 		return end, nil
 	}
+	// What was taken has a record, whatever class of events the lane receives now.
 	_, value, ok, err := j.Last(journal.ChunkKey(s.ID, s.Start), journal.ChunkKey(s.ID, e.Sequence+1))
 	if err != nil {
 		return end, err
@@ -51,8 +49,12 @@ func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) 
 		}
 	}
 	if !ok || e.Sequence >= chunk.To {
-		// Taken without a record: given up when the callback was removed.
-		end.Outcome, end.Cause = auditrelay.Skipped, auditrelay.CauseOperator
+		return end, nil // nothing of that stretch was assigned
+	}
+	if chunk.Skipped {
+		if end.Assigned = s.Assigned(e); end.Assigned {
+			end.Outcome, end.Cause, end.At = auditrelay.Skipped, auditrelay.CauseOperator, chunk.At
+		}
 		return end, nil
 	}
 	runs, err := decodeRuns(chunk.Runs)
@@ -61,9 +63,9 @@ func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) 
 	}
 	i := sort.Search(len(runs), func(i int) bool { return runs[i].last() >= e.Sequence })
 	if i == len(runs) || runs[i].first > e.Sequence {
-		end.Assigned = false
 		return end, nil
 	}
+	end.Assigned = true
 	r := runs[i]
 	end.Outcome, end.Cause, end.Filter, end.Reason, end.At = r.outcome, r.cause, r.filter, r.reason, chunk.At
 	if r.payload != 0 {
@@ -103,6 +105,10 @@ func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64)
 			return fmt.Errorf("decode a receipt of callback %s: %w", s.LaneName(), err)
 		}
 		end.Key, end.Location, end.Version, end.Attempts, end.At = r.Key, r.Location, r.Version, r.Attempts, r.At
+		if r.GivenUp && end.Outcome == auditrelay.Delivered {
+			end.Outcome, end.Cause = auditrelay.Skipped, auditrelay.CauseOperator
+			return nil
+		}
 		next := uint64(0)
 		for _, n := range r.By {
 			first, last, err := bounds(j, s, n)
@@ -142,7 +148,7 @@ func (end *Ending) amend(j *journal.Journal, s *State, sequence uint64) error {
 	}
 	end.Cause, end.Filter, end.Reason, end.Error, end.At = d.Cause, d.Filter, d.Reason, d.Error, d.At
 	end.Outcome = auditrelay.DeadLettered
-	end.Tombstone = true
+	end.Tombstone = end.Payload != 0
 	if d.Resolved == auditrelay.Pending {
 		return nil
 	}

@@ -58,7 +58,10 @@ type Lane struct {
 	takeTries int
 	holdUntil time.Time // no delivery before, after a failure of the destination as a whole
 
-	deadQueue []uint64 // dead letters to be judged again
+	deadQueue []uint64        // dead letters to be judged again
+	deadTaken map[uint64]bool // those among them that are being judged
+
+	retained time.Time // when retain last set events aside
 
 	condition Condition
 	attempts  uint64
@@ -69,6 +72,7 @@ type Lane struct {
 type pending struct {
 	payloadMeta
 	busy     bool
+	failing  bool      // its last attempt failed
 	after    time.Time // no attempt before
 	attempts int
 }
@@ -104,8 +108,9 @@ type receipt struct {
 	At         time.Time `json:"at"`
 	First      uint64    `json:"first"`
 	Last       uint64    `json:"last"`
-	Error      string    `json:"error,omitempty"` // why it was replaced or given up
-	By         []uint64  `json:"by,omitempty"`    // the payloads that replaced it
+	Error      string    `json:"error,omitempty"`    // why it was replaced or given up
+	By         []uint64  `json:"by,omitempty"`       // the payloads that replaced it
+	GivenUp    bool      `json:"given_up,omitempty"` // undelivered, when the callback was removed
 }
 
 // chunkRecord is what is durable about a sealed chunk.
@@ -115,7 +120,9 @@ type chunkRecord struct {
 	At       time.Time `json:"at"`
 	Number   uint64    `json:"number"` // of its first payload
 	Payloads int       `json:"payloads"`
-	Runs     []byte    `json:"runs"`
+	Runs     []byte    `json:"runs,omitempty"`
+	// Skipped: all of the range was given up when the callback was removed.
+	Skipped bool `json:"skipped,omitempty"`
 }
 
 // Create makes the state of a new lane that begins at start and puts it into tx.
@@ -129,17 +136,15 @@ func Create(j *journal.Journal, tx *journal.Tx, s State, start uint64, now time.
 		}
 		s.ID = id
 	}
-	if head := j.Head(); head.Next > 1 {
-		s.Bytes = uint64(float64(head.Bytes) * float64(start-1) / float64(head.Next-1))
-	}
+	s.Bytes = bytesAt(j.Head(), start)
 	if err := s.rebase(j); err != nil {
 		return nil, err
 	}
 	return &s, s.put(tx)
 }
 
-// freeID finds an id that no lane has, or had: a name that was removed and made
-// again must not meet its former self's records.
+// freeID finds an id that no lane has: a callback that took over another's lane
+// has that one's id, and the name may be given anew.
 func freeID(j *journal.Journal, name string) (string, error) {
 	states, err := States(j)
 	if err != nil {
@@ -154,6 +159,29 @@ func freeID(j *journal.Journal, name string) (string, error) {
 		id = fmt.Sprintf("%s+%d", name, n)
 	}
 	return id, nil
+}
+
+// Revive makes a removed callback's lane its own again when the name is
+// configured once more. Its dead letters, its accounts and the numbers of its
+// payloads go on; it starts at start, but not before where it was given up, since
+// what is before has an outcome. Replay gives that again.
+func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives Receives, digest string, now time.Time) error {
+	s.Removed, s.Paused, s.Detached, s.Changed = false, "", "", now
+	s.Receives, s.Digest = receives, digest
+	s.Cursor = max(s.Cursor, start)
+	s.Bytes = bytesAt(j.Head(), s.Cursor)
+	if err := s.rebase(j); err != nil {
+		return err
+	}
+	return s.put(tx)
+}
+
+// bytesAt estimates the journal's count of bytes at a sequence.
+func bytesAt(head journal.Head, sequence uint64) uint64 {
+	if head.Next <= 1 {
+		return 0
+	}
+	return uint64(float64(head.Bytes) * float64(sequence-1) / float64(head.Next-1))
 }
 
 // rebase sets Base so that what is assigned equals what was taken and what waits.
@@ -216,9 +244,11 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 		return nil, err
 	}
 	l.order()
-	err = l.scanDeadLetters(0, func(d *deadLetter) error {
-		if d.Replaying && !d.Sealed {
-			l.deadQueue = append(l.deadQueue, d.Sequence)
+	first, end := journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, ^uint64(0))
+	err = j.Scan(first, end, func(k journal.Key, value []byte) error {
+		if len(value) > 0 && value[0] == 1 {
+			_, _, sequence, _ := k.Split()
+			l.deadQueue = append(l.deadQueue, sequence)
 		}
 		return nil
 	})
@@ -254,6 +284,25 @@ func (o *Options) defaults() {
 	}
 }
 
+// Reopen loads the lane anew from what is durable, after a transaction that was
+// not committed. What is known since start stays: the counts of attempts, and how
+// often a take has failed.
+func (l *Lane) Reopen() (*Lane, error) {
+	s, err := LoadState(l.journal, l.state.LaneName())
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, fmt.Errorf("the state of callback %s is gone: %w", l.state.LaneName(), journal.ErrCorrupt)
+	}
+	fresh, err := Open(l.journal, s, l.opts, l.random)
+	if err != nil {
+		return nil, err
+	}
+	fresh.attempts, fresh.failures, fresh.takeTries = l.attempts, l.failures, l.takeTries
+	return fresh, nil
+}
+
 // State returns a copy of what is durable about the lane.
 func (l *Lane) State() State { return l.state }
 
@@ -275,7 +324,7 @@ func (l *Lane) Blocked() bool { return l.blocked }
 
 // Done reports whether a replay has brought all its events to an outcome.
 func (l *Lane) Done() bool {
-	return l.state.Replay != nil && l.state.Cursor >= l.state.Replay.To && len(l.pending) == 0 && !l.taking
+	return l.state.Replay != nil && l.state.Cursor >= l.state.Replay.To && len(l.pending) == 0 && !l.taking && len(l.deadQueue) == 0
 }
 
 // Idle reports whether nothing is under way: no take and no delivery.

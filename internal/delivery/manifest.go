@@ -49,19 +49,22 @@ func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
 	if err != nil && err != errStop {
 		return nil, err
 	}
+	// What was stored in a transaction that is not committed yet is not seen here,
+	// and stays counted.
 	l.state.Amends -= len(amends)
-	if len(amends) < maxAmendments {
-		l.state.Amends = 0
-	}
 	return amends, nil
 }
 
 // SealAmendments writes a manifest that only tells what replaced refused
 // payloads.
 func (l *Lane) SealAmendments(tx *journal.Tx, now time.Time, at Place) error {
+	before := l.state.Amends
 	m := auditrelay.Manifest{From: l.state.Cursor, To: l.state.Cursor}
 	if err := l.sealManifest(tx, m, at, sealing{chunk: l.state.Cursor, oldest: now}); err != nil {
 		return err
+	}
+	if l.state.Amends == before {
+		l.state.Amends = 0 // there are none: do not ask for ever
 	}
 	return l.state.put(tx)
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"auditrelay/internal/journal"
@@ -63,15 +64,11 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	}
 	if backlog == 0 {
 		l.firstSeen = time.Time{}
+		if l.state.Replay == nil {
+			l.state.Bytes = head.Bytes // was an estimate; here it is known
+		}
 	} else if l.firstSeen.IsZero() {
 		l.firstSeen = now
-	}
-
-	if l.state.Detached != "" {
-		if backlog > 0 && !l.taking {
-			return l.take(TakeUnjudged, end, Skip)
-		}
-		return Action{Kind: Wait}
 	}
 
 	// From here on: wake is the earliest time at which the answer may change.
@@ -82,16 +79,33 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 		}
 	}
 
-	if over, byAge, when := l.over(now, head, oldest, backlog); over {
+	if l.state.Detached != "" {
+		if backlog > 0 && !l.taking && l.closed(now, head, backlog, at) {
+			return l.take(TakeUnjudged, end, Skip)
+		}
+		return Action{Kind: Wait, Until: wake}
+	}
+
+	if over, excess, when := l.over(now, head, oldest, backlog); over {
 		switch l.opts.RetainThen {
 		case RetainBlock:
 			l.blocked = true
 		case RetainDetach:
 			return Action{Kind: Detach}
 		case RetainDeadLetter:
-			if backlog > 0 && !l.taking {
+			// Each time leaves a payload of tombstones behind: while the
+			// destination takes none, a few large ones rather than many small.
+			paced := l.retained.Add(retainPause)
+			switch {
+			case backlog == 0 || l.taking:
+			case !l.room() && now.Before(paced) && excess < l.opts.ChunkBytes:
+				at(paced)
+			default:
+				l.retained = now
 				a := l.take(TakeUnjudged, end, Retained)
-				if byAge {
+				if excess > 0 {
+					a.Bytes = min(a.Bytes, excess) // no more than is too much
+				} else {
 					a.Before = now.Add(-l.opts.RetainAge)
 				}
 				return a
@@ -112,25 +126,36 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	if !l.taking && len(l.deadQueue) > 0 && l.room() && !now.Before(l.takeAfter) {
 		n := min(len(l.deadQueue), l.opts.ChunkEvents)
 		l.taking = true
-		return Action{Kind: TakeDead, Sequences: append([]uint64(nil), l.deadQueue[:n]...)}
+		a := Action{Kind: TakeDead, Sequences: slices.Sorted(slices.Values(l.deadQueue[:n])), Bytes: l.opts.ChunkBytes}
+		l.deadTaken = make(map[uint64]bool, n)
+		for _, s := range a.Sequences {
+			l.deadTaken[s] = true
+		}
+		return a
 	}
-	if !l.taking && backlog > 0 && l.room() {
-		closed := backlog >= uint64(l.opts.ChunkEvents) ||
-			head.Bytes >= l.state.Bytes+uint64(l.opts.ChunkBytes) ||
-			l.state.Replay != nil
+	if !l.taking && (backlog > 0 || len(l.deadQueue) > 0) && l.room() {
 		switch {
 		case now.Before(l.takeAfter):
 			at(l.takeAfter)
-		case closed || now.Sub(l.firstSeen) >= l.opts.ChunkAge:
+		case backlog > 0 && l.closed(now, head, backlog, at):
 			return l.take(Take, end, 0)
-		default:
-			at(l.firstSeen.Add(l.opts.ChunkAge))
 		}
 	}
 	if l.state.Amends > 0 && backlog == 0 && !l.taking && len(l.pending) == 0 {
 		return Action{Kind: Amend}
 	}
 	return Action{Kind: Wait, Until: wake}
+}
+
+// closed reports whether the chunk at the cursor is to wait for no more events.
+func (l *Lane) closed(now time.Time, head journal.Head, backlog uint64, at func(time.Time)) bool {
+	if backlog >= uint64(l.opts.ChunkEvents) || l.state.Replay != nil ||
+		head.Bytes >= l.state.Bytes+uint64(l.opts.ChunkBytes) {
+		return true
+	}
+	due := l.firstSeen.Add(l.opts.ChunkAge)
+	at(due)
+	return !now.Before(due)
 }
 
 func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
@@ -170,9 +195,16 @@ func (l *Lane) deliverable(now time.Time, at func(time.Time)) *pending {
 	if busy >= l.opts.Concurrency {
 		return nil
 	}
+	undelivered := false // data of the chunk that the loop is at
+	chunk := uint64(0)
 	for _, p := range l.pending {
+		if !p.Manifest {
+			undelivered, chunk = true, p.Chunk
+		}
 		switch {
 		case p.busy:
+		case p.Manifest && undelivered && chunk == p.Chunk:
+			// A manifest tells of what is there: it waits for its chunk's payloads.
 		case now.Before(p.after):
 			at(p.after)
 		default:
@@ -185,19 +217,29 @@ func (l *Lane) deliverable(now time.Time, at func(time.Time)) *pending {
 	return nil
 }
 
-// over reports whether the lane holds more than retain allows; if not, when its
-// age may reach the bound.
-func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog uint64) (over, byAge bool, when time.Time) {
+// retainPause is the least time between two rounds of retain on a lane whose
+// destination takes nothing.
+const retainPause = time.Minute
+
+// over reports whether the lane holds more than retain allows, by how many bytes
+// (0: it is the age); if not, when its age may reach the bound. A replay holds
+// old events by its nature, and nothing is retained for it.
+func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog uint64) (over bool, excess int64, when time.Time) {
+	if l.state.Replay != nil {
+		return false, 0, time.Time{}
+	}
 	if l.opts.RetainBytes > 0 {
 		held := int64(0)
 		for _, p := range l.pending {
-			held += p.Size
+			if p.Events > 0 { // tombstones alone: retain's own, in place of what it set aside
+				held += p.Size
+			}
 		}
 		if backlog > 0 && head.Bytes > l.state.Bytes {
 			held += int64(head.Bytes - l.state.Bytes)
 		}
 		if held > l.opts.RetainBytes {
-			return true, false, time.Time{}
+			return true, held - l.opts.RetainBytes, time.Time{}
 		}
 	}
 	if l.opts.RetainAge > 0 {
@@ -213,8 +255,8 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 		}
 		if !oldest.IsZero() {
 			bound := oldest.Add(l.opts.RetainAge)
-			return now.After(bound), true, bound
+			return now.After(bound), 0, bound
 		}
 	}
-	return false, false, time.Time{}
+	return false, 0, time.Time{}
 }

@@ -16,8 +16,9 @@ import (
 // filters never run again for these events. The action that asked for the batch
 // is done with it.
 func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
-	l.taking = false
+	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.recover(now)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)
 	}
@@ -86,15 +87,19 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 
 // sealDead seals dead letters that were judged again.
 func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
+	handled := make(map[uint64]bool, len(a.Dead))
+	for _, s := range a.Dead {
+		handled[s] = true
+	}
+	l.dequeue(handled)
 	for i := range a.Judged {
 		j := &a.Judged[i]
 		d, err := loadDeadLetter(l.journal, l.state.ID, j.Event.Sequence)
 		if err != nil {
 			return err
 		}
-		l.dequeue(j.Event.Sequence)
 		if d == nil || d.Resolved != auditrelay.Pending {
-			continue // discarded meanwhile
+			return fmt.Errorf("seal a dead letter of callback %s: sequence %d was resolved meanwhile", l.state.LaneName(), j.Event.Sequence)
 		}
 		switch j.Outcome {
 		case auditrelay.Delivered:
@@ -126,11 +131,13 @@ func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) e
 }
 
 // cause counts why an event was not delivered.
-func (l *Lane) cause(c auditrelay.Cause) {
+func (l *Lane) cause(c auditrelay.Cause) { l.causes(c, 1) }
+
+func (l *Lane) causes(c auditrelay.Cause, n uint64) {
 	if l.state.Causes == nil {
 		l.state.Causes = map[auditrelay.Cause]uint64{}
 	}
-	l.state.Causes[c]++
+	l.state.Causes[c] += n
 }
 
 // emit appends what a filter emitted for one event as events of their own. Their
@@ -195,7 +202,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 // Untake reports that a take failed: nothing was sealed, and the range is taken
 // again after a pause.
 func (l *Lane) Untake(now time.Time, err error) {
-	l.taking = false
+	l.taking, l.deadTaken = false, nil
 	l.takeTries++
 	l.takeAfter = now.Add(l.pause(l.takeTries, 0))
 	l.fail(now, "filter", err)

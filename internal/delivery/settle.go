@@ -23,6 +23,10 @@ type Sent struct {
 	replacement *replacement
 }
 
+// Replaced reports whether the payload failed for good, and what takes its place
+// is prepared.
+func (s *Sent) Replaced() bool { return s.replacement != nil }
+
 type replacement struct {
 	payloads []auditrelay.Payload
 	marks    []payloadMarks
@@ -69,7 +73,15 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 	failed := map[uint64]auditrelay.RecordError{}
 	if partial {
 		for _, r := range perRecord.Records {
+			if !slices.Contains(p.Sequences, r.Sequence) {
+				// Whoever names what was not sent cannot be believed about the rest.
+				return sent, fmt.Errorf("callback %s: the sink's Deliver names record %d, which is not in payload %d: %w",
+					at.Callback, r.Sequence, p.Number, err)
+			}
 			failed[r.Sequence] = r
+		}
+		if len(failed) == 0 {
+			return sent, fmt.Errorf("callback %s: the sink's Deliver failed without naming a record: %w", at.Callback, err)
 		}
 	} else {
 		cause := auditrelay.CauseRefused
@@ -81,7 +93,7 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 		}
 	}
 	r := &replacement{}
-	batch := Batch{From: meta.Chunk, To: meta.Chunk + 1}
+	batch := Batch{From: meta.First, To: meta.Last + 1}
 	for _, s := range p.Sequences {
 		f, ok := failed[s]
 		if !ok {
@@ -252,9 +264,10 @@ func (l *Lane) Settle(tx *journal.Tx, now time.Time, sent Sent) (changed bool, e
 	if p == nil {
 		return false, fmt.Errorf("settle payload %d of callback %s: it is not sealed", sent.Number, l.state.LaneName())
 	}
-	p.busy = false
+	p.busy, p.failing = false, false
 	if sent.Err == nil {
-		l.well(now)
+		l.holdUntil = time.Time{}
+		l.recover(now)
 		return true, l.settleDelivered(tx, now, p, sent)
 	}
 	if sent.replacement == nil {
@@ -271,6 +284,14 @@ func (l *Lane) Unsettle(now time.Time, number uint64, err error) {
 	if p := l.find(number); p != nil {
 		p.busy = false
 		l.retryLater(now, p, err)
+	}
+}
+
+// Abandon reports that an attempt was broken off by the owner: it says nothing
+// of the destination.
+func (l *Lane) Abandon(number uint64) {
+	if p := l.find(number); p != nil {
+		p.busy = false
 	}
 }
 
@@ -371,8 +392,10 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 	if err != nil {
 		return err
 	}
-	if err := l.amend(tx, auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
-		return err
+	if !p.Manifest { // to tell of a manifest that was refused takes another, refused alike
+		if err := l.amend(tx, auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
+			return err
+		}
 	}
 	closing := receipt{Number: p.Number, Key: p.Key, Attempts: p.attempts, At: now, Error: errorText(sent.Err)}
 	for i := range entries {

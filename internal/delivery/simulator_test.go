@@ -361,7 +361,7 @@ func (w *world) operate() error {
 	switch w.random.IntN(3) {
 	case 0:
 		return w.commit(l, func(tx *journal.Tx) error {
-			_, _, err := l.machine.ReplayDead(tx, "sim", nil)
+			_, _, err := l.machine.ReplayDead(tx, "sim", nil, 0)
 			return err
 		})
 	case 1:
@@ -415,7 +415,9 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 	var events []auditrelay.Event
 	var err error
 	if a.Kind == delivery.TakeDead {
-		events, err = delivery.DeadEvents(w.journal, l.state.ID, a.Sequences)
+		var handled int
+		events, handled, err = delivery.DeadEvents(w.journal, l.state.ID, a.Sequences, a.Bytes)
+		batch.Dead = a.Sequences[:handled]
 	} else {
 		limit := min(uint64(a.Events), a.To-a.From)
 		batch.From = a.From

@@ -13,6 +13,7 @@ type Snapshot struct {
 	Condition Condition
 	Sealed    uint64 // events in sealed payloads that are not settled
 	InFlight  int    // payloads
+	Queued    int    // dead letters that are to be judged again
 	Oldest    time.Time
 	Floor     uint64
 	Blocked   bool
@@ -24,7 +25,7 @@ type Snapshot struct {
 // Snapshot copies what is to be seen of the lane. Its State is durable only if
 // the last transaction was committed.
 func (l *Lane) Snapshot() *Snapshot {
-	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Floor: l.Floor(),
+	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
 		Blocked: l.blocked, Done: l.Done(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
 	s.State.Causes = maps.Clone(l.state.Causes)
 	for _, p := range l.pending {
