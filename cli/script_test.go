@@ -1,0 +1,147 @@
+package cli_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"auditrelay/cli"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"auditrelay": func() { os.Exit(cli.Main(os.Args[1:], cli.Options{Version: "v0.0.0-test"})) },
+	})
+}
+
+// The command line as people use it: see testdata. Beside testscript's own
+// commands there is relay, which runs the daemon as a process of its own:
+//
+//	relay start ARGS...   serve, until it listens; AUDITRELAY_SERVER is set
+//	relay reload          SIGHUP, until it is done, well or not
+//	relay stop            SIGTERM, until the process has ended well
+//	relay kill            SIGKILL
+//	relay log PATTERN     what it has logged must match
+//	exitcode N COMMAND    the exit code must be N
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"relay":    relayCommand,
+			"exitcode": exitCodeCommand,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Values[relayKey{}] = &relayProcess{}
+			e.Defer(func() {
+				r := e.Values[relayKey{}].(*relayProcess)
+				if r.cmd != nil {
+					_ = r.cmd.Process.Kill()
+					_ = r.cmd.Wait()
+				}
+			})
+			return nil
+		},
+	})
+}
+
+type relayKey struct{}
+
+type relayProcess struct {
+	cmd *exec.Cmd
+	out *bufio.Reader
+	log strings.Builder
+}
+
+func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
+	r := ts.Value(relayKey{}).(*relayProcess)
+	if len(args) == 0 || neg && args[0] != "log" {
+		ts.Fatalf("usage: relay start|reload|stop|kill|log")
+	}
+	switch args[0] {
+	case "start":
+		binary, err := exec.LookPath("auditrelay")
+		ts.Check(err)
+		r.log.Reset()
+		r.cmd = exec.Command(binary, append([]string{"serve"}, args[1:]...)...)
+		r.cmd.Dir = ts.Getenv("WORK")
+		for _, name := range []string{"WORK", "TMPDIR", "HOME", "PATH"} {
+			r.cmd.Env = append(r.cmd.Env, name+"="+ts.Getenv(name))
+		}
+		stderr, err := r.cmd.StderrPipe()
+		ts.Check(err)
+		ts.Check(r.cmd.Start())
+		r.out = bufio.NewReader(stderr)
+		line := r.until(ts, `msg=listening`)
+		address := regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(line)
+		if address == nil {
+			ts.Fatalf("no address in %s", line)
+		}
+		ts.Setenv("AUDITRELAY_SERVER", "http://"+address[1])
+	case "reload":
+		ts.Check(r.cmd.Process.Signal(syscall.SIGHUP))
+		r.until(ts, `configuration was (not )?reloaded`)
+	case "stop":
+		ts.Check(r.cmd.Process.Signal(syscall.SIGTERM))
+		r.rest()
+		if err := r.cmd.Wait(); err != nil {
+			ts.Fatalf("the relay ended badly: %v\n%s", err, r.log.String())
+		}
+		r.cmd = nil
+	case "kill":
+		ts.Check(r.cmd.Process.Kill())
+		r.rest()
+		_ = r.cmd.Wait()
+		r.cmd = nil
+	case "log":
+		if found := regexp.MustCompile(args[1]).MatchString(r.log.String()); found == neg {
+			ts.Fatalf("%q in the log: %v\n%s", args[1], found, r.log.String())
+		}
+	default:
+		ts.Fatalf("relay %s is not known", args[0])
+	}
+}
+
+// until reads the log up to a line that matches.
+func (r *relayProcess) until(ts *testscript.TestScript, pattern string) string {
+	re := regexp.MustCompile(pattern)
+	for {
+		line, err := r.out.ReadString('\n')
+		r.log.WriteString(line)
+		if re.MatchString(line) {
+			return line
+		}
+		if err != nil {
+			ts.Fatalf("the relay ended: %v\n%s", err, r.log.String())
+		}
+	}
+}
+
+func (r *relayProcess) rest() {
+	all, _ := io.ReadAll(r.out)
+	r.log.Write(all)
+}
+
+func exitCodeCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode N COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
