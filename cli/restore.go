@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"auditrelay/internal/daemon"
+	"auditrelay/runtime"
 )
 
 type restoreCommand struct {
@@ -21,7 +21,10 @@ func (c *restoreCommand) Run(a *app) error {
 	if len(entries) > 0 {
 		return fmt.Errorf("restore: %s is not empty; nothing is ever restored over a data directory", c.DataDir)
 	}
-	if err := daemon.Restore(c.Backup, c.DataDir); err != nil {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return err
+	}
+	if err := runtime.Restore(c.Backup, c.DataDir); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: what it delivers never takes the place of what was delivered before\n", c.DataDir)

@@ -262,9 +262,7 @@ func (d *daemon) backup(ctx context.Context, by string) (api.BackedUp, error) {
 		return api.BackedUp{}, fmt.Errorf("backup: %w", err)
 	}
 	dir := filepath.Join(parent, time.Now().UTC().Format("20060102T150405.000Z"))
-	if err := any(d.rt).(interface {
-		Backup(context.Context, string) error
-	}).Backup(ctx, dir); err != nil {
+	if err := d.rt.Backup(ctx, dir); err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}
 	d.log.Info("backup made", "dir", dir, "by", by)

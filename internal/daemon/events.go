@@ -132,6 +132,7 @@ type intake struct {
 	answer      api.Submitted
 	unframeable *ingest.EventError // that ended the body, or of a lone event
 	conflicts   int
+	innocent    int // refused for another event of an atomic request
 }
 
 // pendingEvent is an event of the slice: its index in the body, and its place in
@@ -262,6 +263,7 @@ func (in *intake) refuse(index int, err error) {
 		in.conflicts++
 	case err == errAtomic:
 		why.Reason = api.ReasonAtomic
+		in.innocent++
 	}
 	in.answer.Refused++
 	in.answer.Results = append(in.answer.Results, api.Result{Index: index, Error: why})
@@ -284,7 +286,7 @@ func (in *intake) status() int {
 		return http.StatusOK
 	case stored > 0:
 		return http.StatusMultiStatus
-	case in.conflicts == a.Refused:
+	case in.conflicts > 0 && in.conflicts+in.innocent == a.Refused:
 		return http.StatusConflict
 	case in.unframeable != nil && len(a.Results) == 1:
 		return unframeableStatus(in.unframeable.Reason)

@@ -8,6 +8,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/s3"
+	"auditrelay/builtin/stdout"
 	"auditrelay/config"
 )
 
@@ -20,8 +21,9 @@ type SinkMaker func(config.Section) (auditrelay.Sink, error)
 // under which a callback's sink stands in YAML.
 func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
-		"s3":   makeS3,
-		"file": makeFile,
+		"s3":     makeS3,
+		"file":   makeFile,
+		"stdout": makeStdout,
 	}
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		if makers[name] != nil {
@@ -50,6 +52,14 @@ func makeFile(section config.Section) (auditrelay.Sink, error) {
 	}
 	o.Path = section.Path(o.Path)
 	return made(file.New(o))
+}
+
+func makeStdout(section config.Section) (auditrelay.Sink, error) {
+	var o stdout.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	return made(stdout.New(o))
 }
 
 // made keeps a nil pointer from becoming a sink.
