@@ -92,9 +92,14 @@ func (l engineLog) Errorf(format string, args ...any) {
 }
 
 func (l engineLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	l.fault.set(err)
-	l.log.Error("journal: storage engine failed", "error", err)
+	text := fmt.Sprintf(format, args...)
+	l.log.Error("journal: storage engine failed", "error", text)
+	for _, arg := range args {
+		if cause, ok := arg.(error); ok {
+			l.fault.set(fmt.Errorf("storage engine: %w", cause))
+		}
+	}
+	l.fault.set(errors.New(text))
 }
 
 // fault is the first failure of the storage engine.

@@ -114,7 +114,7 @@ func (j *Journal) open() (err error) {
 	j.space = newSpace(fs, j.dir, j.options)
 	gate := newGate(fs)
 	engine := j.options
-	engine.FS = gate
+	engine.FS, engine.Reserve = gate, j.space.reserve
 	if j.db, err = openPebble(engine, j.dir, j.fault, mark.commits > 0); err != nil {
 		return j.damaged(1, mark.next, err)
 	}

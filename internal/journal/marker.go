@@ -104,7 +104,7 @@ func (j *Journal) mark(force bool) error {
 	err := writeMarker(j.options.FS, j.dir, &mark{identity: j.id.Identity, next: s.next, commits: s.commits})
 	if err != nil {
 		// The events are durable all the same; only a later cut would go unseen.
-		j.options.Logger.Warn("journal: marker not written", "error", err)
+		j.options.Logger.Warn("journal: marker not written", "error", err.Error())
 	}
 	return err
 }

@@ -7,7 +7,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Get returns a copy of the value under k; ok is false if there is none.
+// Get returns a copy of the value under k; ok is false if there is none. Like
+// Scan and Last it may see a commit a moment before that is durable, and one
+// that then failed; who needs more reads what it committed itself.
 func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {

@@ -1,0 +1,67 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// A write that fails ends writing, not the process and not reading.
+func TestAFailedWriteFailsTheJournal(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		kind []errorfs.OpKind
+		file string
+	}{
+		{"write to the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log"},
+		{"sync of the log", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, ".log"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var broken atomic.Bool
+			inner := vfs.NewMem()
+			fs := errorfs.Wrap(inner, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if broken.Load() && strings.HasSuffix(op.Path, test.file) {
+					for _, k := range test.kind {
+						if op.Kind == k {
+							return syscall.ENOSPC
+						}
+					}
+				}
+				return nil
+			}))
+			j, err := Open("j", Options{FS: fs, Now: clock})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 10 {
+				appendEvents(t, j, event(fmt.Sprint(i), body(i)))
+			}
+			broken.Store(true)
+			for range 3 {
+				tx := &Tx{}
+				tx.Append(event("lost", body(1)))
+				if _, err := j.Commit(tx); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+					t.Fatal(err)
+				}
+			}
+			if j.Head().Next != 11 {
+				t.Error(j.Head())
+			}
+			if events, err := readAll(j); len(events) != 10 || err != nil {
+				t.Error(len(events), err)
+			}
+			broken.Store(false)
+			j.Close()
+			j = open(t, "j", Options{FS: inner, Now: clock})
+			if events, err := readAll(j); len(events) < 10 || err != nil {
+				t.Error(len(events), err)
+			}
+		})
+	}
+}
