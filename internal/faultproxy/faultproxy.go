@@ -5,6 +5,7 @@
 package faultproxy
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -117,7 +118,8 @@ func Torn(n int64) Fault {
 // SlowBody lets the request through at some 64 bytes every pause.
 func SlowBody(pause time.Duration) Fault {
 	return Fault{"slow body", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
-		r.Body = &slowReader{ReadCloser: r.Body, pause: pause, done: r.Context().Done()}
+		body, _ := io.ReadAll(r.Body) // else the server does not see the client go
+		r.Body = &slowReader{body: bytes.NewReader(body), pause: pause, done: r.Context().Done()}
 		forward.ServeHTTP(w, r)
 	}}
 }
@@ -127,10 +129,12 @@ type brokenReader struct{}
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 type slowReader struct {
-	io.ReadCloser
+	body  *bytes.Reader
 	pause time.Duration
 	done  <-chan struct{}
 }
+
+func (s *slowReader) Close() error { return nil }
 
 func (s *slowReader) Read(p []byte) (int, error) {
 	select {
@@ -138,7 +142,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	case <-s.done:
 		return 0, io.ErrUnexpectedEOF
 	}
-	return s.ReadCloser.Read(p[:min(len(p), 64)])
+	return s.body.Read(p[:min(len(p), 64)])
 }
 
 // Request is one request that the proxy saw.

@@ -1,0 +1,137 @@
+package crashtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"auditrelay/internal/corpus"
+)
+
+// traffic is producers that send without end, each at a steady pace, and send
+// again what was refused for now.
+type traffic struct {
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	refused atomic.Int64 // answers that were no 200
+}
+
+// startTraffic has n producers send a batch of events at every tick of pace.
+func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.Duration, seed uint64) *traffic {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &traffic{cancel: cancel}
+	t.Cleanup(s.stop)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
+	for p := range n {
+		s.wg.Go(func() {
+			g := corpus.New(seed<<16 + uint64(p))
+			tick := time.NewTicker(pace)
+			defer tick.Stop()
+			var events [][]byte
+			for {
+				if events == nil {
+					for range batch {
+						events = append(events, g.Next().Data)
+					}
+					book.send(events)
+				}
+				ids, err := r.post(ctx, client, events)
+				switch {
+				case ctx.Err() != nil:
+					return
+				case errors.Is(err, errUnanswered):
+					t.Errorf("a producer got no answer")
+					return
+				case err != nil:
+					s.refused.Add(1)
+				default:
+					if err := book.acknowledge(ids); err != nil {
+						t.Errorf("log acknowledgements: %v", err)
+						return
+					}
+					events = nil
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	return s
+}
+
+// stop ends the producers; a request under way is given up, and so not known to
+// be accepted.
+func (s *traffic) stop() {
+	s.cancel()
+	s.wg.Wait()
+}
+
+// eventually polls until ok, which says what it saw.
+func (r *relay) eventually(t *testing.T, within time.Duration, what string, ok func() (bool, string)) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		done, saw := ok()
+		if done {
+			return
+		}
+		select {
+		case <-r.done:
+			t.Fatalf("the program ended; waiting for %s\n%s", what, r.log)
+		case <-time.After(10 * time.Millisecond): // polling another process
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s; saw %s\n%s", within, what, saw, r.log)
+		}
+	}
+}
+
+// callback is the status of one callback.
+func (r *relay) callback(t *testing.T, name string) callbackStatus {
+	t.Helper()
+	for _, c := range r.callbacks(t) {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("no callback %s", name)
+	return callbackStatus{}
+}
+
+// operate posts to one of a callback's routes, such as resume.
+func (r *relay) operate(t *testing.T, name, verb string) {
+	t.Helper()
+	resp, err := http.Post(r.url+"/v1/callbacks/"+name+"/"+verb, "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s", verb, name, resp.Status)
+	}
+}
+
+// readiness is what /readyz?verbose says.
+func (r *relay) readiness(t *testing.T) (status int, reason string) {
+	t.Helper()
+	resp, err := http.Get(r.url + "/readyz?verbose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body struct{ Reason string }
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		t.Fatal(fmt.Errorf("readyz: %w", err))
+	}
+	return resp.StatusCode, body.Reason
+}
