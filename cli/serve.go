@@ -17,7 +17,7 @@ type serveCommand struct {
 	Listen       string              `help:"Listen on this address in place of the configuration's." placeholder:"HOST:PORT"`
 	DataDir      string              `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
 	TrustModules bool                `help:"Run WebAssembly guests, which nothing meters yet: a module can hold up the whole process."`
-	MemoryLimit  auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"192MiB" placeholder:"SIZE"`
+	MemoryLimit  auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"160MiB" placeholder:"SIZE"`
 	AddressFile  string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
 }
 

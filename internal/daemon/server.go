@@ -44,7 +44,7 @@ type HTTPLimits struct {
 	Depth      int                 // default 64
 	IDBytes    int                 // default 256
 	// Memory is what the bodies of all large requests may take together; small
-	// ones have a third of it beside that. Default 48 MiB.
+	// ones have a third of it beside that. Default 32 MiB.
 	Memory auditrelay.ByteSize
 	// Connections is how many are open at a time; more wait to be let in.
 	// Default 1,024.
@@ -55,7 +55,7 @@ func (l HTTPLimits) withDefaults() HTTPLimits {
 	l.BodyBytes = cmp.Or(l.BodyBytes, 16<<20)
 	l.Events = cmp.Or(l.Events, 10_000)
 	l.EventBytes = cmp.Or(l.EventBytes, 1<<20)
-	l.Memory = cmp.Or(l.Memory, 48<<20)
+	l.Memory = cmp.Or(l.Memory, 32<<20)
 	l.Connections = cmp.Or(l.Connections, 1024)
 	return l
 }

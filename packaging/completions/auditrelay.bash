@@ -1,0 +1,37 @@
+_auditrelay() {
+  local cur="${COMP_WORDS[COMP_CWORD]}" path="" next words i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    next="${path:+$path }${COMP_WORDS[i]}"
+    case "$next" in
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"reload"|"backup"|"restore"|"version"|"completion") path="$next" ;;
+    esac
+  done
+  case "$path" in
+    "") words="serve validate config send callbacks dead-letter replay explain reload backup restore version completion --help" ;;
+    "serve") words="--help --config --listen --data-dir --trust-modules --memory-limit --address-file" ;;
+    "validate") words="--help --online --timeout --trust-modules --json" ;;
+    "config") words="translate --help" ;;
+    "config translate") words="--help" ;;
+    "send") words="--help --server --token-file --ca --resume --rejects --patience --json" ;;
+    "callbacks") words="list pause resume detach attach --help" ;;
+    "callbacks list") words="--help --server --token-file --ca --json --watch --every" ;;
+    "callbacks pause") words="--help --server --token-file --ca --json" ;;
+    "callbacks resume") words="--help --server --token-file --ca --json" ;;
+    "callbacks detach") words="--help --server --token-file --ca --json" ;;
+    "callbacks attach") words="--help --server --token-file --ca --json" ;;
+    "dead-letter") words="list show discard replay --help" ;;
+    "dead-letter list") words="--help --server --token-file --ca --after --limit --json" ;;
+    "dead-letter show") words="--help --server --token-file --ca --json" ;;
+    "dead-letter discard") words="--help --server --token-file --ca --all --json" ;;
+    "dead-letter replay") words="--help --server --token-file --ca --all --json" ;;
+    "replay") words="--help --server --token-file --ca --callback --from --to --dry-run --emit --json" ;;
+    "explain") words="--help --server --token-file --ca --namespace --data --json" ;;
+    "reload") words="--help --server --token-file --ca --json" ;;
+    "backup") words="--help --server --token-file --ca --json" ;;
+    "restore") words="--help" ;;
+    "version") words="--help --json" ;;
+    "completion") words="--help" ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -o default -F _auditrelay auditrelay
