@@ -16,10 +16,45 @@ type memorySink struct {
 	mu      sync.Mutex
 	objects map[string]auditrelay.Payload
 	writes  int
+	closed  int
 	deliver func(p auditrelay.Payload) error // before the write, nil: always well
+	render  func(c auditrelay.Chunk) error   // before rendering, nil: always well
+}
+
+// set changes how the sink answers from now on.
+func (s *memorySink) set(deliver func(p auditrelay.Payload) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deliver = deliver
+}
+
+func (s *memorySink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed++
+	return nil
+}
+
+func (s *memorySink) count() (writes, closed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes, s.closed
+}
+
+// whole is a sink that cannot halve its payloads.
+type whole struct{ s *memorySink }
+
+func (w whole) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) { return w.s.Render(c) }
+func (w whole) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return w.s.Deliver(ctx, p)
 }
 
 func (s *memorySink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if s.render != nil {
+		if err := s.render(c); err != nil {
+			return nil, err
+		}
+	}
 	p := auditrelay.Payload{}
 	for _, r := range c.Records {
 		p.Body = append(append(p.Body, r.Data...), '\n')
@@ -48,13 +83,16 @@ func (s *memorySink) Deliver(ctx context.Context, p auditrelay.Payload) (auditre
 		return auditrelay.Receipt{}, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.writes++
-	if s.deliver != nil {
-		if err := s.deliver(p); err != nil {
+	answer := s.deliver
+	s.mu.Unlock()
+	if answer != nil {
+		if err := answer(p); err != nil {
 			return auditrelay.Receipt{}, err
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.objects == nil {
 		s.objects = map[string]auditrelay.Payload{}
 	}

@@ -1,0 +1,244 @@
+package runtime_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/runtime"
+)
+
+// refuseID answers with err while a record of that id is in the payload.
+func refuseID(id string, err error) func(auditrelay.Payload) error {
+	return func(p auditrelay.Payload) error {
+		if bytes.Contains(p.Body, []byte(`"id":"`+id+`"`)) {
+			return err
+		}
+		return nil
+	}
+}
+
+func tenEvents() []string {
+	var events []string
+	for i := range 10 {
+		events = append(events, event(fmt.Sprint("e", i), "created"))
+	}
+	return events
+}
+
+// TestRefusedRecordStandsAlone: a payload that is refused for good is halved until
+// the bad record is alone; without Split its neighbours are set aside with it.
+func TestRefusedRecordStandsAlone(t *testing.T) {
+	cases := []struct {
+		name     string
+		split    bool
+		err      error
+		cause    auditrelay.Cause
+		deadWant uint64
+	}{
+		{"refused, with Split", true, refuse(auditrelay.Refused), auditrelay.CauseRefused, 1},
+		{"too large, with Split", true, refuse(auditrelay.TooLarge), auditrelay.CauseTooLarge, 1},
+		{"refused, without Split", false, refuse(auditrelay.Refused), auditrelay.CauseRefused, 10},
+		{"named by Deliver", false, &auditrelay.RecordErrors{Records: []auditrelay.RecordError{{Sequence: 7, Cause: auditrelay.CauseTooLarge, Err: errors.New("too long")}}},
+			auditrelay.CauseTooLarge, 1},
+		{"named by Deliver without a cause", false, &auditrelay.RecordErrors{Records: []auditrelay.RecordError{{Sequence: 7, Err: errors.New("odd")}}},
+			auditrelay.CauseRefused, 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			mem := &memorySink{}
+			mem.deliver = func(p auditrelay.Payload) error {
+				err := refuseID("e6", c.err)(p)
+				if _, partial := errors.AsType[*auditrelay.RecordErrors](err); partial {
+					rest := p // all other records are delivered
+					rest.Sequences = append(append([]uint64(nil), p.Sequences[:6]...), p.Sequences[7:]...)
+					lines := bytes.SplitAfter(p.Body, []byte("\n"))
+					rest.Body = bytes.Join(append(append([][]byte(nil), lines[:6]...), lines[7:]...), nil)
+					mem.mu.Lock()
+					mem.objects = map[string]auditrelay.Payload{p.Key: rest}
+					mem.mu.Unlock()
+				}
+				return err
+			}
+			var sink auditrelay.Sink = mem
+			if !c.split {
+				sink = whole{mem}
+			}
+			r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+			submit(t, r, tenEvents()...)
+			settle(t, r)
+			want := runtime.Account{Assigned: 10, Delivered: 10 - c.deadWant, DeadLettered: c.deadWant, Balanced: true}
+			if got := account(t, r, "archive"); got != want {
+				t.Errorf("account\n got %+v\nwant %+v", got, want)
+			}
+			lines := mem.lines()
+			if ts := asTombstone(t, lines[7]); ts.Cause != string(c.cause) || len(lines) != 10 {
+				t.Errorf("%d records, tombstone %+v", len(lines), ts)
+			}
+			end := ending(t, r, "e6", "archive")
+			if end.Outcome != auditrelay.DeadLettered || end.Cause != c.cause || !end.Tombstone || end.Error == "" {
+				t.Errorf("explained: %+v", end)
+			}
+			if c.deadWant == 1 {
+				if end := ending(t, r, "e5", "archive"); end.Outcome != auditrelay.Delivered || end.Tombstone || end.Key == "" {
+					t.Errorf("its neighbour: %+v", end)
+				}
+			}
+			d, err := r.DeadLetter(t.Context(), "archive", 7)
+			if err != nil || string(d.Data) != event("e6", "created") {
+				t.Errorf("dead letter: %s, %v", d.Data, err)
+			}
+		})
+	}
+}
+
+// TestRenderRefusesRecords: what the sink cannot format is set aside, and the rest
+// goes out.
+func TestRenderRefusesRecords(t *testing.T) {
+	bad := func(c auditrelay.Chunk) (sequence uint64, alone bool) {
+		for _, r := range c.Records {
+			if r.ID == "e6" {
+				return r.Sequence, len(c.Records) == 1
+			}
+		}
+		return 0, false
+	}
+	cases := []struct {
+		name   string
+		render func(c auditrelay.Chunk) error
+		cause  auditrelay.Cause
+	}{
+		{"by name", func(c auditrelay.Chunk) error {
+			if s, _ := bad(c); s != 0 {
+				return &auditrelay.RecordErrors{Records: []auditrelay.RecordError{{Sequence: s, Cause: auditrelay.CauseTooLarge, Err: errors.New("too long")}}}
+			}
+			return nil
+		}, auditrelay.CauseTooLarge},
+		{"without saying which", func(c auditrelay.Chunk) error {
+			if s, _ := bad(c); s != 0 {
+				return errors.New("cannot format")
+			}
+			return nil
+		}, auditrelay.CauseRender},
+		{"by a panic", func(c auditrelay.Chunk) error {
+			if s, _ := bad(c); s != 0 {
+				panic(string(c.Records[0].Data))
+			}
+			return nil
+		}, auditrelay.CauseRender},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			sink := &memorySink{render: c.render}
+			r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+			submit(t, r, tenEvents()...)
+			settle(t, r)
+			want := runtime.Account{Assigned: 10, Delivered: 9, DeadLettered: 1, Balanced: true}
+			if got := account(t, r, "archive"); got != want {
+				t.Errorf("account\n got %+v\nwant %+v", got, want)
+			}
+			lines := sink.lines()
+			if ts := asTombstone(t, lines[7]); ts.Cause != string(c.cause) || len(lines) != 10 {
+				t.Errorf("%d records, tombstone %+v", len(lines), ts)
+			}
+			if d, err := r.DeadLetter(t.Context(), "archive", 7); err != nil || strings.Contains(d.Error, "s3cr3t") {
+				t.Errorf("dead letter: %+v, %v", d, err)
+			}
+		})
+	}
+}
+
+// brokenSink breaks the contract of Render or Split until it is fixed.
+type brokenSink struct {
+	memorySink
+	fixed atomic.Bool
+	spoil func([]auditrelay.Payload) []auditrelay.Payload
+	split bool // spoil Split, not Render
+}
+
+func (s *brokenSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	p, err := s.memorySink.Render(c)
+	if err == nil && !s.split && !s.fixed.Load() {
+		p = s.spoil(p)
+	}
+	return p, err
+}
+
+func (s *brokenSink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	first, second, err = s.memorySink.Split(p)
+	if s.split && !s.fixed.Load() {
+		halves := s.spoil([]auditrelay.Payload{first, second})
+		first, second = halves[0], halves[1]
+	}
+	return first, second, err
+}
+
+// TestSinkThatBreaksItsContractHoldsTheChunk: a record that Render or Split would
+// lose, double or make up is noticed before anything is sealed.
+func TestSinkThatBreaksItsContractHoldsTheChunk(t *testing.T) {
+	cases := []struct {
+		name  string
+		split bool
+		spoil func([]auditrelay.Payload) []auditrelay.Payload
+	}{
+		{"Render loses a record", false, func(p []auditrelay.Payload) []auditrelay.Payload {
+			p[0].Sequences = p[0].Sequences[1:]
+			return p
+		}},
+		{"Render renders nothing", false, func([]auditrelay.Payload) []auditrelay.Payload { return nil }},
+		{"Render doubles a payload", false, func(p []auditrelay.Payload) []auditrelay.Payload { return append(p, p[0]) }},
+		{"Render makes up a record", false, func(p []auditrelay.Payload) []auditrelay.Payload {
+			p[0].Sequences = append(p[0].Sequences, 99)
+			return p
+		}},
+		{"Render adds an empty payload", false, func(p []auditrelay.Payload) []auditrelay.Payload {
+			return append(p, auditrelay.Payload{Key: "empty"})
+		}},
+		{"Render turns the order around", false, func(p []auditrelay.Payload) []auditrelay.Payload {
+			s := p[0].Sequences
+			s[0], s[len(s)-1] = s[len(s)-1], s[0]
+			return p
+		}},
+		{"Split loses a record", true, func(p []auditrelay.Payload) []auditrelay.Payload {
+			p[0].Sequences = p[0].Sequences[1:]
+			return p
+		}},
+		{"Split gives an empty half", true, func(p []auditrelay.Payload) []auditrelay.Payload {
+			p[0].Sequences = nil
+			return p
+		}},
+		{"Split panics", true, func([]auditrelay.Payload) []auditrelay.Payload { panic("no") }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			sink := &brokenSink{spoil: c.spoil, split: c.split}
+			if c.split {
+				sink.deliver = refuseID("e6", refuse(auditrelay.Refused))
+			}
+			r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+			submit(t, r, tenEvents()...)
+			s := await(t, r, "archive", "degraded", func(s runtime.CallbackStatus) bool {
+				return s.State == runtime.StateDegraded && s.Account.Pending == 10
+			})
+			if !s.Account.Balanced || s.LastError == "" || len(sink.lines()) != 0 {
+				t.Errorf("while it is broken: %+v", s)
+			}
+			sink.fixed.Store(true)
+			settle(t, r)
+			want := runtime.Account{Assigned: 10, Delivered: 10, Balanced: true}
+			if c.split {
+				want.Delivered, want.DeadLettered = 9, 1
+			}
+			if got := account(t, r, "archive"); got != want {
+				t.Errorf("account\n got %+v\nwant %+v", got, want)
+			}
+			if n := len(sink.lines()); n != 10 {
+				t.Errorf("%d records at the destination, want 10", n)
+			}
+		})
+	}
+}
