@@ -25,7 +25,7 @@ func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB,
 	}()
 	db, err = pebble.Open(o.FS.PathJoin(dir, databaseName), pebbleOptions(o, f, mustExist))
 	if err == nil && f.get() != nil {
-		err = errors.Join(f.get(), db.Close())
+		err, db = errors.Join(f.get(), db.Close()), nil
 	}
 	return db, err
 }

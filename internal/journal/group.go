@@ -55,7 +55,7 @@ func (g *group) put(key, value []byte) {
 
 // add writes tx into the group, or refuses it and leaves the group as it was.
 func (g *group) add(tx *Tx) ([]Appended, error) {
-	if err := g.j.space.admit(tx); err != nil {
+	if err := g.j.space.admit(tx, g.batch.Len()); err != nil {
 		return nil, err
 	}
 	if tx.trim > 0 {

@@ -76,9 +76,11 @@ type Journal struct {
 	watchMu sync.Mutex
 	watch   chan struct{} // nil until somebody asks
 
-	// closing is held for reading by all that uses db.
-	closing sync.RWMutex
+	// users are the calls that read db. closeMu orders their coming against
+	// closed; no lock is held while they run, since they may nest.
+	closeMu sync.Mutex
 	closed  atomic.Bool
+	users   sync.WaitGroup
 }
 
 // Open opens the journal in dir, or creates it. It checks that the journal is
@@ -158,10 +160,14 @@ func (j *Journal) recover(mark *mark) error {
 // Close closes the journal. It waits for calls under way; later ones fail with
 // ErrClosed.
 func (j *Journal) Close() error {
-	if j.closed.Swap(true) {
+	j.closeMu.Lock()
+	closed := j.closed.Swap(true)
+	j.closeMu.Unlock()
+	if closed {
 		return ErrClosed
 	}
-	j.drain()
+	j.Commit(&Tx{}) // behind all that are under way; later ones see closed
+	j.users.Wait()
 	var err error
 	if j.fault.get() == nil {
 		err = j.mark(true)
@@ -185,13 +191,6 @@ func (j *Journal) release() (err error) {
 		}()
 	}
 	return errors.Join(err, j.lock.Close())
-}
-
-// drain waits until nobody writes or reads; closed is set.
-func (j *Journal) drain() {
-	j.Commit(&Tx{}) // behind all that wait; later ones see closed
-	j.closing.Lock()
-	defer j.closing.Unlock()
 }
 
 // Head returns how far the journal has come. All of it is durable.
@@ -231,10 +230,11 @@ func (j *Journal) publish(s *state, appended bool) {
 
 // reading guards one use of the database against Close.
 func (j *Journal) reading() (done func(), err error) {
-	j.closing.RLock()
+	j.closeMu.Lock()
+	defer j.closeMu.Unlock()
 	if j.closed.Load() {
-		j.closing.RUnlock()
 		return nil, ErrClosed
 	}
-	return j.closing.RUnlock, nil
+	j.users.Add(1)
+	return j.users.Done, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	goruntime "runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -303,5 +305,56 @@ func TestClosedJournalRefuses(t *testing.T) {
 	}
 	if err := j.Close(); !errors.Is(err, ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// Whoever reads inside a scan must not wait for a Close that waits for the scan.
+func TestCloseDuringAScanThatReads(t *testing.T) {
+	j := open(t, "j", mem())
+	tx := &Tx{}
+	tx.Set(LaneKey("a"), []byte("x"))
+	if _, err := j.Commit(tx); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	from, to := All(KindLane)
+	err := j.Scan(from, to, func(k Key, v []byte) error {
+		go func() { closed <- j.Close() }()
+		for !j.closed.Load() {
+			goruntime.Gosched()
+		}
+		_, _, err := j.Get(k)
+		return err
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// A group of transactions is not admitted on the same free bytes each.
+func TestTheReserveCountsTheWholeGroup(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 12 << 20, TotalBytes: 1 << 30})
+	j := open(t, "j", Options{FS: fs, Now: clock, Reserve: 10 << 20})
+	var group []*waiter
+	for i := range 6 {
+		tx := &Tx{}
+		tx.Append(event(fmt.Sprint(i), strings.Repeat("x", 700<<10)))
+		group = append(group, &waiter{tx: tx})
+	}
+	j.writeGroup(group)
+	full := 0
+	for _, w := range group {
+		if errors.Is(w.err, ErrFull) {
+			full++
+		} else if w.err != nil {
+			t.Error(w.err)
+		}
+	}
+	if full != 4 || j.Head().Next != 3 {
+		t.Errorf("%d refused, next %d", full, j.Head().Next)
 	}
 }

@@ -14,5 +14,5 @@ func (j *Journal) Err() error {
 	if err := j.fault.get(); err != nil {
 		return err
 	}
-	return j.space.admit(&Tx{events: make([]pending, 1), bytes: 1})
+	return j.space.admit(&Tx{events: make([]pending, 1), bytes: 1}, 0)
 }

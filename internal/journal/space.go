@@ -48,7 +48,8 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 // admit refuses what there is no room for. New events may not touch quota or
 // reserve. What follows from accepted ones, seals and the records emitted with
 // them, may take three quarters of the reserve. What only deletes always passes.
-func (s *space) admit(tx *Tx) error {
+// ahead is how many bytes are to be written before tx.
+func (s *space) admit(tx *Tx, ahead int) error {
 	if tx.bytes == 0 || tx.deletesOnly() {
 		return nil
 	}
@@ -58,8 +59,8 @@ func (s *space) admit(tx *Tx) error {
 		s.refresh(now)
 	}
 	fresh := tx.freshEvents()
-	used := s.used + s.since + int64(tx.bytes)
-	if fresh && s.quota > 0 && used > s.quota {
+	added := s.since + int64(ahead) + int64(tx.bytes)
+	if fresh && s.quota > 0 && s.used+added > s.quota {
 		return &FullError{Quota: s.quota, Used: s.used + s.since}
 	}
 	if s.free < 0 || s.reserve < 0 {
@@ -69,7 +70,7 @@ func (s *space) admit(tx *Tx) error {
 	if !fresh {
 		reserve /= 4
 	}
-	if s.free-s.since-int64(tx.bytes) < reserve {
+	if s.free-added < reserve {
 		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since)}
 	}
 	return nil
