@@ -131,12 +131,38 @@ func (a *app) run(args []string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%w (see auditrelay --help)", err)}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.untilSignal()
 	defer stop()
-	// The first signal asks; the second, no longer caught, ends the process.
-	context.AfterFunc(ctx, stop)
 	a.ctx = ctx
 	return parsed.Run(a)
+}
+
+// untilSignal returns a context that the first signal ends; the second ends the
+// process, whatever it is at: what is accepted is durable.
+func (a *app) untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			fmt.Fprintln(a.stderr, "auditrelay: ended at once by a second signal")
+			os.Exit(ExitInterrupted)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
 }
 
 type versionCommand struct {

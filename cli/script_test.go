@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 //	relay start ARGS...   serve, until it listens; AUDITRELAY_SERVER is set
 //	relay reload          SIGHUP, until it is done, well or not
 //	relay stop            SIGTERM, until the process has ended well
+//	relay stop-twice      SIGTERM, and once more while it drains
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
 //	exitcode N COMMAND    the exit code must be N
@@ -94,6 +95,15 @@ func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 		r.rest()
 		if err := r.cmd.Wait(); err != nil {
 			ts.Fatalf("the relay ended badly: %v\n%s", err, r.log.String())
+		}
+		r.cmd = nil
+	case "stop-twice":
+		ts.Check(r.cmd.Process.Signal(syscall.SIGTERM))
+		r.until(ts, "msg=.stopping")
+		ts.Check(r.cmd.Process.Signal(syscall.SIGTERM))
+		r.rest()
+		if err := r.cmd.Wait(); err == nil {
+			ts.Fatalf("the second signal did not end it at once:\n%s", r.log.String())
 		}
 		r.cmd = nil
 	case "kill":

@@ -243,7 +243,7 @@ func (c *Client) Replay(ctx context.Context, callback string, r api.Replay) (run
 
 // Explain says what is known of one event; with data, its contents too.
 func (c *Client) Explain(ctx context.Context, namespace, id string, data bool) (api.Explained, error) {
-	query := url.Values{}
+	query := url.Values{"id": {id}} // no part of the path: an id may be ".."
 	if namespace != "" {
 		query.Set("namespace", namespace)
 	}
@@ -251,7 +251,7 @@ func (c *Client) Explain(ctx context.Context, namespace, id string, data bool) (
 		query.Set("data", "true")
 	}
 	var e api.Explained
-	return e, c.do(ctx, http.MethodGet, "/v1/events/"+url.PathEscape(id), query, nil, &e)
+	return e, c.do(ctx, http.MethodGet, "/v1/events", query, nil, &e)
 }
 
 // Backup makes a backup on the relay's machine.

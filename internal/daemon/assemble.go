@@ -19,6 +19,7 @@ import (
 
 // assembler turns a checked configuration into what the runtime is given.
 type assembler struct {
+	file      string // the configuration's, for errors
 	makers    map[string]SinkMaker
 	digestKey []byte
 	cacheDir  string
@@ -130,7 +131,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 		}
 		module, err := a.guest(ctx, cfg, f)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("line %d: filter %s: %w", f.Line(), f.Name, err))
+			errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
 			continue
 		}
 		loaded[f.Name] = loadedFilter{filter: module, config: f}
@@ -207,14 +208,14 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	maker := a.makers[c.Sink.Type]
 	if maker == nil {
-		return out, fmt.Errorf("line %d: callback %s: nothing answers to the sink %q", c.Line(), c.Name, c.Sink.Type)
+		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("nothing answers to the sink %q", c.Sink.Type))
 	}
 	sink, err := maker(c.Sink.Options)
 	if err != nil {
 		return out, c.Sink.Options.Explain(err)
 	}
 	if sink == nil {
-		return out, fmt.Errorf("line %d: callback %s: sink %s: its maker gave neither a sink nor an error", c.Line(), c.Name, c.Sink.Type)
+		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("the maker of sink %s gave neither a sink nor an error", c.Sink.Type))
 	}
 	out.Sink = sink
 	return out, nil
@@ -248,6 +249,11 @@ func retainThen(t config.RetainThen) runtime.RetainThen {
 		return runtime.RetainDetach
 	}
 	return runtime.RetainBlock
+}
+
+// at puts a place to what config could not find out.
+func (a *assembler) at(line int, key string, err error) error {
+	return &config.Error{File: a.file, Line: line, Key: key, Msg: err.Error(), Err: err}
 }
 
 // closeSink closes a sink that can be closed.

@@ -27,6 +27,8 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/events", []config.Role{"ingest", "admin"}},
 		{"GET", "/v1/events/a", viewers},
 		{"GET", "/v1/events/a?data=true", []config.Role{"comply", "admin"}},
+		{"GET", "/v1/events", viewers},
+		{"GET", "/v1/events?id=a&data=true", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stats", viewers},
 		{"GET", "/v1/version", viewers},
 		{"GET", "/v1/callbacks", viewers},
@@ -221,8 +223,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	if status, _, _ := r.call("GET", "/v2", ""); status != 404 {
 		t.Error(status)
 	}
-	status, _, head := r.call("GET", "/v1/events", "")
-	if status != 405 || head.Get("Allow") != "POST" {
+	status, _, head := r.call("PUT", "/v1/events", "")
+	if status != 405 || head.Get("Allow") != "POST, GET" {
 		t.Error(status, head.Get("Allow"))
 	}
 	if _, answer, _ := r.call("GET", "/v1/callbacks/none", ""); !strings.Contains(answer, api.ReasonNotFound) {

@@ -51,7 +51,7 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	a := &assembler{makers: makers, trustModules: o.TrustModules, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: file, makers: makers, trustModules: o.TrustModules, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(file)
 	if err != nil {
 		return Checked{}, err

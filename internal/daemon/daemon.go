@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{makers: makers, trustModules: o.TrustModules}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, trustModules: o.TrustModules}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,12 @@ func (s *Server) getEvent(w http.ResponseWriter, r *http.Request, who principal)
 			return
 		}
 	}
-	explanation, err := s.rt.Explain(r.Context(), query.Get("namespace"), r.PathValue("id"))
+	id := cmp.Or(r.PathValue("id"), query.Get("id"))
+	if id == "" {
+		respondError(w, badRequest("no event is named", "GET /v1/events/ID, or ?id=ID"))
+		return
+	}
+	explanation, err := s.rt.Explain(r.Context(), query.Get("namespace"), id)
 	if err != nil {
 		respondError(w, s.failure(r, err))
 		return

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -52,6 +53,12 @@ func TestOperating(t *testing.T) {
 	}
 	if e := get[api.Explained](r, "/v1/events/b?data=true"); string(e.Data) != event("b") {
 		t.Errorf("data: %s", e.Data)
+	}
+	for _, id := range []string{"a/b", "..", "a//b", "a b?c#d%", "é"} {
+		r.call("POST", "/v1/events", event(id))
+		if e := get[api.Explained](r, "/v1/events?id="+url.QueryEscape(id)); e.ID != id {
+			t.Errorf("%q: %+v", id, e)
+		}
 	}
 	if status, answer, _ := r.call("GET", "/v1/events/zzz", ""); status != 404 || !strings.Contains(answer, api.ReasonNotSeen) {
 		t.Error(status, answer)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"auditrelay/config"
@@ -35,6 +36,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/events", roleIngest, s.postEvents, true},
 		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
+		{"GET", "/v1/events", roleView, s.getEvent, false},      // ?id=, for ids that are no part of a path
 		{"GET", "/v1/stats", roleView, s.getStats, false},
 		{"GET", "/v1/version", roleView, s.getVersion, false},
 
@@ -64,9 +66,13 @@ func (s *Server) routes() http.Handler {
 	// Paths alone stand in a multiplexer of their own: beside the routes proper
 	// some would conflict.
 	paths := http.NewServeMux()
+	allowed := map[string][]string{}
 	for _, rt := range s.table() {
 		mux.Handle(rt.method+" "+rt.path, s.wrap(rt))
-		paths.Handle(rt.path, methodNotAllowed(rt.method))
+		allowed[rt.path] = append(allowed[rt.path], rt.method)
+	}
+	for path, methods := range allowed {
+		paths.Handle(path, methodNotAllowed(strings.Join(methods, ", ")))
 	}
 	paths.HandleFunc("/", notFound)
 	mux.Handle("/", paths)
