@@ -116,12 +116,12 @@ func TestManyEmitsFitInTheirTransactions(t *testing.T) {
 		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: &memorySink{}}),
 	}})
 	var events []string
-	for i := range 100 {
+	for i := range 70 {
 		events = append(events, event(fmt.Sprint(i), "created"))
 	}
 	submit(t, r, events...)
 	settle(t, r)
-	if got, want := account(t, r, "alerts"), (runtime.Account{Assigned: 100_000, Delivered: 100_000, Balanced: true}); got != want {
+	if got, want := account(t, r, "alerts"), (runtime.Account{Assigned: 70_000, Delivered: 70_000, Balanced: true}); got != want {
 		t.Errorf("alerts\n got %+v\nwant %+v", got, want)
 	}
 }
