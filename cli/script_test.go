@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -41,6 +42,11 @@ func TestScripts(t *testing.T) {
 			"exitcode": exitCodeCommand,
 		},
 		Setup: func(e *testscript.Env) error {
+			repo, err := filepath.Abs("..")
+			if err != nil {
+				return err
+			}
+			e.Setenv("REPO", repo)
 			e.Values[relayKey{}] = &relayProcess{}
 			e.Defer(func() {
 				r := e.Values[relayKey{}].(*relayProcess)
