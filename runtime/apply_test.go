@@ -352,7 +352,6 @@ func TestApplyWhileEverythingRuns(t *testing.T) {
 	}
 }
 
-
 // TestCloseDuringEverything ends, whatever goes on.
 func TestCloseDuringEverything(t *testing.T) {
 	for range 10 {
