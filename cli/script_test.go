@@ -2,6 +2,9 @@ package cli_test
 
 import (
 	"bufio"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,14 +15,21 @@ import (
 	"syscall"
 	"testing"
 
+	"auditrelay"
 	"auditrelay/cli"
+	"auditrelay/config"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"auditrelay": func() { os.Exit(cli.Main(os.Args[1:], cli.Options{Version: "v0.0.0-test"})) },
+		"auditrelay": func() {
+			os.Exit(cli.Main(os.Args[1:], cli.Options{
+				Version: "v0.0.0-test",
+				Sinks:   map[string]cli.SinkMaker{"fussy": newFussy},
+			}))
+		},
 	})
 }
 
@@ -60,6 +70,44 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// fussy is a sink of one's own that appends to a file, and refuses for good
+// what holds a word.
+type fussy struct {
+	Path    string `yaml:"path"`
+	Refuses string `yaml:"refuses"`
+}
+
+func newFussy(section config.Section) (auditrelay.Sink, error) {
+	var f fussy
+	if err := section.Decode(&f); err != nil {
+		return nil, err
+	}
+	f.Path = section.Path(f.Path)
+	return f, nil
+}
+
+func (f fussy) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	var payloads []auditrelay.Payload
+	for _, r := range chunk.Records {
+		payloads = append(payloads, auditrelay.Payload{
+			Key: fmt.Sprint(chunk.Replay, "-", r.Sequence, "-", r.Tombstone), Body: r.Data, Sequences: []uint64{r.Sequence},
+		})
+	}
+	return payloads, nil
+}
+
+func (f fussy) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	if f.Refuses != "" && bytes.Contains(p.Body, []byte(f.Refuses)) {
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("a word that is not taken")}
+	}
+	file, err := os.OpenFile(f.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return auditrelay.Receipt{}, err
+	}
+	_, err = file.Write(append(p.Body[:len(p.Body):len(p.Body)], '\n'))
+	return auditrelay.Receipt{Location: p.Key}, errors.Join(err, file.Close())
+}
+
 type relayKey struct{}
 
 type relayProcess struct {
@@ -80,7 +128,7 @@ func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 		r.log.Reset()
 		r.cmd = exec.Command(binary, append([]string{"serve"}, args[1:]...)...)
 		r.cmd.Dir = ts.Getenv("WORK")
-		for _, name := range []string{"WORK", "TMPDIR", "HOME", "PATH"} {
+		for _, name := range []string{"WORK", "TMPDIR", "HOME", "PATH", "AUDIT_SECRET"} {
 			r.cmd.Env = append(r.cmd.Env, name+"="+ts.Getenv(name))
 		}
 		stderr, err := r.cmd.StderrPipe()
