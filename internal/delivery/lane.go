@@ -56,6 +56,7 @@ type Lane struct {
 	firstSeen time.Time // when the oldest untaken event was seen, zero if none
 	takeAfter time.Time // after a failed take
 	takeTries int
+	shrink    int       // how often the next chunk is halved, for want of space
 	holdUntil time.Time // no delivery before, after a failure of the destination as a whole
 
 	deadQueue []uint64        // dead letters to be judged again
@@ -299,7 +300,7 @@ func (l *Lane) Reopen() (*Lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh.attempts, fresh.failures, fresh.takeTries = l.attempts, l.failures, l.takeTries
+	fresh.attempts, fresh.failures, fresh.takeTries, fresh.shrink = l.attempts, l.failures, l.takeTries, l.shrink
 	return fresh, nil
 }
 

@@ -126,7 +126,7 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	if !l.taking && len(l.deadQueue) > 0 && l.room() && !now.Before(l.takeAfter) {
 		n := min(len(l.deadQueue), l.opts.ChunkEvents)
 		l.taking = true
-		a := Action{Kind: TakeDead, Sequences: slices.Sorted(slices.Values(l.deadQueue[:n])), Bytes: l.opts.ChunkBytes}
+		a := Action{Kind: TakeDead, Sequences: slices.Sorted(slices.Values(l.deadQueue[:n])), Bytes: l.chunkBytes()}
 		l.deadTaken = make(map[uint64]bool, n)
 		for _, s := range a.Sequences {
 			l.deadTaken[s] = true
@@ -161,8 +161,16 @@ func (l *Lane) closed(now time.Time, head journal.Head, backlog uint64, at func(
 func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
 	l.taking = true
 	return Action{Kind: kind, From: l.state.Cursor, To: end,
-		Events: l.opts.ChunkEvents, Bytes: l.opts.ChunkBytes, Unjudged: u}
+		Events: l.opts.ChunkEvents, Bytes: l.chunkBytes(), Unjudged: u}
 }
+
+// maxShrink brings the largest chunk that can be configured down to one event.
+const maxShrink = 20
+
+// chunkBytes bounds the next chunk. What the journal has no room for is tried in
+// halves: delivering a little makes room for more, and a chunk that never fits
+// would wait for ever.
+func (l *Lane) chunkBytes() int64 { return max(l.opts.ChunkBytes>>l.shrink, 1) }
 
 // Hurry closes the chunk that is being waited for, whatever its age: for a drain.
 func (l *Lane) Hurry() { l.firstSeen = time.Unix(0, 0) }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.shrink = max(l.shrink-1, 0)
 	l.recover(now)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)
@@ -204,6 +206,9 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 func (l *Lane) Untake(now time.Time, err error) {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries++
+	if errors.Is(err, journal.ErrFull) {
+		l.shrink = min(l.shrink+1, maxShrink)
+	}
 	l.takeAfter = now.Add(l.pause(l.takeTries, 0))
 	l.fail(now, "filter", err)
 }

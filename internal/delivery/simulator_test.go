@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -88,12 +87,16 @@ type world struct {
 	lanes   []*simLane
 	acked   map[string]uint64 // id -> sequence of what was acknowledged
 	faults  bool              // false once all faults are lifted
+	replays int
 	nextID  int
 }
 
 // simLane is a lane with the destination behind it.
 type simLane struct {
-	name    string
+	name    string // the callback's, of now
+	origin  string // the name that it began with: its filter's decisions hang on it
+	begin   delivery.State
+	start   uint64
 	opts    delivery.Options
 	sink    *simSink
 	machine *delivery.Lane
@@ -102,86 +105,8 @@ type simLane struct {
 	// between.
 	works []func(w *world) error
 	place delivery.Place
-}
-
-// simSink is an object store with faults. What it holds survives crashes.
-type simSink struct {
-	w       *world
-	objects map[string]auditrelay.Payload
-	bad     func(sequence uint64) bool // refused for good
-	picky   bool                       // there are bad records
-	seen    map[string]string          // key -> digest of the body: a key never changes its content
-}
-
-func (s *simSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
-	// Two partitions, so that a chunk has several payloads.
-	var parts [2]auditrelay.Payload
-	for _, r := range c.Records {
-		p := &parts[r.Sequence%2]
-		p.Body = fmt.Appendf(p.Body, "%d %v %s\n", r.Sequence, r.Tombstone, r.Data)
-		p.Sequences = append(p.Sequences, r.Sequence)
-	}
-	var out []auditrelay.Payload
-	for _, p := range parts {
-		if len(p.Sequences) > 0 {
-			out = append(out, nameSim(p))
-		}
-	}
-	return out, nil
-}
-
-func nameSim(p auditrelay.Payload) auditrelay.Payload {
-	sum := sha256.Sum256(p.Body)
-	p.Digest = hex.EncodeToString(sum[:])
-	p.Key = fmt.Sprintf("%d-%s", p.Sequences[0], p.Digest[:16])
-	return p
-}
-
-// splittingSink can halve its payloads.
-type splittingSink struct{ *simSink }
-
-func (s splittingSink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	lines := bytes.SplitAfter(p.Body, []byte("\n"))
-	n := len(p.Sequences) / 2
-	first = auditrelay.Payload{Body: bytes.Join(lines[:n], nil), Sequences: p.Sequences[:n]}
-	second = auditrelay.Payload{Body: bytes.Join(lines[n:], nil), Sequences: p.Sequences[n:]}
-	return nameSim(first), nameSim(second), nil
-}
-
-func (s splittingSink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
-	return auditrelay.Payload{Key: fmt.Sprintf("manifest-%d", m.Number), Body: fmt.Appendf(nil, "%+v", m), Digest: strconv.FormatUint(m.Number, 10)}, nil
-}
-
-var errDown = errors.New("destination is down")
-
-func (s *simSink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	sum := sha256.Sum256(p.Body)
-	digest := hex.EncodeToString(sum[:])
-	if before, ok := s.seen[p.Key]; ok && before != digest {
-		return auditrelay.Receipt{}, fmt.Errorf("BROKEN: key %s was sent with two contents", p.Key)
-	}
-	s.seen[p.Key] = digest
-	for _, seq := range p.Sequences {
-		if s.bad(seq) && !bytes.Contains(p.Body, fmt.Appendf(nil, "%d true", seq)) {
-			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("record refused")}
-		}
-	}
-	if s.w.faults {
-		switch s.w.random.IntN(8) {
-		case 0:
-			return auditrelay.Receipt{}, errDown
-		case 1: // written, and the answer lost
-			s.objects[p.Key] = p
-			return auditrelay.Receipt{}, errDown
-		case 2:
-			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: errors.New("who are you")}
-		case 3:
-			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Throttled, RetryAfter: time.Second, Err: errors.New("slow down")}
-		}
-	}
-	p.Body = slices.Clone(p.Body)
-	s.objects[p.Key] = p
-	return auditrelay.Receipt{Location: p.Key}, nil
+	// What operators did, and so may have become of its events.
+	detached, discarded, removed bool
 }
 
 // fate is what a lane's filter decides on an event: a function of lane and id, so
@@ -199,6 +124,9 @@ func fate(lane, id string) auditrelay.Outcome {
 	return auditrelay.Delivered
 }
 
+// emits reports whether the first lane's filter emits a record for an event.
+func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
+
 func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error) {
 	w := &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(),
 		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true}
@@ -208,8 +136,11 @@ func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error)
 		}
 	}()
 	for i := range 1 + w.random.IntN(3) {
-		w.lanes = append(w.lanes, w.newLane(i))
+		w.lanes = append(w.lanes, w.newLane(fmt.Sprint("lane", i)))
 	}
+	alerts := w.newLane(alertsName)
+	alerts.begin.Receives = delivery.ReceivesEmitted
+	w.lanes = append(w.lanes, alerts)
 	if err := w.open(); err != nil {
 		return fmt.Errorf("first open: %w", err)
 	}
@@ -225,12 +156,15 @@ func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error)
 	return w.check()
 }
 
-func (w *world) newLane(i int) *simLane {
-	l := &simLane{name: fmt.Sprintf("lane%d", i)}
+// alertsName is the lane that receives what the first one emits.
+const alertsName = "alerts"
+
+func (w *world) newLane(name string) *simLane {
+	l := &simLane{name: name, origin: name, start: 1}
 	l.sink = &simSink{w: w, objects: map[string]auditrelay.Payload{}, seen: map[string]string{}, bad: func(uint64) bool { return false }}
 	if w.random.IntN(3) == 0 {
 		bad := uint64(3 + w.random.IntN(9))
-		l.sink.picky = true
+		l.sink.picky, l.sink.partial = true, w.random.IntN(3) == 0
 		l.sink.bad = func(seq uint64) bool { return seq%bad == 0 }
 	}
 	var sink auditrelay.Sink = l.sink
@@ -239,6 +173,12 @@ func (w *world) newLane(i int) *simLane {
 	}
 	l.opts = delivery.Options{Sink: sink, Concurrency: 1 + w.random.IntN(3), InFlight: 1 + w.random.IntN(3),
 		ChunkEvents: 1 + w.random.IntN(8), ChunkAge: time.Duration(1+w.random.IntN(2000)) * time.Millisecond}
+	if w.random.IntN(4) == 0 {
+		l.opts.RetainThen = delivery.RetainDeadLetter
+		if l.opts.RetainAge = time.Minute; w.random.IntN(2) == 0 {
+			l.opts.RetainAge, l.opts.RetainBytes = 0, 100
+		}
+	}
 	return l
 }
 
@@ -250,23 +190,36 @@ func (w *world) open() error {
 	}
 	w.journal = j
 	for _, l := range w.lanes {
-		l.works = nil
-		if l.state, err = delivery.LoadState(j, l.name); err != nil {
+		if err := w.openLane(l); err != nil {
 			return err
 		}
-		if l.state == nil {
-			tx := new(journal.Tx)
-			if l.state, err = delivery.Create(j, tx, delivery.State{Callback: l.name}, 1, w.now); err != nil {
-				return err
-			}
-			if _, err := j.Commit(tx); err != nil {
-				return err
-			}
-		}
-		if l.machine, err = delivery.Open(j, l.state, l.opts, w.random); err != nil {
+	}
+	return nil
+}
+
+// openLane opens a lane from what is durable, and makes it at first. What was
+// under way is forgotten.
+func (w *world) openLane(l *simLane) (err error) {
+	l.works = nil
+	l.begin.Callback = l.name
+	if l.state, err = delivery.LoadState(w.journal, l.begin.LaneName()); err != nil {
+		return err
+	}
+	if l.state == nil {
+		tx := new(journal.Tx)
+		if l.state, err = delivery.Create(w.journal, tx, l.begin, l.start, w.now); err != nil {
 			return err
 		}
-		l.place = delivery.Place{Callback: l.name, Journal: j.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key")}
+		if _, err := w.journal.Commit(tx); err != nil {
+			return err
+		}
+	}
+	if l.machine, err = delivery.Open(w.journal, l.state, l.opts, w.random); err != nil {
+		return err
+	}
+	l.place = delivery.Place{Callback: l.name, Journal: w.journal.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key")}
+	if l.begin.Replay != nil {
+		l.place.Replay = l.begin.Replay.ID
 	}
 	return nil
 }
@@ -358,17 +311,104 @@ func (w *world) submit() error {
 // operate does what an operator may do.
 func (w *world) operate() error {
 	l := w.lanes[w.random.IntN(len(w.lanes))]
-	switch w.random.IntN(3) {
+	switch w.random.IntN(10) {
 	case 0:
 		return w.commit(l, func(tx *journal.Tx) error {
 			_, _, err := l.machine.ReplayDead(tx, "sim", nil, 0)
 			return err
 		})
 	case 1:
+		l.discarded = true
+		return w.commit(l, func(tx *journal.Tx) error {
+			_, _, err := l.machine.DiscardDead(tx, w.now, "sim", nil, uint64(w.random.IntN(20)))
+			return err
+		})
+	case 2:
+		if w.random.IntN(3) > 0 {
+			return nil
+		}
+		l.detached = true
+		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SetDetached(tx, w.now, "sim") })
+	case 3, 4:
+		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SetDetached(tx, w.now, "") })
+	case 5:
+		return w.reconfigure(l)
+	case 6:
+		return w.replay(l)
+	case 7:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SetPaused(tx, w.now, "sim") })
 	default:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SetPaused(tx, w.now, "") })
 	}
+}
+
+// reconfigure renames a lane, or removes it and makes its name again.
+func (w *world) reconfigure(l *simLane) error {
+	if l.begin.Replay != nil || w.random.IntN(2) == 0 {
+		return nil
+	}
+	change := func(fn func(tx *journal.Tx, s *delivery.State) error) error {
+		s, err := delivery.LoadState(w.journal, l.name)
+		if err != nil {
+			return err
+		}
+		tx := new(journal.Tx)
+		if err := fn(tx, s); err != nil {
+			return err
+		}
+		_, err = w.journal.Commit(tx)
+		return err
+	}
+	if w.random.IntN(2) == 0 && l.origin != alertsName {
+		w.logf("rename %s", l.name)
+		name := l.name + "x"
+		if err := change(func(tx *journal.Tx, s *delivery.State) error {
+			return s.Rename(w.journal, tx, name, s.Receives, "")
+		}); err != nil {
+			return err
+		}
+		l.name = name
+		return w.openLane(l)
+	}
+	w.logf("remove %s and make it again", l.name)
+	l.removed = true
+	if err := change(func(tx *journal.Tx, s *delivery.State) error {
+		return delivery.RemoveLane(w.journal, tx, s, w.now)
+	}); err != nil {
+		return err
+	}
+	if w.random.IntN(2) == 0 {
+		if err := w.submit(); err != nil {
+			return err
+		}
+	}
+	start := w.journal.Head().Next
+	if w.random.IntN(2) == 0 {
+		start = 1
+	}
+	if err := change(func(tx *journal.Tx, s *delivery.State) error {
+		return s.Revive(w.journal, tx, start, s.Receives, "", w.now)
+	}); err != nil {
+		return err
+	}
+	return errors.Join(w.openLane(l), w.balanced())
+}
+
+// replay starts a lane beside l that gives a part of the journal again, to a
+// destination of its own.
+func (w *world) replay(l *simLane) error {
+	head := w.journal.Head().Next
+	if w.replays == 2 || l.begin.Replay != nil || l.origin == alertsName || head < 3 {
+		return nil
+	}
+	w.replays++
+	again := w.newLane(l.name)
+	again.origin = l.origin
+	again.start = 1 + w.random.Uint64N(head-1)
+	again.begin.Replay = &delivery.Replay{ID: fmt.Sprint("r", w.replays), To: again.start + w.random.Uint64N(head-again.start+1)}
+	w.lanes = append(w.lanes, again)
+	w.logf("replay of %s from %d to %d", l.name, again.start, again.begin.Replay.To)
+	return w.openLane(again)
 }
 
 func (w *world) commit(l *simLane, fn func(tx *journal.Tx) error) error {
@@ -393,7 +433,11 @@ func (w *world) advance(l *simLane) error {
 		l.works = slices.Delete(l.works, i, i+1)
 		return work(w)
 	}
-	action := l.machine.Next(w.now, w.journal.Head(), time.Time{})
+	var oldest time.Time
+	if e, err := w.journal.Event(l.machine.State().Cursor); err == nil {
+		oldest = e.Received
+	}
+	action := l.machine.Next(w.now, w.journal.Head(), oldest)
 	switch action.Kind {
 	case delivery.Wait:
 		if !w.faults && len(l.works) == 0 && !action.Until.IsZero() && action.Until.After(w.now) {
@@ -426,10 +470,29 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 	if err != nil {
 		return fmt.Errorf("%s: read: %w", l.name, err)
 	}
+	state := l.machine.State()
 	for i := range events {
 		e := &events[i]
+		if !a.Before.IsZero() && !e.Received.Before(a.Before) {
+			batch.To = e.Sequence
+			break
+		}
 		batch.Bytes += uint64(len(e.Data))
-		j := delivery.Judged{Event: e, Outcome: fate(l.name, e.ID), Filter: "f"}
+		if !state.Assigned(e) {
+			continue
+		}
+		j := delivery.Judged{Event: e, Outcome: fate(l.origin, e.ID), Filter: "f"}
+		if l.origin == "lane0" && a.Kind == delivery.Take && emits(e.ID) {
+			j.Emitted = []delivery.Emitted{{Target: alertsName, Filter: "f", Data: []byte(`{}`)}}
+		}
+		if a.Kind == delivery.TakeUnjudged {
+			j.Outcome, j.Cause, j.Err = auditrelay.DeadLettered, auditrelay.CauseRetention, errors.New("held too long")
+			if a.Unjudged == delivery.Skip {
+				j.Outcome, j.Cause, j.Err = auditrelay.Skipped, auditrelay.CauseDetached, nil
+			}
+			batch.Judged = append(batch.Judged, j)
+			continue
+		}
 		switch j.Outcome {
 		case auditrelay.Delivered:
 			// Not a function of the event alone: a filter that ran twice for one
@@ -482,7 +545,9 @@ func (w *world) deliver(l *simLane, number uint64) error {
 // quiesce works until nothing is pending.
 func (w *world) quiesce() error {
 	for _, l := range w.lanes {
-		if err := w.commit(l, func(tx *journal.Tx) error { return l.machine.SetPaused(tx, w.now, "") }); err != nil {
+		if err := w.commit(l, func(tx *journal.Tx) error {
+			return errors.Join(l.machine.SetPaused(tx, w.now, ""), l.machine.SetDetached(tx, w.now, ""))
+		}); err != nil {
 			return err
 		}
 	}
@@ -490,7 +555,11 @@ func (w *world) quiesce() error {
 		busy := false
 		for _, l := range w.lanes {
 			s := l.machine.Snapshot()
-			if s.State.Cursor < w.journal.Head().Next || s.InFlight > 0 || len(l.works) > 0 {
+			end := w.journal.Head().Next
+			if r := l.begin.Replay; r != nil {
+				end = r.To
+			}
+			if s.State.Cursor < end || s.InFlight > 0 || s.Queued > 0 || len(l.works) > 0 {
 				busy = true
 				if err := w.advance(l); err != nil {
 					return err
@@ -502,66 +571,4 @@ func (w *world) quiesce() error {
 		}
 	}
 	return errors.New("the lanes do not come to rest")
-}
-
-// check compares the destinations with the truth.
-func (w *world) check() error {
-	if err := w.crash(); err != nil { // the end is durable too
-		return err
-	}
-	for _, l := range w.lanes {
-		records, tombstones := map[uint64]int{}, map[uint64]int{}
-		for _, p := range l.sink.objects {
-			for line := range bytes.Lines(p.Body) {
-				var seq uint64
-				var tombstone bool
-				if _, err := fmt.Sscan(string(line), &seq, &tombstone); err != nil {
-					continue // a manifest
-				}
-				if tombstone {
-					tombstones[seq]++
-				} else {
-					records[seq]++
-				}
-			}
-		}
-		for id, seq := range w.acked {
-			want := fate(l.name, id)
-			if want == auditrelay.Delivered && l.sink.bad(seq) {
-				want = auditrelay.DeadLettered
-			}
-			e, err := w.journal.Event(seq)
-			if err != nil {
-				return err
-			}
-			end, err := delivery.Explain(w.journal, l.state, &e)
-			if err != nil {
-				return fmt.Errorf("explain: %w", err)
-			}
-			if _, splits := l.opts.Sink.(auditrelay.Splitter); !splits && l.sink.picky && want == auditrelay.Delivered {
-				// Without Split the neighbours of a bad record are set aside too. A
-				// replay may have delivered them since, beside their tombstone.
-				ok := end.Outcome == auditrelay.Delivered && records[seq] == 1 && tombstones[seq] <= 1 ||
-					end.Outcome == auditrelay.DeadLettered && records[seq] == 0 && tombstones[seq] == 1
-				if !ok {
-					return fmt.Errorf("%s, event %s, sequence %d: explained as %s, the destination has %d records and %d tombstones of it", l.name, id, seq, end.Outcome, records[seq], tombstones[seq])
-				}
-				continue
-			}
-			wantRecords, wantTombstones := 0, 0
-			switch want {
-			case auditrelay.Delivered:
-				wantRecords = 1
-			case auditrelay.DeadLettered, auditrelay.Discarded:
-				wantTombstones = 1
-			}
-			if records[seq] != wantRecords || tombstones[seq] != wantTombstones {
-				return fmt.Errorf("%s, event %s, sequence %d, %s: the destination has %d records and %d tombstones of it", l.name, id, seq, want, records[seq], tombstones[seq])
-			}
-			if end.Outcome != want {
-				return fmt.Errorf("%s, event %s, sequence %d: explained as %s, is %s", l.name, id, seq, end.Outcome, want)
-			}
-		}
-	}
-	return nil
 }

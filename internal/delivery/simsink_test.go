@@ -1,0 +1,111 @@
+package delivery_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"auditrelay"
+)
+
+// simSink is an object store with faults. What it holds survives crashes.
+type simSink struct {
+	w       *world
+	objects map[string]auditrelay.Payload
+	bad     func(sequence uint64) bool // refused for good
+	picky   bool                       // there are bad records
+	partial bool                       // tells which records were bad, and takes the rest
+	seen    map[string]string          // key -> digest of the body: a key never changes its content
+}
+
+func (s *simSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	// Two partitions, so that a chunk has several payloads.
+	var parts [2]auditrelay.Payload
+	for _, r := range c.Records {
+		p := &parts[r.Sequence%2]
+		p.Body = fmt.Appendf(p.Body, "%d %v %s\n", r.Sequence, r.Tombstone, r.Data)
+		p.Sequences = append(p.Sequences, r.Sequence)
+	}
+	var out []auditrelay.Payload
+	for _, p := range parts {
+		if len(p.Sequences) > 0 {
+			out = append(out, nameSim(p))
+		}
+	}
+	return out, nil
+}
+
+func nameSim(p auditrelay.Payload) auditrelay.Payload {
+	sum := sha256.Sum256(p.Body)
+	p.Digest = hex.EncodeToString(sum[:])
+	p.Key = fmt.Sprintf("%d-%s", p.Sequences[0], p.Digest[:16])
+	return p
+}
+
+// splittingSink can halve its payloads.
+type splittingSink struct{ *simSink }
+
+func (s splittingSink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	lines := bytes.SplitAfter(p.Body, []byte("\n"))
+	n := len(p.Sequences) / 2
+	first = auditrelay.Payload{Body: bytes.Join(lines[:n], nil), Sequences: p.Sequences[:n]}
+	second = auditrelay.Payload{Body: bytes.Join(lines[n:], nil), Sequences: p.Sequences[n:]}
+	return nameSim(first), nameSim(second), nil
+}
+
+func (s splittingSink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	return auditrelay.Payload{Key: fmt.Sprintf("manifest-%d", m.Number), Body: fmt.Appendf(nil, "%+v", m), Digest: strconv.FormatUint(m.Number, 10)}, nil
+}
+
+var errDown = errors.New("destination is down")
+
+func (s *simSink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	sum := sha256.Sum256(p.Body)
+	digest := hex.EncodeToString(sum[:])
+	if before, ok := s.seen[p.Key]; ok && before != digest {
+		return auditrelay.Receipt{}, fmt.Errorf("BROKEN: key %s was sent with two contents", p.Key)
+	}
+	s.seen[p.Key] = digest
+	refused := new(auditrelay.RecordErrors)
+	var rest []byte
+	for i, line := range slices.Collect(bytes.Lines(p.Body)) {
+		if len(p.Sequences) == 0 {
+			break // a manifest
+		}
+		seq := p.Sequences[i]
+		if !s.bad(seq) || bytes.HasPrefix(line, fmt.Appendf(nil, "%d true", seq)) {
+			rest = append(rest, line...)
+			continue
+		}
+		refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: seq, Err: errors.New("record refused")})
+		if !s.partial {
+			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("record refused")}
+		}
+	}
+	if len(refused.Records) > 0 {
+		s.objects[p.Key] = auditrelay.Payload{Body: rest}
+		return auditrelay.Receipt{}, refused
+	}
+	if s.w.faults {
+		switch s.w.random.IntN(8) {
+		case 0:
+			return auditrelay.Receipt{}, errDown
+		case 1: // written, and the answer lost
+			s.objects[p.Key] = p
+			return auditrelay.Receipt{}, errDown
+		case 2:
+			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: errors.New("who are you")}
+		case 3:
+			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Throttled, RetryAfter: time.Second, Err: errors.New("slow down")}
+		}
+	}
+	p.Body = slices.Clone(p.Body)
+	s.objects[p.Key] = p
+	return auditrelay.Receipt{Location: p.Key}, nil
+}
