@@ -11,22 +11,22 @@ import (
 // Reasons are the closed set of an Error's Reason beside those of a single
 // event, which are ingest's own.
 const (
-	ReasonBadRequest    = "bad_request"
-	ReasonUnauthorized  = "unauthorized"
-	ReasonForbidden     = "forbidden"
-	ReasonNotFound      = "not_found"
-	ReasonNotSeen       = "not_seen"
-	ReasonConflict      = "conflict"
-	ReasonTooLarge      = "too_large"
-	ReasonTooSlow       = "too_slow"
-	ReasonAtomic        = "atomic" // another event of the atomic request was refused
-	ReasonMediaType     = "media_type"
-	ReasonUnavailable   = "unavailable"
-	ReasonBusy          = "busy"
-	ReasonMethod        = "method"
-	ReasonCrossOrigin   = "cross_origin"
-	ReasonConfig        = "config"
-	ReasonInternal      = "internal"
+	ReasonBadRequest   = "bad_request"
+	ReasonUnauthorized = "unauthorized"
+	ReasonForbidden    = "forbidden"
+	ReasonNotFound     = "not_found"
+	ReasonNotSeen      = "not_seen"
+	ReasonConflict     = "conflict"
+	ReasonTooLarge     = "too_large"
+	ReasonTooSlow      = "too_slow"
+	ReasonAtomic       = "atomic" // another event of the atomic request was refused
+	ReasonMediaType    = "media_type"
+	ReasonUnavailable  = "unavailable"
+	ReasonBusy         = "busy"
+	ReasonMethod       = "method"
+	ReasonCrossOrigin  = "cross_origin"
+	ReasonConfig       = "config"
+	ReasonInternal     = "internal"
 )
 
 // Error is why a request as a whole, or one event of it, was not done. It

@@ -138,7 +138,7 @@ func TestSendGoesOnWhereItStopped(t *testing.T) {
 		at = sent
 		return broken
 	}
-	for {
+	for range 10 {
 		_, err := s.Send(t.Context(), strings.NewReader(lines(n)), "")
 		if err == nil {
 			break

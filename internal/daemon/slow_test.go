@@ -86,6 +86,31 @@ func isTimeout(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
+// A large body has time by its size: one that began well is waited for, longer
+// than the server waits for a small one.
+func TestALargeBodyHasTime(t *testing.T) {
+	r := newRelay(t, ServerOptions{})
+	address := r.listen(patience{header: 100 * time.Millisecond, body: 100 * time.Millisecond, busy: time.Second, write: time.Second})
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	first := event("a") + "\n" + strings.Repeat(" ", 4*bodyBytesPerSec)
+	last := "\n" + event("b")
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", len(first)+len(last), first)
+	_ = conn.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
+	if _, err := conn.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Fatalf("the server did not wait: %v", err)
+	}
+	_, _ = io.WriteString(conn, last)
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
 // What was accepted before a client fell silent is accepted, and told.
 func TestASlowBodysFirstEventsStay(t *testing.T) {
 	r := newRelay(t, ServerOptions{})
