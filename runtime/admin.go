@@ -26,7 +26,8 @@ func (r *Runtime) pump(callback string) (*pump, error) {
 	return p, nil
 }
 
-// Pause stops a callback; events are retained. It outlasts a restart.
+// Pause stops a callback; events are retained. It outlasts a restart. A replay
+// goes on; it is paused under its own name, callback@id.
 func (r *Runtime) Pause(ctx context.Context, callback, by string) error {
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetPaused(tx, now, "paused by "+orNobody(by))

@@ -274,7 +274,9 @@ func (r *Runtime) trim(now time.Time) error {
 	before = min(before, head.Next)
 	r.mu.Lock()
 	for _, p := range r.pumps {
-		before = min(before, p.seen.Load().Floor)
+		if s := p.seen.Load(); !s.Done {
+			before = min(before, s.Floor)
+		}
 	}
 	r.mu.Unlock()
 	if before <= oldest {

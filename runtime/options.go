@@ -167,8 +167,8 @@ const (
 
 // Chunking says when a chunk is closed: at the first bound that is met.
 type Chunking struct {
-	Events int                 // default 10,000
-	Bytes  auditrelay.ByteSize // default 8 MiB
+	Events int                 // default 10,000, at most 65,536
+	Bytes  auditrelay.ByteSize // default 8 MiB, at most 64 MiB
 	Age    time.Duration       // since the oldest event was seen; default 1 s
 }
 

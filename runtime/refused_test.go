@@ -207,6 +207,10 @@ func TestSinkThatBreaksItsContractHoldsTheChunk(t *testing.T) {
 			p[0].Sequences = p[0].Sequences[1:]
 			return p
 		}},
+		{"Split loses the last record", true, func(p []auditrelay.Payload) []auditrelay.Payload {
+			p[1].Sequences = p[1].Sequences[:len(p[1].Sequences)-1]
+			return p
+		}},
 		{"Split gives an empty half", true, func(p []auditrelay.Payload) []auditrelay.Payload {
 			p[0].Sequences = nil
 			return p

@@ -168,7 +168,8 @@ func (l *Lane) Retry() {
 }
 
 // RemoveLane gives up what the lane of s holds: it becomes skipped. Dead letters
-// stay until they are discarded; those that were to be judged again no longer are.
+// stay until they are discarded; those on their way to the destination are no
+// longer.
 func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) error {
 	l, err := Open(j, s, Options{}, nil)
 	if err != nil {
@@ -182,7 +183,7 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 	backlog := s.class(waiting.Events, waiting.Emitted)
 	l.state.Taken += backlog
 	skipped := backlog
-	back := l.deadQueue
+	var back []uint64
 	for _, p := range slices.Clone(l.pending) {
 		if p.Dead {
 			sequences, _, err := decodeSequences(p.Records)

@@ -41,6 +41,13 @@ const (
 // steady, since only an operator can mend it.
 const stallPause = time.Minute
 
+// What a chunk may be at most, so that it fits in memory and in one transaction
+// whatever becomes of it.
+const (
+	maxChunkEvents = 1 << 16
+	maxChunkBytes  = 64 << 20
+)
+
 // Lane is one callback's machine, or one replay's. It is not safe for concurrent
 // use, except Load.
 type Lane struct {
@@ -271,9 +278,11 @@ func (o *Options) defaults() {
 	if o.ChunkEvents <= 0 {
 		o.ChunkEvents = 10_000
 	}
+	o.ChunkEvents = min(o.ChunkEvents, maxChunkEvents)
 	if o.ChunkBytes <= 0 {
 		o.ChunkBytes = 8 << 20
 	}
+	o.ChunkBytes = min(o.ChunkBytes, maxChunkBytes)
 	if o.ChunkAge <= 0 {
 		o.ChunkAge = time.Second
 	}
