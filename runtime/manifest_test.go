@@ -15,6 +15,7 @@ import (
 type bookkeeper struct {
 	memorySink
 	refuses atomic.Bool // manifests
+	unable  atomic.Bool // to render them
 	mu2     sync.Mutex
 	told    []auditrelay.Manifest
 }
@@ -22,6 +23,9 @@ type bookkeeper struct {
 func (*bookkeeper) Concurrency() int { return 4 }
 
 func (b *bookkeeper) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	if b.unable.Load() {
+		panic("no")
+	}
 	body, err := json.Marshal(m)
 	return auditrelay.Payload{Key: fmt.Sprint("manifest-", m.Number), Body: body}, err
 }
@@ -125,5 +129,29 @@ func TestManifestsThatAreRefused(t *testing.T) {
 	settle(t, r)
 	if s, err := r.Callback("archive"); err != nil || s.Attempts != 2 || s.Account.Delivered != 1 || s.Payloads != 2 {
 		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+// TestManifestThatCannotBeRendered holds the chunk: nothing is sealed without it.
+func TestManifestThatCannotBeRendered(t *testing.T) {
+	sink := &bookkeeper{}
+	sink.unable.Store(true)
+	var l logs
+	r := start(t, runtime.Options{Logger: l.logger(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+	submit(t, r, event("a", "created"))
+	s := await(t, r, "archive", "degraded", func(s runtime.CallbackStatus) bool {
+		return s.State == runtime.StateDegraded && s.Failures["filter"] >= 2
+	})
+	if s.Account.Pending != 1 || !s.Account.Balanced || s.InFlight != 0 {
+		t.Errorf("while it cannot: %+v", s)
+	}
+	sink.unable.Store(false)
+	settle(t, r)
+	s = await(t, r, "archive", "active", inState(runtime.StateActive))
+	if s.Account.Delivered != 1 || s.Payloads != 2 || s.LastError != "" {
+		t.Errorf("after it can: %+v", s)
+	}
+	if n := l.count("could not record its progress"); n != 1 {
+		t.Errorf("logged %d times", n)
 	}
 }

@@ -398,8 +398,9 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 		_, err = p.r.journal.Commit(tx)
 	}
 	if err == nil {
-		if !tx.Empty() {
+		if p.broken > 0 && !tx.Empty() {
 			p.broken, p.rest = 0, time.Time{}
+			p.machine.Mend(time.Now())
 		}
 		return nil
 	}

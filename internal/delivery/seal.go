@@ -201,6 +201,13 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 	return entries, nil
 }
 
+// Mend reports that the journal records the lane's progress again, after it could
+// not.
+func (l *Lane) Mend(now time.Time) {
+	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.recover(now)
+}
+
 // Untake reports that a take failed: nothing was sealed, and the range is taken
 // again after a pause.
 func (l *Lane) Untake(now time.Time, err error) {
