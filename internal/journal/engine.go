@@ -30,10 +30,13 @@ func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB,
 	return db, err
 }
 
+// fullMemtable is a memtable's size where there is room.
+const fullMemtable = 16 << 20
+
 // memtableSize is how much is held in memory before it becomes a table. Its log
 // stays on disk until then, and one is recycled: small journals get small ones.
 func memtableSize(o Options) int64 {
-	n := int64(16 << 20)
+	n := int64(fullMemtable)
 	if o.Quota > 0 {
 		n = min(n, max(o.Quota/16, 256<<10))
 	}
@@ -74,8 +77,23 @@ func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 	p.Experimental.SpanPolicyFunc = func(key []byte) (pebble.SpanPolicy, []byte, error) {
 		return pebble.SpanPolicy{}, []byte{key[0] + 1}, nil
 	}
+	if memtableSize(o) < fullMemtable {
+		p.Cleaner = noRecycling{}
+	}
 	return p
 }
+
+// noRecycling deletes old logs. Pebble keeps up to five to write into again, each
+// as large as the largest transaction that it has seen, and gives them back never:
+// fast, and where space is short more than there is. That it keeps none is said by
+// a method that only its archive cleaner has; what is done is DeleteCleaner's,
+// which stands above.
+type noRecycling struct {
+	pebble.DeleteCleaner
+	keepsNone
+}
+
+type keepsNone struct{ pebble.ArchiveCleaner }
 
 // engineLog is Pebble's logger. Pebble exits the process on a fatal message
 // unless its logger does something else: ours notes the fault, which fails every

@@ -5,6 +5,10 @@ func (t *Tx) Empty() bool {
 	return len(t.events) == 0 && len(t.ops) == 0 && t.trim == 0 && t.err == nil
 }
 
+// readyFor is what there has to be room for, so that the journal does not call
+// itself ready and then refuse all but the smallest events.
+const readyFor = 64 << 10
+
 // Err returns nil while events are taken, and otherwise what Commit would
 // answer to one: ErrClosed, ErrFailed or ErrFull.
 func (j *Journal) Err() error {
@@ -14,5 +18,9 @@ func (j *Journal) Err() error {
 	if err := j.fault.get(); err != nil {
 		return err
 	}
-	return j.space.admit(&Tx{events: make([]pending, 1), bytes: 1}, 0)
+	err := j.space.admit(&Tx{events: make([]pending, 1), bytes: readyFor}, 0)
+	if err != nil {
+		j.reclaim()
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ type space struct {
 	since int64 // bytes written since then
 	used  int64
 	free  int64 // -1 where the file system does not say
+
+	reclaimed time.Time // when space was last asked back
 }
 
 const (
@@ -47,7 +50,9 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 
 // admit refuses what there is no room for. New events may not touch quota or
 // reserve. What follows from accepted ones, seals and the records emitted with
-// them, may take three quarters of the reserve. What only deletes always passes.
+// them, may take three quarters of the reserve; the few bytes that go with a
+// deletion may take most of the rest, since they make room. What only deletes
+// always passes.
 // ahead is how many bytes are to be written before tx.
 func (s *space) admit(tx *Tx, ahead int) error {
 	if tx.bytes == 0 || tx.deletesOnly() {
@@ -67,7 +72,11 @@ func (s *space) admit(tx *Tx, ahead int) error {
 		return nil
 	}
 	reserve := s.reserve
-	if !fresh {
+	switch {
+	case fresh:
+	case tx.frees():
+		reserve /= 16
+	default:
 		reserve /= 4
 	}
 	if s.free-added < reserve {
@@ -92,6 +101,31 @@ func (s *space) refresh(now time.Time) {
 	}
 }
 
+// reclaimEvery is the least time between two reclaims.
+const reclaimEvery = time.Second
+
+// reclaim has the engine write out what it holds in memory. Only there does a
+// deletion begin to give space back, and while everything is refused nothing else
+// would ever push it out.
+func (j *Journal) reclaim() {
+	done, err := j.reading()
+	if err != nil {
+		return
+	}
+	defer done()
+	j.space.mu.Lock()
+	now := j.space.now()
+	due := now.Sub(j.space.reclaimed) >= reclaimEvery || now.Before(j.space.reclaimed)
+	if due {
+		j.space.reclaimed = now
+	}
+	j.space.mu.Unlock()
+	if due && j.fault.get() == nil {
+		// What it fails on, the next commit tells.
+		_, _ = j.db.AsyncFlush()
+	}
+}
+
 // freshEvents reports whether tx brings events from outside.
 func (t *Tx) freshEvents() bool {
 	for i := range t.events {
@@ -100,6 +134,12 @@ func (t *Tx) freshEvents() bool {
 		}
 	}
 	return false
+}
+
+// frees reports whether tx deletes something and adds little.
+func (t *Tx) frees() bool {
+	return len(t.events) == 0 && t.bytes <= 64<<10 &&
+		slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
 }
 
 func (t *Tx) deletesOnly() bool {

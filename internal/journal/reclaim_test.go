@@ -1,0 +1,55 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Space comes back by itself once what holds it is deleted, though nothing is
+// written meanwhile that would push the deletions out.
+func TestSpaceComesBackWhileFull(t *testing.T) {
+	j := open(t, t.TempDir(), Options{Quota: 24 * mib})
+	n := 0
+	for round := range 3 {
+		var err error
+		for err == nil {
+			tx := &Tx{}
+			for range 8 {
+				tx.Append(event(fmt.Sprint(n), fmt.Sprintf(`{"n":%q}`, noise(n, 16<<10))))
+				n++
+			}
+			_, err = j.Commit(tx)
+		}
+		if !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			tx := &Tx{}
+			tx.Set(BodyKey("s3", uint64(round*4+i)), []byte(noise(round*4+i, 7<<20)))
+			if _, err := j.Commit(tx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 4 {
+			tx := &Tx{}
+			tx.Set(ReceiptKey("s3", uint64(round*4+i)), []byte("delivered"))
+			tx.Delete(BodyKey("s3", uint64(round*4+i)))
+			if _, err := j.Commit(tx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.Trim(j.Head().Next - 20); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(15 * time.Second)
+		for j.Err() != nil { // as every producer that tries again
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: still full: %v\n%s", round, j.Err(), j.db.Metrics())
+			}
+			time.Sleep(10 * time.Millisecond) // polling the storage engine's background work
+		}
+		t.Logf("round %d: %s", round, size(j.Usage().DiskBytes))
+	}
+}
