@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
 )
 
 // bucket counts what it is sent, and can be down.
@@ -46,6 +49,17 @@ func begin(t *testing.T, o Options) *Runtime {
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	return r
+}
+
+// happens polls until ok: there is nothing to wait on.
+func happens(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come to that: %s", what)
+		}
+	}
 }
 
 func accept(t *testing.T, r *Runtime, ids ...string) {
@@ -84,6 +98,11 @@ func TestTrimKeepsWhatCallbacksNeed(t *testing.T) {
 	if err := r.Settled(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	happens(t, "a replay that is done is dropped", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.pumps) == 2
+	})
 	accept(t, r, "d")
 	if err := r.Settled(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,12 +144,7 @@ func TestJournalThatCannotRecord(t *testing.T) {
 	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond}}}})
 	sink.down.Store(true)
 	accept(t, r, "a")
-	deadline := time.Now().Add(10 * time.Second)
-	for tick := time.NewTicker(time.Millisecond); sink.sent.Load() == 0; <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing is sent")
-		}
-	}
+	happens(t, "something is sent", func() bool { return sink.sent.Load() > 0 })
 	// A closed journal refuses every commit, as a failed disk does.
 	if err := r.journal.Close(); err != nil {
 		t.Fatal(err)
@@ -147,6 +161,34 @@ func TestJournalThatCannotRecord(t *testing.T) {
 	case <-closed:
 	case <-time.After(10 * time.Second):
 		t.Fatal("Close does not end")
+	}
+}
+
+// TestRestAfterACommitThatFails: the lane goes on from what is durable, after a
+// pause, whatever its backoff is.
+func TestRestAfterACommitThatFails(t *testing.T) {
+	sink := &bucket{}
+	sink.down.Store(true)
+	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond},
+		Backoff: Backoff{Initial: time.Microsecond, Max: time.Microsecond}}}})
+	accept(t, r, "a")
+	happens(t, "something is sent", func() bool { return sink.sent.Load() > 0 })
+	from := time.Now()
+	wrong := errors.New("the disk is gone")
+	if err := r.set(t.Context(), "archive", func(*delivery.Lane, *journal.Tx, time.Time) error { return wrong }); err != wrong {
+		t.Fatalf("set: %v", err)
+	}
+	before := sink.sent.Load()
+	happens(t, "it is sent again", func() bool { return sink.sent.Load() > before })
+	if rest := time.Since(from); rest < shortestRest {
+		t.Errorf("sent again after %v, want at least %v", rest, shortestRest)
+	}
+	sink.down.Store(false)
+	if err := r.Settled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Callback("archive"); err != nil || s.Account.Delivered != 1 || !s.Account.Balanced || s.State != StateActive {
+		t.Errorf("status: %+v, %v", s, err)
 	}
 }
 

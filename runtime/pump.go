@@ -378,6 +378,9 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 func (p *pump) answer(ctx context.Context, a ask) {
 	err := p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
 	p.publish()
+	if errors.Is(err, journal.ErrFull) {
+		err = p.r.unavailable(err) // for whoever asked: it may succeed later
+	}
 	a.done <- err
 }
 
