@@ -76,7 +76,7 @@ func (a *app) printCallbacks(all []runtime.CallbackStatus) error {
 		if s.Done {
 			state = "done"
 		}
-		if s.Reason != "" {
+		if s.Reason != "" && s.Reason != s.LastError {
 			state += " (" + s.Reason + ")"
 		}
 		n := s.Account
@@ -85,7 +85,7 @@ func (a *app) printCallbacks(all []runtime.CallbackStatus) error {
 		}
 		rows = append(rows, []string{
 			name, state, count(n.Assigned), count(n.Delivered), count(n.Filtered), count(n.DeadLettered),
-			count(n.Discarded), count(n.Skipped), count(n.Pending), s.Lag.Round(time.Second).String(), s.LastError,
+			count(n.Discarded), count(n.Skipped), count(n.Pending), s.Lag.Round(time.Second).String(), shortened(s.LastError),
 		})
 	}
 	if err := a.table(rows); err != nil {
@@ -95,6 +95,16 @@ func (a *app) printCallbacks(all []runtime.CallbackStatus) error {
 		fmt.Fprintf(a.stderr, "%d accounts do not balance: that is a fault of the relay's, please report it\n", unbalanced)
 	}
 	return nil
+}
+
+// shownError is how much of an error fits beside the figures; --json has it whole.
+const shownError = 100
+
+func shortened(text string) string {
+	if runes := []rune(text); len(runes) > shownError {
+		return string(runes[:shownError-3]) + "..."
+	}
+	return text
 }
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }

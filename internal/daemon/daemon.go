@@ -248,7 +248,7 @@ func (d *daemon) drain(ctx context.Context) {
 	err := d.rt.Drain(ctx)
 	switch {
 	case err == nil:
-		d.log.Info("stopped: everything is settled")
+		d.log.Info("stopped: nothing is pending but what paused callbacks hold")
 	case errors.Is(err, context.DeadlineExceeded):
 		d.log.Warn("stopped at the deadline: what is pending goes out after the next start", "error", err)
 	default:
