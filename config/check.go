@@ -148,7 +148,7 @@ func (c checker) tokens() {
 		default:
 			secrets[secret] = pathOf(steps...)
 			if len(secret) < 16 {
-				c.report.warn(c.in(append(steps, "token")...), "%s is shorter than 16 characters and can be guessed", pathOf(append(steps, "token")...))
+				c.bad(append(steps, "token"), "shorter than 16 characters: it can be guessed over the network; make one with: openssl rand -hex 24")
 			}
 		}
 	}

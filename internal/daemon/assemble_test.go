@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,5 +187,21 @@ func TestBuiltInSinksAreNotReplaced(t *testing.T) {
 	_, err := sinkMakers(map[string]SinkMaker{"s3": nil})
 	if err == nil {
 		t.Error("a program's sink took the place of a built-in one")
+	}
+}
+
+// A CA of one's own is PEM text, from a file by reference: it reaches the sink as
+// it stands.
+func TestS3TakesACAFromAFile(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := writeConfig(t, "callbacks:\n  - {name: one, sink: {s3: {bucket: audit, region: eu-central-1, tls: {ca: 'file:"+ca+"'}}}}\n")
+	if _, err := Check(t.Context(), file, CheckOptions{}); err != nil {
+		t.Error(err)
 	}
 }

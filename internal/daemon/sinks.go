@@ -39,7 +39,6 @@ func makeS3(section config.Section) (auditrelay.Sink, error) {
 	if err := section.Decode(&o); err != nil {
 		return nil, err
 	}
-	o.TLS.CA = section.Path(o.TLS.CA)
 	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
 	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
 	return made(s3.New(o))

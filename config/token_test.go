@@ -1,0 +1,13 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestShortTokenIsAnErrorAtItsPlace(t *testing.T) {
+	_, err := Parse("a.yaml", []byte("tokens:\n  - {name: a, token: short, roles: [view]}\ncallbacks: []\n"), LoadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "a.yaml:2:") || !strings.Contains(err.Error(), "tokens[0].token: shorter than 16 characters") {
+		t.Errorf("got %v", err)
+	}
+}
