@@ -40,7 +40,7 @@ callbacks:
 `, filepath.Join(dir, "data"), s3Options(&behind), filepath.Join(files, "events.ndjson")))
 	r := startRelay(t, address(t), config)
 	book := newLedger(t)
-	producers := startTraffic(t, r, book, 6, 3, 25*time.Millisecond, faultSeed)
+	producers := startTraffic(t, r, book, 6, 3, 25*time.Millisecond, fromCorpus(faultSeed))
 
 	// faulty waits until the proxy has misbehaved n times more, and the callback
 	// beside it has delivered what was acknowledged by then.

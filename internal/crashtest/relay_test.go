@@ -53,6 +53,14 @@ func address(t *testing.T) string {
 // startRelay starts the program and waits until it accepts events.
 func startRelay(t *testing.T, listen, config string, env ...string) *relay {
 	t.Helper()
+	r := spawnRelay(t, listen, config, env...)
+	r.await(t, "/readyz")
+	return r
+}
+
+// spawnRelay starts the program.
+func spawnRelay(t *testing.T, listen, config string, env ...string) *relay {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +78,19 @@ func startRelay(t *testing.T, listen, config string, env ...string) *relay {
 		close(r.done)
 	}()
 	t.Cleanup(r.kill)
+	return r
+}
+
+// await waits until a path answers 200.
+func (r *relay) await(t *testing.T, path string) {
+	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
-		resp, err := http.Get(r.url + "/readyz")
+		resp, err := http.Get(r.url + path)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return r
+				return
 			}
 		}
 		select {
@@ -85,8 +99,7 @@ func startRelay(t *testing.T, listen, config string, env ...string) *relay {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	t.Fatalf("the program is not ready after a minute:\n%s", r.log)
-	return nil
+	t.Fatalf("%s does not answer 200 after a minute:\n%s", path, r.log)
 }
 
 // kill is kill -9, and waits until the process is gone.

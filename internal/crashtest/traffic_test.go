@@ -2,9 +2,12 @@ package crashtest
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -22,8 +25,34 @@ type traffic struct {
 	refused atomic.Int64 // answers that were no 200
 }
 
+// source makes the events of one producer.
+type source func(producer int) (next func() []byte)
+
+// fromCorpus makes LiteLLM's.
+func fromCorpus(seed uint64) source {
+	return func(producer int) func() []byte {
+		g := corpus.New(seed<<16 + uint64(producer))
+		return func() []byte { return g.Next().Data }
+	}
+}
+
+// bulky makes events of some size that do not compress.
+func bulky(seed uint64, size int) source {
+	return func(producer int) func() []byte {
+		noise := rand.NewChaCha8([32]byte{byte(seed), byte(producer)})
+		n := 0
+		return func() []byte {
+			n++
+			padding := make([]byte, size*3/4)
+			noise.Read(padding)
+			return fmt.Appendf(nil, `{"id":"bulk-%d-%d-%d","action":"created","updated_values":%q}`,
+				seed, producer, n, base64.StdEncoding.EncodeToString(padding))
+		}
+	}
+}
+
 // startTraffic has n producers send a batch of events at every tick of pace.
-func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.Duration, seed uint64) *traffic {
+func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.Duration, from source) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &traffic{cancel: cancel}
@@ -31,14 +60,14 @@ func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	for p := range n {
 		s.wg.Go(func() {
-			g := corpus.New(seed<<16 + uint64(p))
+			next := from(p)
 			tick := time.NewTicker(pace)
 			defer tick.Stop()
 			var events [][]byte
 			for {
 				if events == nil {
 					for range batch {
-						events = append(events, g.Next().Data)
+						events = append(events, next())
 					}
 					book.send(events)
 				}
@@ -117,7 +146,8 @@ func (r *relay) operate(t *testing.T, name, verb string) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s", verb, name, resp.Status)
+		answer, _ := io.ReadAll(resp.Body)
+		t.Fatalf("%s %s: %s: %s\n%s", verb, name, resp.Status, answer, r.log)
 	}
 }
 

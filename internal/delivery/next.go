@@ -160,6 +160,9 @@ func (l *Lane) closed(now time.Time, head journal.Head, backlog uint64, at func(
 
 func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
 	l.taking = true
+	if l.takeTries == 0 {
+		l.shrink = max(l.shrink-1, 0)
+	}
 	return Action{Kind: kind, From: l.state.Cursor, To: end,
 		Events: l.opts.ChunkEvents, Bytes: l.chunkBytes(), Unjudged: u}
 }

@@ -19,7 +19,6 @@ import (
 func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
-	l.shrink = max(l.shrink-1, 0)
 	l.recover(now)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)

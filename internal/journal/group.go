@@ -56,6 +56,7 @@ func (g *group) put(key, value []byte) {
 // add writes tx into the group, or refuses it and leaves the group as it was.
 func (g *group) add(tx *Tx) ([]Appended, error) {
 	if err := g.j.space.admit(tx, g.batch.Len()); err != nil {
+		g.j.reclaim()
 		return nil, err
 	}
 	if tx.trim > 0 {

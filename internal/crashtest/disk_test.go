@@ -1,0 +1,162 @@
+package crashtest
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// small is a relay on a disk of its own, whose one callback is paused while it
+// fills.
+type small struct {
+	*relay
+	listen, config, files string
+	book                  *ledger
+	producers             *traffic
+}
+
+// fill starts a relay whose data directory is there, pauses its callback and
+// sends until it refuses.
+func fill(t *testing.T, dataDir, journal string) *small {
+	t.Helper()
+	dir := t.TempDir()
+	s := &small{listen: address(t), config: filepath.Join(dir, "auditrelay.yaml"), files: filepath.Join(dir, "files"), book: newLedger(t)}
+	write(t, s.config, fmt.Sprintf(`
+data_dir: %s
+journal: %s
+callbacks:
+  - name: files
+    sink: {file: {path: %s}}
+    chunk: {age: 20ms}
+    backoff: {max: 1s}
+`, dataDir, journal, filepath.Join(s.files, "events.ndjson")))
+	s.relay = startRelay(t, s.listen, s.config)
+	s.operate(t, "files", "pause")
+	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(1, 8<<10))
+	s.isFull(t)
+	return s
+}
+
+// isFull waits until events are refused, and checks that all else answers and
+// that nothing is acknowledged.
+func (s *small) isFull(t *testing.T) {
+	t.Helper()
+	before := s.producers.refused.Load()
+	s.eventually(t, time.Minute, "events being refused", func() (bool, string) {
+		n := s.producers.refused.Load()
+		return n >= before+40, fmt.Sprintf("%d acknowledged, %d refused", s.book.count(), n)
+	})
+	// What the storage engine tidies up makes room now and then: for a while both
+	// answers come.
+	s.eventually(t, 10*time.Second, "not being ready, and saying why", func() (bool, string) {
+		status, reason := s.readiness(t)
+		return status == http.StatusServiceUnavailable && strings.Contains(reason, "journal is full"), fmt.Sprintf("%d %q", status, reason)
+	})
+	s.eventually(t, 10*time.Second, "a refusal that says why and for how long", func() (bool, string) {
+		status, retry, answer := s.send(t, []byte("{}"))
+		return status == http.StatusServiceUnavailable && retry != "" && strings.Contains(answer, "journal is full"),
+			fmt.Sprintf("%d, Retry-After %q: %s", status, retry, answer)
+	})
+	t.Logf("full with %d acknowledged", s.book.count())
+	s.await(t, "/healthz")
+}
+
+func (s *small) send(t *testing.T, event []byte) (status int, retryAfter, answer string) {
+	t.Helper()
+	resp, err := http.Post(s.url+"/v1/events", "application/json", strings.NewReader(string(event)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body := new(strings.Builder)
+	if err := resp.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Retry-After"), body.String()
+}
+
+// resumes waits until events are taken again by itself.
+func (s *small) resumes(t *testing.T) {
+	t.Helper()
+	before := s.book.count()
+	s.eventually(t, time.Minute, "events being taken again", func() (bool, string) {
+		status, reason := s.readiness(t)
+		return s.book.count() > before+100, fmt.Sprintf("%d acknowledged more; readyz %d %s; %+v",
+			s.book.count()-before, status, reason, s.callback(t, "files"))
+	})
+}
+
+// killed kills it while it is full and starts it again. The producers start anew.
+func (s *small) killed(t *testing.T, seed uint64) {
+	t.Helper()
+	s.producers.stop()
+	s.kill()
+	s.relay = spawnRelay(t, s.listen, s.config)
+	s.await(t, "/healthz")
+	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(seed, 8<<10))
+}
+
+// end revives the sink and checks that all that was acknowledged arrives.
+func (s *small) end(t *testing.T) {
+	t.Helper()
+	s.producers.stop()
+	s.await(t, "/readyz")
+	s.operate(t, "files", "resume")
+	s.settle(t, time.Minute)
+	if lost := s.book.compare(t, "files", objects(t, s.files), func(string) bool { return true }); lost > 0 {
+		t.Errorf("%d acknowledged events are lost", lost)
+	}
+}
+
+// Someone else's file fills the disk. The relay refuses early, lives on even when
+// there is no byte left, and goes on when there is room.
+func TestFullDisk(t *testing.T) {
+	rounds(t, 1)
+	disk := newDisk(t, 96)
+	ballast := filepath.Join(disk.mount, "ballast")
+	write(t, ballast, strings.Repeat("x", 24<<20))
+	s := fill(t, filepath.Join(disk.mount, "data"), "{reserve: 8MiB}")
+	s.killed(t, 2)
+	s.isFull(t)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s.resumes(t)
+
+	// No byte is left.
+	if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	s.isFull(t)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s.end(t)
+}
+
+// A dead sink fills the disk. When it is back, what it takes makes room.
+func TestDiskFullByDeadSink(t *testing.T) {
+	rounds(t, 1)
+	disk := newDisk(t, 64)
+	s := fill(t, filepath.Join(disk.mount, "data"), "{reserve: 8MiB, retention: {bytes: 1MiB}}")
+	s.killed(t, 2)
+	s.isFull(t)
+	s.operate(t, "files", "resume")
+	s.resumes(t)
+	s.end(t)
+}
+
+// The same by quota, on a disk that has room.
+func TestQuota(t *testing.T) {
+	rounds(t, 1)
+	s := fill(t, filepath.Join(t.TempDir(), "data"), "{quota: 24MiB, retention: {bytes: 1MiB}}")
+	s.killed(t, 2)
+	s.isFull(t)
+	s.operate(t, "files", "resume")
+	s.resumes(t)
+	s.end(t)
+}
