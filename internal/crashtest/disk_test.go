@@ -112,29 +112,42 @@ func (s *small) end(t *testing.T) {
 	}
 }
 
-// Someone else's file fills the disk. The relay refuses early, lives on even when
+// Someone else's files fill the disk. The relay refuses early, lives on even when
 // there is no byte left, and goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	rounds(t, 1)
 	disk := newDisk(t, 96)
-	ballast := filepath.Join(disk.mount, "ballast")
+	ballast, rest := filepath.Join(disk.mount, "ballast"), filepath.Join(disk.mount, "rest")
+	takeAll := func() {
+		if err := os.WriteFile(rest, make([]byte, 96<<20), 0o600); err == nil {
+			t.Fatal("the disk is not full")
+		}
+	}
+	free := func(path string) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	write(t, ballast, strings.Repeat("x", 24<<20))
 	s := fill(t, filepath.Join(disk.mount, "data"), "{reserve: 8MiB}")
 	s.killed(t, 2)
 	s.isFull(t)
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	takeAll()
+	s.isFull(t)
+	free(rest)
+	free(ballast)
 	s.resumes(t)
 
-	// No byte is left.
-	if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); err == nil {
-		t.Fatal("the disk is not full")
-	}
-	s.isFull(t)
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	// All is taken at once, from under a write: what the write achieved cannot be
+	// known before the journal is opened again. Until then nothing is acknowledged.
+	takeAll()
+	s.eventually(t, 10*time.Second, "not being ready, and saying why", func() (bool, string) {
+		status, reason := s.readiness(t)
+		return status == http.StatusServiceUnavailable && reason != "", fmt.Sprintf("%d %q", status, reason)
+	})
+	s.await(t, "/healthz")
+	free(rest)
+	s.killed(t, 3)
 	s.end(t)
 }
 

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -61,7 +63,7 @@ func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 		ErrorIfNotExists:            mustExist,
 		Logger:                      log,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { log.Errorf("background work failed: %v", err) },
+			BackgroundError: log.background(),
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				log.Errorf("damaged file: %v", i.Details)
 			},
@@ -102,6 +104,20 @@ type engineLog struct {
 	log   *slog.Logger
 	fault *fault
 }
+
+// background logs failures of background work, which Pebble tries again at once:
+// one in a while is enough, most of all where it is the disk that is full.
+func (l engineLog) background() func(error) {
+	var last atomic.Int64
+	return func(err error) {
+		now := time.Now().UnixNano()
+		if before := last.Load(); now-before > int64(backgroundEvery) && last.CompareAndSwap(before, now) {
+			l.Errorf("background work failed: %v", err)
+		}
+	}
+}
+
+const backgroundEvery = 10 * time.Second
 
 func (l engineLog) Infof(format string, args ...any) {}
 
