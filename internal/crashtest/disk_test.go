@@ -116,6 +116,7 @@ func (s *small) end(t *testing.T) {
 // there is no byte left, and goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	rounds(t, 1)
+	t.Parallel()
 	disk := newDisk(t, 96)
 	ballast, rest := filepath.Join(disk.mount, "ballast"), filepath.Join(disk.mount, "rest")
 	takeAll := func() {
@@ -154,6 +155,7 @@ func TestFullDisk(t *testing.T) {
 // A dead sink fills the disk. When it is back, what it takes makes room.
 func TestDiskFullByDeadSink(t *testing.T) {
 	rounds(t, 1)
+	t.Parallel()
 	disk := newDisk(t, 64)
 	s := fill(t, filepath.Join(disk.mount, "data"), "{reserve: 8MiB, retention: {bytes: 1MiB}}")
 	s.killed(t, 2)
@@ -166,6 +168,7 @@ func TestDiskFullByDeadSink(t *testing.T) {
 // The same by quota, on a disk that has room.
 func TestQuota(t *testing.T) {
 	rounds(t, 1)
+	t.Parallel()
 	s := fill(t, filepath.Join(t.TempDir(), "data"), "{quota: 24MiB, retention: {bytes: 1MiB}}")
 	s.killed(t, 2)
 	s.isFull(t)
