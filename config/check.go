@@ -160,7 +160,7 @@ func (c checker) tokens() {
 	}
 	for i, t := range c.Ingest.Tokens {
 		one(at("ingest", "tokens", i), t.Name, t.Token.Reveal())
-		c.Config.Tokens = append(c.Config.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}})
+		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}})
 	}
 }
 

@@ -108,7 +108,7 @@ type s3Params struct {
 func (s *s3Params) param(k, n *node) {
 	at := join(s.path, k.text)
 	n.origin = at
-	option := ""
+	var option string
 	i := slices.IndexFunc(s3Keys, func(x struct{ litellm, option string }) bool { return x.litellm == k.text })
 	switch {
 	case i >= 0:

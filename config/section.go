@@ -53,7 +53,7 @@ func (s Section) explain(r *report, err error) {
 	if err == nil {
 		return
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree of errors itself
 	case Errors:
 		r.errs = append(r.errs, e...)
 		return

@@ -117,7 +117,7 @@ func TestCheckIsLinear(t *testing.T) {
 		}
 		return "{" + b.String() + `"":0}`
 	}
-	for name, make := range map[string]func(n int) string{
+	for name, produce := range map[string]func(n int) string{
 		"keys":            manyKeys,
 		"keys much alike": alike,
 		"quotes escaped":  func(n int) string { return `{"a":"` + strings.Repeat(`\"`, 8*n) + `"}` },
@@ -130,7 +130,7 @@ func TestCheckIsLinear(t *testing.T) {
 	} {
 		path := mustPath(t, "**.absent")
 		least := func(n int) time.Duration {
-			data := []byte(make(n))
+			data := []byte(produce(n))
 			best := time.Hour
 			for range 3 {
 				start := time.Now()

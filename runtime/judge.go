@@ -148,9 +148,9 @@ func size(j *delivery.Judged) int64 {
 
 // one brings one event through the condition and the filters.
 func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
-	matched, err := j.condition.match(e.Data)
-	if err != nil {
-		return delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: err}, nil
+	matched, failure := j.condition.match(e.Data)
+	if failure != nil {
+		return delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: failure}, nil //nolint:nilerr // it is the event's outcome
 	}
 	if !matched {
 		return delivery.Judged{Event: e, Outcome: auditrelay.Filtered, Cause: auditrelay.CauseWhen}, nil

@@ -176,12 +176,12 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			p.out++
 			go p.deliver(ctx, action.Number)
 		case delivery.Detach:
-			p.commit(ctx, func(tx *journal.Tx) error {
+			_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
 				return p.machine.SetDetached(tx, now, "it held more than retain allows")
 			})
 		case delivery.Amend:
-			p.commit(ctx, func(tx *journal.Tx) error { return p.machine.SealAmendments(tx, now, p.place) })
+			_ = p.commit(ctx, func(tx *journal.Tx) error { return p.machine.SealAmendments(tx, now, p.place) })
 		default:
 			p.out++
 			go p.take(ctx, action)
@@ -337,7 +337,7 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 
 // settle brings a result, and all that wait beside it, into the machine.
 func (p *pump) settle(ctx context.Context, first result) {
-	p.commit(ctx, func(tx *journal.Tx) error {
+	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 		for res, more := first, true; more; {
 			p.out--
 			if err := p.absorb(ctx, tx, res); err != nil {
@@ -368,7 +368,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		return nil
 	case res.err != nil:
 		p.machine.Unsettle(now, res.number, res.err)
-		return nil
+		return nil //nolint:nilerr // broken off by us; not a failure
 	}
 	_, err := p.machine.Settle(tx, now, *res.sent)
 	return err

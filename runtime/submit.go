@@ -99,12 +99,12 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 }
 
 func (r *Runtime) finish(res *Result, a journal.Appended) {
-	switch {
-	case a.Status == journal.Conflict:
+	switch a.Status {
+	case journal.Conflict:
 		res.Err = ErrConflict
 		r.counters.conflicts.Add(1)
 		return
-	case a.Status == journal.Duplicate:
+	case journal.Duplicate:
 		res.Duplicate = true
 		r.counters.duplicates.Add(1)
 	default:

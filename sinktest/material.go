@@ -46,11 +46,11 @@ func chunkOf(from uint64, n int) auditrelay.Chunk {
 			Received:  received.Add(time.Minute),
 			Action:    auditrelay.ActionUpdated,
 		}
-		switch {
-		case i%10 == 4:
+		switch i % 10 {
+		case 4:
 			r.ID, r.Tombstone = "", true
 			r.Data = fmt.Appendf(nil, `{"tombstone":true,"sequence":%d,"cause":"trap"}`, sequence)
-		case i%10 == 7:
+		case 7:
 			r.Time, r.TimeFrom = r.Received, auditrelay.TimeMissing
 			r.Data = document(sequence, strings.Repeat("x", 64<<10))
 		default:

@@ -104,7 +104,7 @@ func TestSend(t *testing.T) {
 			Sent{Offset: 47, Events: 4, Accepted: 4}, `{"id":"e0"} {"id":"e1"} {"id":"e2"} {"id":"e3"}`},
 		{"too large by itself", lines(1), []func(http.ResponseWriter, []string) bool{status(413)}, Sent{Offset: 11, Events: 1, Refused: 1}, ""},
 		{"answered in part", lines(3), []func(http.ResponseWriter, []string) bool{func(w http.ResponseWriter, _ []string) bool {
-			w.WriteHeader(207)
+			w.WriteHeader(http.StatusMultiStatus)
 			_, _ = io.WriteString(w, `{"accepted":1,"results":[{"index":0,"sequence":1}],"error":{"reason":"too_many_events"}}`)
 			return true
 		}}, Sent{Offset: 35, Events: 3, Accepted: 3}, `{"id":"e1"} {"id":"e2"}`},

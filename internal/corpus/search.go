@@ -63,12 +63,12 @@ type search struct {
 
 func (s *search) all(data []byte, prefix string, depth int) {
 	s.one(data, prefix+"raw")
-	text, next := data, []byte(nil)
+	text := data
 	for range maxDepth {
 		if bytes.IndexByte(text, '\\') < 0 {
 			break
 		}
-		next = unescape(make([]byte, 0, len(text)), text)
+		next := unescape(make([]byte, 0, len(text)), text)
 		s.one(next, prefix+"unescaped")
 		text = next
 	}

@@ -72,7 +72,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		assigned++
 		addOutcome(&counted, end.Outcome)
 		if _, found, err := delivery.FindDeadLetter(w.journal, l.state.ID, e.Sequence); err != nil || found != (end.Outcome == auditrelay.DeadLettered) {
-			return fmt.Errorf("%w; a dead letter is there: %v, %v", fail(), found, err)
+			return fmt.Errorf("%w; a dead letter is there: %v, %w", fail(), found, err)
 		}
 		if !l.allowed(end.Outcome, e) || !arrived(end.Outcome, records[e.Sequence], tombstones[e.Sequence], l) {
 			return fail()

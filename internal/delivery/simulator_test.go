@@ -238,7 +238,7 @@ func (w *world) crash() error {
 	for id, sequence := range w.acked {
 		e, err := w.journal.Event(sequence)
 		if err != nil || e.ID != id {
-			return fmt.Errorf("event %s was acknowledged at sequence %d and is lost after a crash: %v", id, sequence, err)
+			return fmt.Errorf("event %s was acknowledged at sequence %d and is lost after a crash: %w", id, sequence, err)
 		}
 	}
 	return w.balanced()

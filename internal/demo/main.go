@@ -191,7 +191,10 @@ func (d *demo) serve(ctx context.Context, config string) (stop func(), err error
 	stop = func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-gone:
+		case failure := <-gone:
+			if failure != nil {
+				fmt.Fprintln(os.Stderr, "the relay ended with:", failure)
+			}
 		case <-time.After(30 * time.Second):
 			cmd.Process.Kill()
 		}
@@ -209,7 +212,7 @@ func (d *demo) serve(ctx context.Context, config string) (stop func(), err error
 		case err := <-gone:
 			gone <- err
 			text, _ := os.ReadFile(log.Name())
-			return nil, fmt.Errorf("the relay ended while starting: %v\n%s", err, text)
+			return nil, fmt.Errorf("the relay ended while starting: %w\n%s", err, text)
 		case <-ctx.Done():
 			stop()
 			return nil, ctx.Err()

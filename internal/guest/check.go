@@ -88,7 +88,7 @@ func (m *outline) checkImports(manifest *Manifest, grants Grants) ([]grant, erro
 		}
 		g := grant{module: im.module, name: im.name, params: im.signature.params, results: im.signature.results}
 		var f *hostfuncs.Function
-		known := false
+		var known bool
 		switch im.module {
 		case hostfuncs.ModuleV1:
 			f, known = hostfuncs.Lookup(v1, im.name)

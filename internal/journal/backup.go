@@ -84,7 +84,9 @@ func restore(src, dst string, o Options) (err error) {
 	}
 	j.id.Incarnation = newIdentity().Incarnation
 	b := j.db.NewBatch()
-	b.Set(keyIdentity, j.id.record(), nil)
+	if err := b.Set(keyIdentity, j.id.record(), nil); err != nil {
+		return err
+	}
 	if err := j.apply(b); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 		j.lead()
 	}
 	if w.err == nil {
-		j.mark(false)
+		_ = j.mark(false)
 	}
 	return w.out, w.err
 }

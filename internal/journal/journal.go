@@ -166,7 +166,7 @@ func (j *Journal) Close() error {
 	if closed {
 		return ErrClosed
 	}
-	j.Commit(&Tx{}) // behind all that are under way; later ones see closed
+	_, _ = j.Commit(&Tx{}) // behind all that are under way; later ones see closed
 	j.users.Wait()
 	var err error
 	if j.fault.get() == nil {

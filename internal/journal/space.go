@@ -173,7 +173,7 @@ func (j *Journal) Usage() Usage {
 	u := Usage{DiskBytes: j.space.used, FreeBytes: j.space.free}
 	j.space.mu.Unlock()
 	if s := j.state.Load(); s.oldest < s.next {
-		j.frames(s.oldest, s.oldest+1, func(f *frame) error {
+		_ = j.frames(s.oldest, s.oldest+1, func(f *frame) error {
 			u.Oldest = f.time()
 			return errStop
 		})

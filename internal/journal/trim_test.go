@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay"
-
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -120,7 +118,7 @@ func TestTrim(t *testing.T) {
 				if want == 31 || want == 29 && i == 9 {
 					status = Stored
 				}
-				got := appendEvents(t, j, auditrelay.Event(event(fmt.Sprint(i, "a"), body(1))))[0]
+				got := appendEvents(t, j, event(fmt.Sprint(i, "a"), body(1)))[0]
 				if got.Status != status {
 					t.Errorf("event %d again: %+v, want %v", i, got, status)
 				}

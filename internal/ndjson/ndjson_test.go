@@ -1,6 +1,7 @@
 package ndjson_test
 
 import (
+	"errors"
 	"testing"
 
 	"auditrelay"
@@ -28,7 +29,7 @@ func TestCheckNamesWhatCannotStandOnALine(t *testing.T) {
 		{Sequence: 2, Data: []byte("{\n}")},
 		{Sequence: 3},
 	})
-	bad, ok := err.(*auditrelay.RecordErrors)
+	bad, ok := errors.AsType[*auditrelay.RecordErrors](err)
 	if !ok || len(bad.Records) != 2 || bad.Records[0].Sequence != 2 || bad.Records[1].Sequence != 3 {
 		t.Fatalf("got %v", err)
 	}
