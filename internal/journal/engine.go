@@ -32,8 +32,9 @@ func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB,
 	return db, err
 }
 
-// fullMemtable is a memtable's size where there is room.
-const fullMemtable = 16 << 20
+// fullMemtable is a memtable's size where there is room. Up to five are there at
+// a time under load: of twice the size they took the program beyond 256 MiB.
+const fullMemtable = 8 << 20
 
 // memtableSize is how much is held in memory before it becomes a table. Its log
 // stays on disk until then, and one is recycled: small journals get small ones.
