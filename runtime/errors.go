@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"auditrelay/internal/journal"
 )
 
 var (
@@ -12,6 +14,9 @@ var (
 	// ErrConflict: an unequal event with this id was accepted before. The first
 	// stands.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
+	// ErrFailed: a write to the journal failed, so that what is durable is not
+	// known until the runtime is opened anew. Nothing is accepted or recorded.
+	ErrFailed = journal.ErrFailed
 	// ErrNotSeen: no event with this id is known; it was never accepted here, or
 	// retention has forgotten it.
 	ErrNotSeen = errors.New("never seen here")

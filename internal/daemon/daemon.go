@@ -222,10 +222,18 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	}
 	notifySupervisor("READY=1")
 	wg.Go(func() { d.reloads(serving) })
+	journalFailed := make(chan error, 1)
+	wg.Go(func() { d.watchJournal(serving, journalFailed) })
 
 	select {
 	case <-ctx.Done():
 	case <-broken:
+	case err := <-journalFailed:
+		d.log.Error("the journal failed and takes nothing any more; ending, so that the relay is started again from what is durable", "error", err)
+		notifySupervisor("STOPPING=1")
+		stopServing()
+		wg.Wait()
+		return errors.Join(err, d.rt.Close())
 	}
 	notifySupervisor("STOPPING=1")
 	deadline := d.drainDeadline()
@@ -236,6 +244,24 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	stopServing()
 	wg.Wait()
 	return failed
+}
+
+// watchJournal reports a journal that has failed. Only opening it anew tells what
+// is durable, and a supervisor does that best: it starts the whole relay again.
+func (d *daemon) watchJournal(ctx context.Context, failed chan<- error) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := d.rt.Ready(); errors.Is(err, runtime.ErrFailed) {
+			failed <- err
+			return
+		}
+	}
 }
 
 func (d *daemon) drainDeadline() time.Duration {

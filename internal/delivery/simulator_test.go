@@ -40,7 +40,7 @@ func TestHistories(t *testing.T) {
 	}
 	n := *historiesFlag
 	if testing.Short() {
-		n = 500
+		n = 100
 	}
 	if s := os.Getenv("AUDITRELAY_HISTORIES"); s != "" {
 		var err error

@@ -15,8 +15,8 @@ func (j *Journal) Err() error {
 	if j.closed.Load() {
 		return ErrClosed
 	}
-	if err := j.fault.get(); err != nil {
-		return err
+	if j.fault.get() != nil {
+		return j.failed()
 	}
 	err := j.space.admit(&Tx{events: make([]pending, 1), bytes: readyFor}, 0)
 	if err != nil {
