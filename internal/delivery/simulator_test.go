@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -24,6 +23,7 @@ import (
 var (
 	seedFlag      = flag.Uint64("seed", 0, "run the one history of this seed")
 	historiesFlag = flag.Int("histories", 10_000, "how many histories to run")
+	firstFlag     = flag.Uint64("first", 1, "the seed of the first")
 )
 
 // TestHistories drives lanes through random histories: events that come in,
@@ -42,18 +42,12 @@ func TestHistories(t *testing.T) {
 	if testing.Short() {
 		n = 100
 	}
-	if s := os.Getenv("AUDITRELAY_HISTORIES"); s != "" {
-		var err error
-		if n, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
 	const shards = 4
 	for shard := range shards {
 		t.Run(strconv.Itoa(shard), func(t *testing.T) {
 			t.Parallel()
 			for i := shard; i < n; i += shards {
-				seed := uint64(i + 1)
+				seed := *firstFlag + uint64(i)
 				if err := runHistory(seed, func(string, ...any) {}, false); err != nil {
 					t.Fatalf("%v\nreplay with: go test ./internal/delivery -run TestHistories -seed %d -v", err, seed)
 				}
