@@ -152,8 +152,9 @@ type Journal struct {
 	// event that comes again is stored once; 16 bytes of memory each. Default:
 	// 1048576.
 	Window int `yaml:"window" range:"1000..100000000"`
-	// Quota is the most disk that the journal may take; beyond it events are
-	// refused with 503. Default: no quota.
+	// Quota is the most disk that the journal may take; beyond it new events are
+	// refused with 503. What follows from accepted ones (sealed payloads, dead
+	// letters) may go beyond it for a while. Default: no quota.
 	Quota auditrelay.ByteSize `yaml:"quota" range:"16MiB.."`
 	// Reserve is the disk space that stays free; below it events are refused,
 	// since a full disk would end the process. Default: the journal's own, see
