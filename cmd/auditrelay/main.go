@@ -8,4 +8,7 @@ import (
 	"auditrelay/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], cli.Options{})) }
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
+
+func main() { os.Exit(cli.Main(os.Args[1:], cli.Options{Version: version})) }
