@@ -34,9 +34,6 @@ func blocks(t *testing.T) []block {
 // commands there with the program as it is built from this checkout. What the
 // make targets do is tested elsewhere; that they are there is tested here.
 func TestReadme(t *testing.T) {
-	if testing.Short() && os.Getenv("CI") != "true" {
-		t.Skip("builds and runs the program; run without -short")
-	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
