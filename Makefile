@@ -34,6 +34,7 @@ test: $(VERSITYGW) ## all tests but soak and bench; installs what they need
 	$(GO) test -timeout 20m -count=1 -run 'TestHistories' ./internal/delivery -histories $(HISTORIES)
 	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./internal/crashtest
 	cd bench && $(GO) vet ./... && $(GO) test ./...
+	@scripts/test-guests
 	@scripts/test-embedding
 
 check: test lint ## make test, and the linters
