@@ -1,0 +1,104 @@
+package meter
+
+// code returns the content of the code section, the count aside.
+func (e *encoder) code() []byte {
+	out := make([]byte, 0, len(e.m.bytes)*5/4)
+	var one []byte
+	for i := range e.m.bodies {
+		b := &e.m.bodies[i]
+		one = one[:0]
+		if b.free() {
+			one = append(one, e.m.bytes[b.start:b.end]...)
+		} else {
+			one = e.body(one, b)
+		}
+		out = append(appendUnsigned(out, uint64(len(one))), one...)
+	}
+	for i := range helpers {
+		h := e.helper(i)
+		out = append(appendUnsigned(out, uint64(len(h))), h...)
+	}
+	return out
+}
+
+// body appends a function. One that takes depth gets a block around its whole
+// body, which is where branches out of the function then lead, so that there is
+// one place at which it ends:
+//
+//	charge, take depth, check both
+//	block
+//	  body
+//	end
+//	give depth back
+func (e *encoder) body(out []byte, b *body) []byte {
+	edits := e.planner.plan(b)
+	last := b.end - 1 // the body's own end
+	out = append(out, e.m.bytes[b.start:b.code]...)
+	at := b.code
+	for i, ed := range edits {
+		if ed.kind == editNone {
+			continue
+		}
+		out = append(out, e.m.bytes[at:ed.at]...)
+		at = ed.end
+		switch {
+		case i == 0 && b.tracked():
+			out = e.enter(out, b, ed.value)
+		default:
+			out = e.edit(out, &ed)
+		}
+	}
+	out = append(out, e.m.bytes[at:last]...)
+	if b.tracked() {
+		out = append(out, opEnd)
+		out = e.takeDepth(out, -b.slots)
+	}
+	return append(out, opEnd)
+}
+
+func (e *encoder) enter(out []byte, b *body, fuel int64) []byte {
+	out = e.charge(out, fuel)
+	out = e.takeDepth(out, b.slots)
+	out = append(out, e.getFuel...)
+	out = append(out, e.getDepth...)
+	out = append(out, opI64Or, opI64Const, 0, opI64LtS) // either is below zero
+	out = e.orExhausted(out)
+	out = append(out, opBlock)
+	switch len(b.sign.results) {
+	case 0:
+		return append(out, noValue)
+	case 1:
+		return append(out, b.sign.results[0])
+	}
+	return appendSigned(out, int64(e.addType(nil, b.sign.results)))
+}
+
+func (e *encoder) edit(out []byte, ed *edit) []byte {
+	switch ed.kind {
+	case editCharge:
+		return e.charge(out, ed.value)
+	case editCheck:
+		return append(e.charge(out, ed.value), e.checkFuel...)
+	case editCall:
+		return appendIndexed(out, opCall, e.moved(int(ed.value)))
+	case editRef:
+		return appendIndexed(out, opRefFunc, e.moved(int(ed.value)))
+	case editReturn:
+		return appendIndexed(out, opBr, int(ed.value))
+	case editMeasure:
+		return appendIndexed(out, opCall, e.helperIndex(int(ed.value)))
+	}
+	return out
+}
+
+func (e *encoder) charge(out []byte, fuel int64) []byte {
+	out = append(out, e.getFuel...)
+	out = appendSigned(append(out, opI64Const), fuel)
+	return append(append(out, opI64Sub), e.setFuel...)
+}
+
+func (e *encoder) takeDepth(out []byte, slots int64) []byte {
+	out = append(out, e.getDepth...)
+	out = appendSigned(append(out, opI64Const), slots)
+	return append(append(out, opI64Sub), e.setDepth...)
+}

@@ -1,0 +1,57 @@
+package meter
+
+import "cmp"
+
+// Limits bound what a module may ask of the host before any of it is compiled. A
+// zero field stands for its default. What is over a limit is refused; MemoryPages
+// and TableItems also cap what memory and tables may grow to.
+type Limits struct {
+	ModuleBytes   int // 32 MiB
+	Types         int // 10,000
+	Params        int // 128 for one type or block; results alike
+	Imports       int // 1,000
+	Functions     int // 100,000, imported ones included
+	Tables        int // 8, imported ones included
+	Globals       int // 10,000, imported ones included
+	Exports       int // 10,000
+	Elements      int // 10,000 segments
+	ElementItems  int // 1,000,000 in all segments together
+	DataSegments  int // 200,000: a Go guest has 20,000
+	NameBytes     int // 1,024 for one import, export or custom section; functions' names in the name section are not bound by it
+	BodyBytes     int // 1 MiB for one function
+	Locals        int // 5,000 for one function, parameters included
+	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
+	BranchTargets int // 10,000 for one br_table
+
+	// Joins bounds what compiling costs: over all functions, loops times locals,
+	// and br_table targets times the values that they carry. wazero keeps a value
+	// for each, some 2 us and 150 bytes. 1,000,000.
+	Joins int
+
+	MemoryPages int // 256, which is 16 MiB
+	TableItems  int // 100,000 for one table
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		ModuleBytes:   cmp.Or(l.ModuleBytes, 32<<20),
+		Types:         cmp.Or(l.Types, 10_000),
+		Params:        cmp.Or(l.Params, 128),
+		Imports:       cmp.Or(l.Imports, 1_000),
+		Functions:     cmp.Or(l.Functions, 100_000),
+		Tables:        cmp.Or(l.Tables, 8),
+		Globals:       cmp.Or(l.Globals, 10_000),
+		Exports:       cmp.Or(l.Exports, 10_000),
+		Elements:      cmp.Or(l.Elements, 10_000),
+		ElementItems:  cmp.Or(l.ElementItems, 1_000_000),
+		DataSegments:  cmp.Or(l.DataSegments, 200_000),
+		NameBytes:     cmp.Or(l.NameBytes, 1_024),
+		BodyBytes:     cmp.Or(l.BodyBytes, 1<<20),
+		Locals:        cmp.Or(l.Locals, 5_000),
+		Nesting:       cmp.Or(l.Nesting, 5_000),
+		BranchTargets: cmp.Or(l.BranchTargets, 10_000),
+		Joins:         cmp.Or(l.Joins, 1_000_000),
+		MemoryPages:   min(cmp.Or(l.MemoryPages, 256), maxPages),
+		TableItems:    cmp.Or(l.TableItems, 100_000),
+	}
+}

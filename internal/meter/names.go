@@ -1,0 +1,100 @@
+package meter
+
+import "unicode/utf8"
+
+// names is where the name section's content is; at is 0 without one.
+type names struct{ at, end int }
+
+const (
+	namesModule    = 0
+	namesFunctions = 1
+)
+
+// appendNames appends a name section that names the meter's own functions, and
+// those that the given one names, by their new indices. Custom sections may hold
+// anything, so one that makes no sense is left out and no error.
+func (e *encoder) appendNames(out []byte) []byte {
+	module, functions := e.m.givenNames()
+	content := appendName(nil, "name")
+	if module != nil {
+		content = appendUnsigned(append(content, namesModule), uint64(len(module)))
+		content = append(content, module...)
+	}
+	var list []byte
+	count := 0
+	add := func(index int, name []byte) {
+		list = appendUnsigned(list, uint64(index))
+		list = append(appendUnsigned(list, uint64(len(name))), name...)
+		count++
+	}
+	exhausted := []byte(ImportModule + "." + ImportExhausted)
+	for _, f := range functions {
+		if int(f.index) >= e.m.imported && exhausted != nil {
+			add(e.m.imported, exhausted)
+			exhausted = nil
+		}
+		add(e.moved(int(f.index)), f.name)
+	}
+	if exhausted != nil {
+		add(e.m.imported, exhausted)
+	}
+	for i, name := range helperNames {
+		add(e.helperIndex(i), []byte(name))
+	}
+	number := appendUnsigned(nil, uint64(count))
+	content = appendUnsigned(append(content, namesFunctions), uint64(len(number)+len(list)))
+	content = append(append(content, number...), list...)
+	out = appendUnsigned(append(out, sectionCustom), uint64(len(content)))
+	return append(out, content...)
+}
+
+type functionName struct {
+	index uint32
+	name  []byte
+}
+
+// givenNames returns the module's name, its length included, and its functions'
+// names in the order of their indices.
+func (m *module) givenNames() (module []byte, functions []functionName) {
+	if m.names.at == 0 {
+		return nil, nil
+	}
+	r := &reader{module: m.bytes, at: m.names.at, end: m.names.end}
+	for r.left() > 0 && r.err == nil {
+		id := r.byte()
+		size := r.u32()
+		part := &reader{module: m.bytes, at: r.at, end: r.at + len(r.bytes(size))}
+		if r.err != nil {
+			break
+		}
+		switch {
+		case id == namesModule && module == nil:
+			at := part.at
+			if utf8.Valid(part.bytes(part.u32())) && part.err == nil && part.left() == 0 {
+				module = m.bytes[at:part.end]
+			}
+		case id == namesFunctions && functions == nil:
+			functions = m.functionNames(part)
+		}
+	}
+	return module, functions
+}
+
+func (m *module) functionNames(r *reader) []functionName {
+	n := r.count(len(m.funcs), "names")
+	out := make([]functionName, 0, n)
+	next := uint32(0)
+	for range n {
+		index := r.u32()
+		name := r.bytes(r.u32())
+		if r.err != nil || index < next || int(index) >= len(m.funcs) || !utf8.Valid(name) {
+			return nil
+		}
+		out = append(out, functionName{index, name})
+		next = index + 1
+	}
+	if r.left() > 0 {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package meter
+
+import "cmp"
+
+// The names that a rewritten module imports and exports.
+const (
+	// ImportModule.ImportExhausted is a function () -> (), called when fuel or depth
+	// has fallen below zero. It reads both: with depth below zero it must not
+	// return; else it may add to fuel, which may still be below zero then and is
+	// looked at again at the next charge, and return. It is called inside guests'
+	// calls and inside the start function, when the exports are there already.
+	ImportModule    = reservedPrefix
+	ImportExhausted = "exhausted"
+
+	// ExportFuel is a mutable i64: the units that are left, 0 in a new instance.
+	// Whoever does work on a guest's behalf subtracts it there.
+	ExportFuel = reservedPrefix + "_fuel"
+	// ExportDepth is a mutable i64: the slots that are left, Options.Depth in a new
+	// instance and whenever nothing runs in an instance that has not failed.
+	ExportDepth = reservedPrefix + "_depth"
+	// ExportSave is a function () -> () that keeps the values of all mutable globals
+	// of the module's own aside; ExportRestore brings those back. Neither is
+	// charged.
+	ExportSave    = reservedPrefix + "_save"
+	ExportRestore = reservedPrefix + "_restore"
+)
+
+// Options are Rewrite's; the zero value is the default.
+type Options struct {
+	Limits Limits
+
+	// Depth is how much of the stack calls may take, in slots of 8 bytes.
+	// 0: 131,072, which is 1 MiB.
+	Depth int64
+}
+
+// Metered is a rewritten module and what is known of it.
+type Metered struct {
+	Wasm  []byte
+	Facts Facts
+}
+
+// Facts are what a host needs to know of a module without compiling it.
+type Facts struct {
+	Functions int // of the module's own
+	Start     bool
+
+	MemoryMin, MemoryMax uint32 // pages; both 0 without memory
+	TableItems           uint32 // that all tables together may come to have
+	MutableGlobals       int    // of the module's own, which save and restore know
+	ImportsState         bool   // imports a memory, table or global: outside what save and restore reach, and not clamped
+
+	// What makes an instance differ from a new one beyond its memory's content and
+	// its globals: the module has instructions that do such.
+	GrowsMemory   bool
+	WritesTables  bool
+	DropsSegments bool
+}
+
+// Rewrite validates a module and returns it rewritten. The error is an *Error.
+// The bytes it returns depend on its arguments and Version alone. It keeps
+// nothing of wasm.
+func Rewrite(wasm []byte, o Options) (*Metered, error) {
+	m, err := decode(wasm, o.Limits.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	e := newEncoder(m, cmp.Or(o.Depth, 1<<17))
+	facts := e.facts()
+	return &Metered{Wasm: e.encode(), Facts: facts}, nil
+}
+
+func (e *encoder) facts() Facts {
+	m := e.m
+	f := Facts{
+		Functions:      len(m.funcs) - m.imported,
+		Start:          m.start >= 0,
+		MutableGlobals: len(m.mutable()),
+		GrowsMemory:    m.growsMemory,
+		WritesTables:   m.writesTables,
+		DropsSegments:  m.dropsSegments,
+	}
+	for _, mem := range m.memories {
+		f.MemoryMin, f.MemoryMax = mem.size.min, e.memoryMax(mem)
+		f.ImportsState = f.ImportsState || mem.imported
+	}
+	for _, t := range m.tables {
+		f.TableItems += e.tableMax(t)
+		f.ImportsState = f.ImportsState || t.imported
+	}
+	for _, g := range m.globals {
+		f.ImportsState = f.ImportsState || g.imported
+	}
+	return f
+}

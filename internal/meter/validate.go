@@ -1,0 +1,233 @@
+package meter
+
+const tooDear = "too dear to compile: loops times locals, calls times globals and values of br_table come to more than %d"
+
+// A validator checks function bodies by the specification's own algorithm: a
+// stack of operands' types and one of open blocks. It is reused from body to body.
+type validator struct {
+	m      *module
+	r      *reader
+	locals []valueType
+	stack  []valueType
+	frames []frame
+	height int
+	vector bool // some value is a v128
+
+	globals int // that the rewritten module has
+}
+
+type frame struct {
+	op              uint16
+	params, results []valueType
+	height          int
+	unreachable     bool
+}
+
+// label is what a branch to the frame carries.
+func (f *frame) label() []valueType {
+	if f.op == opLoop {
+		return f.params
+	}
+	return f.results
+}
+
+func newValidator(m *module) *validator {
+	return &validator{m: m, globals: len(m.globals) + len(m.mutable()) + 2}
+}
+
+func (v *validator) fail(in *instruction, format string, args ...any) {
+	v.r.fail(in.at, in.info.name+": "+format, args...)
+}
+
+func (v *validator) push(t valueType) {
+	v.stack = append(v.stack, t)
+	v.height = max(v.height, len(v.stack))
+	v.vector = v.vector || t == v128
+}
+
+func (v *validator) pushAll(ts []valueType) {
+	for _, t := range ts {
+		v.push(t)
+	}
+}
+
+func (v *validator) popAny(in *instruction) valueType {
+	f := &v.frames[len(v.frames)-1]
+	if len(v.stack) == f.height {
+		if !f.unreachable {
+			v.fail(in, "type mismatch: an operand is missing")
+		}
+		return unknown
+	}
+	t := v.stack[len(v.stack)-1]
+	v.stack = v.stack[:len(v.stack)-1]
+	return t
+}
+
+func (v *validator) pop(in *instruction, want valueType) valueType {
+	got := v.popAny(in)
+	if got != want && got != unknown && want != unknown {
+		v.fail(in, "type mismatch: expected %s, found %s", typeName(want), typeName(got))
+	}
+	return got
+}
+
+func (v *validator) popAll(in *instruction, want []valueType) {
+	for i := len(want) - 1; i >= 0; i-- {
+		v.pop(in, want[i])
+	}
+}
+
+func (v *validator) open(in *instruction, params, results []valueType) {
+	if len(v.frames) > v.m.limits.Nesting {
+		v.fail(in, "nested more than %d deep", v.m.limits.Nesting)
+	}
+	v.frames = append(v.frames, frame{op: in.op, params: params, results: results, height: len(v.stack)})
+	v.pushAll(params)
+}
+
+func (v *validator) close(in *instruction) frame {
+	f := v.frames[len(v.frames)-1]
+	v.popAll(in, f.results)
+	if len(v.stack) != f.height {
+		v.fail(in, "type mismatch: %d values left over", len(v.stack)-f.height)
+		v.stack = v.stack[:min(f.height, len(v.stack))]
+	}
+	v.frames = v.frames[:len(v.frames)-1]
+	return f
+}
+
+// jump marks the rest of the block as code that cannot be reached.
+func (v *validator) jump() {
+	f := &v.frames[len(v.frames)-1]
+	v.stack = v.stack[:f.height]
+	f.unreachable = true
+}
+
+func (v *validator) frame(in *instruction, label uint32) *frame {
+	if uint64(label) >= uint64(len(v.frames)) {
+		v.fail(in, "unknown label %d", label)
+		return &v.frames[0]
+	}
+	return &v.frames[len(v.frames)-1-int(label)]
+}
+
+// run validates one body, from its first instruction to its end.
+func (v *validator) run(r *reader, b *body) {
+	v.r, v.stack, v.frames, v.height, v.vector = r, v.stack[:0], v.frames[:0], 0, false
+	v.frames = append(v.frames, frame{results: b.sign.results})
+	for len(v.frames) > 0 && r.err == nil {
+		in := r.instruction(&v.m.limits)
+		if r.err != nil {
+			return
+		}
+		b.weight += int64(in.info.weight)
+		if in.info.signature != "" {
+			v.plain(&in)
+		} else {
+			v.special(&in, b)
+		}
+		v.note(&in, b)
+	}
+	if r.err != nil {
+		return
+	}
+	if r.left() > 0 {
+		r.fail(r.at, "%d bytes behind the end of the function", r.left())
+	}
+	v.m.joins += b.loops * (len(v.locals) + 1)
+	// Globals are declared in every function and loaded after every call.
+	v.m.joins += (b.calls + 1) * v.globals / 16
+	if v.m.joins > v.m.limits.Joins {
+		r.fail(b.start, tooDear, v.m.limits.Joins)
+	}
+	size := int64(1)
+	for _, t := range v.locals {
+		v.vector = v.vector || t == v128
+	}
+	if v.vector {
+		size = 2
+	}
+	b.slots = frameSlots + size*int64(len(v.locals)+v.height)
+}
+
+// plain does the instructions whose types the opcode tells, and checks the
+// indices of those among them that have one.
+func (v *validator) plain(in *instruction) {
+	sig := in.info.signature
+	arrow := 0
+	for sig[arrow] != '>' {
+		arrow++
+	}
+	for i := arrow - 1; i >= 0; i-- {
+		v.pop(in, letterType(sig[i]))
+	}
+	if arrow+1 < len(sig) {
+		v.push(letterType(sig[arrow+1]))
+	}
+	switch in.info.immediate {
+	case immMemory, immMemoryLane, immZero:
+		v.needMemory(in)
+	}
+	switch in.op {
+	case opMemoryInit:
+		v.needMemory(in)
+		v.needData(in)
+	case opDataDrop:
+		v.needData(in)
+	case opElemDrop:
+		v.elementType(in, in.x)
+	case opTableInit:
+		if t, e := v.tableType(in, in.y), v.elementType(in, in.x); t != e {
+			v.fail(in, "type mismatch: segment of %s for a table of %s", typeName(e), typeName(t))
+		}
+	case opTableCopy:
+		if to, from := v.tableType(in, in.x), v.tableType(in, in.y); to != from {
+			v.fail(in, "type mismatch: table of %s from one of %s", typeName(to), typeName(from))
+		}
+	}
+}
+
+func (v *validator) needMemory(in *instruction) {
+	if len(v.m.memories) == 0 {
+		v.fail(in, "unknown memory 0")
+	}
+}
+
+func (v *validator) needData(in *instruction) {
+	switch {
+	case v.m.dataCount < 0:
+		v.fail(in, "data count section required")
+	case uint64(in.x) >= uint64(v.m.dataCount):
+		v.fail(in, "unknown data segment %d", in.x)
+	}
+}
+
+func (v *validator) tableType(in *instruction, i uint32) valueType {
+	if uint64(i) >= uint64(len(v.m.tables)) {
+		v.fail(in, "unknown table %d", i)
+		return funcref
+	}
+	return v.m.tables[i].element
+}
+
+func (v *validator) elementType(in *instruction, i uint32) valueType {
+	if uint64(i) >= uint64(len(v.m.elements)) {
+		v.fail(in, "unknown element segment %d", i)
+		return funcref
+	}
+	return v.m.elements[i]
+}
+
+// note keeps what the rewriter and the host want to know of an instruction.
+func (v *validator) note(in *instruction, b *body) {
+	switch in.op {
+	case opMemoryGrow:
+		v.m.growsMemory = true
+	case opTableSet, opTableInit, opTableCopy, opTableGrow, opTableFill:
+		v.m.writesTables = true
+	case opDataDrop, opElemDrop:
+		v.m.dropsSegments = true
+	}
+	b.edits = b.edits || helperOf(in.op) >= 0
+}
