@@ -31,7 +31,7 @@ func (e *encoder) code() []byte {
 //	end
 //	give depth back
 func (e *encoder) body(out []byte, b *body) []byte {
-	edits := e.planner.plan(b)
+	edits := e.plan(b)
 	last := b.end - 1 // the body's own end
 	out = append(out, e.m.bytes[b.start:b.code]...)
 	at := b.code

@@ -5,9 +5,9 @@ import "slices"
 // An encoder writes the module anew. Everything that it adds comes last in its
 // index space, but for the import, which moves the module's own functions by one.
 type encoder struct {
-	m       *module
-	depth   int64
-	planner planner
+	m     *module
+	depth int64
+	plan  func(*body) []edit
 
 	nothing int // type () -> ()
 	length  int // type (i32) -> (i32)
@@ -20,7 +20,7 @@ type encoder struct {
 }
 
 func newEncoder(m *module, depth int64) *encoder {
-	e := &encoder{m: m, depth: depth, planner: planner{m: m}}
+	e := &encoder{m: m, depth: depth, plan: (&planner{m: m}).plan}
 	e.nothing = e.addType(nil, nil)
 	e.length = e.addType([]valueType{i32}, []valueType{i32})
 	fuel := len(m.globals)

@@ -1,4 +1,4 @@
-package meter_test
+package meter
 
 import (
 	"context"
@@ -11,8 +11,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-
-	"auditrelay/internal/meter"
 )
 
 var (
@@ -35,8 +33,8 @@ func newHost(tb testing.TB) *host {
 	ctx := context.Background()
 	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler()), budget: 1 << 40, slice: 1 << 20}
 	tb.Cleanup(func() { h.runtime.Close(ctx) })
-	_, err := h.runtime.NewHostModuleBuilder(meter.ImportModule).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(h.exhausted), nil, nil).Export(meter.ImportExhausted).Instantiate(ctx)
+	_, err := h.runtime.NewHostModuleBuilder(ImportModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(h.exhausted), nil, nil).Export(ImportExhausted).Instantiate(ctx)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -45,10 +43,10 @@ func newHost(tb testing.TB) *host {
 
 func (h *host) exhausted(_ context.Context, m api.Module, _ []uint64) {
 	h.calls++
-	if int64(m.ExportedGlobal(meter.ExportDepth).Get()) < 0 {
+	if int64(m.ExportedGlobal(ExportDepth).Get()) < 0 {
 		panic(errStack)
 	}
-	fuel := m.ExportedGlobal(meter.ExportFuel).(api.MutableGlobal)
+	fuel := m.ExportedGlobal(ExportFuel).(api.MutableGlobal)
 	have := int64(fuel.Get())
 	h.below = min(h.below, have)
 	for have < 0 {
@@ -62,9 +60,9 @@ func (h *host) exhausted(_ context.Context, m api.Module, _ []uint64) {
 	fuel.Set(uint64(have))
 }
 
-func rewrite(tb testing.TB, wasm []byte, o meter.Options) *meter.Metered {
+func rewrite(tb testing.TB, wasm []byte, o Options) *Metered {
 	tb.Helper()
-	m, err := meter.Rewrite(wasm, o)
+	m, err := Rewrite(wasm, o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -63,10 +63,12 @@ func (m *module) givenNames() (module []byte, functions []functionName) {
 	for r.left() > 0 && r.err == nil {
 		id := r.byte()
 		size := r.u32()
-		part := &reader{module: m.bytes, at: r.at, end: r.at + len(r.bytes(size))}
+		part := &reader{module: m.bytes, at: r.at}
+		r.bytes(size)
 		if r.err != nil {
 			break
 		}
+		part.end = r.at
 		switch {
 		case id == namesModule && module == nil:
 			at := part.at

@@ -1,12 +1,10 @@
-package meter_test
+package meter
 
 import (
 	"bytes"
 	"os/exec"
 	"testing"
 	"time"
-
-	"auditrelay/internal/meter"
 )
 
 // Every module of the project's is taken, and what comes of it is valid by
@@ -15,7 +13,7 @@ func TestTestdata(t *testing.T) {
 	for name, wasm := range testdata(t) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			m, err := meter.Rewrite(wasm, meter.Options{})
+			m, err := Rewrite(wasm, Options{})
 			if name == "memory-too-large" {
 				if err == nil {
 					t.Error("not refused")
@@ -30,7 +28,7 @@ func TestTestdata(t *testing.T) {
 				t.Error(err)
 			}
 			wabt(t, m.Wasm, true)
-			if again := rewrite(t, wasm, meter.Options{}); !bytes.Equal(again.Wasm, m.Wasm) {
+			if again := rewrite(t, wasm, Options{}); !bytes.Equal(again.Wasm, m.Wasm) {
 				t.Error("another result the second time")
 			}
 		})

@@ -1,0 +1,158 @@
+package meter
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+var rounds = flag.Int("meter.rounds", 600, "generated modules for TestExact; seeds count up from -meter.seed")
+var firstSeed = flag.Uint64("meter.seed", 1, "the first seed")
+
+// Generated modules do the same rewritten as not: results, traps with their stack
+// traces, memory, globals, and what they call of the host.
+func TestExact(t *testing.T) {
+	traps, runs := map[string]int{}, 0
+	for i := range *rounds {
+		seed := *firstSeed + uint64(i)
+		wasm := newGenerator(seed).module()
+		m, err := Rewrite(wasm, Options{})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		want, got := observe(t, seed, wasm), observe(t, seed, m.Wasm)
+		runs += len(want.calls)
+		for _, c := range want.calls {
+			_, trap, _ := strings.Cut(c, "wasm error: ")
+			line, _, _ := strings.Cut(trap, "\n")
+			traps[line]++
+		}
+		for k := range want.calls {
+			if k >= len(got.calls) || want.calls[k] != got.calls[k] {
+				t.Fatalf("seed %d, call %d:\nunmetered %s\nmetered   %s", seed, k, want.calls[k], got.calls[k])
+			}
+		}
+		if want.globals != got.globals {
+			t.Fatalf("seed %d: globals\nunmetered %s\nmetered   %s", seed, want.globals, got.globals)
+		}
+		if !bytes.Equal(want.memory, got.memory) {
+			t.Fatalf("seed %d: memories differ", seed)
+		}
+	}
+	t.Logf("%d calls; traps: %v", runs, traps)
+	if traps[""] < runs/20 {
+		t.Error("hardly any call returns: the generator is not worth much")
+	}
+}
+
+type observation struct {
+	calls   []string
+	globals string
+	memory  []byte
+}
+
+// observe runs every function of a generated module, in order, in one instance.
+func observe(t *testing.T, seed uint64, wasm []byte) observation {
+	ctx := context.Background()
+	h := newHost(t)
+	defer h.runtime.Close(ctx)
+	var o observation
+	_, err := h.runtime.NewHostModuleBuilder("env").
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+		o.calls = append(o.calls, fmt.Sprint("host ", uint32(stack[0])))
+		stack[0] = uint64(uint32(stack[0]) * 7)
+	}), []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}).Export("h0").
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {
+		o.calls = append(o.calls, "host")
+	}), nil, nil).Export("h1").Instantiate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := h.runtime.CompileModule(ctx, wasm)
+	if err != nil {
+		t.Fatalf("seed %d: compile: %v", seed, err)
+	}
+	live, err := h.runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		_, text, _ := strings.Cut(err.Error(), "failed: ") // before it wazero has the function's index
+		o.calls = append(o.calls, "start: "+text)
+		return o
+	}
+	steps := live.ExportedGlobal("g" + fmt.Sprint(lastGlobal(live))).(api.MutableGlobal)
+	for i := 0; live.ExportedFunction(fmt.Sprint("f", i)) != nil; i++ {
+		f := live.ExportedFunction(fmt.Sprint("f", i))
+		def := f.Definition()
+		for k := range uint64(3) {
+			steps.Set(200)
+			var args []uint64
+			for n, p := range def.ParamTypes() {
+				args = append(args, argument(p, k*31+uint64(n)+seed)...)
+			}
+			results, err := f.Call(ctx, args...)
+			o.calls = append(o.calls, fmt.Sprint(hideRefs(def.ResultTypes(), results), err))
+		}
+	}
+	all, _ := live.Memory().Read(0, live.Memory().Size())
+	o.memory = bytes.Clone(all)
+	for i := range lastGlobal(live) + 1 {
+		g := live.ExportedGlobal(fmt.Sprint("g", i))
+		if g.Type() != api.ValueType(funcref) && g.Type() != api.ValueTypeExternref {
+			o.globals += fmt.Sprintf("g%d=%#x ", i, g.Get())
+		}
+	}
+	return o
+}
+
+func lastGlobal(m api.Module) int {
+	i := 0
+	for m.ExportedGlobal(fmt.Sprint("g", i+1)) != nil {
+		i++
+	}
+	return i
+}
+
+func argument(t api.ValueType, n uint64) []uint64 {
+	v := n * 0x9e3779b97f4a7c15 >> (n % 60)
+	switch t {
+	case api.ValueTypeI32:
+		return []uint64{uint64(uint32(v))}
+	case api.ValueTypeF32:
+		return []uint64{uint64(math.Float32bits(float32(v)))}
+	case api.ValueTypeF64:
+		return []uint64{math.Float64bits(float64(v))}
+	case api.ValueType(v128):
+		return []uint64{v, n}
+	case api.ValueType(funcref), api.ValueTypeExternref:
+		return []uint64{0}
+	}
+	return []uint64{v}
+}
+
+// hideRefs leaves whether a reference is null: its value is an address.
+func hideRefs(types []api.ValueType, results []uint64) []string {
+	var out []string
+	for _, t := range types {
+		if len(results) == 0 {
+			break
+		}
+		switch t {
+		case api.ValueType(v128):
+			out = append(out, fmt.Sprintf("%#x:%#x", results[0], results[1]))
+			results = results[2:]
+			continue
+		case api.ValueType(funcref), api.ValueTypeExternref:
+			out = append(out, fmt.Sprint(results[0] == 0))
+		default:
+			out = append(out, fmt.Sprintf("%#x", results[0]))
+		}
+		results = results[1:]
+	}
+	return out
+}
