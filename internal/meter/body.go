@@ -11,7 +11,9 @@ type body struct {
 	weight int64 // of all instructions together, each counted once
 	loops  int
 	calls  int
-	edits  bool // has instructions that change
+
+	branches int  // blocks, ifs and conditional branches
+	edits    bool // has instructions that change
 }
 
 // free reports that callers pay for it, and that it takes no depth: it is short,

@@ -5,13 +5,7 @@ func (e *encoder) code() []byte {
 	out := make([]byte, 0, len(e.m.bytes)*5/4)
 	var one []byte
 	for i := range e.m.bodies {
-		b := &e.m.bodies[i]
-		one = one[:0]
-		if b.free() {
-			one = append(one, e.m.bytes[b.start:b.end]...)
-		} else {
-			one = e.body(one, b)
-		}
+		one = e.body(one[:0], &e.m.bodies[i])
 		out = append(appendUnsigned(out, uint64(len(one))), one...)
 	}
 	for i := range helpers {
@@ -41,11 +35,10 @@ func (e *encoder) body(out []byte, b *body) []byte {
 		}
 		out = append(out, e.m.bytes[at:ed.at]...)
 		at = ed.end
-		switch {
-		case i == 0 && b.tracked():
+		if i == 0 && b.tracked() {
 			out = e.enter(out, b, ed.value)
-		default:
-			out = e.edit(out, &ed)
+		} else {
+			out = e.apply(out, &ed)
 		}
 	}
 	out = append(out, e.m.bytes[at:last]...)

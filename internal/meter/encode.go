@@ -7,7 +7,10 @@ import "slices"
 type encoder struct {
 	m     *module
 	depth int64
+
+	// How bodies change; a test counts on top.
 	plan  func(*body) []edit
+	apply func([]byte, *edit) []byte
 
 	nothing int // type () -> ()
 	length  int // type (i32) -> (i32)
@@ -21,6 +24,7 @@ type encoder struct {
 
 func newEncoder(m *module, depth int64) *encoder {
 	e := &encoder{m: m, depth: depth, plan: (&planner{m: m}).plan}
+	e.apply = e.edit
 	e.nothing = e.addType(nil, nil)
 	e.length = e.addType([]valueType{i32}, []valueType{i32})
 	fuel := len(m.globals)

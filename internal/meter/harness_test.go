@@ -28,10 +28,12 @@ type host struct {
 	below   int64 // the lowest fuel seen
 }
 
-func newHost(tb testing.TB) *host {
+func newHost(tb testing.TB) *host { return newHostWith(tb, wazero.NewRuntimeConfigCompiler()) }
+
+func newHostWith(tb testing.TB, config wazero.RuntimeConfig) *host {
 	tb.Helper()
 	ctx := context.Background()
-	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler()), budget: 1 << 40, slice: 1 << 20}
+	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, config), budget: 1 << 40, slice: 1 << 20}
 	tb.Cleanup(func() { h.runtime.Close(ctx) })
 	_, err := h.runtime.NewHostModuleBuilder(ImportModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(h.exhausted), nil, nil).Export(ImportExhausted).Instantiate(ctx)

@@ -20,7 +20,7 @@ var helperNames = [helpers]string{
 }
 
 // bytesPerUnit is what of memory is copied, filled or given for one unit of fuel.
-const bytesPerUnit = 8
+const bytesPerUnit = 4
 
 func helperOf(op uint16) int {
 	switch op {

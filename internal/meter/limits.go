@@ -23,9 +23,10 @@ type Limits struct {
 	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
 	BranchTargets int // 10,000 for one br_table
 
-	// Joins bounds what compiling costs: over all functions, loops times locals,
-	// and br_table targets times the values that they carry. wazero keeps a value
-	// for each, some 2 us and 150 bytes. 1,000,000.
+	// Joins bounds what compiling costs, in steps of some 2 us and 150 bytes: over
+	// all functions, loops times locals, a hundredth of the square of the branches,
+	// a sixteenth of calls times globals, and br_table targets times the values
+	// that they carry. 1,000,000; a Go guest has 20,000.
 	Joins int
 
 	MemoryPages int // 256, which is 16 MiB

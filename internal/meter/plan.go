@@ -58,6 +58,9 @@ type planner struct {
 
 // plan returns the edits of a function in the order of their places.
 func (p *planner) plan(b *body) []edit {
+	if b.free() {
+		return nil
+	}
 	r := &reader{module: p.m.bytes, at: b.code, end: b.end}
 	p.edits, p.runs, p.open, p.called, p.unpaid = p.edits[:0], p.runs[:0], p.open[:0], false, 0
 	p.begin(b.code, -1)

@@ -1,6 +1,6 @@
 package meter
 
-const tooDear = "too dear to compile: loops times locals, calls times globals and values of br_table come to more than %d"
+const tooDear = "too dear to compile: loops times locals, branches squared, calls times globals and values of br_table come to more than %d"
 
 // A validator checks function bodies by the specification's own algorithm: a
 // stack of operands' types and one of open blocks. It is reused from body to body.
@@ -136,7 +136,9 @@ func (v *validator) run(r *reader, b *body) {
 		r.fail(r.at, "%d bytes behind the end of the function", r.left())
 	}
 	v.m.joins += b.loops * (len(v.locals) + 1)
-	// Globals are declared in every function and loaded after every call.
+	// wazero's time goes by the square of a function's branches; globals it declares
+	// in every function and loads after every call.
+	v.m.joins += b.branches * b.branches / 100
 	v.m.joins += (b.calls + 1) * v.globals / 16
 	if v.m.joins > v.m.limits.Joins {
 		r.fail(b.start, tooDear, v.m.limits.Joins)
@@ -228,6 +230,8 @@ func (v *validator) note(in *instruction, b *body) {
 		v.m.writesTables = true
 	case opDataDrop, opElemDrop:
 		v.m.dropsSegments = true
+	case opBlock, opLoop, opIf, opBrIf, opBrTable:
+		b.branches++
 	}
 	b.edits = b.edits || helperOf(in.op) >= 0
 }
