@@ -12,6 +12,7 @@ type body struct {
 	loops  int
 	calls  int
 
+	sets     int  // local.set and local.tee
 	branches int  // blocks, ifs and conditional branches
 	edits    bool // has instructions that change
 }

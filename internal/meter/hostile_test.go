@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,12 @@ func TestHostileShapesStop(t *testing.T) {
 		{"recursion", `(module (func $f (export "f") (call $f)))`, errStack},
 		{"recursion with a result", `(module (func $f (export "f") (result i32) (i32.add (call $f) (i32.const 1))))`, errStack},
 		{"recursion of large frames", `(module (func $f (export "f") (local ` + repeat("v128 ", 2000) + `) (call $f)))`, errStack},
+		{"recursion with values kept over calls", `(module (memory 1) (func $g (call $h)) (func $h (if (i32.load (i32.const 0)) (then (call $g))))
+			(func $f (export "f") (call $f) ` + repeat(`(i32.const 0)`+repeat(`(i32.load (i32.const 0))`, 20)+`(call $g)`+repeat(`(i32.add)`, 19)+`(i32.store)`, 1000) + `))`, errStack},
+		{"recursion with locals set between calls", `(module (memory 1) (func $g (call $h)) (func $h (if (i32.load (i32.const 0)) (then (call $g))))
+			(func $f (export "f") (local ` + repeat(`i32 `, 50) + `) (call $f) ` + repeat(sets(50)+`(call $g)`+gets(50), 100) + `))`, errStack},
+		{"recursion with locals that meet", `(module (memory 1) (func $g (call $h)) (func $h (if (i32.load (i32.const 0)) (then (call $g))))
+			(func $f (export "f") (local ` + repeat(`i32 `, 50) + `) (call $f) ` + repeat(`(if (i32.load (i32.const 4)) (then `+sets(50)+`)) (call $g)`+gets(50), 100) + `))`, errStack},
 		{"mutual recursion by call_indirect", `(module (table funcref (elem $f)) (type $t (func)) (func $f (export "f") (call_indirect (type $t) (i32.const 0))))`, errStack},
 		{"exponential calls", `(module ` + exponential(40) + `)`, errFuel},
 		{"recursion that returns", `(module (func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1))) (call $f (i32.sub (local.get 0) (i32.const 1)))))) (func (export "f") (call $f (i32.const 60))))`, errFuel},
@@ -113,6 +120,23 @@ func exponential(n int) string {
 			b.WriteString(` (export "f")`)
 		}
 		b.WriteString("(call " + before + ")(call " + before + "))")
+	}
+	return b.String()
+}
+
+// sets gives each of n locals a new value, gets uses them.
+func sets(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "(local.set %d (i32.load (i32.const %d)))", i, i)
+	}
+	return b.String()
+}
+
+func gets(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "(i32.store (i32.const %d) (local.get %d))", i, i)
 	}
 	return b.String()
 }

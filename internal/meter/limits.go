@@ -16,7 +16,7 @@ type Limits struct {
 	Exports       int // 10,000
 	Elements      int // 10,000 segments
 	ElementItems  int // 1,000,000 in all segments together
-	DataSegments  int // 200,000: a Go guest has 20,000
+	DataSegments  int // 200,000: a Go guest has 70,000
 	NameBytes     int // 1,024 for one import, export or custom section; functions' names in the name section are not bound by it
 	BodyBytes     int // 1 MiB for one function
 	Locals        int // 5,000 for one function, parameters included
@@ -26,7 +26,7 @@ type Limits struct {
 	// Joins bounds what compiling costs, in steps of some 2 us and 150 bytes: over
 	// all functions, loops times locals, a hundredth of the square of the branches,
 	// a sixteenth of calls times globals, and br_table targets times the values
-	// that they carry. 1,000,000; a Go guest has 20,000.
+	// that they carry. 1,000,000; a Go guest has 70,000.
 	Joins int
 
 	MemoryPages int // 256, which is 16 MiB

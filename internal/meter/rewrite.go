@@ -30,7 +30,8 @@ type Options struct {
 	Limits Limits
 
 	// Depth is how much of the stack calls may take, in slots of 8 bytes.
-	// 0: 131,072, which is 1 MiB.
+	// 0: 262,144, which is 2 MiB. In code made to take more than it seems to, wazero
+	// may use some 16 times that; its own end is at 50 to 100 MB.
 	Depth int64
 }
 
@@ -65,7 +66,7 @@ func Rewrite(wasm []byte, o Options) (*Metered, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoder(m, cmp.Or(o.Depth, 1<<17))
+	e := newEncoder(m, cmp.Or(o.Depth, 1<<18))
 	facts := e.facts()
 	return &Metered{Wasm: e.encode(), Facts: facts}, nil
 }

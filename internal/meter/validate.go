@@ -12,6 +12,8 @@ type validator struct {
 	frames []frame
 	height int
 	vector bool // some value is a v128
+	spills int  // values that the compiler may give a place of their own in the frame
+	low    int  // the stack's least height since the last call
 
 	globals int // that the rewritten module has
 }
@@ -42,6 +44,9 @@ func (v *validator) fail(in *instruction, format string, args ...any) {
 func (v *validator) push(t valueType) {
 	v.stack = append(v.stack, t)
 	v.height = max(v.height, len(v.stack))
+	if len(v.stack) > registers {
+		v.spills++
+	}
 	v.vector = v.vector || t == v128
 }
 
@@ -61,6 +66,7 @@ func (v *validator) popAny(in *instruction) valueType {
 	}
 	t := v.stack[len(v.stack)-1]
 	v.stack = v.stack[:len(v.stack)-1]
+	v.low = min(v.low, len(v.stack))
 	return t
 }
 
@@ -115,6 +121,7 @@ func (v *validator) frame(in *instruction, label uint32) *frame {
 // run validates one body, from its first instruction to its end.
 func (v *validator) run(r *reader, b *body) {
 	v.r, v.stack, v.frames, v.height, v.vector = r, v.stack[:0], v.frames[:0], 0, false
+	v.spills, v.low = 0, 0
 	v.frames = append(v.frames, frame{results: b.sign.results})
 	for len(v.frames) > 0 && r.err == nil {
 		in := r.instruction(&v.m.limits)
@@ -143,14 +150,29 @@ func (v *validator) run(r *reader, b *body) {
 	if v.m.joins > v.m.limits.Joins {
 		r.fail(b.start, tooDear, v.m.limits.Joins)
 	}
-	size := int64(1)
+	b.slots = v.slots(b)
+}
+
+// slots is what a call of the function takes of the stack. wazero keeps every
+// value that outlives a call, or finds no register, in a place of its own in the
+// frame, so that a function can have a far larger one than its locals and its
+// operands need at any moment. Operands are counted one by one; of what is set in
+// locals, and of the values that locals may have where branches meet, only a part
+// is, since most need no place: a frame is at most some 16 times what is taken
+// for it, in code made for the purpose.
+func (v *validator) slots(b *body) int64 {
+	size := 1
 	for _, t := range v.locals {
 		v.vector = v.vector || t == v128
 	}
 	if v.vector {
 		size = 2
 	}
-	b.slots = frameSlots + size*int64(len(v.locals)+v.height)
+	slots := len(v.locals) + v.height
+	if b.calls > 0 {
+		slots += v.spills + b.sets/4 + (b.branches*len(v.locals))/16
+	}
+	return int64(frameSlots + size*slots)
 }
 
 // plain does the instructions whose types the opcode tells, and checks the
@@ -232,6 +254,8 @@ func (v *validator) note(in *instruction, b *body) {
 		v.m.dropsSegments = true
 	case opBlock, opLoop, opIf, opBrIf, opBrTable:
 		b.branches++
+	case opLocalSet, opLocalTee:
+		b.sets++
 	}
 	b.edits = b.edits || helperOf(in.op) >= 0
 }

@@ -154,6 +154,8 @@ func (v *validator) blockTypes(in *instruction) (params, results []valueType) {
 
 func (v *validator) call(in *instruction, t funcType) {
 	v.popAll(in, t.params)
+	v.spills += len(v.stack) - v.low // they outlive the call
+	v.low = len(v.stack)
 	v.pushAll(t.results)
 }
 

@@ -12,6 +12,9 @@ const (
 	// freeWeight is the largest function for which its callers pay.
 	freeWeight = 24
 
+	// registers is what of operands surely needs no place in a frame, between calls.
+	registers = 8
+
 	// frameSlots is what a call takes of the stack beside locals and operands.
 	frameSlots = 8
 )
