@@ -1,6 +1,9 @@
 package meter
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // names is where the name section's content is; at is 0 without one.
 type names struct{ at, end int }
@@ -10,8 +13,9 @@ const (
 	namesFunctions = 1
 )
 
-// appendNames appends a name section that names the meter's own functions, and
-// those that the given one names, by their new indices. Custom sections may hold
+// appendNames appends a name section that names the meter's own functions, those
+// that the given one names, by their new indices, and the module's others by the
+// index they had, so that traces tell the same as without the meter. Custom sections may hold
 // anything, so one that makes no sense is left out and no error.
 func (e *encoder) appendNames(out []byte) []byte {
 	module, functions := e.m.givenNames()
@@ -27,16 +31,20 @@ func (e *encoder) appendNames(out []byte) []byte {
 		list = append(appendUnsigned(list, uint64(len(name))), name...)
 		count++
 	}
-	exhausted := []byte(ImportModule + "." + ImportExhausted)
-	for _, f := range functions {
-		if int(f.index) >= e.m.imported && exhausted != nil {
-			add(e.m.imported, exhausted)
-			exhausted = nil
+	for i := range e.m.funcs {
+		if i == e.m.imported {
+			add(i, []byte(ImportModule+"."+ImportExhausted))
 		}
-		add(e.moved(int(f.index)), f.name)
+		switch {
+		case len(functions) > 0 && int(functions[0].index) == i:
+			add(e.moved(i), functions[0].name)
+			functions = functions[1:]
+		case i >= e.m.imported:
+			add(e.moved(i), fmt.Appendf(nil, "$%d", i)) // as a trace has it, by the index it had
+		}
 	}
-	if exhausted != nil {
-		add(e.m.imported, exhausted)
+	if e.m.imported == len(e.m.funcs) {
+		add(e.m.imported, []byte(ImportModule+"."+ImportExhausted))
 	}
 	for i, name := range helperNames {
 		add(e.helperIndex(i), []byte(name))
