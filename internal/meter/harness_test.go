@@ -85,7 +85,16 @@ func testdata(tb testing.TB) map[string][]byte {
 		return err
 	})
 	if err != nil {
-		tb.Skip(err)
+		tb.Fatal(err)
 	}
 	return found
+}
+
+// missing skips a test for want of a tool, and fails it where CI=true.
+func missing(t testing.TB, tool string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed", tool)
+	}
+	t.Skipf("SKIPPED, NOT PASSED: %s is not installed", tool)
 }

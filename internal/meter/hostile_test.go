@@ -22,7 +22,7 @@ func wat(t testing.TB, text string) []byte {
 	t.Helper()
 	path, err := exec.LookPath("wat2wasm")
 	if err != nil {
-		t.Skip("wat2wasm is not installed")
+		missing(t, "wat2wasm")
 	}
 	out := filepath.Join(t.TempDir(), "out.wasm")
 	cmd := exec.CommandContext(t.Context(), path, "-", "-o", out)

@@ -144,7 +144,7 @@ func TestLimits(t *testing.T) {
 // Bytes changed at random: wabt and Rewrite agree on what is valid.
 func TestSecondOpinion(t *testing.T) {
 	if _, err := exec.LookPath("wasm-validate"); err != nil {
-		t.Skip("wasm-validate is not installed")
+		missing(t, "wasm-validate")
 	}
 	valid := 0
 	for seed := range uint64(300) {
