@@ -100,6 +100,10 @@ func (l *Lane) fail(now time.Time, kind string, err error) {
 		state = rest
 	}
 	text := errorText(err)
+	if held := l.condition.State; state == Degraded && now.Before(l.holdUntil) && (held == AuthError || held == Misconfigured) {
+		l.turn(now, held, l.condition.Reason, text) // which is why nothing is tried
+		return
+	}
 	l.turn(now, state, text, text)
 }
 
@@ -112,12 +116,19 @@ func (l *Lane) retryLater(now time.Time, p *pending, err error) {
 	switch kind {
 	case auditrelay.Unauthorized, auditrelay.Misconfigured:
 		pause := stallPause/2 + time.Duration(l.random.Int64N(int64(stallPause)))
-		l.holdUntil = now.Add(max(pause, asked))
+		l.hold(now.Add(max(pause, min(asked, longestAsked))))
 	case auditrelay.Throttled:
 		p.after = now.Add(l.pause(p.attempts, asked))
-		l.holdUntil = p.after
+		l.hold(p.after)
 	default:
 		p.after = now.Add(l.pause(p.attempts, asked))
+	}
+}
+
+// hold has nothing delivered before a time; it never cuts another hold short.
+func (l *Lane) hold(until time.Time) {
+	if until.After(l.holdUntil) {
+		l.holdUntil = until
 	}
 }
 
