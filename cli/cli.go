@@ -67,6 +67,7 @@ type grammar struct {
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
 	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal, on its own machine."`
 	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring a data directory to this program's format."`
 	Version    versionCommand    `cmd:"" help:"Say what this is."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 }

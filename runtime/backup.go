@@ -12,6 +12,12 @@ func (r *Runtime) Backup(_ context.Context, dir string) error {
 	return journal.Backup(r.journal, dir)
 }
 
+// Migrate brings a data directory that no runtime has open to the format of this
+// program. Where it has it already nothing changes.
+func Migrate(dataDir string) error {
+	return journal.Migrate(journalDir(dataDir), journal.Options{})
+}
+
 // Restore makes a data directory from a backup. The journal there gets a new
 // incarnation, so that what it numbers from now on is never taken for what the
 // original numbered.

@@ -337,16 +337,6 @@ func (l *Lane) Done() bool {
 	return l.state.Replay != nil && l.state.Cursor >= l.state.Replay.To && len(l.pending) == 0 && !l.taking && len(l.deadQueue) == 0
 }
 
-// Idle reports whether nothing is under way: no take and no delivery.
-func (l *Lane) Idle() bool {
-	for _, p := range l.pending {
-		if p.busy {
-			return false
-		}
-	}
-	return !l.taking
-}
-
 func (l *Lane) find(number uint64) *pending {
 	for _, p := range l.pending {
 		if p.Number == number {

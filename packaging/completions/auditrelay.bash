@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"reload"|"backup"|"restore"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter replay explain reload backup restore version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter replay explain reload backup restore migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --trust-modules --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --trust-modules --json" ;;
     "config") words="translate --help" ;;
@@ -29,6 +29,7 @@ _auditrelay() {
     "reload") words="--help --server --token-file --ca --json" ;;
     "backup") words="--help --server --token-file --ca --json" ;;
     "restore") words="--help" ;;
+    "migrate") words="--help" ;;
     "version") words="--help --json" ;;
     "completion") words="--help" ;;
   esac

@@ -1,0 +1,19 @@
+package cli
+
+import (
+	"fmt"
+
+	"auditrelay/runtime"
+)
+
+type migrateCommand struct {
+	DataDir string `arg:"" help:"The data directory; no relay may run on it." type:"existingdir"`
+}
+
+func (c *migrateCommand) Run(a *app) error {
+	if err := runtime.Migrate(c.DataDir); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s has the format of this program\n", c.DataDir)
+	return err
+}
