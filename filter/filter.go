@@ -41,6 +41,15 @@ type Call struct {
 	Reason string
 	// Emitted are the records to be appended to the journal with the seal.
 	Emitted []Emit
+	// Usage is what the visit took, set by Apply also when it fails. Native filters
+	// leave it zero.
+	Usage Usage
+}
+
+// Usage is what a guest took for one event.
+type Usage struct {
+	Fuel   int64 // units of weighted work, host functions' included
+	Memory int64 // bytes: the instance's linear memory after the event
 }
 
 // Emit is a record for another callback. The filter that appends it has checked

@@ -10,6 +10,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/meter"
 )
 
 const (
@@ -29,70 +30,78 @@ type grant struct {
 
 // check finds all that speaks against running a module, before any of it is
 // compiled, and returns the functions that it is to be given.
-func (m *outline) check(manifest *Manifest, grants Grants, l Limits) ([]grant, error) {
+func check(facts *meter.Facts, manifest *Manifest, grants Grants, l Limits) ([]grant, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	nothing := signature{}
-	verdict := signature{results: []api.ValueType{api.ValueTypeI32}}
+	nothing := meter.FunctionType{}
+	verdict := meter.FunctionType{Results: []api.ValueType{api.ValueTypeI32}}
 	for _, e := range []struct {
 		name     string
-		want     signature
+		want     meter.FunctionType
 		required bool
 	}{{exportInitialize, nothing, false}, {exportInit, verdict, false}, {exportEvent, verdict, true}} {
-		switch got, ok := m.export(e.name); {
+		switch got, ok := exported(facts, e.name, meter.Function); {
 		case !ok && e.required:
-			refuse("export %s: expected a function %s, found none", e.name, e.want)
-		case ok && !got.equal(e.want):
-			refuse("export %s: expected %s, found %s", e.name, e.want, got)
+			refuse("export %s: expected a function %s, found none", e.name, signature(e.want))
+		case ok && !equal(got, e.want):
+			refuse("export %s: expected %s, found %s", e.name, signature(e.want), signature(got))
 		}
 	}
-	if e, ok := m.exports[exportMemory]; !ok || e.kind != kindMemory {
+	if _, ok := exported(facts, exportMemory, meter.Memory); !ok {
 		refuse("export %s: expected the module's memory, found none", exportMemory)
 	}
-	if _, ok := m.exports["_start"]; ok {
+	if _, ok := exported(facts, "_start", meter.Function); ok {
 		refuse("export _start: this is a program, which runs once and ends; a guest is a reactor (Go: -buildmode=c-shared, C: -mexec-model=reactor or -nostdlib -Wl,--no-entry)")
 	}
-	for name := range m.exports {
-		if strings.HasPrefix(name, reservedPrefix) && name != exportInit && name != exportEvent {
-			refuse("export %.100q: names that start with %s are reserved", name, reservedPrefix)
+	for _, e := range facts.Exports {
+		if strings.HasPrefix(e.Name, reservedPrefix) && e.Name != exportInit && e.Name != exportEvent {
+			refuse("export %.100q: names that start with %s are reserved", e.Name, reservedPrefix)
 		}
 	}
-	for _, mem := range m.memories {
-		if size := int64(mem.min) * pageSize; size > int64(l.Memory) {
-			refuse("memory: starts with %v, limits.memory is %v", auditrelay.ByteSize(size), l.Memory)
-		}
+	if size := auditrelay.ByteSize(facts.MemoryMin) * pageSize; size > l.Memory {
+		refuse("memory: starts with %v, limits.memory is %v", size, l.Memory)
 	}
 	if manifest != nil && manifest.Limits.Memory > l.Memory {
 		refuse("memory: the manifest asks for %v, limits.memory is %v", manifest.Limits.Memory, l.Memory)
 	}
-	given, err := m.checkImports(manifest, grants)
+	given, err := checkImports(facts, manifest, grants)
 	return given, errors.Join(append(errs, err)...)
 }
 
-func (m *outline) checkImports(manifest *Manifest, grants Grants) ([]grant, error) {
+// exported returns the type of what a module exports under a name.
+func exported(facts *meter.Facts, name string, kind meter.Kind) (meter.FunctionType, bool) {
+	for _, e := range facts.Exports {
+		if e.Name == name && e.Kind == kind {
+			return e.Type, true
+		}
+	}
+	return meter.FunctionType{}, false
+}
+
+func checkImports(facts *meter.Facts, manifest *Manifest, grants Grants) ([]grant, error) {
 	var given []grant
 	var errs []error
 	v1, wasi := hostfuncs.V1(), hostfuncs.WASI()
-	for _, im := range m.imports {
-		full := im.module + "." + im.name
+	for _, im := range facts.Imports {
+		full := im.Module + "." + im.Name
 		refuse := func(format string, args ...any) {
 			errs = append(errs, fmt.Errorf("import %.100q: "+format, append([]any{full}, args...)...))
 		}
-		if im.kind != kindFunc {
-			refuse("expected a function, found a %s: a guest defines its own memory, tables and globals", kindName(im.kind))
+		if im.Kind != meter.Function {
+			refuse("expected a function, found a %s: a guest defines its own memory, tables and globals", im.Kind)
 			continue
 		}
-		if slices.ContainsFunc(given, func(g grant) bool { return g.module == im.module && g.name == im.name }) {
+		if slices.ContainsFunc(given, func(g grant) bool { return g.module == im.Module && g.name == im.Name }) {
 			continue // imported twice; the types are compared when it is compiled
 		}
-		g := grant{module: im.module, name: im.name, params: im.signature.params, results: im.signature.results}
+		g := grant{module: im.Module, name: im.Name, params: im.Type.Params, results: im.Type.Results}
 		var f *hostfuncs.Function
 		var known bool
-		switch im.module {
+		switch im.Module {
 		case hostfuncs.ModuleV1:
-			f, known = hostfuncs.Lookup(v1, im.name)
-			optional := manifest != nil && slices.Contains(manifest.Optional, im.name)
+			f, known = hostfuncs.Lookup(v1, im.Name)
+			optional := manifest != nil && slices.Contains(manifest.Optional, im.Name)
 			if !known && optional {
 				g.call = hostfuncs.Stub(hostfuncs.Unknown)
 			} else if !known {
@@ -105,7 +114,7 @@ func (m *outline) checkImports(manifest *Manifest, grants Grants) ([]grant, erro
 				continue
 			}
 		case hostfuncs.ModuleWASI:
-			if f, known = hostfuncs.Lookup(wasi, im.name); !known {
+			if f, known = hostfuncs.Lookup(wasi, im.Name); !known {
 				g.call = hostfuncs.Stub(hostfuncs.WASINoSys)
 			}
 		default:
@@ -113,14 +122,14 @@ func (m *outline) checkImports(manifest *Manifest, grants Grants) ([]grant, erro
 			continue
 		}
 		if known {
-			want := signature{f.ParamTypes(), f.ResultTypes()}
-			if !im.signature.equal(want) {
-				refuse("expected %s, found %s", want, im.signature)
+			want := meter.FunctionType{Params: f.ParamTypes(), Results: f.ResultTypes()}
+			if !equal(im.Type, want) {
+				refuse("expected %s, found %s", signature(want), signature(im.Type))
 				continue
 			}
 			g.call = f.Go()
 		} else if !slices.Equal(g.results, []api.ValueType{api.ValueTypeI32}) {
-			refuse("expected a function that returns i32, found %s", im.signature)
+			refuse("expected a function that returns i32, found %s", signature(im.Type))
 			continue
 		}
 		given = append(given, g)
@@ -165,8 +174,8 @@ func both(a, b []string) []string {
 	return out
 }
 
-func (s signature) equal(t signature) bool {
-	return slices.Equal(s.params, t.params) && slices.Equal(s.results, t.results)
+func equal(a, b meter.FunctionType) bool {
+	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
 }
 
-func (s signature) String() string { return hostfuncs.Signature(s.params, s.results) }
+func signature(t meter.FunctionType) string { return hostfuncs.Signature(t.Params, t.Results) }

@@ -160,6 +160,9 @@ func (i *instance) failure(err error) *filter.Error {
 	return &filter.Error{Cause: cause, Err: bounded(err)}
 }
 
+// maxErrorText is what of a trap's text is told, in bytes.
+const maxErrorText = 2 << 10
+
 // bounded cuts a trap's text: its stack trace holds names that the module chose.
 func bounded(err error) error {
 	text := err.Error()

@@ -2,18 +2,19 @@ package guest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/internal/meter"
 )
 
 const (
 	manifestSection = "auditrelay"
 	abiVersion      = "1.0"
+	maxManifest     = 64 << 10
 	maxManifestList = 256
 )
 
@@ -39,21 +40,26 @@ type ManifestLimits struct {
 	Memory auditrelay.ByteSize `json:"memory,omitempty"`
 }
 
-// ReadManifest returns a module's manifest, nil where it has none. It runs none
-// of the module's code.
+// ReadManifest returns a module's manifest, nil where it has none. The module is
+// validated in full, and none of its code runs.
 func ReadManifest(wasm []byte) (*Manifest, error) {
-	m, err := parse(wasm)
+	facts, err := meter.Inspect(wasm, meterOptions(Limits{}.withDefaults()))
 	if err != nil {
 		return nil, err
 	}
-	return m.readManifest()
+	return readManifest(facts)
 }
 
-func (m *outline) readManifest() (*Manifest, error) {
-	if m.manifest == nil {
+func readManifest(facts *meter.Facts) (*Manifest, error) {
+	switch {
+	case len(facts.Custom) == 0:
 		return nil, nil
+	case len(facts.Custom) > 1:
+		return nil, fmt.Errorf("manifest: a second custom section %q", manifestSection)
+	case len(facts.Custom[0]) > maxManifest:
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
 	}
-	d := json.NewDecoder(bytes.NewReader(m.manifest))
+	d := json.NewDecoder(bytes.NewReader(facts.Custom[0]))
 	d.DisallowUnknownFields()
 	out := new(Manifest)
 	if err := d.Decode(out); err != nil {
@@ -103,9 +109,6 @@ func Pack(wasm []byte, m Manifest) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	if _, err := parse(wasm); err != nil {
-		return nil, err
-	}
 	text, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -113,19 +116,5 @@ func Pack(wasm []byte, m Manifest) ([]byte, error) {
 	if len(text) > maxManifest {
 		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
 	}
-	payload := append(binary.AppendUvarint(nil, uint64(len(manifestSection))), manifestSection...)
-	payload = append(payload, text...)
-
-	out := bytes.Clone(wasm[:8])
-	for r := (&reader{b: wasm, i: 8}); r.i < len(wasm); {
-		from := r.i
-		id := r.byte()
-		body := &reader{b: r.take(int(r.u32()))}
-		if id != 0 || body.name() != manifestSection {
-			out = append(out, wasm[from:r.i]...)
-		}
-	}
-	out = append(out, 0)
-	out = binary.AppendUvarint(out, uint64(len(payload)))
-	return append(out, payload...), nil
+	return meter.SetCustom(wasm, manifestSection, text)
 }

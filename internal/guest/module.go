@@ -28,6 +28,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/meter"
 )
 
 // maxText bounds a reason, a fail text and a log line.
@@ -92,16 +93,16 @@ func (m *Module) prepare(o Options) ([]grant, error) {
 	seed := [32]byte(digest.Sum(nil))
 	m.digest = hex.EncodeToString(seed[:])
 
-	b, err := parse(o.Wasm)
+	facts, err := meter.Inspect(o.Wasm, meterOptions(m.limits))
 	if err != nil {
 		return nil, err
 	}
-	if m.manifest, err = b.readManifest(); err != nil {
+	if m.manifest, err = readManifest(facts); err != nil {
 		return nil, err
 	}
-	given, err := b.check(m.manifest, o.Grants, m.limits)
-	_, m.init = b.export(exportInit)
-	_, m.start = b.export(exportInitialize)
+	given, err := check(facts, m.manifest, o.Grants, m.limits)
+	_, m.init = exported(facts, exportInit, meter.Function)
+	_, m.start = exported(facts, exportInitialize, meter.Function)
 	p, errPolicy := m.makePolicy(o)
 	if p != nil {
 		p.Seed = seed

@@ -29,8 +29,8 @@ func order(id byte) int {
 }
 
 // decode reads and validates the whole module.
-func decode(wasm []byte, l Limits) (*module, *Error) {
-	m := &module{bytes: wasm, limits: l, exports: map[string]export{}, start: -1, dataCount: -1}
+func decode(wasm []byte, l Limits, custom string) (*module, *Error) {
+	m := &module{bytes: wasm, limits: l, wanted: custom, exports: map[string]export{}, start: -1, dataCount: -1}
 	r := &reader{module: wasm, end: len(wasm), what: "header"}
 	switch {
 	case len(wasm) > l.ModuleBytes:
@@ -102,8 +102,12 @@ func (m *module) section(r *reader, id byte) {
 	}
 	switch id {
 	case sectionCustom:
-		if name := r.name(l.NameBytes); name == "name" && m.names.at == 0 {
+		switch name := r.name(l.NameBytes); {
+		case r.err != nil:
+		case name == "name" && m.names.at == 0:
 			m.names = names{at: r.at, end: r.end}
+		case name == m.wanted && name != "" && len(m.custom) < 2:
+			m.custom = append(m.custom, m.bytes[r.at:r.end:r.end])
 		}
 		r.at = r.end
 	case sectionType:

@@ -14,7 +14,7 @@ import (
 // "executed". The length of bulk operations is not in it.
 func counted(t *testing.T, wasm []byte) []byte {
 	t.Helper()
-	m, err := decode(wasm, Limits{}.withDefaults())
+	m, err := decode(wasm, Limits{}.withDefaults(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

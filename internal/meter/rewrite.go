@@ -1,6 +1,9 @@
 package meter
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // The names that a rewritten module imports and exports.
 const (
@@ -33,6 +36,9 @@ type Options struct {
 	// 0: 262,144, which is 2 MiB. In code made to take more than it seems to, wazero
 	// may use some 16 times that; its own end is at 50 to 100 MB.
 	Depth int64
+
+	// Custom names a custom section whose content Facts.Custom is to hold.
+	Custom string
 }
 
 // Metered is a rewritten module and what is known of it.
@@ -43,8 +49,11 @@ type Metered struct {
 
 // Facts are what a host needs to know of a module without compiling it.
 type Facts struct {
-	Functions int // of the module's own
+	Imports   []Import // as given, without the meter's own
+	Exports   []Export // in the order of the module
+	Functions int      // of the module's own
 	Start     bool
+	Custom    [][]byte // of the first two custom sections named Options.Custom; they alias the module
 
 	MemoryMin, MemoryMax uint32 // pages; both 0 without memory
 	TableItems           uint32 // that all tables together may come to have
@@ -58,11 +67,55 @@ type Facts struct {
 	DropsSegments bool
 }
 
+// Kind is what is imported or exported.
+type Kind uint8
+
+const (
+	Function Kind = iota
+	Table
+	Memory
+	Global
+)
+
+func (k Kind) String() string { return [...]string{"function", "table", "memory", "global"}[k] }
+
+// FunctionType holds value types by their codes in the binary format. It aliases
+// the module.
+type FunctionType struct{ Params, Results []byte }
+
+// Import is one thing that a module imports; Type is a function's.
+type Import struct {
+	Module, Name string
+	Kind         Kind
+	Type         FunctionType
+}
+
+// Export is one thing that a module exports; Type is a function's.
+type Export struct {
+	Name string
+	Kind Kind
+	Type FunctionType
+}
+
+// Inspect validates a module as Rewrite does, and rewrites nothing.
+func Inspect(wasm []byte, o Options) (*Facts, error) {
+	m, err := decodeWith(wasm, o)
+	if err != nil {
+		return nil, err
+	}
+	facts := newEncoder(m, 0).facts()
+	return &facts, nil
+}
+
+func decodeWith(wasm []byte, o Options) (*module, *Error) {
+	return decode(wasm, o.Limits.withDefaults(), o.Custom)
+}
+
 // Rewrite validates a module and returns it rewritten. The error is an *Error.
 // The bytes it returns depend on its arguments and Version alone. It keeps
 // nothing of wasm.
 func Rewrite(wasm []byte, o Options) (*Metered, error) {
-	m, err := decode(wasm, o.Limits.withDefaults())
+	m, err := decodeWith(wasm, o)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +127,9 @@ func Rewrite(wasm []byte, o Options) (*Metered, error) {
 func (e *encoder) facts() Facts {
 	m := e.m
 	f := Facts{
+		Imports:        m.imports,
+		Exports:        m.exportList(),
+		Custom:         m.custom,
 		Functions:      len(m.funcs) - m.imported,
 		Start:          m.start >= 0,
 		MutableGlobals: len(m.mutable()),
@@ -93,4 +149,23 @@ func (e *encoder) facts() Facts {
 		f.ImportsState = f.ImportsState || g.imported
 	}
 	return f
+}
+
+// exportList returns the exports in the order of the module.
+func (m *module) exportList() []Export {
+	out := make([]Export, 0, len(m.exports))
+	for name, e := range m.exports {
+		x := Export{Name: name, Kind: Kind(e.kind)}
+		if e.kind == kindFunc {
+			x.Type = m.functionType(e.index)
+		}
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b Export) int { return cmp.Compare(m.exports[a.Name].order, m.exports[b.Name].order) })
+	return out
+}
+
+func (m *module) functionType(function uint32) FunctionType {
+	t := m.types[m.funcs[function]]
+	return FunctionType{t.params, t.results}
 }

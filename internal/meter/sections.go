@@ -56,7 +56,8 @@ func (m *module) importItem(r *reader) {
 		r.fail(at, "import %.100q %.100q: names that start with %s are reserved", module, name, reservedPrefix)
 	}
 	at = r.at
-	switch kind := r.byte(); kind {
+	kind := r.byte()
+	switch kind {
 	case kindFunc:
 		m.funcs = append(m.funcs, m.typeIndex(r))
 		if len(m.funcs) > m.limits.Functions {
@@ -79,6 +80,14 @@ func (m *module) importItem(r *reader) {
 	default:
 		r.fail(at, "import %.100q %.100q: unknown kind %d", module, name, kind)
 	}
+	if r.err != nil {
+		return
+	}
+	i := Import{Module: module, Name: name, Kind: Kind(kind)}
+	if kind == kindFunc {
+		i.Type = m.functionType(uint32(len(m.funcs) - 1))
+	}
+	m.imports = append(m.imports, i)
 }
 
 func (r *reader) bounds() bounds {
@@ -166,7 +175,7 @@ func (m *module) export(r *reader) {
 		r.fail(at, "export %.100q twice", name)
 	}
 	kindAt := r.at
-	e := export{kind: r.byte()}
+	e := export{kind: r.byte(), order: len(m.exports)}
 	n := 0
 	switch e.kind {
 	case kindFunc:

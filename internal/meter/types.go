@@ -163,6 +163,10 @@ type module struct {
 	refs     []reference
 	bodies   []body
 	names    names
+	imports  []Import
+
+	wanted string   // the custom section that is asked for
+	custom [][]byte // its contents
 
 	dataCount int // -1: no such section
 	items     int // of elements, all segments together
@@ -174,6 +178,7 @@ type module struct {
 type export struct {
 	kind  byte
 	index uint32
+	order int
 }
 
 // mutable returns the indices of the module's own mutable globals.
