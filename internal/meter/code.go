@@ -78,7 +78,7 @@ func (e *encoder) edit(out []byte, ed *edit) []byte {
 		return appendIndexed(out, opRefFunc, e.moved(int(ed.value)))
 	case editReturn:
 		return appendIndexed(out, opBr, int(ed.value))
-	case editMeasure:
+	case editHelper:
 		return appendIndexed(out, opCall, e.helperIndex(int(ed.value)))
 	}
 	return out

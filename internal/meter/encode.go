@@ -2,6 +2,11 @@ package meter
 
 import "slices"
 
+const (
+	addedGlobals = 3 // fuel, depth, refused; shadows come on top
+	addedExports = addedGlobals + 2
+)
+
 // An encoder writes the module anew. Everything that it adds comes last in its
 // index space, but for the import, which moves the module's own functions by one.
 type encoder struct {
@@ -19,6 +24,7 @@ type encoder struct {
 
 	getFuel, setFuel, checkFuel []byte
 	getDepth, setDepth          []byte
+	setRefused                  []byte
 	callExhausted               []byte
 }
 
@@ -32,6 +38,7 @@ func newEncoder(m *module, depth int64) *encoder {
 	e.setFuel = appendIndexed(nil, opGlobalSet, fuel)
 	e.getDepth = appendIndexed(nil, opGlobalGet, fuel+1)
 	e.setDepth = appendIndexed(nil, opGlobalSet, fuel+1)
+	e.setRefused = appendIndexed(nil, opGlobalSet, fuel+2)
 	e.callExhausted = appendIndexed(nil, opCall, m.imported)
 	e.checkFuel = append(e.checkFuel, e.getFuel...)
 	e.checkFuel = append(e.checkFuel, opI64Const, 0, opI64LtS)
@@ -68,7 +75,7 @@ func (e *encoder) moved(function int) int {
 
 func (e *encoder) helperIndex(i int) int { return len(e.m.funcs) + 1 + i }
 
-func (e *encoder) shadow(k int) int { return len(e.m.globals) + 2 + k }
+func (e *encoder) shadow(k int) int { return len(e.m.globals) + addedGlobals + k }
 
 func (e *encoder) memoryMax(mem memory) uint32 {
 	most := uint32(e.m.limits.MemoryPages)
@@ -119,8 +126,8 @@ func (e *encoder) encode() []byte {
 		add(sectionMemory, count(sectionMemory), e.memories())
 	}
 	shadows := e.globals()
-	add(sectionGlobal, count(sectionGlobal)+2+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
-	add(sectionExport, count(sectionExport)+4, e.moveReferences(sectionExport), e.exports())
+	add(sectionGlobal, count(sectionGlobal)+addedGlobals+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
+	add(sectionExport, count(sectionExport)+addedExports, e.moveReferences(sectionExport), e.exports())
 	if e.m.start >= 0 {
 		out = append(out, sectionStart)
 		index := appendUnsigned(nil, uint64(e.moved(e.m.start)))
@@ -174,10 +181,11 @@ func (e *encoder) memories() []byte {
 	return appendUnsigned(out, uint64(e.memoryMax(mem)))
 }
 
-// globals returns the meter's own: fuel, depth, and the shadows that save fills.
+// globals returns the meter's own: fuel, depth, refused, and the shadows that save fills.
 func (e *encoder) globals() []byte {
 	out := []byte{i64, 1, opI64Const, 0, opEnd}
 	out = append(appendSigned(append(out, i64, 1, opI64Const), e.depth), opEnd)
+	out = append(out, i32, 1, opI32Const, 0, opEnd)
 	for _, g := range e.m.mutable() {
 		t := e.m.globals[g].value
 		out = append(out, t, 1)
@@ -205,6 +213,7 @@ func (e *encoder) exports() []byte {
 	fuel := uint64(len(e.m.globals))
 	out := appendUnsigned(append(appendName(nil, ExportFuel), kindGlobal), fuel)
 	out = appendUnsigned(append(appendName(out, ExportDepth), kindGlobal), fuel+1)
+	out = appendUnsigned(append(appendName(out, ExportRefused), kindGlobal), fuel+2)
 	for _, h := range []int{helperSave, helperRestore} {
 		out = appendUnsigned(append(appendName(out, helperNames[h]), kindFunc), uint64(e.helperIndex(h)))
 	}

@@ -10,13 +10,14 @@ const (
 	helperBytes = iota // memory.copy, fill, init
 	helperPages        // memory.grow
 	helperItems        // tables
+	helperGrown        // takes what memory.grow or table.grow gave, notes a refusal, and returns it
 	helperSave
 	helperRestore
 	helpers
 )
 
 var helperNames = [helpers]string{
-	reservedPrefix + "_bytes", reservedPrefix + "_pages", reservedPrefix + "_items", ExportSave, ExportRestore,
+	reservedPrefix + "_bytes", reservedPrefix + "_pages", reservedPrefix + "_items", reservedPrefix + "_grown", ExportSave, ExportRestore,
 }
 
 // bytesPerUnit is what of memory is copied, filled or given for one unit of fuel.
@@ -48,6 +49,9 @@ func (e *encoder) helper(i int) []byte {
 		code = e.measure(code, pages, (1<<pageBits)/bytesPerUnit, 1)
 	case helperItems:
 		code = e.measure(code, int64(e.m.limits.TableItems), 1, 1)
+	case helperGrown:
+		code = append(code, opLocalGet, 0, opI32Const, 0x7f, opI32Eq, opIf, noValue, opI32Const, 1)
+		code = append(append(code, e.setRefused...), opEnd, opLocalGet, 0)
 	case helperSave:
 		for k, g := range e.m.mutable() {
 			code = appendIndexed(code, opGlobalGet, g)

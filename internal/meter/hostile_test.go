@@ -229,3 +229,40 @@ func asBytes(values []uint64) []byte {
 	}
 	return out
 }
+
+// A growth that is refused, by the module's own maximum, the limits or the host,
+// is told apart; one that succeeds is not, and results are what they were.
+func TestRefusedGrowth(t *testing.T) {
+	text := `(module (memory 1 3) (table $t 1 4 funcref) (table $u 0 externref)
+	  (func (export "memory") (param i32) (result i32) (memory.grow (local.get 0)))
+	  (func (export "table") (param i32) (result i32) (table.grow $t (ref.null func) (local.get 0)))
+	  (func (export "clamped") (param i32) (result i32) (table.grow $u (ref.null extern) (local.get 0))))`
+	h := newHost(t)
+	live, err := h.runtime.Instantiate(t.Context(), rewrite(t, wat(t, text), Options{Limits: Limits{MemoryPages: 2, TableItems: 8}}).Wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := live.ExportedGlobal(ExportRefused).(api.MutableGlobal)
+	for _, c := range []struct {
+		f       string
+		by      uint32
+		want    int32
+		refused uint64
+	}{
+		{"memory", 0, 1, 0}, {"memory", 1, 1, 0}, {"memory", 0, 2, 0}, {"memory", 1, -1, 1}, {"memory", 1 << 31, -1, 1},
+		{"table", 3, 1, 0}, {"table", 1, -1, 1}, {"table", 0, 4, 0},
+		{"clamped", 8, 0, 0}, {"clamped", 1, -1, 1}, {"clamped", 1<<32 - 1, -1, 1},
+	} {
+		refused.Set(0)
+		got, err := live.ExportedFunction(c.f).Call(t.Context(), uint64(c.by))
+		if err != nil || int32(got[0]) != c.want || refused.Get() != c.refused {
+			t.Errorf("%s by %d = %v, %v, refused %d; want %d, refused %d", c.f, c.by, got, err, refused.Get(), c.want, c.refused)
+		}
+		if _, err := live.ExportedFunction(ExportSave).Call(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := live.ExportedFunction(ExportRestore).Call(t.Context()); err != nil || refused.Get() != c.refused {
+			t.Errorf("save and restore: %v; refused %d, was %d", err, refused.Get(), c.refused)
+		}
+	}
+}

@@ -11,13 +11,13 @@ type edit struct {
 type editKind uint8
 
 const (
-	editNone    editKind = iota
-	editCharge           // value: fuel
-	editCheck            // value: fuel; then see whether any is left
-	editCall             // value: the function
-	editRef              // the same for ref.func
-	editReturn           // value: the label of the block around the whole body
-	editMeasure          // value: which helper charges by the length on the stack
+	editNone   editKind = iota
+	editCharge          // value: fuel
+	editCheck           // value: fuel; then see whether any is left
+	editCall            // value: the function
+	editRef             // the same for ref.func
+	editReturn          // value: the label of the block around the whole body
+	editHelper          // value: which one is given what is on the stack
 )
 
 // A run is a stretch of code that is left only at its end: whoever enters it
@@ -236,7 +236,10 @@ func (p *planner) change(in *instruction, at int) {
 		}
 	default:
 		if h := helperOf(in.op); h >= 0 {
-			p.edits = append(p.edits, edit{in.at, in.at, editMeasure, int64(h)})
+			p.edits = append(p.edits, edit{in.at, in.at, editHelper, int64(h)})
+		}
+		if in.op == opMemoryGrow || in.op == opTableGrow {
+			p.edits = append(p.edits, edit{at, at, editHelper, helperGrown})
 		}
 	}
 }

@@ -21,6 +21,10 @@ const (
 	// ExportDepth is a mutable i64: the slots that are left, Options.Depth in a new
 	// instance and whenever nothing runs in an instance that has not failed.
 	ExportDepth = reservedPrefix + "_depth"
+	// ExportRefused is a mutable i32: 0 in a new instance, 1 once a memory or table
+	// was not grown, where the module got -1. Whoever reads it sets it to 0 again;
+	// save and restore leave it alone.
+	ExportRefused = reservedPrefix + "_refused"
 	// ExportSave is a function () -> () that keeps the values of all mutable globals
 	// of the module's own aside; ExportRestore brings those back. Neither is
 	// charged.
