@@ -75,7 +75,7 @@ func TestMalformed(t *testing.T) {
 		{"an export twice", header + memory + "\x07\x09\x02\x01m\x02\x00\x01m\x02\x00", 20, "twice"},
 		{"a reserved export", header + memory + "\x07\x15\x01\x11auditrelay_meterX\x02\x00", 16, "reserved"},
 		{"a reserved import", header + types + "\x02\x15\x01\x10auditrelay_meter\x01x\x00\x00", 17, "reserved"},
-		{"too large a memory", header + "\x05\x04\x01\x00\x81\x02", 11, "memory of 257 pages, the limit is 256"},
+		{"too large a memory", header + "\x05\x04\x01\x00\x81\x08", 11, "memory of 1025 pages, the limit is 1024"},
 
 		{"two memories", header + "\x05\x05\x02\x00\x01\x00\x01", 13, "multiple memories"},
 		{"shared memory", header + "\x05\x04\x01\x03\x01\x01", 11, "threads"},
@@ -121,7 +121,7 @@ func TestLimits(t *testing.T) {
 		{"locals times loops", body("(local " + strings.Repeat("i32 ", 4_000) + ")" + strings.Repeat("(loop)", 2_000)), "too dear to compile"},
 		{"branches", body("(local i32)" + strings.Repeat("(if (local.get 0) (then (nop)))", 20_000)), "too dear to compile"},
 		{"locals", body("(local " + strings.Repeat("i32 ", 6_000) + ")"), "locals, the limit is 5000"},
-		{"br_table", body("(block (br_table " + strings.Repeat("0 ", 20_000) + "(i32.const 0)))"), "labels of br_table"},
+		{"br_table", body("(block (br_table " + strings.Repeat("0 ", 30_000) + "(i32.const 0)))"), "labels of br_table"},
 		{"body", body(strings.Repeat("(drop (i64.const 0x7fffffffffffffff))", 100_000)), "the limit is 1048576"},
 		{"table", wat(t, "(module (table 1000000 funcref))"), "the limit is 100000"},
 		{"params", wat(t, "(module (type (func (param "+strings.Repeat("i32 ", 200)+"))))"), "200 parameters, the limit is 128"},
