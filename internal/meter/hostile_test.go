@@ -67,14 +67,14 @@ func TestHostileShapesStop(t *testing.T) {
 		{"recursion that returns", `(module (func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1))) (call $f (i32.sub (local.get 0) (i32.const 1)))))) (func (export "f") (call $f (i32.const 60))))`, errFuel},
 		{"memory.fill", `(module (memory 256) (func (export "f") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 16777216)) (br 0))))`, errFuel},
 		{"memory.copy", `(module (memory 256) (func (export "f") (loop (memory.copy (i32.const 0) (i32.const 1) (i32.const 16777215)) (br 0))))`, errFuel},
-		{"memory.fill in a line", `(module (memory 256) (func (export "f") ` + repeat(`(memory.fill (i32.const 0) (i32.const 1) (i32.const 16777216))`, 5000) + `))`, errFuel},
+		{"memory.fill in a line", `(module (memory 256) (func (export "f") ` + repeat(`(memory.fill (i32.const 0) (i32.const 1) (i32.const 16777216))`, 3000) + `))`, errFuel},
 		{"table.fill", `(module (table 100000 funcref) (func (export "f") (loop (table.fill 0 (i32.const 0) (ref.null func) (i32.const 100000)) (br 0))))`, errFuel},
 		{"memory.grow by nothing", `(module (memory 1) (func (export "f") (loop (drop (memory.grow (i32.const 0))) (br 0))))`, errFuel},
 		{"memory.grow by single pages", `(module (memory 1) (func (export "f") (loop (drop (memory.grow (i32.const 1))) (br 0))))`, errFuel},
 		{"memory.grow beyond", `(module (memory 1) (func (export "f") (loop (drop (memory.grow (i32.const -1))) (br 0))))`, errFuel},
 		{"table.grow", `(module (table 0 funcref) (func (export "f") (loop (drop (table.grow 0 (ref.null func) (i32.const 10000000))) (br 0))))`, errFuel},
 		{"ref.func", `(module (func $g) (elem declare func $g) (func (export "f") (loop (drop (ref.func $g)) (br 0))))`, errFuel},
-		{"a straight megabyte in a loop", `(module (memory 1) (func (export "f") (local i32) (loop ` + repeat(`(local.set 0 (i32.div_u (local.get 0) (i32.const 7)))`, 120_000) + `(br 0))))`, errFuel},
+		{"a straight megabyte in a loop", `(module (memory 1) (func (export "f") (local i32) (loop ` + repeat(`(local.set 0 (i32.mul (local.get 0) (i32.const 7)))`, 140_000) + `(br 0))))`, errFuel},
 		{"many small branches in a loop", `(module (func (export "f") (local i32) (loop ` + repeat(`(if (local.get 0) (then nop) (else (local.set 0 (i32.const 0))))`, 4_000) + `(br 0))))`, errFuel},
 	} {
 		t.Run(c.name, func(t *testing.T) {

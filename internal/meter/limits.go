@@ -23,11 +23,11 @@ type Limits struct {
 	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
 	BranchTargets int // 20,000 for one br_table
 
-	// Joins bounds what compiling costs, in steps of some 2 us and 150 bytes: over
-	// all functions, loops times locals, a hundredth of the square of the branches,
-	// a sixteenth of calls times globals, and br_table targets times the values
-	// that they carry. 1,000,000; a Go guest has 70,000.
-	Joins int
+	// What compiling takes is estimated, in steps of some 3 us, and of some 1 KB as
+	// long as the function is being compiled. A Go guest of 1.8 MB has 1,500,000,
+	// at most 27,000 in one function.
+	Steps     int // 10,000,000 in all functions together
+	BodySteps int // 400,000 for one function
 
 	MemoryPages int // 1,024, which is 64 MiB
 	TableItems  int // 100,000 for one table
@@ -51,7 +51,8 @@ func (l Limits) withDefaults() Limits {
 		Locals:        cmp.Or(l.Locals, 5_000),
 		Nesting:       cmp.Or(l.Nesting, 5_000),
 		BranchTargets: cmp.Or(l.BranchTargets, 20_000),
-		Joins:         cmp.Or(l.Joins, 1_000_000),
+		Steps:         cmp.Or(l.Steps, 10_000_000),
+		BodySteps:     cmp.Or(l.BodySteps, 400_000),
 		MemoryPages:   min(cmp.Or(l.MemoryPages, 1_024), maxPages),
 		TableItems:    cmp.Or(l.TableItems, 100_000),
 	}

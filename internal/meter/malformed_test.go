@@ -118,8 +118,10 @@ func TestLimits(t *testing.T) {
 		want string
 	}{
 		{"nested blocks", body(strings.Repeat("(block ", 10_000) + strings.Repeat(")", 10_000)), "nested more than 5000 deep"},
-		{"locals times loops", body("(local " + strings.Repeat("i32 ", 4_000) + ")" + strings.Repeat("(loop)", 2_000)), "too dear to compile"},
+		{"locals times loops", body("(local " + strings.Repeat("i32 ", 4_000) + ")" + strings.Repeat("(loop (br_if 0 (i32.load (i32.const 0))))", 2_000) + gets(4_000)), "too dear to compile"},
 		{"branches", body("(local i32)" + strings.Repeat("(if (local.get 0) (then (nop)))", 20_000)), "too dear to compile"},
+		{"divisions", body("(local i32)" + strings.Repeat("(local.set 0 (i32.div_u (local.get 0) (i32.const 7)))", 120_000)), "too dear to compile"},
+		{"calls with many values", wat(t, "(module (func $f (param "+strings.Repeat("i32 ", 100)+") (result "+strings.Repeat("i32 ", 100)+")"+strings.Repeat("(i32.const 0)", 100)+strings.Repeat("(call $f)", 10_000)+"))"), "too dear to compile"},
 		{"locals", body("(local " + strings.Repeat("i32 ", 6_000) + ")"), "locals, the limit is 5000"},
 		{"br_table", body("(block (br_table " + strings.Repeat("0 ", 30_000) + "(i32.const 0)))"), "labels of br_table"},
 		{"body", body(strings.Repeat("(drop (i64.const 0x7fffffffffffffff))", 100_000)), "the limit is 1048576"},
@@ -183,7 +185,7 @@ func FuzzRewrite(f *testing.F) {
 	}
 	f.Add([]byte(header))
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		l := Limits{ModuleBytes: 1 << 20, Joins: 100_000}
+		l := Limits{ModuleBytes: 1 << 20, Steps: 100_000}
 		m, err := Rewrite(wasm, Options{Limits: l})
 		if err != nil {
 			return

@@ -170,7 +170,7 @@ type module struct {
 
 	dataCount int // -1: no such section
 	items     int // of elements, all segments together
-	joins     int
+	steps     int // of compiling
 
 	growsMemory, writesTables, dropsSegments bool
 }

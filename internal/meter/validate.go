@@ -1,6 +1,6 @@
 package meter
 
-const tooDear = "too dear to compile: loops times locals, branches squared, calls times globals and values of br_table come to more than %d"
+const tooDear = "too dear to compile: %s would take more than %d steps, by blocks, what lives across them, calls, labels and dear instructions"
 
 // A validator checks function bodies by the specification's own algorithm: a
 // stack of operands' types and one of open blocks. It is reused from body to body.
@@ -15,7 +15,8 @@ type validator struct {
 	spills int  // values that the compiler may give a place of their own in the frame
 	low    int  // the stack's least height since the last call
 
-	globals int // that the rewritten module has
+	globals int // that the rewritten module has and loads after calls
+	dear    dearness
 }
 
 type frame struct {
@@ -23,6 +24,7 @@ type frame struct {
 	params, results []valueType
 	height          int
 	unreachable     bool
+	region          region
 }
 
 // label is what a branch to the frame carries.
@@ -34,7 +36,7 @@ func (f *frame) label() []valueType {
 }
 
 func newValidator(m *module) *validator {
-	return &validator{m: m, globals: len(m.globals) + len(m.mutable()) + addedGlobals}
+	return &validator{m: m, globals: 2*len(m.mutable()) + addedGlobals}
 }
 
 func (v *validator) fail(in *instruction, format string, args ...any) {
@@ -84,11 +86,11 @@ func (v *validator) popAll(in *instruction, want []valueType) {
 	}
 }
 
-func (v *validator) open(in *instruction, params, results []valueType) {
+func (v *validator) open(in *instruction, params, results []valueType, r region) {
 	if len(v.frames) > v.m.limits.Nesting {
 		v.fail(in, "nested more than %d deep", v.m.limits.Nesting)
 	}
-	v.frames = append(v.frames, frame{op: in.op, params: params, results: results, height: len(v.stack)})
+	v.frames = append(v.frames, frame{op: in.op, params: params, results: results, height: len(v.stack), region: r})
 	v.pushAll(params)
 }
 
@@ -122,13 +124,15 @@ func (v *validator) frame(in *instruction, label uint32) *frame {
 func (v *validator) run(r *reader, b *body) {
 	v.r, v.stack, v.frames, v.height, v.vector = r, v.stack[:0], v.frames[:0], 0, false
 	v.spills, v.low = 0, 0
-	v.frames = append(v.frames, frame{results: b.sign.results})
+	v.dear.start(len(v.locals), len(v.m.globals), v.globals)
+	v.frames = append(v.frames, frame{op: opBlock, results: b.sign.results, region: v.dear.open(opBlock, 0)})
 	for len(v.frames) > 0 && r.err == nil {
 		in := r.instruction(&v.m.limits)
 		if r.err != nil {
 			return
 		}
 		b.weight += int64(in.info.weight)
+		v.estimate(&in)
 		if in.info.signature != "" {
 			v.plain(&in)
 		} else {
@@ -142,13 +146,12 @@ func (v *validator) run(r *reader, b *body) {
 	if r.left() > 0 {
 		r.fail(r.at, "%d bytes behind the end of the function", r.left())
 	}
-	v.m.joins += b.loops * (len(v.locals) + 1)
-	// wazero's time goes by the square of a function's branches; globals it declares
-	// in every function and loads after every call.
-	v.m.joins += b.branches * b.branches / 100
-	v.m.joins += (b.calls + 1) * v.globals / 16
-	if v.m.joins > v.m.limits.Joins {
-		r.fail(b.start, tooDear, v.m.limits.Joins)
+	steps := v.dear.steps()
+	if steps > v.m.limits.BodySteps {
+		r.fail(b.start, tooDear, "it", v.m.limits.BodySteps)
+	}
+	if v.m.steps += steps; v.m.steps > v.m.limits.Steps {
+		r.fail(b.start, tooDear, "with all before it, it", v.m.limits.Steps)
 	}
 	b.slots = v.slots(b)
 }

@@ -65,14 +65,14 @@ func (v *validator) control(in *instruction, b *body) {
 		}
 		params, results := v.blockTypes(in)
 		v.popAll(in, params)
-		v.open(in, params, results)
+		v.open(in, params, results, v.dear.open(in.op, len(v.stack)))
 	case opElse:
 		f := v.close(in)
 		if f.op != opIf {
 			v.fail(in, "without if")
 			return
 		}
-		v.open(in, f.params, f.results)
+		v.open(in, f.params, f.results, f.region)
 	case opEnd:
 		f := v.close(in)
 		if f.op == opIf && !slices.Equal(f.params, f.results) {
@@ -105,9 +105,6 @@ func (v *validator) brTable(in *instruction) {
 		label := v.frame(in, labels.u32()).label()
 		if i == 0 {
 			first = label
-			if v.m.joins += int(in.x+1) * len(first); v.m.joins > v.m.limits.Joins {
-				v.fail(in, tooDear, v.m.limits.Joins)
-			}
 		}
 		if len(label) != len(first) {
 			v.fail(in, "type mismatch: labels carry %d and %d values", len(first), len(label))
