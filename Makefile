@@ -48,10 +48,11 @@ lint: $(TESTBIN)/staticcheck $(TESTBIN)/golangci-lint
 	$(TESTBIN)/golangci-lint run ./...
 	$(GO) mod tidy -diff
 
-soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every flipped bit
+soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every flipped bit, a million modules
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./internal/delivery -histories 1000000
 	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./internal/crashtest
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./internal/journal
+	$(GO) test -timeout 24h -count=1 -v -run 'TestExact$$' ./internal/meter -meter.rounds 1000000
 
 bench: ## the figures: ratios against floors and peers in one run
 	cd bench && $(GO) run .

@@ -19,44 +19,95 @@ var firstSeed = flag.Uint64("meter.seed", 1, "the first seed")
 // Generated modules do the same rewritten as not: results, traps with their stack
 // traces, memory, globals, and what they call of the host.
 func TestExact(t *testing.T) {
-	traps, runs := map[string]int{}, 0
 	n := *rounds
 	if testing.Short() {
 		n = min(n, 100)
 	}
-	for i := range n {
-		seed := *firstSeed + uint64(i)
+	var c comparison
+	const batch = 100 // what one leaves behind is cleared up
+	for done := 0; done < n; done += batch {
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			for i := done; i < min(done+batch, n); i++ {
+				c.compare(t, *firstSeed+uint64(i))
+			}
+		})
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d modules, %d calls, %d where wazero's compiler is at fault; traps: %v", c.modules, c.calls, c.faults, c.traps)
+	if c.traps[""] < c.calls/20 {
+		t.Error("hardly any call returns: the generator is not worth much")
+	}
+}
+
+// A comparison counts what was compared.
+type comparison struct {
+	modules, calls, faults int
+	traps                  map[string]int
+}
+
+func (c *comparison) compare(t *testing.T, seed uint64) {
+	wasm := newGenerator(seed).module()
+	m, err := Rewrite(wasm, Options{Depth: 1 << 23}) // recursion ends for want of steps
+	replay := fmt.Sprintf("go test ./internal/meter -run TestExact -meter.rounds 1 -meter.seed %d", seed)
+	if err != nil {
+		t.Fatalf("%s: %v", replay, err)
+	}
+	c.modules++
+	want, got := observe(t, newHost(t), seed, wasm), observe(t, newHost(t), seed, m.Wasm)
+	if difference := want.compare(got); difference != "" {
+		// wazero's compiler has faults of its own. They show in that its
+		// interpreter finds nothing, and that it differs from the compiler.
+		interpreter := wazero.NewRuntimeConfigInterpreter()
+		right := observe(t, newHostWith(t, interpreter), seed, wasm)
+		if d := right.compare(observe(t, newHostWith(t, interpreter), seed, m.Wasm)); d != "" {
+			t.Fatalf("%s: %s", replay, d)
+		}
+		if right.compare(want) == "" && right.compare(got) == "" {
+			t.Fatalf("%s: %s", replay, difference)
+		}
+		t.Logf("seed %d: wazero's compiler differs from its interpreter (wrong unmetered: %t, metered: %t)", seed, right.compare(want) != "", right.compare(got) != "")
+		c.faults++
+		return
+	}
+	c.calls += len(want.calls)
+	if c.traps == nil {
+		c.traps = map[string]int{}
+	}
+	for _, call := range want.calls {
+		_, trap, _ := strings.Cut(call, "wasm error: ")
+		line, _, _ := strings.Cut(trap, "\n")
+		c.traps[line]++
+	}
+}
+
+// The generator knows every instruction.
+func TestGeneratorReachesAll(t *testing.T) {
+	seen := map[uint16]int{}
+	for seed := range uint64(500) {
 		wasm := newGenerator(seed).module()
-		m, err := Rewrite(wasm, Options{})
+		m, err := decodeWith(wasm, Options{})
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		want, got := observe(t, newHost(t), seed, wasm), observe(t, newHost(t), seed, m.Wasm)
-		if difference := want.compare(got); difference != "" {
-			// wazero's compiler has faults of its own. They show in that its
-			// interpreter finds nothing, and that it differs from the compiler.
-			interpreter := wazero.NewRuntimeConfigInterpreter()
-			right := observe(t, newHostWith(t, interpreter), seed, wasm)
-			if d := right.compare(observe(t, newHostWith(t, interpreter), seed, m.Wasm)); d != "" {
-				t.Fatalf("seed %d: %s", seed, d)
+		for i := range m.bodies {
+			r := &reader{module: wasm, at: m.bodies[i].code, end: m.bodies[i].end}
+			for r.left() > 0 {
+				seen[r.instruction(&m.limits).op]++
 			}
-			if right.compare(want) == "" && right.compare(got) == "" {
-				t.Fatalf("seed %d: %s", seed, difference)
-			}
-			t.Logf("seed %d: wazero's compiler differs from its interpreter (wrong unmetered: %t, metered: %t)", seed, right.compare(want) != "", right.compare(got) != "")
-			continue
-		}
-		runs += len(want.calls)
-		for _, c := range want.calls {
-			_, trap, _ := strings.Cut(c, "wasm error: ")
-			line, _, _ := strings.Cut(trap, "\n")
-			traps[line]++
 		}
 	}
-	t.Logf("%d calls; traps: %v", runs, traps)
-	if traps[""] < runs/20 {
-		t.Error("hardly any call returns: the generator is not worth much")
+	check := func(first uint16, operations []operation) {
+		for i, o := range operations {
+			if op := first + uint16(i); o.name != "" && seen[op] == 0 {
+				t.Errorf("%#x %s is not generated", op, o.name)
+			}
+		}
 	}
+	check(0, coreOperations[:])
+	check(0xfc00, bulkOperations[:])
+	check(0xfd00, vectorOperations[:])
 }
 
 type observation struct {

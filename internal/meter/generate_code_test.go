@@ -1,5 +1,7 @@
 package meter
 
+import "slices"
+
 // Expressions and statements of the generator. Each appends code that leaves
 // exactly the values asked for.
 
@@ -61,6 +63,10 @@ func (g *generator) value(t valueType, depth int) {
 		g.value(t, depth-1)
 		g.value(t, depth-1)
 		g.value(i32, depth-1)
+		if !isRef(t) && g.IntN(2) == 0 {
+			g.op(opSelect)
+			return
+		}
 		g.op(opSelectTyped)
 		g.code = append(g.code, 1, t)
 	case 5:
@@ -110,9 +116,14 @@ func (g *generator) operation(t valueType, depth int) {
 }
 
 func (g *generator) plain(o operationCode, depth int) {
-	for _, c := range []byte(o.info.signature) {
+	memory := o.info.immediate == immMemory || o.info.immediate == immMemoryLane
+	for i, c := range []byte(o.info.signature) {
 		if c == '>' {
 			break
+		}
+		if i == 0 && memory && g.IntN(5) > 0 {
+			g.small(2000) // an address that is likely there
+			continue
 		}
 		g.value(letterType(c), depth)
 	}
@@ -126,7 +137,7 @@ func (g *generator) plain(o operationCode, depth int) {
 		g.code = append(g.code, make([]byte, o.info.argument)...)
 	case immMemory, immMemoryLane:
 		g.code = append(g.code, byte(g.IntN(int(o.info.argument)+1)))
-		g.code = appendUnsigned(g.code, uint64([]int{0, 8, 1000, 70000}[g.IntN(4)]))
+		g.code = appendUnsigned(g.code, uint64([]int{0, 8, 1000, 70000}[min(3, g.IntN(30)/9)]))
 		if o.info.immediate == immMemoryLane {
 			g.code = append(g.code, byte(g.IntN(16>>o.info.argument)))
 		}
@@ -188,6 +199,55 @@ func (g *generator) block(results []valueType, depth int) {
 	g.op(opEnd)
 }
 
+// typed is a block, loop or if with parameters and results.
+func (g *generator) typed(depth int) {
+	i := g.IntN(len(g.types))
+	t := g.types[i]
+	g.values(t[0], depth)
+	op := []uint16{opBlock, opLoop, opIf}[g.IntN(3)]
+	if op == opIf {
+		g.value(i32, depth)
+	}
+	g.index(op, i)
+	part := func() {
+		for range t[0] {
+			g.op(opDrop)
+		}
+		label := t[1]
+		if op == opLoop {
+			label = []valueType{unknown}
+		}
+		g.labels = append(g.labels, label)
+		g.statement(depth)
+		if op == opLoop {
+			g.values(t[0], depth)
+			g.code = append(g.code, g.step()...)
+			g.op(0x45) // eqz
+			g.value(i32, depth)
+			g.op(0x71) // and
+			g.index(opBrIf, 0)
+			for range t[0] {
+				g.op(opDrop)
+			}
+		}
+		g.values(t[1], depth)
+		g.labels = g.labels[:len(g.labels)-1]
+	}
+	part()
+	if op == opIf {
+		g.op(opElse)
+		part()
+	}
+	g.op(opEnd)
+	for k := len(t[1]) - 1; k >= 0; k-- {
+		if l := g.pick(len(g.locals), func(i int) bool { return g.locals[i] == t[1][k] }); l >= 0 && g.IntN(2) == 0 {
+			g.index(opLocalSet, l)
+		} else {
+			g.op(opDrop)
+		}
+	}
+}
+
 func (g *generator) callee(t valueType) int {
 	return g.pick(len(g.types), func(i int) bool {
 		r := g.types[i][1]
@@ -215,7 +275,7 @@ func (g *generator) call(t valueType, depth int) {
 func (g *generator) rare(t valueType, depth int) {
 	switch {
 	case isRef(t):
-		g.value(i32, 0)
+		g.small(6)
 		g.index(opTableGet, tableOf(t))
 	case t == i32 && g.IntN(3) == 0:
 		table := g.IntN(3)
@@ -246,7 +306,7 @@ func (g *generator) statement(depth int) {
 		return
 	}
 	depth--
-	switch g.IntN(12) {
+	switch g.IntN(14) {
 	case 0, 1:
 		l := g.IntN(len(g.locals))
 		g.value(g.locals[l], depth)
@@ -264,7 +324,7 @@ func (g *generator) statement(depth int) {
 		g.value(i32, depth)
 		g.op(opIf)
 		g.code = append(g.code, noValue)
-		g.labels = append(g.labels, nil)
+		g.labels = append(g.labels, []valueType{})
 		g.statement(depth)
 		if g.IntN(2) == 0 {
 			g.op(opElse)
@@ -284,6 +344,8 @@ func (g *generator) statement(depth int) {
 		}
 	case 9:
 		g.table(depth)
+	case 10:
+		g.typed(depth)
 	default:
 		g.value(g.anyType(), depth)
 		g.op(opDrop)
@@ -327,7 +389,11 @@ func (g *generator) branch(depth int) {
 		g.inBlock(func() {
 			g.values(carry, depth)
 			g.value(i32, depth)
-			g.index(opBrTable, 2, label+1, label+1, label+1)
+			n := g.IntN(6)
+			g.index(opBrTable, n)
+			for range n + 1 {
+				g.code = appendUnsigned(g.code, uint64(g.alike(carry, label)+1))
+			}
 		})
 	case 4:
 		g.inBlock(func() { g.values(g.result, depth); g.op(opReturn) })
@@ -341,12 +407,44 @@ func (g *generator) inBlock(f func()) {
 	g.code = append(g.code, noValue)
 	g.labels = append(g.labels, []valueType{unknown})
 	f()
-	g.labels = g.labels[:len(g.labels)-1]
 	if g.IntN(3) == 0 {
-		g.op(opReturn) // code that cannot be reached
-		g.op(opDrop)
+		g.dead()
 	}
+	g.labels = g.labels[:len(g.labels)-1]
 	g.op(opEnd)
+}
+
+// dead is code that cannot be reached, of types that are what is needed.
+func (g *generator) dead() {
+	g.op([]uint16{opReturn, opUnreachable}[b2i(g.IntN(4) == 0)])
+	switch g.IntN(4) {
+	case 0:
+		g.op(opDrop)
+	case 1:
+		g.op(0x6a) // i32.add
+		g.index(opBrTable, 1, 0, 0)
+	case 2:
+		g.op(opSelect)
+		g.op(opDrop)
+	default:
+		g.statement(2)
+		g.op(opLoop)
+		g.code = append(g.code, noValue)
+		g.labels = append(g.labels, nil)
+		g.statement(2)
+		g.labels = g.labels[:len(g.labels)-1]
+		g.op(opEnd)
+	}
+}
+
+// alike returns the label of an open block that carries the same, the one given
+// or another.
+func (g *generator) alike(carry []valueType, label int) int {
+	n := g.pick(len(g.labels), func(i int) bool { return g.labels[i] != nil && slices.Equal(g.labels[i], carry) })
+	if n < 0 || g.IntN(2) == 0 {
+		return label
+	}
+	return len(g.labels) - 2 - n // the innermost is the one around the branch
 }
 
 func (g *generator) small(n int) {

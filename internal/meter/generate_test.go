@@ -95,6 +95,9 @@ func (g *generator) module() []byte {
 	for range 3 + g.IntN(5) {
 		g.types = append(g.types, [2][]valueType{g.valueTypes(4), g.valueTypes(3)})
 	}
+	if g.IntN(8) == 0 {
+		g.types = append(g.types, [2][]valueType{g.valueTypes(40), g.valueTypes(20)})
+	}
 	g.imports = []int{1, 0}[:g.IntN(3)]
 	for range 2 + g.IntN(4) {
 		g.funcs = append(g.funcs, g.IntN(len(g.types)))
@@ -194,11 +197,15 @@ func (g *generator) function(i int) []byte {
 	own := append(g.valueTypes(5), i32)
 	g.locals = append(append([]valueType(nil), t[0]...), own...)
 	g.labels, g.result, g.budget = [][]valueType{t[1]}, t[1], 20+g.IntN(150)
+	depth := 4
+	if g.IntN(40) == 0 {
+		g.budget, depth = 3000, 9 // as much as is charged in several places
+	}
 	g.code = nil
 	for range 1 + g.IntN(8) {
-		g.statement(4)
+		g.statement(depth)
 	}
-	g.values(t[1], 4)
+	g.values(t[1], depth)
 	body := g.code
 
 	out := appendUnsigned(nil, uint64(len(own)))
