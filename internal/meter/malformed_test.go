@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tetratelabs/wazero"
 )
 
 const header = "\x00asm\x01\x00\x00\x00"
@@ -177,22 +179,40 @@ func TestSecondOpinion(t *testing.T) {
 	t.Logf("%d of 300 still valid", valid)
 }
 
-// No input makes it panic, and whatever it takes it turns into a module that it
-// would take again but for the reserved names.
+// No input makes it panic or slow. What it takes wazero takes too, as it was and
+// rewritten, and it would take that again but for the reserved names.
 func FuzzRewrite(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(newGenerator(seed).module())
 	}
+	for _, s := range shapes {
+		f.Add(s.wasm(2))
+	}
 	f.Add([]byte(header))
+	f.Add([]byte(header + "\x01\x05\xff\xff\xff\xff\x0f"))
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		l := Limits{ModuleBytes: 1 << 20, Steps: 100_000}
-		m, err := Rewrite(wasm, Options{Limits: l})
+		start := time.Now()
+		m, err := Rewrite(wasm, Options{Limits: Limits{ModuleBytes: 1 << 20, Steps: 100_000}})
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
 		if err != nil {
+			if e := err.(*Error); e.Offset < 0 || e.Offset > len(wasm) {
+				t.Errorf("offset %d of %d: %v", e.Offset, len(wasm), e)
+			}
 			return
 		}
 		renamed := bytes.ReplaceAll(m.Wasm, []byte(reservedPrefix), []byte("xuditrelay_meter"))
-		if _, err := Rewrite(renamed, Options{}); err != nil {
+		twice := Limits{Globals: 1 << 16, Steps: 1 << 30, BodySteps: 1 << 30, BodyBytes: 8 << 20, Nesting: 1 << 16}
+		if _, err := Rewrite(renamed, Options{Limits: twice}); err != nil {
 			t.Fatalf("what comes of it is not valid: %v", err)
+		}
+		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler())
+		defer r.Close(t.Context())
+		for what, wasm := range map[string][]byte{"given": wasm, "rewritten": m.Wasm} {
+			if _, err := r.CompileModule(t.Context(), wasm); err != nil {
+				t.Errorf("wazero refuses it as %s: %v", what, err)
+			}
 		}
 	})
 }

@@ -121,7 +121,7 @@ func TestPaidBeforeExecuted(t *testing.T) {
 	}
 }
 
-func emptyEnv(t *testing.T, h *host) {
+func emptyEnv(t testing.TB, h *host) {
 	t.Helper()
 	b := h.runtime.NewHostModuleBuilder("env")
 	one := []api.ValueType{api.ValueTypeI32}

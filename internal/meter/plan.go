@@ -214,6 +214,9 @@ func (p *planner) change(in *instruction, at int) {
 	switch in.op {
 	case opCall:
 		if int(in.x) < p.m.imported {
+			if p.now >= 0 {
+				p.runs[p.now].weight += hostWeight
+			}
 			return
 		}
 		p.edits = append(p.edits, edit{in.at, at, editCall, int64(in.x)})

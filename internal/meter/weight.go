@@ -12,6 +12,10 @@ const (
 	// freeWeight is the largest function for which its callers pay.
 	freeWeight = 24
 
+	// hostWeight is what leaving the guest for a function of the host takes; the
+	// host charges for what that does.
+	hostWeight = 44
+
 	// registers is what of operands surely needs no place in a frame, between calls.
 	registers = 8
 
