@@ -147,6 +147,9 @@ func (d *Document) Reset(data []byte) {
 // Edited reports whether any edit took effect since Reset.
 func (d *Document) Edited() bool { return d.edited }
 
+// Data returns what Reset was given.
+func (d *Document) Data() []byte { return d.data }
+
 // Work returns how much was done since Reset: bytes scanned, decoded, taken or
 // written, and nodes visited, so that who is served can be charged for it.
 func (d *Document) Work() int { return d.work }

@@ -25,6 +25,7 @@ func emit(s *State, m api.Memory, a []uint64) {
 	if s.emitBytes += len(data); s.emitBytes > s.policy.EmitBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the records for one event come to more than %d bytes", s.policy.EmitBytes))
 	}
+	s.pay(2 * len(data)) // checked and copied
 	if err := document.Check(data, s.policy.Document); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
@@ -73,6 +74,7 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	case 3:
 		level = slog.LevelError
 	}
+	s.pay(unitsLog)
 	s.log(level, text)
 	result(a, 0)
 }

@@ -119,6 +119,7 @@ func matches(s *State, _ api.Memory, a []uint64) {
 		result(a, WrongKind)
 		return
 	}
+	s.pay(r.units * len(s.scratch))
 	truth(a, r.Match(s.scratch))
 }
 
@@ -135,6 +136,7 @@ func query(s *State, m api.Memory, a []uint64) {
 		s.fail(auditrelay.CauseProtocol, "modifiers (@) and multipaths ([, {) are not served")
 	}
 	s.scratch = s.doc.Append(s.scratch[:0])
+	s.pay(len(s.scratch) * (1 + len(text)/8))
 	found := gjson.GetBytes(s.scratch, string(text))
 	if !found.Exists() {
 		result(a, Absent)

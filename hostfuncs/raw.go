@@ -24,6 +24,7 @@ func eventRead(s *State, m api.Memory, a []uint64) {
 func eventReplace(s *State, m api.Memory, a []uint64) {
 	raw := s.bytes(m, a[0], a[1])
 	s.charge(len(raw))
+	s.pay(4 * (len(raw) + len(s.doc.Data()))) // checked, indexed and compared member by member
 	if err := document.Check(raw, s.policy.Document); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
@@ -83,7 +84,7 @@ func (s *State) allowAdded(r document.Node) {
 }
 
 func (s *State) may(d *document.Document, n document.Node) bool {
-	return covers(s.policy.Asked, d, n) && covers(s.policy.Granted, d, n)
+	return s.covers(s.policy.Asked, d, n) && s.covers(s.policy.Granted, d, n)
 }
 
 // same compares two scalars, or values of unlike kinds, by their text.

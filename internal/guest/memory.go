@@ -1,13 +1,19 @@
 package guest
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"bytes"
 
-// memory is one instance's linear memory. It exists, rather than wazero's own
-// limit, so that a growth that was refused can be told from any other failure.
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// memory is one instance's linear memory. It exists, rather than wazero's own,
+// so that a growth that was refused can be told from any other failure, and so
+// that what it held can be brought back.
 type memory struct {
 	buf     []byte
 	limit   uint64
 	refused bool
+	saved   []byte // as save found it; nil without
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -33,7 +39,18 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.buf
 }
 
-// Free implements experimental.LinearMemory. The collector frees it, since
-// native code may still hold it when an instance is closed in the middle of a
-// call.
+// Free implements experimental.LinearMemory. The collector frees it.
 func (m *memory) Free() {}
+
+// save keeps the content for restore.
+func (m *memory) save() { m.saved = bytes.Clone(m.buf) }
+
+// restore brings back what save kept, and reports whether it could: a memory that
+// has grown stays grown.
+func (m *memory) restore() bool {
+	if len(m.buf) != len(m.saved) {
+		return false
+	}
+	copy(m.buf, m.saved)
+	return true
+}
