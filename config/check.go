@@ -220,6 +220,9 @@ func (c checker) filters() {
 				c.bad(append(steps, "grants", "keys", j), "there is no key %s under keys%s", n.show(), n.hint(sortedKeys(c.Keys)))
 			}
 		}
+		if f.Role == RoleObserve && len(f.Grants.Write) > 0 {
+			c.bad(append(steps, "grants", "write"), "an observer may not edit: leave grants.write out, or role: observe")
+		}
 		c.module(f, steps)
 	}
 }

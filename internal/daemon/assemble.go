@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 
 	"auditrelay"
@@ -23,14 +25,9 @@ type assembler struct {
 	makers    map[string]SinkMaker
 	digestKey []byte
 	cacheDir  string
-	// trustModules allows guests, which have no meter yet.
-	trustModules bool
-	log          *slog.Logger
+	budget    *guest.Budget
+	log       *slog.Logger
 }
-
-// errUntrusted says why guests do not run by default.
-var errUntrusted = errors.New("the configuration has WebAssembly guests, and nothing meters them yet: " +
-	"a module can hold up the whole process. Start with --trust-modules if you trust every one of them")
 
 // loadConfig reads the file and checks it against the sinks that there are.
 func (a *assembler) loadConfig(file string) (*config.Config, error) {
@@ -78,9 +75,6 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 }
 
 func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtime.Callback, error) {
-	if len(cfg.Filters) > 0 && !a.trustModules {
-		return nil, errUntrusted
-	}
 	var errs []error
 	filters, err := a.filters(ctx, cfg)
 	if err != nil {
@@ -121,6 +115,9 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			used[name] = true
 		}
 	}
+	if err := a.checkMemory(cfg); err != nil {
+		return nil, err
+	}
 	loaded := map[string]loadedFilter{}
 	var errs []error
 	for i := range cfg.Filters {
@@ -139,6 +136,35 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 	return loaded, errors.Join(errs...)
 }
 
+const defaultGuestMemory = 1 << 30
+
+// checkMemory holds what all guests may come to take against guests.memory: every
+// callback has an instance of each of its filters for every CPU, and one of the
+// largest may be there twice while its module is switched.
+func (a *assembler) checkMemory(cfg *config.Config) error {
+	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
+	a.budget = guest.NewBudget(have)
+	each := map[string]auditrelay.ByteSize{}
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		each[f.Name] = guest.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
+	}
+	var need, largest auditrelay.ByteSize
+	instances := 0
+	for i := range cfg.Callbacks {
+		for _, name := range cfg.Callbacks[i].Filters {
+			instances += goruntime.GOMAXPROCS(0)
+			need += each[name] * auditrelay.ByteSize(goruntime.GOMAXPROCS(0))
+			largest = max(largest, each[name])
+		}
+	}
+	if need+largest > have {
+		return &config.Error{File: a.file, Key: "guests.memory", Msg: fmt.Sprintf(
+			"%d instances of guests may come to take %v and one more while a module is switched, %v are allowed: raise guests.memory, or lower the filters' limits.memory", instances, need+largest, have)}
+	}
+	return nil
+}
+
 // maxModule bounds what is read of a module's file; the guest's own limit is the
 // one that is told.
 const maxModule = 256 << 20
@@ -154,13 +180,17 @@ func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Fil
 		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
 		Keys:   cfg.Keys,
 		Limits: guest.Limits{
-			Memory: l.Memory, Time: l.Time, InitTime: l.InitTime,
+			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
+			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,
 			EmitBytes: l.EmitBytes, EmitCount: l.EmitCount, EditBytes: l.EditBytes,
 			EventBytes: cfg.Ingest.Limits.EventBytes, Depth: cfg.Ingest.Limits.Depth,
 			LogLines: l.LogLines, Module: l.Module,
 		},
-		CacheDir: a.cacheDir,
-		Logger:   a.log,
+		CacheDir:  a.cacheDir,
+		Isolation: isolation(f.Isolation),
+		Breaker:   guest.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
+		Budget:    a.budget,
+		Logger:    a.log,
 	})
 }
 
@@ -201,6 +231,9 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		if f.config.OnError == config.OnErrorDiscard {
 			step.OnError = runtime.OnErrorDiscard
 		}
+		if f.config.Role == config.RoleObserve {
+			step.Role = runtime.RoleObserve
+		}
 		out.Steps = append(out.Steps, step)
 	}
 	if c.Sink.Type == "" {
@@ -219,6 +252,13 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	out.Sink = sink
 	return out, nil
+}
+
+func isolation(i config.Isolation) guest.Isolation {
+	if i == config.IsolationEvent {
+		return guest.IsolationEvent
+	}
+	return guest.IsolationInstance
 }
 
 func receives(r config.Receives) runtime.Receives {

@@ -24,8 +24,6 @@ type Options struct {
 	ConfigFile string
 	// Listen and DataDir, where set, stand over the configuration's.
 	Listen, DataDir string
-	// TrustModules lets guests run, which nothing meters yet.
-	TrustModules bool
 	// Sinks are sinks beside the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
 	// AddressFile, where set, receives the address that the daemon listens on,
@@ -67,7 +65,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, trustModules: o.TrustModules}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}
@@ -148,9 +146,6 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	d.address = raw.Addr().String()
-	if len(d.cfg.Filters) > 0 && d.options.TrustModules {
-		d.log.Warn("WebAssembly guests run unmetered (--trust-modules): one that loops or recurses can hold up the whole process")
-	}
 	options, err := d.build.runtimeOptions(ctx, d.cfg)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())

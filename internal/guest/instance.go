@@ -34,7 +34,7 @@ type instance struct {
 var errSpent = errors.New("this instance failed before, or was closed; open a new one")
 
 func (m *Module) newInstance(ctx context.Context) (*instance, error) {
-	if err := m.budget.reserve(m.footprint()); err != nil {
+	if err := m.budget.reserve(m.limits.Footprint()); err != nil {
 		return nil, &filter.Error{Cause: auditrelay.CauseWallTime, Err: err}
 	}
 	i := &instance{module: m, memory: &memory{limit: m.linear()}}
@@ -237,7 +237,7 @@ func (i *instance) release() error {
 	}
 	i.cancel()
 	i.cancel = nil
-	i.module.budget.release(i.module.footprint())
+	i.module.budget.release(i.module.limits.Footprint())
 	if i.live == nil {
 		return nil
 	}

@@ -256,9 +256,6 @@ func (m *Module) Breaker() Breaker { return m.breaker.state() }
 // ResetBreaker has the module judge again at once.
 func (m *Module) ResetBreaker() { m.breaker.reset() }
 
-// footprint is what one instance may come to take.
-func (m *Module) footprint() auditrelay.ByteSize { return m.limits.Memory + m.limits.Stack }
-
 // linear is what of limits.memory is left for linear memory.
 func (m *Module) linear() uint64 {
 	const reference, global = 8, 16

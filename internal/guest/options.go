@@ -109,6 +109,12 @@ type Limits struct {
 	Module auditrelay.ByteSize
 }
 
+// Footprint is what one instance may come to take under l.
+func (l Limits) Footprint() auditrelay.ByteSize {
+	l = l.withDefaults()
+	return l.Memory + l.Stack
+}
+
 // check returns an *auditrelay.OptionError for each limit that is none.
 func (l Limits) check() error {
 	var errs []error

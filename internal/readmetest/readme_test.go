@@ -85,7 +85,7 @@ func TestReadme(t *testing.T) {
 // and stopped at the end.
 func shell(t *testing.T, dir, bin, address, text string) {
 	t.Helper()
-	script := strings.Replace(text, "--trust-modules &\n", "--trust-modules >relay.log 2>&1 &\nuntil [ -e go ]; do read -t 0.05 <> <(:) || :; done\n", 1)
+	script := strings.Replace(text, "auditrelay.yaml &\n", "auditrelay.yaml >relay.log 2>&1 &\nuntil [ -e go ]; do read -t 0.05 <> <(:) || :; done\n", 1)
 	cmd := exec.Command("bash", "-e", "-c", script)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address)

@@ -8,8 +8,8 @@ _auditrelay() {
   done
   case "$path" in
     "") words="serve validate config send callbacks dead-letter replay explain reload backup restore migrate version completion --help" ;;
-    "serve") words="--help --config --listen --data-dir --trust-modules --memory-limit --address-file" ;;
-    "validate") words="--help --online --timeout --trust-modules --json" ;;
+    "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
+    "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
     "config translate") words="--help" ;;
     "send") words="--help --server --token-file --ca --resume --rejects --patience --json" ;;
