@@ -37,8 +37,9 @@ const settleAt = 4096
 
 // tank is the fuel of one call into a guest.
 type tank struct {
-	count api.MutableGlobal // the instance's own, of what it was given; nil before it exists
-	depth api.Global
+	count   api.MutableGlobal // the instance's own, of what it was given; nil before it exists
+	depth   api.Global
+	refused api.MutableGlobal
 
 	budget int64 // of this call
 	left   int64 // of the budget, not given yet
@@ -56,6 +57,7 @@ func (s *State) Fill(budget int64, limit time.Duration) {
 		first := min(Slice, budget)
 		t.count.Set(uint64(first))
 		t.left -= first
+		t.refused.Set(0)
 	}
 }
 
@@ -97,11 +99,16 @@ func (t *tank) attach(m api.Module) {
 	if t.count == nil {
 		t.count = m.ExportedGlobal(meter.ExportFuel).(api.MutableGlobal)
 		t.depth = m.ExportedGlobal(meter.ExportDepth)
+		t.refused = m.ExportedGlobal(meter.ExportRefused).(api.MutableGlobal)
 	}
 }
 
 // Attach ties the state to its instance, once that exists.
 func (s *State) Attach(m api.Module) { s.tank.attach(m) }
+
+// GrowthRefused reports whether the guest asked for more memory than it may have
+// since the last Fill.
+func (s *State) GrowthRefused() bool { return s.tank.refused != nil && s.tank.refused.Get() != 0 }
 
 // settle takes the debt from the guest's fuel, and gives more where that is spent.
 func (s *State) settle() {

@@ -120,7 +120,6 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 			return auditrelay.NoVerdict, err
 		}
 	}
-	i.memory.refused = false
 	i.state.Begin(call)
 	i.state.Fill(m.limits.Fuel+m.limits.FuelPerByte*int64(len(call.Event.Data)), m.limits.Time)
 	err := i.event.CallWithStack(i.state, i.stack[:])
@@ -197,7 +196,7 @@ func (i *instance) failure(err error) *filter.Error {
 	_, broken := errors.AsType[goruntime.Error](err)
 	cause := auditrelay.CauseTrap
 	switch {
-	case i.memory.refused && (!fromHost || host.Cause == auditrelay.CauseTrap):
+	case i.state.GrowthRefused() && (!fromHost || host.Cause == auditrelay.CauseTrap):
 		cause = auditrelay.CauseMemory
 		err = fmt.Errorf("a growth of its memory beyond %v was refused: %w", i.module.limits.Memory, err)
 	case fromHost:

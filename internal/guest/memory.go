@@ -6,14 +6,13 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// memory is one instance's linear memory. It exists, rather than wazero's own,
-// so that a growth that was refused can be told from any other failure, and so
-// that what it held can be brought back.
+// memory is one instance's linear memory. It exists, rather than wazero's own, so
+// that tables and globals count against the same limit, and so that what it held
+// can be brought back.
 type memory struct {
-	buf     []byte
-	limit   uint64
-	refused bool
-	saved   []byte // as save found it; nil without
+	buf   []byte
+	limit uint64
+	saved []byte // as save found it; nil without
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -25,7 +24,6 @@ func (m *memory) Allocate(capacity, _ uint64) experimental.LinearMemory {
 // Reallocate implements experimental.LinearMemory.
 func (m *memory) Reallocate(size uint64) []byte {
 	if size > m.limit {
-		m.refused = true
 		return nil
 	}
 	if size > uint64(cap(m.buf)) {

@@ -68,7 +68,7 @@ func (e *encoder) moved(function int) int {
 
 func (e *encoder) helperIndex(i int) int { return len(e.m.funcs) + 1 + i }
 
-func (e *encoder) shadow(k int) int { return len(e.m.globals) + 2 + k }
+func (e *encoder) shadow(k int) int { return len(e.m.globals) + ownGlobals + k }
 
 func (e *encoder) memoryMax(mem memory) uint32 {
 	most := uint32(e.m.limits.MemoryPages)
@@ -119,8 +119,8 @@ func (e *encoder) encode() []byte {
 		add(sectionMemory, count(sectionMemory), e.memories())
 	}
 	shadows := e.globals()
-	add(sectionGlobal, count(sectionGlobal)+2+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
-	add(sectionExport, count(sectionExport)+4, e.moveReferences(sectionExport), e.exports())
+	add(sectionGlobal, count(sectionGlobal)+ownGlobals+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
+	add(sectionExport, count(sectionExport)+5, e.moveReferences(sectionExport), e.exports())
 	if e.m.start >= 0 {
 		out = append(out, sectionStart)
 		index := appendUnsigned(nil, uint64(e.moved(e.m.start)))
@@ -174,10 +174,14 @@ func (e *encoder) memories() []byte {
 	return appendUnsigned(out, uint64(e.memoryMax(mem)))
 }
 
-// globals returns the meter's own: fuel, depth, and the shadows that save fills.
+// ownGlobals are the meter's own beside the shadows: fuel, depth, refused.
+const ownGlobals = 3
+
+// globals returns the meter's own, and the shadows that save fills.
 func (e *encoder) globals() []byte {
 	out := []byte{i64, 1, opI64Const, 0, opEnd}
 	out = append(appendSigned(append(out, i64, 1, opI64Const), e.depth), opEnd)
+	out = append(out, i32, 1, opI32Const, 0, opEnd)
 	for _, g := range e.m.mutable() {
 		t := e.m.globals[g].value
 		out = append(out, t, 1)
@@ -205,6 +209,7 @@ func (e *encoder) exports() []byte {
 	fuel := uint64(len(e.m.globals))
 	out := appendUnsigned(append(appendName(nil, ExportFuel), kindGlobal), fuel)
 	out = appendUnsigned(append(appendName(out, ExportDepth), kindGlobal), fuel+1)
+	out = appendUnsigned(append(appendName(out, ExportRefused), kindGlobal), fuel+2)
 	for _, h := range []int{helperSave, helperRestore} {
 		out = appendUnsigned(append(appendName(out, helperNames[h]), kindFunc), uint64(e.helperIndex(h)))
 	}

@@ -5,7 +5,8 @@ import "math"
 // Helpers are functions that the rewritten module has at its end. The first ones
 // take a length, charge for it, and return it, so that a call goes in before a
 // bulk operation without further ado. A length that cannot succeed costs nothing:
-// the operation fails at once.
+// the operation fails at once. The one for pages does the growing too, and notes
+// where it was refused.
 const (
 	helperBytes = iota // memory.copy, fill, init
 	helperPages        // memory.grow
@@ -46,6 +47,9 @@ func (e *encoder) helper(i int) []byte {
 		code = e.measure(code, min(pages<<pageBits, math.MaxUint32), 1, bytesPerUnit)
 	case helperPages:
 		code = e.measure(code, pages, (1<<pageBits)/bytesPerUnit, 1)
+		if len(e.m.memories) > 0 {
+			code = e.grow(code)
+		}
 	case helperItems:
 		code = e.measure(code, int64(e.m.limits.TableItems), 1, 1)
 	case helperSave:
@@ -81,6 +85,15 @@ func (e *encoder) measure(code []byte, most int64, times, per int64) []byte {
 	code = append(code, opI64Sub)
 	code = append(code, e.setFuel...)
 	code = append(code, e.checkFuel...)
+	return append(code, opEnd, opLocalGet, 0)
+}
+
+// grow replaces the pages on the stack by what memory.grow answers.
+func (e *encoder) grow(code []byte) []byte {
+	code = append(code, opMemoryGrow, 0, opLocalTee, 0)
+	code = appendSigned(append(code, opI32Const), -1)
+	code = append(code, opI32Eq, opIf, noValue, opI32Const, 1)
+	code = appendIndexed(code, opGlobalSet, len(e.m.globals)+2)
 	return append(code, opEnd, opLocalGet, 0)
 }
 

@@ -64,6 +64,7 @@ const (
 	opF32Const     = 0x43
 	opF64Const     = 0x44
 	opI64LtS       = 0x53
+	opI32Eq        = 0x46
 	opI32LeU       = 0x4d
 	opI32Add       = 0x6a
 	opI64Add       = 0x7c

@@ -235,7 +235,10 @@ func (p *planner) change(in *instruction, at int) {
 			p.edits = append(p.edits, edit{in.at, at, editRef, int64(in.x)})
 		}
 	default:
-		if h := helperOf(in.op); h >= 0 {
+		switch h := helperOf(in.op); {
+		case h == helperPages: // which grows the memory too
+			p.edits = append(p.edits, edit{in.at, at, editMeasure, int64(h)})
+		case h >= 0:
 			p.edits = append(p.edits, edit{in.at, in.at, editMeasure, int64(h)})
 		}
 	}

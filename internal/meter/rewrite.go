@@ -21,6 +21,10 @@ const (
 	// ExportDepth is a mutable i64: the slots that are left, Options.Depth in a new
 	// instance and whenever nothing runs in an instance that has not failed.
 	ExportDepth = reservedPrefix + "_depth"
+	// ExportRefused is a mutable i32 that becomes 1 when a memory.grow is refused, so
+	// that a failure for want of memory can be told from others. Nothing takes it
+	// back but the host.
+	ExportRefused = reservedPrefix + "_refused"
 	// ExportSave is a function () -> () that keeps the values of all mutable globals
 	// of the module's own aside; ExportRestore brings those back. Neither is
 	// charged.

@@ -34,7 +34,7 @@ func (f *frame) label() []valueType {
 }
 
 func newValidator(m *module) *validator {
-	return &validator{m: m, globals: len(m.globals) + len(m.mutable()) + 2}
+	return &validator{m: m, globals: len(m.globals) + len(m.mutable()) + ownGlobals}
 }
 
 func (v *validator) fail(in *instruction, format string, args ...any) {
