@@ -21,7 +21,7 @@ type Limits struct {
 	BodyBytes     int // 1 MiB for one function
 	Locals        int // 5,000 for one function, parameters included
 	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
-	BranchTargets int // 10,000 for one br_table
+	BranchTargets int // 65,536 for one br_table: the official test suite has one of 24,576
 
 	// Joins bounds what compiling costs, in steps of some 2 us and 150 bytes: over
 	// all functions, loops times locals, a hundredth of the square of the branches,
@@ -50,7 +50,7 @@ func (l Limits) withDefaults() Limits {
 		BodyBytes:     cmp.Or(l.BodyBytes, 1<<20),
 		Locals:        cmp.Or(l.Locals, 5_000),
 		Nesting:       cmp.Or(l.Nesting, 5_000),
-		BranchTargets: cmp.Or(l.BranchTargets, 10_000),
+		BranchTargets: cmp.Or(l.BranchTargets, 1<<16),
 		Joins:         cmp.Or(l.Joins, 1_000_000),
 		MemoryPages:   min(cmp.Or(l.MemoryPages, 256), maxPages),
 		TableItems:    cmp.Or(l.TableItems, 100_000),
