@@ -72,7 +72,9 @@ type grammar struct {
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 }
 
-// Main runs one command and returns the process's exit code.
+// Main runs one command and returns the process's exit code. The relay runs its own
+// program once more to compile a guest, so args must be the process's own,
+// os.Args[1:], and nothing that the program does before may be in the way.
 func Main(args []string, o Options) int {
 	a := &app{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
 	if a.stdin == nil {
@@ -83,6 +85,9 @@ func Main(args []string, o Options) int {
 	}
 	if a.stderr == nil {
 		a.stderr = os.Stderr
+	}
+	if len(args) > 0 && args[0] == compileCommand {
+		return a.compile(args[1:])
 	}
 	err := a.run(args)
 	code := exitCode(err)

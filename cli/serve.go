@@ -32,7 +32,7 @@ func (c *serveCommand) Run(a *app) error {
 	}
 	return daemon.Run(a.ctx, daemon.Options{
 		ConfigFile: c.Config, Listen: c.Listen, DataDir: c.DataDir,
-		Sinks:       makers(a.sinks),
+		Sinks: makers(a.sinks), Compiler: compiler(),
 		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
 	})
 }

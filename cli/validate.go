@@ -25,7 +25,7 @@ func (c *validateCommand) Run(a *app) error {
 		return err
 	}
 	done, err := daemon.Check(a.ctx, c.Config, daemon.CheckOptions{
-		Sinks: makers(a.sinks), Online: c.Online, Timeout: c.Timeout,
+		Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
 	})
 	if err != nil {
 		return err

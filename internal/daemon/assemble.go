@@ -25,6 +25,7 @@ type assembler struct {
 	makers    map[string]SinkMaker
 	digestKey []byte
 	cacheDir  string
+	compiler  []string
 	budget    *guest.Budget
 	log       *slog.Logger
 }
@@ -187,6 +188,7 @@ func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Fil
 			LogLines: l.LogLines, Module: l.Module,
 		},
 		CacheDir:  a.cacheDir,
+		Compiler:  a.compiler,
 		Isolation: isolation(f.Isolation),
 		Breaker:   guest.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
 		Budget:    a.budget,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"auditrelay"
@@ -14,6 +15,8 @@ import (
 // CheckOptions configure Check.
 type CheckOptions struct {
 	Sinks map[string]SinkMaker
+	// Compiler is as in Options.
+	Compiler []string
 	// Online asks every sink's destination; Timeout bounds each, default 30 s.
 	Online  bool
 	Timeout time.Duration
@@ -47,7 +50,7 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: file, makers: makers, compiler: o.Compiler, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(file)
 	if err != nil {
 		return Checked{}, err
@@ -59,6 +62,10 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 		return done, err
 	}
 	if len(cfg.Filters) > 0 {
+		if a.cacheDir, err = os.MkdirTemp("", "auditrelay-validate-"); err != nil {
+			return done, err
+		}
+		defer os.RemoveAll(a.cacheDir)
 		filters, err := a.filters(ctx, cfg)
 		for _, f := range filters {
 			err = errors.Join(err, f.filter.Close())

@@ -24,6 +24,9 @@ type Options struct {
 	ConfigFile string
 	// Listen and DataDir, where set, stand over the configuration's.
 	Listen, DataDir string
+	// Compiler is the program, with its arguments, that compiles guests in a process
+	// with limits (internal/compile). Empty: they are compiled in this one.
+	Compiler []string
 	// Sinks are sinks beside the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
 	// AddressFile, where set, receives the address that the daemon listens on,
@@ -65,7 +68,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}

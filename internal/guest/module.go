@@ -28,6 +28,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/compile"
 	"auditrelay/internal/meter"
 )
 
@@ -188,7 +189,12 @@ func (m *Module) compile(ctx context.Context, o Options, metered []byte, given [
 	if m.cache, err = openCache(o.CacheDir); err != nil {
 		return err
 	}
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(m.cache))
+	if len(o.Compiler) > 0 && o.CacheDir != "" {
+		if _, err := compile.Fill(ctx, metered, compile.Options{Command: o.Compiler, CacheDir: o.CacheDir}); err != nil {
+			return err
+		}
+	}
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, compile.Config(m.cache))
 	if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}

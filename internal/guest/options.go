@@ -31,6 +31,11 @@ type Options struct {
 	// code that is run as it is found: it must be the relay's alone, and Load
 	// refuses one that others can enter. Empty: compiled anew at every load.
 	CacheDir string
+	// Compiler is the helper, with its arguments, that compiles what CacheDir does not
+	// hold yet, in a process with limits; see internal/compile. Empty, or without
+	// CacheDir: modules are compiled in this process, which the limits on modules
+	// alone bound.
+	Compiler []string
 	// Isolation says what one event's visit leaves behind for the next one's.
 	Isolation Isolation
 	// Breaker rests the module where it fails too often in a row.
