@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ func TestMain(m *testing.M) {
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
 //	exitcode N COMMAND    the exit code must be N
+//	digest VAR FILE       VAR becomes the file's SHA-256
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -54,6 +56,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"relay":    relayCommand,
 			"exitcode": exitCodeCommand,
+			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
+			},
 		},
 		Setup: func(e *testscript.Env) error {
 			repo, err := filepath.Abs("..")

@@ -15,6 +15,12 @@ type Filter struct {
 	// Wasm is the module's file, relative to the configuration's.
 	Wasm string `yaml:"wasm"`
 
+	// Module is, in the place of a file, the name of uploaded modules (auditrelay
+	// module push --name NAME). Which of them runs is chosen by auditrelay module
+	// use FILTER DIGEST; until then nothing passes, and what the callbacks receive
+	// stays pending.
+	Module string `yaml:"module"`
+
 	// SHA256 pins the module: 64 hexadecimal digits; another file under the same
 	// name is refused. Default: not pinned.
 	SHA256 string `yaml:"sha256"`
@@ -58,6 +64,10 @@ func (Filter) later() map[string]string {
 		"redact": "the native redacting filter follows; until then give a module under wasm",
 	}
 }
+
+// ModuleDigest is the SHA-256 of the file that Wasm names, in hexadecimal; empty
+// where it names none.
+func (f *Filter) ModuleDigest() string { return f.module }
 
 // Line is where the filter stands in the file.
 func (f *Filter) Line() int { return f.line }

@@ -126,13 +126,13 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 						once.Do(func() { failure = err })
 						return
 					}
-					var err error
-					judged[i], err = j.one(ctx, w, &events[i])
+					one, err := j.one(ctx, w, &events[i])
 					if err != nil {
 						once.Do(func() { failure = err })
 						next.Store(int64(len(events)))
 						return
 					}
+					judged[i] = one // what was not judged stays without an event
 					grown.Add(size(&judged[i]))
 					emitted.Add(int64(len(judged[i].Emitted)))
 				}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -19,6 +20,11 @@ type Options struct {
 
 	// Callbacks are what every accepted event is given to.
 	Callbacks []Callback
+
+	// Opened, where set, is called once the journal is open and before any callback
+	// starts, with what the journal keeps of modules: filters can be told then which
+	// module to run. Its error is Open's.
+	Opened func(ctx context.Context, m *Modules) error
 
 	// Removed names callbacks that the journal knows, that Callbacks no longer
 	// lists, and that are to be given up: what they still hold becomes skipped.

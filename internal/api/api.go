@@ -26,6 +26,7 @@ const (
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
+	ReasonModule       = "module" // it is refused as a guest
 	ReasonInternal     = "internal"
 )
 

@@ -14,7 +14,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/config"
-	"auditrelay/filter"
 	"auditrelay/internal/guest"
 	"auditrelay/runtime"
 )
@@ -27,6 +26,7 @@ type assembler struct {
 	cacheDir  string
 	compiler  []string
 	budget    *guest.Budget
+	guests    guests
 	log       *slog.Logger
 }
 
@@ -75,6 +75,8 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 	}, nil
 }
 
+// callbacks makes everything that cfg names. What it made for filters stands in
+// a.guests.next until it is in force or given up.
 func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtime.Callback, error) {
 	var errs []error
 	filters, err := a.filters(ctx, cfg)
@@ -89,10 +91,9 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 		}
 		callbacks = append(callbacks, c)
 	}
+	a.guests.next = filters
 	if err := errors.Join(errs...); err != nil {
-		for _, f := range filters {
-			_ = f.filter.Close()
-		}
+		a.guests.discard(filters)
 		for _, c := range callbacks {
 			_ = closeSink(c.Sink)
 		}
@@ -101,15 +102,9 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 	return callbacks, nil
 }
 
-// loadedFilter is a filter that callbacks share.
-type loadedFilter struct {
-	filter filter.Filter
-	config *config.Filter
-}
-
-// filters loads those that a callback lists; one that none lists is checked by
-// config alone.
-func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]loadedFilter, error) {
+// filters makes those that a callback lists; one that none lists is checked by
+// config alone. What runs already and has not changed is used again.
+func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]*liveFilter, error) {
 	used := map[string]bool{}
 	for i := range cfg.Callbacks {
 		for _, name := range cfg.Callbacks[i].Filters {
@@ -119,7 +114,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 	if err := a.checkMemory(cfg); err != nil {
 		return nil, err
 	}
-	loaded := map[string]loadedFilter{}
+	made := map[string]*liveFilter{}
 	var errs []error
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
@@ -127,14 +122,23 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			a.log.Warn("no callback lists this filter", "filter", f.Name)
 			continue
 		}
-		module, err := a.guest(ctx, cfg, f)
-		if err != nil {
-			errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+		digest := cfg.FilterDigest(a.digestKey, f)
+		if live := a.guests.live[f.Name]; live != nil && live.digest == digest {
+			made[f.Name] = live
 			continue
 		}
-		loaded[f.Name] = loadedFilter{filter: module, config: f}
+		live := &liveFilter{slot: guest.NewSlot(f.Name), config: f, digest: digest}
+		live.load = func(ctx context.Context, wasm []byte, sha256 string) (*guest.Module, error) {
+			return guest.Load(ctx, a.guestOptions(cfg, f, wasm, sha256))
+		}
+		made[f.Name] = live
+		if !a.guests.deferred {
+			if err := a.guests.fill(ctx, live); err != nil {
+				errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+			}
+		}
 	}
-	return loaded, errors.Join(errs...)
+	return made, errors.Join(errs...)
 }
 
 const defaultGuestMemory = 1 << 30
@@ -144,7 +148,10 @@ const defaultGuestMemory = 1 << 30
 // largest may be there twice while its module is switched.
 func (a *assembler) checkMemory(cfg *config.Config) error {
 	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
-	a.budget = guest.NewBudget(have)
+	if a.budget == nil {
+		a.budget = guest.NewBudget(have)
+	}
+	a.budget.Resize(have)
 	each := map[string]auditrelay.ByteSize{}
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
@@ -166,18 +173,12 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 	return nil
 }
 
-// maxModule bounds what is read of a module's file; the guest's own limit is the
-// one that is told.
-const maxModule = 256 << 20
-
-func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Filter) (*guest.Module, error) {
-	wasm, err := readBounded(f.Wasm, maxModule)
-	if err != nil {
-		return nil, err
-	}
+// guestOptions are a filter's, for a module's bytes, pinned to a digest unless that
+// is empty.
+func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []byte, sha256 string) guest.Options {
 	l := f.Limits
-	return guest.Load(ctx, guest.Options{
-		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(f.SHA256), Config: f.Config,
+	return guest.Options{
+		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
 		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
 		Keys:   cfg.Keys,
 		Limits: guest.Limits{
@@ -193,7 +194,7 @@ func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Fil
 		Breaker:   guest.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
 		Budget:    a.budget,
 		Logger:    a.log,
-	})
+	}
 }
 
 func readBounded(name string, most int64) ([]byte, error) {
@@ -209,7 +210,7 @@ func readBounded(name string, most int64) ([]byte, error) {
 	return data, err
 }
 
-func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]loadedFilter) (runtime.Callback, error) {
+func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter) (runtime.Callback, error) {
 	out := runtime.Callback{
 		Name: c.Name, RenamedFrom: c.RenamedFrom,
 		Digest:   cfg.CallbackDigest(a.digestKey, c),
@@ -229,7 +230,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		if !ok {
 			continue // did not load: told already
 		}
-		step := runtime.Step{Name: name, Filter: f.filter, Emits: f.config.Grants.Emit}
+		step := runtime.Step{Name: name, Filter: f.slot, Emits: f.config.Grants.Emit}
 		if f.config.OnError == config.OnErrorDiscard {
 			step.OnError = runtime.OnErrorDiscard
 		}

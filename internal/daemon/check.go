@@ -68,7 +68,7 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 		defer os.RemoveAll(a.cacheDir)
 		filters, err := a.filters(ctx, cfg)
 		for _, f := range filters {
-			err = errors.Join(err, f.filter.Close())
+			err = errors.Join(err, f.slot.Close())
 		}
 		if err != nil {
 			return done, err

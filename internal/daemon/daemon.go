@@ -149,10 +149,13 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	d.address = raw.Addr().String()
+	// Which modules run stands in the journal, which is not open yet.
+	d.build.guests.deferred = true
 	options, err := d.build.runtimeOptions(ctx, d.cfg)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
+	options.Opened = d.openGuests
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
 		return nil, errors.Join(err, raw.Close())
@@ -165,7 +168,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 			Depth: limits.Depth, IDBytes: limits.IDBytes,
 		},
 		Version: d.options.Version, Logger: d.log,
-		Reload: d.reload, Backup: d.backup,
+		Reload: d.reload, Backup: d.backup, Modules: d,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())

@@ -29,7 +29,7 @@ func (s *Server) table() []route {
 	if s.public {
 		metricsRole = noRole
 	}
-	return []route{
+	return append([]route{
 		{"GET", "/healthz", noRole, s.getHealth, false},
 		{"GET", "/readyz", noRole, s.getReady, false},
 		{"GET", "/metrics", metricsRole, s.getMetrics, false},
@@ -55,7 +55,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}
+	}, s.moduleRoutes()...)
 }
 
 // smallBody bounds every body but that of POST /v1/events.

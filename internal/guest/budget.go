@@ -22,6 +22,15 @@ type Budget struct {
 // NewBudget returns a budget of size bytes.
 func NewBudget(size auditrelay.ByteSize) *Budget { return &Budget{size: size, left: size} }
 
+// Resize makes the budget another one. What is taken stays taken, also where it is
+// more.
+func (b *Budget) Resize(size auditrelay.ByteSize) {
+	b.mu.Lock()
+	b.left += size - b.size
+	b.size = size
+	b.mu.Unlock()
+}
+
 // ErrBudget says that an instance would exceed the budget over all instances: the
 // host's condition, not the guest's.
 var ErrBudget = errors.New("the memory for guests is taken")

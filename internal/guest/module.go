@@ -40,6 +40,7 @@ type Module struct {
 	name     string
 	manifest *Manifest
 	digest   string
+	sha256   string
 	limits   Limits
 	policy   *hostfuncs.Policy
 
@@ -84,6 +85,19 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 	return m, nil
 }
 
+// Compile checks a module as Load does and compiles it, and runs none of it.
+func Compile(ctx context.Context, o Options) error {
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
+	metered, given, err := m.prepare(o)
+	if err == nil {
+		err = m.compile(ctx, o, metered, given)
+	}
+	if err != nil {
+		err = fmt.Errorf("guest %s: %w", o.Name, err)
+	}
+	return errors.Join(err, m.Close())
+}
+
 // prepare does all that can be done without compiling, and returns the module as
 // it is to be compiled.
 func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
@@ -97,6 +111,7 @@ func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
 	if o.SHA256 != "" && !strings.EqualFold(o.SHA256, hex.EncodeToString(sum[:])) {
 		return nil, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
 	}
+	m.sha256 = hex.EncodeToString(sum[:])
 	digest := sha256.New()
 	digest.Write([]byte("auditrelay guest 1\x00"))
 	digest.Write(sum[:])
@@ -270,6 +285,9 @@ func (m *Module) linear() uint64 {
 
 // Manifest returns what the module says of itself, nil where it says nothing.
 func (m *Module) Manifest() *Manifest { return m.manifest }
+
+// SHA256 is the digest of the module's binary, in hexadecimal.
+func (m *Module) SHA256() string { return m.sha256 }
 
 // Digest identifies what the filter does: the hexadecimal SHA-256 of module and
 // configuration.
