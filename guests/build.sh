@@ -7,13 +7,13 @@ cd "$(dirname "$0")/.."
 out=testdata/wasm
 pack=$(mktemp -d)
 trap 'rm -rf "$pack"' EXIT
-go build -o "$pack/pack" ./guests/tools/pack
+go build -o "$pack/auditrelay" ./cmd/auditrelay
 
 for dir in guests/examples/*-go; do
     name=$(basename "$dir")
     mkdir -p "$out/$name"
     GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o "$out/$name/$name.wasm" "./$dir"
-    "$pack/pack" "$out/$name/$name.wasm" "$dir/manifest.json"
+    "$pack/auditrelay" guest pack "$out/$name/$name.wasm" "$dir/manifest.json"
 done
 
 if command -v clang >/dev/null && command -v wasm-ld >/dev/null; then
@@ -24,7 +24,7 @@ if command -v clang >/dev/null && command -v wasm-ld >/dev/null; then
         mkdir -p "$out/$name"
         clang --target=wasm32 -ffreestanding -O2 -Wall -Wextra -nostdlib -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 \
             -I guests/sdk/c -o "$out/$name/$name.wasm" "$source"
-        "$pack/pack" "$out/$name/$name.wasm" "$dir/manifest.json"
+        "$pack/auditrelay" guest pack "$out/$name/$name.wasm" "$dir/manifest.json"
     done
 else
     echo "build.sh: no clang with wasm-ld: the C guests stay as committed" >&2
@@ -36,7 +36,7 @@ if command -v wat2wasm >/dev/null; then
         wat2wasm -o "$wasm" "$wat"
         # A first line ";; manifest {...}" is the module's manifest.
         if sed -n '1s/^;; manifest //p' "$wat" | grep . >"$pack/manifest.json"; then
-            "$pack/pack" "$wasm" "$pack/manifest.json"
+            "$pack/auditrelay" guest pack "$wasm" "$pack/manifest.json"
         fi
     done
 else

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"auditrelay"
 	"auditrelay/internal/api"
 	"auditrelay/internal/guest"
 	"auditrelay/runtime"
@@ -27,23 +26,6 @@ var (
 	digestPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 )
 
-// everything are options under which only what no operator could grant is refused.
-func everything(name string, wasm []byte) guest.Options {
-	o := guest.Options{
-		Name: name, Wasm: wasm,
-		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"any"}},
-		Keys:   map[string]auditrelay.Secret{},
-		Limits: guest.Limits{Module: runtime.MaxModuleBytes, Memory: 1 << 30},
-	}
-	if manifest, err := guest.ReadManifest(wasm); err == nil && manifest != nil {
-		o.Grants.Keys = manifest.Keys
-		for _, key := range manifest.Keys {
-			o.Keys[key] = "held in the place of the operator's"
-		}
-	}
-	return o
-}
-
 // push takes a module in, once it has passed all that loading it checks short of
 // running it; with a filter named, it is loaded and started under that one's
 // configuration too.
@@ -56,7 +38,7 @@ func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by 
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
-	o := everything(name, wasm)
+	o := guest.Everything(name, wasm)
 	seen := guest.Inspect(o)
 	if len(seen.Refusals) > 0 {
 		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
@@ -148,7 +130,7 @@ func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	return Inspected(guest.Inspect(everything(stored.Name, wasm))), nil
+	return Inspected(guest.Inspect(guest.Everything(stored.Name, wasm))), nil
 }
 
 func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {

@@ -72,9 +72,9 @@ type BreakerOptions struct {
 
 // Grants is an operator's answer to a manifest. Nothing is granted by default.
 type Grants struct {
-	Emit  []string // names of the callbacks that may receive its records
-	Write []string // paths within which it may edit
-	Keys  []string // names of the keys that it may make pseudonyms with
+	Emit  []string `json:"emit,omitempty"`  // names of the callbacks that may receive its records
+	Write []string `json:"write,omitempty"` // paths within which it may edit
+	Keys  []string `json:"keys,omitempty"`  // names of the keys that it may make pseudonyms with
 }
 
 // Limits bounds what one filter may use. Zero means the default.
