@@ -66,6 +66,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("REPO", repo)
+			cache, err := exec.Command("go", "env", "GOCACHE").Output()
+			if err != nil {
+				return err
+			}
+			e.Setenv("GOCACHE", strings.TrimSpace(string(cache))) // guests are built
 			e.Values[relayKey{}] = &relayProcess{}
 			e.Defer(func() {
 				r := e.Values[relayKey{}].(*relayProcess)

@@ -42,6 +42,7 @@ type worker struct {
 	document  document.Document
 	shown     document.Document // what observers see
 	copied    []byte
+	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
 }
 
 // watch is how an observer has fared: its failures change nothing for an event,
@@ -213,6 +214,9 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 		if err == nil {
 			err = checkCall(&call, verdict, step)
 		}
+		if w.trace != nil {
+			w.trace(i, &call, verdict, err)
+		}
 		if err != nil {
 			w.fail(i)
 			if ctx.Err() != nil {
@@ -268,7 +272,11 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.
 				return err
 			}
 		}
-		verdict, err := apply(ctx, w.instances[i], &call)
+		var verdict auditrelay.Verdict
+		verdict, err = apply(ctx, w.instances[i], &call)
+		if w.trace != nil {
+			defer func() { w.trace(i, &call, verdict, err) }()
+		}
 		if err == nil && verdict == auditrelay.Drop {
 			err = &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("verdict drop: an observer may not drop")}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"auditrelay/internal/api"
 	"auditrelay/runtime"
@@ -79,3 +80,10 @@ func (c *Client) ResetFilter(ctx context.Context, filter string) error {
 }
 
 func modulePath(digest string) string { return "/v1/modules/" + url.PathEscape(digest) }
+
+// Stored returns accepted events, contents included, from a sequence on.
+func (c *Client) Stored(ctx context.Context, from uint64, limit int) (api.Stored, error) {
+	var s api.Stored
+	query := url.Values{"from": {strconv.FormatUint(from, 10)}, "limit": {strconv.Itoa(limit)}}
+	return s, c.do(ctx, http.MethodGet, "/v1/stored", query, nil, &s)
+}
