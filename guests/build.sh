@@ -31,7 +31,7 @@ else
 fi
 
 if command -v wat2wasm >/dev/null; then
-    for wat in "$out"/hostile/*.wat "$out"/isolation/*.wat "$out"/switch/*.wat; do
+    for wat in "$out"/hostile/*.wat "$out"/isolation/*.wat "$out"/switch/*.wat guests/conformance/modules/*.wat; do
         wasm=${wat%.wat}.wasm
         wat2wasm -o "$wasm" "$wat"
         # A first line ";; manifest {...}" is the module's manifest.

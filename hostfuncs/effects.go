@@ -40,6 +40,7 @@ func reason(s *State, m api.Memory, a []uint64) {
 }
 
 func config(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[0], a[1])
 	if len(s.policy.Config) == 0 {
 		result(a, Absent)
 		return

@@ -116,7 +116,8 @@ func (s *State) settle() {
 	if t.count == nil {
 		return // nothing runs yet that could owe anything
 	}
-	have := int64(t.count.Get()) - t.debt
+	debt := t.debt
+	have := int64(t.count.Get()) - debt
 	t.debt = 0
 	for have < 0 && t.left > 0 {
 		s.checkTime()
@@ -124,10 +125,13 @@ func (s *State) settle() {
 		t.left -= give
 		have += give
 	}
-	t.count.Set(uint64(have))
 	if have < 0 {
+		// What the meter charged last has not been done and will not be; what the host
+		// did before it was charged has.
+		t.count.Set(uint64(max(have, -debt)))
 		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", t.budget)})
 	}
+	t.count.Set(uint64(have))
 }
 
 // checkTime ends the call where it has run for too long, or its instance is to

@@ -15,6 +15,7 @@ func eventLen(s *State, _ api.Memory, a []uint64) {
 }
 
 func eventRead(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[0], a[1])
 	s.scratch = s.doc.Append(s.scratch[:0])
 	s.answer(m, a, a[0], a[1], s.scratch)
 }

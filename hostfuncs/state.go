@@ -138,12 +138,17 @@ func (s *State) memory(m api.Memory, ptr, n uint64) []byte {
 	return b
 }
 
-// answer writes b to the guest's buffer and returns its length; nothing is
-// written where it is longer than the buffer.
-func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
+// buffer ends the call where a buffer lies outside the guest's memory, whatever
+// there would be to write: a wrong one is found out at once.
+func (s *State) buffer(m api.Memory, buf, capacity uint64) {
 	if uint32(capacity) > 0 || uint32(buf) > 0 {
-		s.memory(m, buf, capacity) // the whole buffer, that a wrong one is found out at once
+		s.memory(m, buf, capacity)
 	}
+}
+
+// answer writes b to the guest's buffer and returns its length; nothing is
+// written where it is longer than the buffer, which has been looked at.
+func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
 	if len(b) <= int(uint32(capacity)) {
 		s.payBytes(len(b))
 		m.Write(uint32(buf), b)
