@@ -22,6 +22,8 @@ type guestCommands struct {
 	Inspect guestInspect `cmd:"" help:"Say what a module is, what it asks for, and why it would be refused."`
 	Pack    guestPack    `cmd:"" help:"Put a manifest into a finished module."`
 	Test    guestTest    `cmd:"" help:"Run a guest's cases in the engine that runs in production."`
+
+	Conformance guestConformance `cmd:"" help:"Hold this build's engine to the kit of hostile modules."`
 }
 
 type guestNew struct {
