@@ -22,7 +22,10 @@ if command -v clang >/dev/null && command -v wasm-ld >/dev/null; then
         source=$dir/main.c
         [ -f "$source" ] || source=$dir/$name.c
         mkdir -p "$out/$name"
-        clang --target=wasm32 -ffreestanding -O2 -Wall -Wextra -nostdlib -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 \
+        features=
+        case $name in simd-*) features="-msimd128 -mbulk-memory" ;; esac
+        # shellcheck disable=SC2086 # several flags
+        clang --target=wasm32 $features -ffreestanding -O2 -Wall -Wextra -nostdlib -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 \
             -I guests/sdk/c -o "$out/$name/$name.wasm" "$source"
         "$pack/auditrelay" guest pack "$out/$name/$name.wasm" "$dir/manifest.json"
     done

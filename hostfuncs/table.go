@@ -139,9 +139,8 @@ func (f *Function) Go() api.GoModuleFunc {
 			s.fail(auditrelay.CauseProtocol, "called out of turn: it may be called at "+turn.String()+" only")
 		}
 		before := s.work()
-		s.pay(unitsCall)
 		call(s, mod.Memory(), stack)
-		s.pay((s.work() - before) / bytesPerUnit)
+		s.pay(unitsCall + (s.work()-before)/bytesPerUnit)
 	}
 }
 
