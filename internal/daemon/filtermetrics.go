@@ -48,14 +48,17 @@ type filterState struct {
 	Failures     int64
 }
 
-// breakers returns the state of every guest filter's breaker by its name.
+// breakers returns the state of every guest filter's breaker by its name. It waits
+// for nothing: a scrape does not stand still while a module is compiled.
 func (d *daemon) breakers() map[string]filterState {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := make(map[string]filterState, len(d.build.guests.live))
-	for name, live := range d.build.guests.live {
+	out := map[string]filterState{}
+	slots := d.build.guests.slots.Load()
+	if slots == nil {
+		return out
+	}
+	for name, slot := range *slots {
 		var s filterState
-		if m := live.slot.Module(); m != nil {
+		if m := slot.Module(); m != nil {
 			b := m.Breaker()
 			s = filterState{Open: b.Open, Loaded: true, Failures: b.Failures}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"auditrelay/config"
@@ -38,6 +39,8 @@ func (f *liveFilter) source() string {
 
 // guests are the filters that run. They change with daemon.mu held.
 type guests struct {
+	slots atomic.Pointer[map[string]*guest.Slot] // of live, for who may not wait
+
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
 	next     map[string]*liveFilter // made and not in force yet
@@ -95,6 +98,11 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 // adopt makes the filters that were made last the ones that run.
 func (g *guests) adopt(log *slog.Logger) {
 	g.live, g.next = g.next, nil
+	slots := make(map[string]*guest.Slot, len(g.live))
+	for name, f := range g.live {
+		slots[name] = f.slot
+	}
+	g.slots.Store(&slots)
 	for name, f := range g.live {
 		if f.dropped {
 			f.dropped = false

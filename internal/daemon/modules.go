@@ -33,8 +33,6 @@ func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by 
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
@@ -48,7 +46,9 @@ func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by 
 		return api.Pushed{}, refused(err)
 	}
 	if filter != "" {
+		d.mu.Lock()
 		live := d.build.guests.live[filter]
+		d.mu.Unlock()
 		if live == nil {
 			return api.Pushed{}, noFilter(filter)
 		}
