@@ -220,6 +220,12 @@ func (c checker) filters() {
 				c.bad(append(steps, "grants", "keys", j), "there is no key %s under keys%s", n.show(), n.hint(sortedKeys(c.Keys)))
 			}
 		}
+		if f.Cases != "" {
+			f.Cases = relative(c.options.Dir, f.Cases)
+			if err := checkFile(f.Cases); err != nil {
+				c.bad(append(steps, "cases"), "%w", err)
+			}
+		}
 		if f.Role == RoleObserve && len(f.Grants.Write) > 0 {
 			c.bad(append(steps, "grants", "write"), "an observer may not edit: leave grants.write out, or role: observe")
 		}

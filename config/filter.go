@@ -25,6 +25,12 @@ type Filter struct {
 	// name is refused. Default: not pinned.
 	SHA256 string `yaml:"sha256"`
 
+	// Cases is a file of recorded cases, as auditrelay guest test runs them, relative
+	// to the configuration's: a module that does not pass them all, under this
+	// filter's config, grants and limits, is refused, at start as when it is to be
+	// used in the place of another. Default: none.
+	Cases string `yaml:"cases"`
+
 	// Config is handed to the guest as JSON: any mapping.
 	Config json.RawMessage `yaml:"config"`
 

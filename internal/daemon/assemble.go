@@ -15,6 +15,7 @@ import (
 	"auditrelay"
 	"auditrelay/config"
 	"auditrelay/internal/guest"
+	"auditrelay/internal/guestcases"
 	"auditrelay/runtime"
 )
 
@@ -129,7 +130,19 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 		}
 		live := &liveFilter{slot: guest.NewSlot(f.Name), config: f, digest: digest}
 		live.load = func(ctx context.Context, wasm []byte, sha256 string) (*guest.Module, error) {
-			return guest.Load(ctx, a.guestOptions(cfg, f, wasm, sha256))
+			m, err := guest.Load(ctx, a.guestOptions(cfg, f, wasm, sha256))
+			if err != nil || f.Cases == "" {
+				return m, err
+			}
+			cases, err := guestcases.Read(f.Cases)
+			if err == nil {
+				err = cases.Require(ctx, m)
+			}
+			if err != nil {
+				return nil, errors.Join(err, m.Close())
+			}
+			m.ResetBreaker() // cases that are to fail are no failures
+			return m, nil
 		}
 		made[f.Name] = live
 		if !a.guests.deferred {

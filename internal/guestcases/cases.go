@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -109,6 +110,12 @@ func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, err
 		return nil, err
 	}
 	defer m.Close()
+	return f.RunOn(ctx, m)
+}
+
+// RunOn runs all cases on a filter as it stands: config, grants, keys and isolation
+// of f are not looked at.
+func (f *File) RunOn(ctx context.Context, m filter.Filter) ([]Result, error) {
 	instance, err := m.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -126,6 +133,25 @@ func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, err
 		results = append(results, r)
 	}
 	return results, nil
+}
+
+// Require returns an error that names the cases which come out otherwise on a
+// filter, nil where none does. It tells nothing of what the cases hold.
+func (f *File) Require(ctx context.Context, m filter.Filter) error {
+	results, err := f.RunOn(ctx, m)
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for _, r := range results {
+		if !r.OK {
+			failed = append(failed, fmt.Sprintf("%q", r.Name))
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d recorded cases come out otherwise: %s (auditrelay guest test shows how)", len(failed), len(results), strings.Join(failed, ", "))
+	}
+	return nil
 }
 
 // grantAll grants a module what it asks for.
