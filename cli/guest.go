@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"auditrelay/internal/daemon"
@@ -22,6 +25,7 @@ type guestCommands struct {
 	Inspect guestInspect `cmd:"" help:"Say what a module is, what it asks for, and why it would be refused."`
 	Pack    guestPack    `cmd:"" help:"Put a manifest into a finished module."`
 	Test    guestTest    `cmd:"" help:"Run a guest's cases in the engine that runs in production."`
+	Profile guestProfile `cmd:"" help:"Show where a guest's fuel goes, by function, over its cases."`
 
 	Conformance guestConformance `cmd:"" help:"Hold this build's engine to the kit of hostile modules."`
 }
@@ -110,7 +114,7 @@ func (c *guestTest) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	files, err := c.files()
+	files, err := casesOf(c.File, c.Cases)
 	if err != nil {
 		return err
 	}
@@ -148,12 +152,12 @@ func (c *guestTest) Run(a *app) error {
 	return nil
 }
 
-// files finds the cases beside a module.
-func (c *guestTest) files() ([]string, error) {
-	if len(c.Cases) > 0 {
-		return c.Cases, nil
+// casesOf finds the cases beside a module, unless some are given.
+func casesOf(module string, given []string) ([]string, error) {
+	if len(given) > 0 {
+		return given, nil
 	}
-	dir := filepath.Dir(c.File)
+	dir := filepath.Dir(module)
 	one := filepath.Join(dir, "cases.json")
 	if _, err := os.Stat(one); err == nil {
 		return []string{one}, nil
@@ -162,7 +166,7 @@ func (c *guestTest) files() ([]string, error) {
 	}
 	many, err := filepath.Glob(filepath.Join(dir, "cases", "*.json"))
 	if err == nil && len(many) == 0 {
-		err = fmt.Errorf("there are no cases beside %s: expected cases.json or cases/*.json, or files named after it", c.File)
+		err = fmt.Errorf("there are no cases beside %s: expected cases.json or cases/*.json, or files named after it", module)
 	}
 	return many, err
 }
@@ -195,3 +199,61 @@ func (c *guestTest) print(a *app, all []guestcases.Result) error {
 
 // color reports whether what is written may be colored.
 func (a *app) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
+
+type guestProfile struct {
+	File  string   `arg:"" help:"The module, a .wasm file; its functions go by their names where it was built with them." type:"existingfile"`
+	Cases []string `arg:"" optional:"" help:"Files of cases. Default: those beside the module." type:"existingfile"`
+	Times int      `help:"How often each case is run." default:"10"`
+	Top   int      `help:"How many functions are shown." default:"20"`
+	JSON  bool     `help:"Print JSON."`
+}
+
+func (c *guestProfile) Run(a *app) error {
+	if c.Times < 1 || c.Times > 100_000 || c.Top < 1 {
+		return usage("--times: expected 1 to 100000, --top at least 1")
+	}
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	files, err := casesOf(c.File, c.Cases)
+	if err != nil {
+		return err
+	}
+	seen := map[string]guest.ProfiledFunction{}
+	events := 0
+	for _, file := range files {
+		cases, err := guestcases.Read(file)
+		if err != nil {
+			return err
+		}
+		functions, err := cases.Profile(a.ctx, strings.TrimSuffix(filepath.Base(c.File), ".wasm"), wasm, c.Times)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		events += len(cases.Cases) * c.Times
+		for _, f := range functions {
+			sum := seen[f.Name]
+			seen[f.Name] = guest.ProfiledFunction{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
+		}
+	}
+	all := slices.SortedFunc(maps.Values(seen), func(x, y guest.ProfiledFunction) int {
+		return cmp.Or(cmp.Compare(y.Self, x.Self), cmp.Compare(x.Name, y.Name))
+	})
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	whole := int64(0)
+	for _, f := range all {
+		whole += f.Self
+	}
+	rows := [][]string{{"SELF", "%", "TOTAL", "CALLS", "FUNCTION"}}
+	for _, f := range all[:min(c.Top, len(all))] {
+		rows = append(rows, []string{fmt.Sprint(f.Self), fmt.Sprintf("%.1f", 100*float64(f.Self)/float64(max(1, whole))), fmt.Sprint(f.Total), fmt.Sprint(f.Calls), f.Name})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%d units of fuel over %d events\n", whole, events)
+	return err
+}

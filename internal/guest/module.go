@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -201,6 +202,10 @@ func (m *Module) compile(ctx context.Context, o Options, metered []byte, given [
 			err = fmt.Errorf("compile: the compiler panicked: %v", r)
 		}
 	}()
+	if o.Profile != nil {
+		ctx = experimental.WithFunctionListenerFactory(ctx, o.Profile)
+		o.CacheDir = ""
+	}
 	if m.cache, err = openCache(o.CacheDir); err != nil {
 		return err
 	}

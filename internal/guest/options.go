@@ -43,6 +43,9 @@ type Options struct {
 	// Budget bounds the memory of all instances that share it. Nil: no bound beside
 	// each instance's own.
 	Budget *Budget
+	// Profile, where set, is told where fuel goes. The module is compiled for it, in
+	// this process and for this once.
+	Profile *Profile
 	// Logger receives what guests say. Nil: slog.Default().
 	Logger *slog.Logger
 }

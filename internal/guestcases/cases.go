@@ -92,10 +92,44 @@ func Read(name string) (*File, error) {
 	return f, errors.Join(errs...)
 }
 
+// Profile runs all cases of f a number of times and tells where fuel goes, starts
+// of instances aside.
+func (f *File) Profile(ctx context.Context, name string, wasm []byte, times int) ([]guest.ProfiledFunction, error) {
+	p := new(guest.Profile)
+	m, err := f.load(ctx, name, wasm, p)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	instance, err := m.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = instance.Close() }()
+	p.Reset()
+	for range times {
+		for i := range f.Cases {
+			if f.Cases[i].Verdict != fail {
+				run(ctx, instance, &f.Cases[i])
+			}
+		}
+	}
+	return p.Functions(), nil
+}
+
 // Run runs all cases of f on a module, one instance after the other as in
 // production: a failed one is replaced.
 func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, error) {
-	o := guest.Options{Name: name, Wasm: wasm, Config: f.Config, Keys: f.Keys,
+	m, err := f.load(ctx, name, wasm, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	return f.RunOn(ctx, m)
+}
+
+func (f *File) load(ctx context.Context, name string, wasm []byte, p *guest.Profile) (*guest.Module, error) {
+	o := guest.Options{Name: name, Wasm: wasm, Config: f.Config, Keys: f.Keys, Profile: p,
 		Logger: slog.New(slog.DiscardHandler), Breaker: guest.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
 		o.Isolation = guest.IsolationEvent
@@ -105,12 +139,7 @@ func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, err
 	} else if err := f.grantAll(&o); err != nil {
 		return nil, err
 	}
-	m, err := guest.Load(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	return f.RunOn(ctx, m)
+	return guest.Load(ctx, o)
 }
 
 // RunOn runs all cases on a filter as it stands: config, grants, keys and isolation
