@@ -31,7 +31,7 @@ type guestCommands struct {
 }
 
 type guestNew struct {
-	Lang string `help:"Its language: go or c." enum:"go,c" required:"" placeholder:"LANG"`
+	Lang string `help:"Its language: go, c, rust or assemblyscript." enum:"go,c,rust,assemblyscript" required:"" placeholder:"LANG"`
 	Name string `arg:"" help:"The folder to make; its last element names the guest." type:"path"`
 }
 

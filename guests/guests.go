@@ -7,5 +7,5 @@ import "embed"
 // Files are the SDKs' sources below sdk/LANGUAGE, and the beginnings below
 // scaffold/LANGUAGE.
 //
-//go:embed sdk/go/*.go sdk/c/*.h scaffold/*/*
+//go:embed sdk/go/*.go sdk/c/*.h sdk/rust/*.rs sdk/assemblyscript/*.ts scaffold/*/*
 var Files embed.FS

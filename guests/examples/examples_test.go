@@ -15,31 +15,44 @@ import (
 // Every example does in the real engine what its cases say.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("*/cases.json")
-	if err != nil || len(files) < 5 {
+	if err != nil || len(files) < 13 {
 		t.Fatalf("found %d examples, %v", len(files), err)
 	}
 	for _, file := range files {
 		name := filepath.Dir(file)
-		t.Run(name, func(t *testing.T) {
-			cases, err := guestcases.Read(file)
-			if err != nil {
-				t.Fatal(err)
+		modules := map[string]string{name: filepath.Join(name, name)}
+		if _, err := os.Stat(filepath.Join(name, "go")); err == nil { // side by side
+			modules = map[string]string{}
+			for _, language := range []string{"go", "c", "rust", "assemblyscript"} {
+				modules[name+"/"+language] = filepath.Join("examples", name+"-"+language)
 			}
-			wasm, err := os.ReadFile(filepath.Join("../../testdata/wasm", name, name+".wasm"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			results, err := cases.Run(t.Context(), name, wasm)
-			if err != nil || len(results) != len(cases.Cases) {
-				t.Fatalf("%d of %d cases ran: %v", len(results), len(cases.Cases), err)
-			}
-			for _, r := range results {
-				if !r.OK {
-					t.Errorf("%s: %s\ngot  %s\nwant %s", r.Name, strings.Join(r.Problems, "; "), r.Got.After(), r.Want.After())
-				}
-			}
-		})
+		}
+		for name, module := range modules {
+			runCases(t, name, file, module)
+		}
 	}
+}
+
+func runCases(t *testing.T, name, file, module string) {
+	t.Run(name, func(t *testing.T) {
+		cases, err := guestcases.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wasm, err := os.ReadFile(filepath.Join("../../testdata/wasm", module+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := cases.Run(t.Context(), name, wasm)
+		if err != nil || len(results) != len(cases.Cases) {
+			t.Fatalf("%d of %d cases ran: %v", len(results), len(cases.Cases), err)
+		}
+		for _, r := range results {
+			if !r.OK {
+				t.Errorf("%s: %s\ngot  %s\nwant %s", r.Name, strings.Join(r.Problems, "; "), r.Got.After(), r.Want.After())
+			}
+		}
+	})
 }
 
 // The manifest beside the source is the one in the committed module.
@@ -49,7 +62,11 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 		name := filepath.Dir(file)
 		var want guest.Manifest
 		read(t, file, &want)
-		wasm, err := os.ReadFile(filepath.Join("../../testdata/wasm", name, name+".wasm"))
+		module := filepath.Join("../../testdata/wasm", name, name+".wasm")
+		if _, err := os.Stat(filepath.Join(name, "c")); err == nil {
+			module = filepath.Join("../../testdata/wasm/examples", name+"-c.wasm")
+		}
+		wasm, err := os.ReadFile(module)
 		if err != nil {
 			t.Fatal(err)
 		}
