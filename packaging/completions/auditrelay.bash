@@ -3,7 +3,7 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
@@ -27,11 +27,12 @@ _auditrelay() {
     "replay") words="--help --server --token-file --ca --callback --from --to --dry-run --emit --json" ;;
     "explain") words="--help --server --token-file --ca --namespace --data --json" ;;
     "try") words="--help --server --token-file --ca --config --callback --stored --from --limit --json" ;;
-    "guest") words="new inspect pack test conformance --help" ;;
+    "guest") words="new inspect pack test profile conformance --help" ;;
     "guest new") words="--help --lang" ;;
     "guest inspect") words="--help --json" ;;
     "guest pack") words="--help --output" ;;
     "guest test") words="--help --update --json" ;;
+    "guest profile") words="--help --times --top --json" ;;
     "guest conformance") words="--help --json" ;;
     "module") words="push list inspect get delete use filters reset --help" ;;
     "module push") words="--help --server --token-file --ca --name --filter --json" ;;
