@@ -37,7 +37,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	if err := m.budget.reserve(m.limits.Footprint()); err != nil {
 		return nil, &filter.Error{Cause: auditrelay.CauseWallTime, Err: err}
 	}
-	i := &instance{module: m, memory: &memory{limit: m.linear()}}
+	i := &instance{module: m, memory: &memory{limit: uint64(linear(&m.facts, m.limits))}}
 	shared, cancel := context.WithCancel(experimental.WithMemoryAllocator(context.WithoutCancel(ctx), i.memory))
 	i.cancel = cancel
 	// What ends the start's context ends the start.

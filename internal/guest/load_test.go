@@ -28,6 +28,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"hostile/imported-memory", nil, []string{"auditrelay_v1.memory", "found a memory"}},
 		{"hostile/program", nil, []string{"_start", "reactor"}},
 		{"hostile/reserved-export", nil, []string{"auditrelay_fuel", "reserved"}},
+		{"isolation/table", func(o *guest.Options) { o.Limits.Memory = 64 << 10 }, []string{"starts with 64KiB, limits.memory is 64KiB, of which tables and globals"}},
 		{"hostile/memory-too-large", nil, []string{"memory of 512 pages", "the limit is 256"}},
 		{"hostile/edit-without-manifest", nil, []string{"auditrelay_v1.mask", "not granted", "no manifest"}},
 		{"hostile/emit-without-manifest", nil, []string{"auditrelay_v1.emit", "not granted", "no manifest"}},

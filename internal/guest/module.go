@@ -283,9 +283,10 @@ func (m *Module) Breaker() Breaker { return m.breaker.state() }
 func (m *Module) ResetBreaker() { m.breaker.reset() }
 
 // linear is what of limits.memory is left for linear memory.
-func (m *Module) linear() uint64 {
+func linear(facts *meter.Facts, l Limits) auditrelay.ByteSize {
 	const reference, global = 8, 16
-	return uint64(m.limits.Memory) - min(uint64(m.limits.Memory), uint64(m.facts.TableItems)*reference+uint64(2*m.facts.MutableGlobals)*global)
+	others := auditrelay.ByteSize(facts.TableItems)*reference + auditrelay.ByteSize(2*facts.MutableGlobals)*global
+	return l.Memory - min(l.Memory, others)
 }
 
 // Manifest returns what the module says of itself, nil where it says nothing.
