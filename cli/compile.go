@@ -14,6 +14,9 @@ const compileCommand = "internal-compile"
 // own link it is found also when its file has been replaced by a newer version,
 // which would compile differently.
 func compiler() []string {
+	if os.Getenv(compile.Marker) != "" {
+		return nil // this is what was run to compile, and it went another way
+	}
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {
 		return []string{self, compileCommand}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,5 +182,47 @@ func TestItEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := compile.Fill(ctx, guest(t), options(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
+	o, wasm := options(t), guest(t)
+	if _, err := compile.Fill(t.Context(), wasm, o); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(o.CacheDir, "auditrelay")
+	first, err := os.ReadDir(records)
+	if err != nil || len(first) != 1 {
+		t.Fatalf("%v, %v", first, err)
+	}
+	// As many more, each asked for later than the first, and what a killed relay left.
+	past := time.Now().Add(-24 * time.Hour)
+	if err := os.Chtimes(filepath.Join(records, first[0].Name()), past, past); err != nil {
+		t.Fatal(err)
+	}
+	for n := range compile.Entries {
+		name := filepath.Join(records, fmt.Sprintf("%064x.json", n))
+		if err := os.WriteFile(name, []byte(`{"entry":"none"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := filepath.Join(records, "compiling-1")
+	if err := errors.Join(os.Mkdir(left, 0o700), os.Chtimes(left, past, past)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := compile.Fill(t.Context(), append(slices.Clone(wasm), 0, 4, 1, 'x', 0, 0), o); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadDir(records)
+	if err != nil || len(after) != compile.Entries {
+		t.Errorf("%d records are left, %v", len(after), err)
+	}
+	for _, f := range after {
+		if f.Name() == first[0].Name() || f.IsDir() {
+			t.Errorf("%s is still there", f.Name())
+		}
+	}
+	if ran, err := compile.Fill(t.Context(), wasm, o); !ran || err != nil {
+		t.Errorf("the one that was forgotten: got %t, %v", ran, err)
 	}
 }

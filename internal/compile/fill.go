@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -12,8 +13,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -60,9 +64,12 @@ const recordsDir = "auditrelay"
 // harm; one does the work in vain.
 func Fill(ctx context.Context, wasm []byte, o Options) (ran bool, err error) {
 	sum := sha256.Sum256(wasm)
-	// Another version of the compiler makes another entry.
-	name := filepath.Join(o.CacheDir, recordsDir, hex.EncodeToString(sum[:])+"-"+compilerVersion()+".json")
+	// Another version of the compiler makes another entry, and so does one on another
+	// processor.
+	name := filepath.Join(o.CacheDir, recordsDir, hex.EncodeToString(sum[:])+"-"+compilerVersion()+"-"+processor()+".json")
 	if whole(o.CacheDir, name) {
+		now := time.Now()
+		_ = os.Chtimes(name, now, now) // the oldest go first; a wrong order costs a compilation
 		return false, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -76,7 +83,51 @@ func Fill(ctx context.Context, wasm []byte, o Options) (ran bool, err error) {
 	if err := run(ctx, wasm, dir, o); err != nil {
 		return true, err
 	}
-	return true, keep(o.CacheDir, dir, name)
+	if err := keep(o.CacheDir, dir, name); err != nil {
+		return true, err
+	}
+	prune(o.CacheDir)
+	return true, nil
+}
+
+// Entries is how many modules the cache keeps; the ones that were asked for least
+// lately are forgotten.
+const Entries = 64
+
+// leftover is when a directory that a killed relay left is certainly nobody's.
+const leftover = time.Hour
+
+// prune keeps the cache from growing for ever. What it fails to remove it finds the
+// next time.
+func prune(cache string) {
+	dir := filepath.Join(cache, recordsDir)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	type aged struct {
+		path string
+		used time.Time
+	}
+	var records []aged
+	for _, f := range files {
+		info, err := f.Info()
+		switch path := filepath.Join(dir, f.Name()); {
+		case err != nil:
+		case f.IsDir() && time.Since(info.ModTime()) > leftover:
+			_ = os.RemoveAll(path)
+		case !f.IsDir():
+			records = append(records, aged{path, info.ModTime()})
+		}
+	}
+	slices.SortFunc(records, func(a, b aged) int { return b.used.Compare(a.used) })
+	for _, old := range records[min(Entries, len(records)):] {
+		var r record
+		if text, err := os.ReadFile(old.path); err == nil && json.Unmarshal(text, &r) == nil && filepath.IsLocal(r.Entry) {
+			_ = os.Remove(filepath.Join(cache, r.Entry))
+		}
+		_ = os.Remove(old.path)
+	}
 }
 
 // whole reports whether the entry that a record names is as it was made. One that
@@ -166,6 +217,24 @@ func compilerVersion() string {
 		}
 	}
 	return "unknown"
+}
+
+// processor tells processors apart whose compiled code differs, where the system
+// says what they can do.
+func processor() string {
+	sum := sha256.New()
+	sum.Write([]byte(goruntime.GOARCH))
+	if f, err := os.Open("/proc/cpuinfo"); err == nil {
+		defer f.Close()
+		lines := bufio.NewScanner(io.LimitReader(f, 64<<10))
+		for lines.Scan() {
+			if line := lines.Text(); strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "Features") {
+				sum.Write([]byte(line))
+				break
+			}
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 func (o Options) memory() auditrelay.ByteSize { return cmp.Or(o.Memory, 1<<30) }

@@ -19,6 +19,10 @@ const (
 	exitGo      = 2 // Go's runtime, when it can get no memory
 )
 
+// Marker is set in the helper's environment: a program that is run as one and does
+// not know it must not run another in its turn.
+const Marker = "AUDITRELAY_COMPILING"
+
 // run runs the helper and tells how it ended.
 func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	if len(o.Command) == 0 {
@@ -27,7 +31,7 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	bounded, cancel := context.WithTimeout(ctx, o.wall())
 	defer cancel()
 	cmd := exec.CommandContext(bounded, o.Command[0], append(o.Command[1:len(o.Command):len(o.Command)], o.arguments(dir)...)...) //nolint:gosec // the operator's own program
-	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1"}
+	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", Marker + "=1"}
 	cmd.Stdin = bytes.NewReader(wasm)
 	words := &head{}
 	cmd.Stderr = words
