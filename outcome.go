@@ -94,10 +94,12 @@ const (
 	CauseProtocol       Cause = "protocol"        // a guest broke the ABI, or gave no verdict
 	CauseRejectedOutput Cause = "rejected_output" // what a guest made is no valid event
 	CauseFail           Cause = "fail"            // a guest called fail, a native filter returned an error
+	CauseFuel           Cause = "out_of_fuel"     // a guest did more than its budget
 	CauseMemory         Cause = "out_of_memory"   // a guest's memory limit
 	CauseStack          Cause = "stack"           // a guest's call depth
 	CauseInit           Cause = "init"            // a fresh instance could not be started
-	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first
+	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first, never a dead letter
+	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row; nothing is judged meanwhile
 	CausePanic          Cause = "panic"           // native code panicked
 	CauseRefused        Cause = "refused"         // the destination refuses this record for good
 	CauseTooLarge       Cause = "too_large"       // more than the destination can take

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	goruntime "runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,8 +30,8 @@ func redactGroup(n int) error {
 		{name: "floors.RedactScan again (the noise)", measure: func(int) (float64, error) { return scan(events, n), nil }},
 	}
 	var allocations []string
-	for _, name := range []string{"reference-go", "reference-c"} {
-		g, err := openGuest(name)
+	for _, name := range []string{"reference-go", "reference-c", "simd-c"} {
+		g, err := openGuest(name, guest.IsolationInstance)
 		if err != nil {
 			return err
 		}
@@ -41,6 +42,34 @@ func redactGroup(n int) error {
 		}
 		allocations = append(allocations, fmt.Sprintf("%s: %.3f allocations an event in steady state", name, perEvent))
 		rows = append(rows, &row{name: name + ", document and serialising included", measure: func(int) (float64, error) { return g.redact(events, n) }})
+	}
+	for _, r := range []struct {
+		name, what string
+		isolation  guest.Isolation
+	}{
+		{"reference-c", "isolated by event (64 KB)", guest.IsolationEvent},
+		{"hostile/keep", "a guest that keeps without looking: the call", guest.IsolationInstance},
+	} {
+		g, err := openGuest(r.name, r.isolation)
+		if err != nil {
+			return err
+		}
+		defer g.close()
+		rows = append(rows, &row{name: r.name + ", " + r.what, measure: func(int) (float64, error) { return g.redact(events, n) }})
+	}
+	all, err := peers()
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		p := &all[i]
+		if p.close != nil {
+			defer p.close()
+		}
+		if err := p.check(events, func(e []byte) ([]byte, bool) { return floors.RedactScan(nil, e) }); err != nil {
+			return err
+		}
+		rows = append(rows, &row{name: p.name, measure: func(int) (float64, error) { return p.redact(events, n) }})
 	}
 	if err := interleave(rows); err != nil {
 		return err
@@ -78,13 +107,17 @@ type runningGuest struct {
 	out      []byte
 }
 
-func openGuest(name string) (*runningGuest, error) {
-	wasm, err := os.ReadFile("../testdata/wasm/" + name + "/" + name + ".wasm")
+func openGuest(name string, isolation guest.Isolation) (*runningGuest, error) {
+	file := "../testdata/wasm/" + name
+	if !strings.Contains(name, "/") {
+		file += "/" + name
+	}
+	wasm, err := os.ReadFile(file + ".wasm")
 	if err != nil {
 		return nil, err
 	}
 	ctx := context.Background()
-	module, err := guest.Load(ctx, guest.Options{Name: name, Wasm: wasm, Grants: guest.Grants{Write: []string{"**"}}, Logger: slog.New(slog.DiscardHandler)})
+	module, err := guest.Load(ctx, guest.Options{Name: name, Wasm: wasm, Grants: guest.Grants{Write: []string{"**"}}, Isolation: isolation, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,9 @@ type grammar struct {
 	DeadLetter deadLetterCommand `cmd:"" help:"Look at, discard or replay what was set aside."`
 	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
+	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
+	Guest      guestCommands     `cmd:"" help:"Begin, look at, pack and test WebAssembly guests."`
+	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
 	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal, on its own machine."`
 	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
@@ -72,7 +75,9 @@ type grammar struct {
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 }
 
-// Main runs one command and returns the process's exit code.
+// Main runs one command and returns the process's exit code. The relay runs its own
+// program once more to compile a guest, so args must be the process's own,
+// os.Args[1:], and nothing that the program does before may be in the way.
 func Main(args []string, o Options) int {
 	a := &app{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
 	if a.stdin == nil {
@@ -83,6 +88,9 @@ func Main(args []string, o Options) int {
 	}
 	if a.stderr == nil {
 		a.stderr = os.Stderr
+	}
+	if len(args) > 0 && args[0] == compileCommand {
+		return a.compile(args[1:])
 	}
 	err := a.run(args)
 	code := exitCode(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The program that compiles guests is this one, under whatever name.
+	if len(os.Args) > 1 && os.Args[1] == "internal-compile" {
+		os.Exit(cli.Main(os.Args[1:], cli.Options{}))
+	}
 	testscript.Main(m, map[string]func(){
 		"auditrelay": func() {
 			os.Exit(cli.Main(os.Args[1:], cli.Options{
@@ -43,6 +48,7 @@ func TestMain(m *testing.M) {
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
 //	exitcode N COMMAND    the exit code must be N
+//	digest VAR FILE       VAR becomes the file's SHA-256
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -50,6 +56,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"relay":    relayCommand,
 			"exitcode": exitCodeCommand,
+			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
+			},
 		},
 		Setup: func(e *testscript.Env) error {
 			repo, err := filepath.Abs("..")
@@ -57,6 +66,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("REPO", repo)
+			cache, err := exec.Command("go", "env", "GOCACHE").Output()
+			if err != nil {
+				return err
+			}
+			e.Setenv("GOCACHE", strings.TrimSpace(string(cache))) // guests are built
 			e.Values[relayKey{}] = &relayProcess{}
 			e.Defer(func() {
 				r := e.Values[relayKey{}].(*relayProcess)

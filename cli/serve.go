@@ -13,12 +13,11 @@ import (
 )
 
 type serveCommand struct {
-	Config       string              `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
-	Listen       string              `help:"Listen on this address in place of the configuration's." placeholder:"HOST:PORT"`
-	DataDir      string              `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
-	TrustModules bool                `help:"Run WebAssembly guests, which nothing meters yet: a module can hold up the whole process."`
-	MemoryLimit  auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"160MiB" placeholder:"SIZE"`
-	AddressFile  string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
+	Config      string              `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	Listen      string              `help:"Listen on this address in place of the configuration's." placeholder:"HOST:PORT"`
+	DataDir     string              `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	MemoryLimit auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"160MiB" placeholder:"SIZE"`
+	AddressFile string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
 }
 
 func (c *serveCommand) Run(a *app) error {
@@ -33,7 +32,7 @@ func (c *serveCommand) Run(a *app) error {
 	}
 	return daemon.Run(a.ctx, daemon.Options{
 		ConfigFile: c.Config, Listen: c.Listen, DataDir: c.DataDir,
-		TrustModules: c.TrustModules, Sinks: makers(a.sinks),
+		Sinks: makers(a.sinks), Compiler: compiler(),
 		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
 	})
 }

@@ -11,11 +11,10 @@ import (
 )
 
 type validateCommand struct {
-	Config       string        `arg:"" optional:"" help:"The configuration, auditrelay's or LiteLLM's." default:"auditrelay.yaml" type:"path"`
-	Online       bool          `help:"Ask every sink's destination too."`
-	Timeout      time.Duration `help:"How long each destination may take." default:"30s"`
-	TrustModules bool          `help:"Load WebAssembly guests too, which starts each once."`
-	JSON         bool          `help:"Print JSON."`
+	Config  string        `arg:"" optional:"" help:"The configuration, auditrelay's or LiteLLM's." default:"auditrelay.yaml" type:"path"`
+	Online  bool          `help:"Ask every sink's destination too."`
+	Timeout time.Duration `help:"How long each destination may take." default:"30s"`
+	JSON    bool          `help:"Print JSON."`
 }
 
 // errProbes says that a destination did not answer as it should.
@@ -26,7 +25,7 @@ func (c *validateCommand) Run(a *app) error {
 		return err
 	}
 	done, err := daemon.Check(a.ctx, c.Config, daemon.CheckOptions{
-		Sinks: makers(a.sinks), TrustModules: c.TrustModules, Online: c.Online, Timeout: c.Timeout,
+		Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
 	})
 	if err != nil {
 		return err
@@ -53,13 +52,12 @@ func (c *validateCommand) printJSON(a *app, done daemon.Checked) error {
 		Text  string     `json:"text"`
 	}
 	out := struct {
-		Config       string         `json:"config"`
-		Callbacks    int            `json:"callbacks"`
-		Filters      int            `json:"filters"`
-		GuestsLoaded bool           `json:"guests_loaded"`
-		Notes        []note         `json:"notes"`
-		Probes       []daemon.Probe `json:"probes,omitempty"`
-	}{c.Config, len(done.Config.Callbacks), len(done.Config.Filters), done.GuestsLoaded, []note{}, done.Probes}
+		Config    string         `json:"config"`
+		Callbacks int            `json:"callbacks"`
+		Filters   int            `json:"filters"`
+		Notes     []note         `json:"notes"`
+		Probes    []daemon.Probe `json:"probes,omitempty"`
+	}{c.Config, len(done.Config.Callbacks), len(done.Config.Filters), []note{}, done.Probes}
 	for _, n := range done.Config.Notes {
 		out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
 	}
@@ -68,9 +66,6 @@ func (c *validateCommand) printJSON(a *app, done daemon.Checked) error {
 
 func (c *validateCommand) print(a *app, done daemon.Checked) error {
 	a.printNotes(c.Config, done.Config.Notes)
-	if !done.GuestsLoaded {
-		fmt.Fprintf(a.stderr, "%s: note: the guests were not loaded; with --trust-modules they are\n", c.Config)
-	}
 	if len(done.Probes) > 0 {
 		rows := [][]string{{"CALLBACK", "SINK", "RESULT", "REASON"}}
 		for _, p := range done.Probes {

@@ -220,6 +220,15 @@ func (c checker) filters() {
 				c.bad(append(steps, "grants", "keys", j), "there is no key %s under keys%s", n.show(), n.hint(sortedKeys(c.Keys)))
 			}
 		}
+		if f.Cases != "" {
+			f.Cases = relative(c.options.Dir, f.Cases)
+			if err := checkFile(f.Cases); err != nil {
+				c.bad(append(steps, "cases"), "%w", err)
+			}
+		}
+		if f.Role == RoleObserve && len(f.Grants.Write) > 0 {
+			c.bad(append(steps, "grants", "write"), "an observer may not edit: leave grants.write out, or role: observe")
+		}
 		c.module(f, steps)
 	}
 }
@@ -227,9 +236,21 @@ func (c checker) filters() {
 // module checks that a filter's module is there and is the one that was pinned.
 func (c checker) module(f *Filter, steps []any) {
 	n := c.in(steps...)
-	if f.Wasm == "" {
+	switch {
+	case f.Module != "" && f.Wasm != "":
+		c.bad(append(steps, "module"), "a file under wasm stands beside it: give one of the two")
+		return
+	case f.Module != "" && !nameForm.MatchString(f.Module):
+		c.bad(append(steps, "module"), "a name of another form: %s", expectedName)
+		return
+	case f.Module != "" && f.SHA256 != "":
+		c.bad(append(steps, "sha256"), "the module is chosen by its digest already (auditrelay module use): leave it out")
+		return
+	case f.Module != "":
+		return
+	case f.Wasm == "":
 		if n.kind == kindMapping && !n.get("redact").given() && !c.in(append(steps, "wasm")...).unset {
-			c.bad(steps, "it has no module: give the file under wasm")
+			c.bad(steps, "it has no module: give the file under wasm, or the name of uploaded ones under module")
 		}
 		return
 	}

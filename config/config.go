@@ -65,8 +65,19 @@ type Config struct {
 	// Shutdown is how the relay stops.
 	Shutdown Shutdown `yaml:"shutdown"`
 
+	// Guests bounds what all WebAssembly guests take together.
+	Guests Guests `yaml:"guests"`
+
 	// Notes are what the operator should know and what stops nothing, by line.
 	Notes []Note `yaml:"-"`
+}
+
+// Guests bounds what all guests take together.
+type Guests struct {
+	// Memory that all instances may come to take, each counted with the whole of
+	// its limits.memory and limits.stack: one instance for every CPU, filter and
+	// callback that lists it. Default: 1GiB.
+	Memory auditrelay.ByteSize `yaml:"memory" range:"1MiB..1TiB"`
 }
 
 // TLS of the listener.

@@ -36,18 +36,28 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	for _, name := range cb.Filters {
 		for i := range c.Filters {
 			f := &c.Filters[i]
-			if f.Name != name {
-				continue
-			}
-			d.string(f.Name)
-			d.value(reflect.ValueOf(f).Elem())
-			d.string(f.module)
-			for _, k := range f.Grants.Keys {
-				d.string(c.Keys[k].Reveal())
+			if f.Name == name {
+				d.filter(c, f)
 			}
 		}
 	}
 	return d.sum()
+}
+
+// FilterDigest is Digest for one filter, with its module's content and its keys.
+func (c *Config) FilterDigest(key []byte, f *Filter) string {
+	d := newDigest(key)
+	d.filter(c, f)
+	return d.sum()
+}
+
+func (d digest) filter(c *Config, f *Filter) {
+	d.string(f.Name)
+	d.value(reflect.ValueOf(f).Elem())
+	d.string(f.module)
+	for _, k := range f.Grants.Keys {
+		d.string(c.Keys[k].Reveal())
+	}
 }
 
 // Digest identifies the section's resolved content, as Config.Digest does.

@@ -15,9 +15,21 @@ type Filter struct {
 	// Wasm is the module's file, relative to the configuration's.
 	Wasm string `yaml:"wasm"`
 
+	// Module is, in the place of a file, the name of uploaded modules (auditrelay
+	// module push --name NAME). Which of them runs is chosen by auditrelay module
+	// use FILTER DIGEST; until then nothing passes, and what the callbacks receive
+	// stays pending.
+	Module string `yaml:"module"`
+
 	// SHA256 pins the module: 64 hexadecimal digits; another file under the same
 	// name is refused. Default: not pinned.
 	SHA256 string `yaml:"sha256"`
+
+	// Cases is a file of recorded cases, as auditrelay guest test runs them, relative
+	// to the configuration's: a module that does not pass them all, under this
+	// filter's config, grants and limits, is refused, at start as when it is to be
+	// used in the place of another. Default: none.
+	Cases string `yaml:"cases"`
 
 	// Config is handed to the guest as JSON: any mapping.
 	Config json.RawMessage `yaml:"config"`
@@ -34,17 +46,34 @@ type Filter struct {
 	// discard (the tombstone alone). It never goes on. Default: dead_letter.
 	OnError OnError `yaml:"on_error"`
 
+	// Role is judge (it may drop, and edit and emit as it is granted) or observe: it
+	// may look, log and emit, neither edit nor drop, and where it fails the event
+	// goes on as if it had not been there. Default: judge.
+	Role FilterRole `yaml:"role"`
+
+	// Isolation says what one event leaves behind for the next: instance (memory
+	// and globals stay, so that a guest may count or sample) or event (all is put
+	// back to what it was when the instance had started, so that the verdict depends
+	// on module, config and event alone). Default: instance.
+	Isolation Isolation `yaml:"isolation"`
+
+	// Breaker rests the guest where it fails on one event after the other: what
+	// its callbacks receive stays pending, and one event at a time is tried.
+	Breaker Breaker `yaml:"breaker"`
+
 	line   int
 	module string
 }
 
 func (Filter) later() map[string]string {
 	return map[string]string{
-		"redact":    "the native redacting filter follows; until then give a module under wasm",
-		"role":      "every filter may edit and drop; observers follow",
-		"isolation": "every worker has an instance of its own, discarded after a failure; isolation by event follows",
+		"redact": "the native redacting filter follows; until then give a module under wasm",
 	}
 }
+
+// ModuleDigest is the SHA-256 of the file that Wasm names, in hexadecimal; empty
+// where it names none.
+func (f *Filter) ModuleDigest() string { return f.module }
 
 // Line is where the filter stands in the file.
 func (f *Filter) Line() int { return f.line }
@@ -64,12 +93,25 @@ type Grants struct {
 // Limits bound what a guest may use. A breach is a failure of the filter on that
 // event.
 type Limits struct {
-	// Memory of one instance. Default: 16MiB.
-	Memory auditrelay.ByteSize `yaml:"memory" range:"64KiB..4GiB"`
-	// Time for one event. Default: 250ms.
-	Time time.Duration `yaml:"time" range:"1ms..1m"`
-	// InitTime for starting an instance. Default: 10s.
-	InitTime time.Duration `yaml:"init_time" range:"1ms..5m"`
+	// Fuel for one event, in units: one for an ordinary instruction, more for dear
+	// ones and for what host functions do. The same event takes the same fuel on
+	// every machine; a million units take about a millisecond at the most. Default:
+	// 4000000.
+	Fuel int64 `yaml:"fuel" range:"1000..1000000000000"`
+	// FuelPerByte comes on top for each byte of the event. Default: 4000.
+	FuelPerByte int64 `yaml:"fuel_per_byte" range:"1..1000000000"`
+	// InitFuel for starting an instance. Default: 1000000000.
+	InitFuel int64 `yaml:"init_fuel" range:"1000..1000000000000"`
+	// Memory of one instance: linear memory, tables and globals. Default: 16MiB.
+	Memory auditrelay.ByteSize `yaml:"memory" range:"64KiB..1GiB"`
+	// Stack of one instance, locals included. Default: 2MiB.
+	Stack auditrelay.ByteSize `yaml:"stack" range:"4KiB..4MiB"`
+	// Time for one event by the wall clock: the host's guard behind fuel. An event
+	// that meets it is tried again, and then held; it is never a dead letter.
+	// Default: 10s.
+	Time time.Duration `yaml:"time" range:"1ms..10m"`
+	// InitTime for starting an instance, likewise. Default: 30s.
+	InitTime time.Duration `yaml:"init_time" range:"1ms..10m"`
 	// EmitBytes of all records emitted for one event. Default: 256KiB.
 	EmitBytes auditrelay.ByteSize `yaml:"emit_bytes" range:"1B..64MiB"`
 	// EmitCount is the most records emitted for one event. Default: 16.
@@ -82,9 +124,35 @@ type Limits struct {
 	Module auditrelay.ByteSize `yaml:"module" range:"1KiB..256MiB"`
 }
 
-func (Limits) later() map[string]string {
-	return map[string]string{"fuel": "guests are bounded by time until the meter follows"}
+// Breaker rests a guest that does nothing but fail.
+type Breaker struct {
+	// Failures in a row after which it rests. Default: 50.
+	Failures int `yaml:"failures" range:"1..1000000"`
+	// Rest is how long at first; it doubles up to a minute. Default: 1s.
+	Rest time.Duration `yaml:"rest" range:"1ms..1m"`
 }
+
+// FilterRole says what a filter may do to an event.
+type FilterRole string
+
+// The values of FilterRole; the empty one means RoleJudge.
+const (
+	RoleJudge   FilterRole = "judge"
+	RoleObserve FilterRole = "observe"
+)
+
+func (FilterRole) allowed() []string { return []string{"judge", "observe"} }
+
+// Isolation says what of a guest outlives an event.
+type Isolation string
+
+// The values of Isolation; the empty one means IsolationInstance.
+const (
+	IsolationInstance Isolation = "instance"
+	IsolationEvent    Isolation = "event"
+)
+
+func (Isolation) allowed() []string { return []string{"instance", "event"} }
 
 // OnError says what becomes of an event on which a filter fails.
 type OnError string

@@ -147,8 +147,16 @@ func (d *Document) Reset(data []byte) {
 // Edited reports whether any edit took effect since Reset.
 func (d *Document) Edited() bool { return d.edited }
 
-// Work returns how much was done since Reset: bytes scanned, decoded, taken or
-// written, and nodes visited, so that who is served can be charged for it.
+// Data returns what Reset was given.
+func (d *Document) Data() []byte { return d.data }
+
+// visitWork is what a visit to a node counts for: it takes as long as scanning so
+// many bytes.
+const visitWork = 32
+
+// Work returns how much was done since Reset, so that who is served can be charged
+// for it: bytes scanned, decoded, taken or written, and for each node visited as
+// many bytes as could be scanned in that time.
 func (d *Document) Work() int { return d.work }
 
 func (d *Document) buffer(s source) []byte {
@@ -245,7 +253,7 @@ func (d *Document) Len(n Node) int {
 		for c := d.live(d.child(d.inside(n))); c != 0; c = d.live(d.sibling(c)) {
 			count++
 		}
-		d.work += count
+		d.work += count * visitWork
 		return count
 	case String:
 		return decodedLen(d.written(n))
@@ -273,7 +281,7 @@ func (d *Document) Child(n, prev Node) Node {
 		}
 		c = d.sibling(prev)
 	}
-	d.work++
+	d.work += visitWork
 	if c = d.live(c); c == 0 {
 		return None
 	}

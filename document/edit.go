@@ -56,6 +56,18 @@ func (d *Document) Replace(raw []byte) error {
 	return d.SetJSON(Root, raw)
 }
 
+// ReplaceChecked is Replace for a raw that has passed Check, and is not looked at
+// again.
+func (d *Document) ReplaceChecked(raw []byte) error {
+	const op = "replace"
+	if err := d.editable(Root, len(raw)); err != nil {
+		return editError(op, err)
+	}
+	start := len(d.arena)
+	d.arena = append(d.arena, trimSpace(raw)...)
+	return d.replace(op, Root, start)
+}
+
 // Put adds the member key, UTF-8 and not escaped, with the JSON value raw, behind
 // the last of parent: an object, or a string that holds one. It never makes
 // parents. ErrKeyExists where the key is present.

@@ -101,7 +101,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 func (d *Document) matching(c Node, s *segment) Node {
 	for c != 0 {
 		nd := &d.nodes[c]
-		d.work++
+		d.work += visitWork
 		if nd.flags&deleted == 0 && s.matches(d, nd) {
 			return c
 		}
@@ -136,7 +136,7 @@ func (p *Path) closed(set uint64) uint64 {
 
 // after returns the set after a step from a node with the given set to c.
 func (p *Path) after(d *Document, set uint64, c *node) uint64 {
-	d.work++
+	d.work += 2 * visitWork // several segments are tried
 	var out uint64
 	for set &= p.unmatched(); set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)

@@ -74,6 +74,7 @@ func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 // apply makes the edit and returns its status.
 func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
 	s.charge(len(arg))
+	s.pay(unitsEdit + len(arg)/bytesPerUnit)
 	err := e(s, n, arg, number)
 	switch {
 	case err == nil:
@@ -104,15 +105,16 @@ const (
 // allow ends the call where n lies outside what the module asked for or the
 // operator granted. The path is not told: its keys are the event's.
 func (s *State) allow(n document.Node) {
-	if !covers(s.policy.Asked, s.doc, n) {
+	if !s.covers(s.policy.Asked, s.doc, n) {
 		s.fail(auditrelay.CauseRejectedOutput, notAsked)
 	}
-	if !covers(s.policy.Granted, s.doc, n) {
+	if !s.covers(s.policy.Granted, s.doc, n) {
 		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 }
 
-func covers(paths []*document.Path, d *document.Document, n document.Node) bool {
+func (s *State) covers(paths []*document.Path, d *document.Document, n document.Node) bool {
+	s.pay(unitsCover * len(paths))
 	for _, p := range paths {
 		if p.Covers(d, n) {
 			return true
@@ -162,6 +164,7 @@ func editPseudonym(s *State, n document.Node, key []byte, _ int) error {
 	if len(v) == 0 {
 		return nil
 	}
+	s.pay(unitsHMAC + len(v))
 	s.scratch = p.Append(s.scratch[:0], v)
 	s.charge(len(s.scratch))
 	return s.doc.SetString(n, s.scratch)
@@ -222,10 +225,10 @@ func put(s *State, m api.Memory, a []uint64) {
 		result(a, Absent)
 		return
 	}
-	if !coversKey(s.policy.Asked, s.doc, parent, name) {
+	if !s.coversKey(s.policy.Asked, s.doc, parent, name) {
 		s.fail(auditrelay.CauseRejectedOutput, notAsked)
 	}
-	if !coversKey(s.policy.Granted, s.doc, parent, name) {
+	if !s.coversKey(s.policy.Granted, s.doc, parent, name) {
 		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 	s.charge(len(name) + len(raw))
@@ -241,7 +244,8 @@ func put(s *State, m api.Memory, a []uint64) {
 	}
 }
 
-func coversKey(paths []*document.Path, d *document.Document, n document.Node, key []byte) bool {
+func (s *State) coversKey(paths []*document.Path, d *document.Document, n document.Node, key []byte) bool {
+	s.pay(unitsCover * len(paths))
 	for _, p := range paths {
 		if p.CoversKey(d, n, key) {
 			return true

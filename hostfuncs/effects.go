@@ -25,6 +25,7 @@ func emit(s *State, m api.Memory, a []uint64) {
 	if s.emitBytes += len(data); s.emitBytes > s.policy.EmitBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the records for one event come to more than %d bytes", s.policy.EmitBytes))
 	}
+	s.pay(2 * len(data)) // checked and copied
 	if err := document.Check(data, s.policy.Document); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
@@ -39,6 +40,7 @@ func reason(s *State, m api.Memory, a []uint64) {
 }
 
 func config(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[0], a[1])
 	if len(s.policy.Config) == 0 {
 		result(a, Absent)
 		return
@@ -73,6 +75,7 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	case 3:
 		level = slog.LevelError
 	}
+	s.pay(unitsLog)
 	s.log(level, text)
 	result(a, 0)
 }

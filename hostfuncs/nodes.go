@@ -63,6 +63,7 @@ func kind(s *State, _ api.Memory, a []uint64) {
 }
 
 func key(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[1], a[2])
 	d, n, ok := s.node(a[0])
 	if !ok {
 		result(a, Absent)
@@ -73,6 +74,7 @@ func key(s *State, m api.Memory, a []uint64) {
 }
 
 func get(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[1], a[2])
 	d, n, ok := s.node(a[0])
 	if !ok {
 		result(a, Absent)
@@ -83,6 +85,7 @@ func get(s *State, m api.Memory, a []uint64) {
 }
 
 func getString(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[1], a[2])
 	d, n, ok := s.node(a[0])
 	if !ok {
 		result(a, Absent)
@@ -119,6 +122,7 @@ func matches(s *State, _ api.Memory, a []uint64) {
 		result(a, WrongKind)
 		return
 	}
+	s.pay(r.units * len(s.scratch))
 	truth(a, r.Match(s.scratch))
 }
 
@@ -127,6 +131,7 @@ func matches(s *State, _ api.Memory, a []uint64) {
 // (each @tostr doubles it).
 func query(s *State, m api.Memory, a []uint64) {
 	text := s.bytes(m, a[0], a[1])
+	s.buffer(m, a[2], a[3])
 	if len(text) > s.policy.QueryBytes {
 		result(a, TooLarge)
 		return
@@ -135,6 +140,7 @@ func query(s *State, m api.Memory, a []uint64) {
 		s.fail(auditrelay.CauseProtocol, "modifiers (@) and multipaths ([, {) are not served")
 	}
 	s.scratch = s.doc.Append(s.scratch[:0])
+	s.pay(len(s.scratch) * (1 + len(text)/8))
 	found := gjson.GetBytes(s.scratch, string(text))
 	if !found.Exists() {
 		result(a, Absent)

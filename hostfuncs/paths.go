@@ -3,6 +3,7 @@ package hostfuncs
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -16,6 +17,7 @@ const regexBytes = 4 << 10
 // operator sees it, rather than returning what a guest may overlook.
 func internPath(s *State, m api.Memory, a []uint64) {
 	text := string(s.bytes(m, a[0], a[1]))
+	s.pay(unitsCompile * len(text))
 	if len(s.paths) == s.policy.Paths {
 		s.fail(auditrelay.CauseInit, fmt.Sprintf("more than %d paths", s.policy.Paths))
 	}
@@ -46,10 +48,26 @@ func internRegex(s *State, m api.Memory, a []uint64) {
 	if len(s.regexes) == s.policy.Regexes {
 		s.fail(auditrelay.CauseInit, fmt.Sprintf("more than %d regular expressions", s.policy.Regexes))
 	}
+	s.pay(unitsCompile * len(text))
 	r, err := regexp.Compile(string(text))
 	if err != nil {
 		s.fail(auditrelay.CauseInit, err.Error())
 	}
-	s.regexes = append(s.regexes, r)
+	s.regexes = append(s.regexes, expression{r, unitsPerByte(string(text))})
 	result(a, int32(len(s.regexes))+regexHandle)
+}
+
+// unitsPerByte is what a byte costs that an expression is tried on. Go's regexp
+// visits every state of the compiled program for every byte at the worst.
+func unitsPerByte(text string) int {
+	const perState, least = 4, 16
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return least
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return least
+	}
+	return least + perState*len(program.Inst)
 }

@@ -2,6 +2,7 @@ package hostfuncs
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,13 @@ type Policy struct {
 	QueryBytes int
 
 	Log *LogLimit
+}
+
+// writesAll reports whether no edit lies outside what was asked and granted.
+func (p *Policy) writesAll() bool { return reachesAll(p.Asked) && reachesAll(p.Granted) }
+
+func reachesAll(paths []*document.Path) bool {
+	return slices.ContainsFunc(paths, func(p *document.Path) bool { return p.String() == "**" })
 }
 
 // LogLimit passes a bounded number of lines a second on to a logger, for all

@@ -9,14 +9,20 @@ import (
 	"auditrelay/document"
 )
 
-func eventLen(s *State, _ api.Memory, a []uint64) {
-	s.scratch = s.doc.Append(s.scratch[:0])
-	result(a, int32(len(s.scratch)))
-}
+func eventLen(s *State, _ api.Memory, a []uint64) { result(a, int32(len(s.whole()))) }
 
 func eventRead(s *State, m api.Memory, a []uint64) {
+	s.buffer(m, a[0], a[1])
+	s.answer(m, a, a[0], a[1], s.whole())
+}
+
+// whole returns the event as it stands, valid until the next call.
+func (s *State) whole() []byte {
+	if !s.doc.Edited() {
+		return s.doc.Data()
+	}
 	s.scratch = s.doc.Append(s.scratch[:0])
-	s.answer(m, a, a[0], a[1], s.scratch)
+	return s.scratch
 }
 
 // eventReplace takes a whole new document, checked as an event is, in which
@@ -24,13 +30,17 @@ func eventRead(s *State, m api.Memory, a []uint64) {
 func eventReplace(s *State, m api.Memory, a []uint64) {
 	raw := s.bytes(m, a[0], a[1])
 	s.charge(len(raw))
+	s.pay(2 * len(raw)) // checked, and copied
 	if err := document.Check(raw, s.policy.Document); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
-	s.replaced.Reset(raw)
-	s.compare(document.Root, document.Root)
-	s.replaced.Reset(nil) // let go of the guest's memory
-	if err := s.doc.Replace(raw); err != nil {
+	if !s.policy.writesAll() {
+		s.pay(4 * (len(raw) + len(s.doc.Data()))) // indexed, and compared member by member
+		s.replaced.Reset(raw)
+		s.compare(document.Root, document.Root)
+		s.replaced.Reset(nil) // let go of the guest's memory
+	}
+	if err := s.doc.ReplaceChecked(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
 	result(a, 0)
@@ -83,7 +93,7 @@ func (s *State) allowAdded(r document.Node) {
 }
 
 func (s *State) may(d *document.Document, n document.Node) bool {
-	return covers(s.policy.Asked, d, n) && covers(s.policy.Granted, d, n)
+	return s.covers(s.policy.Asked, d, n) && s.covers(s.policy.Granted, d, n)
 }
 
 // same compares two scalars, or values of unlike kinds, by their text.

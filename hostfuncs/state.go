@@ -30,6 +30,7 @@ const regexHandle = 1 << 16
 type State struct {
 	context.Context
 	policy   *Policy
+	tank     tank
 	turn     Turn
 	function string // the host function that runs, for the text of a failure
 
@@ -37,7 +38,7 @@ type State struct {
 	doc      *document.Document
 	config   document.Document
 	paths    []path
-	regexes  []*regexp.Regexp
+	regexes  []expression
 	keys     map[string]*redaction.Pseudonymiser
 	scratch  []byte
 	value    []byte
@@ -50,9 +51,16 @@ type State struct {
 	reason    string
 
 	clock  uint64 // nanoseconds of the virtual monotonic clock
+	marked uint64 // the clock when Mark was called
 	random rand.ChaCha8
 	seeded bool
 	output [2][]byte // the lines that stdout and stderr have begun
+}
+
+// expression is a compiled regular expression and what it costs a byte.
+type expression struct {
+	*regexp.Regexp
+	units int
 }
 
 type path struct {
@@ -73,6 +81,13 @@ func NewState(ctx context.Context, p *Policy) *State {
 	}
 	return s
 }
+
+// Rewind returns the state to what it was when Mark was called, so that the next
+// event finds nothing of this one.
+func (s *State) Rewind() { s.clock = s.marked }
+
+// Mark keeps what Rewind goes back to.
+func (s *State) Mark() { s.marked = s.clock }
 
 // Begin makes call the event that the guest sees.
 func (s *State) Begin(call *filter.Call) {
@@ -106,8 +121,16 @@ func (s *State) fail(cause auditrelay.Cause, text string) {
 	panic(&filter.Error{Cause: cause, Err: fmt.Errorf("%s: %w", s.function, errors.New(text))})
 }
 
-// bytes returns the guest's memory at ptr, valid until the guest runs on.
+// bytes returns the guest's memory at ptr, valid until the guest runs on, and
+// charges for what is then done with it.
 func (s *State) bytes(m api.Memory, ptr, n uint64) []byte {
+	b := s.memory(m, ptr, n)
+	s.payBytes(len(b))
+	return b
+}
+
+// memory is bytes for memory that is only written to, and not all of it.
+func (s *State) memory(m api.Memory, ptr, n uint64) []byte {
 	b, ok := m.Read(uint32(ptr), uint32(n))
 	if !ok {
 		s.fail(auditrelay.CauseProtocol, fmt.Sprintf("%d bytes at %d lie outside the guest's memory", uint32(n), uint32(ptr)))
@@ -115,13 +138,19 @@ func (s *State) bytes(m api.Memory, ptr, n uint64) []byte {
 	return b
 }
 
-// answer writes b to the guest's buffer and returns its length; nothing is
-// written where it is longer than the buffer.
-func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
+// buffer ends the call where a buffer lies outside the guest's memory, whatever
+// there would be to write: a wrong one is found out at once.
+func (s *State) buffer(m api.Memory, buf, capacity uint64) {
 	if uint32(capacity) > 0 || uint32(buf) > 0 {
-		s.bytes(m, buf, capacity) // the whole buffer, that a wrong one is found out at once
+		s.memory(m, buf, capacity)
 	}
+}
+
+// answer writes b to the guest's buffer and returns its length; nothing is
+// written where it is longer than the buffer, which has been looked at.
+func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
 	if len(b) <= int(uint32(capacity)) {
+		s.payBytes(len(b))
 		m.Write(uint32(buf), b)
 	}
 	result(a, int32(len(b)))
@@ -169,12 +198,12 @@ func (s *State) path(handle uint64) *path {
 	return &s.paths[i]
 }
 
-func (s *State) regex(handle uint64) *regexp.Regexp {
+func (s *State) regex(handle uint64) *expression {
 	i := int(int32(uint32(handle))) - regexHandle - 1
 	if i < 0 || i >= len(s.regexes) {
 		s.fail(auditrelay.CauseProtocol, "not a regular expression: its handle was not given out by regex")
 	}
-	return s.regexes[i]
+	return &s.regexes[i]
 }
 
 // text copies a text of the guest's, cut to the limit and made valid UTF-8.

@@ -138,8 +138,19 @@ func (f *Function) Go() api.GoModuleFunc {
 		if turn != Always && turn != s.turn {
 			s.fail(auditrelay.CauseProtocol, "called out of turn: it may be called at "+turn.String()+" only")
 		}
+		before := s.work()
 		call(s, mod.Memory(), stack)
+		s.pay(unitsCall + (s.work()-before)/bytesPerUnit)
 	}
+}
+
+// work is what the documents have done for this event.
+func (s *State) work() int {
+	n := s.config.Work()
+	if s.doc != nil {
+		n += s.doc.Work()
+	}
+	return n
 }
 
 // Stub returns what stands in for an optional import that this module does not

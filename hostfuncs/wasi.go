@@ -92,6 +92,7 @@ func wasiClock(s *State, m api.Memory, a []uint64) {
 // wasiRandom gives bytes that depend on module, configuration and event alone.
 func wasiRandom(s *State, m api.Memory, a []uint64) {
 	b := s.bytes(m, a[0], a[1])
+	s.pay(len(b))
 	if !s.seeded {
 		s.seeded = true
 		seed := s.policy.Seed
@@ -144,6 +145,7 @@ func (s *State) write(stream int, b []byte) {
 			b = b[1:]
 		}
 		if whole || len(*line) == wasiLine {
+			s.pay(unitsLog)
 			s.line(stream)
 		}
 	}

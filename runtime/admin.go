@@ -274,3 +274,16 @@ func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 	}
 	return from, to, nil
 }
+
+// Retry has a callback that waits after a failure try again now: what was in the
+// way is gone. A name that no callback has is ignored.
+func (r *Runtime) Retry(name string) {
+	r.eachPump(func(p *pump) {
+		if p.callback.Name == name {
+			// Ends with the pump, or the runtime.
+			go func() {
+				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, _ time.Time) error { m.Retake(); return nil })
+			}()
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -24,8 +25,8 @@ type callback struct {
 
 const defaultTimeout = time.Minute
 
-func newCallback(c Callback, workers int) *callback {
-	out := &callback{Callback: c, judge: newJudge(&c, workers), concurrency: 1}
+func newCallback(c Callback, workers int, log *slog.Logger) *callback {
+	out := &callback{Callback: c, judge: newJudge(&c, workers, log), concurrency: 1}
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,8 @@ type judge struct {
 	callback  string
 	condition *condition
 	steps     []Step
+	log       *slog.Logger
+	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet
 }
 
@@ -37,10 +40,20 @@ type judge struct {
 type worker struct {
 	instances []filter.Instance // nil where none is open
 	document  document.Document
+	shown     document.Document // what observers see
+	copied    []byte
+	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
 }
 
-func newJudge(c *Callback, workers int) *judge {
-	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, idle: make(chan *worker, workers)}
+// watch is how an observer has fared: its failures change nothing for an event,
+// and so are counted here and told once for each turn.
+type watch struct {
+	failures atomic.Uint64
+	failing  atomic.Bool
+}
+
+func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
+	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, log: log, watched: make([]watch, len(c.Steps)), idle: make(chan *worker, workers)}
 	for range workers {
 		j.idle <- nil
 	}
@@ -85,8 +98,8 @@ const (
 )
 
 // all judges events in parallel, with results in order. It may return fewer, at
-// least one where there is one, if the filters made too much of them. An error
-// means that none was judged.
+// least one where there is one, if the filters made too much of them or one of
+// them could not be judged for now. An error means that none was judged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
 	judged := make([]delivery.Judged, len(events))
 	if j.condition == nil && len(j.steps) == 0 {
@@ -114,13 +127,13 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 						once.Do(func() { failure = err })
 						return
 					}
-					var err error
-					judged[i], err = j.one(ctx, w, &events[i])
+					one, err := j.one(ctx, w, &events[i])
 					if err != nil {
 						once.Do(func() { failure = err })
 						next.Store(int64(len(events)))
 						return
 					}
+					judged[i] = one // what was not judged stays without an event
 					grown.Add(size(&judged[i]))
 					emitted.Add(int64(len(judged[i].Emitted)))
 				}
@@ -131,10 +144,18 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 		})
 	}
 	wg.Wait()
-	if failure != nil {
-		return nil, failure
+	judged = judged[:min(int(next.Load()), len(events))]
+	if failure == nil {
+		return judged, nil
 	}
-	return judged[:min(int(next.Load()), len(events))], nil
+	// What stands before the first that was not judged is as good as ever: where a
+	// module rests, or a host is short of something, the callback goes on as far as
+	// it can.
+	whole := slices.IndexFunc(judged, func(j delivery.Judged) bool { return j.Event == nil })
+	if _, held := errors.AsType[*heldError](failure); held && whole > 0 {
+		return judged[:whole], nil
+	}
+	return nil, failure
 }
 
 // size is how much the filters made of an event.
@@ -159,11 +180,11 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 		judged, err := j.filter(ctx, w, e)
 		// Wall time, and want of an instance, are the host's condition: once more,
 		// in a fresh instance.
-		if err == nil && (judged.Cause == auditrelay.CauseWallTime || judged.Cause == auditrelay.CauseInit) {
-			if try == 1 {
+		if err == nil && (judged.Cause == auditrelay.CauseWallTime || judged.Cause == auditrelay.CauseInit || judged.Cause == auditrelay.CauseBreaker) {
+			if try == 1 && judged.Cause != auditrelay.CauseBreaker {
 				continue
 			}
-			err = &heldError{fmt.Errorf("filter %s: event %d could not be judged, twice: %w", judged.Filter, e.Sequence, judged.Err)}
+			err = &heldError{fmt.Errorf("filter %s: event %d could not be judged: %w", judged.Filter, e.Sequence, judged.Err)}
 		}
 		return judged, err
 	}
@@ -175,6 +196,12 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 	w.document.Reset(e.Data)
 	for i := range j.steps {
 		step := &j.steps[i]
+		if step.Role == RoleObserve {
+			if err := j.observe(ctx, w, i, &judged); err != nil {
+				return judged, err
+			}
+			continue
+		}
 		if w.instances[i] == nil {
 			instance, err := open(ctx, step.Filter)
 			if err != nil {
@@ -186,6 +213,9 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 		verdict, err := apply(ctx, w.instances[i], &call)
 		if err == nil {
 			err = checkCall(&call, verdict, step)
+		}
+		if w.trace != nil {
+			w.trace(i, &call, verdict, err)
 		}
 		if err != nil {
 			w.fail(i)
@@ -200,9 +230,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 			}
 			return judged, nil
 		}
-		for n, emit := range call.Emitted {
-			judged.Emitted = append(judged.Emitted, delivery.Emitted{Target: emit.Target, Filter: step.Name, Ordinal: n, Data: bytes.Clone(emit.Data)})
-		}
+		keepEmitted(&judged, step, &call)
 		if call.Reason != "" {
 			judged.Filter, judged.Reason = step.Name, bounded(call.Reason)
 		}
@@ -217,6 +245,73 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 		judged.Data = oneLine(e.Data)
 	}
 	return judged, nil
+}
+
+func keepEmitted(judged *delivery.Judged, step *Step, call *filter.Call) {
+	for n, emit := range call.Emitted {
+		judged.Emitted = append(judged.Emitted, delivery.Emitted{Target: emit.Target, Filter: step.Name, Ordinal: n, Data: bytes.Clone(emit.Data)})
+	}
+}
+
+// observe shows an event to an observer, as it stands, on a document of its own.
+// What the observer makes of it changes nothing but what it emits. The error is
+// ctx's.
+func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.Judged) error {
+	step, seen := &j.steps[i], &j.watched[i]
+	data := judged.Event.Data
+	if w.document.Edited() {
+		w.copied = w.document.Append(w.copied[:0])
+		data = w.copied
+	}
+	w.shown.Reset(data)
+	call := filter.Call{Event: judged.Event, Document: &w.shown}
+	err := func() (err error) {
+		if w.instances[i] == nil {
+			if w.instances[i], err = open(ctx, step.Filter); err != nil {
+				w.instances[i] = nil
+				return err
+			}
+		}
+		var verdict auditrelay.Verdict
+		verdict, err = apply(ctx, w.instances[i], &call)
+		if w.trace != nil {
+			defer func() { w.trace(i, &call, verdict, err) }()
+		}
+		if err == nil && verdict == auditrelay.Drop {
+			err = &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("verdict drop: an observer may not drop")}
+		}
+		if err == nil {
+			err = checkCall(&call, verdict, step)
+		}
+		if err != nil {
+			w.fail(i)
+		}
+		return err
+	}()
+	if err == nil {
+		keepEmitted(judged, step, &call)
+		if seen.failing.Swap(false) {
+			j.log.Info("an observer works again", "callback", j.callback, "filter", step.Name, "failures", seen.failures.Load())
+		}
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	seen.failures.Add(1)
+	if !seen.failing.Swap(true) {
+		j.log.Warn("an observer fails; events go on without it", "callback", j.callback, "filter", step.Name, "cause", causeOf(err), "error", err)
+	}
+	return nil
+}
+
+// observerFailures counts how often observers failed since start.
+func (j *judge) observerFailures() uint64 {
+	n := uint64(0)
+	for i := range j.watched {
+		n += j.watched[i].failures.Load()
+	}
+	return n
 }
 
 func open(ctx context.Context, f filter.Filter) (instance filter.Instance, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"auditrelay"
@@ -88,6 +89,13 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		status.Replay = s.State.Replay.ID
 		status.Head = min(head, s.State.Replay.To)
 	}
+	if n := r.observerFailures(s.State.Callback); n > 0 {
+		status.Failures = maps.Clone(status.Failures)
+		if status.Failures == nil {
+			status.Failures = map[string]uint64{}
+		}
+		status.Failures["observer"] = n
+	}
 	if len(s.State.Causes) > 0 {
 		status.Causes = map[string]uint64{}
 		for cause, n := range s.State.Causes {
@@ -103,6 +111,17 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		status.Lag = max(time.Since(status.Oldest), 0)
 	}
 	return status, nil
+}
+
+func (r *Runtime) observerFailures(name string) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.callbacks {
+		if c.Name == name {
+			return c.judge.observerFailures()
+		}
+	}
+	return 0
 }
 
 // Stats are figures about the journal and what was accepted since start.

@@ -30,6 +30,7 @@ func TestOnErrorFailsClosed(t *testing.T) {
 		{"rejected output", failing(auditrelay.CauseRejectedOutput), auditrelay.CauseRejectedOutput},
 		{"fail", failing(auditrelay.CauseFail), auditrelay.CauseFail},
 		{"out of memory", failing(auditrelay.CauseMemory), auditrelay.CauseMemory},
+		{"out of fuel", failing(auditrelay.CauseFuel), auditrelay.CauseFuel},
 		{"stack", failing(auditrelay.CauseStack), auditrelay.CauseStack},
 		{"hops", failing(auditrelay.CauseHops), auditrelay.CauseHops},
 		{"a plain error", func(*filter.Call) (auditrelay.Verdict, error) { return auditrelay.Keep, errors.New("no") }, auditrelay.CauseFail},

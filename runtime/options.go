@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -19,6 +20,11 @@ type Options struct {
 
 	// Callbacks are what every accepted event is given to.
 	Callbacks []Callback
+
+	// Opened, where set, is called once the journal is open and before any callback
+	// starts, with what the journal keeps of modules: filters can be told then which
+	// module to run. Its error is Open's.
+	Opened func(ctx context.Context, m *Modules) error
 
 	// Removed names callbacks that the journal knows, that Callbacks no longer
 	// lists, and that are to be given up: what they still hold becomes skipped.
@@ -117,6 +123,8 @@ type Step struct {
 	// OnError says what becomes of an event on which the filter fails; never
 	// does it go on.
 	OnError OnError
+	// Role is what it may do to an event.
+	Role Role
 	// Emits names the callbacks to which the filter may emit.
 	Emits []string
 }
@@ -130,6 +138,19 @@ const (
 	OnErrorDeadLetter OnError = iota
 	// OnErrorDiscard puts a tombstone in its place and keeps nothing.
 	OnErrorDiscard
+)
+
+// Role is what a filter may do to an event.
+type Role uint8
+
+const (
+	// RoleJudge: it may edit and drop, and where it fails the event does not go on.
+	// The default.
+	RoleJudge Role = iota
+	// RoleObserve: it may look and emit. It is given a document of its own, so that
+	// its edits go nowhere; a drop is a failure, and where it fails, or cannot be
+	// started, the event goes on as if it had not been there.
+	RoleObserve
 )
 
 // Receives says which events are assigned to a callback.

@@ -30,6 +30,18 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 	if r.ctx.Err() != nil {
 		return ErrClosed
 	}
+	tx := new(journal.Tx)
+	if err := c.append(tx); err != nil {
+		return err
+	}
+	if _, err := r.journal.Commit(tx); err != nil {
+		return r.unavailable(err)
+	}
+	return nil
+}
+
+// append adds the change's audit event to tx.
+func (c *Change) append(tx *journal.Tx) error {
 	id := make([]byte, 16)
 	rand.Read(id)
 	now := time.Now().UTC()
@@ -49,11 +61,7 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 	if err != nil {
 		return fmt.Errorf("record a change of %s: %w", c.Table, err)
 	}
-	tx := new(journal.Tx)
 	tx.Append(auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: payload.ID, Time: now, Action: c.Action,
 		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.Actor}, Data: data})
-	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(err)
-	}
 	return nil
 }

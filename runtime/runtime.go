@@ -35,6 +35,7 @@ import (
 // Runtime accepts events and delivers them. It is safe for concurrent use.
 type Runtime struct {
 	journal      *journal.Journal
+	modules      *Modules
 	log          *slog.Logger
 	limits       ingest.Limits
 	workers      int
@@ -98,6 +99,13 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(o.Callbacks))
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.modules = &Modules{journal: r.journal}
+	if err = r.modules.sweep(); err == nil && o.Opened != nil {
+		err = o.Opened(ctx, r.modules)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.closeUnused(o.Callbacks), r.Close())
+	}
 	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
 		err = r.Apply(ctx, o.Callbacks, o.Removed)
 	} else {
@@ -109,6 +117,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r.wg.Go(r.maintain)
 	return r, nil
 }
+
+// Modules returns what the journal keeps of uploaded modules.
+func (r *Runtime) Modules() *Modules { return r.modules }
 
 func journalDir(dataDir string) string { return filepath.Join(dataDir, "journal") }
 

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ const (
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
+	ReasonModule       = "module" // it is refused as a guest
 	ReasonInternal     = "internal"
 )
 
@@ -122,4 +124,19 @@ type Version struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
 	Go       string `json:"go"`
+}
+
+// Stored answers GET /v1/stored: accepted events from a sequence on.
+type Stored struct {
+	Events []StoredEvent `json:"events"`
+	Next   uint64        `json:"next"` // where to go on
+}
+
+// StoredEvent is one accepted event with its contents.
+type StoredEvent struct {
+	Sequence  uint64          `json:"sequence"`
+	Namespace string          `json:"namespace"`
+	ID        string          `json:"id"`
+	Received  time.Time       `json:"received"`
+	Data      json.RawMessage `json:"data"`
 }

@@ -33,7 +33,7 @@ type Options struct {
 const DefaultServer = "http://127.0.0.1:8787"
 
 // maxAnswer bounds what is read of an answer.
-const maxAnswer = 64 << 20
+const maxAnswer = 256 << 20
 
 // Client calls one relay. It is safe for concurrent use.
 type Client struct {

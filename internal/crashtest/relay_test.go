@@ -68,7 +68,7 @@ func spawnRelay(t *testing.T, listen, config string, env ...string) *relay {
 		t.Fatal(err)
 	}
 	r := &relay{url: "http://" + listen, log: new(bytes.Buffer), done: make(chan struct{})}
-	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen, "--trust-modules")
+	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen)
 	r.cmd.Env = append(os.Environ(), env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,12 +9,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 
 	"auditrelay"
 	"auditrelay/config"
-	"auditrelay/filter"
 	"auditrelay/internal/guest"
+	"auditrelay/internal/guestcases"
 	"auditrelay/runtime"
 )
 
@@ -23,14 +25,11 @@ type assembler struct {
 	makers    map[string]SinkMaker
 	digestKey []byte
 	cacheDir  string
-	// trustModules allows guests, which have no meter yet.
-	trustModules bool
-	log          *slog.Logger
+	compiler  []string
+	budget    *guest.Budget
+	guests    guests
+	log       *slog.Logger
 }
-
-// errUntrusted says why guests do not run by default.
-var errUntrusted = errors.New("the configuration has WebAssembly guests, and nothing meters them yet: " +
-	"a module can hold up the whole process. Start with --trust-modules if you trust every one of them")
 
 // loadConfig reads the file and checks it against the sinks that there are.
 func (a *assembler) loadConfig(file string) (*config.Config, error) {
@@ -77,10 +76,9 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 	}, nil
 }
 
+// callbacks makes everything that cfg names. What it made for filters stands in
+// a.guests.next until it is in force or given up.
 func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtime.Callback, error) {
-	if len(cfg.Filters) > 0 && !a.trustModules {
-		return nil, errUntrusted
-	}
 	var errs []error
 	filters, err := a.filters(ctx, cfg)
 	if err != nil {
@@ -94,10 +92,9 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 		}
 		callbacks = append(callbacks, c)
 	}
+	a.guests.next = filters
 	if err := errors.Join(errs...); err != nil {
-		for _, f := range filters {
-			_ = f.filter.Close()
-		}
+		a.guests.discard(filters)
 		for _, c := range callbacks {
 			_ = closeSink(c.Sink)
 		}
@@ -106,22 +103,19 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 	return callbacks, nil
 }
 
-// loadedFilter is a filter that callbacks share.
-type loadedFilter struct {
-	filter filter.Filter
-	config *config.Filter
-}
-
-// filters loads those that a callback lists; one that none lists is checked by
-// config alone.
-func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]loadedFilter, error) {
+// filters makes those that a callback lists; one that none lists is checked by
+// config alone. What runs already and has not changed is used again.
+func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]*liveFilter, error) {
 	used := map[string]bool{}
 	for i := range cfg.Callbacks {
 		for _, name := range cfg.Callbacks[i].Filters {
 			used[name] = true
 		}
 	}
-	loaded := map[string]loadedFilter{}
+	if err := a.checkMemory(cfg); err != nil {
+		return nil, err
+	}
+	made := map[string]*liveFilter{}
 	var errs []error
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
@@ -129,39 +123,91 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			a.log.Warn("no callback lists this filter", "filter", f.Name)
 			continue
 		}
-		module, err := a.guest(ctx, cfg, f)
-		if err != nil {
-			errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+		digest := cfg.FilterDigest(a.digestKey, f)
+		if live := a.guests.live[f.Name]; live != nil && live.digest == digest {
+			made[f.Name] = live
 			continue
 		}
-		loaded[f.Name] = loadedFilter{filter: module, config: f}
+		live := &liveFilter{slot: guest.NewSlot(f.Name), config: f, digest: digest}
+		live.load = func(ctx context.Context, wasm []byte, sha256 string) (*guest.Module, error) {
+			m, err := guest.Load(ctx, a.guestOptions(cfg, f, wasm, sha256))
+			if err != nil || f.Cases == "" {
+				return m, err
+			}
+			cases, err := guestcases.Read(f.Cases)
+			if err == nil {
+				err = cases.Require(ctx, m)
+			}
+			if err != nil {
+				return nil, errors.Join(err, m.Close())
+			}
+			m.ResetBreaker() // cases that are to fail are no failures
+			return m, nil
+		}
+		made[f.Name] = live
+		if !a.guests.deferred {
+			if err := a.guests.fill(ctx, live); err != nil {
+				errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+			}
+		}
 	}
-	return loaded, errors.Join(errs...)
+	return made, errors.Join(errs...)
 }
 
-// maxModule bounds what is read of a module's file; the guest's own limit is the
-// one that is told.
-const maxModule = 256 << 20
+const defaultGuestMemory = 1 << 30
 
-func (a *assembler) guest(ctx context.Context, cfg *config.Config, f *config.Filter) (*guest.Module, error) {
-	wasm, err := readBounded(f.Wasm, maxModule)
-	if err != nil {
-		return nil, err
+// checkMemory holds what all guests may come to take against guests.memory: every
+// callback has an instance of each of its filters for every CPU, and one of the
+// largest may be there twice while its module is switched.
+func (a *assembler) checkMemory(cfg *config.Config) error {
+	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
+	if a.budget == nil {
+		a.budget = guest.NewBudget(have)
 	}
+	a.budget.Resize(have)
+	each := map[string]auditrelay.ByteSize{}
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		each[f.Name] = guest.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
+	}
+	var need, largest auditrelay.ByteSize
+	instances := 0
+	for i := range cfg.Callbacks {
+		for _, name := range cfg.Callbacks[i].Filters {
+			instances += goruntime.GOMAXPROCS(0)
+			need += each[name] * auditrelay.ByteSize(goruntime.GOMAXPROCS(0))
+			largest = max(largest, each[name])
+		}
+	}
+	if need+largest > have {
+		return &config.Error{File: a.file, Key: "guests.memory", Msg: fmt.Sprintf(
+			"%d instances of guests may come to take %v and one more while a module is switched, %v are allowed: raise guests.memory, or lower the filters' limits.memory", instances, need+largest, have)}
+	}
+	return nil
+}
+
+// guestOptions are a filter's, for a module's bytes, pinned to a digest unless that
+// is empty.
+func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []byte, sha256 string) guest.Options {
 	l := f.Limits
-	return guest.Load(ctx, guest.Options{
-		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(f.SHA256), Config: f.Config,
+	return guest.Options{
+		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
 		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
 		Keys:   cfg.Keys,
 		Limits: guest.Limits{
-			Memory: l.Memory, Time: l.Time, InitTime: l.InitTime,
+			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
+			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,
 			EmitBytes: l.EmitBytes, EmitCount: l.EmitCount, EditBytes: l.EditBytes,
 			EventBytes: cfg.Ingest.Limits.EventBytes, Depth: cfg.Ingest.Limits.Depth,
 			LogLines: l.LogLines, Module: l.Module,
 		},
-		CacheDir: a.cacheDir,
-		Logger:   a.log,
-	})
+		CacheDir:  a.cacheDir,
+		Compiler:  a.compiler,
+		Isolation: isolation(f.Isolation),
+		Breaker:   guest.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
+		Budget:    a.budget,
+		Logger:    a.log,
+	}
 }
 
 func readBounded(name string, most int64) ([]byte, error) {
@@ -177,7 +223,7 @@ func readBounded(name string, most int64) ([]byte, error) {
 	return data, err
 }
 
-func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]loadedFilter) (runtime.Callback, error) {
+func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter) (runtime.Callback, error) {
 	out := runtime.Callback{
 		Name: c.Name, RenamedFrom: c.RenamedFrom,
 		Digest:   cfg.CallbackDigest(a.digestKey, c),
@@ -197,9 +243,12 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		if !ok {
 			continue // did not load: told already
 		}
-		step := runtime.Step{Name: name, Filter: f.filter, Emits: f.config.Grants.Emit}
+		step := runtime.Step{Name: name, Filter: f.slot, Emits: f.config.Grants.Emit}
 		if f.config.OnError == config.OnErrorDiscard {
 			step.OnError = runtime.OnErrorDiscard
+		}
+		if f.config.Role == config.RoleObserve {
+			step.Role = runtime.RoleObserve
 		}
 		out.Steps = append(out.Steps, step)
 	}
@@ -219,6 +268,13 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	out.Sink = sink
 	return out, nil
+}
+
+func isolation(i config.Isolation) guest.Isolation {
+	if i == config.IsolationEvent {
+		return guest.IsolationEvent
+	}
+	return guest.IsolationInstance
 }
 
 func receives(r config.Receives) runtime.Receives {

@@ -163,7 +163,7 @@ func TestSinksComplaintsHaveTheirPlace(t *testing.T) {
 	}
 }
 
-func TestGuestsNeedTrust(t *testing.T) {
+func TestAModuleThatIsNoGuestIsRefused(t *testing.T) {
 	wasm := filepath.Join(t.TempDir(), "g.wasm")
 	// An empty module: what is in it does not come to matter.
 	if err := os.WriteFile(wasm, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
@@ -174,12 +174,22 @@ func TestGuestsNeedTrust(t *testing.T) {
 		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}, Sink: config.Sink{Type: "memory"}}},
 	}
 	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
-	if _, err := a.callbacks(t.Context(), cfg); !errors.Is(err, errUntrusted) {
-		t.Errorf("without trust: %v", err)
-	}
-	a.trustModules = true
 	if _, err := a.callbacks(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "auditrelay_event") {
-		t.Errorf("with trust, a module that is no guest: %v", err)
+		t.Errorf("a module that is no guest: %v", err)
+	}
+}
+
+// What all guests may come to take is held against the budget before any is
+// loaded.
+func TestGuestsThatMayTakeTooMuchAreRefused(t *testing.T) {
+	cfg := &config.Config{
+		Guests:    config.Guests{Memory: 64 << 20},
+		Filters:   []config.Filter{{Name: "g", Wasm: "not-read.wasm", Limits: config.Limits{Memory: 63 << 20}}},
+		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}}},
+	}
+	_, err := newAssembler(t, nil).callbacks(t.Context(), cfg)
+	if err == nil || !strings.Contains(err.Error(), "guests.memory") || strings.Contains(err.Error(), "not-read") {
+		t.Errorf("got %v", err)
 	}
 }
 

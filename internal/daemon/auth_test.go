@@ -29,6 +29,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/events/a?data=true", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/events", viewers},
 		{"GET", "/v1/events?id=a&data=true", []config.Role{"comply", "admin"}},
+		{"GET", "/v1/stored", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stats", viewers},
 		{"GET", "/v1/version", viewers},
 		{"GET", "/v1/callbacks", viewers},
@@ -44,6 +45,14 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/callbacks/archive/dead-letters/replay", operators},
 		{"POST", "/v1/backup", []config.Role{"admin"}},
 		{"POST", "/v1/reload", []config.Role{"admin"}},
+		{"POST", "/v1/modules", []config.Role{"admin"}},
+		{"GET", "/v1/modules", viewers},
+		{"GET", "/v1/modules/0123456789", viewers},
+		{"GET", "/v1/modules/0123456789/content", []config.Role{"admin"}},
+		{"DELETE", "/v1/modules/0123456789", []config.Role{"admin"}},
+		{"GET", "/v1/filters", viewers},
+		{"POST", "/v1/filters/archive/module", []config.Role{"admin"}},
+		{"POST", "/v1/filters/archive/reset", operators},
 	}
 	var given []config.Token
 	for _, role := range everyone[1:] {
@@ -71,7 +80,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 			method, path string
 			allowed      []config.Role
 		}) bool {
-			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1").Replace(rt.path)
+			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{digest}", "0123456789").Replace(rt.path)
 			return row.method == rt.method && row.path == path
 		})
 		if !known {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"auditrelay"
@@ -14,8 +15,8 @@ import (
 // CheckOptions configure Check.
 type CheckOptions struct {
 	Sinks map[string]SinkMaker
-	// TrustModules loads the guests too, which starts each once.
-	TrustModules bool
+	// Compiler is as in Options.
+	Compiler []string
 	// Online asks every sink's destination; Timeout bounds each, default 30 s.
 	Online  bool
 	Timeout time.Duration
@@ -24,9 +25,7 @@ type CheckOptions struct {
 // Checked is what Check found out.
 type Checked struct {
 	Config *config.Config
-	// GuestsLoaded is false where there are guests and nobody trusts them.
-	GuestsLoaded bool
-	Probes       []Probe
+	Probes []Probe
 }
 
 // Probe is how one sink's destination answered.
@@ -51,26 +50,28 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	a := &assembler{file: file, makers: makers, trustModules: o.TrustModules, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: file, makers: makers, compiler: o.Compiler, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(file)
 	if err != nil {
 		return Checked{}, err
 	}
-	done := Checked{Config: cfg, GuestsLoaded: true}
+	done := Checked{Config: cfg}
 	_, err = newAuth(cfg.Tokens)
 	_, tlsErr := newCertificates(cfg.TLS)
 	if err := errors.Join(err, tlsErr, checkListen(cfg.Listen, len(cfg.Tokens) == 0)); err != nil {
 		return done, err
 	}
 	if len(cfg.Filters) > 0 {
-		if done.GuestsLoaded = o.TrustModules; done.GuestsLoaded {
-			filters, err := a.filters(ctx, cfg)
-			for _, f := range filters {
-				err = errors.Join(err, f.filter.Close())
-			}
-			if err != nil {
-				return done, err
-			}
+		if a.cacheDir, err = os.MkdirTemp("", "auditrelay-validate-"); err != nil {
+			return done, err
+		}
+		defer os.RemoveAll(a.cacheDir)
+		filters, err := a.filters(ctx, cfg)
+		for _, f := range filters {
+			err = errors.Join(err, f.slot.Close())
+		}
+		if err != nil {
+			return done, err
 		}
 	}
 	if o.Online {

@@ -24,8 +24,9 @@ type Options struct {
 	ConfigFile string
 	// Listen and DataDir, where set, stand over the configuration's.
 	Listen, DataDir string
-	// TrustModules lets guests run, which nothing meters yet.
-	TrustModules bool
+	// Compiler is the program, with its arguments, that compiles guests in a process
+	// with limits (internal/compile). Empty: they are compiled in this one.
+	Compiler []string
 	// Sinks are sinks beside the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
 	// AddressFile, where set, receives the address that the daemon listens on,
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, trustModules: o.TrustModules}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}
@@ -148,13 +149,13 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	d.address = raw.Addr().String()
-	if len(d.cfg.Filters) > 0 && d.options.TrustModules {
-		d.log.Warn("WebAssembly guests run unmetered (--trust-modules): one that loops or recurses can hold up the whole process")
-	}
+	// Which modules run stands in the journal, which is not open yet.
+	d.build.guests.deferred = true
 	options, err := d.build.runtimeOptions(ctx, d.cfg)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
+	options.Opened = d.openGuests
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
 		return nil, errors.Join(err, raw.Close())
@@ -167,7 +168,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 			Depth: limits.Depth, IDBytes: limits.IDBytes,
 		},
 		Version: d.options.Version, Logger: d.log,
-		Reload: d.reload, Backup: d.backup,
+		Reload: d.reload, Backup: d.backup, Modules: d,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())

@@ -59,6 +59,9 @@ func newMetrics(s *Server) *metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newEngineCollector(s.rt),
 	)
+	if s.modules != nil {
+		m.registry.MustRegister(newFilterCollector(s.modules))
+	}
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	return m
 }

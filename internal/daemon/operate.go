@@ -277,3 +277,35 @@ func boolParam(s string) (bool, error) {
 	}
 	return strconv.ParseBool(s)
 }
+
+const (
+	storedPage    = 100
+	storedPageMax = 1000
+)
+
+// getStored returns accepted events, contents included, from a sequence on.
+func (s *Server) getStored(w http.ResponseWriter, r *http.Request, who principal) {
+	query := r.URL.Query()
+	from, err := uintParam(query.Get("from"), 0)
+	if err != nil {
+		respondError(w, badRequest("from: expected a sequence", ""))
+		return
+	}
+	limit, err := uintParam(query.Get("limit"), storedPage)
+	if err != nil || limit < 1 || limit > storedPageMax {
+		respondError(w, badRequest("limit: expected a number from 1 to "+strconv.Itoa(storedPageMax), ""))
+		return
+	}
+	events, next, err := s.rt.Stored(from, int(limit))
+	if err != nil {
+		respondError(w, s.failure(r, err))
+		return
+	}
+	answer := api.Stored{Next: next, Events: []api.StoredEvent{}}
+	for i := range events {
+		e := &events[i]
+		answer.Events = append(answer.Events, api.StoredEvent{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received, Data: e.Data})
+	}
+	s.log.Info("event contents read", "from", from, "events", len(events), "by", who.by())
+	respondJSON(w, answer)
+}

@@ -71,6 +71,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if err := d.rt.Apply(ctx, callbacks, cfg.Removed); err != nil {
 		return done, err
 	}
+	d.build.guests.adopt(d.log)
 	d.server.auth.Store(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())

@@ -29,7 +29,7 @@ func (s *Server) table() []route {
 	if s.public {
 		metricsRole = noRole
 	}
-	return []route{
+	return append([]route{
 		{"GET", "/healthz", noRole, s.getHealth, false},
 		{"GET", "/readyz", noRole, s.getReady, false},
 		{"GET", "/metrics", metricsRole, s.getMetrics, false},
@@ -37,6 +37,7 @@ func (s *Server) table() []route {
 		{"POST", "/v1/events", roleIngest, s.postEvents, true},
 		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
 		{"GET", "/v1/events", roleView, s.getEvent, false},      // ?id=, for ids that are no part of a path
+		{"GET", "/v1/stored", roleComply, s.getStored, false},
 		{"GET", "/v1/stats", roleView, s.getStats, false},
 		{"GET", "/v1/version", roleView, s.getVersion, false},
 
@@ -55,7 +56,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}
+	}, s.moduleRoutes()...)
 }
 
 // smallBody bounds every body but that of POST /v1/events.

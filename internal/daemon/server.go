@@ -33,6 +33,8 @@ type ServerOptions struct {
 	// Reload and Backup do what their routes ask for; nil: the route answers 501.
 	Reload func(ctx context.Context, by string) (api.Reloaded, error)
 	Backup func(ctx context.Context, by string) (api.BackedUp, error)
+	// Modules answers for guests' modules; nil: its routes answer 501.
+	Modules *daemon
 }
 
 // HTTPLimits bound what the server takes. The first five are what one request
@@ -81,6 +83,8 @@ type Server struct {
 	log      *slog.Logger
 	reload   func(context.Context, string) (api.Reloaded, error)
 	backup   func(context.Context, string) (api.BackedUp, error)
+	modules  *daemon
+	pushing  chan struct{} // one module at a time is held in memory
 	handler  http.Handler
 }
 
@@ -97,6 +101,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		patience: defaultPatience(), public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
+		modules: o.Modules, pushing: make(chan struct{}, 1),
 	}
 	if err := s.SetTokens(o.Tokens); err != nil {
 		return nil, err

@@ -207,6 +207,9 @@ func (l *Lane) Mend(now time.Time) {
 	l.recover(now)
 }
 
+// Retake has a take that failed tried again at once.
+func (l *Lane) Retake() { l.takeTries, l.takeAfter = 0, time.Time{} }
+
 // Untake reports that a take failed: nothing was sealed, and the range is taken
 // again after a pause.
 func (l *Lane) Untake(now time.Time, err error) {

@@ -181,7 +181,7 @@ func (d *demo) serve(ctx context.Context, config string) (stop func(), err error
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(d.binary, "serve", "--config", config, "--trust-modules")
+	cmd := exec.Command(d.binary, "serve", "--config", config)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 // What a guest costs per event, the document's indexing, editing and
 // serialising included.
 func BenchmarkReference(b *testing.B) {
-	for _, name := range []string{"reference-c", "reference-go"} {
+	for _, name := range []string{"reference-c", "reference-go", "simd-c"} {
 		b.Run(name, func(b *testing.B) { benchmark(b, name+"/"+name) })
 	}
 }

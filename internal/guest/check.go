@@ -59,8 +59,8 @@ func check(facts *meter.Facts, manifest *Manifest, grants Grants, l Limits) ([]g
 			refuse("export %.100q: names that start with %s are reserved", e.Name, reservedPrefix)
 		}
 	}
-	if size := auditrelay.ByteSize(facts.MemoryMin) * pageSize; size > l.Memory {
-		refuse("memory: starts with %v, limits.memory is %v", size, l.Memory)
+	if size, room := auditrelay.ByteSize(facts.MemoryMin)*pageSize, linear(facts, l); size > room {
+		refuse("memory: starts with %v, limits.memory is %v, of which tables and globals may come to take %v", size, l.Memory, l.Memory-room)
 	}
 	if manifest != nil && manifest.Limits.Memory > l.Memory {
 		refuse("memory: the manifest asks for %v, limits.memory is %v", manifest.Limits.Memory, l.Memory)

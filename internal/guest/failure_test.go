@@ -34,7 +34,9 @@ func TestFailures(t *testing.T) {
 		{"bad-handle", nil, auditrelay.CauseProtocol, "find: not a path"},
 		{"out-of-turn", nil, auditrelay.CauseProtocol, "path: called out of turn"},
 		{"memory-growth", nil, auditrelay.CauseMemory, "beyond 16MiB was refused"},
-		{"infinite-loop", func(o *guest.Options) { o.Limits.Time = 30 * time.Millisecond }, auditrelay.CauseWallTime, "longer than its limit of time"},
+		{"infinite-loop", nil, auditrelay.CauseFuel, "used up its fuel"},
+		{"infinite-loop", func(o *guest.Options) { o.Limits.Fuel, o.Limits.Time = 1<<50, 30*time.Millisecond }, auditrelay.CauseWallTime, "ran longer than 30ms"},
+		{"recursion", nil, auditrelay.CauseStack, "limits.stack"},
 		{"fails", nil, auditrelay.CauseFail, "called fail"},
 		{"replace-invalid", nil, auditrelay.CauseRejectedOutput, "event_replace: not valid JSON"},
 		{"replace-ungranted", nil, auditrelay.CauseRejectedOutput, "event_replace: the module's manifest does not ask"},
@@ -78,20 +80,6 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// One run only: wazero lets a stack grow to hundreds of megabytes before it says
-// so, and no limit of time stops it on the way.
-func TestAStackThatOverflowsIsToldApart(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 400 MB")
-	}
-	o := options(t, "hostile/recursion")
-	o.Limits.Time = time.Minute
-	_, err := open(t, load(t, o)).Apply(t.Context(), newCall(t, event))
-	if f, ok := errors.AsType[*filter.Error](err); !ok || f.Cause != auditrelay.CauseStack {
-		t.Errorf("got %v, want cause stack", err)
-	}
-}
-
 func TestFailKeepsTheGuestsWordsAsTheReason(t *testing.T) {
 	call := newCall(t, event)
 	_, err := open(t, load(t, options(t, "hostile/fails"))).Apply(t.Context(), call)
@@ -127,6 +115,7 @@ func TestLogIsBoundedOverAllInstances(t *testing.T) {
 	o := options(t, "hostile/log-flood")
 	o.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	o.Limits.LogLines = 5
+	o.Limits.Fuel = 1 << 30
 	m := load(t, o)
 	start := time.Now()
 	for range 3 {

@@ -110,7 +110,7 @@ func apply(t testing.TB, i filter.Instance, data string) (auditrelay.Verdict, st
 }
 
 func TestReferenceGuestsDoWhatTheFloorDoes(t *testing.T) {
-	for _, name := range []string{"reference-c", "reference-go"} {
+	for _, name := range []string{"reference-c", "reference-go", "simd-c"} {
 		t.Run(name, func(t *testing.T) {
 			i := open(t, load(t, options(t, name+"/"+name)))
 			verdict, got, _ := apply(t, i, event)

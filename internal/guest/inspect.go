@@ -11,11 +11,18 @@ import (
 	"auditrelay/internal/meter"
 )
 
-const pageSize = 64 << 10
+const (
+	pageSize = 64 << 10
+	slotSize = 8 // of the stack, as the meter counts it
+)
 
 // meterOptions is how modules are metered under l.
 func meterOptions(l Limits) meter.Options {
-	return meter.Options{Custom: manifestSection}
+	return meter.Options{
+		Limits: meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)},
+		Depth:  int64(l.Stack / slotSize),
+		Custom: manifestSection,
+	}
 }
 
 // Inspection is what can be told of a module without compiling or running it.
@@ -54,7 +61,7 @@ func Inspect(o Options) Inspection {
 	sum := sha256.Sum256(o.Wasm)
 	out := Inspection{SHA256: hex.EncodeToString(sum[:]), Size: len(o.Wasm)}
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
-	if _, err := m.prepare(o); err != nil {
+	if _, _, err := m.prepare(o); err != nil {
 		out.Refusals = strings.Split(err.Error(), "\n")
 	}
 	out.Manifest = m.manifest
@@ -88,4 +95,22 @@ func kindOrType(k meter.Kind, t meter.FunctionType) string {
 		return signature(t)
 	}
 	return fmt.Sprint(k)
+}
+
+// Everything are options under which a module is refused only for what no operator
+// could grant or allow: it gets whatever its manifest asks for.
+func Everything(name string, wasm []byte) Options {
+	o := Options{
+		Name: name, Wasm: wasm,
+		Grants: Grants{Write: []string{"**"}, Emit: []string{"any"}},
+		Keys:   map[string]auditrelay.Secret{},
+		Limits: Limits{Module: 256 << 20, Memory: 1 << 30},
+	}
+	if manifest, err := ReadManifest(wasm); err == nil && manifest != nil {
+		o.Grants.Keys = manifest.Keys
+		for _, key := range manifest.Keys {
+			o.Keys[key] = "held in the place of the operator's"
+		}
+	}
+	return o
 }

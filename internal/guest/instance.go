@@ -6,16 +6,15 @@ import (
 	"fmt"
 	goruntime "runtime"
 	"strings"
-	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/sys"
 
 	"auditrelay"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/meter"
 )
 
 // instance is one live memory.
@@ -23,48 +22,46 @@ type instance struct {
 	module *Module
 	state  *hostfuncs.State
 	memory *memory
-	live   api.Module
-	entry  api.Module // closed to stop the guest
-	event  api.Function
-	guard  *time.Timer
 	cancel context.CancelFunc
 	stack  [1]uint64
 	failed bool
+
+	live    api.Module
+	event   api.Function
+	restore api.Function // of the globals; nil where nothing is restored
 }
 
 var errSpent = errors.New("this instance failed before, or was closed; open a new one")
 
 func (m *Module) newInstance(ctx context.Context) (*instance, error) {
-	i := &instance{module: m, memory: &memory{limit: uint64(m.limits.Memory)}}
-	// The start is stopped by its context, events by closing the entry: a context
-	// for every event would cost more than most events do.
+	if err := m.budget.reserve(m.limits.Footprint()); err != nil {
+		return nil, &filter.Error{Cause: auditrelay.CauseWallTime, Err: err}
+	}
+	i := &instance{module: m, memory: &memory{limit: uint64(linear(&m.facts, m.limits))}}
 	shared, cancel := context.WithCancel(experimental.WithMemoryAllocator(context.WithoutCancel(ctx), i.memory))
 	i.cancel = cancel
+	// What ends the start's context ends the start.
+	defer context.AfterFunc(ctx, cancel)()
 	i.state = hostfuncs.NewState(shared, m.policy)
-	i.guard = time.AfterFunc(m.limits.InitTime, cancel)
-
+	i.state.Fill(m.limits.InitFuel, m.limits.InitTime)
 	err := ctx.Err()
 	if err == nil {
 		err = i.start()
 	}
-	if !i.guard.Stop() && err == nil {
-		err = context.Canceled
-	}
 	if err != nil {
 		f := i.failure(err)
-		if c := f.Cause; c != auditrelay.CauseWallTime && c != auditrelay.CauseMemory {
+		if c := f.Cause; c != auditrelay.CauseWallTime && c != auditrelay.CauseMemory && c != auditrelay.CauseFuel {
 			f.Cause = auditrelay.CauseInit
 		}
 		_ = i.Close()
 		return nil, f
 	}
 	i.state.End()
-	entry := i.entry
-	i.guard = time.AfterFunc(m.limits.Time, func() { _ = entry.CloseWithExitCode(context.Background(), 1) })
-	i.guard.Stop() // Apply arms it
 	return i, nil
 }
 
+// start makes the instance and brings it to where events can come. All of it is
+// metered, the start function too.
 func (i *instance) start() error {
 	m := i.module
 	live, err := m.runtime.InstantiateModule(i.state, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -72,6 +69,7 @@ func (i *instance) start() error {
 		return err
 	}
 	i.live = live
+	i.state.Attach(live)
 	if m.start {
 		if err := live.ExportedFunction(exportInitialize).CallWithStack(i.state, i.stack[:]); err != nil {
 			return err
@@ -85,10 +83,21 @@ func (i *instance) start() error {
 			return &filter.Error{Cause: auditrelay.CauseInit, Err: fmt.Errorf("%s returned %d", exportInit, code)}
 		}
 	}
-	if i.entry, err = m.entry.open(i.state.Context, live); err != nil {
+	i.event = live.ExportedFunction(exportEvent)
+	if m.isolation == IsolationEvent {
+		return i.save()
+	}
+	return nil
+}
+
+// save keeps what every event is to find.
+func (i *instance) save() error {
+	if err := i.live.ExportedFunction(meter.ExportSave).CallWithStack(i.state, i.stack[:]); err != nil {
 		return err
 	}
-	i.event = i.entry.ExportedFunction(exportEvent)
+	i.restore = i.live.ExportedFunction(meter.ExportRestore)
+	i.memory.save()
+	i.state.Mark()
 	return nil
 }
 
@@ -96,33 +105,76 @@ func (i *instance) start() error {
 // ctx. Its errors are *filter.Error; what a guest said with fail is in
 // call.Reason, never in the error.
 func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Verdict, error) {
-	if i.failed {
-		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseInit, Err: errSpent}
-	}
+	m := i.module
 	if err := ctx.Err(); err != nil {
 		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseWallTime, Err: err}
 	}
-	i.memory.refused = false
-	i.state.Begin(call)
-	i.guard.Reset(i.module.limits.Time)
-	err := i.event.CallWithStack(i.state, i.stack[:])
-	if !i.guard.Stop() && err == nil {
-		err = context.Canceled // too late to be trusted: the guard is closing it
+	if i.failed {
+		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseInit, Err: errSpent}
 	}
+	if err := m.breaker.admit(); err != nil {
+		return auditrelay.NoVerdict, err
+	}
+	if i.live == nil { // the last event left it as no new one would be
+		if err := i.renew(ctx); err != nil {
+			return auditrelay.NoVerdict, err
+		}
+	}
+	i.state.Begin(call)
+	i.state.Fill(m.limits.Fuel+m.limits.FuelPerByte*int64(len(call.Event.Data)), m.limits.Time)
+	err := i.event.CallWithStack(i.state, i.stack[:])
 	verdict := auditrelay.NoVerdict
 	if err == nil {
 		verdict, err = decide(api.DecodeI32(i.stack[0]))
 	}
+	call.Usage = filter.Usage{Fuel: i.state.Burnt(), Memory: int64(len(i.memory.buf))}
 	if err != nil {
 		f := i.failure(err)
 		call.Reason = i.state.Reason()
 		i.state.End()
 		_ = i.Close()
+		m.failed(f)
 		return auditrelay.NoVerdict, f
 	}
 	i.state.Commit()
 	i.state.End()
+	m.breaker.succeed()
+	if i.restore != nil {
+		i.reset()
+	}
 	return verdict, nil
+}
+
+// failed counts a failure of the module's own.
+func (m *Module) failed(f *filter.Error) {
+	if f.Cause == auditrelay.CauseWallTime || f.Cause == auditrelay.CausePanic {
+		return // the host's
+	}
+	if m.breaker.fail(f.Cause) {
+		m.log.Error("a guest failed on one event after the other, and rests: what its callbacks receive stays pending",
+			"filter", m.name, "failures", m.breaker.failures, "cause", f.Cause, "error", f.Err)
+	}
+}
+
+// reset puts the instance back to where save found it, or ends it.
+func (i *instance) reset() {
+	facts := &i.module.facts
+	if !facts.WritesTables && !facts.DropsSegments && i.memory.restore() &&
+		i.restore.CallWithStack(i.state, i.stack[:]) == nil {
+		i.state.Rewind()
+		return
+	}
+	_ = i.release()
+}
+
+// renew starts anew in the place of what reset ended.
+func (i *instance) renew(ctx context.Context) error {
+	fresh, err := i.module.newInstance(ctx)
+	if err != nil {
+		return err
+	}
+	*i = *fresh
+	return nil
 }
 
 func decide(answer int32) (auditrelay.Verdict, error) {
@@ -142,16 +194,15 @@ func decide(answer int32) (auditrelay.Verdict, error) {
 func (i *instance) failure(err error) *filter.Error {
 	host, fromHost := errors.AsType[*filter.Error](err)
 	_, broken := errors.AsType[goruntime.Error](err)
-	_, closed := errors.AsType[*sys.ExitError](err)
 	cause := auditrelay.CauseTrap
 	switch {
-	case i.memory.refused && (!fromHost || host.Cause == auditrelay.CauseTrap):
+	case i.state.GrowthRefused() && (!fromHost || host.Cause == auditrelay.CauseTrap):
 		cause = auditrelay.CauseMemory
 		err = fmt.Errorf("a growth of its memory beyond %v was refused: %w", i.module.limits.Memory, err)
 	case fromHost:
 		cause, err = host.Cause, host.Err
-	case closed || errors.Is(err, context.Canceled):
-		cause, err = auditrelay.CauseWallTime, errors.New("it ran longer than its limit of time")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		cause = auditrelay.CauseWallTime
 	case broken:
 		cause = auditrelay.CausePanic
 	case strings.HasSuffix(err.Error(), "stack overflow"): // wazero exports no error for it
@@ -175,16 +226,21 @@ func bounded(err error) error {
 // Close implements filter.Instance. It may be called again.
 func (i *instance) Close() error {
 	i.failed = true
-	i.guard.Stop()
-	var err error
-	if i.entry != nil {
-		err = i.entry.Close(context.Background())
-		i.entry = nil
-	}
-	if i.live != nil {
-		err = errors.Join(err, i.live.Close(context.Background()))
-		i.live = nil
+	return i.release()
+}
+
+// release gives back what the instance holds.
+func (i *instance) release() error {
+	if i.cancel == nil {
+		return nil
 	}
 	i.cancel()
-	return err
+	i.cancel = nil
+	i.module.budget.release(i.module.limits.Footprint())
+	if i.live == nil {
+		return nil
+	}
+	live := i.live
+	i.live, i.event, i.restore = nil, nil, nil
+	return live.Close(context.Background())
 }

@@ -1,13 +1,18 @@
 package guest
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"bytes"
 
-// memory is one instance's linear memory. It exists, rather than wazero's own
-// limit, so that a growth that was refused can be told from any other failure.
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// memory is one instance's linear memory. It exists, rather than wazero's own, so
+// that tables and globals count against the same limit, and so that what it held
+// can be brought back.
 type memory struct {
-	buf     []byte
-	limit   uint64
-	refused bool
+	buf   []byte
+	limit uint64
+	saved []byte // as save found it; nil without
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -19,7 +24,6 @@ func (m *memory) Allocate(capacity, _ uint64) experimental.LinearMemory {
 // Reallocate implements experimental.LinearMemory.
 func (m *memory) Reallocate(size uint64) []byte {
 	if size > m.limit {
-		m.refused = true
 		return nil
 	}
 	if size > uint64(cap(m.buf)) {
@@ -33,7 +37,18 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.buf
 }
 
-// Free implements experimental.LinearMemory. The collector frees it, since
-// native code may still hold it when an instance is closed in the middle of a
-// call.
+// Free implements experimental.LinearMemory. The collector frees it.
 func (m *memory) Free() {}
+
+// save keeps the content for restore.
+func (m *memory) save() { m.saved = bytes.Clone(m.buf) }
+
+// restore brings back what save kept, and reports whether it could: a memory that
+// has grown stays grown.
+func (m *memory) restore() bool {
+	if len(m.buf) != len(m.saved) {
+		return false
+	}
+	copy(m.buf, m.saved)
+	return true
+}

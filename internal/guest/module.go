@@ -1,15 +1,15 @@
 // Package guest runs WebAssembly guests as filters: it loads a module, checks it
-// against its manifest and the operator's grants, and gives every worker an
-// instance of its own.
+// against its manifest and the operator's grants, meters it, and gives every
+// worker an instance of its own.
 //
-// It is no sandbox against a module that means harm, not yet: time is bounded by
-// wazero's own termination flag, which a guest that only recurses escapes for
-// many seconds, and compilation is not bounded at all. Until every module is
-// metered, the daemon runs guests only where its operator says that they are
-// trusted.
+// What a guest may use is bounded by the module itself, rewritten to pay for what
+// it does before it does it (internal/meter), and by host functions that charge
+// for what they do on its behalf. Nothing is ever stopped from outside: a guest
+// comes back to the host when its fuel is spent.
 package guest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,11 +23,13 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/compile"
 	"auditrelay/internal/meter"
 )
 
@@ -39,15 +41,21 @@ type Module struct {
 	name     string
 	manifest *Manifest
 	digest   string
+	sha256   string
 	limits   Limits
 	policy   *hostfuncs.Policy
 
 	cache    wazero.CompilationCache
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	entry    *entry
+	facts    meter.Facts
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
+
+	isolation Isolation
+	breaker   breaker
+	budget    *Budget
+	log       *slog.Logger
 
 	mu    sync.Mutex
 	first *instance // the one that Load tried, for the first Open
@@ -60,12 +68,16 @@ var _ filter.Filter = (*Module)(nil)
 // all that is wrong with the options at once; those that a single option causes
 // are *auditrelay.OptionError.
 func Load(ctx context.Context, o Options) (*Module, error) {
-	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
-	given, err := m.prepare(o)
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, budget: o.Budget, log: o.Logger}
+	if m.log == nil {
+		m.log = slog.Default()
+	}
+	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
+	metered, given, err := m.prepare(o)
 	if err != nil {
 		return nil, fmt.Errorf("guest %s: %w", o.Name, err)
 	}
-	if err := m.compile(ctx, o, given); err != nil {
+	if err := m.compile(ctx, o, metered, given); err != nil {
 		return nil, errors.Join(fmt.Errorf("guest %s: %w", o.Name, err), m.Close())
 	}
 	if m.first, err = m.newInstance(ctx); err != nil {
@@ -74,18 +86,33 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 	return m, nil
 }
 
-// prepare does all that can be done without compiling.
-func (m *Module) prepare(o Options) ([]grant, error) {
+// Compile checks a module as Load does and compiles it, and runs none of it.
+func Compile(ctx context.Context, o Options) error {
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
+	metered, given, err := m.prepare(o)
+	if err == nil {
+		err = m.compile(ctx, o, metered, given)
+	}
+	if err != nil {
+		err = fmt.Errorf("guest %s: %w", o.Name, err)
+	}
+	return errors.Join(err, m.Close())
+}
+
+// prepare does all that can be done without compiling, and returns the module as
+// it is to be compiled.
+func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
 	if err := o.Limits.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(o.Wasm) > int(m.limits.Module) {
-		return nil, fmt.Errorf("the module is larger than limits.module, %v", m.limits.Module)
+		return nil, nil, fmt.Errorf("the module is larger than limits.module, %v", m.limits.Module)
 	}
 	sum := sha256.Sum256(o.Wasm)
 	if o.SHA256 != "" && !strings.EqualFold(o.SHA256, hex.EncodeToString(sum[:])) {
-		return nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
+		return nil, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
 	}
+	m.sha256 = hex.EncodeToString(sum[:])
 	digest := sha256.New()
 	digest.Write([]byte("auditrelay guest 1\x00"))
 	digest.Write(sum[:])
@@ -93,22 +120,23 @@ func (m *Module) prepare(o Options) ([]grant, error) {
 	seed := [32]byte(digest.Sum(nil))
 	m.digest = hex.EncodeToString(seed[:])
 
-	facts, err := meter.Inspect(o.Wasm, meterOptions(m.limits))
+	rewritten, err := meter.Rewrite(o.Wasm, meterOptions(m.limits))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if m.manifest, err = readManifest(facts); err != nil {
-		return nil, err
+	m.facts = rewritten.Facts
+	if m.manifest, err = readManifest(&m.facts); err != nil {
+		return nil, nil, err
 	}
-	given, err := check(facts, m.manifest, o.Grants, m.limits)
-	_, m.init = exported(facts, exportInit, meter.Function)
-	_, m.start = exported(facts, exportInitialize, meter.Function)
+	given, err = check(&m.facts, m.manifest, o.Grants, m.limits)
+	_, m.init = exported(&m.facts, exportInit, meter.Function)
+	_, m.start = exported(&m.facts, exportInitialize, meter.Function)
 	p, errPolicy := m.makePolicy(o)
 	if p != nil {
 		p.Seed = seed
 	}
 	m.policy = p
-	return given, errors.Join(err, errPolicy)
+	return rewritten.Wasm, given, errors.Join(err, errPolicy)
 }
 
 func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
@@ -133,7 +161,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		Keys:       make(map[string][]byte),
 		Has:        make(map[string]bool),
 	}
-	logger := o.Logger
+	logger := m.log
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -167,26 +195,31 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	return p, errors.Join(errs...)
 }
 
-func (m *Module) compile(ctx context.Context, o Options, given []grant) (err error) {
+func (m *Module) compile(ctx context.Context, o Options, metered []byte, given []grant) (err error) {
 	// The compiler is not ours, and a module is not well-formed before it says so.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("compile: the compiler panicked: %v", r)
 		}
 	}()
+	if o.Profile != nil {
+		ctx = experimental.WithFunctionListenerFactory(ctx, o.Profile)
+		o.CacheDir = ""
+	}
 	if m.cache, err = openCache(o.CacheDir); err != nil {
 		return err
 	}
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(m.cache).
-		WithCloseOnContextDone(true))
-	if m.entry, err = newEntry(ctx, m.cache, m.runtime); err != nil {
-		return err
+	if len(o.Compiler) > 0 && o.CacheDir != "" {
+		if _, err := compile.Fill(ctx, metered, compile.Options{Command: o.Compiler, CacheDir: o.CacheDir}); err != nil {
+			return err
+		}
 	}
-	if m.compiled, err = m.runtime.CompileModule(ctx, o.Wasm); err != nil {
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, compile.Config(m.cache))
+	if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
 	builders := make(map[string]wazero.HostModuleBuilder)
+	given = append(given, grant{module: meter.ImportModule, name: meter.ImportExhausted, call: hostfuncs.Exhausted})
 	for _, g := range given {
 		b := builders[g.module]
 		if b == nil {
@@ -243,8 +276,24 @@ func (m *Module) Open(ctx context.Context) (filter.Instance, error) {
 	return i, nil
 }
 
+// Breaker returns the state of the module's breaker.
+func (m *Module) Breaker() Breaker { return m.breaker.state() }
+
+// ResetBreaker has the module judge again at once.
+func (m *Module) ResetBreaker() { m.breaker.reset() }
+
+// linear is what of limits.memory is left for linear memory.
+func linear(facts *meter.Facts, l Limits) auditrelay.ByteSize {
+	const reference, global = 8, 16
+	others := auditrelay.ByteSize(facts.TableItems)*reference + auditrelay.ByteSize(2*facts.MutableGlobals)*global
+	return l.Memory - min(l.Memory, others)
+}
+
 // Manifest returns what the module says of itself, nil where it says nothing.
 func (m *Module) Manifest() *Manifest { return m.manifest }
+
+// SHA256 is the digest of the module's binary, in hexadecimal.
+func (m *Module) SHA256() string { return m.sha256 }
 
 // Digest identifies what the filter does: the hexadecimal SHA-256 of module and
 // configuration.
@@ -260,9 +309,6 @@ func (m *Module) Close() error {
 	var errs []error
 	if first != nil {
 		errs = append(errs, first.Close())
-	}
-	if m.entry != nil {
-		errs = append(errs, m.entry.runtime.Close(ctx))
 	}
 	if m.runtime != nil {
 		errs = append(errs, m.runtime.Close(ctx))

@@ -31,25 +31,74 @@ type Options struct {
 	// code that is run as it is found: it must be the relay's alone, and Load
 	// refuses one that others can enter. Empty: compiled anew at every load.
 	CacheDir string
+	// Compiler is the helper, with its arguments, that compiles what CacheDir does not
+	// hold yet, in a process with limits; see internal/compile. Empty, or without
+	// CacheDir: modules are compiled in this process, which the limits on modules
+	// alone bound.
+	Compiler []string
+	// Isolation says what one event's visit leaves behind for the next one's.
+	Isolation Isolation
+	// Breaker rests the module where it fails too often in a row.
+	Breaker BreakerOptions
+	// Budget bounds the memory of all instances that share it. Nil: no bound beside
+	// each instance's own.
+	Budget *Budget
+	// Profile, where set, is told where fuel goes. The module is compiled for it, in
+	// this process and for this once.
+	Profile *Profile
 	// Logger receives what guests say. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
+// Isolation says what of an instance outlives an event.
+type Isolation uint8
+
+const (
+	// IsolationInstance: memory and globals are as the last event left them, which
+	// is quick, and lets a guest count or sample. A failure ends the instance.
+	IsolationInstance Isolation = iota
+	// IsolationEvent: memory, globals and clock are put back to what they were when
+	// the instance had started, so that a verdict depends on module, configuration
+	// and event alone, and the same event takes the same fuel everywhere. An
+	// instance that cannot be put back (its memory grew, its module writes tables
+	// or drops segments) is closed, and a new one started for the next event.
+	IsolationEvent
+)
+
+// BreakerOptions bounds what a module that does nothing but fail may cost.
+type BreakerOptions struct {
+	// Failures in a row after which the module rests. Default 50; negative: never.
+	Failures int
+	// Rest is how long at first; it doubles up to a minute. Default 1 s.
+	Rest time.Duration
+}
+
 // Grants is an operator's answer to a manifest. Nothing is granted by default.
 type Grants struct {
-	Emit  []string // names of the callbacks that may receive its records
-	Write []string // paths within which it may edit
-	Keys  []string // names of the keys that it may make pseudonyms with
+	Emit  []string `json:"emit,omitempty"`  // names of the callbacks that may receive its records
+	Write []string `json:"write,omitempty"` // paths within which it may edit
+	Keys  []string `json:"keys,omitempty"`  // names of the keys that it may make pseudonyms with
 }
 
 // Limits bounds what one filter may use. Zero means the default.
 type Limits struct {
-	// Memory is one instance's linear memory. Default 16 MiB.
+	// Fuel is what one event may use: a unit for an ordinary instruction, more for
+	// dear ones and for what host functions do. FuelPerByte comes on top for each
+	// byte of the event. It is the same on every machine; on today's, a million
+	// units take about a millisecond at the most. Default 4,000,000 and 4,000.
+	Fuel, FuelPerByte int64
+	// InitFuel is the same for an instance's start. Default 1,000,000,000.
+	InitFuel int64
+	// Memory is what one instance may take: linear memory, tables and globals.
+	// Default 16 MiB.
 	Memory auditrelay.ByteSize
-	// Time is how long one event may take, by the wall clock: a guard, since the
-	// same guest takes longer on a busy machine. Default 250 ms.
+	// Stack is what its calls may take, locals included. Default 2 MiB.
+	Stack auditrelay.ByteSize
+	// Time is how long one event may take by the wall clock: the host's guard
+	// behind Fuel, which does not go by how busy the machine is. An event that hits
+	// it is tried again. Default 10 s.
 	Time time.Duration
-	// InitTime is the same for an instance's start. Default 10 s.
+	// InitTime is the same for an instance's start. Default 30 s.
 	InitTime time.Duration
 	// EmitBytes and EmitCount bound what is emitted for one event. Default
 	// 256 KiB in 16 records.
@@ -68,6 +117,12 @@ type Limits struct {
 	Module auditrelay.ByteSize
 }
 
+// Footprint is what one instance may come to take under l.
+func (l Limits) Footprint() auditrelay.ByteSize {
+	l = l.withDefaults()
+	return l.Memory + l.Stack
+}
+
 // check returns an *auditrelay.OptionError for each limit that is none.
 func (l Limits) check() error {
 	var errs []error
@@ -75,7 +130,8 @@ func (l Limits) check() error {
 		name  string
 		value int64
 	}{
-		{"memory", int64(l.Memory)}, {"time", int64(l.Time)}, {"init_time", int64(l.InitTime)},
+		{"fuel", l.Fuel}, {"fuel_per_byte", l.FuelPerByte}, {"init_fuel", l.InitFuel},
+		{"memory", int64(l.Memory)}, {"stack", int64(l.Stack)}, {"time", int64(l.Time)}, {"init_time", int64(l.InitTime)},
 		{"emit_bytes", int64(l.EmitBytes)}, {"emit_count", int64(l.EmitCount)}, {"edit_bytes", int64(l.EditBytes)},
 		{"event_bytes", int64(l.EventBytes)}, {"depth", int64(l.Depth)}, {"log_lines", int64(l.LogLines)}, {"module", int64(l.Module)},
 	} {
@@ -86,17 +142,28 @@ func (l Limits) check() error {
 	if l.Memory > maxMemory {
 		errs = append(errs, &auditrelay.OptionError{Path: "limits.memory", Err: fmt.Errorf("a guest's memory is at most %v", auditrelay.ByteSize(maxMemory))})
 	}
+	if l.Stack > maxStack {
+		errs = append(errs, &auditrelay.OptionError{Path: "limits.stack", Err: fmt.Errorf("a guest's stack is at most %v", auditrelay.ByteSize(maxStack))})
+	}
 	return errors.Join(errs...)
 }
+
+// maxStack is well below where the engine's own end is.
+const maxStack = 4 << 20
 
 // maxMemory is what 32-bit pointers reach.
 const maxMemory = 4 << 30
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
+		Fuel:        cmp.Or(l.Fuel, 4_000_000),
+		FuelPerByte: cmp.Or(l.FuelPerByte, 4_000),
+		InitFuel:    cmp.Or(l.InitFuel, 1_000_000_000),
+
 		Memory:     cmp.Or(l.Memory, 16<<20),
-		Time:       cmp.Or(l.Time, 250*time.Millisecond),
-		InitTime:   cmp.Or(l.InitTime, 10*time.Second),
+		Stack:      cmp.Or(l.Stack, 2<<20),
+		Time:       cmp.Or(l.Time, 10*time.Second),
+		InitTime:   cmp.Or(l.InitTime, 30*time.Second),
 		EmitBytes:  cmp.Or(l.EmitBytes, 256<<10),
 		EmitCount:  cmp.Or(l.EmitCount, 16),
 		EditBytes:  cmp.Or(l.EditBytes, 4<<20),

@@ -78,7 +78,7 @@ func FuzzStateAndKeys(f *testing.F) {
 			return
 		}
 		made := numbered(kind, lane, number)
-		if kind == KindLane || kind == KindMeta {
+		if kind == KindLane || kind == KindMeta || kind == KindModule || kind == KindSelection {
 			made = appendName(nil, kind, lane)
 		}
 		if !bytes.Equal(made, b) {

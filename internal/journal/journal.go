@@ -116,7 +116,9 @@ func (j *Journal) open() (err error) {
 	j.space = newSpace(fs, j.dir, j.options)
 	gate := newGate(fs)
 	engine := j.options
-	engine.FS, engine.Reserve = gate, j.space.reserve
+	// Compactions leave the last quarter of the reserve to log and flushes.
+	j.space.guard = &guard{FS: gate, dir: j.dir, floor: j.space.reserve / 4}
+	engine.FS, engine.Reserve = j.space.guard, j.space.reserve
 	if j.db, err = openPebble(engine, j.dir, j.fault, mark.commits > 0); err != nil {
 		return j.damaged(1, mark.next, err)
 	}

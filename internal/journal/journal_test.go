@@ -337,7 +337,7 @@ func TestCloseDuringAScanThatReads(t *testing.T) {
 // A group of transactions is not admitted on the same free bytes each.
 func TestTheReserveCountsTheWholeGroup(t *testing.T) {
 	fs := vfs.NewMem()
-	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 12 << 20, TotalBytes: 1 << 30})
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 13 << 20, TotalBytes: 1 << 30})
 	j := open(t, "j", Options{FS: fs, Now: clock, Reserve: 10 << 20})
 	var group []*waiter
 	for i := range 6 {

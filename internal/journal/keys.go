@@ -22,6 +22,9 @@ const (
 	KindReceipt                       // what became of a payload, by its number
 	KindDeadLetter                    // an event set aside, by its sequence
 	KindMeta                          // anything else, by name
+	KindModule                        // an uploaded module's record, by its digest
+	KindPiece                         // a piece of its bytes, by its number
+	KindSelection                     // which module a filter runs, by the filter's name
 	kindEnd
 )
 
@@ -61,6 +64,15 @@ func DeadLetterKey(callback string, sequence uint64) Key {
 // MetaKey is a value by name, outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }
 
+// ModuleKey is the record of an uploaded module.
+func ModuleKey(digest string) Key { return appendName(nil, KindModule, digest) }
+
+// PieceKey is a piece of an uploaded module's bytes.
+func PieceKey(digest string, number uint64) Key { return numbered(KindPiece, digest, number) }
+
+// SelectionKey is what was selected for a filter.
+func SelectionKey(filter string) Key { return appendName(nil, KindSelection, filter) }
+
 // All returns the half-open range of every key of a kind.
 func All(kind Kind) (from, to Key) { return Key{byte(kind)}, Key{byte(kind) + 1} }
 
@@ -82,7 +94,7 @@ func (k Key) Split() (kind Kind, lane string, number uint64, ok bool) {
 	switch {
 	case !ok:
 		return 0, "", 0, false
-	case kind == KindLane, kind == KindMeta:
+	case kind == KindLane, kind == KindMeta, kind == KindModule, kind == KindSelection:
 		return kind, name, 0, len(rest) == 0
 	case len(rest) != 8:
 		return 0, "", 0, false

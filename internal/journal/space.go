@@ -23,6 +23,8 @@ type space struct {
 	since int64 // bytes written since then
 	used  int64
 	free  int64 // -1 where the file system does not say
+	owed  int64 // what the engine has still to flush of what it holds already
+	guard *guard
 
 	reclaimed time.Time // when space was last asked back
 }
@@ -71,15 +73,18 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	if s.free < 0 || s.reserve < 0 {
 		return nil
 	}
-	reserve := s.reserve
-	switch {
-	case fresh:
-	case tx.frees():
-		reserve /= 16
-	default:
+	// All that is committed is written twice, to the log and then, before the log is
+	// given up, to a table. A flush that finds no room stops everything behind it.
+	reserve, room := s.reserve, s.free-2*added
+	if !fresh {
+		// Inside the reserve nothing else is left for what is not flushed yet.
+		room -= s.owed
 		reserve /= 4
+		if tx.frees() {
+			reserve /= 4
+		}
 	}
-	if s.free-added < reserve {
+	if room < reserve {
 		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since)}
 	}
 	return nil
@@ -94,7 +99,12 @@ func (s *space) wrote(n int) {
 
 func (s *space) refresh(now time.Time) {
 	s.when, s.since = now, 0
-	s.used = int64(s.db.Metrics().DiskSpaceUsage())
+	m := s.db.Metrics()
+	s.used = int64(m.DiskSpaceUsage())
+	s.owed = int64(m.WAL.Size)
+	if s.guard != nil {
+		s.guard.owed.Store(s.owed)
+	}
 	s.free = -1
 	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
 		s.free = int64(min(u.AvailBytes, 1<<62))

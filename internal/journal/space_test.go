@@ -144,3 +144,22 @@ func noise(seed, n int) string {
 	}
 	return b.String()[:n]
 }
+
+// What is sealed inside the reserve is written once to the log and once more to a
+// table: with room for the log alone, the flush would find none, and everything
+// behind it would stand still.
+func TestASealLeavesRoomForItsFlush(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 12 * mib, TotalBytes: 96 * mib})
+	j := open(t, "j", Options{FS: fs, Now: clock, Reserve: 8 * mib})
+	for _, c := range []struct {
+		bytes int
+		ok    bool
+	}{{8 * mib, false}, {6 * mib, false}, {4 * mib, true}} {
+		tx := &Tx{}
+		tx.Set(BodyKey("x", 1), make([]byte, c.bytes))
+		if _, err := j.Commit(tx); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFull) {
+			t.Errorf("a seal of %d MiB with 12 MiB free: %v", c.bytes/mib, err)
+		}
+	}
+}

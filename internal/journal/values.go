@@ -62,6 +62,25 @@ func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 	return append(Key{}, it.Key()...), append([]byte{}, value...), true, nil
 }
 
+// FirstKey returns a copy of the least key in [from, to); ok is false if there is
+// none.
+func (j *Journal) FirstKey(from, to Key) (k Key, ok bool, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return nil, false, j.valueError("first", err)
+	}
+	defer it.Close()
+	if !it.First() {
+		return nil, false, j.valueError("first", it.Error())
+	}
+	return append(Key{}, it.Key()...), true, nil
+}
+
 func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
 	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {

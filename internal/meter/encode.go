@@ -3,8 +3,8 @@ package meter
 import "slices"
 
 const (
-	addedGlobals = 3 // fuel, depth, refused; shadows come on top
-	addedExports = addedGlobals + 2
+	ownGlobals = 3 // fuel, depth, refused; shadows come on top
+	ownExports = ownGlobals + 2
 )
 
 // An encoder writes the module anew. Everything that it adds comes last in its
@@ -75,7 +75,7 @@ func (e *encoder) moved(function int) int {
 
 func (e *encoder) helperIndex(i int) int { return len(e.m.funcs) + 1 + i }
 
-func (e *encoder) shadow(k int) int { return len(e.m.globals) + addedGlobals + k }
+func (e *encoder) shadow(k int) int { return len(e.m.globals) + ownGlobals + k }
 
 func (e *encoder) memoryMax(mem memory) uint32 {
 	most := uint32(e.m.limits.MemoryPages)
@@ -126,8 +126,8 @@ func (e *encoder) encode() []byte {
 		add(sectionMemory, count(sectionMemory), e.memories())
 	}
 	shadows := e.globals()
-	add(sectionGlobal, count(sectionGlobal)+addedGlobals+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
-	add(sectionExport, count(sectionExport)+addedExports, e.moveReferences(sectionExport), e.exports())
+	add(sectionGlobal, count(sectionGlobal)+ownGlobals+len(e.m.mutable()), e.moveReferences(sectionGlobal), shadows)
+	add(sectionExport, count(sectionExport)+ownExports, e.moveReferences(sectionExport), e.exports())
 	if e.m.start >= 0 {
 		out = append(out, sectionStart)
 		index := appendUnsigned(nil, uint64(e.moved(e.m.start)))

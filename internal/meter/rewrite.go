@@ -19,7 +19,8 @@ const (
 	// Whoever does work on a guest's behalf subtracts it there.
 	ExportFuel = reservedPrefix + "_fuel"
 	// ExportDepth is a mutable i64: the slots that are left, Options.Depth in a new
-	// instance and whenever nothing runs in an instance that has not failed.
+	// instance and whenever nothing runs in an instance that has not failed. A host
+	// that goes on with one that has failed must set it to that again.
 	ExportDepth = reservedPrefix + "_depth"
 	// ExportRefused is a mutable i32: 0 in a new instance, 1 once a memory or table
 	// was not grown, where the module got -1. Whoever reads it sets it to 0 again;
@@ -32,12 +33,15 @@ const (
 	ExportRestore = reservedPrefix + "_restore"
 )
 
+// DefaultDepth is how much of the stack calls may take where Options do not say.
+const DefaultDepth = 1 << 18
+
 // Options are Rewrite's; the zero value is the default.
 type Options struct {
 	Limits Limits
 
 	// Depth is how much of the stack calls may take, in slots of 8 bytes.
-	// 0: 262,144, which is 2 MiB. In code made to take more than it seems to, wazero
+	// 0: DefaultDepth, which is 2 MiB. In code made to take more than it seems to, wazero
 	// may use some 16 times that; its own end is at 50 to 100 MB.
 	Depth int64
 
@@ -123,7 +127,7 @@ func Rewrite(wasm []byte, o Options) (*Metered, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newEncoder(m, cmp.Or(o.Depth, 1<<18))
+	e := newEncoder(m, cmp.Or(o.Depth, DefaultDepth))
 	facts := e.facts()
 	return &Metered{Wasm: e.encode(), Facts: facts}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +102,13 @@ func act(t *testing.T, wasm []byte) (o observation) {
 			builders[module] = h.runtime.NewHostModuleBuilder(module)
 		}
 		builders[module].NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-			o.calls = append(o.calls, fmt.Sprint(name, stack[:len(f.ParamTypes())]))
+			arguments := slices.Clone(stack[:len(f.ParamTypes())])
+			for i, t := range f.ParamTypes() {
+				if t == api.ValueTypeI32 { // the upper half is whatever was there
+					arguments[i] = uint64(uint32(arguments[i]))
+				}
+			}
+			o.calls = append(o.calls, fmt.Sprint(name, arguments))
 			if len(f.ResultTypes()) > 0 && module != "wasi_snapshot_preview1" {
 				stack[0] = uint64(len(o.calls) % 3)
 			} else if len(stack) > 0 {

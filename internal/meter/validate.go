@@ -36,7 +36,7 @@ func (f *frame) label() []valueType {
 }
 
 func newValidator(m *module) *validator {
-	return &validator{m: m, globals: 2*len(m.mutable()) + addedGlobals}
+	return &validator{m: m, globals: 2*len(m.mutable()) + ownGlobals}
 }
 
 func (v *validator) fail(in *instruction, format string, args ...any) {

@@ -17,11 +17,19 @@ import (
 
 type block struct{ language, text string }
 
-func blocks(t *testing.T) []block {
+func blocks(t *testing.T, file, section string) []block {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if section != "" {
+		_, after, ok := strings.Cut(string(text), "\n## "+section+"\n")
+		if !ok {
+			t.Fatalf("%s has no section %q", file, section)
+		}
+		after, _, _ = strings.Cut(after, "\n## ")
+		text = []byte(after)
 	}
 	var out []block
 	for _, m := range regexp.MustCompile("(?s)```([a-z]*)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
@@ -48,7 +56,7 @@ func TestReadme(t *testing.T) {
 	}
 	address := freeAddress(t)
 	ran := 0
-	for _, b := range blocks(t) {
+	for _, b := range blocks(t, "../../README.md", "") {
 		switch {
 		case b.language == "yaml":
 			name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
@@ -85,7 +93,7 @@ func TestReadme(t *testing.T) {
 // and stopped at the end.
 func shell(t *testing.T, dir, bin, address, text string) {
 	t.Helper()
-	script := strings.Replace(text, "--trust-modules &\n", "--trust-modules >relay.log 2>&1 &\nuntil [ -e go ]; do read -t 0.05 <> <(:) || :; done\n", 1)
+	script := strings.Replace(text, "auditrelay.yaml &\n", "auditrelay.yaml >relay.log 2>&1 &\nuntil [ -e go ]; do read -t 0.05 <> <(:) || :; done\n", 1)
 	cmd := exec.Command("bash", "-e", "-c", script)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address)
@@ -140,6 +148,50 @@ func TestLinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(text), -1) {
 		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
 			t.Errorf("README links to %s: %v", m[1], err)
+		}
+	}
+}
+
+// TestTutorial runs the guests' tutorial command by command, in one shell, in an
+// empty folder.
+func TestTutorial(t *testing.T) {
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "auditrelay"), "auditrelay/cmd/auditrelay").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	address := freeAddress(t)
+	var script strings.Builder
+	commands := 0
+	for _, b := range blocks(t, "../../docs/guests.md", "Ten minutes from nothing to a filter that runs") {
+		switch b.language {
+		case "yaml":
+			name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("listen: "+address+"\n"+b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		case "sh":
+			script.WriteString(b.text)
+			commands += strings.Count(b.text, "\n")
+		}
+	}
+	if commands < 12 {
+		t.Fatalf("only %d commands were found", commands)
+	}
+	text := strings.Replace(script.String(), "auditrelay.yaml &\n",
+		"auditrelay.yaml >relay.log 2>&1 &\ntrap 'kill %1' EXIT\nuntil (exec 3<>/dev/tcp/"+strings.Replace(address, ":", "/", 1)+") 2>/dev/null; do read -t 0.05 <> <(:) || :; done\n", 1)
+	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", text)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "relay.log"))
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	for _, want := range []string{"3 of 3 cases as wanted", "asks to write", "no-passwords runs", "would be delivered", `"password": "***"`} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 }

@@ -3,13 +3,13 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter replay explain reload backup restore migrate version completion --help" ;;
-    "serve") words="--help --config --listen --data-dir --trust-modules --memory-limit --address-file" ;;
-    "validate") words="--help --online --timeout --trust-modules --json" ;;
+    "") words="serve validate config send callbacks dead-letter replay explain try guest module reload backup restore migrate version completion --help" ;;
+    "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
+    "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
     "config translate") words="--help" ;;
     "send") words="--help --server --token-file --ca --resume --rejects --patience --json" ;;
@@ -26,6 +26,23 @@ _auditrelay() {
     "dead-letter replay") words="--help --server --token-file --ca --all --json" ;;
     "replay") words="--help --server --token-file --ca --callback --from --to --dry-run --emit --json" ;;
     "explain") words="--help --server --token-file --ca --namespace --data --json" ;;
+    "try") words="--help --server --token-file --ca --config --callback --stored --from --limit --json" ;;
+    "guest") words="new inspect pack test profile conformance --help" ;;
+    "guest new") words="--help --lang" ;;
+    "guest inspect") words="--help --json" ;;
+    "guest pack") words="--help --output" ;;
+    "guest test") words="--help --update --json" ;;
+    "guest profile") words="--help --times --top --json" ;;
+    "guest conformance") words="--help --json" ;;
+    "module") words="push list inspect get delete use filters reset --help" ;;
+    "module push") words="--help --server --token-file --ca --name --filter --json" ;;
+    "module list") words="--help --server --token-file --ca --json" ;;
+    "module inspect") words="--help --server --token-file --ca --json" ;;
+    "module get") words="--help --server --token-file --ca --output" ;;
+    "module delete") words="--help --server --token-file --ca" ;;
+    "module use") words="--help --server --token-file --ca --previous --configured --json" ;;
+    "module filters") words="--help --server --token-file --ca --json" ;;
+    "module reset") words="--help --server --token-file --ca" ;;
     "reload") words="--help --server --token-file --ca --json" ;;
     "backup") words="--help --server --token-file --ca --json" ;;
     "restore") words="--help" ;;

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	extism "github.com/extism/go-sdk"
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
+
+	"auditrelay"
+)
+
+// A peer does the reference redaction in its own way: mask changed_by_api_key,
+// delete updated_values.password, drop what is blocked (nil).
+type peer struct {
+	name  string
+	share float64 // of the events that the guests get, since it is that much slower
+	one   func(event []byte) ([]byte, error)
+	close func()
+}
+
+// extismRedact is built from extism/main.c:
+//
+//	clang --target=wasm32 -mbulk-memory -ffreestanding -O2 -nostdlib -Wl,--no-entry -Wl,--strip-all -o extism/redact.wasm extism/main.c
+//
+//go:embed extism/redact.wasm
+var extismRedact []byte
+
+func peers() ([]peer, error) {
+	mapping, err := bloblang.Parse(`root = if this.action == "blocked" { deleted() } else { this.without("updated_values.password") }
+root.changed_by_api_key = if this.exists("changed_by_api_key") { "***" } else { deleted() }`)
+	if err != nil {
+		return nil, fmt.Errorf("bloblang: %w", err)
+	}
+	ctx := context.Background()
+	plugin, err := extism.NewPlugin(ctx, extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: extismRedact}}}, extism.PluginConfig{}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("extism: %w", err)
+	}
+	return []peer{
+		{name: "gjson and sjson, natively", share: 0.3, one: throughSJSON},
+		{name: "encoding/json and a map, natively", share: 0.1, one: throughMap},
+		{name: "Bloblang mapping (benthos v4.50.0), called directly, parsing and serialising included", share: 0.1, one: func(event []byte) ([]byte, error) {
+			var v any
+			if err := json.Unmarshal(event, &v); err != nil {
+				return nil, err
+			}
+			out, err := mapping.Query(v)
+			if errors.Is(err, bloblang.ErrRootDeleted) {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(out)
+		}},
+		{name: "Extism (Go SDK v1.7.1), C guest, no timeout", share: 0.03, one: func(event []byte) ([]byte, error) {
+			_, out, err := plugin.Call("redact", event)
+			return out, err
+		}, close: func() { _ = plugin.Close(ctx) }},
+	}, nil
+}
+
+func throughSJSON(event []byte) ([]byte, error) {
+	if gjson.GetBytes(event, "action").Str == "blocked" {
+		return nil, nil
+	}
+	out, err := event, error(nil)
+	if gjson.GetBytes(out, "changed_by_api_key").Exists() {
+		out, err = sjson.SetBytes(out, "changed_by_api_key", "***")
+	}
+	if err == nil && gjson.GetBytes(out, "updated_values.password").Exists() {
+		out, err = sjson.DeleteBytes(out, "updated_values.password")
+	}
+	return out, err
+}
+
+func throughMap(event []byte) ([]byte, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(event, &m); err != nil {
+		return nil, err
+	}
+	if string(m["action"]) == `"blocked"` {
+		return nil, nil
+	}
+	if _, ok := m["changed_by_api_key"]; ok {
+		m["changed_by_api_key"] = json.RawMessage(`"***"`)
+	}
+	if inner := m["updated_values"]; len(inner) > 0 && inner[0] == '{' {
+		var values map[string]json.RawMessage
+		if err := json.Unmarshal(inner, &values); err != nil {
+			return nil, err
+		}
+		delete(values, "password")
+		text, err := json.Marshal(values)
+		if err != nil {
+			return nil, err
+		}
+		m["updated_values"] = text
+	}
+	return json.Marshal(m)
+}
+
+// check holds a peer to the floor: the same events dropped, and the same event
+// otherwise, whatever the order of its members.
+func (p *peer) check(events []auditrelay.Event, want func([]byte) ([]byte, bool)) error {
+	for i := range events[:min(len(events), 200)] {
+		got, err := p.one(events[i].Data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		expected, keep := want(events[i].Data)
+		if !keep {
+			if len(got) > 0 {
+				return fmt.Errorf("%s keeps what the floor drops", p.name)
+			}
+			continue
+		}
+		if canonical(got) != canonical(expected) {
+			return fmt.Errorf("%s makes something else than the floor:\n%s\n%s", p.name, got, expected)
+		}
+	}
+	return nil
+}
+
+func canonical(event []byte) string {
+	var v any // numbers by value: peers write 100.0 as 100
+	if err := json.Unmarshal(event, &v); err != nil {
+		return "not JSON: " + string(event)
+	}
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+func (p *peer) redact(events []auditrelay.Event, n int) (float64, error) {
+	n = max(1, int(float64(n)*p.share))
+	begin := cpu()
+	for i := range n {
+		if _, err := p.one(events[i%len(events)].Data); err != nil {
+			return 0, err
+		}
+	}
+	return float64(cpu()-begin) / float64(n), nil
+}

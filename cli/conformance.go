@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/guests/conformance"
+	"auditrelay/internal/guest"
+)
+
+type guestConformance struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// errConformance says that this build does not stand the kit.
+var errConformance = errors.New("this build does not conform")
+
+func (c *guestConformance) Run(a *app) error {
+	results, err := conformance.Run(a.ctx, thisBuild)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, r := range results {
+		if !r.OK {
+			failed++
+		}
+	}
+	if c.JSON {
+		err = a.printJSON(results)
+	} else {
+		err = c.print(a, results)
+	}
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%w: %d of %d cases came out otherwise", errConformance, failed, len(results))
+	}
+	return err
+}
+
+// thisBuild loads a guest as the relay does, compiling in this process.
+func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
+	return guest.Load(ctx, guest.Options{
+		Name: g.Name, Wasm: g.Wasm,
+		Grants: guest.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}},
+		Keys:   map[string]auditrelay.Secret{g.Key: "a key of the kit's own"},
+		Limits: guest.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (c *guestConformance) print(a *app, results []conformance.Result) error {
+	rows := [][]string{{"CASE", "WHAT", "EXPECTED", "GOT", "STOPPED", "GC", "FUEL", "OVER", "NEXT"}}
+	for _, r := range results {
+		got := r.Got
+		if !r.OK {
+			got += " FAIL: " + strings.Join(r.Problems, "; ")
+		}
+		next := "ok"
+		if !r.NextOK {
+			next = "FAIL"
+		}
+		rows = append(rows, []string{r.Name, r.What, r.Expected, got, r.Stopped.Round(10 * time.Microsecond).String(), r.GC.Round(10 * time.Microsecond).String(),
+			fmt.Sprint(r.Fuel), fmt.Sprint(r.Over), next})
+	}
+	return a.table(rows)
+}

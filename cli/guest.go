@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"auditrelay/internal/daemon"
+	"auditrelay/internal/diff"
+	"auditrelay/internal/guest"
+	"auditrelay/internal/guestcases"
+	"auditrelay/internal/scaffold"
+)
+
+type guestCommands struct {
+	New     guestNew     `cmd:"" help:"Make a folder to begin a guest in: source, cases, SDK, how to build it."`
+	Inspect guestInspect `cmd:"" help:"Say what a module is, what it asks for, and why it would be refused."`
+	Pack    guestPack    `cmd:"" help:"Put a manifest into a finished module."`
+	Test    guestTest    `cmd:"" help:"Run a guest's cases in the engine that runs in production."`
+	Profile guestProfile `cmd:"" help:"Show where a guest's fuel goes, by function, over its cases."`
+
+	Conformance guestConformance `cmd:"" help:"Hold this build's engine to the kit of hostile modules."`
+}
+
+type guestNew struct {
+	Lang string `help:"Its language: go, c, rust or assemblyscript." enum:"go,c,rust,assemblyscript" required:"" placeholder:"LANG"`
+	Name string `arg:"" help:"The folder to make; its last element names the guest." type:"path"`
+}
+
+func (c *guestNew) Run(a *app) error {
+	if err := scaffold.New(c.Lang, c.Name); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s is made. Build it and run its cases: make -C %s test\n", c.Name, c.Name)
+	return err
+}
+
+type guestInspect struct {
+	File string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
+	JSON bool   `help:"Print JSON."`
+}
+
+// errRefused says that a module would not be loaded.
+var errRefused = errors.New("the module would be refused")
+
+func (c *guestInspect) Run(a *app) error {
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	seen := daemon.Inspected(guest.Inspect(guest.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), wasm)))
+	if c.JSON {
+		err = a.printJSON(seen)
+	} else {
+		err = a.printInspection(&seen)
+	}
+	if err == nil && len(seen.Refusals) > 0 {
+		err = errRefused
+	}
+	return err
+}
+
+type guestPack struct {
+	File     string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
+	Manifest string `arg:"" help:"The manifest, JSON." type:"existingfile"`
+	Output   string `help:"Write the module here. Default: in the place of the one given." short:"o" placeholder:"FILE"`
+}
+
+func (c *guestPack) Run(a *app) error {
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.Manifest)
+	if err != nil {
+		return err
+	}
+	var m guest.Manifest
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return fmt.Errorf("%s: %w", c.Manifest, err)
+	}
+	if wasm, err = guest.Pack(wasm, m); err != nil {
+		return err
+	}
+	out := c.Output
+	if out == "" {
+		out = c.File
+	}
+	return os.WriteFile(out, wasm, 0o644) //nolint:gosec // a module holds no secret
+}
+
+type guestTest struct {
+	File   string   `arg:"" help:"The module, a .wasm file." type:"existingfile"`
+	Cases  []string `arg:"" optional:"" help:"Files of cases. Default: cases.json, or cases/*.json, beside the module." type:"existingfile"`
+	Update bool     `help:"Write what the guest does into the cases as what is wanted."`
+	JSON   bool     `help:"Print JSON."`
+}
+
+// errCases says that a case came out otherwise.
+var errCases = errors.New("a case came out otherwise")
+
+func (c *guestTest) Run(a *app) error {
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	files, err := casesOf(c.File, c.Cases)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimSuffix(filepath.Base(c.File), ".wasm")
+	var all []guestcases.Result
+	for _, file := range files {
+		cases, err := guestcases.Read(file)
+		if err != nil {
+			return err
+		}
+		results, err := cases.Run(a.ctx, name, wasm)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if c.Update {
+			if err := cases.Write(file, results); err != nil {
+				return err
+			}
+		}
+		all = append(all, results...)
+	}
+	if c.JSON {
+		err = a.printJSON(all)
+	} else {
+		err = c.print(a, all)
+	}
+	if err != nil || c.Update {
+		return err
+	}
+	for _, r := range all {
+		if !r.OK {
+			return errCases
+		}
+	}
+	return nil
+}
+
+// casesOf finds the cases beside a module, unless some are given.
+func casesOf(module string, given []string) ([]string, error) {
+	if len(given) > 0 {
+		return given, nil
+	}
+	dir := filepath.Dir(module)
+	one := filepath.Join(dir, "cases.json")
+	if _, err := os.Stat(one); err == nil {
+		return []string{one}, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	many, err := filepath.Glob(filepath.Join(dir, "cases", "*.json"))
+	if err == nil && len(many) == 0 {
+		err = fmt.Errorf("there are no cases beside %s: expected cases.json or cases/*.json, or files named after it", module)
+	}
+	return many, err
+}
+
+func (c *guestTest) print(a *app, all []guestcases.Result) error {
+	passed, seen := 0, map[string]int{}
+	for i := range all {
+		r := &all[i]
+		seen[r.Got.Verdict]++
+		word := "ok  "
+		if r.OK {
+			passed++
+		} else {
+			word = "FAIL"
+		}
+		fmt.Fprintf(a.stdout, "%s  %s  (%s, %d units of fuel, %d KiB)\n", word, printable(r.Name), r.Got.Verdict, r.Fuel, r.Memory>>10)
+		for _, p := range r.Problems {
+			fmt.Fprintf(a.stdout, "      %s\n", printable(p))
+		}
+		if !r.OK && !bytes.Equal(r.Want.After(), r.Got.After()) {
+			fmt.Fprintln(a.stdout, "      wanted (-) and got (+):")
+			if err := diff.Write(a.stdout, diff.Lines(r.Want.After()), diff.Lines(r.Got.After()), a.color()); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprintf(a.stdout, "%d of %d cases as wanted; verdicts seen: %d keep, %d drop, %d fail\n", passed, len(all), seen["keep"], seen["drop"], seen["fail"])
+	return err
+}
+
+// color reports whether what is written may be colored.
+func (a *app) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
+
+type guestProfile struct {
+	File  string   `arg:"" help:"The module, a .wasm file; its functions go by their names where it was built with them." type:"existingfile"`
+	Cases []string `arg:"" optional:"" help:"Files of cases. Default: those beside the module." type:"existingfile"`
+	Times int      `help:"How often each case is run." default:"10"`
+	Top   int      `help:"How many functions are shown." default:"20"`
+	JSON  bool     `help:"Print JSON."`
+}
+
+func (c *guestProfile) Run(a *app) error {
+	if c.Times < 1 || c.Times > 100_000 || c.Top < 1 {
+		return usage("--times: expected 1 to 100000, --top at least 1")
+	}
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	files, err := casesOf(c.File, c.Cases)
+	if err != nil {
+		return err
+	}
+	seen := map[string]guest.ProfiledFunction{}
+	events := 0
+	for _, file := range files {
+		cases, err := guestcases.Read(file)
+		if err != nil {
+			return err
+		}
+		functions, err := cases.Profile(a.ctx, strings.TrimSuffix(filepath.Base(c.File), ".wasm"), wasm, c.Times)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		events += len(cases.Cases) * c.Times
+		for _, f := range functions {
+			sum := seen[f.Name]
+			seen[f.Name] = guest.ProfiledFunction{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
+		}
+	}
+	all := slices.SortedFunc(maps.Values(seen), func(x, y guest.ProfiledFunction) int {
+		return cmp.Or(cmp.Compare(y.Self, x.Self), cmp.Compare(x.Name, y.Name))
+	})
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	whole := int64(0)
+	for _, f := range all {
+		whole += f.Self
+	}
+	rows := [][]string{{"SELF", "%", "TOTAL", "CALLS", "FUNCTION"}}
+	for _, f := range all[:min(c.Top, len(all))] {
+		rows = append(rows, []string{fmt.Sprint(f.Self), fmt.Sprintf("%.1f", 100*float64(f.Self)/float64(max(1, whole))), fmt.Sprint(f.Total), fmt.Sprint(f.Calls), f.Name})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%d units of fuel over %d events\n", whole, events)
+	return err
+}

@@ -1,0 +1,293 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/api"
+)
+
+type moduleCommands struct {
+	Push    modulePush    `cmd:"" help:"Upload a module to a running relay."`
+	List    moduleList    `cmd:"" help:"Show uploaded modules."`
+	Inspect moduleInspect `cmd:"" help:"Say what an uploaded module is and asks for."`
+	Get     moduleGet     `cmd:"" help:"Download a module."`
+	Delete  moduleDelete  `cmd:"" help:"Delete an uploaded module that no filter uses."`
+	Use     moduleUse     `cmd:"" help:"Have a filter run another module, from the next event on."`
+	Filters moduleFilters `cmd:"" help:"Show the guest filters, what each runs, and how it fares."`
+	Reset   moduleReset   `cmd:"" help:"Have a filter whose module rests judge again at once."`
+}
+
+type modulePush struct {
+	remote
+	File   string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
+	Name   string `help:"What it is called; filters name it so. Default: the file's name." placeholder:"NAME"`
+	Filter string `help:"Load it as this filter too, with its configuration, and refuse it if it does not start." placeholder:"FILTER"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// maxModuleFile bounds what is read of a module's file; the relay has limits of
+// its own.
+const maxModuleFile = 256 << 20
+
+func readModule(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	wasm, err := io.ReadAll(io.LimitReader(f, maxModuleFile+1))
+	if err == nil && len(wasm) > maxModuleFile {
+		err = fmt.Errorf("%s is larger than %v, no module is", name, auditrelay.ByteSize(maxModuleFile))
+	}
+	return wasm, err
+}
+
+func (c *modulePush) Run(a *app) error {
+	wasm, err := readModule(c.File)
+	if err != nil {
+		return err
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	name := c.Name
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(c.File), ".wasm")
+	}
+	pushed, err := cl.Push(a.ctx, name, c.Filter, wasm)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(pushed)
+	}
+	if !pushed.Added {
+		fmt.Fprintf(a.stderr, "it was kept already, as %s\n", pushed.Name)
+	}
+	_, err = fmt.Fprintln(a.stdout, pushed.SHA256)
+	return err
+}
+
+type moduleList struct {
+	remote
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *moduleList) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	all, err := cl.Modules(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	rows := [][]string{{"NAME", "VERSION", "DIGEST", "SIZE", "PUSHED", "BY", "FILTERS"}}
+	for _, m := range all {
+		rows = append(rows, []string{m.Name, m.Version, m.SHA256, auditrelay.ByteSize(m.Size).String(), m.Pushed.Format(time.RFC3339), m.By, strings.Join(m.Filters, ", ")})
+	}
+	return a.table(rows)
+}
+
+// digestFlags are those of the commands on one uploaded module.
+type digestFlags struct {
+	remote
+	Digest string `arg:"" help:"Its digest, or at least the first 8 digits."`
+}
+
+type moduleInspect struct {
+	digestFlags
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *moduleInspect) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	seen, err := cl.InspectModule(a.ctx, c.Digest)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(seen)
+	}
+	return a.printInspection(&seen)
+}
+
+// printInspection tells what a module is.
+func (a *app) printInspection(i *api.Inspection) error {
+	rows := [][]string{{"digest", i.SHA256}, {"size", auditrelay.ByteSize(i.Size).String()}}
+	row := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	row("name", i.Name)
+	row("version", i.Version)
+	row("description", i.Description)
+	row("memory", fmt.Sprintf("%v to %v", i.MemoryMin, i.MemoryMax))
+	if i.Start {
+		row("start", "a start function runs when an instance is made")
+	}
+	if i.Asks == nil {
+		row("manifest", "none: it may look and judge, but neither edit nor emit (auditrelay guest pack adds one)")
+	} else {
+		row("reads", strings.Join(i.Asks.Reads, ", "))
+		row("asks to write", strings.Join(i.Asks.Writes, ", "))
+		row("asks for keys", strings.Join(i.Asks.Keys, ", "))
+		if i.Asks.Emits {
+			row("asks to emit", "yes")
+		}
+		row("can do without", strings.Join(i.Asks.Optional, ", "))
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		name string
+		list []api.Function
+	}{{"IMPORT", i.Imports}, {"EXPORT", i.Exports}} {
+		rows := [][]string{{part.name, "TYPE", "NEEDS"}}
+		for _, f := range part.list {
+			rows = append(rows, []string{f.Name, f.Type, f.Needs})
+		}
+		fmt.Fprintln(a.stdout)
+		if err := a.table(rows); err != nil {
+			return err
+		}
+	}
+	for _, refusal := range i.Refusals {
+		fmt.Fprintf(a.stdout, "\nREFUSED  %s\n", printable(refusal))
+	}
+	return nil
+}
+
+type moduleGet struct {
+	digestFlags
+	Output string `help:"Where to; - for standard output." short:"o" default:"-" placeholder:"FILE"`
+}
+
+func (c *moduleGet) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	wasm, err := cl.ModuleContent(a.ctx, c.Digest)
+	if err != nil {
+		return err
+	}
+	if c.Output == "-" {
+		_, err = a.stdout.Write(wasm)
+		return err
+	}
+	return os.WriteFile(c.Output, wasm, 0o600)
+}
+
+type moduleDelete struct{ digestFlags }
+
+func (c *moduleDelete) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	stored, err := cl.DeleteModule(a.ctx, c.Digest)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "deleted %s %s\n", printable(stored.Name), stored.SHA256)
+	return err
+}
+
+type moduleUse struct {
+	remote
+	Filter     string `arg:"" help:"The filter, as the configuration calls it."`
+	Digest     string `arg:"" optional:"" help:"The module's digest, or at least the first 8 digits."`
+	Previous   bool   `help:"Go back to the module that ran before."`
+	Configured bool   `help:"Go back to the module that the configuration names."`
+	JSON       bool   `help:"Print JSON."`
+}
+
+func (c *moduleUse) Run(a *app) error {
+	given := 0
+	for _, is := range []bool{c.Digest != "", c.Previous, c.Configured} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return usage("give a digest, --previous or --configured")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	used, err := cl.UseModule(a.ctx, c.Filter, api.Use{SHA256: c.Digest, Previous: c.Previous, Configured: c.Configured})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(used)
+	}
+	if !used.Changed {
+		_, err = fmt.Fprintf(a.stdout, "%s runs %s already\n", used.Filter, used.SHA256)
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s runs %s from the next event on; back with: auditrelay module use %s --previous\n", used.Filter, used.SHA256, used.Filter)
+	return err
+}
+
+type moduleFilters struct {
+	remote
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *moduleFilters) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	all, err := cl.Filters(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	rows := [][]string{{"FILTER", "MODULE", "SOURCE", "CALLBACKS", "BREAKER"}}
+	for _, f := range all {
+		breaker := "closed"
+		if f.Breaker.Open {
+			breaker = fmt.Sprintf("open after %d failures (%s), next try %s", f.Breaker.Failures, f.Breaker.Cause, f.Breaker.Until.UTC().Format(time.RFC3339))
+		}
+		rows = append(rows, []string{f.Name, f.SHA256, f.Source, strings.Join(f.Callbacks, ", "), breaker})
+	}
+	return a.table(rows)
+}
+
+type moduleReset struct {
+	remote
+	Filter string `arg:"" help:"The filter."`
+}
+
+func (c *moduleReset) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	if err := cl.ResetFilter(a.ctx, c.Filter); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s judges again\n", c.Filter)
+	return err
+}

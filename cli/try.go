@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/daemon"
+	"auditrelay/internal/diff"
+	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
+)
+
+// tryCommand shows contents of events: of a running relay's it asks for the role
+// comply.
+type tryCommand struct {
+	remote
+	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	Callback string `help:"The callback whose filters are tried." required:"" placeholder:"NAME"`
+	File     string `arg:"" optional:"" help:"Events as they are sent: a JSON object, an array or NDJSON; - for standard input."`
+	Stored   bool   `help:"Take events that a running relay has accepted (role comply)."`
+	From     uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
+	Limit    int    `help:"How many events at the most." default:"100" placeholder:"N"`
+	JSON     bool   `help:"Print JSON, an object a line."`
+}
+
+const maxTried = 100_000
+
+func (c *tryCommand) Run(a *app) error {
+	switch {
+	case (c.File != "") == c.Stored:
+		return usage("give a file, - or --stored")
+	case c.Limit < 1 || c.Limit > maxTried:
+		return usage("--limit: expected 1 to %d", maxTried)
+	}
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	t, err := daemon.NewTrier(a.ctx, c.Config, c.Callback, daemon.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Log: a.stderr})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	var events []auditrelay.Event
+	if c.Stored {
+		events, err = c.stored(a, t)
+	} else {
+		events, err = c.read(a, t)
+	}
+	if err != nil {
+		return err
+	}
+	counts, failed := map[auditrelay.Outcome]int{}, 0
+	for at := 0; at < len(events); at += 100 {
+		part := events[at:min(at+100, len(events))]
+		trials, err := t.Try(a.ctx, part)
+		if err != nil {
+			return err
+		}
+		for i := range trials {
+			counts[trials[i].Outcome]++
+			if trials[i].Err != nil {
+				failed++
+			}
+			if err := c.show(a, &part[i], &trials[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.JSON {
+		fmt.Fprintf(a.stdout, "%d events: %d would be delivered, %d filtered, %d dead-lettered, %d discarded, %d held\n", len(events),
+			counts[auditrelay.Delivered], counts[auditrelay.Filtered], counts[auditrelay.DeadLettered], counts[auditrelay.Discarded], counts[auditrelay.Pending])
+	}
+	if failed > 0 {
+		return fmt.Errorf("%w on %d of %d events", errTried, failed, len(events))
+	}
+	return nil
+}
+
+// errTried says that a filter failed on an event that was tried.
+var errTried = errors.New("a filter failed")
+
+// read takes events from a file as they are sent.
+func (c *tryCommand) read(a *app, t *daemon.Trier) ([]auditrelay.Event, error) {
+	in := a.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	var events []auditrelay.Event
+	r := ingest.NewReader(in, "", "", ingest.Limits{Events: c.Limit + 1, BodyBytes: 1 << 30})
+	for len(events) < c.Limit {
+		raw, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		var e auditrelay.Event
+		if err == nil {
+			e, err = t.Parse(append([]byte(nil), raw.Data...))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: event %d: %w", c.File, len(events), err)
+		}
+		e.Sequence, e.Received = uint64(len(events)+1), time.Now().UTC()
+		e.Provenance = auditrelay.Provenance{Source: "stdin"}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// stored takes events from a running relay.
+func (c *tryCommand) stored(a *app, t *daemon.Trier) ([]auditrelay.Event, error) {
+	cl, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	var events []auditrelay.Event
+	for from := c.From; len(events) < c.Limit; {
+		page, err := cl.Stored(a.ctx, from, min(1000, c.Limit-len(events)))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range page.Events {
+			e, err := t.Parse(s.Data)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", s.Sequence, err)
+			}
+			e.Namespace, e.ID, e.Sequence, e.Received = s.Namespace, s.ID, s.Sequence, s.Received
+			events = append(events, e)
+		}
+		if len(page.Events) == 0 {
+			break
+		}
+		from = page.Next
+	}
+	return events, nil
+}
+
+// tried is a trial as --json prints it.
+type tried struct {
+	Sequence uint64             `json:"sequence"`
+	ID       string             `json:"id"`
+	Outcome  auditrelay.Outcome `json:"outcome"`
+	Cause    auditrelay.Cause   `json:"cause,omitempty"`
+	Filter   string             `json:"filter,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+	Error    string             `json:"error,omitempty"`
+	Filters  []triedFilter      `json:"filters"`
+	Before   json.RawMessage    `json:"before"`
+	After    json.RawMessage    `json:"after,omitempty"`
+	Emitted  []triedRecord      `json:"emitted,omitempty"`
+}
+
+type triedFilter struct {
+	Filter  string `json:"filter"`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Fuel    int64  `json:"fuel"`
+	Memory  int64  `json:"memory"`
+}
+
+type triedRecord struct {
+	Target string          `json:"target"`
+	Filter string          `json:"filter"`
+	Data   json.RawMessage `json:"data"`
+}
+
+func (c *tryCommand) show(a *app, e *auditrelay.Event, t *runtime.Trial) error {
+	out := tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
+		Filters: []triedFilter{}, Before: e.Data, After: t.Data}
+	if t.Err != nil {
+		out.Error = t.Err.Error()
+	}
+	for _, s := range t.Steps {
+		f := triedFilter{Filter: s.Filter, Verdict: s.Verdict.String(), Reason: s.Reason, Fuel: s.Usage.Fuel, Memory: s.Usage.Memory}
+		if s.Err != nil {
+			f.Error = s.Err.Error()
+		}
+		out.Filters = append(out.Filters, f)
+	}
+	for _, r := range t.Emitted {
+		out.Emitted = append(out.Emitted, triedRecord{r.Target, r.Filter, r.Data})
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(out)
+	}
+	fmt.Fprintf(a.stdout, "event %d %s: %s", e.Sequence, printable(e.ID), t.Outcome)
+	for _, part := range []string{string(t.Cause), t.Filter, t.Reason} {
+		if part != "" {
+			fmt.Fprintf(a.stdout, "; %s", printable(part))
+		}
+	}
+	fmt.Fprintln(a.stdout)
+	for _, f := range out.Filters {
+		fmt.Fprintf(a.stdout, "  %s: %s, %d units of fuel, %d KiB", printable(f.Filter), f.Verdict, f.Fuel, f.Memory>>10)
+		if f.Error != "" {
+			fmt.Fprintf(a.stdout, ": %s", printable(f.Error))
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	if t.Data != nil && string(t.Data) != string(e.Data) {
+		if err := diff.Write(a.stdout, diff.Lines(e.Data), diff.Lines(t.Data), a.color()); err != nil {
+			return err
+		}
+	}
+	for _, r := range out.Emitted {
+		fmt.Fprintf(a.stdout, "  emitted to %s: %s\n", printable(r.Target), printable(string(r.Data)))
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+;; Calls itself twice at each of sixty levels.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (func $f (param i32)
+    (if (local.get 0) (then
+      (call $f (i32.sub (local.get 0) (i32.const 1)))
+      (call $f (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (call $f (i32.const 60))
+    (i32.const 1)))

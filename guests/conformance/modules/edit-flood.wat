@@ -1,0 +1,19 @@
+;; manifest {"name":"edit-flood","abi":"1.0","writes":["**"],"emits":true}
+;; Edits for ever.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (import "auditrelay_v1" "path" (func $path (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "find" (func $find (param i32) (result i32)))
+  (import "auditrelay_v1" "set_string" (func $set_string (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "action")
+  (global $p (mut i32) (i32.const 0))
+  (func (export "auditrelay_init") (result i32)
+    (memory.fill (i32.const 100) (i32.const 120) (i32.const 1000))
+    (global.set $p (call $path (i32.const 0) (i32.const 6)))
+    (i32.const 0))
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (loop $l (drop (call $set_string (call $find (global.get $p)) (i32.const 100) (i32.const 1000))) (br $l))
+    (i32.const 1)))

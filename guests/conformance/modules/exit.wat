@@ -1,0 +1,10 @@
+;; Exits, by WASI.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (call $exit (i32.const 3))
+    (i32.const 1)))

@@ -1,0 +1,9 @@
+;; Loops inside loops for ever.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (loop $a (loop $b (loop $c (br_if $c (i32.const 0))) (br_if $b (i32.const 0))) (br $a))
+    (i32.const 1)))

@@ -1,0 +1,11 @@
+;; Two functions call each other.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (func $a (call $b))
+  (func $b (call $a))
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (call $a)
+    (i32.const 1)))

@@ -1,0 +1,21 @@
+;; Tries a costly expression for ever.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (import "auditrelay_v1" "path" (func $path (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "regex" (func $regex (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "find" (func $find (param i32) (result i32)))
+  (import "auditrelay_v1" "matches" (func $matches (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "table_name")
+  (data (i32.const 100) "(.*)(.*)(.*)(.*)(.*)[^x]{1,50}x")
+  (global $p (mut i32) (i32.const 0))
+  (global $r (mut i32) (i32.const 0))
+  (func (export "auditrelay_init") (result i32)
+    (global.set $p (call $path (i32.const 0) (i32.const 10)))
+    (global.set $r (call $regex (i32.const 100) (i32.const 31)))
+    (i32.const 0))
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (loop $l (drop (call $matches (call $find (global.get $p)) (global.get $r))) (br $l))
+    (i32.const 1)))

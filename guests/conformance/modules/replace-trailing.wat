@@ -1,0 +1,12 @@
+;; manifest {"name":"replace-trailing","abi":"1.0","writes":["**"],"emits":true}
+;; Replaces the event by two.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (import "auditrelay_v1" "event_replace" (func $event_replace (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{}{}")
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (drop (call $event_replace (i32.const 0) (i32.const 4)))
+    (i32.const 1)))

@@ -1,0 +1,10 @@
+;; Fills a table over and over.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (table 90000 funcref)
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (loop $l (table.fill 0 (i32.const 0) (ref.null func) (i32.const 90000)) (br $l))
+    (i32.const 1)))

@@ -1,0 +1,9 @@
+;; Takes from a segment that it has dropped.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (data "x")
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (data.drop 0) (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (i32.const 1)))

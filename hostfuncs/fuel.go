@@ -1,0 +1,151 @@
+package hostfuncs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/internal/meter"
+)
+
+// What host functions charge, in the meter's units: one for each instruction that
+// an ordinary guest would have run in the same time, roughly half a nanosecond.
+const (
+	unitsCall    = 64  // to enter and leave the host
+	unitsEdit    = 96  // one edit's record in the document
+	unitsCover   = 64  // one granted path looked at for one node
+	unitsHMAC    = 800 // one pseudonym, short values
+	unitsLog     = 512 // one line, logged or not
+	unitsCompile = 256 // one byte of a path or a regular expression
+	bytesPerUnit = 4   // copied, compared or decoded
+)
+
+// Slice is how much fuel a guest gets at a time, some half a millisecond's worth:
+// each time it is spent the guest comes back to the host, where the process's
+// garbage collector and scheduler can have their turn.
+const Slice = 1 << 20
+
+// settleAt is how much host functions may owe before it is taken from the guest's
+// fuel. Reading and writing the count at every call would cost more than most
+// functions do.
+const settleAt = 4096
+
+// tank is the fuel of one call into a guest.
+type tank struct {
+	count   api.MutableGlobal // the instance's own, of what it was given; nil before it exists
+	depth   api.Global
+	refused api.MutableGlobal
+
+	budget int64 // of this call
+	left   int64 // of the budget, not given yet
+	debt   int64 // what host functions did since it was last settled
+	limit  time.Duration
+	until  time.Time // when limit ends, zero before the first slice is spent
+}
+
+// Fill gives the call that is about to begin its budget of fuel, and bounds its
+// time by the wall clock, from when the first slice of it is spent.
+func (s *State) Fill(budget int64, limit time.Duration) {
+	t := &s.tank
+	t.budget, t.left, t.debt, t.limit, t.until = budget, budget, 0, limit, time.Time{}
+	if t.count != nil {
+		first := min(Slice, budget)
+		t.count.Set(uint64(first))
+		t.left -= first
+		t.refused.Set(0)
+	}
+}
+
+// Burnt returns how much of its fuel the call has used so far.
+func (s *State) Burnt() int64 {
+	t := &s.tank
+	used := t.budget - t.left + t.debt
+	if t.count != nil {
+		used -= int64(t.count.Get())
+	}
+	return used
+}
+
+// pay charges the guest for work that the host does on its behalf.
+func (s *State) pay(units int) {
+	if s.tank.debt += int64(units); s.tank.debt >= settleAt {
+		s.settle()
+	}
+}
+
+// payBytes charges for bytes that are copied, compared or decoded.
+func (s *State) payBytes(n int) { s.pay(n / bytesPerUnit) }
+
+// Exhausted is what a metered module calls when its fuel or its depth has fallen
+// below zero: it gives the next slice, or ends the call.
+func Exhausted(ctx context.Context, m api.Module, _ []uint64) {
+	s := ctx.(*State)
+	s.tank.attach(m)
+	s.function = "guest"
+	if depth := int64(s.tank.depth.Get()); depth < 0 {
+		panic(&filter.Error{Cause: auditrelay.CauseStack, Err: errors.New("its calls took more of the stack than limits.stack")})
+	}
+	s.settle()
+}
+
+// attach finds the meter's counts. In a start function the guest calls the host
+// before anybody else could have done so.
+func (t *tank) attach(m api.Module) {
+	if t.count == nil {
+		t.count = m.ExportedGlobal(meter.ExportFuel).(api.MutableGlobal)
+		t.depth = m.ExportedGlobal(meter.ExportDepth)
+		t.refused = m.ExportedGlobal(meter.ExportRefused).(api.MutableGlobal)
+	}
+}
+
+// Attach ties the state to its instance, once that exists.
+func (s *State) Attach(m api.Module) { s.tank.attach(m) }
+
+// GrowthRefused reports whether the guest asked for more memory than it may have
+// since the last Fill.
+func (s *State) GrowthRefused() bool { return s.tank.refused != nil && s.tank.refused.Get() != 0 }
+
+// settle takes the debt from the guest's fuel, and gives more where that is spent.
+func (s *State) settle() {
+	t := &s.tank
+	if t.count == nil {
+		return // nothing runs yet that could owe anything
+	}
+	debt := t.debt
+	have := int64(t.count.Get()) - debt
+	t.debt = 0
+	for have < 0 && t.left > 0 {
+		s.checkTime()
+		give := min(Slice, t.left)
+		t.left -= give
+		have += give
+	}
+	if have < 0 {
+		// What the meter charged last has not been done and will not be; what the host
+		// did before it was charged has.
+		t.count.Set(uint64(max(have, -debt)))
+		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", t.budget)})
+	}
+	t.count.Set(uint64(have))
+}
+
+// checkTime ends the call where it has run for too long, or its instance is to
+// end. The clock is looked at once a slice.
+func (s *State) checkTime() {
+	t := &s.tank
+	now := time.Now()
+	switch {
+	case t.until.IsZero():
+		t.until = now.Add(t.limit)
+	case now.After(t.until):
+		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v: the host is too busy, or limits.time too short for its fuel", t.limit)})
+	}
+	if err := s.Context.Err(); err != nil {
+		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("its call was ended: %w", err)})
+	}
+}

@@ -1,0 +1,71 @@
+package compile
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/tetratelabs/wazero"
+)
+
+const (
+	maxWasm  = 512 << 20 // on standard input
+	maxEntry = 1 << 30   // the entry, in bytes
+)
+
+// Child is the helper's whole work: it limits its own process, for good, and
+// compiles the module on stdin into the directory that Fill named. It returns the
+// process's exit code.
+func Child(stdin io.Reader, stderr io.Writer, args []string) int {
+	if len(args) != 3 {
+		fmt.Fprintln(stderr, "this command is for the relay's own use")
+		return exitUsage
+	}
+	memory, err := strconv.ParseInt(args[1], 10, 64)
+	seconds, err2 := strconv.Atoi(args[2])
+	if err != nil || err2 != nil || memory <= 0 || seconds <= 0 {
+		fmt.Fprintln(stderr, "this command is for the relay's own use")
+		return exitUsage
+	}
+	// The collector tries to stay below before the kernel ends it.
+	debug.SetMemoryLimit(memory / 4 * 3)
+	if err := limit(uint64(memory), seconds); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	if err := compile(stdin, args[0]); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitRefused
+	}
+	return exitOK
+}
+
+func compile(stdin io.Reader, dir string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the compiler panicked: %v", p)
+		}
+	}()
+	wasm, err := io.ReadAll(io.LimitReader(stdin, maxWasm))
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return err
+	}
+	runtime := wazero.NewRuntimeWithConfig(ctx, Config(cache))
+	if _, err := runtime.CompileModule(ctx, wasm); err != nil {
+		return err
+	}
+	return runtime.Close(ctx)
+}
+
+// Config is how modules are compiled, here and wherever the cache is used: what
+// differs would not be found there.
+func Config(cache wazero.CompilationCache) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCompilationCache(cache)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package compile
+
+import "os/exec"
+
+func isolate(*exec.Cmd) {}

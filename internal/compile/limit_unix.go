@@ -1,0 +1,41 @@
+//go:build unix
+
+package compile
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// limit bounds this process for good. RLIMIT_DATA counts what is written to, on
+// Linux also what is mapped for that, and not the address space that Go reserves
+// far ahead, for which RLIMIT_AS would have to leave room.
+func limit(memory uint64, seconds int) error {
+	for _, l := range []struct {
+		name      string
+		which     int
+		soft, max uint64
+	}{
+		{"core size", syscall.RLIMIT_CORE, 0, 0},
+		{"file size", syscall.RLIMIT_FSIZE, maxEntry, maxEntry},
+		{"memory", syscall.RLIMIT_DATA, memory, memory},
+		// Go ignores the signal at the soft limit; the hard one kills.
+		{"CPU time", syscall.RLIMIT_CPU, uint64(seconds), uint64(seconds)},
+	} {
+		if err := setLimit(l.which, l.soft, l.max); err != nil {
+			return fmt.Errorf("limit the %s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+func setLimit(which int, soft, most uint64) error {
+	var now syscall.Rlimit
+	if err := syscall.Getrlimit(which, &now); err != nil {
+		return err
+	}
+	// Whoever may do no more may not raise a limit either.
+	now.Max = min(now.Max, most)
+	now.Cur = min(now.Max, soft)
+	return syscall.Setrlimit(which, &now)
+}

@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// filterCollector reads the guest filters at each scrape.
+type filterCollector struct {
+	d                  *daemon
+	open, row, running *prometheus.Desc
+}
+
+func newFilterCollector(d *daemon) *filterCollector {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("auditrelay_filter_"+name, help, []string{"filter"}, nil)
+	}
+	return &filterCollector{
+		d:       d,
+		open:    desc("breaker_open", "1 while the filter's module rests after too many failures in a row."),
+		row:     desc("failures_in_a_row", "Failures of the filter's module since its last success."),
+		running: desc("loaded", "1 while the filter has a module; without one nothing passes."),
+	}
+}
+
+func (c *filterCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.open
+	ch <- c.row
+	ch <- c.running
+}
+
+func (c *filterCollector) Collect(ch chan<- prometheus.Metric) {
+	for name, b := range c.d.breakers() {
+		open, loaded := 0.0, 0.0
+		if b.Open {
+			open = 1
+		}
+		if b.Loaded {
+			loaded = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, open, name)
+		ch <- prometheus.MustNewConstMetric(c.row, prometheus.GaugeValue, float64(b.Failures), name)
+		ch <- prometheus.MustNewConstMetric(c.running, prometheus.GaugeValue, loaded, name)
+	}
+}
+
+type filterState struct {
+	Open, Loaded bool
+	Failures     int64
+}
+
+// breakers returns the state of every guest filter's breaker by its name. It waits
+// for nothing: a scrape does not stand still while a module is compiled.
+func (d *daemon) breakers() map[string]filterState {
+	out := map[string]filterState{}
+	slots := d.build.guests.slots.Load()
+	if slots == nil {
+		return out
+	}
+	for name, slot := range *slots {
+		var s filterState
+		if m := slot.Module(); m != nil {
+			b := m.Breaker()
+			s = filterState{Open: b.Open, Loaded: true, Failures: b.Failures}
+		}
+		out[name] = s
+	}
+	return out
+}

@@ -1,0 +1,81 @@
+package guest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/filter"
+)
+
+func TestBreaker(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := &breaker{failures: 3, rest: time.Second, now: func() time.Time { return now }}
+	admitted := func(want bool) {
+		t.Helper()
+		err := b.admit()
+		if (err == nil) != want {
+			t.Fatalf("at %v: got %v, want admitted to be %t", now, err, want)
+		}
+		if f, ok := errors.AsType[*filter.Error](err); err != nil && (!ok || f.Cause != auditrelay.CauseBreaker) {
+			t.Fatalf("got %v, want cause breaker", err)
+		}
+	}
+	fail := func(opens bool) {
+		t.Helper()
+		if opened := b.fail(auditrelay.CauseTrap); opened != opens {
+			t.Fatalf("after %d failures: opened %t, want %t", b.row.Load(), opened, opens)
+		}
+	}
+
+	// A success between failures begins the count anew.
+	fail(false)
+	fail(false)
+	b.succeed()
+	fail(false)
+	fail(false)
+	admitted(true)
+	fail(true)
+	admitted(false)
+	if s := b.state(); !s.Open || s.Failures != 3 || s.Cause != auditrelay.CauseTrap || !s.Until.Equal(now.Add(time.Second)) {
+		t.Errorf("got %+v", s)
+	}
+
+	// One event at a time is tried, ever more seldom.
+	pause := time.Second
+	for range 10 {
+		now = now.Add(pause)
+		admitted(true)
+		admitted(false)
+		fail(false)
+		pause = min(2*pause, time.Minute)
+	}
+	if pause != time.Minute {
+		t.Fatalf("the rest is %v", pause)
+	}
+
+	// A success ends it; so does an operator.
+	now = now.Add(pause)
+	admitted(true)
+	b.succeed()
+	admitted(true)
+	for range 3 {
+		b.fail(auditrelay.CauseFuel)
+	}
+	admitted(false)
+	b.reset()
+	admitted(true)
+	if s := b.state(); s != (Breaker{}) {
+		t.Errorf("after a reset: %+v", s)
+	}
+}
+
+func TestABreakerMayBeLeftOut(t *testing.T) {
+	b := &breaker{now: time.Now}
+	for range 1000 {
+		if b.fail(auditrelay.CauseTrap) || b.admit() != nil {
+			t.Fatal("it opened")
+		}
+	}
+}

@@ -1,0 +1,287 @@
+package runtime
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/journal"
+)
+
+// Modules keeps uploaded WebAssembly modules, immutable by digest, and which of
+// them a filter runs. It stands in the journal, so that a backup has it and a
+// crash leaves either all of a module or nothing. What changes it is recorded as
+// an audit event of the relay's own, in the same transaction. It is safe for
+// concurrent use.
+//
+// It judges no module: whoever puts one in has loaded it.
+type Modules struct {
+	journal *journal.Journal
+	mu      sync.Mutex // one change at a time
+}
+
+// The bounds of what is kept.
+const (
+	MaxModules     = 256
+	MaxModuleBytes = 256 << 20 // of one module
+	MaxStoredBytes = 1 << 30   // of all
+
+	pieceBytes = 1 << 20
+)
+
+// StoredModule is what is known of an uploaded module.
+type StoredModule struct {
+	SHA256  string    `json:"sha256"`
+	Name    string    `json:"name"` // as it was pushed
+	Size    int64     `json:"size"`
+	Pushed  time.Time `json:"pushed"`
+	By      string    `json:"by"`
+	Version string    `json:"version,omitempty"` // its manifest's
+}
+
+// Selection is which module a filter runs in the place of its configuration's.
+type Selection struct {
+	Filter   string    `json:"filter"`
+	SHA256   string    `json:"sha256"`             // empty: the configured one again
+	Previous string    `json:"previous,omitempty"` // that ran before; empty: the configured one
+	At       time.Time `json:"at"`
+	By       string    `json:"by"`
+	// Configured is the digest of the module that the configuration named when the
+	// selection was made, empty where it named none. A selection holds as long as
+	// the configuration names the same.
+	Configured string `json:"configured,omitempty"`
+}
+
+// Errors of Modules.
+var (
+	// ErrNoModule: no uploaded module has this digest.
+	ErrNoModule = errors.New("no such module")
+	// ErrModuleInUse: a filter runs the module, or did before the one it runs.
+	ErrModuleInUse = errors.New("the module is in use")
+	// ErrModulesFull: no more modules are kept.
+	ErrModulesFull = errors.New("no room for more modules")
+)
+
+// Put keeps a module. Where it is kept already nothing changes, and added is
+// false.
+func (m *Modules) Put(name, version string, wasm []byte, by string) (stored StoredModule, added bool, err error) {
+	sum := sha256.Sum256(wasm)
+	digest := hex.EncodeToString(sum[:])
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, err := m.List()
+	if err != nil {
+		return stored, false, err
+	}
+	total := int64(len(wasm))
+	for _, other := range all {
+		if other.SHA256 == digest {
+			return other, false, nil
+		}
+		total += other.Size
+	}
+	if len(wasm) > MaxModuleBytes || len(all) >= MaxModules || total > MaxStoredBytes {
+		return stored, false, fmt.Errorf("%w: %d are kept, and with this one they take %d bytes; at most %d in %d bytes, %d bytes each: delete some that no filter uses",
+			ErrModulesFull, len(all), total, MaxModules, int64(MaxStoredBytes), int64(MaxModuleBytes))
+	}
+	for at := 0; at < len(wasm); at += pieceBytes {
+		tx := new(journal.Tx)
+		tx.Set(journal.PieceKey(digest, uint64(at/pieceBytes)), wasm[at:min(at+pieceBytes, len(wasm))])
+		if _, err := m.journal.Commit(tx); err != nil {
+			return stored, false, fmt.Errorf("keep module %s: %w", digest[:12], err)
+		}
+	}
+	stored = StoredModule{SHA256: digest, Name: name, Version: version, Size: int64(len(wasm)), Pushed: time.Now().UTC(), By: by}
+	// The record comes last: what has none is no module.
+	return stored, true, m.write(journal.ModuleKey(digest), stored, Change{
+		Actor: by, Action: auditrelay.ActionCreated, Table: "auditrelay_module", Object: digest, After: stored})
+}
+
+// write commits a value, nil for none, together with its audit event.
+func (m *Modules) write(k journal.Key, v any, c Change) error {
+	tx := new(journal.Tx)
+	if v == nil {
+		tx.Delete(k)
+	} else {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		tx.Set(k, text)
+	}
+	if err := c.append(tx); err != nil {
+		return err
+	}
+	if _, err := m.journal.Commit(tx); err != nil {
+		return fmt.Errorf("record %s of %s: %w", c.Action, c.Table, err)
+	}
+	return nil
+}
+
+// List returns all modules, the latest first.
+func (m *Modules) List() ([]StoredModule, error) {
+	var all []StoredModule
+	from, to := journal.All(journal.KindModule)
+	err := m.journal.Scan(from, to, func(k journal.Key, v []byte) error {
+		var s StoredModule
+		if err := json.Unmarshal(v, &s); err != nil {
+			return fmt.Errorf("a module's record: %w", err)
+		}
+		all = append(all, s)
+		return nil
+	})
+	slices.SortFunc(all, func(a, b StoredModule) int {
+		return cmp.Or(b.Pushed.Compare(a.Pushed), cmp.Compare(a.SHA256, b.SHA256))
+	})
+	return all, err
+}
+
+// Get returns a module's record by its digest.
+func (m *Modules) Get(digest string) (StoredModule, error) {
+	var s StoredModule
+	v, ok, err := m.journal.Get(journal.ModuleKey(digest))
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %.64s", ErrNoModule, digest)
+	}
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(v, &s)
+}
+
+// Bytes returns a module's bytes, the caller's to keep, checked against its
+// digest.
+func (m *Modules) Bytes(digest string) ([]byte, error) {
+	s, err := m.Get(digest)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, s.Size)
+	first, end := journal.AllOf(journal.KindPiece, digest, 0)
+	err = m.journal.Scan(first, end, func(_ journal.Key, v []byte) error {
+		out = append(out, v...)
+		return nil
+	})
+	if sum := sha256.Sum256(out); err == nil && hex.EncodeToString(sum[:]) != digest {
+		err = fmt.Errorf("module %.12s: its bytes are not those that were pushed", digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clip(out), nil
+}
+
+// Delete forgets a module that no filter runs or ran before.
+func (m *Modules) Delete(digest, by string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, err := m.Get(digest)
+	if err != nil {
+		return err
+	}
+	selections, err := m.Selections()
+	if err != nil {
+		return err
+	}
+	for _, s := range selections {
+		if s.SHA256 == digest || s.Previous == digest {
+			return fmt.Errorf("%w: filter %s runs it, or can go back to it", ErrModuleInUse, s.Filter)
+		}
+	}
+	if err := m.write(journal.ModuleKey(digest), nil, Change{
+		Actor: by, Action: auditrelay.ActionDeleted, Table: "auditrelay_module", Object: digest, Before: stored}); err != nil {
+		return err
+	}
+	return m.dropPieces(digest)
+}
+
+func (m *Modules) dropPieces(digest string) error {
+	tx := new(journal.Tx)
+	tx.DeleteRange(journal.AllOf(journal.KindPiece, digest, 0))
+	_, err := m.journal.Commit(tx)
+	return err
+}
+
+// Select makes s what its filter runs; from the next start on too. The zero SHA256
+// gives the filter back to its configuration.
+func (m *Modules) Select(s Selection) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.SHA256 != "" {
+		if _, err := m.Get(s.SHA256); err != nil {
+			return err
+		}
+	}
+	type digest struct {
+		SHA256 string `json:"sha256"`
+	}
+	change := Change{Actor: s.By, Action: auditrelay.ActionUpdated, Table: "auditrelay_filter", Object: s.Filter,
+		Before: digest{cmp.Or(s.Previous, s.Configured)}, After: digest{cmp.Or(s.SHA256, s.Configured)}}
+	if s.SHA256 == "" && s.Previous == "" {
+		return m.write(journal.SelectionKey(s.Filter), nil, change)
+	}
+	return m.write(journal.SelectionKey(s.Filter), s, change)
+}
+
+// Selection returns what was selected for a filter; ok is false where nothing was.
+func (m *Modules) Selection(filter string) (s Selection, ok bool, err error) {
+	v, ok, err := m.journal.Get(journal.SelectionKey(filter))
+	if err != nil || !ok {
+		return s, false, err
+	}
+	return s, true, json.Unmarshal(v, &s)
+}
+
+// Selections returns all of them, in the order of the filters' names.
+func (m *Modules) Selections() ([]Selection, error) {
+	var all []Selection
+	from, to := journal.All(journal.KindSelection)
+	err := m.journal.Scan(from, to, func(_ journal.Key, v []byte) error {
+		var s Selection
+		if err := json.Unmarshal(v, &s); err != nil {
+			return fmt.Errorf("a filter's selection: %w", err)
+		}
+		all = append(all, s)
+		return nil
+	})
+	return all, err
+}
+
+// sweep drops the pieces of modules that a crash kept from being recorded, or from
+// being forgotten whole.
+func (m *Modules) sweep() error {
+	var orphans []string
+	from, to := journal.All(journal.KindPiece)
+	for {
+		k, ok, err := m.journal.FirstKey(from, to)
+		if err != nil || !ok {
+			return errors.Join(err, m.drop(orphans))
+		}
+		_, digest, _, valid := k.Split()
+		if !valid {
+			return fmt.Errorf("sweep modules: a key of no module")
+		}
+		if _, err := m.Get(digest); errors.Is(err, ErrNoModule) {
+			orphans = append(orphans, digest)
+		} else if err != nil {
+			return err
+		}
+		_, from = journal.AllOf(journal.KindPiece, digest, 0)
+	}
+}
+
+func (m *Modules) drop(digests []string) error {
+	for _, digest := range digests {
+		if err := m.dropPieces(digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/ingest"
+)
+
+// ParseEvent returns data as the event that Submit would accept, without a sequence
+// or a received time. The error is an *EventError.
+func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
+	e, err := ingest.Check(data, ingest.Limits{EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes})
+	if err != nil {
+		return auditrelay.Event{}, err
+	}
+	if e.TimeFrom == auditrelay.TimeMissing || e.TimeFrom == auditrelay.TimeUnreadable {
+		e.Time = e.Received
+	}
+	return e, nil
+}
+
+// Trial is what a callback's condition and filters made of one event.
+type Trial struct {
+	Outcome auditrelay.Outcome // Delivered: it would go to the sink
+	Cause   auditrelay.Cause
+	Filter  string // that decided or failed
+	Reason  string
+	Err     error
+	Data    []byte // what would go to the sink, nil where nothing would
+	Steps   []TrialStep
+	Emitted []TrialRecord
+}
+
+// TrialStep is one filter's visit.
+type TrialStep struct {
+	Filter  string
+	Verdict auditrelay.Verdict
+	Reason  string
+	Err     error
+	Usage   filter.Usage
+}
+
+// TrialRecord is a record that a filter would have emitted.
+type TrialRecord struct {
+	Target, Filter string
+	Data           []byte
+}
+
+// Try brings events through a callback's condition and filters, by the very code
+// and under the very limits that do so in production, and nowhere else: nothing is
+// accepted, delivered, emitted or written. An event that cannot be judged for now,
+// which in production is held, has an error and the outcome pending. The filters
+// stay the caller's.
+func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, error) {
+	if c.Sink == nil && !c.emits() {
+		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
+	}
+	j := newJudge(&c, 1, slog.New(slog.DiscardHandler))
+	defer j.close()
+	w := <-j.idle
+	if w == nil {
+		w = &worker{instances: make([]filter.Instance, len(j.steps))}
+	}
+	defer func() { j.idle <- w }()
+	trials := make([]Trial, 0, len(events))
+	for i := range events {
+		var t Trial
+		w.trace = func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
+			t.Steps = append(t.Steps, TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: bounded(call.Reason), Err: err, Usage: call.Usage})
+		}
+		judged, err := j.one(ctx, w, &events[i])
+		if ctx.Err() != nil {
+			return trials, ctx.Err()
+		}
+		if _, held := errors.AsType[*heldError](err); err != nil && !held {
+			return trials, err
+		}
+		t.Outcome, t.Cause, t.Filter, t.Reason, t.Err = judged.Outcome, judged.Cause, judged.Filter, judged.Reason, judged.Err
+		if err != nil {
+			t.Outcome, t.Err = auditrelay.Pending, err
+		}
+		if t.Outcome == auditrelay.Delivered {
+			t.Data = append([]byte(nil), judged.Data...)
+		}
+		if t.Outcome == auditrelay.Delivered || t.Outcome == auditrelay.Filtered {
+			t.Emitted = records(judged.Emitted)
+		}
+		trials = append(trials, t)
+	}
+	return trials, nil
+}
+
+func records(emitted []delivery.Emitted) []TrialRecord {
+	var out []TrialRecord
+	for _, e := range emitted {
+		out = append(out, TrialRecord{e.Target, e.Filter, e.Data})
+	}
+	return out
+}
+
+// Stored returns accepted events from a sequence on, at most limit; next is where
+// to go on. Data is the caller's to keep.
+func (r *Runtime) Stored(from uint64, limit int) (events []auditrelay.Event, next uint64, err error) {
+	return r.journal.Read(max(from, r.journal.Oldest()), limit, 16<<20)
+}
