@@ -145,7 +145,7 @@ func (s *State) checkTime() {
 	case now.After(t.until):
 		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v: the host is too busy, or limits.time too short for its fuel", t.limit)})
 	}
-	if err := s.Context.Err(); err != nil {
+	if err := s.Err(); err != nil {
 		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("its call was ended: %w", err)})
 	}
 }

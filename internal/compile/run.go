@@ -59,7 +59,7 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	case exit.ExitCode() == exitGo && strings.Contains(words.String(), "out of memory"), strings.Contains(words.String(), "cannot allocate memory"):
 		return &LimitError{"memory", o.memory().String()}
 	}
-	return fmt.Errorf("the helper that compiles ended with %v: %s", err, words)
+	return fmt.Errorf("the helper that compiles ended with %w: %s", err, words)
 }
 
 // head keeps the first bytes of what is written to it.

@@ -72,17 +72,17 @@ func Write(w io.Writer, a, b []string, color bool) error {
 		return "\x1b[" + code + "m" + text + "\x1b[0m"
 	}
 	var err error
-	print := func(text string) {
+	show := func(text string) {
 		if err == nil {
 			_, err = fmt.Fprintln(w, text)
 		}
 	}
 	if len(a) > maxLines || len(b) > maxLines {
 		for _, line := range a {
-			print(paint("31", "  - "+line))
+			show(paint("31", "  - "+line))
 		}
 		for _, line := range b {
-			print(paint("32", "  + "+line))
+			show(paint("32", "  + "+line))
 		}
 		return err
 	}
@@ -104,13 +104,13 @@ func Write(w io.Writer, a, b []string, color bool) error {
 	for i < len(a) || j < len(b) {
 		switch {
 		case i < len(a) && j < len(b) && a[i] == b[j]:
-			print("    " + a[i])
+			show("    " + a[i])
 			i, j = i+1, j+1
 		case i < len(a) && (j == len(b) || length[i+1][j] >= length[i][j+1]):
-			print(paint("31", "  - "+a[i]))
+			show(paint("31", "  - "+a[i]))
 			i++
 		default:
-			print(paint("32", "  + "+b[j]))
+			show(paint("32", "  + "+b[j]))
 			j++
 		}
 	}
