@@ -165,7 +165,8 @@ type Journal struct {
 	Window int `yaml:"window" range:"1000..100000000"`
 	// Quota is the most disk that the journal may take; beyond it new events are
 	// refused with 503. What follows from accepted ones (sealed payloads, dead
-	// letters) may go beyond it for a while. Default: no quota.
+	// letters) may go beyond it for a while, and so may the rewriting of its tables.
+	// Default: no quota.
 	Quota auditrelay.ByteSize `yaml:"quota" range:"16MiB.."`
 	// Reserve is the disk space that stays free; below it events are refused,
 	// since a full disk would end the process. Default: the journal's own, see

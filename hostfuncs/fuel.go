@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -26,8 +27,11 @@ const (
 )
 
 // Slice is how much fuel a guest gets at a time, some half a millisecond's worth:
-// each time it is spent the guest comes back to the host, where the process's
-// garbage collector and scheduler can have their turn.
+// each time it is spent, by one event or by many, the guest stands back for
+// everything else that wants the processor. Go cannot interrupt a guest, and would
+// take one that looks in at the host away only every ten milliseconds: a callback
+// with little to do, which changes hands some ten times a chunk, would wait as often
+// for those with much.
 const Slice = 1 << 20
 
 // settleAt is how much host functions may owe before it is taken from the guest's
@@ -44,6 +48,7 @@ type tank struct {
 	budget int64 // of this call
 	left   int64 // of the budget, not given yet
 	debt   int64 // what host functions did since it was last settled
+	turn   int64 // what may be burnt before others have their turn, less this call's
 	limit  time.Duration
 	until  time.Time // when limit ends, zero before the first slice is spent
 }
@@ -52,6 +57,11 @@ type tank struct {
 // time by the wall clock, from when the first slice of it is spent.
 func (s *State) Fill(budget int64, limit time.Duration) {
 	t := &s.tank
+	if t.count != nil {
+		if t.turn -= s.Burnt(); t.turn <= 0 {
+			t.standBack()
+		}
+	}
 	t.budget, t.left, t.debt, t.limit, t.until = budget, budget, 0, limit, time.Time{}
 	if t.count != nil {
 		first := min(Slice, budget)
@@ -120,6 +130,7 @@ func (s *State) settle() {
 	have := int64(t.count.Get()) - debt
 	t.debt = 0
 	for have < 0 && t.left > 0 {
+		t.standBack()
 		s.checkTime()
 		give := min(Slice, t.left)
 		t.left -= give
@@ -132,6 +143,12 @@ func (s *State) settle() {
 		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", t.budget)})
 	}
 	t.count.Set(uint64(have))
+}
+
+// standBack lets others have the processor.
+func (t *tank) standBack() {
+	runtime.Gosched()
+	t.turn = Slice
 }
 
 // checkTime ends the call where it has run for too long, or its instance is to

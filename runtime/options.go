@@ -48,7 +48,8 @@ type JournalOptions struct {
 	// event that comes again is stored once. Default 1,048,576.
 	Window int
 	// Quota is the most bytes that the journal may take on disk; appends are
-	// refused beyond it. Default 0: no quota.
+	// refused beyond it. The rewriting of its tables may exceed it for moments.
+	// Default 0: no quota.
 	Quota auditrelay.ByteSize
 	// Reserve is how many bytes of the disk stay free; appends are refused
 	// beyond it. Default: see the journal's own documentation.

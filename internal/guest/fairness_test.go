@@ -26,7 +26,7 @@ func (nowhere) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt,
 }
 
 // Callbacks whose guests use all that they may do not hold up one beside them:
-// guests come back to the host so often that the processors go round.
+// guests stand back for others so often that the processors go round.
 func TestCallbacksGoOnBesideGuestsThatUseAllTheyMay(t *testing.T) {
 	step := func(name string) []runtime.Step {
 		m, err := guest.Load(t.Context(), options(t, "hostile/"+name))

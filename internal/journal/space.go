@@ -37,10 +37,6 @@ const (
 
 func newSpace(fs vfs.FS, dir string, o Options) *space {
 	s := &space{fs: fs, dir: dir, quota: o.Quota, reserve: o.Reserve, now: o.Now}
-	if s.quota > 0 {
-		// While a memtable is flushed its log and its tables are both there.
-		s.quota = max(1, s.quota-memtableSize(o))
-	}
 	if s.reserve == 0 {
 		s.reserve = defaultReserve
 		if u, err := fs.GetDiskUsage(dir); err == nil {
@@ -67,7 +63,9 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	}
 	fresh := tx.freshEvents()
 	added := s.since + int64(ahead) + int64(tx.bytes)
-	if fresh && s.quota > 0 && s.used+added > s.quota {
+	// Until its log is given up, what is flushed is there twice. How many memtables
+	// wait for that is the engine's affair.
+	if fresh && s.quota > 0 && s.used+s.owed+2*added > s.quota {
 		return &FullError{Quota: s.quota, Used: s.used + s.since}
 	}
 	if s.free < 0 || s.reserve < 0 {
