@@ -41,9 +41,34 @@ type Call struct {
 	Reason string
 	// Emitted are the records to be appended to the journal with the seal.
 	Emitted []Emit
+	// Touched are the edits that Apply made, for the event's receipt. The filter
+	// owns the slice and may use it again for the next event.
+	Touched []Touch
 	// Usage is what the visit took, set by Apply also when it fails. Native filters
 	// leave it zero.
 	Usage Usage
+}
+
+// Touch is one kind of edit that was made to an event. Its texts are constants of
+// the policy or the module, never the event's own keys or values.
+type Touch struct {
+	Path      string // as the policy or the module wrote it, or a detector's name
+	Operation string // remove, mask, hmac, ...
+	Count     int    // of values
+}
+
+// Described is implemented by a Filter that can say what exactly it is; what it
+// answers stands in receipts and may change from event to event, as a module does
+// that is switched.
+type Described interface {
+	Describe() Description
+}
+
+// Description names the version of a filter.
+type Description struct {
+	Kind    string // wasm, redact
+	Digest  string // lower-case hex SHA-256 of the module, or of the policy
+	Version string // as the module's manifest has it, empty where there is none
 }
 
 // Usage is what a guest took for one event.
