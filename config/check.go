@@ -40,7 +40,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.tokens()
 	c.keys()
 	c.files()
-	c.filters()
+	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
 	c.names()
@@ -198,12 +198,16 @@ func (c checker) files() {
 	}
 }
 
-func (c checker) filters() {
+func (c checker) filters(plain func(*node, string)) {
 	for i := range c.Filters {
 		f := &c.Filters[i]
 		steps := at("filters", f.Name)
 		if !nameForm.MatchString(f.Name) {
 			c.report.add(c.root.get("filters").key(f.Name), pathOf(steps...), "a name of another form: %s", expectedName)
+		}
+		if f.Native() {
+			c.native(f, steps, plain)
+			continue
 		}
 		if f.SHA256 != "" && !sha256Form.MatchString(f.SHA256) {
 			c.bad(append(steps, "sha256"), "not a SHA-256: expected 64 hexadecimal digits")
@@ -233,6 +237,23 @@ func (c checker) filters() {
 	}
 }
 
+// native checks a filter that is no guest.
+func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
+	n := c.in(steps...)
+	for _, key := range []string{"wasm", "module", "sha256", "cases", "config", "grants", "limits", "role", "isolation", "breaker"} {
+		if n.get(key).given() {
+			c.bad(append(steps, key), "it goes with a guest only, and redact stands beside it: take one of the two out")
+		}
+	}
+	f.Redact.dir = c.options.Dir
+	if c.options.Redact == nil {
+		return
+	}
+	s := *f.Redact
+	s.plain = plain
+	s.explain(c.report, c.options.Redact(s, c.Keys))
+}
+
 // module checks that a filter's module is there and is the one that was pinned.
 func (c checker) module(f *Filter, steps []any) {
 	n := c.in(steps...)
@@ -249,8 +270,8 @@ func (c checker) module(f *Filter, steps []any) {
 	case f.Module != "":
 		return
 	case f.Wasm == "":
-		if n.kind == kindMapping && !n.get("redact").given() && !c.in(append(steps, "wasm")...).unset {
-			c.bad(steps, "it has no module: give the file under wasm, or the name of uploaded ones under module")
+		if n.kind == kindMapping && !c.in(append(steps, "wasm")...).unset {
+			c.bad(steps, "it says nothing: give a policy under redact, a module's file under wasm, or the name of uploaded ones under module")
 		}
 		return
 	}

@@ -7,10 +7,15 @@ import (
 	"auditrelay"
 )
 
-// Filter is one named step that callbacks list: a WebAssembly guest.
+// Filter is one named step that callbacks list: a policy of the native filter under
+// redact, or a WebAssembly guest under wasm or module.
 type Filter struct {
 	// Name is the key under which the filter stands.
 	Name string `yaml:"-"`
+
+	// Redact is a policy by which events are redacted, for those who do not program.
+	// It stands in the place of a guest.
+	Redact *Section `yaml:"redact"`
 
 	// Wasm is the module's file, relative to the configuration's.
 	Wasm string `yaml:"wasm"`
@@ -65,11 +70,8 @@ type Filter struct {
 	module string
 }
 
-func (Filter) later() map[string]string {
-	return map[string]string{
-		"redact": "the native redacting filter follows; until then give a module under wasm",
-	}
-}
+// Native reports whether the filter is the relay's own rather than a guest.
+func (f *Filter) Native() bool { return f.Redact != nil }
 
 // ModuleDigest is the SHA-256 of the file that Wasm names, in hexadecimal; empty
 // where it names none.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+
+	"auditrelay"
 )
 
 // LoadOptions are what a configuration is read against. The zero value reads
@@ -28,6 +30,10 @@ type LoadOptions struct {
 	// put to its place by Section.Explain. Default (nil): every type is taken
 	// and no options are checked.
 	Sinks map[string]func(Section) error
+
+	// Redact checks the policy of a native filter, as Sinks do options, with the keys
+	// that it may name. Default (nil): none is checked.
+	Redact func(Section, map[string]auditrelay.Secret) error
 
 	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
 	// this relay. Default: the system's resolver, for two seconds at most.

@@ -146,6 +146,28 @@ func (s Section) String() string { return fmt.Sprintf("%s:%d: %s", s.file, s.Lin
 // GoString keeps the section's values out of %#v.
 func (s Section) GoString() string { return s.String() }
 
+// ReadSection reads a text that stands in no configuration, such as one that comes
+// with the program, as a section of its own. Nothing in it is a reference.
+func ReadSection(name string, text []byte) (Section, error) {
+	r := &report{file: name}
+	root := parseTree(text, r)
+	if err := r.err(); err != nil {
+		return Section{}, err
+	}
+	return Section{file: name, node: root}, nil
+}
+
+// Has reports whether the section has the key, also where nothing stands behind it.
+func (s Section) Has(key string) bool { return s.node != nil && s.node.get(key) != nil }
+
+func (s *Section) decodeNode(d *decoder, n *node, path string) {
+	if n.kind != kindMapping {
+		d.expected(n, path, "a mapping of options")
+		return
+	}
+	*s = Section{file: d.report.file, path: path, node: n}
+}
+
 func (s *Sink) decodeNode(d *decoder, n *node, path string) {
 	if n.kind != kindMapping || len(n.keys) != 1 {
 		found := n.kind.String()

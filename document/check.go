@@ -62,8 +62,9 @@ func checkValue(data []byte, depth int) error {
 }
 
 // checkHeld reports whether a string's content is JSON that can be stepped into.
-// Duplicate keys and half surrogates are let pass: the text is another system's,
-// and what cannot be stepped into cannot be redacted in part.
+// Duplicate keys, half surrogates and the numbers NaN, Infinity and -Infinity, all
+// of which Python writes, are let pass: the text is another system's, and what
+// cannot be stepped into cannot be redacted in part.
 func checkHeld(data []byte, depth int) bool {
 	c := checker{data: data, depth: depth, lenient: true}
 	return c.whole(maxBytes, false) == nil
@@ -73,7 +74,7 @@ func checkHeld(data []byte, depth int) bool {
 type checker struct {
 	data    []byte
 	depth   int  // how many more levels may be opened
-	lenient bool // duplicate keys and half surrogates pass
+	lenient bool // duplicate keys, half surrogates and Python's numbers pass
 
 	// The keys of the objects that are open, outermost first: so many, the first
 	// of them in room, which costs no allocation.
@@ -160,7 +161,18 @@ func (c *checker) value(i int) int {
 			return i + 4
 		}
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		if c.lenient && i+9 <= len(b) && string(b[i:i+9]) == "-Infinity" {
+			return i + 9
+		}
 		return c.number(i)
+	case 'N':
+		if c.lenient && i+3 <= len(b) && string(b[i:i+3]) == "NaN" {
+			return i + 3
+		}
+	case 'I':
+		if c.lenient && i+8 <= len(b) && string(b[i:i+8]) == "Infinity" {
+			return i + 8
+		}
 	}
 	return c.fail(Syntax, i)
 }

@@ -403,3 +403,16 @@ func TestStringsDecode(t *testing.T) {
 		}
 	}
 }
+
+func TestEachOutsideBeginsInside(t *testing.T) {
+	var d document.Document
+	d.Reset([]byte(`{"v":"{\"a\":{\"b\":1}}","w":2}`))
+	got := ""
+	p := mustPath(t, "**")
+	for n := d.EachOutside(p, document.None); n != document.None; n = d.EachOutside(p, n) {
+		got += " " + string(d.AppendPath(nil, n))
+	}
+	if got != " v w" {
+		t.Errorf("selected%s, want v w", got)
+	}
+}

@@ -140,7 +140,7 @@ func editTruncate(s *State, n document.Node, _ []byte, number int) error {
 	if !ok {
 		return errWrongKind
 	}
-	short := redaction.Truncate(v, number)
+	short := redaction.Shorten(v, number)
 	if len(short) == len(v) {
 		return nil
 	}

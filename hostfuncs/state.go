@@ -209,7 +209,7 @@ func (s *State) regex(handle uint64) *expression {
 // text copies a text of the guest's, cut to the limit and made valid UTF-8.
 func (s *State) text(b []byte) string {
 	if len(b) > s.policy.TextBytes {
-		b = redaction.Truncate(b[:s.policy.TextBytes], s.policy.TextBytes)
+		b = redaction.Shorten(b[:s.policy.TextBytes], s.policy.TextBytes)
 	}
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }

@@ -47,7 +47,11 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 			return closeSink(sink)
 		}
 	}
-	return config.LoadOptions{Sinks: checks, Dir: filepath.Dir(file)}
+	check := func(section config.Section, keys map[string]auditrelay.Secret) error {
+		_, err := makeRedact(section, keys)
+		return err
+	}
+	return config.LoadOptions{Sinks: checks, Redact: check, Dir: filepath.Dir(file)}
 }
 
 // runtimeOptions makes everything that cfg names. On an error what was made is
@@ -84,9 +88,13 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 	if err != nil {
 		errs = append(errs, err)
 	}
+	native, err := a.native(cfg)
+	if err != nil {
+		errs = append(errs, err)
+	}
 	callbacks := make([]runtime.Callback, 0, len(cfg.Callbacks))
 	for i := range cfg.Callbacks {
-		c, err := a.callback(cfg, &cfg.Callbacks[i], filters)
+		c, err := a.callback(cfg, &cfg.Callbacks[i], filters, native)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -119,6 +127,9 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 	var errs []error
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
+		if f.Native() {
+			continue
+		}
 		if !used[f.Name] {
 			a.log.Warn("no callback lists this filter", "filter", f.Name)
 			continue
@@ -168,12 +179,18 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 	each := map[string]auditrelay.ByteSize{}
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
+		if f.Native() {
+			continue
+		}
 		each[f.Name] = guest.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
 	}
 	var need, largest auditrelay.ByteSize
 	instances := 0
 	for i := range cfg.Callbacks {
 		for _, name := range cfg.Callbacks[i].Filters {
+			if each[name] == 0 {
+				continue
+			}
 			instances += goruntime.GOMAXPROCS(0)
 			need += each[name] * auditrelay.ByteSize(goruntime.GOMAXPROCS(0))
 			largest = max(largest, each[name])
@@ -223,7 +240,7 @@ func readBounded(name string, most int64) ([]byte, error) {
 	return data, err
 }
 
-func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter) (runtime.Callback, error) {
+func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter, native map[string]*nativeFilter) (runtime.Callback, error) {
 	out := runtime.Callback{
 		Name: c.Name, RenamedFrom: c.RenamedFrom,
 		Digest:   cfg.CallbackDigest(a.digestKey, c),
@@ -239,14 +256,16 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		out.When = &runtime.When{Fields: c.When.Fields, Query: c.When.Query}
 	}
 	for _, name := range c.Filters {
+		if n := native[name]; n != nil {
+			out.Steps = append(out.Steps, n.step())
+			continue
+		}
 		f, ok := filters[name]
 		if !ok {
 			continue // did not load: told already
 		}
 		step := runtime.Step{Name: name, Filter: f.slot, Emits: f.config.Grants.Emit}
-		if f.config.OnError == config.OnErrorDiscard {
-			step.OnError = runtime.OnErrorDiscard
-		}
+		step.OnError = onError(f.config.OnError)
 		if f.config.Role == config.RoleObserve {
 			step.Role = runtime.RoleObserve
 		}
@@ -268,6 +287,13 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	out.Sink = sink
 	return out, nil
+}
+
+func onError(o config.OnError) runtime.OnError {
+	if o == config.OnErrorDiscard {
+		return runtime.OnErrorDiscard
+	}
+	return runtime.OnErrorDeadLetter
 }
 
 func isolation(i config.Isolation) guest.Isolation {

@@ -43,7 +43,7 @@ func TestTruncateCountsCharacters(t *testing.T) {
 		{"", 1, ""},
 		{"\xff\xfe", 1, "\xff"},
 	} {
-		if got := string(redaction.Truncate([]byte(c.in), c.n)); got != c.want {
+		if got := string(redaction.Shorten([]byte(c.in), c.n)); got != c.want {
 			t.Errorf("Truncate(%q, %d) = %q, want %q", c.in, c.n, got, c.want)
 		}
 	}

@@ -34,6 +34,7 @@ var words = map[string]string{
 	"string": "string", "bool": "true, false", "int": "whole number", "int64": "whole number", "float64": "number",
 	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "From": "now, beginning or a time",
+	"Section": "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
 }
 
 // renderer writes sections, one for each struct, parents before children.
@@ -56,24 +57,36 @@ func render(root string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.out.WriteString("\n## Native filters\n")
+	native := filepath.Join(root, "builtin", "redact")
+	if err := r.builtin(native, "filter: redact"); err != nil {
+		return nil, err
+	}
 	r.out.WriteString("\n## Sinks\n")
 	for _, dir := range dirs {
+		if dir == native {
+			continue
+		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		sink, err := read(dir)
-		if err != nil {
+		if err := r.builtin(dir, "sink: "+filepath.Base(dir)); err != nil {
 			return nil, err
 		}
-		if sink.types["Options"] == nil {
-			continue // no sink, or none yet
-		}
-		s := &renderer{source: sink}
-		name := filepath.Base(dir)
-		s.section("Options", name, "sink: "+name, 3)
-		r.out.Write(s.out.Bytes())
 	}
 	return r.out.Bytes(), nil
+}
+
+// builtin adds the options of one package under builtin.
+func (r *renderer) builtin(dir, title string) error {
+	pkg, err := read(dir)
+	if err != nil || pkg.types["Options"] == nil {
+		return err
+	}
+	s := &renderer{source: pkg}
+	s.section("Options", filepath.Base(dir), title, 3)
+	r.out.Write(s.out.Bytes())
+	return nil
 }
 
 func (r *renderer) section(typ, path, title string, level int) {

@@ -47,13 +47,25 @@ func (p *Pseudonymiser) Append(dst, value []byte) []byte {
 	return hex.AppendEncode(append(dst, p.prefix...), sum[:pseudonymBytes])
 }
 
-// Truncate returns the first n characters (code points) of s, all of it where
+// Shorten returns the first n characters (code points) of s, all of it where
 // it is shorter, nothing where n is not positive. The result shares s.
-func Truncate(s []byte, n int) []byte {
+func Shorten(s []byte, n int) []byte {
 	end := 0
 	for ; n > 0 && end < len(s); n-- {
 		_, size := utf8.DecodeRune(s[end:])
 		end += size
 	}
 	return s[:end]
+}
+
+// AppendPartial appends Mask and the last n characters (code points) of s, but
+// never more than half of them: what is short is no less a value.
+func AppendPartial(dst, s []byte, n int) []byte {
+	n = min(n, utf8.RuneCount(s)/2)
+	start := len(s)
+	for ; n > 0; n-- {
+		_, size := utf8.DecodeLastRune(s[:start])
+		start -= size
+	}
+	return append(append(dst, Mask...), s[start:]...)
 }

@@ -1,0 +1,70 @@
+package redact
+
+import (
+	"context"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/internal/redaction"
+)
+
+// Filter redacts events by one policy. It is safe for concurrent use.
+type Filter struct {
+	policy *redaction.Policy
+}
+
+var (
+	_ filter.Filter    = (*Filter)(nil)
+	_ filter.Described = (*Filter)(nil)
+)
+
+// New makes the filter of a policy, with the keys that its rules name. A preset has
+// been resolved by Over before. The error joins an *auditrelay.OptionError for each
+// fault.
+func New(o Options, keys map[string][]byte) (*Filter, error) {
+	p, err := o.policy(keys)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{policy: p}, nil
+}
+
+// Digest identifies the policy; see filter.Description.
+func (f *Filter) Digest() string { return f.policy.Digest() }
+
+// Describe implements filter.Described.
+func (f *Filter) Describe() filter.Description {
+	return filter.Description{Kind: "redact", Digest: f.policy.Digest()}
+}
+
+// Open implements filter.Filter.
+func (f *Filter) Open(context.Context) (filter.Instance, error) {
+	return &instance{applier: f.policy.NewApplier()}, nil
+}
+
+// Close implements filter.Filter.
+func (*Filter) Close() error { return nil }
+
+// instance is one worker's.
+type instance struct {
+	applier *redaction.Applier
+	touched []filter.Touch
+}
+
+// Apply implements filter.Instance. It keeps every event.
+func (i *instance) Apply(_ context.Context, call *filter.Call) (auditrelay.Verdict, error) {
+	if err := i.applier.Apply(call.Document); err != nil {
+		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseFail, Err: err}
+	}
+	i.touched = i.touched[:0]
+	i.applier.Touched(i.touch)
+	call.Touched = i.touched
+	return auditrelay.Keep, nil
+}
+
+func (i *instance) touch(path, operation string, count int) {
+	i.touched = append(i.touched, filter.Touch{Path: path, Operation: operation, Count: count})
+}
+
+// Close implements filter.Instance.
+func (*instance) Close() error { return nil }

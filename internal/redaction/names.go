@@ -1,0 +1,162 @@
+package redaction
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A name in a rule is a key as people mean it: api_key is also apiKey, API-KEY and
+// "api key". A * at its beginning, its end or both stands for further words where a
+// separator is beside it (*_secret is webhook_secret and webhookSecret, not
+// nosecret), and for any characters where none is.
+type namePattern struct {
+	text  string // folded: words in lower case, _ between them where words
+	head  bool   // a * before it
+	tail  bool
+	words bool // it is compared with whole words
+}
+
+const maxName = 128
+
+func parseName(s string) (namePattern, error) {
+	var p namePattern
+	if len(s) > maxName {
+		return p, errors.New("a name of more than 128 bytes")
+	}
+	middle, head := strings.CutPrefix(s, "*")
+	middle, tail := strings.CutSuffix(middle, "*")
+	if strings.Contains(middle, "*") {
+		return p, errors.New("a * inside a name: it may stand at the beginning and at the end only")
+	}
+	if !utf8.ValidString(middle) {
+		return p, errors.New("a name that is not UTF-8")
+	}
+	p.head, p.tail = head, tail
+	wordsHead := head && startsSeparated(middle)
+	wordsTail := tail && endsSeparated(middle)
+	p.words = (head || tail) && (!head || wordsHead) && (!tail || wordsTail)
+	if (head || tail) && !p.words && (wordsHead || wordsTail) {
+		return p, errors.New("a separator beside one * and none beside the other: write it at both or at neither")
+	}
+	snake := appendSnake(nil, []byte(middle))
+	if p.words {
+		p.text = string(snake)
+	} else {
+		p.text = string(joinWords(snake))
+	}
+	if p.text == "" {
+		return p, errors.New("nothing but separators and *")
+	}
+	return p, nil
+}
+
+func isSeparator(c byte) bool { return c == '_' || c == '-' || c == ' ' || c == '.' }
+
+func startsSeparated(s string) bool { return s != "" && isSeparator(s[0]) }
+func endsSeparated(s string) bool   { return s != "" && isSeparator(s[len(s)-1]) }
+
+// matches compares with a key: its words joined by _, and the same without.
+func (p *namePattern) matches(snake, joined []byte) bool {
+	text := joined
+	if p.words {
+		text = snake
+	}
+	switch {
+	case !p.head && !p.tail:
+		return string(text) == p.text
+	case p.words:
+		return p.matchesWords(text)
+	case p.head && p.tail:
+		return strings.Contains(string(text), p.text)
+	case p.head:
+		return len(text) >= len(p.text) && string(text[len(text)-len(p.text):]) == p.text
+	}
+	return len(text) >= len(p.text) && string(text[:len(p.text)]) == p.text
+}
+
+// matchesWords looks for the pattern's words, with at least one more at each *.
+func (p *namePattern) matchesWords(text []byte) bool {
+	n := len(p.text)
+	if p.head && !p.tail {
+		at := len(text) - n
+		return at > 1 && string(text[at:]) == p.text && text[at-1] == '_'
+	}
+	if p.tail && !p.head {
+		return len(text) > n+1 && string(text[:n]) == p.text && text[n] == '_'
+	}
+	for at := 1; at+n < len(text); at++ {
+		if text[at-1] == '_' && text[at+n] == '_' && string(text[at:at+n]) == p.text {
+			return true
+		}
+	}
+	return false
+}
+
+// appendSnake appends the words of a decoded key in lower case with _ between them:
+// they end at separators and where capitals begin a new one. Letters that differ in
+// case only, in any script, become the same.
+func appendSnake(dst, key []byte) []byte {
+	base := len(dst)
+	var before rune // the character before, as written
+	for i := 0; i < len(key); {
+		r, size := rune(key[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(key[i:])
+		}
+		i += size
+		if r < utf8.RuneSelf && isSeparator(byte(r)) {
+			before = '_'
+			continue
+		}
+		if len(dst) > base {
+			switch {
+			case before == '_':
+				dst = append(dst, '_')
+			case isUpper(r) && !isUpper(before):
+				dst = append(dst, '_')
+			case isUpper(r) && i < len(key) && key[i] >= 'a' && key[i] <= 'z' && isUpper(before):
+				dst = append(dst, '_') // the last capital of ABCDef begins a word
+			}
+		}
+		before = r
+		switch {
+		case r >= 'A' && r <= 'Z':
+			dst = append(dst, byte(r)+'a'-'A')
+		case r < utf8.RuneSelf:
+			dst = append(dst, byte(r))
+		default:
+			dst = utf8.AppendRune(dst, foldCase(r))
+		}
+	}
+	return dst
+}
+
+func isUpper(r rune) bool {
+	return r >= 'A' && r <= 'Z' || r >= utf8.RuneSelf && unicode.IsUpper(r)
+}
+
+// foldCase returns one letter for all that differ in case only, an ASCII one in
+// lower case where one is among them: the Kelvin sign is a k, a long s an s.
+func foldCase(r rune) rune {
+	least := r
+	for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
+		least = min(least, o)
+	}
+	if least >= 'A' && least <= 'Z' {
+		return least + 'a' - 'A'
+	}
+	return least
+}
+
+// joinWords takes the _ out, in place.
+func joinWords(snake []byte) []byte {
+	out := snake[:0]
+	for _, c := range snake {
+		if c != '_' {
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -1,0 +1,346 @@
+package redaction
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+)
+
+// Rule names values and what is done to them: by path, by the name of their key at
+// any depth, or by what a detector finds in them. At least one of the three is set.
+type Rule struct {
+	Paths  []string
+	Names  []string
+	Detect []string
+
+	Do   Operation
+	Key  string // of Pseudonym: the key's name
+	Keep int    // characters that stay, of Partial and Truncate
+}
+
+// Options are a policy. The zero value is the policy that changes nothing.
+type Options struct {
+	Rules []Rule
+
+	// KeepOnly, unless nil, are the paths of all that stays; empty, nothing does.
+	// What stays is subject to the rules.
+	KeepOnly []string
+
+	// JSON are the paths of strings that are declared to hold JSON: one that does
+	// not, or more of it than is looked through, is masked whole. Any other string
+	// that begins as an object or array and is none is masked where OpaqueAll is
+	// set, and looked at as text where not.
+	JSON      []string
+	OpaqueAll bool
+
+	// Digests are the paths of strings that, as long as they have the exact shape of
+	// a SHA-256 in hexadecimal, are no secret whatever they are called.
+	Digests []string
+
+	// Except are paths whose values the rules by name leave alone; detectors and
+	// rules by path do not.
+	Except []string
+	// ExceptNames are names of keys whose values they leave alone likewise.
+	ExceptNames []string
+
+	// Keys are what pseudonyms are made with, by name.
+	Keys map[string][]byte
+}
+
+// Policy is a checked and compiled policy. It is immutable and safe for concurrent
+// use.
+type Policy struct {
+	rules    []rule
+	paths    []pathRule
+	names    []nameRule
+	spared   []namePattern
+	detects  []detectRule // the strongest first
+	keepOnly []*document.Path
+	keeps    bool // keepOnly holds, empty or not
+	marks    []markRule
+	opaque   bool
+	keys     map[string][]byte
+	digest   string
+
+	touches []touchText // what receipts say, by counter
+}
+
+// touchText is what a receipt says of one counter.
+type touchText struct{ path, operation string }
+
+type rule struct {
+	do    Operation
+	key   string
+	keep  int
+	order int // among all, for what is equally strong
+	touch int
+}
+
+type pathRule struct {
+	path *document.Path
+	rule int
+}
+
+type nameRule struct {
+	pattern namePattern
+	rule    int
+}
+
+type detectRule struct {
+	set  *detect.Set
+	rule int
+}
+
+// markRule gives the values at a path a mark.
+type markRule struct {
+	path  *document.Path
+	mark  marks
+	touch int
+}
+
+// marks are what is known of a value by where it stands.
+type marks uint8
+
+const (
+	declaredJSON marks = 1 << iota
+	digestField
+	excepted
+)
+
+// Bounds of one policy: each rule by path is looked for in every event.
+const (
+	maxRules = 1000
+	maxKeep  = 1 << 20
+)
+
+// New checks and compiles a policy. It reports all that is wrong with it at once,
+// each an *OptionError.
+func New(o Options) (*Policy, error) {
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string][]byte{}}, keys: o.Keys}
+	if len(o.Rules) > maxRules {
+		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
+		return nil, errors.Join(c.errs...)
+	}
+	for i := range o.Rules {
+		c.rule(i, &o.Rules[i])
+	}
+	p := c.policy
+	p.keeps = o.KeepOnly != nil
+	for i, text := range o.KeepOnly {
+		if path := c.path(fmt.Sprintf("keep_only[%d]", i), text); path != nil {
+			p.keepOnly = append(p.keepOnly, path)
+		}
+	}
+	for _, m := range []struct {
+		option string
+		paths  []string
+		mark   marks
+	}{{"json", o.JSON, declaredJSON}, {"digests", o.Digests, digestField}, {"except", o.Except, excepted}} {
+		for i, text := range m.paths {
+			if path := c.path(fmt.Sprintf("%s[%d]", m.option, i), text); path != nil {
+				touch := 0
+				if m.mark == declaredJSON {
+					touch = c.touch(path.String(), operationOpaque)
+				}
+				p.marks = append(p.marks, markRule{path: path, mark: m.mark, touch: touch})
+			}
+		}
+	}
+	for i, text := range o.ExceptNames {
+		pattern, err := parseName(text)
+		if err != nil {
+			c.bad(fmt.Sprintf("except_names[%d]", i), err)
+		}
+		p.spared = append(p.spared, pattern)
+	}
+	p.sortDetects()
+	c.touch(touchKeys, Masked.String())
+	c.touch(touchKeepOnly, Remove.String())
+	c.touch("**", operationOpaque)
+	p.digest = digestOf(o)
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// What receipts call what is done beside the rules.
+const (
+	operationOpaque = "opaque"
+	touchKeys       = "keys"
+	touchKeepOnly   = "keep_only"
+)
+
+// Digest identifies the policy: the lower-case hex SHA-256 of all that decides what
+// it does, the names of keys and not the keys.
+func (p *Policy) Digest() string { return p.digest }
+
+// OptionError is one fault of a policy at the option where it is.
+type OptionError struct {
+	Path string // such as rules[2].names[0]
+	Err  error
+}
+
+func (e *OptionError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+type compiler struct {
+	policy *Policy
+	keys   map[string][]byte
+	errs   []error
+}
+
+func (c *compiler) bad(path string, err error) {
+	c.errs = append(c.errs, &OptionError{Path: path, Err: err})
+}
+
+func (c *compiler) path(option, text string) *document.Path {
+	path, err := document.ParsePath(text)
+	if err != nil {
+		c.bad(option, err)
+		return nil
+	}
+	return path
+}
+
+// touch makes a counter.
+func (c *compiler) touch(path, operation string) int {
+	c.policy.touches = append(c.policy.touches, touchText{path, operation})
+	return len(c.policy.touches) - 1
+}
+
+func (c *compiler) rule(i int, r *Rule) {
+	at := func(option string) string { return fmt.Sprintf("rules[%d]%s", i, option) }
+	p := c.policy
+	if len(r.Paths)+len(r.Names)+len(r.Detect) == 0 {
+		c.bad(at(""), errors.New("it names nothing: give paths, names or detect"))
+	}
+	switch {
+	case r.Do == None:
+		c.bad(at(".do"), fmt.Errorf("it is required: one of %s", strings.Join(operationNames[1:], ", ")))
+	case r.Do == Pseudonym && r.Key == "":
+		c.bad(at(".key"), errors.New("it is required with hmac: the name of an entry of keys"))
+	case r.Do == Pseudonym && c.keys[r.Key] == nil:
+		c.bad(at(".key"), errors.New("there is no key of this name under keys"))
+	case r.Do != Pseudonym && r.Key != "":
+		c.bad(at(".key"), errors.New("it goes with hmac only"))
+	}
+	if keeps := r.Do == Partial || r.Do == Truncate; keeps && (r.Keep < 1 || r.Keep > maxKeep) {
+		c.bad(at(".keep"), fmt.Errorf("it is required with partial and truncate: how many characters stay, 1 to %d", maxKeep))
+	} else if !keeps && r.Keep != 0 {
+		c.bad(at(".keep"), errors.New("it goes with partial and truncate only"))
+	}
+	if r.Do == Pseudonym {
+		p.keys[r.Key] = c.keys[r.Key]
+	}
+	add := func(text string) int {
+		p.rules = append(p.rules, rule{do: r.Do, key: r.Key, keep: r.Keep, order: i, touch: c.touch(text, r.Do.String())})
+		return len(p.rules) - 1
+	}
+	for j, text := range r.Paths {
+		if path := c.path(at(fmt.Sprintf(".paths[%d]", j)), text); path != nil {
+			p.paths = append(p.paths, pathRule{path, add(path.String())})
+		}
+	}
+	for j, text := range r.Names {
+		pattern, err := parseName(text)
+		if err != nil {
+			c.bad(at(fmt.Sprintf(".names[%d]", j)), err)
+			continue
+		}
+		p.names = append(p.names, nameRule{pattern, add("~" + text)})
+	}
+	if len(r.Detect) == 0 {
+		return
+	}
+	if r.Do == Truncate || r.Do == Partial {
+		c.bad(at(".do"), fmt.Errorf("%s would leave a part of what a detector finds: give mask, hmac or remove", r.Do))
+	}
+	set, err := detect.New(r.Detect...)
+	if err != nil {
+		c.bad(at(".detect"), err)
+		return
+	}
+	p.detects = append(p.detects, detectRule{set, add("detect:" + strings.Join(r.Detect, ","))})
+}
+
+// sortDetects puts the stronger first.
+func (p *Policy) sortDetects() {
+	slices.SortStableFunc(p.detects, func(a, b detectRule) int {
+		return int(p.rules[b.rule].do) - int(p.rules[a.rule].do)
+	})
+}
+
+// stronger returns the rule that is done where both name one value; -1 is no rule.
+func (p *Policy) stronger(a, b int) int {
+	switch {
+	case a < 0:
+		return b
+	case b < 0:
+		return a
+	case p.rules[b].do > p.rules[a].do:
+		return b
+	case p.rules[b].do < p.rules[a].do:
+		return a
+	case a != b && p.rules[a].do.keepsSome() && p.rules[b].keep < p.rules[a].keep:
+		return b
+	case p.rules[b].order < p.rules[a].order:
+		return b
+	}
+	return a
+}
+
+func (o Operation) keepsSome() bool { return o == Truncate || o == Partial }
+
+// byName returns the rule for a decoded key, -1 for none. scratch is lent for the
+// key's folded form.
+func (p *Policy) byName(key, scratch []byte) (rule int, grown []byte) {
+	rule = -1
+	snake := appendSnake(scratch[:0], key)
+	n := len(snake)
+	both := append(snake, snake...)
+	joined := joinWords(both[n:])
+	for i := range p.spared {
+		if p.spared[i].matches(both[:n], joined) {
+			return -1, both[:0]
+		}
+	}
+	for i := range p.names {
+		if p.names[i].pattern.matches(both[:n], joined) {
+			rule = p.stronger(rule, p.names[i].rule)
+		}
+	}
+	return rule, both[:0]
+}
+
+// digestOf writes the options so that no two that differ look alike.
+func digestOf(o Options) string {
+	var b bytes.Buffer
+	list := func(name string, items []string) {
+		fmt.Fprintf(&b, "%s %t %d\n", name, items != nil, len(items))
+		for _, s := range items {
+			fmt.Fprintf(&b, "%d:%s\n", len(s), s)
+		}
+	}
+	for _, r := range o.Rules {
+		fmt.Fprintf(&b, "rule %s %d %d:%s\n", r.Do, r.Keep, len(r.Key), r.Key)
+		list("paths", r.Paths)
+		list("names", r.Names)
+		list("detect", r.Detect)
+	}
+	list("keep_only", o.KeepOnly)
+	list("json", o.JSON)
+	list("digests", o.Digests)
+	list("except", o.Except)
+	list("except_names", o.ExceptNames)
+	fmt.Fprintf(&b, "opaque %t\n", o.OpaqueAll)
+	sum := sha256.Sum256(b.Bytes())
+	return hex.EncodeToString(sum[:])
+}
