@@ -29,8 +29,20 @@ type Event struct {
 	// Emission is set on a record that a guest emitted, nil otherwise.
 	Emission *Emission
 
+	// Ingest is set on an event that filters judged before it was stored, nil
+	// otherwise.
+	Ingest *Ingest
+
 	// Data is the event as it came, one JSON object, byte for byte.
 	Data []byte
+}
+
+// Ingest is what filters made of an event before it was stored. Its Data is then
+// what they left, and where they dropped it or failed on it an empty object; an ID
+// that they did not leave is replaced by its keyed digest.
+type Ingest struct {
+	Outcome Outcome  // Pending: it went on; Filtered: dropped; Discarded: one failed
+	Digest  [16]byte // keyed, of the event as it was received
 }
 
 // The namespaces of an event's identity.

@@ -107,5 +107,6 @@ const (
 	CauseRetention      Cause = "retention"       // held longer than retain allows
 	CauseOperator       Cause = "operator"        // an operator's command
 	CauseDetached       Cause = "detached"        // the callback is detached
+	CauseIngest         Cause = "ingest"          // a filter before the journal dropped it, or failed on it
 	CauseHops           Cause = "hops"            // emitted too many times over
 )

@@ -349,6 +349,16 @@ func (c checker) callbacks(plain func(*node, string)) {
 			c.bad(append(steps, "retain", "then"), "there is no bound at which it could happen: give age or bytes")
 		}
 	}
+	for j, name := range c.Ingest.Filters {
+		used[name] = true
+		steps := at("ingest", "filters", j)
+		n := c.in(steps...)
+		if f := c.filter(name); f == nil {
+			c.bad(steps, "no filter is called %s%s", n.show(), c.knownFilters(n))
+		} else if !f.Native() {
+			c.bad(steps, "it is a guest: before the journal stand native filters only (redact)")
+		}
+	}
 	for _, f := range c.Filters {
 		if !used[f.Name] {
 			c.report.warn(&node{line: f.line}, "filters.%s: no callback lists it", bounded(f.Name))

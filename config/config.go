@@ -122,6 +122,12 @@ type Ingest struct {
 	// top-level tokens with the role ingest, to which Load adds them.
 	Tokens []IngestToken `yaml:"tokens"`
 
+	// Filters by name, in order, that judge every event before it is stored: for what
+	// must never touch this machine's disk. Native filters only. An event on which one
+	// fails is refused (422) and leaves nothing but a tombstone; where one cannot
+	// judge, the answer is 503. Default: none; what came in is kept as it came.
+	Filters []string `yaml:"filters"`
+
 	// Limits bound what a producer may send; what is over them is refused.
 	Limits IngestLimits `yaml:"limits"`
 }
@@ -130,7 +136,6 @@ func (Ingest) later() map[string]string {
 	return map[string]string{
 		"s3":       "events come in by HTTP; the S3-protocol way in follows",
 		"postgres": "events come in by HTTP; tailing LiteLLM's table follows",
-		"filters":  "list filters on each callback; filters before the journal follow",
 	}
 }
 

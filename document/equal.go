@@ -32,6 +32,25 @@ func Equal(a, b []byte) bool {
 	return sameTime(x.updatedAt, y.updatedAt) && bytes.Equal(x.text, y.text)
 }
 
+// AppendCanonical appends the form that equal events share, without updated_at; see
+// Equal. It reports whether data is an event, and appends nothing where it is none.
+func AppendCanonical(dst, data []byte) ([]byte, bool) {
+	var c canonical
+	if !c.event(data) {
+		return dst, false
+	}
+	return append(dst, c.text...), true
+}
+
+// SameTime reports whether two times may be one that two writers cut or rounded to
+// the millisecond, as Equal takes them.
+func SameTime(s, t time.Time) bool {
+	const ms = time.Millisecond
+	return s.Truncate(ms).Equal(t.Truncate(ms)) ||
+		s.Truncate(ms).Equal(s) && t.Round(ms).Equal(s) ||
+		t.Truncate(ms).Equal(t) && s.Round(ms).Equal(t)
+}
+
 // canonical is an event in the form that equal events share.
 type canonical struct {
 	updatedAt string // when it is a string
@@ -161,13 +180,7 @@ func sameTime(a, b string) bool {
 	}
 	s, ok := parseTime(a)
 	t, ok2 := parseTime(b)
-	if !ok || !ok2 {
-		return false
-	}
-	const ms = time.Millisecond
-	return s.Truncate(ms).Equal(t.Truncate(ms)) ||
-		s.Truncate(ms).Equal(s) && t.Round(ms).Equal(s) ||
-		t.Truncate(ms).Equal(t) && s.Round(ms).Equal(t)
+	return ok && ok2 && SameTime(s, t)
 }
 
 // parseTime reads ISO 8601 as LiteLLM and Postgres write it; without an offset

@@ -14,6 +14,9 @@ var (
 	// ErrConflict: an unequal event with this id was accepted before. The first
 	// stands.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
+	// ErrIngestFilter: a filter that stands before the journal failed on this event,
+	// and would again. Nothing of it is kept but a tombstone.
+	ErrIngestFilter = errors.New("a filter before the journal failed on it: nothing of it is kept but a tombstone")
 	// ErrFailed: a write to the journal failed, so that what is durable is not
 	// known until the runtime is opened anew. Nothing is accepted or recorded.
 	ErrFailed = journal.ErrFailed

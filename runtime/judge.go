@@ -60,6 +60,10 @@ func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
 	return j
 }
 
+func (j *judge) newWorker() *worker {
+	return &worker{instances: make([]filter.Instance, len(j.steps))}
+}
+
 // close closes all instances. No judging may be under way.
 func (j *judge) close() {
 	for range cap(j.idle) {
@@ -104,6 +108,10 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 	judged := make([]delivery.Judged, len(events))
 	if j.condition == nil && len(j.steps) == 0 {
 		for i := range events {
+			if ended, ok := atIngest(&events[i]); ok {
+				judged[i] = ended
+				continue
+			}
 			judged[i] = delivery.Judged{Event: &events[i], Outcome: auditrelay.Delivered, Data: oneLine(events[i].Data)}
 		}
 		return judged, nil
@@ -117,7 +125,7 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 		wg.Go(func() {
 			w := <-j.idle
 			if w == nil {
-				w = &worker{instances: make([]filter.Instance, len(j.steps))}
+				w = j.newWorker()
 			}
 			defer func() { j.idle <- w }()
 			for grown.Load() <= maxJudged && emitted.Load() <= maxEmitted {
@@ -169,6 +177,9 @@ func size(j *delivery.Judged) int64 {
 
 // one brings one event through the condition and the filters.
 func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
+	if ended, ok := atIngest(e); ok {
+		return ended, nil
+	}
 	matched, failure := j.condition.match(e.Data)
 	if failure != nil {
 		return delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: failure}, nil //nolint:nilerr // it is the event's outcome

@@ -138,6 +138,8 @@ type Stats struct {
 	Conflicts      uint64 `json:"conflicts"`
 	Rejected       uint64 `json:"rejected"`
 	UnknownActions uint64 `json:"unknown_actions"`
+	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, and dropped by a filter before the journal
+	IngestFailed   uint64 `json:"ingest_failed"`   // refused, since such a filter failed
 
 	NotAccepting string `json:"not_accepting,omitempty"` // why, empty while events are accepted
 }
@@ -148,7 +150,8 @@ func (r *Runtime) Stats() Stats {
 	s := Stats{Journal: r.journal.Identity().String(), Head: r.journal.Head().Next, Oldest: r.journal.Oldest(),
 		OldestAt: usage.Oldest, DiskBytes: usage.DiskBytes, FreeBytes: usage.FreeBytes,
 		Accepted: r.counters.accepted.Load(), Duplicates: r.counters.duplicates.Load(), Conflicts: r.counters.conflicts.Load(),
-		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load()}
+		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load(),
+		IngestFiltered: r.counters.ingestFiltered.Load(), IngestFailed: r.counters.ingestFailed.Load()}
 	if err := r.Ready(); err != nil {
 		s.NotAccepting = err.Error()
 	}
@@ -164,12 +167,15 @@ func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation,
 		namespaces = []string{auditrelay.NamespaceLiteLLM, auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted}
 	}
 	for _, ns := range namespaces {
-		sequence, ok, err := r.journal.Lookup(ns, id)
-		if err != nil {
-			return Explanation{}, err
-		}
-		if ok {
-			return r.explain(sequence)
+		// Filters before the journal may have left its digest in the id's place.
+		for _, id := range []string{id, r.idDigest(auditrelay.Event{Namespace: ns, ID: id})} {
+			sequence, ok, err := r.journal.Lookup(ns, id)
+			if err != nil {
+				return Explanation{}, err
+			}
+			if ok {
+				return r.explain(sequence)
+			}
 		}
 	}
 	return Explanation{}, fmt.Errorf("event %q: %w", id, ErrNotSeen)

@@ -26,6 +26,12 @@ type Options struct {
 	// module to run. Its error is Open's.
 	Opened func(ctx context.Context, m *Modules) error
 
+	// Ingest are filters that judge every event before it is stored, in order: for
+	// what must never touch the disk. What they drop is stored without its data and
+	// ends as filtered on every callback; one on which they fail is refused, and
+	// nothing of it is kept but what makes a tombstone. They may not emit.
+	Ingest []Step
+
 	// Removed names callbacks that the journal knows, that Callbacks no longer
 	// lists, and that are to be given up: what they still hold becomes skipped.
 	// Without it Open refuses to start while such a callback holds anything.
@@ -239,7 +245,10 @@ type Result struct {
 	Duplicate bool
 	// UnknownAction: accepted and kept as it is, but not one of the six.
 	UnknownAction bool
+	// Filtered: a filter before the journal dropped it; its data was not stored.
+	Filtered bool
 	// Err is why the event was not accepted: an *EventError for what is wrong
-	// with it, ErrConflict when another event has its id.
+	// with it, ErrConflict when another event has its id, ErrIngestFilter when a
+	// filter before the journal failed on it.
 	Err error
 }

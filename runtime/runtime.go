@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	goruntime "runtime"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type Runtime struct {
 	workers      int
 	retention    Retention
 	tombstoneKey []byte
+	ingest       atomic.Pointer[ingestFilters] // nil: none
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -63,6 +65,7 @@ type Runtime struct {
 // counters are totals since start.
 type counters struct {
 	accepted, duplicates, conflicts, rejected, unknownActions atomic.Uint64
+	ingestFiltered, ingestFailed                              atomic.Uint64
 	blockedBy                                                 atomic.Pointer[string] // the callback for which new events are refused
 }
 
@@ -93,10 +96,11 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	} else {
 		dir = journalDir(o.Dir)
 	}
+	owned := append(slices.Clone(o.Callbacks), Callback{Steps: o.Ingest})
 	var err error
 	r.journal, err = journal.Open(dir, jo)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(o.Callbacks))
+		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(owned))
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.modules = &Modules{journal: r.journal}
@@ -104,12 +108,14 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		err = o.Opened(ctx, r.modules)
 	}
 	if err != nil {
-		return nil, errors.Join(err, r.closeUnused(o.Callbacks), r.Close())
+		return nil, errors.Join(err, r.closeUnused(owned), r.Close())
 	}
 	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
+		r.journal.DigestWith(r.receivedDigest)
+		r.SetIngest(o.Ingest)
 		err = r.Apply(ctx, o.Callbacks, o.Removed)
 	} else {
-		err = errors.Join(err, r.closeUnused(o.Callbacks))
+		err = errors.Join(err, r.closeUnused(owned))
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -162,6 +168,7 @@ func (r *Runtime) Close() error {
 		c.judge.close()
 		errs = append(errs, r.release(c.Callback))
 	}
+	errs = append(errs, r.closeIngest(r.ingest.Swap(nil)))
 	return errors.Join(append(errs, r.journal.Close())...)
 }
 

@@ -48,8 +48,10 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 	if err := r.Ready(); err != nil {
 		return nil, err
 	}
+	filters := r.ingest.Load()
 	results := make([]Result, len(events))
 	var tx journal.Tx
+	var refused []auditrelay.Event // by filters; each leaves a tombstone
 	bad := 0
 	for i := range events {
 		event, err := ingest.Check(events[i].Data, r.limits)
@@ -63,12 +65,29 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 		}
 		event.Provenance = events[i].Provenance
 		results[i].ID = event.ID
+		if filters != nil {
+			if event, err = r.filterIngest(ctx, filters, event); err != nil {
+				return nil, err
+			}
+			if event.Ingest.Outcome == auditrelay.Discarded {
+				results[i].Err = ErrIngestFilter
+				refused = append(refused, event)
+				bad++
+				continue
+			}
+			results[i].Filtered = event.Ingest.Outcome == auditrelay.Filtered
+		}
 		if !event.Action.Known() {
 			results[i].UnknownAction = true
 		}
 		tx.Append(event)
 	}
 	r.counters.rejected.Add(uint64(bad))
+	if len(refused) > 0 {
+		if err := r.bury(refused); err != nil {
+			return nil, err
+		}
+	}
 	if bad == len(events) || (atomic && bad > 0) {
 		return results, nil
 	}
@@ -109,6 +128,9 @@ func (r *Runtime) finish(res *Result, a journal.Appended) {
 		r.counters.duplicates.Add(1)
 	default:
 		r.counters.accepted.Add(1)
+		if res.Filtered {
+			r.counters.ingestFiltered.Add(1)
+		}
 		if res.UnknownAction {
 			r.counters.unknownActions.Add(1)
 		}

@@ -27,6 +27,7 @@ const (
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
+	ReasonFilter       = "filter" // one before the journal failed on it
 	ReasonModule       = "module" // it is refused as a guest
 	ReasonInternal     = "internal"
 )
@@ -80,6 +81,7 @@ type Result struct {
 	Sequence      uint64 `json:"sequence,omitempty"`
 	Duplicate     bool   `json:"duplicate,omitempty"`
 	UnknownAction bool   `json:"unknown_action,omitempty"`
+	Filtered      bool   `json:"filtered,omitempty"` // dropped by a filter before the journal
 	Error         *Error `json:"error,omitempty"`
 }
 

@@ -54,6 +54,9 @@ func appendResult(dst []byte, r *api.Result) []byte {
 	if r.UnknownAction {
 		dst = append(dst, `,"unknown_action":true`...)
 	}
+	if r.Filtered {
+		dst = append(dst, `,"filtered":true`...)
+	}
 	if r.Error != nil {
 		dst = append(dst, `,"error":`...)
 		dst = appendMarshalled(dst, r.Error)

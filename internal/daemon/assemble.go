@@ -57,7 +57,7 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 // runtimeOptions makes everything that cfg names. On an error what was made is
 // closed again.
 func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (runtime.Options, error) {
-	callbacks, err := a.callbacks(ctx, cfg)
+	callbacks, before, err := a.callbacks(ctx, cfg)
 	if err != nil {
 		return runtime.Options{}, err
 	}
@@ -70,6 +70,7 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 			UnsafeNoSync: unsafeNoSync(a.log),
 		},
 		Callbacks: callbacks,
+		Ingest:    before,
 		Removed:   cfg.Removed,
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
@@ -80,9 +81,9 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 	}, nil
 }
 
-// callbacks makes everything that cfg names. What it made for filters stands in
-// a.guests.next until it is in force or given up.
-func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtime.Callback, error) {
+// callbacks makes everything that cfg names, and the filters before the journal.
+// What it made for guests stands in a.guests.next until it is in force or given up.
+func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []runtime.Callback, before []runtime.Step, err error) {
 	var errs []error
 	filters, err := a.filters(ctx, cfg)
 	if err != nil {
@@ -106,9 +107,12 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) ([]runtim
 		for _, c := range callbacks {
 			_ = closeSink(c.Sink)
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	return callbacks, nil
+	for _, name := range cfg.Ingest.Filters {
+		before = append(before, native[name].step())
+	}
+	return callbacks, before, nil
 }
 
 // filters makes those that a callback lists; one that none lists is checked by

@@ -78,7 +78,7 @@ func TestLiteLLMsKeysBecomeOptionsOfTheS3Sink(t *testing.T) {
 			if o.Bucket != "audit-prod" {
 				t.Errorf("bucket %q", o.Bucket)
 			}
-			if _, err := a.callbacks(t.Context(), cfg); err != nil {
+			if _, _, err := a.callbacks(t.Context(), cfg); err != nil {
 				t.Error(err)
 			}
 		})
@@ -174,7 +174,7 @@ func TestAModuleThatIsNoGuestIsRefused(t *testing.T) {
 		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}, Sink: config.Sink{Type: "memory"}}},
 	}
 	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
-	if _, err := a.callbacks(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "auditrelay_event") {
+	if _, _, err := a.callbacks(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "auditrelay_event") {
 		t.Errorf("a module that is no guest: %v", err)
 	}
 }
@@ -187,7 +187,7 @@ func TestGuestsThatMayTakeTooMuchAreRefused(t *testing.T) {
 		Filters:   []config.Filter{{Name: "g", Wasm: "not-read.wasm", Limits: config.Limits{Memory: 63 << 20}}},
 		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}}},
 	}
-	_, err := newAssembler(t, nil).callbacks(t.Context(), cfg)
+	_, _, err := newAssembler(t, nil).callbacks(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "guests.memory") || strings.Contains(err.Error(), "not-read") {
 		t.Errorf("got %v", err)
 	}

@@ -245,7 +245,7 @@ func (in *intake) settle(index int, res runtime.Result) {
 		in.answer.Accepted++
 	}
 	in.answer.Results = append(in.answer.Results, api.Result{
-		Index: index, ID: res.ID, Sequence: res.Sequence, Duplicate: res.Duplicate, UnknownAction: res.UnknownAction,
+		Index: index, ID: res.ID, Sequence: res.Sequence, Duplicate: res.Duplicate, UnknownAction: res.UnknownAction, Filtered: res.Filtered,
 	})
 }
 
@@ -261,6 +261,8 @@ func (in *intake) refuse(index int, err error) {
 	case errors.Is(err, runtime.ErrConflict):
 		why.Field, why.Reason = "id", api.ReasonConflict
 		in.conflicts++
+	case errors.Is(err, runtime.ErrIngestFilter):
+		why.Reason = api.ReasonFilter
 	case err == errAtomic:
 		why.Reason = api.ReasonAtomic
 		in.innocent++

@@ -92,6 +92,7 @@ type engineCollector struct {
 	state, lag, cursor, inFlight, attempts, failures  *prometheus.Desc
 	replaysRunning                                    *prometheus.Desc
 	accepted, duplicates, conflicts, rejected, unseen *prometheus.Desc
+	ingestFiltered, ingestFailed                      *prometheus.Desc
 	head, oldest, disk, free, ready                   *prometheus.Desc
 }
 
@@ -122,6 +123,8 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		accepted:       desc("events_accepted_total", "Events stored since start."),
 		duplicates:     desc("events_duplicate_total", "Equal events that came again since start."),
 		conflicts:      desc("events_conflict_total", "Unequal events with an id that was taken, since start."),
+		ingestFiltered: desc("ingest_filtered_total", "Events accepted, and dropped by a filter before the journal, since start."),
+		ingestFailed:   desc("ingest_filter_failures_total", "Events refused since a filter before the journal failed on them, since start."),
 		rejected:       desc("events_rejected_total", "Events refused for what they hold, since start."),
 		unseen:         desc("events_unknown_action_total", "Events accepted with an action that is none of the six, since start."),
 		head:           desc("journal_next_sequence", "The next sequence that the journal assigns."),
@@ -135,7 +138,7 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
-		c.attempts, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected,
+		c.attempts, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
 		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready,
 	} {
 		ch <- d
@@ -194,6 +197,8 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.conflicts, stats.Conflicts)
 	counter(c.rejected, stats.Rejected)
 	counter(c.unseen, stats.UnknownActions)
+	counter(c.ingestFiltered, stats.IngestFiltered)
+	counter(c.ingestFailed, stats.IngestFailed)
 	gauge(c.head, float64(stats.Head))
 	gauge(c.oldest, float64(stats.Oldest))
 	gauge(c.disk, float64(stats.DiskBytes))

@@ -64,13 +64,14 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 			return done, err
 		}
 	}
-	callbacks, err := d.build.callbacks(ctx, cfg)
+	callbacks, before, err := d.build.callbacks(ctx, cfg)
 	if err != nil {
 		return done, err
 	}
 	if err := d.rt.Apply(ctx, callbacks, cfg.Removed); err != nil {
 		return done, err
 	}
+	d.rt.SetIngest(before)
 	d.build.guests.adopt(d.log)
 	d.server.auth.Store(accounts)
 	if d.certs != nil {

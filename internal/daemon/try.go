@@ -64,7 +64,7 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
 		return nil, err
 	}
-	callbacks, err := a.callbacks(ctx, &only)
+	callbacks, _, err := a.callbacks(ctx, &only)
 	if err != nil {
 		return nil, fmt.Errorf("%w", joinRemoved(err, a.cacheDir))
 	}

@@ -14,14 +14,20 @@ import (
 //	crc(4) received(8, Unix ns) body
 //	body: version(1) len(uvarint) head data
 //
+// Version 2 is version 1 with what filters made of the event before it was stored
+// at the end of its head; programs that do not know it take such a record for
+// damaged rather than for the event as it came.
+//
 // The body is encoded where the event is handed over; crc and received are put
 // before it when the event gets its sequence. The crc covers body, sequence and
 // received.
 const (
-	eventVersion = 1
-	recordPrefix = 12
-	flagEmission = 1 << 7
-	timeFromBits = 0x0f
+	eventVersion  = 1
+	ingestVersion = 2
+	recordPrefix  = 12
+	flagEmission  = 1 << 7
+	flagIngest    = 1 << 6
+	timeFromBits  = 0x0f
 )
 
 // appendBody appends e's body to dst.
@@ -32,6 +38,9 @@ func appendBody(dst []byte, e *auditrelay.Event) []byte {
 	flags := byte(e.TimeFrom) & timeFromBits
 	if e.Emission != nil {
 		flags |= flagEmission
+	}
+	if e.Ingest != nil {
+		flags |= flagIngest
 	}
 	head = append(head, flags)
 	if ownTime(e.TimeFrom) {
@@ -48,7 +57,13 @@ func appendBody(dst []byte, e *auditrelay.Event) []byte {
 		head = binary.AppendVarint(head, int64(m.Ordinal))
 		head = binary.AppendVarint(head, int64(m.Hops))
 	}
-	dst = append(dst, eventVersion)
+	version := byte(eventVersion)
+	if e.Ingest != nil {
+		version = ingestVersion
+		head = append(head, byte(e.Ingest.Outcome))
+		head = append(head, e.Ingest.Digest[:]...)
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(len(head)))
 	dst = append(dst, head...)
 	return append(dst, e.Data...)
@@ -95,7 +110,7 @@ func splitRecord(sequence uint64, record []byte) (received int64, head, data []b
 
 func splitBody(body []byte) (head, data []byte, err error) {
 	r := reader{b: body}
-	if r.byte() != eventVersion {
+	if v := r.byte(); v != eventVersion && v != ingestVersion {
 		r.fail()
 	}
 	head = r.bytes()
@@ -138,6 +153,10 @@ func decodeEvent(sequence uint64, received int64, text string, head, data []byte
 		m.Ordinal, m.Hops = r.int(), r.int()
 		e.Emission = m
 	}
+	if flags&flagIngest != 0 {
+		e.Ingest = &auditrelay.Ingest{Outcome: auditrelay.Outcome(r.byte())}
+		copy(e.Ingest.Digest[:], r.take(uint64(len(e.Ingest.Digest))))
+	}
 	if r.err == nil && len(r.b) > 0 {
 		r.fail()
 	}
@@ -154,3 +173,6 @@ func (r *reader) int() int {
 }
 
 func fromUnixNano(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+// recordVersion returns the version of a checked record.
+func recordVersion(record []byte) byte { return record[recordPrefix] }

@@ -1,12 +1,10 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 
 	"auditrelay"
-	"auditrelay/document"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -118,7 +116,7 @@ func (g *group) find(p *pending) (found Appended, err error) {
 			other := g.events[sequence-g.frame.first]
 			received = g.frame.received
 			same = other.namespace == p.namespace && other.id == p.id
-			equal = same && document.Equal(other.Data(), p.Data())
+			equal = same && g.j.equal(p.version(), other.version())
 		} else {
 			same, equal, received, err = g.compare(sequence, p)
 		}
@@ -151,7 +149,17 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 	if !sameIdentity(head, p.namespace, p.id) {
 		return false, false, 0, nil
 	}
-	return true, bytes.Equal(data, p.Data()) || document.Equal(data, p.Data()), received, nil
+	stored := version{data: data}
+	if p.ingest != nil || recordVersion(record) == ingestVersion {
+		e, err := decodeEvent(sequence, received, string(head), head, data)
+		if err != nil {
+			return false, false, 0, g.j.damaged(sequence, sequence+1, err)
+		}
+		if stored.ingest = e.Ingest; ownTime(e.TimeFrom) {
+			stored.time = e.Time
+		}
+	}
+	return true, g.j.equal(p.version(), stored), received, nil
 }
 
 // stage gives p the next sequence.

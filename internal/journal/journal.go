@@ -69,6 +69,7 @@ type Journal struct {
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
 	windowMu sync.Mutex
+	digest   func(data []byte) [16]byte // see DigestWith
 	window   *window
 
 	state atomic.Pointer[state] // durable

@@ -36,6 +36,8 @@ type pending struct {
 	sum           uint32 // of body
 	data          int    // len(Data), the end of body
 	emitted       bool
+	time          time.Time // its own, zero where it has none
+	ingest        *auditrelay.Ingest
 }
 
 func (p *pending) Data() []byte { return p.body[len(p.body)-p.data:] }
@@ -56,7 +58,10 @@ const (
 // Append adds an event. It copies what it needs. Sequence and Received are set
 // by Commit, and Time too where TimeFrom says that the event has none.
 func (t *Tx) Append(e auditrelay.Event) {
-	p := pending{namespace: e.Namespace, id: e.ID, provenance: e.Provenance, data: len(e.Data)}
+	p := pending{namespace: e.Namespace, id: e.ID, provenance: e.Provenance, data: len(e.Data), ingest: e.Ingest}
+	if ownTime(e.TimeFrom) {
+		p.time = e.Time
+	}
 	if e.Emission != nil {
 		p.emitted, p.target = true, e.Emission.Target
 	}

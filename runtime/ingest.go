@@ -1,0 +1,174 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/ingest"
+	"auditrelay/internal/journal"
+)
+
+// ingestFilters judge events before they are stored.
+type ingestFilters struct {
+	judge *judge
+	steps Callback // that its filters are released with
+}
+
+// SetIngest puts other filters before the journal, between two events; see
+// Options.Ingest. The filters belong to the runtime from now on.
+func (r *Runtime) SetIngest(steps []Step) {
+	var next *ingestFilters
+	if len(steps) > 0 {
+		c := Callback{Name: "ingest", Steps: steps}
+		next = &ingestFilters{judge: newJudge(&c, r.workers, r.log), steps: c}
+		r.retain(c)
+	}
+	// Whoever submits holds accepting for reading: with the lock nobody is in the old
+	// ones.
+	r.accepting.Lock()
+	old := r.ingest.Swap(next)
+	r.accepting.Unlock()
+	if err := r.closeIngest(old); err != nil {
+		r.log.Error("filters before the journal could not be closed", "error", err)
+	}
+}
+
+func (r *Runtime) closeIngest(f *ingestFilters) error {
+	if f == nil {
+		return nil
+	}
+	f.judge.close()
+	return r.release(f.steps)
+}
+
+// filterIngest returns what is stored of an event. An error means that nothing was
+// decided: it may be sent again.
+func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrelay.Event) (auditrelay.Event, error) {
+	mark := &auditrelay.Ingest{Digest: r.receivedDigest(e.Data)}
+	judged, err := f.judge.single(ctx, &e)
+	switch {
+	case err != nil:
+	case judged.Cause == auditrelay.CausePanic:
+		err = judged.Err
+	case judged.Outcome == auditrelay.Delivered:
+		e.Ingest = mark
+		if bytes.Equal(judged.Data, oneLine(e.Data)) {
+			return e, nil
+		}
+		return r.left(e, judged.Data), nil
+	case judged.Outcome == auditrelay.Filtered:
+		mark.Outcome = auditrelay.Filtered
+		return r.emptied(e, mark), nil
+	default:
+		mark.Outcome = auditrelay.Discarded
+		if n := r.counters.ingestFailed.Add(1); n == 1 {
+			r.log.Error("a filter before the journal fails; what it fails on is refused (counted, and told no more)",
+				"filter", judged.Filter, "cause", judged.Cause, "error", judged.Err)
+		}
+		return r.emptied(e, mark), nil
+	}
+	if ctx.Err() != nil {
+		return e, ctx.Err()
+	}
+	return e, &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("a filter before the journal could not judge: %w", err)}
+}
+
+// left is e with the data that filters left. What the journal keeps of an event
+// beside its data is taken from there too.
+func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
+	received := e
+	e.Data = data
+	now, err := ingest.Check(data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth, IDBytes: r.limits.IDBytes})
+	if err != nil { // it lacks what an event must have
+		return r.bare(e)
+	}
+	now.Provenance, now.Ingest = e.Provenance, e.Ingest
+	if now.ID != received.ID || now.Namespace != received.Namespace {
+		now.Namespace, now.ID = received.Namespace, r.idDigest(received)
+	}
+	return now
+}
+
+// What filters left is bounded by what came and by what edits may add.
+const (
+	maxIngested      = 1 << 30
+	maxIngestedDepth = 10_000
+)
+
+// emptied is e without its data.
+func (r *Runtime) emptied(e auditrelay.Event, mark *auditrelay.Ingest) auditrelay.Event {
+	e.Ingest, e.Data = mark, []byte("{}")
+	return r.bare(e)
+}
+
+// bare is e without any text that its producer chose, and without its time.
+func (r *Runtime) bare(e auditrelay.Event) auditrelay.Event {
+	e.ID = r.idDigest(e)
+	e.TimeFrom = auditrelay.TimeMissing
+	if !e.Action.Known() {
+		e.Action = ""
+	}
+	return e
+}
+
+func (r *Runtime) idDigest(e auditrelay.Event) string {
+	mac := hmac.New(sha256.New, r.tombstoneKey)
+	fmt.Fprintf(mac, "id\x00%s\x00%s", e.Namespace, e.ID)
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// receivedDigest is the keyed digest of an event as it came, the same for all ways
+// in which one may be written.
+func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
+	mac := hmac.New(sha256.New, r.tombstoneKey)
+	mac.Write([]byte("received\x00"))
+	text, ok := document.AppendCanonical(nil, data)
+	if !ok {
+		text = data
+	}
+	mac.Write(text)
+	copy(digest[:], mac.Sum(nil))
+	return digest
+}
+
+// bury stores what is left of events on which a filter failed.
+func (r *Runtime) bury(events []auditrelay.Event) error {
+	var tx journal.Tx
+	for _, e := range events {
+		tx.Append(e)
+	}
+	if _, err := r.journal.Commit(&tx); err != nil {
+		return r.unavailable(err)
+	}
+	return nil
+}
+
+// atIngest is the outcome of an event that was judged before it was stored and did
+// not go on.
+func atIngest(e *auditrelay.Event) (delivery.Judged, bool) {
+	if e.Ingest == nil || e.Ingest.Outcome == auditrelay.Pending {
+		return delivery.Judged{}, false
+	}
+	return delivery.Judged{Event: e, Outcome: e.Ingest.Outcome, Cause: auditrelay.CauseIngest}, true
+}
+
+// single judges one event outside a chunk.
+func (j *judge) single(ctx context.Context, e *auditrelay.Event) (delivery.Judged, error) {
+	select {
+	case w := <-j.idle:
+		if w == nil {
+			w = j.newWorker()
+		}
+		defer func() { j.idle <- w }()
+		return j.one(ctx, w, e)
+	case <-ctx.Done():
+		return delivery.Judged{}, ctx.Err()
+	}
+}
