@@ -1,0 +1,67 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/base64"
+)
+
+const (
+	// bearerLeast is the fewest characters of a token after "Bearer".
+	bearerLeast = 16
+	// basicLeast is the fewest of what "Basic" encodes, user:pw.
+	basicLeast = 8
+)
+
+// authorization finds what follows "Bearer " and "Basic " (in any case): a random
+// token; or base64 of printable characters with a colon among them.
+func authorization() anchor {
+	set := charsetOf("A-Za-z0-9._~+/=-")
+	return anchor{
+		first: "rRcC", second: " ", back: len("bearer") + escapeBytes, ahead: 4 + 128,
+		find: func(window []byte, at int) (Finding, bool) {
+			basic := endsWith(window[:at], "basic")
+			if !basic && !endsWith(window[:at], "bearer") {
+				return Finding{}, false
+			}
+			start := at + 1
+			for start < len(window) && start < at+4 && window[start] == ' ' {
+				start++
+			}
+			token := window[start:]
+			token = token[:set.span(token)]
+			f := Finding{Start: start, End: start + len(token)}
+			if basic {
+				return f, len(token) >= basicLeast && userAndPassword(token)
+			}
+			return f, len(token) >= bearerLeast && random(token)
+		},
+		extend: func(text []byte, f Finding) int { return f.End + set.span(text[f.End:]) },
+	}
+}
+
+// endsWith reports whether b ends with the lower-case word, in any case, and the
+// word begins there.
+func endsWith(b []byte, word string) bool {
+	start := len(b) - len(word)
+	if start < 0 {
+		return false
+	}
+	for i := range len(word) {
+		if b[start+i]|0x20 != word[i] {
+			return false
+		}
+	}
+	return begins(b, start)
+}
+
+func userAndPassword(token []byte) bool {
+	var room [96]byte
+	token = bytes.TrimRight(token, "=")
+	n, _ := base64.RawStdEncoding.Decode(room[:], token[:min(len(token), 128)])
+	for _, c := range room[:n] {
+		if classOf[c] == space && c != ' ' {
+			return false
+		}
+	}
+	return bytes.IndexByte(room[:n], ':') > 0
+}

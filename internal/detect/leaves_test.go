@@ -1,0 +1,37 @@
+package detect_test
+
+import (
+	"auditrelay/document"
+)
+
+// leaf is a text of an event, with the name that it stands under.
+type leaf struct{ text, key []byte }
+
+// leaves appends every key, string and number of an event, through strings that
+// hold JSON, and those strings as they are, too, where whole says so: a text cut
+// short or with NaN in it is never anything else.
+func leaves(dst []leaf, event []byte, whole bool) []leaf {
+	var d document.Document
+	d.Reset(event)
+	return below(dst, &d, document.Root, nil, whole)
+}
+
+func below(dst []leaf, d *document.Document, parent document.Node, name []byte, whole bool) []leaf {
+	members := d.Kind(parent) == document.Object || d.Holds(parent) == document.Object
+	for n := d.Child(parent, document.None); n != document.None; n = d.Child(parent, n) {
+		key := name // an element stands under its array's name
+		if members {
+			key = d.AppendKey(nil, n)
+			dst = append(dst, leaf{text: key})
+		}
+		text, isString := d.AppendString(nil, n)
+		switch {
+		case isString && (whole || d.Holds(n) == document.Absent):
+			dst = append(dst, leaf{text, key})
+		case d.Kind(n) == document.Number:
+			dst = append(dst, leaf{d.AppendJSON(nil, n), key})
+		}
+		dst = below(dst, d, n, key, whole)
+	}
+	return dst
+}

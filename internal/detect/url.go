@@ -1,0 +1,80 @@
+package detect
+
+import "bytes"
+
+// userinfo is how much of a URL before its host is looked at.
+const userinfo = 1024
+
+// basicAuthURL finds the password in scheme://user:password@host, or the user
+// where there is no password and it is random, as with https://TOKEN@host.
+func basicAuthURL() anchor {
+	ends := charsetOf(" \t\r\n/?#\"'`\\|")
+	return anchor{
+		first: ":", second: "/", back: 2, ahead: userinfo,
+		find: func(window []byte, at int) (Finding, bool) {
+			if at < 2 || !alphanumeric[window[at-2]] || at+1 >= len(window) || window[at+1] != '/' {
+				return Finding{}, false
+			}
+			start := at + 2
+			colon, host := -1, -1
+			for i := start; i < len(window); i++ { // ends at a slash at the latest, of the next URL for one
+				c := window[i]
+				switch {
+				case c == ':' && colon < 0 && host < 0:
+					colon = i
+				case c == '@':
+					host = i
+				}
+				if ends[c] {
+					break
+				}
+			}
+			switch {
+			case host < 0:
+				return Finding{}, false
+			case colon >= 0 && host > colon+1:
+				return Finding{Start: colon + 1, End: host}, !placeholder(window[colon+1 : host])
+			case colon == host-1:
+				host = colon
+			}
+			user := window[start:host]
+			return Finding{Start: start, End: host}, len(user) >= 16 && random(user) && !uuid(user)
+		},
+	}
+}
+
+// placeholder reports whether b says that a secret was here or is elsewhere:
+// nothing but asterisks, a name in brackets, a reference as the relay's own
+// configuration has them, a resource of AWS, or a pseudonym.
+func placeholder(b []byte) bool {
+	if len(bytes.Trim(b, "*")) == 0 || pseudonym(b) {
+		return true
+	}
+	for _, prefix := range []string{"os.environ/", "${", "file:/", "arn:"} {
+		if bytes.HasPrefix(b, []byte(prefix)) {
+			return true
+		}
+	}
+	first, last := b[0], b[len(b)-1]
+	return first == '{' && last == '}' || first == '<' && last == '>' || first == '[' && last == ']'
+}
+
+// pseudonym reports whether b is what redaction.Pseudonymiser writes.
+func pseudonym(b []byte) bool {
+	const digits = 32
+	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
+	return ok && len(rest) > digits && rest[len(rest)-digits-1] == ':' && lowerHex.all(rest[len(rest)-digits:])
+}
+
+// uuid reports whether b is one: 8, 4, 4, 4 and 12 hexadecimal digits.
+func uuid(b []byte) bool {
+	if len(b) != 36 {
+		return false
+	}
+	for i, c := range b {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !lowerHex[c|0x20] {
+			return false
+		}
+	}
+	return true
+}
