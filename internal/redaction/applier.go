@@ -21,8 +21,8 @@ type Applier struct {
 	at     []standing
 	marked []document.Node
 
-	counts []int          // by counter
-	names  map[string]int // the rule by name, by decoded key
+	counts []int               // by counter
+	names  map[string]keyKnown // what is known by name, by decoded key
 
 	key      []byte // the decoded keys on the way to where the walk is
 	value    []byte
@@ -34,10 +34,26 @@ type Applier struct {
 	renamed  int // keys masked in this document
 }
 
+// standing is what is known of a value by where it stands.
 type standing struct {
 	rule  int32 // plus one; 0 is none
 	touch int32 // of a declared one
 	marks marks
+}
+
+// with adds a mark; touch is what counts where a declared value is masked.
+func (s standing) with(mark marks, touch int) standing {
+	if mark == declaredJSON && s.marks&declaredJSON == 0 {
+		s.touch = int32(touch)
+	}
+	s.marks |= mark
+	return s
+}
+
+// and is what is known by two ways.
+func (p *Policy) and(a, b standing) standing {
+	a.rule = int32(p.stronger(int(a.rule)-1, int(b.rule)-1)) + 1
+	return a.with(b.marks, int(b.touch))
 }
 
 // Bounds of what is kept from document to document, and of one document.
@@ -53,7 +69,7 @@ const (
 
 // NewApplier returns an Applier.
 func (p *Policy) NewApplier() *Applier {
-	a := &Applier{policy: p, counts: make([]int, len(p.touches)), names: map[string]int{}, keys: map[string]*Pseudonymiser{}}
+	a := &Applier{policy: p, counts: make([]int, len(p.touches)), names: map[string]keyKnown{}, keys: map[string]*Pseudonymiser{}}
 	for name, key := range p.keys {
 		a.keys[name] = NewPseudonymiser(name, key)
 	}
@@ -121,10 +137,7 @@ func (a *Applier) find() {
 		m := &p.marks[i]
 		for n := d.Each(m.path, document.None); n != document.None; n = d.Each(m.path, n) {
 			s := a.standing(n)
-			if m.mark == declaredJSON && s.marks&declaredJSON == 0 {
-				s.touch = int32(m.touch)
-			}
-			s.marks |= m.mark
+			*s = s.with(m.mark, m.touch)
 		}
 	}
 }
@@ -188,18 +201,22 @@ func (a *Applier) members(n document.Node, in place) error {
 func (a *Applier) member(parent, n document.Node, in place) (renamed bool, err error) {
 	p := a.policy
 	s := a.noted(n)
-	rule := int(s.rule) - 1
 	if in.parent == document.Object {
 		from := len(a.key)
 		a.key = a.doc.AppendKey(a.key, n)
 		key := a.key[from:]
-		if s.marks&excepted == 0 {
-			rule = p.stronger(rule, a.byName(key))
+		named := a.byName(key)
+		if parent == document.Root {
+			s = p.and(s, p.top[string(key)])
 		}
+		if (s.marks|named.marks)&excepted != 0 {
+			named.rule = 0
+		}
+		s = p.and(s, named.standing)
 		in.near = key
-		renamed = a.detects(key)
+		renamed = named.secret
 	}
-	if err := a.one(n, p.stronger(rule, in.rule), s, in); err != nil {
+	if err := a.one(n, p.stronger(int(s.rule)-1, in.rule), s, in); err != nil {
 		return renamed, err
 	}
 	if renamed && a.doc.Kind(n) != document.Absent {
@@ -382,23 +399,29 @@ func (a *Applier) between(text, near []byte, i int) {
 	a.out = append(a.out, text...)
 }
 
-// byName returns the rule for a decoded key, and remembers it.
-func (a *Applier) byName(key []byte) int {
-	if len(a.policy.names) == 0 {
-		return -1
+// keyKnown is what is known of a key.
+type keyKnown struct {
+	standing
+
+	secret bool // it is one itself
+}
+
+// byName returns what is known of a decoded key, and remembers it: events have few
+// distinct keys.
+func (a *Applier) byName(key []byte) keyKnown {
+	if known, ok := a.names[string(key)]; ok {
+		return known
 	}
-	if rule, ok := a.names[string(key)]; ok {
-		return rule
-	}
-	rule, grown := a.policy.byName(key, a.scratch)
+	s, grown := a.policy.byName(key, a.scratch)
 	a.scratch = grown
-	if len(key) <= keptNameBytes {
+	known := keyKnown{standing: s, secret: a.detects(key)}
+	if len(key) <= keptNameBytes && !known.secret {
 		if len(a.names) >= keptNames {
 			clear(a.names)
 		}
-		a.names[string(key)] = rule
+		a.names[string(key)] = known
 	}
-	return rule
+	return known
 }
 
 // isDigest reports whether the string n is a SHA-256 in hexadecimal, as LiteLLM

@@ -60,6 +60,8 @@ type Policy struct {
 	rules    []rule
 	paths    []pathRule
 	names    []nameRule
+	named    []namedMark         // marks by name at any depth
+	top      map[string]standing // what is known of the event's own fields
 	spared   []namePattern
 	detects  []detectRule // the strongest first
 	keepOnly []*document.Path
@@ -98,6 +100,13 @@ type detectRule struct {
 	rule int
 }
 
+// namedMark gives the values under a name a mark.
+type namedMark struct {
+	pattern namePattern
+	marks   marks
+	touch   int
+}
+
 // markRule gives the values at a path a mark.
 type markRule struct {
 	path  *document.Path
@@ -123,7 +132,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string][]byte{}}, keys: o.Keys}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string][]byte{}, top: map[string]standing{}}, keys: o.Keys}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)
@@ -149,7 +158,7 @@ func New(o Options) (*Policy, error) {
 				if m.mark == declaredJSON {
 					touch = c.touch(path.String(), operationOpaque)
 				}
-				p.marks = append(p.marks, markRule{path: path, mark: m.mark, touch: touch})
+				p.addMark(path, m.mark, touch)
 			}
 		}
 	}
@@ -246,7 +255,7 @@ func (c *compiler) rule(i int, r *Rule) {
 	}
 	for j, text := range r.Paths {
 		if path := c.path(at(fmt.Sprintf(".paths[%d]", j)), text); path != nil {
-			p.paths = append(p.paths, pathRule{path, add(path.String())})
+			p.addPath(path, add(path.String()))
 		}
 	}
 	for j, text := range r.Names {
@@ -278,6 +287,47 @@ func (p *Policy) sortDetects() {
 	})
 }
 
+// A path of one of two forms is not looked for: the walk through the document, which
+// meets every key, knows the event's own fields and names at any depth by their key.
+
+// ownField returns the name in a path that is the name of one of the event's fields.
+func ownField(p *document.Path) (string, bool) {
+	text := p.String()
+	return text, !strings.ContainsAny(text, `.*~\`)
+}
+
+// anyDepth returns the pattern of a path of the form **.~name.
+func anyDepth(p *document.Path) (namePattern, bool) {
+	name, ok := strings.CutPrefix(p.String(), "**.~")
+	if !ok || strings.ContainsAny(name, `.*~\`) {
+		return namePattern{}, false
+	}
+	pattern, err := parseName(name)
+	return pattern, err == nil
+}
+
+func (p *Policy) addPath(path *document.Path, rule int) {
+	if name, ok := ownField(path); ok {
+		s := p.top[name]
+		s.rule = int32(p.stronger(int(s.rule)-1, rule)) + 1
+		p.top[name] = s
+		return
+	}
+	p.paths = append(p.paths, pathRule{path, rule})
+}
+
+func (p *Policy) addMark(path *document.Path, mark marks, touch int) {
+	if name, ok := ownField(path); ok {
+		p.top[name] = p.top[name].with(mark, touch)
+		return
+	}
+	if pattern, ok := anyDepth(path); ok {
+		p.named = append(p.named, namedMark{pattern, mark, touch})
+		return
+	}
+	p.marks = append(p.marks, markRule{path: path, mark: mark, touch: touch})
+}
+
 // stronger returns the rule that is done where both name one value; -1 is no rule.
 func (p *Policy) stronger(a, b int) int {
 	switch {
@@ -299,25 +349,31 @@ func (p *Policy) stronger(a, b int) int {
 
 func (o Operation) keepsSome() bool { return o == Truncate || o == Partial }
 
-// byName returns the rule for a decoded key, -1 for none. scratch is lent for the
-// key's folded form.
-func (p *Policy) byName(key, scratch []byte) (rule int, grown []byte) {
-	rule = -1
+// byName returns what is known of the values under a decoded key, at any depth.
+// scratch is lent for the key's folded form.
+func (p *Policy) byName(key, scratch []byte) (s standing, grown []byte) {
 	snake := appendSnake(scratch[:0], key)
 	n := len(snake)
 	both := append(snake, snake...)
 	joined := joinWords(both[n:])
-	for i := range p.spared {
-		if p.spared[i].matches(both[:n], joined) {
-			return -1, both[:0]
+	for i := range p.named {
+		if m := &p.named[i]; m.pattern.matches(both[:n], joined) {
+			s = s.with(m.marks, m.touch)
 		}
 	}
+	for i := range p.spared {
+		if p.spared[i].matches(both[:n], joined) {
+			return s, both[:0]
+		}
+	}
+	rule := -1
 	for i := range p.names {
 		if p.names[i].pattern.matches(both[:n], joined) {
 			rule = p.stronger(rule, p.names[i].rule)
 		}
 	}
-	return rule, both[:0]
+	s.rule = int32(rule) + 1
+	return s, both[:0]
 }
 
 // digestOf writes the options so that no two that differ look alike.
