@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/builtin/redact"
+	"auditrelay/config"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/internal/corpus"
+
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+)
+
+// policyGroup measures the presets of the native filter, serialising included, and
+// shows what they and other ways of masking let through.
+func policyGroup(n int) error {
+	if err := leaks(max(len(corpus.Kinds())*100, n/20)); err != nil {
+		return err
+	}
+	events := make([]auditrelay.Event, 1000)
+	for i := range events {
+		events[i].Data = corpus.AppendReference(nil, uint64(i))
+	}
+	rows := []*row{
+		{name: "floors.RedactScan", measure: func(int) (float64, error) { return scan(events, n), nil }},
+		{name: "floors.RedactScan again (the noise)", measure: func(int) (float64, error) { return scan(events, n), nil }},
+	}
+	for _, name := range redact.Presets() {
+		p, err := openPreset(name)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, &row{name: "preset " + name, measure: func(int) (float64, error) { return p.redact(events, n/4) }})
+	}
+	hostile := []auditrelay.Event{{Data: hostileEvent(1 << 20)}}
+	if err := interleave(rows); err != nil {
+		return err
+	}
+	table("The native filter, detectors and serialising included, 0.86 KB events", "ns/event", rows)
+
+	half := []auditrelay.Event{{Data: hostileEvent(1 << 19)}}
+	p, err := openPreset("litellm")
+	if err != nil {
+		return err
+	}
+	large := []*row{
+		{name: "0.5 MB", measure: func(int) (float64, error) { v, err := p.redact(half, 4); return v / float64(len(half[0].Data)), err }},
+		{name: "1 MB", measure: func(int) (float64, error) {
+			v, err := p.redact(hostile, 4)
+			return v / float64(len(hostile[0].Data)), err
+		}},
+	}
+	if err := interleave(large); err != nil {
+		return err
+	}
+	table("Preset litellm on hostile events: prefixes of secrets, one after the other", "ns/byte", large)
+	return nil
+}
+
+// hostileEvent is full of what begins as a secret does and is none.
+func hostileEvent(size int) []byte {
+	b := []byte(`{"id":"1","action":"created","updated_values":{"note":"`)
+	parts := []string{"sk-", "eyJ", "://a:", "AKIA", "-----BEGIN ", "ghp_", "password=", "Bearer ", "@", "xoxb-"}
+	for i := 0; len(b) < size; i++ {
+		b = append(b, parts[i%len(parts)]...)
+	}
+	return append(b, `"}}`...)
+}
+
+// preset is the native filter as a worker of the engine has it.
+type preset struct {
+	instance filter.Instance
+	document document.Document
+	out      []byte
+}
+
+func openPreset(name string) (*preset, error) {
+	text, err := redact.Preset(name)
+	if err != nil {
+		return nil, err
+	}
+	section, err := config.ReadSection(name, text)
+	if err != nil {
+		return nil, err
+	}
+	var o redact.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	f, err := redact.New(o, nil)
+	if err != nil {
+		return nil, err
+	}
+	instance, err := f.Open(context.Background())
+	return &preset{instance: instance}, err
+}
+
+func (p *preset) one(call *filter.Call, e *auditrelay.Event) error {
+	p.document.Reset(e.Data)
+	*call = filter.Call{Event: e, Document: &p.document}
+	if _, err := p.instance.Apply(context.Background(), call); err != nil {
+		return err
+	}
+	p.out = p.document.Append(p.out[:0])
+	return nil
+}
+
+func (p *preset) redact(events []auditrelay.Event, n int) (float64, error) {
+	call := new(filter.Call)
+	begin := cpu()
+	for i := range n {
+		if err := p.one(call, &events[i%len(events)]); err != nil {
+			return 0, err
+		}
+	}
+	return float64(cpu()-begin) / float64(n), nil
+}
+
+// A masker makes an event safe, as somebody thought.
+type masker struct {
+	name string
+	mask func(event []byte) ([]byte, error)
+}
+
+// leaks counts which of n planted secrets are found in what each masker lets out,
+// decoded in any way.
+func leaks(n int) error {
+	all, err := maskers()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nOf %d secrets planted in %d kinds of places, let through\n", n, len(corpus.Kinds()))
+	for _, m := range all {
+		g := corpus.New(5)
+		g.Plant(1)
+		var secrets corpus.Secrets
+		var out bytes.Buffer
+		for range n {
+			e := g.Next()
+			secrets.Add(e.Planted...)
+			masked, err := m.mask(e.Data)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			out.Write(masked)
+			out.WriteByte('\n')
+		}
+		kinds := map[string]bool{}
+		hits := corpus.Search(out.Bytes(), &secrets)
+		for _, hit := range hits {
+			kinds[hit.Plant.Kind] = true
+		}
+		fmt.Printf("  %-60s %6d of %d, %2d kinds\n", m.name, len(hits), secrets.Len(), len(kinds))
+	}
+	return nil
+}
+
+var keyList = []string{"password", "passwd", "secret", "token", "access_token", "api_key", "apikey", "client_secret", "private_key", "credentials", "authorization"}
+
+func maskers() ([]masker, error) {
+	mapping, err := bloblang.Parse(`map mask {
+  root = match {
+    this.type() == "object" => this.map_each(item -> if ["` + strings.Join(keyList, `","`) + `"].contains(item.key.lowercase()) { "***" } else { item.value.apply("mask") })
+    this.type() == "array" => this.map_each(item -> item.apply("mask"))
+    this.type() == "string" && (this.has_prefix("{") || this.has_prefix("[")) => this.parse_json().apply("mask").format_json(no_indent: true).string().catch(this)
+    _ => this
+  }
+}
+root = this.apply("mask")`)
+	if err != nil {
+		return nil, fmt.Errorf("bloblang: %w", err)
+	}
+	litellm, err := openPreset("litellm")
+	if err != nil {
+		return nil, err
+	}
+	return []masker{
+		{"nothing", func(event []byte) ([]byte, error) { return event, nil }},
+		{"LiteLLM's published rules: names with a segment key, 4 + 4 kept", func(event []byte) ([]byte, error) {
+			return throughTree(event, true, func(key string, v any) any {
+				s, ok := v.(string)
+				if !ok || !strings.Contains("_"+strings.ToLower(key)+"_", "_key_") {
+					return nil
+				}
+				if len(s) <= 8 {
+					return "****"
+				}
+				return s[:4] + strings.Repeat("*", len(s)-8) + s[len(s)-4:]
+			})
+		}},
+		{"a list of keys, on the event as JSON", func(event []byte) ([]byte, error) {
+			return throughTree(event, false, func(key string, _ any) any {
+				for _, k := range keyList {
+					if strings.EqualFold(k, key) {
+						return "***"
+					}
+				}
+				return nil
+			})
+		}},
+		{"the same list in a Bloblang mapping that parses strings", func(event []byte) ([]byte, error) {
+			var v any
+			if err := json.Unmarshal(event, &v); err != nil {
+				return nil, err
+			}
+			out, err := mapping.Query(v)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(out)
+		}},
+		{"preset litellm", func(event []byte) ([]byte, error) {
+			err := litellm.one(new(filter.Call), &auditrelay.Event{Data: event})
+			return litellm.out, err
+		}},
+	}, nil
+}
+
+// throughTree masks the members of an event for which mask returns something; with
+// parse also inside before_value and updated_values where those are texts, which
+// LiteLLM masks before it writes them.
+func throughTree(event []byte, parse bool, mask func(key string, v any) any) ([]byte, error) {
+	var v any
+	if err := json.Unmarshal(event, &v); err != nil {
+		return nil, err
+	}
+	var walk func(v any) any
+	walk = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, value := range v {
+				if m := mask(key, value); m != nil {
+					v[key] = m
+					continue
+				}
+				text, ok := value.(string)
+				var inner any
+				if ok && parse && (key == "before_value" || key == "updated_values") && json.Unmarshal([]byte(text), &inner) == nil {
+					b, err := json.Marshal(walk(inner))
+					if err == nil {
+						v[key] = string(b)
+					}
+					continue
+				}
+				v[key] = walk(value)
+			}
+		case []any:
+			for i := range v {
+				v[i] = walk(v[i])
+			}
+		}
+		return v
+	}
+	return json.Marshal(walk(v))
+}
