@@ -4,14 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"time"
 
 	"auditrelay"
 	"auditrelay/internal/daemon"
 	"auditrelay/internal/diff"
-	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 )
 
@@ -27,8 +23,6 @@ type tryCommand struct {
 	Limit    int    `help:"How many events at the most." default:"100" placeholder:"N"`
 	JSON     bool   `help:"Print JSON, an object a line."`
 }
-
-const maxTried = 100_000
 
 func (c *tryCommand) Run(a *app) error {
 	switch {
@@ -47,9 +41,9 @@ func (c *tryCommand) Run(a *app) error {
 	defer t.Close()
 	var events []auditrelay.Event
 	if c.Stored {
-		events, err = c.stored(a, t)
+		events, err = storedEvents(a, &c.remote, c.From, c.Limit, t.Parse)
 	} else {
-		events, err = c.read(a, t)
+		events, err = sampleEvents(a, c.File, c.Limit, t.Parse)
 	}
 	if err != nil {
 		return err
@@ -83,66 +77,6 @@ func (c *tryCommand) Run(a *app) error {
 
 // errTried says that a filter failed on an event that was tried.
 var errTried = errors.New("a filter failed")
-
-// read takes events from a file as they are sent.
-func (c *tryCommand) read(a *app, t *daemon.Trier) ([]auditrelay.Event, error) {
-	in := a.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	var events []auditrelay.Event
-	r := ingest.NewReader(in, "", "", ingest.Limits{Events: c.Limit + 1, BodyBytes: 1 << 30})
-	for len(events) < c.Limit {
-		raw, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var e auditrelay.Event
-		if err == nil {
-			e, err = t.Parse(append([]byte(nil), raw.Data...))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: event %d: %w", c.File, len(events), err)
-		}
-		e.Sequence, e.Received = uint64(len(events)+1), time.Now().UTC()
-		e.Provenance = auditrelay.Provenance{Source: "stdin"}
-		events = append(events, e)
-	}
-	return events, nil
-}
-
-// stored takes events from a running relay.
-func (c *tryCommand) stored(a *app, t *daemon.Trier) ([]auditrelay.Event, error) {
-	cl, err := c.client()
-	if err != nil {
-		return nil, err
-	}
-	var events []auditrelay.Event
-	for from := c.From; len(events) < c.Limit; {
-		page, err := cl.Stored(a.ctx, from, min(1000, c.Limit-len(events)))
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range page.Events {
-			e, err := t.Parse(s.Data)
-			if err != nil {
-				return nil, fmt.Errorf("event %d: %w", s.Sequence, err)
-			}
-			e.Namespace, e.ID, e.Sequence, e.Received = s.Namespace, s.ID, s.Sequence, s.Received
-			events = append(events, e)
-		}
-		if len(page.Events) == 0 {
-			break
-		}
-		from = page.Next
-	}
-	return events, nil
-}
 
 // tried is a trial as --json prints it.
 type tried struct {

@@ -157,6 +157,15 @@ func ReadSection(name string, text []byte) (Section, error) {
 	return Section{file: name, node: root}, nil
 }
 
+// Text is the section as YAML. References stay references.
+func (s Section) Text() []byte {
+	var p printer
+	if s.node != nil {
+		p.mapping(s.node, 0)
+	}
+	return []byte(p.String())
+}
+
 // Has reports whether the section has the key, also where nothing stands behind it.
 func (s Section) Has(key string) bool { return s.node != nil && s.node.get(key) != nil }
 

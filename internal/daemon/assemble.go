@@ -28,6 +28,7 @@ type assembler struct {
 	compiler  []string
 	budget    *guest.Budget
 	guests    guests
+	policies  policyDigests // of the configuration that was made last
 	log       *slog.Logger
 }
 
@@ -111,6 +112,10 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []r
 	}
 	for _, name := range cfg.Ingest.Filters {
 		before = append(before, native[name].step())
+	}
+	a.policies = policyDigests{}
+	for name, f := range native {
+		a.policies[name] = f.filter.Digest()
 	}
 	return callbacks, before, nil
 }

@@ -107,7 +107,7 @@ func (g *guests) adopt(log *slog.Logger) {
 		if f.dropped {
 			f.dropped = false
 			log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
-			if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: "config file"}); err != nil {
+			if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: byConfigFile}); err != nil {
 				log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
 			}
 		}

@@ -10,13 +10,19 @@ import (
 	"auditrelay/runtime"
 )
 
+// Who changed something, where it was nobody with a token.
+const (
+	byConfigFile = "config file"
+	bySignal     = "signal"
+)
+
 // reloads reads the configuration again whenever it is told to.
 func (d *daemon) reloads(ctx context.Context) {
 	for {
 		select {
 		case <-d.options.Reload:
 			// The outcome is logged by reload itself.
-			_, _ = d.reload(ctx, "signal")
+			_, _ = d.reload(ctx, bySignal)
 		case <-ctx.Done():
 			return
 		}
@@ -83,6 +89,10 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if done.Changed {
 		d.record(ctx, by, done.Before, done.After)
 	}
+	if by == bySignal {
+		by = byConfigFile
+	}
+	d.recordPolicies(ctx, by)
 	return done, nil
 }
 
@@ -118,6 +128,7 @@ func (d *daemon) recordStart(ctx context.Context) {
 	default:
 		d.record(ctx, "start", last, d.digest)
 	}
+	d.recordPolicies(ctx, byConfigFile)
 }
 
 // record tells of a change of the configuration, as an audit event.

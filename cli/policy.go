@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"auditrelay"
+	"auditrelay/builtin/redact"
+	"auditrelay/document"
+	"auditrelay/internal/daemon"
+	"auditrelay/internal/diff"
+	"auditrelay/runtime"
+)
+
+type policyCommands struct {
+	List policyList `cmd:"" help:"List the policies that come with the relay."`
+	Show policyShow `cmd:"" help:"Print a policy: a preset, a file's, or FILE:FILTER of a configuration."`
+	Diff policyDiff `cmd:"" help:"Show on events what another policy would change; fails where it would let out what the old one does not."`
+}
+
+type policyList struct{}
+
+func (c *policyList) Run(a *app) error {
+	for _, name := range redact.Presets() {
+		p, err := daemon.OpenPolicy(a.ctx, name, nil)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%-10s %s\n", name, p.Digest())
+	}
+	return nil
+}
+
+type policyShow struct {
+	Policy string `arg:"" help:"A preset, a file that holds a policy, or FILE:FILTER."`
+}
+
+func (c *policyShow) Run(a *app) error {
+	p, err := daemon.OpenPolicy(a.ctx, c.Policy, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	text := p.Text
+	if slices.Contains(redact.Presets(), c.Policy) {
+		if text, err = redact.Preset(c.Policy); err != nil { // with its comments
+			return err
+		}
+	}
+	fmt.Fprintf(a.stdout, "# policy %s, digest %s\n", c.Policy, p.Digest())
+	if p.Preset != "" {
+		fmt.Fprintf(a.stdout, "# on top of: auditrelay policy show %s\n", p.Preset)
+	}
+	_, err = a.stdout.Write(text)
+	return err
+}
+
+type policyDiff struct {
+	remote
+	Old    string `arg:"" help:"The policy as it is: a preset, a file, or FILE:FILTER."`
+	New    string `arg:"" help:"The policy as it may become."`
+	Events string `help:"A file of events as they are sent; - for standard input." placeholder:"FILE"`
+	Stored bool   `help:"Take events that a running relay has accepted (role comply)."`
+	From   uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
+	Limit  int    `help:"How many events at the most." default:"10000" placeholder:"N"`
+	Show   int    `help:"How many events that differ to show." default:"3" placeholder:"N"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// policyChange is what would change, in figures.
+type policyChange struct {
+	Old     string         `json:"old"`
+	New     string         `json:"new"`
+	Events  int            `json:"events"`
+	Same    int            `json:"same"`
+	Changed int            `json:"changed"`
+	Leaking int            `json:"leaking"`          // events in which something would leave that does not now
+	Failed  int            `json:"failed"`           // on which the new policy fails and the old one does not
+	Leaks   map[string]int `json:"leaks,omitempty"`  // values that would leave, by path
+	Hidden  map[string]int `json:"hidden,omitempty"` // values that would leave no longer, by path
+	// Otherwise are values that neither lets out, redacted in different ways.
+	Otherwise map[string]int `json:"otherwise,omitempty"`
+}
+
+// errLeaks says that the new policy lets out more.
+var errLeaks = errors.New("the new policy lets out what the old one does not")
+
+func (c *policyDiff) Run(a *app) error {
+	switch {
+	case (c.Events != "") == c.Stored:
+		return usage("give --events FILE or --stored")
+	case c.Limit < 1 || c.Limit > maxTried:
+		return usage("--limit: expected 1 to %d", maxTried)
+	}
+	before, err := daemon.OpenPolicy(a.ctx, c.Old, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	after, err := daemon.OpenPolicy(a.ctx, c.New, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	events, err := c.events(a)
+	if err != nil {
+		return err
+	}
+	change := policyChange{Old: before.Digest(), New: after.Digest(), Events: len(events), Leaks: map[string]int{}, Hidden: map[string]int{}, Otherwise: map[string]int{}}
+	for i := range events {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.compare(a, &change, before, after, &events[i]); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		err = a.printJSON(change)
+	} else {
+		err = change.print(a)
+	}
+	if err == nil && change.Leaking > 0 {
+		err = fmt.Errorf("%w, in %d of %d events", errLeaks, change.Leaking, change.Events)
+	}
+	return err
+}
+
+func (c *policyDiff) events(a *app) ([]auditrelay.Event, error) {
+	parse := func(data []byte) (auditrelay.Event, error) { return runtime.ParseEvent(data, runtime.Limits{}) }
+	if c.Stored {
+		return storedEvents(a, &c.remote, c.From, c.Limit, parse)
+	}
+	return sampleEvents(a, c.Events, c.Limit, parse)
+}
+
+// compare applies both policies to one event.
+func (c *policyDiff) compare(a *app, change *policyChange, before, after *daemon.Policy, event *auditrelay.Event) error {
+	was, err := before.Redact(a.ctx, event.Data)
+	if err != nil {
+		return err
+	}
+	is, err := after.Redact(a.ctx, event.Data)
+	if err != nil {
+		change.Failed++ // and nothing of it leaves
+		return nil      //nolint:nilerr // it is counted
+	}
+	if string(was.Data) == string(is.Data) {
+		change.Same++
+		return nil
+	}
+	change.Changed++
+	var original document.Document
+	original.Reset(event.Data)
+	leaking := false
+	for path, value := range daemon.Leaves(&original) {
+		old, kept := was.Leaves[path]
+		now, keeps := is.Leaves[path]
+		left, leaves := kept && old == value, keeps && now == value
+		switch {
+		case leaves && !left, !left && keeps && showsMore(value, old, now):
+			leaking = true
+			change.Leaks[path]++
+		case left && !leaves:
+			change.Hidden[path]++
+		case !left && old != now:
+			change.Otherwise[path]++
+		}
+	}
+	if leaking {
+		change.Leaking++
+	}
+	if change.Changed <= c.Show && !c.JSON {
+		fmt.Fprintf(a.stdout, "event %s\n", printable(event.ID))
+		return diff.Write(a.stdout, diff.Lines(was.Data), diff.Lines(is.Data), a.color())
+	}
+	return nil
+}
+
+// showsMore reports whether a part of a value stands in what is made of it now, and
+// not in what was: any run of at least four letters and digits.
+func showsMore(value, was, is string) bool {
+	parts := strings.FieldsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return slices.ContainsFunc(parts, func(part string) bool {
+		return len(part) >= 4 && strings.Contains(is, part) && !strings.Contains(was, part)
+	})
+}
+
+func (p *policyChange) print(a *app) error {
+	fmt.Fprintf(a.stdout, "%d events: %d the same, %d changed, %d on which the new policy fails\n", p.Events, p.Same, p.Changed, p.Failed)
+	for _, part := range []struct {
+		title string
+		paths map[string]int
+	}{{"would leave, and does not now", p.Leaks}, {"would leave no longer", p.Hidden}, {"redacted in another way", p.Otherwise}} {
+		for _, path := range slices.Sorted(maps.Keys(part.paths)) {
+			fmt.Fprintf(a.stdout, "  %s: %s (%d)\n", part.title, printable(path), part.paths[path])
+		}
+	}
+	return nil
+}

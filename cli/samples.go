@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+)
+
+// maxTried bounds how many events are tried at once.
+const maxTried = 100_000
+
+// sampleEvents reads events from a file as they are sent, or from standard input.
+func sampleEvents(a *app, file string, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+	in := a.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	var events []auditrelay.Event
+	r := ingest.NewReader(in, "", "", ingest.Limits{Events: limit + 1, BodyBytes: 1 << 30})
+	for len(events) < limit {
+		raw, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		var e auditrelay.Event
+		if err == nil {
+			e, err = parse(append([]byte(nil), raw.Data...))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)
+		}
+		e.Sequence, e.Received = uint64(len(events)+1), time.Now().UTC()
+		e.Provenance = auditrelay.Provenance{Source: "stdin"}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// storedEvents takes events from a running relay, which asks for the role comply.
+func storedEvents(a *app, relay *remote, from uint64, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+	cl, err := relay.client()
+	if err != nil {
+		return nil, err
+	}
+	var events []auditrelay.Event
+	for len(events) < limit {
+		page, err := cl.Stored(a.ctx, from, min(1000, limit-len(events)))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range page.Events {
+			e, err := parse(s.Data)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", s.Sequence, err)
+			}
+			e.Namespace, e.ID, e.Sequence, e.Received = s.Namespace, s.ID, s.Sequence, s.Received
+			events = append(events, e)
+		}
+		if len(page.Events) == 0 {
+			break
+		}
+		from = page.Next
+	}
+	return events, nil
+}
