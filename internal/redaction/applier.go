@@ -292,7 +292,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 	} else {
 		a.value = d.AppendJSON(a.value[:0], n)
 	}
-	if len(a.value) == 0 {
+	if len(a.value) == 0 || r.do == Truncate && string(a.value) == Mask {
 		return nil
 	}
 	a.count(r.touch)

@@ -4,6 +4,7 @@
 package redaction
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -59,9 +60,14 @@ func Shorten(s []byte, n int) []byte {
 }
 
 // AppendPartial appends Mask and the last n characters (code points) of s, but
-// never more than half of them: what is short is no less a value.
+// never more than half of them: what is short is no less a value. What was made so
+// before stays as it is.
 func AppendPartial(dst, s []byte, n int) []byte {
-	n = min(n, utf8.RuneCount(s)/2)
+	if rest, ok := bytes.CutPrefix(s, []byte(Mask)); ok {
+		s, n = rest, min(n, utf8.RuneCount(rest))
+	} else {
+		n = min(n, utf8.RuneCount(s)/2)
+	}
 	start := len(s)
 	for ; n > 0; n-- {
 		_, size := utf8.DecodeLastRune(s[:start])

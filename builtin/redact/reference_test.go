@@ -1,0 +1,420 @@
+package redact_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"auditrelay/builtin/redact"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/redaction"
+)
+
+// The reference: a policy applied to a tree, slowly and as its text says, to hold the
+// walk over the document against. It knows names without *, the event's own fields,
+// detectors, json, opaque and digests.
+
+type member struct {
+	key   string
+	value any
+}
+
+// tree gives JSON as []member, []any, string, json.Number, bool or nil; ok is false
+// for what is no JSON.
+func tree(text []byte) (v any, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	v, err := value(d)
+	if err != nil {
+		return nil, false
+	}
+	_, err = d.Token()
+	return v, err != nil
+}
+
+func value(d *json.Decoder) (any, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		object := []member{}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			v, err := value(d)
+			if err != nil {
+				return nil, err
+			}
+			object = append(object, member{key.(string), v})
+		}
+		_, err = d.Token()
+		return object, err
+	case json.Delim('['):
+		array := []any{}
+		for d.More() {
+			v, err := value(d)
+			if err != nil {
+				return nil, err
+			}
+			array = append(array, v)
+		}
+		_, err = d.Token()
+		return array, err
+	}
+	return t, nil
+}
+
+// held returns the tree that a string holds.
+func held(s string, depth int) (any, bool) {
+	t := strings.Trim(s, " \t\r\n")
+	if depth >= 8 || t == "" || t[0] != '{' && t[0] != '[' || !json.Valid([]byte(t)) {
+		return nil, false
+	}
+	return tree([]byte(t))
+}
+
+type reference struct {
+	options redact.Options
+	detect  *detect.Set
+}
+
+// mark stands for a value that was removed.
+type removed struct{}
+
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("_- .", r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, s)
+}
+
+func (r *reference) rule(key string, top bool) (best *redact.Rule) {
+	for i := range r.options.Rules {
+		rule := &r.options.Rules[i]
+		named := slices.ContainsFunc(rule.Names, func(n string) bool { return fold(n) == fold(key) }) || top && slices.Contains(rule.Paths, key)
+		if named && (best == nil || rule.Do > best.Do) {
+			best = rule
+		}
+	}
+	return best
+}
+
+func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, depth int) any {
+	rule := inherited
+	if key != "" {
+		if own := r.rule(key, top); own != nil && (rule == nil || own.Do > rule.Do) {
+			rule = own
+		}
+	}
+	declared := top && slices.Contains(r.options.JSON, key)
+	text, isText := v.(string)
+	var inner any
+	holds := false
+	switch v.(type) {
+	case []member, []any:
+		inner, holds = v, true
+	case string:
+		inner, holds = held(text, depth)
+	}
+	switch {
+	case v == nil && (rule == nil || rule.Do != redaction.Remove):
+		return nil
+	case top && isText && slices.Contains(r.options.Digests, key) && isDigest(text):
+		return v
+	case rule != nil && rule.Do == redaction.Remove:
+		return removed{}
+	case rule != nil && rule.Do == redaction.Masked:
+		if v == "" {
+			return v
+		}
+		return "***"
+	case holds:
+		if isText {
+			depth++
+		}
+		return r.inside(inner, key, rule, depth)
+	}
+	begins := strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") || strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[")
+	if isText && (begins && (declared || r.options.Opaque == redact.OpaqueMask) ||
+		declared && strings.TrimSpace(text) != "" && (strings.Contains(text, `\`) || !json.Valid([]byte(strings.TrimSpace(text))))) {
+		return "***"
+	}
+	if rule != nil {
+		return truncated(v, rule.Keep, begins, r.detect)
+	}
+	switch v := v.(type) {
+	case string:
+		out, last := "", 0
+		for _, f := range r.detect.Append(nil, []byte(v), []byte(key)) {
+			out += v[last:f.Start] + "***"
+			last = f.End
+		}
+		return out + v[last:]
+	case json.Number:
+		if r.detect.Detects([]byte(v), []byte(key)) {
+			return "***"
+		}
+	}
+	return v
+}
+
+func truncated(v any, keep int, begins bool, set *detect.Set) any {
+	text, isText := v.(string)
+	if !isText {
+		b, _ := json.Marshal(v)
+		text = string(b)
+	}
+	switch runes := []rune(text); {
+	case text == "" || text == "***":
+		return text
+	case begins || set.Detects([]byte(text), nil):
+		return "***"
+	default:
+		return string(runes[:min(keep, len(runes))])
+	}
+}
+
+func isDigest(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func (r *reference) inside(v any, near string, rule *redact.Rule, depth int) any {
+	switch v := v.(type) {
+	case []any:
+		out := []any{}
+		for _, e := range v {
+			if e = r.element(e, near, rule, depth); e != (removed{}) {
+				out = append(out, e)
+			}
+		}
+		return out
+	case []member:
+		return r.object(v, false, rule, depth)
+	}
+	return v
+}
+
+// element is one without a key of its own; what is near is the key above.
+func (r *reference) element(v any, near string, rule *redact.Rule, depth int) any {
+	bare := *r
+	bare.options.Rules = nil
+	if rule != nil || near == "" {
+		return bare.named(r, v, near, rule, depth)
+	}
+	return bare.named(r, v, near, nil, depth)
+}
+
+// named judges an element: rules by name do not reach it, though what is in it may
+// have names.
+func (r *reference) named(whole *reference, v any, near string, rule *redact.Rule, depth int) any {
+	switch v.(type) {
+	case []member, []any:
+		if rule == nil || rule.Do == redaction.Truncate {
+			return whole.inside(v, near, rule, depth)
+		}
+	case string:
+		if inner, ok := held(v.(string), depth); ok && (rule == nil || rule.Do == redaction.Truncate) {
+			return whole.inside(inner, near, rule, depth+1)
+		}
+	}
+	r.options.JSON, r.options.Digests = nil, nil
+	return r.one(v, near, false, rule, depth)
+}
+
+func (r *reference) object(members []member, top bool, rule *redact.Rule, depth int) any {
+	out, renamed := []member{}, []member{}
+	for _, m := range members {
+		v := r.one(m.value, m.key, top, rule, depth)
+		switch {
+		case v == removed{}:
+		case r.detect.Detects([]byte(m.key), nil):
+			renamed = append(renamed, member{"***", v})
+		default:
+			out = append(out, member{m.key, v})
+		}
+	}
+	return append(out, renamed...)
+}
+
+// same compares trees; masked keys are numbered in a way of their own, and a string
+// that holds JSON is what it holds.
+func same(a, b any, depth int) bool {
+	if s, ok := a.(string); ok {
+		if inner, ok := held(s, depth); ok {
+			a = inner
+		}
+	}
+	if s, ok := b.(string); ok {
+		if inner, ok := held(s, depth); ok {
+			b = inner
+		}
+	}
+	switch a := a.(type) {
+	case []member:
+		b, ok := b.([]member)
+		return ok && slices.EqualFunc(a, b, func(x, y member) bool {
+			key := func(k string) string {
+				if rest, ok := strings.CutPrefix(k, "***"); ok && strings.Trim(rest, "0123456789") == "" {
+					return "***"
+				}
+				return k
+			}
+			return key(x.key) == key(y.key) && same(x.value, y.value, depth)
+		})
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, func(x, y any) bool { return same(x, y, depth) })
+	}
+	return a == b
+}
+
+const (
+	key1   = "sk-proj-mJ3kq9ZsTb81LwXy0dVf"
+	key2   = "ghp_Zk9Q7h2Vd5Xw8Lr3TmJ3kq9ZsTb81LwX0dQf"
+	digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+)
+
+// document makes a random event.
+func randomValue(r *rand.Rand, depth int) any {
+	if depth > 0 && r.IntN(3) == 0 {
+		switch r.IntN(3) {
+		case 0:
+			array := []any{}
+			for range r.IntN(4) {
+				array = append(array, randomValue(r, depth-1))
+			}
+			return array
+		case 1:
+			return encode(randomValue(r, depth-1)) // a string that holds JSON, or a scalar's text
+		}
+		return randomObject(r, depth-1)
+	}
+	scalars := []any{nil, true, json.Number("12"), json.Number("1e400"), json.Number("-0.10"), "", "text", "a añb", key1, "use " + key1 + " or " + key2,
+		digest, strings.ToUpper(digest), "{cut", ` [1,`, `{"password":"x"} y`, "\u007b\"password\":\"x\"}", "https://u:Zk9Q7h2Vd5@host/p", "password=Zk9Q7h2Vd5Xw8Lr3"}
+	return scalars[r.IntN(len(scalars))]
+}
+
+var someKeys = []string{"password", "passWord", "token", "a", "b", "user", "updated_values", "changed_by_api_key", "api-key", key2, "x.y", ""}
+
+func randomObject(r *rand.Rand, depth int) []member {
+	object := []member{}
+	for _, i := range r.Perm(len(someKeys))[:r.IntN(6)] {
+		object = append(object, member{someKeys[i], randomValue(r, depth)})
+	}
+	return object
+}
+
+func encode(v any) string {
+	var b strings.Builder
+	switch v := v.(type) {
+	case []member:
+		b.WriteByte('{')
+		for i, m := range v {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s: %s", encode(m.key), encode(m.value))
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		for i, e := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(encode(e))
+		}
+		b.WriteByte(']')
+	default:
+		text, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return string(text)
+	}
+	return b.String()
+}
+
+func randomPolicy(r *rand.Rand) redact.Options {
+	o := redact.Options{Rules: []redact.Rule{{Detect: []string{"secrets"}, Do: redaction.Masked}}}
+	for _, name := range []string{"password", "token", "user", "api_key"} {
+		switch r.IntN(5) {
+		case 0:
+			o.Rules = append(o.Rules, redact.Rule{Names: []string{name}, Do: redaction.Masked})
+		case 1:
+			o.Rules = append(o.Rules, redact.Rule{Names: []string{name}, Do: redaction.Remove})
+		case 2:
+			o.Rules = append(o.Rules, redact.Rule{Names: []string{name}, Do: redaction.Truncate, Keep: 2})
+		case 3:
+			o.Rules = append(o.Rules, redact.Rule{Paths: []string{name}, Do: redaction.Masked})
+		}
+	}
+	r.Shuffle(len(o.Rules), func(i, j int) { o.Rules[i], o.Rules[j] = o.Rules[j], o.Rules[i] })
+	if r.IntN(2) == 0 {
+		o.JSON = []string{"updated_values"}
+	}
+	if r.IntN(2) == 0 {
+		o.Opaque = redact.OpaqueMask
+	}
+	if r.IntN(2) == 0 {
+		o.Digests = []string{"changed_by_api_key", "token"}
+	}
+	return o
+}
+
+// check holds one policy on one event to the reference, and to its own promises.
+func check(t *testing.T, seed uint64) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	o := randomPolicy(r)
+	event := randomObject(r, 5)
+	text := encode(event)
+	set, err := detect.New("secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := redact.New(o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	redactor := open(t, f)
+	out, _ := redactor.apply(t, []byte(text))
+	got, ok := tree(out)
+	if !ok {
+		t.Fatalf("seed %d: no JSON: %s", seed, out)
+	}
+	want := (&reference{o, set}).object(event, true, nil, 0)
+	if !same(want, got, 0) {
+		t.Fatalf("seed %d: %+v\nof  %s\ngot %s\nnot %s", seed, o, text, out, encode(want))
+	}
+	once := string(out)
+	if twice, _ := redactor.apply(t, out); string(twice) != once {
+		t.Fatalf("seed %d: %+v: done again it is another\nof    %s\nonce  %s\ntwice %s", seed, o, text, once, twice)
+	}
+}
+
+func TestPoliciesAgainstTheReference(t *testing.T) {
+	rounds := 20_000
+	if testing.Short() {
+		rounds = 3_000
+	}
+	for seed := range rounds {
+		check(t, uint64(seed))
+	}
+}
+
+func FuzzPolicies(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(check)
+}
