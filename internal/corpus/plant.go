@@ -184,6 +184,24 @@ func Kinds() []Kind {
 			Opaque: true, plant: opaque(`{"password": "", "password": "`, `"}`)},
 		{Name: "cut_text", By: ByName, Key: "password", Description: "in JSON in a string that was cut short",
 			Opaque: true, plant: opaque(`{"team_alias": "search-prod", "password": "`, `", "models": ["gpt-`)},
+		{Name: "infinity", By: ByName, Key: "password", Description: "in a text with -Infinity, which Python writes and JSON has not",
+			Opaque: true, plant: opaque(`{"rpm_limit": -Infinity, "password": "`, `"}`)},
+		{Name: "odd_spacing", By: ByName, Key: "password", Description: "in JSON in a string with white space wherever it may stand",
+			Opaque: true, plant: opaque("\n\t{ \"models\" : [ ] ,\r\n  \"password\"\t:\n\"", "\" }\n")},
+		{Name: "depth_limit", By: ByName, Key: "password", Description: "60 arrays deep in JSON in a string",
+			Opaque: true, plant: opaque(strings.Repeat("[", 60)+`{"password": "`, `"}`+strings.Repeat("]", 60))},
+		{Name: "beyond_depth", By: ByName, Key: "password", Description: "200 arrays deep in JSON in a string, deeper than is looked",
+			Opaque: true, plant: opaque(strings.Repeat("[", 200)+`{"password": "`, `"}`+strings.Repeat("]", 200))},
+		{Name: "many_strings", By: ByName, Key: "password", Description: "in JSON in a string, nine times over",
+			Opaque: true, plant: func(g *Generator, d *draft) []Plant {
+				secret := g.password()
+				var v any = object{{"password", secret}}
+				for range 8 {
+					v = object{{"v", held{v}}}
+				}
+				d.text, d.updated = true, v.(object)
+				return at("updated_values", secret)
+			}},
 	}
 }
 
