@@ -128,6 +128,8 @@ func benchmarkCheck(b *testing.B, event string) {
 func BenchmarkCheckObject(b *testing.B) { benchmarkCheck(b, objectEvent) }
 func BenchmarkCheckText(b *testing.B)   { benchmarkCheck(b, textEvent) }
 
+func BenchmarkCheckReference(b *testing.B) { benchmarkCheck(b, string(corpus.Reference())) }
+
 func BenchmarkCheckManyKeys(b *testing.B) { benchmarkCheck(b, manyKeys(100_000)) }
 
 func BenchmarkFirstField(b *testing.B) {
