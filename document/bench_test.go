@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"auditrelay/document"
+	"auditrelay/internal/corpus"
 )
 
 // objectEvent is an event of the size usual in practice, its values objects;
@@ -33,6 +34,7 @@ func mustPath(tb testing.TB, s string) *document.Path {
 type reference struct {
 	action, key, password *document.Path
 	d                     document.Document
+	found                 []document.Node
 	out                   []byte
 }
 
@@ -73,6 +75,42 @@ func benchmarkRedact(b *testing.B, event string) {
 	}
 }
 
+// BenchmarkReference is what the reference guests have the host do, on different
+// events, the look for further matches included.
+func BenchmarkReference(b *testing.B) {
+	events := make([][]byte, 1000)
+	for i := range events {
+		events[i] = corpus.AppendReference(nil, uint64(i))
+	}
+	r := newReference(b)
+	all := func(p *document.Path, edit func(document.Node) error) {
+		found := r.found[:0]
+		for n := r.d.Find(p); n != document.None; n = r.d.Each(p, n) {
+			found = append(found, n)
+		}
+		for _, n := range found {
+			if err := edit(n); err != nil {
+				b.Fatal(err)
+			}
+		}
+		r.found = found
+	}
+	toMask := func(n document.Node) error { return r.d.SetString(n, mask) }
+	i := 0
+	b.SetBytes(int64(len(events[0])))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.d.Reset(events[i%len(events)])
+		i++
+		if r.d.Is(r.d.Find(r.action), blocked[1:8]) {
+			b.Fatal("blocked")
+		}
+		all(r.key, toMask)
+		all(r.password, r.d.Delete)
+		r.out = r.d.Append(r.out[:0])
+	}
+}
+
 func BenchmarkRedactObject(b *testing.B) { benchmarkRedact(b, objectEvent) }
 func BenchmarkRedactText(b *testing.B)   { benchmarkRedact(b, textEvent) }
 
@@ -89,6 +127,8 @@ func benchmarkCheck(b *testing.B, event string) {
 
 func BenchmarkCheckObject(b *testing.B) { benchmarkCheck(b, objectEvent) }
 func BenchmarkCheckText(b *testing.B)   { benchmarkCheck(b, textEvent) }
+
+func BenchmarkCheckReference(b *testing.B) { benchmarkCheck(b, string(corpus.Reference())) }
 
 func BenchmarkCheckManyKeys(b *testing.B) { benchmarkCheck(b, manyKeys(100_000)) }
 

@@ -127,6 +127,9 @@ func (c *checker) fail(r Reason, at int) int {
 
 func (c *checker) space(i int) int {
 	b := c.data
+	if i+1 < len(b) && b[i] == ' ' && b[i+1] > ' ' {
+		return i + 1
+	}
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
@@ -184,7 +187,11 @@ func (c *checker) object(i int) int {
 	c.depth--
 	b := c.data
 	base, names := c.count, len(c.names)
-	i = c.space(i + 1)
+	// Keys whose fingerprints fall on different bits differ; the others are looked at.
+	seen, doubtful := uint64(0), false
+	if i++; i < len(b) && b[i] <= ' ' {
+		i = c.space(i)
+	}
 	if i < len(b) && b[i] == '}' {
 		c.depth++
 		return i + 1
@@ -199,7 +206,12 @@ func (c *checker) object(i int) int {
 			return -1
 		}
 		if !c.lenient {
-			c.push(c.keyRef(key, end, escaped))
+			sum := c.push(key, end, escaped)
+			bit := uint64(1) << (sum * mix >> 58)
+			if seen&bit != 0 && !doubtful {
+				doubtful = c.count-base > fewKeys || c.repeats(base, sum)
+			}
+			seen |= bit
 		}
 		i = end
 		if i < len(b) && b[i] != ':' {
@@ -211,7 +223,12 @@ func (c *checker) object(i int) int {
 		if i++; i < len(b) && b[i] <= ' ' {
 			i = c.space(i)
 		}
-		if i = c.value(i); i < 0 {
+		if i < len(b) && b[i] == '"' {
+			i, _ = c.string(i)
+		} else {
+			i = c.value(i)
+		}
+		if i < 0 {
 			c.path = append(c.path, step{start: key + 1, end: end - 1})
 			return -1
 		}
@@ -231,7 +248,7 @@ func (c *checker) object(i int) int {
 			i = c.space(i)
 		}
 	}
-	if !c.lenient && !c.distinct(base) {
+	if doubtful && !c.distinct(base) {
 		return -1
 	}
 	c.drop(base)
@@ -314,8 +331,9 @@ func (c *checker) string(i int) (end int, escaped bool) {
 	for {
 		for i+8 <= len(b) {
 			x := binary.LittleEndian.Uint64(b[i:])
-			// Quotes, backslashes, control characters, and bytes above 0x7f.
-			m := matchByte(x, '"'*ones) | matchByte(x, '\\'*ones) | (x-' '*ones)&^x&highs | x&highs
+			// Quotes, backslashes, control characters, and bytes above 0x7f: the first of
+			// them for certain, what is marked behind it perhaps not.
+			m := (((x ^ '"'*ones) - ones) | ((x ^ '\\'*ones) - ones) | (x - ' '*ones) | x) & highs
 			if m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -250,4 +252,34 @@ func halfPair(text string) bool {
 		}
 	}
 	return false
+}
+
+// A key that stands twice is found among any number of keys, below any number of
+// open ones, and no other is taken for one.
+func TestDuplicatesAreFound(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		names := make([]string, 2+r.IntN(40))
+		for i := range names {
+			names[i] = strings.Repeat("x", r.IntN(12)) + strconv.Itoa(i)
+		}
+		object := func(names []string) string {
+			return `{"` + strings.Join(names, `":0,"`) + `":0}`
+		}
+		outer := ""
+		for i := range r.IntN(45) {
+			outer += `"outer` + strconv.Itoa(i) + `":0,`
+		}
+		data := `{` + outer + `"in":` + object(names) + `}`
+		if err := document.Check([]byte(data), document.Limits{}); err != nil {
+			t.Fatalf("seed %d: %v: %s", seed, err, data)
+		}
+		twice := r.IntN(len(names))
+		at := twice + 1 + r.IntN(len(names)-twice)
+		data = `{` + outer + `"in":` + object(slices.Insert(names, at, names[twice])) + `}`
+		err := document.Check([]byte(data), document.Limits{})
+		if e, ok := errors.AsType[*document.Error](err); !ok || e.Reason != document.DuplicateKey || e.Path != "in."+names[twice] {
+			t.Fatalf("seed %d: got %v, want the second %s refused: %s", seed, err, names[twice], data)
+		}
+	}
 }

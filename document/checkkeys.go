@@ -15,34 +15,53 @@ type keyRef struct {
 	start, end int32  // in data, or in names where start is negative: ^start
 }
 
+// mix spreads what differs in a fingerprint over its high bits.
+const mix = 0x9e3779b97f4a7c15
+
 // fewKeys is up to how many keys are compared each with each.
 const fewKeys = 20
 
-func (c *checker) keyRef(start, end int, escaped bool) keyRef {
+// push notes the key of the member that begins at start, with its quotes, and
+// returns its fingerprint.
+func (c *checker) push(start, end int, escaped bool) uint64 {
 	start, end = start+1, end-1
-	if !escaped {
-		return keyRef{fingerprint(c.data, start, end), int32(start), int32(end)}
+	text := c.data
+	ref := start
+	if escaped {
+		// The name goes behind its position in the text.
+		c.names = binary.LittleEndian.AppendUint32(c.names, uint32(start))
+		start = len(c.names)
+		c.names = appendDecoded(c.names, c.data[ref:end])
+		text, ref, end = c.names, ^start, len(c.names)
 	}
-	// The name goes behind its position in the text.
-	c.names = binary.LittleEndian.AppendUint32(c.names, uint32(start))
-	from := len(c.names)
-	c.names = appendDecoded(c.names, c.data[start:end])
-	return keyRef{fingerprint(c.names, from, len(c.names)), int32(^from), int32(len(c.names))}
-}
-
-func (c *checker) push(k keyRef) {
+	sum := fingerprint(text, start, end)
 	if c.count < len(c.room) {
-		c.room[c.count] = k
+		k := &c.room[c.count]
+		k.print, k.start, k.end = sum, int32(ref), int32(end)
 	} else {
-		c.more = append(c.more, k)
+		c.more = append(c.more, keyRef{sum, int32(ref), int32(end)})
 	}
 	c.count++
+	return sum
+}
+
+// repeats reports whether one of the keys from base on, but for the last, has the
+// fingerprint of the last.
+func (c *checker) repeats(base int, sum uint64) bool {
+	for i := base; i < c.count-1; i++ {
+		if i < len(c.room) && c.room[i].print == sum || i >= len(c.room) && c.more[i-len(c.room)].print == sum {
+			return true
+		}
+	}
+	return false
 }
 
 // drop forgets the keys from base on.
 func (c *checker) drop(base int) {
 	c.count = base
-	c.more = c.more[:min(len(c.more), max(0, base-len(c.room)))]
+	if len(c.more) > 0 {
+		c.more = c.more[:min(len(c.more), max(0, base-len(c.room)))]
+	}
 }
 
 func (c *checker) keysFrom(base int) []keyRef {
@@ -71,8 +90,12 @@ func fingerprint(b []byte, start, end int) uint64 {
 		return first ^ bits.RotateLeft64(last, 21) ^ uint64(n)<<56
 	}
 	var x uint64
-	for _, ch := range b[start:end] {
-		x = x<<8 | uint64(ch)
+	if start+8 <= len(b) {
+		x = binary.LittleEndian.Uint64(b[start:]) &^ (^uint64(0) << (8 * n))
+	} else {
+		for i, ch := range b[start:end] {
+			x |= uint64(ch) << (8 * i)
+		}
 	}
 	return x ^ uint64(n)<<56
 }

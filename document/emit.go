@@ -44,14 +44,13 @@ func (d *Document) AppendJSON(dst []byte, n Node) []byte {
 	return d.emit(dst, n, 0)
 }
 
-// emit appends the value of n at level l.
+// emit appends the value of n at level l, whole.
 func (d *Document) emit(dst []byte, n Node, l int) []byte {
 	nd := &d.nodes[n]
 	switch {
 	case nd.stand != 0:
-		stand := nd.stand
 		open := len(d.levels)
-		dst = d.emit(dst, stand, d.fresh(l))
+		dst = d.emit(dst, nd.stand, d.fresh(l))
 		d.levels = d.levels[:open]
 		return dst
 	case nd.flags&dirty == 0 || nd.first == 0:
@@ -60,7 +59,21 @@ func (d *Document) emit(dst []byte, n Node, l int) []byte {
 	case nd.kind == String:
 		return d.emitHolder(dst, n, l)
 	}
-	return d.emitMembers(dst, n, l)
+	dst, at := d.emitMembers(dst, n, l)
+	d.close(n)
+	return d.run(dst, l, nd.source, at, nd.end)
+}
+
+// emitWithin appends the edited value of n in the text that it stands in, and
+// returns where that goes on: behind the value, or before its end where that was
+// not looked for and nothing that follows was edited.
+func (d *Document) emitWithin(dst []byte, n Node, l int) ([]byte, int32) {
+	nd := &d.nodes[n]
+	if nd.end == 0 && nd.stand == 0 && nd.first != 0 {
+		return d.emitMembers(dst, n, l)
+	}
+	dst = d.emit(dst, n, l)
+	return dst, int32(d.close(n))
 }
 
 // fresh returns the level of new text inside text of level l.
@@ -95,43 +108,41 @@ func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
 	return d.run(dst, l, nd.source, nd.end-1, nd.end)
 }
 
-// emitMembers appends an object or array with edits inside. Runs of text that
-// nothing touched are copied whole. A member that is deleted takes the comma
-// before it along, or behind it where it was the first.
-func (d *Document) emitMembers(dst []byte, n Node, l int) []byte {
-	d.close(n)
-	nd := d.nodes[n]
-	buf := d.buffer(nd.source)
+// emitMembers appends an object or array with edits inside, up to the last of
+// them, and returns where its text goes on. Runs of text that nothing touched are
+// copied whole. A member that is deleted takes the comma before it along, or behind
+// it where it was the first.
+func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
+	nd := &d.nodes[n]
+	source := nd.source
+	buf := d.buffer(source)
 	at := nd.start      // where the text goes on
 	end := nd.start + 1 // of the last member in the text
 	kept := false
 	c := nd.first
 	for ; c != 0 && d.nodes[c].flags&added == 0; c = d.nodes[c].next {
 		m := &d.nodes[c]
-		start := m.start
-		if m.flags&(deleted|dirty) != 0 {
-			d.close(c)
-		}
-		end = m.end // known of the last before an added one, too: all are indexed
 		if m.flags&deleted == 0 {
 			kept = true
 			if m.flags&dirty != 0 {
-				dst = d.run(dst, l, nd.source, at, start)
-				dst = d.emit(dst, c, l)
-				at = end
+				dst = d.run(dst, l, source, at, m.start)
+				dst, at = d.emitWithin(dst, c, l)
 			}
+			end = m.end // known of the last before an added one: all are indexed
 			continue
 		}
+		end = int32(d.close(c))
+		start := m.start
 		if m.keyEnd >= 0 {
 			start = m.key - 1
 		}
 		lead := int32(skipBack(buf, int(start)))
 		if kept {
-			dst = d.run(dst, l, nd.source, at, lead-1)
+			dst = d.run(dst, l, source, at, lead-1)
 			at = end
 			continue
 		}
-		dst = d.run(dst, l, nd.source, at, lead)
+		dst = d.run(dst, l, source, at, lead)
 		at = end
 		if next := skipSpace(buf, int(end)); next < len(buf) && buf[next] == ',' {
 			at = int32(next) + 1
@@ -139,7 +150,7 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) []byte {
 	}
 	if c != 0 {
 		if at < end {
-			dst = d.run(dst, l, nd.source, at, end)
+			dst = d.run(dst, l, source, at, end)
 			at = end
 		}
 		open := len(d.levels)
@@ -159,7 +170,7 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) []byte {
 		}
 		d.levels = d.levels[:open]
 	}
-	return d.run(dst, l, nd.source, at, nd.end)
+	return dst, at
 }
 
 // run appends the text from a to b of a buffer, which is text of level l. At a

@@ -1,6 +1,9 @@
 package document
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // maxNesting is how many strings may lie inside one another and still be stepped
 // into, maxHeld how long such a string may be.
@@ -18,7 +21,7 @@ func (d *Document) child(v Node) Node {
 	if c := d.nodes[v].first; c != 0 {
 		return c
 	}
-	return d.extend(v)
+	return d.extend(v, &anyStep)
 }
 
 // sibling returns the member or element after n, deleted or not, or 0.
@@ -27,84 +30,102 @@ func (d *Document) sibling(n Node) Node {
 	if nd.next != 0 || n == Root {
 		return nd.next
 	}
-	return d.extend(nd.parent)
+	return d.extend(nd.parent, &anyStep)
 }
 
-// extend makes a node of the next member or element of v, and returns it; 0 where
-// all are known.
-func (d *Document) extend(v Node) Node {
+// anyStep selects every member and element.
+var anyStep = segment{kind: anyOne}
+
+// extend makes nodes of the next members or elements of v, up to the first that s
+// selects, and returns that; 0 where none is left.
+func (d *Document) extend(v Node, s *segment) Node {
 	parent := &d.nodes[v]
 	if parent.flags&indexed != 0 {
 		return 0
 	}
-	buf := d.buffer(parent.source)
-	child := node{
-		parent:  v,
-		source:  parent.source,
-		nesting: parent.nesting,
-		keyEnd:  -1,
-	}
-	i := int(parent.start) + 1
-	if parent.last != 0 {
-		last := &d.nodes[parent.last]
-		child.key = last.key + 1
+	source, nesting, isObject := parent.source, parent.nesting, parent.kind == Object
+	buf := d.buffer(source)
+	i, index, prev := int(parent.start)+1, int32(0), parent.last
+	if prev != 0 {
+		last := &d.nodes[prev]
+		index = last.key + 1
 		if i = int(last.end); i == 0 {
-			i = d.close(parent.last)
+			i = d.close(prev)
 		}
 	}
-	from := i
-	if i < len(buf) && buf[i] <= ' ' {
-		i = skipSpace(buf, i)
-	}
-	if i < len(buf) && buf[i] == ',' {
-		if i++; i < len(buf) && buf[i] <= ' ' {
+	from, visits := i, 0
+	for {
+		if i < len(buf) && buf[i] <= ' ' {
 			i = skipSpace(buf, i)
 		}
-	}
-	if i >= len(buf) || buf[i] == '}' || buf[i] == ']' {
-		parent.flags |= indexed
-		if parent.end == 0 {
-			parent.end = int32(min(i+1, len(buf)))
+		if i < len(buf) && buf[i] == ',' {
+			if i++; i < len(buf) && buf[i] <= ' ' {
+				i = skipSpace(buf, i)
+			}
 		}
-		return 0
-	}
-	if parent.kind == Object {
-		end, escaped := skipKey(buf, i)
-		child.key, child.keyEnd = int32(i+1), int32(max(i+1, end-1))
-		if escaped {
-			child.flags = escapedKey
+		if i >= len(buf) || buf[i] == '}' || buf[i] == ']' {
+			break
 		}
-		if i = end; i < len(buf) && buf[i] <= ' ' {
-			i = skipSpace(buf, i)
+		n := Node(len(d.nodes))
+		if len(d.nodes) == cap(d.nodes) {
+			d.nodes = slices.Grow(d.nodes, 1)
 		}
-		if i++; i < len(buf) && buf[i] <= ' ' { // the colon
-			i = skipSpace(buf, i)
+		d.nodes = d.nodes[:n+1]
+		nd := &d.nodes[n]
+		*nd = node{} // and no literal: one that is made elsewhere and copied takes twice as long
+		nd.parent, nd.source, nd.nesting = v, source, nesting
+		if prev == 0 {
+			d.nodes[v].first = n
+		} else {
+			d.nodes[prev].next = n
 		}
-	} else if parent.last == 0 {
-		child.key = 0
+		prev = n
+		if isObject {
+			end, escaped := skipKey(buf, i)
+			nd.key, nd.keyEnd = int32(i+1), int32(max(i+1, end-1))
+			if escaped {
+				nd.flags = escapedKey
+			}
+			if i = end; i < len(buf) && buf[i] <= ' ' {
+				i = skipSpace(buf, i)
+			}
+			if i++; i < len(buf) && buf[i] <= ' ' { // the colon
+				i = skipSpace(buf, i)
+			}
+			i = min(i, len(buf))
+		} else {
+			nd.key, nd.keyEnd = index, -1
+		}
+		index++
+		nd.start = int32(i)
+		selected := s.matches(d, nd)
+		switch {
+		case i < len(buf) && buf[i] == '"':
+			i = skipString(buf, i)
+			nd.end, nd.kind = int32(i), String
+		case selected && i < len(buf) && buf[i] == '{':
+			nd.kind = Object
+		case selected && i < len(buf) && buf[i] == '[':
+			nd.kind = Array
+		default:
+			i, nd.kind = skipValue(buf, i)
+			nd.end = int32(i)
+		}
+		visits++
+		if selected {
+			d.nodes[v].last = n
+			d.work += i - from + visits*visitWork
+			return n
+		}
 	}
-	i = min(i, len(buf))
-	child.start = int32(i)
-	switch {
-	case i < len(buf) && buf[i] == '{':
-		child.kind = Object
-	case i < len(buf) && buf[i] == '[':
-		child.kind = Array
-	default:
-		i, child.kind = skipValue(buf, i)
-		child.end = int32(i)
+	parent = &d.nodes[v]
+	parent.last = prev
+	parent.flags |= indexed
+	if parent.end == 0 {
+		parent.end = int32(min(i+1, len(buf)))
 	}
-	d.work += i - from
-
-	n := Node(len(d.nodes))
-	if parent.last == 0 {
-		parent.first = n
-	} else {
-		d.nodes[parent.last].next = n
-	}
-	parent.last = n
-	d.nodes = append(d.nodes, child)
-	return n
+	d.work += i - from + visits*visitWork
+	return 0
 }
 
 // close returns where the text of n ends, and finds it where it is not known.

@@ -75,7 +75,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 		c := Node(0)
 		if down {
 			if v := d.inside(n); v != None {
-				c = d.matching(d.child(v), &p.segments[k])
+				c = d.firstMatching(v, &p.segments[k])
 			}
 			if c != 0 {
 				k++
@@ -85,7 +85,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 			if k == 0 {
 				return None
 			}
-			if c = d.matching(d.sibling(n), &p.segments[k-1]); c == 0 {
+			if c = d.nextMatching(n, &p.segments[k-1]); c == 0 {
 				n = d.parent(n)
 				k--
 			}
@@ -97,6 +97,29 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 	}
 }
 
+// firstMatching returns the first child of v that s selects, or 0.
+func (d *Document) firstMatching(v Node, s *segment) Node {
+	if c := d.nodes[v].first; c != 0 {
+		return d.matching(c, s)
+	}
+	return d.extend(v, s)
+}
+
+// nextMatching returns the first sibling behind n that s selects, or 0.
+func (d *Document) nextMatching(n Node, s *segment) Node {
+	nd := &d.nodes[n]
+	switch {
+	case n == Root:
+		return 0
+	case s.kind == literal && nd.nesting == 0 && nd.flags&deleted == 0 && s.matches(d, nd):
+		// Keys are distinct but in strings that hold JSON.
+		return 0
+	case nd.next == 0:
+		return d.extend(nd.parent, s)
+	}
+	return d.matching(nd.next, s)
+}
+
 // matching returns c or the first of its later siblings that s selects, or 0.
 func (d *Document) matching(c Node, s *segment) Node {
 	for c != 0 {
@@ -105,9 +128,10 @@ func (d *Document) matching(c Node, s *segment) Node {
 		if nd.flags&deleted == 0 && s.matches(d, nd) {
 			return c
 		}
-		if c = nd.next; c == 0 {
-			c = d.extend(nd.parent)
+		if nd.next == 0 {
+			return d.extend(nd.parent, s)
 		}
+		c = nd.next
 	}
 	return 0
 }
