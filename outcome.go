@@ -108,4 +108,5 @@ const (
 	CauseOperator       Cause = "operator"        // an operator's command
 	CauseDetached       Cause = "detached"        // the callback is detached
 	CauseHops           Cause = "hops"            // emitted too many times over
+	CauseLeak           Cause = "leak"            // it holds what must_not_leave forbids
 )
