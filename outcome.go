@@ -109,4 +109,5 @@ const (
 	CauseDetached       Cause = "detached"        // the callback is detached
 	CauseIngest         Cause = "ingest"          // a filter before the journal dropped it, or failed on it
 	CauseHops           Cause = "hops"            // emitted too many times over
+	CauseLeak           Cause = "leak"            // it holds what must_not_leave forbids
 )

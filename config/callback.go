@@ -27,6 +27,12 @@ type Callback struct {
 	// Filters by name, in order.
 	Filters []string `yaml:"filters"`
 
+	// MustNotLeave is checked natively on the final document, on all that the sink
+	// derives from it and on what filters emit, log and give as reasons, whatever
+	// the filters did. An event in which something is found becomes a dead letter,
+	// cause leak, with a tombstone in its place. Default: nothing is checked.
+	MustNotLeave MustNotLeave `yaml:"must_not_leave"`
+
 	// Sink delivers what is kept. It may be left out where a filter emits.
 	Sink Sink `yaml:"sink"`
 
@@ -55,12 +61,18 @@ type Callback struct {
 	line int
 }
 
-func (Callback) later() map[string]string {
-	return map[string]string{"must_not_leave": "the native check on what leaves follows"}
-}
-
 // Line is where the callback stands in the file, 0 where it stands in none.
 func (c *Callback) Line() int { return c.line }
+
+// MustNotLeave says what must not leave a callback.
+type MustNotLeave struct {
+	// Detectors by name, or groups of them, such as secrets. They look at every key,
+	// string and number, through strings that hold JSON.
+	Detectors []string `yaml:"detectors"`
+	// Paths, such as **.~password, that may hold nothing but null, the empty
+	// string, *** or a pseudonym (hmac:NAME: and 32 hexadecimal digits).
+	Paths []string `yaml:"paths"`
+}
 
 // Receives says which events are assigned to a callback.
 type Receives string

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"auditrelay/document"
+	"auditrelay/internal/detect"
 )
 
 var (
@@ -337,6 +338,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 				c.bad(append(steps, "filters", j), "no filter is called %s%s", n.show(), c.knownFilters(n))
 			}
 		}
+		c.mustNotLeave(cb.MustNotLeave, append(steps, "must_not_leave"))
 		if cb.Sink.Type != "" {
 			c.sink(cb, append(steps, "sink"), plain)
 		} else if !c.in(append(steps, "sink")...).given() || c.in(append(steps, "sink")...) == c.in(steps...) {
@@ -364,6 +366,32 @@ func (c checker) callbacks(plain func(*node, string)) {
 			c.report.warn(&node{line: f.line}, "filters.%s: no callback lists it", bounded(f.Name))
 		}
 	}
+}
+
+func (c checker) mustNotLeave(m MustNotLeave, steps []any) {
+	for j, name := range m.Detectors {
+		if _, err := detect.New(name); err != nil {
+			n := c.in(append(steps, "detectors", j)...)
+			c.bad(append(steps, "detectors", j), "%w", n.veil(err))
+		}
+	}
+	for j, path := range m.Paths {
+		if _, err := document.ParsePath(path); err != nil {
+			n := c.in(append(steps, "paths", j)...)
+			c.bad(append(steps, "paths", j), "%w", n.veil(err))
+		}
+	}
+	// A gate that is asked for and checks nothing is a slip of the pen.
+	n := c.in(steps[:2]...).get("must_not_leave")
+	if n == nil || n.kind != kindMapping {
+		return
+	}
+	for _, item := range n.items {
+		if item.kind != kindNull && (item.kind != kindList || len(item.items) > 0) {
+			return
+		}
+	}
+	c.bad(steps, "it names nothing: give detectors, paths or both, or leave it out")
 }
 
 func (c checker) knownFilters(n *node) string {

@@ -37,6 +37,11 @@ type Call struct {
 	Event    *auditrelay.Event
 	Document *document.Document // shared by the callback's filters, as edited so far
 
+	// Leaks reports whether a text holds what must not leave the callback. What a
+	// filter logs of its own making, or of a guest's, it asks about first. Nil:
+	// nothing is held back.
+	Leaks func(text []byte) bool
+
 	// Reason is why, in the filter's words; kept with the outcome.
 	Reason string
 	// Emitted are the records to be appended to the journal with the seal.

@@ -80,6 +80,9 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
+// Withheld stands for a line that holds what must not leave.
+const Withheld = "(withheld: must_not_leave)"
+
 func (s *State) log(level slog.Level, text []byte) {
 	l := s.policy.Log
 	if l == nil || !l.Logger.Enabled(s, level) {
@@ -89,7 +92,11 @@ func (s *State) log(level slog.Level, text []byte) {
 	if !ok {
 		return
 	}
-	attrs := []slog.Attr{slog.String("text", s.text(text))}
+	said := s.text(text)
+	if s.call != nil && s.call.Leaks != nil && s.call.Leaks([]byte(said)) {
+		said = Withheld
+	}
+	attrs := []slog.Attr{slog.String("text", said)}
 	if s.call != nil {
 		attrs = append(attrs, slog.Uint64("sequence", s.call.Event.Sequence))
 	}

@@ -1,6 +1,7 @@
 package hostfuncs_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/hostfuncs"
 	"auditrelay/internal/guest"
 )
 
@@ -23,6 +25,7 @@ const event = `{"action":"updated","n":1.50,"s":"añb","none":null,"object_id":"
 type runner struct {
 	t       *testing.T
 	options guest.Options
+	leaks   func(text []byte) bool
 }
 
 func newRunner(t *testing.T) runner {
@@ -30,7 +33,7 @@ func newRunner(t *testing.T) runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runner{t, guest.Options{
+	return runner{t: t, options: guest.Options{
 		Name:   "script",
 		Wasm:   wasm,
 		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
@@ -74,6 +77,7 @@ func (r runner) run(steps [][]string) outcome {
 	call := &filter.Call{
 		Event:    &auditrelay.Event{ID: "e", Sequence: 42, Received: time.Unix(7, 9), Data: []byte(event)},
 		Document: d,
+		Leaks:    r.leaks,
 	}
 	_, err = i.Apply(r.t.Context(), call)
 	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, err}
@@ -213,6 +217,20 @@ func TestCallsThatEndTheEvent(t *testing.T) {
 				t.Errorf("got %v\nwant cause %s and %q", got.err, c.cause, c.want)
 			}
 		})
+	}
+}
+
+// TestLogLinesAreHeldBack: what a guest logs is asked about first.
+func TestLogLinesAreHeldBack(t *testing.T) {
+	r := newRunner(t)
+	var log bytes.Buffer
+	r.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	r.leaks = func(text []byte) bool { return bytes.Contains(text, []byte("s3cr3t")) }
+	if got := r.run([][]string{{"log", "object_id", "a line"}, {"log", "object_id", "the s3cr3t"}}); got.err != nil {
+		t.Fatal(got.err)
+	}
+	if text := log.String(); !strings.Contains(text, `text="a line"`) || strings.Contains(text, "s3cr3t") || !strings.Contains(text, hostfuncs.Withheld) {
+		t.Errorf("logged: %s", text)
 	}
 }
 

@@ -12,12 +12,14 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/delivery"
+	"auditrelay/internal/gate"
 )
 
 // callback is one running Callback: what its lane and its replays share.
 type callback struct {
 	Callback
 	judge       *judge
+	gate        *gate.Gate // nil: nothing is checked
 	concurrency int
 	slots       chan struct{} // one for each delivery at a time
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
@@ -27,6 +29,7 @@ const defaultTimeout = time.Minute
 
 func newCallback(c Callback, workers int, log *slog.Logger) *callback {
 	out := &callback{Callback: c, judge: newJudge(&c, workers, log), concurrency: 1}
+	out.gate = out.judge.gate
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)
 	}
@@ -52,6 +55,11 @@ func (c *callback) laneOptions() delivery.Options {
 		o.RetainThen = delivery.RetainBlock
 	}
 	return o
+}
+
+// gate prepares what must not leave; nil where there is nothing.
+func (m *MustNotLeave) gate() (*gate.Gate, error) {
+	return gate.New(gate.Options{Detectors: m.Detectors, Paths: m.Paths})
 }
 
 // emits reports whether a filter of c may emit.
@@ -86,6 +94,9 @@ func check(callbacks []Callback) error {
 			if step.Filter == nil {
 				errs = append(errs, fmt.Errorf("callback %s: filter %s is missing", c.Name, step.Name))
 			}
+		}
+		if _, err := c.MustNotLeave.gate(); err != nil {
+			errs = append(errs, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err))
 		}
 		if c.Sink == nil && !c.emits() {
 			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name))

@@ -14,6 +14,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/internal/delivery"
+	"auditrelay/internal/gate"
 )
 
 // maxHops bounds how often a record may be emitted on: a backstop behind the
@@ -31,6 +32,8 @@ type judge struct {
 	callback  string
 	condition *condition
 	steps     []Step
+	gate      *gate.Gate // nil: nothing is checked
+	gateFinal bool       // the final document goes to a sink
 	log       *slog.Logger
 	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet
@@ -40,7 +43,9 @@ type judge struct {
 type worker struct {
 	instances []filter.Instance // nil where none is open
 	document  document.Document
-	shown     document.Document // what observers see
+	inspector *gate.Inspector        // nil where nothing is checked
+	leaks     func(text []byte) bool // likewise; what filters ask before they log
+	shown     document.Document      // what observers see
 	copied    []byte
 	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
 }
@@ -53,7 +58,12 @@ type watch struct {
 }
 
 func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
-	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, log: log, watched: make([]watch, len(c.Steps)), idle: make(chan *worker, workers)}
+	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, gateFinal: c.Sink != nil, log: log,
+		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, workers)}
+	var err error
+	if j.gate, err = c.MustNotLeave.gate(); err != nil {
+		panic("a callback that was not checked: " + err.Error()) // rather than a gate that is open
+	}
 	for range workers {
 		j.idle <- nil
 	}
@@ -61,7 +71,11 @@ func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
 }
 
 func (j *judge) newWorker() *worker {
-	return &worker{instances: make([]filter.Instance, len(j.steps))}
+	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector()}
+	if w.inspector != nil {
+		w.leaks = func(text []byte) bool { return w.inspector.Text(text) != nil }
+	}
+	return w
 }
 
 // close closes all instances. No judging may be under way.
@@ -106,7 +120,7 @@ const (
 // them could not be judged for now. An error means that none was judged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
 	judged := make([]delivery.Judged, len(events))
-	if j.condition == nil && len(j.steps) == 0 {
+	if j.condition == nil && len(j.steps) == 0 && j.gate == nil {
 		for i := range events {
 			if ended, ok := atIngest(&events[i]); ok {
 				judged[i] = ended
@@ -220,7 +234,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 			}
 			w.instances[i] = instance
 		}
-		call := filter.Call{Event: e, Document: &w.document}
+		call := filter.Call{Event: e, Document: &w.document, Leaks: w.leaks}
 		verdict, err := apply(ctx, w.instances[i], &call)
 		if err == nil {
 			err = checkCall(&call, verdict, step)
@@ -234,16 +248,22 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 				return judged, ctx.Err()
 			}
 			judged.Filter, judged.Cause, judged.Err = step.Name, causeOf(err), err
-			judged.Reason = bounded(call.Reason)
+			judged.Reason = w.reason(&call)
 			judged.Outcome = auditrelay.DeadLettered
 			if step.OnError == OnErrorDiscard {
 				judged.Outcome = auditrelay.Discarded
 			}
 			return judged, nil
 		}
+		if err := w.checkEmitted(&call); err != nil {
+			judged.Emitted = nil
+			judged.Filter, judged.Reason = step.Name, w.reason(&call)
+			leaked(&judged, err)
+			return judged, nil
+		}
 		keepEmitted(&judged, step, &call)
 		if call.Reason != "" {
-			judged.Filter, judged.Reason = step.Name, bounded(call.Reason)
+			judged.Filter, judged.Reason = step.Name, w.reason(&call)
 		}
 		if verdict == auditrelay.Drop {
 			judged.Outcome, judged.Cause, judged.Filter = auditrelay.Filtered, auditrelay.CauseDrop, step.Name
@@ -254,6 +274,11 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 		judged.Data = oneLine(w.document.Append(make([]byte, 0, len(e.Data)+64)))
 	} else {
 		judged.Data = oneLine(e.Data)
+	}
+	if w.inspector != nil && j.gateFinal {
+		if err := w.inspector.Document(judged.Data); err != nil {
+			leaked(&judged, err)
+		}
 	}
 	return judged, nil
 }
@@ -275,7 +300,7 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.
 		data = w.copied
 	}
 	w.shown.Reset(data)
-	call := filter.Call{Event: judged.Event, Document: &w.shown}
+	call := filter.Call{Event: judged.Event, Document: &w.shown, Leaks: w.leaks}
 	err := func() (err error) {
 		if w.instances[i] == nil {
 			if w.instances[i], err = open(ctx, step.Filter); err != nil {
@@ -293,6 +318,9 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.
 		}
 		if err == nil {
 			err = checkCall(&call, verdict, step)
+		}
+		if err == nil {
+			err = w.checkEmitted(&call)
 		}
 		if err != nil {
 			w.fail(i)
@@ -368,6 +396,9 @@ func checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step) error 
 func causeOf(err error) auditrelay.Cause {
 	if e, ok := errors.AsType[*filter.Error](err); ok && e.Cause != auditrelay.CauseNone {
 		return e.Cause
+	}
+	if l, ok := errors.AsType[*gate.Leak](err); ok {
+		return l.Cause
 	}
 	return auditrelay.CauseFail
 }

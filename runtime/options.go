@@ -104,6 +104,10 @@ type Callback struct {
 	When *When
 	// Steps are the filters, in order.
 	Steps []Step
+	// MustNotLeave is checked on what the filters and the sink made of an event,
+	// whatever they claim. An event in which something is found becomes a dead
+	// letter, cause "leak".
+	MustNotLeave MustNotLeave
 	// Sink delivers what is kept. Without one a kept event counts as delivered
 	// once what its filters emitted is durable.
 	Sink auditrelay.Sink
@@ -121,6 +125,18 @@ type Callback struct {
 	Timeout time.Duration
 	// Retain says what the callback may hold while its sink is dead.
 	Retain Retain
+}
+
+// MustNotLeave says what must not leave a callback. The zero value: nothing is
+// checked.
+type MustNotLeave struct {
+	// Detectors are names of detectors or of groups of them ("secrets"). They look
+	// at every key, string and number, and at all that the sink derives.
+	Detectors []string
+	// Paths, in the grammar of docs/paths.md, may hold nothing but null, the empty
+	// string, the mask "***" and pseudonyms ("hmac:NAME:" and 32 hexadecimal
+	// digits).
+	Paths []string
 }
 
 // Step is one filter of a callback.

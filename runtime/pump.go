@@ -58,7 +58,7 @@ type ask struct {
 
 func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID,
-		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey},
+		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate},
 		// Results never block their sender: there are never more than this.
 		results: make(chan result, c.concurrency+1),
 		asks:    make(chan ask), wake: make(chan struct{}, 1), done: make(chan struct{}), state: delivery.Active}
@@ -442,7 +442,7 @@ func (p *pump) publish() {
 		switch c.State {
 		case delivery.Degraded:
 			level = slog.LevelWarn
-		case delivery.AuthError, delivery.Misconfigured:
+		case delivery.AuthError, delivery.Misconfigured, delivery.Withholding:
 			level = slog.LevelError
 		}
 		p.r.log.Log(context.Background(), level, "callback is "+c.State, "callback", p.name, "was", p.state, "reason", c.Reason)

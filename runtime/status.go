@@ -15,6 +15,7 @@ const (
 	StateDegraded      State = "degraded"      // deliveries or filters fail and are retried
 	StateAuthError     State = "auth_error"    // the destination refuses the credentials
 	StateMisconfigured State = "misconfigured" // the destination takes nothing as it is set up
+	StateWithholding   State = "withholding"   // must_not_leave set events aside, lately
 	StateDetached      State = "detached"      // events are skipped until an operator attaches it
 	StateRemoved       State = "removed"       // no longer configured
 )

@@ -9,6 +9,7 @@ import (
 	"auditrelay"
 	"auditrelay/filter"
 	"auditrelay/internal/delivery"
+	"auditrelay/internal/gate"
 	"auditrelay/internal/ingest"
 )
 
@@ -52,8 +53,8 @@ type TrialRecord struct {
 	Data           []byte
 }
 
-// Try brings events through a callback's condition and filters, by the very code
-// and under the very limits that do so in production, and nowhere else: nothing is
+// Try brings events through a callback's condition, filters and gate, by the very
+// code and under the very limits that do so in production, and nowhere else: nothing is
 // accepted, delivered, emitted or written. An event that cannot be judged for now,
 // which in production is held, has an error and the outcome pending. The filters
 // stay the caller's.
@@ -61,18 +62,21 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
 	}
+	if _, err := c.MustNotLeave.gate(); err != nil {
+		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
+	}
 	j := newJudge(&c, 1, slog.New(slog.DiscardHandler))
 	defer j.close()
 	w := <-j.idle
 	if w == nil {
-		w = &worker{instances: make([]filter.Instance, len(j.steps))}
+		w = j.newWorker()
 	}
 	defer func() { j.idle <- w }()
 	trials := make([]Trial, 0, len(events))
 	for i := range events {
 		var t Trial
 		w.trace = func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
-			t.Steps = append(t.Steps, TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: bounded(call.Reason), Err: err, Usage: call.Usage})
+			t.Steps = append(t.Steps, TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: w.reason(call), Err: err, Usage: call.Usage})
 		}
 		judged, err := j.one(ctx, w, &events[i])
 		if ctx.Err() != nil {
@@ -80,6 +84,9 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 		}
 		if _, held := errors.AsType[*heldError](err); err != nil && !held {
 			return trials, err
+		}
+		if err == nil && judged.Outcome == auditrelay.Delivered && j.gate != nil && c.Sink != nil {
+			err = tryGate(j.gate, &c, &judged)
 		}
 		t.Outcome, t.Cause, t.Filter, t.Reason, t.Err = judged.Outcome, judged.Cause, judged.Filter, judged.Reason, judged.Err
 		if err != nil {
@@ -94,6 +101,17 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 		trials = append(trials, t)
 	}
 	return trials, nil
+}
+
+// tryGate checks what the sink would make of one event.
+func tryGate(g *gate.Gate, c *Callback, judged *delivery.Judged) error {
+	at := delivery.Place{Callback: c.Name, Journal: "preview", Sink: c.Sink, Gate: g}
+	a, err := delivery.Assemble(delivery.Batch{From: judged.Event.Sequence, To: judged.Event.Sequence + 1, Judged: []delivery.Judged{*judged}}, at)
+	if err != nil {
+		return err
+	}
+	*judged = a.Judged[0]
+	return nil
 }
 
 func records(emitted []delivery.Emitted) []TrialRecord {

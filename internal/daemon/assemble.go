@@ -252,14 +252,15 @@ func readBounded(name string, most int64) ([]byte, error) {
 func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter, native map[string]*nativeFilter) (runtime.Callback, error) {
 	out := runtime.Callback{
 		Name: c.Name, RenamedFrom: c.RenamedFrom,
-		Digest:   cfg.CallbackDigest(a.digestKey, c),
-		Receives: receives(c.Receives),
-		From:     from(c.From),
-		Chunk:    runtime.Chunking{Events: c.Chunk.Events, Bytes: c.Chunk.Bytes, Age: c.Chunk.Age},
-		InFlight: c.InFlight,
-		Backoff:  runtime.Backoff{Initial: c.Backoff.Initial, Max: c.Backoff.Max},
-		Timeout:  c.Timeout,
-		Retain:   runtime.Retain{Age: c.Retain.Age, Bytes: c.Retain.Bytes, Then: retainThen(c.Retain.Then)},
+		Digest:       cfg.CallbackDigest(a.digestKey, c),
+		Receives:     receives(c.Receives),
+		From:         from(c.From),
+		Chunk:        runtime.Chunking{Events: c.Chunk.Events, Bytes: c.Chunk.Bytes, Age: c.Chunk.Age},
+		InFlight:     c.InFlight,
+		Backoff:      runtime.Backoff{Initial: c.Backoff.Initial, Max: c.Backoff.Max},
+		Timeout:      c.Timeout,
+		MustNotLeave: runtime.MustNotLeave{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths},
+		Retain:       runtime.Retain{Age: c.Retain.Age, Bytes: c.Retain.Bytes, Then: retainThen(c.Retain.Then)},
 	}
 	if c.When != nil {
 		out.When = &runtime.When{Fields: c.When.Fields, Query: c.When.Query}

@@ -215,3 +215,19 @@ func TestS3TakesACAFromAFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWhatMustNotLeaveReachesTheRuntime(t *testing.T) {
+	a := newAssembler(t, nil)
+	cfg, err := a.loadConfig(writeConfig(t, "callbacks:\n  - {name: a, sink: {stdout: {}}, must_not_leave: {detectors: [secrets], paths: ['**.~password']}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	callbacks, _, err := a.callbacks(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := runtime.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}}
+	if diff := cmp.Diff(want, callbacks[0].MustNotLeave); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -99,7 +99,7 @@ type engineCollector struct {
 // states are what auditrelay_callback_state counts over.
 var states = []runtime.State{
 	runtime.StateActive, runtime.StatePaused, runtime.StateDegraded, runtime.StateAuthError,
-	runtime.StateMisconfigured, runtime.StateDetached, runtime.StateRemoved,
+	runtime.StateMisconfigured, runtime.StateWithholding, runtime.StateDetached, runtime.StateRemoved,
 }
 
 func newEngineCollector(rt *runtime.Runtime) *engineCollector {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"auditrelay"
+	"auditrelay/internal/gate"
 )
 
 // Judged is what the filters made of one assigned event.
@@ -61,11 +62,15 @@ type Place struct {
 	Sink     auditrelay.Sink // nil: none
 	// TombstoneKey keys the digests of ids in tombstones.
 	TombstoneKey []byte
+	// Gate checks what the sink makes of the records; nil: nothing does. Their
+	// documents have passed it.
+	Gate *gate.Gate
 }
 
 // Assemble renders what of b is to be delivered, and tombstones for what was
-// set aside. A record that the sink refuses becomes a dead letter here. An error
-// means that the sink cannot render at all; nothing of the batch is lost.
+// set aside. A record that the sink refuses, or of which it makes what must not
+// leave, becomes a dead letter here. An error means that the sink cannot render at
+// all, or that nobody can say which record leaks; nothing of the batch is lost.
 func Assemble(b Batch, at Place) (*Assembled, error) {
 	a := &Assembled{Batch: b}
 	if at.Sink == nil {
@@ -73,6 +78,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 	}
 	var buried map[uint64]bool // tombstones that the sink refuses too
 	isolated := false
+	inspector := at.Gate.Inspector()
 	for {
 		records := make([]auditrelay.Record, 0, len(b.Judged))
 		for i := range b.Judged {
@@ -90,13 +96,19 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 		}
 		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: b.From, To: b.To, Replay: at.Replay, Records: records}
 		payloads, err := render(at.Sink, chunk)
+		var refused *auditrelay.RecordErrors
 		if err == nil {
-			a.payloads = payloads
-			a.marks, err = check(records, payloads)
-			if err != nil {
+			if a.marks, err = check(records, payloads); err != nil {
 				return nil, err
 			}
-			return a, nil
+			if refused, err = leaks(inspector, at.Sink, chunk, payloads); err != nil {
+				return nil, fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
+			}
+			if refused == nil {
+				a.payloads = payloads
+				return a, nil
+			}
+			a.marks, err = nil, refused
 		}
 		refused, ok := errors.AsType[*auditrelay.RecordErrors](err)
 		if !ok && !isolated {

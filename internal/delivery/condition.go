@@ -23,6 +23,7 @@ const (
 	Misconfigured = "misconfigured"
 	Detached      = "detached"
 	Removed       = "removed"
+	Withholding   = "withholding" // events were set aside lately by must_not_leave
 )
 
 // Condition is how a lane fares.
@@ -40,7 +41,7 @@ func (l *Lane) Condition() Condition { return l.condition }
 func (l *Lane) Attempts() (uint64, map[string]uint64) { return l.attempts, maps.Clone(l.failures) }
 
 // resting is the state in which nothing has failed.
-func (l *Lane) resting() string {
+func (l *Lane) resting(now time.Time) string {
 	switch {
 	case l.state.Removed:
 		return Removed
@@ -48,13 +49,18 @@ func (l *Lane) resting() string {
 		return Detached
 	case l.state.Paused != "":
 		return Paused
+	case l.withholding(now):
+		return Withholding
 	}
 	return Active
 }
 
-func (l *Lane) restingReason() string {
+func (l *Lane) restingReason(now time.Time) string {
 	if l.state.Detached != "" {
 		return l.state.Detached
+	}
+	if l.state.Paused == "" && l.withholding(now) {
+		return "events were set aside because they hold what must_not_leave forbids; see the dead letters with the cause leak"
 	}
 	return l.state.Paused
 }
@@ -77,13 +83,13 @@ func (l *Lane) recover(now time.Time) {
 			return
 		}
 	}
-	l.turn(now, l.resting(), l.restingReason(), "")
+	l.turn(now, l.resting(now), l.restingReason(now), "")
 }
 
 // note counts a failure that was dealt with: the state stays.
 func (l *Lane) note(now time.Time, err error) {
 	l.holdUntil = time.Time{}
-	l.turn(now, l.resting(), l.restingReason(), errorText(err))
+	l.turn(now, l.resting(now), l.restingReason(now), errorText(err))
 }
 
 // fail counts a failure that holds the lane up.
@@ -96,7 +102,7 @@ func (l *Lane) fail(now time.Time, kind string, err error) {
 	case auditrelay.Misconfigured:
 		state = Misconfigured
 	}
-	if rest := l.resting(); rest != Active {
+	if rest := l.resting(now); rest != Active && rest != Withholding {
 		state = rest
 	}
 	text := errorText(err)
@@ -154,6 +160,9 @@ func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
 // retained.
 func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
 	l.state.Paused = reason
+	if reason == "" {
+		l.state.Leaked = time.Time{} // whoever resumes has seen it
+	}
 	return l.set(tx, now)
 }
 
@@ -166,7 +175,7 @@ func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
 func (l *Lane) set(tx *journal.Tx, now time.Time) error {
 	l.state.Changed = now
 	l.blocked = false
-	l.turn(now, l.resting(), l.restingReason(), l.condition.LastError)
+	l.turn(now, l.resting(now), l.restingReason(now), l.condition.LastError)
 	return l.state.put(tx)
 }
 

@@ -263,7 +263,8 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	if err != nil {
 		return nil, err
 	}
-	l.condition = Condition{State: l.resting(), Reason: l.restingReason(), Since: s.Created}
+	// Whether the alert still stands is found out at the next step.
+	l.condition = Condition{State: l.resting(s.Leaked), Reason: l.restingReason(s.Leaked), Since: s.Created}
 	if !s.Changed.IsZero() {
 		l.condition.Since = s.Changed
 	}

@@ -19,6 +19,7 @@ import (
 func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.leaked(now, a.Judged)
 	l.recover(now)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)

@@ -66,6 +66,14 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 		if splitErr != nil {
 			return sent, fmt.Errorf("split a refused payload of callback %s: %w", at.Callback, splitErr)
 		}
+		if at.Gate != nil {
+			inspector := at.Gate.Inspector()
+			for i := range halves {
+				if leak := inspector.Payload(&halves[i], nil); leak != nil {
+					return sent, fmt.Errorf("split a refused payload of callback %s: %w", at.Callback, withheld(leak))
+				}
+			}
+		}
 		sent.replacement = &replacement{payloads: halves, marks: marks}
 		return sent, nil
 	}

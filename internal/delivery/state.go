@@ -54,6 +54,8 @@ type State struct {
 	Removed  bool   `json:"removed,omitempty"`
 	// Changed is when one of the three last changed.
 	Changed time.Time `json:"changed,omitzero"`
+	// Leaked is when must_not_leave last set an event aside.
+	Leaked time.Time `json:"leaked,omitzero"`
 
 	Replay *Replay `json:"replay,omitempty"`
 }

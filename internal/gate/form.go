@@ -1,0 +1,122 @@
+package gate
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"auditrelay/internal/redaction"
+)
+
+// Redacted reports whether value has the exact form of what a redaction leaves:
+// the mask, or a pseudonym, "hmac:", a key's name, ":" and 32 lower-case
+// hexadecimal digits.
+func Redacted(value []byte) bool {
+	if string(value) == redaction.Mask {
+		return true
+	}
+	rest, ok := bytes.CutPrefix(value, []byte("hmac:"))
+	if !ok {
+		return false
+	}
+	name, digits, ok := bytes.Cut(rest, []byte(":"))
+	return ok && keyName(name) && len(digits) == 32 && hexadecimal(digits)
+}
+
+// keyName reports whether name could be a key's: anything longer or of another
+// form would be room for a text.
+func keyName(name []byte) bool {
+	if len(name) == 0 || len(name) > 64 {
+		return false
+	}
+	for i, c := range name {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case i > 0 && (c == '-' || c == '_'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func hexadecimal(digits []byte) bool {
+	for _, c := range digits {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// unreadable reports whether a text that did not parse was meant as JSON: it
+// begins as an object or an array does, and a quoted name with a colon is in it.
+// Python's way of writing a dictionary counts, since it gets into such fields.
+func unreadable(text []byte) bool {
+	if c := first(text); c != '{' && c != '[' {
+		return false
+	}
+	for {
+		i := bytes.IndexByte(text, ':')
+		if i < 0 {
+			return false
+		}
+		before := bytes.TrimRight(text[:i], " \t\r\n")
+		if n := len(before); n > 0 && (before[n-1] == '"' || before[n-1] == '\'') {
+			return true
+		}
+		text = text[i+1:]
+	}
+}
+
+// maxEscapes is how many layers of escapes are undone in a text: as many as
+// strings that hold JSON may lie inside one another.
+const maxEscapes = 8
+
+// unescape appends text with JSON's escapes undone, whether or not the text is
+// JSON, and reports whether there were any. What is no escape stays as it is.
+func unescape(dst, text []byte) (plain []byte, changed bool) {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 || i+1 == len(text) {
+			return append(dst, text...), changed
+		}
+		dst = append(dst, text[:i]...)
+		text = text[i+1:]
+		changed = true
+		size := 1
+		switch c := text[0]; c {
+		case 'n', 'r', 't', 'b', 'f':
+			dst = append(dst, ' ')
+		case 'u':
+			r, n := unit(text)
+			if n == 0 {
+				dst = append(dst, c)
+				break
+			}
+			size = n
+			if utf16.IsSurrogate(r) && len(text) > n+1 && text[n] == '\\' {
+				if low, m := unit(text[n+1:]); m > 0 && utf16.DecodeRune(r, low) != utf8.RuneError {
+					r, size = utf16.DecodeRune(r, low), n+1+m
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+		default:
+			dst = append(dst, c)
+		}
+		text = text[size:]
+	}
+}
+
+// unit reads uXXXX; n is 0 where it is not there.
+func unit(text []byte) (r rune, n int) {
+	if len(text) < 5 || text[0] != 'u' {
+		return 0, 0
+	}
+	v, err := strconv.ParseUint(string(text[1:5]), 16, 16)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(v), 5
+}

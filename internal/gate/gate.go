@@ -1,0 +1,274 @@
+// Package gate checks what is about to leave: the final document of an event, and
+// what a sink made of it. It believes nobody: neither the filters, nor the sink.
+//
+// The operator says what must not be there, as detectors and as paths. What the
+// gate finds, cannot read or fails on does not leave; there is no third answer.
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+)
+
+// Options say what must not leave.
+type Options struct {
+	// Detectors are names of detectors, or of groups of them.
+	Detectors []string
+	// Paths may hold nothing but null, the empty string, or a value that was
+	// redacted: Mask, or a pseudonym by its form.
+	Paths []string
+}
+
+// finder is what the gate needs of a detect.Set.
+type finder interface {
+	Append(dst []detect.Finding, text, key []byte) []detect.Finding
+}
+
+// Gate is what must not leave one callback. It is immutable and safe for
+// concurrent use; what reads with it is an Inspector.
+type Gate struct {
+	finder finder // nil: none
+	paths  []path
+}
+
+// path is one that may hold nothing, as the operator wrote it too.
+type path struct {
+	*document.Path
+	text string
+}
+
+// New returns a gate, nil where o asks for nothing. The error names every option
+// that is wrong.
+func New(o Options) (*Gate, error) {
+	if len(o.Detectors) == 0 && len(o.Paths) == 0 {
+		return nil, nil
+	}
+	g := new(Gate)
+	var errs []error
+	if len(o.Detectors) > 0 {
+		set, err := detect.New(o.Detectors...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		g.finder = set
+	}
+	for _, text := range o.Paths {
+		p, err := document.ParsePath(text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		g.paths = append(g.paths, path{p, text})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Leak is what the gate found. It says by which rule and where, and holds nothing
+// of what it was found in.
+type Leak struct {
+	Cause auditrelay.Cause // CauseLeak; CausePanic where the gate itself failed
+	Rule  string           // "detector NAME" or "path PATH", as the operator wrote it, or "paths"
+	Where string
+}
+
+func (l *Leak) Error() string {
+	if l.Rule == "" {
+		return "must_not_leave: " + l.Where
+	}
+	return fmt.Sprintf("must_not_leave: %s: %s", l.Rule, l.Where)
+}
+
+// Inspector reads with a gate. It belongs to one goroutine at a time, and
+// allocates nothing in the long run.
+type Inspector struct {
+	gate     *Gate
+	document document.Document
+	findings []detect.Finding
+	value    []byte
+	keys     []byte
+	wrap     []byte
+
+	plain, escaped []byte // of leaf, in turns
+}
+
+// Inspector returns a new one, nil for a nil gate.
+func (g *Gate) Inspector() *Inspector {
+	if g == nil {
+		return nil
+	}
+	return &Inspector{gate: g}
+}
+
+// limits bound what the gate reads: more than any event may be, so that the
+// bounds of an event are those at the door.
+var limits = document.Limits{Bytes: 1 << 30, Depth: 1024}
+
+// Document checks a JSON object: every key, string and number in it, through
+// strings that hold JSON. The error is a *Leak.
+func (i *Inspector) Document(data []byte) (err error) {
+	defer recoverInto(&err)
+	if document.Check(data, limits) != nil {
+		return &Leak{Cause: auditrelay.CauseLeak, Where: "the document cannot be read"}
+	}
+	return i.object(data)
+}
+
+// Text checks a text that may be anything: a line, a reason, a name. The error is
+// a *Leak.
+func (i *Inspector) Text(text []byte) (err error) {
+	defer recoverInto(&err)
+	return i.text(text, nil, "a text")
+}
+
+// recoverInto makes a panic the error of the function that defers it: a gate that
+// fails is shut. The panic's value may hold event data, so only its type is told.
+func recoverInto(err *error) {
+	if p := recover(); p != nil {
+		*err = &Leak{Cause: auditrelay.CausePanic, Where: fmt.Sprintf("the gate panicked with a %T", p)}
+	}
+}
+
+// text checks what may or may not be JSON.
+func (i *Inspector) text(text, key []byte, where string) error {
+	if read, err := i.structure(text); read {
+		return err
+	}
+	return i.leaf(text, key, where)
+}
+
+// structure checks text as the JSON object or array that it is; read is false
+// where it is none.
+func (i *Inspector) structure(text []byte) (read bool, err error) {
+	switch first(text) {
+	case '{':
+		if document.Check(text, limits) == nil {
+			return true, i.object(text)
+		}
+	case '[':
+		i.wrap = append(append(append(i.wrap[:0], `{"":`...), text...), '}')
+		if document.Check(i.wrap, limits) == nil {
+			return true, i.object(i.wrap)
+		}
+	}
+	return false, nil
+}
+
+// object checks data, which has passed document.Check.
+func (i *Inspector) object(data []byte) error {
+	d := &i.document
+	d.Reset(data)
+	for _, p := range i.gate.paths {
+		for n := d.Each(p.Path, document.None); n != document.None; n = d.Each(p.Path, n) {
+			if !i.blank(d, n) {
+				return &Leak{Cause: auditrelay.CauseLeak, Rule: "path " + p.text, Where: "there is a value"}
+			}
+		}
+	}
+	i.keys = i.keys[:0]
+	return i.inside(d, document.Root, nil)
+}
+
+// blank reports whether nothing stands at n that was not made to stand there.
+func (i *Inspector) blank(d *document.Document, n document.Node) bool {
+	switch d.Kind(n) {
+	case document.Null:
+		return true
+	case document.String:
+		i.value, _ = d.AppendString(i.value[:0], n)
+		return len(i.value) == 0 || Redacted(i.value)
+	}
+	return false
+}
+
+// inside checks what lies in n, which stands under key.
+func (i *Inspector) inside(d *document.Document, n document.Node, key []byte) error {
+	named := d.Kind(n) == document.Object || d.Holds(n) == document.Object
+	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+		base, under := len(i.keys), key
+		if named {
+			i.keys = d.AppendKey(i.keys, c)
+			under = i.keys[base:]
+			if err := i.find(under, nil, "a key"); err != nil {
+				return err
+			}
+		}
+		if err := i.node(d, c, under); err != nil {
+			return err
+		}
+		i.keys = i.keys[:base]
+	}
+	return nil
+}
+
+func (i *Inspector) node(d *document.Document, n document.Node, key []byte) error {
+	switch d.Kind(n) {
+	case document.Object, document.Array:
+		return i.inside(d, n, key)
+	case document.String:
+		if d.Holds(n) != document.Absent {
+			return i.inside(d, n, key)
+		}
+		i.value, _ = d.AppendString(i.value[:0], n)
+		return i.leaf(i.value, key, "a string")
+	case document.Number:
+		i.value = d.AppendJSON(i.value[:0], n)
+		return i.find(i.value, key, "a number")
+	}
+	return nil // true, false and null tell nothing
+}
+
+// leaf checks a text that no step leads into. Where it begins as JSON does, what
+// is escaped in it is looked at unescaped too.
+func (i *Inspector) leaf(text, key []byte, where string) error {
+	if err := i.find(text, key, where); err != nil {
+		return err
+	}
+	if c := first(text); c != '{' && c != '[' {
+		return nil
+	}
+	if len(i.gate.paths) > 0 && unreadable(text) {
+		return &Leak{Cause: auditrelay.CauseLeak, Rule: "paths",
+			Where: where + " looks like JSON and cannot be read, so that nobody can say what stands at them"}
+	}
+	for range maxEscapes {
+		plain, changed := unescape(i.plain[:0], text)
+		if !changed {
+			break
+		}
+		if err := i.find(plain, key, where); err != nil {
+			return err
+		}
+		i.plain, i.escaped = i.escaped, plain
+		text = plain
+	}
+	return nil
+}
+
+// find asks the detectors.
+func (i *Inspector) find(text, key []byte, where string) error {
+	if i.gate.finder == nil {
+		return nil
+	}
+	i.findings = i.gate.finder.Append(i.findings[:0], text, key)
+	if len(i.findings) == 0 {
+		return nil
+	}
+	return &Leak{Cause: auditrelay.CauseLeak, Rule: "detector " + i.findings[0].Detector, Where: "found in " + where}
+}
+
+// first returns the first byte of text that is no white space, 0 if there is none.
+func first(text []byte) byte {
+	i := slices.IndexFunc(text, func(c byte) bool { return c != ' ' && c != '\t' && c != '\n' && c != '\r' })
+	if i < 0 {
+		return 0
+	}
+	return text[i]
+}

@@ -1,0 +1,237 @@
+package gate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"auditrelay"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxContent bounds a payload's content, in bytes.
+const maxContent = 512 << 20
+
+// Payload checks what a sink made: the key and the headers, as they are and
+// unescaped, and the body, decompressed and decoded. records are those in the
+// payload, in order, as they were given to the sink; nil where they are not at
+// hand. What a record's document holds and the body repeats byte for byte has
+// passed Document and is not looked at again.
+//
+// The error is a *Leak, or an *UnreadableError where the body could not be
+// understood: neither may leave.
+func (i *Inspector) Payload(p *auditrelay.Payload, records []auditrelay.Record) (err error) {
+	defer recoverInto(&err)
+	for n := range records {
+		if err := i.identity(&records[n], p); err != nil {
+			return err
+		}
+	}
+	if err := i.name(p.Key, nil, "the object's key"); err != nil {
+		return err
+	}
+	for name, value := range p.Headers {
+		if ownDigest(value, p) {
+			continue
+		}
+		if err := i.name(value, []byte(name), "a header"); err != nil {
+			return err
+		}
+	}
+	content, err := decompress(p)
+	if err != nil {
+		return &UnreadableError{err}
+	}
+	return i.content(content, records)
+}
+
+// UnreadableError says that a body cannot be checked.
+type UnreadableError struct{ Err error }
+
+func (e *UnreadableError) Error() string {
+	return "must_not_leave: the payload's body cannot be read: " + e.Err.Error()
+}
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// identity checks the names that a sink may have taken from a record: before they
+// were escaped, since a slash that became an underscore is still the same secret.
+// A name counts only where the payload shows a piece of it.
+func (i *Inspector) identity(r *auditrelay.Record, p *auditrelay.Payload) error {
+	texts := [...]string{r.ID, string(r.Action)}
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		i.wrap = append(i.wrap[:0], text...)
+		if err := i.find(i.wrap, nil, "what the sink derived from the event's id or action"); err != nil && shows(p, text) {
+			return err
+		}
+	}
+	return nil
+}
+
+// shownPiece is how long a run of a name's letters and digits must be for its
+// appearance not to be a coincidence.
+const shownPiece = 4
+
+// shows reports whether a piece of text stands in p's key or headers.
+func shows(p *auditrelay.Payload, text string) bool {
+	pieces := strings.FieldsFunc(text, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	for _, piece := range pieces {
+		if len(piece) < shownPiece && piece != text {
+			continue
+		}
+		if strings.Contains(p.Key, piece) {
+			return true
+		}
+		for _, value := range p.Headers {
+			if strings.Contains(value, piece) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// name checks a short text as it is and, where it is escaped as in a URL, as it
+// was before.
+func (i *Inspector) name(text string, key []byte, where string) error {
+	if err := i.text([]byte(text), key, where); err != nil {
+		return err
+	}
+	if !strings.Contains(text, "%") {
+		return nil
+	}
+	plain, err := url.PathUnescape(text)
+	if err != nil || plain == text {
+		return nil //nolint:nilerr // it was not escaped so
+	}
+	return i.text([]byte(plain), key, where)
+}
+
+// ownDigest reports whether a header is the digest of the payload itself, which
+// looks like a secret and is none.
+func ownDigest(value string, p *auditrelay.Payload) bool {
+	if len(value) < 2*sha256.Size/3 {
+		return false
+	}
+	if value == p.Digest {
+		return true
+	}
+	sum := sha256.Sum256(p.Body)
+	return value == hex.EncodeToString(sum[:]) || value == base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// content checks a body: one JSON text, or one on each line or several, or lines
+// of text.
+func (i *Inspector) content(content []byte, records []auditrelay.Record) error {
+	if bytes.Count(trimmed(content), []byte("\n"))+1 != len(records) {
+		records = nil // what the lines repeat is not known
+		if read, err := i.structure(content); read {
+			return err
+		}
+	}
+	for n := 0; len(content) > 0; n++ {
+		line, rest, _ := bytes.Cut(content, []byte("\n"))
+		content = rest
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 || n < len(records) && bytes.Equal(line, records[n].Data) {
+			continue
+		}
+		if err := i.line(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const aLine = "a line of what the sink formatted"
+
+// line checks one line: JSON, several JSON texts in a row, or a text. What looks
+// like JSON and is neither cannot be checked: its escapes hide what it says.
+func (i *Inspector) line(line []byte) error {
+	if read, err := i.structure(line); read {
+		return err
+	}
+	if !unreadable(line) {
+		return i.leaf(line, nil, aLine)
+	}
+	for d := json.NewDecoder(bytes.NewReader(line)); ; {
+		var value json.RawMessage
+		switch err := d.Decode(&value); err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
+			return &UnreadableError{errMalformed}
+		}
+		if read, err := i.structure(value); err != nil {
+			return err
+		} else if !read {
+			return &UnreadableError{errMalformed}
+		}
+	}
+}
+
+func trimmed(content []byte) []byte { return bytes.TrimSuffix(content, []byte("\n")) }
+
+// decompress undoes gzip and zstd, by what the body begins with: what a header
+// says of it is the sink's word.
+func decompress(p *auditrelay.Payload) ([]byte, error) {
+	var r io.Reader
+	switch body := p.Body; {
+	case bytes.HasPrefix(body, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	case bytes.HasPrefix(body, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxContent))
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		r = z
+	default:
+		return readable(body)
+	}
+	content, err := io.ReadAll(io.LimitReader(r, maxContent+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxContent {
+		return nil, fmt.Errorf("the content is over %d bytes", maxContent)
+	}
+	return readable(content)
+}
+
+var errMalformed = errors.New("a line looks like JSON and is none")
+
+var errBinary = errors.New("it is no text, nor gzip or zstd of one")
+
+// readable holds a body to being text: what is encrypted, or compressed in
+// another way, has no characters below the space but those of white space.
+func readable(content []byte) ([]byte, error) {
+	for _, c := range content {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return nil, errBinary
+		}
+	}
+	if !utf8.Valid(content) {
+		return nil, errBinary
+	}
+	return content, nil
+}
