@@ -9,7 +9,6 @@ import (
 	"unicode"
 
 	"auditrelay"
-	"auditrelay/builtin/redact"
 	"auditrelay/document"
 	"auditrelay/internal/daemon"
 	"auditrelay/internal/diff"
@@ -25,7 +24,7 @@ type policyCommands struct {
 type policyList struct{}
 
 func (c *policyList) Run(a *app) error {
-	for _, name := range redact.Presets() {
+	for _, name := range daemon.Presets() {
 		p, err := daemon.OpenPolicy(a.ctx, name, nil)
 		if err != nil {
 			return err
@@ -44,17 +43,11 @@ func (c *policyShow) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	text := p.Text
-	if slices.Contains(redact.Presets(), c.Policy) {
-		if text, err = redact.Preset(c.Policy); err != nil { // with its comments
-			return err
-		}
-	}
 	fmt.Fprintf(a.stdout, "# policy %s, digest %s\n", c.Policy, p.Digest())
 	if p.Preset != "" {
 		fmt.Fprintf(a.stdout, "# on top of: auditrelay policy show %s\n", p.Preset)
 	}
-	_, err = a.stdout.Write(text)
+	_, err = a.stdout.Write(p.Text)
 	return err
 }
 

@@ -39,7 +39,11 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 	if err != nil {
 		return nil, err
 	}
-	p.Text = section.Text()
+	if p.Text = section.Text(); slices.Contains(redact.Presets(), name) {
+		if p.Text, err = redact.Preset(name); err != nil { // with its comments
+			return nil, err
+		}
+	}
 	o, err := redactOptions(section)
 	if err != nil {
 		return nil, section.Explain(err)
@@ -59,6 +63,9 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 	p.instance, err = p.filter.Open(ctx)
 	return p, err
 }
+
+// Presets are the names of the policies that come with the relay.
+func Presets() []string { return redact.Presets() }
 
 func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Secret, error) {
 	if slices.Contains(redact.Presets(), name) {
