@@ -28,6 +28,7 @@ import (
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/ingest"
 	"auditrelay/internal/journal"
+	"auditrelay/internal/receipts"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -41,6 +42,8 @@ type Runtime struct {
 	workers      int
 	retention    Retention
 	tombstoneKey []byte
+	receiptKey   []byte
+	receipts     *receipts.Codec
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -107,6 +110,12 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, errors.Join(err, r.closeUnused(o.Callbacks), r.Close())
 	}
 	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
+		r.receiptKey, err = ownKey(r.journal, "receipt-key")
+	}
+	if err == nil {
+		r.receipts, err = receipts.NewCodec()
+	}
+	if err == nil {
 		err = r.Apply(ctx, o.Callbacks, o.Removed)
 	} else {
 		err = errors.Join(err, r.closeUnused(o.Callbacks))
