@@ -63,8 +63,9 @@ type Touch struct {
 }
 
 // Described is implemented by a Filter that can say what exactly it is; what it
-// answers stands in receipts and may change from event to event, as a module does
-// that is switched.
+// answers stands in receipts. Where that changes from event to event, as a module
+// does that is switched, its instances implement it too, and speak of the event
+// that they judged last.
 type Described interface {
 	Describe() Description
 }

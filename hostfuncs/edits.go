@@ -22,14 +22,19 @@ type edit func(s *State, n document.Node, arg []byte, number int) error
 // one applies an edit to the node that a handle names. What is absent, or gone
 // with something above it, is nothing to edit and is told; everything else that
 // keeps an edit from being made ends the call.
-func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
+func (s *State) one(a []uint64, handle uint64, operation string, e edit, arg []byte, number int) {
 	n, ok := s.editable(handle)
 	if !ok {
 		result(a, Absent)
 		return
 	}
 	s.allow(n)
-	result(a, s.apply(e, n, arg, number))
+	place := s.place(n)
+	status := s.apply(e, n, arg, number)
+	if status == 0 {
+		s.touch(place, operation, 1)
+	}
+	result(a, status)
 }
 
 // editable resolves the handle of a node of the event.
@@ -47,7 +52,7 @@ const keptMatches = 1 << 12
 // all applies an edit to every match of a path and counts them. The matches are
 // those before the first edit: what an edit puts in is not edited again, and what
 // goes with another is not counted.
-func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
+func (s *State) all(a []uint64, handle uint64, operation string, e edit, arg []byte, number int) {
 	p := s.path(handle)
 	found := s.matches[:0]
 	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
@@ -65,6 +70,7 @@ func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 			count++
 		}
 	}
+	s.touch(p.text, operation, int(count))
 	if s.matches = found; cap(found) > keptMatches {
 		s.matches = nil
 	}
@@ -179,39 +185,43 @@ func (s *State) key(name []byte) []byte {
 }
 
 func setJSON(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
+	s.one(a, a[0], "set", editJSON, s.bytes(m, a[1], a[2]), 0)
 }
 
 func setString(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
+	s.one(a, a[0], "set", editString, s.bytes(m, a[1], a[2]), 0)
 }
 
-func deleteNode(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editDelete, nil, 0) }
+func deleteNode(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], "remove", editDelete, nil, 0) }
 
-func mask(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editMask, nil, 0) }
+func mask(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], "mask", editMask, nil, 0) }
 
-func truncate(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editTruncate, nil, number(a[1])) }
+func truncate(s *State, _ api.Memory, a []uint64) {
+	s.one(a, a[0], "truncate", editTruncate, nil, number(a[1]))
+}
 
 func pseudonym(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+	s.one(a, a[0], "hmac", editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
 }
 
 func setJSONAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
+	s.all(a, a[0], "set", editJSON, s.bytes(m, a[1], a[2]), 0)
 }
 
 func setStringAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
+	s.all(a, a[0], "set", editString, s.bytes(m, a[1], a[2]), 0)
 }
 
-func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editDelete, nil, 0) }
+func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "remove", editDelete, nil, 0) }
 
-func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editMask, nil, 0) }
+func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "mask", editMask, nil, 0) }
 
-func truncateAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editTruncate, nil, number(a[1])) }
+func truncateAll(s *State, _ api.Memory, a []uint64) {
+	s.all(a, a[0], "truncate", editTruncate, nil, number(a[1]))
+}
 
 func pseudonymAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+	s.all(a, a[0], "hmac", editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
 }
 
 // number reads a count; a negative one is none.
@@ -232,8 +242,10 @@ func put(s *State, m api.Memory, a []uint64) {
 		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 	s.charge(len(name) + len(raw))
+	place := s.place(parent)
 	switch err := s.doc.Put(parent, name, raw); {
 	case err == nil:
+		s.touch(place, "put", 1)
 		result(a, 0)
 	case errors.Is(err, document.ErrKeyExists):
 		result(a, Exists)

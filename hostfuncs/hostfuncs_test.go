@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -48,6 +49,7 @@ func newRunner(t *testing.T) runner {
 type outcome struct {
 	said, doc string
 	emitted   []filter.Emit
+	touched   string
 	err       error
 }
 
@@ -80,7 +82,11 @@ func (r runner) run(steps [][]string) outcome {
 		Leaks:    r.leaks,
 	}
 	_, err = i.Apply(r.t.Context(), call)
-	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, err}
+	touched := ""
+	for _, t := range call.Touched {
+		touched += fmt.Sprintf("%s %s %d\n", t.Path, t.Operation, t.Count)
+	}
+	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, touched, err}
 }
 
 // Each host function, as a guest sees it.
@@ -215,6 +221,31 @@ func TestCallsThatEndTheEvent(t *testing.T) {
 			f, ok := errors.AsType[*filter.Error](got.err)
 			if !ok || f.Cause != c.cause || !strings.Contains(got.err.Error(), c.want) {
 				t.Errorf("got %v\nwant cause %s and %q", got.err, c.cause, c.want)
+			}
+		})
+	}
+}
+
+// TestReceiptsAreToldWhatWasEdited: a path as the module wrote it, and of a node no
+// key below the schema's fields.
+func TestReceiptsAreToldWhatWasEdited(t *testing.T) {
+	r := newRunner(t)
+	for _, c := range []struct {
+		name  string
+		steps [][]string
+		want  string
+	}{
+		{"nothing", [][]string{{"get", "n"}, {"mask", "missing"}, {"mask_all", "missing"}, {"truncate", "n", "1"}}, ""},
+		{"by a path", [][]string{{"mask_all", "**.~passWord"}, {"mask_all", "**.~passWord"}, {"delete_all", "list.*"}}, "**.~passWord mask 4\nlist.* remove 2\n"},
+		{"by nodes", [][]string{{"mask", "before_value.token"}, {"hmac", "object_id", "pseudonyms"}, {"delete", "updated_values.deep.api_key"}, {"set_string", "updated_values.password", "x"}, {"set_json", "n", "1"}},
+			"before_value.** mask 1\nobject_id hmac 1\nupdated_values.** remove 1\nupdated_values.** set 1\n** set 1\n"},
+		{"a new key", [][]string{{"put", "updated_values", "s3cr3t", "1"}}, "updated_values put 1\n"},
+		{"the whole", [][]string{{"event_replace", "action", `{"a":1}`}}, "** replace 1\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r.t = t
+			if got := r.run(c.steps); got.err != nil || got.touched != c.want {
+				t.Errorf("got %v\n%s\nwant\n%s", got.err, got.touched, c.want)
 			}
 		})
 	}

@@ -25,7 +25,7 @@ func internPath(s *State, m api.Memory, a []uint64) {
 	if err != nil {
 		s.fail(auditrelay.CauseInit, err.Error())
 	}
-	s.paths = append(s.paths, path{p, names(s.policy.Asked, p) && names(s.policy.Granted, p)})
+	s.paths = append(s.paths, path{p, text, names(s.policy.Asked, p) && names(s.policy.Granted, p)})
 	result(a, int32(len(s.paths)))
 }
 

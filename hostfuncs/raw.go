@@ -43,6 +43,7 @@ func eventReplace(s *State, m api.Memory, a []uint64) {
 	if err := s.doc.ReplaceChecked(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
+	s.touch("**", "replace", 1)
 	result(a, 0)
 }
 

@@ -46,6 +46,7 @@ type State struct {
 	replaced document.Document
 
 	emitted   []filter.Emit
+	touched   []filter.Touch
 	emitBytes int
 	edited    int
 	reason    string
@@ -65,7 +66,8 @@ type expression struct {
 
 type path struct {
 	*document.Path
-	granted bool // named in both lists as it stands: no node needs a look
+	text    string // as the module wrote it
+	granted bool   // named in both lists as it stands: no node needs a look
 }
 
 // NewState returns the state of an instance that is about to start. ctx carries
@@ -93,11 +95,13 @@ func (s *State) Mark() { s.marked = s.clock }
 func (s *State) Begin(call *filter.Call) {
 	s.call, s.doc, s.turn = call, call.Document, AtEvent
 	s.edited, s.emitBytes, s.seeded = 0, 0, false
-	s.emitted, s.reason = s.emitted[:0], ""
+	s.emitted, s.touched, s.reason = s.emitted[:0], s.touched[:0], ""
 }
 
-// Commit hands what the guest emitted and said to the call, after a verdict.
+// Commit hands what the guest emitted, edited and said to the call, after a
+// verdict.
 func (s *State) Commit() {
+	s.call.Touched = s.touched
 	s.call.Emitted = append(s.call.Emitted, s.emitted...)
 	if s.reason != "" {
 		s.call.Reason = s.reason

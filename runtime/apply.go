@@ -76,7 +76,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 			delete(old, name)
 			continue
 		}
-		c := newCallback(callbacks[i], r.workers, r.log)
+		c := newCallback(callbacks[i], r.workers, r.receiptKey, r.receipts, r.log)
 		started, err := r.pumpsOf(c)
 		if err != nil {
 			return errors.Join(err, r.revive(stopped))

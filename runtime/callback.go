@@ -13,6 +13,7 @@ import (
 	"auditrelay"
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
+	"auditrelay/internal/receipts"
 )
 
 // callback is one running Callback: what its lane and its replays share.
@@ -20,6 +21,7 @@ type callback struct {
 	Callback
 	judge       *judge
 	gate        *gate.Gate // nil: nothing is checked
+	receipts    *receipts.Codec
 	concurrency int
 	slots       chan struct{} // one for each delivery at a time
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
@@ -27,8 +29,8 @@ type callback struct {
 
 const defaultTimeout = time.Minute
 
-func newCallback(c Callback, workers int, log *slog.Logger) *callback {
-	out := &callback{Callback: c, judge: newJudge(&c, workers, log), concurrency: 1}
+func newCallback(c Callback, workers int, receiptKey []byte, codec *receipts.Codec, log *slog.Logger) *callback {
+	out := &callback{Callback: c, receipts: codec, judge: newJudge(&c, workers, receiptKey, log), concurrency: 1}
 	out.gate = out.judge.gate
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)

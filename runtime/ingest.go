@@ -27,7 +27,7 @@ func (r *Runtime) SetIngest(steps []Step) {
 	var next *ingestFilters
 	if len(steps) > 0 {
 		c := Callback{Name: "ingest", Steps: steps}
-		next = &ingestFilters{judge: newJudge(&c, r.workers, r.log), steps: c}
+		next = &ingestFilters{judge: newJudge(&c, r.workers, r.receiptKey, r.log), steps: c}
 		r.retain(c)
 	}
 	// Whoever submits holds accepting for reading: with the lock nobody is in the old
@@ -167,7 +167,7 @@ func (j *judge) single(ctx context.Context, e *auditrelay.Event) (delivery.Judge
 			w = j.newWorker()
 		}
 		defer func() { j.idle <- w }()
-		return j.one(ctx, w, e)
+		return j.outcome(ctx, w, e)
 	case <-ctx.Done():
 		return delivery.Judged{}, ctx.Err()
 	}

@@ -15,6 +15,7 @@ import (
 	"auditrelay/filter"
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
+	"auditrelay/internal/receipts"
 )
 
 // maxHops bounds how often a record may be emitted on: a backstop behind the
@@ -33,7 +34,8 @@ type judge struct {
 	condition *condition
 	steps     []Step
 	gate      *gate.Gate // nil: nothing is checked
-	gateFinal bool       // the final document goes to a sink
+	delivers  bool       // the final document goes to a sink
+	key       []byte     // of the receipts' digests
 	log       *slog.Logger
 	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet
@@ -47,6 +49,8 @@ type worker struct {
 	leaks     func(text []byte) bool // likewise; what filters ask before they log
 	shown     document.Document      // what observers see
 	copied    []byte
+	digester  *receipts.Digester
+	tracker   receipts.Tracker
 	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
 }
 
@@ -57,8 +61,8 @@ type watch struct {
 	failing  atomic.Bool
 }
 
-func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
-	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, gateFinal: c.Sink != nil, log: log,
+func newJudge(c *Callback, workers int, receiptKey []byte, log *slog.Logger) *judge {
+	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil, key: receiptKey, log: log,
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, workers)}
 	var err error
 	if j.gate, err = c.MustNotLeave.gate(); err != nil {
@@ -71,7 +75,7 @@ func newJudge(c *Callback, workers int, log *slog.Logger) *judge {
 }
 
 func (j *judge) newWorker() *worker {
-	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector()}
+	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), digester: receipts.NewDigester(j.key)}
 	if w.inspector != nil {
 		w.leaks = func(text []byte) bool { return w.inspector.Text(text) != nil }
 	}
@@ -120,16 +124,6 @@ const (
 // them could not be judged for now. An error means that none was judged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
 	judged := make([]delivery.Judged, len(events))
-	if j.condition == nil && len(j.steps) == 0 && j.gate == nil {
-		for i := range events {
-			if ended, ok := atIngest(&events[i]); ok {
-				judged[i] = ended
-				continue
-			}
-			judged[i] = delivery.Judged{Event: &events[i], Outcome: auditrelay.Delivered, Data: oneLine(events[i].Data)}
-		}
-		return judged, nil
-	}
 	var next, grown, emitted atomic.Int64
 	var wg sync.WaitGroup
 	var once sync.Once
@@ -182,15 +176,39 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.
 
 // size is how much the filters made of an event.
 func size(j *delivery.Judged) int64 {
-	n := int64(len(j.Data))
+	n := int64(0)
+	if !asAccepted(j) {
+		n = int64(len(j.Data))
+	}
 	for _, e := range j.Emitted {
 		n += int64(len(e.Data))
 	}
 	return n
 }
 
-// one brings one event through the condition and the filters.
+// asAccepted reports whether what goes out is the event's own bytes.
+func asAccepted(j *delivery.Judged) bool {
+	return len(j.Data) > 0 && len(j.Event.Data) > 0 && &j.Data[0] == &j.Event.Data[0]
+}
+
+// one brings one event to its outcome, and takes its digests for the receipt.
 func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
+	judged, err := j.outcome(ctx, w, e)
+	if err != nil {
+		return judged, err
+	}
+	judged.Input = w.digester.Sum(e.Data)
+	if judged.Outcome == auditrelay.Delivered && j.delivers {
+		judged.Output = judged.Input
+		if !asAccepted(&judged) {
+			judged.Output = w.digester.Sum(judged.Data)
+		}
+	}
+	return judged, nil
+}
+
+// outcome brings one event through the condition and the filters.
+func (j *judge) outcome(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
 	if ended, ok := atIngest(e); ok {
 		return ended, nil
 	}
@@ -216,8 +234,10 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 }
 
 // filter runs the steps on one event.
-func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
-	judged := delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
+func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (judged delivery.Judged, err error) {
+	judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
+	w.tracker.Begin()
+	defer func() { judged.Trail = w.tracker.Trail() }()
 	w.document.Reset(e.Data)
 	for i := range j.steps {
 		step := &j.steps[i]
@@ -239,6 +259,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 		if err == nil {
 			err = checkCall(&call, verdict, step)
 		}
+		w.visited(step, w.instances[i], &call, err)
 		if w.trace != nil {
 			w.trace(i, &call, verdict, err)
 		}
@@ -275,7 +296,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (del
 	} else {
 		judged.Data = oneLine(e.Data)
 	}
-	if w.inspector != nil && j.gateFinal {
+	if w.inspector != nil && j.delivers {
 		if err := w.inspector.Document(judged.Data); err != nil {
 			leaked(&judged, err)
 		}
@@ -310,6 +331,8 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.
 		}
 		var verdict auditrelay.Verdict
 		verdict, err = apply(ctx, w.instances[i], &call)
+		call.Touched = nil // its edits went nowhere
+		w.visited(step, w.instances[i], &call, err)
 		if w.trace != nil {
 			defer func() { w.trace(i, &call, verdict, err) }()
 		}

@@ -29,6 +29,7 @@ import (
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/ingest"
 	"auditrelay/internal/journal"
+	"auditrelay/internal/receipts"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -43,6 +44,8 @@ type Runtime struct {
 	retention    Retention
 	tombstoneKey []byte
 	ingest       atomic.Pointer[ingestFilters] // nil: none
+	receiptKey   []byte
+	receipts     *receipts.Codec
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -111,6 +114,12 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, errors.Join(err, r.closeUnused(owned), r.Close())
 	}
 	if r.tombstoneKey, err = ownKey(r.journal, "tombstone-key"); err == nil {
+		r.receiptKey, err = ownKey(r.journal, "receipt-key")
+	}
+	if err == nil {
+		r.receipts, err = receipts.NewCodec()
+	}
+	if err == nil {
 		r.journal.DigestWith(r.receivedDigest)
 		r.SetIngest(o.Ingest)
 		err = r.Apply(ctx, o.Callbacks, o.Removed)

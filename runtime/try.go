@@ -65,7 +65,7 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 	if _, err := c.MustNotLeave.gate(); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
 	}
-	j := newJudge(&c, 1, slog.New(slog.DiscardHandler))
+	j := newJudge(&c, 1, nil, slog.New(slog.DiscardHandler))
 	defer j.close()
 	w := <-j.idle
 	if w == nil {

@@ -6,6 +6,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/gate"
+	"auditrelay/internal/receipts"
 )
 
 // Judged is what the filters made of one assigned event.
@@ -20,6 +21,10 @@ type Judged struct {
 	Err     error  // of a failure
 	Data    []byte // the final document, where Outcome is Delivered
 	Emitted []Emitted
+
+	// For the receipt; zero where nothing was judged.
+	Trail         receipts.Trail
+	Input, Output receipts.Digest
 }
 
 // Emitted is a record that a filter handed to another callback.
@@ -45,6 +50,7 @@ type Assembled struct {
 	Batch
 	payloads []auditrelay.Payload
 	marks    []payloadMarks
+	frame    *receipts.Sealed // nil: none
 }
 
 // payloadMarks is what the engine knows of a payload's records.
@@ -65,6 +71,9 @@ type Place struct {
 	// Gate checks what the sink makes of the records; nil: nothing does. Their
 	// documents have passed it.
 	Gate *gate.Gate
+	// Receipts writes the receipts of what is sealed; nil: none are.
+	Receipts *receipts.Codec
+	Config   string // the digest of the callback's configuration, for receipts
 }
 
 // Assemble renders what of b is to be delivered, and tombstones for what was
@@ -73,9 +82,20 @@ type Place struct {
 // all, or that nobody can say which record leaks; nothing of the batch is lost.
 func Assemble(b Batch, at Place) (*Assembled, error) {
 	a := &Assembled{Batch: b}
-	if at.Sink == nil {
-		return a, nil
+	if at.Sink != nil {
+		if err := a.render(at); err != nil {
+			return nil, err
+		}
 	}
+	if at.Receipts != nil && len(a.Judged) > 0 {
+		a.frame = at.Receipts.Encode(at.Config, receiptsOf(a.Judged))
+	}
+	return a, nil
+}
+
+// render makes the payloads. It changes the outcome of what cannot be delivered.
+func (a *Assembled) render(at Place) error {
+	b := &a.Batch
 	var buried map[uint64]bool // tombstones that the sink refuses too
 	isolated := false
 	inspector := at.Gate.Inspector()
@@ -92,21 +112,21 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 			}
 		}
 		if len(records) == 0 {
-			return a, nil
+			return nil
 		}
 		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: b.From, To: b.To, Replay: at.Replay, Records: records}
 		payloads, err := render(at.Sink, chunk)
 		var refused *auditrelay.RecordErrors
 		if err == nil {
 			if a.marks, err = check(records, payloads); err != nil {
-				return nil, err
+				return err
 			}
 			if refused, err = leaks(inspector, at.Sink, chunk, payloads); err != nil {
-				return nil, fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
+				return fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
 			}
 			if refused == nil {
 				a.payloads = payloads
-				return a, nil
+				return nil
 			}
 			a.marks, err = nil, refused
 		}
@@ -119,7 +139,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 			ok = len(refused.Records) > 0 && len(refused.Records) < len(records)
 		}
 		if !ok || len(refused.Records) == 0 {
-			return nil, fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
+			return fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
 		}
 		progress := false
 		at := make(map[uint64]*Judged, len(a.Judged))
@@ -144,7 +164,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 			}
 		}
 		if !progress {
-			return nil, fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", chunk.Callback, err)
+			return fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", chunk.Callback, err)
 		}
 	}
 }

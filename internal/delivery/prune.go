@@ -9,7 +9,7 @@ import (
 )
 
 // Prune forgets what is kept of chunks that lie wholly before a sequence: their
-// outcomes, the receipts of their payloads, and dead letters that are resolved.
+// outcomes, the receipts of their events and payloads, and dead letters that are resolved.
 // What an operator may still act on stays.
 func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	k, value, ok, err := j.Last(journal.ChunkKey(s.ID, 0), journal.ChunkKey(s.ID, before))
@@ -21,6 +21,9 @@ func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 		return fmt.Errorf("decode a chunk of callback %s: %w", s.LaneName(), err)
 	}
 	tx.DeleteRange(journal.ChunkKey(s.ID, 0), k)
+	if err := pruneFrames(j, tx, s, keep.From); err != nil {
+		return err
+	}
 	tx.DeleteRange(journal.ReceiptKey(s.ID, 0), journal.ReceiptKey(s.ID, keep.Number))
 	err = scanDeadLetters(j, s.ID, 0, func(d *deadLetter) error {
 		if d.Sequence >= keep.From {

@@ -21,6 +21,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 	l.takeTries, l.takeAfter = 0, time.Time{}
 	l.leaked(now, a.Judged)
 	l.recover(now)
+	l.sealFrame(tx, now, a)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)
 	}

@@ -137,6 +137,7 @@ func Judge(j *journal.Journal, laneID string, p auditrelay.Payload, receipt audi
 	}
 	// A replay of dead letters leaves no second tombstone.
 	if len(batch.Judged) > 0 {
+		at.Receipts = nil // the chunk has them
 		a, err := Assemble(batch, at)
 		if err != nil {
 			return sent, err

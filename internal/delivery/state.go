@@ -48,6 +48,8 @@ type State struct {
 	Number  uint64                      `json:"number"`           // of the last payload
 	LastSum string                      `json:"last_sum"`         // digest of the last manifest
 	Amends  int                         `json:"amends,omitempty"` // stored, not yet told in a manifest
+	// DeadFrames numbers the receipts of dead letters that were judged again.
+	DeadFrames uint64 `json:"dead_frames,omitempty"`
 
 	Paused   string `json:"paused,omitempty"`   // why, empty if not
 	Detached string `json:"detached,omitempty"` // why, empty if not

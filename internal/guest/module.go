@@ -61,7 +61,10 @@ type Module struct {
 	first *instance // the one that Load tried, for the first Open
 }
 
-var _ filter.Filter = (*Module)(nil)
+var (
+	_ filter.Filter    = (*Module)(nil)
+	_ filter.Described = (*Module)(nil)
+)
 
 // Load checks and compiles a module and starts a first instance, so that a
 // guest that cannot start is found out here. ctx bounds loading. The error holds
@@ -294,6 +297,15 @@ func (m *Module) Manifest() *Manifest { return m.manifest }
 
 // SHA256 is the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }
+
+// Describe implements filter.Described.
+func (m *Module) Describe() filter.Description {
+	d := filter.Description{Kind: "wasm", Digest: m.sha256}
+	if m.manifest != nil {
+		d.Version = m.manifest.Version
+	}
+	return d
+}
 
 // Digest identifies what the filter does: the hexadecimal SHA-256 of module and
 // configuration.

@@ -93,6 +93,14 @@ func (s *Slot) Module() *Module {
 	return nil
 }
 
+// Describe implements filter.Described: it tells of the current module.
+func (s *Slot) Describe() filter.Description {
+	if m := s.Module(); m != nil {
+		return m.Describe()
+	}
+	return filter.Description{Kind: "wasm"}
+}
+
 // Open implements filter.Filter.
 func (s *Slot) Open(ctx context.Context) (filter.Instance, error) {
 	i := &slotInstance{slot: s}
@@ -163,6 +171,17 @@ func (i *slotInstance) Apply(ctx context.Context, call *filter.Call) (auditrelay
 		}
 	}
 	return i.instance.Apply(ctx, call)
+}
+
+// Describe implements filter.Described: it tells of the module that judged the
+// last event, whatever the slot has now.
+func (i *slotInstance) Describe() filter.Description {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.tenure == nil {
+		return filter.Description{Kind: "wasm"}
+	}
+	return i.tenure.module.Describe()
 }
 
 // Close implements filter.Instance.

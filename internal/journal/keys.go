@@ -25,6 +25,8 @@ const (
 	KindModule                        // an uploaded module's record, by its digest
 	KindPiece                         // a piece of its bytes, by its number
 	KindSelection                     // which module a filter runs, by the filter's name
+	KindFrame                         // a sealed chunk's receipts of events, by its first sequence
+	KindDeadFrame                     // those of dead letters that were judged again, by their number
 	kindEnd
 )
 
@@ -60,6 +62,13 @@ func ReceiptKey(lane string, number uint64) Key { return numbered(KindReceipt, l
 func DeadLetterKey(callback string, sequence uint64) Key {
 	return numbered(KindDeadLetter, callback, sequence)
 }
+
+// FrameKey is the receipts of the events of the sealed chunk that begins at
+// sequence from.
+func FrameKey(lane string, from uint64) Key { return numbered(KindFrame, lane, from) }
+
+// DeadFrameKey is the receipts of dead letters that were judged again together.
+func DeadFrameKey(lane string, number uint64) Key { return numbered(KindDeadFrame, lane, number) }
 
 // MetaKey is a value by name, outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }

@@ -1,0 +1,109 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/journal"
+	"auditrelay/internal/receipts"
+)
+
+// receiptsOf are the receipts of a batch as it is about to be sealed.
+func receiptsOf(judged []Judged) []receipts.Receipt {
+	out := make([]receipts.Receipt, len(judged))
+	for i := range judged {
+		j := &judged[i]
+		out[i] = receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
+			Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}
+		if j.Outcome == auditrelay.Delivered {
+			out[i].Output = j.Output
+		}
+	}
+	return out
+}
+
+// sealFrame writes a batch's receipts.
+func (l *Lane) sealFrame(tx *journal.Tx, now time.Time, a *Assembled) {
+	if a.frame == nil {
+		return
+	}
+	key := journal.FrameKey(l.state.ID, a.From)
+	if a.dead() {
+		l.state.DeadFrames++
+		key = journal.DeadFrameKey(l.state.ID, l.state.DeadFrames)
+	}
+	tx.Set(key, a.frame.Seal(now))
+}
+
+// Receipt is one event's receipt, with where it comes from.
+type Receipt struct {
+	receipts.Receipt
+	At     time.Time // of the seal
+	Config string
+	Again  bool // of a dead letter that was judged again
+}
+
+// Receipts calls fn with the receipts of a lane's events from first up to, not
+// including, end: those of its chunks by sequence, then those of dead letters that
+// were judged again, by time. A frame that is damaged is an error; fn's own ends
+// it too.
+func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
+	frames := func(from, to journal.Key, again bool) error {
+		return j.Scan(from, to, func(k journal.Key, value []byte) error {
+			h, err := receipts.ReadHeader(value)
+			if err != nil {
+				return damaged(s, k, err)
+			}
+			if h.Last < first || h.First >= end {
+				return nil
+			}
+			f, err := codec.Decode(value)
+			if err != nil {
+				return damaged(s, k, err)
+			}
+			i := sort.Search(len(f.Receipts), func(i int) bool { return f.Receipts[i].Sequence >= first })
+			for _, r := range f.Receipts[i:] {
+				if r.Sequence >= end {
+					break
+				}
+				if err := fn(Receipt{Receipt: r, At: f.At, Config: f.Config, Again: again}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	// The frame that first lies in may begin before it.
+	from := journal.FrameKey(s.ID, 0)
+	if k, _, ok, err := j.Last(from, journal.FrameKey(s.ID, first+1)); err != nil {
+		return err
+	} else if ok {
+		from = k
+	}
+	if err := frames(from, journal.FrameKey(s.ID, end), false); err != nil {
+		return err
+	}
+	return frames(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), true)
+}
+
+func damaged(s *State, k journal.Key, err error) error {
+	_, _, number, _ := k.Split()
+	return fmt.Errorf("read the receipts of callback %s, frame %d: %w", s.LaneName(), number, errors.Join(err, journal.ErrCorrupt))
+}
+
+// pruneFrames forgets the receipts of chunks before the one at keep, and those of
+// dead letters that were judged again and lie wholly before it.
+func pruneFrames(j *journal.Journal, tx *journal.Tx, s *State, keep uint64) error {
+	tx.DeleteRange(journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, keep))
+	return j.Scan(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte) error {
+		h, err := receipts.ReadHeader(value)
+		if err == nil && h.Last < keep { // one that is damaged stays, for its readers to be told
+			_, _, number, _ := k.Split()
+			tx.Delete(journal.DeadFrameKey(s.ID, number))
+		}
+		return nil
+	})
+}

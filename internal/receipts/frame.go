@@ -1,0 +1,451 @@
+package receipts
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"time"
+	"unsafe"
+
+	"auditrelay"
+	"auditrelay/filter"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// A frame, version 1:
+//
+//	version             one byte
+//	checksum            CRC-32C of all that follows, 4 bytes
+//	at                  Unix milliseconds of the seal, uvarint
+//	first, last         the range of its sequences, uvarints
+//	size                of the body before compression, uvarint
+//	body                zstd
+//
+// and its body:
+//
+//	texts               a table: n, then length and bytes of each
+//	configuration       the callback's digest, a text
+//	visits              a table: n, then of each filter, kind, digest, version,
+//	                    and n of path, operation, count
+//	ways                a table: n, then of each outcome (a byte), cause, filter,
+//	                    reason, emitted, digests (a byte), n visits
+//	events              n, then of each the distance to the last sequence and the way
+//	digests             of each event, in order, as its way says
+//
+// Texts, visits and ways are named by their place in their tables. A text that is
+// a lower-case hexadecimal digest stands as its bytes.
+const frameVersion = 1
+
+// The digests that stand for an event.
+const (
+	hasInput  = 1 << 0
+	hasOutput = 1 << 1
+	unchanged = 1 << 2 // the output's digest is the input's
+)
+
+// maxBody bounds a frame's body and maxDecoded what it comes to in memory, both in
+// bytes. They are well above what a chunk comes to; one whose filters touch
+// something else in every event is told without what they touched.
+const (
+	maxBody    = 32 << 20
+	maxDecoded = 512 << 20
+)
+
+// Header is what a frame says before it is decompressed.
+type Header struct {
+	At          time.Time
+	First, Last uint64 // sequences; 0 where the frame is empty
+}
+
+// Frame is the receipts of one seal.
+type Frame struct {
+	Header
+	Config   string // the digest of the callback's configuration, as far as it is known
+	Receipts []Receipt
+}
+
+// ErrDamaged is the error of a frame that is not what was written.
+var ErrDamaged = errors.New("damaged frame of receipts")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Codec writes and reads frames. It is safe for concurrent use.
+type Codec struct {
+	encoder *zstd.Encoder
+	decoder *zstd.Decoder
+}
+
+// NewCodec returns a Codec. It holds no goroutines.
+func NewCodec() (*Codec, error) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(256<<10), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("receipts: %w", err)
+	}
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("receipts: %w", err)
+	}
+	return &Codec{e, d}, nil
+}
+
+// Sealed is a frame that only lacks the time of its seal, so that the work is done
+// before.
+type Sealed struct {
+	first, last uint64
+	size        int
+	body        []byte
+}
+
+// Seal returns the frame as it is stored.
+func (s *Sealed) Seal(at time.Time) []byte {
+	frame := make([]byte, 5, 5+4*binary.MaxVarintLen64+len(s.body))
+	frame[0] = frameVersion
+	frame = appendUvarint(frame, uint64(at.UnixMilli()))
+	frame = appendUvarint(frame, s.first)
+	frame = appendUvarint(frame, s.last)
+	frame = appendUvarint(frame, uint64(s.size))
+	frame = append(frame, s.body...)
+	binary.LittleEndian.PutUint32(frame[1:], crc32.Checksum(frame[5:], castagnoli))
+	return frame
+}
+
+// Encode makes a frame of receipts, in the order of their sequences.
+func (c *Codec) Encode(config string, receipts []Receipt) *Sealed {
+	e := encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}}
+	body := e.encode(config, receipts)
+	if len(body) > maxBody {
+		e = encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}, bare: true}
+		body = e.encode(config, receipts)
+	}
+	s := &Sealed{size: len(body), body: c.encoder.EncodeAll(body, make([]byte, 0, len(body)/2+64))}
+	if n := len(receipts); n > 0 {
+		s.first, s.last = receipts[0].Sequence, receipts[n-1].Sequence
+	}
+	return s
+}
+
+// ReadHeader reads what stands before the body. It does not look at the body.
+func ReadHeader(frame []byte) (Header, error) {
+	h, _, _, err := split(frame)
+	return h, err
+}
+
+func split(frame []byte) (h Header, size uint64, body []byte, err error) {
+	if len(frame) < 5 {
+		return h, 0, nil, ErrDamaged
+	}
+	if frame[0] != frameVersion {
+		return h, 0, nil, fmt.Errorf("a frame of receipts has version %d, this program knows %d", frame[0], frameVersion)
+	}
+	if binary.LittleEndian.Uint32(frame[1:]) != crc32.Checksum(frame[5:], castagnoli) {
+		return h, 0, nil, ErrDamaged
+	}
+	r := reader{in: frame[5:]}
+	at := r.uvarint()
+	h.First, h.Last = r.uvarint(), r.uvarint()
+	size = r.uvarint()
+	if r.failed || at > math.MaxInt64 || size > maxBody {
+		return Header{}, 0, nil, ErrDamaged
+	}
+	h.At = time.UnixMilli(int64(at)).UTC()
+	return h, size, r.in, nil
+}
+
+// Decode reads a frame. What it takes is bounded by the frame's own words, which
+// are bounded; a frame that is not what Encode made is an error.
+func (c *Codec) Decode(frame []byte) (*Frame, error) {
+	h, size, packed, err := split(frame)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.decoder.DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if uint64(len(body)) != size {
+		return nil, ErrDamaged
+	}
+	f := &Frame{Header: h}
+	if err := f.decode(body); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// encoder collects the tables of one frame.
+type encoder struct {
+	texts       map[string]uint64
+	visits      map[string]uint64
+	ways        map[string]uint64
+	textTable   []byte
+	visitTable  []byte
+	wayTable    []byte
+	events      []byte
+	digests     []byte
+	key         []byte
+	lastTrail   Trail
+	lastIndexes []byte
+	bare        bool // of all that a filter touched, only that it did
+}
+
+func (e *encoder) encode(config string, receipts []Receipt) []byte {
+	conf := e.text(config)
+	previous := uint64(0)
+	e.events = make([]byte, 0, 3*len(receipts))
+	e.digests = make([]byte, 0, 2*len(Digest{})*len(receipts))
+	for i := range receipts {
+		r := &receipts[i]
+		marks := marksOf(r)
+		e.events = appendUvarint(e.events, r.Sequence-previous)
+		e.events = appendUvarint(e.events, e.way(r, marks))
+		previous = r.Sequence
+		if marks&hasInput != 0 {
+			e.digests = append(e.digests, r.Input[:]...)
+		}
+		if marks&hasOutput != 0 && marks&unchanged == 0 {
+			e.digests = append(e.digests, r.Output[:]...)
+		}
+	}
+	body := make([]byte, 0, len(e.textTable)+len(e.visitTable)+len(e.wayTable)+len(e.events)+len(e.digests)+32)
+	body = append(appendUvarint(body, uint64(len(e.texts))), e.textTable...)
+	body = appendUvarint(body, conf)
+	body = append(appendUvarint(body, uint64(len(e.visits))), e.visitTable...)
+	body = append(appendUvarint(body, uint64(len(e.ways))), e.wayTable...)
+	body = append(appendUvarint(body, uint64(len(receipts))), e.events...)
+	return append(body, e.digests...)
+}
+
+func marksOf(r *Receipt) byte {
+	marks := byte(0)
+	if r.Input != (Digest{}) {
+		marks |= hasInput
+	}
+	if r.Output != (Digest{}) {
+		marks |= hasOutput
+		if r.Output == r.Input {
+			marks |= unchanged
+		}
+	}
+	return marks
+}
+
+// text returns the place of s in the table.
+func (e *encoder) text(s string) uint64 {
+	i, ok := e.texts[s]
+	if !ok {
+		i = uint64(len(e.texts))
+		e.texts[s] = i
+		e.textTable = appendTableText(e.textTable, s)
+	}
+	return i
+}
+
+func (e *encoder) visit(v *Visit) uint64 {
+	if e.bare && len(v.Touched) > 0 {
+		v = &Visit{Filter: v.Filter, Description: v.Description, Touched: []filter.Touch{{Path: "**", Operation: "edit", Count: 1}}}
+	}
+	e.key = appendVisit(e.key[:0], v)
+	i, ok := e.visits[string(e.key)]
+	if !ok {
+		i = uint64(len(e.visits))
+		e.visits[string(e.key)] = i
+		for _, s := range [...]string{v.Filter, v.Kind, v.Digest, v.Version} {
+			e.visitTable = appendUvarint(e.visitTable, e.text(s))
+		}
+		e.visitTable = appendUvarint(e.visitTable, uint64(len(v.Touched)))
+		for _, t := range v.Touched {
+			e.visitTable = appendUvarint(e.visitTable, e.text(t.Path))
+			e.visitTable = appendUvarint(e.visitTable, e.text(t.Operation))
+			e.visitTable = appendUvarint(e.visitTable, uint64(max(t.Count, 0)))
+		}
+	}
+	return i
+}
+
+// trail returns the places of the visits in t, as they stand in a way.
+func (e *encoder) trail(t Trail) []byte {
+	// Events in a row mostly share their trail.
+	if e.lastIndexes != nil && len(t) == len(e.lastTrail) && (len(t) == 0 || &t[0] == &e.lastTrail[0]) {
+		return e.lastIndexes
+	}
+	e.lastTrail = t
+	e.lastIndexes = appendUvarint(e.lastIndexes[:0], uint64(len(t)))
+	for i := range t {
+		e.lastIndexes = appendUvarint(e.lastIndexes, e.visit(&t[i]))
+	}
+	return e.lastIndexes
+}
+
+func (e *encoder) way(r *Receipt, marks byte) uint64 {
+	trail := e.trail(r.Trail)
+	w := append(e.key[:0], byte(r.Outcome))
+	w = appendUvarint(w, e.text(string(r.Cause)))
+	w = appendUvarint(w, e.text(r.Filter))
+	w = appendUvarint(w, e.text(r.Reason))
+	w = appendUvarint(w, uint64(max(r.Emitted, 0)))
+	w = append(w, marks)
+	w = append(w, trail...)
+	e.key = w
+	i, ok := e.ways[string(w)]
+	if !ok {
+		i = uint64(len(e.ways))
+		e.ways[string(w)] = i
+		e.wayTable = append(e.wayTable, w...)
+	}
+	return i
+}
+
+func appendUvarint(dst []byte, v uint64) []byte { return binary.AppendUvarint(dst, v) }
+
+func appendText(dst []byte, s string) []byte {
+	return append(appendUvarint(dst, uint64(len(s))), s...)
+}
+
+// appendTableText appends a text of the table: twice its length, and one more
+// where hexadecimal digits stand as bytes.
+func appendTableText(dst []byte, s string) []byte {
+	if len(s) >= 32 && len(s)%2 == 0 {
+		if raw, err := hex.DecodeString(s); err == nil && hex.EncodeToString(raw) == s {
+			return append(appendUvarint(dst, uint64(len(raw))<<1|1), raw...)
+		}
+	}
+	return append(appendUvarint(dst, uint64(len(s))<<1), s...)
+}
+
+func (f *Frame) decode(body []byte) error {
+	r := reader{in: body}
+	texts := make([]string, r.count(1, unsafe.Sizeof("")))
+	for i := range texts {
+		n := r.uvarint()
+		raw := r.bytes(n >> 1)
+		texts[i] = string(raw)
+		if n&1 == 1 {
+			texts[i] = hex.EncodeToString(raw)
+		}
+	}
+	f.Config = lookup(&r, texts)
+	visits := make([]Visit, r.count(5, unsafe.Sizeof(Visit{})))
+	for i := range visits {
+		v := &visits[i]
+		v.Filter = lookup(&r, texts)
+		v.Description = filter.Description{Kind: lookup(&r, texts), Digest: lookup(&r, texts), Version: lookup(&r, texts)}
+		if n := r.count(3, unsafe.Sizeof(filter.Touch{})); n > 0 {
+			v.Touched = make([]filter.Touch, n)
+		}
+		for k := range v.Touched {
+			v.Touched[k] = filter.Touch{Path: lookup(&r, texts), Operation: lookup(&r, texts), Count: int(min(r.uvarint(), math.MaxInt32))}
+		}
+	}
+	type way struct {
+		receipt Receipt
+		marks   byte
+	}
+	ways := make([]way, r.count(7, unsafe.Sizeof(way{})))
+	for i := range ways {
+		w := &ways[i]
+		w.receipt.Outcome = auditrelay.Outcome(r.byte())
+		w.receipt.Cause = auditrelay.Cause(lookup(&r, texts))
+		w.receipt.Filter = lookup(&r, texts)
+		w.receipt.Reason = lookup(&r, texts)
+		w.receipt.Emitted = int(min(r.uvarint(), math.MaxInt32))
+		w.marks = r.byte()
+		if n := r.count(1, unsafe.Sizeof(Visit{})); n > 0 {
+			w.receipt.Trail = make(Trail, n)
+		}
+		for k := range w.receipt.Trail {
+			w.receipt.Trail[k] = lookup(&r, visits)
+		}
+	}
+	f.Receipts = make([]Receipt, r.count(2, unsafe.Sizeof(Receipt{})))
+	marks := make([]byte, len(f.Receipts))
+	sequence := uint64(0)
+	for i := range f.Receipts {
+		sequence += r.uvarint()
+		w := lookup(&r, ways)
+		f.Receipts[i], marks[i] = w.receipt, w.marks
+		f.Receipts[i].Sequence = sequence
+	}
+	for i := range f.Receipts {
+		c := &f.Receipts[i]
+		if marks[i]&hasInput != 0 {
+			copy(c.Input[:], r.bytes(uint64(len(c.Input))))
+		}
+		switch {
+		case marks[i]&unchanged != 0:
+			c.Output = c.Input
+		case marks[i]&hasOutput != 0:
+			copy(c.Output[:], r.bytes(uint64(len(c.Output))))
+		}
+	}
+	if r.failed || len(r.in) > 0 {
+		return ErrDamaged
+	}
+	return nil
+}
+
+// reader reads what append wrote; after a failure it reads zeros.
+type reader struct {
+	in     []byte
+	spent  uint64 // of maxDecoded
+	failed bool
+}
+
+func (r *reader) fail() { r.in, r.failed = nil, true }
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.in)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.in = r.in[n:]
+	return v
+}
+
+func (r *reader) byte() byte {
+	if len(r.in) == 0 {
+		r.fail()
+		return 0
+	}
+	b := r.in[0]
+	r.in = r.in[1:]
+	return b
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.in)) {
+		r.fail()
+		return nil
+	}
+	b := r.in[:n]
+	r.in = r.in[n:]
+	return b
+}
+
+// count reads a number of items that take at least size bytes each, and cost so
+// much memory.
+func (r *reader) count(size int, cost uintptr) int {
+	n := r.uvarint()
+	if n > uint64(len(r.in)/size) || n > (maxDecoded-r.spent)/uint64(cost) {
+		r.fail()
+		return 0
+	}
+	r.spent += n * uint64(cost)
+	return int(n)
+}
+
+// lookup reads the place of an item in a table.
+func lookup[T any](r *reader, table []T) T {
+	i := r.uvarint()
+	if i >= uint64(len(table)) {
+		r.fail()
+		var zero T
+		return zero
+	}
+	return table[i]
+}

@@ -1,0 +1,217 @@
+package receipts
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/filter"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func newCodec(t testing.TB) *Codec {
+	t.Helper()
+	c, err := NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var sealedAt = time.UnixMilli(1_769_860_800_123).UTC()
+
+// traffic is n receipts of ordinary traffic: one native filter and one guest, that
+// edit most events.
+func traffic(n int) []Receipt {
+	policy, module := strings.Repeat("ab", 32), strings.Repeat("0c", 32)
+	d, track := NewDigester([]byte("key")), Tracker{}
+	out := make([]Receipt, n)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range out {
+		r := &out[i]
+		r.Sequence = uint64(1000 + i)
+		r.Outcome = auditrelay.Delivered
+		r.Input = d.Sum(fmt.Appendf(nil, "in %d", i))
+		track.Begin()
+		touched := []filter.Touch{{Path: "**.~password", Operation: "mask", Count: 1 + random.IntN(3)}, {Path: "secrets", Operation: "mask", Count: 1 + random.IntN(2)}}
+		track.Visited(Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: policy}, Touched: touched})
+		track.Visited(Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: module, Version: "1.2.0"}})
+		r.Trail = track.Trail()
+		switch random.IntN(20) {
+		case 0:
+			r.Outcome, r.Cause, r.Filter, r.Reason = auditrelay.Filtered, auditrelay.CauseDrop, "team-rules", "another team's"
+		case 1:
+			r.Outcome, r.Cause, r.Filter = auditrelay.DeadLettered, auditrelay.CauseTrap, "team-rules"
+		case 2:
+			r.Output = r.Input
+		default:
+			r.Output = d.Sum(fmt.Appendf(nil, "out %d", i))
+		}
+	}
+	return out
+}
+
+func TestFramesComeBackAsTheyWere(t *testing.T) {
+	c := newCodec(t)
+	for name, receipts := range map[string][]Receipt{
+		"none":    {},
+		"one":     traffic(1),
+		"many":    traffic(5000),
+		"skipped": {{Sequence: 7, Outcome: auditrelay.Skipped, Cause: auditrelay.CauseDetached}, {Sequence: 1 << 60, Outcome: auditrelay.Skipped}},
+		"odd texts": {{Sequence: 1, Reason: strings.Repeat("AB", 32), Filter: strings.Repeat("ab", 17) + "c", Emitted: 3},
+			{Sequence: 2, Reason: strings.Repeat("ab", 16), Filter: "\x00\xff"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := strings.Repeat("1f", 32)
+			frame := c.Encode(config, receipts).Seal(sealedAt)
+			got, err := c.Decode(frame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(receipts, got.Receipts); diff != "" || got.Config != config || !got.At.Equal(sealedAt) {
+				t.Errorf("%s %v\n%s", got.Config, got.At, diff)
+			}
+			h, err := ReadHeader(frame)
+			if n := len(receipts); err != nil || n > 0 && (h.First != receipts[0].Sequence || h.Last != receipts[n-1].Sequence) {
+				t.Errorf("header %+v, %v", h, err)
+			}
+		})
+	}
+}
+
+// TestAReceiptIsSmall: two digests of 16 bytes cannot be made smaller; all else
+// together must fit in the rest.
+func TestAReceiptIsSmall(t *testing.T) {
+	c := newCodec(t)
+	for _, n := range []int{100, 1000, 10_000} {
+		size := len(c.Encode(strings.Repeat("1f", 32), traffic(n)).Seal(sealedAt))
+		each := float64(size) / float64(n)
+		t.Logf("%d receipts: %.1f bytes each", n, each)
+		if each > 60 {
+			t.Errorf("%d receipts take %.1f bytes each, at most 60", n, each)
+		}
+	}
+}
+
+// TestDamageIsLoud: whatever byte is changed, or cut off, is found out.
+func TestDamageIsLoud(t *testing.T) {
+	c := newCodec(t)
+	frame := c.Encode("", traffic(50)).Seal(sealedAt)
+	for i := range frame {
+		bad := append([]byte(nil), frame...)
+		bad[i] ^= 0x10
+		if _, err := c.Decode(bad); err == nil || i > 0 && !errors.Is(err, ErrDamaged) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+		if _, err := ReadHeader(bad); err == nil {
+			t.Fatalf("byte %d changed: the header reads", i)
+		}
+		if _, err := c.Decode(frame[:i]); err == nil {
+			t.Fatalf("cut at %d: no error", i)
+		}
+	}
+	if _, err := c.Decode(append(frame, 0)); err == nil {
+		t.Error("a byte too many is no error")
+	}
+}
+
+func TestOrdinaryTrailsAllocateNothing(t *testing.T) {
+	var track Tracker
+	touched := []filter.Touch{{Path: "**.~password", Operation: "mask", Count: 2}}
+	d := NewDigester([]byte("key"))
+	data := []byte("data")
+	if n := testing.AllocsPerRun(100, func() {
+		track.Begin()
+		track.Visited(Visit{Filter: "a", Description: filter.Description{Kind: "redact", Digest: "d"}, Touched: touched})
+		if len(track.Trail()) != 1 || d.Sum(data) == (Digest{}) {
+			t.Fatal("no trail")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations an event", n)
+	}
+	touched[0].Count = 3 // the filter's own again
+	if track.Trail()[0].Touched[0].Count != 3 {
+		t.Error("another count is another trail")
+	}
+}
+
+// TestFiltersCannotFillTheReceipts: what a filter says of itself is bounded.
+func TestFiltersCannotFillTheReceipts(t *testing.T) {
+	var track Tracker
+	var touched []filter.Touch
+	for i := range 1000 {
+		touched = append(touched, filter.Touch{Path: strings.Repeat("p", 1000) + fmt.Sprint(i), Operation: "mask", Count: 1})
+	}
+	track.Visited(Visit{Filter: "a", Description: filter.Description{Version: strings.Repeat("v", 1000)}, Touched: touched})
+	v := track.Trail()[0]
+	count := 0
+	for _, touch := range v.Touched {
+		count += touch.Count
+		if len(touch.Path) > maxText {
+			t.Errorf("a path of %d bytes", len(touch.Path))
+		}
+	}
+	if len(v.Touched) != maxTouches+1 || count != 1000 || len(v.Version) > maxText {
+		t.Errorf("%d touches of %d values", len(v.Touched), count)
+	}
+	// Where every event's are others, and long, what they touched is left out, and
+	// the frame can still be read.
+	receipts := traffic(20_000)
+	for i := range receipts {
+		var visit Visit
+		for k := range maxTouches {
+			visit.Touched = append(visit.Touched, filter.Touch{Path: fmt.Sprintf("%0100d", i*maxTouches+k), Operation: "mask", Count: i})
+		}
+		receipts[i].Trail = Trail{visit}
+	}
+	c := newCodec(t)
+	got, err := c.Decode(c.Encode("", receipts).Seal(sealedAt))
+	if err != nil || len(got.Receipts) != len(receipts) || len(got.Receipts[9].Trail[0].Touched) != 1 || got.Receipts[9].Input != receipts[9].Input {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDigestsAreKeyed(t *testing.T) {
+	a, b := NewDigester([]byte("a")).Sum([]byte("x")), NewDigester([]byte("b")).Sum([]byte("x"))
+	if a == b || a == (Digest{}) || a != NewDigester([]byte("a")).Sum([]byte("x")) {
+		t.Errorf("%s, %s", hex.EncodeToString(a[:]), hex.EncodeToString(b[:]))
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	c := newCodec(f)
+	f.Add(c.Encode("ab", traffic(3)).Seal(sealedAt))
+	e := encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}}
+	f.Add(e.encode("ab", traffic(3)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got, err := c.Decode(data); err == nil {
+			again, err := c.Decode(c.Encode(got.Config, got.Receipts).Seal(got.At))
+			if err != nil || len(again.Receipts) != len(got.Receipts) {
+				t.Errorf("again: %v", err)
+			}
+		}
+		_ = new(Frame).decode(data) // as a body, behind the checksum
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	c, receipts := newCodec(b), traffic(1000)
+	for b.Loop() {
+		c.Encode("", receipts)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(receipts)), "ns/receipt")
+}
+
+func BenchmarkSum(b *testing.B) {
+	d, data := NewDigester([]byte("key")), make([]byte, 900)
+	b.SetBytes(900)
+	for b.Loop() {
+		d.Sum(data)
+	}
+}

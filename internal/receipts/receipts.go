@@ -1,0 +1,154 @@
+// Package receipts writes down, for every event and callback, what was done to it:
+// which filters saw it, in which version, what they touched, how it ended, and
+// keyed digests of what came in and what went on. A chunk's receipts stand in one
+// compressed frame.
+//
+// A receipt holds nothing of the event: no key, no value, not even its id, which
+// the journal has by its sequence. The digests are the relay's own, keyed, and too
+// short to be of use without the key.
+package receipts
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"hash"
+
+	"auditrelay"
+	"auditrelay/filter"
+)
+
+// Digest is the keyed digest of a document: HMAC-SHA256, cut to 16 bytes. Equal
+// documents have equal digests, so that what came in can be told from what went on.
+type Digest [16]byte
+
+// Digester makes digests under one key. It belongs to one goroutine at a time and
+// allocates nothing.
+type Digester struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+}
+
+// NewDigester returns a Digester for the key.
+func NewDigester(key []byte) *Digester { return &Digester{mac: hmac.New(sha256.New, key)} }
+
+// Sum returns data's digest.
+func (d *Digester) Sum(data []byte) Digest {
+	d.mac.Reset()
+	d.mac.Write(data)
+	return Digest(d.mac.Sum(d.sum[:0])[:len(Digest{})])
+}
+
+// Visit is what one filter did with an event.
+type Visit struct {
+	Filter string
+	filter.Description
+	Touched []filter.Touch // nothing where the filter failed or only looked
+}
+
+// Trail is the visits of an event, in order. Events that went the same way share
+// one; it is immutable.
+type Trail []Visit
+
+// Receipt is what is kept of one event on one callback.
+type Receipt struct {
+	Sequence uint64
+	Outcome  auditrelay.Outcome // at the seal; Delivered: it was to be delivered
+	Cause    auditrelay.Cause
+	Filter   string // that decided or failed
+	Reason   string
+	Emitted  int
+	Trail    Trail
+
+	// Input is the digest of the event as accepted, Output that of the document
+	// that goes out; zero where nothing was judged, or nothing goes out.
+	Input, Output Digest
+}
+
+// maxTouches is how many kinds of edits one visit tells apart, and maxText how
+// long a text of a visit may be, in bytes.
+const (
+	maxTouches = 32
+	maxText    = 200
+)
+
+// bounded keeps what a filter says of itself short.
+func bounded(s string) string {
+	if len(s) > maxText {
+		return s[:maxText]
+	}
+	return s
+}
+
+// clone copies a visit, bounded.
+func (v *Visit) clone() Visit {
+	out := Visit{Filter: v.Filter, Description: filter.Description{Kind: bounded(v.Kind), Digest: bounded(v.Digest), Version: bounded(v.Version)}}
+	for i, t := range v.Touched {
+		if i == maxTouches {
+			rest := filter.Touch{Path: "**", Operation: "edit"}
+			for _, t := range v.Touched[i:] {
+				rest.Count += t.Count
+			}
+			out.Touched = append(out.Touched, rest)
+			break
+		}
+		out.Touched = append(out.Touched, filter.Touch{Path: bounded(t.Path), Operation: bounded(t.Operation), Count: max(t.Count, 0)})
+	}
+	return out
+}
+
+// Tracker makes the trails of one worker's events. Most events go one of a few
+// ways: what is known already is found without an allocation. It belongs to one
+// goroutine at a time.
+type Tracker struct {
+	visits []Visit
+	key    []byte
+	known  map[string]Trail
+}
+
+// maxKnown bounds how many ways a Tracker remembers.
+const maxKnown = 4096
+
+// Begin starts an event's trail.
+func (t *Tracker) Begin() { t.visits = t.visits[:0] }
+
+// Visited adds a visit. Its Touched is looked at until Trail is called, and not
+// kept.
+func (t *Tracker) Visited(v Visit) { t.visits = append(t.visits, v) }
+
+// Trail returns the event's trail, as it is so far.
+func (t *Tracker) Trail() Trail {
+	if len(t.visits) == 0 {
+		return nil
+	}
+	t.key = t.key[:0]
+	for i := range t.visits {
+		t.key = appendVisit(t.key, &t.visits[i])
+	}
+	if trail, ok := t.known[string(t.key)]; ok {
+		return trail
+	}
+	trail := make(Trail, 0, len(t.visits))
+	for i := range t.visits {
+		trail = append(trail, t.visits[i].clone())
+	}
+	if t.known == nil || len(t.known) >= maxKnown {
+		t.known = map[string]Trail{}
+	}
+	t.known[string(t.key)] = trail
+	return trail
+}
+
+// appendVisit appends what tells one visit from another.
+func appendVisit(dst []byte, v *Visit) []byte {
+	dst = appendText(dst, v.Filter)
+	dst = appendText(dst, v.Kind)
+	dst = appendText(dst, v.Digest)
+	dst = appendText(dst, v.Version)
+	dst = appendUvarint(dst, uint64(len(v.Touched)))
+	for _, t := range v.Touched {
+		dst = appendText(dst, t.Path)
+		dst = appendText(dst, t.Operation)
+		dst = appendUvarint(dst, uint64(max(t.Count, 0)))
+	}
+	return dst
+}
