@@ -154,6 +154,21 @@ func editTruncate(s *State, n document.Node, _ []byte, number int) error {
 	return s.doc.SetString(n, short)
 }
 
+// editPartial keeps the last characters of a string, as redaction.AppendPartial does.
+func editPartial(s *State, n document.Node, _ []byte, number int) error {
+	v, ok := s.doc.AppendString(s.value[:0], n)
+	s.value = v
+	switch {
+	case !ok:
+		return errWrongKind
+	case len(v) == 0:
+		return nil
+	}
+	s.scratch = redaction.AppendPartial(s.scratch[:0], v, number)
+	s.charge(len(s.scratch))
+	return s.doc.SetString(n, s.scratch)
+}
+
 // editPseudonym replaces a string by its pseudonym, and any other value by that
 // of its JSON text. null stays null, as empty stays empty.
 func editPseudonym(s *State, n document.Node, key []byte, _ int) error {
@@ -215,6 +230,14 @@ func setStringAll(s *State, m api.Memory, a []uint64) {
 func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "remove", editDelete, nil, 0) }
 
 func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "mask", editMask, nil, 0) }
+
+func partial(s *State, _ api.Memory, a []uint64) {
+	s.one(a, a[0], "partial", editPartial, nil, number(a[1]))
+}
+
+func partialAll(s *State, _ api.Memory, a []uint64) {
+	s.all(a, a[0], "partial", editPartial, nil, number(a[1]))
+}
 
 func truncateAll(s *State, _ api.Memory, a []uint64) {
 	s.all(a, a[0], "truncate", editTruncate, nil, number(a[1]))

@@ -121,6 +121,13 @@ func TestHostFunctions(t *testing.T) {
 		{"mask", [][]string{{"mask", "n"}, {"mask", "missing"}}, "0 -1", `1.50`, `"***"`},
 		{"mask inside a string that holds JSON", [][]string{{"mask", "before_value.password"}}, "0", `\"old\"`, `\"***\"`},
 		{"truncate counts characters", [][]string{{"truncate", "s", "2"}, {"truncate", "action", "100"}, {"truncate", "n", "1"}}, "0 0 -2", `"añb"`, `"añ"`},
+		{"partial shows at most half", [][]string{{"partial", "object_id", "2"}, {"partial", "n", "1"}, {"partial", "missing", "1"}, {"partial", "none", "1"}}, "0 -2 -1 -2", `"team-7"`, `"***-7"`},
+		{"partial_all", [][]string{{"partial_all", "updated_values.deep.*", "4"}, {"partial_all", "list.*.k", "1"}}, "1 0", `"api_key":"x"`, `"api_key":"***"`},
+		{"detects, with the key in mind", [][]string{{"set_string", "s", "use sk-proj-mJ3kq9ZsTb81LwXy0dVf now"}, {"detects", "s", "secrets"}, {"detects", "action", "secrets"}, {"detects", "n", "secrets"}, {"detects", "list", "secrets"}, {"detects", "missing", "secrets"}, {"set_string", "updated_values.password", "c0rrect-h0rse"}, {"detects", "updated_values.password", "secrets, jwt"}, {"set_string", "s", "añb"}, {"set_string", "updated_values.password", "new"}}, "0 1 0 0 -2 -1 0 1 0 0", "", ""},
+		{"redact_matches masks or removes what an expression finds", [][]string{{"redact_matches", "object_id", "[a-z]+", "1"}, {"redact_matches", "object_id", "[0-9]", "2"}, {"redact_matches", "object_id", "x", "1"}, {"redact_matches", "list", "x", "1"}, {"redact_matches", "missing", "x", "1"}}, "1 1 0 -2 -1", `"team-7"`, `"***-"`},
+		{"redact_matches with detectors", [][]string{{"set_string", "s", "use sk-proj-mJ3kq9ZsTb81LwXy0dVf now"}, {"redact_detected", "s", "secrets", "1"}}, "0 1", `"añb"`, `"use *** now"`},
+		{"redact_matches_all", [][]string{{"redact_matches_all", "**.password", "[nw]", "1"}, {"redact_detected_all", "**", "secrets", "1"}}, "1 0", `{"password":"new"`, `{"password":"***e***"`},
+		{"a number in which something is found goes whole", [][]string{{"redact_matches", "n", "5", "1"}}, "1", `1.50`, `"***"`},
 		{"hmac", [][]string{{"hmac", "object_id", "pseudonyms"}, {"hmac", "none", "pseudonyms"}}, "0 0", `"team-7"`, `"` + pseudonym + `"`},
 
 		{"set_json_all", [][]string{{"set_json_all", "list.*.k", "null"}}, "2", `[{"k":1},{"k":2}]`, `[{"k":null},{"k":null}]`},
@@ -137,7 +144,7 @@ func TestHostFunctions(t *testing.T) {
 		{"config is there as text and as a document", [][]string{{"config"}}, `{"steps":[["config"]]}`, "", ""},
 		{"log", [][]string{{"log", "s", "a line"}}, "0", "", ""},
 		{"sequence, received", [][]string{{"sequence"}, {"received"}}, "42 7000000009", "", ""},
-		{"has", [][]string{{"has", "mask"}, {"has", "emit"}, {"has", "detects"}}, "1 1 0", "", ""},
+		{"has", [][]string{{"has", "mask"}, {"has", "emit"}, {"has", "detects"}, {"has", "count"}}, "1 1 1 0", "", ""},
 		{"event_replace", [][]string{{"event_replace", "action", `{"a":1}`}, {"get", "a"}, {"mask", "a"}}, "0 1 0", event, `{"a":"***"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

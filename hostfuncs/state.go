@@ -13,6 +13,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
 )
 
@@ -34,16 +35,18 @@ type State struct {
 	turn     Turn
 	function string // the host function that runs, for the text of a failure
 
-	call     *filter.Call
-	doc      *document.Document
-	config   document.Document
-	paths    []path
-	regexes  []expression
-	keys     map[string]*redaction.Pseudonymiser
-	scratch  []byte
-	value    []byte
-	matches  []document.Node
-	replaced document.Document
+	call      *filter.Call
+	doc       *document.Document
+	config    document.Document
+	paths     []path
+	regexes   []expression
+	detectors []*detect.Set
+	findings  []detect.Finding
+	keys      map[string]*redaction.Pseudonymiser
+	scratch   []byte
+	value     []byte
+	matches   []document.Node
+	replaced  document.Document
 
 	emitted   []filter.Emit
 	touched   []filter.Touch

@@ -168,6 +168,7 @@ func V1() []Function {
 	return []Function{
 		{Name: "path", Params: "ptr len", Result: "p", Turn: AtInit, call: internPath},
 		{Name: "regex", Params: "ptr len", Result: "r", Turn: AtInit, call: internRegex},
+		{Name: "detector", Params: "ptr len", Result: "d", Turn: AtInit, call: internDetector},
 
 		{Name: "find", Params: "p", Result: "node", Turn: AtEvent, call: find},
 		{Name: "each", Params: "p previous", Result: "node", call: each},
@@ -180,6 +181,7 @@ func V1() []Function {
 		{Name: "get_string", Params: "node buf cap", Result: "length", call: getString},
 		{Name: "is", Params: "p ptr len", Result: "bool", Turn: AtEvent, call: is},
 		{Name: "matches", Params: "node r", Result: "bool", call: matches},
+		{Name: "detects", Params: "node d", Result: "bool", call: detects},
 		{Name: "query", Params: "ptr len buf cap", Result: "length", Turn: AtEvent, call: query},
 
 		{Name: "set_json", Params: "node ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: setJSON},
@@ -188,14 +190,18 @@ func V1() []Function {
 		{Name: "delete", Params: "node", Result: "status", Need: NeedWrite, Turn: AtEvent, call: deleteNode},
 		{Name: "mask", Params: "node", Result: "status", Need: NeedWrite, Turn: AtEvent, call: mask},
 		{Name: "truncate", Params: "node n", Result: "status", Need: NeedWrite, Turn: AtEvent, call: truncate},
+		{Name: "partial", Params: "node n", Result: "status", Need: NeedWrite, Turn: AtEvent, call: partial},
 		{Name: "hmac", Params: "node key_ptr key_len", Result: "status", Need: NeedKey, Turn: AtEvent, call: pseudonym},
+		{Name: "redact_matches", Params: "node h operation", Result: "count", Need: NeedWrite, Turn: AtEvent, call: redactMatches},
 
 		{Name: "set_json_all", Params: "p ptr len", Result: "count", Need: NeedWrite, Turn: AtEvent, call: setJSONAll},
 		{Name: "set_string_all", Params: "p ptr len", Result: "count", Need: NeedWrite, Turn: AtEvent, call: setStringAll},
 		{Name: "delete_all", Params: "p", Result: "count", Need: NeedWrite, Turn: AtEvent, call: deleteAll},
 		{Name: "mask_all", Params: "p", Result: "count", Need: NeedWrite, Turn: AtEvent, call: maskAll},
 		{Name: "truncate_all", Params: "p n", Result: "count", Need: NeedWrite, Turn: AtEvent, call: truncateAll},
+		{Name: "partial_all", Params: "p n", Result: "count", Need: NeedWrite, Turn: AtEvent, call: partialAll},
 		{Name: "hmac_all", Params: "p key_ptr key_len", Result: "count", Need: NeedKey, Turn: AtEvent, call: pseudonymAll},
+		{Name: "redact_matches_all", Params: "p h operation", Result: "count", Need: NeedWrite, Turn: AtEvent, call: redactMatchesAll},
 
 		{Name: "event_len", Result: "length", Turn: AtEvent, call: eventLen},
 		{Name: "event_read", Params: "buf cap", Result: "length", Turn: AtEvent, call: eventRead},

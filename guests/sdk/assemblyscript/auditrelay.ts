@@ -56,6 +56,12 @@
 @external("auditrelay_v1", "received") declare function hostReceived(): i64;
 @external("auditrelay_v1", "log") declare function hostLog(level: i32, ptr: usize, len: usize): i32;
 @external("auditrelay_v1", "fail") declare function hostFail(ptr: usize, len: usize): void;
+@external("auditrelay_v1", "detector") declare function hostDetector(ptr: usize, len: usize): i32;
+@external("auditrelay_v1", "detects") declare function hostDetects(node: i32, d: i32): i32;
+@external("auditrelay_v1", "partial") declare function hostPartial(node: i32, n: i32): i32;
+@external("auditrelay_v1", "partial_all") declare function hostPartialAll(p: i32, n: i32): i32;
+@external("auditrelay_v1", "redact_matches") declare function hostRedactMatches(node: i32, h: i32, operation: i32): i32;
+@external("auditrelay_v1", "redact_matches_all") declare function hostRedactMatchesAll(p: i32, h: i32, operation: i32): i32;
 @external("auditrelay_v1", "has") declare function hostHas(name: usize, nameLen: usize): i32;
 
 /** The decision on one event: Keep lets it go on, with the edits made. */
@@ -95,12 +101,23 @@ export class Path {
   deleteAll(): i32 { return hostDeleteAll(this.p); }
   truncateAll(n: i32): i32 { return hostTruncateAll(this.p, n); }
   hmacAll(key: string): i32 { const b = utf8(key); return hostHMACAll(this.p, at(b), b.byteLength); }
+  partialAll(n: i32): i32 { return hostPartialAll(this.p, n); }
+  redactMatchesAll(m: Matcher, operation: Matches): i32 { return hostRedactMatchesAll(this.p, m.r, operation); }
   setJSONAll(json: string): i32 { const b = utf8(json); return hostSetJSONAll(this.p, at(b), b.byteLength); }
   setStringAll(text: string): i32 { const b = utf8(text); return hostSetStringAll(this.p, at(b), b.byteLength); }
 }
 
+/** What becomes of what a matcher finds. */
+export enum Matches { Mask = 1, Remove = 2 }
+
+/** What finds parts of a text. */
+export class Matcher { constructor(public r: i32) {} }
 /** A regular expression (RE2); made at the top level. */
-export class Regex { constructor(public r: i32) {} }
+export class Regex extends Matcher {}
+/** Detectors, by name or group; made at the top level. */
+export class Detector extends Matcher {}
+
+export function detector(names: string): Detector { const b = utf8(names); return new Detector(hostDetector(at(b), b.byteLength)); }
 
 export function path(text: string): Path { const b = utf8(text); return new Path(hostPath(at(b), b.byteLength)); }
 export function regex(text: string): Regex { const b = utf8(text); return new Regex(hostRegex(at(b), b.byteLength)); }
@@ -118,6 +135,9 @@ export class Node {
   json(): string { let n: i32; do { n = hostGet(this.n, at(buffer), buffer.byteLength); } while (!fits(n)); return read(n); }
   text(): string { let n: i32; do { n = hostGetString(this.n, at(buffer), buffer.byteLength); } while (!fits(n)); return read(n); }
   matches(r: Regex): bool { return hostMatches(this.n, r.r) == 1; }
+  detects(d: Detector): bool { return hostDetects(this.n, d.r) == 1; }
+  partial(n: i32): bool { return hostPartial(this.n, n) == 0; }
+  redactMatches(m: Matcher, operation: Matches): i32 { return hostRedactMatches(this.n, m.r, operation); }
   setJSON(json: string): bool { const b = utf8(json); return hostSetJSON(this.n, at(b), b.byteLength) == 0; }
   setString(text: string): bool { const b = utf8(text); return hostSetString(this.n, at(b), b.byteLength) == 0; }
   put(key: string, json: string): bool { const k = utf8(key), b = utf8(json); return hostPut(this.n, at(k), k.byteLength, at(b), b.byteLength) == 0; }

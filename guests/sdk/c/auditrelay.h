@@ -27,6 +27,10 @@
 #define AUDITRELAY_NOT_GRANTED (-5) /* an optional function that was not granted */
 #define AUDITRELAY_UNKNOWN     (-6) /* an optional function that the host does not have */
 
+/* What redact_matches does with what was found. */
+#define AUDITRELAY_MASK_MATCHES   1
+#define AUDITRELAY_REMOVE_MATCHES 2
+
 /* Nodes: the event's root, and none, with which each and child start. */
 #define AUDITRELAY_ROOT 0
 #define AUDITRELAY_NONE (-1)
@@ -45,6 +49,7 @@ AUDITRELAY_EXPORT("auditrelay_event") int32_t auditrelay_event(void);
 /* What the host gives. */
 AUDITRELAY_IMPORT("path") int32_t auditrelay_path(const char *path, uint32_t length);
 AUDITRELAY_IMPORT("regex") int32_t auditrelay_regex(const char *expr, uint32_t length);
+AUDITRELAY_IMPORT("detector") int32_t auditrelay_detector(const char *names, uint32_t length);
 AUDITRELAY_IMPORT("find") int32_t auditrelay_find(int32_t path);
 AUDITRELAY_IMPORT("each") int32_t auditrelay_each(int32_t path, int32_t previous);
 AUDITRELAY_IMPORT("child") int32_t auditrelay_child(int32_t node, int32_t previous);
@@ -55,6 +60,7 @@ AUDITRELAY_IMPORT("get") int32_t auditrelay_get(int32_t node, void *buf, uint32_
 AUDITRELAY_IMPORT("get_string") int32_t auditrelay_get_string(int32_t node, void *buf, uint32_t capacity);
 AUDITRELAY_IMPORT("is") int32_t auditrelay_is(int32_t path, const char *text, uint32_t length);
 AUDITRELAY_IMPORT("matches") int32_t auditrelay_matches(int32_t node, int32_t regex);
+AUDITRELAY_IMPORT("detects") int32_t auditrelay_detects(int32_t node, int32_t detector);
 AUDITRELAY_IMPORT("query") int32_t auditrelay_query(const char *query, uint32_t length, void *buf, uint32_t capacity);
 AUDITRELAY_IMPORT("set_json") int32_t auditrelay_set_json(int32_t node, const char *json, uint32_t length);
 AUDITRELAY_IMPORT("set_string") int32_t auditrelay_set_string(int32_t node, const char *text, uint32_t length);
@@ -62,13 +68,17 @@ AUDITRELAY_IMPORT("put") int32_t auditrelay_put(int32_t parent, const char *key,
 AUDITRELAY_IMPORT("delete") int32_t auditrelay_delete(int32_t node);
 AUDITRELAY_IMPORT("mask") int32_t auditrelay_mask(int32_t node);
 AUDITRELAY_IMPORT("truncate") int32_t auditrelay_truncate(int32_t node, int32_t characters);
+AUDITRELAY_IMPORT("partial") int32_t auditrelay_partial(int32_t node, int32_t characters);
 AUDITRELAY_IMPORT("hmac") int32_t auditrelay_hmac(int32_t node, const char *key, uint32_t key_length);
+AUDITRELAY_IMPORT("redact_matches") int32_t auditrelay_redact_matches(int32_t node, int32_t regex_or_detector, int32_t operation);
 AUDITRELAY_IMPORT("set_json_all") int32_t auditrelay_set_json_all(int32_t path, const char *json, uint32_t length);
 AUDITRELAY_IMPORT("set_string_all") int32_t auditrelay_set_string_all(int32_t path, const char *text, uint32_t length);
 AUDITRELAY_IMPORT("delete_all") int32_t auditrelay_delete_all(int32_t path);
 AUDITRELAY_IMPORT("mask_all") int32_t auditrelay_mask_all(int32_t path);
 AUDITRELAY_IMPORT("truncate_all") int32_t auditrelay_truncate_all(int32_t path, int32_t characters);
+AUDITRELAY_IMPORT("partial_all") int32_t auditrelay_partial_all(int32_t path, int32_t characters);
 AUDITRELAY_IMPORT("hmac_all") int32_t auditrelay_hmac_all(int32_t path, const char *key, uint32_t key_length);
+AUDITRELAY_IMPORT("redact_matches_all") int32_t auditrelay_redact_matches_all(int32_t path, int32_t regex_or_detector, int32_t operation);
 AUDITRELAY_IMPORT("event_len") int32_t auditrelay_event_len(void);
 AUDITRELAY_IMPORT("event_read") int32_t auditrelay_event_read(void *buf, uint32_t capacity);
 AUDITRELAY_IMPORT("event_replace") int32_t auditrelay_event_replace(const char *json, uint32_t length);

@@ -89,3 +89,15 @@ func hostLog(level int32, ptr unsafe.Pointer, n uint32) int32 { panic(nowhere) }
 func hostFail(ptr unsafe.Pointer, n uint32) { panic(nowhere) }
 
 func hostHas(namePtr unsafe.Pointer, nameLen uint32) int32 { panic(nowhere) }
+
+func hostDetector(ptr unsafe.Pointer, n uint32) int32 { panic(nowhere) }
+
+func hostDetects(node, d int32) int32 { panic(nowhere) }
+
+func hostPartial(node, n int32) int32 { panic(nowhere) }
+
+func hostPartialAll(p, n int32) int32 { panic(nowhere) }
+
+func hostRedactMatches(node, h, operation int32) int32 { panic(nowhere) }
+
+func hostRedactMatchesAll(p, h, operation int32) int32 { panic(nowhere) }

@@ -119,3 +119,21 @@ func hostFail(ptr unsafe.Pointer, n uint32)
 
 //go:wasmimport auditrelay_v1 has
 func hostHas(namePtr unsafe.Pointer, nameLen uint32) int32
+
+//go:wasmimport auditrelay_v1 detector
+func hostDetector(ptr unsafe.Pointer, n uint32) int32
+
+//go:wasmimport auditrelay_v1 detects
+func hostDetects(node, d int32) int32
+
+//go:wasmimport auditrelay_v1 partial
+func hostPartial(node, n int32) int32
+
+//go:wasmimport auditrelay_v1 partial_all
+func hostPartialAll(p, n int32) int32
+
+//go:wasmimport auditrelay_v1 redact_matches
+func hostRedactMatches(node, h, operation int32) int32
+
+//go:wasmimport auditrelay_v1 redact_matches_all
+func hostRedactMatchesAll(p, h, operation int32) int32

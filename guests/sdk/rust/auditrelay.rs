@@ -31,6 +31,12 @@ mod host {
     extern "C" {
         pub fn path(ptr: *const u8, len: usize) -> i32;
         pub fn regex(ptr: *const u8, len: usize) -> i32;
+        pub fn detector(ptr: *const u8, len: usize) -> i32;
+        pub fn detects(node: i32, d: i32) -> i32;
+        pub fn partial(node: i32, n: i32) -> i32;
+        pub fn partial_all(p: i32, n: i32) -> i32;
+        pub fn redact_matches(node: i32, h: i32, operation: i32) -> i32;
+        pub fn redact_matches_all(p: i32, h: i32, operation: i32) -> i32;
         pub fn find(p: i32) -> i32;
         pub fn each(p: i32, previous: i32) -> i32;
         pub fn child(node: i32, previous: i32) -> i32;
@@ -49,7 +55,9 @@ mod host {
         pub fn mask(node: i32) -> i32;
         pub fn truncate(node: i32, n: i32) -> i32;
         pub fn hmac(node: i32, key: *const u8, key_len: usize) -> i32;
-        pub fn set_json_all(p: i32, ptr: *const u8, len: usize) -> i32;
+        pub fn partial_all(&self, n: i32) -> i32 { unsafe { host::partial_all(self.p(), n) } }
+    pub fn redact_matches_all(&self, m: &impl Matcher, o: Matches) -> i32 { unsafe { host::redact_matches_all(self.p(), m.handle(), o as i32) } }
+    pub fn set_json_all(p: i32, ptr: *const u8, len: usize) -> i32;
         pub fn set_string_all(p: i32, ptr: *const u8, len: usize) -> i32;
         pub fn delete_all(p: i32) -> i32;
         pub fn mask_all(p: i32) -> i32;
@@ -103,6 +111,25 @@ impl Regex {
     pub fn intern(&self) { self.handle.set(unsafe { host::regex(self.text.as_ptr(), self.text.len()) }) }
 }
 
+/// Detectors by name or group, several separated by commas.
+pub struct Detector { names: &'static str, handle: Cell<i32> }
+unsafe impl Sync for Detector {}
+
+impl Detector {
+    pub const fn new(names: &'static str) -> Self { Detector { names, handle: Cell::new(0) } }
+    /// Selects the detectors; at the start only.
+    pub fn intern(&self) { self.handle.set(unsafe { host::detector(self.names.as_ptr(), self.names.len()) }) }
+}
+
+/// What finds parts of a text: a Regex or a Detector.
+pub trait Matcher { fn handle(&self) -> i32; }
+impl Matcher for Regex { fn handle(&self) -> i32 { self.handle.get() } }
+impl Matcher for Detector { fn handle(&self) -> i32 { self.handle.get() } }
+
+/// What becomes of what a matcher finds.
+#[derive(Clone, Copy)]
+pub enum Matches { Mask = 1, Remove = 2 }
+
 impl Path {
     pub const fn new(text: &'static str) -> Self { Path { text, handle: Cell::new(0) } }
     /// Interns the path; at the start only.
@@ -148,6 +175,9 @@ impl Node {
     pub fn json(self, buf: &mut [u8]) -> Option<&[u8]> { filled(buf, |b, n| unsafe { host::get(self.0, b, n) }) }
     pub fn string(self, buf: &mut [u8]) -> Option<&[u8]> { filled(buf, |b, n| unsafe { host::get_string(self.0, b, n) }) }
     pub fn matches(self, r: &Regex) -> bool { unsafe { host::matches(self.0, r.handle.get()) == 1 } }
+    pub fn detects(self, d: &Detector) -> bool { unsafe { host::detects(self.0, d.handle.get()) == 1 } }
+    pub fn partial(self, n: i32) -> bool { unsafe { host::partial(self.0, n) == 0 } }
+    pub fn redact_matches(self, m: &impl Matcher, o: Matches) -> i32 { unsafe { host::redact_matches(self.0, m.handle(), o as i32) } }
     pub fn set_json(self, json: &str) -> bool { unsafe { host::set_json(self.0, json.as_ptr(), json.len()) == 0 } }
     pub fn set_string(self, text: &str) -> bool { unsafe { host::set_string(self.0, text.as_ptr(), text.len()) == 0 } }
     pub fn put(self, key: &str, json: &[u8]) -> bool { unsafe { host::put(self.0, key.as_ptr(), key.len(), json.as_ptr(), json.len()) == 0 } }

@@ -77,7 +77,9 @@ int32_t auditrelay_init(void)
         }
         if (i > 1 && !is(&s->words[0], "query") && !is(&s->words[0], "emit") && !is(&s->words[0], "has"))
             s->path = auditrelay_path(s->words[1].bytes, s->words[1].length);
-        if (is(&s->words[0], "matches"))
+        if (is(&s->words[0], "detects") || is(&s->words[0], "redact_detected") || is(&s->words[0], "redact_detected_all"))
+            s->regex = auditrelay_detector(s->words[2].bytes, s->words[2].length);
+        if (is(&s->words[0], "matches") || is(&s->words[0], "redact_matches") || is(&s->words[0], "redact_matches_all"))
             s->regex = auditrelay_regex(s->words[2].bytes, s->words[2].length);
     }
     return 0;
@@ -112,12 +114,19 @@ static void run(const struct step *s)
     CALL("mask_root", auditrelay_mask(AUDITRELAY_ROOT))
     CALL("mask_config", auditrelay_mask(auditrelay_config_find(s->path)))
     CALL("truncate", auditrelay_truncate(auditrelay_find(s->path), number(&s->words[2])))
+    CALL("partial", auditrelay_partial(auditrelay_find(s->path), number(&s->words[2])))
+    CALL("detects", auditrelay_detects(auditrelay_find(s->path), s->regex))
+    CALL("redact_matches", auditrelay_redact_matches(auditrelay_find(s->path), s->regex, number(&s->words[3])))
+    CALL("redact_detected", auditrelay_redact_matches(auditrelay_find(s->path), s->regex, number(&s->words[3])))
     CALL("hmac", auditrelay_hmac(auditrelay_find(s->path), WORD(2)))
     CALL("set_json_all", auditrelay_set_json_all(s->path, WORD(2)))
     CALL("set_string_all", auditrelay_set_string_all(s->path, WORD(2)))
     CALL("delete_all", auditrelay_delete_all(s->path))
     CALL("mask_all", auditrelay_mask_all(s->path))
     CALL("truncate_all", auditrelay_truncate_all(s->path, number(&s->words[2])))
+    CALL("partial_all", auditrelay_partial_all(s->path, number(&s->words[2])))
+    CALL("redact_matches_all", auditrelay_redact_matches_all(s->path, s->regex, number(&s->words[3])))
+    CALL("redact_detected_all", auditrelay_redact_matches_all(s->path, s->regex, number(&s->words[3])))
     CALL("hmac_all", auditrelay_hmac_all(s->path, WORD(2)))
     CALL("event_len", auditrelay_event_len())
     CALL("event_replace", auditrelay_event_replace(WORD(2)))

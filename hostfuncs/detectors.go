@@ -1,0 +1,213 @@
+package hostfuncs
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/redaction"
+)
+
+// detectorHandle marks the handles of detectors, as regexHandle does those of
+// regular expressions.
+const detectorHandle = 1 << 17
+
+// unitsDetect is what a byte costs that detectors look at.
+const unitsDetect = 4
+
+// What redact_matches makes of a match.
+const (
+	matchMask   = 1 // redaction.Mask
+	matchRemove = 2 // nothing
+)
+
+// internDetector selects detectors by name or group, several separated by commas.
+func internDetector(s *State, m api.Memory, a []uint64) {
+	text := string(s.bytes(m, a[0], a[1]))
+	s.pay(unitsCompile * len(text))
+	if len(s.detectors) == s.policy.Regexes {
+		s.fail(auditrelay.CauseInit, fmt.Sprintf("more than %d detectors", s.policy.Regexes))
+	}
+	names := strings.Split(text, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	set, err := detect.New(names...)
+	if err != nil {
+		s.fail(auditrelay.CauseInit, err.Error())
+	}
+	s.detectors = append(s.detectors, set)
+	result(a, int32(len(s.detectors))+detectorHandle)
+}
+
+func (s *State) detector(handle uint64) *detect.Set {
+	i := int64(int32(uint32(handle))) - detectorHandle
+	if i < 1 || i > int64(len(s.detectors)) {
+		s.fail(auditrelay.CauseProtocol, "no detector has this handle")
+	}
+	return s.detectors[i-1]
+}
+
+// text appends what detectors look at of a node: a string's characters, a number as
+// written.
+func text(dst []byte, d *document.Document, n document.Node) ([]byte, bool) {
+	switch d.Kind(n) {
+	case document.String:
+		return d.AppendString(dst, n)
+	case document.Number:
+		return d.AppendJSON(dst, n), true
+	}
+	return dst, false
+}
+
+// detects reports whether a detector finds something in a string or number, with
+// the key that it stands under in mind.
+func detects(s *State, _ api.Memory, a []uint64) {
+	set := s.detector(a[1])
+	d, n, ok := s.node(a[0])
+	if !ok {
+		result(a, Absent)
+		return
+	}
+	if s.value, ok = text(s.value[:0], d, n); !ok {
+		result(a, WrongKind)
+		return
+	}
+	s.pay(unitsDetect * len(s.value))
+	truth(a, set.Detects(s.value, s.near(d, n)))
+}
+
+// near is the nearest key above a value, decoded. It is valid until the next call.
+func (s *State) near(d *document.Document, n document.Node) []byte {
+	for n != document.None && n != document.Root {
+		p := d.Parent(n)
+		if p == document.None {
+			break
+		}
+		if d.Kind(p) == document.Object || d.Holds(p) == document.Object {
+			s.scratch = d.AppendKey(s.scratch[:0], n)
+			return s.scratch
+		}
+		n = p
+	}
+	return nil
+}
+
+// redactMatches masks or removes, inside a string, what a regular expression or a
+// detector finds, and returns how much that was. A number in which a detector finds
+// something is masked whole.
+func redactMatches(s *State, _ api.Memory, a []uint64) {
+	operation := s.matchOperation(a[2])
+	n, ok := s.editable(a[0])
+	if !ok {
+		s.knownMatcher(a[1])
+		result(a, Absent)
+		return
+	}
+	s.allow(n)
+	place := s.place(n)
+	count := s.redact(n, a[1], operation)
+	if count > 0 {
+		s.touch(place, matchName(operation), 1)
+	}
+	result(a, count)
+}
+
+// redactMatchesAll is redactMatches on every match of a path. It returns how many
+// values were changed.
+func redactMatchesAll(s *State, _ api.Memory, a []uint64) {
+	operation := s.matchOperation(a[2])
+	p := s.path(a[0])
+	s.knownMatcher(a[1])
+	found := s.matches[:0]
+	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
+		found = append(found, n)
+	}
+	changed := int32(0)
+	for _, n := range found {
+		if s.doc.Kind(n) == document.Absent {
+			continue
+		}
+		if !p.granted {
+			s.allow(n)
+		}
+		if s.redact(n, a[1], operation) > 0 {
+			changed++
+		}
+	}
+	s.touch(p.text, matchName(operation), int(changed))
+	if s.matches = found; cap(found) > keptMatches {
+		s.matches = nil
+	}
+	result(a, changed)
+}
+
+func (s *State) matchOperation(v uint64) int {
+	if v = uint64(uint32(v)); v != matchMask && v != matchRemove {
+		s.fail(auditrelay.CauseProtocol, "no such operation: 1 masks, 2 removes")
+	}
+	return int(v)
+}
+
+func matchName(operation int) string {
+	if operation == matchRemove {
+		return "remove_matches"
+	}
+	return "mask_matches"
+}
+
+func (s *State) knownMatcher(handle uint64) {
+	if uint32(handle) >= detectorHandle {
+		s.detector(handle)
+		return
+	}
+	s.regex(handle)
+}
+
+// redact returns how many findings it replaced in n, or WrongKind.
+func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
+	var ok bool
+	if s.value, ok = text(s.value[:0], s.doc, n); !ok {
+		s.knownMatcher(handle)
+		return WrongKind
+	}
+	s.findings = s.findings[:0]
+	if uint32(handle) >= detectorHandle {
+		set := s.detector(handle)
+		s.pay(unitsDetect * len(s.value))
+		s.findings = set.Append(s.findings, s.value, s.near(s.doc, n))
+	} else {
+		r := s.regex(handle)
+		s.pay(r.units * len(s.value))
+		for _, at := range r.FindAllIndex(s.value, -1) {
+			s.findings = append(s.findings, detect.Finding{Start: at[0], End: at[1]})
+		}
+	}
+	if len(s.findings) == 0 {
+		return 0
+	}
+	count := int32(len(s.findings))
+	if s.doc.Kind(n) == document.Number {
+		s.findings = append(s.findings[:0], detect.Finding{End: len(s.value)})
+	}
+	s.scratch = s.scratch[:0]
+	last := 0
+	for _, f := range s.findings {
+		s.scratch = append(s.scratch, s.value[last:f.Start]...)
+		if operation == matchMask {
+			s.scratch = append(s.scratch, redaction.Mask...)
+		}
+		last = f.End
+	}
+	s.scratch = append(s.scratch, s.value[last:]...)
+	s.charge(len(s.scratch))
+	s.pay(unitsEdit + len(s.scratch)/bytesPerUnit)
+	if err := s.doc.SetString(n, s.scratch); err != nil {
+		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	}
+	return count
+}
