@@ -81,6 +81,18 @@ func (a *app) printExplained(e api.Explained) error {
 	if err := a.table(rows); err != nil {
 		return err
 	}
+	rows = [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
+	for _, end := range e.Callbacks {
+		for i := range end.Receipts {
+			rows = append(rows, receiptRow(&end.Receipts[i]))
+		}
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(a.stdout)
+		if err := a.table(rows); err != nil {
+			return err
+		}
+	}
 	if e.Data != nil {
 		_, err := fmt.Fprintf(a.stdout, "\n%s\n", e.Data)
 		return err

@@ -130,7 +130,11 @@ func (c *tryCommand) show(a *app, e *auditrelay.Event, t *runtime.Trial) error {
 		return encoder.Encode(out)
 	}
 	fmt.Fprintf(a.stdout, "event %d %s: %s", e.Sequence, printable(e.ID), t.Outcome)
-	for _, part := range []string{string(t.Cause), t.Filter, t.Reason} {
+	parts := []string{string(t.Cause), t.Filter, t.Reason}
+	if t.Cause == auditrelay.CauseLeak {
+		parts = append(parts, out.Error) // no filter's line tells it
+	}
+	for _, part := range parts {
 		if part != "" {
 			fmt.Fprintf(a.stdout, "; %s", printable(part))
 		}

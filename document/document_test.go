@@ -192,6 +192,14 @@ func TestEachWhileEditing(t *testing.T) {
 	if got := string(d.Append(nil)); got != `{"p":{"p":0},"a":{"p":{"p":0}}}` {
 		t.Errorf("replacing each: %s", got)
 	}
+	d = open(t, `{"p":{"p":1},"a":{"p":2}}`)
+	count := 0
+	for n := d.EachOutside(p, document.None); n != document.None; n = d.EachOutside(p, n) {
+		count++
+	}
+	if count != 2 {
+		t.Errorf("begun without Find, %d of 2 were met", count)
+	}
 	// Deleting an ancestor of the node that the loop stands at.
 	d = open(t, `{"a":{"p":1,"q":{"p":2}},"b":{"p":3}}`)
 	n := d.Find(p)

@@ -194,7 +194,7 @@ func (p *Path) sets(d *Document, dst []uint64, n Node) []uint64 {
 func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 	w := &d.walk
 	if prev == None {
-		prev, into = Root, true
+		prev, into = Root, true // nothing has matched yet that to stay outside of
 		w.sets = append(w.sets[:0], p.closed(1))
 	} else if w.path != p || w.node != prev {
 		w.sets = p.sets(d, w.sets[:0], prev)

@@ -162,6 +162,15 @@ func (r *Runtime) Stats() Stats {
 // on every callback. An empty namespace looks in all. ErrNotSeen where no event
 // has this id.
 func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation, error) {
+	sequence, err := r.lookup(namespace, id)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return r.explain(sequence)
+}
+
+// lookup finds an event by its identity, in all namespaces where none is given.
+func (r *Runtime) lookup(namespace, id string) (sequence uint64, err error) {
 	namespaces := []string{namespace}
 	if namespace == "" {
 		namespaces = []string{auditrelay.NamespaceLiteLLM, auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted}
@@ -171,14 +180,14 @@ func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation,
 		for _, id := range []string{id, r.idDigest(auditrelay.Event{Namespace: ns, ID: id})} {
 			sequence, ok, err := r.journal.Lookup(ns, id)
 			if err != nil {
-				return Explanation{}, err
+				return 0, err
 			}
 			if ok {
-				return r.explain(sequence)
+				return sequence, nil
 			}
 		}
 	}
-	return Explanation{}, fmt.Errorf("event %q: %w", id, ErrNotSeen)
+	return 0, fmt.Errorf("event %q: %w", id, ErrNotSeen)
 }
 
 func (r *Runtime) explain(sequence uint64) (Explanation, error) {
@@ -209,6 +218,13 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 			Location: end.Location, Version: end.Version, Attempts: end.Attempts, At: end.At, Tombstone: end.Tombstone}
 		if s.Replay != nil {
 			ending.Replay = s.Replay.ID
+		}
+		err = delivery.Receipts(r.journal, r.receipts, s, sequence, sequence+1, func(d delivery.Receipt) error {
+			ending.Receipts = append(ending.Receipts, receiptOf(s, &d))
+			return nil
+		})
+		if err != nil {
+			return Explanation{}, err
 		}
 		x.Callbacks = append(x.Callbacks, ending)
 	}

@@ -137,4 +137,7 @@ type Ending struct {
 	Attempts  int                `json:"attempts,omitempty"`
 	At        time.Time          `json:"at,omitzero"` // of the outcome
 	Tombstone bool               `json:"tombstone,omitempty"`
+	// Receipts say what was done to the event: once when it was judged, and once more
+	// for each time that it was judged again as a dead letter.
+	Receipts []Receipt `json:"receipts,omitempty"`
 }

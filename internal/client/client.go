@@ -125,14 +125,14 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
-// roundTrip returns the answer's body, and its error where the status is one.
-func (c *Client) roundTrip(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) ([]byte, *api.Error, error) {
+// send makes one request. The answer's body is the caller's to close.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) (*http.Response, error) {
 	u := *c.base
 	u.Path, u.RawPath = u.Path+unescaped(path), u.EscapedPath()+path
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", contentType)
@@ -145,21 +145,37 @@ func (c *Client) roundTrip(ctx context.Context, method, path string, query url.V
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // without the address, which Server says already
 		}
-		return nil, nil, &UnreachableError{Server: c.base.String(), Err: err}
+		return nil, c.unreachable(ctx, err)
+	}
+	return resp, nil
+}
+
+// unreachable says that an answer did not come, or not whole.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &UnreachableError{Server: c.base.String(), Err: err}
+}
+
+// roundTrip returns the answer's body, and its error where the status is one.
+func (c *Client) roundTrip(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) ([]byte, *api.Error, error) {
+	resp, err := c.send(ctx, method, path, query, contentType, encoding, body)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
+	return c.read(ctx, resp)
+}
+
+// read reads an answer to its end.
+func (c *Client) read(ctx context.Context, resp *http.Response) ([]byte, *api.Error, error) {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
-		return nil, nil, &UnreachableError{Server: c.base.String(), Err: err}
+		return nil, nil, c.unreachable(ctx, err)
 	}
 	if resp.StatusCode < 300 {
 		return answer, nil, nil

@@ -37,6 +37,7 @@ func (s *Server) table() []route {
 		{"POST", "/v1/events", roleIngest, s.postEvents, true},
 		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
 		{"GET", "/v1/events", roleView, s.getEvent, false},      // ?id=, for ids that are no part of a path
+		{"GET", "/v1/receipts", roleView, s.getReceipts, false},
 		{"GET", "/v1/stored", roleComply, s.getStored, false},
 		{"GET", "/v1/stats", roleView, s.getStats, false},
 		{"GET", "/v1/version", roleView, s.getVersion, false},

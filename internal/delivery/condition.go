@@ -60,7 +60,7 @@ func (l *Lane) restingReason(now time.Time) string {
 		return l.state.Detached
 	}
 	if l.state.Paused == "" && l.withholding(now) {
-		return "events were set aside because they hold what must_not_leave forbids; see the dead letters with the cause leak"
+		return "must_not_leave set events aside; see the dead letters, cause leak"
 	}
 	return l.state.Paused
 }

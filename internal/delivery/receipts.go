@@ -89,6 +89,16 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 	return frames(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), true)
 }
 
+// Refused returns why an event was set aside after the seal that had it delivered:
+// by the destination. CauseNone where it was not.
+func Refused(j *journal.Journal, s *State, sequence uint64) (auditrelay.Cause, error) {
+	d, err := loadDeadLetter(j, s.ID, sequence)
+	if err != nil || d == nil {
+		return auditrelay.CauseNone, err
+	}
+	return d.Cause, nil
+}
+
 func damaged(s *State, k journal.Key, err error) error {
 	_, _, number, _ := k.Split()
 	return fmt.Errorf("read the receipts of callback %s, frame %d: %w", s.LaneName(), number, errors.Join(err, journal.ErrCorrupt))

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"auditrelay/runtime"
+)
+
+type receiptsCommand struct {
+	remote
+	Callback  string `help:"Of this callback only, its replays included." placeholder:"NAME"`
+	From      string `help:"From this sequence on, or this time, as in 2026-01-31T00:00:00Z." placeholder:"FROM"`
+	To        string `help:"Up to this sequence or time, not including it." placeholder:"TO"`
+	ID        string `help:"Of the event with this id only." placeholder:"ID"`
+	Namespace string `help:"Of this namespace only, with --id: litellm, emitted, auditrelay." placeholder:"NAME"`
+	JSON      bool   `help:"Print one JSON object a line, to keep or to search."`
+}
+
+func (c *receiptsCommand) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{"callback": c.Callback, "from": c.From, "to": c.To, "id": c.ID, "namespace": c.Namespace} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if c.JSON {
+		return cl.Receipts(a.ctx, query, func(line []byte) error {
+			_, err := fmt.Fprintf(a.stdout, "%s\n", line)
+			return err
+		})
+	}
+	rows := [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
+	err = cl.Receipts(a.ctx, query, func(line []byte) error {
+		var r runtime.Receipt
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("%s answered what is no receipt: %w", cl.Server(), err)
+		}
+		rows = append(rows, receiptRow(&r))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.table(rows)
+}
+
+func receiptRow(r *runtime.Receipt) []string {
+	name, outcome := r.Callback, r.Outcome.String()
+	if r.Replay != "" {
+		name += "@" + r.Replay
+	}
+	if r.Refused != "" {
+		outcome = "refused"
+	}
+	if r.Again {
+		outcome += " (again)"
+	}
+	why := string(r.Cause) + string(r.Refused)
+	for _, part := range []string{r.Filter, r.Reason} {
+		if part != "" {
+			why += "; " + part
+		}
+	}
+	return []string{name, count(r.Sequence), r.ID, moment(r.At), outcome, visits(r.Filters), brief(r.Input), brief(r.Output), strings.TrimPrefix(why, "; ")}
+}
+
+// visits writes the filters that saw an event, with their version and what they
+// touched.
+func visits(filters []runtime.ReceiptFilter) string {
+	var all []string
+	for _, f := range filters {
+		text := f.Name
+		switch {
+		case f.Version != "":
+			text += "@" + f.Version
+		case f.Digest != "":
+			text += "@" + brief(f.Digest)
+		}
+		var touched []string
+		for _, t := range f.Touched {
+			touched = append(touched, fmt.Sprintf("%s %s x%d", t.Operation, t.Path, t.Count))
+		}
+		if touched != nil {
+			text += " (" + strings.Join(touched, ", ") + ")"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, ", ")
+}
+
+// brief is enough of a digest to compare by eye.
+func brief(digest string) string { return digest[:min(len(digest), 12)] }
