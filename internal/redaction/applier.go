@@ -30,8 +30,8 @@ type Applier struct {
 	text     []byte
 	scratch  []byte
 	findings []detect.Finding
-	found    []document.Node
-	renamed  int // keys masked in this document
+	found    []document.Node // members whose keys are secrets, of the objects that the walk is in
+	renamed  int             // keys masked in this document
 }
 
 // standing is what is known of a value by where it stands.
@@ -63,8 +63,10 @@ const (
 	keptNames     = 4096
 	keptNameBytes = 64
 	// maxRenamed bounds how many keys that are secrets one object may have before it
-	// is masked whole: each new key is compared with all others.
+	// is masked whole, and maxRenames how many new keys are tried in one document,
+	// before members go with theirs: each new key is compared with all others.
 	maxRenamed = 256
+	maxRenames = 1024
 )
 
 // NewApplier returns an Applier.
@@ -171,34 +173,43 @@ type place struct {
 	parent document.Kind // Object or Array: what the children are in
 }
 
-// members goes through the members or elements of n, those that were there when it
-// began: what is put in its place meanwhile has been redacted.
+// members goes through the members or elements of n. Keys that are secrets are
+// masked when all have been seen: a member under a new key is put behind the last.
+// The next one is asked for only when one is done, so that the document finds the
+// end of what was looked into without reading it once more.
 func (a *Applier) members(n document.Node, in place) error {
 	from, base := len(a.found), len(a.key)
-	defer func() { a.found, a.key = a.found[:from], a.key[:base] }()
 	for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
-		a.found = append(a.found, c)
-	}
-	renamed := 0
-	for i, end := from, len(a.found); i < end; i++ {
-		a.key = a.key[:base]
-		hit, err := a.member(n, a.found[i], in)
+		secret, err := a.member(n, c, in)
 		if err != nil {
 			return err
 		}
-		if hit {
-			if renamed++; renamed > maxRenamed && n != document.Root {
-				a.count(a.keysTouch())
-				return a.mask(n)
-			}
+		if a.key = a.key[:base]; secret {
+			a.found = append(a.found, c)
+		}
+	}
+	if len(a.found) == from {
+		return nil
+	}
+	defer func() { a.found = a.found[:from] }()
+	if len(a.found)-from > maxRenamed && n != document.Root {
+		a.count(a.keysTouch())
+		return a.mask(n)
+	}
+	for _, c := range a.found[from:] {
+		if a.doc.Kind(c) == document.Absent {
+			continue // removed, with its key
+		}
+		if err := a.maskKey(n, c); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// member redacts one member or element of parent, and reports whether its key was
-// masked.
-func (a *Applier) member(parent, n document.Node, in place) (renamed bool, err error) {
+// member redacts one member or element of parent, and reports whether its key is a
+// secret.
+func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
 	if in.parent == document.Object {
@@ -214,15 +225,9 @@ func (a *Applier) member(parent, n document.Node, in place) (renamed bool, err e
 		}
 		s = p.and(s, named.standing)
 		in.near = key
-		renamed = named.secret
+		secret = named.secret
 	}
-	if err := a.one(n, p.stronger(int(s.rule)-1, in.rule), s, in); err != nil {
-		return renamed, err
-	}
-	if renamed && a.doc.Kind(n) != document.Absent {
-		return true, a.maskKey(parent, n)
-	}
-	return renamed, nil
+	return secret, a.one(n, p.stronger(int(s.rule)-1, in.rule), s, in)
 }
 
 // one redacts one value.
@@ -461,7 +466,7 @@ func (a *Applier) maskKey(parent, n document.Node) error {
 	if err := a.doc.Delete(n); err != nil {
 		return wrap(err)
 	}
-	for {
+	for a.renamed < maxRenames {
 		a.renamed++
 		a.out = append(a.out[:0], Mask...)
 		if a.renamed > 1 {
@@ -477,4 +482,5 @@ func (a *Applier) maskKey(parent, n document.Node) error {
 			return wrap(err)
 		}
 	}
+	return nil // the member is gone, with its key
 }
