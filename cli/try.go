@@ -100,6 +100,10 @@ type triedFilter struct {
 	Error   string `json:"error,omitempty"`
 	Fuel    int64  `json:"fuel"`
 	Memory  int64  `json:"memory"`
+
+	Digest  string                 `json:"digest,omitempty"` // of the module or the policy
+	Version string                 `json:"version,omitempty"`
+	Touched []runtime.ReceiptTouch `json:"touched,omitempty"`
 }
 
 type triedRecord struct {
@@ -115,7 +119,11 @@ func (c *tryCommand) show(a *app, e *auditrelay.Event, t *runtime.Trial) error {
 		out.Error = t.Err.Error()
 	}
 	for _, s := range t.Steps {
-		f := triedFilter{Filter: s.Filter, Verdict: s.Verdict.String(), Reason: s.Reason, Fuel: s.Usage.Fuel, Memory: s.Usage.Memory}
+		f := triedFilter{Filter: s.Filter, Verdict: s.Verdict.String(), Reason: s.Reason, Fuel: s.Usage.Fuel, Memory: s.Usage.Memory,
+			Digest: s.Description.Digest, Version: s.Description.Version}
+		for _, touch := range s.Touched {
+			f.Touched = append(f.Touched, runtime.ReceiptTouch{Path: touch.Path, Operation: touch.Operation, Count: touch.Count})
+		}
 		if s.Err != nil {
 			f.Error = s.Err.Error()
 		}
@@ -142,6 +150,9 @@ func (c *tryCommand) show(a *app, e *auditrelay.Event, t *runtime.Trial) error {
 	fmt.Fprintln(a.stdout)
 	for _, f := range out.Filters {
 		fmt.Fprintf(a.stdout, "  %s: %s, %d units of fuel, %d KiB", printable(f.Filter), f.Verdict, f.Fuel, f.Memory>>10)
+		for _, touch := range f.Touched {
+			fmt.Fprintf(a.stdout, "; %s %s x%d", touch.Operation, printable(touch.Path), touch.Count)
+		}
 		if f.Error != "" {
 			fmt.Fprintf(a.stdout, ": %s", printable(f.Error))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"auditrelay"
 	"auditrelay/filter"
@@ -45,6 +46,9 @@ type TrialStep struct {
 	Reason  string
 	Err     error
 	Usage   filter.Usage
+	// Description and Touched are what the receipt would say of the visit.
+	Description filter.Description
+	Touched     []filter.Touch
 }
 
 // TrialRecord is a record that a filter would have emitted.
@@ -76,7 +80,12 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 	for i := range events {
 		var t Trial
 		w.trace = func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
-			t.Steps = append(t.Steps, TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: w.reason(call), Err: err, Usage: call.Usage})
+			s := TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: w.reason(call), Err: err, Usage: call.Usage,
+				Description: describe(j.steps[step].Filter, w.instances[step])}
+			if err == nil {
+				s.Touched = slices.Clone(call.Touched)
+			}
+			t.Steps = append(t.Steps, s)
 		}
 		judged, err := j.one(ctx, w, &events[i])
 		if ctx.Err() != nil {

@@ -26,7 +26,10 @@ func TestReceiptsThatBreakOffAreAnError(t *testing.T) {
 			fmt.Fprint(w, "{\"id\":\"a\"}\n{\"error\":{\"reason\":\"internal\"}}\n")
 			abort(w)
 		}, 1, false, true},
-		"an error": {func(w http.ResponseWriter) { w.WriteHeader(404); fmt.Fprint(w, `{"error":{"reason":"not_found"}}`) }, 0, false, true},
+		"an error": {func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error":{"reason":"not_found"}}`)
+		}, 0, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.write(w) }))

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sort"
@@ -51,14 +52,25 @@ type Receipt struct {
 // were judged again, by time. A frame that is damaged is an error; fn's own ends
 // it too.
 func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
+	// One frame at a time is taken out of the journal, so that a slow reader holds
+	// nothing of it.
 	frames := func(from, to journal.Key, again bool) error {
-		return j.Scan(from, to, func(k journal.Key, value []byte) error {
-			h, err := receipts.ReadHeader(value)
-			if err != nil {
-				return damaged(s, k, err)
-			}
-			if h.Last < first || h.First >= end {
-				return nil
+		for {
+			var k journal.Key
+			var value []byte
+			err := j.Scan(from, to, func(key journal.Key, v []byte) error {
+				h, err := receipts.ReadHeader(v)
+				if err != nil {
+					return damaged(s, key, err)
+				}
+				if h.Last < first || h.First >= end {
+					return nil
+				}
+				k, value = bytes.Clone(key), bytes.Clone(v)
+				return errStop
+			})
+			if err != errStop {
+				return err
 			}
 			f, err := codec.Decode(value)
 			if err != nil {
@@ -73,8 +85,8 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 					return err
 				}
 			}
-			return nil
-		})
+			from = append(k, 0)
+		}
 	}
 	// The frame that first lies in may begin before it.
 	from := journal.FrameKey(s.ID, 0)

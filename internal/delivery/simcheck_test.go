@@ -47,6 +47,16 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 			}
 		}
 	}
+	receipts := map[uint64]int{}
+	err := delivery.Receipts(w.journal, w.codec, l.state, 0, ^uint64(0), func(r delivery.Receipt) error {
+		if !r.Again {
+			receipts[r.Sequence]++
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("receipts: %w", err)
+	}
 	var counted delivery.Counts
 	assigned := uint64(0)
 	for i := range events {
@@ -62,6 +72,11 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		mine := l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To)
 		if end.Assigned != mine && !(l.removed && mine) {
 			return fail()
+		}
+		// What was given up with its callback may never have been judged.
+		givenUp := end.Outcome == auditrelay.Skipped && end.Cause == auditrelay.CauseOperator
+		if n := receipts[e.Sequence]; n > 1 || (n == 1) != end.Assigned && !(n == 0 && givenUp) {
+			return fmt.Errorf("%w; it has %d receipts", fail(), n)
 		}
 		if !end.Assigned {
 			if records[e.Sequence]+tombstones[e.Sequence] > 0 {

@@ -16,6 +16,7 @@ import (
 	"auditrelay"
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/journal"
+	"auditrelay/internal/receipts"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -77,6 +78,7 @@ type world struct {
 
 	fs      *vfs.MemFS
 	journal *journal.Journal
+	codec   *receipts.Codec
 	now     time.Time
 	lanes   []*simLane
 	acked   map[string]uint64 // id -> sequence of what was acknowledged
@@ -124,6 +126,9 @@ func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
 func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error) {
 	w := &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(),
 		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true}
+	if w.codec, err = receipts.NewCodec(); err != nil {
+		return err
+	}
 	defer func() {
 		if w.journal != nil {
 			w.journal.Close()
@@ -211,7 +216,7 @@ func (w *world) openLane(l *simLane) (err error) {
 	if l.machine, err = delivery.Open(w.journal, l.state, l.opts, w.random); err != nil {
 		return err
 	}
-	l.place = delivery.Place{Callback: l.name, Journal: w.journal.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key")}
+	l.place = delivery.Place{Callback: l.name, Journal: w.journal.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key"), Receipts: w.codec}
 	if l.begin.Replay != nil {
 		l.place.Replay = l.begin.Replay.ID
 	}

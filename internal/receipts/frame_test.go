@@ -206,11 +206,11 @@ func TestFiltersCannotFillTheReceipts(t *testing.T) {
 	}
 	// Where every event's are others, and long, what they touched is left out, and
 	// the frame can still be read.
-	receipts := traffic(20_000)
+	receipts := traffic(11_000)
 	for i := range receipts {
 		var visit Visit
 		for k := range maxTouches {
-			visit.Touched = append(visit.Touched, filter.Touch{Path: fmt.Sprintf("%0100d", i*maxTouches+k), Operation: "mask", Count: i})
+			visit.Touched = append(visit.Touched, filter.Touch{Path: fmt.Sprintf("p%0100d", i*maxTouches+k), Operation: "mask", Count: i})
 		}
 		receipts[i].Trail = Trail{visit}
 	}
