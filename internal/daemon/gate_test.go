@@ -25,7 +25,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			callbacks, err := a.callbacks(t.Context(), cfg)
+			callbacks, _, err := a.callbacks(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
