@@ -7,7 +7,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/corpus"
-	"auditrelay/runtime"
 )
 
 // TestTheGateOfEverySink: whatever our sinks derive from clean events (keys, digests,
@@ -20,17 +19,14 @@ func TestTheGateOfEverySink(t *testing.T) {
 		"{s3: {bucket: audit-prod, region: r, compression: zstd, checksum: crc32c}}", "{s3: {bucket: audit-prod, region: r, compression: none}}",
 	} {
 		t.Run(sink, func(t *testing.T) {
-			a := newAssembler(t, nil)
-			cfg, err := a.loadConfig(writeConfig(t, "callbacks:\n  - {name: archive, must_not_leave: {detectors: [secrets]}, sink: "+sink+"}\n"))
+			file := writeConfig(t, "callbacks:\n  - {name: archive, must_not_leave: {detectors: [secrets]}, sink: "+sink+"}\n")
+			trier, err := NewTrier(t.Context(), file, "archive", TryOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			callbacks, err := a.callbacks(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			t.Cleanup(trier.Close)
 			parse := func(data []byte) auditrelay.Event {
-				e, err := runtime.ParseEvent(data, runtime.Limits{})
+				e, err := trier.Parse(data)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -46,7 +42,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			for i := range events {
 				events[i].Sequence, events[i].Received = uint64(i+1), events[i].Time
 			}
-			trials, err := runtime.Try(t.Context(), callbacks[0], events)
+			trials, err := trier.Try(t.Context(), events)
 			if err != nil {
 				t.Fatal(err)
 			}
