@@ -7,6 +7,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/corpus"
+	"auditrelay/runtime"
 )
 
 // TestTheGateOfEverySink: whatever our sinks derive from clean events (keys, digests,
@@ -19,14 +20,17 @@ func TestTheGateOfEverySink(t *testing.T) {
 		"{s3: {bucket: audit-prod, region: r, compression: zstd, checksum: crc32c}}", "{s3: {bucket: audit-prod, region: r, compression: none}}",
 	} {
 		t.Run(sink, func(t *testing.T) {
-			file := writeConfig(t, "callbacks:\n  - {name: archive, must_not_leave: {detectors: [secrets]}, sink: "+sink+"}\n")
-			trier, err := NewTrier(t.Context(), file, "archive", TryOptions{})
+			a := newAssembler(t, nil)
+			cfg, err := a.loadConfig(writeConfig(t, "callbacks:\n  - {name: archive, must_not_leave: {detectors: [secrets]}, sink: "+sink+"}\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(trier.Close)
+			callbacks, err := a.callbacks(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
 			parse := func(data []byte) auditrelay.Event {
-				e, err := trier.Parse(data)
+				e, err := runtime.ParseEvent(data, runtime.Limits{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -42,7 +46,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			for i := range events {
 				events[i].Sequence, events[i].Received = uint64(i+1), events[i].Time
 			}
-			trials, err := trier.Try(t.Context(), events)
+			trials, err := runtime.Try(t.Context(), callbacks[0], events)
 			if err != nil {
 				t.Fatal(err)
 			}
