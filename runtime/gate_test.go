@@ -288,6 +288,27 @@ func TestEmittedRecordsInheritTheGate(t *testing.T) {
 	}
 }
 
+// TestAnObserverThatTellsFailsAlone: it may change nothing for the event, and tells
+// nothing either.
+func TestAnObserverThatTellsFailsAlone(t *testing.T) {
+	sink, alerts := &memorySink{}, &memorySink{}
+	telling := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+		c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{"secret":"s3cr3t"}`)})
+		return auditrelay.Keep, nil
+	})
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: shut, Steps: []runtime.Step{
+			{Name: "tell", Filter: telling.filter(), Emits: []string{"alerts"}, Role: runtime.RoleObserve}, {Name: "mask", Filter: masking.filter()}}}),
+		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+	}})
+	submit(t, r, event("a", "created"))
+	settle(t, r)
+	s, err := r.Callback("archive")
+	if err != nil || s.Account.Delivered != 1 || s.Failures["observer"] != 1 || account(t, r, "alerts").Assigned != 0 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+}
+
 // TestWordsOfFiltersPassTheGate: reasons are kept, and shown to those who may not
 // see contents.
 func TestWordsOfFiltersPassTheGate(t *testing.T) {

@@ -251,6 +251,11 @@ func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, e
 	} else if batch.Judged, err = p.callback.judge.all(ctx, assigned); err != nil {
 		return nil, err
 	}
+	if state.Replay != nil && !state.Replay.Emit {
+		for i := range batch.Judged {
+			batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+		}
+	}
 	if n := len(batch.Judged); n < len(assigned) {
 		batch.To = assigned[n].Sequence // the rest is for the next chunk
 	}

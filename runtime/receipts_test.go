@@ -199,6 +199,26 @@ func TestReceiptsOfWhatWasJudgedAgain(t *testing.T) {
 	}
 }
 
+// TestAReplaysReceiptTellsWhatItEmitted: nothing, unless it was told to.
+func TestAReplaysReceiptTellsWhatItEmitted(t *testing.T) {
+	r, _ := alerting(t, t.TempDir())
+	submit(t, r, event("a", "blocked"))
+	settle(t, r)
+	for _, emit := range []bool{false, true} {
+		if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 2, Emit: emit}); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, r)
+	}
+	emitted := 0
+	for _, one := range receiptsOf(t, r, runtime.ReceiptQuery{Callback: "archive"}) {
+		emitted += one.Emitted
+	}
+	if emitted != 2 { // by the callback itself, and by the second replay
+		t.Errorf("%d records were emitted, say the receipts", emitted)
+	}
+}
+
 // TestReceiptsOfWhatWasNotJudged: what was passed over has one too.
 func TestReceiptsOfWhatWasNotJudged(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
