@@ -28,13 +28,53 @@ static uint32_t skip_string(uint32_t i, uint32_t n)
     i++;
     while (i < n) {
         v128_t chunk = wasm_v128_load(in + i);
-        uint32_t ends = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, quote));
-        uint32_t escapes = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, backslash));
-        uint32_t end = ends ? (uint32_t)__builtin_ctz(ends) : 16;
-        uint32_t escape = escapes ? (uint32_t)__builtin_ctz(escapes) : 16;
-        if (end < escape)
-            return i + end + 1;
-        i += escape < 16 ? escape + 2 : 16;
+        uint32_t found = wasm_i8x16_bitmask(wasm_v128_or(wasm_i8x16_eq(chunk, quote), wasm_i8x16_eq(chunk, backslash)));
+        if (!found) {
+            i += 16;
+            continue;
+        }
+        i += (uint32_t)__builtin_ctz(found);
+        if (in[i] == '"')
+            return i + 1;
+        i += 2;
+    }
+    return n;
+}
+
+/* skip_rest returns the place behind the object or array that i is inside of. Which
+ * bytes lie in strings follows from the quotes before each. */
+static uint32_t skip_rest(uint32_t i, uint32_t n)
+{
+    const v128_t quote = wasm_i8x16_splat('"'), backslash = wasm_i8x16_splat('\\'), bit = wasm_i8x16_splat(0x20);
+    const v128_t opens = wasm_i8x16_splat('{'), closes = wasm_i8x16_splat('}');
+    int32_t depth = 1;
+    uint32_t within = 0; /* all ones inside a string */
+    while (i < n) {
+        v128_t chunk = wasm_v128_load(in + i), folded = wasm_v128_or(chunk, bit);
+        uint32_t quotes = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, quote));
+        uint32_t open = wasm_i8x16_bitmask(wasm_i8x16_eq(folded, opens));
+        uint32_t close = wasm_i8x16_bitmask(wasm_i8x16_eq(folded, closes));
+        uint32_t escapes = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, backslash)), step = 16;
+        if (escapes) {
+            uint32_t at = (uint32_t)__builtin_ctz(escapes), before = (1u << at) - 1;
+            quotes &= before, open &= before, close &= before;
+            step = at + 2;
+        }
+        quotes ^= quotes << 1;
+        quotes ^= quotes << 2;
+        quotes ^= quotes << 4;
+        quotes ^= quotes << 8;
+        uint32_t inside = quotes ^ within;
+        within = 0u - (inside >> 15 & 1);
+        open &= ~inside;
+        close &= ~inside;
+        for (uint32_t found = open | close; found; found &= found - 1) {
+            if (open & (found & (0u - found)))
+                depth++;
+            else if (--depth == 0)
+                return i + (uint32_t)__builtin_ctz(found) + 1;
+        }
+        i += step;
     }
     return n;
 }
@@ -45,30 +85,8 @@ static uint32_t skip_value(uint32_t i, uint32_t n)
         return n;
     if (in[i] == '"')
         return skip_string(i, n);
-    if (in[i] == '{' || in[i] == '[') {
-        const v128_t quote = wasm_i8x16_splat('"'), bit = wasm_i8x16_splat(0x20);
-        const v128_t opens = wasm_i8x16_splat('{'), closes = wasm_i8x16_splat('}');
-        int32_t depth = 0;
-        while (i < n) {
-            v128_t chunk = wasm_v128_load(in + i), folded = wasm_v128_or(chunk, bit);
-            uint32_t found = wasm_i8x16_bitmask(wasm_v128_or(wasm_i8x16_eq(chunk, quote),
-                wasm_v128_or(wasm_i8x16_eq(folded, opens), wasm_i8x16_eq(folded, closes))));
-            if (!found) {
-                i += 16;
-                continue;
-            }
-            i += (uint32_t)__builtin_ctz(found);
-            if (in[i] == '"') {
-                i = skip_string(i, n);
-                continue;
-            }
-            depth += (in[i] | 0x20) == '{' ? 1 : -1;
-            i++;
-            if (depth == 0)
-                return i;
-        }
-        return n;
-    }
+    if (in[i] == '{' || in[i] == '[')
+        return skip_rest(i + 1, n);
     while (i < n && in[i] != ',' && in[i] != '}' && in[i] != ']')
         i++;
     return i;
@@ -94,8 +112,10 @@ static void copy_to(uint32_t end)
     copied = end;
 }
 
-/* without_password goes through the object at i. */
-static uint32_t without_password(uint32_t i, uint32_t n)
+/* without_password goes through the object at i and returns the place behind it, or
+ * the end where nothing behind it is wanted. The host gives no object with a key
+ * twice, so what follows a key that was found is passed over as a whole. */
+static uint32_t without_password(uint32_t i, uint32_t n, int last)
 {
     uint32_t behind = ++i; /* the last member that is kept */
     int first = 1;
@@ -118,10 +138,10 @@ static uint32_t without_password(uint32_t i, uint32_t n)
             uint32_t next = skip_space(i, n);
             if (first && next < n && in[next] == ',')
                 copied = next + 1;
-        } else {
-            first = 0;
-            behind = i;
+            return last ? n : skip_rest(i, n);
         }
+        first = 0;
+        behind = i;
     }
 }
 
@@ -133,7 +153,7 @@ int32_t auditrelay_event(void)
     uint32_t end = (uint32_t)n, i = skip_space(0, end);
     copied = written = 0;
     i++;
-    for (;;) {
+    for (int wanted = 3; wanted > 0;) {
         i = skip_space(i, end);
         if (i >= end || in[i] == '}')
             break;
@@ -145,14 +165,17 @@ int32_t auditrelay_event(void)
         i = skip_space(skip_space(i, end) + 1, end);
         uint32_t value = i;
         if (SAME(key, length, "updated_values") && i < end && in[i] == '{') {
-            i = without_password(i, end);
+            wanted--;
+            i = without_password(i, end, wanted == 0);
             continue;
         }
         i = skip_value(i, end);
         if (SAME(key, length, "action")) {
+            wanted--;
             if (SAME(value, i - value, "\"blocked\""))
                 return AUDITRELAY_DROP;
         } else if (SAME(key, length, "changed_by_api_key")) {
+            wanted--;
             copy_to(value);
             __builtin_memcpy(out + written, "\"***\"", 5);
             written += 5;
