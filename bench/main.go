@@ -47,6 +47,7 @@ func run(child, dir, only string, scale float64) error {
 		{"accept", func() error { return acceptGroup(dir, n) }},
 		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
+		{"load", func() error { return loadGroup(dir, max(1, int(8*scale))) }},
 		{"backlog", func() error { return backlogGroup(dir, scale) }},
 	}
 	for _, g := range groups {

@@ -78,7 +78,65 @@ func redactGroup(n int) error {
 	for _, line := range allocations {
 		fmt.Println("  " + line)
 	}
+	return textGroup(n)
+}
+
+// textGroup compares the same redaction where updated_values is a string that holds
+// JSON. The floor does not look into strings, nor does the SIMD guest or the plugin:
+// the Go guest comes first.
+func textGroup(n int) error {
+	events := make([]auditrelay.Event, 1000)
+	for i := range events {
+		events[i].Data = corpus.AppendReferenceText(nil, uint64(i))
+	}
+	g, err := openGuest("reference-go", guest.IsolationInstance)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	c, err := openGuest("reference-c", guest.IsolationInstance)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	rows := []*row{
+		{name: "reference-go, document and serialising included", measure: func(int) (float64, error) { return g.redact(events, n) }},
+		{name: "reference-go again (the noise)", measure: func(int) (float64, error) { return g.redact(events, n) }},
+		{name: "reference-c, document and serialising included", measure: func(int) (float64, error) { return c.redact(events, n) }},
+	}
+	// The guests are held to the floor on the same event with its values as an object.
+	want := func(text []byte) ([]byte, bool) {
+		for i := range events {
+			if string(events[i].Data) == string(text) {
+				return floors.RedactScan(nil, corpus.AppendReference(nil, uint64(i)))
+			}
+		}
+		return nil, false
+	}
+	all := append(textPeers(),
+		peer{name: "reference-go", one: g.output},
+		peer{name: "reference-c", one: c.output})
+	for i := range all {
+		p := &all[i]
+		if err := p.check(events, want); err != nil {
+			return err
+		}
+		if p.share > 0 {
+			rows = append(rows, &row{name: p.name, measure: func(int) (float64, error) { return p.redact(events, n) }})
+		}
+	}
+	if err := interleave(rows); err != nil {
+		return err
+	}
+	table("The same with updated_values as JSON text in a string", "ns/event", rows)
 	return nil
+}
+
+// output is the event as the guest leaves it, nil where it drops it.
+func (g *runningGuest) output(event []byte) ([]byte, error) {
+	g.out = g.out[:0]
+	err := g.one(context.Background(), new(filter.Call), &auditrelay.Event{Data: event})
+	return g.out, err
 }
 
 // cpu returns the CPU time that the process has used.

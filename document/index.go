@@ -72,7 +72,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 		}
 		d.nodes = d.nodes[:n+1]
 		nd := &d.nodes[n]
-		*nd = node{} // and no literal: one that is made elsewhere and copied takes twice as long
+		*nd = node{}
 		nd.parent, nd.source, nd.nesting = v, source, nesting
 		if prev == 0 {
 			d.nodes[v].first = n

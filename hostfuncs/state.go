@@ -87,6 +87,16 @@ func NewState(ctx context.Context, p *Policy) *State {
 	return s
 }
 
+// Value implements context.Context. What the engine asks the context of a call into
+// the guest for is wanted at the start alone; it asks at every call, and the way up
+// the chain of contexts would cost more than the call itself.
+func (s *State) Value(key any) any {
+	if s.turn != AtInit {
+		return nil
+	}
+	return s.Context.Value(key)
+}
+
 // Rewind returns the state to what it was when Mark was called, so that the next
 // event finds nothing of this one.
 func (s *State) Rewind() { s.clock = s.marked }

@@ -237,6 +237,23 @@ func TestReferenceIsOneEvent(t *testing.T) {
 	}
 }
 
+// As text the reference event is the same event, its values held in a string.
+func TestReferenceAsText(t *testing.T) {
+	object, text := corpus.AppendReference(nil, 7), corpus.AppendReferenceText([]byte("x"), 7)[1:]
+	if !document.Equal(object, text) {
+		t.Errorf("not the same event:\n%s\n%s", object, text)
+	}
+	var d document.Document
+	d.Reset(text)
+	p, err := document.ParsePath("updated_values")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Find(p); d.Kind(n) != document.String || d.Holds(n) != document.Object {
+		t.Errorf("updated_values is no string that holds an object: %s", text)
+	}
+}
+
 func BenchmarkNext(b *testing.B) {
 	g := corpus.New(1)
 	for b.Loop() {

@@ -1,6 +1,9 @@
 package corpus
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // reference is the event on which the figures rest: what the reference guests
 // and floors work on, updated_values an object with a password.
@@ -24,4 +27,14 @@ func AppendReference(dst []byte, n uint64) []byte {
 	digits := strconv.AppendUint(room[:0], n, 16)
 	copy(dst[start+referenceDigits+16-len(digits):], digits)
 	return dst
+}
+
+// AppendReferenceText is AppendReference with updated_values as LiteLLM writes them:
+// JSON text in a string.
+func AppendReferenceText(dst []byte, n uint64) []byte {
+	event := string(AppendReference(nil, n))
+	before, values, _ := strings.Cut(event, `"updated_values": `)
+	values = strings.TrimSuffix(values, "}")
+	dst = append(append(dst, before...), `"updated_values": "`...)
+	return append(appendText(dst, values), `"}`...)
 }
