@@ -113,10 +113,7 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []r
 	for _, name := range cfg.Ingest.Filters {
 		before = append(before, native[name].step())
 	}
-	a.policies = policyDigests{}
-	for name, f := range native {
-		a.policies[name] = f.filter.Digest()
-	}
+	a.policies = policiesOf(cfg, native)
 	return callbacks, before, nil
 }
 

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"slices"
 
 	"auditrelay"
+	"auditrelay/config"
 	"auditrelay/runtime"
 )
 
@@ -19,6 +22,24 @@ const tablePolicy = "auditrelay_policy"
 
 // policyDigests are the policies in force by name, each with its digest.
 type policyDigests map[string]string
+
+// policiesOf are the policies of a configuration: those of native filters, by the
+// filter's name, and what must not leave a callback.
+func policiesOf(cfg *config.Config, native map[string]*nativeFilter) policyDigests {
+	all := policyDigests{}
+	for name, f := range native {
+		all[name] = f.filter.Digest()
+	}
+	for i := range cfg.Callbacks {
+		c := &cfg.Callbacks[i]
+		if len(c.MustNotLeave.Detectors)+len(c.MustNotLeave.Paths) == 0 {
+			continue
+		}
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q\n%q", c.MustNotLeave.Detectors, c.MustNotLeave.Paths))
+		all["callbacks/"+c.Name+"/must_not_leave"] = hex.EncodeToString(sum[:])
+	}
+	return all
+}
 
 func (d dataDir) lastPolicies() (policyDigests, error) {
 	text, err := os.ReadFile(d.file("policies.json"))
