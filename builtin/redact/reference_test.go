@@ -218,13 +218,13 @@ func (r *reference) element(v any, near string, rule *redact.Rule, depth int) an
 // named judges an element: rules by name do not reach it, though what is in it may
 // have names.
 func (r *reference) named(whole *reference, v any, near string, rule *redact.Rule, depth int) any {
-	switch v.(type) {
+	switch w := v.(type) {
 	case []member, []any:
 		if rule == nil || rule.Do == redaction.Truncate {
 			return whole.inside(v, near, rule, depth)
 		}
 	case string:
-		if inner, ok := held(v.(string), depth); ok && (rule == nil || rule.Do == redaction.Truncate) {
+		if inner, ok := held(w, depth); ok && (rule == nil || rule.Do == redaction.Truncate) {
 			return whole.inside(inner, near, rule, depth+1)
 		}
 	}

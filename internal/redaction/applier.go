@@ -241,9 +241,10 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 		return nil
 	}
 	holds := document.Absent
-	if kind == document.Object || kind == document.Array {
+	switch kind {
+	case document.Object, document.Array:
 		holds = kind
-	} else if kind == document.String {
+	case document.String:
 		holds = d.Holds(n)
 	}
 	if rule >= 0 && (holds == document.Absent || !p.rules[rule].do.inside()) {
