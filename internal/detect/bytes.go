@@ -53,7 +53,7 @@ func begins(b []byte, i int) bool {
 	return i >= 2 && b[i-2] == '\\' || i >= 3 && b[i-3] == '%' || i >= 6 && b[i-6] == '\\' && b[i-5] == 'u'
 }
 
-// judged is how much of a token is looked at to tell whether it is random.
+// judged is how much of a token is looked at to tell what it is made of.
 const judged = 64
 
 // random reports whether b was more likely drawn than written: it changes between
@@ -74,9 +74,9 @@ func random(b []byte) bool {
 	case seen&(lower|upper) == 0:
 		return false
 	case seen&digit != 0:
-		return changes*6 >= len(b)
+		return changes*8 >= len(b)
 	}
-	return changes*3 >= len(b) // so often as CamelCase does not
+	return changes*4 >= len(b)
 }
 
 // class is a kind of character; a set of classes where they are or-ed.

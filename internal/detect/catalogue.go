@@ -17,7 +17,7 @@ type detector struct {
 }
 
 // groups returns the names by which New takes several detectors at once.
-func groups() []string { return []string{"secrets"} }
+func groups() []string { return []string{"secrets", "pii"} }
 
 // All returns what there is, in the order of docs/detectors.md.
 func All() []Info {
@@ -30,7 +30,7 @@ func All() []Info {
 
 // detectors returns every detector. Where two find the same, the first names it.
 func detectors() []detector {
-	all := secrets()
+	all := append(secrets(), personal()...)
 	for i, d := range all {
 		for j := range d.anchors {
 			all[i].anchors[j].detector = d.Name

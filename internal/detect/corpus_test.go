@@ -1,6 +1,9 @@
 package detect_test
 
 import (
+	"bytes"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,23 +20,81 @@ func newSet(tb testing.TB, names ...string) *detect.Set {
 	return s
 }
 
+// cleanEmails is in how many of the 100,000 events below pii finds something, for
+// docs/detectors.md.
+const cleanEmails = "84,939"
+
 // Nothing in 100,000 clean events is taken for a secret, whether it is looked at
-// leaf by leaf or in the JSON texts as they stand.
-func TestCleanEventsHoldNoSecrets(t *testing.T) {
-	s := newSet(t, "secrets")
+// leaf by leaf or in the JSON texts as they stand; and for personal data only the
+// e-mail addresses that are in them.
+func TestCleanEvents(t *testing.T) {
+	secrets, personal := newSet(t, "secrets"), newSet(t, "pii")
 	g := corpus.New(11)
 	var all []leaf
 	var found []detect.Finding
+	emails := 0
 	for range 100_000 {
 		all = leaves(all[:0], g.Next().Data, true)
 		if len(all) < 20 {
 			t.Fatalf("only %d leaves", len(all))
 		}
+		held := false
 		for _, l := range all {
-			if found = s.Append(found[:0], l.text, l.key); len(found) > 0 {
+			if found = secrets.Append(found[:0], l.text, l.key); len(found) > 0 {
 				t.Fatalf("%+v in %q: %q", found[0], l.key, l.text)
 			}
+			found = personal.Append(found[:0], l.text, l.key)
+			for _, f := range found {
+				if f.Detector != "email" || !bytes.HasSuffix(l.text[f.Start:f.End], []byte("@example.com")) {
+					t.Fatalf("%+v in %q: %q", f, l.key, l.text)
+				}
+				held = true
+			}
 		}
+		if held {
+			emails++
+		}
+	}
+	if got := strconv.Itoa(emails); got != strings.ReplaceAll(cleanEmails, ",", "") {
+		t.Errorf("e-mails in %s events, and the documentation says %s", got, cleanEmails)
+	}
+}
+
+// Tokens that are drawn in the usual ways are random but for a few, with a prefix
+// or under a telling name.
+func TestDrawnTokensAreFound(t *testing.T) {
+	s := newSet(t, "secrets")
+	const base62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	for _, test := range []struct {
+		prefix, alphabet string
+		length           int
+		key              string
+		missed           int // of 100,000, at most
+	}{
+		{"sk-", base62 + "-_", 22, "", 0}, // LiteLLM's
+		{"sk-", base62, 48, "", 0},
+		{"sk-or-v1-", "0123456789abcdef", 64, "", 0},
+		{"", base62, 32, "api_key", 10},
+		{"", base62, 20, "access_token", 60},
+		{"", "0123456789abcdef", 32, "api_key", 10},
+		{"", "abcdefghijklmnopqrstuvwxyz0123456789", 40, "token", 60},
+		{"", base62 + "+/", 40, "aws_secret_access_key", 10},
+	} {
+		random := rand.New(rand.NewPCG(1, uint64(test.length)))
+		missed := 0
+		for range 100_000 {
+			text := []byte(test.prefix)
+			for range test.length {
+				text = append(text, test.alphabet[random.IntN(len(test.alphabet))])
+			}
+			if found := s.Append(nil, text, []byte(test.key)); len(found) != 1 || found[0].Start != 0 || found[0].End != len(text) {
+				missed++
+			}
+		}
+		if missed > test.missed {
+			t.Errorf("%s and %d characters of %d under %q: %d of 100,000 are missed", test.prefix, test.length, len(test.alphabet), test.key, missed)
+		}
+		t.Logf("%s and %d characters of %d under %q: %d of 100,000 are missed", test.prefix, test.length, len(test.alphabet), test.key, missed)
 	}
 }
 

@@ -9,12 +9,15 @@ import (
 // certificates are longer, and name their algorithm first as a rule.
 const jwtHeader = 512
 
+// jwtPart is the fewest characters of the second part.
+const jwtPart = 8
+
 // jwt finds JSON Web Tokens, signed or encrypted, by a header that decodes and
 // names an algorithm; also those that were cut short in or behind the second part.
 func jwt() anchor {
 	set := charsetOf("A-Za-z0-9_.-")
 	return anchor{
-		first: "y", second: "J", back: 2 + escapeBytes, ahead: jwtHeader + 16,
+		first: "y", second: "J", back: 2 + escapeBytes, ahead: jwtHeader + 1 + jwtPart,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at - 2
 			if start < 0 || window[start] != 'e' || !begins(window, start) || start > 0 && (window[start-1] == '-' || window[start-1] == '_') {
@@ -22,7 +25,7 @@ func jwt() anchor {
 			}
 			header := window[start:]
 			n := base64URL.span(header)
-			if n < len(header) && (header[n] != '.' || base64URL.span(header[n+1:]) < 8) {
+			if n < jwtHeader && (n == len(header) || header[n] != '.' || base64URL.span(header[n+1:]) < jwtPart) {
 				return Finding{}, false
 			}
 			var room [jwtHeader/4*3 + 3]byte

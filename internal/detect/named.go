@@ -69,8 +69,9 @@ func (n named) anchor() anchor {
 			for end > 0 && end > at-betweenBytes && around[window[end-1]] {
 				end--
 			}
-			kinds := tellingName(window[nameStart(window[:end]):end])
-			if kinds == 0 {
+			name := nameStart(window[:end])
+			kinds := tellingName(window[name:end])
+			if kinds == 0 || name > 1 && window[at] == ':' && window[name-1] == ':' && classOf[window[name-2]] == digit { // an ARN's account is before it
 				return Finding{}, false
 			}
 			start := at + 1
@@ -79,7 +80,7 @@ func (n named) anchor() anchor {
 			}
 			f := Finding{Start: start, End: start + valueSpan(window, start)}
 			value := window[start:f.End]
-			if len(value) == 32 && window[at] == ':' && pseudonym(window[max(0, bytes.LastIndex(window[:at], []byte("hmac:"))):f.End]) {
+			if n := lowerHex.span(value); n == pseudonymDigits && start == at+1 && window[at] == ':' && pseudonym(window[max(0, bytes.LastIndex(window[:at], []byte("hmac:"))):start+n]) {
 				return Finding{}, false // the name is that of a key
 			}
 			f.Detector = n.judge(kinds, value)

@@ -20,7 +20,8 @@ const longestWord = 16
 const nameBytes = 32
 
 // tellingName returns what name tells: by its last words, in camelCase, snake_case,
-// kebab-case or with spaces, in the plural, or with a number behind it. It looks at the last nameBytes of it.
+// kebab-case or with spaces, in the plural, or with a number behind it. It looks at
+// the last nameBytes alone.
 func tellingName(name []byte) kind {
 	name = name[max(0, len(name)-nameBytes):]
 	end := len(name)
@@ -30,13 +31,14 @@ func tellingName(name []byte) kind {
 	if end < 2 {
 		return 0
 	}
-	plural := 0
-	if name[end-1]|0x20 == 's' && name[end-2]|0x20 != 's' {
+	plural := false
+	if end > 2 && name[end-1]|0x20 == 's' && name[end-2]|0x20 != 's' {
 		end--
-		plural = 1
+		plural = true
 	}
-	switch name[end-1] | 0x20 { // with which the words below end
-	case 'd', 'e', 't', 'n', 'y', 's', 'l', 'r', 'w', 'g':
+	switch uint16(name[end-2]|0x20)<<8 | uint16(name[end-1]|0x20) { // with which the words below end: most names do not
+	case 'r'<<8 | 'd', 'w'<<8 | 'd', 's'<<8 | 'e', 'd'<<8 | 'e', 'i'<<8 | 'e', 'e'<<8 | 't', 'e'<<8 | 'n', 'o'<<8 | 'n',
+		'a'<<8 | 'l', 'e'<<8 | 'r', 'e'<<8 | 'y', 's'<<8 | 's', 'p'<<8 | 'w', 'w'<<8 | 't', 'i'<<8 | 'g':
 	default:
 		return 0
 	}
@@ -56,7 +58,7 @@ func tellingName(name []byte) kind {
 		}
 	}
 	k := lastWord(room[first:])
-	if k == 0 && plural == 0 {
+	if k == 0 && !plural {
 		k = shortWord(name[:end])
 	}
 	return k

@@ -10,7 +10,7 @@ type form struct {
 	least int      // how much of it, at least
 	exact bool     // and at most
 	mixed bool     // what follows has letters and digits
-	drawn bool     // what follows is random
+	cased bool     // what follows has those, or small letters and capitals
 }
 
 func (f form) anchor() anchor {
@@ -41,13 +41,13 @@ func (f form) find(window []byte, at int) (Finding, bool) {
 		}
 		n := f.rest.span(rest)
 		rest = rest[:n]
-		if n < f.least || f.exact && n > f.least || f.drawn && !random(rest) {
+		if n < f.least || f.exact && n > f.least {
 			return Finding{}, false
 		}
-		if seen, _ := classes(rest); f.mixed && (seen&digit == 0 || seen&(lower|upper) == 0) {
-			return Finding{}, false
-		}
-		return Finding{Start: start, End: start + len(lead) + n}, true
+		seen, _ := classes(rest[:min(n, judged)])
+		mixed := seen&digit != 0 && seen&(lower|upper) != 0
+		ok = (!f.mixed || mixed) && (!f.cased || mixed || seen&lower != 0 && seen&upper != 0)
+		return Finding{Start: start, End: start + len(lead) + n}, ok
 	}
 	return Finding{}, false
 }

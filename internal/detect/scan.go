@@ -49,16 +49,19 @@ func (s *Set) index() {
 	}
 }
 
-// anyByte and exceptDigits are firsts.
+// Sets of bytes for anchors.
 var (
-	anyByte      = bytesBut("")
-	exceptDigits = bytesBut("0123456789")
+	anyByte            = bytesBut(&charset{})
+	exceptWhite        = bytesBut(white)
+	exceptAlphanumeric = bytesBut(alphanumeric)
 )
 
-func bytesBut(but string) string {
+const digits = "0123456789"
+
+func bytesBut(but *charset) string {
 	var b strings.Builder
-	for c := range 256 {
-		if strings.IndexByte(but, byte(c)) < 0 {
+	for c, excepted := range but {
+		if !excepted {
 			b.WriteByte(byte(c))
 		}
 	}

@@ -14,11 +14,11 @@ func modelProviders() []detector {
 	return []detector{
 		{
 			Info: Info{Name: "sk-key",
-				Finds:       "Keys that begin with `sk-` and go on with 16 or more random letters, digits, `_` or `-`: LiteLLM's virtual keys, OpenAI's (`sk-proj-`, `sk-svcacct-`), Anthropic's (`sk-ant-`), OpenRouter's, DeepSeek's, Langfuse's.",
+				Finds:       "Keys that begin with `sk-` and go on with 16 or more letters, digits, `_` or `-`, among them letters and digits, or small letters and capitals: LiteLLM's virtual keys, OpenAI's (`sk-proj-`, `sk-svcacct-`), Anthropic's (`sk-ant-`), OpenRouter's, DeepSeek's, Langfuse's.",
 				Example:     "sk-proj-mJ3kq9ZsTb81LwXy0dVf",
-				DoesNotFind: "Keys that a person made up (`sk-1234`, `sk-my-team-key`) and what LiteLLM shows of a key (`sk-...4b0e`).",
+				DoesNotFind: "Shorter keys, and words, that a person made up (`sk-1234`, `sk-my-team-key`) and what LiteLLM shows of a key (`sk-...4b0e`).",
 			},
-			anchors: forms(form{leads: []string{"sk-"}, at: 2, rest: base64URL, least: 16, drawn: true}),
+			anchors: forms(form{leads: []string{"sk-"}, at: 2, rest: base64URL, least: 16, cased: true}),
 		},
 		{
 			Info: Info{Name: "model-provider-key",
@@ -31,8 +31,7 @@ func modelProviders() []detector {
 				form{leads: []string{"xai-"}, at: 3, rest: base64URL, least: 30, mixed: true},
 				form{leads: []string{"pplx-"}, at: 4, rest: alphanumeric, least: 30},
 				form{leads: []string{"nvapi-"}, at: 5, rest: base64URL, least: 30, mixed: true},
-				form{leads: []string{"r8_"}, at: 2, rest: alphanumeric, least: 30},
-				form{leads: []string{"hf_"}, at: 2, rest: alphanumeric, least: 30},
+				form{leads: []string{"r8_", "hf_"}, at: 2, rest: alphanumeric, least: 30},
 			),
 		},
 	}

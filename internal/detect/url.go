@@ -59,11 +59,14 @@ func placeholder(b []byte) bool {
 	return first == '{' && last == '}' || first == '<' && last == '>' || first == '[' && last == ']'
 }
 
+// pseudonymDigits is how many a pseudonym ends with.
+const pseudonymDigits = 32
+
 // pseudonym reports whether b is what redaction.Pseudonymiser writes.
 func pseudonym(b []byte) bool {
-	const digits = 32
 	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
-	return ok && len(rest) > digits && rest[len(rest)-digits-1] == ':' && lowerHex.all(rest[len(rest)-digits:])
+	sign := len(rest) - pseudonymDigits - 1
+	return ok && sign >= 0 && rest[sign] == ':' && lowerHex.all(rest[sign+1:])
 }
 
 // uuid reports whether b is one: 8, 4, 4, 4 and 12 hexadecimal digits.

@@ -1,0 +1,56 @@
+package detect
+
+const (
+	localPart = 64  // RFC 5321's most
+	mailHost  = 255 // the same
+)
+
+func email() anchor {
+	local := charsetOf("A-Za-z0-9._%+~!$-") // RFC 5322 has more, with which texts separate addresses
+	for c := 0x80; c < 256; c++ {
+		local[c] = true // of UTF-8 (RFC 6531)
+	}
+	host := charsetOf("A-Za-z0-9.-")
+	for c := 0x80; c < 256; c++ {
+		host[c] = true
+	}
+	return anchor{
+		first: exceptWhite, second: "@", back: localPart, ahead: mailHost,
+		find: func(window []byte, at int) (Finding, bool) {
+			start := at
+			for start > 0 && local[window[start-1]] {
+				start--
+			}
+			for start < at && classOf[window[start]]&alnumClasses == 0 && window[start] != '_' && window[start] < 0x80 {
+				start++ // as in a list, - anna@example.com
+			}
+			name := window[at+1:]
+			name = name[:host.span(name)]
+			for len(name) > 0 && (name[len(name)-1] == '.' || name[len(name)-1] == '-') {
+				name = name[:len(name)-1] // a sentence ends
+			}
+			return Finding{Start: start, End: at + 1 + len(name)}, start < at && mailHostName(name)
+		},
+	}
+}
+
+// mailHostName reports whether b is two or more labels, the last at least two
+// letters (or not of ASCII).
+func mailHostName(b []byte) bool {
+	label, labels := 0, 1
+	for i, c := range b {
+		if c == '.' {
+			if i == label {
+				return false
+			}
+			label = i + 1
+			labels++
+		}
+	}
+	for _, c := range b[label:] {
+		if classOf[c]&(lower|upper) == 0 && c < 0x80 {
+			return false
+		}
+	}
+	return labels > 1 && len(b)-label >= 2
+}

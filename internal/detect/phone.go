@@ -1,0 +1,81 @@
+package detect
+
+const (
+	phoneLeast = 8
+	phoneMost  = 15 // E.164's
+)
+
+// phone finds numbers that say by a sign that they are one.
+func phone() []anchor {
+	return []anchor{
+		{first: "+", second: digits, back: 1 + escapeBytes, ahead: 2 * phoneMost, find: international},
+		{first: exceptAlphanumeric, second: "23456789", back: 2, ahead: len("212) 555-01234"), find: northAmerican},
+	}
+}
+
+var between = charsetOf(" .()-")
+
+// international looks at the first digit behind a plus.
+func international(window []byte, at int) (Finding, bool) {
+	if window[at] == '0' || !begins(window, at-1) {
+		return Finding{}, false
+	}
+	count, end := 0, at
+	for i := at; i < len(window) && i-end <= 2; i++ { // at most two, as in ") ", between two digits
+		if classOf[window[i]] == digit {
+			count++
+			end = i + 1
+		} else if !between[window[i]] {
+			break
+		}
+	}
+	if end < len(window) && alphanumeric[window[end]] {
+		return Finding{}, false
+	}
+	return Finding{Start: at - 1, End: end}, phoneLeast <= count && count <= phoneMost
+}
+
+// northAmerican looks at a number's first digit: three, three and four digits, of
+// which the first two groups never begin with 0 or 1.
+func northAmerican(window []byte, at int) (Finding, bool) {
+	start := at
+	pattern := "ddd-Ddd-dddd"
+	if at > 0 {
+		switch window[at-1] {
+		case '(':
+			start--
+			pattern = "ddd) Ddd-dddd"
+		case '-', '.', '_', '/', '+':
+			return Finding{}, false
+		}
+	}
+	rest := window[at:]
+	if len(rest) < len(pattern) {
+		return Finding{}, false
+	}
+	separator := byte('-')
+	if rest[3] == '.' {
+		separator = '.'
+	}
+	for i := range len(pattern) {
+		c := rest[i]
+		var ok bool
+		switch pattern[i] {
+		case 'd':
+			ok = classOf[c] == digit
+		case 'D':
+			ok = '2' <= c && c <= '9'
+		case '-':
+			ok = c == separator || c == '-'
+		default:
+			ok = c == pattern[i]
+		}
+		if !ok {
+			return Finding{}, false
+		}
+	}
+	if len(rest) > len(pattern) && (alphanumeric[rest[len(pattern)]] || rest[len(pattern)] == '-' || rest[len(pattern)] == '_') {
+		return Finding{}, false
+	}
+	return Finding{Start: start, End: at + len(pattern)}, true
+}
