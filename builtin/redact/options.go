@@ -62,7 +62,7 @@ type Rule struct {
 	// separator (*_secret), and for any characters beside none (*secret*).
 	Names []string `yaml:"names"`
 
-	// Detect names detectors, or groups of them (secrets): what they find in strings
+	// Detect names detectors, or groups of them (secrets, pii): what they find in strings
 	// is redacted, and numbers and keys in which they find something are masked
 	// whole.
 	Detect []string `yaml:"detect"`
