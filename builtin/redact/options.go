@@ -16,7 +16,7 @@ import (
 // of rules opens no hole. Strings that hold JSON are looked into, at every depth.
 type Options struct {
 	// Preset is a policy that comes with the relay and that the options here add to:
-	// litellm, secrets or minimal; auditrelay policy show NAME writes it. Default:
+	// litellm, secrets, minimal or pii; auditrelay policy show NAME writes it. Default:
 	// none.
 	Preset string `yaml:"preset"`
 
