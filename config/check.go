@@ -165,20 +165,6 @@ func (c checker) tokens() {
 	}
 }
 
-func (c checker) keys() {
-	for name, key := range c.Keys {
-		// The names are not shown: one may be the key, written in the wrong place.
-		place := c.in("keys").key(name)
-		switch {
-		case c.in("keys", name).unset:
-		case !nameForm.MatchString(name):
-			c.report.add(place, "keys", "a name of another form: %s", expectedName)
-		case len(key) < 16:
-			c.report.add(place, "keys", "a key shorter than 16 bytes: it can be guessed from the pseudonyms that it makes")
-		}
-	}
-}
-
 func (c checker) files() {
 	dir := c.options.Dir
 	c.DataDir = relative(dir, c.DataDir)
@@ -252,7 +238,9 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	}
 	s := *f.Redact
 	s.plain = plain
-	s.explain(c.report, c.options.Redact(s, c.Keys))
+	var err error
+	f.keys, err = c.options.Redact(s, c.CurrentKeys())
+	s.explain(c.report, err)
 }
 
 // module checks that a filter's module is there and is the one that was pinned.

@@ -42,8 +42,11 @@ type Config struct {
 
 	// Keys are secrets by name, for keyed pseudonyms (hmac): a guest is granted
 	// a name and never sees the key. At least 16 bytes each, since a short key
-	// can be guessed from the pseudonyms.
-	Keys map[string]auditrelay.Secret `yaml:"keys"`
+	// can be guessed from the pseudonyms. With versions a key can be rotated:
+	// {current: 2, versions: {1: SECRET, 2: SECRET}}. New pseudonyms are made with the
+	// current one and name it (hmac:NAME.2:...); destroyed in the place of a secret
+	// says that it is gone. Version 0 is the secret as it stood without versions.
+	Keys map[string]Key `yaml:"keys"`
 
 	// Filters by name, as callbacks list them.
 	Filters []Filter `yaml:"filters,named"`

@@ -55,8 +55,8 @@ func (d digest) filter(c *Config, f *Filter) {
 	d.string(f.Name)
 	d.value(reflect.ValueOf(f).Elem())
 	d.string(f.module)
-	for _, k := range f.Grants.Keys {
-		d.string(c.Keys[k].Reveal())
+	for _, name := range f.KeyNames() {
+		d.current(c.Keys[name])
 	}
 }
 
@@ -83,6 +83,9 @@ func (d digest) value(v reflect.Value) {
 		return
 	case time.Time:
 		d.string(x.UTC().Format(time.RFC3339Nano))
+		return
+	case Key:
+		d.key(x)
 		return
 	case auditrelay.Secret:
 		d.string(x.Reveal())

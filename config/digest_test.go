@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"auditrelay"
 )
 
 const digested = `
@@ -109,4 +111,61 @@ func TestASectionsDigest(t *testing.T) {
 		t.Error("the digest does not follow the content")
 	}
 	_ = (Section{}).Digest(nil) // of nothing: no panic
+}
+
+const digestedKeys = `
+keys:
+  k: {current: 2, versions: {1: first-secret-of-k, 2: second-secret-of-k}}
+  other: secret-of-the-other-key
+filters:
+  f: {wasm: testdata/guest.wasm, grants: {keys: [k]}}
+  n: {redact: {rules: [{names: [user], do: hmac, key: k}]}}
+callbacks:
+  - {name: a, filters: [f], sink: {x: }}
+  - {name: b, filters: [n], sink: {x: }}
+`
+
+// What new pseudonyms are made with is part of what uses it, guest or policy; what
+// the older ones were made with is part of the whole alone.
+func TestDigestsSeeKeyVersions(t *testing.T) {
+	redact := func(_ Section, keys map[string]auditrelay.Key) ([]string, error) { return []string{"k"}, nil }
+	of := func(text string) (digests [3]string) {
+		t.Helper()
+		c, err := Parse("relay.yaml", []byte(text), LoadOptions{Redact: redact})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [3]string{c.Digest(nil), c.CallbackDigest(nil, &c.Callbacks[0]), c.CallbackDigest(nil, &c.Callbacks[1])}
+	}
+	before := of(digestedKeys)
+	for _, tt := range []struct {
+		name, old, new string
+		whole, uses    bool // whether it changes
+	}{
+		{name: "the current version", old: "current: 2", new: "current: 1", whole: true, uses: true},
+		{name: "the current version's secret", old: "second-secret-of-k", new: "2nd-secret-of-key-k", whole: true, uses: true},
+		{name: "the current version's number", old: "current: 2, versions: {1: first-secret-of-k, 2:", new: "current: 3, versions: {1: first-secret-of-k, 3:", whole: true, uses: true},
+		{name: "an older version's secret", old: "first-secret-of-k", new: "1st-secret-of-key-k", whole: true},
+		{name: "an older version destroyed", old: "first-secret-of-k", new: "destroyed", whole: true},
+		{name: "an older version gone", old: "1: first-secret-of-k, ", new: "", whole: true},
+		{name: "a further version", old: "1: first", new: "7: seventh-secret-of-k, 1: first", whole: true},
+		{name: "another key's", old: "secret-of-the-other-key", new: "secret-of-another-key", whole: true},
+		{name: "version 0 written out", old: "other: secret-of-the-other-key", new: "other: {current: 0, versions: {0: secret-of-the-other-key}}"},
+		{name: "the order of versions", old: "1: first-secret-of-k, 2: second-secret-of-k", new: "2: second-secret-of-k, 1: first-secret-of-k"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(digestedKeys, tt.old, tt.new, 1)
+			if text == digestedKeys {
+				t.Fatal("nothing was replaced")
+			}
+			after := of(text)
+			got, want := [3]bool{}, [3]bool{tt.whole, tt.uses, tt.uses}
+			for i := range got {
+				got[i] = after[i] != before[i]
+			}
+			if got != want {
+				t.Errorf("changed: whole, guest's, policy's %v, want %v", got, want)
+			}
+		})
+	}
 }

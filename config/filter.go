@@ -68,6 +68,15 @@ type Filter struct {
 
 	line   int
 	module string
+	keys   []string // of a native filter
+}
+
+// KeyNames are the names of the keys with which the filter may make pseudonyms.
+func (f *Filter) KeyNames() []string {
+	if f.Native() {
+		return f.keys
+	}
+	return f.Grants.Keys
 }
 
 // Native reports whether the filter is the relay's own rather than a guest.

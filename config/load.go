@@ -32,8 +32,9 @@ type LoadOptions struct {
 	Sinks map[string]func(Section) error
 
 	// Redact checks the policy of a native filter, as Sinks do options, with the keys
-	// that it may name. Default (nil): none is checked.
-	Redact func(Section, map[string]auditrelay.Secret) error
+	// that it may name, and returns the names of those that it uses. Default (nil):
+	// none is checked.
+	Redact func(Section, map[string]auditrelay.Key) (keys []string, err error)
 
 	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
 	// this relay. Default: the system's resolver, for two seconds at most.

@@ -266,7 +266,7 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 			n.items = append(n.items, &node{line: v.Line, column: v.Column})
 			continue
 		}
-		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" {
+		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" && (k.ShortTag() != "!!int" || !numbered(path)) {
 			b.report.add(place, path, "a key that is no string: put it in quotes")
 			continue
 		}

@@ -38,7 +38,7 @@ func newRunner(t *testing.T) runner {
 		Name:   "script",
 		Wasm:   wasm,
 		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
-		Keys:   map[string]auditrelay.Secret{"pseudonyms": "k"},
+		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "k"}},
 		Limits: guest.Limits{Time: 5 * time.Second},
 		Logger: slog.New(slog.DiscardHandler),
 		// Each test configures the guest anew; it is compiled once.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"auditrelay"
 	"auditrelay/document"
 )
 
@@ -15,7 +16,7 @@ import (
 type Policy struct {
 	Asked, Granted []*document.Path // an edit must lie within one of each
 	Emit           map[string]bool  // the callbacks it may emit to
-	Keys           map[string][]byte
+	Keys           map[string]auditrelay.Key
 	Has            map[string]bool // the functions it got, for has
 
 	Config []byte // JSON; an object, since it is a document too

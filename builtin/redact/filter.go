@@ -21,7 +21,7 @@ var (
 // New makes the filter of a policy, with the keys that its rules name. A preset has
 // been resolved by Over before. The error joins an *auditrelay.OptionError for each
 // fault.
-func New(o Options, keys map[string][]byte) (*Filter, error) {
+func New(o Options, keys map[string]auditrelay.Key) (*Filter, error) {
 	p, err := o.policy(keys)
 	if err != nil {
 		return nil, err
@@ -31,6 +31,9 @@ func New(o Options, keys map[string][]byte) (*Filter, error) {
 
 // Digest identifies the policy; see filter.Description.
 func (f *Filter) Digest() string { return f.policy.Digest() }
+
+// KeyNames are the names of the keys that the policy makes pseudonyms with, sorted.
+func (f *Filter) KeyNames() []string { return f.policy.KeyNames() }
 
 // Describe implements filter.Described.
 func (f *Filter) Describe() filter.Description {

@@ -15,7 +15,7 @@ import (
 )
 
 // keys for pseudonyms.
-var keys = map[string][]byte{"k": []byte("0123456789abcdef"), "other": []byte("fedcba9876543210")}
+var keys = map[string]auditrelay.Key{"k": {Secret: "0123456789abcdef"}, "other": {Secret: "fedcba9876543210"}}
 
 // policy reads a policy as it stands in a configuration, on top of its preset.
 func policy(tb testing.TB, text string) *redact.Filter {

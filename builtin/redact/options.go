@@ -110,7 +110,7 @@ func (o Options) Over(preset Options) Options {
 }
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
-func (o Options) policy(keys map[string][]byte) (*redaction.Policy, error) {
+func (o Options) policy(keys map[string]auditrelay.Key) (*redaction.Policy, error) {
 	p := redaction.Options{KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
 	for _, r := range o.Rules {
 		p.Rules = append(p.Rules, redaction.Rule(r))

@@ -48,9 +48,12 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 			return closeSink(sink)
 		}
 	}
-	check := func(section config.Section, keys map[string]auditrelay.Secret) error {
-		_, err := makeRedact(section, keys)
-		return err
+	check := func(section config.Section, keys map[string]auditrelay.Key) ([]string, error) {
+		f, err := makeRedact(section, keys)
+		if err != nil {
+			return nil, err
+		}
+		return f.KeyNames(), nil
 	}
 	return config.LoadOptions{Sinks: checks, Redact: check, Dir: filepath.Dir(file)}
 }
@@ -216,7 +219,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []by
 	return guest.Options{
 		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
 		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
-		Keys:   cfg.Keys,
+		Keys:   cfg.CurrentKeys(),
 		Limits: guest.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
 			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,

@@ -50,10 +50,10 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 	}
 	p.Preset = o.Preset
 	if keys == nil {
-		keys = map[string]auditrelay.Secret{}
+		keys = map[string]auditrelay.Key{}
 		for _, r := range o.Rules {
 			if r.Key != "" {
-				keys[r.Key] = auditrelay.Secret(rand.Text())
+				keys[r.Key] = auditrelay.Key{Secret: auditrelay.Secret(rand.Text())}
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 // Presets are the names of the policies that come with the relay.
 func Presets() []string { return redact.Presets() }
 
-func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Secret, error) {
+func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
 	if slices.Contains(redact.Presets(), name) {
 		text, err := redact.Preset(name)
 		if err != nil {
@@ -90,7 +90,7 @@ func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[st
 	return section, nil, err
 }
 
-func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Secret, error) {
+func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
 		return config.Section{}, nil, err
@@ -106,7 +106,7 @@ func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Sec
 		case !f.Native():
 			return config.Section{}, nil, fmt.Errorf("filter %s of %s is a guest, and has no policy", name, file)
 		default:
-			return *f.Redact, cfg.Keys, nil
+			return *f.Redact, cfg.CurrentKeys(), nil
 		}
 	}
 	return config.Section{}, nil, fmt.Errorf("%s has no filter %s", file, name)

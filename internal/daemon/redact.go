@@ -28,7 +28,7 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 		if !f.Native() {
 			continue
 		}
-		one, err := makeRedact(*f.Redact, cfg.Keys)
+		one, err := makeRedact(*f.Redact, cfg.CurrentKeys())
 		if err != nil {
 			errs = append(errs, f.Redact.Explain(err))
 			continue
@@ -39,16 +39,12 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 }
 
 // makeRedact makes the filter of a policy.
-func makeRedact(section config.Section, keys map[string]auditrelay.Secret) (*redact.Filter, error) {
+func makeRedact(section config.Section, keys map[string]auditrelay.Key) (*redact.Filter, error) {
 	o, err := redactOptions(section)
 	if err != nil {
 		return nil, err
 	}
-	plain := make(map[string][]byte, len(keys))
-	for name, key := range keys {
-		plain[name] = []byte(key.Reveal())
-	}
-	return redact.New(o, plain)
+	return redact.New(o, keys)
 }
 
 // redactOptions decodes a policy and puts it on top of its preset.

@@ -10,8 +10,8 @@ import (
 )
 
 // Redacted reports whether value has the exact form of what a redaction leaves:
-// the mask, or a pseudonym, "hmac:", a key's name, ":" and 32 lower-case
-// hexadecimal digits.
+// the mask, or a pseudonym, "hmac:", a key's name with or without a version, ":" and
+// 32 lower-case hexadecimal digits.
 func Redacted(value []byte) bool {
 	if string(value) == redaction.Mask {
 		return true
@@ -20,8 +20,9 @@ func Redacted(value []byte) bool {
 	if !ok {
 		return false
 	}
-	name, digits, ok := bytes.Cut(rest, []byte(":"))
-	return ok && keyName(name) && len(digits) == 32 && hexadecimal(digits)
+	label, digits, ok := bytes.Cut(rest, []byte(":"))
+	name, version, versioned := bytes.Cut(label, []byte("."))
+	return ok && keyName(name) && (!versioned || keyVersion(version)) && len(digits) == 32 && hexadecimal(digits)
 }
 
 // keyName reports whether name could be a key's: anything longer or of another
@@ -35,6 +36,20 @@ func keyName(name []byte) bool {
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
 		case i > 0 && (c == '-' || c == '_'):
 		default:
+			return false
+		}
+	}
+	return true
+}
+
+// keyVersion reports whether version could be a key's: 1 to 999999, written as the
+// configuration counts them.
+func keyVersion(version []byte) bool {
+	if len(version) == 0 || len(version) > 6 || version[0] == '0' {
+		return false
+	}
+	for _, c := range version {
+		if c < '0' || c > '9' {
 			return false
 		}
 	}

@@ -112,6 +112,10 @@ func TestPathsMayHoldNothing(t *testing.T) {
 		`"****"`: false, `" "`: false, `"x"`: false, `0`: false, `false`: false, `true`: false, `{}`: false, `[]`: false, `[null]`: false,
 		`"` + pseudonym + `0"`: false, `"hmac:v1:56C18BD2AC6A5EF8C338F6203CADC0CF"`: false, `"x` + pseudonym + `"`: false,
 		`"hmac:a secret:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac::56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
+		`"hmac:team.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true, `"hmac:team.999999:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true,
+		`"hmac:team.:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.0:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
+		`"hmac:team.1234567:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.1.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
+		`"hmac:team.secret:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
 	} {
 		for _, form := range []string{`{"password":%s}`, `{"a":{"Pass_Word":%s}}`, `{"a":[{"password":null},{"passWord":%s}]}`} {
 			data := fmt.Sprintf(form, value)

@@ -53,7 +53,7 @@ func options(t testing.TB, name string) guest.Options {
 		Name:   filepath.Base(name),
 		Wasm:   wasm(t, name),
 		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
-		Keys:   map[string]auditrelay.Secret{"pseudonyms": "a key of the test's own"},
+		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the test's own"}},
 		Limits: guest.Limits{Time: 20 * time.Second, InitTime: time.Minute},
 		Logger: slog.New(slog.DiscardHandler),
 

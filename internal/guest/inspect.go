@@ -103,13 +103,13 @@ func Everything(name string, wasm []byte) Options {
 	o := Options{
 		Name: name, Wasm: wasm,
 		Grants: Grants{Write: []string{"**"}, Emit: []string{"any"}},
-		Keys:   map[string]auditrelay.Secret{},
+		Keys:   map[string]auditrelay.Key{},
 		Limits: Limits{Module: 256 << 20, Memory: 1 << 30},
 	}
 	if manifest, err := ReadManifest(wasm); err == nil && manifest != nil {
 		o.Grants.Keys = manifest.Keys
 		for _, key := range manifest.Keys {
-			o.Keys[key] = "held in the place of the operator's"
+			o.Keys[key] = auditrelay.Key{Secret: "held in the place of the operator's"}
 		}
 	}
 	return o

@@ -161,7 +161,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		Regexes:    256,
 		QueryBytes: 1 << 10,
 		Emit:       make(map[string]bool),
-		Keys:       make(map[string][]byte),
+		Keys:       make(map[string]auditrelay.Key),
 		Has:        make(map[string]bool),
 	}
 	logger := m.log
@@ -183,7 +183,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	if m.manifest != nil {
 		p.Asked, _ = parsePaths("writes", m.manifest.Writes) // checked with the manifest
 		for _, name := range both(m.manifest.Keys, o.Grants.Keys) {
-			p.Keys[name] = []byte(o.Keys[name].Reveal())
+			p.Keys[name] = o.Keys[name]
 		}
 		if m.manifest.Emits {
 			for _, target := range o.Grants.Emit {

@@ -25,7 +25,7 @@ type Options struct {
 	// Grants is what the operator lets the module do, of what it asks for.
 	Grants Grants
 	// Keys are the keys that Grants.Keys may name. The guest never sees them.
-	Keys   map[string]auditrelay.Secret
+	Keys   map[string]auditrelay.Key
 	Limits Limits
 	// CacheDir keeps compiled modules from one start to the next. It holds native
 	// code that is run as it is found: it must be the relay's alone, and Load

@@ -58,10 +58,11 @@ func benchmarkMeter(b *testing.B, module, cases string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	o := Options{Name: "ratio", Wasm: wasm, Config: spec.Config, Keys: spec.Keys, Logger: slog.New(slog.DiscardHandler),
+	o := Options{Name: "ratio", Wasm: wasm, Config: spec.Config, Logger: slog.New(slog.DiscardHandler),
 		Grants: Grants{Write: []string{"**"}, Emit: []string{"alerts", "urgent"}}}
-	if o.Keys == nil {
-		o.Keys = map[string]auditrelay.Secret{"pseudonyms": "a key of the benchmark's own"}
+	o.Keys = map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the benchmark's own"}}
+	for name, secret := range spec.Keys {
+		o.Keys[name] = auditrelay.Key{Secret: secret}
 	}
 	o.Grants.Keys = []string{"pseudonyms"}
 	var events [][]byte

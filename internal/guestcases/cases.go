@@ -129,7 +129,7 @@ func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, err
 }
 
 func (f *File) load(ctx context.Context, name string, wasm []byte, p *guest.Profile) (*guest.Module, error) {
-	o := guest.Options{Name: name, Wasm: wasm, Config: f.Config, Keys: f.Keys, Profile: p,
+	o := guest.Options{Name: name, Wasm: wasm, Config: f.Config, Keys: f.keys(), Profile: p,
 		Logger: slog.New(slog.DiscardHandler), Breaker: guest.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
 		o.Isolation = guest.IsolationEvent
@@ -183,6 +183,18 @@ func (f *File) Require(ctx context.Context, m filter.Filter) error {
 	return nil
 }
 
+// keys are the file's, nil where it gives none.
+func (f *File) keys() map[string]auditrelay.Key {
+	if f.Keys == nil {
+		return nil
+	}
+	keys := make(map[string]auditrelay.Key, len(f.Keys))
+	for name, secret := range f.Keys {
+		keys[name] = auditrelay.Key{Secret: secret}
+	}
+	return keys
+}
+
 // grantAll grants a module what it asks for.
 func (f *File) grantAll(o *guest.Options) error {
 	manifest, err := guest.ReadManifest(o.Wasm)
@@ -201,9 +213,9 @@ func (f *File) grantAll(o *guest.Options) error {
 		o.Grants.Emit = []string{"alerts"}
 	}
 	if o.Keys == nil {
-		o.Keys = map[string]auditrelay.Secret{}
+		o.Keys = map[string]auditrelay.Key{}
 		for _, key := range manifest.Keys {
-			o.Keys[key] = auditrelay.Secret("a key of the test's own: " + key)
+			o.Keys[key] = auditrelay.Key{Secret: auditrelay.Secret("a key of the test's own: " + key)}
 		}
 	}
 	return nil

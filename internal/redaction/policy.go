@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
 )
@@ -51,7 +53,7 @@ type Options struct {
 	ExceptNames []string
 
 	// Keys are what pseudonyms are made with, by name.
-	Keys map[string][]byte
+	Keys map[string]auditrelay.Key
 }
 
 // Policy is a checked and compiled policy. It is immutable and safe for concurrent
@@ -68,7 +70,7 @@ type Policy struct {
 	keeps    bool // keepOnly holds, empty or not
 	marks    []markRule
 	opaque   bool
-	keys     map[string][]byte
+	keys     map[string]auditrelay.Key
 	digest   string
 
 	touches []touchText // what receipts say, by counter
@@ -132,7 +134,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string][]byte{}, top: map[string]standing{}}, keys: o.Keys}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)
@@ -187,6 +189,14 @@ const (
 	touchKeepOnly   = "keep_only"
 )
 
+// KeyNames are the names of the keys that the policy makes pseudonyms with, sorted.
+func (p *Policy) KeyNames() []string { return slices.Sorted(maps.Keys(p.keys)) }
+
+func has(keys map[string]auditrelay.Key, name string) bool {
+	_, ok := keys[name]
+	return ok
+}
+
 // Digest identifies the policy: the lower-case hex SHA-256 of all that decides what
 // it does, the names of keys and not the keys.
 func (p *Policy) Digest() string { return p.digest }
@@ -202,7 +212,7 @@ func (e *OptionError) Unwrap() error { return e.Err }
 
 type compiler struct {
 	policy *Policy
-	keys   map[string][]byte
+	keys   map[string]auditrelay.Key
 	errs   []error
 }
 
@@ -236,7 +246,7 @@ func (c *compiler) rule(i int, r *Rule) {
 		c.bad(at(".do"), fmt.Errorf("it is required: one of %s", strings.Join(operationNames[1:], ", ")))
 	case r.Do == Pseudonym && r.Key == "":
 		c.bad(at(".key"), errors.New("it is required with hmac: the name of an entry of keys"))
-	case r.Do == Pseudonym && c.keys[r.Key] == nil:
+	case r.Do == Pseudonym && !has(c.keys, r.Key):
 		c.bad(at(".key"), errors.New("there is no key of this name under keys"))
 	case r.Do != Pseudonym && r.Key != "":
 		c.bad(at(".key"), errors.New("it goes with hmac only"))

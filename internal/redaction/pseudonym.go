@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"hash"
 	"unicode/utf8"
+
+	"auditrelay"
 )
 
 // Mask is what a masked value becomes, whatever it was: neither its length nor
@@ -29,13 +31,13 @@ type Pseudonymiser struct {
 	sum    [sha256.Size]byte
 }
 
-// NewPseudonymiser returns a Pseudonymiser for the key of that name. The name
-// stands in every pseudonym, so that one made with an older key is known as such.
-func NewPseudonymiser(name string, key []byte) *Pseudonymiser {
-	return &Pseudonymiser{prefix: "hmac:" + name + ":", mac: hmac.New(sha256.New, key)}
+// NewPseudonymiser returns a Pseudonymiser for the key of that name. Name and version
+// stand in every pseudonym, so that one made with an older key is known as such.
+func NewPseudonymiser(name string, key auditrelay.Key) *Pseudonymiser {
+	return &Pseudonymiser{prefix: "hmac:" + key.Label(name) + ":", mac: hmac.New(sha256.New, []byte(key.Secret.Reveal()))}
 }
 
-// Append appends value's pseudonym, "hmac:", the key's name, ":" and 32
+// Append appends value's pseudonym, "hmac:", the key's label, ":" and 32
 // lower-case hexadecimal digits of HMAC-SHA-256. The empty value stays empty:
 // that there is nothing is no secret, and is often the point.
 func (p *Pseudonymiser) Append(dst, value []byte) []byte {

@@ -3,11 +3,12 @@ package redaction_test
 import (
 	"testing"
 
+	"auditrelay"
 	"auditrelay/internal/redaction"
 )
 
 func TestPseudonyms(t *testing.T) {
-	p := redaction.NewPseudonymiser("v1", []byte("k"))
+	p := redaction.NewPseudonymiser("v1", auditrelay.Key{Secret: "k"})
 	// HMAC-SHA-256 of "team-7" under "k", its first 128 bits.
 	const want = "hmac:v1:56c18bd2ac6a5ef8c338f6203cadc0cf"
 	for range 2 {
@@ -18,9 +19,13 @@ func TestPseudonyms(t *testing.T) {
 	if got := p.Append(nil, nil); len(got) != 0 {
 		t.Errorf("the empty value became %s", got)
 	}
-	other := redaction.NewPseudonymiser("v1", []byte("another"))
+	other := redaction.NewPseudonymiser("v1", auditrelay.Key{Secret: "another"})
 	if string(other.Append(nil, []byte("team-7"))) == want {
 		t.Error("another key gives the same pseudonym")
+	}
+	versioned := redaction.NewPseudonymiser("v1", auditrelay.Key{Version: 2, Secret: "k"})
+	if got := string(versioned.Append(nil, []byte("team-7"))); got != "hmac:v1.2:56c18bd2ac6a5ef8c338f6203cadc0cf" {
+		t.Errorf("under version 2: %s", got)
 	}
 	var out []byte
 	value := []byte("team-7")

@@ -33,6 +33,7 @@ A key that is not listed here is an error. LiteLLM's own file is taken as it sta
 var words = map[string]string{
 	"string": "string", "bool": "true, false", "int": "whole number", "int64": "whole number", "float64": "number",
 	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
+	"Key":  "secret, or mapping of current and versions",
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "From": "now, beginning or a time",
 	"Section": "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
 }
