@@ -29,7 +29,7 @@ func loadGroup(dir string, n int) error {
 			return err
 		}
 		o := guest.Options{Name: filepath.Base(file), Wasm: wasm, CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler),
-			Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}}, Keys: map[string]auditrelay.Secret{"pseudonyms": "a key of the benchmark's own"}}
+			Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}}, Keys: map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the benchmark's own"}}}
 		load := func(int) (float64, error) { return loads(o, n) }
 		if _, err := loads(o, 1); err != nil { // compiles it
 			return err
