@@ -139,5 +139,12 @@ func lookedUpWith(cfg *config.Config, uses []keyUse) lookUpRecord {
 			}
 		}
 	}
-	return lookUpRecord{Callbacks: slices.Sorted(maps.Keys(callbacks)), Keys: slices.Sorted(maps.Keys(keys))}
+	return lookUpRecord{Callbacks: sorted(callbacks), Keys: sorted(keys)}
+}
+
+// sorted are the names in a set, never nil.
+func sorted(set map[string]bool) []string {
+	names := slices.AppendSeq([]string{}, maps.Keys(set))
+	slices.Sort(names)
+	return names
 }
