@@ -200,3 +200,24 @@ func TestAValuesDigestIsKeyed(t *testing.T) {
 		}
 	}
 }
+
+// A guest's keys are those that it is granted.
+func TestLookUpsAnswerForGuests(t *testing.T) {
+	cfg, err := config.Parse("relay.yaml", []byte(`
+keys: {team: first-secret-of-team, user: secret-of-the-users, idle: secret-that-none-uses}
+filters: {g: {wasm: guest.wasm, grants: {keys: [user, team]}}, h: {wasm: guest.wasm}}
+callbacks: [{name: one, filters: [g, h], sink: {x: }}, {name: two, filters: [h], sink: {x: }}]
+`), config.LoadOptions{Dir: "../../config/testdata"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, expect := range map[api.LookUp][]keyUse{
+		{}:                {{"one", "g", "user"}, {"one", "g", "team"}},
+		{Key: "team"}:     {{"one", "g", "team"}},
+		{Callback: "two"}: nil,
+	} {
+		if got, err := keyUses(cfg, want); err != nil || !slices.Equal(got, expect) {
+			t.Errorf("%+v: %+v, %v; want %+v", want, got, err, expect)
+		}
+	}
+}
