@@ -70,7 +70,8 @@ type MustNotLeave struct {
 	// string and number, through strings that hold JSON.
 	Detectors []string `yaml:"detectors"`
 	// Paths, such as **.~password, that may hold nothing but null, the empty
-	// string, *** or a pseudonym (hmac:NAME: and 32 hexadecimal digits).
+	// string, *** or a pseudonym (hmac:NAME: or hmac:NAME.VERSION:, and
+	// 32 hexadecimal digits).
 	Paths []string `yaml:"paths"`
 }
 

@@ -278,3 +278,16 @@ func TestEmittedRecordsComeWithTheVerdict(t *testing.T) {
 		t.Errorf("got %v, %v", got.emitted, got.err)
 	}
 }
+
+// A guest names a key and gets the version that is current; the pseudonym says which.
+func TestPseudonymsNameTheKeysVersion(t *testing.T) {
+	r := newRunner(t)
+	r.options.Keys = map[string]auditrelay.Key{"pseudonyms": {Version: 3, Secret: "k"}}
+	got := r.run([][]string{{"hmac", "object_id", "pseudonyms"}})
+	if got.err != nil || !strings.Contains(got.doc, `"hmac:pseudonyms.3:56c18bd2ac6a5ef8c338f6203cadc0cf"`) {
+		t.Errorf("%s, %v", got.doc, got.err)
+	}
+	if got := r.run([][]string{{"hmac", "object_id", "pseudonyms.3"}}); got.err == nil {
+		t.Error("a guest may choose the version")
+	}
+}

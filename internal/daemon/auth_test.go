@@ -31,6 +31,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/events?id=a&data=true", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/receipts", viewers},
 		{"GET", "/v1/receipts?callback=archive", viewers},
+		{"POST", "/v1/pseudonyms", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stored", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stats", viewers},
 		{"GET", "/v1/version", viewers},

@@ -93,6 +93,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 		by = byConfigFile
 	}
 	d.recordPolicies(ctx, by)
+	d.recordKeys(ctx, by)
 	return done, nil
 }
 
@@ -129,6 +130,7 @@ func (d *daemon) recordStart(ctx context.Context) {
 		d.record(ctx, "start", last, d.digest)
 	}
 	d.recordPolicies(ctx, byConfigFile)
+	d.recordKeys(ctx, byConfigFile)
 }
 
 // record tells of a change of the configuration, as an audit event.

@@ -38,6 +38,13 @@ func (s *Server) table() []route {
 		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
 		{"GET", "/v1/events", roleView, s.getEvent, false},      // ?id=, for ids that are no part of a path
 		{"GET", "/v1/receipts", roleView, s.getReceipts, false},
+		{"POST", "/v1/pseudonyms", roleComply, answerModules(s, func(d *daemon, r *http.Request, who principal) (api.LookedUp, error) {
+			want, refused := readLookUp(r)
+			if refused != nil {
+				return api.LookedUp{}, refused
+			}
+			return d.lookUp(r.Context(), want, who.by())
+		}), false},
 		{"GET", "/v1/stored", roleComply, s.getStored, false},
 		{"GET", "/v1/stats", roleView, s.getStats, false},
 		{"GET", "/v1/version", roleView, s.getVersion, false},

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"auditrelay/internal/api"
+)
+
+type pseudonymCommand struct {
+	remote
+	ValueFile string `help:"File that holds the value; - for standard input. One line feed at its end does not count. A value is never an argument: those stand in process lists and shell histories." required:"" placeholder:"FILE"`
+	Callback  string `help:"Of this callback only." placeholder:"NAME"`
+	Key       string `help:"Under this key only." placeholder:"NAME"`
+	JSON      bool   `help:"Print JSON."`
+}
+
+// maxValue bounds a value, so that a request with it is taken.
+const maxValue = 128 << 10
+
+func (c *pseudonymCommand) Run(a *app) error {
+	value, err := c.value(a)
+	if err != nil {
+		return err
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	found, err := cl.LookUp(a.ctx, api.LookUp{Value: value, Callback: c.Callback, Key: c.Key})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(found)
+	}
+	rows := [][]string{{"CALLBACK", "FILTER", "KEY", "VERSION", "PSEUDONYM"}}
+	for _, p := range found.Pseudonyms {
+		rows = append(rows, pseudonymRow(p))
+	}
+	return a.table(rows)
+}
+
+func pseudonymRow(p api.Pseudonym) []string {
+	callback, version, pseudonym := p.Callback, strconv.Itoa(p.Version), p.Pseudonym
+	if callback == "" {
+		callback = "(all)" // the filter stands before the journal
+	}
+	if p.Current {
+		version += " (current)"
+	}
+	if p.Destroyed {
+		pseudonym = "(destroyed)"
+	}
+	return []string{callback, p.Filter, p.Key, version, pseudonym}
+}
+
+func (c *pseudonymCommand) value(a *app) (string, error) {
+	in := a.stdin
+	if c.ValueFile != "-" {
+		f, err := os.Open(c.ValueFile)
+		if err != nil {
+			return "", fmt.Errorf("read the value: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxValue+1))
+	if err != nil {
+		return "", fmt.Errorf("read the value: %w", err)
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	switch {
+	case len(data) > maxValue:
+		return "", usage("the value is larger than %d KiB", maxValue>>10)
+	case value == "":
+		return "", usage("the value is empty: the empty value has no pseudonym")
+	case !utf8.ValidString(value):
+		return "", usage("the value is not UTF-8")
+	}
+	return value, nil
+}
