@@ -28,6 +28,7 @@ filters:
 callbacks:
   - {name: archive, filters: [teams], sink: {kept: {}}, chunk: {age: 1ms}}
   - {name: siem, filters: [masks, both], sink: {memory: {}}, chunk: {age: 1ms}}
+  - {name: raw, sink: {raw: {}}, chunk: {age: 1ms}}
 `
 	lookUpValue = "alice@planted.example"
 )
@@ -39,9 +40,9 @@ func pseudonymOf(name string, version int, secret auditrelay.Secret, value strin
 // An investigator finds what an event's value became, by callback and by key; the
 // look-up leaves its own record, and the value is nowhere.
 func TestLookUp(t *testing.T) {
-	sink := &keptSink{}
+	sink, raw := &keptSink{}, &keptSink{}
 	const comply, ingest = "token-of-compliance", "token-of-the-producer"
-	r := run(t, "log: {level: debug}\ningest: {filters: [door]}\ntokens: [{name: auditor, token: "+comply+", roles: [comply]}, {name: producer, token: "+ingest+", roles: [ingest]}]\n"+lookUpKeys, map[string]SinkMaker{"kept": sink.makers()["kept"], "memory": memorySinks["memory"]})
+	r := run(t, "log: {level: debug}\ningest: {filters: [door]}\ntokens: [{name: auditor, token: "+comply+", roles: [comply]}, {name: producer, token: "+ingest+", roles: [ingest]}]\n"+lookUpKeys, map[string]SinkMaker{"kept": sink.makers()["kept"], "raw": raw.makers()["kept"], "memory": memorySinks["memory"]})
 	if status, answer := r.call("POST", "/v1/events", strings.Replace(event("e"), `"o"`, `"`+lookUpValue+`"`, 1), ingest); status != 200 {
 		t.Fatal(answer)
 	}
@@ -99,12 +100,15 @@ func TestLookUp(t *testing.T) {
 	if events := sink.of(t, "LiteLLM_TeamTable"); len(events) != 1 || !strings.HasSuffix(two, " "+events[0].Object) {
 		t.Errorf("delivered: %+v", events)
 	}
-	records := sink.of(t, tableLookUp)
+	records := raw.of(t, tableLookUp) // as they were stored: no filter has hidden anything
 	var told []string
 	for _, e := range records {
 		told = append(told, string(e.After))
 		if e.By != "auditor" || e.Action != "created" || string(e.Before) != "null" {
 			t.Errorf("the record: %s", e.text)
+		}
+		if e.Object != records[0].Object || len(e.Object) != 64 || e.Object == keyedDigest(nil, "look-up", lookUpValue) {
+			t.Errorf("one value, and another digest or one without a key: %s", e.Object)
 		}
 		if strings.Contains(e.text, lookUpValue) || strings.Contains(e.text, zero[2:]) {
 			t.Errorf("the record tells too much: %s", e.text)
@@ -129,7 +133,7 @@ func TestLookUp(t *testing.T) {
 // lookingUp is a relay whose daemon can look pseudonyms up.
 func lookingUp(t *testing.T) *relay {
 	t.Helper()
-	cfg, err := config.Parse("relay.yaml", []byte(lookUpKeys), newAssembler(t, map[string]SinkMaker{"kept": memorySinks["memory"], "memory": memorySinks["memory"]}).loadOptions("relay.yaml"))
+	cfg, err := config.Parse("relay.yaml", []byte(lookUpKeys), newAssembler(t, map[string]SinkMaker{"kept": memorySinks["memory"], "raw": memorySinks["memory"], "memory": memorySinks["memory"]}).loadOptions("relay.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
