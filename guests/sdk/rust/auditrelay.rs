@@ -55,9 +55,7 @@ mod host {
         pub fn mask(node: i32) -> i32;
         pub fn truncate(node: i32, n: i32) -> i32;
         pub fn hmac(node: i32, key: *const u8, key_len: usize) -> i32;
-        pub fn partial_all(&self, n: i32) -> i32 { unsafe { host::partial_all(self.p(), n) } }
-    pub fn redact_matches_all(&self, m: &impl Matcher, o: Matches) -> i32 { unsafe { host::redact_matches_all(self.p(), m.handle(), o as i32) } }
-    pub fn set_json_all(p: i32, ptr: *const u8, len: usize) -> i32;
+        pub fn set_json_all(p: i32, ptr: *const u8, len: usize) -> i32;
         pub fn set_string_all(p: i32, ptr: *const u8, len: usize) -> i32;
         pub fn delete_all(p: i32) -> i32;
         pub fn mask_all(p: i32) -> i32;
@@ -148,6 +146,8 @@ impl Path {
     pub fn delete_all(&self) -> i32 { unsafe { host::delete_all(self.p()) } }
     pub fn truncate_all(&self, n: i32) -> i32 { unsafe { host::truncate_all(self.p(), n) } }
     pub fn hmac_all(&self, key: &str) -> i32 { unsafe { host::hmac_all(self.p(), key.as_ptr(), key.len()) } }
+    pub fn partial_all(&self, n: i32) -> i32 { unsafe { host::partial_all(self.p(), n) } }
+    pub fn redact_matches_all(&self, m: &impl Matcher, o: Matches) -> i32 { unsafe { host::redact_matches_all(self.p(), m.handle(), o as i32) } }
     pub fn set_json_all(&self, json: &str) -> i32 { unsafe { host::set_json_all(self.p(), json.as_ptr(), json.len()) } }
     pub fn set_string_all(&self, text: &str) -> i32 { unsafe { host::set_string_all(self.p(), text.as_ptr(), text.len()) } }
 }
