@@ -96,15 +96,17 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	r.mu.Lock()
 	r.callbacks, r.pumps = next, pumps
 	r.mu.Unlock()
-	for _, p := range fresh {
-		p.start()
-	}
+	// What was used before goes first: a sink may hold its destination against any
+	// other, as one does that appends to a file.
 	var errs []error
 	for _, c := range old {
 		c.judge.close()
 		errs = append(errs, r.release(c.Callback))
 	}
 	errs = append(errs, r.closeUnused(spare))
+	for _, p := range fresh {
+		p.start()
+	}
 	if err := errors.Join(errs...); err != nil {
 		r.log.Warn("closing what a changed callback used before", "error", err)
 	}

@@ -1,9 +1,13 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
+	goruntime "runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -308,6 +312,59 @@ func TestApplyLeavesTheUnchangedAlone(t *testing.T) {
 	if filters != 1 || instances != opened || closed(keepA) != 1 || closed(keepB) != 1 {
 		t.Errorf("after all are gone: filter closed %d times, instances %d of %d, sinks %d and %d", filters, instances, opened, closed(keepA), closed(keepB))
 	}
+}
+
+// exclusiveSink holds its destination against any other, from its first delivery until
+// it is closed.
+type exclusiveSink struct {
+	memorySink
+	holder *atomic.Pointer[exclusiveSink]
+	tried  chan bool // receives of the first delivery whether the destination was free
+	once   sync.Once
+	down   bool // the destination, so that what is sealed stays there for the next sink
+}
+
+func (s *exclusiveSink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	free := s.holder.CompareAndSwap(nil, s) || s.holder.Load() == s
+	s.once.Do(func() { s.tried <- free })
+	if s.down || !free {
+		return auditrelay.Receipt{}, refuse(auditrelay.Transient)
+	}
+	return s.memorySink.Deliver(ctx, p)
+}
+
+func (s *exclusiveSink) Close() error {
+	for range 1000 { // whoever does not wait for it gets the time to show
+		goruntime.Gosched()
+	}
+	s.holder.CompareAndSwap(s, nil)
+	return s.memorySink.Close()
+}
+
+// TestApplyClosesBeforeItStarts: a changed callback's sink finds its destination given
+// up by the sink before it.
+func TestApplyClosesBeforeItStarts(t *testing.T) {
+	const rounds = 20
+	var holder atomic.Pointer[exclusiveSink]
+	tried := make(chan bool, 1)
+	build := func(round int) []runtime.Callback {
+		sink := &exclusiveSink{holder: &holder, tried: tried, down: round < rounds}
+		return []runtime.Callback{quick(runtime.Callback{Name: "archive", Digest: strconv.Itoa(round), Sink: sink})}
+	}
+	r := start(t, runtime.Options{Callbacks: build(0)})
+	submit(t, r, event("x", "created"))
+	for round := range rounds {
+		if !<-tried {
+			t.Fatalf("round %d: the sink before still held the destination", round)
+		}
+		if err := r.Apply(t.Context(), build(round+1), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !<-tried {
+		t.Fatal("the last: the sink before still held the destination")
+	}
+	settle(t, r)
 }
 
 // TestApplyWhileEverythingRuns: no event is lost or doubled by it, and commands

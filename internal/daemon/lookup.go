@@ -9,10 +9,10 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"unicode/utf8"
 
 	"auditrelay"
 	"auditrelay/config"
+	"auditrelay/document"
 	"auditrelay/internal/api"
 	"auditrelay/internal/redaction"
 	"auditrelay/runtime"
@@ -34,12 +34,10 @@ func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
 	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	// Whatever JSON would replace, the pseudonym would be another value's.
-	if !utf8.Valid(body) || d.Decode(&want) != nil {
+	// Of what decoding replaces, as half of a surrogate pair, the pseudonym would be
+	// another value's.
+	if document.Check(body, document.Limits{}) != nil || d.Decode(&want) != nil {
 		return want, badRequest("the body is not the JSON that this path takes, in UTF-8", hint)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return want, badRequest("the body holds more than one value", hint)
 	}
 	if want.Value == "" {
 		return want, badRequest("value: it is required; the empty value has no pseudonym", hint)

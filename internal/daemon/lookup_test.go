@@ -175,6 +175,8 @@ func TestLookUpsThatAreRefused(t *testing.T) {
 		{"an empty value", `{"value":""}`, 400},
 		{"no text", `{"value":123456789}`, 400},
 		{"no UTF-8", "{\"value\":\"planted\xff\"}", 400},
+		{"half of a surrogate pair", `{"value":"planted\ud800"}`, 400},
+		{"the value twice", `{"value":"planted","value":"planted again"}`, 400},
 		{"another field", `{"value":"planted","planted":1}`, 400},
 		{"two", `{"value":"planted"}{"value":"planted"}`, 400},
 		{"cut short", `{"value":"planted`, 400},
