@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -97,5 +98,28 @@ func TestKeysThatStandTwice(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// The numbers that Python writes are passed over like any other: no letter of them is
+// taken for a bracket.
+func TestPassingOverPythonsNumbers(t *testing.T) {
+	for _, number := range []string{"NaN", "Infinity", "-Infinity", "1"} {
+		for pad := range 9 { // wherever the words fall
+			inner := `{"a":{"x":"` + strings.Repeat("p", pad) + `","n":` + number + `,"m":[` + number + `]},"password":"q"}`
+			text, err := json.Marshal(inner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var d document.Document
+			d.Reset([]byte(`{"v":` + string(text) + `}`))
+			p, err := document.ParsePath("v.password")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := d.AppendString(nil, d.Find(p)); string(got) != "q" {
+				t.Errorf("%s: v.password is %q", inner, got)
+			}
+		}
 	}
 }
