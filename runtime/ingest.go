@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -17,8 +19,9 @@ import (
 
 // ingestFilters judge events before they are stored.
 type ingestFilters struct {
-	judge *judge
-	steps Callback // that its filters are released with
+	judge   *judge
+	steps   Callback // that its filters are released with
+	failing atomic.Bool
 }
 
 // SetIngest puts other filters before the journal, between two events; see
@@ -26,7 +29,10 @@ type ingestFilters struct {
 func (r *Runtime) SetIngest(steps []Step) {
 	var next *ingestFilters
 	if len(steps) > 0 {
-		c := Callback{Name: "ingest", Steps: steps}
+		c := Callback{Name: "ingest", Steps: slices.Clone(steps)}
+		for i := range c.Steps {
+			c.Steps[i].Emits = nil // there is no event yet that a record could come from
+		}
 		next = &ingestFilters{judge: newJudge(&c, r.workers, r.receiptKey, r.log), steps: c}
 		r.retain(c)
 	}
@@ -68,8 +74,9 @@ func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrel
 		return r.emptied(e, mark), nil
 	default:
 		mark.Outcome = auditrelay.Discarded
-		if n := r.counters.ingestFailed.Add(1); n == 1 {
-			r.log.Error("a filter before the journal fails; what it fails on is refused (counted, and told no more)",
+		r.counters.ingestFailed.Add(1)
+		if !f.failing.Swap(true) {
+			r.log.Error("a filter before the journal fails; what it fails on is refused (counted, and told no more until the filters change)",
 				"filter", judged.Filter, "cause", judged.Cause, "error", judged.Err)
 		}
 		return r.emptied(e, mark), nil

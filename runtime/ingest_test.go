@@ -87,6 +87,25 @@ func TestFiltersBeforeTheJournal(t *testing.T) {
 	}
 }
 
+// A filter that emits there has broken its contract: nothing it emits is lost without
+// a word.
+func TestAFilterBeforeTheJournalMayNotEmit(t *testing.T) {
+	step := runtime.Step{Name: "emits", Emits: []string{"alerts"}, Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+		c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{}`)})
+		return auditrelay.Keep, nil
+	}).filter()}
+	var told logs
+	r := start(t, runtime.Options{Logger: told.logger(), Ingest: []runtime.Step{step}})
+	for _, res := range submit(t, r, event("a", "created"), event("b", "created")) {
+		if !errors.Is(res.Err, runtime.ErrIngestFilter) {
+			t.Errorf("%+v", res)
+		}
+	}
+	if n := told.count("a filter before the journal fails"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
 // Where a filter cannot judge nothing is stored, and the same call may be made again.
 func TestAFilterBeforeTheJournalThatCannotJudge(t *testing.T) {
 	sink := &memorySink{}

@@ -15,7 +15,9 @@ import (
 // is done (remove, mask, hmac, partial, truncate, in this order), so that the order
 // of rules opens no hole. Strings that hold JSON are looked into, at every depth.
 type Options struct {
-	// Preset is a policy that comes with the relay and that the options here add to:
+	// Preset is a policy that comes with the relay and that the rules and paths here
+	// add to; keep_only and opaque, where they are given here, stand in the place of
+	// the preset's:
 	// litellm, secrets, minimal or pii; auditrelay policy show NAME writes it. Default:
 	// none.
 	Preset string `yaml:"preset"`
@@ -90,8 +92,7 @@ const (
 )
 
 // Over returns the options as they stand on top of a preset's: both sets of rules
-// and paths hold, and of keep_only the intersection cannot be had, so that one of
-// the two is an error of New's.
+// and paths hold; KeepOnly and Opaque are the preset's where o has none of its own.
 func (o Options) Over(preset Options) Options {
 	out := preset
 	out.Preset = o.Preset

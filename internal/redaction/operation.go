@@ -30,9 +30,6 @@ func (o Operation) String() string {
 	return fmt.Sprintf("operation(%d)", uint8(o))
 }
 
-// MarshalText makes an Operation its name.
-func (o Operation) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
 // UnmarshalText reads an operation's name.
 func (o *Operation) UnmarshalText(text []byte) error {
 	i := slices.Index(operationNames, string(text))
