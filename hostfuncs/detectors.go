@@ -121,29 +121,8 @@ func redactMatches(s *State, _ api.Memory, a []uint64) {
 // values were changed.
 func redactMatchesAll(s *State, _ api.Memory, a []uint64) {
 	operation := s.matchOperation(a[2])
-	p := s.path(a[0])
 	s.knownMatcher(a[1])
-	found := s.matches[:0]
-	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
-		found = append(found, n)
-	}
-	changed := int32(0)
-	for _, n := range found {
-		if s.doc.Kind(n) == document.Absent {
-			continue
-		}
-		if !p.granted {
-			s.allow(n)
-		}
-		if s.redact(n, a[1], operation) > 0 {
-			changed++
-		}
-	}
-	s.touch(p.text, matchName(operation), int(changed))
-	if s.matches = found; cap(found) > keptMatches {
-		s.matches = nil
-	}
-	result(a, changed)
+	result(a, s.each(a[0], matchName(operation), func(n document.Node) bool { return s.redact(n, a[1], operation) > 0 }))
 }
 
 func (s *State) matchOperation(v uint64) int {

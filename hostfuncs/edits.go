@@ -53,6 +53,12 @@ const keptMatches = 1 << 12
 // those before the first edit: what an edit puts in is not edited again, and what
 // goes with another is not counted.
 func (s *State) all(a []uint64, handle uint64, operation string, e edit, arg []byte, number int) {
+	result(a, s.each(handle, operation, func(n document.Node) bool { return s.apply(e, n, arg, number) >= 0 }))
+}
+
+// each calls change with every match of a path that may be edited, as all has it, and
+// returns how many it changed.
+func (s *State) each(handle uint64, operation string, change func(n document.Node) bool) int32 {
 	p := s.path(handle)
 	found := s.matches[:0]
 	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
@@ -66,7 +72,7 @@ func (s *State) all(a []uint64, handle uint64, operation string, e edit, arg []b
 		if !p.granted {
 			s.allow(n)
 		}
-		if s.apply(e, n, arg, number) >= 0 {
+		if change(n) {
 			count++
 		}
 	}
@@ -74,7 +80,7 @@ func (s *State) all(a []uint64, handle uint64, operation string, e edit, arg []b
 	if s.matches = found; cap(found) > keptMatches {
 		s.matches = nil
 	}
-	result(a, count)
+	return count
 }
 
 // apply makes the edit and returns its status.

@@ -61,7 +61,8 @@ gate (` + "`must_not_leave: {detectors: [...]}`" + `) stand names of detectors, 
 - **A finding is what is cut out.** Of a password in a URL that is the password alone; of a named value within a text it ends at
   the closing quote, or, without quotes, at white space, a quote, a backslash, or one of ` + "`, ; & ) ] } < > |`" + `.
 - **Encodings are not undone**: base64, percent signs, or compression around a whole secret hide it. Strings that hold JSON are entered
-  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%20`" + `) do not hide it.
+  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%20`" + `) do not hide it
+  (but an IP address, a card, or a phone number without its +).
 - **Random** means: changing between upper case, lower case and digits as often as what is drawn does, and words, versions and dates do
   not. It is judged on the first 64 characters. Of tokens drawn in the usual ways, under a telling name, fewer than one in a thousand is not
   found; what consists of digits alone never is.
