@@ -252,6 +252,26 @@ func TestDigestsAndExceptions(t *testing.T) {
 	}
 }
 
+// A digest is spared by rules that know it by its name and by detectors, not by those
+// that name its place, or what it lies in.
+func TestADigestIsNotSparedByItsPath(t *testing.T) {
+	const digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for _, rule := range []string{`{paths: [v.token], do: hmac, key: k}`, `{paths: [v], do: hmac, key: k}`, `{paths: ["**.token"], do: truncate, keep: 3}`, `{paths: ["**.~token"], do: mask}`} {
+		f := policy(t, `{rules: [`+rule+`], digests: [v.token, "**.~token"]}`)
+		if got, _ := open(t, f).apply(t, []byte(`{"v":{"token":"`+digest+`"}}`)); strings.Contains(string(got), digest) {
+			t.Errorf("%s: %s", rule, got)
+		}
+	}
+}
+
+// Of what a detector finds by the key that it stands under no part stays either.
+func TestNoPartOfANamedSecretStays(t *testing.T) {
+	f := policy(t, `{rules: [{names: [password], do: truncate, keep: 5}, {detect: [secrets], do: mask}]}`)
+	if got, _ := open(t, f).apply(t, []byte(`{"password":"c0rrect-h0rse-b4ttery"}`)); string(got) != `{"password":"***"}` {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestTouchedTellsTheRulesAndNoData(t *testing.T) {
 	f := policy(t, `{rules: [{names: ["*_secret"], do: mask}, {paths: ["**.user"], do: hmac, key: k}], json: [v], keep_only: ["v.**", "w"]}`)
 	_, touched := open(t, f).apply(t, []byte(`{"v":"{\"a_secret\":1,\"bSecret\":2,\"user\":3}","w":[1],"x":1}`))

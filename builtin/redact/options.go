@@ -40,8 +40,9 @@ type Options struct {
 	// stands). Default: text.
 	Opaque Opaque `yaml:"opaque"`
 
-	// Digests are the paths of strings that are left alone as long as they have the
-	// exact shape of a SHA-256 in lower-case hexadecimal, such as the hashes of keys.
+	// Digests are the paths of strings that, as long as they have the exact shape of a
+	// SHA-256 in lower-case hexadecimal, such as the hashes of keys, are left alone by
+	// rules by name and by detectors. Rules by path, and for what they lie in, hold.
 	Digests []string `yaml:"digests"`
 
 	// Except are paths whose values the rules by name leave alone; detectors and

@@ -99,10 +99,10 @@ func fold(s string) string {
 	}, s)
 }
 
-func (r *reference) rule(key string, top bool) (best *redact.Rule) {
+func (r *reference) rule(key string, top, names bool) (best *redact.Rule) {
 	for i := range r.options.Rules {
 		rule := &r.options.Rules[i]
-		named := slices.ContainsFunc(rule.Names, func(n string) bool { return fold(n) == fold(key) }) || top && slices.Contains(rule.Paths, key)
+		named := names && slices.ContainsFunc(rule.Names, func(n string) bool { return fold(n) == fold(key) }) || top && slices.Contains(rule.Paths, key)
 		if named && (best == nil || rule.Do > best.Do) {
 			best = rule
 		}
@@ -112,13 +112,18 @@ func (r *reference) rule(key string, top bool) (best *redact.Rule) {
 
 func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, depth int) any {
 	rule := inherited
+	text, isText := v.(string)
 	if key != "" {
-		if own := r.rule(key, top); own != nil && (rule == nil || own.Do > rule.Do) {
+		spared := top && isText && slices.Contains(r.options.Digests, key) && isDigest(text)
+		own := r.rule(key, top, !spared)
+		if spared && own == nil && inherited == nil {
+			return v
+		}
+		if own != nil && (rule == nil || own.Do > rule.Do) {
 			rule = own
 		}
 	}
 	declared := top && slices.Contains(r.options.JSON, key)
-	text, isText := v.(string)
 	var inner any
 	holds := false
 	switch v.(type) {
@@ -130,8 +135,6 @@ func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, dep
 	switch {
 	case v == nil && (rule == nil || rule.Do != redaction.Remove):
 		return nil
-	case top && isText && slices.Contains(r.options.Digests, key) && isDigest(text):
-		return v
 	case rule != nil && rule.Do == redaction.Remove:
 		return removed{}
 	case rule != nil && rule.Do == redaction.Masked:
@@ -151,7 +154,7 @@ func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, dep
 		return "***"
 	}
 	if rule != nil {
-		return truncated(v, rule.Keep, begins, r.detect)
+		return truncated(v, rule.Keep, begins, r.detect, key)
 	}
 	switch v := v.(type) {
 	case string:
@@ -169,7 +172,7 @@ func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, dep
 	return v
 }
 
-func truncated(v any, keep int, begins bool, set *detect.Set) any {
+func truncated(v any, keep int, begins bool, set *detect.Set, near string) any {
 	text, isText := v.(string)
 	if !isText {
 		b, _ := json.Marshal(v)
@@ -178,7 +181,7 @@ func truncated(v any, keep int, begins bool, set *detect.Set) any {
 	switch runes := []rune(text); {
 	case text == "" || text == "***":
 		return text
-	case begins || set.Detects([]byte(text), nil):
+	case begins || set.Detects([]byte(text), []byte(near)):
 		return "***"
 	default:
 		return string(runes[:min(keep, len(runes))])

@@ -212,6 +212,7 @@ func (a *Applier) members(n document.Node, in place) error {
 func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
+	rule := -1 // by name
 	if in.parent == document.Object {
 		from := len(a.key)
 		a.key = a.doc.AppendKey(a.key, n)
@@ -220,14 +221,23 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 		if parent == document.Root {
 			s = p.and(s, p.top[string(key)])
 		}
-		if (s.marks|named.marks)&excepted != 0 {
-			named.rule = 0
+		s = s.with(named.marks, int(named.touch))
+		if s.marks&excepted == 0 {
+			rule = int(named.rule) - 1
 		}
-		s = p.and(s, named.standing)
 		in.near = key
 		secret = named.secret
 	}
-	return secret, a.one(n, p.stronger(int(s.rule)-1, in.rule), s, in)
+	in.rule = p.stronger(int(s.rule)-1, in.rule)
+	if s.marks&digestField != 0 && a.isDigest(n) {
+		// No name makes a secret of it, and no detector. A rule for its place, or for
+		// what it lies in, says that it is to go nevertheless.
+		if in.rule < 0 {
+			return secret, nil
+		}
+		rule = -1
+	}
+	return secret, a.one(n, p.stronger(rule, in.rule), s, in)
 }
 
 // one redacts one value.
@@ -235,9 +245,6 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 	d, p := a.doc, a.policy
 	kind := d.Kind(n)
 	if kind == document.Null && (rule < 0 || p.rules[rule].do != Remove) {
-		return nil
-	}
-	if s.marks&digestField != 0 && kind == document.String && a.isDigest(n) {
 		return nil
 	}
 	holds := document.Absent
@@ -248,7 +255,7 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 		holds = d.Holds(n)
 	}
 	if rule >= 0 && (holds == document.Absent || !p.rules[rule].do.inside()) {
-		return a.apply(n, kind, rule, s)
+		return a.apply(n, kind, rule, s, in.near)
 	}
 	if holds != document.Absent {
 		in.rule, in.parent = rule, holds
@@ -275,7 +282,7 @@ func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near []b
 }
 
 // apply does what a rule says to one value as a whole.
-func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standing) error {
+func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standing, near []byte) error {
 	r := &a.policy.rules[rule]
 	d := a.doc
 	switch r.do {
@@ -308,7 +315,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 	case Partial, Truncate:
 		// No part stays of what a detector would have masked, nor of what should have
 		// been looked into.
-		if a.detects(a.value) || beginsAsJSON(a.value) {
+		if a.detects(a.value, near) || beginsAsJSON(a.value) {
 			return a.mask(n)
 		}
 		if r.do == Truncate {
@@ -323,9 +330,9 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 }
 
 // detects reports whether any detector finds something in text.
-func (a *Applier) detects(text []byte) bool {
+func (a *Applier) detects(text, near []byte) bool {
 	for i := range a.policy.detects {
-		if a.policy.detects[i].set.Detects(text, nil) {
+		if a.policy.detects[i].set.Detects(text, near) {
 			return true
 		}
 	}
@@ -420,7 +427,7 @@ func (a *Applier) byName(key []byte) keyKnown {
 	}
 	s, grown := a.policy.byName(key, a.scratch)
 	a.scratch = grown
-	known := keyKnown{standing: s, secret: a.detects(key)}
+	known := keyKnown{standing: s, secret: a.detects(key, nil)}
 	if len(key) <= keptNameBytes && !known.secret {
 		if len(a.names) >= keptNames {
 			clear(a.names)
@@ -433,7 +440,7 @@ func (a *Applier) byName(key []byte) keyKnown {
 // isDigest reports whether the string n is a SHA-256 in hexadecimal, as LiteLLM
 // writes the hashes of its keys.
 func (a *Applier) isDigest(n document.Node) bool {
-	if a.doc.Len(n) != 64 {
+	if a.doc.Kind(n) != document.String || a.doc.Len(n) != 64 {
 		return false
 	}
 	a.value, _ = a.doc.AppendString(a.value[:0], n)
