@@ -151,7 +151,7 @@ type Quarantine struct {
 	// Bytes of all items together. Default: 256MiB.
 	Bytes auditrelay.ByteSize `yaml:"bytes" range:"1MiB..1TiB"`
 	// Items there may be; some 100 bytes of memory each. Default: 100000.
-	Items int `yaml:"items" range:"1..10000000"`
+	Items int `yaml:"items" range:"1..1000000"`
 	// Item bounds one item. What is larger is refused, and never cut. Default:
 	// ingest.limits.body_bytes, so that all that comes in finds room, or 128MiB where
 	// that is less.

@@ -259,12 +259,12 @@ func TestQuarantineBehindFilters(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"never-on-disk", "s3cr3t"} {
+	for _, text := range []string{"never-on-disk", "s3cr3t", "why it is odd"} {
 		if onDisk(t, dir, text) {
 			t.Errorf("%q is on the disk", text)
 		}
 	}
-	if !onDisk(t, dir, "why it is odd") {
+	if !onDisk(t, dir, fromS3.Address) {
 		t.Error("the search finds nothing")
 	}
 }
