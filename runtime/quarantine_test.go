@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -217,6 +218,44 @@ func TestFullQuarantineRefuses(t *testing.T) {
 	err = r.Quarantine(t.Context(), odd("c", "syntax"))
 	if _, ok := errors.AsType[*runtime.UnavailableError](err); !ok || !errors.Is(err, runtime.ErrClosed) {
 		t.Errorf("after close: %v", err)
+	}
+}
+
+// TestQuarantineCanBeEmptiedWhereItFillsTheQuota: taking away is recorded, and passes
+// all the same.
+func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
+	r := start(t, runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Quota: 16 << 20}})
+	random := rand.NewChaCha8([32]byte{})
+	fill := func(size int) {
+		for full := false; !full; {
+			data := make([]byte, size)
+			random.Read(data)
+			err := r.Quarantine(t.Context(), odd(string(data), "syntax"))
+			if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for size := 1 << 20; size > 32; size /= 2 {
+		fill(size)
+	}
+	// Now and then the storage engine gives a little back.
+	for full := false; !full; fill(64) {
+		err := r.Record(t.Context(), runtime.Change{Actor: "boss", Action: auditrelay.ActionUpdated, Table: "x", Object: "y"})
+		if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.QuarantineStats().Full {
+		t.Error("it is the journal that is full")
+	}
+	for _, it := range inQuarantine(t, r) {
+		if err := r.DeleteQuarantineItem(t.Context(), "boss", it.Number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := r.QuarantineStats(); s.Items != 0 || s.Bytes != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
