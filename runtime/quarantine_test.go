@@ -183,6 +183,32 @@ func TestQuarantineDeletesOnTheRecord(t *testing.T) {
 	}
 }
 
+// TestQuarantineIsInBackups, numbers and counts included.
+func TestQuarantineIsInBackups(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, runtime.Options{Dir: filepath.Join(dir, "a")})
+	quarantined(t, r, odd("gone", "syntax"), odd("{", "syntax"), odd("{", "syntax"))
+	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); err != nil {
+		t.Fatal(err)
+	}
+	backup, restored := filepath.Join(dir, "backup"), filepath.Join(dir, "b")
+	if err := r.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.Restore(backup, restored); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, runtime.Options{Dir: restored})
+	quarantined(t, r, odd("{", "syntax"), odd("new", "syntax"))
+	list := inQuarantine(t, r)
+	if len(list) != 2 || list[0].Number != 2 || list[0].Times != 3 || list[1].Number != 3 {
+		t.Errorf("%+v", list)
+	}
+	if it, err := r.QuarantineItem(t.Context(), 2); err != nil || string(it.Data) != "{" {
+		t.Errorf("%+v, %v", it, err)
+	}
+}
+
 // TestFullQuarantineRefuses, for a time, and says so once.
 func TestFullQuarantineRefuses(t *testing.T) {
 	var told logs
