@@ -65,9 +65,16 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 func (i *instance) start() error {
 	m := i.module
 	live, err := m.runtime.InstantiateModule(i.state, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
+	if err == nil && !m.proven { // this function cannot trap, and what it saves is saved again later
+		err = live.ExportedFunction(meter.ExportSave).CallWithStack(i.state, i.stack[:])
+	}
+	switch {
+	case err != nil && !m.proven && i.state.Err() == nil:
+		return errNoCode
+	case err != nil:
 		return err
 	}
+	m.proven = true
 	i.live = live
 	i.state.Attach(live)
 	if m.start {
