@@ -221,7 +221,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []by
 	l := f.Limits
 	return guest.Options{
 		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
-		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
+		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
 		Keys:   cfg.CurrentKeys(),
 		Limits: guest.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
