@@ -85,7 +85,12 @@ def _number(name: str, default: float, least: float, most: float) -> float:
 def _settings() -> _Settings:
     get = os.environ.get
     url = urllib.parse.urlsplit(get("AUDITRELAY_URL") or "http://127.0.0.1:8787")
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+    try:
+        url.port
+        fine = url.scheme in ("http", "https") and bool(url.hostname) and not url.query and not url.fragment
+    except ValueError:
+        fine = False
+    if not fine:
         raise ValueError("AUDITRELAY_URL: expected an address such as http://127.0.0.1:8787")
     if url.username is not None:
         raise ValueError("AUDITRELAY_URL: it holds a name or password; give AUDITRELAY_TOKEN instead")
@@ -102,9 +107,12 @@ def _settings() -> _Settings:
             )
     tls = None
     if url.scheme == "https":
-        tls = ssl.create_default_context(cafile=get("AUDITRELAY_CA_FILE") or None)
-        if get("AUDITRELAY_CLIENT_CERT"):
-            tls.load_cert_chain(get("AUDITRELAY_CLIENT_CERT"), get("AUDITRELAY_CLIENT_KEY") or None)
+        try:
+            tls = ssl.create_default_context(cafile=get("AUDITRELAY_CA_FILE") or None)
+            if get("AUDITRELAY_CLIENT_CERT"):
+                tls.load_cert_chain(str(get("AUDITRELAY_CLIENT_CERT")), get("AUDITRELAY_CLIENT_KEY") or None)
+        except OSError as e:
+            raise ValueError("AUDITRELAY_CA_FILE, AUDITRELAY_CLIENT_CERT or AUDITRELAY_CLIENT_KEY: %s" % _cause(e)) from None
     spool = get("AUDITRELAY_SPOOL", "")
     if not spool:
         raise ValueError("AUDITRELAY_SPOOL: set it to a directory on a disk that outlives this process (in a container, a volume)")

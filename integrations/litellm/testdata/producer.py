@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 import uuid
 
 out = threading.Lock()
@@ -29,6 +30,7 @@ class Shadow:
         os.fsync = self.fsync
 
     def fsync(self, fd):
+        time.sleep(0.02)  # a slow disk: what is told before it is synced is not in the image
         path = os.readlink("/proc/self/fd/%d" % fd)
         with self.lock:
             if os.path.isdir(path):
