@@ -395,7 +395,7 @@ class _Worker:
         self.size_limit = _BATCH_EVENTS  # of a batch; halved where the relay calls it too large
         self.connection: Optional[http.client.HTTPConnection] = None
         self.full = False
-        self.measured = self.looked = -math.inf
+        self.measured = self.measured_aside = self.looked = -math.inf
         self.aside = 0  # bytes of what is rejected or damaged
         self.failures = 0  # in a row
         self.turn = 0  # of the sources
@@ -421,30 +421,36 @@ class _Worker:
         raise SpoolError("the spool %s has no place for another worker" % self.settings.spool)
 
     def _adopt(self) -> None:
-        """Takes over what dead workers left, and measures what else is there."""
+        """Takes over what dead workers left."""
         self.looked = time.monotonic()
         ours = {s.name for s in self.adopted} | {self.own.name}
-        elsewhere = 0
         for name in sorted(os.listdir(self.settings.spool)):
             path = os.path.join(self.settings.spool, name)
             if not name.startswith("worker-") or name in ours:
                 continue
             source = _Source.take(path)
             if source is None:
-                elsewhere += _disk_bytes(path)
-                continue
+                continue  # it lives
             source.load()
             self.adopted.append(source)
             with self.changed:
                 self.used += source.pending()
             if source.segments:
                 _log.info("auditrelay: the spool holds %d bytes of a process that is gone; they are sent now", source.pending())
-        if time.monotonic() - self.measured > 60:
-            self.measured = time.monotonic()
+    def _measure(self) -> None:
+        """Looks at what others' files take of the bound, now and then."""
+        now = time.monotonic()
+        if now - self.measured < _IDLE:
+            return
+        if now - self.measured_aside > 60:
+            self.measured_aside = now
             self.aside = sum(_disk_bytes(os.path.join(self.settings.spool, n)) for n in ("rejected", "damaged"))
+        self.measured = now
+        ours = {s.name for s in list(self.adopted)} | {self.own.name}
+        names = [n for n in os.listdir(self.settings.spool) if n.startswith("worker-") and n not in ours]
+        elsewhere = sum(_disk_bytes(os.path.join(self.settings.spool, n)) for n in names)
         with self.changed:
             self.elsewhere = elsewhere + self.aside
-            self.changed.notify_all()
 
     def _run(self, step: Any) -> None:
         told = False
@@ -477,6 +483,8 @@ class _Worker:
         """One round: what fits is written and synced together, what waited too long is refused."""
         batch: List[_Queued] = []
         late: List[_Queued] = []
+        if self.queue:
+            self._measure()
         with self.changed:
             room = self.settings.spool_bytes - self.used - self.elsewhere
             now = time.monotonic()
@@ -492,7 +500,7 @@ class _Worker:
                 else:
                     break
             if not batch and not late:
-                self.changed.wait(max(0.0, self.queue[0].deadline - now) if self.queue else None)
+                self.changed.wait(min(max(0.0, self.queue[0].deadline - now), _IDLE) if self.queue else None)
                 return
             self.queued -= sum(len(q.line) for q in batch + late)
             self.counts["refused"] += len(late)
