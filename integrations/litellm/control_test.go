@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The tests of the promises notice when a promise is broken: each breaks the
@@ -12,7 +13,7 @@ import (
 func TestBrokenLoggersAreNoticed(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault [2]string // what stands in the source, and what does in its place
-		run   func(*testing.T, string) int
+		run   func(*testing.T, string, time.Duration) int
 	}{
 		"no sync of a segment":      {[2]string{"_write_all(self.fd, data)\n                os.fsync(self.fd)", "_write_all(self.fd, data)"}, powerLoss},
 		"no sync of its folder":     {[2]string{"_sync_directory(self.own.path)", "pass"}, powerLoss},
@@ -34,7 +35,7 @@ func TestBrokenLoggersAreNoticed(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "auditrelay_logger.py"), []byte(broken), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if c.run(t, dir) == 0 {
+			if c.run(t, dir, time.Second) == 0 {
 				t.Error("nothing was lost")
 			}
 		})

@@ -161,7 +161,7 @@ func (r *relay) events(t *testing.T) map[string][]string {
 // eventually waits for another process: there is nothing to wait on but time.
 func eventually(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
-	if !within(20*time.Second, what, t.Logf, ok) {
+	if !within(patience, what, t.Logf, ok) {
 		t.FailNow()
 	}
 }
