@@ -2,11 +2,13 @@ package litellm
 
 import (
 	"bytes"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -235,6 +237,34 @@ func TestIdleConnection(t *testing.T) {
 	p.drained()
 	if n := lost(t, p.acknowledged(), f.counts()); n > 0 || p.log.String() != "" {
 		t.Errorf("%d events are lost; the log:\n%s", n, p.log)
+	}
+}
+
+// Over TLS events go to whom the logger trusts, and wait otherwise.
+func TestTLS(t *testing.T) {
+	f := newFake(t)
+	secure := httptest.NewTLSServer(f.Config.Handler)
+	t.Cleanup(secure.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	if err := os.WriteFile(ca, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := setup{relay: secure.URL, spool: spoolFolder(t), env: []string{"AUDITRELAY_DRAIN=0"}}
+	p := startProducer(t, s)
+	p.do(command{"op": "log", "prefix": "e", "count": 3})
+	eventually(t, "a stall", func() (bool, string) {
+		return p.stat("stalled") == "no answer: SSLCertVerificationError", p.log.String()
+	})
+	if len(f.counts()) > 0 {
+		t.Error("events went to somebody who is not trusted")
+	}
+	p.exit()
+	s.env = append(s.env, "AUDITRELAY_CA_FILE="+ca)
+	again := startProducer(t, s)
+	again.drained()
+	if n := lost(t, p.acknowledged(), f.counts()); n > 0 || p.count() != 3 {
+		t.Errorf("%d of %d events are lost", n, p.count())
 	}
 }
 

@@ -46,6 +46,7 @@ _BATCH_BYTES = 1 << 20
 _BATCH_EVENTS = 500
 _MAX_ANSWER = 4 << 20
 _MAX_DEPTH = 60  # the relay takes 64; what is deeper becomes text
+_ADOPTED = 16  # directories of dead workers at a time
 _BLOCK = 4096  # what a small file takes of the disk
 _IDLE = 0.5  # seconds between looks at what others left behind
 _DISK = 30.0  # seconds that a hook waits for the disk beyond the wait for space
@@ -344,12 +345,12 @@ class _Source:
 
     def close(self, remove: bool) -> None:
         if remove:  # the lock last: who takes it then finds it gone
-            for name in ("cursor", "lock"):
-                os.unlink(os.path.join(self.path, name))
             try:
+                for name in ("cursor", "lock"):
+                    os.unlink(os.path.join(self.path, name))
                 os.rmdir(self.path)
             except OSError:
-                pass  # something that is not ours lies there
+                pass  # something that is not ours lies there; it is looked at again
         self.forget()
 
     def forget(self) -> None:
@@ -367,7 +368,8 @@ class _Queued(NamedTuple):
 
 
 class _Stall(Exception):
-    """Nothing was settled; try again. log says whether a person has to act."""
+    """Not all was settled; try again. Where a person has to act, the pause is steady;
+    below zero, retry_after means at once."""
 
     def __init__(self, why: str, retry_after: float = 0.0, steady: bool = False):
         super().__init__(why)
@@ -428,6 +430,8 @@ class _Worker:
             path = os.path.join(self.settings.spool, name)
             if not name.startswith("worker-") or name in ours:
                 continue
+            if len(self.adopted) >= _ADOPTED:
+                break  # each has files open; the others' turn comes
             source = _Source.take(path)
             if source is None:
                 continue  # it lives
@@ -437,6 +441,7 @@ class _Worker:
                 self.used += source.pending()
             if source.segments:
                 _log.info("auditrelay: the spool holds %d bytes of a process that is gone; they are sent now", source.pending())
+
     def _measure(self) -> None:
         """Looks at what others' files take of the bound, now and then."""
         now = time.monotonic()
@@ -600,8 +605,8 @@ class _Worker:
             with self.changed:
                 self.idle = self.used <= 0
                 self.changed.notify_all()
-                if self.idle and not self.stopped:
-                    self.changed.wait(_IDLE)
+                if not self.stopped:
+                    self.changed.wait(_IDLE if self.idle else 0.02)
 
     def _finish_segment(self, source: _Source) -> bool:
         """Deletes the oldest segment if all of it is sent and no more comes into it.
@@ -624,8 +629,12 @@ class _Worker:
         return True
 
     def _send_batch(self, source: _Source) -> None:
-        records = source.read()
+        try:
+            records = source.read()
+        except FileNotFoundError:
+            records = []
         if not records:
+            _log.error("auditrelay: a part of the spool is gone, which nobody but the logger should delete")
             self._settle(source, source.segments[0][1])
             return
         if not records[0].whole:
@@ -673,8 +682,11 @@ class _Worker:
     def _post(self, source: _Source, batch: List[_Record]) -> Tuple[int, Optional[_Stall]]:
         """Sends a batch. Returns how many of its first are done with, and why not all."""
         status, retry_after, answer = self._exchange(b"".join(r.data + b"\n" for r in batch))
+        by_index: Dict[int, Dict[str, Any]] = {}
         results = answer.get("results")
-        by_index: Dict[Any, Any] = {r.get("index"): r for r in results if isinstance(r, dict)} if isinstance(results, list) else {}
+        for r in results if isinstance(results, list) else []:
+            if isinstance(r, dict) and isinstance(r.get("index"), int):
+                by_index[r["index"]] = r
         settled = 0
         if status in (200, 207, 400, 409, 413, 422, 503, 500, 408):
             for i, record in enumerate(batch):
@@ -846,7 +858,8 @@ _OF_THE_EVENT = frozenset(
 
 
 def _id_of(event: bytes) -> Any:
-    return json.loads(event).get("id")
+    id = json.loads(event).get("id")
+    return id if isinstance(id, str) else math.nan  # which nothing equals
 
 
 def _seconds(header: Optional[str]) -> float:
@@ -906,6 +919,10 @@ class AuditRelayLogger(CustomLogger):
     def _check_spool(self) -> None:
         path = self._settings.spool
         os.makedirs(path, 0o700, exist_ok=True)
+        try:
+            _sync_directory(os.path.dirname(path))
+        except OSError:
+            pass  # not ours to open
         if os.stat(path).st_mode & 0o022:
             raise ValueError("AUDITRELAY_SPOOL: others can write to %s; name a directory below it, which is then made with mode 0700" % path)
         if not os.access(path, os.W_OK | os.X_OK):
@@ -920,7 +937,10 @@ class AuditRelayLogger(CustomLogger):
     def _running(self) -> _Worker:
         with self._lock:
             if self._worker is None:
-                self._worker = _Worker(self._settings)
+                try:
+                    self._worker = _Worker(self._settings)
+                except OSError as e:
+                    raise SpoolError("the spool cannot be used: %s" % _cause(e)) from None
             return self._worker
 
     @staticmethod

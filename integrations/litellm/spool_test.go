@@ -156,6 +156,29 @@ func TestDamagedCursor(t *testing.T) {
 	}
 }
 
+// A disk that breaks writes off in the middle: those whose hook failed know it, and
+// nothing else is harmed.
+func TestDiskThatFails(t *testing.T) {
+	r := newRelay(t, "")
+	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"FILE_BYTES=10000"}}
+	p := startProducer(t, s)
+	p.do(command{"op": "log", "prefix": "e", "count": 200, "tasks": 4})
+	acked, refused := p.acknowledged(), p.refused()
+	if len(acked) < 50 || len(refused) < 3 || len(acked)+len(refused) != 200 {
+		t.Fatalf("%d events were taken and %d refused, want some of both", len(acked), len(refused))
+	}
+	for id, why := range refused {
+		if !strings.Contains(why, "SpoolError: the event is not in the spool: OSError (File too large)") {
+			t.Fatalf("%s was refused with %q", id, why)
+		}
+	}
+	r.start(t)
+	p.drained()
+	if n := lost(t, acked, r.delivered(t, "")); n > 0 {
+		t.Errorf("%d acknowledged events are lost", n)
+	}
+}
+
 // What the relay refuses for good is kept and told, and holds nothing back.
 func TestRejectedEvents(t *testing.T) {
 	r := newRelay(t, "")
