@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -205,15 +206,12 @@ func TestAnEventTooLargeForTheBody(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	for name, header := range map[string]string{
-		"seconds": "1",
-		"date":    time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat),
+	for name, header := range map[string]func() string{
+		"seconds": func() string { return "1" },
+		"date":    func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }, // 1 to 2 from now
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "date" {
-				header = time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) // whole seconds: 1 to 2 from now
-			}
-			f := newFake(t, answer(503, "", "Retry-After", header))
+			f := newFake(t, func(w http.ResponseWriter, _ []string) { answer(503, "", "Retry-After", header())(w, nil) })
 			p := startProducer(t, setup{relay: f.URL, spool: spoolFolder(t)})
 			p.do(command{"op": "log", "prefix": "e", "count": 1})
 			p.drained()
@@ -243,7 +241,9 @@ func TestIdleConnection(t *testing.T) {
 // Over TLS events go to whom the logger trusts, and wait otherwise.
 func TestTLS(t *testing.T) {
 	f := newFake(t)
-	secure := httptest.NewTLSServer(f.Config.Handler)
+	secure := httptest.NewUnstartedServer(f.Config.Handler)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the handshake that has to fail
+	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})

@@ -85,6 +85,11 @@ func (r *relay) start(t *testing.T) {
 		<-done
 	})
 	eventually(t, "the relay being ready", func() (bool, string) {
+		select {
+		case <-done:
+			t.Fatalf("the relay ended while starting:\n%s", r.log)
+		default:
+		}
 		resp, err := http.Get(r.url() + "/readyz")
 		if err != nil {
 			return false, err.Error()
