@@ -13,7 +13,7 @@ func FuzzEventRecord(f *testing.F) {
 	e = event("b", body(1))
 	f.Add(appendBody(nil, &e))
 	f.Fuzz(func(t *testing.T, record []byte) {
-		splitRecord(1, record)
+		checkRecord(1, record)
 		head, data, err := splitBody(record)
 		if err != nil {
 			return
