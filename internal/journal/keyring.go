@@ -122,3 +122,10 @@ func (j *Journal) Periods() []Period {
 	}
 	return list
 }
+
+// PeriodEnd returns the sequence at which the period ends that the event at sequence
+// belongs to; the greatest there can be where it is the current one.
+func (j *Journal) PeriodEnd(sequence uint64) uint64 {
+	_, end := j.keyring.Load().at(sequence)
+	return end
+}
