@@ -24,8 +24,8 @@ type Encryption struct {
 	// Previous is the master key before Key. A keyring that Key does not open and
 	// Previous does is wrapped anew under Key.
 	Previous []byte
-	// Period is how long one key serves; 0 is 24 hours, and less than a minute is a
-	// minute. Periods end at multiples of it in UTC.
+	// Period is how long one key serves; 0 is 24 hours. Periods end at multiples of it
+	// in UTC. Each takes some 300 bytes of the keyring, which is written whole.
 	Period time.Duration
 	// Off: what is encrypted stays readable, and what is new is not encrypted.
 	Off bool
@@ -33,7 +33,6 @@ type Encryption struct {
 
 const (
 	defaultPeriod  = 24 * time.Hour
-	shortestPeriod = time.Minute // so that the keyring stays small
 	minMasterBytes = 32
 )
 
@@ -42,6 +41,9 @@ func (e *Encryption) check() error {
 		if len(key) > 0 && len(key) < minMasterBytes {
 			return fmt.Errorf("the master key has %d bytes, at least %d are needed", len(key), minMasterBytes)
 		}
+	}
+	if e.Period < 0 {
+		return fmt.Errorf("a period of %v", e.Period)
 	}
 	if len(e.Key) == 0 && len(e.Previous) > 0 {
 		return fmt.Errorf("a previous master key is given, and no key")
@@ -53,7 +55,7 @@ func (e *Encryption) period() time.Duration {
 	if e.Period == 0 {
 		return defaultPeriod
 	}
-	return max(e.Period, shortestPeriod)
+	return e.Period
 }
 
 // encrypts reports whether new records are encrypted.
