@@ -40,6 +40,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
 	c.keys()
+	c.encryption()
 	c.files()
 	c.filters(plain)
 	c.callbacks(plain)

@@ -29,7 +29,7 @@ var (
 	// ErasedError.
 	ErrErased = errors.New("erased: its period's key was destroyed")
 	// ErrNoKey: the journal holds encrypted events, and no master key was given.
-	ErrNoKey = errors.New("journal is encrypted, and no key is given; configure journal.encryption.key, with enabled: false to encrypt nothing from now on")
+	ErrNoKey = errors.New("journal is encrypted, and no key is given; configure journal.encryption.key, with decrypt_only: true to encrypt nothing from now on")
 	// ErrWrongKey: the master key is another one than the journal's.
 	ErrWrongKey = errors.New("journal is encrypted under another key than the one given; after a change of the key the old one is to be given as journal.encryption.previous_key once")
 	// ErrNoPeriod: the keyring has no such period.
