@@ -34,6 +34,12 @@ func (e *Encryption) options() journal.Encryption {
 // ErrErased: the key of the period that an event belongs to was destroyed.
 var ErrErased = journal.ErrErased
 
+// ErrNoKey: the journal holds encrypted events, and no master key is given.
+var ErrNoKey = journal.ErrNoKey
+
+// ErrWrongKey: the master key is another one than the journal's.
+var ErrWrongKey = journal.ErrWrongKey
+
 // ErrNoPeriod: the keyring has no period of this number.
 var ErrNoPeriod = journal.ErrNoPeriod
 

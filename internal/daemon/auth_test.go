@@ -56,6 +56,8 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/filters", viewers},
 		{"POST", "/v1/filters/archive/module", []config.Role{"admin"}},
 		{"POST", "/v1/filters/archive/reset", operators},
+		{"GET", "/v1/keyring", []config.Role{"admin"}},
+		{"DELETE", "/v1/keyring/1", []config.Role{"admin"}},
 	}
 	var given []config.Token
 	for _, role := range everyone[1:] {
