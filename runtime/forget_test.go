@@ -62,3 +62,44 @@ func (failing) Apply(_ context.Context, c *filter.Call) (auditrelay.Verdict, err
 	}
 	return auditrelay.Keep, nil
 }
+
+// TestRetentionGoesOnPastWhatIsErased: the last chunk that retention looks at may be of
+// an erased period.
+func TestRetentionGoesOnPastWhatIsErased(t *testing.T) {
+	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
+	r := begin(t, Options{Callbacks: []Callback{c}, Journal: JournalOptions{
+		Encryption: Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: time.Nanosecond}}})
+	for _, id := range []string{"a", "fails", "c", "d"} { // each a chunk of its own
+		accept(t, r, id)
+		if err := r.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.DestroyPeriod(t.Context(), 2, "ann", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Settled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	third, err := r.Event(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fourth, err := r.Event(t.Context(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const age = 7 * 24 * time.Hour
+	for _, e := range []auditrelay.Event{third, fourth} {
+		if err := r.trim(e.Received.Add(age)); err != nil || r.Stats().Oldest != e.Sequence {
+			t.Errorf("trim to %d: the oldest is %d, %v", e.Sequence, r.Stats().Oldest, err)
+		}
+	}
+	if first := r.Keyring()[0]; first.Number != 4 {
+		t.Errorf("the first period is %+v", first)
+	}
+	x, err := r.Explain(t.Context(), "", "d")
+	if err != nil || len(x.Callbacks) != 1 || x.Callbacks[0].Outcome != auditrelay.Delivered || len(x.Callbacks[0].Receipts) != 1 {
+		t.Errorf("explain: %+v, %v", x, err)
+	}
+}

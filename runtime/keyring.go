@@ -96,9 +96,14 @@ type HeldPeriodError struct {
 	Holders []string
 	// DeadLetters: nothing but dead letters needs them.
 	DeadLetters bool
+	// Current: new events belong to it.
+	Current bool
 }
 
 func (e *HeldPeriodError) Error() string {
+	if e.Current {
+		return fmt.Sprintf("period %d is the current one, to which new events belong; it can be destroyed once the next has begun", e.Period)
+	}
 	hint := "let it be delivered, or give it up, first"
 	if e.DeadLetters {
 		hint = "replay or discard the dead letters first, or have them discarded along with it"
@@ -164,7 +169,7 @@ func (r *Runtime) destroyable(number uint64) (p journal.Period, err error) {
 		}
 		switch {
 		case p.Current():
-			return p, &HeldPeriodError{Period: number, Holders: []string{"it is the current one, to which new events belong"}}
+			return p, &HeldPeriodError{Period: number, Current: true}
 		case p.Plain:
 			return p, fmt.Errorf("period %d has no key, since encryption was off: %w", number, ErrNoPeriod)
 		}
@@ -226,18 +231,26 @@ func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by string
 	if err := r.held(p, true); err != nil {
 		return err
 	}
-	dead := map[string][]uint64{}
-	err := r.holders(p, func(s *delivery.State, h delivery.Held) {
-		if len(h.Dead) > 0 {
-			dead[s.LaneName()] = h.Dead
+	for discarded := true; discarded; {
+		dead := map[string][]uint64{}
+		err := r.holders(p, func(s *delivery.State, h delivery.Held) {
+			if len(h.Dead) > 0 {
+				dead[s.LaneName()] = h.Dead // not all, where there are very many
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
-	for name, sequences := range dead {
-		if err == nil {
-			_, err = r.DiscardDeadLetters(ctx, name, by, sequences...)
+		discarded = false
+		for name, sequences := range dead {
+			n, err := r.DiscardDeadLetters(ctx, name, by, sequences...)
+			if err != nil {
+				return err
+			}
+			discarded = discarded || n > 0
 		}
 	}
-	return err
+	return nil
 }
 
 // forgetPeriods destroys the keys of periods of which retention has forgotten all
