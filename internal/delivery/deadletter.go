@@ -136,8 +136,8 @@ func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
 // erased, which were resolved before; its data is valid in fn only.
 func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
 	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
-	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased error) error {
-		if erased != nil {
+	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased bool) error {
+		if erased {
 			return nil
 		}
 		d, err := decodeDeadLetter(value)

@@ -262,7 +262,7 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	}
 	l.order()
 	first, end := journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, ^uint64(0))
-	err = j.ScanAll(first, end, func(k journal.Key, value []byte, _ error) error {
+	err = j.ScanAll(first, end, func(k journal.Key, value []byte, _ bool) error {
 		// What is erased waits for nothing.
 		if len(value) > 0 && value[0] == 1 {
 			_, _, sequence, _ := k.Split()

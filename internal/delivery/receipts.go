@@ -58,8 +58,8 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 		for {
 			var k journal.Key
 			var value []byte
-			err := j.ScanAll(from, to, func(key journal.Key, v []byte, erased error) error {
-				if erased != nil {
+			err := j.ScanAll(from, to, func(key journal.Key, v []byte, erased bool) error {
+				if erased {
 					return nil
 				}
 				h, err := receipts.ReadHeader(v)
@@ -125,11 +125,11 @@ func damaged(s *State, k journal.Key, err error) error {
 // dead letters that were judged again and lie wholly before it.
 func pruneFrames(j *journal.Journal, tx *journal.Tx, s *State, keep uint64) error {
 	tx.DeleteRange(journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, keep))
-	return j.ScanAll(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte, erased error) error {
+	return j.ScanAll(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte, erased bool) error {
 		h, err := receipts.ReadHeader(value)
 		// One that is damaged stays, for its readers to be told; one that is erased tells
 		// nobody anything.
-		if erased != nil || err == nil && h.Last < keep {
+		if erased || err == nil && h.Last < keep {
 			_, _, number, _ := k.Split()
 			tx.Delete(journal.DeadFrameKey(s.ID, number))
 		}

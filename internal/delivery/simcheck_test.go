@@ -75,9 +75,8 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		end, err := delivery.Explain(w.journal, l.state, e)
 		if erased {
 			// The lane was through with it, or began after that.
-			known := false
-			end, known = l.gone[e.Sequence]
-			if err = nil; !known && l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To) {
+			gone, known := l.gone[e.Sequence]
+			if end, err = gone, nil; !known && l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To) {
 				end = delivery.Ending{Assigned: true, Outcome: auditrelay.Skipped, Cause: auditrelay.CauseErased}
 			}
 		}

@@ -98,7 +98,7 @@ func (w *world) eraseAndGoOn() error {
 		}
 	}
 	for range 20 + w.random.IntN(20) {
-		err := error(nil)
+		var err error
 		switch w.random.IntN(6) {
 		case 0:
 			err = w.replay(w.lanes[0])

@@ -53,9 +53,8 @@ func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
 	})
 }
 
-// ScanAll is Scan, and goes on where a value is erased: fn gets nil for it, and an
-// *ErasedError.
-func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased error) error) error {
+// ScanAll is Scan, and goes on where a value is erased, as fn is told.
+func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased bool) error) error {
 	done, err := j.reading()
 	if err != nil {
 		return err
@@ -65,13 +64,13 @@ func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased error) e
 	return j.scan(from, to, func(k, v []byte) error {
 		plain, err := j.value(k, v, scratch)
 		if errors.Is(err, ErrErased) {
-			return fn(k, nil, err)
+			return fn(k, nil, true)
 		}
 		if err != nil {
 			return j.valueError("scan", err)
 		}
 		scratch = larger(scratch, plain, v)
-		return fn(k, plain, nil)
+		return fn(k, plain, false)
 	})
 }
 
