@@ -13,7 +13,7 @@ import (
 // TestHistoriesErase shows that histories do erase periods, and replay across them.
 func TestHistoriesErase(t *testing.T) {
 	erased, skipped := 0, 0
-	for seed := uint64(3); seed <= 300; seed += 3 {
+	for seed := uint64(3); seed <= 120; seed += 3 {
 		w, err := playHistory(seed, func(string, ...any) {}, false)
 		if err != nil {
 			t.Fatal(err)
