@@ -198,12 +198,14 @@ func (r *Runtime) held(p journal.Period, butDead bool) error {
 	if err != nil {
 		return err
 	}
-	// Kinds of records that callbacks do not keep, and that this does not know.
-	if k, ok, err := r.journal.HeldBy(p.Number, journal.Key{byte(journal.KindDeadFrame) + 1}, journal.Key{0xff}); err != nil {
+	from, to := journal.All(journal.KindQuarantine)
+	_, quarantined, err := r.journal.HeldBy(p.Number, from, to)
+	if err != nil {
 		return err
-	} else if ok {
+	}
+	if quarantined {
 		held.DeadLetters = false
-		held.Holders = append(held.Holders, fmt.Sprintf("a record of kind %#x belongs to it", k[0]))
+		held.Holders = append(held.Holders, "the quarantine has items of it")
 	}
 	if len(held.Holders) > 0 {
 		return held
