@@ -40,8 +40,10 @@ type Options struct {
 	Rate int
 	// Batch is the most rows of one submission. Default 2,000.
 	Batch int
-	// From says which rows are taken at all.
-	From runtime.From
+	// FromNow takes nothing of what the table has at the first start; FromTime, where
+	// set, nothing that was updated before. Default: everything is taken.
+	FromNow  bool
+	FromTime time.Time
 	// Overlap is how far back rows are read again where the server was restored or
 	// failed over, by their updated_at. Default 24 h.
 	Overlap time.Duration

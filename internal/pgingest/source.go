@@ -189,7 +189,7 @@ func (s *Source) resume(ctx context.Context, c *connection) error {
 	switch {
 	case p == nil:
 		p = &position{Version: positionVersion, Place: c.place}
-		if s.o.From.Kind == runtime.FromNow {
+		if s.o.FromNow {
 			p.Done, p.At = h.xmin, time.Now().UTC()
 		} else {
 			p.Sweep = newSweep(h, true)

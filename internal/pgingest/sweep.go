@@ -3,8 +3,6 @@ package pgingest
 import (
 	"context"
 	"time"
-
-	"auditrelay/runtime"
 )
 
 func (s *Source) beginSweep(ctx context.Context, c *connection) error {
@@ -190,9 +188,7 @@ func (s *Source) lookAtTail(ctx context.Context, c *connection) (took time.Durat
 
 // list finds rows, and keeps count of what that costs the server.
 func (s *Source) list(ctx context.Context, c *connection, h head, w wanted, from, to int64) ([]listed, int64, error) {
-	if s.o.From.Kind == runtime.FromTime {
-		w.from = s.o.From.Time
-	}
+	w.from = s.o.FromTime
 	begun := time.Now()
 	rows, next, err := c.list(ctx, h, w, from, to, s.most())
 	s.scanned += time.Since(begun)
