@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"auditrelay"
 	"auditrelay/cli"
 	"auditrelay/config"
+	"auditrelay/runtime"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -47,6 +49,7 @@ func TestMain(m *testing.M) {
 //	relay stop-twice      SIGTERM, and once more while it drains
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
+//	quarantine FILE REASON   what a way in would set aside, while no relay runs
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
 func TestScripts(t *testing.T) {
@@ -56,6 +59,15 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"relay":    relayCommand,
 			"exitcode": exitCodeCommand,
+			"quarantine": func(ts *testscript.TestScript, _ bool, args []string) {
+				r, err := runtime.Open(context.Background(), runtime.Options{Dir: ts.MkAbs("data"), Logger: slog.New(slog.DiscardHandler)})
+				ts.Check(err)
+				err = r.Quarantine(context.Background(), runtime.Quarantined{
+					Data: []byte(ts.ReadFile(args[0])), Reason: args[1], Detail: "said by the test",
+					Provenance: auditrelay.Provenance{Source: "s3", Principal: "litellm"},
+				})
+				ts.Check(errors.Join(err, r.Close()))
+			},
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},

@@ -310,7 +310,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 	replaced := data != nil
 	if !replaced {
 		if it.Bare {
-			return nil, fmt.Errorf("item %d stays in quarantine: only its digest was kept, so that there is nothing to replay; give what should stand in its place", number)
+			return nil, fmt.Errorf("item %d stays in quarantine: %w; give what should stand in its place", number, ErrNotKept)
 		}
 		data = it.Data
 	}
@@ -354,7 +354,7 @@ func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, 
 		raw, err := reader.Next()
 		switch {
 		case err == io.EOF && len(events) == 0:
-			return nil, errors.New("it holds no event")
+			return nil, &EventError{Kind: ingest.Unframeable, Reason: ingest.NoEvents, Message: "there is no event", Offset: -1}
 		case err == io.EOF:
 			return events, nil
 		case err != nil:

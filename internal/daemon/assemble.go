@@ -81,6 +81,9 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 			// One call carries at most a slice, or an atomic request whole.
 			Events: limits.Events,
 		},
+		Quarantine: runtime.QuarantineOptions{
+			Bytes: cfg.Ingest.Quarantine.Bytes, Items: cfg.Ingest.Quarantine.Items, ItemBytes: cfg.Ingest.Quarantine.Item,
+		},
 		Logger: a.log,
 	}, nil
 }

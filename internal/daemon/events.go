@@ -57,6 +57,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		in.answer.Error = s.failure(r, err)
 	}
 	s.metrics.submitted(&in.answer)
+	s.sources.add(who.by(), sourceHTTP).Seen(in.answer.Accepted + in.answer.Duplicates + in.answer.Refused)
 	status := in.status()
 	if in.answer.Error != nil {
 		in.answer.Error.Status = status
