@@ -45,6 +45,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
+	c.postgres()
 	c.names()
 }
 

@@ -19,8 +19,8 @@ const (
 	reasonTooLarge = "too_large"
 )
 
-// taken counts what became of rows.
-type taken struct {
+// Taken counts what became of rows.
+type Taken struct {
 	Read        uint64 `json:"read"`
 	Accepted    uint64 `json:"accepted"`
 	Duplicates  uint64 `json:"duplicates"`
@@ -28,7 +28,7 @@ type taken struct {
 	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone stands for it
 }
 
-func (t *taken) add(o taken) {
+func (t *Taken) add(o Taken) {
 	t.Read += o.Read
 	t.Accepted += o.Accepted
 	t.Duplicates += o.Duplicates
@@ -44,7 +44,7 @@ type intake struct {
 
 // take has every row accepted, known, or in quarantine when it returns nil. After an
 // error some may be; to give them again is harmless.
-func (in *intake) take(ctx context.Context, rows []row) (done taken, err error) {
+func (in *intake) take(ctx context.Context, rows []row) (done Taken, err error) {
 	done.Read = uint64(len(rows))
 	var aside []runtime.Quarantined
 	set := func(r *row, reason, detail string) {

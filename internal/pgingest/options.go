@@ -51,27 +51,28 @@ type Options struct {
 	// once. Default: none.
 	Notify string
 
-	// EventBytes is the most of one event that the relay takes. Default 1 MiB.
-	EventBytes auditrelay.ByteSize
+	// Seen, where set, is told how many rows were read.
+	Seen func(n int)
 
 	Logger *slog.Logger // default slog.Default()
 }
 
 // The defaults.
 const (
+	// DefaultTable is LiteLLM's.
 	DefaultTable = "LiteLLM_AuditLog"
 	defaultPoll  = time.Second
 	defaultRate  = 50_000
-	defaultBatch = 2_000
+	// DefaultBatch is the default of Options.Batch.
+	DefaultBatch = 2_000
 )
 
 func (o Options) withDefaults() Options {
 	o.Table = cmp.Or(o.Table, DefaultTable)
 	o.Poll = cmp.Or(o.Poll, defaultPoll)
 	o.Rate = cmp.Or(o.Rate, defaultRate)
-	o.Batch = cmp.Or(o.Batch, defaultBatch)
+	o.Batch = cmp.Or(o.Batch, DefaultBatch)
 	o.Overlap = cmp.Or(o.Overlap, 24*time.Hour)
-	o.EventBytes = cmp.Or(o.EventBytes, 1<<20)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -43,7 +43,7 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("postgres: url: %w", err)
 	}
 	s := &Source{o: o, log: o.Logger.With("source", sourceName), seen: map[tid]uint64{}, span: firstSpan,
-		intake: intake{relay: o.Relay, provenance: auditrelay.Provenance{Source: sourceName}}}
+		intake: intake{relay: o.Relay, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}}}
 	s.status = Status{Source: sourceName, Table: qualified(o.Schema, o.Table), State: StateConnecting, Since: time.Now().UTC()}
 	return s, nil
 }

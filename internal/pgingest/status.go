@@ -29,7 +29,7 @@ type Status struct {
 	State  State     `json:"state"`
 	Since  time.Time `json:"since"`           // that it is in this state
 	Error  string    `json:"error,omitempty"` // why, where it does not read
-	Rows   taken     `json:"rows"`            // since start
+	Rows   Taken     `json:"rows"`            // since start
 	// Backfill is how far the past is read, while it is.
 	Backfill *Backfill `json:"backfill,omitempty"`
 	// Position: every row inserted by a transaction below is taken.
@@ -116,7 +116,10 @@ func (s *Source) progress() {
 	s.status.Backfill = &Backfill{Rows: w.Rows, Of: of}
 }
 
-func (s *Source) count(done taken) {
+func (s *Source) count(done Taken) {
+	if s.o.Seen != nil {
+		s.o.Seen(int(done.Read))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Rows.add(done)
