@@ -53,7 +53,7 @@ func (b *bed) openRelayWith(o runtime.JournalOptions) {
 // run starts a source, which ends with the test or when stop is called.
 func (b *bed) run(change func(*pgingest.Options)) (s *pgingest.Source, stop func()) {
 	b.Helper()
-	o := pgingest.Options{Relay: b.rt, URL: auditrelay.Secret(b.pg.URL("reader", "postgres")), Poll: 5 * time.Millisecond,
+	o := pgingest.Options{Relay: b.rt, URL: auditrelay.Secret(b.pg.URL("reader", "postgres")), Poll: 5 * time.Millisecond, MostPause: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(b.log, nil))}
 	if change != nil {
 		change(&o)

@@ -55,6 +55,9 @@ type Options struct {
 	Seen func(n int)
 
 	Logger *slog.Logger // default slog.Default()
+
+	// MostPause bounds the pauses between tries to connect. Default 15 s.
+	MostPause time.Duration
 }
 
 // The defaults.
@@ -73,6 +76,7 @@ func (o Options) withDefaults() Options {
 	o.Rate = cmp.Or(o.Rate, defaultRate)
 	o.Batch = cmp.Or(o.Batch, DefaultBatch)
 	o.Overlap = cmp.Or(o.Overlap, 24*time.Hour)
+	o.MostPause = cmp.Or(o.MostPause, defaultMostPause)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -74,17 +74,17 @@ func (s *Source) Run(ctx context.Context) {
 		if worked {
 			pause = firstPause
 		}
-		wait := rand.N(pause)
+		wait := rand.N(min(pause, s.o.MostPause))
 		if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
 			s.set(StateWaiting, err)
 			wait = max(unavailable.RetryAfter/2, wait)
 		} else if _, ok := errors.AsType[*ConfigError](err); ok {
 			s.set(StateMisconfigured, err)
-			wait = mostPause
+			wait = s.o.MostPause
 		} else {
 			s.set(StateDisconnected, err)
 		}
-		pause = min(2*pause, mostPause)
+		pause = min(2*pause, s.o.MostPause)
 		if !sleep(ctx, wait) {
 			return
 		}
@@ -92,8 +92,8 @@ func (s *Source) Run(ctx context.Context) {
 }
 
 const (
-	firstPause = 500 * time.Millisecond
-	mostPause  = 15 * time.Second
+	firstPause       = 500 * time.Millisecond
+	defaultMostPause = 15 * time.Second
 )
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -212,7 +212,7 @@ func (s *Source) resume(ctx context.Context, c *connection) error {
 		}
 		s.log.Warn("the server failed over or was restored: rows updated lately are read once more; auditrelay reconcile compares all",
 			"since", since, "timeline_before", p.Place.Timeline, "timeline", c.place.Timeline)
-		p = &position{Version: positionVersion, Place: c.place, Done: p.Done, At: p.At, Sweep: newSweep(h, true)}
+		p = &position{Version: positionVersion, Place: c.place, Done: min(p.Done, h.xmin), At: p.At, Sweep: newSweep(h, true)}
 		p.Sweep.Since = since
 	default:
 		s.log.Warn("this is another table than the one that was read before: it is read from the beginning; what the journal still has is stored once",
