@@ -19,6 +19,8 @@ type tail struct {
 	source *pgingest.Source // nil: none
 	stop   func()           // returns when it has ended
 	ended  bool
+
+	comparing sync.Mutex // one comparison with the journal at a time
 }
 
 // setTail has the configured table read, and no other. One whose configuration did

@@ -83,3 +83,44 @@ func TestAConnectionStringThatIsNoneQuotesNothing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestReconcileOverHTTP(t *testing.T) {
+	pg := pgtest.Start(t)
+	db := pg.Connect(t, "owner", "postgres")
+	db.Exec(pgtest.Table + `; CREATE ROLE reader LOGIN; GRANT SELECT ON "LiteLLM_AuditLog" TO reader`)
+	db.Exec(fmt.Sprintf(auditRow, "old") + `; UPDATE "LiteLLM_AuditLog" SET updated_at = '2026-03-01'`)
+	const comply, admin = "token-of-compliance", "token-of-the-admin"
+	text := fmt.Sprintf("data_dir: %s\ncallbacks: [{name: archive, sink: {memory: {}}}]\ntokens: [{name: c, token: %s, roles: [comply]}, {name: a, token: %s, roles: [admin]}]\n",
+		filepath.Join(t.TempDir(), "data"), comply, admin)
+	r := run(t, text, memorySinks)
+	const window = `{"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"`
+	ask := func(body, token string) (int, string) { return r.call(http.MethodPost, "/v1/reconcile", body, token) }
+	if status, answer := ask(window+"}", comply); status != http.StatusConflict || !strings.Contains(answer, "ingest.postgres") {
+		t.Errorf("%d %s", status, answer)
+	}
+	r.rewrite(text + fmt.Sprintf("ingest: {postgres: {url: %q, poll: 10ms, from: now}}\n", pg.URL("reader", "postgres")))
+	if status, answer := r.call(http.MethodPost, "/v1/reload", "", admin); status != http.StatusOK {
+		t.Fatalf("%d %s", status, answer)
+	}
+	const missing = `{"difference":{"missing_from":"journal","id":"old","time":"2026-03-01T00:00:00Z"`
+	for _, c := range []struct {
+		body, token string
+		status      int
+		want        string
+	}{
+		{"{}", comply, http.StatusBadRequest, "both are required"},
+		{`{"from": "yesterday"}`, comply, http.StatusBadRequest, "expected"},
+		{window + `, "repair": true}`, comply, http.StatusForbidden, "admin"},
+		{window + "}", comply, http.StatusOK, missing + "}}\n" + `{"done":{"rows":1,"events":0,"missing_in_journal":1,"missing_in_table":0`},
+		{window + `, "repair": true}`, admin, http.StatusOK, missing + `,"repaired":true}}`},
+		{window + "}", comply, http.StatusOK, `{"done":{"rows":1,"events":1,"missing_in_journal":0,"missing_in_table":0`},
+	} {
+		if status, answer := ask(c.body, c.token); status != c.status || !strings.Contains(answer, c.want) {
+			t.Errorf("%s: %d %s, want %d with %s", c.body, status, answer, c.status, c.want)
+		}
+	}
+	pg.Stop(t, "immediate")
+	if status, answer := ask(window+"}", comply); status != http.StatusBadGateway || !strings.Contains(answer, "could not be read") {
+		t.Errorf("%d %s", status, answer)
+	}
+}

@@ -21,6 +21,7 @@ type wanted struct {
 	lower uint64    // inserted by this transaction or a later one
 	since time.Time // where set: or updated at or after
 	from  time.Time // where set: and updated at or after
+	to    time.Time // where set: and updated before
 }
 
 const instant = "2006-01-02 15:04:05.999999"
@@ -38,6 +39,10 @@ func (c *connection) list(ctx context.Context, h head, w wanted, from, to int64,
 	if !w.from.IsZero() {
 		args = append(args, w.from.UTC().Format(instant))
 		mine += fmt.Sprintf(` AND "updated_at" >= $%d::timestamp`, len(args))
+	}
+	if !w.to.IsZero() {
+		args = append(args, w.to.UTC().Format(instant))
+		mine += fmt.Sprintf(` AND "updated_at" < $%d::timestamp`, len(args))
 	}
 	sql := fmt.Sprintf("SELECT ctid::text, xmin::text FROM ONLY %s WHERE ctid >= $1::tid AND ctid < $2::tid AND %s LIMIT %d", c.name, mine, most)
 	last := tid(0)
@@ -87,18 +92,11 @@ const maxID = 512
 
 // fetch calls fn with the rows at these places, each with memory of its own.
 func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error) error {
-	var places strings.Builder
-	places.WriteByte('{')
 	xids := make(map[tid]uint64, len(at))
-	for i, l := range at {
-		if i > 0 {
-			places.WriteByte(',')
-		}
-		fmt.Fprintf(&places, `"%v"`, l.tid)
+	for _, l := range at {
 		xids[l.tid] = l.xid
 	}
-	places.WriteByte('}')
-	err := c.each(ctx, c.fetchSQL(), []string{places.String()}, func(v [][]byte) error {
+	err := c.each(ctx, c.fetchSQL(), []string{tidArray(at)}, func(v [][]byte) error {
 		t, err := parseTID(string(v[0]))
 		size, err2 := strconv.ParseInt(string(v[1]), 10, 64)
 		if err = errors.Join(err, err2); err != nil {
@@ -116,6 +114,19 @@ func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error)
 		return fmt.Errorf("read rows of %s: %w", c.name, err)
 	}
 	return nil
+}
+
+// tidArray is an array's text.
+func tidArray(at []listed) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, l := range at {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"%v"`, l.tid)
+	}
+	return b.String() + "}"
 }
 
 // fetchSQL measures a row before it sends it. The subqueries keep each column from
