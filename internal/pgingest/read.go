@@ -133,8 +133,8 @@ func tidArray(at []listed) string {
 // being made into text more than once.
 func (c *connection) fetchSQL() string {
 	var made, sizes, sent []string
-	for i, col := range c.columns {
-		made = append(made, fmt.Sprintf("%s AS c%d", col.expression(), i))
+	for i, expression := range c.made {
+		made = append(made, fmt.Sprintf("%s AS c%d", expression, i))
 		sizes = append(sizes, fmt.Sprintf("coalesce(octet_length(c%d), 0)::bigint", i))
 		sent = append(sent, fmt.Sprintf("CASE WHEN n <= %d THEN c%d END", maxRow, i))
 	}
@@ -146,7 +146,7 @@ func (c *connection) fetchSQL() string {
 func (c *connection) event(values [][]byte) []byte {
 	size := 2
 	for i, v := range values {
-		size += len(c.columns[i].name) + len(v) + 16
+		size += len(c.columns[i].key) + len(v) + 16
 	}
 	b := append(make([]byte, 0, size), '{')
 	for i, v := range values {
@@ -156,14 +156,7 @@ func (c *connection) event(values [][]byte) []byte {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		name, _ := json.Marshal(c.columns[i].name) // a string always encodes
-		b = append(append(b, name...), ':')
-		if c.columns[i].name == "updated_at" && c.columns[i].kind == "timestamp" && len(v) > 2 && v[1] != '-' && v[1] != 'i' {
-			// UTC, though the column does not say so.
-			b = append(append(b, v[:len(v)-1]...), `+00:00"`...)
-			continue
-		}
-		b = append(b, v...)
+		b = c.columns[i].append(append(b, c.columns[i].key...), v)
 	}
 	return append(b, '}')
 }

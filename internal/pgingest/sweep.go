@@ -2,6 +2,8 @@ package pgingest
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -211,27 +213,23 @@ func (s *Source) within(ctx context.Context, c *connection, fn func(context.Cont
 	return c.commit(ctx)
 }
 
-// takeAll hands rows to the relay as they come from the server, in batches.
-func (s *Source) takeAll(ctx context.Context, c *connection, list []listed) error {
-	for len(list) > 0 {
-		n := min(len(list), s.o.Batch)
-		if err := s.takeBatch(ctx, c, list[:n]); err != nil {
-			return err
-		}
-		list = list[n:]
+// takeAll hands rows to the relay in batches. While one becomes durable the next is
+// read.
+func (s *Source) takeAll(ctx context.Context, c *connection, list []listed) (err error) {
+	if len(list) == 0 {
+		return nil
 	}
-	return nil
-}
-
-func (s *Source) takeBatch(ctx context.Context, c *connection, list []listed) error {
-	reading, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithCancel(ctx)
+	batches := make(chan []row)
+	var read error
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(batches)
+		read = s.readAll(ctx, c, list, batches)
+	})
+	defer reading.Wait() // nobody else may use the connection before
 	defer cancel()
-	var rows []row
-	size := 0
-	flush := func() error {
-		if len(rows) == 0 {
-			return nil
-		}
+	for rows := range batches {
 		done, err := s.intake.take(ctx, rows)
 		if err != nil {
 			return err
@@ -241,20 +239,43 @@ func (s *Source) takeBatch(ctx context.Context, c *connection, list []listed) er
 		for i := range rows {
 			s.remember(rows[i].listed)
 		}
-		rows, size = nil, 0
+	}
+	return read
+}
+
+// readAll sends rows, at most Batch and some batchBytes at a time.
+func (s *Source) readAll(ctx context.Context, c *connection, list []listed, to chan<- []row) error {
+	var rows []row
+	size := 0
+	send := func() error {
+		select {
+		case to <- rows:
+			rows, size = nil, 0
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for part := range slices.Chunk(list, s.o.Batch) {
+		err := func() error {
+			bounded, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			return c.fetch(bounded, part, func(r row) error {
+				rows = append(rows, r)
+				if size += len(r.data); size < batchBytes && len(rows) < s.o.Batch {
+					return nil
+				}
+				return send()
+			})
+		}()
+		if err != nil {
+			return err
+		}
+	}
+	if len(rows) == 0 {
 		return nil
 	}
-	err := c.fetch(reading, list, func(r row) error {
-		rows = append(rows, r)
-		if size += len(r.data); size < batchBytes {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil {
-		return err
-	}
-	return flush()
+	return send()
 }
 
 // remember keeps in mind what would be listed again.
