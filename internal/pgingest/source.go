@@ -160,11 +160,15 @@ func (s *Source) session(ctx context.Context) (worked bool, err error) {
 
 // wait returns when d is over, and true where a notification came before that.
 func (s *Source) wait(ctx context.Context, c *connection, d time.Duration) (told bool, err error) {
+	if c.told.Swap(false) {
+		return true, nil
+	}
 	bounded, cancel := context.WithTimeout(ctx, max(d, time.Millisecond))
 	defer cancel()
 	err = c.WaitForNotification(bounded)
 	switch {
 	case err == nil:
+		c.told.Store(false)
 		return true, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -21,7 +22,8 @@ type connection struct {
 	name    string // of the table, as SQL has it
 	place   place
 	columns []column
-	made    []string // what the server makes of them
+	made    []string     // what the server makes of them
+	told    *atomic.Bool // a notification came, in a wait or beside an answer
 }
 
 // place identifies a table across connections.
@@ -132,6 +134,8 @@ func connect(ctx context.Context, url auditrelay.Secret, schema, table string) (
 	if schema == "" {
 		schema = urlSchema
 	}
+	told := new(atomic.Bool)
+	cfg.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { told.Store(true) }
 	pc, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		if plainly := plain(err); plainly != err {
@@ -139,7 +143,7 @@ func connect(ctx context.Context, url auditrelay.Secret, schema, table string) (
 		}
 		return nil, err
 	}
-	c := &connection{PgConn: pc, name: qualified(schema, table)}
+	c := &connection{PgConn: pc, name: qualified(schema, table), told: told}
 	if err := c.describe(ctx); err != nil {
 		c.close()
 		return nil, err
