@@ -66,6 +66,7 @@ type grammar struct {
 	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
 	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, what they touched, outcomes, digests."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Begin, look at, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
