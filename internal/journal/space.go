@@ -134,8 +134,11 @@ func (j *Journal) reclaim() {
 	}
 }
 
-// freshEvents reports whether tx brings events from outside.
+// freshEvents reports whether tx brings something from outside.
 func (t *Tx) freshEvents() bool {
+	if t.fromOutside {
+		return true
+	}
 	for i := range t.events {
 		if !t.events[i].emitted {
 			return true

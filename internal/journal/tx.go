@@ -22,6 +22,7 @@ type Tx struct {
 	ops          []op
 	bytes        int // of all that is to be written
 	allOrNothing bool
+	fromOutside  bool
 	trim         uint64 // forget events below, 0 for none
 	err          error  // the first thing refused
 }
@@ -74,6 +75,10 @@ func (t *Tx) Append(e auditrelay.Event) {
 // AllOrNothing makes a conflict in any appended event fail the whole
 // transaction with a *ConflictError.
 func (t *Tx) AllOrNothing() { t.allOrNothing = true }
+
+// FromOutside has the transaction refused where new events are refused: what it sets
+// does not follow from accepted ones, and may not touch quota or reserve.
+func (t *Tx) FromOutside() { t.fromOutside = true }
 
 // Set writes v under k. Both must stay as they are until Commit returns.
 func (t *Tx) Set(k Key, v []byte) { t.op(opSet, k, v) }
