@@ -3,8 +3,6 @@ package s3ingest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -120,8 +118,7 @@ func (f *forwarder) put(w http.ResponseWriter, r *request, p *payload) *Error {
 	if err != nil {
 		return unforwarded(err)
 	}
-	sum := sha256.Sum256(p.data)
-	digest := hex.EncodeToString(sum[:])
+	digest := sha256Hex(p.data)
 	out.Header.Set("X-Amz-Content-Sha256", digest)
 	if err := f.signer.SignHTTP(r.Context(), keys, out, digest, "s3", f.to.Region, time.Now()); err != nil {
 		return unforwarded(err)

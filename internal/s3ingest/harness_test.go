@@ -71,7 +71,7 @@ func (r *relay) client(options ...func(*s3.Options)) *s3.Client {
 	o := s3.Options{
 		BaseEndpoint: aws.String(r.http.URL), Region: "us-west-2", UsePathStyle: true, HTTPClient: r.http.Client(), RetryMaxAttempts: 1,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, // as it is where the SDK reads its configuration
-		Credentials: credentials.NewStaticCredentialsProvider(testID, testSecret, ""),
+		Credentials:                credentials.NewStaticCredentialsProvider(testID, testSecret, ""),
 	}
 	return s3.New(o, options...)
 }
@@ -153,4 +153,15 @@ func (r *relay) do(req *http.Request) answer {
 		r.t.Fatal(err)
 	}
 	return answer{resp.StatusCode, string(body), resp.Header}
+}
+
+func noMemory(context.Context, int64) (func(), error) { return nil, errNoMemory }
+
+// reserveInto counts what is reserved; for requests one after the other.
+func reserveInto(held, most *int64) func(context.Context, int64) (func(), error) {
+	return func(_ context.Context, n int64) (func(), error) {
+		*held += n
+		*most = max(*most, *held)
+		return func() { *held -= n }, nil
+	}
 }

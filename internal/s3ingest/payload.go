@@ -111,11 +111,16 @@ func (h *Handler) fill(p *payload, r *http.Request, s *signed, sums *checksums, 
 		}
 	}
 	if signs && !chunks {
-		if sum := sha256.Sum256(p.data); hex.EncodeToString(sum[:]) != s.payload {
+		if sha256Hex(p.data) != s.payload {
 			return fail("XAmzContentSHA256Mismatch", "the provided x-amz-content-sha256 header does not match what was computed")
 		}
 	}
 	return sums.verify(p.data)
+}
+
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // readFault is why a body could not be read to its end.
