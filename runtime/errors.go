@@ -36,7 +36,7 @@ var (
 	// ErrNotKept: since filters stand before the journal, which cannot judge what is no
 	// event, only a digest of it is in quarantine. It is an ErrIngestFilter too: it is
 	// not accepted, and would not be if it came again.
-	ErrNotKept = fmt.Errorf("only its digest is in quarantine: %w", ErrIngestFilter)
+	ErrNotKept error = notKeptError{}
 )
 
 // UnavailableError says that nothing was accepted and that the same call may
@@ -51,3 +51,11 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+type notKeptError struct{}
+
+func (notKeptError) Error() string {
+	return "only its digest is in quarantine: filters stand before the journal and cannot judge what is no event"
+}
+
+func (notKeptError) Is(target error) bool { return target == ErrIngestFilter }

@@ -113,7 +113,8 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	bare := r.ingest.Load() != nil
 	if bare {
 		for i := range kept {
-			kept[i].Bare, kept[i].Data = true, nil
+			// A detail may name a field, and the field's name is what a producer chose.
+			kept[i].Bare, kept[i].Data, kept[i].Detail = true, nil, ""
 		}
 	}
 	err = r.quarantine.store.Put(time.Now(), kept)
@@ -274,6 +275,7 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number ui
 		return err
 	}
 	tx := new(journal.Tx)
+	tx.MakesRoom()
 	r.quarantine.store.Delete(tx, number)
 	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it)}
 	if err := change.append(tx); err != nil {
@@ -310,7 +312,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 	replaced := data != nil
 	if !replaced {
 		if it.Bare {
-			return nil, fmt.Errorf("item %d stays in quarantine: only its digest was kept, so that there is nothing to replay; give what should stand in its place", number)
+			return nil, fmt.Errorf("item %d stays in quarantine: %w; give what should stand in its place", number, ErrNotKept)
 		}
 		data = it.Data
 	}
@@ -354,7 +356,7 @@ func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, 
 		raw, err := reader.Next()
 		switch {
 		case err == io.EOF && len(events) == 0:
-			return nil, errors.New("it holds no event")
+			return nil, &EventError{Kind: ingest.Unframeable, Reason: ingest.NoEvents, Message: "there is no event", Offset: -1}
 		case err == io.EOF:
 			return events, nil
 		case err != nil:

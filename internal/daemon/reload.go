@@ -79,7 +79,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	}
 	d.rt.SetIngest(before)
 	d.build.guests.adopt(d.log)
-	d.server.auth.Store(accounts)
+	d.server.useAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())
 	}
@@ -110,6 +110,7 @@ func takesRestart(before, after *config.Config) []string {
 	changed("data_dir", before.DataDir != after.DataDir)
 	changed("tls: on or off", (before.TLS == config.TLS{}) != (after.TLS == config.TLS{}))
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
+	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
 	changed("journal", before.Journal != after.Journal)
 	changed("metrics.public", before.Metrics != after.Metrics)
 	changed("log.format", before.Log.Format != after.Log.Format)
