@@ -63,7 +63,7 @@ func withBare(it runtime.QuarantineItem) string {
 	if !it.Bare {
 		return it.Detail
 	}
-	return it.Detail + " (not kept: filters stand before the journal)"
+	return "not kept: filters stand before the journal"
 }
 
 type quarantineShow struct {

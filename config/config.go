@@ -154,7 +154,7 @@ type Quarantine struct {
 	// Bytes of all items together. Default: 256MiB.
 	Bytes auditrelay.ByteSize `yaml:"bytes" range:"1MiB..1TiB"`
 	// Items there may be; some 100 bytes of memory each. Default: 100000.
-	Items int `yaml:"items" range:"1..10000000"`
+	Items int `yaml:"items" range:"1..1000000"`
 	// Item bounds one item. What is larger is refused, and never cut. Default:
 	// ingest.limits.body_bytes, so that all that comes in finds room, or 128MiB where
 	// that is less.
@@ -202,6 +202,9 @@ type Journal struct {
 	// Retention is how long events are kept after every callback has taken them,
 	// to be replayed and explained.
 	Retention Retention `yaml:"retention"`
+	// Encryption of what is stored of events, so that a period can be erased. Default:
+	// none.
+	Encryption Encryption `yaml:"encryption"`
 }
 
 // Retention bounds what the journal keeps of events that no callback waits for.

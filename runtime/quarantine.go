@@ -113,7 +113,8 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	bare := r.ingest.Load() != nil
 	if bare {
 		for i := range kept {
-			kept[i].Bare, kept[i].Data = true, nil
+			// A detail may name a field, and the field's name is what a producer chose.
+			kept[i].Bare, kept[i].Data, kept[i].Detail = true, nil, ""
 		}
 	}
 	err = r.quarantine.store.Put(time.Now(), kept)
@@ -274,6 +275,7 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number ui
 		return err
 	}
 	tx := new(journal.Tx)
+	tx.MakesRoom()
 	r.quarantine.store.Delete(tx, number)
 	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it)}
 	if err := change.append(tx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,6 +183,32 @@ func TestQuarantineDeletesOnTheRecord(t *testing.T) {
 	}
 }
 
+// TestQuarantineIsInBackups, numbers and counts included.
+func TestQuarantineIsInBackups(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, runtime.Options{Dir: filepath.Join(dir, "a")})
+	quarantined(t, r, odd("gone", "syntax"), odd("{", "syntax"), odd("{", "syntax"))
+	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); err != nil {
+		t.Fatal(err)
+	}
+	backup, restored := filepath.Join(dir, "backup"), filepath.Join(dir, "b")
+	if err := r.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.Restore(backup, restored); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, runtime.Options{Dir: restored})
+	quarantined(t, r, odd("{", "syntax"), odd("new", "syntax"))
+	list := inQuarantine(t, r)
+	if len(list) != 2 || list[0].Number != 2 || list[0].Times != 3 || list[1].Number != 3 {
+		t.Errorf("%+v", list)
+	}
+	if it, err := r.QuarantineItem(t.Context(), 2); err != nil || string(it.Data) != "{" {
+		t.Errorf("%+v, %v", it, err)
+	}
+}
+
 // TestFullQuarantineRefuses, for a time, and says so once.
 func TestFullQuarantineRefuses(t *testing.T) {
 	var told logs
@@ -217,6 +244,44 @@ func TestFullQuarantineRefuses(t *testing.T) {
 	err = r.Quarantine(t.Context(), odd("c", "syntax"))
 	if _, ok := errors.AsType[*runtime.UnavailableError](err); !ok || !errors.Is(err, runtime.ErrClosed) {
 		t.Errorf("after close: %v", err)
+	}
+}
+
+// TestQuarantineCanBeEmptiedWhereItFillsTheQuota: taking away is recorded, and passes
+// all the same.
+func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
+	r := start(t, runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Quota: 16 << 20}})
+	random := rand.NewChaCha8([32]byte{})
+	fill := func(size int) {
+		for full := false; !full; {
+			data := make([]byte, size)
+			random.Read(data)
+			err := r.Quarantine(t.Context(), odd(string(data), "syntax"))
+			if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for size := 1 << 20; size > 32; size /= 2 {
+		fill(size)
+	}
+	// Now and then the storage engine gives a little back.
+	for full := false; !full; fill(64) {
+		err := r.Record(t.Context(), runtime.Change{Actor: "boss", Action: auditrelay.ActionUpdated, Table: "x", Object: "y"})
+		if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.QuarantineStats().Full {
+		t.Error("it is the journal that is full")
+	}
+	for _, it := range inQuarantine(t, r) {
+		if err := r.DeleteQuarantineItem(t.Context(), "boss", it.Number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := r.QuarantineStats(); s.Items != 0 || s.Bytes != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -259,12 +324,12 @@ func TestQuarantineBehindFilters(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"never-on-disk", "s3cr3t"} {
+	for _, text := range []string{"never-on-disk", "s3cr3t", "why it is odd"} {
 		if onDisk(t, dir, text) {
 			t.Errorf("%q is on the disk", text)
 		}
 	}
-	if !onDisk(t, dir, "why it is odd") {
+	if !onDisk(t, dir, fromS3.Address) {
 		t.Error("the search finds nothing")
 	}
 }

@@ -71,7 +71,11 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 		Dir: cfg.DataDir,
 		Journal: runtime.JournalOptions{
 			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
-			Retention:    runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			Retention: runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			Encryption: runtime.Encryption{
+				Key: cfg.Journal.Encryption.Key, PreviousKey: cfg.Journal.Encryption.PreviousKey,
+				Period: cfg.Journal.Encryption.Period, Off: cfg.Journal.Encryption.DecryptOnly,
+			},
 			UnsafeNoSync: unsafeNoSync(a.log),
 		},
 		Callbacks: callbacks,
@@ -222,7 +226,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []by
 	l := f.Limits
 	return guest.Options{
 		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
-		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
+		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
 		Keys:   cfg.CurrentKeys(),
 		Limits: guest.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,

@@ -72,7 +72,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}, s.moduleRoutes()...)
+	}, append(s.moduleRoutes(), s.keyringRoutes()...)...)
 }
 
 // smallBody bounds every body but that of POST /v1/events.

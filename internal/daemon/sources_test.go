@@ -108,6 +108,43 @@ func TestWithoutTokensLocalClientsAreTheSource(t *testing.T) {
 	}
 }
 
+// Who sends what is refused, or what cannot be taken now, is not silent.
+func TestWhatIsRefusedWasSeen(t *testing.T) {
+	for name, ask := range map[string]func(r *relay) int{
+		"odd": func(r *relay) int { status, _, _ := r.call("POST", "/v1/events", "{}"); return status },
+		"another type": func(r *relay) int {
+			status, _, _ := r.call("POST", "/v1/events", "a=b", "Content-Type", "text/html")
+			return status
+		},
+		"an empty body": func(r *relay) int { status, _, _ := r.call("POST", "/v1/events", ""); return status },
+		"not now": func(r *relay) int {
+			closeRuntime(r)
+			status, _, _ := r.call("POST", "/v1/events", event("a"))
+			return status
+		},
+		"an empty array": func(r *relay) int { status, _, _ := r.call("POST", "/v1/events", "[]"); return status },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRelay(t, ServerOptions{})
+			status := ask(r)
+			want := uint64(1)
+			if name == "an empty array" {
+				want = 0
+			}
+			if s := r.srv.sources.list()[0]; s.Events != want || (status == http.StatusOK) != (want == 0) {
+				t.Errorf("%d, %+v", status, s)
+			}
+		})
+	}
+}
+
+func closeRuntime(r *relay) {
+	r.t.Helper()
+	if err := r.rt.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // The daemon tells the address that it listens on, and awaits by the tokens in force.
 func TestSourcesOfARunningDaemon(t *testing.T) {
 	const sender, admin = "token-of-the-sender", "token-of-the-admin"

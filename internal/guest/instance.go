@@ -134,7 +134,7 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if err == nil {
 		verdict, err = decide(api.DecodeI32(i.stack[0]))
 	}
-	call.Usage = filter.Usage{Fuel: i.state.Burnt(), Memory: int64(len(i.memory.buf))}
+	call.Usage = filter.Usage{Fuel: i.state.Spent(), Memory: int64(len(i.memory.buf))}
 	if err != nil {
 		f := i.failure(err)
 		call.Reason = i.state.Reason()

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -172,6 +173,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		QueryBytes: 1 << 10,
 		Emit:       make(map[string]bool),
 		Keys:       make(map[string]auditrelay.Key),
+		Metrics:    make(map[string]*atomic.Uint64),
 		Has:        make(map[string]bool),
 	}
 	logger := m.log
@@ -194,6 +196,9 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		p.Asked, _ = parsePaths("writes", m.manifest.Writes) // checked with the manifest
 		for _, name := range both(m.manifest.Keys, o.Grants.Keys) {
 			p.Keys[name] = o.Keys[name]
+		}
+		for _, name := range both(m.manifest.Metrics, o.Grants.Metrics) {
+			p.Metrics[name] = new(atomic.Uint64)
 		}
 		if m.manifest.Emits {
 			for _, target := range o.Grants.Emit {
@@ -287,6 +292,15 @@ func (m *Module) Manifest() *Manifest { return m.manifest }
 
 // SHA256 is the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }
+
+// Counts returns what the guest has counted since the module was loaded, by metric.
+func (m *Module) Counts() map[string]uint64 {
+	out := make(map[string]uint64, len(m.policy.Metrics))
+	for name, n := range m.policy.Metrics {
+		out[name] = n.Load()
+	}
+	return out
+}
 
 // Describe implements filter.Described.
 func (m *Module) Describe() filter.Description {

@@ -136,8 +136,8 @@ func (j *Journal) reclaim() {
 
 // freshEvents reports whether tx brings something from outside.
 func (t *Tx) freshEvents() bool {
-	if t.fromOutside {
-		return true
+	if t.fromOutside || t.makesRoom {
+		return t.fromOutside
 	}
 	for i := range t.events {
 		if !t.events[i].emitted {
@@ -149,7 +149,7 @@ func (t *Tx) freshEvents() bool {
 
 // frees reports whether tx deletes something and adds little.
 func (t *Tx) frees() bool {
-	return len(t.events) == 0 && t.bytes <= 64<<10 &&
+	return (len(t.events) == 0 || t.makesRoom) && t.bytes <= 64<<10 &&
 		slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
 }
 

@@ -45,6 +45,21 @@ func TestTheReserveIsKept(t *testing.T) {
 		_, err := j.Commit(tx)
 		return err
 	}
+	quarantine := func() error {
+		tx := &Tx{}
+		tx.FromOutside()
+		tx.Set(QuarantineKey("item", 1), []byte("x"))
+		_, err := j.Commit(tx)
+		return err
+	}
+	removeOnRecord := func(id string) error {
+		tx := &Tx{}
+		tx.MakesRoom()
+		tx.Delete(QuarantineKey("item", 1))
+		tx.Append(event(id, body(1)))
+		_, err := j.Commit(tx)
+		return err
+	}
 	remove := func() error {
 		tx := &Tx{}
 		tx.Delete(LaneKey("s3"))
@@ -74,6 +89,12 @@ func TestTheReserveIsKept(t *testing.T) {
 		}
 		if err := remove(); err != nil {
 			t.Errorf("%d free: delete: %v", test.free, err)
+		}
+		if err := quarantine(); (err == nil) != test.accept || err != nil && !errors.Is(err, ErrFull) {
+			t.Errorf("%d free: quarantine: %v", test.free, err)
+		}
+		if err := removeOnRecord(fmt.Sprint("d", i)); (err == nil) != (test.free > 3*mib) {
+			t.Errorf("%d free: delete with its record: %v", test.free, err)
 		}
 	}
 	free(39 * mib)
@@ -175,7 +196,7 @@ func TestASealLeavesRoomForItsFlush(t *testing.T) {
 		ok    bool
 	}{{8 * mib, false}, {6 * mib, false}, {4 * mib, true}} {
 		tx := &Tx{}
-		tx.Set(BodyKey("x", 1), make([]byte, c.bytes))
+		tx.SetAbout(1, BodyKey("x", 1), make([]byte, c.bytes))
 		if _, err := j.Commit(tx); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFull) {
 			t.Errorf("a seal of %d MiB with 12 MiB free: %v", c.bytes/mib, err)
 		}

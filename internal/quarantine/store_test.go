@@ -137,6 +137,9 @@ func TestTheSameAgainIsCounted(t *testing.T) {
 	if err := remove(t, j, s, 2); err != nil {
 		t.Fatal(err)
 	}
+	if _, ok, err := j.Get(journal.QuarantineKey(whatAgain, 2)); ok || err != nil {
+		t.Errorf("something of it is left: %v", err)
+	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +188,39 @@ func TestBounds(t *testing.T) {
 	}
 	if u := s.Usage(); u.Items != 1 || u.Full {
 		t.Errorf("%+v", u)
+	}
+}
+
+// What comes from outside may not touch the journal's reserve; taking it away may.
+func TestShortDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	free := func(n uint64) {
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 1 << 30, UsedBytes: 1<<30 - n})
+	}
+	free(1 << 29)
+	now := base
+	j, err := journal.Open("data/j", journal.Options{FS: fs, Reserve: 40 << 20, Now: func() time.Time { now = now.Add(time.Second); return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	s, err := Open(j, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, item("a"))
+	free(39 << 20)
+	for _, data := range []string{"b", "a"} {
+		err := locked(t, s, func() error { return s.Put(base, []Item{item(data)}) })
+		if !errors.Is(err, journal.ErrFull) {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	if u := s.Usage(); u.Items != 1 || u.Full {
+		t.Errorf("%+v", u)
+	}
+	if err := remove(t, j, s, 1); err != nil {
+		t.Error(err)
 	}
 }
 
