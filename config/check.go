@@ -47,6 +47,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.callbacks(plain)
 	c.emits()
 	c.postgres()
+	c.ingestS3()
 	c.names()
 }
 

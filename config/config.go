@@ -141,12 +141,10 @@ type Ingest struct {
 	// Postgres is LiteLLM's own table of audit events, which is read as it grows.
 	// Default: none is read.
 	Postgres *Postgres `yaml:"postgres"`
-}
 
-func (Ingest) later() map[string]string {
-	return map[string]string{
-		"s3": "events come in by HTTP; the S3-protocol way in follows",
-	}
+	// S3 is the relay as an S3 endpoint: events come in as objects, as LiteLLM's s3_v2
+	// puts them. Default: none.
+	S3 *IngestS3 `yaml:"s3"`
 }
 
 // Quarantine bounds what is kept of what could not be taken as an event.

@@ -40,6 +40,10 @@ type LoadOptions struct {
 	// (nil): none is checked.
 	Postgres func(url auditrelay.Secret) error
 
+	// IngestS3 checks what no single option of the S3 endpoint shows. Default (nil):
+	// nothing more is checked.
+	IngestS3 func(*IngestS3) error
+
 	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
 	// this relay. Default: the system's resolver, for two seconds at most.
 	LookupHost func(host string) (addrs []string, err error)

@@ -56,7 +56,7 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: pgingest.CheckURL, Dir: filepath.Dir(file)}
+	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: pgingest.CheckURL, IngestS3: checkIngestS3, Dir: filepath.Dir(file)}
 }
 
 // runtimeOptions makes everything that cfg names. On an error what was made is

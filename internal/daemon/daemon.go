@@ -43,6 +43,9 @@ type Options struct {
 
 const defaultDrain = 30 * time.Second
 
+// serveGrace is how long requests under way have once nothing more is served.
+const serveGrace = 5 * time.Second
+
 // daemon is one Run.
 type daemon struct {
 	options Options
@@ -54,6 +57,7 @@ type daemon struct {
 	server  *Server
 	sources *sources
 	tail    tail
+	s3      s3Endpoint
 	certs   *certificates
 
 	address string // that is listened on
@@ -89,6 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer listener.Close() // closed by Serve as a rule
+	defer d.s3.close()
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
 
@@ -150,6 +155,9 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	if err := d.openS3(ctx); err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
 	d.address = raw.Addr().String()
 	d.sources = newSources(d.address)
 	// Which modules run stands in the journal, which is not open yet.
@@ -175,6 +183,12 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
+	}
+	if err := d.useS3(d.cfg); err != nil {
+		return nil, errors.Join(err, d.rt.Close(), raw.Close())
+	}
+	if d.s3.listener != nil {
+		d.server.metrics.registry.MustRegister(newS3Collector(&d.s3.counts))
 	}
 	d.tellOpened(time.Since(start))
 	return limitConnections(raw, d.server.limits.Connections), nil
@@ -211,10 +225,15 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	var wg sync.WaitGroup
 	broken := make(chan struct{})
 	wg.Go(func() {
-		if err := d.server.Serve(serving, listener, d.certs.listenerConfig(), 5*time.Second); err != nil {
+		if err := d.server.Serve(serving, listener, d.certs.listenerConfig(), serveGrace); err != nil {
 			failed = err
 		}
 		close(broken)
+	})
+	wg.Go(func() {
+		if err := d.serveS3(serving); err != nil {
+			d.log.Error("the S3 endpoint ended", "error", err)
+		}
 	})
 	if d.options.AddressFile != "" {
 		if err := writeFile(d.options.AddressFile, []byte(d.address+"\n")); err != nil {

@@ -78,7 +78,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 		return done, err
 	}
 	d.rt.SetIngest(before)
-	if err := d.setTail(cfg); err != nil {
+	if err := errors.Join(d.setTail(cfg), d.useS3(cfg)); err != nil {
 		return done, err
 	}
 	d.build.guests.adopt(d.log)
@@ -111,6 +111,7 @@ func takesRestart(before, after *config.Config) []string {
 	}
 	changed("listen", before.Listen != after.Listen)
 	changed("data_dir", before.DataDir != after.DataDir)
+	changed("ingest.s3.listen", s3Address(before) != s3Address(after))
 	changed("tls: on or off", (before.TLS == config.TLS{}) != (after.TLS == config.TLS{}))
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
 	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
@@ -118,6 +119,14 @@ func takesRestart(before, after *config.Config) []string {
 	changed("metrics.public", before.Metrics != after.Metrics)
 	changed("log.format", before.Log.Format != after.Log.Format)
 	return notes
+}
+
+// s3Address is empty where there is no S3 endpoint.
+func s3Address(cfg *config.Config) string {
+	if cfg.Ingest.S3 == nil {
+		return ""
+	}
+	return cfg.Ingest.S3.Listen
 }
 
 // recordStart records that the relay started with another configuration than it

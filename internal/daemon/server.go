@@ -153,8 +153,13 @@ func (s *Server) Listen(ctx context.Context, address string) (net.Listener, erro
 // Serve answers on l until ctx ends, then waits for requests under way, at most
 // for grace. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Config, grace time.Duration) error {
+	return s.serveHandler(ctx, l, tlsConfig, grace, s.handler)
+}
+
+// serveHandler is Serve for another handler, with the same bounds.
+func (s *Server) serveHandler(ctx context.Context, l net.Listener, tlsConfig *tls.Config, grace time.Duration, h http.Handler) error {
 	server := &http.Server{
-		Handler:           s.handler,
+		Handler:           h,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: s.patience.header,
 		// Events set deadlines of their own, by their speed; see pacedReader.

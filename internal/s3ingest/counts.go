@@ -17,6 +17,10 @@ const codeOK = "OK"
 // Answer is what requests are counted by: both from closed sets.
 type Answer struct{ Operation, Code string }
 
+func (e *eventCounts) all() int {
+	return int(e.accepted + e.duplicates + e.quarantined + e.discarded)
+}
+
 // Counts count since start. The zero value is ready; safe for concurrent use. One
 // may serve several handlers, one after the other.
 type Counts struct {

@@ -165,9 +165,11 @@ func (in *intake) quarantine() *Error {
 	err := in.rt.Quarantine(in.ctx, in.bad...)
 	switch {
 	case errors.Is(err, runtime.ErrNotKept):
-		// Filters stand before the journal: a digest of it is durable, and that is all
-		// that may be. The producer can do nothing about it.
-		return nil
+		// To answer 200 for bytes that are not kept would be a lie, though nobody reads
+		// the refusal over there: it is in the log, and its digest in quarantine.
+		e := fail("InvalidRequest", "the object holds what is no event; filters stand before the journal, which cannot judge that, so only a digest of it is kept")
+		e.Err = err
+		return e
 	case errors.Is(err, runtime.ErrQuarantineItem):
 		e := fail("EntityTooLarge", "the object holds what is no event, and is larger than one item in quarantine may be")
 		e.Err = err

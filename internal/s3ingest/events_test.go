@@ -31,7 +31,7 @@ func TestWhatIsNoEventGoesWholeIntoQuarantine(t *testing.T) {
 		{"an empty array", testKey, "[]", nil, nil},
 		{"an odd one", testKey, `{"id":"a","action":7}`, nil, []string{`wrong_type: {"id":"a","action":7}`}},
 		{"a request log", testKey, `{"id":"chat","model":"gpt"}`, nil, []string{`missing: {"id":"chat","model":"gpt"}`}},
-		{"no JSON", testKey, "hello\n", nil, []string{"syntax: hello"}},
+		{"no JSON", testKey, "hello\n", nil, []string{"not_object: hello"}},
 		{"cut short", testKey, `{"id":"a","action":"cre`, nil, []string{`syntax: {"id":"a","action":"cre`}},
 		{"not UTF-8", testKey, "{\"id\":\"a\",\"action\":\"\xff\"}", nil, []string{"utf8: {\"id\":\"a\",\"action\":\"\xff\"}"}},
 		{"nothing", testKey, "", nil, []string{"no_events: "}},

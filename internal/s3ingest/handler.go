@@ -144,6 +144,7 @@ func (h *Handler) putObject(w http.ResponseWriter, r *request) *Error {
 	from := auditrelay.Provenance{Source: source, Principal: r.signed.key.Name, Address: peer(r.Request)}
 	count, fault := h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from)
 	h.counts.took(count)
+	h.seen(from.Principal, count.all())
 	if fault != nil {
 		return fault
 	}

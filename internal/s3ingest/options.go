@@ -29,9 +29,12 @@ type Options struct {
 	// Reserve waits for memory of so many bytes and returns what gives it back; its
 	// error means that there is none for now. Nil: no bound.
 	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
-	Counts  *Counts          // default: counts of its own
-	Logger  *slog.Logger     // default slog.Default()
-	Now     func() time.Time // for tests; default time.Now
+	// Seen, where set, is told how many events came with a key, whatever became of
+	// them.
+	Seen   func(key string, events int)
+	Counts *Counts          // default: counts of its own
+	Logger *slog.Logger     // default slog.Default()
+	Now    func() time.Time // for tests; default time.Now
 }
 
 // Key is one access key and who holds it.
@@ -58,6 +61,7 @@ type Handler struct {
 	limits   ingest.Limits
 	forward  *forwarder
 	reserve  func(context.Context, int64) (func(), error)
+	seen     func(string, int)
 	counts   *Counts
 	log      *slog.Logger
 	told     told
@@ -66,7 +70,7 @@ type Handler struct {
 // New returns a handler.
 func New(o Options) (*Handler, error) {
 	h := &Handler{
-		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, counts: o.Counts, log: o.Logger, names: o.Buckets,
+		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
 		verifier: verifier{keys: map[string]Key{}, region: o.Region, now: o.Now},
 	}
 	if h.limits.BodyBytes <= 0 {
@@ -77,6 +81,9 @@ func New(o Options) (*Handler, error) {
 	}
 	if h.counts == nil {
 		h.counts = new(Counts)
+	}
+	if h.seen == nil {
+		h.seen = func(string, int) {}
 	}
 	if h.verifier.now == nil {
 		h.verifier.now = time.Now

@@ -1,0 +1,143 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+
+	"auditrelay"
+)
+
+// defaultS3Listen is where the S3 endpoint is unless it is configured.
+const defaultS3Listen = "127.0.0.1:8788"
+
+// IngestS3 is the relay as an S3 endpoint that takes events: for LiteLLM's s3_v2.
+type IngestS3 struct {
+	// Listen is the address of its listener, host:port; tls is that of the main one.
+	// Default: 127.0.0.1:8788.
+	Listen string `yaml:"listen"`
+	// Region, where set, is the only one that a signature may name. Default: any.
+	Region string `yaml:"region"`
+	// Keys are the access keys that requests are signed with, at least one.
+	Keys []S3Key `yaml:"keys"`
+	// Buckets, where any, are the only ones that are answered for. Default: any name.
+	Buckets []string `yaml:"buckets"`
+	// ForwardTo is the bucket that objects go to, signed anew, whose key is not under
+	// audit_logs/. Default: none; they are refused.
+	ForwardTo *ForwardTo `yaml:"forward_to"`
+}
+
+// S3Key is one access key and who holds it.
+type S3Key struct {
+	// Name is who uses it; it is recorded with every event as the principal.
+	Name string `yaml:"name"`
+	// AccessKeyID as the producer sends it.
+	AccessKeyID string `yaml:"access_key_id"`
+	// SecretAccessKey signs; at least 16 characters, since whoever sees one request
+	// can try shorter ones out.
+	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
+}
+
+// ForwardTo is where objects go that are no audit events.
+type ForwardTo struct {
+	// Endpoint as in https://minio.example.com. Default: AWS's own in the region.
+	Endpoint string `yaml:"endpoint"`
+	// Region is required.
+	Region string `yaml:"region"`
+	// Bucket takes the place of the request's. Default: the request's.
+	Bucket string `yaml:"bucket"`
+	// AccessKeyID of a key of its own. Default: AWS's chain of credentials.
+	AccessKeyID string `yaml:"access_key_id"`
+	// SecretAccessKey goes with access_key_id.
+	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
+	// SessionToken of temporary credentials.
+	SessionToken auditrelay.Secret `yaml:"session_token"`
+}
+
+func (c checker) ingestS3() {
+	s := c.Ingest.S3
+	if s == nil {
+		return
+	}
+	if s.Listen == "" {
+		s.Listen = defaultS3Listen
+	}
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	switch {
+	case err != nil:
+		c.bad(at("ingest", "s3", "listen"), "not an address: expected host:port, as in %s", defaultS3Listen)
+	case s.Listen == c.Listen && port != "0":
+		c.bad(at("ingest", "s3", "listen"), "the same address as listen: the S3 endpoint has a listener of its own")
+	case !loopback(host) && c.TLS.Cert == "":
+		c.report.warn(c.in("ingest", "s3", "listen"), "ingest.s3.listen is an address beyond loopback without tls: events pass in clear text; requests are signed, what they hold is not hidden")
+	}
+	c.s3Keys(s)
+	for i, b := range s.Buckets {
+		if b == "" {
+			c.bad(at("ingest", "s3", "buckets", i), "it must not be empty")
+		}
+	}
+	if f := s.ForwardTo; f != nil {
+		c.forwardTo(f)
+	}
+	if c.options.IngestS3 != nil && len(c.report.errs) == 0 {
+		if err := c.options.IngestS3(s); err != nil {
+			c.report.addError(c.in("ingest", "s3"), "ingest.s3", err)
+		}
+	}
+}
+
+func (c checker) s3Keys(s *IngestS3) {
+	if len(s.Keys) == 0 {
+		c.bad(at("ingest", "s3", "keys"), "it is required: at least one access key, {name, access_key_id, secret_access_key}")
+	}
+	names, ids := map[string]int{}, map[string]int{}
+	for i, k := range s.Keys {
+		for _, part := range []struct {
+			key, value string
+			taken      map[string]int
+		}{{"name", k.Name, names}, {"access_key_id", k.AccessKeyID, ids}} {
+			steps := at("ingest", "s3", "keys", i, part.key)
+			switch first, taken := part.taken[part.value]; {
+			case part.value == "":
+				c.bad(steps, "it is required")
+			case taken:
+				c.bad(steps, "the same as that of ingest.s3.keys[%d]", first)
+			default:
+				part.taken[part.value] = i
+			}
+		}
+		if value := c.in("ingest", "s3", "keys", i, "secret_access_key"); len(k.SecretAccessKey.Reveal()) < 16 && !(value.given() && value.unset) {
+			c.bad(at("ingest", "s3", "keys", i, "secret_access_key"), "shorter than 16 characters, or missing: whoever sees one request could try it out; make one with: openssl rand -hex 20")
+		}
+	}
+}
+
+func (c checker) forwardTo(f *ForwardTo) {
+	if f.Region == "" {
+		c.bad(at("ingest", "s3", "forward_to", "region"), "it is required")
+	}
+	if (f.AccessKeyID == "") != (f.SecretAccessKey.Reveal() == "") {
+		c.bad(at("ingest", "s3", "forward_to", "secret_access_key"), "access_key_id and secret_access_key go together")
+	}
+	if f.Endpoint == "" {
+		return
+	}
+	u, err := url.Parse(f.Endpoint)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		c.bad(at("ingest", "s3", "forward_to", "endpoint"), "not an endpoint: expected http:// or https:// and a host")
+		return
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	for _, own := range []struct{ key, address string }{{"listen", c.Listen}, {"ingest.s3.listen", c.Ingest.S3.Listen}} {
+		if host, ours, err := net.SplitHostPort(own.address); err == nil && ours == port && (host == u.Hostname() || loopback(host) && loopback(u.Hostname())) {
+			c.bad(at("ingest", "s3", "forward_to", "endpoint"), "it is this relay's own listener (%s, %s): give the real bucket's endpoint", own.key, own.address)
+		}
+	}
+}
