@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 // commands there is relay, which runs the daemon as a process of its own:
 //
 //	relay start ARGS...   serve, until it listens; AUDITRELAY_SERVER is set
+//	relay s3              until its S3 endpoint listens; S3_SERVER is set
 //	relay reload          SIGHUP, until it is done, well or not
 //	relay stop            SIGTERM, until the process has ended well
 //	relay stop-twice      SIGTERM, and once more while it drains
@@ -179,6 +180,13 @@ func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no address in %s", line)
 		}
 		ts.Setenv("AUDITRELAY_SERVER", "http://"+address[1])
+	case "s3":
+		address := regexp.MustCompile(`msg="listening for S3" address=(\S+)`)
+		found := address.FindStringSubmatch(r.log.String())
+		if found == nil {
+			found = address.FindStringSubmatch(r.until(ts, `msg="listening for S3"`))
+		}
+		ts.Setenv("S3_SERVER", "http://"+found[1])
 	case "reload":
 		ts.Check(r.cmd.Process.Signal(syscall.SIGHUP))
 		r.until(ts, `configuration was (not )?reloaded`)
