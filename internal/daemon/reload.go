@@ -79,6 +79,9 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	}
 	d.rt.SetIngest(before)
 	d.build.guests.adopt(d.log)
+	if err := d.setStores(cfg); err != nil {
+		return done, err // it was checked when the configuration was read
+	}
 	d.server.auth.Store(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())

@@ -64,7 +64,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}, s.moduleRoutes()...)
+	}, append(s.auditRoutes(), s.moduleRoutes()...)...)
 }
 
 // smallBody bounds every body but that of POST /v1/events.
