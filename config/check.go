@@ -44,6 +44,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
+	c.store()
 	c.names()
 }
 
