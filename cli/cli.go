@@ -64,6 +64,8 @@ type grammar struct {
 	DeadLetter deadLetterCommand `cmd:"" help:"Look at, discard or replay what was set aside."`
 	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
+	Audit      auditCommands     `cmd:"" help:"Search and export what the store holds (role comply)."`
+	Store      storeCommands     `cmd:"" help:"Fill the store from the journal."`
 	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, what they touched, outcomes, digests."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Begin, look at, pack and test WebAssembly guests."`
@@ -71,7 +73,7 @@ type grammar struct {
 	Policy     policyCommands    `cmd:"" help:"Show the policies of the native filter, and compare two on events."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms, to search for them; the look-up is recorded (role comply)."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
-	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal, on its own machine."`
+	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal and store, on its own machine."`
 	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring a data directory to this program's format."`
 	Version    versionCommand    `cmd:"" help:"Say what this is."`
