@@ -43,8 +43,8 @@ func BenchmarkMillion(b *testing.B) {
 	equal := func(f auditstore.Field, value string) auditstore.Query {
 		return auditstore.Query{Equal: map[auditstore.Field]string{f: value}}
 	}
-	both := equal(auditstore.FieldAction, "created")
-	both.Equal[auditstore.FieldTable] = "LiteLLM_VerificationToken"
+	both := equal(auditstore.FieldAction, "updated")
+	both.Equal[auditstore.FieldTable] = "LiteLLM_UserTable"
 	none := equal(auditstore.FieldAction, "rotated")
 	none.Equal[auditstore.FieldTable] = "LiteLLM_TeamTable"
 	sorted := auditstore.Query{Sort: auditstore.FieldChangedBy}
