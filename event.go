@@ -88,7 +88,7 @@ func (s TimeSource) String() string {
 
 // Provenance says how an event came in.
 type Provenance struct {
-	Source    string // the way in: http, submit, stdin, s3, postgres, guest, relay
+	Source    string // the way in: http, submit, stdin, s3, postgres, guest, relay; quarantine: replayed from there
 	Principal string // the authenticated name, empty where nobody authenticated
 	Address   string // the peer's address, empty where there is none
 }

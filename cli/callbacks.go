@@ -61,7 +61,10 @@ func (c *listCommand) once(a *app, cl *client.Client) error {
 	if c.JSON {
 		return a.printJSON(all)
 	}
-	return a.printCallbacks(all)
+	if err := a.printCallbacks(all); err != nil {
+		return err
+	}
+	return a.printIntake(cl)
 }
 
 func (a *app) printCallbacks(all []runtime.CallbackStatus) error {

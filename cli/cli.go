@@ -62,6 +62,7 @@ type grammar struct {
 	Send       sendCommand       `cmd:"" help:"Send events from a file to a relay."`
 	Callbacks  callbackCommands  `cmd:"" aliases:"callback" help:"Show callbacks with their accounts; pause, resume, detach, attach one."`
 	DeadLetter deadLetterCommand `cmd:"" help:"Look at, discard or replay what was set aside."`
+	Quarantine quarantineCommand `cmd:"" help:"Look at, replay or delete what could not be taken as an event."`
 	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
 	Audit      auditCommands     `cmd:"" help:"Search and export what the store holds (role comply)."`

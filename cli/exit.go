@@ -20,7 +20,7 @@ const (
 	ExitUsage       = 2   // the command line itself
 	ExitConfig      = 3   // the configuration is not valid
 	ExitNotFound    = 4   // no such callback or dead letter; an event never seen
-	ExitRefused     = 5   // send: some events were refused, the others are accepted
+	ExitRefused     = 5   // send: some events were refused, the others are accepted; quarantine: some items stay
 	ExitUnavailable = 6   // no answer, or the relay cannot do it now
 	ExitDenied      = 7   // the token is missing, unknown or lacks the role
 	ExitInterrupted = 130 // by a signal
@@ -36,6 +36,13 @@ type refusedError struct{ refused uint64 }
 
 func (e refusedError) Error() string {
 	return fmt.Sprintf("%d events were refused; all others are accepted", e.refused)
+}
+
+// stayError says that items stay in quarantine which were not to.
+type stayError struct{ stay, all int }
+
+func (e stayError) Error() string {
+	return fmt.Sprintf("%d of %d stay in quarantine", e.stay, e.all)
 }
 
 // exitCode is the code that err ends the process with.
@@ -56,6 +63,9 @@ func exitCode(err error) int {
 		return ExitConfig
 	}
 	if _, ok := errors.AsType[refusedError](err); ok {
+		return ExitRefused
+	}
+	if _, ok := errors.AsType[stayError](err); ok {
 		return ExitRefused
 	}
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {

@@ -146,6 +146,7 @@ func (a *app) printInspection(i *api.Inspection) error {
 		row("reads", strings.Join(i.Asks.Reads, ", "))
 		row("asks to write", strings.Join(i.Asks.Writes, ", "))
 		row("asks for keys", strings.Join(i.Asks.Keys, ", "))
+		row("asks for metrics", strings.Join(i.Asks.Metrics, ", "))
 		if i.Asks.Emits {
 			row("asks to emit", "yes")
 		}

@@ -8,13 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli"
@@ -47,15 +50,19 @@ func TestMain(m *testing.M) {
 //	relay stop-twice      SIGTERM, and once more while it drains
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
+//	quarantine FILE REASON   what a way in would set aside, while no relay runs
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
+//	metric LINE           until the relay's metrics have that line, for 20 s
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"relay":    relayCommand,
-			"exitcode": exitCodeCommand,
+			"relay":      relayCommand,
+			"exitcode":   exitCodeCommand,
+			"quarantine": setAsideCommand,
+			"metric":     metricCommand,
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},
@@ -120,6 +127,23 @@ func (f fussy) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Rece
 	}
 	_, err = file.Write(append(p.Body[:len(p.Body):len(p.Body)], '\n'))
 	return auditrelay.Receipt{Location: p.Key}, errors.Join(err, file.Close())
+}
+
+func metricCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metric LINE")
+	}
+	var scrape []byte
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Get(ts.Getenv("AUDITRELAY_SERVER") + "/metrics")
+		ts.Check(err)
+		scrape, err = io.ReadAll(answer.Body)
+		ts.Check(errors.Join(err, answer.Body.Close()))
+		if slices.Contains(strings.Split(string(scrape), "\n"), args[0]) {
+			return
+		}
+	}
+	ts.Fatalf("no such line in\n%s", scrape)
 }
 
 type relayKey struct{}

@@ -39,6 +39,7 @@ type checker struct {
 func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
+	c.quarantine()
 	c.keys()
 	c.files()
 	c.filters(plain)

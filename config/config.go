@@ -138,6 +138,10 @@ type Ingest struct {
 
 	// Limits bound what a producer may send; what is over them is refused.
 	Limits IngestLimits `yaml:"limits"`
+
+	// Quarantine bounds what is kept of what could not be taken as an event and came
+	// where nobody reads a refusal. Where it is full, 503.
+	Quarantine Quarantine `yaml:"quarantine"`
 }
 
 func (Ingest) later() map[string]string {
@@ -145,6 +149,18 @@ func (Ingest) later() map[string]string {
 		"s3":       "events come in by HTTP; the S3-protocol way in follows",
 		"postgres": "events come in by HTTP; tailing LiteLLM's table follows",
 	}
+}
+
+// Quarantine bounds what is kept of what could not be taken as an event.
+type Quarantine struct {
+	// Bytes of all items together. Default: 256MiB.
+	Bytes auditrelay.ByteSize `yaml:"bytes" range:"1MiB..1TiB"`
+	// Items there may be; some 100 bytes of memory each. Default: 100000.
+	Items int `yaml:"items" range:"1..1000000"`
+	// Item bounds one item. What is larger is refused, and never cut. Default:
+	// ingest.limits.body_bytes, so that all that comes in finds room, or 128MiB where
+	// that is less.
+	Item auditrelay.ByteSize `yaml:"item" range:"1KiB..128MiB"`
 }
 
 // IngestToken is a token that may send events.

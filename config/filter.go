@@ -99,6 +99,10 @@ type Grants struct {
 	// Keys names entries of keys with which the guest may make pseudonyms; it
 	// never sees the keys.
 	Keys []string `yaml:"keys"`
+	// Metrics are the names of the counts that the guest may add to, shown as
+	// auditrelay_guest_count_total. must_not_leave does not see numbers: grant them
+	// to modules that you trust with them.
+	Metrics []string `yaml:"metrics"`
 }
 
 // Limits bound what a guest may use. A breach is a failure of the filter on that

@@ -23,6 +23,7 @@ const (
 	paramsKey        = "s3_callback_params"
 	auditParamsKey   = "s3_audit_callback_params"
 	litellmS3        = "s3_v2"
+	litellmLogger    = "auditrelay_logger.relay" // of integrations/litellm
 	defaultListen    = "127.0.0.1:8787"
 	pathOfCallbacks  = litellmSettings + "." + callbacksKey
 	pathOfStore      = litellmSettings + "." + storeKey
@@ -226,6 +227,9 @@ func (l *litellm) entry(settings, entry *node, path string) *node {
 	}
 	switch {
 	case name.text == litellmS3:
+	case name.text == litellmLogger && name.ref == "":
+		l.report.info(entry, "%s is how LiteLLM sends to a relay; here it is no callback", name.show())
+		return nil
 	case strings.Contains(name.text, ".") && name.ref == "":
 		l.report.add(entry, path, "%s names a Python object, which only LiteLLM can call: here a callback's own code is a WebAssembly module; put it under filters ({my-filter: {wasm: ./my-filter.wasm}}) and list it on a callback", name.show())
 		return nil

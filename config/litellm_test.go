@@ -159,6 +159,21 @@ func TestNativeKeysBesideLiteLLMs(t *testing.T) {
 	}
 }
 
+// No callback is passed over without a word, whatever its name; but for the logger
+// class, which is a way in.
+func TestNamesThatNothingAnswersTo(t *testing.T) {
+	for _, name := range []string{"s3v2", "datadog", "azure_sentinel", "my_module.my_callback", "auditrelay_logger.other"} {
+		_, err := Parse("litellm.yaml", []byte("litellm_settings:\n  store_audit_logs: true\n  audit_log_callbacks:\n    - "+name), testOptions(""))
+		if err == nil || !strings.Contains(err.Error(), "litellm.yaml:4:7: litellm_settings.audit_log_callbacks[0]: ") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	c, err := Parse("litellm.yaml", []byte("litellm_settings: {store_audit_logs: true, audit_log_callbacks: [auditrelay_logger.relay]}"), testOptions(""))
+	if err != nil || len(c.Callbacks) != 1 || c.Callbacks[0].Name != storeCallback || !strings.Contains(fmt.Sprint(c.Notes), "here it is no callback") {
+		t.Errorf("the logger class: %v, %v", err, c)
+	}
+}
+
 func TestAVariableThatTheFileSetsForLiteLLMIsExplained(t *testing.T) {
 	text := "environment_variables: {KEY: abc}\nlitellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: os.environ/KEY}}"
 	_, err := Parse("litellm.yaml", []byte(text), testOptions(""))

@@ -334,11 +334,16 @@ func (c *checker) string(i int) (end int, escaped bool) {
 			// Quotes, backslashes, control characters, and bytes above 0x7f: the first of
 			// them for certain, what is marked behind it perhaps not.
 			m := (((x ^ '"'*ones) - ones) | ((x ^ '\\'*ones) - ones) | (x - ' '*ones) | x) & highs
-			if m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
+			if m == 0 {
+				i += 8
+				continue
 			}
-			i += 8
+			bit := bits.TrailingZeros64(m) &^ 7
+			i += bit >> 3
+			if byte(x>>bit) == '"' { // as it mostly is, without loading it again
+				return i + 1, escaped
+			}
+			break
 		}
 		if i >= len(b) {
 			return c.fail(Syntax, i), false

@@ -15,8 +15,9 @@ import (
 //   - null is the same as absent;
 //   - before_value and updated_values may each be a value or its JSON text, and
 //     are compared by bytes where the text does not parse strictly;
-//   - updated_at is compared to the millisecond, whatever its offset and format.
-//     As one writer cuts microseconds off and another rounds, either will do.
+//   - updated_at is compared to the millisecond, whatever its offset and format, see
+//     ParseTime; what is no time is text. As one writer cuts microseconds off and
+//     another rounds, either will do.
 //
 // Inside values null is not the same as absent. Texts that are not JSON objects
 // as Check has them are equal only byte for byte. Equal allocates: it is for the
@@ -32,8 +33,8 @@ func Equal(a, b []byte) bool {
 	return sameTime(x.updatedAt, y.updatedAt) && bytes.Equal(x.text, y.text)
 }
 
-// AppendCanonical appends the form that equal events share, without updated_at; see
-// Equal. It reports whether data is an event, and appends nothing where it is none.
+// AppendCanonical appends the form that equal events share, without updated_at where
+// that is a time; see Equal. It reports whether data is an event, and appends nothing where it is none.
 func AppendCanonical(dst, data []byte) ([]byte, bool) {
 	var c canonical
 	if !c.event(data) {
@@ -53,7 +54,7 @@ func SameTime(s, t time.Time) bool {
 
 // canonical is an event in the form that equal events share.
 type canonical struct {
-	updatedAt string // when it is a string
+	updatedAt string // when it is a time
 	text      []byte // the rest, members sorted
 }
 
@@ -73,6 +74,9 @@ func (c *canonical) event(data []byte) bool {
 			return nil
 		case key == "updated_at" && kind == String:
 			s, _ := d.AppendString(nil, n)
+			if _, _, ok := ParseTime(s); !ok {
+				break
+			}
 			c.updatedAt = string(s)
 			return append(dst, "time"...)
 		case (key == "before_value" || key == "updated_values") && kind == String:
@@ -178,19 +182,7 @@ func sameTime(a, b string) bool {
 	if a == b {
 		return true
 	}
-	s, ok := parseTime(a)
-	t, ok2 := parseTime(b)
+	s, _, ok := ParseTime([]byte(a))
+	t, _, ok2 := ParseTime([]byte(b))
 	return ok && ok2 && SameTime(s, t)
-}
-
-// parseTime reads ISO 8601 as LiteLLM and Postgres write it; without an offset
-// it is UTC.
-func parseTime(s string) (time.Time, bool) {
-	s = strings.Replace(s, " ", "T", 1)
-	for _, zone := range []string{"Z07:00", "", "Z07", "Z0700"} {
-		if t, err := time.Parse("2006-01-02T15:04:05"+zone, s); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
 }

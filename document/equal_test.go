@@ -36,6 +36,26 @@ func TestEqual(t *testing.T) {
 		{"time cut off", `{"updated_at":"2026-03-04T10:11:12.123999Z"}`, `{"updated_at":"2026-03-04T10:11:12.123Z"}`, true},
 		{"time rounded", `{"updated_at":"2026-03-04T10:11:12.123999Z"}`, `{"updated_at":"2026-03-04T10:11:12.124Z"}`, true},
 		{"another millisecond", `{"updated_at":"2026-03-04T10:11:12.123Z"}`, `{"updated_at":"2026-03-04T10:11:12.124Z"}`, false},
+		{"the same millisecond three ways", `{"updated_at":"2026-01-01T00:00:00+00:00"}`, `{"updated_at":"2026-01-01T00:00:00.000Z"}`, true},
+		{"as isoformat and as a timestamp(3) prints it", `{"updated_at":"2026-01-01T00:00:00+00:00"}`, `{"updated_at":"2026-01-01 00:00:00"}`, true},
+		{"as a timestamp(3) prints tenths", `{"updated_at":"2026-01-01T00:00:00.120000+00:00"}`, `{"updated_at":"2026-01-01 00:00:00.12"}`, true},
+		{"in small letters", `{"updated_at":"2026-01-01t00:00:00z"}`, `{"updated_at":"2026-01-01T00:00:00Z"}`, true},
+		{"without seconds", `{"updated_at":"2026-01-01T00:00Z"}`, `{"updated_at":"2026-01-01T00:00:00Z"}`, true},
+		{"an offset with seconds", `{"updated_at":"1890-06-01T02:00:00+00:19:32"}`, `{"updated_at":"1890-06-01T01:40:28Z"}`, true},
+		{"digits beyond nanoseconds", `{"updated_at":"2026-01-01T00:00:00.12345678901Z"}`, `{"updated_at":"2026-01-01T00:00:00.123Z"}`, true},
+		{"an hour apart", `{"updated_at":"2026-01-01T00:00:00+01:00"}`, `{"updated_at":"2026-01-01T00:00:00Z"}`, false},
+		{"a time and null", `{"updated_at":"2026-01-01T00:00:00Z"}`, `{"updated_at":null}`, false},
+		{"time null and absent", `{"updated_at":null}`, `{}`, true},
+		{"NaN in both texts", `{"before_value":"{\"a\": NaN}"}`, `{"before_value":"{\"a\": N\u0061N}"}`, true},
+		{"NaN in texts of other form", `{"before_value":"{\"a\": NaN}"}`, `{"before_value":"{\"a\":NaN}"}`, false},
+		{"NaN and Infinity", `{"before_value":"[NaN]"}`, `{"before_value":"[Infinity]"}`, false},
+		{"NaN in a text, null in a value", `{"before_value":"{\"a\": NaN}"}`, `{"before_value":{"a":null}}`, false},
+		{"a text with space around", `{"before_value":" {\"a\": 1}\n"}`, `{"before_value":{"a":1}}`, true},
+		{"a text of text", `{"before_value":"\"abc\""}`, `{"before_value":"abc"}`, true},
+		{"numbers in text and value", `{"updated_values":"{\"spend\": 1.50, \"n\": 1e2, \"z\": -0.0}"}`, `{"updated_values":{"n":100,"spend":1.5,"z":0}}`, true},
+		{"escapes in text and value", `{"updated_values":"{\"n\": \"\\u00e9\"}"}`, `{"updated_values":{"n":"é"}}`, true},
+		{"a text that is cut", `{"updated_values":"{\"a\": 1"}`, `{"updated_values":{"a":1}}`, false},
+		{"an empty text is not null", `{"updated_values":""}`, `{"updated_values":null}`, false},
 		{"no time", `{"updated_at":"yesterday"}`, `{"updated_at":"today"}`, false},
 		{"no time at all", `{"updated_at":""}`, `{"updated_at":"2026-03-04T10:11:12Z"}`, false},
 		{"an empty time is not absent", `{"updated_at":""}`, `{}`, false},
@@ -50,5 +70,30 @@ func TestEqual(t *testing.T) {
 	}
 	if !document.Equal([]byte(objectEvent), []byte(textEvent)) {
 		t.Error("an event and itself with its values as text are not equal")
+	}
+}
+
+// AppendCanonical leaves the time out, for whoever compares it as SameTime does. What
+// is no time nobody can compare so: it stands by its bytes.
+func TestAppendCanonicalOfTimes(t *testing.T) {
+	for _, row := range []struct {
+		a, b string
+		want bool
+	}{
+		{"2026-01-01T00:00:00Z", "2027-01-01T00:00:00+00:00", true},
+		{"yesterday", "today", false},
+		{"yesterday", `yester\u0064ay`, true},
+		{"", "2026-01-01T00:00:00Z", false},
+	} {
+		of := func(s string) string {
+			text, ok := document.AppendCanonical(nil, []byte(`{"id":"a","updated_at":"`+s+`"}`))
+			if !ok {
+				t.Fatal(s)
+			}
+			return string(text)
+		}
+		if (of(row.a) == of(row.b)) != row.want {
+			t.Errorf("not %v: %s and %s", row.want, of(row.a), of(row.b))
+		}
 	}
 }

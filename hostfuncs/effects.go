@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -104,6 +106,29 @@ func (s *State) log(level slog.Level, text []byte) {
 		attrs = append(attrs, slog.Int("omitted_before", omitted))
 	}
 	l.Logger.LogAttrs(s, level, "guest says", attrs...)
+}
+
+// counted is what one event adds to a count.
+type counted struct {
+	to *atomic.Uint64
+	n  uint64
+}
+
+// count adds to a count of the operator's. Like records it takes effect with the
+// verdict, so that an event which is judged again is counted once.
+func count(s *State, m api.Memory, a []uint64) {
+	to := s.policy.Metrics[string(s.bytes(m, a[0], a[1]))]
+	if to == nil {
+		s.fail(auditrelay.CauseRejectedOutput, "this metric is not among those that the manifest asks for and grants.metrics names")
+	}
+	n := uint64(uint32(a[2]))
+	i := slices.IndexFunc(s.counted, func(c counted) bool { return c.to == to })
+	if i < 0 {
+		s.counted = append(s.counted, counted{to: to, n: n})
+	} else {
+		s.counted[i].n += n
+	}
+	result(a, 0)
 }
 
 // failWith ends the call. At the start the guest's text is the error's; in an

@@ -27,12 +27,17 @@ const (
 )
 
 // Slice is how much fuel a guest gets at a time, some half a millisecond's worth:
-// each time it is spent, by one event or by many, the guest stands back for
+// each time it is spent, or twice as much by many events, the guest stands back for
 // everything else that wants the processor. Go cannot interrupt a guest, and would
 // take one that looks in at the host away only every ten milliseconds: a callback
 // with little to do, which changes hands some ten times a chunk, would wait as often
 // for those with much.
 const Slice = 1 << 20
+
+// perTurn is what calls that are short may burn one after the other, without looking in
+// at the host, before the next stands back. To do so costs as much as a hundred
+// thousand units.
+const perTurn = 2 * Slice
 
 // settleAt is how much host functions may owe before it is taken from the guest's
 // fuel. Reading and writing the count at every call would cost more than most
@@ -48,7 +53,7 @@ type tank struct {
 	budget int64 // of this call
 	left   int64 // of the budget, not given yet
 	debt   int64 // what host functions did since it was last settled
-	turn   int64 // what may be burnt before others have their turn, less this call's
+	turn   int64 // what may be burnt before others have their turn
 	limit  time.Duration
 	until  time.Time // when limit ends, zero before the first slice is spent
 }
@@ -57,10 +62,8 @@ type tank struct {
 // time by the wall clock, from when the first slice of it is spent.
 func (s *State) Fill(budget int64, limit time.Duration) {
 	t := &s.tank
-	if t.count != nil {
-		if t.turn -= s.Burnt(); t.turn <= 0 {
-			t.standBack()
-		}
+	if t.turn <= 0 {
+		t.standBack()
 	}
 	t.budget, t.left, t.debt, t.limit, t.until = budget, budget, 0, limit, time.Time{}
 	if t.count != nil {
@@ -79,6 +82,13 @@ func (s *State) Burnt() int64 {
 		used -= int64(t.count.Get())
 	}
 	return used
+}
+
+// Spent returns what the call that has ended burnt.
+func (s *State) Spent() int64 {
+	n := s.Burnt()
+	s.tank.turn -= n
+	return n
 }
 
 // pay charges the guest for work that the host does on its behalf.
@@ -148,7 +158,7 @@ func (s *State) settle() {
 // standBack lets others have the processor.
 func (t *tank) standBack() {
 	runtime.Gosched()
-	t.turn = Slice
+	t.turn = perTurn
 }
 
 // checkTime ends the call where it has run for too long, or its instance is to

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +38,7 @@ func newRunner(t *testing.T) runner {
 	return runner{t: t, options: guest.Options{
 		Name:   "script",
 		Wasm:   wasm,
-		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
+		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}, Metrics: []string{"seen"}},
 		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "k"}},
 		Limits: guest.Limits{Time: 5 * time.Second},
 		Logger: slog.New(slog.DiscardHandler),
@@ -50,6 +51,7 @@ type outcome struct {
 	said, doc string
 	emitted   []filter.Emit
 	touched   string
+	counts    map[string]uint64
 	err       error
 }
 
@@ -86,7 +88,7 @@ func (r runner) run(steps [][]string) outcome {
 	for _, t := range call.Touched {
 		touched += fmt.Sprintf("%s %s %d\n", t.Path, t.Operation, t.Count)
 	}
-	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, touched, err}
+	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, touched, m.Counts(), err}
 }
 
 // Each host function, as a guest sees it.
@@ -144,7 +146,7 @@ func TestHostFunctions(t *testing.T) {
 		{"config is there as text and as a document", [][]string{{"config"}}, `{"steps":[["config"]]}`, "", ""},
 		{"log", [][]string{{"log", "s", "a line"}}, "0", "", ""},
 		{"sequence, received", [][]string{{"sequence"}, {"received"}}, "42 7000000009", "", ""},
-		{"has", [][]string{{"has", "mask"}, {"has", "emit"}, {"has", "detects"}, {"has", "count"}}, "1 1 1 0", "", ""},
+		{"has", [][]string{{"has", "mask"}, {"has", "emit"}, {"has", "detects"}, {"has", "count"}, {"has", "counts"}}, "1 1 1 1 0", "", ""},
 		{"event_replace", [][]string{{"event_replace", "action", `{"a":1}`}, {"get", "a"}, {"mask", "a"}}, "0 1 0", event, `{"a":"***"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,6 +222,7 @@ func TestCallsThatEndTheEvent(t *testing.T) {
 		{"a value that is no JSON", []string{"set_json", "n", "nope"}, auditrelay.CauseRejectedOutput, "set_json: "},
 		{"a query that multiplies the event", []string{"query", "@tostr|@tostr"}, auditrelay.CauseProtocol, "query: modifiers"},
 		{"a query that takes it several times", []string{"query", "[list,list]"}, auditrelay.CauseProtocol, "query: modifiers"},
+		{"a metric that is not granted", []string{"count", "odd", "1"}, auditrelay.CauseRejectedOutput, "grants.metrics"},
 		{"a record for another callback", []string{"emit", "archive", "{}"}, auditrelay.CauseRejectedOutput, "grants.emit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -276,6 +279,22 @@ func TestEmittedRecordsComeWithTheVerdict(t *testing.T) {
 	got := newRunner(t).run([][]string{{"emit", "alerts", `{"a":1}`}, {"emit", "alerts", `{"a":2}`}})
 	if got.err != nil || len(got.emitted) != 2 || got.emitted[1].Target != "alerts" || string(got.emitted[1].Data) != `{"a":2}` {
 		t.Errorf("got %v, %v", got.emitted, got.err)
+	}
+}
+
+// What a guest counts is added with its verdict, and not where the event fails.
+func TestCountsComeWithTheVerdict(t *testing.T) {
+	r := newRunner(t)
+	got := r.run([][]string{{"count", "seen", "2"}, {"count", "seen", "3"}})
+	if got.err != nil || got.said != "0 0" || !maps.Equal(got.counts, map[string]uint64{"seen": 5}) {
+		t.Errorf("got %v, %q, %v", got.counts, got.said, got.err)
+	}
+	if got := r.run([][]string{{"count", "seen", "2"}, {"nothing of the kind"}}); got.err == nil || got.counts["seen"] != 0 {
+		t.Errorf("the event failed: got %v, %v", got.counts, got.err)
+	}
+	r.options.Grants.Metrics = nil
+	if _, err := guest.Load(t.Context(), r.options); err == nil || !strings.Contains(err.Error(), "grants.metrics") {
+		t.Errorf("not granted: got %v", err)
 	}
 }
 

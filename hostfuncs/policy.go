@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -17,7 +18,8 @@ type Policy struct {
 	Asked, Granted []*document.Path // an edit must lie within one of each
 	Emit           map[string]bool  // the callbacks it may emit to
 	Keys           map[string]auditrelay.Key
-	Has            map[string]bool // the functions it got, for has
+	Metrics        map[string]*atomic.Uint64 // the counts it may add to
+	Has            map[string]bool           // the functions it got, for has
 
 	Config []byte // JSON; an object, since it is a document too
 	Seed   [32]byte

@@ -50,6 +50,7 @@ type State struct {
 
 	emitted   []filter.Emit
 	touched   []filter.Touch
+	counted   []counted
 	emitBytes int
 	edited    int
 	reason    string
@@ -108,12 +109,15 @@ func (s *State) Mark() { s.marked = s.clock }
 func (s *State) Begin(call *filter.Call) {
 	s.call, s.doc, s.turn = call, call.Document, AtEvent
 	s.edited, s.emitBytes, s.seeded = 0, 0, false
-	s.emitted, s.touched, s.reason = s.emitted[:0], s.touched[:0], ""
+	s.emitted, s.touched, s.counted, s.reason = s.emitted[:0], s.touched[:0], s.counted[:0], ""
 }
 
-// Commit hands what the guest emitted, edited and said to the call, after a
-// verdict.
+// Commit hands what the guest emitted, edited and said to the call, and adds what it
+// counted, after a verdict.
 func (s *State) Commit() {
+	for _, c := range s.counted {
+		c.to.Add(c.n)
+	}
 	s.call.Touched = s.touched
 	s.call.Emitted = append(s.call.Emitted, s.emitted...)
 	if s.reason != "" {

@@ -46,6 +46,7 @@ const (
 	NeedWrite        // grants.write
 	NeedKey          // grants.write and grants.keys
 	NeedEmit         // grants.emit
+	NeedMetric       // grants.metrics
 )
 
 func (n Need) String() string {
@@ -56,6 +57,8 @@ func (n Need) String() string {
 		return "write, keys"
 	case NeedEmit:
 		return "emit"
+	case NeedMetric:
+		return "metrics"
 	}
 	return ""
 }
@@ -216,6 +219,7 @@ func V1() []Function {
 		{Name: "received", Result: "nanoseconds", Wide: true, Turn: AtEvent, call: received},
 
 		{Name: "log", Params: "level ptr len", Result: "status", call: logLine},
+		{Name: "count", Params: "name_ptr name_len n", Result: "status", Need: NeedMetric, Turn: AtEvent, call: count},
 		{Name: "fail", Params: "ptr len", call: failWith},
 		{Name: "has", Params: "name_ptr name_len", Result: "bool", call: has},
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"auditrelay/internal/journal"
+	"auditrelay/internal/quarantine"
 )
 
 var (
@@ -27,6 +28,15 @@ var (
 	ErrNoCallback = errors.New("no such callback")
 	// ErrNoDeadLetter: the callback has no dead letter of this sequence.
 	ErrNoDeadLetter = errors.New("no such dead letter")
+	// ErrNoQuarantineItem: nothing in quarantine has this number.
+	ErrNoQuarantineItem = quarantine.ErrNoItem
+	// ErrQuarantineItem: larger than one item in quarantine may be. Nothing of it was
+	// kept, and never will be.
+	ErrQuarantineItem = quarantine.ErrTooLarge
+	// ErrNotKept: since filters stand before the journal, which cannot judge what is no
+	// event, only a digest of it is in quarantine. It is an ErrIngestFilter too: it is
+	// not accepted, and would not be if it came again.
+	ErrNotKept error = notKeptError{}
 )
 
 // UnavailableError says that nothing was accepted and that the same call may
@@ -41,3 +51,11 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+type notKeptError struct{}
+
+func (notKeptError) Error() string {
+	return "only its digest is in quarantine: filters stand before the journal and cannot judge what is no event"
+}
+
+func (notKeptError) Is(target error) bool { return target == ErrIngestFilter }

@@ -141,6 +141,8 @@ type Stats struct {
 	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, and dropped by a filter before the journal
 	IngestFailed   uint64 `json:"ingest_failed"`   // refused, since such a filter failed
 
+	Quarantine QuarantineStats `json:"quarantine"`
+
 	NotAccepting string `json:"not_accepting,omitempty"` // why, empty while events are accepted
 }
 
@@ -151,7 +153,8 @@ func (r *Runtime) Stats() Stats {
 		OldestAt: usage.Oldest, DiskBytes: usage.DiskBytes, FreeBytes: usage.FreeBytes,
 		Accepted: r.counters.accepted.Load(), Duplicates: r.counters.duplicates.Load(), Conflicts: r.counters.conflicts.Load(),
 		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load(),
-		IngestFiltered: r.counters.ingestFiltered.Load(), IngestFailed: r.counters.ingestFailed.Load()}
+		IngestFiltered: r.counters.ingestFiltered.Load(), IngestFailed: r.counters.ingestFailed.Load(),
+		Quarantine: r.QuarantineStats()}
 	if err := r.Ready(); err != nil {
 		s.NotAccepting = err.Error()
 	}

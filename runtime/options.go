@@ -40,6 +40,9 @@ type Options struct {
 	// Limits bound what Submit takes.
 	Limits Limits
 
+	// Quarantine bounds what Quarantine keeps.
+	Quarantine QuarantineOptions
+
 	// Workers is how many events of one callback are filtered at a time.
 	// Default: the number of CPUs that Go may use.
 	Workers int

@@ -46,6 +46,7 @@ type Runtime struct {
 	ingest       atomic.Pointer[ingestFilters] // nil: none
 	receiptKey   []byte
 	receipts     *receipts.Codec
+	quarantine   quarantineRoom
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -118,6 +119,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	if err == nil {
 		r.receipts, err = receipts.NewCodec()
+	}
+	if err == nil {
+		err = r.quarantine.open(r.journal, o.Quarantine)
 	}
 	if err == nil {
 		r.journal.DigestWith(r.receivedDigest)

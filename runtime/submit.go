@@ -27,16 +27,17 @@ const blockedRetry = 5 * time.Second
 // What is wrong with one event, or an id that an unequal event has already, is
 // that Result's Err and does not touch the others.
 func (r *Runtime) Submit(ctx context.Context, events ...Submission) ([]Result, error) {
-	return r.submit(ctx, events, false)
+	return r.submit(ctx, events, false, nil)
 }
 
 // SubmitAtomic accepts all events or none: when any Result has an error, nothing
 // was accepted.
 func (r *Runtime) SubmitAtomic(ctx context.Context, events ...Submission) ([]Result, error) {
-	return r.submit(ctx, events, true)
+	return r.submit(ctx, events, true, nil)
 }
 
-func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) ([]Result, error) {
+// submit has also, where set, add to the transaction what belongs to its events.
+func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, also func(tx *journal.Tx, events []auditrelay.Event) error) ([]Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 	filters := r.ingest.Load()
 	results := make([]Result, len(events))
 	var tx journal.Tx
-	var refused []auditrelay.Event // by filters; each leaves a tombstone
+	var taken, refused []auditrelay.Event // by filters; each that is refused leaves a tombstone
 	bad := 0
 	for i := range events {
 		event, err := ingest.Check(events[i].Data, r.limits)
@@ -81,6 +82,9 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 			results[i].UnknownAction = true
 		}
 		tx.Append(event)
+		if also != nil {
+			taken = append(taken, event)
+		}
 	}
 	r.counters.rejected.Add(uint64(bad))
 	if len(refused) > 0 {
@@ -94,13 +98,20 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool) 
 	if atomic {
 		tx.AllOrNothing()
 	}
+	if also != nil {
+		if err := also(&tx, taken); err != nil {
+			return nil, err
+		}
+	}
 	appended, err := r.journal.Commit(&tx)
 	if conflict, ok := errors.AsType[*journal.ConflictError](err); ok {
 		// All or nothing, and so every event was appended: indices are the same.
 		for _, at := range conflict.Conflicts {
-			results[at.Index].Err = ErrConflict
+			if at.Index < len(results) { // the rest is what belongs to them
+				results[at.Index].Err = ErrConflict
+				r.counters.conflicts.Add(1)
+			}
 		}
-		r.counters.conflicts.Add(uint64(len(conflict.Conflicts)))
 		return results, nil
 	}
 	if err != nil {

@@ -41,6 +41,7 @@ type Asks struct {
 	Writes   []string `json:"writes,omitempty"`
 	Emits    bool     `json:"emits,omitempty"`
 	Keys     []string `json:"keys,omitempty"`
+	Metrics  []string `json:"metrics,omitempty"`
 	Optional []string `json:"optional,omitempty"`
 }
 

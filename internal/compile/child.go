@@ -2,8 +2,11 @@ package compile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
@@ -48,20 +51,48 @@ func compile(stdin io.Reader, dir string) (err error) {
 			err = fmt.Errorf("the compiler panicked: %v", p)
 		}
 	}()
-	wasm, err := io.ReadAll(io.LimitReader(stdin, maxWasm))
+	module, err := io.ReadAll(io.LimitReader(stdin, maxWasm))
 	if err != nil {
 		return err
 	}
-	ctx := context.Background()
+	return compileInto(context.Background(), dir, module)
+}
+
+// compileInto leaves one entry in dir: the module's code, under the name of its
+// outline.
+func compileInto(ctx context.Context, dir string, module []byte) error {
+	outline, err := Outline(module)
+	if err != nil {
+		return err
+	}
+	named, err := entryOf(ctx, dir, outline)
+	if err != nil {
+		return err
+	}
+	beside := filepath.Join(dir, "code")
+	code, err := entryOf(ctx, beside, module)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(code, named); err != nil {
+		return err
+	}
+	return os.RemoveAll(beside)
+}
+
+// entryOf compiles a module into an empty directory and returns the file that holds
+// its code.
+func entryOf(ctx context.Context, dir string, module []byte) (string, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	runtime := wazero.NewRuntimeWithConfig(ctx, Config(cache))
-	if _, err := runtime.CompileModule(ctx, wasm); err != nil {
-		return err
+	_, err = runtime.CompileModule(ctx, module)
+	if err := errors.Join(err, runtime.Close(ctx), cache.Close(ctx)); err != nil {
+		return "", err
 	}
-	return runtime.Close(ctx)
+	return only(dir)
 }
 
 // Config is how modules are compiled, here and wherever the cache is used: what

@@ -1,13 +1,13 @@
 package compile_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,14 +38,18 @@ func options(t *testing.T) compile.Options {
 	return compile.Options{Command: []string{program, "helper"}, CacheDir: dir}
 }
 
-func guest(t *testing.T) []byte {
-	t.Helper()
-	wasm, err := os.ReadFile(filepath.Join("..", "..", "testdata", "wasm", "reference-c", "reference-c.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wasm
+var key = [32]byte{1}
+
+// returns is a module whose function f returns n, below 64.
+func returns(n byte) []byte {
+	return []byte("\x00asm\x01\x00\x00\x00" +
+		"\x01\x05\x01\x60\x00\x01\x7f" + // type () -> (i32)
+		"\x03\x02\x01\x00" +
+		"\x07\x05\x01\x01f\x00\x00" +
+		"\x0a\x06\x01\x04\x00\x41" + string(n) + "\x0b")
 }
+
+func guest(*testing.T) []byte { return returns(42) }
 
 // bomb is a module of one function with so many locals, set in so many loops:
 // small, valid, and dear to compile.
@@ -87,8 +91,12 @@ func entries(t *testing.T, dir string) (found []string) {
 // entry of its own, and the helper is not needed again.
 func TestTheCacheIsFilledOnce(t *testing.T) {
 	o, wasm := options(t), guest(t)
-	if ran, err := compile.Fill(t.Context(), wasm, o); !ran || err != nil {
-		t.Fatalf("got %t, %v", ran, err)
+	if _, found := compile.Find(o.CacheDir, key); found {
+		t.Fatal("an empty cache has it")
+	}
+	filled, err := compile.Fill(t.Context(), key, wasm, []byte("note"), o)
+	if err != nil {
+		t.Fatal(err)
 	}
 	before := entries(t, o.CacheDir)
 	cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
@@ -97,15 +105,60 @@ func TestTheCacheIsFilledOnce(t *testing.T) {
 	}
 	runtime := wazero.NewRuntimeWithConfig(t.Context(), compile.Config(cache))
 	defer runtime.Close(context.Background())
-	if _, err := runtime.CompileModule(t.Context(), wasm); err != nil {
+	compiled, err := runtime.CompileModule(t.Context(), filled.Outline)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if after := entries(t, o.CacheDir); len(before) != 2 || len(after) != 2 {
 		t.Errorf("entry and record: %v, after the parent's compilation %v", before, after)
 	}
-	o.Command = []string{"/nonexistent"}
-	if ran, err := compile.Fill(t.Context(), wasm, o); ran || err != nil {
-		t.Errorf("the second time: got %t, %v", ran, err)
+	found, ok := compile.Find(o.CacheDir, key)
+	if !ok || !bytes.Equal(found.Outline, filled.Outline) || string(found.Note) != "note" {
+		t.Errorf("the second time: got %t and %d bytes with %q", ok, len(found.Outline), found.Note)
+	}
+	if _, ok := compile.Find(o.CacheDir, [32]byte{2}); ok {
+		t.Error("another key finds it too")
+	}
+	// What the outline runs is the module's own code.
+	live, err := runtime.InstantiateModule(t.Context(), compiled, wazero.NewModuleConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := live.ExportedFunction("f").Call(t.Context()); err != nil || len(got) != 1 || got[0] != 42 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// An outline whose code is not there traps; it never does anything else.
+func TestAnOutlineAloneTraps(t *testing.T) {
+	outline, err := compile.Outline(guest(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime := wazero.NewRuntime(t.Context())
+	defer runtime.Close(context.Background())
+	live, err := runtime.Instantiate(t.Context(), outline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := live.ExportedFunction("f").Call(t.Context()); err == nil || !strings.Contains(err.Error(), "unreachable") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two modules that differ in their bodies alone have outlines of their own, or one
+// would run the other's code.
+func TestOutlinesTellModulesApart(t *testing.T) {
+	a, err := compile.Outline(returns(1))
+	b, err2 := compile.Outline(returns(2))
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(a, b) {
+		t.Error("the outlines are the same")
+	}
+	for _, cut := range []int{0, 4, 8, 9, 11, 20, 30} {
+		_, _ = compile.Outline(a[:cut]) // no panic
 	}
 }
 
@@ -119,7 +172,7 @@ func TestADamagedEntryIsMadeAnew(t *testing.T) {
 		func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)/2], 0o600) },
 		func(path string, _ []byte) error { return os.Remove(path) },
 	} {
-		if _, err := compile.Fill(t.Context(), wasm, o); err != nil {
+		if _, err := compile.Fill(t.Context(), key, wasm, nil, o); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range entries(t, o.CacheDir) {
@@ -130,8 +183,11 @@ func TestADamagedEntryIsMadeAnew(t *testing.T) {
 			if err := damage(path, data); err != nil {
 				t.Fatal(err)
 			}
-			if ran, err := compile.Fill(t.Context(), wasm, o); !ran || err != nil {
-				t.Errorf("after %s was damaged: got %t, %v; want it made anew", path, ran, err)
+			if _, found := compile.Find(o.CacheDir, key); found {
+				t.Errorf("after %s was damaged it is found", path)
+			}
+			if _, err := compile.Fill(t.Context(), key, wasm, nil, o); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
@@ -151,7 +207,7 @@ func TestABombIsStopped(t *testing.T) {
 		t.Run(c.limit, func(t *testing.T) {
 			o := options(t)
 			c.change(&o)
-			_, err := compile.Fill(t.Context(), bomb(20_000, 2_500), o)
+			_, err := compile.Fill(t.Context(), key, bomb(20_000, 2_500), nil, o)
 			if limit, ok := errors.AsType[*compile.LimitError](err); !ok || limit.Limit != c.limit {
 				t.Errorf("got %v, want a limit of %s", err, c.limit)
 			}
@@ -163,7 +219,7 @@ func TestABombIsStopped(t *testing.T) {
 }
 
 func TestTheCompilersWordsAreTold(t *testing.T) {
-	_, err := compile.Fill(t.Context(), []byte("\x00asm\x01\x00\x00\x00\x01"), options(t))
+	_, err := compile.Fill(t.Context(), key, []byte("\x00asm\x01\x00\x00\x00\x01\x01\x05"), nil, options(t))
 	if err == nil || !strings.Contains(err.Error(), "section") {
 		t.Errorf("got %v", err)
 	}
@@ -172,7 +228,7 @@ func TestTheCompilersWordsAreTold(t *testing.T) {
 func TestAHelperThatIsMissing(t *testing.T) {
 	o := options(t)
 	o.Command = []string{filepath.Join(t.TempDir(), "none")}
-	if _, err := compile.Fill(t.Context(), guest(t), o); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "helper") {
+	if _, err := compile.Fill(t.Context(), key, guest(t), nil, o); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "helper") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -180,14 +236,14 @@ func TestAHelperThatIsMissing(t *testing.T) {
 func TestItEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := compile.Fill(ctx, guest(t), options(t)); !errors.Is(err, context.Canceled) {
+	if _, err := compile.Fill(ctx, key, guest(t), nil, options(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
 	o, wasm := options(t), guest(t)
-	if _, err := compile.Fill(t.Context(), wasm, o); err != nil {
+	if _, err := compile.Fill(t.Context(), key, wasm, nil, o); err != nil {
 		t.Fatal(err)
 	}
 	records := filepath.Join(o.CacheDir, "auditrelay")
@@ -201,8 +257,8 @@ func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range compile.Entries {
-		name := filepath.Join(records, fmt.Sprintf("%064x.json", n))
-		if err := os.WriteFile(name, []byte(`{"entry":"none"}`), 0o600); err != nil {
+		name := filepath.Join(records, fmt.Sprintf("%064x", n))
+		if err := os.WriteFile(name, []byte("none"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,7 +266,7 @@ func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
 	if err := errors.Join(os.Mkdir(left, 0o700), os.Chtimes(left, past, past)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := compile.Fill(t.Context(), append(slices.Clone(wasm), 0, 4, 1, 'x', 0, 0), o); err != nil {
+	if _, err := compile.Fill(t.Context(), [32]byte{2}, returns(43), nil, o); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadDir(records)
@@ -222,7 +278,10 @@ func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
 			t.Errorf("%s is still there", f.Name())
 		}
 	}
-	if ran, err := compile.Fill(t.Context(), wasm, o); !ran || err != nil {
-		t.Errorf("the one that was forgotten: got %t, %v", ran, err)
+	if _, found := compile.Find(o.CacheDir, key); found {
+		t.Error("the one that was forgotten is found")
+	}
+	if _, found := compile.Find(o.CacheDir, [32]byte{2}); !found {
+		t.Error("the new one is not found")
 	}
 }

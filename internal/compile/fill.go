@@ -1,23 +1,17 @@
 package compile
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"auditrelay"
@@ -26,7 +20,8 @@ import (
 // Options are Fill's.
 type Options struct {
 	// Command is the helper's program and first arguments; Fill adds its own. It
-	// must end in a call of Child with those.
+	// must end in a call of Child with those. Without one Fill compiles in this
+	// process, without the limits below.
 	Command []string
 	// CacheDir is wazero's cache, made by whoever uses it.
 	CacheDir string
@@ -50,44 +45,38 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("compiling it takes more than %s of %s", e.Value, e.Limit)
 }
 
-// record is what the cache knows of one entry of its own.
-type record struct {
-	Entry  string `json:"entry"`  // the file, relative to the cache
-	SHA256 string `json:"sha256"` // of its content
-}
-
-// recordsDir is where records are, in the cache's directory.
-const recordsDir = "auditrelay"
-
-// Fill has wasm compiled into the cache, unless an undamaged entry is there. It
-// returns whether the helper ran. Two calls for the same module at once do no
-// harm; one does the work in vain.
-func Fill(ctx context.Context, wasm []byte, o Options) (ran bool, err error) {
-	sum := sha256.Sum256(wasm)
-	// Another version of the compiler makes another entry, and so does one on another
-	// processor.
-	name := filepath.Join(o.CacheDir, recordsDir, hex.EncodeToString(sum[:])+"-"+compilerVersion()+"-"+processor()+".json")
-	if whole(o.CacheDir, name) {
-		now := time.Now()
-		_ = os.Chtimes(name, now, now) // the oldest go first; a wrong order costs a compilation
-		return false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return false, fmt.Errorf("compile cache: %w", err)
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(name), "compiling-")
+// Fill has a module compiled into the cache, in place of what is there under key,
+// and keeps note with it. The key must stand for all that the module and the note
+// were made from. Two calls for the same key at once do no harm; one does the work
+// in vain.
+func Fill(ctx context.Context, key [32]byte, module, note []byte, o Options) (Entry, error) {
+	outline, err := Outline(module)
 	if err != nil {
-		return false, fmt.Errorf("compile cache: %w", err)
+		return Entry{}, fmt.Errorf("compile: %w", err)
+	}
+	records := filepath.Join(o.CacheDir, recordsDir)
+	if err := os.MkdirAll(records, 0o700); err != nil {
+		return Entry{}, fmt.Errorf("compile cache: %w", err)
+	}
+	dir, err := os.MkdirTemp(records, "compiling-")
+	if err != nil {
+		return Entry{}, fmt.Errorf("compile cache: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := run(ctx, wasm, dir, o); err != nil {
-		return true, err
+	if len(o.Command) > 0 {
+		err = run(ctx, module, dir, o)
+	} else {
+		err = compileInto(ctx, dir, module)
 	}
-	if err := keep(o.CacheDir, dir, name); err != nil {
-		return true, err
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Outline: outline, Note: note}
+	if err := keep(o.CacheDir, dir, recordName(o.CacheDir, key), e); err != nil {
+		return Entry{}, fmt.Errorf("compile cache: %w", err)
 	}
 	prune(o.CacheDir)
-	return true, nil
+	return e, nil
 }
 
 // Entries is how many modules the cache keeps; the ones that were asked for least
@@ -122,119 +111,72 @@ func prune(cache string) {
 	}
 	slices.SortFunc(records, func(a, b aged) int { return b.used.Compare(a.used) })
 	for _, old := range records[min(Entries, len(records)):] {
-		var r record
-		if text, err := os.ReadFile(old.path); err == nil && json.Unmarshal(text, &r) == nil && filepath.IsLocal(r.Entry) {
-			_ = os.Remove(filepath.Join(cache, r.Entry))
-		}
-		_ = os.Remove(old.path)
+		remove(cache, old.path)
 	}
 }
 
-// whole reports whether the entry that a record names is as it was made. One that
-// is not is removed.
-func whole(cache, name string) bool {
-	text, err := os.ReadFile(name)
+// keep moves what was made in dir into the cache, the record last.
+func keep(cache, dir, name string, e Entry) error {
+	made, err := only(dir)
 	if err != nil {
-		return false
+		return err
 	}
-	var r record
-	if err := json.Unmarshal(text, &r); err != nil || !filepath.IsLocal(r.Entry) {
-		_ = os.Remove(name)
-		return false
+	r := record{Note: e.Note}
+	if r.Entry, err = filepath.Rel(dir, made); err != nil {
+		return err
+	}
+	if r.Sum, err = checksum(made); err != nil {
+		return err
+	}
+	text, err := r.encode(e.Outline)
+	if err != nil {
+		return err
 	}
 	entry := filepath.Join(cache, r.Entry)
-	if digest, err := digestFile(entry); err != nil || digest != r.SHA256 {
-		_ = os.Remove(entry)
-		_ = os.Remove(name)
-		return false
+	if err := os.MkdirAll(filepath.Dir(entry), 0o700); err != nil {
+		return err
 	}
-	return true
+	if err := os.Rename(made, entry); err != nil {
+		return err
+	}
+	draft := filepath.Join(dir, "record")
+	if err := os.WriteFile(draft, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, name)
 }
 
-// keep moves what the helper made into the cache, the record last.
-func keep(cache, dir, name string) error {
-	var r record
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+// only returns the one file below dir.
+func only(dir string) (file string, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		if r.Entry != "" || !e.Type().IsRegular() {
-			return errors.New("the helper made something else than one entry")
+		if file != "" || !e.Type().IsRegular() {
+			return errors.New("something else than one entry was made")
 		}
-		r.Entry, err = filepath.Rel(dir, path)
-		return err
+		file = path
+		return nil
 	})
-	if err == nil && r.Entry == "" {
-		err = errors.New("the helper made no entry")
+	if err == nil && file == "" {
+		err = errors.New("no entry was made")
 	}
-	if err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	made, entry := filepath.Join(dir, r.Entry), filepath.Join(cache, r.Entry)
-	if r.SHA256, err = digestFile(made); err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(entry), 0o700); err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	if err := os.Rename(made, entry); err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	unfinished := filepath.Join(dir, "record")
-	if err := os.WriteFile(unfinished, text, 0o600); err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	if err := os.Rename(unfinished, name); err != nil {
-		return fmt.Errorf("compile cache: %w", err)
-	}
-	return nil
+	return file, err
 }
 
-func digestFile(name string) (string, error) {
+// checksum tells a damaged file. Against a hand that means harm it would be no use
+// in whatever form: it lies beside what it is of.
+func checksum(name string) (uint32, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 256<<10)); err != nil {
+		return 0, err
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// compilerVersion is wazero's, as this program was built.
-func compilerVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == "github.com/tetratelabs/wazero" {
-				return m.Version
-			}
-		}
-	}
-	return "unknown"
-}
-
-// processor tells processors apart whose compiled code differs, where the system
-// says what they can do.
-func processor() string {
-	sum := sha256.New()
-	sum.Write([]byte(goruntime.GOARCH))
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer f.Close()
-		lines := bufio.NewScanner(io.LimitReader(f, 64<<10))
-		for lines.Scan() {
-			if line := lines.Text(); strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "Features") {
-				sum.Write([]byte(line))
-				break
-			}
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:6])
+	return h.Sum32(), nil
 }
 
 func (o Options) memory() auditrelay.ByteSize { return cmp.Or(o.Memory, 1<<30) }

@@ -88,6 +88,9 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 			// One call carries at most a slice, or an atomic request whole.
 			Events: limits.Events,
 		},
+		Quarantine: runtime.QuarantineOptions{
+			Bytes: cfg.Ingest.Quarantine.Bytes, Items: cfg.Ingest.Quarantine.Items, ItemBytes: cfg.Ingest.Quarantine.Item,
+		},
 		Logger: a.log,
 	}, nil
 }
@@ -225,7 +228,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []by
 	l := f.Limits
 	return guest.Options{
 		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
-		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys},
+		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
 		Keys:   cfg.CurrentKeys(),
 		Limits: guest.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,

@@ -88,7 +88,7 @@ func TestLiteLLMsKeysBecomeOptionsOfTheS3Sink(t *testing.T) {
 func TestConfigurationBecomesCallbacks(t *testing.T) {
 	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
 	cfg, err := a.loadConfig(writeConfig(t, `
-ingest: {limits: {event_bytes: 2MiB, depth: 32}}
+ingest: {limits: {event_bytes: 2MiB, depth: 32}, quarantine: {bytes: 64MiB, items: 9}}
 journal: {window: 5000, quota: 1GiB, retention: {age: 48h, bytes: 1GiB}}
 callbacks:
   - name: siem
@@ -112,10 +112,11 @@ removed: [gone]
 		t.Fatal(err)
 	}
 	want := runtime.Options{
-		Dir:     cfg.DataDir,
-		Journal: runtime.JournalOptions{Window: 5000, Quota: 1 << 30, Retention: runtime.Retention{Age: 48 * time.Hour, Bytes: 1 << 30}},
-		Limits:  runtime.Limits{EventBytes: 2 << 20, Depth: 32},
-		Removed: []string{"gone"},
+		Dir:        cfg.DataDir,
+		Journal:    runtime.JournalOptions{Window: 5000, Quota: 1 << 30, Retention: runtime.Retention{Age: 48 * time.Hour, Bytes: 1 << 30}},
+		Limits:     runtime.Limits{EventBytes: 2 << 20, Depth: 32},
+		Quarantine: runtime.QuarantineOptions{Bytes: 64 << 20, Items: 9, ItemBytes: 16 << 20},
+		Removed:    []string{"gone"},
 		Callbacks: []runtime.Callback{{
 			Name: "siem", RenamedFrom: "old", Digest: cfg.CallbackDigest(a.digestKey, &cfg.Callbacks[0]),
 			Receives: runtime.ReceivesBoth,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"auditrelay/config"
@@ -34,6 +35,7 @@ func (p principal) by() string {
 // a browser sends on behalf of a page from elsewhere is refused.
 type auth struct {
 	tokens []tokenEntry
+	given  []string // names of tokens with the role ingest itself
 }
 
 type tokenEntry struct {
@@ -69,9 +71,20 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		}
 		names[t.Name] = true
 		values[hash] = t.Name
+		if slices.Contains(t.Roles, roleIngest) {
+			a.given = append(a.given, t.Name)
+		}
 		a.tokens = append(a.tokens, tokenEntry{hash: hash, who: principal{name: t.Name, roles: set}})
 	}
 	return a, errors.Join(errs...)
+}
+
+// senders are the names under which events are awaited.
+func (a *auth) senders() []string {
+	if a.open() {
+		return []string{principal{}.by()}
+	}
+	return a.given
 }
 
 // open reports whether no token is needed.

@@ -34,6 +34,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/pseudonyms", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stored", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stats", viewers},
+		{"GET", "/v1/sources", viewers},
 		{"GET", "/v1/version", viewers},
 		{"GET", "/v1/callbacks", viewers},
 		{"GET", "/v1/callbacks/archive", viewers},
@@ -46,6 +47,11 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/callbacks/archive/dead-letters/1", []config.Role{"comply", "admin"}},
 		{"POST", "/v1/callbacks/archive/dead-letters/discard", operators},
 		{"POST", "/v1/callbacks/archive/dead-letters/replay", operators},
+		{"GET", "/v1/quarantine", viewers},
+		{"GET", "/v1/quarantine/1", []config.Role{"comply", "admin"}},
+		{"POST", "/v1/quarantine/replay", operators},
+		{"POST", "/v1/quarantine/delete", operators},
+		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
 		{"POST", "/v1/backup", []config.Role{"admin"}},
 		{"POST", "/v1/reload", []config.Role{"admin"}},
 		{"GET", "/audit", []config.Role{"comply", "admin"}},
@@ -87,7 +93,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 			method, path string
 			allowed      []config.Role
 		}) bool {
-			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{digest}", "0123456789").Replace(rt.path)
+			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{number}", "1", "{digest}", "0123456789").Replace(rt.path)
 			return row.method == rt.method && row.path == path
 		})
 		if !known {

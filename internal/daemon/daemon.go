@@ -52,6 +52,7 @@ type daemon struct {
 	build   assembler
 	rt      *runtime.Runtime
 	server  *Server
+	sources *sources
 	certs   *certificates
 	stores  stores
 
@@ -151,6 +152,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	d.address = raw.Addr().String()
+	d.sources = newSources(d.address)
 	// Which modules run stands in the journal, which is not open yet.
 	d.build.guests.deferred = true
 	options, err := d.build.runtimeOptions(ctx, d.cfg)
@@ -173,7 +175,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 			Depth: limits.Depth, IDBytes: limits.IDBytes,
 		},
 		Version: d.options.Version, Logger: d.log,
-		Reload: d.reload, Backup: d.backup, Modules: d, Stores: &d.stores,
+		Reload: d.reload, Backup: d.backup, Modules: d, Sources: d.sources, Stores: &d.stores,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())

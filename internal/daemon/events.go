@@ -34,12 +34,15 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, badRequest("atomic: expected true or false", ""))
 		return
 	}
+	source := s.sources.add(who.by(), sourceHTTP)
 	if refused := s.checkBody(r); refused != nil {
+		source.Seen(1)
 		respondError(w, refused)
 		return
 	}
 	release, refused := s.takeMemory(r, atomic)
 	if refused != nil {
+		source.Seen(1)
 		respondError(w, refused)
 		return
 	}
@@ -57,6 +60,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		in.answer.Error = s.failure(r, err)
 	}
 	s.metrics.submitted(&in.answer)
+	source.Seen(in.seen())
 	status := in.status()
 	if in.answer.Error != nil {
 		in.answer.Error.Status = status
@@ -220,6 +224,16 @@ func (in *intake) flushAtomic() error {
 		in.settle(in.pending[i].index, res)
 	}
 	return nil
+}
+
+// seen is how many events came, as far as anybody looked; one at least where the
+// request could not be read, or nothing can be taken.
+func (in *intake) seen() int {
+	n := in.answer.Accepted + in.answer.Duplicates + in.answer.Refused
+	if in.answer.Error != nil {
+		n++
+	}
+	return n
 }
 
 // errAtomic is why a good event of an atomic request was not stored.

@@ -8,6 +8,7 @@ import (
 type filterCollector struct {
 	d                  *daemon
 	open, row, running *prometheus.Desc
+	counts             *prometheus.Desc
 }
 
 func newFilterCollector(d *daemon) *filterCollector {
@@ -19,6 +20,8 @@ func newFilterCollector(d *daemon) *filterCollector {
 		open:    desc("breaker_open", "1 while the filter's module rests after too many failures in a row."),
 		row:     desc("failures_in_a_row", "Failures of the filter's module since its last success."),
 		running: desc("loaded", "1 while the filter has a module; without one nothing passes."),
+		counts: prometheus.NewDesc("auditrelay_guest_count_total", "What guests count themselves, by metric of their manifest, since the module was loaded.",
+			[]string{"filter", "metric"}, nil),
 	}
 }
 
@@ -26,6 +29,7 @@ func (c *filterCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.open
 	ch <- c.row
 	ch <- c.running
+	ch <- c.counts
 }
 
 func (c *filterCollector) Collect(ch chan<- prometheus.Metric) {
@@ -39,6 +43,9 @@ func (c *filterCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, open, name)
 		ch <- prometheus.MustNewConstMetric(c.row, prometheus.GaugeValue, float64(b.Failures), name)
+		for metric, n := range b.Counts {
+			ch <- prometheus.MustNewConstMetric(c.counts, prometheus.CounterValue, float64(n), name, metric)
+		}
 		ch <- prometheus.MustNewConstMetric(c.running, prometheus.GaugeValue, loaded, name)
 	}
 }
@@ -46,6 +53,7 @@ func (c *filterCollector) Collect(ch chan<- prometheus.Metric) {
 type filterState struct {
 	Open, Loaded bool
 	Failures     int64
+	Counts       map[string]uint64
 }
 
 // breakers returns the state of every guest filter's breaker by its name. It waits
@@ -60,7 +68,7 @@ func (d *daemon) breakers() map[string]filterState {
 		var s filterState
 		if m := slot.Module(); m != nil {
 			b := m.Breaker()
-			s = filterState{Open: b.Open, Loaded: true, Failures: b.Failures}
+			s = filterState{Open: b.Open, Loaded: true, Failures: b.Failures, Counts: m.Counts()}
 		}
 		out[name] = s
 	}

@@ -43,15 +43,28 @@ func newRelay(t *testing.T, o ServerOptions, callbacks ...runtime.Callback) *rel
 			t.Error(err)
 		}
 	})
+	r.serve(rt, o)
+	return r
+}
+
+// serve is a relay on a runtime that the test opened, without tokens.
+func serve(t *testing.T, rt *runtime.Runtime) *relay {
+	t.Helper()
+	r := &relay{t: t}
+	r.serve(rt, ServerOptions{})
+	return r
+}
+
+func (r *relay) serve(rt *runtime.Runtime, o ServerOptions) {
+	r.t.Helper()
 	o.Runtime, o.Logger = rt, quiet()
 	srv, err := NewServer(o)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.rt, r.srv = rt, srv
 	r.http = httptest.NewServer(srv.Handler())
-	t.Cleanup(r.http.Close)
-	return r
+	r.t.Cleanup(r.http.Close)
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -122,9 +135,14 @@ func decodeAnswer[T any](r *relay, method, path, body string) T {
 	if status != http.StatusOK {
 		r.t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
+	return decodeText[T](r.t, answer)
+}
+
+func decodeText[T any](t *testing.T, answer string) T {
+	t.Helper()
 	var v T
 	if err := json.NewDecoder(bytes.NewReader([]byte(answer))).Decode(&v); err != nil {
-		r.t.Fatalf("%s %s: %v in %s", method, path, err, answer)
+		t.Fatalf("%v in %s", err, answer)
 	}
 	return v
 }

@@ -11,7 +11,7 @@ func Inspected(i guest.Inspection) api.Inspection {
 		Refusals: i.Refusals, Imports: []api.Function{}, Exports: []api.Function{}}
 	if m := i.Manifest; m != nil {
 		out.Name, out.Version, out.Description = m.Name, m.Version, m.Description
-		out.Asks = &api.Asks{Reads: m.Reads, Writes: m.Writes, Emits: m.Emits, Keys: m.Keys, Optional: m.Optional}
+		out.Asks = &api.Asks{Reads: m.Reads, Writes: m.Writes, Emits: m.Emits, Keys: m.Keys, Metrics: m.Metrics, Optional: m.Optional}
 	}
 	for _, im := range i.Imports {
 		out.Imports = append(out.Imports, api.Function{Name: im.Module + "." + im.Name, Type: im.Type, Needs: im.Needs})

@@ -18,33 +18,6 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, _ principal) 
 	respond(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
 }
 
-// getReady answers 200 while events are accepted. With ?verbose it says why not,
-// to those who may know it.
-func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
-	err := s.rt.Ready()
-	if err == nil {
-		respond(w, http.StatusOK, []byte("{\"status\":\"ready\"}\n"))
-		return
-	}
-	body := struct {
-		Status string `json:"status"`
-		Reason string `json:"reason,omitempty"`
-	}{Status: "not ready"}
-	if r.URL.Query().Has("verbose") {
-		who, refused := s.auth.Load().identify(r)
-		if refused == nil {
-			refused = who.allow(roleView)
-		}
-		if refused != nil {
-			respondError(w, refused)
-			return
-		}
-		body.Reason = err.Error()
-	}
-	answer, _ := json.Marshal(body)
-	respond(w, http.StatusServiceUnavailable, append(answer, '\n'))
-}
-
 func (s *Server) getVersion(w http.ResponseWriter, r *http.Request, _ principal) {
 	respondJSON(w, s.version)
 }

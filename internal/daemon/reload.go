@@ -82,7 +82,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if err := d.setStores(cfg); err != nil {
 		return done, err // it was checked when the configuration was read
 	}
-	d.server.auth.Store(accounts)
+	d.server.useAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())
 	}
@@ -113,6 +113,7 @@ func takesRestart(before, after *config.Config) []string {
 	changed("data_dir", before.DataDir != after.DataDir)
 	changed("tls: on or off", (before.TLS == config.TLS{}) != (after.TLS == config.TLS{}))
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
+	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
 	changed("journal", before.Journal != after.Journal)
 	changed("metrics.public", before.Metrics != after.Metrics)
 	changed("log.format", before.Log.Format != after.Log.Format)

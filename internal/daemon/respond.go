@@ -99,6 +99,11 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
 			Message: err.Error(), Hint: "auditrelay callbacks lists what there is",
 		}
+	case errors.Is(err, runtime.ErrNoQuarantineItem):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: err.Error(), Hint: "auditrelay quarantine list lists what there is",
+		}
 	case errors.Is(err, runtime.ErrConflict):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -47,6 +47,7 @@ func (s *Server) table() []route {
 		}), false},
 		{"GET", "/v1/stored", roleComply, s.getStored, false},
 		{"GET", "/v1/stats", roleView, s.getStats, false},
+		{"GET", "/v1/sources", roleView, s.getSources, false},
 		{"GET", "/v1/version", roleView, s.getVersion, false},
 
 		{"GET", "/v1/callbacks", roleView, s.getCallbacks, false},
@@ -61,6 +62,12 @@ func (s *Server) table() []route {
 		{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}", roleComply, s.getDeadLetter, false},
 		{"POST", "/v1/callbacks/{name}/dead-letters/discard", roleOperate, s.deadLetters(s.rt.DiscardDeadLetters), false},
 		{"POST", "/v1/callbacks/{name}/dead-letters/replay", roleOperate, s.deadLetters(s.rt.ReplayDeadLetters), false},
+
+		{"GET", "/v1/quarantine", roleView, s.getQuarantine, false},
+		{"GET", "/v1/quarantine/{number}", roleComply, s.getQuarantineItem, false},
+		{"POST", "/v1/quarantine/replay", roleOperate, s.quarantine(s.replayItem), false},
+		{"POST", "/v1/quarantine/delete", roleOperate, s.quarantine(s.deleteItem), false},
+		{"POST", "/v1/quarantine/{number}/replay", roleOperate, s.postReplacement, true}, // ingest as well
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
@@ -134,6 +141,9 @@ func (s *Server) wrap(rt route) http.Handler {
 			}
 			if err != nil {
 				s.metrics.refused(err.Reason)
+				if rt.role == roleIngest {
+					s.sources.denied.Add(1)
+				}
 				respondError(rec, err)
 				return
 			}

@@ -33,6 +33,8 @@ type ServerOptions struct {
 	// Reload and Backup do what their routes ask for; nil: the route answers 501.
 	Reload func(ctx context.Context, by string) (api.Reloaded, error)
 	Backup func(ctx context.Context, by string) (api.BackedUp, error)
+	// Sources are the ways in that events are awaited from; nil: those of the tokens.
+	Sources *sources
 	// Modules answers for guests' modules; nil: its routes answer 501.
 	Modules *daemon
 	// Stores are what the audit API reads; nil: its routes answer 501.
@@ -79,6 +81,7 @@ type Server struct {
 	large    *budget // memory for bodies; see takeMemory
 	small    *budget
 	metrics  *metrics
+	sources  *sources
 	patience patience
 	public   bool // /metrics
 	version  api.Version
@@ -105,8 +108,11 @@ func NewServer(o ServerOptions) (*Server, error) {
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		patience: defaultPatience(), public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
-		modules: o.Modules, pushing: make(chan struct{}, 1),
+		modules: o.Modules, pushing: make(chan struct{}, 1), sources: o.Sources,
 		stores: o.Stores, audit: newAuditSlots(),
+	}
+	if s.sources == nil {
+		s.sources = newSources("")
 	}
 	if err := s.SetTokens(o.Tokens); err != nil {
 		return nil, err
@@ -123,8 +129,14 @@ func (s *Server) SetTokens(tokens []config.Token) error {
 	if err != nil {
 		return err
 	}
-	s.auth.Store(a)
+	s.useAuth(a)
 	return nil
+}
+
+// useAuth puts tokens in force. Those that were given to send events are awaited to.
+func (s *Server) useAuth(a *auth) {
+	s.auth.Store(a)
+	s.sources.expect(sourceHTTP, a.senders()...)
 }
 
 // Handler is the server's HTTP handler.

@@ -153,6 +153,12 @@ func ungranted(n hostfuncs.Need, manifest *Manifest, grants Grants) string {
 		return "grants.emit names no callback"
 	case n == hostfuncs.NeedEmit:
 		return ""
+	case n == hostfuncs.NeedMetric && len(manifest.Metrics) == 0:
+		return "the manifest asks for no metrics"
+	case n == hostfuncs.NeedMetric && len(both(manifest.Metrics, grants.Metrics)) == 0:
+		return "grants.metrics names none of the metrics that the manifest asks for"
+	case n == hostfuncs.NeedMetric:
+		return ""
 	case len(manifest.Writes) == 0:
 		return "the manifest asks for no writes"
 	case len(grants.Write) == 0:

@@ -107,7 +107,7 @@ func Everything(name string, wasm []byte) Options {
 		Limits: Limits{Module: 256 << 20, Memory: 1 << 30},
 	}
 	if manifest, err := ReadManifest(wasm); err == nil && manifest != nil {
-		o.Grants.Keys = manifest.Keys
+		o.Grants.Keys, o.Grants.Metrics = manifest.Keys, manifest.Metrics
 		for _, key := range manifest.Keys {
 			o.Keys[key] = auditrelay.Key{Secret: "held in the place of the operator's"}
 		}

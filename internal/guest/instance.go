@@ -65,9 +65,16 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 func (i *instance) start() error {
 	m := i.module
 	live, err := m.runtime.InstantiateModule(i.state, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
+	if err == nil && !m.proven { // this function cannot trap, and what it saves is saved again later
+		err = live.ExportedFunction(meter.ExportSave).CallWithStack(i.state, i.stack[:])
+	}
+	switch {
+	case err != nil && !m.proven && i.state.Err() == nil:
+		return errNoCode
+	case err != nil:
 		return err
 	}
+	m.proven = true
 	i.live = live
 	i.state.Attach(live)
 	if m.start {
@@ -127,7 +134,7 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if err == nil {
 		verdict, err = decide(api.DecodeI32(i.stack[0]))
 	}
-	call.Usage = filter.Usage{Fuel: i.state.Burnt(), Memory: int64(len(i.memory.buf))}
+	call.Usage = filter.Usage{Fuel: i.state.Spent(), Memory: int64(len(i.memory.buf))}
 	if err != nil {
 		f := i.failure(err)
 		call.Reason = i.state.Reason()

@@ -1,7 +1,13 @@
 package guest_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,4 +222,72 @@ func FuzzReadManifest(f *testing.F) {
 			t.Errorf("packed, it reads as %v, %v", m, err)
 		}
 	})
+}
+
+// A module that is in the cache is not compiled again, and does what it did.
+func TestAModuleIsFoundInTheCache(t *testing.T) {
+	o := options(t, "reference-c/reference-c")
+	o.CacheDir = filepath.Join(t.TempDir(), "compiled")
+	first := verdictOf(t, o)
+	o.Compiler = []string{"/nonexistent"}
+	if again := verdictOf(t, o); again != first {
+		t.Errorf("from the cache: %s, compiled: %s", again, first)
+	}
+	o.Limits.Memory = 12 << 20 // what it was validated under belongs to its key
+	if _, err := guest.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "helper") {
+		t.Errorf("under another limit: %v, want it compiled again", err)
+	}
+}
+
+// Code that the compiler does not take, though the cache's records have it whole,
+// is made anew; what runs is never the outline that traps, and never the module
+// unmetered.
+func TestCodeThatTheCompilerDoesNotTake(t *testing.T) {
+	o := options(t, "reference-c/reference-c")
+	o.CacheDir = filepath.Join(t.TempDir(), "compiled")
+	first := verdictOf(t, o)
+	records, err := filepath.Glob(filepath.Join(o.CacheDir, "auditrelay", "*"))
+	if err != nil || len(records) != 1 {
+		t.Fatalf("%v, %v", records, err)
+	}
+	text, err := os.ReadFile(records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := bytes.Cut(text, []byte("\n"))
+	head, outline, _ := bytes.Cut(body, []byte("\n"))
+	var r map[string]any
+	if err := json.Unmarshal(head, &r); err != nil {
+		t.Fatal(err)
+	}
+	entry := filepath.Join(o.CacheDir, r["entry"].(string))
+	code, err := os.ReadFile(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code[7] ^= 1 // the version of the compiler that made it
+	r["sum"] = crc32.Checksum(code, crc32.MakeTable(crc32.Castagnoli))
+	if head, err = json.Marshal(r); err != nil {
+		t.Fatal(err)
+	}
+	body = append(append(head, '\n'), outline...)
+	sum := sha256.Sum256(body)
+	text = append([]byte(hex.EncodeToString(sum[:])+"\n"), body...)
+	if err := errors.Join(os.WriteFile(entry, code, 0o600), os.WriteFile(records[0], text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if again := verdictOf(t, o); again != first {
+		t.Errorf("got %s, want %s", again, first)
+	}
+	o.Compiler = []string{"/nonexistent"}
+	if again := verdictOf(t, o); again != first {
+		t.Errorf("the time after: got %s, want %s", again, first)
+	}
+}
+
+// verdictOf loads a module and returns what it makes of one event.
+func verdictOf(t *testing.T, o guest.Options) string {
+	t.Helper()
+	verdict, out, call := apply(t, open(t, load(t, o)), `{"id":"1","updated_values":{"password":"hunter2","token":"t"}}`)
+	return fmt.Sprint(verdict, out, call.Usage.Fuel)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -30,7 +31,7 @@ type Manifest struct {
 	Writes      []string       `json:"writes,omitempty"`   // paths that it edits
 	Emits       bool           `json:"emits,omitempty"`    // it hands records to other callbacks
 	Keys        []string       `json:"keys,omitempty"`     // names of the keys that it uses
-	Metrics     []string       `json:"metrics,omitempty"`  // reserved
+	Metrics     []string       `json:"metrics,omitempty"`  // names of the counts that it adds to
 	Optional    []string       `json:"optional,omitempty"` // imports that it can do without
 	Limits      ManifestLimits `json:"limits,omitzero"`
 }
@@ -88,8 +89,21 @@ func (m *Manifest) check() error {
 			errs = append(errs, err)
 		}
 	}
+	if len(m.Metrics) > maxMetrics {
+		errs = append(errs, fmt.Errorf("manifest: metrics has more than %d entries", maxMetrics))
+	}
+	for i, name := range m.Metrics {
+		if !metricName.MatchString(name) {
+			errs = append(errs, fmt.Errorf("manifest: metrics[%d]: expected a name of small letters, digits and _, of at most 64 characters, that begins with a letter", i))
+		}
+	}
 	return errors.Join(errs...)
 }
+
+// A metric's name becomes a label's value; each is a series of its own.
+var metricName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+const maxMetrics = 32
 
 func parsePaths(what string, texts []string) ([]*document.Path, error) {
 	paths, errs := make([]*document.Path, 0, len(texts)), []error{}

@@ -15,11 +15,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -49,6 +48,7 @@ type Module struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	facts    meter.Facts
+	proven   bool // that the code which was found is there; see errNoCode
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
 
@@ -76,25 +76,39 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 		m.log = slog.Default()
 	}
 	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
-	metered, given, err := m.prepare(o)
+	err := m.load(ctx, o)
+	if errors.Is(err, errNoCode) {
+		// Once: the second time it is compiled, and what comes is its own failure.
+		err = errors.Join(m.Close(), m.load(ctx, o))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("guest %s: %w", o.Name, err)
-	}
-	if err := m.compile(ctx, o, metered, given); err != nil {
-		return nil, errors.Join(fmt.Errorf("guest %s: %w", o.Name, err), m.Close())
-	}
-	if m.first, err = m.newInstance(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("guest %s: %w", o.Name, err), m.Close())
 	}
 	return m, nil
 }
 
+func (m *Module) load(ctx context.Context, o Options) error {
+	img, given, err := m.prepare(o)
+	if err != nil {
+		return err
+	}
+	if err := m.compile(ctx, o, img, given); err != nil {
+		return err
+	}
+	m.proven = !img.found
+	m.first, err = m.newInstance(ctx)
+	if errors.Is(err, errNoCode) {
+		compile.Forget(o.CacheDir, img.key)
+	}
+	return err
+}
+
 // Compile checks a module as Load does and compiles it, and runs none of it.
 func Compile(ctx context.Context, o Options) error {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
-	metered, given, err := m.prepare(o)
+	img, given, err := m.prepare(o)
 	if err == nil {
-		err = m.compile(ctx, o, metered, given)
+		err = m.compile(ctx, o, img, given)
 	}
 	if err != nil {
 		err = fmt.Errorf("guest %s: %w", o.Name, err)
@@ -102,18 +116,17 @@ func Compile(ctx context.Context, o Options) error {
 	return errors.Join(err, m.Close())
 }
 
-// prepare does all that can be done without compiling, and returns the module as
-// it is to be compiled.
-func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
+// prepare checks all that can be checked without compiling or running anything.
+func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	if err := o.Limits.check(); err != nil {
-		return nil, nil, err
+		return img, nil, err
 	}
 	if len(o.Wasm) > int(m.limits.Module) {
-		return nil, nil, fmt.Errorf("the module is larger than limits.module, %v", m.limits.Module)
+		return img, nil, fmt.Errorf("the module is larger than limits.module, %v", m.limits.Module)
 	}
 	sum := sha256.Sum256(o.Wasm)
 	if o.SHA256 != "" && !strings.EqualFold(o.SHA256, hex.EncodeToString(sum[:])) {
-		return nil, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
+		return img, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
 	}
 	m.sha256 = hex.EncodeToString(sum[:])
 	digest := sha256.New()
@@ -123,13 +136,11 @@ func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
 	seed := [32]byte(digest.Sum(nil))
 	m.digest = hex.EncodeToString(seed[:])
 
-	rewritten, err := meter.Rewrite(o.Wasm, meterOptions(m.limits))
-	if err != nil {
-		return nil, nil, err
+	if img, err = m.image(o, sum); err != nil {
+		return img, nil, err
 	}
-	m.facts = rewritten.Facts
 	if m.manifest, err = readManifest(&m.facts); err != nil {
-		return nil, nil, err
+		return img, nil, err
 	}
 	given, err = check(&m.facts, m.manifest, o.Grants, m.limits)
 	_, m.init = exported(&m.facts, exportInit, meter.Function)
@@ -139,7 +150,7 @@ func (m *Module) prepare(o Options) (metered []byte, given []grant, err error) {
 		p.Seed = seed
 	}
 	m.policy = p
-	return rewritten.Wasm, given, errors.Join(err, errPolicy)
+	return img, given, errors.Join(err, errPolicy)
 }
 
 func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
@@ -162,6 +173,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		QueryBytes: 1 << 10,
 		Emit:       make(map[string]bool),
 		Keys:       make(map[string]auditrelay.Key),
+		Metrics:    make(map[string]*atomic.Uint64),
 		Has:        make(map[string]bool),
 	}
 	logger := m.log
@@ -185,6 +197,9 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		for _, name := range both(m.manifest.Keys, o.Grants.Keys) {
 			p.Keys[name] = o.Keys[name]
 		}
+		for _, name := range both(m.manifest.Metrics, o.Grants.Metrics) {
+			p.Metrics[name] = new(atomic.Uint64)
+		}
 		if m.manifest.Emits {
 			for _, target := range o.Grants.Emit {
 				p.Emit[target] = true
@@ -198,7 +213,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	return p, errors.Join(errs...)
 }
 
-func (m *Module) compile(ctx context.Context, o Options, metered []byte, given []grant) (err error) {
+func (m *Module) compile(ctx context.Context, o Options, img image, given []grant) (err error) {
 	// The compiler is not ours, and a module is not well-formed before it says so.
 	defer func() {
 		if r := recover(); r != nil {
@@ -207,18 +222,21 @@ func (m *Module) compile(ctx context.Context, o Options, metered []byte, given [
 	}()
 	if o.Profile != nil {
 		ctx = experimental.WithFunctionListenerFactory(ctx, o.Profile)
-		o.CacheDir = ""
 	}
-	if m.cache, err = openCache(o.CacheDir); err != nil {
+	wasm, err := m.fill(ctx, o, img)
+	if err != nil {
 		return err
 	}
-	if len(o.Compiler) > 0 && o.CacheDir != "" {
-		if _, err := compile.Fill(ctx, metered, compile.Options{Command: o.Compiler, CacheDir: o.CacheDir}); err != nil {
-			return err
-		}
+	if o.cached() {
+		m.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir)
+	} else {
+		m.cache = wazero.NewCompilationCache()
+	}
+	if err != nil {
+		return fmt.Errorf("compile cache: %w", err)
 	}
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, compile.Config(m.cache))
-	if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
+	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
 	builders := make(map[string]wazero.HostModuleBuilder)
@@ -237,29 +255,6 @@ func (m *Module) compile(ctx context.Context, o Options, metered []byte, given [
 		}
 	}
 	return nil
-}
-
-// openCache keeps compiled code in dir, or in memory. The code is run as it is
-// found, so nobody else may have had a hand in it.
-func openCache(dir string) (wazero.CompilationCache, error) {
-	if dir == "" {
-		return wazero.NewCompilationCache(), nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	if info.Mode()&fs.ModePerm&0o077 != 0 {
-		return nil, fmt.Errorf("compile cache %s: its mode is %v; it holds native code that is run, so it must be the relay's alone (chmod 700)", dir, info.Mode().Perm())
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	return cache, nil
 }
 
 // Open implements filter.Filter. Instances share nothing but compiled code and
@@ -297,6 +292,15 @@ func (m *Module) Manifest() *Manifest { return m.manifest }
 
 // SHA256 is the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }
+
+// Counts returns what the guest has counted since the module was loaded, by metric.
+func (m *Module) Counts() map[string]uint64 {
+	out := make(map[string]uint64, len(m.policy.Metrics))
+	for name, n := range m.policy.Metrics {
+		out[name] = n.Load()
+	}
+	return out
+}
 
 // Describe implements filter.Described.
 func (m *Module) Describe() filter.Description {

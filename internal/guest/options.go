@@ -78,6 +78,9 @@ type Grants struct {
 	Emit  []string `json:"emit,omitempty"`  // names of the callbacks that may receive its records
 	Write []string `json:"write,omitempty"` // paths within which it may edit
 	Keys  []string `json:"keys,omitempty"`  // names of the keys that it may make pseudonyms with
+	// Metrics are the names of the counts that it may add to. Numbers are out of the
+	// gate's reach.
+	Metrics []string `json:"metrics,omitempty"`
 }
 
 // Limits bounds what one filter may use. Zero means the default.

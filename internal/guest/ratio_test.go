@@ -92,10 +92,11 @@ func benchmarkMeter(b *testing.B, module, cases string) {
 func open(b *testing.B, o Options, meter bool) func(events [][]byte) {
 	ctx := context.Background()
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: o.Logger}
+	o.CacheDir = ""
 	code, given, err := m.prepare(o)
 	if err == nil {
 		if !meter {
-			code = o.Wasm
+			code.wasm = o.Wasm
 		}
 		err = m.compile(ctx, o, code, given)
 	}

@@ -201,7 +201,7 @@ func (f *File) grantAll(o *guest.Options) error {
 	if err != nil || manifest == nil {
 		return err
 	}
-	o.Grants = guest.Grants{Write: manifest.Writes, Keys: manifest.Keys}
+	o.Grants = guest.Grants{Write: manifest.Writes, Keys: manifest.Keys, Metrics: manifest.Metrics}
 	for _, c := range f.Cases {
 		for _, e := range c.Emitted {
 			if !slices.Contains(o.Grants.Emit, e.Target) {

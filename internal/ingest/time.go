@@ -4,145 +4,20 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/document"
 )
 
-// longestTime bounds what is looked at as a time: a date, a time, a fraction
-// and an offset to the microsecond need 42 bytes; more digits of a fraction are
-// read over.
+// longestTime bounds what is looked at as a time; document.ParseTime takes no more.
 const longestTime = 64
 
-// parseTime reads a time as Python's isoformat, RFC 3339 and Postgres write it:
-//
-//	date = YYYY-MM-DD, then T, t or a space, then HH:MM[:SS[.fraction]]
-//	offset = Z, z, ±HH, ±HHMM, ±HH:MM or ±HH:MM:SS[.fraction]; none is UTC
-//
-// What is finer than a nanosecond is cut. A time whose year in UTC is not in
-// 0001 to 9999 is unreadable, since a date in a key could not show it.
+// parseTime reads updated_at, decoded.
 func parseTime(b []byte) (time.Time, auditrelay.TimeSource) {
-	c := clock{b: b, ok: len(b) <= longestTime}
-	year := c.number(4)
-	c.expect("-")
-	month := c.number(2)
-	c.expect("-")
-	day := c.number(2)
-	c.expect("Tt ")
-	hour := c.number(2)
-	c.expect(":")
-	minute := c.number(2)
-	second, nanosecond := c.seconds(":")
-	naive := len(c.b) == 0
-	var offset time.Duration
-	if !naive {
-		offset = c.offset()
-	}
-	if !c.ok || len(c.b) > 0 || hour > 23 || minute > 59 || second > 59 || month < 1 || month > 12 || day < 1 {
+	t, naive, ok := document.ParseTime(b)
+	switch {
+	case !ok:
 		return time.Time{}, auditrelay.TimeUnreadable
-	}
-	t := time.Date(year, time.Month(month), day, hour, minute, second, nanosecond, time.UTC)
-	if t.Day() != day { // the 30th of February
-		return time.Time{}, auditrelay.TimeUnreadable
-	}
-	t = t.Add(-offset)
-	if y := t.Year(); y < 1 || y > 9999 {
-		return time.Time{}, auditrelay.TimeUnreadable
-	}
-	if naive {
+	case naive:
 		return t, auditrelay.TimeNaive
 	}
 	return t, auditrelay.TimeOfEvent
-}
-
-// clock reads a time from the left; ok turns false at the first fault.
-type clock struct {
-	b  []byte
-	ok bool
-}
-
-// number takes exactly n digits.
-func (c *clock) number(n int) (v int) {
-	if len(c.b) < n {
-		c.ok = false
-		return 0
-	}
-	for _, d := range c.b[:n] {
-		if d < '0' || d > '9' {
-			c.ok = false
-			return 0
-		}
-		v = v*10 + int(d-'0')
-	}
-	c.b = c.b[n:]
-	return v
-}
-
-// expect takes one byte of those in set.
-func (c *clock) expect(set string) {
-	if !c.accept(set) {
-		c.ok = false
-	}
-}
-
-// accept takes one byte if it is one of those in set.
-func (c *clock) accept(set string) bool {
-	if len(c.b) > 0 {
-		for i := range len(set) {
-			if c.b[0] == set[i] {
-				c.b = c.b[1:]
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// seconds takes [:SS[.fraction]].
-func (c *clock) seconds(colon string) (second, nanosecond int) {
-	if !c.accept(colon) {
-		return 0, 0
-	}
-	second = c.number(2)
-	if !c.accept(".") {
-		return second, 0
-	}
-	digits := 0
-	for ; len(c.b) > 0 && '0' <= c.b[0] && c.b[0] <= '9'; c.b = c.b[1:] {
-		if digits++; digits <= 9 {
-			nanosecond = nanosecond*10 + int(c.b[0]-'0')
-		}
-	}
-	if digits == 0 {
-		c.ok = false
-	}
-	for ; digits < 9; digits++ {
-		nanosecond *= 10
-	}
-	return second, nanosecond
-}
-
-// offset takes what stands after the time, which is how far it is ahead of UTC.
-func (c *clock) offset() time.Duration {
-	if c.accept("Zz") {
-		return 0
-	}
-	west := c.accept("-")
-	if !west {
-		c.expect("+")
-	}
-	hour := c.number(2)
-	minute, second, nanosecond := 0, 0, 0
-	if len(c.b) > 0 {
-		colon := c.accept(":")
-		minute = c.number(2)
-		if colon {
-			second, nanosecond = c.seconds(":")
-		}
-	}
-	if hour > 23 || minute > 59 || second > 59 {
-		c.ok = false
-	}
-	d := time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute + time.Duration(second)*time.Second + time.Duration(nanosecond)
-	if west {
-		return -d
-	}
-	return d
 }

@@ -27,6 +27,7 @@ const (
 	KindSelection                     // which module a filter runs, by the filter's name
 	KindFrame                         // a sealed chunk's receipts of events, by its first sequence
 	KindDeadFrame                     // those of dead letters that were judged again, by their number
+	KindQuarantine                    // what came in and could not be taken as an event; see internal/quarantine
 	kindEnd
 )
 
@@ -69,6 +70,9 @@ func FrameKey(lane string, from uint64) Key { return numbered(KindFrame, lane, f
 
 // DeadFrameKey is the receipts of dead letters that were judged again together.
 func DeadFrameKey(lane string, number uint64) Key { return numbered(KindDeadFrame, lane, number) }
+
+// QuarantineKey is a value of the quarantine by its kind there and its number.
+func QuarantineKey(what string, number uint64) Key { return numbered(KindQuarantine, what, number) }
 
 // MetaKey is a value by name, outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }

@@ -134,8 +134,11 @@ func (j *Journal) reclaim() {
 	}
 }
 
-// freshEvents reports whether tx brings events from outside.
+// freshEvents reports whether tx brings something from outside.
 func (t *Tx) freshEvents() bool {
+	if t.fromOutside || t.makesRoom {
+		return t.fromOutside
+	}
 	for i := range t.events {
 		if !t.events[i].emitted {
 			return true
@@ -146,7 +149,7 @@ func (t *Tx) freshEvents() bool {
 
 // frees reports whether tx deletes something and adds little.
 func (t *Tx) frees() bool {
-	return len(t.events) == 0 && t.bytes <= 64<<10 &&
+	return (len(t.events) == 0 || t.makesRoom) && t.bytes <= 64<<10 &&
 		slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
 }
 

@@ -45,6 +45,21 @@ func TestTheReserveIsKept(t *testing.T) {
 		_, err := j.Commit(tx)
 		return err
 	}
+	quarantine := func() error {
+		tx := &Tx{}
+		tx.FromOutside()
+		tx.Set(QuarantineKey("item", 1), []byte("x"))
+		_, err := j.Commit(tx)
+		return err
+	}
+	removeOnRecord := func(id string) error {
+		tx := &Tx{}
+		tx.MakesRoom()
+		tx.Delete(QuarantineKey("item", 1))
+		tx.Append(event(id, body(1)))
+		_, err := j.Commit(tx)
+		return err
+	}
 	remove := func() error {
 		tx := &Tx{}
 		tx.Delete(LaneKey("s3"))
@@ -74,6 +89,12 @@ func TestTheReserveIsKept(t *testing.T) {
 		}
 		if err := remove(); err != nil {
 			t.Errorf("%d free: delete: %v", test.free, err)
+		}
+		if err := quarantine(); (err == nil) != test.accept || err != nil && !errors.Is(err, ErrFull) {
+			t.Errorf("%d free: quarantine: %v", test.free, err)
+		}
+		if err := removeOnRecord(fmt.Sprint("d", i)); (err == nil) != (test.free > 3*mib) {
+			t.Errorf("%d free: delete with its record: %v", test.free, err)
 		}
 	}
 	free(39 * mib)

@@ -22,6 +22,8 @@ type Tx struct {
 	ops          []op
 	bytes        int // of all that is to be written
 	allOrNothing bool
+	fromOutside  bool
+	makesRoom    bool
 	trim         uint64 // forget events below, 0 for none
 	err          error  // the first thing refused
 }
@@ -74,6 +76,14 @@ func (t *Tx) Append(e auditrelay.Event) {
 // AllOrNothing makes a conflict in any appended event fail the whole
 // transaction with a *ConflictError.
 func (t *Tx) AllOrNothing() { t.allOrNothing = true }
+
+// FromOutside has the transaction refused where new events are refused: what it sets
+// does not follow from accepted ones, and may not touch quota or reserve.
+func (t *Tx) FromOutside() { t.fromOutside = true }
+
+// MakesRoom has the transaction pass where new events are refused: it deletes more than
+// it adds, the record of the deletion included.
+func (t *Tx) MakesRoom() { t.makesRoom = true }
 
 // Set writes v under k. Both must stay as they are until Commit returns.
 func (t *Tx) Set(k Key, v []byte) { t.op(opSet, k, v) }

@@ -21,6 +21,7 @@
 //     of [LeafSlots].
 package meter
 
-// Version changes whenever Rewrite may give other bytes for the same input. It
-// belongs into the key of whatever caches what Rewrite returns.
+// Version changes whenever Rewrite may give other bytes or facts for the same
+// input, or refuse what it took. It belongs into the key of whatever caches what
+// Rewrite returns.
 const Version = "3"

@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter replay explain audit store receipts try guest module policy pseudonym reload backup restore migrate version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts try guest module policy pseudonym reload backup restore migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
@@ -24,6 +24,11 @@ _auditrelay() {
     "dead-letter show") words="--help --server --token-file --ca --json" ;;
     "dead-letter discard") words="--help --server --token-file --ca --all --json" ;;
     "dead-letter replay") words="--help --server --token-file --ca --all --json" ;;
+    "quarantine") words="list show replay delete --help" ;;
+    "quarantine list") words="--help --server --token-file --ca --reason --source --after --limit --json" ;;
+    "quarantine show") words="--help --server --token-file --ca --raw --json" ;;
+    "quarantine replay") words="--help --server --token-file --ca --all --reason --source --json --edit" ;;
+    "quarantine delete") words="--help --server --token-file --ca --all --reason --source --json --yes" ;;
     "replay") words="--help --server --token-file --ca --callback --from --to --dry-run --emit --json" ;;
     "explain") words="--help --server --token-file --ca --namespace --data --json" ;;
     "audit") words="list show export --help" ;;

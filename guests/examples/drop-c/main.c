@@ -2,7 +2,8 @@
  *
  *   {"actions": ["created"], "tables": ["LiteLLM_CacheConfig"]}
  *
- * drops what was created, whatever it is, and everything about that table. */
+ * drops what was created, whatever it is, and everything about that table, and
+ * counts what it drops where the operator grants that. */
 #include "auditrelay.h"
 
 #define LONGEST 256
@@ -37,10 +38,12 @@ static int listed(int32_t path, int32_t list)
 int32_t auditrelay_event(void)
 {
     if (listed(action, actions)) {
+        AUDITRELAY_COUNT("dropped_by_action", 1);
         AUDITRELAY_REASON("action is configured to be dropped");
         return AUDITRELAY_DROP;
     }
     if (listed(table, tables)) {
+        AUDITRELAY_COUNT("dropped_by_table", 1);
         AUDITRELAY_REASON("table is configured to be dropped");
         return AUDITRELAY_DROP;
     }

@@ -1,6 +1,6 @@
 /* simd-c does what the reference guests do, on the raw bytes: it masks
  * changed_by_api_key, deletes updated_values.password where updated_values is an
- * object, and drops what was blocked. It looks for quotes and brackets sixteen
+ * object, and drops what was blocked. It looks for quotes and brackets sixteen or more
  * bytes at a time, and does not look into strings that hold JSON: what it makes is
  * checked by the host as any event is. */
 #include <wasm_simd128.h>
@@ -10,23 +10,36 @@
 #define MOST (64 * 1024)
 #define PADDING 64
 
-static unsigned char in[MOST + PADDING], out[MOST + PADDING];
+static unsigned char in[PADDING + MOST + PADDING];
+static uint32_t begin, end; /* the event is what lies between */
 
 int32_t auditrelay_init(void) { return 0; }
 
-static uint32_t skip_space(uint32_t i, uint32_t n)
+/* What ends every search: behind the event stand quotes and brackets, so that no
+ * loop needs to look for the end. */
+static inline void put_end(void)
 {
-    while (i < n && in[i] <= ' ')
+    wasm_v128_store(in + end, wasm_i8x16_splat('"'));
+    wasm_v128_store(in + end + 16, wasm_i8x16_splat('}'));
+}
+
+/* skip_space is quick where there is one space or none, as there mostly is. */
+static inline uint32_t skip_space(uint32_t i)
+{
+    if (in[i] > ' ')
+        return i;
+    i++;
+    while (in[i] <= ' ')
         i++;
     return i;
 }
 
 /* skip_string returns the place behind the string that begins at i. */
-static uint32_t skip_string(uint32_t i, uint32_t n)
+static inline uint32_t skip_string(uint32_t i)
 {
     const v128_t quote = wasm_i8x16_splat('"'), backslash = wasm_i8x16_splat('\\');
     i++;
-    while (i < n) {
+    for (;;) {
         v128_t chunk = wasm_v128_load(in + i);
         uint32_t found = wasm_i8x16_bitmask(wasm_v128_or(wasm_i8x16_eq(chunk, quote), wasm_i8x16_eq(chunk, backslash)));
         if (!found) {
@@ -38,23 +51,27 @@ static uint32_t skip_string(uint32_t i, uint32_t n)
             return i + 1;
         i += 2;
     }
-    return n;
+}
+
+/* where returns a bit for each of two chunks' bytes that are c. */
+static inline uint32_t where(v128_t low, v128_t high, int8_t c)
+{
+    v128_t all = wasm_i8x16_splat(c);
+    return wasm_i8x16_bitmask(wasm_i8x16_eq(low, all)) | (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_eq(high, all)) << 16;
 }
 
 /* skip_rest returns the place behind the object or array that i is inside of. Which
  * bytes lie in strings follows from the quotes before each. */
-static uint32_t skip_rest(uint32_t i, uint32_t n)
+static uint32_t skip_rest(uint32_t i)
 {
-    const v128_t quote = wasm_i8x16_splat('"'), backslash = wasm_i8x16_splat('\\'), bit = wasm_i8x16_splat(0x20);
-    const v128_t opens = wasm_i8x16_splat('{'), closes = wasm_i8x16_splat('}');
+    const v128_t bit = wasm_i8x16_splat(0x20);
     int32_t depth = 1;
     uint32_t within = 0; /* all ones inside a string */
-    while (i < n) {
-        v128_t chunk = wasm_v128_load(in + i), folded = wasm_v128_or(chunk, bit);
-        uint32_t quotes = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, quote));
-        uint32_t open = wasm_i8x16_bitmask(wasm_i8x16_eq(folded, opens));
-        uint32_t close = wasm_i8x16_bitmask(wasm_i8x16_eq(folded, closes));
-        uint32_t escapes = wasm_i8x16_bitmask(wasm_i8x16_eq(chunk, backslash)), step = 16;
+    for (;;) {
+        v128_t low = wasm_v128_load(in + i), high = wasm_v128_load(in + i + 16);
+        uint32_t quotes = where(low, high, '"'), escapes = where(low, high, '\\'), step = 32;
+        low = wasm_v128_or(low, bit), high = wasm_v128_or(high, bit);
+        uint32_t open = where(low, high, '{'), close = where(low, high, '}');
         if (escapes) {
             uint32_t at = (uint32_t)__builtin_ctz(escapes), before = (1u << at) - 1;
             quotes &= before, open &= before, close &= before;
@@ -64,8 +81,9 @@ static uint32_t skip_rest(uint32_t i, uint32_t n)
         quotes ^= quotes << 2;
         quotes ^= quotes << 4;
         quotes ^= quotes << 8;
+        quotes ^= quotes << 16;
         uint32_t inside = quotes ^ within;
-        within = 0u - (inside >> 15 & 1);
+        within = 0u - (inside >> 31);
         open &= ~inside;
         close &= ~inside;
         for (uint32_t found = open | close; found; found &= found - 1) {
@@ -76,20 +94,22 @@ static uint32_t skip_rest(uint32_t i, uint32_t n)
         }
         i += step;
     }
-    return n;
 }
 
-static uint32_t skip_value(uint32_t i, uint32_t n)
+static inline uint32_t skip_value(uint32_t i)
 {
-    if (i >= n)
-        return n;
     if (in[i] == '"')
-        return skip_string(i, n);
-    if (in[i] == '{' || in[i] == '[')
-        return skip_rest(i + 1, n);
-    while (i < n && in[i] != ',' && in[i] != '}' && in[i] != ']')
-        i++;
-    return i;
+        return skip_string(i);
+    if ((in[i] | 0x20) == '{')
+        return skip_rest(i + 1);
+    for (;;) {
+        v128_t chunk = wasm_v128_load(in + i);
+        uint32_t found = wasm_i8x16_bitmask(wasm_v128_or(wasm_i8x16_eq(chunk, wasm_i8x16_splat(',')),
+                                                         wasm_i8x16_eq(wasm_v128_or(chunk, wasm_i8x16_splat(0x20)), wasm_i8x16_splat('}'))));
+        if (found)
+            return i + (uint32_t)__builtin_ctz(found);
+        i += 16;
+    }
 }
 
 static int same(uint32_t at, uint32_t length, const char *text, uint32_t size)
@@ -103,42 +123,55 @@ static int same(uint32_t at, uint32_t length, const char *text, uint32_t size)
 }
 #define SAME(at, length, literal) same(at, length, literal, sizeof(literal) - 1)
 
-static uint32_t copied, written; /* what of in stands in out, and how long that is */
-
-static void copy_to(uint32_t end)
+/* mask puts a text in place of the value from at to behind, which nothing that is
+ * still to be looked at precedes: what does is moved up, or down. */
+static inline void mask(uint32_t at, uint32_t behind)
 {
-    __builtin_memcpy(out + written, in + copied, end - copied);
-    written += end - copied;
-    copied = end;
+    uint32_t to = begin + (behind - at) - 5;
+    __builtin_memmove(in + to, in + begin, at - begin);
+    begin = to;
+    __builtin_memcpy(in + behind - 5, "\"***\"", 5);
+}
+
+/* cut takes out what lies between two places and returns the place of what followed. */
+static inline uint32_t cut(uint32_t at, uint32_t behind)
+{
+    if (at - begin < end - behind) {
+        __builtin_memmove(in + begin + behind - at, in + begin, at - begin);
+        begin += behind - at;
+        return behind;
+    }
+    __builtin_memmove(in + at, in + behind, end + 2 * 16 - behind); /* with what ends searches */
+    end -= behind - at;
+    return at;
 }
 
 /* without_password goes through the object at i and returns the place behind it, or
  * the end where nothing behind it is wanted. The host gives no object with a key
  * twice, so what follows a key that was found is passed over as a whole. */
-static uint32_t without_password(uint32_t i, uint32_t n, int last)
+static uint32_t without_password(uint32_t i, int last)
 {
     uint32_t behind = ++i; /* the last member that is kept */
     int first = 1;
     for (;;) {
-        i = skip_space(i, n);
-        if (i >= n)
-            return n;
+        i = skip_space(i);
+        if (i >= end)
+            return end;
         if (in[i] == '}')
             return i + 1;
         if (in[i] == ',')
-            i = skip_space(i + 1, n);
+            i = skip_space(i + 1);
         uint32_t key = i + 1;
-        i = skip_string(i, n);
+        i = skip_string(i);
         uint32_t length = i - 1 - key;
-        i = skip_space(skip_space(i, n) + 1, n);
-        i = skip_value(i, n);
+        i = skip_space(skip_space(i) + 1);
+        i = skip_value(i);
         if (SAME(key, length, "password")) {
-            copy_to(behind);
-            copied = i;
-            uint32_t next = skip_space(i, n);
-            if (first && next < n && in[next] == ',')
-                copied = next + 1;
-            return last ? n : skip_rest(i, n);
+            uint32_t next = skip_space(i);
+            if (first && in[next] == ',')
+                i = next + 1;
+            i = cut(behind, i);
+            return last ? end : skip_rest(i);
         }
         first = 0;
         behind = i;
@@ -147,44 +180,44 @@ static uint32_t without_password(uint32_t i, uint32_t n, int last)
 
 int32_t auditrelay_event(void)
 {
-    int32_t n = auditrelay_event_read(in, MOST);
+    int32_t n = auditrelay_event_read(in + PADDING, MOST);
     if (n > MOST)
         AUDITRELAY_FAIL("the event is larger than this guest's buffer");
-    uint32_t end = (uint32_t)n, i = skip_space(0, end);
-    copied = written = 0;
-    i++;
+    begin = PADDING;
+    end = PADDING + (uint32_t)n;
+    put_end();
+    int changed = 0;
+    uint32_t i = skip_space(begin) + 1;
     for (int wanted = 3; wanted > 0;) {
-        i = skip_space(i, end);
+        i = skip_space(i);
         if (i >= end || in[i] == '}')
             break;
         if (in[i] == ',')
-            i = skip_space(i + 1, end);
+            i = skip_space(i + 1);
         uint32_t key = i + 1;
-        i = skip_string(i, end);
+        i = skip_string(i);
         uint32_t length = i - 1 - key;
-        i = skip_space(skip_space(i, end) + 1, end);
+        i = skip_space(skip_space(i) + 1);
         uint32_t value = i;
-        if (SAME(key, length, "updated_values") && i < end && in[i] == '{') {
+        if (SAME(key, length, "updated_values") && in[i] == '{') {
             wanted--;
-            i = without_password(i, end, wanted == 0);
+            uint32_t before = end - begin;
+            i = without_password(i, wanted == 0);
+            changed |= end - begin != before;
             continue;
         }
-        i = skip_value(i, end);
+        i = skip_value(i);
         if (SAME(key, length, "action")) {
             wanted--;
             if (SAME(value, i - value, "\"blocked\""))
                 return AUDITRELAY_DROP;
         } else if (SAME(key, length, "changed_by_api_key")) {
             wanted--;
-            copy_to(value);
-            __builtin_memcpy(out + written, "\"***\"", 5);
-            written += 5;
-            copied = i;
+            mask(value, i);
+            changed = 1;
         }
     }
-    if (written == 0)
-        return AUDITRELAY_KEEP;
-    copy_to(end);
-    auditrelay_event_replace((const char *)out, written);
+    if (changed)
+        auditrelay_event_replace((const char *)in + begin, end - begin);
     return AUDITRELAY_KEEP;
 }

@@ -55,6 +55,7 @@
 @external("auditrelay_v1", "sequence") declare function hostSequence(): i64;
 @external("auditrelay_v1", "received") declare function hostReceived(): i64;
 @external("auditrelay_v1", "log") declare function hostLog(level: i32, ptr: usize, len: usize): i32;
+@external("auditrelay_v1", "count") declare function hostCount(name: usize, nameLen: usize, n: u32): i32;
 @external("auditrelay_v1", "fail") declare function hostFail(ptr: usize, len: usize): void;
 @external("auditrelay_v1", "detector") declare function hostDetector(ptr: usize, len: usize): i32;
 @external("auditrelay_v1", "detects") declare function hostDetects(node: i32, d: i32): i32;
@@ -166,6 +167,8 @@ export function sequence(): u64 { return <u64>hostSequence(); }
 /** When the event was accepted, Unix nanoseconds. */
 export function received(): i64 { return hostReceived(); }
 export function log(level: Level, text: string): void { const b = utf8(text); hostLog(<i32>level, at(b), b.byteLength); }
+/** Adds n to a metric that the manifest asks for and the operator granted. */
+export function count(metric: string, n: u32): void { const b = utf8(metric); hostCount(at(b), b.byteLength, n); }
 /** Ends the event as a failure, or the load. */
 export function fail(text: string): void { const b = utf8(text); hostFail(at(b), b.byteLength); }
 export function has(name: string): bool { const b = utf8(name); return hostHas(at(b), b.byteLength) == 1; }

@@ -89,6 +89,7 @@ AUDITRELAY_IMPORT("config_find") int32_t auditrelay_config_find(int32_t path);
 AUDITRELAY_IMPORT("sequence") int64_t auditrelay_sequence(void);
 AUDITRELAY_IMPORT("received") int64_t auditrelay_received(void);
 AUDITRELAY_IMPORT("log") int32_t auditrelay_log(int32_t level, const char *text, uint32_t length);
+AUDITRELAY_IMPORT("count") int32_t auditrelay_count(const char *metric, uint32_t metric_length, uint32_t n);
 AUDITRELAY_IMPORT("fail") _Noreturn void auditrelay_fail(const char *text, uint32_t length);
 AUDITRELAY_IMPORT("has") int32_t auditrelay_has(const char *function, uint32_t length);
 
@@ -98,6 +99,7 @@ AUDITRELAY_IMPORT("has") int32_t auditrelay_has(const char *function, uint32_t l
 #define AUDITRELAY_IS(path, literal)     (auditrelay_is(path, literal, sizeof(literal) - 1) == 1)
 #define AUDITRELAY_HMAC_ALL(path, key)   auditrelay_hmac_all(path, key, sizeof(key) - 1)
 #define AUDITRELAY_REASON(literal)       auditrelay_reason(literal, sizeof(literal) - 1)
+#define AUDITRELAY_COUNT(literal, n)     auditrelay_count(literal, sizeof(literal) - 1, n)
 #define AUDITRELAY_LOG(level, literal)   auditrelay_log(level, literal, sizeof(literal) - 1)
 #define AUDITRELAY_FAIL(literal)         auditrelay_fail(literal, sizeof(literal) - 1)
 #define AUDITRELAY_HAS(literal)          (auditrelay_has(literal, sizeof(literal) - 1) == 1)

@@ -207,6 +207,13 @@ func Log(level Level, text string) {
 	hostLog(int32(level), ptr, n)
 }
 
+// Count adds n to a metric that the manifest asks for and the operator granted. It
+// takes effect with the verdict.
+func Count(metric string, n uint32) {
+	ptr, length := str(metric)
+	hostCount(ptr, length, n)
+}
+
 // Fail ends the event as a failure, or at the start the load. It does not
 // return.
 func Fail(text string) {

@@ -86,6 +86,8 @@ func hostReceived() int64 { panic(nowhere) }
 
 func hostLog(level int32, ptr unsafe.Pointer, n uint32) int32 { panic(nowhere) }
 
+func hostCount(namePtr unsafe.Pointer, nameLen uint32, n uint32) int32 { panic(nowhere) }
+
 func hostFail(ptr unsafe.Pointer, n uint32) { panic(nowhere) }
 
 func hostHas(namePtr unsafe.Pointer, nameLen uint32) int32 { panic(nowhere) }

@@ -114,6 +114,9 @@ func hostReceived() int64
 //go:wasmimport auditrelay_v1 log
 func hostLog(level int32, ptr unsafe.Pointer, n uint32) int32
 
+//go:wasmimport auditrelay_v1 count
+func hostCount(namePtr unsafe.Pointer, nameLen uint32, n uint32) int32
+
 //go:wasmimport auditrelay_v1 fail
 func hostFail(ptr unsafe.Pointer, n uint32)
 

@@ -71,6 +71,7 @@ mod host {
         pub fn sequence() -> i64;
         pub fn received() -> i64;
         pub fn log(level: i32, ptr: *const u8, len: usize) -> i32;
+        pub fn count(name: *const u8, name_len: usize, n: u32) -> i32;
         pub fn fail(ptr: *const u8, len: usize) -> !;
         pub fn has(name: *const u8, name_len: usize) -> i32;
     }
@@ -204,6 +205,8 @@ pub fn sequence() -> u64 { unsafe { host::sequence() as u64 } }
 /// When the event was accepted, Unix nanoseconds.
 pub fn received() -> i64 { unsafe { host::received() } }
 pub fn log(level: Level, text: &str) { unsafe { host::log(level as i32, text.as_ptr(), text.len()); } }
+/// Adds n to a metric that the manifest asks for and the operator granted.
+pub fn count(metric: &str, n: u32) { unsafe { host::count(metric.as_ptr(), metric.len(), n); } }
 /// Ends the event as a failure, or the load.
 pub fn fail(text: &str) -> ! { unsafe { host::fail(text.as_ptr(), text.len()) } }
 pub fn has(function: &str) -> bool { unsafe { host::has(function.as_ptr(), function.len()) == 1 } }

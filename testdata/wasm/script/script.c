@@ -75,7 +75,7 @@ int32_t auditrelay_init(void)
                 AUDITRELAY_FAIL("a word is no string, or too long");
             s->words[i].length = (uint32_t)length;
         }
-        if (i > 1 && !is(&s->words[0], "query") && !is(&s->words[0], "emit") && !is(&s->words[0], "has"))
+        if (i > 1 && !is(&s->words[0], "query") && !is(&s->words[0], "emit") && !is(&s->words[0], "count") && !is(&s->words[0], "has"))
             s->path = auditrelay_path(s->words[1].bytes, s->words[1].length);
         if (is(&s->words[0], "detects") || is(&s->words[0], "redact_detected") || is(&s->words[0], "redact_detected_all"))
             s->regex = auditrelay_detector(s->words[2].bytes, s->words[2].length);
@@ -131,6 +131,7 @@ static void run(const struct step *s)
     CALL("event_len", auditrelay_event_len())
     CALL("event_replace", auditrelay_event_replace(WORD(2)))
     CALL("emit", auditrelay_emit(WORD(1), WORD(2)))
+    CALL("count", auditrelay_count(WORD(1), (uint32_t)number(&s->words[2])))
     CALL("sequence", auditrelay_sequence())
     CALL("received", auditrelay_received())
     CALL("has", auditrelay_has(WORD(1)))

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"auditrelay"
+	"auditrelay/internal/api"
+	"auditrelay/internal/client"
+)
+
+// printIntake shows where events come from, why a source may be silent, and what is in
+// quarantine. A relay of before answers none of that.
+func (a *app) printIntake(cl *client.Client) error {
+	sources, err := cl.Sources(a.ctx)
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stats, err := cl.Stats(a.ctx)
+	if err != nil {
+		return err
+	}
+	if len(sources) > 0 {
+		fmt.Fprintln(a.stdout)
+		rows := [][]string{{"SOURCE", "KIND", "SINCE", "EVENTS", "LAST SEEN"}}
+		for _, s := range sources {
+			last := moment(s.LastSeen)
+			if s.Silent {
+				last = "no events seen"
+			}
+			rows = append(rows, []string{s.Name, s.Kind, moment(s.Since), count(s.Events), last})
+		}
+		if err := a.table(rows); err != nil {
+			return err
+		}
+	}
+	for _, s := range sources {
+		if !s.Silent {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "\n%s (%s): no events seen. It may be that\n", printable(s.Name), printable(s.Kind))
+		for _, cause := range s.Causes {
+			fmt.Fprintf(a.stdout, "  - %s\n", printable(cause))
+		}
+	}
+	q := stats.Quarantine
+	if q.Items > 0 || q.Full {
+		full := ""
+		if q.Full {
+			full = "; it is FULL: what cannot be taken is refused"
+		}
+		fmt.Fprintf(a.stdout, "\nquarantine: %d items, %v of %v%s (auditrelay quarantine list)\n",
+			q.Items, auditrelay.ByteSize(q.Bytes), q.MostBytes, full)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"unicode/utf8"
+
+	"auditrelay"
+	"auditrelay/internal/api"
+	"auditrelay/internal/client"
+	"auditrelay/runtime"
+)
+
+type quarantineCommand struct {
+	List   quarantineList   `cmd:"" help:"List what is in quarantine, without contents."`
+	Show   quarantineShow   `cmd:"" help:"Show one item, contents included (role comply)."`
+	Replay quarantineReplay `cmd:"" help:"Take items as events after all."`
+	Delete quarantineDelete `cmd:"" help:"Give items up for good; it is recorded."`
+}
+
+type quarantineList struct {
+	remote
+	Reason string `help:"Only those with this reason." placeholder:"REASON"`
+	Source string `help:"Only those that came by this way." placeholder:"SOURCE"`
+	After  uint64 `help:"Only those beyond this number." placeholder:"NUMBER"`
+	Limit  int    `help:"At most so many." default:"100"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+func (c *quarantineList) Run(a *app) error {
+	if c.Limit < 1 || c.Limit > 1000 {
+		return usage("--limit: a number from 1 to 1000")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	items, err := cl.Quarantine(a.ctx, runtime.QuarantineQuery{After: c.After, Reason: c.Reason, Source: c.Source, Limit: c.Limit})
+	if err != nil {
+		return err
+	}
+	if len(items) == c.Limit {
+		fmt.Fprintf(a.stderr, "there may be more; go on with: --after %d\n", items[len(items)-1].Number)
+	}
+	if c.JSON {
+		return a.printJSON(items)
+	}
+	rows := [][]string{{"NUMBER", "FIRST", "TIMES", "SOURCE", "PRINCIPAL", "BYTES", "REASON", "DETAIL"}}
+	for _, it := range items {
+		rows = append(rows, []string{
+			count(it.Number), moment(it.First), count(it.Times), it.Provenance.Source, it.Provenance.Principal,
+			auditrelay.ByteSize(it.Bytes).String(), it.Reason, withBare(it),
+		})
+	}
+	return a.table(rows)
+}
+
+func withBare(it runtime.QuarantineItem) string {
+	if !it.Bare {
+		return it.Detail
+	}
+	return "not kept: filters stand before the journal"
+}
+
+type quarantineShow struct {
+	remote
+	Number uint64 `arg:"" help:"The item's number."`
+	Raw    bool   `help:"Write what came, byte for byte, and nothing else." xor:"form"`
+	JSON   bool   `help:"Print JSON." xor:"form"`
+}
+
+func (c *quarantineShow) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	item, err := cl.QuarantineItem(a.ctx, c.Number)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(item)
+	}
+	if c.Raw {
+		if item.Bare {
+			return fmt.Errorf("only a digest of item %d was kept", c.Number)
+		}
+		_, err := a.stdout.Write(item.Data)
+		return err
+	}
+	err = a.table([][]string{
+		{"number", count(item.Number)},
+		{"first", moment(item.First)},
+		{"last", moment(item.Last)},
+		{"times", count(item.Times)},
+		{"source", item.Provenance.Source},
+		{"principal", item.Provenance.Principal},
+		{"address", item.Provenance.Address},
+		{"reason", item.Reason},
+		{"detail", withBare(item.QuarantineItem)},
+		{"bytes", count(uint64(item.Bytes))},
+		{"hmac_sha256", item.Digest},
+	})
+	if err != nil || item.Bare {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", textOrDump(item.Data))
+	return err
+}
+
+// textOrDump is data as a terminal may be given it: text as it is, all else as a dump.
+func textOrDump(data []byte) string {
+	plain := utf8.Valid(data)
+	for _, c := range string(data) {
+		plain = plain && (c == '\n' || c == '\t' || c == '\r' || c >= ' ' && c != 0x7f && (c < 0x80 || c > 0x9f))
+	}
+	if plain {
+		return string(data)
+	}
+	return hex.Dump(data)
+}
+
+// whichItems are the flags of the commands that change items.
+type whichItems struct {
+	remote
+	Numbers []uint64 `arg:"" optional:"" help:"The items' numbers."`
+	All     bool     `help:"All of them."`
+	Reason  string   `help:"With --all, only those with this reason." placeholder:"REASON"`
+	Source  string   `help:"With --all, only those that came by this way." placeholder:"SOURCE"`
+	JSON    bool     `help:"Print JSON."`
+}
+
+func (c *whichItems) check() error {
+	if c.All == (len(c.Numbers) > 0) {
+		return usage("name numbers, or say --all")
+	}
+	if !c.All && c.Reason+c.Source != "" {
+		return usage("--reason and --source go with --all")
+	}
+	return nil
+}
+
+func (c *whichItems) change(a *app, cl *client.Client, change string) (api.QuarantineChanged, error) {
+	return cl.ChangeQuarantine(a.ctx, change, api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source})
+}
+
+// told prints what was done; what was not is an error.
+func (c *whichItems) told(a *app, done api.QuarantineChanged, what string) error {
+	if c.JSON {
+		if err := a.printJSON(done); err != nil {
+			return err
+		}
+	} else if _, err := fmt.Fprintf(a.stdout, "%d %s\n", done.Changed, what); err != nil {
+		return err
+	}
+	for _, f := range done.Failed {
+		fmt.Fprintf(a.stderr, "%s\n", f.Error)
+	}
+	if n := len(done.Failed); n > 0 {
+		return stayError{stay: n, all: n + done.Changed}
+	}
+	return nil
+}
+
+type quarantineReplay struct {
+	whichItems
+	Edit string `help:"File with what is to be taken in the place of one item (- for standard input); takes the role ingest too." placeholder:"FILE"`
+}
+
+func (c *quarantineReplay) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Edit != "" && len(c.Numbers) != 1 {
+		return usage("--edit stands in the place of one item: name its number")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	var done api.QuarantineChanged
+	if c.Edit == "" {
+		done, err = c.change(a, cl, "replay")
+	} else {
+		var contents []byte
+		if contents, err = a.contents(c.Edit); err == nil {
+			done, err = cl.ReplaceQuarantined(a.ctx, c.Numbers[0], contents)
+		}
+		if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusUnprocessableEntity {
+			done.Failed, err = []api.QuarantineFailed{{Number: c.Numbers[0], Error: e}}, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.told(a, done, fmt.Sprintf("replayed as %d events", done.Events))
+}
+
+// mostContents bounds what is read in the place of an item; the relay's own bound is
+// lower.
+const mostContents = 1 << 30
+
+func (a *app) contents(name string) ([]byte, error) {
+	in := a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, mostContents))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+type quarantineDelete struct {
+	whichItems
+	Yes bool `help:"Do it: what is deleted cannot be had back."`
+}
+
+func (c *quarantineDelete) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if !c.Yes {
+		return usage("what is deleted is gone for good: say --yes if it is to be")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	done, err := c.change(a, cl, "delete")
+	if err != nil {
+		return err
+	}
+	return c.told(a, done, "deleted")
+}

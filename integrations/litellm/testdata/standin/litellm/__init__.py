@@ -1,0 +1,1 @@
+"""A stand-in for LiteLLM: what the logger class needs of it, and no more."""

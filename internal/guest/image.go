@@ -1,0 +1,83 @@
+package guest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"auditrelay/internal/compile"
+	"auditrelay/internal/meter"
+)
+
+// image is a module as it is given to the compiler: rewritten, or, found in the
+// cache, the outline of that.
+type image struct {
+	wasm  []byte
+	key   [32]byte // in the cache
+	found bool
+}
+
+// errNoCode says that the cache did not have the code of an outline that it had.
+// Such an outline was compiled itself, and traps wherever it is called.
+var errNoCode = errors.New("its compiled code is missing in the cache")
+
+// cached reports whether compiled code is kept. What is compiled for a profile has
+// calls of the host in it that no other use wants.
+func (o *Options) cached() bool { return o.CacheDir != "" && o.Profile == nil }
+
+// image finds a module in the cache, or validates and rewrites it, and sets its
+// facts. What is in the cache was validated by this version of the meter, under the
+// same limits: its key says so.
+func (m *Module) image(o Options, sum [32]byte) (image, error) {
+	options := meterOptions(m.limits)
+	img := image{key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, options, sum))}
+	if o.cached() {
+		if err := ownCache(o.CacheDir); err != nil {
+			return img, err
+		}
+		e, found := compile.Find(o.CacheDir, img.key)
+		if found && json.Unmarshal(e.Note, &m.facts) == nil {
+			img.wasm, img.found = e.Outline, true
+			return img, nil
+		}
+	}
+	rewritten, err := meter.Rewrite(o.Wasm, options)
+	if err != nil {
+		return img, err
+	}
+	m.facts, img.wasm = rewritten.Facts, rewritten.Wasm
+	return img, nil
+}
+
+// fill has the image in the cache, where there is one, and returns what to load.
+func (m *Module) fill(ctx context.Context, o Options, img image) ([]byte, error) {
+	if img.found || !o.cached() {
+		return img.wasm, nil
+	}
+	note, err := json.Marshal(&m.facts)
+	if err != nil {
+		return nil, err
+	}
+	e, err := compile.Fill(ctx, img.key, img.wasm, note, compile.Options{Command: o.Compiler, CacheDir: o.CacheDir})
+	return e.Outline, err
+}
+
+// ownCache makes the cache's directory. The code in it is run as it is found, so
+// nobody else may have had a hand in it.
+func ownCache(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("compile cache: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("compile cache: %w", err)
+	}
+	if info.Mode()&fs.ModePerm&0o077 != 0 {
+		return fmt.Errorf("compile cache %s: its mode is %v; it holds native code that is run, so it must be the relay's alone (chmod 700)", dir, info.Mode().Perm())
+	}
+	return nil
+}

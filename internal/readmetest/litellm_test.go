@@ -1,0 +1,183 @@
+package readmetest
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const litellmGuide = "../../docs/litellm.md"
+
+// standInForLiteLLM is the command that the guide starts: it resolves the callbacks
+// of its file by their dotted names, as LiteLLM does, and has one event for each.
+const standInForLiteLLM = `#!/usr/bin/env python3
+import asyncio, importlib, re, sys
+
+sys.path.append("STANDIN")
+
+async def main():
+    with open(sys.argv[sys.argv.index("--config") + 1]) as f:
+        names = re.search(r"audit_log_callbacks: \[(.*)\]", f.read()).group(1)
+    for i, name in enumerate(names.split(", ")):
+        module, _, instance = name.partition(".")
+        callback = getattr(importlib.import_module(module), instance)
+        await callback.async_log_audit_log_event({
+            "id": "team-event-%d" % i, "action": "created", "table_name": "LiteLLM_TeamTable", "object_id": "t",
+            "changed_by": "u", "changed_by_api_key": "", "updated_at": "2026-01-02T03:04:05+00:00",
+            "before_value": None, "updated_values": '{"team_alias": "core", "password": "hunter2-guide"}'})
+
+asyncio.run(main())
+`
+
+// TestLiteLLMGuide runs the guide's commands with a stand-in for LiteLLM.
+func TestLiteLLMGuide(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("python3 is missing: %v", err)
+		}
+		t.Skipf("THE GUIDE IS NOT TESTED: python3 is missing: %v", err)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "auditrelay"), "auditrelay/cmd/auditrelay").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	// It brings LiteLLM's package along, as the real one does.
+	standin := filepath.Join(root, "integrations", "litellm", "testdata", "standin")
+	if err := os.WriteFile(filepath.Join(bin, "litellm"), []byte(strings.Replace(standInForLiteLLM, "STANDIN", standin, 1)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(root, "integrations"), filepath.Join(dir, "integrations")); err != nil {
+		t.Fatal(err)
+	}
+	address := freeAddress(t)
+	var script string
+	for _, section := range []string{"The relay", "Way 3: a logger class"} {
+		for _, b := range blocks(t, litellmGuide, section) {
+			switch b.language {
+			case "yaml":
+				name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
+				text := b.text
+				if name == "auditrelay.yaml" {
+					text = "listen: " + address + "\n" + text
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			case "sh":
+				script += b.text
+			}
+		}
+	}
+	// What takes a person a moment is waited for.
+	for _, wait := range []struct{ after, until string }{
+		{"auditrelay.yaml &\n", "(exec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + ") 2>/dev/null"},
+		{"litellm.yaml &\n", "grep -qs team-event audit/events*.ndjson"},
+	} {
+		if strings.Count(script, wait.after) != 1 {
+			t.Fatalf("the guide does not start %q once:\n%s", wait.after, script)
+		}
+		script = strings.Replace(script, wait.after, wait.after+"for i in {1..600}; do if "+wait.until+"; then break; fi; read -t 0.05 <> <(:) || :; done\n", 1)
+	}
+	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", "trap 'kill %1' EXIT\n"+script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address, "AUDITRELAY_URL=http://"+address, "PYTHONDONTWRITEBYTECODE=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	if !strings.Contains(string(out), "team-event-0") || !strings.Contains(string(out), "archive") {
+		t.Errorf("the event did not arrive:\n%s", out)
+	}
+	if strings.Contains(string(out), "hunter2-guide") {
+		t.Errorf("the password arrived:\n%s", out)
+	}
+}
+
+// TestLiteLLMLosses holds the guide's table to the tests that it names: each is
+// there, is a test, and does not skip itself on the spot.
+func TestLiteLLMLosses(t *testing.T) {
+	text, err := os.ReadFile(litellmGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(text), "# LiteLLM in five minutes\n\n**First: without its enterprise licence LiteLLM emits no audit events at all") {
+		t.Error("the guide does not begin with the licence")
+	}
+	_, table, _ := strings.Cut(string(text), "<!-- table: losses -->\n")
+	table, _, ok := strings.Cut(table, "<!-- end -->")
+	if !ok {
+		t.Fatal("the guide has no table of losses")
+	}
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	if len(lines) < 2+10 {
+		t.Fatalf("the table has %d lines", len(lines))
+	}
+	for _, line := range lines[2:] {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(cells) != 3 {
+			t.Errorf("%d cells: %s", len(cells), line)
+			continue
+		}
+		names := regexp.MustCompile("`([a-z0-9/]+): (Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(cells[2], -1)
+		if len(names) == 0 || len(names) != strings.Count(cells[2], "`")/2 {
+			t.Errorf("not every test is named as package: Test: %s", cells[2])
+		}
+		for _, m := range names {
+			if err := runs(filepath.Join("../..", m[1]), m[2]); err != nil {
+				t.Errorf("%s: %v", m[0], err)
+			}
+		}
+	}
+}
+
+// runs looks for a test in a package's folder. What a helper skips for a tool that
+// is missing, or for -short, is not seen.
+func runs(dir, name string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("%s has no tests: %w", dir, fs.ErrNotExist)
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Name.Name != name || f.Recv != nil {
+				continue
+			}
+			if len(f.Type.Params.List) != 1 || len(f.Body.List) == 0 {
+				return fmt.Errorf("%s is no test", name)
+			}
+			for _, statement := range f.Body.List {
+				e, ok := statement.(*ast.ExprStmt)
+				if !ok {
+					continue
+				}
+				if call, ok := e.X.(*ast.CallExpr); ok {
+					if s, ok := call.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(s.Sel.Name, "Skip") {
+						return fmt.Errorf("%s is skipped", name)
+					}
+				}
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no test %s", name)
+}

@@ -1,0 +1,367 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+	"auditrelay/internal/journal"
+	"auditrelay/internal/quarantine"
+)
+
+// QuarantineOptions bound the quarantine. What finds no room is refused; nothing is
+// cut, and nothing gives way.
+type QuarantineOptions struct {
+	Bytes     auditrelay.ByteSize // of all items; default 256 MiB
+	Items     int                 // default 100,000
+	ItemBytes auditrelay.ByteSize // of one item; default 16 MiB, at most 128 MiB
+}
+
+// Quarantined is something that came in and could not be taken as an event.
+type Quarantined struct {
+	// Data is what came, whole.
+	Data       []byte
+	Provenance auditrelay.Provenance
+	// Reason is from a closed set of the caller's, in a-z, 0-9 and _, at most 64: an
+	// EventError's, or "conflict" as it were. It is a label of metrics.
+	Reason string
+	// Detail says more, without event data; of more than 512 bytes the rest is dropped.
+	Detail string
+}
+
+const maxDetail = 512
+
+var quarantineReason = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
+
+// quarantineRoom is the runtime's quarantine, and what is counted of it.
+type quarantineRoom struct {
+	store *quarantine.Store
+
+	mu      sync.Mutex
+	arrived map[QuarantineOrigin]uint64
+	full    bool // as logged
+}
+
+// QuarantineOrigin is what arrivals in quarantine are counted by.
+type QuarantineOrigin struct{ Source, Reason string }
+
+// maxOrigins bounds the labels: sources and reasons are few.
+const maxOrigins = 256
+
+func (q *quarantineRoom) open(j *journal.Journal, o QuarantineOptions) (err error) {
+	q.arrived = map[QuarantineOrigin]uint64{}
+	q.store, err = quarantine.Open(j, quarantine.Options{Bytes: int64(o.Bytes), Items: o.Items, ItemBytes: int64(o.ItemBytes)})
+	return err
+}
+
+func (q *quarantineRoom) count(items []quarantine.Item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range items {
+		origin := QuarantineOrigin{items[i].Provenance.Source, items[i].Reason}
+		if _, known := q.arrived[origin]; !known && len(q.arrived) >= maxOrigins {
+			origin = QuarantineOrigin{"other", "other"}
+		}
+		q.arrived[origin]++
+	}
+}
+
+// Quarantine keeps what could not be taken as events, whole, until an operator replays
+// or deletes it. When it returns nil all items are durable; otherwise none is, but for
+// ErrNotKept. What is there already, with the same source and reason, is counted and
+// not kept twice.
+//
+// Errors: *UnavailableError where it may succeed later (closed, the disk is short, the
+// quarantine is full); ErrQuarantineItem for an item that is too large; ErrNotKept
+// where filters stand before the journal: a digest of each item is durable then, and
+// the data nowhere, since it would touch the disk unfiltered. Data is copied.
+//
+// What was refused with ErrIngestFilter does not belong here.
+func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
+	kept := make([]quarantine.Item, len(items))
+	for i := range items {
+		it := &items[i]
+		if !quarantineReason.MatchString(it.Reason) {
+			return errors.New("quarantine: the reason is not of the form a-z, 0-9, _, at most 64")
+		}
+		kept[i] = quarantine.Item{Provenance: it.Provenance, Reason: it.Reason, Detail: it.Detail,
+			Size: int64(len(it.Data)), Digest: r.quarantineDigest(it), Data: it.Data}
+		if len(it.Detail) > maxDetail {
+			kept[i].Detail = it.Detail[:maxDetail] + "..."
+		}
+	}
+	unlock, err := r.quarantine.store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.draining.Load() {
+		return &UnavailableError{RetryAfter: blockedRetry, Err: ErrClosed}
+	}
+	bare := r.ingest.Load() != nil
+	if bare {
+		for i := range kept {
+			// A detail may name a field, and the field's name is what a producer chose.
+			kept[i].Bare, kept[i].Data, kept[i].Detail = true, nil, ""
+		}
+	}
+	err = r.quarantine.store.Put(time.Now(), kept)
+	r.tellFull()
+	switch {
+	case errors.Is(err, ErrQuarantineItem):
+		return fmt.Errorf("quarantine: %w", err)
+	case errors.Is(err, journal.ErrClosed):
+		return &UnavailableError{RetryAfter: blockedRetry, Err: ErrClosed}
+	case err != nil:
+		return &UnavailableError{RetryAfter: blockedRetry, Err: err}
+	}
+	r.quarantine.count(kept)
+	if bare && len(items) > 0 {
+		return ErrNotKept
+	}
+	return nil
+}
+
+// quarantineDigest tells whether the same came again. It is keyed: of what is not kept
+// nobody is to find out by guessing.
+func (r *Runtime) quarantineDigest(it *Quarantined) (digest [16]byte) {
+	mac := hmac.New(sha256.New, r.tombstoneKey)
+	fmt.Fprintf(mac, "quarantine\x00%s\x00%s\x00", it.Reason, it.Provenance.Source)
+	mac.Write(it.Data)
+	copy(digest[:], mac.Sum(nil))
+	return digest
+}
+
+// tellFull logs once when the quarantine becomes full, and once when it no longer is.
+func (r *Runtime) tellFull() {
+	q := &r.quarantine
+	u := q.store.Usage()
+	q.mu.Lock()
+	changed := q.full != u.Full
+	q.full = u.Full
+	q.mu.Unlock()
+	switch {
+	case changed && u.Full:
+		r.log.Error("the quarantine is full: what cannot be taken as an event is refused, and its producer told to come again",
+			"items", u.Items, "of", u.MostItems, "bytes", u.Bytes, "of_bytes", u.MostBytes)
+	case changed:
+		r.log.Info("the quarantine has room again", "items", u.Items, "bytes", u.Bytes)
+	}
+}
+
+// QuarantineItem is one thing in quarantine.
+type QuarantineItem struct {
+	Number     uint64                `json:"number"`
+	First      time.Time             `json:"first"`
+	Last       time.Time             `json:"last"`
+	Times      uint64                `json:"times"` // how often the same came
+	Provenance auditrelay.Provenance `json:"provenance"`
+	Reason     string                `json:"reason"`
+	Detail     string                `json:"detail,omitempty"`
+	Bytes      int64                 `json:"bytes"`          // of what came
+	Digest     string                `json:"hmac_sha256"`    // keyed, of reason, source and what came
+	Bare       bool                  `json:"bare,omitempty"` // only the digest was kept
+	Data       []byte                `json:"-"`
+}
+
+func quarantineItem(it *quarantine.Item) QuarantineItem {
+	return QuarantineItem{Number: it.Number, First: it.First, Last: it.Last, Times: it.Times, Provenance: it.Provenance,
+		Reason: it.Reason, Detail: it.Detail, Bytes: it.Size, Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare, Data: it.Data}
+}
+
+// QuarantineQuery says which items are meant: those above After, with the reason and
+// source where these are set.
+type QuarantineQuery struct {
+	After          uint64
+	Reason, Source string
+	Limit          int // 0, or more than 10,000: 10,000
+}
+
+const maxQuarantineList = 10_000
+
+// QuarantineItems lists what is in quarantine, by number, without Data.
+func (r *Runtime) QuarantineItems(_ context.Context, q QuarantineQuery) ([]QuarantineItem, error) {
+	if q.Limit <= 0 || q.Limit > maxQuarantineList {
+		q.Limit = maxQuarantineList
+	}
+	found, err := r.quarantine.store.List(q.After, q.Limit, func(it *quarantine.Item) bool {
+		return (q.Reason == "" || q.Reason == it.Reason) && (q.Source == "" || q.Source == it.Provenance.Source)
+	})
+	list := make([]QuarantineItem, len(found))
+	for i := range found {
+		list[i] = quarantineItem(&found[i])
+	}
+	return list, err
+}
+
+// QuarantineItem returns one item with its Data. ErrNoQuarantineItem: there is none.
+func (r *Runtime) QuarantineItem(_ context.Context, number uint64) (QuarantineItem, error) {
+	it, err := r.quarantine.store.Get(number)
+	return quarantineItem(&it), err
+}
+
+// QuarantineStats are figures about the quarantine.
+type QuarantineStats struct {
+	Items     int                 `json:"items"`
+	Bytes     int64               `json:"bytes"`
+	MostItems int                 `json:"most_items"`
+	MostBytes auditrelay.ByteSize `json:"most_bytes"`
+	// Full: something was refused for lack of room since anything was last taken in or
+	// away.
+	Full bool `json:"full,omitempty"`
+	// Arrived counts what came since start, the same again included.
+	Arrived map[QuarantineOrigin]uint64 `json:"-"`
+}
+
+// QuarantineStats returns figures about the quarantine.
+func (r *Runtime) QuarantineStats() QuarantineStats {
+	u := r.quarantine.store.Usage()
+	s := QuarantineStats{Items: u.Items, Bytes: u.Bytes, MostItems: u.MostItems, MostBytes: auditrelay.ByteSize(u.MostBytes), Full: u.Full,
+		Arrived: map[QuarantineOrigin]uint64{}}
+	r.quarantine.mu.Lock()
+	defer r.quarantine.mu.Unlock()
+	for origin, n := range r.quarantine.arrived {
+		s.Arrived[origin] = n
+	}
+	return s
+}
+
+// tableQuarantine is the table_name of the relay's own events about its quarantine.
+const tableQuarantine = "auditrelay_quarantine"
+
+// quarantineRecord is what the relay's own events say of an item: nothing of its data.
+type quarantineRecord struct {
+	Source string    `json:"source"`
+	Reason string    `json:"reason"`
+	First  time.Time `json:"first"`
+	Times  uint64    `json:"times"`
+	Bytes  int64     `json:"bytes"`
+	Digest string    `json:"hmac_sha256"`
+	Bare   bool      `json:"bare,omitempty"`
+}
+
+func recordOf(it *quarantine.Item) quarantineRecord {
+	return quarantineRecord{Source: it.Provenance.Source, Reason: it.Reason, First: it.First, Times: it.Times, Bytes: it.Size,
+		Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare}
+}
+
+// DeleteQuarantineItem takes an item away for good. That it was done, by whom and to
+// what, is an audit event of the relay's own, in the same write.
+func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number uint64) error {
+	unlock, err := r.quarantine.store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	it, err := r.quarantine.store.Get(number)
+	if err != nil {
+		return err
+	}
+	tx := new(journal.Tx)
+	tx.MakesRoom()
+	r.quarantine.store.Delete(tx, number)
+	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it)}
+	if err := change.append(tx); err != nil {
+		return err
+	}
+	if _, err := r.journal.Commit(tx); err != nil {
+		return r.unavailable(err)
+	}
+	r.quarantine.store.Deleted(&it)
+	r.tellFull()
+	return nil
+}
+
+// sourceQuarantine stands in the provenance of what was replayed, beside the way by
+// which it had come in.
+const sourceQuarantine = "quarantine"
+
+// ReplayQuarantineItem takes an item as events after all: with its own provenance, all
+// of its events or none. They are stored, the item taken away, and who did it recorded
+// in one write. Data, where not nil, stands in the place of what had come in.
+//
+// Where an event is refused again the item stays, and the error says why: an
+// *EventError, ErrConflict, ErrIngestFilter, or what Submit returns.
+func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number uint64, data []byte) ([]Result, error) {
+	unlock, err := r.quarantine.store.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	it, err := r.quarantine.store.Get(number)
+	if err != nil {
+		return nil, err
+	}
+	replaced := data != nil
+	if !replaced {
+		if it.Bare {
+			return nil, fmt.Errorf("item %d stays in quarantine: %w; give what should stand in its place", number, ErrNotKept)
+		}
+		data = it.Data
+	}
+	events, err := r.split(data, it.Provenance)
+	if err != nil {
+		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, err)
+	}
+	results, err := r.submit(ctx, events, true, func(tx *journal.Tx, events []auditrelay.Event) error {
+		for _, e := range events { // each a duplicate, of which only the way by which it came is kept
+			e.Provenance = auditrelay.Provenance{Source: sourceQuarantine, Principal: by}
+			tx.Append(e)
+		}
+		r.quarantine.store.Delete(tx, number)
+		after := struct {
+			Events   int  `json:"events"`
+			Replaced bool `json:"replaced"`
+		}{len(events), replaced}
+		change := Change{Actor: by, Action: auditrelay.ActionUnblocked, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), After: after}
+		return change.append(tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range results {
+		if err := results[i].Err; err != nil {
+			return results, fmt.Errorf("item %d stays in quarantine: %w", number, err)
+		}
+	}
+	r.quarantine.store.Deleted(&it)
+	r.tellFull()
+	return results, nil
+}
+
+// split takes the events out of a body.
+func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, error) {
+	limits := r.limits
+	limits.BodyBytes = int64(len(body)) + 1
+	var events []Submission
+	reader := ingest.NewReader(bytes.NewReader(body), "", "", limits)
+	for {
+		raw, err := reader.Next()
+		switch {
+		case err == io.EOF && len(events) == 0:
+			return nil, &EventError{Kind: ingest.Unframeable, Reason: ingest.NoEvents, Message: "there is no event", Offset: -1}
+		case err == io.EOF:
+			return events, nil
+		case err != nil:
+			return nil, err
+		}
+		events = append(events, Submission{Data: bytes.Clone(raw.Data), Provenance: from})
+	}
+}
