@@ -66,12 +66,12 @@ const (
 // Errors: ErrVersion, and the database's own, which may quote nothing of a record.
 func New(ctx context.Context, db *sql.DB, d Dialect, readOnly bool) (*Store, error) {
 	s := &Store{db: db, dialect: d}
-	var err error
-	if !readOnly {
-		err = s.create(ctx)
-	}
-	if err == nil {
-		err = s.check(ctx)
+	// A role that may write to the tables need not be one that may make them.
+	err := s.check(ctx)
+	if err != nil && !readOnly && !errors.Is(err, ErrVersion) {
+		if err = s.create(ctx); err == nil {
+			err = s.check(ctx)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

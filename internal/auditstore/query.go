@@ -180,7 +180,7 @@ func (s *Store) Count(ctx context.Context, q Query, most int64) (n int64, exact 
 	if most > 0 {
 		st.text(" LIMIT ").arg(most + 1)
 	}
-	st.text(") AS some")
+	st.text(") AS counted")
 	if err = s.db.QueryRowContext(ctx, st.String(), st.args...).Scan(&n); err != nil {
 		return 0, false, fmt.Errorf("count: %w", err)
 	}

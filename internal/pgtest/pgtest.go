@@ -1,0 +1,254 @@
+// Package pgtest starts a real Postgres for tests, each on a folder of its own.
+//
+// The programs are looked for in AUDITRELAY_TEST_PG, in Debian's folders and in PATH. A
+// test that needs them is skipped where there are none and fails where CI=true.
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Server is one running server; it ends with the test.
+type Server struct {
+	dir     string // for data and socket
+	bin     string
+	as      *account  // nil: as whoever runs the test
+	process *exec.Cmd // nil while it is stopped
+}
+
+// account is whom the server runs as, since it refuses to be root.
+type account struct{ uid, gid uint32 }
+
+// Table is LiteLLM's.
+const Table = `CREATE TABLE "LiteLLM_AuditLog" (id text PRIMARY KEY, updated_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+	changed_by text NOT NULL DEFAULT '', changed_by_api_key text NOT NULL DEFAULT '', action text NOT NULL, table_name text NOT NULL,
+	object_id text NOT NULL, before_value jsonb, updated_values jsonb)`
+
+// Start starts a server with lines of settings beside the defaults of tests.
+func Start(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	bin, err := programs()
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("SKIPPED, nothing is tested: %v", err)
+	}
+	s := &Server{bin: bin}
+	// A socket's path is short, which t.TempDir's is not.
+	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.process != nil {
+			s.Stop(t, "immediate")
+		}
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			t.Logf("the server's log:\n%s", log[max(0, len(log)-4096):])
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if os.Getuid() == 0 {
+		if s.as, err = serverAccount(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(s.dir, int(s.as.uid), int(s.as.gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run(t, "initdb", "-D", s.data(), "-U", "owner", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	settings = append([]string{
+		"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "fsync = off", "shared_buffers = 32MB",
+		"max_connections = 30", "autovacuum = off",
+	}, settings...)
+	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintln(conf, strings.Join(settings, "\n"))
+	if err = errors.Join(err, conf.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart(t)
+	return s
+}
+
+func programs() (string, error) {
+	candidates := []string{os.Getenv("AUDITRELAY_TEST_PG")}
+	debian, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
+	slices.SortFunc(debian, func(a, b string) int { return version(b) - version(a) })
+	candidates = append(candidates, debian...)
+	if p, err := exec.LookPath("initdb"); err == nil {
+		candidates = append(candidates, filepath.Dir(p))
+	}
+	for _, dir := range candidates {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); dir != "" && err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("no Postgres: install Debian's postgresql (scripts/install-test-tools), or name the folder of initdb and postgres in AUDITRELAY_TEST_PG")
+}
+
+func version(dir string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir)))
+	return n
+}
+
+func serverAccount() (*account, error) {
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		return &account{uint32(uid), uint32(gid)}, nil
+	}
+	return nil, errors.New("no account for the server: neither postgres nor nobody exists")
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) run(t testing.TB, program string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.Dir = s.dir
+	become(cmd, s.as)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, out)
+	}
+}
+
+// Restart starts the server after a Stop; it returns when it answers.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data())
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	become(cmd, s.as)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.process = cmd
+	for range 300 {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		pg, err := pgconn.Connect(ctx, s.URL("owner", "postgres"))
+		if err == nil {
+			_ = pg.Close(ctx)
+		}
+		cancel()
+		if err == nil {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	t.Fatal("the server does not answer")
+}
+
+// Stop stops the server; mode is smart, fast or immediate.
+func (s *Server) Stop(t testing.TB, mode string) {
+	t.Helper()
+	if err := s.process.Process.Signal(stopSignals[mode]); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.process.Wait() // an immediate stop is no good end
+	s.process = nil
+}
+
+// Copy copies the data of a stopped server aside; Swap puts it back in its place.
+func (s *Server) Copy(t testing.TB) {
+	t.Helper()
+	s.cp(t, "-a", s.data(), filepath.Join(s.dir, "copy"))
+}
+
+// Swap puts what Copy kept in the place of the data of the server, which is stopped.
+func (s *Server) Swap(t testing.TB) {
+	t.Helper()
+	if err := os.Rename(s.data(), filepath.Join(s.dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(s.dir, "copy"), s.data()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) cp(t testing.TB, args ...string) {
+	t.Helper()
+	cmd := exec.Command("cp", args...)
+	become(cmd, s.as)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v\n%s", err, out)
+	}
+}
+
+// URL is the connection string of a role.
+func (s *Server) URL(role, database string) string {
+	return fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, role, database)
+}
+
+// Conn is one connection of a test's own.
+type Conn struct {
+	t  testing.TB
+	pg *pgconn.PgConn
+}
+
+// Connect connects as a role; the connection ends with the test.
+func (s *Server) Connect(t testing.TB, role, database string) *Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	pg, err := pgconn.Connect(ctx, s.URL(role, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Conn{t, pg}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// Close ends the connection.
+func (c *Conn) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.pg.Close(ctx) // the server may be gone
+}
+
+// Exec runs statements, and returns the rows of the last one, values joined by "|".
+func (c *Conn) Exec(sql string) []string {
+	c.t.Helper()
+	results, err := c.pg.Exec(context.Background(), sql).ReadAll()
+	if err != nil {
+		c.t.Fatalf("%.200s: %v", sql, err)
+	}
+	var rows []string
+	if len(results) > 0 {
+		for _, row := range results[len(results)-1].Rows {
+			rows = append(rows, string(bytes.Join(row, []byte("|"))))
+		}
+	}
+	return rows
+}
