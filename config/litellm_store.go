@@ -55,11 +55,14 @@ func (l *litellm) store(settings, native *node) {
 	case callbackNamed(native, storeCallback):
 		l.report.info(from, "store_audit_logs adds no store: callbacks has one of that name")
 		return
-	case which == storePostgres:
-		l.report.add(choice, storeSetting, "a store in Postgres is not in this version: expected sqlite, none or the name of a callback")
+	case which == storePostgres && !l.databaseURL().given():
+		l.report.add(choice, storeSetting, "there is no general_settings.database_url for a store in Postgres: give it, or a callback of its own with sink: {postgres: {url: ...}}")
 		return
+	case which == storePostgres:
+		l.report.info(choice, "store_audit_logs keeps a searchable store in LiteLLM's database, in a schema of its own (auditrelay), redacted by preset litellm, which GET /audit reads; nothing of LiteLLM's there is read or written")
+	default:
+		l.report.info(from, "store_audit_logs keeps a searchable store in the data directory, redacted by preset litellm, which GET /audit reads; store: none leaves it out")
 	}
-	l.report.info(from, "store_audit_logs keeps a searchable store in the data directory, redacted by preset litellm, which GET /audit reads; store: none leaves it out")
 	l.addStoreFilter(from, native)
 	at := func(kind kind) *node {
 		return &node{kind: kind, line: from.line, column: from.column, origin: pathOfStore}
@@ -75,8 +78,15 @@ func (l *litellm) store(settings, native *node) {
 	filters := at(kindList)
 	filters.items = []*node{text(storeFilter)}
 	cb.put(from, "filters", filters)
-	sink := at(kindMapping)
-	sink.put(from, storeSQLite, at(kindMapping))
+	sink, options := at(kindMapping), at(kindMapping)
+	if which == storePostgres {
+		url := l.databaseURL()
+		l.all(url, generalSettings+"."+databaseKey)
+		options.put(url, "url", url)
+		sink.put(from, storePostgres, options)
+	} else {
+		sink.put(from, storeSQLite, options)
+	}
 	cb.put(from, "sink", sink)
 	all := native.get("callbacks")
 	if all == nil || all.kind == kindNull {
@@ -87,6 +97,15 @@ func (l *litellm) store(settings, native *node) {
 	if all.kind == kindList {
 		all.items = append(all.items, cb)
 	}
+}
+
+// databaseURL is where LiteLLM's own database is, nil where the file does not say.
+func (l *litellm) databaseURL() *node {
+	general := l.root.get(generalSettings)
+	if general == nil || general.kind != kindMapping {
+		return nil
+	}
+	return general.get(databaseKey)
 }
 
 // wanted is what asks for a store: the key, or where that is not given a node that stands

@@ -26,11 +26,16 @@ func TestStoreAuditLogsMakesAStore(t *testing.T) {
 		{name: "callbacks beside", text: "callbacks: [{name: local, sink: {stdout: {}}}]\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "local[] store[litellm-store]"},
 		{name: "empty tables beside", text: "callbacks:\nfilters:\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "store[litellm-store]"},
 		{name: "the filter of one's own", text: "filters: {litellm-store: {redact: {preset: pii}}}\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "store[litellm-store]"},
+		{name: "postgres", text: "store: postgres\ngeneral_settings: {database_url: os.environ/DATABASE_URL}\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "store[litellm-store]", says: "in a schema of its own"},
+		{name: "postgres nowhere", text: "store: postgres\nlitellm_settings:\n  store_audit_logs: true\n", says: "error: 1:8: store: there is no general_settings.database_url"},
 		{name: "another word", text: "store: mysql\nlitellm_settings:\n  store_audit_logs: true\n", says: "error: 1:8: store: found \"mysql\", expected sqlite, postgres, none or the name of a callback"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := testOptions("")
 			o.LookupEnv = func(name string) (string, bool) {
+				if name == "DATABASE_URL" {
+					return "postgres://u:hunter2@h/db", true
+				}
 				return tt.variable, name == storeVariable && tt.variable != ""
 			}
 			c, err := Parse("litellm.yaml", []byte(tt.text), o)
@@ -54,8 +59,8 @@ func TestStoreAuditLogsMakesAStore(t *testing.T) {
 				t.Errorf("notes %v, want %s", c.Notes, tt.says)
 			}
 			native, _, err := Translate("litellm.yaml", []byte(tt.text), o)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || strings.Contains(string(native)+fmt.Sprint(c.Notes), "hunter2") {
+				t.Fatal(err, string(native))
 			}
 			again, err := Parse("native.yaml", native, o)
 			if err != nil || again.Digest(nil) != c.Digest(nil) {

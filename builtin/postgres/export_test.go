@@ -1,6 +1,10 @@
 package postgres
 
-import "testing"
+import (
+	"maps"
+	"slices"
+	"testing"
+)
 
 // Setting is what a connection of the package's has in force.
 func Setting(t *testing.T, o Options, reads bool, name string) (value string) {
@@ -18,4 +22,14 @@ func Setting(t *testing.T, o Options, reads bool, name string) (value string) {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// Params are the settings that a URL gives for the server.
+func Params(t *testing.T, o Options) []string {
+	t.Helper()
+	c, err := o.withDefaults().connection()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(c.RuntimeParams))
 }

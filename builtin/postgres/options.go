@@ -14,9 +14,8 @@ import (
 // Options configure the store in Postgres. Only the URL has no default.
 type Options struct {
 	// URL of the database, postgres://USER:PASSWORD@HOST:PORT/DATABASE with libpq's
-	// parameters (sslmode, sslrootcert); read anew for each connection are neither it nor
-	// the files that it names. Not through a pooler that hands a connection to another
-	// client between two transactions. Required.
+	// parameters: over a network with sslmode=verify-full. Not through a pooler that hands a
+	// connection to another client between two transactions. Required.
 	URL auditrelay.Secret `yaml:"url"`
 
 	// Schema that the tables are in. It is made where it is not there, which takes the
@@ -42,6 +41,10 @@ const defaultSchema = "auditrelay"
 // schemaForm is a name that needs no quotes.
 var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
+// prismas are parameters that LiteLLM's URL may have for its own client; the server would
+// refuse them.
+var prismas = []string{"schema", "connection_limit", "pool_timeout", "socket_timeout", "pgbouncer", "statement_cache_size", "sslaccept", "sslidentity", "sslpassword"}
+
 func (o Options) withDefaults() Options {
 	if o.Schema == "" {
 		o.Schema = defaultSchema
@@ -62,7 +65,13 @@ func (o Options) connection() (*pgx.ConnConfig, error) {
 		var err error
 		if c, err = pgx.ParseConfig(o.URL.Reveal()); err != nil {
 			// The parser's own error may quote the URL.
+			c = nil
 			bad("url", "it is no address of a Postgres, or a file that it names cannot be read: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+		}
+	}
+	if c != nil {
+		for _, name := range prismas {
+			delete(c.RuntimeParams, name)
 		}
 	}
 	if !schemaForm.MatchString(o.Schema) || o.Schema == "public" {

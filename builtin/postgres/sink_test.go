@@ -169,6 +169,9 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+	if params := postgres.Params(t, postgres.Options{URL: "postgres://h/db?schema=public&connection_limit=5&pool_timeout=3&pgbouncer=true&options=-c%20work_mem%3D1MB"}); fmt.Sprint(params) != "[options]" {
+		t.Errorf("what the server is told beside: %v", params)
+	}
 	if got := (postgres.Options{URL: "postgres://u:hunter2@db.example/audit"}).Place(); got != "db.example:5432/audit/auditrelay" {
 		t.Errorf("the place: %s", got)
 	}

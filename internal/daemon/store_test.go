@@ -23,6 +23,7 @@ import (
 	"auditrelay/builtin/sqlite"
 	"auditrelay/config"
 	"auditrelay/internal/auditstore"
+	"auditrelay/internal/pgtest"
 )
 
 // export makes a request and returns its answer with the trailers.
@@ -401,6 +402,49 @@ func TestWhichStoreIsRead(t *testing.T) {
 				t.Errorf("it reads %q, %v; want %q", serves, err, tt.serves)
 			}
 		})
+	}
+}
+
+// One set of routes for both databases.
+func TestAStoreInPostgres(t *testing.T) {
+	server := pgtest.Start(t)
+	t.Setenv("STORE_URL", server.URL("owner", "postgres"))
+	text := strings.Replace(storeConfigText, "{sqlite: {}}", "{postgres: {url: os.environ/STORE_URL, keep: {age: 30d}}}, backoff: {initial: 1ms, max: 10ms}", 1)
+	r := run(t, text, nil)
+	for n := range 12 {
+		r.send(numbered(n))
+	}
+	r.await("")
+	page := r.audit("?page_size=5&table_name=LiteLLM_TeamTable")
+	if page.ids() != "e11 e10 e9 e8 e7" || *page.Total != 12 || page.Next == nil {
+		t.Fatalf("the first page: %+v", page)
+	}
+	if page = r.audit("?page_size=5&table_name=LiteLLM_TeamTable&cursor=" + *page.Next); page.ids() != "e6 e5 e4 e3 e2" {
+		t.Errorf("behind the cursor: %s", page.ids())
+	}
+	if body, trailer, err := r.export("?format=csv&action=deleted"); err != nil || trailer.Get(trailerRecords) != "4" {
+		t.Errorf("the export: %v, %s", err, body)
+	}
+	r.await("")
+	// Away, it costs nobody anything; emptied, it is filled again.
+	server.Stop(t, "immediate")
+	r.send(numbered(20))
+	if status, answer := r.call("GET", "/audit", "", storeToken); status != http.StatusServiceUnavailable || strings.Contains(answer, "socket") {
+		t.Errorf("without a server: %d %s", status, answer)
+	}
+	server.Restart(t)
+	r.await("")
+	if page = r.audit("?id=e20"); page.ids() != "e20" {
+		t.Errorf("what came meanwhile: %s", page.ids())
+	}
+	before := *r.audit("").Total
+	server.Connect(t, "owner", "postgres").Exec("DELETE FROM auditrelay.auditrelay_events; UPDATE auditrelay.auditrelay_meta SET value = 0 WHERE name = 'rows'")
+	if status, answer := r.call("POST", "/v1/store/rebuild", "", "token-of-the-boss"); status != 200 {
+		t.Fatal(answer)
+	}
+	r.until(func() bool { return *r.audit("").Total == before })
+	if status, answer := r.call("POST", "/v1/backup", "", "token-of-the-boss"); status != 200 {
+		t.Errorf("a backup: %s", answer)
 	}
 }
 

@@ -12,13 +12,17 @@ import (
 	"sync"
 
 	"auditrelay"
+	"auditrelay/builtin/postgres"
 	"auditrelay/builtin/sqlite"
 	"auditrelay/config"
 	"auditrelay/internal/auditstore"
 )
 
-// sqliteSink is the type of a sink that is a store: what it delivers can be searched.
-const sqliteSink = "sqlite"
+// The types of sinks that are stores: what they deliver can be searched.
+const (
+	sqliteSink   = "sqlite"
+	postgresSink = "postgres"
+)
 
 // store is a callback whose sink is a store, and how to get at what it holds.
 type store struct {
@@ -60,14 +64,18 @@ func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, er
 	case cfg.Store == "" && len(all) > 1:
 		errs = append(errs, a.at(0, "store", fmt.Errorf("callbacks %s and %s are both stores: name the one that the audit API reads", all[0].callback, all[1].callback)))
 	case cfg.Store != "" && serves == "":
-		errs = append(errs, a.at(0, "store", errors.New("it names no callback whose sink is a store (sqlite)")))
+		errs = append(errs, a.at(0, "store", errors.New("it names no callback whose sink is a store (sqlite, postgres)")))
 	}
 	return all, serves, errors.Join(errs...)
 }
 
 // storeOf is one callback's store, nil where its sink is none.
 func (a *assembler) storeOf(cfg *config.Config, c *config.Callback) (*store, error) {
-	if c.Sink.Type != sqliteSink {
+	switch c.Sink.Type {
+	case sqliteSink:
+	case postgresSink:
+		return postgresStore(c)
+	default:
 		return nil, nil
 	}
 	o, err := sqliteOptions(cfg, c)
@@ -85,6 +93,27 @@ func (a *assembler) storeOf(cfg *config.Config, c *config.Callback) (*store, err
 		maintain: func(ctx context.Context) (*auditstore.Store, error) { return sqlite.Maintain(ctx, o) },
 		backup:   func(ctx context.Context, to string) error { return sqlite.Backup(ctx, o, to) },
 	}, nil
+}
+
+func postgresStore(c *config.Callback) (*store, error) {
+	var o postgres.Options
+	if err := c.Sink.Options.Decode(&o); err != nil {
+		return nil, err
+	}
+	return &store{
+		callback: c.Name, line: c.Line(), place: "postgres " + o.Place(),
+		keep:     auditstore.Keep{Age: o.Keep.Age, Rows: o.Keep.Rows},
+		open:     func(ctx context.Context) (*auditstore.Store, error) { return postgres.Open(ctx, o) },
+		maintain: func(ctx context.Context) (*auditstore.Store, error) { return postgres.Maintain(ctx, o) },
+	}, nil
+}
+
+func makePostgres(section config.Section) (auditrelay.Sink, error) {
+	var o postgres.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	return made(postgres.New(o))
 }
 
 // sqliteOptions are a store's, its file in the data directory unless they say.
