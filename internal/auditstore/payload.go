@@ -42,7 +42,7 @@ var (
 func Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	var bad []auditrelay.RecordError
 	for _, r := range chunk.Records {
-		err := error(nil)
+		var err error
 		switch {
 		case bytes.IndexByte(r.Data, '\n') >= 0:
 			err = errLineFeed

@@ -29,7 +29,7 @@ import (
 // export makes a request and returns its answer with the trailers.
 func (r *running) export(query string) (body string, trailer http.Header, err error) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), "GET", "http://"+r.address+"/audit/export"+query, nil)
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.address+"/audit/export"+query, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func (r *running) export(query string) (body string, trailer http.Header, err er
 		r.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != 200 {
+	if resp.StatusCode != http.StatusOK {
 		r.t.Fatalf("export%s: %s", query, resp.Status)
 	}
 	if kind := resp.Header.Get("Content-Type"); !strings.Contains(query, "csv") && kind != "application/x-ndjson" || strings.Contains(query, "csv") && !strings.HasPrefix(kind, "text/csv") {
@@ -402,6 +402,64 @@ func TestWhichStoreIsRead(t *testing.T) {
 				t.Errorf("it reads %q, %v; want %q", serves, err, tt.serves)
 			}
 		})
+	}
+}
+
+// A reload leaves alone what did not change, and reads from what did.
+func TestStoresAcrossAReload(t *testing.T) {
+	r := run(t, storeConfigText, nil)
+	r.send(numbered(1))
+	r.await("")
+	if page := r.audit("?id=e1"); page.ids() != "e1" {
+		t.Fatal(page.ids())
+	}
+	reload := func(text string) {
+		t.Helper()
+		r.rewrite(text)
+		if status, answer := r.call("POST", "/v1/reload", "", "token-of-the-boss"); status != 200 {
+			t.Fatal(answer)
+		}
+	}
+	reload(storeConfigText + "  - {name: other, sink: {stdout: {}}, when: {action: [none]}}\n")
+	if page := r.audit("?id=e1"); page.ids() != "e1" {
+		t.Errorf("after a reload: %s", page.ids())
+	}
+	reload(strings.Replace(storeConfigText, "{sqlite: {}}", "{sqlite: {path: elsewhere.db}}", 1) + "removed: [other]\n")
+	r.send(numbered(2))
+	r.await("")
+	if page := r.audit("?table_name=LiteLLM_TeamTable"); page.ids() != "e2" {
+		t.Errorf("elsewhere: %s", page.ids())
+	}
+	reload("tokens: [{name: auditor, token: " + storeToken + ", roles: [comply]}, {name: boss, token: token-of-the-boss, roles: [admin]}]\nremoved: [store]\ncallbacks: [{name: another, sink: {stdout: {}}, when: {action: [none]}}]\n")
+	if status, answer := r.call("GET", "/audit", "", storeToken); status != http.StatusNotImplemented {
+		t.Errorf("without one: %d %s", status, answer)
+	}
+}
+
+func TestWhatDidNotChangeStaysOpen(t *testing.T) {
+	r := newStoreRelay(t)
+	all := r.srv.stores
+	l, err := all.serving()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := l.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.set([]store{l.store}, "archive")
+	same, err := all.serving()
+	if err != nil || same != l {
+		t.Fatal("what did not change was replaced", err)
+	}
+	if again, err := l.read(t.Context()); err != nil || again != first {
+		t.Errorf("it was opened anew: %v", err)
+	}
+	changed := l.store
+	changed.digest = "another"
+	all.set([]store{changed}, "archive")
+	if _, err := l.read(t.Context()); !errors.Is(err, errNoStore) {
+		t.Errorf("what was replaced is read: %v", err)
 	}
 }
 

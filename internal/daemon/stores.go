@@ -27,7 +27,7 @@ const (
 // store is a callback whose sink is a store, and how to get at what it holds.
 type store struct {
 	callback string
-	line     int
+	digest   string // of all that it is made of: what did not change stays open
 	place    string // which database, for errors; two callbacks may not have one
 	file     string // empty: it is none of this machine's
 	keep     auditstore.Keep
@@ -55,6 +55,7 @@ func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, er
 			errs = append(errs, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("its store is that of callback %s: give each its own", other)))
 		}
 		places[s.place] = c.Name
+		s.digest = cfg.CallbackDigest(a.digestKey, c) + s.place
 		all = append(all, *s)
 		if cfg.Store == c.Name || cfg.Store == "" {
 			serves = c.Name
@@ -87,7 +88,7 @@ func (a *assembler) storeOf(cfg *config.Config, c *config.Callback) (*store, err
 		return nil, err
 	}
 	return &store{
-		callback: c.Name, line: c.Line(), place: place, file: o.Path,
+		callback: c.Name, place: place, file: o.Path,
 		keep:     auditstore.Keep{Age: o.Keep.Age, Rows: o.Keep.Rows},
 		open:     func(ctx context.Context) (*auditstore.Store, error) { return sqlite.Open(ctx, o) },
 		maintain: func(ctx context.Context) (*auditstore.Store, error) { return sqlite.Maintain(ctx, o) },
@@ -101,7 +102,7 @@ func postgresStore(c *config.Callback) (*store, error) {
 		return nil, err
 	}
 	return &store{
-		callback: c.Name, line: c.Line(), place: "postgres " + o.Place(),
+		callback: c.Name, place: "postgres " + o.Place(),
 		keep:     auditstore.Keep{Age: o.Keep.Age, Rows: o.Keep.Rows},
 		open:     func(ctx context.Context) (*auditstore.Store, error) { return postgres.Open(ctx, o) },
 		maintain: func(ctx context.Context) (*auditstore.Store, error) { return postgres.Maintain(ctx, o) },
@@ -176,14 +177,20 @@ type liveStore struct {
 // errNoStore says that there is nothing that the audit API could read.
 var errNoStore = errors.New("no callback's sink is a store")
 
-// set puts the stores of a configuration in force. What was open is opened anew when it
-// is needed: a search that goes on meanwhile may fail.
+// set puts the stores of a configuration in force. What did not change stays open; a
+// search of another that is under way may fail.
 func (s *stores) set(all []store, serves string) {
 	s.mu.Lock()
 	before := s.live
 	s.live, s.serves = map[string]*liveStore{}, serves
 	for i := range all {
-		s.live[all[i].callback] = &liveStore{store: all[i]}
+		name := all[i].callback
+		if l := before[name]; l != nil && l.digest == all[i].digest {
+			s.live[name] = l
+			delete(before, name)
+			continue
+		}
+		s.live[name] = &liveStore{store: all[i]}
 	}
 	s.mu.Unlock()
 	for _, l := range before {
