@@ -127,6 +127,12 @@ func TestErrorsAreClassified(t *testing.T) {
 	if _, err := sink.Deliver(t.Context(), one(sink)); err != nil {
 		t.Errorf("with the rights on the tables alone: %v", err)
 	}
+	// What the server says of a record stays with it.
+	admin.Exec(`CREATE FUNCTION fussy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'bad: %', NEW.data USING ERRCODE = '22023'; END $$;
+		CREATE TRIGGER fussy BEFORE INSERT ON auditrelay.auditrelay_events FOR EACH ROW EXECUTE FUNCTION public.fussy()`)
+	if kind := kindOf(t, owner, payload(t, owner, 7, `{"n":"planted"}`)); kind != auditrelay.Refused {
+		t.Errorf("a value that the server does not take is %v", kind)
+	}
 	admin.Exec("UPDATE auditrelay.auditrelay_meta SET value = 99 WHERE name = 'version'")
 	sink = newSink(t, url("owner", "postgres"))
 	if kind := kindOf(t, sink, one(sink)); kind != auditrelay.Misconfigured {

@@ -44,12 +44,6 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 	if refused != nil {
 		return refused
 	}
-	// What comes in meanwhile is not part of it: an end is in sight.
-	newest, err := from.Newest(r.Context())
-	if err != nil {
-		return err
-	}
-	q.Through = max(newest, 1)
 	if err := s.rt.Record(r.Context(), runtime.Change{Actor: who.by(), Action: auditrelay.ActionCreated, Table: tableExport, Object: l.callback, After: exportOf(&q)}); err != nil {
 		s.log.Error("an export could not be recorded, and was not answered", "by", who.by(), "error", err)
 		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export cannot be recorded, and so is not answered", RetryAfter: retrySoon}
@@ -107,6 +101,14 @@ type exportFormat interface {
 
 // exportAll goes from page to page, and reads one record at a time.
 func exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to exportFormat) (n int64, err error) {
+	// What comes in meanwhile is not part of it: an end is in sight.
+	newest, err := from.Newest(ctx)
+	if err != nil {
+		return 0, err
+	}
+	bounded := *q
+	bounded.Through = max(newest, 1)
+	q = &bounded
 	var after *auditstore.Place
 	for {
 		page, err := exportPage(ctx, from, q, after)

@@ -187,6 +187,59 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	}
 }
 
+// growingFormat stores another record with each that is exported.
+type growingFormat struct {
+	t    *testing.T
+	into *auditstore.Store
+	n    int
+}
+
+func (f *growingFormat) record(*auditstore.Row) error {
+	if f.n++; f.n > 100 {
+		return errPlanted
+	}
+	at := time.Now().Add(time.Duration(f.n) * time.Second)
+	_, err := f.into.Put(f.t.Context(), "j.1", []auditstore.Record{{Sequence: uint64(1000 + f.n), ID: fmt.Sprint("new-", f.n), Time: at, Received: at, Data: []byte("{}")}})
+	return err
+}
+
+func (f *growingFormat) end(int64) error { return nil }
+
+// What is stored after an export began is not part of it, or it might never end.
+func TestAnExportEnds(t *testing.T) {
+	s, err := sqlite.Maintain(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "a.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := exportAll(t.Context(), s, &auditQuery{}, &growingFormat{t: t, into: s}); err != nil || n != 0 {
+		t.Errorf("of nothing: %d, %v", n, err)
+	}
+	var records []auditstore.Record
+	for n := range auditstore.MaxPage + 5 {
+		records = append(records, auditstore.Record{Sequence: uint64(n + 1), ID: fmt.Sprint(n), Data: []byte("{}")})
+	}
+	if _, err := s.Put(t.Context(), "k.1", records); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	q := auditQuery{Query: auditstore.Query{Ascending: true}}
+	n, err := exportAll(t.Context(), s, &q, countingFormat{func() error {
+		if seen++; seen%500 != 0 {
+			return nil
+		}
+		return (&growingFormat{t: t, into: s, n: seen / 500}).record(nil)
+	}})
+	if err != nil || int(n) != len(records) {
+		t.Errorf("%d records were exported, %v; there were %d when it began", n, err, len(records))
+	}
+}
+
+type countingFormat struct{ each func() error }
+
+func (f countingFormat) record(*auditstore.Row) error { return f.each() }
+func (f countingFormat) end(int64) error              { return nil }
+
 // newStoreRelay is a relay whose one callback is a store.
 func newStoreRelay(t *testing.T) *relay {
 	t.Helper()
