@@ -110,4 +110,5 @@ const (
 	CauseIngest         Cause = "ingest"          // a filter before the journal dropped it, or failed on it
 	CauseHops           Cause = "hops"            // emitted too many times over
 	CauseLeak           Cause = "leak"            // it holds what must_not_leave forbids
+	CauseErased         Cause = "erased"          // its period was erased before the callback came to it
 )

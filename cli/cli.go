@@ -73,6 +73,7 @@ type grammar struct {
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
 	Policy     policyCommands    `cmd:"" help:"Show the policies of the native filter, and compare two on events."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms, to search for them; the look-up is recorded (role comply)."`
+	Keyring    keyringCommands   `cmd:"" help:"List the keys that events are stored under, by periods, and destroy one."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
 	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal and store, on its own machine."`
 	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`

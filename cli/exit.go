@@ -62,6 +62,9 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*runtime.RemovalError](err); ok {
 		return ExitConfig
 	}
+	if errors.Is(err, runtime.ErrNoKey) || errors.Is(err, runtime.ErrWrongKey) {
+		return ExitConfig
+	}
 	if _, ok := errors.AsType[refusedError](err); ok {
 		return ExitRefused
 	}

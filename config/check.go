@@ -41,6 +41,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.tokens()
 	c.quarantine()
 	c.keys()
+	c.encryption()
 	c.files()
 	c.filters(plain)
 	c.callbacks(plain)

@@ -204,6 +204,9 @@ type Journal struct {
 	// Retention is how long events are kept after every callback has taken them,
 	// to be replayed and explained.
 	Retention Retention `yaml:"retention"`
+	// Encryption of what is stored of events, so that a period can be erased. Default:
+	// none.
+	Encryption Encryption `yaml:"encryption"`
 }
 
 // Retention bounds what the journal keeps of events that no callback waits for.

@@ -17,10 +17,12 @@ import (
 // be read as documentation. UPDATE_GOLDEN=1 writes what this version says.
 
 const longSecret = "correct-horse-battery-staple"
+const masterKey = "0123456789abcdef0123456789abcdef"
 
 func environment(name string) (string, bool) {
 	value, ok := map[string]string{
 		"LONG_SECRET":           longSecret,
+		"MASTER_KEY":            masterKey,
 		"CALLBACK":              "s3_v2",
 		"BUCKET":                "audit-events",
 		"AWS_ACCESS_KEY_ID":     "AKIAEXAMPLE",

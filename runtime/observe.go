@@ -324,7 +324,7 @@ func (r *Runtime) trim(now time.Time) error {
 	}
 	r.mu.Unlock()
 	if before <= oldest {
-		return nil
+		return r.forgetPeriods()
 	}
 	var errs []error
 	for _, s := range states {
@@ -341,5 +341,8 @@ func (r *Runtime) trim(now time.Time) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return r.journal.Trim(before)
+	if err := r.journal.Trim(before); err != nil {
+		return err
+	}
+	return r.forgetPeriods()
 }

@@ -66,6 +66,8 @@ type JournalOptions struct {
 	// Retention says how long events are kept after every callback has taken
 	// them, so that they can be replayed and explained.
 	Retention Retention
+	// Encryption of what the journal holds of events.
+	Encryption Encryption
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// the crash tests can show that they notice, and for nothing else.
 	UnsafeNoSync bool

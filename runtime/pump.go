@@ -362,6 +362,10 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 	now := time.Now()
 	switch {
 	case res.taken && res.err != nil:
+		// What is pending is not erased; the lane began, or was told to replay, after that.
+		if erased, ok := errors.AsType[*journal.ErasedError](res.err); ok && erased.To > erased.From {
+			return p.machine.SkipErased(tx, now, erased.To)
+		}
 		if ctx.Err() == nil || !errors.Is(res.err, context.Canceled) {
 			p.machine.Untake(now, res.err)
 		}

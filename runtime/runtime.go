@@ -93,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		r.retention.Age = 7 * 24 * time.Hour
 	}
 	jo := journal.Options{Window: o.Journal.Window, Quota: int64(o.Journal.Quota), Reserve: int64(o.Journal.Reserve),
-		Logger: r.log, UnsafeNoSync: o.Journal.UnsafeNoSync}
+		Logger: r.log, UnsafeNoSync: o.Journal.UnsafeNoSync, Encryption: o.Journal.Encryption.options()}
 	dir := "journal"
 	if o.Dir == "" {
 		jo.FS = vfs.NewMem()

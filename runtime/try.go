@@ -12,6 +12,7 @@ import (
 	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/ingest"
+	"auditrelay/internal/journal"
 )
 
 // ParseEvent returns data as the event that Submit would accept, without a sequence
@@ -132,7 +133,15 @@ func records(emitted []delivery.Emitted) []TrialRecord {
 }
 
 // Stored returns accepted events from a sequence on, at most limit; next is where
-// to go on. Data is the caller's to keep.
+// to go on, and equal to from at the end. What is erased is passed over. Data is the caller's to keep.
 func (r *Runtime) Stored(from uint64, limit int) (events []auditrelay.Event, next uint64, err error) {
-	return r.journal.Read(max(from, r.journal.Oldest()), limit, 16<<20)
+	from = max(from, r.journal.Oldest())
+	for {
+		events, next, err = r.journal.Read(from, limit, 16<<20)
+		erased, ok := errors.AsType[*journal.ErasedError](err)
+		if !ok || erased.To <= from {
+			return events, next, err
+		}
+		from = erased.To
+	}
 }

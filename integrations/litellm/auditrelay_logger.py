@@ -783,6 +783,7 @@ class _Worker:
         if stall.retry_after < 0:
             return 0.0  # the same again at once, in smaller pieces
         self.failures += 1
+        self.counts["failed_tries"] += 1
         self._tell_state(str(stall))
         most = self.settings.backoff_max
         if stall.steady:  # a person has to act: no need to hurry

@@ -18,7 +18,7 @@ func TestBrokenLoggersAreNoticed(t *testing.T) {
 		"no sync of a segment":      {[2]string{"_write_all(self.fd, data)\n                os.fsync(self.fd)", "_write_all(self.fd, data)"}, powerLoss},
 		"no sync of its folder":     {[2]string{"_sync_directory(self.own.path)", "pass"}, powerLoss},
 		"told before it is synced":  {[2]string{"        return done\n", "        done = concurrent.futures.Future()\n        done.set_result(None)\n        return done\n"}, powerLoss},
-		"not tried again":           {[2]string{"                delay = self._backoff(stall)\n", "                self._settle(source, source.segments[0][1])\n"}, relayKilled},
+		"not tried again":           {[2]string{"                delay = self._backoff(stall)\n", "                delay = self._backoff(stall)\n                self._settle(source, source.segments[0][1])\n"}, relayKilled},
 		"deleted before it is sent": {[2]string{"        settled, stall = self._post(source, batch)", "        self._settle(source, batch[-1].end)\n        settled, stall = self._post(source, batch)"}, relayKilled},
 		"leftovers are not adopted": {[2]string{"            source.load()\n", ""}, liteLLMKilled},
 	} {

@@ -44,14 +44,24 @@ func relayKilled(t *testing.T, logs string, patience time.Duration) int {
 	r := newRelay(t, "")
 	r.start(t)
 	p := startProducer(t, setup{relay: r.url(), spool: spoolFolder(t), logs: logs})
-	p.send(command{"op": "background", "prefix": "e", "count": 1200, "tasks": 16, "pause": 0.004})
-	for _, at := range []int{150, 450, 750} {
-		p.await("more events", func() bool { return len(p.acked) >= at })
+	p.do(command{"op": "background", "prefix": "e", "count": 1_000_000, "tasks": 16, "pause": 0.005})
+	more := func(n int) {
+		before := p.count()
+		p.await("more events", func() bool { return len(p.acked) >= before+n })
+	}
+	for range 3 {
+		more(150)
 		r.kill()
-		p.await("events while it is down", func() bool { return len(p.acked) >= at+100 })
+		// Long enough for several tries in vain.
+		before, _ := p.stat("failed_tries").(float64)
+		eventually(t, "tries in vain", func() (bool, string) {
+			tries, _ := p.stat("failed_tries").(float64)
+			return tries >= before+4, p.log.String()
+		})
+		more(50)
 		r.start(t)
 	}
-	p.await("all events", func() bool { return len(p.acked) >= 1200 })
+	p.do(command{"op": "stop"})
 	within(patience, "an empty spool", t.Logf, func() (bool, string) { return p.stat("pending_bytes") == 0.0, "" })
 	return lost(t, p.acknowledged(), r.delivered(t, ""))
 }

@@ -29,6 +29,8 @@ const (
 	ReasonConfig       = "config"
 	ReasonFilter       = "filter" // one before the journal failed on it
 	ReasonModule       = "module" // it is refused as a guest
+	ReasonErased       = "erased" // its period's key was destroyed
+	ReasonHeld         = "held"   // something still needs it
 	ReasonInternal     = "internal"
 )
 

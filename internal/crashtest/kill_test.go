@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,14 +43,22 @@ func rounds(t *testing.T, otherwise int) int {
 
 // TestKill kills the program at random times while 32 producers send, again and
 // again, on one data directory and one bucket.
-func TestKill(t *testing.T) {
-	n := rounds(t, 5)
+func TestKill(t *testing.T) { kill(t, rounds(t, 5), "", journal.Options{}) }
+
+// TestKillEncrypted is TestKill on an encrypted journal.
+func TestKillEncrypted(t *testing.T) {
+	key := strings.Repeat("0123456789abcdef", 4)
+	kill(t, rounds(t, 2), fmt.Sprintf("journal: {encryption: {key: %s}}", key), journal.Options{Encryption: journal.Encryption{Key: []byte(key)}})
+}
+
+func kill(t *testing.T, n int, options string, o journal.Options) {
 	gateway := s3test.Start(t, "audit")
 	dir := t.TempDir()
 	dataDir, files := filepath.Join(dir, "data"), filepath.Join(dir, "files")
 	config := filepath.Join(dir, "auditrelay.yaml")
 	write(t, config, fmt.Sprintf(`
 data_dir: %s
+%s
 callbacks:
   - name: archive
     sink: {s3: {bucket: audit, prefix: archive, %s}}
@@ -63,7 +72,7 @@ callbacks:
   - name: files
     sink: {file: {path: %s}}
     chunk: {age: 20ms, events: 100}
-`, dataDir, s3Options(gateway), s3Options(gateway), filepath.Join(files, "events.ndjson")))
+`, dataDir, options, s3Options(gateway), s3Options(gateway), filepath.Join(files, "events.ndjson")))
 
 	listen := address(t)
 	book := newLedger(t)
@@ -72,7 +81,7 @@ callbacks:
 	for round := range n {
 		r := startRelay(t, listen, config)
 		unanswered := load(t, r, book, uint64(round+1), random)
-		inspect(t, dataDir, filepath.Join(gateway.Root, "audit"), unanswered, seen)
+		inspect(t, dataDir, o, filepath.Join(gateway.Root, "audit"), unanswered, seen)
 	}
 	t.Logf("%d kills, %d acknowledged; found at the kills: %v", n, book.count(), seen)
 	if n >= 20 {
@@ -157,9 +166,9 @@ const (
 )
 
 // inspect opens what the killed program left and tells where it was.
-func inspect(t *testing.T, dataDir, bucket string, unanswered []string, seen map[string]int) {
+func inspect(t *testing.T, dataDir string, o journal.Options, bucket string, unanswered []string, seen map[string]int) {
 	t.Helper()
-	j, err := journal.Open(filepath.Join(dataDir, "journal"), journal.Options{})
+	j, err := journal.Open(filepath.Join(dataDir, "journal"), o)
 	if err != nil {
 		t.Fatalf("open the journal after a kill: %v", err)
 	}

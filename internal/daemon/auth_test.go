@@ -66,6 +66,8 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/filters", viewers},
 		{"POST", "/v1/filters/archive/module", []config.Role{"admin"}},
 		{"POST", "/v1/filters/archive/reset", operators},
+		{"GET", "/v1/keyring", []config.Role{"admin"}},
+		{"DELETE", "/v1/keyring/1", []config.Role{"admin"}},
 	}
 	var given []config.Token
 	for _, role := range everyone[1:] {
@@ -93,7 +95,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 			method, path string
 			allowed      []config.Role
 		}) bool {
-			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{number}", "1", "{digest}", "0123456789").Replace(rt.path)
+			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{number}", "1", "{digest}", "0123456789", "{period}", "1").Replace(rt.path)
 			return row.method == rt.method && row.path == path
 		})
 		if !known {

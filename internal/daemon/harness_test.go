@@ -30,11 +30,18 @@ type relay struct {
 
 func newRelay(t *testing.T, o ServerOptions, callbacks ...runtime.Callback) *relay {
 	t.Helper()
+	return newRelayOn(t, o, runtime.Options{Callbacks: callbacks})
+}
+
+// newRelayOn is newRelay on a runtime with options.
+func newRelayOn(t *testing.T, o ServerOptions, options runtime.Options) *relay {
+	t.Helper()
 	r := &relay{t: t, sink: &memorySink{}}
-	if callbacks == nil {
-		callbacks = []runtime.Callback{{Name: "archive", Sink: r.sink}}
+	if options.Callbacks == nil {
+		options.Callbacks = []runtime.Callback{{Name: "archive", Sink: r.sink}}
 	}
-	rt, err := runtime.Open(t.Context(), runtime.Options{Callbacks: callbacks, Logger: quiet()})
+	options.Logger = quiet()
+	rt, err := runtime.Open(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

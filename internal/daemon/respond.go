@@ -83,6 +83,9 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Message: unavailable.Error(), RetryAfter: max(unavailable.RetryAfter, retrySoon),
 		}
 	}
+	if answer := keyringFailure(err); answer != nil {
+		return answer
+	}
 	switch {
 	case errors.Is(err, runtime.ErrClosed):
 		return &api.Error{

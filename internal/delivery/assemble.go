@@ -45,6 +45,15 @@ type Batch struct {
 
 func (b *Batch) dead() bool { return b.To == 0 }
 
+// of returns a sequence of the period that the batch is about. It is about one alone,
+// since what is read together is of one.
+func (b *Batch) of() uint64 {
+	if b.dead() && len(b.Judged) > 0 {
+		return b.Judged[0].Event.Sequence
+	}
+	return b.From
+}
+
 // Assembled is a batch with its payloads, ready to be sealed.
 type Assembled struct {
 	Batch

@@ -97,7 +97,7 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	if d.Resolved == auditrelay.Pending {
 		value = append(value, d.data...)
 	}
-	tx.Set(journal.DeadLetterKey(l.state.ID, d.Sequence), value)
+	tx.SetAbout(d.Sequence, journal.DeadLetterKey(l.state.ID, d.Sequence), value)
 	return nil
 }
 
@@ -132,11 +132,14 @@ func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
 	return scanDeadLetters(l.journal, l.state.ID, after, fn)
 }
 
-// scanDeadLetters calls fn for every dead letter above after; its data is valid
-// in fn only.
+// scanDeadLetters calls fn for every dead letter above after, but for those that are
+// erased, which were resolved before; its data is valid in fn only.
 func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
 	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
-	return j.Scan(from, to, func(_ journal.Key, value []byte) error {
+	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased bool) error {
+		if erased {
+			return nil
+		}
 		d, err := decodeDeadLetter(value)
 		if err != nil {
 			return err
@@ -241,11 +244,12 @@ func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter)
 	return 0, err
 }
 
-// DeadEvents reads the events of dead letters that an action named, no further
-// one once their Data exceeds maxBytes, and at least one. handled is how many of
-// the sequences that covers: what was resolved meanwhile is left out.
+// DeadEvents reads the events of dead letters that an action named, in their order, no
+// further one once their Data exceeds maxBytes, none of another period than the first,
+// and at least one. handled is how many of the sequences that covers: what was resolved
+// meanwhile is left out.
 func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes int64) (events []auditrelay.Event, handled int, err error) {
-	size := int64(0)
+	size, end := int64(0), uint64(0) // end is that of the first one's period
 	for i, s := range sequences {
 		d, err := loadDeadLetter(j, laneID, s)
 		if err != nil {
@@ -254,7 +258,10 @@ func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes 
 		if d == nil || d.Resolved != auditrelay.Pending {
 			continue
 		}
-		if size += int64(len(d.data)); size > maxBytes && len(events) > 0 {
+		if len(events) == 0 {
+			end = j.PeriodEnd(s)
+		}
+		if size += int64(len(d.data)); (size > maxBytes || s >= end) && len(events) > 0 {
 			return events, i, nil
 		}
 		events = append(events, *d.event())

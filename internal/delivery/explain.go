@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"time"
@@ -39,6 +40,9 @@ func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) 
 	}
 	// What was taken has a record, whatever class of events the lane receives now.
 	_, value, ok, err := j.Last(journal.ChunkKey(s.ID, s.Start), journal.ChunkKey(s.ID, e.Sequence+1))
+	if errors.Is(err, journal.ErrErased) {
+		return end, nil // a chunk of another period, and so it ends before e
+	}
 	if err != nil {
 		return end, err
 	}

@@ -102,6 +102,15 @@ type payloadMeta struct {
 	Size       int64             `json:"size"`
 	Oldest     time.Time         `json:"oldest"`           // received time of the oldest record
 	Origin     uint64            `json:"origin,omitempty"` // the payload that this one replaces
+	Of         uint64            `json:"of,omitempty"`     // of a manifest: a sequence of the period that it is about
+}
+
+// of returns a sequence of the period that the payload is about.
+func (m *payloadMeta) of() uint64 {
+	if m.Manifest {
+		return m.Of
+	}
+	return m.First
 }
 
 // receipt is what is kept of a payload once it is settled.
@@ -253,7 +262,8 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	}
 	l.order()
 	first, end := journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, ^uint64(0))
-	err = j.Scan(first, end, func(k journal.Key, value []byte) error {
+	err = j.ScanAll(first, end, func(k journal.Key, value []byte, _ bool) error {
+		// What is erased waits for nothing.
 		if len(value) > 0 && value[0] == 1 {
 			_, _, sequence, _ := k.Split()
 			l.deadQueue = append(l.deadQueue, sequence)

@@ -12,18 +12,19 @@ import (
 // maxAmendments bounds one manifest.
 const maxAmendments = 1000
 
-func (l *Lane) amendmentKey(number uint64) journal.Key {
-	return journal.MetaKey(fmt.Sprintf("amendment/%s/%020d", l.state.ID, number))
+func (s *State) amendmentKey(number uint64) journal.Key {
+	return journal.MetaKey(fmt.Sprintf("amendment/%s/%020d", s.ID, number))
 }
 
 // amend stores what replaced a payload until a manifest tells it. It stands in a
-// record of its own, since one bad chunk can make thousands.
-func (l *Lane) amend(tx *journal.Tx, a auditrelay.Amendment) error {
+// record of its own, since one bad chunk can make thousands. of is a sequence of its
+// payload's period.
+func (l *Lane) amend(tx *journal.Tx, of uint64, a auditrelay.Amendment) error {
 	value, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("encode an amendment of callback %s: %w", l.state.LaneName(), err)
 	}
-	tx.Set(l.amendmentKey(a.Number), value)
+	tx.SetAbout(of, l.state.amendmentKey(a.Number), value)
 	l.state.Amends++
 	return nil
 }
@@ -34,7 +35,7 @@ func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
 		return nil, nil
 	}
 	var amends []auditrelay.Amendment
-	err := l.journal.Scan(l.amendmentKey(0), l.amendmentKey(^uint64(0)), func(k journal.Key, value []byte) error {
+	err := l.journal.Scan(l.state.amendmentKey(0), l.state.amendmentKey(^uint64(0)), func(k journal.Key, value []byte) error {
 		if len(amends) == maxAmendments {
 			return errStop
 		}
@@ -43,7 +44,7 @@ func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
 			return fmt.Errorf("decode an amendment of callback %s: %w", l.state.LaneName(), err)
 		}
 		amends = append(amends, a)
-		tx.Delete(l.amendmentKey(a.Number))
+		tx.Delete(l.state.amendmentKey(a.Number))
 		return nil
 	})
 	if err != nil && err != errStop {
@@ -60,7 +61,7 @@ func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
 func (l *Lane) SealAmendments(tx *journal.Tx, now time.Time, at Place) error {
 	before := l.state.Amends
 	m := auditrelay.Manifest{From: l.state.Cursor, To: l.state.Cursor}
-	if err := l.sealManifest(tx, m, at, sealing{chunk: l.state.Cursor, oldest: now}); err != nil {
+	if err := l.sealManifest(tx, m, at, sealing{chunk: l.state.Cursor, of: l.journal.Head().Next, oldest: now}); err != nil {
 		return err
 	}
 	if l.state.Amends == before {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"auditrelay"
@@ -13,29 +14,36 @@ import (
 // What an operator may still act on stays.
 func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	k, value, ok, err := j.Last(journal.ChunkKey(s.ID, 0), journal.ChunkKey(s.ID, before))
-	if err != nil || !ok {
-		return err
-	}
 	var keep chunkRecord
-	if err := json.Unmarshal(value, &keep); err != nil {
-		return fmt.Errorf("decode a chunk of callback %s: %w", s.LaneName(), err)
+	switch {
+	case errors.Is(err, journal.ErrErased):
+		// Its own number is not known any more: receipts go with a later chunk.
+		_, _, keep.From, _ = k.Split()
+	case err != nil || !ok:
+		return err
+	default:
+		if err := json.Unmarshal(value, &keep); err != nil {
+			return fmt.Errorf("decode a chunk of callback %s: %w", s.LaneName(), err)
+		}
 	}
 	tx.DeleteRange(journal.ChunkKey(s.ID, 0), k)
 	if err := pruneFrames(j, tx, s, keep.From); err != nil {
 		return err
 	}
 	tx.DeleteRange(journal.ReceiptKey(s.ID, 0), journal.ReceiptKey(s.ID, keep.Number))
-	err = scanDeadLetters(j, s.ID, 0, func(d *deadLetter) error {
-		if d.Sequence >= keep.From {
-			return errStop
+	return j.ScanAll(journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, keep.From), func(k journal.Key, value []byte, erased bool) error {
+		resolved := erased // nothing is erased that is not
+		if !resolved {
+			d, err := decodeDeadLetter(value)
+			if err != nil {
+				return err
+			}
+			resolved = d.Resolved != auditrelay.Pending
 		}
-		if d.Resolved != auditrelay.Pending {
-			tx.Delete(journal.DeadLetterKey(s.ID, d.Sequence))
+		if resolved {
+			_, _, sequence, _ := k.Split()
+			tx.Delete(journal.DeadLetterKey(s.ID, sequence))
 		}
 		return nil
 	})
-	if err == errStop {
-		err = nil
-	}
-	return err
 }

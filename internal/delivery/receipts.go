@@ -31,12 +31,12 @@ func (l *Lane) sealFrame(tx *journal.Tx, now time.Time, a *Assembled) {
 	if a.frame == nil {
 		return
 	}
-	key := journal.FrameKey(l.state.ID, a.From)
+	key, of := journal.FrameKey(l.state.ID, a.From), a.of()
 	if a.dead() {
 		l.state.DeadFrames++
 		key = journal.DeadFrameKey(l.state.ID, l.state.DeadFrames)
 	}
-	tx.Set(key, a.frame.Seal(now))
+	tx.SetAbout(of, key, a.frame.Seal(now))
 }
 
 // Receipt is one event's receipt, with where it comes from.
@@ -49,8 +49,8 @@ type Receipt struct {
 
 // Receipts calls fn with the receipts of a lane's events from first up to, not
 // including, end: those of its chunks by sequence, then those of dead letters that
-// were judged again, by time. A frame that is damaged is an error; fn's own ends
-// it too.
+// were judged again, by time. Those of erased periods are left out. A frame that is
+// damaged is an error; fn's own ends it too.
 func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
 	// One frame at a time is taken out of the journal, so that a slow reader holds
 	// nothing of it.
@@ -58,7 +58,10 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 		for {
 			var k journal.Key
 			var value []byte
-			err := j.Scan(from, to, func(key journal.Key, v []byte) error {
+			err := j.ScanAll(from, to, func(key journal.Key, v []byte, erased bool) error {
+				if erased {
+					return nil
+				}
 				h, err := receipts.ReadHeader(v)
 				if err != nil {
 					return damaged(s, key, err)
@@ -90,9 +93,11 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 	}
 	// The frame that first lies in may begin before it.
 	from := journal.FrameKey(s.ID, 0)
-	if k, _, ok, err := j.Last(from, journal.FrameKey(s.ID, first+1)); err != nil {
+	k, _, ok, err := j.Last(from, journal.FrameKey(s.ID, first+1))
+	if err != nil && !errors.Is(err, journal.ErrErased) {
 		return err
-	} else if ok {
+	}
+	if ok || err != nil {
 		from = k
 	}
 	if err := frames(from, journal.FrameKey(s.ID, end), false); err != nil {
@@ -120,9 +125,11 @@ func damaged(s *State, k journal.Key, err error) error {
 // dead letters that were judged again and lie wholly before it.
 func pruneFrames(j *journal.Journal, tx *journal.Tx, s *State, keep uint64) error {
 	tx.DeleteRange(journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, keep))
-	return j.Scan(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte) error {
+	return j.ScanAll(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte, erased bool) error {
 		h, err := receipts.ReadHeader(value)
-		if err == nil && h.Last < keep { // one that is damaged stays, for its readers to be told
+		// One that is damaged stays, for its readers to be told; one that is erased tells
+		// nobody anything.
+		if erased || err == nil && h.Last < keep {
 			_, _, number, _ := k.Split()
 			tx.Delete(journal.DeadFrameKey(s.ID, number))
 		}

@@ -101,7 +101,7 @@ func TestReceiptsGoWithTheirChunks(t *testing.T) {
 	commit(func(tx *journal.Tx) error {
 		_, frame, _, err := j.Last(journal.FrameKey("archive", 0), journal.FrameKey("archive", 10))
 		frame[len(frame)-1] ^= 1
-		tx.Set(journal.FrameKey("archive", 7), frame)
+		tx.SetAbout(7, journal.FrameKey("archive", 7), frame)
 		return err
 	})
 	if got, err := read(0, 10); !errors.Is(err, journal.ErrCorrupt) || !errors.Is(err, receipts.ErrDamaged) || got != nil {

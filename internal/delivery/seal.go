@@ -64,19 +64,19 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 		if err != nil {
 			return fmt.Errorf("encode a chunk of callback %s: %w", l.state.LaneName(), err)
 		}
-		tx.Set(journal.ChunkKey(l.state.ID, a.From), record)
+		tx.SetAbout(a.From, journal.ChunkKey(l.state.ID, a.From), record)
 	}
 	oldest := now
 	if len(a.Judged) > 0 {
 		oldest = a.Judged[0].Event.Received
 	}
-	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{chunk: a.From, oldest: oldest})
+	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{chunk: a.From, of: a.of(), oldest: oldest})
 	if err != nil {
 		return err
 	}
 	if len(a.payloads) > 0 || l.state.Amends > 0 {
 		m := auditrelay.Manifest{From: a.From, To: a.To, Counts: counts, Reasons: reasons, Payloads: entries}
-		if err := l.sealManifest(tx, m, at, sealing{chunk: a.From, oldest: oldest}); err != nil {
+		if err := l.sealManifest(tx, m, at, sealing{chunk: a.From, of: a.of(), oldest: oldest}); err != nil {
 			return err
 		}
 	}
@@ -121,12 +121,12 @@ func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) e
 			return err
 		}
 	}
-	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{dead: true, oldest: now})
+	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{dead: true, of: a.of(), oldest: now})
 	if err != nil {
 		return err
 	}
 	if len(entries) > 0 {
-		if err := l.sealManifest(tx, auditrelay.Manifest{Payloads: entries}, at, sealing{dead: true, oldest: now}); err != nil {
+		if err := l.sealManifest(tx, auditrelay.Manifest{Payloads: entries}, at, sealing{dead: true, of: a.of(), oldest: now}); err != nil {
 			return err
 		}
 	}
@@ -173,6 +173,7 @@ type sealing struct {
 	chunk    uint64
 	dead     bool
 	manifest bool
+	of       uint64 // a sequence of the period that they are about
 	oldest   time.Time
 	origin   uint64 // the payload that these replace
 }
@@ -188,12 +189,15 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 			Records: encodeSequences(p.Sequences, func(i int) bool { return m.tombstone[i] }),
 			First:   m.first, Last: m.last, Events: m.events, Tombstones: m.tombstones,
 			Size: int64(len(p.Body)), Oldest: s.oldest, Origin: s.origin}
+		if s.manifest {
+			meta.Of = s.of
+		}
 		value, err := json.Marshal(&meta)
 		if err != nil {
 			return nil, fmt.Errorf("encode a payload of callback %s: %w", l.state.LaneName(), err)
 		}
-		tx.Set(journal.PayloadKey(l.state.ID, meta.Number), value)
-		tx.Set(journal.BodyKey(l.state.ID, meta.Number), p.Body)
+		tx.SetAbout(s.of, journal.PayloadKey(l.state.ID, meta.Number), value)
+		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
 		l.pending = append(l.pending, &pending{payloadMeta: meta})
 		stored := sha256.Sum256(p.Body)
 		entries = append(entries, auditrelay.ManifestPayload{Number: meta.Number, Key: p.Key, Records: len(p.Sequences),

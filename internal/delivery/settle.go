@@ -352,7 +352,7 @@ func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	if err != nil {
 		return fmt.Errorf("encode a receipt of callback %s: %w", l.state.LaneName(), err)
 	}
-	tx.Set(journal.ReceiptKey(l.state.ID, p.Number), value)
+	tx.SetAbout(p.of(), journal.ReceiptKey(l.state.ID, p.Number), value)
 	tx.Delete(journal.PayloadKey(l.state.ID, p.Number))
 	tx.Delete(journal.BodyKey(l.state.ID, p.Number))
 	l.remove(p.Number)
@@ -397,12 +397,12 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 		}
 	}
 	first := l.state.Number + 1
-	entries, err := l.sealPayloads(tx, r.payloads, r.marks, sealing{chunk: p.Chunk, dead: p.Dead, oldest: p.Oldest, origin: p.place()})
+	entries, err := l.sealPayloads(tx, r.payloads, r.marks, sealing{chunk: p.Chunk, dead: p.Dead, of: p.of(), oldest: p.Oldest, origin: p.place()})
 	if err != nil {
 		return err
 	}
 	if !p.Manifest { // to tell of a manifest that was refused takes another, refused alike
-		if err := l.amend(tx, auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
+		if err := l.amend(tx, p.of(), auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
 			return err
 		}
 	}

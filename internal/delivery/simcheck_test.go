@@ -2,10 +2,12 @@ package delivery_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"auditrelay"
 	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
 )
 
 // check compares the destinations, the accounts and what Explain says with the
@@ -14,9 +16,17 @@ func (w *world) check() error {
 	if err := w.crash(); err != nil { // the end is durable too
 		return err
 	}
-	events, _, err := w.journal.Read(1, 1<<20, 1<<40)
-	if err != nil {
-		return err
+	var events []auditrelay.Event // those that are erased as they were
+	for at := uint64(1); at < w.journal.Head().Next; {
+		some, next, err := w.journal.Read(at, 1<<20, 1<<40)
+		erased, ok := errors.AsType[*journal.ErasedError](err)
+		if !ok && err != nil {
+			return err
+		}
+		for ; ok && next < erased.To; next++ {
+			some = append(some, w.erased[next])
+		}
+		events, at = append(events, some...), next
 	}
 	for id, sequence := range w.acked {
 		if e := events[sequence-1]; e.ID != id {
@@ -61,7 +71,15 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	assigned := uint64(0)
 	for i := range events {
 		e := &events[i]
+		_, erased := w.erased[e.Sequence]
 		end, err := delivery.Explain(w.journal, l.state, e)
+		if erased {
+			// The lane was through with it, or began after that.
+			gone, known := l.gone[e.Sequence]
+			if end, err = gone, nil; !known && l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To) {
+				end = delivery.Ending{Assigned: true, Outcome: auditrelay.Skipped, Cause: auditrelay.CauseErased}
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("explain: %w", err)
 		}
@@ -75,7 +93,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		}
 		// What was given up with its callback may never have been judged.
 		givenUp := end.Outcome == auditrelay.Skipped && end.Cause == auditrelay.CauseOperator
-		if n := receipts[e.Sequence]; n > 1 || (n == 1) != end.Assigned && !(n == 0 && givenUp) {
+		if n := receipts[e.Sequence]; erased && n > 0 || !erased && n > 1 || !erased && (n == 1) != end.Assigned && !(n == 0 && givenUp) {
 			return fmt.Errorf("%w; it has %d receipts", fail(), n)
 		}
 		if !end.Assigned {
@@ -86,7 +104,10 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		}
 		assigned++
 		addOutcome(&counted, end.Outcome)
-		if _, found, err := delivery.FindDeadLetter(w.journal, l.state.ID, e.Sequence); err != nil || found != (end.Outcome == auditrelay.DeadLettered) {
+		if erased && end.Cause == auditrelay.CauseErased {
+			continue
+		}
+		if _, found, err := delivery.FindDeadLetter(w.journal, l.state.ID, e.Sequence); err != nil && !erased || found != (end.Outcome == auditrelay.DeadLettered) {
 			return fmt.Errorf("%w; a dead letter is there: %v, %w", fail(), found, err)
 		}
 		if !l.allowed(end.Outcome, e) || !arrived(end.Outcome, records[e.Sequence], tombstones[e.Sequence], l) {

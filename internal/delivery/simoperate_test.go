@@ -11,6 +11,9 @@ import (
 // operate does what an operator may do.
 func (w *world) operate() error {
 	l := w.lanes[w.random.IntN(len(w.lanes))]
+	if len(w.encryption.Key) > 0 && w.random.IntN(3) == 0 {
+		return w.erase()
+	}
 	switch w.random.IntN(10) {
 	case 0:
 		return w.commit(l, func(tx *journal.Tx) error {

@@ -85,6 +85,10 @@ type world struct {
 	faults  bool              // false once all faults are lifted
 	replays int
 	nextID  int
+
+	erasures   int
+	encryption journal.Encryption
+	erased     map[uint64]auditrelay.Event
 }
 
 // simLane is a lane with the destination behind it.
@@ -103,6 +107,7 @@ type simLane struct {
 	place delivery.Place
 	// What operators did, and so may have become of its events.
 	detached, discarded, removed bool
+	gone                         map[uint64]delivery.Ending // of events that were erased since
 }
 
 // fate is what a lane's filter decides on an event: a function of lane and id, so
@@ -123,11 +128,20 @@ func fate(lane, id string) auditrelay.Outcome {
 // emits reports whether the first lane's filter emits a record for an event.
 func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
 
-func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error) {
-	w := &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(),
-		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true}
+func runHistory(seed uint64, logf func(string, ...any), noSync bool) error {
+	_, err := playHistory(seed, logf, noSync)
+	return err
+}
+
+// playHistory plays the history of a seed, and returns what is left of its world.
+func playHistory(seed uint64, logf func(string, ...any), noSync bool) (w *world, err error) {
+	w = &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(),
+		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true, erased: map[uint64]auditrelay.Event{}}
+	if seed%3 == 0 {
+		w.encryption = journal.Encryption{Key: bytes.Repeat([]byte{1}, 32), Period: time.Minute}
+	}
 	if w.codec, err = receipts.NewCodec(); err != nil {
-		return err
+		return w, err
 	}
 	defer func() {
 		if w.journal != nil {
@@ -141,25 +155,30 @@ func runHistory(seed uint64, logf func(string, ...any), noSync bool) (err error)
 	alerts.begin.Receives = delivery.ReceivesEmitted
 	w.lanes = append(w.lanes, alerts)
 	if err := w.open(); err != nil {
-		return fmt.Errorf("first open: %w", err)
+		return w, fmt.Errorf("first open: %w", err)
 	}
 	for range 30 + w.random.IntN(50) {
 		if err := w.step(); err != nil {
-			return err
+			return w, err
+		}
+	}
+	if len(w.encryption.Key) > 0 {
+		if err := w.eraseAndGoOn(); err != nil {
+			return w, err
 		}
 	}
 	w.faults = false
 	if err := w.quiesce(); err != nil {
-		return err
+		return w, err
 	}
-	return w.check()
+	return w, w.check()
 }
 
 // alertsName is the lane that receives what the first one emits.
 const alertsName = "alerts"
 
 func (w *world) newLane(name string) *simLane {
-	l := &simLane{name: name, origin: name, start: 1}
+	l := &simLane{name: name, origin: name, start: 1, gone: map[uint64]delivery.Ending{}}
 	l.sink = &simSink{w: w, objects: map[string]auditrelay.Payload{}, seen: map[string]string{}, bad: func(uint64) bool { return false }}
 	if w.random.IntN(3) == 0 {
 		bad := uint64(3 + w.random.IntN(9))
@@ -183,7 +202,7 @@ func (w *world) newLane(name string) *simLane {
 
 // open opens the journal and all lanes from what is durable.
 func (w *world) open() error {
-	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync})
+	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption})
 	if err != nil {
 		return err
 	}
@@ -236,6 +255,9 @@ func (w *world) crash() error {
 	}
 	for id, sequence := range w.acked {
 		e, err := w.journal.Event(sequence)
+		if _, erased := w.erased[sequence]; erased && errors.Is(err, journal.ErrErased) {
+			continue
+		}
 		if err != nil || e.ID != id {
 			return fmt.Errorf("event %s was acknowledged at sequence %d and is lost after a crash: %w", id, sequence, err)
 		}
@@ -362,6 +384,12 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 		limit := min(uint64(a.Events), a.To-a.From)
 		batch.From = a.From
 		events, batch.To, err = w.journal.Read(a.From, int(limit), a.Bytes)
+	}
+	if erased, ok := errors.AsType[*journal.ErasedError](err); ok {
+		l.works = append(l.works, func(w *world) error {
+			return w.commit(l, func(tx *journal.Tx) error { return l.machine.SkipErased(tx, w.now, erased.To) })
+		})
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%s: read: %w", l.name, err)

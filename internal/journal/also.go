@@ -31,7 +31,12 @@ func (g *group) addProvenances(tx *Tx, out []Appended) error {
 			continue
 		}
 		key := alsoKey(a.Sequence, len(known)-1)
-		additions = append(additions, addition{key, sealRecord(key, appendProvenance(nil, p))})
+		period, _ := g.j.keyring.Load().at(a.Sequence)
+		value, err := g.j.sealedValue(period, key, sealRecord(key, appendProvenance(nil, p)))
+		if err != nil {
+			return err
+		}
+		additions = append(additions, addition{key, value})
 		if g.also == nil {
 			g.also = map[uint64][]auditrelay.Provenance{}
 		}
@@ -76,7 +81,11 @@ func (j *Journal) AlsoFrom(sequence uint64) ([]auditrelay.Provenance, error) {
 func (j *Journal) also(sequence uint64) ([]auditrelay.Provenance, error) {
 	var all []auditrelay.Provenance
 	err := j.scan(alsoKey(sequence, 0), sequenceKey(spaceAlso, sequence+1), func(k, v []byte) error {
-		r, err := openRecord(k, v)
+		var r *reader
+		v, err := j.value(k, v, nil)
+		if err == nil {
+			r, err = openRecord(k, v)
+		}
 		if err == nil {
 			p := auditrelay.Provenance{Source: string(r.bytes()), Principal: string(r.bytes()), Address: string(r.bytes())}
 			all, err = append(all, p), r.err

@@ -37,6 +37,14 @@ func (j *Journal) backup(dir string) error {
 	if err := j.db.Checkpoint(fsys.PathJoin(dir, databaseName), pebble.WithFlushedWAL()); err != nil {
 		return err
 	}
+	// After the database: every key that it needs is there. Not while the file is
+	// replaced, since what stood in it before may be overwritten.
+	j.keyMu.Lock()
+	err := copyKeyring(fsys, j.dir, dir)
+	j.keyMu.Unlock()
+	if err != nil {
+		return err
+	}
 	// Last, since a directory without it is no journal.
 	if err := writeMarker(fsys, dir, &mark{identity: j.id.Identity, next: s.next, commits: s.commits}); err != nil {
 		return err
@@ -67,7 +75,7 @@ func restore(src, dst string, o Options) (err error) {
 	if err := makeEmpty(o.FS, dst); err != nil {
 		return err
 	}
-	if err := copyDatabase(o.FS, src, dst); err != nil {
+	if err := errors.Join(copyDatabase(o.FS, src, dst), copyKeyring(o.FS, src, dst)); err != nil {
 		return err
 	}
 	// Checked against the source's marker, then renamed, then given its own.

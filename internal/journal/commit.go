@@ -34,12 +34,16 @@ type waiter struct {
 // it is on disk. It returns what became of each appended event.
 //
 // Errors: *ConflictError (nothing written, only after AllOrNothing), ErrFull
-// (nothing written; try again later), ErrFailed, ErrClosed, ErrCorrupt. After
+// (nothing written; try again later), ErrErased (nothing written: a value is about
+// events whose period's key is destroyed), ErrFailed, ErrClosed, ErrCorrupt. After
 // ErrFailed it is not known whether the transaction is durable.
 //
 // It is safe for concurrent use.
 func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	if err := tx.check(); err != nil {
+		return nil, err
+	}
+	if err := j.encrypt(tx); err != nil {
 		return nil, err
 	}
 	for i := range tx.events {

@@ -50,15 +50,15 @@ func say(j *Journal) (contents, error) {
 }
 
 // specimen is a closed journal of some 1 MB: tables, a log and a manifest.
-func specimen(t *testing.T, flush bool) (files map[string][]byte, want contents) {
-	o := Options{FS: vfs.NewMem(), Now: clock, Window: 100}
+func specimen(t *testing.T, flush bool, e Encryption) (files map[string][]byte, want contents) {
+	o := Options{FS: vfs.NewMem(), Now: clock, Window: 100, Encryption: e}
 	j := open(t, "j", o)
 	for i := range 220 {
 		tx := &Tx{}
 		for k := range 3 {
 			tx.Append(event(fmt.Sprintf("%d-%d", i, k), fmt.Sprintf(`{"n":%q}`, noise(i*3+k, 900))))
 		}
-		tx.Set(PayloadKey("s3", uint64(i)), []byte(noise(i, 300)))
+		tx.SetAbout(1, PayloadKey("s3", uint64(i)), []byte(noise(i, 300)))
 		tx.Delete(PayloadKey("s3", uint64(i-9)))
 		tx.Set(LaneKey("s3"), fmt.Append(nil, i))
 		if _, err := j.Commit(tx); err != nil {
@@ -82,7 +82,7 @@ func specimen(t *testing.T, flush bool) (files map[string][]byte, want contents)
 
 // examine opens a journal of these files and reports anything it says that was
 // never so. Refusing, reporting damage and saying what was written are all fine.
-func examine(files map[string][]byte, want contents) (refused bool, err error) {
+func examine(files map[string][]byte, want contents, e Encryption) (refused bool, err error) {
 	fs := vfs.NewMem()
 	fs.MkdirAll("j/db", 0o700)
 	for name, b := range files {
@@ -93,7 +93,7 @@ func examine(files map[string][]byte, want contents) (refused bool, err error) {
 		f.Write(b)
 		f.Close()
 	}
-	j, err := Open("j", Options{FS: fs, Now: clock, Window: 100, Reserve: mib})
+	j, err := Open("j", Options{FS: fs, Now: clock, Window: 100, Reserve: mib, Encryption: e})
 	if err != nil {
 		return true, nil
 	}
@@ -124,11 +124,12 @@ func TestDamageIsNeverSilent(t *testing.T) {
 	soak := os.Getenv("AUDITRELAY_SOAK") == "1"
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, kind := range []struct {
-		name  string
-		flush bool
-	}{{"tables", true}, {"log", false}} {
-		files, want := specimen(t, kind.flush)
-		if refused, err := examine(files, want); refused || err != nil {
+		name    string
+		flush   bool
+		encrypt Encryption
+	}{{"tables", true, Encryption{}}, {"log", false, Encryption{}}, {"encrypted", true, Encryption{Key: masterKey(1)}}} {
+		files, want := specimen(t, kind.flush, kind.encrypt)
+		if refused, err := examine(files, want, kind.encrypt); refused || err != nil {
 			t.Fatal("the undamaged journal", refused, err)
 		}
 		for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -138,7 +139,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 				defer func() { files[name] = whole }()
 				same := 0
 				check := func(what string, at int) {
-					refused, err := examine(files, want)
+					refused, err := examine(files, want, kind.encrypt)
 					if err != nil {
 						t.Errorf("%s at %d of %d: %v", what, at, len(whole), err)
 					} else if !refused {

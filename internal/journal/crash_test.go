@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"auditrelay"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -16,6 +18,8 @@ type history struct {
 	rng    *rand.Rand
 	events []string // data by sequence-1
 	values map[string]string
+	about  []string // by sequence-1: a value about the event, empty where there is none
+	erased map[uint64]bool
 	oldest uint64
 }
 
@@ -33,11 +37,19 @@ func (h *history) step(j *Journal) error {
 	for k, v := range values {
 		tx.Set(LaneKey(k), []byte(v))
 	}
+	about := -1
+	if len(h.events) > 0 && h.rng.IntN(2) == 0 {
+		about = h.rng.IntN(len(h.events))
+		tx.SetAbout(uint64(about+1), DeadLetterKey("l", uint64(about+1)), []byte(h.events[about]))
+	}
 	var data []string
 	for i := range tx.events {
 		data = append(data, string(tx.events[i].Data()))
 	}
 	out, err := j.Commit(tx)
+	if about >= 0 && errors.Is(err, ErrErased) && h.erased[uint64(about+1)] {
+		return nil // of what is erased nothing more is kept
+	}
 	if err != nil {
 		return err
 	}
@@ -45,10 +57,22 @@ func (h *history) step(j *Journal) error {
 		if a.Status != Stored || a.Sequence != uint64(len(h.events)+1) {
 			return fmt.Errorf("append %d: %+v", i, a)
 		}
-		h.events = append(h.events, data[i])
+		h.events, h.about = append(h.events, data[i]), append(h.about, "")
+	}
+	if about >= 0 {
+		h.about[about] = h.events[about]
 	}
 	for k, v := range values {
 		h.values[k] = v
+	}
+	if periods := j.Periods(); len(periods) > 1 && h.rng.IntN(30) == 0 {
+		p := periods[h.rng.IntN(len(periods)-1)]
+		if _, err := j.Destroy(p.Number); err != nil {
+			return err
+		}
+		for sequence := p.From; sequence < p.To; sequence++ {
+			h.erased[sequence] = true
+		}
 	}
 	if h.rng.IntN(20) == 0 && len(h.events) > 10 {
 		h.oldest = max(h.oldest, uint64(h.rng.IntN(len(h.events))))
@@ -62,16 +86,39 @@ func (h *history) check(j *Journal) error {
 	if j.Oldest() < max(1, h.oldest) {
 		return fmt.Errorf("oldest %d, trimmed to %d", j.Oldest(), h.oldest)
 	}
-	events, err := readAll(j)
-	if err != nil {
-		return err
+	var events []auditrelay.Event
+	erased := 0
+	for at := j.Oldest(); at < j.Head().Next; {
+		some, next, err := j.Read(at, 1<<20, 1<<40)
+		if gone, ok := errors.AsType[*ErasedError](err); ok {
+			for ; at < gone.To; at++ {
+				if erased++; !h.erased[at] {
+					return fmt.Errorf("event %d is erased", at)
+				}
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		events, at = append(events, some...), next
 	}
-	if head := j.Head(); head.Next != uint64(len(h.events)+1) || int(head.Next-j.Oldest()) != len(events) {
-		return fmt.Errorf("%d acknowledged, next is %d, %d read", len(h.events), head.Next, len(events))
+	if head := j.Head(); head.Next != uint64(len(h.events)+1) || int(head.Next-j.Oldest()) != len(events)+erased {
+		return fmt.Errorf("%d acknowledged, next is %d, %d read, %d erased", len(h.events), head.Next, len(events), erased)
 	}
 	for _, e := range events {
-		if string(e.Data) != h.events[e.Sequence-1] {
-			return fmt.Errorf("event %d differs", e.Sequence)
+		if h.erased[e.Sequence] || string(e.Data) != h.events[e.Sequence-1] {
+			return fmt.Errorf("event %d differs, or should be erased", e.Sequence)
+		}
+	}
+	for i, want := range h.about {
+		v, ok, err := j.Get(DeadLetterKey("l", uint64(i+1)))
+		if want != "" && h.erased[uint64(i+1)] {
+			if !errors.Is(err, ErrErased) {
+				return fmt.Errorf("the value about event %d, which is erased: %q, %v", i+1, v, err)
+			}
+		} else if err != nil || ok != (want != "") || string(v) != want {
+			return fmt.Errorf("the value about event %d: %q, want %q: %v", i+1, v, want, err)
 		}
 	}
 	for k, want := range h.values {
@@ -80,7 +127,7 @@ func (h *history) check(j *Journal) error {
 		}
 	}
 	totals, err := j.Count(0, j.Head().Next)
-	if err != nil || totals.Events != uint64(len(events)) {
+	if err != nil || totals.Events != uint64(len(events)+erased) {
 		return fmt.Errorf("counted %d of %d: %v", totals.Events, len(events), err)
 	}
 	return nil
@@ -90,9 +137,15 @@ func (h *history) check(j *Journal) error {
 func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fs := vfs.NewCrashableMem()
-	h := &history{rng: rng, values: map[string]string{}}
+	h := &history{rng: rng, values: map[string]string{}, erased: map[uint64]bool{}}
 	now := base
-	o.Now = func() time.Time { now = now.Add(time.Duration(rng.IntN(1e9))); return now }
+	o.Now = func() time.Time {
+		now = now.Add(time.Duration(rng.IntN(1e9)))
+		if len(o.Encryption.Key) > 0 && rng.IntN(20) == 0 { // back too
+			now = now.Add(time.Duration(rng.IntN(120)-40) * time.Second)
+		}
+		return now
+	}
 	o.Window = 50
 	for range rounds {
 		o.FS = fs
@@ -126,6 +179,16 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 func TestWhatWasAcknowledgedSurvivesPowerLoss(t *testing.T) {
 	for seed := range uint64(8) {
 		if err := crashes(t, seed, 25, Options{}); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// The same with encryption, in periods of a minute of which some are destroyed: what was
+// acknowledged is there, unless its period was destroyed, and then nothing of it is.
+func TestWhatWasAcknowledgedSurvivesPowerLossEncrypted(t *testing.T) {
+	for seed := range uint64(8) {
+		if err := crashes(t, seed, 25, Options{Encryption: Encryption{Key: masterKey(1), Period: time.Minute}}); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}
 	}

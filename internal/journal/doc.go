@@ -16,5 +16,6 @@
 //	LOCK   held by the one owner
 //	HEAD   format version, identity and how far the journal had come, with a
 //	       checksum; see marker
+//	KEYRING  the periods' keys, wrapped; only where events are or were encrypted
 //	db/    the Pebble database
 package journal

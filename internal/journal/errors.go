@@ -25,6 +25,15 @@ var (
 	// ErrConflict: an event with this identity and other content is stored. See
 	// ConflictError.
 	ErrConflict = errors.New("event conflicts with a stored one")
+	// ErrErased: the key of the period that it belongs to is destroyed. See
+	// ErasedError.
+	ErrErased = errors.New("erased: its period's key was destroyed")
+	// ErrNoKey: the journal holds encrypted events, and no master key was given.
+	ErrNoKey = errors.New("journal is encrypted, and no key is given; configure journal.encryption.key, with decrypt_only: true to encrypt nothing from now on")
+	// ErrWrongKey: the master key is another one than the journal's.
+	ErrWrongKey = errors.New("journal is encrypted under another key than the one given; after a change of the key the old one is to be given as journal.encryption.previous_key once")
+	// ErrNoPeriod: the keyring has no such period.
+	ErrNoPeriod = errors.New("no such period in the keyring")
 	// ErrTrimmed: the sequence asked for lies below Oldest.
 	ErrTrimmed = errors.New("event is past retention")
 )
@@ -46,6 +55,22 @@ func (e *CorruptError) Error() string {
 
 func (e *CorruptError) Unwrap() error     { return e.Err }
 func (e *CorruptError) Is(err error) bool { return err == ErrCorrupt }
+
+// ErasedError says which period's key is destroyed. From and To are the half-open range
+// of sequences concerned, both 0 where it is a value.
+type ErasedError struct {
+	Period   uint64
+	From, To uint64
+}
+
+func (e *ErasedError) Error() string {
+	if e.To > e.From {
+		return fmt.Sprintf("events [%d, %d) are erased: the key of their period, %d, was destroyed", e.From, e.To, e.Period)
+	}
+	return fmt.Sprintf("erased: the key of its period, %d, was destroyed", e.Period)
+}
+
+func (e *ErasedError) Is(err error) bool { return err == ErrErased }
 
 // FormatError is a journal of another format version.
 type FormatError struct {

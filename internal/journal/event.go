@@ -16,7 +16,8 @@ import (
 //
 // Version 2 is version 1 with what filters made of the event before it was stored
 // at the end of its head; programs that do not know it take such a record for
-// damaged rather than for the event as it came.
+// damaged rather than for the event as it came. Version 3 is one of these, encrypted;
+// see sealedVersion.
 //
 // The body is encoded where the event is handed over; crc and received are put
 // before it when the event gets its sequence. The crc covers body, sequence and
@@ -94,18 +95,17 @@ func putPrefix(dst []byte, bodySum uint32, sequence uint64, received int64) {
 	binary.BigEndian.PutUint64(dst[4:], uint64(received))
 }
 
-// splitRecord checks an event's record and returns its parts, not copied.
-func splitRecord(sequence uint64, record []byte) (received int64, head, data []byte, err error) {
+// checkRecord checks an event's record and returns its parts, not copied.
+func checkRecord(sequence uint64, record []byte) (received int64, body []byte, err error) {
 	if len(record) < recordPrefix {
-		return 0, nil, nil, errDamaged
+		return 0, nil, errDamaged
 	}
 	received = int64(binary.BigEndian.Uint64(record[4:]))
-	body := record[recordPrefix:]
+	body = record[recordPrefix:]
 	if binary.BigEndian.Uint32(record) != eventSum(crc32.Checksum(body, castagnoli), sequence, received) {
-		return 0, nil, nil, errDamaged
+		return 0, nil, errDamaged
 	}
-	head, data, err = splitBody(body)
-	return received, head, data, err
+	return received, body, nil
 }
 
 func splitBody(body []byte) (head, data []byte, err error) {
@@ -173,6 +173,3 @@ func (r *reader) int() int {
 }
 
 func fromUnixNano(ns int64) time.Time { return time.Unix(0, ns).UTC() }
-
-// recordVersion returns the version of a checked record.
-func recordVersion(record []byte) byte { return record[recordPrefix] }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +14,7 @@ func FuzzEventRecord(f *testing.F) {
 	e = event("b", body(1))
 	f.Add(appendBody(nil, &e))
 	f.Fuzz(func(t *testing.T, record []byte) {
-		splitRecord(1, record)
+		checkRecord(1, record)
 		head, data, err := splitBody(record)
 		if err != nil {
 			return
@@ -83,6 +84,61 @@ func FuzzStateAndKeys(f *testing.F) {
 		}
 		if !bytes.Equal(made, b) {
 			t.Fatalf("%x splits as %x", b, made)
+		}
+	})
+}
+
+// What stands on the disk may be anything: it is refused, or what was encrypted.
+func FuzzStoredValue(f *testing.F) {
+	o := mem()
+	o.Encryption = Encryption{Key: masterKey(1)}
+	j, err := Open("j", o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { j.Close() })
+	tx := &Tx{}
+	tx.Append(event("a", body(1)))
+	if _, err := j.Commit(tx); err != nil {
+		f.Fatal(err)
+	}
+	key, want := BodyKey("s3", 1), []byte("what was encrypted")
+	p := j.keyring.Load().last()
+	sealed, err := j.sealedValue(p, key, want)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add(plainValue(valueMark[:]))
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		got, err := j.value(key, stored, nil)
+		if err == nil && bytes.HasPrefix(stored, valueMark[:]) && stored[len(valueMark)] == valueSealed && !bytes.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+		j.body(1, stored, nil)
+	})
+}
+
+func FuzzKeyring(f *testing.F) {
+	text, err := (&keyring{salt: newSalt(), periods: []*period{{Period: Period{Number: 1, From: 1, Plain: true}}}}).text("j")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// A checksum that holds, since most would end there.
+		b = fmt.Appendf(b, "crc32c %08x\n", checksum(b))
+		k, err := parseKeyring(b, "j")
+		if err != nil {
+			return
+		}
+		again, err := k.text("j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseKeyring(again, "j"); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

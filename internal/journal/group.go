@@ -19,7 +19,9 @@ type group struct {
 	events []*pending                         // of this group, by sequence from frame.first
 	also   map[uint64][]auditrelay.Provenance // of this group, by sequence
 	owned  bool                               // state.emitted is the group's own copy
-	err    error                              // the batch would not take something; fails the group
+	period *period                            // of what is new in this group, once it is known; nil: not encrypted
+	known  bool
+	err    error // the batch would not take something; fails the group
 }
 
 // begin starts a group. Only the leader calls it.
@@ -60,6 +62,9 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 	if tx.trim > 0 {
 		return nil, g.trim(tx.trim)
 	}
+	if err := g.begins(tx); err != nil {
+		return nil, err
+	}
 	g.j.windowMu.Lock()
 	defer g.j.windowMu.Unlock()
 	start := len(g.events)
@@ -96,6 +101,11 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 	for _, o := range tx.ops {
 		switch o.kind {
 		case opSet:
+			if o.of == ofNow {
+				value, err := g.j.sealedValue(g.period, o.key, o.arg)
+				g.keep(err) // cannot be: the current period is never destroyed
+				o.arg = value
+			}
 			g.put(o.key, o.arg)
 		case opDelete:
 			g.keep(g.batch.Delete(o.key, nil))
@@ -104,6 +114,22 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 		}
 	}
 	return out, nil
+}
+
+// begins finds the period of what is new in tx, and has it begin where it is due.
+func (g *group) begins(tx *Tx) error {
+	if g.known || len(tx.events) == 0 && !tx.now {
+		return nil
+	}
+	p, began, err := g.j.current(g.state.next, g.state.received)
+	if err != nil {
+		return err
+	}
+	if began {
+		g.put(keyEncrypted, []byte{1})
+	}
+	g.period, g.known = p, true
+	return nil
 }
 
 // find looks for a stored or staged event with p's identity; Status 0 means
@@ -142,7 +168,16 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 		return false, false, 0, g.j.damaged(sequence, sequence+1, err)
 	}
 	defer closer.Close()
-	received, head, data, err := splitRecord(sequence, record)
+	received, body, err := g.j.body(sequence, record, nil)
+	if errors.Is(err, ErrErased) {
+		// The keyed hashes are the same, and so are the ids. What it held nobody can say:
+		// to call this one its duplicate could lose what differs, without a word.
+		return true, false, received, nil
+	}
+	var head, data []byte
+	if err == nil {
+		head, data, err = splitBody(body)
+	}
 	if err != nil {
 		return false, false, 0, g.j.damaged(sequence, sequence+1, err)
 	}
@@ -150,7 +185,7 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 		return false, false, 0, nil
 	}
 	stored := version{data: data}
-	if p.ingest != nil || recordVersion(record) == ingestVersion {
+	if p.ingest != nil || body[0] == ingestVersion {
 		e, err := decodeEvent(sequence, received, string(head), head, data)
 		if err != nil {
 			return false, false, 0, g.j.damaged(sequence, sequence+1, err)
@@ -185,10 +220,19 @@ func (g *group) undo(start int) {
 func (g *group) write(start int) {
 	for i, p := range g.events[start:] {
 		sequence := g.frame.first + uint64(start+i)
-		d := g.batch.SetDeferred(9, recordPrefix+len(p.body))
+		size := recordPrefix + len(p.body)
+		encrypted := g.period != nil && !g.period.Plain
+		if encrypted {
+			size = sealedSize(g.period, len(p.body))
+		}
+		d := g.batch.SetDeferred(9, size)
 		copy(d.Key, eventKey(sequence))
-		putPrefix(d.Value, p.sum, sequence, g.frame.received)
-		copy(d.Value[recordPrefix:], p.body)
+		if encrypted {
+			g.j.putSealed(d.Value, g.period, sequence, g.frame.received, p.body)
+		} else {
+			putPrefix(d.Value, p.sum, sequence, g.frame.received)
+			copy(d.Value[recordPrefix:], p.body)
+		}
 		g.keep(d.Finish())
 
 		g.frame.add(p.hash, p.target, p.data)

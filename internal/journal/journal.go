@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
+	// Encryption of what is stored of events; the zero value is none.
+	Encryption Encryption
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// tests can show that they would notice.
 	UnsafeNoSync bool
@@ -74,6 +77,13 @@ type Journal struct {
 
 	state atomic.Pointer[state] // durable
 
+	// keyMu is held by who writes the keyring.
+	keyMu   sync.Mutex
+	keyring atomic.Pointer[keyring] // durable; nil: nothing was ever encrypted
+	wrap    cipher.AEAD             // wraps its keys; nil without a master key
+	rewrap  bool                    // the master key was changed
+	nonces  nonces
+
 	watchMu sync.Mutex
 	watch   chan struct{} // nil until somebody asks
 
@@ -87,7 +97,7 @@ type Journal struct {
 // Open opens the journal in dir, or creates it. It checks that the journal is
 // whole as far as that can be told without reading all of it.
 //
-// Errors: ErrLocked, ErrCorrupt, ErrFormat, or the file system's.
+// Errors: ErrLocked, ErrCorrupt, ErrFormat, ErrNoKey, ErrWrongKey, or the file system's.
 func Open(dir string, o Options) (*Journal, error) {
 	o = o.withDefaults()
 	j := &Journal{options: o, dir: dir, fault: &fault{}}
@@ -114,6 +124,9 @@ func (j *Journal) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := j.openKeyring(mark.identity.ID); err != nil {
+		return err
+	}
 	j.space = newSpace(fs, j.dir, j.options)
 	gate := newGate(fs)
 	engine := j.options
@@ -125,6 +138,9 @@ func (j *Journal) open() (err error) {
 	}
 	j.space.db = j.db
 	if err := j.recover(mark); err != nil {
+		return err
+	}
+	if err := j.settleKeyring(); err != nil {
 		return err
 	}
 	j.marker.note(j.state.Load(), j.options.Now())

@@ -149,8 +149,8 @@ func TestStateIsWrittenWithTheEvents(t *testing.T) {
 	tx.Append(event("a", body(1)))
 	tx.Set(LaneKey("s3"), []byte("cursor 1"))
 	for n := range uint64(5) {
-		tx.Set(PayloadKey("s3", n), []byte{byte(n)})
-		tx.Set(PayloadKey("s3\x00x", n), []byte("other"))
+		tx.SetAbout(1, PayloadKey("s3", n), []byte{byte(n)})
+		tx.SetAbout(1, PayloadKey("s3\x00x", n), []byte("other"))
 	}
 	if _, err := j.Commit(tx); err != nil {
 		t.Fatal(err)

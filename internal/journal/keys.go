@@ -31,6 +31,16 @@ const (
 	kindEnd
 )
 
+// aboutEvents reports whether values of this kind tell of events, and so are encrypted
+// where events are. docs/encryption.md has the table.
+func (k Kind) aboutEvents() bool {
+	switch k {
+	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame:
+		return true
+	}
+	return false
+}
+
 // The journal's own key spaces, all below the kinds of state.
 const (
 	spaceOwn   = 0x01 // the head and the identity

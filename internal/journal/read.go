@@ -11,12 +11,13 @@ import (
 )
 
 // Read returns events from sequence from on, without gaps: at most maxEvents,
-// and no further event once their Data exceeds maxBytes; at least one, if there
-// is one. next is where to go on. The events share memory of their own, which
+// no further event once their Data exceeds maxBytes, and none of another period
+// than the first; at least one, if there is one. next is where to go on. The events share memory of their own, which
 // is not used again.
 //
-// Errors: ErrTrimmed if from is below Oldest, *CorruptError naming what is
-// damaged or missing; the events before it are returned along with the error.
+// Errors: ErrTrimmed if from is below Oldest, *ErasedError if its period's key is
+// destroyed, with where the period ends, *CorruptError naming what is damaged or
+// missing; the events before it are returned along with the error.
 func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, next uint64, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -30,7 +31,12 @@ func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []aud
 	if from >= s.next || maxEvents <= 0 {
 		return nil, from, nil
 	}
-	events, err = j.read(from, s.next, maxEvents, maxBytes)
+	p, end := j.keyring.Load().at(from)
+	end = min(end, s.next)
+	if p != nil && p.Erased() {
+		return nil, from, &ErasedError{Period: p.Number, From: from, To: end}
+	}
+	events, err = j.read(from, end, maxEvents, maxBytes)
 	return events, from + uint64(len(events)), err
 }
 
@@ -48,6 +54,7 @@ func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]audit
 	defer it.Close()
 	var (
 		heads, arena []byte
+		scratch      []byte
 		raws         []raw
 		bytes        int64
 		fault        error
@@ -63,10 +70,17 @@ func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]audit
 			fault = j.damaged(sequence, sequence+1, err)
 			break
 		}
-		received, head, data, err := splitRecord(sequence, record)
+		received, body, err := j.body(sequence, record, scratch)
+		var head, data []byte
+		if err == nil {
+			head, data, err = splitBody(body)
+		}
 		if err != nil {
 			fault = j.damaged(sequence, sequence+1, err)
 			break
+		}
+		if cap(body) > cap(scratch) && recordSealed(record) {
+			scratch = body
 		}
 		if bytes += int64(len(data)); len(raws) > 0 && bytes > maxBytes {
 			break
@@ -122,7 +136,8 @@ func (j *Journal) stored(sequence uint64) (auditrelay.Event, error) {
 
 // Lookup returns the sequence of the stored event with this identity: the newest
 // one within the window, else, after a scan of all index frames, the oldest.
-// ok is false if there is none.
+// ok is false if there is none. *ErasedError where all that there is of such an event
+// is the hash of its identity.
 func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -142,8 +157,13 @@ func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err er
 	})
 	j.windowMu.Unlock()
 	slices.Sort(candidates)
+	var erased error
 	for _, at := range slices.Backward(candidates) {
-		if same, err := j.identified(at, namespace, id); same || err != nil {
+		same, err := j.identified(at, namespace, id)
+		if errors.Is(err, ErrErased) {
+			erased, err = firstOf(erased, err), nil
+		}
+		if same || err != nil {
 			return at, same, err
 		}
 	}
@@ -154,6 +174,9 @@ func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err er
 				continue
 			}
 			same, err := j.identified(at, namespace, id)
+			if errors.Is(err, ErrErased) {
+				erased, err = firstOf(erased, err), nil
+			}
 			if err != nil {
 				return err
 			}
@@ -164,6 +187,9 @@ func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err er
 		}
 		return nil
 	})
+	if err == nil && !ok {
+		err = erased
+	}
 	return sequence, ok, err
 }
 
@@ -177,6 +203,17 @@ func (j *Journal) identified(sequence uint64, namespace, id string) (bool, error
 		return false, j.damaged(sequence, sequence+1, err)
 	}
 	defer closer.Close()
-	_, head, _, err := splitRecord(sequence, record)
+	_, body, err := j.body(sequence, record, nil)
+	if err != nil {
+		return false, j.damaged(sequence, sequence+1, err)
+	}
+	head, _, err := splitBody(body)
 	return err == nil && sameIdentity(head, namespace, id), j.damaged(sequence, sequence+1, err)
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
 }

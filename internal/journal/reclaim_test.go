@@ -27,14 +27,14 @@ func TestSpaceComesBackWhileFull(t *testing.T) {
 		}
 		for i := range 4 {
 			tx := &Tx{}
-			tx.Set(BodyKey("s3", uint64(round*4+i)), []byte(noise(round*4+i, 7<<20)))
+			tx.SetAbout(1, BodyKey("s3", uint64(round*4+i)), []byte(noise(round*4+i, 7<<20)))
 			if _, err := j.Commit(tx); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for i := range 4 {
 			tx := &Tx{}
-			tx.Set(ReceiptKey("s3", uint64(round*4+i)), []byte("delivered"))
+			tx.SetAbout(1, ReceiptKey("s3", uint64(round*4+i)), []byte("delivered"))
 			tx.Delete(BodyKey("s3", uint64(round*4+i)))
 			if _, err := j.Commit(tx); err != nil {
 				t.Fatal(err)

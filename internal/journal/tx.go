@@ -22,6 +22,7 @@ type Tx struct {
 	ops          []op
 	bytes        int // of all that is to be written
 	allOrNothing bool
+	now          bool // it has a value of the period in which it is committed
 	fromOutside  bool
 	makesRoom    bool
 	trim         uint64 // forget events below, 0 for none
@@ -46,8 +47,19 @@ func (p *pending) Data() []byte { return p.body[len(p.body)-p.data:] }
 
 type op struct {
 	kind     opKind
+	of       opPeriod
 	key, arg []byte
+	about    uint64
 }
+
+// opPeriod says to which period a value belongs.
+type opPeriod uint8
+
+const (
+	ofNone   opPeriod = iota
+	ofEvents          // that of the sequence about
+	ofNow             // that in which it is committed
+)
 
 type opKind uint8
 
@@ -69,7 +81,7 @@ func (t *Tx) Append(e auditrelay.Event) {
 	}
 	p.body = appendBody(make([]byte, 0, 256+len(e.Data)), &e)
 	p.sum = crc32.Checksum(p.body, castagnoli)
-	t.bytes += len(p.body) + recordPrefix + 32
+	t.bytes += len(p.body) + recordPrefix + maxBoxOverhead + 32
 	t.events = append(t.events, p)
 }
 
@@ -85,34 +97,64 @@ func (t *Tx) FromOutside() { t.fromOutside = true }
 // it adds, the record of the deletion included.
 func (t *Tx) MakesRoom() { t.makesRoom = true }
 
-// Set writes v under k. Both must stay as they are until Commit returns.
-func (t *Tx) Set(k Key, v []byte) { t.op(opSet, k, v) }
+// Set writes v, which holds nothing of any event, under k. Both must stay as they are
+// until Commit returns. The kinds that are about events have SetAbout, or SetPlain.
+func (t *Tx) Set(k Key, v []byte) {
+	if len(k) > 0 && Kind(k[0]).aboutEvents() {
+		t.refuse("a value about events without its period: use SetAbout")
+		return
+	}
+	t.SetPlain(k, v)
+}
+
+// SetAbout writes v, which is about the event at sequence, or about several events of
+// its period, under k. Where events are encrypted it is encrypted along with them, and
+// erased along with them.
+func (t *Tx) SetAbout(sequence uint64, k Key, v []byte) {
+	t.op(op{kind: opSet, key: k, arg: v, of: ofEvents, about: sequence})
+}
+
+// SetNow writes v under k, which is kept as new events are: where they are encrypted it
+// belongs to the period in which it is committed.
+func (t *Tx) SetNow(k Key, v []byte) {
+	t.now = true
+	t.op(op{kind: opSet, key: k, arg: v, of: ofNow})
+}
+
+// SetPlain writes v under k and never encrypts it: for what a kind that is about events
+// holds although it tells nothing of any.
+func (t *Tx) SetPlain(k Key, v []byte) { t.op(op{kind: opSet, key: k, arg: plainValue(v)}) }
 
 // Delete removes k, if it is there. k must stay as it is until Commit returns.
-func (t *Tx) Delete(k Key) { t.op(opDelete, k, nil) }
+func (t *Tx) Delete(k Key) { t.op(op{kind: opDelete, key: k}) }
 
 // DeleteRange removes all keys in [from, to). Both must stay as they are until
 // Commit returns.
 func (t *Tx) DeleteRange(from, to Key) {
 	if !to.valid() {
-		t.refuse()
+		t.refuse(outside)
 		return
 	}
-	t.op(opDeleteRange, from, to)
+	t.op(op{kind: opDeleteRange, key: from, arg: to})
 }
 
-func (t *Tx) op(kind opKind, k Key, arg []byte) {
-	if !k.valid() {
-		t.refuse()
+const outside = "a key outside the callbacks' state; make keys with the key functions"
+
+func (t *Tx) op(o op) {
+	if !Key(o.key).valid() {
+		t.refuse(outside)
 		return
 	}
-	t.ops = append(t.ops, op{kind: kind, key: k, arg: arg})
-	t.bytes += len(k) + len(arg) + 16
+	t.ops = append(t.ops, o)
+	t.bytes += len(o.key) + len(o.arg) + 16
+	if o.of != ofNone {
+		t.bytes += maxValueOverhead
+	}
 }
 
-func (t *Tx) refuse() {
+func (t *Tx) refuse(why string) {
 	if t.err == nil {
-		t.err = fmt.Errorf("journal: a key outside the callbacks' state; make keys with the key functions")
+		t.err = fmt.Errorf("journal: %s", why)
 	}
 }
 

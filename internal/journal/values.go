@@ -1,13 +1,15 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Get returns a copy of the value under k; ok is false if there is none. Like
+// Get returns a copy of the value under k; ok is false if there is none. ErrErased
+// where its period's key is destroyed. Like
 // Scan and Last it may see a commit a moment before that is durable, and one
 // that then failed; who needs more reads what it committed itself.
 func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
@@ -24,7 +26,11 @@ func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 		return nil, false, j.valueError("get", err)
 	}
 	defer closer.Close()
-	return append([]byte{}, v...), true, nil
+	plain, err := j.value(k, v, nil)
+	if err != nil {
+		return nil, false, j.valueError("get", err)
+	}
+	return append([]byte{}, plain...), true, nil
 }
 
 // Scan calls fn for every key in [from, to) in order, as they were when Scan
@@ -36,11 +42,50 @@ func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
 		return err
 	}
 	defer done()
-	return j.scan(from, to, func(k, v []byte) error { return fn(k, v) })
+	var scratch []byte
+	return j.scan(from, to, func(k, v []byte) error {
+		plain, err := j.value(k, v, scratch)
+		if err != nil {
+			return j.valueError("scan", err)
+		}
+		scratch = larger(scratch, plain, v)
+		return fn(k, plain)
+	})
+}
+
+// ScanAll is Scan, and goes on where a value is erased, as fn is told.
+func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased bool) error) error {
+	done, err := j.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	var scratch []byte
+	return j.scan(from, to, func(k, v []byte) error {
+		plain, err := j.value(k, v, scratch)
+		if errors.Is(err, ErrErased) {
+			return fn(k, nil, true)
+		}
+		if err != nil {
+			return j.valueError("scan", err)
+		}
+		scratch = larger(scratch, plain, v)
+		return fn(k, plain, false)
+	})
+}
+
+// larger returns the memory to decrypt the next value into: that of plain, unless it is
+// part of what was stored.
+func larger(scratch, plain, stored []byte) []byte {
+	if len(plain) < len(stored) && cap(plain) > cap(scratch) && bytes.HasPrefix(stored, valueMark[:]) && stored[len(valueMark)] == valueSealed {
+		return plain
+	}
+	return scratch
 }
 
 // Last returns a copy of the greatest key in [from, to) and of its value; ok is
-// false if there is none.
+// false if there is none. Where the value is erased, the key comes along with the
+// *ErasedError.
 func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -56,10 +101,14 @@ func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 		return nil, nil, false, j.valueError("last", it.Error())
 	}
 	value, err := it.ValueAndErr()
-	if err != nil {
-		return nil, nil, false, j.valueError("last", err)
+	if err == nil {
+		k = append(Key{}, it.Key()...)
+		value, err = j.value(k, value, nil)
 	}
-	return append(Key{}, it.Key()...), append([]byte{}, value...), true, nil
+	if err != nil {
+		return k, nil, false, j.valueError("last", err)
+	}
+	return k, append([]byte{}, value...), true, nil
 }
 
 // FirstKey returns a copy of the least key in [from, to); ok is false if there is

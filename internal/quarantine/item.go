@@ -53,7 +53,8 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // seal and open are the one way by which items reach the store and come back: all
-// that a producer wrote stands in what they make and take, and nowhere else.
+// that a producer wrote stands in what they make and take, and nowhere else. Where the
+// journal encrypts events it encrypts that too, in the period in which it came.
 func seal(key journal.Key, it *Item) []byte {
 	b := make([]byte, 4, 128+len(it.Detail)+len(it.Data))
 	flags := byte(0)

@@ -176,7 +176,7 @@ func (s *Store) Put(now time.Time, items []Item) error {
 			s.full.Store(true)
 			return &FullError{Items: len(s.known), MostItems: s.options.Items, Bytes: s.total, MostBytes: s.options.Bytes}
 		}
-		tx.Set(key, value)
+		tx.SetNow(key, value)
 		added[it.Digest] = next
 		next++
 	}

@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts try guest module policy pseudonym reload backup restore migrate version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
@@ -60,6 +60,9 @@ _auditrelay() {
     "policy show") words="--help" ;;
     "policy diff") words="--help --server --token-file --ca --events --stored --from --limit --show --json" ;;
     "pseudonym") words="--help --server --token-file --ca --value-file --callback --key --json" ;;
+    "keyring") words="list destroy --help" ;;
+    "keyring list") words="--help --server --token-file --ca --json" ;;
+    "keyring destroy") words="--help --server --token-file --ca --with-dead-letters --yes --json" ;;
     "reload") words="--help --server --token-file --ca --json" ;;
     "backup") words="--help --server --token-file --ca --json" ;;
     "restore") words="--help" ;;

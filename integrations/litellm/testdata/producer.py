@@ -96,11 +96,16 @@ async def dispatch(id, over):
         told(id, e)
 
 
+stopping = threading.Event()
+
+
 async def log(c):
     ids = iter(range(c.get("from", 0), c.get("from", 0) + c["count"]))
 
     async def one():
         for i in ids:
+            if stopping.is_set():
+                return
             await dispatch("%s-%d" % (c["prefix"], i), c.get("event", {}))
             await asyncio.sleep(c.get("pause", 0))
 
@@ -156,6 +161,9 @@ async def main():
             await log(c)
         elif c["op"] == "background":
             background.append(asyncio.create_task(log(c)))
+        elif c["op"] == "stop":
+            stopping.set()
+            await asyncio.gather(*background)
         elif c["op"] == "sync":
             for i in range(c["count"]):
                 await loop.run_in_executor(None, callback.log_audit_log_event, event("%s-%d" % (c["prefix"], i), {}))

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"fmt"
+
+	"auditrelay/runtime"
+)
+
+type keyringCommands struct {
+	List    keyringList    `cmd:"" help:"List the periods whose keys events are stored under (role admin)."`
+	Destroy keyringDestroy `cmd:"" help:"Destroy a period's key: what is kept of its events can never be read again (role admin)."`
+}
+
+type keyringList struct {
+	remote
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *keyringList) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	periods, err := cl.Keyring(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(periods)
+	}
+	if len(periods) == 0 {
+		_, err := fmt.Fprintln(a.stderr, "nothing is encrypted: the journal has no keyring")
+		return err
+	}
+	rows := [][]string{{"PERIOD", "STATE", "BEGAN", "UNTIL", "SEQUENCES", "EVENTS", "DESTROYED"}}
+	for _, p := range periods {
+		rows = append(rows, []string{count(p.Number), string(p.State), moment(p.Began), moment(p.Until), sequencesOf(p), count(p.To - p.From), moment(p.Destroyed)})
+	}
+	return a.table(rows)
+}
+
+func sequencesOf(p runtime.Period) string {
+	if p.From == p.To {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", p.From, p.To-1)
+}
+
+type keyringDestroy struct {
+	remote
+	Period          uint64 `arg:"" help:"The period's number, as keyring list shows it."`
+	WithDeadLetters bool   `help:"Discard the dead letters of the period first."`
+	Yes             bool   `help:"It is meant: it cannot be undone."`
+	JSON            bool   `help:"Print JSON."`
+}
+
+func (c *keyringDestroy) Run(a *app) error {
+	if !c.Yes {
+		return usage("the events of period %d could never be read again, here or in a copy made from then on; say --yes if that is meant", c.Period)
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	gone, err := cl.DestroyPeriod(a.ctx, c.Period, c.WithDeadLetters)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(gone)
+	}
+	_, err = fmt.Fprintf(a.stdout, "period %d is destroyed; what is kept of its %d events cannot be read any more\n", gone.Number, gone.To-gone.From)
+	return err
+}

@@ -1,0 +1,131 @@
+package journal
+
+import (
+	"crypto/cipher"
+	"math"
+	"slices"
+	"time"
+)
+
+// Period is a stretch of the journal whose records are encrypted under one key.
+// Events belong to it by their sequences, and what is stored about them with them.
+type Period struct {
+	// Number counts from 1 and names the period.
+	Number uint64 `json:"number"`
+	// From and To are the half-open range of its sequences; To is 0 for the current
+	// one.
+	From uint64 `json:"from"`
+	To   uint64 `json:"-"`
+	// Began and Until are when it was to begin and end, by the events' times of
+	// acceptance.
+	Began time.Time `json:"began"`
+	Until time.Time `json:"until"`
+	// Plain: encryption was off; there is no key.
+	Plain bool `json:"plain,omitempty"`
+	// Destroyed is when its key was destroyed, zero where it was not.
+	Destroyed time.Time `json:"destroyed,omitzero"`
+}
+
+// Current reports whether new events belong to it.
+func (p *Period) Current() bool { return p.To == 0 }
+
+// Erased reports whether its key is destroyed.
+func (p *Period) Erased() bool { return !p.Destroyed.IsZero() }
+
+// period is a period with its key.
+type period struct {
+	Period
+	Wrapped []byte `json:"key,omitempty"` // nonce, encrypted key, tag
+
+	aead cipher.AEAD // nil where there is no key
+}
+
+// live reports whether there is a key, which a master key is needed for.
+func (p *period) live() bool { return !p.Plain && !p.Erased() }
+
+// keyring is all periods that the journal knows, oldest first, numbered without gaps.
+// What lies before the first was never encrypted, or is forgotten. A keyring is
+// immutable; nil is one of a journal that never encrypted anything.
+type keyring struct {
+	salt    []byte
+	periods []*period
+}
+
+func (k *keyring) last() *period {
+	if k == nil || len(k.periods) == 0 {
+		return nil
+	}
+	return k.periods[len(k.periods)-1]
+}
+
+// at returns the period of a sequence, nil where it lies before all, and the end of
+// the period, or of what lies before all.
+func (k *keyring) at(sequence uint64) (p *period, end uint64) {
+	end = math.MaxUint64
+	if k == nil {
+		return nil, end
+	}
+	for _, next := range slices.Backward(k.periods) {
+		if next.From <= sequence {
+			return next, end
+		}
+		end = next.From
+	}
+	return nil, end
+}
+
+// numbered returns the period of that number. *ErasedError where its key is destroyed,
+// or forgotten along with it.
+func (k *keyring) numbered(n uint64) (*period, error) {
+	if k.last() == nil || n > k.last().Number || n == 0 {
+		return nil, errDamaged
+	}
+	if n < k.periods[0].Number {
+		return nil, &ErasedError{Period: n}
+	}
+	p := k.periods[n-k.periods[0].Number]
+	if p.Erased() {
+		return nil, &ErasedError{Period: n}
+	}
+	return p, nil
+}
+
+func (k *keyring) needsMaster() bool {
+	return k != nil && slices.ContainsFunc(k.periods, (*period).live)
+}
+
+// with returns a copy of the keyring with other periods.
+func (k *keyring) with(periods []*period) *keyring {
+	for i, p := range periods[:max(len(periods)-1, 0)] {
+		if end := periods[i+1].From; p.To != end {
+			copied := *p
+			copied.To, periods[i] = end, &copied
+		}
+	}
+	if n := len(periods); n > 0 && periods[n-1].To != 0 {
+		copied := *periods[n-1]
+		copied.To, periods[n-1] = 0, &copied
+	}
+	return &keyring{salt: k.salt, periods: periods}
+}
+
+// Periods lists the periods that the journal knows, oldest first. It is empty where
+// nothing was ever encrypted.
+func (j *Journal) Periods() []Period {
+	k := j.keyring.Load()
+	if k == nil {
+		return nil
+	}
+	list := make([]Period, len(k.periods))
+	for i, p := range k.periods {
+		list[i] = p.Period
+	}
+	return list
+}
+
+// PeriodEnd returns the sequence at which the period ends that the event at sequence
+// belongs to; the greatest there can be where it is the current one.
+func (j *Journal) PeriodEnd(sequence uint64) uint64 {
+	_, end := j.keyring.Load().at(sequence)
+	return end
+}

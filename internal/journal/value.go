@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+)
+
+// A value of the callbacks' state that is about events is stored as
+//
+//	mark(4) sealed(1) crc(4) box
+//
+// with the crc over box and key. Any other value is stored as it is; one that begins
+// with the mark has mark and bare(1) before it.
+var valueMark = [4]byte{0xa7, 'a', 'r', 'e'}
+
+const (
+	valueBare   = 0
+	valueSealed = 1
+
+	valuePrefix = len(valueMark) + 1 + 4
+	// maxValueOverhead is by how much a stored value is longer than the value.
+	maxValueOverhead = valuePrefix + maxBoxOverhead
+)
+
+// plainValue is how v is stored where it is not encrypted.
+func plainValue(v []byte) []byte {
+	if !bytes.HasPrefix(v, valueMark[:]) {
+		return v
+	}
+	return append(append(valueMark[:], valueBare), v...)
+}
+
+// sealedValue is how v is stored that is about events of a period; p is nil where they
+// are not encrypted. *ErasedError where the period's key is destroyed.
+func (j *Journal) sealedValue(p *period, key, v []byte) ([]byte, error) {
+	switch {
+	case p == nil || p.Plain:
+		return plainValue(v), nil
+	case p.Erased():
+		return nil, &ErasedError{Period: p.Number, From: p.From, To: p.To}
+	}
+	out := make([]byte, valuePrefix, valuePrefix+boxSize(p.Number, len(v)))
+	copy(out, valueMark[:])
+	out[len(valueMark)] = valueSealed
+	out = j.appendBox(out, p, key, v)
+	binary.BigEndian.PutUint32(out[valuePrefix-4:], recordSum(key, out[valuePrefix:]))
+	return out, nil
+}
+
+// valueBox returns the box of a stored value, nil where it is not encrypted, with plain
+// then.
+func valueBox(key, stored []byte) (plain, box []byte, err error) {
+	if !bytes.HasPrefix(stored, valueMark[:]) {
+		return stored, nil, nil
+	}
+	switch rest := stored[len(valueMark):]; {
+	case len(rest) > 0 && rest[0] == valueBare:
+		return rest[1:], nil, nil
+	case len(rest) > 5 && rest[0] == valueSealed && binary.BigEndian.Uint32(rest[1:]) == recordSum(key, rest[5:]):
+		return nil, rest[5:], nil
+	}
+	return nil, nil, errDamaged
+}
+
+// value returns what is stored under key, in scratch or in stored itself. *ErasedError
+// where its period's key is destroyed.
+func (j *Journal) value(key, stored, scratch []byte) ([]byte, error) {
+	plain, box, err := valueBox(key, stored)
+	if err != nil || box == nil {
+		return plain, err
+	}
+	return j.openBox(scratch[:0], key, box)
+}
+
+// HeldBy returns the first key in [from, to) whose value is about events of a period
+// and encrypted under its key; ok is false if there is none. It needs no key.
+func (j *Journal) HeldBy(number uint64, from, to Key) (k Key, ok bool, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
+	err = j.scan(from, to, func(key, stored []byte) error {
+		_, box, err := valueBox(key, stored)
+		if err != nil || box == nil {
+			return j.valueError("scan", err)
+		}
+		if n, _, err := boxPeriod(box); err != nil || n != number {
+			return j.valueError("scan", err)
+		}
+		k, ok = bytes.Clone(key), true
+		return errStop
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return k, ok, err
+}
+
+// encrypt encrypts the values of tx that belong to periods of events that are stored
+// already, where the caller is, so that the one who writes for all need not.
+func (j *Journal) encrypt(tx *Tx) error {
+	k := j.keyring.Load()
+	for i := range tx.ops {
+		o := &tx.ops[i]
+		if o.kind != opSet || o.of != ofEvents {
+			continue
+		}
+		p, _ := k.at(o.about)
+		arg, err := j.sealedValue(p, o.key, o.arg)
+		if err != nil {
+			return err
+		}
+		o.arg = arg
+	}
+	return nil
+}
+
+// An event's record of version 3 has a box in the place of its body, which is a body of
+// version 1 or 2. It is bound to the record's key and the time.
+const sealedVersion = 3
+
+func eventBound(sequence uint64, received int64) []byte {
+	return binary.BigEndian.AppendUint64(eventKey(sequence), uint64(received))
+}
+
+// putSealed writes an event's record, encrypted, into dst, which has its size.
+func (j *Journal) putSealed(dst []byte, p *period, sequence uint64, received int64, body []byte) {
+	dst[recordPrefix] = sealedVersion
+	out := j.appendBox(dst[:recordPrefix+1], p, eventBound(sequence, received), body)
+	putPrefix(dst, crc32.Checksum(out[recordPrefix:], castagnoli), sequence, received)
+}
+
+func sealedSize(p *period, body int) int { return recordPrefix + 1 + boxSize(p.Number, body) }
+
+// body checks an event's record and returns its body, in scratch or in record itself.
+// *ErasedError, along with the time, where its period's key is destroyed.
+func (j *Journal) body(sequence uint64, record, scratch []byte) (received int64, body []byte, err error) {
+	received, body, err = checkRecord(sequence, record)
+	if err != nil || len(body) == 0 || body[0] != sealedVersion {
+		return received, body, err
+	}
+	body, err = j.openBox(scratch[:0], eventBound(sequence, received), body[1:])
+	if erased, ok := errors.AsType[*ErasedError](err); ok {
+		erased.From, erased.To = sequence, sequence+1
+	}
+	return received, body, err
+}
+
+// recordSealed reports whether a checked record is encrypted.
+func recordSealed(record []byte) bool {
+	return len(record) > recordPrefix && record[recordPrefix] == sealedVersion
+}

@@ -1,0 +1,281 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/delivery"
+	"auditrelay/internal/journal"
+)
+
+// Encryption has the journal keep what it holds of events encrypted, under keys that
+// each serve for a period of time: to destroy one erases its period. The zero value is
+// off. See docs/encryption.md.
+type Encryption struct {
+	// Key is the master key, at least 32 bytes that cannot be guessed. Without it a
+	// journal that holds encrypted events cannot be opened.
+	Key auditrelay.Secret
+	// PreviousKey is the master key before Key; what it wraps is wrapped anew.
+	PreviousKey auditrelay.Secret
+	// Period is how long one key serves. Default 24 h.
+	Period time.Duration
+	// Off: what is encrypted stays readable, and what is new is not encrypted.
+	Off bool
+}
+
+func (e *Encryption) options() journal.Encryption {
+	return journal.Encryption{Key: []byte(e.Key.Reveal()), Previous: []byte(e.PreviousKey.Reveal()), Period: e.Period, Off: e.Off}
+}
+
+// ErrErased: the key of the period that an event belongs to was destroyed.
+var ErrErased = journal.ErrErased
+
+// ErrNoKey: the journal holds encrypted events, and no master key is given.
+var ErrNoKey = journal.ErrNoKey
+
+// ErrWrongKey: the master key is another one than the journal's.
+var ErrWrongKey = journal.ErrWrongKey
+
+// ErrNoPeriod: the keyring has no period of this number.
+var ErrNoPeriod = journal.ErrNoPeriod
+
+// PeriodState is what is to be had of a period.
+type PeriodState string
+
+const (
+	PeriodCurrent   PeriodState = "current"   // new events belong to it
+	PeriodKept      PeriodState = "kept"      // its key is there
+	PeriodDestroyed PeriodState = "destroyed" // its events are erased
+	PeriodPlain     PeriodState = "plain"     // encryption was off; there is no key
+)
+
+// Period is a stretch of the journal whose events are encrypted under one key.
+type Period struct {
+	Number    uint64      `json:"number"`
+	State     PeriodState `json:"state"`
+	From      uint64      `json:"from"` // the first sequence
+	To        uint64      `json:"to"`   // the sequence behind the last so far
+	Began     time.Time   `json:"began"`
+	Until     time.Time   `json:"until,omitzero"`
+	Destroyed time.Time   `json:"destroyed,omitzero"`
+}
+
+func (r *Runtime) period(p journal.Period) Period {
+	out := Period{Number: p.Number, State: PeriodKept, From: p.From, To: p.To, Began: p.Began, Until: p.Until, Destroyed: p.Destroyed}
+	switch {
+	case p.Erased():
+		out.State = PeriodDestroyed
+	case p.Plain:
+		out.State = PeriodPlain
+	case p.Current():
+		out.State = PeriodCurrent
+	}
+	if p.Current() {
+		out.To = r.journal.Head().Next
+	}
+	return out
+}
+
+// Keyring lists the periods that the journal knows, oldest first. It is empty where
+// nothing was ever encrypted.
+func (r *Runtime) Keyring() []Period {
+	list := []Period{}
+	for _, p := range r.journal.Periods() {
+		list = append(list, r.period(p))
+	}
+	return list
+}
+
+// HeldPeriodError says what still needs a period's events. Nothing was done.
+type HeldPeriodError struct {
+	Period  uint64
+	Holders []string
+	// DeadLetters: nothing but dead letters needs them.
+	DeadLetters bool
+	// Current: new events belong to it.
+	Current bool
+}
+
+func (e *HeldPeriodError) Error() string {
+	if e.Current {
+		return fmt.Sprintf("period %d is the current one, to which new events belong; it can be destroyed once the next has begun", e.Period)
+	}
+	hint := "let it be delivered, or give it up, first"
+	if e.DeadLetters {
+		hint = "replay or discard the dead letters first, or have them discarded along with it"
+	}
+	return fmt.Sprintf("period %d is still needed: %s; %s", e.Period, strings.Join(e.Holders, "; "), hint)
+}
+
+// tableKeyring is the table_name of the relay's own events about the keyring.
+const tableKeyring = "auditrelay_keyring"
+
+// DestroyPeriod destroys the key of a period that is over: all that is kept of its
+// events here can never be read again. It is durable when it returns without an error,
+// and recorded as an audit event of the relay's own, before it is done. One that is
+// destroyed already is returned as it is.
+//
+// Nothing that is pending is lost: a *HeldPeriodError where a callback has events of it
+// that are not delivered, or dead letters. With deadLetters these are discarded first.
+func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, deadLetters bool) (Period, error) {
+	p, err := r.destroyable(number)
+	if err != nil || p.Erased() {
+		return r.period(p), err
+	}
+	if deadLetters {
+		if err := r.discardPeriod(ctx, p, by); err != nil {
+			return r.period(p), err
+		}
+	}
+	// While no callback is configured and no replay begins, what needs nothing of the
+	// period never will again.
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if err := r.held(p, false); err != nil {
+		return r.period(p), err
+	}
+	// What was read may be of a commit that is not durable yet. Behind this one it is.
+	if _, err := r.journal.Commit(new(journal.Tx)); err != nil {
+		return r.period(p), r.unavailable(err)
+	}
+	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableKeyring, Object: fmt.Sprint("period ", number),
+		Before: changedPeriod(p)}
+	if err := r.Record(ctx, change); err != nil {
+		return r.period(p), err
+	}
+	gone, err := r.journal.Destroy(number)
+	if err != nil {
+		// The event above says that it is destroyed.
+		change.Action, change.After = auditrelay.ActionUpdated, map[string]any{"state": PeriodKept, "error": "it could not be destroyed"}
+		return r.period(p), errors.Join(fmt.Errorf("destroy period %d: %w", number, err), r.Record(ctx, change))
+	}
+	r.log.Info("a period was erased", "period", number, "from", gone.From, "to", gone.To, "by", by)
+	return r.period(gone), nil
+}
+
+// changedPeriod is what is told of a period in an audit event.
+func changedPeriod(p journal.Period) any {
+	return map[string]any{"period": p.Number, "from": p.From, "to": p.To, "began": p.Began, "until": p.Until, "events": p.To - p.From}
+}
+
+func (r *Runtime) destroyable(number uint64) (p journal.Period, err error) {
+	for _, p := range r.journal.Periods() {
+		if p.Number != number {
+			continue
+		}
+		switch {
+		case p.Current():
+			return p, &HeldPeriodError{Period: number, Current: true}
+		case p.Plain:
+			return p, fmt.Errorf("period %d has no key, since encryption was off: %w", number, ErrNoPeriod)
+		}
+		return p, nil
+	}
+	return p, fmt.Errorf("period %d: %w", number, ErrNoPeriod)
+}
+
+// held returns a *HeldPeriodError where something needs a period; dead letters are left
+// out of account with butDead.
+func (r *Runtime) held(p journal.Period, butDead bool) error {
+	held := &HeldPeriodError{Period: p.Number, DeadLetters: true}
+	err := r.holders(p, func(s *delivery.State, h delivery.Held) {
+		name := "callback " + s.LaneName()
+		if h.Waiting > 0 {
+			held.Holders = append(held.Holders, fmt.Sprintf("%s has %d events of it before it", name, h.Waiting))
+		}
+		if h.Sealed {
+			held.Holders = append(held.Holders, name+" has payloads of it that are not delivered")
+		}
+		held.DeadLetters = held.DeadLetters && h.Nothing()
+		if n := len(h.Dead); n > 0 && !butDead {
+			held.Holders = append(held.Holders, fmt.Sprintf("%s has %d dead letters of it", name, n))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	from, to := journal.All(journal.KindQuarantine)
+	_, quarantined, err := r.journal.HeldBy(p.Number, from, to)
+	if err != nil {
+		return err
+	}
+	if quarantined {
+		held.DeadLetters = false
+		held.Holders = append(held.Holders, "the quarantine has items of it")
+	}
+	if len(held.Holders) > 0 {
+		return held
+	}
+	return nil
+}
+
+func (r *Runtime) holders(p journal.Period, each func(*delivery.State, delivery.Held)) error {
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		h, err := delivery.HoldsOf(r.journal, s, p)
+		if err != nil {
+			return err
+		}
+		each(s, h)
+	}
+	return nil
+}
+
+// discardPeriod gives up the dead letters of a period, unless something else needs it.
+func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by string) error {
+	if err := r.held(p, true); err != nil {
+		return err
+	}
+	for discarded := true; discarded; {
+		dead := map[string][]uint64{}
+		err := r.holders(p, func(s *delivery.State, h delivery.Held) {
+			if len(h.Dead) > 0 {
+				dead[s.LaneName()] = h.Dead // not all, where there are very many
+			}
+		})
+		if err != nil {
+			return err
+		}
+		discarded = false
+		for name, sequences := range dead {
+			n, err := r.DiscardDeadLetters(ctx, name, by, sequences...)
+			if err != nil {
+				return err
+			}
+			discarded = discarded || n > 0
+		}
+	}
+	return nil
+}
+
+// forgetPeriods destroys the keys of periods of which retention has forgotten all
+// events and nothing needs anything. Whoever calls it holds applying.
+func (r *Runtime) forgetPeriods() error {
+	below := uint64(0)
+	for _, p := range r.journal.Periods() {
+		if p.Current() || p.To > r.journal.Oldest() {
+			break
+		}
+		if err := r.held(p, false); err != nil {
+			if _, ok := errors.AsType[*HeldPeriodError](err); ok {
+				break
+			}
+			return err
+		}
+		below = p.Number + 1
+	}
+	if below == 0 {
+		return nil
+	}
+	if _, err := r.journal.Commit(new(journal.Tx)); err != nil { // as for DestroyPeriod
+		return err
+	}
+	return r.journal.ForgetPeriods(below)
+}
