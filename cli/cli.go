@@ -68,6 +68,7 @@ type grammar struct {
 	Audit      auditCommands     `cmd:"" help:"Search and export what the store holds (role comply)."`
 	Store      storeCommands     `cmd:"" help:"Fill the store from the journal."`
 	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, what they touched, outcomes, digests."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Begin, look at, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`

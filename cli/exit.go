@@ -23,6 +23,7 @@ const (
 	ExitRefused     = 5   // send: some events were refused, the others are accepted; quarantine: some items stay
 	ExitUnavailable = 6   // no answer, or the relay cannot do it now
 	ExitDenied      = 7   // the token is missing, unknown or lacks the role
+	ExitDiffer      = 8   // reconcile: the table and the journal differ
 	ExitInterrupted = 130 // by a signal
 )
 
@@ -70,6 +71,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[stayError](err); ok {
 		return ExitRefused
+	}
+	if _, ok := errors.AsType[differError](err); ok {
+		return ExitDiffer
 	}
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
 		return ExitUnavailable

@@ -8,6 +8,7 @@ import (
 	"auditrelay"
 	"auditrelay/internal/api"
 	"auditrelay/internal/client"
+	"auditrelay/internal/pgingest"
 )
 
 // printIntake shows where events come from, why a source may be silent, and what is in
@@ -39,6 +40,9 @@ func (a *app) printIntake(cl *client.Client) error {
 		}
 	}
 	for _, s := range sources {
+		if s.Tail != nil {
+			fmt.Fprintf(a.stdout, "\n%s (%s): %s\n", printable(s.Name), printable(s.Kind), printable(tailing(s.Tail)))
+		}
 		if !s.Silent {
 			continue
 		}
@@ -57,4 +61,18 @@ func (a *app) printIntake(cl *client.Client) error {
 			q.Items, auditrelay.ByteSize(q.Bytes), q.MostBytes, full)
 	}
 	return nil
+}
+
+// tailing says in a line how reading a table stands.
+func tailing(t *pgingest.Status) string {
+	text := fmt.Sprintf("%s since %s", t.State, moment(t.Since))
+	if b := t.Backfill; b != nil {
+		text += fmt.Sprintf(", %d of about %d rows of the past", b.Rows, b.Of)
+	} else if !t.Complete.IsZero() {
+		text += ", complete up to " + moment(t.Complete)
+	}
+	if t.Error != "" {
+		text += ": " + t.Error
+	}
+	return text
 }

@@ -46,6 +46,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
+	c.postgres()
 	c.store()
 	c.names()
 }

@@ -142,12 +142,15 @@ type Ingest struct {
 	// Quarantine bounds what is kept of what could not be taken as an event and came
 	// where nobody reads a refusal. Where it is full, 503.
 	Quarantine Quarantine `yaml:"quarantine"`
+
+	// Postgres is LiteLLM's own table of audit events, which is read as it grows.
+	// Default: none is read.
+	Postgres *Postgres `yaml:"postgres"`
 }
 
 func (Ingest) later() map[string]string {
 	return map[string]string{
-		"s3":       "events come in by HTTP; the S3-protocol way in follows",
-		"postgres": "events come in by HTTP; tailing LiteLLM's table follows",
+		"s3": "events come in by HTTP; the S3-protocol way in follows",
 	}
 }
 

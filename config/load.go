@@ -36,6 +36,10 @@ type LoadOptions struct {
 	// none is checked.
 	Redact func(Section, map[string]auditrelay.Key) (keys []string, err error)
 
+	// Postgres checks a connection string; its errors quote nothing of it. Default
+	// (nil): none is checked.
+	Postgres func(url auditrelay.Secret) error
+
 	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
 	// this relay. Default: the system's resolver, for two seconds at most.
 	LookupHost func(host string) (addrs []string, err error)

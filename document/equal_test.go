@@ -60,6 +60,10 @@ func TestEqual(t *testing.T) {
 		{"no time at all", `{"updated_at":""}`, `{"updated_at":"2026-03-04T10:11:12Z"}`, false},
 		{"an empty time is not absent", `{"updated_at":""}`, `{}`, false},
 		{"an unknown field more", `{"a":1}`, `{"a":1,"x":1}`, false},
+		{"a field more that the table lacks", `{"a":1,"object_alias":"x","changed_by_user_email":null}`, `{"a":1}`, true},
+		{"such a field on both sides, the same", `{"a":1,"object_team_id":"\u0078"}`, `{"a":1,"object_team_id":"x"}`, true},
+		{"such a field on both sides, differing", `{"a":1,"object_team_alias":"x"}`, `{"a":1,"object_team_alias":"y"}`, false},
+		{"such fields, and another that differs", `{"a":1,"changed_by_key_alias":"x"}`, `{"a":2}`, false},
 		{"no JSON", `{"a":1`, `{"a":1 `, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -331,3 +331,40 @@ func TestAKeyIsNeeded(t *testing.T) {
 		}
 	}
 }
+
+// TestEncryptionIsTurnedOnOverWhatIsPending: what is sealed, set aside and waits in the
+// clear goes on, and the keyring is the owner's alone.
+func TestEncryptionIsTurnedOnOverWhatIsPending(t *testing.T) {
+	sink := &memorySink{}
+	sink.set(func(auditrelay.Payload) error { return refuse(auditrelay.Transient) })
+	o := runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{
+		quick(runtime.Callback{Name: "archive", Sink: sink, InFlight: 1, Steps: []runtime.Step{{Name: "f", Filter: fn(secretive).filter()}}})}}
+	r := start(t, o)
+	submit(t, r, event("bad", "created"))
+	submit(t, r, event("sealed", "created"))
+	await(t, r, "archive", "sealed", func(s runtime.CallbackStatus) bool { return s.InFlight > 0 && s.Attempts > 0 })
+	submit(t, r, event("waits", "created"))
+	o.Journal.Encryption = runtime.Encryption{Key: periods().Key}
+	r = reopen(t, r, o)
+	submit(t, r, event("new", "created"))
+	sink.set(nil)
+	if n, err := r.ReplayDeadLetters(t.Context(), "archive", "ann"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	settle(t, r)
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 4, Delivered: 3, DeadLettered: 1, Balanced: true}); got != want {
+		t.Errorf("account\n got %+v\nwant %+v", got, want)
+	}
+	for _, id := range []string{"sealed", "waits", "new"} {
+		if end := ending(t, r, id, "archive"); end.Outcome != auditrelay.Delivered || len(end.Receipts) != 1 {
+			t.Errorf("%s: %+v", id, end)
+		}
+	}
+	if p := r.Keyring(); len(p) != 1 || p[0].From != 4 {
+		t.Errorf("%+v", p)
+	}
+	info, err := os.Stat(filepath.Join(o.Dir, "journal", "KEYRING"))
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("the keyring's mode: %v, %v", info.Mode(), err)
+	}
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"auditrelay/internal/pgingest"
 	"auditrelay/runtime"
 )
 
@@ -45,4 +46,6 @@ type Source struct {
 	LastSeen time.Time `json:"last_seen,omitzero"`
 	Silent   bool      `json:"silent,omitempty"` // none came
 	Causes   []string  `json:"causes,omitempty"` // why that may be, the likely ones first
+	// Tail is how a source stands that reads a table.
+	Tail *pgingest.Status `json:"tail,omitempty"`
 }

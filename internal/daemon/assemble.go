@@ -16,6 +16,7 @@ import (
 	"auditrelay/config"
 	"auditrelay/internal/guest"
 	"auditrelay/internal/guestcases"
+	"auditrelay/internal/pgingest"
 	"auditrelay/runtime"
 )
 
@@ -62,7 +63,7 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Dir: filepath.Dir(file)}
+	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: pgingest.CheckURL, Dir: filepath.Dir(file)}
 }
 
 // runtimeOptions makes everything that cfg names. On an error what was made is

@@ -33,6 +33,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/receipts?callback=archive", viewers},
 		{"POST", "/v1/pseudonyms", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stored", []config.Role{"comply", "admin"}},
+		{"POST", "/v1/reconcile", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/stats", viewers},
 		{"GET", "/v1/sources", viewers},
 		{"GET", "/v1/version", viewers},

@@ -53,6 +53,7 @@ type daemon struct {
 	rt      *runtime.Runtime
 	server  *Server
 	sources *sources
+	tail    tail
 	certs   *certificates
 	stores  stores
 
@@ -232,6 +233,13 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	wg.Go(func() { d.reloads(serving) })
 	journalFailed := make(chan error, 1)
 	wg.Go(func() { d.watchJournal(serving, journalFailed) })
+	// Whoever reads a table has ended before what it read is drained.
+	defer d.endTail()
+	if err := d.setTail(d.cfg); err != nil {
+		stopServing()
+		wg.Wait()
+		return errors.Join(err, d.rt.Close())
+	}
 	wg.Go(func() { d.keepStores(serving) })
 
 	select {
@@ -240,11 +248,13 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	case err := <-journalFailed:
 		d.log.Error("the journal failed and takes nothing any more; ending, so that the relay is started again from what is durable", "error", err)
 		notifySupervisor("STOPPING=1")
+		d.endTail()
 		stopServing()
 		wg.Wait()
 		return errors.Join(err, d.rt.Close())
 	}
 	notifySupervisor("STOPPING=1")
+	d.endTail()
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: no more events are taken, deliveries go on", "deadline", deadline)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)

@@ -57,7 +57,7 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(
 		m.requests, m.durations, m.denied, m.events, m.reloads, build, memory,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources),
+		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources), newTailCollector(s.sources),
 	)
 	if s.modules != nil {
 		m.registry.MustRegister(newFilterCollector(s.modules))

@@ -78,6 +78,9 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 		return done, err
 	}
 	d.rt.SetIngest(before)
+	if err := d.setTail(cfg); err != nil {
+		return done, err
+	}
 	d.build.guests.adopt(d.log)
 	if err := d.setStores(cfg); err != nil {
 		return done, err // it was checked when the configuration was read

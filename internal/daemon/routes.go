@@ -49,6 +49,7 @@ func (s *Server) table() []route {
 		{"GET", "/v1/stored", roleComply, s.getStored, false},
 		{"GET", "/v1/stats", roleView, s.getStats, false},
 		{"GET", "/v1/sources", roleView, s.getSources, false},
+		{"POST", "/v1/reconcile", roleComply, s.postReconcile, false}, // admin to repair
 		{"GET", "/v1/version", roleView, s.getVersion, false},
 
 		{"GET", "/v1/callbacks", roleView, s.getCallbacks, false},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"auditrelay/internal/api"
+	"auditrelay/internal/pgingest"
 )
 
 // sourceKind is the way by which a source's events come in.
@@ -43,7 +44,8 @@ type sourceKey struct {
 type source struct {
 	since  time.Time
 	events atomic.Uint64
-	last   atomic.Int64 // Unix ns, 0: never
+	last   atomic.Int64                    // Unix ns, 0: never
+	tail   atomic.Pointer[pgingest.Source] // of a table that is tailed
 }
 
 func newSources(address string) *sources {
@@ -95,6 +97,10 @@ func (s *sources) list() []api.Source {
 		one := api.Source{Name: key.name, Kind: string(key.kind), Since: source.since.UTC(), Events: source.events.Load()}
 		if last := source.last.Load(); last != 0 {
 			one.LastSeen = time.Unix(0, last).UTC()
+		}
+		if tailed := source.tail.Load(); tailed != nil {
+			status := tailed.Status()
+			one.Tail = &status
 		}
 		if one.Silent = one.Events == 0; one.Silent {
 			one.Causes = s.causes(key.kind)

@@ -185,3 +185,51 @@ func (c *cutFS) OpenDir(n string) (vfs.File, error) { return c.wrap(c.FS.OpenDir
 func (c *cutFS) OpenReadWrite(n string, w vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
 	return c.wrap(c.FS.OpenReadWrite(n, w, o...))
 }
+
+// Where a period's key cannot be made durable nothing is accepted, and all goes on once
+// it can.
+func TestNoEventBeforeItsKey(t *testing.T) {
+	now := base
+	o := ticking(&now)
+	j := open(t, "j", o)
+	fill(t, j, &now, 1)
+	j.options.FS = noKeyring{o.FS}
+	tx := &Tx{}
+	tx.Append(event("a", body(1)))
+	tx.Set(LaneKey("s3"), []byte("x"))
+	if _, err := j.Commit(tx); !errors.Is(err, errNoSpace) || errors.Is(err, ErrFailed) {
+		t.Errorf("without room for the keyring: %v", err)
+	}
+	if _, ok, err := j.Get(LaneKey("s3")); ok || err != nil || j.Head().Next != 2 || len(j.Periods()) != 1 {
+		t.Errorf("half of it was written: next %d, %v", j.Head().Next, err)
+	}
+	tx = &Tx{}
+	tx.Set(LaneKey("s3"), []byte("y")) // what brings no event goes on
+	if _, err := j.Commit(tx); err != nil {
+		t.Error(err)
+	}
+	if _, err := j.Destroy(1); err == nil {
+		t.Error("destroyed the current period")
+	}
+	j.options.FS = o.FS
+	if a := appendEvents(t, j, event("a", body(1)))[0]; a.Sequence != 2 || !left(t, j, 1) || len(j.Periods()) != 2 {
+		t.Errorf("%+v, %v", a, j.Periods())
+	}
+	// A destruction that cannot be made durable has not happened.
+	j.options.FS = noKeyring{o.FS}
+	if _, err := j.Destroy(1); !errors.Is(err, errNoSpace) || !left(t, j, 1) {
+		t.Errorf("destroyed without room for the keyring: %v", err)
+	}
+	j.options.FS = o.FS
+}
+
+var errNoSpace = errors.New("no space left on device")
+
+type noKeyring struct{ vfs.FS }
+
+func (n noKeyring) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(n.PathBase(name), keyringName) {
+		return nil, errNoSpace
+	}
+	return n.FS.Create(name, c)
+}

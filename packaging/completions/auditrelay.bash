@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts reconcile try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
@@ -38,6 +38,7 @@ _auditrelay() {
     "store") words="rebuild --help" ;;
     "store rebuild") words="--help --server --token-file --ca --dry-run --json" ;;
     "receipts") words="--help --server --token-file --ca --callback --from --to --id --namespace --json" ;;
+    "reconcile") words="--help --server --token-file --ca --from --to --repair --json" ;;
     "try") words="--help --server --token-file --ca --config --callback --stored --from --limit --json" ;;
     "guest") words="new inspect pack test profile conformance --help" ;;
     "guest new") words="--help --lang" ;;
