@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"auditrelay"
@@ -69,9 +70,12 @@ func (r *Runtime) find(ctx context.Context, ids []string, window bool) ([]uint64
 }
 
 // Same reports whether the event stored under sequence is the same as data, come by
-// another way or again.
+// another way or again. One that is erased is the same as none.
 func (r *Runtime) Same(_ context.Context, sequence uint64, data []byte) (bool, error) {
 	e, err := r.journal.Event(sequence)
+	if errors.Is(err, ErrErased) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -69,3 +69,30 @@ func TestFindAndSame(t *testing.T) {
 		}
 	}
 }
+
+// Of an erased event the hash of its id is left: it is found, and the same as none.
+func TestFindAnErasedEvent(t *testing.T) {
+	for _, window := range []int{1, 100} {
+		r, err := runtime.Open(t.Context(), runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Window: window, Encryption: periods()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			if _, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(`{"id":"` + id + `","action":"created"}`)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, "somebody", false); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.Find(t.Context(), []string{"a", "b", "none"}); err != nil || !slices.Equal(got, []uint64{1, 2, 0}) {
+			t.Errorf("window %d: %v, %v", window, got, err)
+		}
+		if same, err := r.Same(t.Context(), 1, []byte(`{"id":"a","action":"created"}`)); same || err != nil {
+			t.Errorf("window %d: %v, %v", window, same, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

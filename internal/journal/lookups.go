@@ -1,7 +1,10 @@
 package journal
 
+import "errors"
+
 // Lookups is Lookup for many ids of one namespace, in one pass over the index: the
-// sequence of a stored event with each identity, 0 where there is none. Without window
+// sequence of a stored event with each identity, 0 where there is none. Of what is erased
+// the hash of its identity is left, which counts as well. Without window
 // it looks at those alone that an append is no longer compared with, which costs
 // nothing where the window has everything.
 func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64, error) {
@@ -31,7 +34,7 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 	}
 	j.windowMu.Unlock()
 	for _, c := range candidates {
-		same, err := j.identified(c.at, namespace, ids[c.id])
+		same, err := j.known(c.at, namespace, ids[c.id])
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +63,7 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 				if found[id] > 0 {
 					continue
 				}
-				same, err := j.identified(at, namespace, ids[id])
+				same, err := j.known(at, namespace, ids[id])
 				if err != nil {
 					return err
 				}
@@ -72,4 +75,13 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 		return nil
 	})
 	return found, err
+}
+
+// known is identified where an erased event with the same hash is the one.
+func (j *Journal) known(sequence uint64, namespace, id string) (bool, error) {
+	same, err := j.identified(sequence, namespace, id)
+	if errors.Is(err, ErrErased) {
+		return true, nil
+	}
+	return same, err
 }

@@ -364,3 +364,20 @@ func TestTheRateIsKept(t *testing.T) {
 	}
 	b.onceEach(b.ids())
 }
+
+// TestATableThatIsRewrittenWhileItIsRead has rows that were not read yet move to where
+// reading has passed.
+func TestATableThatIsRewrittenWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.fill("past", 20_000)
+	s, _ := b.run(func(o *pgingest.Options) { o.Rate = 8000 })
+	b.eventually("some of the past", func() bool { return s.Status().Rows.Accepted > 3000 })
+	gone := b.db.Exec(`DELETE FROM "LiteLLM_AuditLog" WHERE split_part(id, '-', 2)::int <= 2500 RETURNING id`)
+	b.db.Exec(`VACUUM FULL "LiteLLM_AuditLog"`)
+	if st := s.Status(); st.State != pgingest.StateBackfilling {
+		t.Errorf("the past was read too soon: %+v", st)
+	}
+	b.swept(s)
+	b.onceEach(append(b.ids(), gone...))
+}
