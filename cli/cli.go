@@ -65,6 +65,8 @@ type grammar struct {
 	Quarantine quarantineCommand `cmd:"" help:"Look at, replay or delete what could not be taken as an event."`
 	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
+	Audit      auditCommands     `cmd:"" help:"Search and export what the store holds (role comply)."`
+	Store      storeCommands     `cmd:"" help:"Fill the store from the journal."`
 	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, what they touched, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
@@ -74,7 +76,7 @@ type grammar struct {
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms, to search for them; the look-up is recorded (role comply)."`
 	Keyring    keyringCommands   `cmd:"" help:"List the keys that events are stored under, by periods, and destroy one."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
-	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal, on its own machine."`
+	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal and store, on its own machine."`
 	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring a data directory to this program's format."`
 	Version    versionCommand    `cmd:"" help:"Say what this is."`

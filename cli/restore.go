@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"auditrelay/internal/daemon"
 	"auditrelay/runtime"
 )
 
@@ -26,6 +27,13 @@ func (c *restoreCommand) Run(a *app) error {
 	}
 	if err := runtime.Restore(c.Backup, c.DataDir); err != nil {
 		return err
+	}
+	stores, err := daemon.RestoreStores(c.Backup, c.DataDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range stores {
+		fmt.Fprintf(a.stderr, "the store of callback %s is restored to where a data directory has it; move it where the configuration gives it a path of its own\n", name)
 	}
 	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: what it delivers never takes the place of what was delivered before\n", c.DataDir)
 	return err

@@ -59,6 +59,11 @@ type Config struct {
 	// such a callback holds anything, so that a slip of the pen loses nothing.
 	Removed []string `yaml:"removed"`
 
+	// Store names the callback whose store the audit API (GET /audit) reads. Default: the
+	// one callback whose sink is a store. In LiteLLM's file sqlite, postgres or none
+	// says what becomes of store_audit_logs; see docs/store.md.
+	Store string `yaml:"store"`
+
 	// Log is what the relay writes to standard error.
 	Log Log `yaml:"log"`
 
@@ -248,7 +253,6 @@ type Shutdown struct {
 
 func (Config) later() map[string]string {
 	return map[string]string{
-		"store":     "reading events back by SQL follows",
 		"manifests": "signed manifests follow",
 	}
 }

@@ -83,7 +83,7 @@ func testOptions(dir string) LoadOptions {
 	return LoadOptions{
 		LookupEnv:  environment,
 		Dir:        dir,
-		Sinks:      map[string]func(Section) error{"s3": checkS3, "file": nil, "stdout": nil},
+		Sinks:      map[string]func(Section) error{"s3": checkS3, "file": nil, "stdout": nil, "sqlite": nil, "postgres": nil},
 		LookupHost: func(string) ([]string, error) { return nil, errors.New("no resolver here") },
 	}
 }

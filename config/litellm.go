@@ -80,13 +80,14 @@ func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, e
 	native := l.beside()
 	settings := l.settings(litellmSettings)
 	if general := l.settings(generalSettings); general != nil {
-		if url := general.get(databaseKey); url.given() && !native.get("ingest").get("postgres").given() {
+		if url := general.get(databaseKey); url.given() && !native.get("ingest").get("postgres").given() && l.root.get(storeSetting).scalar() != storePostgres {
 			l.report.info(url, "general_settings.database_url is not used: it is LiteLLM's own database, which the relay neither reads nor writes")
 		}
 	}
 	if settings != nil {
 		l.callbacks(settings, native)
 	}
+	l.store(settings, native)
 	return native
 }
 

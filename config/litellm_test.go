@@ -151,8 +151,8 @@ litellm_settings: {drop_params: true, drop_params: false, fallbacks: {1: 2}, 7: 
 
 // Our own keys beside LiteLLM's are held to our own rules.
 func TestNativeKeysBesideLiteLLMs(t *testing.T) {
-	_, err := Parse("litellm.yaml", []byte("litellm_settings: {}\nstore: postgres\nlog: {level: loud}\ncallbacks: [x]\n"), testOptions(""))
-	for _, want := range []string{":2:1: store: not in this version", ":3:14: log.level", ":4:13: callbacks[0]"} {
+	_, err := Parse("litellm.yaml", []byte("litellm_settings: {}\nmanifests: signed\nlog: {level: loud}\ncallbacks: [x]\n"), testOptions(""))
+	for _, want := range []string{":2:1: manifests: not in this version", ":3:14: log.level", ":4:13: callbacks[0]"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
@@ -169,7 +169,7 @@ func TestNamesThatNothingAnswersTo(t *testing.T) {
 		}
 	}
 	c, err := Parse("litellm.yaml", []byte("litellm_settings: {store_audit_logs: true, audit_log_callbacks: [auditrelay_logger.relay]}"), testOptions(""))
-	if err != nil || len(c.Callbacks) != 0 || !strings.Contains(fmt.Sprint(c.Notes), "here it is no callback") {
+	if err != nil || len(c.Callbacks) != 1 || c.Callbacks[0].Name != storeCallback || !strings.Contains(fmt.Sprint(c.Notes), "here it is no callback") {
 		t.Errorf("the logger class: %v, %v", err, c)
 	}
 }
@@ -274,8 +274,8 @@ func TestEachS3Parameter(t *testing.T) {
 			if err != nil || !strings.Contains(string(native), " "+tt.want) {
 				t.Errorf("got %v, no %q in\n%s", err, tt.want, native)
 			}
-			// Beside the note on where LiteLLM itself goes on writing.
-			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 1) {
+			// Beside the notes on the store and on where LiteLLM itself goes on writing.
+			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 2) {
 				t.Errorf("got notes %s, want %q", notes, tt.says)
 			}
 		})

@@ -35,7 +35,14 @@ type assembler struct {
 
 // loadConfig reads the file and checks it against the sinks that there are.
 func (a *assembler) loadConfig(file string) (*config.Config, error) {
-	return config.Load(file, a.loadOptions(file))
+	cfg, err := config.Load(file, a.loadOptions(file))
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := a.storesOf(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
 func (a *assembler) loadOptions(file string) config.LoadOptions {
@@ -296,7 +303,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	if maker == nil {
 		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("nothing answers to the sink %q", c.Sink.Type))
 	}
-	sink, err := maker(c.Sink.Options)
+	sink, err := a.sink(cfg, c)
 	if err != nil {
 		return out, c.Sink.Options.Explain(err)
 	}

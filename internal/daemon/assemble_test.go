@@ -68,7 +68,7 @@ func TestLiteLLMsKeysBecomeOptionsOfTheS3Sink(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(cfg.Callbacks) != 1 || cfg.Callbacks[0].Sink.Type != "s3" {
+			if len(cfg.Callbacks) != 2 || cfg.Callbacks[0].Sink.Type != "s3" {
 				t.Fatalf("%+v", cfg.Callbacks)
 			}
 			var o s3.Options

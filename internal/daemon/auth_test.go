@@ -55,6 +55,10 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
 		{"POST", "/v1/backup", []config.Role{"admin"}},
 		{"POST", "/v1/reload", []config.Role{"admin"}},
+		{"GET", "/audit", []config.Role{"comply", "admin"}},
+		{"GET", "/audit/a", []config.Role{"comply", "admin"}},
+		{"GET", "/audit/export", []config.Role{"comply", "admin"}},
+		{"POST", "/v1/store/rebuild", []config.Role{"admin"}},
 		{"POST", "/v1/modules", []config.Role{"admin"}},
 		{"GET", "/v1/modules", viewers},
 		{"GET", "/v1/modules/0123456789", viewers},

@@ -76,19 +76,19 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 	}
 	if o.Online {
 		for i := range cfg.Callbacks {
-			done.Probes = append(done.Probes, a.probe(ctx, &cfg.Callbacks[i], o.Timeout)...)
+			done.Probes = append(done.Probes, a.probe(ctx, cfg, &cfg.Callbacks[i], o.Timeout)...)
 		}
 	}
 	return done, nil
 }
 
 // probe asks one callback's sink.
-func (a *assembler) probe(ctx context.Context, c *config.Callback, timeout time.Duration) []Probe {
+func (a *assembler) probe(ctx context.Context, cfg *config.Config, c *config.Callback, timeout time.Duration) []Probe {
 	if c.Sink.Type == "" {
 		return nil
 	}
 	p := Probe{Callback: c.Name, Sink: c.Sink.Type}
-	sink, err := a.makers[c.Sink.Type](c.Sink.Options)
+	sink, err := a.sink(cfg, c)
 	if err == nil {
 		defer func() { _ = closeSink(sink) }()
 		err = probeSink(ctx, sink, timeout)

@@ -59,6 +59,7 @@ type daemon struct {
 	tail    tail
 	s3      s3Endpoint
 	certs   *certificates
+	stores  stores
 
 	address string // that is listened on
 
@@ -96,6 +97,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer d.s3.close()
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
+	defer d.stores.close()
 
 	d.recordStart(ctx)
 	return d.serve(ctx, listener)
@@ -172,6 +174,9 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, errors.Join(err, raw.Close())
 	}
 	limits := d.cfg.Ingest.Limits
+	if err = d.setStores(d.cfg); err != nil {
+		return nil, errors.Join(err, d.rt.Close(), raw.Close())
+	}
 	d.server, err = NewServer(ServerOptions{
 		Runtime: d.rt, Tokens: d.cfg.Tokens, PublicMetrics: d.cfg.Metrics.Public,
 		Limits: HTTPLimits{
@@ -179,7 +184,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 			Depth: limits.Depth, IDBytes: limits.IDBytes,
 		},
 		Version: d.options.Version, Logger: d.log,
-		Reload: d.reload, Backup: d.backup, Modules: d, Sources: d.sources,
+		Reload: d.reload, Backup: d.backup, Modules: d, Sources: d.sources, Stores: &d.stores,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
@@ -254,6 +259,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 		wg.Wait()
 		return errors.Join(err, d.rt.Close())
 	}
+	wg.Go(func() { d.keepStores(serving) })
 
 	select {
 	case <-ctx.Done():
@@ -321,6 +327,9 @@ func (d *daemon) backup(ctx context.Context, by string) (api.BackedUp, error) {
 	}
 	dir := filepath.Join(parent, time.Now().UTC().Format("20060102T150405.000Z"))
 	if err := d.rt.Backup(ctx, dir); err != nil {
+		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
+	}
+	if err := d.stores.backupStores(ctx, dir); err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}
 	d.log.Info("backup made", "dir", dir, "by", by)

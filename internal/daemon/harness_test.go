@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/runtime"
@@ -158,4 +159,8 @@ func (r *relay) settle() {
 	if err := r.rt.Settled(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+func callbackOf(name string, sink auditrelay.Sink) runtime.Callback {
+	return runtime.Callback{Name: name, Sink: sink, Chunk: runtime.Chunking{Age: time.Millisecond}}
 }

@@ -82,6 +82,9 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 		return done, err
 	}
 	d.build.guests.adopt(d.log)
+	if err := d.setStores(cfg); err != nil {
+		return done, err // it was checked when the configuration was read
+	}
 	d.server.useAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (s *Server) table() []route {
 
 		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
 		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}, append(s.moduleRoutes(), s.keyringRoutes()...)...)
+	}, slices.Concat(s.auditRoutes(), s.moduleRoutes(), s.keyringRoutes())...)
 }
 
 // smallBody bounds every body but that of POST /v1/events.

@@ -37,6 +37,8 @@ type ServerOptions struct {
 	Sources *sources
 	// Modules answers for guests' modules; nil: its routes answer 501.
 	Modules *daemon
+	// Stores are what the audit API reads; nil: its routes answer 501.
+	Stores *stores
 }
 
 // HTTPLimits bound what the server takes. The first five are what one request
@@ -88,6 +90,8 @@ type Server struct {
 	backup   func(context.Context, string) (api.BackedUp, error)
 	modules  *daemon
 	pushing  chan struct{} // one module at a time is held in memory
+	stores   *stores
+	audit    auditSlots
 	handler  http.Handler
 }
 
@@ -105,6 +109,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		patience: defaultPatience(), public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
 		modules: o.Modules, pushing: make(chan struct{}, 1), sources: o.Sources,
+		stores: o.Stores, audit: newAuditSlots(),
 	}
 	if s.sources == nil {
 		s.sources = newSources("")

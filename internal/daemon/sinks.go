@@ -21,9 +21,11 @@ type SinkMaker func(config.Section) (auditrelay.Sink, error)
 // under which a callback's sink stands in YAML.
 func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
-		"s3":     makeS3,
-		"file":   makeFile,
-		"stdout": makeStdout,
+		"s3":         makeS3,
+		"file":       makeFile,
+		"stdout":     makeStdout,
+		sqliteSink:   makeSQLite,
+		postgresSink: makePostgres,
 	}
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		if makers[name] != nil {

@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter quarantine replay explain receipts reconcile try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts reconcile try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
@@ -31,6 +31,12 @@ _auditrelay() {
     "quarantine delete") words="--help --server --token-file --ca --all --reason --source --json --yes" ;;
     "replay") words="--help --server --token-file --ca --callback --from --to --dry-run --emit --json" ;;
     "explain") words="--help --server --token-file --ca --namespace --data --json" ;;
+    "audit") words="list show export --help" ;;
+    "audit list") words="--help --server --token-file --ca --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --limit --cursor --json" ;;
+    "audit show") words="--help --server --token-file --ca" ;;
+    "audit export") words="--help --server --token-file --ca --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --format --output --ending" ;;
+    "store") words="rebuild --help" ;;
+    "store rebuild") words="--help --server --token-file --ca --dry-run --json" ;;
     "receipts") words="--help --server --token-file --ca --callback --from --to --id --namespace --json" ;;
     "reconcile") words="--help --server --token-file --ca --from --to --repair --json" ;;
     "try") words="--help --server --token-file --ca --config --callback --stored --from --limit --json" ;;

@@ -33,7 +33,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"config", "builtin/s3", "builtin/file"} {
+	for _, dir := range []string{"config", "builtin/s3", "builtin/file", "builtin/sqlite"} {
 		s, err := read(filepath.Join(root, filepath.FromSlash(dir)))
 		if err != nil {
 			t.Fatal(err)

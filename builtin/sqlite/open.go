@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"auditrelay/internal/auditstore"
+)
+
+type access uint8
+
+const (
+	writing access = iota
+	reading
+)
+
+// readers is how many statements read at a time.
+const readers = 4
+
+// Open opens the store at o.Path for reading, Maintain for deleting from it; the file is
+// made where it is not there. Both go beside a Sink that writes to it.
+//
+// The store is internal: these two are for the relay.
+func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
+	s, err := open(ctx, o.Path, writing) // which makes the tables
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return open(ctx, o.Path, reading)
+}
+
+// Maintain: see Open.
+func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
+	return open(ctx, o.Path, writing)
+}
+
+func open(ctx context.Context, path string, how access, more ...string) (*auditstore.Store, error) {
+	if how == writing {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	db, err := sql.Open("sqlite", dsn(path, how, more...))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if how == reading {
+		db.SetMaxOpenConns(readers)
+	}
+	s, err := auditstore.New(ctx, db, auditstore.SQLite, how == reading)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if how == writing {
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// create makes the file with its mode, which SQLite's own files beside it take over.
+func create(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// dsn says how a connection is set up. What is deleted, or replaced after a policy was
+// mended, is overwritten (secure_delete), not just forgotten.
+func dsn(path string, how access, more ...string) string {
+	query := url.Values{"_pragma": {
+		"busy_timeout(2000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "trusted_schema(OFF)",
+		"journal_size_limit(67108864)",
+	}}
+	query["_pragma"] = append(query["_pragma"], more...)
+	if how == writing {
+		query.Set("_txlock", "immediate")
+	} else {
+		query.Add("_pragma", "query_only(ON)")
+	}
+	if !filepath.IsAbs(path) {
+		path = "./" + path
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+// syncDir makes a folder's entries durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Backup writes a copy of the database at o.Path to the file at to, which must not be
+// there. Writers go on meanwhile. It returns when the copy is on disk; where there is
+// no database yet it makes none and returns fs.ErrNotExist.
+func Backup(ctx context.Context, o Options, to string) (err error) {
+	if _, err := os.Stat(o.Path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(to)))
+	}()
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: o.Path}).EscapedPath()+"?_pragma=busy_timeout(2000)")
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
+	return errors.Join(err, db.Close())
+}

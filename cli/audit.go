@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"auditrelay/internal/api"
+)
+
+type auditCommands struct {
+	List   auditList   `cmd:"" help:"List what was stored, the newest first."`
+	Show   auditShow   `cmd:"" help:"Show one stored event."`
+	Export auditExport `cmd:"" help:"Write all that a search finds as CSV or NDJSON; the export is recorded."`
+}
+
+// auditFilters are the flags that narrow a search.
+type auditFilters struct {
+	ID        string `help:"With this id." placeholder:"ID"`
+	ChangedBy string `help:"Changed by this user." placeholder:"USER"`
+	APIKey    string `name:"changed-by-api-key" help:"Changed with this key, as it is stored." placeholder:"KEY"`
+	Action    string `help:"With this action: created, updated, deleted, blocked, unblocked, rotated." placeholder:"ACTION"`
+	Table     string `name:"table-name" help:"Of this table." placeholder:"TABLE"`
+	Object    string `name:"object-id" help:"Of this object." placeholder:"ID"`
+	Start     string `name:"start-date" help:"From this time on, as in 2026-01-31T00:00:00Z or 2026-01-31." placeholder:"TIME"`
+	End       string `name:"end-date" help:"Up to this time, itself included; of a day all of it." placeholder:"TIME"`
+	SortBy    string `help:"Sort by this field; default: updated_at." placeholder:"FIELD"`
+	SortOrder string `help:"asc or desc; default: desc." placeholder:"ORDER"`
+}
+
+func (f *auditFilters) query() url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"id": f.ID, "changed_by": f.ChangedBy, "changed_by_api_key": f.APIKey, "action": f.Action, "table_name": f.Table, "object_id": f.Object,
+		"start_date": f.Start, "end_date": f.End, "sort_by": f.SortBy, "sort_order": f.SortOrder,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+type auditList struct {
+	remote
+	auditFilters
+	Limit  int    `help:"At most so many, 1 to 100." default:"20"`
+	Cursor string `help:"Go on where a list before ended." placeholder:"CURSOR"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+func (c *auditList) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	query := c.query()
+	query.Set("page_size", strconv.Itoa(c.Limit))
+	if c.Cursor != "" {
+		query.Set("cursor", c.Cursor)
+	}
+	page, err := cl.Audit(a.ctx, query)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(page)
+	}
+	rows := [][]string{{"UPDATED", "ID", "ACTION", "TABLE", "OBJECT", "BY"}}
+	for _, text := range page.Logs {
+		var l struct {
+			ID        any `json:"id"`
+			UpdatedAt any `json:"updated_at"`
+			ChangedBy any `json:"changed_by"`
+			Action    any `json:"action"`
+			Table     any `json:"table_name"`
+			Object    any `json:"object_id"`
+		}
+		if err := json.Unmarshal(text, &l); err != nil {
+			return fmt.Errorf("%s answered what is no audit log: %w", cl.Server(), err)
+		}
+		row := make([]string, 0, 6)
+		for _, v := range []any{l.UpdatedAt, l.ID, l.Action, l.Table, l.Object, l.ChangedBy} {
+			if v == nil {
+				v = ""
+			}
+			row = append(row, fmt.Sprint(v))
+		}
+		rows = append(rows, row)
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	if page.NextCursor != "" {
+		fmt.Fprintf(a.stderr, "there are more; go on with: --cursor %s\n", page.NextCursor)
+	}
+	return nil
+}
+
+type auditShow struct {
+	remote
+	ID string `arg:"" help:"The event's id."`
+}
+
+func (c *auditShow) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	log, err := cl.AuditLog(a.ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	return a.printJSON(log)
+}
+
+type auditExport struct {
+	remote
+	auditFilters
+	Format string `help:"csv or ndjson." enum:"csv,ndjson" default:"ndjson"`
+	Output string `help:"Write to this file, which is there only once the export is whole; default: standard output." short:"o" type:"path" placeholder:"FILE"`
+	Ending bool   `help:"End with a line that says that it is whole." default:"true" negatable:""`
+}
+
+func (c *auditExport) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	query := c.query()
+	query.Set("format", c.Format)
+	query.Set("ending", strconv.FormatBool(c.Ending))
+	if c.Output == "" {
+		return cl.AuditExport(a.ctx, query, a.stdout)
+	}
+	f, err := os.CreateTemp(filepath.Dir(c.Output), "."+filepath.Base(c.Output)+"-*") // 0600: it holds contents
+	if err != nil {
+		return err
+	}
+	err = cl.AuditExport(a.ctx, query, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), c.Output)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+type storeCommands struct {
+	Rebuild storeRebuild `cmd:"" help:"Give the store's callback all that the journal still has, again (role admin)."`
+}
+
+type storeRebuild struct {
+	remote
+	DryRun bool `help:"Say how many events it would be, and start nothing."`
+	JSON   bool `help:"Print JSON."`
+}
+
+func (c *storeRebuild) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	started, err := cl.RebuildStore(a.ctx, api.Rebuild{DryRun: c.DryRun})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(started)
+	}
+	if c.DryRun {
+		_, err = fmt.Fprintf(a.stdout, "would give callback %s %d events again, sequences %d to %d\n", started.Callback, started.Events, started.From, started.To)
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "rebuilding: replay %s gives callback %s %d events again, sequences %d to %d; auditrelay callbacks shows how far it is\n",
+		started.ID, started.Callback, started.Events, started.From, started.To)
+	return err
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+)
+
+// In LiteLLM's file store_audit_logs asks for a searchable store of the audit events,
+// which there is LiteLLM's own database. Here it becomes a callback with an embedded one.
+const (
+	storeSetting  = "store" // our own key beside LiteLLM's
+	storeSQLite   = "sqlite"
+	storePostgres = "postgres"
+	storeNone     = "none"
+	storeCallback = "store"
+	// storeFilter takes out what no store should hold: unlike a bucket, this one nobody
+	// has asked for by name, and whoever may read the audit API reads it.
+	storeFilter = "litellm-store"
+)
+
+// scalar is a scalar's text, empty for anything else.
+func (n *node) scalar() string {
+	if n == nil || n.kind != kindString {
+		return ""
+	}
+	return n.text
+}
+
+// store adds the callback that store_audit_logs asks for, unless store: none stands beside,
+// or a callback of one's own has its name.
+func (l *litellm) store(settings, native *node) {
+	choice := native.get(storeSetting)
+	which := choice.scalar()
+	if callbackNamed(native, which) {
+		return // it says which callback's store the audit API reads
+	}
+	if choice.given() {
+		if !slices.Contains([]string{storeSQLite, storePostgres, storeNone}, which) {
+			l.report.add(choice, storeSetting, "found %s, expected sqlite, postgres, none or the name of a callback", choice.show())
+			return
+		}
+		native.remove(storeSetting)
+	}
+	from := l.wanted(settings)
+	if from == nil {
+		if choice.given() && which != storeNone {
+			l.report.warn(choice, "store: %s has no effect: store_audit_logs is not true, nor is %s", which, storeVariable)
+		}
+		return
+	}
+	switch {
+	case which == storeNone:
+		l.report.info(choice, "store: none: store_audit_logs makes no store here, and GET /audit answers nothing")
+		return
+	case callbackNamed(native, storeCallback):
+		l.report.info(from, "store_audit_logs adds no store: callbacks has one of that name")
+		return
+	case which == storePostgres && !l.databaseURL().given():
+		l.report.add(choice, storeSetting, "there is no general_settings.database_url for a store in Postgres: give it, or a callback of its own with sink: {postgres: {url: ...}}")
+		return
+	case which == storePostgres:
+		l.report.info(choice, "store_audit_logs keeps a searchable store in LiteLLM's database, in a schema of its own (auditrelay), redacted by preset litellm, which GET /audit reads; nothing of LiteLLM's there is read or written")
+	default:
+		l.report.info(from, "store_audit_logs keeps a searchable store in the data directory, redacted by preset litellm, which GET /audit reads; store: none leaves it out")
+	}
+	l.addStoreFilter(from, native)
+	at := func(kind kind) *node {
+		return &node{kind: kind, line: from.line, column: from.column, origin: pathOfStore}
+	}
+	text := func(s string) *node {
+		n := at(kindString)
+		n.text = s
+		return n
+	}
+	cb := at(kindMapping)
+	cb.comments = []string{"From store_audit_logs, line " + strconv.Itoa(from.line) + "."}
+	cb.put(from, "name", text(storeCallback))
+	filters := at(kindList)
+	filters.items = []*node{text(storeFilter)}
+	cb.put(from, "filters", filters)
+	sink, options := at(kindMapping), at(kindMapping)
+	if which == storePostgres {
+		url := l.databaseURL()
+		l.all(url, generalSettings+"."+databaseKey)
+		options.put(url, "url", url)
+		sink.put(from, storePostgres, options)
+	} else {
+		sink.put(from, storeSQLite, options)
+	}
+	cb.put(from, "sink", sink)
+	all := native.get("callbacks")
+	if all == nil || all.kind == kindNull {
+		all = at(kindList)
+		native.remove("callbacks")
+		native.put(from, "callbacks", all)
+	}
+	if all.kind == kindList {
+		all.items = append(all.items, cb)
+	}
+}
+
+// databaseURL is where LiteLLM's own database is, nil where the file does not say.
+func (l *litellm) databaseURL() *node {
+	general := l.root.get(generalSettings)
+	if general == nil || general.kind != kindMapping {
+		return nil
+	}
+	return general.get(databaseKey)
+}
+
+// wanted is what asks for a store: the key, or where that is not given a node that stands
+// for the variable; nil where none does.
+func (l *litellm) wanted(settings *node) *node {
+	if settings == nil {
+		return nil
+	}
+	if n := settings.get(storeKey); n.given() {
+		l.all(n, pathOfStore)
+		if on, ok := n.boolean(); ok && on {
+			return n
+		}
+		return nil
+	}
+	value, _ := l.lookup(storeVariable)
+	if on, ok := (&node{kind: kindString, text: value}).boolean(); ok && on || value == "1" {
+		return settings
+	}
+	return nil
+}
+
+// addStoreFilter adds the filter, unless there is one of its name.
+func (l *litellm) addStoreFilter(from, native *node) {
+	filters := native.get("filters")
+	if filters == nil || filters.kind == kindNull {
+		filters = &node{kind: kindMapping, line: from.line, column: from.column, origin: pathOfStore}
+		native.remove("filters")
+		native.put(from, "filters", filters)
+	}
+	if filters.kind != kindMapping || filters.get(storeFilter) != nil {
+		return
+	}
+	mapping := func() *node {
+		return &node{kind: kindMapping, line: from.line, column: from.column, origin: pathOfStore}
+	}
+	policy, redact := mapping(), mapping()
+	redact.put(from, "preset", &node{kind: kindString, text: "litellm", line: from.line, column: from.column, origin: pathOfStore})
+	policy.put(from, "redact", redact)
+	filters.put(from, storeFilter, policy)
+}
+
+// callbackNamed reports whether a tree lists a callback of this name.
+func callbackNamed(native *node, name string) bool {
+	all := native.get("callbacks")
+	if name == "" || all == nil || all.kind != kindList {
+		return false
+	}
+	return slices.ContainsFunc(all.items, func(cb *node) bool {
+		return cb.kind == kindMapping && cb.get("name").scalar() == name
+	})
+}
+
+// remove takes a key out of a mapping, where it is there.
+func (n *node) remove(key string) {
+	for i, k := range n.keys {
+		if k.text == key {
+			n.keys = slices.Delete(slices.Clone(n.keys), i, i+1)
+			n.items = slices.Delete(slices.Clone(n.items), i, i+1)
+			return
+		}
+	}
+}
+
+// store checks that the store that is named is a callback's.
+func (c checker) store() {
+	if c.Store == "" {
+		return
+	}
+	names := make([]string, 0, len(c.Callbacks))
+	for i := range c.Callbacks {
+		if c.Callbacks[i].Name == c.Store {
+			return
+		}
+		names = append(names, c.Callbacks[i].Name)
+	}
+	n := c.in("store")
+	c.bad(at("store"), "no callback is called %s%s", n.show(), n.hint(names))
+}
