@@ -98,6 +98,26 @@ func TestAnEndpointThatIsThisRelayIsRefused(t *testing.T) {
 	}
 }
 
+// The S3 endpoint is a listener of the relay's too.
+func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
+	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 0123456789abcdef}]"
+	for _, tt := range []struct {
+		s3, endpoint string
+		loops        bool
+	}{
+		{"{" + keys + "}", "http://localhost:8788", true},
+		{"{listen: '127.0.0.1:9001', " + keys + "}", "http://127.0.0.1:9001/", true},
+		{"{listen: '127.0.0.1:9001', " + keys + "}", "http://127.0.0.1:8788", false},
+	} {
+		text := "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b, s3_endpoint_url: '" + tt.endpoint + "'}\n" +
+			"ingest:\n  s3: " + tt.s3 + "\n"
+		_, err := Parse("litellm.yaml", []byte(text), testOptions(""))
+		if tt.loops != (err != nil) || tt.loops && !strings.Contains(err.Error(), "this relay's own listener") {
+			t.Errorf("%s, %s: got %v, want an error: %v", tt.s3, tt.endpoint, err, tt.loops)
+		}
+	}
+}
+
 func TestParametersOfAuditEventsWin(t *testing.T) {
 	const params = "  s3_callback_params: {s3_bucket_name: requests, s3_path: p}\n"
 	for _, tt := range []struct{ entry, more, want string }{
