@@ -47,7 +47,7 @@ func (c *guestConformance) Run(a *app) error {
 func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 	return guest.Load(ctx, guest.Options{
 		Name: g.Name, Wasm: g.Wasm,
-		Grants: guest.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}},
+		Grants: guest.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
 		Keys:   map[string]auditrelay.Key{g.Key: {Secret: "a key of the kit's own"}},
 		Limits: guest.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
 		Logger: slog.New(slog.DiscardHandler),

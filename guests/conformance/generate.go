@@ -128,7 +128,7 @@ func callWith(module string, f *hostfuncs.Function, names []string, ptr, length 
 		code[len(code)-1] = 0
 	}
 	return built{event: code, start: f.Turn == hostfuncs.AtInit, module: module, name: f.Name, params: types, result: f.ResultTypes(),
-		asks: `{"name":"pointer","abi":"1.0","writes":["**"],"emits":true,"keys":["key"]}`}.wasm()
+		asks: `{"name":"pointer","abi":"1.0","writes":["**"],"emits":true,"keys":["key"],"metrics":["metric"]}`}.wasm()
 }
 
 // generated makes what is too large, or too broken, to stand as text.

@@ -21,11 +21,11 @@ type Guest struct {
 	Name string
 	Wasm []byte
 	// Fuel, FuelPerByte, Memory and Stack are the budget that the kit holds the
-	// target to; Write, Emit and Key are to be granted.
+	// target to; Write, Emit, Key and Metric are to be granted.
 	Fuel, FuelPerByte int64
 	Memory, Stack     int64
 	Write, Emit       []string
-	Key               string
+	Key, Metric       string
 }
 
 // Target loads a guest into the engine that is tested. An error means that the
@@ -94,7 +94,7 @@ func Run(ctx context.Context, target Target) ([]Result, error) {
 
 func guest(name string, wasm []byte) Guest {
 	return Guest{Name: name, Wasm: wasm, Fuel: Fuel, FuelPerByte: FuelPerByte, Memory: Memory, Stack: Stack,
-		Write: []string{"**"}, Emit: []string{"alerts"}, Key: "key"}
+		Write: []string{"**"}, Emit: []string{"alerts"}, Key: "key", Metric: "metric"}
 }
 
 func run(ctx context.Context, target Target, good filter.Filter, c *Case) (r Result) {

@@ -148,7 +148,12 @@ func TestAnswersThatSettleNothing(t *testing.T) {
 			if n := f.left(); n > 0 {
 				t.Errorf("it was not asked %d times", n)
 			}
-			text := p.log.String()[before:]
+			var text string
+			eventually(t, "each change of state is told", func() (bool, string) { // its log comes by a pipe
+				text = p.log.String()[before:]
+				n := strings.Count(text, "wait in the spool")
+				return n > 0 && n == strings.Count(text, "go out again"), text
+			})
 			if n := strings.Count(text, "wait in the spool"); n > 1 || n != strings.Count(text, "go out again") {
 				t.Errorf("a change of state is not told once:\n%s", text)
 			}
