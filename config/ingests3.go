@@ -56,11 +56,12 @@ type ForwardTo struct {
 
 func (c checker) ingestS3() {
 	s := c.Ingest.S3
+	if s != nil && s.Listen == "" {
+		s.Listen = defaultS3Listen
+	}
+	c.s3Sinks()
 	if s == nil {
 		return
-	}
-	if s.Listen == "" {
-		s.Listen = defaultS3Listen
 	}
 	host, port, err := net.SplitHostPort(s.Listen)
 	if err == nil {
@@ -131,13 +132,42 @@ func (c checker) forwardTo(f *ForwardTo) {
 		c.bad(at("ingest", "s3", "forward_to", "endpoint"), "not an endpoint: expected http:// or https:// and a host")
 		return
 	}
+	c.ownEndpoint(at("ingest", "s3", "forward_to", "endpoint"), f.Endpoint)
+}
+
+// ownEndpoint refuses an endpoint that is one of this relay's listeners: what is
+// delivered there would come in again.
+func (c checker) ownEndpoint(steps []any, endpoint string) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Hostname() == "" {
+		return // the sink says what is wrong with it
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	for _, own := range []struct{ key, address string }{{"listen", c.Listen}, {"ingest.s3.listen", c.Ingest.S3.Listen}} {
-		if host, ours, err := net.SplitHostPort(own.address); err == nil && ours == port && (host == u.Hostname() || loopback(host) && loopback(u.Hostname())) {
-			c.bad(at("ingest", "s3", "forward_to", "endpoint"), "it is this relay's own listener (%s, %s): give the real bucket's endpoint", own.key, own.address)
+	own := []struct{ key, address string }{{"listen", c.Listen}}
+	if s := c.Ingest.S3; s != nil {
+		own = append(own, struct{ key, address string }{"ingest.s3.listen", s.Listen})
+	}
+	for _, o := range own {
+		if host, ours, err := net.SplitHostPort(o.address); err == nil && ours == port && sameHost(u.Hostname(), host, c.options.LookupHost) {
+			c.bad(steps, "it is this relay's own listener (%s, %s): give the real bucket's endpoint", o.key, o.address)
+			return
+		}
+	}
+}
+
+// s3Sinks looks at the endpoints of the S3 sinks.
+func (c checker) s3Sinks() {
+	for i := range c.Callbacks {
+		steps := at("callbacks", i, "sink", "s3", "endpoint")
+		callbacks := c.root.get("callbacks")
+		if callbacks == nil || i >= len(callbacks.items) {
+			return
+		}
+		if n := callbacks.items[i].get("sink").get("s3").get("endpoint"); n.given() && n.origin == "" {
+			c.ownEndpoint(steps, n.text)
 		}
 	}
 }

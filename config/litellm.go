@@ -307,7 +307,7 @@ func (l *litellm) loops(n *node, path string) {
 		if own.node.given() {
 			listen, place = own.node.text, own.node.show()+" (line "+strconv.Itoa(own.node.line)+")"
 		}
-		if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && l.sameHost(u.Hostname(), host) {
+		if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && sameHost(u.Hostname(), host, l.lookupHost) {
 			l.tellLoop(n, path, place)
 			return
 		}
@@ -319,11 +319,11 @@ func (l *litellm) tellLoop(n *node, path, place string) {
 }
 
 // sameHost reports whether host leads to the listener's.
-func (l *litellm) sameHost(host, listener string) bool {
+func sameHost(host, listener string, lookup func(string) ([]string, error)) bool {
 	if strings.EqualFold(host, listener) {
 		return true
 	}
-	ours := addresses(listener, l.lookupHost)
+	ours := addresses(listener, lookup)
 	if listener == "" || slices.ContainsFunc(ours, net.IP.IsUnspecified) {
 		ours = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 		if all, err := net.InterfaceAddrs(); err == nil {
@@ -334,7 +334,7 @@ func (l *litellm) sameHost(host, listener string) bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(addresses(host, l.lookupHost), func(a net.IP) bool {
+	return slices.ContainsFunc(addresses(host, lookup), func(a net.IP) bool {
 		return a.IsUnspecified() || slices.ContainsFunc(ours, a.Equal)
 	})
 }

@@ -118,6 +118,26 @@ func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
 	}
 }
 
+// Nor for a sink of ours, nor for what is passed on.
+func TestNoListenerOfTheRelaysIsADestination(t *testing.T) {
+	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 0123456789abcdef}]"
+	for _, tt := range []struct{ s3, sink, want string }{
+		{"{listen: '0.0.0.0:8788', " + keys + ", forward_to: {region: x, endpoint: 'http://127.0.0.1:8788'}}", "{}", "forward_to.endpoint: it is this relay's own listener (ingest.s3.listen"},
+		{"{" + keys + ", forward_to: {region: x, endpoint: 'http://127.0.0.1:9999'}}", "{}", ""},
+		{"{" + keys + "}", "{bucket: b, region: x, endpoint: 'http://localhost:8788'}", "sink.s3.endpoint: it is this relay's own listener (ingest.s3.listen"},
+		{"{" + keys + "}", "{bucket: b, region: x, endpoint: 'http://127.0.0.1:8787'}", "sink.s3.endpoint: it is this relay's own listener (listen"},
+		{"{" + keys + "}", "{bucket: b, region: x, endpoint: 'http://127.0.0.1:9000'}", ""},
+	} {
+		text := "ingest: {s3: " + tt.s3 + "}\ncallbacks: [{name: a, sink: {s3: " + tt.sink + "}}]\n"
+		o := testOptions("")
+		o.Sinks = nil
+		_, err := Parse("relay.yaml", []byte(text), o)
+		if (tt.want != "") != (err != nil) || tt.want != "" && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s, %s: got %v, want %q", tt.s3, tt.sink, err, tt.want)
+		}
+	}
+}
+
 func TestParametersOfAuditEventsWin(t *testing.T) {
 	const params = "  s3_callback_params: {s3_bucket_name: requests, s3_path: p}\n"
 	for _, tt := range []struct{ entry, more, want string }{

@@ -226,18 +226,18 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	if len(d.cfg.Tokens) == 0 {
 		d.log.Info("no tokens are configured: every local client may do everything")
 	}
-	var failed error
 	var wg sync.WaitGroup
-	broken := make(chan struct{})
+	// One listener that breaks ends the relay: a supervisor starts it with both.
+	broken, breaks := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer breaks(nil)
 	wg.Go(func() {
 		if err := d.server.Serve(serving, listener, d.certs.listenerConfig(), serveGrace); err != nil {
-			failed = err
+			breaks(err)
 		}
-		close(broken)
 	})
 	wg.Go(func() {
 		if err := d.serveS3(serving); err != nil {
-			d.log.Error("the S3 endpoint ended", "error", err)
+			breaks(fmt.Errorf("ingest.s3: %w", err))
 		}
 	})
 	if d.options.AddressFile != "" {
@@ -263,7 +263,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 
 	select {
 	case <-ctx.Done():
-	case <-broken:
+	case <-broken.Done():
 	case err := <-journalFailed:
 		d.log.Error("the journal failed and takes nothing any more; ending, so that the relay is started again from what is durable", "error", err)
 		notifySupervisor("STOPPING=1")
@@ -281,7 +281,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	d.drain(bounded)
 	stopServing()
 	wg.Wait()
-	return failed
+	return context.Cause(broken)
 }
 
 // watchJournal reports a journal that has failed. Only opening it anew tells what

@@ -72,7 +72,14 @@ func (s *s3Endpoint) close() {
 
 // useS3 puts the configured keys, buckets and target in force.
 func (d *daemon) useS3(cfg *config.Config) error {
-	if d.s3.listener == nil || cfg.Ingest.S3 == nil {
+	if d.s3.listener == nil {
+		return nil
+	}
+	if cfg.Ingest.S3 == nil { // its keys are good for nothing any more, though the listener stays until the end
+		d.sources.expect(sourceS3)
+		if before := d.s3.handler.Swap(nil); before != nil {
+			before.Close()
+		}
 		return nil
 	}
 	o := s3Options(cfg.Ingest.S3)
@@ -100,16 +107,21 @@ func (d *daemon) serveS3(ctx context.Context) error {
 	if d.s3.listener == nil {
 		return nil
 	}
-	d.log.Info("listening for S3", "address", d.s3.listener.Addr().String(), "tls", d.certs != nil, "keys", len(d.cfg.Ingest.S3.Keys))
+	d.log.Info("listening for S3", "address", d.s3.listener.Addr().String(), "tls", d.certs != nil)
 	return d.server.serveHandler(ctx, d.s3.listener, d.certs.listenerConfig(), serveGrace, http.HandlerFunc(d.answerS3))
 }
 
 func (d *daemon) answerS3(w http.ResponseWriter, r *http.Request) {
+	h := d.s3.handler.Load()
+	if h == nil {
+		http.Error(w, "the S3 endpoint is not configured any more", http.StatusForbidden)
+		return
+	}
 	r.Body = struct {
 		io.Reader
 		io.Closer
 	}{newPacedReader(w, r, d.server.patience.body), r.Body}
-	d.s3.handler.Load().ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 }
 
 var errBusy = errors.New("too many large requests are under way")

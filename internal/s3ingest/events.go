@@ -63,6 +63,10 @@ func (h *Handler) take(ctx context.Context, p *payload, contentType, key string,
 	if fault := in.quarantine(); fault != nil {
 		return in.count, fault
 	}
+	if n := in.count.discarded; n > 0 {
+		// As for what is no event behind such filters: a 200 would say that it was kept.
+		return in.count, fail("InvalidRequest", fmt.Sprintf("a filter before the journal failed on %d events of the object: nothing but a tombstone is kept of each", n))
+	}
 	return in.count, nil
 }
 

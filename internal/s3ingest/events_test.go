@@ -3,6 +3,7 @@ package s3ingest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/filter"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 
@@ -246,3 +248,27 @@ func TestAnObjectThatIsTooLarge(t *testing.T) {
 }
 
 var errNoMemory = errors.New("no memory")
+
+type failingFilter struct{}
+
+func (failingFilter) Open(context.Context) (filter.Instance, error) { return failingFilter{}, nil }
+func (failingFilter) Close() error                                  { return nil }
+func (failingFilter) Apply(_ context.Context, call *filter.Call) (auditrelay.Verdict, error) {
+	if call.Event.ID == "b" {
+		return auditrelay.NoVerdict, errors.New("it failed")
+	}
+	return auditrelay.Keep, nil
+}
+
+// TestAnEventThatAFilterBeforeTheJournalFailedOn: of it nothing is kept, and so the
+// answer is no 200; what stands beside it is.
+func TestAnEventThatAFilterBeforeTheJournalFailedOn(t *testing.T) {
+	r := newRelay(t, Options{}, runtime.Options{Ingest: []runtime.Step{{Name: "f", Filter: failingFilter{}}}})
+	_, err := r.put(t.Context(), testKey, event("a")+"\n"+event("b"))
+	if codeOf(err) != "InvalidRequest" || !strings.Contains(err.Error(), "filter before the journal") {
+		t.Errorf("got %v", err)
+	}
+	if s := r.rt.Stats(); s.Accepted != 1 || len(r.quarantined()) != 0 {
+		t.Errorf("accepted %d, in quarantine %q", s.Accepted, r.quarantined())
+	}
+}
