@@ -112,14 +112,25 @@ static inline uint32_t skip_value(uint32_t i)
     }
 }
 
-static int same(uint32_t at, uint32_t length, const char *text, uint32_t size)
+/* same compares a text of four bytes or more by words, of which the last may overlap the
+ * one before. */
+static inline __attribute__((always_inline)) int same(uint32_t at, uint32_t length, const char *text, uint32_t size)
 {
     if (length != size)
         return 0;
-    for (uint32_t k = 0; k < size; k++)
-        if (in[at + k] != (unsigned char)text[k])
-            return 0;
-    return 1;
+    if (size < 8) {
+        uint32_t a, b, c, d;
+        __builtin_memcpy(&a, in + at, 4), __builtin_memcpy(&b, text, 4);
+        __builtin_memcpy(&c, in + at + size - 4, 4), __builtin_memcpy(&d, text + size - 4, 4);
+        return ((a ^ b) | (c ^ d)) == 0;
+    }
+    uint64_t a, b, differ = 0;
+    for (uint32_t k = 0; k + 8 < size; k += 8) {
+        __builtin_memcpy(&a, in + at + k, 8), __builtin_memcpy(&b, text + k, 8);
+        differ |= a ^ b;
+    }
+    __builtin_memcpy(&a, in + at + size - 8, 8), __builtin_memcpy(&b, text + size - 8, 8);
+    return (differ | (a ^ b)) == 0;
 }
 #define SAME(at, length, literal) same(at, length, literal, sizeof(literal) - 1)
 
