@@ -6,8 +6,8 @@ SHELL      := /bin/bash
 GO         ?= go
 CACHE      := $(CURDIR)/.cache
 TESTBIN    := $(CACHE)/bin
-HISTORIES  ?= 6000
-KILLS      ?= 50
+HISTORIES  ?= 5000
+KILLS      ?= 40
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export AUDITRELAY_TEST_BIN := $(TESTBIN)
 
