@@ -33,8 +33,8 @@ type Postgres struct {
 	Overlap time.Duration `yaml:"overlap" range:"1m..365d"`
 }
 
-// postgres checks the table that is tailed. A store in Postgres, once there is one, must
-// not be this table: it would overwrite LiteLLM's rows with redacted ones.
+// postgres checks the table that is tailed. It is never a store's: that has tables of
+// its own, in a schema of its own.
 func (c checker) postgres() {
 	p := c.Ingest.Postgres
 	if p == nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -78,4 +79,20 @@ func (b *budget) inUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total - b.free
+}
+
+var errBusy = errors.New("too many large requests are under way")
+
+// reserve waits for memory for a body, for a while.
+func (s *Server) reserve(ctx context.Context, n int64) (release func(), err error) {
+	from := s.large
+	if n <= smallRequest {
+		from = s.small
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
+	defer cancel()
+	if release, err = from.acquire(ctx, n); err != nil {
+		return nil, errBusy
+	}
+	return release, nil
 }

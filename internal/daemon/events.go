@@ -106,13 +106,7 @@ func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refus
 	if compressed := r.Header.Get("Content-Encoding") != ""; r.ContentLength >= 0 && !compressed {
 		need = min(need, 3*r.ContentLength+32<<10)
 	}
-	from := s.large
-	if need <= smallRequest {
-		from = s.small
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.patience.busy)
-	defer cancel()
-	release, err := from.acquire(ctx, need)
+	release, err := s.reserve(r.Context(), need)
 	if err != nil {
 		return nil, &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, RetryAfter: retrySoon,

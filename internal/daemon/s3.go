@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -122,22 +121,6 @@ func (d *daemon) answerS3(w http.ResponseWriter, r *http.Request) {
 		io.Closer
 	}{newPacedReader(w, r, d.server.patience.body), r.Body}
 	h.ServeHTTP(w, r)
-}
-
-var errBusy = errors.New("too many large requests are under way")
-
-// reserve waits for memory for a body, for a while.
-func (s *Server) reserve(ctx context.Context, n int64) (release func(), err error) {
-	from := s.large
-	if n <= smallRequest {
-		from = s.small
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
-	defer cancel()
-	if release, err = from.acquire(ctx, n); err != nil {
-		return nil, errBusy
-	}
-	return release, nil
 }
 
 // s3Collector reads the S3 endpoint's counts at each scrape.
