@@ -36,8 +36,8 @@ test: $(VERSITYGW) ## all tests but soak and bench; installs what they need
 	$(GO) build ./...
 	$(GO) test -race -shuffle=on -short -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
 	$(GO) test -shuffle=on -timeout 20m $$($(GO) list ./... | grep -E '$(ALONE)')
-	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./internal/delivery -histories $(HISTORIES)
-	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./internal/crashtest
+	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
+	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./runtime/internal/crashtest
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests
 	@scripts/test-embedding
@@ -53,9 +53,9 @@ lint: $(TESTBIN)/staticcheck $(TESTBIN)/golangci-lint
 	$(GO) mod tidy -diff
 
 soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every flipped bit, a million modules
-	AUDITRELAY_SOAK=1 GOGC=800 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./internal/delivery -histories 1000000
-	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./internal/crashtest
-	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./internal/journal
+	AUDITRELAY_SOAK=1 GOGC=800 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories 1000000
+	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./runtime/internal/crashtest
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./runtime/internal/journal
 	$(GO) test -timeout 24h -count=1 -run TestExact ./internal/meter -meter.rounds 1000000
 	$(GO) test -timeout 24h -count=1 ./internal/guest
 

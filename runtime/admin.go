@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // pump finds a configured callback's pump.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // RemovalError says that a callback which still holds events is no longer

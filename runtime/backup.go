@@ -3,7 +3,7 @@ package runtime
 import (
 	"context"
 
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Backup copies the journal, as it is at one moment, to a directory that must

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/delivery"
 )
 
 // callback is one running Callback: what its lane and its replays share.

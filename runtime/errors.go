@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"auditrelay/internal/journal"
-	"auditrelay/internal/quarantine"
+	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/quarantine"
 )
 
 var (

@@ -3,7 +3,7 @@ package runtime
 import (
 	"auditrelay"
 	"auditrelay/filter"
-	"auditrelay/internal/delivery"
+	"auditrelay/runtime/internal/delivery"
 )
 
 // withheld stands for a filter's words that hold what must not leave.

@@ -12,9 +12,9 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
-	"auditrelay/internal/delivery"
 	"auditrelay/internal/ingest"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // ingestFilters judge events before they are stored.

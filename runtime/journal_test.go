@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // bucket counts what it is sent, and can be down.

@@ -13,9 +13,9 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/delivery"
 )
 
 // maxHops bounds how often a record may be emitted on: a backstop behind the

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Encryption has the journal keep what it holds of events encrypted, under keys that

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Modules keeps uploaded WebAssembly modules, immutable by digest, and which of

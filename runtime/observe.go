@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Callbacks returns the condition and account of every callback in the order in

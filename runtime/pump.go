@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // pump runs one lane: it asks the machine what to do, has it done in goroutines

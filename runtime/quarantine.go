@@ -15,8 +15,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/ingest"
-	"auditrelay/internal/journal"
-	"auditrelay/internal/quarantine"
+	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/quarantine"
 )
 
 // QuarantineOptions bound the quarantine. What finds no room is refused; nothing is

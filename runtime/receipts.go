@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/delivery"
-	"auditrelay/internal/journal"
 	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Receipt says what was done to one event on one callback when it was judged. It

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Change is something that was done to the relay itself.

@@ -26,10 +26,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"auditrelay/internal/delivery"
 	"auditrelay/internal/ingest"
-	"auditrelay/internal/journal"
 	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )

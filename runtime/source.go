@@ -7,7 +7,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Position returns what a source keeps of how far it came, nil where it has kept

@@ -8,7 +8,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/ingest"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/journal"
 )
 
 // EventError says what is wrong with one event: its field and the reason.

@@ -9,10 +9,10 @@ import (
 
 	"auditrelay"
 	"auditrelay/filter"
-	"auditrelay/internal/delivery"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/ingest"
-	"auditrelay/internal/journal"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
 )
 
 // ParseEvent returns data as the event that Submit would accept, without a sequence

@@ -1,0 +1,218 @@
+package crashtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"auditrelay/internal/corpus"
+	"auditrelay/internal/s3test"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/tidwall/gjson"
+)
+
+const (
+	producers    = 32
+	acksPerRound = 1000
+)
+
+func rounds(t *testing.T, otherwise int) int {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes the program down many times; run without -short")
+	}
+	if s := os.Getenv("AUDITRELAY_KILLS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return otherwise
+}
+
+// TestKill kills the program at random times while 32 producers send, again and
+// again, on one data directory and one bucket.
+func TestKill(t *testing.T) { kill(t, rounds(t, 5), "", journal.Options{}) }
+
+// TestKillEncrypted is TestKill on an encrypted journal, a quarter as often.
+func TestKillEncrypted(t *testing.T) {
+	key := strings.Repeat("0123456789abcdef", 4)
+	kill(t, max(2, rounds(t, 2)/4), fmt.Sprintf("journal: {encryption: {key: %s}}", key), journal.Options{Encryption: journal.Encryption{Key: []byte(key)}})
+}
+
+func kill(t *testing.T, n int, options string, o journal.Options) {
+	gateway := s3test.Start(t, "audit")
+	dir := t.TempDir()
+	dataDir, files := filepath.Join(dir, "data"), filepath.Join(dir, "files")
+	config := filepath.Join(dir, "auditrelay.yaml")
+	write(t, config, fmt.Sprintf(`
+data_dir: %s
+%s
+callbacks:
+  - name: archive
+    sink: {s3: {bucket: audit, prefix: archive, %s}}
+    chunk: {age: 30ms, events: 200}
+    backoff: {initial: 10ms, max: 100ms}
+  - name: rotations
+    when: {action: [rotated]}
+    sink: {s3: {bucket: audit, prefix: rotations, layout: litellm, %s}}
+    chunk: {age: 30ms}
+    backoff: {initial: 10ms, max: 100ms}
+  - name: files
+    sink: {file: {path: %s}}
+    chunk: {age: 20ms, events: 100}
+`, dataDir, options, s3Options(gateway), s3Options(gateway), filepath.Join(files, "events.ndjson")))
+
+	listen := address(t)
+	book := newLedger(t)
+	seen := map[string]int{}
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	for round := range n {
+		r := startRelay(t, listen, config)
+		unanswered := load(t, r, book, uint64(round+1), random)
+		inspect(t, dataDir, o, filepath.Join(gateway.Root, "audit"), unanswered, seen)
+	}
+	t.Logf("%d kills, %d acknowledged; found at the kills: %v", n, book.count(), seen)
+	if n >= 20 {
+		for _, where := range []string{atAppend, atSeal, atDelivery, atOutcome} {
+			if seen[where] == 0 {
+				t.Errorf("no kill was seen %s", where)
+			}
+		}
+	}
+
+	r := startRelay(t, listen, config)
+	r.settle(t, 2*time.Minute)
+	all := func(string) bool { return true }
+	lost := book.compare(t, "archive", objects(t, filepath.Join(gateway.Root, "audit", "archive")), all)
+	lost += book.compare(t, "rotations", objects(t, filepath.Join(gateway.Root, "audit", "rotations")),
+		func(action string) bool { return action == "rotated" })
+	lost += book.compare(t, "files", objects(t, files), all)
+	if lost > 0 {
+		t.Errorf("%d acknowledged events are lost", lost)
+	}
+}
+
+// load has producers send until enough is acknowledged, and kills the program a
+// random while later. It returns what was sent and not answered.
+func load(t *testing.T, r *relay, book *ledger, seed uint64, random *rand.Rand) (unanswered []string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: producers}}
+	defer client.CloseIdleConnections()
+	before := book.count()
+	enough := make(chan struct{})
+	var once sync.Once
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for p := range producers {
+		wg.Go(func() {
+			g := corpus.New(seed<<16 + uint64(p))
+			for ctx.Err() == nil {
+				batch := make([][]byte, 1+p%4)
+				for i := range batch {
+					batch[i] = g.Next().Data
+				}
+				book.send(batch)
+				ids, err := r.post(ctx, client, batch)
+				if err != nil {
+					mu.Lock()
+					for _, e := range batch {
+						unanswered = append(unanswered, gjson.GetBytes(e, "id").Str)
+					}
+					mu.Unlock()
+					return
+				}
+				if err := book.acknowledge(ids); err != nil {
+					t.Errorf("log acknowledgements: %v", err)
+					return
+				}
+				if book.count()-before >= acksPerRound {
+					once.Do(func() { close(enough) })
+				}
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		t.Errorf("fewer than %d acknowledgements in a minute", acksPerRound)
+	}
+	time.Sleep(time.Duration(20+random.IntN(780)) * time.Millisecond) // the moment of the kill
+	r.kill()
+	cancel()
+	wg.Wait()
+	return unanswered
+}
+
+// Where a kill was seen, told by what it left behind.
+const (
+	atAppend   = "in append: durable, and its producer never heard"
+	atSeal     = "before seal: accepted, and beyond the cursor"
+	atDelivery = "in delivery: sealed, and not at the destination"
+	atOutcome  = "in cursor commit: at the destination, and its outcome not recorded"
+)
+
+// inspect opens what the killed program left and tells where it was.
+func inspect(t *testing.T, dataDir string, o journal.Options, bucket string, unanswered []string, seen map[string]int) {
+	t.Helper()
+	j, err := journal.Open(filepath.Join(dataDir, "journal"), o)
+	if err != nil {
+		t.Fatalf("open the journal after a kill: %v", err)
+	}
+	defer j.Close()
+	for _, id := range unanswered {
+		if _, ok, err := j.Lookup("litellm", id); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			seen[atAppend]++
+			break
+		}
+	}
+	for _, name := range []string{"archive", "rotations"} {
+		state, err := delivery.LoadState(j, name)
+		if err != nil || state == nil {
+			t.Fatalf("state of %s after a kill: %v", name, err)
+		}
+		if state.Cursor < j.Head().Next {
+			seen[atSeal]++
+		}
+		from, to := journal.AllOf(journal.KindPayload, state.ID, 0)
+		err = j.Scan(from, to, func(_ journal.Key, value []byte) error {
+			key := gjson.GetBytes(value, "key").Str
+			if _, err := os.Stat(filepath.Join(bucket, key)); err == nil {
+				seen[atOutcome]++
+			} else {
+				seen[atDelivery]++
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func s3Options(g *s3test.Server) string {
+	return fmt.Sprintf("endpoint: %q, region: %s, addressing: path, credentials: {access_key_id: %s, secret_access_key: %s}",
+		g.Endpoint, s3test.Region, s3test.AccessKey, g.SecretKey)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

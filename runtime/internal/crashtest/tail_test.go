@@ -1,0 +1,205 @@
+package crashtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay/internal/api"
+	"auditrelay/internal/pgingest"
+	"auditrelay/internal/pgtest"
+	"auditrelay/runtime/internal/journal"
+)
+
+// tailed is a relay that tails a table of LiteLLM's.
+type tailed struct {
+	*relay
+	pg             *pgtest.Server
+	db             *pgtest.Conn
+	dir            string
+	listen, config string
+	live           int
+}
+
+// tailTable makes a table with rows and the configuration to tail it.
+func tailTable(t *testing.T, rows int, postgres string) *tailed {
+	t.Helper()
+	x := &tailed{pg: pgtest.Start(t), dir: t.TempDir(), listen: address(t)}
+	x.db = x.pg.Connect(t, "owner", "postgres")
+	x.db.Exec(pgtest.Table + `; CREATE ROLE reader LOGIN; GRANT SELECT ON "LiteLLM_AuditLog" TO reader`)
+	x.db.Exec(fmt.Sprintf(`INSERT INTO "LiteLLM_AuditLog" SELECT gen_random_uuid(), '2026-01-01'::timestamp + i * interval '1 s', 'user-' || i %% 100,
+		md5(i::text) || md5(i::text), 'updated', 'LiteLLM_TeamTable', 'team-' || i %% 1000,
+		jsonb_build_object('team_alias', 'blue', 'max_budget', i, 'models', jsonb_build_array('gpt-5', 'claude'), 'metadata', jsonb_build_object('note', repeat(md5(i::text), 4))),
+		jsonb_build_object('team_alias', 'green', 'max_budget', i + 1, 'models', jsonb_build_array('gpt-5'), 'members_with_roles', jsonb_build_array(jsonb_build_object('role', 'admin', 'user_id', md5(i::text))))
+		FROM generate_series(1, %d) i`, rows))
+	x.config = filepath.Join(x.dir, "auditrelay.yaml")
+	write(t, x.config, fmt.Sprintf(`
+data_dir: %s
+ingest: {postgres: {url: %q, %s}}
+callbacks:
+  - name: files
+    sink: {file: {path: %s}}
+    from: beginning
+`, filepath.Join(x.dir, "data"), x.pg.URL("reader", "postgres"), postgres, filepath.Join(x.dir, "files", "events.ndjson")))
+	return x
+}
+
+// insert commits a row.
+func (x *tailed) insert() {
+	x.live++
+	x.db.Exec(fmt.Sprintf(`INSERT INTO "LiteLLM_AuditLog" (id, action, table_name, object_id) VALUES ('live-%d', 'created', 't', 'o')`, x.live))
+}
+
+// status is how the source stands.
+func (x *tailed) status(t *testing.T) pgingest.Status {
+	t.Helper()
+	resp, err := http.Get(x.url + "/v1/sources")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var sources []api.Source
+	if err := json.NewDecoder(resp.Body).Decode(&sources); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sources {
+		if s.Tail != nil {
+			return *s.Tail
+		}
+	}
+	return pgingest.Status{}
+}
+
+// onceEach holds the table against what the killed relay has stored.
+func (x *tailed) onceEach(t *testing.T) {
+	t.Helper()
+	j, err := journal.Open(filepath.Join(x.dir, "data", "journal"), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	stored := map[string]int{}
+	for at := j.Oldest(); at < j.Head().Next; {
+		events, next, err := j.Read(at, 1000, 8<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Namespace == "litellm" {
+				stored[e.ID]++
+			}
+		}
+		at = next
+	}
+	wrong := 0
+	for _, id := range x.db.Exec(`SELECT id FROM "LiteLLM_AuditLog"`) {
+		if stored[id] != 1 {
+			wrong++
+		}
+		delete(stored, id)
+	}
+	if wrong > 0 || len(stored) > 0 {
+		t.Errorf("%d rows are not stored once, %d events are of no row", wrong, len(stored))
+	}
+}
+
+// cpu is the CPU time that the relay took.
+func (x *tailed) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// TestKillWhileTailing kills the program at random moments while it reads the past of a
+// table and follows it.
+func TestKillWhileTailing(t *testing.T) {
+	n := min(rounds(t, 5), 10)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	x := tailTable(t, 30_000, "poll: 10ms, rate: 15000, batch: 500")
+	held := x.pg.Connect(t, "owner", "postgres")
+	held.Exec(`BEGIN; INSERT INTO "LiteLLM_AuditLog" (id, action, table_name, object_id) VALUES ('held', 'created', 't', 'o')`)
+	past := 0
+	for i := range n {
+		x.relay = startRelay(t, x.listen, x.config)
+		if x.status(t).State != pgingest.StateFollowing {
+			past++
+		}
+		for range 20 {
+			x.insert()
+		}
+		if i == n/2 {
+			held.Exec("COMMIT")
+		}
+		select {
+		case <-time.After(time.Duration(random.IntN(400)) * time.Millisecond):
+		case <-x.done:
+			t.Fatalf("the program ended:\n%s", x.log)
+		}
+		x.kill()
+	}
+	x.relay = startRelay(t, x.listen, x.config)
+	begun := time.Now()
+	x.eventually(t, time.Minute, "a look at all", func() (bool, string) {
+		s := x.status(t)
+		return s.State == pgingest.StateFollowing && s.Complete.After(begun), fmt.Sprintf("%+v", s)
+	})
+	x.kill()
+	x.onceEach(t)
+	t.Logf("%d of %d kills while the past was read", past, n)
+	if past == 0 {
+		t.Error("no kill came while the past was read: nothing is tested")
+	}
+}
+
+// TestBackfill reads a million rows while others come, and says how fast and in how much
+// memory. With AUDITRELAY_SOAK set; a number above 1 is how many rows.
+func TestBackfill(t *testing.T) {
+	soak := os.Getenv("AUDITRELAY_SOAK")
+	if soak == "" {
+		t.Skip("AUDITRELAY_SOAK is not set")
+	}
+	rows := 1_000_000
+	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
+		rows = n
+	}
+	x := tailTable(t, rows, "rate: 1000000")
+	t.Logf("the table has %s", x.db.Exec(`SELECT pg_size_pretty(pg_table_size('"LiteLLM_AuditLog"'))`)[0])
+	begun := time.Now()
+	x.relay = startRelay(t, x.listen, x.config)
+	x.eventually(t, 15*time.Minute, "the past", func() (bool, string) {
+		x.insert()
+		s := x.status(t)
+		return s.State == pgingest.StateFollowing, fmt.Sprintf("%+v", s.Backfill)
+	})
+	took := time.Since(begun)
+	t.Logf("%d rows in %s: %.0f a second, with %d more inserted meanwhile; %d MiB resident at the peak",
+		rows, took.Round(time.Millisecond), float64(rows)/took.Seconds(), x.live, x.memory(t, "VmHWM")>>20)
+	t.Logf("%s of CPU time in the relay, its deliveries included: %.0f rows a second of one CPU", x.cpu(t), float64(rows)/x.cpu(t).Seconds())
+	now := time.Now()
+	x.eventually(t, time.Minute, "a look at all", func() (bool, string) {
+		s := x.status(t)
+		return s.Complete.After(now), fmt.Sprintf("%+v", s)
+	})
+	x.kill()
+	x.onceEach(t)
+}

@@ -1,0 +1,248 @@
+package delivery
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+var errStop = errors.New("stop")
+
+// The states of a lane.
+const (
+	Active        = "active"
+	Paused        = "paused"
+	Degraded      = "degraded"
+	AuthError     = "auth_error"
+	Misconfigured = "misconfigured"
+	Detached      = "detached"
+	Removed       = "removed"
+	Withholding   = "withholding" // events were set aside lately by must_not_leave
+)
+
+// Condition is how a lane fares.
+type Condition struct {
+	State     string
+	Reason    string
+	Since     time.Time
+	LastError string // empty when healthy
+}
+
+// Condition returns how the lane fares now.
+func (l *Lane) Condition() Condition { return l.condition }
+
+// Attempts returns how many deliveries were tried and how many failed, by kind.
+func (l *Lane) Attempts() (uint64, map[string]uint64) { return l.attempts, maps.Clone(l.failures) }
+
+// resting is the state in which nothing has failed.
+func (l *Lane) resting(now time.Time) string {
+	switch {
+	case l.state.Removed:
+		return Removed
+	case l.state.Detached != "":
+		return Detached
+	case l.state.Paused != "":
+		return Paused
+	case l.withholding(now):
+		return Withholding
+	}
+	return Active
+}
+
+func (l *Lane) restingReason(now time.Time) string {
+	if l.state.Detached != "" {
+		return l.state.Detached
+	}
+	if l.state.Paused == "" && l.withholding(now) {
+		return "must_not_leave set events aside; see the dead letters, cause leak"
+	}
+	return l.state.Paused
+}
+
+func (l *Lane) turn(now time.Time, state, reason, lastError string) {
+	if l.condition.State != state {
+		l.condition.Since = now
+	}
+	l.condition.State, l.condition.Reason, l.condition.LastError = state, reason, lastError
+}
+
+// recover ends a failure's state, once nothing fails any more: while one payload
+// is retried, others that go well do not make the lane healthy.
+func (l *Lane) recover(now time.Time) {
+	if l.takeTries > 0 || now.Before(l.holdUntil) {
+		return
+	}
+	for _, p := range l.pending {
+		if p.failing {
+			return
+		}
+	}
+	l.turn(now, l.resting(now), l.restingReason(now), "")
+}
+
+// note counts a failure that was dealt with: the state stays.
+func (l *Lane) note(now time.Time, err error) {
+	l.holdUntil = time.Time{}
+	l.turn(now, l.resting(now), l.restingReason(now), errorText(err))
+}
+
+// fail counts a failure that holds the lane up.
+func (l *Lane) fail(now time.Time, kind string, err error) {
+	l.failures[kind]++
+	state := Degraded
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized:
+		state = AuthError
+	case auditrelay.Misconfigured:
+		state = Misconfigured
+	}
+	if rest := l.resting(now); rest != Active && rest != Withholding {
+		state = rest
+	}
+	text := errorText(err)
+	if held := l.condition.State; state == Degraded && now.Before(l.holdUntil) && (held == AuthError || held == Misconfigured) {
+		l.turn(now, held, l.condition.Reason, text) // which is why nothing is tried
+		return
+	}
+	l.turn(now, state, text, text)
+}
+
+// retryLater plans the next attempt of p.
+func (l *Lane) retryLater(now time.Time, p *pending, err error) {
+	p.failing = true
+	kind := auditrelay.KindOf(err)
+	l.fail(now, kind.String(), err)
+	asked := auditrelay.RetryAfter(err)
+	switch kind {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		pause := stallPause/2 + time.Duration(l.random.Int64N(int64(stallPause)))
+		l.hold(now.Add(max(pause, min(asked, longestAsked))))
+	case auditrelay.Throttled:
+		p.after = now.Add(l.pause(p.attempts, asked))
+		l.hold(p.after)
+	default:
+		p.after = now.Add(l.pause(p.attempts, asked))
+	}
+}
+
+// hold has nothing delivered before a time; it never cuts another hold short.
+func (l *Lane) hold(until time.Time) {
+	if until.After(l.holdUntil) {
+		l.holdUntil = until
+	}
+}
+
+// longestAsked bounds what a destination may ask for, so that a Retry-After of a
+// year is no outage of a year.
+const longestAsked = time.Hour
+
+// pause draws the time before the next attempt: full jitter, at least what the
+// destination asked for.
+func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
+	ceiling := l.opts.BackoffInitial
+	for range min(tries-1, 40) {
+		if ceiling >= l.opts.BackoffMax {
+			break
+		}
+		ceiling *= 2
+	}
+	ceiling = min(ceiling, l.opts.BackoffMax)
+	return max(time.Duration(l.random.Int64N(int64(ceiling)+1)), min(asked, longestAsked))
+}
+
+// SetPaused stops the lane, or lets it go on with an empty reason; events are
+// retained.
+func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
+	l.state.Paused = reason
+	if reason == "" {
+		l.state.Leaked = time.Time{} // whoever resumes has seen it
+	}
+	return l.set(tx, now)
+}
+
+// SetDetached has the lane skip what comes, or judge again with an empty reason.
+func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
+	l.state.Detached = reason
+	return l.set(tx, now)
+}
+
+func (l *Lane) set(tx *journal.Tx, now time.Time) error {
+	l.state.Changed = now
+	l.blocked = false
+	l.turn(now, l.resting(now), l.restingReason(now), l.condition.LastError)
+	return l.state.put(tx)
+}
+
+// Retry forgets all pauses, so that what waits is tried at once.
+func (l *Lane) Retry() {
+	l.holdUntil, l.takeAfter = time.Time{}, time.Time{}
+	for _, p := range l.pending {
+		p.after = time.Time{}
+	}
+}
+
+// RemoveLane gives up what the lane of s holds: it becomes skipped. Dead letters
+// stay until they are discarded; those on their way to the destination are no
+// longer.
+func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) error {
+	l, err := Open(j, s, Options{}, nil)
+	if err != nil {
+		return err
+	}
+	end := s.end(j.Head().Next)
+	waiting, err := j.Count(s.Cursor, end)
+	if err != nil {
+		return err
+	}
+	backlog := s.class(waiting.Events, waiting.Emitted)
+	l.state.Taken += backlog
+	skipped := backlog
+	var back []uint64
+	for _, p := range slices.Clone(l.pending) {
+		if p.Dead {
+			sequences, _, err := decodeSequences(p.Records)
+			if err != nil {
+				return err
+			}
+			back = append(back, sequences...)
+		} else {
+			skipped += p.Events
+		}
+		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, At: now, Error: "the callback was removed", GivenUp: true}); err != nil {
+			return err
+		}
+	}
+	for _, sequence := range back {
+		d, err := loadDeadLetter(j, s.ID, sequence)
+		if err != nil {
+			return err
+		}
+		if d == nil || d.Resolved != auditrelay.Pending {
+			continue
+		}
+		d.Replaying, d.Sealed = false, false
+		if err := l.putDeadLetter(tx, d); err != nil {
+			return err
+		}
+	}
+	if end > s.Cursor {
+		record, err := json.Marshal(chunkRecord{From: s.Cursor, To: end, At: now, Number: s.Number + 1, Skipped: true})
+		if err != nil {
+			return fmt.Errorf("encode what callback %s gave up: %w", s.LaneName(), err)
+		}
+		tx.SetPlain(journal.ChunkKey(s.ID, s.Cursor), record) // it is about many periods, and tells of no event
+	}
+	l.state.Counts.add(auditrelay.Skipped, int64(skipped))
+	if skipped > 0 {
+		l.causes(auditrelay.CauseOperator, skipped)
+	}
+	l.state.Cursor = max(end, s.Cursor)
+	l.state.Removed, l.state.Changed = true, now
+	return l.state.put(tx)
+}

@@ -1,0 +1,319 @@
+package delivery
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// deadLetter is an event that was set aside. Its header stays after it was
+// resolved, for explain; its data does not.
+type deadLetter struct {
+	Sequence   uint64                `json:"sequence"`
+	Namespace  string                `json:"namespace"`
+	ID         string                `json:"id"`
+	Received   time.Time             `json:"received"`
+	Time       time.Time             `json:"time"`
+	TimeFrom   auditrelay.TimeSource `json:"time_from"`
+	Action     auditrelay.Action     `json:"action"`
+	Provenance auditrelay.Provenance `json:"provenance"`
+	Emission   *auditrelay.Emission  `json:"emission,omitempty"`
+
+	At       time.Time        `json:"at"`
+	Cause    auditrelay.Cause `json:"cause"`
+	Filter   string           `json:"filter,omitempty"`
+	Reason   string           `json:"reason,omitempty"`
+	Error    string           `json:"error,omitempty"`
+	Attempts int              `json:"attempts"`
+
+	// Replaying: an operator asked for it to be judged again. Sealed: it was, and
+	// waits for delivery.
+	Replaying bool `json:"replaying,omitempty"`
+	Sealed    bool `json:"sealed,omitempty"`
+	// Resolved is how it ended after all; Pending while it is a dead letter.
+	Resolved auditrelay.Outcome `json:"resolved"`
+	Payload  uint64             `json:"payload,omitempty"` // in which it was delivered
+	By       string             `json:"by,omitempty"`      // who discarded it or had it replayed
+
+	data []byte // the event as accepted
+}
+
+// queued reports whether the dead letter waits to be judged again.
+func (d *deadLetter) queued() bool {
+	return d.Resolved == auditrelay.Pending && d.Replaying && !d.Sealed
+}
+
+const maxErrorText = 512
+
+func newDeadLetter(j *Judged, now time.Time) *deadLetter {
+	e := j.Event
+	d := &deadLetter{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received,
+		Time: e.Time, TimeFrom: e.TimeFrom, Action: e.Action, Provenance: e.Provenance, Emission: e.Emission, data: e.Data}
+	d.again(j, now)
+	return d
+}
+
+// again records that the event was set aside once more.
+func (d *deadLetter) again(j *Judged, now time.Time) {
+	d.At, d.Cause, d.Filter, d.Reason, d.Error = now, j.Cause, j.Filter, j.Reason, errorText(j.Err)
+	d.Attempts++
+	d.Replaying, d.Sealed = false, false
+}
+
+// errorText bounds what is kept of an error.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + "..."
+	}
+	return text
+}
+
+// event gives the dead letter's event back.
+func (d *deadLetter) event() *auditrelay.Event {
+	return &auditrelay.Event{Namespace: d.Namespace, ID: d.ID, Sequence: d.Sequence, Received: d.Received,
+		Time: d.Time, TimeFrom: d.TimeFrom, Action: d.Action, Provenance: d.Provenance, Emission: d.Emission, Data: d.data}
+}
+
+func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
+	header, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode a dead letter of callback %s: %w", l.state.LaneName(), err)
+	}
+	value := []byte{0}
+	if d.queued() {
+		value[0] = 1 // so that Open finds what is queued without decoding all
+	}
+	value = binary.AppendUvarint(value, uint64(len(header)))
+	value = append(value, header...)
+	if d.Resolved == auditrelay.Pending {
+		value = append(value, d.data...)
+	}
+	tx.SetAbout(d.Sequence, journal.DeadLetterKey(l.state.ID, d.Sequence), value)
+	return nil
+}
+
+// decodeDeadLetter takes a stored value apart; data stays part of it.
+func decodeDeadLetter(value []byte) (*deadLetter, error) {
+	if len(value) == 0 {
+		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+	}
+	value = value[1:]
+	n, used := binary.Uvarint(value)
+	if used <= 0 || n > uint64(len(value)-used) {
+		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+	}
+	d := new(deadLetter)
+	if err := json.Unmarshal(value[used:used+int(n)], d); err != nil {
+		return nil, fmt.Errorf("decode a dead letter: %w", err)
+	}
+	d.data = value[used+int(n):]
+	return d, nil
+}
+
+// loadDeadLetter reads one, nil if there is none.
+func loadDeadLetter(j *journal.Journal, laneID string, sequence uint64) (*deadLetter, error) {
+	value, ok, err := j.Get(journal.DeadLetterKey(laneID, sequence))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return decodeDeadLetter(value)
+}
+
+func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
+	return scanDeadLetters(l.journal, l.state.ID, after, fn)
+}
+
+// scanDeadLetters calls fn for every dead letter above after, but for those that are
+// erased, which were resolved before; its data is valid in fn only.
+func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
+	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
+	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased bool) error {
+		if erased {
+			return nil
+		}
+		d, err := decodeDeadLetter(value)
+		if err != nil {
+			return err
+		}
+		return fn(d)
+	})
+}
+
+// resolve moves a dead letter's event to the outcome that it reached after all.
+func (l *Lane) resolve(d *deadLetter, o auditrelay.Outcome, now time.Time) {
+	d.Resolved, d.At, d.Replaying, d.Sealed = o, now, false, false
+	d.data = nil
+	l.state.Counts.add(auditrelay.DeadLettered, -1)
+	l.state.Counts.add(o, 1)
+}
+
+// dequeue takes dead letters off the queue of what is to be judged again.
+func (l *Lane) dequeue(gone map[uint64]bool) {
+	if len(gone) > 0 {
+		l.deadQueue = slices.DeleteFunc(l.deadQueue, func(s uint64) bool { return gone[s] })
+	}
+}
+
+// The bounds of one transaction over dead letters.
+const (
+	maxDeadPerCall   = 10_000
+	maxDeadBytesCall = 16 << 20
+)
+
+// ReplayDead has dead letters above after judged again by the filters as they
+// are now: those named, or all. It takes them in order up to a bound per call and
+// returns how many, and where the next call goes on; 0: there are no more.
+func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
+		if d.Replaying {
+			return nil
+		}
+		d.Replaying, d.By = true, by
+		n++
+		l.deadQueue = append(l.deadQueue, d.Sequence)
+		return l.putDeadLetter(tx, d)
+	})
+	return n, next, err
+}
+
+// DiscardDead gives dead letters up, as ReplayDead chooses them. One that is
+// being judged again, or is on its way to the destination, stays.
+func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+	gone := map[uint64]bool{}
+	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
+		if d.Sealed || l.deadTaken[d.Sequence] {
+			return nil
+		}
+		gone[d.Sequence] = true
+		l.resolve(d, auditrelay.Discarded, now)
+		d.By = by
+		n++
+		return l.putDeadLetter(tx, d)
+	})
+	l.dequeue(gone)
+	if err != nil || n == 0 {
+		return n, next, err
+	}
+	return n, next, l.state.put(tx)
+}
+
+// changeDead calls fn for the unresolved dead letters above after, for those
+// named or for all, in order, until a bound is met; next is 0 at the end.
+func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter) error) (next uint64, err error) {
+	count, bytes := 0, 0
+	one := func(d *deadLetter) error {
+		if count >= maxDeadPerCall || bytes >= maxDeadBytesCall {
+			return errStop
+		}
+		next = d.Sequence
+		count++
+		if d.Resolved != auditrelay.Pending {
+			return nil
+		}
+		bytes += len(d.data)
+		return fn(d)
+	}
+	if len(sequences) == 0 {
+		err = l.scanDeadLetters(after, one)
+	}
+	for _, s := range slices.Sorted(slices.Values(sequences)) {
+		if s <= after {
+			continue
+		}
+		var d *deadLetter
+		if d, err = loadDeadLetter(l.journal, l.state.ID, s); err == nil && d != nil {
+			err = one(d)
+		}
+		if err != nil {
+			break
+		}
+		after = s // a sequence that is named twice is one
+	}
+	if err == errStop {
+		return next, nil
+	}
+	return 0, err
+}
+
+// DeadEvents reads the events of dead letters that an action named, in their order, no
+// further one once their Data exceeds maxBytes, none of another period than the first,
+// and at least one. handled is how many of the sequences that covers: what was resolved
+// meanwhile is left out.
+func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes int64) (events []auditrelay.Event, handled int, err error) {
+	size, end := int64(0), uint64(0) // end is that of the first one's period
+	for i, s := range sequences {
+		d, err := loadDeadLetter(j, laneID, s)
+		if err != nil {
+			return nil, 0, err
+		}
+		if d == nil || d.Resolved != auditrelay.Pending {
+			continue
+		}
+		if len(events) == 0 {
+			end = j.PeriodEnd(s)
+		}
+		if size += int64(len(d.data)); (size > maxBytes || s >= end) && len(events) > 0 {
+			return events, i, nil
+		}
+		events = append(events, *d.event())
+	}
+	return events, len(sequences), nil
+}
+
+// DeadLetter is one unresolved dead letter, for those who list them.
+type DeadLetter struct {
+	Event     auditrelay.Event // as accepted; with its data from FindDeadLetter alone
+	At        time.Time
+	Cause     auditrelay.Cause
+	Filter    string
+	Reason    string
+	Error     string
+	Attempts  int
+	Replaying bool
+}
+
+func (d *deadLetter) public() DeadLetter {
+	return DeadLetter{Event: *d.event(), At: d.At, Cause: d.Cause, Filter: d.Filter, Reason: d.Reason,
+		Error: d.Error, Attempts: d.Attempts, Replaying: d.Replaying}
+}
+
+// DeadLetters lists the unresolved dead letters of a lane whose sequence is above
+// after, without their data, at most limit; 0, or more than 10,000, is 10,000.
+func DeadLetters(j *journal.Journal, laneID string, after uint64, limit int) ([]DeadLetter, error) {
+	var list []DeadLetter
+	if limit <= 0 || limit > maxDeadPerCall {
+		limit = maxDeadPerCall
+	}
+	err := scanDeadLetters(j, laneID, after, func(d *deadLetter) error {
+		if len(list) == limit {
+			return errStop
+		}
+		if d.Resolved == auditrelay.Pending {
+			d.data = nil
+			list = append(list, d.public())
+		}
+		return nil
+	})
+	if err == errStop {
+		err = nil
+	}
+	return list, err
+}
+
+// FindDeadLetter returns the unresolved dead letter of that sequence.
+func FindDeadLetter(j *journal.Journal, laneID string, sequence uint64) (DeadLetter, bool, error) {
+	d, err := loadDeadLetter(j, laneID, sequence)
+	if err != nil || d == nil || d.Resolved != auditrelay.Pending {
+		return DeadLetter{}, false, err
+	}
+	return d.public(), true, nil
+}

@@ -1,0 +1,103 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// maxAmendments bounds one manifest.
+const maxAmendments = 1000
+
+func (s *State) amendmentKey(number uint64) journal.Key {
+	return journal.MetaKey(fmt.Sprintf("amendment/%s/%020d", s.ID, number))
+}
+
+// amend stores what replaced a payload until a manifest tells it. It stands in a
+// record of its own, since one bad chunk can make thousands. of is a sequence of its
+// payload's period.
+func (l *Lane) amend(tx *journal.Tx, of uint64, a auditrelay.Amendment) error {
+	value, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode an amendment of callback %s: %w", l.state.LaneName(), err)
+	}
+	tx.SetAbout(of, l.state.amendmentKey(a.Number), value)
+	l.state.Amends++
+	return nil
+}
+
+// takeAmendments reads the oldest stored amendments and removes them in tx.
+func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
+	if l.state.Amends == 0 {
+		return nil, nil
+	}
+	var amends []auditrelay.Amendment
+	err := l.journal.Scan(l.state.amendmentKey(0), l.state.amendmentKey(^uint64(0)), func(k journal.Key, value []byte) error {
+		if len(amends) == maxAmendments {
+			return errStop
+		}
+		var a auditrelay.Amendment
+		if err := json.Unmarshal(value, &a); err != nil {
+			return fmt.Errorf("decode an amendment of callback %s: %w", l.state.LaneName(), err)
+		}
+		amends = append(amends, a)
+		tx.Delete(l.state.amendmentKey(a.Number))
+		return nil
+	})
+	if err != nil && err != errStop {
+		return nil, err
+	}
+	// What was stored in a transaction that is not committed yet is not seen here,
+	// and stays counted.
+	l.state.Amends -= len(amends)
+	return amends, nil
+}
+
+// SealAmendments writes a manifest that only tells what replaced refused
+// payloads.
+func (l *Lane) SealAmendments(tx *journal.Tx, now time.Time, at Place) error {
+	before := l.state.Amends
+	m := auditrelay.Manifest{From: l.state.Cursor, To: l.state.Cursor}
+	if err := l.sealManifest(tx, m, at, sealing{chunk: l.state.Cursor, of: l.journal.Head().Next, oldest: now}); err != nil {
+		return err
+	}
+	if l.state.Amends == before {
+		l.state.Amends = 0 // there are none: do not ask for ever
+	}
+	return l.state.put(tx)
+}
+
+// sealManifest writes the manifest of what was just sealed, with what has
+// replaced earlier payloads since the last one, where the sink keeps manifests.
+func (l *Lane) sealManifest(tx *journal.Tx, m auditrelay.Manifest, at Place, s sealing) error {
+	amends, err := l.takeAmendments(tx)
+	if err != nil {
+		return err
+	}
+	keeper, ok := at.Sink.(auditrelay.Manifester)
+	if !ok {
+		return nil
+	}
+	m.Callback, m.Journal, m.Replay = at.Callback, at.Journal, at.Replay
+	m.Number, m.Previous, m.Amends = l.state.Number+1, l.state.LastSum, amends
+	p, err := renderManifest(keeper, m)
+	if err != nil {
+		return fmt.Errorf("render a manifest of callback %s: %w", l.state.LaneName(), err)
+	}
+	s.manifest = true
+	p.Sequences = nil
+	entries, err := l.sealPayloads(tx, []auditrelay.Payload{p}, make([]payloadMarks, 1), s)
+	if err != nil {
+		return err
+	}
+	l.state.LastSum = entries[0].StoredDigest
+	return nil
+}
+
+func renderManifest(keeper auditrelay.Manifester, m auditrelay.Manifest) (p auditrelay.Payload, err error) {
+	defer recoverInto(&err, "the sink's RenderManifest")
+	return keeper.RenderManifest(m)
+}

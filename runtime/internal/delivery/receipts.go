@@ -1,0 +1,138 @@
+package delivery
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/journal"
+)
+
+// receiptsOf are the receipts of a batch as it is about to be sealed.
+func receiptsOf(judged []Judged) []receipts.Receipt {
+	out := make([]receipts.Receipt, len(judged))
+	for i := range judged {
+		j := &judged[i]
+		out[i] = receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
+			Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}
+		if j.Outcome == auditrelay.Delivered {
+			out[i].Output = j.Output
+		}
+	}
+	return out
+}
+
+// sealFrame writes a batch's receipts.
+func (l *Lane) sealFrame(tx *journal.Tx, now time.Time, a *Assembled) {
+	if a.frame == nil {
+		return
+	}
+	key, of := journal.FrameKey(l.state.ID, a.From), a.of()
+	if a.dead() {
+		l.state.DeadFrames++
+		key = journal.DeadFrameKey(l.state.ID, l.state.DeadFrames)
+	}
+	tx.SetAbout(of, key, a.frame.Seal(now))
+}
+
+// Receipt is one event's receipt, with where it comes from.
+type Receipt struct {
+	receipts.Receipt
+	At     time.Time // of the seal
+	Config string
+	Again  bool // of a dead letter that was judged again
+}
+
+// Receipts calls fn with the receipts of a lane's events from first up to, not
+// including, end: those of its chunks by sequence, then those of dead letters that
+// were judged again, by time. Those of erased periods are left out. A frame that is
+// damaged is an error; fn's own ends it too.
+func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
+	// One frame at a time is taken out of the journal, so that a slow reader holds
+	// nothing of it.
+	frames := func(from, to journal.Key, again bool) error {
+		for {
+			var k journal.Key
+			var value []byte
+			err := j.ScanAll(from, to, func(key journal.Key, v []byte, erased bool) error {
+				if erased {
+					return nil
+				}
+				h, err := receipts.ReadHeader(v)
+				if err != nil {
+					return damaged(s, key, err)
+				}
+				if h.Last < first || h.First >= end {
+					return nil
+				}
+				k, value = bytes.Clone(key), bytes.Clone(v)
+				return errStop
+			})
+			if err != errStop {
+				return err
+			}
+			f, err := codec.Decode(value)
+			if err != nil {
+				return damaged(s, k, err)
+			}
+			i := sort.Search(len(f.Receipts), func(i int) bool { return f.Receipts[i].Sequence >= first })
+			for _, r := range f.Receipts[i:] {
+				if r.Sequence >= end {
+					break
+				}
+				if err := fn(Receipt{Receipt: r, At: f.At, Config: f.Config, Again: again}); err != nil {
+					return err
+				}
+			}
+			from = append(k, 0)
+		}
+	}
+	// The frame that first lies in may begin before it.
+	from := journal.FrameKey(s.ID, 0)
+	k, _, ok, err := j.Last(from, journal.FrameKey(s.ID, first+1))
+	if err != nil && !errors.Is(err, journal.ErrErased) {
+		return err
+	}
+	if ok || err != nil {
+		from = k
+	}
+	if err := frames(from, journal.FrameKey(s.ID, end), false); err != nil {
+		return err
+	}
+	return frames(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), true)
+}
+
+// Refused returns why an event was set aside after the seal that had it delivered:
+// by the destination. CauseNone where it was not.
+func Refused(j *journal.Journal, s *State, sequence uint64) (auditrelay.Cause, error) {
+	d, err := loadDeadLetter(j, s.ID, sequence)
+	if err != nil || d == nil {
+		return auditrelay.CauseNone, err
+	}
+	return d.Cause, nil
+}
+
+func damaged(s *State, k journal.Key, err error) error {
+	_, _, number, _ := k.Split()
+	return fmt.Errorf("read the receipts of callback %s, frame %d: %w", s.LaneName(), number, errors.Join(err, journal.ErrCorrupt))
+}
+
+// pruneFrames forgets the receipts of chunks before the one at keep, and those of
+// dead letters that were judged again and lie wholly before it.
+func pruneFrames(j *journal.Journal, tx *journal.Tx, s *State, keep uint64) error {
+	tx.DeleteRange(journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, keep))
+	return j.ScanAll(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte, erased bool) error {
+		h, err := receipts.ReadHeader(value)
+		// One that is damaged stays, for its readers to be told; one that is erased tells
+		// nobody anything.
+		if erased || err == nil && h.Last < keep {
+			_, _, number, _ := k.Split()
+			tx.Delete(journal.DeadFrameKey(s.ID, number))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,229 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// Seal writes what a batch became into tx: outcomes, dead letters, tombstones,
+// emitted records, payloads, the manifest, the cursor. From the commit on the
+// filters never run again for these events. The action that asked for the batch
+// is done with it.
+func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
+	l.taking, l.deadTaken = false, nil
+	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.leaked(now, a.Judged)
+	l.recover(now)
+	l.sealFrame(tx, now, a)
+	if a.dead() {
+		return l.sealDead(tx, now, a, at)
+	}
+	if a.From != l.state.Cursor {
+		return fmt.Errorf("seal a chunk of callback %s: it starts at %d, the cursor is at %d", l.state.LaneName(), a.From, l.state.Cursor)
+	}
+
+	ordinals := map[uint64]uint64{}
+	for i, p := range a.payloads {
+		for _, s := range p.Sequences {
+			ordinals[s] = uint64(i + 1)
+		}
+	}
+	var runs []run
+	counts := map[string]uint64{}
+	reasons := map[string]uint64{}
+	for i := range a.Judged {
+		j := &a.Judged[i]
+		runs = appendRun(runs, run{first: j.Event.Sequence, count: 1, outcome: j.Outcome, cause: j.Cause,
+			filter: j.Filter, reason: j.Reason, payload: ordinals[j.Event.Sequence]})
+		counts[j.Outcome.String()]++
+		if j.Cause != auditrelay.CauseNone {
+			reasons[string(j.Cause)]++
+			l.cause(j.Cause)
+		}
+		if j.Outcome != auditrelay.Delivered || at.Sink == nil {
+			l.state.Counts.add(j.Outcome, 1)
+		}
+		if j.Outcome == auditrelay.DeadLettered {
+			if err := l.putDeadLetter(tx, newDeadLetter(j, now)); err != nil {
+				return err
+			}
+		}
+		l.emit(tx, j, at)
+	}
+
+	if len(a.Judged) > 0 {
+		record, err := json.Marshal(chunkRecord{From: a.From, To: a.To, At: now, Number: l.state.Number + 1,
+			Payloads: len(a.payloads), Runs: encodeRuns(runs)})
+		if err != nil {
+			return fmt.Errorf("encode a chunk of callback %s: %w", l.state.LaneName(), err)
+		}
+		tx.SetAbout(a.From, journal.ChunkKey(l.state.ID, a.From), record)
+	}
+	oldest := now
+	if len(a.Judged) > 0 {
+		oldest = a.Judged[0].Event.Received
+	}
+	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{chunk: a.From, of: a.of(), oldest: oldest})
+	if err != nil {
+		return err
+	}
+	if len(a.payloads) > 0 || l.state.Amends > 0 {
+		m := auditrelay.Manifest{From: a.From, To: a.To, Counts: counts, Reasons: reasons, Payloads: entries}
+		if err := l.sealManifest(tx, m, at, sealing{chunk: a.From, of: a.of(), oldest: oldest}); err != nil {
+			return err
+		}
+	}
+
+	l.state.Cursor = a.To
+	l.state.Taken += uint64(len(a.Judged))
+	l.state.Bytes += a.Bytes
+	l.firstSeen = time.Time{}
+	return l.state.put(tx)
+}
+
+// sealDead seals dead letters that were judged again.
+func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
+	handled := make(map[uint64]bool, len(a.Dead))
+	for _, s := range a.Dead {
+		handled[s] = true
+	}
+	l.dequeue(handled)
+	for i := range a.Judged {
+		j := &a.Judged[i]
+		d, err := loadDeadLetter(l.journal, l.state.ID, j.Event.Sequence)
+		if err != nil {
+			return err
+		}
+		if d == nil || d.Resolved != auditrelay.Pending {
+			return fmt.Errorf("seal a dead letter of callback %s: sequence %d was resolved meanwhile", l.state.LaneName(), j.Event.Sequence)
+		}
+		switch j.Outcome {
+		case auditrelay.Delivered:
+			if at.Sink == nil {
+				l.resolve(d, auditrelay.Delivered, now)
+			} else {
+				d.Sealed = true
+			}
+		case auditrelay.DeadLettered:
+			d.again(j, now)
+		default:
+			l.resolve(d, j.Outcome, now)
+			d.Cause, d.Filter, d.Reason = j.Cause, j.Filter, j.Reason
+		}
+		if err := l.putDeadLetter(tx, d); err != nil {
+			return err
+		}
+	}
+	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{dead: true, of: a.of(), oldest: now})
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		if err := l.sealManifest(tx, auditrelay.Manifest{Payloads: entries}, at, sealing{dead: true, of: a.of(), oldest: now}); err != nil {
+			return err
+		}
+	}
+	return l.state.put(tx)
+}
+
+// cause counts why an event was not delivered.
+func (l *Lane) cause(c auditrelay.Cause) { l.causes(c, 1) }
+
+func (l *Lane) causes(c auditrelay.Cause, n uint64) {
+	if l.state.Causes == nil {
+		l.state.Causes = map[auditrelay.Cause]uint64{}
+	}
+	l.state.Causes[c] += n
+}
+
+// emit appends what a filter emitted for one event as events of their own. Their
+// id derives from where they come from, so that what is appended again (a chunk
+// that was judged again after a crash before its seal) is stored once.
+func (l *Lane) emit(tx *journal.Tx, j *Judged, at Place) {
+	if l.state.Replay != nil && !l.state.Replay.Emit {
+		return
+	}
+	hops := 1
+	if j.Event.Emission != nil {
+		hops = j.Event.Emission.Hops + 1
+	}
+	for _, e := range j.Emitted {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s\x00%s\x00%d\x00%s",
+			at.Journal, j.Event.Sequence, l.state.LaneName(), e.Filter, e.Ordinal, e.Target))
+		tx.Append(auditrelay.Event{
+			Namespace: auditrelay.NamespaceEmitted, ID: hex.EncodeToString(sum[:16]),
+			Time: j.Event.Time, TimeFrom: j.Event.TimeFrom, Action: j.Event.Action,
+			Provenance: auditrelay.Provenance{Source: "guest", Principal: l.state.Callback + "/" + e.Filter},
+			Emission: &auditrelay.Emission{Target: e.Target, Callback: l.state.Callback, Filter: e.Filter,
+				Sequence: j.Event.Sequence, Ordinal: e.Ordinal, Hops: hops},
+			Data: e.Data,
+		})
+	}
+}
+
+// sealing is what payloads of one seal have in common.
+type sealing struct {
+	chunk    uint64
+	dead     bool
+	manifest bool
+	of       uint64 // a sequence of the period that they are about
+	oldest   time.Time
+	origin   uint64 // the payload that these replace
+}
+
+// sealPayloads numbers payloads and writes them with their bodies.
+func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks []payloadMarks, s sealing) ([]auditrelay.ManifestPayload, error) {
+	entries := make([]auditrelay.ManifestPayload, 0, len(payloads))
+	for i, p := range payloads {
+		m := marks[i]
+		l.state.Number++
+		meta := payloadMeta{Number: l.state.Number, Chunk: s.chunk, Manifest: s.manifest, Dead: s.dead,
+			Key: p.Key, Headers: p.Headers, Digest: p.Digest,
+			Records: encodeSequences(p.Sequences, func(i int) bool { return m.tombstone[i] }),
+			First:   m.first, Last: m.last, Events: m.events, Tombstones: m.tombstones,
+			Size: int64(len(p.Body)), Oldest: s.oldest, Origin: s.origin}
+		if s.manifest {
+			meta.Of = s.of
+		}
+		value, err := json.Marshal(&meta)
+		if err != nil {
+			return nil, fmt.Errorf("encode a payload of callback %s: %w", l.state.LaneName(), err)
+		}
+		tx.SetAbout(s.of, journal.PayloadKey(l.state.ID, meta.Number), value)
+		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
+		l.pending = append(l.pending, &pending{payloadMeta: meta})
+		stored := sha256.Sum256(p.Body)
+		entries = append(entries, auditrelay.ManifestPayload{Number: meta.Number, Key: p.Key, Records: len(p.Sequences),
+			Tombstones: int(m.tombstones), Digest: p.Digest, StoredDigest: hex.EncodeToString(stored[:])})
+	}
+	return entries, nil
+}
+
+// Mend reports that the journal records the lane's progress again, after it could
+// not.
+func (l *Lane) Mend(now time.Time) {
+	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.recover(now)
+}
+
+// Retake has a take that failed tried again at once.
+func (l *Lane) Retake() { l.takeTries, l.takeAfter = 0, time.Time{} }
+
+// Untake reports that a take failed: nothing was sealed, and the range is taken
+// again after a pause.
+func (l *Lane) Untake(now time.Time, err error) {
+	l.taking, l.deadTaken = false, nil
+	l.takeTries++
+	if errors.Is(err, journal.ErrFull) {
+		l.shrink = min(l.shrink+1, maxShrink)
+	}
+	l.takeAfter = now.Add(l.pause(l.takeTries, 0))
+	l.fail(now, "filter", err)
+}

@@ -1,0 +1,202 @@
+package delivery_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+)
+
+// check compares the destinations, the accounts and what Explain says with the
+// truth, once all is at rest.
+func (w *world) check() error {
+	if err := w.crash(); err != nil { // the end is durable too
+		return err
+	}
+	var events []auditrelay.Event // those that are erased as they were
+	for at := uint64(1); at < w.journal.Head().Next; {
+		some, next, err := w.journal.Read(at, 1<<20, 1<<40)
+		erased, ok := errors.AsType[*journal.ErasedError](err)
+		if !ok && err != nil {
+			return err
+		}
+		for ; ok && next < erased.To; next++ {
+			some = append(some, w.erased[next])
+		}
+		events, at = append(events, some...), next
+	}
+	for id, sequence := range w.acked {
+		if e := events[sequence-1]; e.ID != id {
+			return fmt.Errorf("event %s was acknowledged at sequence %d, where %s is", id, sequence, e.ID)
+		}
+	}
+	for _, l := range w.lanes {
+		if err := w.checkLane(l, events); err != nil {
+			return fmt.Errorf("%s (%s): %w", l.state.LaneName(), l.origin, err)
+		}
+	}
+	return w.checkEmits(events)
+}
+
+func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
+	records, tombstones := map[uint64]int{}, map[uint64]int{}
+	for _, p := range l.sink.objects {
+		for line := range bytes.Lines(p.Body) {
+			var seq uint64
+			var tombstone bool
+			if _, err := fmt.Sscan(string(line), &seq, &tombstone); err != nil {
+				continue // a manifest
+			}
+			if tombstone {
+				tombstones[seq]++
+			} else {
+				records[seq]++
+			}
+		}
+	}
+	receipts := map[uint64]int{}
+	err := delivery.Receipts(w.journal, w.codec, l.state, 0, ^uint64(0), func(r delivery.Receipt) error {
+		if !r.Again {
+			receipts[r.Sequence]++
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("receipts: %w", err)
+	}
+	var counted delivery.Counts
+	assigned := uint64(0)
+	for i := range events {
+		e := &events[i]
+		_, erased := w.erased[e.Sequence]
+		end, err := delivery.Explain(w.journal, l.state, e)
+		if erased {
+			// The lane was through with it, or began after that.
+			gone, known := l.gone[e.Sequence]
+			if end, err = gone, nil; !known && l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To) {
+				end = delivery.Ending{Assigned: true, Outcome: auditrelay.Skipped, Cause: auditrelay.CauseErased}
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("explain: %w", err)
+		}
+		fail := func() error {
+			return fmt.Errorf("event %s, sequence %d, by its filter %s: explained as %+v, the destination has %d records and %d tombstones of it",
+				e.ID, e.Sequence, fate(l.origin, e.ID), end, records[e.Sequence], tombstones[e.Sequence])
+		}
+		mine := l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To)
+		if end.Assigned != mine && !(l.removed && mine) {
+			return fail()
+		}
+		// What was given up with its callback may never have been judged.
+		givenUp := end.Outcome == auditrelay.Skipped && end.Cause == auditrelay.CauseOperator
+		if n := receipts[e.Sequence]; erased && n > 0 || !erased && n > 1 || !erased && (n == 1) != end.Assigned && !(n == 0 && givenUp) {
+			return fmt.Errorf("%w; it has %d receipts", fail(), n)
+		}
+		if !end.Assigned {
+			if records[e.Sequence]+tombstones[e.Sequence] > 0 {
+				return fail()
+			}
+			continue
+		}
+		assigned++
+		addOutcome(&counted, end.Outcome)
+		if erased && end.Cause == auditrelay.CauseErased {
+			continue
+		}
+		if _, found, err := delivery.FindDeadLetter(w.journal, l.state.ID, e.Sequence); err != nil && !erased || found != (end.Outcome == auditrelay.DeadLettered) {
+			return fmt.Errorf("%w; a dead letter is there: %v, %w", fail(), found, err)
+		}
+		if !l.allowed(end.Outcome, e) || !arrived(end.Outcome, records[e.Sequence], tombstones[e.Sequence], l) {
+			return fail()
+		}
+	}
+	a, err := l.machine.Snapshot().Account(w.journal)
+	if err != nil {
+		return err
+	}
+	if a.Counts != counted || a.Assigned != assigned {
+		return fmt.Errorf("the account says %+v of %d, the events themselves %+v of %d", a.Counts, a.Assigned, counted, assigned)
+	}
+	return nil
+}
+
+func addOutcome(c *delivery.Counts, o auditrelay.Outcome) {
+	switch o {
+	case auditrelay.Delivered:
+		c.Delivered++
+	case auditrelay.Filtered:
+		c.Filtered++
+	case auditrelay.DeadLettered:
+		c.DeadLettered++
+	case auditrelay.Discarded:
+		c.Discarded++
+	case auditrelay.Skipped:
+		c.Skipped++
+	}
+}
+
+// allowed reports whether an event may have ended so, after what was done to the
+// lane.
+func (l *simLane) allowed(got auditrelay.Outcome, e *auditrelay.Event) bool {
+	want := fate(l.origin, e.ID)
+	if want == auditrelay.Delivered && l.sink.bad(e.Sequence) {
+		want = auditrelay.DeadLettered
+	}
+	_, splits := l.opts.Sink.(auditrelay.Splitter)
+	switch got {
+	case want:
+		return true
+	case auditrelay.Skipped:
+		return l.detached || l.removed
+	case auditrelay.DeadLettered:
+		// Without Split the neighbours of a bad record are set aside too.
+		return l.opts.RetainThen == delivery.RetainDeadLetter || l.sink.picky && !l.sink.partial && !splits && want == auditrelay.Delivered
+	case auditrelay.Discarded:
+		return l.discarded && (want == auditrelay.DeadLettered || l.allowed(auditrelay.DeadLettered, e))
+	}
+	return false
+}
+
+// arrived reports whether the destination has of an event what its outcome says:
+// one record, or one tombstone, or nothing. A dead letter that was delivered after
+// all leaves its tombstone behind.
+func arrived(o auditrelay.Outcome, records, tombstones int, l *simLane) bool {
+	switch o {
+	case auditrelay.Delivered:
+		return records == 1 && tombstones <= 1
+	case auditrelay.DeadLettered, auditrelay.Discarded:
+		// A payload that was given up with the callback may hold its tombstone.
+		// A record may be there whose answer was lost before it was given up, too.
+		if l.removed {
+			return records <= 1 && tombstones <= 1
+		}
+		// Judged again, discarded by a filter: the first tombstone stands.
+		return records == 0 && tombstones == 1
+	case auditrelay.Skipped:
+		return records <= 1 && tombstones == 0
+	}
+	return records == 0 && tombstones <= 1
+}
+
+// checkEmits: what a filter emitted for an event that it judged is there once.
+func (w *world) checkEmits(events []auditrelay.Event) error {
+	emitted := map[uint64]int{}
+	for _, e := range events {
+		if e.Emission != nil {
+			emitted[e.Emission.Sequence]++
+		}
+	}
+	for id, sequence := range w.acked {
+		n := emitted[sequence]
+		l := w.lanes[0]
+		unjudged := l.detached || l.removed || l.opts.RetainThen == delivery.RetainDeadLetter
+		if n > 1 || n == 1 && !emits(id) || n == 0 && emits(id) && !unjudged {
+			return fmt.Errorf("event %s, sequence %d: %d records were emitted for it", id, sequence, n)
+		}
+	}
+	return nil
+}

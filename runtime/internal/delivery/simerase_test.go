@@ -1,0 +1,113 @@
+package delivery_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+)
+
+// TestHistoriesErase shows that histories do erase periods, and replay across them.
+func TestHistoriesErase(t *testing.T) {
+	erased, skipped := 0, 0
+	for seed := uint64(3); seed <= 120; seed += 3 {
+		w, err := playHistory(seed, func(string, ...any) {}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		erased += w.erasures
+		for _, l := range w.lanes {
+			skipped += int(l.machine.State().Causes[auditrelay.CauseErased])
+		}
+	}
+	if t.Logf("%d periods erased, %d events skipped for that", erased, skipped); erased < 20 || skipped == 0 {
+		t.Error("too few for the histories to show anything")
+	}
+}
+
+// erase destroys a period that no lane needs, after its dead letters were given up where
+// they alone are in the way. What became of its events is remembered.
+func (w *world) erase() error {
+	periods := w.journal.Periods()
+	if len(periods) < 2 {
+		return nil
+	}
+	p := periods[w.random.IntN(len(periods)-1)]
+	if p.Erased() {
+		return nil
+	}
+	for _, l := range w.lanes {
+		s := l.machine.State()
+		held, err := delivery.HoldsOf(w.journal, &s, p)
+		if err != nil || !held.Nothing() {
+			return err
+		}
+		if len(held.Dead) == 0 {
+			continue
+		}
+		l.discarded = true
+		if err := w.commit(l, func(tx *journal.Tx) error {
+			_, _, err := l.machine.DiscardDead(tx, w.now, "sim", held.Dead, 0)
+			return err
+		}); err != nil {
+			return err
+		}
+		s = l.machine.State()
+		if held, err = delivery.HoldsOf(w.journal, &s, p); err != nil || len(held.Dead) > 0 {
+			return err // they are on their way
+		}
+	}
+	for at := p.From; at < p.To; at++ {
+		e, err := w.journal.Event(at)
+		if err != nil {
+			return err
+		}
+		w.erased[at] = e
+		for _, l := range w.lanes {
+			s := l.machine.State()
+			end, err := delivery.Explain(w.journal, &s, &e)
+			if err != nil {
+				return err
+			}
+			if end.Outcome == auditrelay.Pending && end.Assigned {
+				return fmt.Errorf("%s holds nothing of period %d, but event %d is pending", s.LaneName(), p.Number, at)
+			}
+			l.gone[at] = end
+		}
+	}
+	w.logf("erase period %d, [%d, %d)", p.Number, p.From, p.To)
+	w.erasures++
+	_, err := w.journal.Destroy(p.Number)
+	return errors.Join(err, w.balanced())
+}
+
+// eraseAndGoOn comes to rest, so that periods can be erased, erases some, and goes on:
+// with replays across what is erased, crashes, and all else.
+func (w *world) eraseAndGoOn() error {
+	w.faults = false
+	if err := w.quiesce(); err != nil {
+		return err
+	}
+	w.faults = true
+	for range 1 + w.random.IntN(4) {
+		if err := w.erase(); err != nil {
+			return err
+		}
+	}
+	for range 20 + w.random.IntN(20) {
+		var err error
+		switch w.random.IntN(6) {
+		case 0:
+			err = w.replay(w.lanes[0])
+		default:
+			err = w.step()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

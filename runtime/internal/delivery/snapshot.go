@@ -1,0 +1,48 @@
+package delivery
+
+import (
+	"maps"
+	"time"
+
+	"auditrelay/runtime/internal/journal"
+)
+
+// Snapshot is what a lane's owner publishes for others to read.
+type Snapshot struct {
+	State     State
+	Condition Condition
+	Sealed    uint64 // events in sealed payloads that are not settled
+	InFlight  int    // payloads
+	Queued    int    // dead letters that are to be judged again
+	Oldest    time.Time
+	Floor     uint64
+	Blocked   bool
+	Done      bool
+	Attempts  uint64
+	Failures  map[string]uint64
+}
+
+// Snapshot copies what is to be seen of the lane. Its State is durable only if
+// the last transaction was committed.
+func (l *Lane) Snapshot() *Snapshot {
+	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
+		Blocked: l.blocked, Done: l.Done(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
+	s.State.Causes = maps.Clone(l.state.Causes)
+	for _, p := range l.pending {
+		if p.Dead {
+			continue
+		}
+		s.Sealed += p.Events
+		if s.Oldest.IsZero() || p.Oldest.Before(s.Oldest) {
+			s.Oldest = p.Oldest
+		}
+	}
+	return s
+}
+
+// Account counts the events of the lane as the snapshot saw it.
+func (s *Snapshot) Account(j *journal.Journal) (Account, error) {
+	a := Account{Counts: s.State.Counts, Taken: s.State.Taken, Sealed: s.Sealed}
+	err := s.State.outside(j, &a)
+	return a, err
+}

@@ -1,0 +1,172 @@
+// Package quarantine keeps what came in and could not be taken as an event: whole,
+// with its reason, in the journal's store, until somebody replays or deletes it.
+package quarantine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// Item is one thing in quarantine.
+type Item struct {
+	Number uint64 // its own, from 1, never used again
+
+	First, Last time.Time // when it came first, and last
+	Times       uint64    // how often the same came
+
+	Provenance auditrelay.Provenance
+	Reason     string
+	Detail     string   // without event data
+	Size       int64    // bytes of what came
+	Digest     [16]byte // keyed, of reason, source and what came
+
+	// Bare: only the digest was kept; there is no Data.
+	Bare bool
+	Data []byte
+
+	stored int // the record's size
+}
+
+// What the quarantine keeps under journal.QuarantineKey, by number.
+const (
+	whatItem  = "item"  // sealed items
+	whatAgain = "again" // how often an item came after the first time
+	whatHead  = "head"  // number 0: the next item's number
+)
+
+// An item's record is
+//
+//	crc(4) version(1) flags(1) first(varint, Unix ns) size(uvarint) digest(16)
+//	source principal address reason detail (each: length, bytes) data
+//
+// The crc is over the rest and the key.
+const (
+	itemVersion = 1
+	flagBare    = 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal and open are the one way by which items reach the store and come back: all
+// that a producer wrote stands in what they make and take, and nowhere else. Where the
+// journal encrypts events it encrypts that too, in the period in which it came.
+func seal(key journal.Key, it *Item) []byte {
+	b := make([]byte, 4, 128+len(it.Detail)+len(it.Data))
+	flags := byte(0)
+	if it.Bare {
+		flags |= flagBare
+	}
+	b = append(b, itemVersion, flags)
+	b = binary.AppendVarint(b, it.First.UnixNano())
+	b = binary.AppendUvarint(b, uint64(it.Size))
+	b = append(b, it.Digest[:]...)
+	for _, s := range []string{it.Provenance.Source, it.Provenance.Principal, it.Provenance.Address, it.Reason, it.Detail} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	b = append(b, it.Data...)
+	binary.BigEndian.PutUint32(b, sum(key, b[4:]))
+	return b
+}
+
+// open takes an item's record apart. Its Data is part of value.
+func open(key journal.Key, value []byte) (Item, error) {
+	_, _, number, ok := key.Split()
+	if !ok || len(value) < 6 || binary.BigEndian.Uint32(value) != sum(key, value[4:]) {
+		return Item{}, damaged(number)
+	}
+	if value[4] != itemVersion {
+		return Item{}, fmt.Errorf("item %d in quarantine has format %d, expected %d; use the program that wrote it", number, value[4], itemVersion)
+	}
+	r := reader{b: value[6:]}
+	it := Item{Number: number, Bare: value[5]&flagBare != 0, stored: len(value)}
+	it.First = time.Unix(0, r.varint()).UTC()
+	it.Size = int64(r.uvarint())
+	copy(it.Digest[:], r.take(uint64(len(it.Digest))))
+	for _, s := range []*string{&it.Provenance.Source, &it.Provenance.Principal, &it.Provenance.Address, &it.Reason, &it.Detail} {
+		*s = string(r.take(r.uvarint()))
+	}
+	if r.failed {
+		return Item{}, damaged(number)
+	}
+	it.Last, it.Times = it.First, 1
+	if !it.Bare {
+		it.Data = r.b
+	}
+	return it, nil
+}
+
+func damaged(number uint64) error {
+	return fmt.Errorf("item %d in quarantine is damaged: %w", number, journal.ErrCorrupt)
+}
+
+func sum(key journal.Key, body []byte) uint32 {
+	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, key)
+}
+
+// again is how often an item came after the first time.
+type again struct {
+	times uint64
+	last  time.Time
+}
+
+func (a again) record(key journal.Key) []byte {
+	b := binary.AppendUvarint(make([]byte, 4, 24), a.times)
+	b = binary.AppendVarint(b, a.last.UnixNano())
+	binary.BigEndian.PutUint32(b, sum(key, b[4:]))
+	return b
+}
+
+func decodeAgain(key journal.Key, value []byte) (again, error) {
+	_, _, number, _ := key.Split()
+	if len(value) < 4 || binary.BigEndian.Uint32(value) != sum(key, value[4:]) {
+		return again{}, damaged(number)
+	}
+	r := reader{b: value[4:]}
+	a := again{times: r.uvarint(), last: time.Unix(0, r.varint()).UTC()}
+	if r.failed {
+		return again{}, damaged(number)
+	}
+	return a, nil
+}
+
+// reader takes a record apart; after the first mistake it yields zero values.
+type reader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.b, r.failed = nil, true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.b, r.failed = nil, true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.b, r.failed = nil, true
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}
