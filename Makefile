@@ -57,7 +57,7 @@ soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every fli
 	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./runtime/internal/crashtest
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./runtime/internal/journal
 	$(GO) test -timeout 24h -count=1 -run TestExact ./internal/meter -meter.rounds 1000000
-	$(GO) test -timeout 24h -count=1 ./internal/guest
+	$(GO) test -timeout 24h -count=1 ./builtin/wasm
 
 bench: ## the figures: ratios against floors and peers in one run
 	cd bench && $(GO) run .

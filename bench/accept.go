@@ -19,8 +19,8 @@ import (
 
 	"auditrelay/bench/floors"
 	"auditrelay/builtin/file"
+	"auditrelay/builtin/wasm"
 	"auditrelay/internal/corpus"
-	"auditrelay/internal/guest"
 	"auditrelay/runtime"
 )
 
@@ -133,7 +133,7 @@ func submitter(r *runtime.Runtime) func([]byte) error {
 
 // throughGuest is from the first Submit until everything is in the file.
 func throughGuest(dir string, events [][]byte) (float64, error) {
-	g, err := openGuest("reference-go", guest.IsolationInstance)
+	g, err := openGuest("reference-go", wasm.IsolationInstance)
 	if err != nil {
 		return 0, err
 	}

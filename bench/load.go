@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	"auditrelay"
-	"auditrelay/internal/guest"
+	"auditrelay/builtin/wasm"
 )
 
 // loadGroup measures how long a relay takes to load a module that it compiled
@@ -24,17 +24,17 @@ func loadGroup(dir string, n int) error {
 	}
 	var rows []*row
 	for _, file := range []string{"../testdata/wasm/reference-c/reference-c.wasm", "../testdata/wasm/redact-go/redact-go.wasm", large} {
-		wasm, err := os.ReadFile(file)
+		code, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		o := guest.Options{Name: filepath.Base(file), Wasm: wasm, CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler),
-			Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}}, Keys: map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the benchmark's own"}}}
+		o := wasm.Options{Name: filepath.Base(file), Wasm: code, CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler),
+			Grants: wasm.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}}, Keys: map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the benchmark's own"}}}
 		load := func(int) (float64, error) { return loads(o, n) }
 		if _, err := loads(o, 1); err != nil { // compiles it
 			return err
 		}
-		name := fmt.Sprintf("%s, %.1f MB", o.Name, float64(len(wasm))/1e6)
+		name := fmt.Sprintf("%s, %.1f MB", o.Name, float64(len(code))/1e6)
 		rows = append(rows, &row{name: name, measure: load})
 		if len(rows) == 1 {
 			rows = append(rows, &row{name: name + " again (the noise)", measure: load})
@@ -47,10 +47,10 @@ func loadGroup(dir string, n int) error {
 	return nil
 }
 
-func loads(o guest.Options, n int) (float64, error) {
+func loads(o wasm.Options, n int) (float64, error) {
 	begin := cpu()
 	for range n {
-		m, err := guest.Load(context.Background(), o)
+		m, err := wasm.Load(context.Background(), o)
 		if err != nil {
 			return 0, err
 		}

@@ -12,10 +12,10 @@ import (
 
 	"auditrelay"
 	"auditrelay/bench/floors"
+	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/internal/corpus"
-	"auditrelay/internal/guest"
 )
 
 // redactGroup compares the reference redaction by guests, through host functions,
@@ -31,7 +31,7 @@ func redactGroup(n int) error {
 	}
 	var allocations []string
 	for _, name := range []string{"reference-go", "reference-c", "simd-c"} {
-		g, err := openGuest(name, guest.IsolationInstance)
+		g, err := openGuest(name, wasm.IsolationInstance)
 		if err != nil {
 			return err
 		}
@@ -45,10 +45,10 @@ func redactGroup(n int) error {
 	}
 	for _, r := range []struct {
 		name, what string
-		isolation  guest.Isolation
+		isolation  wasm.Isolation
 	}{
-		{"reference-c", "isolated by event (64 KB)", guest.IsolationEvent},
-		{"hostile/keep", "a guest that keeps without looking: the call", guest.IsolationInstance},
+		{"reference-c", "isolated by event (64 KB)", wasm.IsolationEvent},
+		{"hostile/keep", "a guest that keeps without looking: the call", wasm.IsolationInstance},
 	} {
 		g, err := openGuest(r.name, r.isolation)
 		if err != nil {
@@ -89,12 +89,12 @@ func textGroup(n int) error {
 	for i := range events {
 		events[i].Data = corpus.AppendReferenceText(nil, uint64(i))
 	}
-	g, err := openGuest("reference-go", guest.IsolationInstance)
+	g, err := openGuest("reference-go", wasm.IsolationInstance)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	c, err := openGuest("reference-c", guest.IsolationInstance)
+	c, err := openGuest("reference-c", wasm.IsolationInstance)
 	if err != nil {
 		return err
 	}
@@ -159,23 +159,23 @@ func scan(events []auditrelay.Event, n int) float64 {
 
 // runningGuest is one guest as a worker of the engine has it.
 type runningGuest struct {
-	module   *guest.Module
+	module   *wasm.Module
 	instance filter.Instance
 	document document.Document
 	out      []byte
 }
 
-func openGuest(name string, isolation guest.Isolation) (*runningGuest, error) {
+func openGuest(name string, isolation wasm.Isolation) (*runningGuest, error) {
 	file := "../testdata/wasm/" + name
 	if !strings.Contains(name, "/") {
 		file += "/" + name
 	}
-	wasm, err := os.ReadFile(file + ".wasm")
+	code, err := os.ReadFile(file + ".wasm")
 	if err != nil {
 		return nil, err
 	}
 	ctx := context.Background()
-	module, err := guest.Load(ctx, guest.Options{Name: name, Wasm: wasm, Grants: guest.Grants{Write: []string{"**"}}, Isolation: isolation, Logger: slog.New(slog.DiscardHandler)})
+	module, err := wasm.Load(ctx, wasm.Options{Name: name, Wasm: code, Grants: wasm.Grants{Write: []string{"**"}}, Isolation: isolation, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
 	"auditrelay/guests/conformance"
-	"auditrelay/internal/guest"
 )
 
 type guestConformance struct {
@@ -45,11 +45,11 @@ func (c *guestConformance) Run(a *app) error {
 
 // thisBuild loads a guest as the relay does, compiling in this process.
 func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
-	return guest.Load(ctx, guest.Options{
+	return wasm.Load(ctx, wasm.Options{
 		Name: g.Name, Wasm: g.Wasm,
-		Grants: guest.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
+		Grants: wasm.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
 		Keys:   map[string]auditrelay.Key{g.Key: {Secret: "a key of the kit's own"}},
-		Limits: guest.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
+		Limits: wasm.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"auditrelay/builtin/wasm"
+	"auditrelay/guests/cases"
 	"auditrelay/internal/daemon"
 	"auditrelay/internal/diff"
-	"auditrelay/internal/guest"
-	"auditrelay/internal/guestcases"
 	"auditrelay/internal/scaffold"
 )
 
@@ -52,11 +52,11 @@ type guestInspect struct {
 var errRefused = errors.New("the module would be refused")
 
 func (c *guestInspect) Run(a *app) error {
-	wasm, err := readModule(c.File)
+	code, err := readModule(c.File)
 	if err != nil {
 		return err
 	}
-	seen := daemon.Inspected(guest.Inspect(guest.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), wasm)))
+	seen := daemon.Inspected(wasm.Inspect(wasm.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code)))
 	if c.JSON {
 		err = a.printJSON(seen)
 	} else {
@@ -75,7 +75,7 @@ type guestPack struct {
 }
 
 func (c *guestPack) Run(a *app) error {
-	wasm, err := readModule(c.File)
+	code, err := readModule(c.File)
 	if err != nil {
 		return err
 	}
@@ -83,20 +83,20 @@ func (c *guestPack) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	var m guest.Manifest
+	var m wasm.Manifest
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
 		return fmt.Errorf("%s: %w", c.Manifest, err)
 	}
-	if wasm, err = guest.Pack(wasm, m); err != nil {
+	if code, err = wasm.Pack(code, m); err != nil {
 		return err
 	}
 	out := c.Output
 	if out == "" {
 		out = c.File
 	}
-	return os.WriteFile(out, wasm, 0o644) //nolint:gosec // a module holds no secret
+	return os.WriteFile(out, code, 0o644) //nolint:gosec // a module holds no secret
 }
 
 type guestTest struct {
@@ -110,7 +110,7 @@ type guestTest struct {
 var errCases = errors.New("a case came out otherwise")
 
 func (c *guestTest) Run(a *app) error {
-	wasm, err := readModule(c.File)
+	code, err := readModule(c.File)
 	if err != nil {
 		return err
 	}
@@ -119,18 +119,18 @@ func (c *guestTest) Run(a *app) error {
 		return err
 	}
 	name := strings.TrimSuffix(filepath.Base(c.File), ".wasm")
-	var all []guestcases.Result
+	var all []cases.Result
 	for _, file := range files {
-		cases, err := guestcases.Read(file)
+		recorded, err := cases.Read(file)
 		if err != nil {
 			return err
 		}
-		results, err := cases.Run(a.ctx, name, wasm)
+		results, err := recorded.Run(a.ctx, name, code)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if c.Update {
-			if err := cases.Write(file, results); err != nil {
+			if err := recorded.Write(file, results); err != nil {
 				return err
 			}
 		}
@@ -171,7 +171,7 @@ func casesOf(module string, given []string) ([]string, error) {
 	return many, err
 }
 
-func (c *guestTest) print(a *app, all []guestcases.Result) error {
+func (c *guestTest) print(a *app, all []cases.Result) error {
 	passed, seen := 0, map[string]int{}
 	for i := range all {
 		r := &all[i]
@@ -212,7 +212,7 @@ func (c *guestProfile) Run(a *app) error {
 	if c.Times < 1 || c.Times > 100_000 || c.Top < 1 {
 		return usage("--times: expected 1 to 100000, --top at least 1")
 	}
-	wasm, err := readModule(c.File)
+	code, err := readModule(c.File)
 	if err != nil {
 		return err
 	}
@@ -220,24 +220,24 @@ func (c *guestProfile) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]guest.ProfiledFunction{}
+	seen := map[string]wasm.ProfiledFunction{}
 	events := 0
 	for _, file := range files {
-		cases, err := guestcases.Read(file)
+		recorded, err := cases.Read(file)
 		if err != nil {
 			return err
 		}
-		functions, err := cases.Profile(a.ctx, strings.TrimSuffix(filepath.Base(c.File), ".wasm"), wasm, c.Times)
+		functions, err := recorded.Profile(a.ctx, strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code, c.Times)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		events += len(cases.Cases) * c.Times
+		events += len(recorded.Cases) * c.Times
 		for _, f := range functions {
 			sum := seen[f.Name]
-			seen[f.Name] = guest.ProfiledFunction{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
+			seen[f.Name] = wasm.ProfiledFunction{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
 		}
 	}
-	all := slices.SortedFunc(maps.Values(seen), func(x, y guest.ProfiledFunction) int {
+	all := slices.SortedFunc(maps.Values(seen), func(x, y wasm.ProfiledFunction) int {
 		return cmp.Or(cmp.Compare(y.Self, x.Self), cmp.Compare(x.Name, y.Name))
 	})
 	if c.JSON {

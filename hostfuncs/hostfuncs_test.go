@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
-	"auditrelay/internal/guest"
 )
 
 const event = `{"action":"updated","n":1.50,"s":"añb","none":null,"object_id":"team-7",` +
@@ -26,21 +26,21 @@ const event = `{"action":"updated","n":1.50,"s":"añb","none":null,"object_id":"
 // runner runs the guest that calls host functions as its configuration says.
 type runner struct {
 	t       *testing.T
-	options guest.Options
+	options wasm.Options
 	leaks   func(text []byte) bool
 }
 
 func newRunner(t *testing.T) runner {
-	wasm, err := os.ReadFile("../testdata/wasm/script/script.wasm")
+	code, err := os.ReadFile("../testdata/wasm/script/script.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runner{t: t, options: guest.Options{
+	return runner{t: t, options: wasm.Options{
 		Name:   "script",
-		Wasm:   wasm,
-		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}, Metrics: []string{"seen"}},
+		Wasm:   code,
+		Grants: wasm.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}, Metrics: []string{"seen"}},
 		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "k"}},
-		Limits: guest.Limits{Time: 5 * time.Second},
+		Limits: wasm.Limits{Time: 5 * time.Second},
 		Logger: slog.New(slog.DiscardHandler),
 		// Each test configures the guest anew; it is compiled once.
 		CacheDir: filepath.Join(t.TempDir(), "cache"),
@@ -63,7 +63,7 @@ func (r runner) run(steps [][]string) outcome {
 	}
 	o := r.options
 	o.Config = config
-	m, err := guest.Load(r.t.Context(), o)
+	m, err := wasm.Load(r.t.Context(), o)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestCountsComeWithTheVerdict(t *testing.T) {
 		t.Errorf("the event failed: got %v, %v", got.counts, got.err)
 	}
 	r.options.Grants.Metrics = nil
-	if _, err := guest.Load(t.Context(), r.options); err == nil || !strings.Contains(err.Error(), "grants.metrics") {
+	if _, err := wasm.Load(t.Context(), r.options); err == nil || !strings.Contains(err.Error(), "grants.metrics") {
 		t.Errorf("not granted: got %v", err)
 	}
 }

@@ -9,18 +9,18 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
 	"auditrelay/guests/conformance"
-	"auditrelay/internal/guest"
 )
 
 // engine is this build's, compiling in this process.
 func engine(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
-	return guest.Load(ctx, guest.Options{
+	return wasm.Load(ctx, wasm.Options{
 		Name: g.Name, Wasm: g.Wasm,
-		Grants: guest.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
+		Grants: wasm.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
 		Keys:   map[string]auditrelay.Key{g.Key: {Secret: "a key of the kit's own"}},
-		Limits: guest.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
+		Limits: wasm.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

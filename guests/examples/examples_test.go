@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/guest"
-	"auditrelay/internal/guestcases"
+	"auditrelay/builtin/wasm"
+	"auditrelay/guests/cases"
 )
 
 // Every example does in the real engine what its cases say.
@@ -35,17 +35,17 @@ func TestExamples(t *testing.T) {
 
 func runCases(t *testing.T, name, file, module string) {
 	t.Run(name, func(t *testing.T) {
-		cases, err := guestcases.Read(file)
+		recorded, err := cases.Read(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wasm, err := os.ReadFile(filepath.Join("../../testdata/wasm", module+".wasm"))
+		code, err := os.ReadFile(filepath.Join("../../testdata/wasm", module+".wasm"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		results, err := cases.Run(t.Context(), name, wasm)
-		if err != nil || len(results) != len(cases.Cases) {
-			t.Fatalf("%d of %d cases ran: %v", len(results), len(cases.Cases), err)
+		results, err := recorded.Run(t.Context(), name, code)
+		if err != nil || len(results) != len(recorded.Cases) {
+			t.Fatalf("%d of %d cases ran: %v", len(results), len(recorded.Cases), err)
 		}
 		for _, r := range results {
 			if !r.OK {
@@ -60,17 +60,17 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 	files, _ := filepath.Glob("*/manifest.json")
 	for _, file := range files {
 		name := filepath.Dir(file)
-		var want guest.Manifest
+		var want wasm.Manifest
 		read(t, file, &want)
 		module := filepath.Join("../../testdata/wasm", name, name+".wasm")
 		if _, err := os.Stat(filepath.Join(name, "c")); err == nil {
 			module = filepath.Join("../../testdata/wasm/examples", name+"-c.wasm")
 		}
-		wasm, err := os.ReadFile(module)
+		code, err := os.ReadFile(module)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := guest.ReadManifest(wasm)
+		got, err := wasm.ReadManifest(code)
 		if err != nil || got == nil {
 			t.Fatalf("%s: got %v, %v", name, got, err)
 		}
@@ -84,11 +84,11 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 
 func TestExamplesThatLackTheirConfigurationSayWhat(t *testing.T) {
 	for name, want := range map[string]string{"drop-c": "must name actions or tables", "alert-go": "must name a callback"} {
-		wasm, err := os.ReadFile(filepath.Join("../../testdata/wasm", name, name+".wasm"))
+		code, err := os.ReadFile(filepath.Join("../../testdata/wasm", name, name+".wasm"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = guest.Load(t.Context(), guest.Options{Name: name, Wasm: wasm, Grants: guest.Grants{Emit: []string{"alerts"}}, Limits: guest.Limits{InitTime: time.Minute}})
+		_, err = wasm.Load(t.Context(), wasm.Options{Name: name, Wasm: code, Grants: wasm.Grants{Emit: []string{"alerts"}}, Limits: wasm.Limits{InitTime: time.Minute}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q in it", name, err, want)
 		}

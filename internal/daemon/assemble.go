@@ -13,9 +13,9 @@ import (
 	"strings"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/config"
-	"auditrelay/internal/guest"
-	"auditrelay/internal/guestcases"
+	"auditrelay/guests/cases"
 	"auditrelay/internal/pgingest"
 	"auditrelay/runtime"
 )
@@ -27,7 +27,7 @@ type assembler struct {
 	digestKey []byte
 	cacheDir  string
 	compiler  []string
-	budget    *guest.Budget
+	budget    *wasm.Budget
 	guests    guests
 	policies  policyDigests // of the configuration that was made last
 	log       *slog.Logger
@@ -163,15 +163,15 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			made[f.Name] = live
 			continue
 		}
-		live := &liveFilter{slot: guest.NewSlot(f.Name), config: f, digest: digest}
-		live.load = func(ctx context.Context, wasm []byte, sha256 string) (*guest.Module, error) {
-			m, err := guest.Load(ctx, a.guestOptions(cfg, f, wasm, sha256))
+		live := &liveFilter{slot: wasm.NewSlot(f.Name), config: f, digest: digest}
+		live.load = func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error) {
+			m, err := wasm.Load(ctx, a.guestOptions(cfg, f, code, sha256))
 			if err != nil || f.Cases == "" {
 				return m, err
 			}
-			cases, err := guestcases.Read(f.Cases)
+			recorded, err := cases.Read(f.Cases)
 			if err == nil {
-				err = cases.Require(ctx, m)
+				err = recorded.Require(ctx, m)
 			}
 			if err != nil {
 				return nil, errors.Join(err, m.Close())
@@ -197,7 +197,7 @@ const defaultGuestMemory = 1 << 30
 func (a *assembler) checkMemory(cfg *config.Config) error {
 	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
 	if a.budget == nil {
-		a.budget = guest.NewBudget(have)
+		a.budget = wasm.NewBudget(have)
 	}
 	a.budget.Resize(have)
 	each := map[string]auditrelay.ByteSize{}
@@ -206,7 +206,7 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 		if f.Native() {
 			continue
 		}
-		each[f.Name] = guest.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
+		each[f.Name] = wasm.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
 	}
 	var need, largest auditrelay.ByteSize
 	instances := 0
@@ -229,13 +229,13 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 
 // guestOptions are a filter's, for a module's bytes, pinned to a digest unless that
 // is empty.
-func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []byte, sha256 string) guest.Options {
+func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []byte, sha256 string) wasm.Options {
 	l := f.Limits
-	return guest.Options{
-		Name: f.Name, Wasm: wasm, SHA256: strings.ToLower(sha256), Config: f.Config,
-		Grants: guest.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
+	return wasm.Options{
+		Name: f.Name, Wasm: code, SHA256: strings.ToLower(sha256), Config: f.Config,
+		Grants: wasm.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
 		Keys:   cfg.CurrentKeys(),
-		Limits: guest.Limits{
+		Limits: wasm.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
 			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,
 			EmitBytes: l.EmitBytes, EmitCount: l.EmitCount, EditBytes: l.EditBytes,
@@ -245,7 +245,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, wasm []by
 		CacheDir:  a.cacheDir,
 		Compiler:  a.compiler,
 		Isolation: isolation(f.Isolation),
-		Breaker:   guest.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
+		Breaker:   wasm.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
 		Budget:    a.budget,
 		Logger:    a.log,
 	}
@@ -321,11 +321,11 @@ func onError(o config.OnError) runtime.OnError {
 	return runtime.OnErrorDeadLetter
 }
 
-func isolation(i config.Isolation) guest.Isolation {
+func isolation(i config.Isolation) wasm.Isolation {
 	if i == config.IsolationEvent {
-		return guest.IsolationEvent
+		return wasm.IsolationEvent
 	}
-	return guest.IsolationInstance
+	return wasm.IsolationInstance
 }
 
 func receives(r config.Receives) runtime.Receives {

@@ -9,18 +9,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"auditrelay/builtin/wasm"
 	"auditrelay/config"
-	"auditrelay/internal/guest"
 	"auditrelay/runtime"
 )
 
 // liveFilter is a guest filter as it runs: its slot, and how a module is loaded
 // for it.
 type liveFilter struct {
-	slot   *guest.Slot
+	slot   *wasm.Slot
 	config *config.Filter
 	digest string // of the configuration, that what did not change goes on
-	load   func(ctx context.Context, wasm []byte, sha256 string) (*guest.Module, error)
+	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
 
 	running string // the digest of the module in the slot, empty without one
 	dropped bool   // a selection no longer holds, and is to be forgotten
@@ -39,7 +39,7 @@ func (f *liveFilter) source() string {
 
 // guests are the filters that run. They change with daemon.mu held.
 type guests struct {
-	slots atomic.Pointer[map[string]*guest.Slot] // of live, for who may not wait
+	slots atomic.Pointer[map[string]*wasm.Slot] // of live, for who may not wait
 
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
@@ -56,11 +56,11 @@ func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 		case err != nil:
 			return err
 		case ok && s.SHA256 != "" && s.Configured == configured:
-			wasm, err := g.modules.Bytes(s.SHA256)
+			code, err := g.modules.Bytes(s.SHA256)
 			if err != nil {
 				return fmt.Errorf("the module that was selected: %w", err)
 			}
-			return f.put(ctx, wasm, s.SHA256)
+			return f.put(ctx, code, s.SHA256)
 		case ok && s.Configured != configured:
 			f.dropped = true
 		}
@@ -68,16 +68,16 @@ func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 	if f.config.Wasm == "" {
 		return nil // nothing passes until a module is selected
 	}
-	wasm, err := readBounded(f.config.Wasm, runtime.MaxModuleBytes)
+	code, err := readBounded(f.config.Wasm, runtime.MaxModuleBytes)
 	if err != nil {
 		return err
 	}
-	return f.put(ctx, wasm, cmp.Or(f.config.SHA256, configured))
+	return f.put(ctx, code, cmp.Or(f.config.SHA256, configured))
 }
 
 // put loads a module and makes it the one that runs.
-func (f *liveFilter) put(ctx context.Context, wasm []byte, sha256 string) error {
-	m, err := f.load(ctx, wasm, sha256)
+func (f *liveFilter) put(ctx context.Context, code []byte, sha256 string) error {
+	m, err := f.load(ctx, code, sha256)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 // adopt makes the filters that were made last the ones that run.
 func (g *guests) adopt(log *slog.Logger) {
 	g.live, g.next = g.next, nil
-	slots := make(map[string]*guest.Slot, len(g.live))
+	slots := make(map[string]*wasm.Slot, len(g.live))
 	for name, f := range g.live {
 		slots[name] = f.slot
 	}

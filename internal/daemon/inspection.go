@@ -1,12 +1,12 @@
 package daemon
 
 import (
+	"auditrelay/builtin/wasm"
 	"auditrelay/internal/api"
-	"auditrelay/internal/guest"
 )
 
 // Inspected is an inspection as the command line and the daemon tell it.
-func Inspected(i guest.Inspection) api.Inspection {
+func Inspected(i wasm.Inspection) api.Inspection {
 	out := api.Inspection{SHA256: i.SHA256, Size: i.Size, MemoryMin: i.Memory.Min, MemoryMax: i.Memory.Max, Start: i.Start,
 		Refusals: i.Refusals, Imports: []api.Function{}, Exports: []api.Function{}}
 	if m := i.Manifest; m != nil {

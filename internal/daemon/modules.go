@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"auditrelay/builtin/wasm"
 	"auditrelay/internal/api"
-	"auditrelay/internal/guest"
 	"auditrelay/runtime"
 )
 
@@ -29,20 +29,20 @@ var (
 // push takes a module in, once it has passed all that loading it checks short of
 // running it; with a filter named, it is loaded and started under that one's
 // configuration too.
-func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by string) (api.Pushed, error) {
+func (d *daemon) push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
 	}
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
-	o := guest.Everything(name, wasm)
-	seen := guest.Inspect(o)
+	o := wasm.Everything(name, code)
+	seen := wasm.Inspect(o)
 	if len(seen.Refusals) > 0 {
 		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
 	}
 	o.CacheDir, o.Compiler, o.Logger = d.build.cacheDir, d.build.compiler, d.log
-	if err := guest.Compile(ctx, o); err != nil {
+	if err := wasm.Compile(ctx, o); err != nil {
 		return api.Pushed{}, refused(err)
 	}
 	if filter != "" {
@@ -52,7 +52,7 @@ func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by 
 		if live == nil {
 			return api.Pushed{}, noFilter(filter)
 		}
-		m, err := live.load(ctx, wasm, seen.SHA256)
+		m, err := live.load(ctx, code, seen.SHA256)
 		if err != nil {
 			return api.Pushed{}, refused(err)
 		}
@@ -64,7 +64,7 @@ func (d *daemon) push(ctx context.Context, name, filter string, wasm []byte, by 
 	if seen.Manifest != nil {
 		version = seen.Manifest.Version
 	}
-	stored, added, err := d.rt.Modules().Put(name, version, wasm, by)
+	stored, added, err := d.rt.Modules().Put(name, version, code, by)
 	if errors.Is(err, runtime.ErrModulesFull) {
 		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
 	}
@@ -126,11 +126,11 @@ func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	wasm, err := d.rt.Modules().Bytes(stored.SHA256)
+	code, err := d.rt.Modules().Bytes(stored.SHA256)
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	return Inspected(guest.Inspect(guest.Everything(stored.Name, wasm))), nil
+	return Inspected(wasm.Inspect(wasm.Everything(stored.Name, code))), nil
 }
 
 func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {
@@ -243,16 +243,16 @@ func (d *daemon) use(ctx context.Context, name string, want api.Use, by string) 
 		return used, nil
 	}
 
-	var wasm []byte
+	var code []byte
 	if digest == "" {
-		wasm, err = readBounded(live.config.Wasm, runtime.MaxModuleBytes)
+		code, err = readBounded(live.config.Wasm, runtime.MaxModuleBytes)
 	} else {
-		wasm, err = d.rt.Modules().Bytes(digest)
+		code, err = d.rt.Modules().Bytes(digest)
 	}
 	if err != nil {
 		return api.Used{}, err
 	}
-	module, err := live.load(ctx, wasm, used.SHA256)
+	module, err := live.load(ctx, code, used.SHA256)
 	if err != nil {
 		return api.Used{}, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", name, err)
 	}

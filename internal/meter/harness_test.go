@@ -18,7 +18,7 @@ var (
 	errStack = errors.New("out of stack")
 )
 
-// A host runs metered modules as internal/guest is to: budget is what it still
+// A host runs metered modules as builtin/wasm is to: budget is what it still
 // gives, in slices.
 type host struct {
 	runtime wazero.Runtime

@@ -1,4 +1,4 @@
-package guest_test
+package wasm_test
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 )
 
 // How a guest fails on one event, by cause. The error never holds what the guest
@@ -18,7 +18,7 @@ import (
 func TestFailures(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*guest.Options)
+		change func(*wasm.Options)
 		cause  auditrelay.Cause
 		want   string
 	}{
@@ -35,18 +35,18 @@ func TestFailures(t *testing.T) {
 		{"out-of-turn", nil, auditrelay.CauseProtocol, "path: called out of turn"},
 		{"memory-growth", nil, auditrelay.CauseMemory, "beyond 16MiB was refused"},
 		{"infinite-loop", nil, auditrelay.CauseFuel, "used up its fuel"},
-		{"infinite-loop", func(o *guest.Options) { o.Limits.Fuel, o.Limits.Time = 1<<50, 30*time.Millisecond }, auditrelay.CauseWallTime, "ran longer than 30ms"},
+		{"infinite-loop", func(o *wasm.Options) { o.Limits.Fuel, o.Limits.Time = 1<<50, 30*time.Millisecond }, auditrelay.CauseWallTime, "ran longer than 30ms"},
 		{"recursion", nil, auditrelay.CauseStack, "limits.stack"},
 		{"fails", nil, auditrelay.CauseFail, "called fail"},
 		{"replace-invalid", nil, auditrelay.CauseRejectedOutput, "event_replace: not valid JSON"},
 		{"replace-ungranted", nil, auditrelay.CauseRejectedOutput, "event_replace: the module's manifest does not ask"},
-		{"replace-ungranted", func(o *guest.Options) { o.Grants.Write = []string{"before_value"} }, auditrelay.CauseRejectedOutput, "event_replace"},
+		{"replace-ungranted", func(o *wasm.Options) { o.Grants.Write = []string{"before_value"} }, auditrelay.CauseRejectedOutput, "event_replace"},
 		{"edit-ungranted", nil, auditrelay.CauseRejectedOutput, "mask: the module's manifest does not ask"},
 		{"edit-invalid", nil, auditrelay.CauseRejectedOutput, "set_json"},
-		{"edit-invalid", func(o *guest.Options) { o.Grants.Write = []string{"updated_values"} }, auditrelay.CauseRejectedOutput, "grants.write does not reach"},
-		{"edit-flood", func(o *guest.Options) { o.Limits.EditBytes = 2048 }, auditrelay.CauseRejectedOutput, "more than 2048 bytes"},
+		{"edit-invalid", func(o *wasm.Options) { o.Grants.Write = []string{"updated_values"} }, auditrelay.CauseRejectedOutput, "grants.write does not reach"},
+		{"edit-flood", func(o *wasm.Options) { o.Limits.EditBytes = 2048 }, auditrelay.CauseRejectedOutput, "more than 2048 bytes"},
 		{"emit-flood", nil, auditrelay.CauseRejectedOutput, "more than 16 records"},
-		{"emit-flood", func(o *guest.Options) { o.Limits.EmitBytes = 5 }, auditrelay.CauseRejectedOutput, "more than 5 bytes"},
+		{"emit-flood", func(o *wasm.Options) { o.Limits.EmitBytes = 5 }, auditrelay.CauseRejectedOutput, "more than 5 bytes"},
 		{"emit-ungranted", nil, auditrelay.CauseRejectedOutput, "not among grants.emit"},
 		{"emit-invalid", nil, auditrelay.CauseRejectedOutput, "emit: not a JSON object"},
 	} {

@@ -1,4 +1,4 @@
-package guest_test
+package wasm_test
 
 import (
 	"bytes"
@@ -14,15 +14,15 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 )
 
 // What keeps a module from being loaded, and what the operator is told.
 func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*guest.Options)
+		change func(*wasm.Options)
 		want   []string
 	}{
 		{"hostile/no-event", nil, []string{"auditrelay_event", "expected a function () -> (i32)", "found none"}},
@@ -34,36 +34,36 @@ func TestLoadRefuses(t *testing.T) {
 		{"hostile/imported-memory", nil, []string{"auditrelay_v1.memory", "found a memory"}},
 		{"hostile/program", nil, []string{"_start", "reactor"}},
 		{"hostile/reserved-export", nil, []string{"auditrelay_fuel", "reserved"}},
-		{"isolation/table", func(o *guest.Options) { o.Limits.Memory = 64 << 10 }, []string{"starts with 64KiB, limits.memory is 64KiB, of which tables and globals"}},
+		{"isolation/table", func(o *wasm.Options) { o.Limits.Memory = 64 << 10 }, []string{"starts with 64KiB, limits.memory is 64KiB, of which tables and globals"}},
 		{"hostile/memory-too-large", nil, []string{"memory of 512 pages", "the limit is 256"}},
 		{"hostile/edit-without-manifest", nil, []string{"auditrelay_v1.mask", "not granted", "no manifest"}},
 		{"hostile/emit-without-manifest", nil, []string{"auditrelay_v1.emit", "not granted", "no manifest"}},
-		{"hostile/edit-ungranted", func(o *guest.Options) { o.Grants.Write = nil }, []string{"auditrelay_v1.mask", "grants.write names no path"}},
-		{"hostile/emit-flood", func(o *guest.Options) { o.Grants.Emit = nil }, []string{"auditrelay_v1.emit", "grants.emit names no callback"}},
-		{"redact-go/redact-go", func(o *guest.Options) { o.Grants.Keys = nil }, []string{"auditrelay_v1.hmac_all", "grants.keys"}},
-		{"redact-go/redact-go", func(o *guest.Options) { o.Keys = nil }, []string{"grants.keys", `"pseudonyms"`}},
+		{"hostile/edit-ungranted", func(o *wasm.Options) { o.Grants.Write = nil }, []string{"auditrelay_v1.mask", "grants.write names no path"}},
+		{"hostile/emit-flood", func(o *wasm.Options) { o.Grants.Emit = nil }, []string{"auditrelay_v1.emit", "grants.emit names no callback"}},
+		{"redact-go/redact-go", func(o *wasm.Options) { o.Grants.Keys = nil }, []string{"auditrelay_v1.hmac_all", "grants.keys"}},
+		{"redact-go/redact-go", func(o *wasm.Options) { o.Keys = nil }, []string{"grants.keys", `"pseudonyms"`}},
 		{"hostile/init-returns", nil, []string{"init", "auditrelay_init returned 3"}},
 		{"hostile/init-fails", nil, []string{"init", "no teams configured"}},
 		{"hostile/init-bad-path", nil, []string{"init", "path", "a..b"}},
 		{"hostile/init-loop", nil, []string{"out_of_fuel", "1000000000 units"}},
-		{"hostile/init-loop", func(o *guest.Options) { o.Limits.InitFuel, o.Limits.InitTime = 1<<50, 1 }, []string{"wall_time"}},
-		{"hostile/keep", func(o *guest.Options) { o.SHA256 = strings.Repeat("0", 64) }, []string{"sha256", "not the pinned one"}},
-		{"hostile/keep", func(o *guest.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
-		{"hostile/keep", func(o *guest.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
-		{"hostile/keep", func(o *guest.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},
-		{"hostile/keep", func(o *guest.Options) { o.Limits.Depth, o.Limits.Time = -1, -1 }, []string{"limits.depth", "limits.time"}},
-		{"hostile/keep", func(o *guest.Options) { o.Limits.Memory = 8 << 30 }, []string{"limits.memory", "at most 4GiB"}},
-		{"hostile/keep", func(o *guest.Options) { o.Wasm = o.Wasm[:20] }, []string{"unexpected end"}},
-		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("(module)") }, []string{"not a WebAssembly binary"}},
-		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("\x00asm\x0d\x00\x01\x00") }, []string{"component"}},
-		{"hostile/keep", func(o *guest.Options) { o.Wasm = []byte("\x00asm\x01\x00\x00\x00\x01\x05\xff\xff\xff\xff\x0f") }, []string{"4294967295 types, the limit is 10000"}},
+		{"hostile/init-loop", func(o *wasm.Options) { o.Limits.InitFuel, o.Limits.InitTime = 1<<50, 1 }, []string{"wall_time"}},
+		{"hostile/keep", func(o *wasm.Options) { o.SHA256 = strings.Repeat("0", 64) }, []string{"sha256", "not the pinned one"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Limits.Depth, o.Limits.Time = -1, -1 }, []string{"limits.depth", "limits.time"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Limits.Memory = 8 << 30 }, []string{"limits.memory", "at most 4GiB"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm = o.Wasm[:20] }, []string{"unexpected end"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm = []byte("(module)") }, []string{"not a WebAssembly binary"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm = []byte("\x00asm\x0d\x00\x01\x00") }, []string{"component"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm = []byte("\x00asm\x01\x00\x00\x00\x01\x05\xff\xff\xff\xff\x0f") }, []string{"4294967295 types, the limit is 10000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(t, c.name)
 			if c.change != nil {
 				c.change(&o)
 			}
-			m, err := guest.Load(t.Context(), o)
+			m, err := wasm.Load(t.Context(), o)
 			if err == nil {
 				_ = m.Close()
 				t.Fatal("it was loaded")
@@ -79,9 +79,9 @@ func TestLoadRefuses(t *testing.T) {
 
 func TestAllThatSpeaksAgainstAModuleIsToldAtOnce(t *testing.T) {
 	o := options(t, "redact-go/redact-go")
-	o.Grants = guest.Grants{Write: []string{"a..b"}}
+	o.Grants = wasm.Grants{Write: []string{"a..b"}}
 	o.Config = []byte("nonsense")
-	_, err := guest.Load(t.Context(), o)
+	_, err := wasm.Load(t.Context(), o)
 	if err == nil {
 		t.Fatal("it was loaded")
 	}
@@ -96,7 +96,7 @@ func TestAllThatSpeaksAgainstAModuleIsToldAtOnce(t *testing.T) {
 }
 
 func TestInitFailuresHaveTheirCause(t *testing.T) {
-	_, err := guest.Load(t.Context(), options(t, "hostile/init-fails"))
+	_, err := wasm.Load(t.Context(), options(t, "hostile/init-fails"))
 	f, ok := errors.AsType[*filter.Error](err)
 	if !ok || f.Cause != auditrelay.CauseInit {
 		t.Errorf("got %v, want cause init", err)
@@ -106,7 +106,7 @@ func TestInitFailuresHaveTheirCause(t *testing.T) {
 func TestAModuleIsPinnedByItsDigest(t *testing.T) {
 	o := options(t, "hostile/keep")
 	o.SHA256 = "F" + strings.Repeat("0", 63)
-	_, err := guest.Load(t.Context(), o)
+	_, err := wasm.Load(t.Context(), o)
 	// The error tells the digest that was found: with it the same module loads.
 	_, after, _ := strings.Cut(err.Error(), "digest is ")
 	o.SHA256, _, _ = strings.Cut(after, ",")
@@ -156,23 +156,23 @@ func TestCompiledModulesAreCached(t *testing.T) {
 	if err := os.Chmod(o.CacheDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := guest.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "chmod 700") {
+	if _, err := wasm.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "chmod 700") {
 		t.Errorf("a cache that others may enter: got %v, want a refusal", err)
 	}
 }
 
 func TestPackReplacesTheManifest(t *testing.T) {
-	bare := wasm(t, "hostile/keep")
-	if m, err := guest.ReadManifest(bare); m != nil || err != nil {
+	bare := moduleBytes(t, "hostile/keep")
+	if m, err := wasm.ReadManifest(bare); m != nil || err != nil {
 		t.Fatalf("got %v, %v; want no manifest", m, err)
 	}
 	packed := bare
 	for _, name := range []string{"first", "second"} {
 		var err error
-		if packed, err = guest.Pack(packed, guest.Manifest{Name: name, ABI: "1.0", Writes: []string{"a.**"}}); err != nil {
+		if packed, err = wasm.Pack(packed, wasm.Manifest{Name: name, ABI: "1.0", Writes: []string{"a.**"}}); err != nil {
 			t.Fatal(err)
 		}
-		m, err := guest.ReadManifest(packed)
+		m, err := wasm.ReadManifest(packed)
 		if err != nil || m.Name != name || len(m.Writes) != 1 {
 			t.Errorf("got %+v, %v", m, err)
 		}
@@ -185,7 +185,7 @@ func TestPackReplacesTheManifest(t *testing.T) {
 }
 
 func TestManifestsAreChecked(t *testing.T) {
-	bare := wasm(t, "hostile/keep")
+	bare := moduleBytes(t, "hostile/keep")
 	custom := func(text string) []byte {
 		payload := append([]byte{10}, "auditrelay"+text...)
 		return append(append(append([]byte(nil), bare...), 0, byte(len(payload))), payload...)
@@ -198,7 +198,7 @@ func TestManifestsAreChecked(t *testing.T) {
 		`{"name":"x","abi":"1.0"}{}`:                "more than one",
 		`{"abi":"1.0","limits":{"memory":"1 ell"}}`: "not a size",
 	} {
-		if _, err := guest.ReadManifest(custom(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := wasm.ReadManifest(custom(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q in it", text, err, want)
 		}
 	}
@@ -207,18 +207,18 @@ func TestManifestsAreChecked(t *testing.T) {
 // Nothing that a binary declares may panic or hurt who reads it.
 func FuzzReadManifest(f *testing.F) {
 	for _, name := range []string{"hostile/keep", "hostile/emit-flood", "hostile/imported-memory", "reference-c/reference-c"} {
-		f.Add(wasm(f, name))
+		f.Add(moduleBytes(f, name))
 	}
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := guest.ReadManifest(b); err != nil {
+		if _, err := wasm.ReadManifest(b); err != nil {
 			return
 		}
-		packed, err := guest.Pack(b, guest.Manifest{Name: "x", ABI: "1.0"})
+		packed, err := wasm.Pack(b, wasm.Manifest{Name: "x", ABI: "1.0"})
 		if err != nil {
 			return
 		}
-		if m, err := guest.ReadManifest(packed); err != nil || m.Name != "x" {
+		if m, err := wasm.ReadManifest(packed); err != nil || m.Name != "x" {
 			t.Errorf("packed, it reads as %v, %v", m, err)
 		}
 	})
@@ -234,7 +234,7 @@ func TestAModuleIsFoundInTheCache(t *testing.T) {
 		t.Errorf("from the cache: %s, compiled: %s", again, first)
 	}
 	o.Limits.Memory = 12 << 20 // what it was validated under belongs to its key
-	if _, err := guest.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "helper") {
+	if _, err := wasm.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "helper") {
 		t.Errorf("under another limit: %v, want it compiled again", err)
 	}
 }
@@ -286,7 +286,7 @@ func TestCodeThatTheCompilerDoesNotTake(t *testing.T) {
 }
 
 // verdictOf loads a module and returns what it makes of one event.
-func verdictOf(t *testing.T, o guest.Options) string {
+func verdictOf(t *testing.T, o wasm.Options) string {
 	t.Helper()
 	verdict, out, call := apply(t, open(t, load(t, o)), `{"id":"1","updated_values":{"password":"hunter2","token":"t"}}`)
 	return fmt.Sprint(verdict, out, call.Usage.Fuel)

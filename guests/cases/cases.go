@@ -1,7 +1,7 @@
 // Package guestcases runs a guest's cases: events in, and what is to become of
 // them, in a JSON file beside the guest's source. They run in the engine that
 // runs in production, under its limits.
-package guestcases
+package cases
 
 import (
 	"bytes"
@@ -16,16 +16,16 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 )
 
 // File is a file of cases. What it leaves out of grants and keys is what the
 // module's manifest asks for, with keys of the test's own.
 type File struct {
 	Config    json.RawMessage              `json:"config,omitempty"`
-	Grants    *guest.Grants                `json:"grants,omitempty"`
+	Grants    *wasm.Grants                 `json:"grants,omitempty"`
 	Keys      map[string]auditrelay.Secret `json:"keys,omitempty"`
 	Isolation string                       `json:"isolation,omitempty"` // instance or event
 	Cases     []Case                       `json:"cases"`
@@ -94,9 +94,9 @@ func Read(name string) (*File, error) {
 
 // Profile runs all cases of f a number of times and tells where fuel goes, starts
 // of instances aside.
-func (f *File) Profile(ctx context.Context, name string, wasm []byte, times int) ([]guest.ProfiledFunction, error) {
-	p := new(guest.Profile)
-	m, err := f.load(ctx, name, wasm, p)
+func (f *File) Profile(ctx context.Context, name string, code []byte, times int) ([]wasm.ProfiledFunction, error) {
+	p := new(wasm.Profile)
+	m, err := f.load(ctx, name, code, p)
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +119,8 @@ func (f *File) Profile(ctx context.Context, name string, wasm []byte, times int)
 
 // Run runs all cases of f on a module, one instance after the other as in
 // production: a failed one is replaced.
-func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, error) {
-	m, err := f.load(ctx, name, wasm, nil)
+func (f *File) Run(ctx context.Context, name string, code []byte) ([]Result, error) {
+	m, err := f.load(ctx, name, code, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -128,18 +128,18 @@ func (f *File) Run(ctx context.Context, name string, wasm []byte) ([]Result, err
 	return f.RunOn(ctx, m)
 }
 
-func (f *File) load(ctx context.Context, name string, wasm []byte, p *guest.Profile) (*guest.Module, error) {
-	o := guest.Options{Name: name, Wasm: wasm, Config: f.Config, Keys: f.keys(), Profile: p,
-		Logger: slog.New(slog.DiscardHandler), Breaker: guest.BreakerOptions{Failures: -1}}
+func (f *File) load(ctx context.Context, name string, code []byte, p *wasm.Profile) (*wasm.Module, error) {
+	o := wasm.Options{Name: name, Wasm: code, Config: f.Config, Keys: f.keys(), Profile: p,
+		Logger: slog.New(slog.DiscardHandler), Breaker: wasm.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
-		o.Isolation = guest.IsolationEvent
+		o.Isolation = wasm.IsolationEvent
 	}
 	if f.Grants != nil {
 		o.Grants = *f.Grants
 	} else if err := f.grantAll(&o); err != nil {
 		return nil, err
 	}
-	return guest.Load(ctx, o)
+	return wasm.Load(ctx, o)
 }
 
 // RunOn runs all cases on a filter as it stands: config, grants, keys and isolation
@@ -196,12 +196,12 @@ func (f *File) keys() map[string]auditrelay.Key {
 }
 
 // grantAll grants a module what it asks for.
-func (f *File) grantAll(o *guest.Options) error {
-	manifest, err := guest.ReadManifest(o.Wasm)
+func (f *File) grantAll(o *wasm.Options) error {
+	manifest, err := wasm.ReadManifest(o.Wasm)
 	if err != nil || manifest == nil {
 		return err
 	}
-	o.Grants = guest.Grants{Write: manifest.Writes, Keys: manifest.Keys, Metrics: manifest.Metrics}
+	o.Grants = wasm.Grants{Write: manifest.Writes, Keys: manifest.Keys, Metrics: manifest.Metrics}
 	for _, c := range f.Cases {
 		for _, e := range c.Emitted {
 			if !slices.Contains(o.Grants.Emit, e.Target) {

@@ -1,4 +1,4 @@
-package guest_test
+package wasm_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"auditrelay"
-	"auditrelay/internal/guest"
+	"auditrelay/builtin/wasm"
 	"auditrelay/runtime"
 )
 
@@ -29,7 +29,7 @@ func (nowhere) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt,
 // guests stand back for others so often that the processors go round.
 func TestCallbacksGoOnBesideGuestsThatUseAllTheyMay(t *testing.T) {
 	step := func(name string) []runtime.Step {
-		m, err := guest.Load(t.Context(), options(t, "hostile/"+name))
+		m, err := wasm.Load(t.Context(), options(t, "hostile/"+name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package guest_test
+package wasm_test
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 	"auditrelay/runtime"
 )
 
@@ -63,16 +63,16 @@ func TestASwitchUnderLoad(t *testing.T) {
 	if testing.Short() {
 		events = 10_000
 	}
-	version := func(n int) *guest.Module {
+	version := func(n int) *wasm.Module {
 		o := options(t, fmt.Sprintf("switch/mark-%d", n))
 		o.Name = "marks"
-		m, err := guest.Load(t.Context(), o)
+		m, err := wasm.Load(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	slot := guest.NewSlot("marks")
+	slot := wasm.NewSlot("marks")
 	if err := slot.Switch(version(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestASwitchUnderLoad(t *testing.T) {
 // A slot holds events back until it has a module, and its instances go on with
 // whichever it has.
 func TestASlotWithoutAModuleLetsNothingPass(t *testing.T) {
-	slot := guest.NewSlot("rules")
+	slot := wasm.NewSlot("rules")
 	_, err := slot.Open(t.Context())
 	if f, ok := errors.AsType[*filter.Error](err); !ok || f.Cause != auditrelay.CauseWallTime {
 		t.Fatalf("got %v, want cause wall_time", err)
@@ -150,7 +150,7 @@ func TestASlotWithoutAModuleLetsNothingPass(t *testing.T) {
 		name string
 		want auditrelay.Verdict
 	}{{"keep", auditrelay.Keep}, {"drop", auditrelay.Drop}} {
-		m, err := guest.Load(t.Context(), options(t, "hostile/"+c.name))
+		m, err := wasm.Load(t.Context(), options(t, "hostile/"+c.name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,12 +181,12 @@ func TestASlotWithoutAModuleLetsNothingPass(t *testing.T) {
 func TestASwitchGivesBackWhatIdleInstancesHold(t *testing.T) {
 	o := options(t, "hostile/keep")
 	o.Limits.Memory, o.Limits.Stack = 1<<20, 1<<20
-	o.Budget = guest.NewBudget(3 * o.Limits.Footprint())
-	slot := guest.NewSlot("keep")
+	o.Budget = wasm.NewBudget(3 * o.Limits.Footprint())
+	slot := wasm.NewSlot("keep")
 	defer slot.Close()
 	var idle []filter.Instance
 	for range 5 {
-		m, err := guest.Load(t.Context(), o)
+		m, err := wasm.Load(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,9 @@
-package guest_test
+package wasm_test
 
 import (
 	"testing"
 
-	"auditrelay/internal/guest"
+	"auditrelay/builtin/wasm"
 )
 
 // From the cache, as a relay starts: decoded, validated, rewritten, the compiled
@@ -15,7 +15,7 @@ func BenchmarkLoad(b *testing.B) {
 			load(b, o)
 			b.ReportAllocs()
 			for b.Loop() {
-				m, err := guest.Load(b.Context(), o)
+				m, err := wasm.Load(b.Context(), o)
 				if err != nil {
 					b.Fatal(err)
 				}

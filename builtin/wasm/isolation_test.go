@@ -1,12 +1,12 @@
-package guest_test
+package wasm_test
 
 import (
 	"errors"
 	"testing"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 )
 
 // Whatever a guest leaves behind is gone for the next event where it is isolated
@@ -21,7 +21,7 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("isolation by instance, the second event: got %v, %v; want what the first left to be found", v, err)
 			}
 
-			o.Isolation = guest.IsolationEvent
+			o.Isolation = wasm.IsolationEvent
 			isolated := open(t, load(t, o))
 			var fuel int64
 			for n := range 5 {
@@ -42,7 +42,7 @@ func TestIsolation(t *testing.T) {
 func TestTheSameEventTakesTheSameFuel(t *testing.T) {
 	for _, name := range []string{"reference-c", "reference-go", "redact-go"} {
 		o := options(t, name+"/"+name)
-		o.Isolation = guest.IsolationEvent
+		o.Isolation = wasm.IsolationEvent
 		m := load(t, o)
 		seen := map[int64]bool{}
 		for range 3 {
@@ -63,12 +63,12 @@ func TestTheSameEventTakesTheSameFuel(t *testing.T) {
 func TestInstancesShareABudget(t *testing.T) {
 	o := options(t, "hostile/unreachable")
 	o.Limits.Memory, o.Limits.Stack = 1<<20, 1<<20
-	o.Budget = guest.NewBudget(4 << 20)
+	o.Budget = wasm.NewBudget(4 << 20)
 	m := load(t, o)
 	first, second := open(t, m), open(t, m)
 	_, err := m.Open(t.Context())
 	f, ok := errors.AsType[*filter.Error](err)
-	if !ok || f.Cause != auditrelay.CauseWallTime || !errors.Is(err, guest.ErrBudget) {
+	if !ok || f.Cause != auditrelay.CauseWallTime || !errors.Is(err, wasm.ErrBudget) {
 		t.Fatalf("a third instance: got %v, want cause wall_time and ErrBudget", err)
 	}
 	if _, err := first.Apply(t.Context(), newCall(t, event)); err == nil {
@@ -78,7 +78,7 @@ func TestInstancesShareABudget(t *testing.T) {
 	_ = second.Close()
 	_ = second.Close()
 	fourth := open(t, m)
-	if _, err := m.Open(t.Context()); !errors.Is(err, guest.ErrBudget) {
+	if _, err := m.Open(t.Context()); !errors.Is(err, wasm.ErrBudget) {
 		t.Errorf("a fifth instance beside two: got %v, want ErrBudget", err)
 	}
 	_, _ = third, fourth
@@ -87,8 +87,8 @@ func TestInstancesShareABudget(t *testing.T) {
 // An instance that is renewed for every event gives back what it held.
 func TestRenewedInstancesKeepTheirPlaceInTheBudget(t *testing.T) {
 	o := options(t, "isolation/table")
-	o.Isolation = guest.IsolationEvent
-	o.Budget = guest.NewBudget(o.Limits.Footprint())
+	o.Isolation = wasm.IsolationEvent
+	o.Budget = wasm.NewBudget(o.Limits.Footprint())
 	i := open(t, load(t, o))
 	for range 10 {
 		if v, _, _ := apply(t, i, event); v != auditrelay.Keep {

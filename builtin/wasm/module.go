@@ -6,7 +6,7 @@
 // it does before it does it (internal/meter), and by host functions that charge
 // for what they do on its behalf. Nothing is ever stopped from outside: a guest
 // comes back to the host when its fuel is spent.
-package guest
+package wasm
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package guest_test
+package wasm_test
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/guest"
 )
 
 const testdata = "../../testdata/wasm"
@@ -24,7 +24,7 @@ const event = `{"id":"e-1","updated_at":"2026-01-02T03:04:05+00:00","changed_by"
 
 var received = time.Date(2026, 1, 2, 3, 4, 6, 7, time.UTC)
 
-func wasm(t testing.TB, name string) []byte {
+func moduleBytes(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(testdata, name+".wasm"))
 	if err != nil {
@@ -48,22 +48,22 @@ func TestMain(m *testing.M) {
 }
 
 // options are those of a filter that is granted all that it asks for.
-func options(t testing.TB, name string) guest.Options {
-	return guest.Options{
+func options(t testing.TB, name string) wasm.Options {
+	return wasm.Options{
 		Name:   filepath.Base(name),
-		Wasm:   wasm(t, name),
-		Grants: guest.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
+		Wasm:   moduleBytes(t, name),
+		Grants: wasm.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},
 		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "a key of the test's own"}},
-		Limits: guest.Limits{Time: 20 * time.Second, InitTime: time.Minute},
+		Limits: wasm.Limits{Time: 20 * time.Second, InitTime: time.Minute},
 		Logger: slog.New(slog.DiscardHandler),
 
 		CacheDir: compiled,
 	}
 }
 
-func load(t testing.TB, o guest.Options) *guest.Module {
+func load(t testing.TB, o wasm.Options) *wasm.Module {
 	t.Helper()
-	m, err := guest.Load(t.Context(), o)
+	m, err := wasm.Load(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func load(t testing.TB, o guest.Options) *guest.Module {
 	return m
 }
 
-func open(t testing.TB, m *guest.Module) filter.Instance {
+func open(t testing.TB, m *wasm.Module) filter.Instance {
 	t.Helper()
 	i, err := m.Open(t.Context())
 	if err != nil {
