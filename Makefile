@@ -29,7 +29,7 @@ build: ## build bin/auditrelay
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/auditrelay ./cmd/auditrelay
 
 demo: build ## run the main job on embedded defaults: events in, guests in between, files out
-	$(GO) run ./internal/demo -binary bin/auditrelay
+	$(GO) run ./internal/test/demo -binary bin/auditrelay
 
 test: $(VERSITYGW) ## all tests but soak and bench; installs what they need
 	@scripts/install-test-tools

@@ -20,7 +20,7 @@ import (
 	"auditrelay/bench/floors"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/wasm"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 	"auditrelay/runtime"
 )
 

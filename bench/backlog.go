@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 	"auditrelay/runtime"
 )
 

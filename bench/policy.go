@@ -13,9 +13,9 @@ import (
 	"auditrelay/config"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
+	"auditrelay/internal/test/corpus"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 )

@@ -15,7 +15,7 @@ import (
 	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 // redactGroup compares the reference redaction by guests, through host functions,

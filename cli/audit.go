@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 )
 
 type auditCommands struct {
@@ -53,7 +53,7 @@ type auditList struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-func (c *auditList) Run(a *app) error {
+func (c *auditList) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ type auditShow struct {
 	ID string `arg:"" help:"The event's id."`
 }
 
-func (c *auditShow) Run(a *app) error {
+func (c *auditShow) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ type auditExport struct {
 	Ending bool   `help:"End with a line that says that it is whole." default:"true" negatable:""`
 }
 
-func (c *auditExport) Run(a *app) error {
+func (c *auditExport) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ type storeRebuild struct {
 	JSON   bool `help:"Print JSON."`
 }
 
-func (c *storeRebuild) Run(a *app) error {
+func (c *storeRebuild) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"auditrelay/internal/client"
+	"auditrelay/cli/internal/client"
 	"auditrelay/runtime"
 )
 
@@ -25,7 +25,7 @@ type listCommand struct {
 	Every time.Duration `help:"How often --watch looks." default:"2s"`
 }
 
-func (c *listCommand) Run(a *app) error {
+func (c *listCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (c *listCommand) Run(a *app) error {
 	}
 }
 
-func (c *listCommand) once(a *app, cl *client.Client) error {
+func (c *listCommand) once(a *program, cl *client.Client) error {
 	all, err := cl.Callbacks(a.ctx)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *listCommand) once(a *app, cl *client.Client) error {
 	return a.printIntake(cl)
 }
 
-func (a *app) printCallbacks(all []runtime.CallbackStatus) error {
+func (a *program) printCallbacks(all []runtime.CallbackStatus) error {
 	rows := [][]string{{"CALLBACK", "STATE", "ASSIGNED", "DELIVERED", "FILTERED", "DEAD", "DISCARDED", "SKIPPED", "PENDING", "LAG", "LAST ERROR"}}
 	unbalanced := 0
 	for _, s := range all {
@@ -119,7 +119,7 @@ type changeFlags struct {
 	JSON bool   `help:"Print JSON."`
 }
 
-func (c *changeFlags) do(a *app, change string) error {
+func (c *changeFlags) do(a *program, change string) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -142,17 +142,17 @@ type (
 	attachCommand struct{ changeFlags }
 )
 
-func (c *pauseCommand) Run(a *app) error  { return c.do(a, "pause") }
-func (c *resumeCommand) Run(a *app) error { return c.do(a, "resume") }
-func (c *detachCommand) Run(a *app) error { return c.do(a, "detach") }
-func (c *attachCommand) Run(a *app) error { return c.do(a, "attach") }
+func (c *pauseCommand) Run(a *program) error  { return c.do(a, "pause") }
+func (c *resumeCommand) Run(a *program) error { return c.do(a, "resume") }
+func (c *detachCommand) Run(a *program) error { return c.do(a, "detach") }
+func (c *attachCommand) Run(a *program) error { return c.do(a, "attach") }
 
 type reloadCommand struct {
 	remote
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *reloadCommand) Run(a *app) error {
+func (c *reloadCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ type backupCommand struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *backupCommand) Run(a *app) error {
+func (c *backupCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 	"syscall"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/config"
-	"auditrelay/internal/api"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,8 +43,8 @@ type Options struct {
 	Stdout, Stderr io.Writer
 }
 
-// app is one call of Main.
-type app struct {
+// program is one call of Main.
+type program struct {
 	ctx     context.Context
 	parser  *kong.Kong
 	sinks   map[string]SinkMaker
@@ -87,7 +87,7 @@ type grammar struct {
 // program once more to compile a guest, so args must be the process's own,
 // os.Args[1:], and nothing that the program does before may be in the way.
 func Main(args []string, o Options) int {
-	a := &app{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
+	a := &program{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
 	if a.stdin == nil {
 		a.stdin = os.Stdin
 	}
@@ -113,7 +113,7 @@ func Main(args []string, o Options) int {
 }
 
 // tell writes err as people read it: a line for each thing that is wrong.
-func (a *app) tell(err error) {
+func (a *program) tell(err error) {
 	if all, ok := errors.AsType[config.Errors](err); ok && err.Error() == all.Error() {
 		for _, one := range all {
 			fmt.Fprintln(a.stderr, one)
@@ -126,7 +126,7 @@ func (a *app) tell(err error) {
 	}
 }
 
-func (a *app) run(args []string) error {
+func (a *program) run(args []string) error {
 	var g grammar
 	exited := false
 	parser, err := kong.New(&g,
@@ -156,7 +156,7 @@ func (a *app) run(args []string) error {
 
 // untilSignal returns a context that the first signal ends; the second ends the
 // process, whatever it is at: what is accepted is durable.
-func (a *app) untilSignal() (ctx context.Context, stop func()) {
+func (a *program) untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -186,7 +186,7 @@ type versionCommand struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *versionCommand) Run(a *app) error {
+func (c *versionCommand) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(a.version)
 	}

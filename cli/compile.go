@@ -27,4 +27,4 @@ func compiler() []string {
 	return nil
 }
 
-func (a *app) compile(args []string) int { return compile.Child(a.stdin, a.stderr, args) }
+func (a *program) compile(args []string) int { return compile.Child(a.stdin, a.stderr, args) }

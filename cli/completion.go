@@ -12,7 +12,7 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-func (c *completionCommand) Run(a *app) error {
+func (c *completionCommand) Run(a *program) error {
 	var words []completion
 	collect(a.parser.Model.Node, nil, &words)
 	switch c.Shell {

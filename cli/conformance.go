@@ -21,7 +21,7 @@ type guestConformance struct {
 // errConformance says that this build does not stand the kit.
 var errConformance = errors.New("this build does not conform")
 
-func (c *guestConformance) Run(a *app) error {
+func (c *guestConformance) Run(a *program) error {
 	results, err := conformance.Run(a.ctx, thisBuild)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) 
 	})
 }
 
-func (c *guestConformance) print(a *app, results []conformance.Result) error {
+func (c *guestConformance) print(a *program, results []conformance.Result) error {
 	rows := [][]string{{"CASE", "WHAT", "EXPECTED", "GOT", "STOPPED", "GC", "FUEL", "OVER", "NEXT"}}
 	for _, r := range results {
 		got := r.Got

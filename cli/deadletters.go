@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 	"auditrelay/runtime"
 )
 
@@ -23,7 +23,7 @@ type deadLetterList struct {
 	JSON     bool   `help:"Print JSON."`
 }
 
-func (c *deadLetterList) Run(a *app) error {
+func (c *deadLetterList) Run(a *program) error {
 	if c.Limit < 1 || c.Limit > 1000 {
 		return usage("--limit: a number from 1 to 1000")
 	}
@@ -74,7 +74,7 @@ type deadLetterShow struct {
 	JSON     bool   `help:"Print JSON."`
 }
 
-func (c *deadLetterShow) Run(a *app) error {
+func (c *deadLetterShow) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ type whichDeadLetters struct {
 	JSON      bool     `help:"Print JSON."`
 }
 
-func (c *whichDeadLetters) do(a *app, change, done string) error {
+func (c *whichDeadLetters) do(a *program, change, done string) error {
 	if c.All == (len(c.Sequences) > 0) {
 		return usage("name sequences, or say --all")
 	}
@@ -137,5 +137,7 @@ type (
 	deadLetterReplay  struct{ whichDeadLetters }
 )
 
-func (c *deadLetterDiscard) Run(a *app) error { return c.do(a, "discard", "discarded") }
-func (c *deadLetterReplay) Run(a *app) error  { return c.do(a, "replay", "given to the callback again") }
+func (c *deadLetterDiscard) Run(a *program) error { return c.do(a, "discard", "discarded") }
+func (c *deadLetterReplay) Run(a *program) error {
+	return c.do(a, "replay", "given to the callback again")
+}

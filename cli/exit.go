@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
 	"auditrelay/config"
-	"auditrelay/internal/api"
-	"auditrelay/internal/client"
 	"auditrelay/runtime"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"auditrelay"
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 )
 
 type explainCommand struct {
@@ -16,7 +16,7 @@ type explainCommand struct {
 	JSON      bool   `help:"Print JSON."`
 }
 
-func (c *explainCommand) Run(a *app) error {
+func (c *explainCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (c *explainCommand) Run(a *app) error {
 	return a.printExplained(e)
 }
 
-func (a *app) printExplained(e api.Explained) error {
+func (a *program) printExplained(e api.Explained) error {
 	rows := [][]string{
 		{"id", e.ID},
 		{"namespace", e.Namespace},

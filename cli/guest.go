@@ -14,10 +14,10 @@ import (
 	"strings"
 
 	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/app"
+	"auditrelay/cli/internal/scaffold"
 	"auditrelay/guests/cases"
-	"auditrelay/internal/daemon"
 	"auditrelay/internal/diff"
-	"auditrelay/internal/scaffold"
 )
 
 type guestCommands struct {
@@ -35,7 +35,7 @@ type guestNew struct {
 	Name string `arg:"" help:"The folder to make; its last element names the guest." type:"path"`
 }
 
-func (c *guestNew) Run(a *app) error {
+func (c *guestNew) Run(a *program) error {
 	if err := scaffold.New(c.Lang, c.Name); err != nil {
 		return err
 	}
@@ -51,12 +51,12 @@ type guestInspect struct {
 // errRefused says that a module would not be loaded.
 var errRefused = errors.New("the module would be refused")
 
-func (c *guestInspect) Run(a *app) error {
+func (c *guestInspect) Run(a *program) error {
 	code, err := readModule(c.File)
 	if err != nil {
 		return err
 	}
-	seen := daemon.Inspected(wasm.Inspect(wasm.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code)))
+	seen := app.Inspected(wasm.Inspect(wasm.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code)))
 	if c.JSON {
 		err = a.printJSON(seen)
 	} else {
@@ -74,7 +74,7 @@ type guestPack struct {
 	Output   string `help:"Write the module here. Default: in the place of the one given." short:"o" placeholder:"FILE"`
 }
 
-func (c *guestPack) Run(a *app) error {
+func (c *guestPack) Run(a *program) error {
 	code, err := readModule(c.File)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ type guestTest struct {
 // errCases says that a case came out otherwise.
 var errCases = errors.New("a case came out otherwise")
 
-func (c *guestTest) Run(a *app) error {
+func (c *guestTest) Run(a *program) error {
 	code, err := readModule(c.File)
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func casesOf(module string, given []string) ([]string, error) {
 	return many, err
 }
 
-func (c *guestTest) print(a *app, all []cases.Result) error {
+func (c *guestTest) print(a *program, all []cases.Result) error {
 	passed, seen := 0, map[string]int{}
 	for i := range all {
 		r := &all[i]
@@ -198,7 +198,7 @@ func (c *guestTest) print(a *app, all []cases.Result) error {
 }
 
 // color reports whether what is written may be colored.
-func (a *app) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
+func (a *program) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
 
 type guestProfile struct {
 	File  string   `arg:"" help:"The module, a .wasm file; its functions go by their names where it was built with them." type:"existingfile"`
@@ -208,7 +208,7 @@ type guestProfile struct {
 	JSON  bool     `help:"Print JSON."`
 }
 
-func (c *guestProfile) Run(a *app) error {
+func (c *guestProfile) Run(a *program) error {
 	if c.Times < 1 || c.Times > 100_000 || c.Top < 1 {
 		return usage("--times: expected 1 to 100000, --top at least 1")
 	}

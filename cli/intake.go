@@ -6,14 +6,14 @@ import (
 	"net/http"
 
 	"auditrelay"
-	"auditrelay/internal/api"
-	"auditrelay/internal/client"
-	"auditrelay/internal/pgingest"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
+	"auditrelay/cli/internal/sources/postgres"
 )
 
 // printIntake shows where events come from, why a source may be silent, and what is in
 // quarantine. A relay of before answers none of that.
-func (a *app) printIntake(cl *client.Client) error {
+func (a *program) printIntake(cl *client.Client) error {
 	sources, err := cl.Sources(a.ctx)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
 		return nil
@@ -64,7 +64,7 @@ func (a *app) printIntake(cl *client.Client) error {
 }
 
 // tailing says in a line how reading a table stands.
-func tailing(t *pgingest.Status) string {
+func tailing(t *postgres.Status) string {
 	text := fmt.Sprintf("%s since %s", t.State, moment(t.Since))
 	if b := t.Backfill; b != nil {
 		text += fmt.Sprintf(", %d of about %d rows of the past", b.Rows, b.Of)

@@ -16,7 +16,7 @@ type keyringList struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *keyringList) Run(a *app) error {
+func (c *keyringList) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ type keyringDestroy struct {
 	JSON            bool   `help:"Print JSON."`
 }
 
-func (c *keyringDestroy) Run(a *app) error {
+func (c *keyringDestroy) Run(a *program) error {
 	if !c.Yes {
 		return usage("the events of period %d could never be read again, here or in a copy made from then on; say --yes if that is meant", c.Period)
 	}

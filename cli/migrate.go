@@ -10,7 +10,7 @@ type migrateCommand struct {
 	DataDir string `arg:"" help:"The data directory; no relay may run on it." type:"existingdir"`
 }
 
-func (c *migrateCommand) Run(a *app) error {
+func (c *migrateCommand) Run(a *program) error {
 	if err := runtime.Migrate(c.DataDir); err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 )
 
 type moduleCommands struct {
@@ -48,7 +48,7 @@ func readModule(name string) ([]byte, error) {
 	return wasm, err
 }
 
-func (c *modulePush) Run(a *app) error {
+func (c *modulePush) Run(a *program) error {
 	wasm, err := readModule(c.File)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ type moduleList struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *moduleList) Run(a *app) error {
+func (c *moduleList) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ type moduleInspect struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *moduleInspect) Run(a *app) error {
+func (c *moduleInspect) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (c *moduleInspect) Run(a *app) error {
 }
 
 // printInspection tells what a module is.
-func (a *app) printInspection(i *api.Inspection) error {
+func (a *program) printInspection(i *api.Inspection) error {
 	rows := [][]string{{"digest", i.SHA256}, {"size", auditrelay.ByteSize(i.Size).String()}}
 	row := func(name, value string) {
 		if value != "" {
@@ -179,7 +179,7 @@ type moduleGet struct {
 	Output string `help:"Where to; - for standard output." short:"o" default:"-" placeholder:"FILE"`
 }
 
-func (c *moduleGet) Run(a *app) error {
+func (c *moduleGet) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (c *moduleGet) Run(a *app) error {
 
 type moduleDelete struct{ digestFlags }
 
-func (c *moduleDelete) Run(a *app) error {
+func (c *moduleDelete) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ type moduleUse struct {
 	JSON       bool   `help:"Print JSON."`
 }
 
-func (c *moduleUse) Run(a *app) error {
+func (c *moduleUse) Run(a *program) error {
 	given := 0
 	for _, is := range []bool{c.Digest != "", c.Previous, c.Configured} {
 		if is {
@@ -253,7 +253,7 @@ type moduleFilters struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *moduleFilters) Run(a *app) error {
+func (c *moduleFilters) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ type moduleReset struct {
 	Filter string `arg:"" help:"The filter."`
 }
 
-func (c *moduleReset) Run(a *app) error {
+func (c *moduleReset) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err

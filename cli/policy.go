@@ -9,8 +9,8 @@ import (
 	"unicode"
 
 	"auditrelay"
+	"auditrelay/cli/internal/app"
 	"auditrelay/document"
-	"auditrelay/internal/daemon"
 	"auditrelay/internal/diff"
 	"auditrelay/runtime"
 )
@@ -23,9 +23,9 @@ type policyCommands struct {
 
 type policyList struct{}
 
-func (c *policyList) Run(a *app) error {
-	for _, name := range daemon.Presets() {
-		p, err := daemon.OpenPolicy(a.ctx, name, nil)
+func (c *policyList) Run(a *program) error {
+	for _, name := range app.Presets() {
+		p, err := app.OpenPolicy(a.ctx, name, nil)
 		if err != nil {
 			return err
 		}
@@ -38,8 +38,8 @@ type policyShow struct {
 	Policy string `arg:"" help:"A preset, a file that holds a policy, or FILE:FILTER."`
 }
 
-func (c *policyShow) Run(a *app) error {
-	p, err := daemon.OpenPolicy(a.ctx, c.Policy, makers(a.sinks))
+func (c *policyShow) Run(a *program) error {
+	p, err := app.OpenPolicy(a.ctx, c.Policy, makers(a.sinks))
 	if err != nil {
 		return err
 	}
@@ -81,18 +81,18 @@ type policyChange struct {
 // errLeaks says that the new policy lets out more.
 var errLeaks = errors.New("the new policy lets out what the old one does not")
 
-func (c *policyDiff) Run(a *app) error {
+func (c *policyDiff) Run(a *program) error {
 	switch {
 	case (c.Events != "") == c.Stored:
 		return usage("give --events FILE or --stored")
 	case c.Limit < 1 || c.Limit > maxTried:
 		return usage("--limit: expected 1 to %d", maxTried)
 	}
-	before, err := daemon.OpenPolicy(a.ctx, c.Old, makers(a.sinks))
+	before, err := app.OpenPolicy(a.ctx, c.Old, makers(a.sinks))
 	if err != nil {
 		return err
 	}
-	after, err := daemon.OpenPolicy(a.ctx, c.New, makers(a.sinks))
+	after, err := app.OpenPolicy(a.ctx, c.New, makers(a.sinks))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (c *policyDiff) Run(a *app) error {
 	return err
 }
 
-func (c *policyDiff) events(a *app) ([]auditrelay.Event, error) {
+func (c *policyDiff) events(a *program) ([]auditrelay.Event, error) {
 	parse := func(data []byte) (auditrelay.Event, error) { return runtime.ParseEvent(data, runtime.Limits{}) }
 	if c.Stored {
 		return storedEvents(a, &c.remote, c.From, c.Limit, parse)
@@ -129,7 +129,7 @@ func (c *policyDiff) events(a *app) ([]auditrelay.Event, error) {
 }
 
 // compare applies both policies to one event.
-func (c *policyDiff) compare(a *app, change *policyChange, before, after *daemon.Policy, event *auditrelay.Event) error {
+func (c *policyDiff) compare(a *program, change *policyChange, before, after *app.Policy, event *auditrelay.Event) error {
 	was, err := before.Redact(a.ctx, event.Data)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (c *policyDiff) compare(a *app, change *policyChange, before, after *daemon
 	var original document.Document
 	original.Reset(event.Data)
 	leaking := false
-	for path, value := range daemon.Leaves(&original) {
+	for path, value := range app.Leaves(&original) {
 		old, kept := was.Leaves[path]
 		now, keeps := is.Leaves[path]
 		left, leaves := kept && old == value, keeps && now == value
@@ -180,7 +180,7 @@ func showsMore(value, was, is string) bool {
 	})
 }
 
-func (p *policyChange) print(a *app) error {
+func (p *policyChange) print(a *program) error {
 	fmt.Fprintf(a.stdout, "%d events: %d the same, %d changed, %d on which the new policy fails\n", p.Events, p.Same, p.Changed, p.Failed)
 	for _, part := range []struct {
 		title string

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 )
 
 type pseudonymCommand struct {
@@ -22,7 +22,7 @@ type pseudonymCommand struct {
 // maxValue bounds a value, so that a request with it is taken.
 const maxValue = 128 << 10
 
-func (c *pseudonymCommand) Run(a *app) error {
+func (c *pseudonymCommand) Run(a *program) error {
 	value, err := c.value(a)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func pseudonymRow(p api.Pseudonym) []string {
 	return []string{callback, p.Filter, p.Key, version, pseudonym}
 }
 
-func (c *pseudonymCommand) value(a *app) (string, error) {
+func (c *pseudonymCommand) value(a *program) (string, error) {
 	in := a.stdin
 	if c.ValueFile != "-" {
 		f, err := os.Open(c.ValueFile)

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
-	"auditrelay/internal/api"
-	"auditrelay/internal/client"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
 	"auditrelay/runtime"
 )
 
@@ -31,7 +31,7 @@ type quarantineList struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-func (c *quarantineList) Run(a *app) error {
+func (c *quarantineList) Run(a *program) error {
 	if c.Limit < 1 || c.Limit > 1000 {
 		return usage("--limit: a number from 1 to 1000")
 	}
@@ -73,7 +73,7 @@ type quarantineShow struct {
 	JSON   bool   `help:"Print JSON." xor:"form"`
 }
 
-func (c *quarantineShow) Run(a *app) error {
+func (c *quarantineShow) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -144,12 +144,12 @@ func (c *whichItems) check() error {
 	return nil
 }
 
-func (c *whichItems) change(a *app, cl *client.Client, change string) (api.QuarantineChanged, error) {
+func (c *whichItems) change(a *program, cl *client.Client, change string) (api.QuarantineChanged, error) {
 	return cl.ChangeQuarantine(a.ctx, change, api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source})
 }
 
 // told prints what was done; what was not is an error.
-func (c *whichItems) told(a *app, done api.QuarantineChanged, what string) error {
+func (c *whichItems) told(a *program, done api.QuarantineChanged, what string) error {
 	if c.JSON {
 		if err := a.printJSON(done); err != nil {
 			return err
@@ -171,7 +171,7 @@ type quarantineReplay struct {
 	Edit string `help:"File with what is to be taken in the place of one item (- for standard input); takes the role ingest too." placeholder:"FILE"`
 }
 
-func (c *quarantineReplay) Run(a *app) error {
+func (c *quarantineReplay) Run(a *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (c *quarantineReplay) Run(a *app) error {
 // lower.
 const mostContents = 1 << 30
 
-func (a *app) contents(name string) ([]byte, error) {
+func (a *program) contents(name string) ([]byte, error) {
 	in := a.stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -226,7 +226,7 @@ type quarantineDelete struct {
 	Yes bool `help:"Do it: what is deleted cannot be had back."`
 }
 
-func (c *quarantineDelete) Run(a *app) error {
+func (c *quarantineDelete) Run(a *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type receiptsCommand struct {
 	JSON      bool   `help:"Print one JSON object a line, to keep or to search."`
 }
 
-func (c *receiptsCommand) Run(a *app) error {
+func (c *receiptsCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"auditrelay/internal/api"
-	"auditrelay/internal/pgingest"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources/postgres"
 )
 
 type reconcileCommand struct {
@@ -24,7 +24,7 @@ func (e differError) Error() string {
 	return fmt.Sprintf("the table and the journal differ by %d events", e.missing)
 }
 
-func (c *reconcileCommand) Run(a *app) error {
+func (c *reconcileCommand) Run(a *program) error {
 	want := api.Reconcile{To: time.Now().UTC(), Repair: c.Repair}
 	for _, t := range []struct {
 		flag, text string
@@ -48,7 +48,7 @@ func (c *reconcileCommand) Run(a *app) error {
 	}
 	e := json.NewEncoder(a.stdout)
 	e.SetEscapeHTML(false)
-	done, err := cl.Reconcile(a.ctx, want, func(d pgingest.Difference) error {
+	done, err := cl.Reconcile(a.ctx, want, func(d postgres.Difference) error {
 		if c.JSON {
 			return e.Encode(d)
 		}
@@ -76,9 +76,9 @@ func (c *reconcileCommand) Run(a *app) error {
 	return err
 }
 
-func tellDifference(d pgingest.Difference) string {
+func tellDifference(d postgres.Difference) string {
 	switch {
-	case d.MissingFrom == pgingest.MissingFromTable:
+	case d.MissingFrom == postgres.MissingFromTable:
 		return fmt.Sprintf("not in the table (sequence %d)", d.Sequence)
 	case d.Repaired:
 		return "was not in the journal: accepted now"

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/client"
+	"auditrelay/cli/internal/client"
 )
 
 // remote are the flags of commands that call a relay. A token is never an
@@ -39,7 +39,7 @@ func (r *remote) client() (*client.Client, error) {
 	return c, nil
 }
 
-func (a *app) printJSON(v any) error {
+func (a *program) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
@@ -47,7 +47,7 @@ func (a *app) printJSON(v any) error {
 }
 
 // table writes rows in columns.
-func (a *app) table(rows [][]string) error {
+func (a *program) table(rows [][]string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {

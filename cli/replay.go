@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"auditrelay/internal/api"
+	"auditrelay/cli/internal/api"
 )
 
 type replayCommand struct {
@@ -18,7 +18,7 @@ type replayCommand struct {
 	JSON     bool   `help:"Print JSON."`
 }
 
-func (c *replayCommand) Run(a *app) error {
+func (c *replayCommand) Run(a *program) error {
 	request := api.Replay{DryRun: c.DryRun, Emit: c.Emit}
 	var err error
 	if request.From, request.FromTime, err = bound("--from", c.From); err != nil {

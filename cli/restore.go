@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"auditrelay/internal/daemon"
+	"auditrelay/cli/internal/app"
 	"auditrelay/runtime"
 )
 
@@ -14,7 +14,7 @@ type restoreCommand struct {
 	DataDir string `arg:"" help:"The data directory to make; it must not be there, or be empty." type:"path"`
 }
 
-func (c *restoreCommand) Run(a *app) error {
+func (c *restoreCommand) Run(a *program) error {
 	entries, err := os.ReadDir(c.DataDir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -28,7 +28,7 @@ func (c *restoreCommand) Run(a *app) error {
 	if err := runtime.Restore(c.Backup, c.DataDir); err != nil {
 		return err
 	}
-	stores, err := daemon.RestoreStores(c.Backup, c.DataDir)
+	stores, err := app.RestoreStores(c.Backup, c.DataDir)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 const maxTried = 100_000
 
 // sampleEvents reads events from a file as they are sent, or from standard input.
-func sampleEvents(a *app, file string, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+func sampleEvents(a *program, file string, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
 	in := a.stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -47,7 +47,7 @@ func sampleEvents(a *app, file string, limit int, parse func([]byte) (auditrelay
 }
 
 // storedEvents takes events from a running relay, which asks for the role comply.
-func storedEvents(a *app, relay *remote, from uint64, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+func storedEvents(a *program, relay *remote, from uint64, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
 	cl, err := relay.client()
 	if err != nil {
 		return nil, err

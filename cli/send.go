@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"auditrelay/internal/api"
-	"auditrelay/internal/client"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
 )
 
 type sendCommand struct {
@@ -39,7 +39,7 @@ type sendState struct {
 // beginsWith is how many bytes tell a file from another.
 const beginsWith = 4096
 
-func (c *sendCommand) Run(a *app) error {
+func (c *sendCommand) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (c *sendCommand) Run(a *app) error {
 }
 
 // open returns the events, and what tells this file from another.
-func (c *sendCommand) open(a *app) (io.ReadCloser, string, error) {
+func (c *sendCommand) open(a *program) (io.ReadCloser, string, error) {
 	if c.File == "-" {
 		if c.Resume != "" {
 			return nil, "", usage("--resume needs a file: standard input cannot be read again")
@@ -196,7 +196,7 @@ func (c *sendCommand) openRejects() (*os.File, error) {
 	return os.OpenFile(c.Rejects, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-func (c *sendCommand) summary(a *app, sent client.Sent, took time.Duration) error {
+func (c *sendCommand) summary(a *program, sent client.Sent, took time.Duration) error {
 	if c.JSON {
 		return a.printJSON(struct {
 			client.Sent

@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"auditrelay"
-	"auditrelay/internal/daemon"
+	"auditrelay/cli/internal/app"
 )
 
 type serveCommand struct {
@@ -20,7 +20,7 @@ type serveCommand struct {
 	AddressFile string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
 }
 
-func (c *serveCommand) Run(a *app) error {
+func (c *serveCommand) Run(a *program) error {
 	if os.Getenv("GOMEMLIMIT") == "" && c.MemoryLimit > 0 {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(min(c.MemoryLimit, math.MaxInt64))))
 	}
@@ -30,7 +30,7 @@ func (c *serveCommand) Run(a *app) error {
 	if err := readable(c.Config); err != nil {
 		return err
 	}
-	return daemon.Run(a.ctx, daemon.Options{
+	return app.Run(a.ctx, app.Options{
 		ConfigFile: c.Config, Listen: c.Listen, DataDir: c.DataDir,
 		Sinks: makers(a.sinks), Compiler: compiler(),
 		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
@@ -46,8 +46,8 @@ func readable(file string) error {
 	return f.Close()
 }
 
-func makers(sinks map[string]SinkMaker) map[string]daemon.SinkMaker {
-	out := make(map[string]daemon.SinkMaker, len(sinks))
+func makers(sinks map[string]SinkMaker) map[string]app.SinkMaker {
+	out := make(map[string]app.SinkMaker, len(sinks))
 	for name, maker := range sinks {
 		out[name] = maker
 	}

@@ -3,7 +3,7 @@ package cli
 import (
 	"fmt"
 
-	"auditrelay/internal/daemon"
+	"auditrelay/cli/internal/app"
 )
 
 type configCommands struct {
@@ -14,11 +14,11 @@ type translateCommand struct {
 	File string `arg:"" help:"LiteLLM's configuration." type:"path"`
 }
 
-func (c *translateCommand) Run(a *app) error {
+func (c *translateCommand) Run(a *program) error {
 	if err := readable(c.File); err != nil {
 		return err
 	}
-	native, notes, err := daemon.Translate(c.File, makers(a.sinks))
+	native, notes, err := app.Translate(c.File, makers(a.sinks))
 	if err != nil {
 		return err
 	}

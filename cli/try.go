@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"auditrelay"
-	"auditrelay/internal/daemon"
+	"auditrelay/cli/internal/app"
 	"auditrelay/internal/diff"
 	"auditrelay/runtime"
 )
@@ -24,7 +24,7 @@ type tryCommand struct {
 	JSON     bool   `help:"Print JSON, an object a line."`
 }
 
-func (c *tryCommand) Run(a *app) error {
+func (c *tryCommand) Run(a *program) error {
 	switch {
 	case (c.File != "") == c.Stored:
 		return usage("give a file, - or --stored")
@@ -34,7 +34,7 @@ func (c *tryCommand) Run(a *app) error {
 	if err := readable(c.Config); err != nil {
 		return err
 	}
-	t, err := daemon.NewTrier(a.ctx, c.Config, c.Callback, daemon.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Log: a.stderr})
+	t, err := app.NewTrier(a.ctx, c.Config, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Log: a.stderr})
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ type triedRecord struct {
 	Data   json.RawMessage `json:"data"`
 }
 
-func (c *tryCommand) show(a *app, e *auditrelay.Event, t *runtime.Trial) error {
+func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) error {
 	out := tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
 		Filters: []triedFilter{}, Before: e.Data, After: t.Data}
 	if t.Err != nil {

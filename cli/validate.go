@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"auditrelay/cli/internal/app"
 	"auditrelay/config"
-	"auditrelay/internal/daemon"
 )
 
 type validateCommand struct {
@@ -20,11 +20,11 @@ type validateCommand struct {
 // errProbes says that a destination did not answer as it should.
 var errProbes = errors.New("a sink's destination could not be used")
 
-func (c *validateCommand) Run(a *app) error {
+func (c *validateCommand) Run(a *program) error {
 	if err := readable(c.Config); err != nil {
 		return err
 	}
-	done, err := daemon.Check(a.ctx, c.Config, daemon.CheckOptions{
+	done, err := app.Check(a.ctx, c.Config, app.CheckOptions{
 		Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
 	})
 	if err != nil {
@@ -32,7 +32,7 @@ func (c *validateCommand) Run(a *app) error {
 	}
 	failed := false
 	for _, p := range done.Probes {
-		failed = failed || p.Result == daemon.ProbeFailed
+		failed = failed || p.Result == app.ProbeFailed
 	}
 	if c.JSON {
 		err = c.printJSON(a, done)
@@ -45,18 +45,18 @@ func (c *validateCommand) Run(a *app) error {
 	return err
 }
 
-func (c *validateCommand) printJSON(a *app, done daemon.Checked) error {
+func (c *validateCommand) printJSON(a *program, done app.Checked) error {
 	type note struct {
 		Line  int        `json:"line,omitempty"`
 		Level slog.Level `json:"level"`
 		Text  string     `json:"text"`
 	}
 	out := struct {
-		Config    string         `json:"config"`
-		Callbacks int            `json:"callbacks"`
-		Filters   int            `json:"filters"`
-		Notes     []note         `json:"notes"`
-		Probes    []daemon.Probe `json:"probes,omitempty"`
+		Config    string      `json:"config"`
+		Callbacks int         `json:"callbacks"`
+		Filters   int         `json:"filters"`
+		Notes     []note      `json:"notes"`
+		Probes    []app.Probe `json:"probes,omitempty"`
 	}{c.Config, len(done.Config.Callbacks), len(done.Config.Filters), []note{}, done.Probes}
 	for _, n := range done.Config.Notes {
 		out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
@@ -64,7 +64,7 @@ func (c *validateCommand) printJSON(a *app, done daemon.Checked) error {
 	return a.printJSON(out)
 }
 
-func (c *validateCommand) print(a *app, done daemon.Checked) error {
+func (c *validateCommand) print(a *program, done app.Checked) error {
 	a.printNotes(c.Config, done.Config.Notes)
 	if len(done.Probes) > 0 {
 		rows := [][]string{{"CALLBACK", "SINK", "RESULT", "REASON"}}
@@ -80,7 +80,7 @@ func (c *validateCommand) print(a *app, done daemon.Checked) error {
 }
 
 // printNotes tells what an operator should know of a configuration.
-func (a *app) printNotes(file string, notes []config.Note) {
+func (a *program) printNotes(file string, notes []config.Note) {
 	for _, n := range notes {
 		word := "note"
 		if n.Level >= slog.LevelWarn {

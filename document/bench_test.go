@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"auditrelay/document"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 // objectEvent is an event of the size usual in practice, its values objects;

@@ -9,7 +9,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/postgres"
-	"auditrelay/internal/pgtest"
+	"auditrelay/internal/test/pgtest"
 	"auditrelay/sinktest"
 )
 

@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/redact"
 	"auditrelay/filter"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 func BenchmarkPresets(b *testing.B) {

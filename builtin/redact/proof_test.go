@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 // With the preset litellm no planted secret leaves, decoded in any way: neither the

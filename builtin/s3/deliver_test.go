@@ -11,8 +11,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/s3"
-	"auditrelay/internal/faultproxy"
-	"auditrelay/internal/s3test"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/s3test"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"

@@ -15,8 +15,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/s3"
-	"auditrelay/internal/faultproxy"
-	"auditrelay/internal/s3test"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/s3test"
 	"auditrelay/sinktest"
 
 	"github.com/klauspost/compress/gzip"

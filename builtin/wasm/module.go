@@ -1,4 +1,4 @@
-// Package guest runs WebAssembly guests as filters: it loads a module, checks it
+// Package wasm runs WebAssembly guests as filters: it loads a module, checks it
 // against its manifest and the operator's grants, meters it, and gives every
 // worker an instance of its own.
 //

@@ -1,4 +1,4 @@
-// Package guestcases runs a guest's cases: events in, and what is to become of
+// Package cases runs a guest's cases: events in, and what is to become of
 // them, in a JSON file beside the guest's source. They run in the engine that
 // runs in production, under its limits.
 package cases

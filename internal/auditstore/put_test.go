@@ -12,7 +12,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/postgres"
 	"auditrelay/internal/auditstore"
-	"auditrelay/internal/pgtest"
+	"auditrelay/internal/test/pgtest"
 
 	_ "modernc.org/sqlite"
 )

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/test/corpus"
 )
 
 // BenchmarkEvents is all the keys, strings and numbers of ordinary events; the

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/test/corpus"
 )
 
 func newSet(tb testing.TB, names ...string) *detect.Set {

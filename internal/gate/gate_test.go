@@ -9,8 +9,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/test/corpus"
 )
 
 // literal finds one text, and what stands under one key.

@@ -8,8 +8,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/ingest"
+	"auditrelay/internal/test/corpus"
 
 	"github.com/google/go-cmp/cmp"
 )

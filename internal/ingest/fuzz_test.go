@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"auditrelay"
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/ingest"
+	"auditrelay/internal/test/corpus"
 )
 
 // What Check accepts is a JSON object for encoding/json too, and both read the

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"auditrelay/internal/corpus"
 	"auditrelay/internal/ingest"
+	"auditrelay/internal/test/corpus"
 
 	"github.com/google/go-cmp/cmp"
 )

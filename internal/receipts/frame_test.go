@@ -12,7 +12,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 
 	"github.com/google/go-cmp/cmp"
 )

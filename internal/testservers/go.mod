@@ -3,7 +3,7 @@
 //
 //	go build -C internal/testservers -o "$DIR/" github.com/versity/versitygw/cmd/versitygw
 //
-// and name the folder in AUDITRELAY_TEST_BIN (see internal/s3test).
+// and name the folder in AUDITRELAY_TEST_BIN (see internal/test/s3test).
 module auditrelay/internal/testservers
 
 go 1.26.8

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 // TestJournalFails has the file system fail under the running program. It must

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/faultproxy"
-	"auditrelay/internal/s3test"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/s3test"
 )
 
 // faultSeed makes the mixed faults; change it for another mixture.

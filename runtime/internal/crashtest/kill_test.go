@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/corpus"
-	"auditrelay/internal/s3test"
+	"auditrelay/internal/test/corpus"
+	"auditrelay/internal/test/s3test"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 	"auditrelay/runtime/internal/journal"
 )
 

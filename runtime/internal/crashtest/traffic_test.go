@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 )
 
 // traffic is producers that send without end, each at a steady pace, and send

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/internal/corpus"
+	"auditrelay/internal/test/corpus"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"

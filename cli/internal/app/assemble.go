@@ -1,0 +1,372 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/sources/postgres"
+	"auditrelay/config"
+	"auditrelay/guests/cases"
+	"auditrelay/runtime"
+)
+
+// assembler turns a checked configuration into what the runtime is given.
+type assembler struct {
+	file      string // the configuration's, for errors
+	makers    map[string]SinkMaker
+	digestKey []byte
+	cacheDir  string
+	compiler  []string
+	budget    *wasm.Budget
+	guests    guests
+	policies  policyDigests // of the configuration that was made last
+	log       *slog.Logger
+}
+
+// loadConfig reads the file and checks it against the sinks that there are.
+func (a *assembler) loadConfig(file string) (*config.Config, error) {
+	cfg, err := config.Load(file, a.loadOptions(file))
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := a.storesOf(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+func (a *assembler) loadOptions(file string) config.LoadOptions {
+	checks := make(map[string]func(config.Section) error, len(a.makers))
+	for name, maker := range a.makers {
+		checks[name] = func(section config.Section) error {
+			sink, err := maker(section)
+			if err != nil {
+				return err
+			}
+			return closeSink(sink)
+		}
+	}
+	check := func(section config.Section, keys map[string]auditrelay.Key) ([]string, error) {
+		f, err := makeRedact(section, keys)
+		if err != nil {
+			return nil, err
+		}
+		return f.KeyNames(), nil
+	}
+	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: postgres.CheckURL, IngestS3: checkIngestS3, Dir: filepath.Dir(file)}
+}
+
+// runtimeOptions makes everything that cfg names. On an error what was made is
+// closed again.
+func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (runtime.Options, error) {
+	callbacks, before, err := a.callbacks(ctx, cfg)
+	if err != nil {
+		return runtime.Options{}, err
+	}
+	limits := cfg.Ingest.Limits
+	return runtime.Options{
+		Dir: cfg.DataDir,
+		Journal: runtime.JournalOptions{
+			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
+			Retention: runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			Encryption: runtime.Encryption{
+				Key: cfg.Journal.Encryption.Key, PreviousKey: cfg.Journal.Encryption.PreviousKey,
+				Period: cfg.Journal.Encryption.Period, Off: cfg.Journal.Encryption.DecryptOnly,
+			},
+			UnsafeNoSync: unsafeNoSync(a.log),
+		},
+		Callbacks: callbacks,
+		Ingest:    before,
+		Removed:   cfg.Removed,
+		Limits: runtime.Limits{
+			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
+			// One call carries at most a slice, or an atomic request whole.
+			Events: limits.Events,
+		},
+		Quarantine: runtime.QuarantineOptions{
+			Bytes: cfg.Ingest.Quarantine.Bytes, Items: cfg.Ingest.Quarantine.Items, ItemBytes: cfg.Ingest.Quarantine.Item,
+		},
+		Logger: a.log,
+	}, nil
+}
+
+// callbacks makes everything that cfg names, and the filters before the journal.
+// What it made for guests stands in a.guests.next until it is in force or given up.
+func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []runtime.Callback, before []runtime.Step, err error) {
+	var errs []error
+	filters, err := a.filters(ctx, cfg)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	native, err := a.native(cfg)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	callbacks := make([]runtime.Callback, 0, len(cfg.Callbacks))
+	for i := range cfg.Callbacks {
+		c, err := a.callback(cfg, &cfg.Callbacks[i], filters, native)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		callbacks = append(callbacks, c)
+	}
+	a.guests.next = filters
+	if err := errors.Join(errs...); err != nil {
+		a.guests.discard(filters)
+		for _, c := range callbacks {
+			_ = closeSink(c.Sink)
+		}
+		return nil, nil, err
+	}
+	for _, name := range cfg.Ingest.Filters {
+		before = append(before, native[name].step())
+	}
+	a.policies = policiesOf(cfg, native)
+	return callbacks, before, nil
+}
+
+// filters makes those that a callback lists; one that none lists is checked by
+// config alone. What runs already and has not changed is used again.
+func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]*liveFilter, error) {
+	used := map[string]bool{}
+	for i := range cfg.Callbacks {
+		for _, name := range cfg.Callbacks[i].Filters {
+			used[name] = true
+		}
+	}
+	if err := a.checkMemory(cfg); err != nil {
+		return nil, err
+	}
+	made := map[string]*liveFilter{}
+	var errs []error
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		if f.Native() {
+			continue
+		}
+		if !used[f.Name] {
+			a.log.Warn("no callback lists this filter", "filter", f.Name)
+			continue
+		}
+		digest := cfg.FilterDigest(a.digestKey, f)
+		if live := a.guests.live[f.Name]; live != nil && live.digest == digest {
+			made[f.Name] = live
+			continue
+		}
+		live := &liveFilter{slot: wasm.NewSlot(f.Name), config: f, digest: digest}
+		live.load = func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error) {
+			m, err := wasm.Load(ctx, a.guestOptions(cfg, f, code, sha256))
+			if err != nil || f.Cases == "" {
+				return m, err
+			}
+			recorded, err := cases.Read(f.Cases)
+			if err == nil {
+				err = recorded.Require(ctx, m)
+			}
+			if err != nil {
+				return nil, errors.Join(err, m.Close())
+			}
+			m.ResetBreaker() // cases that are to fail are no failures
+			return m, nil
+		}
+		made[f.Name] = live
+		if !a.guests.deferred {
+			if err := a.guests.fill(ctx, live); err != nil {
+				errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+			}
+		}
+	}
+	return made, errors.Join(errs...)
+}
+
+const defaultGuestMemory = 1 << 30
+
+// checkMemory holds what all guests may come to take against guests.memory: every
+// callback has an instance of each of its filters for every CPU, and one of the
+// largest may be there twice while its module is switched.
+func (a *assembler) checkMemory(cfg *config.Config) error {
+	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
+	if a.budget == nil {
+		a.budget = wasm.NewBudget(have)
+	}
+	a.budget.Resize(have)
+	each := map[string]auditrelay.ByteSize{}
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		if f.Native() {
+			continue
+		}
+		each[f.Name] = wasm.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()
+	}
+	var need, largest auditrelay.ByteSize
+	instances := 0
+	for i := range cfg.Callbacks {
+		for _, name := range cfg.Callbacks[i].Filters {
+			if each[name] == 0 {
+				continue
+			}
+			instances += goruntime.GOMAXPROCS(0)
+			need += each[name] * auditrelay.ByteSize(goruntime.GOMAXPROCS(0))
+			largest = max(largest, each[name])
+		}
+	}
+	if need+largest > have {
+		return &config.Error{File: a.file, Key: "guests.memory", Msg: fmt.Sprintf(
+			"%d instances of guests may come to take %v and one more while a module is switched, %v are allowed: raise guests.memory, or lower the filters' limits.memory", instances, need+largest, have)}
+	}
+	return nil
+}
+
+// guestOptions are a filter's, for a module's bytes, pinned to a digest unless that
+// is empty.
+func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []byte, sha256 string) wasm.Options {
+	l := f.Limits
+	return wasm.Options{
+		Name: f.Name, Wasm: code, SHA256: strings.ToLower(sha256), Config: f.Config,
+		Grants: wasm.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
+		Keys:   cfg.CurrentKeys(),
+		Limits: wasm.Limits{
+			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
+			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,
+			EmitBytes: l.EmitBytes, EmitCount: l.EmitCount, EditBytes: l.EditBytes,
+			EventBytes: cfg.Ingest.Limits.EventBytes, Depth: cfg.Ingest.Limits.Depth,
+			LogLines: l.LogLines, Module: l.Module,
+		},
+		CacheDir:  a.cacheDir,
+		Compiler:  a.compiler,
+		Isolation: isolation(f.Isolation),
+		Breaker:   wasm.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
+		Budget:    a.budget,
+		Logger:    a.log,
+	}
+}
+
+func readBounded(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s is larger than %s", name, byteCount(most))
+	}
+	return data, err
+}
+
+func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map[string]*liveFilter, native map[string]*nativeFilter) (runtime.Callback, error) {
+	out := runtime.Callback{
+		Name: c.Name, RenamedFrom: c.RenamedFrom,
+		Digest:       cfg.CallbackDigest(a.digestKey, c),
+		Receives:     receives(c.Receives),
+		From:         from(c.From),
+		Chunk:        runtime.Chunking{Events: c.Chunk.Events, Bytes: c.Chunk.Bytes, Age: c.Chunk.Age},
+		InFlight:     c.InFlight,
+		Backoff:      runtime.Backoff{Initial: c.Backoff.Initial, Max: c.Backoff.Max},
+		Timeout:      c.Timeout,
+		MustNotLeave: runtime.MustNotLeave{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths},
+		Retain:       runtime.Retain{Age: c.Retain.Age, Bytes: c.Retain.Bytes, Then: retainThen(c.Retain.Then)},
+	}
+	if c.When != nil {
+		out.When = &runtime.When{Fields: c.When.Fields, Query: c.When.Query}
+	}
+	for _, name := range c.Filters {
+		if n := native[name]; n != nil {
+			out.Steps = append(out.Steps, n.step())
+			continue
+		}
+		f, ok := filters[name]
+		if !ok {
+			continue // did not load: told already
+		}
+		step := runtime.Step{Name: name, Filter: f.slot, Emits: f.config.Grants.Emit}
+		step.OnError = onError(f.config.OnError)
+		if f.config.Role == config.RoleObserve {
+			step.Role = runtime.RoleObserve
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	if c.Sink.Type == "" {
+		return out, nil
+	}
+	maker := a.makers[c.Sink.Type]
+	if maker == nil {
+		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("nothing answers to the sink %q", c.Sink.Type))
+	}
+	sink, err := a.sink(cfg, c)
+	if err != nil {
+		return out, c.Sink.Options.Explain(err)
+	}
+	if sink == nil {
+		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("the maker of sink %s gave neither a sink nor an error", c.Sink.Type))
+	}
+	out.Sink = sink
+	return out, nil
+}
+
+func onError(o config.OnError) runtime.OnError {
+	if o == config.OnErrorDiscard {
+		return runtime.OnErrorDiscard
+	}
+	return runtime.OnErrorDeadLetter
+}
+
+func isolation(i config.Isolation) wasm.Isolation {
+	if i == config.IsolationEvent {
+		return wasm.IsolationEvent
+	}
+	return wasm.IsolationInstance
+}
+
+func receives(r config.Receives) runtime.Receives {
+	switch r {
+	case config.ReceivesEmitted:
+		return runtime.ReceivesEmitted
+	case config.ReceivesBoth:
+		return runtime.ReceivesBoth
+	}
+	return runtime.ReceivesEvents
+}
+
+func from(f config.From) runtime.From {
+	switch f.Kind {
+	case config.FromBeginning:
+		return runtime.From{Kind: runtime.FromBeginning}
+	case config.FromTime:
+		return runtime.From{Kind: runtime.FromTime, Time: f.Time}
+	}
+	return runtime.From{Kind: runtime.FromNow}
+}
+
+func retainThen(t config.RetainThen) runtime.RetainThen {
+	switch t {
+	case config.RetainDeadLetter:
+		return runtime.RetainDeadLetter
+	case config.RetainDetach:
+		return runtime.RetainDetach
+	}
+	return runtime.RetainBlock
+}
+
+// at puts a place to what config could not find out.
+func (a *assembler) at(line int, key string, err error) error {
+	return &config.Error{File: a.file, Line: line, Key: key, Msg: err.Error(), Err: err}
+}
+
+// closeSink closes a sink that can be closed.
+func closeSink(s auditrelay.Sink) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+
+	"auditrelay"
+	"auditrelay/runtime"
+)
+
+// told keeps, in a file of the data directory, what the relay has last told of things
+// of one kind in audit events of its own, so that each change is told of once.
+type told[V any] struct {
+	file  string
+	table string // table_name of the events
+	// action is what a change of one that stays is called; nil: updated.
+	action func(before, after V) auditrelay.Action
+	// show is how one stands in before_value and updated_values; nil: as it is kept.
+	show func(V) any
+}
+
+func (t told[V]) last() (map[string]V, error) {
+	text, err := os.ReadFile(t.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var last map[string]V
+	if err := json.Unmarshal(text, &last); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.file, err)
+	}
+	return last, nil
+}
+
+func (t told[V]) keep(now map[string]V) error {
+	text, err := json.MarshalIndent(now, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(t.file, append(text, '\n'))
+}
+
+// tell records every thing by name that was made, changed or taken away since the
+// relay last told of them. A crash before the end has all of them told once more.
+func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]V) {
+	last, err := t.last()
+	if err != nil {
+		d.log.Error("what was in force before is not known: all is told of anew", "table", t.table, "error", err)
+	}
+	if len(last) == 0 && len(now) == 0 || reflect.DeepEqual(last, now) {
+		return
+	}
+	err = nil
+	names := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(last))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		before, had := last[name]
+		after, has := now[name]
+		if had == has && reflect.DeepEqual(before, after) {
+			continue
+		}
+		c := runtime.Change{Actor: by, Action: auditrelay.ActionUpdated, Table: t.table, Object: name}
+		switch {
+		case !had:
+			c.Action = auditrelay.ActionCreated
+		case !has:
+			c.Action = auditrelay.ActionDeleted
+		case t.action != nil:
+			c.Action = t.action(before, after)
+		}
+		if had {
+			c.Before = t.shown(before)
+		}
+		if has {
+			c.After = t.shown(after)
+		}
+		err = errors.Join(err, d.rt.Record(ctx, c))
+	}
+	if err == nil {
+		err = t.keep(now)
+	}
+	if err != nil {
+		d.log.Error("a change could not be recorded", "table", t.table, "error", err)
+	}
+}
+
+func (t told[V]) shown(v V) any {
+	if t.show == nil {
+		return v
+	}
+	return t.show(v)
+}

@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"auditrelay"
+	"auditrelay/config"
+)
+
+// CheckOptions configure Check.
+type CheckOptions struct {
+	Sinks map[string]SinkMaker
+	// Compiler is as in Options.
+	Compiler []string
+	// Online asks every sink's destination; Timeout bounds each, default 30 s.
+	Online  bool
+	Timeout time.Duration
+}
+
+// Checked is what Check found out.
+type Checked struct {
+	Config *config.Config
+	Probes []Probe
+}
+
+// Probe is how one sink's destination answered.
+type Probe struct {
+	Callback string `json:"callback"`
+	Sink     string `json:"sink"`
+	// Result is ok, failed, or not checked.
+	Result string `json:"result"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// The results of a Probe.
+const (
+	ProbeOK         = "ok"
+	ProbeFailed     = "failed"
+	ProbeNotChecked = "not checked"
+)
+
+// Check reads a configuration as serve would and touches no data.
+func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
+	makers, err := sinkMakers(o.Sinks)
+	if err != nil {
+		return Checked{}, err
+	}
+	a := &assembler{file: file, makers: makers, compiler: o.Compiler, log: slog.New(slog.DiscardHandler)}
+	cfg, err := a.loadConfig(file)
+	if err != nil {
+		return Checked{}, err
+	}
+	done := Checked{Config: cfg}
+	_, err = newAuth(cfg.Tokens)
+	_, tlsErr := newCertificates(cfg.TLS)
+	if err := errors.Join(err, tlsErr, checkListen(cfg.Listen, len(cfg.Tokens) == 0)); err != nil {
+		return done, err
+	}
+	if len(cfg.Filters) > 0 {
+		if a.cacheDir, err = os.MkdirTemp("", "auditrelay-validate-"); err != nil {
+			return done, err
+		}
+		defer os.RemoveAll(a.cacheDir)
+		filters, err := a.filters(ctx, cfg)
+		for _, f := range filters {
+			err = errors.Join(err, f.slot.Close())
+		}
+		if err != nil {
+			return done, err
+		}
+	}
+	if o.Online {
+		for i := range cfg.Callbacks {
+			done.Probes = append(done.Probes, a.probe(ctx, cfg, &cfg.Callbacks[i], o.Timeout)...)
+		}
+	}
+	return done, nil
+}
+
+// probe asks one callback's sink.
+func (a *assembler) probe(ctx context.Context, cfg *config.Config, c *config.Callback, timeout time.Duration) []Probe {
+	if c.Sink.Type == "" {
+		return nil
+	}
+	p := Probe{Callback: c.Name, Sink: c.Sink.Type}
+	sink, err := a.sink(cfg, c)
+	if err == nil {
+		defer func() { _ = closeSink(sink) }()
+		err = probeSink(ctx, sink, timeout)
+	}
+	switch {
+	case err == nil:
+		p.Result = ProbeOK
+	case errors.Is(err, auditrelay.ErrNotChecked):
+		p.Result, p.Reason = ProbeNotChecked, err.Error()
+	default:
+		p.Result, p.Reason = ProbeFailed, err.Error()
+	}
+	return []Probe{p}
+}
+
+func probeSink(ctx context.Context, sink auditrelay.Sink, timeout time.Duration) error {
+	prober, ok := sink.(auditrelay.Prober)
+	if !ok {
+		return auditrelay.ErrNotChecked
+	}
+	if timeout <= 0 {
+		timeout = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return prober.Probe(ctx)
+}
+
+// Translate gives LiteLLM's configuration in the relay's own format, checked.
+func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, error) {
+	makers, err := sinkMakers(more)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := readBounded(file, maxConfig)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the configuration: %w", err)
+	}
+	return config.Translate(file, data, (&assembler{makers: makers}).loadOptions(file))
+}
+
+// maxConfig bounds a configuration's file.
+const maxConfig = 16 << 20

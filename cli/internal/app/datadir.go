@@ -1,0 +1,84 @@
+package app
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// dataDir is the directory that holds all that the daemon keeps. Beside the
+// journal, which the runtime makes, there are the key of the configuration's
+// digests, and the digest of the last configuration.
+type dataDir string
+
+func (d dataDir) file(name string) string { return filepath.Join(string(d), name) }
+
+// guestCache is where compiled modules are kept: the relay's alone.
+func (d dataDir) guestCache() string { return d.file("cache") }
+
+// backups is beside the directory, not in it: a backup of a backup helps nobody.
+func (d dataDir) backups() string { return filepath.Clean(string(d)) + "-backups" }
+
+const digestKeyBytes = 32
+
+// digestKey reads the key of the configuration's digests, and makes directory
+// and key at first. The key keeps whoever sees a digest from guessing the
+// secrets in what it is of.
+func (d dataDir) digestKey() ([]byte, error) {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return nil, fmt.Errorf("the data directory: %w", err)
+	}
+	name := d.file("digest.key")
+	key, err := os.ReadFile(name)
+	if err == nil {
+		if len(key) != digestKeyBytes {
+			return nil, fmt.Errorf("%s is damaged: %d bytes, not %d; delete it, and every callback counts as changed once", name, len(key), digestKeyBytes)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the key of digests: %w", err)
+	}
+	key = make([]byte, digestKeyBytes)
+	rand.Read(key) // never fails
+	if err := writeFile(name, key); err != nil {
+		return nil, fmt.Errorf("the key of digests: %w", err)
+	}
+	return key, nil
+}
+
+// lastConfig is the digest of the configuration that ran last, empty at first.
+func (d dataDir) lastConfig() string {
+	digest, err := os.ReadFile(d.file("config.digest"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(digest))
+}
+
+func (d dataDir) setLastConfig(digest string) error {
+	return writeFile(d.file("config.digest"), []byte(digest+"\n"))
+}
+
+// writeFile puts a file in place whole or not at all.
+func writeFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"auditrelay/builtin/wasm"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// liveFilter is a guest filter as it runs: its slot, and how a module is loaded
+// for it.
+type liveFilter struct {
+	slot   *wasm.Slot
+	config *config.Filter
+	digest string // of the configuration, that what did not change goes on
+	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
+
+	running string // the digest of the module in the slot, empty without one
+	dropped bool   // a selection no longer holds, and is to be forgotten
+}
+
+// source says where the running module comes from.
+func (f *liveFilter) source() string {
+	switch {
+	case f.running == "":
+		return "none"
+	case f.running == f.config.ModuleDigest():
+		return "file"
+	}
+	return "uploaded"
+}
+
+// guests are the filters that run. They change with daemon.mu held.
+type guests struct {
+	slots atomic.Pointer[map[string]*wasm.Slot] // of live, for who may not wait
+
+	modules  *runtime.Modules // nil where no journal is, as in validate
+	live     map[string]*liveFilter
+	next     map[string]*liveFilter // made and not in force yet
+	deferred bool                   // the journal is not open yet: slots are filled later
+}
+
+// fill loads the module that a filter is to run into its slot.
+func (g *guests) fill(ctx context.Context, f *liveFilter) error {
+	configured := f.config.ModuleDigest()
+	if g.modules != nil {
+		s, ok, err := g.modules.Selection(f.config.Name)
+		switch {
+		case err != nil:
+			return err
+		case ok && s.SHA256 != "" && s.Configured == configured:
+			code, err := g.modules.Bytes(s.SHA256)
+			if err != nil {
+				return fmt.Errorf("the module that was selected: %w", err)
+			}
+			return f.put(ctx, code, s.SHA256)
+		case ok && s.Configured != configured:
+			f.dropped = true
+		}
+	}
+	if f.config.Wasm == "" {
+		return nil // nothing passes until a module is selected
+	}
+	code, err := readBounded(f.config.Wasm, runtime.MaxModuleBytes)
+	if err != nil {
+		return err
+	}
+	return f.put(ctx, code, cmp.Or(f.config.SHA256, configured))
+}
+
+// put loads a module and makes it the one that runs.
+func (f *liveFilter) put(ctx context.Context, code []byte, sha256 string) error {
+	m, err := f.load(ctx, code, sha256)
+	if err != nil {
+		return err
+	}
+	f.running = m.SHA256()
+	return f.slot.Switch(m)
+}
+
+// discard closes the filters of a configuration that does not come into force.
+func (g *guests) discard(filters map[string]*liveFilter) {
+	g.next = nil
+	for name, f := range filters {
+		if f != nil && g.live[name] != f {
+			_ = f.slot.Close()
+		}
+	}
+}
+
+// adopt makes the filters that were made last the ones that run.
+func (g *guests) adopt(log *slog.Logger) {
+	g.live, g.next = g.next, nil
+	slots := make(map[string]*wasm.Slot, len(g.live))
+	for name, f := range g.live {
+		slots[name] = f.slot
+	}
+	g.slots.Store(&slots)
+	for name, f := range g.live {
+		if f.dropped {
+			f.dropped = false
+			log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
+			if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: byConfigFile}); err != nil {
+				log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
+			}
+		}
+	}
+}
+
+// openGuests fills the slots once the journal is open and tells what was selected.
+func (d *daemon) openGuests(ctx context.Context, m *runtime.Modules) error {
+	g := &d.build.guests
+	g.modules, g.deferred = m, false
+	var errs []error
+	for name, f := range g.next {
+		if err := g.fill(ctx, f); err != nil {
+			errs = append(errs, d.build.at(f.config.Line(), "filters."+name, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	g.adopt(d.log)
+	return nil
+}

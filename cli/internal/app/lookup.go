@@ -1,0 +1,148 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+	"auditrelay/document"
+	"auditrelay/internal/redaction"
+	"auditrelay/runtime"
+)
+
+// tableLookUp is the table_name of the relay's own events about look-ups.
+const tableLookUp = "auditrelay_lookup"
+
+// readLookUp reads a request for a value's pseudonyms. Its errors say nothing of what
+// the body holds, since that is the value.
+func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
+	body, err := io.ReadAll(r.Body)
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return want, tooLarge(smallBody)
+	}
+	if err != nil {
+		return want, badRequest("the body did not come whole", "")
+	}
+	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	// Of what decoding replaces, as half of a surrogate pair, the pseudonym would be
+	// another value's.
+	if document.Check(body, document.Limits{}) != nil || d.Decode(&want) != nil {
+		return want, badRequest("the body is not the JSON that this path takes, in UTF-8", hint)
+	}
+	if want.Value == "" {
+		return want, badRequest("value: it is required; the empty value has no pseudonym", hint)
+	}
+	return want, nil
+}
+
+// lookUp answers the pseudonyms of a value under all versions of the keys in use. That
+// it was asked is durable first; where it cannot be, nothing is answered.
+func (d *daemon) lookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error) {
+	d.mu.Lock()
+	cfg, digestKey := d.cfg, d.build.digestKey
+	d.mu.Unlock()
+	uses, err := keyUses(cfg, want)
+	if err != nil {
+		return api.LookedUp{}, err
+	}
+	err = d.rt.Record(ctx, runtime.Change{
+		Actor: by, Action: auditrelay.ActionCreated, Table: tableLookUp,
+		Object: keyedDigest(digestKey, "look-up", want.Value), After: lookedUpWith(cfg, uses),
+	})
+	if err != nil {
+		d.log.Error("a look-up could not be recorded, and was not answered", "by", by, "error", err)
+		return api.LookedUp{}, &api.Error{
+			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
+			Message: "the look-up cannot be recorded, and so is not answered", RetryAfter: retrySoon,
+		}
+	}
+	answer := api.LookedUp{Pseudonyms: []api.Pseudonym{}}
+	for _, use := range uses {
+		key := cfg.Keys[use.key]
+		for _, number := range key.Numbers() {
+			p := api.Pseudonym{Callback: use.callback, Filter: use.filter, Key: use.key, Version: number, Current: number == key.Current}
+			if p.Destroyed = key.Versions[number].Destroyed; !p.Destroyed {
+				p.Pseudonym = string(redaction.NewPseudonymiser(use.key, key.At(number)).Append(nil, []byte(want.Value)))
+			}
+			answer.Pseudonyms = append(answer.Pseudonyms, p)
+		}
+	}
+	return answer, nil
+}
+
+// keyUse is a key with which a filter makes pseudonyms for a callback; for every
+// callback, where it stands before the journal and callback is empty.
+type keyUse struct{ callback, filter, key string }
+
+// keyUses are those that a look-up is about, in the configuration's order.
+func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
+	if _, known := cfg.Keys[want.Key]; !known && want.Key != "" {
+		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "keys in the configuration lists what there is", "there is no key of this name")
+	}
+	byName := map[string]*config.Filter{}
+	for i := range cfg.Filters {
+		byName[cfg.Filters[i].Name] = &cfg.Filters[i]
+	}
+	var uses []keyUse
+	add := func(callback string, filters []string) {
+		for _, name := range filters {
+			for _, key := range byName[name].KeyNames() {
+				if want.Key == "" || want.Key == key {
+					uses = append(uses, keyUse{callback, name, key})
+				}
+			}
+		}
+	}
+	add("", cfg.Ingest.Filters)
+	found := want.Callback == ""
+	for i := range cfg.Callbacks {
+		if c := &cfg.Callbacks[i]; want.Callback == "" || want.Callback == c.Name {
+			found = true
+			add(c.Name, c.Filters)
+		}
+	}
+	if !found {
+		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks lists what there is", "there is no callback of this name")
+	}
+	return uses, nil
+}
+
+// lookUpRecord is what the relay's own event says of a look-up: neither the value nor
+// a pseudonym.
+type lookUpRecord struct {
+	Callbacks []string `json:"callbacks"`
+	Keys      []string `json:"keys"` // with versions, as pseudonyms name them
+}
+
+func lookedUpWith(cfg *config.Config, uses []keyUse) lookUpRecord {
+	callbacks, keys := map[string]bool{}, map[string]bool{}
+	for _, use := range uses {
+		if use.callback != "" {
+			callbacks[use.callback] = true
+		}
+		key := cfg.Keys[use.key]
+		for _, number := range key.Numbers() {
+			if !key.Versions[number].Destroyed {
+				keys[key.At(number).Label(use.key)] = true
+			}
+		}
+	}
+	return lookUpRecord{Callbacks: sorted(callbacks), Keys: sorted(keys)}
+}
+
+// sorted are the names in a set, never nil.
+func sorted(set map[string]bool) []string {
+	names := slices.AppendSeq([]string{}, maps.Keys(set))
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,282 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+)
+
+// refusal says no to a request on modules, with the answer that it gets.
+func refusal(status int, reason, hint, format string, args ...any) *api.Error {
+	return &api.Error{Status: status, Reason: reason, Hint: hint, Message: fmt.Sprintf(format, args...)}
+}
+
+var (
+	moduleName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	digestPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+)
+
+// push takes a module in, once it has passed all that loading it checks short of
+// running it; with a filter named, it is loaded and started under that one's
+// configuration too.
+func (d *daemon) push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
+	if !moduleName.MatchString(name) {
+		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
+	}
+	refused := func(err error) error {
+		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
+	}
+	o := wasm.Everything(name, code)
+	seen := wasm.Inspect(o)
+	if len(seen.Refusals) > 0 {
+		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
+	}
+	o.CacheDir, o.Compiler, o.Logger = d.build.cacheDir, d.build.compiler, d.log
+	if err := wasm.Compile(ctx, o); err != nil {
+		return api.Pushed{}, refused(err)
+	}
+	if filter != "" {
+		d.mu.Lock()
+		live := d.build.guests.live[filter]
+		d.mu.Unlock()
+		if live == nil {
+			return api.Pushed{}, noFilter(filter)
+		}
+		m, err := live.load(ctx, code, seen.SHA256)
+		if err != nil {
+			return api.Pushed{}, refused(err)
+		}
+		if err := m.Close(); err != nil {
+			return api.Pushed{}, err
+		}
+	}
+	version := ""
+	if seen.Manifest != nil {
+		version = seen.Manifest.Version
+	}
+	stored, added, err := d.rt.Modules().Put(name, version, code, by)
+	if errors.Is(err, runtime.ErrModulesFull) {
+		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
+	}
+	if err == nil && added {
+		d.log.Info("a module was pushed", "module", stored.Name, "sha256", stored.SHA256, "size", stored.Size, "by", by)
+	}
+	return api.Pushed{StoredModule: stored, Added: added}, err
+}
+
+func noFilter(name string) *api.Error {
+	return refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/filters lists those that a callback uses", "no guest filter %.64q runs", name)
+}
+
+// find resolves a digest or a prefix of one.
+func (d *daemon) find(prefix string) (runtime.StoredModule, error) {
+	prefix = strings.ToLower(prefix)
+	if !digestPrefix.MatchString(prefix) {
+		return runtime.StoredModule{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "digest: expected 8 to 64 hexadecimal digits")
+	}
+	all, err := d.rt.Modules().List()
+	if err != nil {
+		return runtime.StoredModule{}, err
+	}
+	all = slices.DeleteFunc(all, func(m runtime.StoredModule) bool { return !strings.HasPrefix(m.SHA256, prefix) })
+	switch len(all) {
+	case 0:
+		return runtime.StoredModule{}, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay module list", "no uploaded module has the digest %s", prefix)
+	case 1:
+		return all[0], nil
+	}
+	return runtime.StoredModule{}, refusal(http.StatusConflict, api.ReasonConflict, "give more of it", "%d modules have a digest that begins with %s", len(all), prefix)
+}
+
+// listModules returns all uploaded modules with the filters that run them.
+func (d *daemon) listModules() ([]api.Module, error) {
+	stored, err := d.rt.Modules().List()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]api.Module, 0, len(stored))
+	for _, s := range stored {
+		m := api.Module{StoredModule: s}
+		for name, f := range d.build.guests.live {
+			if f.running == s.SHA256 {
+				m.Filters = append(m.Filters, name)
+			}
+		}
+		slices.Sort(m.Filters)
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// inspectModule says what can be told of an uploaded module.
+func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
+	stored, err := d.find(prefix)
+	if err != nil {
+		return api.Inspection{}, err
+	}
+	code, err := d.rt.Modules().Bytes(stored.SHA256)
+	if err != nil {
+		return api.Inspection{}, err
+	}
+	return Inspected(wasm.Inspect(wasm.Everything(stored.Name, code))), nil
+}
+
+func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {
+	stored, err := d.find(prefix)
+	if err != nil {
+		return stored, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err = d.rt.Modules().Delete(stored.SHA256, by)
+	if errors.Is(err, runtime.ErrModuleInUse) {
+		return stored, refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use FILTER with another one, twice, lets go of it", "module %s (%.12s): %v", stored.Name, stored.SHA256, err)
+	}
+	if err == nil {
+		d.log.Info("a module was deleted", "module", stored.Name, "sha256", stored.SHA256, "by", by)
+	}
+	return stored, err
+}
+
+// listFilters returns the guest filters that run.
+func (d *daemon) listFilters() ([]api.Filter, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := []api.Filter{}
+	for name, live := range d.build.guests.live {
+		f := api.Filter{Name: name, SHA256: live.running, Source: live.source(), Callbacks: []string{}}
+		for i := range d.cfg.Callbacks {
+			if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
+				f.Callbacks = append(f.Callbacks, d.cfg.Callbacks[i].Name)
+			}
+		}
+		s, _, err := d.rt.Modules().Selection(name)
+		if err != nil {
+			return nil, err
+		}
+		f.Previous = s.Previous
+		if m := live.slot.Module(); m != nil {
+			b := m.Breaker()
+			f.Breaker = api.Breaker{Open: b.Open, Failures: b.Failures, Cause: b.Cause, Until: b.Until}
+		}
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b api.Filter) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// resetBreaker has a filter's module judge again at once.
+func (d *daemon) resetBreaker(name, by string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	live := d.build.guests.live[name]
+	if live == nil {
+		return noFilter(name)
+	}
+	if m := live.slot.Module(); m != nil {
+		m.ResetBreaker()
+	}
+	d.log.Info("a filter's breaker was reset", "filter", name, "by", by)
+	for i := range d.cfg.Callbacks {
+		if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
+			d.rt.Retry(d.cfg.Callbacks[i].Name)
+		}
+	}
+	return nil
+}
+
+// use switches a filter to another module, between two events. Loading it comes
+// first, and what was chosen is durable before it is in force.
+func (d *daemon) use(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	live := d.build.guests.live[name]
+	if live == nil {
+		return api.Used{}, noFilter(name)
+	}
+	configured := live.config.ModuleDigest()
+	before, _, err := d.rt.Modules().Selection(name)
+	if err != nil {
+		return api.Used{}, err
+	}
+	digest := ""
+	switch {
+	case btoi(want.SHA256 != "")+btoi(want.Previous)+btoi(want.Configured) != 1:
+		return api.Used{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "expected one of sha256, previous and configured")
+	case want.Configured && live.config.Wasm == "":
+		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "give a digest", "filter %s is configured without a file", name)
+	case want.Previous && before.At.IsZero():
+		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
+	case want.Previous && before.Previous == "" && live.config.Wasm == "":
+		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
+	case want.Previous:
+		digest = before.Previous
+	case want.SHA256 != "":
+		stored, err := d.find(want.SHA256)
+		if err != nil {
+			return api.Used{}, err
+		}
+		if live.config.Module != "" && stored.Name != live.config.Module {
+			return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "push it under that name, or name the other one in the configuration",
+				"filter %s takes modules named %s; %.12s was pushed as %s", name, live.config.Module, stored.SHA256, stored.Name)
+		}
+		digest = stored.SHA256
+	}
+	if digest == configured {
+		digest = "" // the configuration's own
+	}
+	used := api.Used{Filter: name, SHA256: cmp.Or(digest, configured), Previous: before.SHA256}
+	if live.running == used.SHA256 {
+		used.Previous = before.Previous
+		return used, nil
+	}
+
+	var code []byte
+	if digest == "" {
+		code, err = readBounded(live.config.Wasm, runtime.MaxModuleBytes)
+	} else {
+		code, err = d.rt.Modules().Bytes(digest)
+	}
+	if err != nil {
+		return api.Used{}, err
+	}
+	module, err := live.load(ctx, code, used.SHA256)
+	if err != nil {
+		return api.Used{}, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", name, err)
+	}
+	err = d.rt.Modules().Select(runtime.Selection{Filter: name, SHA256: digest, Previous: before.SHA256, Configured: configured, At: time.Now().UTC(), By: by})
+	if err != nil {
+		return api.Used{}, errors.Join(err, module.Close())
+	}
+	was := live.running
+	live.running, used.Changed = used.SHA256, true
+	if err := live.slot.Switch(module); err != nil {
+		d.log.Warn("closing the module that a filter ran before", "filter", name, "error", err)
+	}
+	d.log.Info("a filter runs another module", "filter", name, "before", was, "after", used.SHA256, "by", by)
+	for i := range d.cfg.Callbacks {
+		if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
+			d.rt.Retry(d.cfg.Callbacks[i].Name)
+		}
+	}
+	return used, nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

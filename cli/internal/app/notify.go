@@ -1,0 +1,24 @@
+package app
+
+import (
+	"net"
+	"os"
+)
+
+// notifySupervisor tells systemd, where it started us with Type=notify, that the
+// state changed. Nobody listening is no failure.
+func notifySupervisor(state string) {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+	if socket[0] == '@' {
+		socket = "\x00" + socket[1:]
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte(state))
+}

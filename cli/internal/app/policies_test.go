@@ -1,0 +1,79 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Who changed a policy, and from what to what, is delivered like any other event, and
+// once.
+func TestChangesOfPoliciesAreAuditEvents(t *testing.T) {
+	dir := t.TempDir()
+	configure := func(filters, gate string) string {
+		return fmt.Sprintf("data_dir: %s\nfilters: {%s}\ncallbacks: [{name: archive, filters: [a], %ssink: {file: {path: %s}}}]\n",
+			filepath.Join(dir, "data"), filters, gate, filepath.Join(dir, "out.ndjson"))
+	}
+	round := func(text string) {
+		t.Helper()
+		r := run(t, text, nil)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func() (all []string) {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(dir, "out.ndjson"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			var e struct {
+				Actor  string                   `json:"changed_by"`
+				Action string                   `json:"action"`
+				Table  string                   `json:"table_name"`
+				Object string                   `json:"object_id"`
+				Before *struct{ Digest string } `json:"before_value"`
+				After  *struct{ Digest string } `json:"updated_values"`
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Table != tablePolicy {
+				continue
+			}
+			digests := ""
+			for _, d := range []*struct{ Digest string }{e.Before, e.After} {
+				switch {
+				case d == nil:
+					digests += " none"
+				case len(d.Digest) == 64:
+					digests += " digest"
+				default:
+					digests += " ?"
+				}
+			}
+			all = append(all, e.Actor+": "+e.Object+" "+e.Action+digests)
+		}
+		slices.Sort(all)
+		return all
+	}
+	const mask = "a: {redact: {rules: [{names: [password], do: mask}]}}"
+	round(configure(mask, ""))
+	round(configure(mask, "")) // nothing to tell
+	round(configure("a: {redact: {rules: [{names: [password], do: remove}]}}", "must_not_leave: {detectors: [secrets]}, "))
+	round(configure("a: {redact: {rules: [{names: [password], do: remove}]}}", ""))
+	want := []string{
+		"config file: a created none digest",
+		"config file: a updated digest digest",
+		"config file: callbacks/archive/must_not_leave created none digest",
+		"config file: callbacks/archive/must_not_leave deleted digest none",
+	}
+	if got := told(); !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}

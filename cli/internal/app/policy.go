@@ -1,0 +1,161 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/builtin/redact"
+	"auditrelay/config"
+	"auditrelay/document"
+	"auditrelay/filter"
+)
+
+// Policy is a policy of the native filter outside a running relay: to be shown, or
+// to be tried on events.
+type Policy struct {
+	// Name is how it was asked for.
+	Name string
+	// Text is its YAML as it stands, Preset the name of the preset that it builds on.
+	Text   []byte
+	Preset string
+
+	filter   *redact.Filter
+	instance filter.Instance
+	document document.Document
+}
+
+// OpenPolicy opens the policy that name names: a preset, a file that holds a policy
+// alone, or FILE:FILTER, a filter of a configuration. A policy that stands alone has
+// no keys: its pseudonyms are made with random ones.
+func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*Policy, error) {
+	p := &Policy{Name: name}
+	section, keys, err := findPolicy(name, sinks)
+	if err != nil {
+		return nil, err
+	}
+	if p.Text = section.Text(); slices.Contains(redact.Presets(), name) {
+		if p.Text, err = redact.Preset(name); err != nil { // with its comments
+			return nil, err
+		}
+	}
+	o, err := redactOptions(section)
+	if err != nil {
+		return nil, section.Explain(err)
+	}
+	p.Preset = o.Preset
+	if keys == nil {
+		keys = map[string]auditrelay.Key{}
+		for _, r := range o.Rules {
+			if r.Key != "" {
+				keys[r.Key] = auditrelay.Key{Secret: auditrelay.Secret(rand.Text())}
+			}
+		}
+	}
+	if p.filter, err = makeRedact(section, keys); err != nil {
+		return nil, section.Explain(err)
+	}
+	p.instance, err = p.filter.Open(ctx)
+	return p, err
+}
+
+// Presets are the names of the policies that come with the relay.
+func Presets() []string { return redact.Presets() }
+
+func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
+	if slices.Contains(redact.Presets(), name) {
+		text, err := redact.Preset(name)
+		if err != nil {
+			return config.Section{}, nil, err
+		}
+		section, err := config.ReadSection("preset "+name, text)
+		return section, nil, err
+	}
+	if file, filterName, ok := cutLast(name, ':'); ok {
+		return configuredPolicy(file, filterName, sinks)
+	}
+	text, err := readBounded(name, maxConfig)
+	if os.IsNotExist(err) {
+		return config.Section{}, nil, fmt.Errorf("%s is neither a preset (%s) nor a file; FILE:FILTER names a filter of a configuration", name, strings.Join(redact.Presets(), ", "))
+	}
+	if err != nil {
+		return config.Section{}, nil, err
+	}
+	section, err := config.ReadSection(name, text)
+	return section, nil, err
+}
+
+func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
+	makers, err := sinkMakers(sinks)
+	if err != nil {
+		return config.Section{}, nil, err
+	}
+	cfg, err := (&assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}).loadConfig(file)
+	if err != nil {
+		return config.Section{}, nil, err
+	}
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		switch {
+		case f.Name != name:
+		case !f.Native():
+			return config.Section{}, nil, fmt.Errorf("filter %s of %s is a guest, and has no policy", name, file)
+		default:
+			return *f.Redact, cfg.CurrentKeys(), nil
+		}
+	}
+	return config.Section{}, nil, fmt.Errorf("%s has no filter %s", file, name)
+}
+
+func cutLast(s string, sep byte) (before, after string, ok bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// Digest identifies what the policy does.
+func (p *Policy) Digest() string { return p.filter.Digest() }
+
+// Redacted is what a policy makes of one event.
+type Redacted struct {
+	Data    []byte
+	Touched []filter.Touch
+	Leaves  map[string]string // the values, as JSON, by path, through strings
+}
+
+// Redact applies the policy to an event.
+func (p *Policy) Redact(ctx context.Context, event []byte) (Redacted, error) {
+	p.document.Reset(event)
+	call := filter.Call{Event: &auditrelay.Event{Data: event}, Document: &p.document}
+	if _, err := p.instance.Apply(ctx, &call); err != nil {
+		return Redacted{}, fmt.Errorf("policy %s: %w", p.Name, err)
+	}
+	return Redacted{Data: p.document.Append(nil), Touched: slices.Clone(call.Touched), Leaves: Leaves(&p.document)}, nil
+}
+
+// Leaves returns the values in a document, as JSON, by their path, through strings
+// that hold JSON. Paths have the original indices; of keys that come twice all
+// values stand under one.
+func Leaves(d *document.Document) map[string]string {
+	out := map[string]string{}
+	var walk func(n document.Node)
+	walk = func(n document.Node) {
+		leaf := true
+		for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+			leaf = false
+			walk(c)
+		}
+		if leaf && n != document.Root {
+			path := string(d.AppendPath(nil, n))
+			out[path] += string(d.AppendJSON(nil, n))
+		}
+	}
+	walk(document.Root)
+	return out
+}

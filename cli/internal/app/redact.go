@@ -1,0 +1,80 @@
+package app
+
+import (
+	"errors"
+
+	"auditrelay"
+	"auditrelay/builtin/redact"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// nativeFilter is a filter that is no guest.
+type nativeFilter struct {
+	filter *redact.Filter
+	config *config.Filter
+}
+
+func (f *nativeFilter) step() runtime.Step {
+	return runtime.Step{Name: f.config.Name, Filter: f.filter, OnError: onError(f.config.OnError)}
+}
+
+// native makes the native filters of a configuration.
+func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error) {
+	made := map[string]*nativeFilter{}
+	var errs []error
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		if !f.Native() {
+			continue
+		}
+		one, err := makeRedact(*f.Redact, cfg.CurrentKeys())
+		if err != nil {
+			errs = append(errs, f.Redact.Explain(err))
+			continue
+		}
+		made[f.Name] = &nativeFilter{filter: one, config: f}
+	}
+	return made, errors.Join(errs...)
+}
+
+// makeRedact makes the filter of a policy.
+func makeRedact(section config.Section, keys map[string]auditrelay.Key) (*redact.Filter, error) {
+	o, err := redactOptions(section)
+	if err != nil {
+		return nil, err
+	}
+	return redact.New(o, keys)
+}
+
+// redactOptions decodes a policy and puts it on top of its preset.
+func redactOptions(section config.Section) (redact.Options, error) {
+	var o redact.Options
+	if err := section.Decode(&o); err != nil {
+		return o, err
+	}
+	if section.Has("keep_only") && o.KeepOnly == nil {
+		return o, &auditrelay.OptionError{Path: "keep_only", Err: errors.New("nothing is listed: write [] to keep nothing, or leave the key out to keep everything")}
+	}
+	if o.Preset == "" {
+		return o, nil
+	}
+	preset, err := presetOptions(o.Preset)
+	if err != nil {
+		return o, &auditrelay.OptionError{Path: "preset", Err: err}
+	}
+	return o.Over(preset), nil
+}
+
+func presetOptions(name string) (redact.Options, error) {
+	var o redact.Options
+	text, err := redact.Preset(name)
+	if err != nil {
+		return o, err
+	}
+	section, err := config.ReadSection("preset "+name, text)
+	if err != nil {
+		return o, err
+	}
+	return o, section.Decode(&o)
+}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"auditrelay"
+	"auditrelay/builtin/file"
+	"auditrelay/builtin/s3"
+	"auditrelay/builtin/stdout"
+	"auditrelay/config"
+)
+
+// SinkMaker makes a sink of one type from its options in the configuration. It
+// does no I/O, since it is called to check a configuration too: what it made is
+// then closed, where it can be, and thrown away.
+type SinkMaker func(config.Section) (auditrelay.Sink, error)
+
+// sinkMakers are the built-in sinks and those that a program brings, by the name
+// under which a callback's sink stands in YAML.
+func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
+	makers := map[string]SinkMaker{
+		"s3":         makeS3,
+		"file":       makeFile,
+		"stdout":     makeStdout,
+		sqliteSink:   makeSQLite,
+		postgresSink: makePostgres,
+	}
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		if makers[name] != nil {
+			return nil, fmt.Errorf("sink %s: there is a built-in sink of this name; give yours another", name)
+		}
+		makers[name] = more[name]
+	}
+	return makers, nil
+}
+
+func makeS3(section config.Section) (auditrelay.Sink, error) {
+	var o s3.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
+	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
+	return made(s3.New(o))
+}
+
+func makeFile(section config.Section) (auditrelay.Sink, error) {
+	var o file.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	o.Path = section.Path(o.Path)
+	return made(file.New(o))
+}
+
+func makeStdout(section config.Section) (auditrelay.Sink, error) {
+	var o stdout.Options
+	if err := section.Decode(&o); err != nil {
+		return nil, err
+	}
+	return made(stdout.New(o))
+}
+
+// made keeps a nil pointer from becoming a sink.
+func made[S auditrelay.Sink](s S, err error) (auditrelay.Sink, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}

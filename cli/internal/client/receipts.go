@@ -1,0 +1,57 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"auditrelay/cli/internal/api"
+)
+
+// maxReceipt bounds one line of receipts, in bytes.
+const maxReceipt = 4 << 20
+
+// Receipts calls fn with the receipts that query selects, each as the line of JSON
+// that the relay sent, without its line feed and valid until fn returns. An answer
+// that breaks off is an error.
+func (c *Client) Receipts(ctx context.Context, query url.Values, fn func(line []byte) error) error {
+	resp, err := c.send(ctx, http.MethodGet, "/v1/receipts", query, "", "", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		_, failed, err := c.read(ctx, resp)
+		if failed != nil {
+			return failed
+		}
+		return err
+	}
+	lines := bufio.NewReaderSize(resp.Body, 64<<10)
+	var line []byte
+	for {
+		part, err := lines.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull) && len(line) <= maxReceipt:
+			continue
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil
+		case err != nil:
+			return c.unreachable(ctx, fmt.Errorf("the receipts broke off: %w", err))
+		}
+		var last api.Failure
+		if json.Unmarshal(line, &last) == nil && last.Error != nil {
+			return last.Error
+		}
+		if err := fn(line[:len(line)-1]); err != nil {
+			return err
+		}
+		line = line[:0]
+	}
+}

@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/runtime"
+)
+
+// sourceName is in every event's provenance, and the position's name.
+const sourceName = "postgres"
+
+// The reasons of quarantine that are this source's own; all others are an event's.
+const (
+	reasonConflict = "conflict"
+	reasonTooLarge = "too_large"
+)
+
+// Taken counts what became of rows.
+type Taken struct {
+	Read        uint64 `json:"read"`
+	Accepted    uint64 `json:"accepted"`
+	Duplicates  uint64 `json:"duplicates"`
+	Quarantined uint64 `json:"quarantined"`
+	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone stands for it
+}
+
+func (t *Taken) add(o Taken) {
+	t.Read += o.Read
+	t.Accepted += o.Accepted
+	t.Duplicates += o.Duplicates
+	t.Quarantined += o.Quarantined
+	t.Refused += o.Refused
+}
+
+// intake hands rows to the relay.
+type intake struct {
+	relay      Relay
+	provenance auditrelay.Provenance
+}
+
+// take has every row accepted, known, or in quarantine when it returns nil. After an
+// error some may be; to give them again is harmless.
+func (in *intake) take(ctx context.Context, rows []row) (done Taken, err error) {
+	done.Read = uint64(len(rows))
+	var aside []runtime.Quarantined
+	set := func(r *row, reason, detail string) {
+		aside = append(aside, runtime.Quarantined{Data: r.data, Provenance: in.provenance, Reason: reason, Detail: detail})
+	}
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].id
+	}
+	earlier, err := in.relay.FindEarlier(ctx, ids)
+	if err != nil {
+		return done, err
+	}
+	var events []runtime.Submission
+	var which []*row
+	for i := range rows {
+		r := &rows[i]
+		switch {
+		case r.bytes > maxRow:
+			set(r, reasonTooLarge, fmt.Sprintf("the row has %d bytes, and at most %d are read; its id alone is kept here, the row is in the table", r.bytes, maxRow))
+		case earlier[i] > 0:
+			same, err := in.relay.Same(ctx, earlier[i], r.data)
+			if err != nil {
+				return done, err
+			}
+			if same {
+				done.Duplicates++
+			} else {
+				set(r, reasonConflict, fmt.Sprintf("another event with this id was accepted before, as sequence %d", earlier[i]))
+			}
+		default:
+			events = append(events, runtime.Submission{Data: r.data, Provenance: in.provenance})
+			which = append(which, r)
+		}
+	}
+	if len(events) > 0 {
+		results, err := in.relay.Submit(ctx, events...)
+		if err != nil {
+			return done, err
+		}
+		for i := range results {
+			event, isEvent := errors.AsType[*runtime.EventError](results[i].Err)
+			switch err := results[i].Err; {
+			case err == nil && results[i].Duplicate:
+				done.Duplicates++
+			case err == nil:
+				done.Accepted++
+			case errors.Is(err, runtime.ErrConflict):
+				set(which[i], reasonConflict, "another event with this id was accepted before")
+			case errors.Is(err, runtime.ErrIngestFilter):
+				done.Refused++
+			case isEvent:
+				set(which[i], string(event.Reason), event.Message)
+			default:
+				return done, fmt.Errorf("a row is refused for what this source does not know: %w", err)
+			}
+		}
+	}
+	done.Quarantined = uint64(len(aside))
+	return done, in.setAside(ctx, aside)
+}
+
+// setAside puts rows into quarantine, one by one where together they do not go.
+func (in *intake) setAside(ctx context.Context, items []runtime.Quarantined) error {
+	if len(items) == 0 {
+		return nil
+	}
+	err := in.relay.Quarantine(ctx, items...)
+	if !errors.Is(err, runtime.ErrQuarantineItem) {
+		return kept(err)
+	}
+	for i := range items {
+		err := in.relay.Quarantine(ctx, items[i])
+		if errors.Is(err, runtime.ErrQuarantineItem) {
+			items[i].Detail += fmt.Sprintf("; the row has %d bytes, too many for quarantine: its id alone is kept here, the row is in the table", len(items[i].Data))
+			items[i].Data = idOf(items[i].Data)
+			err = in.relay.Quarantine(ctx, items[i])
+		}
+		if kept(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kept is err, unless it says that a digest alone is kept, as filters before the
+// journal want it.
+func kept(err error) error {
+	if errors.Is(err, runtime.ErrNotKept) {
+		return nil
+	}
+	return err
+}
+
+// idOf is a row's data with nothing left but its id.
+func idOf(data []byte) []byte {
+	var r struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal(data, &r) // without an id nothing is left
+	if len(r.ID) > maxID {
+		r.ID = r.ID[:maxID]
+	}
+	b, _ := json.Marshal(r) // a string always encodes
+	return b
+}

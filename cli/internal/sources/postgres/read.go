@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// listed is one row that a range holds: where, and of which transaction.
+type listed struct {
+	tid tid
+	xid uint64
+}
+
+// wanted says which rows of a range are listed.
+type wanted struct {
+	lower uint64    // inserted by this transaction or a later one
+	since time.Time // where set: or updated at or after
+	from  time.Time // where set: and updated at or after
+	to    time.Time // where set: and updated before
+}
+
+const instant = "2006-01-02 15:04:05.999999"
+
+// list returns rows in blocks [from, to) in order, at most most, and the block to go on
+// from.
+func (c *connection) list(ctx context.Context, h head, w wanted, from, to int64, most int) (rows []listed, next int64, err error) {
+	mine := fmt.Sprintf("(%[1]d - ((%[1]d - xmin::text::bigint) & 4294967295) >= %[2]d", h.xmax, w.lower)
+	args := []string{fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to)}
+	if !w.since.IsZero() {
+		args = append(args, w.since.UTC().Format(instant))
+		mine += fmt.Sprintf(` OR "updated_at" >= $%d::timestamp`, len(args))
+	}
+	mine += ")"
+	if !w.from.IsZero() {
+		args = append(args, w.from.UTC().Format(instant))
+		mine += fmt.Sprintf(` AND "updated_at" >= $%d::timestamp`, len(args))
+	}
+	if !w.to.IsZero() {
+		args = append(args, w.to.UTC().Format(instant))
+		mine += fmt.Sprintf(` AND "updated_at" < $%d::timestamp`, len(args))
+	}
+	sql := fmt.Sprintf("SELECT ctid::text, xmin::text FROM ONLY %s WHERE ctid >= $1::tid AND ctid < $2::tid AND %s LIMIT %d", c.name, mine, most)
+	last := tid(0)
+	err = c.each(ctx, sql, args, func(v [][]byte) error {
+		t, err := parseTID(string(v[0]))
+		xid, err2 := strconv.ParseUint(string(v[1]), 10, 32)
+		if err = errors.Join(err, err2); err != nil {
+			return err
+		}
+		if t < last {
+			return errors.New("the server gives rows out of order")
+		}
+		last = t
+		rows = append(rows, listed{t, h.full(xid)})
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list rows of %s: %w", c.name, err)
+	}
+	if len(rows) < most {
+		return rows, to, nil
+	}
+	// There may be more in the last block.
+	next = last.block()
+	if next == from {
+		return nil, 0, fmt.Errorf("list rows of %s: more than %d in one block", c.name, most)
+	}
+	for len(rows) > 0 && rows[len(rows)-1].tid.block() == next {
+		rows = rows[:len(rows)-1]
+	}
+	return rows, next, nil
+}
+
+// row is one row as an event.
+type row struct {
+	listed
+	id    string // what of it is needed to find it
+	data  []byte
+	bytes int64 // of the whole; where more than maxRow, data has the id alone
+}
+
+// maxRow is the most of one row that is read.
+const maxRow = 16 << 20
+
+// maxID is how much of an id is read where the whole row is not.
+const maxID = 512
+
+// fetch calls fn with the rows at these places, each with memory of its own.
+func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error) error {
+	xids := make(map[tid]uint64, len(at))
+	for _, l := range at {
+		xids[l.tid] = l.xid
+	}
+	err := c.each(ctx, c.fetchSQL(), []string{tidArray(at)}, func(v [][]byte) error {
+		t, err := parseTID(string(v[0]))
+		size, err2 := strconv.ParseInt(string(v[1]), 10, 64)
+		if err = errors.Join(err, err2); err != nil {
+			return err
+		}
+		r := row{listed: listed{t, xids[t]}, id: string(v[2]), bytes: size}
+		if size <= maxRow {
+			r.data = c.event(v[3:])
+		} else if r.data, err = json.Marshal(map[string]string{"id": r.id}); err != nil {
+			return err
+		}
+		return fn(r)
+	})
+	if err != nil {
+		return fmt.Errorf("read rows of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// tidArray is an array's text.
+func tidArray(at []listed) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, l := range at {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"%v"`, l.tid)
+	}
+	return b.String() + "}"
+}
+
+// fetchSQL measures a row before it sends it. The subqueries keep each column from
+// being made into text more than once.
+func (c *connection) fetchSQL() string {
+	var made, sizes, sent []string
+	for i, expression := range c.made {
+		made = append(made, fmt.Sprintf("%s AS c%d", expression, i))
+		sizes = append(sizes, fmt.Sprintf("coalesce(octet_length(c%d), 0)::bigint", i))
+		sent = append(sent, fmt.Sprintf("CASE WHEN n <= %d THEN c%d END", maxRow, i))
+	}
+	return fmt.Sprintf(`SELECT t, n, k, %s FROM (SELECT *, %s AS n FROM (SELECT ctid::text AS t, left("id"::text, %d) AS k, %s FROM ONLY %s WHERE ctid = ANY($1::tid[]) OFFSET 0) a OFFSET 0) b`,
+		strings.Join(sent, ", "), strings.Join(sizes, " + "), maxID, strings.Join(made, ", "), c.name)
+}
+
+// event puts a row's columns together as LiteLLM tells an event; null is absent.
+func (c *connection) event(values [][]byte) []byte {
+	size := 2
+	for i, v := range values {
+		size += len(c.columns[i].key) + len(v) + 16
+	}
+	b := append(make([]byte, 0, size), '{')
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = c.columns[i].append(append(b, c.columns[i].key...), v)
+	}
+	return append(b, '}')
+}

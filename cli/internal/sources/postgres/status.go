@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"time"
+)
+
+// State is what a source is at.
+type State string
+
+// The states.
+const (
+	StateConnecting    State = "connecting"
+	StateBackfilling   State = "backfilling"   // it reads what was there before; new rows come beside it
+	StateFollowing     State = "following"     // it takes rows as they come
+	StateWaiting       State = "waiting"       // the relay accepts nothing now
+	StateDisconnected  State = "disconnected"  // the server cannot be reached or fails
+	StateMisconfigured State = "misconfigured" // the table cannot be read as things are set up
+)
+
+// States returns all states.
+func States() []State {
+	return []State{StateConnecting, StateBackfilling, StateFollowing, StateWaiting, StateDisconnected, StateMisconfigured}
+}
+
+// Status is how a source stands.
+type Status struct {
+	Source string    `json:"source"`
+	Table  string    `json:"table"`
+	State  State     `json:"state"`
+	Since  time.Time `json:"since"`           // that it is in this state
+	Error  string    `json:"error,omitempty"` // why, where it does not read
+	Rows   Taken     `json:"rows"`            // since start
+	// Backfill is how far the past is read, while it is.
+	Backfill *Backfill `json:"backfill,omitempty"`
+	// Position: every row inserted by a transaction below is taken.
+	Position uint64 `json:"position"`
+	// Looked is when new rows were last looked for; Complete, when the last look at
+	// the whole table began: all that was committed before is taken.
+	Looked   time.Time `json:"looked,omitzero"`
+	Complete time.Time `json:"complete,omitzero"`
+}
+
+// Backfill is how far the past is read.
+type Backfill struct {
+	Rows uint64 `json:"rows"` // taken
+	Of   uint64 `json:"of"`   // about
+}
+
+// Status returns how the source stands.
+func (s *Source) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	if b := st.Backfill; b != nil {
+		of := *b
+		st.Backfill = &of
+	}
+	return st
+}
+
+// set changes the state, and logs it where it is another.
+func (s *Source) set(state State, err error) {
+	s.mu.Lock()
+	before := s.status.State
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.status.Error = text
+	if before != state {
+		s.status.State, s.status.Since = state, time.Now().UTC()
+	}
+	table, since := s.status.Table, s.status.Since
+	s.mu.Unlock()
+	if before == state {
+		return
+	}
+	switch state {
+	case StateWaiting:
+		s.log.Warn("the relay accepts nothing now: reading the table waits, and skips nothing", "table", table, "error", err)
+	case StateDisconnected:
+		s.log.Warn("the table cannot be read: tried again until it can, from where it was", "table", table, "error", err)
+	case StateMisconfigured:
+		s.log.Error("the table cannot be read as things are set up", "table", table, "error", err)
+	default:
+		s.log.Info("reading the table", "table", table, "state", string(state), "before", string(before), "since", since)
+	}
+}
+
+// goesOn says that reading goes on. After the relay took nothing it takes something
+// that was taken to say so, since the rest of the table could be read all the time.
+func (s *Source) goesOn(took bool) {
+	if !took && s.Status().State == StateWaiting {
+		return
+	}
+	if w := s.pos.Sweep; w != nil && w.Backfill {
+		s.set(StateBackfilling, nil)
+		return
+	}
+	s.set(StateFollowing, nil)
+}
+
+func (s *Source) progress() {
+	w := s.pos.Sweep
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Position = s.pos.Done
+	s.status.Backfill = nil
+	if w == nil || !w.Backfill {
+		return
+	}
+	of := w.Rows
+	if w.Block > 0 {
+		of = uint64(float64(w.Rows) / float64(w.Block) * float64(w.End))
+	}
+	s.status.Backfill = &Backfill{Rows: w.Rows, Of: of}
+}
+
+func (s *Source) count(done Taken) {
+	if s.o.Seen != nil {
+		s.o.Seen(int(done.Read))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Rows.add(done)
+}
+
+func (s *Source) looked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Looked = time.Now().UTC()
+}
+
+func (s *Source) complete(begun time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Complete = begun
+}

@@ -1,0 +1,106 @@
+package s3
+
+import (
+	"encoding/xml"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"auditrelay/runtime"
+)
+
+// Error is one of S3's errors. Its message holds nothing of the body.
+type Error struct {
+	Code       string // from a closed set: safe in metrics
+	Status     int
+	Message    string
+	RetryAfter time.Duration
+	Err        error // for the log
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+func (e *Error) Unwrap() error { return e.Err }
+
+// statusOf is every code that there is here, with S3's status.
+var statusOf = map[string]int{
+	"AccessDenied":                 http.StatusForbidden,
+	"AuthorizationHeaderMalformed": http.StatusBadRequest,
+	"BadDigest":                    http.StatusBadRequest,
+	"EntityTooLarge":               http.StatusBadRequest,
+	"IncompleteBody":               http.StatusBadRequest,
+	"InternalError":                http.StatusInternalServerError,
+	"InvalidAccessKeyId":           http.StatusForbidden,
+	"InvalidBucketName":            http.StatusBadRequest,
+	"InvalidDigest":                http.StatusBadRequest,
+	"InvalidRequest":               http.StatusBadRequest,
+	"InvalidURI":                   http.StatusBadRequest,
+	"MethodNotAllowed":             http.StatusMethodNotAllowed,
+	"MissingContentLength":         http.StatusLengthRequired,
+	"NoSuchBucket":                 http.StatusNotFound,
+	"NoSuchKey":                    http.StatusNotFound,
+	"NotImplemented":               http.StatusNotImplemented,
+	"RequestTimeTooSkewed":         http.StatusForbidden,
+	"RequestTimeout":               http.StatusBadRequest,
+	"ServiceUnavailable":           http.StatusServiceUnavailable,
+	"SignatureDoesNotMatch":        http.StatusForbidden,
+	"SlowDown":                     http.StatusServiceUnavailable,
+	"XAmzContentSHA256Mismatch":    http.StatusBadRequest,
+}
+
+func fail(code, message string) *Error {
+	return &Error{Code: code, Status: statusOf[code], Message: message}
+}
+
+// retrySoon is what a producer is told to wait where nothing better is known.
+const retrySoon = time.Second
+
+// slowDown is the answer to what may succeed later.
+func slowDown(message string, after time.Duration, cause error) *Error {
+	e := fail("SlowDown", message)
+	e.RetryAfter, e.Err = max(after, retrySoon), cause
+	return e
+}
+
+// engineError turns an error of the runtime's into an answer: whatever it is, the
+// events were not taken, and the same request may be sent again.
+func engineError(err error) *Error {
+	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
+		return slowDown(unavailable.Error(), unavailable.RetryAfter, err)
+	}
+	if errors.Is(err, runtime.ErrClosed) {
+		return slowDown(err.Error(), 5*time.Second, err)
+	}
+	e := fail("InternalError", "the relay failed on this request; its log says more")
+	e.Err = err
+	return e
+}
+
+// write answers with e as S3 does. The body of an answer to HEAD stays away.
+func (e *Error) write(w http.ResponseWriter, r *http.Request, id string) {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	writeXML(w, r, e.Status, struct {
+		XMLName   xml.Name `xml:"Error"`
+		Code      string
+		Message   string
+		RequestID string `xml:"RequestId"`
+	}{Code: e.Code, Message: e.Message, RequestID: id})
+}
+
+func writeXML(w http.ResponseWriter, r *http.Request, status int, v any) {
+	body, err := xml.Marshal(v)
+	if err != nil { // strings of ours: it cannot fail
+		status, body = http.StatusInternalServerError, []byte("<Error><Code>InternalError</Code></Error>")
+	}
+	body = append([]byte(xml.Header), body...)
+	h := w.Header()
+	h.Set("Content-Type", "application/xml")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone; the next request tells
+	}
+}

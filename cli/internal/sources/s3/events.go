@@ -1,0 +1,218 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+const (
+	// sliceEvents share one write.
+	sliceEvents = 1000
+	// maxItems is how many events of one object go into quarantine each by its own;
+	// beyond, the object goes there whole.
+	maxItems = 100
+)
+
+// Why something is in quarantine, beside what package ingest says.
+const reasonConflict = "conflict"
+
+// intake is one object's way into the journal.
+type intake struct {
+	rt     *runtime.Runtime
+	ctx    context.Context
+	from   auditrelay.Provenance
+	limits ingest.Limits
+	most   int    // events of one write
+	whole  []byte // the object
+
+	batch []runtime.Submission
+	bad   []runtime.Quarantined
+	count eventCounts
+}
+
+// take makes the object's events durable, in the journal or in quarantine. On an
+// error some may be, and the same object may be sent again: they are known then.
+func (h *Handler) take(ctx context.Context, p *payload, contentType, key string, from auditrelay.Provenance) (eventCounts, *Error) {
+	in := &intake{rt: h.rt, ctx: context.WithoutCancel(ctx), from: from, limits: h.limits, whole: p.data, most: sliceEvents}
+	if h.limits.Events > 0 {
+		in.most = min(in.most, h.limits.Events)
+	}
+	// Nobody would read that there were too many.
+	in.limits.Events, in.limits.BodyBytes = -1, -1
+	if strings.HasSuffix(key, ".jsonl") || strings.HasSuffix(key, ".ndjson") {
+		contentType = "application/x-ndjson" // a damaged line is then one line
+	}
+	body, err := h.decoded(ctx, p)
+	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
+		in.refuse(p.data, fault)
+	} else if err != nil {
+		return in.count, slowDown("too many requests are under way", 0, err)
+	} else if err := in.run(body, contentType); err != nil {
+		return in.count, engineError(err)
+	}
+	if fault := in.quarantine(); fault != nil {
+		return in.count, fault
+	}
+	if n := in.count.discarded; n > 0 {
+		// As for what is no event behind such filters: a 200 would say that it was kept.
+		return in.count, fail("InvalidRequest", fmt.Sprintf("a filter before the journal failed on %d events of the object: nothing but a tombstone is kept of each", n))
+	}
+	return in.count, nil
+}
+
+// run submits what can be an event and keeps the rest for quarantine. The spans of
+// body between events belong to what was refused.
+func (in *intake) run(body []byte, contentType string) error {
+	reader := ingest.NewReader(bytes.NewReader(body), contentType, "", in.limits)
+	var refused *ingest.EventError // whose span is open
+	end := 0                       // of the last event
+	closeSpan := func(to int) {
+		if refused == nil {
+			return
+		}
+		start := end
+		if !refused.Rest && refused.Offset >= int64(end) {
+			start = int(refused.Offset)
+		}
+		in.refuse(bytes.Trim(body[start:to], ", \t\r\n"), refused)
+		refused, end = nil, to
+	}
+	for {
+		raw, err := reader.Next()
+		if err == io.EOF {
+			closeSpan(len(body))
+			return in.flush()
+		}
+		if fault, ok := errors.AsType[*ingest.EventError](err); ok {
+			if !fault.Rest && fault.Offset >= int64(end) {
+				closeSpan(int(fault.Offset))
+			}
+			if refused == nil {
+				refused = fault
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		closeSpan(int(raw.Offset))
+		end = int(raw.Offset) + len(raw.Data)
+		in.batch = append(in.batch, runtime.Submission{Data: body[raw.Offset:end:end], Provenance: in.from})
+		if len(in.batch) >= in.most {
+			if err := in.flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (in *intake) flush() error {
+	if len(in.batch) == 0 {
+		return nil
+	}
+	results, err := in.rt.Submit(in.ctx, in.batch...)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		switch err := results[i].Err; {
+		case err == nil && results[i].Duplicate:
+			in.count.duplicates++
+		case err == nil:
+			in.count.accepted++
+		case errors.Is(err, runtime.ErrIngestFilter):
+			in.count.discarded++ // its tombstone is durable, and nothing else is to be kept
+		default:
+			in.refuse(in.batch[i].Data, err)
+		}
+	}
+	in.batch = in.batch[:0]
+	return nil
+}
+
+// refuse puts data aside for quarantine.
+func (in *intake) refuse(data []byte, err error) {
+	in.count.quarantined++
+	if len(in.bad) > maxItems {
+		return
+	}
+	item := runtime.Quarantined{Data: data, Provenance: in.from, Reason: "internal", Detail: err.Error()}
+	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
+		item.Reason, item.Detail = string(fault.Reason), fault.Message
+		if fault.Field != "" {
+			item.Detail = fmt.Sprintf("field %q: %s", fault.Field, fault.Message)
+		}
+	} else if errors.Is(err, runtime.ErrConflict) {
+		item.Reason = reasonConflict
+	}
+	if len(in.bad) == maxItems {
+		item.Data = in.whole
+		item.Detail = fmt.Sprintf("more than %d events of one object are refused: it is kept whole; the first beyond: %s", maxItems, item.Detail)
+	}
+	in.bad = append(in.bad, item)
+}
+
+func (in *intake) quarantine() *Error {
+	if len(in.bad) == 0 {
+		return nil
+	}
+	err := in.rt.Quarantine(in.ctx, in.bad...)
+	switch {
+	case errors.Is(err, runtime.ErrNotKept):
+		// To answer 200 for bytes that are not kept would be a lie, though nobody reads
+		// the refusal over there: it is in the log, and its digest in quarantine.
+		e := fail("InvalidRequest", "the object holds what is no event; filters stand before the journal, which cannot judge that, so only a digest of it is kept")
+		e.Err = err
+		return e
+	case errors.Is(err, runtime.ErrQuarantineItem):
+		e := fail("EntityTooLarge", "the object holds what is no event, and is larger than one item in quarantine may be")
+		e.Err = err
+		return e
+	case err != nil:
+		return engineError(err)
+	}
+	return nil
+}
+
+// decoded is the object without its Content-Encoding. An *ingest.EventError says
+// that it cannot be told what it holds.
+func (h *Handler) decoded(ctx context.Context, p *payload) ([]byte, error) {
+	damaged := func(reason ingest.Reason, message string, err error) error {
+		return &ingest.EventError{Kind: ingest.Unframeable, Reason: reason, Message: message, Offset: -1, Rest: true, Err: err}
+	}
+	switch p.encoding {
+	case "", "identity":
+		return p.data, nil
+	case "gzip", "x-gzip":
+	default:
+		return nil, damaged(ingest.MediaType, "the content encoding is not known", nil)
+	}
+	release, err := h.reserve(ctx, 2*h.limits.BodyBytes)
+	if err != nil {
+		return nil, err
+	}
+	once := p.release
+	p.release = func() { release(); once() }
+	z, err := gzip.NewReader(bytes.NewReader(p.data))
+	if err != nil {
+		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, h.limits.BodyBytes+1))
+	switch {
+	case err != nil:
+		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
+	case int64(len(plain)) > h.limits.BodyBytes:
+		return nil, damaged(ingest.BodyTooLarge, "decompressed it is larger than an object may be", nil)
+	}
+	return plain, nil
+}

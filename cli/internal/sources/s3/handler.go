@@ -1,0 +1,180 @@
+package s3
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"auditrelay"
+)
+
+// folder is where LiteLLM puts audit events, under whatever prefix it has.
+const folder = "audit_logs"
+
+// source is the way in, as an event's provenance has it.
+const source = "s3"
+
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// request is one request on its way.
+type request struct {
+	*http.Request
+	id          string
+	signed      *signed
+	bucket, key string
+	operation   string // for the counts
+	upstream    int    // the status of the bucket that it was passed on to, where that refused it
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req := &request{Request: r, id: requestID(), operation: opOther}
+	head := w.Header()
+	head.Set("X-Amz-Request-Id", req.id)
+	head.Set("X-Content-Type-Options", "nosniff")
+	code := codeOK
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			// The value may hold a piece of the request; the stack does not.
+			h.log.Error("S3 request panicked", "operation", req.operation, "stack", string(debug.Stack()))
+			code = "InternalError"
+			fail(code, "the relay failed on this request").write(w, r, req.id)
+		}
+		h.counts.answer(Answer{req.operation, code})
+	}()
+	if fault := h.serve(w, req); fault != nil {
+		code = fault.Code
+		h.tell(req, fault)
+		fault.write(w, r, req.id)
+	} else if req.upstream != 0 {
+		code = "Upstream" + strconv.Itoa(req.upstream/100) + "xx"
+		h.tell(req, &Error{Code: code, Status: req.upstream, Message: "the bucket that it was passed on to refused it with status " + strconv.Itoa(req.upstream)})
+	}
+}
+
+// serve answers, or returns what is to be answered.
+func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
+	var fault *Error
+	if r.signed, fault = h.verifier.verify(r.Request); fault != nil {
+		return fault
+	}
+	r.bucket, r.key, _ = strings.Cut(strings.TrimLeft(r.signed.path, "/"), "/")
+	if fault := h.checkBucket(r); fault != nil {
+		return fault
+	}
+	switch {
+	case r.bucket == "":
+		return h.serveService(w, r)
+	case r.key == "":
+		r.operation = opBucket
+		return h.serveBucket(w, r)
+	case r.Method == http.MethodPut:
+		return h.putObject(w, r)
+	}
+	r.operation = opObject
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return fail("NoSuchKey", "the relay keeps events, not objects: read them with auditrelay explain, or where its callbacks deliver")
+	case http.MethodDelete:
+		return fail("AccessDenied", "the relay deletes nothing")
+	case http.MethodPost:
+		return fail("NotImplemented", "of an object the relay takes PutObject alone: no multipart uploads, no forms")
+	}
+	return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
+}
+
+// hintPathStyle goes with every bucket that is not one.
+const hintPathStyle = "; the relay takes path-style requests alone, /BUCKET/KEY: leave s3_use_virtual_hosted_style out"
+
+func (h *Handler) checkBucket(r *request) *Error {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	for _, b := range h.names {
+		if strings.HasPrefix(host, b+".") && host != b {
+			return fail("InvalidRequest", "the bucket is in the host's name"+hintPathStyle)
+		}
+	}
+	switch {
+	case r.bucket == "":
+		return nil
+	case !bucketForm.MatchString(r.bucket):
+		return fail("InvalidBucketName", "the specified bucket is not valid"+hintPathStyle)
+	case h.buckets != nil && !h.buckets[r.bucket]:
+		return fail("NoSuchBucket", "the specified bucket is none of ingest.s3.buckets"+hintPathStyle)
+	}
+	return nil
+}
+
+// putObject takes events, or passes on what is none of the relay's business.
+func (h *Handler) putObject(w http.ResponseWriter, r *request) *Error {
+	ours := isAudit(r.key)
+	if r.operation = opPut; !ours {
+		r.operation = opForward
+	}
+	for name := range r.signed.query {
+		if name != "x-id" { // the SDK's note of the operation
+			return fail("NotImplemented", "of an object the relay takes PutObject alone: no parts, tags or access lists")
+		}
+	}
+	if r.Header.Get("X-Amz-Copy-Source") != "" {
+		return fail("NotImplemented", "the relay copies nothing")
+	}
+	if !ours && h.forward == nil {
+		return fail("AccessDenied", "this key is not under "+folder+"/: the relay takes audit events alone. "+
+			"In LiteLLM's configuration put its endpoint under s3_audit_callback_params, which is for audit events, and not under s3_callback_params, which carries request logs too; or let the relay pass the rest on with ingest.s3.forward_to")
+	}
+	p, fault := h.readPayload(r.Request, r.signed)
+	if fault != nil {
+		return fault
+	}
+	defer func() { p.release() }()
+	if !ours {
+		return h.forward.put(w, r, p)
+	}
+	from := auditrelay.Provenance{Source: source, Principal: r.signed.key.Name, Address: peer(r.Request)}
+	count, fault := h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from)
+	h.counts.took(count)
+	h.seen(from.Principal, count.all())
+	if fault != nil {
+		return fault
+	}
+	h.accepting()
+	head := w.Header()
+	head.Set("ETag", p.etag())
+	if p.checksum != "" {
+		head.Set(p.checksum, r.Header.Get(p.checksum))
+	}
+	head.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// isAudit reports whether a key is of the form {PREFIX/}audit_logs/...
+func isAudit(key string) bool {
+	segments := strings.Split(key, "/")
+	return slices.Contains(segments[:len(segments)-1], folder)
+}
+
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+func requestID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return strings.ToUpper(hex.EncodeToString(b[:]))
+}

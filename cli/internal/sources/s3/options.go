@@ -1,0 +1,131 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
+)
+
+// Options configure a Handler.
+type Options struct {
+	Runtime *runtime.Runtime // required; the handler does not close it
+	Keys    []Key            // at least one
+	// Region, where set, is the only one that a signature may name.
+	Region string
+	// Buckets, where any, are the only ones that are answered for.
+	Buckets []string
+	// Limits of one event; BodyBytes bounds one object.
+	Limits ingest.Limits
+	// Forward is where objects go that are not under audit_logs/. Nil: they are
+	// refused.
+	Forward *Forward
+	// Reserve waits for memory of so many bytes and returns what gives it back; its
+	// error means that there is none for now. Nil: no bound.
+	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
+	// Seen, where set, is told how many events came with a key, whatever became of
+	// them.
+	Seen   func(key string, events int)
+	Counts *Counts          // default: counts of its own
+	Logger *slog.Logger     // default slog.Default()
+	Now    func() time.Time // for tests; default time.Now
+}
+
+// Key is one access key and who holds it.
+type Key struct {
+	Name        string // recorded with every event as its principal
+	AccessKeyID string
+	Secret      auditrelay.Secret
+}
+
+// MinSecretBytes is the shortest secret that is taken: whoever has seen one signed
+// request can try shorter ones out.
+const MinSecretBytes = 16
+
+// AccessKeyIDForm is what an access key id looks like: it stands between slashes in
+// a header.
+var AccessKeyIDForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,128}$`)
+
+// Handler answers S3 requests. It is safe for concurrent use.
+type Handler struct {
+	rt       *runtime.Runtime
+	verifier verifier
+	buckets  map[string]bool // nil: any
+	names    []string        // of buckets
+	limits   ingest.Limits
+	forward  *forwarder
+	reserve  func(context.Context, int64) (func(), error)
+	seen     func(string, int)
+	counts   *Counts
+	log      *slog.Logger
+	told     told
+}
+
+// New returns a handler.
+func New(o Options) (*Handler, error) {
+	h := &Handler{
+		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
+		verifier: verifier{keys: map[string]Key{}, region: o.Region, now: o.Now},
+	}
+	if h.limits.BodyBytes <= 0 {
+		h.limits.BodyBytes = defaultObject
+	}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	if h.counts == nil {
+		h.counts = new(Counts)
+	}
+	if h.seen == nil {
+		h.seen = func(string, int) {}
+	}
+	if h.verifier.now == nil {
+		h.verifier.now = time.Now
+	}
+	if h.reserve == nil {
+		h.reserve = func(context.Context, int64) (func(), error) { return func() {}, nil }
+	}
+	if len(o.Keys) == 0 {
+		return nil, errors.New("the S3 way in needs at least one key")
+	}
+	for _, k := range o.Keys {
+		_, twice := h.verifier.keys[k.AccessKeyID]
+		switch {
+		case !AccessKeyIDForm.MatchString(k.AccessKeyID):
+			return nil, fmt.Errorf("key %q: an access key id of another form: expected 3 to 128 of A-Z, a-z, 0-9, _, . and -", k.Name)
+		case twice:
+			return nil, fmt.Errorf("key %q: another key has this access key id", k.Name)
+		case len(k.Secret.Reveal()) < MinSecretBytes:
+			return nil, fmt.Errorf("key %q: a secret shorter than %d bytes; make one with: openssl rand -hex 20", k.Name, MinSecretBytes)
+		}
+		h.verifier.keys[k.AccessKeyID] = k
+	}
+	if len(o.Buckets) > 0 {
+		h.buckets = make(map[string]bool, len(o.Buckets))
+		for _, b := range o.Buckets {
+			h.buckets[b] = true
+		}
+	}
+	if o.Forward != nil {
+		var err error
+		if h.forward, err = newForwarder(*o.Forward); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+const defaultObject = 16 << 20
+
+// Close lets go of the connections to the bucket that is forwarded to.
+func (h *Handler) Close() {
+	if h.forward != nil {
+		h.forward.client.CloseIdleConnections()
+	}
+}

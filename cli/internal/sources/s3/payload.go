@@ -1,0 +1,166 @@
+package s3
+
+import (
+	"bytes"
+	"crypto/md5" //nolint:gosec // S3's ETag and Content-MD5 are MD5
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"auditrelay"
+)
+
+// What x-amz-content-sha256 may hold in the place of a digest.
+const (
+	unsignedPayload = "UNSIGNED-PAYLOAD"
+	signedChunks    = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+	signedTrailer   = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+	unsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+)
+
+// payload is a body that is what its producer sent.
+type payload struct {
+	data     []byte
+	md5      [md5.Size]byte
+	encoding string // Content-Encoding without aws-chunked
+	checksum string // header of the checksum that was sent, if any
+	release  func() // gives its memory back
+}
+
+// etag is the object's, as S3 makes it.
+func (p *payload) etag() string { return `"` + hex.EncodeToString(p.md5[:]) + `"` }
+
+// readPayload reads the whole body, since only its end tells whether it is what was
+// signed, and verifies it.
+func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
+	chunks := strings.HasPrefix(s.payload, "STREAMING-")
+	signs := true
+	switch s.payload {
+	case signedChunks, signedTrailer:
+	case unsignedPayload, unsignedTrailer:
+		if signs = false; !private(r) {
+			return nil, fail("InvalidRequest", "a payload that is not signed is taken over TLS or from this machine only: sign it, or send it over TLS")
+		}
+	default:
+		if chunks {
+			return nil, fail("NotImplemented", "this form of streaming is not taken; sign with "+algorithm)
+		}
+		if len(s.payload) != 2*sha256.Size || strings.Trim(s.payload, "0123456789abcdef") != "" {
+			return nil, fail("InvalidRequest", "x-amz-content-sha256 is neither a SHA-256 in hexadecimal digits nor a form that is known here")
+		}
+	}
+	size := r.ContentLength
+	if chunks {
+		var err error
+		if size, err = strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64); err != nil {
+			size = -1
+		}
+	}
+	if size < 0 {
+		return nil, fail("MissingContentLength", "the length of the body has to be given: Content-Length, or x-amz-decoded-content-length where it comes in chunks")
+	}
+	if size > h.limits.BodyBytes {
+		return nil, fail("EntityTooLarge", "the object is larger than "+auditrelay.ByteSize(h.limits.BodyBytes).String()+", which ingest.limits.body_bytes allows")
+	}
+	sums, fault := checksumsOf(r.Header)
+	if fault != nil {
+		return nil, fault
+	}
+	// The journal's transaction holds the events once more.
+	release, err := h.reserve(r.Context(), 2*size+bodySlack)
+	if err != nil {
+		return nil, slowDown("too many requests are under way", 0, err)
+	}
+	p := &payload{data: make([]byte, size), encoding: contentEncoding(r.Header), checksum: sums.sent(), release: release}
+	if fault := h.fill(p, r, s, sums, chunks, signs); fault != nil {
+		release()
+		return nil, fault
+	}
+	return p, nil
+}
+
+// bodySlack is what a request takes beside its body.
+const bodySlack = 32 << 10
+
+func (h *Handler) fill(p *payload, r *http.Request, s *signed, sums *checksums, chunks, signs bool) *Error {
+	if chunks {
+		c := chunkReader{from: r.Body, trailer: s.payload == signedTrailer || s.payload == unsignedTrailer, sums: sums}
+		if signs {
+			c.sign = s
+		}
+		if fault := c.read(p.data); fault != nil {
+			return fault
+		}
+	} else if _, err := io.ReadFull(r.Body, p.data); err != nil {
+		return readFault(err)
+	}
+	p.md5 = md5.Sum(p.data) //nolint:gosec // as S3 does
+	if sent := r.Header.Get("Content-Md5"); sent != "" {
+		sum, err := base64.StdEncoding.DecodeString(sent)
+		if err != nil || len(sum) != md5.Size {
+			return fail("InvalidDigest", "Content-MD5 is not valid: expected the base64 of 16 bytes")
+		}
+		if !bytes.Equal(sum, p.md5[:]) {
+			return fail("BadDigest", "the Content-MD5 you specified did not match what we received")
+		}
+	}
+	if signs && !chunks {
+		if sha256Hex(p.data) != s.payload {
+			return fail("XAmzContentSHA256Mismatch", "the provided x-amz-content-sha256 header does not match what was computed")
+		}
+	}
+	return sums.verify(p.data)
+}
+
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// readFault is why a body could not be read to its end.
+func readFault(err error) *Error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &Error{Code: "IncompleteBody", Status: http.StatusBadRequest, Err: err,
+			Message: "you did not provide the number of bytes specified by the Content-Length HTTP header"}
+	}
+	return &Error{Code: "RequestTimeout", Status: http.StatusBadRequest, Err: err,
+		Message: "the body was not read to its end within the timeout period"}
+}
+
+// private reports whether nobody between the producer and here can change a body.
+func private(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// contentEncoding is the object's own: aws-chunked is the transfer's.
+func contentEncoding(h http.Header) string {
+	var own []string
+	for _, value := range h.Values("Content-Encoding") {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.ToLower(strings.TrimSpace(name)); name != "" && name != "aws-chunked" {
+				own = append(own, name)
+			}
+		}
+	}
+	return strings.Join(own, ",")
+}
+
+// discard reads a small body that nobody needs, and verifies it all the same.
+func (h *Handler) discard(r *http.Request, s *signed) *Error {
+	p, fault := h.readPayload(r, s)
+	if fault == nil {
+		p.release()
+	}
+	return fault
+}
