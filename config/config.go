@@ -61,7 +61,7 @@ type Config struct {
 
 	// Store names the callback whose store the audit API (GET /audit) reads. Default: the
 	// one callback whose sink is a store. In LiteLLM's file sqlite, postgres or none
-	// says what becomes of store_audit_logs; see docs/store.md.
+	// says what becomes of store_audit_logs; see docs/operators/store.md.
 	Store string `yaml:"store"`
 
 	// Log is what the relay writes to standard error.

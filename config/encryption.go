@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 )
 
-// Encryption of what the journal holds of events; see docs/encryption.md.
+// Encryption of what the journal holds of events; see docs/operators/encryption.md.
 type Encryption struct {
 	// Key is the master key, at least 32 bytes, as `openssl rand -hex 32` makes one. What
 	// is stored of events is encrypted under keys of its own, one for each period, which

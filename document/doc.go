@@ -18,7 +18,7 @@
 //
 // # Paths
 //
-// The grammar is written down, with a table of cases, in docs/paths.md.
+// The grammar is written down, with a table of cases, in docs/reference/paths.md.
 //
 // A Document trusts the bytes given to Reset to have passed Check; on others its
 // answers mean nothing, yet it does not panic.

@@ -50,7 +50,7 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// ParsePath reads a path. The grammar, with its cases, is in docs/paths.md:
+// ParsePath reads a path. The grammar, with its cases, is in docs/reference/paths.md:
 // names joined by dots; * any key or element; ** any depth; digits an element's
 // original index, or a key; ~name a key as people mean it, whether camelCase,
 // snake_case or kebab-case; a backslash before . * ~ \ makes them plain, and \e

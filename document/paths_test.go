@@ -11,11 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pathTables reads the tables of docs/paths.md: for each the rows, for each row
+// pathTables reads the tables of docs/reference/paths.md: for each the rows, for each row
 // its cells without the quoting.
 func pathTables(tb testing.TB) (selects, refused [][]string) {
 	tb.Helper()
-	text, err := os.ReadFile("../docs/paths.md")
+	text, err := os.ReadFile("../docs/reference/paths.md")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func pathTables(tb testing.TB) (selects, refused [][]string) {
 		}
 	}
 	if len(selects) < 50 || len(refused) < 10 {
-		tb.Fatalf("docs/paths.md: read %d and %d rows; has the table changed its form?", len(selects), len(refused))
+		tb.Fatalf("docs/reference/paths.md: read %d and %d rows; has the table changed its form?", len(selects), len(refused))
 	}
 	return selects, refused
 }

@@ -14,7 +14,7 @@ import (
 
 // Encryption has the journal keep what it holds of events encrypted, under keys that
 // each serve for a period of time: to destroy one erases its period. The zero value is
-// off. See docs/encryption.md.
+// off. See docs/operators/encryption.md.
 type Encryption struct {
 	// Key is the master key, at least 32 bytes that cannot be guessed. Without it a
 	// journal that holds encrypted events cannot be opened.

@@ -138,7 +138,7 @@ type MustNotLeave struct {
 	// Detectors are names of detectors or of groups of them ("secrets"). They look
 	// at every key, string and number, and at all that the sink derives.
 	Detectors []string
-	// Paths, in the grammar of docs/paths.md, may hold nothing but null, the empty
+	// Paths, in the grammar of docs/reference/paths.md, may hold nothing but null, the empty
 	// string, the mask "***" and pseudonyms ("hmac:NAME:", or a version after
 	// the name as in "hmac:NAME.2:", and 32 hexadecimal digits).
 	Paths []string

@@ -95,7 +95,7 @@ var (
 
 // hints say what to look at.
 var hints = map[string]string{
-	"AccessDenied":                 "the credentials lack a permission: see docs/sinks.md for what each option needs",
+	"AccessDenied":                 "the credentials lack a permission: see docs/operators/sinks.md for what each option needs",
 	"AuthorizationHeaderMalformed": "the region is not the bucket's",
 	"ExpiredToken":                 "the session token has expired",
 	"InvalidAccessKeyId":           "the store does not know the access key",

@@ -19,7 +19,7 @@ type detector struct {
 // groups returns the names by which New takes several detectors at once.
 func groups() []string { return []string{"secrets", "pii"} }
 
-// All returns what there is, in the order of docs/detectors.md.
+// All returns what there is, in the order of docs/reference/detectors.md.
 func All() []Info {
 	var all []Info
 	for _, d := range detectors() {

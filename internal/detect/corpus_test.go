@@ -21,7 +21,7 @@ func newSet(tb testing.TB, names ...string) *detect.Set {
 }
 
 // cleanEmails is in how many of the 100,000 events below pii finds something, for
-// docs/detectors.md.
+// docs/reference/detectors.md.
 const cleanEmails = "84,939"
 
 // Nothing in 100,000 clean events is taken for a secret, whether it is looked at

@@ -1,5 +1,5 @@
 // Package detect finds secrets and personal data in text by their own form, or by
-// their form beside a telling name. docs/detectors.md, which is made from All,
+// their form beside a telling name. docs/reference/detectors.md, which is made from All,
 // lists what is found and what is not.
 //
 // The rules are our own. The well-kept list that could be imported, gitleaks'

@@ -9,9 +9,9 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// docs/detectors.md says what All says. UPDATE_GOLDEN=1 writes it.
+// docs/reference/detectors.md says what All says. UPDATE_GOLDEN=1 writes it.
 func TestDocument(t *testing.T) {
-	const file = "../../docs/detectors.md"
+	const file = "../../docs/reference/detectors.md"
 	want := renderDocument()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(file, want, 0o644); err != nil {
@@ -23,7 +23,7 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("docs/detectors.md is not what the detectors say; run this test with UPDATE_GOLDEN=1")
+		t.Error("docs/reference/detectors.md is not what the detectors say; run this test with UPDATE_GOLDEN=1")
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package ingest turns bytes into checked events. Check judges one event;
 // Reader takes the events out of a body, one at a time, in bounded memory.
 //
-// What is valid, odd or unframeable is one table, docs/events.md, of which each
+// What is valid, odd or unframeable is one table, docs/reference/events.md, of which each
 // line is a test.
 package ingest
 

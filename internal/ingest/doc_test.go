@@ -16,19 +16,19 @@ import (
 	"auditrelay/internal/ingest"
 )
 
-// The tables of docs/events.md are the tests of this file.
+// The tables of docs/reference/events.md are the tests of this file.
 
 // table returns the rows of the doc's table of that name, cell by cell.
 func table(t *testing.T, name string, cells int) (rows [][]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/events.md")
+	text, err := os.ReadFile("../../docs/reference/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(text), "<!-- table: "+name+" -->\n")
 	body, _, closed := strings.Cut(rest, "<!-- end -->")
 	if !ok || !closed {
-		t.Fatalf("docs/events.md has no table %s", name)
+		t.Fatalf("docs/reference/events.md has no table %s", name)
 	}
 	for i, line := range strings.Split(strings.TrimSpace(body), "\n") {
 		row := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "|"), "|"), "|")

@@ -5,7 +5,7 @@ package meter
 // the square of blocks that come one after the other, by calls times globals, and
 // some instructions take 30 times what others take. An estimate keeps account of
 // that while the function is validated. A step is about 1 KB, which is given back
-// after each function, and 3 us. docs/security.md has what was measured.
+// after each function, and 3 us. docs/design/security.md has what was measured.
 const (
 	// fine is how many parts a step has.
 	fine = 512

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-const litellmGuide = "../../docs/litellm.md"
+const litellmGuide = "../../docs/operators/litellm.md"
 
 // standInForLiteLLM is the command that the guide starts: it resolves the callbacks
 // of its file by their dotted names, as LiteLLM does, and has one event for each.

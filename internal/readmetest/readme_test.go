@@ -139,19 +139,6 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestLinks checks that every file which the README links to is there.
-func TestLinks(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(text), -1) {
-		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
-			t.Errorf("README links to %s: %v", m[1], err)
-		}
-	}
-}
-
 // TestTutorial runs the guests' tutorial command by command, in one shell, in an
 // empty folder.
 func TestTutorial(t *testing.T) {
@@ -163,7 +150,7 @@ func TestTutorial(t *testing.T) {
 	address := freeAddress(t)
 	var script strings.Builder
 	commands := 0
-	for _, b := range blocks(t, "../../docs/guests.md", "Ten minutes from nothing to a filter that runs") {
+	for _, b := range blocks(t, "../../docs/guests/tutorial.md", "Ten minutes from nothing to a filter that runs") {
 		switch b.language {
 		case "yaml":
 			name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))

@@ -94,7 +94,7 @@ func (a *auditWriter) begun() bool {
 func noStore() *api.Error {
 	return &api.Error{
 		Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest,
-		Message: "no callback of the configuration is a store", Hint: "add one: {name: store, sink: {sqlite: {}}}; see docs/store.md",
+		Message: "no callback of the configuration is a store", Hint: "add one: {name: store, sink: {sqlite: {}}}; see docs/operators/store.md",
 	}
 }
 

@@ -97,7 +97,7 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 		q.after = &at
 	}
 	if p.problems != nil {
-		return auditQuery{}, badRequest(strings.Join(p.problems, "; "), "see docs/store.md")
+		return auditQuery{}, badRequest(strings.Join(p.problems, "; "), "see docs/operators/store.md")
 	}
 	return q, nil
 }

@@ -26,8 +26,8 @@ const (
 	smallRequest = 256 << 10
 )
 
-// postEvents accepts events; see docs/events.md for the table of what is taken
-// and docs/operations.md for the answers.
+// postEvents accepts events; see docs/reference/events.md for the table of what is taken
+// and docs/operators/operations.md for the answers.
 func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principal) {
 	atomic, err := boolParam(r.URL.Query().Get("atomic"))
 	if err != nil {

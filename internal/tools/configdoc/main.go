@@ -1,4 +1,4 @@
-// Command configdoc writes docs/configuration.md, the reference of the
+// Command configdoc writes docs/reference/configuration.md, the reference of the
 // configuration, from the Go source: the structs' yaml and range tags and their
 // doc comments. It is run by go generate ./config; a test fails when the file is
 // stale.

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-const output = "docs/configuration.md"
+const output = "docs/reference/configuration.md"
 
 const introduction = `<!-- Written by go generate ./config from the Go source. Do not edit. -->
 

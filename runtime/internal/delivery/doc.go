@@ -1,6 +1,6 @@
 // Package delivery is the state machine of one callback: how events go from its
 // cursor in the journal to an outcome, and what is durable at each step. See
-// docs/delivery.md for the machine as a table.
+// docs/design/delivery.md for the machine as a table.
 //
 // A Lane has no goroutine and no clock of its own. Its owner asks Next what to
 // do, does it, and reports back with the time:

@@ -32,7 +32,7 @@ const (
 )
 
 // aboutEvents reports whether values of this kind tell of events, and so are encrypted
-// where events are. docs/encryption.md has the table.
+// where events are. docs/operators/encryption.md has the table.
 func (k Kind) aboutEvents() bool {
 	switch k {
 	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame:
