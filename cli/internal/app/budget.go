@@ -85,10 +85,20 @@ var errBusy = errors.New("too many large requests are under way")
 
 // reserve waits for memory for a body, for a while.
 func (s *Server) reserve(ctx context.Context, n int64) (release func(), err error) {
-	from := s.large
 	if n <= smallRequest {
-		from = s.small
+		return s.acquire(ctx, s.small, n)
 	}
+	return s.acquire(ctx, s.large, n)
+}
+
+// reserveInflated waits for memory for a decompressed body. Its caller holds memory
+// that reserve gave, so it has a budget of its own: whoever holds some of that waits
+// for nothing else.
+func (s *Server) reserveInflated(ctx context.Context, n int64) (release func(), err error) {
+	return s.acquire(ctx, s.inflated, n)
+}
+
+func (s *Server) acquire(ctx context.Context, from *budget, n int64) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
 	defer cancel()
 	if release, err = from.acquire(ctx, n); err != nil {

@@ -84,7 +84,7 @@ func (d *daemon) useS3(cfg *config.Config) error {
 	o := s3Options(cfg.Ingest.S3)
 	o.Runtime, o.Counts, o.Logger = d.rt, &d.s3.counts, d.log
 	o.Limits = d.server.limits.ingest()
-	o.Reserve = d.server.reserve
+	o.Reserve, o.Inflate = d.server.reserve, d.server.reserveInflated
 	names := make([]string, len(o.Keys))
 	for i, k := range o.Keys {
 		names[i] = k.Name

@@ -49,8 +49,9 @@ type HTTPLimits struct {
 	EventBytes auditrelay.ByteSize // default 1 MiB
 	Depth      int                 // default 64
 	IDBytes    int                 // default 256
-	// Memory is what the bodies of all large requests may take together; small
-	// ones have a third of it beside that. Default 32 MiB.
+	// Memory is what the bodies of all large requests may take together. Small
+	// ones have a third of it beside that, and compressed S3 objects as much again
+	// for what they decompress to. Default 32 MiB.
 	Memory auditrelay.ByteSize
 	// Connections is how many are open at a time; more wait to be let in.
 	// Default 1,024.
@@ -80,6 +81,7 @@ type Server struct {
 	limits   HTTPLimits
 	large    *budget // memory for bodies; see takeMemory
 	small    *budget
+	inflated *budget // for bodies that are decompressed as a whole; see reserveInflated
 	metrics  *metrics
 	sources  *sources
 	patience patience
@@ -107,6 +109,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s := &Server{
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
+		inflated: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), public: o.PublicMetrics, reload: o.Reload, backup: o.Backup,
 		modules: o.Modules, pushing: make(chan struct{}, 1), sources: o.Sources,
 		stores: o.Stores, audit: newAuditSlots(),
