@@ -259,7 +259,7 @@ func readBounded(name string, most int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s is larger than %s", name, byteCount(most))
+		err = fmt.Errorf("%s is larger than %s", name, auditrelay.ByteSize(most))
 	}
 	return data, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -129,4 +130,23 @@ func (d *daemon) openGuests(ctx context.Context, m *runtime.Modules) error {
 	}
 	g.adopt(d.log)
 	return nil
+}
+
+// FilterStates returns the state of every guest filter by its name. It waits for
+// nothing: a scrape does not stand still while a module is compiled.
+func (d *daemon) FilterStates() map[string]http.FilterState {
+	out := map[string]http.FilterState{}
+	slots := d.build.guests.slots.Load()
+	if slots == nil {
+		return out
+	}
+	for name, slot := range *slots {
+		var s http.FilterState
+		if m := slot.Module(); m != nil {
+			b := m.Breaker()
+			s = http.FilterState{Open: b.Open, Loaded: true, Failures: b.Failures, Counts: m.Counts()}
+		}
+		out[name] = s
+	}
+	return out
 }
