@@ -62,5 +62,9 @@ func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key stri
 		return fmt.Errorf("%w: cannot tell whether the bucket retains new objects: %w", auditrelay.ErrNotChecked,
 			errors.New("s3:GetBucketObjectLockConfiguration is not granted"))
 	}
-	return s.refused(ctx, client, "probe", key, err)
+	err = s.failure(ctx, "probe", key, err)
+	if auditrelay.KindOf(err) == auditrelay.Unauthorized {
+		s.forget(client)
+	}
+	return err
 }

@@ -13,7 +13,6 @@ import (
 	"context"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -30,9 +29,8 @@ type Sink struct {
 
 	compressor compressor
 
-	stale  atomic.Bool // the client's credentials are to be read again
 	mu     sync.Mutex
-	client *s3.Client // nil until the first request, and after a refusal that may be the credentials'
+	client *s3.Client // nil until the first request, and after a refusal of the credentials
 }
 
 var (
@@ -41,7 +39,6 @@ var (
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Concurrent = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O: credentials are looked up at the
@@ -66,10 +63,9 @@ func (s *Sink) Concurrency() int { return s.options.Concurrency }
 func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != nil && !s.stale.Load() {
+	if s.client != nil {
 		return s.client, nil
 	}
-	s.stale.Store(false)
 	client, err := connect(ctx, s.options)
 	if err != nil {
 		return nil, err
@@ -78,23 +74,8 @@ func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 	return client, nil
 }
 
-// Refresh makes the next request read the credentials again.
-func (s *Sink) Refresh() { s.stale.Store(true) }
-
-// refused classifies a failed request of client's. Where the credentials may be the
-// cause, the next request reads them again. Stores tell an unknown key in many ways
-// (403, 404, 400 with a code of their own), so any refusal counts that is not known to
-// be about something else.
-func (s *Sink) refused(ctx context.Context, client *s3.Client, operation, key string, err error) error {
-	err = s.failure(ctx, operation, key, err)
-	switch auditrelay.KindOf(err) {
-	case auditrelay.Unauthorized, auditrelay.Misconfigured:
-		s.forget(client)
-	}
-	return err
-}
-
-// forget drops client: the next request loads the credentials again.
+// forget drops a client whose credentials were refused: the next request reads
+// them anew.
 func (s *Sink) forget(client *s3.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

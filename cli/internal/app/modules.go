@@ -13,6 +13,7 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/inspect"
 	"auditrelay/runtime"
 )
 
@@ -26,21 +27,21 @@ var (
 	digestPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 )
 
-// Push takes a module in, once it has passed all that loading it checks short of
+// push takes a module in, once it has passed all that loading it checks short of
 // running it; with a filter named, it is loaded and started under that one's
 // configuration too.
-func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
+func (d *daemon) push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
 	}
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
-	o := wasm.Everything(name, code)
-	seen := wasm.Inspect(o)
+	seen := inspect.Module(name, code)
 	if len(seen.Refusals) > 0 {
 		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
 	}
+	o := inspect.Everything(name, code)
 	o.CacheDir, o.Compiler, o.Logger = d.build.cacheDir, d.build.compiler, d.log
 	if err := wasm.Compile(ctx, o); err != nil {
 		return api.Pushed{}, refused(err)
@@ -60,11 +61,7 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 			return api.Pushed{}, err
 		}
 	}
-	version := ""
-	if seen.Manifest != nil {
-		version = seen.Manifest.Version
-	}
-	stored, added, err := d.rt.Modules().Put(name, version, code, by)
+	stored, added, err := d.rt.Modules().Put(name, seen.Version, code, by)
 	if errors.Is(err, runtime.ErrModulesFull) {
 		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
 	}
@@ -98,8 +95,8 @@ func (d *daemon) find(prefix string) (runtime.StoredModule, error) {
 	return runtime.StoredModule{}, refusal(http.StatusConflict, api.ReasonConflict, "give more of it", "%d modules have a digest that begins with %s", len(all), prefix)
 }
 
-// ListModules returns all uploaded modules with the filters that run them.
-func (d *daemon) ListModules() ([]api.Module, error) {
+// listModules returns all uploaded modules with the filters that run them.
+func (d *daemon) listModules() ([]api.Module, error) {
 	stored, err := d.rt.Modules().List()
 	if err != nil {
 		return nil, err
@@ -120,8 +117,8 @@ func (d *daemon) ListModules() ([]api.Module, error) {
 	return all, nil
 }
 
-// InspectModule says what can be told of an uploaded module.
-func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
+// inspectModule says what can be told of an uploaded module.
+func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
 		return api.Inspection{}, err
@@ -130,20 +127,10 @@ func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	return Inspected(wasm.Inspect(wasm.Everything(stored.Name, code))), nil
+	return inspect.Module(stored.Name, code), nil
 }
 
-// ModuleContent returns an uploaded module's bytes.
-func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err error) {
-	stored, err := d.find(prefix)
-	if err != nil {
-		return "", nil, err
-	}
-	code, err = d.rt.Modules().Bytes(stored.SHA256)
-	return stored.SHA256, code, err
-}
-
-func (d *daemon) DeleteModule(prefix, by string) (runtime.StoredModule, error) {
+func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
 		return stored, err
@@ -160,8 +147,8 @@ func (d *daemon) DeleteModule(prefix, by string) (runtime.StoredModule, error) {
 	return stored, err
 }
 
-// ListFilters returns the guest filters that run.
-func (d *daemon) ListFilters() ([]api.Filter, error) {
+// listFilters returns the guest filters that run.
+func (d *daemon) listFilters() ([]api.Filter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := []api.Filter{}
@@ -187,8 +174,8 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 	return all, nil
 }
 
-// ResetBreaker has a filter's module judge again at once.
-func (d *daemon) ResetBreaker(name, by string) error {
+// resetBreaker has a filter's module judge again at once.
+func (d *daemon) resetBreaker(name, by string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	live := d.build.guests.live[name]
@@ -207,9 +194,9 @@ func (d *daemon) ResetBreaker(name, by string) error {
 	return nil
 }
 
-// UseModule switches a filter to another module, between two events. Loading it comes
+// use switches a filter to another module, between two events. Loading it comes
 // first, and what was chosen is durable before it is in force.
-func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
+func (d *daemon) use(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	live := d.build.guests.live[name]

@@ -6,7 +6,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -22,26 +21,26 @@ func (d *daemon) reloads(ctx context.Context) {
 	for {
 		select {
 		case <-d.options.Reload:
-			// The outcome is logged by Reload itself.
-			_, _ = d.Reload(ctx, bySignal)
+			// The outcome is logged by reload itself.
+			_, _ = d.reload(ctx, bySignal)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// Reload puts the configuration in force as it stands now: all of it or none. It
+// reload puts the configuration in force as it stands now: all of it or none. It
 // is recorded as an audit event of the relay's own.
-func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
+func (d *daemon) reload(ctx context.Context, by string) (api.Reloaded, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	done, err := d.reloadLocked(ctx, by)
 	if err != nil {
-		d.server.CountReload(false)
+		d.server.metrics.reloads.WithLabelValues("refused").Inc()
 		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by, "error", err)
 		return done, err
 	}
-	d.server.CountReload(true)
+	d.server.metrics.reloads.WithLabelValues("applied").Inc()
 	d.log.Info("the configuration was reloaded", "by", by, "changed", done.Changed, "before", done.Before, "after", done.After)
 	for _, note := range done.Notes {
 		d.log.Warn(note)
@@ -58,11 +57,11 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	done.Changed = done.Before != done.After
 
 	// Everything that can fail comes first.
-	accounts, err := http.NewAuth(cfg.Tokens)
+	accounts, err := newAuth(cfg.Tokens)
 	if err != nil {
 		return done, err
 	}
-	if err := http.CheckListen(d.address, accounts.Open()); err != nil {
+	if err := checkListen(d.address, accounts.open()); err != nil {
 		return done, err
 	}
 	certs := d.certs
@@ -86,7 +85,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if err := d.setStores(cfg); err != nil {
 		return done, err // it was checked when the configuration was read
 	}
-	d.server.UseAuth(accounts)
+	d.server.useAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())
 	}
