@@ -59,6 +59,14 @@ type Prober interface {
 	Probe(ctx context.Context) error
 }
 
+// Refresher is implemented by a Sink that keeps what it read from outside once, such
+// as credentials. Refresh makes its next Deliver read that again. The engine calls it
+// when an operator resumes or attaches the callback, and when a reload keeps the
+// callback as it is. It may run beside Deliver, does no I/O and returns at once.
+type Refresher interface {
+	Refresh()
+}
+
 // A Sink that also implements io.Closer is closed after its last Deliver.
 
 // Record is one event on its way through a sink: the final document, or a

@@ -34,9 +34,10 @@ func (r *Runtime) Pause(ctx context.Context, callback, by string) error {
 	})
 }
 
-// Resume lets a paused callback go on, and has what waits for a retry tried at
-// once.
+// Resume lets a paused callback go on and retries at once what waits. A sink that
+// is an auditrelay.Refresher reads its credentials again first.
 func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
+	r.refresh(callback)
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		m.Retry()
 		return m.SetPaused(tx, now, "")
@@ -50,11 +51,20 @@ func (r *Runtime) Detach(ctx context.Context, callback, by string) error {
 	})
 }
 
-// Attach ends a detachment, whoever began it.
+// Attach ends a detachment, whoever began it. It retries and refreshes as Resume does.
 func (r *Runtime) Attach(ctx context.Context, callback, by string) error {
+	r.refresh(callback)
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		m.Retry()
 		return m.SetDetached(tx, now, "")
+	})
+}
+
+func (r *Runtime) refresh(callback string) {
+	r.eachPump(func(p *pump) {
+		if p.name == callback {
+			p.callback.refresh()
+		}
 	})
 }
 

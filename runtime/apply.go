@@ -27,7 +27,8 @@ func (e *RemovalError) Error() string {
 // Apply replaces the configured callbacks while the runtime runs. A callback
 // whose Digest is the same goes on undisturbed, and what callbacks brings for it
 // is closed; others stop between two steps and go on from what is durable. When
-// Apply returns an error nothing has changed.
+// Apply returns an error nothing has changed. A callback that goes on reads its
+// sink's credentials again (auditrelay.Refresher) and retries at once what waits.
 //
 // Sinks and filters of callbacks belong to the runtime from the call on.
 func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string) error {
@@ -107,10 +108,24 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	for _, p := range fresh {
 		p.start()
 	}
+	r.refreshKept(keep)
 	if err := errors.Join(errs...); err != nil {
 		r.log.Warn("closing what a changed callback used before", "error", err)
 	}
 	return nil
+}
+
+// refreshKept makes callbacks that a reload keeps read their sinks' credentials again:
+// a reload is what an operator does who has changed them.
+func (r *Runtime) refreshKept(keep []*pump) {
+	for _, p := range keep {
+		if p.callback.refresh() {
+			// Ends with the pump, or the runtime.
+			go func() {
+				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, _ time.Time) error { m.Retry(); return nil })
+			}()
+		}
+	}
 }
 
 // stopAllBut stops the pumps of all callbacks but those in keep.

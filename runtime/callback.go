@@ -27,6 +27,15 @@ type callback struct {
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
 }
 
+// refresh makes the sink read its credentials again, where it keeps any.
+func (c *callback) refresh() bool {
+	sink, ok := c.Sink.(auditrelay.Refresher)
+	if ok {
+		sink.Refresh()
+	}
+	return ok
+}
+
 const defaultTimeout = time.Minute
 
 func newCallback(c Callback, workers int, receiptKey []byte, codec *receipts.Codec, log *slog.Logger) *callback {

@@ -179,3 +179,45 @@ func TestOneFailingPayloadKeepsTheStateDegraded(t *testing.T) {
 type parallelSink struct{ memorySink }
 
 func (*parallelSink) Concurrency() int { return 4 }
+
+// rotatingSink is refused until it has read its credentials again.
+type rotatingSink struct {
+	memorySink
+	refreshed atomic.Int64
+}
+
+func (s *rotatingSink) Refresh() { s.refreshed.Add(1); s.set(nil) }
+
+// TestOperatorsRefreshCredentials: a callback whose credentials are refused, and which
+// waits an hour, delivers at once after resume, attach, and a reload that keeps it.
+func TestOperatorsRefreshCredentials(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(r *runtime.Runtime, c runtime.Callback) error
+	}{
+		{"resume", func(r *runtime.Runtime, c runtime.Callback) error { return r.Resume(t.Context(), c.Name, "ops") }},
+		{"attach", func(r *runtime.Runtime, c runtime.Callback) error { return r.Attach(t.Context(), c.Name, "ops") }},
+		{"reload", func(r *runtime.Runtime, c runtime.Callback) error {
+			return r.Apply(t.Context(), []runtime.Callback{c}, nil)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sink := &rotatingSink{}
+			sink.deliver = func(auditrelay.Payload) error { return refuse(auditrelay.Unauthorized) }
+			c := quick(runtime.Callback{Name: "archive", Digest: "same", Sink: sink})
+			c.Backoff = runtime.Backoff{Initial: time.Hour, Max: time.Hour}
+			r := start(t, runtime.Options{Callbacks: []runtime.Callback{c}})
+			submit(t, r, event("a", "created"))
+			await(t, r, "archive", "failed once", func(s runtime.CallbackStatus) bool { return s.Attempts > 0 })
+			again := c
+			again.Sink = &memorySink{}
+			if err := tc.do(r, again); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, r)
+			if got := sink.refreshed.Load(); got != 1 || len(sink.lines()) != 1 {
+				t.Errorf("refreshed %d times, delivered %v", got, sink.lines())
+			}
+		})
+	}
+}

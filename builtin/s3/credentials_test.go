@@ -13,6 +13,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/s3"
+	"auditrelay/internal/test/faultproxy"
 )
 
 // bare takes the machine's own AWS configuration out of a test.
@@ -180,6 +181,61 @@ func TestTLS(t *testing.T) {
 			_, err := newSink(t, o).Deliver(t.Context(), payloadFor(t, o))
 			if (err == nil) != tc.ok || err != nil && !strings.Contains(err.Error(), "certificate") {
 				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestCredentialsAreReadAgain: after each answer that a store may give to a key that
+// it does not know, and after Refresh; not after answers about something else.
+func TestCredentialsAreReadAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		answer faultproxy.Fault
+		again  bool
+	}{
+		{"403 InvalidAccessKeyId", faultproxy.S3Error(403, "InvalidAccessKeyId"), true},
+		{"404 without a code", faultproxy.Answer(404, ""), true},
+		{"404 NoSuchKey", faultproxy.S3Error(404, "NoSuchKey"), true},
+		{"404 NoSuchBucket", faultproxy.S3Error(404, "NoSuchBucket"), true},
+		{"400 with a code of its own", faultproxy.S3Error(400, "XAdminInvalidAccessKey"), true},
+		{"401 without a code", faultproxy.Answer(401, ""), true},
+		{"501 NotImplemented", faultproxy.S3Error(501, "NotImplemented"), true},
+		{"503 SlowDown", faultproxy.S3Error(503, "SlowDown"), false},
+		{"500", faultproxy.S3Error(500, "InternalError"), false},
+		{"400 BadDigest", faultproxy.S3Error(400, "BadDigest"), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bare(t)
+			file := filepath.Join(t.TempDir(), "credentials")
+			write := func(key string) {
+				text := "[default]\naws_access_key_id = " + key + "\naws_secret_access_key = s\n"
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("AKIAOLD")
+			proxy := fake(t, tc.answer)
+			o := options(proxy.URL, "bucket")
+			o.Credentials = s3.Credentials{SharedFile: file}
+			sink := newSink(t, o)
+			if _, err := sink.Deliver(t.Context(), payloadFor(t, o)); err == nil {
+				t.Fatal("the refusal counted as delivered")
+			}
+			write("AKIANEW")
+			if _, err := sink.Deliver(t.Context(), payloadFor(t, o)); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]string{true: "AKIANEW", false: "AKIAOLD"}[tc.again]
+			if got := proxy.Requests()[1].Header.Get("Authorization"); !strings.Contains(got, "Credential="+want+"/") {
+				t.Errorf("the second request was signed by %s, want %s", got, want)
+			}
+			sink.Refresh()
+			if _, err := sink.Deliver(t.Context(), payloadFor(t, o)); err != nil {
+				t.Fatal(err)
+			}
+			if got := proxy.Requests()[2].Header.Get("Authorization"); !strings.Contains(got, "Credential=AKIANEW/") {
+				t.Errorf("after Refresh it was signed by %s", got)
 			}
 		})
 	}

@@ -63,11 +63,7 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	case conditional && status(err) == http.StatusPreconditionFailed:
 		return s.existing(ctx, client, p, receipt)
 	}
-	err = s.failure(ctx, "put", p.Key, err)
-	if auditrelay.KindOf(err) == auditrelay.Unauthorized {
-		s.forget(client)
-	}
-	return auditrelay.Receipt{}, err
+	return auditrelay.Receipt{}, s.refused(ctx, client, "put", p.Key, err)
 }
 
 // existing judges a payload under whose key an object stands already.
@@ -93,11 +89,7 @@ func (s *Sink) existing(ctx context.Context, client *s3.Client, p auditrelay.Pay
 			// Deleted in between: the next attempt puts it.
 			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Err: describe("compare", s.options.Bucket, p.Key, "it was deleted meanwhile", nil)}
 		}
-		err = s.failure(ctx, "compare", p.Key, err)
-		if auditrelay.KindOf(err) == auditrelay.Unauthorized {
-			s.forget(client)
-		}
-		return auditrelay.Receipt{}, err
+		return auditrelay.Receipt{}, s.refused(ctx, client, "compare", p.Key, err)
 	}
 	if !sameContent(p, out) {
 		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused,

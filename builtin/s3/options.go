@@ -127,8 +127,9 @@ type TLS struct {
 }
 
 // Credentials name who writes. Everything is empty by default: the AWS chain.
-// After an answer that the credentials are wrong the chain and its files are
-// read anew, so that a rotated secret is taken up without a restart.
+// After a refusal that may come from them, and when the callback is resumed or
+// the configuration reloaded, the chain and its files are read again: a rotated
+// secret needs no restart.
 type Credentials struct {
 	// AccessKeyID of a static key.
 	AccessKeyID string `yaml:"access_key_id"`

@@ -62,9 +62,5 @@ func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key stri
 		return fmt.Errorf("%w: cannot tell whether the bucket retains new objects: %w", auditrelay.ErrNotChecked,
 			errors.New("s3:GetBucketObjectLockConfiguration is not granted"))
 	}
-	err = s.failure(ctx, "probe", key, err)
-	if auditrelay.KindOf(err) == auditrelay.Unauthorized {
-		s.forget(client)
-	}
-	return err
+	return s.refused(ctx, client, "probe", key, err)
 }

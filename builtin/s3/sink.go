@@ -13,6 +13,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -29,8 +30,9 @@ type Sink struct {
 
 	compressor compressor
 
+	stale  atomic.Bool // the client's credentials are to be read again
 	mu     sync.Mutex
-	client *s3.Client // nil until the first request, and after a refusal of the credentials
+	client *s3.Client // nil until the first request, and after a refusal that may be the credentials'
 }
 
 var (
@@ -39,6 +41,7 @@ var (
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Concurrent = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O: credentials are looked up at the
@@ -63,9 +66,10 @@ func (s *Sink) Concurrency() int { return s.options.Concurrency }
 func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != nil {
+	if s.client != nil && !s.stale.Load() {
 		return s.client, nil
 	}
+	s.stale.Store(false)
 	client, err := connect(ctx, s.options)
 	if err != nil {
 		return nil, err
@@ -74,8 +78,23 @@ func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 	return client, nil
 }
 
-// forget drops a client whose credentials were refused: the next request reads
-// them anew.
+// Refresh makes the next request read the credentials again.
+func (s *Sink) Refresh() { s.stale.Store(true) }
+
+// refused classifies a failed request of client's. Where the credentials may be the
+// cause, the next request reads them again. Stores tell an unknown key in many ways
+// (403, 404, 400 with a code of their own), so any refusal counts that is not known to
+// be about something else.
+func (s *Sink) refused(ctx context.Context, client *s3.Client, operation, key string, err error) error {
+	err = s.failure(ctx, operation, key, err)
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		s.forget(client)
+	}
+	return err
+}
+
+// forget drops client: the next request loads the credentials again.
 func (s *Sink) forget(client *s3.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

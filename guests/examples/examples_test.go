@@ -10,7 +10,6 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/guests/cases"
-	"auditrelay/internal/manifest"
 )
 
 // Every example does in the real engine what its cases say.
@@ -61,7 +60,7 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 	files, _ := filepath.Glob("*/manifest.json")
 	for _, file := range files {
 		name := filepath.Dir(file)
-		var want manifest.Manifest
+		var want wasm.Manifest
 		read(t, file, &want)
 		module := filepath.Join("../../testdata/wasm", name, name+".wasm")
 		if _, err := os.Stat(filepath.Join(name, "c")); err == nil {
@@ -71,7 +70,7 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := manifest.Read(code)
+		got, err := wasm.ReadManifest(code)
 		if err != nil || got == nil {
 			t.Fatalf("%s: got %v, %v", name, got, err)
 		}

@@ -60,6 +60,8 @@ func TestArrows(t *testing.T) {
 				fault = "the native filter imports the root, the contract of filters and the operations"
 			case within(imported, "auditrelay/cli/internal/app") && pkg != "auditrelay/cli":
 				fault = "only cli runs the program"
+			case imported == "auditrelay/cli/internal/http" && pkg != "auditrelay/cli/internal/app":
+				fault = "only cli/internal/app serves"
 			}
 			if fault != "" {
 				t.Errorf("%s imports %s: %s", pkg, imported, fault)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -46,64 +45,27 @@ func TestLiteLLMGuide(t *testing.T) {
 		}
 		t.Skipf("THE GUIDE IS NOT TESTED: python3 is missing: %v", err)
 	}
-	root, err := filepath.Abs("../..")
+	f := newFolder(t)
+	standin, err := filepath.Abs(filepath.Join(root, "integrations", "litellm", "testdata", "standin"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "bin")
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "auditrelay"), "auditrelay/cmd/auditrelay").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
 	}
 	// It brings LiteLLM's package along, as the real one does.
-	standin := filepath.Join(root, "integrations", "litellm", "testdata", "standin")
-	if err := os.WriteFile(filepath.Join(bin, "litellm"), []byte(strings.Replace(standInForLiteLLM, "STANDIN", standin, 1)), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(f.dir, "litellm"), []byte(strings.Replace(standInForLiteLLM, "STANDIN", standin, 1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(root, "integrations"), filepath.Join(dir, "integrations")); err != nil {
-		t.Fatal(err)
-	}
-	address := freeAddress(t)
-	var script string
-	for _, section := range []string{"The relay", "Way 3: a logger class"} {
-		for _, b := range blocks(t, litellmGuide, section) {
-			switch b.language {
-			case "yaml":
-				name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
-				text := b.text
-				if name == "auditrelay.yaml" {
-					text = "listen: " + address + "\n" + text
-				}
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			case "sh":
-				script += b.text
-			}
-		}
-	}
+	script := f.configure(t, append(blocks(t, litellmGuide, "The relay"), blocks(t, litellmGuide, "Way 3: a logger class")...))
 	// What takes a person a moment is waited for.
-	for _, wait := range []struct{ after, until string }{
-		{"auditrelay.yaml &\n", "(exec 3<>/dev/tcp/" + strings.Replace(address, ":", "/", 1) + ") 2>/dev/null"},
-		{"litellm.yaml &\n", "grep -qs team-event audit/events*.ndjson"},
-	} {
-		if strings.Count(script, wait.after) != 1 {
-			t.Fatalf("the guide does not start %q once:\n%s", wait.after, script)
-		}
-		script = strings.Replace(script, wait.after, wait.after+"for i in {1..600}; do if "+wait.until+"; then break; fi; read -t 0.05 <> <(:) || :; done\n", 1)
+	const starts = "litellm --config litellm.yaml &\n"
+	if strings.Count(script, starts) != 1 {
+		t.Fatalf("the guide does not start LiteLLM once:\n%s", script)
 	}
-	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", "trap 'kill %1' EXIT\n"+script)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address, "AUDITRELAY_URL=http://"+address, "PYTHONDONTWRITEBYTECODE=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, script, out)
-	}
-	if !strings.Contains(string(out), "team-event-0") || !strings.Contains(string(out), "archive") {
+	script = strings.Replace(script, starts, "./"+starts+"for i in {1..600}; do if grep -qs team-event audit/events*.ndjson; then break; fi; read -t 0.05 <> <(:) || :; done\n", 1)
+	out := f.run(t, script)
+	if !strings.Contains(out, "team-event-0") || !strings.Contains(out, "archive") {
 		t.Errorf("the event did not arrive:\n%s", out)
 	}
-	if strings.Contains(string(out), "hunter2-guide") {
+	if strings.Contains(out, "hunter2-guide") {
 		t.Errorf("the password arrived:\n%s", out)
 	}
 }

@@ -1,22 +1,35 @@
-// Package readmetest runs what the README says.
+// Package readmetest runs what the README and the pages in docs say.
 package readmetest
 
 import (
 	"bytes"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-type block struct{ language, text string }
+// root is the repository, seen from this package.
+const root = "../.."
 
+// A block is one fenced example. Name is the file that its first line names, as in
+// "# auditrelay.yaml", if it names one.
+type block struct{ language, name, text string }
+
+var (
+	fence     = regexp.MustCompile("(?ms)^ *```([a-z]+)\n(.*?)^ *```")
+	fileName  = regexp.MustCompile(`^# ([a-z0-9-]+\.ya?ml)\b`)
+	serves    = regexp.MustCompile(`(?m)^auditrelay serve .*&$`)
+	makesThis = regexp.MustCompile(`(?m)^make ([a-z]+)`)
+)
+
+// blocks returns the examples of a page, or of one of its sections.
 func blocks(t *testing.T, file, section string) []block {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -32,101 +45,158 @@ func blocks(t *testing.T, file, section string) []block {
 		text = []byte(after)
 	}
 	var out []block
-	for _, m := range regexp.MustCompile("(?s)```([a-z]*)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		out = append(out, block{m[1], m[2]})
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		b := block{language: m[1], text: m[2]}
+		if name := fileName.FindStringSubmatch(b.text); name != nil {
+			b.name = name[1]
+		}
+		out = append(out, b)
 	}
 	return out
 }
 
-// TestReadme writes the README's configurations into a folder and runs its
-// commands there with the program as it is built from this checkout. What the
-// make targets do is tested elsewhere; that they are there is tested here.
-func TestReadme(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
+// program builds the program once and returns its folder.
+func program(t *testing.T) string {
+	t.Helper()
+	build.Do(func() {
+		if build.dir, build.err = os.MkdirTemp("", "readmetest"); build.err != nil {
+			return
+		}
+		cmd := exec.Command("go", "build", "-o", filepath.Join(build.dir, "auditrelay"), "auditrelay/cmd/auditrelay")
+		build.out, build.err = cmd.CombinedOutput()
+	})
+	if build.err != nil {
+		t.Fatalf("build: %v\n%s", build.err, build.out)
 	}
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "bin")
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "auditrelay"), "auditrelay/cmd/auditrelay").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	return build.dir
+}
+
+var build struct {
+	sync.Once
+	dir string
+	out []byte
+	err error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if build.dir != "" {
+		os.RemoveAll(build.dir)
 	}
-	if err := os.Symlink(filepath.Join(root, "testdata"), filepath.Join(dir, "testdata")); err != nil {
-		t.Fatal(err)
-	}
-	address := freeAddress(t)
-	ran := 0
-	for _, b := range blocks(t, "../../README.md", "") {
-		switch {
-		case b.language == "yaml":
-			name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
-			// The port is the test's own, so that tests may run beside a relay.
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("listen: "+address+"\n"+b.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		case b.language == "sh" && strings.Contains(b.text, "make "):
-			makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range regexp.MustCompile(`(?m)^make ([a-z]+)`).FindAllStringSubmatch(b.text, -1) {
-				if !bytes.Contains(makefile, []byte("\n"+m[1]+":")) {
-					t.Errorf("the Makefile has no target %s", m[1])
-				}
-			}
-		case b.language == "sh":
-			ran++
-			shell(t, dir, bin, address, b.text)
+	os.Exit(code)
+}
+
+// A folder is where one page's examples are run.
+type folder struct{ dir, address string }
+
+func newFolder(t *testing.T) folder {
+	t.Helper()
+	f := folder{t.TempDir(), freeAddress(t)}
+	for _, name := range []string{"testdata", "integrations"} {
+		target, err := filepath.Abs(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, filepath.Join(f.dir, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if ran != 1 {
-		t.Errorf("%d blocks of commands were run, want 1", ran)
-	}
-	validate := exec.Command(filepath.Join(bin, "auditrelay"), "validate", "s3.yaml")
-	validate.Dir = dir
-	if out, err := validate.CombinedOutput(); err != nil {
-		t.Errorf("validate s3.yaml: %v\n%s", err, out)
+	return f
+}
+
+func (f folder) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// shell runs the block's commands; a relay that one of them starts is waited for,
-// and stopped at the end.
-func shell(t *testing.T, dir, bin, address, text string) {
+// run runs a script in one shell that stops at the first failure. Relays that it
+// starts in the background are waited for, and ended with the shell.
+func (f folder) run(t *testing.T, script string) string {
 	t.Helper()
-	script := strings.Replace(text, "auditrelay.yaml &\n", "auditrelay.yaml >relay.log 2>&1 &\nuntil [ -e go ]; do read -t 0.05 <> <(:) || :; done\n", 1)
-	cmd := exec.Command("bash", "-e", "-c", script)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address)
+	wait := "\nfor i in {1..1200}; do if (exec 3<>/dev/tcp/" + strings.Replace(f.address, ":", "/", 1) + ") 2>/dev/null; then break; fi; read -t 0.05 <> <(:) || :; done"
+	script = serves.ReplaceAllStringFunc(script, func(line string) string {
+		return strings.TrimSuffix(line, "&") + ">>relay.log 2>&1 &" + wait
+	})
+	// Where a reader waits a moment, the test waits until nothing is pending.
+	script = strings.ReplaceAll(script, "\nsleep 1\n", "\nfor i in {1..600}; do if ! auditrelay callbacks --json | grep -q '\"pending\": [1-9]'; then break; fi; read -t 0.05 <> <(:) || :; done\n")
+	// Readers reach the default address; tests have one of their own.
+	script = strings.ReplaceAll(script, "localhost:8787", f.address)
+	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", "trap 'kill $(jobs -p) 2>/dev/null || :; wait' EXIT\n"+script)
+	cmd.Dir = f.dir
+	cmd.Env = append(os.Environ(), "PATH="+program(t)+":"+os.Getenv("PATH"),
+		"AUDITRELAY_SERVER=http://"+f.address, "AUDITRELAY_URL=http://"+f.address, "PYTHONDONTWRITEBYTECODE=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
+	if err := cmd.Run(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(f.dir, "relay.log"))
+		t.Fatalf("%v\n%s\noutput:\n%s\nlog:\n%s", err, script, out.Bytes(), log)
+	}
+	return out.String()
+}
+
+// configure writes the named configurations among blocks and returns the commands.
+// The port is the test's own, so that tests may run beside a relay.
+func (f folder) configure(t *testing.T, examples []block) string {
+	t.Helper()
+	var script strings.Builder
+	for _, b := range examples {
+		switch {
+		case b.language == "yaml" && b.name != "":
+			text := b.text
+			if !isLiteLLM(text) {
+				text = "listen: " + f.address + "\n" + text
+			}
+			f.write(t, b.name, text)
+		case b.language == "sh":
+			script.WriteString(b.text)
+		}
+	}
+	return script.String()
+}
+
+// TestWalkthroughs runs the pages that start a relay of their own, from top to
+// bottom, in one shell, in an empty folder.
+func TestWalkthroughs(t *testing.T) {
+	for page, wants := range map[string][]string{
+		"README.md":               {"1 accepted", "changes", "deleted"},
+		"docs/start.md":           {"1 accepted", `"password":"***"`, "auditrelay_tombstone", "delivered"},
+		"docs/guests/tutorial.md": {"3 of 3 cases as wanted", "asks to write", "no-passwords runs", "would be delivered", `"password": "***"`},
+	} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			f := newFolder(t)
+			script := f.configure(t, blocks(t, filepath.Join(root, page), map[string]string{"docs/guests/tutorial.md": "Ten minutes from nothing to a filter that runs"}[page]))
+			if !serves.MatchString(script) {
+				t.Fatalf("the page starts no relay:\n%s", script)
+			}
+			out := f.run(t, targetsOnly(t, script))
+			for _, want := range wants {
+				if !strings.Contains(out, want) {
+					t.Errorf("the output lacks %q:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+// targetsOnly leaves out the make targets of this repository, which other tests
+// run, after checking that they exist.
+func targetsOnly(t *testing.T, script string) string {
+	t.Helper()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
-	for deadline := time.Now().Add(time.Minute); ; {
-		resp, err := http.Get("http://" + address + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(dir, "relay.log"))
-			t.Fatalf("the relay of the README does not start:\n%s\n%s", out.Bytes(), log)
-		}
-		time.Sleep(20 * time.Millisecond) // polling another process
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the README's commands: %v\n%s", err, out.Bytes())
-	}
-	for _, want := range []string{"1 accepted", "changes", "deleted"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the README's commands do not print %q:\n%s", want, out.Bytes())
+	for _, m := range makesThis.FindAllStringSubmatch(script, -1) {
+		if !bytes.Contains(makefile, []byte("\n"+m[1]+":")) {
+			t.Errorf("the Makefile has no target %s", m[1])
 		}
 	}
+	return makesThis.ReplaceAllString(script, ": $1")
 }
 
 func freeAddress(t *testing.T) string {
@@ -137,48 +207,4 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// TestTutorial runs the guests' tutorial command by command, in one shell, in an
-// empty folder.
-func TestTutorial(t *testing.T) {
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "bin")
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "auditrelay"), "auditrelay/cmd/auditrelay").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	address := freeAddress(t)
-	var script strings.Builder
-	commands := 0
-	for _, b := range blocks(t, "../../docs/guests/tutorial.md", "Ten minutes from nothing to a filter that runs") {
-		switch b.language {
-		case "yaml":
-			name := strings.TrimSpace(strings.TrimPrefix(b.text[:strings.Index(b.text, "\n")], "#"))
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("listen: "+address+"\n"+b.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		case "sh":
-			script.WriteString(b.text)
-			commands += strings.Count(b.text, "\n")
-		}
-	}
-	if commands < 12 {
-		t.Fatalf("only %d commands were found", commands)
-	}
-	text := strings.Replace(script.String(), "auditrelay.yaml &\n",
-		"auditrelay.yaml >relay.log 2>&1 &\ntrap 'kill %1' EXIT\nuntil (exec 3<>/dev/tcp/"+strings.Replace(address, ":", "/", 1)+") 2>/dev/null; do read -t 0.05 <> <(:) || :; done\n", 1)
-	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", text)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AUDITRELAY_SERVER=http://"+address)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "relay.log"))
-		t.Fatalf("%v\n%s\n%s", err, out, log)
-	}
-	for _, want := range []string{"3 of 3 cases as wanted", "asks to write", "no-passwords runs", "would be delivered", `"password": "***"`} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the output lacks %q:\n%s", want, out)
-		}
-	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/wasm"
-	"auditrelay/cli/internal/slot"
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/config"
 	"auditrelay/guests/cases"
@@ -164,7 +163,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			made[f.Name] = live
 			continue
 		}
-		live := &liveFilter{slot: slot.New(f.Name), config: f, digest: digest}
+		live := &liveFilter{slot: wasm.NewSlot(f.Name), config: f, digest: digest}
 		live.load = func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error) {
 			m, err := wasm.Load(ctx, a.guestOptions(cfg, f, code, sha256))
 			if err != nil || f.Cases == "" {
@@ -260,7 +259,7 @@ func readBounded(name string, most int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s is larger than %s", name, byteCount(most))
+		err = fmt.Errorf("%s is larger than %s", name, auditrelay.ByteSize(most))
 	}
 	return data, err
 }

@@ -77,6 +77,15 @@ func (r *running) audit(query string) (page auditPage) {
 	return page
 }
 
+func (r *relay) audit(query string) auditPage {
+	r.t.Helper()
+	status, answer, _ := r.call("GET", "/audit"+query, "")
+	if status != 200 {
+		r.t.Fatalf("GET /audit%s: %d %s", query, status, answer)
+	}
+	return decodeText[auditPage](r.t, answer)
+}
+
 func (p *auditPage) ids() string {
 	var ids []string
 	for _, l := range p.Logs {

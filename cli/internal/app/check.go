@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 )
 
@@ -56,9 +57,9 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 		return Checked{}, err
 	}
 	done := Checked{Config: cfg}
-	_, err = newAuth(cfg.Tokens)
+	_, err = http.NewAuth(cfg.Tokens)
 	_, tlsErr := newCertificates(cfg.TLS)
-	if err := errors.Join(err, tlsErr, checkListen(cfg.Listen, len(cfg.Tokens) == 0)); err != nil {
+	if err := errors.Join(err, tlsErr, http.CheckListen(cfg.Listen, len(cfg.Tokens) == 0)); err != nil {
 		return done, err
 	}
 	if len(cfg.Filters) > 0 {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -54,8 +56,8 @@ type daemon struct {
 	data    dataDir
 	build   assembler
 	rt      *runtime.Runtime
-	server  *Server
-	sources *sources
+	server  *http.Server
+	sources *sources.Registry
 	tail    tail
 	s3      s3Endpoint
 	certs   *certificates
@@ -146,10 +148,10 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 	if d.certs, err = newCertificates(d.cfg.TLS); err != nil {
 		return nil, err
 	}
-	if _, err := newAuth(d.cfg.Tokens); err != nil {
+	if _, err := http.NewAuth(d.cfg.Tokens); err != nil {
 		return nil, err
 	}
-	if err := checkListen(d.cfg.Listen, len(d.cfg.Tokens) == 0); err != nil {
+	if err := http.CheckListen(d.cfg.Listen, len(d.cfg.Tokens) == 0); err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
@@ -161,7 +163,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, errors.Join(err, raw.Close())
 	}
 	d.address = raw.Addr().String()
-	d.sources = newSources(d.address)
+	d.sources = sources.NewRegistry(d.address)
 	// Which modules run stands in the journal, which is not open yet.
 	d.build.guests.deferred = true
 	options, err := d.build.runtimeOptions(ctx, d.cfg)
@@ -177,14 +179,14 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 	if err = d.setStores(d.cfg); err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
 	}
-	d.server, err = NewServer(ServerOptions{
+	d.server, err = http.New(http.Options{
 		Runtime: d.rt, Tokens: d.cfg.Tokens, PublicMetrics: d.cfg.Metrics.Public,
-		Limits: HTTPLimits{
+		Limits: http.Limits{
 			BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes,
 			Depth: limits.Depth, IDBytes: limits.IDBytes,
 		},
 		Version: d.options.Version, Logger: d.log,
-		Reload: d.reload, Backup: d.backup, Modules: d, Sources: d.sources, Stores: &d.stores,
+		Control: d, Sources: d.sources, Stores: &d.stores,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
@@ -193,10 +195,10 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
 	}
 	if d.s3.listener != nil {
-		d.server.metrics.registry.MustRegister(newS3Collector(&d.s3.counts))
+		d.server.Register(newS3Collector(&d.s3.counts))
 	}
 	d.tellOpened(time.Since(start))
-	return limitConnections(raw, d.server.limits.Connections), nil
+	return raw, nil
 }
 
 func (d *daemon) tellNotes(cfg *config.Config) {
@@ -320,7 +322,8 @@ func (d *daemon) drain(ctx context.Context) {
 	}
 }
 
-func (d *daemon) backup(ctx context.Context, by string) (api.BackedUp, error) {
+// Backup copies the journal and then the stores.
+func (d *daemon) Backup(ctx context.Context, by string) (api.BackedUp, error) {
 	parent := d.data.backups()
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup: %w", err)

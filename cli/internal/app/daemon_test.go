@@ -60,7 +60,13 @@ func (s *syncBuffer) String() string {
 // run starts a daemon, and stops it in an orderly way when the test ends.
 func run(t *testing.T, text string, sinks map[string]SinkMaker) *running {
 	t.Helper()
-	r := &running{t: t, file: writeConfig(t, "listen: 127.0.0.1:0\n"+text), reload: make(chan os.Signal), log: &syncBuffer{}, scheme: "http", client: http.DefaultClient}
+	return runFile(t, writeConfig(t, "listen: 127.0.0.1:0\n"+text), sinks)
+}
+
+// runFile is run for a configuration that says where to listen.
+func runFile(t *testing.T, file string, sinks map[string]SinkMaker) *running {
+	t.Helper()
+	r := &running{t: t, file: file, reload: make(chan os.Signal), log: &syncBuffer{}, scheme: "http", client: http.DefaultClient}
 	ctx, cancel := context.WithCancel(context.Background())
 	listening := make(chan string, 1)
 	done := make(chan error, 1)
@@ -171,13 +177,22 @@ func TestReload(t *testing.T) {
 
 // Tokens cannot be taken away from a listener that the world can reach.
 func TestReloadKeepsTheDoorShut(t *testing.T) {
-	d := &daemon{address: "10.0.0.1:8787"}
-	accounts, err := newAuth(nil)
+	const admin = "token-of-the-admin"
+	file := writeConfig(t, "listen: 0.0.0.0:0\ntokens: [{name: boss, token: "+admin+", roles: [admin]}]\n"+oneCallback)
+	r := runFile(t, file, memorySinks)
+	_, port, err := net.SplitHostPort(r.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkListen(d.address, accounts.open()); err == nil {
-		t.Error("open beyond loopback")
+	r.address = "127.0.0.1:" + port
+	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:0\n"+oneCallback), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := r.call("POST", "/v1/reload", "", admin); status != http.StatusUnprocessableEntity || !strings.Contains(answer, "needs authentication") {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, _ := r.call("GET", "/v1/callbacks", "", ""); status != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", status)
 	}
 }
 

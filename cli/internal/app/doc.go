@@ -1,3 +1,4 @@
 // Package app is the relay as a process: it assembles a runtime from a
-// configuration and serves it over HTTP. It alone knows the concrete sinks.
+// configuration, reloads it, and keeps it alive until it ends. Package http answers
+// for it. It alone knows the concrete sinks and sources.
 package app

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"auditrelay/builtin/wasm"
-	"auditrelay/cli/internal/slot"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -18,7 +18,7 @@ import (
 // liveFilter is a guest filter as it runs: its slot, and how a module is loaded
 // for it.
 type liveFilter struct {
-	slot   *slot.Slot
+	slot   *wasm.Slot
 	config *config.Filter
 	digest string // of the configuration, that what did not change goes on
 	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
@@ -40,7 +40,7 @@ func (f *liveFilter) source() string {
 
 // guests are the filters that run. They change with daemon.mu held.
 type guests struct {
-	slots atomic.Pointer[map[string]*slot.Slot] // of live, for who may not wait
+	slots atomic.Pointer[map[string]*wasm.Slot] // of live, for who may not wait
 
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
@@ -99,7 +99,7 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 // adopt makes the filters that were made last the ones that run.
 func (g *guests) adopt(log *slog.Logger) {
 	g.live, g.next = g.next, nil
-	slots := make(map[string]*slot.Slot, len(g.live))
+	slots := make(map[string]*wasm.Slot, len(g.live))
 	for name, f := range g.live {
 		slots[name] = f.slot
 	}
@@ -130,4 +130,23 @@ func (d *daemon) openGuests(ctx context.Context, m *runtime.Modules) error {
 	}
 	g.adopt(d.log)
 	return nil
+}
+
+// FilterStates returns the state of every guest filter by its name. It waits for
+// nothing: a scrape does not stand still while a module is compiled.
+func (d *daemon) FilterStates() map[string]http.FilterState {
+	out := map[string]http.FilterState{}
+	slots := d.build.guests.slots.Load()
+	if slots == nil {
+		return out
+	}
+	for name, slot := range *slots {
+		var s http.FilterState
+		if m := slot.Module(); m != nil {
+			b := m.Breaker()
+			s = http.FilterState{Open: b.Open, Loaded: true, Failures: b.Failures, Counts: m.Counts()}
+		}
+		out[name] = s
+	}
+	return out
 }

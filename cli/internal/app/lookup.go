@@ -1,19 +1,15 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
-	"auditrelay/document"
 	"auditrelay/internal/redaction"
 	"auditrelay/runtime"
 )
@@ -21,33 +17,9 @@ import (
 // tableLookUp is the table_name of the relay's own events about look-ups.
 const tableLookUp = "auditrelay_lookup"
 
-// readLookUp reads a request for a value's pseudonyms. Its errors say nothing of what
-// the body holds, since that is the value.
-func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
-	body, err := io.ReadAll(r.Body)
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return want, tooLarge(smallBody)
-	}
-	if err != nil {
-		return want, badRequest("the body did not come whole", "")
-	}
-	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	// Of what decoding replaces, as half of a surrogate pair, the pseudonym would be
-	// another value's.
-	if document.Check(body, document.Limits{}) != nil || d.Decode(&want) != nil {
-		return want, badRequest("the body is not the JSON that this path takes, in UTF-8", hint)
-	}
-	if want.Value == "" {
-		return want, badRequest("value: it is required; the empty value has no pseudonym", hint)
-	}
-	return want, nil
-}
-
-// lookUp answers the pseudonyms of a value under all versions of the keys in use. That
+// LookUp answers the pseudonyms of a value under all versions of the keys in use. That
 // it was asked is durable first; where it cannot be, nothing is answered.
-func (d *daemon) lookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error) {
+func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error) {
 	d.mu.Lock()
 	cfg, digestKey := d.cfg, d.build.digestKey
 	d.mu.Unlock()
@@ -63,7 +35,7 @@ func (d *daemon) lookUp(ctx context.Context, want api.LookUp, by string) (api.Lo
 		d.log.Error("a look-up could not be recorded, and was not answered", "by", by, "error", err)
 		return api.LookedUp{}, &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
-			Message: "the look-up cannot be recorded, and so is not answered", RetryAfter: retrySoon,
+			Message: "the look-up cannot be recorded, and so is not answered", RetryAfter: time.Second,
 		}
 	}
 	answer := api.LookedUp{Pseudonyms: []api.Pseudonym{}}

@@ -3,13 +3,14 @@ package app
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
+	nethttp "net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/internal/redaction"
 )
@@ -46,7 +47,7 @@ func TestLookUp(t *testing.T) {
 	if status, answer := r.call("POST", "/v1/events", strings.Replace(event("e"), `"o"`, `"`+lookUpValue+`"`, 1), ingest); status != 200 {
 		t.Fatal(answer)
 	}
-	if status, answer := r.call("POST", "/v1/pseudonyms", `{"value":"x"}`, ingest); status != http.StatusForbidden || strings.Contains(answer, "hmac:") {
+	if status, answer := r.call("POST", "/v1/pseudonyms", `{"value":"x"}`, ingest); status != nethttp.StatusForbidden || strings.Contains(answer, "hmac:") {
 		t.Errorf("who may only send: %d %s", status, answer)
 	}
 
@@ -137,11 +138,8 @@ func lookingUp(t *testing.T) *relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRelay(t, ServerOptions{})
-	r.srv.modules = &daemon{rt: r.rt, cfg: cfg, log: quiet(), build: assembler{digestKey: []byte("a key of the test's own")}}
-	// The routes were made before.
-	r.srv.handler = r.srv.routes()
-	r.http.Config.Handler = r.srv.handler
+	r := newRelay(t, &memorySink{})
+	r.serve(http.Options{Control: &daemon{rt: r.rt, cfg: cfg, log: quiet(), build: assembler{digestKey: []byte("a key of the test's own")}}})
 	return r
 }
 
@@ -159,7 +157,7 @@ func TestALookUpThatCannotBeRecordedIsNotAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, answer, head := r.call("POST", "/v1/pseudonyms", body)
-	if status != http.StatusServiceUnavailable || strings.Contains(answer, "hmac:") || head.Get("Retry-After") == "" {
+	if status != nethttp.StatusServiceUnavailable || strings.Contains(answer, "hmac:") || head.Get("Retry-After") == "" {
 		t.Errorf("unrecorded: %d %s", status, answer)
 	}
 }
@@ -180,7 +178,7 @@ func TestLookUpsThatAreRefused(t *testing.T) {
 		{"another field", `{"value":"planted","planted":1}`, 400},
 		{"two", `{"value":"planted"}{"value":"planted"}`, 400},
 		{"cut short", `{"value":"planted`, 400},
-		{"too large", `{"value":"` + strings.Repeat("planted", smallBody/7) + `"}`, 413},
+		{"too large", `{"value":"` + strings.Repeat("planted", 1<<20/7) + `"}`, 413},
 		{"an unknown callback", `{"value":"planted","callback":"planted"}`, 404},
 		{"an unknown key", `{"value":"planted","key":"planted"}`, 404},
 	} {

@@ -13,7 +13,6 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/inspect"
 	"auditrelay/runtime"
 )
 
@@ -27,21 +26,21 @@ var (
 	digestPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 )
 
-// push takes a module in, once it has passed all that loading it checks short of
+// Push takes a module in, once it has passed all that loading it checks short of
 // running it; with a filter named, it is loaded and started under that one's
 // configuration too.
-func (d *daemon) push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
+func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
 	}
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
-	seen := inspect.Module(name, code)
+	o := wasm.Everything(name, code)
+	seen := wasm.Inspect(o)
 	if len(seen.Refusals) > 0 {
 		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
 	}
-	o := inspect.Everything(name, code)
 	o.CacheDir, o.Compiler, o.Logger = d.build.cacheDir, d.build.compiler, d.log
 	if err := wasm.Compile(ctx, o); err != nil {
 		return api.Pushed{}, refused(err)
@@ -61,7 +60,11 @@ func (d *daemon) push(ctx context.Context, name, filter string, code []byte, by 
 			return api.Pushed{}, err
 		}
 	}
-	stored, added, err := d.rt.Modules().Put(name, seen.Version, code, by)
+	version := ""
+	if seen.Manifest != nil {
+		version = seen.Manifest.Version
+	}
+	stored, added, err := d.rt.Modules().Put(name, version, code, by)
 	if errors.Is(err, runtime.ErrModulesFull) {
 		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
 	}
@@ -95,8 +98,8 @@ func (d *daemon) find(prefix string) (runtime.StoredModule, error) {
 	return runtime.StoredModule{}, refusal(http.StatusConflict, api.ReasonConflict, "give more of it", "%d modules have a digest that begins with %s", len(all), prefix)
 }
 
-// listModules returns all uploaded modules with the filters that run them.
-func (d *daemon) listModules() ([]api.Module, error) {
+// ListModules returns all uploaded modules with the filters that run them.
+func (d *daemon) ListModules() ([]api.Module, error) {
 	stored, err := d.rt.Modules().List()
 	if err != nil {
 		return nil, err
@@ -117,8 +120,8 @@ func (d *daemon) listModules() ([]api.Module, error) {
 	return all, nil
 }
 
-// inspectModule says what can be told of an uploaded module.
-func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
+// InspectModule says what can be told of an uploaded module.
+func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
 		return api.Inspection{}, err
@@ -127,10 +130,20 @@ func (d *daemon) inspectModule(prefix string) (api.Inspection, error) {
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	return inspect.Module(stored.Name, code), nil
+	return Inspected(wasm.Inspect(wasm.Everything(stored.Name, code))), nil
 }
 
-func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {
+// ModuleContent returns an uploaded module's bytes.
+func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err error) {
+	stored, err := d.find(prefix)
+	if err != nil {
+		return "", nil, err
+	}
+	code, err = d.rt.Modules().Bytes(stored.SHA256)
+	return stored.SHA256, code, err
+}
+
+func (d *daemon) DeleteModule(prefix, by string) (runtime.StoredModule, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
 		return stored, err
@@ -147,8 +160,8 @@ func (d *daemon) deleteModule(prefix, by string) (runtime.StoredModule, error) {
 	return stored, err
 }
 
-// listFilters returns the guest filters that run.
-func (d *daemon) listFilters() ([]api.Filter, error) {
+// ListFilters returns the guest filters that run.
+func (d *daemon) ListFilters() ([]api.Filter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := []api.Filter{}
@@ -174,8 +187,8 @@ func (d *daemon) listFilters() ([]api.Filter, error) {
 	return all, nil
 }
 
-// resetBreaker has a filter's module judge again at once.
-func (d *daemon) resetBreaker(name, by string) error {
+// ResetBreaker has a filter's module judge again at once.
+func (d *daemon) ResetBreaker(name, by string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	live := d.build.guests.live[name]
@@ -194,9 +207,9 @@ func (d *daemon) resetBreaker(name, by string) error {
 	return nil
 }
 
-// use switches a filter to another module, between two events. Loading it comes
+// UseModule switches a filter to another module, between two events. Loading it comes
 // first, and what was chosen is durable before it is in force.
-func (d *daemon) use(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
+func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	live := d.build.guests.live[name]

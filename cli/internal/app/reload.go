@@ -6,6 +6,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -21,26 +22,26 @@ func (d *daemon) reloads(ctx context.Context) {
 	for {
 		select {
 		case <-d.options.Reload:
-			// The outcome is logged by reload itself.
-			_, _ = d.reload(ctx, bySignal)
+			// The outcome is logged by Reload itself.
+			_, _ = d.Reload(ctx, bySignal)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// reload puts the configuration in force as it stands now: all of it or none. It
+// Reload puts the configuration in force as it stands now: all of it or none. It
 // is recorded as an audit event of the relay's own.
-func (d *daemon) reload(ctx context.Context, by string) (api.Reloaded, error) {
+func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	done, err := d.reloadLocked(ctx, by)
 	if err != nil {
-		d.server.metrics.reloads.WithLabelValues("refused").Inc()
+		d.server.CountReload(false)
 		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by, "error", err)
 		return done, err
 	}
-	d.server.metrics.reloads.WithLabelValues("applied").Inc()
+	d.server.CountReload(true)
 	d.log.Info("the configuration was reloaded", "by", by, "changed", done.Changed, "before", done.Before, "after", done.After)
 	for _, note := range done.Notes {
 		d.log.Warn(note)
@@ -57,11 +58,11 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	done.Changed = done.Before != done.After
 
 	// Everything that can fail comes first.
-	accounts, err := newAuth(cfg.Tokens)
+	accounts, err := http.NewAuth(cfg.Tokens)
 	if err != nil {
 		return done, err
 	}
-	if err := checkListen(d.address, accounts.open()); err != nil {
+	if err := http.CheckListen(d.address, accounts.Open()); err != nil {
 		return done, err
 	}
 	certs := d.certs
@@ -85,7 +86,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if err := d.setStores(cfg); err != nil {
 		return done, err // it was checked when the configuration was read
 	}
-	d.server.useAuth(accounts)
+	d.server.UseAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())
 	}

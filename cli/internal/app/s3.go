@@ -3,11 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
 
+	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/s3"
 	"auditrelay/config"
 
@@ -56,7 +56,7 @@ func (d *daemon) openS3(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ingest.s3: listen: %w", err)
 	}
-	d.s3.listener = limitConnections(l, HTTPLimits{}.withDefaults().Connections)
+	d.s3.listener = l
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (d *daemon) useS3(cfg *config.Config) error {
 		return nil
 	}
 	if cfg.Ingest.S3 == nil { // its keys are good for nothing any more, though the listener stays until the end
-		d.sources.expect(sourceS3)
+		d.sources.Expect(sources.S3)
 		if before := d.s3.handler.Swap(nil); before != nil {
 			before.Close()
 		}
@@ -83,18 +83,18 @@ func (d *daemon) useS3(cfg *config.Config) error {
 	}
 	o := s3Options(cfg.Ingest.S3)
 	o.Runtime, o.Counts, o.Logger = d.rt, &d.s3.counts, d.log
-	o.Limits = d.server.limits.ingest()
-	o.Reserve = d.server.reserve
+	o.Limits = d.server.Limits().Ingest()
+	o.Reserve, o.Inflate = d.server.Reserve, d.server.ReserveInflated
 	names := make([]string, len(o.Keys))
 	for i, k := range o.Keys {
 		names[i] = k.Name
 	}
-	o.Seen = func(key string, events int) { d.sources.add(key, sourceS3).Seen(events) }
+	o.Seen = func(key string, events int) { d.sources.Add(sources.S3, key).Seen(events) }
 	h, err := s3.New(o)
 	if err != nil {
 		return fmt.Errorf("ingest.s3: %w", err)
 	}
-	d.sources.expect(sourceS3, names...)
+	d.sources.Expect(sources.S3, names...)
 	if before := d.s3.handler.Swap(h); before != nil {
 		before.Close()
 	}
@@ -107,7 +107,7 @@ func (d *daemon) serveS3(ctx context.Context) error {
 		return nil
 	}
 	d.log.Info("listening for S3", "address", d.s3.listener.Addr().String(), "tls", d.certs != nil)
-	return d.server.serveHandler(ctx, d.s3.listener, d.certs.listenerConfig(), serveGrace, http.HandlerFunc(d.answerS3))
+	return d.server.ServeHandler(ctx, d.s3.listener, d.certs.listenerConfig(), serveGrace, d.server.Paced(http.HandlerFunc(d.answerS3)))
 }
 
 func (d *daemon) answerS3(w http.ResponseWriter, r *http.Request) {
@@ -116,10 +116,6 @@ func (d *daemon) answerS3(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the S3 endpoint is not configured any more", http.StatusForbidden)
 		return
 	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{newPacedReader(w, r, d.server.patience.body), r.Body}
 	h.ServeHTTP(w, r)
 }
 

@@ -14,6 +14,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/postgres"
 	"auditrelay/builtin/sqlite"
+	"auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/internal/auditstore"
 )
@@ -174,9 +175,6 @@ type liveStore struct {
 	opened os.FileInfo
 }
 
-// errNoStore says that there is nothing that the audit API could read.
-var errNoStore = errors.New("no callback's sink is a store")
-
 // set puts the stores of a configuration in force. What did not change stays open; a
 // search of another that is under way may fail.
 func (s *stores) set(all []store, serves string) {
@@ -202,9 +200,6 @@ func (s *stores) close() { s.set(nil, "") }
 
 // all returns every store.
 func (s *stores) all() []*liveStore {
-	if s == nil {
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*liveStore
@@ -214,26 +209,26 @@ func (s *stores) all() []*liveStore {
 	return all
 }
 
-// serving returns the store that the audit API reads.
-func (s *stores) serving() (*liveStore, error) {
-	if s == nil {
-		return nil, errNoStore
-	}
+// Serving returns the store that the audit API reads.
+func (s *stores) Serving() (http.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.live[s.serves]
 	if l == nil {
-		return nil, errNoStore
+		return nil, http.ErrNoStore
 	}
 	return l, nil
 }
 
-// read returns the store, open for reading.
-func (l *liveStore) read(ctx context.Context) (*auditstore.Store, error) {
+// Callback is the name of the store's callback.
+func (l *liveStore) Callback() string { return l.callback }
+
+// Read returns the store, open for reading.
+func (l *liveStore) Read(ctx context.Context) (*auditstore.Store, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, errNoStore
+		return nil, http.ErrNoStore
 	}
 	if l.reader != nil && l.file != "" {
 		// The file may have been moved away, to begin another.

@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"sync"
 
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/config"
 	"auditrelay/runtime"
@@ -48,11 +51,11 @@ func (d *daemon) setTail(cfg *config.Config) error {
 	}
 	t.cfg, t.source = want, source
 	if source == nil {
-		d.sources.expect(sourcePostgres)
+		d.sources.Expect(sources.Postgres)
 		return nil
 	}
-	d.sources.expect(sourcePostgres, name)
-	d.sources.add(name, sourcePostgres).tail.Store(source)
+	d.sources.Expect(sources.Postgres, name)
+	d.sources.Add(sources.Postgres, name).Tail(source)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { source.Run(ctx) })
@@ -77,7 +80,7 @@ func (d *daemon) tailOptions(cfg *config.Config, name string) postgres.Options {
 	o := postgres.Options{
 		Relay: d.rt, URL: p.URL, Schema: p.Schema, Table: name, Poll: p.Poll, Rate: p.Rate, Batch: p.Batch,
 		FromNow: p.From.Kind == config.FromNow, FromTime: p.From.Time, Overlap: p.Overlap, Notify: p.Notify,
-		Seen: func(n int) { d.sources.add(name, sourcePostgres).Seen(n) }, Logger: d.log,
+		Seen: func(n int) { d.sources.Add(sources.Postgres, name).Seen(n) }, Logger: d.log,
 	}
 	if most := cfg.Ingest.Limits.Events; o.Batch == 0 && most > 0 {
 		o.Batch = min(most, postgres.DefaultBatch)
@@ -86,3 +89,20 @@ func (d *daemon) tailOptions(cfg *config.Config, name string) postgres.Options {
 }
 
 var _ postgres.Relay = (*runtime.Runtime)(nil)
+
+// Reconcile compares the table that is tailed with the journal, one comparison at a time.
+func (d *daemon) Reconcile(ctx context.Context, want api.Reconcile, fn func(postgres.Difference) error) (postgres.Reconciled, error) {
+	d.tail.mu.Lock()
+	cfg := d.tail.cfg
+	d.tail.mu.Unlock()
+	if cfg == nil {
+		return postgres.Reconciled{}, http.ErrNoTail
+	}
+	if !d.tail.comparing.TryLock() {
+		return postgres.Reconciled{}, http.ErrReconciling
+	}
+	defer d.tail.comparing.Unlock()
+	return postgres.Reconcile(ctx, d.rt, postgres.Reconciliation{
+		URL: cfg.URL, Schema: cfg.Schema, Table: cfg.Table, From: want.From, To: want.To, Repair: want.Repair,
+	}, fn)
+}

@@ -184,8 +184,9 @@ func (in *intake) quarantine() *Error {
 	return nil
 }
 
-// decoded is the object without its Content-Encoding. An *ingest.EventError says
-// that it cannot be told what it holds.
+// decoded returns the object without its Content-Encoding. An *ingest.EventError says
+// that the content cannot be known. It decompresses twice: the first pass measures, so
+// that the request reserves what it needs and not the most that any may need.
 func (h *Handler) decoded(ctx context.Context, p *payload) ([]byte, error) {
 	damaged := func(reason ingest.Reason, message string, err error) error {
 		return &ingest.EventError{Kind: ingest.Unframeable, Reason: reason, Message: message, Offset: -1, Rest: true, Err: err}
@@ -197,22 +198,32 @@ func (h *Handler) decoded(ctx context.Context, p *payload) ([]byte, error) {
 	default:
 		return nil, damaged(ingest.MediaType, "the content encoding is not known", nil)
 	}
-	release, err := h.reserve(ctx, 2*h.limits.BodyBytes)
+	size, err := inflate(io.Discard, p.data, h.limits.BodyBytes)
+	switch {
+	case err != nil:
+		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
+	case size > h.limits.BodyBytes:
+		return nil, damaged(ingest.BodyTooLarge, "decompressed it is larger than an object may be", nil)
+	}
+	release, err := h.inflate(ctx, 2*size) // the journal's transaction holds the events once more
 	if err != nil {
 		return nil, err
 	}
 	once := p.release
 	p.release = func() { release(); once() }
-	z, err := gzip.NewReader(bytes.NewReader(p.data))
+	plain := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err := inflate(plain, p.data, size); err != nil {
+		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
+	}
+	return plain.Bytes(), nil
+}
+
+// inflate writes the decompressed data to w and returns its size. It stops one
+// byte beyond most.
+func inflate(w io.Writer, data []byte, most int64) (int64, error) {
+	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
+		return 0, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, h.limits.BodyBytes+1))
-	switch {
-	case err != nil:
-		return nil, damaged(ingest.Compression, "the compressed data is damaged", err)
-	case int64(len(plain)) > h.limits.BodyBytes:
-		return nil, damaged(ingest.BodyTooLarge, "decompressed it is larger than an object may be", nil)
-	}
-	return plain, nil
+	return io.Copy(w, io.LimitReader(z, most+1))
 }

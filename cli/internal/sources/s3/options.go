@@ -29,6 +29,10 @@ type Options struct {
 	// Reserve waits for memory of so many bytes and returns what gives it back; its
 	// error means that there is none for now. Nil: no bound.
 	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
+	// Inflate is Reserve for a decompressed body. A request calls it while it holds
+	// what Reserve gave, so the two must not share a budget: requests that hold some of
+	// it and wait for more would wait for each other. Nil: no bound.
+	Inflate func(ctx context.Context, bytes int64) (release func(), err error)
 	// Seen, where set, is told how many events came with a key, whatever became of
 	// them.
 	Seen   func(key string, events int)
@@ -61,6 +65,7 @@ type Handler struct {
 	limits   ingest.Limits
 	forward  *forwarder
 	reserve  func(context.Context, int64) (func(), error)
+	inflate  func(context.Context, int64) (func(), error)
 	seen     func(string, int)
 	counts   *Counts
 	log      *slog.Logger
@@ -70,7 +75,7 @@ type Handler struct {
 // New returns a handler.
 func New(o Options) (*Handler, error) {
 	h := &Handler{
-		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
+		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, inflate: o.Inflate, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
 		verifier: verifier{keys: map[string]Key{}, region: o.Region, now: o.Now},
 	}
 	if h.limits.BodyBytes <= 0 {
@@ -88,8 +93,12 @@ func New(o Options) (*Handler, error) {
 	if h.verifier.now == nil {
 		h.verifier.now = time.Now
 	}
+	unbounded := func(context.Context, int64) (func(), error) { return func() {}, nil }
 	if h.reserve == nil {
-		h.reserve = func(context.Context, int64) (func(), error) { return func() {}, nil }
+		h.reserve = unbounded
+	}
+	if h.inflate == nil {
+		h.inflate = unbounded
 	}
 	if len(o.Keys) == 0 {
 		return nil, errors.New("the S3 way in needs at least one key")

@@ -1,0 +1,134 @@
+package wasm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/internal/meter"
+)
+
+const (
+	manifestSection = "auditrelay"
+	abiVersion      = "1.0"
+	maxManifest     = 64 << 10
+	maxManifestList = 256
+)
+
+// Manifest is what a module says of itself, JSON in its custom section
+// "auditrelay": read without running any of its code. It asks; the operator's
+// grants answer; what counts is both.
+type Manifest struct {
+	Name        string         `json:"name"`
+	Version     string         `json:"version,omitempty"`
+	ABI         string         `json:"abi"` // "1.0"
+	Description string         `json:"description,omitempty"`
+	Reads       []string       `json:"reads,omitempty"`    // paths, for the reader; not enforced
+	Writes      []string       `json:"writes,omitempty"`   // paths that it edits
+	Emits       bool           `json:"emits,omitempty"`    // it hands records to other callbacks
+	Keys        []string       `json:"keys,omitempty"`     // names of the keys that it uses
+	Metrics     []string       `json:"metrics,omitempty"`  // names of the counts that it adds to
+	Optional    []string       `json:"optional,omitempty"` // imports that it can do without
+	Limits      ManifestLimits `json:"limits,omitzero"`
+}
+
+// ManifestLimits is what a module needs, at the least.
+type ManifestLimits struct {
+	Memory auditrelay.ByteSize `json:"memory,omitempty"`
+}
+
+// ReadManifest returns a module's manifest, nil where it has none. The module is
+// validated in full, and none of its code runs.
+func ReadManifest(wasm []byte) (*Manifest, error) {
+	facts, err := meter.Inspect(wasm, meterOptions(Limits{}.withDefaults()))
+	if err != nil {
+		return nil, err
+	}
+	return readManifest(facts)
+}
+
+func readManifest(facts *meter.Facts) (*Manifest, error) {
+	switch {
+	case len(facts.Custom) == 0:
+		return nil, nil
+	case len(facts.Custom) > 1:
+		return nil, fmt.Errorf("manifest: a second custom section %q", manifestSection)
+	case len(facts.Custom[0]) > maxManifest:
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
+	}
+	d := json.NewDecoder(bytes.NewReader(facts.Custom[0]))
+	d.DisallowUnknownFields()
+	out := new(Manifest)
+	if err := d.Decode(out); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if d.More() {
+		return nil, errors.New("manifest: more than one JSON value")
+	}
+	return out, out.check()
+}
+
+func (m *Manifest) check() error {
+	var errs []error
+	if m.ABI != abiVersion {
+		errs = append(errs, fmt.Errorf("manifest: abi is %q, this host serves %q", m.ABI, abiVersion))
+	}
+	for _, list := range []struct {
+		name    string
+		entries []string
+		paths   bool
+	}{{"reads", m.Reads, true}, {"writes", m.Writes, true}, {"keys", m.Keys, false}, {"metrics", m.Metrics, false}, {"optional", m.Optional, false}} {
+		if len(list.entries) > maxManifestList {
+			errs = append(errs, fmt.Errorf("manifest: %s has more than %d entries", list.name, maxManifestList))
+		} else if list.paths {
+			_, err := parsePaths("manifest: "+list.name, list.entries)
+			errs = append(errs, err)
+		}
+	}
+	if len(m.Metrics) > maxMetrics {
+		errs = append(errs, fmt.Errorf("manifest: metrics has more than %d entries", maxMetrics))
+	}
+	for i, name := range m.Metrics {
+		if !metricName.MatchString(name) {
+			errs = append(errs, fmt.Errorf("manifest: metrics[%d]: expected a name of small letters, digits and _, of at most 64 characters, that begins with a letter", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A metric's name becomes a label's value; each is a series of its own.
+var metricName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+const maxMetrics = 32
+
+func parsePaths(what string, texts []string) ([]*document.Path, error) {
+	paths, errs := make([]*document.Path, 0, len(texts)), []error{}
+	for i, text := range texts {
+		p, err := document.ParsePath(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s[%d]: %w", what, i, err))
+			continue
+		}
+		paths = append(paths, p)
+	}
+	return paths, errors.Join(errs...)
+}
+
+// Pack returns wasm with m as its manifest, in the place of one that it has.
+func Pack(wasm []byte, m Manifest) ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxManifest {
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
+	}
+	return meter.SetCustom(wasm, manifestSection, text)
+}

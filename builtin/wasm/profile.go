@@ -1,0 +1,102 @@
+package wasm
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"auditrelay/hostfuncs"
+)
+
+// Profile is where fuel goes, by function. It is filled while instances of a module
+// run that was loaded with it, which takes many times as long; it belongs to one
+// goroutine at a time.
+type Profile struct {
+	functions map[string]*ProfiledFunction
+	open      []*visit
+}
+
+// ProfiledFunction is one function of a profile. What small functions do may have
+// been paid by who calls them, as the meter has it.
+type ProfiledFunction struct {
+	Name        string
+	Calls       int64
+	Self, Total int64 // units of fuel, without and with what it called; a recursion counts in Total again
+}
+
+// visit is one call under way.
+type visit struct {
+	function *ProfiledFunction
+	began    int64 // fuel burnt when it began
+	inner    int64 // of what it called
+}
+
+// Functions returns what was seen, the greatest Self first.
+func (p *Profile) Functions() []ProfiledFunction {
+	out := make([]ProfiledFunction, 0, len(p.functions))
+	for _, f := range p.functions {
+		out = append(out, *f)
+	}
+	slices.SortFunc(out, func(a, b ProfiledFunction) int {
+		return cmp.Or(cmp.Compare(b.Self, a.Self), cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// Reset forgets what was seen, such as a start.
+func (p *Profile) Reset() { p.functions, p.open = nil, nil }
+
+var (
+	_ experimental.FunctionListenerFactory = (*Profile)(nil)
+	_ experimental.FunctionListener        = (*Profile)(nil)
+)
+
+// NewFunctionListener implements experimental.FunctionListenerFactory.
+func (p *Profile) NewFunctionListener(api.FunctionDefinition) experimental.FunctionListener { return p }
+
+// Before implements experimental.FunctionListener.
+func (p *Profile) Before(ctx context.Context, _ api.Module, def api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+	s, ok := ctx.(*hostfuncs.State)
+	if !ok {
+		return
+	}
+	name := def.DebugName()
+	f := p.functions[name]
+	if f == nil {
+		if p.functions == nil {
+			p.functions = map[string]*ProfiledFunction{}
+		}
+		f = &ProfiledFunction{Name: name}
+		p.functions[name] = f
+	}
+	f.Calls++
+	p.open = append(p.open, &visit{function: f, began: s.Burnt()})
+}
+
+// After implements experimental.FunctionListener.
+func (p *Profile) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
+	p.leave(ctx)
+}
+
+// Abort implements experimental.FunctionListener.
+func (p *Profile) Abort(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ error) {
+	p.leave(ctx)
+}
+
+func (p *Profile) leave(ctx context.Context) {
+	s, ok := ctx.(*hostfuncs.State)
+	if !ok || len(p.open) == 0 {
+		return
+	}
+	v := p.open[len(p.open)-1]
+	p.open = p.open[:len(p.open)-1]
+	took := s.Burnt() - v.began
+	v.function.Total += took
+	v.function.Self += took - v.inner
+	if len(p.open) > 0 {
+		p.open[len(p.open)-1].inner += took
+	}
+}

@@ -1,0 +1,195 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"auditrelay"
+	"auditrelay/filter"
+)
+
+// Slot is a filter whose module can be switched while it runs, between two events:
+// an event is judged by one module from its beginning to its end, and the next one
+// that the same worker takes by the new one. A slot without a module lets nothing
+// pass: what its callbacks receive stays pending. It is safe for concurrent use.
+type Slot struct {
+	name    string
+	current atomic.Pointer[tenure]
+
+	mu        sync.Mutex
+	closed    bool
+	instances map[*slotInstance]struct{}
+}
+
+// tenure is one module's time in a slot. The module is closed when the slot has
+// another and the last instance has ended.
+type tenure struct {
+	module *Module
+	users  atomic.Int64 // instances, and the slot while it is the current one
+}
+
+func (t *tenure) release() error {
+	if t == nil || t.users.Add(-1) > 0 {
+		return nil
+	}
+	return t.module.Close()
+}
+
+// enter counts a user, unless the last one has gone.
+func (t *tenure) enter() bool {
+	for {
+		n := t.users.Load()
+		if n == 0 {
+			return false
+		}
+		if t.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+var _ filter.Filter = (*Slot)(nil)
+
+// NewSlot returns a slot for a filter's name, without a module.
+func NewSlot(name string) *Slot {
+	return &Slot{name: name, instances: map[*slotInstance]struct{}{}}
+}
+
+// Switch gives the slot another module, which belongs to it from now on. What of
+// the old one no event is in is closed at once, the rest when that event is done.
+func (s *Slot) Switch(m *Module) error {
+	next := &tenure{module: m}
+	next.users.Store(1)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errors.Join(errors.New("the filter is closed"), m.Close())
+	}
+	old := s.current.Swap(next)
+	var idle []*slotInstance
+	for i := range s.instances {
+		if i.mu.TryLock() {
+			idle = append(idle, i)
+		}
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, i := range idle {
+		errs = append(errs, i.leave())
+		i.mu.Unlock()
+	}
+	return errors.Join(append(errs, old.release())...)
+}
+
+// Module returns the current module, nil without one. It may be closed at any time
+// by a Switch: what is asked of it must not need an open one.
+func (s *Slot) Module() *Module {
+	if t := s.current.Load(); t != nil {
+		return t.module
+	}
+	return nil
+}
+
+// Describe implements filter.Described: it tells of the current module.
+func (s *Slot) Describe() filter.Description {
+	if m := s.Module(); m != nil {
+		return m.Describe()
+	}
+	return filter.Description{Kind: "wasm"}
+}
+
+// Open implements filter.Filter.
+func (s *Slot) Open(ctx context.Context) (filter.Instance, error) {
+	i := &slotInstance{slot: s}
+	if err := i.enter(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instances[i] = struct{}{}
+	return i, nil
+}
+
+// Close implements filter.Filter.
+func (s *Slot) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.current.Swap(nil).release()
+}
+
+// slotInstance is an instance of whichever module is the slot's.
+type slotInstance struct {
+	slot *Slot
+
+	mu       sync.Mutex // held while an event is judged
+	tenure   *tenure
+	instance filter.Instance // of the tenure's module; nil after leave
+}
+
+// enter opens an instance of the current module.
+func (i *slotInstance) enter(ctx context.Context) error {
+	for {
+		t := i.slot.current.Load()
+		if t == nil {
+			return &filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("no module is in use: push one and select it (auditrelay module push FILE --name NAME; auditrelay module use %s DIGEST)", i.slot.name)}
+		}
+		if !t.enter() {
+			continue // switched in between
+		}
+		instance, err := t.module.Open(ctx)
+		if err != nil {
+			return errors.Join(err, t.release())
+		}
+		i.tenure, i.instance = t, instance
+		return nil
+	}
+}
+
+// leave ends the instance, and with it its claim on the module.
+func (i *slotInstance) leave() error {
+	if i.instance == nil {
+		return nil
+	}
+	err := i.instance.Close()
+	i.instance = nil
+	return errors.Join(err, i.tenure.release())
+}
+
+// Apply implements filter.Instance.
+func (i *slotInstance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Verdict, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.instance == nil || i.tenure != i.slot.current.Load() {
+		// What the old instance could not do at its end is nothing to this event.
+		_ = i.leave()
+		if err := i.enter(ctx); err != nil {
+			return auditrelay.NoVerdict, err
+		}
+	}
+	return i.instance.Apply(ctx, call)
+}
+
+// Describe implements filter.Described: it tells of the module that judged the
+// last event, whatever the slot has now.
+func (i *slotInstance) Describe() filter.Description {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.tenure == nil {
+		return filter.Description{Kind: "wasm"}
+	}
+	return i.tenure.module.Describe()
+}
+
+// Close implements filter.Instance.
+func (i *slotInstance) Close() error {
+	i.slot.mu.Lock()
+	delete(i.slot.instances, i)
+	i.slot.mu.Unlock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.leave()
+}

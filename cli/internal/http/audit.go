@@ -1,0 +1,275 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/internal/auditstore"
+	"auditrelay/runtime"
+)
+
+// The audit API reads back what a store was given, in the shape of LiteLLM's own.
+
+// auditTime bounds one search of the store.
+const auditTime = 5 * time.Second
+
+// countedExactly is up to where the total of a search is counted, unless the client asks
+// for all of it.
+const countedExactly = 10_000
+
+// auditSlots bound how many searches and exports there are at a time.
+type auditSlots struct{ searches, exports chan struct{} }
+
+func newAuditSlots() auditSlots {
+	return auditSlots{searches: make(chan struct{}, 8), exports: make(chan struct{}, 2)}
+}
+
+func (s *Server) auditRoutes() []route {
+	return []route{
+		{"GET", "/audit", roleComply, s.audited(s.audit.searches, s.getAudit), false},
+		{"GET", "/audit/{id}", roleComply, s.audited(s.audit.searches, s.getAuditLog), false},
+		{"GET", "/audit/export", roleComply, s.audited(s.audit.exports, s.getAuditExport), false},
+		{"POST", "/v1/store/rebuild", roleAdmin, s.postRebuild, false},
+	}
+}
+
+// auditHandler answers from an open store. Its error is answered where nothing has been
+// yet, and cuts the answer off otherwise.
+type auditHandler func(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error
+
+// audited gives a handler its store, and a slot.
+func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.ResponseWriter, *http.Request, principal) {
+	return func(w http.ResponseWriter, r *http.Request, who principal) {
+		l, err := s.serving()
+		if err != nil {
+			respondError(w, noStore())
+			return
+		}
+		timer := time.NewTimer(auditTime)
+		defer timer.Stop()
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-timer.C:
+			respondError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many others search the store", RetryAfter: retrySoon})
+			return
+		case <-r.Context().Done():
+			respondError(w, s.failure(r, r.Context().Err()))
+			return
+		}
+		from, err := l.Read(r.Context())
+		out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
+		if err == nil {
+			err = handle(out, r, who, l, from)
+		}
+		if err == nil {
+			err = out.out.Flush()
+		}
+		if err == nil {
+			return
+		}
+		if out.begun() {
+			panic(http.ErrAbortHandler) // nobody takes the part for the whole
+		}
+		respondError(w, s.auditFailure(r, err))
+	}
+}
+
+func (s *Server) serving() (Store, error) {
+	if s.stores == nil {
+		return nil, ErrNoStore
+	}
+	return s.stores.Serving()
+}
+
+// auditWriter is an answer on its way. Until its buffer is full nothing has been sent.
+type auditWriter struct {
+	w   http.ResponseWriter
+	out *bufio.Writer
+}
+
+func (a *auditWriter) begun() bool {
+	rec, ok := a.w.(*statusRecorder)
+	return !ok || rec.status != 0
+}
+
+func noStore() *api.Error {
+	return &api.Error{
+		Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest,
+		Message: "no callback of the configuration is a store", Hint: "add one: {name: store, sink: {sqlite: {}}}; see docs/operators/store.md",
+	}
+}
+
+func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		return refused
+	}
+	switch {
+	case errors.Is(err, ErrNoStore):
+		return noStore()
+	case errors.Is(err, auditstore.ErrGone):
+		return badRequest("cursor: the record that it goes on from has been deleted", "begin anew without it")
+	case errors.Is(err, context.DeadlineExceeded):
+		return &api.Error{
+			Status: http.StatusServiceUnavailable, Reason: api.ReasonTooSlow, RetryAfter: retrySoon,
+			Message: "the search took longer than " + auditTime.String() + " and was given up", Hint: "narrow it with start_date, end_date or another filter",
+		}
+	case r.Context().Err() != nil:
+		return s.failure(r, r.Context().Err())
+	}
+	s.log.Error("the store could not be read", "route", r.Pattern, "error", err)
+	return &api.Error{
+		Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, RetryAfter: 5 * time.Second,
+		Message: "the store cannot be read at the moment", Hint: "the relay's log says why",
+	}
+}
+
+// getAudit lists a page of what is stored.
+func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
+	q, refused := readAuditQuery(r.URL.RawQuery, listParams)
+	if refused != nil {
+		return refused
+	}
+	page, total, exact, err := searchPage(r.Context(), from, &q)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if page.More {
+		next = q.cursor(page.Places[len(page.Places)-1])
+	}
+	writeAuditHead(w.out, &q, total, exact, next)
+	rows := 0
+	for _, at := range page.Places {
+		// One at a time: a page of the largest events would take much memory.
+		row, ok, err := from.Row(r.Context(), at.Position)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue // deleted since
+		}
+		if rows > 0 {
+			_ = w.out.WriteByte(',')
+		}
+		rows++
+		if _, err := w.out.Write(auditLog(&row)); err != nil {
+			return err
+		}
+	}
+	s.log.Info("stored events read", "events", rows, "by", who.by())
+	_, err = w.out.WriteString("]}\n")
+	return err
+}
+
+// searchPage finds the page's places, and the total where pages are counted.
+func searchPage(ctx context.Context, from *auditstore.Store, q *auditQuery) (page auditstore.Page, total int64, exact bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	if q.after != nil {
+		page, err = from.After(ctx, q.Query, *q.after, q.pageSize)
+		return page, 0, false, timedOut(ctx, err)
+	}
+	if page, err = from.Skip(ctx, q.Query, (q.page-1)*q.pageSize, q.pageSize); err == nil {
+		most := int64(countedExactly)
+		if q.exactTotal {
+			most = 0
+		}
+		total, exact, err = from.Count(ctx, q.Query, most)
+	}
+	return page, total, exact, timedOut(ctx, err)
+}
+
+// timedOut says that a search was too slow: the driver says only that it was
+// interrupted.
+func timedOut(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func writeAuditHead(out *bufio.Writer, q *auditQuery, total int64, exact bool, next string) {
+	head := []byte("{")
+	if q.after == nil {
+		size := int64(q.pageSize)
+		head = append(head, `"total":`...)
+		head = strconv.AppendInt(head, total, 10)
+		head = append(head, `,"total_exact":`...)
+		head = strconv.AppendBool(head, exact)
+		head = append(head, `,"page":`...)
+		head = strconv.AppendInt(head, int64(q.page), 10)
+		head = append(head, `,"total_pages":`...)
+		head = strconv.AppendInt(head, (total+size-1)/size, 10)
+		head = append(head, ',')
+	}
+	head = append(head, `"page_size":`...)
+	head = strconv.AppendInt(head, int64(q.pageSize), 10)
+	head = append(head, `,"next_cursor":`...)
+	if next == "" {
+		head = append(head, "null"...)
+	} else {
+		head = appendString(head, next)
+	}
+	_, _ = out.Write(append(head, `,"audit_logs":[`...))
+}
+
+// getAuditLog answers one stored event by its id.
+func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
+	id := r.PathValue("id")
+	if len(id) > maxAuditValue {
+		return badRequest("the id is longer than any", "")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), auditTime)
+	defer cancel()
+	row, ok, err := from.Find(ctx, id)
+	if err != nil {
+		return timedOut(ctx, err)
+	}
+	if !ok {
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: "Audit log with ID " + brief(id) + " not found", Hint: "GET /v1/events/ID says what became of an event",
+		}
+	}
+	s.log.Info("stored events read", "events", 1, "by", who.by())
+	if _, err := w.out.Write(auditLog(&row)); err != nil {
+		return err
+	}
+	return w.out.WriteByte('\n')
+}
+
+// brief is enough of a text that a client gave to tell it by.
+func brief(text string) string {
+	const most = 128
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "..."
+}
+
+// postRebuild has the serving store filled from the journal, as far as that reaches: a
+// replay of its callback, through its filters as they are now.
+func (s *Server) postRebuild(w http.ResponseWriter, r *http.Request, who principal) {
+	l, err := s.serving()
+	if err != nil {
+		respondError(w, noStore())
+		return
+	}
+	var request api.Rebuild
+	if err := decode(r, &request); err != nil {
+		respondError(w, err)
+		return
+	}
+	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{Callback: l.Callback(), DryRun: request.DryRun, By: who.by()})
+	if err != nil {
+		respondError(w, s.failure(r, err))
+		return
+	}
+	respondJSON(w, api.Rebuilt{Callback: l.Callback(), ReplayStarted: started})
+}

@@ -1,0 +1,253 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/internal/auditstore"
+	"auditrelay/runtime"
+
+	"github.com/tidwall/gjson"
+)
+
+// tableExport is the table_name of the relay's own events about exports.
+const tableExport = "auditrelay_export"
+
+// The trailers that say how an export ended. They come behind the last byte, so that who
+// has them has all of it.
+const (
+	trailerComplete = "Auditrelay-Export-Complete"
+	trailerRecords  = "Auditrelay-Export-Records"
+)
+
+// exportRecord is what the relay's own event says of an export: which fields it was
+// narrowed by and not to what, since that may be a person's name.
+type exportRecord struct {
+	Format  string   `json:"format"`
+	Filters []string `json:"filters"`
+	From    string   `json:"start_date,omitempty"`
+	To      string   `json:"end_date,omitempty"`
+}
+
+// getAuditExport streams all that a search finds. That it was asked for is durable first;
+// where it cannot be, nothing goes out. Memory is that of one record, whatever there is.
+func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error {
+	q, refused := readAuditQuery(r.URL.RawQuery, exportParams)
+	if refused != nil {
+		return refused
+	}
+	if err := s.rt.Record(r.Context(), runtime.Change{Actor: who.by(), Action: auditrelay.ActionCreated, Table: tableExport, Object: l.Callback(), After: exportOf(&q)}); err != nil {
+		s.log.Error("an export could not be recorded, and was not answered", "by", who.by(), "error", err)
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export cannot be recorded, and so is not answered", RetryAfter: retrySoon}
+	}
+	head := w.w.Header()
+	var format exportFormat = ndjsonExport{w}
+	head.Set("Content-Type", "application/x-ndjson")
+	if q.format == "csv" {
+		format = newCSVExport(w)
+		head.Set("Content-Type", "text/csv; charset=utf-8")
+	}
+	head.Set("Content-Disposition", `attachment; filename="audit.`+q.format+`"`)
+	head.Set("Trailer", trailerComplete+", "+trailerRecords)
+	n, err := exportAll(r.Context(), from, &q, format)
+	if err == nil && q.ending {
+		err = format.end(n)
+	}
+	if err == nil {
+		err = w.out.Flush()
+	}
+	if err != nil {
+		for _, name := range []string{"Content-Type", "Content-Disposition", "Trailer"} {
+			head.Del(name)
+		}
+		s.log.Warn("an export broke off", "events", n, "by", who.by(), "error", err)
+		return err
+	}
+	head.Set(trailerComplete, "true")
+	head.Set(trailerRecords, strconv.FormatInt(n, 10))
+	s.log.Info("stored events exported", "events", n, "format", q.format, "by", who.by())
+	return nil
+}
+
+func exportOf(q *auditQuery) exportRecord {
+	e := exportRecord{Format: q.format, Filters: []string{}}
+	for _, f := range auditstore.Filterable() {
+		if _, ok := q.Equal[f]; ok {
+			e.Filters = append(e.Filters, string(f))
+		}
+	}
+	if !q.From.IsZero() {
+		e.From = isoTime(q.From)
+	}
+	if !q.To.IsZero() {
+		e.To = isoTime(q.To)
+	}
+	return e
+}
+
+// exportFormat writes records one after the other.
+type exportFormat interface {
+	record(row *auditstore.Row) error
+	end(n int64) error
+}
+
+// exportAll goes from page to page, and reads one record at a time.
+func exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to exportFormat) (n int64, err error) {
+	// What comes in meanwhile is not part of it: an end is in sight.
+	newest, err := from.Newest(ctx)
+	if err != nil {
+		return 0, err
+	}
+	bounded := *q
+	bounded.Through = max(newest, 1)
+	q = &bounded
+	var after *auditstore.Place
+	for {
+		page, err := exportPage(ctx, from, q, after)
+		if err != nil {
+			return n, err
+		}
+		for i := range page.Places {
+			row, ok, err := from.Row(ctx, page.Places[i].Position)
+			if err != nil {
+				return n, err
+			}
+			if !ok {
+				continue // deleted since
+			}
+			if err := to.record(&row); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if !page.More {
+			return n, nil
+		}
+		after = &page.Places[len(page.Places)-1]
+	}
+}
+
+func exportPage(ctx context.Context, from *auditstore.Store, q *auditQuery, after *auditstore.Place) (page auditstore.Page, err error) {
+	// An export may take its time with a page; nobody waits for its first one.
+	ctx, cancel := context.WithTimeout(ctx, 6*auditTime)
+	defer cancel()
+	if after == nil {
+		page, err = from.Skip(ctx, q.Query, 0, auditstore.MaxPage)
+	} else {
+		page, err = from.After(ctx, q.Query, *after, auditstore.MaxPage)
+	}
+	return page, timedOut(ctx, err)
+}
+
+type ndjsonExport struct{ w *auditWriter }
+
+func (e ndjsonExport) record(row *auditstore.Row) error {
+	_, err := e.w.out.Write(append(auditLog(row), '\n'))
+	return err
+}
+
+func (e ndjsonExport) end(n int64) error {
+	_, err := e.w.out.WriteString(`{"auditrelay_export":{"complete":true,"records":` + strconv.FormatInt(n, 10) + "}}\n")
+	return err
+}
+
+// csvColumns are those of a CSV export; other holds the event's other fields as JSON.
+var csvColumns = []string{
+	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
+	"other", "namespace", "journal", "sequence", "received", "tombstone",
+}
+
+// csvEnd is what the first cell of the last row says.
+const csvEnd = "#end"
+
+type csvExport struct {
+	out   *csv.Writer
+	begun bool
+}
+
+func newCSVExport(w *auditWriter) *csvExport { return &csvExport{out: csv.NewWriter(w.out)} }
+
+func (e *csvExport) row(cells []string) error {
+	if !e.begun {
+		e.begun = true
+		if err := e.out.Write(csvColumns); err != nil {
+			return err
+		}
+	}
+	if err := e.out.Write(cells); err != nil {
+		return err
+	}
+	e.out.Flush()
+	return e.out.Error()
+}
+
+func (e *csvExport) record(row *auditstore.Row) error {
+	cells := make([]string, len(csvColumns))
+	other := map[string]json.RawMessage{}
+	gjson.ParseBytes(row.Data).ForEach(func(key, value gjson.Result) bool {
+		name := key.String()
+		at := slices.Index(csvColumns[:9], name)
+		switch {
+		case at < 0:
+			other[name] = json.RawMessage(value.Raw)
+		case value.Type == gjson.Null:
+		case at >= 7:
+			cells[at] = string(asObject(value))
+			if value.Type == gjson.String && cells[at] == value.Raw {
+				cells[at] = value.String()
+			}
+		default:
+			cells[at] = value.String()
+		}
+		return true
+	})
+	if cells[0] == "" {
+		cells[0] = row.ID
+	}
+	if cells[1] == "" {
+		cells[1] = isoTime(row.Time)
+	}
+	if len(other) > 0 {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(other); err != nil {
+			return err
+		}
+		cells[9] = strings.TrimSuffix(b.String(), "\n")
+	}
+	cells[10], cells[11], cells[12] = row.Namespace, row.Journal, strconv.FormatUint(row.Sequence, 10)
+	cells[13], cells[14] = isoTime(row.Received), strconv.FormatBool(row.Tombstone)
+	for i, cell := range cells {
+		cells[i] = guarded(cell)
+	}
+	return e.row(cells)
+}
+
+func (e *csvExport) end(n int64) error {
+	cells := make([]string, len(csvColumns))
+	cells[0], cells[1] = csvEnd, strconv.FormatInt(n, 10)
+	return e.row(cells)
+}
+
+// guarded keeps a spreadsheet from taking a cell for a formula: an apostrophe goes before
+// what could begin one. One goes before an apostrophe too, so that taking one away where
+// there is one gives back what was written. A # would be taken for the last row.
+func guarded(cell string) string {
+	if cell == "" {
+		return cell
+	}
+	if strings.ContainsRune("=+-@\t\r\n'#", rune(cell[0])) || strings.HasPrefix(cell, "\uff1d") || strings.HasPrefix(cell, "\uff0b") ||
+		strings.HasPrefix(cell, "\uff0d") || strings.HasPrefix(cell, "\uff20") {
+		return "'" + cell
+	}
+	return cell
+}

@@ -1,0 +1,215 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay/builtin/sqlite"
+	"auditrelay/internal/auditstore"
+)
+
+// sqliteStore is the store of the callback archive.
+type sqliteStore struct {
+	t *testing.T
+	o sqlite.Options
+}
+
+func (s sqliteStore) Serving() (Store, error) { return s, nil }
+func (s sqliteStore) Callback() string        { return "archive" }
+
+func (s sqliteStore) Read(ctx context.Context) (*auditstore.Store, error) {
+	reader, err := sqlite.Open(ctx, s.o)
+	if err == nil {
+		s.t.Cleanup(func() { _ = reader.Close() })
+	}
+	return reader, err
+}
+
+// newStoreRelay is a relay whose one callback is a store.
+func newStoreRelay(t *testing.T) *relay {
+	t.Helper()
+	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db")}
+	sink, err := sqlite.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRelay(t, Options{Stores: sqliteStore{t, o}}, callbackOf("archive", sink))
+}
+
+// numbered is an event of its own.
+func numbered(n int) string {
+	return strings.Replace(event(fmt.Sprint("e", n)), `"changed_by":"u"`, fmt.Sprintf(`"changed_by":"user-%d"`, n), 1)
+}
+
+// failingFormat fails after some records.
+type failingFormat struct {
+	exportFormat
+	left int
+}
+
+var errPlanted = errors.New("planted")
+
+func (f *failingFormat) record(row *auditstore.Row) error {
+	if f.left--; f.left < 0 {
+		return errPlanted
+	}
+	return f.exportFormat.record(row)
+}
+
+// An export that fails on its way is cut off: no client takes it for whole.
+func TestAnExportThatFailsIsCutOff(t *testing.T) {
+	r := newStoreRelay(t)
+	big := `"` + strings.Repeat("x", 40<<10) + `"`
+	for n := range 8 {
+		if status, answer, _ := r.call("POST", "/v1/events", strings.Replace(numbered(n), `"user-`, big+`,"more2":"user-`, 1)); status != 200 {
+			t.Fatal(answer)
+		}
+	}
+	r.settle()
+	handle := func(w *auditWriter, req *http.Request, _ principal, _ Store, from *auditstore.Store) error {
+		_, err := exportAll(req.Context(), from, &auditQuery{}, &failingFormat{ndjsonExport{w}, 5})
+		return err
+	}
+	r.http.Config.Handler = r.srv.wrap(route{"GET", "/", noRole, r.srv.audited(r.srv.audit.exports, handle), false})
+	resp, err := r.http.Client().Get(r.http.URL + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil || len(body) == 0 {
+		t.Errorf("%d bytes came, and the end of them as if all were well: %v", len(body), err)
+	}
+	// Before anything was sent it is an answer as others are.
+	handle = func(*auditWriter, *http.Request, principal, Store, *auditstore.Store) error { return errPlanted }
+	r.http.Config.Handler = r.srv.wrap(route{"GET", "/", noRole, r.srv.audited(r.srv.audit.exports, handle), false})
+	if status, answer, _ := r.call("GET", "/", ""); status != http.StatusServiceUnavailable || strings.Contains(answer, "planted") {
+		t.Errorf("at once: %d %s", status, answer)
+	}
+}
+
+// growingFormat stores another record with each that is exported.
+type growingFormat struct {
+	t    *testing.T
+	into *auditstore.Store
+	n    int
+}
+
+func (f *growingFormat) record(*auditstore.Row) error {
+	if f.n++; f.n > 100 {
+		return errPlanted
+	}
+	at := time.Now().Add(time.Duration(f.n) * time.Second)
+	_, err := f.into.Put(f.t.Context(), "j.1", []auditstore.Record{{Sequence: uint64(1000 + f.n), ID: fmt.Sprint("new-", f.n), Time: at, Received: at, Data: []byte("{}")}})
+	return err
+}
+
+func (f *growingFormat) end(int64) error { return nil }
+
+// What is stored after an export began is not part of it, or it might never end.
+func TestAnExportEnds(t *testing.T) {
+	s, err := sqlite.Maintain(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "a.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := exportAll(t.Context(), s, &auditQuery{}, &growingFormat{t: t, into: s}); err != nil || n != 0 {
+		t.Errorf("of nothing: %d, %v", n, err)
+	}
+	var records []auditstore.Record
+	for n := range auditstore.MaxPage + 5 {
+		records = append(records, auditstore.Record{Sequence: uint64(n + 1), ID: fmt.Sprint(n), Data: []byte("{}")})
+	}
+	if _, err := s.Put(t.Context(), "k.1", records); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	q := auditQuery{Query: auditstore.Query{Ascending: true}}
+	n, err := exportAll(t.Context(), s, &q, countingFormat{func() error {
+		if seen++; seen%500 != 0 {
+			return nil
+		}
+		return (&growingFormat{t: t, into: s, n: seen / 500}).record(nil)
+	}})
+	if err != nil || int(n) != len(records) {
+		t.Errorf("%d records were exported, %v; there were %d when it began", n, err, len(records))
+	}
+}
+
+type countingFormat struct{ each func() error }
+
+func (f countingFormat) record(*auditstore.Row) error { return f.each() }
+func (f countingFormat) end(int64) error              { return nil }
+
+// An export that leaves no record gets no answer.
+func TestAnExportThatCannotBeRecordedIsNotAnswered(t *testing.T) {
+	r := newStoreRelay(t)
+	if status, answer, _ := r.call("POST", "/v1/events", numbered(1)); status != 200 {
+		t.Fatal(answer)
+	}
+	r.settle()
+	if status, answer, _ := r.call("GET", "/audit/export?format=ndjson", ""); status != 200 || !strings.Contains(answer, `"e1"`) {
+		t.Fatal(status, answer)
+	}
+	if err := r.rt.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, answer, _ := r.call("GET", "/audit/export?format=ndjson", ""); status != http.StatusServiceUnavailable || strings.Contains(answer, `"e1"`) {
+		t.Errorf("unrecorded: %d %s", status, answer)
+	}
+}
+
+// No query string makes an error of the server's, or finds what it did not ask for.
+func FuzzAuditQuery(f *testing.F) {
+	for _, raw := range []string{
+		"page=2&page_size=5", "action=created&changed_by=u%27%20OR%201=1", "start_date=2026-01-01&end_date=2026-01-31T00:00:00Z", "sort_by=action&sort_order=asc",
+		"cursor=AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "id=%00", "object_id=';DROP TABLE auditrelay_events;--", "exact_total=true", "a;b", "%", "page=1&page=2",
+	} {
+		f.Add(raw)
+	}
+	s, err := sqlite.Maintain(context.Background(), sqlite.Options{Path: filepath.Join(f.TempDir(), "a.db")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.Close() })
+	_, err = s.Put(context.Background(), "j.1", []auditstore.Record{{Sequence: 1, Namespace: "litellm", ID: "a", Data: []byte(`{"action":"created","object_id":"o"}`)}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, refused := readAuditQuery(raw, listParams)
+		if refused != nil {
+			if refused.Status != http.StatusBadRequest || len(refused.Message) > 10_000 {
+				t.Errorf("%q: %d %d", raw, refused.Status, len(refused.Message))
+			}
+			return
+		}
+		if q.page < 1 || q.pageSize < 1 || q.pageSize > maxAuditPageSize {
+			t.Fatalf("%q: %+v", raw, q)
+		}
+		page, total, _, err := searchPage(t.Context(), s, &q)
+		if err != nil && !errors.Is(err, auditstore.ErrGone) {
+			t.Fatalf("%q: %v", raw, err)
+		}
+		for _, f := range auditstore.Filterable() {
+			want := map[auditstore.Field]string{"action": "created", "object_id": "o", "id": "a"}[f]
+			if value, ok := q.Equal[f]; ok && value != want && (len(page.Places) > 0 || total > 0) {
+				t.Errorf("%q finds what has another %s", raw, f)
+			}
+		}
+		out := bufio.NewWriter(io.Discard)
+		writeAuditHead(out, &q, total, true, "")
+		if values, err := url.ParseQuery(raw); err != nil || len(values) > len(listParams) {
+			t.Errorf("%q was taken", raw)
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"auditrelay/internal/auditstore"
+
+	"github.com/tidwall/gjson"
+)
+
+// recordField is the field of an audit log that says what the relay knows of it. A
+// field of the event's own that is called so is left out.
+const recordField = "auditrelay_record"
+
+// auditRecord is what stands there.
+type auditRecord struct {
+	Namespace string    `json:"namespace"`
+	Journal   string    `json:"journal"`
+	Sequence  uint64    `json:"sequence"`
+	Received  time.Time `json:"received"`
+	Tombstone bool      `json:"tombstone"`
+}
+
+// auditLog is a stored record as LiteLLM's API shows one: its fields all there, those
+// that hold JSON in a string as objects, whatever else the event has behind them.
+func auditLog(row *auditstore.Row) []byte {
+	var b bytes.Buffer
+	b.Grow(len(row.Data) + 512)
+	field := func(name string, value []byte) {
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		} else {
+			b.WriteByte('{')
+		}
+		b.Write(appendMarshalled(nil, name))
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	seen := map[string]bool{}
+	gjson.ParseBytes(row.Data).ForEach(func(key, value gjson.Result) bool {
+		name := key.String()
+		seen[name] = true
+		switch name {
+		case recordField:
+		case "before_value", "updated_values":
+			field(name, asObject(value))
+		default:
+			field(name, []byte(value.Raw))
+		}
+		return true
+	})
+	for _, missing := range []struct {
+		name  string
+		value any
+	}{
+		{"id", row.ID}, {"updated_at", isoTime(row.Time)}, {"changed_by", ""}, {"changed_by_api_key", ""}, {"action", ""},
+		{"table_name", ""}, {"object_id", ""}, {"before_value", nil}, {"updated_values", nil},
+	} {
+		if !seen[missing.name] {
+			field(missing.name, appendMarshalled(nil, missing.value))
+		}
+	}
+	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone}))
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// asObject is a value that may be an object or a list, or text that holds one. What the
+// text says stays as it is written, but for white space.
+func asObject(value gjson.Result) []byte {
+	if value.Type != gjson.String {
+		return []byte(value.Raw)
+	}
+	text := strings.TrimSpace(value.String())
+	if text == "null" {
+		return []byte(text)
+	}
+	if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		return []byte(value.Raw)
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(text)) != nil {
+		return []byte(value.Raw)
+	}
+	return compact.Bytes()
+}
+
+// isoTime writes a time as LiteLLM does.
+func isoTime(t time.Time) string {
+	t = t.UTC()
+	if t.Nanosecond() == 0 {
+		return t.Format("2006-01-02T15:04:05+00:00")
+	}
+	return t.Format("2006-01-02T15:04:05.000000+00:00")
+}

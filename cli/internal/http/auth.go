@@ -1,0 +1,198 @@
+package http
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+)
+
+// principal is who makes a request.
+type principal struct {
+	name  string // empty where nobody authenticated
+	roles roleSet
+}
+
+// by is the name under which a change is recorded.
+func (p principal) by() string {
+	if p.name == "" {
+		return "local"
+	}
+	return p.name
+}
+
+// Auth decides who may do what. With tokens, a token decides. Without, the
+// daemon listens on loopback alone and every local client has every role; what
+// a browser sends on behalf of a page from elsewhere is refused.
+type Auth struct {
+	tokens []tokenEntry
+	given  []string // names of tokens with the role ingest itself
+}
+
+type tokenEntry struct {
+	hash [sha256.Size]byte
+	who  principal
+}
+
+// minTokenBytes is the shortest token that is taken: shorter ones can be guessed
+// over the network.
+const minTokenBytes = 16
+
+// NewAuth checks tokens.
+func NewAuth(tokens []config.Token) (*Auth, error) {
+	a := &Auth{}
+	var errs []error
+	names, values := map[string]bool{}, map[[sha256.Size]byte]string{}
+	for i, t := range tokens {
+		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
+		set, err := newRoleSet(t.Roles...)
+		hash := sha256.Sum256([]byte(t.Token.Reveal()))
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		case t.Name == "":
+			errs = append(errs, fmt.Errorf("%s: a token needs a name, which stands in the records of what was done with it", where))
+		case names[t.Name]:
+			errs = append(errs, fmt.Errorf("%s: the name is taken by another token", where))
+		case len(t.Token.Reveal()) < minTokenBytes:
+			errs = append(errs, fmt.Errorf("%s: shorter than %d bytes; make one with: openssl rand -hex 24", where, minTokenBytes))
+		case values[hash] != "":
+			errs = append(errs, fmt.Errorf("%s: the same value as token %q", where, values[hash]))
+		case len(set) == 0:
+			errs = append(errs, fmt.Errorf("%s: no roles; give some of %s", where, roleNames()))
+		}
+		names[t.Name] = true
+		values[hash] = t.Name
+		if slices.Contains(t.Roles, roleIngest) {
+			a.given = append(a.given, t.Name)
+		}
+		a.tokens = append(a.tokens, tokenEntry{hash: hash, who: principal{name: t.Name, roles: set}})
+	}
+	return a, errors.Join(errs...)
+}
+
+// senders are the names under which events are awaited.
+func (a *Auth) senders() []string {
+	if a.Open() {
+		return []string{principal{}.by()}
+	}
+	return a.given
+}
+
+// Open reports whether no token is needed.
+func (a *Auth) Open() bool { return len(a.tokens) == 0 }
+
+// identify returns who makes the request.
+func (a *Auth) identify(r *http.Request) (principal, *api.Error) {
+	if a.Open() {
+		if err := localOnly(r); err != nil {
+			return principal{}, err
+		}
+		all, _ := newRoleSet(roles()...)
+		return principal{roles: all}, nil
+	}
+	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if value == "" || !strings.EqualFold(scheme, "Bearer") {
+		return principal{}, &api.Error{
+			Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized,
+			Message: "no bearer token", Hint: "send it as Authorization: Bearer TOKEN",
+		}
+	}
+	presented := sha256.Sum256([]byte(strings.TrimSpace(value)))
+	found := -1
+	for i := range a.tokens { // all of them, so that the time taken tells nothing
+		if subtle.ConstantTimeCompare(presented[:], a.tokens[i].hash[:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 {
+		return principal{}, &api.Error{
+			Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized,
+			Message: "the bearer token is not known here",
+		}
+	}
+	return a.tokens[found].who, nil
+}
+
+// allow says whether p has the role.
+func (p principal) allow(role config.Role) *api.Error {
+	if p.roles[role] {
+		return nil
+	}
+	return &api.Error{
+		Status: http.StatusForbidden, Reason: api.ReasonForbidden,
+		Message: fmt.Sprintf("token %q does not have the role %s", p.name, role),
+	}
+}
+
+// localOnly refuses what a browser may have been made to send: another name for
+// this machine in Host (DNS rebinding), or a page from elsewhere as the origin.
+func localOnly(r *http.Request) *api.Error {
+	if !loopbackHost(r.Host) {
+		return &api.Error{
+			Status: http.StatusForbidden, Reason: api.ReasonCrossOrigin,
+			Message: "without tokens the relay answers to localhost and loopback addresses only, and the Host header names another",
+			Hint:    "call it as 127.0.0.1 or localhost, or configure tokens",
+		}
+	}
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return &api.Error{
+			Status: http.StatusForbidden, Reason: api.ReasonForbidden,
+			Message: "without tokens the relay answers to loopback clients only",
+			Hint:    "configure tokens",
+		}
+	}
+	crossSite := false
+	if origin := r.Header.Get("Origin"); origin != "" {
+		u, err := url.Parse(origin)
+		crossSite = err != nil || !strings.EqualFold(u.Host, r.Host)
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+	default:
+		crossSite = true
+	}
+	if crossSite {
+		return &api.Error{
+			Status: http.StatusForbidden, Reason: api.ReasonCrossOrigin,
+			Message: "a page from elsewhere may not call the relay",
+		}
+	}
+	return nil
+}
+
+// loopbackHost reports whether a Host header names this machine itself.
+func loopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// CheckListen says whether the daemon may listen on address without tokens.
+func CheckListen(address string, open bool) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen %q: %w", address, err)
+	}
+	if open && !loopbackHost(host) {
+		return fmt.Errorf("listen %q: beyond loopback the relay needs authentication: "+
+			"configure tokens, or listen on 127.0.0.1", address)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package http
+
+import (
+	"context"
+	"errors"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources/postgres"
+	"auditrelay/internal/auditstore"
+	"auditrelay/runtime"
+)
+
+// Control is the process around the runtime. Its methods are safe for concurrent
+// use. An error that is an *api.Error is the answer; any other is logged and
+// answered as a failure. by names the caller in records and in the log.
+type Control interface {
+	// Reload puts the configuration in force as its file stands, all of it or none.
+	// Its error is about the configuration and goes to the client.
+	Reload(ctx context.Context, by string) (api.Reloaded, error)
+	// Backup copies the journal and the stores to a new directory.
+	Backup(ctx context.Context, by string) (api.BackedUp, error)
+	// LookUp returns a value's pseudonyms once the look-up is recorded.
+	LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error)
+	// Reconcile calls fn with each difference between the table that is tailed and the
+	// journal: ErrNoTail without such a table, ErrReconciling while another comparison runs.
+	Reconcile(ctx context.Context, want api.Reconcile, fn func(postgres.Difference) error) (postgres.Reconciled, error)
+	Modules
+}
+
+// Modules are the uploaded WebAssembly modules and the filters that run them. A
+// digest may be a prefix of at least eight digits.
+type Modules interface {
+	Push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error)
+	ListModules() ([]api.Module, error)
+	InspectModule(digest string) (api.Inspection, error)
+	// ModuleContent returns a module's bytes with its whole digest.
+	ModuleContent(digest string) (sha256 string, code []byte, err error)
+	DeleteModule(digest, by string) (runtime.StoredModule, error)
+
+	ListFilters() ([]api.Filter, error)
+	// UseModule switches a filter to another module between two events.
+	UseModule(ctx context.Context, filter string, want api.Use, by string) (api.Used, error)
+	ResetBreaker(filter, by string) error
+	// FilterStates returns the state of each guest filter by its name. It never blocks:
+	// a scrape does not wait for a compilation.
+	FilterStates() map[string]FilterState
+}
+
+// FilterState is what the metrics show of a guest filter.
+type FilterState struct {
+	Open, Loaded bool
+	Failures     int64             // in a row
+	Counts       map[string]uint64 // by the guest's own metrics
+}
+
+// Stores are what the audit API reads.
+type Stores interface {
+	// Serving returns the store that is searched, or ErrNoStore.
+	Serving() (Store, error)
+}
+
+// Store is a callback whose sink can be searched.
+type Store interface {
+	Callback() string
+	// Read returns the store, open for reading. It stays its owner's to close.
+	Read(ctx context.Context) (*auditstore.Store, error)
+}
+
+var (
+	// ErrNoStore: no callback's sink is a store.
+	ErrNoStore = errors.New("no callback's sink is a store")
+	// ErrNoTail: the configuration names no table.
+	ErrNoTail = errors.New("no table is tailed, so that there is nothing to compare with")
+	// ErrReconciling: one comparison runs at a time.
+	ErrReconciling = errors.New("another comparison is under way")
+)

@@ -1,0 +1,343 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
+	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
+)
+
+const (
+	// A request's events are made durable in slices as they come, so that a large
+	// body never stands in memory whole.
+	sliceBytes  = 1 << 20
+	sliceEvents = 1000
+
+	// A request that needs no more memory than this takes it from a budget that
+	// large ones cannot exhaust.
+	smallRequest = 256 << 10
+)
+
+// postEvents accepts events; see docs/reference/events.md for the table of what is taken
+// and docs/operators/operations.md for the answers.
+func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principal) {
+	atomic, err := boolParam(r.URL.Query().Get("atomic"))
+	if err != nil {
+		respondError(w, badRequest("atomic: expected true or false", ""))
+		return
+	}
+	source := s.sources.Add(sources.HTTP, who.by())
+	if refused := s.checkBody(r); refused != nil {
+		source.Seen(1)
+		respondError(w, refused)
+		return
+	}
+	release, refused := s.takeMemory(r, atomic)
+	if refused != nil {
+		source.Seen(1)
+		respondError(w, refused)
+		return
+	}
+	defer release()
+
+	in := intake{
+		server: s, ctx: r.Context(), atomic: atomic,
+		from: auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
+	}
+	// Once it has begun, a slice is finished though the client be gone: whether
+	// it was accepted must not hang on when a connection broke.
+	in.ctx = context.WithoutCancel(in.ctx)
+	reader := ingest.NewReader(newPacedReader(w, r, s.patience.body), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.Ingest())
+	if err := in.run(reader); err != nil {
+		in.answer.Error = s.failure(r, err)
+	}
+	s.metrics.submitted(&in.answer)
+	source.Seen(in.seen())
+	status := in.status()
+	if in.answer.Error != nil {
+		in.answer.Error.Status = status
+		errorHead(w, in.answer.Error)
+	}
+	respond(w, status, appendSubmitted(nil, &in.answer))
+}
+
+// checkBody refuses what need not be read to be refused.
+func (s *Server) checkBody(r *http.Request) *api.Error {
+	if declared := r.Header.Get("Content-Type"); declared != "" {
+		media, _, err := mime.ParseMediaType(declared)
+		if err != nil || !takenMedia(media) {
+			return &api.Error{
+				Status: http.StatusUnsupportedMediaType, Reason: api.ReasonMediaType,
+				Message: "this Content-Type is not taken",
+				Hint:    "send application/json or application/x-ndjson; with curl: -H 'Content-Type: application/json' --data-binary @FILE",
+			}
+		}
+	}
+	if r.ContentLength > int64(s.limits.BodyBytes) {
+		return tooLarge(int64(s.limits.BodyBytes))
+	}
+	return nil
+}
+
+func takenMedia(media string) bool {
+	switch media {
+	case "text/json", "text/plain", "application/octet-stream":
+		return true
+	}
+	sub, ok := strings.CutPrefix(media, "application/")
+	return ok && (strings.HasSuffix(sub, "json") || strings.HasSuffix(sub, "jsonl") || strings.HasSuffix(sub, "jsonlines"))
+}
+
+// takeMemory waits for the request's share of the memory for bodies.
+func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refused *api.Error) {
+	event := int64(s.limits.EventBytes)
+	need := 2*(sliceBytes+event) + event // the slice, its copy in the journal, what the reader holds
+	if atomic {
+		need = 2*int64(s.limits.BodyBytes) + event
+	}
+	if compressed := r.Header.Get("Content-Encoding") != ""; r.ContentLength >= 0 && !compressed {
+		need = min(need, 3*r.ContentLength+32<<10)
+	}
+	release, err := s.Reserve(r.Context(), need)
+	if err != nil {
+		return nil, &api.Error{
+			Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, RetryAfter: retrySoon,
+			Message: "too many large requests are under way", Hint: "send fewer at a time, or smaller ones",
+		}
+	}
+	return release, nil
+}
+
+// intake is one request's way into the journal.
+type intake struct {
+	server *Server
+	ctx    context.Context
+	atomic bool
+	from   auditrelay.Provenance
+
+	arena   []byte // the slice's events, one after the other
+	pending []pendingEvent
+	batch   []runtime.Submission
+
+	answer      api.Submitted
+	unframeable *ingest.EventError // that ended the body, or of a lone event
+	conflicts   int
+	innocent    int // refused for another event of an atomic request
+}
+
+// pendingEvent is an event of the slice: its index in the body, and its place in
+// the arena, which moves as it grows.
+type pendingEvent struct{ index, start, end int }
+
+// run takes all events of the body. Its error is one of the runtime's: the
+// events beyond the last result were not looked at.
+func (in *intake) run(reader *ingest.Reader) error {
+	for {
+		raw, err := reader.Next()
+		if err == io.EOF {
+			return in.flush()
+		}
+		if err != nil {
+			// Those before come first in the answer.
+			if !in.atomic {
+				if err := in.flush(); err != nil {
+					return err
+				}
+			}
+			fault := asEventError(err)
+			if fault.Rest {
+				in.unframeable = fault
+				in.answer.Error = restError(fault, in.server.limits)
+				return in.flush()
+			}
+			in.refuse(fault.Index, fault)
+			continue
+		}
+		if !in.atomic && (len(in.arena)+len(raw.Data) > sliceBytes || len(in.pending) >= min(sliceEvents, in.server.limits.Events)) {
+			if err := in.flush(); err != nil {
+				return err
+			}
+		}
+		start := len(in.arena)
+		in.arena = append(in.arena, raw.Data...)
+		in.pending = append(in.pending, pendingEvent{index: raw.Index, start: start, end: len(in.arena)})
+	}
+}
+
+// flush submits the slice and writes down what became of it.
+func (in *intake) flush() error {
+	if in.atomic {
+		return in.flushAtomic()
+	}
+	if len(in.pending) == 0 {
+		return nil
+	}
+	results, err := in.server.rt.Submit(in.ctx, in.submissions()...)
+	if err != nil {
+		return err
+	}
+	for i, res := range results {
+		in.settle(in.pending[i].index, res)
+	}
+	in.arena, in.pending = in.arena[:0], in.pending[:0]
+	return nil
+}
+
+// flushAtomic submits all events, or none where one was refused already.
+func (in *intake) flushAtomic() error {
+	if len(in.pending) == 0 {
+		return nil
+	}
+	if in.answer.Refused > 0 || in.answer.Error != nil {
+		for _, p := range in.pending {
+			in.refuse(p.index, errAtomic)
+		}
+		sortResults(in.answer.Results)
+		return nil
+	}
+	results, err := in.server.rt.SubmitAtomic(in.ctx, in.submissions()...)
+	if err != nil {
+		return err
+	}
+	refused := false
+	for _, res := range results {
+		refused = refused || res.Err != nil
+	}
+	for i, res := range results {
+		if refused && res.Err == nil {
+			res.Err = errAtomic
+		}
+		in.settle(in.pending[i].index, res)
+	}
+	return nil
+}
+
+// seen is how many events came, as far as anybody looked; one at least where the
+// request could not be read, or nothing can be taken.
+func (in *intake) seen() int {
+	n := in.answer.Accepted + in.answer.Duplicates + in.answer.Refused
+	if in.answer.Error != nil {
+		n++
+	}
+	return n
+}
+
+// errAtomic is why a good event of an atomic request was not stored.
+var errAtomic = errors.New("another event of this atomic request was refused")
+
+func (in *intake) submissions() []runtime.Submission {
+	in.batch = in.batch[:0]
+	for _, p := range in.pending {
+		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from})
+	}
+	return in.batch
+}
+
+func (in *intake) settle(index int, res runtime.Result) {
+	if res.Err != nil {
+		in.refuse(index, res.Err)
+		in.answer.Results[len(in.answer.Results)-1].ID = res.ID
+		return
+	}
+	if res.Duplicate {
+		in.answer.Duplicates++
+	} else {
+		in.answer.Accepted++
+	}
+	in.answer.Results = append(in.answer.Results, api.Result{
+		Index: index, ID: res.ID, Sequence: res.Sequence, Duplicate: res.Duplicate, UnknownAction: res.UnknownAction, Filtered: res.Filtered,
+	})
+}
+
+func (in *intake) refuse(index int, err error) {
+	why := &api.Error{Reason: api.ReasonInternal, Message: err.Error()}
+	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
+		why.Field, why.Reason, why.Message = fault.Field, string(fault.Reason), fault.Message
+		if fault.Kind == ingest.Unframeable {
+			in.unframeable = fault
+		}
+	}
+	switch {
+	case errors.Is(err, runtime.ErrConflict):
+		why.Field, why.Reason = "id", api.ReasonConflict
+		in.conflicts++
+	case errors.Is(err, runtime.ErrIngestFilter):
+		why.Reason = api.ReasonFilter
+	case err == errAtomic:
+		why.Reason = api.ReasonAtomic
+		in.innocent++
+	}
+	in.answer.Refused++
+	in.answer.Results = append(in.answer.Results, api.Result{Index: index, Error: why})
+}
+
+// status is the answer's. One that says less than the whole is as bad as the
+// worst that the client has to act on: 503 first, since the request can be sent
+// again as it is; then, where anything was stored, 207.
+func (in *intake) status() int {
+	a := &in.answer
+	stored := a.Accepted + a.Duplicates
+	switch {
+	case a.Error != nil && in.unframeable == nil:
+		return a.Error.Status // the runtime's
+	case a.Error != nil && stored > 0:
+		return http.StatusMultiStatus
+	case a.Error != nil:
+		return a.Error.Status
+	case a.Refused == 0:
+		return http.StatusOK
+	case stored > 0:
+		return http.StatusMultiStatus
+	case in.conflicts > 0 && in.conflicts+in.innocent == a.Refused:
+		return http.StatusConflict
+	case in.unframeable != nil && len(a.Results) == 1:
+		return unframeableStatus(in.unframeable.Reason)
+	}
+	return http.StatusUnprocessableEntity
+}
+
+func asEventError(err error) *ingest.EventError {
+	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
+		return fault
+	}
+	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.Unread, Message: "the body could not be read", Offset: -1, Rest: true, Err: err}
+}
+
+// restError is why the rest of a body was not looked at.
+func restError(fault *ingest.EventError, limits Limits) *api.Error {
+	e := &api.Error{Status: unframeableStatus(fault.Reason), Reason: string(fault.Reason), Message: fault.Message}
+	switch {
+	case errors.Is(fault.Err, errTooSlow):
+		e.Status, e.Reason, e.Message = http.StatusRequestTimeout, api.ReasonTooSlow, errTooSlow.Error()
+	case fault.Reason == ingest.BodyTooLarge:
+		e.Hint = "at most " + limits.BodyBytes.String() + " in one request, once decompressed"
+	}
+	return e
+}
+
+func unframeableStatus(reason ingest.Reason) int {
+	switch reason {
+	case ingest.TooLarge, ingest.BodyTooLarge, ingest.TooManyEvents, ingest.Ratio:
+		return http.StatusRequestEntityTooLarge
+	case ingest.MediaType:
+		return http.StatusUnsupportedMediaType
+	}
+	return http.StatusBadRequest
+}
+
+func peerAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,36 @@
+package http
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/document"
+)
+
+// readLookUp reads a request for a value's pseudonyms. Its errors say nothing of what
+// the body holds, since that is the value.
+func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
+	body, err := io.ReadAll(r.Body)
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return want, tooLarge(smallBody)
+	}
+	if err != nil {
+		return want, badRequest("the body did not come whole", "")
+	}
+	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	// Of what decoding replaces, as half of a surrogate pair, the pseudonym would be
+	// another value's.
+	if document.Check(body, document.Limits{}) != nil || d.Decode(&want) != nil {
+		return want, badRequest("the body is not the JSON that this path takes, in UTF-8", hint)
+	}
+	if want.Value == "" {
+		return want, badRequest("value: it is required; the empty value has no pseudonym", hint)
+	}
+	return want, nil
+}

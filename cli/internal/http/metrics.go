@@ -1,0 +1,214 @@
+package http
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are the server's own counts, beside what it reads off the runtime at
+// each scrape. Labels come from closed sets and configured names alone: routes,
+// statuses, callbacks, outcomes, states, causes and kinds of error. Nothing that
+// a producer sends becomes a label.
+type metrics struct {
+	registry  *prometheus.Registry
+	handler   http.Handler
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	denied    *prometheus.CounterVec
+	events    *prometheus.CounterVec
+	reloads   *prometheus.CounterVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditrelay_http_requests_total", Help: "Requests answered, by route and status.",
+		}, []string{"method", "route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "auditrelay_http_request_seconds", Help: "Time from a request's head to its answer. For POST /v1/events it is the time until the events were durable.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method", "route"}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditrelay_http_denied_total", Help: "Requests refused by authentication, by reason.",
+		}, []string{"reason"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditrelay_http_events_total", Help: "Events of POST /v1/events, by result.",
+		}, []string{"result"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditrelay_reloads_total", Help: "Reloads of the configuration, by result.",
+		}, []string{"result"}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "auditrelay_build_info", Help: "Always 1; what is running stands in the labels.",
+	}, []string{"version", "revision", "go"})
+	build.WithLabelValues(s.version.Version, s.version.Revision, s.version.Go).Set(1)
+	memory := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "auditrelay_http_body_memory_bytes", Help: "Memory set aside for request bodies under way.",
+	}, func() float64 { return float64(s.large.inUse() + s.small.inUse() + s.inflated.inUse()) })
+	m.registry.MustRegister(
+		m.requests, m.durations, m.denied, m.events, m.reloads, build, memory,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources), newTailCollector(s.sources),
+	)
+	if s.control != nil {
+		m.registry.MustRegister(newFilterCollector(s.control))
+	}
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return m
+}
+
+func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request, _ principal) {
+	s.metrics.handler.ServeHTTP(w, r)
+}
+
+func (m *metrics) request(rt route, status int, took time.Duration) {
+	m.requests.WithLabelValues(rt.method, rt.path, strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(rt.method, rt.path).Observe(took.Seconds())
+}
+
+func (m *metrics) submitted(a *api.Submitted) {
+	m.events.WithLabelValues("accepted").Add(float64(a.Accepted))
+	m.events.WithLabelValues("duplicate").Add(float64(a.Duplicates))
+	m.events.WithLabelValues("refused").Add(float64(a.Refused))
+}
+
+func (m *metrics) refused(reason string) { m.denied.WithLabelValues(reason).Inc() }
+
+// engineCollector reads the runtime at each scrape, so that what is shown is what
+// GET /v1/callbacks shows.
+type engineCollector struct {
+	rt *runtime.Runtime
+
+	assigned, outcomes, pending, balanced, causes     *prometheus.Desc
+	state, lag, cursor, inFlight, attempts, failures  *prometheus.Desc
+	replaysRunning                                    *prometheus.Desc
+	accepted, duplicates, conflicts, rejected, unseen *prometheus.Desc
+	ingestFiltered, ingestFailed                      *prometheus.Desc
+	head, oldest, disk, free, ready                   *prometheus.Desc
+}
+
+// states are what auditrelay_callback_state counts over.
+var states = []runtime.State{
+	runtime.StateActive, runtime.StatePaused, runtime.StateDegraded, runtime.StateAuthError,
+	runtime.StateMisconfigured, runtime.StateWithholding, runtime.StateDetached, runtime.StateRemoved,
+}
+
+func newEngineCollector(rt *runtime.Runtime) *engineCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("auditrelay_"+name, help, labels, nil)
+	}
+	return &engineCollector{
+		rt:             rt,
+		assigned:       desc("callback_assigned_total", "Events assigned to the callback.", "callback"),
+		outcomes:       desc("callback_outcomes", "Events that ended on the callback, by outcome. A dead letter that is replayed moves on to another.", "callback", "outcome"),
+		pending:        desc("callback_pending", "Events assigned to the callback that have no outcome yet.", "callback"),
+		balanced:       desc("callback_balanced", "1 while assigned equals the outcomes and what is pending. 0 is a fault of the relay's.", "callback"),
+		causes:         desc("callback_causes", "Events not delivered, by cause.", "callback", "cause"),
+		state:          desc("callback_state", "1 for the state that the callback is in, 0 for the others.", "callback", "state"),
+		lag:            desc("callback_lag_seconds", "Age of the oldest pending event, 0 if none.", "callback"),
+		cursor:         desc("callback_cursor", "The next sequence that the callback takes.", "callback"),
+		inFlight:       desc("callback_in_flight", "Sealed payloads that are not delivered.", "callback"),
+		attempts:       desc("callback_attempts_total", "Deliveries tried since start.", "callback"),
+		failures:       desc("callback_failures_total", "Deliveries and filters that failed since start, by kind.", "callback", "kind"),
+		replaysRunning: desc("callback_replays_running", "Replays of the callback that are not done.", "callback"),
+		accepted:       desc("events_accepted_total", "Events stored since start."),
+		duplicates:     desc("events_duplicate_total", "Equal events that came again since start."),
+		conflicts:      desc("events_conflict_total", "Unequal events with an id that was taken, since start."),
+		ingestFiltered: desc("ingest_filtered_total", "Events accepted, and dropped by a filter before the journal, since start."),
+		ingestFailed:   desc("ingest_filter_failures_total", "Events refused since a filter before the journal failed on them, since start."),
+		rejected:       desc("events_rejected_total", "Events refused for what they hold, since start."),
+		unseen:         desc("events_unknown_action_total", "Events accepted with an action that is none of the six, since start."),
+		head:           desc("journal_next_sequence", "The next sequence that the journal assigns."),
+		oldest:         desc("journal_oldest_sequence", "The oldest sequence that the journal still has."),
+		disk:           desc("journal_disk_bytes", "What the journal takes on disk."),
+		free:           desc("journal_free_bytes", "What is free on the journal's disk."),
+		ready:          desc("ready", "1 while events are accepted."),
+	}
+}
+
+func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
+		c.attempts, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
+		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready,
+	} {
+		ch <- d
+	}
+}
+
+func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	replays := map[string]int{}
+	statuses, err := c.rt.Callbacks()
+	if err != nil { // the scrape says so, rather than show zeros
+		ch <- prometheus.NewInvalidMetric(c.assigned, err)
+	}
+	for _, cb := range statuses {
+		if cb.Replay != "" { // ids of replays are no labels: there is no end of them
+			if !cb.Done {
+				replays[cb.Name]++
+			}
+			continue
+		}
+		name := cb.Name
+		a := cb.Account
+		counter(c.assigned, a.Assigned, name)
+		gauge(c.outcomes, float64(a.Delivered), name, "delivered")
+		gauge(c.outcomes, float64(a.Filtered), name, "filtered")
+		gauge(c.outcomes, float64(a.DeadLettered), name, "dead_lettered")
+		gauge(c.outcomes, float64(a.Discarded), name, "discarded")
+		gauge(c.outcomes, float64(a.Skipped), name, "skipped")
+		gauge(c.pending, float64(a.Pending), name)
+		gauge(c.balanced, oneIf(a.Balanced), name)
+		for cause, n := range cb.Causes {
+			gauge(c.causes, float64(n), name, cause)
+		}
+		for _, s := range states {
+			gauge(c.state, oneIf(cb.State == s), name, string(s))
+		}
+		gauge(c.lag, cb.Lag.Seconds(), name)
+		gauge(c.cursor, float64(cb.Cursor), name)
+		gauge(c.inFlight, float64(cb.InFlight), name)
+		counter(c.attempts, cb.Attempts, name)
+		for kind, n := range cb.Failures {
+			counter(c.failures, n, name, kind)
+		}
+	}
+	for name, n := range replays {
+		gauge(c.replaysRunning, float64(n), name)
+	}
+	stats := c.rt.Stats()
+	counter(c.accepted, stats.Accepted)
+	counter(c.duplicates, stats.Duplicates)
+	counter(c.conflicts, stats.Conflicts)
+	counter(c.rejected, stats.Rejected)
+	counter(c.unseen, stats.UnknownActions)
+	counter(c.ingestFiltered, stats.IngestFiltered)
+	counter(c.ingestFailed, stats.IngestFailed)
+	gauge(c.head, float64(stats.Head))
+	gauge(c.oldest, float64(stats.Oldest))
+	gauge(c.disk, float64(stats.DiskBytes))
+	gauge(c.free, float64(stats.FreeBytes))
+	gauge(c.ready, oneIf(c.rt.Ready() == nil))
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,159 @@
+package http
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+func TestOperating(t *testing.T) {
+	r := newRelay(t, Options{})
+	for _, id := range []string{"a", "b", "c"} {
+		if status, answer, _ := r.call("POST", "/v1/events", event(id)); status != 200 {
+			t.Fatal(answer)
+		}
+	}
+	r.settle()
+
+	callbacks := get[[]runtime.CallbackStatus](r, "/v1/callbacks")
+	want := runtime.Account{Assigned: 3, Delivered: 3, Balanced: true}
+	if len(callbacks) != 1 || callbacks[0].Account != want {
+		t.Fatalf("%+v", callbacks)
+	}
+	if s := decodeAnswer[runtime.CallbackStatus](r, "POST", "/v1/callbacks/archive/pause", ""); s.State != runtime.StatePaused {
+		t.Errorf("after pause: %s", s.State)
+	}
+	if s := decodeAnswer[runtime.CallbackStatus](r, "POST", "/v1/callbacks/archive/resume", ""); s.State != runtime.StateActive {
+		t.Errorf("after resume: %s", s.State)
+	}
+
+	dry := decodeAnswer[runtime.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2,"dry_run":true}`)
+	if diff := cmp.Diff(runtime.ReplayStarted{From: 2, To: 4, Events: 2}, dry); diff != "" {
+		t.Error(diff)
+	}
+	if started := decodeAnswer[runtime.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2}`); started.ID == "" {
+		t.Errorf("%+v", started)
+	}
+	for _, body := range []string{`{"from":"x"}`, `{"unknown":1}`, `{} {}`} {
+		if status, answer, _ := r.call("POST", "/v1/callbacks/archive/replay", body); status != 400 {
+			t.Errorf("%s: %d %s", body, status, answer)
+		}
+	}
+
+	e := get[api.Explained](r, "/v1/events/b")
+	if e.Sequence != 2 || e.Data != nil || len(e.Callbacks) == 0 || e.Callbacks[0].Outcome != auditrelay.Delivered {
+		t.Errorf("%+v", e)
+	}
+	if e := get[api.Explained](r, "/v1/events/b?data=true"); string(e.Data) != event("b") {
+		t.Errorf("data: %s", e.Data)
+	}
+	for _, id := range []string{"a/b", "..", "a//b", "a b?c#d%", "é"} {
+		r.call("POST", "/v1/events", event(id))
+		if e := get[api.Explained](r, "/v1/events?id="+url.QueryEscape(id)); e.ID != id {
+			t.Errorf("%q: %+v", id, e)
+		}
+	}
+	if status, answer, _ := r.call("GET", "/v1/events/zzz", ""); status != 404 || !strings.Contains(answer, api.ReasonNotSeen) {
+		t.Error(status, answer)
+	}
+}
+
+func TestDeadLetters(t *testing.T) {
+	r := newRelay(t, Options{})
+	r.sink.fail(auditrelay.Refused)
+	for _, id := range []string{"a", "b", "c"} {
+		if status, answer, _ := r.call("POST", "/v1/events", event(id)); status != 200 {
+			t.Fatal(answer)
+		}
+	}
+	// Their tombstones are refused too; what is set aside is not.
+	r.settleDead(3)
+	const base = "/v1/callbacks/archive/dead-letters"
+	letters := get[[]runtime.DeadLetter](r, base+"?limit=2")
+	if len(letters) != 2 || letters[0].Sequence != 1 || letters[0].Cause != auditrelay.CauseRefused {
+		t.Fatalf("%+v", letters)
+	}
+	if rest := get[[]runtime.DeadLetter](r, base+"?after=2"); len(rest) != 1 || rest[0].ID != "c" {
+		t.Errorf("%+v", rest)
+	}
+	if l := get[api.DeadLetter](r, base+"/2"); string(l.Data) != event("b") || l.ID != "b" {
+		t.Errorf("%+v %s", l, l.Data)
+	}
+	if status, _, _ := r.call("GET", base+"/99", ""); status != 404 {
+		t.Error(status)
+	}
+	for _, bad := range []string{`{}`, `{"all":true,"sequences":[1]}`} {
+		if status, answer, _ := r.call("POST", base+"/discard", bad); status != 400 {
+			t.Errorf("%s: %d %s", bad, status, answer)
+		}
+	}
+	if n := decodeAnswer[api.Changed](r, "POST", base+"/discard", `{"sequences":[1]}`); n.Changed != 1 {
+		t.Errorf("%+v", n)
+	}
+	r.sink.err.Store(nil)
+	if n := decodeAnswer[api.Changed](r, "POST", base+"/replay", `{"all":true}`); n.Changed != 2 {
+		t.Errorf("%+v", n)
+	}
+}
+
+// settleDead waits until n events are dead letters.
+func (r *relay) settleDead(n uint64) {
+	r.t.Helper()
+	r.settle()
+	status, err := r.rt.Callback("archive")
+	if err != nil || status.Account.DeadLettered != n {
+		r.t.Fatalf("%+v, %v", status, err)
+	}
+}
+
+// A scrape is well formed, shows the accounts, and has no label that a producer
+// chose.
+func TestMetrics(t *testing.T) {
+	r := newRelay(t, Options{Version: api.Version{Version: "v1"}})
+	r.call("POST", "/v1/events", event("a"))
+	r.call("POST", "/v1/events", "{}")
+	r.call("GET", "/v1/events/some-event-id", "")
+	r.call("GET", "/nowhere/at/all", "")
+	r.settle()
+	status, scrape, _ := r.call("GET", "/metrics", "")
+	if status != 200 {
+		t.Fatal(scrape)
+	}
+	for _, line := range []string{
+		`auditrelay_callback_assigned_total{callback="archive"} 1`,
+		`auditrelay_callback_outcomes{callback="archive",outcome="delivered"} 1`,
+		`auditrelay_callback_pending{callback="archive"} 0`,
+		`auditrelay_callback_balanced{callback="archive"} 1`,
+		`auditrelay_callback_state{callback="archive",state="active"} 1`,
+		`auditrelay_events_accepted_total 1`,
+		`auditrelay_events_rejected_total 1`,
+		`auditrelay_http_events_total{result="refused"} 1`,
+		`auditrelay_http_requests_total{method="GET",route="/v1/events/{id}",status="404"} 1`,
+		`auditrelay_http_request_seconds_count{method="POST",route="/v1/events"} 2`,
+		`auditrelay_ready 1`,
+		`version="v1"`,
+	} {
+		if !strings.Contains(scrape, line) {
+			t.Errorf("the scrape lacks %s", line)
+		}
+	}
+	for _, stranger := range []string{"some-event-id", "nowhere"} {
+		if strings.Contains(scrape, stranger) {
+			t.Errorf("a client chose a label: %s", stranger)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(scrape)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}

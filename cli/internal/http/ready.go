@@ -1,0 +1,60 @@
+package http
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
+)
+
+// readiness is what /readyz answers; all but Status with ?verbose alone.
+type readiness struct {
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
+	// Alerts are what somebody has to look at although events are accepted.
+	Alerts  []string     `json:"alerts,omitempty"`
+	Sources []api.Source `json:"sources,omitempty"`
+}
+
+// getReady answers 200 while events are accepted. With ?verbose it says why not, and
+// what else is amiss, to those who may know it.
+func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
+	err := s.rt.Ready()
+	status, body := http.StatusOK, readiness{Status: "ready"}
+	if err != nil {
+		status, body.Status = http.StatusServiceUnavailable, "not ready"
+	}
+	if r.URL.Query().Has("verbose") {
+		who, refused := s.auth.Load().identify(r)
+		if refused == nil {
+			refused = who.allow(roleView)
+		}
+		switch {
+		case refused == nil:
+			if err != nil {
+				body.Reason = err.Error()
+			}
+			body.Alerts, body.Sources = s.alerts(), s.sources.List()
+		case err != nil: // while it is ready a probe without a token is told that much
+			respondError(w, refused)
+			return
+		}
+	}
+	answer, _ := json.Marshal(body)
+	respond(w, status, append(answer, '\n'))
+}
+
+// alerts are what is amiss although events are accepted.
+func (s *Server) alerts() []string {
+	var alerts []string
+	if s.rt.QuarantineStats().Full {
+		alerts = append(alerts, "the quarantine is full: what cannot be taken as an event is refused with 503; look at it with auditrelay quarantine list, replay or delete what is there, or raise ingest.quarantine")
+	}
+	for _, source := range s.sources.List() {
+		if source.Silent {
+			alerts = append(alerts, "source "+source.Name+" ("+source.Kind+"): "+sources.NoEventsSeen)
+		}
+	}
+	return alerts
+}

@@ -1,0 +1,84 @@
+package http
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources/postgres"
+)
+
+// postReconcile streams what the table that is tailed and the journal do not share, one
+// JSON object a line, of ids and times alone. The last line says that it is whole.
+func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who principal) {
+	want, refused := readReconcile(r)
+	if refused == nil && want.Repair {
+		refused = who.allow(roleAdmin)
+	}
+	if refused == nil && s.control == nil {
+		refused = &api.Error{Status: http.StatusNotImplemented, Reason: api.ReasonInternal, Message: "not in this server"}
+	}
+	if refused != nil {
+		respondError(w, refused)
+		return
+	}
+	out := bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	begun := false
+	done, err := s.control.Reconcile(r.Context(), want, func(d postgres.Difference) error {
+		begun = true
+		return encoder.Encode(api.ReconcileLine{Difference: &d})
+	})
+	switch {
+	case err == nil:
+		if want.Repair {
+			s.log.Info("reconciled", "by", who.by(), "from", want.From, "to", want.To, "repaired", done.Repaired)
+		}
+		if encoder.Encode(api.ReconcileLine{Done: &done}) == nil {
+			_ = out.Flush()
+		}
+	case !begun:
+		respondError(w, s.reconcileFailure(r, err))
+	default:
+		_ = encoder.Encode(api.ReconcileLine{Error: s.reconcileFailure(r, err)})
+		_ = out.Flush()
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func readReconcile(r *http.Request) (want api.Reconcile, refused *api.Error) {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(&want)
+	if err == nil {
+		if _, more := d.Token(); more != io.EOF {
+			err = errors.New("more than one")
+		}
+	}
+	switch {
+	case err != nil:
+		return want, badRequest("the body is not the JSON that this path takes", `expected {"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z", "repair": false}`)
+	case want.From.IsZero() || want.To.IsZero() || !want.From.Before(want.To):
+		return want, badRequest("from, to: both are required, and from is before to", "")
+	}
+	return want, nil
+}
+
+func (s *Server) reconcileFailure(r *http.Request, err error) *api.Error {
+	switch {
+	case errors.Is(err, ErrNoTail):
+		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConfig, Message: err.Error(), Hint: "configure ingest.postgres"}
+	case errors.Is(err, ErrReconciling):
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: err.Error(), RetryAfter: retrySoon}
+	}
+	if table, ok := errors.AsType[*postgres.TableError](err); ok {
+		return &api.Error{Status: http.StatusBadGateway, Reason: api.ReasonUnavailable, Message: table.Error()}
+	}
+	return s.failure(r, err)
+}

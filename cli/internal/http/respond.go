@@ -1,0 +1,122 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+)
+
+// statusClientGone is logged and counted where nobody is left to read it.
+const statusClientGone = 499
+
+func respond(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone; the next request tells
+}
+
+func respondJSON(w http.ResponseWriter, v any) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)              // an event's contents go out as they came in
+	if err := encoder.Encode(v); err != nil { // a value of ours that JSON cannot hold
+		respondError(w, internalError())
+		return
+	}
+	respond(w, http.StatusOK, body.Bytes())
+}
+
+func respondError(w http.ResponseWriter, e *api.Error) {
+	errorHead(w, e)
+	body, err := json.Marshal(api.Failure{Error: e})
+	if err != nil {
+		body = []byte(`{"error":{"reason":"internal"}}`)
+	}
+	respond(w, e.Status, append(body, '\n'))
+}
+
+// errorHead sets the headers that go with e.
+func errorHead(w http.ResponseWriter, e *api.Error) {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="auditrelay"`)
+	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
+		// What is left of the body is not worth reading.
+		w.Header().Set("Connection", "close")
+	}
+}
+
+func internalError() *api.Error {
+	return &api.Error{
+		Status: http.StatusInternalServerError, Reason: api.ReasonInternal,
+		Message: "the relay failed on this request", Hint: "its log says more",
+	}
+}
+
+func badRequest(message, hint string) *api.Error {
+	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Message: message, Hint: hint}
+}
+
+// retrySoon is what a client is told to wait where nothing better is known.
+const retrySoon = time.Second
+
+// failure turns an error of the runtime's into an answer. Errors of the relay's
+// own making carry no event data; any other is kept for the log.
+func (s *Server) failure(r *http.Request, err error) *api.Error {
+	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
+		return &api.Error{
+			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
+			Message: unavailable.Error(), RetryAfter: max(unavailable.RetryAfter, retrySoon),
+		}
+	}
+	if answer := keyringFailure(err); answer != nil {
+		return answer
+	}
+	switch {
+	case errors.Is(err, runtime.ErrClosed):
+		return &api.Error{
+			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
+			Message: err.Error(), RetryAfter: 5 * time.Second,
+		}
+	case errors.Is(err, runtime.ErrNotSeen):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotSeen,
+			Message: err.Error(), Hint: "it was never accepted here, or retention has forgotten it",
+		}
+	case errors.Is(err, runtime.ErrNoCallback), errors.Is(err, runtime.ErrNoDeadLetter):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: err.Error(), Hint: "auditrelay callbacks lists what there is",
+		}
+	case errors.Is(err, runtime.ErrNoQuarantineItem):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: err.Error(), Hint: "auditrelay quarantine list lists what there is",
+		}
+	case errors.Is(err, runtime.ErrConflict):
+		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &api.Error{Status: statusClientGone, Reason: api.ReasonBadRequest, Message: "the request was given up"}
+	}
+	if option, ok := errors.AsType[*auditrelay.OptionError](err); ok {
+		return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: option.Path, Message: option.Err.Error()}
+	}
+	s.log.Error("request failed", "method", r.Method, "route", r.Pattern, "error", err)
+	return internalError()
+}
+
+func byteCount(n int64) string { return auditrelay.ByteSize(n).String() }

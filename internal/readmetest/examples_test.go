@@ -1,0 +1,199 @@
+package readmetest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+func isLiteLLM(yaml string) bool { return strings.Contains(yaml, "litellm_settings:") }
+
+// Pages whose commands other tests run.
+var runElsewhere = map[string]bool{"docs/operators/litellm.md": true}
+
+// TestCommands runs the commands of every page that starts no relay against one
+// that has delivered events, set one aside and quarantined another (testdata).
+func TestCommands(t *testing.T) {
+	for _, page := range documents(t) {
+		f := newFolder(t)
+		script := f.configure(t, blocks(t, filepath.Join(root, page), ""))
+		if script == "" || serves.MatchString(script) || runElsewhere[page] {
+			continue
+		}
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			f.atWork(t)
+			f.run(t, script)
+		})
+	}
+}
+
+// atWork starts the relay of testdata in the folder and waits until it is done with
+// its events.
+func (f folder) atWork(t *testing.T) {
+	t.Helper()
+	s3Address := freeAddress(t)
+	for _, name := range []string{"auditrelay.yaml", "events.ndjson"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.write(t, name, strings.NewReplacer("LISTEN", f.address, "S3\n", s3Address+"\n").Replace(string(text)))
+	}
+	for _, name := range []string{"people.key", "master.key"} {
+		f.write(t, name, strings.Repeat("0123456789abcdef", 4))
+	}
+	relay := exec.Command(filepath.Join(program(t), "auditrelay"), "serve", "--config", "auditrelay.yaml")
+	relay.Dir = f.dir
+	log, err := os.Create(filepath.Join(f.dir, "relay.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	relay.Stderr = log
+	if err := relay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		relay.Process.Signal(os.Interrupt)
+		relay.Wait()
+	})
+	f.until(t, "auditrelay callbacks", `(?m)^archive `)
+	f.run(t, "auditrelay send events.ndjson")
+	client := s3.New(s3.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s3Address), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("LITELLMTORELAY", "0123456789abcdef0123456789abcdef", ""),
+	})
+	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String("audit"), Key: aws.String("audit_logs/2026-01-31/13-00-00_evt-4.json"),
+		Body: strings.NewReader(`{"id": "evt-4", "actoin": "created"}`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, "auditrelay quarantine list", `(?m)^1 `)
+	f.until(t, "auditrelay explain evt-3", `(?m)^store +delivered`)
+	f.until(t, "auditrelay explain evt-2", `(?m)^siem +dead_lettered`)
+}
+
+// until polls a command.
+func (f folder) until(t *testing.T, command, pattern string) {
+	t.Helper()
+	want := regexp.MustCompile(pattern)
+	var out string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // polling another process
+		if out = f.run(t, command+" 2>&1 || :"); want.MatchString(out) {
+			return
+		}
+	}
+	log, _ := os.ReadFile(filepath.Join(f.dir, "relay.log"))
+	t.Fatalf("%s never shows %s:\n%s\n%s", command, pattern, out, log)
+}
+
+// documents lists the README and the pages of docs, from the repository's root.
+func documents(t *testing.T) []string {
+	t.Helper()
+	found := []string{"README.md"}
+	for _, page := range pages(t, filepath.Join(root, "docs")) {
+		name, err := filepath.Rel(root, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, filepath.ToSlash(name))
+	}
+	return found
+}
+
+// TestConfigurations checks every YAML example of every page with the program. A
+// part of a configuration gets what it needs to stand alone.
+func TestConfigurations(t *testing.T) {
+	checked := 0
+	for _, page := range documents(t) {
+		for i, b := range blocks(t, filepath.Join(root, page), "") {
+			if b.language != "yaml" {
+				continue
+			}
+			checked++
+			t.Run(page+"/"+strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				f := newFolder(t)
+				f.write(t, "example.yaml", f.whole(t, b.text))
+				cmd := exec.Command(filepath.Join(program(t), "auditrelay"), "validate", "example.yaml")
+				cmd.Dir = f.dir
+				cmd.Env = os.Environ()
+				for _, m := range variable.FindAllStringSubmatch(b.text, -1) {
+					cmd.Env = append(cmd.Env, m[1]+m[2]+"="+valueOf(m[1]+m[2]))
+				}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%v\n%s\n%s", err, out, f.whole(t, b.text))
+				}
+			})
+		}
+	}
+	if checked < 15 {
+		t.Errorf("only %d examples were found", checked)
+	}
+}
+
+var (
+	variable  = regexp.MustCompile(`os\.environ/([A-Z0-9_]+)|\$\{([A-Z0-9_]+)\}`)
+	secret    = regexp.MustCompile(`file:/[a-z0-9/.-]+`)
+	commented = regexp.MustCompile(`(?m)^#.*\n`)
+)
+
+func valueOf(name string) string {
+	if strings.HasSuffix(name, "URL") {
+		return "postgres://auditrelay:secret@localhost:5432/litellm"
+	}
+	return strings.Repeat("0123456789abcdef", 4)
+}
+
+// whole makes a configuration of an example: a sink gets a callback, an
+// indented part loses its indentation, and what it names and does not have is added.
+func (f folder) whole(t *testing.T, text string) string {
+	t.Helper()
+	text = dedent(text)
+	if isLiteLLM(text) {
+		return text
+	}
+	n := 0
+	text = secret.ReplaceAllStringFunc(text, func(string) string {
+		n++
+		name := "secret" + strconv.Itoa(n)
+		f.write(t, name, strings.Repeat(strconv.Itoa(n%10)+"123456789abcdef", 4))
+		return "file:./" + name
+	})
+	has := func(key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }
+	switch {
+	case has("sink"):
+		text = "callbacks:\n  - name: example\n    " + strings.ReplaceAll(strings.TrimSpace(commented.ReplaceAllString(text, "")), "\n", "\n    ") + "\n"
+	case has("encryption"):
+		text = "journal:\n  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+	}
+	for key, section := range map[string]string{
+		"data_dir":  "data_dir: ./data\n",
+		"callbacks": "callbacks:\n  - {name: example, sink: {stdout: {}}}\n",
+		"filters":   "filters:\n  no-secrets: {redact: {preset: litellm}}\n  house: {redact: {preset: secrets}}\n",
+	} {
+		if !has(key) {
+			text += section
+		}
+	}
+	return text
+}
+
+func dedent(text string) string {
+	indent := len(text) - len(strings.TrimLeft(text, " "))
+	if indent == 0 {
+		return text
+	}
+	return strings.TrimPrefix(strings.ReplaceAll("\n"+text, "\n"+text[:indent], "\n"), "\n")
+}
