@@ -189,7 +189,12 @@ func (d *decoder) int(n *node, v reflect.Value, path string, tag fieldTag) {
 	if n.unset {
 		return
 	}
-	value, err := strconv.ParseInt(strings.TrimSpace(n.text), 0, 64)
+	text := strings.TrimSpace(n.text)
+	if leadingZero.MatchString(text) {
+		d.report.add(n, path, expectedNoZero)
+		return
+	}
+	value, err := strconv.ParseInt(text, 0, 64)
 	if err != nil || v.OverflowInt(value) {
 		d.report.add(n, path, "not a whole number in range")
 		return

@@ -44,9 +44,16 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		native, _, err := Translate("fuzz.yaml", data, o)
+		native, _, hidden, err := translate("fuzz.yaml", data, o)
 		if err != nil {
 			t.Fatalf("loads, but does not translate: %v", err)
+		}
+		lookup := o.LookupEnv
+		o.LookupEnv = func(name string) (string, bool) {
+			if value, ok := hidden[name]; ok {
+				return value, true
+			}
+			return lookup(name)
 		}
 		again, err := Parse("fuzz.yaml", native, o)
 		if err != nil {

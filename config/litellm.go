@@ -78,6 +78,7 @@ func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, e
 	l := &litellm{resolver: res, root: root, lookupHost: lookupHost}
 	l.environment()
 	native := l.beside()
+	l.foreign = true
 	settings := l.settings(litellmSettings)
 	if general := l.settings(generalSettings); general != nil {
 		if url := general.get(databaseKey); url.given() && !native.get("ingest").get("postgres").given() && l.root.get(storeSetting).scalar() != storePostgres {

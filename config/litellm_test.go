@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -319,5 +320,42 @@ func TestEachS3Parameter(t *testing.T) {
 				t.Errorf("got notes %s, want %q", notes, tt.says)
 			}
 		})
+	}
+}
+
+// A secret in plain text is not printed: the translation names a variable in its place,
+// and gives the same configuration once that is set.
+func TestTranslateRepeatsNoSecret(t *testing.T) {
+	const litellm = `litellm_settings:
+  store_audit_logs: true
+  audit_log_callbacks: [s3_v2]
+  s3_callback_params: {s3_bucket_name: b, s3_region_name: eu-central-1, s3_aws_access_key_id: AKIAPLAIN,
+    s3_aws_secret_access_key: PLAINSECRET0001, s3_aws_session_token: PLAINSECRET0002, s3_endpoint_url: "http://user:PLAINSECRET0003@h:9000"}
+ingest: {tokens: [{name: proxy, token: PLAINSECRET0004-long-enough}]}
+keys: {pseudonyms: PLAINSECRET0005-long-enough}
+`
+	const own = `tokens: [{name: a, token: PLAINSECRET0006-long-enough, roles: [view]}]
+callbacks: [{name: archive, sink: {s3: {bucket: b, credentials: {access_key_id: a, secret_access_key: PLAINSECRET0007}}}}]
+`
+	for name, text := range map[string]string{"litellm": litellm, "own": own} {
+		native, notes, err := Translate(name+".yaml", []byte(text), testOptions(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(native)+fmt.Sprint(notes), "PLAINSECRET") {
+			t.Errorf("%s: a secret is printed:\n%s", name, native)
+		}
+		values := map[string]string{}
+		for _, m := range regexp.MustCompile(`"\$\{(AUDITRELAY_[A-Z0-9_]+)\}"`).FindAllStringSubmatch(string(native), -1) {
+			values[m[1]] = "the-value-of-" + m[1]
+		}
+		if want := strings.Count(text, "PLAINSECRET"); len(values) != want {
+			t.Errorf("%s: %d variables stand for %d secrets:\n%s", name, len(values), want, native)
+		}
+		o := testOptions("")
+		o.LookupEnv = func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+		if _, err := Parse("native.yaml", native, o); err != nil && !strings.Contains(err.Error(), "endpoint") {
+			t.Errorf("%s: %v\n%s", name, err, native)
+		}
 	}
 }

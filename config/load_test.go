@@ -93,7 +93,16 @@ func TestReferences(t *testing.T) {
 		{value: "file:./one", want: "from a file"},
 		{value: "file:" + dir + "/two-lines", want: "first\nsecond"},
 		{value: "$${LONG_SECRET}", want: "${LONG_SECRET}"},
-		{value: "$LONG_SECRET ${} ${a b} $$", want: "$LONG_SECRET ${} ${a b} $$"},
+		{value: "$$LONG_SECRET $$ $1 pa$word $.a", want: "$LONG_SECRET $$ $1 pa$word $.a"},
+		{value: "${NOT_SET:-eu-central-1}/${LONG_SECRET:-x}/${NOT_SET:-}", want: "eu-central-1/" + longSecret + "/"},
+		{value: "$LONG_SECRET", err: "expected ${LONG_SECRET}; write $$"},
+		{value: "logs/$LONG_SECRET", err: "expected ${NAME}"},
+		{value: "${}", err: "looks like a reference"},
+		{value: "${a b}", err: "looks like a reference"},
+		{value: "${env:LONG_SECRET}", err: "looks like a reference"},
+		{value: "${LONG_SECRET:?no}", err: "looks like a reference"},
+		{value: "x ${LONG_SECRET", err: "looks like a reference"},
+		{value: "~/x", err: "~ is not expanded"},
 		{value: "x os.environ/LONG_SECRET", want: "x os.environ/LONG_SECRET"},
 		{value: "file:one", want: "file:one"},
 		{value: "os.environ/NOT_SET", err: "NOT_SET is not set"},
@@ -137,6 +146,44 @@ metrics: {public: os.environ/YES}
 	}
 	if c.Ingest.Limits.Depth != 7 || c.Ingest.Limits.EventBytes != 2<<20 || c.Journal.Retention.Age.Hours() != 72 || !c.Metrics.Public {
 		t.Errorf("got %+v %+v %+v", c.Ingest, c.Journal, c.Metrics)
+	}
+}
+
+// A number that YAML reads as octal is an error wherever it stands: 010 is no 8.
+func TestLeadingZeros(t *testing.T) {
+	for _, text := range []string{
+		"ingest: {limits: {depth: 010}}",
+		"ingest: {limits: {depth: -010}}",
+		"ingest: {limits: {depth: \"${N}\"}}",
+		"callbacks: [{name: a, sink: {file: {path: x, rotate: {keep: 08}}}}]",
+		"filters: {f: {wasm: x, config: {n: 0755}}}",
+	} {
+		_, err := Parse("relay.yaml", []byte(text), LoadOptions{LookupEnv: func(string) (string, bool) { return "010", true }})
+		if err == nil || strings.Count(err.Error(), "leading zero") != 1 {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+	if _, err := Parse("relay.yaml", []byte("ingest: {limits: {depth: 0x10}}\nquarantine: {bytes: 0}"), LoadOptions{}); err != nil && strings.Contains(err.Error(), "leading zero") {
+		t.Error(err)
+	}
+}
+
+// The YAML parser quotes what it read; what it quotes may be a secret.
+func TestSyntaxErrorsRepeatNothing(t *testing.T) {
+	for _, text := range []string{
+		"tokens: [{name: a, token: *sk-very-secret}]",
+		"tokens: [{name: a, token: !sk-very-secret x}]",
+		"tokens: [{name: a, token: \"sk-very-secret\\q\"}]",
+		"tokens: [{name: a, token: %sk-very-secret}]",
+		"tokens: [{name: a, token: `sk-very-secret`}]",
+		"tokens: {sk-very-secret",
+		"a: sk-very-secret: b",
+		"<<: sk-very-secret",
+	} {
+		_, err := Parse("relay.yaml", []byte(text), LoadOptions{})
+		if err == nil || strings.Contains(err.Error(), "very-secret") {
+			t.Errorf("%s: got %v", text, err)
+		}
 	}
 }
 
@@ -234,7 +281,7 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"a word":          {"listen", "found a string, expected a mapping"},
 		"merges":          {merge, "an unknown key"},
 		"open quote":      {"listen: 'a", "not YAML"},
-		"unknown anchor":  {"listen: *nowhere", "unknown anchor"},
+		"unknown anchor":  {"listen: *nowhere", "an alias without its anchor"},
 		"binary":          {"listen: !!binary aGVsbG8=", "unknown YAML tag"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,16 +16,26 @@ const litellmEnv = "os.environ/"
 const maxSecretFile = 64 << 10
 
 var (
-	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	envInside = regexp.MustCompile(`\$?\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
-	fileRef   = regexp.MustCompile(`^file:(/|\./|\.\./)`)
+	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	fileRef = regexp.MustCompile(`^file:(/|\./|\.\./)`)
+
+	// dollar finds every place where a dollar may mean something: an escaped one, braces
+	// with what they hold, a name in capitals as environment variables have.
+	dollar      = regexp.MustCompile(`\$\$[A-Z_{]|\$\{[^}]*\}?|\$[A-Z_][A-Z0-9_]+`)
+	envCapitals = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+	inBraces    = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}$`)
 )
 
 // resolver replaces references in values by what they stand for:
 //
 //	os.environ/NAME   the environment variable, as LiteLLM writes it
-//	${NAME}           the same, also inside a longer value; $${ is a plain ${
+//	${NAME}           the same, also inside a longer value
+//	${NAME:-default}  the same; the default where the variable is unset or empty
 //	file:/path        the file's content without one line feed at its end
+//
+// A value that looks like another program's reference ($NAME, ${env:NAME}, ~/) is an
+// error rather than a text: it would reach a token or a bucket's name as it stands.
+// $$ before a brace or a name in capitals is a plain dollar.
 type resolver struct {
 	report *report
 	lookup func(string) (string, bool)
@@ -34,6 +44,8 @@ type resolver struct {
 	elsewhere map[string]int
 	// lenient leaves what cannot be resolved as it is.
 	lenient bool
+	// foreign: the file is LiteLLM's, which takes a dollar and a tilde as they stand.
+	foreign bool
 }
 
 // all resolves every scalar below n. A node is resolved once, however many
@@ -63,6 +75,10 @@ func (r *resolver) scalar(n *node, path string) {
 	text, isRef, err := r.resolve(n.text)
 	if !isRef {
 		n.text = text
+		if err != nil {
+			n.text, n.unset = "", true // told once, here
+			r.report.addError(n, path, err)
+		}
 		return
 	}
 	n.ref, n.text = n.text, text
@@ -86,19 +102,57 @@ func (r *resolver) resolve(text string) (value string, isRef bool, err error) {
 		value, err = r.file(strings.TrimPrefix(text, "file:"))
 		return value, true, err
 	}
-	var errs []error
-	value = envInside.ReplaceAllStringFunc(text, func(match string) string {
-		if strings.HasPrefix(match, "$$") {
+	if err := r.lookalike(text); err != nil {
+		return text, false, err
+	}
+	var lookalike error
+	var unset []error
+	value = dollar.ReplaceAllStringFunc(text, func(match string) string {
+		m := inBraces.FindStringSubmatch(match)
+		switch {
+		case strings.HasPrefix(match, "$$"):
+			if r.foreign && match != "$${" {
+				return match
+			}
 			return match[1:]
+		case m == nil && r.foreign:
+			return match
+		case m == nil:
+			lookalike = errLookalike(text)
+			return match
 		}
 		isRef = true
-		value, err := r.variable(match[2 : len(match)-1])
+		if m[2] != "" {
+			if value, ok := r.lookup(m[1]); ok && value != "" {
+				return value
+			}
+			return m[3]
+		}
+		value, err := r.variable(m[1])
 		if err != nil {
-			errs = append(errs, err)
+			unset = append(unset, err)
 		}
 		return value
 	})
-	return value, isRef, errors.Join(errs...)
+	return value, isRef, errors.Join(append(unset, lookalike)...)
+}
+
+// lookalike refuses a path that a shell would expand.
+func (r *resolver) lookalike(text string) error {
+	if !r.foreign && (text == "~" || strings.HasPrefix(text, "~/")) {
+		return errors.New("~ is not expanded: write the directory in full, or ${HOME}/...")
+	}
+	return nil
+}
+
+// errLookalike says how to write what text was probably meant to be. It repeats a name
+// only where that is the whole value: elsewhere it could be part of a password.
+func errLookalike(text string) error {
+	expected := "${NAME}, ${NAME:-default}, os.environ/NAME or file:/path"
+	if name, ok := strings.CutPrefix(text, "$"); ok && envCapitals.MatchString(name) {
+		expected = "${" + name + "}"
+	}
+	return fmt.Errorf("this looks like a reference and is none: expected %s; write $$ for a plain dollar", expected)
 }
 
 func (r *resolver) variable(name string) (string, error) {
@@ -138,4 +192,9 @@ func (r *resolver) file(path string) (string, error) {
 	}
 	text := strings.TrimSuffix(string(data), "\n")
 	return strings.TrimSuffix(text, "\r"), nil
+}
+
+// escaped returns text as a value that reads as text, dollars and all.
+func escaped(text string) string {
+	return dollar.ReplaceAllStringFunc(text, func(match string) string { return "$" + match })
 }

@@ -12,25 +12,42 @@ import (
 // Translate prints LiteLLM's configuration in the relay's own format, with
 // comments that say what was chosen and why. References to secrets stay
 // references; neither variables nor files need to be there, unless a choice
-// hangs on one. A configuration in our own format comes back as it is.
+// hangs on one. A secret in plain text becomes a reference to a variable that a
+// comment names, so that no secret is printed. A configuration in our own format
+// comes back as it is, unless it holds such a secret.
 //
-// Loading the translation gives what loading the original gives. What is wrong
-// with LiteLLM's part comes back as Errors.
+// Loading the translation, with those variables set, gives what loading the original
+// gives. What is wrong with LiteLLM's part comes back as Errors.
 func Translate(name string, data []byte, o LoadOptions) ([]byte, []Note, error) {
+	native, notes, _, err := translate(name, data, o)
+	return native, notes, err
+}
+
+// translate is Translate; it returns as well the secrets that variables stand for now.
+func translate(name string, data []byte, o LoadOptions) (_ []byte, _ []Note, hidden map[string]string, _ error) {
 	o = o.withDefaults()
 	r := &report{file: name}
 	root := parseTree(data, r)
 	if err := r.err(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if root == nil || !isLiteLLM(root) {
 		r.info(nil, "this is the relay's own format already")
-		return data, r.sortedNotes(), nil
+		if root != nil {
+			(&resolver{report: &report{}, lookup: o.LookupEnv, dir: o.Dir, lenient: true}).all(root, "")
+			if hidden = hideSecrets(root, o, r); len(hidden) > 0 {
+				var p printer
+				p.mapping(root, 0)
+				data = []byte(p.String())
+			}
+		}
+		return data, r.sortedNotes(), hidden, nil
 	}
 	native := fromLiteLLM(root, &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir, lenient: true}, o.LookupHost)
 	if err := r.err(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	hidden = hideSecrets(native, o, r)
 	notes := r.sortedNotes()
 	var p printer
 	p.line(0, fmt.Sprintf("# Translated from LiteLLM's configuration %s.", strconv.Quote(name)))
@@ -47,7 +64,74 @@ func Translate(name string, data []byte, o LoadOptions) ([]byte, []Note, error) 
 	}
 	p.line(0, "")
 	p.mapping(native, 0)
-	return []byte(p.String()), notes, nil
+	return []byte(p.String()), notes, hidden, nil
+}
+
+// hideSecrets puts references to variables in the place of secrets in plain text, and
+// returns the variables with what they stand for.
+func hideSecrets(native *node, o LoadOptions, r *report) map[string]string {
+	// Decoding marks every secret, those of sinks included. Its errors are told when the
+	// translation is loaded.
+	_, _ = load(native, o, &report{file: r.file}, false)
+	hidden := map[string]string{}
+	var visit func(n *node, names []string)
+	visit = func(n *node, names []string) {
+		if name := n.get("name"); name.given() && name.kind == kindString {
+			names = []string{name.text}
+		}
+		for i, item := range n.items {
+			under := names
+			if n.kind == kindMapping {
+				under = append(names[:len(names):len(names)], n.keys[i].text)
+			}
+			visit(item, under)
+		}
+		if n.kind != kindString || n.ref != "" || !n.literal && !hasPassword(n.text) {
+			return
+		}
+		name := variableName(names, hidden)
+		hidden[name] = n.text
+		n.ref = "${" + name + "}"
+		n.comments = append(n.comments, fmt.Sprintf("In plain text on line %d there: set the variable %s to it, or write file:/path.", n.line, name))
+		r.warn(n, "%s is a secret in plain text, which the translation does not repeat: it names the variable %s in its place", place(n, strings.Join(names, ".")), name)
+	}
+	visit(native, nil)
+	return hidden
+}
+
+// hasPassword reports whether text is a URL that holds a password.
+func hasPassword(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || strings.ContainsAny(scheme, " \t") {
+		return false
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	user, _, ok := strings.Cut(authority, "@")
+	return ok && strings.Contains(user, ":")
+}
+
+// variableName makes a variable's name of a callback's name and an option's, one that
+// is not used yet.
+func variableName(names []string, used map[string]string) string {
+	if len(names) > 2 {
+		names = []string{names[0], names[len(names)-1]}
+	}
+	base := strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'a' && c <= 'z':
+			return c - 'a' + 'A'
+		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+			return c
+		}
+		return '_'
+	}, "AUDITRELAY_"+strings.Join(names, "_"))
+	name := base
+	for i := 2; ; i++ {
+		if _, taken := used[name]; !taken {
+			return name
+		}
+		name = base + "_" + strconv.Itoa(i)
+	}
 }
 
 // printer writes a tree as YAML in block style.
@@ -142,7 +226,7 @@ func written(n *node) string {
 		if n.ref != "" {
 			return quoted(n.ref)
 		}
-		return quoted(envInside.ReplaceAllStringFunc(n.text, func(match string) string { return "$" + match }))
+		return quoted(escaped(n.text))
 	}
 	return n.text
 }

@@ -51,6 +51,8 @@ type node struct {
 	// resolved: references were looked for; once only, since a merge may lead here
 	// twice. unset: one was found, had no value, and was allowed not to.
 	resolved, unset bool
+	// literal: a secret that stands in the file itself.
+	literal bool
 
 	keys  []*node // of a mapping, strings all
 	items []*node // of a mapping or list
@@ -168,11 +170,28 @@ func syntaxError(file string, err error) *Error {
 		}
 		text = text[len(m[0]):]
 	}
-	e.Msg = "not YAML: " + text
+	e.Msg = "not YAML: " + withoutQuotes(text)
+	if strings.Contains(text, "unknown anchor") {
+		e.Msg = "not YAML: an alias without its anchor (a value that begins with * needs quotes)"
+	}
 	if strings.Contains(text, "cannot start any token") {
 		e.Msg += " (YAML is indented by spaces, never by tabs, and values that begin with @, ` or % need quotes)"
 	}
 	return e
+}
+
+// quotedText is what the parser's errors repeat of the file, which may be a secret.
+var quotedText = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+// withoutQuotes keeps of a parser's error its own words. Characters of the grammar, which
+// it quotes as well, stay.
+func withoutQuotes(text string) string {
+	return quotedText.ReplaceAllStringFunc(text, func(match string) string {
+		if len(match) <= 4 {
+			return match
+		}
+		return "a text"
+	})
 }
 
 // builder turns YAML's nodes into ours and bounds what aliases can make of them.
@@ -237,13 +256,27 @@ func (b *builder) scalar(n *node, y *yaml.Node, path string) {
 		n.kind = kindBool
 	case "!!int":
 		n.kind = kindInt
+		b.number(n, path)
 	case "!!float":
 		n.kind = kindFloat
+		b.number(n, path)
 	case "!!str", "!!timestamp", "!!merge":
 		n.kind = kindString
 	default:
 		n.kind = kindString
 		b.report.add(n, path, "an unknown YAML tag: expected a plain value")
+	}
+}
+
+// leadingZero is a number that YAML 1.1 reads as octal and people as decimal.
+var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]+(\.[0-9_]*)?$`)
+
+const expectedNoZero = "a number with a leading zero, which YAML reads as octal: leave the zero out, write 0o for octal, or put a text in quotes"
+
+func (b *builder) number(n *node, path string) {
+	if leadingZero.MatchString(n.text) {
+		b.report.add(n, path, expectedNoZero)
+		n.unset = true // told once, here
 	}
 }
 

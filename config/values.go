@@ -88,10 +88,11 @@ func (d *decoder) secret(n *node, v reflect.Value, path string) {
 		return
 	}
 	if n.ref == "" && n.text != "" {
-		if strings.HasPrefix(n.text, litellmEnv) || strings.HasPrefix(n.text, "file:") || strings.Contains(n.text, "${") {
-			d.report.add(n, path, "this looks like a reference and is none: expected os.environ/NAME, ${NAME} or file:/path")
+		if strings.HasPrefix(n.text, "file:") {
+			d.report.add(n, path, "this looks like a reference and is none: expected file:/path, file:./path or file:../path")
 			return
 		}
+		n.literal = true
 		if d.plain != nil {
 			d.plain(n, path)
 		}
@@ -223,7 +224,7 @@ func (w *When) decodeNode(d *decoder, n *node, path string) {
 		item, at := n.items[i], join(path, k.text)
 		if k.text == "query" {
 			d.value(item, reflect.ValueOf(&w.Query).Elem(), at, fieldTag{})
-			if w.Query == "" {
+			if w.Query == "" && !item.unset {
 				d.report.add(item, at, "an empty query: leave it out or say what to match")
 			}
 			continue
