@@ -435,6 +435,7 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 		c.report.add(key, pathOf(steps...), what, bounded(cb.Sink.Type), strings.Join(known, ", "), hint(cb.Sink.Type, known))
 		return
 	}
+	c.patterns(cb.Sink.Options.node, cb.Sink.Options.path)
 	if check == nil {
 		return
 	}
@@ -442,3 +443,27 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 	s.plain = plain
 	s.explain(c.report, check(s))
 }
+
+// datePattern is what strftime and other shippers replace by a part of the time. A
+// percent sign before two hexadecimal digits is an escaped character.
+var datePattern = regexp.MustCompile(`%[YmdHMSjyFT]`)
+
+// patterns refuses date patterns in a place that a sink writes to: they would become a
+// folder of that name.
+func (c checker) patterns(n *node, path string) {
+	for i, k := range n.keys {
+		item := n.items[i]
+		if item.kind == kindMapping {
+			c.patterns(item, join(path, k.text))
+			continue
+		}
+		if k.text != "path" && k.text != "prefix" || item.kind != kindString || item.ref != "" {
+			continue
+		}
+		if found := datePattern.FindString(percentEscape.ReplaceAllString(item.text, "")); found != "" {
+			c.report.add(item, join(path, k.text), "%s is not expanded: leave it out; objects and files are named by the time as it is", found)
+		}
+	}
+}
+
+var percentEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)

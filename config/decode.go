@@ -130,7 +130,7 @@ func (d *decoder) text(n *node, u encoding.TextUnmarshaler, path string) {
 	} else if n.ref != "" {
 		d.report.add(n, path, "%s is not taken", n.show())
 	} else {
-		d.report.addError(n, path, err)
+		d.report.add(n, path, "%s: %w", n.show(), err)
 	}
 }
 

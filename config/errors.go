@@ -86,6 +86,12 @@ func (r *report) add(n *node, path, format string, args ...any) {
 
 // addError puts err to the place of n, which may be nil.
 func (r *report) addError(n *node, path string, err error) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // joined errors are told one by one
+		for _, one := range all.Unwrap() {
+			r.addError(n, path, one)
+		}
+		return
+	}
 	if len(r.errs) == maxErrors {
 		r.more++
 		return
@@ -98,6 +104,11 @@ func (r *report) addError(n *node, path string, err error) {
 		}
 	}
 	r.errs = append(r.errs, e)
+}
+
+// reported reports whether an error stands at n already.
+func (r *report) reported(n *node) bool {
+	return n.line > 0 && slices.ContainsFunc(r.errs, func(e *Error) bool { return e.Line == n.line && e.Column == n.column })
 }
 
 func (r *report) info(n *node, format string, args ...any) {

@@ -83,12 +83,15 @@ func (s Section) explain(r *report, err error) {
 
 func (s Section) option(r *report, e *auditrelay.OptionError) {
 	n, exact := s.find(e.Path)
-	if exact && n.unset {
-		return // the reference that gave no value was reported
+	if exact && (n.unset || r.reported(n)) {
+		return // what is wrong with the value was told
 	}
 	cause := error(explained{e.Err})
 	if exact && n != nil {
 		cause = explained{n.veil(e.Err)}
+		if n.named() && !strings.Contains(e.Err.Error(), n.text) {
+			cause = fmt.Errorf("%s: %w", n.show(), cause)
+		}
 	}
 	if n != nil && n.origin != "" && !exact {
 		// The place is LiteLLM's, which does not know the option by our name.

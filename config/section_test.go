@@ -148,14 +148,14 @@ func TestAConstructorsErrorsGetTheirPlaces(t *testing.T) {
 		want string
 	}{
 		{nil, "<nil>"},
-		{option("text"), "relay.yaml:6:15: callbacks[0].sink.x.text: it is wrong"},
-		{option("nested.a"), "relay.yaml:7:21: callbacks[0].sink.x.nested.a: it is wrong"},
+		{option("text"), "relay.yaml:6:15: callbacks[0].sink.x.text: \"a\": it is wrong"},
+		{option("nested.a"), "relay.yaml:7:21: callbacks[0].sink.x.nested.a: \"x\": it is wrong"},
 		{option("many[1].b"), "relay.yaml:8:28: callbacks[0].sink.x.many[1].b: it is wrong"},
 		{option("nested.none"), "relay.yaml:7:17: callbacks[0].sink.x.nested.none: it is wrong"},
 		{option("none.at.all"), "relay.yaml:6:9: callbacks[0].sink.x.none.at.all: it is wrong"},
-		{fmt.Errorf("new: %w", option("text")), "relay.yaml:6:15: callbacks[0].sink.x.text: it is wrong"},
+		{fmt.Errorf("new: %w", option("text")), "relay.yaml:6:15: callbacks[0].sink.x.text: \"a\": it is wrong"},
 		{errors.Join(option("nested"), fmt.Errorf("two: %w", errors.Join(option("text"), errCause))),
-			"relay.yaml:6:9: callbacks[0].sink.x: it is wrong\nrelay.yaml:6:15: callbacks[0].sink.x.text: it is wrong\nrelay.yaml:7:17: callbacks[0].sink.x.nested: it is wrong"},
+			"relay.yaml:6:9: callbacks[0].sink.x: it is wrong\nrelay.yaml:6:15: callbacks[0].sink.x.text: \"a\": it is wrong\nrelay.yaml:7:17: callbacks[0].sink.x.nested: it is wrong"},
 		{errCause, "relay.yaml:6:9: callbacks[0].sink.x: it is wrong"},
 	} {
 		got := s.Explain(tt.err)

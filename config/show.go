@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,15 @@ func (n *node) show() string {
 		return "the value of " + strconv.Quote(bounded(n.ref))
 	}
 	return strconv.Quote(bounded(n.text))
+}
+
+// plainName is a value that an error may repeat without knowing what the option is:
+// secrets hold capitals, or more than this.
+var plainName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+// named reports whether n is a name that an error may repeat.
+func (n *node) named() bool {
+	return n.kind == kindString && n.ref == "" && !n.literal && plainName.MatchString(n.text)
 }
 
 // hint is hint for a value.

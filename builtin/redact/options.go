@@ -6,6 +6,8 @@ package redact
 import (
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 
 	"auditrelay"
 	"auditrelay/internal/redaction"
@@ -52,6 +54,10 @@ type Options struct {
 	// ExceptNames are names of keys whose values the rules by name leave alone, as in
 	// rules: *_per_token.
 	ExceptNames []string `yaml:"except_names"`
+
+	// below says how many entries of each list come from a preset, so that errors count
+	// from the first that the policy's author wrote.
+	below map[string]int
 }
 
 // Rule names values, by one of three ways or several, and says what is done to
@@ -102,6 +108,10 @@ func (o Options) Over(preset Options) Options {
 	out.Digests = slices.Concat(preset.Digests, o.Digests)
 	out.Except = slices.Concat(preset.Except, o.Except)
 	out.ExceptNames = slices.Concat(preset.ExceptNames, o.ExceptNames)
+	out.below = map[string]int{
+		"rules": len(preset.Rules), "json": len(preset.JSON), "digests": len(preset.Digests),
+		"except": len(preset.Except), "except_names": len(preset.ExceptNames),
+	}
 	if o.Opaque != "" {
 		out.Opaque = o.Opaque
 	}
@@ -120,7 +130,7 @@ func (o Options) policy(keys map[string]auditrelay.Key) (*redaction.Policy, erro
 	policy, err := redaction.New(p)
 	var faults []error
 	if err != nil {
-		faults = optionErrors(err)
+		faults = o.optionErrors(err)
 	}
 	if o.Opaque != "" && o.Opaque != OpaqueText && o.Opaque != OpaqueMask {
 		faults = append(faults, &auditrelay.OptionError{Path: "opaque", Err: errors.New("expected mask or text")})
@@ -132,17 +142,28 @@ func (o Options) policy(keys map[string]auditrelay.Key) (*redaction.Policy, erro
 }
 
 // optionErrors gives each fault of a policy the type that tells where it is.
-func optionErrors(err error) []error {
+func (o Options) optionErrors(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // it walks the tree of errors itself
 	if !ok {
 		if e, ok := errors.AsType[*redaction.OptionError](err); ok {
-			return []error{&auditrelay.OptionError{Path: e.Path, Err: e.Err}}
+			return []error{&auditrelay.OptionError{Path: o.written(e.Path), Err: e.Err}}
 		}
 		return []error{err}
 	}
 	var out []error
 	for _, one := range joined.Unwrap() {
-		out = append(out, optionErrors(one)...)
+		out = append(out, o.optionErrors(one)...)
 	}
 	return out
+}
+
+// written is a path such as rules[9].key with the index that its author counts.
+func (o Options) written(path string) string {
+	list, rest, ok := strings.Cut(path, "[")
+	number, rest, closed := strings.Cut(rest, "]")
+	i, err := strconv.Atoi(number)
+	if !ok || !closed || err != nil || i < o.below[list] {
+		return path
+	}
+	return list + "[" + strconv.Itoa(i-o.below[list]) + "]" + rest
 }

@@ -157,7 +157,7 @@ func TestSinksComplaintsHaveTheirPlace(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{file + ":3:", "callbacks[0].sink.s3.layout", file + ":7:", "callbacks[1].sink.mine.colour: only red is sold"} {
+	for _, want := range []string{file + ":3:", "callbacks[0].sink.s3.layout", file + ":7:", `callbacks[1].sink.mine.colour: "blue": only red is sold`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in:\n%v", want, err)
 		}

@@ -40,30 +40,30 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 
 // makeRedact makes the filter of a policy.
 func makeRedact(section config.Section, keys map[string]auditrelay.Key) (*redact.Filter, error) {
-	o, err := redactOptions(section)
-	if err != nil {
+	o, decoded := redactOptions(section)
+	f, err := redact.New(o, keys)
+	if err := errors.Join(decoded, err); err != nil {
 		return nil, err
 	}
-	return redact.New(o, keys)
+	return f, nil
 }
 
-// redactOptions decodes a policy and puts it on top of its preset.
+// redactOptions decodes a policy and puts it on top of its preset. What it returns beside
+// an error is what could be read.
 func redactOptions(section config.Section) (redact.Options, error) {
 	var o redact.Options
-	if err := section.Decode(&o); err != nil {
-		return o, err
-	}
+	err := section.Decode(&o)
 	if section.Has("keep_only") && o.KeepOnly == nil {
-		return o, &auditrelay.OptionError{Path: "keep_only", Err: errors.New("nothing is listed: write [] to keep nothing, or leave the key out to keep everything")}
+		err = errors.Join(err, &auditrelay.OptionError{Path: "keep_only", Err: errors.New("nothing is listed: write [] to keep nothing, or leave the key out to keep everything")})
 	}
 	if o.Preset == "" {
-		return o, nil
+		return o, err
 	}
-	preset, err := presetOptions(o.Preset)
-	if err != nil {
-		return o, &auditrelay.OptionError{Path: "preset", Err: err}
+	preset, unknown := presetOptions(o.Preset)
+	if unknown != nil {
+		return o, errors.Join(err, &auditrelay.OptionError{Path: "preset", Err: unknown})
 	}
-	return o.Over(preset), nil
+	return o.Over(preset), err
 }
 
 func presetOptions(name string) (redact.Options, error) {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,34 +39,35 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 
 func makeS3(section config.Section) (auditrelay.Sink, error) {
 	var o s3.Options
-	if err := section.Decode(&o); err != nil {
-		return nil, err
-	}
+	decoded := section.Decode(&o)
 	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
 	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
-	return made(s3.New(o))
+	sink, err := s3.New(o)
+	return made(sink, decoded, err)
 }
 
 func makeFile(section config.Section) (auditrelay.Sink, error) {
 	var o file.Options
-	if err := section.Decode(&o); err != nil {
-		return nil, err
-	}
+	decoded := section.Decode(&o)
 	o.Path = section.Path(o.Path)
-	return made(file.New(o))
+	sink, err := file.New(o)
+	return made(sink, decoded, err)
 }
 
 func makeStdout(section config.Section) (auditrelay.Sink, error) {
 	var o stdout.Options
-	if err := section.Decode(&o); err != nil {
-		return nil, err
-	}
-	return made(stdout.New(o))
+	decoded := section.Decode(&o)
+	sink, err := stdout.New(o)
+	return made(sink, decoded, err)
 }
 
-// made keeps a nil pointer from becoming a sink.
-func made[S auditrelay.Sink](s S, err error) (auditrelay.Sink, error) {
-	if err != nil {
+// made returns the sink that was constructed. Where its options did not decode, what the
+// constructor says of the rest is told as well, so that one run shows all.
+func made[S auditrelay.Sink](s S, decoded, constructed error) (auditrelay.Sink, error) {
+	if constructed == nil && decoded != nil {
+		decoded = errors.Join(decoded, closeSink(s))
+	}
+	if err := errors.Join(decoded, constructed); err != nil {
 		return nil, err
 	}
 	return s, nil

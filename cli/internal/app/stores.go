@@ -112,10 +112,9 @@ func postgresStore(c *config.Callback) (*store, error) {
 
 func makePostgres(section config.Section) (auditrelay.Sink, error) {
 	var o postgres.Options
-	if err := section.Decode(&o); err != nil {
-		return nil, err
-	}
-	return made(postgres.New(o))
+	decoded := section.Decode(&o)
+	sink, err := postgres.New(o)
+	return made(sink, decoded, err)
 }
 
 // sqliteOptions are a store's, its file in the data directory unless they say.
@@ -133,13 +132,12 @@ func sqliteOptions(cfg *config.Config, c *config.Callback) (o sqlite.Options, er
 // than those, see sink.
 func makeSQLite(section config.Section) (auditrelay.Sink, error) {
 	var o sqlite.Options
-	if err := section.Decode(&o); err != nil {
-		return nil, err
-	}
+	decoded := section.Decode(&o)
 	if o.Path == "" {
 		o.Path = "store" + storeSuffix
 	}
-	return made(sqlite.New(o))
+	sink, err := sqlite.New(o)
+	return made(sink, decoded, err)
 }
 
 // sink makes a callback's sink.
@@ -149,7 +147,8 @@ func (a *assembler) sink(cfg *config.Config, c *config.Callback) (auditrelay.Sin
 		if err != nil {
 			return nil, err
 		}
-		return made(sqlite.New(o))
+		sink, err := sqlite.New(o)
+		return made(sink, nil, err)
 	}
 	return a.makers[c.Sink.Type](c.Sink.Options)
 }
