@@ -13,11 +13,12 @@ import (
 	"slices"
 	"strings"
 
-	"auditrelay/builtin/wasm"
-	"auditrelay/cli/internal/app"
+	"auditrelay/cli/internal/inspect"
 	"auditrelay/cli/internal/scaffold"
 	"auditrelay/guests/cases"
 	"auditrelay/internal/diff"
+	"auditrelay/internal/manifest"
+	"auditrelay/internal/profile"
 )
 
 type guestCommands struct {
@@ -56,7 +57,7 @@ func (c *guestInspect) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	seen := app.Inspected(wasm.Inspect(wasm.Everything(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code)))
+	seen := inspect.Module(strings.TrimSuffix(filepath.Base(c.File), ".wasm"), code)
 	if c.JSON {
 		err = a.printJSON(seen)
 	} else {
@@ -83,13 +84,13 @@ func (c *guestPack) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	var m wasm.Manifest
+	var m manifest.Manifest
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
 		return fmt.Errorf("%s: %w", c.Manifest, err)
 	}
-	if code, err = wasm.Pack(code, m); err != nil {
+	if code, err = manifest.Pack(code, m); err != nil {
 		return err
 	}
 	out := c.Output
@@ -220,7 +221,7 @@ func (c *guestProfile) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]wasm.ProfiledFunction{}
+	seen := map[string]profile.Function{}
 	events := 0
 	for _, file := range files {
 		recorded, err := cases.Read(file)
@@ -234,10 +235,10 @@ func (c *guestProfile) Run(a *program) error {
 		events += len(recorded.Cases) * c.Times
 		for _, f := range functions {
 			sum := seen[f.Name]
-			seen[f.Name] = wasm.ProfiledFunction{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
+			seen[f.Name] = profile.Function{Name: f.Name, Calls: sum.Calls + f.Calls, Self: sum.Self + f.Self, Total: sum.Total + f.Total}
 		}
 	}
-	all := slices.SortedFunc(maps.Values(seen), func(x, y wasm.ProfiledFunction) int {
+	all := slices.SortedFunc(maps.Values(seen), func(x, y profile.Function) int {
 		return cmp.Or(cmp.Compare(y.Self, x.Self), cmp.Compare(x.Name, y.Name))
 	})
 	if c.JSON {

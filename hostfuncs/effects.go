@@ -82,8 +82,8 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
-// Withheld stands for a line that holds what must not leave.
-const Withheld = "(withheld: must_not_leave)"
+// withheld stands for a line that holds what must not leave.
+const withheld = "(withheld: must_not_leave)"
 
 func (s *State) log(level slog.Level, text []byte) {
 	l := s.policy.Log
@@ -96,7 +96,7 @@ func (s *State) log(level slog.Level, text []byte) {
 	}
 	said := s.text(text)
 	if s.call != nil && s.call.Leaks != nil && s.call.Leaks([]byte(said)) {
-		said = Withheld
+		said = withheld
 	}
 	attrs := []slog.Attr{slog.String("text", said)}
 	if s.call != nil {

@@ -26,18 +26,18 @@ const (
 	bytesPerUnit = 4   // copied, compared or decoded
 )
 
-// Slice is how much fuel a guest gets at a time, some half a millisecond's worth:
+// slice is how much fuel a guest gets at a time, some half a millisecond's worth:
 // each time it is spent, or twice as much by many events, the guest stands back for
 // everything else that wants the processor. Go cannot interrupt a guest, and would
 // take one that looks in at the host away only every ten milliseconds: a callback
 // with little to do, which changes hands some ten times a chunk, would wait as often
 // for those with much.
-const Slice = 1 << 20
+const slice = 1 << 20
 
 // perTurn is what calls that are short may burn one after the other, without looking in
 // at the host, before the next stands back. To do so costs as much as a hundred
 // thousand units.
-const perTurn = 2 * Slice
+const perTurn = 2 * slice
 
 // settleAt is how much host functions may owe before it is taken from the guest's
 // fuel. Reading and writing the count at every call would cost more than most
@@ -67,7 +67,7 @@ func (s *State) Fill(budget int64, limit time.Duration) {
 	}
 	t.budget, t.left, t.debt, t.limit, t.until = budget, budget, 0, limit, time.Time{}
 	if t.count != nil {
-		first := min(Slice, budget)
+		first := min(slice, budget)
 		t.count.Set(uint64(first))
 		t.left -= first
 		t.refused.Set(0)
@@ -142,7 +142,7 @@ func (s *State) settle() {
 	for have < 0 && t.left > 0 {
 		t.standBack()
 		s.checkTime()
-		give := min(Slice, t.left)
+		give := min(slice, t.left)
 		t.left -= give
 		have += give
 	}

@@ -9,6 +9,10 @@
 // protocol); so does an edit or a record that is not granted or not valid
 // (cause rejected_output), since a guest that overlooked a return value would
 // let through what it meant to remove.
+//
+// The package is public because builtin/wasm uses it from another tree. It carries no
+// promise: a program that runs guests uses builtin/wasm, and what is exported here may
+// change with any version. The contract with guests does not.
 package hostfuncs
 
 import (

@@ -10,6 +10,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/manifest"
 	"auditrelay/internal/meter"
 )
 
@@ -30,7 +31,7 @@ type grant struct {
 
 // check finds all that speaks against running a module, before any of it is
 // compiled, and returns the functions that it is to be given.
-func check(facts *meter.Facts, manifest *Manifest, grants Grants, l Limits) ([]grant, error) {
+func check(facts *meter.Facts, asked *manifest.Manifest, grants Grants, l Limits) ([]grant, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
@@ -62,10 +63,10 @@ func check(facts *meter.Facts, manifest *Manifest, grants Grants, l Limits) ([]g
 	if size, room := auditrelay.ByteSize(facts.MemoryMin)*pageSize, linear(facts, l); size > room {
 		refuse("memory: starts with %v, limits.memory is %v, of which tables and globals may come to take %v", size, l.Memory, l.Memory-room)
 	}
-	if manifest != nil && manifest.Limits.Memory > l.Memory {
-		refuse("memory: the manifest asks for %v, limits.memory is %v", manifest.Limits.Memory, l.Memory)
+	if asked != nil && asked.Limits.Memory > l.Memory {
+		refuse("memory: the manifest asks for %v, limits.memory is %v", asked.Limits.Memory, l.Memory)
 	}
-	given, err := checkImports(facts, manifest, grants)
+	given, err := checkImports(facts, asked, grants)
 	return given, errors.Join(append(errs, err)...)
 }
 
@@ -79,7 +80,7 @@ func exported(facts *meter.Facts, name string, kind meter.Kind) (meter.FunctionT
 	return meter.FunctionType{}, false
 }
 
-func checkImports(facts *meter.Facts, manifest *Manifest, grants Grants) ([]grant, error) {
+func checkImports(facts *meter.Facts, asked *manifest.Manifest, grants Grants) ([]grant, error) {
 	var given []grant
 	var errs []error
 	v1, wasi := hostfuncs.V1(), hostfuncs.WASI()
@@ -101,13 +102,13 @@ func checkImports(facts *meter.Facts, manifest *Manifest, grants Grants) ([]gran
 		switch im.Module {
 		case hostfuncs.ModuleV1:
 			f, known = hostfuncs.Lookup(v1, im.Name)
-			optional := manifest != nil && slices.Contains(manifest.Optional, im.Name)
+			optional := asked != nil && slices.Contains(asked.Optional, im.Name)
 			if !known && optional {
 				g.call = hostfuncs.Stub(hostfuncs.Unknown)
 			} else if !known {
 				refuse("this host has no such function in version 1 of the ABI (the manifest can mark it optional)")
 				continue
-			} else if missing := ungranted(f.Need, manifest, grants); missing != "" && optional {
+			} else if missing := ungranted(f.Need, asked, grants); missing != "" && optional {
 				g.call, known = hostfuncs.Stub(hostfuncs.NotGranted), false
 			} else if missing != "" {
 				refuse("not granted: %s", missing)
@@ -139,31 +140,31 @@ func checkImports(facts *meter.Facts, manifest *Manifest, grants Grants) ([]gran
 
 // ungranted says what a need lacks, empty where it is met: the module must ask
 // and the operator must grant.
-func ungranted(n hostfuncs.Need, manifest *Manifest, grants Grants) string {
+func ungranted(n hostfuncs.Need, asked *manifest.Manifest, grants Grants) string {
 	if n == hostfuncs.NeedNothing {
 		return ""
 	}
-	if manifest == nil {
+	if asked == nil {
 		return "the module has no manifest, so it may look and judge but neither edit nor emit (add one with guest pack)"
 	}
 	switch {
-	case n == hostfuncs.NeedEmit && !manifest.Emits:
+	case n == hostfuncs.NeedEmit && !asked.Emits:
 		return "the manifest does not say emits"
 	case n == hostfuncs.NeedEmit && len(grants.Emit) == 0:
 		return "grants.emit names no callback"
 	case n == hostfuncs.NeedEmit:
 		return ""
-	case n == hostfuncs.NeedMetric && len(manifest.Metrics) == 0:
+	case n == hostfuncs.NeedMetric && len(asked.Metrics) == 0:
 		return "the manifest asks for no metrics"
-	case n == hostfuncs.NeedMetric && len(both(manifest.Metrics, grants.Metrics)) == 0:
+	case n == hostfuncs.NeedMetric && len(both(asked.Metrics, grants.Metrics)) == 0:
 		return "grants.metrics names none of the metrics that the manifest asks for"
 	case n == hostfuncs.NeedMetric:
 		return ""
-	case len(manifest.Writes) == 0:
+	case len(asked.Writes) == 0:
 		return "the manifest asks for no writes"
 	case len(grants.Write) == 0:
 		return "grants.write names no path"
-	case n == hostfuncs.NeedKey && len(both(manifest.Keys, grants.Keys)) == 0:
+	case n == hostfuncs.NeedKey && len(both(asked.Keys, grants.Keys)) == 0:
 		return "grants.keys names none of the keys that the manifest asks for"
 	}
 	return ""

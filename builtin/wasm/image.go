@@ -25,9 +25,8 @@ type image struct {
 // Such an outline was compiled itself, and traps wherever it is called.
 var errNoCode = errors.New("its compiled code is missing in the cache")
 
-// cached reports whether compiled code is kept. What is compiled for a profile has
-// calls of the host in it that no other use wants.
-func (o *Options) cached() bool { return o.CacheDir != "" && o.Profile == nil }
+// cached reports whether compiled code is kept.
+func (o *Options) cached() bool { return o.CacheDir != "" }
 
 // image finds a module in the cache, or validates and rewrites it, and sets its
 // facts. What is in the cache was validated by this version of the meter, under the

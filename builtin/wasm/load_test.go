@@ -51,6 +51,10 @@ func TestLoadRefuses(t *testing.T) {
 		{"hostile/keep", func(o *wasm.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm, o.File, o.Limits.Module = nil, testdata+"/hostile/keep.wasm", 10 }, []string{"limits.module"}},
+		{"hostile/keep", func(o *wasm.Options) { o.File = "keep.wasm" }, []string{"expected one of Wasm and File"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm = nil }, []string{"expected one of Wasm and File"}},
+		{"hostile/keep", func(o *wasm.Options) { o.Wasm, o.File = nil, "/nonexistent/keep.wasm" }, []string{"/nonexistent/keep.wasm"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Limits.Depth, o.Limits.Time = -1, -1 }, []string{"limits.depth", "limits.time"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Limits.Memory = 8 << 30 }, []string{"limits.memory", "at most 4GiB"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Wasm = o.Wasm[:20] }, []string{"unexpected end"}},
@@ -159,69 +163,6 @@ func TestCompiledModulesAreCached(t *testing.T) {
 	if _, err := wasm.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "chmod 700") {
 		t.Errorf("a cache that others may enter: got %v, want a refusal", err)
 	}
-}
-
-func TestPackReplacesTheManifest(t *testing.T) {
-	bare := moduleBytes(t, "hostile/keep")
-	if m, err := wasm.ReadManifest(bare); m != nil || err != nil {
-		t.Fatalf("got %v, %v; want no manifest", m, err)
-	}
-	packed := bare
-	for _, name := range []string{"first", "second"} {
-		var err error
-		if packed, err = wasm.Pack(packed, wasm.Manifest{Name: name, ABI: "1.0", Writes: []string{"a.**"}}); err != nil {
-			t.Fatal(err)
-		}
-		m, err := wasm.ReadManifest(packed)
-		if err != nil || m.Name != name || len(m.Writes) != 1 {
-			t.Errorf("got %+v, %v", m, err)
-		}
-	}
-	o := options(t, "hostile/keep")
-	o.Wasm = packed
-	if got := load(t, o).Manifest().Name; got != "second" {
-		t.Errorf("the module is %q, want second", got)
-	}
-}
-
-func TestManifestsAreChecked(t *testing.T) {
-	bare := moduleBytes(t, "hostile/keep")
-	custom := func(text string) []byte {
-		payload := append([]byte{10}, "auditrelay"+text...)
-		return append(append(append([]byte(nil), bare...), 0, byte(len(payload))), payload...)
-	}
-	for text, want := range map[string]string{
-		`{"name":"x","abi":"1.0"`:                   "unexpected EOF",
-		`{"name":"x","abi":"2.0"}`:                  `abi is "2.0"`,
-		`{"name":"x","abi":"1.0","write":[]}`:       `unknown field "write"`,
-		`{"name":"x","abi":"1.0","writes":[""]}`:    "writes[0]",
-		`{"name":"x","abi":"1.0"}{}`:                "more than one",
-		`{"abi":"1.0","limits":{"memory":"1 ell"}}`: "not a size",
-	} {
-		if _, err := wasm.ReadManifest(custom(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q in it", text, err, want)
-		}
-	}
-}
-
-// Nothing that a binary declares may panic or hurt who reads it.
-func FuzzReadManifest(f *testing.F) {
-	for _, name := range []string{"hostile/keep", "hostile/emit-flood", "hostile/imported-memory", "reference-c/reference-c"} {
-		f.Add(moduleBytes(f, name))
-	}
-	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := wasm.ReadManifest(b); err != nil {
-			return
-		}
-		packed, err := wasm.Pack(b, wasm.Manifest{Name: "x", ABI: "1.0"})
-		if err != nil {
-			return
-		}
-		if m, err := wasm.ReadManifest(packed); err != nil || m.Name != "x" {
-			t.Errorf("packed, it reads as %v, %v", m, err)
-		}
-	})
 }
 
 // A module that is in the cache is not compiled again, and does what it did.

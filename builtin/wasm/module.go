@@ -1,11 +1,21 @@
-// Package wasm runs WebAssembly guests as filters: it loads a module, checks it
-// against its manifest and the operator's grants, meters it, and gives every
-// worker an instance of its own.
+// Package wasm runs WebAssembly guests as filters.
 //
-// What a guest may use is bounded by the module itself, rewritten to pay for what
-// it does before it does it (internal/meter), and by host functions that charge
-// for what they do on its behalf. Nothing is ever stopped from outside: a guest
-// comes back to the host when its fuel is spent.
+//	guest, err := wasm.Load(ctx, wasm.Options{Name: "rules", File: "rules.wasm", SHA256: digest,
+//		Grants: wasm.Grants{Write: []string{"updated_values.**"}}})
+//	callback.Steps = []runtime.Step{{Name: "rules", Filter: guest}}
+//
+// Load checks the module against its manifest and the grants, meters and compiles it,
+// and starts a first instance. A [Module] is a filter.Filter: the runtime opens one
+// instance for each of its workers. Close it after the runtime.
+//
+// Guests run in this process. The module pays for what it does before it does it,
+// and host functions charge for what they do on its behalf; a guest returns to the
+// host when its fuel is spent. Go cannot interrupt a guest in between. Load no module
+// that you would not let use this process's CPU for as long as docs/security.md says.
+//
+// This package is experimental until version 1.0: guests move into worker processes,
+// and its options change with that. Guests themselves are not affected: their contract
+// is docs/guests.md.
 package wasm
 
 import (
@@ -22,14 +32,15 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
 	"auditrelay/internal/compile"
+	"auditrelay/internal/manifest"
 	"auditrelay/internal/meter"
+	"auditrelay/internal/profile"
 )
 
 // maxText bounds a reason, a fail text and a log line.
@@ -38,7 +49,7 @@ const maxText = 1 << 10
 // Module is a loaded guest: a filter.Filter, safe for concurrent use.
 type Module struct {
 	name     string
-	manifest *Manifest
+	manifest *manifest.Manifest
 	digest   string
 	sha256   string
 	limits   Limits
@@ -76,7 +87,13 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 		m.log = slog.Default()
 	}
 	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
-	err := m.load(ctx, o)
+	if profile.In(ctx) {
+		o.CacheDir = "" // its code calls the profile, which no other use wants
+	}
+	err := o.read(m.limits.Module)
+	if err == nil {
+		err = m.load(ctx, o)
+	}
 	if errors.Is(err, errNoCode) {
 		// Once: the second time it is compiled, and what comes is its own failure.
 		err = errors.Join(m.Close(), m.load(ctx, o))
@@ -103,12 +120,28 @@ func (m *Module) load(ctx context.Context, o Options) error {
 	return err
 }
 
-// Compile checks a module as Load does and compiles it, and runs none of it.
+// Check returns all the reasons why Load would refuse a module before compiling it,
+// joined; nil where there are none. None of the module's code is compiled or run.
+func Check(o Options) error {
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
+	err := o.read(m.limits.Module)
+	if err == nil {
+		_, _, err = m.prepare(o)
+	}
+	return err
+}
+
+// Compile checks a module as Load does and compiles it, so that a later Load finds
+// it in Options.CacheDir. None of the module's code is run.
 func Compile(ctx context.Context, o Options) error {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
-	img, given, err := m.prepare(o)
+	err := o.read(m.limits.Module)
 	if err == nil {
-		err = m.compile(ctx, o, img, given)
+		var img image
+		var given []grant
+		if img, given, err = m.prepare(o); err == nil {
+			err = m.compile(ctx, o, img, given)
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("guest %s: %w", o.Name, err)
@@ -139,7 +172,7 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	if img, err = m.image(o, sum); err != nil {
 		return img, nil, err
 	}
-	if m.manifest, err = readManifest(&m.facts); err != nil {
+	if m.manifest, err = manifest.Of(&m.facts); err != nil {
 		return img, nil, err
 	}
 	given, err = check(&m.facts, m.manifest, o.Grants, m.limits)
@@ -185,7 +218,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		option("config", document.Check(o.Config, document.Limits{}))
 	}
 	var err error
-	p.Granted, err = parsePaths("write", o.Grants.Write)
+	p.Granted, err = manifest.Paths("write", o.Grants.Write)
 	option("grants", err)
 	for _, name := range o.Grants.Keys {
 		if _, ok := o.Keys[name]; !ok {
@@ -193,7 +226,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		}
 	}
 	if m.manifest != nil {
-		p.Asked, _ = parsePaths("writes", m.manifest.Writes) // checked with the manifest
+		p.Asked, _ = manifest.Paths("writes", m.manifest.Writes) // checked with the manifest
 		for _, name := range both(m.manifest.Keys, o.Grants.Keys) {
 			p.Keys[name] = o.Keys[name]
 		}
@@ -220,9 +253,6 @@ func (m *Module) compile(ctx context.Context, o Options, img image, given []gran
 			err = fmt.Errorf("compile: the compiler panicked: %v", r)
 		}
 	}()
-	if o.Profile != nil {
-		ctx = experimental.WithFunctionListenerFactory(ctx, o.Profile)
-	}
 	wasm, err := m.fill(ctx, o, img)
 	if err != nil {
 		return err
@@ -286,9 +316,6 @@ func linear(facts *meter.Facts, l Limits) auditrelay.ByteSize {
 	others := auditrelay.ByteSize(facts.TableItems)*reference + auditrelay.ByteSize(2*facts.MutableGlobals)*global
 	return l.Memory - min(l.Memory, others)
 }
-
-// Manifest returns what the module says of itself, nil where it says nothing.
-func (m *Module) Manifest() *Manifest { return m.manifest }
 
 // SHA256 is the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }

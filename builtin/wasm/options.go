@@ -4,19 +4,25 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/manifest"
+	"auditrelay/internal/meter"
 )
 
-// Options configures one guest filter. The zero value of all but Name and Wasm
-// is the documented default.
+// Options configures one guest filter. The zero value of every field but Name, and
+// one of Wasm and File, is the documented default.
 type Options struct {
 	// Name is the filter's, for logs and errors.
 	Name string
 	// Wasm is the module's binary. Load does not change or keep it.
 	Wasm []byte
+	// File is a path to the module's binary, in the place of Wasm.
+	File string
 	// SHA256 is the digest that the module must have, in hexadecimal. Empty means
 	// that nobody pinned it, which only a test should do.
 	SHA256 string
@@ -31,10 +37,11 @@ type Options struct {
 	// code that is run as it is found: it must be the relay's alone, and Load
 	// refuses one that others can enter. Empty: compiled anew at every load.
 	CacheDir string
-	// Compiler is the helper, with its arguments, that compiles what CacheDir does not
-	// hold yet, in a process with limits; see internal/compile. Empty, or without
-	// CacheDir: modules are compiled in this process, which the limits on modules
-	// alone bound.
+	// Compiler is the command that compiles what CacheDir does not hold yet, in a
+	// process with limits on memory and CPU time: the auditrelay binary of this very
+	// version, as []string{"/usr/bin/auditrelay", "internal-compile"}. Empty, or
+	// without CacheDir: modules are compiled in this process, and only the limits on
+	// modules bound what that takes.
 	Compiler []string
 	// Isolation says what one event's visit leaves behind for the next one's.
 	Isolation Isolation
@@ -43,11 +50,28 @@ type Options struct {
 	// Budget bounds the memory of all instances that share it. Nil: no bound beside
 	// each instance's own.
 	Budget *Budget
-	// Profile, where set, is told where fuel goes. The module is compiled for it, in
-	// this process and for this once.
-	Profile *Profile
 	// Logger receives what guests say. Nil: slog.Default().
 	Logger *slog.Logger
+}
+
+// read puts the binary that File names in the place of Wasm.
+func (o *Options) read(most auditrelay.ByteSize) error {
+	if (o.File == "") == (o.Wasm == nil) {
+		return errors.New("expected one of Wasm and File")
+	}
+	if o.File == "" {
+		return nil
+	}
+	f, err := os.Open(o.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// One byte more than allowed is enough to be refused for its size.
+	if o.Wasm, err = io.ReadAll(io.LimitReader(f, int64(most)+1)); err != nil {
+		return fmt.Errorf("read %s: %w", o.File, err)
+	}
+	return nil
 }
 
 // Isolation says what of an instance outlives an event.
@@ -120,7 +144,8 @@ type Limits struct {
 	Module auditrelay.ByteSize
 }
 
-// Footprint is what one instance may come to take under l.
+// Footprint is the memory that one instance takes of a Budget. A callback has one
+// instance of each of its filters for every CPU (runtime.GOMAXPROCS).
 func (l Limits) Footprint() auditrelay.ByteSize {
 	l = l.withDefaults()
 	return l.Memory + l.Stack
@@ -150,6 +175,20 @@ func (l Limits) check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// meterOptions is how modules are metered under l.
+func meterOptions(l Limits) meter.Options {
+	return meter.Options{
+		Limits: meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)},
+		Depth:  int64(l.Stack / slotSize),
+		Custom: manifest.Section,
+	}
+}
+
+const (
+	pageSize = 64 << 10
+	slotSize = 8 // of the stack, as the meter counts it
+)
 
 // maxStack is well below where the engine's own end is.
 const maxStack = 4 << 20

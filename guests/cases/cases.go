@@ -19,6 +19,8 @@ import (
 	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/manifest"
+	"auditrelay/internal/profile"
 )
 
 // File is a file of cases. What it leaves out of grants and keys is what the
@@ -94,9 +96,9 @@ func Read(name string) (*File, error) {
 
 // Profile runs all cases of f a number of times and tells where fuel goes, starts
 // of instances aside.
-func (f *File) Profile(ctx context.Context, name string, code []byte, times int) ([]wasm.ProfiledFunction, error) {
-	p := new(wasm.Profile)
-	m, err := f.load(ctx, name, code, p)
+func (f *File) Profile(ctx context.Context, name string, code []byte, times int) ([]profile.Function, error) {
+	p := new(profile.Profile)
+	m, err := f.load(profile.With(ctx, p), name, code)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +122,7 @@ func (f *File) Profile(ctx context.Context, name string, code []byte, times int)
 // Run runs all cases of f on a module, one instance after the other as in
 // production: a failed one is replaced.
 func (f *File) Run(ctx context.Context, name string, code []byte) ([]Result, error) {
-	m, err := f.load(ctx, name, code, nil)
+	m, err := f.load(ctx, name, code)
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +130,8 @@ func (f *File) Run(ctx context.Context, name string, code []byte) ([]Result, err
 	return f.RunOn(ctx, m)
 }
 
-func (f *File) load(ctx context.Context, name string, code []byte, p *wasm.Profile) (*wasm.Module, error) {
-	o := wasm.Options{Name: name, Wasm: code, Config: f.Config, Keys: f.keys(), Profile: p,
+func (f *File) load(ctx context.Context, name string, code []byte) (*wasm.Module, error) {
+	o := wasm.Options{Name: name, Wasm: code, Config: f.Config, Keys: f.keys(),
 		Logger: slog.New(slog.DiscardHandler), Breaker: wasm.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
 		o.Isolation = wasm.IsolationEvent
@@ -197,11 +199,11 @@ func (f *File) keys() map[string]auditrelay.Key {
 
 // grantAll grants a module what it asks for.
 func (f *File) grantAll(o *wasm.Options) error {
-	manifest, err := wasm.ReadManifest(o.Wasm)
-	if err != nil || manifest == nil {
+	asked, err := manifest.Read(o.Wasm)
+	if err != nil || asked == nil {
 		return err
 	}
-	o.Grants = wasm.Grants{Write: manifest.Writes, Keys: manifest.Keys, Metrics: manifest.Metrics}
+	o.Grants = wasm.Grants{Write: asked.Writes, Keys: asked.Keys, Metrics: asked.Metrics}
 	for _, c := range f.Cases {
 		for _, e := range c.Emitted {
 			if !slices.Contains(o.Grants.Emit, e.Target) {
@@ -209,12 +211,12 @@ func (f *File) grantAll(o *wasm.Options) error {
 			}
 		}
 	}
-	if manifest.Emits && o.Grants.Emit == nil {
+	if asked.Emits && o.Grants.Emit == nil {
 		o.Grants.Emit = []string{"alerts"}
 	}
 	if o.Keys == nil {
 		o.Keys = map[string]auditrelay.Key{}
-		for _, key := range manifest.Keys {
+		for _, key := range asked.Keys {
 			o.Keys[key] = auditrelay.Key{Secret: auditrelay.Secret("a key of the test's own: " + key)}
 		}
 	}

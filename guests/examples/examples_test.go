@@ -10,6 +10,7 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/guests/cases"
+	"auditrelay/internal/manifest"
 )
 
 // Every example does in the real engine what its cases say.
@@ -60,7 +61,7 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 	files, _ := filepath.Glob("*/manifest.json")
 	for _, file := range files {
 		name := filepath.Dir(file)
-		var want wasm.Manifest
+		var want manifest.Manifest
 		read(t, file, &want)
 		module := filepath.Join("../../testdata/wasm", name, name+".wasm")
 		if _, err := os.Stat(filepath.Join(name, "c")); err == nil {
@@ -70,7 +71,7 @@ func TestCommittedModulesHaveTheirManifests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := wasm.ReadManifest(code)
+		got, err := manifest.Read(code)
 		if err != nil || got == nil {
 			t.Fatalf("%s: got %v, %v", name, got, err)
 		}

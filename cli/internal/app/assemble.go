@@ -14,6 +14,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/slot"
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/config"
 	"auditrelay/guests/cases"
@@ -163,7 +164,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			made[f.Name] = live
 			continue
 		}
-		live := &liveFilter{slot: wasm.NewSlot(f.Name), config: f, digest: digest}
+		live := &liveFilter{slot: slot.New(f.Name), config: f, digest: digest}
 		live.load = func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error) {
 			m, err := wasm.Load(ctx, a.guestOptions(cfg, f, code, sha256))
 			if err != nil || f.Cases == "" {

@@ -11,6 +11,7 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/slot"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -18,7 +19,7 @@ import (
 // liveFilter is a guest filter as it runs: its slot, and how a module is loaded
 // for it.
 type liveFilter struct {
-	slot   *wasm.Slot
+	slot   *slot.Slot
 	config *config.Filter
 	digest string // of the configuration, that what did not change goes on
 	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
@@ -40,7 +41,7 @@ func (f *liveFilter) source() string {
 
 // guests are the filters that run. They change with daemon.mu held.
 type guests struct {
-	slots atomic.Pointer[map[string]*wasm.Slot] // of live, for who may not wait
+	slots atomic.Pointer[map[string]*slot.Slot] // of live, for who may not wait
 
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
@@ -99,7 +100,7 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 // adopt makes the filters that were made last the ones that run.
 func (g *guests) adopt(log *slog.Logger) {
 	g.live, g.next = g.next, nil
-	slots := make(map[string]*wasm.Slot, len(g.live))
+	slots := make(map[string]*slot.Slot, len(g.live))
 	for name, f := range g.live {
 		slots[name] = f.slot
 	}

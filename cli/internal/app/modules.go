@@ -13,6 +13,7 @@ import (
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/inspect"
 	"auditrelay/runtime"
 )
 
@@ -36,11 +37,11 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 	refused := func(err error) error {
 		return refusal(http.StatusUnprocessableEntity, api.ReasonModule, "auditrelay guest inspect FILE says all that is known of it", "the module is refused: %v", err)
 	}
-	o := wasm.Everything(name, code)
-	seen := wasm.Inspect(o)
+	seen := inspect.Module(name, code)
 	if len(seen.Refusals) > 0 {
 		return api.Pushed{}, refused(errors.New(strings.Join(seen.Refusals, "\n")))
 	}
+	o := inspect.Everything(name, code)
 	o.CacheDir, o.Compiler, o.Logger = d.build.cacheDir, d.build.compiler, d.log
 	if err := wasm.Compile(ctx, o); err != nil {
 		return api.Pushed{}, refused(err)
@@ -60,11 +61,7 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 			return api.Pushed{}, err
 		}
 	}
-	version := ""
-	if seen.Manifest != nil {
-		version = seen.Manifest.Version
-	}
-	stored, added, err := d.rt.Modules().Put(name, version, code, by)
+	stored, added, err := d.rt.Modules().Put(name, seen.Version, code, by)
 	if errors.Is(err, runtime.ErrModulesFull) {
 		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
 	}
@@ -130,7 +127,7 @@ func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
 	if err != nil {
 		return api.Inspection{}, err
 	}
-	return Inspected(wasm.Inspect(wasm.Everything(stored.Name, code))), nil
+	return inspect.Module(stored.Name, code), nil
 }
 
 // ModuleContent returns an uploaded module's bytes.

@@ -1,4 +1,5 @@
-package wasm
+// Package profile tells where a guest's fuel goes, by function.
+package profile
 
 import (
 	"cmp"
@@ -15,13 +16,13 @@ import (
 // run that was loaded with it, which takes many times as long; it belongs to one
 // goroutine at a time.
 type Profile struct {
-	functions map[string]*ProfiledFunction
+	functions map[string]*Function
 	open      []*visit
 }
 
-// ProfiledFunction is one function of a profile. What small functions do may have
+// Function is one function of a profile. What small functions do may have
 // been paid by who calls them, as the meter has it.
-type ProfiledFunction struct {
+type Function struct {
 	Name        string
 	Calls       int64
 	Self, Total int64 // units of fuel, without and with what it called; a recursion counts in Total again
@@ -29,18 +30,29 @@ type ProfiledFunction struct {
 
 // visit is one call under way.
 type visit struct {
-	function *ProfiledFunction
+	function *Function
 	began    int64 // fuel burnt when it began
 	inner    int64 // of what it called
 }
 
+type key struct{}
+
+// With returns a context with which a module is loaded for p: it is compiled in
+// this process, for this once, and every call of a function is told to p.
+func With(ctx context.Context, p *Profile) context.Context {
+	return context.WithValue(experimental.WithFunctionListenerFactory(ctx, p), key{}, true)
+}
+
+// In reports whether ctx was made by With.
+func In(ctx context.Context) bool { return ctx.Value(key{}) != nil }
+
 // Functions returns what was seen, the greatest Self first.
-func (p *Profile) Functions() []ProfiledFunction {
-	out := make([]ProfiledFunction, 0, len(p.functions))
+func (p *Profile) Functions() []Function {
+	out := make([]Function, 0, len(p.functions))
 	for _, f := range p.functions {
 		out = append(out, *f)
 	}
-	slices.SortFunc(out, func(a, b ProfiledFunction) int {
+	slices.SortFunc(out, func(a, b Function) int {
 		return cmp.Or(cmp.Compare(b.Self, a.Self), cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Name, b.Name))
 	})
 	return out
@@ -67,9 +79,9 @@ func (p *Profile) Before(ctx context.Context, _ api.Module, def api.FunctionDefi
 	f := p.functions[name]
 	if f == nil {
 		if p.functions == nil {
-			p.functions = map[string]*ProfiledFunction{}
+			p.functions = map[string]*Function{}
 		}
-		f = &ProfiledFunction{Name: name}
+		f = &Function{Name: name}
 		p.functions[name] = f
 	}
 	f.Calls++

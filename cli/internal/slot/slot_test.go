@@ -1,15 +1,19 @@
-package wasm_test
+package slot_test
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 
 	"auditrelay"
 	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/slot"
+	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/runtime"
 )
@@ -72,7 +76,7 @@ func TestASwitchUnderLoad(t *testing.T) {
 		}
 		return m
 	}
-	slot := wasm.NewSlot("marks")
+	slot := slot.New("marks")
 	if err := slot.Switch(version(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +145,7 @@ func TestASwitchUnderLoad(t *testing.T) {
 // A slot holds events back until it has a module, and its instances go on with
 // whichever it has.
 func TestASlotWithoutAModuleLetsNothingPass(t *testing.T) {
-	slot := wasm.NewSlot("rules")
+	slot := slot.New("rules")
 	_, err := slot.Open(t.Context())
 	if f, ok := errors.AsType[*filter.Error](err); !ok || f.Cause != auditrelay.CauseWallTime {
 		t.Fatalf("got %v, want cause wall_time", err)
@@ -161,7 +165,7 @@ func TestASlotWithoutAModuleLetsNothingPass(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, _, _ := apply(t, i, event); v != c.want {
+		if v := apply(t, i); v != c.want {
 			t.Errorf("%s: got %v", c.name, v)
 		}
 		if err := i.Close(); err != nil {
@@ -182,7 +186,7 @@ func TestASwitchGivesBackWhatIdleInstancesHold(t *testing.T) {
 	o := options(t, "hostile/keep")
 	o.Limits.Memory, o.Limits.Stack = 1<<20, 1<<20
 	o.Budget = wasm.NewBudget(3 * o.Limits.Footprint())
-	slot := wasm.NewSlot("keep")
+	slot := slot.New("keep")
 	defer slot.Close()
 	var idle []filter.Instance
 	for range 5 {
@@ -201,9 +205,30 @@ func TestASwitchGivesBackWhatIdleInstancesHold(t *testing.T) {
 			idle = append(idle, i)
 		}
 		for _, i := range idle {
-			if v, _, _ := apply(t, i, event); v != auditrelay.Keep {
+			if v := apply(t, i); v != auditrelay.Keep {
 				t.Errorf("got %v", v)
 			}
 		}
 	}
+}
+
+// options are those of a filter that is granted nothing but writing.
+func options(t *testing.T, name string) wasm.Options {
+	return wasm.Options{
+		Name: filepath.Base(name), File: filepath.Join("../../../testdata/wasm", name+".wasm"),
+		Grants: wasm.Grants{Write: []string{"**"}}, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// apply runs one event.
+func apply(t *testing.T, i filter.Instance) auditrelay.Verdict {
+	t.Helper()
+	data := []byte(`{"id":"e-1","action":"updated"}`)
+	d := new(document.Document)
+	d.Reset(data)
+	v, err := i.Apply(t.Context(), &filter.Call{Document: d, Event: &auditrelay.Event{ID: "e-1", Sequence: 42, Data: data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }

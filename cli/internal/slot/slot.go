@@ -1,4 +1,5 @@
-package wasm
+// Package slot lets a guest filter's module be switched while events pass.
+package slot
 
 import (
 	"context"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/filter"
 )
 
@@ -27,7 +29,7 @@ type Slot struct {
 // tenure is one module's time in a slot. The module is closed when the slot has
 // another and the last instance has ended.
 type tenure struct {
-	module *Module
+	module *wasm.Module
 	users  atomic.Int64 // instances, and the slot while it is the current one
 }
 
@@ -53,14 +55,14 @@ func (t *tenure) enter() bool {
 
 var _ filter.Filter = (*Slot)(nil)
 
-// NewSlot returns a slot for a filter's name, without a module.
-func NewSlot(name string) *Slot {
+// New returns a slot for a filter's name, without a module.
+func New(name string) *Slot {
 	return &Slot{name: name, instances: map[*slotInstance]struct{}{}}
 }
 
 // Switch gives the slot another module, which belongs to it from now on. What of
 // the old one no event is in is closed at once, the rest when that event is done.
-func (s *Slot) Switch(m *Module) error {
+func (s *Slot) Switch(m *wasm.Module) error {
 	next := &tenure{module: m}
 	next.users.Store(1)
 	s.mu.Lock()
@@ -86,7 +88,7 @@ func (s *Slot) Switch(m *Module) error {
 
 // Module returns the current module, nil without one. It may be closed at any time
 // by a Switch: what is asked of it must not need an open one.
-func (s *Slot) Module() *Module {
+func (s *Slot) Module() *wasm.Module {
 	if t := s.current.Load(); t != nil {
 		return t.module
 	}

@@ -1,4 +1,6 @@
-package wasm
+// Package manifest reads and writes what a guest's module says of itself: JSON in
+// its custom section "auditrelay".
+package manifest
 
 import (
 	"bytes"
@@ -12,53 +14,57 @@ import (
 	"auditrelay/internal/meter"
 )
 
+// Section is the name of the custom section.
+const Section = "auditrelay"
+
 const (
-	manifestSection = "auditrelay"
-	abiVersion      = "1.0"
-	maxManifest     = 64 << 10
-	maxManifestList = 256
+	abiVersion = "1.0"
+	maxBytes   = 64 << 10
+	maxList    = 256
 )
 
 // Manifest is what a module says of itself, JSON in its custom section
 // "auditrelay": read without running any of its code. It asks; the operator's
 // grants answer; what counts is both.
 type Manifest struct {
-	Name        string         `json:"name"`
-	Version     string         `json:"version,omitempty"`
-	ABI         string         `json:"abi"` // "1.0"
-	Description string         `json:"description,omitempty"`
-	Reads       []string       `json:"reads,omitempty"`    // paths, for the reader; not enforced
-	Writes      []string       `json:"writes,omitempty"`   // paths that it edits
-	Emits       bool           `json:"emits,omitempty"`    // it hands records to other callbacks
-	Keys        []string       `json:"keys,omitempty"`     // names of the keys that it uses
-	Metrics     []string       `json:"metrics,omitempty"`  // names of the counts that it adds to
-	Optional    []string       `json:"optional,omitempty"` // imports that it can do without
-	Limits      ManifestLimits `json:"limits,omitzero"`
+	Name        string   `json:"name"`
+	Version     string   `json:"version,omitempty"`
+	ABI         string   `json:"abi"` // "1.0"
+	Description string   `json:"description,omitempty"`
+	Reads       []string `json:"reads,omitempty"`    // paths, for the reader; not enforced
+	Writes      []string `json:"writes,omitempty"`   // paths that it edits
+	Emits       bool     `json:"emits,omitempty"`    // it hands records to other callbacks
+	Keys        []string `json:"keys,omitempty"`     // names of the keys that it uses
+	Metrics     []string `json:"metrics,omitempty"`  // names of the counts that it adds to
+	Optional    []string `json:"optional,omitempty"` // imports that it can do without
+	Limits      Limits   `json:"limits,omitzero"`
 }
 
-// ManifestLimits is what a module needs, at the least.
-type ManifestLimits struct {
+// Limits is what a module needs, at the least.
+type Limits struct {
 	Memory auditrelay.ByteSize `json:"memory,omitempty"`
 }
 
-// ReadManifest returns a module's manifest, nil where it has none. The module is
-// validated in full, and none of its code runs.
-func ReadManifest(wasm []byte) (*Manifest, error) {
-	facts, err := meter.Inspect(wasm, meterOptions(Limits{}.withDefaults()))
+// Read returns a module's manifest, nil where it has none. The module is validated
+// in full, and none of its code runs.
+func Read(wasm []byte) (*Manifest, error) {
+	facts, err := meter.Inspect(wasm, meter.Options{Limits: meter.Limits{ModuleBytes: len(wasm)}, Custom: Section})
 	if err != nil {
 		return nil, err
 	}
-	return readManifest(facts)
+	return Of(facts)
 }
 
-func readManifest(facts *meter.Facts) (*Manifest, error) {
+// Of returns the manifest among a module's facts, nil where there is none. The
+// facts must have been gathered with Section as meter.Options.Custom.
+func Of(facts *meter.Facts) (*Manifest, error) {
 	switch {
 	case len(facts.Custom) == 0:
 		return nil, nil
 	case len(facts.Custom) > 1:
-		return nil, fmt.Errorf("manifest: a second custom section %q", manifestSection)
-	case len(facts.Custom[0]) > maxManifest:
-		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
+		return nil, fmt.Errorf("manifest: a second custom section %q", Section)
+	case len(facts.Custom[0]) > maxBytes:
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxBytes)
 	}
 	d := json.NewDecoder(bytes.NewReader(facts.Custom[0]))
 	d.DisallowUnknownFields()
@@ -82,10 +88,10 @@ func (m *Manifest) check() error {
 		entries []string
 		paths   bool
 	}{{"reads", m.Reads, true}, {"writes", m.Writes, true}, {"keys", m.Keys, false}, {"metrics", m.Metrics, false}, {"optional", m.Optional, false}} {
-		if len(list.entries) > maxManifestList {
-			errs = append(errs, fmt.Errorf("manifest: %s has more than %d entries", list.name, maxManifestList))
+		if len(list.entries) > maxList {
+			errs = append(errs, fmt.Errorf("manifest: %s has more than %d entries", list.name, maxList))
 		} else if list.paths {
-			_, err := parsePaths("manifest: "+list.name, list.entries)
+			_, err := Paths("manifest: "+list.name, list.entries)
 			errs = append(errs, err)
 		}
 	}
@@ -105,7 +111,8 @@ var metricName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 const maxMetrics = 32
 
-func parsePaths(what string, texts []string) ([]*document.Path, error) {
+// Paths parses a list of paths. An error names the list as what, and the index.
+func Paths(what string, texts []string) ([]*document.Path, error) {
 	paths, errs := make([]*document.Path, 0, len(texts)), []error{}
 	for i, text := range texts {
 		p, err := document.ParsePath(text)
@@ -127,8 +134,8 @@ func Pack(wasm []byte, m Manifest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxManifest {
-		return nil, fmt.Errorf("manifest: larger than %d bytes", maxManifest)
+	if len(text) > maxBytes {
+		return nil, fmt.Errorf("manifest: larger than %d bytes", maxBytes)
 	}
-	return meter.SetCustom(wasm, manifestSection, text)
+	return meter.SetCustom(wasm, Section, text)
 }
