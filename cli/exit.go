@@ -13,7 +13,7 @@ import (
 )
 
 // The exit codes. They are part of the command line's contract; see
-// docs/operators/operations.md.
+// docs/reference/commands.md.
 const (
 	ExitOK          = 0
 	ExitFailure     = 1   // anything that has no code of its own
@@ -110,7 +110,7 @@ func hint(err error) string {
 		case http.StatusUnauthorized:
 			return "give a token by AUDITRELAY_TOKEN or --token-file"
 		case http.StatusForbidden:
-			return "docs/operators/operations.md says which role each command takes"
+			return "docs/reference/commands.md says which role each command needs"
 		}
 	}
 	return ""

@@ -12,7 +12,7 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *$`)
-	fenced  = regexp.MustCompile("(?s)```.*?\n```")
+	fenced  = regexp.MustCompile("(?ms)^ *```.*?^ *```")
 	spoken  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 

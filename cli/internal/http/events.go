@@ -28,7 +28,7 @@ const (
 )
 
 // postEvents accepts events; see docs/reference/events.md for the table of what is taken
-// and docs/operators/operations.md for the answers.
+// and docs/reference/http.md for the answers.
 func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principal) {
 	atomic, err := boolParam(r.URL.Query().Get("atomic"))
 	if err != nil {

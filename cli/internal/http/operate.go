@@ -234,7 +234,7 @@ func decode(r *http.Request, into any) *api.Error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(smallBody)
 	}
-	return badRequest("the body is not the JSON that this path takes: "+err.Error(), "see docs/operators/operations.md")
+	return badRequest("the body is not the JSON that this path takes: "+err.Error(), "see docs/reference/http.md")
 }
 
 func uintParam(s string, otherwise uint64) (uint64, error) {
