@@ -16,7 +16,7 @@ import (
 type tryCommand struct {
 	remote
 	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
-	Callback string `help:"The callback whose filters are tried." required:"" placeholder:"NAME"`
+	Callback string `help:"The callback whose filters are tried. Default: the only one." placeholder:"NAME"`
 	File     string `arg:"" optional:"" help:"Events as they are sent: a JSON object, an array or NDJSON; - for standard input."`
 	Stored   bool   `help:"Take events that a running relay has accepted (role comply)."`
 	From     uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
@@ -68,6 +68,9 @@ func (c *tryCommand) Run(a *program) error {
 	if !c.JSON {
 		fmt.Fprintf(a.stdout, "%d events: %d would be delivered, %d filtered, %d dead-lettered, %d discarded, %d held\n", len(events),
 			counts[auditrelay.Delivered], counts[auditrelay.Filtered], counts[auditrelay.DeadLettered], counts[auditrelay.Discarded], counts[auditrelay.Pending])
+	}
+	for _, line := range t.Unmatched() {
+		fmt.Fprintf(a.stderr, "%s: warning: %s\n", c.Config, line)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%w on %d of %d events", errTried, failed, len(events))

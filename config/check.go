@@ -50,6 +50,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.ingestS3()
 	c.store()
 	c.names()
+	c.vocabulary()
 }
 
 // in returns the node at a path of keys and indexes, or the nearest above it.
