@@ -85,7 +85,7 @@ func (o Options) check() error {
 	if o.VerifyExisting && !*o.Conditional {
 		p.add("verify_existing", "it needs conditional puts, which are off")
 	}
-	p.oneOf("checksum", o.Checksum, ChecksumSHA256, ChecksumCRC32C)
+	p.oneOf("checksum", o.Checksum, ChecksumSHA256, ChecksumCRC32C, ChecksumMD5, ChecksumNone)
 	o.checkStorage(&p)
 	o.checkConnection(&p)
 	o.Credentials.check(&p)

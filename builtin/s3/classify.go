@@ -93,6 +93,8 @@ var (
 		"RequestTimeout", "TemporaryRedirect", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
 
+const hintOptions = "the store may lack what the options ask for; try conditional: false and checksum: md5, without tags and acl (docs/operators/sinks.md has recipes by store)"
+
 // hints say what to look at.
 var hints = map[string]string{
 	"AccessDenied":                 "the credentials lack a permission: see docs/operators/sinks.md for what each option needs",
@@ -101,7 +103,9 @@ var hints = map[string]string{
 	"InvalidAccessKeyId":           "the store does not know the access key",
 	"InvalidBucketState":           "the bucket has no Object Lock",
 	"NoSuchBucket":                 "the bucket does not exist",
-	"NotImplemented":               "the store lacks something that the options ask for, such as conditional puts",
+	"InvalidArgument":              hintOptions,
+	"InvalidRequest":               hintOptions,
+	"NotImplemented":               hintOptions,
 	"PermanentRedirect":            "the bucket is in another region or at another endpoint",
 	"RequestTimeTooSkewed":         "this machine's clock is off",
 	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",

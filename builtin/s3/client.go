@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // maxAnswerBytes bounds what is read of an answer: S3's own are a few hundred.
@@ -39,6 +41,7 @@ func connect(ctx context.Context, o Options) (*s3.Client, error) {
 	cfg.Credentials = namedErrors{provider(cfg, o.Credentials)}
 	return s3.NewFromConfig(cfg, func(so *s3.Options) {
 		so.HTTPClient = boundedAnswers{cfg.HTTPClient}
+		so.APIOptions = append(so.APIOptions, signLess)
 		so.UsePathStyle = o.Addressing == AddressingPath
 		// Checksums are sealed with the payload; the client adds none.
 		so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -47,6 +50,21 @@ func connect(ctx context.Context, o Options) (*s3.Client, error) {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
 	}), nil
+}
+
+// signLess takes out of each request the headers that the client adds for itself. It
+// would sign them, and front ends of stores other than AWS rewrite or ignore them:
+// Google's adds to Accept-Encoding, so that no signature matched.
+func signLess(stack *middleware.Stack) error {
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("SignLess",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			if r, ok := in.Request.(*smithyhttp.Request); ok {
+				for _, name := range []string{"Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request"} {
+					r.Header.Del(name)
+				}
+			}
+			return next.HandleFinalize(ctx, in)
+		}), "Signing", middleware.Before)
 }
 
 func loadOptions(o Options) []func(*config.LoadOptions) error {
@@ -74,6 +92,7 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 
 func httpClient(o Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.DisableCompression = true // objects and answers as they are
 		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, o.Concurrency)
 		if t.TLSClientConfig == nil {
 			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}

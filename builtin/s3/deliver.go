@@ -3,8 +3,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -25,6 +23,7 @@ var (
 	errGone      = errors.New("the request has ended")
 	errNoETag    = errors.New("the answer has no ETag: what answered is no S3 store")
 	errDifferent = errors.New("another object stands under this key already, with different content")
+	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
 )
 
 // Deliver puts one payload. An object that stands under a batch key already is
@@ -46,7 +45,10 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	}
 	body := &lentBody{r: bytes.NewReader(p.Body)}
 	defer body.takeBack()
-	in := s.request(p, body)
+	in, err := s.request(p, body)
+	if err != nil {
+		return auditrelay.Receipt{}, s.failure(ctx, "put", p.Key, &auditrelay.DeliveryError{Err: describe("put", s.options.Bucket, p.Key, err.Error(), err)})
+	}
 	if conditional {
 		in.IfNoneMatch = aws.String("*")
 	}
@@ -116,19 +118,35 @@ func sameContent(p auditrelay.Payload, out *s3.HeadObjectOutput) bool {
 	return out.Metadata[strings.ToLower(metaDigest[len(metaPrefix):])] == p.Digest
 }
 
-// request is the put of p as it was sealed, kept as the configuration says now.
-func (s *Sink) request(p auditrelay.Payload, body io.Reader) *s3.PutObjectInput {
+// request is the put of p as it was sealed, sent and kept as the configuration says
+// now: an option that the store refuses can be corrected for what is sealed already.
+func (s *Sink) request(p auditrelay.Payload, body io.Reader) (*s3.PutObjectInput, error) {
 	o := s.options
+	sum, value := checksum(o.Checksum, nil)
+	if sum != "" {
+		value = p.Headers[sum]
+	}
+	if sum == "" || value == "" { // sealed under another option: the store will not check what was sealed
+		if damaged(p) {
+			return nil, errDamaged
+		}
+		sum, value = checksum(o.Checksum, p.Body)
+	}
+	sent := map[string]string{sum: value, contentType: p.Headers[contentType], contentEncoding: p.Headers[contentEncoding]}
+	if compressed := sent[contentEncoding]; compressed != "" && !*o.ContentEncoding {
+		sent[contentType], sent[contentEncoding] = "application/"+compressed, ""
+	}
 	in := &s3.PutObjectInput{
 		Bucket:              aws.String(o.Bucket),
 		Key:                 aws.String(p.Key),
 		Body:                body,
 		ContentLength:       aws.Int64(int64(len(p.Body))),
-		ContentType:         optional(p.Headers[contentType]),
-		ContentEncoding:     optional(p.Headers[contentEncoding]),
+		ContentType:         optional(sent[contentType]),
+		ContentEncoding:     optional(sent[contentEncoding]),
 		ContentDisposition:  optional(p.Headers[contentDisposition]),
-		ChecksumSHA256:      optional(p.Headers[checksumSHA256]),
-		ChecksumCRC32C:      optional(p.Headers[checksumCRC32C]),
+		ContentMD5:          optional(sent[checksumMD5]),
+		ChecksumSHA256:      optional(sent[checksumSHA256]),
+		ChecksumCRC32C:      optional(sent[checksumCRC32C]),
 		Metadata:            metadata(p.Headers),
 		ExpectedBucketOwner: optional(o.ExpectedBucketOwner),
 		StorageClass:        types.StorageClass(o.StorageClass),
@@ -152,10 +170,10 @@ func (s *Sink) request(p auditrelay.Payload, body io.Reader) *s3.PutObjectInput 
 		// From now, not from the seal: a payload that waited for longer than the
 		// retention would be refused for ever.
 		in.ObjectLockRetainUntilDate = aws.Time(s.now().Add(o.ObjectLock.RetainFor).UTC().Truncate(time.Second))
-		sum := md5.Sum(p.Body)
-		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+		_, sum := checksum(ChecksumMD5, p.Body) // S3 wants one with a lock
+		in.ContentMD5 = aws.String(sum)
 	}
-	return in
+	return in, nil
 }
 
 // metadata returns the object's metadata among a payload's headers, by the

@@ -52,8 +52,15 @@ type Options struct {
 	// then says unverified.
 	VerifyExisting bool `yaml:"verify_existing"`
 
-	// Checksum of every put: sha256 or crc32c. Default: sha256.
+	// Checksum with which the store checks every put: sha256 or crc32c (S3's own
+	// headers), md5 (Content-MD5, which older stores know) or none. Default: sha256.
 	Checksum string `yaml:"checksum"`
+
+	// ContentEncoding says whether a compressed object carries a Content-Encoding,
+	// so that clients decompress what they download. Default: true. Set false for
+	// stores or proxies that decompress by themselves; the type is then that of the
+	// compressed file, as in application/gzip.
+	ContentEncoding *bool `yaml:"content_encoding"`
 
 	// Encryption at rest. Default: the bucket's own.
 	Encryption Encryption `yaml:"encryption"`
@@ -175,6 +182,8 @@ const (
 
 	ChecksumSHA256 = "sha256"
 	ChecksumCRC32C = "crc32c"
+	ChecksumMD5    = "md5"
+	ChecksumNone   = "none"
 
 	AddressingVirtual = "virtual"
 	AddressingPath    = "path"
@@ -195,6 +204,10 @@ func (o Options) withDefaults() Options {
 		o.Conditional = &conditional
 	}
 	o.Checksum = or(o.Checksum, ChecksumSHA256)
+	if o.ContentEncoding == nil {
+		encoding := true
+		o.ContentEncoding = &encoding
+	}
 	if o.Endpoint != "" {
 		o.Region = or(o.Region, "us-east-1")
 		o.Addressing = or(o.Addressing, AddressingPath)

@@ -23,7 +23,7 @@ func TestOptionsAreRefusedAllAtOnce(t *testing.T) {
 		MaxEventAhead:       -1,
 		Conditional:         &off,
 		VerifyExisting:      true,
-		Checksum:            "md5",
+		Checksum:            "sha3",
 		Encryption:          s3.Encryption{KMSKeyID: "k", BucketKey: true},
 		ObjectLock:          s3.ObjectLock{RetainFor: time.Hour},
 		StorageClass:        "standard",

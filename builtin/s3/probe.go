@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"auditrelay"
 
@@ -14,7 +15,8 @@ import (
 )
 
 // Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery would
-// be put. It writes nothing where the options or the bucket's own default would
+// be put, conditional puts included: a probe that stands there already is success. It
+// writes nothing where the options or the bucket's own default would
 // retain it, nor where it may not ask for that default
 // (s3:GetBucketObjectLockConfiguration): the error then wraps ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
@@ -35,7 +37,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 		Body:    body,
 		Headers: map[string]string{contentType: "text/plain"},
 		Digest:  hexSHA256(body),
-	}), false)
+	}), *s.options.Conditional)
 	return err
 }
 
@@ -56,9 +58,12 @@ func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key stri
 	}
 	code := errorCode(err)
 	switch {
-	case code == "ObjectLockConfigurationNotFoundError", code == "NotImplemented", status(err) == http.StatusMethodNotAllowed:
+	case slices.Contains(unauthorizedCodes, code) && code != "AccessDenied", status(err) == http.StatusUnauthorized:
+	case code == "ObjectLockConfigurationNotFoundError", status(err) >= 300 && status(err) < 500 && status(err) != http.StatusForbidden,
+		status(err) == http.StatusNotImplemented:
+		// The store has no such lock, or the put tells what is wrong.
 		return nil
-	case code == "AccessDenied":
+	case status(err) == http.StatusForbidden:
 		return fmt.Errorf("%w: cannot tell whether the bucket retains new objects: %w", auditrelay.ErrNotChecked,
 			errors.New("s3:GetBucketObjectLockConfiguration is not granted"))
 	}

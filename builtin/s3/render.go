@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -25,6 +26,7 @@ const (
 	contentDisposition = "Content-Disposition"
 	checksumSHA256     = "X-Amz-Checksum-Sha256"
 	checksumCRC32C     = "X-Amz-Checksum-Crc32c"
+	checksumMD5        = "Content-Md5"
 
 	// metaPrefix begins the object's metadata.
 	metaPrefix    = "X-Amz-Meta-"
@@ -139,10 +141,12 @@ func (s *Sink) batchPayload(dir, journal, compression string, content []byte, se
 
 // seal adds to the headers what depends on the finished body.
 func (s *Sink) seal(p auditrelay.Payload) auditrelay.Payload {
-	delete(p.Headers, checksumSHA256)
-	delete(p.Headers, checksumCRC32C)
-	name, value := checksum(s.options.Checksum, p.Body)
-	p.Headers[name] = value
+	for _, name := range checksumHeaders {
+		delete(p.Headers, name)
+	}
+	if name, value := checksum(s.options.Checksum, p.Body); name != "" {
+		p.Headers[name] = value
+	}
 	p.Headers[metaDigest] = p.Digest
 	if len(p.Sequences) > 0 {
 		p.Headers[metaRecords] = strconv.Itoa(len(p.Sequences))
@@ -241,12 +245,37 @@ func hexSHA256(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// checksum returns the header in which S3 checks body, and its value.
+var checksumHeaders = []string{checksumSHA256, checksumCRC32C, checksumMD5}
+
+// checksum returns the header in which the store checks body, and its value; both are
+// empty for none.
 func checksum(algorithm string, body []byte) (name, value string) {
-	if algorithm == ChecksumCRC32C {
-		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-		return checksumCRC32C, base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+	var sum []byte
+	switch algorithm {
+	case ChecksumNone:
+		return "", ""
+	case ChecksumCRC32C:
+		name, sum = checksumCRC32C, binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	case ChecksumMD5:
+		digest := md5.Sum(body) //nolint:gosec // the protocol's
+		name, sum = checksumMD5, digest[:]
+	default:
+		digest := sha256.Sum256(body)
+		name, sum = checksumSHA256, digest[:]
 	}
-	sum := sha256.Sum256(body)
-	return checksumSHA256, base64.StdEncoding.EncodeToString(sum[:])
+	return name, base64.StdEncoding.EncodeToString(sum)
+}
+
+// damaged reports whether a checksum that was sealed with the payload is not its
+// body's.
+func damaged(p auditrelay.Payload) bool {
+	for _, algorithm := range []string{ChecksumSHA256, ChecksumCRC32C, ChecksumMD5} {
+		name, _ := checksum(algorithm, nil)
+		if sealed := p.Headers[name]; sealed != "" {
+			if _, value := checksum(algorithm, p.Body); value != sealed {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -39,14 +39,21 @@ type Server struct {
 	Root string
 
 	versions string // the folder of older versions
+	region   string
 }
 
 // Start starts a gateway with the named buckets.
 func Start(t testing.TB, buckets ...string) *Server {
 	t.Helper()
+	return StartIn(t, Region, buckets...)
+}
+
+// StartIn is Start for a gateway in another region.
+func StartIn(t testing.TB, region string, buckets ...string) *Server {
+	t.Helper()
 	binary := find(t)
 	dir := t.TempDir()
-	server := &Server{SecretKey: SecretKey, Root: filepath.Join(dir, "objects"), versions: filepath.Join(dir, "versions")}
+	server := &Server{SecretKey: SecretKey, region: region, Root: filepath.Join(dir, "objects"), versions: filepath.Join(dir, "versions")}
 	for _, d := range []string{server.Root, server.versions} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
@@ -63,7 +70,7 @@ func Start(t testing.TB, buckets ...string) *Server {
 // and another secret.
 func (s *Server) Rotated(t testing.TB, secret string) *Server {
 	t.Helper()
-	other := &Server{SecretKey: secret, Root: s.Root, versions: s.versions}
+	other := &Server{SecretKey: secret, region: s.region, Root: s.Root, versions: s.versions}
 	other.run(t, find(t))
 	return other
 }
@@ -97,7 +104,7 @@ func (s *Server) start(t testing.TB, binary string) error {
 	l.Close()
 
 	var log lockedBuffer
-	cmd := exec.Command(binary, "--quiet", "--port", address, "posix", "--versioning-dir", s.versions, s.Root)
+	cmd := exec.Command(binary, "--quiet", "--port", address, "--region", s.region, "posix", "--versioning-dir", s.versions, s.Root)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	dieWithParent(cmd)
