@@ -170,6 +170,8 @@ func Stub(answer int32) api.GoModuleFunc {
 	}
 }
 
+//go:generate go run ../internal/tools/sdkimports ../guests/sdk
+
 // V1 returns the table of the ABI, in the order in which it is documented.
 func V1() []Function {
 	return []Function{

@@ -65,7 +65,7 @@ func render(root string) ([]byte, error) {
 	}
 	r.out.WriteString("\n## Sinks\n")
 	for _, dir := range dirs {
-		if dir == native {
+		if dir == native || filepath.Base(dir) == "wasm" { // filters; config documents the keys of guests
 			continue
 		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
