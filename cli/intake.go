@@ -71,6 +71,9 @@ func tailing(t *postgres.Status) string {
 	} else if !t.Complete.IsZero() {
 		text += ", complete up to " + moment(t.Complete)
 	}
+	if n := t.Rows.Unreadable; n > 0 {
+		text += fmt.Sprintf("; %d rows that the server cannot give are in quarantine (reason unreadable)", n)
+	}
 	if t.Error != "" {
 		text += ": " + t.Error
 	}

@@ -66,6 +66,9 @@ func (c *reconcileCommand) Run(a *program) error {
 		if err == nil && done.Unsure > 0 {
 			_, err = fmt.Fprintf(a.stdout, "%d more rows are older than what the journal keeps (from %s): whether they were accepted cannot be told\n", done.Unsure, moment(done.JournalSince))
 		}
+		if err == nil && done.Unreadable > 0 {
+			_, err = fmt.Fprintf(a.stdout, "%d rows cannot be compared: the server cannot give their ids; the tail puts them into quarantine\n", done.Unreadable)
+		}
 		if err == nil && done.Incomparable > 0 {
 			_, err = fmt.Fprintf(a.stdout, "%d events of the journal cannot be compared: filters took their ids before they were stored\n", done.Incomparable)
 		}

@@ -52,7 +52,7 @@ func TestArrows(t *testing.T) {
 				fault = "config is the only importer of yaml"
 			case sinks(imported) && !sinks(pkg) && pkg != "auditrelay/cli/internal/app":
 				fault = "only cli/internal/app knows concrete sinks"
-			case sinks(pkg) && ours && !within(imported, "auditrelay/builtin", "auditrelay/internal/ndjson", "auditrelay/internal/auditstore") && imported != "auditrelay":
+			case sinks(pkg) && ours && !within(imported, "auditrelay/builtin", "auditrelay/internal/ndjson", "auditrelay/internal/auditstore", "auditrelay/internal/pgdial") && imported != "auditrelay":
 				fault = "a sink imports the root alone, and what sinks share"
 			case imported == native && pkg != "auditrelay/cli/internal/app":
 				fault = "only cli/internal/app knows the native filter"

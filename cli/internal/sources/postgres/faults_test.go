@@ -69,10 +69,10 @@ func TestWhatIsSetUpWronglyIsToldAndMended(t *testing.T) {
 	b.swept(s)
 	b.onceEach([]string{"a"})
 	// Rows that a policy hides would be passed over: it is an error.
-	b.db.Exec(`ALTER TABLE "LiteLLM_AuditLog" ENABLE ROW LEVEL SECURITY; ` + insert("b"))
+	b.db.Exec(`CREATE POLICY some_only ON "LiteLLM_AuditLog" USING (id <> 'b'); ALTER TABLE "LiteLLM_AuditLog" ENABLE ROW LEVEL SECURITY; ` + insert("b"))
 	b.eventually("row security being told", func() bool {
 		st := s.Status()
-		return st.State == postgres.StateDisconnected && strings.Contains(st.Error, "row-level security")
+		return st.State == postgres.StateMisconfigured && strings.Contains(st.Error, "row-level security") && strings.Contains(st.Error, "some_only")
 	})
 	b.db.Exec(`ALTER TABLE "LiteLLM_AuditLog" DISABLE ROW LEVEL SECURITY`)
 	b.swept(s)

@@ -15,8 +15,9 @@ const sourceName = "postgres"
 
 // The reasons of quarantine that are this source's own; all others are an event's.
 const (
-	reasonConflict = "conflict"
-	reasonTooLarge = "too_large"
+	reasonConflict   = "conflict"
+	reasonTooLarge   = "too_large"
+	reasonUnreadable = "unreadable"
 )
 
 // Taken counts what became of rows.
@@ -26,6 +27,9 @@ type Taken struct {
 	Duplicates  uint64 `json:"duplicates"`
 	Quarantined uint64 `json:"quarantined"`
 	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone stands for it
+	// Unreadable are those in quarantine that the server cannot give: they are not valid
+	// in its encoding, or damaged.
+	Unreadable uint64 `json:"unreadable,omitempty"`
 }
 
 func (t *Taken) add(o Taken) {
@@ -34,6 +38,7 @@ func (t *Taken) add(o Taken) {
 	t.Duplicates += o.Duplicates
 	t.Quarantined += o.Quarantined
 	t.Refused += o.Refused
+	t.Unreadable += o.Unreadable
 }
 
 // intake hands rows to the relay.
@@ -50,9 +55,13 @@ func (in *intake) take(ctx context.Context, rows []row) (done Taken, err error) 
 	set := func(r *row, reason, detail string) {
 		aside = append(aside, runtime.Quarantined{Data: r.data, Provenance: in.provenance, Reason: reason, Detail: detail})
 	}
-	ids := make([]string, len(rows))
+	ids := make([]string, 0, len(rows))
 	for i := range rows {
-		ids[i] = rows[i].id
+		id := rows[i].id
+		if rows[i].fault != nil {
+			id = "" // no text
+		}
+		ids = append(ids, id)
 	}
 	earlier, err := in.relay.FindEarlier(ctx, ids)
 	if err != nil {
@@ -63,6 +72,9 @@ func (in *intake) take(ctx context.Context, rows []row) (done Taken, err error) 
 	for i := range rows {
 		r := &rows[i]
 		switch {
+		case r.fault != nil:
+			done.Unreadable++
+			set(r, reasonUnreadable, fmt.Sprintf("the server cannot give this row as UTF-8, or at all (SQLSTATE %s): what is kept here is what it does give, the row is in the table at %v", r.fault.Code, r.tid))
 		case r.bytes > maxRow:
 			set(r, reasonTooLarge, fmt.Sprintf("the row has %d bytes, and at most %d are read; its id alone is kept here, the row is in the table", r.bytes, maxRow))
 		case earlier[i] > 0:

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/pgdial"
 	"auditrelay/runtime"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -89,31 +89,16 @@ func CheckURL(url auditrelay.Secret) error {
 	return err
 }
 
-// prisma are parameters that LiteLLM's own client takes in the URL and no server
-// knows.
-var prisma = map[string]bool{
-	"schema": true, "connection_limit": true, "pool_timeout": true, "pgbouncer": true, "socket_timeout": true,
-	"statement_cache_size": true, "sslaccept": true, "sslidentity": true, "sslpassword": true, "single_use_connections": true,
-}
-
 func parseURL(url auditrelay.Secret) (c *pgconn.Config, schema string, err error) {
 	if url == "" {
 		return nil, "", errors.New("it is required: the connection string of LiteLLM's database, with a role that may read the table")
 	}
-	c, err = pgconn.ParseConfig(url.Reveal())
+	parsed, schema, err := pgdial.Parse(url)
 	if err != nil {
-		// The library's text may quote a piece of the password.
-		return nil, "", errors.New("it is no connection string: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the password escaped (%40 for @)")
+		return nil, "", err
 	}
-	schema = c.RuntimeParams["schema"]
-	for name := range c.RuntimeParams {
-		if prisma[name] {
-			delete(c.RuntimeParams, name)
-		}
-	}
-	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "auditrelay"
-	}
+	c = &parsed.Config
+	c.RuntimeParams["application_name"] = cmp.Or(c.RuntimeParams["application_name"], "auditrelay")
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 10*time.Second)
 	return c, schema, nil
 }
@@ -126,29 +111,4 @@ func qualified(schema, table string) string {
 		return quoted(table)
 	}
 	return quoted(schema) + "." + quoted(table)
-}
-
-// plain is err without what a server may tell of data: its detail and context.
-func plain(err error) error {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return &ServerError{Code: e.Code, Message: e.Message}
-	}
-	return err
-}
-
-// ServerError is what the server refused.
-type ServerError struct{ Code, Message string }
-
-func (e *ServerError) Error() string {
-	return fmt.Sprintf("the server says: %s (SQLSTATE %s)%s", e.Message, e.Code, hint(e.Code))
-}
-
-func hint(code string) string {
-	switch code {
-	case "42501":
-		return "; the role needs: GRANT SELECT ON the table, and USAGE on its schema"
-	case "53300":
-		return "; the relay needs one connection"
-	}
-	return ""
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"auditrelay/internal/pgdial"
 )
 
 // listed is one row that a range holds: where, and of which transaction.
@@ -82,6 +84,9 @@ type row struct {
 	id    string // what of it is needed to find it
 	data  []byte
 	bytes int64 // of the whole; where more than maxRow, data has the id alone
+	// fault, where set, says why the server cannot give the row as it should: data is
+	// what it does give, the row's bytes as they are stored or the id alone.
+	fault *pgdial.ServerError
 }
 
 // maxRow is the most of one row that is read.
@@ -90,13 +95,26 @@ const maxRow = 16 << 20
 // maxID is how much of an id is read where the whole row is not.
 const maxID = 512
 
-// fetch calls fn with the rows at these places, each with memory of its own.
+// fetch calls fn with the rows at these places, each with memory of its own. A row that
+// the server cannot give does not keep it from the others.
 func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error) error {
+	err := c.apart(ctx, at,
+		func(at []listed, given func(tid)) error {
+			return c.fetchThese(ctx, at, func(r row) error { given(r.tid); return fn(r) })
+		},
+		func(one listed, fault *pgdial.ServerError) error { return c.fetchFaulty(ctx, one, fault, fn) })
+	if err != nil {
+		return fmt.Errorf("read rows of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+func (c *connection) fetchThese(ctx context.Context, at []listed, fn func(row) error) error {
 	xids := make(map[tid]uint64, len(at))
 	for _, l := range at {
 		xids[l.tid] = l.xid
 	}
-	err := c.each(ctx, c.fetchSQL(), []string{tidArray(at)}, func(v [][]byte) error {
+	return c.each(ctx, c.fetchSQL(), []string{tidArray(at)}, func(v [][]byte) error {
 		t, err := parseTID(string(v[0]))
 		size, err2 := strconv.ParseInt(string(v[1]), 10, 64)
 		if err = errors.Join(err, err2); err != nil {
@@ -110,10 +128,95 @@ func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error)
 		}
 		return fn(r)
 	})
-	if err != nil {
-		return fmt.Errorf("read rows of %s: %w", c.name, err)
+}
+
+// fetchFaulty calls fn with a row that the server cannot give in UTF-8, or at all: with
+// its bytes as they are stored, else with its id, else with its place.
+func (c *connection) fetchFaulty(ctx context.Context, at listed, fault *pgdial.ServerError, fn func(row) error) error {
+	r := row{listed: at, fault: fault}
+	bare := func(id string) (err error) {
+		r.id = id
+		r.data, err = json.Marshal(map[string]string{"id": id, "place": at.tid.String()})
+		return err
+	}
+	for _, read := range []func() error{
+		func() error {
+			return c.fetchThese(ctx, []listed{at}, func(raw row) error {
+				r.id, r.data, r.bytes = raw.id, raw.data, raw.bytes
+				return nil
+			})
+		},
+		func() error {
+			sql := fmt.Sprintf(`SELECT left("id"::text, %d) FROM ONLY %s WHERE ctid = $1::tid`, maxID, c.name)
+			return c.each(ctx, sql, []string{at.tid.String()}, func(v [][]byte) error { return bare(string(v[0])) })
+		},
+		func() error { return bare("") },
+	} {
+		// Without a conversion the server sends what it has.
+		err := c.attempt(ctx, "SET LOCAL client_encoding = 'SQL_ASCII'", read)
+		if faultOfRow(err) != nil {
+			continue
+		}
+		if err == nil && r.data != nil {
+			err = fn(r)
+		}
+		return err // without data: the row is not there any more
+	}
+	return fault
+}
+
+// faultOfRow is err, where it is about what a row holds: no conversion, or damage.
+func faultOfRow(err error) *pgdial.ServerError {
+	e, ok := errors.AsType[*pgdial.ServerError](err)
+	if ok && (strings.HasPrefix(e.Code, "22") || e.Code == "XX001" || e.Code == "54000") {
+		return e
 	}
 	return nil
+}
+
+// apart runs read on the rows at these places, which says which it gave. Where it fails
+// of what a row holds it runs on halves of the rest, until that row stands alone: that
+// one is faulty's. It must run in a transaction, which goes on.
+func (c *connection) apart(ctx context.Context, at []listed, read func(at []listed, given func(tid)) error, faulty func(listed, *pgdial.ServerError) error) error {
+	done := make(map[tid]bool, len(at))
+	err := c.attempt(ctx, "", func() error { return read(at, func(t tid) { done[t] = true }) })
+	fault := faultOfRow(err)
+	if fault == nil {
+		return err
+	}
+	var rest []listed
+	for _, l := range at {
+		if !done[l.tid] {
+			rest = append(rest, l)
+		}
+	}
+	switch n := len(rest) / 2; {
+	case len(rest) == 0:
+		return err // of rows that it gave: it is about something else
+	case len(rest) == 1:
+		return faulty(rest[0], fault)
+	default:
+		if err := c.apart(ctx, rest[:n], read, faulty); err != nil {
+			return err
+		}
+		return c.apart(ctx, rest[n:], read, faulty)
+	}
+}
+
+// attempt runs fn within the transaction such that the transaction goes on where the
+// server refuses something. Settings made by with hold for fn alone.
+func (c *connection) attempt(ctx context.Context, with string, fn func() error) error {
+	if err := c.run(ctx, "SAVEPOINT attempt; "+with); err != nil {
+		return err
+	}
+	err := fn()
+	if _, refused := errors.AsType[*pgdial.ServerError](err); err != nil && !refused {
+		return err // the connection is not usable any more
+	}
+	if undo := c.run(ctx, "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"); undo != nil {
+		return undo
+	}
+	return err
 }
 
 // tidArray is an array's text.

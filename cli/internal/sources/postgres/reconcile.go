@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/pgdial"
 	"auditrelay/runtime"
 )
 
@@ -46,6 +47,7 @@ type Reconciled struct {
 	Repaired         uint64    `json:"repaired,omitempty"`
 	Unsure           uint64    `json:"unsure,omitempty"`       // rows from before what the journal keeps, and not in it
 	Incomparable     uint64    `json:"incomparable,omitempty"` // events whose id a filter took before they were stored
+	Unreadable       uint64    `json:"unreadable,omitempty"`   // rows whose id the server cannot give; the tail puts them into quarantine
 	JournalSince     time.Time `json:"journal_since,omitzero"` // what the journal keeps was received from then on
 }
 
@@ -144,12 +146,18 @@ func (r *reconciler) lookUp(ctx context.Context, list []listed) error {
 	var at []listed
 	var times []time.Time
 	sql := fmt.Sprintf(`SELECT ctid::text, left("id"::text, %d), extract(epoch FROM "updated_at")::numeric(20, 3)::text FROM ONLY %s WHERE ctid = ANY($1::tid[]) AND isfinite("updated_at")`, maxID, r.c.name)
-	err := r.c.each(ctx, sql, []string{tidArray(list)}, func(v [][]byte) error {
-		t, err := parseTID(string(v[0]))
-		if err != nil {
-			return err
-		}
-		ids, at, times = append(ids, string(v[1])), append(at, places[t]), append(times, epoch(string(v[2])))
+	err := r.c.apart(ctx, list, func(list []listed, given func(tid)) error {
+		return r.c.each(ctx, sql, []string{tidArray(list)}, func(v [][]byte) error {
+			t, err := parseTID(string(v[0]))
+			if err != nil {
+				return err
+			}
+			given(t)
+			ids, at, times = append(ids, string(v[1])), append(at, places[t]), append(times, epoch(string(v[2])))
+			return nil
+		})
+	}, func(listed, *pgdial.ServerError) error {
+		r.done.Unreadable++
 		return nil
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/pgdial"
 	"auditrelay/runtime"
 )
 
@@ -117,9 +118,12 @@ func (s *Source) session(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	defer c.close()
+	c.altered = func(before, now []string) {
+		s.log.Info("the table's columns changed: rows are read with those that it has now", "table", c.name, "before", before, "now", now)
+	}
 	if s.o.Notify != "" {
-		if _, err := c.Exec(ctx, "LISTEN "+quoted(s.o.Notify)).ReadAll(); err != nil {
-			return false, fmt.Errorf("listen on %s: %w", s.o.Notify, plain(err))
+		if err := c.run(ctx, "LISTEN "+quoted(s.o.Notify)); err != nil {
+			return false, fmt.Errorf("listen on %s: %w", s.o.Notify, err)
 		}
 	}
 	if err := s.resume(ctx, c); err != nil {
@@ -175,7 +179,7 @@ func (s *Source) wait(ctx context.Context, c *connection, d time.Duration) (told
 	case bounded.Err() != nil && !c.IsClosed():
 		return false, nil
 	}
-	return false, fmt.Errorf("the connection ended: %w", plain(err))
+	return false, fmt.Errorf("the connection ended: %w", pgdial.Explain(err))
 }
 
 // resume finds out where to go on in the table that is there.

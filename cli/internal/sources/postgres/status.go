@@ -121,8 +121,13 @@ func (s *Source) count(done Taken) {
 		s.o.Seen(int(done.Read))
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	first := s.status.Rows.Unreadable == 0 && done.Unreadable > 0
 	s.status.Rows.add(done)
+	table := s.status.Table
+	s.mu.Unlock()
+	if first {
+		s.log.Error("the server cannot give a row of the table as UTF-8, or at all: it is in quarantine, and reading goes on; later ones are counted", "table", table)
+	}
 }
 
 func (s *Source) looked() {

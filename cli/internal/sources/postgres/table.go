@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/pgdial"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -22,8 +24,10 @@ type connection struct {
 	name    string // of the table, as SQL has it
 	place   place
 	columns []column
-	made    []string     // what the server makes of them
-	told    *atomic.Bool // a notification came, in a wait or beside an answer
+	made    []string                   // what the server makes of them
+	shape   string                     // of the columns: another one where they changed
+	altered func(before, now []string) // is called where they did, with their names; may be nil
+	told    *atomic.Bool               // a notification came, in a wait or beside an answer
 }
 
 // place identifies a table across connections.
@@ -138,10 +142,7 @@ func connect(ctx context.Context, url auditrelay.Secret, schema, table string) (
 	cfg.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { told.Store(true) }
 	pc, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
-		if plainly := plain(err); plainly != err {
-			return nil, fmt.Errorf("connect: %w", plainly)
-		}
-		return nil, err
+		return nil, fmt.Errorf("connect: %w", pgdial.Explain(err))
 	}
 	c := &connection{PgConn: pc, name: qualified(schema, table), told: told}
 	if err := c.describe(ctx); err != nil {
@@ -157,6 +158,7 @@ func (c *connection) close() {
 	_ = c.Close(ctx) // what it was read for is done or will be read again
 }
 
+// describe looks the table up, and says whose it is.
 func (c *connection) describe(ctx context.Context) error {
 	rows, err := c.query(ctx, `SELECT c.oid, c.relkind, d.oid, current_setting('server_version_num'), has_table_privilege(c.oid, 'SELECT')
 		FROM pg_class c, pg_database d WHERE c.oid = to_regclass($1) AND d.datname = current_database()`, c.name)
@@ -181,24 +183,39 @@ func (c *connection) describe(ctx context.Context) error {
 	if c.place.System, err = c.optional(ctx, "SELECT system_identifier::text FROM pg_control_system()"); err != nil {
 		return err
 	}
-	if c.place.Timeline, err = c.optional(ctx, "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END"); err != nil {
-		return err
-	}
-	rows, err = c.query(ctx, `SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+	c.place.Timeline, err = c.optional(ctx, "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END")
+	return err
+}
+
+// shapeSQL is the table's columns in one text; $1 is its oid.
+const shapeSQL = `(SELECT string_agg(format('%s %s %s', a.attnum, a.atttypid, a.attname), ',' ORDER BY a.attnum)
+	FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped)`
+
+// learn reads which columns the table has.
+func (c *connection) learn(ctx context.Context, shape string) error {
+	rows, err := c.query(ctx, `SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 		WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, fmt.Sprint(c.place.Table))
 	if err != nil {
 		return fmt.Errorf("look up the columns of %s: %w", c.name, err)
 	}
-	has := map[string]bool{}
+	var names, made []string
+	var columns []column
 	for _, r := range rows {
 		col := newColumn(r[0], r[1])
-		c.columns, c.made = append(c.columns, col), append(c.made, col.expression(r[1]))
-		has[r[0]] = true
+		names, columns, made = append(names, r[0]), append(columns, col), append(made, col.expression(r[1]))
 	}
 	for _, name := range []string{"id", "action", "updated_at"} {
-		if !has[name] {
+		if !slices.Contains(names, name) {
 			return misconfigured("%s has no column %s: it is not LiteLLM's audit log", c.name, name)
 		}
+	}
+	var before []string
+	for _, col := range c.columns {
+		before = append(before, col.name)
+	}
+	c.columns, c.made, c.shape = columns, made, shape
+	if before != nil && c.altered != nil {
+		c.altered(before, names)
 	}
 	return nil
 }
@@ -211,7 +228,7 @@ func oid(text string) uint32 {
 // optional asks for one value, and returns the empty one where the role may not know.
 func (c *connection) optional(ctx context.Context, sql string) (string, error) {
 	rows, err := c.query(ctx, sql)
-	if _, refused := errors.AsType[*ServerError](err); refused {
+	if _, refused := errors.AsType[*pgdial.ServerError](err); refused {
 		return "", nil
 	}
 	if err != nil || len(rows) == 0 {
@@ -250,13 +267,15 @@ func (c *connection) each(ctx context.Context, sql string, args []string, fn fun
 		}
 	}
 	_, err := r.Close()
-	return plain(err)
+	return pgdial.Explain(err)
 }
 
 // patience bounds one transaction, and idleness and locks within it.
 const patience = time.Minute
 
-// begin opens a transaction that sees one state of the table, and says which.
+// begin opens a transaction that sees one state of the table, and says which. Nobody can
+// alter the table before the transaction ends: what changed since the last one is found
+// out here, and rows are read as the table is now.
 func (c *connection) begin(ctx context.Context) (head, error) {
 	// Row security would leave rows out without a word: it is an error instead. Scans
 	// that begin anywhere, or run beside each other, would give rows out of order.
@@ -264,16 +283,29 @@ func (c *connection) begin(ctx context.Context) (head, error) {
 		"SET LOCAL client_encoding = 'UTF8'; SET LOCAL datestyle = 'ISO'; SET LOCAL synchronize_seqscans = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; " +
 		fmt.Sprintf("SET LOCAL statement_timeout = %[1]d; SET LOCAL idle_in_transaction_session_timeout = %[1]d; SET LOCAL lock_timeout = 10000; ", patience.Milliseconds()) +
 		"LOCK TABLE " + c.name + " IN ACCESS SHARE MODE"
-	if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
-		return head{}, fmt.Errorf("begin to read %s: %w", c.name, plain(err))
+	if err := c.run(ctx, sql); err != nil {
+		return head{}, fmt.Errorf("begin to read %s: %w", c.name, err)
 	}
 	rows, err := c.query(ctx, `SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text, pg_relation_filenode($1::oid)::text,
-		(pg_relation_size($1::oid) / current_setting('block_size')::bigint)::text FROM pg_current_snapshot() s`, fmt.Sprint(c.place.Table))
+		(pg_relation_size($1::oid) / current_setting('block_size')::bigint)::text, to_regclass($2)::oid::text,
+		row_security_active(to_regclass($2)::oid), `+shapeSQL+` FROM pg_current_snapshot() s`, fmt.Sprint(c.place.Table), c.name)
 	if err != nil {
 		return head{}, fmt.Errorf("look at %s: %w", c.name, err)
 	}
+	r := rows[0]
+	if oid(r[4]) != c.place.Table {
+		return head{}, fmt.Errorf("another table has taken the place of %s: it is looked up anew", c.name)
+	}
+	if r[5] == "t" {
+		return head{}, c.hidden(ctx)
+	}
+	if r[6] != c.shape {
+		if err := c.learn(ctx, r[6]); err != nil {
+			return head{}, err
+		}
+	}
 	var n [4]uint64
-	for i, text := range rows[0] {
+	for i, text := range r[:4] {
 		if n[i], err = strconv.ParseUint(text, 10, 63); err != nil {
 			return head{}, fmt.Errorf("look at %s: the server's answer is no number", c.name)
 		}
@@ -281,10 +313,24 @@ func (c *connection) begin(ctx context.Context) (head, error) {
 	return head{xmin: n[0], xmax: n[1], file: n[2], blocks: int64(n[3])}, nil
 }
 
-func (c *connection) commit(ctx context.Context) error {
-	_, err := c.Exec(ctx, "COMMIT").ReadAll()
-	return plain(err)
+// hidden says that policies hide rows from the role, and which.
+func (c *connection) hidden(ctx context.Context) error {
+	names, err := c.query(ctx, "SELECT coalesce(string_agg(quote_ident(polname), ', ' ORDER BY polname), 'none, which hides all') FROM pg_policy WHERE polrelid = $1::oid", fmt.Sprint(c.place.Table))
+	if err != nil {
+		return err
+	}
+	return misconfigured("row-level security hides rows of %s from the role (policies: %s): ALTER ROLE ... BYPASSRLS, or let the role see all", c.name, names[0][0])
 }
+
+// run runs statements that answer nothing.
+func (c *connection) run(ctx context.Context, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := c.Exec(ctx, sql).ReadAll()
+	return pgdial.Explain(err)
+}
+
+func (c *connection) commit(ctx context.Context) error { return c.run(ctx, "COMMIT") }
 
 // head is what a snapshot sees.
 type head struct {
