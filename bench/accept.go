@@ -17,9 +17,9 @@ import (
 	"syscall"
 	"time"
 
+	"auditrelay"
 	"auditrelay/bench/floors"
 	"auditrelay/builtin/file"
-	"auditrelay/builtin/wasm"
 	"auditrelay/internal/test/corpus"
 	"auditrelay/runtime"
 )
@@ -133,7 +133,7 @@ func submitter(r *runtime.Runtime) func([]byte) error {
 
 // throughGuest is from the first Submit until everything is in the file.
 func throughGuest(dir string, events [][]byte) (float64, error) {
-	g, err := openGuest("reference-go", wasm.IsolationInstance)
+	g, err := openGuest("reference-go", auditrelay.IsolationInstance)
 	if err != nil {
 		return 0, err
 	}
@@ -143,7 +143,7 @@ func throughGuest(dir string, events [][]byte) (float64, error) {
 		return 0, err
 	}
 	r, err := runtime.Open(context.Background(), runtime.Options{Dir: dir, Logger: quiet, Callbacks: []runtime.Callback{{
-		Name: "file", Sink: sink, Steps: []runtime.Step{{Name: "reference", Filter: g.module}}, Chunk: runtime.Chunking{Age: 50 * time.Millisecond},
+		Name: "file", Sink: sink, Steps: []runtime.Step{{Name: "reference", Filter: g.module}}, Chunk: auditrelay.Chunking{Age: 50 * time.Millisecond},
 	}}})
 	if err != nil {
 		return 0, err

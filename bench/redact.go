@@ -31,7 +31,7 @@ func redactGroup(n int) error {
 	}
 	var allocations []string
 	for _, name := range []string{"reference-go", "reference-c", "simd-c"} {
-		g, err := openGuest(name, wasm.IsolationInstance)
+		g, err := openGuest(name, auditrelay.IsolationInstance)
 		if err != nil {
 			return err
 		}
@@ -45,10 +45,10 @@ func redactGroup(n int) error {
 	}
 	for _, r := range []struct {
 		name, what string
-		isolation  wasm.Isolation
+		isolation  auditrelay.Isolation
 	}{
-		{"reference-c", "isolated by event (64 KB)", wasm.IsolationEvent},
-		{"hostile/keep", "a guest that keeps without looking: the call", wasm.IsolationInstance},
+		{"reference-c", "isolated by event (64 KB)", auditrelay.IsolationEvent},
+		{"hostile/keep", "a guest that keeps without looking: the call", auditrelay.IsolationInstance},
 	} {
 		g, err := openGuest(r.name, r.isolation)
 		if err != nil {
@@ -89,12 +89,12 @@ func textGroup(n int) error {
 	for i := range events {
 		events[i].Data = corpus.AppendReferenceText(nil, uint64(i))
 	}
-	g, err := openGuest("reference-go", wasm.IsolationInstance)
+	g, err := openGuest("reference-go", auditrelay.IsolationInstance)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	c, err := openGuest("reference-c", wasm.IsolationInstance)
+	c, err := openGuest("reference-c", auditrelay.IsolationInstance)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ type runningGuest struct {
 	out      []byte
 }
 
-func openGuest(name string, isolation wasm.Isolation) (*runningGuest, error) {
+func openGuest(name string, isolation auditrelay.Isolation) (*runningGuest, error) {
 	file := "../testdata/wasm/" + name
 	if !strings.Contains(name, "/") {
 		file += "/" + name

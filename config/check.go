@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
 )
@@ -223,7 +224,7 @@ func (c checker) filters(plain func(*node, string)) {
 				c.bad(append(steps, "cases"), "%w", err)
 			}
 		}
-		if f.Role == RoleObserve && len(f.Grants.Write) > 0 {
+		if f.Role == auditrelay.RoleObserve && len(f.Grants.Write) > 0 {
 			c.bad(append(steps, "grants", "write"), "an observer may not edit: leave grants.write out, or role: observe")
 		}
 		c.module(f, steps)
@@ -341,7 +342,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 		if b := cb.Backoff; b.Initial > 0 && b.Max > 0 && b.Max < b.Initial {
 			c.bad(append(steps, "backoff", "max"), "it is less than initial")
 		}
-		if r := cb.Retain; r.Then != "" && r.Age == 0 && r.Bytes == 0 {
+		if r := cb.Retain; c.in(append(steps, "retain")...).get("then").given() && r.Age == 0 && r.Bytes == 0 {
 			c.bad(append(steps, "retain", "then"), "there is no bound at which it could happen: give age or bytes")
 		}
 	}
@@ -362,7 +363,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 	}
 }
 
-func (c checker) mustNotLeave(m MustNotLeave, steps []any) {
+func (c checker) mustNotLeave(m auditrelay.MustNotLeave, steps []any) {
 	for j, name := range m.Detectors {
 		if _, err := detect.New(name); err != nil {
 			n := c.in(append(steps, "detectors", j)...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ type selfDecoder interface {
 // limited is a string of a closed set.
 type limited interface{ allowed() []string }
 
+// worded is a number of a closed set, written as the word at its place.
+type worded interface{ Words() []string }
+
 // deferrer names keys that a later version will know, with what to do until
 // then, so that they are refused by name rather than as a slip of the pen.
 type deferrer interface{ later() map[string]string }
@@ -53,8 +57,15 @@ func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
 		d.value(n, v.Elem(), path, tag)
 		return
 	}
-	if s, ok := v.Addr().Interface().(selfDecoder); ok {
-		s.decodeNode(d, n, path)
+	switch x := v.Addr().Interface().(type) {
+	case selfDecoder:
+		x.decodeNode(d, n, path)
+		return
+	case *auditrelay.When:
+		d.when(n, x, path)
+		return
+	case *auditrelay.From:
+		d.from(n, x, path)
 		return
 	}
 	switch v.Type() {
@@ -84,6 +95,8 @@ func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
 		d.int(n, v, path, tag)
 	case reflect.Float64:
 		d.float(n, v, path)
+	case reflect.Uint8:
+		d.word(n, v, path)
 	case reflect.Struct:
 		d.structure(n, v, path)
 	case reflect.Slice:
@@ -146,6 +159,27 @@ func (d *decoder) string(n *node, v reflect.Value, path string) {
 		d.oneOf(n, path, l.allowed())
 	}
 	v.SetString(n.text)
+}
+
+// word decodes a value of a closed set.
+func (d *decoder) word(n *node, v reflect.Value, path string) {
+	set, ok := v.Interface().(worded)
+	if !ok {
+		d.report.add(n, path, "options of Go type %v cannot be read from YAML", v.Type())
+		return
+	}
+	if n.kind != kindString {
+		d.expected(n, path, "a string")
+		return
+	}
+	if n.unset {
+		return
+	}
+	words := set.Words()
+	d.oneOf(n, path, words)
+	if i := slices.Index(words, n.text); i >= 0 {
+		v.SetUint(uint64(i))
+	}
 }
 
 // oneOf refuses a value outside a closed set and names the nearest within.

@@ -90,6 +90,11 @@ func (d digest) value(v reflect.Value) {
 	case auditrelay.Secret:
 		d.string(x.Reveal())
 		return
+	case fmt.Stringer:
+		if v.Kind() == reflect.Uint8 { // of a closed set
+			d.string(x.String())
+			return
+		}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

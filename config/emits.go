@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"auditrelay"
 )
 
 // emits checks what filters may emit to: targets that take it, and no way back.
@@ -19,13 +21,13 @@ func (c checker) emits() {
 			switch target := targets[name]; {
 			case target == nil:
 				c.bad(steps, "no callback is called %s%s", c.in(steps...).show(), c.in(steps...).hint(sortedKeys(targets)))
-			case target.Receives == "" || target.Receives == ReceivesEvents:
+			case target.Receives == auditrelay.ReceivesEvents:
 				c.bad(steps, "callback %s takes accepted events only: set its receives to emitted or both", c.in(steps...).show())
 			}
 		}
 	}
 	for i, cb := range c.Callbacks {
-		if cb.Receives == ReceivesEmitted && !fed[cb.Name] {
+		if cb.Receives == auditrelay.ReceivesEmitted && !fed[cb.Name] {
 			c.report.warn(c.in("callbacks", i), "callbacks[%d] receives emitted records, and no filter is granted to emit to it", i)
 		}
 	}

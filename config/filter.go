@@ -49,18 +49,18 @@ type Filter struct {
 	// OnError says what becomes of an event on which the filter fails:
 	// dead_letter (set aside, replayable, with a tombstone in its place) or
 	// discard (the tombstone alone). It never goes on. Default: dead_letter.
-	OnError OnError `yaml:"on_error"`
+	OnError auditrelay.OnError `yaml:"on_error"`
 
 	// Role is judge (it may drop, and edit and emit as it is granted) or observe: it
 	// may look, log and emit, neither edit nor drop, and where it fails the event
 	// goes on as if it had not been there. Default: judge.
-	Role FilterRole `yaml:"role"`
+	Role auditrelay.Role `yaml:"role"`
 
 	// Isolation says what one event leaves behind for the next: instance (memory
 	// and globals stay, so that a guest may count or sample) or event (all is put
 	// back to what it was when the instance had started, so that the verdict depends
 	// on module, config and event alone). Default: instance.
-	Isolation Isolation `yaml:"isolation"`
+	Isolation auditrelay.Isolation `yaml:"isolation"`
 
 	// Breaker rests the guest where it fails on one event after the other: what
 	// its callbacks receive stays pending, and one event at a time is tried.
@@ -132,7 +132,7 @@ type Limits struct {
 	// EmitCount is the most records emitted for one event. Default: 16.
 	EmitCount int `yaml:"emit_count" range:"1..10000"`
 	// EditBytes that the edits of one event may hand over. Default: 4MiB.
-	EditBytes auditrelay.ByteSize `yaml:"edit_bytes" range:"1B..256MiB"`
+	EditBytes auditrelay.ByteSize `yaml:"edit_bytes" range:"1B..64MiB"`
 	// LogLines a second that the filter may log. Default: 20.
 	LogLines int `yaml:"log_lines" range:"1..10000"`
 	// Module is the largest binary that is taken. Default: 32MiB.
@@ -146,36 +146,3 @@ type Breaker struct {
 	// Rest is how long at first; it doubles up to a minute. Default: 1s.
 	Rest time.Duration `yaml:"rest" range:"1ms..1m"`
 }
-
-// FilterRole says what a filter may do to an event.
-type FilterRole string
-
-// The values of FilterRole; the empty one means RoleJudge.
-const (
-	RoleJudge   FilterRole = "judge"
-	RoleObserve FilterRole = "observe"
-)
-
-func (FilterRole) allowed() []string { return []string{"judge", "observe"} }
-
-// Isolation says what of a guest outlives an event.
-type Isolation string
-
-// The values of Isolation; the empty one means IsolationInstance.
-const (
-	IsolationInstance Isolation = "instance"
-	IsolationEvent    Isolation = "event"
-)
-
-func (Isolation) allowed() []string { return []string{"instance", "event"} }
-
-// OnError says what becomes of an event on which a filter fails.
-type OnError string
-
-// The values of OnError; the empty one means OnErrorDeadLetter.
-const (
-	OnErrorDeadLetter OnError = "dead_letter"
-	OnErrorDiscard    OnError = "discard"
-)
-
-func (OnError) allowed() []string { return []string{"dead_letter", "discard"} }

@@ -17,7 +17,7 @@ type Postgres struct {
 	Table string `yaml:"table"`
 	// From says which rows are taken: beginning (all), now (none that are there at the
 	// first start) or a time (none whose updated_at is before). Default: beginning.
-	From From `yaml:"from"`
+	From auditrelay.From `yaml:"from"`
 	// Poll is how often new rows are looked for. Default: 1s.
 	Poll time.Duration `yaml:"poll" range:"10ms..1h"`
 	// Notify is a channel to LISTEN on: a NOTIFY there has new rows looked for at once.

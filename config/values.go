@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/big"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -215,7 +214,8 @@ func (n *node) plain() any {
 	return nil
 }
 
-func (w *When) decodeNode(d *decoder, n *node, path string) {
+// when decodes a condition, whose fields stand beside its query.
+func (d *decoder) when(n *node, w *auditrelay.When, path string) {
 	if n.kind != kindMapping {
 		d.expected(n, path, "a mapping of fields to the values that they may have")
 		return
@@ -248,14 +248,18 @@ func (w *When) decodeNode(d *decoder, n *node, path string) {
 	}
 }
 
-func (f *From) decodeNode(d *decoder, n *node, path string) {
+func (d *decoder) from(n *node, f *auditrelay.From, path string) {
 	const expected = "now, beginning or a time as in 2026-01-31T00:00:00Z"
 	text, ok := d.scalar(n, path, expected)
 	if !ok {
 		return
 	}
-	if slices.Contains([]FromKind{FromNow, FromBeginning}, FromKind(text)) {
-		f.Kind = FromKind(text)
+	switch text {
+	case "now":
+		f.Kind = auditrelay.FromNow
+		return
+	case "beginning":
+		f.Kind = auditrelay.FromBeginning
 		return
 	}
 	at, err := time.Parse(time.RFC3339, text)
@@ -263,5 +267,5 @@ func (f *From) decodeNode(d *decoder, n *node, path string) {
 		d.report.add(n, path, "found %v, expected %s", n.kind, expected)
 		return
 	}
-	f.Kind, f.Time = FromTime, at.UTC()
+	f.Kind, f.Time = auditrelay.FromTime, at.UTC()
 }

@@ -233,7 +233,7 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	}
 	id := make([]byte, 4)
 	rand.Read(id)
-	state := delivery.State{Callback: req.Callback, Receives: main.callback.receives(),
+	state := delivery.State{Callback: req.Callback, Receives: main.callback.Receives,
 		Aliases: main.seen.Load().State.Aliases,
 		Replay:  &delivery.Replay{ID: hex.EncodeToString(id), To: to, Emit: req.Emit, By: req.By}}
 	tx := new(journal.Tx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"auditrelay"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
 )
@@ -295,14 +296,14 @@ func reconfigure(c Callback) operation {
 		if err != nil {
 			return err
 		}
-		return s.Configure(j, tx, c.receives(), c.Digest)
+		return s.Configure(j, tx, c.Receives, c.Digest)
 	}
 }
 
 // rename gives a callback the lanes that another name had.
 func rename(c Callback) operation {
 	return eachLane(c.RenamedFrom, func(j *journal.Journal, tx *journal.Tx, _ time.Time, s *delivery.State) error {
-		return s.Rename(j, tx, c.Name, c.receives(), c.Digest)
+		return s.Rename(j, tx, c.Name, c.Receives, c.Digest)
 	})
 }
 
@@ -333,7 +334,7 @@ func eachLane(name string, fn func(*journal.Journal, *journal.Tx, time.Time, *de
 // create makes the lane of a callback that the journal does not know.
 func create(c Callback) operation {
 	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
-		_, err := delivery.Create(j, tx, delivery.State{Callback: c.Name, Receives: c.receives(), Digest: c.Digest}, c.start(j), now)
+		_, err := delivery.Create(j, tx, delivery.State{Callback: c.Name, Receives: c.Receives, Digest: c.Digest}, c.start(j), now)
 		return err
 	}
 }
@@ -345,16 +346,16 @@ func again(c Callback) operation {
 		if err != nil {
 			return err
 		}
-		return s.Revive(j, tx, c.start(j), c.receives(), c.Digest, now)
+		return s.Revive(j, tx, c.start(j), c.Receives, c.Digest, now)
 	}
 }
 
 // start is the sequence at which a new callback starts.
 func (c *Callback) start(j *journal.Journal) uint64 {
 	switch c.From.Kind {
-	case FromBeginning:
+	case auditrelay.FromBeginning:
 		return j.Oldest()
-	case FromTime:
+	case auditrelay.FromTime:
 		return max(j.SeekTime(c.From.Time), j.Oldest())
 	}
 	return j.Head().Next

@@ -15,12 +15,12 @@ import (
 	"auditrelay/runtime"
 )
 
-func callbackOf(name string, from runtime.From) (runtime.Callback, *memorySink) {
+func callbackOf(name string, from auditrelay.From) (runtime.Callback, *memorySink) {
 	sink := &memorySink{}
 	return quick(runtime.Callback{Name: name, Sink: sink, From: from}), sink
 }
 
-var now, beginning = runtime.From{}, runtime.From{Kind: runtime.FromBeginning}
+var now, beginning = auditrelay.From{}, auditrelay.From{Kind: auditrelay.FromBeginning}
 
 // TestWhereANewCallbackStarts: its account begins there.
 func TestWhereANewCallbackStarts(t *testing.T) {
@@ -32,8 +32,8 @@ func TestWhereANewCallbackStarts(t *testing.T) {
 
 	early, earlySink := callbackOf("early", beginning)
 	late, lateSink := callbackOf("late", now)
-	since, sinceSink := callbackOf("since", runtime.From{Kind: runtime.FromTime, Time: middle})
-	future, _ := callbackOf("future", runtime.From{Kind: runtime.FromTime, Time: time.Now().Add(time.Hour)})
+	since, sinceSink := callbackOf("since", auditrelay.From{Kind: auditrelay.FromTime, Time: middle})
+	future, _ := callbackOf("future", auditrelay.From{Kind: auditrelay.FromTime, Time: time.Now().Add(time.Hour)})
 	first, _ = callbackOf("first", now)
 	if err := r.Apply(t.Context(), []runtime.Callback{first, early, late, since, future}, nil); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestRemovingIsExplicit(t *testing.T) {
 // TestNameMadeAgain: a callback that comes back goes on with its numbers, its
 // accounts and its dead letters, and gets nothing twice.
 func TestNameMadeAgain(t *testing.T) {
-	for _, from := range []runtime.From{now, beginning} {
+	for _, from := range []auditrelay.From{now, beginning} {
 		c, first := callbackOf("archive", now)
 		r := start(t, runtime.Options{Callbacks: []runtime.Callback{c}})
 		first.set(refuseID("bad", refuse(auditrelay.Refused)))
@@ -251,7 +251,7 @@ func TestReceivesChanges(t *testing.T) {
 	submit(t, r, event("a", "blocked"), event("b", "created"))
 	settle(t, r)
 	alerts := &memorySink{}
-	if err := r.Apply(t.Context(), []runtime.Callback{quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEvents, Sink: alerts})}, []string{"archive"}); err != nil {
+	if err := r.Apply(t.Context(), []runtime.Callback{quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEvents, Sink: alerts})}, []string{"archive"}); err != nil {
 		t.Fatal(err)
 	}
 	submit(t, r, event("c", "created"))

@@ -51,41 +51,20 @@ func newCallback(c Callback, workers int, receiptKey []byte, codec *receipts.Cod
 	return out
 }
 
-// laneOptions translates the configuration for the machine.
+// laneOptions are the callback's for the machine.
 func (c *callback) laneOptions() delivery.Options {
-	o := delivery.Options{Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
-		ChunkEvents: c.Chunk.Events, ChunkBytes: int64(c.Chunk.Bytes), ChunkAge: c.Chunk.Age,
-		BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
-		RetainAge: c.Retain.Age, RetainBytes: int64(c.Retain.Bytes)}
-	switch c.Retain.Then {
-	case RetainDeadLetter:
-		o.RetainThen = delivery.RetainDeadLetter
-	case RetainDetach:
-		o.RetainThen = delivery.RetainDetach
-	default:
-		o.RetainThen = delivery.RetainBlock
-	}
-	return o
+	return delivery.Options{Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
+		Chunk: c.Chunk, Backoff: c.Backoff, Retain: c.Retain}
 }
 
-// gate prepares what must not leave; nil where there is nothing.
-func (m *MustNotLeave) gate() (*gate.Gate, error) {
+// newGate prepares what must not leave; nil where there is nothing.
+func newGate(m auditrelay.MustNotLeave) (*gate.Gate, error) {
 	return gate.New(gate.Options{Detectors: m.Detectors, Paths: m.Paths})
 }
 
 // emits reports whether a filter of c may emit.
 func (c *Callback) emits() bool {
 	return slices.ContainsFunc(c.Steps, func(s Step) bool { return len(s.Emits) > 0 })
-}
-
-func (c *Callback) receives() delivery.Receives {
-	switch c.Receives {
-	case ReceivesEmitted:
-		return delivery.ReceivesEmitted
-	case ReceivesBoth:
-		return delivery.ReceivesBoth
-	}
-	return delivery.ReceivesEvents
 }
 
 // check reports what is wrong with a set of callbacks, all at once.
@@ -106,8 +85,13 @@ func check(callbacks []Callback) error {
 				errs = append(errs, fmt.Errorf("callback %s: filter %s is missing", c.Name, step.Name))
 			}
 		}
-		if _, err := c.MustNotLeave.gate(); err != nil {
+		if _, err := newGate(c.MustNotLeave); err != nil {
 			errs = append(errs, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err))
+		}
+		for _, err := range []error{c.Chunk.Check(), c.Backoff.Check(), c.Retain.Check(), c.checkPace()} {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("callback %s: %w", c.Name, err))
+			}
 		}
 		if c.Sink == nil && !c.emits() {
 			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name))
@@ -116,12 +100,24 @@ func check(callbacks []Callback) error {
 	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
 }
 
+// checkPace reports numbers that the engine cannot keep.
+func (c *Callback) checkPace() error {
+	var errs []error
+	if c.InFlight < 0 || c.InFlight > auditrelay.MaxInFlight {
+		errs = append(errs, &auditrelay.OptionError{Path: "in_flight", Err: fmt.Errorf("expected at most %d", auditrelay.MaxInFlight)})
+	}
+	if c.Timeout < 0 || c.Timeout > auditrelay.MaxTimeout {
+		errs = append(errs, &auditrelay.OptionError{Path: "timeout", Err: fmt.Errorf("expected at most %v", auditrelay.MaxTimeout)})
+	}
+	return errors.Join(errs...)
+}
+
 // checkEmits reports emits to callbacks that are not there or receive none, and
 // cycles.
 func checkEmits(callbacks []Callback, names map[string]bool) []error {
 	var errs []error
 	targets := map[string][]string{}
-	receives := map[string]Receives{}
+	receives := map[string]auditrelay.Receives{}
 	for i := range callbacks {
 		receives[callbacks[i].Name] = callbacks[i].Receives
 	}
@@ -132,7 +128,7 @@ func checkEmits(callbacks []Callback, names map[string]bool) []error {
 				switch {
 				case !names[target]:
 					errs = append(errs, fmt.Errorf("callback %s: filter %s may emit to %s, which is no callback", c.Name, step.Name, target))
-				case receives[target] == ReceivesEvents:
+				case receives[target] == auditrelay.ReceivesEvents:
 					errs = append(errs, fmt.Errorf("callback %s: filter %s may emit to %s, which receives no emitted records (receives: emitted, or both)", c.Name, step.Name, target))
 				default:
 					targets[c.Name] = append(targets[c.Name], target)

@@ -25,7 +25,7 @@ func alerting(t *testing.T, dir string) (*runtime.Runtime, *memorySink) {
 	alerts := &memorySink{}
 	r := start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{
 		quick(runtime.Callback{Name: "archive", Sink: &memorySink{}, Steps: []runtime.Step{{Name: "watch", Filter: emitting("alerts").filter(), Emits: []string{"alerts"}}}}),
-		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+		quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
 	}})
 	return r, alerts
 }
@@ -87,7 +87,7 @@ func TestCallbackWithoutASinkOnlyEmits(t *testing.T) {
 				}
 				return auditrelay.Keep, nil
 			}).filter()}}}),
-		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesBoth, Sink: alerts}),
+		quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesBoth, Sink: alerts}),
 	}})
 	submit(t, r, event("a", "blocked"), event("bad", "created"))
 	settle(t, r)
@@ -113,7 +113,7 @@ func TestManyEmitsFitInTheirTransactions(t *testing.T) {
 	})
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
 		quick(runtime.Callback{Name: "archive", Sink: &memorySink{}, Steps: []runtime.Step{{Name: "many", Filter: many.filter(), Emits: []string{"alerts"}}}}),
-		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: &memorySink{}}),
+		quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: &memorySink{}}),
 	}})
 	var events []string
 	for i := range 70 {
@@ -135,11 +135,11 @@ func TestEmitsMustFormNoCycle(t *testing.T) {
 		callbacks []runtime.Callback
 		want      []string
 	}{
-		{"to itself", []runtime.Callback{{Name: "a", Receives: runtime.ReceivesBoth, Steps: step("a")}}, []string{"callback a", "cycle"}},
+		{"to itself", []runtime.Callback{{Name: "a", Receives: auditrelay.ReceivesBoth, Steps: step("a")}}, []string{"callback a", "cycle"}},
 		{"by a detour", []runtime.Callback{
-			{Name: "a", Receives: runtime.ReceivesBoth, Steps: step("b")},
-			{Name: "b", Receives: runtime.ReceivesEmitted, Steps: step("c")},
-			{Name: "c", Receives: runtime.ReceivesEmitted, Steps: step("a")}}, []string{"cycle"}},
+			{Name: "a", Receives: auditrelay.ReceivesBoth, Steps: step("b")},
+			{Name: "b", Receives: auditrelay.ReceivesEmitted, Steps: step("c")},
+			{Name: "c", Receives: auditrelay.ReceivesEmitted, Steps: step("a")}}, []string{"cycle"}},
 		{"to nobody", []runtime.Callback{{Name: "a", Steps: step("nobody")}}, []string{"nobody", "no callback"}},
 		{"to one that receives none", []runtime.Callback{{Name: "a", Steps: step("b")}, {Name: "b", Sink: &memorySink{}}}, []string{"receives no emitted"}},
 		{"everything else at once", []runtime.Callback{{Name: "A!"}, {Name: "x", Sink: &memorySink{}}, {Name: "x", Sink: &memorySink{}}, {Name: "y", Steps: []runtime.Step{{Name: "gone"}}}},
@@ -167,7 +167,7 @@ func TestHopsAreBounded(t *testing.T) {
 	for i := range 10 {
 		c := quick(runtime.Callback{Name: fmt.Sprint("c", i), Sink: &memorySink{}})
 		if i > 0 {
-			c.Receives = runtime.ReceivesEmitted
+			c.Receives = auditrelay.ReceivesEmitted
 		}
 		if i < 9 {
 			next := fmt.Sprint("c", i+1)

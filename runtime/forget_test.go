@@ -13,7 +13,7 @@ import (
 // TestRetentionDestroysKeys: the keys of what retention has forgotten are destroyed, but
 // for those that dead letters still need.
 func TestRetentionDestroysKeys(t *testing.T) {
-	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
+	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
 	r := begin(t, Options{Callbacks: []Callback{c}, Journal: JournalOptions{
 		Encryption: Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: time.Nanosecond}}})
 	accept(t, r, "a", "b", "fails", "c", "d")
@@ -66,7 +66,7 @@ func (failing) Apply(_ context.Context, c *filter.Call) (auditrelay.Verdict, err
 // TestRetentionGoesOnPastWhatIsErased: the last chunk that retention looks at may be of
 // an erased period.
 func TestRetentionGoesOnPastWhatIsErased(t *testing.T) {
-	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
+	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
 	r := begin(t, Options{Callbacks: []Callback{c}, Journal: JournalOptions{
 		Encryption: Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: time.Nanosecond}}})
 	for _, id := range []string{"a", "fails", "c", "d"} { // each a chunk of its own

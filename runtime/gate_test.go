@@ -15,7 +15,7 @@ import (
 )
 
 // shut is a gate for what event() has under secret, unless it was redacted.
-var shut = runtime.MustNotLeave{Paths: []string{"**.~secret"}}
+var shut = auditrelay.MustNotLeave{Paths: []string{"**.~secret"}}
 
 // masking redacts secret, but for the event with the id leaky.
 var masking = fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -106,7 +106,7 @@ func TestDetectorsHoldBack(t *testing.T) {
 	const key = "AKIAIOSFODNN7ABCDEFG"
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
-		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}}})}})
+		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}}})}})
 	bare := func(id string) string { return strings.Replace(event(id, "created"), `,"secret":"s3cr3t"`, "", 1) }
 	submit(t, r, bare("a"), strings.Replace(bare("leaky"), `"t1"`, `"`+key+`"`, 1), bare("c"))
 	settle(t, r)
@@ -165,7 +165,7 @@ func TestTheGateHoldsBackWhatTheSinkDerives(t *testing.T) {
 					}
 				}}
 				r := start(t, runtime.Options{Callbacks: []runtime.Callback{
-					quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}},
+					quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}},
 						Steps: []runtime.Step{{Name: "mask", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 							return auditrelay.Keep, c.Document.Replace([]byte(`{"clean":true}`))
 						}).filter()}}})}})
@@ -189,7 +189,7 @@ func TestAFileNamedByTheEventsIDIsLookedAt(t *testing.T) {
 		p.Key = "audit_logs/" + strings.ReplaceAll(r.ID, "/", "_") + ".json"
 	}}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
-		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}},
+		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}},
 			Steps: []runtime.Step{{Name: "mask", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 				return auditrelay.Keep, c.Document.Replace([]byte(`{"clean":true}`))
 			}).filter()}}})}})
@@ -223,7 +223,7 @@ func TestWhatNobodyIsToBlameForIsHeld(t *testing.T) {
 					if len(p.Sequences) > 1 && !sane.Load() { // alone each of them is well
 						spoil(p)
 					}
-				}}, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}}, Chunk: runtime.Chunking{Events: 3}})}})
+				}}, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}}, Chunk: auditrelay.Chunking{Events: 3}})}})
 			bare := func(id string) string { return strings.Replace(event(id, "created"), `,"secret":"s3cr3t"`, "", 1) }
 			submit(t, r, bare("a"), bare("b"), bare("c"))
 			s := await(t, r, "archive", "misconfigured", inState(runtime.StateMisconfigured))
@@ -259,7 +259,7 @@ func (s spoiling) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 // TestEmittedRecordsInheritTheGate: what the event may not tell, no record of it
 // may tell, wherever it goes.
 func TestEmittedRecordsInheritTheGate(t *testing.T) {
-	for _, onError := range []runtime.OnError{runtime.OnErrorDeadLetter, runtime.OnErrorDiscard} {
+	for _, onError := range []auditrelay.OnError{auditrelay.OnErrorDeadLetter, auditrelay.OnErrorDiscard} {
 		sink, alerts := &memorySink{}, &memorySink{}
 		telling := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 			c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{"well":"yes"}`)})
@@ -272,7 +272,7 @@ func TestEmittedRecordsInheritTheGate(t *testing.T) {
 		r := start(t, runtime.Options{Callbacks: []runtime.Callback{
 			quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: shut,
 				Steps: []runtime.Step{{Name: "tell", Filter: telling.filter(), Emits: []string{"alerts"}, OnError: onError}}}),
-			quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+			quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
 		}})
 		submit(t, r, event("a", "created"), event("leaky", "deleted"))
 		settle(t, r)
@@ -298,8 +298,8 @@ func TestAnObserverThatTellsFailsAlone(t *testing.T) {
 	})
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
 		quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: shut, Steps: []runtime.Step{
-			{Name: "tell", Filter: telling.filter(), Emits: []string{"alerts"}, Role: runtime.RoleObserve}, {Name: "mask", Filter: masking.filter()}}}),
-		quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+			{Name: "tell", Filter: telling.filter(), Emits: []string{"alerts"}, Role: auditrelay.RoleObserve}, {Name: "mask", Filter: masking.filter()}}}),
+		quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
 	}})
 	submit(t, r, event("a", "created"))
 	settle(t, r)
@@ -330,7 +330,7 @@ func TestWordsOfFiltersPassTheGate(t *testing.T) {
 		return auditrelay.Drop, nil
 	})
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
-		quick(runtime.Callback{Name: "archive", Sink: &memorySink{}, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}},
+		quick(runtime.Callback{Name: "archive", Sink: &memorySink{}, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}},
 			Steps: []runtime.Step{{Name: "say", Filter: saying.filter()}}})}})
 	submit(t, r, event("dropped", "created"), event("failed", "deleted"), event("clean", "created"))
 	settle(t, r)
@@ -396,7 +396,7 @@ func TestTryShowsTheGatesVerdict(t *testing.T) {
 	if a, b := trials[0], trials[1]; a.Outcome != auditrelay.Delivered || b.Outcome != auditrelay.DeadLettered || b.Cause != auditrelay.CauseLeak || b.Err == nil || b.Data != nil {
 		t.Errorf("got %+v, %+v", a, b)
 	}
-	callback.MustNotLeave = runtime.MustNotLeave{Detectors: []string{"secrets"}}
+	callback.MustNotLeave = auditrelay.MustNotLeave{Detectors: []string{"secrets"}}
 	callback.Sink = deriving{memorySink: &memorySink{}, derive: func(_ auditrelay.Record, p *auditrelay.Payload) { p.Key = "AKIAIOSFODNN7ABCDEFG" }}
 	if trials, err = runtime.Try(t.Context(), callback, []auditrelay.Event{parse("a")}); err != nil || trials[0].Cause != auditrelay.CauseLeak || trials[0].Data != nil {
 		t.Errorf("what the sink derives: %+v, %v", trials, err)
@@ -410,7 +410,7 @@ func TestTryShowsTheGatesVerdict(t *testing.T) {
 // TestAGateThatIsNotUnderstoodIsRefused: it is never left open instead.
 func TestAGateThatIsNotUnderstoodIsRefused(t *testing.T) {
 	_, err := runtime.Open(t.Context(), runtime.Options{Callbacks: []runtime.Callback{
-		{Name: "archive", Sink: &memorySink{}, MustNotLeave: runtime.MustNotLeave{Detectors: []string{"sekrets"}, Paths: []string{"a..b"}}}}})
+		{Name: "archive", Sink: &memorySink{}, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"sekrets"}, Paths: []string{"a..b"}}}}})
 	if err == nil || !strings.Contains(err.Error(), "sekrets") || !strings.Contains(err.Error(), "a..b") || !strings.Contains(err.Error(), "archive") {
 		t.Errorf("got %v", err)
 	}

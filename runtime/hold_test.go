@@ -100,9 +100,9 @@ func TestAnObserverChangesNothing(t *testing.T) {
 			r := start(t, runtime.Options{Workers: 1, Logger: log.logger(), Callbacks: []runtime.Callback{
 				quick(runtime.Callback{Name: "archive", Sink: sink, Steps: []runtime.Step{
 					{Name: "scrub", Filter: &closing{apply: scrub}},
-					{Name: "watch", Filter: observer, Role: runtime.RoleObserve, Emits: []string{"alerts"}},
+					{Name: "watch", Filter: observer, Role: auditrelay.RoleObserve, Emits: []string{"alerts"}},
 				}}),
-				quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+				quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
 			}})
 			submit(t, r, event("a", "created"))
 			submit(t, r, event("b", "created"))

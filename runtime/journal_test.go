@@ -75,7 +75,7 @@ func accept(t *testing.T, r *Runtime, ids ...string) {
 // and nothing else; a replay that is done holds nothing back.
 func TestTrimKeepsWhatCallbacksNeed(t *testing.T) {
 	sink, behind := &bucket{}, &bucket{}
-	quick := Callback{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond}, Backoff: Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
+	quick := Callback{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Backoff: auditrelay.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
 	slow := quick
 	slow.Name, slow.Sink = "slow", behind
 	behind.down.Store(true)
@@ -141,7 +141,7 @@ func TestTrimKeepsWhatCallbacksNeed(t *testing.T) {
 // and again while its receipt cannot be made durable, and Close still ends.
 func TestJournalThatCannotRecord(t *testing.T) {
 	sink := &bucket{}
-	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond}}}})
+	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}})
 	sink.down.Store(true)
 	accept(t, r, "a")
 	happens(t, "something is sent", func() bool { return sink.sent.Load() > 0 })
@@ -169,8 +169,8 @@ func TestJournalThatCannotRecord(t *testing.T) {
 func TestRestAfterACommitThatFails(t *testing.T) {
 	sink := &bucket{}
 	sink.down.Store(true)
-	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond},
-		Backoff: Backoff{Initial: time.Microsecond, Max: time.Microsecond}}}})
+	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond},
+		Backoff: auditrelay.Backoff{Initial: time.Microsecond, Max: time.Microsecond}}}})
 	accept(t, r, "a")
 	happens(t, "something is sent", func() bool { return sink.sent.Load() > 0 })
 	from := time.Now()
@@ -198,7 +198,7 @@ func TestRestoredBackupGoesOn(t *testing.T) {
 	base := t.TempDir()
 	sink := &bucket{}
 	sink.down.Store(true)
-	c := Callback{Name: "archive", Sink: sink, Chunk: Chunking{Age: time.Millisecond}, Backoff: Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
+	c := Callback{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Backoff: auditrelay.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
 	r := begin(t, Options{Dir: filepath.Join(base, "data"), Callbacks: []Callback{c}})
 	accept(t, r, "a", "b")
 	backup := filepath.Join(base, "backup")

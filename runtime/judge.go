@@ -65,7 +65,7 @@ func newJudge(c *Callback, workers int, receiptKey []byte, log *slog.Logger) *ju
 	j := &judge{callback: c.Name, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil, key: receiptKey, log: log,
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, workers)}
 	var err error
-	if j.gate, err = c.MustNotLeave.gate(); err != nil {
+	if j.gate, err = newGate(c.MustNotLeave); err != nil {
 		panic("a callback that was not checked: " + err.Error()) // rather than a gate that is open
 	}
 	for range workers {
@@ -241,7 +241,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (jud
 	w.document.Reset(e.Data)
 	for i := range j.steps {
 		step := &j.steps[i]
-		if step.Role == RoleObserve {
+		if step.Role == auditrelay.RoleObserve {
 			if err := j.observe(ctx, w, i, &judged); err != nil {
 				return judged, err
 			}
@@ -271,7 +271,7 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (jud
 			judged.Filter, judged.Cause, judged.Err = step.Name, causeOf(err), err
 			judged.Reason = w.reason(&call)
 			judged.Outcome = auditrelay.DeadLettered
-			if step.OnError == OnErrorDiscard {
+			if step.OnError == auditrelay.OnErrorDiscard {
 				judged.Outcome = auditrelay.Discarded
 			}
 			return judged, nil

@@ -133,7 +133,7 @@ func TestAnErasedPeriod(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := &memorySink{}
-	if err := r.Apply(t.Context(), append(o.Callbacks, quick(runtime.Callback{Name: "late", Sink: late, From: runtime.From{Kind: runtime.FromBeginning}})), nil); err != nil {
+	if err := r.Apply(t.Context(), append(o.Callbacks, quick(runtime.Callback{Name: "late", Sink: late, From: auditrelay.From{Kind: auditrelay.FromBeginning}})), nil); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)

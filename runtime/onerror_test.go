@@ -59,7 +59,7 @@ func TestOnErrorFailsClosed(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			for _, onError := range []runtime.OnError{runtime.OnErrorDeadLetter, runtime.OnErrorDiscard} {
+			for _, onError := range []auditrelay.OnError{auditrelay.OnErrorDeadLetter, auditrelay.OnErrorDiscard} {
 				sink, alerts := &memorySink{}, &memorySink{}
 				bad := &closing{apply: func(call *filter.Call) (auditrelay.Verdict, error) {
 					if call.Event.ID != "bad" {
@@ -70,14 +70,14 @@ func TestOnErrorFailsClosed(t *testing.T) {
 				r := start(t, runtime.Options{Workers: 1, Callbacks: []runtime.Callback{
 					quick(runtime.Callback{Name: "archive", Sink: sink,
 						Steps: []runtime.Step{{Name: "rules", Filter: bad, OnError: onError, Emits: []string{"alerts"}}}}),
-					quick(runtime.Callback{Name: "alerts", Receives: runtime.ReceivesEmitted, Sink: alerts}),
+					quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
 				}})
 				submit(t, r, event("a", "created"), event("bad", "deleted"), event("c", "updated"))
 				settle(t, r)
 
 				want := runtime.Account{Assigned: 3, Delivered: 2, Balanced: true}
 				outcome := auditrelay.DeadLettered
-				if onError == runtime.OnErrorDiscard {
+				if onError == auditrelay.OnErrorDiscard {
 					outcome = auditrelay.Discarded
 					want.Discarded = 1
 				} else {
@@ -106,7 +106,7 @@ func TestOnErrorFailsClosed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if (len(dead) == 1) != (onError == runtime.OnErrorDeadLetter) {
+				if (len(dead) == 1) != (onError == auditrelay.OnErrorDeadLetter) {
 					t.Errorf("dead letters: %+v", dead)
 				}
 				for _, d := range dead {

@@ -102,14 +102,14 @@ func TestSettledDoesNotWaitForWhatADetachedCallbackHolds(t *testing.T) {
 func TestRetain(t *testing.T) {
 	bounds := []struct {
 		name   string
-		retain runtime.Retain
+		retain auditrelay.Retain
 	}{
-		{"by bytes", runtime.Retain{Bytes: 500}},
-		{"by age", runtime.Retain{Age: time.Millisecond}},
+		{"by bytes", auditrelay.Retain{Bytes: 500}},
+		{"by age", auditrelay.Retain{Age: time.Millisecond}},
 	}
 	for _, bound := range bounds {
 		// One chunk is sealed and stays; what is behind it is what retain judges.
-		setup := func(t *testing.T, then runtime.RetainThen) (*runtime.Runtime, *memorySink) {
+		setup := func(t *testing.T, then auditrelay.RetainThen) (*runtime.Runtime, *memorySink) {
 			sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
 			c := quick(runtime.Callback{Name: "archive", Sink: sink, InFlight: 1, Retain: bound.retain})
 			c.Retain.Then = then
@@ -118,7 +118,7 @@ func TestRetain(t *testing.T) {
 			return r, sink
 		}
 		t.Run(bound.name+", block", func(t *testing.T) {
-			r, sink := setup(t, runtime.RetainBlock)
+			r, sink := setup(t, auditrelay.RetainBlock)
 			deadline := time.Now().Add(10 * time.Second)
 			accepted := uint64(1)
 			for ; ; accepted++ {
@@ -147,7 +147,7 @@ func TestRetain(t *testing.T) {
 			}
 		})
 		t.Run(bound.name+", dead_letter", func(t *testing.T) {
-			r, sink := setup(t, runtime.RetainDeadLetter)
+			r, sink := setup(t, auditrelay.RetainDeadLetter)
 			await(t, r, "archive", "sealed", func(s runtime.CallbackStatus) bool { return s.InFlight > 0 || s.Account.DeadLettered > 0 })
 			submit(t, r, event("b", "created"), event("c", "created"), event("d", "created"), event("e", "created"))
 			await(t, r, "archive", "bounded", func(s runtime.CallbackStatus) bool { return s.Account.DeadLettered > 0 })
@@ -172,7 +172,7 @@ func TestRetain(t *testing.T) {
 			}
 		})
 		t.Run(bound.name+", detach", func(t *testing.T) {
-			r, sink := setup(t, runtime.RetainDetach)
+			r, sink := setup(t, auditrelay.RetainDetach)
 			await(t, r, "archive", "sealed or detached", func(s runtime.CallbackStatus) bool {
 				return s.InFlight > 0 || s.State == runtime.StateDetached
 			})
@@ -197,9 +197,9 @@ func TestRetain(t *testing.T) {
 // TestReplayIsNotRetained: a replay's events are old by nature; retain is about
 // what the callback itself has not delivered.
 func TestReplayIsNotRetained(t *testing.T) {
-	for _, then := range []runtime.RetainThen{runtime.RetainBlock, runtime.RetainDeadLetter, runtime.RetainDetach} {
+	for _, then := range []auditrelay.RetainThen{auditrelay.RetainBlock, auditrelay.RetainDeadLetter, auditrelay.RetainDetach} {
 		sink := &memorySink{}
-		c := quick(runtime.Callback{Name: "archive", Sink: sink, Retain: runtime.Retain{Bytes: 400, Then: then}})
+		c := quick(runtime.Callback{Name: "archive", Sink: sink, Retain: auditrelay.Retain{Bytes: 400, Then: then}})
 		c.Chunk.Age = time.Microsecond
 		r := start(t, runtime.Options{Callbacks: []runtime.Callback{c}})
 		for _, id := range []string{"a", "b", "c", "d", "e"} {
@@ -222,7 +222,7 @@ func TestReplayIsNotRetained(t *testing.T) {
 
 func TestDrainDeliversWhatIsLeft(t *testing.T) {
 	sink := &memorySink{}
-	r := start(t, runtime.Options{Callbacks: []runtime.Callback{{Name: "archive", Sink: sink, Chunk: runtime.Chunking{Age: time.Hour}}}})
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Hour}}}})
 	submit(t, r, event("a", "created"), event("b", "created"))
 	if err := r.Drain(t.Context()); err != nil {
 		t.Fatal(err)

@@ -103,45 +103,33 @@ type Callback struct {
 	Digest string
 
 	// Receives says which events are assigned. Default: accepted ones.
-	Receives Receives
+	Receives auditrelay.Receives
 	// When, where set, must match for the filters to see an event; others end
 	// as filtered, cause "when".
-	When *When
+	When *auditrelay.When
 	// Steps are the filters, in order.
 	Steps []Step
 	// MustNotLeave is checked on what the filters and the sink made of an event,
 	// whatever they claim. An event in which something is found becomes a dead
 	// letter, cause "leak".
-	MustNotLeave MustNotLeave
+	MustNotLeave auditrelay.MustNotLeave
 	// Sink delivers what is kept. Without one a kept event counts as delivered
 	// once what its filters emitted is durable.
 	Sink auditrelay.Sink
 
 	// From says where a callback that the journal does not know yet starts.
-	From From
+	From auditrelay.From
 	// Chunk says when a chunk is closed.
-	Chunk Chunking
+	Chunk auditrelay.Chunking
 	// InFlight is how many sealed chunks may be undelivered at a time.
 	// Default 4.
 	InFlight int
 	// Backoff paces retries.
-	Backoff Backoff
+	Backoff auditrelay.Backoff
 	// Timeout bounds one delivery attempt. Default 60 s.
 	Timeout time.Duration
 	// Retain says what the callback may hold while its sink is dead.
-	Retain Retain
-}
-
-// MustNotLeave says what must not leave a callback. The zero value: nothing is
-// checked.
-type MustNotLeave struct {
-	// Detectors are names of detectors or of groups of them ("secrets"). They look
-	// at every key, string and number, and at all that the sink derives.
-	Detectors []string
-	// Paths, in the grammar of docs/reference/paths.md, may hold nothing but null, the empty
-	// string, the mask "***" and pseudonyms ("hmac:NAME:", or a version after
-	// the name as in "hmac:NAME.2:", and 32 hexadecimal digits).
-	Paths []string
+	Retain auditrelay.Retain
 }
 
 // Step is one filter of a callback.
@@ -150,105 +138,12 @@ type Step struct {
 	Filter filter.Filter
 	// OnError says what becomes of an event on which the filter fails; never
 	// does it go on.
-	OnError OnError
+	OnError auditrelay.OnError
 	// Role is what it may do to an event.
-	Role Role
+	Role auditrelay.Role
 	// Emits names the callbacks to which the filter may emit.
 	Emits []string
 }
-
-// OnError says what becomes of an event on which a filter failed.
-type OnError uint8
-
-const (
-	// OnErrorDeadLetter sets the event aside, replayable, and puts a tombstone in
-	// its place. The default.
-	OnErrorDeadLetter OnError = iota
-	// OnErrorDiscard puts a tombstone in its place and keeps nothing.
-	OnErrorDiscard
-)
-
-// Role is what a filter may do to an event.
-type Role uint8
-
-const (
-	// RoleJudge: it may edit and drop, and where it fails the event does not go on.
-	// The default.
-	RoleJudge Role = iota
-	// RoleObserve: it may look and emit. It is given a document of its own, so that
-	// its edits go nowhere; a drop is a failure, and where it fails, or cannot be
-	// started, the event goes on as if it had not been there.
-	RoleObserve
-)
-
-// Receives says which events are assigned to a callback.
-type Receives uint8
-
-const (
-	ReceivesEvents  Receives = iota // accepted events
-	ReceivesEmitted                 // records that guests emitted to it
-	ReceivesBoth
-)
-
-// When is a callback's condition. Every part that is set must match.
-type When struct {
-	// Fields: the top-level string field must be one of the values.
-	Fields map[string][]string
-	// Query is a gjson query on the event. It matches when it has a result other
-	// than false, null and the empty array.
-	Query string
-}
-
-// From says where a new callback starts.
-type From struct {
-	Kind FromKind
-	Time time.Time // for FromTime: the first event received at or after it
-}
-
-// FromKind is the kind of a From.
-type FromKind uint8
-
-const (
-	FromNow       FromKind = iota // what is accepted from now on
-	FromBeginning                 // the oldest event that the journal still has
-	FromTime
-)
-
-// Chunking says when a chunk is closed: at the first bound that is met.
-type Chunking struct {
-	Events int                 // default 10,000, at most 65,536
-	Bytes  auditrelay.ByteSize // default 8 MiB, at most 64 MiB
-	Age    time.Duration       // since the oldest event was seen; default 1 s
-}
-
-// Backoff paces the retries of one payload: after failure n the pause is drawn
-// evenly between 0 and min(Max, Initial * 2^n) (full jitter), and never shorter
-// than what the destination asked for.
-type Backoff struct {
-	Initial time.Duration // default 500 ms
-	Max     time.Duration // default 1 min
-}
-
-// Retain bounds what a callback may hold that is not delivered.
-type Retain struct {
-	Age   time.Duration       // of the oldest; 0: no bound
-	Bytes auditrelay.ByteSize // 0: no bound
-	Then  RetainThen
-}
-
-// RetainThen says what happens at the bound.
-type RetainThen uint8
-
-const (
-	// RetainBlock refuses new events at the door (*UnavailableError) until the callback
-	// has caught up: for a callback that is required.
-	RetainBlock RetainThen = iota
-	// RetainDeadLetter sets the oldest events aside, with tombstones.
-	RetainDeadLetter
-	// RetainDetach skips what comes until an operator attaches the callback
-	// again.
-	RetainDetach
-)
 
 // Submission is one event on its way in.
 type Submission struct {

@@ -69,8 +69,8 @@ func TestEveryEventHasItsReceipt(t *testing.T) {
 	f, looking := editing(), fn(keep)
 	open := func() *runtime.Runtime {
 		return start(t, runtime.Options{Dir: dir, Workers: 1, Callbacks: []runtime.Callback{
-			quick(runtime.Callback{Name: "archive", Digest: strings.Repeat("1f", 32), Sink: &memorySink{}, When: &runtime.When{Fields: map[string][]string{"action": {"created", "deleted"}}},
-				Steps: []runtime.Step{{Name: "no-secrets", Filter: f}, {Name: "watch", Filter: looking.filter(), Role: runtime.RoleObserve}}})}})
+			quick(runtime.Callback{Name: "archive", Digest: strings.Repeat("1f", 32), Sink: &memorySink{}, When: &auditrelay.When{Fields: map[string][]string{"action": {"created", "deleted"}}},
+				Steps: []runtime.Step{{Name: "no-secrets", Filter: f}, {Name: "watch", Filter: looking.filter(), Role: auditrelay.RoleObserve}}})}})
 	}
 	r := open()
 	submit(t, r, event("masked", "created"), event("plain", "created"), event("dropped", "created"), event("failed", "deleted"), event("elsewhere", "updated"))
@@ -241,7 +241,7 @@ func TestALeakHasAReceiptWithoutOutput(t *testing.T) {
 		}
 	}, each: true}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink,
-		MustNotLeave: runtime.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"secret"}},
+		MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"secret"}},
 		Steps:        []runtime.Step{{Name: "mask", Filter: masking.filter()}}})}})
 	submit(t, r, event("leaky", "created"), event("derived", "created"))
 	settle(t, r)

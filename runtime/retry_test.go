@@ -205,7 +205,7 @@ func TestOperatorsRefreshCredentials(t *testing.T) {
 			sink := &rotatingSink{}
 			sink.deliver = func(auditrelay.Payload) error { return refuse(auditrelay.Unauthorized) }
 			c := quick(runtime.Callback{Name: "archive", Digest: "same", Sink: sink})
-			c.Backoff = runtime.Backoff{Initial: time.Hour, Max: time.Hour}
+			c.Backoff = auditrelay.Backoff{Initial: time.Hour, Max: time.Hour}
 			r := start(t, runtime.Options{Callbacks: []runtime.Callback{c}})
 			submit(t, r, event("a", "created"))
 			await(t, r, "archive", "failed once", func(s runtime.CallbackStatus) bool { return s.Attempts > 0 })

@@ -17,7 +17,7 @@ import (
 // quick closes chunks at once and retries without much of a pause.
 func quick(c runtime.Callback) runtime.Callback {
 	c.Chunk.Age = time.Millisecond
-	c.Backoff = runtime.Backoff{Initial: time.Millisecond, Max: 5 * time.Millisecond}
+	c.Backoff = auditrelay.Backoff{Initial: time.Millisecond, Max: 5 * time.Millisecond}
 	return c
 }
 
@@ -103,7 +103,7 @@ func TestEventGoesThroughEveryRoom(t *testing.T) {
 	})
 	r := start(t, runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{quick(runtime.Callback{
 		Name: "archive", Sink: sink,
-		When:  &runtime.When{Fields: map[string][]string{"action": {"created", "blocked"}}},
+		When:  &auditrelay.When{Fields: map[string][]string{"action": {"created", "blocked"}}},
 		Steps: []runtime.Step{{Name: "redact", Filter: redact.filter()}},
 	})}})
 	results := submit(t, r, event("a", "created"), event("b", "blocked"), event("c", "deleted"), `{"id":7}`)

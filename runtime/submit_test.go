@@ -165,21 +165,21 @@ func TestRecord(t *testing.T) {
 func TestWhen(t *testing.T) {
 	cases := []struct {
 		name string
-		when runtime.When
+		when auditrelay.When
 		want bool
 	}{
-		{"nothing is asked", runtime.When{}, true},
-		{"a value of the list", runtime.When{Fields: map[string][]string{"action": {"deleted", "created"}}}, true},
-		{"another value", runtime.When{Fields: map[string][]string{"action": {"deleted"}}}, false},
-		{"a field that is no string", runtime.When{Fields: map[string][]string{"n": {"1"}}}, false},
-		{"a field that is absent", runtime.When{Fields: map[string][]string{"gone": {""}}}, false},
-		{"all fields must match", runtime.When{Fields: map[string][]string{"action": {"created"}, "id": {"b"}}}, false},
-		{"a query that finds", runtime.When{Query: "deep.x"}, true},
-		{"a query that finds false", runtime.When{Query: "no"}, false},
-		{"a query that finds null", runtime.When{Query: "nil"}, false},
-		{"a query that finds nothing", runtime.When{Query: "deep.y"}, false},
-		{"a query with an empty result", runtime.When{Query: `list.#(x=="z")#`}, false},
-		{"a field with a dot in its name", runtime.When{Fields: map[string][]string{"a.b": {"c"}}}, true},
+		{"nothing is asked", auditrelay.When{}, true},
+		{"a value of the list", auditrelay.When{Fields: map[string][]string{"action": {"deleted", "created"}}}, true},
+		{"another value", auditrelay.When{Fields: map[string][]string{"action": {"deleted"}}}, false},
+		{"a field that is no string", auditrelay.When{Fields: map[string][]string{"n": {"1"}}}, false},
+		{"a field that is absent", auditrelay.When{Fields: map[string][]string{"gone": {""}}}, false},
+		{"all fields must match", auditrelay.When{Fields: map[string][]string{"action": {"created"}, "id": {"b"}}}, false},
+		{"a query that finds", auditrelay.When{Query: "deep.x"}, true},
+		{"a query that finds false", auditrelay.When{Query: "no"}, false},
+		{"a query that finds null", auditrelay.When{Query: "nil"}, false},
+		{"a query that finds nothing", auditrelay.When{Query: "deep.y"}, false},
+		{"a query with an empty result", auditrelay.When{Query: `list.#(x=="z")#`}, false},
+		{"a field with a dot in its name", auditrelay.When{Fields: map[string][]string{"a.b": {"c"}}}, true},
 	}
 	data := `{"id":"a","action":"created","n":1,"deep":{"x":"y"},"no":false,"nil":null,"list":[{"x":"y"}],"a.b":"c"}`
 	for _, c := range cases {

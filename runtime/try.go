@@ -67,7 +67,7 @@ func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, e
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
 	}
-	if _, err := c.MustNotLeave.gate(); err != nil {
+	if _, err := newGate(c.MustNotLeave); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
 	}
 	j := newJudge(&c, 1, nil, slog.New(slog.DiscardHandler))

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"auditrelay"
+
 	"github.com/tidwall/gjson"
 )
 
@@ -19,7 +21,7 @@ type fieldCondition struct {
 	values []string
 }
 
-func newCondition(w *When) *condition {
+func newCondition(w *auditrelay.When) *condition {
 	if w == nil || (len(w.Fields) == 0 && w.Query == "") {
 		return nil
 	}

@@ -41,9 +41,9 @@ func TestCallbacksGoOnBesideGuestsThatUseAllTheyMay(t *testing.T) {
 	}
 	var callbacks []runtime.Callback
 	for n := range 3 {
-		callbacks = append(callbacks, runtime.Callback{Name: fmt.Sprintf("heavy-%d", n), Steps: step("burn"), Sink: nowhere{}, Chunk: runtime.Chunking{Events: 50}})
+		callbacks = append(callbacks, runtime.Callback{Name: fmt.Sprintf("heavy-%d", n), Steps: step("burn"), Sink: nowhere{}, Chunk: auditrelay.Chunking{Events: 50}})
 	}
-	callbacks = append(callbacks, runtime.Callback{Name: "light", Steps: step("keep"), Sink: nowhere{}, Chunk: runtime.Chunking{Events: 50}})
+	callbacks = append(callbacks, runtime.Callback{Name: "light", Steps: step("keep"), Sink: nowhere{}, Chunk: auditrelay.Chunking{Events: 50}})
 	r, err := runtime.Open(t.Context(), runtime.Options{Callbacks: callbacks})
 	if err != nil {
 		t.Fatal(err)

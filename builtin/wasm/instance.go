@@ -91,7 +91,7 @@ func (i *instance) start() error {
 		}
 	}
 	i.event = live.ExportedFunction(exportEvent)
-	if m.isolation == IsolationEvent {
+	if m.isolation == auditrelay.IsolationEvent {
 		return i.save()
 	}
 	return nil

@@ -21,7 +21,7 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("isolation by instance, the second event: got %v, %v; want what the first left to be found", v, err)
 			}
 
-			o.Isolation = wasm.IsolationEvent
+			o.Isolation = auditrelay.IsolationEvent
 			isolated := open(t, load(t, o))
 			var fuel int64
 			for n := range 5 {
@@ -42,7 +42,7 @@ func TestIsolation(t *testing.T) {
 func TestTheSameEventTakesTheSameFuel(t *testing.T) {
 	for _, name := range []string{"reference-c", "reference-go", "redact-go"} {
 		o := options(t, name+"/"+name)
-		o.Isolation = wasm.IsolationEvent
+		o.Isolation = auditrelay.IsolationEvent
 		m := load(t, o)
 		seen := map[int64]bool{}
 		for range 3 {
@@ -87,7 +87,7 @@ func TestInstancesShareABudget(t *testing.T) {
 // An instance that is renewed for every event gives back what it held.
 func TestRenewedInstancesKeepTheirPlaceInTheBudget(t *testing.T) {
 	o := options(t, "isolation/table")
-	o.Isolation = wasm.IsolationEvent
+	o.Isolation = auditrelay.IsolationEvent
 	o.Budget = wasm.NewBudget(o.Limits.Footprint())
 	i := open(t, load(t, o))
 	for range 10 {

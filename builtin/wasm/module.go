@@ -63,7 +63,7 @@ type Module struct {
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
 
-	isolation Isolation
+	isolation auditrelay.Isolation
 	breaker   breaker
 	budget    *Budget
 	log       *slog.Logger

@@ -44,7 +44,7 @@ type Options struct {
 	// modules bound what that takes.
 	Compiler []string
 	// Isolation says what one event's visit leaves behind for the next one's.
-	Isolation Isolation
+	Isolation auditrelay.Isolation
 	// Breaker rests the module where it fails too often in a row.
 	Breaker BreakerOptions
 	// Budget bounds the memory of all instances that share it. Nil: no bound beside
@@ -73,21 +73,6 @@ func (o *Options) read(most auditrelay.ByteSize) error {
 	}
 	return nil
 }
-
-// Isolation says what of an instance outlives an event.
-type Isolation uint8
-
-const (
-	// IsolationInstance: memory and globals are as the last event left them, which
-	// is quick, and lets a guest count or sample. A failure ends the instance.
-	IsolationInstance Isolation = iota
-	// IsolationEvent: memory, globals and clock are put back to what they were when
-	// the instance had started, so that a verdict depends on module, configuration
-	// and event alone, and the same event takes the same fuel everywhere. An
-	// instance that cannot be put back (its memory grew, its module writes tables
-	// or drops segments) is closed, and a new one started for the next event.
-	IsolationEvent
-)
 
 // BreakerOptions bounds what a module that does nothing but fail may cost.
 type BreakerOptions struct {

@@ -134,7 +134,7 @@ func (f *File) load(ctx context.Context, name string, code []byte) (*wasm.Module
 	o := wasm.Options{Name: name, Wasm: code, Config: f.Config, Keys: f.keys(),
 		Logger: slog.New(slog.DiscardHandler), Breaker: wasm.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
-		o.Isolation = wasm.IsolationEvent
+		o.Isolation = auditrelay.IsolationEvent
 	}
 	if f.Grants != nil {
 		o.Grants = *f.Grants

@@ -245,7 +245,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 		},
 		CacheDir:  a.cacheDir,
 		Compiler:  a.compiler,
-		Isolation: isolation(f.Isolation),
+		Isolation: f.Isolation,
 		Breaker:   wasm.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
 		Budget:    a.budget,
 		Logger:    a.log,
@@ -269,17 +269,15 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	out := runtime.Callback{
 		Name: c.Name, RenamedFrom: c.RenamedFrom,
 		Digest:       cfg.CallbackDigest(a.digestKey, c),
-		Receives:     receives(c.Receives),
-		From:         from(c.From),
-		Chunk:        runtime.Chunking{Events: c.Chunk.Events, Bytes: c.Chunk.Bytes, Age: c.Chunk.Age},
+		Receives:     c.Receives,
+		When:         c.When,
+		MustNotLeave: c.MustNotLeave,
+		From:         c.From,
+		Chunk:        c.Chunk,
 		InFlight:     c.InFlight,
-		Backoff:      runtime.Backoff{Initial: c.Backoff.Initial, Max: c.Backoff.Max},
 		Timeout:      c.Timeout,
-		MustNotLeave: runtime.MustNotLeave{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths},
-		Retain:       runtime.Retain{Age: c.Retain.Age, Bytes: c.Retain.Bytes, Then: retainThen(c.Retain.Then)},
-	}
-	if c.When != nil {
-		out.When = &runtime.When{Fields: c.When.Fields, Query: c.When.Query}
+		Backoff:      c.Backoff,
+		Retain:       c.Retain,
 	}
 	for _, name := range c.Filters {
 		if n := native[name]; n != nil {
@@ -290,12 +288,8 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		if !ok {
 			continue // did not load: told already
 		}
-		step := runtime.Step{Name: name, Filter: f.slot, Emits: f.config.Grants.Emit}
-		step.OnError = onError(f.config.OnError)
-		if f.config.Role == config.RoleObserve {
-			step.Role = runtime.RoleObserve
-		}
-		out.Steps = append(out.Steps, step)
+		out.Steps = append(out.Steps, runtime.Step{Name: name, Filter: f.slot,
+			OnError: f.config.OnError, Role: f.config.Role, Emits: f.config.Grants.Emit})
 	}
 	if c.Sink.Type == "" {
 		return out, nil
@@ -313,50 +307,6 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	out.Sink = sink
 	return out, nil
-}
-
-func onError(o config.OnError) runtime.OnError {
-	if o == config.OnErrorDiscard {
-		return runtime.OnErrorDiscard
-	}
-	return runtime.OnErrorDeadLetter
-}
-
-func isolation(i config.Isolation) wasm.Isolation {
-	if i == config.IsolationEvent {
-		return wasm.IsolationEvent
-	}
-	return wasm.IsolationInstance
-}
-
-func receives(r config.Receives) runtime.Receives {
-	switch r {
-	case config.ReceivesEmitted:
-		return runtime.ReceivesEmitted
-	case config.ReceivesBoth:
-		return runtime.ReceivesBoth
-	}
-	return runtime.ReceivesEvents
-}
-
-func from(f config.From) runtime.From {
-	switch f.Kind {
-	case config.FromBeginning:
-		return runtime.From{Kind: runtime.FromBeginning}
-	case config.FromTime:
-		return runtime.From{Kind: runtime.FromTime, Time: f.Time}
-	}
-	return runtime.From{Kind: runtime.FromNow}
-}
-
-func retainThen(t config.RetainThen) runtime.RetainThen {
-	switch t {
-	case config.RetainDeadLetter:
-		return runtime.RetainDeadLetter
-	case config.RetainDetach:
-		return runtime.RetainDetach
-	}
-	return runtime.RetainBlock
 }
 
 // at puts a place to what config could not find out.

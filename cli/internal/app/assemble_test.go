@@ -119,14 +119,14 @@ removed: [gone]
 		Removed:    []string{"gone"},
 		Callbacks: []runtime.Callback{{
 			Name: "siem", RenamedFrom: "old", Digest: cfg.CallbackDigest(a.digestKey, &cfg.Callbacks[0]),
-			Receives: runtime.ReceivesBoth,
-			When:     &runtime.When{Fields: map[string][]string{"action": {"deleted"}}, Query: "object_id"},
+			Receives: auditrelay.ReceivesBoth,
+			When:     &auditrelay.When{Fields: map[string][]string{"action": {"deleted"}}, Query: "object_id"},
 			Sink:     &memorySink{},
-			From:     runtime.From{Kind: runtime.FromBeginning},
-			Chunk:    runtime.Chunking{Events: 7, Bytes: 2 << 10, Age: 3 * time.Second},
+			From:     auditrelay.From{Kind: auditrelay.FromBeginning},
+			Chunk:    auditrelay.Chunking{Events: 7, Bytes: 2 << 10, Age: 3 * time.Second},
 			InFlight: 2, Timeout: 9 * time.Second,
-			Backoff: runtime.Backoff{Initial: time.Second, Max: 2 * time.Minute},
-			Retain:  runtime.Retain{Age: 24 * time.Hour, Bytes: 1 << 20, Then: runtime.RetainDetach},
+			Backoff: auditrelay.Backoff{Initial: time.Second, Max: 2 * time.Minute},
+			Retain:  auditrelay.Retain{Age: 24 * time.Hour, Bytes: 1 << 20, Then: auditrelay.RetainDetach},
 		}},
 		Logger: a.log,
 	}
@@ -227,7 +227,7 @@ func TestWhatMustNotLeaveReachesTheRuntime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := runtime.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}}
+	want := auditrelay.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}}
 	if diff := cmp.Diff(want, callbacks[0].MustNotLeave); diff != "" {
 		t.Error(diff)
 	}

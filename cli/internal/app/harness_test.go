@@ -31,7 +31,7 @@ type relay struct {
 func newRelay(t *testing.T, sink auditrelay.Sink) *relay {
 	t.Helper()
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet(), Callbacks: []runtime.Callback{
-		{Name: "archive", Sink: sink, Chunk: runtime.Chunking{Age: time.Millisecond}},
+		{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
 	}})
 	if err != nil {
 		t.Fatal(err)

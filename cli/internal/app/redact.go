@@ -16,7 +16,7 @@ type nativeFilter struct {
 }
 
 func (f *nativeFilter) step() runtime.Step {
-	return runtime.Step{Name: f.config.Name, Filter: f.filter, OnError: onError(f.config.OnError)}
+	return runtime.Step{Name: f.config.Name, Filter: f.filter, OnError: f.config.OnError}
 }
 
 // native makes the native filters of a configuration.

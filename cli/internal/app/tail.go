@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/http"
 	"auditrelay/cli/internal/sources"
@@ -79,7 +80,7 @@ func (d *daemon) tailOptions(cfg *config.Config, name string) postgres.Options {
 	p := cfg.Ingest.Postgres
 	o := postgres.Options{
 		Relay: d.rt, URL: p.URL, Schema: p.Schema, Table: name, Poll: p.Poll, Rate: p.Rate, Batch: p.Batch,
-		FromNow: p.From.Kind == config.FromNow, FromTime: p.From.Time, Overlap: p.Overlap, Notify: p.Notify,
+		FromNow: p.From.Kind == auditrelay.FromNow, FromTime: p.From.Time, Overlap: p.Overlap, Notify: p.Notify,
 		Seen: func(n int) { d.sources.Add(sources.Postgres, name).Seen(n) }, Logger: d.log,
 	}
 	if most := cfg.Ingest.Limits.Events; o.Batch == 0 && most > 0 {

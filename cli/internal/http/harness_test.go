@@ -162,5 +162,5 @@ func (r *relay) settle() {
 }
 
 func callbackOf(name string, sink auditrelay.Sink) runtime.Callback {
-	return runtime.Callback{Name: name, Sink: sink, Chunk: runtime.Chunking{Age: time.Millisecond}}
+	return runtime.Callback{Name: name, Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}}
 }

@@ -83,7 +83,7 @@ func TestASwitchUnderLoad(t *testing.T) {
 	sink := &counting{seen: make([]byte, events)}
 	r, err := runtime.Open(t.Context(), runtime.Options{Callbacks: []runtime.Callback{{
 		Name: "all", Steps: []runtime.Step{{Name: "marks", Filter: slot}}, Sink: sink,
-		Chunk: runtime.Chunking{Events: 500},
+		Chunk: auditrelay.Chunking{Events: 500},
 	}}})
 	if err != nil {
 		t.Fatal(err)

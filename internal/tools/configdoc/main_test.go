@@ -34,7 +34,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"config", "builtin/s3", "builtin/file", "builtin/sqlite"} {
-		s, err := read(filepath.Join(root, filepath.FromSlash(dir)))
+		s, err := read(root, filepath.Join(root, filepath.FromSlash(dir)))
 		if err != nil {
 			t.Fatal(err)
 		}

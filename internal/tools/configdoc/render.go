@@ -34,7 +34,7 @@ var words = map[string]string{
 	"string": "string", "bool": "true, false", "int": "whole number", "int64": "whole number", "float64": "number",
 	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
 	"Key":  "secret, or mapping of current and versions",
-	"Sink": "one key, the [sink](#sinks)'s type, with its options", "From": "now, beginning or a time",
+	"Sink": "one key, the [sink](#sinks)'s type, with its options", "auditrelay.From": "now, beginning or a time",
 	"Section": "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
 }
 
@@ -46,7 +46,7 @@ type renderer struct {
 
 // render returns the reference for the source under root.
 func render(root string) ([]byte, error) {
-	config, err := read(filepath.Join(root, "config"))
+	config, err := read(root, filepath.Join(root, "config"))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func render(root string) ([]byte, error) {
 	}
 	r.out.WriteString("\n## Native filters\n")
 	native := filepath.Join(root, "builtin", "redact")
-	if err := r.builtin(native, "filter: redact"); err != nil {
+	if err := r.builtin(root, native, "filter: redact"); err != nil {
 		return nil, err
 	}
 	r.out.WriteString("\n## Sinks\n")
@@ -71,7 +71,7 @@ func render(root string) ([]byte, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		if err := r.builtin(dir, "sink: "+filepath.Base(dir)); err != nil {
+		if err := r.builtin(root, dir, "sink: "+filepath.Base(dir)); err != nil {
 			return nil, err
 		}
 	}
@@ -79,8 +79,8 @@ func render(root string) ([]byte, error) {
 }
 
 // builtin adds the options of one package under builtin.
-func (r *renderer) builtin(dir, title string) error {
-	pkg, err := read(dir)
+func (r *renderer) builtin(root, dir, title string) error {
+	pkg, err := read(root, dir)
 	if err != nil || pkg.types["Options"] == nil {
 		return err
 	}
@@ -146,9 +146,9 @@ func (r *renderer) nested(t ast.Expr) string {
 		return r.nested(t.X)
 	case *ast.ArrayType:
 		return r.nested(t.Elt)
-	case *ast.Ident:
-		if _, own := words[t.Name]; !own && len(r.options(t.Name)) > 0 {
-			return t.Name
+	case *ast.SelectorExpr, *ast.Ident:
+		if name := nameOf(t); words[name] == "" && len(r.options(name)) > 0 {
+			return name
 		}
 	}
 	return ""
@@ -178,22 +178,32 @@ func (r *renderer) typeWord(t ast.Expr) string {
 		return "list of " + plural(r.typeWord(t.Elt))
 	case *ast.MapType:
 		return "mapping to " + r.typeWord(t.Value)
-	case *ast.SelectorExpr:
-		if x, ok := t.X.(*ast.Ident); ok {
-			return words[x.Name+"."+t.Sel.Name]
-		}
-	case *ast.Ident:
-		if word, ok := words[t.Name]; ok {
+	case *ast.SelectorExpr, *ast.Ident:
+		name := nameOf(t)
+		if word, ok := words[name]; ok {
 			return word
 		}
-		if values := r.allowed[t.Name]; len(values) > 0 {
+		if values := r.allowed[name]; len(values) > 0 {
 			return strings.Join(values, ", ")
 		}
-		if r.types[t.Name] != nil {
+		if r.types[name] != nil {
 			return "mapping"
 		}
 	}
 	return "string"
+}
+
+// nameOf is a type's name as it is used: of the package itself, or qualified.
+func nameOf(t ast.Expr) string {
+	switch t := t.(type) {
+	case *ast.Ident:
+		return t.Name
+	case *ast.SelectorExpr:
+		if x, ok := t.X.(*ast.Ident); ok {
+			return x.Name + "." + t.Sel.Name
+		}
+	}
+	return ""
 }
 
 func plural(word string) string {

@@ -11,11 +11,15 @@ import (
 	"strings"
 )
 
-// source is what one package's files say of its types.
+// vocabulary is the prefix of the root package's types, which all others use.
+const vocabulary = "auditrelay."
+
+// source is what one package's files say of its types, and the root package's
+// beside them, under vocabulary.
 type source struct {
 	types   map[string]*ast.StructType
 	docs    map[string]string
-	allowed map[string][]string // the values of string types with a closed set
+	allowed map[string][]string // the values of types with a closed set
 }
 
 // option is one field that YAML sets.
@@ -28,12 +32,20 @@ type option struct {
 	doc     string
 }
 
-func read(dir string) (*source, error) {
+// read reads the package in dir, under root, and the root package.
+func read(root, dir string) (*source, error) {
+	s := &source{types: map[string]*ast.StructType{}, docs: map[string]string{}, allowed: map[string][]string{}}
+	if err := s.read(root, vocabulary); err != nil {
+		return nil, err
+	}
+	return s, s.read(dir, "")
+}
+
+func (s *source) read(dir, prefix string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("no Go files in %s", dir)
+		return fmt.Errorf("no Go files in %s", dir)
 	}
-	s := &source{types: map[string]*ast.StructType{}, docs: map[string]string{}, allowed: map[string][]string{}}
 	fset := token.NewFileSet()
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -41,21 +53,21 @@ func read(dir string) (*source, error) {
 		}
 		f, err := parser.ParseFile(fset, file, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, d := range f.Decls {
 			switch d := d.(type) {
 			case *ast.GenDecl:
-				s.declared(d)
+				s.declared(d, prefix)
 			case *ast.FuncDecl:
-				s.method(d)
+				s.method(d, prefix)
 			}
 		}
 	}
-	return s, nil
+	return nil
 }
 
-func (s *source) declared(d *ast.GenDecl) {
+func (s *source) declared(d *ast.GenDecl, prefix string) {
 	for _, spec := range d.Specs {
 		t, ok := spec.(*ast.TypeSpec)
 		if !ok {
@@ -65,16 +77,36 @@ func (s *source) declared(d *ast.GenDecl) {
 		if doc == "" {
 			doc = d.Doc.Text()
 		}
-		s.docs[t.Name.Name] = doc
+		s.docs[prefix+t.Name.Name] = doc
 		if st, ok := t.Type.(*ast.StructType); ok {
-			s.types[t.Name.Name] = st
+			if prefix != "" {
+				qualify(st, prefix)
+			}
+			s.types[prefix+t.Name.Name] = st
 		}
 	}
 }
 
-// method takes the closed set of a string type from its method allowed.
-func (s *source) method(d *ast.FuncDecl) {
-	if d.Name.Name != "allowed" || d.Recv == nil || len(d.Recv.List) != 1 {
+// qualify puts prefix before the package's own types in a struct's fields.
+func qualify(st *ast.StructType, prefix string) {
+	for _, f := range st.Fields.List {
+		ast.Inspect(f.Type, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				return false
+			case *ast.Ident:
+				if n.IsExported() {
+					n.Name = prefix + n.Name
+				}
+			}
+			return true
+		})
+	}
+}
+
+// method takes the closed set of a type from its method allowed or Words.
+func (s *source) method(d *ast.FuncDecl, prefix string) {
+	if d.Name.Name != "allowed" && d.Name.Name != "Words" || d.Recv == nil || len(d.Recv.List) != 1 {
 		return
 	}
 	name, ok := d.Recv.List[0].Type.(*ast.Ident)
@@ -84,7 +116,7 @@ func (s *source) method(d *ast.FuncDecl) {
 	ast.Inspect(d.Body, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 			if value, err := strconv.Unquote(lit.Value); err == nil {
-				s.allowed[name.Name] = append(s.allowed[name.Name], value)
+				s.allowed[prefix+name.Name] = append(s.allowed[prefix+name.Name], value)
 			}
 		}
 		return true

@@ -145,14 +145,14 @@ const longestAsked = time.Hour
 // pause draws the time before the next attempt: full jitter, at least what the
 // destination asked for.
 func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
-	ceiling := l.opts.BackoffInitial
+	ceiling := l.opts.Backoff.Initial
 	for range min(tries-1, 40) {
-		if ceiling >= l.opts.BackoffMax {
+		if ceiling >= l.opts.Backoff.Max {
 			break
 		}
 		ceiling *= 2
 	}
-	ceiling = min(ceiling, l.opts.BackoffMax)
+	ceiling = min(ceiling, l.opts.Backoff.Max)
 	return max(time.Duration(l.random.Int64N(int64(ceiling)+1)), min(asked, longestAsked))
 }
 

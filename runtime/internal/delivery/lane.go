@@ -16,37 +16,14 @@ type Options struct {
 	Concurrency int             // deliveries at a time; 1: in order
 	InFlight    int             // sealed chunks that may be undelivered
 
-	ChunkEvents int
-	ChunkBytes  int64
-	ChunkAge    time.Duration
-
-	BackoffInitial time.Duration
-	BackoffMax     time.Duration
-
-	RetainAge   time.Duration // 0: no bound
-	RetainBytes int64         // 0: no bound
-	RetainThen  RetainThen
+	Chunk   auditrelay.Chunking
+	Backoff auditrelay.Backoff
+	Retain  auditrelay.Retain
 }
-
-// RetainThen says what happens when a lane holds more than it may.
-type RetainThen uint8
-
-const (
-	RetainBlock RetainThen = iota
-	RetainDeadLetter
-	RetainDetach
-)
 
 // The pause between attempts while a destination refuses us as a whole: slow and
 // steady, since only an operator can mend it.
 const stallPause = time.Minute
-
-// What a chunk may be at most, so that it fits in memory and in one transaction
-// whatever becomes of it.
-const (
-	maxChunkEvents = 1 << 16
-	maxChunkBytes  = 64 << 20
-)
 
 // Lane is one callback's machine, or one replay's. It is not safe for concurrent
 // use, except Load.
@@ -182,7 +159,7 @@ func freeID(j *journal.Journal, name string) (string, error) {
 // configured once more. Its dead letters, its accounts and the numbers of its
 // payloads go on; it starts at start, but not before where it was given up, since
 // what is before has an outcome. Replay gives that again.
-func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives Receives, digest string, now time.Time) error {
+func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives auditrelay.Receives, digest string, now time.Time) error {
 	s.Removed, s.Paused, s.Detached, s.Changed = false, "", "", now
 	s.Receives, s.Digest = receives, digest
 	s.Cursor = max(s.Cursor, start)
@@ -218,7 +195,7 @@ func (s *State) rebase(j *journal.Journal) error {
 }
 
 // Configure adapts a stored state to the configuration that it is run with now.
-func (s *State) Configure(j *journal.Journal, tx *journal.Tx, receives Receives, digest string) error {
+func (s *State) Configure(j *journal.Journal, tx *journal.Tx, receives auditrelay.Receives, digest string) error {
 	if s.Receives == receives && s.Digest == digest {
 		return nil
 	}
@@ -286,23 +263,7 @@ func (o *Options) defaults() {
 	if o.InFlight <= 0 {
 		o.InFlight = 4
 	}
-	if o.ChunkEvents <= 0 {
-		o.ChunkEvents = 10_000
-	}
-	o.ChunkEvents = min(o.ChunkEvents, maxChunkEvents)
-	if o.ChunkBytes <= 0 {
-		o.ChunkBytes = 8 << 20
-	}
-	o.ChunkBytes = min(o.ChunkBytes, maxChunkBytes)
-	if o.ChunkAge <= 0 {
-		o.ChunkAge = time.Second
-	}
-	if o.BackoffInitial <= 0 {
-		o.BackoffInitial = 500 * time.Millisecond
-	}
-	if o.BackoffMax <= 0 {
-		o.BackoffMax = time.Minute
-	}
+	o.Chunk, o.Backoff = o.Chunk.WithDefaults(), o.Backoff.WithDefaults()
 }
 
 // Reopen loads the lane anew from what is durable, after a transaction that was

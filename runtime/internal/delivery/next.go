@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"auditrelay"
 	"auditrelay/runtime/internal/journal"
 )
 
@@ -87,18 +88,18 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	}
 
 	if over, excess, when := l.over(now, head, oldest, backlog); over {
-		switch l.opts.RetainThen {
-		case RetainBlock:
+		switch l.opts.Retain.Then {
+		case auditrelay.RetainBlock:
 			l.blocked = true
-		case RetainDetach:
+		case auditrelay.RetainDetach:
 			return Action{Kind: Detach}
-		case RetainDeadLetter:
+		case auditrelay.RetainDeadLetter:
 			// Each time leaves a payload of tombstones behind: while the
 			// destination takes none, a few large ones rather than many small.
 			paced := l.retained.Add(retainPause)
 			switch {
 			case backlog == 0 || l.taking:
-			case !l.room() && now.Before(paced) && excess < l.opts.ChunkBytes:
+			case !l.room() && now.Before(paced) && excess < int64(l.opts.Chunk.Bytes):
 				at(paced)
 			default:
 				l.retained = now
@@ -106,7 +107,7 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 				if excess > 0 {
 					a.Bytes = min(a.Bytes, excess) // no more than is too much
 				} else {
-					a.Before = now.Add(-l.opts.RetainAge)
+					a.Before = now.Add(-l.opts.Retain.Age)
 				}
 				return a
 			}
@@ -124,7 +125,7 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	}
 
 	if !l.taking && len(l.deadQueue) > 0 && l.room() && !now.Before(l.takeAfter) {
-		n := min(len(l.deadQueue), l.opts.ChunkEvents)
+		n := min(len(l.deadQueue), l.opts.Chunk.Events)
 		l.taking = true
 		a := Action{Kind: TakeDead, Sequences: slices.Sorted(slices.Values(l.deadQueue[:n])), Bytes: l.chunkBytes()}
 		l.deadTaken = make(map[uint64]bool, n)
@@ -149,11 +150,11 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 
 // closed reports whether the chunk at the cursor is to wait for no more events.
 func (l *Lane) closed(now time.Time, head journal.Head, backlog uint64, at func(time.Time)) bool {
-	if backlog >= uint64(l.opts.ChunkEvents) || l.state.Replay != nil ||
-		head.Bytes >= l.state.Bytes+uint64(l.opts.ChunkBytes) {
+	if backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
+		head.Bytes >= l.state.Bytes+uint64(l.opts.Chunk.Bytes) {
 		return true
 	}
-	due := l.firstSeen.Add(l.opts.ChunkAge)
+	due := l.firstSeen.Add(l.opts.Chunk.Age)
 	at(due)
 	return !now.Before(due)
 }
@@ -164,7 +165,7 @@ func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
 		l.shrink = max(l.shrink-1, 0)
 	}
 	return Action{Kind: kind, From: l.state.Cursor, To: end,
-		Events: l.opts.ChunkEvents, Bytes: l.chunkBytes(), Unjudged: u}
+		Events: l.opts.Chunk.Events, Bytes: l.chunkBytes(), Unjudged: u}
 }
 
 // maxShrink brings the largest chunk that can be configured down to one event.
@@ -173,7 +174,7 @@ const maxShrink = 20
 // chunkBytes bounds the next chunk. What the journal has no room for is tried in
 // halves: delivering a little makes room for more, and a chunk that never fits
 // would wait for ever.
-func (l *Lane) chunkBytes() int64 { return max(l.opts.ChunkBytes>>l.shrink, 1) }
+func (l *Lane) chunkBytes() int64 { return max(int64(l.opts.Chunk.Bytes)>>l.shrink, 1) }
 
 // Hurry closes the chunk that is being waited for, whatever its age: for a drain.
 func (l *Lane) Hurry() { l.firstSeen = time.Unix(0, 0) }
@@ -239,7 +240,7 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 	if l.state.Replay != nil {
 		return false, 0, time.Time{}
 	}
-	if l.opts.RetainBytes > 0 {
+	if l.opts.Retain.Bytes > 0 {
 		held := int64(0)
 		for _, p := range l.pending {
 			if p.Events > 0 { // tombstones alone: retain's own, in place of what it set aside
@@ -249,15 +250,15 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 		if backlog > 0 && head.Bytes > l.state.Bytes {
 			held += int64(head.Bytes - l.state.Bytes)
 		}
-		if held > l.opts.RetainBytes {
-			return true, held - l.opts.RetainBytes, time.Time{}
+		if held > int64(l.opts.Retain.Bytes) {
+			return true, held - int64(l.opts.Retain.Bytes), time.Time{}
 		}
 	}
-	if l.opts.RetainAge > 0 {
+	if l.opts.Retain.Age > 0 {
 		if backlog == 0 {
 			oldest = time.Time{}
 		}
-		if l.opts.RetainThen != RetainDeadLetter {
+		if l.opts.Retain.Then != auditrelay.RetainDeadLetter {
 			for _, p := range l.pending {
 				if oldest.IsZero() || p.Oldest.Before(oldest) {
 					oldest = p.Oldest
@@ -265,7 +266,7 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 			}
 		}
 		if !oldest.IsZero() {
-			bound := oldest.Add(l.opts.RetainAge)
+			bound := oldest.Add(l.opts.Retain.Age)
 			return now.After(bound), 0, bound
 		}
 	}

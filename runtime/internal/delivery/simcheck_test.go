@@ -154,7 +154,7 @@ func (l *simLane) allowed(got auditrelay.Outcome, e *auditrelay.Event) bool {
 		return l.detached || l.removed
 	case auditrelay.DeadLettered:
 		// Without Split the neighbours of a bad record are set aside too.
-		return l.opts.RetainThen == delivery.RetainDeadLetter || l.sink.picky && !l.sink.partial && !splits && want == auditrelay.Delivered
+		return l.opts.Retain.Then == auditrelay.RetainDeadLetter || l.sink.picky && !l.sink.partial && !splits && want == auditrelay.Delivered
 	case auditrelay.Discarded:
 		return l.discarded && (want == auditrelay.DeadLettered || l.allowed(auditrelay.DeadLettered, e))
 	}
@@ -193,7 +193,7 @@ func (w *world) checkEmits(events []auditrelay.Event) error {
 	for id, sequence := range w.acked {
 		n := emitted[sequence]
 		l := w.lanes[0]
-		unjudged := l.detached || l.removed || l.opts.RetainThen == delivery.RetainDeadLetter
+		unjudged := l.detached || l.removed || l.opts.Retain.Then == auditrelay.RetainDeadLetter
 		if n > 1 || n == 1 && !emits(id) || n == 0 && emits(id) && !unjudged {
 			return fmt.Errorf("event %s, sequence %d: %d records were emitted for it", id, sequence, n)
 		}

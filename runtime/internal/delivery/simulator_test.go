@@ -152,7 +152,7 @@ func playHistory(seed uint64, logf func(string, ...any), noSync bool) (w *world,
 		w.lanes = append(w.lanes, w.newLane(fmt.Sprint("lane", i)))
 	}
 	alerts := w.newLane(alertsName)
-	alerts.begin.Receives = delivery.ReceivesEmitted
+	alerts.begin.Receives = auditrelay.ReceivesEmitted
 	w.lanes = append(w.lanes, alerts)
 	if err := w.open(); err != nil {
 		return w, fmt.Errorf("first open: %w", err)
@@ -190,11 +190,11 @@ func (w *world) newLane(name string) *simLane {
 		sink = splittingSink{l.sink}
 	}
 	l.opts = delivery.Options{Sink: sink, Concurrency: 1 + w.random.IntN(3), InFlight: 1 + w.random.IntN(3),
-		ChunkEvents: 1 + w.random.IntN(8), ChunkAge: time.Duration(1+w.random.IntN(2000)) * time.Millisecond}
+		Chunk: auditrelay.Chunking{Events: 1 + w.random.IntN(8), Age: time.Duration(1+w.random.IntN(2000)) * time.Millisecond}}
 	if w.random.IntN(4) == 0 {
-		l.opts.RetainThen = delivery.RetainDeadLetter
-		if l.opts.RetainAge = time.Minute; w.random.IntN(2) == 0 {
-			l.opts.RetainAge, l.opts.RetainBytes = 0, 100
+		l.opts.Retain.Then = auditrelay.RetainDeadLetter
+		if l.opts.Retain.Age = time.Minute; w.random.IntN(2) == 0 {
+			l.opts.Retain.Age, l.opts.Retain.Bytes = 0, 100
 		}
 	}
 	return l

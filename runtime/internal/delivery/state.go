@@ -9,15 +9,6 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Receives says which events are assigned to a lane.
-type Receives uint8
-
-const (
-	ReceivesEvents Receives = iota
-	ReceivesEmitted
-	ReceivesBoth
-)
-
 // State is what is durable about one lane besides its chunks, payloads, receipts
 // and dead letters.
 type State struct {
@@ -26,9 +17,9 @@ type State struct {
 	Callback string `json:"callback"`
 	// Aliases are names that the callback had before: records emitted to them are
 	// assigned to it.
-	Aliases  []string `json:"aliases,omitempty"`
-	Receives Receives `json:"receives"`
-	Digest   string   `json:"digest,omitempty"` // of the configuration last run with
+	Aliases  []string            `json:"aliases,omitempty"`
+	Receives auditrelay.Receives `json:"receives"`
+	Digest   string              `json:"digest,omitempty"` // of the configuration last run with
 
 	Created time.Time `json:"created"`
 	Start   uint64    `json:"start"`  // the first sequence that may be assigned
@@ -114,9 +105,9 @@ func (s *State) LaneName() string {
 // Assigned reports whether e is this lane's to bring to an outcome.
 func (s *State) Assigned(e *auditrelay.Event) bool {
 	if e.Emission == nil {
-		return s.Receives != ReceivesEmitted
+		return s.Receives != auditrelay.ReceivesEmitted
 	}
-	if s.Receives == ReceivesEvents {
+	if s.Receives == auditrelay.ReceivesEvents {
 		return false
 	}
 	if e.Emission.Target == s.Callback {
@@ -134,13 +125,13 @@ func (s *State) Assigned(e *auditrelay.Event) bool {
 // them the emitted ones by target.
 func (s *State) class(events uint64, emitted map[string]uint64) uint64 {
 	var n uint64
-	if s.Receives != ReceivesEmitted {
+	if s.Receives != auditrelay.ReceivesEmitted {
 		n = events
 		for _, others := range emitted {
 			n -= others
 		}
 	}
-	if s.Receives != ReceivesEvents {
+	if s.Receives != auditrelay.ReceivesEvents {
 		n += emitted[s.Callback]
 		for _, alias := range s.Aliases {
 			n += emitted[alias]
@@ -194,7 +185,7 @@ func States(j *journal.Journal) ([]*State, error) {
 
 // Rename gives the lane another callback's name. What was emitted to the old one
 // stays assigned to it.
-func (s *State) Rename(j *journal.Journal, tx *journal.Tx, name string, receives Receives, digest string) error {
+func (s *State) Rename(j *journal.Journal, tx *journal.Tx, name string, receives auditrelay.Receives, digest string) error {
 	tx.Delete(journal.LaneKey(s.LaneName()))
 	s.Aliases = append(s.Aliases, s.Callback)
 	s.Callback = name
