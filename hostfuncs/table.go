@@ -1,6 +1,6 @@
 // Package hostfuncs holds the functions that guests import: version 1 of the
 // ABI, module "auditrelay_v1", and the small part of WASI preview 1 that lets
-// ordinary toolchains' reactors start. docs/guests/tutorial.md is the contract in words;
+// ordinary toolchains' reactors start. docs/reference/guest-abi.md is the contract in words;
 // a test holds its table and this package's to each other.
 //
 // A host function reads and writes the guest's memory only where the guest's

@@ -126,6 +126,7 @@ func TestConfigurations(t *testing.T) {
 				t.Parallel()
 				f := newFolder(t)
 				f.write(t, "example.yaml", f.whole(t, b.text))
+				f.write(t, "people.key", valueOf("people"))
 				cmd := exec.Command(filepath.Join(program(t), "auditrelay"), "validate", "example.yaml")
 				cmd.Dir = f.dir
 				cmd.Env = os.Environ()
@@ -172,6 +173,11 @@ func (f folder) whole(t *testing.T, text string) string {
 		return "file:./" + name
 	})
 	has := func(key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }
+	if key, _, _ := strings.Cut(commented.ReplaceAllString(text, ""), ":"); !has("sink") {
+		if _, err := os.Stat(filepath.Join(root, "builtin", key)); err == nil {
+			text = "sink:\n  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+		}
+	}
 	switch {
 	case has("sink"):
 		text = "callbacks:\n  - name: example\n    " + strings.ReplaceAll(strings.TrimSpace(commented.ReplaceAllString(text, "")), "\n", "\n    ") + "\n"

@@ -24,7 +24,7 @@ type block struct{ language, name, text string }
 
 var (
 	fence     = regexp.MustCompile("(?ms)^ *```([a-z]+)\n(.*?)^ *```")
-	fileName  = regexp.MustCompile(`^# ([a-z0-9-]+\.ya?ml)\b`)
+	fileName  = regexp.MustCompile(`^(?:#|//) ([a-z0-9-]+\.(?:ya?ml|go|c))\b`)
 	serves    = regexp.MustCompile(`(?m)^auditrelay serve .*&$`)
 	makesThis = regexp.MustCompile(`(?m)^make ([a-z]+)`)
 )
@@ -145,7 +145,9 @@ func (f folder) configure(t *testing.T, examples []block) string {
 	var script strings.Builder
 	for _, b := range examples {
 		switch {
-		case b.language == "yaml" && b.name != "":
+		case b.language != "yaml" && b.name != "":
+			f.write(t, b.name, b.text)
+		case b.name != "":
 			text := b.text
 			if !isLiteLLM(text) {
 				text = "listen: " + f.address + "\n" + text
@@ -169,7 +171,7 @@ func TestWalkthroughs(t *testing.T) {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			f := newFolder(t)
-			script := f.configure(t, blocks(t, filepath.Join(root, page), map[string]string{"docs/guests/tutorial.md": "Ten minutes from nothing to a filter that runs"}[page]))
+			script := f.configure(t, blocks(t, filepath.Join(root, page), ""))
 			if !serves.MatchString(script) {
 				t.Fatalf("the page starts no relay:\n%s", script)
 			}

@@ -1,7 +1,7 @@
 /* auditrelay.h: guests of the audit event relay in C, version 1 of the ABI.
  *
  * A guest defines auditrelay_event and, to compile its paths, auditrelay_init;
- * docs/guests/tutorial.md tells what the functions do. Build it freestanding,
+ * docs/reference/guest-abi.md tells what the functions do. Build it freestanding,
  *
  *   clang --target=wasm32 -ffreestanding -O2 -nostdlib -Wl,--no-entry -Wl,-z,stack-size=16384 \
  *         -I guests/sdk/c -o guest.wasm main.c
