@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
-	"auditrelay/runtime"
 )
 
 type callbackCommands struct {
@@ -67,7 +67,7 @@ func (c *listCommand) once(a *program, cl *client.Client) error {
 	return a.printIntake(cl)
 }
 
-func (a *program) printCallbacks(all []runtime.CallbackStatus) error {
+func (a *program) printCallbacks(all []api.CallbackStatus) error {
 	rows := [][]string{{"CALLBACK", "STATE", "ASSIGNED", "DELIVERED", "FILTERED", "DEAD", "DISCARDED", "SKIPPED", "PENDING", "LAG", "LAST ERROR"}}
 	unbalanced := 0
 	for _, s := range all {
@@ -75,7 +75,7 @@ func (a *program) printCallbacks(all []runtime.CallbackStatus) error {
 		if s.Replay != "" {
 			name += "@" + s.Replay
 		}
-		state := string(s.State)
+		state := s.State
 		if s.Done {
 			state = "done"
 		}
@@ -119,12 +119,12 @@ type changeFlags struct {
 	JSON bool   `help:"Print JSON."`
 }
 
-func (c *changeFlags) do(a *program, change string) error {
+func (c *changeFlags) do(a *program, change func(*client.Client, context.Context, string) (api.CallbackStatus, error)) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
 	}
-	status, err := cl.Change(a.ctx, c.Name, change)
+	status, err := change(cl, a.ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -142,10 +142,10 @@ type (
 	attachCommand struct{ changeFlags }
 )
 
-func (c *pauseCommand) Run(a *program) error  { return c.do(a, "pause") }
-func (c *resumeCommand) Run(a *program) error { return c.do(a, "resume") }
-func (c *detachCommand) Run(a *program) error { return c.do(a, "detach") }
-func (c *attachCommand) Run(a *program) error { return c.do(a, "attach") }
+func (c *pauseCommand) Run(a *program) error  { return c.do(a, (*client.Client).Pause) }
+func (c *resumeCommand) Run(a *program) error { return c.do(a, (*client.Client).Resume) }
+func (c *detachCommand) Run(a *program) error { return c.do(a, (*client.Client).Detach) }
+func (c *attachCommand) Run(a *program) error { return c.do(a, (*client.Client).Attach) }
 
 type reloadCommand struct {
 	remote

@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/runtime"
+	"auditrelay/cli/internal/client"
 )
 
 type deadLetterCommand struct {
@@ -44,9 +45,9 @@ func (c *deadLetterList) Run(a *program) error {
 			}
 		}
 	}
-	letters := []runtime.DeadLetter{}
+	letters := []api.DeadLetter{}
 	for _, name := range names {
-		some, err := cl.DeadLetters(a.ctx, name, c.After, c.Limit)
+		some, err := cl.DeadLetters(a.ctx, name, api.DeadLetterQuery{After: c.After, Limit: c.Limit})
 		if err != nil {
 			return err
 		}
@@ -113,7 +114,7 @@ type whichDeadLetters struct {
 	JSON      bool     `help:"Print JSON."`
 }
 
-func (c *whichDeadLetters) do(a *program, change, done string) error {
+func (c *whichDeadLetters) do(a *program, change changeDeadLetters, done string) error {
 	if c.All == (len(c.Sequences) > 0) {
 		return usage("name sequences, or say --all")
 	}
@@ -121,23 +122,28 @@ func (c *whichDeadLetters) do(a *program, change, done string) error {
 	if err != nil {
 		return err
 	}
-	n, err := cl.ChangeDeadLetters(a.ctx, c.Callback, change, api.DeadLetters{Sequences: c.Sequences, All: c.All})
+	changed, err := change(cl, a.ctx, c.Callback, api.DeadLetters{Sequences: c.Sequences, All: c.All})
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return a.printJSON(api.Changed{Changed: n})
+		return a.printJSON(changed)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%d %s\n", n, done)
+	_, err = fmt.Fprintf(a.stdout, "%d %s\n", changed.Changed, done)
 	return err
 }
+
+// changeDeadLetters is one of the client's changes.
+type changeDeadLetters func(*client.Client, context.Context, string, api.DeadLetters) (api.Changed, error)
 
 type (
 	deadLetterDiscard struct{ whichDeadLetters }
 	deadLetterReplay  struct{ whichDeadLetters }
 )
 
-func (c *deadLetterDiscard) Run(a *program) error { return c.do(a, "discard", "discarded") }
+func (c *deadLetterDiscard) Run(a *program) error {
+	return c.do(a, (*client.Client).DiscardDeadLetters, "discarded")
+}
 func (c *deadLetterReplay) Run(a *program) error {
-	return c.do(a, "replay", "given to the callback again")
+	return c.do(a, (*client.Client).ReplayDeadLetters, "given to the callback again")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"auditrelay"
 	"auditrelay/cli/internal/api"
 )
 
@@ -21,7 +20,7 @@ func (c *explainCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	e, err := cl.Explain(a.ctx, c.Namespace, c.ID, c.Data)
+	e, err := cl.Explain(a.ctx, api.EventQuery{Namespace: c.Namespace, ID: c.ID, Data: c.Data})
 	if err != nil {
 		return err
 	}
@@ -100,7 +99,7 @@ func (a *program) printExplained(e api.Explained) error {
 	return nil
 }
 
-func provenance(p auditrelay.Provenance) string {
+func provenance(p api.Provenance) string {
 	s := p.Source
 	if p.Principal != "" {
 		s += " as " + p.Principal

@@ -8,7 +8,6 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
-	"auditrelay/cli/internal/sources/postgres"
 )
 
 // printIntake shows where events come from, why a source may be silent, and what is in
@@ -64,7 +63,7 @@ func (a *program) printIntake(cl *client.Client) error {
 }
 
 // tailing says in a line how reading a table stands.
-func tailing(t *postgres.Status) string {
+func tailing(t *api.Tail) string {
 	text := fmt.Sprintf("%s since %s", t.State, moment(t.Since))
 	if b := t.Backfill; b != nil {
 		text += fmt.Sprintf(", %d of about %d rows of the past", b.Rows, b.Of)

@@ -1,9 +1,8 @@
 package cli
 
 import (
+	"auditrelay/cli/internal/api"
 	"fmt"
-
-	"auditrelay/runtime"
 )
 
 type keyringCommands struct {
@@ -34,12 +33,12 @@ func (c *keyringList) Run(a *program) error {
 	}
 	rows := [][]string{{"PERIOD", "STATE", "BEGAN", "UNTIL", "SEQUENCES", "EVENTS", "DESTROYED"}}
 	for _, p := range periods {
-		rows = append(rows, []string{count(p.Number), string(p.State), moment(p.Began), moment(p.Until), sequencesOf(p), count(p.To - p.From), moment(p.Destroyed)})
+		rows = append(rows, []string{count(p.Number), p.State, moment(p.Began), moment(p.Until), sequencesOf(p), count(p.To - p.From), moment(p.Destroyed)})
 	}
 	return a.table(rows)
 }
 
-func sequencesOf(p runtime.Period) string {
+func sequencesOf(p api.Period) string {
 	if p.From == p.To {
 		return ""
 	}
@@ -62,7 +61,11 @@ func (c *keyringDestroy) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	gone, err := cl.DestroyPeriod(a.ctx, c.Period, c.WithDeadLetters)
+	var q api.DestroyQuery
+	if c.WithDeadLetters {
+		q.DeadLetters = api.DiscardFirst
+	}
+	gone, err := cl.DestroyPeriod(a.ctx, c.Period, q)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *modulePush) Run(a *program) error {
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(c.File), ".wasm")
 	}
-	pushed, err := cl.Push(a.ctx, name, c.Filter, wasm)
+	pushed, err := cl.Push(a.ctx, api.PushQuery{Name: name, Filter: c.Filter}, wasm)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/client"
-	"auditrelay/runtime"
 )
 
 type quarantineCommand struct {
@@ -39,7 +37,7 @@ func (c *quarantineList) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	items, err := cl.Quarantine(a.ctx, runtime.QuarantineQuery{After: c.After, Reason: c.Reason, Source: c.Source, Limit: c.Limit})
+	items, err := cl.Quarantine(a.ctx, api.QuarantineQuery{After: c.After, Reason: c.Reason, Source: c.Source, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
@@ -59,7 +57,7 @@ func (c *quarantineList) Run(a *program) error {
 	return a.table(rows)
 }
 
-func withBare(it runtime.QuarantineItem) string {
+func withBare(it api.QuarantineItem) string {
 	if !it.Bare {
 		return it.Detail
 	}
@@ -144,8 +142,8 @@ func (c *whichItems) check() error {
 	return nil
 }
 
-func (c *whichItems) change(a *program, cl *client.Client, change string) (api.QuarantineChanged, error) {
-	return cl.ChangeQuarantine(a.ctx, change, api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source})
+func (c *whichItems) which() api.QuarantineChange {
+	return api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source}
 }
 
 // told prints what was done; what was not is an error.
@@ -184,7 +182,7 @@ func (c *quarantineReplay) Run(a *program) error {
 	}
 	var done api.QuarantineChanged
 	if c.Edit == "" {
-		done, err = c.change(a, cl, "replay")
+		done, err = cl.ReplayQuarantine(a.ctx, c.which())
 	} else {
 		var contents []byte
 		if contents, err = a.contents(c.Edit); err == nil {
@@ -237,7 +235,7 @@ func (c *quarantineDelete) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	done, err := c.change(a, cl, "delete")
+	done, err := cl.DeleteQuarantine(a.ctx, c.which())
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,10 @@
 package cli
 
 import (
+	"auditrelay/cli/internal/api"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
-
-	"auditrelay/runtime"
 )
 
 type receiptsCommand struct {
@@ -24,12 +22,7 @@ func (c *receiptsCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	query := url.Values{}
-	for name, value := range map[string]string{"callback": c.Callback, "from": c.From, "to": c.To, "id": c.ID, "namespace": c.Namespace} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
+	query := api.ReceiptQuery{Callback: c.Callback, From: c.From, To: c.To, ID: c.ID, Namespace: c.Namespace}
 	if c.JSON {
 		return cl.Receipts(a.ctx, query, func(line []byte) error {
 			_, err := fmt.Fprintf(a.stdout, "%s\n", line)
@@ -38,7 +31,7 @@ func (c *receiptsCommand) Run(a *program) error {
 	}
 	rows := [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
 	err = cl.Receipts(a.ctx, query, func(line []byte) error {
-		var r runtime.Receipt
+		var r api.Receipt
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("%s answered what is no receipt: %w", cl.Server(), err)
 		}
@@ -51,7 +44,7 @@ func (c *receiptsCommand) Run(a *program) error {
 	return a.table(rows)
 }
 
-func receiptRow(r *runtime.Receipt) []string {
+func receiptRow(r *api.Receipt) []string {
 	name, outcome := r.Callback, r.Outcome.String()
 	if r.Replay != "" {
 		name += "@" + r.Replay
@@ -73,7 +66,7 @@ func receiptRow(r *runtime.Receipt) []string {
 
 // visits writes the filters that saw an event, with their version and what they
 // touched.
-func visits(filters []runtime.ReceiptFilter) string {
+func visits(filters []api.Visit) string {
 	var all []string
 	for _, f := range filters {
 		text := f.Name

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/sources/postgres"
 )
 
 type reconcileCommand struct {
@@ -48,7 +47,7 @@ func (c *reconcileCommand) Run(a *program) error {
 	}
 	e := json.NewEncoder(a.stdout)
 	e.SetEscapeHTML(false)
-	done, err := cl.Reconcile(a.ctx, want, func(d postgres.Difference) error {
+	done, err := cl.Reconcile(a.ctx, want, func(d api.Difference) error {
 		if c.JSON {
 			return e.Encode(d)
 		}
@@ -79,9 +78,9 @@ func (c *reconcileCommand) Run(a *program) error {
 	return err
 }
 
-func tellDifference(d postgres.Difference) string {
+func tellDifference(d api.Difference) string {
 	switch {
-	case d.MissingFrom == postgres.MissingFromTable:
+	case d.MissingFrom == api.MissingFromTable:
 		return fmt.Sprintf("not in the table (sequence %d)", d.Sequence)
 	case d.Repaired:
 		return "was not in the journal: accepted now"

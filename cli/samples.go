@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/internal/ingest"
 )
 
@@ -54,7 +55,7 @@ func storedEvents(a *program, relay *remote, from uint64, limit int, parse func(
 	}
 	var events []auditrelay.Event
 	for len(events) < limit {
-		page, err := cl.Stored(a.ctx, from, min(1000, limit-len(events)))
+		page, err := cl.Stored(a.ctx, api.StoredQuery{From: from, Limit: min(1000, limit-len(events))})
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/app"
 	"auditrelay/internal/diff"
 	"auditrelay/runtime"
@@ -104,9 +105,9 @@ type triedFilter struct {
 	Fuel    int64  `json:"fuel"`
 	Memory  int64  `json:"memory"`
 
-	Digest  string                 `json:"digest,omitempty"` // of the module or the policy
-	Version string                 `json:"version,omitempty"`
-	Touched []runtime.ReceiptTouch `json:"touched,omitempty"`
+	Digest  string      `json:"digest,omitempty"` // of the module or the policy
+	Version string      `json:"version,omitempty"`
+	Touched []api.Touch `json:"touched,omitempty"`
 }
 
 type triedRecord struct {
@@ -125,7 +126,7 @@ func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) err
 		f := triedFilter{Filter: s.Filter, Verdict: s.Verdict.String(), Reason: s.Reason, Fuel: s.Usage.Fuel, Memory: s.Usage.Memory,
 			Digest: s.Description.Digest, Version: s.Description.Version}
 		for _, touch := range s.Touched {
-			f.Touched = append(f.Touched, runtime.ReceiptTouch{Path: touch.Path, Operation: touch.Operation, Count: touch.Count})
+			f.Touched = append(f.Touched, api.Touch{Path: touch.Path, Operation: touch.Operation, Count: touch.Count})
 		}
 		if s.Err != nil {
 			f.Error = s.Err.Error()

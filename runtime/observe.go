@@ -126,24 +126,24 @@ func (r *Runtime) observerFailures(name string) uint64 {
 
 // Stats are figures about the journal and what was accepted since start.
 type Stats struct {
-	Journal   string    `json:"journal"` // identity and incarnation
-	Head      uint64    `json:"head"`    // the next sequence
-	Oldest    uint64    `json:"oldest"`  // the first that is kept
-	OldestAt  time.Time `json:"oldest_at,omitzero"`
-	DiskBytes int64     `json:"disk_bytes"`
-	FreeBytes int64     `json:"free_bytes"`
+	Journal   string // identity and incarnation
+	Head      uint64 // the next sequence
+	Oldest    uint64 // the first that is kept
+	OldestAt  time.Time
+	DiskBytes int64
+	FreeBytes int64
 
-	Accepted       uint64 `json:"accepted"`
-	Duplicates     uint64 `json:"duplicates"`
-	Conflicts      uint64 `json:"conflicts"`
-	Rejected       uint64 `json:"rejected"`
-	UnknownActions uint64 `json:"unknown_actions"`
-	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, and dropped by a filter before the journal
-	IngestFailed   uint64 `json:"ingest_failed"`   // refused, since such a filter failed
+	Accepted       uint64
+	Duplicates     uint64
+	Conflicts      uint64
+	Rejected       uint64
+	UnknownActions uint64
+	IngestFiltered uint64 // accepted, and dropped by a filter before the journal
+	IngestFailed   uint64 // refused, since such a filter failed
 
-	Quarantine QuarantineStats `json:"quarantine"`
+	Quarantine QuarantineStats
 
-	NotAccepting string `json:"not_accepting,omitempty"` // why, empty while events are accepted
+	NotAccepting string // why, empty while events are accepted
 }
 
 // Stats returns figures about the journal and what was accepted since start.

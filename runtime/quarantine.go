@@ -163,17 +163,17 @@ func (r *Runtime) tellFull() {
 
 // QuarantineItem is one thing in quarantine.
 type QuarantineItem struct {
-	Number     uint64                `json:"number"`
-	First      time.Time             `json:"first"`
-	Last       time.Time             `json:"last"`
-	Times      uint64                `json:"times"` // how often the same came
-	Provenance auditrelay.Provenance `json:"provenance"`
-	Reason     string                `json:"reason"`
-	Detail     string                `json:"detail,omitempty"`
-	Bytes      int64                 `json:"bytes"`          // of what came
-	Digest     string                `json:"hmac_sha256"`    // keyed, of reason, source and what came
-	Bare       bool                  `json:"bare,omitempty"` // only the digest was kept
-	Data       []byte                `json:"-"`
+	Number     uint64
+	First      time.Time
+	Last       time.Time
+	Times      uint64 // how often the same came
+	Provenance auditrelay.Provenance
+	Reason     string
+	Detail     string
+	Bytes      int64  // of what came
+	Digest     string // keyed, of reason, source and what came
+	Bare       bool   // only the digest was kept
+	Data       []byte
 }
 
 func quarantineItem(it *quarantine.Item) QuarantineItem {
@@ -214,15 +214,15 @@ func (r *Runtime) QuarantineItem(_ context.Context, number uint64) (QuarantineIt
 
 // QuarantineStats are figures about the quarantine.
 type QuarantineStats struct {
-	Items     int                 `json:"items"`
-	Bytes     int64               `json:"bytes"`
-	MostItems int                 `json:"most_items"`
-	MostBytes auditrelay.ByteSize `json:"most_bytes"`
+	Items     int
+	Bytes     int64
+	MostItems int
+	MostBytes auditrelay.ByteSize
 	// Full: something was refused for lack of room since anything was last taken in or
 	// away.
-	Full bool `json:"full,omitempty"`
+	Full bool
 	// Arrived counts what came since start, the same again included.
-	Arrived map[QuarantineOrigin]uint64 `json:"-"`
+	Arrived map[QuarantineOrigin]uint64
 }
 
 // QuarantineStats returns figures about the quarantine.

@@ -16,47 +16,47 @@ import (
 // Receipt says what was done to one event on one callback when it was judged. It
 // holds nothing of the event but its identity.
 type Receipt struct {
-	Callback  string    `json:"callback"`
-	Replay    string    `json:"replay,omitempty"`
-	Sequence  uint64    `json:"sequence"`
-	Namespace string    `json:"namespace,omitempty"` // empty, like ID, where the event is forgotten
-	ID        string    `json:"id,omitempty"`
-	At        time.Time `json:"at"` // of the seal
+	Callback  string
+	Replay    string
+	Sequence  uint64
+	Namespace string // empty, like ID, where the event is forgotten
+	ID        string
+	At        time.Time // of the seal
 	// Again: it was a dead letter, and was judged again.
-	Again bool `json:"again,omitempty"`
+	Again bool
 
 	// Outcome is that of the seal. Delivered means that it was to be delivered; what
 	// became of that is for Explain to say, and where the destination refused it,
 	// Refused says so here.
-	Outcome auditrelay.Outcome `json:"outcome"`
-	Cause   auditrelay.Cause   `json:"cause,omitempty"`
-	Filter  string             `json:"filter,omitempty"` // that decided or failed
-	Reason  string             `json:"reason,omitempty"`
-	Refused auditrelay.Cause   `json:"refused,omitempty"` // set aside after the seal, and why
-	Emitted int                `json:"emitted,omitempty"` // records
+	Outcome auditrelay.Outcome
+	Cause   auditrelay.Cause
+	Filter  string // that decided or failed
+	Reason  string
+	Refused auditrelay.Cause // set aside after the seal, and why
+	Emitted int              // records
 
-	Filters []ReceiptFilter `json:"filters,omitempty"` // that saw it, in order
+	Filters []ReceiptFilter // that saw it, in order
 	// Input and Output are keyed digests, in hexadecimal, of the event as accepted and
 	// of the document that went out. Equal documents have equal digests.
-	Input  string `json:"input,omitempty"`
-	Output string `json:"output,omitempty"`
-	Config string `json:"config,omitempty"` // the digest of the callback's configuration
+	Input  string
+	Output string
+	Config string // the digest of the callback's configuration
 }
 
 // ReceiptFilter is one filter's visit.
 type ReceiptFilter struct {
-	Name    string         `json:"name"`
-	Kind    string         `json:"kind,omitempty"`    // wasm, redact
-	Digest  string         `json:"digest,omitempty"`  // of the module or the policy
-	Version string         `json:"version,omitempty"` // as the module says
-	Touched []ReceiptTouch `json:"touched,omitempty"`
+	Name    string
+	Kind    string // wasm, redact
+	Digest  string // of the module or the policy
+	Version string // as the module says
+	Touched []ReceiptTouch
 }
 
 // ReceiptTouch is one kind of edit.
 type ReceiptTouch struct {
-	Path      string `json:"path"`
-	Operation string `json:"operation"`
-	Count     int    `json:"count"`
+	Path      string
+	Operation string
+	Count     int
 }
 
 // ReceiptQuery selects receipts. The zero value selects all.

@@ -28,14 +28,14 @@ const (
 // it appends, Pending from the journal's index beyond the cursor and from the
 // sealed payloads, the rest by the callback's seals and receipts.
 type Account struct {
-	Assigned     uint64 `json:"assigned"`
-	Delivered    uint64 `json:"delivered"`
-	Filtered     uint64 `json:"filtered"`
-	DeadLettered uint64 `json:"dead_lettered"`
-	Discarded    uint64 `json:"discarded"`
-	Skipped      uint64 `json:"skipped"`
-	Pending      uint64 `json:"pending"`
-	Balanced     bool   `json:"balanced"`
+	Assigned     uint64
+	Delivered    uint64
+	Filtered     uint64
+	DeadLettered uint64
+	Discarded    uint64
+	Skipped      uint64
+	Pending      uint64
+	Balanced     bool
 }
 
 // Settled reports whether nothing is pending.
@@ -43,43 +43,43 @@ func (a Account) Settled() bool { return a.Pending == 0 }
 
 // CallbackStatus is what an operator sees of one callback, or of one replay.
 type CallbackStatus struct {
-	Name      string    `json:"name"`
-	Replay    string    `json:"replay,omitempty"` // the replay's id
-	State     State     `json:"state"`
-	Reason    string    `json:"reason,omitempty"`
-	Since     time.Time `json:"since"`
-	LastError string    `json:"last_error"` // empty when healthy
+	Name      string
+	Replay    string // the replay's id
+	State     State
+	Reason    string
+	Since     time.Time
+	LastError string // empty when healthy
 
-	Account Account           `json:"account"`
-	Causes  map[string]uint64 `json:"causes,omitempty"` // by cause, of what was not delivered
+	Account Account
+	Causes  map[string]uint64 // by cause, of what was not delivered
 
-	Cursor   uint64        `json:"cursor"` // the next sequence to be taken
-	Head     uint64        `json:"head"`   // the next sequence to be assigned
-	Oldest   time.Time     `json:"oldest_pending,omitzero"`
-	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event, 0 if none
-	InFlight int           `json:"in_flight"` // sealed payloads that are not delivered
+	Cursor   uint64 // the next sequence to be taken
+	Head     uint64 // the next sequence to be assigned
+	Oldest   time.Time
+	Lag      time.Duration // age of the oldest pending event, 0 if none
+	InFlight int           // sealed payloads that are not delivered
 
-	Attempts uint64            `json:"attempts"` // deliveries tried since start
-	Failures map[string]uint64 `json:"failures,omitempty"`
-	Payloads uint64            `json:"payloads"` // numbered so far
-	Done     bool              `json:"done,omitempty"`
+	Attempts uint64 // deliveries tried since start
+	Failures map[string]uint64
+	Payloads uint64 // numbered so far
+	Done     bool
 }
 
 // DeadLetter is one event that was set aside.
 type DeadLetter struct {
-	Callback  string           `json:"callback"`
-	Sequence  uint64           `json:"sequence"`
-	Namespace string           `json:"namespace"`
-	ID        string           `json:"id"`
-	Received  time.Time        `json:"received"`
-	Action    string           `json:"action"`
-	At        time.Time        `json:"at"`
-	Cause     auditrelay.Cause `json:"cause"`
-	Filter    string           `json:"filter,omitempty"`
-	Error     string           `json:"error"`
-	Attempts  int              `json:"attempts"` // how often it was set aside
-	Replaying bool             `json:"replaying,omitempty"`
-	Data      []byte           `json:"-"` // the event as accepted; only from Runtime.DeadLetter
+	Callback  string
+	Sequence  uint64
+	Namespace string
+	ID        string
+	Received  time.Time
+	Action    string
+	At        time.Time
+	Cause     auditrelay.Cause
+	Filter    string
+	Error     string
+	Attempts  int // how often it was set aside
+	Replaying bool
+	Data      []byte // the event as accepted; only from Runtime.DeadLetter
 }
 
 // ReplayRequest asks for events to be given to a callback again.
@@ -99,45 +99,45 @@ type ReplayRequest struct {
 
 // ReplayStarted is the answer to a ReplayRequest.
 type ReplayStarted struct {
-	ID     string `json:"id"` // empty in a dry run
-	From   uint64 `json:"from"`
-	To     uint64 `json:"to"`
-	Events uint64 `json:"events"`
+	ID     string // empty in a dry run
+	From   uint64
+	To     uint64
+	Events uint64
 }
 
 // Explanation is everything that is known of one event.
 type Explanation struct {
-	Namespace  string                  `json:"namespace"`
-	ID         string                  `json:"id"`
-	Sequence   uint64                  `json:"sequence"`
-	Received   time.Time               `json:"received"`
-	Time       time.Time               `json:"time"`
-	TimeFrom   string                  `json:"time_from"`
-	Action     string                  `json:"action"`
-	Provenance auditrelay.Provenance   `json:"provenance"`
-	AlsoFrom   []auditrelay.Provenance `json:"also_from,omitempty"`
-	Emission   *auditrelay.Emission    `json:"emission,omitempty"`
-	Callbacks  []Ending                `json:"callbacks"`
+	Namespace  string
+	ID         string
+	Sequence   uint64
+	Received   time.Time
+	Time       time.Time
+	TimeFrom   string
+	Action     string
+	Provenance auditrelay.Provenance
+	AlsoFrom   []auditrelay.Provenance
+	Emission   *auditrelay.Emission
+	Callbacks  []Ending
 }
 
 // Ending is where an event is on one callback.
 type Ending struct {
-	Callback  string             `json:"callback"`
-	Replay    string             `json:"replay,omitempty"`
-	Assigned  bool               `json:"assigned"`
-	Outcome   auditrelay.Outcome `json:"outcome"`
-	Cause     auditrelay.Cause   `json:"cause,omitempty"`
-	Filter    string             `json:"filter,omitempty"` // that decided or failed
-	Reason    string             `json:"reason,omitempty"`
-	Error     string             `json:"error,omitempty"`
-	Payload   uint64             `json:"payload,omitempty"`
-	Key       string             `json:"key,omitempty"`
-	Location  string             `json:"location,omitempty"`
-	Version   string             `json:"version,omitempty"`
-	Attempts  int                `json:"attempts,omitempty"`
-	At        time.Time          `json:"at,omitzero"` // of the outcome
-	Tombstone bool               `json:"tombstone,omitempty"`
+	Callback  string
+	Replay    string
+	Assigned  bool
+	Outcome   auditrelay.Outcome
+	Cause     auditrelay.Cause
+	Filter    string // that decided or failed
+	Reason    string
+	Error     string
+	Payload   uint64
+	Key       string
+	Location  string
+	Version   string
+	Attempts  int
+	At        time.Time // of the outcome
+	Tombstone bool
 	// Receipts say what was done to the event: once when it was judged, and once more
 	// for each time that it was judged again as a dead letter.
-	Receipts []Receipt `json:"receipts,omitempty"`
+	Receipts []Receipt
 }

@@ -1,9 +1,9 @@
-// Package api holds what the daemon and its client say to each other over HTTP:
-// the shapes that the runtime's own types do not cover already.
+// Package api is the HTTP API as the relay and its client share it: every endpoint
+// with its path, and the shapes of requests, answers and errors. It imports neither
+// the runtime nor a source, so that a client links none of them.
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -85,62 +85,4 @@ type Result struct {
 	UnknownAction bool   `json:"unknown_action,omitempty"`
 	Filtered      bool   `json:"filtered,omitempty"` // dropped by a filter before the journal
 	Error         *Error `json:"error,omitempty"`
-}
-
-// Replay asks for events to be given to a callback again. From and To bound the
-// sequences, half open; To 0 is the head. The times bound the received time.
-type Replay struct {
-	From     uint64    `json:"from,omitempty"`
-	To       uint64    `json:"to,omitempty"`
-	FromTime time.Time `json:"from_time,omitzero"`
-	ToTime   time.Time `json:"to_time,omitzero"`
-	DryRun   bool      `json:"dry_run,omitempty"`
-	Emit     bool      `json:"emit,omitempty"`
-}
-
-// DeadLetters names dead letters of one callback. All has to be said, so that an
-// empty request does not discard everything.
-type DeadLetters struct {
-	Sequences []uint64 `json:"sequences,omitempty"`
-	All       bool     `json:"all,omitempty"`
-}
-
-// Changed says how many dead letters a request changed.
-type Changed struct {
-	Changed int `json:"changed"`
-}
-
-// BackedUp says where a backup is, on the daemon's machine.
-type BackedUp struct {
-	Dir string `json:"dir"`
-}
-
-// Reloaded says what a reload did.
-type Reloaded struct {
-	Before  string   `json:"before"` // digest of the configuration
-	After   string   `json:"after"`
-	Changed bool     `json:"changed"`
-	Notes   []string `json:"notes,omitempty"` // what takes a restart
-}
-
-// Version is what the binary says of itself.
-type Version struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Go       string `json:"go"`
-}
-
-// Stored answers GET /v1/stored: accepted events from a sequence on.
-type Stored struct {
-	Events []StoredEvent `json:"events"`
-	Next   uint64        `json:"next"` // where to go on
-}
-
-// StoredEvent is one accepted event with its contents.
-type StoredEvent struct {
-	Sequence  uint64          `json:"sequence"`
-	Namespace string          `json:"namespace"`
-	ID        string          `json:"id"`
-	Received  time.Time       `json:"received"`
-	Data      json.RawMessage `json:"data"`
 }

@@ -4,18 +4,34 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/runtime"
 )
+
+// StoredModule is an uploaded module.
+type StoredModule struct {
+	SHA256  string    `json:"sha256"`
+	Name    string    `json:"name"` // as it was pushed
+	Size    int64     `json:"size"`
+	Pushed  time.Time `json:"pushed"`
+	By      string    `json:"by"`
+	Version string    `json:"version,omitempty"` // its manifest's
+}
 
 // Module is an uploaded module and what uses it.
 type Module struct {
-	runtime.StoredModule
+	StoredModule
 	Filters []string `json:"filters,omitempty"` // that run it
 }
 
-// Pushed answers POST /v1/modules.
+// PushQuery stands beside a module that is pushed. With a filter named it must load as
+// that one too.
+type PushQuery struct {
+	Name   string `query:"name"`
+	Filter string `query:"filter"`
+}
+
+// Pushed answers a push.
 type Pushed struct {
-	runtime.StoredModule
+	StoredModule
 	Added bool `json:"added"` // false: it was kept already
 }
 

@@ -1,15 +1,32 @@
 package api
 
-import (
-	"time"
+import "time"
 
-	"auditrelay/cli/internal/sources/postgres"
-	"auditrelay/runtime"
-)
+// QuarantineQuery selects items.
+type QuarantineQuery struct {
+	After  uint64 `query:"after"`
+	Limit  int    `query:"limit"` // default 100, at most 1,000
+	Reason string `query:"reason"`
+	Source string `query:"source"`
+}
 
-// QuarantineItem answers for one item, contents included.
+// QuarantineItem is one item, without its contents.
 type QuarantineItem struct {
-	runtime.QuarantineItem
+	Number     uint64     `json:"number"`
+	First      time.Time  `json:"first"`
+	Last       time.Time  `json:"last"`
+	Times      uint64     `json:"times"` // how often the same came
+	Provenance Provenance `json:"provenance"`
+	Reason     string     `json:"reason"`
+	Detail     string     `json:"detail,omitempty"`
+	Bytes      int64      `json:"bytes"`          // of what came
+	Digest     string     `json:"hmac_sha256"`    // keyed, of reason, source and what came
+	Bare       bool       `json:"bare,omitempty"` // only the digest was kept
+}
+
+// QuarantineContents is one item with its contents.
+type QuarantineContents struct {
+	QuarantineItem
 	Data []byte `json:"data"` // base64, since it may be anything
 }
 
@@ -35,17 +52,4 @@ type QuarantineChanged struct {
 type QuarantineFailed struct {
 	Number uint64 `json:"number"`
 	Error  *Error `json:"error"`
-}
-
-// Source is a way in that events are awaited from.
-type Source struct {
-	Name     string    `json:"name"`
-	Kind     string    `json:"kind"`
-	Since    time.Time `json:"since"`  // what follows counts from then
-	Events   uint64    `json:"events"` // that came, whatever became of them
-	LastSeen time.Time `json:"last_seen,omitzero"`
-	Silent   bool      `json:"silent,omitempty"` // none came
-	Causes   []string  `json:"causes,omitempty"` // why that may be, the likely ones first
-	// Tail is how a source stands that reads a table.
-	Tail *postgres.Status `json:"tail,omitempty"`
 }

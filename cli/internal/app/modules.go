@@ -68,7 +68,7 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 	if err == nil && added {
 		d.log.Info("a module was pushed", "module", stored.Name, "sha256", stored.SHA256, "size", stored.Size, "by", by)
 	}
-	return api.Pushed{StoredModule: stored, Added: added}, err
+	return api.Pushed{StoredModule: api.StoredModule(stored), Added: added}, err
 }
 
 func noFilter(name string) *api.Error {
@@ -105,7 +105,7 @@ func (d *daemon) ListModules() ([]api.Module, error) {
 	defer d.mu.Unlock()
 	all := make([]api.Module, 0, len(stored))
 	for _, s := range stored {
-		m := api.Module{StoredModule: s}
+		m := api.Module{StoredModule: api.StoredModule(s)}
 		for name, f := range d.build.guests.live {
 			if f.running == s.SHA256 {
 				m.Filters = append(m.Filters, name)
@@ -140,21 +140,21 @@ func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err e
 	return stored.SHA256, code, err
 }
 
-func (d *daemon) DeleteModule(prefix, by string) (runtime.StoredModule, error) {
+func (d *daemon) DeleteModule(prefix, by string) (api.StoredModule, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
-		return stored, err
+		return api.StoredModule(stored), err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err = d.rt.Modules().Delete(stored.SHA256, by)
 	if errors.Is(err, runtime.ErrModuleInUse) {
-		return stored, refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use FILTER with another one, twice, lets go of it", "module %s (%.12s): %v", stored.Name, stored.SHA256, err)
+		return api.StoredModule(stored), refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use FILTER with another one, twice, lets go of it", "module %s (%.12s): %v", stored.Name, stored.SHA256, err)
 	}
 	if err == nil {
 		d.log.Info("a module was deleted", "module", stored.Name, "sha256", stored.SHA256, "by", by)
 	}
-	return stored, err
+	return api.StoredModule(stored), err
 }
 
 // ListFilters returns the guest filters that run.

@@ -92,15 +92,15 @@ func (d *daemon) tailOptions(cfg *config.Config, name string) postgres.Options {
 var _ postgres.Relay = (*runtime.Runtime)(nil)
 
 // Reconcile compares the table that is tailed with the journal, one comparison at a time.
-func (d *daemon) Reconcile(ctx context.Context, want api.Reconcile, fn func(postgres.Difference) error) (postgres.Reconciled, error) {
+func (d *daemon) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error) {
 	d.tail.mu.Lock()
 	cfg := d.tail.cfg
 	d.tail.mu.Unlock()
 	if cfg == nil {
-		return postgres.Reconciled{}, http.ErrNoTail
+		return api.Reconciled{}, http.ErrNoTail
 	}
 	if !d.tail.comparing.TryLock() {
-		return postgres.Reconciled{}, http.ErrReconciling
+		return api.Reconciled{}, http.ErrReconciling
 	}
 	defer d.tail.comparing.Unlock()
 	return postgres.Reconcile(ctx, d.rt, postgres.Reconciliation{

@@ -15,8 +15,7 @@ import (
 
 // Audit searches the store for one page.
 func (c *Client) Audit(ctx context.Context, query url.Values) (api.AuditPage, error) {
-	var page api.AuditPage
-	return page, c.do(ctx, http.MethodGet, "/audit", query, nil, &page)
+	return exchange[api.AuditPage](ctx, c, api.GetAudit.Method, api.GetAudit.Path, query, "", nil)
 }
 
 // AuditLog returns the stored event with an id.
@@ -41,7 +40,7 @@ var exportEnds = [][]byte{[]byte(`{"auditrelay_export":{"complete":true`), []byt
 // AuditExport writes an export to w as it comes. It returns without an error only when
 // all of it did.
 func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer) error {
-	resp, err := c.send(ctx, http.MethodGet, "/audit/export", query, "", "", nil)
+	resp, err := c.send(ctx, api.GetAuditExport.Method, api.GetAuditExport.Path, query, "", "", nil)
 	if err != nil {
 		return err
 	}
@@ -92,6 +91,5 @@ func (t *tail) line() []byte {
 
 // RebuildStore has the store filled from the journal.
 func (c *Client) RebuildStore(ctx context.Context, r api.Rebuild) (api.Rebuilt, error) {
-	var started api.Rebuilt
-	return started, c.do(ctx, http.MethodPost, "/v1/store/rebuild", nil, r, &started)
+	return call(ctx, c, api.RebuildStore, r)
 }

@@ -19,7 +19,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
-	"auditrelay/runtime"
 )
 
 // Options configure a Client.
@@ -99,30 +98,34 @@ func local(host string) bool {
 // Server is the address that is called.
 func (c *Client) Server() string { return c.base.String() }
 
-// do makes one request. An answer that is an error comes back as *api.Error, no
-// answer as *UnreachableError. Where into is nil the answer's body is dropped.
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, into any) error {
+// call makes one request of an endpoint whose bodies are JSON. params fill its path.
+// An answer that is an error comes back as *api.Error, no answer as *UnreachableError.
+func call[In, Out any](ctx context.Context, c *Client, e api.Endpoint[In, Out], in In, params ...string) (out Out, err error) {
+	var query url.Values
 	var body []byte
-	if in != nil {
-		var err error
+	if e.InQuery() {
+		query = api.Query(in)
+	} else if any(in) != any(api.None{}) {
 		if body, err = json.Marshal(in); err != nil {
-			return err
+			return out, err
 		}
 	}
-	answer, e, err := c.roundTrip(ctx, method, path, query, "application/json", "", body)
+	return exchange[Out](ctx, c, e.Method, e.URL(params...), query, "application/json", body)
+}
+
+// exchange makes one request whose answer is JSON.
+func exchange[Out any](ctx context.Context, c *Client, method, path string, query url.Values, contentType string, body []byte) (out Out, err error) {
+	answer, e, err := c.roundTrip(ctx, method, path, query, contentType, "", body)
 	if err != nil {
-		return err
+		return out, err
 	}
 	if e != nil {
-		return e
+		return out, e
 	}
-	if into == nil {
-		return nil
+	if err := json.Unmarshal(answer, &out); err != nil {
+		return out, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.base, err)
 	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("%s answered what is no JSON of ours; is it an auditrelay? (%w)", c.base, err)
-	}
-	return nil
+	return out, nil
 }
 
 // send makes one request. The answer's body is the caller's to close.
@@ -203,12 +206,12 @@ func unescaped(path string) string {
 // also where every event was refused; any other failure is an error.
 func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (api.Submitted, error) {
 	var result api.Submitted
-	answer, e, err := c.roundTrip(ctx, http.MethodPost, "/v1/events", nil, "application/x-ndjson", encoding, ndjson)
+	answer, e, err := c.roundTrip(ctx, api.PostEvents.Method, api.PostEvents.Path, nil, "application/x-ndjson", encoding, ndjson)
 	if err != nil {
 		return result, err
 	}
 	if err := json.Unmarshal(answer, &result); err != nil && e == nil {
-		return result, fmt.Errorf("%s answered what is no JSON of ours; is it an auditrelay? (%w)", c.base, err)
+		return result, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.base, err)
 	}
 	if e == nil {
 		return result, nil
@@ -220,66 +223,96 @@ func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (ap
 }
 
 // Callbacks returns every callback and replay.
-func (c *Client) Callbacks(ctx context.Context) ([]runtime.CallbackStatus, error) {
-	var all []runtime.CallbackStatus
-	return all, c.do(ctx, http.MethodGet, "/v1/callbacks", nil, nil, &all)
+func (c *Client) Callbacks(ctx context.Context) ([]api.CallbackStatus, error) {
+	return call(ctx, c, api.GetCallbacks, api.None{})
 }
 
-// Change makes one of the changes of state: pause, resume, detach, attach.
-func (c *Client) Change(ctx context.Context, callback, change string) (runtime.CallbackStatus, error) {
-	var status runtime.CallbackStatus
-	return status, c.do(ctx, http.MethodPost, callbackPath(callback)+"/"+change, nil, nil, &status)
+// Pause stops a callback's deliveries; its events are retained.
+func (c *Client) Pause(ctx context.Context, callback string) (api.CallbackStatus, error) {
+	return call(ctx, c, api.PauseCallback, api.None{}, callback)
 }
 
-// DeadLetters lists dead letters beyond a sequence, without their contents.
-func (c *Client) DeadLetters(ctx context.Context, callback string, after uint64, limit int) ([]runtime.DeadLetter, error) {
-	var letters []runtime.DeadLetter
-	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
-	return letters, c.do(ctx, http.MethodGet, callbackPath(callback)+"/dead-letters", query, nil, &letters)
+// Resume goes on after Pause.
+func (c *Client) Resume(ctx context.Context, callback string) (api.CallbackStatus, error) {
+	return call(ctx, c, api.ResumeCallback, api.None{}, callback)
+}
+
+// Detach skips what is pending and what comes.
+func (c *Client) Detach(ctx context.Context, callback string) (api.CallbackStatus, error) {
+	return call(ctx, c, api.DetachCallback, api.None{}, callback)
+}
+
+// Attach goes on with what comes from now on.
+func (c *Client) Attach(ctx context.Context, callback string) (api.CallbackStatus, error) {
+	return call(ctx, c, api.AttachCallback, api.None{}, callback)
+}
+
+// DeadLetters lists dead letters, without their contents.
+func (c *Client) DeadLetters(ctx context.Context, callback string, q api.DeadLetterQuery) ([]api.DeadLetter, error) {
+	return call(ctx, c, api.GetDeadLetters, q, callback)
 }
 
 // DeadLetter returns one, contents included.
 func (c *Client) DeadLetter(ctx context.Context, callback string, sequence uint64) (api.DeadLetter, error) {
-	var letter api.DeadLetter
-	return letter, c.do(ctx, http.MethodGet, callbackPath(callback)+"/dead-letters/"+strconv.FormatUint(sequence, 10), nil, nil, &letter)
+	return call(ctx, c, api.GetDeadLetter, api.None{}, callback, strconv.FormatUint(sequence, 10))
 }
 
-// ChangeDeadLetters discards or replays dead letters.
-func (c *Client) ChangeDeadLetters(ctx context.Context, callback, change string, which api.DeadLetters) (int, error) {
-	var changed api.Changed
-	err := c.do(ctx, http.MethodPost, callbackPath(callback)+"/dead-letters/"+change, nil, which, &changed)
-	return changed.Changed, err
+// DiscardDeadLetters gives dead letters up and returns how many.
+func (c *Client) DiscardDeadLetters(ctx context.Context, callback string, which api.DeadLetters) (api.Changed, error) {
+	return call(ctx, c, api.DiscardDeadLetters, which, callback)
+}
+
+// ReplayDeadLetters gives dead letters to their callback again and returns how many.
+func (c *Client) ReplayDeadLetters(ctx context.Context, callback string, which api.DeadLetters) (api.Changed, error) {
+	return call(ctx, c, api.ReplayDeadLetters, which, callback)
 }
 
 // Replay gives events to a callback again.
-func (c *Client) Replay(ctx context.Context, callback string, r api.Replay) (runtime.ReplayStarted, error) {
-	var started runtime.ReplayStarted
-	return started, c.do(ctx, http.MethodPost, callbackPath(callback)+"/replay", nil, r, &started)
+func (c *Client) Replay(ctx context.Context, callback string, r api.Replay) (api.ReplayStarted, error) {
+	return call(ctx, c, api.ReplayCallback, r, callback)
 }
 
-// Explain says what is known of one event; with data, its contents too.
-func (c *Client) Explain(ctx context.Context, namespace, id string, data bool) (api.Explained, error) {
-	query := url.Values{"id": {id}} // no part of the path: an id may be ".."
-	if namespace != "" {
-		query.Set("namespace", namespace)
-	}
-	if data {
-		query.Set("data", "true")
-	}
-	var e api.Explained
-	return e, c.do(ctx, http.MethodGet, "/v1/events", query, nil, &e)
+// Explain says what is known of one event.
+func (c *Client) Explain(ctx context.Context, q api.EventQuery) (api.Explained, error) {
+	return call(ctx, c, api.FindEvent, q) // the id is no part of the path: it may be ".."
+}
+
+// Stored returns accepted events, contents included, from a sequence on.
+func (c *Client) Stored(ctx context.Context, q api.StoredQuery) (api.Stored, error) {
+	return call(ctx, c, api.GetStored, q)
+}
+
+// LookUp returns the pseudonyms of a value.
+func (c *Client) LookUp(ctx context.Context, want api.LookUp) (api.LookedUp, error) {
+	return call(ctx, c, api.LookUps, want)
+}
+
+// Keyring lists the periods whose keys events are stored under.
+func (c *Client) Keyring(ctx context.Context) ([]api.Period, error) {
+	return call(ctx, c, api.GetKeyring, api.None{})
+}
+
+// DestroyPeriod destroys a period's key.
+func (c *Client) DestroyPeriod(ctx context.Context, number uint64, q api.DestroyQuery) (api.Period, error) {
+	return call(ctx, c, api.DestroyPeriod, q, strconv.FormatUint(number, 10))
+}
+
+// Sources returns the ways in that events are awaited from.
+func (c *Client) Sources(ctx context.Context) ([]api.Source, error) {
+	return call(ctx, c, api.GetSources, api.None{})
+}
+
+// Stats returns figures about the journal, what was accepted and the quarantine.
+func (c *Client) Stats(ctx context.Context) (api.Stats, error) {
+	return call(ctx, c, api.GetStats, api.None{})
 }
 
 // Backup makes a backup on the relay's machine.
 func (c *Client) Backup(ctx context.Context) (api.BackedUp, error) {
-	var b api.BackedUp
-	return b, c.do(ctx, http.MethodPost, "/v1/backup", nil, nil, &b)
+	return call(ctx, c, api.PostBackup, api.None{})
 }
 
 // Reload reads the configuration again.
 func (c *Client) Reload(ctx context.Context) (api.Reloaded, error) {
-	var r api.Reloaded
-	return r, c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, &r)
+	return call(ctx, c, api.PostReload, api.None{})
 }
-
-func callbackPath(name string) string { return "/v1/callbacks/" + url.PathEscape(name) }

@@ -2,42 +2,36 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/runtime"
 )
 
 // Quarantine lists what is in quarantine, without contents.
-func (c *Client) Quarantine(ctx context.Context, q runtime.QuarantineQuery) ([]runtime.QuarantineItem, error) {
-	query := url.Values{"after": {strconv.FormatUint(q.After, 10)}, "limit": {strconv.Itoa(q.Limit)}}
-	if q.Reason != "" {
-		query.Set("reason", q.Reason)
-	}
-	if q.Source != "" {
-		query.Set("source", q.Source)
-	}
-	var items []runtime.QuarantineItem
-	return items, c.do(ctx, http.MethodGet, "/v1/quarantine", query, nil, &items)
+func (c *Client) Quarantine(ctx context.Context, q api.QuarantineQuery) ([]api.QuarantineItem, error) {
+	return call(ctx, c, api.GetQuarantine, q)
 }
 
 // QuarantineItem returns one item, contents included.
-func (c *Client) QuarantineItem(ctx context.Context, number uint64) (api.QuarantineItem, error) {
-	var item api.QuarantineItem
-	return item, c.do(ctx, http.MethodGet, "/v1/quarantine/"+strconv.FormatUint(number, 10), nil, nil, &item)
+func (c *Client) QuarantineItem(ctx context.Context, number uint64) (api.QuarantineContents, error) {
+	return call(ctx, c, api.GetQuarantined, api.None{}, strconv.FormatUint(number, 10))
 }
 
-// ChangeQuarantine replays or deletes items, one request after the other where there
-// are many.
-func (c *Client) ChangeQuarantine(ctx context.Context, change string, which api.QuarantineChange) (api.QuarantineChanged, error) {
-	var total api.QuarantineChanged
+// ReplayQuarantine takes items as events after all.
+func (c *Client) ReplayQuarantine(ctx context.Context, which api.QuarantineChange) (api.QuarantineChanged, error) {
+	return c.changeQuarantine(ctx, api.ReplayQuarantine, which)
+}
+
+// DeleteQuarantine gives items up for good.
+func (c *Client) DeleteQuarantine(ctx context.Context, which api.QuarantineChange) (api.QuarantineChanged, error) {
+	return c.changeQuarantine(ctx, api.DeleteQuarantine, which)
+}
+
+// changeQuarantine makes one request after the other where there are many items.
+func (c *Client) changeQuarantine(ctx context.Context, e api.Endpoint[api.QuarantineChange, api.QuarantineChanged], which api.QuarantineChange) (total api.QuarantineChanged, err error) {
 	for {
-		var some api.QuarantineChanged
-		if err := c.do(ctx, http.MethodPost, "/v1/quarantine/"+change, nil, which, &some); err != nil {
+		some, err := call(ctx, c, e, which)
+		if err != nil {
 			return total, err
 		}
 		total.Changed += some.Changed
@@ -52,28 +46,6 @@ func (c *Client) ChangeQuarantine(ctx context.Context, change string, which api.
 
 // ReplaceQuarantined replays one item with other contents in its place.
 func (c *Client) ReplaceQuarantined(ctx context.Context, number uint64, contents []byte) (api.QuarantineChanged, error) {
-	var changed api.QuarantineChanged
-	answer, e, err := c.roundTrip(ctx, http.MethodPost, "/v1/quarantine/"+strconv.FormatUint(number, 10)+"/replay", nil, "application/octet-stream", "", contents)
-	if err != nil {
-		return changed, err
-	}
-	if e != nil {
-		return changed, e
-	}
-	if err := json.Unmarshal(answer, &changed); err != nil {
-		return changed, fmt.Errorf("%s answered what is no JSON of ours; is it an auditrelay? (%w)", c.base, err)
-	}
-	return changed, nil
-}
-
-// Sources returns the ways in that events are awaited from.
-func (c *Client) Sources(ctx context.Context) ([]api.Source, error) {
-	var sources []api.Source
-	return sources, c.do(ctx, http.MethodGet, "/v1/sources", nil, nil, &sources)
-}
-
-// Stats returns figures about the journal, what was accepted and the quarantine.
-func (c *Client) Stats(ctx context.Context) (runtime.Stats, error) {
-	var s runtime.Stats
-	return s, c.do(ctx, http.MethodGet, "/v1/stats", nil, nil, &s)
+	e := api.ReplaceQuarantined
+	return exchange[api.QuarantineChanged](ctx, c, e.Method, e.URL(strconv.FormatUint(number, 10)), nil, "application/octet-stream", contents)
 }

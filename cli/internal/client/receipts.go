@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 
 	"auditrelay/cli/internal/api"
 )
@@ -16,11 +14,11 @@ import (
 // maxReceipt bounds one line of receipts, in bytes.
 const maxReceipt = 4 << 20
 
-// Receipts calls fn with the receipts that query selects, each as the line of JSON
+// Receipts calls fn with the receipts that q selects, each as the line of JSON
 // that the relay sent, without its line feed and valid until fn returns. An answer
 // that breaks off is an error.
-func (c *Client) Receipts(ctx context.Context, query url.Values, fn func(line []byte) error) error {
-	resp, err := c.send(ctx, http.MethodGet, "/v1/receipts", query, "", "", nil)
+func (c *Client) Receipts(ctx context.Context, q api.ReceiptQuery, fn func(line []byte) error) error {
+	resp, err := c.send(ctx, api.GetReceipts.Method, api.GetReceipts.Path, api.Query(q), "", "", nil)
 	if err != nil {
 		return err
 	}

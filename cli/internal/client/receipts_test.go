@@ -39,7 +39,7 @@ func TestReceiptsThatBreakOffAreAnError(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := 0
-			err = client.Receipts(t.Context(), nil, func([]byte) error { lines++; return nil })
+			err = client.Receipts(t.Context(), api.ReceiptQuery{}, func([]byte) error { lines++; return nil })
 			_, told := errors.AsType[*api.Error](err)
 			if (err == nil) != c.ok || told != c.told || lines != c.lines {
 				t.Errorf("%d lines, %v", lines, err)

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/sources/postgres"
 )
 
 // maxDifference bounds one line of a comparison, in bytes.
@@ -17,12 +15,12 @@ const maxDifference = 64 << 10
 
 // Reconcile compares LiteLLM's table with the journal and calls fn with what one of them
 // lacks. An answer that breaks off is an error.
-func (c *Client) Reconcile(ctx context.Context, want api.Reconcile, fn func(postgres.Difference) error) (done postgres.Reconciled, err error) {
+func (c *Client) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (done api.Reconciled, err error) {
 	body, err := json.Marshal(want)
 	if err != nil {
 		return done, err
 	}
-	resp, err := c.send(ctx, http.MethodPost, "/v1/reconcile", nil, "application/json", "", body)
+	resp, err := c.send(ctx, api.PostReconcile.Method, api.PostReconcile.Path, nil, "application/json", "", body)
 	if err != nil {
 		return done, err
 	}

@@ -29,15 +29,6 @@ func newAuditSlots() auditSlots {
 	return auditSlots{searches: make(chan struct{}, 8), exports: make(chan struct{}, 2)}
 }
 
-func (s *Server) auditRoutes() []route {
-	return []route{
-		{"GET", "/audit", roleComply, s.audited(s.audit.searches, s.getAudit), false},
-		{"GET", "/audit/{id}", roleComply, s.audited(s.audit.searches, s.getAuditLog), false},
-		{"GET", "/audit/export", roleComply, s.audited(s.audit.exports, s.getAuditExport), false},
-		{"POST", "/v1/store/rebuild", roleAdmin, s.postRebuild, false},
-	}
-}
-
 // auditHandler answers from an open store. Its error is answered where nothing has been
 // yet, and cuts the answer off otherwise.
 type auditHandler func(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error
@@ -255,21 +246,11 @@ func brief(text string) string {
 
 // postRebuild has the serving store filled from the journal, as far as that reaches: a
 // replay of its callback, through its filters as they are now.
-func (s *Server) postRebuild(w http.ResponseWriter, r *http.Request, who principal) {
+func (s *Server) postRebuild(r *http.Request, who principal, in api.Rebuild) (api.Rebuilt, error) {
 	l, err := s.serving()
 	if err != nil {
-		respondError(w, noStore())
-		return
+		return api.Rebuilt{}, noStore()
 	}
-	var request api.Rebuild
-	if err := decode(r, &request); err != nil {
-		respondError(w, err)
-		return
-	}
-	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{Callback: l.Callback(), DryRun: request.DryRun, By: who.by()})
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, api.Rebuilt{Callback: l.Callback(), ReplayStarted: started})
+	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{Callback: l.Callback(), DryRun: in.DryRun, By: who.by()})
+	return api.Rebuilt{Callback: l.Callback(), ReplayStarted: api.ReplayStarted(started)}, err
 }

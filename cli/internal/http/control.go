@@ -5,9 +5,7 @@ import (
 	"errors"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/internal/auditstore"
-	"auditrelay/runtime"
 )
 
 // Control is the process around the runtime. Its methods are safe for concurrent
@@ -23,7 +21,7 @@ type Control interface {
 	LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error)
 	// Reconcile calls fn with each difference between the table that is tailed and the
 	// journal: ErrNoTail without such a table, ErrReconciling while another comparison runs.
-	Reconcile(ctx context.Context, want api.Reconcile, fn func(postgres.Difference) error) (postgres.Reconciled, error)
+	Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error)
 	Modules
 }
 
@@ -35,7 +33,7 @@ type Modules interface {
 	InspectModule(digest string) (api.Inspection, error)
 	// ModuleContent returns a module's bytes with its whole digest.
 	ModuleContent(digest string) (sha256 string, code []byte, err error)
-	DeleteModule(digest, by string) (runtime.StoredModule, error)
+	DeleteModule(digest, by string) (api.StoredModule, error)
 
 	ListFilters() ([]api.Filter, error)
 	// UseModule switches a filter to another module between two events.

@@ -10,36 +10,21 @@ import (
 	"auditrelay/runtime"
 )
 
-// keyringRoutes are the keys that events are stored under, by periods.
-func (s *Server) keyringRoutes() []route {
-	return []route{
-		{"GET", "/v1/keyring", roleAdmin, s.getKeyring, false},
-		{"DELETE", "/v1/keyring/{period}", roleAdmin, s.deletePeriod, false}, // ?dead_letters=discard
-	}
+func (s *Server) getKeyring(*http.Request, principal, api.None) ([]api.Period, error) {
+	return each(s.rt.Keyring(), period), nil
 }
 
-func (s *Server) getKeyring(w http.ResponseWriter, _ *http.Request, _ principal) {
-	respondJSON(w, s.rt.Keyring())
-}
-
-func (s *Server) deletePeriod(w http.ResponseWriter, r *http.Request, who principal) {
+func (s *Server) deletePeriod(r *http.Request, who principal, in api.DestroyQuery) (api.Period, error) {
 	number, err := strconv.ParseUint(r.PathValue("period"), 10, 64)
 	if err != nil {
-		respondError(w, badRequest("the last part of the path is not a period's number", "auditrelay keyring list lists them"))
-		return
+		return api.Period{}, badRequest("the last part of the path is not a period's number", "auditrelay keyring list lists them")
 	}
-	discard := r.URL.Query().Get("dead_letters")
-	if discard != "" && discard != api.DiscardDeadLetters {
-		respondError(w, badRequest("dead_letters: expected "+api.DiscardDeadLetters, ""))
-		return
+	if in.DeadLetters != "" && in.DeadLetters != api.DiscardFirst {
+		return api.Period{}, badRequest("dead_letters: expected "+api.DiscardFirst, "")
 	}
 	// Once begun it is brought to its end, whoever waits for it.
-	gone, err := s.rt.DestroyPeriod(context.WithoutCancel(r.Context()), number, who.by(), discard != "")
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, gone)
+	gone, err := s.rt.DestroyPeriod(context.WithoutCancel(r.Context()), number, who.by(), in.DeadLetters != "")
+	return period(&gone), err
 }
 
 // keyringFailure is the answer to what the keyring stands in the way of, nil where it

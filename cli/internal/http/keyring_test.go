@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/runtime"
 )
 
 func TestKeyring(t *testing.T) {
-	if got := get[[]runtime.Period](newRelay(t, Options{}), "/v1/keyring"); got == nil || len(got) != 0 {
+	if got := get[[]api.Period](newRelay(t, Options{}), "/v1/keyring"); got == nil || len(got) != 0 {
 		t.Errorf("without encryption: %v", got)
 	}
 	r := newRelayOn(t, Options{}, runtime.Options{Journal: runtime.JournalOptions{
@@ -26,7 +27,7 @@ func TestKeyring(t *testing.T) {
 	r.sink.fail(auditrelay.Transient)
 	post("b")
 	post("c")
-	if periods := get[[]runtime.Period](r, "/v1/keyring"); len(periods) != 3 || periods[0].State != runtime.PeriodKept || periods[2].State != runtime.PeriodCurrent {
+	if periods := get[[]api.Period](r, "/v1/keyring"); len(periods) != 3 || periods[0].State != string(runtime.PeriodKept) || periods[2].State != string(runtime.PeriodCurrent) {
 		t.Fatalf("%+v", periods)
 	}
 	for _, test := range []struct {

@@ -11,6 +11,23 @@ import (
 	"auditrelay/document"
 )
 
+func (s *Server) postLookUp(w http.ResponseWriter, r *http.Request, who principal) {
+	want, refused := readLookUp(r)
+	if refused == nil && s.control == nil {
+		refused = notSupported()
+	}
+	if refused != nil {
+		respondError(w, refused)
+		return
+	}
+	found, err := s.control.LookUp(r.Context(), want, who.by())
+	if err != nil {
+		respondError(w, s.failure(r, err))
+		return
+	}
+	respondJSON(w, found)
+}
+
 // readLookUp reads a request for a value's pseudonyms. Its errors say nothing of what
 // the body holds, since that is the value.
 func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {

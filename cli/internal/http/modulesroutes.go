@@ -8,60 +8,31 @@ import (
 	"strconv"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/runtime"
 )
 
-// answerControl answers what the process around the runtime does.
-func answerControl[T any](s *Server, do func(c Control, r *http.Request, who principal) (T, error)) func(http.ResponseWriter, *http.Request, principal) {
-	return func(w http.ResponseWriter, r *http.Request, who principal) {
-		if s.control == nil {
-			respondError(w, notSupported("modules, look-ups and reloads"))
-			return
-		}
-		answer, err := do(s.control, r, who)
-		if err != nil {
-			respondError(w, s.moduleFailure(r, err))
-			return
-		}
-		respondJSON(w, answer)
-	}
+func (s *Server) getModules(*http.Request, principal, api.None) ([]api.Module, error) {
+	return s.control.ListModules()
 }
 
-func (s *Server) moduleFailure(r *http.Request, err error) *api.Error {
-	if refused, ok := errors.AsType[*api.Error](err); ok {
-		return refused
-	}
-	return s.failure(r, err)
+func (s *Server) getModule(r *http.Request, _ principal, _ api.None) (api.Inspection, error) {
+	return s.control.InspectModule(r.PathValue("digest"))
 }
 
-func (s *Server) moduleRoutes() []route {
-	return []route{
-		{"POST", "/v1/modules", roleAdmin, s.postModule, true},
-		{"GET", "/v1/modules", roleView, answerControl(s, func(c Control, _ *http.Request, _ principal) ([]api.Module, error) {
-			return c.ListModules()
-		}), false},
-		{"GET", "/v1/modules/{digest}", roleView, answerControl(s, func(c Control, r *http.Request, _ principal) (api.Inspection, error) {
-			return c.InspectModule(r.PathValue("digest"))
-		}), false},
-		{"GET", "/v1/modules/{digest}/content", roleAdmin, s.getModuleContent, false},
-		{"DELETE", "/v1/modules/{digest}", roleAdmin, answerControl(s, func(c Control, r *http.Request, who principal) (runtime.StoredModule, error) {
-			return c.DeleteModule(r.PathValue("digest"), who.by())
-		}), false},
-		{"GET", "/v1/filters", roleView, answerControl(s, func(c Control, _ *http.Request, _ principal) ([]api.Filter, error) {
-			return c.ListFilters()
-		}), false},
-		{"POST", "/v1/filters/{name}/module", roleAdmin, answerControl(s, func(c Control, r *http.Request, who principal) (api.Used, error) {
-			var want api.Use
-			if err := decode(r, &want); err != nil {
-				return api.Used{}, err
-			}
-			// Once begun it is brought to its end, whoever waits for it.
-			return c.UseModule(context.WithoutCancel(r.Context()), r.PathValue("name"), want, who.by())
-		}), false},
-		{"POST", "/v1/filters/{name}/reset", roleOperate, answerControl(s, func(c Control, r *http.Request, who principal) (api.Changed, error) {
-			return api.Changed{Changed: 1}, c.ResetBreaker(r.PathValue("name"), who.by())
-		}), false},
-	}
+func (s *Server) deleteModule(r *http.Request, who principal, _ api.None) (api.StoredModule, error) {
+	return s.control.DeleteModule(r.PathValue("digest"), who.by())
+}
+
+func (s *Server) getFilters(*http.Request, principal, api.None) ([]api.Filter, error) {
+	return s.control.ListFilters()
+}
+
+func (s *Server) postModuleUse(r *http.Request, who principal, in api.Use) (api.Used, error) {
+	// Once begun it is brought to its end, whoever waits for it.
+	return s.control.UseModule(context.WithoutCancel(r.Context()), r.PathValue("name"), in, who.by())
+}
+
+func (s *Server) postReset(r *http.Request, who principal, _ api.None) (api.Changed, error) {
+	return api.Changed{Changed: 1}, s.control.ResetBreaker(r.PathValue("name"), who.by())
 }
 
 // maxPush bounds a module on its way in: it is held in memory while it is checked.
@@ -69,7 +40,12 @@ const maxPush = 64 << 20
 
 func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principal) {
 	if s.control == nil {
-		respondError(w, notSupported("modules, look-ups and reloads"))
+		respondError(w, notSupported())
+		return
+	}
+	var in api.PushQuery
+	if refused := api.ReadQuery(r.URL.Query(), &in); refused != nil {
+		respondError(w, refused)
 		return
 	}
 	if r.ContentLength > maxPush {
@@ -93,10 +69,9 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: "the body did not come whole, or too slowly"})
 		return
 	}
-	query := r.URL.Query()
-	pushed, err := s.control.Push(context.WithoutCancel(r.Context()), query.Get("name"), query.Get("filter"), wasm, who.by())
+	pushed, err := s.control.Push(context.WithoutCancel(r.Context()), in.Name, in.Filter, wasm, who.by())
 	if err != nil {
-		respondError(w, s.moduleFailure(r, err))
+		respondError(w, s.failure(r, err))
 		return
 	}
 	respondJSON(w, pushed)
@@ -104,12 +79,12 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 
 func (s *Server) getModuleContent(w http.ResponseWriter, r *http.Request, who principal) {
 	if s.control == nil {
-		respondError(w, notSupported("modules, look-ups and reloads"))
+		respondError(w, notSupported())
 		return
 	}
 	sha256, wasm, err := s.control.ModuleContent(r.PathValue("digest"))
 	if err != nil {
-		respondError(w, s.moduleFailure(r, err))
+		respondError(w, s.failure(r, err))
 		return
 	}
 	h := w.Header()

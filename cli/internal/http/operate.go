@@ -18,201 +18,143 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, _ principal) 
 	respond(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
 }
 
-func (s *Server) getVersion(w http.ResponseWriter, r *http.Request, _ principal) {
-	respondJSON(w, s.version)
+func (s *Server) getVersion(*http.Request, principal, api.None) (api.Version, error) {
+	return s.version, nil
 }
 
-func (s *Server) getStats(w http.ResponseWriter, r *http.Request, _ principal) {
-	respondJSON(w, s.rt.Stats())
+func (s *Server) getStats(*http.Request, principal, api.None) (api.Stats, error) {
+	now := s.rt.Stats()
+	return stats(&now), nil
 }
 
-func (s *Server) getCallbacks(w http.ResponseWriter, r *http.Request, _ principal) {
+func (s *Server) getSources(*http.Request, principal, api.None) ([]api.Source, error) {
+	return s.sources.List(), nil
+}
+
+func (s *Server) getCallbacks(*http.Request, principal, api.None) ([]api.CallbackStatus, error) {
 	statuses, err := s.rt.Callbacks()
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	if statuses == nil {
-		statuses = []runtime.CallbackStatus{}
-	}
-	respondJSON(w, statuses)
+	return each(statuses, callbackStatus), err
 }
 
-func (s *Server) getCallback(w http.ResponseWriter, r *http.Request, _ principal) {
+func (s *Server) getCallback(r *http.Request, _ principal, _ api.None) (api.CallbackStatus, error) {
 	status, err := s.rt.Callback(r.PathValue("name"))
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, status)
+	return callbackStatus(&status), err
 }
 
 // change is a handler for one of the runtime's changes of a callback's state.
-func (s *Server) change(do func(ctx context.Context, name, by string) error) func(http.ResponseWriter, *http.Request, principal) {
-	return func(w http.ResponseWriter, r *http.Request, who principal) {
+func (s *Server) change(do func(ctx context.Context, name, by string) error) func(*http.Request, principal, api.None) (api.CallbackStatus, error) {
+	return func(r *http.Request, who principal, none api.None) (api.CallbackStatus, error) {
 		if err := do(r.Context(), r.PathValue("name"), who.by()); err != nil {
-			respondError(w, s.failure(r, err))
-			return
+			return api.CallbackStatus{}, err
 		}
-		s.getCallback(w, r, who)
+		return s.getCallback(r, who, none)
 	}
 }
 
-func (s *Server) getEvent(w http.ResponseWriter, r *http.Request, who principal) {
-	query := r.URL.Query()
-	withData, err := boolParam(query.Get("data"))
-	if err != nil {
-		respondError(w, badRequest("data: expected true or false", ""))
-		return
-	}
-	if withData {
-		if err := who.allow(roleComply); err != nil {
-			respondError(w, err)
-			return
+func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (api.Explained, error) {
+	if in.Data {
+		if refused := who.allow(roleComply); refused != nil {
+			return api.Explained{}, refused
 		}
 	}
-	id := cmp.Or(r.PathValue("id"), query.Get("id"))
+	id := cmp.Or(r.PathValue("id"), in.ID)
 	if id == "" {
-		respondError(w, badRequest("no event is named", "GET /v1/events/ID, or ?id=ID"))
-		return
+		return api.Explained{}, badRequest("no event is named", "GET /v1/events/ID, or ?id=ID")
 	}
-	explanation, err := s.rt.Explain(r.Context(), query.Get("namespace"), id)
+	explanation, err := s.rt.Explain(r.Context(), in.Namespace, id)
 	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
+		return api.Explained{}, err
 	}
-	answer := api.Explained{Explanation: explanation}
-	if withData {
+	out := explained(&explanation)
+	if in.Data {
 		event, err := s.rt.Event(r.Context(), explanation.Sequence)
 		if err != nil {
-			respondError(w, s.failure(r, err))
-			return
+			return api.Explained{}, err
 		}
-		answer.Data = event.Data
+		out.Data = event.Data
 		s.log.Info("event contents read", "sequence", explanation.Sequence, "by", who.by())
 	}
-	respondJSON(w, answer)
+	return out, nil
 }
 
-// deadLetterPage is how many dead letters are listed unless the client says.
+// page is how many entries of a list are answered unless the client says, and at most.
 const (
-	deadLetterPage    = 100
-	deadLetterPageMax = 1000
+	page    = 100
+	pageMax = 1000
 )
 
-func (s *Server) getDeadLetters(w http.ResponseWriter, r *http.Request, _ principal) {
-	query := r.URL.Query()
-	after, err := uintParam(query.Get("after"), 0)
-	if err != nil {
-		respondError(w, badRequest("after: expected a sequence", ""))
-		return
+// pageOf is the size of a page that a client asked for, 0 for the default.
+func pageOf(asked int) (int, error) {
+	if asked > pageMax {
+		return 0, badRequest("limit: expected a number from 1 to "+strconv.Itoa(pageMax), "")
 	}
-	limit, err := uintParam(query.Get("limit"), deadLetterPage)
-	if err != nil || limit < 1 || limit > deadLetterPageMax {
-		respondError(w, badRequest("limit: expected a number from 1 to "+strconv.Itoa(deadLetterPageMax), ""))
-		return
-	}
-	letters, err := s.rt.DeadLetters(r.Context(), r.PathValue("name"), after, int(limit))
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	if letters == nil {
-		letters = []runtime.DeadLetter{}
-	}
-	respondJSON(w, letters)
+	return cmp.Or(asked, page), nil
 }
 
-func (s *Server) getDeadLetter(w http.ResponseWriter, r *http.Request, who principal) {
+func (s *Server) getDeadLetters(r *http.Request, _ principal, in api.DeadLetterQuery) ([]api.DeadLetter, error) {
+	limit, err := pageOf(in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := s.rt.DeadLetters(r.Context(), r.PathValue("name"), in.After, limit)
+	return each(letters, deadLetter), err
+}
+
+func (s *Server) getDeadLetter(r *http.Request, who principal, _ api.None) (api.DeadLetter, error) {
 	sequence, err := strconv.ParseUint(r.PathValue("sequence"), 10, 64)
 	if err != nil {
-		respondError(w, badRequest("the last part of the path is not a sequence", ""))
-		return
+		return api.DeadLetter{}, badRequest("the last part of the path is not a sequence", "")
 	}
 	letter, err := s.rt.DeadLetter(r.Context(), r.PathValue("name"), sequence)
 	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
+		return api.DeadLetter{}, err
 	}
 	s.log.Info("event contents read", "sequence", sequence, "by", who.by())
-	respondJSON(w, api.DeadLetter{DeadLetter: letter, Data: letter.Data})
+	return deadLetter(&letter), nil
 }
 
 // deadLetters is a handler for one of the runtime's changes of dead letters.
-func (s *Server) deadLetters(do func(ctx context.Context, callback, by string, seqs ...uint64) (int, error)) func(http.ResponseWriter, *http.Request, principal) {
-	return func(w http.ResponseWriter, r *http.Request, who principal) {
-		var request api.DeadLetters
-		if err := decode(r, &request); err != nil {
-			respondError(w, err)
-			return
+func (s *Server) deadLetters(do func(ctx context.Context, callback, by string, seqs ...uint64) (int, error)) func(*http.Request, principal, api.DeadLetters) (api.Changed, error) {
+	return func(r *http.Request, who principal, in api.DeadLetters) (api.Changed, error) {
+		if in.All == (len(in.Sequences) > 0) {
+			return api.Changed{}, badRequest("name sequences, or say all: true, not both and not neither", "")
 		}
-		if request.All == (len(request.Sequences) > 0) {
-			respondError(w, badRequest("name sequences, or say all: true, not both and not neither", ""))
-			return
-		}
-		n, err := do(r.Context(), r.PathValue("name"), who.by(), request.Sequences...)
-		if err != nil {
-			respondError(w, s.failure(r, err))
-			return
-		}
-		respondJSON(w, api.Changed{Changed: n})
+		n, err := do(r.Context(), r.PathValue("name"), who.by(), in.Sequences...)
+		return api.Changed{Changed: n}, err
 	}
 }
 
-func (s *Server) postReplay(w http.ResponseWriter, r *http.Request, who principal) {
-	var request api.Replay
-	if err := decode(r, &request); err != nil {
-		respondError(w, err)
-		return
-	}
+func (s *Server) postReplay(r *http.Request, who principal, in api.Replay) (api.ReplayStarted, error) {
 	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{
 		Callback: r.PathValue("name"),
-		From:     request.From, To: request.To,
-		FromTime: request.FromTime, ToTime: request.ToTime,
-		DryRun: request.DryRun, Emit: request.Emit,
+		From:     in.From, To: in.To,
+		FromTime: in.FromTime, ToTime: in.ToTime,
+		DryRun: in.DryRun, Emit: in.Emit,
 		By: who.by(),
 	})
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, started)
+	return api.ReplayStarted(started), err
 }
 
-func (s *Server) postBackup(w http.ResponseWriter, r *http.Request, who principal) {
-	if s.control == nil {
-		respondError(w, notSupported("backups"))
-		return
-	}
-	done, err := s.control.Backup(r.Context(), who.by())
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, done)
+func (s *Server) postBackup(r *http.Request, who principal, _ api.None) (api.BackedUp, error) {
+	return s.control.Backup(r.Context(), who.by())
 }
 
-func (s *Server) postReload(w http.ResponseWriter, r *http.Request, who principal) {
-	if s.control == nil {
-		respondError(w, notSupported("reloading"))
-		return
-	}
+func (s *Server) postReload(r *http.Request, who principal, _ api.None) (api.Reloaded, error) {
 	done, err := s.control.Reload(r.Context(), who.by())
 	if err != nil {
 		// What is wrong with the configuration is for whoever may change it.
-		respondError(w, &api.Error{
+		return done, &api.Error{
 			Status: http.StatusUnprocessableEntity, Reason: api.ReasonConfig,
 			Message: err.Error(), Hint: "the old configuration stays in force",
-		})
-		return
+		}
 	}
-	respondJSON(w, done)
+	return done, nil
 }
 
-func notSupported(what string) *api.Error {
+func notSupported() *api.Error {
 	return &api.Error{
 		Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest,
-		Message: what + " are not set up in this process",
+		Message: "this server has no process around it to ask",
 	}
 }
 
@@ -251,38 +193,16 @@ func boolParam(s string) (bool, error) {
 	return strconv.ParseBool(s)
 }
 
-const (
-	storedPage    = 100
-	storedPageMax = 1000
-)
-
 // getStored returns accepted events, contents included, from a sequence on.
-func (s *Server) getStored(w http.ResponseWriter, r *http.Request, who principal) {
-	query := r.URL.Query()
-	from, err := uintParam(query.Get("from"), 0)
+func (s *Server) getStored(_ *http.Request, who principal, in api.StoredQuery) (api.Stored, error) {
+	limit, err := pageOf(in.Limit)
 	if err != nil {
-		respondError(w, badRequest("from: expected a sequence", ""))
-		return
+		return api.Stored{}, err
 	}
-	limit, err := uintParam(query.Get("limit"), storedPage)
-	if err != nil || limit < 1 || limit > storedPageMax {
-		respondError(w, badRequest("limit: expected a number from 1 to "+strconv.Itoa(storedPageMax), ""))
-		return
-	}
-	events, next, err := s.rt.Stored(from, int(limit))
+	events, next, err := s.rt.Stored(in.From, limit)
 	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
+		return api.Stored{}, err
 	}
-	answer := api.Stored{Next: next, Events: []api.StoredEvent{}}
-	for i := range events {
-		e := &events[i]
-		answer.Events = append(answer.Events, api.StoredEvent{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received, Data: e.Data})
-	}
-	s.log.Info("event contents read", "from", from, "events", len(events), "by", who.by())
-	respondJSON(w, answer)
-}
-
-func (s *Server) getSources(w http.ResponseWriter, r *http.Request, _ principal) {
-	respondJSON(w, s.sources.List())
+	s.log.Info("event contents read", "from", in.From, "events", len(events), "by", who.by())
+	return api.Stored{Next: next, Events: each(events, storedEvent)}, nil
 }

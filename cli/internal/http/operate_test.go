@@ -22,23 +22,23 @@ func TestOperating(t *testing.T) {
 	}
 	r.settle()
 
-	callbacks := get[[]runtime.CallbackStatus](r, "/v1/callbacks")
-	want := runtime.Account{Assigned: 3, Delivered: 3, Balanced: true}
+	callbacks := get[[]api.CallbackStatus](r, "/v1/callbacks")
+	want := api.Account{Assigned: 3, Delivered: 3, Balanced: true}
 	if len(callbacks) != 1 || callbacks[0].Account != want {
 		t.Fatalf("%+v", callbacks)
 	}
-	if s := decodeAnswer[runtime.CallbackStatus](r, "POST", "/v1/callbacks/archive/pause", ""); s.State != runtime.StatePaused {
+	if s := decodeAnswer[api.CallbackStatus](r, "POST", "/v1/callbacks/archive/pause", ""); s.State != string(runtime.StatePaused) {
 		t.Errorf("after pause: %s", s.State)
 	}
-	if s := decodeAnswer[runtime.CallbackStatus](r, "POST", "/v1/callbacks/archive/resume", ""); s.State != runtime.StateActive {
+	if s := decodeAnswer[api.CallbackStatus](r, "POST", "/v1/callbacks/archive/resume", ""); s.State != string(runtime.StateActive) {
 		t.Errorf("after resume: %s", s.State)
 	}
 
-	dry := decodeAnswer[runtime.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2,"dry_run":true}`)
-	if diff := cmp.Diff(runtime.ReplayStarted{From: 2, To: 4, Events: 2}, dry); diff != "" {
+	dry := decodeAnswer[api.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2,"dry_run":true}`)
+	if diff := cmp.Diff(api.ReplayStarted{From: 2, To: 4, Events: 2}, dry); diff != "" {
 		t.Error(diff)
 	}
-	if started := decodeAnswer[runtime.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2}`); started.ID == "" {
+	if started := decodeAnswer[api.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2}`); started.ID == "" {
 		t.Errorf("%+v", started)
 	}
 	for _, body := range []string{`{"from":"x"}`, `{"unknown":1}`, `{} {}`} {
@@ -76,11 +76,11 @@ func TestDeadLetters(t *testing.T) {
 	// Their tombstones are refused too; what is set aside is not.
 	r.settleDead(3)
 	const base = "/v1/callbacks/archive/dead-letters"
-	letters := get[[]runtime.DeadLetter](r, base+"?limit=2")
+	letters := get[[]api.DeadLetter](r, base+"?limit=2")
 	if len(letters) != 2 || letters[0].Sequence != 1 || letters[0].Cause != auditrelay.CauseRefused {
 		t.Fatalf("%+v", letters)
 	}
-	if rest := get[[]runtime.DeadLetter](r, base+"?after=2"); len(rest) != 1 || rest[0].ID != "c" {
+	if rest := get[[]api.DeadLetter](r, base+"?after=2"); len(rest) != 1 || rest[0].ID != "c" {
 		t.Errorf("%+v", rest)
 	}
 	if l := get[api.DeadLetter](r, base+"/2"); string(l.Data) != event("b") || l.ID != "b" {

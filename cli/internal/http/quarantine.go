@@ -12,48 +12,26 @@ import (
 	"auditrelay/runtime"
 )
 
-// quarantinePage is how many items are listed unless the client says, and how many
-// one request may change.
-const (
-	quarantinePage    = 100
-	quarantinePageMax = 1000
-)
-
-func (s *Server) getQuarantine(w http.ResponseWriter, r *http.Request, _ principal) {
-	query := r.URL.Query()
-	after, err := uintParam(query.Get("after"), 0)
+func (s *Server) getQuarantine(r *http.Request, _ principal, in api.QuarantineQuery) ([]api.QuarantineItem, error) {
+	limit, err := pageOf(in.Limit)
 	if err != nil {
-		respondError(w, badRequest("after: expected a number", ""))
-		return
+		return nil, err
 	}
-	limit, err := uintParam(query.Get("limit"), quarantinePage)
-	if err != nil || limit < 1 || limit > quarantinePageMax {
-		respondError(w, badRequest("limit: expected a number from 1 to "+strconv.Itoa(quarantinePageMax), ""))
-		return
-	}
-	items, err := s.rt.QuarantineItems(r.Context(), runtime.QuarantineQuery{
-		After: after, Limit: int(limit), Reason: query.Get("reason"), Source: query.Get("source"),
-	})
-	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
-	}
-	respondJSON(w, items)
+	items, err := s.rt.QuarantineItems(r.Context(), runtime.QuarantineQuery{After: in.After, Limit: limit, Reason: in.Reason, Source: in.Source})
+	return each(items, quarantineItem), err
 }
 
-func (s *Server) getQuarantineItem(w http.ResponseWriter, r *http.Request, who principal) {
+func (s *Server) getQuarantineItem(r *http.Request, who principal, _ api.None) (api.QuarantineContents, error) {
 	number, refused := itemNumber(r)
 	if refused != nil {
-		respondError(w, refused)
-		return
+		return api.QuarantineContents{}, refused
 	}
 	item, err := s.rt.QuarantineItem(r.Context(), number)
 	if err != nil {
-		respondError(w, s.failure(r, err))
-		return
+		return api.QuarantineContents{}, err
 	}
 	s.log.Info("quarantine contents read", "number", number, "by", who.by())
-	respondJSON(w, api.QuarantineItem{QuarantineItem: item, Data: item.Data})
+	return api.QuarantineContents{QuarantineItem: quarantineItem(&item), Data: item.Data}, nil
 }
 
 func itemNumber(r *http.Request) (uint64, *api.Error) {
@@ -78,54 +56,44 @@ func (s *Server) deleteItem(ctx context.Context, by string, number uint64) (int,
 
 // quarantine is a handler for a change of items that are named, or of all that a query
 // matches. Of these it changes a bounded number, and says where to go on.
-func (s *Server) quarantine(do itemChange) func(http.ResponseWriter, *http.Request, principal) {
-	return func(w http.ResponseWriter, r *http.Request, who principal) {
-		var request api.QuarantineChange
-		if err := decode(r, &request); err != nil {
-			respondError(w, err)
-			return
+func (s *Server) quarantine(do itemChange) func(*http.Request, principal, api.QuarantineChange) (api.QuarantineChanged, error) {
+	return func(r *http.Request, who principal, in api.QuarantineChange) (done api.QuarantineChanged, err error) {
+		if in.All == (len(in.Numbers) > 0) {
+			return done, badRequest("name numbers, or say all: true, not both and not neither", "")
 		}
-		if request.All == (len(request.Numbers) > 0) {
-			respondError(w, badRequest("name numbers, or say all: true, not both and not neither", ""))
-			return
+		if len(in.Numbers) > pageMax || !in.All && in.Reason+in.Source != "" {
+			return done, badRequest("at most "+strconv.Itoa(pageMax)+" numbers; reason and source go with all: true", "")
 		}
-		if len(request.Numbers) > quarantinePageMax || !request.All && request.Reason+request.Source != "" {
-			respondError(w, badRequest("at most "+strconv.Itoa(quarantinePageMax)+" numbers; reason and source go with all: true", ""))
-			return
-		}
-		numbers, next := request.Numbers, uint64(0)
-		if request.All {
+		numbers := in.Numbers
+		if in.All {
 			items, err := s.rt.QuarantineItems(r.Context(), runtime.QuarantineQuery{
-				After: request.After, Limit: quarantinePageMax, Reason: request.Reason, Source: request.Source,
+				After: in.After, Limit: pageMax, Reason: in.Reason, Source: in.Source,
 			})
 			if err != nil {
-				respondError(w, s.failure(r, err))
-				return
+				return done, err
 			}
 			for i := range items {
 				numbers = append(numbers, items[i].Number)
 			}
-			if len(items) == quarantinePageMax {
-				next = items[len(items)-1].Number
+			if len(items) == pageMax {
+				done.Next = items[len(items)-1].Number
 			}
 		}
-		answer := api.QuarantineChanged{Next: next}
 		for _, number := range numbers {
 			events, err := do(r.Context(), who.by(), number)
 			if err == nil {
-				answer.Changed++
-				answer.Events += events
+				done.Changed++
+				done.Events += events
 				continue
 			}
 			failed := s.itemFailure(r, err)
 			if failed.Status >= statusClientGone || // nor would the next one be changed
 				failed.Status == http.StatusNotFound && len(numbers) == 1 {
-				respondError(w, failed)
-				return
+				return done, failed
 			}
-			answer.Failed = append(answer.Failed, api.QuarantineFailed{Number: number, Error: failed})
+			done.Failed = append(done.Failed, api.QuarantineFailed{Number: number, Error: failed})
 		}
-		respondJSON(w, answer)
+		return done, nil
 	}
 }
 

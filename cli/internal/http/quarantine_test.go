@@ -36,13 +36,13 @@ func TestQuarantineOverHTTP(t *testing.T) {
 	if status != 200 || strings.Contains(list, "s3cr3t") || strings.Count(list, `"number":`) != 4 || !strings.Contains(list, `"reason":"utf8"`) {
 		t.Errorf("%d %s", status, list)
 	}
-	if some := get[[]runtime.QuarantineItem](r, base+"?reason=too_large&source=s3&after=3&limit=5"); len(some) != 1 || some[0].Number != 4 {
+	if some := get[[]api.QuarantineItem](r, base+"?reason=too_large&source=s3&after=3&limit=5"); len(some) != 1 || some[0].Number != 4 {
 		t.Errorf("%+v", some)
 	}
-	if some := get[[]runtime.QuarantineItem](r, base+"?source=http"); len(some) != 0 {
+	if some := get[[]api.QuarantineItem](r, base+"?source=http"); len(some) != 0 {
 		t.Errorf("%+v", some)
 	}
-	if one := get[api.QuarantineItem](r, base+"/1"); string(one.Data) != "\xff s3cr3t" || one.Detail != "why" {
+	if one := get[api.QuarantineContents](r, base+"/1"); string(one.Data) != "\xff s3cr3t" || one.Detail != "why" {
 		t.Errorf("%+v", one)
 	}
 	for _, row := range []struct {
@@ -82,7 +82,7 @@ func TestQuarantineOverHTTP(t *testing.T) {
 	if done := decodeAnswer[api.QuarantineChanged](r, "POST", base+"/delete", `{"numbers":[1]}`); done.Changed != 1 {
 		t.Errorf("%+v", done)
 	}
-	if left := get[[]runtime.QuarantineItem](r, base); len(left) != 0 {
+	if left := get[[]api.QuarantineItem](r, base); len(left) != 0 {
 		t.Errorf("%+v", left)
 	}
 	if x := get[api.Explained](r, "/v1/events?id=b"); x.Provenance.Source != "s3" || len(x.AlsoFrom) != 1 || x.AlsoFrom[0].Source != "quarantine" || x.AlsoFrom[0].Principal != "local" {
@@ -142,7 +142,7 @@ func TestQuarantineInMetricsAndReadiness(t *testing.T) {
 	r.quarantine("{", "syntax")
 	r.quarantine("{", "syntax")
 	r.quarantine("x", "conflict")
-	if body := get[readiness](r, "/readyz?verbose"); strings.Contains(fmt.Sprint(body.Alerts), "quarantine") {
+	if body := get[api.Readiness](r, "/readyz?verbose"); strings.Contains(fmt.Sprint(body.Alerts), "quarantine") {
 		t.Errorf("%+v", body)
 	}
 	if err := rt.Quarantine(t.Context(), runtime.Quarantined{Data: []byte("y"), Reason: "syntax"}); err == nil {
@@ -165,11 +165,11 @@ func TestQuarantineInMetricsAndReadiness(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
-	body := get[readiness](r, "/readyz?verbose")
+	body := get[api.Readiness](r, "/readyz?verbose")
 	if body.Status != "ready" || !strings.Contains(fmt.Sprint(body.Alerts), "the quarantine is full") {
 		t.Errorf("%+v", body)
 	}
-	if s := get[runtime.Stats](r, "/v1/stats").Quarantine; !s.Full || s.Items != 2 || s.MostItems != 2 {
+	if s := get[api.Stats](r, "/v1/stats").Quarantine; !s.Full || s.Items != 2 || s.MostItems != 2 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -8,20 +8,11 @@ import (
 	"auditrelay/cli/internal/sources"
 )
 
-// readiness is what /readyz answers; all but Status with ?verbose alone.
-type readiness struct {
-	Status string `json:"status"`
-	Reason string `json:"reason,omitempty"`
-	// Alerts are what somebody has to look at although events are accepted.
-	Alerts  []string     `json:"alerts,omitempty"`
-	Sources []api.Source `json:"sources,omitempty"`
-}
-
 // getReady answers 200 while events are accepted. With ?verbose it says why not, and
 // what else is amiss, to those who may know it.
 func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 	err := s.rt.Ready()
-	status, body := http.StatusOK, readiness{Status: "ready"}
+	status, body := http.StatusOK, api.Readiness{Status: "ready"}
 	if err != nil {
 		status, body.Status = http.StatusServiceUnavailable, "not ready"
 	}

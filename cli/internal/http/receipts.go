@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -26,9 +27,9 @@ func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, _ principal
 	encoder.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	begun := false
-	err := s.rt.Receipts(r.Context(), q, func(receipt runtime.Receipt) error {
+	err := s.rt.Receipts(r.Context(), q, func(one runtime.Receipt) error {
 		begun = true
-		return encoder.Encode(receipt)
+		return encoder.Encode(receipt(&one))
 	})
 	switch {
 	case err == nil:
@@ -57,18 +58,24 @@ func (p patientWriter) Write(b []byte) (int, error) {
 }
 
 func receiptQuery(query url.Values) (q runtime.ReceiptQuery, refused *api.Error) {
-	q = runtime.ReceiptQuery{Callback: query.Get("callback"), Namespace: query.Get("namespace"), ID: query.Get("id")}
+	var in api.ReceiptQuery
+	if refused := api.ReadQuery(query, &in); refused != nil {
+		return q, refused
+	}
+	q = runtime.ReceiptQuery{Callback: in.Callback, Namespace: in.Namespace, ID: in.ID}
 	for _, bound := range []struct {
-		name     string
-		sequence *uint64
-		time     *time.Time
-	}{{"from", &q.From, &q.FromTime}, {"to", &q.To, &q.ToTime}} {
-		text := query.Get(bound.name)
-		var err error
-		if *bound.sequence, err = uintParam(text, 0); err == nil {
+		name, text string
+		sequence   *uint64
+		time       *time.Time
+	}{{"from", in.From, &q.From, &q.FromTime}, {"to", in.To, &q.To, &q.ToTime}} {
+		if bound.text == "" {
 			continue
 		}
-		if *bound.time, err = time.Parse(time.RFC3339, text); err != nil {
+		var err error
+		if *bound.sequence, err = strconv.ParseUint(bound.text, 10, 63); err == nil {
+			continue
+		}
+		if *bound.time, err = time.Parse(time.RFC3339, bound.text); err != nil {
 			return q, badRequest(bound.name+": expected a sequence, or a time as in 2026-01-31T00:00:00Z", "")
 		}
 	}

@@ -1,12 +1,11 @@
 package http
 
 import (
+	"auditrelay/cli/internal/api"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
-
-	"auditrelay/runtime"
 )
 
 func TestReceiptsAreALineEach(t *testing.T) {
@@ -25,7 +24,7 @@ func TestReceiptsAreALineEach(t *testing.T) {
 		status, answer, _ := r.call("GET", "/v1/receipts"+query, "")
 		var ids []string
 		for line := range strings.Lines(answer) {
-			var one runtime.Receipt
+			var one api.Receipt
 			if err := json.Unmarshal([]byte(line), &one); err != nil || one.Callback != "archive" || one.Input == "" {
 				t.Errorf("%s: %v in %s", query, err, line)
 			}
@@ -43,7 +42,7 @@ func TestReceiptsAreALineEach(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", query, status, answer, want)
 		}
 	}
-	explained := get[struct{ Callbacks []runtime.Ending }](r, "/v1/events/a")
+	explained := get[struct{ Callbacks []api.Ending }](r, "/v1/events/a")
 	if len(explained.Callbacks) != 1 || len(explained.Callbacks[0].Receipts) != 1 {
 		t.Errorf("explained: %+v", explained)
 	}

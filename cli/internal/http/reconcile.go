@@ -19,7 +19,7 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 		refused = who.allow(roleAdmin)
 	}
 	if refused == nil && s.control == nil {
-		refused = &api.Error{Status: http.StatusNotImplemented, Reason: api.ReasonInternal, Message: "not in this server"}
+		refused = notSupported()
 	}
 	if refused != nil {
 		respondError(w, refused)
@@ -30,7 +30,7 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 	encoder.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	begun := false
-	done, err := s.control.Reconcile(r.Context(), want, func(d postgres.Difference) error {
+	done, err := s.control.Reconcile(r.Context(), want, func(d api.Difference) error {
 		begun = true
 		return encoder.Encode(api.ReconcileLine{Difference: &d})
 	})

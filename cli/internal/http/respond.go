@@ -77,6 +77,9 @@ const retrySoon = time.Second
 // failure turns an error of the runtime's into an answer. Errors of the relay's
 // own making carry no event data; any other is kept for the log.
 func (s *Server) failure(r *http.Request, err error) *api.Error {
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		return refused
+	}
 	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
 		return &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,

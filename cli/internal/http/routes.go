@@ -3,7 +3,6 @@ package http
 import (
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,50 +29,108 @@ func (s *Server) table() []route {
 	if s.public {
 		metricsRole = noRole
 	}
-	return append([]route{
-		{"GET", "/healthz", noRole, s.getHealth, false},
-		{"GET", "/readyz", noRole, s.getReady, false},
-		{"GET", "/metrics", metricsRole, s.getMetrics, false},
+	return []route{
+		at(api.GetHealth, noRole, s.getHealth),
+		at(api.GetReady, noRole, s.getReady),
+		at(api.GetMetrics, metricsRole, s.getMetrics),
+		answer(s, api.GetVersion, roleView, s.getVersion),
 
-		{"POST", "/v1/events", roleIngest, s.postEvents, true},
-		{"GET", "/v1/events/{id}", roleView, s.getEvent, false}, // comply with ?data=true
-		{"GET", "/v1/events", roleView, s.getEvent, false},      // ?id=, for ids that are no part of a path
-		{"GET", "/v1/receipts", roleView, s.getReceipts, false},
-		{"POST", "/v1/pseudonyms", roleComply, answerControl(s, func(c Control, r *http.Request, who principal) (api.LookedUp, error) {
-			want, refused := readLookUp(r)
-			if refused != nil {
-				return api.LookedUp{}, refused
-			}
-			return c.LookUp(r.Context(), want, who.by())
-		}), false},
-		{"GET", "/v1/stored", roleComply, s.getStored, false},
-		{"GET", "/v1/stats", roleView, s.getStats, false},
-		{"GET", "/v1/sources", roleView, s.getSources, false},
-		{"POST", "/v1/reconcile", roleComply, s.postReconcile, false}, // admin to repair
-		{"GET", "/v1/version", roleView, s.getVersion, false},
+		at(api.PostEvents, roleIngest, s.postEvents).streaming(),
+		answer(s, api.GetEvent, roleView, s.getEvent), // comply with ?data=true
+		answer(s, api.FindEvent, roleView, s.getEvent),
+		at(api.GetReceipts, roleView, s.getReceipts),
+		answer(s, api.GetStored, roleComply, s.getStored),
+		answer(s, api.GetStats, roleView, s.getStats),
+		answer(s, api.GetSources, roleView, s.getSources),
+		at(api.LookUps, roleComply, s.postLookUp),
+		at(api.PostReconcile, roleComply, s.postReconcile), // admin to repair
 
-		{"GET", "/v1/callbacks", roleView, s.getCallbacks, false},
-		{"GET", "/v1/callbacks/{name}", roleView, s.getCallback, false},
-		{"POST", "/v1/callbacks/{name}/pause", roleOperate, s.change(s.rt.Pause), false},
-		{"POST", "/v1/callbacks/{name}/resume", roleOperate, s.change(s.rt.Resume), false},
-		{"POST", "/v1/callbacks/{name}/detach", roleOperate, s.change(s.rt.Detach), false},
-		{"POST", "/v1/callbacks/{name}/attach", roleOperate, s.change(s.rt.Attach), false},
-		{"POST", "/v1/callbacks/{name}/replay", roleOperate, s.postReplay, false},
+		answer(s, api.GetCallbacks, roleView, s.getCallbacks),
+		answer(s, api.GetCallback, roleView, s.getCallback),
+		answer(s, api.PauseCallback, roleOperate, s.change(s.rt.Pause)),
+		answer(s, api.ResumeCallback, roleOperate, s.change(s.rt.Resume)),
+		answer(s, api.DetachCallback, roleOperate, s.change(s.rt.Detach)),
+		answer(s, api.AttachCallback, roleOperate, s.change(s.rt.Attach)),
+		answer(s, api.ReplayCallback, roleOperate, s.postReplay),
 
-		{"GET", "/v1/callbacks/{name}/dead-letters", roleView, s.getDeadLetters, false},
-		{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}", roleComply, s.getDeadLetter, false},
-		{"POST", "/v1/callbacks/{name}/dead-letters/discard", roleOperate, s.deadLetters(s.rt.DiscardDeadLetters), false},
-		{"POST", "/v1/callbacks/{name}/dead-letters/replay", roleOperate, s.deadLetters(s.rt.ReplayDeadLetters), false},
+		answer(s, api.GetDeadLetters, roleView, s.getDeadLetters),
+		answer(s, api.GetDeadLetter, roleComply, s.getDeadLetter),
+		answer(s, api.DiscardDeadLetters, roleOperate, s.deadLetters(s.rt.DiscardDeadLetters)),
+		answer(s, api.ReplayDeadLetters, roleOperate, s.deadLetters(s.rt.ReplayDeadLetters)),
 
-		{"GET", "/v1/quarantine", roleView, s.getQuarantine, false},
-		{"GET", "/v1/quarantine/{number}", roleComply, s.getQuarantineItem, false},
-		{"POST", "/v1/quarantine/replay", roleOperate, s.quarantine(s.replayItem), false},
-		{"POST", "/v1/quarantine/delete", roleOperate, s.quarantine(s.deleteItem), false},
-		{"POST", "/v1/quarantine/{number}/replay", roleOperate, s.postReplacement, true}, // ingest as well
+		answer(s, api.GetQuarantine, roleView, s.getQuarantine),
+		answer(s, api.GetQuarantined, roleComply, s.getQuarantineItem),
+		answer(s, api.ReplayQuarantine, roleOperate, s.quarantine(s.replayItem)),
+		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(s.deleteItem)),
+		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
 
-		{"POST", "/v1/backup", roleAdmin, s.postBackup, false},
-		{"POST", "/v1/reload", roleAdmin, s.postReload, false},
-	}, slices.Concat(s.auditRoutes(), s.moduleRoutes(), s.keyringRoutes())...)
+		control(s, api.PostBackup, roleAdmin, s.postBackup),
+		control(s, api.PostReload, roleAdmin, s.postReload),
+
+		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)),
+		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)),
+		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)),
+		answer(s, api.RebuildStore, roleAdmin, s.postRebuild),
+
+		at(api.PushModule, roleAdmin, s.postModule).streaming(),
+		control(s, api.GetModules, roleView, s.getModules),
+		control(s, api.InspectModule, roleView, s.getModule),
+		at(api.GetModuleContent, roleAdmin, s.getModuleContent),
+		control(s, api.DeleteModule, roleAdmin, s.deleteModule),
+		control(s, api.GetFilters, roleView, s.getFilters),
+		control(s, api.UseModule, roleAdmin, s.postModuleUse),
+		control(s, api.ResetBreaker, roleOperate, s.postReset),
+
+		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
+		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
+	}
+}
+
+// at is the route of an endpoint whose handler reads and writes by itself.
+func at[In, Out any](e api.Endpoint[In, Out], role config.Role, handle func(http.ResponseWriter, *http.Request, principal)) route {
+	return route{method: e.Method, path: e.Path, role: role, handle: handle}
+}
+
+func (rt route) streaming() route {
+	rt.streams = true
+	return rt
+}
+
+// answer is the route of an endpoint whose handler is given In and returns Out. An
+// error that is an *api.Error is the answer.
+func answer[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, do func(r *http.Request, who principal, in In) (Out, error)) route {
+	return at(e, role, func(w http.ResponseWriter, r *http.Request, who principal) {
+		var in In
+		var refused *api.Error
+		switch {
+		case any(in) == any(api.None{}):
+		case e.InQuery():
+			refused = api.ReadQuery(r.URL.Query(), &in)
+		default:
+			refused = decode(r, &in)
+		}
+		if refused != nil {
+			respondError(w, refused)
+			return
+		}
+		out, err := do(r, who, in)
+		if err != nil {
+			respondError(w, s.failure(r, err))
+			return
+		}
+		respondJSON(w, out)
+	})
+}
+
+// control is answer for what the process around the runtime does.
+func control[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, do func(r *http.Request, who principal, in In) (Out, error)) route {
+	return answer(s, e, role, func(r *http.Request, who principal, in In) (Out, error) {
+		if s.control == nil {
+			var none Out
+			return none, notSupported()
+		}
+		return do(r, who, in)
+	})
 }
 
 // smallBody bounds every body but that of POST /v1/events.

@@ -67,7 +67,7 @@ func TestASilentSourceSaysSo(t *testing.T) {
 	}
 
 	status, answer = ask("/readyz?verbose")
-	body := decodeText[readiness](t, answer)
+	body := decodeText[api.Readiness](t, answer)
 	alerts := fmt.Sprint(body.Alerts)
 	if status != 200 || body.Status != "ready" || len(body.Sources) != 4 || !strings.Contains(alerts, "source quiet (http): no events seen") || strings.Contains(alerts, "loud") {
 		t.Errorf("%d %s", status, answer)

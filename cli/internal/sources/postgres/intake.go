@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/runtime"
 )
 
@@ -20,27 +21,6 @@ const (
 	reasonUnreadable = "unreadable"
 )
 
-// Taken counts what became of rows.
-type Taken struct {
-	Read        uint64 `json:"read"`
-	Accepted    uint64 `json:"accepted"`
-	Duplicates  uint64 `json:"duplicates"`
-	Quarantined uint64 `json:"quarantined"`
-	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone stands for it
-	// Unreadable are those in quarantine that the server cannot give: they are not valid
-	// in its encoding, or damaged.
-	Unreadable uint64 `json:"unreadable,omitempty"`
-}
-
-func (t *Taken) add(o Taken) {
-	t.Read += o.Read
-	t.Accepted += o.Accepted
-	t.Duplicates += o.Duplicates
-	t.Quarantined += o.Quarantined
-	t.Refused += o.Refused
-	t.Unreadable += o.Unreadable
-}
-
 // intake hands rows to the relay.
 type intake struct {
 	relay      Relay
@@ -49,7 +29,7 @@ type intake struct {
 
 // take has every row accepted, known, or in quarantine when it returns nil. After an
 // error some may be; to give them again is harmless.
-func (in *intake) take(ctx context.Context, rows []row) (done Taken, err error) {
+func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err error) {
 	done.Read = uint64(len(rows))
 	var aside []runtime.Quarantined
 	set := func(r *row, reason, detail string) {

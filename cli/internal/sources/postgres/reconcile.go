@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/internal/pgdial"
 	"auditrelay/runtime"
 )
@@ -21,40 +22,11 @@ type Reconciliation struct {
 	Repair bool
 }
 
-// The places that an event may be missing from.
-const (
-	MissingFromJournal = "journal"
-	MissingFromTable   = "table"
+// What a comparison tells.
+type (
+	Difference = api.Difference
+	Reconciled = api.Reconciled
 )
-
-// Difference is an event that one of the two has and the other has not.
-type Difference struct {
-	MissingFrom string    `json:"missing_from"`
-	ID          string    `json:"id"`
-	Time        time.Time `json:"time,omitzero"`         // its own
-	Sequence    uint64    `json:"sequence,omitempty"`    // in the journal
-	Unsure      bool      `json:"unsure,omitempty"`      // the journal may have had it, and forgotten it
-	Quarantined bool      `json:"quarantined,omitempty"` // a repair put it into quarantine
-	Repaired    bool      `json:"repaired,omitempty"`
-}
-
-// Reconciled is what came of a comparison.
-type Reconciled struct {
-	Rows             uint64    `json:"rows"`   // of the table, in the window
-	Events           uint64    `json:"events"` // of LiteLLM's in the journal, in the window
-	MissingInJournal uint64    `json:"missing_in_journal"`
-	MissingInTable   uint64    `json:"missing_in_table"`
-	Repaired         uint64    `json:"repaired,omitempty"`
-	Unsure           uint64    `json:"unsure,omitempty"`       // rows from before what the journal keeps, and not in it
-	Incomparable     uint64    `json:"incomparable,omitempty"` // events whose id a filter took before they were stored
-	Unreadable       uint64    `json:"unreadable,omitempty"`   // rows whose id the server cannot give; the tail puts them into quarantine
-	JournalSince     time.Time `json:"journal_since,omitzero"` // what the journal keeps was received from then on
-}
-
-// Differ reports whether something is missing that is not repaired.
-func (r Reconciled) Differ() bool {
-	return r.MissingInJournal > r.Repaired || r.MissingInTable > 0
-}
 
 // atATime is how many ids are compared at a time; all that is held is so many rows.
 const atATime = 2_000
@@ -172,7 +144,7 @@ func (r *reconciler) lookUp(ctx context.Context, list []listed) error {
 		if sequence > 0 {
 			continue
 		}
-		d := Difference{MissingFrom: MissingFromJournal, ID: ids[i], Time: times[i]}
+		d := Difference{MissingFrom: api.MissingFromJournal, ID: ids[i], Time: times[i]}
 		if times[i].Before(r.done.JournalSince) {
 			d.Unsure = true
 			r.done.Unsure++
@@ -263,7 +235,7 @@ func (r *reconciler) lookUpEvents(ctx context.Context, batch []auditrelay.Event)
 			r.done.Incomparable++ // the id may be a digest
 		default:
 			r.done.MissingInTable++
-			if err := r.fn(Difference{MissingFrom: MissingFromTable, ID: e.ID, Time: e.Time, Sequence: e.Sequence}); err != nil {
+			if err := r.fn(Difference{MissingFrom: api.MissingFromTable, ID: e.ID, Time: e.Time, Sequence: e.Sequence}); err != nil {
 				return err
 			}
 		}

@@ -2,10 +2,15 @@ package postgres
 
 import (
 	"time"
+
+	"auditrelay/cli/internal/api"
 )
 
+// Status is how a source stands.
+type Status = api.Tail
+
 // State is what a source is at.
-type State string
+type State = string
 
 // The states.
 const (
@@ -20,30 +25,6 @@ const (
 // States returns all states.
 func States() []State {
 	return []State{StateConnecting, StateBackfilling, StateFollowing, StateWaiting, StateDisconnected, StateMisconfigured}
-}
-
-// Status is how a source stands.
-type Status struct {
-	Source string    `json:"source"`
-	Table  string    `json:"table"`
-	State  State     `json:"state"`
-	Since  time.Time `json:"since"`           // that it is in this state
-	Error  string    `json:"error,omitempty"` // why, where it does not read
-	Rows   Taken     `json:"rows"`            // since start
-	// Backfill is how far the past is read, while it is.
-	Backfill *Backfill `json:"backfill,omitempty"`
-	// Position: every row inserted by a transaction below is taken.
-	Position uint64 `json:"position"`
-	// Looked is when new rows were last looked for; Complete, when the last look at
-	// the whole table began: all that was committed before is taken.
-	Looked   time.Time `json:"looked,omitzero"`
-	Complete time.Time `json:"complete,omitzero"`
-}
-
-// Backfill is how far the past is read.
-type Backfill struct {
-	Rows uint64 `json:"rows"` // taken
-	Of   uint64 `json:"of"`   // about
 }
 
 // Status returns how the source stands.
@@ -83,7 +64,7 @@ func (s *Source) set(state State, err error) {
 	case StateMisconfigured:
 		s.log.Error("the table cannot be read as things are set up", "table", table, "error", err)
 	default:
-		s.log.Info("reading the table", "table", table, "state", string(state), "before", string(before), "since", since)
+		s.log.Info("reading the table", "table", table, "state", state, "before", before, "since", since)
 	}
 }
 
@@ -113,16 +94,16 @@ func (s *Source) progress() {
 	if w.Block > 0 {
 		of = uint64(float64(w.Rows) / float64(w.Block) * float64(w.End))
 	}
-	s.status.Backfill = &Backfill{Rows: w.Rows, Of: of}
+	s.status.Backfill = &api.Backfill{Rows: w.Rows, Of: of}
 }
 
-func (s *Source) count(done Taken) {
+func (s *Source) count(done api.Taken) {
 	if s.o.Seen != nil {
 		s.o.Seen(int(done.Read))
 	}
 	s.mu.Lock()
 	first := s.status.Rows.Unreadable == 0 && done.Unreadable > 0
-	s.status.Rows.add(done)
+	s.status.Rows.Add(done)
 	table := s.status.Table
 	s.mu.Unlock()
 	if first {

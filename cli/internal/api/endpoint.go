@@ -1,0 +1,126 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Endpoint is one method and path of the API, with the shape of what the client sends
+// and of what the relay answers. The server registers it with a role and a handler,
+// the client calls it, so that each is written once.
+//
+// In travels as JSON in the body of a POST, and in the query of any other method;
+// its fields then carry a tag query. None travels nowhere. Raw and Lines say that a
+// body is not one JSON value.
+type Endpoint[In, Out any] struct{ Method, Path string }
+
+// None is nothing: no parameters, or an answer that holds nothing to read.
+type None struct{}
+
+// Raw is a body of bytes.
+type Raw []byte
+
+// Lines is a body of one JSON object a line.
+type Lines[T any] struct{}
+
+// URL returns the endpoint's path with its {parameters} filled in order, escaped.
+func (e Endpoint[In, Out]) URL(params ...string) string {
+	path := e.Path
+	for _, p := range params {
+		open, end := strings.IndexByte(path, '{'), strings.IndexByte(path, '}')
+		if open < 0 {
+			break
+		}
+		path = path[:open] + url.PathEscape(p) + path[end+1:]
+	}
+	return path
+}
+
+// InQuery reports whether In travels in the query.
+func (e Endpoint[In, Out]) InQuery() bool { return e.Method != http.MethodPost }
+
+// Query writes the fields of a struct that carry a tag query. Zero values are left out.
+func Query(in any) url.Values {
+	query := url.Values{}
+	v := reflect.ValueOf(in)
+	for i := range v.NumField() {
+		name, f := v.Type().Field(i).Tag.Get("query"), v.Field(i)
+		if name == "" || f.IsZero() {
+			continue
+		}
+		query.Set(name, fmt.Sprint(f.Interface()))
+	}
+	return query
+}
+
+// ReadQuery is the inverse of Query: into points to the struct. A parameter that is
+// not known, given twice or malformed is an error, since it would widen the request
+// unseen.
+func ReadQuery(query url.Values, into any) *Error {
+	v := reflect.ValueOf(into).Elem()
+	known := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Tag.Get("query"); name != "" {
+			known[name] = v.Field(i)
+		}
+	}
+	names := make([]string, 0, len(query))
+	for name := range query {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		f, ok := known[name]
+		switch {
+		case !ok:
+			return badParameter("%.64q: no such parameter", name)
+		case len(query[name]) > 1:
+			return badParameter("%s: given %d times", name, len(query[name]))
+		}
+		if expected := set(f, query.Get(name)); expected != "" {
+			return badParameter("%s: expected %s", name, expected)
+		}
+	}
+	return nil
+}
+
+// set parses text into f, and returns what was expected where it is something else.
+func set(f reflect.Value, text string) (expected string) {
+	var err error
+	switch f.Kind() {
+	case reflect.String:
+		f.SetString(text)
+	case reflect.Bool:
+		var b bool
+		b, err = strconv.ParseBool(text)
+		f.SetBool(b)
+		expected = "true or false"
+	case reflect.Uint64:
+		var n uint64
+		n, err = strconv.ParseUint(text, 10, 63)
+		f.SetUint(n)
+		expected = "a number"
+	case reflect.Int:
+		var n int
+		if n, err = strconv.Atoi(text); err == nil && n < 1 {
+			err = strconv.ErrRange
+		}
+		f.SetInt(int64(n))
+		expected = "a number above 0"
+	default:
+		panic(fmt.Sprintf("api: a parameter of kind %v", f.Kind()))
+	}
+	if err != nil {
+		return expected
+	}
+	return ""
+}
+
+func badParameter(format string, args ...any) *Error {
+	return &Error{Status: http.StatusBadRequest, Reason: ReasonBadRequest, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,60 @@
+package api
+
+import "encoding/json"
+
+// The endpoints. docs/reference has them with their roles.
+var (
+	GetHealth  = Endpoint[None, Health]{"GET", "/healthz"}
+	GetReady   = Endpoint[None, Readiness]{"GET", "/readyz"} // ?verbose
+	GetMetrics = Endpoint[None, Raw]{"GET", "/metrics"}
+	GetVersion = Endpoint[None, Version]{"GET", "/v1/version"}
+
+	PostEvents    = Endpoint[Raw, Submitted]{"POST", "/v1/events"} // ?atomic
+	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}
+	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"} // ?id=, for ids that are no part of a path
+	GetReceipts   = Endpoint[ReceiptQuery, Lines[Receipt]]{"GET", "/v1/receipts"}
+	GetStored     = Endpoint[StoredQuery, Stored]{"GET", "/v1/stored"}
+	GetStats      = Endpoint[None, Stats]{"GET", "/v1/stats"}
+	GetSources    = Endpoint[None, []Source]{"GET", "/v1/sources"}
+	LookUps       = Endpoint[LookUp, LookedUp]{"POST", "/v1/pseudonyms"}
+	PostReconcile = Endpoint[Reconcile, Lines[ReconcileLine]]{"POST", "/v1/reconcile"}
+
+	GetCallbacks   = Endpoint[None, []CallbackStatus]{"GET", "/v1/callbacks"}
+	GetCallback    = Endpoint[None, CallbackStatus]{"GET", "/v1/callbacks/{name}"}
+	PauseCallback  = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/pause"}
+	ResumeCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/resume"}
+	DetachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/detach"}
+	AttachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/attach"}
+	ReplayCallback = Endpoint[Replay, ReplayStarted]{"POST", "/v1/callbacks/{name}/replay"}
+
+	GetDeadLetters     = Endpoint[DeadLetterQuery, []DeadLetter]{"GET", "/v1/callbacks/{name}/dead-letters"}
+	GetDeadLetter      = Endpoint[None, DeadLetter]{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}"}
+	DiscardDeadLetters = Endpoint[DeadLetters, Changed]{"POST", "/v1/callbacks/{name}/dead-letters/discard"}
+	ReplayDeadLetters  = Endpoint[DeadLetters, Changed]{"POST", "/v1/callbacks/{name}/dead-letters/replay"}
+
+	GetQuarantine      = Endpoint[QuarantineQuery, []QuarantineItem]{"GET", "/v1/quarantine"}
+	GetQuarantined     = Endpoint[None, QuarantineContents]{"GET", "/v1/quarantine/{number}"}
+	ReplayQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/replay"}
+	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
+	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"}
+
+	PostBackup = Endpoint[None, BackedUp]{"POST", "/v1/backup"}
+	PostReload = Endpoint[None, Reloaded]{"POST", "/v1/reload"}
+
+	GetAudit       = Endpoint[None, AuditPage]{"GET", "/audit"} // the parameters are LiteLLM's
+	GetAuditLog    = Endpoint[None, json.RawMessage]{"GET", "/audit/{id}"}
+	GetAuditExport = Endpoint[None, Raw]{"GET", "/audit/export"}
+	RebuildStore   = Endpoint[Rebuild, Rebuilt]{"POST", "/v1/store/rebuild"}
+
+	PushModule       = Endpoint[Raw, Pushed]{"POST", "/v1/modules"} // a PushQuery beside the body
+	GetModules       = Endpoint[None, []Module]{"GET", "/v1/modules"}
+	InspectModule    = Endpoint[None, Inspection]{"GET", "/v1/modules/{digest}"}
+	GetModuleContent = Endpoint[None, Raw]{"GET", "/v1/modules/{digest}/content"}
+	DeleteModule     = Endpoint[None, StoredModule]{"DELETE", "/v1/modules/{digest}"}
+	GetFilters       = Endpoint[None, []Filter]{"GET", "/v1/filters"}
+	UseModule        = Endpoint[Use, Used]{"POST", "/v1/filters/{name}/module"}
+	ResetBreaker     = Endpoint[None, Changed]{"POST", "/v1/filters/{name}/reset"}
+
+	GetKeyring    = Endpoint[None, []Period]{"GET", "/v1/keyring"}
+	DestroyPeriod = Endpoint[DestroyQuery, Period]{"DELETE", "/v1/keyring/{period}"}
+)

@@ -1,0 +1,100 @@
+package http
+
+import (
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+)
+
+// The runtime's types as the API shows them. A test holds that no field is forgotten.
+
+// each converts a list; never nil, so that JSON shows an empty list.
+func each[A, B any](list []A, to func(*A) B) []B {
+	out := make([]B, 0, len(list))
+	for i := range list {
+		out = append(out, to(&list[i]))
+	}
+	return out
+}
+
+// some is each for a list that is left out where it is empty.
+func some[A, B any](list []A, to func(*A) B) []B {
+	if len(list) == 0 {
+		return nil
+	}
+	return each(list, to)
+}
+
+func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
+	return api.CallbackStatus{
+		Name: s.Name, Replay: s.Replay, State: string(s.State), Reason: s.Reason, Since: s.Since, LastError: s.LastError,
+		Account: api.Account(s.Account), Causes: s.Causes,
+		Cursor: s.Cursor, Head: s.Head, Oldest: s.Oldest, Lag: s.Lag, InFlight: s.InFlight,
+		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.Payloads, Done: s.Done,
+	}
+}
+
+func deadLetter(l *runtime.DeadLetter) api.DeadLetter {
+	return api.DeadLetter{
+		Callback: l.Callback, Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Received: l.Received, Action: l.Action,
+		At: l.At, Cause: l.Cause, Filter: l.Filter, Error: l.Error, Attempts: l.Attempts, Replaying: l.Replaying, Data: l.Data,
+	}
+}
+
+func provenance(p *auditrelay.Provenance) api.Provenance { return api.Provenance(*p) }
+
+func explained(e *runtime.Explanation) api.Explained {
+	return api.Explained{
+		Namespace: e.Namespace, ID: e.ID, Sequence: e.Sequence, Received: e.Received, Time: e.Time, TimeFrom: e.TimeFrom, Action: e.Action,
+		Provenance: provenance(&e.Provenance), AlsoFrom: some(e.AlsoFrom, provenance), Emission: (*api.Emission)(e.Emission),
+		Callbacks: each(e.Callbacks, ending),
+	}
+}
+
+func ending(e *runtime.Ending) api.Ending {
+	return api.Ending{
+		Callback: e.Callback, Replay: e.Replay, Assigned: e.Assigned, Outcome: e.Outcome, Cause: e.Cause, Filter: e.Filter, Reason: e.Reason,
+		Error: e.Error, Payload: e.Payload, Key: e.Key, Location: e.Location, Version: e.Version, Attempts: e.Attempts, At: e.At,
+		Tombstone: e.Tombstone, Receipts: some(e.Receipts, receipt),
+	}
+}
+
+func receipt(r *runtime.Receipt) api.Receipt {
+	return api.Receipt{
+		Callback: r.Callback, Replay: r.Replay, Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, At: r.At, Again: r.Again,
+		Outcome: r.Outcome, Cause: r.Cause, Filter: r.Filter, Reason: r.Reason, Refused: r.Refused, Emitted: r.Emitted,
+		Filters: some(r.Filters, visit), Input: r.Input, Output: r.Output, Config: r.Config,
+	}
+}
+
+func visit(f *runtime.ReceiptFilter) api.Visit {
+	touch := func(t *runtime.ReceiptTouch) api.Touch { return api.Touch(*t) }
+	return api.Visit{Name: f.Name, Kind: f.Kind, Digest: f.Digest, Version: f.Version, Touched: some(f.Touched, touch)}
+}
+
+func storedEvent(e *auditrelay.Event) api.StoredEvent {
+	return api.StoredEvent{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received, Data: e.Data}
+}
+
+func stats(s *runtime.Stats) api.Stats {
+	q := &s.Quarantine
+	return api.Stats{
+		Journal: s.Journal, Head: s.Head, Oldest: s.Oldest, OldestAt: s.OldestAt, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes,
+		Accepted: s.Accepted, Duplicates: s.Duplicates, Conflicts: s.Conflicts, Rejected: s.Rejected, UnknownActions: s.UnknownActions,
+		IngestFiltered: s.IngestFiltered, IngestFailed: s.IngestFailed, NotAccepting: s.NotAccepting,
+		Quarantine: api.QuarantineStats{Items: q.Items, Bytes: q.Bytes, MostItems: q.MostItems, MostBytes: q.MostBytes, Full: q.Full},
+	}
+}
+
+func quarantineItem(i *runtime.QuarantineItem) api.QuarantineItem {
+	return api.QuarantineItem{
+		Number: i.Number, First: i.First, Last: i.Last, Times: i.Times, Provenance: provenance(&i.Provenance),
+		Reason: i.Reason, Detail: i.Detail, Bytes: i.Bytes, Digest: i.Digest, Bare: i.Bare,
+	}
+}
+
+func period(p *runtime.Period) api.Period {
+	return api.Period{Number: p.Number, State: string(p.State), From: p.From, To: p.To, Began: p.Began, Until: p.Until, Destroyed: p.Destroyed}
+}
+
+func replayStarted(r *runtime.ReplayStarted) api.ReplayStarted { return api.ReplayStarted(*r) }
