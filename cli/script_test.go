@@ -5,15 +5,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +57,7 @@ func TestMain(m *testing.M) {
 //	quarantine FILE REASON   what a way in would set aside, while no relay runs
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
+//	account NAME K=V...   until the callback's account is this, for 20 s; what is not named is 0
 //	metric LINE           until the relay's metrics have that line, for 20 s
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -64,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"exitcode":   exitCodeCommand,
 			"quarantine": setAsideCommand,
 			"metric":     metricCommand,
+			"account":    accountCommand,
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},
@@ -145,6 +150,35 @@ func metricCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no such line in\n%s", scrape)
+}
+
+func accountCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: account NAME KEY=NUMBER...")
+	}
+	want := map[string]any{"balanced": true}
+	for _, key := range []string{"assigned", "delivered", "filtered", "dead_lettered", "discarded", "skipped", "pending"} {
+		want[key] = 0.0
+	}
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		n, err := strconv.Atoi(value)
+		ts.Check(err)
+		want[key] = float64(n)
+	}
+	var got struct {
+		Account map[string]any `json:"account"`
+	}
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Get(ts.Getenv("AUDITRELAY_SERVER") + "/v1/callbacks/" + args[0])
+		ts.Check(err)
+		got.Account = nil
+		ts.Check(errors.Join(json.NewDecoder(answer.Body).Decode(&got), answer.Body.Close()))
+		if maps.Equal(got.Account, want) {
+			return
+		}
+	}
+	ts.Fatalf("account of %s: %v, want %v", args[0], got.Account, want)
 }
 
 type relayKey struct{}
