@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,13 +83,11 @@ func (c *guestPack) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	var m manifest.Manifest
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+	m, err := manifest.Parse(text)
+	if err != nil {
 		return fmt.Errorf("%s: %w", c.Manifest, err)
 	}
-	if code, err = manifest.Pack(code, m); err != nil {
+	if code, err = manifest.Pack(code, *m); err != nil {
 		return err
 	}
 	out := c.Output

@@ -125,6 +125,15 @@ func (c *moduleInspect) Run(a *program) error {
 	return a.printInspection(&seen)
 }
 
+// cutName cuts a name that nobody would read to the end.
+func cutName(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:most], ""), len(s))
+}
+
 // printInspection tells what a module is.
 func (a *program) printInspection(i *api.Inspection) error {
 	rows := [][]string{{"digest", i.SHA256}, {"size", auditrelay.ByteSize(i.Size).String()}}
@@ -161,7 +170,7 @@ func (a *program) printInspection(i *api.Inspection) error {
 	}{{"IMPORT", i.Imports}, {"EXPORT", i.Exports}} {
 		rows := [][]string{{part.name, "TYPE", "NEEDS"}}
 		for _, f := range part.list {
-			rows = append(rows, []string{f.Name, f.Type, f.Needs})
+			rows = append(rows, []string{cutName(f.Name), cutName(f.Type), f.Needs})
 		}
 		fmt.Fprintln(a.stdout)
 		if err := a.table(rows); err != nil {

@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"auditrelay"
 	"auditrelay/cli/internal/client"
@@ -40,11 +44,43 @@ func (r *remote) client() (*client.Client, error) {
 }
 
 func (a *program) printJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.stdout.Write(escaped(out.Bytes()))
+	return err
 }
+
+// escaped writes what does not print as \u escapes, in JSON; the encoder has done so
+// for ASCII.
+func escaped(text []byte) []byte {
+	if bytes.IndexFunc(text, hidden) < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+64)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case !hidden(r):
+			out = append(out, text[:n]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		text = text[n:]
+	}
+	return out
+}
+
+// hidden reports whether a character beyond ASCII does not print as itself: it may
+// turn the direction of writing, or join what stands apart.
+func hidden(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }
 
 // table writes rows in columns.
 func (a *program) table(rows [][]string) error {
@@ -63,18 +99,14 @@ func (a *program) table(rows [][]string) error {
 
 // printable keeps what came from outside from steering the terminal.
 func printable(s string) string {
-	clean := true
-	for _, c := range s {
-		clean = clean && c >= ' ' && c != 0x7f && (c < 0x80 || c > 0x9f)
-	}
-	if clean {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 && utf8.ValidString(s) {
 		return s
 	}
 	quoted, err := json.Marshal(s)
 	if err != nil {
 		return "?"
 	}
-	return string(quoted)
+	return string(escaped(quoted))
 }
 
 // terminal reports whether w is one.

@@ -20,6 +20,8 @@ const (
 	exportInit       = "auditrelay_init"
 	exportEvent      = "auditrelay_event"
 	reservedPrefix   = "auditrelay_"
+
+	maxImportName = 256 // in bytes; what is not known may be imported too, and every use keeps it
 )
 
 // grant is one imported function as the guest gets it.
@@ -88,6 +90,10 @@ func checkImports(facts *meter.Facts, asked *manifest.Manifest, grants Grants) (
 		full := im.Module + "." + im.Name
 		refuse := func(format string, args ...any) {
 			errs = append(errs, fmt.Errorf("import %.100q: "+format, append([]any{full}, args...)...))
+		}
+		if len(im.Name) > maxImportName {
+			refuse("its name is longer than %d bytes", maxImportName)
+			continue
 		}
 		if im.Kind != meter.Function {
 			refuse("expected a function, found a %s: a guest defines its own memory, tables and globals", im.Kind)

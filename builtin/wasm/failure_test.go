@@ -2,8 +2,10 @@ package wasm_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -153,3 +155,31 @@ func TestWASIIsTheSameWheneverItRuns(t *testing.T) {
 		t.Errorf("stdout is not in the log: %s", out.String())
 	}
 }
+
+// A name of megabytes in the name section is cut before the engine builds traces of it,
+// and names hold nothing that a terminal acts on.
+func TestLongNamesInTraces(t *testing.T) {
+	long := append(bytes.Repeat([]byte("n"), 4<<20), "\x1b[31m"...)
+	sub := func(id byte, content []byte) []byte {
+		return append(append([]byte{id}, leb(len(content))...), content...)
+	}
+	name := func(b []byte) []byte { return append(leb(len(b)), b...) }
+	section := append(name([]byte("name")), sub(0, name(long))...)
+	section = append(section, sub(1, append([]byte{1, 0}, name(append([]byte("\x1b[31m"), long...))...))...)
+	o := options(t, "hostile/unreachable")
+	o.Wasm = append(append([]byte(nil), o.Wasm...), sub(0, section)...)
+	i := open(t, load(t, o))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := i.Apply(t.Context(), newCall(t, event))
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "nnn...") || strings.ContainsRune(err.Error(), '\x1b') {
+		t.Errorf("got %.300v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("a failure took %d bytes", took)
+	}
+}
+
+// leb is n as the binary format has it.
+func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }

@@ -72,6 +72,10 @@ func (i *instance) start() error {
 	case err != nil && !m.proven && i.state.Err() == nil:
 		return errNoCode
 	case err != nil:
+		// The engine names the start function by its index in the rewritten module.
+		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "start function[") {
+			err = fmt.Errorf("start function: %w", inner)
+		}
 		return err
 	}
 	m.proven = true

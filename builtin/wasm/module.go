@@ -15,7 +15,7 @@
 //
 // This package is experimental until version 1.0: guests move into worker processes,
 // and its options change with that. Guests themselves are not affected: their contract
-// is docs/guests.md.
+// is docs/reference/guest-abi.md.
 package wasm
 
 import (

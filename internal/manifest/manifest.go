@@ -3,11 +3,14 @@
 package manifest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strings"
+	"unicode"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -21,6 +24,10 @@ const (
 	abiVersion = "1.0"
 	maxBytes   = 64 << 10
 	maxList    = 256
+
+	maxName        = 128
+	maxDescription = 1 << 10
+	maxEntry       = 512 // of a list: a path, or a name
 )
 
 // Manifest is what a module says of itself, JSON in its custom section
@@ -66,22 +73,68 @@ func Of(facts *meter.Facts) (*Manifest, error) {
 	case len(facts.Custom[0]) > maxBytes:
 		return nil, fmt.Errorf("manifest: larger than %d bytes", maxBytes)
 	}
-	d := json.NewDecoder(bytes.NewReader(facts.Custom[0]))
-	d.DisallowUnknownFields()
-	out := new(Manifest)
-	if err := d.Decode(out); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	out, err := Parse(facts.Custom[0])
+	if err != nil {
+		err = fmt.Errorf("manifest: %w", err)
 	}
-	if d.More() {
-		return nil, errors.New("manifest: more than one JSON value")
+	return out, err
+}
+
+// Parse reads a manifest's text. What a person reads in it is what counts: every key is
+// written as documented and stands there once, and every text is bounded and printable.
+// With an error the manifest, unless it is nil, holds what could be read.
+func Parse(text []byte) (*Manifest, error) {
+	if err := document.Check(text, document.Limits{Bytes: maxBytes}); err != nil {
+		return nil, err
+	}
+	// encoding/json also takes keys in other case, and a long s for an s.
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	var inner map[string]json.RawMessage
+	if limits, ok := members["limits"]; ok {
+		if err := json.Unmarshal(limits, &inner); err != nil {
+			return nil, errors.New("limits: expected an object")
+		}
+	}
+	if err := errors.Join(known("", members, topKeys), known("limits.", inner, limitKeys)); err != nil {
+		return nil, err
+	}
+	out := new(Manifest)
+	if err := json.Unmarshal(text, out); err != nil {
+		return nil, err
 	}
 	return out, out.check()
 }
 
+var (
+	topKeys   = []string{"name", "version", "abi", "description", "reads", "writes", "emits", "keys", "metrics", "optional", "limits"}
+	limitKeys = []string{"memory"}
+)
+
+// known returns an error for each key that is not among those given.
+func known(at string, members map[string]json.RawMessage, keys []string) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(keys, key) {
+			errs = append(errs, fmt.Errorf("unknown key %s%.100q: expected one of %s", at, key, strings.Join(keys, ", ")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// check returns all that is wrong with what m says, joined.
 func (m *Manifest) check() error {
 	var errs []error
 	if m.ABI != abiVersion {
-		errs = append(errs, fmt.Errorf("manifest: abi is %q, this host serves %q", m.ABI, abiVersion))
+		errs = append(errs, fmt.Errorf("abi is %.100q, this host serves %q", m.ABI, abiVersion))
+	}
+	for _, t := range []struct {
+		name, value string
+		most        int
+	}{{"name", m.Name, maxName}, {"version", m.Version, maxName}, {"description", m.Description, maxDescription}} {
+		errs = append(errs, checkText(t.name, t.value, t.most))
 	}
 	for _, list := range []struct {
 		name    string
@@ -89,21 +142,38 @@ func (m *Manifest) check() error {
 		paths   bool
 	}{{"reads", m.Reads, true}, {"writes", m.Writes, true}, {"keys", m.Keys, false}, {"metrics", m.Metrics, false}, {"optional", m.Optional, false}} {
 		if len(list.entries) > maxList {
-			errs = append(errs, fmt.Errorf("manifest: %s has more than %d entries", list.name, maxList))
-		} else if list.paths {
-			_, err := Paths("manifest: "+list.name, list.entries)
+			errs = append(errs, fmt.Errorf("%s has more than %d entries", list.name, maxList))
+			continue
+		}
+		for i, entry := range list.entries {
+			errs = append(errs, checkText(fmt.Sprintf("%s[%d]", list.name, i), entry, maxEntry))
+		}
+		if list.paths {
+			_, err := Paths(list.name, list.entries)
 			errs = append(errs, err)
 		}
 	}
 	if len(m.Metrics) > maxMetrics {
-		errs = append(errs, fmt.Errorf("manifest: metrics has more than %d entries", maxMetrics))
+		errs = append(errs, fmt.Errorf("metrics has more than %d entries", maxMetrics))
 	}
 	for i, name := range m.Metrics {
 		if !metricName.MatchString(name) {
-			errs = append(errs, fmt.Errorf("manifest: metrics[%d]: expected a name of small letters, digits and _, of at most 64 characters, that begins with a letter", i))
+			errs = append(errs, fmt.Errorf("metrics[%d]: expected a name of small letters, digits and _, of at most 64 characters, that begins with a letter", i))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkText holds a text to what people can read: bounded, and nothing that a terminal
+// acts on or that turns the direction of writing.
+func checkText(name, value string, most int) error {
+	if len(value) > most {
+		return fmt.Errorf("%s is longer than %d bytes", name, most)
+	}
+	if at := strings.IndexFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 {
+		return fmt.Errorf("%s holds a character that does not print, at byte %d", name, at)
+	}
+	return nil
 }
 
 // A metric's name becomes a label's value; each is a series of its own.
@@ -128,7 +198,7 @@ func Paths(what string, texts []string) ([]*document.Path, error) {
 // Pack returns wasm with m as its manifest, in the place of one that it has.
 func Pack(wasm []byte, m Manifest) ([]byte, error) {
 	if err := m.check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	text, err := json.Marshal(m)
 	if err != nil {

@@ -36,23 +36,52 @@ func TestPackReplacesTheManifest(t *testing.T) {
 	}
 }
 
+// What people read in a manifest is what counts: no key in another case or twice,
+// nothing that does not print, nothing without an end.
 func TestManifestsAreChecked(t *testing.T) {
-	bare := moduleBytes(t, "hostile/keep")
-	custom := func(text string) []byte {
-		payload := append([]byte{10}, "auditrelay"+text...)
-		return append(append(append([]byte(nil), bare...), 0, byte(len(payload))), payload...)
-	}
+	long := strings.Repeat("n", 600)
 	for text, want := range map[string]string{
-		`{"name":"x","abi":"1.0"`:                   "unexpected EOF",
-		`{"name":"x","abi":"2.0"}`:                  `abi is "2.0"`,
-		`{"name":"x","abi":"1.0","write":[]}`:       `unknown field "write"`,
-		`{"name":"x","abi":"1.0","writes":[""]}`:    "writes[0]",
-		`{"name":"x","abi":"1.0"}{}`:                "more than one",
-		`{"abi":"1.0","limits":{"memory":"1 ell"}}`: "not a size",
+		`{"name":"x","abi":"1.0"`:                                  "not valid JSON",
+		`{"name":"x","abi":"2.0"}`:                                 `abi is "2.0"`,
+		`{"name":"x"}`:                                             `abi is ""`,
+		`{"name":"x","abi":"1.0","write":[]}`:                      `unknown key "write"`,
+		`{"name":"x","abi":"1.0","writes":[""]}`:                   "writes[0]",
+		`{"name":"x","abi":"1.0"}{}`:                               "more data after",
+		`{"name":"x","abi":"1.0"} garbage`:                         "more data after",
+		`{"abi":"1.0","limits":{"memory":"1 ell"}}`:                "not a size",
+		`{"abi":"1.0","limits":{"Memory":"1MiB"}}`:                 `unknown key limits."Memory"`,
+		`{"abi":"1.0","limits":[]}`:                                "limits: expected an object",
+		`{"abi":"1.0","writes":["action"],"writes":["**"]}`:        "writes",
+		`{"abi":"1.0","writes":["action"],"wr\u0069tes":["**"]}`:   "writes",
+		`{"abi":"1.0","limits":{"memory":"1MiB","memory":"2MiB"}}`: "memory",
+		`{"ABI":"1.0","Name":"a","WRITES":["**"]}`:                 `unknown key "ABI"`,
+		`{"abi":"1.0","name":"a","write\u017f":["**"]}`:            "unknown key \"write\u017f\"",
+		`{"abi":"1.0","name":"a\u202eb"}`:                          "name holds a character that does not print, at byte 1",
+		`{"abi":"1.0","version":"1\r\n9"}`:                         "version holds a character",
+		`{"abi":"1.0","description":"\u001b]0;x\u0007"}`:           "description holds a character",
+		`{"abi":"1.0","keys":["a\u200bb"]}`:                        "keys[0] holds a character",
+		`{"abi":"1.0","name":"` + long + `"}`:                      "name is longer than 128 bytes",
+		`{"abi":"1.0","writes":["` + long + `"]}`:                  "writes[0] is longer than 512 bytes",
+		"{\"abi\":\"1.0\",\"name\":\"\xff\"}":                      "UTF-8",
+		"\xef\xbb\xbf" + `{"abi":"1.0"}`:                           "not",
+		`null`:                                                     "not a JSON object",
+		``:                                                         "not",
 	} {
-		if _, err := manifest.Read(custom(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q in it", text, err, want)
+		if _, err := manifest.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80s: got %v, want %q in it", text, err, want)
 		}
+	}
+	if m, err := manifest.Parse([]byte(`{"abi":"1.0","name":"règles d’été","limits":{"memory":"1MiB"}}`)); err != nil || m.Limits.Memory != 1<<20 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+// A module's manifest is held to the same.
+func TestAModuleWithABadManifest(t *testing.T) {
+	payload := append([]byte{10}, `auditrelay{"abi":"1.0","ABI":"1.0"}`...)
+	module := append(append(moduleBytes(t, "hostile/keep"), 0, byte(len(payload))), payload...)
+	if _, err := manifest.Read(module); err == nil || !strings.Contains(err.Error(), `manifest: unknown key "ABI"`) {
+		t.Errorf("got %v", err)
 	}
 }
 

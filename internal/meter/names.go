@@ -1,7 +1,9 @@
 package meter
 
 import (
+	"bytes"
 	"fmt"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -15,14 +17,17 @@ const (
 
 // appendNames appends a name section that names the meter's own functions, those
 // that the given one names, by their new indices, and the module's others by the
-// index they had, so that traces tell the same as without the meter. Custom sections may hold
-// anything, so one that makes no sense is left out and no error.
+// index they had, so that traces tell the same as without the meter. Names are cut and made
+// printable: the engine copies them into every trace, and the module's name into the name of
+// every function. Custom sections may hold anything, so one that makes no sense is left out
+// and no error.
 func (e *encoder) appendNames(out []byte) []byte {
 	module, functions := e.m.givenNames()
 	content := appendName(nil, "name")
 	if module != nil {
-		content = appendUnsigned(append(content, namesModule), uint64(len(module)))
-		content = append(content, module...)
+		name := appendName(nil, string(shown(module)))
+		content = appendUnsigned(append(content, namesModule), uint64(len(name)))
+		content = append(content, name...)
 	}
 	var list []byte
 	count := 0
@@ -37,7 +42,7 @@ func (e *encoder) appendNames(out []byte) []byte {
 		}
 		switch {
 		case len(functions) > 0 && int(functions[0].index) == i:
-			add(e.moved(i), functions[0].name)
+			add(e.moved(i), shown(functions[0].name))
 			functions = functions[1:]
 		case i >= e.m.imported:
 			add(e.moved(i), fmt.Appendf(nil, "$%d", i)) // as a trace has it, by the index it had
@@ -56,13 +61,29 @@ func (e *encoder) appendNames(out []byte) []byte {
 	return append(out, content...)
 }
 
+// maxName is how much of a name is kept, in bytes.
+const maxName = 200
+
+// shown returns a name as it may stand in a trace.
+func shown(name []byte) []byte {
+	if len(name) > maxName {
+		name = append(bytes.ToValidUTF8(name[:maxName], nil), "..."...)
+	}
+	return bytes.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
 type functionName struct {
 	index uint32
 	name  []byte
 }
 
-// givenNames returns the module's name, its length included, and its functions'
-// names in the order of their indices.
+// givenNames returns the module's name, and its functions' names in the order of their
+// indices.
 func (m *module) givenNames() (module []byte, functions []functionName) {
 	if m.names.at == 0 {
 		return nil, nil
@@ -79,9 +100,8 @@ func (m *module) givenNames() (module []byte, functions []functionName) {
 		part.end = r.at
 		switch {
 		case id == namesModule && module == nil:
-			at := part.at
-			if utf8.Valid(part.bytes(part.u32())) && part.err == nil && part.left() == 0 {
-				module = m.bytes[at:part.end]
+			if name := part.bytes(part.u32()); utf8.Valid(name) && part.err == nil && part.left() == 0 {
+				module = name
 			}
 		case id == namesFunctions && functions == nil:
 			functions = m.functionNames(part)
