@@ -21,7 +21,9 @@ import (
 type remote struct {
 	Server    string `help:"Where the relay is." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
 	TokenFile string `help:"File that holds the bearer token. Without it the variable AUDITRELAY_TOKEN is used." placeholder:"FILE"`
-	CA        string `help:"File of PEM certificates to trust in place of the system's." placeholder:"FILE"`
+	CA        string `help:"File of PEM certificates to trust in place of the system's." env:"AUDITRELAY_CA" placeholder:"FILE"`
+	Cert      string `name:"client-cert" help:"File of a PEM certificate to show to a relay that asks for one." env:"AUDITRELAY_CLIENT_CERT" placeholder:"FILE"`
+	Key       string `name:"client-key" help:"File of the certificate's PEM key." env:"AUDITRELAY_CLIENT_KEY" placeholder:"FILE"`
 }
 
 func (r *remote) client() (*client.Client, error) {
@@ -36,7 +38,7 @@ func (r *remote) client() (*client.Client, error) {
 			return nil, usage("the token file %s is empty", r.TokenFile)
 		}
 	}
-	c, err := client.New(client.Options{Server: r.Server, Token: auditrelay.Secret(token), CAFile: r.CA})
+	c, err := client.New(client.Options{Server: r.Server, Token: auditrelay.Secret(token), CAFile: r.CA, CertFile: r.Cert, KeyFile: r.Key})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -39,11 +39,10 @@ func (c *serveCommand) Run(a *program) error {
 
 // readable tells a missing configuration from a bad one.
 func readable(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
+	if _, err := os.Stat(file); err != nil {
 		return fmt.Errorf("%w; give the configuration by --config", err)
 	}
-	return f.Close()
+	return nil
 }
 
 func makers(sinks map[string]SinkMaker) map[string]app.SinkMaker {

@@ -155,8 +155,8 @@ func (c checker) tokens() {
 			c.bad(append(steps, "token"), "the same value as %s: give each its own, or nobody can tell who sent what", other)
 		default:
 			secrets[secret] = pathOf(steps...)
-			if len(secret) < 16 {
-				c.bad(append(steps, "token"), "shorter than 16 characters: it can be guessed over the network; make one with: openssl rand -hex 24")
+			if weak(secret) {
+				c.bad(append(steps, "token"), "it can be guessed over the network: expected at least 16 characters by chance; make one with: openssl rand -hex 24")
 			}
 		}
 	}
@@ -178,6 +178,9 @@ func (c checker) files() {
 	if c.DataDir == "" {
 		c.bad(at("data_dir"), "it must not be empty")
 	}
+	if info, err := os.Stat(c.DataDir); err == nil && info.IsDir() && info.Mode().Perm()&0o007 != 0 {
+		c.report.warn(c.in("data_dir"), "data_dir: every user of this machine may enter the directory, which holds events and keys: chmod 0700 it")
+	}
 	for _, f := range []struct {
 		key  string
 		file *string
@@ -188,8 +191,26 @@ func (c checker) files() {
 		*f.file = relative(dir, *f.file)
 		if err := checkFile(*f.file); err != nil {
 			c.bad(at("tls", f.key), "%w", err)
+			continue
 		}
+		if f.key == "key" {
+			if othersMayRead(*f.file) {
+				c.report.warn(c.in("tls", "key"), "tls.key: every user of this machine may read the key: chmod o-rwx it")
+			}
+			continue // it changes with its certificate
+		}
+		content, err := digestFile(*f.file)
+		if err != nil {
+			c.bad(at("tls", f.key), "%w", pathless(err))
+		}
+		c.tlsFiles = append(c.tlsFiles, content)
 	}
+}
+
+// othersMayRead reports whether a file is open to every user of the machine.
+func othersMayRead(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
 }
 
 func (c checker) filters(plain func(*node, string)) {

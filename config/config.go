@@ -78,6 +78,9 @@ type Config struct {
 
 	// Notes are what the operator should know and what stops nothing, by line.
 	Notes []Note `yaml:"-"`
+
+	// tlsFiles are digests of the certificates' files: one that was replaced is a change.
+	tlsFiles []string
 }
 
 // Guests bounds what all guests take together.

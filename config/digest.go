@@ -25,6 +25,9 @@ func (c *Config) Digest(key []byte) string {
 	for i := range c.Filters {
 		d.string(c.Filters[i].module)
 	}
+	for _, content := range c.tlsFiles {
+		d.string(content)
+	}
 	return d.sum()
 }
 

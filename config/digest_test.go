@@ -169,3 +169,32 @@ func TestDigestsSeeKeyVersions(t *testing.T) {
 		})
 	}
 }
+
+// A certificate's file that was replaced is a change, though the configuration's text is
+// the same.
+func TestDigestSeesCertificates(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cert", "key", "ca"} {
+		write(t, dir, name, "first", 0o600)
+	}
+	digest := func() string {
+		t.Helper()
+		c, err := Parse("relay.yaml", []byte("tls: {cert: cert, key: key, client_ca: ca}\n"+minimal), LoadOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Digest(nil)
+	}
+	before := digest()
+	if digest() != before {
+		t.Error("the same files, another digest")
+	}
+	for _, name := range []string{"cert", "ca"} {
+		write(t, dir, name, "second", 0o600)
+		after := digest()
+		if after == before {
+			t.Errorf("%s was replaced, and the digest is the same", name)
+		}
+		before = after
+	}
+}

@@ -178,6 +178,12 @@ func TestLiteLLMAsItStands(t *testing.T) {
 }
 
 func TestNative(t *testing.T) {
+	// The notes depend on who may read the secrets' files.
+	for name, mode := range map[string]os.FileMode{"secret.txt": 0o644, "master.txt": 0o600} {
+		if err := os.Chmod(filepath.Join("testdata", name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	each(t, "testdata/native", func(t *testing.T, name, base string, data []byte) {
 		c, err := Parse(name, data, testOptions("testdata/native"))
 		if err != nil {

@@ -111,8 +111,8 @@ func (c checker) s3Keys(s *IngestS3) {
 				part.taken[part.value] = i
 			}
 		}
-		if value := c.in("ingest", "s3", "keys", i, "secret_access_key"); len(k.SecretAccessKey.Reveal()) < 16 && !(value.given() && value.unset) {
-			c.bad(at("ingest", "s3", "keys", i, "secret_access_key"), "shorter than 16 characters, or missing: whoever sees one request could try it out; make one with: openssl rand -hex 20")
+		if value := c.in("ingest", "s3", "keys", i, "secret_access_key"); weak(k.SecretAccessKey.Reveal()) && !(value.given() && value.unset) {
+			c.bad(at("ingest", "s3", "keys", i, "secret_access_key"), "missing, or it can be guessed from one request that somebody sees: expected at least 16 characters by chance; make one with: openssl rand -hex 20")
 		}
 	}
 }

@@ -81,7 +81,7 @@ func TestAnEndpointThatIsThisRelayIsRefused(t *testing.T) {
 	} {
 		t.Run(tt.listen+" "+tt.endpoint, func(t *testing.T) {
 			text := "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b, s3_endpoint_url: '" + tt.endpoint + "'}\n" +
-				"tokens: [{name: a, token: 0123456789abcdef-x, roles: [admin]}]\n"
+				"tokens: [{name: a, token: 7f3a91c04be2d586-x, roles: [admin]}]\n"
 			if tt.listen != "" {
 				text += "listen: " + tt.listen + "\n"
 			}
@@ -101,7 +101,7 @@ func TestAnEndpointThatIsThisRelayIsRefused(t *testing.T) {
 
 // The S3 endpoint is a listener of the relay's too.
 func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
-	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 0123456789abcdef}]"
+	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 7f3a91c04be2d586}]"
 	for _, tt := range []struct {
 		s3, endpoint string
 		loops        bool
@@ -121,7 +121,7 @@ func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
 
 // Nor for a sink of ours, nor for what is passed on.
 func TestNoListenerOfTheRelaysIsADestination(t *testing.T) {
-	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 0123456789abcdef}]"
+	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 7f3a91c04be2d586}]"
 	for _, tt := range []struct{ s3, sink, want string }{
 		{"{listen: '0.0.0.0:8788', " + keys + ", forward_to: {region: x, endpoint: 'http://127.0.0.1:8788'}}", "{}", "forward_to.endpoint: it is this relay's own listener (ingest.s3.listen"},
 		{"{" + keys + ", forward_to: {region: x, endpoint: 'http://127.0.0.1:9999'}}", "{}", ""},

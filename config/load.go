@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"syscall"
+	"time"
 
 	"auditrelay"
 )
@@ -78,21 +80,47 @@ func Parse(name string, data []byte, o LoadOptions) (*Config, error) {
 	return parse(name, data, o, false)
 }
 
+// Read returns a configuration's text: at most 1 MiB of a file, or of a pipe that a
+// process fills within ten seconds.
+func Read(file string) ([]byte, error) {
+	data, _, err := readFile(file)
+	return data, err
+}
+
+// pipeTime is how long a pipe in the place of a configuration may take to be filled. A
+// variable for tests.
+var pipeTime = 10 * time.Second
+
 func readFile(file string) (data []byte, worldReadable bool, err error) {
-	f, err := os.Open(file)
+	// Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever.
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, false, fmt.Errorf("the configuration: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		if info.IsDir() {
-			return nil, false, Errors{{File: file, Msg: "a directory, expected a file"}}
-		}
-		worldReadable = info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
-	}
-	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, false, fmt.Errorf("the configuration: %w", err)
+	}
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return nil, false, Errors{{File: file, Msg: "a directory, expected a file"}}
+	case mode.IsRegular():
+		worldReadable = mode.Perm()&0o004 != 0
+	default:
+		if err := f.SetReadDeadline(time.Now().Add(pipeTime)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+			return nil, false, fmt.Errorf("the configuration: %w", err)
+		}
+	}
+	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, false, Errors{{File: file, Msg: fmt.Sprintf("a pipe that was not filled and closed within %v: give a file", pipeTime)}}
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("the configuration: %w", err)
+	}
+	if len(data) == 0 && !info.Mode().IsRegular() {
+		return nil, false, Errors{{File: file, Msg: "a pipe or device that holds nothing: give a file"}}
 	}
 	return data, worldReadable, nil
 }
@@ -124,8 +152,11 @@ func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config
 func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, error) {
 	c := &Config{Listen: defaultListen, DataDir: "./data"}
 	d := &decoder{report: r}
-	if worldReadable {
-		d.plain = func(n *node, path string) {
+	d.plain = func(n *node, path string) {
+		switch {
+		case n.exposed:
+			r.warn(n, "%s is a secret in a file that every user of this machine may read: chmod o-rwx it", place(n, path))
+		case n.literal && worldReadable:
 			r.warn(n, "%s is a secret in plain text, in a file that every user of this machine may read: use os.environ/NAME, ${NAME} or file:/path, or take the permission away", place(n, path))
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 const minimal = "callbacks: [{name: archive, sink: {s3: {bucket: b}}}]\n"
@@ -63,6 +65,39 @@ func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
 	}
 	if _, err := Load(dir, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "a directory") {
 		t.Errorf("directory: got %v", err)
+	}
+}
+
+// A pipe that nobody fills does not hang; one that is filled is as good as a file.
+func TestPipes(t *testing.T) {
+	defer func(d time.Duration) { pipeTime = d }(pipeTime)
+	pipeTime = 50 * time.Millisecond
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "holds nothing") {
+		t.Errorf("nobody writes: got %v", err)
+	}
+	w, err := os.OpenFile(name, os.O_RDWR, 0) // a writer that neither writes nor goes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := Load(name, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "not filled and closed within") {
+		t.Errorf("nothing is written: got %v", err)
+	}
+	r, filled, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := filled.WriteString(minimal); err != nil {
+		t.Fatal(err)
+	}
+	filled.Close()
+	if _, err := Load(fmt.Sprintf("/dev/fd/%d", r.Fd()), LoadOptions{}); err != nil {
+		t.Errorf("a pipe that is filled: %v", err)
 	}
 }
 
@@ -240,7 +275,7 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 		if _, err := Parse("relay.yaml", []byte(text), LoadOptions{}); (err == nil) != tt.ok {
 			t.Errorf("%s without tokens: got %v", tt.listen, err)
 		}
-		text += "tokens: [{name: a, token: 0123456789abcdef-x, roles: [admin]}]\n"
+		text += "tokens: [{name: a, token: 7f3a91c04be2d586-x, roles: [admin]}]\n"
 		if _, err := Parse("relay.yaml", []byte(text), LoadOptions{}); err != nil {
 			t.Errorf("%s with tokens: got %v", tt.listen, err)
 		}
@@ -254,7 +289,7 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 
 func TestTokensOfIngestAreTokensWithThatRole(t *testing.T) {
 	c, err := Parse("relay.yaml", []byte(`
-tokens: [{name: admin, token: "0123456789abcdef", roles: [admin]}]
+tokens: [{name: admin, token: "7f3a91c04be2d586", roles: [admin]}]
 ingest: {tokens: [{name: litellm, token: os.environ/LONG_SECRET}]}
 `), LoadOptions{LookupEnv: environment})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -82,6 +81,9 @@ func (r *resolver) scalar(n *node, path string) {
 		return
 	}
 	n.ref, n.text = n.text, text
+	if file, ok := strings.CutPrefix(n.ref, "file:"); ok {
+		n.exposed = othersMayRead(relative(r.dir, file))
+	}
 	if err != nil {
 		n.text, n.unset = "", true
 		if !r.lenient {
@@ -167,9 +169,7 @@ func (r *resolver) variable(name string) (string, error) {
 }
 
 func (r *resolver) file(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.dir, path)
-	}
+	path = relative(r.dir, path)
 	// Checked before opening: to open a pipe could wait for ever.
 	info, err := os.Stat(path)
 	if err != nil {

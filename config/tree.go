@@ -51,8 +51,9 @@ type node struct {
 	// resolved: references were looked for; once only, since a merge may lead here
 	// twice. unset: one was found, had no value, and was allowed not to.
 	resolved, unset bool
-	// literal: a secret that stands in the file itself.
-	literal bool
+	// literal: a secret that stands in the file itself. exposed: the value's own file is
+	// open to every user of the machine.
+	literal, exposed bool
 
 	keys  []*node // of a mapping, strings all
 	items []*node // of a mapping or list

@@ -92,9 +92,9 @@ func (d *decoder) secret(n *node, v reflect.Value, path string) {
 			return
 		}
 		n.literal = true
-		if d.plain != nil {
-			d.plain(n, path)
-		}
+	}
+	if d.plain != nil {
+		d.plain(n, path)
 	}
 	v.SetString(n.text)
 }

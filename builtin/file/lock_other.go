@@ -10,3 +10,6 @@ import (
 func lockFile(*os.File) error {
 	return errors.New("files cannot be locked on this system")
 }
+
+// noFollow: there is no such flag here.
+const noFollow = 0

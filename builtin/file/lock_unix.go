@@ -12,3 +12,6 @@ import (
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
+
+// noFollow has an open fail where a symbolic link stands.
+const noFollow = syscall.O_NOFOLLOW

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (l *log) open(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(l.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := openOwn(l.path+".lock", os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (l *log) open(ctx context.Context) error {
 	case errors.Is(err, fs.ErrNotExist):
 		// What stands there was not written under this state: it is left whole,
 		// under another name.
-		if info, err := os.Stat(l.path); err == nil && info.Size() > 0 {
+		if info, err := os.Lstat(l.path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 			if err := os.Rename(l.path, l.rotatedName()); err != nil {
 				return err
 			}
@@ -98,9 +99,20 @@ func (l *log) open(ctx context.Context) error {
 	return l.tidy(ctx)
 }
 
+// openOwn opens a file of the sink's, or makes it with mode 0600. A symbolic link in its
+// place is not followed: in a folder that others may write to, it could lead to any file
+// of this process.
+func openOwn(name string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(name, flag|noFollow, 0o600)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%w: %s; give the path of the file itself", errLink, name)
+	}
+	return f, err
+}
+
 // openFile opens the file and cuts off what was never acknowledged.
 func (l *log) openFile() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := openOwn(l.path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return err
 	}

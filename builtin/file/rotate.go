@@ -176,12 +176,12 @@ func gzipFile(ctx context.Context, path string) error {
 }
 
 func writeGzip(ctx context.Context, from, to string) (err error) {
-	in, err := os.Open(from)
+	in, err := openOwn(from, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	out, err := openOwn(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

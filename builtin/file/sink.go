@@ -161,16 +161,17 @@ func (s *Sink) Close() error {
 	return errors.Join(s.data.close(), s.notes.close())
 }
 
-// errInUse, errForeign and errState are what only an operator can mend.
+// errInUse, errForeign, errState and errLink are what only an operator can mend.
 var (
 	errInUse   = errors.New("another sink or process is writing to it")
 	errForeign = errors.New("something else wrote to it, cut it or replaced it")
 	errState   = errors.New("its state file is damaged")
+	errLink    = errors.New("a symbolic link stands in its place")
 )
 
 func (s *Sink) failure(err error) error {
 	kind := auditrelay.Transient
-	for _, mendable := range []error{errInUse, errForeign, errState, fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR} {
+	for _, mendable := range []error{errInUse, errForeign, errState, errLink, fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR} {
 		if errors.Is(err, mendable) {
 			kind = auditrelay.Misconfigured
 		}

@@ -58,6 +58,30 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// A symbolic link in the place of any of the sink's files is not followed: what it leads
+// to stays as it is, and the callback says what to do.
+func TestPlantedLinksAreNotFollowed(t *testing.T) {
+	for _, suffix := range []string{"", ".lock", ".state", ".state.new"} {
+		t.Run("events.ndjson"+suffix, func(t *testing.T) {
+			dir := t.TempDir()
+			victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "events.ndjson")
+			write(t, victim, []byte("precious\n"))
+			if err := os.Symlink(victim, path+suffix); err != nil {
+				t.Fatal(err)
+			}
+			sink := newSink(t, file.Options{Path: path})
+			_, err := sink.Deliver(t.Context(), payload(t, sink, 1, 2))
+			var failure *auditrelay.DeliveryError
+			if !errors.As(err, &failure) || failure.Kind != auditrelay.Misconfigured || !strings.Contains(err.Error(), "a symbolic link stands in its place") {
+				t.Errorf("got %v", err)
+			}
+			if got := string(read(t, victim)); got != "precious\n" {
+				t.Errorf("what the link leads to was changed: %q", got)
+			}
+		})
+	}
+}
+
 func TestACrashAtEveryByteOfADelivery(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.ndjson")
 	sink := newSink(t, file.Options{Path: path})

@@ -54,7 +54,7 @@ type snapshot struct {
 // all, is one that was never acknowledged; damage before a whole entry is
 // errState.
 func readState(path string) (*state, error) {
-	f, err := os.Open(path)
+	f, err := openOwn(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (s *state) rewrite() error {
 		return err
 	}
 	next := s.path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := openOwn(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

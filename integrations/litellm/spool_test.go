@@ -257,11 +257,11 @@ func TestOddPayloads(t *testing.T) {
 // A wrong token stalls, is told once and loses nothing; the right one needs no
 // restart.
 func TestToken(t *testing.T) {
-	const right = "0123456789abcdef-right"
-	r := newRelay(t, "tokens:\n  - {name: litellm, token: "+right+", roles: [ingest]}\n  - {name: me, token: 0123456789abcdef-view, roles: [view]}")
+	const right = "7f3a91c04be2d586-right"
+	r := newRelay(t, "tokens:\n  - {name: litellm, token: "+right+", roles: [ingest]}\n  - {name: me, token: 7f3a91c04be2d586-view, roles: [view]}")
 	r.start(t)
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("0123456789abcdef-wrong\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("7f3a91c04be2d586-wrong\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_TOKEN_FILE=" + file}}
@@ -272,7 +272,7 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.drained()
-	if n := lost(t, p.acknowledged(), r.delivered(t, "0123456789abcdef-view")); n > 0 || p.count() != 20 {
+	if n := lost(t, p.acknowledged(), r.delivered(t, "7f3a91c04be2d586-view")); n > 0 || p.count() != 20 {
 		t.Errorf("%d of %d events are lost", n, p.count())
 	}
 	if text := p.log.String(); strings.Count(text, "wait in the spool: status 401") != 1 || strings.Count(text, "go out again") != 1 || strings.Contains(text, "0123456789abcdef") {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -124,12 +123,9 @@ func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, e
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := readBounded(file, maxConfig)
+	data, err := config.Read(file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the configuration: %w", err)
+		return nil, nil, err
 	}
 	return config.Translate(file, data, (&assembler{makers: makers}).loadOptions(file))
 }
-
-// maxConfig bounds a configuration's file.
-const maxConfig = 16 << 20

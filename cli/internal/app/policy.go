@@ -3,9 +3,10 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -79,8 +80,8 @@ func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[st
 	if file, filterName, ok := cutLast(name, ':'); ok {
 		return configuredPolicy(file, filterName, sinks)
 	}
-	text, err := readBounded(name, maxConfig)
-	if os.IsNotExist(err) {
+	text, err := config.Read(name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return config.Section{}, nil, fmt.Errorf("%s is neither a preset (%s) nor a file; FILE:FILTER names a filter of a configuration", name, strings.Join(redact.Presets(), ", "))
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -26,6 +27,10 @@ type Options struct {
 	Server string            // default http://127.0.0.1:8787
 	Token  auditrelay.Secret // empty: none is sent
 	CAFile string            // PEM of whom to trust instead of the system's roots
+
+	// CertFile and KeyFile, both or none, are the PEM certificate and key that are shown
+	// to a relay which asks for one (tls.client_ca).
+	CertFile, KeyFile string
 }
 
 // DefaultServer is where a relay listens unless it is told otherwise.
@@ -73,16 +78,8 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("a token would go to %s in the clear; use https", base.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the CA file: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA file %s holds no certificate in PEM", o.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if transport.TLSClientConfig, err = o.tls(); err != nil {
+		return nil, err
 	}
 	return &Client{base: base, token: o.Token, http: &http.Client{
 		Transport: transport,
@@ -91,8 +88,39 @@ func New(o Options) (*Client, error) {
 	}}, nil
 }
 
+// tls is what a connection trusts and shows, nil where the defaults do.
+func (o Options) tls() (*tls.Config, error) {
+	if o.CAFile == "" && o.CertFile == "" && o.KeyFile == "" {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the CA file: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("the CA file %s holds no certificate in PEM", o.CAFile)
+		}
+	}
+	switch {
+	case o.CertFile == "" && o.KeyFile == "":
+	case o.CertFile == "" || o.KeyFile == "":
+		return nil, errors.New("a client certificate needs its key, and a key its certificate: give both")
+	default:
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("the client certificate %s with the key %s: %w", o.CertFile, o.KeyFile, err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
+
 func local(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 // Server is the address that is called.

@@ -22,7 +22,9 @@ A key that is not listed here is an error. LiteLLM's own file is taken as it sta
 
 **References.** In any value, lists included, ` + "`os.environ/NAME`" + ` and ` + "`${NAME}`" + ` stand for an environment variable and
 ` + "`file:/path`" + ` (or ` + "`file:./path`" + `, relative to this file) for a file's content without the line feed at its end.
-` + "`${NAME}`" + ` may also stand inside a longer value; ` + "`$${NAME}`" + ` is a plain ` + "`${NAME}`" + `. A variable that is not set is an error.
+` + "`${NAME}`" + ` may also stand inside a longer value. ` + "`${NAME:-default}`" + ` gives the default where the variable is unset or empty. Without a
+default, an unset variable is an error. What other programs would expand is an error too, never a text: ` + "`$NAME`, `${env:NAME}`, `~/`" + `,
+and ` + "`%Y`" + ` in a sink's path. ` + "`$$`" + ` before a brace or a name in capitals is a plain dollar.
 
 **Sizes** are whole numbers with a unit: ` + "`512KiB`, `16MiB`, `10GB`" + `. **Durations** are ` + "`500ms`, `30s`, `12h`, `30d`" + `.
 **Names** are 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit. **Files** are relative to the configuration's.

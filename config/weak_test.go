@@ -1,0 +1,34 @@
+package config
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"testing"
+)
+
+func TestWeak(t *testing.T) {
+	for _, secret := range []string{
+		"", "short", "aaaaaaaaaaaaaaaaaaaaaaaa", "changemechangeme", "changeme-changeme-changeme", "passwordpassword", "1234567890123456", "abcdefghijklmnopqrstuvwxyz",
+		"0123456789abcdef0123456789abcdef", "abababababababababab", "xxxxxxxxxxxxxxxxxxxx1", "qqqqqqqqwwwwwwww", "................", "1111222233334444",
+	} {
+		if !weak(secret) {
+			t.Errorf("%q is taken", secret)
+		}
+	}
+	for _, secret := range []string{"correct-horse-battery-staple", "an-actual-token-in-plain-text"} {
+		if weak(secret) {
+			t.Errorf("%q is refused", secret)
+		}
+	}
+	// What people are told to make is taken, always.
+	b := make([]byte, 24)
+	for range 20_000 {
+		rand.Read(b)
+		for _, secret := range []string{hex.EncodeToString(b), base64.StdEncoding.EncodeToString(b), hex.EncodeToString(b[:12])} {
+			if weak(secret) {
+				t.Fatalf("%q is refused", secret)
+			}
+		}
+	}
+}
