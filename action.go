@@ -1,7 +1,7 @@
 package auditrelay
 
-// Action is what an audit event says was done. LiteLLM writes the six that
-// follow; an unknown one is accepted, marked and counted, never refused.
+// Action is what was done to the object. LiteLLM writes the six below. The relay
+// accepts, marks and counts an unknown one; it never rejects it.
 type Action string
 
 // The actions that LiteLLM's StandardAuditLogPayload knows.
@@ -14,7 +14,7 @@ const (
 	ActionRotated   Action = "rotated"
 )
 
-// Actions returns the known actions, in the order in which they are documented.
+// Actions returns the known actions, in documented order.
 func Actions() []Action {
 	return []Action{ActionCreated, ActionUpdated, ActionDeleted, ActionBlocked, ActionUnblocked, ActionRotated}
 }
@@ -28,9 +28,8 @@ func (a Action) Known() bool {
 	return false
 }
 
-// Closed returns a if it is known and "other" if it is not: the form that may
-// appear in a tombstone or a metric label, where no text that a producer chose
-// belongs.
+// Closed returns a if it is known, otherwise "other". Tombstones and metric labels
+// use it, since they must not contain text that a sender chose.
 func (a Action) Closed() string {
 	if a.Known() {
 		return string(a)

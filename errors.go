@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// ErrNotChecked is returned, wrapped with the reason, by a Prober that could
-// not check its destination without harm.
+// ErrNotChecked means that a Prober could not check its destination without harm.
+// It comes wrapped with the reason.
 var ErrNotChecked = errors.New("not checked")
 
 // ErrorKind says what the engine does about a failed delivery.
 type ErrorKind uint8
 
 const (
-	// Transient failures are retried with full-jitter backoff, for ever unless
-	// the callback's retain says otherwise. The zero value, so that an
+	// Transient failures are retried with full-jitter backoff, without end unless
+	// the callback's retain says otherwise. It is the zero value, so that an
 	// unclassified failure loses nothing.
 	Transient ErrorKind = iota
-	// Throttled is transient, and asks for less concurrency.
+	// Throttled is transient and asks for less concurrency.
 	Throttled
-	// Unauthorized stalls the callback and alerts; it is tried again at a slow,
+	// Unauthorized stalls the callback and alerts. The engine retries at a slow,
 	// steady pace.
 	Unauthorized
-	// Misconfigured is a destination that takes nothing as it is set up (no such
-	// bucket): like Unauthorized it stalls the callback, since each record would
-	// fail alike.
+	// Misconfigured means that the destination cannot accept anything as it is set
+	// up (no such bucket, for example). It stalls the callback like Unauthorized,
+	// since every record would fail.
 	Misconfigured
-	// TooLarge means that fewer records may pass; the payload is halved, and a
+	// TooLarge means that fewer records may succeed: the payload is halved. A
 	// single record is dead-lettered.
 	TooLarge
-	// Refused is permanent: the same payload always fails. It is bisected to the
-	// bad record, which is dead-lettered.
+	// Refused is permanent: the same payload always fails. The engine bisects to
+	// the bad record and dead-letters it.
 	Refused
 )
 
@@ -58,8 +58,8 @@ func (k ErrorKind) String() string {
 // subject and cause and carries no event data.
 type DeliveryError struct {
 	Kind ErrorKind
-	// RetryAfter is the least time until the next attempt, 0 where the
-	// destination named none.
+	// RetryAfter is the least time until the next attempt; 0 if the destination
+	// named none.
 	RetryAfter time.Duration
 	Err        error
 }
@@ -67,9 +67,9 @@ type DeliveryError struct {
 func (e *DeliveryError) Error() string { return e.Err.Error() }
 func (e *DeliveryError) Unwrap() error { return e.Err }
 
-// RecordErrors names the records of a chunk or payload that failed for good,
-// where a sink can tell them apart. From Render it means that nothing was
-// rendered yet; from Deliver, that all other records were delivered.
+// RecordErrors names the records of a chunk or payload that failed permanently.
+// From Render it means that nothing was rendered; from Deliver, that all other
+// records were delivered.
 type RecordErrors struct {
 	Records []RecordError
 }
@@ -93,7 +93,7 @@ func (e *RecordErrors) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Unwrap gives every record's cause.
+// Unwrap returns every record's error.
 func (e *RecordErrors) Unwrap() []error {
 	errs := make([]error, len(e.Records))
 	for i, r := range e.Records {
@@ -102,8 +102,8 @@ func (e *RecordErrors) Unwrap() []error {
 	return errs
 }
 
-// KindOf returns how a delivery failed: the kind of the first DeliveryError in
-// err's chain, Transient where there is none.
+// KindOf returns the kind of the first DeliveryError in err's chain, Transient if
+// there is none.
 func KindOf(err error) ErrorKind {
 	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		return d.Kind
@@ -111,7 +111,7 @@ func KindOf(err error) ErrorKind {
 	return Transient
 }
 
-// RetryAfter returns the pause that the destination asked for, 0 if none.
+// RetryAfter returns the pause that the destination asked for; 0 if none.
 func RetryAfter(err error) time.Duration {
 	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		return d.RetryAfter
@@ -119,9 +119,9 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// OptionError names an option that a constructor refuses, by its path among the
-// options as they are written in YAML ("encryption.kms_key_id"). Several are
-// joined with errors.Join; the configuration puts file and line to each.
+// OptionError names an invalid option by its path in the YAML
+// ("encryption.kms_key_id"). Join several with errors.Join; the configuration adds
+// file and line to each.
 type OptionError struct {
 	Path string
 	Err  error

@@ -2,13 +2,12 @@ package auditrelay
 
 import "time"
 
-// Event is one accepted audit record. It is immutable: nothing that holds an
-// Event may write to Data, and who keeps Data beyond the call that handed it
-// over copies it.
+// Event is one accepted audit record. It is immutable: never write to Data, and
+// copy Data if you keep it beyond the call that passed it.
 type Event struct {
-	// Namespace and ID are the event's identity. All of LiteLLM's ways in
-	// share NamespaceLiteLLM; records that guests emit and events of the relay's
-	// own have namespaces of their own.
+	// Namespace and ID identify the event. All inputs from LiteLLM share
+	// NamespaceLiteLLM. Emitted records and the relay's own events have other
+	// namespaces.
 	Namespace string
 	ID        string
 
@@ -18,40 +17,39 @@ type Event struct {
 	// Received is when the journal accepted the event (UTC).
 	Received time.Time
 
-	// Time is the event's own time (updated_at), in UTC. Where it is missing or
-	// unreadable it equals Received, and TimeFrom says so.
+	// Time is the event's own time (updated_at), in UTC. If it is missing or
+	// unreadable, Time equals Received. TimeFrom says which.
 	Time     time.Time
 	TimeFrom TimeSource
 
 	Action     Action
 	Provenance Provenance
 
-	// Emission is set on a record that a guest emitted, nil otherwise.
+	// Emission is nil, except for a record that a guest emitted.
 	Emission *Emission
 
-	// Ingest is set on an event that filters judged before it was stored, nil
-	// otherwise.
+	// Ingest is nil, unless filters processed the event before it was stored.
 	Ingest *Ingest
 
-	// Data is the event as it came, one JSON object, byte for byte.
+	// Data is the event byte for byte as it came: one JSON object.
 	Data []byte
 }
 
-// Ingest is what filters made of an event before it was stored. Its Data is then
-// what they left, and where they dropped it or failed on it an empty object; an ID
-// that they did not leave is replaced by its keyed digest.
+// Ingest is the result of the filters before the journal. The event's Data is then
+// the filtered document; an empty object if they dropped the event or failed. If
+// they removed the ID, the event has its keyed digest instead.
 type Ingest struct {
-	Outcome Outcome  // Pending: it went on; Filtered: dropped; Discarded: one failed
-	Digest  [16]byte // keyed, of the event as it was received
+	Outcome Outcome  // Pending: kept; Filtered: dropped; Discarded: a filter failed
+	Digest  [16]byte // keyed digest of the event as received
 }
 
 // The namespaces of an event's identity.
 const (
-	// NamespaceLiteLLM is the namespace of events in LiteLLM's schema, whichever
-	// way they came in.
+	// NamespaceLiteLLM is the namespace of events in LiteLLM's schema, from every
+	// input.
 	NamespaceLiteLLM = "litellm"
-	// NamespaceRelay is the namespace of the relay's own audit events, such as a
-	// change of configuration.
+	// NamespaceRelay is the namespace of the relay's own audit events, for example
+	// a configuration change.
 	NamespaceRelay = "auditrelay"
 	// NamespaceEmitted is the namespace of records that guests emitted.
 	NamespaceEmitted = "emitted"
@@ -86,19 +84,19 @@ func (s TimeSource) String() string {
 	return "unknown"
 }
 
-// Provenance says how an event came in.
+// Provenance says where an event came from.
 type Provenance struct {
-	Source    string // the way in: http, submit, stdin, s3, postgres, guest, relay; quarantine: replayed from there
-	Principal string // the authenticated name, empty where nobody authenticated
-	Address   string // the peer's address, empty where there is none
+	Source    string // the input: http, submit, stdin, s3, postgres, guest, relay; quarantine: replayed from there
+	Principal string // the authenticated name, empty without authentication
+	Address   string // the peer's address, empty if there is none
 }
 
-// Emission ties an emitted record to what it came from.
+// Emission links an emitted record to its source event.
 type Emission struct {
 	Target   string // the callback that receives it
 	Callback string // the callback whose filter emitted it
 	Filter   string
 	Sequence uint64 // the source event's
-	Ordinal  int    // among what this filter emitted for this event, from 0
+	Ordinal  int    // number among this filter's records for this event, from 0
 	Hops     int    // emissions between this record and an accepted event, from 1
 }

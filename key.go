@@ -2,16 +2,16 @@ package auditrelay
 
 import "strconv"
 
-// Key makes keyed pseudonyms. It goes by a name, which its holder keeps.
+// Key makes keyed pseudonyms. Its name is kept by its user, not in the Key.
 type Key struct {
-	// Version stands in every pseudonym, beside the key's name. Zero is a key without
-	// versions: the name stands alone.
+	// Version is part of every pseudonym, after the key's name. Zero is a key
+	// without versions; its pseudonyms contain the name alone.
 	Version int
 	Secret  Secret
 }
 
-// Label is what a pseudonym that the key makes says of it: the name, and the version
-// after a dot (team.2). Names have no dots.
+// Label returns the part of a pseudonym that names the key: the name, and after a
+// dot the version (team.2). Names have no dots.
 func (k Key) Label(name string) string {
 	if k.Version == 0 {
 		return name

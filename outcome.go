@@ -2,8 +2,8 @@ package auditrelay
 
 import "fmt"
 
-// Verdict is a filter's decision on one event. The zero value is no verdict,
-// which is a failure: forgetting to decide neither leaks nor loses.
+// Verdict is a filter's decision on one event. The zero value is no verdict, which
+// counts as a failure: a forgotten decision neither leaks nor loses the event.
 type Verdict uint8
 
 const (
@@ -34,18 +34,18 @@ const (
 	Delivered
 	// Filtered: the condition did not match, or a filter dropped it.
 	Filtered
-	// DeadLettered: set aside with its reason, replayable; a tombstone stands in
-	// its place.
+	// DeadLettered: set aside with its reason, replayable; the destination gets a
+	// tombstone.
 	DeadLettered
-	// Discarded: given up on purpose, by on_error or by an operator; a tombstone
-	// stands in its place.
+	// Discarded: given up on purpose, by on_error or by an operator; the
+	// destination gets a tombstone.
 	Discarded
-	// Skipped: passed over unjudged because an operator detached or removed the
-	// callback or moved it forward.
+	// Skipped: not processed, because the callback was detached, removed or moved
+	// forward, or the event's period was erased.
 	Skipped
 )
 
-// Outcomes lists every outcome in which an event can end; Pending is none.
+// Outcomes returns every final outcome, so all but Pending.
 func Outcomes() []Outcome {
 	return []Outcome{Delivered, Filtered, DeadLettered, Discarded, Skipped}
 }
@@ -68,7 +68,7 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("outcome(%d)", uint8(o))
 }
 
-// MarshalText makes an Outcome its name in JSON.
+// MarshalText returns the outcome's name, for JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // UnmarshalText is the inverse of MarshalText.
@@ -82,8 +82,8 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown outcome %q", text)
 }
 
-// Cause says, from a closed set, why an event did not end as delivered or
-// filtered by a verdict. It appears in tombstones, dead letters and metrics.
+// Cause says why an event was not delivered. The set is closed: causes appear in
+// tombstones, dead letters and metrics.
 type Cause string
 
 const (
@@ -92,23 +92,23 @@ const (
 	CauseDrop           Cause = "drop"            // a filter's verdict
 	CauseTrap           Cause = "trap"            // a guest trapped
 	CauseProtocol       Cause = "protocol"        // a guest broke the ABI, or gave no verdict
-	CauseRejectedOutput Cause = "rejected_output" // what a guest made is no valid event
+	CauseRejectedOutput Cause = "rejected_output" // a guest's output is not a valid event, or not granted
 	CauseFail           Cause = "fail"            // a guest called fail, a native filter returned an error
-	CauseFuel           Cause = "out_of_fuel"     // a guest did more than its budget
+	CauseFuel           Cause = "out_of_fuel"     // a guest used up its budget
 	CauseMemory         Cause = "out_of_memory"   // a guest's memory limit
 	CauseStack          Cause = "stack"           // a guest's call depth
 	CauseInit           Cause = "init"            // a fresh instance could not be started
 	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first, never a dead letter
-	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row; nothing is judged meanwhile
+	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row and rests; its events wait
 	CausePanic          Cause = "panic"           // native code panicked
-	CauseRefused        Cause = "refused"         // the destination refuses this record for good
-	CauseTooLarge       Cause = "too_large"       // more than the destination can take
+	CauseRefused        Cause = "refused"         // the destination permanently refuses this record
+	CauseTooLarge       Cause = "too_large"       // larger than the destination accepts
 	CauseRender         Cause = "render"          // the sink could not format this record
 	CauseRetention      Cause = "retention"       // held longer than retain allows
 	CauseOperator       Cause = "operator"        // an operator's command
 	CauseDetached       Cause = "detached"        // the callback is detached
 	CauseIngest         Cause = "ingest"          // a filter before the journal dropped it, or failed on it
-	CauseHops           Cause = "hops"            // emitted too many times over
-	CauseLeak           Cause = "leak"            // it holds what must_not_leave forbids
-	CauseErased         Cause = "erased"          // its period was erased before the callback came to it
+	CauseHops           Cause = "hops"            // too many emissions in a row
+	CauseLeak           Cause = "leak"            // contains what must_not_leave forbids
+	CauseErased         Cause = "erased"          // its period was erased before the callback reached it
 )

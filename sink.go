@@ -6,71 +6,68 @@ import (
 )
 
 // Sink delivers records outside the process. It works in two steps, so that a
-// retry or a restart sends the same bytes:
+// retry or a restart sends the same bytes.
 //
-// Render turns a chunk's records into payloads. It must be pure: it performs no
-// I/O, and the same chunk gives the same payloads, keys and order. Every record
-// of the chunk must stand in exactly one payload, in order. What Render returns
-// is stored durably before anything is sent. A record that can never be
-// delivered (over the destination's limit) is named by a *RecordErrors; the
-// engine dead-letters it and renders the rest again.
+// Render turns a chunk's records into payloads. It must be pure: no I/O, and the
+// same chunk always gives the same payloads, keys and order. Each record must be
+// in exactly one payload, in order. The engine stores the payloads durably before
+// it sends anything. If a record can never be delivered (over the destination's
+// limit, for example), return a *RecordErrors that names it; the engine
+// dead-letters it and renders the rest again.
 //
-// Deliver sends one payload's stored bytes and returns nil only when they are
-// durable at the destination. It must be harmless to deliver a payload that was
-// delivered before, wholly or in part, also after a crash. It must stop soon
-// after ctx ends and retain nothing of p after it returns. Its errors carry no
-// event data and are classified by DeliveryError; an error that is not
-// classified counts as transient.
+// Deliver sends one payload's stored bytes. It returns nil only when they are
+// durable at the destination. Delivering a payload again must be harmless, also
+// after a crash and if the first delivery was partial. Deliver must stop soon after
+// ctx ends, and must not keep anything of p. Its errors must not contain event
+// data. Classify them with DeliveryError; unclassified errors count as transient.
 //
-// The engine calls Render from one goroutine at a time and Deliver from at most
-// Concurrency goroutines (see Concurrent), in payload order when that is one.
-// A panic in either is this callback's failure.
+// The engine calls Render from one goroutine at a time. It calls Deliver from at
+// most Concurrency goroutines (see Concurrent), in payload order if that is one.
+// A panic in either counts as this callback's failure.
 type Sink interface {
 	Render(chunk Chunk) ([]Payload, error)
 	Deliver(ctx context.Context, p Payload) (Receipt, error)
 }
 
-// Splitter is implemented by a Sink that puts several records in one payload.
-// When the destination refuses such a payload for good, the engine halves it
-// until the bad record stands alone. Split is pure and gives two payloads that
-// hold the same records in the same order; the filters do not run again.
-// Where a sink does not implement it, all records of a refused payload are
-// dead-lettered.
+// Splitter is for a Sink that puts several records into one payload. If the
+// destination permanently refuses such a payload, the engine halves it until the
+// bad record is alone. Split must be pure. It returns two payloads with the same
+// records in the same order; filters do not run again. Without Splitter all
+// records of a refused payload are dead-lettered.
 type Splitter interface {
 	Split(p Payload) (first, second Payload, err error)
 }
 
-// Manifester is implemented by a Sink that keeps a manifest beside the data.
-// RenderManifest is pure; its payload is delivered after the chunk's own.
+// Manifester is for a Sink that keeps a manifest beside the data. RenderManifest
+// must be pure; its payload is delivered after the chunk's own payloads.
 type Manifester interface {
 	RenderManifest(m Manifest) (Payload, error)
 }
 
-// Concurrent is implemented by a Sink that takes several payloads at a time.
-// Without it the engine delivers one payload at a time, in order.
+// Concurrent is for a Sink that accepts several payloads at a time. Without it the
+// engine delivers one payload at a time, in order.
 type Concurrent interface {
 	Concurrency() int
 }
 
-// Prober is implemented by a Sink that can be checked against its destination
-// (validate --online). An error says what was tried; ErrNotChecked says why
-// nothing was.
+// Prober is for a Sink that can check its destination (validate --online). An
+// error says what was tried; one that wraps ErrNotChecked says why nothing was.
 type Prober interface {
 	Probe(ctx context.Context) error
 }
 
-// Refresher is implemented by a Sink that keeps what it read from outside once, such
-// as credentials. Refresh makes its next Deliver read that again. The engine calls it
-// when an operator resumes or attaches the callback, and when a reload keeps the
-// callback as it is. It may run beside Deliver, does no I/O and returns at once.
+// Refresher is for a Sink that caches external data, such as credentials. After
+// Refresh the next Deliver reads it again. The engine calls Refresh when an operator
+// resumes or attaches the callback, and when a reload leaves the callback unchanged.
+// Refresh may run in parallel with Deliver, does no I/O and returns at once.
 type Refresher interface {
 	Refresh()
 }
 
 // A Sink that also implements io.Closer is closed after its last Deliver.
 
-// Record is one event on its way through a sink: the final document, or a
-// tombstone in the place of an event that could not be delivered as it is.
+// Record is one event on its way through a sink: the final document, or the
+// tombstone of an event that was set aside.
 type Record struct {
 	Sequence  uint64
 	Namespace string
@@ -87,7 +84,7 @@ type Record struct {
 type Chunk struct {
 	Callback string
 	Journal  string // the journal's identity and incarnation
-	From, To uint64 // the half-open range of sequences that the chunk covers
+	From, To uint64 // the chunk's half-open range of sequences
 	Replay   string // the replay's id, empty for first deliveries
 	Records  []Record
 }
@@ -95,35 +92,35 @@ type Chunk struct {
 // Payload is what a sink sends in one request. The engine stores all of it
 // except Number before the first attempt.
 type Payload struct {
-	// Number is the payload's position among all of its callback, dense from 1;
-	// set by the engine, never by Render.
+	// Number counts the callback's payloads, from 1 without gaps. The engine sets
+	// it, never Render.
 	Number uint64
 
-	// Key names the payload at the destination (an object key, an idempotency
-	// token). Equal payloads have equal keys, different ones different keys.
+	// Key names the payload at the destination, such as an object key or an
+	// idempotency token. Equal payloads have equal keys, different ones different keys.
 	Key string
 
-	// Body is what is sent, already formatted and compressed.
+	// Body is the content to send, already formatted and compressed.
 	Body []byte
 
-	// Headers are what the sink needs beside the body to send it again exactly
-	// so: content type, encoding, checksums.
+	// Headers hold everything else that the sink needs to send exactly the same
+	// request again: content type, encoding, checksums.
 	Headers map[string]string
 
 	// Sequences are the records in the payload, in order.
 	Sequences []uint64
 
-	// Digest is the lower-case hex SHA-256 of the payload's content before
-	// compression; for manifests.
+	// Digest is the SHA-256 of the content before compression, in lower-case hex;
+	// for manifests.
 	Digest string
 }
 
-// Receipt is what the destination answered; kept with the outcome.
+// Receipt is the destination's answer; the engine keeps it with the outcome.
 type Receipt struct {
-	Location   string // where the data is now: an object key, a file and offset
-	Version    string // the destination's version or ETag, where it has one
-	Duplicate  bool   // the destination had it already
-	Unverified bool   // it had something under this key that was not compared
+	Location   string // where the data is: an object key, a file and offset
+	Version    string // the destination's version or ETag, if any
+	Duplicate  bool   // the destination already had it
+	Unverified bool   // the destination had something under this key; it was not compared
 }
 
 // Manifest describes one chunk's payloads at the destination, so that
@@ -136,7 +133,7 @@ type Manifest struct {
 	From     uint64            `json:"from"`
 	To       uint64            `json:"to"`
 	Counts   map[string]uint64 `json:"counts"`            // by outcome at the time of the seal
-	Reasons  map[string]uint64 `json:"reasons,omitempty"` // by cause, of all that was not delivered
+	Reasons  map[string]uint64 `json:"reasons,omitempty"` // by cause, of everything not delivered
 	Payloads []ManifestPayload `json:"payloads"`
 	Amends   []Amendment       `json:"amends,omitempty"`
 	Previous string            `json:"previous"` // hex SHA-256 of the manifest before, empty in the first
@@ -152,8 +149,8 @@ type ManifestPayload struct {
 	StoredDigest string `json:"stored_sha256"` // of the stored bytes
 }
 
-// Amendment tells of a payload in an earlier manifest that the destination
-// refused and that smaller ones, or tombstones, replaced.
+// Amendment corrects an earlier manifest: the destination refused payload Number,
+// and By replaced it, if anything.
 type Amendment struct {
 	Number uint64            `json:"number"`
 	By     []ManifestPayload `json:"by,omitempty"`

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Secret is a value that never shows: it prints, logs and marshals as "***".
-// Reveal gives the value itself.
+// Secret is a value that prints, logs and marshals as "***". Reveal returns the
+// value itself.
 type Secret string
 
 const hidden = "***"
@@ -33,15 +33,15 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText keeps a secret out of JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText takes the value as it stands.
+// UnmarshalText stores text unchanged.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = Secret(text)
 	return nil
 }
 
-// ByteSize is a number of bytes, written as in "16MiB": a whole number with one
-// of the units B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024),
-// or none for bytes.
+// ByteSize is a number of bytes. Its written form, such as "16MiB", is a whole
+// number with a unit: B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers
+// of 1024), or none for bytes.
 type ByteSize int64
 
 var byteUnits = []struct {

@@ -1,5 +1,5 @@
-// Package filter is the contract of one step of a callback: what the engine asks
-// of a filter, native or guest, and what a filter may do with one event.
+// Package filter is the contract between the engine and a filter, native or guest:
+// one step of a callback.
 package filter
 
 import (
@@ -10,24 +10,25 @@ import (
 	"auditrelay/document"
 )
 
-// Filter is one configured step. It is safe for concurrent use; the engine opens
-// one Instance per worker and never shares it.
+// Filter is one configured step. It must be safe for concurrent use. The engine
+// opens one Instance for each worker.
 type Filter interface {
-	// Open makes an instance. It is called again after an instance failed.
+	// Open returns a new instance. The engine calls it again after an instance failed.
 	Open(ctx context.Context) (Instance, error)
-	// Close releases what all instances share, after the last is closed.
+	// Close releases what the instances share. The engine calls it after it closed
+	// the last instance.
 	Close() error
 }
 
-// Instance judges one event at a time, from one goroutine at a time.
+// Instance processes one event at a time, from one goroutine at a time.
 type Instance interface {
-	// Apply decides on call's event. Edits of call.Document and what was emitted
-	// take effect only when it returns Keep (both) or Drop (what was emitted)
-	// without an error; after an error, or a panic, the engine closes the
-	// instance and uses neither. An error should be an *Error; any other counts
-	// as auditrelay.CauseFail. NoVerdict without an error is a failure too.
+	// Apply decides on call's event. With Keep and no error, edits of
+	// call.Document and emitted records take effect; with Drop, only the records.
+	// After an error or a panic neither does, and the engine closes the instance.
+	// Return an *Error; any other error counts as auditrelay.CauseFail. NoVerdict
+	// without an error is a failure too.
 	//
-	// Nothing of call may be kept after Apply returns.
+	// Keep nothing of call after Apply returns.
 	Apply(ctx context.Context, call *Call) (auditrelay.Verdict, error)
 	Close() error
 }
@@ -37,35 +38,34 @@ type Call struct {
 	Event    *auditrelay.Event
 	Document *document.Document // shared by the callback's filters, as edited so far
 
-	// Leaks reports whether a text holds what must not leave the callback. What a
-	// filter logs of its own making, or of a guest's, it asks about first. Nil:
-	// nothing is held back.
+	// Leaks reports whether text contains what must not leave the callback. A
+	// filter must ask before it logs a text of its own or of a guest. If Leaks is
+	// nil, everything may be logged.
 	Leaks func(text []byte) bool
 
-	// Reason is why, in the filter's words; kept with the outcome.
+	// Reason is the filter's own explanation; the engine keeps it with the outcome.
 	Reason string
-	// Emitted are the records to be appended to the journal with the seal.
+	// Emitted are records for other callbacks; the seal appends them to the journal.
 	Emitted []Emit
-	// Touched are the edits that Apply made, for the event's receipt. The filter
-	// owns the slice and may use it again for the next event.
+	// Touched lists Apply's edits, for the event's receipt. The filter owns the
+	// slice and may reuse it for the next event.
 	Touched []Touch
-	// Usage is what the visit took, set by Apply also when it fails. Native filters
-	// leave it zero.
+	// Usage is the cost of this call. Apply sets it, also when it fails. Native
+	// filters leave it zero.
 	Usage Usage
 }
 
-// Touch is one kind of edit that was made to an event. Its texts are constants of
-// the policy or the module, never the event's own keys or values.
+// Touch is one kind of edit of an event. Its texts come from the policy or the
+// module, never from the event.
 type Touch struct {
-	Path      string // as the policy or the module wrote it, or a detector's name
+	Path      string // as the policy or the module writes it, or a detector's name
 	Operation string // remove, mask, hmac, ...
-	Count     int    // of values
+	Count     int    // number of values
 }
 
-// Described is implemented by a Filter that can say what exactly it is; what it
-// answers stands in receipts. Where that changes from event to event, as a module
-// does that is switched, its instances implement it too, and speak of the event
-// that they judged last.
+// Described is for a Filter that knows its version; receipts contain it. If the
+// version can change between events, as with switched modules, the instances
+// implement it too and answer for their last event.
 type Described interface {
 	Describe() Description
 }
@@ -73,24 +73,25 @@ type Described interface {
 // Description names the version of a filter.
 type Description struct {
 	Kind    string // wasm, redact
-	Digest  string // lower-case hex SHA-256 of the module, or of the policy
-	Version string // as the module's manifest has it, empty where there is none
+	Digest  string // SHA-256 of the module or the policy, lower-case hex
+	Version string // from the module's manifest, empty if there is none
 }
 
-// Usage is what a guest took for one event.
+// Usage is a guest's cost for one event.
 type Usage struct {
-	Fuel   int64 // units of weighted work, host functions' included
-	Memory int64 // bytes: the instance's linear memory after the event
+	Fuel   int64 // units, host functions included
+	Memory int64 // bytes of linear memory after the event
 }
 
-// Emit is a record for another callback. The filter that appends it has checked
-// target and data: a granted callback, and a valid JSON object of its own bytes.
+// Emit is a record for another callback. The filter must have checked both fields:
+// Target is granted, Data is a valid JSON object in memory that the filter does not
+// reuse.
 type Emit struct {
 	Target string
 	Data   []byte
 }
 
-// Error is a filter's failure on one event. Its text carries no event data.
+// Error is a filter's failure on one event. Its text must not contain event data.
 type Error struct {
 	Cause auditrelay.Cause
 	Err   error
