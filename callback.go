@@ -20,15 +20,16 @@ const (
 	MaxInFlight             = 64
 	MaxTimeout              = time.Hour
 
-	// MaxEmitCount is how many records the filters of a callback may emit for one
-	// event, MaxEmitBytes and MaxEditBytes how many bytes one filter may emit and
-	// hand over in edits for it.
+	// What all filters of a callback together may emit for one event and hand over in
+	// edits of it.
 	MaxEmitCount          = 10_000
 	MaxEmitBytes ByteSize = 64 << 20
 	MaxEditBytes ByteSize = 64 << 20
 
-	// MaxAtomic is how many events one atomic submission may hold.
-	MaxAtomic = 65_536
+	// MaxAtomic and MaxAtomicBytes are what one submission may hold, which becomes
+	// durable whole or not at all.
+	MaxAtomic               = 65_536
+	MaxAtomicBytes ByteSize = 256 << 20
 )
 
 // Receives says which events are assigned to a callback.

@@ -186,7 +186,8 @@ type IngestLimits struct {
 	IDBytes int `yaml:"id_bytes" range:"36..512"`
 	// BodyBytes bounds one request's body, decompressed. Default: 16MiB.
 	BodyBytes auditrelay.ByteSize `yaml:"body_bytes" range:"1KiB..1GiB"`
-	// Events bounds the events of one request. Default: 10000.
+	// Events bounds the events of one request; one with atomic=true holds at most 65536
+	// events in 256MiB. Default: 10000.
 	Events int `yaml:"events" range:"1..1000000"`
 }
 

@@ -127,11 +127,14 @@ type Limits struct {
 	Time time.Duration `yaml:"time" range:"1ms..10m"`
 	// InitTime for starting an instance, likewise. Default: 30s.
 	InitTime time.Duration `yaml:"init_time" range:"1ms..10m"`
-	// EmitBytes of all records emitted for one event. Default: 256KiB.
+	// EmitBytes of all records emitted for one event; all filters of a callback
+	// together emit at most 64MiB for one. Default: 256KiB.
 	EmitBytes auditrelay.ByteSize `yaml:"emit_bytes" range:"1B..64MiB"`
-	// EmitCount is the most records emitted for one event. Default: 16.
+	// EmitCount is the most records emitted for one event; all filters of a callback
+	// together emit at most 10000 for one. Default: 16.
 	EmitCount int `yaml:"emit_count" range:"1..10000"`
-	// EditBytes that the edits of one event may hand over. Default: 4MiB.
+	// EditBytes that the edits of one event may hand over; all filters of a callback
+	// together at most 64MiB for one. Default: 4MiB.
 	EditBytes auditrelay.ByteSize `yaml:"edit_bytes" range:"1B..64MiB"`
 	// LogLines a second that the filter may log. Default: 20.
 	LogLines int `yaml:"log_lines" range:"1..10000"`

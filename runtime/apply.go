@@ -78,7 +78,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 			delete(old, name)
 			continue
 		}
-		c := newCallback(callbacks[i], r.workers, r.receiptKey, r.receipts, r.log)
+		c := r.newCallback(callbacks[i])
 		started, err := r.pumpsOf(c)
 		if err != nil {
 			return errors.Join(err, r.revive(stopped))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -38,8 +37,8 @@ func (c *callback) refresh() bool {
 
 const defaultTimeout = time.Minute
 
-func newCallback(c Callback, workers int, receiptKey []byte, codec *receipts.Codec, log *slog.Logger) *callback {
-	out := &callback{Callback: c, receipts: codec, judge: newJudge(&c, workers, receiptKey, log), concurrency: 1}
+func (r *Runtime) newCallback(c Callback) *callback {
+	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1}
 	out.gate = out.judge.gate
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)

@@ -12,6 +12,9 @@ import (
 var (
 	// ErrClosed is returned once Close or Drain has begun.
 	ErrClosed = errors.New("the relay is shutting down")
+	// ErrTooLarge: a call holds more than one may. It never passes as it is; the same
+	// events in several calls may.
+	ErrTooLarge = errors.New("too much for one call")
 	// ErrConflict: an unequal event with this id was accepted before. The first
 	// stands.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")

@@ -389,7 +389,7 @@ func TestTryShowsTheGatesVerdict(t *testing.T) {
 		return e
 	}
 	callback := runtime.Callback{Name: "archive", Sink: &memorySink{}, MustNotLeave: shut, Steps: []runtime.Step{{Name: "mask", Filter: masking.filter()}}}
-	trials, err := runtime.Try(t.Context(), callback, []auditrelay.Event{parse("a"), parse("leaky")})
+	trials, err := runtime.Try(t.Context(), callback, runtime.Limits{}, []auditrelay.Event{parse("a"), parse("leaky")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,11 +398,11 @@ func TestTryShowsTheGatesVerdict(t *testing.T) {
 	}
 	callback.MustNotLeave = auditrelay.MustNotLeave{Detectors: []string{"secrets"}}
 	callback.Sink = deriving{memorySink: &memorySink{}, derive: func(_ auditrelay.Record, p *auditrelay.Payload) { p.Key = "AKIAIOSFODNN7ABCDEFG" }}
-	if trials, err = runtime.Try(t.Context(), callback, []auditrelay.Event{parse("a")}); err != nil || trials[0].Cause != auditrelay.CauseLeak || trials[0].Data != nil {
+	if trials, err = runtime.Try(t.Context(), callback, runtime.Limits{}, []auditrelay.Event{parse("a")}); err != nil || trials[0].Cause != auditrelay.CauseLeak || trials[0].Data != nil {
 		t.Errorf("what the sink derives: %+v, %v", trials, err)
 	}
 	callback.MustNotLeave.Detectors = []string{"sekrets"}
-	if _, err := runtime.Try(t.Context(), callback, nil); err == nil || !strings.Contains(err.Error(), "sekrets") {
+	if _, err := runtime.Try(t.Context(), callback, runtime.Limits{}, nil); err == nil || !strings.Contains(err.Error(), "sekrets") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func (r *Runtime) SetIngest(steps []Step) {
 		for i := range c.Steps {
 			c.Steps[i].Emits = nil // there is no event yet that a record could come from
 		}
-		next = &ingestFilters{judge: newJudge(&c, r.workers, r.receiptKey, r.log), steps: c}
+		next = &ingestFilters{judge: r.judging().newJudge(&c), steps: c}
 		r.retain(c)
 	}
 	// Whoever submits holds accepting for reading: with the lock nobody is in the old
@@ -173,7 +173,7 @@ func (j *judge) single(ctx context.Context, e *auditrelay.Event) (delivery.Judge
 		if w == nil {
 			w = j.newWorker()
 		}
-		defer func() { j.idle <- w }()
+		defer j.release(w)
 		return j.outcome(ctx, w, e)
 	case <-ctx.Done():
 		return delivery.Judged{}, ctx.Err()

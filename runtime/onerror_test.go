@@ -51,11 +51,11 @@ func TestOnErrorFailsClosed(t *testing.T) {
 			return auditrelay.Keep, nil
 		}, auditrelay.CauseRejectedOutput},
 		{"emits without end", func(c *filter.Call) (auditrelay.Verdict, error) {
-			for range 5000 {
+			for range auditrelay.MaxEmitCount + 1 {
 				c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{}`)})
 			}
 			return auditrelay.Keep, nil
-		}, auditrelay.CauseProtocol},
+		}, auditrelay.CauseRejectedOutput},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

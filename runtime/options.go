@@ -1,11 +1,13 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
 
 	"auditrelay"
+	"auditrelay/document"
 	"auditrelay/filter"
 )
 
@@ -87,7 +89,12 @@ type Limits struct {
 	EventBytes auditrelay.ByteSize // default 1 MiB
 	Depth      int                 // of nesting; default 64
 	IDBytes    int                 // default 256
-	Events     int                 // of one call; default 10,000
+	Events     int                 // of one call; default 10,000, at most auditrelay.MaxAtomic
+}
+
+// record are the limits of an emitted record: those of an event.
+func (l Limits) record() document.Limits {
+	return document.Limits{Bytes: cmp.Or(int(l.EventBytes), 1<<20), Depth: l.Depth}
 }
 
 // Callback is one destination and what stands before it.

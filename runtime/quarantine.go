@@ -122,6 +122,8 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	switch {
 	case errors.Is(err, ErrQuarantineItem):
 		return fmt.Errorf("quarantine: %w", err)
+	case errors.Is(err, journal.ErrTooLarge):
+		return fmt.Errorf("quarantine: %w: %w", ErrQuarantineItem, err)
 	case errors.Is(err, journal.ErrClosed):
 		return &UnavailableError{RetryAfter: blockedRetry, Err: ErrClosed}
 	case err != nil:

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"auditrelay"
 	"auditrelay/internal/ingest"
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
@@ -89,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if r.limits.Events <= 0 {
 		r.limits.Events = 10_000
 	}
+	r.limits.Events = min(r.limits.Events, auditrelay.MaxAtomic)
 	if r.retention.Age == 0 {
 		r.retention.Age = 7 * 24 * time.Hour
 	}
@@ -135,6 +137,12 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r.wg.Go(r.maintain)
 	return r, nil
+}
+
+// judging is what all callbacks' judges share.
+func (r *Runtime) judging() judging {
+	l := Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth}
+	return judging{workers: r.workers, receiptKey: r.receiptKey, record: l.record(), log: r.log}
 }
 
 // Modules returns what the journal keeps of uploaded modules.

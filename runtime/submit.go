@@ -14,15 +14,12 @@ import (
 // EventError says what is wrong with one event: its field and the reason.
 type EventError = ingest.EventError
 
-// ErrTooMany is returned for more events in one call than Limits.Events.
-var ErrTooMany = errors.New("too many events in one call")
-
 // blockedRetry is what a producer is told to wait while we cannot accept.
 const blockedRetry = 5 * time.Second
 
 // Submit accepts events. Each is durable when its Result has no error; all that
 // are accepted share one write. An error of the call itself means that none was
-// accepted: ErrClosed, ErrTooMany, ctx's error, or an *UnavailableError.
+// accepted: ErrClosed, ErrTooLarge, ctx's error, or an *UnavailableError.
 //
 // What is wrong with one event, or an id that an unequal event has already, is
 // that Result's Err and does not touch the others.
@@ -42,7 +39,10 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 		return nil, err
 	}
 	if len(events) > r.limits.Events {
-		return nil, fmt.Errorf("%w: %d, at most %d", ErrTooMany, len(events), r.limits.Events)
+		return nil, fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(events), r.limits.Events)
+	}
+	if n := bytesOf(events); n > int(auditrelay.MaxAtomicBytes) {
+		return nil, fmt.Errorf("%w: %d bytes, at most %v", ErrTooLarge, n, auditrelay.MaxAtomicBytes)
 	}
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -128,6 +128,14 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 	return results, nil
 }
 
+func bytesOf(events []Submission) int {
+	n := 0
+	for i := range events {
+		n += len(events[i].Data)
+	}
+	return n
+}
+
 func (r *Runtime) finish(res *Result, a journal.Appended) {
 	switch a.Status {
 	case journal.Conflict:
@@ -150,8 +158,11 @@ func (r *Runtime) finish(res *Result, a journal.Appended) {
 }
 
 func (r *Runtime) unavailable(err error) error {
-	if errors.Is(err, journal.ErrClosed) {
+	switch {
+	case errors.Is(err, journal.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, journal.ErrTooLarge):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return &UnavailableError{RetryAfter: blockedRetry, Err: err}
 }

@@ -86,7 +86,7 @@ func TestSubmitBounds(t *testing.T) {
 	if results, err := r.Submit(t.Context()); err != nil || len(results) != 0 {
 		t.Errorf("of nothing: %v, %v", results, err)
 	}
-	if _, err := r.Submit(t.Context(), make([]runtime.Submission, 3)...); !errors.Is(err, runtime.ErrTooMany) {
+	if _, err := r.Submit(t.Context(), make([]runtime.Submission, 3)...); !errors.Is(err, runtime.ErrTooLarge) {
 		t.Errorf("of too many: %v", err)
 	}
 	long := submit(t, r, event(strings.Repeat("x", 200), "created"))

@@ -63,20 +63,17 @@ type TrialRecord struct {
 // accepted, delivered, emitted or written. An event that cannot be judged for now,
 // which in production is held, has an error and the outcome pending. The filters
 // stay the caller's.
-func Try(ctx context.Context, c Callback, events []auditrelay.Event) ([]Trial, error) {
+func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Event) ([]Trial, error) {
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
 	}
 	if _, err := newGate(c.MustNotLeave); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
 	}
-	j := newJudge(&c, 1, nil, slog.New(slog.DiscardHandler))
+	j := judging{workers: 1, record: limits.record(), log: slog.New(slog.DiscardHandler)}.newJudge(&c)
 	defer j.close()
-	w := <-j.idle
-	if w == nil {
-		w = j.newWorker()
-	}
-	defer func() { j.idle <- w }()
+	w := j.worker()
+	defer j.release(w)
 	trials := make([]Trial, 0, len(events))
 	for i := range events {
 		var t Trial

@@ -155,6 +155,17 @@ func (l Limits) check() error {
 	if l.Memory > maxMemory {
 		errs = append(errs, &auditrelay.OptionError{Path: "limits.memory", Err: fmt.Errorf("a guest's memory is at most %v", auditrelay.ByteSize(maxMemory))})
 	}
+	for _, c := range []struct {
+		name        string
+		value, most int64
+	}{
+		{"emit_count", int64(l.EmitCount), auditrelay.MaxEmitCount}, {"emit_bytes", int64(l.EmitBytes), int64(auditrelay.MaxEmitBytes)},
+		{"edit_bytes", int64(l.EditBytes), int64(auditrelay.MaxEditBytes)},
+	} {
+		if c.value > c.most {
+			errs = append(errs, &auditrelay.OptionError{Path: "limits." + c.name, Err: fmt.Errorf("more than the engine keeps: at most %d", c.most)})
+		}
+	}
 	if l.Stack > maxStack {
 		errs = append(errs, &auditrelay.OptionError{Path: "limits.stack", Err: fmt.Errorf("a guest's stack is at most %v", auditrelay.ByteSize(maxStack))})
 	}

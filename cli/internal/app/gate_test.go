@@ -46,7 +46,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			for i := range events {
 				events[i].Sequence, events[i].Received = uint64(i+1), events[i].Time
 			}
-			trials, err := runtime.Try(t.Context(), callbacks[0], events)
+			trials, err := runtime.Try(t.Context(), callbacks[0], runtime.Limits{}, events)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -177,7 +177,7 @@ func (t *Trier) Parse(data []byte) (auditrelay.Event, error) {
 // Try brings events through the callback's condition and filters. Nothing of it is
 // delivered or written anywhere.
 func (t *Trier) Try(ctx context.Context, events []auditrelay.Event) ([]runtime.Trial, error) {
-	trials, err := runtime.Try(ctx, t.callback, events)
+	trials, err := runtime.Try(ctx, t.callback, t.limits, events)
 	if err == nil {
 		t.trace(events, trials)
 	}

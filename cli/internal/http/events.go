@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net"
@@ -166,6 +167,9 @@ func (in *intake) run(reader *ingest.Reader) error {
 			if err := in.flush(); err != nil {
 				return err
 			}
+		}
+		if in.atomic && (len(in.pending) >= auditrelay.MaxAtomic || len(in.arena)+len(raw.Data) > int(auditrelay.MaxAtomicBytes)) {
+			return fmt.Errorf("%w: an atomic request holds at most %d events in %v", runtime.ErrTooLarge, auditrelay.MaxAtomic, auditrelay.MaxAtomicBytes)
 		}
 		start := len(in.arena)
 		in.arena = append(in.arena, raw.Data...)

@@ -36,7 +36,7 @@ func (s *Server) postReset(r *http.Request, who principal, _ api.None) (api.Chan
 }
 
 // maxPush bounds a module on its way in: it is held in memory while it is checked.
-const maxPush = 64 << 20
+const maxPush = runtime.MaxModuleBytes
 
 func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principal) {
 	if s.control == nil {

@@ -90,6 +90,11 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 		return answer
 	}
 	switch {
+	case errors.Is(err, runtime.ErrTooLarge):
+		return &api.Error{
+			Status: http.StatusRequestEntityTooLarge, Reason: api.ReasonTooLarge,
+			Message: err.Error(), Hint: "send fewer events in a request, or without atomic",
+		}
 	case errors.Is(err, runtime.ErrClosed):
 		return &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,

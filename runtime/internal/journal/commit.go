@@ -34,9 +34,10 @@ type waiter struct {
 // it is on disk. It returns what became of each appended event.
 //
 // Errors: *ConflictError (nothing written, only after AllOrNothing), ErrFull
-// (nothing written; try again later), ErrErased (nothing written: a value is about
-// events whose period's key is destroyed), ErrFailed, ErrClosed, ErrCorrupt. After
-// ErrFailed it is not known whether the transaction is durable.
+// (nothing written; try again later), ErrTooLarge (nothing written, and never will
+// be), ErrErased (nothing written: a value is about events whose period's key is
+// destroyed), ErrFailed, ErrClosed, ErrCorrupt. After ErrFailed it is not known
+// whether the transaction is durable.
 //
 // It is safe for concurrent use.
 func (j *Journal) Commit(tx *Tx) ([]Appended, error) {

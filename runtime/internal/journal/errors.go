@@ -17,6 +17,9 @@ var (
 	ErrFormat = errors.New("journal has another format")
 	// ErrFull: quota or reserve is reached. See FullError.
 	ErrFull = errors.New("journal is full")
+	// ErrTooLarge: the transaction is larger than any may be, or than the whole quota.
+	// The same transaction never passes.
+	ErrTooLarge = errors.New("too large for one transaction of the journal")
 	// ErrFailed: a write failed, so that what is durable is unknown until the
 	// journal is opened again. Reading goes on; every Commit fails.
 	ErrFailed = errors.New("journal has failed")

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +63,9 @@ func (s *space) admit(tx *Tx, ahead int) error {
 		s.refresh(now)
 	}
 	fresh := tx.freshEvents()
+	if fresh && s.quota > 0 && 2*int64(tx.bytes) > s.quota {
+		return fmt.Errorf("%w: it takes %s of a quota of %s", ErrTooLarge, size(2*int64(tx.bytes)), size(s.quota))
+	}
 	added := s.since + int64(ahead) + int64(tx.bytes)
 	// Until its log is given up, what is flushed is there twice. How many memtables
 	// wait for that is the engine's affair.

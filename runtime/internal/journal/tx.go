@@ -8,11 +8,12 @@ import (
 	"auditrelay"
 )
 
-// The bounds of one transaction. They guard the process; what a request or a
-// chunk may hold is bounded, far lower, by those who make it.
+// The bounds of one transaction. They guard the process. What a request, a chunk or
+// one event's seal may hold is bounded lower by those who make it; see the maxima in
+// the root package.
 const (
-	maxTxEvents = 1 << 16
-	maxTxBytes  = 256 << 20
+	maxTxEvents = 1 << 18
+	maxTxBytes  = 512 << 20
 )
 
 // Tx collects what one Commit writes: all of it or nothing. The zero value is
@@ -164,9 +165,9 @@ func (t *Tx) check() error {
 	case t.err != nil:
 		return t.err
 	case len(t.events) > maxTxEvents:
-		return fmt.Errorf("journal: %d events in one transaction, at most %d", len(t.events), maxTxEvents)
+		return fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(t.events), maxTxEvents)
 	case t.bytes > maxTxBytes:
-		return fmt.Errorf("journal: %d bytes in one transaction, at most %d", t.bytes, maxTxBytes)
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, t.bytes, maxTxBytes)
 	}
 	return nil
 }

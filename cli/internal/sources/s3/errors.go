@@ -69,6 +69,11 @@ func engineError(err error) *Error {
 	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
 		return slowDown(unavailable.Error(), unavailable.RetryAfter, err)
 	}
+	if errors.Is(err, runtime.ErrTooLarge) {
+		e := fail("EntityTooLarge", err.Error())
+		e.Err = err
+		return e
+	}
 	if errors.Is(err, runtime.ErrClosed) {
 		return slowDown(err.Error(), 5*time.Second, err)
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	// sliceEvents share one write.
 	sliceEvents = 1000
+	sliceBytes  = 1 << 20
 	// maxItems is how many events of one object go into quarantine each by its own;
 	// beyond, the object goes there whole.
 	maxItems = 100
@@ -36,6 +37,7 @@ type intake struct {
 	whole  []byte // the object
 
 	batch []runtime.Submission
+	held  int // bytes of batch
 	bad   []runtime.Quarantined
 	count eventCounts
 }
@@ -108,7 +110,7 @@ func (in *intake) run(body []byte, contentType string) error {
 		closeSpan(int(raw.Offset))
 		end = int(raw.Offset) + len(raw.Data)
 		in.batch = append(in.batch, runtime.Submission{Data: body[raw.Offset:end:end], Provenance: in.from})
-		if len(in.batch) >= in.most {
+		if in.held += len(raw.Data); len(in.batch) >= in.most || in.held >= sliceBytes {
 			if err := in.flush(); err != nil {
 				return err
 			}
@@ -136,7 +138,7 @@ func (in *intake) flush() error {
 			in.refuse(in.batch[i].Data, err)
 		}
 	}
-	in.batch = in.batch[:0]
+	in.batch, in.held = in.batch[:0], 0
 	return nil
 }
 

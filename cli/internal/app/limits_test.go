@@ -1,0 +1,212 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/http"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// maxima lists every option with a greatest value, by path, as its range tag has it.
+func maxima(found map[string]string, path string, t reflect.Type) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || !strings.HasPrefix(t.PkgPath(), "auditrelay") {
+		return
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if !f.IsExported() || name == "" || name == "-" || name == "*" {
+			continue
+		}
+		at := strings.TrimPrefix(path+"."+name, ".")
+		if _, most, _ := strings.Cut(f.Tag.Get("range"), ".."); most != "" {
+			found[at] = most
+		}
+		next := f.Type
+		if next.Kind() == reflect.Slice {
+			next = next.Elem()
+		}
+		maxima(found, at, next)
+	}
+}
+
+// greatest is a configuration in which every option has its greatest value.
+func greatest(t *testing.T, values map[string]string) string {
+	t.Helper()
+	top := map[string]any{}
+	for path, text := range values {
+		var value any = text
+		if n, err := strconv.Atoi(text); err == nil {
+			value = n
+		}
+		if text == "366d" || strings.HasPrefix(path, "ingest.postgres") {
+			continue // set below: encryption and a table need more than a value
+		}
+		at := top
+		steps := strings.Split(path, ".")
+		for _, step := range steps[:len(steps)-1] {
+			if at[step] == nil {
+				at[step] = map[string]any{}
+			}
+			at = at[step].(map[string]any)
+		}
+		at[steps[len(steps)-1]] = value
+	}
+	filter, callback := top["filters"].(map[string]any), top["callbacks"].(map[string]any)
+	filter["wasm"] = "../../../testdata/wasm/hostile/keep.wasm"
+	callback["name"], callback["sink"], callback["filters"] = "a", map[string]any{"memory": map[string]any{}}, []string{"f"}
+	top["filters"] = map[string]any{"f": filter}
+	top["callbacks"] = []any{callback}
+	top["data_dir"] = t.TempDir()
+	text, err := json.Marshal(top) // which YAML can read
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestEveryMaximumIsKept takes every greatest value that the configuration accepts
+// and finds it in what the engine runs with; what the engine then makes of chunks,
+// emits and edits of that size, runtime's TestTheGreatestBoundsAreKept shows. An
+// option with a new maximum fails here until it says who keeps it.
+func TestEveryMaximumIsKept(t *testing.T) {
+	values := map[string]string{}
+	maxima(values, "", reflect.TypeFor[config.Config]())
+	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
+	cfg, err := config.Parse("greatest.yaml", []byte(greatest(t, values)), a.loadOptions("greatest.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := a.runtimeOptions(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Journal.Encryption = runtime.Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: 366 * 24 * time.Hour}
+	callback, limits := o.Callbacks[0], cfg.Ingest.Limits
+	guest := a.guestOptions(cfg, &cfg.Filters[0], nil, "")
+	door := http.Limits{BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes}.Ingest()
+	table := (&daemon{log: quiet()}).tailOptions(&config.Config{Ingest: config.Ingest{Postgres: &config.Postgres{
+		Poll: time.Hour, Rate: 10_000_000, Batch: 10_000, Overlap: 365 * 24 * time.Hour}}}, "t")
+	size := func(n int64) auditrelay.ByteSize { return auditrelay.ByteSize(n) }
+	kept := map[string][]any{ // what the engine runs with, and what it says that it keeps
+		"guests.memory":                {cfg.Guests.Memory},
+		"ingest.limits.event_bytes":    {o.Limits.EventBytes, size(door.EventBytes), guest.Limits.EventBytes},
+		"ingest.limits.depth":          {o.Limits.Depth, door.Depth, guest.Limits.Depth},
+		"ingest.limits.id_bytes":       {o.Limits.IDBytes, door.IDBytes},
+		"ingest.limits.body_bytes":     {size(door.BodyBytes)},
+		"ingest.limits.events":         {door.Events},
+		"ingest.quarantine.bytes":      {o.Quarantine.Bytes},
+		"ingest.quarantine.items":      {o.Quarantine.Items},
+		"ingest.quarantine.item":       {o.Quarantine.ItemBytes},
+		"ingest.postgres.poll":         {table.Poll},
+		"ingest.postgres.rate":         {table.Rate},
+		"ingest.postgres.batch":        {table.Batch},
+		"ingest.postgres.overlap":      {table.Overlap},
+		"journal.window":               {o.Journal.Window},
+		"journal.encryption.period":    {o.Journal.Encryption.Period},
+		"filters.limits.fuel":          {guest.Limits.Fuel},
+		"filters.limits.fuel_per_byte": {guest.Limits.FuelPerByte},
+		"filters.limits.init_fuel":     {guest.Limits.InitFuel},
+		"filters.limits.memory":        {guest.Limits.Memory},
+		"filters.limits.stack":         {guest.Limits.Stack},
+		"filters.limits.time":          {guest.Limits.Time},
+		"filters.limits.init_time":     {guest.Limits.InitTime},
+		"filters.limits.emit_bytes":    {guest.Limits.EmitBytes, auditrelay.MaxEmitBytes},
+		"filters.limits.emit_count":    {guest.Limits.EmitCount, auditrelay.MaxEmitCount},
+		"filters.limits.edit_bytes":    {guest.Limits.EditBytes, auditrelay.MaxEditBytes},
+		"filters.limits.log_lines":     {guest.Limits.LogLines},
+		"filters.limits.module":        {guest.Limits.Module, size(runtime.MaxModuleBytes)},
+		"filters.breaker.failures":     {guest.Breaker.Failures},
+		"filters.breaker.rest":         {guest.Breaker.Rest},
+		"callbacks.in_flight":          {callback.InFlight, auditrelay.MaxInFlight},
+		"callbacks.timeout":            {callback.Timeout, auditrelay.MaxTimeout},
+		"callbacks.chunk.events":       {callback.Chunk.Events, auditrelay.MaxChunkEvents},
+		"callbacks.chunk.bytes":        {callback.Chunk.Bytes, auditrelay.MaxChunkBytes},
+		"callbacks.chunk.age":          {callback.Chunk.Age},
+		"callbacks.backoff.initial":    {callback.Backoff.Initial},
+		"callbacks.backoff.max":        {callback.Backoff.Max},
+	}
+	for path, most := range values {
+		if kept[path] == nil {
+			t.Errorf("%s takes up to %s: say here who keeps that", path, most)
+		}
+		for _, got := range kept[path] {
+			if !equals(most, got) {
+				t.Errorf("%s takes up to %s, and the engine keeps %v", path, most, got)
+			}
+		}
+	}
+	for path := range kept {
+		if values[path] == "" {
+			t.Errorf("%s has no greatest value", path)
+		}
+	}
+	// All of them at once are taken, and an event goes through.
+	o.Dir, o.Logger = "", quiet()
+	rt, err := runtime.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	if _, err := rt.Submit(t.Context(), runtime.Submission{Data: []byte(event("a"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// equals compares a range tag's text with a value.
+func equals(text string, got any) bool {
+	switch got := got.(type) {
+	case auditrelay.ByteSize:
+		return got.String() == text
+	case time.Duration:
+		days := strings.TrimSuffix(text, "d")
+		if n, err := strconv.Atoi(days); err == nil && days != text {
+			return got == time.Duration(n)*24*time.Hour
+		}
+		d, err := time.ParseDuration(text)
+		return err == nil && d == got
+	}
+	return fmt.Sprint(got) == text
+}
+
+// A value beyond the engine's is refused at its place, with the greatest that works.
+func TestOneMoreThanTheMaximumIsRefusedAtItsPlace(t *testing.T) {
+	file := writeConfig(t, `ingest: {limits: {depth: 513, events: 1000001}}
+filters:
+  f: {wasm: ../../../testdata/wasm/hostile/keep.wasm, limits: {emit_count: 10001, edit_bytes: 65MiB}}
+callbacks:
+  - {name: a, filters: [f], chunk: {events: 65537, bytes: 65MiB}, in_flight: 65, sink: {stdout: {}}}
+`)
+	_, err := Check(t.Context(), file, CheckOptions{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		":1:26: ingest.limits.depth: out of range: expected a whole number from 4 to 512",
+		":1:39: ingest.limits.events: out of range: expected a whole number from 1 to 1000000",
+		"filters.f.limits.emit_count: out of range: expected a whole number from 1 to 10000",
+		"filters.f.limits.edit_bytes: out of range: expected a size from 1B to 64MiB",
+		":5:45: callbacks[0].chunk.events: out of range: expected a whole number from 1 to 65536",
+		":5:59: callbacks[0].chunk.bytes: out of range: expected a size from 1KiB to 64MiB",
+		"callbacks[0].in_flight: out of range: expected a whole number from 1 to 64",
+	} {
+		if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool { return strings.Contains(line, want) }) {
+			t.Errorf("%q is not in:\n%v", want, err)
+		}
+	}
+}
