@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// Limits bound a document. A zero field means its default.
+// Limits of a document. A zero field means its default.
 type Limits struct {
-	// Bytes is the most that the text may have; default 4 MiB, several times
-	// what an audit event needs. At most 1 GiB.
+	// Bytes is the maximum size. Default: 4 MiB, several times the size of an audit
+	// event. At most 1 GiB.
 	Bytes int
-	// Depth is how deep objects and arrays may be nested, the outermost being 1;
-	// default 64. Inside a string that holds JSON it is counted anew.
+	// Depth is the maximum nesting of objects and arrays; the outermost is 1.
+	// Default: 64. Counting starts again inside a string that holds JSON.
 	Depth int
 }
 

@@ -1,25 +1,23 @@
-// Package document is one JSON document, as filters see it: checked once,
-// indexed lazily, edited as an overlay, serialised once.
+// Package document holds one JSON document as filters see it: checked once, indexed
+// lazily, edited as an overlay, serialised once.
 //
-// [Check] decides at the door whether bytes are one JSON object of the strict
-// kind. A [Document] is then laid over those bytes: [Document.Find] and
-// [Document.Each] look up a [Path] and give nodes, edits are kept beside the
-// original bytes, and [Document.Append] writes the result. Whatever no edit
-// touched comes out byte for byte as it went in.
+// [Check] decides whether the input is one strict JSON object. A [Document] is then an
+// overlay on those bytes. [Document.Find] and [Document.Each] look up a [Path] and
+// return nodes. Edits are kept beside the original bytes, and [Document.Append] writes
+// the result. What no edit touched comes out byte for byte as it went in.
 //
 // # Strings that hold JSON
 //
-// A string whose whole content, but for white space around it, is a JSON object
-// or array can be stepped into: paths, Child and edits go through it as if the
-// value stood there itself. Read as a value it stays a string, and an edit inside
-// it writes the same string again, its untouched parts as they were. At most 8
-// such strings may lie inside one another, each of at most 4 MiB and no deeper
-// than the document's limit; what is beyond is a plain string.
+// A string whose whole content (white space aside) is a JSON object or array can be
+// entered: paths, Child and edits work as if the value stood there itself. Read, it is a
+// string. An edit inside it rewrites that string; untouched parts stay as they were. Up to
+// 8 such strings may be nested, each of at most 4 MiB and no deeper than the document's
+// limit. Beyond that they are plain strings.
 //
 // # Paths
 //
-// The grammar is written down, with a table of cases, in docs/reference/paths.md.
+// docs/reference/paths.md has the grammar, with a table of cases.
 //
-// A Document trusts the bytes given to Reset to have passed Check; on others its
-// answers mean nothing, yet it does not panic.
+// A Document trusts that the bytes given to Reset have passed Check. On other bytes its
+// answers are meaningless, but it does not panic.
 package document

@@ -27,9 +27,8 @@ type Document struct {
 	scratch []byte
 }
 
-// Node is a value in a document. It is valid until the next Reset: an edit never
-// renumbers. Calls take any number for a Node; one that was never handed out
-// answers as Absent.
+// Node is a value in a document. It is valid until the next Reset; edits never
+// renumber nodes. A number that the document never returned acts as Absent.
 type Node int32
 
 const (
@@ -39,10 +38,10 @@ const (
 	None Node = -1
 )
 
-// Kind is what a node is.
+// Kind is the type of a node's value.
 type Kind uint8
 
-// The kinds. Absent is a node that does not exist, or no longer.
+// The kinds. Absent is a node that does not exist, or was removed.
 const (
 	Absent Kind = iota
 	Null
@@ -117,9 +116,8 @@ const (
 	keptBytes = 1 << 20
 )
 
-// Reset starts over with data, which must have passed Check and must not change
-// while the document is in use. Nothing is copied, and nothing is read before it
-// is asked for.
+// Reset starts over with data. Data must have passed Check, and must not change
+// while the document is in use. Reset copies and reads nothing.
 func (d *Document) Reset(data []byte) {
 	if cap(d.nodes) > keptNodes {
 		d.nodes = nil
@@ -147,16 +145,16 @@ func (d *Document) Reset(data []byte) {
 // Edited reports whether any edit took effect since Reset.
 func (d *Document) Edited() bool { return d.edited }
 
-// Data returns what Reset was given.
+// Data returns the bytes given to Reset.
 func (d *Document) Data() []byte { return d.data }
 
 // visitWork is what a visit to a node counts for: it takes as long as scanning so
 // many bytes.
 const visitWork = 32
 
-// Work returns how much was done since Reset, so that who is served can be charged
-// for it: bytes scanned, decoded, taken or written, and for each node visited as
-// many bytes as could be scanned in that time.
+// Work returns the amount of work since Reset, so that a guest can be charged for
+// it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
+// that could be scanned in the same time.
 func (d *Document) Work() int { return d.work }
 
 func (d *Document) buffer(s source) []byte {
@@ -225,7 +223,7 @@ func (d *Document) live(n Node) Node {
 	return n
 }
 
-// Kind returns what n is.
+// Kind returns the kind of n.
 func (d *Document) Kind(n Node) Kind {
 	if !d.valid(n) {
 		return Absent
@@ -233,8 +231,8 @@ func (d *Document) Kind(n Node) Kind {
 	return d.nodes[d.value(n)].kind
 }
 
-// Holds returns the kind of the JSON value, Object or Array, that a string holds
-// and through which steps go; Absent for any other string and any other node.
+// Holds returns the kind, Object or Array, of the JSON value inside a string; Absent
+// for any other string or node.
 func (d *Document) Holds(n Node) Kind {
 	if d.Kind(n) == String {
 		if h := d.held(d.value(n)); h != 0 {
@@ -288,7 +286,7 @@ func (d *Document) Child(n, prev Node) Node {
 	return c
 }
 
-// Parent returns the object, array, or string holding one, that n stands in;
+// Parent returns the object or array that contains n, or the string that holds it;
 // None for the root.
 func (d *Document) Parent(n Node) Node {
 	if n == Root || !d.valid(n) {

@@ -9,8 +9,8 @@ import (
 // of any kind, and no deeper than the limit from where it is put; *Error says
 // what is wrong with one. An edit that fails changes nothing.
 
-// SetJSON puts the JSON value raw in place of n's. What n held before is gone: an
-// edit of a node in it is ErrDeleted. The root takes an object only.
+// SetJSON replaces n's value with the JSON value raw. Nodes inside the old value are
+// gone: editing one returns ErrDeleted. The root accepts only an object.
 func (d *Document) SetJSON(n Node, raw []byte) error {
 	const op = "set_json"
 	if err := d.editable(n, len(raw)); err != nil {
@@ -32,7 +32,7 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	return d.replace(op, n, start)
 }
 
-// SetString puts the string s, UTF-8 and not escaped, in place of n's value.
+// SetString replaces n's value with the string s, in UTF-8 and not escaped.
 func (d *Document) SetString(n Node, s []byte) error {
 	const op = "set_string"
 	if err := d.editable(n, len(s)); err != nil {
@@ -50,14 +50,13 @@ func (d *Document) SetString(n Node, s []byte) error {
 	return d.replace(op, n, start)
 }
 
-// Replace puts the JSON object raw in place of the whole document. All nodes but
-// the root are gone.
+// Replace replaces the whole document with the JSON object raw. Only the root stays
+// valid.
 func (d *Document) Replace(raw []byte) error {
 	return d.SetJSON(Root, raw)
 }
 
-// ReplaceChecked is Replace for a raw that has passed Check, and is not looked at
-// again.
+// ReplaceChecked is Replace without the check: raw must have passed Check.
 func (d *Document) ReplaceChecked(raw []byte) error {
 	const op = "replace"
 	if err := d.editable(Root, len(raw)); err != nil {

@@ -52,8 +52,8 @@ func AppendCanonical(dst, data []byte) ([]byte, bool) {
 	return append(dst, c.text...), true
 }
 
-// SameTime reports whether two times may be one that two writers cut or rounded to
-// the millisecond, as Equal takes them.
+// SameTime reports whether s and t may be the same time, truncated or rounded to the
+// millisecond by two writers. Equal uses it.
 func SameTime(s, t time.Time) bool {
 	const ms = time.Millisecond
 	return s.Truncate(ms).Equal(t.Truncate(ms)) ||

@@ -7,30 +7,29 @@ import (
 
 // Errors of edits, wrapped with the operation's name.
 var (
-	// ErrNoNode: the node is None or was never handed out by this document.
+	// ErrNoNode: the node is None, or this document never returned it.
 	ErrNoNode = errors.New("no such node")
-	// ErrDeleted: the node, or what it stood in, was deleted or replaced since.
+	// ErrDeleted: the node, or one that contains it, was deleted or replaced.
 	ErrDeleted = errors.New("the node was deleted or replaced by an earlier edit")
-	// ErrRoot: the document itself can be neither deleted nor made anything but
-	// an object.
+	// ErrRoot: the document itself cannot be deleted, and must stay an object.
 	ErrRoot = errors.New("the document itself must stay an object")
-	// ErrNotObject: Put needs an object, or a string that holds one.
+	// ErrNotObject: Put needs an object, or a string that contains one.
 	ErrNotObject = errors.New("the parent is no object")
-	// ErrKeyExists: Put adds keys only; use SetJSON to change one.
+	// ErrKeyExists: Put only adds keys. Use SetJSON to change one.
 	ErrKeyExists = errors.New("the key is present already")
-	// ErrGrowth: the edits together would write more bytes than Limits.Bytes.
+	// ErrGrowth: all edits together would write more than Limits.Bytes.
 	ErrGrowth = errors.New("the edits are too large altogether")
 )
 
-// Reason says why Check refused.
+// Reason says why Check rejected the input.
 type Reason uint8
 
 const (
-	// Syntax: the bytes are no JSON text, or end too soon.
+	// Syntax: the bytes are not JSON, or end too soon.
 	Syntax Reason = iota + 1
 	// UTF8: a string contains bytes that are not UTF-8.
 	UTF8
-	// NotObject: the text is JSON, or begins like it, but is no object.
+	// NotObject: the text is JSON, or begins like JSON, but is not an object.
 	NotObject
 	// TooDeep: objects and arrays are nested deeper than Limits.Depth.
 	TooDeep
@@ -67,16 +66,16 @@ func (r Reason) String() string {
 	return fmt.Sprintf("reason(%d)", uint8(r))
 }
 
-// Error is a refusal of Check, or of the value given to an edit. It carries
-// places and key names, never values.
+// Error says why Check, or an edit, rejected a value. It contains positions and key
+// names, never values.
 type Error struct {
 	Reason Reason
-	// Offset is where in the bytes, from 0.
+	// Offset is the byte position, from 0.
 	Offset int
-	// Path is the innermost value concerned, in the path grammar, empty for the
-	// text as a whole. Long names are cut, and of many only the first are given.
+	// Path is the innermost value concerned, in the path grammar; empty for the
+	// whole text. Long names and long paths are cut.
 	Path string
-	// Limit is the bound that was met, for TooDeep and TooLarge.
+	// Limit is the exceeded limit, for TooDeep and TooLarge.
 	Limit int
 }
 

@@ -11,8 +11,8 @@ func (d *Document) Find(p *Path) Node { return d.Each(p, None) }
 // too.
 func (d *Document) Each(p *Path, prev Node) Node { return d.each(p, prev, true) }
 
-// EachOutside is Each without what lies inside prev: for edits that replace each
-// match as a whole.
+// EachOutside is Each, but skips everything inside prev. Use it for edits that
+// replace whole matches.
 func (d *Document) EachOutside(p *Path, prev Node) Node { return d.each(p, prev, false) }
 
 func (d *Document) each(p *Path, prev Node, into bool) Node {
@@ -239,8 +239,8 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 	}
 }
 
-// Covers reports whether p selects n or something that n lies in: whether a grant
-// to write p allows an edit of n. The root is covered by no path.
+// Covers reports whether p selects n or a value that contains n. So it says whether a
+// grant to write p allows an edit of n. No path covers the root.
 func (p *Path) Covers(d *Document, n Node) bool {
 	if n == Root || !d.valid(n) {
 		return false
@@ -249,7 +249,7 @@ func (p *Path) Covers(d *Document, n Node) bool {
 	return ok
 }
 
-// CoversKey reports whether p would cover the member key, were it put into n.
+// CoversKey reports whether p would cover the new member key of n.
 func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	if !d.valid(n) {
 		return false

@@ -15,7 +15,7 @@ const (
 	maxSteps = 62 // a set of positions in a path must fit 64 bits
 )
 
-// Path selects nodes of a document. It is immutable and safe for concurrent use.
+// Path selects nodes of a document. It is immutable, and safe for concurrent use.
 type Path struct {
 	segments []segment
 	deep     bool // some segment is **
@@ -37,7 +37,7 @@ type segment struct {
 	kind  segmentKind
 }
 
-// PathError is a path that does not follow the grammar.
+// PathError says why a path is invalid.
 type PathError struct {
 	Path   string // as given, cut where too long
 	Offset int    // in bytes, from 0

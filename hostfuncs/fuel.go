@@ -101,8 +101,8 @@ func (s *State) pay(units int) {
 // payBytes charges for bytes that are copied, compared or decoded.
 func (s *State) payBytes(n int) { s.pay(n / bytesPerUnit) }
 
-// Exhausted is what a metered module calls when its fuel or its depth has fallen
-// below zero: it gives the next slice, or ends the call.
+// Exhausted is called by a metered module when its fuel or depth falls below zero. It
+// grants the next slice of fuel, or ends the call.
 func Exhausted(ctx context.Context, m api.Module, _ []uint64) {
 	s := ctx.(*State)
 	s.tank.attach(m)

@@ -11,9 +11,8 @@ import (
 	"auditrelay/document"
 )
 
-// Policy is what one filter's guests may do: what the module asked for and the
-// operator granted, the filter's configuration and its limits. It is shared by
-// all instances and not changed once the first exists.
+// Policy holds what one filter's guests may do: requests and grants, configuration,
+// limits. All instances share it. Do not change it after the first instance exists.
 type Policy struct {
 	Asked, Granted []*document.Path // an edit must lie within one of each
 	Emit           map[string]bool  // the callbacks it may emit to
@@ -43,8 +42,8 @@ func reachesAll(paths []*document.Path) bool {
 	return slices.ContainsFunc(paths, func(p *document.Path) bool { return p.String() == "**" })
 }
 
-// LogLimit passes a bounded number of lines a second on to a logger, for all
-// instances of a filter together, and says how many it left out.
+// LogLimit limits the lines a second that all instances of a filter together may log.
+// It reports how many lines it dropped.
 type LogLimit struct {
 	Logger *slog.Logger
 	Lines  int // a second, and the burst

@@ -31,9 +31,9 @@ const (
 	ModuleWASI = "wasi_snapshot_preview1"
 )
 
-// What a host function returns in place of a result. All are negative.
+// Error results of host functions. All are negative.
 const (
-	Absent     = -1 // there is no such node or value
+	Absent     = -1 // no such node or value
 	WrongKind  = -2 // the node is of another kind
 	TooLarge   = -3 // over a limit
 	Exists     = -4 // the object has this key already
@@ -41,8 +41,8 @@ const (
 	Unknown    = -6 // an optional function that this host does not have
 )
 
-// Need is what a module must ask for and be granted before it may import a
-// function.
+// Need is the grant that a function requires. A module must ask for it and the
+// operator must grant it.
 type Need uint8
 
 const (
@@ -86,8 +86,8 @@ func (t Turn) String() string {
 	return "always"
 }
 
-// Function is one host function as the table knows it. Parameters are i32
-// throughout; the result is i32, i64 (Wide) or none (Result empty).
+// Function is one host function in the table. Every parameter is an i32. The result
+// is i32, i64 (Wide) or none (Result empty).
 type Function struct {
 	Name   string
 	Params string // names, separated by a blank
@@ -123,7 +123,7 @@ func (f *Function) ResultTypes() []api.ValueType {
 	return []api.ValueType{api.ValueTypeI32}
 }
 
-// String is the function as documentation writes it: "find(p) -> node".
+// String returns the function as the documentation writes it: "find(p) -> node".
 func (f *Function) String() string {
 	s := f.Name + "(" + strings.Join(strings.Fields(f.Params), ", ") + ")"
 	if f.Result == "" {
@@ -160,8 +160,8 @@ func (s *State) work() int {
 	return n
 }
 
-// Stub returns what stands in for an optional import that this module does not
-// get: it returns answer, whatever it is asked.
+// Stub returns a function that replaces an optional import which the module does not
+// get. It always returns answer.
 func Stub(answer int32) api.GoModuleFunc {
 	return func(_ context.Context, _ api.Module, stack []uint64) {
 		if len(stack) > 0 {
@@ -172,7 +172,7 @@ func Stub(answer int32) api.GoModuleFunc {
 
 //go:generate go run ../internal/tools/sdkimports ../guests/sdk
 
-// V1 returns the table of the ABI, in the order in which it is documented.
+// V1 returns the table of the ABI, in documented order.
 func V1() []Function {
 	return []Function{
 		{Name: "path", Params: "ptr len", Result: "p", Turn: AtInit, call: internPath},
@@ -241,7 +241,7 @@ func Lookup(table []Function, name string) (*Function, bool) {
 	return nil, false
 }
 
-// Signature writes a core function type: "(i32, i32) -> i32".
+// Signature returns a core function type as text: "(i32, i32) -> i32".
 func Signature(params, results []api.ValueType) string {
 	names := func(types []api.ValueType) string {
 		s := make([]string, len(types))

@@ -17,7 +17,7 @@ const (
 	wasiOK      = 0
 	wasiBadFD   = 8
 	wasiInvalid = 28
-	WASINoSys   = 52 // what a function that is not served answers
+	WASINoSys   = 52 // the answer of an unsupported function
 )
 
 const (
@@ -26,9 +26,8 @@ const (
 	clockStep   = 1000    // nanoseconds that reading the clock takes
 )
 
-// WASI returns the functions of WASI preview 1 that do something. All others
-// that a guest imports answer WASINoSys: there are no files, environment,
-// arguments or sockets.
+// WASI returns the supported functions of WASI preview 1. All others answer
+// WASINoSys: there are no files, environment, arguments or sockets.
 func WASI() []Function {
 	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
 	return []Function{

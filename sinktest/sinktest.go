@@ -1,12 +1,11 @@
-// Package sinktest checks that a Sink keeps the contract, against the
-// destination that it is for.
+// Package sinktest tests a Sink against its destination: does it keep the contract of
+// auditrelay.Sink?
 //
 //	func TestSink(t *testing.T) {
 //		sinktest.Run(t, func(t *testing.T) sinktest.Kit { ... })
 //	}
 //
-// It runs best with -race: several checks write over memory that a sink must
-// not hold any more.
+// Run it with -race: several checks overwrite memory that a sink must not keep.
 package sinktest
 
 import (
@@ -18,43 +17,44 @@ import (
 // Kit is a sink and its destination. New and Read are required; a check whose
 // function is nil is skipped and says so.
 type Kit struct {
-	// New makes a sink onto the kit's destination. It is called several times;
-	// each time stands for a restart of the process, and the sink from before
-	// has been closed if it is an io.Closer.
+	// New returns a sink for the kit's destination. Each call stands for a restart
+	// of the process; the previous sink has been closed if it is an io.Closer.
 	New func(t *testing.T) auditrelay.Sink
 
 	// Read returns every record at the destination: the documents as delivered,
 	// without manifests.
 	Read func(t *testing.T) [][]byte
 
-	// Unordered says that Read cannot tell the order of delivery, as with
+	// Unordered means that Read does not know the order of delivery, as with
 	// objects in a bucket.
 	Unordered bool
 
-	// Forgetful says that a restarted sink does not know what it delivered
-	// before and delivers it again. Say so in the sink's documentation.
+	// Forgetful means that a restarted sink delivers again what it delivered
+	// before. Say so in the sink's documentation.
 	Forgetful bool
 
-	// Tear leaves the destination as a crash in the middle of delivering p does.
+	// Tear leaves the destination in the state of a crash in the middle of
+	// delivering p.
 	Tear func(t *testing.T, p auditrelay.Payload)
 
-	// LoseAnswer makes a sink whose destination stores the next payload while
-	// the answer to it is lost.
+	// LoseAnswer returns a sink whose destination stores the next payload and loses
+	// the answer.
 	LoseAnswer func(t *testing.T) auditrelay.Sink
 
-	// Hang makes a sink whose destination never answers.
+	// Hang returns a sink whose destination never answers.
 	Hang func(t *testing.T) auditrelay.Sink
 
-	// Fail makes a sink whose destination answers everything with this HTTP
-	// status, stores nothing and quotes the request's body in its answer.
+	// Fail returns a sink whose destination answers every request with this HTTP
+	// status, stores nothing, and quotes the request's body in its answer.
 	Fail func(t *testing.T, status int) auditrelay.Sink
 
-	// Rotate replaces the secret that the destination asks for, and puts the new
-	// one where the sink's options say that it is read. The old one is void.
+	// Rotate replaces the destination's secret and writes the new one where the
+	// sink's options read it. The old secret is void.
 	Rotate func(t *testing.T)
 }
 
-// Run runs every check; setup makes a kit with an empty destination for each.
+// Run runs every check. For each check, setup returns a Kit with an empty
+// destination.
 func Run(t *testing.T, setup func(t *testing.T) Kit) {
 	for _, check := range []struct {
 		name string

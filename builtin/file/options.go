@@ -11,38 +11,38 @@ import (
 
 // Options configure the file sink. Only the path has no default.
 type Options struct {
-	// Path of the file that is written to, such as /var/lib/audit/audit.ndjson.
-	// Beside it stand its rotated files, the manifests (audit.manifests.ndjson)
-	// and for each a .state and a .lock file. Nothing else may write to any of
-	// them. A folder that does not exist is made (0700). Required.
+	// Path is the file to write, such as /var/lib/audit/audit.ndjson. Its rotated
+	// files, the manifests (audit.manifests.ndjson), and a .state and a .lock file
+	// for each are in the same folder. Nothing else may write to them. A missing
+	// folder is created (0700). Required.
 	Path string `yaml:"path"`
 
-	// Rotate says when the file is closed and another begun. It is judged at a
-	// delivery; a payload is never divided between files.
+	// Rotate says when a new file begins. Files rotate at a delivery; a payload is
+	// never split between files.
 	Rotate Rotate `yaml:"rotate"`
 
-	// Gzip compresses files once they are rotated. Default: false, so that every
-	// tool reads them.
+	// Gzip compresses rotated files. Default: false, so that every tool can read
+	// them.
 	Gzip bool `yaml:"gzip"`
 
-	// Keep says which rotated files are deleted. Default: none is, since what is
-	// deleted here is gone.
+	// Keep says which rotated files to delete. Default: none, since they cannot be
+	// recovered.
 	Keep Keep `yaml:"keep"`
 }
 
-// Rotate bounds one file.
+// Rotate limits one file.
 type Rotate struct {
-	// Bytes before compression. Default: 256MiB.
+	// Bytes is the size before compression. Default: 256MiB.
 	Bytes auditrelay.ByteSize `yaml:"bytes"`
-	// Age since the file's first record was delivered. Default: no bound.
+	// Age is the time since the file's first record was delivered. Default: no limit.
 	Age time.Duration `yaml:"age"`
 }
 
-// Keep bounds what is kept of rotated files; the newest is always kept.
+// Keep limits the rotated files. The newest is always kept.
 type Keep struct {
-	// Files is how many. Default: no bound.
+	// Files is the number of files. Default: no limit.
 	Files int `yaml:"files"`
-	// Age since the rotation. Default: no bound.
+	// Age is the time since the rotation. Default: no limit.
 	Age time.Duration `yaml:"age"`
 }
 

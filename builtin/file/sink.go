@@ -1,4 +1,4 @@
-// Package file delivers records to a rotated file of newline delimited JSON, one
+// Package file delivers records to a rotated file of newline-delimited JSON: one
 // record a line in the journal's order, fsynced before it counts as delivered.
 //
 // Delivery is at least once, idempotent, also across crashes. Beside the file
@@ -33,8 +33,8 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// Sink is a file with its rotated files and its manifests. It is safe for
-// concurrent use, one delivery at a time; it deletes nothing unless told to.
+// Sink writes a file, its rotated files and its manifests. It is safe for concurrent
+// use, but makes one delivery at a time. It deletes files only if Keep says so.
 type Sink struct {
 	path  string
 	turn  chan struct{} // holds one token: whose turn it is to use what follows
@@ -75,7 +75,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives one payload for the chunk.
+// Render returns one payload for the chunk.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if len(chunk.Records) == 0 {
 		return nil, nil
@@ -94,7 +94,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	}}, nil
 }
 
-// RenderManifest gives the manifest as one line.
+// RenderManifest returns the manifest as one line.
 func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
 	line, err := json.Marshal(m)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return auditrelay.Receipt{Location: fmt.Sprintf("%s@%d", to.path, offset)}, nil
 }
 
-// Probe makes and removes a file in the sink's folder.
+// Probe creates and removes a file in the sink's folder.
 func (s *Sink) Probe(context.Context) error {
 	dir := filepath.Dir(s.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +154,7 @@ func (s *Sink) Probe(context.Context) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Close gives up the files and their locks.
+// Close closes the files and releases their locks.
 func (s *Sink) Close() error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()

@@ -13,46 +13,42 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// Options are a policy. Where several rules name one value the strongest operation
-// is done (remove, mask, hmac, partial, truncate, in this order), so that the order
-// of rules opens no hole. Strings that hold JSON are looked into, at every depth.
+// Options are a policy. If several rules name one value, the strongest operation wins:
+// remove, mask, hmac, partial, truncate. So the order of rules never matters. The policy
+// also applies inside strings that hold JSON.
 type Options struct {
-	// Preset is a policy that comes with the relay and that the rules and paths here
-	// add to; keep_only and opaque, where they are given here, stand in the place of
-	// the preset's:
-	// litellm, secrets, minimal or pii; auditrelay policy show NAME writes it. Default:
-	// none.
+	// Preset is a built-in policy to start from: litellm, secrets, minimal or pii.
+	// Rules and paths here add to it; keep_only and opaque here replace the preset's.
+	// auditrelay policy show NAME prints it. Default: none.
 	Preset string `yaml:"preset"`
 
-	// Rules say what is done to which values.
+	// Rules select values and say what to do with them. Their order does not matter.
 	Rules []Rule `yaml:"rules"`
 
-	// KeepOnly are the paths of all that stays, such as action or
-	// updated_values.models.**; what they do not name is removed, and what stays is
-	// subject to the rules. An empty list keeps nothing. Default: everything stays.
+	// KeepOnly lists the paths that stay, such as action or updated_values.models.**.
+	// Everything else is removed. The rules still apply to what stays. An empty list
+	// keeps nothing. Default: everything stays.
 	KeepOnly []string `yaml:"keep_only"`
 
-	// JSON are the paths of strings that are declared to hold JSON. A text there that
-	// holds none, or more than is looked through, is masked whole. NaN, Infinity and
-	// duplicate keys, which Python writes, are read.
+	// JSON lists the paths of strings that must hold JSON. A text there that is not
+	// JSON, or is too large or too deep, is masked whole. NaN, Infinity and duplicate
+	// keys, which Python writes, are accepted.
 	JSON []string `yaml:"json"`
 
-	// Opaque says what becomes of any other string that begins with { or [ and cannot
-	// be read as JSON: mask (the whole of it) or text (detectors look at it as it
-	// stands). Default: text.
+	// Opaque applies to any other string that begins with { or [ and is not JSON: mask
+	// masks it whole; text lets detectors scan it as it is. Default: text.
 	Opaque Opaque `yaml:"opaque"`
 
-	// Digests are the paths of strings that, as long as they have the exact shape of a
-	// SHA-256 in lower-case hexadecimal, such as the hashes of keys, are left alone by
-	// rules by name and by detectors. Rules by path, and for what they lie in, hold.
+	// Digests lists the paths of digests, such as hashes of keys. While a value there
+	// is exactly a SHA-256 in lower-case hexadecimal, rules by name and detectors skip
+	// it. Rules by path still apply, also to a value that contains it.
 	Digests []string `yaml:"digests"`
 
-	// Except are paths whose values the rules by name leave alone; detectors and
-	// rules by path do not.
+	// Except lists paths that the rules by name skip. Detectors and rules by path still
+	// apply.
 	Except []string `yaml:"except"`
 
-	// ExceptNames are names of keys whose values the rules by name leave alone, as in
-	// rules: *_per_token.
+	// ExceptNames lists key names that the rules by name skip, such as *_per_token.
 	ExceptNames []string `yaml:"except_names"`
 
 	// below says how many entries of each list come from a preset, so that errors count
@@ -60,36 +56,34 @@ type Options struct {
 	below map[string]int
 }
 
-// Rule names values, by one of three ways or several, and says what is done to
-// them.
+// Rule selects values, in one or more of three ways, and says what to do with them.
 type Rule struct {
-	// Paths select values: updated_values.password, **.~client_secret.
+	// Paths selects values by path: updated_values.password, **.~client_secret.
 	Paths []string `yaml:"paths"`
 
-	// Names are keys at any depth as people mean them: api_key is apiKey, API-KEY and
-	// api-key too. A * at the beginning or end stands for further words beside a
-	// separator (*_secret), and for any characters beside none (*secret*).
+	// Names selects keys at any depth, as people mean them: api_key is also apiKey,
+	// API-KEY and api-key. A * at the beginning or end stands for more words next to a
+	// separator (*_secret), and for any characters otherwise (*secret*).
 	Names []string `yaml:"names"`
 
-	// Detect names detectors, or groups of them (secrets, pii): what they find in strings
-	// is redacted, and numbers and keys in which they find something are masked
-	// whole.
+	// Detect names detectors, or groups of them (secrets, pii). What they find in
+	// strings is redacted. Numbers and keys in which they find something are masked whole.
 	Detect []string `yaml:"detect"`
 
-	// Do is what is done: remove; mask (*** in its place, whatever it was); hmac (a
-	// keyed pseudonym, the same for the same value); partial (*** and the last
-	// characters); truncate (the first characters).
+	// Do is the operation: remove; mask (the value becomes ***); hmac (a keyed pseudonym,
+	// equal for equal values); partial (*** and the last characters); truncate (the first
+	// characters).
 	Do redaction.Operation `yaml:"do"`
 
-	// Key is the name of an entry of keys, for hmac.
+	// Key names an entry of keys, for hmac.
 	Key string `yaml:"key"`
 
-	// Keep is how many characters stay, for partial and truncate; never more than
-	// half of the value with partial.
+	// Keep is the number of characters that stay, for partial and truncate. With
+	// partial never more than half of the value.
 	Keep int `yaml:"keep"`
 }
 
-// Opaque says what becomes of a text that should be JSON and is not.
+// Opaque says how to handle a text that should be JSON and is not.
 type Opaque string
 
 // The values of Opaque; the empty one means OpaqueText.

@@ -10,7 +10,7 @@ import (
 //go:embed presets/*.yaml
 var files embed.FS
 
-// Presets returns the names of the policies that come with the relay.
+// Presets returns the names of the built-in policies.
 func Presets() []string {
 	entries, _ := files.ReadDir("presets") // embedded: it is there
 	var names []string
@@ -21,7 +21,7 @@ func Presets() []string {
 	return names
 }
 
-// Preset returns the text of a preset, YAML of Options.
+// Preset returns a preset's text: Options in YAML.
 func Preset(name string) ([]byte, error) {
 	if !slices.Contains(Presets(), name) {
 		return nil, fmt.Errorf("there is no such preset: there are %s", strings.Join(Presets(), ", "))

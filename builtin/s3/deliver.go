@@ -26,8 +26,8 @@ var (
 	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
 )
 
-// Deliver puts one payload. An object that stands under a batch key already is
-// success, since the key holds the content's digest.
+// Deliver puts one payload. An existing object under a batch key is success, since the
+// key contains the content's digest.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	era, err := s.limiter.acquire(ctx)
 	if err != nil {

@@ -11,13 +11,12 @@ type Options struct {
 	// Bucket is the bucket's name. Required.
 	Bucket string `yaml:"bucket"`
 
-	// Region is the bucket's region. Default: what the AWS chain says
-	// (AWS_REGION, the profile), and us-east-1 where an endpoint is set, since
-	// stores other than AWS rarely have regions.
+	// Region is the bucket's region. Default: from the AWS chain (AWS_REGION, the
+	// profile); us-east-1 if endpoint is set, since other stores rarely have regions.
 	Region string `yaml:"region"`
 
-	// Prefix is put before every key, as a folder. It is literal: neither events
-	// nor placeholders choose a folder. Default: none.
+	// Prefix is the folder of every key. It is literal: there are no placeholders, and
+	// events cannot choose a folder. Default: none.
 	Prefix string `yaml:"prefix"`
 
 	// Layout is batch (one compressed NDJSON object for each hour of a chunk) or
@@ -29,27 +28,26 @@ type Options struct {
 	// everything reads it. Objects of layout litellm are never compressed.
 	Compression string `yaml:"compression"`
 
-	// MaxObjectBytes bounds a batch object before compression; what is over it
-	// goes into further objects. Default: 64MiB.
+	// MaxObjectBytes limits a batch object before compression; the rest goes into
+	// further objects. Default: 64MiB.
 	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes"`
 
-	// MaxEventAge is how far before its receipt an event's own time may lie and
-	// still choose the hour in a batch key. An older one is put under the hour
-	// of its receipt, in an object whose metadata says so. Default: 720h, so
-	// that a wrong clock cannot scatter events over thousands of folders.
+	// MaxEventAge is how old an event may be at its receipt and still be filed under
+	// the hour of its own time. An older event is filed under the hour of its
+	// receipt, in an object whose metadata says so. Default: 720h, so that a wrong
+	// clock cannot scatter events over thousands of folders.
 	MaxEventAge time.Duration `yaml:"max_event_age"`
 
-	// MaxEventAhead is the same for a time after the receipt. Default: 24h.
+	// MaxEventAhead is the same for an event time after the receipt. Default: 24h.
 	MaxEventAhead time.Duration `yaml:"max_event_ahead"`
 
-	// Conditional puts send If-None-Match: *, so that nothing is ever written
-	// over. Default: true. Set false for stores that do not know the header.
+	// Conditional sends If-None-Match: * so that a put never overwrites an object.
+	// Default: true. Set false for stores without this header.
 	Conditional *bool `yaml:"conditional"`
 
-	// VerifyExisting compares an object of layout litellm that stands under the
-	// key already, with a HEAD request (needs s3:GetObject); a different one is
-	// a refusal. Default: false, since s3:PutObject alone should do; the receipt
-	// then says unverified.
+	// VerifyExisting compares an existing object under a key of layout litellm, with
+	// a HEAD request (needs s3:GetObject). A different object is a refusal. Default:
+	// false, so that s3:PutObject is enough; the receipt then says unverified.
 	VerifyExisting bool `yaml:"verify_existing"`
 
 	// Checksum with which the store checks every put: sha256 or crc32c (S3's own
@@ -65,7 +63,7 @@ type Options struct {
 	// Encryption at rest. Default: the bucket's own.
 	Encryption Encryption `yaml:"encryption"`
 
-	// ObjectLock sets retention on every object. Default: the bucket's own.
+	// ObjectLock sets the retention of every object. Default: the bucket's own.
 	ObjectLock ObjectLock `yaml:"object_lock"`
 
 	// StorageClass, such as STANDARD_IA. Default: the bucket's own.
@@ -96,12 +94,12 @@ type Options struct {
 	// identity, container and instance roles).
 	Credentials Credentials `yaml:"credentials"`
 
-	// Concurrency is the most puts at a time. It is halved while S3 says
-	// SlowDown and grows again. Default: 4.
+	// Concurrency is the maximum number of parallel puts. It is halved while S3
+	// answers SlowDown, and grows again. Default: 4.
 	Concurrency int `yaml:"concurrency"`
 
-	// RequestTimeout bounds one request, the body's transfer included.
-	// Default: 60s.
+	// RequestTimeout limits one request, including the transfer of its body. Default:
+	// 60s.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
 }
 
@@ -116,20 +114,20 @@ type Encryption struct {
 	BucketKey bool `yaml:"bucket_key"`
 }
 
-// ObjectLock keeps objects from being deleted or written over.
+// ObjectLock protects objects from deletion and overwriting.
 type ObjectLock struct {
 	// Mode is governance or compliance (needs s3:PutObjectRetention).
 	Mode string `yaml:"mode"`
-	// RetainFor is how long from the put.
+	// RetainFor is the time from the put.
 	RetainFor time.Duration `yaml:"retain_for"`
 }
 
 // TLS of the sink's connections.
 type TLS struct {
-	// CA holds the PEM certificates to trust in place of the system's.
+	// CA holds PEM certificates to trust instead of the system's.
 	CA string `yaml:"ca"`
-	// InsecureSkipVerify accepts any certificate: whoever sits on the path then
-	// reads the events. Default: false.
+	// InsecureSkipVerify accepts any certificate: an attacker on the path can then
+	// read the events. Default: false.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 }
 
@@ -146,7 +144,7 @@ type Credentials struct {
 	SessionToken auditrelay.Secret `yaml:"session_token"`
 	// Profile in the shared configuration files.
 	Profile string `yaml:"profile"`
-	// SharedFile is a credentials file in AWS's format in place of
+	// SharedFile is a credentials file in AWS's format, instead of
 	// ~/.aws/credentials.
 	SharedFile string `yaml:"shared_file"`
 	// Role is a role to assume with the credentials above.
@@ -165,9 +163,9 @@ type Role struct {
 	SessionName string `yaml:"session_name"`
 	// Duration of a session. Default: STS's own (1h).
 	Duration time.Duration `yaml:"duration"`
-	// WebIdentityToken assumes the role by this token in place of credentials.
+	// WebIdentityToken is a token for assuming the role, instead of credentials.
 	WebIdentityToken auditrelay.Secret `yaml:"web_identity_token"`
-	// WebIdentityTokenFile is the same from a file, read anew for each session.
+	// WebIdentityTokenFile is the same from a file, read again for each session.
 	WebIdentityTokenFile string `yaml:"web_identity_token_file"`
 }
 

@@ -49,7 +49,7 @@ const (
 	byReceived = "received" // these events' own time is missing, unreadable or too far off
 )
 
-// Render gives one payload for each hour of the chunk (layout batch) or for each
+// Render returns one payload for each hour of the chunk (layout batch) or for each
 // record (layout litellm).
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if s.options.Layout == LayoutLiteLLM {

@@ -1,12 +1,11 @@
 // Package s3 delivers records to Amazon S3 and to stores that speak its
 // protocol.
 //
-// Delivery is at least once, idempotent: the sealed bytes go under the sealed
-// key with If-None-Match, and in layout batch the key holds the content's
-// digest, so that an object which stands there already is this very one. What
-// the bytes are is sealed with them (type, encoding, checksum, metadata); how
-// the bucket keeps them (encryption, lock, class, tags, ACL) is the present
-// configuration, so that a corrected option takes effect on what is waiting.
+// Delivery is at least once, idempotent: the sealed bytes go under the sealed key
+// with If-None-Match. In layout batch the key contains the content's digest, so an
+// object under that key is the same object. The seal includes type, encoding, checksum
+// and metadata. Encryption, lock, class, tags and ACL come from the present
+// configuration, so that a corrected option also helps waiting payloads.
 package s3
 
 import (
@@ -21,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Sink is an S3 bucket with a prefix. It is safe for concurrent use.
+// Sink writes to one S3 bucket under a prefix. It is safe for concurrent use.
 type Sink struct {
 	options Options // defaults filled in
 	prefix  string  // empty or ending in "/"
@@ -59,7 +58,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Concurrency returns the most puts at a time.
+// Concurrency returns the maximum number of parallel puts.
 func (s *Sink) Concurrency() int { return s.options.Concurrency }
 
 // connected returns the client, loading the AWS chain where there is none yet.

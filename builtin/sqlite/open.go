@@ -112,9 +112,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Backup writes a copy of the database at o.Path to the file at to, which must not be
-// there. Writers go on meanwhile. It returns when the copy is on disk; where there is
-// no database yet it makes none and returns fs.ErrNotExist.
+// Backup copies the database at o.Path to the new file to. Writers go on meanwhile.
+// Backup returns when the copy is on disk. Without a database it returns
+// fs.ErrNotExist and creates nothing.
 func Backup(ctx context.Context, o Options, to string) (err error) {
 	if _, err := os.Stat(o.Path); err != nil {
 		return err

@@ -9,24 +9,23 @@ import (
 	"auditrelay"
 )
 
-// Options configure the store in SQLite. None is required in a relay's configuration.
+// Options configure the store in SQLite. All are optional in a relay's configuration.
 type Options struct {
-	// Path of the database's file. Beside it stand SQLite's own -wal and -shm. One
-	// callback has a file of its own, on a local disk. A folder that does not exist is
-	// made (0700). Default: store/CALLBACK.db in the data directory; a program that
-	// embeds the sink names one.
+	// Path is the database file, on a local disk, for one callback only. SQLite keeps
+	// its -wal and -shm files beside it. A missing folder is created (0700). Default:
+	// store/CALLBACK.db in the data directory; programs that embed the sink must set it.
 	Path string `yaml:"path"`
 
-	// Keep says which records stay. Default: all do. The relay deletes the others, once
-	// an hour, and tells in an audit event how many; the sink by itself deletes none.
+	// Keep says which records stay. Default: all. The relay deletes the others once an
+	// hour and records the number in an audit event. The sink itself deletes nothing.
 	Keep Keep `yaml:"keep"`
 }
 
-// Keep bounds what a store holds.
+// Keep limits a store.
 type Keep struct {
-	// Age since the event was received. Default: no bound.
+	// Age is the time since the event was received. Default: no limit.
 	Age time.Duration `yaml:"age"`
-	// Rows is how many records; those received longest ago go first. Default: no bound.
+	// Rows is the number of records; the oldest received go first. Default: no limit.
 	Rows int64 `yaml:"rows"`
 }
 

@@ -52,7 +52,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives payloads of at most 1,000 records.
+// Render returns payloads of at most 1,000 records.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return auditstore.Render(chunk)
 }
@@ -107,7 +107,7 @@ func (s *Sink) put(ctx context.Context, journal string, records []auditstore.Rec
 	return s.store.Put(ctx, journal, records)
 }
 
-// Probe makes and removes a file in the database's folder.
+// Probe creates and removes a file in the database's folder.
 func (s *Sink) Probe(ctx context.Context) error {
 	dir := filepath.Dir(s.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +120,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Close gives up the database.
+// Close closes the database.
 func (s *Sink) Close() error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
@@ -158,7 +158,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("store in %s: %w", s.path, err)}
 }
 
-// Damaged reports whether err says that the file is no database, or a broken one.
+// Damaged reports whether err says that the file is not a database, or is broken.
 func Damaged(err error) bool {
 	c := code(err)
 	return c == lib.SQLITE_CORRUPT || c == lib.SQLITE_NOTADB

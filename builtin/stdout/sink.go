@@ -23,9 +23,9 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// Options configure the sink. There is nothing that YAML sets.
+// Options configure the sink. None can be set in YAML.
 type Options struct {
-	// Output is written to, one Write a payload. Default: os.Stdout, unbuffered.
+	// Output gets one Write for each payload. Default: os.Stdout, unbuffered.
 	Output io.Writer `yaml:"-"`
 }
 
@@ -56,7 +56,7 @@ type write struct {
 
 var _ auditrelay.Sink = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O and knows no bad option.
+// New returns a sink for o. It does no I/O and never fails.
 func New(o Options) (*Sink, error) {
 	s := &Sink{output: o.Output, turn: make(chan struct{}, 1), known: map[string]bool{}}
 	if s.output == nil {
@@ -66,7 +66,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives one payload for the chunk.
+// Render returns one payload for the chunk.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if len(chunk.Records) == 0 {
 		return nil, nil
@@ -86,8 +86,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	}}, nil
 }
 
-// Deliver writes the payload's lines. Where ctx ends first, the write goes on
-// with a copy, and the next delivery waits for it.
+// Deliver writes the payload's lines. If ctx ends first, the write goes on with a copy, and the next delivery waits for it.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return auditrelay.Receipt{}, failure(err)
