@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
 )
 
 func (s *Server) getModules(*http.Request, principal, api.None) ([]api.Module, error) {
