@@ -37,7 +37,8 @@ func TestClientCertificates(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return c.do(t.Context(), http.MethodGet, "/v1/callbacks", nil, nil, nil)
+		_, err = c.Callbacks(t.Context())
+		return err
 	}
 	if err := call(Options{CertFile: cert, KeyFile: key}); err != nil {
 		t.Errorf("with a certificate: %v", err)
