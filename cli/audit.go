@@ -13,21 +13,21 @@ import (
 )
 
 type auditCommands struct {
-	List   auditList   `cmd:"" help:"List what was stored, the newest first."`
+	List   auditList   `cmd:"" help:"List stored events, newest first."`
 	Show   auditShow   `cmd:"" help:"Show one stored event."`
-	Export auditExport `cmd:"" help:"Write all that a search finds as CSV or NDJSON; the export is recorded."`
+	Export auditExport `cmd:"" help:"Export all matches as CSV or NDJSON; the export is recorded."`
 }
 
 // auditFilters are the flags that narrow a search.
 type auditFilters struct {
-	ID        string `help:"With this id." placeholder:"ID"`
-	ChangedBy string `help:"Changed by this user." placeholder:"USER"`
-	APIKey    string `name:"changed-by-api-key" help:"Changed with this key, as it is stored." placeholder:"KEY"`
+	ID        string `help:"Only with this id." placeholder:"ID"`
+	ChangedBy string `help:"Only changes by this user." placeholder:"USER"`
+	APIKey    string `name:"changed-by-api-key" help:"Only changes made with this key, as stored." placeholder:"KEY"`
 	Action    string `help:"With this action: created, updated, deleted, blocked, unblocked, rotated." placeholder:"ACTION"`
-	Table     string `name:"table-name" help:"Of this table." placeholder:"TABLE"`
-	Object    string `name:"object-id" help:"Of this object." placeholder:"ID"`
-	Start     string `name:"start-date" help:"From this time on, as in 2026-01-31T00:00:00Z or 2026-01-31." placeholder:"TIME"`
-	End       string `name:"end-date" help:"Up to this time, itself included; of a day all of it." placeholder:"TIME"`
+	Table     string `name:"table-name" help:"Only of this table." placeholder:"TABLE"`
+	Object    string `name:"object-id" help:"Only of this object." placeholder:"ID"`
+	Start     string `name:"start-date" help:"From this time, such as 2026-01-31T00:00:00Z or 2026-01-31." placeholder:"TIME"`
+	End       string `name:"end-date" help:"To this time, or to the end of this day." placeholder:"TIME"`
 	SortBy    string `help:"Sort by this field; default: updated_at." placeholder:"FIELD"`
 	SortOrder string `help:"asc or desc; default: desc." placeholder:"ORDER"`
 }
@@ -48,8 +48,8 @@ func (f *auditFilters) query() url.Values {
 type auditList struct {
 	remote
 	auditFilters
-	Limit  int    `help:"At most so many, 1 to 100." default:"20"`
-	Cursor string `help:"Go on where a list before ended." placeholder:"CURSOR"`
+	Limit  int    `help:"Maximum number, 1 to 100." default:"20"`
+	Cursor string `help:"Continue after an earlier list." placeholder:"CURSOR"`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -122,8 +122,8 @@ type auditExport struct {
 	remote
 	auditFilters
 	Format string `help:"csv or ndjson." enum:"csv,ndjson" default:"ndjson"`
-	Output string `help:"Write to this file, which is there only once the export is whole; default: standard output." short:"o" type:"path" placeholder:"FILE"`
-	Ending bool   `help:"End with a line that says that it is whole." default:"true" negatable:""`
+	Output string `help:"Write to this file. It appears only when the export is complete. Default: standard output." short:"o" type:"path" placeholder:"FILE"`
+	Ending bool   `help:"End with a line that marks the export as complete." default:"true" negatable:""`
 }
 
 func (c *auditExport) Run(a *program) error {
@@ -155,12 +155,12 @@ func (c *auditExport) Run(a *program) error {
 }
 
 type storeCommands struct {
-	Rebuild storeRebuild `cmd:"" help:"Give the store's callback all that the journal still has, again (role admin)."`
+	Rebuild storeRebuild `cmd:"" help:"Replay everything that the journal still has into the store (role admin)."`
 }
 
 type storeRebuild struct {
 	remote
-	DryRun bool `help:"Say how many events it would be, and start nothing."`
+	DryRun bool `help:"Show how many events it would be, and start nothing."`
 	JSON   bool `help:"Print JSON."`
 }
 

@@ -13,16 +13,16 @@ import (
 type callbackCommands struct {
 	List   listCommand   `cmd:"" default:"withargs" help:"Show all callbacks with their accounts (the default)."`
 	Pause  pauseCommand  `cmd:"" help:"Stop deliveries; events are retained."`
-	Resume resumeCommand `cmd:"" help:"Go on after a pause."`
-	Detach detachCommand `cmd:"" help:"Skip what is pending and what comes, until it is attached again."`
-	Attach attachCommand `cmd:"" help:"Go on with what comes from now on."`
+	Resume resumeCommand `cmd:"" help:"Continue after a pause, or acknowledge an alert."`
+	Detach detachCommand `cmd:"" help:"Skip pending and new events until you attach it again."`
+	Attach attachCommand `cmd:"" help:"Continue with events from now on."`
 }
 
 type listCommand struct {
 	remote
 	JSON  bool          `help:"Print JSON."`
-	Watch bool          `help:"Show them again and again, until interrupted."`
-	Every time.Duration `help:"How often --watch looks." default:"2s"`
+	Watch bool          `help:"Refresh until interrupted."`
+	Every time.Duration `help:"Interval of --watch." default:"2s"`
 }
 
 func (c *listCommand) Run(a *program) error {

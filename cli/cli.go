@@ -57,29 +57,29 @@ type program struct {
 // grammar is the command line.
 type grammar struct {
 	Serve      serveCommand      `cmd:"" help:"Run the relay."`
-	Validate   validateCommand   `cmd:"" help:"Check a configuration, and with --online its sinks too."`
+	Validate   validateCommand   `cmd:"" help:"Check a configuration, and with --online its destinations."`
 	Config     configCommands    `cmd:"" help:"Work on configurations."`
 	Send       sendCommand       `cmd:"" help:"Send events from a file to a relay."`
 	Callbacks  callbackCommands  `cmd:"" aliases:"callback" help:"Show callbacks with their accounts; pause, resume, detach, attach one."`
-	DeadLetter deadLetterCommand `cmd:"" help:"Look at, discard or replay what was set aside."`
-	Quarantine quarantineCommand `cmd:"" help:"Look at, replay or delete what could not be taken as an event."`
-	Replay     replayCommand     `cmd:"" help:"Give accepted events to a callback again."`
-	Explain    explainCommand    `cmd:"" help:"Say what became of one event, or that it was never seen."`
-	Audit      auditCommands     `cmd:"" help:"Search and export what the store holds (role comply)."`
-	Store      storeCommands     `cmd:"" help:"Fill the store from the journal."`
-	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, what they touched, outcomes, digests."`
+	DeadLetter deadLetterCommand `cmd:"" help:"Show, replay or discard events that were set aside."`
+	Quarantine quarantineCommand `cmd:"" help:"Show, replay or delete invalid input."`
+	Replay     replayCommand     `cmd:"" help:"Deliver a range of events again."`
+	Explain    explainCommand    `cmd:"" help:"Show what became of one event."`
+	Audit      auditCommands     `cmd:"" help:"Search and export the store (role comply)."`
+	Store      storeCommands     `cmd:"" help:"Rebuild the store from the journal."`
+	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
-	Try        tryCommand        `cmd:"" help:"Show what a callback's filters make of sample or stored events."`
-	Guest      guestCommands     `cmd:"" help:"Begin, look at, pack and test WebAssembly guests."`
+	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`
+	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
-	Policy     policyCommands    `cmd:"" help:"Show the policies of the native filter, and compare two on events."`
-	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms, to search for them; the look-up is recorded (role comply)."`
-	Keyring    keyringCommands   `cmd:"" help:"List the keys that events are stored under, by periods, and destroy one."`
+	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
+	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
+	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
-	Backup     backupCommand     `cmd:"" help:"Make a running relay back up its journal and store, on its own machine."`
-	Restore    restoreCommand    `cmd:"" help:"Make a data directory from a backup."`
-	Migrate    migrateCommand    `cmd:"" help:"Bring a data directory to this program's format."`
-	Version    versionCommand    `cmd:"" help:"Say what this is."`
+	Backup     backupCommand     `cmd:"" help:"Back up a running relay's journal and store, on its machine."`
+	Restore    restoreCommand    `cmd:"" help:"Create a data directory from a backup."`
+	Migrate    migrateCommand    `cmd:"" help:"Convert a data directory to this program's format."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 }
 
@@ -131,7 +131,7 @@ func (a *program) run(args []string) error {
 	exited := false
 	parser, err := kong.New(&g,
 		kong.Name("auditrelay"),
-		kong.Description("Accepts audit events, keeps them, and delivers them through filters to where they belong."),
+		kong.Description("Accepts audit events, stores them durably, and delivers them through filters to their destinations."),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { exited = true }), // --help was answered
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

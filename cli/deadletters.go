@@ -10,17 +10,17 @@ import (
 )
 
 type deadLetterCommand struct {
-	List    deadLetterList    `cmd:"" help:"List dead letters, without their contents."`
-	Show    deadLetterShow    `cmd:"" help:"Show one, contents included (role comply)."`
-	Discard deadLetterDiscard `cmd:"" help:"Give dead letters up for good."`
-	Replay  deadLetterReplay  `cmd:"" help:"Give dead letters to their callback again."`
+	List    deadLetterList    `cmd:"" help:"List dead letters, without contents."`
+	Show    deadLetterShow    `cmd:"" help:"Show one dead letter with its contents (role comply)."`
+	Discard deadLetterDiscard `cmd:"" help:"Give up dead letters for good."`
+	Replay  deadLetterReplay  `cmd:"" help:"Process dead letters again."`
 }
 
 type deadLetterList struct {
 	remote
-	Callback string `arg:"" optional:"" help:"Of this callback; default: of all."`
-	After    uint64 `help:"Only those beyond this sequence." placeholder:"SEQUENCE"`
-	Limit    int    `help:"At most so many of each callback." default:"100"`
+	Callback string `arg:"" optional:"" help:"Only of this callback. Default: all."`
+	After    uint64 `help:"Only after this sequence." placeholder:"SEQUENCE"`
+	Limit    int    `help:"Maximum number for each callback." default:"100"`
 	JSON     bool   `help:"Print JSON."`
 }
 
@@ -110,7 +110,7 @@ type whichDeadLetters struct {
 	remote
 	Callback  string   `arg:"" help:"The callback."`
 	Sequences []uint64 `arg:"" optional:"" help:"The events' sequences."`
-	All       bool     `help:"All of the callback's."`
+	All       bool     `help:"All of the callback."`
 	JSON      bool     `help:"Print JSON."`
 }
 

@@ -10,8 +10,8 @@ import (
 type explainCommand struct {
 	remote
 	ID        string `arg:"" name:"event-id" help:"The event's id."`
-	Namespace string `help:"Of this namespace only: litellm, emitted, auditrelay." placeholder:"NAME"`
-	Data      bool   `help:"Show the event itself too (role comply)."`
+	Namespace string `help:"Only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Data      bool   `help:"Show the event's contents too (role comply)."`
 	JSON      bool   `help:"Print JSON."`
 }
 

@@ -21,18 +21,18 @@ import (
 )
 
 type guestCommands struct {
-	New     guestNew     `cmd:"" help:"Make a folder to begin a guest in: source, cases, SDK, how to build it."`
-	Inspect guestInspect `cmd:"" help:"Say what a module is, what it asks for, and why it would be refused."`
-	Pack    guestPack    `cmd:"" help:"Put a manifest into a finished module."`
-	Test    guestTest    `cmd:"" help:"Run a guest's cases in the engine that runs in production."`
-	Profile guestProfile `cmd:"" help:"Show where a guest's fuel goes, by function, over its cases."`
+	New     guestNew     `cmd:"" help:"Create a folder for a new guest: source, cases, SDK, Makefile."`
+	Inspect guestInspect `cmd:"" help:"Show what a module is, what it asks for, and why it would be refused."`
+	Pack    guestPack    `cmd:"" help:"Put a manifest into a module."`
+	Test    guestTest    `cmd:"" help:"Run a guest's cases in the production engine."`
+	Profile guestProfile `cmd:"" help:"Show which functions use a guest's fuel, over its cases."`
 
-	Conformance guestConformance `cmd:"" help:"Hold this build's engine to the kit of hostile modules."`
+	Conformance guestConformance `cmd:"" help:"Test this build against the kit of hostile modules."`
 }
 
 type guestNew struct {
-	Lang string `help:"Its language: go, c, rust or assemblyscript." enum:"go,c,rust,assemblyscript" required:"" placeholder:"LANG"`
-	Name string `arg:"" help:"The folder to make; its last element names the guest." type:"path"`
+	Lang string `help:"The language: go, c, rust or assemblyscript." enum:"go,c,rust,assemblyscript" required:"" placeholder:"LANG"`
+	Name string `arg:"" help:"The folder to create; its last element names the guest." type:"path"`
 }
 
 func (c *guestNew) Run(a *program) error {
@@ -71,7 +71,7 @@ func (c *guestInspect) Run(a *program) error {
 type guestPack struct {
 	File     string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
 	Manifest string `arg:"" help:"The manifest, JSON." type:"existingfile"`
-	Output   string `help:"Write the module here. Default: in the place of the one given." short:"o" placeholder:"FILE"`
+	Output   string `help:"Write the new module here. Default: replace the given file." short:"o" placeholder:"FILE"`
 }
 
 func (c *guestPack) Run(a *program) error {
@@ -99,8 +99,8 @@ func (c *guestPack) Run(a *program) error {
 
 type guestTest struct {
 	File   string   `arg:"" help:"The module, a .wasm file." type:"existingfile"`
-	Cases  []string `arg:"" optional:"" help:"Files of cases. Default: cases.json, or cases/*.json, beside the module." type:"existingfile"`
-	Update bool     `help:"Write what the guest does into the cases as what is wanted."`
+	Cases  []string `arg:"" optional:"" help:"Case files. Default: cases.json, or cases/*.json, beside the module." type:"existingfile"`
+	Update bool     `help:"Accept the guest's present results as the expected ones."`
 	JSON   bool     `help:"Print JSON."`
 }
 
@@ -199,10 +199,10 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 func (a *program) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
 
 type guestProfile struct {
-	File  string   `arg:"" help:"The module, a .wasm file; its functions go by their names where it was built with them." type:"existingfile"`
-	Cases []string `arg:"" optional:"" help:"Files of cases. Default: those beside the module." type:"existingfile"`
-	Times int      `help:"How often each case is run." default:"10"`
-	Top   int      `help:"How many functions are shown." default:"20"`
+	File  string   `arg:"" help:"The module, a .wasm file; with names, if it was built with them." type:"existingfile"`
+	Cases []string `arg:"" optional:"" help:"Case files. Default: those beside the module." type:"existingfile"`
+	Times int      `help:"Number of runs of each case." default:"10"`
+	Top   int      `help:"Number of functions to show." default:"20"`
 	JSON  bool     `help:"Print JSON."`
 }
 

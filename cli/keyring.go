@@ -6,8 +6,8 @@ import (
 )
 
 type keyringCommands struct {
-	List    keyringList    `cmd:"" help:"List the periods whose keys events are stored under (role admin)."`
-	Destroy keyringDestroy `cmd:"" help:"Destroy a period's key: what is kept of its events can never be read again (role admin)."`
+	List    keyringList    `cmd:"" help:"List the encryption periods (role admin)."`
+	Destroy keyringDestroy `cmd:"" help:"Destroy a period's key, so that its events can never be read again (role admin)."`
 }
 
 type keyringList struct {
@@ -47,9 +47,9 @@ func sequencesOf(p api.Period) string {
 
 type keyringDestroy struct {
 	remote
-	Period          uint64 `arg:"" help:"The period's number, as keyring list shows it."`
-	WithDeadLetters bool   `help:"Discard the dead letters of the period first."`
-	Yes             bool   `help:"It is meant: it cannot be undone."`
+	Period          uint64 `arg:"" help:"The period's number, from keyring list."`
+	WithDeadLetters bool   `help:"Discard the period's dead letters first."`
+	Yes             bool   `help:"Confirm; this cannot be undone."`
 	JSON            bool   `help:"Print JSON."`
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 type migrateCommand struct {
-	DataDir string `arg:"" help:"The data directory; no relay may run on it." type:"existingdir"`
+	DataDir string `arg:"" help:"The data directory; the relay must be stopped." type:"existingdir"`
 }
 
 func (c *migrateCommand) Run(a *program) error {

@@ -15,19 +15,19 @@ import (
 type moduleCommands struct {
 	Push    modulePush    `cmd:"" help:"Upload a module to a running relay."`
 	List    moduleList    `cmd:"" help:"Show uploaded modules."`
-	Inspect moduleInspect `cmd:"" help:"Say what an uploaded module is and asks for."`
+	Inspect moduleInspect `cmd:"" help:"Show what an uploaded module is and asks for."`
 	Get     moduleGet     `cmd:"" help:"Download a module."`
 	Delete  moduleDelete  `cmd:"" help:"Delete an uploaded module that no filter uses."`
-	Use     moduleUse     `cmd:"" help:"Have a filter run another module, from the next event on."`
-	Filters moduleFilters `cmd:"" help:"Show the guest filters, what each runs, and how it fares."`
-	Reset   moduleReset   `cmd:"" help:"Have a filter whose module rests judge again at once."`
+	Use     moduleUse     `cmd:"" help:"Switch a filter to another module, from the next event on."`
+	Filters moduleFilters `cmd:"" help:"Show the guest filters, their modules, and their breakers."`
+	Reset   moduleReset   `cmd:"" help:"Reset a filter's breaker, so that it works again at once."`
 }
 
 type modulePush struct {
 	remote
 	File   string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
-	Name   string `help:"What it is called; filters name it so. Default: the file's name." placeholder:"NAME"`
-	Filter string `help:"Load it as this filter too, with its configuration, and refuse it if it does not start." placeholder:"FILTER"`
+	Name   string `help:"The module's name, as filters use it. Default: the file's name." placeholder:"NAME"`
+	Filter string `help:"Also start it with this filter's configuration; refuse it if it does not start." placeholder:"FILTER"`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -102,7 +102,7 @@ func (c *moduleList) Run(a *program) error {
 // digestFlags are those of the commands on one uploaded module.
 type digestFlags struct {
 	remote
-	Digest string `arg:"" help:"Its digest, or at least the first 8 digits."`
+	Digest string `arg:"" help:"The module's digest, or at least its first 8 digits."`
 }
 
 type moduleInspect struct {
@@ -185,7 +185,7 @@ func (a *program) printInspection(i *api.Inspection) error {
 
 type moduleGet struct {
 	digestFlags
-	Output string `help:"Where to; - for standard output." short:"o" default:"-" placeholder:"FILE"`
+	Output string `help:"The file to write; - for standard output." short:"o" default:"-" placeholder:"FILE"`
 }
 
 func (c *moduleGet) Run(a *program) error {
@@ -221,10 +221,10 @@ func (c *moduleDelete) Run(a *program) error {
 
 type moduleUse struct {
 	remote
-	Filter     string `arg:"" help:"The filter, as the configuration calls it."`
-	Digest     string `arg:"" optional:"" help:"The module's digest, or at least the first 8 digits."`
-	Previous   bool   `help:"Go back to the module that ran before."`
-	Configured bool   `help:"Go back to the module that the configuration names."`
+	Filter     string `arg:"" help:"The filter's name in the configuration."`
+	Digest     string `arg:"" optional:"" help:"The module's digest, or at least its first 8 digits."`
+	Previous   bool   `help:"Go back to the module before."`
+	Configured bool   `help:"Go back to the configured module."`
 	JSON       bool   `help:"Print JSON."`
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 type policyCommands struct {
-	List policyList `cmd:"" help:"List the policies that come with the relay."`
-	Show policyShow `cmd:"" help:"Print a policy: a preset, a file's, or FILE:FILTER of a configuration."`
-	Diff policyDiff `cmd:"" help:"Show on events what another policy would change; fails where it would let out what the old one does not."`
+	List policyList `cmd:"" help:"List the built-in policies."`
+	Show policyShow `cmd:"" help:"Print a policy."`
+	Diff policyDiff `cmd:"" help:"Show what another policy would change; fails if anything is newly exposed."`
 }
 
 type policyList struct{}
@@ -35,7 +35,7 @@ func (c *policyList) Run(a *program) error {
 }
 
 type policyShow struct {
-	Policy string `arg:"" help:"A preset, a file that holds a policy, or FILE:FILTER."`
+	Policy string `arg:"" help:"A preset, a file with a policy, or FILE:FILTER of a configuration."`
 }
 
 func (c *policyShow) Run(a *program) error {
@@ -53,13 +53,13 @@ func (c *policyShow) Run(a *program) error {
 
 type policyDiff struct {
 	remote
-	Old    string `arg:"" help:"The policy as it is: a preset, a file, or FILE:FILTER."`
-	New    string `arg:"" help:"The policy as it may become."`
-	Events string `help:"A file of events as they are sent; - for standard input." placeholder:"FILE"`
-	Stored bool   `help:"Take events that a running relay has accepted (role comply)."`
+	Old    string `arg:"" help:"The present policy: a preset, a file, or FILE:FILTER."`
+	New    string `arg:"" help:"The new policy: a preset, a file, or FILE:FILTER."`
+	Events string `help:"File of events; - for standard input." placeholder:"FILE"`
+	Stored bool   `help:"Use events that a running relay accepted (role comply)."`
 	From   uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
-	Limit  int    `help:"How many events at the most." default:"10000" placeholder:"N"`
-	Show   int    `help:"How many events that differ to show." default:"3" placeholder:"N"`
+	Limit  int    `help:"Maximum number of events." default:"10000" placeholder:"N"`
+	Show   int    `help:"Number of changed events to show." default:"3" placeholder:"N"`
 	JSON   bool   `help:"Print JSON."`
 }
 

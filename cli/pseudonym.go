@@ -13,9 +13,9 @@ import (
 
 type pseudonymCommand struct {
 	remote
-	ValueFile string `help:"File that holds the value; - for standard input. One line feed at its end does not count. A value is never an argument: those stand in process lists and shell histories." required:"" placeholder:"FILE"`
-	Callback  string `help:"Of this callback only." placeholder:"NAME"`
-	Key       string `help:"Under this key only." placeholder:"NAME"`
+	ValueFile string `help:"File with the value; - for standard input. One line feed at its end does not count. The value is not an argument, since those show in process lists and shell histories." required:"" placeholder:"FILE"`
+	Callback  string `help:"Only of this callback." placeholder:"NAME"`
+	Key       string `help:"Only with this key." placeholder:"NAME"`
 	JSON      bool   `help:"Print JSON."`
 }
 

@@ -14,18 +14,18 @@ import (
 )
 
 type quarantineCommand struct {
-	List   quarantineList   `cmd:"" help:"List what is in quarantine, without contents."`
-	Show   quarantineShow   `cmd:"" help:"Show one item, contents included (role comply)."`
-	Replay quarantineReplay `cmd:"" help:"Take items as events after all."`
-	Delete quarantineDelete `cmd:"" help:"Give items up for good; it is recorded."`
+	List   quarantineList   `cmd:"" help:"List quarantined items, without contents."`
+	Show   quarantineShow   `cmd:"" help:"Show one item with its contents (role comply)."`
+	Replay quarantineReplay `cmd:"" help:"Accept items as events."`
+	Delete quarantineDelete `cmd:"" help:"Delete items for good; this is recorded."`
 }
 
 type quarantineList struct {
 	remote
 	Reason string `help:"Only those with this reason." placeholder:"REASON"`
-	Source string `help:"Only those that came by this way." placeholder:"SOURCE"`
-	After  uint64 `help:"Only those beyond this number." placeholder:"NUMBER"`
-	Limit  int    `help:"At most so many." default:"100"`
+	Source string `help:"Only those of this source." placeholder:"SOURCE"`
+	After  uint64 `help:"Only after this number." placeholder:"NUMBER"`
+	Limit  int    `help:"Maximum number." default:"100"`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -67,7 +67,7 @@ func withBare(it api.QuarantineItem) string {
 type quarantineShow struct {
 	remote
 	Number uint64 `arg:"" help:"The item's number."`
-	Raw    bool   `help:"Write what came, byte for byte, and nothing else." xor:"form"`
+	Raw    bool   `help:"Write only the item's bytes." xor:"form"`
 	JSON   bool   `help:"Print JSON." xor:"form"`
 }
 
@@ -126,9 +126,9 @@ func textOrDump(data []byte) string {
 type whichItems struct {
 	remote
 	Numbers []uint64 `arg:"" optional:"" help:"The items' numbers."`
-	All     bool     `help:"All of them."`
+	All     bool     `help:"All items."`
 	Reason  string   `help:"With --all, only those with this reason." placeholder:"REASON"`
-	Source  string   `help:"With --all, only those that came by this way." placeholder:"SOURCE"`
+	Source  string   `help:"With --all, only those of this source." placeholder:"SOURCE"`
 	JSON    bool     `help:"Print JSON."`
 }
 
@@ -166,7 +166,7 @@ func (c *whichItems) told(a *program, done api.QuarantineChanged, what string) e
 
 type quarantineReplay struct {
 	whichItems
-	Edit string `help:"File with what is to be taken in the place of one item (- for standard input); takes the role ingest too." placeholder:"FILE"`
+	Edit string `help:"File to accept instead of the item (- for standard input); also needs role ingest." placeholder:"FILE"`
 }
 
 func (c *quarantineReplay) Run(a *program) error {
@@ -221,7 +221,7 @@ func (a *program) contents(name string) ([]byte, error) {
 
 type quarantineDelete struct {
 	whichItems
-	Yes bool `help:"Do it: what is deleted cannot be had back."`
+	Yes bool `help:"Confirm; this cannot be undone."`
 }
 
 func (c *quarantineDelete) Run(a *program) error {

@@ -9,12 +9,12 @@ import (
 
 type receiptsCommand struct {
 	remote
-	Callback  string `help:"Of this callback only, its replays included." placeholder:"NAME"`
-	From      string `help:"From this sequence on, or this time, as in 2026-01-31T00:00:00Z." placeholder:"FROM"`
-	To        string `help:"Up to this sequence or time, not including it." placeholder:"TO"`
-	ID        string `help:"Of the event with this id only." placeholder:"ID"`
-	Namespace string `help:"Of this namespace only, with --id: litellm, emitted, auditrelay." placeholder:"NAME"`
-	JSON      bool   `help:"Print one JSON object a line, to keep or to search."`
+	Callback  string `help:"Only of this callback and its replays." placeholder:"NAME"`
+	From      string `help:"From this sequence, or this time of receipt, such as 2026-01-31T00:00:00Z." placeholder:"FROM"`
+	To        string `help:"To this sequence or time, exclusive." placeholder:"TO"`
+	ID        string `help:"Only of the event with this id." placeholder:"ID"`
+	Namespace string `help:"With --id, only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	JSON      bool   `help:"Print one JSON object a line."`
 }
 
 func (c *receiptsCommand) Run(a *program) error {

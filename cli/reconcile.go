@@ -10,10 +10,10 @@ import (
 
 type reconcileCommand struct {
 	remote
-	From   string `help:"From this time on (updated_at), as in 2026-01-31T00:00:00Z or 2026-01-31." required:"" placeholder:"TIME"`
-	To     string `help:"Up to this time, not including it. Default: now." placeholder:"TIME"`
-	Repair bool   `help:"Have what the journal lacks accepted (role admin)."`
-	JSON   bool   `help:"Print one JSON object a line, the last one with the totals."`
+	From   string `help:"From this time (updated_at), such as 2026-01-31T00:00:00Z or 2026-01-31." required:"" placeholder:"TIME"`
+	To     string `help:"To this time, exclusive. Default: now." placeholder:"TIME"`
+	Repair bool   `help:"Accept the rows that the journal lacks (role admin)."`
+	JSON   bool   `help:"Print one JSON object a line; the last has the totals."`
 }
 
 // differError says that the table and the journal differ.

@@ -19,11 +19,11 @@ import (
 // remote are the flags of commands that call a relay. A token is never an
 // argument: those stand in process lists and shell histories.
 type remote struct {
-	Server    string `help:"Where the relay is." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
-	TokenFile string `help:"File that holds the bearer token. Without it the variable AUDITRELAY_TOKEN is used." placeholder:"FILE"`
-	CA        string `help:"File of PEM certificates to trust in place of the system's." env:"AUDITRELAY_CA" placeholder:"FILE"`
-	Cert      string `name:"client-cert" help:"File of a PEM certificate to show to a relay that asks for one." env:"AUDITRELAY_CLIENT_CERT" placeholder:"FILE"`
-	Key       string `name:"client-key" help:"File of the certificate's PEM key." env:"AUDITRELAY_CLIENT_KEY" placeholder:"FILE"`
+	Server    string `help:"The relay's URL." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
+	TokenFile string `help:"File with the bearer token. Default: the variable AUDITRELAY_TOKEN." placeholder:"FILE"`
+	CA        string `help:"File of PEM certificates to trust instead of the system's." env:"AUDITRELAY_CA" placeholder:"FILE"`
+	Cert      string `name:"client-cert" help:"File with a client certificate, PEM." env:"AUDITRELAY_CLIENT_CERT" placeholder:"FILE"`
+	Key       string `name:"client-key" help:"File with the client certificate's key, PEM." env:"AUDITRELAY_CLIENT_KEY" placeholder:"FILE"`
 }
 
 func (r *remote) client() (*client.Client, error) {

@@ -11,10 +11,10 @@ import (
 type replayCommand struct {
 	remote
 	Callback string `help:"The callback." required:""`
-	From     string `help:"The first event: a sequence, or a time such as 2026-01-31T00:00:00Z (of receipt)." required:"" placeholder:"SEQUENCE|TIME"`
-	To       string `help:"The end, not included: a sequence or a time; default: what is accepted by now." placeholder:"SEQUENCE|TIME"`
-	DryRun   bool   `help:"Say how many events it would be, and start nothing."`
-	Emit     bool   `help:"Let filters emit again. By default what they emit is dropped, since it was emitted before."`
+	From     string `help:"The first event: a sequence, or a time of receipt such as 2026-01-31T00:00:00Z." required:"" placeholder:"SEQUENCE|TIME"`
+	To       string `help:"The end, exclusive: a sequence or a time. Default: now." placeholder:"SEQUENCE|TIME"`
+	DryRun   bool   `help:"Show how many events it would be, and start nothing."`
+	Emit     bool   `help:"Let filters emit again. By default their records are dropped, since they were emitted before."`
 	JSON     bool   `help:"Print JSON."`
 }
 

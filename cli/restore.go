@@ -11,7 +11,7 @@ import (
 
 type restoreCommand struct {
 	Backup  string `arg:"" help:"The backup's directory." type:"existingdir"`
-	DataDir string `arg:"" help:"The data directory to make; it must not be there, or be empty." type:"path"`
+	DataDir string `arg:"" help:"The data directory to create; it must be missing or empty." type:"path"`
 }
 
 func (c *restoreCommand) Run(a *program) error {

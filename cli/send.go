@@ -21,10 +21,10 @@ import (
 
 type sendCommand struct {
 	remote
-	File     string        `arg:"" help:"Events, one JSON object a line (or an array), plain or as FILE.gz; - for standard input."`
-	Resume   string        `help:"Keep here how far it came, and go on from there." placeholder:"FILE" type:"path"`
-	Rejects  string        `help:"Append refused events here, one a line, to mend and send again." placeholder:"FILE" type:"path"`
-	Patience time.Duration `help:"How long one request may fail before giving up." default:"5m"`
+	File     string        `arg:"" help:"Events: one JSON object a line, or an array; also FILE.gz; - for standard input."`
+	Resume   string        `help:"Remember the position in this file, and continue from it." placeholder:"FILE" type:"path"`
+	Rejects  string        `help:"Append rejected events to this file, one a line, to correct and send again." placeholder:"FILE" type:"path"`
+	Patience time.Duration `help:"Give up after a request failed for this long." default:"5m"`
 	JSON     bool          `help:"Print the summary as JSON."`
 }
 

@@ -14,10 +14,10 @@ import (
 
 type serveCommand struct {
 	Config      string              `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
-	Listen      string              `help:"Listen on this address in place of the configuration's." placeholder:"HOST:PORT"`
-	DataDir     string              `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
-	MemoryLimit auditrelay.ByteSize `help:"What the garbage collector tries to keep memory under, where GOMEMLIMIT is not set; 0 for no limit." default:"160MiB" placeholder:"SIZE"`
-	AddressFile string              `help:"Write the address that is listened on to this file, for whoever asked for port 0." placeholder:"FILE" type:"path"`
+	Listen      string              `help:"Listen on this address instead of the configuration's." placeholder:"HOST:PORT"`
+	DataDir     string              `help:"Use this data directory instead of the configuration's." placeholder:"DIR" type:"path"`
+	MemoryLimit auditrelay.ByteSize `help:"Memory target of the garbage collector, unless GOMEMLIMIT is set; 0 for no limit." default:"160MiB" placeholder:"SIZE"`
+	AddressFile string              `help:"Write the listening address to this file; useful with port 0." placeholder:"FILE" type:"path"`
 }
 
 func (c *serveCommand) Run(a *program) error {

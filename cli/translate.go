@@ -7,11 +7,11 @@ import (
 )
 
 type configCommands struct {
-	Translate translateCommand `cmd:"" help:"Print LiteLLM's configuration in auditrelay's own format, with what was chosen and why."`
+	Translate translateCommand `cmd:"" help:"Print a LiteLLM configuration in auditrelay's format, and explain the choices."`
 }
 
 type translateCommand struct {
-	File string `arg:"" help:"LiteLLM's configuration." type:"path"`
+	File string `arg:"" help:"The LiteLLM configuration." type:"path"`
 }
 
 func (c *translateCommand) Run(a *program) error {

@@ -17,12 +17,12 @@ import (
 type tryCommand struct {
 	remote
 	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
-	Callback string `help:"The callback whose filters are tried. Default: the only one." placeholder:"NAME"`
-	File     string `arg:"" optional:"" help:"Events as they are sent: a JSON object, an array or NDJSON; - for standard input."`
-	Stored   bool   `help:"Take events that a running relay has accepted (role comply)."`
+	Callback string `help:"The callback whose filters to try. Default: the only one." placeholder:"NAME"`
+	File     string `arg:"" optional:"" help:"Events: a JSON object, an array or NDJSON; - for standard input."`
+	Stored   bool   `help:"Use events that a running relay accepted (role comply)."`
 	From     uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
-	Limit    int    `help:"How many events at the most." default:"100" placeholder:"N"`
-	JSON     bool   `help:"Print JSON, an object a line."`
+	Limit    int    `help:"Maximum number of events." default:"100" placeholder:"N"`
+	JSON     bool   `help:"Print one JSON object a line."`
 }
 
 func (c *tryCommand) Run(a *program) error {

@@ -12,8 +12,8 @@ import (
 
 type validateCommand struct {
 	Config  string        `arg:"" optional:"" help:"The configuration, auditrelay's or LiteLLM's." default:"auditrelay.yaml" type:"path"`
-	Online  bool          `help:"Ask every sink's destination too."`
-	Timeout time.Duration `help:"How long each destination may take." default:"30s"`
+	Online  bool          `help:"Also check every sink's destination."`
+	Timeout time.Duration `help:"Time limit for each destination." default:"30s"`
 	JSON    bool          `help:"Print JSON."`
 }
 
