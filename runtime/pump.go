@@ -324,7 +324,7 @@ func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, erro
 		p.callback.rendering.Lock()
 		defer p.callback.rendering.Unlock()
 	}
-	sent, err := delivery.Judge(p.r.journal, p.laneID, payload, receipt, err, p.place)
+	sent, err := delivery.Classify(p.r.journal, p.laneID, payload, receipt, err, p.place)
 	if err != nil {
 		return nil, err
 	}

@@ -33,99 +33,130 @@ func (r *Runtime) SubmitAtomic(ctx context.Context, events ...Submission) ([]Res
 	return r.submit(ctx, events, true, nil)
 }
 
-// submit has also, where set, add to the transaction what belongs to its events.
+// submit accepts events. If also is not nil, submit calls it to add records to the
+// same transaction.
 func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, also func(tx *journal.Tx, events []auditrelay.Event) error) ([]Result, error) {
-	if err := ctx.Err(); err != nil {
+	if err := r.fits(events); err != nil {
 		return nil, err
 	}
-	if len(events) > r.limits.Events {
-		return nil, fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(events), r.limits.Events)
-	}
-	if n := bytesOf(events); n > int(auditrelay.MaxAtomicBytes) {
-		return nil, fmt.Errorf("%w: %d bytes, at most %v", ErrTooLarge, n, auditrelay.MaxAtomicBytes)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
 	if err := r.Ready(); err != nil {
 		return nil, err
 	}
+	s := submitting{results: make([]Result, len(events)), keep: also != nil}
 	filters := r.ingest.Load()
-	results := make([]Result, len(events))
-	var tx journal.Tx
-	var taken, refused []auditrelay.Event // by filters; each that is refused leaves a tombstone
-	bad := 0
 	for i := range events {
-		event, err := ingest.Check(events[i].Data, r.limits)
-		if err != nil {
-			if e, ok := errors.AsType[*EventError](err); ok {
-				e.Index = i
-			}
-			results[i].Err = err
-			bad++
-			continue
-		}
-		event.Provenance = events[i].Provenance
-		results[i].ID = event.ID
-		if filters != nil {
-			if event, err = r.filterIngest(ctx, filters, event); err != nil {
-				return nil, err
-			}
-			if event.Ingest.Outcome == auditrelay.Discarded {
-				results[i].Err = ErrIngestFilter
-				refused = append(refused, event)
-				bad++
-				continue
-			}
-			results[i].Filtered = event.Ingest.Outcome == auditrelay.Filtered
-		}
-		if !event.Action.Known() {
-			results[i].UnknownAction = true
-		}
-		tx.Append(event)
-		if also != nil {
-			taken = append(taken, event)
-		}
-	}
-	r.counters.rejected.Add(uint64(bad))
-	if len(refused) > 0 {
-		if err := r.bury(refused); err != nil {
+		if err := r.admit(ctx, &s, i, &events[i], filters); err != nil {
 			return nil, err
 		}
 	}
-	if bad == len(events) || (atomic && bad > 0) {
-		return results, nil
+	r.counters.rejected.Add(uint64(s.bad))
+	if len(s.refused) > 0 {
+		if err := r.bury(s.refused); err != nil {
+			return nil, err
+		}
+	}
+	if s.bad == len(events) || (atomic && s.bad > 0) {
+		return s.results, nil
 	}
 	if atomic {
-		tx.AllOrNothing()
+		s.tx.AllOrNothing()
 	}
 	if also != nil {
-		if err := also(&tx, taken); err != nil {
+		if err := also(&s.tx, s.taken); err != nil {
 			return nil, err
 		}
 	}
-	appended, err := r.journal.Commit(&tx)
+	if err := r.accept(&s); err != nil {
+		return nil, err
+	}
+	return s.results, nil
+}
+
+// submitting is one call of Submit under way.
+type submitting struct {
+	tx      journal.Tx
+	results []Result
+	keep    bool               // taken is asked for
+	taken   []auditrelay.Event // those in tx, in order
+	refused []auditrelay.Event // by filters; each leaves a tombstone
+	bad     int
+}
+
+// fits reports why a call can never be accepted.
+func (r *Runtime) fits(events []Submission) error {
+	if len(events) > r.limits.Events {
+		return fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(events), r.limits.Events)
+	}
+	if n := bytesOf(events); n > int(auditrelay.MaxAtomicBytes) {
+		return fmt.Errorf("%w: %d bytes, at most %v", ErrTooLarge, n, auditrelay.MaxAtomicBytes)
+	}
+	return nil
+}
+
+// admit checks and filters one event and adds it to the transaction. What is wrong
+// with the event is its result; an error says that nothing was decided.
+func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submission, filters *ingestFilters) error {
+	result := &s.results[i]
+	event, err := ingest.Check(in.Data, r.limits)
+	if err != nil {
+		if e, ok := errors.AsType[*EventError](err); ok {
+			e.Index = i
+		}
+		result.Err = err
+		s.bad++
+		return nil
+	}
+	event.Provenance = in.Provenance
+	result.ID = event.ID
+	if filters != nil {
+		if event, err = r.filterIngest(ctx, filters, event); err != nil {
+			return err
+		}
+		if event.Ingest.Outcome == auditrelay.Discarded {
+			result.Err = ErrIngestFilter
+			s.refused = append(s.refused, event)
+			s.bad++
+			return nil
+		}
+		result.Filtered = event.Ingest.Outcome == auditrelay.Filtered
+	}
+	result.UnknownAction = !event.Action.Known()
+	s.tx.Append(event)
+	if s.keep {
+		s.taken = append(s.taken, event)
+	}
+	return nil
+}
+
+// accept commits the transaction and writes down what became of its events.
+func (r *Runtime) accept(s *submitting) error {
+	appended, err := r.journal.Commit(&s.tx)
 	if conflict, ok := errors.AsType[*journal.ConflictError](err); ok {
 		// All or nothing, and so every event was appended: indices are the same.
 		for _, at := range conflict.Conflicts {
-			if at.Index < len(results) { // the rest is what belongs to them
-				results[at.Index].Err = ErrConflict
+			if at.Index < len(s.results) { // the rest is what belongs to them
+				s.results[at.Index].Err = ErrConflict
 				r.counters.conflicts.Add(1)
 			}
 		}
-		return results, nil
+		return nil
 	}
 	if err != nil {
-		return nil, r.unavailable(err)
+		return r.unavailable(err)
 	}
 	next := 0
-	for i := range results {
-		if results[i].Err != nil {
-			continue
+	for i := range s.results {
+		if s.results[i].Err == nil {
+			r.finish(&s.results[i], appended[next])
+			next++
 		}
-		r.finish(&results[i], appended[next])
-		next++
 	}
-	return results, nil
+	return nil
 }
 
 func bytesOf(events []Submission) int {

@@ -70,7 +70,7 @@ func TestAmendmentOfTheSameTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, err := delivery.Judge(j, state.ID, p, auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("no")}, place)
+	sent, err := delivery.Classify(j, state.ID, p, auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("no")}, place)
 	if err != nil || !sent.Replaced() {
 		t.Fatalf("judge: %+v, %v", sent, err)
 	}

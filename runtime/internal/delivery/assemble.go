@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -104,78 +105,99 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 
 // render makes the payloads. It changes the outcome of what cannot be delivered.
 func (a *Assembled) render(at Place) error {
-	b := &a.Batch
-	var buried map[uint64]bool // tombstones that the sink refuses too
-	isolated := false
-	inspector := at.Gate.Inspector()
+	r := rendering{Assembled: a, at: at, inspector: at.Gate.Inspector(), buried: map[uint64]bool{}}
 	for {
-		records := make([]auditrelay.Record, 0, len(b.Judged))
-		for i := range b.Judged {
-			j := &b.Judged[i]
-			switch {
-			case j.Outcome == auditrelay.Delivered:
-				records = append(records, record(j.Event, j.Data))
-			case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
-				!b.dead() && !buried[j.Event.Sequence]:
-				records = append(records, newTombstone(j.Event, j.Outcome, j.Cause, at.TombstoneKey))
-			}
-		}
-		if len(records) == 0 {
+		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: a.From, To: a.To, Replay: at.Replay, Records: r.records()}
+		if len(chunk.Records) == 0 {
 			return nil
 		}
-		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: b.From, To: b.To, Replay: at.Replay, Records: records}
-		payloads, err := render(at.Sink, chunk)
-		var refused *auditrelay.RecordErrors
-		if err == nil {
-			if a.marks, err = check(records, payloads); err != nil {
-				return err
-			}
-			if refused, err = leaks(inspector, at.Sink, chunk, payloads); err != nil {
-				return fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
-			}
-			if refused == nil {
-				a.payloads = payloads
-				return nil
-			}
-			a.marks, err = nil, refused
+		refused, err := r.once(chunk)
+		if err == nil && refused != nil && !r.setAside(refused) {
+			err = fmt.Errorf("the sink refuses records that are not in it: %w", refused)
 		}
-		refused, ok := errors.AsType[*auditrelay.RecordErrors](err)
-		if !ok && !isolated {
-			// The sink failed on the whole chunk without saying where: find out by
-			// rendering each record alone.
-			isolated = true
-			refused = isolate(at.Sink, chunk)
-			ok = len(refused.Records) > 0 && len(refused.Records) < len(records)
-		}
-		if !ok || len(refused.Records) == 0 {
+		if err != nil {
 			return fmt.Errorf("render a chunk of callback %s: %w", at.Callback, err)
 		}
-		progress := false
-		at := make(map[uint64]*Judged, len(a.Judged))
-		for i := range a.Judged {
-			at[a.Judged[i].Event.Sequence] = &a.Judged[i]
-		}
-		for _, r := range refused.Records {
-			if j := at[r.Sequence]; j != nil {
-				if j.Outcome == auditrelay.Delivered {
-					j.Outcome, j.Cause, j.Err, j.Data = auditrelay.DeadLettered, r.Cause, r.Err, nil
-					if j.Cause == auditrelay.CauseNone {
-						j.Cause = auditrelay.CauseRender
-					}
-					progress = true
-				} else if !buried[r.Sequence] {
-					if buried == nil {
-						buried = map[uint64]bool{}
-					}
-					buried[r.Sequence] = true
-					progress = true
-				}
-			}
-		}
-		if !progress {
-			return fmt.Errorf("render a chunk of callback %s: the sink refuses records that are not in it: %w", chunk.Callback, err)
+		if refused == nil {
+			return nil
 		}
 	}
+}
+
+// rendering brings a batch through the sink's Render, with fewer records each time.
+type rendering struct {
+	*Assembled
+	at        Place
+	inspector *gate.Inspector
+	buried    map[uint64]bool // tombstones that the sink refuses too
+	isolated  bool            // each record was rendered alone already
+}
+
+// records are what the batch delivers now, and tombstones.
+func (r *rendering) records() []auditrelay.Record {
+	records := make([]auditrelay.Record, 0, len(r.Judged))
+	for i := range r.Judged {
+		j := &r.Judged[i]
+		switch {
+		case j.Outcome == auditrelay.Delivered:
+			records = append(records, record(j.Event, j.Data))
+		case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
+			!r.dead() && !r.buried[j.Event.Sequence]:
+			records = append(records, newTombstone(j.Event, j.Outcome, j.Cause, r.at.TombstoneKey))
+		}
+	}
+	return records
+}
+
+// once renders and checks a chunk. It returns the records that cannot be delivered,
+// nil where the payloads are made.
+func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, error) {
+	payloads, err := render(r.at.Sink, chunk)
+	if err == nil {
+		marks, err := check(chunk.Records, payloads)
+		if err != nil {
+			return nil, err
+		}
+		refused, err := leaks(r.inspector, r.at.Sink, chunk, payloads)
+		if err == nil && refused == nil {
+			r.payloads, r.marks = payloads, marks
+		}
+		return refused, err
+	}
+	refused, ok := errors.AsType[*auditrelay.RecordErrors](err)
+	if !ok && !r.isolated {
+		// The sink failed on the whole chunk without saying where: find out by
+		// rendering each record alone.
+		r.isolated = true
+		refused = isolate(r.at.Sink, chunk)
+		ok = len(refused.Records) < len(chunk.Records)
+	}
+	if !ok || len(refused.Records) == 0 {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// setAside takes refused records out of the chunk. It reports whether there was one.
+func (r *rendering) setAside(refused *auditrelay.RecordErrors) bool {
+	bySequence := make(map[uint64]*Judged, len(r.Judged))
+	for i := range r.Judged {
+		bySequence[r.Judged[i].Event.Sequence] = &r.Judged[i]
+	}
+	progress := false
+	for _, f := range refused.Records {
+		j := bySequence[f.Sequence]
+		switch {
+		case j == nil:
+		case j.Outcome == auditrelay.Delivered:
+			j.Outcome, j.Cause, j.Err, j.Data = auditrelay.DeadLettered, cmp.Or(f.Cause, auditrelay.CauseRender), f.Err, nil
+			progress = true
+		case !r.buried[f.Sequence]:
+			r.buried[f.Sequence] = true
+			progress = true
+		}
+	}
+	return progress
 }
 
 func record(e *auditrelay.Event, data []byte) auditrelay.Record {

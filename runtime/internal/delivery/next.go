@@ -58,105 +58,136 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	if l.state.Paused != "" || l.state.Removed {
 		return Action{Kind: Wait}
 	}
-	end := l.state.end(head.Next)
-	backlog := uint64(0)
-	if end > l.state.Cursor {
-		backlog = end - l.state.Cursor
-	}
-	if backlog == 0 {
-		l.firstSeen = time.Time{}
-		if l.state.Replay == nil {
-			l.state.Bytes = head.Bytes // was an estimate; here it is known
-		}
-	} else if l.firstSeen.IsZero() {
-		l.firstSeen = now
-	}
-
-	// From here on: wake is the earliest time at which the answer may change.
-	var wake time.Time
-	at := func(t time.Time) {
-		if t.After(now) && (wake.IsZero() || t.Before(wake)) {
-			wake = t
-		}
-	}
-
+	s := step{now: now, head: head, end: l.state.end(head.Next)}
+	l.measure(&s)
 	if l.state.Detached != "" {
-		if backlog > 0 && !l.taking && l.closed(now, head, backlog, at) {
-			return l.take(TakeUnjudged, end, Skip)
+		if s.backlog > 0 && !l.taking && l.closed(&s) {
+			return l.take(TakeUnjudged, s.end, Skip)
 		}
-		return Action{Kind: Wait, Until: wake}
+		return s.wait()
 	}
-
-	if over, excess, when := l.over(now, head, oldest, backlog); over {
-		switch l.opts.Retain.Then {
-		case auditrelay.RetainBlock:
-			l.blocked = true
-		case auditrelay.RetainDetach:
-			return Action{Kind: Detach}
-		case auditrelay.RetainDeadLetter:
-			// Each time leaves a payload of tombstones behind: while the
-			// destination takes none, a few large ones rather than many small.
-			paced := l.retained.Add(retainPause)
-			switch {
-			case backlog == 0 || l.taking:
-			case !l.room() && now.Before(paced) && excess < int64(l.opts.Chunk.Bytes):
-				at(paced)
-			default:
-				l.retained = now
-				a := l.take(TakeUnjudged, end, Retained)
-				if excess > 0 {
-					a.Bytes = min(a.Bytes, excess) // no more than is too much
-				} else {
-					a.Before = now.Add(-l.opts.Retain.Age)
-				}
-				return a
-			}
-		}
-	} else {
-		l.blocked = false
-		at(when)
+	if a := l.retain(&s, oldest); a.Kind != Wait {
+		return a
 	}
-
-	if p := l.deliverable(now, at); p != nil {
+	if p := l.deliverable(&s); p != nil {
 		p.busy = true
 		p.attempts++
 		l.attempts++
 		return Action{Kind: Deliver, Number: p.Number}
 	}
+	if a := l.nextChunk(&s); a.Kind != Wait {
+		return a
+	}
+	if l.state.Amends > 0 && s.backlog == 0 && !l.taking && len(l.pending) == 0 {
+		return Action{Kind: Amend}
+	}
+	return s.wait()
+}
 
-	if !l.taking && len(l.deadQueue) > 0 && l.room() && !now.Before(l.takeAfter) {
+// step is one call of Next.
+type step struct {
+	now     time.Time
+	head    journal.Head
+	end     uint64 // of the lane's events
+	backlog uint64 // from the cursor to the end
+	wake    time.Time
+}
+
+// at notes a time at which the answer may change.
+func (s *step) at(t time.Time) {
+	if t.After(s.now) && (s.wake.IsZero() || t.Before(s.wake)) {
+		s.wake = t
+	}
+}
+
+// wait is the answer where there is nothing to do before the earliest noted time.
+func (s *step) wait() Action { return Action{Kind: Wait, Until: s.wake} }
+
+// measure finds out what waits, and since when.
+func (l *Lane) measure(s *step) {
+	if s.end > l.state.Cursor {
+		s.backlog = s.end - l.state.Cursor
+	}
+	switch {
+	case s.backlog == 0:
+		l.firstSeen = time.Time{}
+		if l.state.Replay == nil {
+			l.state.Bytes = s.head.Bytes // was an estimate; here it is known
+		}
+	case l.firstSeen.IsZero():
+		l.firstSeen = s.now
+	}
+}
+
+// retain acts where the lane holds more than it may. Wait: nothing is to be done.
+func (l *Lane) retain(s *step, oldest time.Time) Action {
+	over, excess, when := l.over(s, oldest)
+	if !over {
+		l.blocked = false
+		s.at(when)
+		return Action{}
+	}
+	switch l.opts.Retain.Then {
+	case auditrelay.RetainBlock:
+		l.blocked = true
+		return Action{}
+	case auditrelay.RetainDetach:
+		return Action{Kind: Detach}
+	}
+	if s.backlog == 0 || l.taking {
+		return Action{}
+	}
+	// Each time leaves a payload of tombstones behind: while the destination takes
+	// none, a few large ones rather than many small.
+	if paced := l.retained.Add(retainPause); !l.room() && s.now.Before(paced) && excess < int64(l.opts.Chunk.Bytes) {
+		s.at(paced)
+		return Action{}
+	}
+	l.retained = s.now
+	a := l.take(TakeUnjudged, s.end, Retained)
+	if excess > 0 {
+		a.Bytes = min(a.Bytes, excess) // no more than is too much
+	} else {
+		a.Before = s.now.Add(-l.opts.Retain.Age)
+	}
+	return a
+}
+
+// nextChunk takes dead letters that are to be judged again, or the next chunk. Wait:
+// neither is due.
+func (l *Lane) nextChunk(s *step) Action {
+	if l.taking || s.backlog == 0 && len(l.deadQueue) == 0 || !l.room() {
+		return Action{}
+	}
+	if s.now.Before(l.takeAfter) {
+		s.at(l.takeAfter)
+		return Action{}
+	}
+	if len(l.deadQueue) > 0 {
 		n := min(len(l.deadQueue), l.opts.Chunk.Events)
 		l.taking = true
 		a := Action{Kind: TakeDead, Sequences: slices.Sorted(slices.Values(l.deadQueue[:n])), Bytes: l.chunkBytes()}
 		l.deadTaken = make(map[uint64]bool, n)
-		for _, s := range a.Sequences {
-			l.deadTaken[s] = true
+		for _, sequence := range a.Sequences {
+			l.deadTaken[sequence] = true
 		}
 		return a
 	}
-	if !l.taking && (backlog > 0 || len(l.deadQueue) > 0) && l.room() {
-		switch {
-		case now.Before(l.takeAfter):
-			at(l.takeAfter)
-		case backlog > 0 && l.closed(now, head, backlog, at):
-			return l.take(Take, end, 0)
-		}
+	if l.closed(s) {
+		return l.take(Take, s.end, 0)
 	}
-	if l.state.Amends > 0 && backlog == 0 && !l.taking && len(l.pending) == 0 {
-		return Action{Kind: Amend}
-	}
-	return Action{Kind: Wait, Until: wake}
+	return Action{}
 }
 
 // closed reports whether the chunk at the cursor is to wait for no more events.
-func (l *Lane) closed(now time.Time, head journal.Head, backlog uint64, at func(time.Time)) bool {
-	if backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
-		head.Bytes >= l.state.Bytes+uint64(l.opts.Chunk.Bytes) {
+func (l *Lane) closed(s *step) bool {
+	if s.backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
+		s.head.Bytes >= l.state.Bytes+uint64(l.opts.Chunk.Bytes) {
 		return true
 	}
 	due := l.firstSeen.Add(l.opts.Chunk.Age)
-	at(due)
-	return !now.Before(due)
+	s.at(due)
+	return !s.now.Before(due)
 }
 
 func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
@@ -193,9 +224,9 @@ func (l *Lane) room() bool {
 }
 
 // deliverable returns the payload to send next, nil if none may be sent now.
-func (l *Lane) deliverable(now time.Time, at func(time.Time)) *pending {
-	if now.Before(l.holdUntil) {
-		at(l.holdUntil)
+func (l *Lane) deliverable(s *step) *pending {
+	if s.now.Before(l.holdUntil) {
+		s.at(l.holdUntil)
 		return nil
 	}
 	busy := 0
@@ -217,8 +248,8 @@ func (l *Lane) deliverable(now time.Time, at func(time.Time)) *pending {
 		case p.busy:
 		case p.Manifest && undelivered && chunk == p.Chunk:
 			// A manifest tells of what is there: it waits for its chunk's payloads.
-		case now.Before(p.after):
-			at(p.after)
+		case s.now.Before(p.after):
+			s.at(p.after)
 		default:
 			return p
 		}
@@ -236,7 +267,7 @@ const retainPause = time.Minute
 // over reports whether the lane holds more than retain allows, by how many bytes
 // (0: it is the age); if not, when its age may reach the bound. A replay holds
 // old events by its nature, and nothing is retained for it.
-func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog uint64) (over bool, excess int64, when time.Time) {
+func (l *Lane) over(s *step, oldest time.Time) (over bool, excess int64, when time.Time) {
 	if l.state.Replay != nil {
 		return false, 0, time.Time{}
 	}
@@ -247,15 +278,15 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 				held += p.Size
 			}
 		}
-		if backlog > 0 && head.Bytes > l.state.Bytes {
-			held += int64(head.Bytes - l.state.Bytes)
+		if s.backlog > 0 && s.head.Bytes > l.state.Bytes {
+			held += int64(s.head.Bytes - l.state.Bytes)
 		}
 		if held > int64(l.opts.Retain.Bytes) {
 			return true, held - int64(l.opts.Retain.Bytes), time.Time{}
 		}
 	}
 	if l.opts.Retain.Age > 0 {
-		if backlog == 0 {
+		if s.backlog == 0 {
 			oldest = time.Time{}
 		}
 		if l.opts.Retain.Then != auditrelay.RetainDeadLetter {
@@ -267,7 +298,7 @@ func (l *Lane) over(now time.Time, head journal.Head, oldest time.Time, backlog 
 		}
 		if !oldest.IsZero() {
 			bound := oldest.Add(l.opts.Retain.Age)
-			return now.After(bound), 0, bound
+			return s.now.After(bound), 0, bound
 		}
 	}
 	return false, 0, time.Time{}

@@ -453,7 +453,7 @@ func (w *world) deliver(l *simLane, number uint64) error {
 	if err != nil && bytes.HasPrefix([]byte(err.Error()), []byte("BROKEN")) {
 		return err
 	}
-	sent, err := delivery.Judge(w.journal, l.state.ID, p, receipt, err, l.place)
+	sent, err := delivery.Classify(w.journal, l.state.ID, p, receipt, err, l.place)
 	if err != nil {
 		return fmt.Errorf("%s: judge: %w", l.name, err)
 	}
