@@ -26,7 +26,7 @@ type None struct{}
 type Raw []byte
 
 // Lines is a body of one JSON object a line.
-type Lines[T any] struct{}
+type Lines[T any] struct{ _ [0]T }
 
 // URL returns the endpoint's path with its {parameters} filled in order, escaped.
 func (e Endpoint[In, Out]) URL(params ...string) string {

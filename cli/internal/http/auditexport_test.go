@@ -79,7 +79,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 		_, err := exportAll(req.Context(), from, &auditQuery{}, &failingFormat{ndjsonExport{w}, 5})
 		return err
 	}
-	r.http.Config.Handler = r.srv.wrap(route{"GET", "/", noRole, r.srv.audited(r.srv.audit.exports, handle), false})
+	r.http.Config.Handler = r.srv.wrap(route{method: "GET", path: "/", role: noRole, handle: r.srv.audited(r.srv.audit.exports, handle)})
 	resp, err := r.http.Client().Get(r.http.URL + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	}
 	// Before anything was sent it is an answer as others are.
 	handle = func(*auditWriter, *http.Request, principal, Store, *auditstore.Store) error { return errPlanted }
-	r.http.Config.Handler = r.srv.wrap(route{"GET", "/", noRole, r.srv.audited(r.srv.audit.exports, handle), false})
+	r.http.Config.Handler = r.srv.wrap(route{method: "GET", path: "/", role: noRole, handle: r.srv.audited(r.srv.audit.exports, handle)})
 	if status, answer, _ := r.call("GET", "/", ""); status != http.StatusServiceUnavailable || strings.Contains(answer, "planted") {
 		t.Errorf("at once: %d %s", status, answer)
 	}

@@ -2,6 +2,7 @@ package http
 
 import (
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type route struct {
 	handle       func(w http.ResponseWriter, r *http.Request, who principal)
 	// streams: the handler bounds and paces the body itself.
 	streams bool
+	// in and out are the shapes of the request and the answer, for the API's
+	// description.
+	in, out reflect.Type
 }
 
 // table is all that the daemon answers; the tests hold every line of it against
@@ -88,7 +92,10 @@ func (s *Server) table() []route {
 
 // at is the route of an endpoint whose handler reads and writes by itself.
 func at[In, Out any](e api.Endpoint[In, Out], role config.Role, handle func(http.ResponseWriter, *http.Request, principal)) route {
-	return route{method: e.Method, path: e.Path, role: role, handle: handle}
+	return route{
+		method: e.Method, path: e.Path, role: role, handle: handle,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+	}
 }
 
 func (rt route) streaming() route {
