@@ -3,13 +3,20 @@ package config
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
+	"time"
 
 	"auditrelay"
 )
 
 // defaultS3Listen is where the S3 endpoint is unless it is configured.
 const defaultS3Listen = "127.0.0.1:8788"
+
+const (
+	defaultS3Hold = 10 * time.Second
+	maxS3Hold     = 5 * time.Minute
+)
 
 // IngestS3 is the relay as an S3 endpoint that takes events: for LiteLLM's s3_v2.
 type IngestS3 struct {
@@ -22,9 +29,18 @@ type IngestS3 struct {
 	Keys []S3Key `yaml:"keys"`
 	// Buckets, where any, are the only ones that are answered for. Default: any name.
 	Buckets []string `yaml:"buckets"`
-	// ForwardTo is the bucket that objects go to, signed anew, whose key is not under
-	// audit_logs/. Default: none; they are refused.
+	// Hold is how long an audit object waits while the relay cannot accept, before the
+	// answer is 503, which ends an event for LiteLLM's older versions. Keep it below the
+	// producer's own timeout. At most 5m. Default: 10s; 0s answers at once.
+	Hold *time.Duration `yaml:"hold"`
+	// ForwardTo is the bucket to which objects that are no audit events by their name
+	// (request logs) are passed on, signed anew, and from which they are read back.
+	// Default: none; they are refused.
 	ForwardTo *ForwardTo `yaml:"forward_to"`
+	// DiscardOtherObjects answers 200 for those objects and drops them, counted: for a
+	// LiteLLM that cannot be kept from sending its request logs here, and would send
+	// refused ones again for ever. Not with forward_to. Default: false.
+	DiscardOtherObjects bool `yaml:"discard_other_objects"`
 }
 
 // S3Key is one access key and who holds it.
@@ -40,12 +56,19 @@ type S3Key struct {
 
 // ForwardTo is where objects go that are no audit events.
 type ForwardTo struct {
-	// Endpoint as in https://minio.example.com. Default: AWS's own in the region.
+	// Endpoint as in https://minio.example.com. Default: AWS's own for the region, in
+	// its partition.
 	Endpoint string `yaml:"endpoint"`
 	// Region is required.
 	Region string `yaml:"region"`
-	// Bucket takes the place of the request's. Default: the request's.
+	// Bucket takes the place of the request's. It or buckets is required: whoever holds
+	// one of the keys acts there with the relay's credentials.
 	Bucket string `yaml:"bucket"`
+	// Buckets are those that a request may name, in the place of bucket.
+	Buckets []string `yaml:"buckets"`
+	// Methods that are passed on, of PUT, GET, HEAD and DELETE. The places of S3
+	// callbacks are closed to all of them. Default: [PUT, GET, HEAD].
+	Methods []string `yaml:"methods"`
 	// AccessKeyID of a key of its own. Default: AWS's chain of credentials.
 	AccessKeyID string `yaml:"access_key_id"`
 	// SecretAccessKey goes with access_key_id.
@@ -80,6 +103,13 @@ func (c checker) ingestS3() {
 		if b == "" {
 			c.bad(at("ingest", "s3", "buckets", i), "it must not be empty")
 		}
+	}
+	if s.Hold == nil {
+		hold := defaultS3Hold
+		s.Hold = &hold
+	}
+	if *s.Hold < 0 || *s.Hold > maxS3Hold {
+		c.bad(at("ingest", "s3", "hold"), "out of range: expected 0s to %v", maxS3Hold)
 	}
 	if f := s.ForwardTo; f != nil {
 		c.forwardTo(f)
@@ -120,6 +150,18 @@ func (c checker) s3Keys(s *IngestS3) {
 func (c checker) forwardTo(f *ForwardTo) {
 	if f.Region == "" {
 		c.bad(at("ingest", "s3", "forward_to", "region"), "it is required")
+	}
+	if (f.Bucket == "") == (len(f.Buckets) == 0) {
+		c.bad(at("ingest", "s3", "forward_to", "bucket"), "it or buckets is required, and not both: without, whoever holds a key of ingest.s3 would reach every bucket that the relay's credentials reach; "+
+			"bucket is where all objects go, buckets lists those that a request may name")
+	}
+	for i, m := range f.Methods {
+		if !slices.Contains([]string{"PUT", "GET", "HEAD", "DELETE"}, m) {
+			c.bad(at("ingest", "s3", "forward_to", "methods", i), "expected PUT, GET, HEAD or DELETE")
+		}
+	}
+	if c.Ingest.S3.DiscardOtherObjects {
+		c.bad(at("ingest", "s3", "discard_other_objects"), "objects that are no audit events are either passed on or dropped: leave out one of discard_other_objects and forward_to")
 	}
 	if (f.AccessKeyID == "") != (f.SecretAccessKey.Reveal() == "") {
 		c.bad(at("ingest", "s3", "forward_to", "secret_access_key"), "access_key_id and secret_access_key go together")

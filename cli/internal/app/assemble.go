@@ -43,6 +43,9 @@ func (a *assembler) loadConfig(file string) (*config.Config, error) {
 	if _, _, err := a.storesOf(cfg); err != nil {
 		return nil, err
 	}
+	if err := a.checkForward(cfg); err != nil {
+		return nil, err
+	}
 	return cfg, nil
 }
 

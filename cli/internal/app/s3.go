@@ -10,8 +10,6 @@ import (
 	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/s3"
 	"auditrelay/config"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // s3Endpoint is the relay as an S3 endpoint, where the configuration has one.
@@ -31,13 +29,16 @@ func checkIngestS3(cfg *config.IngestS3) error {
 }
 
 func s3Options(cfg *config.IngestS3) s3.Options {
-	o := s3.Options{Region: cfg.Region, Buckets: cfg.Buckets}
+	o := s3.Options{Region: cfg.Region, Buckets: cfg.Buckets, DiscardOther: cfg.DiscardOtherObjects}
+	if cfg.Hold != nil {
+		o.Hold = *cfg.Hold
+	}
 	for _, k := range cfg.Keys {
 		o.Keys = append(o.Keys, s3.Key{Name: k.Name, AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey})
 	}
 	if f := cfg.ForwardTo; f != nil {
 		o.Forward = &s3.Forward{
-			Endpoint: f.Endpoint, Region: f.Region, Bucket: f.Bucket,
+			Endpoint: f.Endpoint, Region: f.Region, Bucket: f.Bucket, Buckets: f.Buckets, Methods: f.Methods,
 			AccessKeyID: f.AccessKeyID, SecretAccessKey: f.SecretAccessKey, SessionToken: f.SessionToken,
 		}
 	}
@@ -82,6 +83,9 @@ func (d *daemon) useS3(cfg *config.Config) error {
 		return nil
 	}
 	o := s3Options(cfg.Ingest.S3)
+	if o.Forward != nil {
+		o.Forward.Reserved = s3Places(cfg)
+	}
 	o.Runtime, o.Counts, o.Logger = d.rt, &d.s3.counts, d.log
 	o.Limits = d.server.Limits().Ingest()
 	o.Reserve, o.Inflate = d.server.Reserve, d.server.ReserveInflated
@@ -117,32 +121,4 @@ func (d *daemon) answerS3(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.ServeHTTP(w, r)
-}
-
-// s3Collector reads the S3 endpoint's counts at each scrape.
-type s3Collector struct {
-	counts           *s3.Counts
-	requests, events *prometheus.Desc
-}
-
-func newS3Collector(counts *s3.Counts) *s3Collector {
-	return &s3Collector{
-		counts:   counts,
-		requests: prometheus.NewDesc("auditrelay_s3_requests_total", "S3 requests by what they asked for and S3's code of the answer.", []string{"operation", "code"}, nil),
-		events:   prometheus.NewDesc("auditrelay_s3_events_total", "Events that came as S3 objects, by what became of them.", []string{"result"}, nil),
-	}
-}
-
-func (c *s3Collector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.requests
-	ch <- c.events
-}
-
-func (c *s3Collector) Collect(ch chan<- prometheus.Metric) {
-	c.counts.Answers(func(a s3.Answer, n uint64) {
-		ch <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(n), a.Operation, a.Code)
-	})
-	c.counts.Events(func(result string, n uint64) {
-		ch <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), result)
-	})
 }

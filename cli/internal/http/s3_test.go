@@ -48,7 +48,7 @@ func TestCompressedObjectsDoNotWaitForMemoryThatTheyHold(t *testing.T) {
 		body := compressed(t, o, events)
 		wg.Go(func() {
 			_, err := client.PutObject(t.Context(), &awss3.PutObjectInput{
-				Bucket: aws.String("audit"), Key: aws.String(fmt.Sprintf("audit_logs/2026-01-01/batch_%d.jsonl", o)),
+				Bucket: aws.String("audit"), Key: aws.String(fmt.Sprintf("audit_logs/2026-01-01/batch_00-00-00_%032x.jsonl", o)),
 				ContentEncoding: aws.String("gzip"), Body: bytes.NewReader(body),
 			})
 			if err != nil {

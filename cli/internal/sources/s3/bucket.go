@@ -3,6 +3,7 @@ package s3
 import (
 	"encoding/xml"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,9 @@ const xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 // anyRegion is what is told where the configuration names none.
 const anyRegion = "us-east-1"
+
+// listQueries are the parameters of a listing.
+var listQueries = []string{"list-type", "prefix", "delimiter", "max-keys", "marker", "start-after", "continuation-token", "encoding-type", "fetch-owner", "x-id"}
 
 func (h *Handler) region() string {
 	if h.verifier.region == "" {
@@ -84,11 +88,12 @@ func (h *Handler) serveBucket(w http.ResponseWriter, r *request) *Error {
 		return nil
 	}
 	for name := range query {
-		switch name {
-		case "list-type", "prefix", "delimiter", "max-keys", "marker", "start-after", "continuation-token", "encoding-type", "fetch-owner", "x-id":
-		default:
+		if !slices.Contains(listQueries, name) {
 			return fail("NotImplemented", "this of a bucket is not known here")
 		}
+	}
+	if h.forward != nil {
+		return h.forward.list(w, r)
 	}
 	list := struct {
 		XMLName     xml.Name `xml:"ListBucketResult"`

@@ -27,7 +27,14 @@ type Counts struct {
 	mu      sync.Mutex
 	answers map[Answer]uint64
 	events  eventCounts
+	waited  uint64 // requests that were held
+	dropped struct{ objects, bytes uint64 }
+	forward map[Forwarded]uint64
 }
+
+// Forwarded is what objects that were passed on are counted by: whose key asked for it,
+// how, and the outcome: the class of the bucket's status, as 2xx, or the relay's code.
+type Forwarded struct{ Key, Method, Result string }
 
 // eventCounts are events by what became of them.
 type eventCounts struct{ accepted, duplicates, quarantined, discarded uint64 }
@@ -41,13 +48,63 @@ func (c *Counts) answer(a Answer) {
 	c.answers[a]++
 }
 
+func (e *eventCounts) add(n eventCounts) {
+	e.accepted += n.accepted
+	e.duplicates += n.duplicates
+	e.quarantined += n.quarantined
+	e.discarded += n.discarded
+}
+
+func (c *Counts) held() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waited++
+}
+
+// Held is how many requests waited for the relay to accept again.
+func (c *Counts) Held() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waited
+}
+
+func (c *Counts) discarded(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped.objects++
+	c.dropped.bytes += uint64(bytes)
+}
+
+// Discarded is how many objects that are no audit events were acknowledged and dropped,
+// and their bytes.
+func (c *Counts) Discarded() (objects, bytes uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped.objects, c.dropped.bytes
+}
+
+func (c *Counts) forwarded(f Forwarded) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forward == nil {
+		c.forward = map[Forwarded]uint64{}
+	}
+	c.forward[f]++
+}
+
+// Forwards calls f for each kind of object that was passed on.
+func (c *Counts) Forwards(f func(Forwarded, uint64)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for x, n := range c.forward {
+		f(x, n)
+	}
+}
+
 func (c *Counts) took(e eventCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.events.accepted += e.accepted
-	c.events.duplicates += e.duplicates
-	c.events.quarantined += e.quarantined
-	c.events.discarded += e.discarded
+	c.events.add(e)
 }
 
 // Answers calls f for each kind of answer.

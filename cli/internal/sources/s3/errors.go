@@ -53,12 +53,34 @@ func fail(code, message string) *Error {
 	return &Error{Code: code, Status: statusOf[code], Message: message}
 }
 
+// notTaken refuses what no client has to ask of the relay.
+func notTaken(message string) *Error { return fail("NotImplemented", message) }
+
+// kept makes a refusal of an audit object one that its producer keeps it upon. Current
+// versions of LiteLLM drop an object on a 400 or 403 with one of a few codes; the same
+// code with another status has them send it again, and an operator may have put right
+// by then what it was refused for.
+func (e *Error) kept() *Error {
+	if e == nil || (e.Status != http.StatusBadRequest && e.Status != http.StatusForbidden) {
+		return e
+	}
+	switch e.Code {
+	case "EntityTooLarge":
+		e.Status = http.StatusRequestEntityTooLarge
+	case "InvalidRequest":
+		e.Status = http.StatusUnprocessableEntity
+	}
+	return e
+}
+
+const codeSlowDown = "SlowDown"
+
 // retrySoon is what a producer is told to wait where nothing better is known.
 const retrySoon = time.Second
 
 // slowDown is the answer to what may succeed later.
 func slowDown(message string, after time.Duration, cause error) *Error {
-	e := fail("SlowDown", message)
+	e := fail(codeSlowDown, message)
 	e.RetryAfter, e.Err = max(after, retrySoon), cause
 	return e
 }

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"auditrelay"
@@ -18,109 +20,257 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Forward is the bucket that objects go to that are no audit events.
+// Forward is the bucket that objects go to that are no audit events, and come from.
+// Whoever holds a key of the endpoint acts there with the relay's credentials, so it is
+// bounded by what stands here.
 type Forward struct {
-	// Endpoint as in https://minio.example.com. Default: AWS's own in the region.
+	// Endpoint as in https://minio.example.com. Default: AWS's own for the region, in
+	// its partition.
 	Endpoint string
 	Region   string // required
-	// Bucket, where set, takes the place of the request's.
+	// Bucket takes the place of the request's. It or Buckets is required.
 	Bucket string
-	// Keys of its own; without, AWS's chain (environment, shared files, role).
+	// Buckets are those that a request may name.
+	Buckets []string
+	// Methods that are passed on, of PUT, GET, HEAD and DELETE. Default: the first
+	// three.
+	Methods []string
+	// Reserved are places that nothing is passed on to: those of callbacks.
+	Reserved []Place
+	// Keys of its own; without, AWS's chain (environment, shared files, role), read
+	// again after a refusal that may come from it.
 	AccessKeyID                   string
 	SecretAccessKey, SessionToken auditrelay.Secret
 }
 
-// forwarder sends objects on, signed anew. It keeps nothing: the answer is the
+// Place is where a callback delivers: a bucket, or a folder of it.
+type Place struct{ Callback, Bucket, Prefix string }
+
+// Holds reports whether an object is in the place. Empty folders count for nothing:
+// stores on a file system drop them.
+func (p Place) Holds(bucket, key string) bool {
+	prefix := plainPath(p.Prefix)
+	key = plainPath(key)
+	return bucket == p.Bucket && (prefix == "" || key == prefix || strings.HasPrefix(key, prefix+"/"))
+}
+
+func plainPath(key string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(key, "/"), func(s string) bool { return s == "" }), "/")
+}
+
+// DefaultMethods are passed on where none are named: writing, and reading back what was
+// written.
+var DefaultMethods = []string{http.MethodPut, http.MethodGet, http.MethodHead}
+
+// forwarder passes requests on, signed anew. It keeps nothing: the answer is the
 // bucket's.
 type forwarder struct {
-	to          Forward
-	endpoint    *url.URL
-	credentials aws.CredentialsProvider
-	signer      *v4.Signer
-	client      *http.Client
+	h        *Handler
+	to       Forward
+	endpoint *url.URL
+	signer   *v4.Signer
+	client   *http.Client
+
+	mu   sync.Mutex
+	keys aws.CredentialsProvider // nil until the first request, and after a refusal
 }
 
 const (
-	forwardTimeout = time.Minute
-	maxAnswer      = 1 << 20
+	// forwardPatience is how long the bucket may take for its head, and for each piece
+	// of an answer; and a client to read one.
+	forwardPatience = time.Minute
+	// maxForwardBytes is S3's own limit of one put.
+	maxForwardBytes = 5 << 30
 )
 
-func newForwarder(to Forward) (*forwarder, error) {
-	if to.Region == "" {
-		return nil, &auditrelay.OptionError{Path: "region", Err: errors.New("it is required")}
+func newForwarder(to Forward, h *Handler) (*forwarder, error) {
+	option := func(path, message string) error {
+		return &auditrelay.OptionError{Path: "forward_to." + path, Err: errors.New(message)}
 	}
-	if to.Endpoint == "" {
-		to.Endpoint = "https://s3." + to.Region + ".amazonaws.com"
+	switch {
+	case to.Region == "":
+		return nil, option("region", "it is required")
+	case (to.Bucket == "") == (len(to.Buckets) == 0):
+		return nil, option("bucket", "name the bucket that objects are passed on to, or under buckets those that a request may name; "+
+			"without, whoever holds a key of ingest.s3 reaches every bucket that the relay's credentials reach")
+	case (to.AccessKeyID == "") != (to.SecretAccessKey.Reveal() == ""):
+		return nil, option("secret_access_key", "access_key_id and secret_access_key go together")
 	}
-	endpoint, err := url.Parse(to.Endpoint)
-	if err != nil || (endpoint.Scheme != "https" && endpoint.Scheme != "http") || endpoint.Host == "" || endpoint.User != nil || endpoint.RawQuery != "" {
-		return nil, &auditrelay.OptionError{Path: "endpoint", Err: errors.New("not an endpoint: expected http:// or https:// and a host")}
+	if len(to.Methods) == 0 {
+		to.Methods = DefaultMethods
 	}
-	if (to.AccessKeyID == "") != (to.SecretAccessKey.Reveal() == "") {
-		return nil, &auditrelay.OptionError{Path: "secret_access_key", Err: errors.New("access_key_id and secret_access_key go together")}
+	for _, m := range to.Methods {
+		if !slices.Contains(append(slices.Clone(DefaultMethods), http.MethodDelete), m) {
+			return nil, option("methods", "expected some of PUT, GET, HEAD and DELETE")
+		}
+	}
+	endpoint, err := forwardEndpoint(to)
+	if err != nil {
+		return nil, option("endpoint", err.Error())
+	}
+	for _, b := range append(slices.Clone(to.Buckets), to.Bucket) {
+		for _, p := range to.Reserved {
+			if b != "" && p.Holds(b, "") {
+				return nil, option("bucket", fmt.Sprintf("callback %s delivers to the whole of bucket %s: an object passed on could overwrite what it delivered; give the callback a prefix, or forward to another bucket", p.Callback, b))
+			}
+		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 64, 64
-	f := &forwarder{to: to, endpoint: endpoint, client: &http.Client{
-		Transport: transport, Timeout: forwardTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	f.signer = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	if to.AccessKeyID != "" {
-		f.credentials = credentials.NewStaticCredentialsProvider(to.AccessKeyID, to.SecretAccessKey.Reveal(), to.SessionToken.Reveal())
-		return f, nil
-	}
-	loaded, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(to.Region))
-	if err != nil {
-		return nil, fmt.Errorf("forward_to: AWS's own configuration: %w", err)
-	}
-	f.credentials = loaded.Credentials
-	return f, nil
+	transport.ResponseHeaderTimeout = forwardPatience
+	transport.DisableCompression = true // objects pass as they are
+	return &forwarder{h: h, to: to, endpoint: endpoint, signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
-// forwardedHead are the headers that belong to the object.
-var forwardedHead = []string{
-	"Cache-Control", "Content-Disposition", "Content-Language", "Content-Md5", "Content-Type", "Expires", "If-Match", "If-None-Match",
-	"X-Amz-Acl", "X-Amz-Expected-Bucket-Owner", "X-Amz-Storage-Class", "X-Amz-Tagging", "X-Amz-Website-Redirect-Location",
+// forwardEndpoint is the URL below which buckets are folders.
+func forwardEndpoint(to Forward) (*url.URL, error) {
+	if to.Endpoint == "" {
+		// AWS's partitions have domains of their own.
+		resolved, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(context.Background(), s3.EndpointParameters{
+			Region: aws.String(to.Region), ForcePathStyle: aws.Bool(true),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("AWS has none for the region; name one: %w", err)
+		}
+		return &resolved.URI, nil
+	}
+	u, err := url.Parse(to.Endpoint)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, errors.New("not an endpoint: expected http:// or https:// and a host")
+	}
+	return u, nil
 }
 
-func isForwarded(name string) bool {
-	lower := strings.ToLower(name)
-	return slices.Contains(forwardedHead, name) || strings.HasPrefix(lower, "x-amz-meta-") ||
-		strings.HasPrefix(lower, "x-amz-server-side-encryption") || strings.HasPrefix(lower, "x-amz-object-lock-") ||
-		(strings.HasPrefix(lower, checksumPrefix) && newChecksum(strings.TrimPrefix(lower, checksumPrefix)) != nil)
+// credentials are those to sign with.
+func (f *forwarder) credentials(ctx context.Context) (aws.Credentials, error) {
+	f.mu.Lock()
+	keys := f.keys
+	f.mu.Unlock()
+	if keys == nil {
+		if f.to.AccessKeyID != "" {
+			keys = credentials.NewStaticCredentialsProvider(f.to.AccessKeyID, f.to.SecretAccessKey.Reveal(), f.to.SessionToken.Reveal())
+		} else {
+			loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(f.to.Region))
+			if err != nil {
+				return aws.Credentials{}, fmt.Errorf("AWS's own configuration: %w", err)
+			}
+			keys = loaded.Credentials
+		}
+		f.mu.Lock()
+		f.keys = keys
+		f.mu.Unlock()
+	}
+	return keys.Retrieve(ctx)
 }
 
-// put sends an object on and its answer back.
-func (f *forwarder) put(w http.ResponseWriter, r *request, p *payload) *Error {
-	bucket := r.bucket
-	if f.to.Bucket != "" {
-		bucket = f.to.Bucket
+// serve passes a request for an object on.
+func (f *forwarder) serve(w http.ResponseWriter, r *request) *Error {
+	r.operation = opForward
+	if fault := f.allowed(r); fault != nil {
+		return f.counted(r, fault)
 	}
-	target := *f.endpoint
-	target.Path = strings.TrimSuffix(target.Path, "/") + "/" + bucket + "/" + r.key
-	target.RawPath = encode(target.Path, true)
-	out, err := http.NewRequestWithContext(r.Context(), http.MethodPut, target.String(), bytes.NewReader(p.data))
-	if err != nil {
-		return unforwarded(err)
+	if r.signed.method != http.MethodPut {
+		return f.counted(r, f.pass(w, r, http.NoBody, 0, sha256Hex(nil)))
 	}
-	for name, values := range r.Header {
-		if isForwarded(name) {
-			out.Header[name] = values
+	if size := r.ContentLength; size >= 0 && isDigest(r.signed.payload) {
+		if size > maxForwardBytes {
+			return f.counted(r, fail("EntityTooLarge", "the object is larger than one put may be"))
+		}
+		body := &verifiedBody{from: r.Body, left: size, want: r.signed.payload}
+		if size == 0 && r.signed.payload != sha256Hex(nil) {
+			return f.counted(r, errDigest())
+		}
+		fault := f.pass(w, r, body, size, r.signed.payload)
+		if body.fault != nil && r.upstream == 0 {
+			fault = body.fault
+		}
+		return f.counted(r, fault)
+	}
+	p, fault := f.h.readPayload(r.Request, r.signed)
+	if fault != nil {
+		return f.counted(r, fault)
+	}
+	defer p.release()
+	return f.putPayload(w, r, p)
+}
+
+// list passes a listing on, where no place of a callback's is in the bucket: it would
+// show what is there.
+func (f *forwarder) list(w http.ResponseWriter, r *request) *Error {
+	r.operation = opForward
+	if fault := f.allowed(r); fault != nil {
+		return f.counted(r, fault)
+	}
+	for _, p := range f.to.Reserved {
+		if p.Bucket == f.bucket(r) {
+			return f.counted(r, fail("AccessDenied", "callback "+p.Callback+" delivers into this bucket: its list is not passed on"))
 		}
 	}
-	if p.encoding != "" {
-		out.Header.Set("Content-Encoding", p.encoding)
+	return f.counted(r, f.pass(w, r, http.NoBody, 0, sha256Hex(nil)))
+}
+
+// put passes an object on that was read already.
+func (f *forwarder) put(w http.ResponseWriter, r *request, p *payload) *Error {
+	if fault := f.allowed(r); fault != nil {
+		return f.counted(r, fault)
 	}
-	keys, err := f.credentials.Retrieve(r.Context())
+	return f.putPayload(w, r, p)
+}
+
+func (f *forwarder) putPayload(w http.ResponseWriter, r *request, p *payload) *Error {
+	return f.counted(r, f.pass(w, r, bytes.NewReader(p.data), int64(len(p.data)), sha256Hex(p.data)))
+}
+
+// counted counts what became of a request, under the key that it was signed with.
+func (f *forwarder) counted(r *request, fault *Error) *Error {
+	result := "2xx"
+	switch {
+	case fault != nil:
+		result = fault.Code
+	case r.upstream != 0:
+		result = strconv.Itoa(r.upstream/100) + "xx"
+	}
+	f.h.counts.forwarded(Forwarded{Key: r.signed.key.Name, Method: r.signed.method, Result: result})
+	f.h.log.Debug("S3 request passed on", "key", r.signed.key.Name, "method", r.signed.method, "bucket", f.bucket(r), "result", result)
+	return fault
+}
+
+func (f *forwarder) bucket(r *request) string {
+	if f.to.Bucket != "" {
+		return f.to.Bucket
+	}
+	return r.bucket
+}
+
+// pass sends the request on and its answer back.
+func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size int64, digest string) *Error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	target := *f.endpoint
+	target.Path = strings.TrimSuffix(target.Path, "/") + "/" + f.bucket(r)
+	if r.key != "" {
+		target.Path += "/" + r.key
+	}
+	target.RawPath = encode(target.Path, true)
+	target.RawQuery = canonicalQuery(forwardedQuery(r.signed.query))
+	out, err := http.NewRequestWithContext(ctx, r.signed.method, target.String(), body)
 	if err != nil {
 		return unforwarded(err)
 	}
-	digest := sha256Hex(p.data)
+	if out.ContentLength = size; size == 0 {
+		out.Body = http.NoBody
+	}
+	forwardHead(out, r)
+	keys, err := f.credentials(ctx)
+	if err != nil {
+		return unforwarded(err)
+	}
 	out.Header.Set("X-Amz-Content-Sha256", digest)
-	if err := f.signer.SignHTTP(r.Context(), keys, out, digest, "s3", f.to.Region, time.Now()); err != nil {
+	if err := f.signer.SignHTTP(ctx, keys, out, digest, "s3", f.to.Region, f.h.now()); err != nil {
 		return unforwarded(err)
 	}
 	answer, err := f.client.Do(out)
@@ -128,22 +278,50 @@ func (f *forwarder) put(w http.ResponseWriter, r *request, p *payload) *Error {
 		return unforwarded(err)
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return unforwarded(err)
-	}
-	if answer.StatusCode/100 != 2 {
+	if answer.StatusCode/100 != 2 && answer.StatusCode != http.StatusNotModified {
 		r.upstream = answer.StatusCode
+		f.refused(answer.StatusCode)
 	}
-	head := w.Header()
-	for name, values := range answer.Header {
-		if name == "Etag" || name == "Content-Type" || name == "Retry-After" || strings.HasPrefix(name, "X-Amz-") {
-			head[name] = values
+	answerHead(w.Header(), answer)
+	w.WriteHeader(answer.StatusCode)
+	if r.Method != http.MethodHead {
+		relayBody(w, answer.Body, cancel)
+	}
+	return nil
+}
+
+// refused has the credentials read again after an answer that they may be the cause of.
+func (f *forwarder) refused(status int) {
+	if status >= 300 && status < 500 && status != http.StatusPreconditionFailed && status != http.StatusConflict && status != http.StatusTooManyRequests {
+		f.mu.Lock()
+		f.keys = nil
+		f.mu.Unlock()
+	}
+}
+
+// relayBody copies an answer's body piece by piece, each within forwardPatience. An
+// answer that breaks off breaks off for the client too.
+func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc) {
+	control := http.NewResponseController(w)
+	buffer := make([]byte, 64<<10)
+	for {
+		late := time.AfterFunc(forwardPatience, cancel)
+		n, err := body.Read(buffer)
+		late.Stop()
+		if n > 0 {
+			_ = control.SetWriteDeadline(time.Now().Add(forwardPatience)) // without one the server's own holds
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err == io.EOF {
+			_ = control.SetWriteDeadline(time.Time{})
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
 		}
 	}
-	w.WriteHeader(answer.StatusCode)
-	_, _ = w.Write(body) // the client is gone; the next request tells
-	return nil
 }
 
 // unforwarded is the answer where the bucket gave none: it may be sent again.

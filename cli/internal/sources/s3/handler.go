@@ -7,15 +7,9 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-
-	"auditrelay"
 )
-
-// folder is where LiteLLM puts audit events, under whatever prefix it has.
-const folder = "audit_logs"
 
 // source is the way in, as an event's provenance has it.
 const source = "s3"
@@ -29,7 +23,7 @@ type request struct {
 	signed      *signed
 	bucket, key string
 	operation   string // for the counts
-	upstream    int    // the status of the bucket that it was passed on to, where that refused it
+	upstream    int    // status of the bucket that it was passed on to, where that refused it
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +49,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.tell(req, fault)
 		fault.write(w, r, req.id)
 	} else if req.upstream != 0 {
-		code = "Upstream" + strconv.Itoa(req.upstream/100) + "xx"
+		if code = "Upstream" + strconv.Itoa(req.upstream/100) + "xx"; req.upstream == http.StatusNotFound && req.signed.method != http.MethodPut {
+			return // a client asks before it writes
+		}
 		h.tell(req, &Error{Code: code, Status: req.upstream, Message: "the bucket that it was passed on to refused it with status " + strconv.Itoa(req.upstream)})
 	}
 }
@@ -76,19 +72,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
 	case r.key == "":
 		r.operation = opBucket
 		return h.serveBucket(w, r)
-	case r.Method == http.MethodPut:
-		return h.putObject(w, r)
 	}
-	r.operation = opObject
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		return fail("NoSuchKey", "the relay keeps events, not objects: read them with auditrelay explain, or where its callbacks deliver")
-	case http.MethodDelete:
-		return fail("AccessDenied", "the relay deletes nothing")
-	case http.MethodPost:
-		return fail("NotImplemented", "of an object the relay takes PutObject alone: no multipart uploads, no forms")
-	}
-	return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
+	return h.serveObject(w, r)
 }
 
 // hintPathStyle goes with every bucket that is not one.
@@ -113,56 +98,6 @@ func (h *Handler) checkBucket(r *request) *Error {
 		return fail("NoSuchBucket", "the specified bucket is none of ingest.s3.buckets"+hintPathStyle)
 	}
 	return nil
-}
-
-// putObject takes events, or passes on what is none of the relay's business.
-func (h *Handler) putObject(w http.ResponseWriter, r *request) *Error {
-	ours := isAudit(r.key)
-	if r.operation = opPut; !ours {
-		r.operation = opForward
-	}
-	for name := range r.signed.query {
-		if name != "x-id" { // the SDK's note of the operation
-			return fail("NotImplemented", "of an object the relay takes PutObject alone: no parts, tags or access lists")
-		}
-	}
-	if r.Header.Get("X-Amz-Copy-Source") != "" {
-		return fail("NotImplemented", "the relay copies nothing")
-	}
-	if !ours && h.forward == nil {
-		return fail("AccessDenied", "this key is not under "+folder+"/: the relay takes audit events alone. "+
-			"In LiteLLM's configuration put its endpoint under s3_audit_callback_params, which is for audit events, and not under s3_callback_params, which carries request logs too; or let the relay pass the rest on with ingest.s3.forward_to")
-	}
-	p, fault := h.readPayload(r.Request, r.signed)
-	if fault != nil {
-		return fault
-	}
-	defer func() { p.release() }()
-	if !ours {
-		return h.forward.put(w, r, p)
-	}
-	from := auditrelay.Provenance{Source: source, Principal: r.signed.key.Name, Address: peer(r.Request)}
-	count, fault := h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from)
-	h.counts.took(count)
-	h.seen(from.Principal, count.all())
-	if fault != nil {
-		return fault
-	}
-	h.accepting()
-	head := w.Header()
-	head.Set("ETag", p.etag())
-	if p.checksum != "" {
-		head.Set(p.checksum, r.Header.Get(p.checksum))
-	}
-	head.Set("Content-Length", "0")
-	w.WriteHeader(http.StatusOK)
-	return nil
-}
-
-// isAudit reports whether a key is of the form {PREFIX/}audit_logs/...
-func isAudit(key string) bool {
-	segments := strings.Split(key, "/")
-	return slices.Contains(segments[:len(segments)-1], folder)
 }
 
 func peer(r *http.Request) string {

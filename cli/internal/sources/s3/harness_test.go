@@ -23,6 +23,7 @@ const (
 	testSecret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 	testBucket = "audit-prod"
 	testKey    = "audit_logs/2026-01-31/12-00-00_a.json"
+	batchKey   = "audit_logs/2026-01-31/batch_12-00-00_0123456789abcdef0123456789abcdef.jsonl"
 )
 
 // relay is a real runtime, its journal in memory, behind a real HTTP server.

@@ -89,7 +89,7 @@ func TestLiteLLMsRequests(t *testing.T) {
 	id := "0b6f0f5e-5d34-4c4a-9d3c-2f6e4c1d7a55"
 	got := litellm(t, front.URL,
 		job{Key: "team/audit_logs/2026-01-31/12-00-00_" + id + ".json", Events: raw(event(id))},
-		job{Key: "team/audit_logs/2026-01-31/batch_12-00-00_x.jsonl", Events: raw(event("b"), `{"id":"odd"}`, event("c")), Batch: true},
+		job{Key: "team/" + batchKey, Events: raw(event("b"), `{"id":"odd"}`, event("c")), Batch: true},
 	)
 	for _, s := range got {
 		if s.Status != http.StatusOK || s.Attempts != 1 || s.ETag == "" {
@@ -171,7 +171,7 @@ func TestLiteLLMsRetries(t *testing.T) {
 func TestLiteLLMsPaths(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	for _, endpoint := range []string{r.http.URL, r.http.URL + "/"} {
-		if got := litellm(t, endpoint, job{Key: "a%20b/audit_logs/2026-01-31/x.json", Events: raw(event("a"))}); got[0].Status != http.StatusOK {
+		if got := litellm(t, endpoint, job{Key: "a%20b/" + testKey, Events: raw(event("a"))}); got[0].Status != http.StatusOK {
 			t.Errorf("%s: %+v", endpoint, got)
 		}
 	}

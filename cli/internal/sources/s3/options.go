@@ -23,9 +23,13 @@ type Options struct {
 	Buckets []string
 	// Limits of one event; BodyBytes bounds one object.
 	Limits ingest.Limits
-	// Forward is where objects go that are not under audit_logs/. Nil: they are
-	// refused.
+	// Forward is where objects go that are no audit events. Nil: they are refused.
 	Forward *Forward
+	// DiscardOther acknowledges those objects and drops them, counted. Not with Forward.
+	DiscardOther bool
+	// Hold is how long an audit object waits while the relay cannot accept, before it
+	// is answered with 503. Zero: not at all.
+	Hold time.Duration
 	// Reserve waits for memory of so many bytes and returns what gives it back; its
 	// error means that there is none for now. Nil: no bound.
 	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
@@ -64,18 +68,24 @@ type Handler struct {
 	names    []string        // of buckets
 	limits   ingest.Limits
 	forward  *forwarder
-	reserve  func(context.Context, int64) (func(), error)
-	inflate  func(context.Context, int64) (func(), error)
-	seen     func(string, int)
-	counts   *Counts
-	log      *slog.Logger
-	told     told
+	hold     time.Duration
+	now      func() time.Time
+
+	discardOther bool
+
+	reserve func(context.Context, int64) (func(), error)
+	inflate func(context.Context, int64) (func(), error)
+	seen    func(string, int)
+	counts  *Counts
+	log     *slog.Logger
+	told    told
 }
 
 // New returns a handler.
 func New(o Options) (*Handler, error) {
 	h := &Handler{
 		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, inflate: o.Inflate, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
+		hold: o.Hold, now: o.Now, discardOther: o.DiscardOther,
 		verifier: verifier{keys: map[string]Key{}, region: o.Region, now: o.Now},
 	}
 	if h.limits.BodyBytes <= 0 {
@@ -90,8 +100,8 @@ func New(o Options) (*Handler, error) {
 	if h.seen == nil {
 		h.seen = func(string, int) {}
 	}
-	if h.verifier.now == nil {
-		h.verifier.now = time.Now
+	if h.now == nil {
+		h.now, h.verifier.now = time.Now, time.Now
 	}
 	unbounded := func(context.Context, int64) (func(), error) { return func() {}, nil }
 	if h.reserve == nil {
@@ -123,12 +133,18 @@ func New(o Options) (*Handler, error) {
 	}
 	if o.Forward != nil {
 		var err error
-		if h.forward, err = newForwarder(*o.Forward); err != nil {
+		if h.forward, err = newForwarder(*o.Forward, h); err != nil {
 			return nil, err
+		}
+		if o.DiscardOther {
+			return nil, errors.New("objects that are no audit events are either passed on or discarded: leave out forward_to or discard_other_objects")
 		}
 	}
 	return h, nil
 }
+
+// MaxHold bounds how long a request is held.
+const MaxHold = 5 * time.Minute
 
 const defaultObject = 16 << 20
 

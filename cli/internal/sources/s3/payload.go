@@ -51,7 +51,7 @@ func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
 		if chunks {
 			return nil, fail("NotImplemented", "this form of streaming is not taken; sign with "+algorithm)
 		}
-		if len(s.payload) != 2*sha256.Size || strings.Trim(s.payload, "0123456789abcdef") != "" {
+		if !isDigest(s.payload) {
 			return nil, fail("InvalidRequest", "x-amz-content-sha256 is neither a SHA-256 in hexadecimal digits nor a form that is known here")
 		}
 	}
@@ -100,6 +100,11 @@ func (h *Handler) fill(p *payload, r *http.Request, s *signed, sums *checksums, 
 	} else if _, err := io.ReadFull(r.Body, p.data); err != nil {
 		return readFault(err)
 	}
+	if signs && !chunks {
+		if sha256Hex(p.data) != s.payload {
+			return errDigest()
+		}
+	}
 	p.md5 = md5.Sum(p.data) //nolint:gosec // as S3 does
 	if sent := r.Header.Get("Content-Md5"); sent != "" {
 		sum, err := base64.StdEncoding.DecodeString(sent)
@@ -108,11 +113,6 @@ func (h *Handler) fill(p *payload, r *http.Request, s *signed, sums *checksums, 
 		}
 		if !bytes.Equal(sum, p.md5[:]) {
 			return fail("BadDigest", "the Content-MD5 you specified did not match what we received")
-		}
-	}
-	if signs && !chunks {
-		if sha256Hex(p.data) != s.payload {
-			return fail("XAmzContentSHA256Mismatch", "the provided x-amz-content-sha256 header does not match what was computed")
 		}
 	}
 	return sums.verify(p.data)

@@ -133,7 +133,7 @@ func TestRetriesAtTheSameTimeAreOneEvent(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			_, err := client.PutObject(t.Context(), &s3.PutObjectInput{
-				Bucket: aws.String(testBucket), Key: aws.String("audit_logs/2026-01-31/batch_1.jsonl"), Body: strings.NewReader(body)})
+				Bucket: aws.String(testBucket), Key: aws.String(batchKey), Body: strings.NewReader(body)})
 			if err != nil {
 				t.Error(err)
 			}

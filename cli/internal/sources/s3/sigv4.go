@@ -36,6 +36,7 @@ type verifier struct {
 // what was signed is still to be seen.
 type signed struct {
 	key     Key
+	method  string // as it was signed; see signedMethods
 	path    string // decoded, as it was signed
 	query   url.Values
 	payload string // x-amz-content-sha256
@@ -144,15 +145,27 @@ func (v *verifier) verify(r *http.Request) (*signed, *Error) {
 	}
 	s.signing = signingKey(key.Secret.Reveal(), a.date, a.region)
 	names := strings.Join(a.headers, ";")
-	for _, p := range canonicalPaths(r) {
-		request := strings.Join([]string{r.Method, p.canonical, canonicalQuery(query), headers, names, s.payload}, "\n")
-		digest := sha256.Sum256([]byte(request))
-		if s.matches(a.signature, algorithm+"\n"+when+"\n"+s.scope+"\n"+hex.EncodeToString(digest[:])) {
-			s.path = p.decoded
-			return s, nil
+	for _, method := range signedMethods(r.Method) {
+		for _, p := range canonicalPaths(r) {
+			request := strings.Join([]string{method, p.canonical, canonicalQuery(query), headers, names, s.payload}, "\n")
+			digest := sha256.Sum256([]byte(request))
+			if s.matches(a.signature, algorithm+"\n"+when+"\n"+s.scope+"\n"+hex.EncodeToString(digest[:])) {
+				s.method, s.path = method, p.decoded
+				return s, nil
+			}
 		}
 	}
 	return nil, fail("SignatureDoesNotMatch", "the signature is not the one of this key and this request; check the secret access key, and whether a proxy changes path or headers")
+}
+
+// signedMethods are the methods that a request may have been signed with. LiteLLM
+// sends a PUT that met a broken connection again as a POST, with the headers and the
+// signature of the PUT: it is the PUT, and for some versions the event's last chance.
+func signedMethods(method string) []string {
+	if method == http.MethodPost {
+		return []string{http.MethodPost, http.MethodPut}
+	}
+	return []string{method}
 }
 
 // time returns when the request was signed, as the signature writes it.

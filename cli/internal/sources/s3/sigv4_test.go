@@ -81,7 +81,7 @@ func TestWhatIsNotSignedIsRefused(t *testing.T) {
 		{name: "a digest that is none", code: "InvalidRequest", sign: func(t *testing.T, r *http.Request) {
 			signWith(t, s3Signer(), r, testID, testSecret, "0", time.Now())
 		}},
-		{name: "another method", code: "SignatureDoesNotMatch", after: func(r *http.Request) { r.Method = http.MethodPost }},
+		{name: "another method", code: "SignatureDoesNotMatch", after: func(r *http.Request) { r.Method = http.MethodDelete }},
 		{name: "another key of an object", code: "SignatureDoesNotMatch", after: func(r *http.Request) { r.URL.Path += "x" }},
 		{name: "a parameter more", code: "SignatureDoesNotMatch", after: func(r *http.Request) { r.URL.RawQuery = "x-id=PutObject" }},
 		{name: "another host", code: "SignatureDoesNotMatch", after: func(r *http.Request) { r.Host = "other.example" }},
@@ -170,7 +170,7 @@ func TestWhatIsNotSignedIsRefused(t *testing.T) {
 func TestKeysThatNeedEncoding(t *testing.T) {
 	for _, tt := range []struct{ name, path string }{
 		{"plain", "/" + testBucket + "/" + testKey},
-		{"encoded", "/" + testBucket + "/a%20b%2Bc/audit_logs/x%C3%A9%25y%3D.json"},
+		{"encoded", "/" + testBucket + "/a%20b%2Bc/audit_logs/2026-01-31/12-00-00_x%C3%A9%25y%3D.json"},
 		{"an endpoint with a slash at its end", "//" + testBucket + "/" + testKey},
 	} {
 		for name, signer := range map[string]*v4.Signer{"S3's": s3Signer(), "general": v4.NewSigner()} {

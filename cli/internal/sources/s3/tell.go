@@ -5,22 +5,33 @@ import (
 	"time"
 )
 
-// told is what the log was told of: each code once, and once more when it comes
-// back after an hour. Whoever can reach the port could fill the log otherwise.
+// told is what the log was told of: for each producer each code once, and once more
+// when it comes back after an hour. Whoever can reach the port could fill the log
+// otherwise.
 type told struct {
-	mu   sync.Mutex
-	last map[string]time.Time // by code
-	down bool                 // the relay was not accepting
+	mu         sync.Mutex
+	last       map[refusal]time.Time
+	full       bool // no room was left for another producer
+	down       bool // the relay was not accepting
+	discarding bool
 }
 
-const tellAgain = time.Hour
+// refusal is what is logged once: who, by the key's name, or by the address where the
+// request was not signed with one; and the code.
+type refusal struct{ who, code string }
+
+const (
+	tellAgain = time.Hour
+	// maxTold bounds the refusals that are remembered: addresses are the clients' choice.
+	maxTold = 1000
+)
 
 // tell logs a refusal.
 func (h *Handler) tell(r *request, e *Error) {
 	t := &h.told
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.Code == "SlowDown" {
+	if e.Code == codeSlowDown {
 		if !t.down {
 			h.log.Warn("S3 requests are answered with SlowDown: the relay is not accepting", "error", e.Err)
 		}
@@ -30,14 +41,13 @@ func (h *Handler) tell(r *request, e *Error) {
 	if e.Code == "NoSuchKey" { // what a client asks before it writes
 		return
 	}
-	now := time.Now()
-	if last, ok := t.last[e.Code]; ok && now.Sub(last) < tellAgain {
+	what := refusal{"address " + peer(r.Request), e.Code}
+	if r.signed != nil {
+		what.who = "key " + r.signed.key.Name
+	}
+	if !h.due(what) {
 		return
 	}
-	if t.last == nil {
-		t.last = map[string]time.Time{}
-	}
-	t.last[e.Code] = now
 	args := []any{"operation", r.operation, "code", e.Code, "why", e.Message, "address", peer(r.Request)}
 	if r.signed != nil {
 		args = append(args, "key", r.signed.key.Name)
@@ -45,12 +55,39 @@ func (h *Handler) tell(r *request, e *Error) {
 	if e.Err != nil {
 		args = append(args, "error", e.Err)
 	}
-	args = append(args, "note", "the producer keeps nothing that is refused; the same is logged again after an hour at the earliest, and counted every time")
+	args = append(args, "note", "older versions of LiteLLM keep nothing that is refused; the same refusal of the same producer is logged again after an hour at the earliest, and counted every time")
 	if e.Status >= 500 {
 		h.log.Error("an S3 request failed", args...)
 		return
 	}
 	h.log.Warn("an S3 request was refused", args...)
+}
+
+// due reports whether a refusal is to be logged, and remembers it. The lock is held.
+func (h *Handler) due(what refusal) bool {
+	t, now := &h.told, h.now()
+	if last, ok := t.last[what]; ok && now.Sub(last) < tellAgain {
+		return false
+	}
+	if t.last == nil {
+		t.last = map[refusal]time.Time{}
+	}
+	if len(t.last) >= maxTold {
+		for old, last := range t.last {
+			if now.Sub(last) >= tellAgain {
+				delete(t.last, old)
+			}
+		}
+	}
+	if len(t.last) >= maxTold {
+		if !t.full {
+			h.log.Warn("S3 requests of too many producers are refused to log each: see auditrelay_s3_requests_total", "remembered", maxTold)
+		}
+		t.full = true
+		return false
+	}
+	t.last[what], t.full = now, false
+	return true
 }
 
 // accepting is called when events were taken.
@@ -60,5 +97,15 @@ func (h *Handler) accepting() {
 	if h.told.down {
 		h.told.down = false
 		h.log.Info("S3 requests are taken again")
+	}
+}
+
+// sayDiscarding is called when an object was acknowledged and dropped.
+func (h *Handler) sayDiscarding() {
+	h.told.mu.Lock()
+	defer h.told.mu.Unlock()
+	if !h.told.discarding {
+		h.told.discarding = true
+		h.log.Warn("objects that are no audit events are acknowledged and dropped: ingest.s3.discard_other_objects is true; auditrelay_s3_discarded_objects_total counts them")
 	}
 }

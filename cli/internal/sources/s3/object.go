@@ -1,0 +1,221 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime"
+)
+
+// auditName is the form of an audit object's key, whatever prefix it has: the folder
+// audit_logs, a day, perhaps an hour, and a file that is named by its time, or a batch's.
+// A name that would be too long is cut and ends with a digest. Request logs are named
+// otherwise, also those of a team that is called audit_logs.
+var auditName = regexp.MustCompile(`^(?s:.*/)?audit_logs/\d{4}-\d{2}-\d{2}/(?:\d{2}/)?` +
+	`(?:\d{2}-\d{2}-\d{2}_[^/]*\.json|\d{2}-\d{2}-\d{2}_[^/]*_[0-9a-f]{64}|(batch_\d{2}-\d{2}-\d{2}_[0-9a-f]{32}\.jsonl))$`)
+
+// kind is what an object is by its key.
+type kind int
+
+const (
+	otherObject kind = iota
+	auditObject
+	auditBatch // by its key also a batch of request logs of a team called audit_logs
+)
+
+func kindOf(key string) kind {
+	switch m := auditName.FindStringSubmatch(key); {
+	case m == nil:
+		return otherObject
+	case m[1] != "":
+		return auditBatch
+	}
+	return auditObject
+}
+
+// isRequestLogs reports whether a batch's first line is a request log and no audit
+// event: only the former names the kind of call that was made.
+func isRequestLogs(batch []byte) bool {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(batch), []byte("\n"))
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(line, &fields) != nil {
+		return false
+	}
+	return fields["call_type"] != nil && fields["action"] == nil && fields["table_name"] == nil
+}
+
+// serveObject answers a request for an object.
+func (h *Handler) serveObject(w http.ResponseWriter, r *request) *Error {
+	what := kindOf(r.key)
+	switch {
+	case what != otherObject && r.signed.method == http.MethodPut:
+		return h.putEvents(w, r, what)
+	case what == otherObject && h.forward != nil:
+		return h.forward.serve(w, r)
+	case r.signed.method == http.MethodPut:
+		r.operation = opForward
+		return h.putOther(w, r)
+	}
+	r.operation = opObject
+	switch r.signed.method {
+	case http.MethodGet, http.MethodHead:
+		return fail("NoSuchKey", "the relay keeps events, not objects: read them with auditrelay explain, or where its callbacks deliver")
+	case http.MethodDelete:
+		return fail("AccessDenied", "the relay deletes nothing")
+	case http.MethodPost:
+		return notTaken("of an object the relay takes PutObject alone: no multipart uploads, no forms")
+	}
+	return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
+}
+
+// checkPut refuses puts that are no plain PutObject.
+func checkPut(r *request) *Error {
+	for name := range r.signed.query {
+		if name != "x-id" { // the SDK's note of the operation
+			return notTaken("of an object the relay takes PutObject alone: no parts, tags or access lists")
+		}
+	}
+	if r.Header.Get("X-Amz-Copy-Source") != "" {
+		return notTaken("the relay copies nothing")
+	}
+	return nil
+}
+
+// putEvents takes events.
+func (h *Handler) putEvents(w http.ResponseWriter, r *request, what kind) *Error {
+	r.operation = opPut
+	if fault := checkPut(r); fault != nil {
+		return fault
+	}
+	until := h.now().Add(h.hold)
+	if fault := h.await(r.Context(), until); fault != nil {
+		return fault
+	}
+	p, fault := h.readPayload(r.Request, r.signed)
+	if fault != nil {
+		if fault.Code == "EntityTooLarge" {
+			fault = fault.kept()
+		}
+		return fault
+	}
+	defer func() { p.release() }()
+	if what == auditBatch && isRequestLogs(p.data) {
+		r.operation = opForward
+		if h.forward != nil {
+			return h.forward.put(w, r, p)
+		}
+		return h.other(w, p)
+	}
+	from := auditrelay.Provenance{Source: source, Principal: r.signed.key.Name, Address: peer(r.Request)}
+	count, fault := h.takeHeld(r, p, from, until)
+	h.counts.took(count)
+	h.seen(from.Principal, count.all())
+	if fault != nil {
+		return fault.kept()
+	}
+	h.accepting()
+	done(w, r, p)
+	return nil
+}
+
+// done answers 200 as S3 does.
+func done(w http.ResponseWriter, r *request, p *payload) {
+	head := w.Header()
+	head.Set("ETag", p.etag())
+	if p.checksum != "" {
+		head.Set(p.checksum, r.Header.Get(p.checksum))
+	}
+	head.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+}
+
+// takeHeld is take, again while the relay cannot accept and the hold lasts.
+func (h *Handler) takeHeld(r *request, p *payload, from auditrelay.Provenance, until time.Time) (count eventCounts, fault *Error) {
+	for {
+		var n eventCounts
+		n, fault = h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from)
+		count.add(n)
+		if fault == nil || fault.Code != codeSlowDown || !h.now().Add(holdPoll).Before(until) || !pause(r.Context()) || h.await(r.Context(), until) != nil {
+			return count, fault
+		}
+	}
+}
+
+// holdPoll is how often a held request looks whether the relay accepts again.
+const holdPoll = 20 * time.Millisecond
+
+// await holds a request while the relay does not accept, at most until then. Older
+// versions of LiteLLM take a 503 for the end of an event. A request that has not been
+// read yet holds no memory.
+func (h *Handler) await(ctx context.Context, until time.Time) *Error {
+	held := false
+	for err := h.rt.Ready(); err != nil; err = h.rt.Ready() {
+		if errors.Is(err, runtime.ErrClosed) || !h.now().Before(until) {
+			return engineError(err)
+		}
+		if !held {
+			h.counts.held()
+			held = true
+		}
+		if !pause(ctx) {
+			return engineError(err) // the producer is gone
+		}
+	}
+	return nil
+}
+
+// pause waits for holdPoll; it returns false when ctx ends first.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(holdPoll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// putOther answers for an object that holds no audit events, where none are passed on.
+func (h *Handler) putOther(w http.ResponseWriter, r *request) *Error {
+	if !h.discardOther {
+		return refuseOther()
+	}
+	if fault := checkPut(r); fault != nil {
+		return fault
+	}
+	p, fault := h.readPayload(r.Request, r.signed)
+	if fault != nil {
+		return fault
+	}
+	defer func() { p.release() }()
+	return h.other(w, p)
+}
+
+// other discards an object that was verified, or refuses it.
+func (h *Handler) other(w http.ResponseWriter, p *payload) *Error {
+	if !h.discardOther {
+		return refuseOther()
+	}
+	h.sayDiscarding()
+	h.counts.discarded(int64(len(p.data)))
+	head := w.Header()
+	head.Set("ETag", p.etag())
+	head.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// refuseOther is a refusal upon which current versions of LiteLLM may give an object
+// up: it will never be taken, and sending it again holds up the audit events behind it.
+func refuseOther() *Error {
+	return fail("InvalidRequest", "this object is no audit event by its name, and the relay takes audit events alone. "+
+		"In LiteLLM's configuration put its endpoint under s3_audit_callback_params, which is for audit events, and not under s3_callback_params, which carries request logs too; "+
+		"or let the relay pass other objects on with ingest.s3.forward_to, or drop them with ingest.s3.discard_other_objects: true")
+}
