@@ -9,6 +9,8 @@ import (
 
 	"auditrelay/internal/auditstore"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -38,7 +40,7 @@ func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
 		s, err = open(ctx, o, reading)
 	}
 	if err != nil {
-		return nil, plain(ctx, err)
+		return nil, plain(err)
 	}
 	return s, nil
 }
@@ -47,7 +49,7 @@ func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
 func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	s, err := open(ctx, o, writing)
 	if err != nil {
-		return nil, plain(ctx, err)
+		return nil, plain(err)
 	}
 	return s, nil
 }
@@ -58,19 +60,28 @@ func open(ctx context.Context, o Options, how access) (*auditstore.Store, error)
 	if err != nil {
 		return nil, err
 	}
-	if how == writing {
-		if err := makeSchema(ctx, db, o.Schema); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
+	if err := look(ctx, db, o.Schema, how); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	s, err := auditstore.New(ctx, db, auditstore.Postgres, how == reading)
+	s, err := auditstore.New(ctx, db, auditstore.Options{Dialect: auditstore.Postgres, Schema: o.Schema, ReadOnly: how == reading, Denied: denied})
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	return s, nil
 }
 
+// denied reports that the role lacks a right.
+func denied(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "42501"
+}
+
 // connect says how to connect; it does not yet.
+//
+// A pooler such as PgBouncer may take other startup parameters than its own for an error,
+// drop them, and hand each transaction to another connection. So the store sets nothing
+// for a session: tables are named with their schema, a transaction sets what it needs for
+// itself, and no statement is prepared.
 func connect(o Options, how access) (*sql.DB, error) {
 	c, err := o.connection()
 	if err != nil {
@@ -78,12 +89,8 @@ func connect(o Options, how access) (*sql.DB, error) {
 	}
 	c.ConnectTimeout = connectTimeout
 	c.RuntimeParams["application_name"] = "auditrelay"
-	c.RuntimeParams["search_path"] = o.Schema
-	// Acknowledged means on the server's disk, whatever its own default.
-	c.RuntimeParams["synchronous_commit"] = "on"
-	if how == reading {
-		c.RuntimeParams["default_transaction_read_only"] = "on"
-	}
+	c.RuntimeParams["client_encoding"] = "UTF8" // which poolers keep track of
+	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	db := stdlib.OpenDB(*c)
 	db.SetMaxOpenConns(1)
 	if how == reading {
@@ -92,17 +99,75 @@ func connect(o Options, how access) (*sql.DB, error) {
 	return db, nil
 }
 
-// makeSchema makes the schema unless it is there: to try it takes a right that a role
-// need not have.
-func makeSchema(ctx context.Context, db *sql.DB, name string) error {
-	var one int
-	err := db.QueryRowContext(ctx, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", name).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		// The name has no character that would need quotes.
-		_, err = db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+name)
-	}
+// SetupError says that a database cannot be a store as it is set up.
+type SetupError struct{ Text string }
+
+func (e *SetupError) Error() string { return e.Text }
+
+// look looks at the database before anything is done there, and makes the schema unless
+// it is there: to try it takes a right that a role need not have.
+func look(ctx context.Context, db *sql.DB, schema string, how access) error {
+	var encoding string
+	var isSchema, isStore, isStray bool
+	err := db.QueryRowContext(ctx, `SELECT current_setting('server_encoding'),
+		EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1), to_regclass($1 || '.auditrelay_meta') IS NOT NULL, to_regclass('public.auditrelay_meta') IS NOT NULL`, schema).
+		Scan(&encoding, &isSchema, &isStore, &isStray)
 	if err != nil {
-		return fmt.Errorf("make the schema: %w", err)
+		return fmt.Errorf("look at the database: %w", err)
+	}
+	switch {
+	case encoding != "UTF8" && encoding != "SQL_ASCII":
+		// Not every text has a place in another one.
+		return &SetupError{"the database's encoding is " + encoding + ", and the store needs UTF8: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"}
+	case isStray && !isStore:
+		// Earlier versions wrote there through a pooler that dropped the search path.
+		return &SetupError{"the tables of a store are in schema public, where a pooler led an earlier version: ALTER TABLE public.auditrelay_meta SET SCHEMA " + schema +
+			", and so auditrelay_journals and auditrelay_events (CREATE SCHEMA " + schema + " first), or drop them"}
+	case isStore:
+		return errors.Join(visible(ctx, db, schema), asMade(ctx, db, schema))
+	case !isSchema && how == writing:
+		// The name has no character that would need quotes.
+		if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
+			return fmt.Errorf("make the schema: %w", err)
+		}
 	}
 	return nil
+}
+
+// visible checks that no policy hides rows from the role.
+func visible(ctx context.Context, db *sql.DB, schema string) error {
+	var table, policies string
+	err := db.QueryRowContext(ctx, `SELECT c.relname, coalesce((SELECT string_agg(p.polname, ', ' ORDER BY p.polname) FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid), 'none, which hides all')
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname LIKE 'auditrelay\_%' AND row_security_active(c.oid) LIMIT 1`, schema).Scan(&table, &policies)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for row-level security: %w", err)
+	}
+	return &SetupError{"row-level security hides rows of " + table + " from the role (policies: " + policies + "): ALTER ROLE ... BYPASSRLS, or drop it from the table"}
+}
+
+// asMade checks that the tables are such that what is written there is right and stays:
+// a server takes a value for a column of another type for a bad record.
+func asMade(ctx context.Context, db *sql.DB, schema string) error {
+	var what string
+	err := db.QueryRowContext(ctx, `SELECT CASE WHEN c.relpersistence <> 'p' THEN format('%s is unlogged: a crash of the server empties it', c.relname)
+			ELSE format('column %s of %s is of type %s, which it was not made with', a.attname, c.relname, t.typname) END
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname IN ('auditrelay_meta', 'auditrelay_journals', 'auditrelay_events') AND a.attnum > 0 AND NOT a.attisdropped
+			AND (c.relpersistence <> 'p' OR t.typname <> CASE
+				WHEN a.attname IN ('position', 'number', 'journal', 'sequence', 'tombstone', 'updated_at', 'received', 'value', 'writes') THEN 'int8'
+				WHEN a.attname = 'digest' THEN 'bytea'
+				WHEN a.attname IN ('name', 'identity', 'action', 'table_name', 'object_id', 'changed_by', 'changed_by_api_key', 'namespace', 'id', 'data', 'teams', 'team_names', 'tokens') THEN 'text'
+				ELSE t.typname END)
+		LIMIT 1`, schema).Scan(&what)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the tables: %w", err)
+	}
+	return &SetupError{"the store's tables were altered: " + what}
 }

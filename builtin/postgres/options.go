@@ -2,11 +2,11 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/pgdial"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,8 +14,10 @@ import (
 // Options configure the store in Postgres. Only the URL has no default.
 type Options struct {
 	// URL of the database, postgres://USER:PASSWORD@HOST:PORT/DATABASE with libpq's
-	// parameters: over a network with sslmode=verify-full. Not through a pooler that hands a
-	// connection to another client between two transactions. Required.
+	// parameters: over a network with sslmode=verify-full. It may lead through a pooler such
+	// as PgBouncer, whatever its mode. With several hosts, HOST1,HOST2, add
+	// target_session_attrs=read-write: the one that takes writes is used. The database's
+	// encoding is UTF8. Required.
 	URL auditrelay.Secret `yaml:"url"`
 
 	// Schema that the tables are in. It is made where it is not there, which takes the
@@ -26,6 +28,11 @@ type Options struct {
 	// Keep says which records stay. Default: all do. The relay deletes the others, once
 	// an hour, and tells in an audit event how many; the sink by itself deletes none.
 	Keep Keep `yaml:"keep"`
+
+	// Mark is a file in which the sink notes how many transactions the database has
+	// acknowledged, so that it notices after a restart, too, that some of them were lost.
+	// Default: it notices while it runs. A relay sets it.
+	Mark string `yaml:"-"`
 }
 
 // Keep bounds what a store holds.
@@ -41,10 +48,6 @@ const defaultSchema = "auditrelay"
 // schemaForm is a name that needs no quotes.
 var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// prismas are parameters that LiteLLM's URL may have for its own client; the server would
-// refuse them.
-var prismas = []string{"schema", "connection_limit", "pool_timeout", "socket_timeout", "pgbouncer", "statement_cache_size", "sslaccept", "sslidentity", "sslpassword"}
-
 func (o Options) withDefaults() Options {
 	if o.Schema == "" {
 		o.Schema = defaultSchema
@@ -58,21 +61,9 @@ func (o Options) connection() (*pgx.ConnConfig, error) {
 	bad := func(path, text string) {
 		problems = append(problems, &auditrelay.OptionError{Path: path, Err: errors.New(text)})
 	}
-	var c *pgx.ConnConfig
-	if o.URL == "" {
-		bad("url", "it is required")
-	} else {
-		var err error
-		if c, err = pgx.ParseConfig(o.URL.Reveal()); err != nil {
-			// The parser's own error may quote the URL.
-			c = nil
-			bad("url", "it is no address of a Postgres, or a file that it names cannot be read: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")
-		}
-	}
-	if c != nil {
-		for _, name := range prismas {
-			delete(c.RuntimeParams, name)
-		}
+	c, _, err := pgdial.Parse(o.URL)
+	if err != nil {
+		bad("url", err.Error())
 	}
 	if !schemaForm.MatchString(o.Schema) || o.Schema == "public" {
 		bad("schema", "expected a name of its own, of a-z, 0-9 and _, not public")
@@ -93,5 +84,5 @@ func (o Options) Place() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s:%d/%s/%s", c.Host, c.Port, c.Database, o.Schema)
+	return pgdial.Place(c) + "/" + o.Schema
 }

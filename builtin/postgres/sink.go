@@ -11,10 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 
 	"auditrelay"
 	"auditrelay/internal/auditstore"
+	"auditrelay/internal/pgdial"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -26,6 +26,7 @@ type Sink struct {
 	turn    chan struct{} // holds one token: whose turn it is to use what follows
 
 	store *auditstore.Store // nil while closed
+	mark  *mark
 }
 
 var (
@@ -42,7 +43,7 @@ func New(o Options) (*Sink, error) {
 	if _, err := o.connection(); err != nil {
 		return nil, err
 	}
-	s := &Sink{options: o, place: o.Place(), turn: make(chan struct{}, 1)}
+	s := &Sink{options: o, place: o.Place(), turn: make(chan struct{}, 1), mark: newMark(o.Mark)}
 	s.turn <- struct{}{}
 	return s, nil
 }
@@ -77,28 +78,52 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 			return auditrelay.Receipt{}, s.failure(ctx, err)
 		}
 	}
-	stored, err := s.store.Put(ctx, journal, records)
+	stored, err := s.store.Put(ctx, journal, records, s.mark.get(journal))
+	if lost, ok := errors.AsType[*auditstore.LostError](err); ok {
+		// It is told this once, and counted in the database; then delivering goes on.
+		if err := s.store.Lost(ctx, lost.Acknowledged-lost.Has); err != nil {
+			_ = s.close()
+			return auditrelay.Receipt{}, s.failure(ctx, err)
+		}
+		s.mark.set(journal, lost.Has)
+	}
 	if err != nil {
 		// The next delivery connects anew, and looks at the tables anew.
 		_ = s.close()
+		if kindOf(err) == auditrelay.Refused {
+			// It is no record's fault where the tables were altered.
+			store, setup := open(ctx, s.options, writing)
+			if own(setup) != nil {
+				err = setup
+			}
+			if setup == nil {
+				_ = store.Close()
+			}
+		}
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
+	s.mark.set(journal, stored.Writes)
 	return auditrelay.Receipt{Location: s.place, Duplicate: stored.Known == len(records)}, nil
 }
 
-// Probe connects, and makes the tables where they are not there.
+// Probe connects, makes the tables where they are not there, and runs a transaction as a
+// delivery does, which stores nothing.
 func (s *Sink) Probe(ctx context.Context) error {
 	store, err := open(ctx, s.options, writing)
 	if err != nil {
 		return s.failure(ctx, err)
 	}
-	return store.Close()
+	if err := errors.Join(store.Probe(ctx), store.Close()); err != nil {
+		return s.failure(ctx, err)
+	}
+	return nil
 }
 
 // Close gives up the connection.
 func (s *Sink) Close() error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
+	s.mark.save()
 	return s.close()
 }
 
@@ -115,13 +140,16 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	kind := kindOf(err)
 	if ctx.Err() != nil {
 		kind = auditrelay.Transient
+		if !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), plain(err))
+		}
 	}
-	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("store in %s: %w", s.place, plain(ctx, err))}
+	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("store in %s: %w", s.place, plain(err))}
 }
 
 // kindOf classifies by the class of SQLSTATE.
 func kindOf(err error) auditrelay.ErrorKind {
-	if errors.Is(err, auditstore.ErrVersion) {
+	if own(err) != nil {
 		return auditrelay.Misconfigured
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
@@ -133,35 +161,33 @@ func kindOf(err error) auditrelay.ErrorKind {
 		return auditrelay.Unauthorized
 	case e.Code[:2] == "22", e.Code[:2] == "54":
 		return auditrelay.Refused // a value that the server cannot hold: this record's fault
-	case e.Code[:2] == "3D", e.Code[:2] == "3F", e.Code[:2] == "42", e.Code == "25006":
+	case e.Code[:2] == "3D", e.Code[:2] == "3F", e.Code[:2] == "42":
 		return auditrelay.Misconfigured
 	}
-	return auditrelay.Transient
+	return auditrelay.Transient // 25006 too: a standby is one for now
 }
 
-// plain is an error of the driver's without what could quote a record or a password: the
-// server's message is kept where its class speaks of the server alone.
-func plain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+// own is an error that is the relay's, and quotes nothing; nil where err is none.
+func own(err error) error {
+	if errors.Is(err, auditstore.ErrVersion) {
+		return auditstore.ErrVersion
 	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch class := e.Code[:min(2, len(e.Code))]; class {
-		case "08", "28", "3D", "3F", "42", "53", "55", "57", "25":
-			return fmt.Errorf("the server says %s (SQLSTATE %s)", e.Message, e.Code)
-		}
-		return fmt.Errorf("the server says SQLSTATE %s", e.Code)
+	if e, ok := errors.AsType[*SetupError](err); ok {
+		return e
 	}
-	for _, known := range []error{auditstore.ErrVersion, io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	if e, ok := errors.AsType[*net.OpError](err); ok {
+	if e, ok := errors.AsType[*auditstore.LostError](err); ok {
 		return e
 	}
 	if e, ok := errors.AsType[*auditrelay.OptionError](err); ok {
 		return e
 	}
-	return errors.New("the connection to the server failed")
+	return nil
+}
+
+// plain is an error without what could quote a record or a password.
+func plain(err error) error {
+	if e := own(err); e != nil {
+		return e
+	}
+	return pgdial.Explain(err)
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/builtin/postgres"
+	"auditrelay/internal/auditstore"
 	"auditrelay/internal/test/pgtest"
 	"auditrelay/sinktest"
 )
@@ -145,26 +148,218 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
-// What a commit is worth is not the server's default.
+// settings has the server note what is in force where a row is written.
+const settings = `CREATE TABLE noted (synchronous_commit text); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN INSERT INTO public.noted VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+	CREATE TRIGGER note BEFORE INSERT ON auditrelay.auditrelay_events FOR EACH ROW EXECUTE FUNCTION public.note()`
+
+// What a commit is worth is not the server's default, unless that is worth more, and it
+// reaches no other transaction.
 func TestEveryCommitIsSynced(t *testing.T) {
-	server := pgtest.Start(t, "synchronous_commit = off", "log_statement = all")
-	o := postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))}
-	for name, want := range map[string]map[string]string{
-		"writing": {"synchronous_commit": "on", "search_path": "auditrelay", "default_transaction_read_only": "off"},
-		"reading": {"synchronous_commit": "on", "search_path": "auditrelay", "default_transaction_read_only": "on"},
-	} {
-		for setting, value := range want {
-			if got := postgres.Setting(t, o, name == "reading", setting); got != value {
-				t.Errorf("%s: %s is %s, want %s", name, setting, got, value)
-			}
+	for theirs, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
+		server := pgtest.Start(t, "synchronous_commit = "+theirs)
+		sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
+		if err := sink.Probe(t.Context()); err != nil {
+			t.Fatal(err)
 		}
+		admin := server.Connect(t, "owner", "postgres")
+		admin.Exec(settings)
+		if _, err := sink.Deliver(t.Context(), payload(t, sink, 1, `{"n":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := admin.Exec("SELECT * FROM noted"); fmt.Sprint(got) != "["+want+"]" {
+			t.Errorf("with %s a record is written with %v, want %s", theirs, got, want)
+		}
+	}
+}
+
+// Through a pooler, whatever its mode and whatever startup parameters it drops, the store
+// is where it should be, synced, and alone.
+func TestThroughAPooler(t *testing.T) {
+	server := pgtest.Start(t, "synchronous_commit = off")
+	admin := server.Connect(t, "owner", "postgres")
+	for _, how := range [][]string{
+		{"pool_mode=transaction"}, {"pool_mode=session"}, {"pool_mode=transaction", "default_pool_size=1"},
+		{"pool_mode=session", "ignore_startup_parameters=search_path,synchronous_commit"},
+		{"pool_mode=transaction", "ignore_startup_parameters=search_path,synchronous_commit,default_transaction_read_only,extra_float_digits"},
+	} {
+		t.Run(fmt.Sprint(how), func(t *testing.T) {
+			url := server.Bouncer(t, "owner", "postgres", how...)
+			admin.Exec("DROP SCHEMA IF EXISTS auditrelay CASCADE; DROP TABLE IF EXISTS noted; DROP FUNCTION IF EXISTS note")
+			o := postgres.Options{URL: auditrelay.Secret(url)}
+			sink, other := newSink(t, o), newSink(t, o)
+			if err := sink.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			admin.Exec(settings)
+			for n := range 20 {
+				for _, s := range []auditrelay.Sink{sink, other} {
+					if _, err := s.Deliver(t.Context(), payload(t, s, uint64(10*n+1), `{"n":1}`, fmt.Sprintf(`{"n":"%d"}`, n), `{}`)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if got := admin.Exec("SELECT schemaname FROM pg_tables WHERE tablename LIKE 'auditrelay%' GROUP BY 1"); fmt.Sprint(got) != "[auditrelay]" {
+				t.Errorf("the tables are in %v", got)
+			}
+			if got := admin.Exec("SELECT count(*), min(synchronous_commit), max(synchronous_commit) FROM noted"); got[0] != "60|on|on" {
+				t.Errorf("written with: %v", got)
+			}
+			store, err := postgres.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			if n, exact, err := store.Count(t.Context(), auditstore.Query{}, 0); n != 60 || !exact || err != nil {
+				t.Errorf("%d are read, %v, %v", n, exact, err)
+			}
+		})
+	}
+}
+
+// A database that is no place for a store says why, and stalls the callback.
+func TestADatabaseThatIsNoPlaceForAStore(t *testing.T) {
+	server := pgtest.Start(t)
+	admin := server.Connect(t, "owner", "postgres")
+	admin.Exec("CREATE ROLE writer LOGIN")
+	admin.Exec("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	admin.Exec("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	admin.Exec("CREATE DATABASE stray")
+	admin.Exec("CREATE DATABASE hidden")
+	server.Connect(t, "owner", "stray").Exec("CREATE TABLE auditrelay_meta (name text)")
+	owner := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "hidden"))})
+	if err := owner.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.Connect(t, "owner", "hidden").Exec(`GRANT USAGE ON SCHEMA auditrelay TO writer; GRANT ALL ON ALL TABLES IN SCHEMA auditrelay TO writer;
+		CREATE POLICY narrow ON auditrelay.auditrelay_events USING (action = 'x'); ALTER TABLE auditrelay.auditrelay_events ENABLE ROW LEVEL SECURITY`)
+	for database, want := range map[string]string{"latin": "encoding is LATIN1", "stray": "schema public", "hidden": "policies: narrow"} {
+		sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("writer", database))})
+		_, err := sink.Deliver(t.Context(), payload(t, sink, 1, `{"n":"planted"}`))
+		if err == nil || !strings.Contains(err.Error(), want) || auditrelay.KindOf(err) != auditrelay.Misconfigured {
+			t.Errorf("%s: %v, want %s", database, err, want)
+		}
+		if probed := sink.Probe(t.Context()); probed == nil || probed.Error() != err.Error() {
+			t.Errorf("%s: the probe says %v", database, probed)
+		}
+	}
+	// What SQL reads is what was written.
+	const text = `{"changed_by":"Müller 日本 😀"}`
+	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "ascii"))})
+	if _, err := sink.Deliver(t.Context(), payload(t, sink, 1, text)); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Connect(t, "owner", "ascii").Exec("SELECT changed_by, data FROM auditrelay.auditrelay_events"); got[0] != "Müller 日本 😀|"+text {
+		t.Errorf("by SQL: %v", got)
+	}
+}
+
+// Tables that somebody altered stall the callback: no record is blamed for them.
+func TestTablesThatWereAltered(t *testing.T) {
+	server := pgtest.Start(t)
+	admin := server.Connect(t, "owner", "postgres")
+	for alter, want := range map[string]string{
+		"ALTER COLUMN received TYPE timestamptz USING to_timestamp(received / 1e6)": "column received of auditrelay_events is of type timestamptz",
+		"ALTER COLUMN data TYPE jsonb USING data::jsonb":                            "column data of auditrelay_events is of type jsonb",
+		"DROP COLUMN changed_by":                                                    `column "changed_by" does not exist`,
+		"RENAME TO other":                                                           "does not exist",
+	} {
+		admin.Exec("DROP SCHEMA IF EXISTS auditrelay CASCADE")
+		sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
+		if _, err := sink.Deliver(t.Context(), payload(t, sink, 1, `{"n":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		admin.Exec("ALTER TABLE auditrelay.auditrelay_events " + alter)
+		_, err := sink.Deliver(t.Context(), payload(t, sink, 2, `{"n":"planted\u0000"}`))
+		if err == nil || !strings.Contains(err.Error(), want) || auditrelay.KindOf(err) != auditrelay.Misconfigured {
+			t.Errorf("%s: %v (%v), want %s", alter, err, auditrelay.KindOf(err), want)
+		}
+	}
+	admin.Exec("DROP SCHEMA IF EXISTS auditrelay CASCADE")
+	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
+	if err := sink.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	admin.Exec("ALTER TABLE auditrelay.auditrelay_events SET UNLOGGED")
+	if err := sink.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "unlogged") {
+		t.Errorf("unlogged: %v", err)
+	}
+}
+
+// A server that stands still, or whose tables are locked, is told apart from one that is
+// gone.
+func TestALockedTable(t *testing.T) {
+	server := pgtest.Start(t)
+	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
+	if err := sink.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.Connect(t, "owner", "postgres").Exec("BEGIN; LOCK TABLE auditrelay.auditrelay_events")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := sink.Deliver(ctx, payload(t, sink, 1, `{"n":1}`))
+	if err == nil || !strings.Contains(err.Error(), "waits for a lock") || auditrelay.KindOf(err) != auditrelay.Transient {
+		t.Errorf("a locked table: %v", err)
+	}
+}
+
+// A server that came back without transactions that it had acknowledged is told, once,
+// also where the relay was restarted meanwhile; and delivering goes on.
+func TestAServerThatLostTransactions(t *testing.T) {
+	for name, restart := range map[string]bool{"while it runs": false, "over a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			server := pgtest.Start(t)
+			o := postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres")), Mark: filepath.Join(t.TempDir(), "store.mark")}
+			sink := newSink(t, o)
+			deliver := func(n uint64) error {
+				_, err := sink.Deliver(t.Context(), payload(t, sink, n, `{"n":1}`))
+				return err
+			}
+			for n := range uint64(3) {
+				if err := deliver(n + 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			server.Stop(t, "fast")
+			server.Copy(t)
+			server.Restart(t)
+			for n := range uint64(2) {
+				for deliver(n+4) != nil { // the connection ended
+				}
+			}
+			server.Stop(t, "fast")
+			server.Swap(t)
+			server.Restart(t)
+			if restart {
+				sink.Close()
+				sink = newSink(t, o)
+			}
+			var lost error
+			for range 5 {
+				if err := deliver(6); err == nil {
+					break
+				} else if auditrelay.KindOf(err) == auditrelay.Misconfigured {
+					lost = errors.Join(lost, err)
+				}
+			}
+			if lost == nil || strings.Count(lost.Error(), "it has 3 of 5 transactions") != 1 || !strings.Contains(lost.Error(), "store rebuild") {
+				t.Errorf("told: %v", lost)
+			}
+			if err := deliver(7); err != nil {
+				t.Error(err)
+			}
+			if got := server.Connect(t, "owner", "postgres").Exec("SELECT value FROM auditrelay.auditrelay_meta WHERE name = 'lost'"); fmt.Sprint(got) != "[2]" {
+				t.Errorf("counted: %v", got)
+			}
+		})
 	}
 }
 
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]postgres.Options{
 		"url: it is required":                        {},
-		"url: it is no address of a Postgres":        {URL: "postgres://u:hunter2@h:port/db"},
+		"url: one of its parameters":                 {URL: "postgres://u:hunter2@h:port/db"},
+		"url: it is no connection string":            {URL: "postgres://u:p@hunter2@h/db"},
 		"schema: expected a name of its own":         {URL: "postgres://h/db", Schema: "Public;--"},
 		"schema: expected a name of its own, of a-z": {URL: "postgres://h/db", Schema: "public"},
 		"keep.age: it is negative":                   {URL: "postgres://h/db", Keep: postgres.Keep{Age: -1}},

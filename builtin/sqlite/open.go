@@ -57,7 +57,7 @@ func open(ctx context.Context, path string, how access, more ...string) (*audits
 	if how == reading {
 		db.SetMaxOpenConns(readers)
 	}
-	s, err := auditstore.New(ctx, db, auditstore.SQLite, how == reading)
+	s, err := auditstore.New(ctx, db, auditstore.Options{ReadOnly: how == reading})
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}

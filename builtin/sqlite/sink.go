@@ -104,7 +104,7 @@ func (s *Sink) put(ctx context.Context, journal string, records []auditstore.Rec
 			return auditstore.Stored{}, err
 		}
 	}
-	return s.store.Put(ctx, journal, records)
+	return s.store.Put(ctx, journal, records, 0) // a file that was put back is the operator's doing
 }
 
 // Probe creates and removes a file in the database's folder.

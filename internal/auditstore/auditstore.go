@@ -6,6 +6,8 @@
 // where that was stored before with the same contents; see Put. Positions are given
 // in the order of insertion and never again, so that a page can go on from one
 // whatever was inserted or deleted since.
+//
+// A row carries a digest of all that makes it a record. Reading checks it; see Row.
 package auditstore
 
 import (
@@ -17,12 +19,32 @@ import (
 	"time"
 )
 
+// Options say how to use a database. The zero value is SQLite's, for writing.
+type Options struct {
+	Dialect Dialect
+	// Schema that the tables are in; for Postgres alone. It has no character that needs
+	// quotes.
+	Schema string
+	// ReadOnly makes and alters nothing.
+	ReadOnly bool
+	// Denied reports that the database refused an error's statement for want of a right.
+	// Where tables of an earlier version may not be altered the Store works with them as
+	// they are. Default: no error is.
+	Denied func(error) bool
+}
+
 // Store is one database. It is safe for concurrent use; how many statements run at a
 // time is the database handle's limit.
 type Store struct {
 	db      *sql.DB
-	dialect Dialect
+	options Options
+	tables  tables
+	version int64 // of the tables
 }
+
+// tables are their names as statements have them. They are qualified, since a connection
+// through a pooler may have another search path.
+type tables struct{ events, journals, meta string }
 
 // Record is one record on its way into a Store.
 type Record struct {
@@ -45,32 +67,66 @@ type Row struct {
 	Time      time.Time
 	Received  time.Time
 	Tombstone bool
-	Data      []byte
+	Data      []byte // of a damaged row, whatever is there
+	Integrity Integrity
 }
+
+// Integrity says whether a row is what was stored.
+type Integrity string
+
+const (
+	// Verified: it has the digest that it was stored with.
+	Verified Integrity = "verified"
+	// Unverified: it was stored by a version that kept no digest.
+	Unverified Integrity = "unverified"
+	// Damaged: it is not what was stored. Something changed it, or its disk did.
+	Damaged Integrity = "damaged"
+)
 
 // ErrVersion says that the database was made by another version of the program.
 var ErrVersion = errors.New("the store has another format than this program's")
 
-const schemaVersion = 1
+// ErrEarlier says that what is asked for needs columns that an earlier version's tables
+// lack, and that this role may not add.
+var ErrEarlier = errors.New("the store's tables are those of an earlier version, and its role may not alter them: have their owner run the relay once, or make it their owner")
+
+// The versions of the tables.
+const (
+	versionFirst  = 1
+	versionDigest = 2 // digests, what is searched inside values, and counts of transactions
+)
 
 // The names in the table of numbers.
 const (
 	metaVersion = "version"
-	metaRows    = "rows"   // how many records there are
-	metaPurged  = "purged" // how many were purged and not told of yet
+	metaRows    = "rows"    // how many records there are, unless others delete some
+	metaPurged  = "purged"  // how many were purged and not told of yet
+	metaLost    = "lost"    // how many transactions were found lost and not told of yet
+	metaFilled  = "filled"  // up to this position rows have what is searched inside values
+	metaFillTo  = "fill_to" // behind this one they had from the beginning
 )
 
 // New returns a Store on db, which Close closes. It makes the tables where they are
-// not there; with readOnly it only looks at their version.
+// not there, and brings those of an earlier version up to date; with ReadOnly it only
+// looks at their version.
 //
 // Errors: ErrVersion, and the database's own, which may quote nothing of a record.
-func New(ctx context.Context, db *sql.DB, d Dialect, readOnly bool) (*Store, error) {
-	s := &Store{db: db, dialect: d}
+func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
+	s := &Store{db: db, options: o, tables: tables{"auditrelay_events", "auditrelay_journals", "auditrelay_meta"}}
+	if o.Schema != "" {
+		s.tables = tables{o.Schema + "." + s.tables.events, o.Schema + "." + s.tables.journals, o.Schema + "." + s.tables.meta}
+	}
 	// A role that may write to the tables need not be one that may make them.
 	err := s.check(ctx)
-	if err != nil && !readOnly && !errors.Is(err, ErrVersion) {
+	if err != nil && !o.ReadOnly && !errors.Is(err, ErrVersion) {
 		if err = s.create(ctx); err == nil {
 			err = s.check(ctx)
+		}
+	}
+	if err == nil && !o.ReadOnly && s.version < versionDigest {
+		err = s.migrate(ctx)
+		if err != nil && o.Denied != nil && o.Denied(err) {
+			err = nil
 		}
 	}
 	if err != nil {
@@ -84,15 +140,13 @@ func (s *Store) Close() error { return s.db.Close() }
 
 func (s *Store) create(ctx context.Context) error {
 	return s.transaction(ctx, func(tx *sql.Tx) error {
-		for _, statement := range s.dialect.schema() {
+		for _, statement := range s.schema() {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return fmt.Errorf("make the tables: %w", err)
 			}
 		}
-		for name, value := range map[string]int64{metaVersion: schemaVersion, metaRows: 0, metaPurged: 0} {
-			q := s.statement("INSERT INTO auditrelay_meta (name, value) VALUES (")
-			q.arg(name).text(", ").arg(value).text(") ON CONFLICT (name) DO NOTHING")
-			if _, err := tx.ExecContext(ctx, q.String(), q.args...); err != nil {
+		for name, value := range map[string]int64{metaVersion: versionDigest, metaRows: 0, metaPurged: 0, metaFilled: 0, metaFillTo: 0} {
+			if err := s.setNew(ctx, tx, name, value); err != nil {
 				return fmt.Errorf("make the tables: %w", err)
 			}
 		}
@@ -105,9 +159,10 @@ func (s *Store) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version != schemaVersion {
-		return fmt.Errorf("%w: it is %d, the program's is %d", ErrVersion, version, schemaVersion)
+	if version < versionFirst || version > versionDigest {
+		return fmt.Errorf("%w: it is %d, the program's is %d", ErrVersion, version, versionDigest)
 	}
+	s.version = version
 	return nil
 }
 
@@ -118,7 +173,7 @@ type querier interface {
 }
 
 func (s *Store) number(ctx context.Context, from querier, name string) (n int64, err error) {
-	q := s.statement("SELECT value FROM auditrelay_meta WHERE name = ").arg(name)
+	q := s.statement("SELECT value FROM " + s.tables.meta + " WHERE name = ").arg(name)
 	if err = from.QueryRowContext(ctx, q.String(), q.args...).Scan(&n); err != nil {
 		err = fmt.Errorf("read %s: %w", name, err)
 	}
@@ -129,24 +184,99 @@ func (s *Store) add(ctx context.Context, tx *sql.Tx, name string, n int64) error
 	if n == 0 {
 		return nil
 	}
-	q := s.statement("UPDATE auditrelay_meta SET value = value + ").arg(n).text(" WHERE name = ").arg(name)
+	q := s.statement("UPDATE " + s.tables.meta + " SET value = value + ").arg(n).text(" WHERE name = ").arg(name)
 	if _, err := tx.ExecContext(ctx, q.String(), q.args...); err != nil {
 		return fmt.Errorf("count %s: %w", name, err)
 	}
 	return nil
 }
 
-// Rows is how many records there are. It is exact and costs nothing.
+func (s *Store) set(ctx context.Context, tx *sql.Tx, name string, n int64) error {
+	q := s.statement("UPDATE " + s.tables.meta + " SET value = ").arg(n).text(" WHERE name = ").arg(name)
+	if _, err := tx.ExecContext(ctx, q.String(), q.args...); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
+}
+
+// setNew sets a number that is not there yet.
+func (s *Store) setNew(ctx context.Context, tx *sql.Tx, name string, n int64) error {
+	q := s.statement("INSERT INTO " + s.tables.meta + " (name, value) VALUES (").arg(name).text(", ").arg(n).text(") ON CONFLICT (name) DO NOTHING")
+	_, err := tx.ExecContext(ctx, q.String(), q.args...)
+	return err
+}
+
+// Rows is how many records there are by the store's own count. It costs nothing, and is
+// wrong after somebody else deleted rows, until Recount.
 func (s *Store) Rows(ctx context.Context) (int64, error) { return s.number(ctx, s.db, metaRows) }
 
-// transaction runs fn in a transaction that no other writer runs beside.
+// Recount counts all records, and makes that Rows.
+func (s *Store) Recount(ctx context.Context) error {
+	return s.transaction(ctx, func(tx *sql.Tx) error {
+		var n int64
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+s.tables.events).Scan(&n); err != nil {
+			return fmt.Errorf("count the records: %w", err)
+		}
+		return s.set(ctx, tx, metaRows, n)
+	})
+}
+
+// Lost notes that the database lost n transactions, until ToldLost.
+func (s *Store) Lost(ctx context.Context, n int64) error {
+	return s.transaction(ctx, func(tx *sql.Tx) error {
+		if err := s.setNew(ctx, tx, metaLost, 0); err != nil {
+			return fmt.Errorf("note a loss: %w", err)
+		}
+		return s.add(ctx, tx, metaLost, n)
+	})
+}
+
+// UntoldLost is how many transactions were lost and not told of yet.
+func (s *Store) UntoldLost(ctx context.Context) (int64, error) {
+	n, err := s.number(ctx, s.db, metaLost)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// ToldLost says that n lost transactions were told of.
+func (s *Store) ToldLost(ctx context.Context, n int64) error {
+	return s.transaction(ctx, func(tx *sql.Tx) error { return s.add(ctx, tx, metaLost, -n) })
+}
+
+// errProbe ends a transaction that is to leave nothing.
+var errProbe = errors.New("probe")
+
+// Probe runs a transaction as Put does, and rolls it back.
+func (s *Store) Probe(ctx context.Context) error {
+	err := s.transaction(ctx, func(tx *sql.Tx) error {
+		p, err := s.newPutter(ctx, tx, "probe.0")
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		r := Record{Namespace: "probe", ID: "probe", Data: []byte("{}")}
+		if err := p.put(ctx, &r, &Stored{}); err != nil {
+			return fmt.Errorf("store a record: %w", err)
+		}
+		return errProbe
+	})
+	if errors.Is(err, errProbe) {
+		return nil
+	}
+	return err
+}
+
+// transaction runs fn in a transaction that no other writer runs beside, and that is on
+// disk when it is committed.
 func (s *Store) transaction(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
-	if lock := s.dialect.lock(); lock != "" {
-		_, err = tx.ExecContext(ctx, lock)
+	if begin := s.options.Dialect.begin(); begin != "" {
+		_, err = tx.ExecContext(ctx, begin)
 	}
 	if err == nil {
 		err = fn(tx)
@@ -170,7 +300,7 @@ type statement struct {
 }
 
 func (s *Store) statement(text string) *statement {
-	return &statement{sql: []byte(text), dialect: s.dialect}
+	return &statement{sql: []byte(text), dialect: s.options.Dialect}
 }
 
 func (q *statement) text(text string) *statement {

@@ -3,6 +3,7 @@ package auditstore
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -22,6 +23,21 @@ const (
 	FieldObject    Field = "object_id"
 	FieldUpdatedAt Field = "updated_at"
 )
+
+// The fields inside values that can be searched for a part. No record is sorted by one.
+const (
+	// FieldTeam finds a part of a team's id: team_id at the top of before_value or
+	// updated_values, or the event's object_team_id.
+	FieldTeam Field = "object_team_id"
+	// FieldTeamAny finds a part of a team's id or of its alias.
+	FieldTeamAny Field = "object_team"
+	// FieldKey finds a part of a key's hash: token at the top of before_value or
+	// updated_values.
+	FieldKey Field = "object_key_hash"
+)
+
+// Inside returns the fields that can be searched for a part.
+func Inside() []Field { return []Field{FieldTeam, FieldTeamAny, FieldKey} }
 
 // indexed are the fields that can be searched for a value, the one that tells most
 // first: it is the one whose index a query runs along.
@@ -61,4 +77,51 @@ func columns(data []byte) [5]string {
 		out[i] = column(value.String()) // of what is no string, its JSON
 	}
 	return out
+}
+
+// inside is what of a record's values can be searched for a part.
+type inside struct{ teams, names, tokens string }
+
+// separator stands between values, such that no part reaches over two of them.
+const separator = "\x1f"
+
+// maxInside bounds each of an inside's texts, in bytes: all three stand in one index.
+const maxInside = 640
+
+func insideOf(data []byte) inside {
+	var teams, names, tokens []string
+	add := func(to *[]string, v gjson.Result) {
+		text := clean(v.Str)
+		if v.Type == gjson.String && text != "" && !slices.Contains(*to, text) {
+			*to = append(*to, text)
+		}
+	}
+	found := gjson.GetManyBytes(data, "object_team_id", "object_team_alias", "before_value", "updated_values")
+	add(&teams, found[0])
+	add(&names, found[1])
+	for _, value := range found[2:] {
+		if value.Type == gjson.String {
+			value = gjson.Parse(value.Str)
+		}
+		if !value.IsObject() {
+			continue
+		}
+		add(&teams, value.Get("team_id"))
+		add(&names, value.Get("team_alias"))
+		add(&tokens, value.Get("token"))
+	}
+	return inside{joined(teams), joined(names), joined(tokens)}
+}
+
+// clean is text that a column holds, without what separates values in it.
+func clean(text string) string {
+	return strings.NewReplacer("\x00", "\uFFFD", separator, "\uFFFD").Replace(strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+func joined(values []string) string {
+	text := strings.Join(values, separator)
+	if len(text) > maxInside {
+		text = strings.ToValidUTF8(text[:maxInside], "")
+	}
+	return text
 }

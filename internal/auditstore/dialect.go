@@ -8,11 +8,15 @@ const (
 	Postgres
 )
 
-// lock is the first statement of a writing transaction: with it, no two of them run
-// at a time. SQLite's begin as the only writer already.
-func (d Dialect) lock() string {
+// begin is the first statement of a writing transaction: with it, no two of them run at
+// a time, none waits for a lock without an end, and a commit is on the server's disk,
+// whatever its own default. SQLite's connections are set up so. Nothing of it outlives
+// the transaction, so that it holds through a pooler.
+func (d Dialect) begin() string {
 	if d == Postgres {
-		return "SELECT pg_advisory_xact_lock(7235421906113552)"
+		return "SELECT set_config('lock_timeout', '30s', true), " +
+			"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true), " +
+			"pg_advisory_xact_lock(7235421906113552)"
 	}
 	return ""
 }
@@ -26,27 +30,12 @@ func (d Dialect) plain(column string) string {
 	return column // Postgres keeps statistics by itself
 }
 
-// schema makes what is not there. Text is compared by its bytes in both.
-func (d Dialect) schema() []string {
-	position, text := "INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT NOT NULL"
-	if d == Postgres {
-		position, text = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `TEXT COLLATE "C" NOT NULL`
+// contains is a condition up to its argument, which closes it.
+func (d Dialect) contains(column string) (before, after string) {
+	if d == SQLite {
+		return "instr(" + column + ", ", ") > 0"
 	}
-	statements := []string{
-		"CREATE TABLE IF NOT EXISTS auditrelay_meta (name " + text + " PRIMARY KEY, value BIGINT NOT NULL)",
-		"CREATE TABLE IF NOT EXISTS auditrelay_journals (number " + position + ", name " + text + " UNIQUE, identity " + text + ")",
-		"CREATE TABLE IF NOT EXISTS auditrelay_events (position " + position + ", journal BIGINT NOT NULL, sequence BIGINT NOT NULL, " +
-			"tombstone BIGINT NOT NULL, updated_at BIGINT NOT NULL, received BIGINT NOT NULL, " +
-			"action " + text + ", table_name " + text + ", object_id " + text + ", changed_by " + text + ", changed_by_api_key " + text + ", " +
-			"namespace " + text + ", id " + text + ", data " + text + ")",
-		"CREATE UNIQUE INDEX IF NOT EXISTS auditrelay_events_place ON auditrelay_events (journal, sequence)",
-		"CREATE INDEX IF NOT EXISTS auditrelay_events_received ON auditrelay_events (received, position)",
-		"CREATE INDEX IF NOT EXISTS auditrelay_events_updated_at ON auditrelay_events (updated_at, position)",
-	}
-	for _, f := range indexed {
-		statements = append(statements, "CREATE INDEX IF NOT EXISTS auditrelay_events_"+string(f)+" ON auditrelay_events ("+string(f)+", updated_at, position"+d.beside(f)+")")
-	}
-	return statements
+	return "strpos(" + column + ", ", ") > 0"
 }
 
 // beside are the fields that an index holds behind its order, so that a second filter is
@@ -62,4 +51,12 @@ func (d Dialect) beside(f Field) (columns string) {
 		}
 	}
 	return columns
+}
+
+// types are the types of columns. Text is compared by its bytes in both.
+func (d Dialect) types() (position, text, bytes string) {
+	if d == Postgres {
+		return "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `TEXT COLLATE "C"`, "BYTEA"
+	}
+	return "INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT", "BLOB"
 }

@@ -25,7 +25,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time, keep Keep) (n int64, e
 	err = s.transaction(ctx, func(tx *sql.Tx) error {
 		n = 0
 		if keep.Age > 0 {
-			q := s.statement("DELETE FROM auditrelay_events WHERE position IN (SELECT position FROM auditrelay_events WHERE received < ").
+			q := s.statement("DELETE FROM " + s.tables.events + " WHERE position IN (SELECT position FROM " + s.tables.events + " WHERE received < ").
 				arg(micros(now.Add(-keep.Age))).text(" ORDER BY received LIMIT ").arg(int64(purgeBatch)).text(")")
 			if n, err = s.delete(ctx, tx, q); err != nil {
 				return err
@@ -37,7 +37,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time, keep Keep) (n int64, e
 				return err
 			}
 			if over := min(rows-keep.Rows, purgeBatch); over > 0 {
-				q := s.statement("DELETE FROM auditrelay_events WHERE position IN (SELECT position FROM auditrelay_events ORDER BY received, position LIMIT ").arg(over).text(")")
+				q := s.statement("DELETE FROM " + s.tables.events + " WHERE position IN (SELECT position FROM " + s.tables.events + " ORDER BY received, position LIMIT ").arg(over).text(")")
 				if n, err = s.delete(ctx, tx, q); err != nil {
 					return err
 				}

@@ -11,8 +11,17 @@ import (
 // Stored says what became of the records of one Put.
 type Stored struct {
 	Inserted int
-	Replaced int // a tombstone by its event, or contents by newer ones
-	Known    int // stored before, and left as they were
+	Replaced int   // a tombstone by its event, or contents by newer ones
+	Known    int   // stored before, and left as they were
+	Writes   int64 // transactions of this journal, this one included; 0 where they are not counted
+}
+
+// LostError says that the database has not all transactions that it acknowledged: it is a
+// standby that took over without the last of them, or was restored.
+type LostError struct{ Acknowledged, Has int64 }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the store lost what it had acknowledged: it has %d of %d transactions of this journal (a standby took over without the last ones, or an older state was restored); auditrelay store rebuild fills it again from the journal", e.Has, e.Acknowledged)
 }
 
 // Put stores the records of one journal in one transaction: durable when it returns
@@ -27,8 +36,14 @@ type Stored struct {
 //   - An id that comes again with other contents is another row: both were accepted,
 //     and neither may get lost.
 //
-// journal is the journal's identity and incarnation, joined by a dot.
-func (s *Store) Put(ctx context.Context, journal string, records []Record) (Stored, error) {
+// What stands there and is damaged is replaced, too. What stands there without a digest
+// gets one.
+//
+// journal is the journal's identity and incarnation, joined by a dot. atLeast is how many
+// transactions of this journal were acknowledged before, as Stored.Writes tells, as far
+// as the caller knows: a database that has fewer gets a *LostError, and nothing is
+// stored.
+func (s *Store) Put(ctx context.Context, journal string, records []Record, atLeast int64) (Stored, error) {
 	var done Stored
 	err := s.transaction(ctx, func(tx *sql.Tx) error {
 		done = Stored{}
@@ -37,6 +52,9 @@ func (s *Store) Put(ctx context.Context, journal string, records []Record) (Stor
 			return err
 		}
 		defer p.close()
+		if done.Writes = p.writes; s.version >= versionDigest && p.writes <= atLeast {
+			return &LostError{Acknowledged: atLeast, Has: p.writes - 1}
+		}
 		for i := range records {
 			if err := p.put(ctx, &records[i], &done); err != nil {
 				return fmt.Errorf("store record %d: %w", records[i].Sequence, err)
@@ -52,47 +70,95 @@ func (s *Store) Put(ctx context.Context, journal string, records []Record) (Stor
 
 // putter is the statements of one transaction.
 type putter struct {
+	tx       *sql.Tx
+	name     string // of the journal
 	journal  int64  // its number
 	identity string // without the incarnation
+	writes   int64  // of the journal, with this transaction
+	digests  bool   // rows have them
 
-	atPlace, withID, insert, update *sql.Stmt
+	atPlace, withID, insert, update prepared
+}
+
+// prepared is one statement, prepared where that is worth it: through a pooler a prepared
+// statement is another client's, or gone.
+type prepared struct {
+	tx   *sql.Tx
+	stmt *sql.Stmt // nil: not prepared
+	sql  string
+}
+
+func (p *prepared) queryRow(ctx context.Context, args ...any) *sql.Row {
+	if p.stmt != nil {
+		return p.stmt.QueryRowContext(ctx, args...)
+	}
+	return p.tx.QueryRowContext(ctx, p.sql, args...)
+}
+
+func (p *prepared) query(ctx context.Context, args ...any) (*sql.Rows, error) {
+	if p.stmt != nil {
+		return p.stmt.QueryContext(ctx, args...)
+	}
+	return p.tx.QueryContext(ctx, p.sql, args...)
+}
+
+func (p *prepared) exec(ctx context.Context, args ...any) error {
+	if p.stmt != nil {
+		_, err := p.stmt.ExecContext(ctx, args...)
+		return err
+	}
+	_, err := p.tx.ExecContext(ctx, p.sql, args...)
+	return err
+}
+
+// recordColumns are those that a record's row has, in the order in which write gives them.
+func recordColumns(digests bool) []string {
+	names := []string{"journal", "sequence", "tombstone", "updated_at", "received", "action", "table_name", "object_id", "changed_by", "changed_by_api_key", "namespace", "id", "data"}
+	if digests {
+		names = append(names, "digest", "teams", "team_names", "tokens")
+	}
+	return names
 }
 
 func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*putter, error) {
 	identity, _, _ := strings.Cut(journal, ".")
-	q := s.statement("INSERT INTO auditrelay_journals (name, identity) VALUES (").arg(journal).text(", ").arg(identity).text(") ON CONFLICT (name) DO NOTHING")
-	if _, err := tx.ExecContext(ctx, q.String(), q.args...); err != nil {
+	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest}
+	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
-	p := &putter{identity: identity}
-	q = s.statement("SELECT number FROM auditrelay_journals WHERE name = ").arg(journal)
-	if err := tx.QueryRowContext(ctx, q.String(), q.args...).Scan(&p.journal); err != nil {
-		return nil, fmt.Errorf("name the journal: %w", err)
+	none := "" // stands in the place of the digest where there is none
+	if p.digests {
+		none = ", digest"
 	}
-	atPlace := s.statement("SELECT position, tombstone, data FROM auditrelay_events WHERE journal = ").arg(nil).text(" AND sequence = ").arg(nil)
+	// What else the row has is read too: a row that is damaged elsewhere is not known.
+	atPlace := s.statement("SELECT position, tombstone, updated_at, received, namespace, id, data, action, table_name, object_id, changed_by, changed_by_api_key" + none + " FROM " + s.tables.events + " WHERE journal = ").arg(nil).text(" AND sequence = ").arg(nil)
 	// same: the very event, of the journal before it was restored from a backup.
 	withID := s.statement("SELECT e.position, e.data, CASE WHEN e.sequence = ").arg(nil).
-		text(" AND j.identity = ").arg(nil).text(" THEN 1 ELSE 0 END AS same FROM auditrelay_events e JOIN auditrelay_journals j ON j.number = e.journal WHERE e.id = ").
+		text(" AND j.identity = ").arg(nil).text(" THEN 1 ELSE 0 END AS same FROM " + s.tables.events + " e JOIN " + s.tables.journals + " j ON j.number = e.journal WHERE e.id = ").
 		arg(nil).text(" AND e.namespace = ").arg(nil).text(" AND e.tombstone = 0 ORDER BY same DESC, e.position")
-	insert := s.statement("INSERT INTO auditrelay_events (journal, sequence, tombstone, updated_at, received, action, table_name, object_id, changed_by, changed_by_api_key, namespace, id, data) VALUES (").arg(nil)
-	for range 12 {
-		insert.text(", ").arg(nil)
-	}
-	insert.text(")")
-	update := s.statement("UPDATE auditrelay_events SET ")
-	for i, name := range []string{"journal", "sequence", "tombstone", "updated_at", "received", "action", "table_name", "object_id", "changed_by", "changed_by_api_key", "namespace", "id", "data"} {
+	names := recordColumns(p.digests)
+	insert := s.statement("INSERT INTO " + s.tables.events + " (" + strings.Join(names, ", ") + ") VALUES (")
+	update := s.statement("UPDATE " + s.tables.events + " SET ")
+	for i, name := range names {
 		if i > 0 {
+			insert.text(", ")
 			update.text(", ")
 		}
+		insert.arg(nil)
 		update.text(name + " = ").arg(nil)
 	}
+	insert.text(")")
 	update.text(" WHERE position = ").arg(nil)
 	for _, one := range []struct {
-		into **sql.Stmt
+		into *prepared
 		q    *statement
 	}{{&p.atPlace, atPlace}, {&p.withID, withID}, {&p.insert, insert}, {&p.update, update}} {
+		*one.into = prepared{tx: tx, sql: one.q.String()}
+		if s.options.Dialect == Postgres {
+			continue
+		}
 		var err error
-		if *one.into, err = tx.PrepareContext(ctx, one.q.String()); err != nil {
+		if one.into.stmt, err = tx.PrepareContext(ctx, one.into.sql); err != nil {
 			p.close()
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
@@ -100,31 +166,47 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	return p, nil
 }
 
+// nameJournal finds the journal's number, and counts its transactions.
+func (s *Store) nameJournal(ctx context.Context, p *putter) error {
+	q := s.statement("INSERT INTO " + s.tables.journals + " (name, identity) VALUES (").arg(p.name).text(", ").arg(p.identity).text(") ON CONFLICT (name) DO NOTHING")
+	if _, err := p.tx.ExecContext(ctx, q.String(), q.args...); err != nil {
+		return err
+	}
+	if !p.digests {
+		q = s.statement("SELECT number FROM " + s.tables.journals + " WHERE name = ").arg(p.name)
+		return p.tx.QueryRowContext(ctx, q.String(), q.args...).Scan(&p.journal)
+	}
+	q = s.statement("UPDATE " + s.tables.journals + " SET writes = writes + 1 WHERE name = ").arg(p.name)
+	if _, err := p.tx.ExecContext(ctx, q.String(), q.args...); err != nil {
+		return err
+	}
+	q = s.statement("SELECT number, writes FROM " + s.tables.journals + " WHERE name = ").arg(p.name)
+	return p.tx.QueryRowContext(ctx, q.String(), q.args...).Scan(&p.journal, &p.writes)
+}
+
 func (p *putter) close() {
-	for _, s := range []*sql.Stmt{p.atPlace, p.withID, p.insert, p.update} {
-		if s != nil {
-			_ = s.Close() // the transaction's end closes it anyway
+	for _, s := range []prepared{p.atPlace, p.withID, p.insert, p.update} {
+		if s.stmt != nil {
+			_ = s.stmt.Close() // the transaction's end closes it anyway
 		}
 	}
 }
 
 func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
-	text := string(r.Data)
-	var position, tombstone int64
-	var stored string
-	err := p.atPlace.QueryRowContext(ctx, p.journal, int64(r.Sequence)).Scan(&position, &tombstone, &stored)
+	w := p.made(r)
+	there, err := p.there(ctx, r)
 	switch {
-	case err == nil && (stored == text || r.Tombstone && tombstone == 0):
+	case err == nil && (w.equal(&there, p.digests) || r.Tombstone && there.tombstone == 0 && !w.was(&there)):
 		done.Known++
 		return nil
 	case err == nil:
 		done.Replaced++
-		return p.write(ctx, p.update, r, text, position)
+		return p.update.exec(ctx, append(p.args(w), there.position)...)
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
 	if !r.Tombstone {
-		position, known, err := p.same(ctx, r, text)
+		position, known, err := p.same(ctx, r, w.data)
 		switch {
 		case err != nil:
 			return err
@@ -133,17 +215,76 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 			return nil
 		case position > 0:
 			done.Replaced++
-			return p.write(ctx, p.update, r, text, position)
+			return p.update.exec(ctx, append(p.args(w), position)...)
 		}
 	}
 	done.Inserted++
-	return p.write(ctx, p.insert, r, text)
+	return p.insert.exec(ctx, p.args(w)...)
+}
+
+// written is a record as its row has it.
+type written struct {
+	position, sequence, tombstone, at, received int64
+	columns                                     [5]string
+	namespace, id, data                         string
+	digest                                      []byte
+	inside                                      inside
+}
+
+func (p *putter) made(r *Record) *written {
+	w := &written{sequence: int64(r.Sequence), at: micros(r.Time), received: micros(r.Received), columns: columns(r.Data),
+		namespace: column(r.Namespace), id: column(r.ID), data: string(r.Data)}
+	if r.Tombstone {
+		w.tombstone = 1
+	}
+	if p.digests {
+		w.digest = digest(p.name, w)
+		w.inside = insideOf(r.Data)
+	}
+	return w
+}
+
+func (p *putter) args(w *written) []any {
+	args := []any{p.journal, w.sequence, w.tombstone, w.at, w.received}
+	for _, value := range w.columns {
+		args = append(args, value)
+	}
+	args = append(args, w.namespace, w.id, w.data)
+	if p.digests {
+		args = append(args, w.digest, w.inside.teams, w.inside.names, w.inside.tokens)
+	}
+	return args
+}
+
+// there is what stands at the record's place.
+func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
+	c := &w.columns
+	into := []any{&w.position, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data, &c[0], &c[1], &c[2], &c[3], &c[4]}
+	if p.digests {
+		into = append(into, &w.digest)
+	}
+	err = p.atPlace.queryRow(ctx, p.journal, int64(r.Sequence)).Scan(into...)
+	return w, err
+}
+
+// equal reports whether the row that is there is what would be written.
+func (w *written) equal(there *written, digests bool) bool {
+	if w.data != there.data || w.columns != there.columns {
+		return false
+	}
+	return !digests || w.was(there) && w.tombstone == there.tombstone && w.at == there.at && w.received == there.received &&
+		w.namespace == there.namespace && w.id == there.id
+}
+
+// was reports whether the row that is there was written as this record.
+func (w *written) was(there *written) bool {
+	return w.digest != nil && string(w.digest) == string(there.digest)
 }
 
 // same looks for the event under its id: known with these contents, or at a position
 // with others.
 func (p *putter) same(ctx context.Context, r *Record, text string) (position int64, known bool, err error) {
-	rows, err := p.withID.QueryContext(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
+	rows, err := p.withID.query(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
 	if err != nil {
 		return 0, false, err
 	}
@@ -162,18 +303,4 @@ func (p *putter) same(ctx context.Context, r *Record, text string) (position int
 		}
 	}
 	return position, false, rows.Err()
-}
-
-func (p *putter) write(ctx context.Context, s *sql.Stmt, r *Record, text string, position ...any) error {
-	tombstone := int64(0)
-	if r.Tombstone {
-		tombstone = 1
-	}
-	args := []any{p.journal, int64(r.Sequence), tombstone, micros(r.Time), micros(r.Received)}
-	for _, value := range columns(r.Data) {
-		args = append(args, value)
-	}
-	args = append(args, column(r.Namespace), column(r.ID), text)
-	_, err := s.ExecContext(ctx, append(args, position...)...)
-	return err
 }

@@ -88,7 +88,11 @@ func Explain(err error) error {
 		return nil
 	}
 	var all []error
+	_, answered := errors.AsType[*pgconn.PgError](err)
 	for _, one := range leaves(err) {
+		if answered && strings.Contains(one.Error(), refusedTLS) {
+			continue // with sslmode=prefer it was asked again without
+		}
 		e := explain(one)
 		if !slices.ContainsFunc(all, func(before error) bool { return before.Error() == e.Error() }) {
 			all = append(all, e)
@@ -120,6 +124,9 @@ func leaves(err error) []error {
 	}
 	return []error{err}
 }
+
+// refusedTLS is the driver's text where the server offers none.
+const refusedTLS = "server refused TLS connection"
 
 const unknown = "the connection to the server failed"
 
@@ -194,7 +201,7 @@ func tlsFailure(err error) string {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "TLS failed: what answers there does not speak it"
 	}
-	if strings.Contains(err.Error(), "server refused TLS connection") {
+	if strings.Contains(err.Error(), refusedTLS) {
 		return "TLS failed: the server offers none, and sslmode asks for it"
 	}
 	return ""

@@ -140,6 +140,9 @@ func TestExplainSaysWhichFailureItWas(t *testing.T) {
 			if !strings.Contains(text, tt.want) || strings.Contains(text, "hunter2") {
 				t.Errorf("%s, want %s (%v)", text, tt.want, err)
 			}
+			if tt.want == "SQLSTATE 28" && strings.Contains(text, "TLS") {
+				t.Errorf("a way that need not work is told: %s", text)
+			}
 			if name == "several" && !strings.Contains(text, "connection refused") {
 				t.Errorf("one of two hosts is left out: %s", text)
 			}

@@ -57,7 +57,7 @@ func TestRetention(t *testing.T) {
 	purge := func(keep auditstore.Keep, now time.Time) []string {
 		t.Helper()
 		l.keep = keep
-		if err := d.purge(t.Context(), l, now); err != nil {
+		if err := d.tend(t.Context(), l, now); err != nil {
 			t.Fatal(err)
 		}
 		r.settle()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"auditrelay"
@@ -28,25 +30,104 @@ func (d *daemon) setStores(cfg *config.Config) error {
 	return nil
 }
 
-// keepStores deletes what stores are not to keep, at start and once an hour.
+// keepAgain is how soon it is tried again where that failed.
+const keepAgain = time.Minute
+
+// keepStores tends stores, at start and once an hour: those of an earlier version are
+// brought up to date, what they are not to keep is deleted, and what they lost is told.
 func (d *daemon) keepStores(ctx context.Context) {
-	ticker := time.NewTicker(keepEvery)
-	defer ticker.Stop()
+	failing := map[string]bool{}
 	for {
+		wait := keepEvery
 		for _, l := range d.stores.all() {
-			if l.keep == (auditstore.Keep{}) {
-				continue
+			err := d.tend(ctx, l, time.Now())
+			if ctx.Err() != nil {
+				return
 			}
-			if err := d.purge(ctx, l, time.Now()); err != nil && ctx.Err() == nil {
-				d.log.Error("the store could not be held to what it is to keep; tried again in an hour", "callback", l.callback, "error", err)
+			if err != nil {
+				wait = keepAgain
 			}
+			switch {
+			case err != nil && !failing[l.callback]:
+				d.log.Error("the store could not be tended (retention, records of an earlier version): tried again every minute", "callback", l.callback, "error", err)
+			case err == nil && failing[l.callback]:
+				d.log.Info("the store is tended again", "callback", l.callback)
+			}
+			failing[l.callback] = err != nil
 		}
+		timer := time.NewTimer(wait)
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return
 		}
 	}
+}
+
+// tend does to one store what has to be done now and then.
+func (d *daemon) tend(ctx context.Context, l *liveStore, now time.Time) error {
+	if l.file != "" {
+		if _, err := os.Stat(l.file); errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing has been delivered yet
+		}
+	}
+	s, err := l.maintain(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := d.fill(ctx, l, s); err != nil {
+		return err
+	}
+	if err := d.tellLost(ctx, l, s); err != nil {
+		return err
+	}
+	if l.keep == (auditstore.Keep{}) {
+		return nil
+	}
+	return d.purge(ctx, l, s, now)
+}
+
+// fill makes records of an earlier version ready to be searched inside values.
+func (d *daemon) fill(ctx context.Context, l *liveStore, s *auditstore.Store) error {
+	missing, err := s.Missing(ctx)
+	if errors.Is(err, auditstore.ErrEarlier) {
+		d.log.Warn("the store goes on with the tables of an earlier version", "callback", l.callback, "why", err)
+		return nil
+	}
+	if err != nil || missing == 0 {
+		return err
+	}
+	begun := time.Now()
+	d.log.Info("records of an earlier version are made ready to be searched inside values", "callback", l.callback, "records", missing)
+	for more := true; more; {
+		if more, err = s.Fill(ctx); err != nil {
+			return err
+		}
+	}
+	d.log.Info("all records can be searched inside values", "callback", l.callback, "seconds", time.Since(begun).Seconds())
+	return nil
+}
+
+// lost is what the relay's own event says of transactions that a store lost.
+type lost struct {
+	Transactions int64  `json:"lost_transactions"`
+	Todo         string `json:"todo"`
+}
+
+// tellLost records that a store came back without what it had acknowledged.
+func (d *daemon) tellLost(ctx context.Context, l *liveStore, s *auditstore.Store) error {
+	n, err := s.UntoldLost(ctx)
+	if err != nil || n == 0 {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	after := lost{Transactions: n, Todo: "auditrelay store rebuild"}
+	if err := d.rt.Record(ctx, runtime.Change{Actor: "store", Action: auditrelay.ActionUpdated, Table: tableStore, Object: l.callback, After: after}); err != nil {
+		return fmt.Errorf("record that the store lost %d transactions: %w", n, err)
+	}
+	return s.ToldLost(ctx, n)
 }
 
 // purged is what the relay's own event says of a purge.
@@ -59,12 +140,13 @@ type purged struct {
 
 // purge deletes what l is not to keep and tells how much. What a purge before deleted and
 // did not come to tell is told with it: the count stands in the store.
-func (d *daemon) purge(ctx context.Context, l *liveStore, now time.Time) error {
-	s, err := l.maintain(ctx)
-	if err != nil {
-		return err
+func (d *daemon) purge(ctx context.Context, l *liveStore, s *auditstore.Store, now time.Time) error {
+	if l.keep.Rows > 0 {
+		// Somebody may have deleted some: by the old count too many would go.
+		if err := s.Recount(ctx); err != nil {
+			return err
+		}
 	}
-	defer s.Close()
 	var failed error
 	for {
 		n, err := s.Purge(ctx, now, l.keep)

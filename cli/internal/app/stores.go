@@ -150,8 +150,20 @@ func (a *assembler) sink(cfg *config.Config, c *config.Callback) (auditrelay.Sin
 		sink, err := sqlite.New(o)
 		return made(sink, nil, err)
 	}
+	if c.Sink.Type == postgresSink {
+		var o postgres.Options
+		if err := c.Sink.Options.Decode(&o); err != nil {
+			return nil, err
+		}
+		o.Mark = filepath.Join(dataDir(cfg.DataDir).stores(), c.Name+markSuffix)
+		sink, err := postgres.New(o)
+		return made(sink, nil, err)
+	}
 	return a.makers[c.Sink.Type](c.Sink.Options)
 }
+
+// markSuffix ends the name of the file that says what a store elsewhere acknowledged.
+const markSuffix = ".mark"
 
 // storeSuffix ends the name of a store's file where that is the relay's to choose.
 const storeSuffix = ".db"

@@ -109,7 +109,7 @@ func (f *growingFormat) record(*auditstore.Row) error {
 		return errPlanted
 	}
 	at := time.Now().Add(time.Duration(f.n) * time.Second)
-	_, err := f.into.Put(f.t.Context(), "j.1", []auditstore.Record{{Sequence: uint64(1000 + f.n), ID: fmt.Sprint("new-", f.n), Time: at, Received: at, Data: []byte("{}")}})
+	_, err := f.into.Put(f.t.Context(), "j.1", []auditstore.Record{{Sequence: uint64(1000 + f.n), ID: fmt.Sprint("new-", f.n), Time: at, Received: at, Data: []byte("{}")}}, 0)
 	return err
 }
 
@@ -129,7 +129,7 @@ func TestAnExportEnds(t *testing.T) {
 	for n := range auditstore.MaxPage + 5 {
 		records = append(records, auditstore.Record{Sequence: uint64(n + 1), ID: fmt.Sprint(n), Data: []byte("{}")})
 	}
-	if _, err := s.Put(t.Context(), "k.1", records); err != nil {
+	if _, err := s.Put(t.Context(), "k.1", records, 0); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0
@@ -181,7 +181,7 @@ func FuzzAuditQuery(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { s.Close() })
-	_, err = s.Put(context.Background(), "j.1", []auditstore.Record{{Sequence: 1, Namespace: "litellm", ID: "a", Data: []byte(`{"action":"created","object_id":"o"}`)}})
+	_, err = s.Put(context.Background(), "j.1", []auditstore.Record{{Sequence: 1, Namespace: "litellm", ID: "a", Data: []byte(`{"action":"created","object_id":"o"}`)}}, 0)
 	if err != nil {
 		f.Fatal(err)
 	}

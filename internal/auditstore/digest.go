@@ -1,0 +1,41 @@
+package auditstore
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+)
+
+// digest is SHA-256 of all that makes a row a record: its journal's name, its place in
+// it, its identity and times, and its document. The columns that are searched follow from
+// the document. Each text has its length before it, so that no two records have one
+// digest.
+func digest(journal string, w *written) []byte {
+	b := make([]byte, 0, 256+len(w.data))
+	text := func(s string) { b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...) }
+	text("auditrelay store record 1")
+	text(journal)
+	for _, n := range []int64{w.sequence, w.tombstone, w.at, w.received} {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	text(w.namespace)
+	text(w.id)
+	text(w.data)
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// integrity says whether what was read of a row is what was stored.
+func integrity(journal string, w *written) Integrity {
+	switch {
+	case w.digest != nil && string(w.digest) != string(digest(journal, w)), w.columns != columns([]byte(w.data)), !isObject(w.data):
+		return Damaged
+	case w.digest == nil:
+		return Unverified
+	}
+	return Verified
+}
+
+func isObject(data string) bool {
+	return len(data) > 0 && data[0] == '{' && json.Valid([]byte(data))
+}
