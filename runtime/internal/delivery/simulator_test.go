@@ -202,7 +202,7 @@ func (w *world) newLane(name string) *simLane {
 
 // open opens the journal and all lanes from what is durable.
 func (w *world) open() error {
-	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption})
+	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption})
 	if err != nil {
 		return err
 	}

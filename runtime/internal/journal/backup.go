@@ -46,7 +46,7 @@ func (j *Journal) backup(dir string) error {
 		return err
 	}
 	// Last, since a directory without it is no journal.
-	if err := writeMarker(fsys, dir, &mark{identity: j.id.Identity, next: s.next, commits: s.commits}); err != nil {
+	if err := writeMarker(fsys, dir, j.id.Identity, s.anchor()); err != nil {
 		return err
 	}
 	return syncAncestors(fsys, dir)
@@ -68,7 +68,7 @@ func restore(src, dst string, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	m, err := readMarker(o.FS, src)
+	m, least, err := readMarker(o.FS, src)
 	if err != nil {
 		return err
 	}
@@ -79,15 +79,15 @@ func restore(src, dst string, o Options) (err error) {
 		return err
 	}
 	// Checked against the source's marker, then renamed, then given its own.
-	j := &Journal{options: o, dir: dst, fault: &fault{}}
+	j := newJournal(dst, o)
 	if j.lock, err = lock(o.FS, dst); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.release()) }()
-	if j.db, err = openPebble(o, dst, j.fault, true); err != nil {
-		return j.damaged(1, m.next, err)
+	if j.db, err = openPebble(o, dst, j.fault, j.anchor, true); err != nil {
+		return j.damaged(1, least.next, err)
 	}
-	if err := j.recover(m); err != nil {
+	if err := j.recover(m.identity, least); err != nil {
 		return err
 	}
 	j.id.Incarnation = newIdentity().Incarnation
@@ -98,8 +98,7 @@ func restore(src, dst string, o Options) (err error) {
 	if err := j.apply(b); err != nil {
 		return err
 	}
-	s := j.state.Load()
-	if err := writeMarker(o.FS, dst, &mark{identity: j.id.Identity, next: s.next, commits: s.commits}); err != nil {
+	if err := writeMarker(o.FS, dst, j.id.Identity, j.state.Load().anchor()); err != nil {
 		return err
 	}
 	return syncAncestors(o.FS, dst)
@@ -121,9 +120,11 @@ func Migrate(dir string, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	// There is one version so far; parsing the marker refuses any other.
-	_, err = readMarker(o.FS, dir)
-	return err
+	m, _, err := readMarker(o.FS, dir)
+	if err != nil || m.before == nil {
+		return err
+	}
+	return writeMarker(o.FS, dir, m.identity, m.before)
 }
 
 func makeEmpty(fsys vfs.FS, dir string) error {

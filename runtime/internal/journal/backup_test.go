@@ -88,11 +88,11 @@ func TestAnotherFormatIsRefused(t *testing.T) {
 	j := open(t, "j", o)
 	appendEvents(t, j, event("a", body(1)))
 	closeJournal(t, j)
-	m, err := readMarker(o.FS, "j")
+	m, _, err := readMarker(o.FS, "j")
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := []byte(strings.Replace(string(m.text()), "format 1", "format 7", 1))
+	newer := []byte(strings.Replace(string(m.text()), "format 2", "format 7", 1))
 	newer = fmt.Appendf(newer[:len(newer)-len("crc32c 00000000\n")], "crc32c %08x\n", checksum(newer[:len(newer)-len("crc32c 00000000\n")]))
 	writeFile(t, o.FS, "j/HEAD", newer)
 	for name, err := range map[string]error{
@@ -101,7 +101,7 @@ func TestAnotherFormatIsRefused(t *testing.T) {
 		"restore": Restore("j", "r", o),
 	} {
 		format, ok := errors.AsType[*FormatError](err)
-		if !ok || !errors.Is(err, ErrFormat) || format.Found != 7 || format.Expected != 1 {
+		if !ok || !errors.Is(err, ErrFormat) || format.Found != 7 || format.Expected != 2 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -68,9 +68,6 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	if lead {
 		j.lead()
 	}
-	if w.err == nil {
-		_ = j.mark(false)
-	}
 	return w.out, w.err
 }
 

@@ -80,6 +80,23 @@ func specimen(t *testing.T, flush bool, e Encryption) (files map[string][]byte, 
 	return files, want
 }
 
+// logSpecimen is a journal of several logs with many blocks each, after a kill.
+func logSpecimen(t *testing.T) (files map[string][]byte, want contents) {
+	mem := logged(t, 3<<20, 3, Options{})
+	files = map[string][]byte{}
+	readFiles(t, mem, "j", files)
+	if n := len(liveFiles(t, mem)); n < 3 {
+		t.Fatalf("%d logs", n)
+	}
+	j := open(t, "j", Options{FS: mem, Now: clock, Window: 100})
+	want, err := say(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	return files, want
+}
+
 // examine opens a journal of these files and reports anything it says that was
 // never so. Refusing, reporting damage and saying what was written are all fine.
 func examine(files map[string][]byte, want contents, e Encryption) (refused bool, err error) {
@@ -126,9 +143,16 @@ func TestDamageIsNeverSilent(t *testing.T) {
 	for _, kind := range []struct {
 		name    string
 		flush   bool
+		logs    bool
 		encrypt Encryption
-	}{{"tables", true, Encryption{}}, {"log", false, Encryption{}}, {"encrypted", true, Encryption{Key: masterKey(1)}}} {
-		files, want := specimen(t, kind.flush, kind.encrypt)
+	}{{name: "tables", flush: true}, {name: "log"}, {name: "logs", logs: true},
+		{name: "encrypted", flush: true, encrypt: Encryption{Key: masterKey(1)}}} {
+		files, want := map[string][]byte{}, contents{}
+		if kind.logs {
+			files, want = logSpecimen(t)
+		} else {
+			files, want = specimen(t, kind.flush, kind.encrypt)
+		}
 		if refused, err := examine(files, want, kind.encrypt); refused || err != nil {
 			t.Fatal("the undamaged journal", refused, err)
 		}

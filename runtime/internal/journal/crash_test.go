@@ -146,7 +146,7 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 		}
 		return now
 	}
-	o.Window = 50
+	o.Window, o.AnchorEvery = 50, -1 // it is written below: a seed says when
 	for range rounds {
 		o.FS = fs
 		j, err := Open("data/j", o)
@@ -160,6 +160,11 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 		for range rng.IntN(40) {
 			if err := h.step(j); err != nil {
 				t.Fatal(err)
+			}
+			if rng.IntN(8) == 0 {
+				if err := j.writeAnchor(false); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		if rng.IntN(4) == 0 {

@@ -19,13 +19,13 @@ import (
 var errMissing = errors.New("missing")
 
 // openPebble opens the database below dir. A panic on damaged files is an error.
-func openPebble(o Options, dir string, f *fault, mustExist bool) (db *pebble.DB, err error) {
+func openPebble(o Options, dir string, f *fault, g *anchoring, mustExist bool) (db *pebble.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			db, err = nil, &CorruptError{Err: fmt.Errorf("storage engine: %v", p)}
 		}
 	}()
-	db, err = pebble.Open(o.FS.PathJoin(dir, databaseName), pebbleOptions(o, f, mustExist))
+	db, err = pebble.Open(o.FS.PathJoin(dir, databaseName), pebbleOptions(o, f, g, mustExist))
 	if err == nil && f.get() != nil {
 		err, db = errors.Join(f.get(), db.Close()), nil
 	}
@@ -49,7 +49,7 @@ func memtableSize(o Options) int64 {
 	return n
 }
 
-func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
+func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Options {
 	log := engineLog{log: o.Logger, fault: f}
 	p := &pebble.Options{
 		FS:                 o.FS,
@@ -74,6 +74,7 @@ func pebbleOptions(o Options, f *fault, mustExist bool) *pebble.Options {
 			},
 		},
 	}
+	g.listen(p.EventListener)
 	// No table spans two key spaces. Events only ever follow each other, so their
 	// tables are moved down the levels and not rewritten again and again for the
 	// sake of a few keys of state beside them.

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"auditrelay"
 )
@@ -45,16 +46,29 @@ var (
 // sequences concerned, both 0 where it is not known.
 type CorruptError struct {
 	From, To uint64
+	Since    time.Time // the newest event before From was received then; zero: unknown
 	Err      error
+
+	recoverable bool // Recover can open what is whole
 }
 
 func (e *CorruptError) Error() string {
-	const hint = "restore a backup, or keep the directory for examination"
+	text := "journal is corrupt: "
 	if e.To > e.From {
-		return fmt.Sprintf("journal is corrupt: sequences [%d, %d): %v; %s", e.From, e.To, e.Err, hint)
+		text += fmt.Sprintf("sequences [%d, %d): ", e.From, e.To)
 	}
-	return fmt.Sprintf("journal is corrupt: %v; %s", e.Err, hint)
+	text += e.Err.Error()
+	if e.Since.UnixNano() > 0 {
+		text += fmt.Sprintf(", since %s", e.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if e.recoverable {
+		return text + "; auditrelay journal recover shows what is whole and can open it; or restore a backup"
+	}
+	return text + "; restore a backup, or keep the directory for examination"
 }
+
+// Recoverable reports whether Recover can open what is whole.
+func (e *CorruptError) Recoverable() bool { return e.recoverable }
 
 func (e *CorruptError) Unwrap() error     { return e.Err }
 func (e *CorruptError) Is(err error) bool { return err == ErrCorrupt }

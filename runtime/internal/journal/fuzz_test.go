@@ -53,11 +53,18 @@ func FuzzFrame(f *testing.F) {
 }
 
 func FuzzMarker(f *testing.F) {
-	m := mark{identity: Identity{ID: "a", Incarnation: "b"}, next: 3, commits: 2}
+	m := mark{identity: Identity{ID: "a", Incarnation: "b"}}
 	f.Add(m.text())
+	m.before = &anchor{next: 3, commits: 2}
+	f.Add(m.text())
+	a := anchor{turn: 9, next: 3, commits: 2, received: 1, logs: []uint32{4, 7}}
+	f.Add(a.slot(m.identity))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if m, err := parseMark(text); err == nil && !bytes.Equal(m.text(), text) {
 			t.Fatal("another text was accepted")
+		}
+		if a, err := parseSlot(text, m.identity); err == nil && !bytes.Equal(a.slot(m.identity), text) {
+			t.Fatal("another slot was accepted")
 		}
 	})
 }

@@ -26,6 +26,11 @@ type state struct {
 	emitted  map[string]uint64
 }
 
+// anchor is the state as an anchor tells it.
+func (s *state) anchor() *anchor {
+	return &anchor{next: s.next, commits: s.commits, received: s.received}
+}
+
 const headVersion = 1
 
 func (s *state) record() []byte {

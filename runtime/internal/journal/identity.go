@@ -74,13 +74,13 @@ func decodeIdentity(record []byte) (identity, error) {
 }
 
 // loadIdentity reads the identity, or writes it into a new journal.
-func (j *Journal) loadIdentity(m *mark) (identity, error) {
+func (j *Journal) loadIdentity(expected Identity, least *anchor) (identity, error) {
 	record, closer, err := j.db.Get(keyIdentity)
 	if errors.Is(err, pebble.ErrNotFound) {
-		if m.commits > 0 {
-			return identity{}, &CorruptError{From: 1, To: m.next, Err: fmt.Errorf("the database is empty")}
+		if least.commits > 0 {
+			return identity{}, &CorruptError{From: 1, To: least.next, recoverable: true, Err: fmt.Errorf("the database is empty")}
 		}
-		i := identity{Identity: m.identity}
+		i := identity{Identity: expected}
 		rand.Read(i.key[:])
 		return i, j.db.Set(keyIdentity, i.record(), pebble.Sync)
 	}
@@ -92,8 +92,8 @@ func (j *Journal) loadIdentity(m *mark) (identity, error) {
 	if err != nil {
 		return i, &CorruptError{Err: fmt.Errorf("identity: %w", err)}
 	}
-	if i.Identity != m.identity {
-		return i, &CorruptError{Err: fmt.Errorf("%s belongs to journal %s, the database to %s", markerName, m.identity, i.Identity)}
+	if i.Identity != expected {
+		return i, &CorruptError{Err: fmt.Errorf("%s belongs to journal %s, the database to %s", markerName, expected, i.Identity)}
 	}
 	return i, nil
 }

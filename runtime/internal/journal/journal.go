@@ -35,6 +35,10 @@ type Options struct {
 	Now func() time.Time
 	// Encryption of what is stored of events; the zero value is none.
 	Encryption Encryption
+	// AnchorEvery is how often the anchor is written while events come: damage that
+	// takes acknowledged events is noticed by it, but for the last interval. 250 ms by
+	// default. Negative is only at Open and Close, for tests that have no clock.
+	AnchorEvery time.Duration
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// tests can show that they would notice.
 	UnsafeNoSync bool
@@ -48,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Window <= 0 {
 		o.Window = defaultWindow
+	}
+	if o.AnchorEvery == 0 {
+		o.AnchorEvery = defaultAnchorEvery
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -67,7 +74,7 @@ type Journal struct {
 	id      identity
 	fault   *fault
 	space   *space
-	marker  marker
+	anchor  *anchoring
 	queue   queue
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
@@ -95,16 +102,22 @@ type Journal struct {
 }
 
 // Open opens the journal in dir, or creates it. It checks that the journal is
-// whole as far as that can be told without reading all of it.
+// whole as far as that can be told without reading all of it: the storage engine's
+// log, which holds what was accepted last, is read to its end, and compared with the
+// anchor. A journal of format 1 is migrated.
 //
 // Errors: ErrLocked, ErrCorrupt, ErrFormat, ErrNoKey, ErrWrongKey, or the file system's.
 func Open(dir string, o Options) (*Journal, error) {
 	o = o.withDefaults()
-	j := &Journal{options: o, dir: dir, fault: &fault{}}
+	j := newJournal(dir, o)
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("journal %s: open: %w", dir, err)
 	}
 	return j, nil
+}
+
+func newJournal(dir string, o Options) *Journal {
+	return &Journal{options: o, dir: dir, fault: &fault{}, anchor: newAnchoring()}
 }
 
 func (j *Journal) open() (err error) {
@@ -117,14 +130,20 @@ func (j *Journal) open() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, j.release())
+			err = errors.Join(err, j.stopAnchor(false), j.release())
 		}
 	}()
-	mark, err := j.readOrCreateMarker()
+	mark, least, err := j.readOrCreateMarker()
 	if err != nil {
 		return err
 	}
+	if err := interrupted(fs, j.dir); err != nil {
+		return err
+	}
 	if err := j.openKeyring(mark.identity.ID); err != nil {
+		return err
+	}
+	if err := j.checkLogs(least); err != nil {
 		return err
 	}
 	j.space = newSpace(fs, j.dir, j.options)
@@ -133,23 +152,30 @@ func (j *Journal) open() (err error) {
 	// Compactions leave the last quarter of the reserve to log and flushes.
 	j.space.guard = &guard{FS: gate, dir: j.dir, floor: j.space.reserve / 4}
 	engine.FS, engine.Reserve = j.space.guard, j.space.reserve
-	if j.db, err = openPebble(engine, j.dir, j.fault, mark.commits > 0); err != nil {
-		return j.damaged(1, mark.next, err)
+	if j.db, err = openPebble(engine, j.dir, j.fault, j.anchor, least.commits > 0); err != nil {
+		return j.damaged(1, least.next, err)
 	}
 	j.space.db = j.db
-	if err := j.recover(mark); err != nil {
+	if err := j.recover(mark.identity, least); err != nil {
 		return err
 	}
 	if err := j.settleKeyring(); err != nil {
 		return err
 	}
-	j.marker.note(j.state.Load(), j.options.Now())
+	if mark.before != nil {
+		if err := writeMarker(fs, j.dir, j.id.Identity, least); err != nil {
+			return fmt.Errorf("migrate from format 1: %w", err)
+		}
+	}
+	if err := j.startAnchor(least); err != nil {
+		return err
+	}
 	return gate.open()
 }
 
-// recover reads what the database holds and compares it with the marker.
-func (j *Journal) recover(mark *mark) error {
-	id, err := j.loadIdentity(mark)
+// recover reads what the database holds and compares it with marker and anchor.
+func (j *Journal) recover(expected Identity, least *anchor) error {
+	id, err := j.loadIdentity(expected, least)
 	if err != nil {
 		return err
 	}
@@ -166,11 +192,13 @@ func (j *Journal) recover(mark *mark) error {
 			return &CorruptError{Err: fmt.Errorf("head: %w", err)}
 		}
 	}
-	if s.next < mark.next {
-		return &CorruptError{From: s.next, To: mark.next, Err: fmt.Errorf("they were stored, and are missing")}
+	if s.next < least.next {
+		return &CorruptError{From: s.next, To: least.next, Since: fromUnixNano(s.received), recoverable: true,
+			Err: fmt.Errorf("they were stored, and are missing")}
 	}
-	if s.commits < mark.commits {
-		return &CorruptError{Err: fmt.Errorf("the last %d of %d commits are missing", mark.commits-s.commits, mark.commits)}
+	if s.commits < least.commits {
+		return &CorruptError{Since: fromUnixNano(s.received), recoverable: true,
+			Err: fmt.Errorf("the last %d of %d commits are missing", least.commits-s.commits, least.commits)}
 	}
 	j.state.Store(s)
 	return j.loadWindow(s)
@@ -187,11 +215,7 @@ func (j *Journal) Close() error {
 	}
 	_, _ = j.Commit(&Tx{}) // behind all that are under way; later ones see closed
 	j.users.Wait()
-	var err error
-	if j.fault.get() == nil {
-		err = j.mark(true)
-	}
-	if err = errors.Join(err, j.release()); err != nil {
+	if err := errors.Join(j.stopAnchor(j.fault.get() == nil), j.release()); err != nil {
 		return fmt.Errorf("journal %s: close: %w", j.dir, err)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -101,10 +100,7 @@ func writeKeyring(fsys vfs.FS, dir string, text []byte, wipe bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if fd := f.Fd(); fd != vfs.InvalidFd {
-		err = syscall.Fchmod(int(fd), 0o600)
-	}
-	if err == nil {
+	if err = private(f); err == nil {
 		_, err = f.Write(text)
 	}
 	if err == nil {

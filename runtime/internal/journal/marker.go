@@ -6,50 +6,60 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The marker is a small file beside the database that says how far the journal
-// had come at least. A database that holds less was cut short: its log may lose
-// its tail in a crash, but never what was acknowledged. It is written when the
-// journal is created and closed, with the first commit, and now and then.
+// The marker is a small file beside the database that says which journal this is, in
+// which format. It is written when the journal is made, migrated or recovered.
 const (
 	markerName    = "HEAD"
 	databaseName  = "db"
 	lockName      = "LOCK"
-	formatVersion = 1
-	markerEvery   = 5 * time.Second
-	markerEvents  = 1 << 16
+	formatVersion = 2
 	maxMarker     = 4096
 )
 
 // mark is the marker's content.
 type mark struct {
 	identity Identity
-	next     uint64
-	commits  uint64
+	// before is how far the journal had come by a marker of format 1, which had no
+	// anchor beside it; nil where there is one.
+	before *anchor
 }
 
-const markFormat = "auditrelay journal format %d\nid %s\nincarnation %s\nnext %d\ncommits %d\n"
+const (
+	markFormat1 = "auditrelay journal format 1\nid %s\nincarnation %s\nnext %d\ncommits %d\n"
+	markFormat  = "auditrelay journal format 2\nid %s\nincarnation %s\n"
+)
 
 func (m *mark) text() []byte {
-	b := fmt.Appendf(nil, markFormat, formatVersion, m.identity.ID, m.identity.Incarnation, m.next, m.commits)
+	if m.before != nil {
+		return summed(fmt.Appendf(nil, markFormat1, m.identity.ID, m.identity.Incarnation, m.before.next, m.before.commits))
+	}
+	return summed(fmt.Appendf(nil, markFormat, m.identity.ID, m.identity.Incarnation))
+}
+
+// summed appends a line with the checksum of b.
+func summed(b []byte) []byte {
 	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, castagnoli))
 }
 
 // parseMark accepts what text makes, to the byte.
 func parseMark(b []byte) (*mark, error) {
-	m := &mark{}
-	version := 0
-	_, err := fmt.Sscanf(string(b), markFormat, &version, &m.identity.ID, &m.identity.Incarnation, &m.next, &m.commits)
-	if err == nil && string(m.text()) == string(b) {
-		return m, nil
+	for _, format := range []string{markFormat, markFormat1} {
+		m := &mark{}
+		into := []any{&m.identity.ID, &m.identity.Incarnation}
+		if format == markFormat1 {
+			m.before = &anchor{}
+			into = append(into, &m.before.next, &m.before.commits)
+		}
+		if _, err := fmt.Sscanf(string(b), format, into...); err == nil && string(m.text()) == string(b) {
+			return m, nil
+		}
 	}
-	if version > formatVersion && markSumHolds(b) {
+	version := 0
+	if _, err := fmt.Sscanf(string(b), "auditrelay journal format %d\n", &version); err == nil && version > formatVersion && markSumHolds(b) {
 		return nil, &FormatError{Found: version, Expected: formatVersion}
 	}
 	return nil, &CorruptError{Err: fmt.Errorf("%s is damaged", markerName)}
@@ -65,58 +75,17 @@ func markSumHolds(b []byte) bool {
 	return string(b[len(b)-last:]) == fmt.Sprintf("crc32c %08x\n", crc32.Checksum(body, castagnoli))
 }
 
-// marker writes marks, one at a time.
-type marker struct {
-	mu   sync.Mutex
-	when atomic.Int64 // of the last write, Unix ns
-	next atomic.Uint64
-}
-
-func (m *marker) note(s *state, now time.Time) {
-	m.when.Store(now.UnixNano())
-	m.next.Store(s.next)
-}
-
-// mark writes the marker if it is due, or in any case if force is set. Outside
-// of all locks, by a caller of Commit: one in many waits a little longer.
-func (j *Journal) mark(force bool) error {
-	s, m := j.state.Load(), &j.marker
-	now := j.options.Now()
-	last := m.next.Load()
-	due := s.next >= last+markerEvents || now.UnixNano()-m.when.Load() > int64(markerEvery) || last == 1 && s.next > 1
-	if !force && !due {
-		return nil
-	}
-	if force {
-		m.mu.Lock()
-	} else {
-		done, err := j.reading()
-		if err != nil {
-			return nil
-		}
-		defer done()
-		if !m.mu.TryLock() {
-			return nil
-		}
-	}
-	defer m.mu.Unlock()
-	m.note(s, now)
-	err := writeMarker(j.options.FS, j.dir, &mark{identity: j.id.Identity, next: s.next, commits: s.commits})
-	if err != nil {
-		// The events are durable all the same; only a later cut would go unseen.
-		j.options.Logger.Warn("journal: marker not written", "error", err.Error())
-	}
-	return err
-}
-
-func writeMarker(fsys vfs.FS, dir string, m *mark) error {
-	path := fsys.PathJoin(dir, markerName)
+// writeWhole puts a small file in place durably, whole or not at all.
+func writeWhole(fsys vfs.FS, dir, name string, text []byte) error {
+	path := fsys.PathJoin(dir, name)
 	temporary := path + ".tmp"
 	f, err := fsys.Create(temporary, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(m.text())
+	if err = private(f); err == nil {
+		_, err = f.Write(text)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -129,6 +98,15 @@ func writeMarker(fsys vfs.FS, dir string, m *mark) error {
 	return syncDir(fsys, dir)
 }
 
+// writeMarker writes the anchor and then the marker: a directory without a marker is
+// no journal.
+func writeMarker(fsys vfs.FS, dir string, id Identity, a *anchor) error {
+	if err := writeWhole(fsys, dir, anchorName, a.file(id)); err != nil {
+		return err
+	}
+	return writeWhole(fsys, dir, markerName, (&mark{identity: id}).text())
+}
+
 func syncDir(fsys vfs.FS, dir string) error {
 	d, err := fsys.OpenDir(dir)
 	if err != nil {
@@ -137,39 +115,53 @@ func syncDir(fsys vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func readMarker(fsys vfs.FS, dir string) (*mark, error) {
-	f, err := fsys.Open(fsys.PathJoin(dir, markerName))
+// readMarker reads the marker, and how far the journal had come at least.
+func readMarker(fsys vfs.FS, dir string) (*mark, *anchor, error) {
+	b, err := readSmall(fsys, fsys.PathJoin(dir, markerName), maxMarker)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := parseMark(b)
+	if err != nil || m.before != nil {
+		var a *anchor
+		if m != nil {
+			a = m.before
+		}
+		return m, a, err
+	}
+	a, err := readAnchor(fsys, dir, m.identity)
+	return m, a, err
+}
+
+func readSmall(fsys vfs.FS, path string, most int64) ([]byte, error) {
+	f, err := fsys.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxMarker+1))
-	if err != nil {
-		return nil, err
-	}
-	return parseMark(b)
+	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
 // readOrCreateMarker reads the marker. It makes one only where there is no
 // database: the marker comes first, so that a database without one is damage.
-func (j *Journal) readOrCreateMarker() (*mark, error) {
+func (j *Journal) readOrCreateMarker() (*mark, *anchor, error) {
 	fsys := j.options.FS
-	m, err := readMarker(fsys, j.dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return m, err
+	m, a, err := readMarker(fsys, j.dir)
+	if m != nil || !errors.Is(err, fs.ErrNotExist) {
+		return m, a, err
 	}
 	names, err := fsys.List(fsys.PathJoin(j.dir, databaseName))
 	if err == nil && len(names) > 0 {
-		return nil, &CorruptError{Err: fmt.Errorf("%s is missing", markerName)}
+		return nil, nil, &CorruptError{Err: fmt.Errorf("%s is missing", markerName)}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, nil, err
 	}
-	m = &mark{identity: newIdentity(), next: 1}
-	if err := writeMarker(fsys, j.dir, m); err != nil {
-		return nil, err
+	m, a = &mark{identity: newIdentity()}, &anchor{next: 1}
+	if err := writeMarker(fsys, j.dir, m.identity, a); err != nil {
+		return nil, nil, err
 	}
-	return m, syncAncestors(fsys, j.dir)
+	return m, a, syncAncestors(fsys, j.dir)
 }
 
 // syncAncestors makes a new directory's own entry durable, and those of its
