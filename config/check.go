@@ -386,7 +386,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 
 func (c checker) mustNotLeave(m auditrelay.MustNotLeave, steps []any) {
 	for j, name := range m.Detectors {
-		if _, err := detect.New(name); err != nil {
+		if _, err := (*detect.Catalogue)(nil).Set(name); err != nil {
 			n := c.in(append(steps, "detectors", j)...)
 			c.bad(append(steps, "detectors", j), "%w", n.veil(err))
 		}

@@ -43,6 +43,11 @@ type Call struct {
 	// nil, everything may be logged.
 	Leaks func(text []byte) bool
 
+	// Learn, unless nil, takes each value that a native filter redacted as a secret. The
+	// gate and the records that later filters emit must not contain it. The bytes are
+	// valid during the call.
+	Learn func(value []byte)
+
 	// Reason is the filter's own explanation; the engine keeps it with the outcome.
 	Reason string
 	// Emitted are records for other callbacks; the seal appends them to the journal.

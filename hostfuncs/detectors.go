@@ -10,6 +10,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
+	"auditrelay/internal/shape"
 )
 
 // detectorHandle marks the handles of detectors, as regexHandle does those of
@@ -36,7 +37,7 @@ func internDetector(s *State, m api.Memory, a []uint64) {
 	for i := range names {
 		names[i] = strings.TrimSpace(names[i])
 	}
-	set, err := detect.New(names...)
+	set, err := s.policy.Detectors.Set(names...)
 	if err != nil {
 		s.fail(auditrelay.CauseInit, err.Error())
 	}
@@ -81,20 +82,9 @@ func detects(s *State, _ api.Memory, a []uint64) {
 	truth(a, set.Detects(s.value, s.near(d, n)))
 }
 
-// near is the nearest key above a value, decoded. It is valid until the next call.
-func (s *State) near(d *document.Document, n document.Node) []byte {
-	for n != document.None && n != document.Root {
-		p := d.Parent(n)
-		if p == document.None {
-			break
-		}
-		if d.Kind(p) == document.Object || d.Holds(p) == document.Object {
-			s.scratch = d.AppendKey(s.scratch[:0], n)
-			return s.scratch
-		}
-		n = p
-	}
-	return nil
+// near is what the name tells that a value stands under, or beside in a pair.
+func (s *State) near(d *document.Document, n document.Node) detect.Name {
+	return shape.Name(s.policy.Detectors, d, n)
 }
 
 // redactMatches masks or removes, inside a string, what a regular expression or a

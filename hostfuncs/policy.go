@@ -9,6 +9,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/internal/detect"
 )
 
 // Policy holds what one filter's guests may do: requests and grants, configuration,
@@ -22,6 +23,8 @@ type Policy struct {
 
 	Config []byte // JSON; an object, since it is a document too
 	Seed   [32]byte
+
+	Detectors *detect.Catalogue // nil: those that come with the relay
 
 	Document   document.Limits // of what event_replace and emit hand over
 	EmitBytes  int             // of all records emitted for one event

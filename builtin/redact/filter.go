@@ -5,6 +5,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
 )
 
@@ -21,8 +22,11 @@ var (
 // New makes the filter of a policy, with the keys that its rules name. A preset has
 // been resolved by Over before. The error joins an *auditrelay.OptionError for each
 // fault.
-func New(o Options, keys map[string]auditrelay.Key) (*Filter, error) {
-	p, err := o.policy(keys)
+func New(o Options, keys map[string]auditrelay.Key) (*Filter, error) { return NewWith(o, keys, nil) }
+
+// NewWith is New with an operator's detectors; nil: those that come with the relay.
+func NewWith(o Options, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*Filter, error) {
+	p, err := o.policy(keys, detectors)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +66,9 @@ func (i *instance) Apply(_ context.Context, call *filter.Call) (auditrelay.Verdi
 	i.touched = i.touched[:0]
 	i.applier.Touched(i.touch)
 	call.Touched = i.touched
+	if call.Learn != nil {
+		i.applier.Learned(call.Learn)
+	}
 	return auditrelay.Keep, nil
 }
 

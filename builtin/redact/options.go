@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
 )
 
@@ -44,6 +45,11 @@ type Options struct {
 	// it. Rules by path still apply, also to a value that contains it.
 	Digests []string `yaml:"digests"`
 
+	// KeyHashes makes rules by name and detectors skip key hashes in the rows of LiteLLM's
+	// key tables: token in before_value and updated_values, next to a table_name such as
+	// LiteLLM_VerificationToken. Default: false.
+	KeyHashes bool `yaml:"key_hashes"`
+
 	// Except lists paths that the rules by name skip. Detectors and rules by path still
 	// apply.
 	Except []string `yaml:"except"`
@@ -66,9 +72,19 @@ type Rule struct {
 	// separator (*_secret), and for any characters otherwise (*secret*).
 	Names []string `yaml:"names"`
 
-	// Detect names detectors, or groups of them (secrets, pii). What they find in
-	// strings is redacted. Numbers and keys in which they find something are masked whole.
+	// Detect names detectors, or groups of them (secrets, pii), your own included. What
+	// they find in strings is redacted. Numbers and keys in which they find something are
+	// masked whole.
 	Detect []string `yaml:"detect"`
+
+	// SecretNames selects keys whose name says secret: password, api_key, DB_TOKEN_EU,
+	// Passwort. The name may also be the name of a pair ({name: API_TOKEN, value: ...})
+	// or a flag (--token). Default: false.
+	SecretNames bool `yaml:"secret_names"`
+
+	// Texts keeps numbers and booleans that Names and SecretNames select, such as
+	// require_token: true. Detectors still apply. Default: false.
+	Texts bool `yaml:"texts"`
 
 	// Do is the operation: remove; mask (the value becomes ***); hmac (a keyed pseudonym,
 	// equal for equal values); partial (*** and the last characters); truncate (the first
@@ -100,6 +116,7 @@ func (o Options) Over(preset Options) Options {
 	out.Rules = slices.Concat(preset.Rules, o.Rules)
 	out.JSON = slices.Concat(preset.JSON, o.JSON)
 	out.Digests = slices.Concat(preset.Digests, o.Digests)
+	out.KeyHashes = preset.KeyHashes || o.KeyHashes
 	out.Except = slices.Concat(preset.Except, o.Except)
 	out.ExceptNames = slices.Concat(preset.ExceptNames, o.ExceptNames)
 	out.below = map[string]int{
@@ -116,10 +133,12 @@ func (o Options) Over(preset Options) Options {
 }
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
-func (o Options) policy(keys map[string]auditrelay.Key) (*redaction.Policy, error) {
-	p := redaction.Options{KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
+func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redaction.Policy, error) {
+	p := redaction.Options{KeyHashes: o.KeyHashes, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
 	for _, r := range o.Rules {
-		p.Rules = append(p.Rules, redaction.Rule(r))
+		p.Rules = append(p.Rules, redaction.Rule{
+			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep,
+		})
 	}
 	policy, err := redaction.New(p)
 	var faults []error

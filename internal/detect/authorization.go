@@ -14,29 +14,42 @@ const (
 
 // authorization finds what follows "Bearer " and "Basic " (in any case): a random
 // token; or base64 of printable characters with a colon among them.
-func authorization() anchor {
+func authorization() []anchor {
 	set := charsetOf("A-Za-z0-9._~+/=-")
-	return anchor{
-		first: "rRcC", second: " ", back: len("bearer") + escapeBytes, ahead: 4 + 128,
-		find: func(window []byte, at int) (Finding, bool) {
-			basic := endsWith(window[:at], "basic")
-			if !basic && !endsWith(window[:at], "bearer") {
-				return Finding{}, false
-			}
-			start := at + 1
-			for start < len(window) && start < at+4 && window[start] == ' ' {
-				start++
-			}
-			token := window[start:]
-			token = token[:set.span(token)]
-			f := Finding{Start: start, End: start + len(token)}
-			if basic {
-				return f, len(token) >= basicLeast && userAndPassword(token)
-			}
-			return f, len(token) >= bearerLeast && random(token)
-		},
-		extend: func(text []byte, f Finding) int { return f.End + set.span(text[f.End:]) },
+	one := func(scheme string, secret func(token []byte) bool) anchor {
+		return anchor{
+			pattern: append(literal(scheme), white), back: len(scheme) + escapeBytes, ahead: 8 + 128,
+			find: func(window []byte, at int) (Finding, bool) {
+				if !begins(window, max(0, at-len(scheme))) {
+					return Finding{}, false
+				}
+				start := at + 1
+				for start < len(window) && start < at+8 && white[window[start]] {
+					start++
+				}
+				token := window[start:]
+				token = token[:set.span(token)]
+				return Finding{Start: start, End: start + len(token)}, secret(token)
+			},
+			extend: func(text []byte, f Finding) int { return f.End + set.span(text[f.End:]) },
+		}
 	}
+	return []anchor{
+		one("bearer", func(t []byte) bool { return len(t) >= bearerLeast && random(t) }),
+		one("basic", func(t []byte) bool { return len(t) >= basicLeast && userAndPassword(t) }),
+	}
+}
+
+func userAndPassword(token []byte) bool {
+	var room [96]byte
+	token = bytes.TrimRight(token, "=")
+	n, _ := base64.RawStdEncoding.Decode(room[:], token[:min(len(token), 128)])
+	for _, c := range room[:n] {
+		if classOf[c] == space && c != ' ' {
+			return false
+		}
+	}
+	return bytes.IndexByte(room[:n], ':') > 0
 }
 
 // endsWith reports whether b ends with the lower-case word, in any case, and the
@@ -52,16 +65,4 @@ func endsWith(b []byte, word string) bool {
 		}
 	}
 	return begins(b, start)
-}
-
-func userAndPassword(token []byte) bool {
-	var room [96]byte
-	token = bytes.TrimRight(token, "=")
-	n, _ := base64.RawStdEncoding.Decode(room[:], token[:min(len(token), 128)])
-	for _, c := range room[:n] {
-		if classOf[c] == space && c != ' ' {
-			return false
-		}
-	}
-	return bytes.IndexByte(room[:n], ':') > 0
 }

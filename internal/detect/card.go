@@ -7,7 +7,7 @@ const (
 
 func card() anchor {
 	return anchor{
-		first: exceptAlphanumeric, second: "23456", back: 2, ahead: cardMost + 4 + 2,
+		pattern: pair(exceptAlphanumeric, "23456"), back: 2, ahead: cardMost + 4 + 2,
 		find: func(window []byte, at int) (Finding, bool) {
 			if at > 0 && (window[at-1] == '.' || window[at-1] == '-' || window[at-1] == '_') {
 				return Finding{}, false

@@ -1,43 +1,307 @@
 package detect
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// engineVersion counts changes of the code that decides what is found, so that the
+// digest of what decides changes with it.
+const engineVersion = 2
+
 // Info describes a detector, for people. Example is made up.
 type Info struct {
-	Name, Group  string
+	Name         string
+	Groups       []string // the first is the one that it is listed under
 	Finds        string
 	Example      string
 	DoesNotFind  string
 	ExampleUnder string // the name that the example stands under, "" where it needs none
+	Source       string
+	Rule         *Rule // nil where it is code
 }
 
 // detector is what a Set is made of.
 type detector struct {
 	Info
+
 	anchors []anchor
 	named   []namedRule
+	under   *compiledRule // where the rule is bound to names
 }
 
-// groups returns the names by which New takes several detectors at once.
-func groups() []string { return []string{"secrets", "pii"} }
+// Catalogue is all detectors there are: those that come with the relay, and the
+// operator's. A nil Catalogue is the first alone. It is safe for concurrent use.
+type Catalogue struct {
+	detectors   []detector
+	names       *names
+	expressions int
+	bound       []*compiledRule // rules bound to names, by their bit
+	exceptions  *exceptions
+	digest      string
 
-// All returns what there is, in the order of docs/reference/detectors.md.
-func All() []Info {
+	mu   sync.Mutex
+	sets map[string]*Set
+}
+
+// Options are what an operator adds. The zero value adds nothing.
+type Options struct {
+	Rules      []Rule
+	Exceptions []Exception
+}
+
+var shipped = sync.OnceValue(func() *Catalogue {
+	c, err := NewCatalogue(Options{})
+	if err != nil {
+		panic("detect: the shipped rules: " + err.Error()) // a test has read them
+	}
+	return c
+})
+
+// Shipped returns the detectors that come with the relay.
+func Shipped() *Catalogue { return shipped() }
+
+func (c *Catalogue) orShipped() *Catalogue {
+	if c == nil {
+		return shipped()
+	}
+	return c
+}
+
+// NewCatalogue returns the shipped detectors with what o adds. The error joins a
+// *RuleError or *ExceptionError for each fault.
+func NewCatalogue(o Options) (*Catalogue, error) {
+	c := &Catalogue{names: sharedNames(), sets: map[string]*Set{}}
+	pack, err := shippedRules()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	if len(o.Rules) > maxRules {
+		return nil, fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules)
+	}
+	taken := map[string]bool{}
+	for i := range o.Rules {
+		compiled, err := o.Rules[i].compile()
+		if err == nil && taken[o.Rules[i].ID] {
+			err = &RuleError{o.Rules[i].ID, "id", -1, errors.New("another rule has this id")}
+		}
+		taken[o.Rules[i].ID] = true
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.add(compiled)
+	}
+	for _, compiled := range pack {
+		c.add(compiled)
+	}
+	c.detectors = append(append(c.detectors, written()...), personal()...)
+	for _, r := range o.Rules {
+		if c.count(r.ID) > 1 {
+			errs = append(errs, &RuleError{r.ID, "id", -1, errors.New("a detector or group of the relay's own has this name")})
+		}
+	}
+	if len(c.bound) > MaxUnder {
+		errs = append(errs, fmt.Errorf("%d rules are bound to names (under), at most %d", len(c.bound), MaxUnder))
+	}
+	for i := range c.detectors {
+		d := &c.detectors[i]
+		for j := range d.anchors {
+			d.anchors[j].detector, d.anchors[j].rank = d.Name, i
+		}
+		for j := range d.named {
+			d.named[j].detector = d.Name
+		}
+	}
+	c.exceptions, err = newExceptions(c, o.Exceptions)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c.digest = digestOf(o)
+	if len(o.Rules) > 0 { // whether they fit together, and find what they say
+		s, err := c.set(c.groups())
+		if err != nil {
+			return nil, err
+		}
+		for i := range o.Rules {
+			errs = append(errs, s.examples(&o.Rules[i])...)
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// count is how many detectors and groups have a name.
+func (c *Catalogue) count(name string) int {
+	n := 0
+	groups := false
+	for i := range c.detectors {
+		if c.detectors[i].Name == name {
+			n++
+		}
+		groups = groups || slices.Contains(c.detectors[i].Groups, name)
+	}
+	if groups {
+		n++
+	}
+	return n
+}
+
+// add makes a detector of a rule.
+func (c *Catalogue) add(r *compiledRule) {
+	d := detector{Info: Info{Name: r.ID, Groups: r.Groups, Finds: r.Description, Source: r.Source, Rule: &r.Rule}, anchors: slices.Clone(r.anchors)}
+	if len(d.Groups) == 0 {
+		d.Groups = []string{"secrets"}
+	}
+	if len(r.Examples) > 0 {
+		d.Example = r.Examples[0]
+	}
+	if len(r.CounterExamples) > 0 {
+		d.DoesNotFind = "`" + r.CounterExamples[0] + "`"
+	}
+	if len(r.under) > 0 {
+		d.under = r
+		c.bound = append(c.bound, r)
+		d.ExampleUnder = r.Under[0]
+	}
+	for i := range d.anchors {
+		if e := d.anchors[i].search; e != nil {
+			own := *e
+			if i > 0 && d.anchors[i-1].search != nil && d.anchors[i-1].search.regex == e.regex {
+				d.anchors[i].search = d.anchors[i-1].search // of several keywords
+				continue
+			}
+			own.index = c.expressions
+			c.expressions++
+			d.anchors[i].search = &own
+		}
+	}
+	c.detectors = append(c.detectors, d)
+}
+
+// All returns what there is, in the order in which a secret is named where two find
+// it.
+func (c *Catalogue) All() []Info {
 	var all []Info
-	for _, d := range detectors() {
+	for _, d := range c.orShipped().detectors {
 		all = append(all, d.Info)
 	}
 	return all
 }
 
-// detectors returns every detector. Where two find the same, the first names it.
-func detectors() []detector {
-	all := append(secrets(), personal()...)
-	for i, d := range all {
-		for j := range d.anchors {
-			all[i].anchors[j].detector = d.Name
-		}
-		for j := range d.named {
-			all[i].named[j].detector = d.Name
+// Groups returns the names that select several detectors at once.
+func (c *Catalogue) Groups() []string {
+	if c == nil {
+		c = Shipped()
+	}
+	return c.groups()
+}
+
+func (c *Catalogue) groups() []string {
+	var all []string
+	for _, d := range c.detectors {
+		for _, g := range d.Groups {
+			if !slices.Contains(all, g) {
+				all = append(all, g)
+			}
 		}
 	}
 	return all
+}
+
+// Digest identifies all that decides what is found: the engine's version, the
+// shipped rules, the operator's, and the exceptions.
+func (c *Catalogue) Digest() string { return c.orShipped().digest }
+
+func digestOf(o Options) string {
+	rules, err := json.Marshal(o)
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "engine %d\npack %d:%s\n%s", engineVersion, len(packText), packText, rules))
+	return hex.EncodeToString(sum[:])
+}
+
+// Set returns the detectors of those names; a name may be a group: secrets, pii.
+// Sets of the same names are one, with one automaton. The error names every name
+// that nothing answers to, and what there is.
+func (c *Catalogue) Set(names ...string) (*Set, error) {
+	return c.orShipped().set(names)
+}
+
+func (c *Catalogue) set(names []string) (*Set, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := strings.Join(names, ",")
+	if s := c.sets[key]; s != nil {
+		return s, nil
+	}
+	var unknown []string
+	for _, n := range names {
+		if c.count(n) == 0 {
+			unknown = append(unknown, n)
+		}
+	}
+	if len(unknown) > 0 {
+		known := c.groups()
+		for _, d := range c.detectors {
+			known = append(known, d.Name)
+		}
+		return nil, fmt.Errorf("no detector is called %s: there are %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+	}
+	s := &Set{catalogue: c}
+	for i := range c.detectors {
+		d := &c.detectors[i]
+		if !slices.Contains(names, d.Name) && !slices.ContainsFunc(d.Groups, func(g string) bool { return slices.Contains(names, g) }) {
+			continue
+		}
+		s.take(c, d)
+	}
+	if err := s.compile(c); err != nil {
+		return nil, err
+	}
+	if len(c.sets) < maxSets {
+		c.sets[key] = s
+	}
+	return s, nil
+}
+
+// maxSets bounds how many selections are kept, since guests choose them.
+const maxSets = 256
+
+// examples holds an operator's rule to what it says of itself.
+func (s *Set) examples(r *Rule) (faults []error) {
+	under := Name{}
+	if len(r.Under) > 0 {
+		under = s.Name([]byte(strings.ReplaceAll(r.Under[0], "*", "x")))
+	}
+	for _, list := range []struct {
+		field string
+		texts []string
+		finds bool
+	}{{"examples", r.Examples, true}, {"counter_examples", r.CounterExamples, false}} {
+		for i, text := range list.texts {
+			if len(text) > maxExample {
+				faults = append(faults, &RuleError{r.ID, list.field, i, fmt.Errorf("longer than %d bytes", maxExample)})
+				continue
+			}
+			found := slices.ContainsFunc(s.Append(nil, []byte(text), under), func(f Finding) bool { return f.Detector == r.ID })
+			if found != list.finds {
+				fault := errors.New("the rule does not find it")
+				if found {
+					fault = errors.New("the rule finds it")
+				}
+				faults = append(faults, &RuleError{r.ID, list.field, i, fault})
+			}
+		}
+	}
+	return faults
 }

@@ -13,7 +13,7 @@ import (
 
 func newSet(tb testing.TB, names ...string) *detect.Set {
 	tb.Helper()
-	s, err := detect.New(names...)
+	s, err := detect.Shipped().Set(names...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -40,10 +40,10 @@ func TestCleanEvents(t *testing.T) {
 		}
 		held := false
 		for _, l := range all {
-			if found = secrets.Append(found[:0], l.text, l.key); len(found) > 0 {
+			if found = secrets.Append(found[:0], l.text, secrets.Name(l.key)); len(found) > 0 {
 				t.Fatalf("%+v in %q: %q", found[0], l.key, l.text)
 			}
-			found = personal.Append(found[:0], l.text, l.key)
+			found = personal.Append(found[:0], l.text, personal.Name(l.key))
 			for _, f := range found {
 				if f.Detector != "email" || !bytes.HasSuffix(l.text[f.Start:f.End], []byte("@example.com")) {
 					t.Fatalf("%+v in %q: %q", f, l.key, l.text)
@@ -87,7 +87,7 @@ func TestDrawnTokensAreFound(t *testing.T) {
 			for range test.length {
 				text = append(text, test.alphabet[random.IntN(len(test.alphabet))])
 			}
-			if found := s.Append(nil, text, []byte(test.key)); len(found) != 1 || found[0].Start != 0 || found[0].End != len(text) {
+			if found := s.Append(nil, text, s.Name([]byte(test.key))); len(found) != 1 || found[0].Start != 0 || found[0].End != len(text) {
 				missed++
 			}
 		}
@@ -124,7 +124,7 @@ func foundWhole(s *detect.Set, event []byte, secret string) bool {
 	seen := false
 	for _, l := range leaves(nil, event, false) {
 		seen = seen || strings.Contains(string(l.text), secret)
-		found := s.Append(nil, l.text, l.key)
+		found := s.Append(nil, l.text, s.Name(l.key))
 		rest := append([]byte(nil), l.text...)
 		for i := len(found) - 1; i >= 0; i-- {
 			rest = append(rest[:found[i].Start], rest[found[i].End:]...)

@@ -1,20 +1,15 @@
 // Package detect finds secrets and personal data in text by their own form, or by
-// their form beside a telling name. docs/reference/detectors.md, which is made from All,
-// lists what is found and what is not.
+// their form beside a telling name. Most detectors are rules: data, those that come
+// with the relay in pack/*.toml and the operator's beside them. Code stays for what
+// needs it: JWT, PEM, URLs, named values, cards, IBAN.
 //
-// The rules are our own. The well-kept list that could be imported, gitleaks'
-// (v8.30.1, MIT), was tried and is written for files in a repository, not for a
-// stream: it makes a program of 13 MB out of 62 modules; its 222 regular
-// expressions take 1.2 ms for an event of 0.9 KB, some five hundred times what
-// there is; in a clean event it takes the digest in changed_by_api_key for a key;
-// and it knows neither LiteLLM's keys nor a password in a URL. The prefixes and
-// lengths that its rules agree on with the issuers' documentation are those here.
+// All rules of a Set are compiled to one automaton; what it hits is looked at more
+// closely, in a window. docs/reference/detectors.md, which is made from a Catalogue, lists what
+// is found and what is not.
 package detect
 
 import (
-	"fmt"
-	"slices"
-	"strings"
+	"sync"
 )
 
 // Finding is one piece of a text that a detector took for what it looks for.
@@ -23,63 +18,114 @@ type Finding struct {
 	Detector   string
 }
 
-// Set is a selection of detectors. It is immutable and safe for concurrent use.
-type Set struct {
-	pairs   [256]uint64 // see scan.go
-	anchors []anchor
-	named   named
+// Name is what is known of a value by where it stands: what the name that it stands
+// under tells, and which exceptions hold there. The zero value knows nothing.
+type Name struct {
+	kinds kind
+	bound uint64 // the rules bound to names that apply
+	at    uint64 // the exceptions by path that hold
 }
 
-// New returns the detectors of those names; a name may be a group: secrets, pii.
-// The error names every name that nothing answers to, and what there is.
-func New(names ...string) (*Set, error) {
-	all := detectors()
-	known := groups()
-	for _, d := range all {
-		known = append(known, d.Name)
-	}
-	var unknown []string
-	for _, n := range names {
-		if !slices.Contains(known, n) {
-			unknown = append(unknown, n)
+// At returns the name with the exceptions of the set bits, by index.
+func (n Name) At(exceptions uint64) Name {
+	n.at |= exceptions
+	return n
+}
+
+// Tells reports whether the name says that a secret stands under it, by which rules
+// by name go too.
+func (n Name) Tells() bool { return n.kinds != 0 }
+
+// OfDigest reports whether the name is one under which LiteLLM keeps a key's hash.
+func (n Name) OfDigest() bool { return n.kinds&digest != 0 }
+
+// Set is a selection of detectors. It is immutable and safe for concurrent use.
+type Set struct {
+	catalogue *Catalogue
+	automaton *automaton
+	anchors   []anchor
+	named     named
+	bits      []int // by anchor: the bit of the rule that is bound to names, or -1
+	work      *sync.Pool
+}
+
+// take adds a detector.
+func (s *Set) take(c *Catalogue, d *detector) {
+	bit := -1
+	for i, r := range c.bound {
+		if d.under == r {
+			bit = i
 		}
 	}
-	if len(unknown) > 0 {
-		return nil, fmt.Errorf("no detector is called %s: there are %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
-	}
-	s := new(Set)
-	for _, d := range all {
-		if slices.Contains(names, d.Name) || slices.Contains(names, d.Group) {
-			s.anchors = append(s.anchors, d.anchors...)
-			s.named = append(s.named, d.named...)
+	for _, a := range d.anchors {
+		s.anchors = append(s.anchors, a)
+		s.bits = append(s.bits, bit)
+		if a.search != nil && s.work == nil {
+			n := c.expressions
+			s.work = &sync.Pool{New: func() any { return &work{searched: make([]int, n)} }}
 		}
 	}
-	if len(s.named) > 0 {
-		s.anchors = append(s.anchors, s.named.anchor())
+	s.named.rules = append(s.named.rules, d.named...)
+}
+
+// compile makes the automaton.
+func (s *Set) compile(c *Catalogue) error {
+	s.named.names = c.names
+	if len(s.named.rules) > 0 {
+		rank := len(c.detectors)
+		for _, a := range s.named.anchors() {
+			a.rank = rank
+			s.anchors = append(s.anchors, a)
+			s.bits = append(s.bits, -1)
+		}
 	}
-	s.index()
-	return s, nil
+	patterns := make([]pattern, len(s.anchors))
+	for i := range s.anchors {
+		patterns[i] = s.anchors[i].pattern
+	}
+	var err error
+	s.automaton, err = newAutomaton(patterns)
+	return err
+}
+
+// Name returns what key, a decoded name, tells of a value under it.
+func (s *Set) Name(key []byte) Name { return s.catalogue.name(key) }
+
+// Name returns what key, a decoded name, tells of a value under it. It takes a
+// fraction of a microsecond: keep it where a name comes often.
+func (c *Catalogue) Name(key []byte) Name { return c.orShipped().name(key) }
+
+func (c *Catalogue) name(key []byte) Name {
+	n := Name{kinds: c.names.tells(key)}
+	for i, r := range c.bound {
+		if matchesAny(r.under, key) {
+			n.bound |= 1 << i
+		}
+	}
+	return n
 }
 
 // Append appends what the detectors find in text, in order and without overlaps.
-// text is decoded: a string's characters, a number as written, or a key. key is the
-// decoded name that it stands under, nil where there is none: some things are known
-// by their neighbourhood alone. The time is linear in len(text) whatever it holds.
-// It allocates nothing beside dst.
-func (s *Set) Append(dst []Finding, text, key []byte) []Finding {
+// text is decoded: a string's characters, a number as written, or a key. name is what
+// the name that it stands under tells: some things are known by their neighbourhood
+// alone. The time is linear in len(text) whatever it holds. It allocates nothing
+// beside dst, but for an operator's expression that has to be searched for.
+func (s *Set) Append(dst []Finding, text []byte, name Name) []Finding {
 	if len(text) < shortest {
 		return dst
 	}
-	whole, ok := s.named.under(key, text)
+	whole, ok := s.under(name, text)
 	before := len(dst)
+	w := s.begin(name)
 	for from := 0; ; {
-		f, found := s.next(text, from)
+		f, found := s.next(text, from, &w)
 		if !found {
 			break
 		}
 		dst = append(dst, f)
 		from = f.End
 	}
+	s.end(w)
 	// The whole text is the secret, unless its own form says so more precisely.
 	if ok && (len(dst) != before+1 || dst[before].Start > whole.Start || dst[before].End < whole.End) {
 		dst = append(dst[:before], whole)
@@ -88,13 +134,53 @@ func (s *Set) Append(dst []Finding, text, key []byte) []Finding {
 }
 
 // Detects reports whether Append would find anything.
-func (s *Set) Detects(text, key []byte) bool {
+func (s *Set) Detects(text []byte, name Name) bool {
 	if len(text) < shortest {
 		return false
 	}
-	if _, ok := s.named.under(key, text); ok {
+	if _, ok := s.under(name, text); ok {
 		return true
 	}
-	_, ok := s.next(text, 0)
+	w := s.begin(name)
+	defer s.end(w)
+	_, ok := s.next(text, 0, &w)
 	return ok
+}
+
+// under returns the whole text as a finding where its name says so.
+func (s *Set) under(name Name, text []byte) (Finding, bool) {
+	if name.kinds == 0 {
+		return Finding{}, false
+	}
+	f, ok := s.named.under(name.kinds, text)
+	if ok && s.catalogue.exceptions != nil && s.catalogue.exceptions.spares(f, f.Detector, text, name.at) {
+		return f, false
+	}
+	return f, ok
+}
+
+// scan is one pass over a text.
+type scan struct {
+	name Name
+	work *work
+}
+
+func (s *Set) begin(name Name) scan {
+	w := scan{name: name}
+	if s.work != nil {
+		w.work = s.work.Get().(*work)
+		clear(w.work.searched)
+	}
+	return w
+}
+
+func (s *Set) end(w scan) {
+	if w.work != nil {
+		s.work.Put(w.work)
+	}
+}
+
+// Size is the memory of the automaton's tables, in bytes, and its states.
+func (s *Set) Size() (bytes, states int) {
+	return s.automaton.size(), len(s.automaton.next) >> s.automaton.shift
 }

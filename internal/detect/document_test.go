@@ -31,9 +31,9 @@ func renderDocument() []byte {
 	var b bytes.Buffer
 	b.WriteString(documentHead)
 	group := ""
-	for _, info := range detect.All() {
-		if info.Group != group {
-			group = info.Group
+	for _, info := range detect.Shipped().All() {
+		if info.Groups[0] != group {
+			group = info.Groups[0]
 			b.WriteString("\n## Group `" + group + "`\n\n" + documentGroups[group] + "\n| name | finds | for example (made up) | does not find |\n|---|---|---|---|\n")
 		}
 		example := "`" + info.Example + "`"

@@ -15,7 +15,7 @@ func email() anchor {
 		host[c] = true
 	}
 	return anchor{
-		first: exceptWhite, second: "@", back: localPart, ahead: mailHost,
+		pattern: pair(exceptWhite, "@"), back: localPart, ahead: mailHost,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
 			for start > 0 && local[window[start-1]] {

@@ -21,18 +21,14 @@ func FuzzAppend(f *testing.F) {
 	f.Add([]byte("%AIza xoxb-xoxb-xoxp-1-123456789012-abcdef\\nsk-\\u00e4sk-sk-aB1aB1aB1aB1aB1aB1"), []byte("token"))
 	all := newSet(f, "secrets", "pii")
 	names := make(map[string]bool)
-	for _, info := range detect.All() {
+	for _, info := range detect.Shipped().All() {
 		names[info.Name] = true
 	}
-	refs := references()
-	sets := make([]*detect.Set, len(refs))
-	for i, ref := range refs {
-		sets[i] = newSet(f, ref.detector)
-	}
+	refs := references(f)
 	f.Fuzz(func(t *testing.T, text, key []byte) {
 		before := bytes.Clone(text)
 		kept := detect.Finding{Start: -1, Detector: "was there before"}
-		found := all.Append([]detect.Finding{kept}, text, key)
+		found := all.Append([]detect.Finding{kept}, text, all.Name(key))
 		if found[0] != kept || !bytes.Equal(text, before) {
 			t.Fatal("what was given is changed")
 		}
@@ -43,51 +39,40 @@ func FuzzAppend(f *testing.F) {
 			}
 			at = finding.End
 		}
-		if all.Detects(text, key) != (len(found) > 1) {
+		if all.Detects(text, all.Name(key)) != (len(found) > 1) {
 			t.Fatalf("Detects differs on %q under %q", text, key)
 		}
-		for i, ref := range refs {
-			got, want := sets[i].Append(nil, text, nil), ref.find(text)
-			if !slices.Equal(got, want) {
-				t.Fatalf("%s: %+v, and the reference %+v in %q", ref.detector, got, want, text)
+		for _, ref := range refs {
+			for _, at := range ref.starts(text) {
+				if !slices.ContainsFunc(found[1:], func(f detect.Finding) bool { return f.Start <= at && at < f.End }) {
+					t.Fatalf("%s: nothing is found at %d of %q: %+v", ref.rule.ID, at, text, found[1:])
+				}
 			}
 		}
 	})
 }
 
-// reference finds by regular expressions, at every place of the text, what begins
-// with known words.
+// reference finds a rule's secrets by its expressions, at every place of a text.
 type reference struct {
-	detector string
-	forms    []referenceForm
+	rule  *detect.Rule
+	forms []*regexp.Regexp
 }
 
-type referenceForm struct {
-	form *regexp.Regexp
-	also func(rest string) bool // of the first 64 bytes of the group, what the form does not say
-}
-
-func references() []reference {
-	number, small, capital := regexp.MustCompile(`[0-9]`), regexp.MustCompile(`[a-z]`), regexp.MustCompile(`[A-Z]`)
-	mixed := func(rest string) bool {
-		return number.MatchString(rest) && (small.MatchString(rest) || capital.MatchString(rest))
+func references(tb testing.TB) (all []reference) {
+	for _, info := range detect.Shipped().All() {
+		if info.Rule == nil || info.Rule.Exact || info.Rule.Entropy > 0 || len(info.Rule.Keywords) > 0 {
+			continue
+		}
+		ref := reference{rule: info.Rule}
+		for _, form := range info.Rule.Forms {
+			ref.forms = append(ref.forms, regexp.MustCompile("^(?:"+form+")"))
+		}
+		all = append(all, ref)
 	}
-	cased := func(rest string) bool {
-		return mixed(rest) || small.MatchString(rest) && capital.MatchString(rest)
+	if len(all) < 80 {
+		tb.Fatal("few rules have a reference")
 	}
-	form := func(s string) *regexp.Regexp { return regexp.MustCompile("^" + s) }
-	all := func(string) bool { return true }
-	return []reference{
-		{"sk-key", []referenceForm{{form(`sk-([\w-]{16,})`), cased}}},
-		{"model-provider-key", []referenceForm{
-			{form(`gsk_([A-Za-z0-9]{30,})`), all}, {form(`xai-([\w-]{30,})`), mixed}, {form(`pplx-([A-Za-z0-9]{30,})`), all}, {form(`nvapi-([\w-]{30,})`), mixed}, {form(`(?:r8|hf)_([A-Za-z0-9]{30,})`), all},
-		}},
-		{"aws-access-key-id", []referenceForm{{form(`(?:AKIA|ASIA|ABIA|ACCA)([A-Z0-9]+)`), func(rest string) bool { return len(rest) == 16 }}}},
-		{"gcp-key", []referenceForm{{form(`AIza([\w-]{35,})`), all}, {form(`GOCSPX-([\w-]{24,})`), all}, {form(`ya29\.([\w.-]{30,})`), mixed}}},
-		{"github-token", []referenceForm{{form(`gh[pousr]_(\w{36,})`), all}, {form(`github_pat_(\w{40,})`), all}}},
-		{"gitlab-token", []referenceForm{{form(`gl(?:pat|dt|rt|ptt)-([\w.-]{20,})`), mixed}}},
-		{"stripe-key", []referenceForm{{form(`[sr]k_live_([A-Za-z0-9]{16,})`), all}, {form(`whsec_([A-Za-z0-9+/]{24,})`), all}}},
-	}
+	return all
 }
 
 var alnum = regexp.MustCompile(`^[A-Za-z0-9]$`)
@@ -101,21 +86,16 @@ func wordBegins(before []byte) bool {
 		len(before) >= 2 && last(2)[0] == '\\' || len(before) >= 3 && last(3)[0] == '%' || len(before) >= 6 && last(6)[:2] == `\u`
 }
 
-func (r reference) find(text []byte) []detect.Finding {
-	var found []detect.Finding
-	for start := 0; start < len(text); start++ {
-		if !wordBegins(text[:start]) {
+func (r *reference) starts(text []byte) (starts []int) {
+	for at := range text {
+		if !wordBegins(text[:at]) {
 			continue
 		}
-		for _, f := range r.forms {
-			m := f.form.FindSubmatch(text[start:])
-			if m == nil || !f.also(string(m[1][:min(len(m[1]), 64)])) {
-				continue
+		for _, form := range r.forms {
+			if m := form.Find(text[at:]); m != nil && r.rule.Mix == "" {
+				starts = append(starts, at)
 			}
-			found = append(found, detect.Finding{Start: start, End: start + len(m[0]), Detector: r.detector})
-			start += len(m[0]) - 1
-			break
 		}
 	}
-	return found
+	return starts
 }

@@ -7,7 +7,7 @@ const ibanMost = 34
 func iban() anchor {
 	lengths := ibanLengths()
 	return anchor{
-		first: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", second: digits, back: 2 + escapeBytes, ahead: ibanMost + ibanMost/4,
+		pattern: pair("ABCDEFGHIJKLMNOPQRSTUVWXYZ", digits), back: 2 + escapeBytes, ahead: ibanMost + ibanMost/4,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at - 2
 			if start < 0 || classOf[window[start]] != upper || !begins(window, start) {

@@ -8,7 +8,7 @@ const (
 func ipv4() anchor {
 	const context = len("version") + 3
 	return anchor{
-		first: digits, second: ".", back: 3 + context, ahead: ipv4Bytes + 2,
+		pattern: pair(digits, "."), back: 3 + context, ahead: ipv4Bytes + 2,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
 			for start > 0 && classOf[window[start-1]] == digit {
@@ -75,7 +75,7 @@ func versionBefore(b []byte) bool {
 func ipv6() anchor {
 	hex := "0123456789abcdefABCDEF"
 	return anchor{
-		first: hex, second: ":", back: 6, ahead: ipv6Bytes,
+		pattern: pair(hex, ":"), back: 6, ahead: ipv6Bytes,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
 			for start > 0 && at-start < 5 && classOf[window[start-1]]&alnumClasses != 0 {

@@ -17,10 +17,10 @@ const jwtPart = 8
 func jwt() anchor {
 	set := charsetOf("A-Za-z0-9_.-")
 	return anchor{
-		first: "y", second: "J", back: 2 + escapeBytes, ahead: jwtHeader + 1 + jwtPart,
+		pattern: literal("eyJ"), back: 2 + escapeBytes, ahead: jwtHeader + 1 + jwtPart,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at - 2
-			if start < 0 || window[start] != 'e' || !begins(window, start) || start > 0 && (window[start-1] == '-' || window[start-1] == '_') {
+			if start < 0 || window[start] != 'e' || window[at] != 'J' || !begins(window, start) || start > 0 && (window[start-1] == '-' || window[start-1] == '_') {
 				return Finding{}, false
 			}
 			header := window[start:]

@@ -6,32 +6,42 @@ import "bytes"
 type namedRule struct {
 	detector string
 	kinds    kind
-	value    func(kind, []byte) bool
+	value    func(kinds kind, value []byte, how manner) bool
 }
 
-// named is rules in the order in which they are asked.
-type named []namedRule
+// manner is how a value stands beside its name.
+type manner uint8
 
 const (
-	// named values have at least so many bytes.
-	valueLeast = 8
+	held     manner = iota // in a member of that name
+	written_               // in a text, behind a colon or the like
+	assigned               // in a text, behind a sign by which programs read values
+)
+
+// named is rules in the order in which they are asked.
+type named struct {
+	rules []namedRule
+	names *names
+}
+
+const (
+	// valueLeast is the fewest bytes of a named value.
+	valueLeast = 4
 	// valueJudged is how much of a value within a text is looked at.
 	valueJudged = 160
-	// betweenBytes is how much may be between a name and its sign, and between the
-	// sign and its value: spaces, quotes and their escapes.
+	// betweenBytes is how many quotes, escapes and brackets may be between a name and
+	// its sign, and between the sign and its value. Spaces do not count.
 	betweenBytes = 6
 	// pseudonymName is how far before a sign the beginning of a pseudonym is looked for.
 	pseudonymName = 96
+	// tagBytes is how long a tag of XML may be.
+	tagBytes = 160
 )
 
-// under returns the whole text, but for white space around it, as a finding where
-// it is a secret under that name.
-func (n named) under(key, text []byte) (Finding, bool) {
-	if len(n) == 0 || len(key) == 0 || len(text) < valueLeast {
-		return Finding{}, false
-	}
-	kinds := tellingName(key)
-	if kinds == 0 {
+// under returns the whole text, but for white space around it and the scheme of an
+// authorization before it, as a finding where it is a secret under such a name.
+func (n *named) under(kinds kind, text []byte) (Finding, bool) {
+	if len(n.rules) == 0 {
 		return Finding{}, false
 	}
 	start, end := 0, len(text)
@@ -41,69 +51,166 @@ func (n named) under(key, text []byte) (Finding, bool) {
 	for start < end && white[text[end-1]] {
 		end--
 	}
-	detector := n.judge(kinds, text[start:end])
+	start += schemeSpan(text[start:end])
+	detector := n.judge(kinds, text[start:end], held)
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
 // judge returns the detector that takes value for a secret under a name of these
 // kinds, "" where none does.
-func (n named) judge(kinds kind, value []byte) string {
+func (n *named) judge(kinds kind, value []byte, how manner) string {
 	if len(value) < valueLeast {
 		return ""
 	}
-	for _, rule := range n {
-		if k := kinds & rule.kinds; k != 0 && rule.value(kinds, value) {
+	for _, rule := range n.rules {
+		if k := kinds & rule.kinds; k != 0 && rule.value(kinds, value, how) {
 			return rule.detector
 		}
 	}
 	return ""
 }
 
-// anchor finds name=value and name: value within a text, the one or the other
-// perhaps in quotes, as configuration, query strings, and JSON cut short have them.
-func (n named) anchor() anchor {
-	return anchor{
-		first: anyByte, second: ":=", back: betweenBytes + pseudonymName, ahead: betweenBytes + valueJudged,
-		find: func(window []byte, at int) (Finding, bool) {
-			end := at
-			for end > 0 && end > at-betweenBytes && around[window[end-1]] {
-				end--
-			}
-			name := nameStart(window[:end])
-			kinds := tellingName(window[name:end])
-			if kinds == 0 || name > 1 && window[at] == ':' && window[name-1] == ':' && classOf[window[name-2]] == digit { // an ARN's account is before it
-				return Finding{}, false
-			}
-			start := at + 1
-			for start < len(window) && start < at+betweenBytes && before[window[start]] {
-				start++
-			}
-			f := Finding{Start: start, End: start + valueSpan(window, start)}
-			value := window[start:f.End]
-			if n := lowerHex.span(value); n == pseudonymDigits && start == at+1 && window[at] == ':' && pseudonym(window[max(0, bytes.LastIndex(window[:at], []byte("hmac:"))):start+n]) {
-				return Finding{}, false // the name is that of a key
-			}
-			f.Detector = n.judge(kinds, value)
-			return f, f.Detector != ""
-		},
-		extend: func(text []byte, f Finding) int { return f.End + valueSpan(text, f.Start) - (f.End - f.Start) },
+// anchors find names and values within a text.
+func (n *named) anchors() []anchor {
+	extend := func(text []byte, f Finding) int { return f.Start + valueSpan(text, f.Start) }
+	return []anchor{
+		{pattern: pattern{setOf(":=")}, findIn: n.sign, extend: extend},
+		{pattern: literal("--"), back: 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
+		{pattern: literal(" is "), findIn: n.says, extend: extend},
+		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
+		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
+		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
+		{pattern: literal("--user "), back: 8, ahead: valueJudged, find: n.user},
 	}
 }
 
 var (
-	around  = charsetOf(" \"'`\\")
-	before  = charsetOf(" \"'`\\=>:")
+	around  = charsetOf("\"'`\\])")
+	opening = charsetOf("\"'`\\=>:(")
 	quotes  = charsetOf("\"'`")
 	bareEnd = charsetOf(" \t\r\n\"'`\\,;&)]}<>|")
+	nameSet = func() *charset {
+		set := charsetOf("A-Za-z0-9_.-")
+		for c := 0x80; c < 256; c++ {
+			set[c] = true
+		}
+		return set
+	}()
 )
+
+// sign looks at name=value and name: value, the one or the other perhaps in quotes,
+// as configuration, query strings, and JSON cut short have them.
+func (n *named) sign(text []byte, at int) (Finding, bool) {
+	name, ok := n.nameBefore(text, at)
+	if !ok {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(name)
+	if kinds == 0 {
+		if kinds = n.attribute(text, at, name); kinds == 0 {
+			return Finding{}, false
+		}
+	}
+	start := valueStart(text, at)
+	start += schemeSpan(text[start:min(len(text), start+valueJudged)])
+	end := min(len(text), start+valueJudged)
+	value := text[start : start+valueSpan(text[:end], start)]
+	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
+		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
+			return Finding{}, false // the name is that of a key
+		}
+	}
+	how := written_
+	if text[at] == '=' && (!white[text[at-1]] || bytes.IndexByte(name, ' ') < 0) {
+		how = assigned
+	}
+	detector := n.judge(kinds, value, how)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// nameBefore returns the name that ends before the sign at text[at].
+func (n *named) nameBefore(text []byte, at int) ([]byte, bool) {
+	end, marks := at, 0
+	for end > 0 && (white[text[end-1]] || marks < betweenBytes && around[text[end-1]]) {
+		if end--; !white[text[end]] {
+			marks++
+		} else if text[end] == '\n' {
+			return nil, false
+		}
+	}
+	start := nameStart(text[:end])
+	if start == end || start > 1 && text[at] == ':' && text[start-1] == ':' && classOf[text[start-2]] == digit { // an ARN's account is before it
+		return nil, false
+	}
+	return text[start:end], true
+}
 
 // nameStart returns where in b the name begins that ends with b.
 func nameStart(b []byte) int {
 	start := len(b)
-	for start > 0 && start > len(b)-nameBytes && (alphanumeric[b[start-1]] || b[start-1] == '_' || b[start-1] == '-' || b[start-1] == '.' || b[start-1] == ' ') {
+	for start > 0 && start > len(b)-nameBytes && (nameSet[b[start-1]] || b[start-1] == ' ') {
 		start--
 	}
 	return start
+}
+
+// valueStart returns where the value begins behind the sign at text[at]: behind
+// spaces, quotes, the rest of a longer sign, and, as YAML has it, a line's end.
+func valueStart(text []byte, at int) int {
+	start, marks := at+1, 0
+	for start < len(text) && (text[start] == ' ' || text[start] == '\t' || marks < betweenBytes && opening[text[start]]) {
+		if text[start] != ' ' && text[start] != '\t' {
+			marks++
+		}
+		start++
+	}
+	if text[at] != ':' || marks > 0 {
+		return start
+	}
+	line := start
+	for line < len(text) && line < start+2 && (text[line] == '|' || text[line] == '>' || text[line] == '-' || text[line] == '+') {
+		line++
+	}
+	if line < len(text) && text[line] == '\r' {
+		line++
+	}
+	if line == len(text) || text[line] != '\n' {
+		return start
+	}
+	begin := line + 1
+	for begin < len(text) && (text[begin] == ' ' || text[begin] == '\t') {
+		begin++
+	}
+	if begin == line+1 {
+		return start // of the next name
+	}
+	if begin+1 < len(text) && text[begin] == '-' && text[begin+1] == ' ' {
+		begin += 2
+	}
+	return begin
+}
+
+// schemeSpan returns the length of the word before a token in an authorization, and
+// of the spaces behind it, 0 where there is none.
+func schemeSpan(value []byte) int {
+	n := alphanumeric.span(value[:min(len(value), 16)])
+	end := n
+	for end < len(value) && value[end] == ' ' {
+		end++
+	}
+	if end == n || end == len(value) {
+		return 0
+	}
+	var room [16]byte
+	word := room[:n]
+	for i := range word {
+		word[i] = fold(value[i])
+	}
+	switch string(word) {
+	case "bearer", "basic", "token", "apikey", "key", "bot", "splunk", "jwt", "oauth", "negotiate", "geniekey", "pat", "secret":
+		return end
+	}
+	return 0
 }
 
 // valueSpan returns the length of the value that begins at b[start]: to the quote
@@ -123,14 +230,170 @@ func valueSpan(b []byte, start int) int {
 	return len(b) - start
 }
 
-// strong reports whether value is a secret under a telling name: one word; random
-// where a machine made it, or else at least no plain word; and neither what stands in a secret's
-// place nor an identifier.
-func strong(kinds kind, value []byte) bool {
-	if placeholder(value) || uuid(value) {
-		return false
+// flag looks at --name value, as command lines have it.
+func (n *named) flag(window []byte, at int) (Finding, bool) {
+	size := nameSet.span(window[at+1:])
+	end := at + 1 + size
+	start := end
+	for start < len(window) && (window[start] == ' ' || window[start] == '"' || window[start] == '\'' || window[start] == ',') {
+		start++
 	}
-	if kinds&digest != 0 && len(value) == 64 && lowerHex.all(value) {
+	if size == 0 || start == end || start == len(window) || window[start] == '-' {
+		return Finding{}, false
+	}
+	value := window[start : start+valueSpan(window, start)]
+	detector := n.judge(n.names.tells(window[at+1:end]), value, assigned)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// says looks at "the password is value".
+func (n *named) says(text []byte, at int) (Finding, bool) {
+	end := at - len(" is")
+	if end <= 0 {
+		return Finding{}, false
+	}
+	start := at + 1
+	for start < len(text) && start < at+betweenBytes && (text[start] == ' ' || opening[text[start]]) {
+		start++
+	}
+	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
+	value = bytes.TrimRight(value, ".!?")
+	kinds := n.names.tells(text[nameStart(text[:end]):end])
+	if seen, _ := classes(value); seen&digit == 0 {
+		return Finding{}, false
+	}
+	detector := n.judge(kinds, value, written_)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// identified looks at SQL's IDENTIFIED BY 'value'.
+func (n *named) identified(window []byte, at int) (Finding, bool) {
+	start := at + 1
+	if start >= len(window) || !quotes[window[start]] {
+		return Finding{}, false
+	}
+	start++
+	value := window[start : start+valueSpan(window, start)]
+	detector := n.judge(password, value, assigned)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// user looks at curl's -u name:password.
+func (n *named) user(window []byte, at int) (Finding, bool) {
+	start := at + 1
+	if i := at - 2; window[at-1] == 'u' && i > 0 && !white[window[i-1]] {
+		return Finding{}, false // the end of a word
+	}
+	for start < len(window) && quotes[window[start]] {
+		start++
+	}
+	value := window[start : start+valueSpan(window, start)]
+	colon := bytes.IndexByte(value, ':')
+	if colon < 1 {
+		return Finding{}, false
+	}
+	detector := n.judge(password, value[colon+1:], assigned)
+	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// element looks at <name>value</name>, <entry key="name">value, and at the value
+// behind <key>name</key><string>.
+func (n *named) element(window []byte, at int) (Finding, bool) {
+	open := bytes.LastIndexByte(window[:at], '<')
+	if open < 0 || open+1 == at {
+		return Finding{}, false
+	}
+	tag := window[open+1 : at]
+	if tag[0] == '/' || tag[0] == '?' || tag[0] == '!' || tag[len(tag)-1] == '/' {
+		return Finding{}, false
+	}
+	size := bytes.IndexAny(tag, " \t\r\n")
+	if size < 0 {
+		size = len(tag)
+	}
+	name := tag[:size]
+	if colon := bytes.LastIndexByte(name, ':'); colon >= 0 {
+		name = name[colon+1:]
+	}
+	kinds := n.names.tells(name)
+	if kinds == 0 && size < len(tag) {
+		kinds = n.nameAttribute(tag[size:])
+	}
+	if kinds == 0 {
+		before := bytes.TrimRight(window[:open], " \t\r\n")
+		if rest, ok := bytes.CutSuffix(before, []byte("</key>")); ok {
+			kinds = n.names.tells(rest[bytes.LastIndexByte(rest, '>')+1:])
+		}
+	}
+	if kinds == 0 {
+		return Finding{}, false
+	}
+	start := at + 1
+	end := bytes.IndexByte(window[start:], '<')
+	if cdata := []byte("<![CDATA["); end == 0 && bytes.HasPrefix(window[start:], cdata) {
+		start += len(cdata)
+		end = bytes.Index(window[start:], []byte("]]>"))
+	}
+	if end < 0 {
+		return Finding{}, false
+	}
+	value := window[start : start+end]
+	trimmed := bytes.TrimLeft(value, " \t\r\n")
+	start += len(value) - len(trimmed)
+	value = bytes.TrimRight(trimmed, " \t\r\n")
+	detector := n.judge(kinds, value, assigned)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// attribute returns what the attribute beside value="..." tells, where name is that
+// of such a value: <add key="ApiToken" value="...">, {name: X, value: Y}.
+func (n *named) attribute(text []byte, at int, name []byte) kind {
+	for len(name) > 0 && (name[0] == ' ' || name[0] == '-') {
+		name = name[1:]
+	}
+	if !valueName(name) {
+		return 0
+	}
+	before := text[max(0, at-tagBytes) : at-len(name)]
+	if open := bytes.LastIndexAny(before, "<{}"); open >= 0 {
+		before = before[open:]
+	}
+	return n.nameAttribute(before)
+}
+
+// nameAttribute returns what the value of a name= or key= in b tells.
+func (n *named) nameAttribute(b []byte) kind {
+	for at := 0; at < len(b); at++ {
+		if b[at] != '=' && b[at] != ':' {
+			continue
+		}
+		end := at
+		for end > 0 && (white[b[end-1]] || around[b[end-1]]) {
+			end--
+		}
+		start := end
+		for start > 0 && nameSet[b[start-1]] {
+			start--
+		}
+		if !pairName(b[start:end]) {
+			continue
+		}
+		begin := at + 1
+		for begin < len(b) && (white[b[begin]] || opening[b[begin]]) {
+			begin++
+		}
+		if k := n.names.tells(b[begin : begin+valueSpan(b, begin)]); k != 0 {
+			return k
+		}
+	}
+	return 0
+}
+
+// strong reports whether value is a secret under a telling name: one word; random
+// where a machine made it, or else at least no plain word, unless a program reads it
+// there; and neither what stands in a secret's place nor an identifier.
+func strong(kinds kind, value []byte, how manner) bool {
+	if placeholder(value) || uuid(value) || kinds&digest != 0 && len(value) == 64 && lowerHex.all(value) {
 		return false
 	}
 	head := value[:min(len(value), judged)]
@@ -138,30 +401,67 @@ func strong(kinds kind, value []byte) bool {
 	switch {
 	case seen&space != 0:
 		return false
+	case kinds&(password|token) == 0: // any name with the word key
+		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)
 	case len(value) >= 16 && random(head):
 		return true
 	case kinds&password == 0:
 		return false
-	case seen&digit != 0 && seen&(lower|upper) != 0:
+	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
+		return true
+	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):
 		return true
 	}
-	return printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0
+	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
+}
+
+func hexadecimal(b []byte) bool {
+	for _, c := range b {
+		if !lowerHex[c|0x20] {
+			return false
+		}
+	}
+	return true
+}
+
+// ordinary reports whether value is a word that says something else than a password:
+// a state, a type, a kind of nothing, or a call.
+func ordinary(value []byte) bool {
+	if bytes.ContainsAny(value, "([{$%<") {
+		return true
+	}
+	var room [20]byte
+	if len(value) > len(room) {
+		return false
+	}
+	word := room[:len(value)]
+	for i := range word {
+		word[i] = fold(value[i])
+	}
+	switch string(word) {
+	case "true", "false", "null", "none", "nil", "undefined", "empty", "unset", "required", "optional", "hidden", "redacted", "masked",
+		"removed", "string", "text", "password", "secret", "token", "default", "unknown", "missing", "invalid", "expired", "changed",
+		"rotated", "updated", "reset", "enabled", "disabled", "example", "value", "never", "always", "yes", "auto", "bytes",
+		"str", "optional[str]", "any", "xxxx", "xxxxx", "xxxxxx", "xxxxxxxx", "[redacted]", "prompt", "stdin", "file", "plain", "basic", "bearer":
+		return true
+	}
+	return false
 }
 
 // awsSecret reports whether value has the form of an AWS secret access key.
-func awsSecret(_ kind, value []byte) bool {
+func awsSecret(_ kind, value []byte, _ manner) bool {
 	return len(value) == 40 && base64Std.all(value) && random(value)
 }
 
 // azureShared reports whether value has the form of a key that Azure shares: 32 or
 // 64 bytes in base64.
-func azureShared(_ kind, value []byte) bool {
+func azureShared(_ kind, value []byte, _ manner) bool {
 	body := bytes.TrimRight(value, "=")
 	return (len(value) == 44 || len(value) == 88) && len(body) < len(value) && base64Std.all(body) && random(value)
 }
 
-// azureSignature reports whether value has the form of a shared access signature:
-// 32 bytes in base64, in a URL.
-func azureSignature(_ kind, value []byte) bool {
+// signed reports whether value has the form of a signed URL's signature: 32 bytes in
+// base64 or hexadecimal.
+func signed(_ kind, value []byte, _ manner) bool {
 	return len(value) >= 43 && random(value)
 }

@@ -1,160 +1,277 @@
 package detect
 
+import (
+	"strings"
+	"sync"
+
+	"auditrelay/internal/keyname"
+)
+
 // kind is what a name tells of the value beside it; a set of kinds where they are
 // or-ed.
-type kind uint8
+type kind uint16
 
 const (
 	password  kind = 1 << iota // a person may have made it up
 	token                      // a machine made it
-	digest                     // LiteLLM keeps a key's SHA-256 under such a name
 	awsKey                     // an AWS secret access key
 	azureKey                   // the key of a storage account or of a bus
 	signature                  // of a shared access signature
+	address                    // a URL or connection string, which may hold a password
+	headers                    // a collection of which any value may be a secret
+	aKey                       // a name with the word key, as LiteLLM's own masker takes them
+	bare                       // which is all that it says
+	digest                     // LiteLLM keeps a key's SHA-256 there
 )
 
-// longestWord is the most letters of a name that are looked at.
-const longestWord = 16
-
 // nameBytes is the most of a name that is looked at, separators among them.
-const nameBytes = 32
+const nameBytes = 96
 
-// tellingName returns what name tells: by its last words, in camelCase, snake_case,
-// kebab-case or with spaces, in the plural, or with a number behind it. It looks at
-// the last nameBytes alone.
-func tellingName(name []byte) kind {
+// tailWords is how many words may stand behind a telling one.
+const tailWords = 3
+
+// names knows telling names.
+type names struct {
+	filter           *automaton        // of the vocabulary's words in ASCII: what it does not hit tells nothing
+	trie             []trieNode        // of the vocabulary's words, read backwards
+	others           map[uint32]uint16 // nodes behind bytes that are no small letters
+	aside, counting  map[string]bool
+	harmless         map[string]bool
+	wordsBeforeToken map[string]bool
+}
+
+type trieNode struct {
+	next [26]uint16 // by small letter
+	word word
+}
+
+// child returns the node behind c, 0 where there is none.
+func (n *names) child(at uint16, c byte) uint16 {
+	if 'a' <= c && c <= 'z' {
+		return n.trie[at].next[c-'a']
+	}
+	return n.others[uint32(at)<<8|uint32(c)]
+}
+
+// grow returns the node behind c, which it makes where there is none.
+func (n *names) grow(at uint16, c byte) uint16 {
+	if to := n.child(at, c); to != 0 {
+		return to
+	}
+	to := uint16(len(n.trie))
+	n.trie = append(n.trie, trieNode{})
+	if 'a' <= c && c <= 'z' {
+		n.trie[at].next[c-'a'] = to
+	} else {
+		n.others[uint32(at)<<8|uint32(c)] = to
+	}
+	return to
+}
+
+// sharedNames are the one vocabulary that all catalogues have.
+var sharedNames = sync.OnceValue(newNames)
+
+func matchesAny(patterns []keyname.Pattern, key []byte) bool {
+	snake := keyname.AppendSnake(nil, key)
+	joined := keyname.Join(append([]byte(nil), snake...))
+	for i := range patterns {
+		if patterns[i].Matches(snake, joined) {
+			return true
+		}
+	}
+	return false
+}
+
+func newNames() *names {
+	n := &names{trie: make([]trieNode, 1), others: map[uint32]uint16{}, aside: aside(), counting: counting(), harmless: harmless(),
+		wordsBeforeToken: wordSet(`access refresh api auth bearer secret id session user service bot personal private security deploy job invite reset
+			verification vault client csrf xsrf registration push device app application admin master`)}
+	var patterns []pattern
+	for text, w := range vocabulary() {
+		if !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
+			patterns = append(patterns, literal(text))
+		}
+		letters := keyname.Join(keyname.AppendSnake(nil, []byte(text)))
+		at := uint16(0)
+		for i := len(letters) - 1; i >= 0; i-- {
+			at = n.grow(at, letters[i])
+		}
+		n.trie[at].word = w
+	}
+	var err error
+	if n.filter, err = newAutomaton(patterns); err != nil {
+		panic(err) // the vocabulary is far smaller
+	}
+	return n
+}
+
+// tells returns what name tells: by its last words, in camelCase, snake_case,
+// kebab-case or with spaces, in the plural, with digits behind a word, and with
+// words behind it that say which of several it is. It looks at the last nameBytes
+// alone.
+func (n *names) tells(name []byte) kind {
+	if len(name) < 2 {
+		return 0
+	}
 	name = name[max(0, len(name)-nameBytes):]
-	end := len(name)
-	for end > 0 && classOf[name[end-1]]&(lower|upper) == 0 {
-		end--
-	}
-	if end < 2 {
+	if n.silent(name) {
 		return 0
 	}
-	plural := false
-	if end > 2 && name[end-1]|0x20 == 's' && name[end-2]|0x20 != 's' {
-		end--
-		plural = true
-	}
-	switch uint16(name[end-2]|0x20)<<8 | uint16(name[end-1]|0x20) { // with which the words below end: most names do not
-	case 'r'<<8 | 'd', 'w'<<8 | 'd', 's'<<8 | 'e', 'd'<<8 | 'e', 'i'<<8 | 'e', 'e'<<8 | 't', 'e'<<8 | 'n', 'o'<<8 | 'n',
-		'a'<<8 | 'l', 'e'<<8 | 'r', 'e'<<8 | 'y', 's'<<8 | 's', 'p'<<8 | 'w', 'w'<<8 | 't', 'i'<<8 | 'g':
-	default:
-		return 0
-	}
-	var room [longestWord]byte
-	first := len(room)
-	for i := end; i > 0 && first > 0; i-- {
-		switch c := name[i-1]; classOf[c] {
-		case lower, upper:
-			first--
-			room[first] = c | 0x20
-		case digit:
-			i = 1
-		default:
-			if c != '_' && c != '-' && c != '.' && c != ' ' {
-				i = 1
-			}
+	var room [2 * nameBytes]byte
+	var ends [nameBytes]int
+	letters, words := splitWords(room[:0], ends[:0], name)
+	for tail := 0; tail <= tailWords && len(words) > tail; tail++ {
+		last := len(words) - tail
+		begin := 0
+		if last > 1 {
+			begin = words[last-2]
 		}
-	}
-	k := lastWord(room[first:])
-	if k == 0 && !plural {
-		k = shortWord(name[:end])
-	}
-	return k
-}
-
-// lastWord knows the words by which a name may end, whatever is before them.
-func lastWord(letters []byte) kind {
-	ends := func(word string) bool {
-		return len(letters) >= len(word) && string(letters[len(letters)-len(word):]) == word
-	}
-	if len(letters) < 5 {
-		return 0
-	}
-	switch letters[len(letters)-1] {
-	case 'd':
-		if ends("password") || ends("passwd") {
-			return password
+		end := words[last-1]
+		if k := n.ending(letters[:end], words[:last], tail > 0); k != 0 {
+			return k
 		}
-	case 'e':
-		if ends("passphrase") || ends("passcode") {
-			return password
+		if n.aside[string(letters[begin:end])] {
+			return 0
 		}
-		if ends("cookie") {
-			return token
-		}
-	case 't':
-		if ends("awssecret") {
-			return password | awsKey
-		}
-		if ends("secret") {
-			return password
-		}
-	case 'n':
-		if ends("token") {
-			return token | digest
-		}
-		if ends("authorization") {
-			return token
-		}
-	case 'l':
-		if ends("credential") {
-			return token
-		}
-	case 'r':
-		if ends("bearer") {
-			return token
-		}
-	case 'y':
-		return keyWord(ends)
 	}
 	return 0
 }
 
-// keyWord knows which keys are secrets; a key as such may be a name in a map, a
-// place in a bucket, or what a table is sorted by.
-func keyWord(ends func(string) bool) kind {
-	switch {
-	case !ends("key"):
-	case ends("apikey"):
-		return token | digest
-	case ends("secretaccesskey"), ends("awssecretkey"), ends("secretkey"):
-		return token | awsKey
-	case ends("accountkey"), ends("sharedaccesskey"), ends("storagekey"), ends("sharedkey"):
-		return token | azureKey
-	case ends("accesskey"), ends("privatekey"), ends("masterkey"), ends("encryptionkey"), ends("signingkey"),
-		ends("saltkey"), ends("hmackey"), ends("authkey"), ends("servicekey"), ends("subscriptionkey"), ends("licensekey"), ends("virtualkey"):
-		return token
-	}
-	return 0
-}
-
-// shortWord knows words that others end with too (bypass), and which therefore
-// have to stand alone behind a separator.
-func shortWord(name []byte) kind {
-	start := len(name)
-	for start > 0 && classOf[name[start-1]]&alnumClasses != 0 {
-		start--
-	}
-	is := func(word string) bool {
-		if len(name)-start != len(word) {
+// silent reports whether no word of the vocabulary is in name, which most names are
+// done with.
+func (n *names) silent(name []byte) bool {
+	state := n.filter.start
+	for _, c := range name {
+		switch {
+		case c >= 0x80:
+			return false
+		case classOf[c]&(lower|upper) == 0:
+			continue
+		}
+		if state = n.filter.step(state, c); state >= n.filter.firstHit {
 			return false
 		}
-		for i := range len(word) {
-			if name[start+i]|0x20 != word[i] {
-				return false
-			}
-		}
-		return true
 	}
-	switch {
-	case is("pass"), is("pwd"), is("pw"):
-		return password
-	case is("jwt"):
-		return token
-	case is("sig"):
-		return signature
+	return true
+}
+
+// splitWords appends the letters of name's words, and where each word ends among
+// them. Digits at a word's end are left out, so that a word of digits is none.
+func splitWords(letters []byte, ends []int, name []byte) ([]byte, []int) {
+	snake := keyname.AppendSnake(letters, name)
+	out := snake[:0]
+	begin := 0
+	closeWord := func() {
+		end := len(out)
+		for end > begin && classOf[out[end-1]] == digit {
+			end--
+		}
+		if out = out[:end]; end > begin {
+			ends = append(ends, end)
+		}
+		begin = end
+	}
+	for _, c := range snake {
+		switch {
+		case keyname.IsSeparator(c):
+			closeWord()
+		case classOf[c]&alnumClasses != 0 || c >= 0x80:
+			out = append(out, c)
+		default:
+			closeWord()
+		}
+		if len(ends) == cap(ends) {
+			break
+		}
+	}
+	closeWord()
+	return out, ends
+}
+
+// ending returns what the words tell that letters end with; behind says that others
+// followed.
+func (n *names) ending(letters []byte, words []int, behind bool) kind {
+	if k := n.suffix(letters, words, behind); k != 0 {
+		return k
+	}
+	// In the plural, which "pass" and the like have not.
+	if l := len(letters); l > 3 && letters[l-1] == 's' && letters[l-2] != 's' {
+		k := n.suffix(letters[:l-1], words, behind)
+		if k != 0 && string(letters[max(0, l-6):]) == "tokens" && !n.ofAccess(letters[:l-6], words) {
+			return 0 // of a text
+		}
+		return k
 	}
 	return 0
+}
+
+// ofAccess reports whether the word before "tokens" says that they open something.
+func (n *names) ofAccess(before []byte, words []int) bool {
+	begin := 0
+	for _, end := range words {
+		if end < len(before) {
+			begin = end
+		}
+	}
+	return n.wordsBeforeToken[string(before[begin:])]
+}
+
+// suffix looks for the longest word of the vocabulary that letters end with.
+func (n *names) suffix(letters []byte, words []int, behind bool) kind {
+	at, found, start := uint16(0), word{}, 0
+	for i := len(letters) - 1; i >= 0; i-- {
+		if at = n.child(at, letters[i]); at == 0 {
+			break
+		}
+		w := n.trie[at].word
+		if w.kinds == 0 || behind && !w.tail || w.whole && !begun(words, i) {
+			continue
+		}
+		found, start = w, i
+	}
+	switch {
+	case found.kinds == token && string(letters[start:]) == "token" && n.unit(letters[:start], words):
+		return 0
+	case found.kinds == aKey && n.before(n.harmless, letters[:start], words):
+		return 0
+	case found.kinds == aKey && start == 0 && !behind:
+		return aKey | bare
+	}
+	return found.kinds
+}
+
+// begun reports whether a word begins at position i.
+func begun(words []int, i int) bool {
+	if i == 0 {
+		return true
+	}
+	for _, end := range words {
+		if end == i {
+			return true
+		}
+	}
+	return false
+}
+
+// unit reports whether what stands before "token" makes it a piece of text.
+func (n *names) unit(before []byte, words []int) bool { return n.before(n.counting, before, words) }
+
+// before reports whether one of the two last words of before is in the set.
+func (n *names) before(set map[string]bool, before []byte, words []int) bool {
+	end, seen := len(before), 0
+	for i := len(words) - 1; i >= -1 && seen < 2 && end > 0; i-- {
+		begin := 0
+		if i >= 0 {
+			begin = words[i]
+		}
+		if begin >= end {
+			continue
+		}
+		if set[string(before[begin:end])] {
+			return true
+		}
+		end = begin
+		seen++
+	}
+	return false
 }

@@ -7,38 +7,51 @@ const (
 	pemLabel = 48
 	// pemBody is how soon after them there is a line of the key.
 	pemBody = 256
+	// pemMost is how far behind its BEGIN a key's END is looked for.
+	pemMost = 128 << 10
 )
 
 var (
-	dashes   = []byte("-----")
-	pemBytes = charsetOf("A-Za-z0-9+/=\\%:,.() \t\r\n") // of a body, its headers, and line ends that are escaped
+	dashes    = []byte("-----")
+	beginning = []byte("-----BEGIN ")
+	ending    = []byte("-----END ")
+	pemBytes  = charsetOf("A-Za-z0-9+/=\\%:,.()#|>*<_ \t\r\n-") // of a body that was cut short, and what stands between its lines
 )
 
 // privateKey finds PEM private keys of every kind (also PGP's) from BEGIN to END,
-// or, where it was cut short, to where nothing looks like a key any more.
-func privateKey() anchor {
-	begin, label := []byte("-----BEGIN "), []byte("PRIVATE KEY")
-	const lead = len("-----")
-	return anchor{
-		first: "-", second: "B", back: lead, ahead: len("BEGIN ") + pemLabel + len("-----") + pemBody,
+// or, where it was cut short, to where nothing looks like a key any more; and
+// PuTTY's.
+func privateKey() []anchor {
+	label := []byte("PRIVATE KEY")
+	lead := len(beginning)
+	putty := "PuTTY-User-Key-File-"
+	return []anchor{{
+		pattern: literal(string(beginning)), back: lead, ahead: pemLabel + len(dashes) + pemBody,
 		find: func(window []byte, at int) (Finding, bool) {
-			if at != lead || !bytes.HasPrefix(window, begin) {
+			start := at + 1 - lead
+			if start < 0 || !bytes.HasPrefix(window[start:], beginning) {
 				return Finding{}, false
 			}
-			words := window[len(begin):]
+			words := window[at+1:]
 			n := bytes.Index(words[:min(len(words), pemLabel+len(dashes))], dashes)
 			if n < 0 || !bytes.Contains(words[:n], label) {
 				return Finding{}, false
 			}
-			end := len(begin) + n + len(dashes)
-			return Finding{End: end}, hasKeyLine(window[end:])
+			end := at + 1 + n + len(dashes)
+			return Finding{Start: start, End: end}, hasKeyLine(window[end:])
 		},
 		extend: extendPEM,
-	}
+	}, {
+		pattern: literal(putty), back: len(putty), ahead: 1,
+		find: func(_ []byte, at int) (Finding, bool) {
+			return Finding{Start: at + 1 - len(putty), End: at + 1}, at+1 >= len(putty)
+		},
+		extend: extendPEM,
+	}}
 }
 
-// hasKeyLine reports whether sixteen characters of base64 in a row come before
-// whatever cannot be in a PEM body.
+// hasKeyLine reports whether sixteen characters of base64 in a row come before the
+// next dashes, whatever else does.
 func hasKeyLine(body []byte) bool {
 	row := 0
 	for i, c := range body {
@@ -47,28 +60,39 @@ func hasKeyLine(body []byte) bool {
 			if row++; row >= 16 {
 				return true
 			}
-		case pemBytes[c] || c == '-' && !bytes.HasPrefix(body[i:], dashes):
-			row = 0
-		default:
+		case c == '-' && bytes.HasPrefix(body[i:], dashes):
 			return false
+		default:
+			row = 0
 		}
 	}
 	return false
 }
 
+// extendPEM goes on to the END that comes before any BEGIN, whatever lies between;
+// without one, to where nothing looks like a key.
 func extendPEM(text []byte, f Finding) int {
-	for i := f.End; i < len(text); i++ {
-		switch rest := text[i:]; {
-		case pemBytes[text[i]] || text[i] == '-' && !bytes.HasPrefix(rest, dashes):
-		case bytes.HasPrefix(rest, []byte("-----END ")):
-			const words = len("-----END ")
+	rest := text[f.End:min(len(text), f.End+pemMost)]
+	for at := 0; ; {
+		n := bytes.Index(rest[at:], dashes)
+		if n < 0 {
+			break
+		}
+		at += n
+		if bytes.HasPrefix(rest[at:], ending) {
+			words := at + len(ending)
 			if n := bytes.Index(rest[words:min(len(rest), words+pemLabel+len(dashes))], dashes); n >= 0 {
-				return i + words + n + len(dashes)
+				return f.End + words + n + len(dashes)
 			}
-			return i + words
-		default:
-			return i
+			return f.End + words
+		}
+		if bytes.HasPrefix(rest[at:], beginning) {
+			rest = rest[:at]
+			break
+		}
+		for at < len(rest) && rest[at] == '-' {
+			at++ // of another kind
 		}
 	}
-	return len(text)
+	return f.End + pemBytes.span(rest)
 }

@@ -8,8 +8,8 @@ const (
 // phone finds numbers that say by a sign that they are one.
 func phone() []anchor {
 	return []anchor{
-		{first: "+", second: digits, back: 1 + escapeBytes, ahead: 2 * phoneMost, find: international},
-		{first: exceptAlphanumeric, second: "23456789", back: 2, ahead: len("212) 555-01234"), find: northAmerican},
+		{pattern: pair("+", digits), back: 1 + escapeBytes, ahead: 2 * phoneMost, find: international},
+		{pattern: pair(exceptAlphanumeric, "23456789"), back: 2, ahead: len("212) 555-01234"), find: northAmerican},
 	}
 }
 

@@ -45,7 +45,7 @@ func personal() []detector {
 		},
 	}
 	for i := range all {
-		all[i].Group = "pii"
+		all[i].Groups = []string{"pii"}
 	}
 	return all
 }

@@ -1,57 +1,45 @@
 package detect
 
-import (
-	"math/bits"
-	"strings"
-)
-
 // shortest is the fewest bytes in which any detector finds anything.
-const shortest = 6
+const shortest = 4
 
-// anchor is a pair of neighbouring bytes that whatever a detector looks for has in
-// it and that few other texts have.
+// anchor is a pattern that whatever a detector looks for has in it and that few
+// other texts have.
 //
 // Time is linear by construction: a find sees a window of the text, as wide as its
-// anchor says and nothing beyond; an extend reads on only behind what was found,
-// and all that it reads becomes part of the finding, behind which the scan goes on.
+// anchor says; an extend reads on only behind what was found, and all that it reads
+// becomes part of the finding, behind which the scan goes on.
 type anchor struct {
-	detector      string
-	first, second string // bytes of which one of each makes the pair
-	// back and ahead are how far the window reaches from the pair's second byte.
+	detector string
+	rank     int // of two findings that overlap the one of the lower rank gives its name
+	pattern  pattern
+	// back and ahead are how far the window reaches from the pattern's last byte.
 	back, ahead int
-	// find looks at the pair whose second byte is window[at]. Its finding lies in
-	// the window and need not name the detector. window[at-1] is not there where
-	// the text begins with the second byte, see index.
+	// find looks at the pattern whose last byte is window[at]. Its finding lies in
+	// the window and need not name the detector. What of the pattern is before the
+	// text begins is not in the window.
 	find func(window []byte, at int) (Finding, bool)
+	// findIn stands in the place of find, for one that reads spaces beyond any window.
+	findIn func(text []byte, at int) (Finding, bool)
+	// search stands in the place of find, for an expression.
+	search *expression
 	// extend returns the end of what find found, in the whole text; nil: as found.
 	extend func(text []byte, f Finding) int
 }
 
-// maxAnchors is how many anchors the table of pairs has room for.
-const maxAnchors = 32
+// pair is the pattern of two bytes.
+func pair(first, second string) pattern { return pattern{setOf(first), setOf(second)} }
 
-// index makes the table of pairs. An entry's high half has a bit for each anchor
-// that the byte is a first byte of, its low half one for each that it is a second
-// byte of: two neighbours' halves have a bit in common where they are a pair.
-// Before the text stands, as it were, a byte 0.
-func (s *Set) index() {
-	if len(s.anchors) > maxAnchors {
-		panic("detect: more anchors than bits")
+func setOf(bytes string) *charset {
+	var set charset
+	for i := range len(bytes) {
+		set[bytes[i]] = true
 	}
-	for i, a := range s.anchors {
-		bit := uint64(1) << i
-		for _, c := range []byte(a.first) {
-			s.pairs[c] |= bit << 32
-		}
-		for _, c := range []byte(a.second) {
-			s.pairs[c] |= bit
-		}
-	}
+	return &set
 }
 
 // Sets of bytes for anchors.
 var (
-	anyByte            = bytesBut(&charset{})
 	exceptWhite        = bytesBut(white)
 	exceptAlphanumeric = bytesBut(alphanumeric)
 )
@@ -59,52 +47,74 @@ var (
 const digits = "0123456789"
 
 func bytesBut(but *charset) string {
-	var b strings.Builder
+	var b []byte
 	for c, excepted := range but {
 		if !excepted {
-			b.WriteByte(byte(c))
+			b = append(b, byte(c))
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
-// next returns the first finding that begins at from or behind it.
-func (s *Set) next(text []byte, from int) (Finding, bool) {
-	before := byte(0)
-	if from > 0 {
-		before = text[from-1]
-	}
-	firsts := s.pairs[before] >> 32
-	for i, c := range text[from:] {
-		entry := s.pairs[c]
-		if hits := uint32(firsts & entry); hits != 0 {
-			if f, ok := s.look(text, from, from+i, hits); ok {
-				return f, true
-			}
-		}
-		firsts = entry >> 32
-	}
-	return Finding{}, false
-}
-
-// look asks the anchors whose pair ends at text[i].
-func (s *Set) look(text []byte, from, i int, hits uint32) (Finding, bool) {
-	for ; hits != 0; hits &= hits - 1 {
-		a := &s.anchors[bits.TrailingZeros32(hits)]
-		low := max(0, i-a.back)
-		f, ok := a.find(text[low:min(len(text), i+a.ahead)], i-low)
-		if !ok || f.Start+low < from {
+// next returns the first finding that begins at from or behind it. Where several
+// overlap it is all of them together, by the name of the most particular one.
+func (s *Set) next(text []byte, from int, w *scan) (Finding, bool) {
+	a := s.automaton
+	state, shift, hit := a.behind(text, from), a.shift, a.firstHit
+	best, rank, end := Finding{}, -1, len(text)
+	for i := from; i < end; i++ {
+		state = a.next[int(state)<<shift|int(a.class[text[i]])]
+		if state < hit {
 			continue
 		}
-		f.Start += low
-		f.End += low
-		if a.extend != nil {
-			f.End = a.extend(text, f)
+		for _, at := range a.hits[state-hit] {
+			f, r, ok := s.look(int(at), text, from, i, w)
+			switch {
+			case !ok:
+			case rank < 0:
+				best, rank = f, r
+				end = min(end, f.Start+maxPattern)
+			case f.Start < best.End && best.Start < f.End:
+				best.Start, best.End = min(f.Start, best.Start), max(f.End, best.End)
+				if r < rank {
+					best.Detector, rank = f.Detector, r
+				}
+			case f.End <= best.Start:
+				best, rank = f, r
+			}
 		}
-		if f.Detector == "" {
-			f.Detector = a.detector
-		}
-		return f, true
 	}
-	return Finding{}, false
+	return best, rank >= 0
+}
+
+// look asks one anchor whose pattern ends at text[i].
+func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank int, ok bool) {
+	if bit := s.bits[n]; bit >= 0 && w.name.bound>>bit&1 == 0 {
+		return f, 0, false
+	}
+	a, low := &s.anchors[n], 0
+	switch {
+	case a.search != nil:
+		f, ok = a.search.find(text, from, i, w.work)
+	case a.findIn != nil:
+		f, ok = a.findIn(text, i)
+	default:
+		low = max(0, i-a.back)
+		f, ok = a.find(text[low:min(len(text), i+a.ahead)], i-low)
+	}
+	if !ok || f.Start+low < from {
+		return f, 0, false
+	}
+	f.Start += low
+	f.End += low
+	if a.extend != nil {
+		f.End = a.extend(text, f)
+	}
+	if f.Detector == "" {
+		f.Detector = a.detector
+	}
+	if e := s.catalogue.exceptions; e != nil && e.spares(f, f.Detector, text, w.name.at) {
+		return f, 0, false
+	}
+	return f, a.rank, true
 }

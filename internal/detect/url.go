@@ -10,12 +10,12 @@ const userinfo = 1024
 func basicAuthURL() anchor {
 	ends := charsetOf(" \t\r\n/?#\"'`\\|")
 	return anchor{
-		first: ":", second: "/", back: 2, ahead: userinfo,
+		pattern: literal("://"), back: 3, ahead: userinfo,
 		find: func(window []byte, at int) (Finding, bool) {
-			if at < 2 || !alphanumeric[window[at-2]] || at+1 >= len(window) || window[at+1] != '/' {
+			if at < 3 || !alphanumeric[window[at-3]] {
 				return Finding{}, false
 			}
-			start := at + 2
+			start := at + 1
 			colon, host := -1, -1
 			for i := start; i < len(window); i++ { // ends at a slash at the latest, of the next URL for one
 				c := window[i]
@@ -39,6 +39,37 @@ func basicAuthURL() anchor {
 			}
 			user := window[start:host]
 			return Finding{Start: start, End: host}, len(user) >= 16 && random(user) && !uuid(user)
+		},
+	}
+}
+
+// bareUserinfo finds the password in user:password@tcp(host), as Go's driver of MySQL
+// has it, and in user:password@host:port.
+func bareUserinfo() anchor {
+	host := charsetOf("A-Za-z0-9._-")
+	return anchor{
+		pattern: literal("@"), back: 128, ahead: 72,
+		find: func(window []byte, at int) (Finding, bool) {
+			start := at
+			for start > 0 && classOf[window[start-1]] != space && !quotes[window[start-1]] && window[start-1] != '/' && window[start-1] != ',' && window[start-1] != '(' {
+				start--
+			}
+			colon := bytes.IndexByte(window[start:at], ':')
+			if colon < 1 || start == 0 && at == 128 || start > 0 && window[start-1] == '/' {
+				return Finding{}, false
+			}
+			secret := Finding{Start: start + colon + 1, End: at}
+			if secret.End-secret.Start < valueLeast || placeholder(window[secret.Start:secret.End]) {
+				return Finding{}, false
+			}
+			rest := window[at+1:]
+			for _, network := range []string{"tcp(", "unix(", "udp("} {
+				if bytes.HasPrefix(rest, []byte(network)) {
+					return secret, true
+				}
+			}
+			n := host.span(rest)
+			return secret, n > 0 && n+1 < len(rest) && rest[n] == ':' && classOf[rest[n+1]] == digit
 		},
 	}
 }

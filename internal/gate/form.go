@@ -65,26 +65,6 @@ func hexadecimal(digits []byte) bool {
 	return true
 }
 
-// unreadable reports whether a text that did not parse was meant as JSON: it
-// begins as an object or an array does, and a quoted name with a colon is in it.
-// Python's way of writing a dictionary counts, since it gets into such fields.
-func unreadable(text []byte) bool {
-	if c := first(text); c != '{' && c != '[' {
-		return false
-	}
-	for {
-		i := bytes.IndexByte(text, ':')
-		if i < 0 {
-			return false
-		}
-		before := bytes.TrimRight(text[:i], " \t\r\n")
-		if n := len(before); n > 0 && (before[n-1] == '"' || before[n-1] == '\'') {
-			return true
-		}
-		text = text[i+1:]
-	}
-}
-
 // maxEscapes is how many layers of escapes are undone in a text: as many as
 // strings that hold JSON may lie inside one another.
 const maxEscapes = 8

@@ -13,6 +13,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
 )
 
 // Options say what must not leave.
@@ -22,18 +23,21 @@ type Options struct {
 	// Paths may hold nothing but null, the empty string, or a value that was
 	// redacted: Mask, or a pseudonym by its form.
 	Paths []string
+	// Catalogue is what Detectors names. Nil: those that come with the relay.
+	Catalogue *detect.Catalogue
 }
 
 // finder is what the gate needs of a detect.Set.
 type finder interface {
-	Append(dst []detect.Finding, text, key []byte) []detect.Finding
+	Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding
 }
 
 // Gate is what must not leave one callback. It is immutable and safe for
 // concurrent use; what reads with it is an Inspector.
 type Gate struct {
-	finder finder // nil: none
-	paths  []path
+	finder    finder // nil: none
+	catalogue *detect.Catalogue
+	paths     []path
 }
 
 // path is one that may hold nothing, as the operator wrote it too.
@@ -48,10 +52,10 @@ func New(o Options) (*Gate, error) {
 	if len(o.Detectors) == 0 && len(o.Paths) == 0 {
 		return nil, nil
 	}
-	g := new(Gate)
+	g := &Gate{catalogue: o.Catalogue}
 	var errs []error
 	if len(o.Detectors) > 0 {
-		set, err := detect.New(o.Detectors...)
+		set, err := o.Catalogue.Set(o.Detectors...)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -95,6 +99,10 @@ type Inspector struct {
 	value    []byte
 	keys     []byte
 	wrap     []byte
+	names    map[string]keyKnown
+	known    detect.Known
+	sought   bool                     // what is known must not stand in the text at hand
+	spared   map[document.Node]uint64 // exceptions by path that hold, by node
 
 	plain, escaped []byte // of leaf, in turns
 }
@@ -104,7 +112,7 @@ func (g *Gate) Inspector() *Inspector {
 	if g == nil {
 		return nil
 	}
-	return &Inspector{gate: g}
+	return &Inspector{gate: g, names: map[string]keyKnown{}}
 }
 
 // limits bound what the gate reads: more than any event may be, so that the
@@ -125,7 +133,8 @@ func (i *Inspector) Document(data []byte) (err error) {
 // a *Leak.
 func (i *Inspector) Text(text []byte) (err error) {
 	defer recoverInto(&err)
-	return i.text(text, nil, "a text")
+	i.sought = i.known.Len() > 0
+	return i.text(text, detect.Name{}, "a text")
 }
 
 // recoverInto makes a panic the error of the function that defers it: a gate that
@@ -137,11 +146,11 @@ func recoverInto(err *error) {
 }
 
 // text checks what may or may not be JSON.
-func (i *Inspector) text(text, key []byte, where string) error {
+func (i *Inspector) text(text []byte, name detect.Name, where string) error {
 	if read, err := i.structure(text); read {
 		return err
 	}
-	return i.leaf(text, key, where)
+	return i.leaf(text, name, where)
 }
 
 // structure checks text as the JSON object or array that it is; read is false
@@ -172,8 +181,9 @@ func (i *Inspector) object(data []byte) error {
 			}
 		}
 	}
+	i.findSpared(d)
 	i.keys = i.keys[:0]
-	return i.inside(d, document.Root, nil)
+	return i.members(d, document.Root, place{parent: document.Object})
 }
 
 // blank reports whether nothing stands at n that was not made to stand there.
@@ -188,53 +198,16 @@ func (i *Inspector) blank(d *document.Document, n document.Node) bool {
 	return false
 }
 
-// inside checks what lies in n, which stands under key.
-func (i *Inspector) inside(d *document.Document, n document.Node, key []byte) error {
-	named := d.Kind(n) == document.Object || d.Holds(n) == document.Object
-	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
-		base, under := len(i.keys), key
-		if named {
-			i.keys = d.AppendKey(i.keys, c)
-			under = i.keys[base:]
-			if err := i.find(under, nil, "a key"); err != nil {
-				return err
-			}
-		}
-		if err := i.node(d, c, under); err != nil {
-			return err
-		}
-		i.keys = i.keys[:base]
-	}
-	return nil
-}
-
-func (i *Inspector) node(d *document.Document, n document.Node, key []byte) error {
-	switch d.Kind(n) {
-	case document.Object, document.Array:
-		return i.inside(d, n, key)
-	case document.String:
-		if d.Holds(n) != document.Absent {
-			return i.inside(d, n, key)
-		}
-		i.value, _ = d.AppendString(i.value[:0], n)
-		return i.leaf(i.value, key, "a string")
-	case document.Number:
-		i.value = d.AppendJSON(i.value[:0], n)
-		return i.find(i.value, key, "a number")
-	}
-	return nil // true, false and null tell nothing
-}
-
 // leaf checks a text that no step leads into. Where it begins as JSON does, what
 // is escaped in it is looked at unescaped too.
-func (i *Inspector) leaf(text, key []byte, where string) error {
-	if err := i.find(text, key, where); err != nil {
+func (i *Inspector) leaf(text []byte, name detect.Name, where string) error {
+	if err := i.find(text, name, where); err != nil {
 		return err
 	}
-	if c := first(text); c != '{' && c != '[' {
+	if !shape.Bracketed(text) {
 		return nil
 	}
-	if len(i.gate.paths) > 0 && unreadable(text) {
+	if len(i.gate.paths) > 0 && shape.LooksLikeJSON(text) {
 		return &Leak{Cause: auditrelay.CauseLeak, Rule: "paths",
 			Where: where + " looks like JSON and cannot be read, so that nobody can say what stands at them"}
 	}
@@ -243,7 +216,7 @@ func (i *Inspector) leaf(text, key []byte, where string) error {
 		if !changed {
 			break
 		}
-		if err := i.find(plain, key, where); err != nil {
+		if err := i.find(plain, name, where); err != nil {
 			return err
 		}
 		i.plain, i.escaped = i.escaped, plain
@@ -252,16 +225,24 @@ func (i *Inspector) leaf(text, key []byte, where string) error {
 	return nil
 }
 
-// find asks the detectors.
-func (i *Inspector) find(text, key []byte, where string) error {
-	if i.gate.finder == nil {
-		return nil
+// find asks the detectors, and looks for what is known.
+func (i *Inspector) find(text []byte, name detect.Name, where string) error {
+	if i.gate.finder != nil {
+		i.findings = i.gate.finder.Append(i.findings[:0], text, name)
+		if len(i.findings) > 0 {
+			return leakOf("detector "+i.findings[0].Detector, where)
+		}
 	}
-	i.findings = i.gate.finder.Append(i.findings[:0], text, key)
-	if len(i.findings) == 0 {
-		return nil
+	if i.sought {
+		if _, _, ok := i.known.Next(text, 0); ok {
+			return leakOf(knownRule, where)
+		}
 	}
-	return &Leak{Cause: auditrelay.CauseLeak, Rule: "detector " + i.findings[0].Detector, Where: "found in " + where}
+	return nil
+}
+
+func leakOf(rule, where string) error {
+	return &Leak{Cause: auditrelay.CauseLeak, Rule: rule, Where: "found in " + where}
 }
 
 // first returns the first byte of text that is no white space, 0 if there is none.

@@ -16,11 +16,11 @@ import (
 // literal finds one text, and what stands under one key.
 type literal struct{ text, key string }
 
-func (l literal) Append(dst []detect.Finding, text, key []byte) []detect.Finding {
+func (l literal) Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding {
 	if i := strings.Index(string(text), l.text); l.text != "" && i >= 0 {
 		dst = append(dst, detect.Finding{Start: i, End: i + len(l.text), Detector: "literal"})
 	}
-	if l.key != "" && string(key) == l.key && string(text) != "" {
+	if l.key != "" && name.Tells() && string(text) != "" {
 		dst = append(dst, detect.Finding{End: len(text), Detector: "neighbour"})
 	}
 	return dst
@@ -157,7 +157,7 @@ func TestWhatCannotBeReadIsShut(t *testing.T) {
 
 type panicking struct{}
 
-func (panicking) Append([]detect.Finding, []byte, []byte) []detect.Finding { panic(secret) }
+func (panicking) Append([]detect.Finding, []byte, detect.Name) []detect.Finding { panic(secret) }
 
 func TestAGateThatPanicsIsShut(t *testing.T) {
 	i := looking(t, panicking{})

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -32,19 +34,21 @@ const maxContent = 512 << 20
 // understood: neither may leave.
 func (i *Inspector) Payload(p *auditrelay.Payload, records []auditrelay.Record) (err error) {
 	defer recoverInto(&err)
+	i.Forget() // several events are in one payload
+	i.sought = false
 	for n := range records {
 		if err := i.identity(&records[n], p); err != nil {
 			return err
 		}
 	}
-	if err := i.name(p.Key, nil, "the object's key"); err != nil {
+	if err := i.name(p.Key, detect.Name{}, "the object's key"); err != nil {
 		return err
 	}
 	for name, value := range p.Headers {
 		if ownDigest(value, p) {
 			continue
 		}
-		if err := i.name(value, []byte(name), "a header"); err != nil {
+		if err := i.name(value, i.gate.catalogue.Name([]byte(name)), "a header"); err != nil {
 			return err
 		}
 	}
@@ -73,7 +77,7 @@ func (i *Inspector) identity(r *auditrelay.Record, p *auditrelay.Payload) error 
 			continue
 		}
 		i.wrap = append(i.wrap[:0], text...)
-		if err := i.find(i.wrap, nil, "what the sink derived from the event's id or action"); err != nil && shows(p, text) {
+		if err := i.find(i.wrap, detect.Name{}, "what the sink derived from the event's id or action"); err != nil && shows(p, text) {
 			return err
 		}
 	}
@@ -107,8 +111,8 @@ func shows(p *auditrelay.Payload, text string) bool {
 
 // name checks a short text as it is and, where it is escaped as in a URL, as it
 // was before.
-func (i *Inspector) name(text string, key []byte, where string) error {
-	if err := i.text([]byte(text), key, where); err != nil {
+func (i *Inspector) name(text string, name detect.Name, where string) error {
+	if err := i.text([]byte(text), name, where); err != nil {
 		return err
 	}
 	if !strings.Contains(text, "%") {
@@ -118,7 +122,7 @@ func (i *Inspector) name(text string, key []byte, where string) error {
 	if err != nil || plain == text {
 		return nil //nolint:nilerr // it was not escaped so
 	}
-	return i.text([]byte(plain), key, where)
+	return i.text([]byte(plain), name, where)
 }
 
 // ownDigest reports whether a header is the digest of the payload itself, which
@@ -165,8 +169,8 @@ func (i *Inspector) line(line []byte) error {
 	if read, err := i.structure(line); read {
 		return err
 	}
-	if !unreadable(line) {
-		return i.leaf(line, nil, aLine)
+	if !shape.LooksLikeJSON(line) {
+		return i.leaf(line, detect.Name{}, aLine)
 	}
 	for d := json.NewDecoder(bytes.NewReader(line)); ; {
 		var value json.RawMessage

@@ -6,6 +6,7 @@ import (
 
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
 )
 
 // Applier applies one policy to one document after the other. It is not safe for
@@ -21,8 +22,14 @@ type Applier struct {
 	at     []standing
 	marked []document.Node
 
-	counts []int               // by counter
+	counts []int        // by counter
+	found  []foundCount // what detectors found, by detector and field
+	texts  map[foundTouch]string
 	names  map[string]keyKnown // what is known by name, by decoded key
+	field  string              // of the event, that the walk is in
+
+	known  knowledge
+	spared map[document.Node]uint64 // exceptions by path that hold, by node
 
 	key      []byte // the decoded keys on the way to where the walk is
 	value    []byte
@@ -30,7 +37,7 @@ type Applier struct {
 	text     []byte
 	scratch  []byte
 	findings []detect.Finding
-	found    []document.Node // members whose keys are secrets, of the objects that the walk is in
+	secret   []document.Node // members whose keys are secrets, of the objects that the walk is in
 	renamed  int             // keys masked in this document
 }
 
@@ -71,7 +78,7 @@ const (
 
 // NewApplier returns an Applier.
 func (p *Policy) NewApplier() *Applier {
-	a := &Applier{policy: p, counts: make([]int, len(p.touches)), names: map[string]keyKnown{}, keys: map[string]*Pseudonymiser{}}
+	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, names: map[string]keyKnown{}, keys: map[string]*Pseudonymiser{}}
 	for name, key := range p.keys {
 		a.keys[name] = NewPseudonymiser(name, key)
 	}
@@ -83,7 +90,9 @@ func (p *Policy) NewApplier() *Applier {
 func (a *Applier) Apply(d *document.Document) error {
 	a.doc = d
 	clear(a.counts)
-	a.renamed = 0
+	a.found = a.found[:0]
+	a.renamed, a.field = 0, ""
+	a.known.reset()
 	defer a.end()
 	if a.policy.keeps {
 		if err := a.keepOnly(); err != nil {
@@ -91,8 +100,12 @@ func (a *Applier) Apply(d *document.Document) error {
 		}
 	}
 	a.find()
+	a.findSpared()
 	a.key = a.key[:0]
-	return a.members(document.Root, place{rule: -1, parent: document.Object})
+	if err := a.members(document.Root, place{rule: -1, parent: document.Object}); err != nil {
+		return err
+	}
+	return a.again()
 }
 
 // end forgets the document.
@@ -110,18 +123,8 @@ func (a *Applier) end() {
 			*b = nil
 		}
 	}
-	if cap(a.found) > keptStandings {
-		a.found = nil
-	}
-}
-
-// Touched calls f for everything that the last Apply did: the rule's text, the
-// operation and how many values. The texts are the policy's, never the document's.
-func (a *Applier) Touched(f func(path, operation string, count int)) {
-	for i, n := range a.counts {
-		if n > 0 {
-			f(a.policy.touches[i].path, a.policy.touches[i].operation, n)
-		}
+	if cap(a.secret) > keptStandings {
+		a.secret = nil
 	}
 }
 
@@ -169,8 +172,11 @@ func (a *Applier) noted(n document.Node) standing {
 // place is where the walk is.
 type place struct {
 	rule   int           // what is done to each value inside, -1 for nothing
-	near   []byte        // the nearest key above, decoded
+	near   detect.Name   // what the nearest name above tells
 	parent document.Kind // Object or Array: what the children are in
+	keyRow bool          // the children are columns of a row of LiteLLM's keys
+	nested bool          // the array lies in an array
+	spared uint64        // exceptions by path that hold
 }
 
 // members goes through the members or elements of n. Keys that are secrets are
@@ -178,25 +184,31 @@ type place struct {
 // The next one is asked for only when one is done, so that the document finds the
 // end of what was looked into without reading it once more.
 func (a *Applier) members(n document.Node, in place) error {
-	from, base := len(a.found), len(a.key)
-	for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
-		secret, err := a.member(n, c, in)
-		if err != nil {
+	from, base := len(a.secret), len(a.key)
+	if in.parent == document.Array {
+		if err := a.elements(n, in); err != nil {
 			return err
 		}
-		if a.key = a.key[:base]; secret {
-			a.found = append(a.found, c)
+	} else {
+		for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
+			secret, err := a.member(n, c, in)
+			if err != nil {
+				return err
+			}
+			if a.key = a.key[:base]; secret {
+				a.secret = append(a.secret, c)
+			}
 		}
 	}
-	if len(a.found) == from {
+	if len(a.secret) == from {
 		return nil
 	}
-	defer func() { a.found = a.found[:from] }()
-	if len(a.found)-from > maxRenamed && n != document.Root {
+	defer func() { a.secret = a.secret[:from] }()
+	if len(a.secret)-from > maxRenamed && n != document.Root {
 		a.count(a.keysTouch())
 		return a.mask(n)
 	}
-	for _, c := range a.found[from:] {
+	for _, c := range a.secret[from:] {
 		if a.doc.Kind(c) == document.Absent {
 			continue // removed, with its key
 		}
@@ -207,37 +219,105 @@ func (a *Applier) members(n document.Node, in place) error {
 	return nil
 }
 
-// member redacts one member or element of parent, and reports whether its key is a
-// secret.
+// elements goes through an array, in which the element before one may be its name.
+func (a *Applier) elements(n document.Node, in place) error {
+	d, base := a.doc, len(a.key)
+	first := d.Child(n, document.None)
+	two := in.nested && first != document.None && isPair(d, n, first)
+	var before keyKnown
+	certain := false
+	for c := first; c != document.None; c = d.Child(n, c) {
+		s, at := a.noted(c), in
+		at.rule = a.policy.stronger(int(s.rule)-1, in.rule)
+		rule := at.rule
+		var own keyKnown
+		told, flag := false, false
+		if d.Kind(c) == document.String && d.Len(c) <= keptNameBytes {
+			a.key, _ = d.AppendString(a.key[:base], c)
+			var name []byte
+			switch name, told = shape.Before(a.key[base:], in.nested, two); {
+			case told:
+				own = a.byName(name)
+			case name != nil:
+				own.key.Name = a.policy.catalogue.Name(name)
+			}
+			flag = len(a.key) > base && a.key[base] == '-'
+			a.key = a.key[:base]
+		}
+		if before.key.Name.Tells() && !flag {
+			at.near = before.key.Name.At(at.spared)
+		}
+		if certain && !flag {
+			rule = a.policy.stronger(int(before.rule)-1, rule)
+		}
+		if err := a.one(c, rule, s, at); err != nil {
+			return err
+		}
+		a.key = a.key[:base]
+		before, certain = own, told
+	}
+	return nil
+}
+
+// isPair reports whether an array, whose first element is first, is two strings.
+func isPair(d *document.Document, n, first document.Node) bool {
+	second := d.Child(n, first)
+	return second != document.None && d.Child(n, second) == document.None && d.Kind(first) == document.String && d.Kind(second) == document.String
+}
+
+// member redacts one member of parent, and reports whether its key is a secret.
 func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
-	rule := -1 // by name
-	if in.parent == document.Object {
-		from := len(a.key)
-		a.key = a.doc.AppendKey(a.key, n)
-		key := a.key[from:]
-		named := a.byName(key)
-		if parent == document.Root {
-			s = p.and(s, p.top[string(key)])
-		}
-		s = s.with(named.marks, int(named.touch))
-		if s.marks&excepted == 0 {
-			rule = int(named.rule) - 1
-		}
-		in.near = key
-		secret = named.secret
+	from := len(a.key)
+	a.key = a.doc.AppendKey(a.key, n)
+	key := a.key[from:]
+	named := a.byName(key)
+	if parent == document.Root {
+		s = p.and(s, p.top[string(key)])
+		a.field = fieldName(key)
 	}
+	if named.key.Value || named.key.Special() {
+		named = a.paired(parent, n, named)
+	}
+	s = s.with(named.marks, int(named.touch))
+	rule := -1 // by name
+	if s.marks&excepted == 0 {
+		rule = int(named.rule) - 1
+	}
+	if rule >= 0 && named.key.Pair && p.rules[rule].vocabulary && shape.HasValue(a.doc, parent, a.scratch) {
+		rule = -1 // it is the name of what stands beside it
+	}
+	in.spared |= a.sparedAt(n)
+	in.near = named.key.Name.At(in.spared)
 	in.rule = p.stronger(int(s.rule)-1, in.rule)
-	if s.marks&digestField != 0 && a.isDigest(n) {
+	if (s.marks&digestField != 0 || p.keyHashes && in.keyRow && named.key.IsToken()) && shape.Digest(a.doc, n) ||
+		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
 		// No name makes a secret of it, and no detector. A rule for its place, or for
 		// what it lies in, says that it is to go nevertheless.
 		if in.rule < 0 {
-			return secret, nil
+			return named.secret, nil
 		}
 		rule = -1
 	}
-	return secret, a.one(n, p.stronger(rule, in.rule), s, in)
+	in.keyRow = shape.HoldsKeyRow(a.doc, parent, named.key)
+	in.nested = false
+	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
+}
+
+// paired is what is known of a member by the name that a pair gives it.
+func (a *Applier) paired(parent, n document.Node, named keyKnown) keyKnown {
+	base := len(a.key)
+	a.key = shape.Beside(a.doc, parent, n, named.key, a.key)
+	if len(a.key) == base {
+		return named
+	}
+	pair := a.byName(a.key[base:])
+	named.standing = a.policy.and(named.standing, pair.standing)
+	if pair.key.Name.Tells() {
+		named.key.Name = pair.key.Name
+	}
+	return named
 }
 
 // one redacts one value.
@@ -246,6 +326,9 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 	kind := d.Kind(n)
 	if kind == document.Null && (rule < 0 || p.rules[rule].do != Remove) {
 		return nil
+	}
+	if rule >= 0 && p.rules[rule].texts && (kind == document.Number || kind == document.Bool) {
+		rule = -1
 	}
 	holds := document.Absent
 	switch kind {
@@ -258,6 +341,7 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 		return a.apply(n, kind, rule, s, in.near)
 	}
 	if holds != document.Absent {
+		in.nested = in.parent == document.Array && holds == document.Array
 		in.rule, in.parent = rule, holds
 		return a.members(n, in)
 	}
@@ -265,7 +349,7 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 }
 
 // leaf redacts a value that no rule names and nothing is in.
-func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near []byte) error {
+func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near detect.Name) error {
 	switch kind {
 	case document.String:
 		text, _ := a.doc.AppendString(a.value[:0], n)
@@ -282,18 +366,23 @@ func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near []b
 }
 
 // apply does what a rule says to one value as a whole.
-func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standing, near []byte) error {
+func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standing, near detect.Name) error {
 	r := &a.policy.rules[rule]
 	d := a.doc
 	switch r.do {
 	case Remove:
 		a.count(r.touch)
+		a.learn(n, kind, r, rule)
 		return wrap(d.Delete(n))
 	case Masked:
 		if kind == document.String && d.Len(n) == 0 {
 			return nil // that there is nothing is no secret
 		}
+		if r.texts && kind == document.String && a.says(n) {
+			return nil
+		}
 		a.count(r.touch)
+		a.learn(n, kind, r, rule)
 		return a.mask(n)
 	}
 	// The others look at the value.
@@ -311,11 +400,12 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 	a.count(r.touch)
 	switch r.do {
 	case Pseudonym:
+		a.learn(n, kind, r, rule)
 		a.out = a.keys[r.key].Append(a.out[:0], a.value)
 	case Partial, Truncate:
 		// No part stays of what a detector would have masked, nor of what should have
 		// been looked into.
-		if a.detects(a.value, near) || beginsAsJSON(a.value) {
+		if a.detects(a.value, near) || shape.Bracketed(a.value) {
 			return a.mask(n)
 		}
 		if r.do == Truncate {
@@ -330,7 +420,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 }
 
 // detects reports whether any detector finds something in text.
-func (a *Applier) detects(text, near []byte) bool {
+func (a *Applier) detects(text []byte, near detect.Name) bool {
 	for i := range a.policy.detects {
 		if a.policy.detects[i].set.Detects(text, near) {
 			return true
@@ -347,7 +437,7 @@ func (a *Applier) mask(n document.Node) error {
 // detect redacts what detectors find in a string's text, or in a number's, which is
 // then redacted whole. The stronger rules come first: what they put in the place of
 // a finding is not looked at again, by its position.
-func (a *Applier) detect(n document.Node, text, near []byte, whole bool) error {
+func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole bool) error {
 	for i := range a.policy.detects {
 		r := &a.policy.detects[i]
 		a.findings = r.set.Append(a.findings[:0], text, near)
@@ -361,21 +451,23 @@ func (a *Applier) detect(n document.Node, text, near []byte, whole bool) error {
 
 // redactFindings redacts a text in which rule i found something, and in what lies
 // between the findings what the weaker rules find.
-func (a *Applier) redactFindings(n document.Node, text, near []byte, i int, whole bool) error {
+func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name, i int, whole bool) error {
 	p := a.policy
 	r := &p.rules[p.detects[i].rule]
 	if r.do == Remove {
-		a.count(r.touch)
+		for _, f := range a.findings {
+			a.hit(p.detects[i].rule, text[f.Start:f.End], f.Detector)
+		}
 		return wrap(a.doc.Delete(n))
 	}
 	if whole {
-		a.findings = append(a.findings[:0], detect.Finding{End: len(text)})
+		a.findings = append(a.findings[:0], detect.Finding{End: len(text), Detector: a.findings[0].Detector})
 	}
 	a.out = a.out[:0]
 	last := 0
 	for _, f := range a.findings {
 		a.between(text[last:f.Start], near, i+1)
-		a.replace(r, text[f.Start:f.End])
+		a.replace(p.detects[i].rule, text[f.Start:f.End], f.Detector)
 		last = f.End
 	}
 	a.between(text[last:], near, i+1)
@@ -383,8 +475,9 @@ func (a *Applier) redactFindings(n document.Node, text, near []byte, i int, whol
 }
 
 // replace appends what stands in the place of one finding.
-func (a *Applier) replace(r *rule, finding []byte) {
-	a.count(r.touch)
+func (a *Applier) replace(rule int, finding []byte, detector string) {
+	r := &a.policy.rules[rule]
+	a.hit(rule, finding, detector)
 	if r.do == Pseudonym {
 		a.out = a.keys[r.key].Append(a.out, finding)
 		return
@@ -393,18 +486,17 @@ func (a *Applier) replace(r *rule, finding []byte) {
 }
 
 // between appends text, redacted by the rules from i on.
-func (a *Applier) between(text, near []byte, i int) {
+func (a *Applier) between(text []byte, near detect.Name, i int) {
 	for ; i < len(a.policy.detects); i++ {
 		d := &a.policy.detects[i]
 		found := d.set.Append(nil, text, near)
 		if len(found) == 0 {
 			continue
 		}
-		r := &a.policy.rules[d.rule]
 		last := 0
 		for _, f := range found {
 			a.between(text[last:f.Start], near, i+1)
-			a.replace(r, text[f.Start:f.End])
+			a.replace(d.rule, text[f.Start:f.End], f.Detector)
 			last = f.End
 		}
 		text = text[last:]
@@ -416,6 +508,7 @@ func (a *Applier) between(text, near []byte, i int) {
 type keyKnown struct {
 	standing
 
+	key    shape.Key
 	secret bool // it is one itself
 }
 
@@ -425,9 +518,10 @@ func (a *Applier) byName(key []byte) keyKnown {
 	if known, ok := a.names[string(key)]; ok {
 		return known
 	}
-	s, grown := a.policy.byName(key, a.scratch)
+	k := shape.KeyOf(a.policy.catalogue, key)
+	s, grown := a.policy.byName(key, k.Name, a.scratch)
 	a.scratch = grown
-	known := keyKnown{standing: s, secret: a.detects(key, nil)}
+	known := keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{})}
 	if len(key) <= keptNameBytes && !known.secret {
 		if len(a.names) >= keptNames {
 			clear(a.names)
@@ -436,28 +530,6 @@ func (a *Applier) byName(key []byte) keyKnown {
 	}
 	return known
 }
-
-// isDigest reports whether the string n is a SHA-256 in hexadecimal, as LiteLLM
-// writes the hashes of its keys.
-func (a *Applier) isDigest(n document.Node) bool {
-	if a.doc.Kind(n) != document.String || a.doc.Len(n) != 64 {
-		return false
-	}
-	a.value, _ = a.doc.AppendString(a.value[:0], n)
-	for _, c := range a.value {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func (a *Applier) count(touch int) { a.counts[touch]++ }
-
-// The counters that New makes last.
-func (a *Applier) keysTouch() int     { return len(a.counts) - 3 }
-func (a *Applier) keepOnlyTouch() int { return len(a.counts) - 2 }
-func (a *Applier) opaqueTouch() int   { return len(a.counts) - 1 }
 
 func wrap(err error) error {
 	if err == nil {

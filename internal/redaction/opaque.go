@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 
 	"auditrelay/document"
+	"auditrelay/internal/shape"
 )
 
 // opaque reports whether a string's text, which is not looked into, should have
 // been: it was declared to hold JSON and holds none, or begins as if it did.
 func (a *Applier) opaque(text []byte, s standing) bool {
-	if beginsAsJSON(text) {
+	if shape.LooksLikeJSON(text) {
 		return a.policy.opaque || s.marks&declaredJSON != 0
 	}
 	if s.marks&declaredJSON == 0 {
@@ -18,18 +19,6 @@ func (a *Applier) opaque(text []byte, s standing) bool {
 	}
 	text = bytes.TrimSpace(text)
 	return len(text) > 0 && !plainScalar(text)
-}
-
-// beginsAsJSON reports whether text begins as an object or array does.
-func beginsAsJSON(text []byte) bool {
-	for _, c := range text {
-		switch c {
-		case ' ', '\t', '\r', '\n':
-		default:
-			return c == '{' || c == '['
-		}
-	}
-	return false
 }
 
 // plainScalar reports whether text is a JSON value that holds nothing but what it

@@ -13,6 +13,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
 )
 
 // Rule names values and what is done to them: by path, by the name of their key at
@@ -21,6 +22,12 @@ type Rule struct {
 	Paths  []string
 	Names  []string
 	Detect []string
+	// SecretNames names the keys that say that a secret stands under them, by the
+	// vocabulary that detectors of named secrets have.
+	SecretNames bool
+	// Texts leaves numbers, booleans, and texts that say no more than those, as they
+	// are: what has the form of a secret a detector finds.
+	Texts bool
 
 	Do   Operation
 	Key  string // of Pseudonym: the key's name
@@ -45,12 +52,18 @@ type Options struct {
 	// Digests are the paths of strings that, as long as they have the exact shape of
 	// a SHA-256 in hexadecimal, are no secret whatever they are called.
 	Digests []string
+	// KeyHashes does the same for the hashes in rows of LiteLLM's tables of keys: token
+	// in before_value and updated_values.
+	KeyHashes bool
 
 	// Except are paths whose values the rules by name leave alone; detectors and
 	// rules by path do not.
 	Except []string
 	// ExceptNames are names of keys whose values they leave alone likewise.
 	ExceptNames []string
+
+	// Detectors are those that Detect names. Nil: those that come with the relay.
+	Detectors *detect.Catalogue
 
 	// Keys are what pseudonyms are made with, by name.
 	Keys map[string]auditrelay.Key
@@ -59,19 +72,22 @@ type Options struct {
 // Policy is a checked and compiled policy. It is immutable and safe for concurrent
 // use.
 type Policy struct {
-	rules    []rule
-	paths    []pathRule
-	names    []nameRule
-	named    []namedMark         // marks by name at any depth
-	top      map[string]standing // what is known of the event's own fields
-	spared   []namePattern
-	detects  []detectRule // the strongest first
-	keepOnly []*document.Path
-	keeps    bool // keepOnly holds, empty or not
-	marks    []markRule
-	opaque   bool
-	keys     map[string]auditrelay.Key
-	digest   string
+	rules      []rule
+	paths      []pathRule
+	names      []nameRule
+	named      []namedMark         // marks by name at any depth
+	top        map[string]standing // what is known of the event's own fields
+	spared     []keyname.Pattern
+	detects    []detectRule // the strongest first
+	keepOnly   []*document.Path
+	keeps      bool // keepOnly holds, empty or not
+	marks      []markRule
+	opaque     bool
+	catalogue  *detect.Catalogue
+	keyHashes  bool
+	vocabulary int // the strongest rule by SecretNames, plus one
+	keys       map[string]auditrelay.Key
+	digest     string
 
 	touches []touchText // what receipts say, by counter
 }
@@ -80,11 +96,14 @@ type Policy struct {
 type touchText struct{ path, operation string }
 
 type rule struct {
-	do    Operation
-	key   string
-	keep  int
-	order int // among all, for what is equally strong
-	touch int
+	do         Operation
+	key        string
+	keep       int
+	order      int // among all, for what is equally strong
+	texts      bool
+	vocabulary bool
+	teaches    bool // what it redacts is redacted wherever it stands
+	touch      int
 }
 
 type pathRule struct {
@@ -93,7 +112,7 @@ type pathRule struct {
 }
 
 type nameRule struct {
-	pattern namePattern
+	pattern keyname.Pattern
 	rule    int
 }
 
@@ -104,7 +123,7 @@ type detectRule struct {
 
 // namedMark gives the values under a name a mark.
 type namedMark struct {
-	pattern namePattern
+	pattern keyname.Pattern
 	marks   marks
 	touch   int
 }
@@ -134,7 +153,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)
@@ -165,7 +184,7 @@ func New(o Options) (*Policy, error) {
 		}
 	}
 	for i, text := range o.ExceptNames {
-		pattern, err := parseName(text)
+		pattern, err := keyname.Parse(text)
 		if err != nil {
 			c.bad(fmt.Sprintf("except_names[%d]", i), err)
 		}
@@ -181,6 +200,9 @@ func New(o Options) (*Policy, error) {
 	}
 	return p, nil
 }
+
+// engineVersion counts changes of what the same policy does.
+const engineVersion = 2
 
 // What receipts call what is done beside the rules.
 const (
@@ -238,8 +260,8 @@ func (c *compiler) touch(path, operation string) int {
 func (c *compiler) rule(i int, r *Rule) {
 	at := func(option string) string { return fmt.Sprintf("rules[%d]%s", i, option) }
 	p := c.policy
-	if len(r.Paths)+len(r.Names)+len(r.Detect) == 0 {
-		c.bad(at(""), errors.New("it names nothing: give paths, names or detect"))
+	if len(r.Paths)+len(r.Names)+len(r.Detect) == 0 && !r.SecretNames {
+		c.bad(at(""), errors.New("it names nothing: give paths, names, secret_names or detect"))
 	}
 	switch {
 	case r.Do == None:
@@ -260,7 +282,7 @@ func (c *compiler) rule(i int, r *Rule) {
 		p.keys[r.Key] = c.keys[r.Key]
 	}
 	add := func(text string) int {
-		p.rules = append(p.rules, rule{do: r.Do, key: r.Key, keep: r.Keep, order: i, touch: c.touch(text, r.Do.String())})
+		p.rules = append(p.rules, rule{do: r.Do, key: r.Key, keep: r.Keep, order: i, texts: r.Texts, touch: c.touch(text, r.Do.String())})
 		return len(p.rules) - 1
 	}
 	for j, text := range r.Paths {
@@ -269,12 +291,17 @@ func (c *compiler) rule(i int, r *Rule) {
 		}
 	}
 	for j, text := range r.Names {
-		pattern, err := parseName(text)
+		pattern, err := keyname.Parse(text)
 		if err != nil {
 			c.bad(at(fmt.Sprintf(".names[%d]", j)), err)
 			continue
 		}
-		p.names = append(p.names, nameRule{pattern, add("~" + text)})
+		p.names = append(p.names, nameRule{pattern, c.teaching(add("~" + text))})
+	}
+	if r.SecretNames {
+		i := c.teaching(add("secret_names"))
+		p.rules[i].vocabulary = true
+		p.vocabulary = p.stronger(p.vocabulary-1, i) + 1
 	}
 	if len(r.Detect) == 0 {
 		return
@@ -282,12 +309,20 @@ func (c *compiler) rule(i int, r *Rule) {
 	if r.Do == Truncate || r.Do == Partial {
 		c.bad(at(".do"), fmt.Errorf("%s would leave a part of what a detector finds: give mask, hmac or remove", r.Do))
 	}
-	set, err := detect.New(r.Detect...)
+	set, err := p.catalogue.Set(r.Detect...)
 	if err != nil {
 		c.bad(at(".detect"), err)
 		return
 	}
-	p.detects = append(p.detects, detectRule{set, add("detect:" + strings.Join(r.Detect, ","))})
+	p.detects = append(p.detects, detectRule{set, c.teaching(add("detect:" + strings.Join(r.Detect, ",")))})
+}
+
+// teaching notes that what a rule redacts is a secret wherever else it stands, unless
+// the rule lets a part of it be seen.
+func (c *compiler) teaching(rule int) int {
+	r := &c.policy.rules[rule]
+	r.teaches = !r.do.keepsSome()
+	return rule
 }
 
 // sortDetects puts the stronger first.
@@ -307,12 +342,12 @@ func ownField(p *document.Path) (string, bool) {
 }
 
 // anyDepth returns the pattern of a path of the form **.~name.
-func anyDepth(p *document.Path) (namePattern, bool) {
+func anyDepth(p *document.Path) (keyname.Pattern, bool) {
 	name, ok := strings.CutPrefix(p.String(), "**.~")
 	if !ok || strings.ContainsAny(name, `.*~\`) {
-		return namePattern{}, false
+		return keyname.Pattern{}, false
 	}
-	pattern, err := parseName(name)
+	pattern, err := keyname.Parse(name)
 	return pattern, err == nil
 }
 
@@ -361,24 +396,27 @@ func (o Operation) keepsSome() bool { return o == Truncate || o == Partial }
 
 // byName returns what is known of the values under a decoded key, at any depth.
 // scratch is lent for the key's folded form.
-func (p *Policy) byName(key, scratch []byte) (s standing, grown []byte) {
-	snake := appendSnake(scratch[:0], key)
+func (p *Policy) byName(key []byte, name detect.Name, scratch []byte) (s standing, grown []byte) {
+	snake := keyname.AppendSnake(scratch[:0], key)
 	n := len(snake)
 	both := append(snake, snake...)
-	joined := joinWords(both[n:])
+	joined := keyname.Join(both[n:])
 	for i := range p.named {
-		if m := &p.named[i]; m.pattern.matches(both[:n], joined) {
+		if m := &p.named[i]; m.pattern.Matches(both[:n], joined) {
 			s = s.with(m.marks, m.touch)
 		}
 	}
 	for i := range p.spared {
-		if p.spared[i].matches(both[:n], joined) {
+		if p.spared[i].Matches(both[:n], joined) {
 			return s, both[:0]
 		}
 	}
 	rule := -1
+	if name.Tells() {
+		rule = p.vocabulary - 1
+	}
 	for i := range p.names {
-		if p.names[i].pattern.matches(both[:n], joined) {
+		if p.names[i].pattern.Matches(both[:n], joined) {
 			rule = p.stronger(rule, p.names[i].rule)
 		}
 	}
@@ -395,8 +433,10 @@ func digestOf(o Options) string {
 			fmt.Fprintf(&b, "%d:%s\n", len(s), s)
 		}
 	}
+	detects := false
 	for _, r := range o.Rules {
-		fmt.Fprintf(&b, "rule %s %d %d:%s\n", r.Do, r.Keep, len(r.Key), r.Key)
+		fmt.Fprintf(&b, "rule %s %d %d:%s %t %t\n", r.Do, r.Keep, len(r.Key), r.Key, r.SecretNames, r.Texts)
+		detects = detects || len(r.Detect) > 0 || r.SecretNames
 		list("paths", r.Paths)
 		list("names", r.Names)
 		list("detect", r.Detect)
@@ -406,7 +446,10 @@ func digestOf(o Options) string {
 	list("digests", o.Digests)
 	list("except", o.Except)
 	list("except_names", o.ExceptNames)
-	fmt.Fprintf(&b, "opaque %t\n", o.OpaqueAll)
+	fmt.Fprintf(&b, "opaque %t key_hashes %t engine %d\n", o.OpaqueAll, o.KeyHashes, engineVersion)
+	if detects {
+		fmt.Fprintf(&b, "detectors %s\n", o.Detectors.Digest())
+	}
 	sum := sha256.Sum256(b.Bytes())
 	return hex.EncodeToString(sum[:])
 }

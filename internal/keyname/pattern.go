@@ -1,4 +1,6 @@
-package redaction
+// Package keyname compares the keys of JSON objects as people mean them: api_key is
+// also apiKey, API-KEY and "api key".
+package keyname
 
 import (
 	"errors"
@@ -7,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// A name in a rule is a key as people mean it: api_key is also apiKey, API-KEY and
-// "api key". A * at its beginning, its end or both stands for further words where a
-// separator is beside it (*_secret is webhook_secret and webhookSecret, not
-// nosecret), and for any characters where none is.
-type namePattern struct {
+// Pattern is a name in a rule. A * at its beginning, its end or both stands for
+// further words where a separator is beside it (*_secret is webhook_secret and
+// webhookSecret, not nosecret), and for any characters where none is.
+type Pattern struct {
 	text  string // folded: words in lower case, _ between them where words
 	head  bool   // a * before it
 	tail  bool
@@ -20,8 +21,9 @@ type namePattern struct {
 
 const maxName = 128
 
-func parseName(s string) (namePattern, error) {
-	var p namePattern
+// Parse reads a pattern of at most 128 bytes.
+func Parse(s string) (Pattern, error) {
+	var p Pattern
 	if len(s) > maxName {
 		return p, errors.New("a name of more than 128 bytes")
 	}
@@ -40,11 +42,11 @@ func parseName(s string) (namePattern, error) {
 	if (head || tail) && !p.words && (wordsHead || wordsTail) {
 		return p, errors.New("a separator beside one * and none beside the other: write it at both or at neither")
 	}
-	snake := appendSnake(nil, []byte(middle))
+	snake := AppendSnake(nil, []byte(middle))
 	if p.words {
 		p.text = string(snake)
 	} else {
-		p.text = string(joinWords(snake))
+		p.text = string(Join(snake))
 	}
 	if p.text == "" {
 		return p, errors.New("nothing but separators and *")
@@ -52,13 +54,14 @@ func parseName(s string) (namePattern, error) {
 	return p, nil
 }
 
-func isSeparator(c byte) bool { return c == '_' || c == '-' || c == ' ' || c == '.' }
+// IsSeparator reports whether c parts words.
+func IsSeparator(c byte) bool { return c == '_' || c == '-' || c == ' ' || c == '.' }
 
-func startsSeparated(s string) bool { return s != "" && isSeparator(s[0]) }
-func endsSeparated(s string) bool   { return s != "" && isSeparator(s[len(s)-1]) }
+func startsSeparated(s string) bool { return s != "" && IsSeparator(s[0]) }
+func endsSeparated(s string) bool   { return s != "" && IsSeparator(s[len(s)-1]) }
 
-// matches compares with a key: its words joined by _, and the same without.
-func (p *namePattern) matches(snake, joined []byte) bool {
+// Matches compares with a key: its words joined by _, and the same without.
+func (p *Pattern) Matches(snake, joined []byte) bool {
 	text := joined
 	if p.words {
 		text = snake
@@ -77,7 +80,7 @@ func (p *namePattern) matches(snake, joined []byte) bool {
 }
 
 // matchesWords looks for the pattern's words, with at least one more at each *.
-func (p *namePattern) matchesWords(text []byte) bool {
+func (p *Pattern) matchesWords(text []byte) bool {
 	n := len(p.text)
 	if p.head && !p.tail {
 		at := len(text) - n
@@ -94,10 +97,10 @@ func (p *namePattern) matchesWords(text []byte) bool {
 	return false
 }
 
-// appendSnake appends the words of a decoded key in lower case with _ between them:
+// AppendSnake appends the words of a decoded key in lower case with _ between them:
 // they end at separators and where capitals begin a new one. Letters that differ in
 // case only, in any script, become the same.
-func appendSnake(dst, key []byte) []byte {
+func AppendSnake(dst, key []byte) []byte {
 	base := len(dst)
 	var before rune // the character before, as written
 	for i := 0; i < len(key); {
@@ -106,7 +109,7 @@ func appendSnake(dst, key []byte) []byte {
 			r, size = utf8.DecodeRune(key[i:])
 		}
 		i += size
-		if r < utf8.RuneSelf && isSeparator(byte(r)) {
+		if r < utf8.RuneSelf && IsSeparator(byte(r)) {
 			before = '_'
 			continue
 		}
@@ -150,8 +153,8 @@ func foldCase(r rune) rune {
 	return least
 }
 
-// joinWords takes the _ out, in place.
-func joinWords(snake []byte) []byte {
+// Join takes the _ out, in place.
+func Join(snake []byte) []byte {
 	out := snake[:0]
 	for _, c := range snake {
 		if c != '_' {

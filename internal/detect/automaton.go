@@ -1,0 +1,237 @@
+package detect
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
+
+// automaton finds every pattern of a Set in one pass: a deterministic automaton
+// after Aho and Corasick, whose patterns are sequences of sets of bytes, ASCII
+// letters of either case being one.
+type automaton struct {
+	class    [256]uint8 // equal for bytes that no pattern tells apart
+	shift    uint8      // a state's row has 1<<shift classes
+	next     []uint16
+	firstHit uint16    // the states from here on end a pattern
+	hits     [][]int32 // the patterns that end in them, by state - firstHit
+	start    uint16    // before a text, as it were behind a byte 0
+}
+
+// pattern is a sequence of sets of bytes.
+type pattern []*charset
+
+// Bounds of an automaton. maxStates is what 16 bits count.
+const (
+	maxPattern = 64
+	maxStates  = 1<<16 - 1
+)
+
+var errStates = errors.New("the rules together need more states than the automaton may have; use fewer or shorter keywords")
+
+// literal is the pattern of a text in any case.
+func literal(text string) pattern {
+	p := make(pattern, len(text))
+	for i := range len(text) {
+		p[i] = charsetOf("")
+		p[i][fold(text[i])] = true
+	}
+	return p
+}
+
+// folded is the set with letters in lower case.
+func (set *charset) folded() *charset {
+	var out charset
+	for c, in := range set {
+		if in {
+			out[fold(byte(c))] = true
+		}
+	}
+	return &out
+}
+
+func fold(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// newAutomaton compiles patterns.
+func newAutomaton(patterns []pattern) (*automaton, error) {
+	b := builder{patterns: patterns, ids: map[string]uint16{}}
+	for i, p := range patterns {
+		b.patterns[i] = slices.Clone(p)
+		for j, set := range p {
+			b.patterns[i][j] = set.folded()
+		}
+	}
+	return b.build()
+}
+
+// builder makes the automaton's states from sets of positions in the patterns.
+type builder struct {
+	patterns []pattern
+	samples  []byte // one byte of each class
+	ids      map[string]uint16
+	states   [][]position // those to go on from
+	ends     [][]int32
+	rows     [][]uint16
+}
+
+// position is how much of a pattern has been seen.
+type position struct{ pattern, seen int32 }
+
+func (b *builder) build() (*automaton, error) {
+	a := new(automaton)
+	b.classes(a)
+	first := make([][]position, len(b.samples)) // what each class begins
+	for k, c := range b.samples {
+		for i, p := range b.patterns {
+			if p[0][c] {
+				first[k] = append(first[k], position{int32(i), 1})
+			}
+		}
+	}
+	if _, err := b.state(nil); err != nil {
+		return nil, err
+	}
+	var reached []position
+	for s := 0; s < len(b.states); s++ {
+		row := make([]uint16, len(b.samples))
+		for k, c := range b.samples {
+			reached = append(reached[:0], first[k]...)
+			for _, p := range b.states[s] {
+				if b.patterns[p.pattern][p.seen][c] {
+					reached = append(reached, position{p.pattern, p.seen + 1})
+				}
+			}
+			id, err := b.state(reached)
+			if err != nil {
+				return nil, err
+			}
+			row[k] = id
+		}
+		b.rows = append(b.rows, row)
+	}
+	b.number(a)
+	return a, nil
+}
+
+// classes puts bytes together that no set tells apart.
+func (b *builder) classes(a *automaton) {
+	var sets []*charset
+	seen := map[charset]bool{}
+	for _, p := range b.patterns {
+		for _, set := range p {
+			if !seen[*set] {
+				seen[*set] = true
+				sets = append(sets, set)
+			}
+		}
+	}
+	known := map[string]uint8{}
+	signature := make([]byte, len(sets))
+	for c := range 256 {
+		for i, set := range sets {
+			signature[i] = 0
+			if set[fold(byte(c))] {
+				signature[i] = 1
+			}
+		}
+		k, ok := known[string(signature)]
+		if !ok {
+			k = uint8(len(b.samples))
+			known[string(signature)] = k
+			b.samples = append(b.samples, fold(byte(c)))
+		}
+		a.class[c] = k
+	}
+	for 1<<a.shift < len(b.samples) {
+		a.shift++
+	}
+}
+
+// state returns the number of the state that has seen these positions.
+func (b *builder) state(reached []position) (uint16, error) {
+	slices.SortFunc(reached, func(x, y position) int {
+		if x.pattern != y.pattern {
+			return int(x.pattern - y.pattern)
+		}
+		return int(x.seen - y.seen)
+	})
+	key := make([]byte, 0, 8*len(reached))
+	for _, p := range reached {
+		key = binary.LittleEndian.AppendUint32(key, uint32(p.pattern))
+		key = binary.LittleEndian.AppendUint32(key, uint32(p.seen))
+	}
+	if id, ok := b.ids[string(key)]; ok {
+		return id, nil
+	}
+	if len(b.states) == maxStates {
+		return 0, errStates
+	}
+	id := uint16(len(b.states))
+	b.ids[string(key)] = id
+	var on []position
+	var ends []int32
+	for _, p := range reached {
+		if int(p.seen) == len(b.patterns[p.pattern]) {
+			ends = append(ends, p.pattern)
+		} else {
+			on = append(on, p)
+		}
+	}
+	b.states = append(b.states, on)
+	b.ends = append(b.ends, ends)
+	return id, nil
+}
+
+// number gives the states that end a pattern the highest numbers, and writes the
+// table.
+func (b *builder) number(a *automaton) {
+	to := make([]uint16, len(b.states))
+	n := uint16(0)
+	for s, ends := range b.ends {
+		if ends == nil {
+			to[s] = n
+			n++
+		}
+	}
+	a.firstHit = n
+	for s, ends := range b.ends {
+		if ends != nil {
+			to[s] = n
+			n++
+			a.hits = append(a.hits, ends)
+		}
+	}
+	a.next = make([]uint16, len(b.states)<<a.shift)
+	for s, row := range b.rows {
+		for k, id := range row {
+			a.next[int(to[s])<<a.shift|k] = to[id]
+		}
+	}
+	a.start = a.step(to[0], 0)
+}
+
+func (a *automaton) step(state uint16, c byte) uint16 {
+	return a.next[int(state)<<a.shift|int(a.class[c])]
+}
+
+// behind returns the state in which the scan goes on at from.
+func (a *automaton) behind(text []byte, from int) uint16 {
+	if from == 0 {
+		return a.start
+	}
+	return a.step(a.start, text[from-1])
+}
+
+// size is the memory of the tables, in bytes.
+func (a *automaton) size() int {
+	n := 2*len(a.next) + len(a.class)
+	for _, h := range a.hits {
+		n += 24 + 4*len(h)
+	}
+	return n
+}

@@ -1,0 +1,37 @@
+package detect
+
+import "math"
+
+// entropyJudged is how much of a value its entropy is taken of.
+const entropyJudged = 200
+
+// atLeast reports whether b's Shannon entropy, in bits a byte, is at least least.
+func atLeast(b []byte, least float64) bool {
+	if least <= 0 {
+		return true
+	}
+	b = b[:min(len(b), entropyJudged)]
+	if len(b) == 0 {
+		return false
+	}
+	var count [256]uint8
+	for _, c := range b {
+		count[c]++
+	}
+	sum := 0.0
+	for _, n := range count {
+		if n > 1 {
+			sum += weighted[n]
+		}
+	}
+	n := float64(len(b))
+	return math.Log2(n)-sum/n >= least
+}
+
+// weighted is n log n, base 2.
+var weighted = func() (w [entropyJudged + 1]float64) {
+	for n := 2; n < len(w); n++ {
+		w[n] = float64(n) * math.Log2(float64(n))
+	}
+	return w
+}()

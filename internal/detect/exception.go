@@ -1,0 +1,148 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"auditrelay/document"
+)
+
+// Exception is a finding that is none: of a detector, at a path, or of one value. At
+// least the path or the value is given. What it spares a detector finds nevertheless
+// under another name counts as that detector's.
+type Exception struct {
+	// Detector is a detector's or a group's name. Empty: whichever.
+	Detector string
+	// Path selects the values in which it holds. Empty: everywhere.
+	Path string
+	// SHA256 is the digest of the finding, in hexadecimal. Empty: whatever is found.
+	SHA256 string
+	// Reason says why, for those who read the list.
+	Reason string
+}
+
+// maxExceptions is how many there may be: a value's place has a bit for each.
+const maxExceptions = 64
+
+// ExceptionError is a fault of one exception.
+type ExceptionError struct {
+	Index int
+	Field string
+	Err   error
+}
+
+func (e *ExceptionError) Error() string {
+	return fmt.Sprintf("exceptions[%d].%s: %v", e.Index, e.Field, e.Err)
+}
+func (e *ExceptionError) Unwrap() error { return e.Err }
+
+// exceptions are those of a catalogue.
+type exceptions struct {
+	all   []exception
+	paths []*document.Path // by index, nil where it has none
+}
+
+type exception struct {
+	Exception
+
+	names []string // of the detectors, nil: all
+	sum   [sha256.Size]byte
+	used  atomic.Uint64
+}
+
+func newExceptions(c *Catalogue, list []Exception) (*exceptions, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if len(list) > maxExceptions {
+		return nil, fmt.Errorf("%d exceptions, at most %d", len(list), maxExceptions)
+	}
+	e := &exceptions{all: make([]exception, len(list)), paths: make([]*document.Path, len(list))}
+	for i, x := range list {
+		one := &e.all[i]
+		one.Exception = x
+		if x.Path == "" && x.SHA256 == "" {
+			return nil, &ExceptionError{i, "path", fmt.Errorf("it excepts everything: give a path, a value's sha256, or both")}
+		}
+		if x.Path != "" {
+			p, err := document.ParsePath(x.Path)
+			if err != nil {
+				return nil, &ExceptionError{i, "path", err}
+			}
+			e.paths[i] = p
+		}
+		if x.SHA256 != "" {
+			sum, err := hex.DecodeString(x.SHA256)
+			if err != nil || len(sum) != sha256.Size {
+				return nil, &ExceptionError{i, "sha256", fmt.Errorf("expected 64 hexadecimal digits, as auditrelay detectors test prints them")}
+			}
+			one.sum = [sha256.Size]byte(sum)
+		}
+		if x.Detector != "" {
+			if c.count(x.Detector) == 0 {
+				return nil, &ExceptionError{i, "detector", fmt.Errorf("no detector and no group is called so")}
+			}
+			for _, d := range c.detectors {
+				if d.Name == x.Detector || slices.Contains(d.Groups, x.Detector) {
+					one.names = append(one.names, d.Name)
+				}
+			}
+		}
+	}
+	return e, nil
+}
+
+// spares reports whether an exception holds for a finding, and counts it.
+func (e *exceptions) spares(f Finding, detector string, text []byte, at uint64) bool {
+	var sum [sha256.Size]byte
+	summed := false
+	for i := range e.all {
+		x := &e.all[i]
+		if x.names != nil && !slices.Contains(x.names, detector) || e.paths[i] != nil && at>>i&1 == 0 {
+			continue
+		}
+		if x.SHA256 != "" {
+			if !summed {
+				sum, summed = sha256.Sum256(text[f.Start:f.End]), true
+			}
+			if sum != x.sum {
+				continue
+			}
+		}
+		x.used.Add(1)
+		return true
+	}
+	return false
+}
+
+// UsedException is an exception and how often it has held since start.
+type UsedException struct {
+	Exception
+	Used uint64
+}
+
+// Exceptions returns the operator's exceptions, each with its count.
+func (c *Catalogue) Exceptions() []UsedException {
+	e := c.orShipped().exceptions
+	if e == nil {
+		return nil
+	}
+	var all []UsedException
+	for i := range e.all {
+		all = append(all, UsedException{e.all[i].Exception, e.all[i].used.Load()})
+	}
+	return all
+}
+
+// Paths are the paths of the exceptions, by index, nil where one has none: a caller
+// that walks a document marks what they select and tells Name.At.
+func (c *Catalogue) Paths() []*document.Path {
+	e := c.orShipped().exceptions
+	if e == nil {
+		return nil
+	}
+	return e.paths
+}

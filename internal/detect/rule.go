@@ -1,0 +1,340 @@
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"auditrelay/internal/keyname"
+)
+
+// Rule is a detector as data: a form that secrets of one kind have.
+type Rule struct {
+	// ID is its name in policies and gates: 1 to 64 of a-z, 0-9, - and _.
+	ID string
+	// Description says in a few words what is found.
+	Description string
+	// Groups are names that select it together with others. Empty: secrets.
+	Groups []string
+
+	// Prefixes are texts with which a secret begins, exactly as they stand, and
+	// Alphabet and Least to Most what follows: bytes as in an expression's brackets,
+	// and how many of them. Most 0 is no bound.
+	Prefixes    []string
+	Alphabet    string
+	Least, Most int
+
+	// Forms are expressions of RE2, in the place of those three. One matches a whole
+	// secret, or what is around it too and the secret as a group.
+	Forms []string
+	// Keywords are texts, in any case, of which one has to stand near. Needed where
+	// the forms begin with no text of their own.
+	Keywords []string
+	// Group is the number of the form's group that is the secret; 0 is the first that
+	// holds something, or the whole where there is none.
+	Group int
+
+	// Entropy is the least Shannon entropy of a secret, in bits a byte.
+	Entropy float64
+	// Mix asks for what drawn characters have and words have not: MixDigits or
+	// MixCases. Empty: nothing.
+	Mix string
+	// Exact says that a longer row of the same characters is none. Otherwise a secret
+	// goes on as long as its last characters do.
+	Exact bool
+	// Under are names of keys, as in the rules of a policy, under which alone it is
+	// looked for. Empty: everywhere.
+	Under []string
+
+	// Examples are found whole, alone and in a sentence; nothing is found in
+	// CounterExamples.
+	Examples        []string
+	CounterExamples []string
+	// Source says where the form is known from.
+	Source string
+
+	allow []allowlist
+}
+
+// The values of Rule.Mix, both of the part behind the prefix.
+const (
+	MixDigits = "digits" // letters and digits
+	MixCases  = "cases"  // those, or small letters and capitals
+)
+
+// Bounds of rules.
+const (
+	maxRules     = 2000
+	maxForms     = 16
+	maxKeywords  = 64
+	maxExamples  = 64
+	maxExample   = 8192
+	keywordLeast = 2
+	// MaxUnder is how many rules may be bound to names.
+	MaxUnder = 64
+)
+
+var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// RuleError is a fault of a rule at the field where it is: id, forms, keywords.
+type RuleError struct {
+	ID    string
+	Field string
+	Index int // of what Field lists, or -1
+	Err   error
+}
+
+func (e *RuleError) Error() string { return fmt.Sprintf("rule %s: %s: %v", e.ID, e.Field, e.Err) }
+func (e *RuleError) Unwrap() error { return e.Err }
+
+// compiledRule is a rule ready for a Set.
+type compiledRule struct {
+	Rule
+
+	anchors []anchor
+	under   []keyname.Pattern
+	fast    bool // it has no expression that needs a search
+}
+
+// compile checks a rule. Every fault is a *RuleError.
+func (r Rule) compile() (*compiledRule, error) {
+	c := &compiledRule{Rule: r, fast: true}
+	var errs []error
+	bad := func(field string, index int, format string, args ...any) {
+		errs = append(errs, &RuleError{r.ID, field, index, fmt.Errorf(format, args...)})
+	}
+	if !idForm.MatchString(r.ID) {
+		bad("id", -1, "expected 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit")
+	}
+	if len(r.Forms) > maxForms || len(r.Keywords) > maxKeywords || len(r.Prefixes) > maxKeywords || len(r.Examples)+len(r.CounterExamples) > maxExamples {
+		bad("forms", -1, "too many: at most %d forms, %d keywords or prefixes, %d examples", maxForms, maxKeywords, maxExamples)
+		return nil, errors.Join(errs...)
+	}
+	for i, k := range r.Keywords {
+		if len(k) < keywordLeast || len(k) > maxPattern {
+			bad("keywords", i, "expected %d to %d bytes", keywordLeast, maxPattern)
+		}
+	}
+	if r.Mix != "" && r.Mix != MixDigits && r.Mix != MixCases {
+		bad("mix", -1, "expected %s or %s", MixDigits, MixCases)
+	}
+	if r.Entropy < 0 || r.Entropy > 8 {
+		bad("entropy", -1, "expected 0 to 8 bits a byte")
+	}
+	for i, name := range r.Under {
+		p, err := keyname.Parse(name)
+		if err != nil {
+			bad("under", i, "%w", err)
+		}
+		c.under = append(c.under, p)
+	}
+	switch {
+	case len(r.Prefixes) > 0 && len(r.Forms) > 0:
+		bad("forms", -1, "a prefix stands beside it: give one of the two")
+	case len(r.Prefixes) > 0:
+		if err := c.prefixed(); err != nil {
+			bad("prefix", -1, "%w", err)
+		}
+	case len(r.Forms) == 0:
+		bad("forms", -1, "it says nothing: give a prefix with alphabet and length, or an expression")
+	}
+	for i, text := range r.Forms {
+		if err := c.form(text); err != nil {
+			bad("forms", i, "%w", err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for i := range c.anchors {
+		c.anchors[i].detector = r.ID
+	}
+	return c, nil
+}
+
+// prefixed makes the form of prefixes, alphabet and length.
+func (c *compiledRule) prefixed() error {
+	set, err := alphabet(c.Alphabet)
+	if err != nil {
+		return err
+	}
+	most := c.Most
+	if most == 0 {
+		most = -1
+	}
+	if c.Least < 1 || c.Least > maxExpression || most >= 0 && most < c.Least {
+		return fmt.Errorf("a length of 1 to %d, the most not below the least", maxExpression)
+	}
+	for _, p := range c.Prefixes {
+		if len(p) < keywordLeast || len(p) > maxPattern {
+			return fmt.Errorf("a prefix of %d to %d bytes", keywordLeast, maxPattern)
+		}
+		f := form{items: []item{{texts: [][]byte{[]byte(p)}, min: 1, max: 1}, {set: set, min: c.Least, max: most}}, tail: set}
+		c.anchors = append(c.anchors, c.anchor(&f, literal(p), len(p), len(p)))
+	}
+	return nil
+}
+
+// alphabet reads a set of bytes as an expression's brackets have it.
+func alphabet(text string) (*charset, error) {
+	tree, err := parseExpression("[" + text + "]")
+	if err != nil || text == "" {
+		return nil, errors.New("an alphabet as between the brackets of an expression: A-Za-z0-9_")
+	}
+	items, ok := appendItems(nil, tree)
+	if !ok || len(items) != 1 || items[0].set == nil {
+		return nil, errors.New("an alphabet of ASCII, as between the brackets of an expression: A-Za-z0-9_")
+	}
+	return items[0].set, nil
+}
+
+// form compiles one expression: to items, where it begins with few texts or has a
+// keyword at a place that is known, and else to a search around keywords.
+func (c *compiledRule) form(text string) error {
+	tree, err := parseExpression(text)
+	if err != nil {
+		return err
+	}
+	if f, ok := parseForm(tree); ok && c.Group == 0 && len(c.allow) == 0 && c.direct(&f) {
+		return nil
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return err
+	}
+	if len(program.Inst) > maxProgram {
+		return fmt.Errorf("an expression of %d steps, at most %d: its repetitions are too many", len(program.Inst), maxProgram)
+	}
+	regex, err := regexp.Compile(text)
+	if err != nil {
+		return err
+	}
+	if c.Group > regex.NumSubexp() {
+		return fmt.Errorf("group %d, and it has %d", c.Group, regex.NumSubexp())
+	}
+	keywords := c.Keywords
+	if len(keywords) == 0 {
+		keywords = required(tree)
+	}
+	if len(keywords) == 0 {
+		return fmt.Errorf("no text of %d characters is in all that it matches: give keywords, since it is looked for where one stands", keywordLeast)
+	}
+	reach := widest(tree)
+	if reach < 0 || reach > expressionReach {
+		reach = expressionReach
+	}
+	e := &expression{regex: regex, group: c.Group, reach: max(reach, 2*maxPattern), judge: c.judge}
+	c.fast = false
+	for _, k := range keywords {
+		c.anchors = append(c.anchors, anchor{pattern: literal(k), search: e})
+	}
+	return nil
+}
+
+// direct makes the anchors of a form that needs no search.
+func (c *compiledRule) direct(f *form) bool {
+	if len(c.Keywords) == 0 {
+		texts, _ := spell(f.items, 64)
+		if len(texts[0]) < 2 {
+			return false
+		}
+		for _, t := range texts {
+			if len(t) < 2 {
+				return false
+			}
+		}
+		for _, t := range texts {
+			c.anchors = append(c.anchors, c.anchor(f, literal(string(t)), len(t), len(t)))
+		}
+		return true
+	}
+	for _, k := range c.Keywords {
+		low, high, ok := f.place(k)
+		if !ok {
+			return false
+		}
+		c.anchors = append(c.anchors, c.anchor(f, literal(k), low, high))
+	}
+	return true
+}
+
+// place returns how many bytes of the form end with keyword, at least and at most.
+func (f *form) place(keyword string) (low, high int, ok bool) {
+	const few = 128 // tried at each keyword
+	for i := range f.items {
+		texts, _ := spell(f.items[i:], 64)
+		for _, t := range texts {
+			if len(t) >= len(keyword) && strings.EqualFold(string(t[:len(keyword)]), keyword) {
+				before := form{items: f.items[:i]}
+				low, high = before.reach()
+				return low + len(keyword), high + len(keyword), high >= 0 && high <= few
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// escapeBytes is what begins looks back.
+const escapeBytes = 6
+
+// anchor is that of a form of which low to high bytes end with the pattern.
+func (c *compiledRule) anchor(f *form, p pattern, low, high int) anchor {
+	_, most := f.reach()
+	if most < 0 || most > maxExpression {
+		least, _ := f.reach()
+		most = max(least, judged) + 1
+	}
+	a := anchor{pattern: p, back: high + escapeBytes, ahead: most + judged}
+	prefix := low
+	if len(c.Keywords) > 0 {
+		prefix = 0 // the keyword is not where it begins
+	}
+	a.find = func(window []byte, at int) (Finding, bool) {
+		for n := high; n >= low; n-- {
+			start := at + 1 - n
+			if start < 0 || !begins(window, start) {
+				continue
+			}
+			size, ok := f.match(window[start:])
+			if !ok || size < n {
+				continue
+			}
+			found := Finding{Start: start, End: start + size}
+			if c.Exact && f.tail != nil && found.End < len(window) && f.tail[window[found.End]] {
+				return Finding{}, false
+			}
+			whole := found
+			if f.tail != nil && !c.Exact {
+				whole.End += f.tail.span(window[found.End:])
+			}
+			return found, c.drawn(window[start:whole.End], prefix) && c.judge(window, whole, whole)
+		}
+		return Finding{}, false
+	}
+	if f.tail != nil && !c.Exact {
+		a.extend = func(text []byte, found Finding) int { return found.End + f.tail.span(text[found.End:]) }
+	}
+	return a
+}
+
+// drawn reports whether what follows the first prefix bytes has what Mix asks for.
+func (c *compiledRule) drawn(secret []byte, prefix int) bool {
+	if c.Mix == "" {
+		return true
+	}
+	rest := secret[min(prefix, len(secret)):]
+	seen, _ := classes(rest[:min(len(rest), judged)])
+	mixed := seen&digit != 0 && seen&(lower|upper) != 0
+	return mixed || c.Mix == MixCases && seen&lower != 0 && seen&upper != 0
+}
+
+// judge applies what holds for a match of whatever form.
+func (c *compiledRule) judge(text []byte, match, secret Finding) bool {
+	if !atLeast(text[secret.Start:secret.End], c.Entropy) {
+		return false
+	}
+	return !slices.ContainsFunc(c.allow, func(a allowlist) bool { return a.allows(text, match, secret) })
+}

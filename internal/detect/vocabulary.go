@@ -1,0 +1,82 @@
+package detect
+
+import "strings"
+
+// word is what one word of the vocabulary tells.
+type word struct {
+	kinds kind
+	whole bool // it must stand behind a separator or a small letter before a capital
+	tail  bool // words may follow that say which: password_old, API_KEY_EU
+}
+
+// vocabulary returns the words by which names say that a secret stands beside them,
+// joined, in lower case. Plurals, digits behind a word, and the words before it come
+// on top.
+func vocabulary() map[string]word {
+	all := map[string]word{}
+	add := func(w word, list string) {
+		for _, text := range strings.Fields(list) {
+			all[text] = w
+		}
+	}
+	add(word{kinds: password, tail: true}, `password passwd passphrase passcode secret pswd passwort kennwort geheimnis zugangsdaten
+		contraseña contrasena contraseñas contrasenas motdepasse senha segredo wachtwoord geheim hasło haslo heslo lösenord losenord
+		adgangskode passord salasana jelszó jelszo şifre sifre katasandi kodeord
+		пароль парол пароля секрет κωδικός סיסמה كلمةالمرور كلمةالسر पासवर्ड รหัสผ่าน mậtkhẩu matkhau
+		密码 密碼 口令 密钥 密鑰 暗号 暗証番号 パスワード パスフレーズ シークレット 비밀번호 암호 시크릿`)
+	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd`)
+	add(word{kinds: password, whole: true}, `pin otp salt pepper seedphrase mnemonic credential credentials creds authvalue secretid approleroleid approlesecretid`)
+	add(word{kinds: token, tail: true}, `apikey accesskey secretkey privatekey masterkey encryptionkey signingkey saltkey hmackey authkey servicekey
+		subscriptionkey licensekey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken
+		idtoken securitytoken bottoken webhooktoken csrftoken deploytoken jobtoken integrationtoken authenticationtoken
+		personalaccesstoken signingsecret tokensecret credentialkey encryptedkey decryptionkey sshkey sharedkey apisecret appkey
+		schlüssel schluessel sleutel`)
+	add(word{kinds: token, whole: true, tail: true}, `token jeton ключ токен トークン 令牌 토큰`)
+	add(word{kinds: token, whole: true}, `auth authorization proxyauthorization basicauth bearer cookie cookies setcookie jwt pat dsn license licence
+		sessionid sid connectionstring connstring connstr clientcert serviceaccount gcpserviceaccount serviceaccountjson privatekeyid
+		ocifingerprint ocitenancy litellmlicense xauth chave`)
+	add(word{kinds: token}, `authtoken usertoken`)
+	add(word{kinds: token | digest, whole: true}, `changedbyapikey hashedtoken`)
+	add(word{kinds: token | awsKey, tail: true}, `secretaccesskey awssecretkey awssecret secretkey`)
+	add(word{kinds: token | azureKey, tail: true}, `accountkey sharedaccesskey storagekey sharedkey`)
+	add(word{kinds: signature, whole: true}, `sig xamzsignature xgoogsignature`)
+	add(word{kinds: address, whole: true}, `databaseurl dburl redisurl directurl webhookurl mongourl mongodburi amqpurl brokerurl postgresurl databaseuri dburi connectionuri connectionurl`)
+	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders environmentvariables`)
+	add(word{kinds: aKey, whole: true, tail: true}, `key`)
+	return all
+}
+
+// aside returns the words behind a telling word with which the name tells of the
+// secret and is none: token_type, password_policy, api_key_id.
+func aside() map[string]bool { return wordSet(asideWords) }
+
+const asideWords = `id ids name names alias aliases hint policy length len min max minimum maximum count counts type types kind
+	expires expire expiry expiration expired ttl age at on date time times timestamp created updated changed modified rotated rotation
+	interval duration period last enabled disabled enable disable required require requires optional valid validation validity verify
+	endpoint file files filename dir path paths location arn version versions status state strength field fields label title
+	description desc prefix suffix format param params parameter rule rules regex pattern hash hashed digest sha sha256 md5
+	checksum algorithm alg provider manager store limit limits usage used uses cost costs per price budget total totals index number num size sizes
+	reset forgot forgotten attempts tries retries strategy method mode scheme source role roles scope scopes issuer audience subject user username
+	email owner group team metadata info details detail settings setting config configuration options option history list map
+	counter rate window spend spent remaining quota threshold ratio percent url uri generator service form page help text message
+	error errors warning reason name_prefix missing invalid set exists present protected protection tag tags region zone`
+
+// counting returns the words before "token" with which it is a unit of text.
+func counting() map[string]bool {
+	return wordSet(`per cost costs max min total count prompt completion input output reasoning cached budget limit spend num number avg average
+		first last next each every thinking audio image text tokens creation read special eos bos pad unk mask stop end start begin`)
+}
+
+// harmless returns the words before "key" with which it opens nothing.
+func harmless() map[string]bool {
+	return wordSet(`public primary foreign sort partition cache idempotency object row s3 routing group dedup dedupe issue translation
+		i18n unique composite natural surrogate hot short arrow lookup storage registry`)
+}
+
+func wordSet(list string) map[string]bool {
+	set := map[string]bool{}
+	for _, w := range strings.Fields(list) {
+		set[w] = true
+	}
+	return set
+}

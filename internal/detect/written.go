@@ -1,0 +1,76 @@
+package detect
+
+// written returns the detectors of secrets that are code, since a form alone does not
+// tell.
+func written() []detector {
+	all := []detector{
+		{
+			Info: Info{Name: "jwt",
+				Finds:       "JSON Web Tokens, signed or encrypted: a header that begins with `eyJ` and decodes to JSON with `alg`, and what follows it behind dots; also where the end was cut off.",
+				Example:     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhdWRpdCJ9.c2lnbmF0dXJlLWlzLWZha2U",
+				DoesNotFind: "Base64 of other JSON, a header alone, and cookies that look alike without naming an algorithm.",
+			},
+			anchors: []anchor{jwt()},
+		},
+		{
+			Info: Info{Name: "private-key",
+				Finds:       "PEM private keys of every kind (also OpenSSH's, PGP's, PuTTY's, and a service account's `private_key`), from BEGIN to END, whatever lies between: `\\n`, `<br>`, `# `, `| `, list items; where the end was cut off, to where nothing looks like a key.",
+				Example:     "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\n-----END PRIVATE KEY-----",
+				DoesNotFind: "Public keys and certificates; a BEGIN without 16 characters of a key behind it; a key without its BEGIN.",
+			},
+			anchors: privateKey(),
+		},
+		{
+			Info: Info{Name: "basic-auth-url",
+				Finds:       "The password in `scheme://user:password@host`, in `user:password@tcp(host)` and in `user:password@host:port`; the user where there is no password and it is random.",
+				Example:     "postgres://relay:hunter2@db.example.com/audit",
+				DoesNotFind: "A password that is `***` or a name in brackets; a password with an unescaped `/`, `?` or `#`; user and password longer than 1,000 bytes.",
+			},
+			anchors: []anchor{basicAuthURL(), bareUserinfo()},
+		},
+		{
+			Info: Info{Name: "authorization",
+				Finds:       "What follows `Bearer ` in any case, if it is 16 or more random characters; what follows `Basic `, if it decodes to printable characters with a colon.",
+				Example:     "Bearer mF9B5f41JqMn7rTz",
+				DoesNotFind: "A token without its scheme: see `named-secret`.",
+			},
+			anchors: authorization(),
+		},
+		{
+			Info: Info{Name: "aws-secret-access-key",
+				Finds:        "40 random characters of base64 beside a name that ends in secret access key, secret key or AWS secret.",
+				Example:      "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+				ExampleUnder: "AWS_SECRET_ACCESS_KEY",
+				DoesNotFind:  "The same 40 characters beside no such name: any SHA-1 in base64 and many a path look like them.",
+			},
+			named: []namedRule{{kinds: awsKey, value: awsSecret}},
+		},
+		{
+			Info: Info{Name: "azure-key",
+				Finds:       "32 or 64 bytes in base64 beside `AccountKey`, `SharedAccessKey` or the like, also in a connection string, and the signature of a signed URL (`sig=`, `X-Amz-Signature=`).",
+				Example:     "AccountKey=bXktZmFrZS1henVyZS1zdG9yYWdlLWtleTAxMjM0NTY3ODlhYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ekFCCg==;EndpointSuffix=core.windows.net",
+				DoesNotFind: "The same beside another name: see `named-secret`.",
+			},
+			named: []namedRule{{kinds: azureKey, value: azureShared}, {kinds: signature, value: signed}},
+		},
+		{
+			Info: Info{Name: "named-secret",
+				Finds: "A value beside a telling name: the name that the value stands under, or one in the text: `name=value`, `name: value`, `--name value`, `<name>value</name>`, in quotes or not, with any number of spaces. " +
+					"Names tell in English and the larger languages, however they are spelled, in the plural, with digits, and with words behind them that say which (`password_old`, `API_KEY_EU`). " +
+					"Names of tokens and keys call for 16 or more random characters. Names of passwords and secrets call for 6 or more that are no plain word: letters with digits, three kinds of characters, or 20 of two kinds; in an assignment (`DB_PASSWORD=`, `Pwd=`, `--password`) any word that says nothing else.",
+				Example:      "c0rrect-h0rse",
+				ExampleUnder: "dbPassword",
+				DoesNotFind: "Plain words and short values under a name, values with spaces; UUIDs; what says where the secret is (`os.environ/NAME`, `${NAME}`, `file:/`, `arn:`, a name in brackets); asterisks and pseudonyms; " +
+					"what only tells of a secret (`token_type`, `password_policy`). The rules by name of a `redact` filter ask for none of this.",
+			},
+			named: []namedRule{{kinds: password | token | aKey, value: strong}},
+		},
+	}
+	for i := range all {
+		all[i].Groups = []string{"secrets"}
+		for j := range all[i].anchors {
+			all[i].anchors[j].detector = all[i].Name
+		}
+	}
+	return all
+}

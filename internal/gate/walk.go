@@ -1,0 +1,230 @@
+package gate
+
+import (
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
+)
+
+// knownRule is the rule of a leak of what is known: what a filter took as a secret, or
+// what a detector finds in the event as it came.
+const knownRule = "known secret"
+
+// Know adds a value that a filter took as a secret: it must not stand in the event any
+// more, outside of the fields that say who did what to which object. Short and common
+// values are excepted (detect.Known). Forget ends it.
+func (i *Inspector) Know(value []byte) { i.known.Add(value) }
+
+// Forget forgets what is known, before the next event.
+func (i *Inspector) Forget() { i.known.Reset() }
+
+// Learn adds what the detectors find in an event as it came, so that no filter makes
+// the gate blind by taking away the name that told: what is found there is refused
+// wherever it stands afterwards. It is to be called with documents that Document
+// could read.
+func (i *Inspector) Learn(data []byte) (err error) {
+	defer recoverInto(&err)
+	if i.gate.finder == nil {
+		return nil
+	}
+	i.document.Reset(data)
+	i.findSpared(&i.document)
+	i.keys = i.keys[:0]
+	return i.members(&i.document, document.Root, place{parent: document.Object, learns: true})
+}
+
+// keyKnown is what is known of a key.
+type keyKnown struct {
+	shape.Key
+
+	leak error // it is a secret itself
+}
+
+// Bounds of what is kept of keys.
+const (
+	keptNames     = 4096
+	keptNameBytes = 64
+)
+
+// of returns what is known of a decoded key, and remembers it.
+func (i *Inspector) of(key []byte) keyKnown {
+	if known, ok := i.names[string(key)]; ok {
+		return known
+	}
+	known := keyKnown{Key: shape.KeyOf(i.gate.catalogue, key)}
+	if i.gate.finder != nil {
+		if i.findings = i.gate.finder.Append(i.findings[:0], key, detect.Name{}); len(i.findings) > 0 {
+			known.leak = leakOf("detector "+i.findings[0].Detector, "a key")
+			return known
+		}
+	}
+	if len(key) <= keptNameBytes {
+		if len(i.names) >= keptNames {
+			clear(i.names)
+		}
+		i.names[string(key)] = known
+	}
+	return known
+}
+
+// place is where the walk is.
+type place struct {
+	name   detect.Name   // what the nearest name above tells
+	parent document.Kind // Object or Array: what the children are in
+	keyRow bool          // the children are columns of a row of LiteLLM's keys
+	nested bool          // the array lies in an array
+	learns bool          // what is found is learnt
+	known  bool          // what is known must not stand here
+	spared uint64
+}
+
+// members checks what lies in n.
+func (i *Inspector) members(d *document.Document, n document.Node, in place) error {
+	if in.parent == document.Array {
+		return i.elements(d, n, in)
+	}
+	base := len(i.keys)
+	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+		i.keys = d.AppendKey(i.keys[:base], c)
+		key := i.of(i.keys[base:])
+		at := in
+		if n == document.Root {
+			at.known = i.known.Len() > 0 && !in.learns && !identity(i.keys[base:])
+		}
+		if in.learns && n == document.Root && identity(i.keys[base:]) {
+			continue
+		}
+		if at.known {
+			if _, _, ok := i.known.Next(i.keys[base:], 0); ok {
+				return leakOf(knownRule, "a key")
+			}
+		}
+		if key.leak != nil {
+			if !in.learns {
+				return key.leak
+			}
+			i.known.Add(i.keys[base:])
+		}
+		at.spared |= i.spared[c]
+		at.name = key.Name.At(at.spared)
+		if key.Value || key.Special() {
+			i.keys = shape.Beside(d, n, c, key.Key, i.keys[:base])
+			if len(i.keys) > base {
+				if pair := i.gate.catalogue.Name(i.keys[base:]); pair.Tells() {
+					at.name = pair.At(at.spared)
+				}
+			}
+		}
+		i.keys = i.keys[:base]
+		if in.keyRow && shape.KeyHash(d, c, key.Key) {
+			continue
+		}
+		at.keyRow, at.nested = shape.HoldsKeyRow(d, n, key.Key), false
+		if err := i.node(d, c, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// elements checks an array, in which the element before one may be its name.
+func (i *Inspector) elements(d *document.Document, n document.Node, in place) error {
+	base := len(i.keys)
+	var before detect.Name
+	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+		at := in
+		var own detect.Name
+		flag := false
+		if d.Kind(c) == document.String && d.Len(c) <= keptNameBytes {
+			i.keys, _ = d.AppendString(i.keys[:base], c)
+			flag = len(i.keys) > base && i.keys[base] == '-'
+			if name, _ := shape.Before(i.keys[base:], false, false); name != nil {
+				own = i.gate.catalogue.Name(name)
+			}
+			i.keys = i.keys[:base]
+		}
+		if before.Tells() && !flag {
+			at.name = before.At(at.spared)
+		}
+		if err := i.node(d, c, at); err != nil {
+			return err
+		}
+		before = own
+	}
+	return nil
+}
+
+// node checks one value.
+func (i *Inspector) node(d *document.Document, n document.Node, in place) error {
+	kind := d.Kind(n)
+	holds := kind
+	if kind == document.String {
+		holds = d.Holds(n)
+	}
+	switch {
+	case holds == document.Object || holds == document.Array:
+		in.nested = in.parent == document.Array && holds == document.Array
+		in.parent = holds
+		return i.members(d, n, in)
+	case kind == document.String:
+		i.value, _ = d.AppendString(i.value[:0], n)
+		if in.learns {
+			i.learnFrom(i.value, in.name)
+			return nil
+		}
+		i.sought = in.known
+		return i.leaf(i.value, in.name, "a string")
+	case kind == document.Number:
+		i.value = d.AppendJSON(i.value[:0], n)
+		if in.learns {
+			i.learnFrom(i.value, in.name)
+			return nil
+		}
+		i.sought = in.known
+		return i.find(i.value, in.name, "a number")
+	}
+	return nil // true, false and null tell nothing
+}
+
+// learnFrom adds what the detectors find in a text.
+func (i *Inspector) learnFrom(text []byte, name detect.Name) {
+	i.findings = i.gate.finder.Append(i.findings[:0], text, name)
+	for _, f := range i.findings {
+		i.known.Add(text[f.Start:f.End])
+	}
+	if !shape.Bracketed(text) {
+		return
+	}
+	if plain, changed := unescape(i.plain[:0], text); changed {
+		i.findings = i.gate.finder.Append(i.findings[:0], plain, name)
+		for _, f := range i.findings {
+			i.known.Add(plain[f.Start:f.End])
+		}
+		i.plain = plain
+	}
+}
+
+// identity reports whether a field of the event says who did what to which object.
+func identity(key []byte) bool {
+	switch string(key) {
+	case "id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id":
+		return true
+	}
+	return false
+}
+
+// findSpared notes what the paths of exceptions select.
+func (i *Inspector) findSpared(d *document.Document) {
+	clear(i.spared)
+	for bit, p := range i.gate.catalogue.Paths() {
+		if p == nil {
+			continue
+		}
+		for n := d.Each(p, document.None); n != document.None; n = d.Each(p, n) {
+			if i.spared == nil {
+				i.spared = map[document.Node]uint64{}
+			}
+			i.spared[n] |= 1 << bit
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package redaction
+
+import (
+	"bytes"
+	"slices"
+
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
+)
+
+// What a rule by name or a detector took as a secret is redacted wherever else it
+// stands in the event, in texts and keys too, in the way in which it was at first.
+// Short and common values are excepted (detect.Known), and so are the fields that say
+// who did what to which object, and declared digests: they neither teach nor are
+// redacted by this.
+
+// knowledge is what one document has taught.
+type knowledge struct {
+	values detect.Known
+	rules  []int // by number: the rule that redacted the value first
+	times  []int // how often it was met so
+	node   []byte
+}
+
+func (k *knowledge) reset() {
+	k.values.Reset()
+	k.rules, k.times = k.rules[:0], k.times[:0]
+}
+
+func (k *knowledge) add(value []byte, rule int) {
+	switch i := k.values.Add(value); {
+	case i < 0:
+	case i == len(k.rules):
+		k.rules, k.times = append(k.rules, rule), append(k.times, 1)
+	default:
+		k.times[i]++
+	}
+}
+
+// Learned calls f with every value that the last Apply took as a secret and redacted
+// wherever it stood. The bytes are valid during the call.
+func (a *Applier) Learned(f func(value []byte)) {
+	for i := range a.known.values.Len() {
+		f(a.known.values.Value(i))
+	}
+}
+
+// fieldName is the schema's name of one of the event's own fields, as receipts tell
+// it: those that the schema does not know are not told by name.
+func fieldName(key []byte) string {
+	for _, name := range fields {
+		if string(key) == name {
+			return name
+		}
+	}
+	return otherField
+}
+
+const otherField = "another field"
+
+var fields = []string{"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
+	"object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias"}
+
+// identity reports whether a field says who did what to which object.
+func identity(field string) bool {
+	return slices.Index(fields, field) >= 0 && slices.Index(fields, field) < 7
+}
+
+// learn notes the value of a node that a rule is about to redact; of an object or
+// array, of which nothing stays, the values in it that look drawn.
+func (a *Applier) learn(n document.Node, kind document.Kind, r *rule, index int) {
+	if !r.teaches || identity(a.field) {
+		return
+	}
+	if kind == document.String && a.doc.Holds(n) == document.Absent {
+		a.known.node, _ = a.doc.AppendString(a.known.node[:0], n)
+		a.known.add(bytes.TrimSpace(a.known.node), index)
+		return
+	}
+	if r.do.inside() {
+		return // each value by itself
+	}
+	a.learnInside(n, index)
+}
+
+func (a *Applier) learnInside(n document.Node, index int) {
+	for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
+		if a.doc.Kind(c) == document.String && a.doc.Holds(c) == document.Absent {
+			a.known.node, _ = a.doc.AppendString(a.known.node[:0], c)
+			if value := bytes.TrimSpace(a.known.node); detect.Drawn(value) {
+				a.known.add(value, index)
+			}
+			continue
+		}
+		a.learnInside(c, index)
+	}
+}
+
+// hit counts and notes a finding.
+func (a *Applier) hit(rule int, finding []byte, detector string) {
+	a.countFound(foundTouch{rule: rule, detector: detector, field: a.field})
+	if a.policy.rules[rule].teaches && !identity(a.field) {
+		a.known.add(finding, rule)
+	}
+}
+
+// again redacts what is known in all that is left. It looks at the document as it was
+// first: where no value stands more often than it was met, there is nothing to do.
+func (a *Applier) again() error {
+	if a.known.values.Len() == 0 || !a.stands() {
+		return nil
+	}
+	a.key = a.key[:0]
+	a.field = ""
+	return a.knownIn(document.Root, document.Object, false)
+}
+
+// stands reports whether a value may stand at a further place.
+func (a *Applier) stands() bool {
+	data := a.doc.Data()
+	if bytes.Contains(data, []byte(`\u`)) {
+		return true
+	}
+	for i := range a.known.values.Len() {
+		value := a.known.values.Value(i)
+		if !asWritten(value) || i >= 16 || bytes.Count(data, value) > a.known.times[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// asWritten reports whether a value stands in JSON as it is, unless by \u.
+func asWritten(value []byte) bool {
+	for _, c := range value {
+		if c < ' ' || c == '"' || c == '\\' || c == '/' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// knownIn looks through the members or elements of n.
+func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) error {
+	d, base := a.doc, len(a.key)
+	from := len(a.secret)
+	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+		var known keyKnown
+		if kind == document.Object {
+			a.key = d.AppendKey(a.key[:base], c)
+			key := a.key[base:]
+			known = a.byName(key)
+			if n == document.Root {
+				if a.field = fieldName(key); identity(a.field) {
+					continue
+				}
+			}
+			if _, _, ok := a.known.values.Next(key, 0); ok {
+				a.secret = append(a.secret, c)
+			}
+			if keyRow && a.policy.keyHashes && known.key.IsToken() && shape.Digest(d, c) || known.marks&digestField != 0 && shape.Digest(d, c) {
+				continue
+			}
+		}
+		a.key = a.key[:base]
+		if err := a.knownAt(n, c, known); err != nil {
+			return err
+		}
+	}
+	defer func() { a.secret = a.secret[:from] }()
+	for _, c := range a.secret[from:] {
+		if d.Kind(c) == document.Absent {
+			continue
+		}
+		if err := a.maskKey(n, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knownAt looks at one value.
+func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
+	d := a.doc
+	kind := d.Kind(n)
+	holds := kind
+	if kind == document.String {
+		holds = d.Holds(n)
+	}
+	switch {
+	case holds == document.Object || holds == document.Array:
+		return a.knownIn(n, holds, shape.HoldsKeyRow(d, parent, key.key))
+	case kind == document.String:
+		a.value, _ = d.AppendString(a.value[:0], n)
+	case kind == document.Number:
+		a.value = d.AppendJSON(a.value[:0], n)
+	default:
+		return nil
+	}
+	f, i, ok := a.known.values.Next(a.value, 0)
+	if !ok {
+		return nil
+	}
+	whole := kind == document.Number || f.Start == 0 && f.End == len(a.value)
+	a.out = a.out[:0]
+	last := 0
+	for ; ok; f, i, ok = a.known.values.Next(a.value, last) {
+		rule := a.known.rules[i]
+		r := &a.policy.rules[rule]
+		a.countFound(foundTouch{rule: rule, detector: "known", field: a.field})
+		if whole {
+			f = detect.Finding{End: len(a.value)}
+		}
+		a.out = append(a.out, a.value[last:f.Start]...)
+		switch {
+		case r.do == Remove && whole:
+			return wrap(d.Delete(n))
+		case r.do == Remove:
+		case r.do == Pseudonym:
+			a.out = a.keys[r.key].Append(a.out, a.value[f.Start:f.End])
+		default:
+			a.out = append(a.out, Mask...)
+		}
+		last = f.End
+	}
+	a.out = append(a.out, a.value[last:]...)
+	return wrap(d.SetString(n, a.out))
+}

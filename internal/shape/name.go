@@ -1,0 +1,202 @@
+package shape
+
+import (
+	"bytes"
+
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+)
+
+// Key is what a decoded key tells, wherever it stands.
+type Key struct {
+	Name    detect.Name
+	Pair    bool // its value may be the name of a value beside it
+	Value   bool // it may be that value
+	part    bool // of a private JSON Web Key
+	holder  bool // before_value, updated_values
+	isToken bool
+}
+
+// Special reports whether what stands beside a member may tell what it is, though its
+// key does not say so.
+func (k *Key) Special() bool { return k.part }
+
+// IsToken reports whether the key is that of a key's hash in a row of LiteLLM's keys.
+func (k *Key) IsToken() bool { return k.isToken }
+
+// KeyOf returns what a decoded key tells. It takes a fraction of a microsecond: keep
+// it where a key comes often.
+func KeyOf(c *detect.Catalogue, key []byte) Key {
+	k := Key{Name: c.Name(key), Pair: detect.PairName(key), Value: detect.ValueName(key)}
+	switch string(key) {
+	case "d", "p", "q", "dp", "dq", "qi", "k":
+		k.part = true
+	case "before_value", "updated_values":
+		k.holder = true
+	case "token":
+		k.isToken = true
+	}
+	return k
+}
+
+// maxName is the longest text, in bytes, that is taken for the name of a value
+// beside it.
+const maxName = 128
+
+// Beside returns the name that a member's value stands under by a pair: n is a member
+// of the object parent, and key what its key tells. It appends to dst; the result is
+// empty where there is none.
+func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) []byte {
+	switch {
+	case key.part:
+		if member(d, parent, "kty") != document.None {
+			return append(dst, "private_key"...)
+		}
+	case key.Value:
+		for c := d.Child(parent, document.None); c != document.None; c = d.Child(parent, c) {
+			if c == n || d.Kind(c) != document.String || d.Len(c) > maxName {
+				continue
+			}
+			base := len(dst)
+			dst = d.AppendKey(dst, c)
+			names := detect.PairName(dst[base:])
+			dst = dst[:base]
+			if !names {
+				continue
+			}
+			dst, _ = d.AppendString(dst, c)
+			if name := lastSegment(dst[base:]); len(name) > 0 {
+				return append(dst[:base], name...)
+			}
+			dst = dst[:base]
+		}
+	}
+	return dst
+}
+
+// lastSegment is the end of a path as JSON Patch has it, or the name itself.
+func lastSegment(name []byte) []byte {
+	name = bytes.TrimSpace(name)
+	return name[bytes.LastIndexByte(name, '/')+1:]
+}
+
+// HasValue reports whether an object has a member that may be the value of a pair, so
+// that its other member is a name and no secret.
+func HasValue(d *document.Document, object document.Node, scratch []byte) bool {
+	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
+		if detect.ValueName(d.AppendKey(scratch[:0], c)) {
+			return true
+		}
+	}
+	return false
+}
+
+func member(d *document.Document, object document.Node, name string) document.Node {
+	var room [32]byte
+	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
+		if string(d.AppendKey(room[:0], c)) == name {
+			return c
+		}
+	}
+	return document.None
+}
+
+// Before returns the name that an array's element stands under by the one before it:
+// that of a flag, as command lines have it, or of a header and its value. certain says
+// that no list of names looks like it.
+func Before(before []byte, nested, two bool) (name []byte, certain bool) {
+	if len(before) < 2 || len(before) > maxName || bytes.ContainsAny(before, " \t\n=") {
+		return nil, false
+	}
+	if before[0] == '-' {
+		return bytes.TrimLeft(before, "-"), true
+	}
+	return bytes.TrimRight(before, ":"), nested && two
+}
+
+// keyTables are LiteLLM's tables whose rows have a key's hash as their token.
+func keyTable(name []byte) bool {
+	switch string(name) {
+	case "LiteLLM_VerificationToken", "LiteLLM_DeletedVerificationToken", "LiteLLM_DeprecatedVerificationToken":
+		return true
+	}
+	return false
+}
+
+// HoldsKeyRow reports whether a member, whose key tells key, is the row of one of
+// LiteLLM's tables of keys: before_value or updated_values beside that table's name.
+func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
+	if !key.holder {
+		return false
+	}
+	table := member(d, parent, "table_name")
+	if table == document.None || d.Len(table) > 64 {
+		return false
+	}
+	var room [64]byte
+	name, ok := d.AppendString(room[:0], table)
+	return ok && keyTable(name)
+}
+
+// KeyHash reports whether the member of a key's row is the hash of that key.
+func KeyHash(d *document.Document, n document.Node, key Key) bool {
+	return key.isToken && Digest(d, n)
+}
+
+// Digest reports whether the string n is a SHA-256 in lower-case hexadecimal, as
+// LiteLLM writes the hashes of its keys.
+func Digest(d *document.Document, n document.Node) bool {
+	if d.Kind(n) != document.String || d.Len(n) != 64 {
+		return false
+	}
+	var room [64]byte
+	text, _ := d.AppendString(room[:0], n)
+	for _, c := range text {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(text) == 64
+}
+
+// Name returns what the name tells that a node stands under: the nearest key above
+// it, or the one beside it in a pair.
+func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Name {
+	before := document.None
+	for at := n; at != document.None && at != document.Root; {
+		parent := d.Parent(at)
+		if parent == document.None {
+			break
+		}
+		if d.Kind(parent) == document.Object || d.Holds(parent) == document.Object {
+			key := KeyOf(c, d.AppendKey(nil, at))
+			if up := d.Parent(parent); key.isToken && at == n && up != document.None && (d.Kind(up) == document.Object || d.Holds(up) == document.Object) {
+				if HoldsKeyRow(d, up, KeyOf(c, d.AppendKey(nil, parent))) && KeyHash(d, n, key) {
+					return detect.Name{}
+				}
+			}
+			if pair := Beside(d, parent, at, key, nil); len(pair) > 0 && !key.Name.Tells() {
+				return c.Name(pair)
+			}
+			return key.Name
+		}
+		if at == n {
+			count := 0
+			for e := d.Child(parent, document.None); e != document.None; e = d.Child(parent, e) {
+				if count++; e == n {
+					break
+				}
+				before = e
+			}
+			if before != document.None && d.Kind(before) == document.String && d.Len(before) <= maxName {
+				text, _ := d.AppendString(nil, before)
+				name, _ := Before(text, false, false)
+				if told := c.Name(name); told.Tells() {
+					return told
+				}
+			}
+		}
+		at = parent
+	}
+	return detect.Name{}
+}
