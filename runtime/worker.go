@@ -31,6 +31,7 @@ type worker struct {
 	instances []filter.Instance // nil where none is open
 	document  document.Document
 	inspector *gate.Inspector        // nil where nothing is checked
+	learn     func(value []byte)     // likewise; takes what filters redact as secrets
 	leaks     func(text []byte) bool // likewise; what filters ask before they log
 	shown     document.Document      // what observers see
 	copied    []byte
@@ -44,6 +45,7 @@ func (j *judge) newWorker() *worker {
 	edits := document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}
 	w.document.Limits, w.shown.Limits = edits, edits
 	if w.inspector != nil {
+		w.learn = w.inspector.Know
 		w.leaks = func(text []byte) bool { return w.inspector.Text(text) != nil }
 	}
 	return w
@@ -66,6 +68,9 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (jud
 	w.tracker.Begin()
 	defer func() { judged.Trail = w.tracker.Trail() }()
 	w.document.Reset(e.Data)
+	if w.inspector != nil {
+		w.inspector.Forget()
+	}
 	for i := range j.steps {
 		if j.steps[i].Role == auditrelay.RoleObserve {
 			err = j.observe(ctx, w, i, &judged)
@@ -91,7 +96,7 @@ func (j *judge) step(ctx context.Context, w *worker, i int, judged *delivery.Jud
 		}
 		w.instances[i] = instance
 	}
-	call := filter.Call{Event: judged.Event, Document: &w.document, Leaks: w.leaks}
+	call := filter.Call{Event: judged.Event, Document: &w.document, Leaks: w.leaks, Learn: w.learn}
 	verdict, err := apply(ctx, w.instances[i], &call)
 	if err == nil {
 		err = j.checkCall(&call, verdict, step, judged.Emitted)
@@ -140,7 +145,7 @@ func (j *judge) conclude(w *worker, judged *delivery.Judged) {
 		return
 	}
 	if w.inspector != nil && j.delivers {
-		if err := w.inspector.Document(judged.Data); err != nil {
+		if err := w.inspect(judged.Event.Data, judged.Data); err != nil {
 			leaked(judged, err)
 		}
 	}
@@ -277,6 +282,17 @@ func (w *worker) reason(call *filter.Call) string {
 		return withheld
 	}
 	return bounded(call.Reason)
+}
+
+// inspect holds the final document to must_not_leave. A secret of the event as it came
+// must be gone too: a filter may have removed the name by which it is known.
+func (w *worker) inspect(came, final []byte) error {
+	if w.document.Edited() {
+		if err := w.inspector.Learn(came); err != nil {
+			return err
+		}
+	}
+	return w.inspector.Document(final)
 }
 
 // checkEmitted holds what a filter emitted to what must not leave the callback

@@ -60,7 +60,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	for _, c := range cases {
 		for _, r := range slices.Concat(c.finds, c.misses) {
 			text, _ := marked(r.text)
-			all = append(all, leaf{[]byte(text), []byte(r.key)})
+			all = append(all, leaf{text: []byte(text), key: []byte(r.key)})
 		}
 	}
 	found := make([]detect.Finding, 0, len(all)*4)

@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -29,51 +30,75 @@ func TestDocument(t *testing.T) {
 
 func renderDocument() []byte {
 	var b bytes.Buffer
-	b.WriteString(documentHead)
+	fmt.Fprintf(&b, documentHead, detect.PackVersion())
 	group := ""
 	for _, info := range detect.Shipped().All() {
-		if info.Groups[0] != group {
-			group = info.Groups[0]
-			b.WriteString("\n## Group `" + group + "`\n\n" + documentGroups[group] + "\n| name | finds | for example (made up) | does not find |\n|---|---|---|---|\n")
+		kind := info.Groups[0]
+		if info.Rule == nil && kind == "secrets" {
+			kind = "code"
 		}
-		example := "`" + info.Example + "`"
+		if kind != group {
+			group = kind
+			b.WriteString("\n" + documentGroups[group])
+		}
+		example := "`" + shortened(info.Example) + "`"
 		if info.ExampleUnder != "" {
 			example += " under `" + info.ExampleUnder + "`"
 		}
-		b.WriteString("| `" + info.Name + "` | " + cell(info.Finds) + " | " + cell(example) + " | " + cell(info.DoesNotFind) + " |\n")
+		if info.Rule == nil {
+			b.WriteString("| `" + info.Name + "` | " + cell(info.Finds) + " | " + cell(example) + " | " + cell(info.DoesNotFind) + " |\n")
+			continue
+		}
+		forms := "`" + strings.Join(info.Rule.Forms, "`, `") + "`"
+		b.WriteString("| `" + info.Name + "` | " + cell(info.Finds) + " | " + cell(forms) + " | " + cell(strings.Join(info.Groups[1:], ", ")) + " |\n")
 	}
 	return b.Bytes()
+}
+
+// shortened cuts a long example in its middle.
+func shortened(s string) string {
+	if len(s) <= 120 {
+		return s
+	}
+	return s[:60] + "..." + s[len(s)-20:]
 }
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 const documentHead = `# Detectors: what is found, and what is not
 
-Made from the detectors themselves by a test in ` + "`internal/detect`" + `, in which every line below has its rows of texts that are found and
-of near ones that are not.
+For those who write policies and gates. Made from the detectors themselves by a test in ` + "`internal/detect`" + `; every rule's examples
+and counter-examples are tested in four positions: a leaf under a neutral key, JSON in a string, a sentence, an object's key.
+` + "`auditrelay detectors list`, `show NAME` and `test FILE`" + ` show the same for a configuration, the operator's own rules included.
 
-A detector knows a secret by its own form, or by its form beside a telling name. It looks at decoded text: the characters of a string,
-a number as it is written, or an object's key; and it is told the name that the text stands under. In a policy (` + "`detect`" + `) and in a
-gate (` + "`must_not_leave: {detectors: [...]}`" + `) stand names of detectors, or of groups of them.
+Most detectors are rules: data. The shipped rules are version %s, in ` + "`internal/detect/pack`" + `. Name a detector, or a group, in
+a policy (` + "`detect`" + `), in a gate (` + "`must_not_leave: {detectors: [...]}`" + `), or in a guest. All rules that are selected are compiled to one automaton,
+shared by every filter, gate and guest that selects the same; an expression runs in a window at a hit only.
 
 - **What has no form is not found.** A short password, a word, or a secret split over two fields is found by no detector: rules by
-  name and by path are for those, and ` + "`keep_only`" + ` is safer than either.
+  name (` + "`secret_names`, `names`" + `) and by path are for those, and ` + "`keep_only`" + ` is safer than either.
 - **A finding is what is cut out.** Of a password in a URL that is the password alone; of a named value within a text it ends at
   the closing quote, or, without quotes, at white space, a quote, a backslash, or one of ` + "`, ; & ) ] } < > |`" + `.
 - **Encodings are not undone**: base64, percent signs, or compression around a whole secret hide it. Strings that hold JSON are entered
-  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%20`" + `) do not hide it
+  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%%20`" + `) do not hide it
   (but an IP address, a card, or a phone number without its +).
+- **Pairs are names too**: ` + "`{\"name\": \"API_TOKEN\", \"value\": ...}`, `[\"x-api-key\", ...]`, `[\"--token\", ...]`" + `, JSON Patch, a private JSON Web Key.
+- **A key's hash is none**: ` + "`token`" + ` in the rows of LiteLLM's tables of keys, and ` + "`changed_by_api_key`" + `, as long as they are 64 lower-case
+  hexadecimal digits. Elsewhere 64 digits beside a name that says secret are a secret.
 - **Random** means: changing between upper case, lower case and digits as often as what is drawn does, and words, versions and dates do
   not. It is judged on the first 64 characters. Of tokens drawn in the usual ways, under a telling name, fewer than one in a thousand is not
   found; what consists of digits alone never is.
-- **Time is linear** in a text's length, whatever it holds, and nothing is allocated.
-- The order of the lines is that in which a secret is named where two detectors find the same.
+- **Time is linear** in a text's length, whatever it holds, and nothing is allocated (but by an operator's expression that needs a search).
+- Where two detectors find the same, the first of this list names it. A longer secret of the same form goes along whole.
 `
 
 var documentGroups = map[string]string{
-	"secrets": "No text of 100,000 clean generated events is taken for a secret, neither leaf by leaf nor in their JSON texts as they stand. No detector\n" +
-		"looks at a SHA-256 under the names in which LiteLLM keeps it, a UUID, a pseudonym (`hmac:name:...`), `***`, the name of a model, a time, or an e-mail address.\n",
-	"pii": "Of the same 100,000 clean events " + cleanEmails + " hold something that is found: an e-mail address each, of an owner or a user, as they were written to.\n" +
+	"secrets": "## Group `secrets`: rules\n\nForms are RE2; a repetition at the end is the fewest characters. A source for each is in the pack.\n\n| name | finds | form | groups |\n|---|---|---|---|\n",
+	"code": "## Group `secrets`: what needs code\n\nNo text of 100,000 clean generated events is taken for a secret. No detector\n" +
+		"looks at a UUID, a pseudonym (`hmac:name:...`), `***`, the name of a model, a time, or an e-mail address.\n\n" + documentColumns,
+	"pii": "## Group `pii`\n\nOf 100,000 clean events " + cleanEmails + " hold something that is found: an e-mail address each, of an owner or a user, as they were written to.\n" +
 		"Nothing else in them is taken for personal data. `changed_by` may well hold an address in practice; whoever masks it loses who did it, and may want\n" +
-		"`hmac`. People's names, postal addresses and birthdays have no form.\n",
+		"`hmac`. People's names, postal addresses and birthdays have no form.\n\n" + documentColumns,
 }
+
+const documentColumns = "| name | finds | for example (made up) | does not find |\n|---|---|---|---|\n"

@@ -2,10 +2,16 @@ package detect_test
 
 import (
 	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
 )
 
-// leaf is a text of an event, with the name that it stands under.
-type leaf struct{ text, key []byte }
+// leaf is a text of an event, with the name that it stands under, and what that tells
+// in its place.
+type leaf struct {
+	text, key []byte
+	name      detect.Name
+}
 
 // leaves appends every key, string and number of an event, through strings that
 // hold JSON, and those strings as they are, too, where whole says so: a text cut
@@ -27,9 +33,9 @@ func below(dst []leaf, d *document.Document, parent document.Node, name []byte, 
 		text, isString := d.AppendString(nil, n)
 		switch {
 		case isString && (whole || d.Holds(n) == document.Absent):
-			dst = append(dst, leaf{text, key})
+			dst = append(dst, leaf{text, key, shape.Name(nil, d, n)})
 		case d.Kind(n) == document.Number:
-			dst = append(dst, leaf{d.AppendJSON(nil, n), key})
+			dst = append(dst, leaf{d.AppendJSON(nil, n), key, shape.Name(nil, d, n)})
 		}
 		dst = below(dst, d, n, key, whole)
 	}

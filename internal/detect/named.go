@@ -406,7 +406,7 @@ func strong(kinds kind, value []byte, how manner) bool {
 	case len(value) >= 16 && random(head):
 		return true
 	case kinds&password == 0:
-		return false
+		return how == assigned && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0
 	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
 		return true
 	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):

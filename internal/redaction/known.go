@@ -159,7 +159,11 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 			if _, _, ok := a.known.values.Next(key, 0); ok {
 				a.secret = append(a.secret, c)
 			}
-			if keyRow && a.policy.keyHashes && known.key.IsToken() && shape.Digest(d, c) || known.marks&digestField != 0 && shape.Digest(d, c) {
+			marks := known.marks | a.noted(c).marks
+			if n == document.Root {
+				marks |= a.policy.top[string(key)].marks
+			}
+			if (marks&digestField != 0 || keyRow && a.policy.keyHashes && known.key.IsToken()) && shape.Digest(d, c) {
 				continue
 			}
 		}

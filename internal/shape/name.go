@@ -105,8 +105,13 @@ func member(d *document.Document, object document.Node, name string) document.No
 // that of a flag, as command lines have it, or of a header and its value. certain says
 // that no list of names looks like it.
 func Before(before []byte, nested, two bool) (name []byte, certain bool) {
-	if len(before) < 2 || len(before) > maxName || bytes.ContainsAny(before, " \t\n=") {
+	if len(before) < 2 || len(before) > maxName {
 		return nil, false
+	}
+	for _, c := range before {
+		if c <= ' ' || bytes.IndexByte([]byte("\"'\\=,;(){}[]<>@/+*|&?!%$#"), c) >= 0 {
+			return nil, false
+		}
 	}
 	if before[0] == '-' {
 		return bytes.TrimLeft(before, "-"), true
