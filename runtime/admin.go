@@ -44,7 +44,8 @@ func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
 	})
 }
 
-// Detach has a callback skip what comes until Attach. What is sealed waits.
+// Detach has a callback skip what it holds and what comes, until Attach; also a paused
+// one. It frees what was sealed.
 func (r *Runtime) Detach(ctx context.Context, callback, by string) error {
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetDetached(tx, now, "detached by "+orNobody(by))

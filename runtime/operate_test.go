@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -73,27 +74,6 @@ func TestDetachSkipsOverARestart(t *testing.T) {
 	submit(t, r, event("d", "created"))
 	settle(t, r)
 	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 4, Delivered: 2, Skipped: 2, Balanced: true}); got != want {
-		t.Errorf("account\n got %+v\nwant %+v", got, want)
-	}
-}
-
-// TestSettledDoesNotWaitForWhatADetachedCallbackHolds: what is sealed waits for
-// Attach, and Drain must not.
-func TestSettledDoesNotWaitForWhatADetachedCallbackHolds(t *testing.T) {
-	sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
-	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
-	submit(t, r, event("a", "created"))
-	await(t, r, "archive", "degraded", inState(runtime.StateDegraded))
-	if err := r.Detach(t.Context(), "archive", "ops"); err != nil {
-		t.Fatal(err)
-	}
-	settle(t, r)
-	sink.set(nil)
-	if err := r.Attach(t.Context(), "archive", "ops"); err != nil {
-		t.Fatal(err)
-	}
-	settle(t, r)
-	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 1, Delivered: 1, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 }
@@ -326,5 +306,59 @@ func TestFilterThatCannotBeCompared(t *testing.T) {
 	settle(t, r)
 	if got := account(t, r, "archive"); got.Filtered != 1 {
 		t.Errorf("account: %+v", got)
+	}
+}
+
+// Detaching gives up what a dead destination holds, on disk too, and skips what comes,
+// also on a callback that is paused.
+func TestDetachFreesWhatIsSealedAndSkipsWhatComes(t *testing.T) {
+	sink := &memorySink{}
+	sink.set(func(auditrelay.Payload) error { return errDown })
+	c := quick(runtime.Callback{Name: "archive", Sink: sink, InFlight: 2, Chunk: auditrelay.Chunking{Events: 2}})
+	dir := t.TempDir()
+	r := start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{c}})
+	for i := range 10 {
+		submit(t, r, event(fmt.Sprint(i), "created"))
+	}
+	await(t, r, "archive", "full", func(s runtime.CallbackStatus) bool { return s.InFlight == 2 })
+	if err := r.Pause(t.Context(), "archive", "an operator"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Detach(t.Context(), "archive", "an operator"); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, r, event("new", "deleted"))
+	settle(t, r)
+	s, err := r.Callback("archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (runtime.Account{Assigned: 11, Skipped: 11, Balanced: true}); s.Account != want || s.InFlight != 0 || s.State != runtime.StateDetached {
+		t.Errorf("detached: %+v", s)
+	}
+	for _, id := range []string{"0", "9", "new"} {
+		if end := ending(t, r, id, "archive"); end.Outcome != auditrelay.Skipped || end.Cause != auditrelay.CauseDetached {
+			t.Errorf("%s: %+v", id, end)
+		}
+	}
+
+	// It goes on with what comes, after a restart too.
+	sink.set(nil)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{c}})
+	for _, do := range []func(context.Context, string, string) error{r.Resume, r.Attach} {
+		if err := do(t.Context(), "archive", "an operator"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit(t, r, event("after", "created"))
+	settle(t, r)
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 12, Skipped: 11, Delivered: 1, Balanced: true}); got != want {
+		t.Errorf("attached again: %+v", got)
+	}
+	if writes := sink.lines(); len(writes) != 1 {
+		t.Errorf("delivered: %v", writes)
 	}
 }

@@ -180,6 +180,8 @@ func (p *pump) advance(ctx context.Context) time.Time {
 				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
 				return p.machine.SetDetached(tx, now, "it held more than retain allows")
 			})
+		case delivery.GiveUp:
+			_ = p.commit(ctx, func(tx *journal.Tx) error { return p.machine.GiveUp(tx, now) })
 		case delivery.Amend:
 			_ = p.commit(ctx, func(tx *journal.Tx) error { return p.machine.SealAmendments(tx, now, p.place) })
 		default:

@@ -252,7 +252,7 @@ func (r *Runtime) settled(ctx context.Context, head uint64) error {
 }
 
 func settled(s *delivery.Snapshot, head uint64) bool {
-	if s.State.Paused != "" || s.State.Removed || s.Done {
+	if s.State.Paused != "" && s.State.Detached == "" || s.State.Removed || s.Done {
 		return true
 	}
 	end := head
@@ -260,7 +260,7 @@ func settled(s *delivery.Snapshot, head uint64) bool {
 		end = min(end, s.State.Replay.To)
 	}
 	if s.State.Detached != "" {
-		return s.State.Cursor >= end
+		return s.State.Cursor >= end && s.InFlight == 0
 	}
 	return s.State.Cursor >= end && s.InFlight == 0 && s.Queued == 0
 }

@@ -166,10 +166,52 @@ func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
 	return l.set(tx, now)
 }
 
-// SetDetached has the lane skip what comes, or judge again with an empty reason.
+// SetDetached gives up what is sealed and has the lane skip what comes, or judge
+// again with an empty reason. What is on its way to the destination ends with its
+// attempt: delivered, or given up too.
 func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
 	l.state.Detached = reason
+	if reason != "" {
+		if err := l.giveUpSealed(tx, now); err != nil {
+			return err
+		}
+	}
 	return l.set(tx, now)
+}
+
+// GiveUp gives up what a detached lane still holds sealed. The action that asked for
+// it is done with it.
+func (l *Lane) GiveUp(tx *journal.Tx, now time.Time) error {
+	if l.state.Detached == "" {
+		return nil
+	}
+	if err := l.giveUpSealed(tx, now); err != nil {
+		return err
+	}
+	return l.state.put(tx)
+}
+
+// giveUpSealed gives up all payloads of a detached lane but those on their way, and
+// leaves word of them for the next manifest.
+func (l *Lane) giveUpSealed(tx *journal.Tx, now time.Time) error {
+	for _, p := range l.pending {
+		if !p.busy {
+			if err := l.amend(tx, p.of(), auditrelay.Amendment{Number: p.Number}); err != nil {
+				return err
+			}
+		}
+	}
+	skipped, err := l.giveUp(tx, now, auditrelay.CauseDetached, "the callback was detached")
+	if err != nil {
+		return err
+	}
+	l.skip(skipped, auditrelay.CauseDetached)
+	return nil
+}
+
+// givable reports whether a payload waits that a detached lane gives up.
+func (l *Lane) givable() bool {
+	return slices.ContainsFunc(l.pending, func(p *pending) bool { return !p.busy })
 }
 
 func (l *Lane) set(tx *journal.Tx, now time.Time) error {
@@ -201,35 +243,9 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 		return err
 	}
 	backlog := s.class(waiting.Events, waiting.Emitted)
-	l.state.Taken += backlog
-	skipped := backlog
-	var back []uint64
-	for _, p := range slices.Clone(l.pending) {
-		if p.Dead {
-			sequences, _, err := decodeSequences(p.Records)
-			if err != nil {
-				return err
-			}
-			back = append(back, sequences...)
-		} else {
-			skipped += p.Events
-		}
-		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, At: now, Error: "the callback was removed", GivenUp: true}); err != nil {
-			return err
-		}
-	}
-	for _, sequence := range back {
-		d, err := loadDeadLetter(j, s.ID, sequence)
-		if err != nil {
-			return err
-		}
-		if d == nil || d.Resolved != auditrelay.Pending {
-			continue
-		}
-		d.Replaying, d.Sealed = false, false
-		if err := l.putDeadLetter(tx, d); err != nil {
-			return err
-		}
+	sealed, err := l.giveUp(tx, now, auditrelay.CauseOperator, "the callback was removed")
+	if err != nil {
+		return err
 	}
 	if end > s.Cursor {
 		record, err := json.Marshal(chunkRecord{From: s.Cursor, To: end, At: now, Number: s.Number + 1, Skipped: true})
@@ -238,11 +254,54 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 		}
 		tx.SetPlain(journal.ChunkKey(s.ID, s.Cursor), record) // it is about many periods, and tells of no event
 	}
-	l.state.Counts.add(auditrelay.Skipped, int64(skipped))
-	if skipped > 0 {
-		l.causes(auditrelay.CauseOperator, skipped)
-	}
+	l.state.Taken += backlog
+	l.skip(sealed+backlog, auditrelay.CauseOperator)
 	l.state.Cursor = max(end, s.Cursor)
 	l.state.Removed, l.state.Changed = true, now
 	return l.state.put(tx)
+}
+
+// giveUp removes all sealed payloads that are not on their way and returns how many
+// events they held. Dead letters in them are dead letters again.
+func (l *Lane) giveUp(tx *journal.Tx, now time.Time, cause auditrelay.Cause, why string) (events uint64, err error) {
+	var back []uint64
+	for _, p := range slices.Clone(l.pending) {
+		if p.busy {
+			continue
+		}
+		if p.Dead {
+			sequences, _, err := decodeSequences(p.Records)
+			if err != nil {
+				return 0, err
+			}
+			back = append(back, sequences...)
+		} else {
+			events += p.Events
+		}
+		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, Attempts: p.attempts, At: now, Error: why, GivenUp: true, Cause: cause}); err != nil {
+			return 0, err
+		}
+	}
+	for _, sequence := range back {
+		d, err := loadDeadLetter(l.journal, l.state.ID, sequence)
+		if err != nil {
+			return 0, err
+		}
+		if d == nil || d.Resolved != auditrelay.Pending {
+			continue
+		}
+		d.Replaying, d.Sealed = false, false
+		if err := l.putDeadLetter(tx, d); err != nil {
+			return 0, err
+		}
+	}
+	return events, nil
+}
+
+// skip counts events as skipped.
+func (l *Lane) skip(n uint64, cause auditrelay.Cause) {
+	if n > 0 {
+		l.state.Counts.add(auditrelay.Skipped, int64(n))
+		l.causes(cause, n)
+	}
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Ending struct {
 	Attempts  int
 	At        time.Time
 	Tombstone bool
+
+	givenUp bool // the payload that held it was
 }
 
 // Explain looks up where e is on the lane of s.
@@ -109,8 +112,11 @@ func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64)
 			return fmt.Errorf("decode a receipt of callback %s: %w", s.LaneName(), err)
 		}
 		end.Key, end.Location, end.Version, end.Attempts, end.At = r.Key, r.Location, r.Version, r.Attempts, r.At
-		if r.GivenUp && end.Outcome == auditrelay.Delivered {
-			end.Outcome, end.Cause = auditrelay.Skipped, auditrelay.CauseOperator
+		if r.GivenUp {
+			end.Tombstone, end.givenUp = false, true
+			if end.Outcome == auditrelay.Delivered {
+				end.Outcome, end.Cause = auditrelay.Skipped, cmp.Or(r.Cause, auditrelay.CauseOperator)
+			}
 			return nil
 		}
 		next := uint64(0)
@@ -152,7 +158,7 @@ func (end *Ending) amend(j *journal.Journal, s *State, sequence uint64) error {
 	}
 	end.Cause, end.Filter, end.Reason, end.Error, end.At = d.Cause, d.Filter, d.Reason, d.Error, d.At
 	end.Outcome = auditrelay.DeadLettered
-	end.Tombstone = end.Payload != 0
+	end.Tombstone = end.Payload != 0 && !end.givenUp
 	if d.Resolved == auditrelay.Pending {
 		return nil
 	}

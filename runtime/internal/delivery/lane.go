@@ -104,7 +104,10 @@ type receipt struct {
 	Last       uint64    `json:"last"`
 	Error      string    `json:"error,omitempty"`    // why it was replaced or given up
 	By         []uint64  `json:"by,omitempty"`       // the payloads that replaced it
-	GivenUp    bool      `json:"given_up,omitempty"` // undelivered, when the callback was removed
+	GivenUp    bool      `json:"given_up,omitempty"` // undelivered, when the callback was removed or detached
+	// Cause of GivenUp; empty in records of before callbacks that are detached gave up
+	// anything: operator.
+	Cause auditrelay.Cause `json:"cause,omitempty"`
 }
 
 // chunkRecord is what is durable about a sealed chunk.

@@ -25,6 +25,8 @@ const (
 	Deliver
 	// Detach: retain says so; call SetDetached.
 	Detach
+	// GiveUp: the lane is detached and holds something sealed; call GiveUp.
+	GiveUp
 	// Amend: no chunk is coming that would tell what replaced refused payloads;
 	// call SealAmendments.
 	Amend
@@ -55,12 +57,15 @@ const (
 // Next returns what to do now. oldest is the received time of the event at the
 // cursor, zero where there is none or it is not known.
 func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
-	if l.state.Paused != "" || l.state.Removed {
+	if l.state.Removed || l.state.Paused != "" && l.state.Detached == "" {
 		return Action{Kind: Wait}
 	}
 	s := step{now: now, head: head, end: l.state.end(head.Next)}
 	l.measure(&s)
 	if l.state.Detached != "" {
+		if l.givable() {
+			return Action{Kind: GiveUp}
+		}
 		if s.backlog > 0 && !l.taking && l.closed(&s) {
 			return l.take(TakeUnjudged, s.end, Skip)
 		}

@@ -171,7 +171,7 @@ func arrived(o auditrelay.Outcome, records, tombstones int, l *simLane) bool {
 	case auditrelay.DeadLettered, auditrelay.Discarded:
 		// A payload that was given up with the callback may hold its tombstone.
 		// A record may be there whose answer was lost before it was given up, too.
-		if l.removed {
+		if l.removed || l.detached {
 			return records <= 1 && tombstones <= 1
 		}
 		// Judged again, discarded by a filter: the first tombstone stands.

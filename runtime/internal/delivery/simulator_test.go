@@ -361,6 +361,8 @@ func (w *world) advance(l *simLane) error {
 		if !w.faults && len(l.works) == 0 && !action.Until.IsZero() && action.Until.After(w.now) {
 			w.now = action.Until
 		}
+	case delivery.GiveUp:
+		return w.commit(l, func(tx *journal.Tx) error { return l.machine.GiveUp(tx, w.now) })
 	case delivery.Amend:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SealAmendments(tx, w.now, l.place) })
 	case delivery.Deliver:
