@@ -78,6 +78,7 @@ type grammar struct {
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
 	Backup     backupCommand     `cmd:"" help:"Back up a running relay's journal and store, on its machine."`
 	Restore    restoreCommand    `cmd:"" help:"Create a data directory from a backup."`
+	Journal    journalCommands   `cmd:"" help:"Recover a journal whose files are damaged."`
 	Migrate    migrateCommand    `cmd:"" help:"Convert a data directory to this program's format."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`

@@ -58,6 +58,7 @@ func TestMain(m *testing.M) {
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
 //	account NAME K=V...   until the callback's account is this, for 20 s; what is not named is 0
+//	flipbit DIR TEXT      flips a bit of TEXT where it stands first in a log of the directory
 //	metric LINE           until the relay's metrics have that line, for 20 s
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -69,6 +70,7 @@ func TestScripts(t *testing.T) {
 			"quarantine": setAsideCommand,
 			"metric":     metricCommand,
 			"account":    accountCommand,
+			"flipbit":    flipBitCommand,
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},
@@ -150,6 +152,24 @@ func metricCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no such line in\n%s", scrape)
+}
+
+func flipBitCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flipbit DIR TEXT")
+	}
+	logs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.log"))
+	ts.Check(err)
+	for _, log := range logs {
+		b, err := os.ReadFile(log)
+		ts.Check(err)
+		if at := bytes.Index(b, []byte(args[1])); at >= 0 {
+			b[at] ^= 1
+			ts.Check(os.WriteFile(log, b, 0o600))
+			return
+		}
+	}
+	ts.Fatalf("%s stands in none of %v", args[1], logs)
 }
 
 func accountCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -42,6 +42,15 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 
 // append adds the change's audit event to tx.
 func (c *Change) append(tx *journal.Tx) error {
+	e, err := c.event()
+	if err == nil {
+		tx.Append(e)
+	}
+	return err
+}
+
+// event is the change as an audit event.
+func (c *Change) event() (auditrelay.Event, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
 	now := time.Now().UTC()
@@ -59,9 +68,8 @@ func (c *Change) append(tx *journal.Tx) error {
 		Action: string(c.Action), Table: c.Table, Object: c.Object, Before: c.Before, After: c.After}
 	data, err := json.Marshal(payload)
 	if err != nil {
-		return fmt.Errorf("record a change of %s: %w", c.Table, err)
+		return auditrelay.Event{}, fmt.Errorf("record a change of %s: %w", c.Table, err)
 	}
-	tx.Append(auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: payload.ID, Time: now, Action: c.Action,
-		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.Actor}, Data: data})
-	return nil
+	return auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: payload.ID, Time: now, Action: c.Action,
+		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.Actor}, Data: data}, nil
 }

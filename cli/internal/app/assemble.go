@@ -82,11 +82,8 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 		Dir: cfg.DataDir,
 		Journal: runtime.JournalOptions{
 			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
-			Retention: runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
-			Encryption: runtime.Encryption{
-				Key: cfg.Journal.Encryption.Key, PreviousKey: cfg.Journal.Encryption.PreviousKey,
-				Period: cfg.Journal.Encryption.Period, Off: cfg.Journal.Encryption.DecryptOnly,
-			},
+			Retention:    runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
+			Encryption:   encryptionOf(cfg),
 			UnsafeNoSync: unsafeNoSync(a.log),
 		},
 		Callbacks: callbacks,

@@ -89,7 +89,9 @@ type Journal struct {
 	keyring atomic.Pointer[keyring] // durable; nil: nothing was ever encrypted
 	wrap    cipher.AEAD             // wraps its keys; nil without a master key
 	rewrap  bool                    // the master key was changed
-	nonces  nonces
+
+	recovering bool // opened by Recover, before it has ended
+	nonces     nonces
 
 	watchMu sync.Mutex
 	watch   chan struct{} // nil until somebody asks
@@ -137,8 +139,10 @@ func (j *Journal) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := interrupted(fs, j.dir); err != nil {
-		return err
+	if !j.recovering {
+		if err := interrupted(fs, j.dir); err != nil {
+			return err
+		}
 	}
 	if err := j.openKeyring(mark.identity.ID); err != nil {
 		return err

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+
+	"auditrelay/cli/internal/app"
+	"auditrelay/runtime"
+)
+
+type journalCommands struct {
+	Recover journalRecover `cmd:"" help:"Show the damage to a journal that does not open, and with --yes open what is whole."`
+}
+
+type journalRecover struct {
+	Config  string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	DataDir string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	Yes     bool   `help:"Recover. Without it nothing is changed."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *journalRecover) Run(a *program) error {
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	dir, encryption, err := app.JournalOf(c.Config, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	dir = cmp.Or(c.DataDir, dir)
+	var r runtime.Recovery
+	if c.Yes {
+		r, err = runtime.Recover(dir, encryption, "command line")
+	} else {
+		r, err = runtime.Examine(dir, encryption)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(r)
+	}
+	rows := [][]string{{"damage", r.Damage}}
+	if r.To > r.From {
+		rows = append(rows, []string{"sequences", fmt.Sprintf("%d to %d cannot be read in their place", r.From, r.To-1)})
+	} else {
+		rows = append(rows, []string{"sequences", "none is missing: only callbacks' state is"})
+	}
+	rows = append(rows, []string{"since", moment(r.Since)})
+	if !c.Yes {
+		rows = append(rows,
+			[]string{"behind it", fmt.Sprintf("%d whole events, which are accepted again under new sequences", r.Behind)},
+			[]string{"to recover", "stop the relay, then auditrelay journal recover --yes"})
+		return a.table(rows)
+	}
+	rows = append(rows,
+		[]string{"accepted again", fmt.Sprintf("%d events from behind the damage; callbacks may deliver them twice", r.Saved)},
+		[]string{"incarnation", r.After},
+		[]string{"damaged files", r.Kept})
+	return a.table(rows)
+}
