@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// A callback's options, as a configuration and a Go program write them alike. The
-// zero value of each is its documented default. A range tag is what a configuration
-// may say; the engine keeps every value within it, and refuses one beyond the
-// maxima below.
+// These are a callback's options, for configurations and Go programs alike. The zero
+// value of each is its documented default. A range tag is the range of a configuration;
+// the engine supports every value in it, and refuses a value above the maxima below.
 
-// The greatest values that the engine keeps. What one event or one chunk becomes
-// is written in one transaction of the journal, which these are measured by.
+// The greatest values that the engine supports. One transaction of the journal must hold
+// the results of one event or one chunk; these limits follow from its size.
 const (
 	MaxChunkEvents          = 65_536
 	MaxChunkBytes  ByteSize = 64 << 20
@@ -46,7 +45,7 @@ func (Receives) Words() []string { return []string{"events", "emitted", "both"} 
 
 func (r Receives) String() string { return word(r, r) }
 
-// OnError says what becomes of an event on which a filter failed. It never goes on.
+// OnError says what happens to an event if a filter fails. The event never goes on.
 type OnError uint8
 
 const (
@@ -66,12 +65,12 @@ func (o OnError) String() string { return word(o, o) }
 type Role uint8
 
 const (
-	// RoleJudge: it may edit and drop, and where it fails the event does not go on.
-	// The default.
+	// RoleJudge: the filter may edit and drop. If it fails, the event does not go on. The
+	// default.
 	RoleJudge Role = iota
-	// RoleObserve: it may look and emit. It is given a document of its own, so that
-	// its edits go nowhere; a drop is a failure. Where it fails, or cannot be
-	// started, the event goes on as if it had not been there.
+	// RoleObserve: the filter may look and emit. It gets its own document, so its edits
+	// have no effect; a drop is a failure. If it fails or cannot start, the event goes on
+	// as without it.
 	RoleObserve
 )
 
@@ -80,18 +79,18 @@ func (Role) Words() []string { return []string{"judge", "observe"} }
 
 func (r Role) String() string { return word(r, r) }
 
-// Isolation says what of a guest's instance outlives an event.
+// Isolation says what one event leaves behind in a guest's instance.
 type Isolation uint8
 
 const (
-	// IsolationInstance: memory and globals are as the last event left them, which
-	// is quick, and lets a guest count or sample. A failure ends the instance.
+	// IsolationInstance: memory and globals stay as the last event left them. This is
+	// fast, and lets a guest count or sample. A failure ends the instance.
 	IsolationInstance Isolation = iota
-	// IsolationEvent: memory, globals and clock are put back to what they were when
-	// the instance had started, so that a verdict depends on module, configuration
-	// and event alone, and the same event takes the same fuel everywhere. An
-	// instance that cannot be put back (its memory grew, its module writes tables
-	// or drops segments) is closed, and a new one started for the next event.
+	// IsolationEvent: memory, globals and clock are restored to the state after the
+	// instance's start. So a verdict depends on module, configuration and event alone,
+	// and an event needs the same fuel everywhere. If an instance cannot be restored (its
+	// memory grew, its module writes tables or drops segments), it is closed and the next
+	// event gets a new one.
 	IsolationEvent
 )
 
@@ -100,17 +99,16 @@ func (Isolation) Words() []string { return []string{"instance", "event"} }
 
 func (i Isolation) String() string { return word(i, i) }
 
-// RetainThen says what happens at the bound of a Retain.
+// RetainThen says what happens at the limit of a Retain.
 type RetainThen uint8
 
 const (
-	// RetainBlock refuses new events at the door until the callback has caught up:
-	// for a callback that is required. The default, since it loses nothing.
+	// RetainBlock rejects new events until the callback has caught up: for a required
+	// callback. The default, since it loses nothing.
 	RetainBlock RetainThen = iota
 	// RetainDeadLetter sets the oldest events aside, with tombstones.
 	RetainDeadLetter
-	// RetainDetach skips what comes until an operator attaches the callback
-	// again.
+	// RetainDetach skips events until an operator attaches the callback again.
 	RetainDetach
 )
 
@@ -128,33 +126,31 @@ func word[T ~uint8](set interface{ Words() []string }, value T) string {
 	return fmt.Sprintf("%T(%d)", set, uint8(value))
 }
 
-// When is a callback's condition; every part that is set must match. In YAML the
-// fields stand beside the query: {action: [deleted, blocked], query: "..."}.
+// When is a callback's condition. All its parts must match. In YAML fields and query are
+// in one mapping: {action: [deleted, blocked], query: "..."}.
 type When struct {
-	// Fields by name: the event's top-level string of that name must be one of
-	// the values.
+	// Fields holds values by the name of a top-level string of the event: the string must
+	// be one of the values.
 	Fields map[string][]string `yaml:"*"`
-	// Query is a gjson query. It matches when its result is something other than
-	// false, null and the empty array.
+	// Query is a gjson query. It matches if its result is not false, null or an empty
+	// array.
 	Query string `yaml:"query"`
 }
 
-// MustNotLeave says what must not leave a callback. The zero value: nothing is
-// checked.
+// MustNotLeave says what must not leave a callback. The zero value checks nothing.
 type MustNotLeave struct {
-	// Detectors by name, or groups of them, such as secrets. They look at every key,
-	// string and number, through strings that hold JSON.
+	// Detectors are names of detectors, or of groups such as secrets. They check every
+	// key, string and number, also inside strings that hold JSON.
 	Detectors []string `yaml:"detectors"`
-	// Paths, such as **.~password, that may hold nothing but null, the empty
-	// string, *** or a pseudonym (hmac:NAME: or hmac:NAME.VERSION:, and
-	// 32 hexadecimal digits).
+	// Paths are paths, such as **.~password, that may hold only null, the empty string,
+	// *** or a pseudonym (hmac:NAME: or hmac:NAME.VERSION:, and 32 hexadecimal digits).
 	Paths []string `yaml:"paths"`
 }
 
-// From says where a callback starts that the journal does not know yet.
+// From says where a new callback starts.
 type From struct {
 	Kind FromKind
-	// Time is set where Kind is FromTime: the first event received at or after it.
+	// Time is set if Kind is FromTime: start with the first event received at or after it.
 	Time time.Time
 }
 
@@ -180,38 +176,38 @@ func (k FromKind) String() string {
 	return ""
 }
 
-// Chunking says when a chunk is closed: at the first bound that is met.
+// Chunking limits a chunk. A chunk is closed when it reaches the first limit.
 type Chunking struct {
-	// Events of one chunk. Default: 10000.
+	// Events is the number of events. Default: 10000.
 	Events int `yaml:"events" range:"1..65536"`
-	// Bytes of one chunk's events. Default: 8MiB.
+	// Bytes is the size of the events. Default: 8MiB.
 	Bytes ByteSize `yaml:"bytes" range:"1KiB..64MiB"`
-	// Age since the chunk's oldest event was seen. Default: 1s.
+	// Age is the time since the chunk's oldest event was seen. Default: 1s.
 	Age time.Duration `yaml:"age" range:"1ms..1h"`
 }
 
-// WithDefaults puts the defaults in the place of what is not set.
+// WithDefaults returns c with the defaults filled in.
 func (c Chunking) WithDefaults() Chunking {
 	return Chunking{Events: cmp.Or(c.Events, 10_000), Bytes: cmp.Or(c.Bytes, 8<<20), Age: cmp.Or(c.Age, time.Second)}
 }
 
-// Check returns an *OptionError for each bound that the engine cannot keep.
+// Check returns an *OptionError for each value that the engine does not support.
 func (c Chunking) Check() error {
 	return errors.Join(within("chunk.events", c.Events, MaxChunkEvents), within("chunk.bytes", c.Bytes, MaxChunkBytes),
 		within("chunk.age", c.Age, 0))
 }
 
-// Backoff paces the retries of one payload: after failure n the pause is drawn
-// evenly between 0 and the lesser of max and initial times 2^n (full jitter), and
-// is never shorter than what the destination asked for.
+// Backoff sets the pauses between the retries of one payload. The pause after failure n is
+// random, from 0 to the smaller of max and initial times 2^n (full jitter). It is never
+// shorter than the destination asks for.
 type Backoff struct {
-	// Initial is the bound of the first pause. Default: 500ms.
+	// Initial is the maximum of the first pause. Default: 500ms.
 	Initial time.Duration `yaml:"initial" range:"1ms..1h"`
-	// Max is the bound of every pause. Default: 1m.
+	// Max is the maximum of every pause. Default: 1m.
 	Max time.Duration `yaml:"max" range:"1ms..24h"`
 }
 
-// WithDefaults puts the defaults in the place of what is not set.
+// WithDefaults returns b with the defaults filled in.
 func (b Backoff) WithDefaults() Backoff {
 	return Backoff{Initial: cmp.Or(b.Initial, 500*time.Millisecond), Max: cmp.Or(b.Max, time.Minute)}
 }
@@ -221,16 +217,16 @@ func (b Backoff) Check() error {
 	return errors.Join(within("backoff.initial", b.Initial, 0), within("backoff.max", b.Max, 0))
 }
 
-// Retain bounds what a callback may hold that is not delivered.
+// Retain limits the undelivered events of a callback.
 type Retain struct {
-	// Age of the oldest event that is not delivered. Default: no bound.
+	// Age is the age of the oldest undelivered event. Default: no limit.
 	Age time.Duration `yaml:"age"`
-	// Bytes of the events that are not delivered. Default: no bound.
+	// Bytes is the size of the undelivered events. Default: no limit.
 	Bytes ByteSize `yaml:"bytes"`
-	// Then is what happens at the bound: block (new events are refused with 503:
-	// for a callback that is required), dead_letter (the oldest events are set
-	// aside, replayable) or detach (what comes is skipped until an operator
-	// attaches the callback again). Default: block, since it loses nothing.
+	// Then says what happens at the limit: block (senders get 503; for a required
+	// callback), dead_letter (the oldest events are set aside, replayable) or detach
+	// (events are skipped until an operator attaches the callback again). Default: block,
+	// since it loses nothing.
 	Then RetainThen `yaml:"then"`
 }
 

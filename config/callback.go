@@ -6,67 +6,66 @@ import (
 	"auditrelay"
 )
 
-// Callback is one destination and what stands before it.
+// Callback is one destination with its condition and filters.
 type Callback struct {
-	// Name identifies the callback for good: its position and accounts hang on
-	// it. One to 64 of a-z, 0-9, _ and -, the first a letter or digit.
+	// Name identifies the callback permanently: position, account and dead letters
+	// belong to it. 1 to 64 of a-z, 0-9, _ and -; the first is a letter or digit.
 	Name string `yaml:"name"`
 
-	// RenamedFrom is the name that the callback had before; it takes over that
-	// one's position, accounts and dead letters.
+	// RenamedFrom is the callback's former name. The callback takes over that name's
+	// position, account and dead letters.
 	RenamedFrom string `yaml:"renamed_from"`
 
-	// Receives says what is assigned to the callback: events (accepted ones),
-	// emitted (records that guests emitted to it) or both. Default: events.
+	// Receives says what the callback gets: events (accepted events), emitted (records
+	// that guests emit to it) or both. Default: events.
 	Receives auditrelay.Receives `yaml:"receives"`
 
-	// When must match for the filters to see an event; others end as filtered.
-	// Default: every event.
+	// When is the condition. Events that do not match end as filtered. Default: every
+	// event matches.
 	When *auditrelay.When `yaml:"when"`
 
-	// Filters by name, in order.
+	// Filters are the names of the filters to run, in order.
 	Filters []string `yaml:"filters"`
 
-	// MustNotLeave is checked natively on the final document, on all that the sink
-	// derives from it and on what filters emit, log and give as reasons, whatever
-	// the filters did. An event in which something is found becomes a dead letter,
-	// cause leak, with a tombstone in its place. Default: nothing is checked.
+	// MustNotLeave is the gate: a built-in check of the final document, of everything
+	// that the sink makes of it, and of what filters emit, log and give as reasons. An
+	// event with a hit becomes a dead letter, cause leak, and a tombstone takes its
+	// place. Default: no check.
 	MustNotLeave auditrelay.MustNotLeave `yaml:"must_not_leave"`
 
-	// Sink delivers what is kept. It may be left out where a filter emits.
+	// Sink is the destination. It may be missing if a filter emits.
 	Sink Sink `yaml:"sink"`
 
-	// From says where a callback starts that the journal does not know yet: now,
-	// beginning (the oldest event that the journal still has) or a time as in
-	// 2026-01-31T00:00:00Z. Default: now.
+	// From says where a new callback starts: now, beginning (the oldest event in the
+	// journal) or a time such as 2026-01-31T00:00:00Z. Default: now.
 	From auditrelay.From `yaml:"from"`
 
-	// Chunk says when a chunk is closed: at the first bound that is met.
+	// Chunk limits a chunk: it is closed when it reaches the first limit.
 	Chunk auditrelay.Chunking `yaml:"chunk"`
 
-	// InFlight is how many closed chunks may be undelivered at a time.
-	// Default: 4.
+	// InFlight is the maximum number of undelivered chunks. Default: 4.
 	InFlight int `yaml:"in_flight" range:"1..64"`
 
-	// Timeout bounds one attempt at a delivery. Default: 60s.
+	// Timeout limits one delivery attempt. Default: 60s.
 	Timeout time.Duration `yaml:"timeout" range:"1s..1h"`
 
-	// Backoff paces retries, which go on for ever unless retain says otherwise.
+	// Backoff sets the pauses between retries. Retries go on without end, unless retain
+	// says otherwise.
 	Backoff auditrelay.Backoff `yaml:"backoff"`
 
-	// Retain says what the callback may hold while its sink is dead. Default: no
-	// bound but the disk's.
+	// Retain limits what the callback may hold while its sink is dead. Default: only the
+	// disk limits it.
 	Retain auditrelay.Retain `yaml:"retain"`
 
 	line int
 }
 
-// Line is where the callback stands in the file, 0 where it stands in none.
+// Line is the callback's line in the file; 0 if it is in none.
 func (c *Callback) Line() int { return c.line }
 
-// Sink is what delivers: one key, the sink's type, with its options.
+// Sink is one key, the sink's type, with its options.
 type Sink struct {
-	// Type is the sink's name, empty where a callback has none.
+	// Type is the sink's name; empty if the callback has no sink.
 	Type    string
 	Options Section
 }

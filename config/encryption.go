@@ -6,19 +6,19 @@ import (
 	"auditrelay"
 )
 
-// Encryption of what the journal holds of events; see docs/operators/encryption.md.
+// Encryption configures the encryption of stored events; see docs/operators/encryption.md.
 type Encryption struct {
-	// Key is the master key, at least 32 bytes, as `openssl rand -hex 32` makes one. What
-	// is stored of events is encrypted under keys of its own, one for each period, which
-	// it wraps. Without it the journal cannot be read: keep a copy elsewhere.
+	// Key is the master key, at least 32 bytes; make one with `openssl rand -hex 32`. It
+	// wraps the keys of the periods, which encrypt the events. Without it nobody can read
+	// the journal: keep a copy elsewhere.
 	Key auditrelay.Secret `yaml:"key"`
-	// PreviousKey is the master key before this one, for the first start with a new key.
+	// PreviousKey is the former master key, for the first start with a new one.
 	PreviousKey auditrelay.Secret `yaml:"previous_key"`
-	// Period is how long one key serves, and so what can be erased by itself. Periods end
-	// at multiples of it, in UTC. Default: 24h.
+	// Period is the time that one key covers, and so the unit that you can erase. Periods
+	// end at multiples of it, in UTC. Default: 24h.
 	Period time.Duration `yaml:"period" range:"1h..366d"`
-	// DecryptOnly turns encryption off without losing what is encrypted: that stays
-	// readable, and new events are stored in the clear. Default: false.
+	// DecryptOnly turns encryption off: encrypted events stay readable, new events are
+	// stored in the clear. Default: false.
 	DecryptOnly bool `yaml:"decrypt_only"`
 }
 

@@ -7,63 +7,61 @@ import (
 	"auditrelay"
 )
 
-// Filter is one named step that callbacks list: a policy of the native filter under
-// redact, or a WebAssembly guest under wasm or module.
+// Filter is one named filter: a policy under redact, or a WebAssembly guest under wasm
+// or module.
 type Filter struct {
-	// Name is the key under which the filter stands.
+	// Name is the filter's key.
 	Name string `yaml:"-"`
 
-	// Redact is a policy by which events are redacted, for those who do not program.
-	// It stands in the place of a guest.
+	// Redact is a policy: rules in YAML, without programming. A filter has either a policy
+	// or a guest.
 	Redact *Section `yaml:"redact"`
 
-	// Wasm is the module's file, relative to the configuration's.
+	// Wasm is the module's file, relative to the configuration file.
 	Wasm string `yaml:"wasm"`
 
-	// Module is, in the place of a file, the name of uploaded modules (auditrelay
-	// module push --name NAME). Which of them runs is chosen by auditrelay module
-	// use FILTER DIGEST; until then nothing passes, and what the callbacks receive
-	// stays pending.
+	// Module is the name of uploaded modules (auditrelay module push --name NAME), instead
+	// of a file. auditrelay module use FILTER DIGEST selects one. Until then nothing
+	// passes; the callbacks' events stay pending.
 	Module string `yaml:"module"`
 
-	// SHA256 pins the module: 64 hexadecimal digits; another file under the same
-	// name is refused. Default: not pinned.
+	// SHA256 pins the module: 64 hexadecimal digits. A file with another digest is refused.
+	// Default: not pinned.
 	SHA256 string `yaml:"sha256"`
 
-	// Cases is a file of recorded cases, as auditrelay guest test runs them, relative
-	// to the configuration's: a module that does not pass them all, under this
-	// filter's config, grants and limits, is refused, at start as when it is to be
-	// used in the place of another. Default: none.
+	// Cases is a file of recorded cases, as for auditrelay guest test, relative to the
+	// configuration file. A module must pass all of them, under this filter's config,
+	// grants and limits, at the start and before a switch. Default: none.
 	Cases string `yaml:"cases"`
 
-	// Config is handed to the guest as JSON: any mapping.
+	// Config is any mapping; the guest gets it as JSON.
 	Config json.RawMessage `yaml:"config"`
 
-	// Grants are what the guest may do, of what its manifest asks for. Default:
-	// nothing; it may look and judge.
+	// Grants allow what the guest's manifest asks for. Default: nothing; it may only look
+	// and decide.
 	Grants Grants `yaml:"grants"`
 
-	// Limits bound what the guest may use.
+	// Limits are the guest's budget.
 	Limits Limits `yaml:"limits"`
 
-	// OnError says what becomes of an event on which the filter fails:
-	// dead_letter (set aside, replayable, with a tombstone in its place) or
-	// discard (the tombstone alone). It never goes on. Default: dead_letter.
+	// OnError says what happens to an event if the filter fails: dead_letter (set aside,
+	// replayable, with a tombstone in its place) or discard (only the tombstone). The
+	// event never goes on. Default: dead_letter.
 	OnError auditrelay.OnError `yaml:"on_error"`
 
-	// Role is judge (it may drop, and edit and emit as it is granted) or observe: it
-	// may look, log and emit, neither edit nor drop, and where it fails the event
-	// goes on as if it had not been there. Default: judge.
+	// Role is judge (may drop; may edit and emit as granted) or observe (may look, log and
+	// emit, but neither edit nor drop; if it fails, the event goes on as without it).
+	// Default: judge.
 	Role auditrelay.Role `yaml:"role"`
 
-	// Isolation says what one event leaves behind for the next: instance (memory
-	// and globals stay, so that a guest may count or sample) or event (all is put
-	// back to what it was when the instance had started, so that the verdict depends
-	// on module, config and event alone). Default: instance.
+	// Isolation says what one event leaves behind for the next: instance (memory and
+	// globals stay, so a guest may count or sample) or event (everything is restored to
+	// the state after the start, so the verdict depends on module, config and event
+	// alone). Default: instance.
 	Isolation auditrelay.Isolation `yaml:"isolation"`
 
-	// Breaker rests the guest where it fails on one event after the other: what
-	// its callbacks receive stays pending, and one event at a time is tried.
+	// Breaker rests a guest that fails on many events in a row. Meanwhile its callbacks'
+	// events stay pending, and one event at a time is tried.
 	Breaker Breaker `yaml:"breaker"`
 
 	line   int
@@ -71,7 +69,7 @@ type Filter struct {
 	keys   []string // of a native filter
 }
 
-// KeyNames are the names of the keys with which the filter may make pseudonyms.
+// KeyNames returns the names of the keys that the filter may use for pseudonyms.
 func (f *Filter) KeyNames() []string {
 	if f.Native() {
 		return f.keys
@@ -79,73 +77,70 @@ func (f *Filter) KeyNames() []string {
 	return f.Grants.Keys
 }
 
-// Native reports whether the filter is the relay's own rather than a guest.
+// Native reports whether the filter is built in, not a guest.
 func (f *Filter) Native() bool { return f.Redact != nil }
 
-// ModuleDigest is the SHA-256 of the file that Wasm names, in hexadecimal; empty
-// where it names none.
+// ModuleDigest returns the SHA-256 of the file Wasm, in hexadecimal; empty without a
+// file.
 func (f *Filter) ModuleDigest() string { return f.module }
 
-// Line is where the filter stands in the file.
+// Line is the filter's line in the file.
 func (f *Filter) Line() int { return f.line }
 
-// Grants are what a guest may do.
+// Grants are the rights of a guest.
 type Grants struct {
-	// Emit names the callbacks that the guest may hand records to. Each must
-	// receive emitted records, and no chain of them may lead back.
+	// Emit names the callbacks that the guest may emit records to. Each must receive
+	// emitted records, and there must be no cycle.
 	Emit []string `yaml:"emit"`
 	// Write are the paths that the guest may edit, such as updated_values.**.
 	Write []string `yaml:"write"`
-	// Keys names entries of keys with which the guest may make pseudonyms; it
-	// never sees the keys.
+	// Keys names the entries of keys that the guest may use for pseudonyms. It never sees
+	// the secrets.
 	Keys []string `yaml:"keys"`
 	// Metrics are the names of the counts that the guest may add to, shown as
-	// auditrelay_guest_count_total. must_not_leave does not see numbers: grant them
-	// to modules that you trust with them.
+	// auditrelay_guest_count_total. must_not_leave does not check numbers: grant metrics
+	// only to modules that you trust with them.
 	Metrics []string `yaml:"metrics"`
 }
 
-// Limits bound what a guest may use. A breach is a failure of the filter on that
-// event.
+// Limits are a guest's budget. Exceeding one is a failure of the filter on that event.
 type Limits struct {
-	// Fuel for one event, in units: one for an ordinary instruction, more for dear
-	// ones and for what host functions do. The same event takes the same fuel on
-	// every machine; a million units take about a millisecond at the most. Default:
-	// 4000000.
+	// Fuel is the budget for one event: one unit for an ordinary instruction, more for
+	// expensive ones and for host functions. An event needs the same fuel on every
+	// machine. A million units take at most about a millisecond. Default: 4000000.
 	Fuel int64 `yaml:"fuel" range:"1000..1000000000000"`
-	// FuelPerByte comes on top for each byte of the event. Default: 4000.
+	// FuelPerByte is the additional fuel for each byte of the event. Default: 4000.
 	FuelPerByte int64 `yaml:"fuel_per_byte" range:"1..1000000000"`
-	// InitFuel for starting an instance. Default: 1000000000.
+	// InitFuel is the fuel for the start of an instance. Default: 1000000000.
 	InitFuel int64 `yaml:"init_fuel" range:"1000..1000000000000"`
-	// Memory of one instance: linear memory, tables and globals. Default: 16MiB.
+	// Memory limits one instance: linear memory, tables and globals. Default: 16MiB.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"64KiB..1GiB"`
-	// Stack of one instance, locals included. Default: 2MiB.
+	// Stack limits the call stack of one instance, locals included. Default: 2MiB.
 	Stack auditrelay.ByteSize `yaml:"stack" range:"4KiB..4MiB"`
-	// Time for one event by the wall clock: the host's guard behind fuel. An event
-	// that meets it is tried again, and then held; it is never a dead letter.
-	// Default: 10s.
+	// Time limits one event by the wall clock: a second guard behind fuel. An event that
+	// exceeds it is retried, and then held; it is never a dead letter. Default: 10s.
 	Time time.Duration `yaml:"time" range:"1ms..10m"`
-	// InitTime for starting an instance, likewise. Default: 30s.
+	// InitTime limits the start of an instance by the wall clock. Default: 30s.
 	InitTime time.Duration `yaml:"init_time" range:"1ms..10m"`
-	// EmitBytes of all records emitted for one event; all filters of a callback
-	// together emit at most 64MiB for one. Default: 256KiB.
+	// EmitBytes limits the size of the records emitted for one event. All filters of a
+	// callback together may emit 64MiB. Default: 256KiB.
 	EmitBytes auditrelay.ByteSize `yaml:"emit_bytes" range:"1B..64MiB"`
-	// EmitCount is the most records emitted for one event; all filters of a callback
-	// together emit at most 10000 for one. Default: 16.
+	// EmitCount limits the number of records emitted for one event. All filters of a
+	// callback together may emit 10000. Default: 16.
 	EmitCount int `yaml:"emit_count" range:"1..10000"`
-	// EditBytes that the edits of one event may hand over; all filters of a callback
-	// together at most 64MiB for one. Default: 4MiB.
+	// EditBytes limits the size of the edits of one event. All filters of a callback
+	// together may use 64MiB. Default: 4MiB.
 	EditBytes auditrelay.ByteSize `yaml:"edit_bytes" range:"1B..64MiB"`
-	// LogLines a second that the filter may log. Default: 20.
+	// LogLines is the number of lines that the filter may log in a second. Default: 20.
 	LogLines int `yaml:"log_lines" range:"1..10000"`
-	// Module is the largest binary that is taken. Default: 32MiB.
+	// Module limits the size of the binary. Default: 32MiB.
 	Module auditrelay.ByteSize `yaml:"module" range:"1KiB..256MiB"`
 }
 
-// Breaker rests a guest that does nothing but fail.
+// Breaker configures when a failing guest rests.
 type Breaker struct {
-	// Failures in a row after which it rests. Default: 50.
+	// Failures is the number of failures in a row after which it rests. Default: 50.
 	Failures int `yaml:"failures" range:"1..1000000"`
-	// Rest is how long at first; it doubles up to a minute. Default: 1s.
+	// Rest is the first pause; it doubles up to a minute. Default: 1s.
 	Rest time.Duration `yaml:"rest" range:"1ms..1m"`
 }

@@ -13,20 +13,20 @@ import (
 
 // Options configure the store in Postgres. Only the URL has no default.
 type Options struct {
-	// URL of the database, postgres://USER:PASSWORD@HOST:PORT/DATABASE with libpq's
-	// parameters: over a network with sslmode=verify-full. It may lead through a pooler such
-	// as PgBouncer, whatever its mode. With several hosts, HOST1,HOST2, add
-	// target_session_attrs=read-write: the one that takes writes is used. The database's
-	// encoding is UTF8. Required.
+	// URL is the database's URL, postgres://USER:PASSWORD@HOST:PORT/DATABASE with libpq's
+	// parameters; over a network use sslmode=verify-full. A pooler such as PgBouncer works,
+	// in any mode. For several hosts, HOST1,HOST2, add target_session_attrs=read-write, so
+	// that the one that accepts writes is used. The database's encoding must be UTF8.
+	// Required.
 	URL auditrelay.Secret `yaml:"url"`
 
-	// Schema that the tables are in. It is made where it is not there, which takes the
-	// right CREATE on the database. No other program's: LiteLLM may drop from its own
-	// what it does not know. Default: auditrelay.
+	// Schema is the schema of the tables. A missing schema is created, which needs the
+	// right CREATE on the database. Do not use another program's schema: LiteLLM may drop
+	// unknown tables from its own. Default: auditrelay.
 	Schema string `yaml:"schema"`
 
-	// Keep says which records stay. Default: all do. The relay deletes the others, once
-	// an hour, and tells in an audit event how many; the sink by itself deletes none.
+	// Keep says which records stay. Default: all. The relay deletes the others once an
+	// hour and records the number in an audit event. The sink itself deletes nothing.
 	Keep Keep `yaml:"keep"`
 
 	// Mark is a file in which the sink notes how many transactions the database has
@@ -35,11 +35,11 @@ type Options struct {
 	Mark string `yaml:"-"`
 }
 
-// Keep bounds what a store holds.
+// Keep limits a store.
 type Keep struct {
-	// Age since the event was received. Default: no bound.
+	// Age is the time since the event was received. Default: no limit.
 	Age time.Duration `yaml:"age"`
-	// Rows is how many records; those received longest ago go first. Default: no bound.
+	// Rows is the number of records; the oldest received go first. Default: no limit.
 	Rows int64 `yaml:"rows"`
 }
 

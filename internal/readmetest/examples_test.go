@@ -1,6 +1,8 @@
 package readmetest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,10 +49,10 @@ func (f folder) atWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.write(t, name, strings.NewReplacer("LISTEN", f.address, "S3\n", s3Address+"\n").Replace(string(text)))
+		f.write(t, name, strings.NewReplacer("LISTEN", f.address, "S3\n", s3Address+"\n", "SECRET", secretOf("s3")).Replace(string(text)))
 	}
 	for _, name := range []string{"people.key", "master.key"} {
-		f.write(t, name, strings.Repeat("0123456789abcdef", 4))
+		f.write(t, name, secretOf(name))
 	}
 	relay := exec.Command(filepath.Join(program(t), "auditrelay"), "serve", "--config", "auditrelay.yaml")
 	relay.Dir = f.dir
@@ -71,7 +73,7 @@ func (f folder) atWork(t *testing.T) {
 	f.run(t, "auditrelay send events.ndjson")
 	client := s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s3Address), UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider("LITELLMTORELAY", "0123456789abcdef0123456789abcdef", ""),
+		Credentials: credentials.NewStaticCredentialsProvider("LITELLMTORELAY", secretOf("s3"), ""),
 	})
 	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{
 		Bucket: aws.String("audit"), Key: aws.String("audit_logs/2026-01-31/13-00-00_evt-4.json"),
@@ -154,7 +156,13 @@ func valueOf(name string) string {
 	if strings.HasSuffix(name, "URL") {
 		return "postgres://auditrelay:secret@localhost:5432/litellm"
 	}
-	return strings.Repeat("0123456789abcdef", 4)
+	return secretOf(name)
+}
+
+// secretOf makes a secret that no check takes for guessable.
+func secretOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])
 }
 
 // whole makes a configuration of an example: a sink gets a callback, an
@@ -169,7 +177,7 @@ func (f folder) whole(t *testing.T, text string) string {
 	text = secret.ReplaceAllStringFunc(text, func(string) string {
 		n++
 		name := "secret" + strconv.Itoa(n)
-		f.write(t, name, strings.Repeat(strconv.Itoa(n%10)+"123456789abcdef", 4))
+		f.write(t, name, secretOf(name))
 		return "file:./" + name
 	})
 	has := func(key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }

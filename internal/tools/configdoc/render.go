@@ -16,18 +16,26 @@ const introduction = `<!-- Written by go generate ./config from the Go source. D
 
 # Configuration
 
-One YAML file; ` + "`auditrelay validate FILE`" + ` checks it and reports everything that is wrong at once, with file, line and key.
-A key that is not listed here is an error. LiteLLM's own file is taken as it stands;
-` + "`auditrelay config translate FILE`" + ` shows what it becomes.
+*For everyone who writes or reads a configuration. It lists every key, its default and its limits.*
 
-**References.** In any value, lists included, ` + "`os.environ/NAME`" + ` and ` + "`${NAME}`" + ` stand for an environment variable and
-` + "`file:/path`" + ` (or ` + "`file:./path`" + `, relative to this file) for a file's content without the line feed at its end.
-` + "`${NAME}`" + ` may also stand inside a longer value. ` + "`${NAME:-default}`" + ` gives the default where the variable is unset or empty. Without a
-default, an unset variable is an error. What other programs would expand is an error too, never a text: ` + "`$NAME`, `${env:NAME}`, `~/`" + `,
-and ` + "`%Y`" + ` in a sink's path. ` + "`$$`" + ` before a brace or a name in capitals is a plain dollar.
+The configuration is one YAML file. A test keeps this page equal to the program.
 
-**Sizes** are whole numbers with a unit: ` + "`512KiB`, `16MiB`, `10GB`" + `. **Durations** are ` + "`500ms`, `30s`, `12h`, `30d`" + `.
-**Names** are 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit. **Files** are relative to the configuration's.
+| you want to | command |
+|---|---|
+| check a file; all errors at once, with file, line and key | ` + "`auditrelay validate FILE`" + ` |
+| use LiteLLM's own file | ` + "`auditrelay serve --config litellm.yaml`" + ` |
+| see what LiteLLM's file becomes | ` + "`auditrelay config translate FILE`" + ` |
+
+| in values | write |
+|---|---|
+| an environment variable | ` + "`os.environ/NAME` or `${NAME}`" + `; ` + "`${NAME}`" + ` also inside a longer value. ` + "`$${NAME}`" + ` is a literal ` + "`${NAME}`" + `. An unset variable is an error |
+| a file's content | ` + "`file:/path`, or `file:./path`" + ` relative to this file; without the line feed at its end |
+| a size | a whole number with a unit: ` + "`512KiB`, `16MiB`, `10GB`" + ` |
+| a duration | ` + "`500ms`, `30s`, `12h`, `30d`" + ` |
+| a name | 1 to 64 of a-z, 0-9, _ and -; the first is a letter or digit |
+| a file name | relative to the configuration file |
+
+References work in every value, in lists too. A key that is not on this page is an error.
 `
 
 // words says a type in YAML's terms; what is written in a way of its own is said

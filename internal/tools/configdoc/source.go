@@ -7,6 +7,8 @@ import (
 	"go/token"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -155,11 +157,25 @@ func (s *source) options(name string) []option {
 	return options
 }
 
-// forReaders turns a doc comment into a sentence about the key.
+// page is a page of the documentation that a comment names by its path.
+var page = regexp.MustCompile(`docs/([a-z]+)/([a-z-]+)\.md`)
+
+// forReaders turns a doc comment into a description of the key: without the field's
+// name, which the table has beside it, and with links to the pages that it names.
 func forReaders(doc, field, key string) string {
-	doc = strings.Join(strings.Fields(doc), " ")
-	if rest, ok := strings.CutPrefix(doc, field); ok && (rest == "" || strings.ContainsAny(rest[:1], " ,.:")) && key != "*" {
-		return "`" + key + "`" + rest
+	doc = page.ReplaceAllString(strings.Join(strings.Fields(doc), " "), "[$2](../$1/$2.md)")
+	rest, ok := strings.CutPrefix(doc, field+" ")
+	if !ok {
+		return doc
 	}
-	return doc
+	for _, be := range []string{"is ", "are "} {
+		if what, ok := strings.CutPrefix(rest, be); ok {
+			rest = what
+			break
+		}
+	}
+	if first, _, _ := strings.Cut(rest, " "); slices.Contains([]string{"of", "that", "for", "with", "by", "in", "such", "to"}, first) {
+		return "`" + key + "` " + rest
+	}
+	return strings.ToUpper(rest[:1]) + rest[1:]
 }
