@@ -12,6 +12,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 export AUDITRELAY_TEST_BIN := $(TESTBIN)
 
 VERSITYGW     := $(TESTBIN)/versitygw
+SERVERS       := $(VERSITYGW) $(TESTBIN)/victoria-logs $(TESTBIN)/webhook-receiver
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -31,7 +32,7 @@ build: ## build bin/auditrelay
 demo: build ## run the main job on embedded defaults: events in, guests in between, files out
 	$(GO) run ./internal/test/demo -binary bin/auditrelay
 
-test: $(VERSITYGW) ## all tests but soak and bench; installs what they need
+test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	@scripts/install-test-tools
 	$(GO) build ./...
 	$(GO) test -race -shuffle=on -short -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
@@ -52,7 +53,7 @@ lint: $(TESTBIN)/staticcheck $(TESTBIN)/golangci-lint
 	$(TESTBIN)/golangci-lint run ./...
 	$(GO) mod tidy -diff
 
-soak: $(VERSITYGW) ## the long runs: a million histories, 2,000 kills, every flipped bit, a million modules
+soak: $(SERVERS) ## the long runs: a million histories, 2,000 kills, every flipped bit, a million modules
 	AUDITRELAY_SOAK=1 GOGC=800 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories 1000000
 	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./runtime/internal/crashtest
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./runtime/internal/journal
@@ -81,6 +82,14 @@ clean: ## remove what was built
 $(VERSITYGW): internal/testservers/go.mod
 	@mkdir -p $(TESTBIN)
 	cd internal/testservers && $(GO) build -o $(VERSITYGW) github.com/versity/versitygw/cmd/versitygw
+
+$(TESTBIN)/victoria-logs: internal/testservers/victorialogs/go.mod
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers/victorialogs && CGO_ENABLED=0 $(GO) build -o $@ github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
+
+$(TESTBIN)/webhook-receiver: internal/testservers/webhook/go.mod internal/testservers/webhook/main.go
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers/webhook && $(GO) build -o $@ .
 
 $(TESTBIN)/staticcheck:
 	GOBIN=$(TESTBIN) $(GO) install $(STATICCHECK)

@@ -1,17 +1,16 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -20,7 +19,6 @@ import (
 )
 
 var (
-	errGone      = errors.New("the request has ended")
 	errNoETag    = errors.New("the answer has no ETag: what answered is no S3 store")
 	errDifferent = errors.New("another object stands under this key already, with different content")
 	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
@@ -29,12 +27,12 @@ var (
 // Deliver puts one payload. An existing object under a batch key is success, since the
 // key contains the content's digest.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	era, err := s.limiter.acquire(ctx)
+	era, err := s.limiter.Acquire(ctx)
 	if err != nil {
 		return auditrelay.Receipt{}, s.failure(ctx, "put", p.Key, err)
 	}
 	receipt, err := s.put(ctx, p, *s.options.Conditional)
-	s.limiter.release(era, err != nil && auditrelay.KindOf(err) == auditrelay.Throttled, err == nil)
+	s.limiter.Release(era, err != nil && auditrelay.KindOf(err) == auditrelay.Throttled, err == nil)
 	return receipt, err
 }
 
@@ -43,8 +41,8 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	if err != nil {
 		return auditrelay.Receipt{}, s.failure(ctx, "put", p.Key, err)
 	}
-	body := &lentBody{r: bytes.NewReader(p.Body)}
-	defer body.takeBack()
+	body := httpsink.Lend(p.Body)
+	defer body.TakeBack()
 	in, err := s.request(p, body)
 	if err != nil {
 		return auditrelay.Receipt{}, s.failure(ctx, "put", p.Key, &auditrelay.DeliveryError{Err: describe("put", s.options.Bucket, p.Key, err.Error(), err)})
@@ -209,37 +207,4 @@ func status(err error) int {
 		return answer.HTTPStatusCode()
 	}
 	return 0
-}
-
-// lentBody is a payload's body as long as Deliver runs. An http.RoundTripper may
-// go on reading for a moment after a request was given up; it then gets an error
-// instead of memory that is no longer ours.
-type lentBody struct {
-	mu   sync.Mutex
-	r    *bytes.Reader
-	gone bool
-}
-
-func (b *lentBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return 0, errGone
-	}
-	return b.r.Read(p)
-}
-
-func (b *lentBody) Seek(offset int64, whence int) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return 0, errGone
-	}
-	return b.r.Seek(offset, whence)
-}
-
-func (b *lentBody) takeBack() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.gone, b.r = true, nil
 }

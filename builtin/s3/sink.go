@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -24,7 +25,7 @@ import (
 type Sink struct {
 	options Options // defaults filled in
 	prefix  string  // empty or ending in "/"
-	limiter *limiter
+	limiter *httpsink.Limiter
 	now     func() time.Time
 
 	compressor compressor
@@ -51,7 +52,7 @@ func New(o Options) (*Sink, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Sink{options: o, limiter: newLimiter(o.Concurrency), now: time.Now}
+	s := &Sink{options: o, limiter: httpsink.NewLimiter(o.Concurrency), now: time.Now}
 	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
 		s.prefix = prefix + "/"
 	}

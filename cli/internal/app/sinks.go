@@ -7,9 +7,12 @@ import (
 	"slices"
 
 	"auditrelay"
+	"auditrelay/builtin/datadog"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/s3"
+	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
+	"auditrelay/builtin/webhook"
 	"auditrelay/config"
 )
 
@@ -25,6 +28,9 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 		"s3":         makeS3,
 		"file":       makeFile,
 		"stdout":     makeStdout,
+		"splunk":     makeSplunk,
+		"datadog":    makeDatadog,
+		"webhook":    makeWebhook,
 		sqliteSink:   makeSQLite,
 		postgresSink: makePostgres,
 	}
@@ -58,6 +64,33 @@ func makeStdout(section config.Section) (auditrelay.Sink, error) {
 	var o stdout.Options
 	decoded := section.Decode(&o)
 	sink, err := stdout.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeSplunk(section config.Section) (auditrelay.Sink, error) {
+	var o splunk.Options
+	decoded := section.Decode(&o)
+	o.TokenFile = section.Path(o.TokenFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := splunk.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeDatadog(section config.Section) (auditrelay.Sink, error) {
+	var o datadog.Options
+	decoded := section.Decode(&o)
+	o.APIKeyFile = section.Path(o.APIKeyFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := datadog.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeWebhook(section config.Section) (auditrelay.Sink, error) {
+	var o webhook.Options
+	decoded := section.Decode(&o)
+	o.SecretFile = section.Path(o.SecretFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := webhook.New(o)
 	return made(sink, decoded, err)
 }
 

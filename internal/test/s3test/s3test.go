@@ -16,11 +16,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"auditrelay/internal/test/child"
 )
 
 // The gateway's root account.
@@ -107,32 +108,14 @@ func (s *Server) start(t testing.TB, binary string) error {
 	cmd := exec.Command(binary, "--quiet", "--port", address, "--region", s.region, "posix", "--versioning-dir", s.versions, s.Root)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	cmd.Stdout, cmd.Stderr = &log, &log
-	dieWithParent(cmd)
-	// A signal at the parent's death follows the thread that started the child:
-	// hold it until the child has ended.
-	started := make(chan error)
-	ended := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := child.Start(t, cmd)
+	if err != nil {
 		return err
 	}
 	if err := ready(address, ended); err != nil {
-		cmd.Process.Kill()
-		<-ended
 		return fmt.Errorf("%w; it said: %s", err, log.String())
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
 		if t.Failed() && log.String() != "" {
 			t.Logf("versitygw said:\n%s", log.String())
 		}

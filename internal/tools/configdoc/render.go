@@ -45,7 +45,8 @@ var words = map[string]string{
 	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
 	"Key":  "secret, or mapping of current and versions",
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "auditrelay.From": "now, beginning or a time",
-	"Section": "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
+	"httpsink.Options": "mapping, see [http](#http-of-splunk-datadog-and-webhook)",
+	"Section":          "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
 }
 
 // renderer writes sections, one for each struct, parents before children.
@@ -75,7 +76,10 @@ func render(root string) ([]byte, error) {
 	}
 	r.out.WriteString("\n## Sinks\n")
 	for _, dir := range dirs {
-		if dir == native || filepath.Base(dir) == "wasm" { // filters; config documents the keys of guests
+		switch {
+		case dir == native, filepath.Base(dir) == "wasm": // filters; config documents the keys of guests
+			continue
+		case filepath.Base(dir) == "internal":
 			continue
 		}
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
@@ -85,6 +89,12 @@ func render(root string) ([]byte, error) {
 			return nil, err
 		}
 	}
+	shared := &renderer{}
+	if shared.source, err = read(root, filepath.Join(root, "builtin", "internal", "httpsink")); err != nil {
+		return nil, err
+	}
+	shared.section("Options", "http", "http, of splunk, datadog and webhook", 3)
+	r.out.Write(shared.out.Bytes())
 	return r.out.Bytes(), nil
 }
 

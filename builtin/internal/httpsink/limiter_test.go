@@ -1,4 +1,4 @@
-package s3
+package httpsink
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 )
 
 func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
-	l := newLimiter(8)
+	l := NewLimiter(8)
 	take := func(n int) (eras []uint64) {
 		t.Helper()
 		for range n {
-			era, err := l.acquire(t.Context())
+			era, err := l.Acquire(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -20,7 +20,7 @@ func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
 	}
 	give := func(eras []uint64, throttled bool) {
 		for _, era := range eras {
-			l.release(era, throttled, !throttled)
+			l.Release(era, throttled, !throttled)
 		}
 	}
 	want := func(bound int) {
@@ -50,22 +50,22 @@ func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
 }
 
 func TestLimiterHoldsBack(t *testing.T) {
-	l := newLimiter(1)
-	era, err := l.acquire(t.Context())
+	l := NewLimiter(1)
+	era, err := l.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.acquire(ctx); err == nil {
+	if _, err := l.Acquire(ctx); err == nil {
 		t.Fatal("two had the only place")
 	}
 	next := make(chan error)
 	go func() {
-		_, err := l.acquire(t.Context())
+		_, err := l.Acquire(t.Context())
 		next <- err
 	}()
-	l.release(era, false, true)
+	l.Release(era, false, true)
 	if err := <-next; err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,13 @@
-package s3
+package httpsink
 
 import (
 	"context"
 	"sync"
 )
 
-// limiter bounds how many requests run at a time: halved when the store says
-// SlowDown, one more again after as many successes as the bound is.
-type limiter struct {
+// Limiter bounds how many requests run at a time: halved when the destination asks for
+// less, one more again after as many successes as the bound is.
+type Limiter struct {
 	most int
 
 	mu        sync.Mutex
@@ -18,12 +18,13 @@ type limiter struct {
 	changed   chan struct{} // closed and replaced when a place may be free
 }
 
-func newLimiter(most int) *limiter {
-	return &limiter{most: most, bound: most, changed: make(chan struct{})}
+// NewLimiter returns a limiter of at most most requests at a time.
+func NewLimiter(most int) *Limiter {
+	return &Limiter{most: most, bound: most, changed: make(chan struct{})}
 }
 
-// acquire waits for a place. The era goes back to release.
-func (l *limiter) acquire(ctx context.Context) (era uint64, err error) {
+// Acquire waits for a place. The era goes back to Release.
+func (l *Limiter) Acquire(ctx context.Context) (era uint64, err error) {
 	for {
 		l.mu.Lock()
 		if l.running < l.bound {
@@ -42,9 +43,9 @@ func (l *limiter) acquire(ctx context.Context) (era uint64, err error) {
 	}
 }
 
-// release gives the place back. Of requests that began before the last halving
+// Release gives the place back. Of requests that began before the last halving
 // none halves again: they all ran into the same limit.
-func (l *limiter) release(era uint64, throttled, ok bool) {
+func (l *Limiter) Release(era uint64, throttled, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--

@@ -1,4 +1,4 @@
-package s3
+package httpsink
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 // The race detector tells whether a reader still touches what was taken back.
 func TestABodyThatWasTakenBackIsNotRead(t *testing.T) {
 	content := bytes.Repeat([]byte("x"), 1<<20)
-	body := &lentBody{r: bytes.NewReader(content)}
+	body := Lend(content)
 	begun, ended := make(chan struct{}), make(chan error)
 	go func() {
 		_, err := body.Read(make([]byte, 10))
@@ -23,7 +23,7 @@ func TestABodyThatWasTakenBackIsNotRead(t *testing.T) {
 		ended <- err
 	}()
 	<-begun
-	body.takeBack()
+	body.TakeBack()
 	clear(content)
 	if err := <-ended; !errors.Is(err, errGone) {
 		t.Error(err)

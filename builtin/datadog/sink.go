@@ -1,0 +1,232 @@
+// Package datadog delivers records to Datadog's log intake, API v2.
+//
+// Delivery is at least once. The intake has no idempotency: events whose answer was lost
+// are sent again and stand there twice, told apart by the attributes auditrelay.journal
+// and auditrelay.sequence. Within one process a payload that was delivered is not sent
+// again.
+//
+// Source of the protocol: Datadog's "Send logs" (API v2) and "Log collection": 202 is
+// success, at most 5 MB and 1,000 logs a request, 1 MB a log, and nothing of more than 18
+// hours ago.
+package datadog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// path of the intake.
+const path = "/api/v2/logs"
+
+// maxAge is how old a log may be.
+const maxAge = 18 * time.Hour
+
+// oldest is the header, sealed with a payload, that holds its oldest event's time.
+const oldest = "Auditrelay-Oldest"
+
+// Sink is one account's intake. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	key     *httpsink.Secret
+	client  *httpsink.Client
+	packing httpsink.Packing
+	common  string // of each log, encoded
+	now     func() time.Time
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, key, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, key: key, client: client, now: time.Now}
+	s.packing = httpsink.Packing{
+		ContentType: "application/json", Open: "[", Separator: ",\n", Close: "]",
+		MaxBytes: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, MaxItem: maxEventBytes, Compression: o.HTTP.Compression,
+	}
+	tags := make([]string, 0, len(o.Tags))
+	for _, name := range slices.Sorted(maps.Keys(o.Tags)) {
+		tags = append(tags, strings.TrimSuffix(name+":"+o.Tags[name], ":"))
+	}
+	for _, field := range []struct{ name, value string }{{"ddsource", o.Source}, {"service", o.Service}, {"hostname", o.Hostname}, {"ddtags", strings.Join(tags, ",")}} {
+		if field.value != "" {
+			s.common += quote(field.name) + ":" + quote(field.value) + ","
+		}
+	}
+	return s, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the key's file again.
+func (s *Sink) Refresh() { s.key.Forget() }
+
+// Render gives payloads of logs whose message is the record. The intake reads a message
+// that is JSON and makes its fields attributes.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	times := make(map[uint64]time.Time, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i].Sequence = r.Sequence
+		times[r.Sequence] = timeOf(r)
+		if len(r.Data) > 0 {
+			items[i].Data = s.log(chunk.Journal, r)
+		}
+	}
+	payloads, err := s.packing.Pack(chunk, items)
+	if err != nil || s.options.Time == TimeOfArrival {
+		return payloads, err
+	}
+	for i := range payloads {
+		first := times[payloads[i].Sequences[0]]
+		for _, sequence := range payloads[i].Sequences {
+			if times[sequence].Before(first) {
+				first = times[sequence]
+			}
+		}
+		payloads[i].Headers[oldest] = strconv.FormatInt(first.Unix(), 10)
+	}
+	return payloads, nil
+}
+
+func (s *Sink) log(journal string, r auditrelay.Record) []byte {
+	b := make([]byte, 0, len(r.Data)+len(r.Data)/8+256)
+	b = append(b, '{')
+	b = append(b, s.common...)
+	if s.options.Time == TimeOfEvent {
+		b = append(b, `"timestamp":`...)
+		b = strconv.AppendInt(b, timeOf(r).UnixMilli(), 10)
+		b = append(b, ',')
+	}
+	// Further attributes are texts: receivers of this protocol refuse others.
+	b = append(b, `"auditrelay.journal":`...)
+	b = append(b, quote(journal)...)
+	b = append(b, `,"auditrelay.sequence":"`...)
+	b = strconv.AppendUint(b, r.Sequence, 10)
+	b = append(b, `","message":`...)
+	b = append(b, quote(string(r.Data))...)
+	return append(b, '}')
+}
+
+// timeOf is the record's own time, or that of its receipt where it has none or one far
+// ahead, which the intake would not take.
+func timeOf(r auditrelay.Record) time.Time {
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || r.Time.Unix() < 0 || r.Time.After(r.Received.Add(time.Hour)) {
+		return r.Received
+	}
+	return r.Time
+}
+
+// Split halves a payload. Both halves count as being as old as the whole.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// Deliver posts one payload.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		if err := s.tooOld(p); err != nil {
+			return err
+		}
+		key, err := s.key.Get()
+		if err != nil {
+			return err
+		}
+		h := http.Header{"Dd-Api-Key": {key}}
+		for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
+			if p.Headers[name] != "" {
+				h.Set(name, p.Headers[name])
+			}
+		}
+		answer, err := s.client.Send(ctx, httpsink.Request{Path: path, Header: h, Body: p.Body})
+		if err != nil {
+			return err
+		}
+		return s.outcome(answer)
+	})
+}
+
+// tooOld stalls a payload that the intake would drop without a word.
+func (s *Sink) tooOld(p auditrelay.Payload) error {
+	seconds, err := strconv.ParseInt(p.Headers[oldest], 10, 64)
+	if err != nil || s.options.OldEvents == OldEventsSend {
+		return nil
+	}
+	if age := s.now().Sub(time.Unix(seconds, 0)); age > maxAge {
+		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: fmt.Errorf(
+			"post to %s: events %d to %d hold one of %v ago, and Datadog drops logs of more than %v ago without an error: set time: arrival for what comes, and old_events: send for what waits, or replay to another callback",
+			s.client.Target(), p.Sequences[0], p.Sequences[len(p.Sequences)-1], age.Truncate(time.Minute), maxAge)}
+	}
+	return nil
+}
+
+// outcome judges an answer: the intake answers 202 and nothing else where it took the
+// logs. A 400 is about the request as a whole.
+func (s *Sink) outcome(a httpsink.Answer) error {
+	err := s.client.Refusal(a)
+	if err == nil && a.Status != http.StatusAccepted && a.Status != http.StatusOK {
+		err = s.client.Fail(auditrelay.Misconfigured, a, "the intake answers 202: is the URL right?")
+	}
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		s.key.Forget()
+	}
+	return err
+}
+
+// Probe posts an empty list, which stores nothing.
+func (s *Sink) Probe(ctx context.Context) error {
+	key, err := s.key.Get()
+	if err != nil {
+		return err
+	}
+	h := http.Header{"Dd-Api-Key": {key}, httpsink.ContentType: {"application/json"}}
+	answer, err := s.client.Send(ctx, httpsink.Request{Path: path, Header: h, Body: []byte("[]")})
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	if answer.Status == http.StatusBadRequest {
+		return nil // the key was taken, and the empty list was not
+	}
+	return s.outcome(answer)
+}
+
+// quote writes a string as JSON.
+func quote(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil { // a string always encodes
+		return `""`
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

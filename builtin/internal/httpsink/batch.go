@@ -1,0 +1,196 @@
+package httpsink
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+
+	"auditrelay"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Headers of a payload, sealed with it.
+const (
+	ContentType     = "Content-Type"
+	ContentEncoding = "Content-Encoding"
+	// scope is what a payload's key begins with, for Split.
+	scope = "Auditrelay-Scope"
+)
+
+// maxBodyBytes bounds what Split decompresses.
+const maxBodyBytes = 64 << 20
+
+// Packing says how items become the body of a request.
+type Packing struct {
+	ContentType string
+	// Open, Separator and Close frame the items. A separator ends in a line feed, which no
+	// item holds, so that a body can be cut between two items.
+	Open, Separator, Close string
+	// MaxBytes bounds a body before compression, MaxItems its items (0: unbounded), and
+	// MaxItem one item.
+	MaxBytes, MaxItems, MaxItem int
+	Compression                 string
+}
+
+// Item is one record, encoded for the destination.
+type Item struct {
+	Sequence uint64
+	Data     []byte
+}
+
+// Pack turns a chunk's items into payloads. An item over MaxItem, or that a body cannot
+// frame, is named by the *auditrelay.RecordErrors that comes back, and nothing is packed.
+// The payloads hold memory of their own. It is pure and safe for concurrent use.
+func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payload, error) {
+	var bad []auditrelay.RecordError
+	most := min(p.MaxItem, p.MaxBytes-len(p.Open)-len(p.Close))
+	for _, item := range items {
+		switch {
+		case len(item.Data) == 0:
+			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document is empty")})
+		case bytes.IndexByte(item.Data, '\n') >= 0:
+			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document holds a line feed")})
+		case len(item.Data) > most:
+			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseTooLarge,
+				Err: fmt.Errorf("%d bytes once encoded: the destination takes at most %d", len(item.Data), most)})
+		}
+	}
+	if bad != nil {
+		return nil, &auditrelay.RecordErrors{Records: bad}
+	}
+	prefix := chunk.Callback + "/" + chunk.Journal + "/" + chunk.Replay
+	var payloads []auditrelay.Payload
+	for len(items) > 0 {
+		n, size := 0, len(p.Open)+len(p.Close)
+		for n < len(items) && (p.MaxItems == 0 || n < p.MaxItems) {
+			more := len(items[n].Data)
+			if n > 0 {
+				more += len(p.Separator)
+			}
+			if n > 0 && size+more > p.MaxBytes {
+				break
+			}
+			size += more
+			n++
+		}
+		payload, err := p.payload(prefix, items[:n], nil)
+		if err != nil {
+			return nil, err
+		}
+		payloads = append(payloads, payload)
+		items = items[n:]
+	}
+	return payloads, nil
+}
+
+func (p Packing) payload(prefix string, items []Item, headers map[string]string) (auditrelay.Payload, error) {
+	var body bytes.Buffer
+	body.WriteString(p.Open)
+	sequences := make([]uint64, len(items))
+	for i, item := range items {
+		if i > 0 {
+			body.WriteString(p.Separator)
+		}
+		body.Write(item.Data)
+		sequences[i] = item.Sequence
+	}
+	body.WriteString(p.Close)
+	sum := sha256.Sum256(body.Bytes())
+	digest := hex.EncodeToString(sum[:])
+	if headers == nil {
+		headers = map[string]string{ContentType: p.ContentType, scope: prefix}
+	}
+	sent := body.Bytes()
+	if p.Compression == CompressionGzip {
+		var err error
+		if sent, err = compress(sent); err != nil {
+			return auditrelay.Payload{}, fmt.Errorf("compress with gzip: %w", err)
+		}
+		headers[ContentEncoding] = CompressionGzip
+	}
+	return auditrelay.Payload{
+		Key:     fmt.Sprintf("%s/%d-%d-%s", prefix, sequences[0], sequences[len(sequences)-1]+1, digest[:12]),
+		Body:    sent,
+		Headers: headers, Sequences: sequences, Digest: digest,
+	}, nil
+}
+
+// Split halves a payload by its number of records; see auditrelay.Splitter.
+func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	fail := func(err error) (auditrelay.Payload, auditrelay.Payload, error) {
+		return auditrelay.Payload{}, auditrelay.Payload{}, fmt.Errorf("split payload %s: %w", payload.Key, err)
+	}
+	total := len(payload.Sequences)
+	if total < 2 {
+		return fail(errors.New("it holds no two records"))
+	}
+	content, err := Plain(payload)
+	if err != nil {
+		return fail(err)
+	}
+	content, opened := bytes.CutPrefix(content, []byte(p.Open))
+	content, closed := bytes.CutSuffix(content, []byte(p.Close))
+	parts := bytes.Split(content, []byte(p.Separator))
+	if !opened || !closed || len(parts) != total {
+		return fail(fmt.Errorf("its body holds %d records, %d were expected", len(parts), total))
+	}
+	items := make([]Item, total)
+	for i := range parts {
+		items[i] = Item{payload.Sequences[i], parts[i]}
+	}
+	p.Compression = CompressionNone
+	if payload.Headers[ContentEncoding] != "" {
+		p.Compression = CompressionGzip
+	}
+	half := total / 2
+	if first, err = p.payload(payload.Headers[scope], items[:half], maps.Clone(payload.Headers)); err != nil {
+		return fail(err)
+	}
+	if second, err = p.payload(payload.Headers[scope], items[half:], maps.Clone(payload.Headers)); err != nil {
+		return fail(err)
+	}
+	return first, second, nil
+}
+
+// Plain is a payload's body before compression.
+func Plain(p auditrelay.Payload) ([]byte, error) {
+	switch p.Headers[ContentEncoding] {
+	case "":
+		return p.Body, nil
+	case CompressionGzip:
+		z, err := gzip.NewReader(bytes.NewReader(p.Body))
+		if err != nil {
+			return nil, err
+		}
+		content, err := io.ReadAll(io.LimitReader(z, maxBodyBytes+1))
+		if err == nil && len(content) > maxBodyBytes {
+			err = fmt.Errorf("the content is over %d bytes", maxBodyBytes)
+		}
+		return content, err
+	}
+	return nil, errors.New("its content encoding is not the sink's")
+}
+
+var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+// compress gives the same bytes for the same content: no time stands in the header.
+func compress(content []byte) ([]byte, error) {
+	w := writers.Get().(*gzip.Writer)
+	defer writers.Put(w)
+	var b bytes.Buffer
+	b.Grow(len(content)/4 + 512)
+	w.Reset(&b)
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,152 @@
+package httpsink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"auditrelay"
+)
+
+// maxRetryAfter bounds the pause that a destination can ask for.
+const maxRetryAfter = time.Hour
+
+// Refusal is the classified failure that an answer stands for, nil for a 2xx that is no
+// page for people. The table of kinds:
+//
+//	2xx                      delivered; misconfigured where a page answers, as a proxy's log-in
+//	401, 403, 407            unauthorized: the callback stalls
+//	408, 425, 409, 5xx       transient
+//	429, 503                 throttled
+//	413                      too large: the payload is halved
+//	3xx, 404, 405, 410, 501  misconfigured: the callback stalls; no redirect is followed
+//	any other 4xx            refused: the bad record is found and dead-lettered
+func (c *Client) Refusal(a Answer) error {
+	switch {
+	case a.Status >= 200 && a.Status < 300 && !a.html():
+		return nil
+	case a.Status >= 200 && a.Status < 300:
+		return c.Fail(auditrelay.Misconfigured, a, "a page for people answered, as a proxy or a log-in server gives")
+	}
+	return c.Fail(KindOf(a.Status), a, hints[a.Status])
+}
+
+// KindOf is the kind of a status outside 2xx; see Refusal.
+func KindOf(status int) auditrelay.ErrorKind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return auditrelay.Unauthorized
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusConflict, http.StatusMisdirectedRequest:
+		return auditrelay.Transient
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return auditrelay.Throttled
+	case http.StatusRequestEntityTooLarge:
+		return auditrelay.TooLarge
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusNotImplemented:
+		return auditrelay.Misconfigured
+	}
+	switch {
+	case status >= 300 && status < 400:
+		return auditrelay.Misconfigured
+	case status >= 400 && status < 500:
+		return auditrelay.Refused
+	}
+	return auditrelay.Transient
+}
+
+// hints say what to look at.
+var hints = map[int]string{
+	http.StatusUnauthorized:      "the destination does not know the credentials",
+	http.StatusForbidden:         "the credentials lack a right, or a firewall refuses",
+	http.StatusProxyAuthRequired: "the proxy wants credentials",
+	http.StatusNotFound:          "nothing answers under this path",
+	http.StatusGone:              "the destination was given up",
+	http.StatusMovedPermanently:  "no redirect is followed: give the new address",
+	http.StatusFound:             "no redirect is followed: a log-in server in between?",
+}
+
+// Fail is the classified failure of a request that was answered.
+func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
+	text := fmt.Sprintf("post to %s: status %d", c.Target(), a.Status)
+	if what != "" {
+		text += ": " + what
+	}
+	return &auditrelay.DeliveryError{Kind: kind, RetryAfter: retryAfter(a.Header, c.now()), Err: errors.New(text)}
+}
+
+// Failure classifies the failure of a request without an answer. One that is classified
+// already comes back as it is.
+func (c *Client) Failure(ctx context.Context, err error) error {
+	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		return d
+	}
+	text := fmt.Sprintf("post to %s: ", c.Target())
+	if ctx.Err() != nil {
+		return &auditrelay.DeliveryError{Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
+	}
+	kind := auditrelay.Transient
+	if errors.Is(err, ErrInside) {
+		kind = auditrelay.Misconfigured
+	}
+	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
+}
+
+// unanswered says why there was no answer, in words that hold nothing of the request.
+func (c *Client) unanswered(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within request_timeout (%v)", c.options.RequestTimeout)
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate is not trusted: %w", e.Err)
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return e
+	}
+	if errors.Is(err, ErrInside) {
+		return inner(err)
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection was closed before the answer")
+	}
+	// net/http's own words about a malformed answer may quote it.
+	return fmt.Errorf("no valid answer (%T)", inner(err))
+}
+
+// inner is the error below those that name the request.
+func inner(err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Err
+	}
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// retryAfter is the pause that a header asks for, 0 for none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := h.Get("Retry-After")
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return min(max(0, time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second), maxRetryAfter)
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(0, at.Sub(now)), maxRetryAfter)
+}

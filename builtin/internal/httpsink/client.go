@@ -1,0 +1,232 @@
+package httpsink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"auditrelay"
+
+	"golang.org/x/time/rate"
+)
+
+// maxAnswerBytes bounds what is read of an answer.
+const maxAnswerBytes = 64 << 10
+
+// Client sends payloads to one destination, each in one attempt. It follows no redirect.
+// It is safe for concurrent use.
+type Client struct {
+	options Options
+	url     *url.URL
+	http    *http.Client
+	limiter *Limiter
+	rate    *rate.Limiter
+	now     func() time.Time
+
+	mu    sync.Mutex
+	known map[string]bool // keys of delivered payloads
+	order []string        // the same, oldest first
+}
+
+// Request is one payload on its way.
+type Request struct {
+	Path   string // appended to the client's URL
+	Header http.Header
+	Body   []byte // not held after Send returns
+}
+
+// Answer is what the destination answered, its body cut after 64 KiB. What it wrote must
+// not end up in an error: it may quote what it was sent.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Check returns an *auditrelay.OptionError for each bad option, joined; their paths
+// begin with http.
+func (o Options) Check() error { return errors.Join(o.check()...) }
+
+// NewClient returns a client of a destination. The options are checked and complete
+// (CheckURL, Check, WithDefaults). jar keeps cookies for load balancers; nil keeps none.
+func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
+	g, err := newGuard(o.AllowNetworks)
+	if err != nil {
+		return nil, err
+	}
+	proxy := http.ProxyFromEnvironment
+	if given, err := o.proxy(); err != nil {
+		return nil, err
+	} else if given != nil {
+		proxy = http.ProxyURL(given)
+	} else if o.Proxy == "none" {
+		proxy = nil
+	}
+	trusted := ""
+	if proxy != nil {
+		through, err := proxy(&http.Request{URL: u})
+		if err != nil {
+			return nil, errors.New("the environment's proxy is no URL")
+		}
+		if through != nil {
+			trusted = address(through)
+		}
+	}
+	c := &Client{options: o, url: u, limiter: NewLimiter(o.Concurrency), now: time.Now, known: map[string]bool{}}
+	if o.RequestsPerSecond > 0 {
+		c.rate = rate.NewLimiter(rate.Limit(o.RequestsPerSecond), 1)
+	}
+	c.http = &http.Client{
+		Jar: jar,
+		Transport: &http.Transport{
+			Proxy:                  proxy,
+			DialContext:            g.dialer(trusted),
+			TLSClientConfig:        o.tls(),
+			TLSHandshakeTimeout:    10 * time.Second,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           o.Concurrency,
+			MaxIdleConnsPerHost:    o.Concurrency,
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression:     true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+func address(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	if u.Scheme == "https" {
+		return u.Host + ":443"
+	}
+	return u.Host + ":80"
+}
+
+// Concurrency is the most requests at a time.
+func (c *Client) Concurrency() int { return c.options.Concurrency }
+
+// Close gives up idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Target is the destination for errors and receipts: its URL without a query, which may
+// hold a secret.
+func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.url.EscapedPath() }
+
+// Deliver sends a payload once, whatever its key was sent before in this process: a
+// payload that was delivered is a duplicate and is not sent again. attempt sends it and
+// returns nil once the destination has taken it; its error is classified.
+func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
+	receipt := auditrelay.Receipt{Location: c.Target()}
+	if c.delivered(key) {
+		receipt.Duplicate = true
+		return receipt, nil
+	}
+	era, err := c.limiter.Acquire(ctx)
+	if err != nil {
+		return auditrelay.Receipt{}, c.Failure(ctx, err)
+	}
+	if c.rate != nil {
+		err = c.rate.Wait(ctx)
+	}
+	if err == nil {
+		err = attempt(ctx)
+	}
+	if err != nil {
+		err = c.Failure(ctx, err)
+	}
+	c.limiter.Release(era, auditrelay.KindOf(err) == auditrelay.Throttled && err != nil, err == nil)
+	if err != nil {
+		return auditrelay.Receipt{}, err
+	}
+	c.remember(key)
+	return receipt, nil
+}
+
+// Send posts one request and returns the answer, whatever its status.
+func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
+	defer cancel()
+	body := Lend(r.Body)
+	defer body.TakeBack()
+	target := *c.url
+	if r.Path != "" {
+		target.Path, target.RawPath = strings.TrimSuffix(target.Path, "/")+r.Path, ""
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), body)
+	if err != nil {
+		return Answer{}, err
+	}
+	request.Header = r.Header
+	request.Header.Set("User-Agent", "auditrelay")
+	request.ContentLength = int64(len(r.Body))
+	return c.do(request)
+}
+
+func (c *Client) do(request *http.Request) (Answer, error) {
+	response, err := c.http.Do(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	if err != nil {
+		return Answer{}, fmt.Errorf("read the answer: %w", err)
+	}
+	return Answer{Status: response.StatusCode, Header: response.Header, Body: data}, nil
+}
+
+// remembered is how many delivered payloads are known.
+const remembered = 4096
+
+func (c *Client) delivered(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[key]
+}
+
+func (c *Client) remember(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[key] {
+		return
+	}
+	c.known[key] = true
+	if c.order = append(c.order, key); len(c.order) > remembered {
+		delete(c.known, c.order[0])
+		c.order = append(c.order[:0:0], c.order[1:]...)
+	}
+}
+
+// html reports whether an answer is a page for people, as proxies and log-in servers
+// give with status 200.
+func (a Answer) html() bool {
+	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.Header.Get("Content-Type"))), "text/html") {
+		return true
+	}
+	start := bytes.ToLower(bytes.TrimSpace(a.Body[:min(len(a.Body), 256)]))
+	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
+}
+
+// Connect makes a connection to the destination, TLS included, and sends a request that
+// asks for nothing (OPTIONS): its answer does not matter.
+func (c *Client) Connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodOptions, c.url.String(), nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("User-Agent", "auditrelay")
+	_, err = c.do(request)
+	return err
+}

@@ -1,0 +1,125 @@
+package httpsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// ErrInside is wrapped by the failure to connect to an address of the inside.
+var ErrInside = errors.New("an address of the inside is not connected to")
+
+// guard decides which addresses may be connected to. It looks at the address that a
+// connection is made to, so that neither a name nor a later answer of the resolver
+// leads inside.
+type guard struct{ allowed []netip.Prefix }
+
+func newGuard(networks []string) (guard, error) {
+	var g guard
+	for _, name := range networks {
+		prefixes, err := network(name)
+		if err != nil {
+			return g, err
+		}
+		g.allowed = append(g.allowed, prefixes...)
+	}
+	return g, nil
+}
+
+// inside are networks that no public destination is in. Source: the IANA special-purpose
+// address registries for IPv4 and IPv6, as of 2026.
+var inside = func() (all []netip.Prefix) {
+	for _, p := range []string{
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+		"192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+		"::/127", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64",
+	} {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
+}()
+
+var (
+	nat64   = netip.MustParsePrefix("64:ff9b::/96")
+	nat64l  = netip.MustParsePrefix("64:ff9b:1::/48")
+	sixToIV = netip.MustParsePrefix("2002::/16")
+)
+
+// check returns an error for an address that may not be connected to.
+func (g guard) check(ip netip.Addr) error {
+	ip = ip.Unmap().WithZone("")
+	if g.permits(ip) {
+		return nil
+	}
+	for _, v4 := range embedded(ip) {
+		if err := g.check(v4); err != nil {
+			return err
+		}
+	}
+	for _, p := range inside {
+		if p.Contains(ip) {
+			return fmt.Errorf("%w: %v: name its network in http.allow_networks (%s)", ErrInside, ip, suggestion(ip))
+		}
+	}
+	return nil
+}
+
+func (g guard) permits(ip netip.Addr) bool {
+	for _, p := range g.allowed {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// suggestion is an entry of AllowNetworks that holds ip.
+func suggestion(ip netip.Addr) string {
+	switch {
+	case ip.IsLoopback():
+		return NetworkLoopback
+	case ip.IsPrivate():
+		return NetworkPrivate + ", or the smallest prefix that does"
+	}
+	p, _ := ip.Prefix(ip.BitLen())
+	return p.String()
+}
+
+// embedded is the IPv4 address that a translated IPv6 address leads to.
+func embedded(ip netip.Addr) []netip.Addr {
+	if !ip.Is6() {
+		return nil
+	}
+	b := ip.As16()
+	switch {
+	case nat64.Contains(ip), nat64l.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:16]))}
+	case sixToIV.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[2:6]))}
+	}
+	return nil
+}
+
+// dialer returns a function that connects where the guard lets it. trusted is a proxy's
+// address, which the operator named and which may be inside.
+func (g guard) dialer(trusted string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	open := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	guarded := *open
+	guarded.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("%w: the address is no IP address", ErrInside)
+		}
+		return g.check(at.Addr())
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if trusted != "" && address == trusted {
+			return open.DialContext(ctx, network, address)
+		}
+		return guarded.DialContext(ctx, network, address)
+	}
+}

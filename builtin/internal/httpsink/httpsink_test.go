@@ -1,0 +1,237 @@
+package httpsink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+)
+
+// Addresses of the inside, in every spelling that leads there.
+func TestGuard(t *testing.T) {
+	closed, _ := newGuard(nil)
+	open, err := newGuard([]string{NetworkLoopback, NetworkPrivate, "100.64.0.0/10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		ip         string
+		want, open bool // may be connected to, without and with the networks allowed
+	}{
+		{"93.184.216.34", true, true},
+		{"2606:2800:220:1::1", true, true},
+		{"127.0.0.1", false, true},
+		{"127.8.8.8", false, true},
+		{"::1", false, true},
+		{"::ffff:127.0.0.1", false, true},
+		{"10.1.2.3", false, true},
+		{"172.31.255.255", false, true},
+		{"192.168.0.1", false, true},
+		{"fd12:3456::1", false, true},
+		{"100.100.0.1", false, true},
+		{"169.254.169.254", false, false},
+		{"::ffff:169.254.169.254", false, false},
+		{"64:ff9b::a9fe:a9fe", false, false},
+		{"64:ff9b::7f00:1", false, true},
+		{"2002:a9fe:a9fe::1", false, false},
+		{"fe80::1%eth0", false, false},
+		{"0.0.0.0", false, false},
+		{"::", false, false},
+		{"224.0.0.1", false, false},
+		{"255.255.255.255", false, false},
+		{"198.18.0.1", false, false},
+	} {
+		ip := netip.MustParseAddr(tt.ip)
+		if err := closed.check(ip); (err == nil) != tt.want {
+			t.Errorf("%s: %v", tt.ip, err)
+		}
+		if err := open.check(ip); (err == nil) != tt.open {
+			t.Errorf("%s with networks allowed: %v", tt.ip, err)
+		}
+	}
+}
+
+// The guard looks at the address that is connected to, whatever the name was.
+func TestANameThatLeadsInside(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	closed, _ := newGuard(nil)
+	if conn, err := closed.dialer("")(t.Context(), "tcp", "localhost:"+port); err == nil || !errors.Is(err, ErrInside) {
+		if conn != nil {
+			conn.Close()
+		}
+		t.Errorf("got %v", err)
+	}
+	// A proxy that the operator named may stand inside.
+	conn, err := closed.dialer("localhost:"+port)(t.Context(), "tcp", "localhost:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func client(t *testing.T, o Options, url string) *Client {
+	t.Helper()
+	o.AllowNetworks = []string{NetworkLoopback}
+	o = o.WithDefaults(CompressionNone)
+	u, err := o.CheckURL("url", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(o, u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// A redirect is no delivery and is not followed, wherever it leads.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer other.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := httptest.NewServer(http.RedirectHandler(other.URL, status))
+		c := client(t, Options{}, server.URL)
+		a, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Refusal(a); auditrelay.KindOf(err) != auditrelay.Misconfigured {
+			t.Errorf("%d: %v", status, err)
+		}
+		server.Close()
+	}
+}
+
+// A page for people with status 200 is no delivery.
+func TestALogInPageIsNoDelivery(t *testing.T) {
+	c := client(t, Options{}, "http://127.0.0.1:9")
+	for body, delivered := range map[string]bool{
+		"": true, "{}": true, "ok": true, "<html><body>Log in": false, "  <!DOCTYPE html><html>": false, "<ok/>": true,
+	} {
+		if err := c.Refusal(Answer{Status: 200, Body: []byte(body)}); (err == nil) != delivered {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	if err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}}); err == nil {
+		t.Error("an empty page counts as delivered")
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 14, 15, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"": 0, "5": 5 * time.Second, "-5": 0, "999999999999999999": time.Hour, "99999999999999999999999": 0, "soon": 0,
+		"Sat, 14 Mar 2026 15:01:00 GMT": time.Minute, "Sat, 14 Mar 2026 14:00:00 GMT": 0, "Sun, 15 Mar 2026 15:00:00 GMT": time.Hour,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// A secret's file is read again when it changes, and its absence stalls.
+func TestSecretsRotate(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "secret")
+	s, err := NewSecret("token", "", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(); auditrelay.KindOf(err) != auditrelay.Unauthorized {
+		t.Errorf("without its file: %v", err)
+	}
+	for i, text := range []string{"first\n", "second, longer", "third, longer!"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, time.Time{}, time.Unix(int64(i), 0)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(); err != nil || got != strings.TrimSpace(text) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(); err == nil || strings.Contains(err.Error(), "third") {
+		t.Errorf("empty: %v", err)
+	}
+}
+
+// Items stand in order, each in one payload, within the bounds; both halves of a payload
+// hold what it held.
+func TestPack(t *testing.T) {
+	chunk := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: 100}
+	var items []Item
+	for i := range 99 {
+		items = append(items, Item{uint64(i + 1), fmt.Appendf(nil, `{"n":%d,"text":%q}`, i, strings.Repeat("x", i%17*10))})
+	}
+	for _, p := range []Packing{
+		{Separator: "\n", MaxBytes: 500, MaxItem: 500, Compression: CompressionNone},
+		{Open: "[", Separator: ",\n", Close: "]", MaxBytes: 300, MaxItem: 300, MaxItems: 7, Compression: CompressionGzip},
+		{Separator: "\n", Close: "\n", MaxBytes: 1 << 20, MaxItem: 1 << 20, Compression: CompressionGzip},
+	} {
+		payloads, err := p.Pack(chunk, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sequences []uint64
+		for _, payload := range payloads {
+			content, err := Plain(payload)
+			if err != nil || len(content) > p.MaxBytes || p.MaxItems > 0 && len(payload.Sequences) > p.MaxItems {
+				t.Fatalf("%d bytes, %d records, %v", len(content), len(payload.Sequences), err)
+			}
+			sequences = append(sequences, payload.Sequences...)
+			if len(payload.Sequences) < 2 {
+				continue
+			}
+			first, second, err := p.Split(payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, _ := Plain(first)
+			b, _ := Plain(second)
+			joined := slices.Concat(bytes.TrimSuffix(a, []byte(p.Close)), []byte(p.Separator), bytes.TrimPrefix(b, []byte(p.Open)))
+			if !bytes.Equal(joined, content) || first.Key == second.Key || !slices.Equal(slices.Concat(first.Sequences, second.Sequences), payload.Sequences) {
+				t.Errorf("the halves of %q are %q and %q", content, a, b)
+			}
+		}
+		if len(sequences) != 99 || !slices.IsSorted(sequences) {
+			t.Errorf("%d records: %v", len(sequences), sequences)
+		}
+	}
+	_, err := Packing{MaxBytes: 10, MaxItem: 10}.Pack(chunk, []Item{{1, []byte("{}")}, {2, bytes.Repeat([]byte("x"), 11)}, {3, []byte("a\nb")}, {4, nil}})
+	bad, ok := errors.AsType[*auditrelay.RecordErrors](err)
+	if !ok || len(bad.Records) != 3 || bad.Records[0].Cause != auditrelay.CauseTooLarge {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Options of another kind are errors at their paths.
+func TestOptions(t *testing.T) {
+	for want, o := range map[string]Options{
+		"http.proxy: expected none":         {Proxy: "proxy:3128"},
+		"http.allow_networks[1]: expected":  {AllowNetworks: []string{"private", "10.1.2.3/8"}},
+		"http.tls.cert_file: cert_file and": {TLS: TLS{CertFile: "x"}},
+		"http.concurrency: expected 1":      {Concurrency: 100},
+		"http.request_timeout: expected 1s": {RequestTimeout: time.Millisecond},
+	} {
+		if err := o.WithDefaults(CompressionGzip).Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

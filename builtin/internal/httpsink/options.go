@@ -1,0 +1,208 @@
+package httpsink
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"auditrelay"
+)
+
+// The compressions of a request's body.
+const (
+	CompressionGzip = "gzip"
+	CompressionNone = "none"
+)
+
+// The networks that AllowNetworks has names for.
+const (
+	NetworkLoopback = "loopback"
+	NetworkPrivate  = "private"
+)
+
+// Options say how a sink connects. The zero value is the default of each.
+type Options struct {
+	// TLS says whom to trust and who to be. Default: the system's roots, no client
+	// certificate.
+	TLS TLS `yaml:"tls"`
+
+	// Proxy is the URL of an HTTP proxy, or none. Default: the variables HTTPS_PROXY,
+	// HTTP_PROXY and NO_PROXY. A proxy resolves the destination's name itself, so that
+	// allow_networks holds for addresses in the URL alone.
+	Proxy string `yaml:"proxy"`
+
+	// AllowNetworks are networks of the inside that may be connected to: loopback,
+	// private (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), or prefixes such as
+	// 10.1.0.0/16. Whatever a name resolves to is checked when the connection is made.
+	// Default: none, so that no URL leads to this machine, its neighbours or a cloud's
+	// metadata service.
+	AllowNetworks []string `yaml:"allow_networks"`
+
+	// Compression of the body: gzip or none.
+	Compression string `yaml:"compression"`
+
+	// Concurrency is the most requests at a time. It is halved where the destination asks
+	// for less, and grows again. Default: 4.
+	Concurrency int `yaml:"concurrency" range:"1..64"`
+
+	// RequestsPerSecond bounds the rate of requests. Default: no bound.
+	RequestsPerSecond int `yaml:"requests_per_second" range:"1..100000"`
+
+	// RequestTimeout bounds one request, from the connection to the end of the answer.
+	// Default: 30s.
+	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
+}
+
+// TLS are the options of a sink's TLS connections.
+type TLS struct {
+	// CA is PEM of the certificates to trust in place of the system's: file:/path.
+	CA string `yaml:"ca"`
+
+	// CertFile and KeyFile, both or none, are the files of a client certificate and its
+	// key, in PEM. They are read again for new connections when they change.
+	CertFile string `yaml:"cert_file"`
+
+	// KeyFile: see cert_file.
+	KeyFile string `yaml:"key_file"`
+
+	// ServerName is the name that the destination's certificate must have. Default: the
+	// URL's host.
+	ServerName string `yaml:"server_name"`
+
+	// InsecureSkipVerify takes any certificate: an attacker on the path reads the
+	// events. Default: false.
+	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
+}
+
+// WithDefaults fills in what is not set; compression is the sink's own default.
+func (o Options) WithDefaults(compression string) Options {
+	if o.Compression == "" {
+		o.Compression = compression
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 4
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 30 * time.Second
+	}
+	return o
+}
+
+// Relative makes the names of files relative to the configuration's file.
+func (o *Options) Relative(path func(string) string) {
+	o.TLS.CertFile, o.TLS.KeyFile = path(o.TLS.CertFile), path(o.TLS.KeyFile)
+}
+
+// check returns an *auditrelay.OptionError for each bad option. Paths stand under the
+// option http.
+func (o Options) check() (errs []error) {
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: "http." + path, Err: fmt.Errorf(format, args...)})
+	}
+	if o.Compression != CompressionGzip && o.Compression != CompressionNone {
+		bad("compression", "expected gzip or none")
+	}
+	if o.Concurrency < 1 || o.Concurrency > 64 {
+		bad("concurrency", "expected 1 to 64")
+	}
+	if o.RequestTimeout < time.Second || o.RequestTimeout > 10*time.Minute {
+		bad("request_timeout", "expected 1s to 10m")
+	}
+	if o.RequestsPerSecond < 0 {
+		bad("requests_per_second", "it must not be negative")
+	}
+	if _, err := o.proxy(); err != nil {
+		bad("proxy", "%w", err)
+	}
+	for i, name := range o.AllowNetworks {
+		if _, err := network(name); err != nil {
+			bad(fmt.Sprintf("allow_networks[%d]", i), "%w", err)
+		}
+	}
+	if o.TLS.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(o.TLS.CA)) {
+		bad("tls.ca", "it holds no certificate in PEM; write file:/path for a file's content")
+	}
+	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
+		bad("tls.cert_file", "cert_file and key_file go together")
+	}
+	return errs
+}
+
+// proxy is the proxy's URL, nil where the environment says.
+func (o Options) proxy() (*url.URL, error) {
+	if o.Proxy == "" || o.Proxy == "none" {
+		return nil, nil
+	}
+	u, err := url.Parse(o.Proxy)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, errors.New("expected none or a URL such as http://proxy.internal:3128")
+	}
+	return u, nil
+}
+
+// network is an entry of AllowNetworks.
+func network(name string) ([]netip.Prefix, error) {
+	switch name {
+	case NetworkLoopback:
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, nil
+	case NetworkPrivate:
+		return []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fc00::/7"),
+		}, nil
+	}
+	p, err := netip.ParsePrefix(name)
+	if err != nil || p != p.Masked() {
+		return nil, errors.New("expected loopback, private or a prefix such as 10.1.0.0/16")
+	}
+	return []netip.Prefix{p}, nil
+}
+
+// tls is the configuration of connections.
+func (o Options) tls() *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.TLS.ServerName, InsecureSkipVerify: o.TLS.InsecureSkipVerify} //nolint:gosec // the operator's choice, documented
+	if o.TLS.CA != "" {
+		c.RootCAs = x509.NewCertPool()
+		c.RootCAs.AppendCertsFromPEM([]byte(o.TLS.CA))
+	}
+	if o.TLS.CertFile != "" {
+		pair := &keyPair{cert: o.TLS.CertFile, key: o.TLS.KeyFile}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair.get() }
+	}
+	return c
+}
+
+// CheckURL checks a destination's URL; path is the option's. What it returns has no
+// slash at its end.
+func (o Options) CheckURL(path, text string) (*url.URL, error) {
+	bad := func(format string, args ...any) (*url.URL, error) {
+		return nil, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)}
+	}
+	u, err := url.Parse(strings.TrimSuffix(text, "/"))
+	switch {
+	case text == "":
+		return bad("it is required")
+	case err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		return bad("expected a URL such as https://host/path")
+	case u.User != nil:
+		return bad("it holds a name or password: give credentials by their own option")
+	case u.Fragment != "":
+		return bad("a fragment is never sent: leave out what follows #")
+	}
+	// An address in the URL itself is told at once; what a name resolves to, at dial.
+	guard, _ := newGuard(o.AllowNetworks)
+	host := u.Hostname()
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if err := guard.check(ip); err != nil {
+			return bad("%w", err)
+		}
+	}
+	return u, nil
+}

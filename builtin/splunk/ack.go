@@ -1,0 +1,109 @@
+package splunk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// waitsFor returns the acknowledgement that a payload waits for, from an attempt before
+// this one: an attempt that ran out of time must not send the events again.
+func (s *Sink) waitsFor(key string) (acknowledgement, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.waiting[key]
+	if ok && s.now().Sub(a.since) > s.options.AckTimeout {
+		delete(s.waiting, key)
+		return acknowledgement{}, false
+	}
+	return a, ok
+}
+
+func (s *Sink) wait(key string, id int64) acknowledgement {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := acknowledgement{id, s.now()}
+	s.waiting[key] = a
+	return a
+}
+
+func (s *Sink) done(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, key)
+}
+
+// acknowledged polls until the events are indexed.
+func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for pause := s.poll; ; pause = min(2*pause, 10*s.poll) {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		indexed, err := s.indexed(ctx, a.id)
+		if err != nil {
+			return err
+		}
+		if indexed {
+			s.done(key)
+			return nil
+		}
+		if s.now().Sub(a.since) > s.options.AckTimeout {
+			s.done(key)
+			return &auditrelay.DeliveryError{Err: fmt.Errorf("post to %s: no acknowledgement within ack_timeout (%v): the events are sent again", s.client.Target(), s.options.AckTimeout)}
+		}
+		timer.Reset(pause)
+	}
+}
+
+// indexed asks for one acknowledgement.
+func (s *Sink) indexed(ctx context.Context, id int64) (bool, error) {
+	body := []byte(`{"acks":[` + strconv.FormatInt(id, 10) + `]}`)
+	answer, err := s.call(ctx, collector+"/ack", body, map[string]string{httpsink.ContentType: "application/json"})
+	if err != nil {
+		return false, err
+	}
+	var r reply
+	if err := json.Unmarshal(answer.Body, &r); err == nil && answer.Status == 200 && r.Acks != nil {
+		return r.Acks[strconv.FormatInt(id, 10)], nil
+	}
+	if _, err := s.reply(answer); err != nil {
+		return false, err
+	}
+	return false, s.client.Fail(auditrelay.Misconfigured, answer, "the answer to a poll for acknowledgements is none")
+}
+
+// Probe sends no event: HEC answers an empty request with code 5 where the token is good.
+func (s *Sink) Probe(ctx context.Context) error {
+	answer, err := s.call(ctx, collector+"/event", nil, map[string]string{httpsink.ContentType: "application/json"})
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	var r reply
+	if json.Unmarshal(answer.Body, &r) == nil && r.Code != nil && (*r.Code == 5 || codes[*r.Code].delivered) {
+		return nil
+	}
+	_, err = s.reply(answer)
+	return err
+}
+
+func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// quote writes a string as JSON.
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil { // a string always encodes
+		return `""`
+	}
+	return string(b)
+}

@@ -1,0 +1,123 @@
+package splunk
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// Options configure the sink. URL and one of Token and TokenFile are required.
+type Options struct {
+	// URL of the HTTP Event Collector without its path: https://splunk.example:8088.
+	URL string `yaml:"url"`
+
+	// Token of the collector.
+	Token auditrelay.Secret `yaml:"token"`
+
+	// TokenFile holds the token; it is read again when it changes.
+	TokenFile string `yaml:"token_file"`
+
+	// Index that events go to. Default: the token's.
+	Index string `yaml:"index"`
+
+	// Host, Source and SourceType are the events' metadata. Default: host is left to
+	// Splunk.
+	Host string `yaml:"host"`
+
+	// Source of the events. Default: auditrelay.
+	Source string `yaml:"source"`
+
+	// SourceType of the events. Default: _json, which Splunk knows from the start.
+	SourceType string `yaml:"sourcetype"`
+
+	// Fields are indexed fields beside auditrelay_journal and auditrelay_sequence, which
+	// tell one event from another even where it arrived twice.
+	Fields map[string]string `yaml:"fields"`
+
+	// Ack asks Splunk to say when events are indexed, and counts them as delivered only
+	// then. The token must have indexer acknowledgement on, which Splunk Enterprise has and
+	// Splunk Cloud has not. Default: false, so that Splunk's 200 is the delivery: the event
+	// is in the indexer's memory then.
+	Ack bool `yaml:"ack"`
+
+	// AckTimeout is how long an acknowledgement is waited for before the events are sent
+	// again, which doubles those that were indexed after all. Default: 10m.
+	AckTimeout time.Duration `yaml:"ack_timeout" range:"30s..24h"`
+
+	// MaxRequestBytes bounds a request's body before compression. Default: 1MB, the limit
+	// of Splunk Cloud.
+	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..32MiB"`
+
+	// MaxEventBytes bounds one event, encoded. A larger one is dead-lettered rather than
+	// cut short over there. Default: max_request_bytes.
+	MaxEventBytes auditrelay.ByteSize `yaml:"max_event_bytes" range:"1KB..32MiB"`
+
+	// HTTP says how to connect. Default of compression: gzip.
+	HTTP httpsink.Options `yaml:"http"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.Source == "" {
+		o.Source = "auditrelay"
+	}
+	if o.SourceType == "" {
+		o.SourceType = "_json"
+	}
+	if o.AckTimeout == 0 {
+		o.AckTimeout = 10 * time.Minute
+	}
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = 1_000_000
+	}
+	if o.MaxEventBytes == 0 {
+		o.MaxEventBytes = o.MaxRequestBytes
+	}
+	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionGzip)
+	return o
+}
+
+// fieldName is what Splunk takes as an indexed field's name without quoting.
+var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]{0,63}$`)
+
+// check returns the destination; its error joins an *auditrelay.OptionError for each bad
+// option.
+func (o Options) check() (*url.URL, *httpsink.Secret, error) {
+	errs := []error{o.HTTP.Check()}
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	u, err := o.HTTP.CheckURL("url", o.URL)
+	errs = append(errs, err)
+	if u != nil && u.RawQuery != "" {
+		bad("url", "it has a query: give the token by token")
+	}
+	if u != nil && strings.HasSuffix(u.Path, collector) {
+		bad("url", "leave out %s: the sink adds it", collector)
+	}
+	token, err := httpsink.NewSecret("token", o.Token, o.TokenFile)
+	errs = append(errs, err)
+	if o.AckTimeout < 30*time.Second || o.AckTimeout > 24*time.Hour {
+		bad("ack_timeout", "expected 30s to 24h")
+	}
+	if o.MaxRequestBytes < 10_000 || o.MaxRequestBytes > 32<<20 {
+		bad("max_request_bytes", "expected 10KB to 32MiB")
+	}
+	if o.MaxEventBytes < 1_000 || o.MaxEventBytes > o.MaxRequestBytes {
+		bad("max_event_bytes", "expected 1KB to max_request_bytes")
+	}
+	for name := range o.Fields {
+		switch {
+		case !fieldName.MatchString(name):
+			bad("fields."+name, "expected a name of letters, digits, _ and .")
+		case strings.HasPrefix(name, "auditrelay_"):
+			bad("fields."+name, "the names auditrelay_* are the sink's own")
+		}
+	}
+	return u, token, errors.Join(errs...)
+}

@@ -1,0 +1,294 @@
+// Package splunk delivers records to Splunk's HTTP Event Collector (HEC).
+//
+// Delivery is at least once. HEC has no idempotency: events whose answer was lost are
+// sent again and stand there twice, told apart from none by the indexed fields
+// auditrelay_journal and auditrelay_sequence. Within one process a payload that was
+// delivered is not sent again.
+//
+// Without ack, Splunk's answer is the delivery: the events are in the memory of the
+// server that answered. With ack, delivery is the indexer's acknowledgement. A restart
+// while it is waited for sends the events again.
+//
+// Source of the protocol: Splunk's "Format events for HTTP Event Collector" and "About
+// HTTP Event Collector Indexer Acknowledgment", and for codes above 9 the tables of
+// several clients; a code that is not known is transient.
+package splunk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"strconv"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+const collector = "/services/collector"
+
+// Sink is one HEC endpoint. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	token   *httpsink.Secret
+	client  *httpsink.Client
+	packing httpsink.Packing
+	fields  string // encoded, without the closing brace
+	channel string // names this process to the indexers' acknowledgements
+	poll    time.Duration
+	now     func() time.Time
+
+	mu      sync.Mutex
+	waiting map[string]acknowledgement // by payload key
+}
+
+// acknowledgement is one that is waited for.
+type acknowledgement struct {
+	id    int64
+	since time.Time
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, token, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil) // load balancers keep one channel on one indexer by it
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, jar)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, token: token, client: client, poll: time.Second, now: time.Now, waiting: map[string]acknowledgement{}, channel: newChannel()}
+	s.packing = httpsink.Packing{
+		ContentType: "application/json", Separator: "\n",
+		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxEventBytes), Compression: o.HTTP.Compression,
+	}
+	for _, name := range sorted(o.Fields) {
+		s.fields += "," + quote(name) + ":" + quote(o.Fields[name])
+	}
+	return s, nil
+}
+
+// newChannel is a random UUID, as HEC wants a channel's name.
+func newChannel() string {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the token's file again.
+func (s *Sink) Refresh() { s.token.Forget() }
+
+// Render gives payloads of concatenated events in HEC's envelope.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i].Sequence = r.Sequence
+		if len(r.Data) > 0 {
+			items[i].Data = s.envelope(chunk.Journal, r)
+		}
+	}
+	return s.packing.Pack(chunk, items)
+}
+
+func (s *Sink) envelope(journal string, r auditrelay.Record) []byte {
+	o := s.options
+	b := make([]byte, 0, len(r.Data)+256)
+	b = append(b, `{"time":`...)
+	b = append(b, epoch(r)...)
+	for _, meta := range []struct{ name, value string }{{"host", o.Host}, {"source", o.Source}, {"sourcetype", o.SourceType}, {"index", o.Index}} {
+		if meta.value != "" {
+			b = append(b, `,"`+meta.name+`":`...)
+			b = append(b, quote(meta.value)...)
+		}
+	}
+	b = append(b, `,"fields":{"auditrelay_journal":`...)
+	b = append(b, quote(journal)...)
+	b = append(b, `,"auditrelay_sequence":"`...)
+	b = strconv.AppendUint(b, r.Sequence, 10)
+	b = append(b, '"')
+	b = append(b, s.fields...)
+	b = append(b, `},"event":`...)
+	b = append(b, r.Data...)
+	return append(b, '}')
+}
+
+// epoch is the record's time as HEC takes it: seconds as a plain decimal. One before 1970
+// or after 9999 is a clock's fault, and the time of receipt stands in its place.
+func epoch(r auditrelay.Record) string {
+	t := r.Time
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || t.Unix() < 0 || t.Year() > 9999 {
+		t = r.Received
+	}
+	return fmt.Sprintf("%d.%03d", t.Unix(), t.Nanosecond()/1e6)
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// Deliver posts one payload and, with ack, waits until it is indexed.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		waiting, sent := s.waitsFor(p.Key)
+		if !sent {
+			id, err := s.post(ctx, p)
+			if err != nil || !s.options.Ack {
+				return err
+			}
+			waiting = s.wait(p.Key, id)
+		}
+		return s.acknowledged(ctx, p.Key, waiting)
+	})
+}
+
+// post sends a payload. With ack it returns the number of its acknowledgement.
+func (s *Sink) post(ctx context.Context, p auditrelay.Payload) (id int64, err error) {
+	answer, err := s.call(ctx, collector+"/event", p.Body, p.Headers)
+	if err != nil {
+		return 0, err
+	}
+	reply, err := s.reply(answer)
+	if err != nil {
+		return 0, err
+	}
+	if s.options.Ack && reply.AckID == nil {
+		return 0, s.client.Fail(auditrelay.Misconfigured, answer, "it acknowledges nothing: indexer acknowledgement is off for the token")
+	}
+	if reply.AckID != nil {
+		id = *reply.AckID
+	}
+	return id, nil
+}
+
+func (s *Sink) call(ctx context.Context, path string, body []byte, headers map[string]string) (httpsink.Answer, error) {
+	token, err := s.token.Get()
+	if err != nil {
+		return httpsink.Answer{}, err
+	}
+	h := http.Header{"Authorization": {"Splunk " + token}, "X-Splunk-Request-Channel": {s.channel}}
+	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
+		if headers[name] != "" {
+			h.Set(name, headers[name])
+		}
+	}
+	return s.client.Send(ctx, httpsink.Request{Path: path, Header: h, Body: body})
+}
+
+// reply is what HEC answers.
+type reply struct {
+	Code  *int   `json:"code"`
+	AckID *int64 `json:"ackId"`
+	// Acks are the answer to a poll.
+	Acks map[string]bool `json:"acks"`
+}
+
+// reply reads an answer to events. Its error is classified.
+func (s *Sink) reply(a httpsink.Answer) (reply, error) {
+	var r reply
+	readable := json.Unmarshal(a.Body, &r) == nil && r.Code != nil
+	if !readable {
+		if err := s.client.Refusal(a); err != nil {
+			return r, s.rejected(err)
+		}
+		return r, s.client.Fail(auditrelay.Misconfigured, a, "the answer is no event collector's: is the URL right?")
+	}
+	meaning, known := codes[*r.Code]
+	if known && meaning.delivered && a.Status >= 200 && a.Status < 300 {
+		return r, nil
+	}
+	kind := meaning.kind
+	switch {
+	case a.Status == http.StatusRequestEntityTooLarge:
+		kind = auditrelay.TooLarge
+	case !known || meaning.delivered:
+		// A code that is not known is kept and tried again: taking it for a refusal could
+		// set events aside that Splunk would take.
+		if kind = httpsink.KindOf(a.Status); kind == auditrelay.Refused || a.Status < 300 {
+			kind = auditrelay.Transient
+		}
+	}
+	return r, s.rejected(s.client.Fail(kind, a, fmt.Sprintf("code %d: %s", *r.Code, meaning.text())))
+}
+
+// rejected forgets the token where it may be the cause.
+func (s *Sink) rejected(err error) error {
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		s.token.Forget()
+	}
+	return err
+}
+
+// code is what one of HEC's codes means.
+type code struct {
+	delivered bool
+	kind      auditrelay.ErrorKind
+	what      string
+}
+
+func (c code) text() string {
+	if c.what == "" {
+		return "not known to this program; it is tried again"
+	}
+	return c.what
+}
+
+// codes are HEC's. 0 to 9 are the vendor's own page's, the others those of its clients.
+// 10, 11 and 16 are about the request, not about a record: every record would fail alike,
+// so that they stall the callback rather than dead-letter all of it.
+var codes = map[int]code{
+	0:  {delivered: true, what: "success"},
+	1:  {kind: auditrelay.Unauthorized, what: "the token is disabled"},
+	2:  {kind: auditrelay.Unauthorized, what: "a token is required"},
+	3:  {kind: auditrelay.Unauthorized, what: "invalid authorization"},
+	4:  {kind: auditrelay.Unauthorized, what: "the token is not known"},
+	5:  {kind: auditrelay.Refused, what: "no data"},
+	6:  {kind: auditrelay.Refused, what: "invalid data format"},
+	7:  {kind: auditrelay.Misconfigured, what: "the token may not write to this index: correct index, or the token"},
+	8:  {kind: auditrelay.Transient, what: "internal server error"},
+	9:  {kind: auditrelay.Throttled, what: "the server is busy"},
+	10: {kind: auditrelay.Misconfigured, what: "the data channel is missing"},
+	11: {kind: auditrelay.Misconfigured, what: "invalid data channel"},
+	12: {kind: auditrelay.Refused, what: "the event field is required"},
+	13: {kind: auditrelay.Refused, what: "the event field is blank"},
+	14: {kind: auditrelay.Misconfigured, what: "acknowledgement is off for the token: turn it on, or leave ack out"},
+	15: {kind: auditrelay.Refused, what: "an indexed field cannot be handled"},
+	16: {kind: auditrelay.Misconfigured, what: "query string authorization is off"},
+	18: {kind: auditrelay.Transient, what: "the queues are full"},
+	19: {kind: auditrelay.Transient, what: "the collector is unhealthy"},
+	20: {kind: auditrelay.Transient, what: "the queues are full"},
+	21: {kind: auditrelay.Unauthorized, what: "the token cannot be used here"},
+	22: {kind: auditrelay.Unauthorized, what: "the token has expired"},
+	23: {kind: auditrelay.Transient, what: "the server is shutting down"},
+	24: {delivered: true, what: "the queues are nearly full"},
+	25: {delivered: true, what: "acknowledgements are nearly full"},
+	26: {kind: auditrelay.Throttled, what: "the queues are at capacity"},
+	27: {kind: auditrelay.Throttled, what: "acknowledgements are at capacity"},
+}

@@ -1,0 +1,187 @@
+// Package webhook posts records to an HTTP endpoint by the Standard Webhooks
+// specification 1.0.0: webhook-id names the payload and is the same on every retry, so
+// that a receiver that remembers ids takes each payload once; webhook-timestamp is the
+// attempt's; webhook-signature signs both with the body.
+//
+// Delivery is at least once, idempotent for receivers that remember webhook-id. A 2xx is
+// delivery, unless a page for people comes with it. Redirects are not followed.
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// Sink is one endpoint. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	file    *httpsink.Secret
+	client  *httpsink.Client
+	packing httpsink.Packing
+	now     func() time.Time
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, client: client, now: time.Now}
+	if o.SecretFile != "" {
+		if s.file, err = httpsink.NewSecret("secret", "", o.SecretFile); err != nil {
+			return nil, err
+		}
+	}
+	s.packing = httpsink.Packing{ContentType: o.ContentType, MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, Compression: o.HTTP.Compression}
+	switch o.Body {
+	case BodyEvent:
+		s.packing.Separator, s.packing.MaxItems = "\n", 1
+	case BodyArray:
+		s.packing.Open, s.packing.Separator, s.packing.Close = "[", ",\n", "]"
+	case BodyNDJSON:
+		s.packing.Separator, s.packing.Close = "\n", "\n"
+	}
+	return s, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the secrets' file again.
+func (s *Sink) Refresh() {
+	if s.file != nil {
+		s.file.Forget()
+	}
+}
+
+// Render gives a payload for each event, or for as many as a request may hold.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
+	}
+	return s.packing.Pack(chunk, items)
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// ID is the payload's webhook-id: a digest of its key, so that no event chooses it and
+// every retry has the same.
+func ID(p auditrelay.Payload) string {
+	sum := sha256.Sum256([]byte(p.Key))
+	return "msg_" + hex.EncodeToString(sum[:16])
+}
+
+// Deliver posts one payload.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		h, err := s.headers(p)
+		if err != nil {
+			return err
+		}
+		answer, err := s.client.Send(ctx, httpsink.Request{Header: h, Body: p.Body})
+		if err != nil {
+			return err
+		}
+		return s.outcome(answer)
+	})
+	receipt.Version = ID(p)
+	return receipt, err
+}
+
+func (s *Sink) headers(p auditrelay.Payload) (http.Header, error) {
+	h := s.options.static()
+	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
+		if p.Headers[name] != "" {
+			h.Set(name, p.Headers[name])
+		}
+	}
+	id, at := ID(p), s.now()
+	h.Set("Webhook-Id", id)
+	h.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
+	secrets, err := s.secrets()
+	if err != nil || len(secrets) == 0 {
+		return h, err
+	}
+	body, err := httpsink.Plain(p)
+	if err != nil {
+		return nil, fmt.Errorf("read the stored payload: %w", err)
+	}
+	signed, err := signatures(secrets, id, at, body)
+	if err != nil {
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: fmt.Errorf("sign for %s: secret_file: %w", s.client.Target(), err)}
+	}
+	h.Set("Webhook-Signature", signed)
+	return h, nil
+}
+
+func (s *Sink) secrets() ([]string, error) {
+	if s.file != nil {
+		text, err := s.file.Get()
+		return strings.Fields(text), err
+	}
+	all := make([]string, len(s.options.Secrets))
+	for i, secret := range s.options.Secrets {
+		all[i] = secret.Reveal()
+	}
+	return all, nil
+}
+
+// outcome judges an answer. By the specification 410 means that the endpoint wants
+// nothing more, and 429, 502 and 504 that it is to be slowed down.
+func (s *Sink) outcome(a httpsink.Answer) error {
+	switch a.Status {
+	case http.StatusGone:
+		return s.client.Fail(auditrelay.Misconfigured, a, "the endpoint wants nothing more: the callback waits until an operator resumes it")
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return s.client.Fail(auditrelay.Throttled, a, "the endpoint is out of reach behind its gateway")
+	}
+	err := s.client.Refusal(a)
+	if err != nil && auditrelay.KindOf(err) == auditrelay.Unauthorized {
+		s.Refresh()
+	}
+	return err
+}
+
+// Probe connects and sends nothing, since every request is an event to the receiver. Its
+// error wraps auditrelay.ErrNotChecked where the connection stands.
+func (s *Sink) Probe(ctx context.Context) error {
+	if _, err := s.secrets(); err != nil {
+		return err
+	}
+	if err := s.client.Connect(ctx); err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("it was reached; whether it takes events only an event shows: auditrelay sink test"))
+}

@@ -1,0 +1,239 @@
+// Package receiver are small HTTP endpoints that store what they are sent, for tests of
+// the sinks that speak HTTP: Splunk's event collector, Datadog's log intake, and a webhook
+// that remembers ids. They do what docs/reference/receivers.md says of the real ones, and
+// a test holds them against it; real servers are tried beside them.
+package receiver
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Receiver is an endpoint with what it stored.
+type Receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	secret string
+	docs   [][]byte
+	ids    map[string]bool
+	// acks, by number: whether the events are indexed. Held back while holding.
+	acks    map[int64]bool
+	holding bool
+	polls   int
+	posts   int
+}
+
+// Documents are the records that it stored, in order.
+func (r *Receiver) Documents() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([][]byte(nil), r.docs...)
+}
+
+// Posts is how many requests with events it took.
+func (r *Receiver) Posts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.posts
+}
+
+// Polls is how often acknowledgements were asked for.
+func (r *Receiver) Polls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.polls
+}
+
+// Secret makes it ask for another secret from now on.
+func (r *Receiver) Secret(secret string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secret = secret
+}
+
+// Hold holds acknowledgements back, or gives those that were.
+func (r *Receiver) Hold(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.holding = on
+}
+
+func start(t testing.TB, secret string, serve func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte)) *Receiver {
+	t.Helper()
+	r := &Receiver{secret: secret, ids: map[string]bool{}, acks: map[int64]bool{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var in io.Reader = q.Body
+		if q.Header.Get("Content-Encoding") == "gzip" {
+			z, err := gzip.NewReader(q.Body)
+			if err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			in = z
+		}
+		body, err := io.ReadAll(in)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		serve(r, w, q, body)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func reply(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+// Splunk starts an event collector that asks for token; with ack it acknowledges.
+func Splunk(t testing.TB, token string, ack bool) *Receiver {
+	return start(t, token, func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
+		fail := func(status, code int, text string) {
+			reply(w, status, `{"text":`+strconv.Quote(text)+`,"code":`+strconv.Itoa(code)+`}`)
+		}
+		switch given, ok := strings.CutPrefix(q.Header.Get("Authorization"), "Splunk "); {
+		case q.Header.Get("Authorization") == "":
+			fail(401, 2, "Token is required")
+			return
+		case !ok:
+			fail(401, 3, "Invalid authorization")
+			return
+		case given != r.secret:
+			fail(403, 4, "Invalid token")
+			return
+		}
+		switch q.URL.Path {
+		case "/services/collector/event":
+			r.events(w, q, body, ack, fail)
+		case "/services/collector/ack":
+			if !ack {
+				fail(400, 14, "ACK is disabled")
+				return
+			}
+			r.acknowledge(w, body)
+		default:
+			reply(w, 404, `{"text":"The requested URL was not found on this server.","code":404}`)
+		}
+	})
+}
+
+func (r *Receiver) events(w http.ResponseWriter, q *http.Request, body []byte, ack bool, fail func(status, code int, text string)) {
+	if ack && q.Header.Get("X-Splunk-Request-Channel") == "" {
+		fail(400, 10, "Data channel is missing")
+		return
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		fail(400, 5, "No data")
+		return
+	}
+	var docs [][]byte
+	for d := json.NewDecoder(bytes.NewReader(body)); d.More(); {
+		var e struct {
+			Time  json.RawMessage   `json:"time"`
+			Event json.RawMessage   `json:"event"`
+			Field map[string]string `json:"fields"`
+		}
+		err := d.Decode(&e)
+		number := `,"invalid-event-number":` + strconv.Itoa(len(docs)) + `}`
+		switch {
+		case err != nil:
+			reply(w, 400, `{"text":"Invalid data format","code":6`+number)
+			return
+		case e.Event == nil:
+			reply(w, 400, `{"text":"Event field is required","code":12`+number)
+			return
+		case strings.ContainsAny(string(e.Time), "eE"):
+			reply(w, 400, `{"text":"Error in handling indexed fields","code":15`+number)
+			return
+		}
+		docs = append(docs, e.Event)
+	}
+	r.posts++
+	r.docs = append(r.docs, docs...)
+	if !ack {
+		reply(w, 200, `{"text":"Success","code":0}`)
+		return
+	}
+	id := int64(r.posts)
+	r.acks[id] = true
+	reply(w, 200, `{"text":"Success","code":0,"ackId":`+strconv.FormatInt(id, 10)+`}`)
+}
+
+func (r *Receiver) acknowledge(w http.ResponseWriter, body []byte) {
+	r.polls++
+	var asked struct {
+		Acks []int64 `json:"acks"`
+	}
+	if json.Unmarshal(body, &asked) != nil {
+		reply(w, 400, `{"text":"Invalid data format","code":6}`)
+		return
+	}
+	answer := map[string]bool{}
+	for _, id := range asked.Acks {
+		answer[strconv.FormatInt(id, 10)] = r.acks[id] && !r.holding
+	}
+	text, _ := json.Marshal(map[string]any{"acks": answer})
+	reply(w, 200, string(text))
+}
+
+// Datadog starts a log intake that asks for key.
+func Datadog(t testing.TB, key string) *Receiver {
+	return start(t, key, func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
+		if q.Header.Get("Dd-Api-Key") != r.secret {
+			reply(w, 403, `{"errors":[{"status":"403","title":"Forbidden"}]}`)
+			return
+		}
+		if q.URL.Path != "/api/v2/logs" {
+			reply(w, 404, `{"errors":[{"status":"404","title":"Not Found"}]}`)
+			return
+		}
+		var logs []struct {
+			Message string `json:"message"`
+		}
+		if err := json.Unmarshal(body, &logs); err != nil || len(logs) > 1000 {
+			reply(w, 400, `{"errors":[{"status":"400","title":"Bad Request"}]}`)
+			return
+		}
+		if len(body) > 5_000_000 {
+			reply(w, 413, `{"errors":[{"status":"413","title":"Payload Too Large"}]}`)
+			return
+		}
+		r.posts++
+		for _, l := range logs {
+			r.docs = append(r.docs, []byte(l.Message))
+		}
+		reply(w, 202, `{}`)
+	})
+}
+
+// Webhook starts an endpoint that takes each webhook-id once. verify is asked of each
+// request, nil: none is. split turns a body into records.
+func Webhook(t testing.TB, verify func(body []byte, h http.Header) error, split func(body []byte) [][]byte) *Receiver {
+	return start(t, "", func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
+		if verify != nil {
+			if err := verify(body, q.Header); err != nil {
+				reply(w, 401, `{}`)
+				return
+			}
+		}
+		r.posts++
+		if id := q.Header.Get("Webhook-Id"); !r.ids[id] {
+			r.ids[id] = true
+			r.docs = append(r.docs, split(body)...)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
