@@ -25,8 +25,9 @@ const maxRetryAfter = time.Hour
 //	408, 425, 409, 5xx       transient
 //	429, 503                 throttled
 //	413                      too large: the payload is halved
-//	3xx, 404, 405, 410, 501  misconfigured: the callback stalls; no redirect is followed
-//	any other 4xx            refused: the bad record is found and dead-lettered
+//	400, 422                 refused: the bad record is found and dead-lettered
+//	3xx, any other 4xx, 501  misconfigured: the callback stalls, since every record would fail
+//	                         alike; no redirect is followed
 func (c *Client) Refusal(a Answer) error {
 	switch {
 	case a.Status >= 200 && a.Status < 300 && !a.html():
@@ -48,14 +49,13 @@ func KindOf(status int) auditrelay.ErrorKind {
 		return auditrelay.Throttled
 	case http.StatusRequestEntityTooLarge:
 		return auditrelay.TooLarge
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusNotImplemented:
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return auditrelay.Refused
+	case http.StatusNotImplemented:
 		return auditrelay.Misconfigured
 	}
-	switch {
-	case status >= 300 && status < 400:
+	if status >= 300 && status < 500 {
 		return auditrelay.Misconfigured
-	case status >= 400 && status < 500:
-		return auditrelay.Refused
 	}
 	return auditrelay.Transient
 }
