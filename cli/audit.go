@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
 )
 
 type auditCommands struct {
@@ -142,7 +143,8 @@ func (c *auditExport) Run(a *program) error {
 		return err
 	}
 	err = cl.AuditExport(a.ctx, query, f)
-	if err == nil {
+	damaged := errors.Is(err, client.ErrDamaged) // it is whole all the same
+	if err == nil || damaged {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -150,6 +152,9 @@ func (c *auditExport) Run(a *program) error {
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if damaged {
+		return client.ErrDamaged
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -40,6 +41,7 @@ type checker struct {
 func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
+	c.origins()
 	c.quarantine()
 	c.keys()
 	c.encryption()
@@ -127,6 +129,20 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// origins are checked as a browser writes them, since they are compared as texts.
+func (c checker) origins() {
+	for i, origin := range c.Audit.Origins {
+		steps := at("audit", "cors_origins", i)
+		u, err := url.Parse(origin)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin || strings.Contains(origin, "*"):
+			c.bad(steps, "not an origin: expected scheme, host and port as a browser sends them, as in https://litellm.example or http://localhost:4000; no path, no *")
+		case len(c.Tokens) == 0:
+			c.bad(steps, "a page from elsewhere needs a token, and there are none: configure tokens")
+		}
+	}
 }
 
 func (c checker) tokens() {

@@ -64,6 +64,9 @@ type Config struct {
 	// says where store_audit_logs stores; see docs/operators/store.md.
 	Store string `yaml:"store"`
 
+	// Audit configures the audit API (GET /audit).
+	Audit Audit `yaml:"audit"`
+
 	// Log is the log on standard error.
 	Log Log `yaml:"log"`
 
@@ -240,6 +243,14 @@ type Metrics struct {
 	// Public allows reading /metrics without a token. Default: false; if there are
 	// tokens, /metrics needs the role view.
 	Public bool `yaml:"public"`
+}
+
+// Audit configures the audit API.
+type Audit struct {
+	// Origins lists the origins whose pages may read GET /audit from a browser, such as
+	// https://litellm.example for LiteLLM's dashboard. The page sends a token with the
+	// role comply. Default: none.
+	Origins []string `yaml:"cors_origins"`
 }
 
 // Shutdown configures how the relay stops.

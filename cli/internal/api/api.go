@@ -46,6 +46,8 @@ type Error struct {
 	// its head.
 	Status     int           `json:"-"`
 	RetryAfter time.Duration `json:"-"`
+	// Invalid are the parameters that an answer of 422 is about.
+	Invalid []Invalid `json:"-"`
 }
 
 func (e *Error) Error() string {
@@ -63,6 +65,15 @@ func (e *Error) Error() string {
 // Failure is the body of every response that is an error and nothing else.
 type Failure struct {
 	Error *Error `json:"error"`
+}
+
+// Invalid is a parameter that the audit API refuses with 422, in LiteLLM's shape.
+type Invalid struct {
+	Type  string         `json:"type"`
+	Where []string       `json:"loc"`
+	Text  string         `json:"msg"`
+	Input string         `json:"input"`
+	Limit map[string]int `json:"ctx,omitempty"`
 }
 
 // Submitted answers POST /v1/events.

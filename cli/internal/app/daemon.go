@@ -180,7 +180,7 @@ func (d *daemon) open(ctx context.Context) (net.Listener, error) {
 		return nil, errors.Join(err, d.rt.Close(), raw.Close())
 	}
 	d.server, err = http.New(http.Options{
-		Runtime: d.rt, Tokens: d.cfg.Tokens, PublicMetrics: d.cfg.Metrics.Public,
+		Runtime: d.rt, Tokens: d.cfg.Tokens, Origins: d.cfg.Audit.Origins, PublicMetrics: d.cfg.Metrics.Public,
 		Limits: http.Limits{
 			BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes,
 			Depth: limits.Depth, IDBytes: limits.IDBytes,

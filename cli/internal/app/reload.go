@@ -86,6 +86,7 @@ func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, err
 	if err := d.setStores(cfg); err != nil {
 		return done, err // it was checked when the configuration was read
 	}
+	accounts.AllowOrigins(cfg.Audit.Origins)
 	d.server.UseAuth(accounts)
 	if d.certs != nil {
 		d.certs.current.Store(certs.current.Load())

@@ -34,11 +34,18 @@ func (c *Client) AuditLog(ctx context.Context, id string) (json.RawMessage, erro
 // ErrCut says that an export broke off: what was written is a part of it.
 var ErrCut = errors.New("the export broke off: what came is a part of it")
 
+// ErrDamaged says that an export is whole, and that some of its records are not what was
+// stored.
+var ErrDamaged = errors.New("the export is whole, and some of its records are damaged: they are marked (integrity), and nothing of them is shown; auditrelay store rebuild replaces them as far back as the journal reaches")
+
+// The ends of an export with damaged records, by format.
+var damagedEnds = [][]byte{[]byte(`{"auditrelay_export":{"complete":false`), []byte("#damaged,")}
+
 // The ends of a whole export, by format.
 var exportEnds = [][]byte{[]byte(`{"auditrelay_export":{"complete":true`), []byte("#end,")}
 
 // AuditExport writes an export to w as it comes. It returns without an error only when
-// all of it did.
+// all of it did; ErrDamaged where all of it did, and some of it is damaged.
 func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer) error {
 	resp, err := c.send(ctx, api.GetAuditExport.Method, api.GetAuditExport.Path, query, "", "", nil)
 	if err != nil {
@@ -59,6 +66,14 @@ func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer)
 	// A proxy may have kept the trailers to itself; the last line says the same.
 	if resp.Trailer.Get("Auditrelay-Export-Complete") == "true" {
 		return nil
+	}
+	if damaged := resp.Trailer.Get("Auditrelay-Export-Damaged"); damaged != "" && damaged != "0" {
+		return ErrDamaged
+	}
+	for _, end := range damagedEnds {
+		if bytes.HasPrefix(last.line(), end) {
+			return ErrDamaged
+		}
 	}
 	for _, end := range exportEnds {
 		if bytes.HasPrefix(last.line(), end) {

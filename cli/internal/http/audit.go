@@ -38,7 +38,7 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 	return func(w http.ResponseWriter, r *http.Request, who principal) {
 		l, err := s.serving()
 		if err != nil {
-			respondError(w, noStore())
+			respondAuditError(w, noStore())
 			return
 		}
 		timer := time.NewTimer(auditTime)
@@ -47,13 +47,16 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		case <-timer.C:
-			respondError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many others search the store", RetryAfter: retrySoon})
+			respondAuditError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many others search the store", RetryAfter: retrySoon})
 			return
 		case <-r.Context().Done():
-			respondError(w, s.failure(r, r.Context().Err()))
+			respondAuditError(w, s.failure(r, r.Context().Err()))
 			return
 		}
-		from, err := l.Read(r.Context())
+		ctx, cancel := context.WithTimeout(r.Context(), auditTime)
+		from, err := l.Read(ctx)
+		err = timedOut(ctx, err)
+		cancel()
 		out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
 		if err == nil {
 			err = handle(out, r, who, l, from)
@@ -67,8 +70,20 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 		if out.begun() {
 			panic(http.ErrAbortHandler) // nobody takes the part for the whole
 		}
-		respondError(w, s.auditFailure(r, err))
+		respondAuditError(w, s.auditFailure(r, err))
 	}
+}
+
+// respondAuditError says an error in LiteLLM's shape too, for its dashboard.
+func respondAuditError(w http.ResponseWriter, e *api.Error) {
+	var detail any = map[string]string{"message": e.Message}
+	if e.Invalid != nil {
+		detail = e.Invalid
+	}
+	respondFailure(w, e, struct {
+		api.Failure
+		Detail any `json:"detail"`
+	}{api.Failure{Error: e}, detail})
 }
 
 func (s *Server) serving() (Store, error) {
@@ -103,6 +118,10 @@ func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
 	switch {
 	case errors.Is(err, ErrNoStore):
 		return noStore()
+	case errors.Is(err, auditstore.ErrEarlier):
+		return &api.Error{Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest, Message: err.Error(), Hint: "without object_team_id, object_team and object_key_hash the search works"}
+	case filling(err):
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), Hint: "come again in some seconds, or search without object_team_id, object_team and object_key_hash", RetryAfter: 5 * time.Second}
 	case errors.Is(err, auditstore.ErrGone):
 		return badRequest("cursor: the record that it goes on from has been deleted", "begin anew without it")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -117,6 +136,29 @@ func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
 	return &api.Error{
 		Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, RetryAfter: 5 * time.Second,
 		Message: "the store cannot be read at the moment", Hint: "the relay's log says why",
+	}
+}
+
+func filling(err error) bool {
+	_, ok := errors.AsType[*auditstore.FillingError](err)
+	return ok
+}
+
+// readRow reads one record, and tells the log where it is damaged.
+func (s *Server) readRow(ctx context.Context, from *auditstore.Store, at auditstore.Place) (row auditstore.Row, ok bool, err error) {
+	// A server that stands still ends the answer.
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	row, ok, err = from.Row(ctx, at.Position)
+	if err == nil && ok {
+		s.tellDamage(&row)
+	}
+	return row, ok, timedOut(ctx, err)
+}
+
+func (s *Server) tellDamage(row *auditstore.Row) {
+	if row.Integrity == auditstore.Damaged {
+		s.log.Error("a record of the store is damaged: it is not what was stored; auditrelay store rebuild replaces it, as far back as the journal reaches", "journal", row.Journal, "sequence", row.Sequence, "position", row.Position)
 	}
 }
 
@@ -138,7 +180,7 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	rows := 0
 	for _, at := range page.Places {
 		// One at a time: a page of the largest events would take much memory.
-		row, ok, err := from.Row(r.Context(), at.Position)
+		row, ok, err := s.readRow(r.Context(), from, at)
 		if err != nil {
 			return err
 		}
@@ -228,6 +270,7 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 			Message: "Audit log with ID " + brief(id) + " not found", Hint: "GET /v1/events/ID says what became of an event",
 		}
 	}
+	s.tellDamage(&row)
 	s.log.Info("stored events read", "events", 1, "by", who.by())
 	if _, err := w.out.Write(auditLog(&row)); err != nil {
 		return err

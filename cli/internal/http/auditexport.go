@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,6 +27,7 @@ const tableExport = "auditrelay_export"
 const (
 	trailerComplete = "Auditrelay-Export-Complete"
 	trailerRecords  = "Auditrelay-Export-Records"
+	trailerDamaged  = "Auditrelay-Export-Damaged"
 )
 
 // exportRecord is what the relay's own event says of an export: which fields it was
@@ -56,8 +58,8 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 		head.Set("Content-Type", "text/csv; charset=utf-8")
 	}
 	head.Set("Content-Disposition", `attachment; filename="audit.`+q.format+`"`)
-	head.Set("Trailer", trailerComplete+", "+trailerRecords)
-	n, err := exportAll(r.Context(), from, &q, format)
+	head.Set("Trailer", trailerComplete+", "+trailerRecords+", "+trailerDamaged)
+	n, err := s.exportAll(r.Context(), from, &q, format)
 	if err == nil && q.ending {
 		err = format.end(n)
 	}
@@ -68,12 +70,13 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 		for _, name := range []string{"Content-Type", "Content-Disposition", "Trailer"} {
 			head.Del(name)
 		}
-		s.log.Warn("an export broke off", "events", n, "by", who.by(), "error", err)
+		s.log.Warn("an export broke off", "events", n.records, "by", who.by(), "error", err)
 		return err
 	}
-	head.Set(trailerComplete, "true")
-	head.Set(trailerRecords, strconv.FormatInt(n, 10))
-	s.log.Info("stored events exported", "events", n, "format", q.format, "by", who.by())
+	head.Set(trailerComplete, strconv.FormatBool(n.damaged == 0))
+	head.Set(trailerRecords, strconv.FormatInt(n.records, 10))
+	head.Set(trailerDamaged, strconv.FormatInt(n.damaged, 10))
+	s.log.Info("stored events exported", "events", n.records, "damaged", n.damaged, "format", q.format, "by", who.by())
 	return nil
 }
 
@@ -81,6 +84,11 @@ func exportOf(q *auditQuery) exportRecord {
 	e := exportRecord{Format: q.format, Filters: []string{}}
 	for _, f := range auditstore.Filterable() {
 		if _, ok := q.Equal[f]; ok {
+			e.Filters = append(e.Filters, string(f))
+		}
+	}
+	for _, f := range auditstore.Inside() {
+		if _, ok := q.Contains[f]; ok {
 			e.Filters = append(e.Filters, string(f))
 		}
 	}
@@ -93,18 +101,25 @@ func exportOf(q *auditQuery) exportRecord {
 	return e
 }
 
+// exported is how many records went out, and how many of them are damaged: an export with
+// one is not complete.
+type exported struct{ records, damaged int64 }
+
 // exportFormat writes records one after the other.
 type exportFormat interface {
 	record(row *auditstore.Row) error
-	end(n int64) error
+	end(n exported) error
 }
 
 // exportAll goes from page to page, and reads one record at a time.
-func exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to exportFormat) (n int64, err error) {
+func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to exportFormat) (n exported, err error) {
 	// What comes in meanwhile is not part of it: an end is in sight.
-	newest, err := from.Newest(ctx)
+	bound, cancel := context.WithTimeout(ctx, auditTime)
+	newest, err := from.Newest(bound)
+	err = timedOut(bound, err)
+	cancel()
 	if err != nil {
-		return 0, err
+		return n, err
 	}
 	bounded := *q
 	bounded.Through = max(newest, 1)
@@ -116,7 +131,7 @@ func exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to ex
 			return n, err
 		}
 		for i := range page.Places {
-			row, ok, err := from.Row(ctx, page.Places[i].Position)
+			row, ok, err := s.readRow(ctx, from, page.Places[i])
 			if err != nil {
 				return n, err
 			}
@@ -126,7 +141,10 @@ func exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to ex
 			if err := to.record(&row); err != nil {
 				return n, err
 			}
-			n++
+			n.records++
+			if row.Integrity == auditstore.Damaged {
+				n.damaged++
+			}
 		}
 		if !page.More {
 			return n, nil
@@ -154,19 +172,27 @@ func (e ndjsonExport) record(row *auditstore.Row) error {
 	return err
 }
 
-func (e ndjsonExport) end(n int64) error {
-	_, err := e.w.out.WriteString(`{"auditrelay_export":{"complete":true,"records":` + strconv.FormatInt(n, 10) + "}}\n")
+func (e ndjsonExport) end(n exported) error {
+	damaged := ""
+	if n.damaged > 0 {
+		damaged = `,"damaged":` + strconv.FormatInt(n.damaged, 10)
+	}
+	_, err := fmt.Fprintf(e.w.out, `{"auditrelay_export":{"complete":%t,"records":%d%s}}`+"\n", n.damaged == 0, n.records, damaged)
 	return err
 }
 
 // csvColumns are those of a CSV export; other holds the event's other fields as JSON.
 var csvColumns = []string{
 	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
-	"other", "namespace", "journal", "sequence", "received", "tombstone",
+	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity",
 }
 
-// csvEnd is what the first cell of the last row says.
-const csvEnd = "#end"
+// What the first cell of the last row says: that it is whole, or that so many records as
+// the third cell says are damaged.
+const (
+	csvEnd     = "#end"
+	csvDamaged = "#damaged"
+)
 
 type csvExport struct {
 	out   *csv.Writer
@@ -192,7 +218,11 @@ func (e *csvExport) row(cells []string) error {
 func (e *csvExport) record(row *auditstore.Row) error {
 	cells := make([]string, len(csvColumns))
 	other := map[string]json.RawMessage{}
-	gjson.ParseBytes(row.Data).ForEach(func(key, value gjson.Result) bool {
+	data := row.Data
+	if row.Integrity == auditstore.Damaged {
+		data = nil // as in JSON, nothing of it is shown
+	}
+	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
 		name := key.String()
 		at := slices.Index(csvColumns[:9], name)
 		switch {
@@ -226,15 +256,19 @@ func (e *csvExport) record(row *auditstore.Row) error {
 	}
 	cells[10], cells[11], cells[12] = row.Namespace, row.Journal, strconv.FormatUint(row.Sequence, 10)
 	cells[13], cells[14] = isoTime(row.Received), strconv.FormatBool(row.Tombstone)
+	cells[15] = string(row.Integrity)
 	for i, cell := range cells {
 		cells[i] = guarded(cell)
 	}
 	return e.row(cells)
 }
 
-func (e *csvExport) end(n int64) error {
+func (e *csvExport) end(n exported) error {
 	cells := make([]string, len(csvColumns))
-	cells[0], cells[1] = csvEnd, strconv.FormatInt(n, 10)
+	cells[0], cells[1] = csvEnd, strconv.FormatInt(n.records, 10)
+	if n.damaged > 0 {
+		cells[0], cells[2] = csvDamaged, strconv.FormatInt(n.damaged, 10)
+	}
 	return e.row(cells)
 }
 

@@ -76,7 +76,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	}
 	r.settle()
 	handle := func(w *auditWriter, req *http.Request, _ principal, _ Store, from *auditstore.Store) error {
-		_, err := exportAll(req.Context(), from, &auditQuery{}, &failingFormat{ndjsonExport{w}, 5})
+		_, err := r.srv.exportAll(req.Context(), from, &auditQuery{}, &failingFormat{ndjsonExport{w}, 5})
 		return err
 	}
 	r.http.Config.Handler = r.srv.wrap(route{method: "GET", path: "/", role: noRole, handle: r.srv.audited(r.srv.audit.exports, handle)})
@@ -113,7 +113,7 @@ func (f *growingFormat) record(*auditstore.Row) error {
 	return err
 }
 
-func (f *growingFormat) end(int64) error { return nil }
+func (f *growingFormat) end(exported) error { return nil }
 
 // What is stored after an export began is not part of it, or it might never end.
 func TestAnExportEnds(t *testing.T) {
@@ -122,7 +122,7 @@ func TestAnExportEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if n, err := exportAll(t.Context(), s, &auditQuery{}, &growingFormat{t: t, into: s}); err != nil || n != 0 {
+	if n, err := (&Server{log: quiet()}).exportAll(t.Context(), s, &auditQuery{}, &growingFormat{t: t, into: s}); err != nil || n.records != 0 {
 		t.Errorf("of nothing: %d, %v", n, err)
 	}
 	var records []auditstore.Record
@@ -134,21 +134,21 @@ func TestAnExportEnds(t *testing.T) {
 	}
 	seen := 0
 	q := auditQuery{Query: auditstore.Query{Ascending: true}}
-	n, err := exportAll(t.Context(), s, &q, countingFormat{func() error {
+	n, err := (&Server{log: quiet()}).exportAll(t.Context(), s, &q, countingFormat{func() error {
 		if seen++; seen%500 != 0 {
 			return nil
 		}
 		return (&growingFormat{t: t, into: s, n: seen / 500}).record(nil)
 	}})
-	if err != nil || int(n) != len(records) {
-		t.Errorf("%d records were exported, %v; there were %d when it began", n, err, len(records))
+	if err != nil || int(n.records) != len(records) {
+		t.Errorf("%d records were exported, %v; there were %d when it began", n.records, err, len(records))
 	}
 }
 
 type countingFormat struct{ each func() error }
 
 func (f countingFormat) record(*auditstore.Row) error { return f.each() }
-func (f countingFormat) end(int64) error              { return nil }
+func (f countingFormat) end(exported) error           { return nil }
 
 // An export that leaves no record gets no answer.
 func TestAnExportThatCannotBeRecordedIsNotAnswered(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -33,7 +34,8 @@ const (
 )
 
 // filterParams are those that both a list and an export take.
-var filterParams = []string{"id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "start_date", "end_date", "sort_by", "sort_order"}
+var filterParams = []string{"id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id",
+	"object_team_id", "object_team", "object_key_hash", "start_date", "end_date", "sort_by", "sort_order"}
 
 // The parameters of each route.
 var (
@@ -41,10 +43,21 @@ var (
 	exportParams = append([]string{"format", "ending"}, filterParams...)
 )
 
+// narrowing are the parameters without which a search finds more.
+var narrowing = append([]string{"cursor", "id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "start_date", "end_date"}, insideParams()...)
+
+func insideParams() (names []string) {
+	for _, f := range auditstore.Inside() {
+		names = append(names, string(f))
+	}
+	return names
+}
+
 // auditParams reads a query string and gathers all that is wrong with it.
 type auditParams struct {
 	values   url.Values
 	problems []string
+	invalid  []api.Invalid // of page and page_size
 }
 
 func (p *auditParams) bad(name, format string, args ...any) {
@@ -59,6 +72,9 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 	if p.values, err = url.ParseQuery(raw); err != nil {
 		return auditQuery{}, badRequest("the query string is malformed", "")
 	}
+	// Whoever exports, or goes on from a cursor, means what it says. A list takes empty for
+	// not given, as LiteLLM does.
+	strict := slices.Contains(allowed, "format") || p.values.Has("cursor")
 	names := make([]string, 0, len(p.values))
 	for name := range p.values {
 		names = append(names, name)
@@ -74,6 +90,8 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 			p.bad(name, "longer than %d bytes", maxAuditValue)
 		case !utf8.ValidString(p.values.Get(name)):
 			p.bad(name, "it is no UTF-8")
+		case p.values.Get(name) == "" && strict && slices.Contains(narrowing, name):
+			p.bad(name, "it is empty: leave it out, or everything would be found")
 		}
 		if len(p.problems) >= 20 {
 			break // a request with hundreds is no slip
@@ -97,7 +115,11 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 		q.after = &at
 	}
 	if p.problems != nil {
-		return auditQuery{}, badRequest(strings.Join(p.problems, "; "), "see docs/operators/store.md")
+		e := badRequest(strings.Join(p.problems, "; "), "see docs/operators/store.md")
+		if p.invalid != nil {
+			e.Status, e.Invalid = http.StatusUnprocessableEntity, p.invalid
+		}
+		return auditQuery{}, e
 	}
 	return q, nil
 }
@@ -108,11 +130,21 @@ func (p *auditParams) number(name string, otherwise, most int) int {
 		return otherwise
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		p.bad(name, "expected a number from 1 to %d", most)
-		return otherwise
+	if err == nil && n >= 1 && n <= most {
+		return n
 	}
-	return n
+	p.bad(name, "expected a number from 1 to %d", most)
+	no := api.Invalid{Where: []string{"query", name}, Input: brief(text)}
+	switch {
+	case err != nil:
+		no.Type, no.Text = "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
+	case n < 1:
+		no.Type, no.Text, no.Limit = "greater_than_equal", "Input should be greater than or equal to 1", map[string]int{"ge": 1}
+	default:
+		no.Type, no.Text, no.Limit = "less_than_equal", fmt.Sprintf("Input should be less than or equal to %d", most), map[string]int{"le": most}
+	}
+	p.invalid = append(p.invalid, no)
+	return otherwise
 }
 
 func (p *auditParams) flag(name string, otherwise bool) bool {
@@ -133,6 +165,12 @@ func (p *auditParams) filters(q *auditstore.Query) {
 	for _, f := range auditstore.Filterable() {
 		if value := p.values.Get(string(f)); value != "" {
 			q.Equal[f] = value
+		}
+	}
+	q.Contains = map[auditstore.Field]string{}
+	for _, f := range auditstore.Inside() {
+		if value := p.values.Get(string(f)); value != "" {
+			q.Contains[f] = value
 		}
 	}
 	q.From = p.time("start_date", false)
@@ -218,6 +256,11 @@ func (q *auditQuery) digest() []byte {
 	h := sha256.New()
 	for _, f := range auditstore.Filterable() {
 		fmt.Fprintf(h, "%s=%q\n", f, q.Equal[f])
+	}
+	for _, f := range auditstore.Inside() {
+		if value, ok := q.Contains[f]; ok { // cursors of before it was there stay good
+			fmt.Fprintf(h, "%s=%q\n", f, value)
+		}
 	}
 	fmt.Fprintf(h, "%d %d %s %t", q.From.UnixMicro(), q.To.UnixMicro(), q.Sort, q.Ascending)
 	return h.Sum(nil)[:8]

@@ -22,10 +22,18 @@ type auditRecord struct {
 	Sequence  uint64    `json:"sequence"`
 	Received  time.Time `json:"received"`
 	Tombstone bool      `json:"tombstone"`
+	// Integrity says whether the record is what was stored. Of a damaged one nothing is
+	// shown but where it stands.
+	Integrity auditstore.Integrity `json:"integrity"`
 }
 
-// auditLog is a stored record as LiteLLM's API shows one: its fields all there, those
-// that hold JSON in a string as objects, whatever else the event has behind them.
+// valueField is the one field of the object that stands for a value that is none:
+// LiteLLM's model has objects there, or null.
+const valueField = "auditrelay_value"
+
+// auditLog is a stored record as LiteLLM's API shows one: its fields all there and of the
+// types of its model, those that hold JSON in a string as objects, whatever else the
+// event has behind them.
 func auditLog(row *auditstore.Row) []byte {
 	var b bytes.Buffer
 	b.Grow(len(row.Data) + 512)
@@ -40,13 +48,27 @@ func auditLog(row *auditstore.Row) []byte {
 		b.Write(value)
 	}
 	seen := map[string]bool{}
-	gjson.ParseBytes(row.Data).ForEach(func(key, value gjson.Result) bool {
+	data := row.Data
+	if row.Integrity == auditstore.Damaged {
+		data = nil
+	}
+	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
 		name := key.String()
+		if name == recordField || seen[name] {
+			return true
+		}
 		seen[name] = true
 		switch name {
-		case recordField:
 		case "before_value", "updated_values":
-			field(name, asObject(value))
+			field(name, onlyObject(asObject(value)))
+		case "id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id":
+			if value.Type == gjson.Null || name == "updated_at" && value.Str == "" {
+				delete(seen, name) // as if it were not there
+			} else if value.Type == gjson.String {
+				field(name, []byte(value.Raw))
+			} else {
+				field(name, appendMarshalled(nil, value.Raw))
+			}
 		default:
 			field(name, []byte(value.Raw))
 		}
@@ -63,7 +85,7 @@ func auditLog(row *auditstore.Row) []byte {
 			field(missing.name, appendMarshalled(nil, missing.value))
 		}
 	}
-	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone}))
+	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Integrity: row.Integrity}))
 	b.WriteByte('}')
 	return b.Bytes()
 }
@@ -86,6 +108,15 @@ func asObject(value gjson.Result) []byte {
 		return []byte(value.Raw)
 	}
 	return compact.Bytes()
+}
+
+// onlyObject is value where that is an object or null, and an object that holds it
+// otherwise.
+func onlyObject(value []byte) []byte {
+	if len(value) == 0 || value[0] == '{' || string(value) == "null" {
+		return value
+	}
+	return append(append([]byte(`{"`+valueField+`":`), value...), '}')
 }
 
 // isoTime writes a time as LiteLLM does.

@@ -36,6 +36,16 @@ func (p principal) by() string {
 type Auth struct {
 	tokens []tokenEntry
 	given  []string // names of tokens with the role ingest itself
+	// origins are those whose pages may read the audit API, with a token.
+	origins []string
+}
+
+// AllowOrigins lets pages of these origins call the audit API from a browser. Without
+// tokens none may.
+func (a *Auth) AllowOrigins(origins []string) {
+	if !a.Open() {
+		a.origins = origins
+	}
 }
 
 type tokenEntry struct {

@@ -37,13 +37,16 @@ func respondJSON(w http.ResponseWriter, v any) {
 	respond(w, http.StatusOK, body.Bytes())
 }
 
-func respondError(w http.ResponseWriter, e *api.Error) {
+func respondError(w http.ResponseWriter, e *api.Error) { respondFailure(w, e, api.Failure{Error: e}) }
+
+// respondFailure answers e, with a body that holds it.
+func respondFailure(w http.ResponseWriter, e *api.Error, body any) {
 	errorHead(w, e)
-	body, err := json.Marshal(api.Failure{Error: e})
+	text, err := json.Marshal(body)
 	if err != nil {
-		body = []byte(`{"error":{"reason":"internal"}}`)
+		text = []byte(`{"error":{"reason":"internal"}}`)
 	}
-	respond(w, e.Status, append(body, '\n'))
+	respond(w, e.Status, append(text, '\n'))
 }
 
 // errorHead sets the headers that go with e.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,6 +154,9 @@ func (s *Server) routes() http.Handler {
 		mux.Handle(rt.method+" "+rt.path, s.wrap(rt))
 		allowed[rt.path] = append(allowed[rt.path], rt.method)
 	}
+	for _, path := range corsPaths() {
+		mux.HandleFunc("OPTIONS "+path, s.preflight)
+	}
 	for path, methods := range allowed {
 		paths.Handle(path, methodNotAllowed(strings.Join(methods, ", ")))
 	}
@@ -199,6 +203,9 @@ func (s *Server) wrap(rt route) http.Handler {
 		head := rec.Header()
 		head.Set("X-Content-Type-Options", "nosniff")
 		head.Set("Cache-Control", "no-store")
+		if slices.Contains(corsPaths(), rt.path) {
+			s.allowOrigin(rec, r)
+		}
 		var who principal
 		if rt.role != noRole {
 			var err *api.Error

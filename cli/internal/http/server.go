@@ -27,6 +27,8 @@ import (
 type Options struct {
 	Runtime *runtime.Runtime // required
 	Tokens  []config.Token
+	// Origins are those whose pages may read the audit API from a browser.
+	Origins []string
 	Limits  Limits
 	// PublicMetrics lets /metrics be read without a token.
 	PublicMetrics bool
@@ -116,9 +118,12 @@ func New(o Options) (*Server, error) {
 	if s.sources == nil {
 		s.sources = sources.NewRegistry("")
 	}
-	if err := s.SetTokens(o.Tokens); err != nil {
+	accounts, err := NewAuth(o.Tokens)
+	if err != nil {
 		return nil, err
 	}
+	accounts.AllowOrigins(o.Origins)
+	s.UseAuth(accounts)
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	return s, nil
