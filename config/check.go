@@ -343,8 +343,11 @@ func digestFile(name string) (string, error) {
 }
 
 func (c checker) callbacks(plain func(*node, string)) {
-	if len(c.Callbacks) == 0 {
-		c.report.warn(nil, "no callback is configured: events are kept in the journal and delivered nowhere")
+	switch list := c.root.get("callbacks"); {
+	case !list.given():
+		c.bad(at("callbacks"), "no callback is configured: the file may be cut off; write callbacks: [] to keep events in the journal and deliver none")
+	case len(c.Callbacks) == 0:
+		c.report.warn(list, "no callback is configured: events are kept in the journal and delivered nowhere")
 	}
 	lines, used := map[string]int{}, map[string]bool{}
 	for i := range c.Callbacks {

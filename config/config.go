@@ -51,12 +51,13 @@ type Config struct {
 	// Filters are the filters by name; callbacks list the names.
 	Filters []Filter `yaml:"filters,named"`
 
-	// Callbacks are the destinations. Every callback gets every accepted event.
+	// Callbacks are the destinations. Every callback gets every accepted event. Required:
+	// write [] to keep events in the journal and deliver none.
 	Callbacks []Callback `yaml:"callbacks"`
 
 	// Removed names former callbacks to give up: their remaining events end as skipped.
-	// Without it the relay refuses to start while a missing callback still has events, so
-	// that a typing error loses nothing.
+	// The relay refuses to start or reload while a callback that it knows is neither
+	// listed nor named here, so that a file that was cut off loses nothing.
 	Removed []string `yaml:"removed"`
 
 	// Store names the callback whose store the audit API (GET /audit) reads. Default: the

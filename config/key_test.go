@@ -23,7 +23,7 @@ func TestKeys(t *testing.T) {
 		{name: "from before there were versions", text: "{current: 0, versions: {0: os.environ/LONG_SECRET, 1: a-secret-of-some-length}}", numbers: []int{0, 1}, current: auditrelay.Key{Secret: longSecret}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Parse("relay.yaml", []byte("keys: {k: "+tt.text+"}"), LoadOptions{LookupEnv: environment})
+			c, err := Parse("relay.yaml", []byte("callbacks: []\nkeys: {k: "+tt.text+"}"), LoadOptions{LookupEnv: environment})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -89,6 +89,10 @@ func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, e
 		l.callbacks(settings, native)
 	}
 	l.store(settings, native)
+	if !native.get("callbacks").given() { // LiteLLM's file is whole without any
+		native.remove("callbacks")
+		native.put(root, "callbacks", &node{kind: kindList, line: root.line, column: root.column})
+	}
 	return native
 }
 

@@ -22,7 +22,7 @@ func TestQuarantineHasRoomForABody(t *testing.T) {
 		{`{quarantine: {items: 0}}`, 0, "ingest.quarantine.items"},
 		{`{quarantine: {item: 256MiB}}`, 0, "ingest.quarantine.item"},
 	} {
-		c, err := Parse("relay.yaml", []byte("ingest: "+row.text), LoadOptions{})
+		c, err := Parse("relay.yaml", []byte("ingest: "+row.text+"\ncallbacks: []"), LoadOptions{})
 		switch {
 		case row.want != "":
 			if err == nil || !strings.Contains(err.Error(), row.want) {

@@ -11,8 +11,10 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// RemovalError says that a callback which still holds events is no longer
-// configured. It names what to do, since either answer by itself would be wrong.
+// RemovalError says that a callback which the journal knows is no longer configured,
+// and that nobody said so: whether it holds events or not, what is accepted from now
+// on would never reach it. It names what to do, since either answer by itself would be
+// wrong.
 type RemovalError struct {
 	Callback string
 	Pending  uint64
@@ -20,8 +22,8 @@ type RemovalError struct {
 }
 
 func (e *RemovalError) Error() string {
-	return fmt.Sprintf("callback %s is no longer configured, but holds %d pending events and %d dead letters: "+
-		"configure it again, or give its name as another callback's renamed_from, or list it under removed to give up what is pending (dead letters stay until they are discarded)",
+	return fmt.Sprintf("callback %s is no longer configured (it holds %d pending events and %d dead letters): "+
+		"configure it again, or give its name as another callback's renamed_from, or list it under removed to give it up with what is pending (dead letters stay until they are discarded)",
 		e.Callback, e.Pending, e.Dead)
 }
 
@@ -277,11 +279,11 @@ func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed [
 		if renamed[name] != "" {
 			continue
 		}
-		account, err := delivery.AccountOf(r.journal, s)
-		if err != nil {
-			return nil, err
-		}
-		if !given[name] && (account.Pending() > 0 || account.Counts.DeadLettered > 0) {
+		if !given[name] {
+			account, err := delivery.AccountOf(r.journal, s)
+			if err != nil {
+				return nil, err
+			}
 			errs = append(errs, &RemovalError{Callback: name, Pending: account.Pending(), Dead: account.Counts.DeadLettered})
 			continue
 		}

@@ -201,6 +201,44 @@ func TestRename(t *testing.T) {
 	}
 }
 
+// A configuration that lost a callback is refused although the callback holds nothing
+// at that moment: what is accepted meanwhile would never reach it.
+func TestALostCallbackIsRefusedUnlessItIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	build := func(name string) runtime.Callback {
+		c, _ := callbackOf(name, now)
+		return c
+	}
+	r := start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{build("archive"), build("siem")}})
+	submit(t, r, event("a", "created"))
+	settle(t, r)
+	refused := func(err error, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if err == nil || !strings.Contains(err.Error(), "callback "+name+" is no longer configured") {
+				t.Errorf("%s is lost: %v", name, err)
+			}
+		}
+	}
+	refused(r.Apply(t.Context(), []runtime.Callback{build("archive")}, nil), "siem")
+	refused(r.Apply(t.Context(), nil, nil), "archive", "siem")
+	submit(t, r, event("b", "created"))
+	settle(t, r)
+	if got := account(t, r, "siem").Delivered; got != 2 {
+		t.Errorf("siem got %d of 2 events", got)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := runtime.Open(t.Context(), runtime.Options{Dir: dir, Callbacks: []runtime.Callback{build("archive")}})
+	refused(err, "siem")
+	r = start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{build("archive")}, Removed: []string{"siem"}})
+	// Once removed it is known as such: removed need not name it for ever.
+	if err := r.Apply(t.Context(), []runtime.Callback{build("archive")}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRenamesThatContradict(t *testing.T) {
 	build := func(name, from string) runtime.Callback {
 		c, _ := callbackOf(name, now)
@@ -223,7 +261,7 @@ func TestRenamesThatContradict(t *testing.T) {
 			sink := &memorySink{}
 			running := quick(runtime.Callback{Name: "old", Digest: "1", Sink: sink})
 			r := start(t, runtime.Options{Callbacks: []runtime.Callback{build("former", ""), running}})
-			if err := r.Apply(t.Context(), []runtime.Callback{running}, nil); err != nil {
+			if err := r.Apply(t.Context(), []runtime.Callback{running}, []string{"former"}); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.Apply(t.Context(), c.callbacks, c.removed); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -305,7 +343,7 @@ func TestApplyLeavesTheUnchangedAlone(t *testing.T) {
 	if len(keepA.lines()) != 3 || len(keepB.lines()) != 2 || len(changed.lines()) != 1 {
 		t.Errorf("delivered: %d, %d, %d", len(keepA.lines()), len(keepB.lines()), len(changed.lines()))
 	}
-	if err := r.Apply(t.Context(), nil, nil); err != nil {
+	if err := r.Apply(t.Context(), nil, []string{"a", "b"}); err != nil {
 		t.Fatal(err)
 	}
 	opened, instances, filters := shared.counts()

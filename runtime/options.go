@@ -36,7 +36,8 @@ type Options struct {
 
 	// Removed names callbacks that the journal knows, that Callbacks no longer
 	// lists, and that are to be given up: what they still hold becomes skipped.
-	// Without it Open refuses to start while such a callback holds anything.
+	// Open refuses to start (*RemovalError) while the journal knows a callback that
+	// stands in neither, so that a configuration that was cut off loses nothing.
 	Removed []string
 
 	// Limits bound what Submit takes.
