@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/query"
 )
 
 const expectedDuration = "a duration, as in 500ms, 30s, 12h or 30d"
@@ -226,6 +227,8 @@ func (d *decoder) when(n *node, w *auditrelay.When, path string) {
 			d.value(item, reflect.ValueOf(&w.Query).Elem(), at, fieldTag{})
 			if w.Query == "" && !item.unset {
 				d.report.add(item, at, "an empty query: leave it out or say what to match")
+			} else if _, err := query.Parse(w.Query); err != nil && !item.unset {
+				d.report.add(item, at, "%v", err)
 			}
 			continue
 		}

@@ -152,6 +152,13 @@ func (d *Document) Data() []byte { return d.data }
 // many bytes.
 const visitWork = 32
 
+// decodedWork is what a byte counts for that is decoded one by one, and stepWork what
+// a step from a node to the one that it lies in does.
+const (
+	decodedWork = 4
+	stepWork    = 16
+)
+
 // Work returns the amount of work since Reset, so that a guest can be charged for
 // it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
 // that could be scanned in the same time.
@@ -178,6 +185,7 @@ func (d *Document) valid(n Node) bool {
 // gone reports whether n, or what it stands in, was deleted or replaced.
 func (d *Document) gone(n Node) bool {
 	for {
+		d.work += stepWork
 		nd := &d.nodes[n]
 		if nd.flags&deleted != 0 {
 			return true
@@ -297,6 +305,7 @@ func (d *Document) Parent(n Node) Node {
 
 // parent is Parent for a node other than the root.
 func (d *Document) parent(n Node) Node {
+	d.work += stepWork
 	n = d.nodes[n].parent
 	for d.nodes[n].flags&hidden != 0 {
 		n = d.nodes[n].parent

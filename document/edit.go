@@ -83,12 +83,17 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		return editError(op, err)
 	}
 	for c := d.child(v); c != 0; c = d.sibling(c) {
-		d.work++
+		d.work += stepWork
 		nd := &d.nodes[c]
 		if nd.flags&deleted != 0 {
 			continue
 		}
 		k := d.buffer(nd.source)[nd.key:nd.keyEnd]
+		if nd.flags&escapedKey != 0 {
+			d.work += decodedWork * min(len(k), 6*len(key))
+		} else if len(k) == len(key) {
+			d.work += len(k)
+		}
 		if string(k) == string(key) && nd.flags&escapedKey == 0 || nd.flags&escapedKey != 0 && decodedEqual(k, string(key)) {
 			return editError(op, ErrKeyExists)
 		}

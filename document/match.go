@@ -160,9 +160,10 @@ func (p *Path) closed(set uint64) uint64 {
 
 // after returns the set after a step from a node with the given set to c.
 func (p *Path) after(d *Document, set uint64, c *node) uint64 {
-	d.work += 2 * visitWork // several segments are tried
+	d.work += visitWork
 	var out uint64
 	for set &= p.unmatched(); set != 0; set &= set - 1 {
+		d.work += stepWork
 		i := bits.TrailingZeros64(set)
 		s := &p.segments[i]
 		switch {

@@ -242,7 +242,8 @@ func foldedEqual(b []byte, name string) bool {
 }
 
 // matches reports whether one step from a container to its child c follows s,
-// which is not **.
+// which is not **. What it compares counts as work, since a key may be long and be
+// compared again for every path.
 func (s *segment) matches(d *Document, c *node) bool {
 	if s.kind == anyOne {
 		return true
@@ -253,9 +254,14 @@ func (s *segment) matches(d *Document, c *node) bool {
 	raw := d.buffer(c.source)[c.key:c.keyEnd]
 	switch {
 	case s.kind == folded:
+		d.work += decodedWork * len(raw)
 		return foldedEqual(raw, s.name)
 	case c.flags&escapedKey != 0:
+		d.work += decodedWork * min(len(raw), 6*len(s.name)) // no further than it is the name
 		return decodedEqual(raw, s.name)
+	case len(raw) == len(s.name):
+		d.work += len(raw)
+		return string(raw) == s.name
 	}
-	return string(raw) == s.name
+	return false
 }

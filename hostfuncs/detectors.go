@@ -17,8 +17,9 @@ import (
 // regular expressions.
 const detectorHandle = 1 << 17
 
-// unitsDetect is what a byte costs that detectors look at.
-const unitsDetect = 4
+// unitsDetect is what a byte costs that detectors look at, in text made to set them off
+// over and over (BenchmarkHostile of internal/detect).
+const unitsDetect = 400
 
 // What redact_matches makes of a match.
 const (
@@ -41,6 +42,7 @@ func internDetector(s *State, m api.Memory, a []uint64) {
 	if err != nil {
 		s.fail(auditrelay.CauseInit, err.Error())
 	}
+	s.reserve(detectorBytes)
 	s.detectors = append(s.detectors, set)
 	result(a, int32(len(s.detectors))+detectorHandle)
 }
@@ -78,7 +80,7 @@ func detects(s *State, _ api.Memory, a []uint64) {
 		result(a, WrongKind)
 		return
 	}
-	s.pay(unitsDetect * len(s.value))
+	s.prepay(unitsDetect * len(s.value))
 	truth(a, set.Detects(s.value, s.near(d, n)))
 }
 
@@ -147,14 +149,10 @@ func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	s.findings = s.findings[:0]
 	if uint32(handle) >= detectorHandle {
 		set := s.detector(handle)
-		s.pay(unitsDetect * len(s.value))
+		s.prepay(unitsDetect * len(s.value))
 		s.findings = set.Append(s.findings, s.value, s.near(s.doc, n))
 	} else {
-		r := s.regex(handle)
-		s.pay(r.units * len(s.value))
-		for _, at := range r.FindAllIndex(s.value, -1) {
-			s.findings = append(s.findings, detect.Finding{Start: at[0], End: at[1]})
-		}
+		s.findings = s.regex(handle).appendAll(s.findings, s, s.value)
 	}
 	if len(s.findings) == 0 {
 		return 0

@@ -63,6 +63,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 	found := s.matches[:0]
 	for n := s.doc.Each(p.Path, document.None); n != document.None; n = s.doc.Each(p.Path, n) {
 		found = append(found, n)
+		s.payWork()
 	}
 	count := int32(0)
 	for _, n := range found {
@@ -75,6 +76,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 		if change(n) {
 			count++
 		}
+		s.payWork()
 	}
 	s.touch(p.text, operation, int(count))
 	if s.matches = found; cap(found) > keptMatches {
@@ -128,7 +130,9 @@ func (s *State) allow(n document.Node) {
 func (s *State) covers(paths []*document.Path, d *document.Document, n document.Node) bool {
 	s.pay(unitsCover * len(paths))
 	for _, p := range paths {
-		if p.Covers(d, n) {
+		covered := p.Covers(d, n)
+		s.payWork()
+		if covered {
 			return true
 		}
 	}
@@ -271,6 +275,7 @@ func put(s *State, m api.Memory, a []uint64) {
 		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 	s.charge(len(name) + len(raw))
+	s.pay(unitsEdit + (len(name)+len(raw))/bytesPerUnit)
 	place := s.place(parent)
 	switch err := s.doc.Put(parent, name, raw); {
 	case err == nil:
@@ -288,7 +293,9 @@ func put(s *State, m api.Memory, a []uint64) {
 func (s *State) coversKey(paths []*document.Path, d *document.Document, n document.Node, key []byte) bool {
 	s.pay(unitsCover * len(paths))
 	for _, p := range paths {
-		if p.CoversKey(d, n, key) {
+		covered := p.CoversKey(d, n, key)
+		s.payWork()
+		if covered {
 			return true
 		}
 	}

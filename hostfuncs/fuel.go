@@ -22,7 +22,8 @@ const (
 	unitsCover   = 64  // one granted path looked at for one node
 	unitsHMAC    = 800 // one pseudonym, short values
 	unitsLog     = 512 // one line, logged or not
-	unitsCompile = 256 // one byte of a path or a regular expression
+	unitsCompile = 256 // one byte of a path or an instruction of a regular expression
+	unitsSearch  = 512 // to begin to look for one more match
 	bytesPerUnit = 4   // copied, compared or decoded
 )
 
@@ -98,6 +99,19 @@ func (s *State) pay(units int) {
 	}
 }
 
+// prepay charges for work that may be large and has not begun. Where there is not enough
+// fuel for it the call ends, and the work is neither done nor counted.
+func (s *State) prepay(units int) {
+	t := &s.tank
+	if t.count != nil && int64(units) > settleAt {
+		s.settle()
+		if int64(units) > int64(t.count.Get())+t.left {
+			s.outOfFuel()
+		}
+	}
+	s.pay(units)
+}
+
 // payBytes charges for bytes that are copied, compared or decoded.
 func (s *State) payBytes(n int) { s.pay(n / bytesPerUnit) }
 
@@ -150,9 +164,14 @@ func (s *State) settle() {
 		// What the meter charged last has not been done and will not be; what the host
 		// did before it was charged has.
 		t.count.Set(uint64(max(have, -debt)))
-		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", t.budget)})
+		s.outOfFuel()
 	}
 	t.count.Set(uint64(have))
+}
+
+// outOfFuel ends the call.
+func (s *State) outOfFuel() {
+	panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", s.tank.budget)})
 }
 
 // standBack lets others have the processor.

@@ -2,6 +2,7 @@ package hostfuncs_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type runner struct {
 	t       *testing.T
 	options wasm.Options
 	leaks   func(text []byte) bool
+	event   string // the tests' own where empty
 }
 
 func newRunner(t *testing.T) runner {
@@ -48,6 +50,7 @@ func newRunner(t *testing.T) runner {
 
 type outcome struct {
 	said, doc string
+	fuel      int64
 	emitted   []filter.Emit
 	touched   string
 	counts    map[string]uint64
@@ -72,13 +75,14 @@ func (r runner) run(steps [][]string) outcome {
 		r.t.Fatal(err)
 	}
 	defer i.Close()
-	if err := document.Check([]byte(event), document.Limits{}); err != nil {
+	data := []byte(cmp.Or(r.event, event))
+	if err := document.Check(data, document.Limits{}); err != nil {
 		r.t.Fatal(err)
 	}
 	d := new(document.Document)
-	d.Reset([]byte(event))
+	d.Reset(data)
 	call := &filter.Call{
-		Event:    &auditrelay.Event{ID: "e", Sequence: 42, Received: time.Unix(7, 9), Data: []byte(event)},
+		Event:    &auditrelay.Event{ID: "e", Sequence: 42, Received: time.Unix(7, 9), Data: data},
 		Document: d,
 		Leaks:    r.leaks,
 	}
@@ -87,7 +91,22 @@ func (r runner) run(steps [][]string) outcome {
 	for _, t := range call.Touched {
 		touched += fmt.Sprintf("%s %s %d\n", t.Path, t.Operation, t.Count)
 	}
-	return outcome{call.Reason, string(d.Append(nil)), call.Emitted, touched, m.Counts(), err}
+	return outcome{call.Reason, string(d.Append(nil)), call.Usage.Fuel, call.Emitted, touched, m.Counts(), err}
+}
+
+// load returns why a guest with these steps does not start.
+func (r runner) load(steps [][]string) error {
+	r.t.Helper()
+	o := r.options
+	var err error
+	if o.Config, err = json.Marshal(map[string]any{"steps": steps}); err != nil {
+		r.t.Fatal(err)
+	}
+	m, err := wasm.Load(r.t.Context(), o)
+	if err == nil {
+		err = m.Close()
+	}
+	return err
 }
 
 // Each host function, as a guest sees it.

@@ -4,10 +4,10 @@ import (
 	"bytes"
 
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tidwall/gjson"
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/internal/query"
 )
 
 func find(s *State, _ api.Memory, a []uint64) {
@@ -122,26 +122,26 @@ func matches(s *State, _ api.Memory, a []uint64) {
 		result(a, WrongKind)
 		return
 	}
-	s.pay(r.units * len(s.scratch))
-	truth(a, r.Match(s.scratch))
+	start, _ := r.find(s, s.scratch, 0)
+	truth(a, start >= 0)
 }
 
-// query answers with the JSON of a gjson query's result. Modifiers and multipaths
-// are not served: with a few of them a short query makes much of a small event
-// (each @tostr doubles it).
-func query(s *State, m api.Memory, a []uint64) {
+// queryEvent answers with the JSON of a query's result.
+func queryEvent(s *State, m api.Memory, a []uint64) {
 	text := s.bytes(m, a[0], a[1])
 	s.buffer(m, a[2], a[3])
-	if len(text) > s.policy.QueryBytes {
+	if len(text) > query.MaxBytes {
 		result(a, TooLarge)
 		return
 	}
-	if bytes.ContainsAny(text, "@[{") {
-		s.fail(auditrelay.CauseProtocol, "modifiers (@) and multipaths ([, {) are not served")
+	q, err := query.Parse(string(text))
+	if err != nil {
+		s.fail(auditrelay.CauseProtocol, err.Error())
 	}
 	s.scratch = s.doc.Append(s.scratch[:0])
-	s.pay(len(s.scratch) * (1 + len(text)/8))
-	found := gjson.GetBytes(s.scratch, string(text))
+	s.payWork()
+	s.prepay(q.Cost(len(s.scratch)))
+	found := q.Get(s.scratch)
 	if !found.Exists() {
 		result(a, Absent)
 		return

@@ -26,14 +26,13 @@ type Policy struct {
 
 	Detectors *detect.Catalogue // nil: those that come with the relay
 
-	Document   document.Limits // of what event_replace and emit hand over
-	EmitBytes  int             // of all records emitted for one event
-	EmitCount  int
-	EditBytes  int // handed over by all edits of one event
-	TextBytes  int // of a reason, a fail and a log line, each
-	Paths      int // interned paths
-	Regexes    int
-	QueryBytes int
+	Document  document.Limits // of what event_replace and emit hand over
+	EmitBytes int             // of all records emitted for one event
+	EmitCount int
+	EditBytes int // handed over by all edits of one event
+	TextBytes int // of a reason, a fail and a log line, each
+	Paths     int // interned paths
+	Regexes   int // and detectors, each
 
 	Log *LogLimit
 }

@@ -64,6 +64,7 @@ func (s *State) compare(n, r document.Node) {
 	}
 	next := make(map[string]document.Node, s.replaced.Len(r))
 	for c := s.replaced.Child(r, document.None); c != document.None; c = s.replaced.Child(r, c) {
+		s.pay(unitsCall) // a map's entry
 		s.value = s.replaced.AppendKey(s.value[:0], c)
 		// A string's JSON may name a key twice, and both would go out.
 		if before, twice := next[string(s.value)]; twice {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -39,7 +38,7 @@ type State struct {
 	doc       *document.Document
 	config    document.Document
 	paths     []path
-	regexes   []expression
+	regexes   []*expression
 	detectors []*detect.Set
 	findings  []detect.Finding
 	keys      map[string]*redaction.Pseudonymiser
@@ -53,19 +52,18 @@ type State struct {
 	counted   []counted
 	emitBytes int
 	edited    int
+	worked    int // what of the documents' work has been paid
 	reason    string
 
 	clock  uint64 // nanoseconds of the virtual monotonic clock
 	marked uint64 // the clock when Mark was called
 	random rand.ChaCha8
-	seeded bool
-	output [2][]byte // the lines that stdout and stderr have begun
-}
 
-// expression is a compiled regular expression and what it costs a byte.
-type expression struct {
-	*regexp.Regexp
-	units int
+	// Reserve takes so many bytes of the instance's memory for what the host keeps on
+	// its behalf, and reports whether they are there. Nil: there is no bound.
+	Reserve func(n int) bool
+	seeded  bool
+	output  [2][]byte // the lines that stdout and stderr have begun
 }
 
 type path struct {
@@ -224,7 +222,7 @@ func (s *State) regex(handle uint64) *expression {
 	if i < 0 || i >= len(s.regexes) {
 		s.fail(auditrelay.CauseProtocol, "not a regular expression: its handle was not given out by regex")
 	}
-	return &s.regexes[i]
+	return s.regexes[i]
 }
 
 // text copies a text of the guest's, cut to the limit and made valid UTF-8.

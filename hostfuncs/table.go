@@ -145,9 +145,10 @@ func (f *Function) Go() api.GoModuleFunc {
 		if turn != Always && turn != s.turn {
 			s.fail(auditrelay.CauseProtocol, "called out of turn: it may be called at "+turn.String()+" only")
 		}
-		before := s.work()
+		s.worked = s.work()
+		s.pay(unitsCall)
 		call(s, mod.Memory(), stack)
-		s.pay(unitsCall + (s.work()-before)/bytesPerUnit)
+		s.payWork()
 	}
 }
 
@@ -158,6 +159,14 @@ func (s *State) work() int {
 		n += s.doc.Work()
 	}
 	return n
+}
+
+// payWork charges for what the documents have done since it was last called. What
+// visits many nodes calls it in between.
+func (s *State) payWork() {
+	n := s.work()
+	s.pay((n - s.worked) / bytesPerUnit)
+	s.worked = n
 }
 
 // Stub returns a function that replaces an optional import which the module does not
@@ -191,7 +200,7 @@ func V1() []Function {
 		{Name: "is", Params: "p ptr len", Result: "bool", Turn: AtEvent, call: is},
 		{Name: "matches", Params: "node r", Result: "bool", call: matches},
 		{Name: "detects", Params: "node d", Result: "bool", call: detects},
-		{Name: "query", Params: "ptr len buf cap", Result: "length", Turn: AtEvent, call: query},
+		{Name: "query", Params: "ptr len buf cap", Result: "length", Turn: AtEvent, call: queryEvent},
 
 		{Name: "set_json", Params: "node ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: setJSON},
 		{Name: "set_string", Params: "node ptr len", Result: "status", Need: NeedWrite, Turn: AtEvent, call: setString},

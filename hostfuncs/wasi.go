@@ -91,7 +91,6 @@ func wasiClock(s *State, m api.Memory, a []uint64) {
 // wasiRandom gives bytes that depend on module, configuration and event alone.
 func wasiRandom(s *State, m api.Memory, a []uint64) {
 	b := s.bytes(m, a[0], a[1])
-	s.pay(len(b))
 	if !s.seeded {
 		s.seeded = true
 		seed := s.policy.Seed
@@ -102,7 +101,12 @@ func wasiRandom(s *State, m api.Memory, a []uint64) {
 		}
 		s.random.Seed(seed)
 	}
-	_, _ = s.random.Read(b)
+	for len(b) > 0 {
+		n := min(len(b), piece)
+		s.pay(n)
+		_, _ = s.random.Read(b[:n])
+		b = b[n:]
+	}
 	a[0] = wasiOK
 }
 
@@ -131,12 +135,10 @@ func wasiWrite(s *State, m api.Memory, a []uint64) {
 func (s *State) write(stream int, b []byte) {
 	for len(b) > 0 {
 		line := &s.output[stream]
-		n, whole := len(b), false
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		// No further than the line has room: what lies behind is looked at again.
+		n, whole := min(len(b), wasiLine-len(*line)), false
+		if i := bytes.IndexByte(b[:n], '\n'); i >= 0 {
 			n, whole = i, true
-		}
-		if room := wasiLine - len(*line); n > room {
-			n, whole = room, false
 		}
 		*line = append(*line, b[:n]...)
 		b = b[n:]

@@ -11,6 +11,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/gate"
+	"auditrelay/internal/query"
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
 )
@@ -82,6 +83,11 @@ func check(callbacks []Callback) error {
 		for _, step := range c.Steps {
 			if step.Filter == nil {
 				errs = append(errs, fmt.Errorf("callback %s: filter %s is missing", c.Name, step.Name))
+			}
+		}
+		if c.When != nil && c.When.Query != "" {
+			if _, err := query.Parse(c.When.Query); err != nil {
+				errs = append(errs, fmt.Errorf("callback %s: when: %w", c.Name, err))
 			}
 		}
 		if _, err := newGate(c.MustNotLeave); err != nil {

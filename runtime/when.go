@@ -5,15 +5,17 @@ import (
 	"slices"
 	"strings"
 
-	"auditrelay"
-
 	"github.com/tidwall/gjson"
+
+	"auditrelay"
+	"auditrelay/internal/query"
 )
 
 // condition is a When, prepared. A nil condition matches everything.
 type condition struct {
 	fields []fieldCondition
-	query  string
+	query  *query.Query // nil without one
+	wrong  error        // of the query; callbacks with one are refused when they are opened
 }
 
 type fieldCondition struct {
@@ -25,7 +27,10 @@ func newCondition(w *auditrelay.When) *condition {
 	if w == nil || (len(w.Fields) == 0 && w.Query == "") {
 		return nil
 	}
-	c := &condition{query: w.Query}
+	c := &condition{}
+	if w.Query != "" {
+		c.query, c.wrong = query.Parse(w.Query)
+	}
 	for name, values := range w.Fields {
 		c.fields = append(c.fields, fieldCondition{path: gjson.Escape(name), values: values})
 	}
@@ -44,16 +49,19 @@ func (c *condition) match(data []byte) (ok bool, err error) {
 			ok, err = false, fmt.Errorf("the condition panicked with a %T", p)
 		}
 	}()
+	if c.wrong != nil {
+		return false, fmt.Errorf("the condition: %w", c.wrong)
+	}
 	for _, f := range c.fields {
 		value := gjson.GetBytes(data, f.path)
 		if value.Type != gjson.String || !slices.Contains(f.values, value.Str) {
 			return false, nil
 		}
 	}
-	if c.query == "" {
+	if c.query == nil {
 		return true, nil
 	}
-	value := gjson.GetBytes(data, c.query)
+	value := c.query.Get(data)
 	switch {
 	case !value.Exists(), value.Type == gjson.Null, value.Type == gjson.False:
 		return false, nil

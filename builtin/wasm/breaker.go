@@ -14,12 +14,18 @@ import (
 // it rests nothing is judged and so nothing lost; one event at a time is tried
 // when a rest ends, and counts whatever comes of it, so that not even a row of
 // events that are all bad stands still for ever.
+//
+// A failure also costs the start of another instance, which may be as dear as hundreds
+// of events. Starts are paid from what events earn: where they come to more than as many
+// events as open the breaker may use, it opens too, for as long as that is worth.
 type breaker struct {
-	failures int // in a row that open it; 0: never
+	failures int   // in a row that open it; 0: never
+	fuel     int64 // of one event: what it earns
 	rest     time.Duration
 	now      func() time.Time
 
-	row atomic.Int64 // failures since the last success
+	row  atomic.Int64 // failures since the last success
+	owed atomic.Int64 // fuel of starts that events have not earned
 
 	mu    sync.Mutex
 	open  bool
@@ -28,12 +34,16 @@ type breaker struct {
 	cause auditrelay.Cause
 }
 
-// mostRest is what rests grow to.
-const mostRest = time.Minute
+// mostRest is what rests grow to, startRest how long a unit of a start's fuel is rested
+// for: some ten times as long as it took.
+const (
+	mostRest  = time.Minute
+	startRest = 10 * time.Nanosecond
+)
 
 // admit reports whether an event may be judged now.
 func (b *breaker) admit() error {
-	if b.row.Load() < int64(b.failures) || b.failures == 0 {
+	if b.failures == 0 || b.row.Load() == 0 {
 		return nil
 	}
 	b.mu.Lock()
@@ -50,29 +60,42 @@ func (b *breaker) admit() error {
 
 // succeed closes the breaker.
 func (b *breaker) succeed() {
-	if b.row.Load() == 0 {
+	if b.row.Load() == 0 && b.owed.Load() == 0 {
 		return
 	}
-	b.reset()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.earn()
+	b.row.Store(0)
+	b.open, b.pause = false, 0
 }
+
+// earn takes an event's fuel from what starts are owed.
+func (b *breaker) earn() { b.owed.Store(max(0, b.owed.Load()-b.fuel)) }
 
 func (b *breaker) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.row.Store(0)
+	b.owed.Store(0)
 	b.open, b.pause = false, 0
 }
 
-// fail counts a failure, and reports whether the breaker has just opened.
-func (b *breaker) fail(cause auditrelay.Cause) (opened bool) {
+// fail counts a failure of an instance whose start took so much fuel, and reports
+// whether the breaker has just opened.
+func (b *breaker) fail(cause auditrelay.Cause, start int64) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cause = cause
-	if n := b.row.Add(1); b.failures == 0 || n < int64(b.failures) {
+	b.earn()
+	owed := b.owed.Add(start)
+	n := b.row.Add(1)
+	if b.failures == 0 || n < int64(b.failures) && owed <= int64(b.failures)*b.fuel {
 		return false
 	}
 	opened = !b.open
-	b.pause = min(max(b.rest, 2*b.pause), mostRest)
+	b.pause = min(max(b.rest, 2*b.pause, startRest*time.Duration(owed)), mostRest)
+	b.owed.Store(0) // the rest pays for it
 	b.open, b.until = true, b.now().Add(b.pause)
 	return opened
 }

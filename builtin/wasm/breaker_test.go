@@ -24,7 +24,7 @@ func TestBreaker(t *testing.T) {
 	}
 	fail := func(opens bool) {
 		t.Helper()
-		if opened := b.fail(auditrelay.CauseTrap); opened != opens {
+		if opened := b.fail(auditrelay.CauseTrap, 0); opened != opens {
 			t.Fatalf("after %d failures: opened %t, want %t", b.row.Load(), opened, opens)
 		}
 	}
@@ -61,7 +61,7 @@ func TestBreaker(t *testing.T) {
 	b.succeed()
 	admitted(true)
 	for range 3 {
-		b.fail(auditrelay.CauseFuel)
+		b.fail(auditrelay.CauseFuel, 0)
 	}
 	admitted(false)
 	b.reset()
@@ -74,8 +74,37 @@ func TestBreaker(t *testing.T) {
 func TestABreakerMayBeLeftOut(t *testing.T) {
 	b := &breaker{now: time.Now}
 	for range 1000 {
-		if b.fail(auditrelay.CauseTrap) || b.admit() != nil {
+		if b.fail(auditrelay.CauseTrap, 0) || b.admit() != nil {
 			t.Fatal("it opened")
+		}
+	}
+}
+
+// Starts are paid by what events earn, so that a module cannot make the host spend a
+// start on nearly every event by letting every other one pass.
+func TestABreakerCountsStarts(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := &breaker{failures: 50, fuel: 4e6, rest: time.Second, now: func() time.Time { return now }}
+	if !b.fail(auditrelay.CauseTrap, 1e9) || b.admit() == nil {
+		t.Fatal("a start of 250 events' fuel: want it to open")
+	}
+	if want := now.Add(10 * time.Second); !b.state().Until.Equal(want) {
+		t.Errorf("until %v, want %v: ten times what the start took", b.state().Until, want)
+	}
+	now = now.Add(10 * time.Second)
+	if b.admit() != nil {
+		t.Fatal("after the rest one event is tried")
+	}
+	b.succeed()
+	if !b.fail(auditrelay.CauseTrap, 1e9) {
+		t.Error("a success does not pay for a dear start")
+	}
+	b.reset()
+	for n := range 1000 { // one in ten fails, a start being worth two events
+		if opened := n%10 == 9 && b.fail(auditrelay.CauseTrap, 8e6); opened || b.admit() != nil {
+			t.Fatalf("it opened at event %d", n)
+		} else if n%10 != 9 {
+			b.succeed()
 		}
 	}
 }

@@ -181,5 +181,20 @@ func TestLongNamesInTraces(t *testing.T) {
 	}
 }
 
+// A write without a line feed is looked at once, not once for each line that it is cut
+// into.
+func TestALongWriteIsPaid(t *testing.T) {
+	i := open(t, load(t, options(t, "hostile/write-flood")))
+	call := newCall(t, event)
+	began := time.Now()
+	_, err := i.Apply(t.Context(), call)
+	if f, ok := errors.AsType[*filter.Error](err); !ok || f.Cause != auditrelay.CauseFuel {
+		t.Errorf("got %v, want out_of_fuel", err)
+	}
+	if took := time.Since(began); took > time.Duration(call.Usage.Fuel)*100*time.Nanosecond {
+		t.Errorf("%v for %d units", took, call.Usage.Fuel)
+	}
+}
+
 // leb is n as the binary format has it.
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }

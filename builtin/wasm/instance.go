@@ -25,6 +25,7 @@ type instance struct {
 	cancel context.CancelFunc
 	stack  [1]uint64
 	failed bool
+	began  int64 // fuel that the start took
 
 	live    api.Module
 	event   api.Function
@@ -43,6 +44,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	// What ends the start's context ends the start.
 	defer context.AfterFunc(ctx, cancel)()
 	i.state = hostfuncs.NewState(shared, m.policy)
+	i.state.Reserve = i.memory.reserve
 	i.state.Fill(m.limits.InitFuel, m.limits.InitTime)
 	err := ctx.Err()
 	if err == nil {
@@ -56,6 +58,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 		_ = i.Close()
 		return nil, f
 	}
+	i.began = i.state.Spent()
 	i.state.End()
 	return i, nil
 }
@@ -126,10 +129,12 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if err := m.breaker.admit(); err != nil {
 		return auditrelay.NoVerdict, err
 	}
+	renewed := int64(0)
 	if i.live == nil { // the last event left it as no new one would be
 		if err := i.renew(ctx); err != nil {
 			return auditrelay.NoVerdict, err
 		}
+		renewed = i.began
 	}
 	i.state.Begin(call)
 	i.state.Fill(m.limits.Fuel+m.limits.FuelPerByte*int64(len(call.Event.Data)), m.limits.Time)
@@ -138,13 +143,13 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if err == nil {
 		verdict, err = decide(api.DecodeI32(i.stack[0]))
 	}
-	call.Usage = filter.Usage{Fuel: i.state.Spent(), Memory: int64(len(i.memory.buf))}
+	call.Usage = filter.Usage{Fuel: renewed + i.state.Spent(), Memory: int64(len(i.memory.buf))}
 	if err != nil {
 		f := i.failure(err)
 		call.Reason = i.state.Reason()
 		i.state.End()
 		_ = i.Close()
-		m.failed(f)
+		m.failed(f, i.began)
 		return auditrelay.NoVerdict, f
 	}
 	i.state.Commit()
@@ -156,12 +161,13 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	return verdict, nil
 }
 
-// failed counts a failure of the module's own.
-func (m *Module) failed(f *filter.Error) {
+// failed counts a failure of the module's own, of an instance whose start took so much
+// fuel.
+func (m *Module) failed(f *filter.Error, start int64) {
 	if f.Cause == auditrelay.CauseWallTime || f.Cause == auditrelay.CausePanic {
 		return // the host's
 	}
-	if m.breaker.fail(f.Cause) {
+	if m.breaker.fail(f.Cause, start) {
 		m.log.Error("a guest failed on one event after the other, and rests: what its callbacks receive stays pending",
 			"filter", m.name, "failures", m.breaker.failures, "cause", f.Cause, "error", f.Err)
 	}

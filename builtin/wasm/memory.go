@@ -37,6 +37,16 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.buf
 }
 
+// reserve takes n bytes of what the memory could still grow by, and reports whether they
+// are there.
+func (m *memory) reserve(n int) bool {
+	if uint64(len(m.buf))+uint64(n) > m.limit {
+		return false
+	}
+	m.limit -= uint64(n)
+	return true
+}
+
 // Free implements experimental.LinearMemory. The collector frees it.
 func (m *memory) Free() {}
 

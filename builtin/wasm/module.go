@@ -86,7 +86,7 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 	if m.log == nil {
 		m.log = slog.Default()
 	}
-	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
+	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), fuel: m.limits.Fuel, rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
 	if profile.In(ctx) {
 		o.CacheDir = "" // its code calls the profile, which no other use wants
 	}
@@ -195,19 +195,18 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	}
 	l := m.limits
 	p := &hostfuncs.Policy{
-		Config:     append([]byte(nil), o.Config...),
-		Document:   document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth},
-		EmitBytes:  int(l.EmitBytes),
-		EmitCount:  l.EmitCount,
-		EditBytes:  int(l.EditBytes),
-		TextBytes:  maxText,
-		Paths:      1024,
-		Regexes:    256,
-		QueryBytes: 1 << 10,
-		Emit:       make(map[string]bool),
-		Keys:       make(map[string]auditrelay.Key),
-		Metrics:    make(map[string]*atomic.Uint64),
-		Has:        make(map[string]bool),
+		Config:    append([]byte(nil), o.Config...),
+		Document:  document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth},
+		EmitBytes: int(l.EmitBytes),
+		EmitCount: l.EmitCount,
+		EditBytes: int(l.EditBytes),
+		TextBytes: maxText,
+		Paths:     1024,
+		Regexes:   256,
+		Emit:      make(map[string]bool),
+		Keys:      make(map[string]auditrelay.Key),
+		Metrics:   make(map[string]*atomic.Uint64),
+		Has:       make(map[string]bool),
 	}
 	logger := m.log
 	if logger == nil {

@@ -1,0 +1,29 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// A query without a bound is refused where it stands.
+func TestQueriesAreChecked(t *testing.T) {
+	for query, want := range map[string]string{
+		"@tostr":                        "modifiers (@) and multipaths",
+		"[action,id]":                   "modifiers (@) and multipaths",
+		"*a*b*c":                        "more than 2 * in one step",
+		strings.Repeat("a", 1025):       "longer than 1024 bytes",
+		`list.#(mail=="a@example.com")`: "",
+		"updated_values.*.0":            "",
+	} {
+		_, err := Parse("relay.yaml", []byte("callbacks:\n  - {name: a, sink: {x: }, when: {query: '"+query+"'}}"), LoadOptions{})
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "relay.yaml:2:42: callbacks[0].when.query: ") {
+			t.Errorf("%.40s: got %v, want %q", query, err, want)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package hostfuncs
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"regexp/syntax"
+	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"auditrelay"
+	"auditrelay/internal/detect"
+)
+
+const (
+	regexBytes = 4 << 10 // of an expression's text
+	regexSize  = 10_000  // instructions that an expression compiles to, counted repetitions written out
+)
+
+// What the host keeps of what a guest interns, in bytes, taken from limits.memory.
+const (
+	instructionBytes = 400 // two programs, and what running them takes
+	runeBytes        = 16  // a bound of a class of characters, twice
+	pathBytes        = 4 << 10
+	detectorBytes    = 64 << 10
+)
+
+// reserve takes memory for what the host keeps on the guest's behalf.
+func (s *State) reserve(n int) {
+	if s.Reserve != nil && !s.Reserve(n) {
+		s.fail(auditrelay.CauseMemory, fmt.Sprintf("it takes %d bytes, which limits.memory has no more room for", n))
+	}
+}
+
+// piece is how many bytes are worked on before the next are paid for, and the clock is
+// looked at.
+const piece = 1 << 10
+
+// expression is a compiled regular expression. Go's take their program's size times the
+// text's length for one search, and as much again for every further match, so a search
+// is paid as far as it reads.
+type expression struct {
+	first *regexp.Regexp // the expression itself
+	next  *regexp.Regexp // finds it, as its group, behind the first character of a text
+	units int            // for one byte
+
+	reader pieces
+}
+
+func internRegex(s *State, m api.Memory, a []uint64) {
+	text := s.bytes(m, a[0], a[1])
+	if len(text) > regexBytes {
+		s.fail(auditrelay.CauseInit, fmt.Sprintf("longer than %d bytes", regexBytes))
+	}
+	if len(s.regexes) == s.policy.Regexes {
+		s.fail(auditrelay.CauseInit, fmt.Sprintf("more than %d regular expressions", s.policy.Regexes))
+	}
+	s.pay(unitsCompile * len(text))
+	parsed, err := syntax.Parse(string(text), syntax.Perl)
+	if err != nil {
+		s.fail(auditrelay.CauseInit, err.Error())
+	}
+	size, runes := measure(parsed)
+	if size > regexSize {
+		s.fail(auditrelay.CauseInit, fmt.Sprintf("the expression compiles to more than %d instructions, with its counted repetitions written out", regexSize))
+	}
+	s.reserve(size*instructionBytes + runes*runeBytes)
+	s.prepay(unitsCompile * size)
+	e := &expression{units: unitsPerByte(size)}
+	if e.first, err = regexp.Compile(string(text)); err == nil {
+		e.next, err = regexp.Compile(`(?s:\A.)(?s:.*?)(` + string(text) + `)`)
+	}
+	if err != nil {
+		s.fail(auditrelay.CauseInit, err.Error())
+	}
+	s.regexes = append(s.regexes, e)
+	result(a, int32(len(s.regexes))+regexHandle)
+}
+
+// measure returns about how many instructions an expression compiles to, at most a
+// little more than regexSize, and how many bounds its classes of characters have.
+func measure(re *syntax.Regexp) (size, runes int) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		size = len(re.Rune)
+	case syntax.OpCharClass:
+		size, runes = 1, len(re.Rune)
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		size = 1
+	default:
+		size = 2
+	}
+	for _, sub := range re.Sub {
+		n, r := measure(sub)
+		size, runes = size+n, runes+r
+		if re.Op == syntax.OpRepeat {
+			size *= max(re.Max, re.Min+1, 1)
+		}
+		size = min(size, 2*regexSize)
+	}
+	return size, runes
+}
+
+// unitsPerByte is what a byte costs that an expression of this size is tried on. Go's
+// regexp visits every state of the compiled program for every byte at the worst, some
+// ten nanoseconds each.
+func unitsPerByte(size int) int {
+	const perState, least = 12, 64
+	return least + perState*size
+}
+
+// find returns where the first match in text lies that begins at from or behind it, -1
+// without one. It sees what is before from as what it is.
+func (e *expression) find(s *State, text []byte, from int) (start, end int) {
+	if from == 0 {
+		if len(text) <= piece {
+			s.prepay(e.units * len(text))
+			if at := e.first.FindIndex(text); at != nil {
+				return at[0], at[1]
+			}
+			return -1, -1
+		}
+		e.reader = pieces{state: s, text: text, units: e.units}
+		if at := e.first.FindReaderIndex(&e.reader); at != nil {
+			return at[0], at[1]
+		}
+		return -1, -1
+	}
+	_, width := utf8.DecodeLastRune(text[:from])
+	from -= width
+	s.pay(unitsSearch)
+	e.reader = pieces{state: s, text: text[from:], units: e.units}
+	if at := e.next.FindReaderSubmatchIndex(&e.reader); at != nil {
+		return from + at[2], from + at[3]
+	}
+	return -1, -1
+}
+
+// appendAll appends all matches, as regexp's FindAllIndex has them.
+func (e *expression) appendAll(dst []detect.Finding, s *State, text []byte) []detect.Finding {
+	for from, last := 0, -1; from <= len(text); {
+		start, end := e.find(s, text, from)
+		if start < 0 {
+			break
+		}
+		if start != end || start != last { // not an empty one right behind another
+			dst = append(dst, detect.Finding{Start: start, End: end})
+		}
+		if last = end; end > from {
+			from = end
+			continue
+		}
+		_, width := utf8.DecodeRune(text[from:])
+		from += max(width, 1)
+	}
+	return dst
+}
+
+// pieces reads a text rune by rune, and pays for each piece before it is read.
+type pieces struct {
+	state    *State
+	text     []byte
+	units    int // for one byte
+	at, paid int
+}
+
+// ReadRune implements io.RuneReader.
+func (p *pieces) ReadRune() (rune, int, error) {
+	if p.at == len(p.text) {
+		return 0, 0, io.EOF
+	}
+	if p.at >= p.paid {
+		n := min(readAhead, len(p.text)-p.at)
+		p.state.prepay(p.units * n)
+		p.paid = p.at + n
+	}
+	r, width := utf8.DecodeRune(p.text[p.at:])
+	p.at += width
+	return r, width, nil
+}
+
+// readAhead is how many bytes a search pays at a time: most matches are near.
+const readAhead = 16
