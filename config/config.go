@@ -22,6 +22,10 @@ type Config struct {
 	// anyone who reaches the port could send, read and replay events.
 	Listen string `yaml:"listen"`
 
+	// Redaction is how what LiteLLM's file asks for is redacted: preset, none, or kept
+	// (see LoadOptions.KeepsUnredacted). Empty for a file in the relay's own format.
+	Redaction string `yaml:"-"`
+
 	// DataDir is the directory for the journal, the compile cache and the embedded
 	// stores, relative to the configuration file. The relay creates it with mode 0700.
 	// Default: ./data.

@@ -144,7 +144,7 @@ func (d digest) structure(v reflect.Value) {
 	d.string("{")
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if !f.IsExported() || f.Name == "Notes" || v.Field(i).IsZero() {
+		if !f.IsExported() || f.Name == "Notes" || f.Name == "Redaction" || v.Field(i).IsZero() {
 			continue
 		}
 		d.string(f.Name)

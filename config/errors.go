@@ -78,6 +78,8 @@ type report struct {
 	errs  Errors
 	more  int
 	notes []Note
+
+	redaction string // becomes Config.Redaction
 }
 
 func (r *report) add(n *node, path, format string, args ...any) {

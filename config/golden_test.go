@@ -38,6 +38,7 @@ type s3Options struct {
 	Region      string `yaml:"region"`
 	Prefix      string `yaml:"prefix"`
 	Layout      string `yaml:"layout"`
+	Partition   string `yaml:"partition"`
 	Endpoint    string `yaml:"endpoint"`
 	Addressing  string `yaml:"addressing"`
 	Concurrency int    `yaml:"concurrency"`

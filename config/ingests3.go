@@ -13,10 +13,7 @@ import (
 // defaultS3Listen is where the S3 endpoint is unless it is configured.
 const defaultS3Listen = "127.0.0.1:8788"
 
-const (
-	defaultS3Hold = 10 * time.Second
-	maxS3Hold     = 5 * time.Minute
-)
+const maxS3Hold = 5 * time.Minute
 
 // IngestS3 is the relay as an S3 endpoint that takes events: for LiteLLM's s3_v2.
 type IngestS3 struct {
@@ -104,11 +101,7 @@ func (c checker) ingestS3() {
 			c.bad(at("ingest", "s3", "buckets", i), "it must not be empty")
 		}
 	}
-	if s.Hold == nil {
-		hold := defaultS3Hold
-		s.Hold = &hold
-	}
-	if *s.Hold < 0 || *s.Hold > maxS3Hold {
+	if h := s.Hold; h != nil && (*h < 0 || *h > maxS3Hold) {
 		c.bad(at("ingest", "s3", "hold"), "out of range: expected 0s to %v", maxS3Hold)
 	}
 	if f := s.ForwardTo; f != nil {

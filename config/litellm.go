@@ -1,13 +1,9 @@
 package config
 
 import (
-	"context"
-	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // LiteLLM's configuration is read by turning it into a tree in our own format,
@@ -29,20 +25,26 @@ const (
 	pathOfStore      = litellmSettings + "." + storeKey
 	includeKey       = "include"
 	environmentTable = "environment_variables"
+	callbackSettings = "callback_settings"
 	databaseKey      = "database_url"
 )
 
 // litellmKeys are LiteLLM's own top-level keys, none of which means anything
 // here.
 var litellmKeys = []string{
-	litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, "callback_settings", includeKey,
+	litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, callbackSettings, includeKey,
 	"mcp_servers", "guardrails", "prompts", "vector_store_registry", "search_tools", "credential_list", "files_settings",
 	"finetune_settings", "assistant_settings", "model_group_settings", "agent_list", "default_team_settings",
 }
 
+// isLiteLLM reports whether a file is LiteLLM's: it has one of the tables that every
+// such file may begin with. One key of ours beside does not change that.
 func isLiteLLM(root *node) bool {
-	return root.get(litellmSettings) != nil || root.get(generalSettings) != nil
+	return slices.ContainsFunc(root.keys, func(k *node) bool { return slices.Contains(litellmTables, k.text) })
 }
+
+// litellmTables are the tables by which a file is known to be LiteLLM's.
+var litellmTables = []string{litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, callbackSettings}
 
 // ignoredByLiteLLMs reports whether a value in LiteLLM's file is LiteLLM's alone.
 // Such values are not even looked at: LiteLLM's parser takes keys twice and keys
@@ -57,7 +59,7 @@ func ignoredByLiteLLMs(path string) bool {
 	case generalSettings:
 		return inside && key != databaseKey
 	}
-	return !inside && table != environmentTable && !isNative(table)
+	return !inside && table != environmentTable && table != redactionSetting && !isNative(table)
 }
 
 // isNative reports whether a top-level key is ours, now or in a later version.
@@ -72,10 +74,12 @@ type litellm struct {
 	*resolver
 	root       *node
 	lookupHost func(string) ([]string, error)
+	options    LoadOptions
+	warned     bool // an operator knows that events leave unredacted
 }
 
-func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, error)) *node {
-	l := &litellm{resolver: res, root: root, lookupHost: lookupHost}
+func fromLiteLLM(root *node, res *resolver, o LoadOptions) *node {
+	l := &litellm{resolver: res, root: root, lookupHost: o.LookupHost, options: o}
 	l.environment()
 	native := l.beside()
 	l.foreign = true
@@ -87,6 +91,8 @@ func fromLiteLLM(root *node, res *resolver, lookupHost func(string) ([]string, e
 	}
 	if settings != nil {
 		l.callbacks(settings, native)
+	} else if l.root.get(litellmSettings) == nil {
+		l.report.warn(nil, "this is LiteLLM's configuration, without litellm_settings: it lists no audit_log_callbacks, so that nothing of it is delivered; add litellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: BUCKET}}, or callbacks of the relay's own")
 	}
 	l.store(settings, native)
 	if !native.get("callbacks").given() { // LiteLLM's file is whole without any
@@ -141,6 +147,9 @@ func (l *litellm) beside() *node {
 			}
 			continue
 		}
+		if k.text == redactionSetting {
+			continue
+		}
 		if near := nearest(k.text, fieldsOf(typeConfig).names()); near != "" {
 			l.report.warn(k, "%s is ignored, as LiteLLM's own keys are: did you mean %s?", bounded(k.text), near)
 		}
@@ -152,7 +161,7 @@ func (l *litellm) beside() *node {
 func (l *litellm) callbacks(settings, native *node) {
 	list := settings.get(callbacksKey)
 	if !list.given() {
-		l.report.info(settings, "litellm_settings lists no audit_log_callbacks")
+		l.noCallbacks(settings)
 		return
 	}
 	l.all(list, pathOfCallbacks)
@@ -165,14 +174,19 @@ func (l *litellm) callbacks(settings, native *node) {
 	}
 	l.stored(settings, list)
 	var made []*node
+	redacts := l.redacts(native, list)
 	for i, entry := range list.items {
 		if cb := l.entry(settings, entry, index(pathOfCallbacks, i)); cb != nil {
 			made = append(made, cb)
+			if redacts {
+				l.redact(entry, native, cb)
+			}
 		}
 	}
 	if len(made) == 0 {
 		return
 	}
+	l.saidRedaction(native, list, redacts)
 	all := native.get("callbacks")
 	if all == nil || all.kind == kindNull {
 		all = &node{kind: kindList, line: list.line, column: list.column}
@@ -201,17 +215,17 @@ func (l *litellm) stored(settings, list *node) {
 		}
 		return
 	}
-	value, set := l.lookup(storeVariable)
-	if !set || value == "" {
-		l.report.info(list, "store_audit_logs is not set here, nor is %s: make sure that LiteLLM has one of them, it makes no audit events otherwise", storeVariable)
-		return
-	}
-	on, ok := (&node{kind: kindString, text: value}).boolean()
-	switch {
-	case ok && !on:
+	value, _ := l.lookup(storeVariable)
+	switch strings.ToLower(value) {
+	case "true":
+	case "false":
 		l.report.add(list, pathOfCallbacks, "the environment variable %s is false: with audit logs off LiteLLM makes no events, so that nothing would ever be delivered; set it to true or remove the callbacks", storeVariable)
-	case !ok && value != "1" && value != "0":
-		l.report.add(list, pathOfCallbacks, "the environment variable %s is neither true nor false", storeVariable)
+	default:
+		ignored := ""
+		if value != "" {
+			ignored = " (LiteLLM ignores a value other than true and false)"
+		}
+		l.report.info(list, "store_audit_logs is not set here, nor is %s%s: current versions of LiteLLM make audit events all the same where they have an enterprise licence, those before autumn 2026 only with one of the two set to true; without a licence none does", storeVariable, ignored)
 	}
 }
 
@@ -238,11 +252,8 @@ func (l *litellm) entry(settings, entry *node, path string) *node {
 	case strings.Contains(name.text, ".") && name.ref == "":
 		l.report.add(entry, path, "%s names a Python object, which only LiteLLM can call: here a callback's own code is a WebAssembly module; put it under filters ({my-filter: {wasm: ./my-filter.wasm}}) and list it on a callback", name.show())
 		return nil
-	case slices.Contains(laterSinks, name.text):
-		l.report.add(entry, path, "the callback %s is not in this version: expected %s", name.show(), litellmS3)
-		return nil
 	default:
-		l.report.add(entry, path, "nothing answers to the callback %s: expected %s%s", name.show(), litellmS3, hint(name.text, []string{litellmS3}))
+		l.unknown(entry, name, path)
 		return nil
 	}
 
@@ -286,90 +297,4 @@ func (n *node) putPath(from *node, path string, value *node) {
 		n.put(from, key, inner)
 	}
 	inner.putPath(from, rest, value)
-}
-
-// loops refuses an endpoint that is this relay itself: LiteLLM reads the key as
-// the place to send to, we as the place to deliver to.
-func (l *litellm) loops(n *node, path string) {
-	u, err := url.Parse(n.text)
-	if err != nil || u.Hostname() == "" {
-		return // the sink says what is wrong with it
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	s3 := l.root.get("ingest").get("s3")
-	for _, own := range []struct {
-		there bool
-		node  *node
-		value string
-	}{{true, l.root.get("listen"), defaultListen}, {s3.given(), s3.get("listen"), defaultS3Listen}} {
-		if !own.there {
-			continue
-		}
-		listen, place := own.value, own.value+" (the default)"
-		if own.node.given() {
-			listen, place = own.node.text, own.node.show()+" (line "+strconv.Itoa(own.node.line)+")"
-		}
-		if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && sameHost(u.Hostname(), host, l.lookupHost) {
-			l.tellLoop(n, path, place)
-			return
-		}
-	}
-}
-
-func (l *litellm) tellLoop(n *node, path, place string) {
-	l.report.add(n, path, "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", place)
-}
-
-// sameHost reports whether host leads to the listener's.
-func sameHost(host, listener string, lookup func(string) ([]string, error)) bool {
-	if strings.EqualFold(host, listener) {
-		return true
-	}
-	ours := addresses(listener, lookup)
-	if listener == "" || slices.ContainsFunc(ours, net.IP.IsUnspecified) {
-		ours = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-		if all, err := net.InterfaceAddrs(); err == nil {
-			for _, a := range all {
-				if n, ok := a.(*net.IPNet); ok {
-					ours = append(ours, n.IP)
-				}
-			}
-		}
-	}
-	return slices.ContainsFunc(addresses(host, lookup), func(a net.IP) bool {
-		return a.IsUnspecified() || slices.ContainsFunc(ours, a.Equal)
-	})
-}
-
-// addresses resolves a host; nil where that fails.
-func addresses(host string, lookup func(string) ([]string, error)) []net.IP {
-	if ip := net.ParseIP(host); ip != nil {
-		return []net.IP{ip}
-	}
-	if host == "" {
-		return nil
-	}
-	if loopback(host) {
-		return []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	}
-	texts, err := lookup(host)
-	if err != nil {
-		return nil
-	}
-	var ips []net.IP
-	for _, text := range texts {
-		if ip := net.ParseIP(text); ip != nil {
-			ips = append(ips, ip)
-		}
-	}
-	return ips
-}
-
-func lookupHost(host string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	return net.DefaultResolver.LookupHost(ctx, host)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,13 +30,24 @@ var s3Keys = []struct{ litellm, option string }{
 	{"s3_sse_kms_key_id", "encryption.kms_key_id"},
 	{"s3_max_concurrent_uploads", "concurrency"},
 	{"s3_batch_file_upload", "layout"},
-	{"s3_partition_granularity", ""},
+	{"s3_partition_granularity", "partition"},
+	{"s3_adaptive_concurrency", ""},
+	{"s3_max_adaptive_concurrency", ""},
 }
 
-// s3Ignored are parameters of LiteLLM's that concern its request logs or its own
-// queue.
-var s3Ignored = []string{
-	"s3_api_version", "s3_config", "s3_batch_size", "s3_flush_interval", "s3_use_team_prefix", "s3_use_key_prefix", "s3_strip_base64_files",
+// s3Ignored are parameters of LiteLLM's that have no option here, and why.
+var s3Ignored = map[string]string{
+	"s3_api_version":            "LiteLLM reads it and does nothing with it",
+	"s3_config":                 "LiteLLM reads it and does nothing with it",
+	"s3_batch_size":             "it concerns LiteLLM's own queue; a callback's chunk does the same here",
+	"s3_flush_interval":         "it concerns LiteLLM's own queue; a callback's chunk.age does the same here",
+	"s3_use_team_prefix":        "it concerns request logs alone",
+	"s3_use_key_prefix":         "it concerns request logs alone",
+	"s3_strip_base64_files":     "it concerns request logs alone",
+	"s3_log_prompts_only":       "it concerns request logs alone",
+	"s3_max_queue_size":         "the relay keeps what waits on disk and drops nothing; journal.quota bounds it",
+	"s3_max_retry_age_seconds":  "the relay retries without end and drops nothing by age; retain: {age: 1h, then: dead_letter} on a callback sets aside what waits longer",
+	"s3_drop_on_terminal_error": "the relay drops nothing: an event that the bucket refuses for good becomes a dead letter, which can be replayed",
 }
 
 // litellmName returns LiteLLM's name of an S3 option, empty if it has none.
@@ -63,7 +75,7 @@ func (l *litellm) s3(settings, entry, own *node, path string) *node {
 		}
 	}
 	if !params.given() {
-		l.report.add(entry, path, "s3_v2 has no parameters: give s3_callback_params with s3_bucket_name beside audit_log_callbacks")
+		l.report.add(entry, path, "s3_v2 has no parameters: give s3_callback_params (or, for audit events alone, s3_audit_callback_params) with s3_bucket_name beside audit_log_callbacks; without, LiteLLM has no bucket to write to either")
 		return nil
 	}
 	if params.kind != kindMapping {
@@ -103,6 +115,10 @@ type s3Params struct {
 	params, out, layout *node
 	path                string
 	encryption, kmsKey  *node
+	granularity         *node
+
+	adaptive, uploadsFrom    *node
+	adaptiveUploads, uploads int
 }
 
 func (s *s3Params) param(k, n *node) {
@@ -113,8 +129,20 @@ func (s *s3Params) param(k, n *node) {
 	switch {
 	case i >= 0:
 		option = s3Keys[i].option
-	case slices.Contains(s3Ignored, k.text):
-		s.report.info(k, "%s is not used: it concerns LiteLLM's request logs or its own queue", k.text)
+	case s3Ignored[k.text] != "":
+		s.report.info(k, "%s is not used: %s", k.text, s3Ignored[k.text])
+		return
+	case strings.HasPrefix(k.text, "s3_"):
+		// LiteLLM's parameters grow with its versions, and its file must go on working.
+		names := make([]string, len(s3Keys))
+		for i, x := range s3Keys {
+			names[i] = x.litellm
+		}
+		if near := hint(k.text, names); near != "" {
+			s.report.warn(k, "%s is not known to this version and not used%s", bounded(k.text), near)
+		} else {
+			s.report.info(k, "%s is not known to this version and not used", bounded(k.text))
+		}
 		return
 	default:
 		names := make([]string, len(s3Keys))
@@ -142,8 +170,13 @@ func (s *s3Params) param(k, n *node) {
 		}
 	case "s3_use_ssl":
 		if on, ok := s.bool(n, at); ok && !on && !strings.HasPrefix(s.text("s3_endpoint_url"), "http://") {
-			s.report.warn(n, "s3_use_ssl: false is not followed: write http:// in s3_endpoint_url where the connection is to be in clear text")
+			s.report.info(n, "s3_use_ssl is not used, nor is it by LiteLLM: write http:// in s3_endpoint_url where the connection is to be in clear text")
 		}
+	case "s3_max_concurrent_uploads", "s3_adaptive_concurrency", "s3_max_adaptive_concurrency":
+		s.concurrency(k.text, n, at)
+	case "s3_aws_external_id":
+		s.report.info(n, "s3_aws_external_id is used here; LiteLLM's s3_v2 does not read it")
+		s.out.putPath(n, option, n)
 	case "s3_verify":
 		s.verify(n, at)
 	case "s3_aws_web_identity_token":
@@ -156,7 +189,7 @@ func (s *s3Params) param(k, n *node) {
 	case "s3_batch_file_upload":
 		s.batch(n, at)
 	case "s3_partition_granularity":
-		s.partition(n, at)
+		s.granularity = n
 	default:
 		s.out.putPath(n, option, n)
 	}
@@ -178,7 +211,7 @@ func (s *s3Params) made(n *node, option string, k kind, text string, comments ..
 func (s *s3Params) bool(n *node, path string) (value, ok bool) {
 	value, ok = n.boolean()
 	if !ok && !n.unset {
-		s.report.add(n, path, "found %v, expected true or false", n.kind)
+		s.report.warn(n, "%s: found %v, expected true or false: the default is taken, as LiteLLM does", path, n.kind)
 	} else if n.unset {
 		s.undecided(n, path)
 	}
@@ -242,19 +275,83 @@ func (s *s3Params) batch(n *node, path string) {
 	s.report.info(n, "s3_batch_file_upload becomes layout batch: compressed NDJSON under dt=YYYY-MM-DD/hour=HH/, since LiteLLM's random batch names would double what is sent again")
 }
 
-func (s *s3Params) partition(n *node, path string) {
-	switch {
-	case n.unset:
-		s.undecided(n, path)
-	case n.kind != kindString || (n.text != "day" && n.text != "hour"):
-		s.report.add(n, path, "found %s, expected day or hour", n.kind)
-	case n.text == "hour" && s.text("s3_batch_file_upload") != "true":
-		s.report.warn(n, "s3_partition_granularity: hour is not followed: objects stay in a folder for each day, their names begin with the hour; layout batch has folders for each hour")
+// partition follows the granularity of the folders, which a variable sets as well.
+func (s *s3Params) partition(n *node) {
+	text, from := "", s.params
+	if n != nil {
+		from, text = n, n.scalar()
+	} else if value, ok := s.lookup("S3_PARTITION_GRANULARITY"); ok {
+		text = value
 	}
+	switch {
+	case n != nil && n.unset:
+		s.undecided(n, join(s.path, "s3_partition_granularity"))
+	case text == "hour" && s.layout.text == "litellm":
+		s.made(from, "partition", kindString, "hour", "From s3_partition_granularity: hour.")
+	case text != "hour" && text != "day" && (text != "" || n != nil):
+		s.report.warn(from, "s3_partition_granularity: expected day or hour: day is taken, as LiteLLM does")
+	}
+}
+
+// LiteLLM's own numbers, where its file has none.
+const (
+	litellmAdaptiveUploads = 200
+	mostUploads            = 256 // that the sink takes
+)
+
+// concurrency collects what says how many uploads there are at a time.
+func (s *s3Params) concurrency(key string, n *node, path string) {
+	if n.ref != "" && key == "s3_max_concurrent_uploads" {
+		s.out.putPath(n, "concurrency", n) // a reference stays one
+		return
+	}
+	if n.unset {
+		s.undecided(n, path)
+		return
+	}
+	if key == "s3_adaptive_concurrency" {
+		if on, ok := s.bool(n, path); ok && on {
+			s.adaptive = n
+		}
+		return
+	}
+	count, err := strconv.Atoi(strings.TrimSpace(n.text))
+	if err != nil || count < 1 {
+		s.report.warn(n, "%s: expected a whole number from 1: the default is taken, as LiteLLM does", path)
+		return
+	}
+	if key == "s3_max_adaptive_concurrency" {
+		s.adaptiveUploads = count
+		return
+	}
+	s.uploads, s.uploadsFrom = count, n
+}
+
+// finishConcurrency writes the option. The sink always adapts: it halves at SlowDown and
+// grows again.
+func (s *s3Params) finishConcurrency() {
+	from, count := s.uploadsFrom, s.uploads
+	if s.adaptive != nil {
+		from, count = s.adaptive, s.adaptiveUploads
+		if count == 0 {
+			count = litellmAdaptiveUploads
+		}
+		s.report.info(from, "s3_adaptive_concurrency: the relay's uploads always adapt: from the most at a time they are halved while the bucket asks for less, and grow again")
+	}
+	if from == nil {
+		return
+	}
+	if count > mostUploads {
+		s.report.warn(from, "%d uploads at a time are more than the relay makes: it makes %d", count, mostUploads)
+		count = mostUploads
+	}
+	s.made(from, "concurrency", kindInt, strconv.Itoa(count))
 }
 
 // finish writes what depends on more than one parameter.
 func (s *s3Params) finish() {
+	s.partition(s.granularity)
+	s.finishConcurrency()
 	const path = "encryption.type"
 	n := s.encryption
 	if n == nil {

@@ -63,7 +63,7 @@ func (l *litellm) store(settings, native *node) {
 	default:
 		l.report.info(from, "store_audit_logs keeps a searchable store in the data directory, redacted by preset litellm, which GET /audit reads; store: none leaves it out")
 	}
-	l.addStoreFilter(from, native)
+	l.addFilter(from, native, storeFilter)
 	at := func(kind kind) *node {
 		return &node{kind: kind, line: from.line, column: from.column, origin: pathOfStore}
 	}
@@ -128,15 +128,15 @@ func (l *litellm) wanted(settings *node) *node {
 	return nil
 }
 
-// addStoreFilter adds the filter, unless there is one of its name.
-func (l *litellm) addStoreFilter(from, native *node) {
+// addFilter adds a filter of preset litellm, unless there is one of its name.
+func (l *litellm) addFilter(from, native *node, name string) {
 	filters := native.get("filters")
 	if filters == nil || filters.kind == kindNull {
 		filters = &node{kind: kindMapping, line: from.line, column: from.column, origin: pathOfStore}
 		native.remove("filters")
 		native.put(from, "filters", filters)
 	}
-	if filters.kind != kindMapping || filters.get(storeFilter) != nil {
+	if filters.kind != kindMapping || filters.get(name) != nil {
 		return
 	}
 	mapping := func() *node {
@@ -145,7 +145,7 @@ func (l *litellm) addStoreFilter(from, native *node) {
 	policy, redact := mapping(), mapping()
 	redact.put(from, "preset", &node{kind: kindString, text: "litellm", line: from.line, column: from.column, origin: pathOfStore})
 	policy.put(from, "redact", redact)
-	filters.put(from, storeFilter, policy)
+	filters.put(from, name, policy)
 }
 
 // callbackNamed reports whether a tree lists a callback of this name.

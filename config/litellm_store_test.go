@@ -13,14 +13,14 @@ func TestStoreAuditLogsMakesAStore(t *testing.T) {
 		callbacks            string // name and filters of each
 		says                 string // a note, or error: what
 	}{
-		{name: "the key", text: "litellm_settings:\n  store_audit_logs: true\n" + s3, callbacks: "s3_v2[] store[litellm-store]", says: "store: none leaves it out"},
+		{name: "the key", text: "litellm_settings:\n  store_audit_logs: true\n" + s3, callbacks: "s3_v2[litellm-secrets] store[litellm-store]", says: "store: none leaves it out"},
 		{name: "without callbacks", text: "litellm_settings:\n  store_audit_logs: true\n", callbacks: "store[litellm-store]", says: "store: none leaves it out"},
-		{name: "the variable", text: "litellm_settings:\n" + s3, variable: "true", callbacks: "s3_v2[] store[litellm-store]"},
+		{name: "the variable", text: "litellm_settings:\n" + s3, variable: "true", callbacks: "s3_v2[litellm-secrets] store[litellm-store]"},
 		{name: "an explicit false wins", text: "litellm_settings:\n  store_audit_logs: false\n", variable: "true", callbacks: ""},
-		{name: "neither", text: "litellm_settings:\n" + s3, callbacks: "s3_v2[]"},
+		{name: "neither", text: "litellm_settings:\n" + s3, callbacks: "s3_v2[litellm-secrets]"},
 		{name: "sqlite said", text: "store: sqlite\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "store[litellm-store]"},
-		{name: "none", text: "store: none\nlitellm_settings:\n  store_audit_logs: true\n" + s3, callbacks: "s3_v2[]", says: "makes no store here"},
-		{name: "for nothing", text: "store: sqlite\nlitellm_settings:\n" + s3, callbacks: "s3_v2[]", says: "has no effect"},
+		{name: "none", text: "store: none\nlitellm_settings:\n  store_audit_logs: true\n" + s3, callbacks: "s3_v2[litellm-secrets]", says: "makes no store here"},
+		{name: "for nothing", text: "store: sqlite\nlitellm_settings:\n" + s3, callbacks: "s3_v2[litellm-secrets]", says: "has no effect"},
 		{name: "one of one's own", text: "callbacks: [{name: store, sink: {sqlite: {}}}]\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "store[]", says: "adds no store"},
 		{name: "a callback's name", text: "store: mine\ncallbacks: [{name: mine, sink: {sqlite: {}}}]\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "mine[]"},
 		{name: "callbacks beside", text: "callbacks: [{name: local, sink: {stdout: {}}}]\nlitellm_settings:\n  store_audit_logs: true\n", callbacks: "local[] store[litellm-store]"},

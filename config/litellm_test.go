@@ -13,9 +13,9 @@ func TestStoreAuditLogs(t *testing.T) {
 		{"", "", "INFO"},
 		{"", "true", "ok"},
 		{"", "True", "ok"},
-		{"", "1", "ok"},
+		{"", "1", "INFO"},
 		{"", "false", "LITELLM_STORE_AUDIT_LOGS is false"},
-		{"", "maybe", "neither true nor false"},
+		{"", "maybe", "INFO"},
 		{"true", "", "ok"},
 		{"'true'", "", "ok"},
 		{"true", "false", "ok"},
@@ -275,7 +275,7 @@ func TestEachS3Parameter(t *testing.T) {
 		{"s3_use_virtual_hosted_style: true", "addressing: virtual", ""},
 		{"s3_use_virtual_hosted_style: false", "", ""},
 		{"s3_use_ssl: true", "", ""},
-		{"s3_use_ssl: false", "", "s3_use_ssl: false is not followed"},
+		{"s3_use_ssl: false", "", "s3_use_ssl is not used, nor is it by LiteLLM"},
 		{"s3_verify: true", "", ""},
 		{"s3_verify: false", "insecure_skip_verify: true", "any certificate is taken"},
 		{"s3_verify: testdata/ca.pem", "ca: file:./testdata/ca.pem", ""},
@@ -283,7 +283,7 @@ func TestEachS3Parameter(t *testing.T) {
 		{"s3_aws_profile_name: p", "profile: p", ""},
 		{"s3_aws_role_name: r", "arn: r", ""},
 		{"s3_aws_session_name: s", "session_name: s", ""},
-		{"s3_aws_external_id: x", "external_id: x", ""},
+		{"s3_aws_external_id: x", "external_id: x", "LiteLLM's s3_v2 does not read it"},
 		{"s3_aws_sts_endpoint: https://sts", "sts_endpoint: https://sts", ""},
 		{"s3_aws_web_identity_token: /run/token", "web_identity_token_file: /run/token", ""},
 		{"s3_aws_web_identity_token: os.environ/LONG_SECRET", "web_identity_token: os.environ/LONG_SECRET", ""},
@@ -296,8 +296,23 @@ func TestEachS3Parameter(t *testing.T) {
 		{"s3_batch_file_upload: true", "layout: batch", "becomes layout batch"},
 		{"s3_batch_file_upload: false", "layout: litellm", ""},
 		{"s3_partition_granularity: day", "layout: litellm", ""},
-		{"s3_partition_granularity: hour", "layout: litellm", "hour is not followed"},
-		{"s3_partition_granularity: week", "", "expected day or hour"},
+		{"s3_partition_granularity: hour", "partition: hour", ""},
+		{"s3_partition_granularity: week", "layout: litellm", "expected day or hour: day is taken"},
+		{"s3_partition_granularity: 5", "layout: litellm", "expected day or hour: day is taken"},
+		{"s3_max_concurrent_uploads: '8'", "concurrency: 8", ""},
+		{"s3_max_concurrent_uploads: many", "layout: litellm", "the default is taken"},
+		{"s3_max_concurrent_uploads: 500", "concurrency: 256", "it makes 256"},
+		{"s3_adaptive_concurrency: false", "layout: litellm", ""},
+		{"s3_adaptive_concurrency: maybe", "layout: litellm", "the default is taken"},
+		{"s3_adaptive_concurrency: 'true'", "concurrency: 200", "always adapt"},
+		{"s3_max_adaptive_concurrency: 100", "layout: litellm", ""},
+		{"s3_adaptive_concurrency: true\n    s3_max_adaptive_concurrency: 100", "concurrency: 100", "always adapt"},
+		{"s3_max_retry_age_seconds: 3600", "layout: litellm", "drops nothing by age"},
+		{"s3_drop_on_terminal_error: true", "layout: litellm", "becomes a dead letter"},
+		{"s3_max_queue_size: 50000", "layout: litellm", "journal.quota"},
+		{"s3_log_prompts_only: true", "layout: litellm", "request logs alone"},
+		{"s3_something_of_next_year: {a: [1]}", "layout: litellm", "is not known to this version and not used"},
+		{"bucket: c", "", "error: litellm_settings.s3_callback_params.bucket: an unknown key"},
 		{"s3_region_name: ''", "", ""},
 		{"s3_region_name: ", "", ""},
 		{"s3_batch_size: 5", "", "s3_batch_size is not used"},
@@ -320,8 +335,9 @@ func TestEachS3Parameter(t *testing.T) {
 			if err != nil || !strings.Contains(string(native), " "+tt.want) {
 				t.Errorf("got %v, no %q in\n%s", err, tt.want, native)
 			}
-			// Beside the notes on the store and on where LiteLLM itself goes on writing.
-			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 2) {
+			// Beside the notes on the store, on where LiteLLM itself goes on writing, and on
+			// redaction.
+			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 3) {
 				t.Errorf("got notes %s, want %q", notes, tt.says)
 			}
 		})

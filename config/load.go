@@ -46,6 +46,11 @@ type LoadOptions struct {
 	// nothing more is checked.
 	IngestS3 func(*IngestS3) error
 
+	// KeepsUnredacted says whether a data directory is of a revision that delivered what
+	// LiteLLM's file asks for unredacted, and goes on so: see the key litellm_redaction;
+	// and whether an operator was warned of it. Default (nil): none is.
+	KeepsUnredacted func(dataDir string) (keeps, warned bool)
+
 	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
 	// this relay. Default: the system's resolver, for two seconds at most.
 	LookupHost func(host string) (addrs []string, err error)
@@ -141,7 +146,7 @@ func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config
 	}
 	res := &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}
 	if isLiteLLM(root) {
-		root = fromLiteLLM(root, res, o.LookupHost)
+		root = fromLiteLLM(root, res, o)
 	} else {
 		res.all(root, "")
 	}
@@ -165,7 +170,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	c.Notes = r.sortedNotes()
+	c.Notes, c.Redaction = r.sortedNotes(), r.redaction
 	return c, nil
 }
 

@@ -43,7 +43,7 @@ func translate(name string, data []byte, o LoadOptions) (_ []byte, _ []Note, hid
 		}
 		return data, r.sortedNotes(), hidden, nil
 	}
-	native := fromLiteLLM(root, &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir, lenient: true}, o.LookupHost)
+	native := fromLiteLLM(root, &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir, lenient: true}, o)
 	if err := r.err(); err != nil {
 		return nil, nil, nil, err
 	}

@@ -55,7 +55,7 @@ type node struct {
 	// open to every user of the machine.
 	literal, exposed bool
 
-	keys  []*node // of a mapping, strings all
+	keys  []*node // of a mapping, strings all; of one that is ignored, where kind is none, too
 	items []*node // of a mapping or list
 
 	// origin is the key under which the value stands in the file, where that is
@@ -133,7 +133,7 @@ func parseTree(data []byte, r *report) *node {
 	}
 	b := &builder{report: r}
 	if root := first.Content[0]; root.Kind == yaml.MappingNode && slices.ContainsFunc(root.Content, func(k *yaml.Node) bool {
-		return k.Kind == yaml.ScalarNode && (k.Value == litellmSettings || k.Value == generalSettings)
+		return k.Kind == yaml.ScalarNode && slices.Contains(litellmTables, k.Value)
 	}) {
 		b.ignored = ignoredByLiteLLMs
 	}
@@ -297,7 +297,7 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 		at := join(path, k.Value)
 		if b.ignored != nil && b.ignored(at) {
 			n.keys = append(n.keys, place)
-			n.items = append(n.items, &node{line: v.Line, column: v.Column})
+			n.items = append(n.items, &node{line: v.Line, column: v.Column, keys: keysOf(v)})
 			continue
 		}
 		if k.Kind != yaml.ScalarNode || k.ShortTag() != "!!str" && (k.ShortTag() != "!!int" || !numbered(path)) {
@@ -315,6 +315,19 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 	for _, m := range merges {
 		b.merge(n, m, path, seen)
 	}
+}
+
+// keysOf are the keys of a value that is ignored; its own are not looked at.
+func keysOf(y *yaml.Node) (keys []*node) {
+	if y.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		if k := y.Content[i]; k.Kind == yaml.ScalarNode {
+			keys = append(keys, &node{kind: kindString, line: k.Line, column: k.Column, text: k.Value})
+		}
+	}
+	return keys
 }
 
 // merge adds what << names and the mapping does not have itself; of several the

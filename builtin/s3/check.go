@@ -65,6 +65,11 @@ func (o Options) check() error {
 		p.add("prefix", "%w", err)
 	}
 	p.oneOf("layout", o.Layout, LayoutBatch, LayoutLiteLLM)
+	if o.Layout == LayoutLiteLLM {
+		p.oneOf("partition", o.Partition, PartitionDay, PartitionHour)
+	} else if o.Partition != "" {
+		p.add("partition", "it is for layout litellm: layout batch has folders by hour already")
+	}
 	if o.Layout == LayoutLiteLLM && o.Compression != CompressionNone {
 		p.add("compression", "objects of layout litellm are plain JSON: leave it out or say none")
 	} else {

@@ -53,8 +53,12 @@ func hourFolder(t time.Time) string {
 }
 
 // liteLLMKey names an object of layout litellm below its base.
-func liteLLMKey(t time.Time, name string) string {
-	return "audit_logs/" + t.UTC().Format("2006-01-02/15-04-05_") + name + ".json"
+func liteLLMKey(t time.Time, partition, name string) string {
+	layout := "2006-01-02/15-04-05_"
+	if partition == PartitionHour {
+		layout = "2006-01-02/15/15-04-05_"
+	}
+	return "audit_logs/" + t.UTC().Format(layout) + name + ".json"
 }
 
 // recordName is what stands for a record's id in a file name. An id of LiteLLM's

@@ -92,6 +92,11 @@ func TestTheDateInTheKeyIsTheEvents(t *testing.T) {
 			if want := "p/" + tc.litellm; one.Key != want {
 				t.Errorf("litellm key %s, want %s", one.Key, want)
 			}
+			day, file, _ := strings.Cut(strings.TrimPrefix(one.Key, "p/audit_logs/"), "/")
+			hour := renderOne(t, s3.Options{Bucket: "bucket", Prefix: "p", Layout: s3.LayoutLiteLLM, Partition: s3.PartitionHour}, record)
+			if want := "p/audit_logs/" + day + "/" + file[:2] + "/" + file; hour.Key != want {
+				t.Errorf("litellm key by the hour %s, want %s", hour.Key, want)
+			}
 			want := tc.by
 			if tc.litellmB != "" {
 				want = tc.litellmB

@@ -24,6 +24,11 @@ type Options struct {
 	// Default: batch, since S3 bills by the request.
 	Layout string `yaml:"layout"`
 
+	// Partition of layout litellm: a folder a day, or below it one an hour, as newer
+	// versions of LiteLLM can make them. Layout batch always has folders by hour.
+	// Default: day.
+	Partition string `yaml:"partition"`
+
 	// Compression of batch objects: gzip, zstd or none. Default: gzip, since
 	// everything reads it. Objects of layout litellm are never compressed.
 	Compression string `yaml:"compression"`
@@ -174,6 +179,9 @@ const (
 	LayoutBatch   = "batch"
 	LayoutLiteLLM = "litellm"
 
+	PartitionDay  = "day"
+	PartitionHour = "hour"
+
 	CompressionGzip = "gzip"
 	CompressionZstd = "zstd"
 	CompressionNone = "none"
@@ -194,6 +202,9 @@ func (o Options) withDefaults() Options {
 		o.Compression = or(o.Compression, CompressionNone)
 	}
 	o.Compression = or(o.Compression, CompressionGzip)
+	if o.Layout == LayoutLiteLLM {
+		o.Partition = or(o.Partition, PartitionDay)
+	}
 	o.MaxObjectBytes = or(o.MaxObjectBytes, 64<<20)
 	o.MaxEventAge = or(o.MaxEventAge, 30*24*time.Hour)
 	o.MaxEventAhead = or(o.MaxEventAhead, 24*time.Hour)

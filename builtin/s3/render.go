@@ -73,7 +73,7 @@ func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
 		headers[metaPartition] = by
 		body := append([]byte(nil), r.Data...)
 		payloads = append(payloads, s.seal(auditrelay.Payload{
-			Key:       base + liteLLMKey(when, name),
+			Key:       base + liteLLMKey(when, s.options.Partition, name),
 			Body:      body,
 			Headers:   headers,
 			Sequences: []uint64{r.Sequence},

@@ -28,6 +28,7 @@ type assembler struct {
 	digestKey []byte
 	cacheDir  string
 	compiler  []string
+	dataDir   string // stands over the configuration's
 	budget    *wasm.Budget
 	guests    guests
 	policies  policyDigests // of the configuration that was made last
@@ -67,7 +68,8 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: postgres.CheckURL, IngestS3: checkIngestS3, Dir: filepath.Dir(file)}
+	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: postgres.CheckURL, IngestS3: checkIngestS3, Dir: filepath.Dir(file),
+		KeepsUnredacted: func(dir string) (bool, bool) { return dataDir(cmp.Or(a.dataDir, dir)).keepsUnredacted() }}
 }
 
 // runtimeOptions makes everything that cfg names. On an error what was made is

@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler, dataDir: o.DataDir}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}
@@ -101,6 +101,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
 	defer d.stores.close()
 
+	if err := d.data.setRedaction(d.cfg.Redaction); err != nil {
+		return fmt.Errorf("the data directory: %w", err)
+	}
 	d.recordStart(ctx)
 	return d.serve(ctx, listener)
 }

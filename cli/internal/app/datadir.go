@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"auditrelay/config"
 )
 
 // dataDir is the directory that holds all that the daemon keeps. Beside the
@@ -49,6 +51,39 @@ func (d dataDir) digestKey() ([]byte, error) {
 		return nil, fmt.Errorf("the key of digests: %w", err)
 	}
 	return key, nil
+}
+
+// redaction is how LiteLLM's callbacks are redacted with this directory, as the first
+// start that could say so wrote it: preset, or kept as before. Empty: none has yet.
+func (d dataDir) redaction() string {
+	text, err := os.ReadFile(d.file(redactionFile))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+const redactionFile = "litellm.redaction"
+
+// keepsUnredacted reports whether callbacks from LiteLLM's file deliver unredacted, since
+// they did so before: with a revision that knew no other way; and whether a start has
+// said so.
+func (d dataDir) keepsUnredacted() (keeps, warned bool) {
+	if said := d.redaction(); said != "" {
+		return said == config.RedactionKept, true
+	}
+	return d.lastConfig() != "", false
+}
+
+// setRedaction writes what the first start decided.
+func (d dataDir) setRedaction(redaction string) error {
+	if d.redaction() != "" {
+		return nil
+	}
+	if redaction != config.RedactionKept {
+		redaction = "preset"
+	}
+	return writeFile(d.file(redactionFile), []byte(redaction+"\n"))
 }
 
 // lastConfig is the digest of the configuration that ran last, empty at first.

@@ -29,7 +29,7 @@ func checkIngestS3(cfg *config.IngestS3) error {
 }
 
 func s3Options(cfg *config.IngestS3) s3.Options {
-	o := s3.Options{Region: cfg.Region, Buckets: cfg.Buckets, DiscardOther: cfg.DiscardOtherObjects}
+	o := s3.Options{Region: cfg.Region, Buckets: cfg.Buckets, DiscardOther: cfg.DiscardOtherObjects, Hold: s3.DefaultHold}
 	if cfg.Hold != nil {
 		o.Hold = *cfg.Hold
 	}

@@ -143,8 +143,10 @@ func New(o Options) (*Handler, error) {
 	return h, nil
 }
 
-// MaxHold bounds how long a request is held.
-const MaxHold = 5 * time.Minute
+// DefaultHold is how long a request waits unless it is configured: well below the
+// timeout of LiteLLM's client, and longer than most of what makes the relay stop
+// accepting for a while.
+const DefaultHold = 10 * time.Second
 
 const defaultObject = 16 << 20
 

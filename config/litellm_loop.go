@@ -1,0 +1,97 @@
+package config
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// loops refuses an endpoint that is this relay itself: LiteLLM reads the key as
+// the place to send to, we as the place to deliver to.
+func (l *litellm) loops(n *node, path string) {
+	u, err := url.Parse(n.text)
+	if err != nil || u.Hostname() == "" {
+		return // the sink says what is wrong with it
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	s3 := l.root.get("ingest").get("s3")
+	for _, own := range []struct {
+		there bool
+		node  *node
+		value string
+	}{{true, l.root.get("listen"), defaultListen}, {s3.given(), s3.get("listen"), defaultS3Listen}} {
+		if !own.there {
+			continue
+		}
+		listen, place := own.value, own.value+" (the default)"
+		if own.node.given() {
+			listen, place = own.node.text, own.node.show()+" (line "+strconv.Itoa(own.node.line)+")"
+		}
+		if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && sameHost(u.Hostname(), host, l.lookupHost) {
+			l.tellLoop(n, path, place)
+			return
+		}
+	}
+}
+
+func (l *litellm) tellLoop(n *node, path, place string) {
+	l.report.add(n, path, "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", place)
+}
+
+// sameHost reports whether host leads to the listener's.
+func sameHost(host, listener string, lookup func(string) ([]string, error)) bool {
+	if strings.EqualFold(host, listener) {
+		return true
+	}
+	ours := addresses(listener, lookup)
+	if listener == "" || slices.ContainsFunc(ours, net.IP.IsUnspecified) {
+		ours = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+		if all, err := net.InterfaceAddrs(); err == nil {
+			for _, a := range all {
+				if n, ok := a.(*net.IPNet); ok {
+					ours = append(ours, n.IP)
+				}
+			}
+		}
+	}
+	return slices.ContainsFunc(addresses(host, lookup), func(a net.IP) bool {
+		return a.IsUnspecified() || slices.ContainsFunc(ours, a.Equal)
+	})
+}
+
+// addresses resolves a host; nil where that fails.
+func addresses(host string, lookup func(string) ([]string, error)) []net.IP {
+	if ip := net.ParseIP(host); ip != nil {
+		return []net.IP{ip}
+	}
+	if host == "" {
+		return nil
+	}
+	if loopback(host) {
+		return []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	}
+	texts, err := lookup(host)
+	if err != nil {
+		return nil
+	}
+	var ips []net.IP
+	for _, text := range texts {
+		if ip := net.ParseIP(text); ip != nil {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}
+
+func lookupHost(host string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return net.DefaultResolver.LookupHost(ctx, host)
+}
