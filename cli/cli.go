@@ -76,7 +76,7 @@ type grammar struct {
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
-	Backup     backupCommand     `cmd:"" help:"Back up a running relay's journal and store, on its machine."`
+	Backup     backupCommands    `cmd:"" help:"Back up a running relay's journal and store, on its machine; verify a backup."`
 	Restore    restoreCommand    `cmd:"" help:"Create a data directory from a backup."`
 	Journal    journalCommands   `cmd:"" help:"Recover a journal whose files are damaged."`
 	Migrate    migrateCommand    `cmd:"" help:"Convert a data directory to this program's format."`

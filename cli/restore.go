@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"auditrelay/cli/internal/app"
 	"auditrelay/runtime"
@@ -15,26 +14,36 @@ type restoreCommand struct {
 }
 
 func (c *restoreCommand) Run(a *program) error {
-	entries, err := os.ReadDir(c.DataDir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	var stores []string
+	err := runtime.Restore(c.Backup, c.DataDir, func(dir string) (err error) {
+		stores, err = app.RestoreStores(c.Backup, dir)
 		return err
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("restore: %s is not empty; nothing is ever restored over a data directory", c.DataDir)
-	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return err
-	}
-	if err := runtime.Restore(c.Backup, c.DataDir); err != nil {
-		return err
-	}
-	stores, err := app.RestoreStores(c.Backup, c.DataDir)
-	if err != nil {
+	})
+	if errors.Is(err, runtime.ErrUnverified) {
+		fmt.Fprintln(a.stderr, "warning:", err)
+	} else if err != nil {
 		return err
 	}
 	for _, name := range stores {
 		fmt.Fprintf(a.stderr, "the store of callback %s is restored to where a data directory has it; move it where the configuration gives it a path of its own\n", name)
 	}
 	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: what it delivers never takes the place of what was delivered before\n", c.DataDir)
+	return err
+}
+
+type backupCommands struct {
+	Make   backupCommand `cmd:"" default:"withargs" help:"Back up a running relay's journal and store, on its machine (the default)."`
+	Verify backupVerify  `cmd:"" help:"Check every file of a backup against its digest."`
+}
+
+type backupVerify struct {
+	Backup string `arg:"" help:"The backup's directory." type:"existingdir"`
+}
+
+func (c *backupVerify) Run(a *program) error {
+	if err := runtime.VerifyBackup(c.Backup); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s is whole\n", c.Backup)
 	return err
 }

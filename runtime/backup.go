@@ -2,15 +2,49 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"auditrelay/runtime/internal/journal"
 )
 
-// Backup copies the journal, as it is at one moment, to a directory that must
-// not be there yet. Events go on being accepted.
-func (r *Runtime) Backup(_ context.Context, dir string) error {
-	return journal.Backup(r.journal, dir)
+// Backup copies the journal, as it is at one moment, to the directory dir, which must
+// not be there yet. Events go on being accepted. If also is not nil, Backup calls it
+// with the directory in the making, to add files of the caller's own; what it writes
+// need not be synced.
+//
+// dir appears whole, with the digests of all its files, or not at all: what was
+// interrupted is left in dir + PartialSuffix.
+func (r *Runtime) Backup(_ context.Context, dir string, also func(dir string) error) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("backup to %s: %w", dir, fs.ErrExist)
+	}
+	partial := dir + PartialSuffix
+	if err := os.RemoveAll(partial); err != nil {
+		return fmt.Errorf("backup to %s: %w", dir, err)
+	}
+	if err := journal.Backup(r.journal, partial); err != nil {
+		return err
+	}
+	if also != nil {
+		if err := also(partial); err != nil {
+			return err
+		}
+	}
+	if err := sealBackup(partial, r.journal.Identity().String()); err != nil {
+		return fmt.Errorf("backup to %s: %w", dir, err)
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
+
+// PartialSuffix ends the name of a backup in the making.
+const PartialSuffix = ".partial"
 
 // Migrate brings a data directory that no runtime has open to the format of this
 // program. Where it has it already nothing changes.
@@ -18,9 +52,106 @@ func Migrate(dataDir string) error {
 	return journal.Migrate(journalDir(dataDir), journal.Options{})
 }
 
-// Restore makes a data directory from a backup. The journal there gets a new
-// incarnation, so that what it numbers from now on is never taken for what the
-// original numbered.
-func Restore(backup, dataDir string) error {
-	return journal.Restore(backup, journalDir(dataDir), journal.Options{})
+// ErrUnverified: the backup was made by a version that wrote no digests, so that nobody
+// can tell whether it is whole.
+var ErrUnverified = errors.New("unverified: the backup has no digests, since an older version made it; nobody can tell whether it is whole")
+
+// Restore makes a data directory from a backup, whose files it checks first, all of
+// them. dataDir must be missing or empty. The journal there gets a new incarnation, so
+// that what it numbers from now on is never taken for what the original numbered. If
+// also is not nil, Restore calls it with a directory whose files it moves to dataDir.
+//
+// dataDir is whole or refused by Open, at every moment: after an interruption call
+// Restore once more. A backup without digests is restored all the same, and the error
+// is ErrUnverified then.
+func Restore(backup, dataDir string, also func(dir string) error) error {
+	unverified := VerifyBackup(backup)
+	if unverified != nil && !errors.Is(unverified, ErrUnverified) {
+		return unverified
+	}
+	if err := restore(backup, dataDir, also); err != nil {
+		return fmt.Errorf("restore %s: %w", backup, err)
+	}
+	return unverified
+}
+
+// restoringName is a directory in the data directory that is there while it is restored.
+const restoringName = "restoring"
+
+func restore(backup, dataDir string, also func(dir string) error) error {
+	building := filepath.Join(dataDir, restoringName)
+	if err := beginRestore(dataDir, building); err != nil {
+		return err
+	}
+	if err := journal.Restore(backup, journalDir(building), journal.Options{}); err != nil {
+		return err
+	}
+	if also != nil {
+		if err := also(building); err != nil {
+			return err
+		}
+	}
+	if err := syncTree(building, nil); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(building)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(building, e.Name()), filepath.Join(dataDir, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(dataDir); err != nil {
+		return err
+	}
+	if err := os.Remove(building); err != nil {
+		return err
+	}
+	return syncDir(dataDir)
+}
+
+// beginRestore makes the directory for what is restored. What an interrupted restore
+// left is removed: the data directory was empty when it began.
+func beginRestore(dataDir, building string) error {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dataDir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		if err := restored(dataDir); err == nil {
+			return fmt.Errorf("%s is not empty; nothing is ever restored over a data directory", dataDir)
+		}
+		for _, e := range entries {
+			if e.Name() == restoringName {
+				continue // last: it says whose the others are
+			}
+			if err := os.RemoveAll(filepath.Join(dataDir, e.Name())); err != nil {
+				return err
+			}
+		}
+		if err := os.RemoveAll(building); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(building, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dataDir), syncDir(filepath.Dir(dataDir)))
+}
+
+// restored refuses a data directory on which Restore has begun and not ended.
+func restored(dataDir string) error {
+	_, err := os.Lstat(filepath.Join(dataDir, restoringName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("its restore was interrupted; run auditrelay restore once more")
+	}
+	return fmt.Errorf("the data directory %s is not whole: %w", dataDir, err)
 }

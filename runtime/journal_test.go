@@ -202,11 +202,11 @@ func TestRestoredBackupGoesOn(t *testing.T) {
 	r := begin(t, Options{Dir: filepath.Join(base, "data"), Callbacks: []Callback{c}})
 	accept(t, r, "a", "b")
 	backup := filepath.Join(base, "backup")
-	if err := r.Backup(t.Context(), backup); err != nil {
+	if err := r.Backup(t.Context(), backup, nil); err != nil {
 		t.Fatal(err)
 	}
 	accept(t, r, "after")
-	if err := Restore(backup, filepath.Join(base, "restored")); err != nil {
+	if err := Restore(backup, filepath.Join(base, "restored"), nil); err != nil {
 		t.Fatal(err)
 	}
 	fresh := &bucket{}
@@ -222,7 +222,7 @@ func TestRestoredBackupGoesOn(t *testing.T) {
 	if one, two := r.Stats().Journal, again.Stats().Journal; one == two || strings.Split(one, ".")[0] != strings.Split(two, ".")[0] {
 		t.Errorf("identities %s and %s: want one journal in two incarnations", one, two)
 	}
-	if err := r.Backup(t.Context(), backup); err == nil {
+	if err := r.Backup(t.Context(), backup, nil); err == nil {
 		t.Error("a backup over another")
 	}
 }

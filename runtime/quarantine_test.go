@@ -192,10 +192,10 @@ func TestQuarantineIsInBackups(t *testing.T) {
 		t.Fatal(err)
 	}
 	backup, restored := filepath.Join(dir, "backup"), filepath.Join(dir, "b")
-	if err := r.Backup(t.Context(), backup); err != nil {
+	if err := r.Backup(t.Context(), backup, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := runtime.Restore(backup, restored); err != nil {
+	if err := runtime.Restore(backup, restored, nil); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, runtime.Options{Dir: restored})

@@ -104,7 +104,12 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	owned := append(slices.Clone(o.Callbacks), Callback{Steps: o.Ingest})
 	var err error
-	r.journal, err = journal.Open(dir, jo)
+	if o.Dir != "" {
+		err = restored(o.Dir)
+	}
+	if err == nil {
+		r.journal, err = journal.Open(dir, jo)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(owned))
 	}

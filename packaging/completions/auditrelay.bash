@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"restore"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts reconcile try guest module policy pseudonym keyring reload backup restore migrate version completion --help" ;;
+    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts reconcile try guest module policy pseudonym keyring reload backup restore journal migrate version completion --help" ;;
     "serve") words="--help --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --online --timeout --json" ;;
     "config") words="translate --help" ;;
@@ -65,8 +65,12 @@ _auditrelay() {
     "keyring list") words="--help --server --token-file --ca --client-cert --client-key --json" ;;
     "keyring destroy") words="--help --server --token-file --ca --client-cert --client-key --with-dead-letters --yes --json" ;;
     "reload") words="--help --server --token-file --ca --client-cert --client-key --json" ;;
-    "backup") words="--help --server --token-file --ca --client-cert --client-key --json" ;;
+    "backup") words="make verify --help" ;;
+    "backup make") words="--help --server --token-file --ca --client-cert --client-key --json" ;;
+    "backup verify") words="--help" ;;
     "restore") words="--help" ;;
+    "journal") words="recover --help" ;;
+    "journal recover") words="--help --config --data-dir --yes --json" ;;
     "migrate") words="--help" ;;
     "version") words="--help --json" ;;
     "completion") words="--help" ;;

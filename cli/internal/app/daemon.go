@@ -61,7 +61,10 @@ type daemon struct {
 	tail    tail
 	s3      s3Endpoint
 	certs   *certificates
-	stores  stores
+
+	backingUp sync.Mutex // held while a backup is made
+
+	stores stores
 
 	address string // that is listened on
 
@@ -325,17 +328,30 @@ func (d *daemon) drain(ctx context.Context) {
 	}
 }
 
+// removePartial removes the backups that were interrupted: nobody makes one now.
+func (d *daemon) removePartial(parent string) {
+	partial, _ := filepath.Glob(filepath.Join(parent, "*"+runtime.PartialSuffix)) // the pattern is valid
+	for _, dir := range partial {
+		if err := os.RemoveAll(dir); err != nil {
+			d.log.Warn("an interrupted backup cannot be removed", "dir", dir, "error", err)
+			continue
+		}
+		d.log.Info("an interrupted backup was removed", "dir", dir)
+	}
+}
+
 // Backup copies the journal and then the stores.
 func (d *daemon) Backup(ctx context.Context, by string) (api.BackedUp, error) {
+	d.backingUp.Lock()
+	defer d.backingUp.Unlock()
 	parent := d.data.backups()
+	d.removePartial(parent)
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup: %w", err)
 	}
 	dir := filepath.Join(parent, time.Now().UTC().Format("20060102T150405.000Z"))
-	if err := d.rt.Backup(ctx, dir); err != nil {
-		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
-	}
-	if err := d.stores.backupStores(ctx, dir); err != nil {
+	err := d.rt.Backup(ctx, dir, func(dir string) error { return d.stores.backupStores(ctx, dir) })
+	if err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}
 	d.log.Info("backup made", "dir", dir, "by", by)

@@ -78,6 +78,11 @@ func restore(src, dst string, o Options) (err error) {
 	if err := errors.Join(copyDatabase(o.FS, src, dst), copyKeyring(o.FS, src, dst)); err != nil {
 		return err
 	}
+	if d, err := findDamage(o.FS, dst, least); err != nil {
+		return err
+	} else if d != nil {
+		return &CorruptError{Err: errors.New(d.why)}
+	}
 	// Checked against the source's marker, then renamed, then given its own.
 	j := newJournal(dst, o)
 	if j.lock, err = lock(o.FS, dst); err != nil {

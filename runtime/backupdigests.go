@@ -1,0 +1,199 @@
+package runtime
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// A backup's last file lists all others with their digests, and ends with a line that
+// has its own. A directory with it is a whole backup.
+const (
+	digestsName    = "BACKUP"
+	digestsVersion = 1
+	maxDigests     = 64 << 20
+)
+
+// backupDigests is the file's content before its last line.
+type backupDigests struct {
+	Version int                   `json:"version"`
+	Made    time.Time             `json:"made"`
+	Journal string                `json:"journal"` // identity and incarnation
+	Files   map[string]fileDigest `json:"files"`   // by slash-separated path
+}
+
+type fileDigest struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// sealBackup makes all files private and durable, and writes their digests.
+func sealBackup(dir, journal string) error {
+	b := backupDigests{Version: digestsVersion, Made: time.Now().UTC(), Journal: journal, Files: map[string]fileDigest{}}
+	err := syncTree(dir, func(name string, f *os.File) error {
+		d, err := digestOf(f)
+		b.Files[name] = d
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(b, "", " ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	text = fmt.Appendf(text, "sha256 %x\n", sha256.Sum256(text))
+	f, err := os.OpenFile(filepath.Join(dir, digestsName), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(dir))
+}
+
+// VerifyBackup checks every file of a backup against its digest. It changes nothing.
+//
+// Errors: ErrUnverified; what is missing, too much or another, all at once.
+func VerifyBackup(dir string) error {
+	b, err := readDigests(dir)
+	if err != nil {
+		return fmt.Errorf("verify the backup %s: %w", dir, err)
+	}
+	var errs []error
+	unseen := maps.Clone(b.Files)
+	err = eachFile(dir, func(name string) error {
+		want, ok := b.Files[name]
+		if delete(unseen, name); !ok {
+			errs = append(errs, fmt.Errorf("%s was not there when the backup was made", name))
+			return nil
+		}
+		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if got, err := digestOf(f); err != nil {
+			return err
+		} else if got != want {
+			errs = append(errs, fmt.Errorf("%s is damaged: it has %d bytes and another digest than the %d bytes that were written", name, got.Bytes, want.Bytes))
+		}
+		return nil
+	})
+	for _, name := range slices.Sorted(maps.Keys(unseen)) {
+		errs = append(errs, fmt.Errorf("%s is missing", name))
+	}
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return fmt.Errorf("verify the backup %s: %w", dir, err)
+	}
+	return nil
+}
+
+func readDigests(dir string) (*backupDigests, error) {
+	f, err := os.Open(filepath.Join(dir, digestsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withoutDigests(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxDigests+1))
+	if err != nil {
+		return nil, err
+	}
+	const last = len("sha256 \n") + 2*sha256.Size
+	if len(text) < last || !bytes.Equal(text[len(text)-last:], fmt.Appendf(nil, "sha256 %x\n", sha256.Sum256(text[:len(text)-last]))) {
+		return nil, fmt.Errorf("%s is damaged", digestsName)
+	}
+	b := new(backupDigests)
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(b); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", digestsName, err)
+	}
+	if b.Version != digestsVersion {
+		return nil, fmt.Errorf("%s has version %d, expected %d; use the newer program that wrote it", digestsName, b.Version, digestsVersion)
+	}
+	return b, nil
+}
+
+// withoutDigests tells a backup of an older version from one that is not whole.
+func withoutDigests(dir string) error {
+	head, err := os.ReadFile(filepath.Join(dir, "HEAD"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("it is no whole backup: it has neither %s nor a journal's HEAD", digestsName)
+	}
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(head, []byte("auditrelay journal format 1\n")) {
+		return ErrUnverified
+	}
+	return fmt.Errorf("it is no whole backup: %s is missing, which is written last", digestsName)
+}
+
+func digestOf(f *os.File) (fileDigest, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return fileDigest{Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// eachFile calls fn for each file below dir that a backup lists. Locks are the
+// running program's affair.
+func eachFile(dir string, fn func(name string) error) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || e.Name() == "LOCK" || name == digestsName {
+			return err
+		}
+		if !e.Type().IsRegular() {
+			return fmt.Errorf("%s is no regular file", name)
+		}
+		return fn(filepath.ToSlash(name))
+	})
+}
+
+// syncTree makes all below dir private and durable, calling fn for each file before, if
+// it is not nil.
+func syncTree(dir string, fn func(name string, f *os.File) error) error {
+	err := eachFile(dir, func(name string) error {
+		f, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		err = f.Chmod(0o600)
+		if err == nil && fn != nil {
+			err = fn(name, f)
+		}
+		return errors.Join(err, f.Sync(), f.Close())
+	})
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		return errors.Join(os.Chmod(path, 0o700), syncDir(path))
+	})
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,142 @@
+package crashtest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay/runtime"
+)
+
+// TestKillWhileBackingUp kills the relay while it makes a backup with a store, and the
+// restore of a whole one, at moments spread over their time: what is left never passes
+// for whole.
+func TestKillWhileBackingUp(t *testing.T) {
+	n := max(20, 5*rounds(t, 4)) // 200 with 40
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "auditrelay.yaml")
+	write(t, config, fmt.Sprintf("data_dir: %s\ncallbacks:\n  - {name: store, chunk: {age: 10ms}, sink: {sqlite: {}}}\n", filepath.Join(dir, "data")))
+	listen := address(t)
+	r := startRelay(t, listen, config)
+	for i := range 20 {
+		var batch [][]byte
+		for k := range 500 {
+			batch = append(batch, fmt.Appendf(nil, `{"id":"b%d-%d","action":"created","updated_values":{"pad":%q}}`, i, k, strings.Repeat("x", 500)))
+		}
+		if _, err := r.post(t.Context(), http.DefaultClient, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.settle(t, time.Minute)
+	backups := filepath.Join(dir, "data-backups")
+	backup := func() error {
+		resp, err := http.Post(r.url+"/v1/backup", "application/json", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		return err
+	}
+	start := time.Now()
+	if err := backup(); err != nil {
+		t.Fatal(err)
+	}
+	whole, took := theOnly(t, backups), time.Since(start)
+	kills := max(4, n/10) // each costs a start
+	for i := range kills {
+		done := make(chan error, 1)
+		go func() { done <- backup() }()
+		time.Sleep(took * time.Duration(i) / time.Duration(kills))
+		r.kill()
+		<-done
+		for _, dir := range entries(t, backups) {
+			err := runtime.VerifyBackup(dir)
+			if partial := strings.HasSuffix(dir, runtime.PartialSuffix); partial != (err != nil) {
+				t.Errorf("killed after %d of %d: %s: %v", i, kills, filepath.Base(dir), err)
+			}
+			if dir != whole {
+				os.RemoveAll(dir)
+			}
+		}
+		r = startRelay(t, listen, config)
+	}
+	r.kill()
+
+	into := filepath.Join(dir, "restored")
+	start = time.Now()
+	if out, err := exec.Command(path, "restore", whole, into).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	took = time.Since(start)
+	want := len(entries(t, into))
+	seen := map[string]int{}
+	for i := range n {
+		if i%4 != 0 { // every fourth goes on from a clean directory, the others take up what is there
+			if err := os.RemoveAll(into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(path, "restore", whole, into)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(took * time.Duration(i) / time.Duration(n))
+		cmd.Process.Kill()
+		killed := cmd.Wait() != nil
+		seen[state(t, into, killed, want)]++
+	}
+	t.Logf("%d restores killed within %s: %v", n, took.Round(time.Millisecond), seen)
+}
+
+// state opens what a restore left.
+func state(t *testing.T, dir string, killed bool, want int) string {
+	t.Helper()
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return "nothing"
+	}
+	if _, err := os.Stat(filepath.Join(dir, "journal")); errors.Is(err, os.ErrNotExist) && len(entries(t, dir)) == 0 {
+		return "empty"
+	}
+	r, err := runtime.Open(t.Context(), runtime.Options{Dir: dir, Removed: []string{"store"}})
+	if err != nil {
+		if !killed || !strings.Contains(err.Error(), "its restore was interrupted") {
+			t.Errorf("killed %v: %v", killed, err)
+		}
+		return "refused"
+	}
+	defer r.Close()
+	if n := r.Stats().Head - 1; n < 10_000 || len(entries(t, dir)) != want {
+		t.Errorf("a half one passes: %d events, %v", n, entries(t, dir))
+	}
+	return "whole"
+}
+
+func entries(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		paths = append(paths, filepath.Join(dir, e.Name()))
+	}
+	return paths
+}
+
+func theOnly(t *testing.T, dir string) string {
+	t.Helper()
+	list := entries(t, dir)
+	if len(list) != 1 {
+		t.Fatal(list)
+	}
+	return list[0]
+}
