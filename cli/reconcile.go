@@ -65,6 +65,9 @@ func (c *reconcileCommand) Run(a *program) error {
 		if err == nil && done.Unsure > 0 {
 			_, err = fmt.Fprintf(a.stdout, "%d more rows are older than what the journal keeps (from %s): whether they were accepted cannot be told\n", done.Unsure, moment(done.JournalSince))
 		}
+		if err == nil && done.Unstorable > 0 {
+			_, err = fmt.Fprintf(a.stdout, "%d of the events missing in the table cannot be there: jsonb refuses what they hold\n", done.Unstorable)
+		}
 		if err == nil && done.Unreadable > 0 {
 			_, err = fmt.Fprintf(a.stdout, "%d rows cannot be compared: the server cannot give their ids; the tail puts them into quarantine\n", done.Unreadable)
 		}
@@ -73,13 +76,15 @@ func (c *reconcileCommand) Run(a *program) error {
 		}
 	}
 	if err == nil && done.Differ() {
-		err = differError{done.MissingInJournal - done.Repaired + done.MissingInTable}
+		err = differError{done.MissingInJournal - done.Repaired + done.MissingInTable - done.Unstorable}
 	}
 	return err
 }
 
 func tellDifference(d api.Difference) string {
 	switch {
+	case d.Unstorable:
+		return fmt.Sprintf("not in the table (sequence %d), which cannot have it: jsonb refuses NaN, Infinity, null characters and half characters", d.Sequence)
 	case d.MissingFrom == api.MissingFromTable:
 		return fmt.Sprintf("not in the table (sequence %d)", d.Sequence)
 	case d.Repaired:

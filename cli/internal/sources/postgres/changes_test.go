@@ -137,3 +137,32 @@ func TestRowsThatTheServerCannotGive(t *testing.T) {
 		})
 	}
 }
+
+// TestTheTableAsItBecomes has the columns that LiteLLM plans: a row with them is the event
+// that came another way, with or without them, and its values are kept.
+func TestTheTableAsItBecomes(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.db.Exec(`ALTER TABLE "LiteLLM_AuditLog" ADD COLUMN object_alias text, ADD COLUMN object_team_id text, ADD COLUMN object_team_alias text,
+		ADD COLUMN changed_by_user_email text, ADD COLUMN changed_by_key_alias text`)
+	b.db.Exec(`CREATE INDEX CONCURRENTLY soon ON "LiteLLM_AuditLog" (object_team_id)`)
+	const row = `"updated_at":"2026-03-01T00:00:00.000000+00:00","changed_by":"","changed_by_api_key":"","action":"updated","table_name":"t","object_id":"o","updated_values":"{\"n\": 1.0}"`
+	for _, e := range []string{
+		`{"id":"with",` + row + `,"object_alias":"blue","object_team_id":null}`, `{"id":"without",` + row + `}`, `{"id":"other",` + row + `,"object_alias":"red"}`,
+	} {
+		if _, err := b.rt.Submit(t.Context(), runtime.Submission{Data: []byte(e)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"with", "without", "other", "new"} {
+		b.db.Exec(`INSERT INTO "LiteLLM_AuditLog" (id, updated_at, action, table_name, object_id, updated_values, object_alias) VALUES ('` + id + `', '2026-03-01', 'updated', 't', 'o', '{"n": 1}', 'blue')`)
+	}
+	s, _ := b.run(nil)
+	b.swept(s)
+	if st := s.Status(); st.Rows.Duplicates != 2 || st.Rows.Accepted != 1 || st.Rows.Quarantined != 1 {
+		t.Errorf("%+v", st.Rows)
+	}
+	if got := b.stored()["new"]; !strings.Contains(got, `"object_alias":"blue"`) || strings.Contains(got, "object_team_id") {
+		t.Errorf("the row: %s", got)
+	}
+}

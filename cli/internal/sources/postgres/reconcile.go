@@ -180,7 +180,7 @@ func (r *reconciler) repair(ctx context.Context, at listed, d *Difference) error
 
 // journal goes through the events, and looks each up in the table.
 func (r *reconciler) journal(ctx context.Context) error {
-	var batch []auditrelay.Event
+	var batch []inJournal
 	end := r.rt.Stats().Head // what comes meanwhile is the next comparison's
 	for at := uint64(1); at < end; {
 		if err := ctx.Err(); err != nil {
@@ -195,8 +195,9 @@ func (r *reconciler) journal(ctx context.Context) error {
 		}
 		for _, e := range events {
 			if e.Sequence < end && e.Namespace == auditrelay.NamespaceLiteLLM && !e.Time.Before(r.o.From) && e.Time.Before(r.o.To) {
-				e.Data = nil
-				batch = append(batch, e)
+				one := inJournal{Event: e, unstorable: unstorable(e.Data)}
+				one.Data = nil
+				batch = append(batch, one)
 			}
 		}
 		at = next
@@ -210,7 +211,13 @@ func (r *reconciler) journal(ctx context.Context) error {
 	return r.lookUpEvents(ctx, batch)
 }
 
-func (r *reconciler) lookUpEvents(ctx context.Context, batch []auditrelay.Event) error {
+// inJournal is an event without its data.
+type inJournal struct {
+	auditrelay.Event
+	unstorable bool
+}
+
+func (r *reconciler) lookUpEvents(ctx context.Context, batch []inJournal) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -235,7 +242,10 @@ func (r *reconciler) lookUpEvents(ctx context.Context, batch []auditrelay.Event)
 			r.done.Incomparable++ // the id may be a digest
 		default:
 			r.done.MissingInTable++
-			if err := r.fn(Difference{MissingFrom: api.MissingFromTable, ID: e.ID, Time: e.Time, Sequence: e.Sequence}); err != nil {
+			if e.unstorable {
+				r.done.Unstorable++
+			}
+			if err := r.fn(Difference{MissingFrom: api.MissingFromTable, ID: e.ID, Time: e.Time, Sequence: e.Sequence, Unstorable: e.unstorable}); err != nil {
 				return err
 			}
 		}
