@@ -8,6 +8,7 @@ CACHE      := $(CURDIR)/.cache
 TESTBIN    := $(CACHE)/bin
 HISTORIES  ?= 5000
 KILLS      ?= 40
+PLATFORMS  ?= linux/amd64 linux/arm64 darwin/arm64
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export AUDITRELAY_TEST_BIN := $(TESTBIN)
 
@@ -21,13 +22,28 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/litellm|internal/(detect|meter|compile|readmetest))$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check soak bench guests generate fuzz clean
+.PHONY: help build release demo test check soak bench guests generate fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/auditrelay
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/auditrelay ./cmd/auditrelay
+
+release: ## build dist/: an archive for each platform, with third-party notices, SBOM and checksums
+	rm -rf dist && mkdir -p dist
+	@set -e; for platform in $(PLATFORMS); do \
+	  export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+	  name=auditrelay-$(VERSION)-$$GOOS-$$GOARCH; mkdir -p dist/$$name; \
+	  $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/$$name/auditrelay ./cmd/auditrelay; \
+	  env -u GOOS -u GOARCH $(GO) build -o dist/.notices ./internal/tools/notices; \
+	  dist/.notices -version $(VERSION) -out dist/$$name; rm dist/.notices; \
+	  cp -r LICENSE README.md CHANGELOG.md docs packaging/completions packaging/auditrelay.service dist/$$name/; \
+	  cp dist/$$name/sbom.cdx.json dist/$$name.sbom.cdx.json; \
+	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C dist -czf dist/$$name.tar.gz $$name; \
+	  rm -r dist/$$name; echo dist/$$name.tar.gz; \
+	done
+	cd dist && sha256sum *.tar.gz *.cdx.json > SHA256SUMS
 
 demo: build ## run the main job on embedded defaults: events in, guests in between, files out
 	$(GO) run ./internal/test/demo -binary bin/auditrelay
