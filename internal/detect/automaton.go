@@ -12,10 +12,10 @@ import (
 type automaton struct {
 	class    [256]uint8 // equal for bytes that no pattern tells apart
 	shift    uint8      // a state's row has 1<<shift classes
-	next     []uint16
-	firstHit uint16    // the states from here on end a pattern
-	hits     [][]int32 // the patterns that end in them, by state - firstHit
-	start    uint16    // before a text, as it were behind a byte 0
+	next     []uint32   // a state is where its row begins
+	firstHit uint32     // the states from here on end a pattern
+	hits     [][]int32  // the patterns that end in them, by row from firstHit
+	start    uint32     // before a text, as it were behind a byte 0
 }
 
 // pattern is a sequence of sets of bytes.
@@ -198,7 +198,7 @@ func (b *builder) number(a *automaton) {
 			n++
 		}
 	}
-	a.firstHit = n
+	a.firstHit = uint32(n) << a.shift
 	for s, ends := range b.ends {
 		if ends != nil {
 			to[s] = n
@@ -206,21 +206,24 @@ func (b *builder) number(a *automaton) {
 			a.hits = append(a.hits, ends)
 		}
 	}
-	a.next = make([]uint16, len(b.states)<<a.shift)
+	a.next = make([]uint32, len(b.states)<<a.shift)
 	for s, row := range b.rows {
 		for k, id := range row {
-			a.next[int(to[s])<<a.shift|k] = to[id]
+			a.next[int(to[s])<<a.shift|k] = uint32(to[id]) << a.shift
 		}
 	}
-	a.start = a.step(to[0], 0)
+	a.start = a.step(uint32(to[0])<<a.shift, 0)
 }
 
-func (a *automaton) step(state uint16, c byte) uint16 {
-	return a.next[int(state)<<a.shift|int(a.class[c])]
+func (a *automaton) step(state uint32, c byte) uint32 {
+	return a.next[state|uint32(a.class[c])]
 }
+
+// ends returns the patterns that end in a state from firstHit on.
+func (a *automaton) ends(state uint32) []int32 { return a.hits[(state-a.firstHit)>>a.shift] }
 
 // behind returns the state in which the scan goes on at from.
-func (a *automaton) behind(text []byte, from int) uint16 {
+func (a *automaton) behind(text []byte, from int) uint32 {
 	if from == 0 {
 		return a.start
 	}
@@ -229,7 +232,7 @@ func (a *automaton) behind(text []byte, from int) uint16 {
 
 // size is the memory of the tables, in bytes.
 func (a *automaton) size() int {
-	n := 2*len(a.next) + len(a.class)
+	n := 4*len(a.next) + len(a.class)
 	for _, h := range a.hits {
 		n += 24 + 4*len(h)
 	}

@@ -60,14 +60,14 @@ func bytesBut(but *charset) string {
 // overlap it is all of them together, by the name of the most particular one.
 func (s *Set) next(text []byte, from int, w *scan) (Finding, bool) {
 	a := s.automaton
-	state, shift, hit := a.behind(text, from), a.shift, a.firstHit
+	state, table, hit := a.behind(text, from), a.next, a.firstHit
 	best, rank, end := Finding{}, -1, len(text)
 	for i := from; i < end; i++ {
-		state = a.next[int(state)<<shift|int(a.class[text[i]])]
+		state = table[state|uint32(a.class[text[i]])]
 		if state < hit {
 			continue
 		}
-		for _, at := range a.hits[state-hit] {
+		for _, at := range a.ends(state) {
 			f, r, ok := s.look(int(at), text, from, i, w)
 			switch {
 			case !ok:

@@ -41,7 +41,7 @@ func vocabulary() map[string]word {
 	add(word{kinds: token | azureKey, tail: true}, `accountkey sharedaccesskey storagekey sharedkey`)
 	add(word{kinds: signature, whole: true}, `sig xamzsignature xgoogsignature`)
 	add(word{kinds: address, whole: true}, `databaseurl dburl redisurl directurl webhookurl mongourl mongodburi amqpurl brokerurl postgresurl databaseuri dburi connectionuri connectionurl`)
-	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders environmentvariables`)
+	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders`)
 	add(word{kinds: aKey, whole: true, tail: true}, `key`)
 	return all
 }

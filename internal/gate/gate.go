@@ -13,6 +13,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
 	"auditrelay/internal/shape"
 )
 
@@ -99,7 +100,7 @@ type Inspector struct {
 	value    []byte
 	keys     []byte
 	wrap     []byte
-	names    map[string]keyKnown
+	names    keyname.Cache[keyKnown]
 	known    detect.Known
 	sought   bool                     // what is known must not stand in the text at hand
 	spared   map[document.Node]uint64 // exceptions by path that hold, by node
@@ -112,7 +113,7 @@ func (g *Gate) Inspector() *Inspector {
 	if g == nil {
 		return nil
 	}
-	return &Inspector{gate: g, names: map[string]keyKnown{}}
+	return &Inspector{gate: g}
 }
 
 // limits bound what the gate reads: more than any event may be, so that the

@@ -3,6 +3,7 @@ package gate
 import (
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
 	"auditrelay/internal/shape"
 )
 
@@ -40,16 +41,10 @@ type keyKnown struct {
 	leak error // it is a secret itself
 }
 
-// Bounds of what is kept of keys.
-const (
-	keptNames     = 4096
-	keptNameBytes = 64
-)
-
 // of returns what is known of a decoded key, and remembers it.
 func (i *Inspector) of(key []byte) keyKnown {
-	if known, ok := i.names[string(key)]; ok {
-		return known
+	if known := i.names.Get(key); known != nil {
+		return *known
 	}
 	known := keyKnown{Key: shape.KeyOf(i.gate.catalogue, key)}
 	if i.gate.finder != nil {
@@ -58,12 +53,7 @@ func (i *Inspector) of(key []byte) keyKnown {
 			return known
 		}
 	}
-	if len(key) <= keptNameBytes {
-		if len(i.names) >= keptNames {
-			clear(i.names)
-		}
-		i.names[string(key)] = known
-	}
+	i.names.Put(key, known)
 	return known
 }
 
@@ -135,7 +125,7 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 		at := in
 		var own detect.Name
 		flag := false
-		if d.Kind(c) == document.String && d.Len(c) <= keptNameBytes {
+		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
 			i.keys, _ = d.AppendString(i.keys[:base], c)
 			flag = len(i.keys) > base && i.keys[base] == '-'
 			if name, _ := shape.Before(i.keys[base:], false, false); name != nil {

@@ -6,6 +6,7 @@ import (
 
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
 	"auditrelay/internal/shape"
 )
 
@@ -25,8 +26,8 @@ type Applier struct {
 	counts []int        // by counter
 	found  []foundCount // what detectors found, by detector and field
 	texts  map[foundTouch]string
-	names  map[string]keyKnown // what is known by name, by decoded key
-	field  string              // of the event, that the walk is in
+	names  keyname.Cache[keyKnown]
+	field  string // of the event, that the walk is in
 
 	known  knowledge
 	spared map[document.Node]uint64 // exceptions by path that hold, by node
@@ -67,8 +68,6 @@ func (p *Policy) and(a, b standing) standing {
 const (
 	keptStandings = 1 << 14
 	keptValue     = 1 << 20
-	keptNames     = 4096
-	keptNameBytes = 64
 	// maxRenamed bounds how many keys that are secrets one object may have before it
 	// is masked whole, and maxRenames how many new keys are tried in one document,
 	// before members go with theirs: each new key is compared with all others.
@@ -78,7 +77,7 @@ const (
 
 // NewApplier returns an Applier.
 func (p *Policy) NewApplier() *Applier {
-	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, names: map[string]keyKnown{}, keys: map[string]*Pseudonymiser{}}
+	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}}
 	for name, key := range p.keys {
 		a.keys[name] = NewPseudonymiser(name, key)
 	}
@@ -232,7 +231,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 		rule := at.rule
 		var own keyKnown
 		told, flag := false, false
-		if d.Kind(c) == document.String && d.Len(c) <= keptNameBytes {
+		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
 			a.key, _ = d.AppendString(a.key[:base], c)
 			var name []byte
 			switch name, told = shape.Before(a.key[base:], in.nested, two); {
@@ -515,18 +514,15 @@ type keyKnown struct {
 // byName returns what is known of a decoded key, and remembers it: events have few
 // distinct keys.
 func (a *Applier) byName(key []byte) keyKnown {
-	if known, ok := a.names[string(key)]; ok {
-		return known
+	if known := a.names.Get(key); known != nil {
+		return *known
 	}
 	k := shape.KeyOf(a.policy.catalogue, key)
 	s, grown := a.policy.byName(key, k.Name, a.scratch)
 	a.scratch = grown
 	known := keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{})}
-	if len(key) <= keptNameBytes && !known.secret {
-		if len(a.names) >= keptNames {
-			clear(a.names)
-		}
-		a.names[string(key)] = known
+	if !known.secret {
+		a.names.Put(key, known)
 	}
 	return known
 }

@@ -109,7 +109,7 @@ func Before(before []byte, nested, two bool) (name []byte, certain bool) {
 		return nil, false
 	}
 	for _, c := range before {
-		if c <= ' ' || bytes.IndexByte([]byte("\"'\\=,;(){}[]<>@/+*|&?!%$#"), c) >= 0 {
+		if notInName[c] {
 			return nil, false
 		}
 	}
@@ -119,7 +119,19 @@ func Before(before []byte, nested, two bool) (name []byte, certain bool) {
 	return bytes.TrimRight(before, ":"), nested && two
 }
 
-// keyTables are LiteLLM's tables whose rows have a key's hash as their token.
+// notInName are bytes that no name of a header or flag has.
+var notInName = func() (set [256]bool) {
+	for c := range byte(' ' + 1) {
+		set[c] = true
+	}
+	for _, c := range []byte("\"'\\=,;(){}[]<>@/+*|&?!%$#") {
+		set[c] = true
+	}
+	return set
+}()
+
+// keyTable reports whether a table of LiteLLM has keys as its rows, with the key's hash
+// as their token.
 func keyTable(name []byte) bool {
 	switch string(name) {
 	case "LiteLLM_VerificationToken", "LiteLLM_DeletedVerificationToken", "LiteLLM_DeprecatedVerificationToken":
@@ -131,7 +143,7 @@ func keyTable(name []byte) bool {
 // HoldsKeyRow reports whether a member, whose key tells key, is the row of one of
 // LiteLLM's tables of keys: before_value or updated_values beside that table's name.
 func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
-	if !key.holder {
+	if !key.holder || !bytes.Contains(d.Data(), []byte("VerificationToken")) { // as all of their names have
 		return false
 	}
 	table := member(d, parent, "table_name")
