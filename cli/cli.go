@@ -72,6 +72,7 @@ type grammar struct {
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
+	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`

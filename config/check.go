@@ -16,7 +16,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
-	"auditrelay/internal/detect"
 )
 
 var (
@@ -46,6 +45,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.keys()
 	c.encryption()
 	c.files()
+	c.detectors()
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
@@ -283,7 +283,7 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	s := *f.Redact
 	s.plain = plain
 	var err error
-	f.keys, err = c.options.Redact(s, c.CurrentKeys())
+	f.keys, err = c.options.Redact(s, c.CurrentKeys(), c.catalogue)
 	s.explain(c.report, err)
 }
 
@@ -405,7 +405,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 
 func (c checker) mustNotLeave(m auditrelay.MustNotLeave, steps []any) {
 	for j, name := range m.Detectors {
-		if _, err := (*detect.Catalogue)(nil).Set(name); err != nil {
+		if _, err := c.catalogue.Set(name); err != nil {
 			n := c.in(append(steps, "detectors", j)...)
 			c.bad(append(steps, "detectors", j), "%w", n.veil(err))
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 )
 
 //go:generate go run ../internal/tools/configdoc
@@ -52,6 +53,20 @@ type Config struct {
 	// gone. Version 0 is the secret from before there were versions.
 	Keys map[string]Key `yaml:"keys"`
 
+	// Detectors are your own rules for finding secrets, by name. Policies, gates and guests
+	// use them like the shipped ones (auditrelay detectors list). Limits: 2,000 rules, an
+	// expression of 4,096 bytes.
+	Detectors []Detector `yaml:"detectors,named"`
+
+	// DetectorFiles lists files of rules in gitleaks' format (TOML), relative to the
+	// configuration's file. Their rules belong to the group secrets and to a group named
+	// after the file. At most 4 MiB each.
+	DetectorFiles []string `yaml:"detector_files"`
+
+	// DetectorExceptions lists findings that are harmless, by detector, path and value.
+	// At most 64.
+	DetectorExceptions []DetectorException `yaml:"detector_exceptions"`
+
 	// Filters are the filters by name; callbacks list the names.
 	Filters []Filter `yaml:"filters,named"`
 
@@ -89,6 +104,8 @@ type Config struct {
 
 	// tlsFiles are digests of the certificate files: a replaced file is a change.
 	tlsFiles []string
+
+	catalogue *detect.Catalogue // nil: the shipped detectors
 }
 
 // Guests limits all guests together.

@@ -36,6 +36,7 @@ func (c *Config) Digest(key []byte) string {
 func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	d := newDigest(key)
 	d.value(reflect.ValueOf(cb).Elem())
+	d.detectors(c)
 	for _, name := range cb.Filters {
 		for i := range c.Filters {
 			f := &c.Filters[i]
@@ -51,7 +52,15 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 func (c *Config) FilterDigest(key []byte, f *Filter) string {
 	d := newDigest(key)
 	d.filter(c, f)
+	d.detectors(c)
 	return d.sum()
+}
+
+// detectors writes the operator's detectors, which decide in filters, gates and guests.
+func (d digest) detectors(c *Config) {
+	if c.ownDetectors() {
+		d.string("detectors " + c.catalogue.Digest())
+	}
 }
 
 func (d digest) filter(c *Config, f *Filter) {
@@ -110,6 +119,8 @@ func (d digest) value(v reflect.Value) {
 		d.string(strconv.FormatBool(v.Bool()))
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		d.string(strconv.FormatInt(v.Int(), 10))
+	case reflect.Float64:
+		d.string(strconv.FormatFloat(v.Float(), 'g', -1, 64))
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			d.string(string(v.Bytes()))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 )
 
 const digested = `
@@ -128,7 +129,9 @@ callbacks:
 // What new pseudonyms are made with is part of what uses it, guest or policy; what
 // the older ones were made with is part of the whole alone.
 func TestDigestsSeeKeyVersions(t *testing.T) {
-	redact := func(_ Section, keys map[string]auditrelay.Key) ([]string, error) { return []string{"k"}, nil }
+	redact := func(_ Section, keys map[string]auditrelay.Key, _ *detect.Catalogue) ([]string, error) {
+		return []string{"k"}, nil
+	}
 	of := func(text string) (digests [3]string) {
 		t.Helper()
 		c, err := Parse("relay.yaml", []byte(text), LoadOptions{Redact: redact})

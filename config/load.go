@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 )
 
 // LoadOptions are what a configuration is read against. The zero value reads
@@ -34,9 +35,9 @@ type LoadOptions struct {
 	Sinks map[string]func(Section) error
 
 	// Redact checks the policy of a native filter, as Sinks do options, with the keys
-	// that it may name, and returns the names of those that it uses. Default (nil):
+	// that it may name and the detectors that there are (nil: the shipped ones), and returns the names of those that it uses. Default (nil):
 	// none is checked.
-	Redact func(Section, map[string]auditrelay.Key) (keys []string, err error)
+	Redact func(Section, map[string]auditrelay.Key, *detect.Catalogue) (keys []string, err error)
 
 	// Postgres checks a connection string; its errors quote nothing of it. Default
 	// (nil): none is checked.

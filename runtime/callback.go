@@ -58,8 +58,8 @@ func (c *callback) laneOptions() delivery.Options {
 }
 
 // newGate prepares what must not leave; nil where there is nothing.
-func newGate(m auditrelay.MustNotLeave) (*gate.Gate, error) {
-	return gate.New(gate.Options{Detectors: m.Detectors, Paths: m.Paths})
+func (c *Callback) newGate() (*gate.Gate, error) {
+	return gate.New(gate.Options{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths, Catalogue: c.Detectors})
 }
 
 // emits reports whether a filter of c may emit.
@@ -90,7 +90,7 @@ func check(callbacks []Callback) error {
 				errs = append(errs, fmt.Errorf("callback %s: when: %w", c.Name, err))
 			}
 		}
-		if _, err := newGate(c.MustNotLeave); err != nil {
+		if _, err := c.newGate(); err != nil {
 			errs = append(errs, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err))
 		}
 		for _, err := range []error{c.Chunk.Check(), c.Backoff.Check(), c.Retain.Check(), c.checkPace()} {

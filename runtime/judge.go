@@ -45,7 +45,7 @@ func (o judging) newJudge(c *Callback) *judge {
 	j := &judge{judging: o, callback: c.Name, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil,
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, o.workers)}
 	var err error
-	if j.gate, err = newGate(c.MustNotLeave); err != nil {
+	if j.gate, err = c.newGate(); err != nil {
 		panic("a callback that was not checked: " + err.Error()) // rather than a gate that is open
 	}
 	for range o.workers {

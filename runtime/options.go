@@ -9,6 +9,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 )
 
 // Options configure a Runtime. The zero value is a runtime without callbacks on
@@ -121,6 +122,8 @@ type Callback struct {
 	// whatever they claim. An event in which something is found becomes a dead
 	// letter, cause "leak".
 	MustNotLeave auditrelay.MustNotLeave
+	// Detectors are those that MustNotLeave names. Nil: those that come with the relay.
+	Detectors *detect.Catalogue
 	// Sink delivers what is kept. Without one a kept event counts as delivered
 	// once what its filters emitted is durable.
 	Sink auditrelay.Sink

@@ -67,7 +67,7 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
 	}
-	if _, err := newGate(c.MustNotLeave); err != nil {
+	if _, err := c.newGate(); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
 	}
 	j := judging{workers: 1, record: limits.record(), log: slog.New(slog.DiscardHandler)}.newJudge(&c)

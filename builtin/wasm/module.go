@@ -195,6 +195,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	}
 	l := m.limits
 	p := &hostfuncs.Policy{
+		Detectors: o.Detectors,
 		Config:    append([]byte(nil), o.Config...),
 		Document:  document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth},
 		EmitBytes: int(l.EmitBytes),

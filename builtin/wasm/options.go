@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/manifest"
 	"auditrelay/internal/meter"
 )
@@ -30,6 +31,9 @@ type Options struct {
 	Config []byte
 	// Grants is what the operator lets the module do, of what it asks for.
 	Grants Grants
+	// Detectors are those that the guest may select. Nil: those that come with the relay.
+	Detectors *detect.Catalogue
+
 	// Keys are the keys that Grants.Keys may name. The guest never sees them.
 	Keys   map[string]auditrelay.Key
 	Limits Limits

@@ -18,6 +18,7 @@ import (
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/config"
 	"auditrelay/guests/cases"
+	"auditrelay/internal/detect"
 	"auditrelay/runtime"
 )
 
@@ -61,8 +62,8 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 			return closeSink(sink)
 		}
 	}
-	check := func(section config.Section, keys map[string]auditrelay.Key) ([]string, error) {
-		f, err := makeRedact(section, keys)
+	check := func(section config.Section, keys map[string]auditrelay.Key, detectors *detect.Catalogue) ([]string, error) {
+		f, err := makeRedact(section, keys, detectors)
 		if err != nil {
 			return nil, err
 		}
@@ -236,8 +237,9 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 	l := f.Limits
 	return wasm.Options{
 		Name: f.Name, Wasm: code, SHA256: strings.ToLower(sha256), Config: f.Config,
-		Grants: wasm.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
-		Keys:   cfg.CurrentKeys(),
+		Grants:    wasm.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
+		Keys:      cfg.CurrentKeys(),
+		Detectors: cfg.Catalogue(),
 		Limits: wasm.Limits{
 			Fuel: l.Fuel, FuelPerByte: l.FuelPerByte, InitFuel: l.InitFuel,
 			Memory: l.Memory, Stack: l.Stack, Time: l.Time, InitTime: l.InitTime,
@@ -274,6 +276,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		Receives:     c.Receives,
 		When:         c.When,
 		MustNotLeave: c.MustNotLeave,
+		Detectors:    cfg.Catalogue(),
 		From:         c.From,
 		Chunk:        c.Chunk,
 		InFlight:     c.InFlight,

@@ -15,6 +15,7 @@ import (
 	"auditrelay/config"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 )
 
 // Policy is a policy of the native filter outside a running relay: to be shown, or
@@ -36,7 +37,7 @@ type Policy struct {
 // no keys: its pseudonyms are made with random ones.
 func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*Policy, error) {
 	p := &Policy{Name: name}
-	section, keys, err := findPolicy(name, sinks)
+	section, keys, detectors, err := findPolicy(name, sinks)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 			}
 		}
 	}
-	if p.filter, err = makeRedact(section, keys); err != nil {
+	if p.filter, err = makeRedact(section, keys, detectors); err != nil {
 		return nil, section.Explain(err)
 	}
 	p.instance, err = p.filter.Open(ctx)
@@ -68,49 +69,49 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 // Presets are the names of the policies that come with the relay.
 func Presets() []string { return redact.Presets() }
 
-func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
+func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, *detect.Catalogue, error) {
 	if slices.Contains(redact.Presets(), name) {
 		text, err := redact.Preset(name)
 		if err != nil {
-			return config.Section{}, nil, err
+			return config.Section{}, nil, nil, err
 		}
 		section, err := config.ReadSection("preset "+name, text)
-		return section, nil, err
+		return section, nil, nil, err
 	}
 	if file, filterName, ok := cutLast(name, ':'); ok {
 		return configuredPolicy(file, filterName, sinks)
 	}
 	text, err := config.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return config.Section{}, nil, fmt.Errorf("%s is neither a preset (%s) nor a file; FILE:FILTER names a filter of a configuration", name, strings.Join(redact.Presets(), ", "))
+		return config.Section{}, nil, nil, fmt.Errorf("%s is neither a preset (%s) nor a file; FILE:FILTER names a filter of a configuration", name, strings.Join(redact.Presets(), ", "))
 	}
 	if err != nil {
-		return config.Section{}, nil, err
+		return config.Section{}, nil, nil, err
 	}
 	section, err := config.ReadSection(name, text)
-	return section, nil, err
+	return section, nil, nil, err
 }
 
-func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, error) {
+func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, *detect.Catalogue, error) {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
-		return config.Section{}, nil, err
+		return config.Section{}, nil, nil, err
 	}
 	cfg, err := (&assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}).loadConfig(file)
 	if err != nil {
-		return config.Section{}, nil, err
+		return config.Section{}, nil, nil, err
 	}
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
 		switch {
 		case f.Name != name:
 		case !f.Native():
-			return config.Section{}, nil, fmt.Errorf("filter %s of %s is a guest, and has no policy", name, file)
+			return config.Section{}, nil, nil, fmt.Errorf("filter %s of %s is a guest, and has no policy", name, file)
 		default:
-			return *f.Redact, cfg.CurrentKeys(), nil
+			return *f.Redact, cfg.CurrentKeys(), cfg.Catalogue(), nil
 		}
 	}
-	return config.Section{}, nil, fmt.Errorf("%s has no filter %s", file, name)
+	return config.Section{}, nil, nil, fmt.Errorf("%s has no filter %s", file, name)
 }
 
 func cutLast(s string, sep byte) (before, after string, ok bool) {

@@ -6,6 +6,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/redact"
 	"auditrelay/config"
+	"auditrelay/internal/detect"
 	"auditrelay/runtime"
 )
 
@@ -28,7 +29,7 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 		if !f.Native() {
 			continue
 		}
-		one, err := makeRedact(*f.Redact, cfg.CurrentKeys())
+		one, err := makeRedact(*f.Redact, cfg.CurrentKeys(), cfg.Catalogue())
 		if err != nil {
 			errs = append(errs, f.Redact.Explain(err))
 			continue
@@ -39,9 +40,9 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 }
 
 // makeRedact makes the filter of a policy.
-func makeRedact(section config.Section, keys map[string]auditrelay.Key) (*redact.Filter, error) {
+func makeRedact(section config.Section, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redact.Filter, error) {
 	o, decoded := redactOptions(section)
-	f, err := redact.New(o, keys)
+	f, err := redact.NewWith(o, keys, detectors)
 	if err := errors.Join(decoded, err); err != nil {
 		return nil, err
 	}
