@@ -49,8 +49,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
-	c.postgres()
-	c.ingestS3()
+	c.sources(plain)
 	c.store()
 	c.names()
 	c.vocabulary()
@@ -113,7 +112,7 @@ func (c checker) listener() {
 			c.bad(at("tls", t.key), "it needs tls.%s as well", t.other)
 		}
 	}
-	if loopback(host) {
+	if Loopback(host) {
 		return
 	}
 	if len(c.Tokens) == 0 && len(c.Ingest.Tokens) == 0 {
@@ -123,7 +122,8 @@ func (c checker) listener() {
 	}
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine alone.
+func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
@@ -171,7 +171,7 @@ func (c checker) tokens() {
 			c.bad(append(steps, "token"), "the same value as %s: give each its own, or nobody can tell who sent what", other)
 		default:
 			secrets[secret] = pathOf(steps...)
-			if weak(secret) {
+			if Weak(secret) {
 				c.bad(append(steps, "token"), "it can be guessed over the network: expected at least 16 characters by chance; make one with: openssl rand -hex 24")
 			}
 		}

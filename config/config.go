@@ -171,13 +171,9 @@ type Ingest struct {
 	// When it is full, senders get 503.
 	Quarantine Quarantine `yaml:"quarantine"`
 
-	// Postgres is LiteLLM's own table of audit events, which is read as it grows.
-	// Default: none is read.
-	Postgres *Postgres `yaml:"postgres"`
-
-	// S3 is the relay as an S3 endpoint: events come in as objects, as LiteLLM's s3_v2
-	// puts them. Default: none.
-	S3 *IngestS3 `yaml:"s3"`
+	// Sources are the ways in beside POST /v1/events, by key: s3, postgres. Each section
+	// decodes into the source's own struct.
+	Sources map[string]Section `yaml:"-"`
 }
 
 // Quarantine limits the quarantine.

@@ -80,11 +80,28 @@ func checkS3(s Section) error {
 	return nil
 }
 
+// checkIngestS3 stands for a source with a listener of its own that sends elsewhere too.
+func checkIngestS3(s Section, _ *Config) (SourceFacts, error) {
+	o := struct {
+		Listen    string              `yaml:"listen"`
+		Keys      []map[string]string `yaml:"keys"`
+		ForwardTo map[string]string   `yaml:"forward_to"`
+	}{Listen: "127.0.0.1:8788"}
+	if err := s.Decode(&o); err != nil {
+		return SourceFacts{}, err
+	}
+	return SourceFacts{
+		Listen: o.Listen, SendsTo: map[string]string{"forward_to.endpoint": o.ForwardTo["endpoint"]},
+		Warnings: map[string]string{"keys": "may be short"},
+	}, nil
+}
+
 func testOptions(dir string) LoadOptions {
 	return LoadOptions{
 		LookupEnv:  environment,
 		Dir:        dir,
 		Sinks:      map[string]func(Section) error{"s3": checkS3, "file": nil, "stdout": nil, "sqlite": nil, "postgres": nil},
+		Sources:    map[string]SourceCheck{"s3": checkIngestS3, "postgres": nil},
 		LookupHost: func(string) ([]string, error) { return nil, errors.New("no resolver here") },
 	}
 }

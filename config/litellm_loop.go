@@ -21,29 +21,16 @@ func (l *litellm) loops(n *node, path string) {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	s3 := l.root.get("ingest").get("s3")
-	for _, own := range []struct {
-		there bool
-		node  *node
-		value string
-	}{{true, l.root.get("listen"), defaultListen}, {s3.given(), s3.get("listen"), defaultS3Listen}} {
-		if !own.there {
-			continue
-		}
-		listen, place := own.value, own.value+" (the default)"
-		if own.node.given() {
-			listen, place = own.node.text, own.node.show()+" (line "+strconv.Itoa(own.node.line)+")"
-		}
-		if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && sameHost(u.Hostname(), host, l.lookupHost) {
-			l.tellLoop(n, path, place)
-			return
-		}
+	own, listen, place := l.root.get("listen"), defaultListen, defaultListen+" (the default)"
+	if own.given() {
+		listen, place = own.text, own.show()+" (line "+strconv.Itoa(own.line)+")"
+	}
+	if host, ours, err := net.SplitHostPort(listen); err == nil && ours == port && sameHost(u.Hostname(), host, l.lookupHost) {
+		l.report.add(n, path, loopText, place)
 	}
 }
 
-func (l *litellm) tellLoop(n *node, path, place string) {
-	l.report.add(n, path, "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with", place)
-}
+const loopText = "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with"
 
 // sameHost reports whether host leads to the listener's.
 func sameHost(host, listener string, lookup func(string) ([]string, error)) bool {
@@ -74,7 +61,7 @@ func addresses(host string, lookup func(string) ([]string, error)) []net.IP {
 	if host == "" {
 		return nil
 	}
-	if loopback(host) {
+	if Loopback(host) {
 		return []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	}
 	texts, err := lookup(host)

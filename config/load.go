@@ -39,13 +39,9 @@ type LoadOptions struct {
 	// none is checked.
 	Redact func(Section, map[string]auditrelay.Key, *detect.Catalogue) (keys []string, err error)
 
-	// Postgres checks a connection string; its errors quote nothing of it. Default
-	// (nil): none is checked.
-	Postgres func(url auditrelay.Secret) error
-
-	// IngestS3 checks what no single option of the S3 endpoint shows. Default (nil):
-	// nothing more is checked.
-	IngestS3 func(*IngestS3) error
+	// Sources are the known ways in under ingest, by key; a nil check checks no
+	// options. Default (nil): every key is taken and no options are checked.
+	Sources map[string]SourceCheck
 
 	// KeepsUnredacted says whether a data directory is of a revision that delivered what
 	// LiteLLM's file asks for unredacted, and goes on so: see the key litellm_redaction;

@@ -6,10 +6,10 @@ import "math"
 // chance of 16 hexadecimal digits has some 50; words, patterns and repetitions have less.
 const leastTokenBits = 22
 
-// weak reports whether a shared secret is short, or is made of so few different
+// Weak reports whether a shared secret is short, or is made of so few different
 // characters, repetitions and sequences that it can be guessed. It finds what people
 // type; a dictionary's words in a row it does not know.
-func weak(secret string) bool {
+func Weak(secret string) bool {
 	if len(secret) < 16 {
 		return true
 	}

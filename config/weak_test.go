@@ -12,12 +12,12 @@ func TestWeak(t *testing.T) {
 		"", "short", "aaaaaaaaaaaaaaaaaaaaaaaa", "changemechangeme", "changeme-changeme-changeme", "passwordpassword", "1234567890123456", "abcdefghijklmnopqrstuvwxyz",
 		"0123456789abcdef0123456789abcdef", "abababababababababab", "xxxxxxxxxxxxxxxxxxxx1", "qqqqqqqqwwwwwwww", "................", "1111222233334444",
 	} {
-		if !weak(secret) {
+		if !Weak(secret) {
 			t.Errorf("%q is taken", secret)
 		}
 	}
 	for _, secret := range []string{"correct-horse-battery-staple", "an-actual-token-in-plain-text"} {
-		if weak(secret) {
+		if Weak(secret) {
 			t.Errorf("%q is refused", secret)
 		}
 	}
@@ -26,7 +26,7 @@ func TestWeak(t *testing.T) {
 	for range 20_000 {
 		rand.Read(b)
 		for _, secret := range []string{hex.EncodeToString(b), base64.StdEncoding.EncodeToString(b), hex.EncodeToString(b[:12])} {
-			if weak(secret) {
+			if Weak(secret) {
 				t.Fatalf("%q is refused", secret)
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/slot"
-	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/config"
 	"auditrelay/guests/cases"
 	"auditrelay/internal/detect"
@@ -31,8 +30,8 @@ type assembler struct {
 	compiler  []string
 	dataDir   string // stands over the configuration's
 	budget    *wasm.Budget
+	memory    auditrelay.ByteSize // the budget of the configuration in force
 	guests    guests
-	policies  policyDigests // of the configuration that was made last
 	log       *slog.Logger
 }
 
@@ -69,17 +68,12 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Postgres: postgres.CheckURL, IngestS3: checkIngestS3, Dir: filepath.Dir(file),
+	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: filepath.Dir(file),
 		KeepsUnredacted: func(dir string) (bool, bool) { return dataDir(cmp.Or(a.dataDir, dir)).keepsUnredacted() }}
 }
 
-// runtimeOptions makes everything that cfg names. On an error what was made is
-// closed again.
-func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (runtime.Options, error) {
-	callbacks, before, err := a.callbacks(ctx, cfg)
-	if err != nil {
-		return runtime.Options{}, err
-	}
+// runtimeOptions are those of a configuration and what it was made into.
+func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.Options {
 	limits := cfg.Ingest.Limits
 	return runtime.Options{
 		Dir: cfg.DataDir,
@@ -89,8 +83,8 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 			Encryption:   encryptionOf(cfg),
 			UnsafeNoSync: unsafeNoSync(a.log),
 		},
-		Callbacks: callbacks,
-		Ingest:    before,
+		Callbacks: made.callbacks,
+		Ingest:    made.ingest,
 		Removed:   cfg.Removed,
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
@@ -101,13 +95,27 @@ func (a *assembler) runtimeOptions(ctx context.Context, cfg *config.Config) (run
 			Bytes: cfg.Ingest.Quarantine.Bytes, Items: cfg.Ingest.Quarantine.Items, ItemBytes: cfg.Ingest.Quarantine.Item,
 		},
 		Logger: a.log,
-	}, nil
+	}
 }
 
-// callbacks makes everything that cfg names, and the filters before the journal.
-// What it made for guests stands in a.guests.next until it is in force or given up.
-func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []runtime.Callback, before []runtime.Step, err error) {
+// assembled is what a configuration was made into; none of it is in force yet.
+type assembled struct {
+	callbacks []runtime.Callback
+	ingest    []runtime.Step // the filters before the journal
+	guests    map[string]*liveFilter
+	policies  policyDigests
+	memory    auditrelay.ByteSize // of all guests
+}
+
+// assemble makes everything that cfg names. On an error what was made is closed again.
+// Compiling a guest may take long: no lock that a request needs is held.
+func (a *assembler) assemble(ctx context.Context, cfg *config.Config) (*assembled, error) {
 	var errs []error
+	made := &assembled{memory: cmp.Or(cfg.Guests.Memory, defaultGuestMemory)}
+	if err := a.checkMemory(cfg); err != nil {
+		return nil, err
+	}
+	a.budget.Resize(max(a.memory, made.memory)) // what is made may need it; less comes with the rest
 	filters, err := a.filters(ctx, cfg)
 	if err != nil {
 		errs = append(errs, err)
@@ -116,27 +124,37 @@ func (a *assembler) callbacks(ctx context.Context, cfg *config.Config) (made []r
 	if err != nil {
 		errs = append(errs, err)
 	}
-	callbacks := make([]runtime.Callback, 0, len(cfg.Callbacks))
 	for i := range cfg.Callbacks {
 		c, err := a.callback(cfg, &cfg.Callbacks[i], filters, native)
 		if err != nil {
 			errs = append(errs, err)
 		}
-		callbacks = append(callbacks, c)
+		made.callbacks = append(made.callbacks, c)
 	}
-	a.guests.next = filters
+	made.guests = filters
 	if err := errors.Join(errs...); err != nil {
-		a.guests.discard(filters)
-		for _, c := range callbacks {
-			_ = closeSink(c.Sink)
-		}
-		return nil, nil, err
+		a.discard(made)
+		return nil, err
 	}
 	for _, name := range cfg.Ingest.Filters {
-		before = append(before, native[name].step())
+		made.ingest = append(made.ingest, native[name].step())
 	}
-	a.policies = policiesOf(cfg, native)
-	return callbacks, before, nil
+	made.policies = policiesOf(cfg, native)
+	return made, nil
+}
+
+// discard closes what was made and does not come into force.
+func (a *assembler) discard(made *assembled) {
+	a.discardGuests(made)
+	for _, c := range made.callbacks {
+		_ = closeSink(c.Sink)
+	}
+}
+
+// discardGuests is discard for callbacks that the runtime has closed already.
+func (a *assembler) discardGuests(made *assembled) {
+	a.guests.discard(made.guests)
+	a.budget.Resize(a.memory)
 }
 
 // filters makes those that a callback lists; one that none lists is checked by
@@ -147,9 +165,6 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 		for _, name := range cfg.Callbacks[i].Filters {
 			used[name] = true
 		}
-	}
-	if err := a.checkMemory(cfg); err != nil {
-		return nil, err
 	}
 	made := map[string]*liveFilter{}
 	var errs []error
@@ -201,9 +216,8 @@ const defaultGuestMemory = 1 << 30
 func (a *assembler) checkMemory(cfg *config.Config) error {
 	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
 	if a.budget == nil {
-		a.budget = wasm.NewBudget(have)
+		a.budget, a.memory = wasm.NewBudget(have), have
 	}
-	a.budget.Resize(have)
 	each := map[string]auditrelay.ByteSize{}
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]

@@ -78,7 +78,7 @@ func TestLiteLLMsKeysBecomeOptionsOfTheS3Sink(t *testing.T) {
 			if o.Bucket != "audit-prod" {
 				t.Errorf("bucket %q", o.Bucket)
 			}
-			if _, _, err := a.callbacks(t.Context(), cfg); err != nil {
+			if _, err := a.assemble(t.Context(), cfg); err != nil {
 				t.Error(err)
 			}
 		})
@@ -107,10 +107,11 @@ removed: [gone]
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := a.runtimeOptions(t.Context(), cfg)
+	made, err := a.assemble(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := a.runtimeOptions(cfg, made)
 	want := runtime.Options{
 		Dir:        cfg.DataDir,
 		Journal:    runtime.JournalOptions{Window: 5000, Quota: 1 << 30, Retention: runtime.Retention{Age: 48 * time.Hour, Bytes: 1 << 30}},
@@ -175,7 +176,7 @@ func TestAModuleThatIsNoGuestIsRefused(t *testing.T) {
 		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}, Sink: config.Sink{Type: "memory"}}},
 	}
 	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
-	if _, _, err := a.callbacks(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "auditrelay_event") {
+	if _, err := a.assemble(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "auditrelay_event") {
 		t.Errorf("a module that is no guest: %v", err)
 	}
 }
@@ -188,7 +189,7 @@ func TestGuestsThatMayTakeTooMuchAreRefused(t *testing.T) {
 		Filters:   []config.Filter{{Name: "g", Wasm: "not-read.wasm", Limits: config.Limits{Memory: 63 << 20}}},
 		Callbacks: []config.Callback{{Name: "a", Filters: []string{"g"}}},
 	}
-	_, _, err := newAssembler(t, nil).callbacks(t.Context(), cfg)
+	_, err := newAssembler(t, nil).assemble(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "guests.memory") || strings.Contains(err.Error(), "not-read") {
 		t.Errorf("got %v", err)
 	}
@@ -223,12 +224,12 @@ func TestWhatMustNotLeaveReachesTheRuntime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	callbacks, _, err := a.callbacks(t.Context(), cfg)
+	made, err := a.assemble(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := auditrelay.MustNotLeave{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}}
-	if diff := cmp.Diff(want, callbacks[0].MustNotLeave); diff != "" {
+	if diff := cmp.Diff(want, made.callbacks[0].MustNotLeave); diff != "" {
 		t.Error(diff)
 	}
 }

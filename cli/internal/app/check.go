@@ -56,9 +56,7 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 		return Checked{}, err
 	}
 	done := Checked{Config: cfg}
-	_, err = http.NewAuth(cfg.Tokens)
-	_, tlsErr := newCertificates(cfg.TLS)
-	if err := errors.Join(err, tlsErr, http.CheckListen(cfg.Listen, len(cfg.Tokens) == 0)); err != nil {
+	if err := http.Check(cfg); err != nil {
 		return done, err
 	}
 	if len(cfg.Filters) > 0 {

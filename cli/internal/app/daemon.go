@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -40,13 +39,12 @@ type Options struct {
 	// Log is written to as the configuration says; default os.Stderr.
 	Log io.Writer
 
-	listening func(address string) // for tests: called once it does
+	// For tests.
+	listening func(address string)    // called once it does
+	step      func(name string) error // called before each step of a reload that can fail
 }
 
 const defaultDrain = 30 * time.Second
-
-// serveGrace is how long requests under way have once nothing more is served.
-const serveGrace = 5 * time.Second
 
 // daemon is one Run.
 type daemon struct {
@@ -57,18 +55,18 @@ type daemon struct {
 	build   assembler
 	rt      *runtime.Runtime
 	server  *http.Server
-	sources *sources.Registry
-	tail    tail
-	s3      s3Endpoint
-	certs   *certificates
+	ways    sources.Set // in, the server among them
+	stores  stores
 
 	backingUp sync.Mutex // held while a backup is made
 
-	stores stores
+	// changing holds who changes what runs: a reload, or a switch of modules. It is held
+	// across slow work, so that nothing else may wait for it.
+	changing    chan struct{}
+	stopping    context.Context // ends when the relay does: changes are given up
+	stopChanges context.CancelFunc
 
-	address string // that is listened on
-
-	mu     sync.Mutex // one reload at a time
+	mu     sync.Mutex // what follows, and build.guests.live; never across slow work
 	cfg    *config.Config
 	digest string
 }
@@ -85,6 +83,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	d.log = d.newLog()
+	d.changing = make(chan struct{}, 1)
+	stopping, stop := context.WithCancel(context.Background())
+	d.stopping, d.stopChanges = stopping, stop
+	defer stop()
 	d.build.log = d.log
 	d.tellNotes(d.cfg)
 	d.data = dataDir(d.cfg.DataDir)
@@ -94,12 +96,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.build.cacheDir = d.data.guestCache()
 	d.digest = d.cfg.Digest(d.build.digestKey)
 
-	listener, err := d.open(ctx)
+	made, err := d.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // closed by Serve as a rule
-	defer d.s3.close()
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
 	defer d.stores.close()
@@ -107,8 +107,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.data.setRedaction(d.cfg.Redaction); err != nil {
 		return fmt.Errorf("the data directory: %w", err)
 	}
-	d.recordStart(ctx)
-	return d.serve(ctx, listener)
+	d.recordStart(ctx, made)
+	return d.serve(ctx)
 }
 
 // load reads the configuration with what the command line puts over it.
@@ -128,7 +128,7 @@ func (d *daemon) load() (*config.Config, error) {
 
 // newLog returns the log that the configuration asks for.
 func (d *daemon) newLog() *slog.Logger {
-	d.setLevel()
+	d.setLevel(d.cfg)
 	var w io.Writer = os.Stderr
 	if d.options.Log != nil {
 		w = d.options.Log
@@ -141,70 +141,65 @@ func (d *daemon) newLog() *slog.Logger {
 }
 
 // setLevel puts the configuration's log level in force; config let it pass.
-func (d *daemon) setLevel() {
+func (d *daemon) setLevel(cfg *config.Config) {
 	level := slog.LevelInfo
-	_ = level.UnmarshalText([]byte(d.cfg.Log.Level))
+	_ = level.UnmarshalText([]byte(cfg.Log.Level))
 	d.level.Set(level)
 }
 
-// open makes everything, listener first: a taken port should not cost a recovery.
-func (d *daemon) open(ctx context.Context) (net.Listener, error) {
+// open makes everything, listeners first: a taken port should not cost a recovery.
+func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 	start := time.Now()
-	var err error
-	if d.certs, err = newCertificates(d.cfg.TLS); err != nil {
-		return nil, err
-	}
-	if _, err := http.NewAuth(d.cfg.Tokens); err != nil {
-		return nil, err
-	}
-	if err := http.CheckListen(d.cfg.Listen, len(d.cfg.Tokens) == 0); err != nil {
-		return nil, err
-	}
-	var lc net.ListenConfig
-	raw, err := lc.Listen(ctx, "tcp", d.cfg.Listen)
+	limits := limitsOf(d.cfg)
+	listener, err := http.Listen(ctx, d.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
-	if err := d.openS3(ctx); err != nil {
-		return nil, errors.Join(err, raw.Close())
+	host := &sources.Host{Logger: d.log, Limits: limits.Ingest()}
+	others := newSources(host)
+	change, err := others.Prepare(ctx, d.cfg)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
-	d.address = raw.Addr().String()
-	d.sources = sources.NewRegistry(d.address)
+	defer func() {
+		if err != nil {
+			change.Discard()
+			err = errors.Join(err, listener.Close())
+		}
+	}()
+	stored, serves, err := d.build.storesOf(d.cfg)
+	if err != nil {
+		return nil, err
+	}
 	// Which modules run stands in the journal, which is not open yet.
 	d.build.guests.deferred = true
-	options, err := d.build.runtimeOptions(ctx, d.cfg)
-	if err != nil {
-		return nil, errors.Join(err, raw.Close())
+	if made, err = d.build.assemble(ctx, d.cfg); err != nil {
+		return nil, err
 	}
-	options.Opened = d.openGuests
+	options := d.build.runtimeOptions(d.cfg, made)
+	options.Opened = func(ctx context.Context, m *runtime.Modules) error { return d.openGuests(ctx, made.guests, m) }
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
-		return nil, errors.Join(err, raw.Close())
+		return nil, err
 	}
-	limits := d.cfg.Ingest.Limits
-	if err = d.setStores(d.cfg); err != nil {
-		return nil, errors.Join(err, d.rt.Close(), raw.Close())
-	}
+	d.stores.set(stored, serves)
 	d.server, err = http.New(http.Options{
-		Runtime: d.rt, Tokens: d.cfg.Tokens, Origins: d.cfg.Audit.Origins, PublicMetrics: d.cfg.Metrics.Public,
-		Limits: http.Limits{
-			BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes,
-			Depth: limits.Depth, IDBytes: limits.IDBytes,
-		},
-		Version: d.options.Version, Logger: d.log,
-		Control: d, Sources: d.sources, Stores: &d.stores,
+		Runtime: d.rt, Config: d.cfg, Listener: listener, Limits: limits, Version: d.options.Version, Logger: d.log,
+		Control: d, Sources: others, Stores: &d.stores,
 	})
 	if err != nil {
-		return nil, errors.Join(err, d.rt.Close(), raw.Close())
+		return nil, errors.Join(err, d.rt.Close())
 	}
-	if err := d.useS3(d.cfg); err != nil {
-		return nil, errors.Join(err, d.rt.Close(), raw.Close())
-	}
-	if d.s3.listener != nil {
-		d.server.Register(newS3Collector(&d.s3.counts))
-	}
+	host.Runtime, host.Door = d.rt, d.server
+	change.Apply()
+	d.ways = d.server.Sources()
 	d.tellOpened(time.Since(start))
-	return raw, nil
+	return made, nil
+}
+
+func limitsOf(cfg *config.Config) http.Limits {
+	l := cfg.Ingest.Limits
+	return http.Limits{BodyBytes: l.BodyBytes, Events: l.Events, EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes}.WithDefaults()
 }
 
 func (d *daemon) tellNotes(cfg *config.Config) {
@@ -227,46 +222,26 @@ func (d *daemon) tellOpened(took time.Duration) {
 
 // serve answers until ctx ends, then drains: while deliveries go on the relay
 // still answers who asks how far it is.
-func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
+func (d *daemon) serve(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	d.log.Info("listening", "address", d.address, "tls", d.certs != nil, "tokens", len(d.cfg.Tokens))
-	if len(d.cfg.Tokens) == 0 {
-		d.log.Info("no tokens are configured: every local client may do everything")
-	}
 	var wg sync.WaitGroup
-	// One listener that breaks ends the relay: a supervisor starts it with both.
+	// One source that breaks ends the relay: a supervisor starts it with all of them.
 	broken, breaks := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer breaks(nil)
-	wg.Go(func() {
-		if err := d.server.Serve(serving, listener, d.certs.listenerConfig(), serveGrace); err != nil {
-			breaks(err)
-		}
-	})
-	wg.Go(func() {
-		if err := d.serveS3(serving); err != nil {
-			breaks(fmt.Errorf("ingest.s3: %w", err))
-		}
-	})
+	wg.Go(func() { d.ways.Run(serving, breaks) })
 	if d.options.AddressFile != "" {
-		if err := writeFile(d.options.AddressFile, []byte(d.address+"\n")); err != nil {
+		if err := writeFile(d.options.AddressFile, []byte(d.server.Address()+"\n")); err != nil {
 			d.log.Error("cannot write the address file", "error", err)
 		}
 	}
 	if d.options.listening != nil {
-		d.options.listening(d.address)
+		d.options.listening(d.server.Address())
 	}
 	notifySupervisor("READY=1")
 	wg.Go(func() { d.reloads(serving) })
 	journalFailed := make(chan error, 1)
 	wg.Go(func() { d.watchJournal(serving, journalFailed) })
-	// Whoever reads a table has ended before what it read is drained.
-	defer d.endTail()
-	if err := d.setTail(d.cfg); err != nil {
-		stopServing()
-		wg.Wait()
-		return errors.Join(err, d.rt.Close())
-	}
 	wg.Go(func() { d.keepStores(serving) })
 
 	select {
@@ -275,15 +250,17 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	case err := <-journalFailed:
 		d.log.Error("the journal failed and takes nothing any more; ending, so that the relay is started again from what is durable", "error", err)
 		notifySupervisor("STOPPING=1")
-		d.endTail()
+		d.stopChanges()
+		d.ways.Stop()
 		stopServing()
 		wg.Wait()
 		return errors.Join(err, d.rt.Close())
 	}
 	notifySupervisor("STOPPING=1")
-	d.endTail()
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: no more events are taken, deliveries go on", "deadline", deadline)
+	d.stopChanges()
+	d.ways.Stop() // what a source fetched is drained with the rest
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	d.drain(bounded)

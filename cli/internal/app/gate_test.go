@@ -25,7 +25,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			callbacks, _, err := a.callbacks(t.Context(), cfg)
+			made, err := a.assemble(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestTheGateOfEverySink(t *testing.T) {
 			for i := range events {
 				events[i].Sequence, events[i].Received = uint64(i+1), events[i].Time
 			}
-			trials, err := runtime.Try(t.Context(), callbacks[0], runtime.Limits{}, events)
+			trials, err := runtime.Try(t.Context(), made.callbacks[0], runtime.Limits{}, events)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -39,14 +39,14 @@ func (f *liveFilter) source() string {
 	return "uploaded"
 }
 
-// guests are the filters that run. They change with daemon.mu held.
+// guests are the filters that run. live, and what its filters run, change with
+// daemon.mu held, and only by whoever holds daemon.changing.
 type guests struct {
 	slots atomic.Pointer[map[string]*slot.Slot] // of live, for who may not wait
 
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
-	next     map[string]*liveFilter // made and not in force yet
-	deferred bool                   // the journal is not open yet: slots are filled later
+	deferred bool // the journal is not open yet: slots are filled later
 }
 
 // fill loads the module that a filter is to run into its slot.
@@ -89,7 +89,6 @@ func (f *liveFilter) put(ctx context.Context, code []byte, sha256 string) error 
 
 // discard closes the filters of a configuration that does not come into force.
 func (g *guests) discard(filters map[string]*liveFilter) {
-	g.next = nil
 	for name, f := range filters {
 		if f != nil && g.live[name] != f {
 			_ = f.slot.Close()
@@ -97,31 +96,36 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 	}
 }
 
-// adopt makes the filters that were made last the ones that run.
-func (g *guests) adopt(log *slog.Logger) {
-	g.live, g.next = g.next, nil
-	slots := make(map[string]*slot.Slot, len(g.live))
-	for name, f := range g.live {
+// adopt makes filters the ones that run.
+func (g *guests) adopt(filters map[string]*liveFilter) {
+	g.live = filters
+	slots := make(map[string]*slot.Slot, len(filters))
+	for name, f := range filters {
 		slots[name] = f.slot
 	}
 	g.slots.Store(&slots)
+}
+
+// forget forgets the selections that no longer hold.
+func (g *guests) forget(log *slog.Logger) {
 	for name, f := range g.live {
-		if f.dropped {
-			f.dropped = false
-			log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
-			if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: byConfigFile}); err != nil {
-				log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
-			}
+		if !f.dropped {
+			continue
+		}
+		f.dropped = false
+		log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
+		if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: byConfigFile}); err != nil {
+			log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
 		}
 	}
 }
 
-// openGuests fills the slots once the journal is open and tells what was selected.
-func (d *daemon) openGuests(ctx context.Context, m *runtime.Modules) error {
+// openGuests fills slots once the journal is open and tells what was selected.
+func (d *daemon) openGuests(ctx context.Context, filters map[string]*liveFilter, m *runtime.Modules) error {
 	g := &d.build.guests
 	g.modules, g.deferred = m, false
 	var errs []error
-	for name, f := range g.next {
+	for name, f := range filters {
 		if err := g.fill(ctx, f); err != nil {
 			errs = append(errs, d.build.at(f.config.Line(), "filters."+name, err))
 		}
@@ -129,7 +133,8 @@ func (d *daemon) openGuests(ctx context.Context, m *runtime.Modules) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	g.adopt(d.log)
+	g.adopt(filters)
+	g.forget(d.log)
 	return nil
 }
 

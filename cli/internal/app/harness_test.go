@@ -16,6 +16,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/http"
+	"auditrelay/config"
 	"auditrelay/runtime"
 )
 
@@ -46,7 +47,7 @@ func newRelay(t *testing.T, sink auditrelay.Sink) *relay {
 
 func (r *relay) serve(o http.Options) {
 	r.t.Helper()
-	o.Runtime, o.Logger = r.rt, quiet()
+	o.Runtime, o.Logger, o.Config = r.rt, quiet(), &config.Config{Listen: "127.0.0.1:0"}
 	server, err := http.New(o)
 	if err != nil {
 		r.t.Fatal(err)

@@ -44,7 +44,7 @@ func keyStates(keys map[string]config.Key, digestKey []byte) map[string]keyState
 
 // recordKeys tells of every key that was added, rotated, changed or taken away since
 // the relay last told of it. A key whose current version is another one was rotated.
-func (d *daemon) recordKeys(ctx context.Context, by string) {
+func (d *daemon) recordKeys(ctx context.Context, by string, cfg *config.Config) {
 	told[keyState]{
 		file: d.data.file("keys.json"), table: tableKey,
 		action: func(before, after keyState) auditrelay.Action {
@@ -53,7 +53,7 @@ func (d *daemon) recordKeys(ctx context.Context, by string) {
 			}
 			return auditrelay.ActionUpdated
 		},
-	}.tell(ctx, d, by, keyStates(d.cfg.Keys, d.build.digestKey))
+	}.tell(ctx, d, by, keyStates(cfg.Keys, d.build.digestKey))
 }
 
 // keyedDigest is an HMAC under the relay's key, in hexadecimal, for one purpose: what

@@ -51,8 +51,8 @@ func greatest(t *testing.T, values map[string]string) string {
 		if n, err := strconv.Atoi(text); err == nil {
 			value = n
 		}
-		if text == "366d" || strings.HasPrefix(path, "ingest.postgres") {
-			continue // set below: encryption and a table need more than a value
+		if text == "366d" {
+			continue // set below: encryption needs more than a value
 		}
 		at := top
 		steps := strings.Split(path, ".")
@@ -89,16 +89,15 @@ func TestEveryMaximumIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := a.runtimeOptions(t.Context(), cfg)
+	made, err := a.assemble(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := a.runtimeOptions(cfg, made)
 	o.Journal.Encryption = runtime.Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: 366 * 24 * time.Hour}
 	callback, limits := o.Callbacks[0], cfg.Ingest.Limits
 	guest := a.guestOptions(cfg, &cfg.Filters[0], nil, "")
 	door := http.Limits{BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes}.Ingest()
-	table := (&daemon{log: quiet()}).tailOptions(&config.Config{Ingest: config.Ingest{Postgres: &config.Postgres{
-		Poll: time.Hour, Rate: 10_000_000, Batch: 10_000, Overlap: 365 * 24 * time.Hour}}}, "t")
 	size := func(n int64) auditrelay.ByteSize { return auditrelay.ByteSize(n) }
 	kept := map[string][]any{ // what the engine runs with, and what it says that it keeps
 		"guests.memory":                {cfg.Guests.Memory},
@@ -110,10 +109,6 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"ingest.quarantine.bytes":      {o.Quarantine.Bytes},
 		"ingest.quarantine.items":      {o.Quarantine.Items},
 		"ingest.quarantine.item":       {o.Quarantine.ItemBytes},
-		"ingest.postgres.poll":         {table.Poll},
-		"ingest.postgres.rate":         {table.Rate},
-		"ingest.postgres.batch":        {table.Batch},
-		"ingest.postgres.overlap":      {table.Overlap},
 		"journal.window":               {o.Journal.Window},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},

@@ -47,11 +47,9 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 		return api.Pushed{}, refused(err)
 	}
 	if filter != "" {
-		d.mu.Lock()
-		live := d.build.guests.live[filter]
-		d.mu.Unlock()
-		if live == nil {
-			return api.Pushed{}, noFilter(filter)
+		live, _, err := d.guest(filter)
+		if err != nil {
+			return api.Pushed{}, err
 		}
 		m, err := live.load(ctx, code, seen.SHA256)
 		if err != nil {
@@ -73,6 +71,29 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 
 func noFilter(name string) *api.Error {
 	return refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/filters lists those that a callback uses", "no guest filter %.64q runs", name)
+}
+
+// guest returns the filter that runs under a name, and the digest of its module.
+func (d *daemon) guest(name string) (live *liveFilter, running string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if live = d.build.guests.live[name]; live == nil {
+		return nil, "", noFilter(name)
+	}
+	return live, live.running, nil
+}
+
+// users are the callbacks that list a filter.
+func (d *daemon) users(filter string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := []string{}
+	for i := range d.cfg.Callbacks {
+		if slices.Contains(d.cfg.Callbacks[i].Filters, filter) {
+			names = append(names, d.cfg.Callbacks[i].Name)
+		}
+	}
+	return names
 }
 
 // find resolves a digest or a prefix of one.
@@ -145,8 +166,6 @@ func (d *daemon) DeleteModule(prefix, by string) (api.StoredModule, error) {
 	if err != nil {
 		return api.StoredModule(stored), err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	err = d.rt.Modules().Delete(stored.SHA256, by)
 	if errors.Is(err, runtime.ErrModuleInUse) {
 		return api.StoredModule(stored), refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use FILTER with another one, twice, lets go of it", "module %s (%.12s): %v", stored.Name, stored.SHA256, err)
@@ -159,22 +178,26 @@ func (d *daemon) DeleteModule(prefix, by string) (api.StoredModule, error) {
 
 // ListFilters returns the guest filters that run.
 func (d *daemon) ListFilters() ([]api.Filter, error) {
+	type running struct {
+		filter api.Filter
+		live   *liveFilter
+	}
+	var some []running
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := []api.Filter{}
 	for name, live := range d.build.guests.live {
-		f := api.Filter{Name: name, SHA256: live.running, Source: live.source(), Callbacks: []string{}}
-		for i := range d.cfg.Callbacks {
-			if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
-				f.Callbacks = append(f.Callbacks, d.cfg.Callbacks[i].Name)
-			}
-		}
-		s, _, err := d.rt.Modules().Selection(name)
+		some = append(some, running{api.Filter{Name: name, SHA256: live.running, Source: live.source()}, live})
+	}
+	d.mu.Unlock()
+	all := []api.Filter{}
+	for _, one := range some {
+		f := one.filter
+		f.Callbacks = d.users(f.Name)
+		s, _, err := d.rt.Modules().Selection(f.Name)
 		if err != nil {
 			return nil, err
 		}
 		f.Previous = s.Previous
-		if m := live.slot.Module(); m != nil {
+		if m := one.live.slot.Module(); m != nil {
 			b := m.Breaker()
 			f.Breaker = api.Breaker{Open: b.Open, Failures: b.Failures, Cause: b.Cause, Until: b.Until}
 		}
@@ -186,20 +209,16 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 
 // ResetBreaker has a filter's module judge again at once.
 func (d *daemon) ResetBreaker(name, by string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	live := d.build.guests.live[name]
-	if live == nil {
-		return noFilter(name)
+	live, _, err := d.guest(name)
+	if err != nil {
+		return err
 	}
 	if m := live.slot.Module(); m != nil {
 		m.ResetBreaker()
 	}
 	d.log.Info("a filter's breaker was reset", "filter", name, "by", by)
-	for i := range d.cfg.Callbacks {
-		if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
-			d.rt.Retry(d.cfg.Callbacks[i].Name)
-		}
+	for _, callback := range d.users(name) {
+		d.rt.Retry(callback)
 	}
 	return nil
 }
@@ -207,11 +226,14 @@ func (d *daemon) ResetBreaker(name, by string) error {
 // UseModule switches a filter to another module, between two events. Loading it comes
 // first, and what was chosen is durable before it is in force.
 func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	live := d.build.guests.live[name]
-	if live == nil {
-		return api.Used{}, noFilter(name)
+	ctx, done, err := d.change(ctx)
+	if err != nil {
+		return api.Used{}, err
+	}
+	defer done()
+	live, running, err := d.guest(name)
+	if err != nil {
+		return api.Used{}, err
 	}
 	configured := live.config.ModuleDigest()
 	before, _, err := d.rt.Modules().Selection(name)
@@ -245,7 +267,7 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by st
 		digest = "" // the configuration's own
 	}
 	used := api.Used{Filter: name, SHA256: cmp.Or(digest, configured), Previous: before.SHA256}
-	if live.running == used.SHA256 {
+	if running == used.SHA256 {
 		used.Previous = before.Previous
 		return used, nil
 	}
@@ -267,16 +289,15 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by st
 	if err != nil {
 		return api.Used{}, errors.Join(err, module.Close())
 	}
-	was := live.running
+	d.mu.Lock()
 	live.running, used.Changed = used.SHA256, true
+	d.mu.Unlock()
 	if err := live.slot.Switch(module); err != nil {
 		d.log.Warn("closing the module that a filter ran before", "filter", name, "error", err)
 	}
-	d.log.Info("a filter runs another module", "filter", name, "before", was, "after", used.SHA256, "by", by)
-	for i := range d.cfg.Callbacks {
-		if slices.Contains(d.cfg.Callbacks[i].Filters, name) {
-			d.rt.Retry(d.cfg.Callbacks[i].Name)
-		}
+	d.log.Info("a filter runs another module", "filter", name, "before", running, "after", used.SHA256, "by", by)
+	for _, callback := range d.users(name) {
+		d.rt.Retry(callback)
 	}
 	return used, nil
 }

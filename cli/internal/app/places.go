@@ -29,10 +29,15 @@ func s3Places(cfg *config.Config) []ingest.Place {
 // checkForward refuses a forward_to that leads into a callback's own bucket where the
 // callback has the whole of it.
 func (a *assembler) checkForward(cfg *config.Config) error {
-	if cfg.Ingest.S3 == nil || cfg.Ingest.S3.ForwardTo == nil {
+	section, given := cfg.Ingest.Sources["s3"]
+	if !given {
 		return nil
 	}
-	f := cfg.Ingest.S3.ForwardTo
+	s3, err := ingest.Read(section)
+	f := s3.ForwardTo
+	if err != nil || f == nil {
+		return err
+	}
 	var errs []error
 	for _, place := range s3Places(cfg) {
 		for _, bucket := range append([]string{f.Bucket}, f.Buckets...) {

@@ -17,14 +17,14 @@ type policyDigests map[string]string
 
 // recordPolicies tells of every policy that was made, changed or taken away since
 // the relay last told of it: who did it, and the digests before and after.
-func (d *daemon) recordPolicies(ctx context.Context, by string) {
+func (d *daemon) recordPolicies(ctx context.Context, by string, policies policyDigests) {
 	type shown struct {
 		Digest string `json:"digest"`
 	}
 	told[string]{
 		file: d.data.file("policies.json"), table: tablePolicy,
 		show: func(digest string) any { return shown{digest} },
-	}.tell(ctx, d, by, d.build.policies)
+	}.tell(ctx, d, by, policies)
 }
 
 // policiesOf are the policies of a configuration: those of native filters, by the

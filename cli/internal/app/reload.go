@@ -6,7 +6,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -31,79 +31,154 @@ func (d *daemon) reloads(ctx context.Context) {
 }
 
 // Reload puts the configuration in force as it stands now: all of it or none. It
-// is recorded as an audit event of the relay's own.
+// is recorded as an audit event of the relay's own. The end of the relay gives it up
+// while nothing has changed yet.
 func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	done, err := d.reloadLocked(ctx, by)
-	if err != nil {
-		d.server.CountReload(false)
-		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by, "error", err)
-		return done, err
-	}
-	d.server.CountReload(true)
-	d.log.Info("the configuration was reloaded", "by", by, "changed", done.Changed, "before", done.Before, "after", done.After)
-	for _, note := range done.Notes {
-		d.log.Warn(note)
-	}
-	return done, nil
-}
-
-func (d *daemon) reloadLocked(ctx context.Context, by string) (api.Reloaded, error) {
-	cfg, err := d.load()
+	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.Reloaded{}, err
 	}
-	done := api.Reloaded{Before: d.digest, After: cfg.Digest(d.build.digestKey), Notes: takesRestart(d.cfg, cfg)}
-	done.Changed = done.Before != done.After
-
-	// Everything that can fail comes first.
-	accounts, err := http.NewAuth(cfg.Tokens)
-	if err != nil {
-		return done, err
-	}
-	if err := http.CheckListen(d.address, accounts.Open()); err != nil {
-		return done, err
-	}
-	certs := d.certs
-	if (cfg.TLS == config.TLS{}) == (d.certs == nil) {
-		if certs, err = newCertificates(cfg.TLS); err != nil {
-			return done, err
+	defer done()
+	made, err := d.prepare(ctx)
+	if err == nil {
+		err = d.step("callbacks in force")
+		if err == nil {
+			err = d.rt.Apply(ctx, made.callbacks, made.cfg.Removed)
+			if err != nil {
+				d.build.discardGuests(made.assembled)
+				made.sources.Discard()
+			}
+		} else {
+			d.discard(made)
 		}
 	}
-	callbacks, before, err := d.build.callbacks(ctx, cfg)
 	if err != nil {
-		return done, err
+		d.server.CountReload(false)
+		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by, "error", err)
+		return api.Reloaded{}, err
 	}
-	if err := d.rt.Apply(ctx, callbacks, cfg.Removed); err != nil {
-		return done, err
+	told := d.put(context.WithoutCancel(ctx), made, by)
+	d.server.CountReload(true)
+	d.log.Info("the configuration was reloaded", "by", by, "changed", told.Changed, "before", told.Before, "after", told.After)
+	for _, note := range told.Notes {
+		d.log.Warn(note)
 	}
-	d.rt.SetIngest(before)
-	if err := errors.Join(d.setTail(cfg), d.useS3(cfg)); err != nil {
-		return done, err
+	return told, nil
+}
+
+// prepared is a configuration that is ready to be put in force.
+type prepared struct {
+	*assembled
+	cfg     *config.Config
+	digest  string
+	sources sources.Change
+	stores  []store
+	serves  string // the store that is searched
+}
+
+// prepare reads the configuration and makes all that it names. Whatever can fail fails
+// here, before the first change; compiling guests may take minutes, and no lock that a
+// request needs is held.
+func (d *daemon) prepare(ctx context.Context) (made *prepared, err error) {
+	made = &prepared{}
+	if err := d.step("configuration"); err != nil {
+		return nil, err
 	}
-	d.build.guests.adopt(d.log)
-	if err := d.setStores(cfg); err != nil {
-		return done, err // it was checked when the configuration was read
+	if made.cfg, err = d.load(); err != nil {
+		return nil, err
 	}
-	accounts.AllowOrigins(cfg.Audit.Origins)
-	d.server.UseAuth(accounts)
-	if d.certs != nil {
-		d.certs.current.Store(certs.current.Load())
+	made.digest = made.cfg.Digest(d.build.digestKey)
+	if err := d.step("stores"); err != nil {
+		return nil, err
 	}
-	d.tellNotes(cfg)
-	d.cfg, d.digest = cfg, done.After
-	d.setLevel()
-	if done.Changed {
-		d.record(ctx, by, done.Before, done.After)
+	if made.stores, made.serves, err = d.build.storesOf(made.cfg); err != nil {
+		return nil, err
+	}
+	if err := d.step("sources"); err != nil {
+		return nil, err
+	}
+	if made.sources, err = d.ways.Prepare(ctx, made.cfg); err != nil {
+		return nil, err
+	}
+	if err = d.step("sinks and filters"); err == nil {
+		made.assembled, err = d.build.assemble(ctx, made.cfg)
+	}
+	if err != nil {
+		made.sources.Discard()
+		return nil, err
+	}
+	if err = errors.Join(d.step("all is made"), ctx.Err()); err != nil {
+		d.discard(made)
+		return nil, err
+	}
+	return made, nil
+}
+
+func (d *daemon) discard(made *prepared) {
+	d.build.discard(made.assembled)
+	made.sources.Discard()
+}
+
+// put puts in force what was prepared, once the runtime has its callbacks. Nothing of
+// it fails.
+func (d *daemon) put(ctx context.Context, made *prepared, by string) api.Reloaded {
+	d.rt.SetIngest(made.ingest)
+	made.sources.Apply()
+	d.stores.set(made.stores, made.serves)
+	d.build.memory = made.memory
+	d.build.budget.Resize(made.memory)
+
+	d.mu.Lock()
+	told := api.Reloaded{Before: d.digest, After: made.digest, Changed: d.digest != made.digest, Notes: takesRestart(d.cfg, made.cfg)}
+	d.cfg, d.digest = made.cfg, made.digest
+	d.build.guests.adopt(made.guests)
+	d.mu.Unlock()
+
+	for _, key := range made.sources.Restart {
+		told.Notes = append(told.Notes, restart(key))
+	}
+	d.setLevel(made.cfg)
+	d.tellNotes(made.cfg)
+	d.build.guests.forget(d.log)
+	if told.Changed {
+		d.record(ctx, by, told.Before, told.After)
 	}
 	if by == bySignal {
 		by = byConfigFile
 	}
-	d.recordPolicies(ctx, by)
-	d.recordKeys(ctx, by)
-	return done, nil
+	d.recordPolicies(ctx, by, made.policies)
+	d.recordKeys(ctx, by, made.cfg)
+	return told
 }
+
+// change waits for its turn to change what runs: one change at a time. The context
+// ends with the relay too.
+func (d *daemon) change(ctx context.Context) (_ context.Context, done func(), err error) {
+	select {
+	case d.changing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	case <-d.stopping.Done():
+		return nil, nil, runtime.ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(d.stopping, cancel)
+	return ctx, func() {
+		unhook()
+		cancel()
+		<-d.changing
+	}, nil
+}
+
+// step is where a test makes a reload fail.
+func (d *daemon) step(name string) error {
+	if d.options.step == nil {
+		return nil
+	}
+	return d.options.step(name)
+}
+
+func restart(key string) string { return key + " changed: it takes a restart" }
 
 // takesRestart names what changed and is read at start alone. The new values are
 // in force after the next start.
@@ -111,13 +186,11 @@ func takesRestart(before, after *config.Config) []string {
 	var notes []string
 	changed := func(key string, yes bool) {
 		if yes {
-			notes = append(notes, key+" changed: it takes a restart")
+			notes = append(notes, restart(key))
 		}
 	}
 	changed("listen", before.Listen != after.Listen)
 	changed("data_dir", before.DataDir != after.DataDir)
-	changed("ingest.s3.listen", s3Address(before) != s3Address(after))
-	changed("tls: on or off", (before.TLS == config.TLS{}) != (after.TLS == config.TLS{}))
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
 	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
 	changed("journal", before.Journal != after.Journal)
@@ -126,17 +199,9 @@ func takesRestart(before, after *config.Config) []string {
 	return notes
 }
 
-// s3Address is empty where there is no S3 endpoint.
-func s3Address(cfg *config.Config) string {
-	if cfg.Ingest.S3 == nil {
-		return ""
-	}
-	return cfg.Ingest.S3.Listen
-}
-
 // recordStart records that the relay started with another configuration than it
 // ran with before.
-func (d *daemon) recordStart(ctx context.Context) {
+func (d *daemon) recordStart(ctx context.Context, made *assembled) {
 	last := d.data.lastConfig()
 	switch last {
 	case d.digest:
@@ -147,8 +212,8 @@ func (d *daemon) recordStart(ctx context.Context) {
 	default:
 		d.record(ctx, "start", last, d.digest)
 	}
-	d.recordPolicies(ctx, byConfigFile)
-	d.recordKeys(ctx, byConfigFile)
+	d.recordPolicies(ctx, byConfigFile, made.policies)
+	d.recordKeys(ctx, byConfigFile, d.cfg)
 }
 
 // record tells of a change of the configuration, as an audit event.

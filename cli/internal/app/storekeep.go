@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/config"
 	"auditrelay/internal/auditstore"
 	"auditrelay/runtime"
 )
@@ -19,16 +18,6 @@ const tableStore = "auditrelay_store"
 
 // keepEvery is how often stores are held to what they are to keep.
 const keepEvery = time.Hour
-
-// setStores puts the stores of a configuration in force.
-func (d *daemon) setStores(cfg *config.Config) error {
-	all, serves, err := d.build.storesOf(cfg)
-	if err != nil {
-		return err
-	}
-	d.stores.set(all, serves)
-	return nil
-}
 
 // keepAgain is how soon it is tried again where that failed.
 const keepAgain = time.Minute

@@ -74,17 +74,14 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
 		return nil, err
 	}
-	callbacks, _, err := a.callbacks(ctx, &only)
+	made, err := a.assemble(ctx, &only)
 	if err != nil {
 		return nil, fmt.Errorf("%w", joinRemoved(err, a.cacheDir))
 	}
 	l := cfg.Ingest.Limits
-	return &Trier{callback: callbacks[0], unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
+	return &Trier{callback: made.callbacks[0], unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
 		clean: func() {
-			for _, f := range a.guests.next {
-				_ = f.slot.Close()
-			}
-			_ = closeSink(callbacks[0].Sink)
+			a.discard(made)
 			_ = os.RemoveAll(a.cacheDir)
 		}}, nil
 }

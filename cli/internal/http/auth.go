@@ -30,20 +30,20 @@ func (p principal) by() string {
 	return p.name
 }
 
-// Auth decides who may do what. With tokens, a token decides. Without, the
+// auth decides who may do what. With tokens, a token decides. Without, the
 // daemon listens on loopback alone and every local client has every role; what
 // a browser sends on behalf of a page from elsewhere is refused.
-type Auth struct {
+type auth struct {
 	tokens []tokenEntry
 	given  []string // names of tokens with the role ingest itself
 	// origins are those whose pages may read the audit API, with a token.
 	origins []string
 }
 
-// AllowOrigins lets pages of these origins call the audit API from a browser. Without
+// allowOrigins lets pages of these origins call the audit API from a browser. Without
 // tokens none may.
-func (a *Auth) AllowOrigins(origins []string) {
-	if !a.Open() {
+func (a *auth) allowOrigins(origins []string) {
+	if !a.open() {
 		a.origins = origins
 	}
 }
@@ -57,9 +57,9 @@ type tokenEntry struct {
 // over the network.
 const minTokenBytes = 16
 
-// NewAuth checks tokens.
-func NewAuth(tokens []config.Token) (*Auth, error) {
-	a := &Auth{}
+// newAuth checks tokens.
+func newAuth(tokens []config.Token) (*auth, error) {
+	a := &auth{}
 	var errs []error
 	names, values := map[string]bool{}, map[[sha256.Size]byte]string{}
 	for i, t := range tokens {
@@ -91,19 +91,19 @@ func NewAuth(tokens []config.Token) (*Auth, error) {
 }
 
 // senders are the names under which events are awaited.
-func (a *Auth) senders() []string {
-	if a.Open() {
+func (a *auth) senders() []string {
+	if a.open() {
 		return []string{principal{}.by()}
 	}
 	return a.given
 }
 
-// Open reports whether no token is needed.
-func (a *Auth) Open() bool { return len(a.tokens) == 0 }
+// open reports whether no token is needed.
+func (a *auth) open() bool { return len(a.tokens) == 0 }
 
 // identify returns who makes the request.
-func (a *Auth) identify(r *http.Request) (principal, *api.Error) {
-	if a.Open() {
+func (a *auth) identify(r *http.Request) (principal, *api.Error) {
+	if a.open() {
 		if err := localOnly(r); err != nil {
 			return principal{}, err
 		}
@@ -194,8 +194,8 @@ func loopbackHost(hostport string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// CheckListen says whether the daemon may listen on address without tokens.
-func CheckListen(address string, open bool) error {
+// checkListen says whether the daemon may listen on address without tokens.
+func checkListen(address string, open bool) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("listen %q: %w", address, err)

@@ -74,7 +74,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 	for _, role := range everyone[1:] {
 		given = append(given, config.Token{Name: string(role), Token: tokenOf(role), Roles: []config.Role{role}})
 	}
-	r := newRelay(t, Options{Tokens: given})
+	r := newRelay(t, Options{Config: tokens(given)})
 	for _, row := range rows {
 		for _, role := range everyone {
 			var head []string
@@ -110,7 +110,7 @@ func tokenOf(role config.Role) auditrelay.Secret {
 }
 
 func TestTokens(t *testing.T) {
-	r := newRelay(t, Options{Tokens: []config.Token{{Name: "v", Token: "sixteen-bytes-xx", Roles: []config.Role{"view"}}}})
+	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "v", Token: "sixteen-bytes-xx", Roles: []config.Role{"view"}}})})
 	rows := []struct {
 		name, authorization string
 		status              int
@@ -153,7 +153,7 @@ func TestBadTokensAreRefusedAtStart(t *testing.T) {
 		{"value twice", []config.Token{good, {Name: "b", Token: good.Token, Roles: good.Roles}}, `same value as token "a"`},
 	}
 	for _, row := range rows {
-		_, err := NewAuth(row.given)
+		_, err := newAuth(row.given)
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "0123456789abcdef") {
 			t.Errorf("%s: %v", row.name, err)
 		}
@@ -207,17 +207,17 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 		{"no port", false, true},
 	}
 	for _, row := range rows {
-		if err := CheckListen(row.address, row.open); (err != nil) != row.bad {
+		if err := checkListen(row.address, row.open); (err != nil) != row.bad {
 			t.Errorf("%s, without tokens %v: %v", row.address, row.open, err)
 		}
 	}
 }
 
 func TestReadinessTellsWhyToThoseWhoMayKnow(t *testing.T) {
-	r := newRelay(t, Options{Tokens: []config.Token{
+	r := newRelay(t, Options{Config: tokens([]config.Token{
 		{Name: "v", Token: tokenOf("view"), Roles: []config.Role{"view"}},
 		{Name: "i", Token: tokenOf("ingest"), Roles: []config.Role{"ingest"}},
-	}})
+	})})
 	if err := r.rt.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func BenchmarkPostEvents(b *testing.B) {
 		b.ReportMetric(float64(b.N*each)/b.Elapsed().Seconds(), "events/s")
 	})
 	b.Run("http", func(b *testing.B) {
-		srv, err := New(Options{Runtime: open(b), Logger: quiet()})
+		srv, err := New(Options{Config: tokens(nil), Runtime: open(b), Logger: quiet()})
 		if err != nil {
 			b.Fatal(err)
 		}

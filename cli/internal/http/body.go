@@ -21,10 +21,12 @@ type patience struct {
 	busy time.Duration
 	// write is how long a client may take to read an answer.
 	write time.Duration
+	// shutdown is how long requests under way have once nothing more is served.
+	shutdown time.Duration
 }
 
 func defaultPatience() patience {
-	return patience{header: 10 * time.Second, body: 15 * time.Second, busy: 20 * time.Second, write: time.Minute}
+	return patience{header: 10 * time.Second, body: 15 * time.Second, busy: 20 * time.Second, write: time.Minute, shutdown: 5 * time.Second}
 }
 
 const bodyBytesPerSec = 64 << 10
@@ -60,8 +62,8 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Paced is h behind the bounds on how slowly a body may come.
-func (s *Server) Paced(h http.Handler) http.Handler {
+// paced is h behind the bounds on how slowly a body may come.
+func (s *Server) paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = struct {
 			io.Reader

@@ -91,10 +91,10 @@ func (s *Server) Reserve(ctx context.Context, n int64) (release func(), err erro
 	return s.acquire(ctx, s.large, n)
 }
 
-// ReserveInflated waits for memory for a decompressed body. Its caller holds memory
+// Inflate waits for memory for a decompressed body. Its caller holds memory
 // that Reserve gave, so it has a budget of its own: whoever holds some of that waits
 // for nothing else.
-func (s *Server) ReserveInflated(ctx context.Context, n int64) (release func(), err error) {
+func (s *Server) Inflate(ctx context.Context, n int64) (release func(), err error) {
 	return s.acquire(ctx, s.inflated, n)
 }
 

@@ -19,9 +19,6 @@ type Control interface {
 	Backup(ctx context.Context, by string) (api.BackedUp, error)
 	// LookUp returns a value's pseudonyms once the look-up is recorded.
 	LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error)
-	// Reconcile calls fn with each difference between the table that is tailed and the
-	// journal: ErrNoTail without such a table, ErrReconciling while another comparison runs.
-	Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error)
 	Modules
 }
 
@@ -64,11 +61,5 @@ type Store interface {
 	Read(ctx context.Context) (*auditstore.Store, error)
 }
 
-var (
-	// ErrNoStore: no callback's sink is a store.
-	ErrNoStore = errors.New("no callback's sink is a store")
-	// ErrNoTail: the configuration names no table.
-	ErrNoTail = errors.New("no table is tailed, so that there is nothing to compare with")
-	// ErrReconciling: one comparison runs at a time.
-	ErrReconciling = errors.New("another comparison is under way")
-)
+// ErrNoStore: no callback's sink is a store.
+var ErrNoStore = errors.New("no callback's sink is a store")

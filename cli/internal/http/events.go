@@ -12,7 +12,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/sources"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 )
@@ -36,15 +35,14 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, badRequest("atomic: expected true or false", ""))
 		return
 	}
-	source := s.sources.Add(sources.HTTP, who.by())
 	if refused := s.checkBody(r); refused != nil {
-		source.Seen(1)
+		s.senders.Seen(who.by(), 1)
 		respondError(w, refused)
 		return
 	}
 	release, refused := s.takeMemory(r, atomic)
 	if refused != nil {
-		source.Seen(1)
+		s.senders.Seen(who.by(), 1)
 		respondError(w, refused)
 		return
 	}
@@ -62,7 +60,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		in.answer.Error = s.failure(r, err)
 	}
 	s.metrics.submitted(&in.answer)
-	source.Seen(in.seen())
+	s.senders.Seen(who.by(), in.seen())
 	status := in.status()
 	if in.answer.Error != nil {
 		in.answer.Error.Status = status

@@ -181,7 +181,7 @@ func TestLargeBodyGoesInSlices(t *testing.T) {
 }
 
 func TestProvenanceIsRecorded(t *testing.T) {
-	r := newRelay(t, Options{Tokens: []config.Token{{Name: "proxy", Token: "0123456789abcdef", Roles: []config.Role{config.RoleIngest}}}})
+	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "proxy", Token: "0123456789abcdef", Roles: []config.Role{config.RoleIngest}}})})
 	if status, answer, _ := r.call("POST", "/v1/events", event("a"), "Authorization", "Bearer 0123456789abcdef"); status != 200 {
 		t.Fatal(answer)
 	}

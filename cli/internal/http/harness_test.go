@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/config"
 	"auditrelay/runtime"
 )
 
@@ -65,6 +66,9 @@ func serve(t *testing.T, rt *runtime.Runtime) *relay {
 func (r *relay) serve(rt *runtime.Runtime, o Options) {
 	r.t.Helper()
 	o.Runtime, o.Logger = rt, quiet()
+	if o.Config == nil {
+		o.Config = tokens(nil)
+	}
 	srv, err := New(o)
 	if err != nil {
 		r.t.Fatal(err)
@@ -72,6 +76,11 @@ func (r *relay) serve(rt *runtime.Runtime, o Options) {
 	r.rt, r.srv = rt, srv
 	r.http = httptest.NewServer(srv.Handler())
 	r.t.Cleanup(r.http.Close)
+}
+
+// tokens is a configuration with tokens.
+func tokens(given []config.Token) *config.Config {
+	return &config.Config{Listen: "127.0.0.1:0", Tokens: given}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

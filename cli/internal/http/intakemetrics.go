@@ -45,11 +45,11 @@ func (c *quarantineCollector) Collect(ch chan<- prometheus.Metric) {
 
 // sourceCollector reads the sources at each scrape.
 type sourceCollector struct {
-	sources      *sources.Registry
+	sources      sources.Set
 	events, seen *prometheus.Desc
 }
 
-func newSourceCollector(s *sources.Registry) *sourceCollector {
+func newSourceCollector(s sources.Set) *sourceCollector {
 	return &sourceCollector{
 		sources: s,
 		events:  prometheus.NewDesc("auditrelay_source_events_total", "Events that came from a source, whatever became of them, since it is awaited.", []string{"source", "kind"}, nil),

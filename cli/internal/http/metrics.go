@@ -57,10 +57,15 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(
 		m.requests, m.durations, m.denied, m.events, m.reloads, build, memory,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources), newTailCollector(s.sources),
+		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources),
 	)
 	if s.control != nil {
 		m.registry.MustRegister(newFilterCollector(s.control))
+	}
+	for _, source := range s.sources {
+		if c := source.Metrics(); c != nil {
+			m.registry.MustRegister(c)
+		}
 	}
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	return m

@@ -115,10 +115,10 @@ func TestQuarantineInPages(t *testing.T) {
 // Writing events in the place of what came takes both roles.
 func TestReplacingTakesTheRoleIngest(t *testing.T) {
 	const operator, both = "token-of-the-operator", "token-that-may-do-both"
-	r := newRelay(t, Options{Tokens: []config.Token{
+	r := newRelay(t, Options{Config: tokens([]config.Token{
 		{Name: "operator", Token: operator, Roles: []config.Role{"operate"}},
 		{Name: "both", Token: both, Roles: []config.Role{"operate", "ingest"}},
-	}})
+	})})
 	r.quarantine("{", "syntax")
 	if status, answer, _ := r.call("POST", "/v1/quarantine/1/replay", event("a"), "Authorization", "Bearer "+operator); status != http.StatusForbidden {
 		t.Errorf("%d %s", status, answer)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/postgres"
 )
 
@@ -18,9 +19,6 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 	if refused == nil && want.Repair {
 		refused = who.allow(roleAdmin)
 	}
-	if refused == nil && s.control == nil {
-		refused = notSupported()
-	}
 	if refused != nil {
 		respondError(w, refused)
 		return
@@ -30,7 +28,7 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 	encoder.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	begun := false
-	done, err := s.control.Reconcile(r.Context(), want, func(d api.Difference) error {
+	done, err := s.sources.Reconcile(r.Context(), want, func(d api.Difference) error {
 		begun = true
 		return encoder.Encode(api.ReconcileLine{Difference: &d})
 	})
@@ -72,9 +70,9 @@ func readReconcile(r *http.Request) (want api.Reconcile, refused *api.Error) {
 
 func (s *Server) reconcileFailure(r *http.Request, err error) *api.Error {
 	switch {
-	case errors.Is(err, ErrNoTail):
+	case errors.Is(err, sources.ErrNothingRead):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConfig, Message: err.Error(), Hint: "configure ingest.postgres"}
-	case errors.Is(err, ErrReconciling):
+	case errors.Is(err, sources.ErrReconciling):
 		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: err.Error(), RetryAfter: retrySoon}
 	}
 	if table, ok := errors.AsType[*postgres.TableError](err); ok {

@@ -215,7 +215,7 @@ func (s *Server) wrap(rt route) http.Handler {
 			if err != nil {
 				s.metrics.refused(err.Reason)
 				if rt.role == roleIngest {
-					s.sources.Denied()
+					s.denied.Add(1)
 				}
 				respondError(rec, err)
 				return

@@ -29,7 +29,7 @@ func TestCompressedObjectsDoNotWaitForMemoryThatTheyHold(t *testing.T) {
 	r := &relay{t: t}
 	r.serve(rt, Options{Limits: Limits{Memory: 1 << 20}})
 	h, err := s3.New(s3.Options{
-		Runtime: rt, Logger: quiet(), Limits: r.srv.limits.Ingest(), Reserve: r.srv.Reserve, Inflate: r.srv.ReserveInflated,
+		Runtime: rt, Logger: quiet(), Limits: r.srv.limits.Ingest(), Reserve: r.srv.Reserve, Inflate: r.srv.Inflate,
 		Keys: []s3.Key{{Name: "litellm", AccessKeyID: "AKIDEXAMPLE", Secret: "a-secret-of-sufficient-length"}},
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package http
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,26 +18,23 @@ import (
 	"auditrelay/config"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options configure a Server.
 type Options struct {
 	Runtime *runtime.Runtime // required
-	Tokens  []config.Token
-	// Origins are those whose pages may read the audit API from a browser.
-	Origins []string
-	Limits  Limits
-	// PublicMetrics lets /metrics be read without a token.
-	PublicMetrics bool
-	Version       api.Version
-	Logger        *slog.Logger // default slog.Default()
+	// Config says who may come in, and how: tokens, tls, metrics.public, limits.
+	Config *config.Config // required
+	// Listener is what Run answers on, from Listen. Nil: Run is not called.
+	Listener net.Listener
+	Limits   Limits
+	Version  api.Version
+	Logger   *slog.Logger // default slog.Default()
 
 	// Control is the process; nil: what needs it answers 501.
 	Control Control
-	// Sources are the ways in that events are awaited from; nil: those of the tokens.
-	Sources *sources.Registry
+	// Sources are the ways in beside the server's own.
+	Sources sources.Set
 	// Stores are what the audit API reads; nil: its routes answer 501.
 	Stores Stores
 }
@@ -60,7 +56,8 @@ type Limits struct {
 	Connections int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults fills in what is zero.
+func (l Limits) WithDefaults() Limits {
 	l.BodyBytes = cmp.Or(l.BodyBytes, 16<<20)
 	l.Events = cmp.Or(l.Events, 10_000)
 	l.EventBytes = cmp.Or(l.EventBytes, 1<<20)
@@ -80,13 +77,18 @@ func (l Limits) Ingest() ingest.Limits {
 // Server answers HTTP for one runtime.
 type Server struct {
 	rt       *runtime.Runtime
-	auth     atomic.Pointer[Auth]
+	auth     atomic.Pointer[auth]
+	certs    *certificates
+	listener net.Listener
+	address  string        // of the listener
+	denied   atomic.Uint64 // requests with events whose token was refused
+	senders  sources.Senders
 	limits   Limits
 	large    *budget // memory for bodies; see takeMemory
 	small    *budget
 	inflated *budget // for bodies that are decompressed as a whole; see ReserveInflated
 	metrics  *metrics
-	sources  *sources.Registry
+	sources  sources.Set // the server among them
 	patience patience
 	public   bool // /metrics
 	version  api.Version
@@ -106,51 +108,44 @@ func New(o Options) (*Server, error) {
 	if o.Version.Go == "" {
 		o.Version.Go = goruntime.Version()
 	}
-	limits := o.Limits.withDefaults()
+	limits := o.Limits.WithDefaults()
 	s := &Server{
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		inflated: newBudget(int64(limits.Memory)),
-		patience: defaultPatience(), public: o.PublicMetrics,
-		control: o.Control, pushing: make(chan struct{}, 1), sources: o.Sources,
+		patience: defaultPatience(), public: o.Config.Metrics.Public,
+		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
 		stores: o.Stores, audit: newAuditSlots(),
 	}
-	if s.sources == nil {
-		s.sources = sources.NewRegistry("")
+	address := o.Config.Listen
+	if o.Listener != nil {
+		s.address = o.Listener.Addr().String()
+		address = s.address
 	}
-	accounts, err := NewAuth(o.Tokens)
+	door, err := newDoor(o.Config, address)
 	if err != nil {
 		return nil, err
 	}
-	accounts.AllowOrigins(o.Origins)
-	s.UseAuth(accounts)
+	s.certs = door.certs
+	s.useAuth(door.auth)
+	s.sources = append(sources.Set{s}, o.Sources...)
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	return s, nil
 }
 
-// SetTokens replaces the tokens; requests under way keep the roles that they
-// came with. On an error the old ones stay.
-func (s *Server) SetTokens(tokens []config.Token) error {
-	a, err := NewAuth(tokens)
-	if err != nil {
-		return err
-	}
-	s.UseAuth(a)
-	return nil
-}
-
-// UseAuth puts tokens in force. Those that were given to send events are awaited to.
-func (s *Server) UseAuth(a *Auth) {
+// useAuth puts tokens in force; requests under way keep the roles that they came with.
+// Those that were given to send events are awaited to.
+func (s *Server) useAuth(a *auth) {
 	s.auth.Store(a)
-	s.sources.Expect(sources.HTTP, a.senders()...)
+	s.senders.Expect(a.senders()...)
 }
 
-// Limits are the bounds in force.
-func (s *Server) Limits() Limits { return s.limits }
+// Address is what the server listens on.
+func (s *Server) Address() string { return s.address }
 
-// Register adds a collector to GET /metrics.
-func (s *Server) Register(c prometheus.Collector) { s.metrics.registry.MustRegister(c) }
+// Sources are all ways in, the server's own first.
+func (s *Server) Sources() sources.Set { return s.sources }
 
 // CountReload counts a reload of the configuration.
 func (s *Server) CountReload(applied bool) {
@@ -164,27 +159,14 @@ func (s *Server) CountReload(applied bool) {
 // Handler is the server's HTTP handler.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Listen opens address for Serve. Without tokens only loopback is allowed.
-func (s *Server) Listen(ctx context.Context, address string) (net.Listener, error) {
-	if err := CheckListen(address, s.auth.Load().Open()); err != nil {
-		return nil, err
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return l, nil
+// Serve answers on l with h until ctx ends, within the server's bounds, then waits for
+// requests under way. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	return s.serve(ctx, l, s.paced(h))
 }
 
-// Serve answers on l until ctx ends, then waits for requests under way, at most
-// for grace. It closes l.
-func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Config, grace time.Duration) error {
-	return s.ServeHandler(ctx, l, tlsConfig, grace, s.handler)
-}
-
-// ServeHandler is Serve for another handler, with the same bounds.
-func (s *Server) ServeHandler(ctx context.Context, l net.Listener, tlsConfig *tls.Config, grace time.Duration, h http.Handler) error {
+func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	tlsConfig := s.certs.listenerConfig()
 	l = limitConnections(l, s.limits.Connections)
 	server := &http.Server{
 		Handler:           h,
@@ -209,7 +191,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, tlsConfig *tl
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience.shutdown)
 	defer cancel()
 	err := server.Shutdown(bounded)
 	if err != nil {

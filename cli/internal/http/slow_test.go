@@ -19,13 +19,14 @@ import (
 func (r *relay) listen(p patience) string {
 	r.t.Helper()
 	r.srv.patience = p
-	l, err := r.srv.Listen(r.t.Context(), "127.0.0.1:0")
+	r.srv.patience.shutdown = time.Second
+	l, err := Listen(r.t.Context(), tokens(nil))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.srv.Serve(ctx, l, nil, time.Second) }()
+	go func() { done <- r.srv.serve(ctx, l, r.srv.handler) }()
 	r.t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

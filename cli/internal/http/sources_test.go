@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func sourceOf(t *testing.T, list []api.Source, kind, name string) api.Source {
@@ -26,14 +29,14 @@ func sourceOf(t *testing.T, list []api.Source, kind, name string) api.Source {
 // comes.
 func TestASilentSourceSaysSo(t *testing.T) {
 	const quietOne, loud, admin = "token-of-the-quiet-one", "token-of-the-loud-one", "token-of-the-admin"
-	awaited := sources.NewRegistry("127.0.0.1:8787")
-	r := newRelay(t, Options{Sources: awaited, Tokens: []config.Token{
+	bucket, table := &otherSource{kind: "s3"}, &otherSource{kind: "postgres"}
+	bucket.senders.Expect("bucket")
+	table.senders.Seen("LiteLLM_AuditLog", 3)
+	r := newRelay(t, Options{Sources: sources.Set{bucket, table}, Config: tokens([]config.Token{
 		{Name: "quiet", Token: quietOne, Roles: []config.Role{"ingest"}},
 		{Name: "loud", Token: loud, Roles: []config.Role{"ingest", "view"}},
 		{Name: "boss", Token: admin, Roles: []config.Role{"admin"}},
-	}})
-	awaited.Add(sources.S3, "bucket")
-	awaited.Add(sources.Postgres, "LiteLLM_AuditLog").Seen(3)
+	})})
 	r.call("POST", "/v1/events", event("a")+"\n{}", "Authorization", "Bearer "+loud)
 	r.call("POST", "/v1/events", event("b"), "Authorization", "Bearer not-a-token-of-ours")
 
@@ -57,12 +60,12 @@ func TestASilentSourceSaysSo(t *testing.T) {
 	if !s.Silent || s.Since.IsZero() || !strings.HasPrefix(causes, "LiteLLM without its enterprise licence") {
 		t.Errorf("%+v", s)
 	}
-	for _, want := range []string{"store_audit_logs", "listens on 127.0.0.1:8787", "1 requests with events were refused"} {
+	for _, want := range []string{"store_audit_logs", "this relay listens on", "1 requests with events were refused"} {
 		if !strings.Contains(causes, want) {
 			t.Errorf("%q is not in %s", want, causes)
 		}
 	}
-	if s := sourceOf(t, list, "s3", "bucket"); !strings.Contains(strings.Join(s.Causes, "\n"), "s3_endpoint_url") {
+	if s := sourceOf(t, list, "s3", "bucket"); !strings.Contains(strings.Join(s.Causes, "\n"), "a cause of s3's own") {
 		t.Errorf("%+v", s)
 	}
 
@@ -85,18 +88,36 @@ func TestASilentSourceSaysSo(t *testing.T) {
 		t.Error(answer)
 	}
 	// Other tokens: who is not to send is not awaited any more, and the rest goes on.
-	if err := r.srv.SetTokens([]config.Token{
+	change, err := r.srv.Prepare(t.Context(), tokens([]config.Token{
 		{Name: "loud", Token: loud, Roles: []config.Role{"ingest", "view"}},
 		{Name: "fresh", Token: "token-of-a-fresh-one", Roles: []config.Role{"ingest"}},
-	}); err != nil {
+	}))
+	if err != nil {
 		t.Fatal(err)
 	}
+	change.Apply()
 	_, answer, _ = r.call("GET", "/v1/sources", "", "Authorization", "Bearer "+loud)
 	list = decodeText[[]api.Source](t, answer)
 	if sourceOf(t, list, "http", "loud").Events != 2 || !sourceOf(t, list, "http", "fresh").Silent || len(list) != 4 {
 		t.Errorf("%+v", list)
 	}
 }
+
+// otherSource is a way in beside the server's own.
+type otherSource struct {
+	kind    string
+	senders sources.Senders
+}
+
+func (s *otherSource) Kind() string { return s.kind }
+func (s *otherSource) Prepare(context.Context, *config.Config) (sources.Change, error) {
+	return sources.Change{Apply: func() {}, Discard: func() {}}, nil
+}
+func (s *otherSource) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (s *otherSource) Stop()                         {}
+func (s *otherSource) Status() []api.Source          { return s.senders.Status(s.kind) }
+func (s *otherSource) Silence() []string             { return []string{"a cause of " + s.kind + "'s own"} }
+func (s *otherSource) Metrics() prometheus.Collector { return nil }
 
 func TestWithoutTokensLocalClientsAreTheSource(t *testing.T) {
 	r := newRelay(t, Options{})

@@ -33,7 +33,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"config", "builtin/s3", "builtin/file", "builtin/sqlite"} {
+	for _, dir := range []string{"config", "builtin/s3", "builtin/file", "builtin/sqlite", "cli/internal/sources/s3", "cli/internal/sources/postgres"} {
 		s, err := read(root, filepath.Join(root, filepath.FromSlash(dir)))
 		if err != nil {
 			t.Fatal(err)

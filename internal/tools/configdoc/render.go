@@ -65,13 +65,27 @@ func render(root string) ([]byte, error) {
 	r.out.WriteString(introduction)
 	r.section("Config", "", "Top level", 2)
 
+	r.out.WriteString("\n## Sources\n\nThe ways in beside `POST /v1/events`, each a key under `ingest`.\n")
+	ways, err := filepath.Glob(filepath.Join(root, "cli", "internal", "sources", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range ways {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
+		if err := r.pkg(root, dir, "Config", "ingest."+filepath.Base(dir), "`ingest."+filepath.Base(dir)+"`"); err != nil {
+			return nil, err
+		}
+	}
+
 	dirs, err := filepath.Glob(filepath.Join(root, "builtin", "*"))
 	if err != nil {
 		return nil, err
 	}
 	r.out.WriteString("\n## Native filters\n")
 	native := filepath.Join(root, "builtin", "redact")
-	if err := r.builtin(root, native, "filter: redact"); err != nil {
+	if err := r.pkg(root, native, "Options", "redact", "filter: redact"); err != nil {
 		return nil, err
 	}
 	r.out.WriteString("\n## Sinks\n")
@@ -85,7 +99,7 @@ func render(root string) ([]byte, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		if err := r.builtin(root, dir, "sink: "+filepath.Base(dir)); err != nil {
+		if err := r.pkg(root, dir, "Options", filepath.Base(dir), "sink: "+filepath.Base(dir)); err != nil {
 			return nil, err
 		}
 	}
@@ -98,14 +112,14 @@ func render(root string) ([]byte, error) {
 	return r.out.Bytes(), nil
 }
 
-// builtin adds the options of one package under builtin.
-func (r *renderer) builtin(root, dir, title string) error {
+// pkg adds the options of one package, which are those of a type, under a path.
+func (r *renderer) pkg(root, dir, typ, path, title string) error {
 	pkg, err := read(root, dir)
-	if err != nil || pkg.types["Options"] == nil {
+	if err != nil || pkg.types[typ] == nil {
 		return err
 	}
 	s := &renderer{source: pkg}
-	s.section("Options", filepath.Base(dir), title, 3)
+	s.section(typ, path, title, 3)
 	r.out.Write(s.out.Bytes())
 	return nil
 }

@@ -26,7 +26,7 @@ func BenchmarkBackfill(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer rt.Close()
-	s, err := postgres.New(postgres.Options{Relay: rt, URL: auditrelay.Secret(pg.URL("owner", "postgres")), Rate: 1_000_000, Logger: slog.New(slog.DiscardHandler)})
+	s, err := postgres.NewTail(postgres.Options{Relay: rt, URL: auditrelay.Secret(pg.URL("owner", "postgres")), Rate: 1_000_000, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

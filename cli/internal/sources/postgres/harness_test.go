@@ -51,14 +51,14 @@ func (b *bed) openRelayWith(o runtime.JournalOptions) {
 }
 
 // run starts a source, which ends with the test or when stop is called.
-func (b *bed) run(change func(*postgres.Options)) (s *postgres.Source, stop func()) {
+func (b *bed) run(change func(*postgres.Options)) (s *postgres.Tail, stop func()) {
 	b.Helper()
 	o := postgres.Options{Relay: b.rt, URL: auditrelay.Secret(b.pg.URL("reader", "postgres")), Poll: 5 * time.Millisecond, MostPause: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(b.log, nil))}
 	if change != nil {
 		change(&o)
 	}
-	s, err := postgres.New(o)
+	s, err := postgres.NewTail(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (b *bed) eventually(what string, is func() bool) {
 }
 
 // swept waits until the whole table was looked at from now on.
-func (b *bed) swept(s *postgres.Source) {
+func (b *bed) swept(s *postgres.Tail) {
 	b.Helper()
 	now := time.Now()
 	b.eventually("a sweep", func() bool {

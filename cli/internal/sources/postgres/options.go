@@ -25,7 +25,7 @@ type Relay interface {
 	SetPosition(ctx context.Context, source string, position []byte) error
 }
 
-// Options configure a Source.
+// Options configure a Tail.
 type Options struct {
 	Relay Relay // required
 

@@ -35,7 +35,7 @@ type sweep struct {
 
 const positionVersion = 1
 
-func (s *Source) load() (*position, error) {
+func (s *Tail) load() (*position, error) {
 	text, err := s.o.Relay.Position(sourceName)
 	if err != nil || text == nil {
 		return nil, err

@@ -2,278 +2,164 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"log/slog"
-	"math/rand/v2"
+	"reflect"
 	"sync"
-	"time"
 
-	"auditrelay"
-	"auditrelay/internal/pgdial"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
+	"auditrelay/config"
 	"auditrelay/runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Source tails one table. Run works; all else may be called beside it.
+var _ Relay = (*runtime.Runtime)(nil)
+
+// Source is the way in of a table that is read as it grows, where the configuration
+// names one.
 type Source struct {
-	o      Options
-	log    *slog.Logger
-	intake intake
+	host    *sources.Host
+	senders sources.Senders
 
-	// What follows belongs to Run.
-	pos       *position
-	seen      map[tid]uint64 // taken, from Done on, by the transaction that inserted it
-	seenFile  uint64         // the file that seen is about
-	unsaved   uint64         // rows taken since the position was kept
-	savedAt   time.Time
-	nextRow   time.Time // when the rate allows another row
-	nextSweep time.Time
-	tail      int64         // the first block that is looked at between sweeps
-	span      int64         // blocks of a range
-	scanned   time.Duration // time that the server has spent on lists, since it was last reset
+	mu      sync.Mutex
+	config  Config
+	tail    *Tail         // nil: none is configured
+	changed chan struct{} // tail is another
 
-	mu     sync.Mutex
-	status Status
+	stopping  context.Context // ended by Stop
+	stop      context.CancelFunc
+	ended     chan struct{} // closed when Run returns
+	comparing sync.Mutex
 }
 
-// New returns a source that Run has to be called of. It touches nothing.
-func New(o Options) (*Source, error) {
-	o = o.withDefaults()
-	if err := CheckURL(o.URL); err != nil {
-		return nil, fmt.Errorf("postgres: url: %w", err)
-	}
-	s := &Source{o: o, log: o.Logger.With("source", sourceName), seen: map[tid]uint64{}, span: firstSpan,
-		intake: intake{relay: o.Relay, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}}}
-	s.status = Status{Source: sourceName, Table: qualified(o.Schema, o.Table), State: StateConnecting, Since: time.Now().UTC()}
-	return s, nil
+// NewSource returns a source that reads nothing yet.
+func NewSource(host *sources.Host) *Source {
+	s := &Source{host: host, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	return s
 }
 
-const (
-	firstSpan = 128 // blocks
-	mostSpan  = 1 << 14
-	leastSpan = 1
+// Kind is postgres.
+func (*Source) Kind() string { return sourceName }
 
-	// maxSeen bounds what is remembered beyond the position. Where it is full, rows
-	// are taken by sweeps alone, below their horizon: later, and none is passed over.
-	maxSeen = 500_000
-
-	// A sweep takes at most one part in this of the time.
-	share = 20
-
-	batchBytes = 4 << 20
-)
-
-// Run tails until ctx ends or the relay shuts down. It reconnects for ever.
-func (s *Source) Run(ctx context.Context) {
-	pause := firstPause
-	for {
-		worked, err := s.session(ctx)
-		if ctx.Err() != nil || errors.Is(err, runtime.ErrClosed) {
-			return
-		}
-		if worked {
-			pause = firstPause
-		}
-		wait := rand.N(min(pause, s.o.MostPause))
-		if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
-			s.set(StateWaiting, err)
-			wait = max(unavailable.RetryAfter/2, wait)
-		} else if _, ok := errors.AsType[*ConfigError](err); ok {
-			s.set(StateMisconfigured, err)
-			wait = s.o.MostPause
-		} else {
-			s.set(StateDisconnected, err)
-		}
-		pause = min(2*pause, s.o.MostPause)
-		if !sleep(ctx, wait) {
-			return
+// Prepare makes the tail of the table, where it is another than before.
+func (s *Source) Prepare(_ context.Context, cfg *config.Config) (sources.Change, error) {
+	nothing := func() {}
+	change := sources.Change{Apply: nothing, Discard: nothing}
+	section, given := cfg.Ingest.Sources[sourceName]
+	var c Config
+	if given {
+		var err error
+		if c, err = read(section); err != nil {
+			return change, section.Explain(err)
 		}
 	}
+	s.mu.Lock()
+	same := reflect.DeepEqual(c, s.config)
+	s.mu.Unlock()
+	if same {
+		return change, nil
+	}
+	var t *Tail
+	if given {
+		o := c.options(s.host.Limits.Events)
+		o.Logger = s.host.Logger
+		o.Seen = func(n int) { s.senders.Seen(o.Table, n) }
+		var err error
+		if t, err = NewTail(o); err != nil {
+			return change, section.Explain(err)
+		}
+	}
+	change.Apply = func() { s.use(t, c) }
+	return change, nil
 }
 
-const (
-	firstPause       = 500 * time.Millisecond
-	defaultMostPause = 15 * time.Second
-)
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
+func (s *Source) use(t *Tail, c Config) {
+	if t == nil {
+		s.senders.Expect()
+	} else {
+		t.o.Relay, t.intake.relay = s.host.Runtime, s.host.Runtime // not there yet when it was made
+		s.senders.Expect(t.o.Table)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	s.mu.Lock()
+	s.tail, s.config = t, c
+	s.mu.Unlock()
 	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// session works on one connection until that fails.
-func (s *Source) session(ctx context.Context) (worked bool, err error) {
-	c, err := connect(ctx, s.o.URL, s.o.Schema, s.o.Table)
-	if err != nil {
-		return false, err
-	}
-	defer c.close()
-	c.altered = func(before, now []string) {
-		s.log.Info("the table's columns changed: rows are read with those that it has now", "table", c.name, "before", before, "now", now)
-	}
-	if s.o.Notify != "" {
-		if err := c.run(ctx, "LISTEN "+quoted(s.o.Notify)); err != nil {
-			return false, fmt.Errorf("listen on %s: %w", s.o.Notify, err)
-		}
-	}
-	if err := s.resume(ctx, c); err != nil {
-		return false, err
-	}
-	nextPoll := time.Now()
-	for {
-		if err := ctx.Err(); err != nil {
-			return true, err
-		}
-		now := time.Now()
-		switch {
-		case !now.Before(nextPoll):
-			took, err := s.lookAtTail(ctx, c)
-			if err != nil {
-				return true, err
-			}
-			nextPoll = now.Add(max(s.o.Poll, share*took))
-		case s.pos.Sweep != nil:
-			if err := s.step(ctx, c); err != nil {
-				return true, err
-			}
-		case !now.Before(s.nextSweep):
-			if err := s.beginSweep(ctx, c); err != nil {
-				return true, err
-			}
-		default:
-			told, err := s.wait(ctx, c, min(time.Until(nextPoll), time.Until(s.nextSweep)))
-			if err != nil {
-				return true, err
-			}
-			if told {
-				nextPoll = now
-			}
-		}
-	}
-}
-
-// wait returns when d is over, and true where a notification came before that.
-func (s *Source) wait(ctx context.Context, c *connection, d time.Duration) (told bool, err error) {
-	if c.told.Swap(false) {
-		return true, nil
-	}
-	bounded, cancel := context.WithTimeout(ctx, max(d, time.Millisecond))
-	defer cancel()
-	err = c.WaitForNotification(bounded)
-	switch {
-	case err == nil:
-		c.told.Store(false)
-		return true, nil
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case bounded.Err() != nil && !c.IsClosed():
-		return false, nil
-	}
-	return false, fmt.Errorf("the connection ended: %w", pgdial.Explain(err))
-}
-
-// resume finds out where to go on in the table that is there.
-func (s *Source) resume(ctx context.Context, c *connection) error {
-	h, err := s.look(ctx, c)
-	if err != nil {
-		return err
-	}
-	if s.pos == nil {
-		if s.pos, err = s.load(); err != nil {
-			return err
-		}
-	}
-	p := s.pos
-	switch {
-	case p == nil:
-		p = &position{Version: positionVersion, Place: c.place}
-		if s.o.FromNow {
-			p.Done, p.At = h.xmin, time.Now().UTC()
-		} else {
-			p.Sweep = newSweep(h, true)
-		}
-	case p.Place == c.place && h.xmax >= p.Done:
-		if s.seenFile != h.file {
-			s.forget(h)
-		}
-		s.tail = max(0, min(s.tail, h.blocks-1))
-		s.progress()
-		return nil
-	case p.Place.System == c.place.System && p.Place.Database == c.place.Database && p.Place.Table == c.place.Table:
-		// The same table, on a server that took over or went back in time: it may have
-		// numbered transactions anew from where it was.
-		since := p.At.Add(-s.o.Overlap)
-		if p.Sweep != nil && p.Sweep.Backfill && p.Sweep.Since.IsZero() && p.Done == 0 {
-			since = time.Time{} // the past is not read yet
-		} else if p.Sweep != nil && !p.Sweep.Since.IsZero() && p.Sweep.Since.Before(since) {
-			since = p.Sweep.Since
-		}
-		s.log.Warn("the server failed over or was restored: rows updated lately are read once more; auditrelay reconcile compares all",
-			"since", since, "timeline_before", p.Place.Timeline, "timeline", c.place.Timeline)
-		p = &position{Version: positionVersion, Place: c.place, Done: min(p.Done, h.xmin), At: p.At, Sweep: newSweep(h, true)}
-		p.Sweep.Since = since
+	case s.changed <- struct{}{}:
 	default:
-		s.log.Warn("this is another table than the one that was read before: it is read from the beginning; what the journal still has is stored once",
-			"table", c.name)
-		p = &position{Version: positionVersion, Place: c.place, Sweep: newSweep(h, true)}
 	}
-	if err := s.keep(ctx, p); err != nil {
-		return err
+}
+
+// Run reads the table that is configured until ctx ends or Stop is called.
+func (s *Source) Run(ctx context.Context) error {
+	defer close(s.ended)
+	for ctx.Err() == nil && s.stopping.Err() == nil {
+		s.mu.Lock()
+		t := s.tail
+		s.mu.Unlock()
+		reading, stop := context.WithCancel(ctx)
+		unhook := context.AfterFunc(s.stopping, stop)
+		var running sync.WaitGroup
+		if t != nil {
+			running.Go(func() { t.Run(reading) })
+		}
+		select {
+		case <-s.changed:
+		case <-reading.Done():
+		}
+		stop()
+		running.Wait()
+		unhook()
 	}
-	s.forget(h)
-	s.progress()
 	return nil
 }
 
-func newSweep(h head, backfill bool) *sweep {
-	return &sweep{Below: h.xmin, File: h.file, End: h.blocks, Begun: time.Now().UTC(), Backfill: backfill}
+// Stop ends reading for good, once what was read is submitted.
+func (s *Source) Stop() {
+	s.stop()
+	<-s.ended
 }
 
-// forget drops what is remembered of places in the table, and has it swept anew.
-func (s *Source) forget(h head) {
-	clear(s.seen)
-	s.seenFile = h.file
-	s.tail = max(0, h.blocks-1)
-	s.nextSweep = time.Now()
+// Status has a line for the table.
+func (s *Source) Status() []api.Source {
+	lines := s.senders.Status(sourceName)
+	s.mu.Lock()
+	t := s.tail
+	s.mu.Unlock()
+	if t == nil {
+		return lines
+	}
+	for i := range lines {
+		status := t.Status()
+		lines[i].Tail = &status
+	}
+	return lines
 }
 
-// look is one short transaction that reads nothing.
-func (s *Source) look(ctx context.Context, c *connection) (head, error) {
-	h, err := c.begin(ctx)
-	if err != nil {
-		return h, err
+// Silence says why nothing may have come.
+func (*Source) Silence() []string {
+	return []string{
+		"this is not the database that LiteLLM writes to, or not its schema",
+		"the user may not read the table, or row security hides its rows",
 	}
-	return h, c.commit(ctx)
 }
 
-// keep makes p the position, durably.
-func (s *Source) keep(ctx context.Context, p *position) error {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	if err := s.o.Relay.SetPosition(ctx, sourceName, text); err != nil {
-		return err
-	}
-	s.pos, s.unsaved, s.savedAt = p, 0, time.Now()
-	return nil
-}
+// Metrics tell how the reading stands.
+func (s *Source) Metrics() prometheus.Collector { return newCollector(s) }
 
-// behind says that a server shows less than one did before: another replica, as a
-// balancer in between chooses.
-func (s *Source) behind(h head, of uint64) error {
-	if h.xmin >= of {
-		return nil
+// Reconcile compares the table with the journal, one comparison at a time.
+func (s *Source) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error) {
+	s.mu.Lock()
+	t, c := s.tail, s.config
+	s.mu.Unlock()
+	if t == nil {
+		return api.Reconciled{}, sources.ErrNothingRead
 	}
-	return fmt.Errorf("the server is behind what was read before: it has finished transactions below %d, and %d were needed; waiting until it caught up", h.xmin, of)
+	if !s.comparing.TryLock() {
+		return api.Reconciled{}, sources.ErrReconciling
+	}
+	defer s.comparing.Unlock()
+	return Reconcile(ctx, s.host.Runtime, Reconciliation{
+		URL: c.URL, Schema: c.Schema, Table: c.Table, From: want.From, To: want.To, Repair: want.Repair,
+	}, fn)
 }

@@ -28,7 +28,7 @@ func States() []State {
 }
 
 // Status returns how the source stands.
-func (s *Source) Status() Status {
+func (s *Tail) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.status
@@ -40,7 +40,7 @@ func (s *Source) Status() Status {
 }
 
 // set changes the state, and logs it where it is another.
-func (s *Source) set(state State, err error) {
+func (s *Tail) set(state State, err error) {
 	s.mu.Lock()
 	before := s.status.State
 	text := ""
@@ -70,7 +70,7 @@ func (s *Source) set(state State, err error) {
 
 // goesOn says that reading goes on. After the relay took nothing it takes something
 // that was taken to say so, since the rest of the table could be read all the time.
-func (s *Source) goesOn(took bool) {
+func (s *Tail) goesOn(took bool) {
 	if !took && s.Status().State == StateWaiting {
 		return
 	}
@@ -81,7 +81,7 @@ func (s *Source) goesOn(took bool) {
 	s.set(StateFollowing, nil)
 }
 
-func (s *Source) progress() {
+func (s *Tail) progress() {
 	w := s.pos.Sweep
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *Source) progress() {
 	s.status.Backfill = &api.Backfill{Rows: w.Rows, Of: of}
 }
 
-func (s *Source) count(done api.Taken) {
+func (s *Tail) count(done api.Taken) {
 	if s.o.Seen != nil {
 		s.o.Seen(int(done.Read))
 	}
@@ -111,13 +111,13 @@ func (s *Source) count(done api.Taken) {
 	}
 }
 
-func (s *Source) looked() {
+func (s *Tail) looked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Looked = time.Now().UTC()
 }
 
-func (s *Source) complete(begun time.Time) {
+func (s *Tail) complete(begun time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Complete = begun

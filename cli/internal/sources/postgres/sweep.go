@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func (s *Source) beginSweep(ctx context.Context, c *connection) error {
+func (s *Tail) beginSweep(ctx context.Context, c *connection) error {
 	h, err := s.look(ctx, c)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (s *Source) beginSweep(ctx context.Context, c *connection) error {
 }
 
 // step takes the sweep one range further.
-func (s *Source) step(ctx context.Context, c *connection) error {
+func (s *Tail) step(ctx context.Context, c *connection) error {
 	w := s.pos.Sweep
 	rows := uint64(0)
 	next := w.Block
@@ -94,7 +94,7 @@ func (s *Source) step(ctx context.Context, c *connection) error {
 	return s.pace(ctx, rows)
 }
 
-func (s *Source) endSweep(ctx context.Context) error {
+func (s *Tail) endSweep(ctx context.Context) error {
 	w := s.pos.Sweep
 	p := *s.pos
 	p.Done, p.At, p.Sweep = w.Below, w.Begun, nil
@@ -127,7 +127,7 @@ func (s *Source) endSweep(ctx context.Context) error {
 
 // keepRarely keeps a position that no row was taken for: who goes on from the one
 // before reads no row again.
-func (s *Source) keepRarely(ctx context.Context) error {
+func (s *Tail) keepRarely(ctx context.Context) error {
 	const rarely = 10 * time.Minute
 	if time.Since(s.savedAt) < rarely {
 		return nil
@@ -137,7 +137,7 @@ func (s *Source) keepRarely(ctx context.Context) error {
 
 // lookAtTail takes what stands at the table's end, and says how long the server took to
 // find it.
-func (s *Source) lookAtTail(ctx context.Context, c *connection) (took time.Duration, err error) {
+func (s *Tail) lookAtTail(ctx context.Context, c *connection) (took time.Duration, err error) {
 	before := s.scanned
 	at := int64(-1)
 	for more := true; more; {
@@ -189,7 +189,7 @@ func (s *Source) lookAtTail(ctx context.Context, c *connection) (took time.Durat
 }
 
 // list finds rows, and keeps count of what that costs the server.
-func (s *Source) list(ctx context.Context, c *connection, h head, w wanted, from, to int64) ([]listed, int64, error) {
+func (s *Tail) list(ctx context.Context, c *connection, h head, w wanted, from, to int64) ([]listed, int64, error) {
 	w.from = s.o.FromTime
 	begun := time.Now()
 	rows, next, err := c.list(ctx, h, w, from, to, s.most())
@@ -199,10 +199,10 @@ func (s *Source) list(ctx context.Context, c *connection, h head, w wanted, from
 
 // most bounds one list, such that the rate is kept from second to second. No block
 // holds as many.
-func (s *Source) most() int { return min(max(s.o.Rate, 2_000), 10_000) }
+func (s *Tail) most() int { return min(max(s.o.Rate, 2_000), 10_000) }
 
 // within runs fn in one transaction. After an error the connection is given up.
-func (s *Source) within(ctx context.Context, c *connection, fn func(context.Context, head) error) error {
+func (s *Tail) within(ctx context.Context, c *connection, fn func(context.Context, head) error) error {
 	h, err := c.begin(ctx)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (s *Source) within(ctx context.Context, c *connection, fn func(context.Cont
 
 // takeAll hands rows to the relay in batches. While one becomes durable the next is
 // read.
-func (s *Source) takeAll(ctx context.Context, c *connection, list []listed) (err error) {
+func (s *Tail) takeAll(ctx context.Context, c *connection, list []listed) (err error) {
 	if len(list) == 0 {
 		return nil
 	}
@@ -244,7 +244,7 @@ func (s *Source) takeAll(ctx context.Context, c *connection, list []listed) (err
 }
 
 // readAll sends rows, at most Batch and some batchBytes at a time.
-func (s *Source) readAll(ctx context.Context, c *connection, list []listed, to chan<- []row) error {
+func (s *Tail) readAll(ctx context.Context, c *connection, list []listed, to chan<- []row) error {
 	var rows []row
 	size := 0
 	send := func() error {
@@ -279,14 +279,14 @@ func (s *Source) readAll(ctx context.Context, c *connection, list []listed, to c
 }
 
 // remember keeps in mind what would be listed again.
-func (s *Source) remember(l listed) {
+func (s *Tail) remember(l listed) {
 	if w := s.pos.Sweep; w == nil || l.xid >= w.Below || l.tid.block() >= s.tail {
 		s.seen[l.tid] = l.xid
 	}
 }
 
 // pace waits until the rate allows more rows.
-func (s *Source) pace(ctx context.Context, n uint64) error {
+func (s *Tail) pace(ctx context.Context, n uint64) error {
 	now := time.Now()
 	if s.nextRow.Before(now) {
 		s.nextRow = now

@@ -1,22 +1,20 @@
-package app
+package s3
 
 import (
-	"auditrelay/cli/internal/sources/s3"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// s3Collector reads the S3 endpoint's counts at each scrape.
-type s3Collector struct {
-	counts                                                            *s3.Counts
+// collector reads the S3 endpoint's counts at each scrape.
+type collector struct {
+	counts                                                            *Counts
 	requests, events, held, forwards, discardedObjects, discardedSize *prometheus.Desc
 }
 
-func newS3Collector(counts *s3.Counts) *s3Collector {
+func newCollector(counts *Counts) *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
-	return &s3Collector{
+	return &collector{
 		counts:           counts,
 		requests:         desc("auditrelay_s3_requests_total", "S3 requests by what they asked for and S3's code of the answer.", "operation", "code"),
 		events:           desc("auditrelay_s3_events_total", "Events that came as S3 objects, by what became of them.", "result"),
@@ -27,19 +25,19 @@ func newS3Collector(counts *s3.Counts) *s3Collector {
 	}
 }
 
-func (c *s3Collector) Describe(ch chan<- *prometheus.Desc) {
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.requests, c.events, c.held, c.forwards, c.discardedObjects, c.discardedSize} {
 		ch <- d
 	}
 }
 
-func (c *s3Collector) Collect(ch chan<- prometheus.Metric) {
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
-	c.counts.Answers(func(a s3.Answer, n uint64) { count(c.requests, n, a.Operation, a.Code) })
+	c.counts.Answers(func(a Answer, n uint64) { count(c.requests, n, a.Operation, a.Code) })
 	c.counts.Events(func(result string, n uint64) { count(c.events, n, result) })
-	c.counts.Forwards(func(f s3.Forwarded, n uint64) { count(c.forwards, n, f.Key, f.Method, f.Result) })
+	c.counts.Forwards(func(f Forwarded, n uint64) { count(c.forwards, n, f.Key, f.Method, f.Result) })
 	objects, bytes := c.counts.Discarded()
 	count(c.held, c.counts.Held())
 	count(c.discardedObjects, objects)

@@ -1,26 +1,23 @@
-package http
+package postgres
 
 import (
 	"time"
 
-	"auditrelay/cli/internal/sources"
-	"auditrelay/cli/internal/sources/postgres"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// tailCollector reads the sources that tail a table at each scrape.
-type tailCollector struct {
-	sources                                                  *sources.Registry
+// collector reads the source at each scrape.
+type collector struct {
+	source                                                   *Source
 	state, rows, looked, complete, position, backfill, total *prometheus.Desc
 }
 
-func newTailCollector(s *sources.Registry) *tailCollector {
+func newCollector(s *Source) *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("auditrelay_tail_"+name, help, append([]string{"source"}, labels...), nil)
 	}
-	return &tailCollector{
-		sources:  s,
+	return &collector{
+		source:   s,
 		state:    desc("state", "1 for the state that the source is in, 0 for the others.", "state"),
 		rows:     desc("rows_total", "Rows read since start, by what became of them.", "result"),
 		looked:   desc("lag_seconds", "Time since new rows were last looked for."),
@@ -31,14 +28,14 @@ func newTailCollector(s *sources.Registry) *tailCollector {
 	}
 }
 
-func (c *tailCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.state, c.rows, c.looked, c.complete, c.position, c.backfill, c.total} {
 		ch <- d
 	}
 }
 
-func (c *tailCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range c.sources.List() {
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.source.Status() {
 		t := s.Tail
 		if t == nil {
 			continue
@@ -49,8 +46,12 @@ func (c *tailCollector) Collect(ch chan<- prometheus.Metric) {
 		counter := func(result string, n uint64) {
 			ch <- prometheus.MustNewConstMetric(c.rows, prometheus.CounterValue, float64(n), s.Name, result)
 		}
-		for _, state := range postgres.States() {
-			gauge(c.state, oneIf(t.State == state), string(state))
+		for _, state := range States() {
+			in := 0.0
+			if t.State == state {
+				in = 1
+			}
+			gauge(c.state, in, state)
 		}
 		counter("accepted", t.Rows.Accepted)
 		counter("duplicate", t.Rows.Duplicates)

@@ -1,0 +1,39 @@
+package app
+
+import (
+	"auditrelay/cli/internal/sources"
+	"auditrelay/cli/internal/sources/postgres"
+	"auditrelay/cli/internal/sources/s3"
+	"auditrelay/config"
+)
+
+// sourceKind is a way in with a section of its own under ingest.
+type sourceKind struct {
+	key   string
+	check config.SourceCheck
+	make  func(*sources.Host) sources.Source
+}
+
+// sourceKinds are all of them. POST /v1/events is the server's own.
+func sourceKinds() []sourceKind {
+	return []sourceKind{
+		{"postgres", postgres.Check, func(h *sources.Host) sources.Source { return postgres.NewSource(h) }},
+		{"s3", s3.Check, func(h *sources.Host) sources.Source { return s3.NewSource(h, s3Places) }},
+	}
+}
+
+func sourceChecks() map[string]config.SourceCheck {
+	checks := map[string]config.SourceCheck{}
+	for _, k := range sourceKinds() {
+		checks[k.key] = k.check
+	}
+	return checks
+}
+
+func newSources(h *sources.Host) sources.Set {
+	var all sources.Set
+	for _, k := range sourceKinds() {
+		all = append(all, k.make(h))
+	}
+	return all
+}

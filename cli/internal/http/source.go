@@ -1,0 +1,110 @@
+package http
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
+	"auditrelay/config"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The server is the source of POST /v1/events too: its senders are the tokens that may
+// send, its listener is the API's.
+
+// Check says what is wrong with the part of a configuration that is the server's.
+func Check(cfg *config.Config) error {
+	_, err := newDoor(cfg, cfg.Listen)
+	return err
+}
+
+// doorway is what a configuration says of who may come in, and how.
+type doorway struct {
+	auth  *auth
+	certs *certificates
+}
+
+// newDoor reads tokens and certificates. Without tokens address must be loopback.
+func newDoor(cfg *config.Config, address string) (doorway, error) {
+	accounts, err := newAuth(cfg.Tokens)
+	if err != nil {
+		return doorway{}, err
+	}
+	accounts.allowOrigins(cfg.Audit.Origins)
+	certs, err := newCertificates(cfg.TLS)
+	return doorway{accounts, certs}, errors.Join(err, checkListen(address, accounts.open()))
+}
+
+// Listen opens the address of a configuration, once all is well with its tokens and
+// certificates.
+func Listen(ctx context.Context, cfg *config.Config) (net.Listener, error) {
+	if err := Check(cfg); err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+const kind = "http"
+
+// Kind is http.
+func (*Server) Kind() string { return kind }
+
+// Prepare reads tokens and certificates.
+func (s *Server) Prepare(_ context.Context, cfg *config.Config) (sources.Change, error) {
+	change := sources.Change{Discard: func() {}}
+	next, err := newDoor(cfg, cmp.Or(s.address, cfg.Listen))
+	if err != nil {
+		return change, err
+	}
+	if (next.certs == nil) != (s.certs == nil) {
+		change.Restart = append(change.Restart, "tls: on or off")
+	}
+	change.Apply = func() {
+		s.useAuth(next.auth)
+		if s.certs != nil && next.certs != nil {
+			s.certs.current.Store(next.certs.current.Load())
+		}
+	}
+	return change, nil
+}
+
+// Run answers on the listener.
+func (s *Server) Run(ctx context.Context) error {
+	s.log.Info("listening", "address", s.address, "tls", s.certs != nil)
+	if s.auth.Load().open() {
+		s.log.Info("no tokens are configured: every local client may do everything")
+	}
+	return s.serve(ctx, s.listener, s.handler)
+}
+
+// Stop does nothing: the runtime refuses what comes, and the API goes on to answer.
+func (*Server) Stop() {}
+
+// Status has a line for each token that may send.
+func (s *Server) Status() []api.Source { return s.senders.Status(kind) }
+
+// Silence says why nothing may have come.
+func (s *Server) Silence() []string {
+	where := "this relay's address and port"
+	if s.address != "" {
+		where = s.address
+	}
+	token := "its token is not one of those here; but no request with events was refused since start"
+	if n := s.denied.Load(); n > 0 {
+		token = fmt.Sprintf("its token is not one of those here: since start %d requests with events were refused for that", n)
+	}
+	return []string{"it sends elsewhere: this relay listens on " + where + ", and events go to POST /v1/events there", token}
+}
+
+// Metrics are registered with those of all requests.
+func (*Server) Metrics() prometheus.Collector { return nil }
