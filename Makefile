@@ -13,7 +13,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 export AUDITRELAY_TEST_BIN := $(TESTBIN)
 
 VERSITYGW     := $(TESTBIN)/versitygw
-SERVERS       := $(VERSITYGW) $(TESTBIN)/victoria-logs $(TESTBIN)/webhook-receiver
+SERVERS       := $(VERSITYGW) $(TESTBIN)/victoria-logs $(TESTBIN)/webhook-receiver $(TESTBIN)/otel-collector
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -106,6 +106,10 @@ $(TESTBIN)/victoria-logs: internal/testservers/victorialogs/go.mod
 $(TESTBIN)/webhook-receiver: internal/testservers/webhook/go.mod internal/testservers/webhook/main.go
 	@mkdir -p $(TESTBIN)
 	cd internal/testservers/webhook && $(GO) build -o $@ .
+
+$(TESTBIN)/otel-collector: internal/testservers/collector/go.mod internal/testservers/collector/main.go
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers/collector && CGO_ENABLED=0 $(GO) build -o $@ .
 
 $(TESTBIN)/staticcheck:
 	GOBIN=$(TESTBIN) $(GO) install $(STATICCHECK)

@@ -19,7 +19,7 @@ func (s *Sink) waitsFor(key string) (acknowledgement, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, ok := s.waiting[key]
-	if ok && s.now().Sub(a.since) > s.options.AckTimeout {
+	if ok && !a.indexed && s.now().Sub(a.since) > s.options.AckTimeout {
 		delete(s.waiting, key)
 		return acknowledgement{}, false
 	}
@@ -29,7 +29,7 @@ func (s *Sink) waitsFor(key string) (acknowledgement, bool) {
 func (s *Sink) wait(key string, id int64) acknowledgement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := acknowledgement{id, s.now()}
+	a := acknowledgement{id: id, since: s.now()}
 	s.waiting[key] = a
 	return a
 }
@@ -50,11 +50,7 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		indexed, err := s.indexed(ctx, a.id)
-		if err != nil {
-			return err
-		}
-		if indexed {
+		if s.isIndexed(key) {
 			s.done(key)
 			return nil
 		}
@@ -62,7 +58,53 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 			s.done(key)
 			return &auditrelay.DeliveryError{Err: fmt.Errorf("post to %s: no acknowledgement within ack_timeout (%v): the events are sent again", s.client.Target(), s.options.AckTimeout)}
 		}
+		indexed, err := s.ask(ctx, key, a)
+		if err != nil {
+			return err
+		}
+		if indexed {
+			s.done(key)
+			return nil
+		}
 		timer.Reset(pause)
+	}
+}
+
+// ask polls once. An indexer forgets an acknowledgement once it has told it, so that the
+// answer is waited for even where the attempt ends before: the next one finds it.
+func (s *Sink) ask(ctx context.Context, key string, a acknowledgement) (indexed bool, err error) {
+	type answer struct {
+		indexed bool
+		err     error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		indexed, err := s.indexed(context.WithoutCancel(ctx), a.id)
+		if indexed {
+			s.setIndexed(key)
+		}
+		answered <- answer{indexed, err}
+	}()
+	select {
+	case got := <-answered:
+		return got.indexed, got.err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (s *Sink) isIndexed(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting[key].indexed
+}
+
+func (s *Sink) setIndexed(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, ok := s.waiting[key]; ok {
+		a.indexed = true
+		s.waiting[key] = a
 	}
 }
 

@@ -7,7 +7,9 @@
 //
 // Without ack, Splunk's answer is the delivery: the events are in the memory of the
 // server that answered. With ack, delivery is the indexer's acknowledgement. A restart
-// while it is waited for sends the events again.
+// while it is waited for sends the events again, and so does ack_timeout. An indexer tells
+// an acknowledgement once: where that answer is lost on the way, ack_timeout passes and
+// the events stand there twice.
 //
 // Source of the protocol: Splunk's "Format events for HTTP Event Collector" and "About
 // HTTP Event Collector Indexer Acknowledgment", and for codes above 9 the tables of
@@ -48,8 +50,9 @@ type Sink struct {
 
 // acknowledgement is one that is waited for.
 type acknowledgement struct {
-	id    int64
-	since time.Time
+	id      int64
+	since   time.Time
+	indexed bool
 }
 
 var (
