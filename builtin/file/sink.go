@@ -1,17 +1,33 @@
 // Package file delivers records to a rotated file of newline-delimited JSON: one
-// record a line in the journal's order, fsynced before it counts as delivered.
+// record a line, in journal order, synced before it counts as delivered.
 //
-// Delivery is at least once, idempotent, also across crashes. Beside the file
-// stands a small state file with the position up to which payloads were
-// delivered whole, and the keys of the last 4096 of them. A delivery writes the
-// lines after that position, fsyncs, then records key and new position, fsyncs.
-// What stands beyond the position when the file is opened is the torso of a
-// delivery that was never acknowledged, and is cut off; a payload whose key is
-// known is not written again. Hence no line is torn, and none is doubled, unless
-// a payload is delivered again after 4096 others: the engine holds a few at
-// most.
+// Delivery is at least once, idempotent, also across crashes. A small state file holds
+// the position up to which payloads are whole, and the keys of the last 4,096 of them. A
+// delivery appends its lines after that position and syncs; then it records key and
+// position and syncs. Bytes beyond the position belong to a delivery that was never
+// acknowledged; the next open cuts them off. A payload with a known key is not written
+// again. So no line is torn, and none is doubled, unless 4,096 other payloads came in
+// between; the engine holds only a few.
 //
-// The manifests go to a file of their own beside it, in the same way.
+// # On disk
+//
+//	audit.ndjson                            the records
+//	audit-20260314T235959.000Z.ndjson[.gz]  rotated, by time of rotation (UTC)
+//	audit.manifests.ndjson                  the manifests, in the same way
+//	audit.ndjson.state                      the state, one entry a line
+//	audit.ndjson.lock                       held while a sink has the file open
+//
+//	          whole payloads          torn
+//	+---------+---------+---------+ - - - - +
+//	| lines   | lines   | lines   |         |   audit.ndjson
+//	+---------+---------+---------+ - - - - +
+//	                              ^ end
+//
+//	+-----------------+-------+------------------------------------------------------+
+//	| CRC-32C, hex (8)| space | {"snapshot": {"version", "end", "born", "keys"}}     |   first line
+//	+-----------------+-------+------------------------------------------------------+
+//	| CRC-32C, hex (8)| space | {"put": key, "end": position, "at": time}            |   each delivery
+//	+-----------------+-------+------------------------------------------------------+
 package file
 
 import (

@@ -1,11 +1,29 @@
-// Package receipts writes down, for every event and callback, what was done to it:
-// which filters saw it, in which version, what they touched, how it ended, and
-// keyed digests of what came in and what went on. A chunk's receipts stand in one
-// compressed frame.
+// Package receipts records, for every event and callback, what was done to it: the
+// filters with their versions, what they edited, the outcome, and keyed digests of
+// input and output. The receipts of a chunk are one compressed frame.
 //
-// A receipt holds nothing of the event: no key, no value, not even its id, which
-// the journal has by its sequence. The digests are the relay's own, keyed, and too
-// short to be of use without the key.
+// A receipt contains nothing of the event: no key, no value, not even its id, which
+// the journal has by its sequence. The digests are keyed with the relay's own key and
+// useless without it.
+//
+// # On disk
+//
+// A frame ("uvar" is an unsigned varint):
+//
+//	+-------------+----------------+----------+----------+----------+-------------+--------+
+//	| version (1) | CRC-32C of the | time, ms | first    | last     | size of the | body   |
+//	|             | rest (4)       | (uvar)   | sequence | sequence | body (uvar) | (zstd) |
+//	+-------------+----------------+----------+----------+----------+-------------+--------+
+//
+// The body refers to its own tables, so that events that went the same way share an
+// entry:
+//
+//	+-------+---------------+--------+------+--------+---------+
+//	| texts | configuration | visits | ways | events | digests |
+//	+-------+---------------+--------+------+--------+---------+
+//	  visits: filter, kind, digest, version, edits   (indices of texts)
+//	  ways:   outcome, cause, filter, reason, visits
+//	  events: distance to the previous sequence, way
 package receipts
 
 import (

@@ -1,21 +1,61 @@
-// Package journal is the durable, ordered log of accepted events, together with
-// the callbacks' durable state, in one Pebble database.
+// Package journal is the durable, ordered log of accepted events, together with the
+// callbacks' durable state, in one Pebble database.
 //
-// There is one writing call, [Journal.Commit]: a transaction of appended events
-// and changes of state is applied whole or not at all, and is on disk when
-// Commit returns. Concurrent transactions share one synced write; the journal
-// has no goroutine of its own for that. One goroutine writes the anchor.
+// There is one writing call, [Journal.Commit]. A transaction of appended events and
+// state changes is applied whole or not at all, and is on disk when Commit returns.
+// Concurrent transactions share one synced write, without a goroutine for it. One
+// goroutine writes the anchor.
 //
-// Events have dense sequences from 1. Their identity is namespace and id; a
-// bounded window of recent identities is kept in memory, so that an equal event
-// that comes again is stored once. The window is rebuilt at Open from small
-// index frames, one for each shared write, never from the events.
+// Sequences are dense, from 1. Namespace and id identify an event. A bounded window of
+// recent identities in memory makes sure that an equal event that comes again is stored
+// once. Open rebuilds the window from small index frames, one for each shared write,
+// never from the events.
 //
-// On disk, below the journal's directory:
+// # On disk
 //
-//	LOCK   held by the one owner
-//	HEAD   format version and identity, with a checksum; see mark
-//	ANCHOR how far the journal had come at least, written in the background; see anchor
-//	KEYRING  the periods' keys, wrapped; only where events are or were encrypted
-//	db/    the Pebble database
+// Below the journal's directory:
+//
+//	LOCK     held by the one owner
+//	HEAD     format version and identity, with a checksum; see mark
+//	ANCHOR   how far the journal had come at least, in two slots; see anchor
+//	KEYRING  the periods' keys, wrapped, as JSON with a checksum; see keyringText.
+//	         Only if events are or were encrypted
+//	db/      the Pebble database
+//
+// The database's keys; a sequence or number is 8 bytes, big-endian, so that keys sort
+// by it:
+//
+//	0x01 'h'                          the state: commits, next, oldest, ...; see state
+//	0x01 'i'                          identity and the key of the identity hashes
+//	0x02 sequence                     an event
+//	0x03 first sequence               the index frame of one shared write
+//	0x04 sequence, ordinal (1)        a further provenance of an event
+//	0x40 ... name [number]            the callbacks' state, by Kind; a name ends with
+//	                                  0x00 0x01 and writes each zero byte as 0x00 0xff
+//
+// Each of the journal's own values begins with a CRC-32C over key and value (an event's
+// is over sequence, time and the rest), so that a value cannot pass for another key's.
+// "uvar" is an unsigned varint:
+//
+//	+---------+------------+---------+-------------+--------+------+
+//	| crc (4) | received   | version | length of   | head   | data |   an event
+//	|         | (8, ns)    | (1)     | head (uvar) |        |      |
+//	+---------+------------+---------+-------------+--------+------+
+//	  head: namespace, id, flags (1), [time], action, provenance, [emission], [ingest]
+//
+//	+---------+---------+-------------+--------+--------+-------------+-----------------+
+//	| crc (4) | version | received    | bytes  | n      | n hashes    | emit targets of |   an index
+//	|         | (1)     | (8, ns)     | (uvar) | (uvar) | (8 each)    | the n events    |   frame
+//	+---------+---------+-------------+--------+--------+-------------+-----------------+
+//
+// With encryption, an event has version 3 and a box in place of the rest. Further
+// provenances, and values of the callbacks' state that are about events
+// (Kind.aboutEvents), are sealed:
+//
+//	+----------+------------+---------+-----+
+//	| mark (4) | sealed (1) | crc (4) | box |                    a value of the state
+//	+----------+------------+---------+-----+
+//	+---------------+------------+------------+----------+
+//	| period (uvar) | nonce (12) | ciphertext | tag (16) |        a box: AES-256-GCM,
+//	+---------------+------------+------------+----------+        bound to its key
 package journal

@@ -1,5 +1,30 @@
-// Package quarantine keeps what came in and could not be taken as an event: whole,
-// with its reason, in the journal's store, until somebody replays or deletes it.
+// Package quarantine keeps invalid input whose sender cannot see an error: whole, with
+// its reason, in the journal's database, until an operator replays or deletes it.
+//
+// # On disk
+//
+// Three kinds of values, by journal.QuarantineKey; each begins with a CRC-32C over key
+// and rest ("uvar" and "var" are varints):
+//
+//	item N    the input
+//	+---------+-------------+-----------+------------+-------------+-------------+
+//	| crc (4) | version (1) | flags (1) | first time | size (uvar) | digest (16) | ...
+//	|         |             | 1: no data| (var, ns)  |             | keyed       |
+//	+---------+-------------+-----------+------------+-------------+-------------+
+//	... source, principal, address, reason, detail (each: length, bytes), data
+//
+//	again N   how often the same input came again
+//	+---------+--------------+--------------------+
+//	| crc (4) | times (uvar) | last time (var, ns)|
+//	+---------+--------------+--------------------+
+//
+//	head 0    the next number
+//	+---------+-------------+
+//	| crc (4) | next (uvar) |
+//	+---------+-------------+
+//
+// With encryption an item's value is sealed in the period in which it came; see package
+// journal.
 package quarantine
 
 import (
