@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -11,11 +14,12 @@ import (
 )
 
 type callbackCommands struct {
-	List   listCommand   `cmd:"" default:"withargs" help:"Show all callbacks with their accounts (the default)."`
-	Pause  pauseCommand  `cmd:"" help:"Stop deliveries; events are retained."`
-	Resume resumeCommand `cmd:"" help:"Continue after a pause, or acknowledge an alert."`
-	Detach detachCommand `cmd:"" help:"Skip pending and new events until you attach it again."`
-	Attach attachCommand `cmd:"" help:"Continue with events from now on."`
+	List   listCommand         `cmd:"" default:"withargs" help:"Show all callbacks with their accounts (the default)."`
+	Show   showCallbackCommand `cmd:"" help:"Show everything about one callback."`
+	Pause  pauseCommand        `cmd:"" help:"Stop deliveries; events are retained."`
+	Resume resumeCommand       `cmd:"" help:"Continue after a pause, or acknowledge an alert."`
+	Detach detachCommand       `cmd:"" help:"Skip pending and new events until you attach it again."`
+	Attach attachCommand       `cmd:"" help:"Continue with events from now on."`
 }
 
 type listCommand struct {
@@ -100,14 +104,95 @@ func (a *program) printCallbacks(all []api.CallbackStatus) error {
 	return nil
 }
 
-// shownError is how much of an error fits beside the figures; --json has it whole.
+// shownError is how much of an error fits beside the figures; callbacks show and
+// --json have it whole.
 const shownError = 100
 
+// shortened keeps an error's end, where its cause stands, and what was done, at its
+// beginning, if there is room.
 func shortened(text string) string {
-	if runes := []rune(text); len(runes) > shownError {
-		return string(runes[:shownError-3]) + "..."
+	runes := []rune(text)
+	if len(runes) <= shownError {
+		return text
 	}
-	return text
+	const head, between = 30, " ... "
+	tail := string(runes[len(runes)-(shownError-head-len(between)):])
+	if _, cause, ok := strings.Cut(tail, ": "); ok {
+		tail = cause // whole parts
+	}
+	return strings.TrimRight(string(runes[:head]), ": ") + between + tail
+}
+
+type showCallbackCommand struct {
+	remote
+	Name string `arg:"" help:"The callback."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (c *showCallbackCommand) Run(a *program) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	s, err := cl.Callback(a.ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(s)
+	}
+	return a.table(callbackRows(&s))
+}
+
+// callbackRows is all that is known of a callback, an item a row.
+func callbackRows(s *api.CallbackStatus) [][]string {
+	n := s.Account
+	rows := [][]string{
+		{"callback", s.Name},
+		{"state", s.State},
+		{"since", moment(s.Since)},
+	}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	add("reason", s.Reason)
+	add("last error", s.LastError)
+	add("next try", moment(s.NextTry))
+	add("filters", strings.Join(s.Filters, ", "))
+	add("sink", s.Sink)
+	add("assigned", count(n.Assigned))
+	add("delivered", count(n.Delivered))
+	add("filtered", count(n.Filtered))
+	add("dead-lettered", count(n.DeadLettered))
+	add("discarded", count(n.Discarded))
+	add("skipped", count(n.Skipped))
+	add("pending", count(n.Pending))
+	add("causes", counts(s.Causes))
+	add("oldest pending", moment(s.Oldest))
+	add("lag", s.Lag.Round(time.Second).String())
+	add("position", count(s.Cursor)+" of "+count(s.Head))
+	add("in flight", strconv.Itoa(s.InFlight)+" payloads")
+	add("payloads", count(s.Payloads))
+	add("attempts", count(s.Attempts)+" since start")
+	add("failures", counts(s.Failures))
+	if s.Duplicates > 0 {
+		add("duplicate", count(s.Duplicates)+" payloads, which the destination had already")
+	}
+	if s.Unverified > 0 {
+		add("unverified", count(s.Unverified)+" payloads, under whose key the destination had something that was not compared")
+	}
+	return rows
+}
+
+// counts shows figures by name.
+func counts(by map[string]uint64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		parts = append(parts, name+" "+count(by[name]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -65,6 +65,11 @@ func (a *program) printExplained(e api.Explained) error {
 		if end.Tombstone {
 			outcome += " (tombstone)"
 		}
+		if end.Unverified {
+			outcome += " (unverified)"
+		} else if end.Duplicate {
+			outcome += " (duplicate)"
+		}
 		why := string(end.Cause)
 		for _, part := range []string{end.Filter, end.Reason, end.Error} {
 			if part != "" {

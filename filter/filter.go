@@ -75,6 +75,13 @@ type Described interface {
 	Describe() Description
 }
 
+// Rester is implemented by a Filter that may judge nothing for a time, as a guest
+// does whose breaker is open. Resting says why; nil while it judges. It is safe for
+// concurrent use and takes no time.
+type Rester interface {
+	Resting() error
+}
+
 // Description names the version of a filter.
 type Description struct {
 	Kind    string // wasm, redact

@@ -293,7 +293,7 @@ func (r *Runtime) Retry(name string) {
 		if p.callback.Name == name {
 			// Ends with the pump, or the runtime.
 			go func() {
-				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, _ time.Time) error { m.Retake(); return nil })
+				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, now time.Time) error { m.Retake(now); return nil })
 			}()
 		}
 	})

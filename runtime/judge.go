@@ -10,6 +10,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/filter"
 	"auditrelay/internal/gate"
 	"auditrelay/runtime/internal/delivery"
 )
@@ -93,25 +94,38 @@ const (
 
 // all judges events in parallel, with results in order. It may return fewer, at
 // least one where there is one, if the filters made too much of them or one of
-// them could not be judged for now. An error means that none was judged.
-func (j *judge) all(ctx context.Context, events []auditrelay.Event) ([]delivery.Judged, error) {
+// them could not be judged for now. held is why the next could not be, nil where
+// nothing is in the way. An error means that none was judged.
+func (j *judge) all(ctx context.Context, events []auditrelay.Event) (judged []delivery.Judged, held, err error) {
 	r := round{judge: j, events: events, judged: make([]delivery.Judged, len(events))}
 	var wg sync.WaitGroup
 	for range min(cap(j.idle), (len(events)+stride-1)/stride) {
 		wg.Go(func() { r.work(ctx) })
 	}
 	wg.Wait()
-	judged := r.whole()
+	judged = r.whole()
 	if r.failure == nil {
-		return judged, nil
+		return judged, j.resting(), nil
 	}
 	// What stands before the first that was not judged is as good as ever: where a
 	// module rests, or a host is short of something, the callback goes on as far as
 	// it can.
 	if _, held := errors.AsType[*heldError](r.failure); held && len(judged) > 0 {
-		return judged, nil
+		return judged, r.failure, nil
 	}
-	return nil, r.failure
+	return nil, nil, r.failure
+}
+
+// resting is why a filter would judge nothing now.
+func (j *judge) resting() error {
+	for i := range j.steps {
+		if rester, ok := j.steps[i].Filter.(filter.Rester); ok && j.steps[i].Role != auditrelay.RoleObserve {
+			if err := rester.Resting(); err != nil {
+				return fmt.Errorf("filter %s: %w", j.steps[i].Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // round is one chunk's way through a judge's workers.

@@ -84,7 +84,9 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 			DeadLettered: counts.DeadLettered, Discarded: counts.Discarded, Skipped: counts.Skipped,
 			Pending: account.Pending(), Balanced: account.Check() == nil},
 		Cursor: s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
-		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done}
+		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done,
+		Duplicates: s.State.Duplicates, Unverified: s.State.Unverified, NextTry: s.NextTry}
+	r.describe(&status)
 	if s.State.Replay != nil {
 		status.Replay = s.State.Replay.ID
 		status.Head = min(head, s.State.Replay.To)
@@ -111,6 +113,20 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		status.Lag = max(time.Since(status.Oldest), 0)
 	}
 	return status, nil
+}
+
+// describe adds what a callback is made of.
+func (r *Runtime) describe(status *CallbackStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.callbacks {
+		if c.Name == status.Name {
+			status.Sink = c.SinkType
+			for _, step := range c.Steps {
+				status.Filters = append(status.Filters, step.Name)
+			}
+		}
+	}
 }
 
 func (r *Runtime) observerFailures(name string) uint64 {
@@ -218,7 +234,8 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 		}
 		ending := Ending{Callback: s.Callback, Assigned: end.Assigned, Outcome: end.Outcome, Cause: end.Cause,
 			Filter: end.Filter, Reason: end.Reason, Error: end.Error, Payload: end.Payload, Key: end.Key,
-			Location: end.Location, Version: end.Version, Attempts: end.Attempts, At: end.At, Tombstone: end.Tombstone}
+			Location: end.Location, Version: end.Version, Attempts: end.Attempts, At: end.At, Tombstone: end.Tombstone,
+			Duplicate: end.Duplicate, Unverified: end.Unverified}
 		if s.Replay != nil {
 			ending.Replay = s.Replay.ID
 		}

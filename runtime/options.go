@@ -127,6 +127,8 @@ type Callback struct {
 	// Sink delivers what is kept. Without one a kept event counts as delivered
 	// once what its filters emitted is durable.
 	Sink auditrelay.Sink
+	// SinkType names what Sink is, for its status: "s3".
+	SinkType string
 
 	// From says where a callback that the journal does not know yet starts.
 	From auditrelay.From

@@ -250,7 +250,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, e
 	}
 	if a.Kind == delivery.TakeUnjudged {
 		batch.Judged = unjudged(assigned, a.Unjudged)
-	} else if batch.Judged, err = p.callback.judge.all(ctx, assigned); err != nil {
+	} else if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned); err != nil {
 		return nil, err
 	}
 	if state.Replay != nil && !state.Replay.Emit {
@@ -274,7 +274,7 @@ func (p *pump) judgeDead(ctx context.Context, a delivery.Action) (*delivery.Batc
 		return nil, err
 	}
 	batch := &delivery.Batch{Dead: a.Sequences[:handled]}
-	if batch.Judged, err = p.callback.judge.all(ctx, events); err != nil {
+	if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, events); err != nil {
 		return nil, err
 	}
 	if n := len(batch.Judged); n < len(events) {

@@ -59,10 +59,18 @@ type CallbackStatus struct {
 	Lag      time.Duration // age of the oldest pending event, 0 if none
 	InFlight int           // sealed payloads that are not delivered
 
+	Filters []string  // names, in order
+	Sink    string    // its type, as Callback.SinkType has it
+	NextTry time.Time // when what failed is tried again, zero where nothing waits for that
+
 	Attempts uint64 // deliveries tried since start
 	Failures map[string]uint64
 	Payloads uint64 // numbered so far
-	Done     bool
+	// Duplicates are payloads that the destination had already. Unverified are those
+	// of which it had something under the same key that was not compared: with another
+	// writer in the same place it may be somebody else's.
+	Duplicates, Unverified uint64
+	Done                   bool
 }
 
 // DeadLetter is one event that was set aside.
@@ -137,6 +145,9 @@ type Ending struct {
 	Attempts  int
 	At        time.Time // of the outcome
 	Tombstone bool
+	// Duplicate: the destination had it already; Unverified: it had something under the
+	// key that was not compared.
+	Duplicate, Unverified bool
 	// Receipts say what was done to the event: once when it was judged, and once more
 	// for each time that it was judged again as a dead letter.
 	Receipts []Receipt

@@ -55,7 +55,24 @@ func (b *breaker) admit() error {
 		b.until = now.Add(b.pause) // for the one after
 		return nil
 	}
+	return b.resting()
+}
+
+// resting is why nothing is judged. b is locked and open.
+func (b *breaker) resting() error {
 	return &filter.Error{Cause: auditrelay.CauseBreaker, Err: fmt.Errorf("it failed on %d events in a row, at last by %s, and rests; one event is tried every %v (switch the module, or reset its breaker)", b.row.Load(), b.cause, b.pause)}
+}
+
+// adopt goes on where the breaker of another instance of the same module stands.
+func (b *breaker) adopt(from *breaker) {
+	from.mu.Lock()
+	row, owed, open, until, pause, cause := from.row.Load(), from.owed.Load(), from.open, from.until, from.pause, from.cause
+	from.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.row.Store(row)
+	b.owed.Store(owed)
+	b.open, b.until, b.pause, b.cause = open, until, pause, cause
 }
 
 // succeed closes the breaker.

@@ -108,3 +108,21 @@ func TestABreakerCountsStarts(t *testing.T) {
 		}
 	}
 }
+
+// A module that is loaded anew rests on where it rested.
+func TestABreakerIsAdopted(t *testing.T) {
+	now := time.Unix(0, 0)
+	clock := func() time.Time { return now }
+	old := &breaker{failures: 2, rest: time.Second, now: clock}
+	old.fail(auditrelay.CauseTrap, 0)
+	old.fail(auditrelay.CauseTrap, 0)
+	b := &breaker{failures: 2, rest: time.Second, now: clock}
+	b.adopt(old)
+	if b.admit() == nil || b.state() != old.state() {
+		t.Errorf("adopted %+v, from %+v", b.state(), old.state())
+	}
+	now = now.Add(time.Second)
+	if err := b.admit(); err != nil {
+		t.Errorf("after its rest: %v", err)
+	}
+}

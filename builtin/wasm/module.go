@@ -310,6 +310,25 @@ func (m *Module) Breaker() Breaker { return m.breaker.state() }
 // ResetBreaker has the module judge again at once.
 func (m *Module) ResetBreaker() { m.breaker.reset() }
 
+// AdoptBreaker goes on with the breaker of from, where both are the same binary: to
+// load a module that does nothing but fail anew, under other limits, is no reason to
+// let it fail on as many events again. One event is tried when its rest ends.
+func (m *Module) AdoptBreaker(from *Module) {
+	if m.sha256 == from.sha256 && m.breaker.failures > 0 {
+		m.breaker.adopt(&from.breaker)
+	}
+}
+
+// Resting implements filter.Rester.
+func (m *Module) Resting() error {
+	m.breaker.mu.Lock()
+	defer m.breaker.mu.Unlock()
+	if !m.breaker.open {
+		return nil
+	}
+	return m.breaker.resting()
+}
+
 // linear is what of limits.memory is left for linear memory.
 func linear(facts *meter.Facts, l Limits) auditrelay.ByteSize {
 	const reference, global = 8, 16

@@ -38,10 +38,18 @@ type CallbackStatus struct {
 	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event, 0 if none
 	InFlight int           `json:"in_flight"` // sealed payloads that are not delivered
 
+	Filters []string  `json:"filters,omitempty"` // names, in order
+	Sink    string    `json:"sink,omitempty"`    // its type
+	NextTry time.Time `json:"next_try,omitzero"` // of what failed
+
 	Attempts uint64            `json:"attempts"` // deliveries tried since start
 	Failures map[string]uint64 `json:"failures,omitempty"`
 	Payloads uint64            `json:"payloads"` // numbered so far
-	Done     bool              `json:"done,omitempty"`
+	// Payloads that the destination had already, and those of which it had something
+	// under the same key that was not compared.
+	Duplicates uint64 `json:"duplicates,omitempty"`
+	Unverified uint64 `json:"unverified,omitempty"`
+	Done       bool   `json:"done,omitempty"`
 }
 
 // Replay asks for events to be given to a callback again. From and To bound the

@@ -64,7 +64,10 @@ type Ending struct {
 	Attempts  int                `json:"attempts,omitempty"`
 	At        time.Time          `json:"at,omitzero"` // of the outcome
 	Tombstone bool               `json:"tombstone,omitempty"`
-	Receipts  []Receipt          `json:"receipts,omitempty"`
+	// The destination had it already; it had something under the key, not compared.
+	Duplicate  bool      `json:"duplicate,omitempty"`
+	Unverified bool      `json:"unverified,omitempty"`
+	Receipts   []Receipt `json:"receipts,omitempty"`
 }
 
 // ReceiptQuery selects receipts. From and To are sequences or times, half open.

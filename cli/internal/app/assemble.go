@@ -182,11 +182,15 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			made[f.Name] = live
 			continue
 		}
-		live := &liveFilter{slot: slot.New(f.Name), config: f, digest: digest}
+		live := &liveFilter{before: a.guests.live[f.Name], slot: slot.New(f.Name), config: f, digest: digest}
 		live.load = func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error) {
 			m, err := wasm.Load(ctx, a.guestOptions(cfg, f, code, sha256))
-			if err != nil || f.Cases == "" {
-				return m, err
+			if err != nil {
+				return nil, err
+			}
+			if f.Cases == "" {
+				live.adoptBreaker(m)
+				return m, nil
 			}
 			recorded, err := cases.Read(f.Cases)
 			if err == nil {
@@ -196,6 +200,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 				return nil, errors.Join(err, m.Close())
 			}
 			m.ResetBreaker() // cases that are to fail are no failures
+			live.adoptBreaker(m)
 			return m, nil
 		}
 		made[f.Name] = live
@@ -324,7 +329,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	if sink == nil {
 		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("the maker of sink %s gave neither a sink nor an error", c.Sink.Type))
 	}
-	out.Sink = sink
+	out.Sink, out.SinkType = sink, c.Sink.Type
 	return out, nil
 }
 

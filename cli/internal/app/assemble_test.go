@@ -122,7 +122,7 @@ removed: [gone]
 			Name: "siem", RenamedFrom: "old", Digest: cfg.CallbackDigest(a.digestKey, &cfg.Callbacks[0]),
 			Receives: auditrelay.ReceivesBoth,
 			When:     &auditrelay.When{Fields: map[string][]string{"action": {"deleted"}}, Query: "object_id"},
-			Sink:     &memorySink{},
+			Sink:     &memorySink{}, SinkType: "memory",
 			From:     auditrelay.From{Kind: auditrelay.FromBeginning},
 			Chunk:    auditrelay.Chunking{Events: 7, Bytes: 2 << 10, Age: 3 * time.Second},
 			InFlight: 2, Timeout: 9 * time.Second,

@@ -24,8 +24,9 @@ type liveFilter struct {
 	digest string // of the configuration, that what did not change goes on
 	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
 
-	running string // the digest of the module in the slot, empty without one
-	dropped bool   // a selection no longer holds, and is to be forgotten
+	before  *liveFilter // of the same name, in whose place this one comes
+	running string      // the digest of the module in the slot, empty without one
+	dropped bool        // a selection no longer holds, and is to be forgotten
 }
 
 // source says where the running module comes from.
@@ -75,6 +76,17 @@ func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 		return err
 	}
 	return f.put(ctx, code, cmp.Or(f.config.SHA256, configured))
+}
+
+// adoptBreaker has a module that is loaded anew rest on where it rests.
+func (f *liveFilter) adoptBreaker(m *wasm.Module) {
+	if f.before == nil {
+		return
+	}
+	if running := f.before.slot.Module(); running != nil {
+		m.AdoptBreaker(running)
+	}
+	f.before = nil
 }
 
 // put loads a module and makes it the one that runs.

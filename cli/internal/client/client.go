@@ -255,6 +255,11 @@ func (c *Client) Callbacks(ctx context.Context) ([]api.CallbackStatus, error) {
 	return call(ctx, c, api.GetCallbacks, api.None{})
 }
 
+// Callback returns one callback's condition and account.
+func (c *Client) Callback(ctx context.Context, name string) (api.CallbackStatus, error) {
+	return call(ctx, c, api.GetCallback, api.None{}, name)
+}
+
 // Pause stops a callback's deliveries; its events are retained.
 func (c *Client) Pause(ctx context.Context, callback string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.PauseCallback, api.None{}, callback)

@@ -95,6 +95,7 @@ type engineCollector struct {
 
 	assigned, outcomes, pending, balanced, causes     *prometheus.Desc
 	state, lag, cursor, inFlight, attempts, failures  *prometheus.Desc
+	unverified, duplicatePayloads                     *prometheus.Desc
 	replaysRunning                                    *prometheus.Desc
 	accepted, duplicates, conflicts, rejected, unseen *prometheus.Desc
 	ingestFiltered, ingestFailed                      *prometheus.Desc
@@ -112,38 +113,40 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		return prometheus.NewDesc("auditrelay_"+name, help, labels, nil)
 	}
 	return &engineCollector{
-		rt:             rt,
-		assigned:       desc("callback_assigned_total", "Events assigned to the callback.", "callback"),
-		outcomes:       desc("callback_outcomes", "Events that ended on the callback, by outcome. A dead letter that is replayed moves on to another.", "callback", "outcome"),
-		pending:        desc("callback_pending", "Events assigned to the callback that have no outcome yet.", "callback"),
-		balanced:       desc("callback_balanced", "1 while assigned equals the outcomes and what is pending. 0 is a fault of the relay's.", "callback"),
-		causes:         desc("callback_causes", "Events not delivered, by cause.", "callback", "cause"),
-		state:          desc("callback_state", "1 for the state that the callback is in, 0 for the others.", "callback", "state"),
-		lag:            desc("callback_lag_seconds", "Age of the oldest pending event, 0 if none.", "callback"),
-		cursor:         desc("callback_cursor", "The next sequence that the callback takes.", "callback"),
-		inFlight:       desc("callback_in_flight", "Sealed payloads that are not delivered.", "callback"),
-		attempts:       desc("callback_attempts_total", "Deliveries tried since start.", "callback"),
-		failures:       desc("callback_failures_total", "Deliveries and filters that failed since start, by kind.", "callback", "kind"),
-		replaysRunning: desc("callback_replays_running", "Replays of the callback that are not done.", "callback"),
-		accepted:       desc("events_accepted_total", "Events stored since start."),
-		duplicates:     desc("events_duplicate_total", "Equal events that came again since start."),
-		conflicts:      desc("events_conflict_total", "Unequal events with an id that was taken, since start."),
-		ingestFiltered: desc("ingest_filtered_total", "Events accepted, and dropped by a filter before the journal, since start."),
-		ingestFailed:   desc("ingest_filter_failures_total", "Events refused since a filter before the journal failed on them, since start."),
-		rejected:       desc("events_rejected_total", "Events refused for what they hold, since start."),
-		unseen:         desc("events_unknown_action_total", "Events accepted with an action that is none of the six, since start."),
-		head:           desc("journal_next_sequence", "The next sequence that the journal assigns."),
-		oldest:         desc("journal_oldest_sequence", "The oldest sequence that the journal still has."),
-		disk:           desc("journal_disk_bytes", "What the journal takes on disk."),
-		free:           desc("journal_free_bytes", "What is free on the journal's disk."),
-		ready:          desc("ready", "1 while events are accepted."),
+		rt:                rt,
+		assigned:          desc("callback_assigned_total", "Events assigned to the callback.", "callback"),
+		outcomes:          desc("callback_outcomes", "Events that ended on the callback, by outcome. A dead letter that is replayed moves on to another.", "callback", "outcome"),
+		pending:           desc("callback_pending", "Events assigned to the callback that have no outcome yet.", "callback"),
+		balanced:          desc("callback_balanced", "1 while assigned equals the outcomes and what is pending. 0 is a fault of the relay's.", "callback"),
+		causes:            desc("callback_causes", "Events not delivered, by cause.", "callback", "cause"),
+		state:             desc("callback_state", "1 for the state that the callback is in, 0 for the others.", "callback", "state"),
+		lag:               desc("callback_lag_seconds", "Age of the oldest pending event, 0 if none.", "callback"),
+		cursor:            desc("callback_cursor", "The next sequence that the callback takes.", "callback"),
+		inFlight:          desc("callback_in_flight", "Sealed payloads that are not delivered.", "callback"),
+		attempts:          desc("callback_attempts_total", "Deliveries tried since start.", "callback"),
+		unverified:        desc("callback_unverified_payloads_total", "Payloads under whose key the destination had something that was not compared.", "callback"),
+		duplicatePayloads: desc("callback_duplicate_payloads_total", "Payloads that the destination had already.", "callback"),
+		failures:          desc("callback_failures_total", "Deliveries and filters that failed since start, by kind.", "callback", "kind"),
+		replaysRunning:    desc("callback_replays_running", "Replays of the callback that are not done.", "callback"),
+		accepted:          desc("events_accepted_total", "Events stored since start."),
+		duplicates:        desc("events_duplicate_total", "Equal events that came again since start."),
+		conflicts:         desc("events_conflict_total", "Unequal events with an id that was taken, since start."),
+		ingestFiltered:    desc("ingest_filtered_total", "Events accepted, and dropped by a filter before the journal, since start."),
+		ingestFailed:      desc("ingest_filter_failures_total", "Events refused since a filter before the journal failed on them, since start."),
+		rejected:          desc("events_rejected_total", "Events refused for what they hold, since start."),
+		unseen:            desc("events_unknown_action_total", "Events accepted with an action that is none of the six, since start."),
+		head:              desc("journal_next_sequence", "The next sequence that the journal assigns."),
+		oldest:            desc("journal_oldest_sequence", "The oldest sequence that the journal still has."),
+		disk:              desc("journal_disk_bytes", "What the journal takes on disk."),
+		free:              desc("journal_free_bytes", "What is free on the journal's disk."),
+		ready:             desc("ready", "1 while events are accepted."),
 	}
 }
 
 func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
-		c.attempts, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
+		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
 		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready,
 	} {
 		ch <- d
@@ -189,6 +192,8 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.cursor, float64(cb.Cursor), name)
 		gauge(c.inFlight, float64(cb.InFlight), name)
 		counter(c.attempts, cb.Attempts, name)
+		counter(c.unverified, cb.Unverified, name)
+		counter(c.duplicatePayloads, cb.Duplicates, name)
 		for kind, n := range cb.Failures {
 			counter(c.failures, n, name, kind)
 		}

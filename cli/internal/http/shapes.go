@@ -31,6 +31,7 @@ func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
 		Account: api.Account(s.Account), Causes: s.Causes,
 		Cursor: s.Cursor, Head: s.Head, Oldest: s.Oldest, Lag: s.Lag, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.Payloads, Done: s.Done,
+		Filters: s.Filters, Sink: s.Sink, NextTry: s.NextTry, Duplicates: s.Duplicates, Unverified: s.Unverified,
 	}
 }
 
@@ -55,7 +56,7 @@ func ending(e *runtime.Ending) api.Ending {
 	return api.Ending{
 		Callback: e.Callback, Replay: e.Replay, Assigned: e.Assigned, Outcome: e.Outcome, Cause: e.Cause, Filter: e.Filter, Reason: e.Reason,
 		Error: e.Error, Payload: e.Payload, Key: e.Key, Location: e.Location, Version: e.Version, Attempts: e.Attempts, At: e.At,
-		Tombstone: e.Tombstone, Receipts: some(e.Receipts, receipt),
+		Tombstone: e.Tombstone, Duplicate: e.Duplicate, Unverified: e.Unverified, Receipts: some(e.Receipts, receipt),
 	}
 }
 

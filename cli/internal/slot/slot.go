@@ -103,6 +103,14 @@ func (s *Slot) Describe() filter.Description {
 	return filter.Description{Kind: "wasm"}
 }
 
+// Resting implements filter.Rester.
+func (s *Slot) Resting() error {
+	if m := s.Module(); m != nil {
+		return m.Resting()
+	}
+	return nil
+}
+
 // Open implements filter.Filter.
 func (s *Slot) Open(ctx context.Context) (filter.Instance, error) {
 	i := &slotInstance{slot: s}

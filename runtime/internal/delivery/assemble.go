@@ -42,6 +42,9 @@ type Batch struct {
 	Bytes    uint64   // of all events in the range
 	Dead     []uint64 // the dead letters that this covers, those resolved meanwhile included
 	Judged   []Judged
+	// Held is why the events behind could not be judged now, nil where nothing is in
+	// the way: what is sealed does not make the lane healthy.
+	Held error
 }
 
 func (b *Batch) dead() bool { return b.To == 0 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -65,14 +66,16 @@ func (d *deadLetter) again(j *Judged, now time.Time) {
 	d.Replaying, d.Sealed = false, false
 }
 
-// errorText bounds what is kept of an error.
+// errorText bounds what is kept of an error. Its cause stands at the end: what is too
+// long is cut in the middle.
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	text := err.Error()
 	if len(text) > maxErrorText {
-		text = text[:maxErrorText] + "..."
+		const half = maxErrorText / 2
+		text = strings.ToValidUTF8(text[:half], "") + " ... " + strings.ToValidUTF8(text[len(text)-half:], "")
 	}
 	return text
 }

@@ -27,6 +27,9 @@ type Ending struct {
 	Attempts  int
 	At        time.Time
 	Tombstone bool
+	// The destination had the payload already; under its key it had something that was
+	// not compared.
+	Duplicate, Unverified bool
 
 	givenUp bool // the payload that held it was
 }
@@ -112,6 +115,7 @@ func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64)
 			return fmt.Errorf("decode a receipt of callback %s: %w", s.LaneName(), err)
 		}
 		end.Key, end.Location, end.Version, end.Attempts, end.At = r.Key, r.Location, r.Version, r.Attempts, r.At
+		end.Duplicate, end.Unverified = r.Duplicate, r.Unverified
 		if r.GivenUp {
 			end.Tombstone, end.givenUp = false, true
 			if end.Outcome == auditrelay.Delivered {

@@ -20,7 +20,13 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
 	l.leaked(now, a.Judged)
-	l.recover(now)
+	if a.Held == nil {
+		l.recover(now)
+	} else {
+		l.takeTries = 1
+		l.takeAfter = now.Add(l.pause(1, 0))
+		l.fail(now, "filter", a.Held)
+	}
 	l.sealFrame(tx, now, a)
 	if a.dead() {
 		return l.sealDead(tx, now, a, at)
@@ -213,8 +219,11 @@ func (l *Lane) Mend(now time.Time) {
 	l.recover(now)
 }
 
-// Retake has a take that failed tried again at once.
-func (l *Lane) Retake() { l.takeTries, l.takeAfter = 0, time.Time{} }
+// Retake has a take that failed tried again at once: what was in the way is gone.
+func (l *Lane) Retake(now time.Time) {
+	l.takeTries, l.takeAfter = 0, time.Time{}
+	l.recover(now)
+}
 
 // Untake reports that a take failed: nothing was sealed, and the range is taken
 // again after a pause.

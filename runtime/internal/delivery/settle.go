@@ -57,6 +57,12 @@ func (l *Lane) settleDelivered(tx *journal.Tx, now time.Time, p *pending, sent S
 	} else {
 		l.state.Counts.add(auditrelay.Delivered, int64(p.Events))
 	}
+	if sent.Receipt.Duplicate {
+		l.state.Duplicates++
+	}
+	if sent.Receipt.Unverified {
+		l.state.Unverified++
+	}
 	if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, Location: sent.Receipt.Location, Version: sent.Receipt.Version,
 		Duplicate: sent.Receipt.Duplicate, Unverified: sent.Receipt.Unverified, Attempts: p.attempts, At: now}); err != nil {
 		return err

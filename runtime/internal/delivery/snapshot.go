@@ -18,6 +18,7 @@ type Snapshot struct {
 	Floor     uint64
 	Blocked   bool
 	Done      bool
+	NextTry   time.Time // when what failed is tried again, zero where nothing did
 	Attempts  uint64
 	Failures  map[string]uint64
 }
@@ -28,6 +29,7 @@ func (l *Lane) Snapshot() *Snapshot {
 	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
 		Blocked: l.blocked, Done: l.Done(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
 	s.State.Causes = maps.Clone(l.state.Causes)
+	s.NextTry = l.nextTry()
 	for _, p := range l.pending {
 		if p.Dead {
 			continue
@@ -38,6 +40,28 @@ func (l *Lane) Snapshot() *Snapshot {
 		}
 	}
 	return s
+}
+
+// nextTry is when a failed delivery or take is tried again.
+func (l *Lane) nextTry() (next time.Time) {
+	at := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	if l.takeTries > 0 {
+		at(l.takeAfter)
+	}
+	for _, p := range l.pending {
+		if p.failing && !p.busy {
+			if p.after.After(l.holdUntil) {
+				at(p.after)
+			} else {
+				at(l.holdUntil)
+			}
+		}
+	}
+	return next
 }
 
 // Account counts the events of the lane as the snapshot saw it.

@@ -39,6 +39,10 @@ type State struct {
 	Number  uint64                      `json:"number"`           // of the last payload
 	LastSum string                      `json:"last_sum"`         // digest of the last manifest
 	Amends  int                         `json:"amends,omitempty"` // stored, not yet told in a manifest
+	// Duplicates and Unverified are how many payloads the destination had already, and
+	// how many it had under the key without the content having been compared.
+	Duplicates uint64 `json:"duplicates,omitempty"`
+	Unverified uint64 `json:"unverified,omitempty"`
 	// DeadFrames numbers the receipts of dead letters that were judged again.
 	DeadFrames uint64 `json:"dead_frames,omitempty"`
 
