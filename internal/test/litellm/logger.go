@@ -62,6 +62,16 @@ func (l *Logger) Log(id, event string) {
 	l.queue = append(l.queue, u)
 }
 
+// LogRequest queues a request log, which shares the queue where the file has no
+// s3_audit_callback_params.
+func (l *Logger) LogRequest(id, body string) {
+	now := time.Now().UTC()
+	key := now.Format("2006-01-02/") + "time-" + now.Format("15-04-05-000000") + "_" + id + ".json"
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, &upload{ids: []string{id}, bodies: []string{body}, key: key})
+}
+
 func (l *Logger) folder(t time.Time) string {
 	folder := "audit_logs/" + t.Format("2006-01-02") + "/"
 	if l.Prefix != "" {

@@ -1,9 +1,7 @@
 package crashtest
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,137 +12,179 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"auditrelay/internal/test/litellm"
 )
 
-// litellmPut puts one event as LiteLLM's s3_v2 does: at most three tries where the
-// answer is 500 or 503, one and two seconds apart, and none where there is no answer.
-// It reports whether the event was acknowledged.
-func litellmPut(ctx context.Context, client *s3.Client, id string) bool {
-	body := fmt.Appendf(nil, `{"id": %q, "action": "created", "table_name": "LiteLLM_TeamTable", "object_id": "t"}`, id)
-	for try := range 3 {
-		if try > 0 {
-			time.Sleep(time.Duration(try) * time.Second) // LiteLLM's own pause, which is what is measured
-		}
-		_, err := client.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: aws.String("audit"), Key: aws.String("audit_logs/2026-01-01/00-00-00_" + id + ".json"), Body: bytes.NewReader(body),
-		})
-		if err == nil {
-			return true
-		}
-		answer, ok := errors.AsType[*awshttp.ResponseError](err)
-		if !ok || answer.HTTPStatusCode() != http.StatusInternalServerError && answer.HTTPStatusCode() != http.StatusServiceUnavailable {
-			return false
-		}
-	}
-	return false
-}
-
-// What a restart of the relay costs where LiteLLM's S3 export is the only way in: what
-// it sends while nobody listens. Nothing that was acknowledged is lost, however the
-// relay ends, and what was sent twice is stored once.
-func TestWhatARestartCostsByS3(t *testing.T) {
-	for _, ending := range []struct {
+// TestWhatLiteLLMLoses measures what each version of LiteLLM loses over its S3 export, by
+// either HTTP client, while the relay restarts or is away. In every case: what was
+// acknowledged is stored, once; the present version loses nothing; the older ones lose
+// only events whose every try fell into the time in which nothing listened.
+func TestWhatLiteLLMLoses(t *testing.T) {
+	outages := []struct {
 		name   string
 		signal os.Signal
-	}{{"SIGTERM", syscall.SIGTERM}, {"SIGKILL", syscall.SIGKILL}} {
-		t.Run(ending.name, func(t *testing.T) {
-			dir, listen, s3Listen := t.TempDir(), address(t), address(t)
-			config := filepath.Join(dir, "auditrelay.yaml")
-			write(t, config, fmt.Sprintf(`
+		away   time.Duration
+	}{
+		{"a restart", syscall.SIGTERM, 0},
+		{"a kill and a start", syscall.SIGKILL, 0},
+		{"2 s away", syscall.SIGKILL, 2 * time.Second},
+	}
+	if os.Getenv("AUDITRELAY_SOAK") != "" {
+		outages = append(outages, struct {
+			name   string
+			signal os.Signal
+			away   time.Duration
+		}{"30 s away", syscall.SIGTERM, 30 * time.Second})
+	}
+	for _, o := range outages {
+		t.Run(o.name, func(t *testing.T) { lose(t, o.name, o.signal, o.away) })
+	}
+}
+
+// producer is one LiteLLM.
+type producer struct {
+	*litellm.Logger
+	prefix string
+	logged map[string]time.Time
+}
+
+const (
+	logEvery   = 10 * time.Millisecond
+	flushEvery = 100 * time.Millisecond
+)
+
+func lose(t *testing.T, name string, signal os.Signal, away time.Duration) {
+	dir, listen, s3Listen := t.TempDir(), address(t), address(t)
+	config := filepath.Join(dir, "auditrelay.yaml")
+	write(t, config, fmt.Sprintf(`
 data_dir: %s
 ingest: {s3: {listen: %s, keys: [{name: litellm, access_key_id: AKIDEXAMPLE, secret_access_key: a-secret-of-sufficient-length}]}}
 callbacks: [{name: files, sink: {file: {path: %s}}}]
 `, filepath.Join(dir, "data"), s3Listen, filepath.Join(dir, "out", "events.ndjson")))
-			r := startRelay(t, listen, config)
-			client := s3.New(s3.Options{
-				Region: "us-east-1", BaseEndpoint: aws.String("http://" + s3Listen), UsePathStyle: true, Retryer: aws.NopRetryer{},
-				Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "a-secret-of-sufficient-length", ""),
-			})
+	r := startRelay(t, listen, config)
 
-			const every, before, after = 10 * time.Millisecond, 60, 60
-			acknowledged := map[string]bool{}
-			var mu sync.Mutex
-			var wg sync.WaitGroup
-			sent := 0
-			tick := time.NewTicker(every)
+	var producers []*producer
+	for _, v := range litellm.Versions {
+		for _, transport := range litellm.Transports {
+			producers = append(producers, &producer{prefix: fmt.Sprintf("%v-%v-", v, transport), logged: map[string]time.Time{}, Logger: &litellm.Logger{
+				Version: v, Transport: transport, Endpoint: "http://" + s3Listen, Bucket: "audit",
+				AccessKeyID: "AKIDEXAMPLE", Secret: "a-secret-of-sufficient-length",
+			}})
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	logging, stopLogging := context.WithCancel(t.Context())
+	var flushes, logs sync.WaitGroup
+	for _, p := range producers {
+		flushes.Go(func() { p.Run(ctx, flushEvery) })
+		logs.Go(func() {
+			tick := time.NewTicker(logEvery)
 			defer tick.Stop()
-			put := func() {
-				<-tick.C
-				id := fmt.Sprintf("e%d", sent)
-				sent++
-				wg.Go(func() {
-					ok := litellmPut(t.Context(), client, id)
-					mu.Lock()
-					defer mu.Unlock()
-					acknowledged[id] = ok
-				})
-			}
-			for range before {
-				put()
-			}
-			down := time.Now()
-			if err := r.cmd.Process.Signal(ending.signal); err != nil {
-				t.Fatal(err)
-			}
-			up := make(chan *relay, 1)
-			go func() {
-				<-r.done
-				up <- spawnRelay(t, listen, config)
-			}()
-			for len(up) == 0 {
-				put()
-			}
-			r = <-up
-			for {
-				put()
-				answer, err := http.Get(r.url + "/readyz")
-				if err == nil {
-					answer.Body.Close()
-					if answer.StatusCode == http.StatusOK {
-						break
-					}
+			for i := 0; ; i++ {
+				select {
+				case <-logging.Done():
+					return
+				case now := <-tick.C:
+					id := fmt.Sprintf("%s%d", p.prefix, i)
+					p.logged[id] = now
+					p.Log(id, fmt.Sprintf(`{"id": %q, "action": "created", "table_name": "LiteLLM_TeamTable", "object_id": "t"}`, id))
 				}
 			}
-			took := time.Since(down)
-			for range after {
-				put()
-			}
-			wg.Wait()
-			r.settle(t, time.Minute)
-			r.kill()
-
-			stored := map[string]int{}
-			files, err := filepath.Glob(filepath.Join(dir, "out", "*"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, file := range files {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, m := range regexp.MustCompile(`"id": "(e\d+)"`).FindAllSubmatch(text, -1) {
-					stored[string(m[1])]++
-				}
-			}
-			lost := 0
-			for id, ok := range acknowledged {
-				switch {
-				case ok && stored[id] != 1:
-					t.Errorf("%s was acknowledged and is stored %d times", id, stored[id])
-				case !ok && stored[id] == 0:
-					lost++
-				}
-			}
-			if len(stored) < before/2 {
-				t.Errorf("only %d of %d events are stored", len(stored), sent)
-			}
-			t.Logf("%s: of %d events, one every %v, a restart of %v lost LiteLLM %d", ending.name, sent, every, took.Round(time.Millisecond), lost)
 		})
 	}
+	time.Sleep(600 * time.Millisecond) // events of a time in which all is well
+	down := time.Now()
+	if err := r.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	<-r.done
+	time.Sleep(away) // what is measured
+	r = spawnRelay(t, listen, config)
+	r.ready(t)
+	up := time.Now()
+	time.Sleep(600 * time.Millisecond)
+	stopLogging()
+	logs.Wait()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		left := 0
+		for _, p := range producers {
+			left += len(p.logged) - len(p.Done()) - len(p.Lost())
+		}
+		if left == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d events have no fate", left)
+		}
+	}
+	stop()
+	flushes.Wait()
+	r.settle(t, time.Minute)
+	r.kill()
+
+	stored := storedIDs(t, dir)
+	t.Logf("%s: nothing listened for some %v of %v", name, (up.Sub(down)).Round(time.Millisecond), time.Since(down).Round(time.Millisecond))
+	for _, p := range producers {
+		for _, id := range p.Done() {
+			if stored[id] != 1 {
+				t.Errorf("%s was acknowledged and is stored %d times", id, stored[id])
+			}
+		}
+		lost := 0
+		for _, id := range p.Lost() {
+			if stored[id] > 1 {
+				t.Errorf("%s is stored %d times", id, stored[id])
+			}
+			if stored[id] == 1 {
+				continue // LiteLLM gave it up, and it had come through
+			}
+			lost++
+			if at := p.logged[id]; at.Before(down.Add(-2*flushEvery)) || at.After(up) {
+				t.Errorf("%s was lost outside of the outage", id)
+			}
+		}
+		if p.Version == litellm.Present && lost > 0 {
+			t.Errorf("%s: the present version lost %d events", p.prefix, lost)
+		}
+		if len(p.Done()) < 60 {
+			t.Errorf("%s: only %d of %d events were acknowledged", p.prefix, len(p.Done()), len(p.logged))
+		}
+		t.Logf("%s: %s lost %d of %d events, one every %v", name, p.prefix, lost, len(p.logged), logEvery)
+	}
+}
+
+// ready waits until the relay accepts.
+func (r *relay) ready(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if answer, err := http.Get(r.url + "/readyz"); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the relay is not ready")
+		}
+	}
+}
+
+// storedIDs counts the events that the sink wrote.
+func storedIDs(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	stored := map[string]int{}
+	files, err := filepath.Glob(filepath.Join(dir, "out", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`"id": "([a-z0-9-]+)"`).FindAllSubmatch(text, -1) {
+			stored[string(m[1])]++
+		}
+	}
+	return stored
 }

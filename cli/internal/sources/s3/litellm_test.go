@@ -3,16 +3,19 @@ package s3
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"auditrelay/internal/test/litellm"
 	"auditrelay/runtime"
 )
 
@@ -24,15 +27,19 @@ type job struct {
 }
 
 type sent struct {
-	Key      string `json:"key"`
-	Status   int    `json:"status"`
-	Attempts int    `json:"attempts"`
-	ETag     string `json:"etag"`
-	Error    string `json:"error"`
+	Key    string `json:"key"`
+	Status int    `json:"status"`
+	ETag   string `json:"etag"`
+	Error  string `json:"error"`
 }
 
-// litellm sends objects as LiteLLM does.
-func litellm(t *testing.T, endpoint string, jobs ...job) []sent {
+// put sends objects as LiteLLM does.
+func put(t *testing.T, endpoint string, jobs ...job) []sent {
+	t.Helper()
+	return sendAs(t, http.MethodPut, endpoint, jobs...)
+}
+
+func sendAs(t *testing.T, method, endpoint string, jobs ...job) []sent {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -47,7 +54,7 @@ func litellm(t *testing.T, endpoint string, jobs ...job) []sent {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), python, "testdata/litellm_s3.py", endpoint, testBucket, "--backoff", "0")
+	cmd := exec.CommandContext(t.Context(), python, "testdata/litellm_s3.py", endpoint, testBucket, "--method", method)
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+testID, "AWS_SECRET_ACCESS_KEY="+testSecret, "AWS_REGION=us-west-2")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -87,12 +94,12 @@ func TestLiteLLMsRequests(t *testing.T) {
 	}))
 	defer front.Close()
 	id := "0b6f0f5e-5d34-4c4a-9d3c-2f6e4c1d7a55"
-	got := litellm(t, front.URL,
+	got := put(t, front.URL,
 		job{Key: "team/audit_logs/2026-01-31/12-00-00_" + id + ".json", Events: raw(event(id))},
 		job{Key: "team/" + batchKey, Events: raw(event("b"), `{"id":"odd"}`, event("c")), Batch: true},
 	)
 	for _, s := range got {
-		if s.Status != http.StatusOK || s.Attempts != 1 || s.ETag == "" {
+		if s.Status != http.StatusOK || s.ETag == "" {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -120,7 +127,7 @@ func TestLiteLLMsRequests(t *testing.T) {
 		"Cache-Control":        `private, immutable, max-age=31536000, s-maxage=0`,
 		"X-Amz-Date":           `\d{8}T\d{6}Z`,
 		"Authorization": `AWS4-HMAC-SHA256 Credential=` + testID + `/\d{8}/us-west-2/s3/aws4_request, ` +
-			`SignedHeaders=cache-control;content-disposition;content-language;content-length;content-md5;content-type;host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}`,
+			`SignedHeaders=cache-control;content-disposition;content-language;content-md5;content-type;host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}`,
 		"Content-Length": `\d+`, "Accept": `\*/\*`, "Accept-Encoding": `gzip, deflate`, "Connection": `keep-alive`, "User-Agent": `litellm/.*`,
 	}
 	first := seen[0]
@@ -139,30 +146,166 @@ func TestLiteLLMsRequests(t *testing.T) {
 	}
 }
 
-// TestLiteLLMsRetries: where the relay does not accept, LiteLLM tries three times, and
-// what comes through in the end is one event.
-func TestLiteLLMsRetries(t *testing.T) {
+// TestThePostByAnotherHand: LiteLLM's second try, signed by Python.
+func TestThePostByAnotherHand(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
-	refusals := 2
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPost} {
+		if got := sendAs(t, method, r.http.URL, job{Key: testKey, Events: raw(event("a"))}); got[0].Status != http.StatusOK {
+			t.Errorf("%s: %+v", method, got)
+		}
+	}
+	if len(r.stored()) != 1 {
+		t.Errorf("stored %q", r.stored())
+	}
+}
+
+// logger is one version of LiteLLM's in front of a relay.
+func logger(r *relay, version litellm.Version, transport litellm.Transport) *litellm.Logger {
+	return &litellm.Logger{Version: version, Transport: transport, Endpoint: r.http.URL, Bucket: testBucket,
+		AccessKeyID: testID, Secret: testSecret, Second: time.Millisecond, Timeout: 30 * time.Second}
+}
+
+func eachVersion(t *testing.T, fn func(t *testing.T, version litellm.Version, transport litellm.Transport)) {
+	for _, version := range litellm.Versions {
+		for _, transport := range litellm.Transports {
+			t.Run(version.String()+","+transport.String(), func(t *testing.T) { fn(t, version, transport) })
+		}
+	}
+}
+
+// TestEachVersionWhileTheRelayCannotAccept: held, none loses an event. Without the hold
+// the older versions lose it, and the present one sends it again.
+func TestEachVersionWhileTheRelayCannotAccept(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
+		r, sink := blocked(t, Options{Hold: time.Minute})
+		l := logger(r, version, transport)
+		l.Log("a", event("a"))
+		flushed := make(chan struct{})
+		go func() {
+			l.Flush(t.Context())
+			close(flushed)
+		}()
+		for deadline := time.Now().Add(20 * time.Second); r.h.counts.Held() == 0 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		sink.open.Store(true)
+		<-flushed
+		if !slices.Equal(l.Done(), []string{"a"}) {
+			t.Errorf("held: done %q, lost %q", l.Done(), l.Lost())
+		}
+
+		r, sink = blocked(t, Options{})
+		l = logger(r, version, transport)
+		l.Log("a", event("a"))
+		l.Flush(t.Context())
+		sink.open.Store(true)
+		if version != litellm.Present {
+			if !slices.Equal(l.Lost(), []string{"a"}) {
+				t.Errorf("answered with 503: done %q, lost %q", l.Done(), l.Lost())
+			}
+			return
+		}
+		for deadline := time.Now().Add(20 * time.Second); len(l.Done()) == 0 && time.Now().Before(deadline); {
+			l.Flush(t.Context())
+		}
+		if !slices.Equal(l.Done(), []string{"a"}) || len(r.stored()) != 2 {
+			t.Errorf("answered with 503: done %q, stored %q", l.Done(), r.stored())
+		}
+	})
+}
+
+// TestEachVersionsBrokenConnections: where the version sends again the event is stored
+// once, also where it had come through before the connection broke.
+func TestEachVersionsBrokenConnections(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
+		for name, tt := range map[string]struct {
+			through bool // the relay took it, and the answer was lost
+			as      litellm.Break
+		}{
+			"reset": {false, litellm.Reset}, "reset after it came through": {true, litellm.Reset},
+			"closed after the body": {false, litellm.ClosedAfter}, "closed after it came through": {true, litellm.ClosedAfter},
+		} {
+			r := newRelay(t, Options{}, runtime.Options{})
+			broken := false
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if broken {
+					r.h.ServeHTTP(w, req)
+					return
+				}
+				broken = true
+				if tt.through {
+					r.h.ServeHTTP(httptest.NewRecorder(), req)
+				} else {
+					_, _ = io.Copy(io.Discard, req.Body)
+				}
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					panic(err)
+				}
+				if tt.as == litellm.Reset {
+					_ = conn.(*net.TCPConn).SetLinger(0)
+				}
+				conn.Close()
+			}))
+			l := logger(r, version, transport)
+			l.Endpoint = front.URL
+			l.Log("a", event("a"))
+			l.Flush(t.Context())
+			again := transport.Again(tt.as)
+			if done := len(l.Done()) == 1; done != again {
+				t.Errorf("%s: done %v, want %v", name, done, again)
+			}
+			l.Flush(t.Context()) // what the present version has queued again
+			front.Close()
+			if want := again || tt.through || version == litellm.Present; (len(r.stored()) == 1) != want || len(r.quarantined()) != 0 {
+				t.Errorf("%s: stored %q", name, r.stored())
+			}
+		}
+	})
+}
+
+// TestABatchUnderAnotherKey: the present version names a batch anew when it sends it
+// again; its events are stored once.
+func TestABatchUnderAnotherKey(t *testing.T) {
+	r := newRelay(t, Options{}, runtime.Options{})
+	var keys []string
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if refusals > 0 {
-			refusals--
-			slowDown("not now", 0, nil).write(w, req, "1")
+		keys = append(keys, req.URL.Path)
+		if len(keys) == 1 { // it comes through, and the answer says otherwise
+			r.h.ServeHTTP(httptest.NewRecorder(), req)
+			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
 		r.h.ServeHTTP(w, req)
 	}))
 	defer front.Close()
-	got := litellm(t, front.URL, job{Key: testKey, Events: raw(event("a"))})
-	if got[0].Status != http.StatusOK || got[0].Attempts != 3 || len(r.stored()) != 1 {
-		t.Errorf("%+v, %q", got, r.stored())
+	l := logger(r, litellm.Present, litellm.AIOHTTP)
+	l.Endpoint, l.Batch = front.URL, true
+	for _, id := range []string{"a", "b"} {
+		l.Log(id, event(id))
 	}
-	if err := r.rt.Drain(t.Context()); err != nil {
-		t.Fatal(err)
+	l.Flush(t.Context())
+	l.Log("c", event("c"))
+	l.Flush(t.Context())
+	if len(keys) != 2 || keys[0] == keys[1] || len(l.Done()) != 3 {
+		t.Fatalf("keys %q, done %q", keys, l.Done())
 	}
-	got = litellm(t, r.http.URL, job{Key: testKey, Events: raw(event("b"))})
-	if got[0].Status != http.StatusServiceUnavailable || got[0].Attempts != 3 || !strings.Contains(got[0].Error, "<Code>SlowDown</Code>") {
-		t.Errorf("%+v", got)
+	if got := r.stored(); len(got) != 3 || len(r.quarantined()) != 0 {
+		t.Errorf("stored %q", got)
+	}
+}
+
+// TestRefusedRequestLogsDoNotHoldUpAuditEvents: the present version, told to drop what is
+// refused for good, drops the request log, and the audit event is done.
+func TestRefusedRequestLogsDoNotHoldUpAuditEvents(t *testing.T) {
+	r := newRelay(t, Options{}, runtime.Options{})
+	l := logger(r, litellm.Present, litellm.AIOHTTP)
+	l.DropTerminal = true
+	l.Log("a", event("a"))
+	l.LogRequest("chat", requestLog)
+	l.Flush(t.Context())
+	if !slices.Equal(l.Done(), []string{"a"}) || !slices.Equal(l.Lost(), []string{"chat"}) || l.Waiting() != 0 {
+		t.Errorf("done %q, lost %q, waiting %d", l.Done(), l.Lost(), l.Waiting())
 	}
 }
 
@@ -171,8 +314,22 @@ func TestLiteLLMsRetries(t *testing.T) {
 func TestLiteLLMsPaths(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	for _, endpoint := range []string{r.http.URL, r.http.URL + "/"} {
-		if got := litellm(t, endpoint, job{Key: "a%20b/" + testKey, Events: raw(event("a"))}); got[0].Status != http.StatusOK {
+		if got := put(t, endpoint, job{Key: "a%20b/" + testKey, Events: raw(event("a"))}); got[0].Status != http.StatusOK {
 			t.Errorf("%s: %+v", endpoint, got)
 		}
 	}
+}
+
+// TestAKillOfEachVersion: what waits for the flush is in LiteLLM's memory alone.
+func TestAKillOfEachVersion(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
+		r := newRelay(t, Options{}, runtime.Options{})
+		l := logger(r, version, transport)
+		l.Log("a", event("a"))
+		l.Flush(t.Context())
+		l.Log("b", event("b")) // LiteLLM dies here, by a signal or in order: nobody flushes
+		if got := r.stored(); !slices.Equal(got, []string{event("a")}) {
+			t.Errorf("stored %q", got)
+		}
+	})
 }

@@ -1,13 +1,16 @@
 """Sends audit events to S3 as LiteLLM's s3_v2 callback does: the same request line,
-headers and body, signed as botocore's SigV4Auth signs, with the same retries. Python's
-standard library alone, so that it runs anywhere.
+headers and body, signed as botocore's SigV4Auth signs: a second hand that signs, beside
+the one in Go. It tries once; what LiteLLM's versions send again is imitated elsewhere
+(internal/test/litellm). Python's standard library alone, so that it runs anywhere.
 
-Usage: litellm_s3.py ENDPOINT BUCKET [--backoff SECONDS]
+Usage: litellm_s3.py ENDPOINT BUCKET [--method POST]
+
+With POST it sends the PUT's headers and signature, as LiteLLM's second try does.
 
 The keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the region from
 AWS_REGION. Each line on standard input is {"key": ..., "events": [...], "batch": bool};
 for each, one line on standard output says what came of it:
-{"key": ..., "status": 200 or null, "attempts": n, "etag": ..., "error": ...}.
+{"key": ..., "status": 200 or null, "etag": ..., "error": ...}.
 """
 
 import argparse
@@ -19,17 +22,10 @@ import http.client
 import json
 import os
 import sys
-import time
 import urllib.parse
 
 # botocore does not sign these.
 UNSIGNED = {"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
-
-# LiteLLM's S3 callback: three tries in all, on these answers alone; an exception, such
-# as a refused connection, ends it at once.
-RETRIED = {500, 503}
-TRIES = 3
-
 
 def normalized(path):
     """botocore.utils.normalize_url_path, for the general signer (not S3's own)."""
@@ -73,25 +69,25 @@ def authorization(method, url, headers, access_key, secret_key, region):
     )
 
 
-def put(endpoint, bucket, key, body, download, region):
+def put(endpoint, bucket, key, body, download, region, method, content_type):
     url = endpoint + "/" + bucket + "/" + key
     headers = {
-        "Content-Type": "application/json",
+        "Content-Type": content_type,
         "Content-MD5": base64.b64encode(hashlib.md5(body).digest()).decode(),
         "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
         "Content-Language": "en",
         "Content-Disposition": f'inline; filename="{download}"',
         "Cache-Control": "private, immutable, max-age=31536000, s-maxage=0",
-        "Content-Length": str(len(body)),
     }
     authorization("PUT", url, headers, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], region)
     # What httpx adds.
+    headers["Content-Length"] = str(len(body))
     headers.update({"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive", "User-Agent": "litellm/1.0"})
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=30)
     try:
-        connection.putrequest("PUT", parts.path, skip_accept_encoding=True)
+        connection.putrequest(method, parts.path, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders(body)
@@ -109,20 +105,16 @@ def send(args, job, region):
     else:
         body = json.dumps(events[0], default=str)
         download = f"audit-{events[0].get('id')}.json"
-    result = {"key": job["key"], "status": None, "attempts": 0, "etag": None, "error": None}
-    for attempt in range(TRIES):
-        result["attempts"] = attempt + 1
-        try:
-            result["status"], result["etag"], text = put(args.endpoint, args.bucket, job["key"], body.encode(), download, region)
-        except OSError as e:
-            result["status"], result["error"] = None, type(e).__name__
-            return result
-        if result["status"] not in RETRIED:
-            result["error"] = None if result["status"] == 200 else text
-            return result
+    result = {"key": job["key"], "status": None, "etag": None, "error": None}
+    kind = "application/x-ndjson" if job.get("batch") else "application/json"
+    try:
+        result["status"], result["etag"], text = put(
+            args.endpoint, args.bucket, job["key"], body.encode(), download, region, args.method, kind)
+    except OSError as e:
+        result["error"] = type(e).__name__
+        return result
+    if result["status"] != 200:
         result["error"] = text
-        if attempt + 1 < TRIES:
-            time.sleep(args.backoff * 2**attempt)
     return result
 
 
@@ -130,7 +122,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("endpoint")
     parser.add_argument("bucket")
-    parser.add_argument("--backoff", type=float, default=1.0)
+    parser.add_argument("--method", default="PUT")
     args = parser.parse_args()
     region = os.environ.get("AWS_REGION", "us-west-2")
     for line in sys.stdin:
