@@ -76,6 +76,13 @@ soak: $(SERVERS) ## the long runs: a million histories, 2,000 kills, every flipp
 	$(GO) test -timeout 24h -count=1 -run TestExact ./internal/meter -meter.rounds 1000000
 	$(GO) test -timeout 24h -count=1 ./builtin/wasm
 
+.PHONY: worst
+worst: ## what a unit of fuel costs at the worst: instructions, joins, loads, detectors, queries
+	$(GO) test -run '^$$' -bench 'Unit' -benchtime 200ms ./internal/meter | sort -k3 -rn
+	$(GO) test -run '^$$' -bench 'Worst' -benchtime 2000x -v ./internal/query
+	$(GO) test -run 'TestHostFunctionsPayFirst' -count=1 -v ./hostfuncs
+	$(GO) test -run '^$$' -bench 'Hostile' -benchtime 50ms ./internal/detect | sort -k5 -rn | head -20
+
 bench: ## the figures: ratios against floors and peers in one run
 	cd bench && $(GO) run .
 

@@ -117,8 +117,10 @@ type Limits struct {
 	Memory auditrelay.ByteSize `yaml:"memory" range:"64KiB..1GiB"`
 	// Stack limits the call stack of one instance, locals included. Default: 2MiB.
 	Stack auditrelay.ByteSize `yaml:"stack" range:"4KiB..4MiB"`
-	// Time limits one event by the wall clock: a second guard behind fuel. An event that
-	// exceeds it is retried, and then held; it is never a dead letter. Default: 10s.
+	// Time limits one event by the wall clock: a second guard behind fuel. A guest that had
+	// the processor for half of it fails the event (out_of_fuel). One that did not get it has
+	// four times as long; then the event is retried, since the host is too busy (wall_time).
+	// Default: 10s.
 	Time time.Duration `yaml:"time" range:"1ms..10m"`
 	// InitTime limits the start of an instance by the wall clock. Default: 30s.
 	InitTime time.Duration `yaml:"init_time" range:"1ms..10m"`

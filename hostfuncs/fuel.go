@@ -27,18 +27,22 @@ const (
 	bytesPerUnit = 4   // copied, compared or decoded
 )
 
-// slice is how much fuel a guest gets at a time, some half a millisecond's worth:
-// each time it is spent, or twice as much by many events, the guest stands back for
-// everything else that wants the processor. Go cannot interrupt a guest, and would
-// take one that looks in at the host away only every ten milliseconds: a callback
-// with little to do, which changes hands some ten times a chunk, would wait as often
-// for those with much.
-const slice = 1 << 20
+// slice is how much fuel a guest gets at a time, some ten microseconds' worth of ordinary
+// instructions. Go cannot interrupt a guest, so it looks in at the host in between. The
+// slowest code that is known (loads that wait for each other all over a large memory)
+// takes some two milliseconds for a slice.
+const slice = 1 << 14
+
+// turnTime is how long a guest runs, in one event, before it stands back for everything
+// else that wants the processor. Go would take one that looks in at the host away only
+// every ten milliseconds: a callback with little to do, which changes hands some ten
+// times a chunk, would wait as often for those with much.
+const turnTime = 500 * time.Microsecond
 
 // perTurn is what calls that are short may burn one after the other, without looking in
 // at the host, before the next stands back. To do so costs as much as a hundred
 // thousand units.
-const perTurn = 2 * slice
+const perTurn = 2 << 20
 
 // settleAt is how much host functions may owe before it is taken from the guest's
 // fuel. Reading and writing the count at every call would cost more than most
@@ -56,7 +60,10 @@ type tank struct {
 	debt   int64 // what host functions did since it was last settled
 	turn   int64 // what may be burnt before others have their turn
 	limit  time.Duration
-	until  time.Time // when limit ends, zero before the first slice is spent
+	began  time.Time     // when the first slice was spent, zero before
+	stood  time.Time     // when it stood back last
+	bound  bool          // to its thread, so that its processor time can be told
+	cpu    time.Duration // of the thread, when it was bound
 }
 
 // Fill gives the call that is about to begin its budget of fuel, and bounds its
@@ -66,7 +73,7 @@ func (s *State) Fill(budget int64, limit time.Duration) {
 	if t.turn <= 0 {
 		t.standBack()
 	}
-	t.budget, t.left, t.debt, t.limit, t.until = budget, budget, 0, limit, time.Time{}
+	t.budget, t.left, t.debt, t.limit, t.began = budget, budget, 0, limit, time.Time{}
 	if t.count != nil {
 		first := min(slice, budget)
 		t.count.Set(uint64(first))
@@ -153,10 +160,9 @@ func (s *State) settle() {
 	debt := t.debt
 	have := int64(t.count.Get()) - debt
 	t.debt = 0
-	for have < 0 && t.left > 0 {
-		t.standBack()
-		s.checkTime()
-		give := min(slice, t.left)
+	if have < 0 && t.left > 0 {
+		s.look()
+		give := min(slice-have, t.left)
 		t.left -= give
 		have += give
 	}
@@ -180,18 +186,54 @@ func (t *tank) standBack() {
 	t.turn = perTurn
 }
 
-// checkTime ends the call where it has run for too long, or its instance is to
-// end. The clock is looked at once a slice.
-func (s *State) checkTime() {
+// look is done between two slices: it stands back where it is time to, and ends the call
+// where it has run for too long or its instance is to end.
+func (s *State) look() {
 	t := &s.tank
 	now := time.Now()
-	switch {
-	case t.until.IsZero():
-		t.until = now.Add(t.limit)
-	case now.After(t.until):
-		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v: the host is too busy, or limits.time too short for its fuel", t.limit)})
+	if t.began.IsZero() {
+		t.began = now
+	}
+	if now.Sub(t.stood) >= turnTime {
+		t.standBack()
+		t.stood = time.Now()
+	}
+	if ran := now.Sub(t.began); ran > t.limit/8 {
+		t.checkTime(ran)
 	}
 	if err := s.Err(); err != nil {
 		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("its call was ended: %w", err)})
+	}
+}
+
+// patience is how many times its limit a call may last whose thread does not get the
+// processor.
+const patience = 4
+
+// checkTime ends a call that has run for its limit: as the module's fault where it had
+// the processor for half of that, as the host's condition where it did not get it.
+func (t *tank) checkTime(ran time.Duration) {
+	if !t.bound {
+		runtime.LockOSThread()
+		t.bound = true
+		t.cpu, _ = threadTime()
+	}
+	if ran <= t.limit {
+		return
+	}
+	used, known := threadTime()
+	switch used -= t.cpu; {
+	case known && used >= t.limit/2:
+		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it ran longer than %v, on the processor (limits.time): what it does is slow for its fuel", t.limit)})
+	case !known || ran > patience*t.limit:
+		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v (limits.time) without getting the processor for half of that: the host is too busy", t.limit)})
+	}
+}
+
+// unbind lets the goroutine run on any thread again.
+func (t *tank) unbind() {
+	if t.bound {
+		t.bound = false
+		runtime.UnlockOSThread()
 	}
 }

@@ -127,6 +127,7 @@ func (s *State) Commit() {
 func (s *State) End() {
 	clear(s.emitted)
 	s.flush()
+	s.tank.unbind()
 	s.call, s.doc, s.turn = nil, nil, Always
 }
 

@@ -37,7 +37,7 @@ func TestFailures(t *testing.T) {
 		{"out-of-turn", nil, auditrelay.CauseProtocol, "path: called out of turn"},
 		{"memory-growth", nil, auditrelay.CauseMemory, "beyond 16MiB was refused"},
 		{"infinite-loop", nil, auditrelay.CauseFuel, "used up its fuel"},
-		{"infinite-loop", func(o *wasm.Options) { o.Limits.Fuel, o.Limits.Time = 1<<50, 30*time.Millisecond }, auditrelay.CauseWallTime, "ran longer than 30ms"},
+		{"infinite-loop", func(o *wasm.Options) { o.Limits.Fuel, o.Limits.Time = 1<<50, 30*time.Millisecond }, auditrelay.CauseFuel, "ran longer than 30ms, on the processor"},
 		{"recursion", nil, auditrelay.CauseStack, "limits.stack"},
 		{"fails", nil, auditrelay.CauseFail, "called fail"},
 		{"replace-invalid", nil, auditrelay.CauseRejectedOutput, "event_replace: not valid JSON"},

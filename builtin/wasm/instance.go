@@ -55,6 +55,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 		if c := f.Cause; c != auditrelay.CauseWallTime && c != auditrelay.CauseMemory && c != auditrelay.CauseFuel {
 			f.Cause = auditrelay.CauseInit
 		}
+		i.state.End()
 		_ = i.Close()
 		return nil, f
 	}

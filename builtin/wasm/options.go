@@ -110,9 +110,10 @@ type Limits struct {
 	Memory auditrelay.ByteSize
 	// Stack is what its calls may take, locals included. Default 2 MiB.
 	Stack auditrelay.ByteSize
-	// Time is how long one event may take by the wall clock: the host's guard
-	// behind Fuel, which does not go by how busy the machine is. An event that hits
-	// it is tried again. Default 10 s.
+	// Time is how long one event may take by the wall clock, a guard behind Fuel. If the
+	// guest had the processor for half of it, the guest is at fault and the event fails
+	// (out_of_fuel). Otherwise the host is too busy: the guest gets four times as long, then
+	// the event is tried again (wall_time). Default 10 s.
 	Time time.Duration
 	// InitTime is the same for an instance's start. Default 30 s.
 	InitTime time.Duration

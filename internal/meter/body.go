@@ -12,6 +12,7 @@ type body struct {
 	loops  int
 	calls  int
 
+	locals   int  // parameters included
 	sets     int  // local.set and local.tee
 	branches int  // blocks, ifs and conditional branches
 	edits    bool // has instructions that change
@@ -61,7 +62,7 @@ func (m *module) body(r *reader, v *validator) {
 			v.locals = append(v.locals, t)
 		}
 	}
-	b.code = inner.at
+	b.code, b.locals = inner.at, len(v.locals)
 	v.run(inner, &b)
 	if r.err = inner.err; r.err != nil {
 		return

@@ -39,6 +39,9 @@ type block struct {
 	unpaid int64 // there
 	target bool  // its end is reached from elsewhere than the instruction before it
 	most   int64 // of unpaid on those ways
+	head   int   // of a loop: the run at its head; -1 where that cannot be reached
+	sets   int   // of locals, before it
+	values int   // that it is given, or gives, on the operand stack, whichever are more
 }
 
 // A planner finds the edits of one function after the other. It relies on the
@@ -50,6 +53,7 @@ type planner struct {
 	open   []block
 	now    int  // the current run; -1 in code that cannot be reached
 	called bool // the current run called a function that charges for itself
+	locals carried
 
 	// unpaid bounds the weight that runs on any way here after the last check,
 	// having been charged since.
@@ -63,6 +67,7 @@ func (p *planner) plan(b *body) []edit {
 	}
 	r := &reader{module: p.m.bytes, at: b.code, end: b.end}
 	p.edits, p.runs, p.open, p.called, p.unpaid = p.edits[:0], p.runs[:0], p.open[:0], false, 0
+	p.locals.reset(b.locals, b.sets)
 	p.begin(b.code, -1)
 	p.open = append(p.open, block{op: opBlock, run: p.now})
 	for len(p.open) > 0 && r.err == nil {
@@ -131,14 +136,15 @@ func (p *planner) finish() int {
 func (p *planner) structure(in *instruction, at int) {
 	switch in.op {
 	case opBlock:
-		p.open = append(p.open, block{op: in.op, run: p.now})
+		p.open = append(p.open, block{op: in.op, run: p.now, sets: p.locals.sets, values: p.values(in)})
 	case opLoop, opIf:
 		before := p.finish()
-		p.open = append(p.open, block{op: in.op, run: before, unpaid: p.unpaid})
+		p.open = append(p.open, block{op: in.op, run: before, unpaid: p.unpaid, head: -1, sets: p.locals.sets, values: p.values(in)})
 		switch {
 		case before < 0:
 		case in.op == opLoop:
 			p.begin(at, -1)
+			p.open[len(p.open)-1].head = p.now
 		default:
 			p.begin(at, before)
 		}
@@ -158,6 +164,9 @@ func (p *planner) structure(in *instruction, at int) {
 		if b.op == opIf {
 			b.reached(b.unpaid)
 		}
+		if b.op == opLoop && b.head >= 0 { // which is checked where it is charged
+			p.edits[p.runs[b.head].edit].value += p.moved(&b)
+		}
 		if b.run >= 0 && (b.op == opLoop || b.target || len(p.open) == 0) {
 			p.join(&b, at)
 		}
@@ -173,7 +182,25 @@ func (p *planner) join(b *block, at int) {
 	if b.target && len(p.open) > 0 {
 		p.unpaid = b.most
 		p.begin(at, b.run)
+		if b.op != opLoop {
+			p.runs[p.now].weight += p.moved(b)
+		}
 	}
+}
+
+// moved is the weight of what is carried to a block's end, or back to a loop's head.
+func (p *planner) moved(b *block) int64 { return moves(p.locals.since(b.sets) + b.values) }
+
+// values is how many operands a block takes or gives, whichever are more.
+func (p *planner) values(in *instruction) int {
+	switch in.block {
+	case noValue:
+		return 0
+	case byIndex:
+		t := p.m.types[in.x]
+		return max(len(t.params), len(t.results))
+	}
+	return 1
 }
 
 func (b *block) reached(unpaid int64) {
@@ -212,6 +239,8 @@ func (p *planner) target(label uint32) {
 // change does the instructions that change themselves.
 func (p *planner) change(in *instruction, at int) {
 	switch in.op {
+	case opLocalSet, opLocalTee:
+		p.locals.set(int(in.x))
 	case opCall:
 		if int(in.x) < p.m.imported {
 			if p.now >= 0 {

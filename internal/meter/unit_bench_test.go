@@ -25,6 +25,27 @@ func BenchmarkUnit(b *testing.B) {
 			(data $d "aaaaaaaaaaaaaaaaaaaaaaaa") (type $v (func)) (func $g) (func $h (drop (memory.size)) (call $g)) (global $x (mut i64) (i64.const 0))
 			(func (export "f") (local $i i32) (local $l i64) (local $d f64) (local $v v128) (local.set $d (f64.const 1.5)) (local.set $l (i64.const -7)) (loop ` + s + ` (br 0))))`
 	}
+	carry := func(n int) string { // sets n locals
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, "(local.set %d (i64.load (i32.const %d)))", i+1, 8*i)
+		}
+		return s.String()
+	}
+	stores := func(n int) string { // uses them
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, "(i64.store (i32.const %d) (local.get %d))", 8*i, i+1)
+		}
+		return s.String()
+	}
+	chase := func(pages int) string { // loads that wait for each other, all over the memory
+		return fmt.Sprintf(`(module (memory %d) (func $fill (local $i i32) (loop $l
+			(i32.store (local.get $i) (i32.and (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904256)) (i32.const %d)))
+			(br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 64))) (i32.const %d)))))
+			(start $fill)
+			(func (export "f") (local $i i32) (loop %s (br 0))))`, pages, pages<<16-64, pages<<16, rep("(local.set $i (i32.load (local.get $i)))", 50))
+	}
 	for _, c := range []struct{ name, text string }{
 		{"add", i(rep(`(local.set $l (i64.add (local.get $l) (i64.const 3)))`, 50))},
 		{"load", i(rep(`(local.set $i (i32.load (i32.and (local.get $i) (i32.const 0xffff))))`, 50))},
@@ -79,6 +100,12 @@ func BenchmarkUnit(b *testing.B) {
 		{"calls-128", `(module (type $m (func (param ` + many + `) (result ` + many + `))) (func $m (type $m) ` + gets + `) (func (export "f") (loop ` + rep("(i32.const 1)", 128) + rep(`(call $m)`, 50) + rep("(drop)", 128) + ` (br 0))))`},
 		{"results-128-early", `(module (type $m (func (result ` + many + `))) (func $m (type $m) ` + rep("(i32.const 7)", 128) + `) (func (export "f") (loop ` + rep(`(block (type $m) (call $m))`+rep("(drop)", 128), 5) + ` (br 0))))`},
 		{"br carrying", `(module (type $m (func (result ` + many + `))) (func (export "f") (local i32) (loop (block (type $m) ` + rep("(local.get 0)", 128) + rep("(br_if 0 (i32.eq (local.get 0) (i32.const 55)))", 50) + `)` + rep("(drop)", 128) + ` (br 0))))`},
+		{"phi-100", `(module (memory 16) (func (export "f") (local $c i32) ` + rep("(local i64)", 100) + ` (loop $o (loop $l (if (local.get $c) (then ` + carry(100) + `)) (br_if $l (i32.eqz (local.get $c)))) ` + stores(100) + ` (br $o))))`},
+		{"phi-1000", `(module (memory 16) (func (export "f") (local $c i32) ` + rep("(local i64)", 1000) + ` (loop $o (loop $l (if (local.get $c) (then ` + carry(1000) + `)) (br_if $l (i32.eqz (local.get $c)))) ` + stores(1000) + ` (br $o))))`},
+		{"phi-4900", `(module (memory 16) (func (export "f") (local $c i32) ` + rep("(local i64)", 4900) + ` (loop $o (loop $l (if (local.get $c) (then ` + carry(4900) + `)) (br_if $l (i32.eqz (local.get $c)))) ` + stores(4900) + ` (br $o))))`},
+		{"phi-if", `(module (memory 16) (func (export "f") (local $c i32) ` + rep("(local i64)", 1000) + ` (loop $o ` + rep(`(if (local.get $c) (then `+carry(1000)+`))`, 8) + stores(1000) + ` (br $o))))`},
+		{"chase-16M", chase(256)},
+		{"chase-64M", chase(1024)},
 		{"host call", `(module (import "env" "h1" (func $h)) (func (export "f") (loop ` + rep(`(call $h)`, 50) + ` (br 0))))`},
 		{"select", i(rep(`(local.set $v (select (local.get $v) (v128.const i32x4 1 2 3 4) (local.get $i)))`, 50))},
 		{"unaligned", i(rep(`(i64.store (i32.const 4093) (i64.add (i64.load (i32.const 4093)) (i64.const 1)))`, 50))},
