@@ -67,7 +67,9 @@ func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 const documentHead = `# Detectors: what is found, and what is not
 
-For those who write policies and gates. Made from the detectors themselves by a test in ` + "`internal/detect`" + `; every rule's examples
+*For those who write policies and gates. Afterwards you know what each detector finds, and what it does not.*
+
+A test in ` + "`internal/detect`" + ` makes this page from the detectors themselves; every rule's examples
 and counter-examples are tested in four positions: a leaf under a neutral key, JSON in a string, a sentence, an object's key.
 ` + "`auditrelay detectors list`, `show NAME` and `test FILE`" + ` show the same for a configuration, the operator's own rules included.
 

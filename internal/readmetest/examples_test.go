@@ -3,6 +3,8 @@ package readmetest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +151,7 @@ func TestConfigurations(t *testing.T) {
 var (
 	variable  = regexp.MustCompile(`os\.environ/([A-Z0-9_]+)|\$\{([A-Z0-9_]+)\}`)
 	secret    = regexp.MustCompile(`file:/[a-z0-9/.-]+`)
+	authority = regexp.MustCompile(`(\bca: "?)file:/[a-z0-9/.-]+`)
 	commented = regexp.MustCompile(`(?m)^#.*\n`)
 )
 
@@ -157,6 +160,14 @@ func valueOf(name string) string {
 		return "postgres://auditrelay:secret@localhost:5432/litellm"
 	}
 	return secretOf(name)
+}
+
+// certificate makes one in PEM.
+func certificate(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
 
 // secretOf makes a secret that no check takes for guessable.
@@ -173,6 +184,8 @@ func (f folder) whole(t *testing.T, text string) string {
 	if isLiteLLM(text) {
 		return text
 	}
+	f.write(t, "ca.pem", certificate(t))
+	text = authority.ReplaceAllString(text, "${1}file:./ca.pem")
 	n := 0
 	text = secret.ReplaceAllStringFunc(text, func(string) string {
 		n++
@@ -194,6 +207,7 @@ func (f folder) whole(t *testing.T, text string) string {
 	}
 	for key, section := range map[string]string{
 		"data_dir":  "data_dir: ./data\n",
+		"tokens":    "tokens:\n  - {name: example, token: " + secretOf("token") + ", roles: [admin]}\n",
 		"callbacks": "callbacks:\n  - {name: example, sink: {stdout: {}}}\n",
 		"filters":   "filters:\n  no-secrets: {redact: {preset: litellm}}\n  house: {redact: {preset: secrets}}\n",
 	} {
@@ -210,4 +224,72 @@ func dedent(text string) string {
 		return text
 	}
 	return strings.TrimPrefix(strings.ReplaceAll("\n"+text, "\n"+text[:indent], "\n"), "\n")
+}
+
+// TestCommandsInSentences checks the commands that stand in sentences and tables: the
+// command exists, and so does each of its flags.
+func TestCommandsInSentences(t *testing.T) {
+	inline := regexp.MustCompile("`auditrelay ([a-z][^`\n]*)`")
+	word, flag := regexp.MustCompile(`^[a-z][a-z-]*$`), regexp.MustCompile(`--[a-z-]+`)
+	help := map[string]string{}
+	checked := 0
+	for _, page := range append(documents(t), "CHANGELOG.md", "CONTRIBUTING.md", "integrations/litellm/README.md") {
+		for _, m := range inline.FindAllStringSubmatch(withoutCode(t, filepath.Join(root, page)), -1) {
+			var words []string
+			for _, w := range strings.Fields(m[1]) {
+				if !word.MatchString(w) {
+					break
+				}
+				words = append(words, w)
+			}
+			command := strings.Join(words, " ")
+			text, known := help[command]
+			if !known {
+				out, err := exec.Command(filepath.Join(program(t), "auditrelay"), append(words, "--help")...).CombinedOutput()
+				if err != nil {
+					out = nil
+				}
+				text = string(out)
+				help[command] = text
+			}
+			checked++
+			if !strings.Contains(text, "auditrelay "+words[0]) {
+				t.Errorf("%s: there is no command `auditrelay %s`", page, m[1])
+				continue
+			}
+			for _, f := range flag.FindAllString(m[1], -1) {
+				if !strings.Contains(text, f) && words[0] == "callbacks" { // list is its default
+					out, _ := exec.Command(filepath.Join(program(t), "auditrelay"), "callbacks", "list", "--help").Output()
+					text += string(out)
+				}
+				if !strings.Contains(text, f) && !strings.Contains(text, strings.Replace(f, "--", "--[no-]", 1)) {
+					t.Errorf("%s: `auditrelay %s` has no flag %s", page, m[1], f)
+				}
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d commands were found", checked)
+	}
+}
+
+// TestEveryPageIsListed checks that docs/README.md leads to every page.
+func TestEveryPageIsListed(t *testing.T) {
+	index, err := os.ReadFile(filepath.Join(root, "docs", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range documents(t) {
+		name, ok := strings.CutPrefix(page, "docs/")
+		if ok && name != "README.md" && !strings.Contains(string(index), "]("+name+")") {
+			t.Errorf("docs/README.md does not list %s", name)
+		}
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if beginning, _, _ := strings.Cut(string(text), "\n## "); ok && !regexp.MustCompile(`(?m)^\*(For|This is) `).MatchString(beginning) {
+			t.Errorf("%s does not begin with whom it is for", page)
+		}
+	}
 }
