@@ -81,7 +81,7 @@ func denied(err error) bool {
 // A pooler such as PgBouncer may take other startup parameters than its own for an error,
 // drop them, and hand each transaction to another connection. So the store sets nothing
 // for a session: tables are named with their schema, a transaction sets what it needs for
-// itself, and no statement is prepared.
+// itself, and what it prepares has names of its own.
 func connect(o Options, how access) (*sql.DB, error) {
 	c, err := o.connection()
 	if err != nil {

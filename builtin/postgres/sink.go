@@ -8,9 +8,11 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"auditrelay"
 	"auditrelay/internal/auditstore"
@@ -90,7 +92,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	if err != nil {
 		// The next delivery connects anew, and looks at the tables anew.
 		_ = s.close()
-		if kindOf(err) == auditrelay.Refused {
+		if suspect(err) && ctx.Err() == nil {
 			// It is no record's fault where the tables were altered.
 			store, setup := open(ctx, s.options, writing)
 			if own(setup) != nil {
@@ -165,6 +167,23 @@ func kindOf(err error) auditrelay.ErrorKind {
 		return auditrelay.Misconfigured
 	}
 	return auditrelay.Transient // 25006 too: a standby is one for now
+}
+
+// suspect reports whether err may come from tables that were altered: a value that does
+// not fit, by the server's or the driver's word.
+func suspect(err error) bool {
+	if _, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return kindOf(err) == auditrelay.Refused
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || own(err) != nil {
+		return false
+	}
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed, driver.ErrBadConn} {
+		if errors.Is(err, end) {
+			return false
+		}
+	}
+	return true
 }
 
 // own is an error that is the relay's, and quotes nothing; nil where err is none.

@@ -303,6 +303,34 @@ func TestALockedTable(t *testing.T) {
 	}
 }
 
+// A server that is only a standby for now is tried again.
+func TestAServerThatTakesNoWrites(t *testing.T) {
+	server := pgtest.Start(t)
+	o := postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))}
+	sink := newSink(t, o)
+	if err := sink.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.Connect(t, "owner", "postgres")
+	admin.Exec("ALTER ROLE owner SET default_transaction_read_only = on")
+	_, err := sink.Deliver(t.Context(), payload(t, sink, 1, `{"n":1}`))
+	if auditrelay.KindOf(err) != auditrelay.Transient || !strings.Contains(fmt.Sprint(err), "standby") || !strings.Contains(fmt.Sprint(err), "25006") {
+		t.Errorf("%v (%v)", err, auditrelay.KindOf(err))
+	}
+	if s, err := postgres.Open(t.Context(), o); err != nil {
+		t.Errorf("it cannot be read: %v", err)
+	} else {
+		s.Close()
+	}
+	admin.Exec("ALTER ROLE owner RESET default_transaction_read_only")
+	for range 2 { // the connection may be the old one
+		_, err = sink.Deliver(t.Context(), payload(t, sink, 1, `{"n":1}`))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // A server that came back without transactions that it had acknowledged is told, once,
 // also where the relay was restarted meanwhile; and delivering goes on.
 func TestAServerThatLostTransactions(t *testing.T) {

@@ -43,6 +43,11 @@ func BenchmarkMillion(b *testing.B) {
 	equal := func(f auditstore.Field, value string) auditstore.Query {
 		return auditstore.Query{Equal: map[auditstore.Field]string{f: value}}
 	}
+	narrowed := func(f auditstore.Field, value string, sort auditstore.Field) auditstore.Query {
+		q := equal(f, value)
+		q.Sort = sort
+		return q
+	}
 	both := equal(auditstore.FieldAction, "updated")
 	both.Equal[auditstore.FieldTable] = "LiteLLM_UserTable"
 	none := equal(auditstore.FieldAction, "rotated")
@@ -79,6 +84,13 @@ func BenchmarkMillion(b *testing.B) {
 		{"first page, two broad filters that never meet", page(none)},
 		{"first page, a day", page(day)},
 		{"first page, by user", page(sorted)},
+		{"first page, action (1 in 6), by user", page(narrowed(auditstore.FieldAction, "created", auditstore.FieldChangedBy))},
+		{"first page, table (1 in 3), by object", page(narrowed(auditstore.FieldTable, "LiteLLM_TeamTable", auditstore.FieldObject))},
+		{"first page, user (1 in 1000), by object", page(narrowed(auditstore.FieldChangedBy, "user-7", auditstore.FieldObject))},
+		{"first page, a day, by user", page(auditstore.Query{From: day.From, To: day.To, Sort: auditstore.FieldChangedBy})},
+		{"export's positions, action (1 in 6), by user", func(ctx context.Context) error {
+			return s.Positions(ctx, narrowed(auditstore.FieldAction, "created", auditstore.FieldChangedBy), func(int64) error { return nil })
+		}},
 		{"by id", func(ctx context.Context) error { _, _, err := s.Find(ctx, "id-777"); return err }},
 		{"page 90,000", func(ctx context.Context) error { _, err := s.Skip(ctx, auditstore.Query{}, rows*9/10, 10); return err }},
 		{"cursor there", func(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 )
 
@@ -77,38 +78,7 @@ type putter struct {
 	writes   int64  // of the journal, with this transaction
 	digests  bool   // rows have them
 
-	atPlace, withID, insert, update prepared
-}
-
-// prepared is one statement, prepared where that is worth it: through a pooler a prepared
-// statement is another client's, or gone.
-type prepared struct {
-	tx   *sql.Tx
-	stmt *sql.Stmt // nil: not prepared
-	sql  string
-}
-
-func (p *prepared) queryRow(ctx context.Context, args ...any) *sql.Row {
-	if p.stmt != nil {
-		return p.stmt.QueryRowContext(ctx, args...)
-	}
-	return p.tx.QueryRowContext(ctx, p.sql, args...)
-}
-
-func (p *prepared) query(ctx context.Context, args ...any) (*sql.Rows, error) {
-	if p.stmt != nil {
-		return p.stmt.QueryContext(ctx, args...)
-	}
-	return p.tx.QueryContext(ctx, p.sql, args...)
-}
-
-func (p *prepared) exec(ctx context.Context, args ...any) error {
-	if p.stmt != nil {
-		_, err := p.stmt.ExecContext(ctx, args...)
-		return err
-	}
-	_, err := p.tx.ExecContext(ctx, p.sql, args...)
-	return err
+	atPlace, withID, insert, update *sql.Stmt
 }
 
 // recordColumns are those that a record's row has, in the order in which write gives them.
@@ -150,15 +120,16 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	insert.text(")")
 	update.text(" WHERE position = ").arg(nil)
 	for _, one := range []struct {
-		into *prepared
+		into **sql.Stmt
 		q    *statement
 	}{{&p.atPlace, atPlace}, {&p.withID, withID}, {&p.insert, insert}, {&p.update, update}} {
-		*one.into = prepared{tx: tx, sql: one.q.String()}
 		if s.options.Dialect == Postgres {
-			continue
+			// The driver names a statement by its text. Through a pooler another
+			// transaction that failed may have left one of that name.
+			one.q.text(fmt.Sprintf(" /* %016x */", rand.Uint64()))
 		}
 		var err error
-		if one.into.stmt, err = tx.PrepareContext(ctx, one.into.sql); err != nil {
+		if *one.into, err = tx.PrepareContext(ctx, one.q.String()); err != nil {
 			p.close()
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
@@ -184,10 +155,12 @@ func (s *Store) nameJournal(ctx context.Context, p *putter) error {
 	return p.tx.QueryRowContext(ctx, q.String(), q.args...).Scan(&p.journal, &p.writes)
 }
 
+// close lets go of the statements before the transaction ends: behind a pooler the
+// connection is another's then.
 func (p *putter) close() {
-	for _, s := range []prepared{p.atPlace, p.withID, p.insert, p.update} {
-		if s.stmt != nil {
-			_ = s.stmt.Close() // the transaction's end closes it anyway
+	for _, s := range []*sql.Stmt{p.atPlace, p.withID, p.insert, p.update} {
+		if s != nil {
+			_ = s.Close() // after a failure it stays, under a name that nobody else uses
 		}
 	}
 }
@@ -201,7 +174,7 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 		return nil
 	case err == nil:
 		done.Replaced++
-		return p.update.exec(ctx, append(p.args(w), there.position)...)
+		return exec(ctx, p.update, append(p.args(w), there.position)...)
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
@@ -215,11 +188,16 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 			return nil
 		case position > 0:
 			done.Replaced++
-			return p.update.exec(ctx, append(p.args(w), position)...)
+			return exec(ctx, p.update, append(p.args(w), position)...)
 		}
 	}
 	done.Inserted++
-	return p.insert.exec(ctx, p.args(w)...)
+	return exec(ctx, p.insert, p.args(w)...)
+}
+
+func exec(ctx context.Context, s *sql.Stmt, args ...any) error {
+	_, err := s.ExecContext(ctx, args...)
+	return err
 }
 
 // written is a record as its row has it.
@@ -263,7 +241,7 @@ func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	if p.digests {
 		into = append(into, &w.digest)
 	}
-	err = p.atPlace.queryRow(ctx, p.journal, int64(r.Sequence)).Scan(into...)
+	err = p.atPlace.QueryRowContext(ctx, p.journal, int64(r.Sequence)).Scan(into...)
 	return w, err
 }
 
@@ -284,7 +262,7 @@ func (w *written) was(there *written) bool {
 // same looks for the event under its id: known with these contents, or at a position
 // with others.
 func (p *putter) same(ctx context.Context, r *Record, text string) (position int64, known bool, err error) {
-	rows, err := p.withID.query(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
+	rows, err := p.withID.QueryContext(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
 	if err != nil {
 		return 0, false, err
 	}

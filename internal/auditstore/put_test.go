@@ -252,6 +252,64 @@ func testPurge(t *testing.T, open opener) {
 	}
 }
 
+// A search that is narrowed by one field and sorted by another gives the same pages however
+// they are found: along the order, or by sorting all that match. Where matches stand
+// decides which.
+func TestScatteredPages(t *testing.T) {
+	everywhere(t, testScatteredPages)
+}
+
+func testScatteredPages(t *testing.T, open opener) {
+	s := open(t)
+	const rows = 12_000
+	var all []auditstore.Record
+	for n := range rows {
+		action, table := "created", "a"
+		if n%5 != 0 { // most: spread evenly
+			action = "updated"
+		}
+		if n < 2500 { // the last in the order of users, and more than few
+			table = "b"
+		}
+		all = append(all, record(uint64(n+1), fmt.Sprintf("id-%05d", n), fmt.Sprintf(`{"changed_by":"user-%05d","action":%q,"table_name":%q,"updated_values":{"team_id":"t%d"}}`, rows-n*7%1000-n/1000, action, table, n%2)))
+	}
+	for part := range slices.Chunk(all, 1000) {
+		if _, err := s.Put(t.Context(), "j.1", part, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, q := range map[string]auditstore.Query{
+		"even": {Equal: map[auditstore.Field]string{auditstore.FieldAction: "updated"}}, "at one end": {Equal: map[auditstore.Field]string{auditstore.FieldTable: "b"}},
+		"both": {Equal: map[auditstore.Field]string{auditstore.FieldTable: "b", auditstore.FieldAction: "updated"}}, "few": {Equal: map[auditstore.Field]string{auditstore.FieldID: "id-00007"}},
+		"times": {From: noon.Add(time.Hour)}, "inside": {Equal: map[auditstore.Field]string{auditstore.FieldAction: "updated"}, Contains: map[auditstore.Field]string{auditstore.FieldTeam: "t1"}},
+		"by itself": {Equal: map[auditstore.Field]string{auditstore.FieldChangedBy: "user-11993"}},
+	} {
+		for _, ascending := range []bool{false, true} {
+			q.Sort, q.Ascending = auditstore.FieldChangedBy, ascending
+			var whole, byPage []int64
+			if err := s.Positions(t.Context(), q, func(position int64) error { whole = append(whole, position); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			page, err := s.Skip(t.Context(), q, 0, 700)
+			for err == nil {
+				for _, at := range page.Places {
+					byPage = append(byPage, at.Position)
+				}
+				if !page.More {
+					break
+				}
+				page, err = s.After(t.Context(), q, page.Places[len(page.Places)-1], 700)
+			}
+			if err != nil || len(whole) == 0 || !slices.Equal(byPage, whole) {
+				t.Errorf("%s, ascending %v: %d at once, %d by pages, %v", name, ascending, len(whole), len(byPage), err)
+			}
+			if page, err := s.Skip(t.Context(), q, len(whole)/2, 5); err != nil || page.Places[0].Position != whole[len(whole)/2] {
+				t.Errorf("%s: in the middle, %v", name, err)
+			}
+		}
+	}
+}
+
 // A page costs the same wherever it begins, and every field sorts by its bytes.
 func TestPages(t *testing.T) {
 	everywhere(t, testPages)

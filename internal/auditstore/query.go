@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -52,65 +53,207 @@ func (s *Store) After(ctx context.Context, q Query, after Place, limit int) (Pag
 
 func (s *Store) page(ctx context.Context, q Query, after *Place, skip, limit int) (Page, error) {
 	limit = min(max(limit, 1), MaxPage)
-	sort := q.sort()
-	if !slices.Contains(Sortable(), sort) {
-		return Page{}, fmt.Errorf("the records cannot be sorted by %q", string(sort))
+	o, err := s.order(ctx, &q, after)
+	if err != nil {
+		return Page{}, err
+	}
+	if s.options.Dialect == SQLite && q.Scattered() {
+		page, filled, err := s.walk(ctx, &q, o, skip, limit)
+		if err != nil || filled {
+			return page, err
+		}
 	}
 	st := s.statement("SELECT updated_at, position FROM " + s.tables.events)
 	if err := s.where(ctx, &q, st); err != nil {
 		return Page{}, err
 	}
-	order, sign := " DESC", " < ("
-	if q.Ascending {
-		order, sign = " ASC", " > ("
+	o.behind(st)
+	st.text(" ORDER BY "+o.by()).limit(skip, limit)
+	places, err := s.places(ctx, st)
+	if err != nil {
+		return Page{}, err
 	}
-	if after != nil {
-		st.text(" AND (")
-		if sort != FieldUpdatedAt {
-			value, err := s.value(ctx, sort, after.Position)
-			if err != nil {
-				return Page{}, err
-			}
-			st.text(string(sort) + ", updated_at, position)" + sign).arg(value).text(", ")
-		} else {
-			st.text("updated_at, position)" + sign)
-		}
-		st.arg(micros(after.Time)).text(", ").arg(after.Position).text(")")
+	return pageOf(places, limit), nil
+}
+
+// Scattered reports whether what q selects lies scattered over the order that it asks for:
+// no index gives it in that order.
+func (q *Query) Scattered() bool {
+	return q.sort() != FieldUpdatedAt && (len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
+}
+
+// order is how a query's records are ordered, and where a page begins.
+type order struct {
+	field     Field
+	ascending bool
+	after     *Place
+	value     string // of field, at after
+}
+
+func (s *Store) order(ctx context.Context, q *Query, after *Place) (order, error) {
+	o := order{field: q.sort(), ascending: q.Ascending, after: after}
+	if !slices.Contains(Sortable(), o.field) {
+		return o, fmt.Errorf("the records cannot be sorted by %q", string(o.field))
 	}
-	st.text(" ORDER BY ")
-	if sort != FieldUpdatedAt {
-		st.text(string(sort) + order + ", ")
+	if after == nil || o.field == FieldUpdatedAt {
+		return o, nil
 	}
-	st.text("updated_at" + order + ", position" + order + " LIMIT ").arg(int64(limit) + 1)
+	var err error
+	o.value, err = s.value(ctx, o.field, after.Position)
+	return o, err
+}
+
+// by is the order as SQL says it.
+func (o *order) by() string {
+	way := " DESC"
+	if o.ascending {
+		way = " ASC"
+	}
+	by := "updated_at" + way + ", position" + way
+	if o.field != FieldUpdatedAt {
+		by = string(o.field) + way + ", " + by
+	}
+	return by
+}
+
+// behind adds the condition that a record comes after the one where the page begins.
+func (o *order) behind(st *statement) {
+	if o.after == nil {
+		return
+	}
+	sign := " < ("
+	if o.ascending {
+		sign = " > ("
+	}
+	st.text(" AND (")
+	if o.field != FieldUpdatedAt {
+		st.text(string(o.field) + ", updated_at, position)" + sign).arg(o.value).text(", ")
+	} else {
+		st.text("updated_at, position)" + sign)
+	}
+	st.arg(micros(o.after.Time)).text(", ").arg(o.after.Position).text(")")
+}
+
+func (q *statement) limit(skip, limit int) {
+	q.text(" LIMIT ").arg(int64(limit) + 1)
 	if skip > 0 {
-		st.text(" OFFSET ").arg(int64(skip))
+		q.text(" OFFSET ").arg(int64(skip))
 	}
+}
+
+func pageOf(places []Place, limit int) Page {
+	page := Page{Places: places, More: len(places) > limit}
+	if page.More {
+		page.Places = places[:limit]
+	}
+	return page
+}
+
+func (s *Store) places(ctx context.Context, st *statement) (places []Place, err error) {
 	rows, err := s.db.QueryContext(ctx, st.String(), st.args...)
 	if err != nil {
-		return Page{}, fmt.Errorf("read a page: %w", err)
+		return nil, fmt.Errorf("read a page: %w", err)
 	}
 	defer rows.Close()
-	var page Page
 	for rows.Next() {
 		var at Place
 		var n int64
 		if err := rows.Scan(&n, &at.Position); err != nil {
-			return Page{}, fmt.Errorf("read a page: %w", err)
+			return nil, fmt.Errorf("read a page: %w", err)
 		}
 		at.Time = fromMicros(n)
-		page.Places = append(page.Places, at)
+		places = append(places, at)
 	}
 	if err := rows.Err(); err != nil {
-		return Page{}, fmt.Errorf("read a page: %w", err)
+		return nil, fmt.Errorf("read a page: %w", err)
 	}
-	if page.More = len(page.Places) > limit; page.More {
-		page.Places = page.Places[:limit]
-	}
-	return page, nil
+	return places, nil
 }
 
+const (
+	// fewMatches are found and sorted at once: to walk along the order would cost more.
+	fewMatches = 2000
+	leastWalk  = 10_000
+)
+
+// walk looks for a page along the order asked for, at a bounded number of records, where
+// very many records match: sorting all of them for each page would cost most. With
+// matches spread evenly a page of l of n records is found within the square root of n
+// times l. It reports whether it filled the page.
+//
+// Postgres decides so by its statistics.
+func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (page Page, filled bool, err error) {
+	driving := Query{From: q.From, To: q.To}
+	for _, f := range indexed {
+		if value, ok := q.Equal[f]; ok {
+			driving = Query{Equal: map[Field]string{f: value}}
+			break
+		}
+	}
+	matches, exact, err := s.Count(ctx, driving, fewMatches)
+	if err != nil || exact && matches <= fewMatches {
+		return page, false, err
+	}
+	total, err := s.Rows(ctx)
+	if err != nil {
+		return page, false, err
+	}
+	most := max(leastWalk, 8*int64(math.Sqrt(float64(max(total, 0))*float64(skip+limit+1))))
+	inner := "position, updated_at, action, table_name"
+	for _, f := range append([]Field{o.field}, indexed...) {
+		if _, asked := q.Equal[f]; (asked || f == o.field) && f != FieldAction && f != FieldTable {
+			inner += ", " + string(f)
+		}
+	}
+	if len(q.Contains) > 0 {
+		inner += ", teams, team_names, tokens"
+	}
+	st := s.statement("SELECT updated_at, position FROM (SELECT " + inner + " FROM " + s.tables.events + " WHERE 1 = 1")
+	o.behind(st)
+	st.text(" ORDER BY " + o.by() + " LIMIT ").arg(most).text(")")
+	if err := s.where(ctx, q, st); err != nil {
+		return page, false, err
+	}
+	st.text(" ORDER BY "+o.by()).limit(skip, limit)
+	places, err := s.places(ctx, st)
+	return pageOf(places, limit), len(places) > limit, err
+}
+
+// Positions calls fn with the position of each record that q selects, in order. It reads
+// them in one go: where they are Scattered, page by page would sort them for each page.
+func (s *Store) Positions(ctx context.Context, q Query, fn func(position int64) error) error {
+	o, err := s.order(ctx, &q, nil)
+	if err != nil {
+		return err
+	}
+	st := s.statement("SELECT position FROM " + s.tables.events)
+	if err := s.where(ctx, &q, st); err != nil {
+		return err
+	}
+	st.text(" ORDER BY " + o.by())
+	rows, err := s.db.QueryContext(ctx, st.String(), st.args...)
+	if err != nil {
+		return fmt.Errorf("read positions: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var position int64
+		if err := rows.Scan(&position); err != nil {
+			return fmt.Errorf("read positions: %w", err)
+		}
+		if err := fn(position); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read positions: %w", err)
+	}
+	return nil
+}
+
+// sort is the field to sort by. Where all have one value of it, time decides.
 func (q *Query) sort() Field {
-	if q.Sort == "" {
+	if _, one := q.Equal[q.Sort]; one || q.Sort == "" {
 		return FieldUpdatedAt
 	}
 	return q.Sort

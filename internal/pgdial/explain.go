@@ -214,6 +214,7 @@ func byText(text string) string {
 		{"tls:", "TLS failed"},
 		{"SCRAM", "the server's proof that it knows the password is wrong, or it asks for a way to log in that is not supported"},
 		{"authentication", "the server asks for a way to log in that is not supported or not allowed"},
+		{"encode", "a column has another type than it should: the tables were altered"},
 		{"scan", "an answer of the server has another type than it should: the tables were altered"},
 		{"unexpected message", "what answers there does not speak Postgres's protocol"},
 		{"message type", "what answers there does not speak Postgres's protocol"},

@@ -67,6 +67,21 @@ func TestExport(t *testing.T) {
 	if body, trailer, err = r.export("?format=ndjson&id=e7&ending=false"); err != nil || strings.Count(body, "\n") != 1 || trailer.Get(trailerRecords) != "1" {
 		t.Errorf("one without an ending: %v %s", err, body)
 	}
+	// Narrowed by one field and sorted by another.
+	if body, trailer, err = r.export("?format=ndjson&action=deleted&sort_by=object_id&sort_order=asc"); err != nil || trailer.Get(trailerRecords) != "8" {
+		t.Errorf("sorted by another: %v %v", err, trailer)
+	}
+	var order []string
+	for line := range strings.Lines(body) {
+		var l struct{ ID string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, l.ID)
+	}
+	if got := strings.Join(order[:8], " "); got != "e5 e20 e11 e2 e17 e8 e23 e14" {
+		t.Errorf("sorted by another: %s", got)
+	}
 	// Who exported what is an event, without the values that were searched for.
 	r.await("")
 	var told []string
@@ -77,7 +92,7 @@ func TestExport(t *testing.T) {
 		}
 		told = append(told, fmt.Sprint(l["changed_by"], " ", l["object_id"], " ", string(after)))
 	}
-	want := []string{`auditor store {"filters":["table_name"],"format":"ndjson"}`, `auditor store {"filters":["id"],"format":"ndjson"}`}
+	want := []string{`auditor store {"filters":["table_name"],"format":"ndjson"}`, `auditor store {"filters":["id"],"format":"ndjson"}`, `auditor store {"filters":["action"],"format":"ndjson"}`}
 	if !slices.Equal(told, want) {
 		t.Errorf("told: %s", strings.Join(told, "\n"))
 	}

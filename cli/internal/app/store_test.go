@@ -318,3 +318,32 @@ func TestAStoreInPostgres(t *testing.T) {
 		t.Errorf("a backup: %s", answer)
 	}
 }
+
+// That a store lost transactions which it had acknowledged is an event of its own, once.
+func TestLostTransactionsAreRecorded(t *testing.T) {
+	r, all := newStoreRelay(t)
+	if status, answer, _ := r.call("POST", "/v1/events", numbered(1)); status != 200 {
+		t.Fatal(answer)
+	}
+	r.settle()
+	l := all.live["archive"]
+	s, err := l.maintain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Lost(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{rt: r.rt, log: quiet()}
+	for range 2 {
+		if err := d.tend(t.Context(), l, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		r.settle()
+	}
+	logs := r.audit("?table_name=" + tableStore).Logs
+	if len(logs) != 1 || logs[0]["object_id"] != "archive" || !strings.Contains(fmt.Sprint(logs[0]["updated_values"]), "lost_transactions:3") {
+		t.Errorf("recorded: %v", logs)
+	}
+}

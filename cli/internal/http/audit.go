@@ -145,11 +145,11 @@ func filling(err error) bool {
 }
 
 // readRow reads one record, and tells the log where it is damaged.
-func (s *Server) readRow(ctx context.Context, from *auditstore.Store, at auditstore.Place) (row auditstore.Row, ok bool, err error) {
+func (s *Server) readRow(ctx context.Context, from *auditstore.Store, position int64) (row auditstore.Row, ok bool, err error) {
 	// A server that stands still ends the answer.
 	ctx, cancel := context.WithTimeout(ctx, auditTime)
 	defer cancel()
-	row, ok, err = from.Row(ctx, at.Position)
+	row, ok, err = from.Row(ctx, position)
 	if err == nil && ok {
 		s.tellDamage(&row)
 	}
@@ -180,7 +180,7 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	rows := 0
 	for _, at := range page.Places {
 		// One at a time: a page of the largest events would take much memory.
-		row, ok, err := s.readRow(r.Context(), from, at)
+		row, ok, err := s.readRow(r.Context(), from, at.Position)
 		if err != nil {
 			return err
 		}

@@ -1,15 +1,21 @@
 package http
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
@@ -123,27 +129,33 @@ func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *audit
 	}
 	bounded := *q
 	bounded.Through = max(newest, 1)
-	q = &bounded
+	one := func(position int64) error {
+		row, ok, err := s.readRow(ctx, from, position)
+		if err != nil || !ok { // deleted since
+			return err
+		}
+		if err := to.record(&row); err != nil {
+			return err
+		}
+		n.records++
+		if row.Integrity == auditstore.Damaged {
+			n.damaged++
+		}
+		return nil
+	}
+	if bounded.Scattered() {
+		err := exportScattered(ctx, from, &bounded, one)
+		return n, err // in this order: n is counted meanwhile
+	}
 	var after *auditstore.Place
 	for {
-		page, err := exportPage(ctx, from, q, after)
+		page, err := exportPage(ctx, from, &bounded, after)
 		if err != nil {
 			return n, err
 		}
 		for i := range page.Places {
-			row, ok, err := s.readRow(ctx, from, page.Places[i])
-			if err != nil {
+			if err := one(page.Places[i].Position); err != nil {
 				return n, err
-			}
-			if !ok {
-				continue // deleted since
-			}
-			if err := to.record(&row); err != nil {
-				return n, err
-			}
-			n.records++
-			if row.Integrity == auditstore.Damaged {
-				n.damaged++
 			}
 		}
 		if !page.More {
@@ -152,6 +164,51 @@ func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *audit
 		after = &page.Places[len(page.Places)-1]
 	}
 }
+
+// exportScattered finds all positions first, sorted once, and keeps them in a file: the
+// client takes its time, and the database would have to keep what it answers meanwhile.
+func exportScattered(ctx context.Context, from *auditstore.Store, q *auditQuery, one func(position int64) error) error {
+	f, err := os.CreateTemp("", "auditrelay-export-*")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil { // it lives as long as it is open
+		return err
+	}
+	w := bufio.NewWriterSize(f, 64<<10)
+	sorting, cancel := context.WithTimeout(ctx, exportSort)
+	defer cancel()
+	err = from.Positions(sorting, q.Query, func(position int64) error {
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], uint64(position))
+		_, err := w.Write(b[:])
+		return err
+	})
+	if err = timedOut(sorting, err); err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return err
+	}
+	for r := bufio.NewReaderSize(f, 64<<10); ; {
+		var b [8]byte
+		if _, err := io.ReadFull(r, b[:]); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := one(int64(binary.BigEndian.Uint64(b[:]))); err != nil {
+			return err
+		}
+	}
+}
+
+// exportSort bounds how long an export's records are sorted before the first goes out.
+const exportSort = 2 * time.Minute
 
 func exportPage(ctx context.Context, from *auditstore.Store, q *auditQuery, after *auditstore.Place) (page auditstore.Page, err error) {
 	// An export may take its time with a page; nobody waits for its first one.
