@@ -108,9 +108,15 @@ func (e *FormatError) Is(err error) bool { return err == ErrFormat }
 type FullError struct {
 	Quota, Used   int64 // bytes; Quota is 0 where the reserve was hit
 	Reserve, Free int64 // bytes
+	// SpareFiles and FreeFiles are inodes; SpareFiles is 0 where they were not hit.
+	SpareFiles, FreeFiles int64
 }
 
 func (e *FullError) Error() string {
+	if e.SpareFiles > 0 {
+		return fmt.Sprintf("journal is full: its disk takes %d more files (inodes), %d are kept in reserve; delete files on it, or make its file system anew with more inodes",
+			e.FreeFiles, e.SpareFiles)
+	}
 	if e.Quota > 0 {
 		return fmt.Sprintf("journal is full: %s of a quota of %s in use; raise the quota, or let callbacks catch up so that retention can free space",
 			size(e.Used), size(e.Quota))

@@ -21,6 +21,7 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 	}{
 		{"write to the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log"},
 		{"sync of the log", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, ".log"},
+		{"no inode for the next log", []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ".log"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var broken atomic.Bool
@@ -43,6 +44,10 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 				appendEvents(t, j, event(fmt.Sprint(i), body(i)))
 			}
 			broken.Store(true)
+			stored := uint64(10)
+			if test.kind[0] == errorfs.OpCreate {
+				stored += fillLog(t, j)
+			}
 			for range 3 {
 				tx := &Tx{}
 				tx.Append(event("lost", body(1)))
@@ -50,18 +55,32 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if j.Head().Next != 11 {
+			if j.Head().Next != stored+1 {
 				t.Error(j.Head())
 			}
-			if events, err := readAll(j); len(events) != 10 || err != nil {
+			if events, err := readAll(j); len(events) != int(stored) || err != nil {
 				t.Error(len(events), err)
 			}
 			broken.Store(false)
 			j.Close()
 			j = open(t, "j", Options{FS: inner, Now: clock})
-			if events, err := readAll(j); len(events) < 10 || err != nil {
+			if events, err := readAll(j); len(events) < int(stored) || err != nil {
 				t.Error(len(events), err)
 			}
 		})
 	}
+}
+
+// fillLog commits until a commit fails, and returns how many did not.
+func fillLog(t *testing.T, j *Journal) (stored uint64) {
+	t.Helper()
+	for ; stored < 10_000; stored++ {
+		tx := &Tx{}
+		tx.Append(event(fmt.Sprint("more", stored), fmt.Sprintf(`{"n":%q}`, noise(int(stored), 2000))))
+		if _, err := j.Commit(tx); err != nil {
+			return stored
+		}
+	}
+	t.Fatal("no commit failed")
+	return 0
 }

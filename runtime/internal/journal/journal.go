@@ -155,10 +155,12 @@ func (j *Journal) open() (err error) {
 	engine := j.options
 	// Compactions leave the last quarter of the reserve to log and flushes.
 	j.space.guard = &guard{FS: gate, dir: j.dir, floor: j.space.reserve / 4}
-	engine.FS, engine.Reserve = j.space.guard, j.space.reserve
+	logs := &logFS{FS: j.space.guard, fault: j.fault}
+	engine.FS, engine.Reserve = logs, j.space.reserve
 	if j.db, err = openPebble(engine, j.dir, j.fault, j.anchor, least.commits > 0); err != nil {
 		return j.damaged(1, least.next, err)
 	}
+	logs.open.Store(true)
 	j.space.db = j.db
 	if err := j.recover(mark.identity, least); err != nil {
 		return err

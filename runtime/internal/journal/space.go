@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,6 +25,8 @@ type space struct {
 	since int64 // bytes written since then
 	used  int64
 	free  int64 // -1 where the file system does not say
+	files int64 // that can still be made; -1 where their number is not fixed
+	spare int64 // how many of them are to stay
 	owed  int64 // what the engine has still to flush of what it holds already
 	guard *guard
 
@@ -32,6 +35,8 @@ type space struct {
 
 const (
 	defaultReserve = 256 << 20
+	defaultSpare   = 256 // files
+	leastSpare     = 32
 	spaceEvery     = 50 * time.Millisecond
 	spaceBytes     = 1 << 20
 )
@@ -72,6 +77,9 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	if fresh && s.quota > 0 && s.used+s.owed+2*added > s.quota {
 		return &FullError{Quota: s.quota, Used: s.used + s.since}
 	}
+	if err := s.admitFiles(tx, fresh); err != nil {
+		return err
+	}
 	if s.free < 0 || s.reserve < 0 {
 		return nil
 	}
@@ -92,6 +100,43 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	return nil
 }
 
+// admitFiles is admit for the disk's inodes: whatever is committed ends in new files.
+func (s *space) admitFiles(tx *Tx, fresh bool) error {
+	if s.files < 0 || s.reserve < 0 {
+		return nil
+	}
+	spare := s.spare
+	if !fresh {
+		spare /= 4
+		if tx.frees() {
+			spare /= 4
+		}
+	}
+	if s.files < spare {
+		return &FullError{SpareFiles: s.spare, FreeFiles: s.files}
+	}
+	return nil
+}
+
+// inodeCounter is a file system that says how many files its disk takes in all and
+// still; 0 in all where their number is not fixed.
+type inodeCounter interface {
+	Inodes(dir string) (total, free uint64, err error)
+}
+
+// inodes asks the file system, or the operating system where it is the default one.
+func inodes(fsys vfs.FS, dir string) (total, free uint64) {
+	if c, ok := fsys.(inodeCounter); ok {
+		total, free, _ = c.Inodes(dir) // unknown is not counted
+		return total, free
+	}
+	var st syscall.Statfs_t
+	if fsys != vfs.Default || syscall.Statfs(dir, &st) != nil {
+		return 0, 0
+	}
+	return st.Files, st.Ffree
+}
+
 // wrote notes bytes written.
 func (s *space) wrote(n int) {
 	s.mu.Lock()
@@ -107,6 +152,11 @@ func (s *space) refresh(now time.Time) {
 	if s.guard != nil {
 		s.guard.owed.Store(s.owed)
 	}
+	s.files = -1
+	if total, free := inodes(s.fs, s.dir); total > 0 {
+		s.files = int64(min(free, 1<<62))
+		s.spare = min(defaultSpare, max(leastSpare, int64(min(total, 1<<62))/20))
+	}
 	s.free = -1
 	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
 		s.free = int64(min(u.AvailBytes, 1<<62))
@@ -114,7 +164,10 @@ func (s *space) refresh(now time.Time) {
 }
 
 // reclaimEvery is the least time between two reclaims.
-const reclaimEvery = time.Second
+const (
+	reclaimEvery = time.Second
+	reclaimFiles = 8 // a log, a manifest, a table for each key space
+)
 
 // reclaim has the engine write out what it holds in memory. Only there does a
 // deletion begin to give space back, and while everything is refused nothing else
@@ -128,6 +181,8 @@ func (j *Journal) reclaim() {
 	j.space.mu.Lock()
 	now := j.space.now()
 	due := now.Sub(j.space.reclaimed) >= reclaimEvery || now.Before(j.space.reclaimed)
+	// Without inodes it could only fail, and end the journal.
+	due = due && (j.space.files < 0 || j.space.files >= reclaimFiles)
 	if due {
 		j.space.reclaimed = now
 	}

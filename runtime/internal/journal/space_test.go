@@ -202,3 +202,41 @@ func TestASealLeavesRoomForItsFlush(t *testing.T) {
 		}
 	}
 }
+
+// countedFS is a file system with so many inodes.
+type countedFS struct {
+	*vfs.MemFS
+	free *uint64
+}
+
+func (c countedFS) Inodes(string) (total, free uint64, err error) { return 260, *c.free, nil }
+
+// Where the disk's inodes run out, events are refused while the journal still can make
+// the files that it needs.
+func TestTheReserveCountsInodes(t *testing.T) {
+	now, free := base, uint64(200)
+	fs := countedFS{MemFS: vfs.NewMem(), free: &free}
+	j := open(t, "j", Options{FS: fs, Now: func() time.Time { now = now.Add(time.Second); return now }})
+	for _, test := range []struct {
+		free                 uint64
+		accept, seal, remove bool
+	}{{200, true, true, true}, {31, false, true, true}, {7, false, false, true}, {0, false, false, false}, {200, true, true, true}} {
+		free = test.free
+		for what, want := range map[string]bool{"accept": test.accept, "seal": test.seal, "remove": test.remove} {
+			tx := &Tx{}
+			switch what {
+			case "accept":
+				tx.Append(event(fmt.Sprint(now), body(1)))
+			case "seal":
+				tx.Set(LaneKey("s3"), []byte("x"))
+			case "remove":
+				tx.Delete(LaneKey("s3"))
+				tx.Set(LaneKey("s4"), []byte("x"))
+			}
+			_, err := j.Commit(tx)
+			if (err == nil) != want || err != nil && (!errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "inodes")) {
+				t.Errorf("%d free: %s: %v", free, what, err)
+			}
+		}
+	}
+}
