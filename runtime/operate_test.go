@@ -235,6 +235,40 @@ func TestDrainEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
+// TestDrainKeepsTheDoorOpen: while it waits for a destination that is away, producers
+// are served; what they send is delivered after the next start.
+func TestDrainKeepsTheDoorOpen(t *testing.T) {
+	sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
+	var l logs
+	o := runtime.Options{Dir: t.TempDir(), Logger: l.logger(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}}
+	r := start(t, o)
+	submit(t, r, event("before", "created"))
+	ctx, cancel := context.WithCancel(t.Context())
+	drained := make(chan error, 1)
+	go func() { drained <- r.Drain(ctx) }()
+	for i := range 20 { // some of them while it drains, whenever it began
+		submit(t, r, event(fmt.Sprint("while", i), "created"))
+	}
+	select {
+	case err := <-drained:
+		t.Fatal("it did not wait:", err)
+	default:
+	}
+	cancel()
+	if err := <-drained; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(event("after", "created"))}); !errors.Is(err, runtime.ErrClosed) {
+		t.Errorf("submit after a drain: %v", err)
+	}
+	sink.set(nil)
+	r = start(t, o)
+	settle(t, r)
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 21, Delivered: 21, Balanced: true}); got != want {
+		t.Errorf("account\n got %+v\nwant %+v", got, want)
+	}
+}
+
 // TestCloseBreaksOffADelivery: a close is not the destination's failure.
 func TestCloseBreaksOffADelivery(t *testing.T) {
 	entered := make(chan struct{})

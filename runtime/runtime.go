@@ -198,15 +198,26 @@ func (r *Runtime) Close() error {
 	return errors.Join(append(errs, r.journal.Close())...)
 }
 
-// Drain stops accepting, works until nothing is pending on any callback that can
-// work, or until ctx ends, and then closes. What is left stays in the journal.
+// Drain works until nothing is pending on any callback that can work of what was
+// accepted before the call, or until ctx ends; then it stops accepting, delivers for a
+// moment more what came meanwhile, and closes. What is left stays in the journal. So a
+// destination that is away does not keep producers out.
 func (r *Runtime) Drain(ctx context.Context) error {
-	r.draining.Store(true)
 	r.hurry.Store(true)
 	r.eachPump(func(p *pump) { p.poke() })
 	waitErr := r.Settled(ctx)
+	r.draining.Store(true)
+	if waitErr == nil {
+		last, cancel := context.WithTimeout(ctx, lastDeliveries)
+		waitErr = r.Settled(last)
+		cancel()
+	}
 	return errors.Join(waitErr, r.Close())
 }
+
+// lastDeliveries is how long Drain waits, closed to producers, for what came while it
+// waited with the door open.
+const lastDeliveries = 2 * time.Second
 
 // Settled returns when nothing is pending on any callback that can work: none of
 // what was accepted before the call, none of what was emitted on its way, and no

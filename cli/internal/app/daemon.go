@@ -258,7 +258,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	notifySupervisor("STOPPING=1")
 	deadline := d.drainDeadline()
-	d.log.Info("stopping: no more events are taken, deliveries go on", "deadline", deadline)
+	d.log.Info("stopping: deliveries go on, and events are taken until they have ended", "deadline", deadline)
 	d.stopChanges()
 	d.ways.Stop() // what a source fetched is drained with the rest
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
