@@ -50,6 +50,7 @@ var fromFiles = []Case{
 	{Name: "loop-nested", What: "loops inside loops", Cause: auditrelay.CauseFuel},
 	{Name: "loop-br-table", What: "loops by br_table", Cause: auditrelay.CauseFuel},
 	{Name: "loop-call-indirect", What: "loops round a call by a table", Cause: auditrelay.CauseFuel},
+	{Name: "loads-chain", What: "loads that wait for each other all over 8 MiB, for ever", Cause: auditrelay.CauseFuel},
 	{Name: "recursion", What: "calls itself, without a loop", Cause: auditrelay.CauseStack},
 	{Name: "recursion-mutual", What: "two functions call each other", Cause: auditrelay.CauseStack},
 	{Name: "recursion-indirect", What: "calls itself by a table", Cause: auditrelay.CauseStack},

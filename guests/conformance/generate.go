@@ -158,6 +158,9 @@ func generated() []Case {
 
 	all := []Case{
 		{Name: "straight-line", What: "a megabyte of straight-line code in a loop", Cause: auditrelay.CauseFuel, Wasm: built{event: call, extra: straight}.wasm()},
+		{Name: "joins", What: "a loop with an if that sets 4,900 locals, all used afterwards", Cause: auditrelay.CauseFuel, Wasm: built{event: call, extra: joins(4_900)}.wasm()},
+		{Name: "joins-init", What: "the same in auditrelay_init", Refused: "out_of_fuel", Wasm: built{event: append([]byte{opCall, 1}, opI32Const, 0), extra: joins(4_900), start: true}.wasm()},
+		{Name: "names-long", What: "traps in a function whose name has 8 MiB", Cause: auditrelay.CauseTrap, Wasm: built{event: call, extra: []byte{0, opUnreachable, opEnd}, tail: longName(1, 8<<20)}.wasm()},
 		{Name: "locals-recursion", What: "calls itself with 4,900 locals", Cause: auditrelay.CauseStack, Wasm: built{event: call, extra: locals}.wasm()},
 		{Name: "locals-loops", What: "4,000 locals times 2,000 loops", Refused: "too dear to compile", Wasm: built{event: call, extra: manyLocals}.wasm()},
 		{Name: "nested-blocks", What: "10,000 blocks inside each other", Refused: "nested more than", Wasm: built{event: call, extra: nested}.wasm()},
@@ -192,6 +195,31 @@ func generated() []Case {
 		{Name: "manifest-huge", What: "a manifest of a megabyte", Refused: "manifest", Wasm: built{event: kept, asks: `{"name":"` + strings.Repeat("x", 1<<20) + `","abi":"1.0"}`}.wasm()},
 	}
 	return all
+}
+
+// joins is a body that moves n values where ways meet, at every trip round a loop.
+func joins(n int) []byte {
+	const opIf, opI64Load, opI64Store, opI32Eqz = 0x04, 0x29, 0x37, 0x45
+	code := list(append(unsigned(nil, n), typeI64), []byte{1, typeI32})
+	condition := unsigned([]byte{opLocalGet}, n)
+	address := func(code []byte, i int) []byte { return signed(append(code, opI32Const), int64(8*i)) }
+	code = append(append(append(code, opLoop, noValue), condition...), opIf, noValue)
+	for i := range n {
+		code = append(address(code, i), opI64Load, 3, 0)
+		code = unsigned(append(code, opLocalSet), i)
+	}
+	code = append(append(append(code, opEnd), condition...), opI32Eqz, opBrIf, 0, opEnd)
+	for i := range n {
+		code = unsigned(append(address(code, i), opLocalGet), i)
+		code = append(code, opI64Store, 3, 0)
+	}
+	return append(code, opEnd)
+}
+
+// longName is a name section that gives one function a name of n bytes.
+func longName(function, n int) []byte {
+	names := named(append([]byte{1}, byte(function)), strings.Repeat("n", n))
+	return section(nil, 0, section(named(nil, "name"), 1, names))
 }
 
 // signature is a module whose only exported function has a name and one of two
