@@ -64,6 +64,17 @@ type Refresher interface {
 	Refresh()
 }
 
+// Placed is implemented by a Sink that writes to a place in which no other may write.
+// Place names it without secrets; equal places have equal names, whichever type of sink
+// writes there, and an empty one is nobody's. Two callbacks with one place would each
+// count as delivered what the other overwrote or made it leave out.
+type Placed interface {
+	Place() string
+}
+
+// PlaceFile stands before a file's name in the place of a sink that writes to one.
+const PlaceFile = "file "
+
 // A Sink that also implements io.Closer is closed after its last Deliver.
 
 // Record is one event on its way through a sink: the final document, or the

@@ -58,7 +58,11 @@ type Sink struct {
 	notes *log // the manifests
 }
 
+// Place implements auditrelay.Placed.
+func (s *Sink) Place() string { return auditrelay.PlaceFile + s.path }
+
 var (
+	_ auditrelay.Placed     = (*Sink)(nil)
 	_ auditrelay.Sink       = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)

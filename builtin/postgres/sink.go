@@ -31,7 +31,16 @@ type Sink struct {
 	mark  *mark
 }
 
+// Place implements auditrelay.Placed.
+func (s *Sink) Place() string {
+	if s.place == "" {
+		return ""
+	}
+	return "postgres " + s.place
+}
+
 var (
+	_ auditrelay.Placed   = (*Sink)(nil)
 	_ auditrelay.Sink     = (*Sink)(nil)
 	_ auditrelay.Splitter = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)

@@ -35,7 +35,18 @@ type Sink struct {
 	client *s3.Client // nil until the first request, and after a refusal that may be the credentials'
 }
 
+// Place implements auditrelay.Placed. In layout batch a key holds the digest of what is
+// there, so that two callbacks may share a prefix; in layout litellm it holds the
+// event's id alone.
+func (s *Sink) Place() string {
+	if s.options.Layout != LayoutLiteLLM {
+		return ""
+	}
+	return strings.Join([]string{"s3", strings.TrimRight(strings.ToLower(s.options.Endpoint), "/"), s.options.Bucket, s.options.Partition, s.prefix}, " ")
+}
+
 var (
+	_ auditrelay.Placed     = (*Sink)(nil)
 	_ auditrelay.Sink       = (*Sink)(nil)
 	_ auditrelay.Splitter   = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)

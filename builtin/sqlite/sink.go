@@ -34,7 +34,11 @@ type Sink struct {
 	file  os.FileInfo       // the one that was opened
 }
 
+// Place implements auditrelay.Placed.
+func (s *Sink) Place() string { return auditrelay.PlaceFile + s.path }
+
 var (
+	_ auditrelay.Placed   = (*Sink)(nil)
 	_ auditrelay.Sink     = (*Sink)(nil)
 	_ auditrelay.Splitter = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)

@@ -41,10 +41,8 @@ func (a *assembler) loadConfig(file string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := a.storesOf(cfg); err != nil {
-		return nil, err
-	}
-	if err := a.checkForward(cfg); err != nil {
+	_, _, err = a.storesOf(cfg)
+	if err := errors.Join(err, a.checkPlaces(cfg), a.checkForward(cfg)); err != nil {
 		return nil, err
 	}
 	return cfg, nil

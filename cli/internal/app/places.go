@@ -3,8 +3,11 @@ package app
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"auditrelay"
 	"auditrelay/builtin/s3"
 	ingest "auditrelay/cli/internal/sources/s3"
 	"auditrelay/config"
@@ -24,6 +27,54 @@ func s3Places(cfg *config.Config) []ingest.Place {
 		places = append(places, ingest.Place{Callback: c.Name, Bucket: o.Bucket, Prefix: o.Prefix})
 	}
 	return places
+}
+
+// checkPlaces refuses two callbacks that write to one place: both would count as
+// delivered what is there once, or not at all.
+func (a *assembler) checkPlaces(cfg *config.Config) error {
+	first := map[string]*config.Callback{}
+	var errs []error
+	for i := range cfg.Callbacks {
+		c := &cfg.Callbacks[i]
+		if a.makers[c.Sink.Type] == nil {
+			continue
+		}
+		sink, err := a.sink(cfg, c)
+		if err != nil {
+			continue // told already
+		}
+		place := ""
+		if placed, ok := sink.(auditrelay.Placed); ok {
+			place = placeOf(placed)
+		}
+		_ = closeSink(sink)
+		switch other := first[place]; {
+		case place == "":
+		case other == nil:
+			first[place] = c
+		default:
+			errs = append(errs, c.Sink.Options.Explain(fmt.Errorf(
+				"it writes to the same place as callback %s (line %d): each would overwrite or leave out what the other delivers; give one of them a path, prefix or schema of its own", other.Name, other.Line())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// placeOf is a sink's place; that of a file as the system knows it, links in its folder
+// followed where that is there.
+func placeOf(sink auditrelay.Placed) string {
+	place := sink.Place()
+	path, ok := strings.CutPrefix(place, auditrelay.PlaceFile)
+	if !ok {
+		return place
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+	}
+	return auditrelay.PlaceFile + path
 }
 
 // checkForward refuses a forward_to that leads into a callback's own bucket where the

@@ -1,0 +1,48 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Two callbacks that write to one place are refused where the second stands, whichever
+// sinks they have; two that only share a bucket, or standard output, are not.
+func TestTwoCallbacksInOnePlaceAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(dir, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	const s3 = "{s3: {bucket: audit, region: eu-central-1, "
+	for _, tt := range []struct {
+		name, first, second string
+		refused             bool
+	}{
+		{"layout litellm", s3 + "layout: litellm, prefix: x}}", s3 + "layout: litellm, prefix: x/}}", true},
+		{"layout litellm, another prefix", s3 + "layout: litellm, prefix: x}}", s3 + "layout: litellm, prefix: y}}", false},
+		{"layout litellm, another store", s3 + "layout: litellm}}", "{s3: {bucket: audit, layout: litellm, endpoint: 'http://127.0.0.1:9000'}}", false},
+		{"layout batch", s3 + "prefix: x}}", s3 + "prefix: x}}", false},
+		{"one file", "{file: {path: DIR/a.ndjson}}", "{file: {path: DIR/./a.ndjson}}", true},
+		{"one file by a link", "{file: {path: DIR/a.ndjson}}", "{file: {path: DIR/link/a.ndjson}}", true},
+		{"two files", "{file: {path: DIR/a.ndjson}}", "{file: {path: DIR/b.ndjson}}", false},
+		{"a file and a store", "{file: {path: DIR/a.db}}", "{sqlite: {path: DIR/a.db}}", true},
+		{"one schema", "{postgres: {url: 'postgres://u:secretsecret@127.0.0.1:5432/audit', schema: s}}", "{postgres: {url: 'postgres://v:secretsecret@127.0.0.1:5432/audit', schema: s}}", true},
+		{"standard output", "{stdout: {}}", "{stdout: {}}", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "store: none\ncallbacks:\n  - {name: a, sink: " + tt.first + "}\n  - {name: b, sink: " + tt.second + "}\n"
+			if strings.Contains(text, "sqlite") || strings.Contains(text, "postgres") {
+				text = strings.Replace(text, "store: none", "store: b", 1)
+			} else {
+				text = strings.Replace(text, "store: none\n", "\n", 1)
+			}
+			file := writeConfig(t, strings.ReplaceAll(text, "DIR", dir))
+			_, err := Check(t.Context(), file, CheckOptions{})
+			refused := err != nil && strings.Contains(err.Error(), file+":4:") && strings.Contains(err.Error(), "same place as callback a (line 3)")
+			if refused != tt.refused || err != nil && (!refused || strings.Contains(err.Error(), "secretsecret")) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
