@@ -260,4 +260,14 @@ func TestAnEventThatAFilterBeforeTheJournalFailedOn(t *testing.T) {
 	if s := r.rt.Stats(); s.Accepted != 1 || len(r.quarantined()) != 0 {
 		t.Errorf("accepted %d, in quarantine %q", s.Accepted, r.quarantined())
 	}
+	// The producer keeps the object and sends it again: that leaves no second tombstone.
+	head := r.rt.Stats().Head
+	for range 3 {
+		if _, err := r.put(t.Context(), testKey, event("a")+"\n"+event("b")); codeOf(err) != "InvalidRequest" {
+			t.Errorf("again: %v", err)
+		}
+	}
+	if again := r.rt.Stats().Head; again != head {
+		t.Errorf("the journal grew from %d to %d", head, again)
+	}
 }
