@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,8 @@ type listCommand struct {
 	JSON  bool          `help:"Print JSON."`
 	Watch bool          `help:"Refresh until interrupted."`
 	Every time.Duration `help:"Interval of --watch." default:"2s"`
+
+	SilentAfter time.Duration `help:"Name the likely causes of a source's silence after this long." default:"5m"`
 }
 
 func (c *listCommand) Run(a *program) error {
@@ -46,7 +49,11 @@ func (c *listCommand) Run(a *program) error {
 		if terminal(a.stdout) && !c.JSON {
 			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J") // home, clear
 		}
-		if err := c.once(a, cl); err != nil {
+		err := c.once(a, cl)
+		if _, away := errors.AsType[*client.UnreachableError](err); away {
+			// A restart is what one watches for.
+			fmt.Fprintf(a.stderr, "%s  %v; trying again every %v\n", moment(time.Now()), err, c.Every)
+		} else if err != nil {
 			return err
 		}
 		select {
@@ -68,7 +75,7 @@ func (c *listCommand) once(a *program, cl *client.Client) error {
 	if err := a.printCallbacks(all); err != nil {
 		return err
 	}
-	return a.printIntake(cl)
+	return a.printIntake(cl, c.SilentAfter)
 }
 
 func (a *program) printCallbacks(all []api.CallbackStatus) error {

@@ -56,6 +56,8 @@ type program struct {
 
 // grammar is the command line.
 type grammar struct {
+	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
+
 	Serve      serveCommand      `cmd:"" help:"Run the relay."`
 	Validate   validateCommand   `cmd:"" help:"Check a configuration, and with --online its destinations."`
 	Config     configCommands    `cmd:"" help:"Work on configurations."`
@@ -137,7 +139,7 @@ func (a *program) run(args []string) error {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { exited = true }), // --help was answered
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"server": "http://127.0.0.1:8787"},
+		kong.Vars{"server": "http://127.0.0.1:8787", "version": a.version.String()},
 	)
 	if err != nil {
 		return err
@@ -192,11 +194,7 @@ func (c *versionCommand) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(a.version)
 	}
-	revision := ""
-	if a.version.Revision != "" {
-		revision = " (" + a.version.Revision + ")"
-	}
-	_, err := fmt.Fprintf(a.stdout, "auditrelay %s%s, %s\n", a.version.Version, revision, a.version.Go)
+	_, err := fmt.Fprintln(a.stdout, a.version.String())
 	return err
 }
 

@@ -174,11 +174,13 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 	for i := range all {
 		r := &all[i]
 		seen[r.Got.Verdict]++
-		word := "ok  "
-		if r.OK {
+		word := "FAIL"
+		switch {
+		case r.OK:
+			word = "ok  "
 			passed++
-		} else {
-			word = "FAIL"
+		case c.Update:
+			word = "set "
 		}
 		fmt.Fprintf(a.stdout, "%s  %s  (%s, %d units of fuel, %d KiB)\n", word, printable(r.Name), r.Got.Verdict, r.Fuel, r.Memory>>10)
 		for _, p := range r.Problems {
@@ -190,6 +192,10 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 				return err
 			}
 		}
+	}
+	if c.Update {
+		_, err := fmt.Fprintf(a.stdout, "%d of %d cases were as wanted, %d are set anew; verdicts seen: %d keep, %d drop, %d fail\n", passed, len(all), len(all)-passed, seen["keep"], seen["drop"], seen["fail"])
+		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "%d of %d cases as wanted; verdicts seen: %d keep, %d drop, %d fail\n", passed, len(all), seen["keep"], seen["drop"], seen["fail"])
 	return err

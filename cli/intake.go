@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
@@ -12,7 +13,7 @@ import (
 
 // printIntake shows where events come from, why a source may be silent, and what is in
 // quarantine. A relay of before answers none of that.
-func (a *program) printIntake(cl *client.Client) error {
+func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) error {
 	sources, err := cl.Sources(a.ctx)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
 		return nil
@@ -42,8 +43,8 @@ func (a *program) printIntake(cl *client.Client) error {
 		if s.Tail != nil {
 			fmt.Fprintf(a.stdout, "\n%s (%s): %s\n", printable(s.Name), printable(s.Kind), printable(tailing(s.Tail)))
 		}
-		if !s.Silent {
-			continue
+		if !s.Silent || time.Since(s.Since) < silentAfter {
+			continue // a source may take its time after a start
 		}
 		fmt.Fprintf(a.stdout, "\n%s (%s): no events seen. It may be that\n", printable(s.Name), printable(s.Kind))
 		for _, cause := range s.Causes {

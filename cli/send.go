@@ -57,7 +57,13 @@ func (c *sendCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	p := &progress{w: a.stderr, live: terminal(a.stderr), start: time.Now()}
+	var at *lines // none of what is compressed, whose lines nobody sees
+	var events io.Reader = in
+	if !strings.HasSuffix(c.File, ".gz") {
+		at = &lines{r: in}
+		events = at
+	}
+	p := &progress{lines: at, w: a.stderr, live: terminal(a.stderr), start: time.Now()}
 	sender := client.Sender{
 		Client: cl, From: before.Offset, Patience: c.Patience,
 		Refused: func(offset int64, event []byte, why *api.Error) error {
@@ -70,6 +76,9 @@ func (c *sendCommand) Run(a *program) error {
 		},
 		Progress: func(sent client.Sent) error {
 			p.show(sent)
+			if at != nil {
+				at.forget(sent.Offset)
+			}
 			return c.save(begins, total(before, sent), rejects)
 		},
 		Waiting: func(err error, pause time.Duration) { p.waiting(err, pause) },
@@ -78,7 +87,7 @@ func (c *sendCommand) Run(a *program) error {
 	if strings.HasSuffix(c.File, ".gz") {
 		encoding = "gzip"
 	}
-	sent, err := sender.Send(a.ctx, in, encoding)
+	sent, err := sender.Send(a.ctx, events, encoding)
 	p.end()
 	if rejects != nil {
 		err = errors.Join(err, rejects.Close())
@@ -210,6 +219,7 @@ func (c *sendCommand) summary(a *program, sent client.Sent, took time.Duration) 
 
 // progress tells on standard error how it goes.
 type progress struct {
+	lines *lines // nil: places are told as bytes
 	w     io.Writer
 	live  bool // a terminal: one line that changes
 	start time.Time
@@ -235,7 +245,11 @@ func (p *progress) refused(offset int64, why *api.Error) {
 	switch {
 	case p.told <= maxTold:
 		p.end()
-		fmt.Fprintf(p.w, "refused at byte %d: %s: %s\n", offset, printable(why.Reason), printable(why.Error()))
+		place := fmt.Sprintf("at byte %d", offset)
+		if p.lines != nil {
+			place = fmt.Sprintf("on line %d", p.lines.line(offset))
+		}
+		fmt.Fprintf(p.w, "refused %s: %s: %s\n", place, printable(why.Reason), printable(why.Error()))
 	case p.told == maxTold+1:
 		p.end()
 		fmt.Fprintln(p.w, "further refusals are counted only")

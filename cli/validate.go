@@ -11,7 +11,7 @@ import (
 )
 
 type validateCommand struct {
-	Config  string        `arg:"" optional:"" help:"The configuration, auditrelay's or LiteLLM's." default:"auditrelay.yaml" type:"path"`
+	configFile
 	Online  bool          `help:"Also check every sink's destination."`
 	Timeout time.Duration `help:"Time limit for each destination." default:"30s"`
 	JSON    bool          `help:"Print JSON."`
@@ -21,10 +21,11 @@ type validateCommand struct {
 var errProbes = errors.New("a sink's destination could not be used")
 
 func (c *validateCommand) Run(a *program) error {
-	if err := readable(c.Config); err != nil {
+	file, err := c.file()
+	if err != nil {
 		return err
 	}
-	done, err := app.Check(a.ctx, c.Config, app.CheckOptions{
+	done, err := app.Check(a.ctx, file, app.CheckOptions{
 		Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
 	})
 	if err != nil {
@@ -35,9 +36,9 @@ func (c *validateCommand) Run(a *program) error {
 		failed = failed || p.Result == app.ProbeFailed
 	}
 	if c.JSON {
-		err = c.printJSON(a, done)
+		err = c.printJSON(a, file, done)
 	} else {
-		err = c.print(a, done)
+		err = c.print(a, file, done)
 	}
 	if err == nil && failed {
 		err = errProbes
@@ -45,7 +46,7 @@ func (c *validateCommand) Run(a *program) error {
 	return err
 }
 
-func (c *validateCommand) printJSON(a *program, done app.Checked) error {
+func (c *validateCommand) printJSON(a *program, file string, done app.Checked) error {
 	type note struct {
 		Line  int        `json:"line,omitempty"`
 		Level slog.Level `json:"level"`
@@ -57,15 +58,15 @@ func (c *validateCommand) printJSON(a *program, done app.Checked) error {
 		Filters   int         `json:"filters"`
 		Notes     []note      `json:"notes"`
 		Probes    []app.Probe `json:"probes,omitempty"`
-	}{c.Config, len(done.Config.Callbacks), len(done.Config.Filters), []note{}, done.Probes}
+	}{file, len(done.Config.Callbacks), len(done.Config.Filters), []note{}, done.Probes}
 	for _, n := range done.Config.Notes {
 		out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
 	}
 	return a.printJSON(out)
 }
 
-func (c *validateCommand) print(a *program, done app.Checked) error {
-	a.printNotes(c.Config, done.Config.Notes)
+func (c *validateCommand) print(a *program, file string, done app.Checked) error {
+	a.printNotes(file, done.Config.Notes)
 	if len(done.Probes) > 0 {
 		rows := [][]string{{"CALLBACK", "SINK", "RESULT", "REASON"}}
 		for _, p := range done.Probes {
@@ -75,7 +76,7 @@ func (c *validateCommand) print(a *program, done app.Checked) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s is valid: %d callbacks, %d filters\n", c.Config, len(done.Config.Callbacks), len(done.Config.Filters))
+	_, err := fmt.Fprintf(a.stdout, "%s is valid: %d callbacks, %d filters\n", file, len(done.Config.Callbacks), len(done.Config.Filters))
 	return err
 }
 

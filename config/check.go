@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -146,7 +147,7 @@ func (c checker) origins() {
 }
 
 func (c checker) tokens() {
-	names, secrets := map[string]int{}, map[string]string{}
+	names, secrets, rotating := map[string]int{}, map[string]string{}, c.rotates()
 	one := func(steps []any, name string, secret string) {
 		n := c.in(steps...)
 		if n.kind != kindMapping {
@@ -155,8 +156,8 @@ func (c checker) tokens() {
 		switch {
 		case name == "":
 			c.bad(append(steps, "name"), "it is required: who uses the token")
-		case names[name] > 0:
-			c.bad(append(steps, "name"), "token %s stands on line %d already", c.in(append(steps, "name")...).show(), names[name])
+		case names[name] > 0 && !rotating[name]:
+			c.bad(append(steps, "name"), "token %s stands on line %d already: two of one name are one client's old and new token, with the same roles", c.in(append(steps, "name")...).show(), names[name])
 		default:
 			names[name] = n.line
 		}
@@ -186,6 +187,25 @@ func (c checker) tokens() {
 		one(at("ingest", "tokens", i), t.Name, t.Token.Reveal())
 		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}})
 	}
+}
+
+// rotates returns the names that stand for the old and the new token of one client: two
+// tokens with the same rights.
+func (c checker) rotates() map[string]bool {
+	rights := map[string][]string{}
+	for _, t := range c.Tokens {
+		roles := slices.Clone(t.Roles)
+		slices.Sort(roles)
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint(roles))
+	}
+	for _, t := range c.Ingest.Tokens {
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint([]Role{RoleIngest}))
+	}
+	both := map[string]bool{}
+	for name, all := range rights {
+		both[name] = len(all) == 2 && all[0] == all[1] && all[0] != "[]"
+	}
+	return both
 }
 
 func (c checker) files() {

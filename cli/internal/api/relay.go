@@ -27,6 +27,15 @@ type Version struct {
 	Go       string `json:"go"`
 }
 
+// String is the version as the command line prints it.
+func (v Version) String() string {
+	revision := ""
+	if v.Revision != "" {
+		revision = " (" + v.Revision + ")"
+	}
+	return "auditrelay " + v.Version + revision + ", " + v.Go
+}
+
 // Stats are figures about the journal and what was accepted since start.
 type Stats struct {
 	Journal   string    `json:"journal"` // identity and incarnation

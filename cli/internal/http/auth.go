@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -61,7 +62,7 @@ const minTokenBytes = 16
 func newAuth(tokens []config.Token) (*auth, error) {
 	a := &auth{}
 	var errs []error
-	names, values := map[string]bool{}, map[[sha256.Size]byte]string{}
+	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
 		set, err := newRoleSet(t.Roles...)
@@ -71,8 +72,8 @@ func newAuth(tokens []config.Token) (*auth, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		case t.Name == "":
 			errs = append(errs, fmt.Errorf("%s: a token needs a name, which stands in the records of what was done with it", where))
-		case names[t.Name]:
-			errs = append(errs, fmt.Errorf("%s: the name is taken by another token", where))
+		case names[t.Name] != nil && !maps.Equal(names[t.Name], set):
+			errs = append(errs, fmt.Errorf("%s: the name is taken by a token with other roles", where))
 		case len(t.Token.Reveal()) < minTokenBytes:
 			errs = append(errs, fmt.Errorf("%s: shorter than %d bytes; make one with: openssl rand -hex 24", where, minTokenBytes))
 		case values[hash] != "":
@@ -80,7 +81,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		case len(set) == 0:
 			errs = append(errs, fmt.Errorf("%s: no roles; give some of %s", where, roleNames()))
 		}
-		names[t.Name] = true
+		names[t.Name] = set
 		values[hash] = t.Name
 		if slices.Contains(t.Roles, roleIngest) {
 			a.given = append(a.given, t.Name)

@@ -2,6 +2,7 @@ package http
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,23 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// The old and the new token of one client have one name and the same roles, while the
+// client changes over.
+func TestTwoTokensOfOneName(t *testing.T) {
+	roles := []config.Role{"ingest", "view"}
+	a, err := newAuth([]config.Token{{Name: "proxy", Token: "7f3a91c04be2d586", Roles: roles}, {Name: "proxy", Token: "c1d8e05a92b7f364", Roles: roles}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{"7f3a91c04be2d586", "c1d8e05a92b7f364"} {
+		r := httptest.NewRequest("GET", "/v1/callbacks", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		if who, refused := a.identify(r); refused != nil || who.name != "proxy" {
+			t.Errorf("%s: %v, %v", token, who.name, refused)
+		}
+	}
+}
+
 func TestBadTokensAreRefusedAtStart(t *testing.T) {
 	good := config.Token{Name: "a", Token: "0123456789abcdef", Roles: []config.Role{"view"}}
 	rows := []struct {
@@ -149,7 +167,7 @@ func TestBadTokensAreRefusedAtStart(t *testing.T) {
 		{"no name", []config.Token{{Token: "0123456789abcdef", Roles: []config.Role{"view"}}}, "needs a name"},
 		{"no roles", []config.Token{{Name: "a", Token: "0123456789abcdef"}}, "no roles"},
 		{"unknown role", []config.Token{{Name: "a", Token: "0123456789abcdef", Roles: []config.Role{"god"}}}, `unknown role "god"`},
-		{"name twice", []config.Token{good, {Name: "a", Token: "fedcba9876543210", Roles: good.Roles}}, "taken"},
+		{"name twice, with other roles", []config.Token{good, {Name: "a", Token: "fedcba9876543210", Roles: []config.Role{"admin"}}}, "taken"},
 		{"value twice", []config.Token{good, {Name: "b", Token: good.Token, Roles: good.Roles}}, `same value as token "a"`},
 	}
 	for _, row := range rows {
