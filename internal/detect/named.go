@@ -77,6 +77,11 @@ func (n *named) anchors() []anchor {
 		{pattern: pattern{setOf(":=")}, findIn: n.sign, extend: extend},
 		{pattern: literal("--"), back: 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
 		{pattern: literal(" is "), findIn: n.says, extend: extend},
+		{pattern: literal("password "), findIn: n.follows, extend: extend},
+		{pattern: literal("passwd "), findIn: n.follows, extend: extend},
+		{pattern: literal("secret "), findIn: n.follows, extend: extend},
+		{pattern: literal("token "), findIn: n.follows, extend: extend},
+		{pattern: literal("key "), findIn: n.follows, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
 		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
@@ -121,8 +126,12 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		}
 	}
 	how := written_
-	if text[at] == '=' && (!white[text[at-1]] || bytes.IndexByte(name, ' ') < 0) {
-		how = assigned
+	oneWord := bytes.IndexByte(name, ' ') < 0
+	switch {
+	case start > 0 && quotes[text[start-1]],
+		text[at] == '=' && (!white[text[at-1]] || oneWord),
+		text[at] == ':' && oneWord && bytes.IndexAny(name, "-_") > 0:
+		how = assigned // as programs do
 	}
 	detector := n.judge(kinds, value, how)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
@@ -247,8 +256,13 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 }
 
 // says looks at "the password is value".
-func (n *named) says(text []byte, at int) (Finding, bool) {
-	end := at - len(" is")
+func (n *named) says(text []byte, at int) (Finding, bool) { return n.told(text, at-len(" is"), at) }
+
+// follows looks at "password value", as SQL, netrc files and people have it.
+func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
+
+// told looks at a value behind text[at], whose name ends at end.
+func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	if end <= 0 {
 		return Finding{}, false
 	}
@@ -258,10 +272,10 @@ func (n *named) says(text []byte, at int) (Finding, bool) {
 	}
 	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
 	value = bytes.TrimRight(value, ".!?")
-	kinds := n.names.tells(text[nameStart(text[:end]):end])
-	if seen, _ := classes(value); seen&digit == 0 {
+	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 {
 		return Finding{}, false
 	}
+	kinds := n.names.tells(text[nameStart(text[:end]):end])
 	detector := n.judge(kinds, value, written_)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }

@@ -8,17 +8,29 @@ func pairName(name []byte) bool {
 	case "name", "key", "header", "param", "parameter", "variable", "var", "env", "field", "property", "setting", "path", "k", "label", "option", "attribute", "id", "n":
 		return true
 	}
-	return false
+	return endsInWord(name, "name")
+}
+
+// endsInWord reports whether a name's last word, of several, is word: param_name,
+// varName.
+func endsInWord(name []byte, word string) bool {
+	at := len(name) - len(word)
+	if at < 2 || fold(name[at]) != word[0] || string(name[at+1:]) != word[1:] {
+		return false
+	}
+	return name[at] != word[0] || name[at-1] == '_' || name[at-1] == '-'
 }
 
 // valueName reports whether a member or attribute of this name holds such a value.
 func valueName(name []byte) bool {
-	var room [12]byte
+	var room [16]byte
 	switch string(folded(room[:0], name)) {
 	case "value", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "plaintext", "string", "stringvalue", "text":
 		return true
+	case "before_value", "updated_values": // LiteLLM's own, of a whole row
+		return false
 	}
-	return false
+	return endsInWord(name, "value")
 }
 
 // PairName and ValueName are pairName and valueName of a member's decoded key.

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -39,8 +40,8 @@ type Rule struct {
 
 	// Entropy is the least Shannon entropy of a secret, in bits a byte.
 	Entropy float64
-	// Mix asks for what drawn characters have and words have not: MixDigits or
-	// MixCases. Empty: nothing.
+	// Mix asks for what drawn characters have and words have not: MixDigits,
+	// MixCases or MixDrawn. Empty: nothing.
 	Mix string
 	// Exact says that a longer row of the same characters is none. Otherwise a secret
 	// goes on as long as its last characters do.
@@ -63,6 +64,7 @@ type Rule struct {
 const (
 	MixDigits = "digits" // letters and digits
 	MixCases  = "cases"  // those, or small letters and capitals
+	MixDrawn  = "drawn"  // the same, and not small words with - or _ between them
 )
 
 // Bounds of rules.
@@ -118,8 +120,8 @@ func (r Rule) compile() (*compiledRule, error) {
 			bad("keywords", i, "expected %d to %d bytes", keywordLeast, maxPattern)
 		}
 	}
-	if r.Mix != "" && r.Mix != MixDigits && r.Mix != MixCases {
-		bad("mix", -1, "expected %s or %s", MixDigits, MixCases)
+	if r.Mix != "" && r.Mix != MixDigits && r.Mix != MixCases && r.Mix != MixDrawn {
+		bad("mix", -1, "expected %s, %s or %s", MixDigits, MixCases, MixDrawn)
 	}
 	if r.Entropy < 0 || r.Entropy > 8 {
 		bad("entropy", -1, "expected 0 to 8 bits a byte")
@@ -328,7 +330,10 @@ func (c *compiledRule) drawn(secret []byte, prefix int) bool {
 	rest := secret[min(prefix, len(secret)):]
 	seen, _ := classes(rest[:min(len(rest), judged)])
 	mixed := seen&digit != 0 && seen&(lower|upper) != 0
-	return mixed || c.Mix == MixCases && seen&lower != 0 && seen&upper != 0
+	if c.Mix == MixDrawn && seen&upper == 0 && bytes.ContainsAny(rest, "-_") && !random(rest) {
+		return false
+	}
+	return mixed || c.Mix != MixDigits && seen&lower != 0 && seen&upper != 0
 }
 
 // judge applies what holds for a match of whatever form.

@@ -25,7 +25,7 @@ func basicAuthURL() anchor {
 				case c == '@':
 					host = i
 				}
-				if ends[c] {
+				if ends[c] && (c != '/' || colon < 0 || host >= 0 || window[i-1] == '/' || port(window[colon+1:i])) {
 					break
 				}
 			}
@@ -43,6 +43,16 @@ func basicAuthURL() anchor {
 	}
 }
 
+// port reports whether what is behind a host's colon is its port, or nothing.
+func port(b []byte) bool {
+	for _, c := range b {
+		if classOf[c] != digit {
+			return false
+		}
+	}
+	return true
+}
+
 // bareUserinfo finds the password in user:password@tcp(host), as Go's driver of MySQL
 // has it, and in user:password@host:port.
 func bareUserinfo() anchor {
@@ -51,11 +61,11 @@ func bareUserinfo() anchor {
 		pattern: literal("@"), back: 128, ahead: 72,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
-			for start > 0 && classOf[window[start-1]] != space && !quotes[window[start-1]] && window[start-1] != '/' && window[start-1] != ',' && window[start-1] != '(' {
+			for start > 0 && classOf[window[start-1]] != space && !quotes[window[start-1]] && window[start-1] != ',' && window[start-1] != '(' {
 				start--
 			}
 			colon := bytes.IndexByte(window[start:at], ':')
-			if colon < 1 || start == 0 && at == 128 || start > 0 && window[start-1] == '/' {
+			if colon < 1 || start == 0 && at == 128 || bytes.HasPrefix(window[start+colon:], []byte("://")) {
 				return Finding{}, false
 			}
 			secret := Finding{Start: start + colon + 1, End: at}
