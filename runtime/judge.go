@@ -21,7 +21,8 @@ type judge struct {
 	callback  string
 	condition *condition
 	steps     []Step
-	gate      *gate.Gate   // nil: nothing is checked
+	gate      *gate.Gate // nil: nothing is checked
+	findings  findings
 	delivers  bool         // the final document goes to a sink
 	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet

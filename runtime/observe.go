@@ -91,6 +91,9 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		status.Replay = s.State.Replay.ID
 		status.Head = min(head, s.State.Replay.To)
 	}
+	if c := r.callbackNamed(s.State.Callback); c != nil {
+		status.Findings = c.judge.findings.all()
+	}
 	if n := r.observerFailures(s.State.Callback); n > 0 {
 		status.Failures = maps.Clone(status.Failures)
 		if status.Failures == nil {
@@ -130,14 +133,22 @@ func (r *Runtime) describe(status *CallbackStatus) {
 }
 
 func (r *Runtime) observerFailures(name string) uint64 {
+	if c := r.callbackNamed(name); c != nil {
+		return c.judge.observerFailures()
+	}
+	return 0
+}
+
+// callbackNamed returns the running callback of that name, nil where there is none.
+func (r *Runtime) callbackNamed(name string) *callback {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.callbacks {
 		if c.Name == name {
-			return c.judge.observerFailures()
+			return c
 		}
 	}
-	return 0
+	return nil
 }
 
 // Stats are figures about the journal and what was accepted since start.

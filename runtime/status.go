@@ -52,6 +52,9 @@ type CallbackStatus struct {
 
 	Account Account
 	Causes  map[string]uint64 // by cause, of what was not delivered
+	// Findings counts since start what detectors found, by detector: what filters
+	// redacted and what the gate refused.
+	Findings map[string]uint64
 
 	Cursor   uint64 // the next sequence to be taken
 	Head     uint64 // the next sequence to be assigned

@@ -102,6 +102,9 @@ func (j *judge) step(ctx context.Context, w *worker, i int, judged *delivery.Jud
 		err = j.checkCall(&call, verdict, step, judged.Emitted)
 	}
 	w.visited(step, w.instances[i], &call, err)
+	if err == nil {
+		j.findings.touched(call.Touched)
+	}
 	if w.trace != nil {
 		w.trace(i, &call, verdict, err)
 	}
@@ -146,6 +149,9 @@ func (j *judge) conclude(w *worker, judged *delivery.Judged) {
 	}
 	if w.inspector != nil && j.delivers {
 		if err := w.inspect(judged.Event.Data, judged.Data); err != nil {
+			if l, ok := errors.AsType[*gate.Leak](err); ok {
+				j.findings.leaked(l)
+			}
 			leaked(judged, err)
 		}
 	}

@@ -200,6 +200,9 @@ func (n *names) ending(letters []byte, words []int, behind bool) kind {
 		if k != 0 && string(letters[max(0, l-6):]) == "tokens" && !n.ofAccess(letters[:l-6], words) {
 			return 0 // of a text
 		}
+		if k&aKey != 0 {
+			return 0 // a list of names, as a rule
+		}
 		return k
 	}
 	return 0

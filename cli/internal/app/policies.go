@@ -28,7 +28,9 @@ func (d *daemon) recordPolicies(ctx context.Context, by string, policies policyD
 }
 
 // policiesOf are the policies of a configuration: those of native filters, by the
-// filter's name, and what must not leave a callback.
+// filter's name, and what must not leave a callback. The detectors that
+// either goes by are part of its digest, so that a change of the shipped rules, with the
+// program, is told too.
 func policiesOf(cfg *config.Config, native map[string]*nativeFilter) policyDigests {
 	all := policyDigests{}
 	for name, f := range native {
@@ -39,7 +41,11 @@ func policiesOf(cfg *config.Config, native map[string]*nativeFilter) policyDiges
 		if len(c.MustNotLeave.Detectors)+len(c.MustNotLeave.Paths) == 0 {
 			continue
 		}
-		sum := sha256.Sum256(fmt.Appendf(nil, "%q\n%q", c.MustNotLeave.Detectors, c.MustNotLeave.Paths))
+		decides := fmt.Appendf(nil, "%q\n%q", c.MustNotLeave.Detectors, c.MustNotLeave.Paths)
+		if len(c.MustNotLeave.Detectors) > 0 {
+			decides = fmt.Appendf(decides, "\ndetectors %s", cfg.Catalogue().Digest())
+		}
+		sum := sha256.Sum256(decides)
 		all["callbacks/"+c.Name+"/must_not_leave"] = hex.EncodeToString(sum[:])
 	}
 	return all

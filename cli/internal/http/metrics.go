@@ -97,6 +97,7 @@ type engineCollector struct {
 	state, lag, cursor, inFlight, attempts, failures  *prometheus.Desc
 	unverified, duplicatePayloads                     *prometheus.Desc
 	replaysRunning                                    *prometheus.Desc
+	findings, exceptions                              *prometheus.Desc
 	accepted, duplicates, conflicts, rejected, unseen *prometheus.Desc
 	ingestFiltered, ingestFailed                      *prometheus.Desc
 	head, oldest, disk, free, ready                   *prometheus.Desc
@@ -127,6 +128,8 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		unverified:        desc("callback_unverified_payloads_total", "Payloads under whose key the destination had something that was not compared.", "callback"),
 		duplicatePayloads: desc("callback_duplicate_payloads_total", "Payloads that the destination had already.", "callback"),
 		failures:          desc("callback_failures_total", "Deliveries and filters that failed since start, by kind.", "callback", "kind"),
+		findings:          desc("callback_detector_findings_total", "Values found since start by the callback's filters and gate, by detector; known are further places of a value.", "callback", "detector"),
+		exceptions:        desc("detector_exceptions_total", "Findings that an exception spared since start, by its place in detector_exceptions.", "exception", "detector"),
 		replaysRunning:    desc("callback_replays_running", "Replays of the callback that are not done.", "callback"),
 		accepted:          desc("events_accepted_total", "Events stored since start."),
 		duplicates:        desc("events_duplicate_total", "Equal events that came again since start."),
@@ -146,7 +149,7 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
-		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
+		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.findings, c.exceptions, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
 		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready,
 	} {
 		ch <- d
@@ -197,6 +200,12 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		for kind, n := range cb.Failures {
 			counter(c.failures, n, name, kind)
 		}
+		for detector, n := range cb.Findings {
+			counter(c.findings, n, name, detector)
+		}
+	}
+	for i, e := range c.rt.DetectorExceptions() {
+		counter(c.exceptions, e.Used, strconv.Itoa(i), e.Detector)
 	}
 	for name, n := range replays {
 		gauge(c.replaysRunning, float64(n), name)
