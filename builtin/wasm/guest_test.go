@@ -14,6 +14,7 @@ import (
 	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/compile"
 )
 
 const testdata = "../../testdata/wasm"
@@ -36,7 +37,11 @@ func moduleBytes(t testing.TB, name string) []byte {
 // compiled is where tests keep compiled modules, since compiling Go's takes long.
 var compiled string
 
+// TestMain also makes the tests' binary the helper that compiles.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "internal-compile" {
+		os.Exit(compile.Child(os.Stdin, os.Stderr, os.Args[2:]))
+	}
 	dir, err := os.MkdirTemp("", "auditrelay-guest-")
 	if err != nil {
 		panic(err)

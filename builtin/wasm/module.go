@@ -60,6 +60,7 @@ type Module struct {
 	compiled wazero.CompiledModule
 	facts    meter.Facts
 	proven   bool // that the code which was found is there; see errNoCode
+	helped   bool // a helper compiles it
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
 
@@ -90,6 +91,7 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 	if profile.In(ctx) {
 		o.CacheDir = "" // its code calls the profile, which no other use wants
 	}
+	m.helped = o.helped()
 	err := o.read(m.limits.Module)
 	if err == nil {
 		err = m.load(ctx, o)
@@ -121,9 +123,11 @@ func (m *Module) load(ctx context.Context, o Options) error {
 }
 
 // Check returns all the reasons why Load would refuse a module before compiling it,
-// joined; nil where there are none. None of the module's code is compiled or run.
+// joined; nil where there are none. None of the module's code is compiled or run. With
+// a Compiler, modules that are dear to compile are left to its limits, also without a
+// CacheDir.
 func Check(o Options) error {
-	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: len(o.Compiler) > 0}
 	err := o.read(m.limits.Module)
 	if err == nil {
 		_, _, err = m.prepare(o)
@@ -134,7 +138,7 @@ func Check(o Options) error {
 // Compile checks a module as Load does and compiles it, so that a later Load finds
 // it in Options.CacheDir. None of the module's code is run.
 func Compile(ctx context.Context, o Options) error {
-	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: o.helped(), log: slog.Default()}
 	err := o.read(m.limits.Module)
 	if err == nil {
 		var img image

@@ -44,8 +44,8 @@ type Options struct {
 	// Compiler is the command that compiles what CacheDir does not hold yet, in a
 	// process with limits on memory and CPU time: the auditrelay binary of this very
 	// version, as []string{"/usr/bin/auditrelay", "internal-compile"}. Empty, or
-	// without CacheDir: modules are compiled in this process, and only the limits on
-	// modules bound what that takes.
+	// without CacheDir: modules are compiled in this process. Then an estimate of what
+	// compiling takes bounds it, and refuses some modules that a helper would compile.
 	Compiler []string
 	// Isolation says what one event's visit leaves behind for the next one's.
 	Isolation auditrelay.Isolation
@@ -177,10 +177,22 @@ func (l Limits) check() error {
 	return errors.Join(errs...)
 }
 
-// meterOptions is how modules are metered under l.
-func meterOptions(l Limits) meter.Options {
+// What a module's code may take to compile, in the meter's steps of some 3 us, where a
+// helper with limits of its own compiles it. The meter's estimate is often ten times too
+// high, and the helper's limits are the bound; this is only a first look.
+const (
+	helpedBody  = 10_000_000
+	helpedSteps = 100_000_000
+)
+
+// meterOptions is how modules are metered under l; helped: they are compiled by a helper.
+func meterOptions(l Limits, helped bool) meter.Options {
+	limits := meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)}
+	if helped {
+		limits.BodySteps, limits.Steps = helpedBody, helpedSteps
+	}
 	return meter.Options{
-		Limits: meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)},
+		Limits: limits,
 		Depth:  int64(l.Stack / slotSize),
 		Custom: manifest.Section,
 	}
