@@ -64,7 +64,8 @@ type Options struct {
 
 // Rule selects values, in one or more of three ways, and says what to do with them.
 type Rule struct {
-	// Paths selects values by path: updated_values.password, **.~client_secret.
+	// Paths selects values by path: "*.password" (in before_value and updated_values alike),
+	// **.~client_secret.
 	Paths []string `yaml:"paths"`
 
 	// Names selects keys at any depth, as people mean them: api_key is also apiKey,
