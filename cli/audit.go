@@ -82,7 +82,7 @@ func (c *auditList) Run(a *program) error {
 			Object    any `json:"object_id"`
 		}
 		if err := json.Unmarshal(text, &l); err != nil {
-			return fmt.Errorf("%s answered what is no audit log: %w", cl.Server(), err)
+			return fmt.Errorf("%s sent an invalid audit log: %w", cl.Server(), err)
 		}
 		row := make([]string, 0, 6)
 		for _, v := range []any{l.UpdatedAt, l.ID, l.Action, l.Table, l.Object, l.ChangedBy} {

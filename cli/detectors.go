@@ -15,7 +15,7 @@ import (
 type detectorCommands struct {
 	List detectorList `cmd:"" help:"List the detectors: the shipped ones, and a configuration's own."`
 	Show detectorShow `cmd:"" help:"Print one detector: its form, what it finds, and examples."`
-	Test detectorTest `cmd:"" help:"Say what is found where in a file, and by which detector. Values are never printed."`
+	Test detectorTest `cmd:"" help:"Show what each detector finds in a file, and where. Values are never printed."`
 }
 
 type detectorConfig struct {

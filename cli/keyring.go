@@ -72,6 +72,6 @@ func (c *keyringDestroy) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(gone)
 	}
-	_, err = fmt.Fprintf(a.stdout, "period %d is destroyed; what is kept of its %d events cannot be read any more\n", gone.Number, gone.To-gone.From)
+	_, err = fmt.Fprintf(a.stdout, "period %d is destroyed; its %d stored events can never be read again\n", gone.Number, gone.To-gone.From)
 	return err
 }

@@ -174,7 +174,7 @@ func (c *quarantineReplay) Run(a *program) error {
 		return err
 	}
 	if c.Edit != "" && len(c.Numbers) != 1 {
-		return usage("--edit stands in the place of one item: name its number")
+		return usage("--edit replaces one item: give its number")
 	}
 	cl, err := c.client()
 	if err != nil {
@@ -229,7 +229,7 @@ func (c *quarantineDelete) Run(a *program) error {
 		return err
 	}
 	if !c.Yes {
-		return usage("what is deleted is gone for good: say --yes if it is to be")
+		return usage("deleted items are gone for good: confirm with --yes")
 	}
 	cl, err := c.client()
 	if err != nil {

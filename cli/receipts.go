@@ -33,7 +33,7 @@ func (c *receiptsCommand) Run(a *program) error {
 	err = cl.Receipts(a.ctx, query, func(line []byte) error {
 		var r api.Receipt
 		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("%s answered what is no receipt: %w", cl.Server(), err)
+			return fmt.Errorf("%s sent an invalid receipt: %w", cl.Server(), err)
 		}
 		rows = append(rows, receiptRow(&r))
 		return nil

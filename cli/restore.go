@@ -27,7 +27,7 @@ func (c *restoreCommand) Run(a *program) error {
 	for _, name := range stores {
 		fmt.Fprintf(a.stderr, "the store of callback %s is restored to where a data directory has it; move it where the configuration gives it a path of its own\n", name)
 	}
-	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: what it delivers never takes the place of what was delivered before\n", c.DataDir)
+	_, err = fmt.Fprintf(a.stdout, "restored to %s, as a new incarnation: its deliveries never overwrite earlier ones\n", c.DataDir)
 	return err
 }
 

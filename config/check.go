@@ -169,7 +169,7 @@ func (c checker) tokens() {
 		case secret == "":
 			c.bad(append(steps, "token"), "it is required and must not be empty")
 		case twice:
-			c.bad(append(steps, "token"), "the same value as %s: give each its own, or nobody can tell who sent what", other)
+			c.bad(append(steps, "token"), "the same value as %s: give each token its own, so that you can tell who sent what", other)
 		default:
 			secrets[secret] = pathOf(steps...)
 			if Weak(secret) {

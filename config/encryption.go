@@ -43,6 +43,6 @@ func (c checker) encryption() {
 		}
 	}
 	if e.Key != "" && e.Key == e.PreviousKey {
-		c.bad(at("journal", "encryption", "previous_key"), "the key once more: it is for the one before")
+		c.bad(at("journal", "encryption", "previous_key"), "the same as key: previous_key is the former master key")
 	}
 }

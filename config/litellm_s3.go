@@ -221,7 +221,7 @@ func (s *s3Params) bool(n *node, path string) (value, ok bool) {
 func (s *s3Params) verify(n *node, path string) {
 	if on, ok := n.boolean(); ok {
 		if !on {
-			s.report.warn(n, "s3_verify is false: any certificate is taken, so that whoever sits on the path reads the events")
+			s.report.warn(n, "s3_verify is false: any certificate is accepted: an attacker on the path can read the events")
 			s.made(n, "tls.insecure_skip_verify", kindBool, "true", "From s3_verify: false. Whoever sits on the path reads the events.")
 		}
 		return

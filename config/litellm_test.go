@@ -272,7 +272,7 @@ func TestEachS3Parameter(t *testing.T) {
 		{"s3_use_ssl: true", "", ""},
 		{"s3_use_ssl: false", "", "s3_use_ssl is not used, nor is it by LiteLLM"},
 		{"s3_verify: true", "", ""},
-		{"s3_verify: false", "insecure_skip_verify: true", "any certificate is taken"},
+		{"s3_verify: false", "insecure_skip_verify: true", "any certificate is accepted"},
 		{"s3_verify: testdata/ca.pem", "ca: file:./testdata/ca.pem", ""},
 		{"s3_verify: none.pem", "", "error: litellm_settings.s3_callback_params.s3_verify"},
 		{"s3_aws_profile_name: p", "profile: p", ""},

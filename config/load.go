@@ -197,7 +197,7 @@ func checkFile(name string) error {
 	case err != nil:
 		return pathless(err)
 	case !info.Mode().IsRegular():
-		return errors.New("it is no regular file")
+		return errors.New("not a regular file")
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func errLookalike(text string) error {
 	if name, ok := strings.CutPrefix(text, "$"); ok && envCapitals.MatchString(name) {
 		expected = "${" + name + "}"
 	}
-	return fmt.Errorf("this looks like a reference and is none: expected %s; write $$ for a plain dollar", expected)
+	return fmt.Errorf("this looks like a reference but is not: expected %s; write $$ for a plain dollar", expected)
 }
 
 func (r *resolver) variable(name string) (string, error) {

@@ -89,7 +89,7 @@ func (d *decoder) secret(n *node, v reflect.Value, path string) {
 	}
 	if n.ref == "" && n.text != "" {
 		if strings.HasPrefix(n.text, "file:") {
-			d.report.add(n, path, "this looks like a reference and is none: expected file:/path, file:./path or file:../path")
+			d.report.add(n, path, "this looks like a reference but is not: expected file:/path, file:./path or file:../path")
 			return
 		}
 		n.literal = true

@@ -278,7 +278,7 @@ func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 		from = oldest
 	}
 	if from < oldest {
-		return 0, 0, fmt.Errorf("replay from sequence %d: the journal's retention has forgotten what is before %d", from, oldest)
+		return 0, 0, fmt.Errorf("replay from sequence %d: the journal's retention has forgotten the events before %d", from, oldest)
 	}
 	if from > to {
 		return 0, 0, fmt.Errorf("replay from sequence %d to %d: the range ends before it begins", from, to)

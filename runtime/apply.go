@@ -23,7 +23,7 @@ type RemovalError struct {
 
 func (e *RemovalError) Error() string {
 	return fmt.Sprintf("callback %s is no longer configured (it holds %d pending events and %d dead letters): "+
-		"configure it again, or give its name as another callback's renamed_from, or list it under removed to give it up with what is pending (dead letters stay until they are discarded)",
+		"configure it again, or give its name as another callback's renamed_from, or list it under removed to give up its pending events (dead letters stay until they are discarded)",
 		e.Callback, e.Pending, e.Dead)
 }
 

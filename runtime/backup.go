@@ -54,7 +54,7 @@ func Migrate(dataDir string) error {
 
 // ErrUnverified: the backup was made by a version that wrote no digests, so that nobody
 // can tell whether it is whole.
-var ErrUnverified = errors.New("unverified: the backup has no digests, since an older version made it; nobody can tell whether it is whole")
+var ErrUnverified = errors.New("unverified: the backup has no digests, since an older version made it; it may be incomplete")
 
 // Restore makes a data directory from a backup, whose files it checks first, all of
 // them. dataDir must be missing or empty. The journal there gets a new incarnation, so

@@ -130,7 +130,7 @@ func readDigests(dir string) (*backupDigests, error) {
 func withoutDigests(dir string) error {
 	head, err := os.ReadFile(filepath.Join(dir, "HEAD"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("it is no whole backup: it has neither %s nor a journal's HEAD", digestsName)
+		return fmt.Errorf("not a complete backup: it has neither %s nor a journal's HEAD", digestsName)
 	}
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func withoutDigests(dir string) error {
 	if bytes.HasPrefix(head, []byte("auditrelay journal format 1\n")) {
 		return ErrUnverified
 	}
-	return fmt.Errorf("it is no whole backup: %s is missing, which is written last", digestsName)
+	return fmt.Errorf("not a complete backup: %s is missing, which is written last", digestsName)
 }
 
 func digestOf(f *os.File) (fileDigest, error) {

@@ -99,7 +99,7 @@ func check(callbacks []Callback) error {
 			}
 		}
 		if c.Sink == nil && !c.emits() {
-			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name))
+			errs = append(errs, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: its events would go nowhere", c.Name))
 		}
 	}
 	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
@@ -162,7 +162,7 @@ func checkEmits(callbacks []Callback, names map[string]bool) []error {
 	}
 	for i := range callbacks {
 		if visit(callbacks[i].Name) {
-			return append(errs, fmt.Errorf("callback %s: what its filters emit can come back to it; emits must form no cycle", callbacks[i].Name))
+			return append(errs, fmt.Errorf("callback %s: its emitted records can come back to it; emits must not form a cycle", callbacks[i].Name))
 		}
 	}
 	return errs

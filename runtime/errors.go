@@ -58,7 +58,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 type notKeptError struct{}
 
 func (notKeptError) Error() string {
-	return "only its digest is in quarantine: filters stand before the journal and cannot judge what is no event"
+	return "only its digest is in quarantine: filters before the journal cannot process invalid input"
 }
 
 func (notKeptError) Is(target error) bool { return target == ErrIngestFilter }

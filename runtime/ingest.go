@@ -76,7 +76,7 @@ func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrel
 		mark.Outcome = auditrelay.Discarded
 		r.counters.ingestFailed.Add(1)
 		if !f.failing.Swap(true) {
-			r.log.Error("a filter before the journal fails; what it fails on is refused (counted, and told no more until the filters change)",
+			r.log.Error("a filter before the journal fails; its events are rejected (counted, and not logged again until the filters change)",
 				"filter", judged.Filter, "cause", judged.Cause, "error", judged.Err)
 		}
 		return r.emptied(e, mark), nil

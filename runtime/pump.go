@@ -419,7 +419,7 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 		return nil
 	}
 	if p.broken++; p.broken == 1 {
-		p.r.log.Error("callback could not record its progress; it goes on from what is durable", "callback", p.name, "error", err)
+		p.r.log.Error("callback could not record its progress; it continues from what is durable", "callback", p.name, "error", err)
 	}
 	for p.out > 0 { // their results belong to the machine that is given up
 		<-p.results

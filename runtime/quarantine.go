@@ -314,7 +314,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 	replaced := data != nil
 	if !replaced {
 		if it.Bare {
-			return nil, fmt.Errorf("item %d stays in quarantine: %w; give what should stand in its place", number, ErrNotKept)
+			return nil, fmt.Errorf("item %d stays in quarantine: %w; give a replacement", number, ErrNotKept)
 		}
 		data = it.Data
 	}

@@ -65,7 +65,7 @@ type TrialRecord struct {
 // stay the caller's.
 func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Event) ([]Trial, error) {
 	if c.Sink == nil && !c.emits() {
-		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: what it receives would go nowhere", c.Name)
+		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: its events would go nowhere", c.Name)
 	}
 	if _, err := c.newGate(); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)

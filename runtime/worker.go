@@ -263,7 +263,7 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 			return refuse(auditrelay.CauseHops, "emitted a record that is %d emissions old already", maxHops)
 		}
 		if err := document.Check(emit.Data, j.record); err != nil {
-			return refuse(auditrelay.CauseRejectedOutput, "emitted what is no valid record: %w", err)
+			return refuse(auditrelay.CauseRejectedOutput, "emitted an invalid record: %w", err)
 		}
 		bytes += len(emit.Data)
 	}

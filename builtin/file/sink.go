@@ -186,7 +186,7 @@ var (
 	errInUse   = errors.New("another sink or process is writing to it")
 	errForeign = errors.New("something else wrote to it, cut it or replaced it")
 	errState   = errors.New("its state file is damaged")
-	errLink    = errors.New("a symbolic link stands in its place")
+	errLink    = errors.New("a symbolic link is in its place")
 )
 
 func (s *Sink) failure(err error) error {

@@ -72,7 +72,7 @@ func TestPlantedLinksAreNotFollowed(t *testing.T) {
 			sink := newSink(t, file.Options{Path: path})
 			_, err := sink.Deliver(t.Context(), payload(t, sink, 1, 2))
 			var failure *auditrelay.DeliveryError
-			if !errors.As(err, &failure) || failure.Kind != auditrelay.Misconfigured || !strings.Contains(err.Error(), "a symbolic link stands in its place") {
+			if !errors.As(err, &failure) || failure.Kind != auditrelay.Misconfigured || !strings.Contains(err.Error(), "a symbolic link is in its place") {
 				t.Errorf("got %v", err)
 			}
 			if got := string(read(t, victim)); got != "precious\n" {

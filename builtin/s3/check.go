@@ -199,7 +199,7 @@ func checkURL(p *problems, path, value string) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		p.add(path, "it is no endpoint: expected http://host:port or https://host:port, without user or query")
+		p.add(path, "not an endpoint: expected http://host:port or https://host:port, without user or query")
 	}
 }
 

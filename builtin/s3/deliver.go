@@ -20,7 +20,7 @@ import (
 
 var (
 	errNoETag    = errors.New("the answer has no ETag: what answered is no S3 store")
-	errDifferent = errors.New("another object stands under this key already, with different content")
+	errDifferent = errors.New("another object with different content exists under this key")
 	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
 )
 

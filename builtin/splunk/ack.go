@@ -122,7 +122,7 @@ func (s *Sink) indexed(ctx context.Context, id int64) (bool, error) {
 	if _, err := s.reply(answer); err != nil {
 		return false, err
 	}
-	return false, s.client.Fail(auditrelay.Misconfigured, answer, "the answer to a poll for acknowledgements is none")
+	return false, s.client.Fail(auditrelay.Misconfigured, answer, "the answer to a poll for acknowledgements is invalid")
 }
 
 // Probe sends no event: HEC answers an empty request with code 5 where the token is good.

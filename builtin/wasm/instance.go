@@ -169,7 +169,7 @@ func (m *Module) failed(f *filter.Error, start int64) {
 		return // the host's
 	}
 	if m.breaker.fail(f.Cause, start) {
-		m.log.Error("a guest failed on one event after the other, and rests: what its callbacks receive stays pending",
+		m.log.Error("a guest failed on many events in a row and rests: its callbacks' events stay pending",
 			"filter", m.name, "failures", m.breaker.failures, "cause", f.Cause, "error", f.Err)
 	}
 }

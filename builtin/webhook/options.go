@@ -96,7 +96,7 @@ func (o Options) check() (*url.URL, error) {
 		bad("body", "expected event, array or ndjson")
 	}
 	if !httpguts.ValidHeaderFieldValue(o.ContentType) {
-		bad("content_type", "it is no header's value")
+		bad("content_type", "not a valid header value")
 	}
 	if len(o.Secrets) > 0 && o.SecretFile != "" {
 		bad("secrets", "secret_file stands beside it: give one of the two")
@@ -110,11 +110,11 @@ func (o Options) check() (*url.URL, error) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			bad("headers."+name, "it is no header's name")
+			bad("headers."+name, "not a valid header name")
 		case slices.Contains(reserved, canonical), strings.HasPrefix(canonical, "Webhook-"):
 			bad("headers."+name, "the sink sets this header itself")
 		case !httpguts.ValidHeaderFieldValue(value.Reveal()):
-			bad("headers."+name, "it is no header's value")
+			bad("headers."+name, "not a valid header value")
 		}
 	}
 	if o.MaxRequestBytes < 1<<10 || o.MaxRequestBytes > 32<<20 {

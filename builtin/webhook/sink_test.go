@@ -244,8 +244,8 @@ func TestOptions(t *testing.T) {
 		"secrets[0]: expected whsec_":            {URL: url, Secrets: []auditrelay.Secret{"hunter2"}},
 		"secrets: secret_file stands beside it":  {URL: url, Secrets: []auditrelay.Secret{auditrelay.Secret(secretOf(1))}, SecretFile: "x"},
 		"headers.webhook-id: the sink sets this": {URL: url, Headers: map[string]auditrelay.Secret{"webhook-id": "x"}},
-		"headers.X-Y: it is no header's value":   {URL: url, Headers: map[string]auditrelay.Secret{"X-Y": "a\r\nb: c"}},
-		"headers.a b: it is no header's name":    {URL: url, Headers: map[string]auditrelay.Secret{"a b": "c"}},
+		"headers.X-Y: not a valid header value":  {URL: url, Headers: map[string]auditrelay.Secret{"X-Y": "a\r\nb: c"}},
+		"headers.a b: not a valid header name":   {URL: url, Headers: map[string]auditrelay.Secret{"a b": "c"}},
 		"max_request_bytes: expected 1KiB":       {URL: url, MaxRequestBytes: 5},
 	} {
 		_, err := webhook.New(o)

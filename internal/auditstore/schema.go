@@ -135,7 +135,7 @@ func (s *Store) Fill(ctx context.Context) (more bool, err error) {
 		return s.set(ctx, tx, metaFilled, next)
 	})
 	if err != nil {
-		return false, fmt.Errorf("fill in what is searched inside values: %w", err)
+		return false, fmt.Errorf("fill in the search columns: %w", err)
 	}
 	return more, nil
 }

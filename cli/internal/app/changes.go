@@ -54,7 +54,7 @@ func (t told[V]) keep(now map[string]V) error {
 func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]V) {
 	last, err := t.last()
 	if err != nil {
-		d.log.Error("what was in force before is not known: all is told of anew", "table", t.table, "error", err)
+		d.log.Error("the previous state is unknown: all changes are recorded again", "table", t.table, "error", err)
 	}
 	if len(last) == 0 && len(now) == 0 || reflect.DeepEqual(last, now) {
 		return

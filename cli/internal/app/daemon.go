@@ -248,7 +248,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-broken.Done():
 	case err := <-journalFailed:
-		d.log.Error("the journal failed and takes nothing any more; ending, so that the relay is started again from what is durable", "error", err)
+		d.log.Error("the journal failed and accepts nothing more; ending, so that a new start continues from what is durable", "error", err)
 		notifySupervisor("STOPPING=1")
 		d.stopChanges()
 		d.ways.Stop()
@@ -299,7 +299,7 @@ func (d *daemon) drain(ctx context.Context) {
 	case err == nil:
 		d.log.Info("stopped: nothing is pending but what paused callbacks hold")
 	case errors.Is(err, context.DeadlineExceeded):
-		d.log.Warn("stopped at the deadline: what is pending goes out after the next start", "error", err)
+		d.log.Warn("stopped at the deadline: pending events go out after the next start", "error", err)
 	default:
 		d.log.Error("stopped with a failure", "error", err)
 	}

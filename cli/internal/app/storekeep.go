@@ -165,6 +165,6 @@ func (d *daemon) purge(ctx context.Context, l *liveStore, s *auditstore.Store, n
 	if err != nil {
 		return errors.Join(failed, fmt.Errorf("record that %d records were deleted: %w", n, err))
 	}
-	d.log.Info("the store was held to what it is to keep", "callback", l.callback, "deleted", n, "left", left)
+	d.log.Info("the store deleted old records", "callback", l.callback, "deleted", n, "left", left)
 	return errors.Join(failed, s.Told(ctx, n))
 }

@@ -89,7 +89,7 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 		case len(p.values.Get(name)) > maxAuditValue:
 			p.bad(name, "longer than %d bytes", maxAuditValue)
 		case !utf8.ValidString(p.values.Get(name)):
-			p.bad(name, "it is no UTF-8")
+			p.bad(name, "not valid UTF-8")
 		case p.values.Get(name) == "" && strict && slices.Contains(narrowing, name):
 			p.bad(name, "it is empty: leave it out, or everything would be found")
 		}
@@ -238,7 +238,7 @@ func (q *auditQuery) cursor(at auditstore.Place) string {
 func (q *auditQuery) parseCursor(text string) (at auditstore.Place, problem string) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != cursorBytes || b[0] != cursorVersion {
-		return at, "it is none that this relay gave"
+		return at, "not a cursor of this relay"
 	}
 	if string(b[17:]) != string(q.digest()) {
 		return at, "it came from a search with other filters or another order"
@@ -246,7 +246,7 @@ func (q *auditQuery) parseCursor(text string) (at auditstore.Place, problem stri
 	at.Time = time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC()
 	at.Position = int64(binary.BigEndian.Uint64(b[9:]))
 	if at.Position < 0 {
-		return at, "it is none that this relay gave"
+		return at, "not a cursor of this relay"
 	}
 	return at, ""
 }

@@ -71,7 +71,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		case t.Name == "":
-			errs = append(errs, fmt.Errorf("%s: a token needs a name, which stands in the records of what was done with it", where))
+			errs = append(errs, fmt.Errorf("%s: a token needs a name: records of its use contain it", where))
 		case names[t.Name] != nil && !maps.Equal(names[t.Name], set):
 			errs = append(errs, fmt.Errorf("%s: the name is taken by a token with other roles", where))
 		case len(t.Token.Reveal()) < minTokenBytes:

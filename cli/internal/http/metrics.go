@@ -48,7 +48,7 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"result"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "auditrelay_build_info", Help: "Always 1; what is running stands in the labels.",
+		Name: "auditrelay_build_info", Help: "Always 1; the labels show the version.",
 	}, []string{"version", "revision", "go"})
 	build.WithLabelValues(s.version.Version, s.version.Revision, s.version.Go).Set(1)
 	memory := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -118,7 +118,7 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		assigned:          desc("callback_assigned_total", "Events assigned to the callback.", "callback"),
 		outcomes:          desc("callback_outcomes", "Events that ended on the callback, by outcome. A dead letter that is replayed moves on to another.", "callback", "outcome"),
 		pending:           desc("callback_pending", "Events assigned to the callback that have no outcome yet.", "callback"),
-		balanced:          desc("callback_balanced", "1 while assigned equals the outcomes and what is pending. 0 is a fault of the relay's.", "callback"),
+		balanced:          desc("callback_balanced", "1 while assigned equals outcomes plus pending. 0 is a bug in the relay.", "callback"),
 		causes:            desc("callback_causes", "Events not delivered, by cause.", "callback", "cause"),
 		state:             desc("callback_state", "1 for the state that the callback is in, 0 for the others.", "callback", "state"),
 		lag:               desc("callback_lag_seconds", "Age of the oldest pending event, 0 if none.", "callback"),
@@ -137,7 +137,7 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		ingestFiltered:    desc("ingest_filtered_total", "Events accepted, and dropped by a filter before the journal, since start."),
 		ingestFailed:      desc("ingest_filter_failures_total", "Events refused since a filter before the journal failed on them, since start."),
 		rejected:          desc("events_rejected_total", "Events refused for what they hold, since start."),
-		unseen:            desc("events_unknown_action_total", "Events accepted with an action that is none of the six, since start."),
+		unseen:            desc("events_unknown_action_total", "Events accepted with an unknown action, since start."),
 		head:              desc("journal_next_sequence", "The next sequence that the journal assigns."),
 		oldest:            desc("journal_oldest_sequence", "The oldest sequence that the journal still has."),
 		disk:              desc("journal_disk_bytes", "What the journal takes on disk."),

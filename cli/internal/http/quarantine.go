@@ -137,7 +137,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 
 // itemFailure is why an item was not changed.
 func (s *Server) itemFailure(r *http.Request, err error) *api.Error {
-	const hint = "auditrelay quarantine show NUMBER --raw prints what came; replay it with --edit FILE once it is mended"
+	const hint = "auditrelay quarantine show NUMBER --raw prints the input; correct it and replay with --edit FILE"
 	refused := func(reason, field string) *api.Error {
 		return &api.Error{Status: http.StatusUnprocessableEntity, Reason: reason, Field: field, Message: err.Error(), Hint: hint}
 	}

@@ -40,7 +40,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 func (s *Server) alerts() []string {
 	var alerts []string
 	if s.rt.QuarantineStats().Full {
-		alerts = append(alerts, "the quarantine is full: what cannot be taken as an event is refused with 503; look at it with auditrelay quarantine list, replay or delete what is there, or raise ingest.quarantine")
+		alerts = append(alerts, "the quarantine is full: invalid input gets 503; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine")
 	}
 	for _, source := range s.sources.List() {
 		if source.Silent {

@@ -153,5 +153,5 @@ func (j *Journal) apply(b *pebble.Batch) (err error) {
 
 // failed is the error of every Commit after the first failed write.
 func (j *Journal) failed() error {
-	return fmt.Errorf("%w: %w; open it again to learn what is durable", ErrFailed, j.fault.get())
+	return fmt.Errorf("%w: %w; open it again to see what is durable", ErrFailed, j.fault.get())
 }

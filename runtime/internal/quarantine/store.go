@@ -53,7 +53,7 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("the quarantine is full: %d of %d items, %v of %v; look at it with auditrelay quarantine list, replay or delete what is there, or raise ingest.quarantine",
+	return fmt.Sprintf("the quarantine is full: %d of %d items, %v of %v; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine",
 		e.Items, e.MostItems, auditrelay.ByteSize(e.Bytes), auditrelay.ByteSize(e.MostBytes))
 }
 

@@ -173,11 +173,11 @@ func (in *intake) quarantine() *Error {
 	case errors.Is(err, runtime.ErrNotKept):
 		// To answer 200 for bytes that are not kept would be a lie, though nobody reads
 		// the refusal over there: it is in the log, and its digest in quarantine.
-		e := fail("InvalidRequest", "the object holds what is no event; filters stand before the journal, which cannot judge that, so only a digest of it is kept")
+		e := fail("InvalidRequest", "the object contains invalid events; filters before the journal cannot process them, so only a digest is kept")
 		e.Err = err
 		return e
 	case errors.Is(err, runtime.ErrQuarantineItem):
-		e := fail("EntityTooLarge", "the object holds what is no event, and is larger than one item in quarantine may be")
+		e := fail("EntityTooLarge", "the object contains invalid events, and is larger than one quarantine item may be")
 		e.Err = err
 		return e
 	case err != nil:

@@ -44,7 +44,7 @@ func (f *forwarder) allowed(r *request) *Error {
 	case !slices.Contains(f.to.Methods, r.signed.method):
 		return fail("AccessDenied", "ingest.s3.forward_to.methods does not have this method")
 	case f.to.Bucket == "" && !slices.Contains(f.to.Buckets, bucket):
-		return fail("AccessDenied", "the bucket is none of ingest.s3.forward_to.buckets")
+		return fail("AccessDenied", "the bucket is not in ingest.s3.forward_to.buckets")
 	default:
 		for segment := range strings.SplitSeq(r.key, "/") {
 			if segment == "." || segment == ".." {

@@ -95,7 +95,7 @@ func (h *Handler) checkBucket(r *request) *Error {
 	case !bucketForm.MatchString(r.bucket):
 		return fail("InvalidBucketName", "the specified bucket is not valid"+hintPathStyle)
 	case h.buckets != nil && !h.buckets[r.bucket]:
-		return fail("NoSuchBucket", "the specified bucket is none of ingest.s3.buckets"+hintPathStyle)
+		return fail("NoSuchBucket", "the specified bucket is not in ingest.s3.buckets"+hintPathStyle)
 	}
 	return nil
 }
