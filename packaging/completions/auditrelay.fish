@@ -439,7 +439,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from module; and __fish_seen_s
 complete -c auditrelay -n '__fish_seen_subcommand_from module; and __fish_seen_subcommand_from reset' -l 'client-key' -d 'File with the client certificate\'s key, PEM.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from detectors' -a 'list' -d 'List the detectors: the shipped ones, and a configuration\'s own.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from detectors' -a 'show' -d 'Print one detector: its form, what it finds, and examples.'
-complete -c auditrelay -f -n '__fish_seen_subcommand_from detectors' -a 'test' -d 'Say what is found where in a file, and by which detector. Values are never printed.'
+complete -c auditrelay -f -n '__fish_seen_subcommand_from detectors' -a 'test' -d 'Show what each detector finds in a file, and where. Values are never printed.'
 complete -c auditrelay -n '__fish_seen_subcommand_from detectors' -l 'help' -d 'Show context-sensitive help.'
 complete -c auditrelay -n '__fish_seen_subcommand_from detectors' -l 'version' -d 'Print the version and exit.'
 complete -c auditrelay -n '__fish_seen_subcommand_from detectors; and __fish_seen_subcommand_from list' -l 'help' -d 'Show context-sensitive help.'
