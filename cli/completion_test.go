@@ -37,7 +37,7 @@ func TestBashCompletes(t *testing.T) {
 		{"auditrelay s", "serve send store\n"},
 		{"auditrelay dead-letter d", "discard\n"},
 		{"auditrelay callbacks pa", "pause\n"},
-		{"auditrelay config translate --", "--help\n"},
+		{"auditrelay config translate --", "--help --version\n"},
 	}
 	for _, row := range rows {
 		script := `source ../packaging/completions/auditrelay.bash; COMP_WORDS=(` + row.words + `); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _auditrelay; echo "${COMPREPLY[@]}"`
