@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -84,8 +85,10 @@ func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrel
 	if ctx.Err() != nil {
 		return e, ctx.Err()
 	}
-	return e, &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("a filter before the journal could not judge: %w", err)}
+	return e, &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("%w: %w", errCannotJudge, err)}
 }
+
+var errCannotJudge = errors.New("a filter before the journal could not judge")
 
 // left is e with the data that filters left. What the journal keeps of an event
 // beside its data is taken from there too.

@@ -171,6 +171,11 @@ type Stats struct {
 	Quarantine QuarantineStats
 
 	NotAccepting string // why, empty while events are accepted
+	// NotAcceptingReason is its kind: quota, reserve, inodes, callback, journal, filter. It stays
+	// for some seconds after the last refusal. Refused counts calls, by kind, since
+	// start.
+	NotAcceptingReason string
+	Refused            map[string]uint64
 }
 
 // Stats returns figures about the journal and what was accepted since start.
@@ -185,6 +190,7 @@ func (r *Runtime) Stats() Stats {
 	if err := r.Ready(); err != nil {
 		s.NotAccepting = err.Error()
 	}
+	s.NotAcceptingReason, s.Refused = r.door.state()
 	return s
 }
 
@@ -290,6 +296,7 @@ func (r *Runtime) maintain() {
 		case <-r.ctx.Done():
 			return
 		}
+		_ = r.Ready() // a turn is told although nobody asks
 		if err := r.trim(time.Now()); err != nil && r.ctx.Err() == nil {
 			r.log.Error("apply the journal's retention", "error", err)
 		}

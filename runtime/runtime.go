@@ -48,6 +48,7 @@ type Runtime struct {
 	receiptKey   []byte
 	receipts     *receipts.Codec
 	quarantine   quarantineRoom
+	door         door
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -84,6 +85,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if r.log == nil {
 		r.log = slog.Default()
 	}
+	r.door.log, r.door.now = r.log, time.Now
 	if r.workers <= 0 {
 		r.workers = goruntime.GOMAXPROCS(0)
 	}

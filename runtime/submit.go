@@ -44,14 +44,15 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 	}
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
-	if err := r.Ready(); err != nil {
+	if err := r.ready(); err != nil {
+		r.door.refuse(err, true)
 		return nil, err
 	}
 	s := submitting{results: make([]Result, len(events)), keep: also != nil}
 	filters := r.ingest.Load()
 	for i := range events {
 		if err := r.admit(ctx, &s, i, &events[i], filters); err != nil {
-			return nil, err
+			return nil, r.refusal(err)
 		}
 	}
 	r.counters.rejected.Add(uint64(s.bad))
@@ -147,8 +148,9 @@ func (r *Runtime) accept(s *submitting) error {
 		return nil
 	}
 	if err != nil {
-		return r.unavailable(err)
+		return r.refusal(r.unavailable(err))
 	}
+	r.door.pass()
 	next := 0
 	for i := range s.results {
 		if s.results[i].Err == nil {
@@ -201,11 +203,32 @@ func (r *Runtime) unavailable(err error) error {
 // Ready returns nil while events are accepted, and otherwise what Submit would
 // return.
 func (r *Runtime) Ready() error {
+	err := r.ready()
+	if err != nil {
+		r.door.refuse(err, false)
+	} else {
+		r.door.pass()
+	}
+	return err
+}
+
+// refusal notes err where it says that events are refused for now, and returns it.
+func (r *Runtime) refusal(err error) error {
+	if _, ok := errors.AsType[*UnavailableError](err); ok {
+		r.door.refuse(err, true)
+	}
+	return err
+}
+
+// errBlocked: a callback with retain then block is at its bound.
+var errBlocked = errors.New("is required and holds more than its retain allows")
+
+func (r *Runtime) ready() error {
 	if r.draining.Load() {
 		return ErrClosed
 	}
 	if by := r.counters.blockedBy.Load(); by != nil {
-		return &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("callback %s is required and holds more than its retain allows", *by)}
+		return &UnavailableError{RetryAfter: blockedRetry, Err: fmt.Errorf("callback %s %w", *by, errBlocked)}
 	}
 	if err := r.journal.Err(); err != nil {
 		return &UnavailableError{RetryAfter: blockedRetry, Err: err}

@@ -95,6 +95,7 @@ type engineCollector struct {
 
 	assigned, outcomes, pending, balanced, causes     *prometheus.Desc
 	state, lag, cursor, inFlight, attempts, failures  *prometheus.Desc
+	refusing, refused                                 *prometheus.Desc
 	unverified, duplicatePayloads                     *prometheus.Desc
 	replaysRunning                                    *prometheus.Desc
 	findings, exceptions                              *prometheus.Desc
@@ -142,6 +143,8 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		oldest:            desc("journal_oldest_sequence", "The oldest sequence that the journal still has."),
 		disk:              desc("journal_disk_bytes", "What the journal takes on disk."),
 		free:              desc("journal_free_bytes", "What is free on the journal's disk."),
+		refusing:          desc("not_accepting", "1 while events are refused, by reason.", "reason"),
+		refused:           desc("refused_calls_total", "Calls refused with 503 since start, by reason.", "reason"),
 		ready:             desc("ready", "1 while events are accepted."),
 	}
 }
@@ -150,7 +153,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
 		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.findings, c.exceptions, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
-		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready,
+		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused,
 	} {
 		ch <- d
 	}
@@ -223,6 +226,12 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.disk, float64(stats.DiskBytes))
 	gauge(c.free, float64(stats.FreeBytes))
 	gauge(c.ready, oneIf(c.rt.Ready() == nil))
+	if stats.NotAcceptingReason != "" {
+		gauge(c.refusing, 1, stats.NotAcceptingReason)
+	}
+	for reason, n := range stats.Refused {
+		counter(c.refused, n, reason)
+	}
 }
 
 func oneIf(b bool) float64 {

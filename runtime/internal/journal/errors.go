@@ -110,6 +110,7 @@ type FullError struct {
 	Reserve, Free int64 // bytes
 	// SpareFiles and FreeFiles are inodes; SpareFiles is 0 where they were not hit.
 	SpareFiles, FreeFiles int64
+	Needed                int64 // bytes that writing it takes beside that, its rewriting included
 }
 
 func (e *FullError) Error() string {
@@ -118,11 +119,11 @@ func (e *FullError) Error() string {
 			e.FreeFiles, e.SpareFiles)
 	}
 	if e.Quota > 0 {
-		return fmt.Sprintf("journal is full: %s of a quota of %s in use; raise the quota, or let callbacks catch up so that retention can free space",
-			size(e.Used), size(e.Quota))
+		return fmt.Sprintf("journal is full: %s of a quota of %s in use, and writing needs up to %s more; raise the quota, or let callbacks catch up so that retention can free space",
+			size(e.Used), size(e.Quota), size(e.Needed))
 	}
-	return fmt.Sprintf("journal is full: %s free on its disk, %s are kept in reserve; free disk space, or let callbacks catch up so that retention can",
-		size(e.Free), size(e.Reserve))
+	return fmt.Sprintf("journal is full: %s free on its disk, %s are kept in reserve, and writing needs up to %s; free disk space, or let callbacks catch up so that retention can",
+		size(e.Free), size(e.Reserve), size(e.Needed))
 }
 
 func (e *FullError) Is(err error) bool { return err == ErrFull }

@@ -75,7 +75,7 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	// Until its log is given up, what is flushed is there twice. How many memtables
 	// wait for that is the engine's affair.
 	if fresh && s.quota > 0 && s.used+s.owed+2*added > s.quota {
-		return &FullError{Quota: s.quota, Used: s.used + s.since}
+		return &FullError{Quota: s.quota, Used: s.used + s.since, Needed: s.owed + 2*added - s.since}
 	}
 	if err := s.admitFiles(tx, fresh); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (s *space) admit(tx *Tx, ahead int) error {
 		}
 	}
 	if room < reserve {
-		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since)}
+		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since), Needed: s.free - s.since - room}
 	}
 	return nil
 }

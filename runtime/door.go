@@ -1,0 +1,108 @@
+package runtime
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"auditrelay/runtime/internal/journal"
+)
+
+// Why new events are refused: Stats.NotAcceptingReason, and the keys of Stats.Refused.
+const (
+	refusedQuota    = "quota"    // of the journal
+	refusedReserve  = "reserve"  // of its disk
+	refusedInodes   = "inodes"   // of its disk
+	refusedCallback = "callback" // a required one holds too much
+	refusedJournal  = "journal"  // it has failed
+	refusedFilter   = "filter"   // one before the journal cannot judge
+	refusedClosing  = "closing"
+)
+
+// doorPause is how long events pass again before the door counts as open, so that a
+// journal at its limit, which refuses large events and takes small ones, is told once.
+const doorPause = 10 * time.Second
+
+// door knows whether events are accepted and tells each turn once.
+type door struct {
+	log *slog.Logger
+	now func() time.Time
+
+	shut    atomic.Bool
+	mu      sync.Mutex
+	reason  string
+	since   time.Time
+	last    time.Time         // of the last refusal
+	refused map[string]uint64 // calls, by reason
+}
+
+// reasonOf classifies a refusal.
+func reasonOf(err error) string {
+	full, isFull := errors.AsType[*journal.FullError](err)
+	switch {
+	case errors.Is(err, ErrClosed):
+		return refusedClosing
+	case errors.Is(err, errBlocked):
+		return refusedCallback
+	case isFull && full.SpareFiles > 0:
+		return refusedInodes
+	case isFull && full.Quota > 0:
+		return refusedQuota
+	case isFull:
+		return refusedReserve
+	case errors.Is(err, errCannotJudge):
+		return refusedFilter
+	}
+	return refusedJournal
+}
+
+// refuse notes why events are refused. call says that a call was, rather than that
+// somebody asked.
+func (d *door) refuse(err error, call bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	reason, now := reasonOf(err), d.now()
+	if call {
+		if d.refused == nil {
+			d.refused = map[string]uint64{}
+		}
+		d.refused[reason]++
+	}
+	d.last = now
+	if reason == refusedClosing || d.reason == reason {
+		return
+	}
+	if d.reason == "" {
+		d.since = now
+	}
+	d.reason = reason
+	d.shut.Store(true)
+	d.log.Error("events are refused; senders get 503 and should retry", "reason", reason, "error", err)
+}
+
+// pass notes that events are accepted.
+func (d *door) pass() {
+	if !d.shut.Load() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	if d.reason == "" || now.Sub(d.last) < doorPause {
+		return
+	}
+	d.log.Info("events are accepted again", "reason", d.reason, "after", now.Sub(d.since).Round(time.Second).String())
+	d.reason = ""
+	d.shut.Store(false)
+}
+
+// state is why events are refused now, empty while they are not, and how many calls
+// were since start.
+func (d *door) state() (reason string, refused map[string]uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reason, maps.Clone(d.refused)
+}

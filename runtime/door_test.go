@@ -1,0 +1,43 @@
+package runtime_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"testing"
+
+	"auditrelay/runtime"
+)
+
+// noise is text that does not compress.
+func noise() string {
+	b := make([]byte, 450<<10)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// What senders get a 503 for stands in the log once, whoever asks and however often.
+func TestRefusingIsToldOnce(t *testing.T) {
+	var log logs
+	r := start(t, runtime.Options{Logger: log.logger(), Journal: runtime.JournalOptions{Quota: 16 << 20}})
+	var unavailable *runtime.UnavailableError
+	refused := uint64(0)
+	for i := 0; refused < 4; i++ { // compaction makes room for some between two refusals
+		_, err := r.Submit(t.Context(), runtime.Submission{Data: fmt.Appendf(nil, `{"id":"%d","action":"created","object_id":%q}`, i, noise())})
+		if errors.As(err, &unavailable) {
+			refused++
+		} else if i > 100 || err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+	}
+	if n := log.count("events are refused", "reason=quota", "writing needs up to"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	if s := r.Stats(); s.NotAcceptingReason != "quota" || s.Refused["quota"] != refused {
+		t.Errorf("stats: %+v", s)
+	}
+	if n := log.count("accepted again"); n != 0 {
+		t.Errorf("accepted again %d times", n)
+	}
+}
