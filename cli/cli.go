@@ -120,11 +120,11 @@ func Main(args []string, o Options) int {
 func (a *program) tell(err error) {
 	if all, ok := errors.AsType[config.Errors](err); ok && err.Error() == all.Error() {
 		for _, one := range all {
-			fmt.Fprintln(a.stderr, one)
+			fmt.Fprintf(a.stderr, "%s\n", escaped([]byte(one.Error())))
 		}
 		return
 	}
-	fmt.Fprintf(a.stderr, "auditrelay: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	fmt.Fprintf(a.stderr, "auditrelay: %s\n", escaped([]byte(strings.ReplaceAll(err.Error(), "\n", "\n  "))))
 	if h := hint(err); h != "" {
 		fmt.Fprintf(a.stderr, "  hint: %s\n", h)
 	}

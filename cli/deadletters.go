@@ -101,7 +101,7 @@ func (c *deadLetterShow) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", letter.Data)
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", escaped(letter.Data))
 	return err
 }
 

@@ -98,7 +98,7 @@ func (a *program) printExplained(e api.Explained) error {
 		}
 	}
 	if e.Data != nil {
-		_, err := fmt.Fprintf(a.stdout, "\n%s\n", e.Data)
+		_, err := fmt.Fprintf(a.stdout, "\n%s\n", escaped(e.Data))
 		return err
 	}
 	return nil

@@ -188,7 +188,7 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 		}
 		if !r.OK && !bytes.Equal(r.Want.After(), r.Got.After()) {
 			fmt.Fprintln(a.stdout, "      wanted (-) and got (+):")
-			if err := diff.Write(a.stdout, diff.Lines(r.Want.After()), diff.Lines(r.Got.After()), a.color()); err != nil {
+			if err := diff.Write(a.stdout, diff.Lines(escaped(r.Want.After())), diff.Lines(escaped(r.Got.After())), a.color()); err != nil {
 				return err
 			}
 		}

@@ -166,7 +166,7 @@ func (c *policyDiff) compare(a *program, change *policyChange, before, after *ap
 	}
 	if change.Changed <= c.Show && !c.JSON {
 		fmt.Fprintf(a.stdout, "event %s\n", printable(event.ID))
-		return diff.Write(a.stdout, diff.Lines(was.Data), diff.Lines(is.Data), a.color())
+		return diff.Write(a.stdout, diff.Lines(escaped(was.Data)), diff.Lines(escaped(is.Data)), a.color())
 	}
 	return nil
 }

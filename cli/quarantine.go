@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -110,14 +111,11 @@ func (c *quarantineShow) Run(a *program) error {
 	return err
 }
 
-// textOrDump is data as a terminal may be given it: text as it is, all else as a dump.
+// textOrDump is data as a terminal may be given it: text escaped, all else as a dump.
 func textOrDump(data []byte) string {
-	plain := utf8.Valid(data)
-	for _, c := range string(data) {
-		plain = plain && (c == '\n' || c == '\t' || c == '\r' || c >= ' ' && c != 0x7f && (c < 0x80 || c > 0x9f))
-	}
-	if plain {
-		return string(data)
+	control := func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' && c != '\r' }
+	if utf8.Valid(data) && bytes.IndexFunc(data, control) < 0 {
+		return string(escaped(data))
 	}
 	return hex.Dump(data)
 }

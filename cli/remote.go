@@ -57,16 +57,18 @@ func (a *program) printJSON(v any) error {
 	return err
 }
 
-// escaped writes what does not print as \u escapes, in JSON; the encoder has done so
-// for ASCII.
+// escaped writes what does not print as \u escapes, as JSON does, line breaks and tabs
+// apart, and replaces what is no UTF-8: a terminal may take bytes of it for commands.
 func escaped(text []byte) []byte {
-	if bytes.IndexFunc(text, hidden) < 0 {
+	if bytes.IndexFunc(text, hidden) < 0 && utf8.Valid(text) {
 		return text
 	}
 	out := make([]byte, 0, len(text)+64)
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
 		switch {
+		case r == utf8.RuneError && n == 1:
+			out = append(out, `\ufffd`...)
 		case !hidden(r):
 			out = append(out, text[:n]...)
 		case r > 0xffff:
@@ -80,9 +82,9 @@ func escaped(text []byte) []byte {
 	return out
 }
 
-// hidden reports whether a character beyond ASCII does not print as itself: it may
-// turn the direction of writing, or join what stands apart.
-func hidden(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }
+// hidden reports whether a character steers the terminal or does not print as itself:
+// it may turn the direction of writing, or join what stands apart.
+func hidden(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }
 
 // table writes rows in columns.
 func (a *program) table(rows [][]string) error {

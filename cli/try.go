@@ -163,7 +163,7 @@ func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) err
 		fmt.Fprintln(a.stdout)
 	}
 	if t.Data != nil && string(t.Data) != string(e.Data) {
-		if err := diff.Write(a.stdout, diff.Lines(e.Data), diff.Lines(t.Data), a.color()); err != nil {
+		if err := diff.Write(a.stdout, diff.Lines(escaped(e.Data)), diff.Lines(escaped(t.Data)), a.color()); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
@@ -329,16 +330,34 @@ func (e *csvExport) end(n exported) error {
 	return e.row(cells)
 }
 
-// guarded keeps a spreadsheet from taking a cell for a formula: an apostrophe goes before
-// what could begin one. One goes before an apostrophe too, so that taking one away where
-// there is one gives back what was written. A # would be taken for the last row.
+// guarded keeps a spreadsheet from taking a cell, or a part of it, for a formula: an
+// apostrophe goes before what could begin one, at the start and behind each ; and tab,
+// at which spreadsheets of some languages cut a line, spaces or none between. One goes
+// before an apostrophe too, so that taking one away at these places gives back what was
+// written. A # at the start would be taken for the last row.
 func guarded(cell string) string {
-	if cell == "" {
-		return cell
+	var out strings.Builder
+	for start := 0; ; {
+		end := strings.IndexAny(cell[start:], ";\t")
+		part := cell[start:]
+		if end >= 0 {
+			part = cell[start : start+end]
+		}
+		if formula(part) || start == 0 && strings.HasPrefix(strings.TrimLeft(cell, " "), "\t") {
+			out.WriteByte('\'')
+		}
+		out.WriteString(part)
+		if end < 0 {
+			return out.String()
+		}
+		out.WriteByte(cell[start+end])
+		start += end + 1
 	}
-	if strings.ContainsRune("=+-@\t\r\n'#", rune(cell[0])) || strings.HasPrefix(cell, "\uff1d") || strings.HasPrefix(cell, "\uff0b") ||
-		strings.HasPrefix(cell, "\uff0d") || strings.HasPrefix(cell, "\uff20") {
-		return "'" + cell
-	}
-	return cell
+}
+
+// formula reports whether a spreadsheet could take text for a formula.
+func formula(text string) bool {
+	text = strings.TrimLeft(text, " \u00a0")
+	first, _ := utf8.DecodeRuneInString(text)
+	return text != "" && strings.ContainsRune("=+-@\r\n'#\uff1d\uff0b\uff0d\uff20", first)
 }

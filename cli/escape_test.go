@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// hostileText steers a terminal in every way: escape sequences, C1 controls as characters and
+// as bytes, DEL, and marks that turn the direction of writing.
+const hostileText = "a\x1b[2Jb\u009b31mc\x7fd\u202ee\u2066f\x9bg\rh\U000e0041i"
+
+func TestNothingSteersTheTerminal(t *testing.T) {
+	for name, shown := range map[string]string{
+		"data":       string(escaped([]byte(hostileText))),
+		"cell":       printable(hostileText),
+		"quarantine": textOrDump([]byte("\u009b31m\u202e\x7f\r")),
+		"binary":     textOrDump([]byte(hostileText)),
+		"error":      tellText(t, hostileText),
+	} {
+		if i := strings.IndexFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }); i >= 0 || !utf8.ValidString(shown) {
+			t.Errorf("%s: %q", name, shown)
+		}
+	}
+	if got, want := string(escaped([]byte("\"é\u00a0\u202e\U000e0041\x7f\""))), `"é\u00a0\u202e\udb40\udc41\u007f"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func tellText(t *testing.T, text string) string {
+	t.Helper()
+	var b strings.Builder
+	(&program{stderr: &b}).tell(usage("%s", text))
+	return b.String()
+}
