@@ -18,7 +18,7 @@ import (
 // restore of a whole one, at moments spread over their time: what is left never passes
 // for whole.
 func TestKillWhileBackingUp(t *testing.T) {
-	n := max(20, 5*rounds(t, 4)) // 200 with 40
+	n := max(20, 4*rounds(t, 5)) // 200 with 50
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

@@ -45,10 +45,10 @@ func rounds(t *testing.T, otherwise int) int {
 // again, on one data directory and one bucket.
 func TestKill(t *testing.T) { kill(t, rounds(t, 5), "", journal.Options{}) }
 
-// TestKillEncrypted is TestKill on an encrypted journal, a quarter as often.
+// TestKillEncrypted is TestKill on an encrypted journal, half as often.
 func TestKillEncrypted(t *testing.T) {
 	key := strings.Repeat("0123456789abcdef", 4)
-	kill(t, max(2, rounds(t, 2)/4), fmt.Sprintf("journal: {encryption: {key: %s}}", key), journal.Options{Encryption: journal.Encryption{Key: []byte(key)}})
+	kill(t, max(2, rounds(t, 2)/2), fmt.Sprintf("journal: {encryption: {key: %s}}", key), journal.Options{Encryption: journal.Encryption{Key: []byte(key)}})
 }
 
 func kill(t *testing.T, n int, options string, o journal.Options) {

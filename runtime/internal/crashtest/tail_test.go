@@ -142,7 +142,7 @@ func (x *tailed) cpu(t *testing.T) time.Duration {
 // TestKillWhileTailing kills the program at random moments while it reads the past of a
 // table and follows it.
 func TestKillWhileTailing(t *testing.T) {
-	n := min(rounds(t, 5), 10)
+	n := min(rounds(t, 5), 20)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

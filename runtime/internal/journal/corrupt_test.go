@@ -82,7 +82,7 @@ func specimen(t *testing.T, flush bool, e Encryption) (files map[string][]byte, 
 
 // logSpecimen is a journal of several logs with many blocks each, after a kill.
 func logSpecimen(t *testing.T) (files map[string][]byte, want contents) {
-	mem := logged(t, 3<<20, 3, Options{})
+	mem := logged(t, 1<<20, 3, Options{})
 	files = map[string][]byte{}
 	readFiles(t, mem, "j", files)
 	if n := len(liveFiles(t, mem)); n < 3 {
@@ -193,11 +193,7 @@ func sample(rng *rand.Rand, n int, all bool) []int {
 		}
 	}
 	if !all {
-		tries := 6
-		if testing.Short() {
-			tries = 3
-		}
-		for range min(n, tries) {
+		for range min(n, 6) {
 			offsets = append(offsets, rng.IntN(n))
 		}
 	}
