@@ -284,8 +284,9 @@ func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size
 	}
 	answerHead(w.Header(), answer)
 	w.WriteHeader(answer.StatusCode)
-	if r.Method != http.MethodHead {
-		relayBody(w, answer.Body, cancel)
+	if r.Method != http.MethodHead && !relayBody(w, answer.Body, cancel) {
+		f.counted(r, fail("InternalError", "the bucket's answer broke off"))
+		panic(http.ErrAbortHandler) // only a broken connection tells the client that this is not the whole
 	}
 	return nil
 }
@@ -299,9 +300,9 @@ func (f *forwarder) refused(status int) {
 	}
 }
 
-// relayBody copies an answer's body piece by piece, each within forwardPatience. An
-// answer that breaks off breaks off for the client too.
-func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc) {
+// relayBody copies an answer's body piece by piece, each within forwardPatience. It
+// returns false where the answer broke off. A client that is gone needs no more.
+func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc) (whole bool) {
 	control := http.NewResponseController(w)
 	buffer := make([]byte, 64<<10)
 	for {
@@ -311,15 +312,15 @@ func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc)
 		if n > 0 {
 			_ = control.SetWriteDeadline(time.Now().Add(forwardPatience)) // without one the server's own holds
 			if _, err := w.Write(buffer[:n]); err != nil {
-				return
+				return true
 			}
 		}
 		if err == io.EOF {
 			_ = control.SetWriteDeadline(time.Time{})
-			return
+			return true
 		}
 		if err != nil {
-			panic(http.ErrAbortHandler)
+			return false
 		}
 	}
 }

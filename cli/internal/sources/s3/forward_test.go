@@ -298,6 +298,10 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	if err == nil {
 		t.Error("half an object reads as whole")
 	}
+	r.http.Close() // when it has ended, all is counted
+	if got := forwards(r); got[Forwarded{"litellm", "GET", "InternalError"}] == 0 {
+		t.Errorf("counted %v", got)
+	}
 }
 
 // TestChunkedUploadsArePassedOn: clients that send checksums behind the body.

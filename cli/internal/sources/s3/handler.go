@@ -35,6 +35,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
+				h.counts.answer(Answer{req.operation, "InternalError"})
 				panic(p)
 			}
 			// The value may hold a piece of the request; the stack does not.
