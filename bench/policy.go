@@ -248,18 +248,8 @@ root = this.apply("mask")`)
 	}
 	return []masker{
 		{"nothing", func(event []byte) ([]byte, error) { return event, nil }},
-		{"LiteLLM's published rules: names with a segment key, 4 + 4 kept", func(event []byte) ([]byte, error) {
-			return throughTree(event, true, func(key string, v any) any {
-				s, ok := v.(string)
-				if !ok || !strings.Contains("_"+strings.ToLower(key)+"_", "_key_") {
-					return nil
-				}
-				if len(s) <= 8 {
-					return "****"
-				}
-				return s[:4] + strings.Repeat("*", len(s)-8) + s[len(s)-4:]
-			})
-		}},
+		{"LiteLLM's audit masker (imitated)", auditMasker},
+		{"LiteLLM's redactor of logs (imitated), over the event's text", redactor},
 		{"a list of keys, on the event as JSON", func(event []byte) ([]byte, error) {
 			return throughTree(event, false, func(key string, _ any) any {
 				for _, k := range keyList {
