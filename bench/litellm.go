@@ -99,4 +99,6 @@ var logRedactor = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`(?:api_key|x-api-key|[a-z_]*password|[a-z_]*passwd|client_secret|[a-z_]*secret_key|[a-z_]*_secret|litellm[a-z_]*_key|private_key|master_key|xai_key|database_url|db_url|connection_string|signing_key|encryption_key|(?:auth|access|refresh)_token|webhook_url|huggingface_token|jwt_secret)\\?["']?\s*[:=]\s*\\?["']?[^\s"',;}\\]+`,
 }, "|"))
 
-func redactor(event []byte) ([]byte, error) { return logRedactor.ReplaceAll(event, []byte("REDACTED")), nil }
+func redactor(event []byte) ([]byte, error) {
+	return logRedactor.ReplaceAll(event, []byte("REDACTED")), nil
+}
