@@ -67,6 +67,9 @@ func greatest(t *testing.T, values map[string]string) string {
 	filter, callback := top["filters"].(map[string]any), top["callbacks"].(map[string]any)
 	filter["wasm"] = "../../../testdata/wasm/hostile/keep.wasm"
 	callback["name"], callback["sink"], callback["filters"] = "a", map[string]any{"memory": map[string]any{}}, []string{"f"}
+	detector := top["detectors"].(map[string]any)
+	detector["keywords"], detector["regex"] = []string{"internal-key"}, "internal-key"+strings.Repeat("(a)", 100)
+	top["detectors"] = map[string]any{"internal": detector}
 	top["filters"] = map[string]any{"f": filter}
 	top["callbacks"] = []any{callback}
 	top["data_dir"] = t.TempDir()
@@ -109,6 +112,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"ingest.quarantine.bytes":      {o.Quarantine.Bytes},
 		"ingest.quarantine.items":      {o.Quarantine.Items},
 		"ingest.quarantine.item":       {o.Quarantine.ItemBytes},
+		"detectors.secret_group":       {cfg.Detectors[0].SecretGroup},
 		"journal.window":               {o.Journal.Window},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},
