@@ -64,14 +64,18 @@ func run(t *testing.T, text string, sinks map[string]SinkMaker) *running {
 }
 
 // runFile is run for a configuration that says where to listen.
-func runFile(t *testing.T, file string, sinks map[string]SinkMaker) *running {
+func runFile(t *testing.T, file string, sinks map[string]SinkMaker, change ...func(*Options)) *running {
 	t.Helper()
 	r := &running{t: t, file: file, reload: make(chan os.Signal), log: &syncBuffer{}, scheme: "http", client: http.DefaultClient}
 	ctx, cancel := context.WithCancel(context.Background())
 	listening := make(chan string, 1)
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Options{ConfigFile: r.file, Sinks: sinks, Reload: r.reload, Log: r.log, listening: func(a string) { listening <- a }})
+		o := Options{ConfigFile: r.file, Sinks: sinks, Reload: r.reload, Log: r.log, listening: func(a string) { listening <- a }}
+		for _, c := range change {
+			c(&o)
+		}
+		done <- Run(ctx, o)
 	}()
 	select {
 	case r.address = <-listening:
