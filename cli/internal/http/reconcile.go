@@ -9,7 +9,6 @@ import (
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
-	"auditrelay/cli/internal/sources/postgres"
 )
 
 // postReconcile streams what the table that is tailed and the journal do not share, one
@@ -74,9 +73,6 @@ func (s *Server) reconcileFailure(r *http.Request, err error) *api.Error {
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConfig, Message: err.Error(), Hint: "configure ingest.postgres"}
 	case errors.Is(err, sources.ErrReconciling):
 		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: err.Error(), RetryAfter: retrySoon}
-	}
-	if table, ok := errors.AsType[*postgres.TableError](err); ok {
-		return &api.Error{Status: http.StatusBadGateway, Reason: api.ReasonUnavailable, Message: table.Error()}
 	}
 	return s.failure(r, err)
 }

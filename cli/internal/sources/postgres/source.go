@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"reflect"
 	"sync"
 
@@ -159,7 +161,11 @@ func (s *Source) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.
 		return api.Reconciled{}, sources.ErrReconciling
 	}
 	defer s.comparing.Unlock()
-	return Reconcile(ctx, s.host.Runtime, Reconciliation{
+	done, err := Reconcile(ctx, s.host.Runtime, Reconciliation{
 		URL: c.URL, Schema: c.Schema, Table: c.Table, From: want.From, To: want.To, Repair: want.Repair,
 	}, fn)
+	if table, ok := errors.AsType[*TableError](err); ok {
+		err = &api.Error{Status: http.StatusBadGateway, Reason: api.ReasonUnavailable, Message: table.Error()}
+	}
+	return done, err
 }
