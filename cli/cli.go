@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
@@ -111,7 +112,7 @@ func Main(args []string, o Options) int {
 	case code == ExitInterrupted:
 		fmt.Fprintln(a.stderr, "auditrelay: interrupted")
 	default:
-		a.tell(err)
+		within(5*time.Second, func() { a.tell(err) })
 	}
 	return code
 }
@@ -174,7 +175,7 @@ func (a *program) untilSignal() (ctx context.Context, stop func()) {
 		}
 		select {
 		case <-signals:
-			fmt.Fprintln(a.stderr, "auditrelay: ended at once by a second signal")
+			a.lastWord("auditrelay: ended at once by a second signal")
 			os.Exit(ExitInterrupted)
 		case <-done:
 		}
@@ -183,6 +184,24 @@ func (a *program) untilSignal() (ctx context.Context, stop func()) {
 		signal.Stop(signals)
 		close(done)
 		cancel()
+	}
+}
+
+// lastWord writes a line to standard error, unless nobody reads that at once.
+func (a *program) lastWord(line string) {
+	within(100*time.Millisecond, func() { fmt.Fprintln(a.stderr, line) })
+}
+
+// within waits for write, which a reader that stands still may hold up, at most for d.
+func within(d time.Duration, write func()) {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		write()
+	}()
+	select {
+	case <-written:
+	case <-time.After(d):
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"auditrelay/cli/internal/app"
@@ -22,31 +23,48 @@ var errProbes = errors.New("a sink's destination could not be used")
 
 func (c *validateCommand) Run(a *program) error {
 	file, err := c.file()
-	if err != nil {
-		return err
+	var done app.Checked
+	if err == nil {
+		done, err = app.Check(a.ctx, file, app.CheckOptions{
+			Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
+		})
 	}
-	done, err := app.Check(a.ctx, file, app.CheckOptions{
-		Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
-	})
-	if err != nil {
-		return err
-	}
-	failed := false
-	for _, p := range done.Probes {
-		failed = failed || p.Result == app.ProbeFailed
-	}
-	if c.JSON {
-		err = c.printJSON(a, file, done)
-	} else {
-		err = c.print(a, file, done)
-	}
-	if err == nil && failed {
+	if err == nil && slices.ContainsFunc(done.Probes, func(p app.Probe) bool { return p.Result == app.ProbeFailed }) {
 		err = errProbes
 	}
-	return err
+	switch {
+	case c.JSON:
+		return errors.Join(c.printJSON(a, file, done, err), err)
+	case err != nil && !errors.Is(err, errProbes):
+		return err
+	}
+	return errors.Join(c.print(a, file, done), err)
 }
 
-func (c *validateCommand) printJSON(a *program, file string, done app.Checked) error {
+// fault is one thing that is wrong, as --json prints it.
+type fault struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Message string `json:"message"`
+}
+
+func faults(err error) []fault {
+	var all []fault
+	if many, ok := errors.AsType[config.Errors](err); ok {
+		for _, e := range many {
+			all = append(all, fault{e.File, e.Line, e.Column, e.Key, e.Msg})
+		}
+		return all
+	}
+	if e, ok := errors.AsType[*config.Error](err); ok {
+		return []fault{{e.File, e.Line, e.Column, e.Key, e.Msg}}
+	}
+	return []fault{{Message: err.Error()}}
+}
+
+func (c *validateCommand) printJSON(a *program, file string, done app.Checked, failed error) error {
 	type note struct {
 		Line  int        `json:"line,omitempty"`
 		Level slog.Level `json:"level"`
@@ -54,13 +72,21 @@ func (c *validateCommand) printJSON(a *program, file string, done app.Checked) e
 	}
 	out := struct {
 		Config    string      `json:"config"`
+		Valid     bool        `json:"valid"`
+		Errors    []fault     `json:"errors,omitempty"`
 		Callbacks int         `json:"callbacks"`
 		Filters   int         `json:"filters"`
 		Notes     []note      `json:"notes"`
 		Probes    []app.Probe `json:"probes,omitempty"`
-	}{file, len(done.Config.Callbacks), len(done.Config.Filters), []note{}, done.Probes}
-	for _, n := range done.Config.Notes {
-		out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
+	}{Config: file, Valid: failed == nil || errors.Is(failed, errProbes), Notes: []note{}, Probes: done.Probes}
+	if failed != nil {
+		out.Errors = faults(failed)
+	}
+	if done.Config != nil {
+		out.Callbacks, out.Filters = len(done.Config.Callbacks), len(done.Config.Filters)
+		for _, n := range done.Config.Notes {
+			out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
+		}
 	}
 	return a.printJSON(out)
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 
 	"auditrelay"
@@ -17,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -73,6 +76,7 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		config.WithHTTPClient(httpClient(o)),
 		config.WithAppID("auditrelay"),
+		config.WithLogger(logging.LoggerFunc(logged)),
 	}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
@@ -88,6 +92,12 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 			c.AccessKeyID, c.SecretAccessKey.Reveal(), c.SessionToken.Reveal())))
 	}
 	return load
+}
+
+// logged puts a line of the client's own into the process's log. Its warnings come with
+// every try, and what stops a delivery is its error, which is told once.
+func logged(_ logging.Classification, format string, args ...any) {
+	slog.Debug("the S3 client: "+fmt.Sprintf(format, args...), "sink", "s3")
 }
 
 func httpClient(o Options) *awshttp.BuildableClient {

@@ -51,6 +51,7 @@ type daemon struct {
 	options Options
 	log     *slog.Logger
 	level   slog.LevelVar
+	dropped func() uint64 // log lines; nil: none can be
 	data    dataDir
 	build   assembler
 	rt      *runtime.Runtime
@@ -82,7 +83,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}
-	d.log = d.newLog()
+	var writer *logWriter
+	if d.log, writer = d.newLog(); writer != nil {
+		defer writer.Close()
+		d.dropped = writer.Dropped
+		// What libraries write belongs to the one log of the process.
+		before := slog.Default()
+		slog.SetDefault(d.log)
+		defer slog.SetDefault(before)
+	}
 	d.changing = make(chan struct{}, 1)
 	stopping, stop := context.WithCancel(context.Background())
 	d.stopping, d.stopChanges = stopping, stop
@@ -126,27 +135,6 @@ func (d *daemon) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// newLog returns the log that the configuration asks for.
-func (d *daemon) newLog() *slog.Logger {
-	d.setLevel(d.cfg)
-	var w io.Writer = os.Stderr
-	if d.options.Log != nil {
-		w = d.options.Log
-	}
-	options := &slog.HandlerOptions{Level: &d.level}
-	if d.cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-// setLevel puts the configuration's log level in force; config let it pass.
-func (d *daemon) setLevel(cfg *config.Config) {
-	level := slog.LevelInfo
-	_ = level.UnmarshalText([]byte(cfg.Log.Level))
-	d.level.Set(level)
-}
-
 // open makes everything, listeners first: a taken port should not cost a recovery.
 func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 	start := time.Now()
@@ -185,7 +173,7 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 	d.stores.set(stored, serves)
 	d.server, err = http.New(http.Options{
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Limits: limits, Version: d.options.Version, Logger: d.log,
-		Control: d, Sources: others, Stores: &d.stores,
+		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close())
@@ -200,12 +188,6 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 func limitsOf(cfg *config.Config) http.Limits {
 	l := cfg.Ingest.Limits
 	return http.Limits{BodyBytes: l.BodyBytes, Events: l.Events, EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes}.WithDefaults()
-}
-
-func (d *daemon) tellNotes(cfg *config.Config) {
-	for _, n := range cfg.Notes {
-		d.log.Log(context.Background(), n.Level, n.Text, "file", d.options.ConfigFile, "line", n.Line)
-	}
 }
 
 func (d *daemon) tellOpened(took time.Duration) {

@@ -18,6 +18,8 @@ import (
 	"auditrelay/config"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options configure a Server.
@@ -30,6 +32,9 @@ type Options struct {
 	Limits   Limits
 	Version  api.Version
 	Logger   *slog.Logger // default slog.Default()
+
+	// DroppedLines counts log lines that were not written, for the metrics; nil: none.
+	DroppedLines func() uint64
 
 	// Control is the process; nil: what needs it answers 501.
 	Control Control
@@ -130,6 +135,11 @@ func New(o Options) (*Server, error) {
 	s.useAuth(door.auth)
 	s.sources = append(sources.Set{s}, o.Sources...)
 	s.metrics = newMetrics(s)
+	if o.DroppedLines != nil {
+		s.metrics.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "auditrelay_log_lines_dropped_total", Help: "Log lines that were not written, since the reader of the log was too slow or gone.",
+		}, func() float64 { return float64(o.DroppedLines()) }))
+	}
 	s.handler = s.routes()
 	return s, nil
 }
