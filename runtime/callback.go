@@ -25,6 +25,7 @@ type callback struct {
 	concurrency int
 	slots       chan struct{} // one for each delivery at a time
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
+	latency     latency
 }
 
 // refresh makes the sink read its credentials again, where it keeps any.

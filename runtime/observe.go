@@ -159,6 +159,9 @@ type Stats struct {
 	OldestAt  time.Time
 	DiskBytes int64
 	FreeBytes int64
+	// Quota is the most that the journal may take, 0 for no bound; Reserve is what stays
+	// free on its disk.
+	Quota, Reserve int64
 
 	Accepted       uint64
 	Duplicates     uint64
@@ -182,7 +185,7 @@ type Stats struct {
 func (r *Runtime) Stats() Stats {
 	usage := r.journal.Usage()
 	s := Stats{Journal: r.journal.Identity().String(), Head: r.journal.Head().Next, Oldest: r.journal.Oldest(),
-		OldestAt: usage.Oldest, DiskBytes: usage.DiskBytes, FreeBytes: usage.FreeBytes,
+		OldestAt: usage.Oldest, DiskBytes: usage.DiskBytes, FreeBytes: usage.FreeBytes, Quota: usage.Quota, Reserve: max(0, usage.Reserve),
 		Accepted: r.counters.accepted.Load(), Duplicates: r.counters.duplicates.Load(), Conflicts: r.counters.conflicts.Load(),
 		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load(),
 		IngestFiltered: r.counters.ingestFiltered.Load(), IngestFailed: r.counters.ingestFailed.Load(),

@@ -321,7 +321,11 @@ func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
 	defer cancel()
+	begun := time.Now()
 	receipt, err := deliver(ctx, p.callback.Sink, payload)
+	if err == nil {
+		p.callback.latency.observe(time.Since(begun))
+	}
 	if err != nil { // a refused payload is rendered anew
 		p.callback.rendering.Lock()
 		defer p.callback.rendering.Unlock()

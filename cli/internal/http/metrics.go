@@ -3,6 +3,7 @@ package http
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -101,7 +102,30 @@ type engineCollector struct {
 	findings, exceptions                              *prometheus.Desc
 	accepted, duplicates, conflicts, rejected, unseen *prometheus.Desc
 	ingestFiltered, ingestFailed                      *prometheus.Desc
-	head, oldest, disk, free, ready                   *prometheus.Desc
+	head, oldest, disk, free, quota, reserve, ready   *prometheus.Desc
+	ended, latency                                    *prometheus.Desc
+
+	mu   sync.Mutex
+	dead map[string]deadCount // by callback
+}
+
+// deadCount turns the number of dead letters, which falls when they are replayed or
+// discarded, into one that only rises: by each rise from one scrape to the next.
+type deadCount struct{ last, total uint64 }
+
+func (c *engineCollector) deadLettered(callback string, now uint64) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, known := c.dead[callback]
+	switch {
+	case !known:
+		d.total = now
+	case now > d.last:
+		d.total += now - d.last
+	}
+	d.last = now
+	c.dead[callback] = d
+	return d.total
 }
 
 // states are what auditrelay_callback_state counts over.
@@ -145,6 +169,11 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		free:              desc("journal_free_bytes", "What is free on the journal's disk."),
 		refusing:          desc("not_accepting", "1 while events are refused, by reason.", "reason"),
 		refused:           desc("refused_calls_total", "Calls refused with 503 since start, by reason.", "reason"),
+		quota:             desc("journal_quota_bytes", "The most that the journal may take on disk; 0 for no bound."),
+		reserve:           desc("journal_reserve_bytes", "What stays free on the journal's disk: below it events are refused."),
+		ended:             desc("callback_outcomes_total", "Events that ended on the callback, by outcome. Of dead letters those set aside, whatever became of them later, as far as scrapes see it.", "callback", "outcome"),
+		latency:           desc("callback_delivery_seconds", "How long the sink took for deliveries that were acknowledged.", "callback"),
+		dead:              map[string]deadCount{},
 		ready:             desc("ready", "1 while events are accepted."),
 	}
 }
@@ -153,7 +182,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
 		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.findings, c.exceptions, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
-		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused,
+		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused, c.quota, c.reserve, c.ended, c.latency,
 	} {
 		ch <- d
 	}
@@ -186,6 +215,11 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.outcomes, float64(a.DeadLettered), name, "dead_lettered")
 		gauge(c.outcomes, float64(a.Discarded), name, "discarded")
 		gauge(c.outcomes, float64(a.Skipped), name, "skipped")
+		counter(c.ended, a.Delivered, name, "delivered")
+		counter(c.ended, a.Filtered, name, "filtered")
+		counter(c.ended, c.deadLettered(name, a.DeadLettered), name, "dead_lettered")
+		counter(c.ended, a.Discarded, name, "discarded")
+		counter(c.ended, a.Skipped, name, "skipped")
 		gauge(c.pending, float64(a.Pending), name)
 		gauge(c.balanced, oneIf(a.Balanced), name)
 		for cause, n := range cb.Causes {
@@ -213,6 +247,9 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	for name, n := range replays {
 		gauge(c.replaysRunning, float64(n), name)
 	}
+	for name, l := range c.rt.Latencies() {
+		ch <- prometheus.MustNewConstHistogram(c.latency, l.Count, l.Seconds, l.Buckets, name)
+	}
 	stats := c.rt.Stats()
 	counter(c.accepted, stats.Accepted)
 	counter(c.duplicates, stats.Duplicates)
@@ -225,6 +262,8 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.oldest, float64(stats.Oldest))
 	gauge(c.disk, float64(stats.DiskBytes))
 	gauge(c.free, float64(stats.FreeBytes))
+	gauge(c.quota, float64(stats.Quota))
+	gauge(c.reserve, float64(stats.Reserve))
 	gauge(c.ready, oneIf(c.rt.Ready() == nil))
 	if stats.NotAcceptingReason != "" {
 		gauge(c.refusing, 1, stats.NotAcceptingReason)

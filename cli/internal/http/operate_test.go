@@ -129,6 +129,11 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`auditrelay_callback_assigned_total{callback="archive"} 1`,
 		`auditrelay_callback_outcomes{callback="archive",outcome="delivered"} 1`,
+		`auditrelay_callback_outcomes_total{callback="archive",outcome="delivered"} 1`,
+		`auditrelay_callback_outcomes_total{callback="archive",outcome="dead_lettered"} 0`,
+		`auditrelay_callback_delivery_seconds_count{callback="archive"} 1`,
+		`auditrelay_callback_delivery_seconds_bucket{callback="archive",le="60"} 1`,
+		`auditrelay_journal_quota_bytes 0`, `auditrelay_journal_reserve_bytes`,
 		`auditrelay_callback_pending{callback="archive"} 0`,
 		`auditrelay_callback_balanced{callback="archive"} 1`,
 		`auditrelay_callback_state{callback="archive",state="active"} 1`,

@@ -157,6 +157,20 @@ func (s *Server) Address() string { return s.address }
 // Sources are all ways in, the server's own first.
 func (s *Server) Sources() sources.Set { return s.sources }
 
+// Describe lists the descriptions of all metrics.
+func (s *Server) Describe() []string {
+	found := make(chan *prometheus.Desc)
+	go func() {
+		s.metrics.registry.Describe(found)
+		close(found)
+	}()
+	var all []string
+	for d := range found {
+		all = append(all, d.String())
+	}
+	return all
+}
+
 // CountReload counts a reload of the configuration.
 func (s *Server) CountReload(applied bool) {
 	result := "refused"

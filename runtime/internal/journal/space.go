@@ -228,6 +228,8 @@ func (t *Tx) deletesOnly() bool {
 type Usage struct {
 	DiskBytes int64
 	FreeBytes int64     // on the journal's disk, -1 where that is not known
+	Quota     int64     // 0: none
+	Reserve   int64     // what stays free; negative: none
 	Oldest    time.Time // when the oldest held event was received, zero if none is held
 }
 
@@ -240,7 +242,7 @@ func (j *Journal) Usage() Usage {
 	defer done()
 	j.space.mu.Lock()
 	j.space.refresh(j.options.Now())
-	u := Usage{DiskBytes: j.space.used, FreeBytes: j.space.free}
+	u := Usage{DiskBytes: j.space.used, FreeBytes: j.space.free, Quota: j.space.quota, Reserve: j.space.reserve}
 	j.space.mu.Unlock()
 	if s := j.state.Load(); s.oldest < s.next {
 		_ = j.frames(s.oldest, s.oldest+1, func(f *frame) error {
