@@ -1,0 +1,109 @@
+package runtime
+
+import (
+	"errors"
+	"time"
+
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+)
+
+// The runtime looks after its journal this often.
+const maintainEvery = 10 * time.Second
+
+// maintain applies retention and checks the accounts against each other.
+func (r *Runtime) maintain() {
+	ticker := time.NewTicker(maintainEvery)
+	defer ticker.Stop()
+	unbalanced := map[string]bool{}
+	for {
+		select {
+		case <-ticker.C:
+		case <-r.ctx.Done():
+			return
+		}
+		_ = r.Ready() // a turn is told although nobody asks
+		if err := r.trim(time.Now()); err != nil && r.ctx.Err() == nil {
+			r.log.Error("apply the journal's retention", "error", err)
+		}
+		r.audit(unbalanced)
+	}
+}
+
+// audit logs accounts that do not balance, once each.
+func (r *Runtime) audit(logged map[string]bool) {
+	r.mu.Lock()
+	snapshots := map[string]*delivery.Snapshot{}
+	for name, p := range r.pumps {
+		snapshots[name] = p.seen.Load()
+	}
+	r.mu.Unlock()
+	for name, s := range snapshots {
+		account, err := s.Account(r.journal)
+		if err == nil {
+			err = account.Check()
+		}
+		if err != nil && !logged[name] && r.ctx.Err() == nil {
+			r.log.Error("a callback's account does not balance", "callback", name, "error", err)
+		}
+		logged[name] = err != nil
+	}
+}
+
+// trim forgets events that retention no longer keeps and no callback needs.
+func (r *Runtime) trim(now time.Time) error {
+	// A replay or a callback that is just being made holds nothing back yet. The
+	// next round is soon enough.
+	if !r.applying.TryLock() {
+		return nil
+	}
+	defer r.applying.Unlock()
+	before := uint64(0)
+	if r.retention.Age > 0 {
+		before = r.journal.SeekTime(now.Add(-r.retention.Age))
+	}
+	head, oldest := r.journal.Head(), r.journal.Oldest()
+	if limit := int64(r.retention.Bytes); limit > 0 && head.Next > oldest {
+		// Events are of much the same size: an estimate is enough, made again at
+		// every round.
+		held := int64(float64(head.Bytes) / float64(head.Next-1) * float64(head.Next-oldest))
+		if held > limit {
+			share := float64(held-limit) / float64(held)
+			before = max(before, oldest+uint64(share*float64(head.Next-oldest)))
+		}
+	}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return err
+	}
+	before = min(before, head.Next)
+	r.mu.Lock()
+	for _, p := range r.pumps {
+		if s := p.seen.Load(); !s.Done {
+			before = min(before, s.Floor)
+		}
+	}
+	r.mu.Unlock()
+	if before <= oldest {
+		return r.forgetPeriods()
+	}
+	var errs []error
+	for _, s := range states {
+		tx := new(journal.Tx)
+		if err := delivery.Prune(r.journal, tx, s, before); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !tx.Empty() {
+			_, err := r.journal.Commit(tx)
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := r.journal.Trim(before); err != nil {
+		return err
+	}
+	return r.forgetPeriods()
+}
