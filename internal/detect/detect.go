@@ -62,7 +62,7 @@ func (s *Set) take(c *Catalogue, d *detector) {
 		s.bits = append(s.bits, bit)
 		if a.search != nil && s.work == nil {
 			n := c.expressions
-			s.work = &sync.Pool{New: func() any { return &work{searched: make([]int, n)} }}
+			s.work = &sync.Pool{New: func() any { return &work{searched: make([]int, n), spent: make([]int, n)} }}
 		}
 	}
 	s.named.rules = append(s.named.rules, d.named...)
@@ -170,6 +170,7 @@ func (s *Set) begin(name Name) scan {
 	if s.work != nil {
 		w.work = s.work.Get().(*work)
 		clear(w.work.searched)
+		clear(w.work.spent)
 	}
 	return w
 }

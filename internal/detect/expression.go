@@ -18,6 +18,10 @@ const (
 	// expressionStride is how much more is searched at once, so that keywords in a
 	// row cost no search each.
 	expressionStride = 4096
+	// expressionSpend bounds how often a byte of the text is gone through, all searches
+	// of one expression together: matches in a row that lead to nothing would make the
+	// work quadratic otherwise (token.*;|token on many a token).
+	expressionSpend = 32
 )
 
 // expression is a search for what needs one: RE2 on a window around a keyword.
@@ -32,15 +36,21 @@ type expression struct {
 // work is what one scan has to remember.
 type work struct {
 	searched []int // by expression: up to where a keyword needs no search any more
+	spent    []int // by expression: bytes gone through
 }
 
-// find looks for a match around the keyword that ends at text[i].
+// find looks for a match around the keyword that ends at text[i]. Where the searches have
+// spent what they may, the rest of the text counts as found: it fails closed.
 func (e *expression) find(text []byte, from, i int, w *work) (Finding, bool) {
 	if i < w.searched[e.index] {
 		return Finding{}, false
 	}
 	low, high := max(from, i-e.reach), min(len(text), i+1+e.reach+expressionStride)
 	for at := low; at < high; {
+		if w.spent[e.index] > expressionSpend*(len(text)+expressionStride) {
+			return Finding{Start: max(from, at), End: len(text)}, true
+		}
+		w.spent[e.index] += high - at
 		loc := e.regex.FindSubmatchIndex(text[at:high])
 		if loc == nil {
 			break

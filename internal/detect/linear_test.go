@@ -79,3 +79,32 @@ func BenchmarkHostile(b *testing.B) {
 		}
 	}
 }
+
+// An operator's expression is searched for in a bounded part of the text, however many
+// matches lead to nothing. Where that is spent, what is left counts as found.
+func TestAnOperatorsExpressionIsBounded(t *testing.T) {
+	c, err := NewCatalogue(Options{Rules: []Rule{{ID: "far", Forms: []string{`token.*;|token`}, Keywords: []string{"token"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Set("far")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostile := bytes.Repeat([]byte("token "), 20_000)
+	found := s.Append(nil, hostile, s.Name(nil))
+	if len(found) == 0 || found[len(found)-1].End != len(hostile) {
+		t.Errorf("%d findings: the text is neither searched whole nor found whole", len(found))
+	}
+	begin := time.Now()
+	s.Append(found[:0], hostile, s.Name(nil))
+	// Unbounded it is over a minute; bounded some hundred milliseconds.
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("120 KB take %v", took)
+	}
+	// A plain text costs no more than it may, and is found where it is one.
+	plain := append(bytes.Repeat([]byte("nothing to see here "), 5_000), "token=abcdefgh1234;"...)
+	if found := s.Append(nil, plain, s.Name(nil)); len(found) != 1 || found[0].Start < len(plain)-20 {
+		t.Errorf("got %v", found)
+	}
+}
