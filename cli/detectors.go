@@ -73,11 +73,11 @@ func (c *detectorList) Run(a *program) error {
 	}
 	if c.JSON {
 		return a.printJSON(struct {
-			Pack       string                 `json:"pack"`
-			Digest     string                 `json:"digest"`
-			Detectors  []detectorInfo         `json:"detectors"`
-			Exceptions []detect.UsedException `json:"exceptions,omitempty"`
-		}{detect.PackVersion(), catalogue.Digest(), all, catalogue.Exceptions()})
+			Pack       string          `json:"pack"`
+			Digest     string          `json:"digest"`
+			Detectors  []detectorInfo  `json:"detectors"`
+			Exceptions []exceptionInfo `json:"exceptions,omitempty"`
+		}{detect.PackVersion(), catalogue.Digest(), all, exceptionsOf(catalogue)})
 	}
 	fmt.Fprintf(a.stdout, "# %d detectors, shipped rules %s, digest %s\n", len(all), detect.PackVersion(), catalogue.Digest())
 	for _, d := range all {
@@ -87,6 +87,22 @@ func (c *detectorList) Run(a *program) error {
 		fmt.Fprintf(a.stdout, "exception %d: detector %s, path %s, sha256 %s: %s\n", i, orAny(e.Detector), orAny(e.Path), orAny(e.SHA256), printable(e.Reason))
 	}
 	return nil
+}
+
+// exceptionInfo is an exception as JSON shows it. A metric of the running relay counts
+// how often it applied; this command reads only the configuration.
+type exceptionInfo struct {
+	Detector string `json:"detector,omitempty"`
+	Path     string `json:"path,omitempty"`
+	SHA256   string `json:"sha256,omitempty"`
+	Reason   string `json:"reason"`
+}
+
+func exceptionsOf(c *detect.Catalogue) (all []exceptionInfo) {
+	for _, e := range c.Exceptions() {
+		all = append(all, exceptionInfo{e.Detector, e.Path, e.SHA256, e.Reason})
+	}
+	return all
 }
 
 func orAny(s string) string {

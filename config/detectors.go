@@ -70,7 +70,8 @@ type Detector struct {
 }
 
 // DetectorException is a finding that is known to be harmless. It applies to filters
-// and to gates. auditrelay detectors list shows how often each one applied.
+// and to gates. auditrelay detectors list --config FILE shows it; the metric
+// auditrelay_detector_exceptions_total counts how often it applied.
 type DetectorException struct {
 	// Detector names a detector or a group. Default: all detectors.
 	Detector string `yaml:"detector"`

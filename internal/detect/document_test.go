@@ -69,9 +69,24 @@ const documentHead = `# Detectors: what is found, and what is not
 
 *For those who write policies and gates. Afterwards you know what each detector finds, and what it does not.*
 
+## Quick reference
+
+| you want to | do |
+|---|---|
+| list the detectors | ` + "`auditrelay detectors list`" + `; with ` + "`--config FILE`" + ` also your own, and the exceptions |
+| see the form and examples of one | ` + "`auditrelay detectors show NAME`" + ` |
+| see what is found in a file, and where | ` + "`auditrelay detectors test FILE`" + `; it never prints values |
+| find secrets, or personal data | select the group ` + "`secrets` or `pii`" + ` |
+| add a rule of your own | ` + "`detectors`, `detector_files`: [policies](../compliance/policies.md#your-own-detectors)" + ` |
+| except a harmless finding | ` + "`detector_exceptions`: [policies](../compliance/policies.md#harmless-findings)" + ` |
+| count findings | ` + "`auditrelay_callback_detector_findings_total`" + `; what exceptions spared: ` + "`auditrelay_detector_exceptions_total`" + ` |
+
+## How they work
+
 A test in ` + "`internal/detect`" + ` makes this page from the detectors themselves; every rule's examples
 and counter-examples are tested in four positions: a leaf under a neutral key, JSON in a string, a sentence, an object's key.
-` + "`auditrelay detectors list`, `show NAME` and `test FILE`" + ` show the same for a configuration, the operator's own rules included.
+` + "`auditrelay detectors list`, `show NAME` and `test FILE`" + ` show the same for a configuration: with ` + "`--config FILE`" + `
+your own rules and exceptions too. How often an exception applied is a metric only.
 
 Most detectors are rules: data. The shipped rules are version %s, in ` + "`internal/detect/pack`" + `. Name a detector, or a group, in
 a policy (` + "`detect`" + `), in a gate (` + "`must_not_leave: {detectors: [...]}`" + `), or in a guest. All rules that are selected are compiled to one automaton,

@@ -121,7 +121,8 @@ func documents(t *testing.T) []string {
 func TestConfigurations(t *testing.T) {
 	checked := 0
 	for _, page := range documents(t) {
-		for i, b := range blocks(t, filepath.Join(root, page), "") {
+		all := blocks(t, filepath.Join(root, page), "")
+		for i, b := range all {
 			if b.language != "yaml" {
 				continue
 			}
@@ -131,6 +132,11 @@ func TestConfigurations(t *testing.T) {
 				f := newFolder(t)
 				f.write(t, "example.yaml", f.whole(t, b.text))
 				f.write(t, "people.key", valueOf("people"))
+				for _, file := range all { // that the example names
+					if file.language == "toml" && file.name != "" {
+						f.write(t, file.name, file.text)
+					}
+				}
 				cmd := exec.Command(filepath.Join(program(t), "auditrelay"), "validate", "example.yaml")
 				cmd.Dir = f.dir
 				cmd.Env = os.Environ()

@@ -24,7 +24,7 @@ type block struct{ language, name, text string }
 
 var (
 	fence     = regexp.MustCompile("(?ms)^ *```([a-z]+)\n(.*?)^ *```")
-	fileName  = regexp.MustCompile(`^(?:#|//) ([a-z0-9-]+\.(?:ya?ml|go|c))\b`)
+	fileName  = regexp.MustCompile(`^(?:#|//) ([a-z0-9-]+\.(?:ya?ml|toml|go|c))\b`)
 	serves    = regexp.MustCompile(`(?m)^auditrelay serve .*&$`)
 	makesThis = regexp.MustCompile(`(?m)^make ([a-z]+)`)
 )
