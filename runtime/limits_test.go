@@ -45,21 +45,22 @@ func TestTheGreatestBoundsAreKept(t *testing.T) {
 			}
 			return auditrelay.Keep, nil
 		})
+		const most = 10 // events; two of them fill a transaction
 		sealed := &memorySink{}
 		r := start(t, runtime.Options{Workers: 4, Callbacks: []runtime.Callback{
 			quick(runtime.Callback{Name: "archive", Sink: sealed, Steps: []runtime.Step{{Name: "many", Filter: many.filter(), Emits: []string{"alerts"}}}}),
 			quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: &memorySink{}}),
 		}})
 		var events []string
-		for i := range 28 {
+		for i := range most {
 			events = append(events, event(fmt.Sprint(i), "created"))
 		}
 		submit(t, r, events...)
 		settle(t, r)
-		if got := account(t, r, "alerts").Delivered; got != 28*auditrelay.MaxEmitCount {
+		if got := account(t, r, "alerts").Delivered; got != most*auditrelay.MaxEmitCount {
 			t.Errorf("%d records were delivered", got)
 		}
-		if writes, _ := sealed.count(); writes < 14 {
+		if writes, _ := sealed.count(); writes < most/2 {
 			t.Errorf("%d chunks: what the workers made together was sealed in one", writes)
 		}
 	})
