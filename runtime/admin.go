@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// pump finds a configured callback's pump.
+// pump returns the pump of a configured callback.
 func (r *Runtime) pump(callback string) (*pump, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -26,16 +26,18 @@ func (r *Runtime) pump(callback string) (*pump, error) {
 	return p, nil
 }
 
-// Pause stops a callback; events are retained. It outlasts a restart. A replay
-// goes on; it is paused under its own name, callback@id.
+// Pause stops a callback until Resume; its events are retained. The pause is durable.
+// Replays of the callback go on: pause a replay by its own name, callback@id. by names
+// the user in the status. ErrNoCallback: the callback is not configured. The same holds
+// for Resume, Detach and Attach.
 func (r *Runtime) Pause(ctx context.Context, callback, by string) error {
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetPaused(tx, now, "paused by "+orNobody(by))
 	})
 }
 
-// Resume lets a paused callback go on and retries at once what waits. A sink that
-// is an auditrelay.Refresher reads its credentials again first.
+// Resume ends a pause and retries failed work at once. If the sink is an
+// auditrelay.Refresher, it first reads its credentials again.
 func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
 	r.refresh(callback)
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
@@ -44,15 +46,16 @@ func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
 	})
 }
 
-// Detach has a callback skip what it holds and what comes, until Attach; also a paused
-// one. It frees what was sealed.
+// Detach makes a callback skip its pending and all new events until Attach. It also works
+// on a paused callback. Sealed payloads are given up and their space is freed.
 func (r *Runtime) Detach(ctx context.Context, callback, by string) error {
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetDetached(tx, now, "detached by "+orNobody(by))
 	})
 }
 
-// Attach ends a detachment, whoever began it. It retries and refreshes as Resume does.
+// Attach ends a detachment, whether an operator or the retain limit caused it. It
+// refreshes and retries as Resume does.
 func (r *Runtime) Attach(ctx context.Context, callback, by string) error {
 	r.refresh(callback)
 	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
@@ -76,8 +79,8 @@ func orNobody(by string) string {
 	return by
 }
 
-// set runs fn between two steps of a callback's lane. When the callback is just
-// being configured anew it waits for that.
+// set runs fn between two steps of a callback's lane. If the callback is being
+// reconfigured, set waits until that is done.
 func (r *Runtime) set(ctx context.Context, callback string, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
 	for {
 		p, err := r.pump(callback)
@@ -99,7 +102,7 @@ func (r *Runtime) awaitApply() {
 	defer r.applying.Unlock()
 }
 
-// laneOf finds the lane of a callback, whether it is still configured or not.
+// laneOf returns the lane of a callback, also of one that is no longer configured.
 func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
 	s, err := delivery.LoadState(r.journal, callback)
 	if err == nil && s == nil {
@@ -108,8 +111,9 @@ func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
 	return s, err
 }
 
-// DeadLetters lists a callback's dead letters by sequence, those above after, at
-// most limit (0: 10,000, the most there is), without their data.
+// DeadLetters returns a callback's dead letters with a sequence above after, by sequence,
+// without their data. It returns at most limit; 0 means 10,000, which is the maximum.
+// ErrNoCallback: there is no such callback.
 func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, limit int) ([]DeadLetter, error) {
 	s, err := r.laneOf(callback)
 	if err != nil {
@@ -123,7 +127,8 @@ func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, 
 	return list, err
 }
 
-// DeadLetter returns one dead letter with its event as accepted.
+// DeadLetter returns one dead letter with the accepted event. Errors: ErrNoCallback,
+// ErrNoDeadLetter.
 func (r *Runtime) DeadLetter(_ context.Context, callback string, sequence uint64) (DeadLetter, error) {
 	s, err := r.laneOf(callback)
 	if err != nil {
@@ -143,9 +148,10 @@ func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
 		Attempts: d.Attempts, Replaying: d.Replaying, Data: e.Data}
 }
 
-// DiscardDeadLetters gives dead letters up, all where no sequence is named, and
-// returns how many. One that is just being judged or delivered again stays. It
-// works on removed callbacks too, and on a replay, named callback@id.
+// DiscardDeadLetters discards dead letters, or all if no sequence is given, and returns
+// their number. Those under replay stay. It also works on removed callbacks, and on
+// replays by name, callback@id. On an error some may already be discarded; the number
+// says how many.
 func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
 	discard := func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (int, uint64, error) {
 		return m.DiscardDead(tx, now, by, sequences, after)
@@ -157,16 +163,17 @@ func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, s
 	return n, err
 }
 
-// ReplayDeadLetters has dead letters judged and delivered again by the filters
-// and the sink as they are now, all where no sequence is named, and returns how
-// many. Nothing is emitted.
+// ReplayDeadLetters processes dead letters again with the current filters and sink, or
+// all if no sequence is given, and returns their number. Their filters emit nothing. On
+// an error some may already be under replay; the number says how many.
 func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
 	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, _ time.Time, after uint64) (int, uint64, error) {
 		return m.ReplayDead(tx, by, sequences, after)
 	})
 }
 
-// changing changes dead letters above after and says where to go on, 0: nowhere.
+// changing changes dead letters above after. next is the after of the next call; 0 means
+// done.
 type changing func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (n int, next uint64, err error)
 
 func (r *Runtime) changeDead(ctx context.Context, callback string, change changing) (int, error) {
@@ -185,7 +192,7 @@ func (r *Runtime) changeDead(ctx context.Context, callback string, change changi
 	return total, nil
 }
 
-// changeRemoved is changeDead for a callback that no pump runs.
+// changeRemoved is changeDead for a callback without a pump.
 func (r *Runtime) changeRemoved(ctx context.Context, callback string, change changing) (int, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -218,9 +225,9 @@ func (r *Runtime) changeRemoved(ctx context.Context, callback string, change cha
 	return total, nil
 }
 
-// Replay gives a range of events to a callback again, through its filters and
-// its sink as they are now. It runs beside the callback's own deliveries, has an
-// account of its own, and survives a restart.
+// Replay makes a callback process a range of events again, with its current filters and
+// sink. The replay runs beside the callback's own deliveries, has its own account, and
+// survives a restart. It fails if retention removed the start of the range.
 func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -261,7 +268,7 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	return started, nil
 }
 
-// replayRange turns a request into a range that the journal has.
+// replayRange converts a request to a range of stored events.
 func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 	head, oldest := r.journal.Head().Next, r.journal.Oldest()
 	from, to = req.From, req.To
@@ -286,8 +293,8 @@ func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 	return from, to, nil
 }
 
-// Retry has a callback that waits after a failure try again now: what was in the
-// way is gone. A name that no callback has is ignored.
+// Retry makes a callback retry failed work now, because the obstacle is gone. It returns
+// at once. An unknown name is ignored.
 func (r *Runtime) Retry(name string) {
 	r.eachPump(func(p *pump) {
 		if p.callback.Name == name {

@@ -11,14 +11,13 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// RemovalError says that a callback which the journal knows is no longer configured,
-// and that nobody said so: whether it holds events or not, what is accepted from now
-// on would never reach it. It names what to do, since either answer by itself would be
-// wrong.
+// RemovalError says that the journal knows a callback that is neither configured nor
+// listed as removed. Without it, the callback would silently miss all new events. Its
+// text says how to decide.
 type RemovalError struct {
 	Callback string
-	Pending  uint64
-	Dead     uint64
+	Pending  uint64 // number of pending events
+	Dead     uint64 // number of dead letters
 }
 
 func (e *RemovalError) Error() string {
@@ -27,13 +26,16 @@ func (e *RemovalError) Error() string {
 		e.Callback, e.Pending, e.Dead)
 }
 
-// Apply replaces the configured callbacks while the runtime runs. A callback
-// whose Digest is the same goes on undisturbed, and what callbacks brings for it
-// is closed; others stop between two steps and go on from what is durable. When
-// Apply returns an error nothing has changed. A callback that goes on reads its
-// sink's credentials again (auditrelay.Refresher) and retries at once what waits.
+// Apply replaces the configured callbacks of a running runtime. If Apply returns an
+// error, nothing has changed.
 //
-// Sinks and filters of callbacks belong to the runtime from the call on.
+// A callback with the same Digest continues, and Apply closes the new sink and filters
+// for it. If the running sink is an auditrelay.Refresher, it reads its credentials again
+// and failed work is retried at once. Every other callback stops between two steps and
+// continues from its durable state.
+//
+// The runtime owns the sinks and filters of callbacks from the call on. removed is as in
+// Options.Removed.
 func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -118,8 +120,8 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	return nil
 }
 
-// refreshKept makes callbacks that a reload keeps read their sinks' credentials again:
-// a reload is what an operator does who has changed them.
+// refreshKept makes unchanged callbacks read their credentials again: operators reload
+// after they change credentials.
 func (r *Runtime) refreshKept(keep []*pump) {
 	for _, p := range keep {
 		if p.callback.refresh() {

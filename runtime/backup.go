@@ -11,13 +11,13 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Backup copies the journal, as it is at one moment, to the directory dir, which must
-// not be there yet. Events go on being accepted. If also is not nil, Backup calls it
-// with the directory in the making, to add files of the caller's own; what it writes
-// need not be synced.
+// Backup copies the journal, as of one moment, to the directory dir, which must not exist
+// (fs.ErrExist). The runtime goes on accepting events. If also is not nil, Backup calls
+// it with the unfinished directory, to add files of the caller's own; it need not sync
+// them.
 //
-// dir appears whole, with the digests of all its files, or not at all: what was
-// interrupted is left in dir + PartialSuffix.
+// dir appears complete, with digests of all its files, or not at all. An interrupted
+// backup stays in dir + PartialSuffix, and the next Backup to dir removes it.
 func (r *Runtime) Backup(_ context.Context, dir string, also func(dir string) error) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("backup to %s: %w", dir, fs.ErrExist)
@@ -43,27 +43,26 @@ func (r *Runtime) Backup(_ context.Context, dir string, also func(dir string) er
 	return syncDir(filepath.Dir(dir))
 }
 
-// PartialSuffix ends the name of a backup in the making.
+// PartialSuffix ends the name of an unfinished backup.
 const PartialSuffix = ".partial"
 
-// Migrate brings a data directory that no runtime has open to the format of this
-// program. Where it has it already nothing changes.
+// Migrate converts a closed data directory to this program's format. If it has that
+// format already, Migrate changes nothing.
 func Migrate(dataDir string) error {
 	return journal.Migrate(journalDir(dataDir), journal.Options{})
 }
 
-// ErrUnverified: the backup was made by a version that wrote no digests, so that nobody
-// can tell whether it is whole.
+// ErrUnverified: the backup was made by a version that wrote no digests. It may be
+// incomplete.
 var ErrUnverified = errors.New("unverified: the backup has no digests, since an older version made it; it may be incomplete")
 
-// Restore makes a data directory from a backup, whose files it checks first, all of
-// them. dataDir must be missing or empty. The journal there gets a new incarnation, so
-// that what it numbers from now on is never taken for what the original numbered. If
-// also is not nil, Restore calls it with a directory whose files it moves to dataDir.
+// Restore creates a data directory from a backup. It first checks every file of the
+// backup. dataDir must be missing or empty. The new journal gets a new incarnation, so
+// that its new sequences are never confused with the original's. If also is not nil,
+// Restore calls it with a directory, and moves the files in it to dataDir.
 //
-// dataDir is whole or refused by Open, at every moment: after an interruption call
-// Restore once more. A backup without digests is restored all the same, and the error
-// is ErrUnverified then.
+// Open refuses dataDir until it is complete. If Restore is interrupted, call it again. A
+// backup without digests is restored too; the error is then ErrUnverified.
 func Restore(backup, dataDir string, also func(dir string) error) error {
 	unverified := VerifyBackup(backup)
 	if unverified != nil && !errors.Is(unverified, ErrUnverified) {
@@ -75,7 +74,7 @@ func Restore(backup, dataDir string, also func(dir string) error) error {
 	return unverified
 }
 
-// restoringName is a directory in the data directory that is there while it is restored.
+// restoringName is a directory that exists in the data directory during a restore.
 const restoringName = "restoring"
 
 func restore(backup, dataDir string, also func(dir string) error) error {

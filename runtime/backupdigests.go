@@ -64,7 +64,8 @@ func sealBackup(dir, journal string) error {
 
 // VerifyBackup checks every file of a backup against its digest. It changes nothing.
 //
-// Errors: ErrUnverified; what is missing, too much or another, all at once.
+// Errors: ErrUnverified if the backup has no digests; otherwise all missing, unexpected
+// and changed files, joined.
 func VerifyBackup(dir string) error {
 	b, err := readDigests(dir)
 	if err != nil {

@@ -16,19 +16,19 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// callback is one running Callback: what its lane and its replays share.
+// callback is a running Callback: the state that its lane and its replays share.
 type callback struct {
 	Callback
 	judge       *judge
 	gate        *gate.Gate // nil: nothing is checked
 	receipts    *receipts.Codec
 	concurrency int
-	slots       chan struct{} // one for each delivery at a time
+	slots       chan struct{} // one per concurrent delivery
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
 	latency     latency
 }
 
-// refresh makes the sink read its credentials again, where it keeps any.
+// refresh makes the sink read its credentials again, if it caches any.
 func (c *callback) refresh() bool {
 	sink, ok := c.Sink.(auditrelay.Refresher)
 	if ok {
@@ -52,13 +52,13 @@ func (r *Runtime) newCallback(c Callback) *callback {
 	return out
 }
 
-// laneOptions are the callback's for the machine.
+// laneOptions returns the callback's options for the delivery machine.
 func (c *callback) laneOptions() delivery.Options {
 	return delivery.Options{Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
 		Chunk: c.Chunk, Backoff: c.Backoff, Retain: c.Retain}
 }
 
-// newGate prepares what must not leave; nil where there is nothing.
+// newGate returns the check of must_not_leave, nil if there is none.
 func (c *Callback) newGate() (*gate.Gate, error) {
 	return gate.New(gate.Options{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths, Catalogue: c.Detectors})
 }
@@ -68,7 +68,7 @@ func (c *Callback) emits() bool {
 	return slices.ContainsFunc(c.Steps, func(s Step) bool { return len(s.Emits) > 0 })
 }
 
-// check reports what is wrong with a set of callbacks, all at once.
+// check returns all that is wrong with a set of callbacks, joined.
 func check(callbacks []Callback) error {
 	var errs []error
 	names := map[string]bool{}
@@ -106,7 +106,7 @@ func check(callbacks []Callback) error {
 	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
 }
 
-// checkPace reports numbers that the engine cannot keep.
+// checkPace reports values that the engine does not support.
 func (c *Callback) checkPace() error {
 	var errs []error
 	if c.InFlight < 0 || c.InFlight > auditrelay.MaxInFlight {
@@ -118,8 +118,8 @@ func (c *Callback) checkPace() error {
 	return errors.Join(errs...)
 }
 
-// checkEmits reports emits to callbacks that are not there or receive none, and
-// cycles.
+// checkEmits reports emits to missing callbacks or to callbacks that do not receive
+// emitted records, and cycles.
 func checkEmits(callbacks []Callback, names map[string]bool) []error {
 	var errs []error
 	targets := map[string][]string{}
@@ -185,8 +185,7 @@ func validName(s string) bool {
 	return true
 }
 
-// parts returns what of a callback is closed after use: its filters, then its
-// sink.
+// parts returns the parts of a callback to close after use: its filters, then its sink.
 func (c *Callback) parts() []io.Closer {
 	var parts []io.Closer
 	for _, step := range c.Steps {
@@ -200,15 +199,14 @@ func (c *Callback) parts() []io.Closer {
 	return parts
 }
 
-// users counts who uses a filter or a sink, since callbacks may share one, and a
-// new configuration may bring one that runs already.
+// users counts the users of each filter and sink. Callbacks may share one, and a new
+// configuration may contain one that already runs.
 type users map[io.Closer]int
 
-// known reports whether part can be told from others. What cannot is nobody
-// else's.
+// known reports whether part can be compared. A part that cannot has only one user.
 func known(part io.Closer) bool { return reflect.ValueOf(part).Comparable() }
 
-// retain counts a callback among the users of its parts.
+// retain counts a callback as a user of its parts.
 func (r *Runtime) retain(c Callback) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,7 +217,7 @@ func (r *Runtime) retain(c Callback) {
 	}
 }
 
-// release closes what a callback used and nothing else uses.
+// release closes the parts of a callback that have no other user.
 func (r *Runtime) release(c Callback) error {
 	r.mu.Lock()
 	var unused []io.Closer
@@ -236,7 +234,7 @@ func (r *Runtime) release(c Callback) error {
 	return closeAll(unused)
 }
 
-// closeUnused closes what callbacks bring that nothing uses.
+// closeUnused closes the parts of callbacks that no running callback uses.
 func (r *Runtime) closeUnused(callbacks []Callback) error {
 	r.mu.Lock()
 	seen := users{}

@@ -22,11 +22,12 @@ const (
 	refusedClosing  = "closing"
 )
 
-// doorPause is how long events pass again before the door counts as open, so that a
-// journal at its limit, which refuses large events and takes small ones, is told once.
+// doorPause is how long Submit must succeed before the door counts as open. A journal at
+// its limit rejects large events and accepts small ones; so the log has one line, not
+// many.
 const doorPause = 10 * time.Second
 
-// door knows whether events are accepted and tells each turn once.
+// door knows whether events are accepted and logs each change once.
 type door struct {
 	log *slog.Logger
 	now func() time.Time
@@ -36,10 +37,10 @@ type door struct {
 	reason  string
 	since   time.Time
 	last    time.Time         // of the last refusal
-	refused map[string]uint64 // calls, by reason
+	refused map[string]uint64 // rejected calls, by reason
 }
 
-// reasonOf classifies a refusal.
+// reasonOf classifies the error of a rejected call.
 func reasonOf(err error) string {
 	full, isFull := errors.AsType[*journal.FullError](err)
 	switch {
@@ -59,8 +60,8 @@ func reasonOf(err error) string {
 	return refusedJournal
 }
 
-// refuse notes why events are refused. call says that a call was, rather than that
-// somebody asked.
+// refuse records why events are rejected. call: a Submit was rejected, and counts;
+// otherwise Ready was asked.
 func (d *door) refuse(err error, call bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,7 +84,7 @@ func (d *door) refuse(err error, call bool) {
 	d.log.Error("events are refused; senders get 503 and should retry", "reason", reason, "error", err)
 }
 
-// pass notes that events are accepted.
+// pass records that events are accepted.
 func (d *door) pass() {
 	if !d.shut.Load() {
 		return
@@ -99,8 +100,8 @@ func (d *door) pass() {
 	d.shut.Store(false)
 }
 
-// state is why events are refused now, empty while they are not, and how many calls
-// were since start.
+// state returns why events are rejected now, or "" if they are not, and the rejected
+// calls since start by reason.
 func (d *door) state() (reason string, refused map[string]uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,39 +12,40 @@ import (
 var (
 	// ErrClosed is returned once Close or Drain has begun.
 	ErrClosed = errors.New("the relay is shutting down")
-	// ErrTooLarge: a call holds more than one may. It never passes as it is; the same
-	// events in several calls may.
+	// ErrTooLarge: one call contains too many events or bytes. The call never succeeds;
+	// split it.
 	ErrTooLarge = errors.New("too much for one call")
-	// ErrConflict: an unequal event with this id was accepted before. The first
-	// stands.
+	// ErrConflict: a different event with this id was accepted before, and stays.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
-	// ErrIngestFilter: a filter that stands before the journal failed on this event,
-	// and would again. Nothing of it is kept but a tombstone.
+	// ErrIngestFilter: a filter before the journal failed on this event. A retry fails
+	// too, until the filters change. Only a tombstone is stored.
 	ErrIngestFilter = errors.New("a filter before the journal failed on it: nothing of it is kept but a tombstone")
-	// ErrFailed: a write to the journal failed, so that what is durable is not
-	// known until the runtime is opened anew. Nothing is accepted or recorded.
+	// ErrFailed: a write to the journal failed, so it is unknown which events are
+	// durable. Nothing is accepted or recorded until the runtime is opened again.
 	ErrFailed = journal.ErrFailed
-	// ErrNotSeen: no event with this id is known; it was never accepted here, or
-	// retention has forgotten it.
+	// ErrNotSeen: no event has this id. It was never accepted here, or retention removed
+	// it.
 	ErrNotSeen = errors.New("never seen here")
 	// ErrNoCallback: no callback has this name.
 	ErrNoCallback = errors.New("no such callback")
-	// ErrNoDeadLetter: the callback has no dead letter of this sequence.
+	// ErrNoDeadLetter: the callback has no dead letter with this sequence.
 	ErrNoDeadLetter = errors.New("no such dead letter")
-	// ErrNoQuarantineItem: nothing in quarantine has this number.
+	// ErrNoQuarantineItem: the quarantine has no item with this number.
 	ErrNoQuarantineItem = quarantine.ErrNoItem
-	// ErrQuarantineItem: larger than one item in quarantine may be. Nothing of it was
-	// kept, and never will be.
+	// ErrQuarantineItem: the item is larger than the quarantine allows. Nothing was
+	// stored. A retry fails too.
 	ErrQuarantineItem = quarantine.ErrTooLarge
-	// ErrNotKept: since filters stand before the journal, which cannot judge what is no
-	// event, only a digest of it is in quarantine. It is an ErrIngestFilter too: it is
-	// not accepted, and would not be if it came again.
+	// ErrNotKept: the quarantine keeps only a digest of the item. Filters stand before
+	// the journal, and they cannot process invalid input. It matches ErrIngestFilter too:
+	// the input was not accepted, and a retry fails as well.
 	ErrNotKept error = notKeptError{}
 )
 
-// UnavailableError says that nothing was accepted and that the same call may
-// succeed later: the disk is short, or a required callback is too far behind.
+// UnavailableError says that nothing was accepted and that a retry may succeed: the disk
+// or the quota is full, a required callback is too far behind, the journal failed, or a
+// filter before the journal cannot run.
 type UnavailableError struct {
+	// RetryAfter is the suggested pause before the retry.
 	RetryAfter time.Duration
 	Err        error
 }

@@ -10,15 +10,14 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// findings counts, for one callback since start, what each detector found: what the
-// filters redacted and what the gate refused.
+// findings counts, for one callback since start, the findings of each detector: values
+// that filters redacted and payloads that the gate rejected.
 type findings struct {
 	mu     sync.Mutex
 	counts map[string]uint64
 }
 
-// maxFindings bounds how many names are counted apart: there are as many detectors as
-// the configuration has, and no more.
+// maxFindings bounds the number of names. A configuration has far fewer detectors.
 const maxFindings = 4096
 
 func (f *findings) add(detector string, n int) {
@@ -32,7 +31,7 @@ func (f *findings) add(detector string, n int) {
 	}
 }
 
-// touched counts what a native filter's detectors found; its touches name them as
+// touched counts the findings of a native filter's detectors. Its touches name them as
 // "detect:NAME in FIELD".
 func (f *findings) touched(touched []filter.Touch) {
 	for _, t := range touched {
@@ -43,7 +42,7 @@ func (f *findings) touched(touched []filter.Touch) {
 	}
 }
 
-// leaked counts what the gate refused.
+// leaked counts one rejection by the gate.
 func (f *findings) leaked(l *gate.Leak) {
 	if name, ok := strings.CutPrefix(l.Rule, "detector "); ok {
 		f.add(name, 1)
@@ -56,8 +55,8 @@ func (f *findings) all() map[string]uint64 {
 	return maps.Clone(f.counts)
 }
 
-// DetectorExceptions are the operator's exceptions, each with how often it has held
-// since the configuration was loaded.
+// DetectorExceptions returns the configured exceptions, each with the number of times
+// that it applied since the configuration was loaded.
 func (r *Runtime) DetectorExceptions() []detect.UsedException {
 	r.mu.Lock()
 	defer r.mu.Unlock()

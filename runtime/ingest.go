@@ -18,15 +18,16 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ingestFilters judge events before they are stored.
+// ingestFilters process events before they are stored.
 type ingestFilters struct {
 	judge   *judge
 	steps   Callback // that its filters are released with
 	failing atomic.Bool
 }
 
-// SetIngest puts other filters before the journal, between two events; see
-// Options.Ingest. The filters belong to the runtime from now on.
+// SetIngest replaces the filters before the journal, between two events; see
+// Options.Ingest. The runtime owns the new filters from the call on, and closes the old
+// ones.
 func (r *Runtime) SetIngest(steps []Step) {
 	var next *ingestFilters
 	if len(steps) > 0 {
@@ -37,8 +38,8 @@ func (r *Runtime) SetIngest(steps []Step) {
 		next = &ingestFilters{judge: r.judging().newJudge(&c), steps: c}
 		r.retain(c)
 	}
-	// Whoever submits holds accepting for reading: with the lock nobody is in the old
-	// ones.
+	// Each Submit holds accepting for reading. With the write lock none is in the old
+	// filters.
 	r.accepting.Lock()
 	old := r.ingest.Swap(next)
 	r.accepting.Unlock()
@@ -55,8 +56,8 @@ func (r *Runtime) closeIngest(f *ingestFilters) error {
 	return r.release(f.steps)
 }
 
-// filterIngest returns what is stored of an event. An error means that nothing was
-// decided: it may be sent again.
+// filterIngest returns the event to store. An error means that there is no decision; the
+// sender may retry.
 func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrelay.Event) (auditrelay.Event, error) {
 	mark := &auditrelay.Ingest{Digest: r.receivedDigest(e.Data)}
 	judged, err := f.judge.single(ctx, &e)
@@ -90,8 +91,8 @@ func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrel
 
 var errCannotJudge = errors.New("a filter before the journal could not judge")
 
-// left is e with the data that filters left. What the journal keeps of an event
-// beside its data is taken from there too.
+// left returns e with the data that filters left. All that the journal stores beside the
+// data comes from there too.
 func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	received := e
 	e.Data = data
@@ -118,7 +119,7 @@ func (r *Runtime) emptied(e auditrelay.Event, mark *auditrelay.Ingest) auditrela
 	return r.bare(e)
 }
 
-// bare is e without any text that its producer chose, and without its time.
+// bare returns e without any text chosen by its sender, and without its time.
 func (r *Runtime) bare(e auditrelay.Event) auditrelay.Event {
 	e.ID = r.idDigest(e)
 	e.TimeFrom = auditrelay.TimeMissing
@@ -134,8 +135,8 @@ func (r *Runtime) idDigest(e auditrelay.Event) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// receivedDigest is the keyed digest of an event as it came, the same for all ways
-// in which one may be written.
+// receivedDigest returns a keyed digest of the event as received. Equal events have equal
+// digests, however they are written.
 func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	mac.Write([]byte("received\x00"))
@@ -148,7 +149,7 @@ func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
 	return digest
 }
 
-// bury stores what is left of events on which a filter failed.
+// bury stores the tombstones of events on which a filter failed.
 func (r *Runtime) bury(events []auditrelay.Event) error {
 	var tx journal.Tx
 	for _, e := range events {
@@ -160,8 +161,7 @@ func (r *Runtime) bury(events []auditrelay.Event) error {
 	return nil
 }
 
-// atIngest is the outcome of an event that was judged before it was stored and did
-// not go on.
+// atIngest returns the outcome of an event that ended before the journal.
 func atIngest(e *auditrelay.Event) (delivery.Judged, bool) {
 	if e.Ingest == nil || e.Ingest.Outcome == auditrelay.Pending {
 		return delivery.Judged{}, false

@@ -79,8 +79,8 @@ func (j *judge) close() {
 	}
 }
 
-// heldError says that an event could not be judged for want of something on our
-// side: nothing was decided, and the chunk is tried again later.
+// heldError says that an event could not be processed for lack of something on our side.
+// Nothing was decided, and the chunk is retried.
 type heldError struct{ err error }
 
 func (e *heldError) Error() string { return e.err.Error() }

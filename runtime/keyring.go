@@ -12,18 +12,18 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Encryption has the journal keep what it holds of events encrypted, under keys that
-// each serve for a period of time: to destroy one erases its period. The zero value is
-// off. See docs/operators/encryption.md.
+// Encryption encrypts the events in the journal. Each key serves for one period;
+// destroying the key erases the period. The zero value is off. See
+// docs/operators/encryption.md.
 type Encryption struct {
-	// Key is the master key, at least 32 bytes that cannot be guessed. Without it a
-	// journal that holds encrypted events cannot be opened.
+	// Key is the master key: at least 32 bytes of high entropy. A journal with encrypted
+	// events cannot be opened without it.
 	Key auditrelay.Secret
-	// PreviousKey is the master key before Key; what it wraps is wrapped anew.
+	// PreviousKey is the master key before Key. Open wraps its keys again, with Key.
 	PreviousKey auditrelay.Secret
-	// Period is how long one key serves. Default 24 h.
+	// Period is how long one key serves. Default: 24 h.
 	Period time.Duration
-	// Off: what is encrypted stays readable, and what is new is not encrypted.
+	// Off: new events are not encrypted. Encrypted ones stay readable.
 	Off bool
 }
 
@@ -31,34 +31,34 @@ func (e *Encryption) options() journal.Encryption {
 	return journal.Encryption{Key: []byte(e.Key.Reveal()), Previous: []byte(e.PreviousKey.Reveal()), Period: e.Period, Off: e.Off}
 }
 
-// ErrErased: the key of the period that an event belongs to was destroyed.
+// ErrErased: the event cannot be read, because its period's key was destroyed.
 var ErrErased = journal.ErrErased
 
-// ErrNoKey: the journal holds encrypted events, and no master key is given.
+// ErrNoKey: the journal contains encrypted events, and no master key was given.
 var ErrNoKey = journal.ErrNoKey
 
-// ErrWrongKey: the master key is another one than the journal's.
+// ErrWrongKey: the master key is not the journal's.
 var ErrWrongKey = journal.ErrWrongKey
 
-// ErrNoPeriod: the keyring has no period of this number.
+// ErrNoPeriod: the keyring has no period with this number.
 var ErrNoPeriod = journal.ErrNoPeriod
 
-// PeriodState is what is to be had of a period.
+// PeriodState says whether the events of a period are readable.
 type PeriodState string
 
 const (
 	PeriodCurrent   PeriodState = "current"   // new events belong to it
-	PeriodKept      PeriodState = "kept"      // its key is there
+	PeriodKept      PeriodState = "kept"      // its key exists
 	PeriodDestroyed PeriodState = "destroyed" // its events are erased
-	PeriodPlain     PeriodState = "plain"     // encryption was off; there is no key
+	PeriodPlain     PeriodState = "plain"     // encryption was off; it has no key
 )
 
-// Period is a stretch of the journal whose events are encrypted under one key.
+// Period is a range of the journal whose events share one key.
 type Period struct {
 	Number    uint64      `json:"number"`
 	State     PeriodState `json:"state"`
 	From      uint64      `json:"from"` // the first sequence
-	To        uint64      `json:"to"`   // the sequence behind the last so far
+	To        uint64      `json:"to"`   // the sequence after the last so far
 	Began     time.Time   `json:"began"`
 	Until     time.Time   `json:"until,omitzero"`
 	Destroyed time.Time   `json:"destroyed,omitzero"`
@@ -80,7 +80,7 @@ func (r *Runtime) period(p journal.Period) Period {
 	return out
 }
 
-// Keyring lists the periods that the journal knows, oldest first. It is empty where
+// Keyring returns the periods that the journal knows, oldest first. It is empty if
 // nothing was ever encrypted.
 func (r *Runtime) Keyring() []Period {
 	list := []Period{}
@@ -90,13 +90,14 @@ func (r *Runtime) Keyring() []Period {
 	return list
 }
 
-// HeldPeriodError says what still needs a period's events. Nothing was done.
+// HeldPeriodError says why a period's key was not destroyed: something still needs its
+// events.
 type HeldPeriodError struct {
 	Period  uint64
 	Holders []string
-	// DeadLetters: nothing but dead letters needs them.
+	// DeadLetters: only dead letters still need them.
 	DeadLetters bool
-	// Current: new events belong to it.
+	// Current: the period is the current one, so new events belong to it.
 	Current bool
 }
 
@@ -114,13 +115,14 @@ func (e *HeldPeriodError) Error() string {
 // tableKeyring is the table_name of the relay's own events about the keyring.
 const tableKeyring = "auditrelay_keyring"
 
-// DestroyPeriod destroys the key of a period that is over: all that is kept of its
-// events here can never be read again. It is durable when it returns without an error,
-// and recorded as an audit event of the relay's own, before it is done. One that is
-// destroyed already is returned as it is.
+// DestroyPeriod destroys the key of a finished period. Afterwards the journal's copies of
+// its events can never be read. An audit event records it first; by is its actor. When
+// DestroyPeriod returns nil, the destruction is durable. It returns an already destroyed
+// period unchanged.
 //
-// Nothing that is pending is lost: a *HeldPeriodError where a callback has events of it
-// that are not delivered, or dead letters. With deadLetters these are discarded first.
+// It loses no undelivered event. If a callback has pending events or dead letters of the
+// period, it returns a *HeldPeriodError. With deadLetters it discards the dead letters
+// first. ErrNoPeriod: there is no such period.
 func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, deadLetters bool) (Period, error) {
 	p, err := r.destroyable(number)
 	if err != nil || p.Erased() {
@@ -157,7 +159,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, d
 	return r.period(gone), nil
 }
 
-// changedPeriod is what is told of a period in an audit event.
+// changedPeriod describes a period in an audit event.
 func changedPeriod(p journal.Period) any {
 	return map[string]any{"period": p.Number, "from": p.From, "to": p.To, "began": p.Began, "until": p.Until, "events": p.To - p.From}
 }
@@ -178,8 +180,8 @@ func (r *Runtime) destroyable(number uint64) (p journal.Period, err error) {
 	return p, fmt.Errorf("period %d: %w", number, ErrNoPeriod)
 }
 
-// held returns a *HeldPeriodError where something needs a period; dead letters are left
-// out of account with butDead.
+// held returns a *HeldPeriodError if something needs a period. With butDead it ignores
+// dead letters.
 func (r *Runtime) held(p journal.Period, butDead bool) error {
 	held := &HeldPeriodError{Period: p.Number, DeadLetters: true}
 	err := r.holders(p, func(s *delivery.State, h delivery.Held) {
@@ -228,7 +230,7 @@ func (r *Runtime) holders(p journal.Period, each func(*delivery.State, delivery.
 	return nil
 }
 
-// discardPeriod gives up the dead letters of a period, unless something else needs it.
+// discardPeriod discards the dead letters of a period, unless something else needs it.
 func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by string) error {
 	if err := r.held(p, true); err != nil {
 		return err
@@ -255,8 +257,8 @@ func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by string
 	return nil
 }
 
-// forgetPeriods destroys the keys of periods of which retention has forgotten all
-// events and nothing needs anything. Whoever calls it holds applying.
+// forgetPeriods destroys the keys of periods whose events retention has removed and
+// nothing needs. The caller holds applying.
 func (r *Runtime) forgetPeriods() error {
 	below := uint64(0)
 	for _, p := range r.journal.Periods() {

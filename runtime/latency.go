@@ -9,16 +9,17 @@ import (
 // latencyBounds are the upper bounds of a Latency's buckets, in seconds.
 var latencyBounds = [...]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-// Latency is how long a callback's sink took for deliveries that were acknowledged, since
-// the callback was configured as it is.
+// Latency is a histogram of a callback's acknowledged deliveries by duration, since the
+// callback got its current configuration.
 type Latency struct {
-	// Buckets counts deliveries by the upper bound in seconds, each with all below it.
+	// Buckets counts deliveries by upper bound in seconds. Each bucket includes all
+	// smaller ones.
 	Buckets map[float64]uint64
 	Count   uint64
-	Seconds float64 // of all together
+	Seconds float64 // sum of all durations
 }
 
-// latency gathers a Latency.
+// latency collects a Latency.
 type latency struct {
 	mu      sync.Mutex
 	counts  [len(latencyBounds)]uint64
@@ -49,7 +50,7 @@ func (l *latency) snapshot() Latency {
 	return out
 }
 
-// Latencies returns how long deliveries take, by callback.
+// Latencies returns the Latency of each callback with a sink, by name.
 func (r *Runtime) Latencies() map[string]Latency {
 	r.mu.Lock()
 	callbacks := slices.Clone(r.callbacks)

@@ -15,47 +15,46 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Modules keeps uploaded WebAssembly modules, immutable by digest, and which of
-// them a filter runs. It stands in the journal, so that a backup has it and a
-// crash leaves either all of a module or nothing. What changes it is recorded as
-// an audit event of the relay's own, in the same transaction. It is safe for
-// concurrent use.
+// Modules stores uploaded WebAssembly modules, immutable by digest, and the module that
+// each filter runs. It is part of the journal: backups contain it, and a crash leaves
+// either all of a module or nothing. Each change is recorded as an audit event in the
+// same transaction. It is safe for concurrent use.
 //
-// It judges no module: whoever puts one in has loaded it.
+// Modules does not validate a module: load it before you store it.
 type Modules struct {
 	journal *journal.Journal
 	mu      sync.Mutex // one change at a time
 }
 
-// The bounds of what is kept.
+// The limits of the store.
 const (
 	MaxModules     = 256
-	MaxModuleBytes = 256 << 20 // of one module
-	MaxStoredBytes = 1 << 30   // of all
+	MaxModuleBytes = 256 << 20 // one module
+	MaxStoredBytes = 1 << 30   // all modules
 
 	pieceBytes = 1 << 20
 )
 
-// StoredModule is what is known of an uploaded module.
+// StoredModule is the record of an uploaded module.
 type StoredModule struct {
 	SHA256  string    `json:"sha256"`
-	Name    string    `json:"name"` // as it was pushed
+	Name    string    `json:"name"` // as given to Put
 	Size    int64     `json:"size"`
 	Pushed  time.Time `json:"pushed"`
-	By      string    `json:"by"`
-	Version string    `json:"version,omitempty"` // its manifest's
+	By      string    `json:"by"`                // the user
+	Version string    `json:"version,omitempty"` // from the module's manifest
 }
 
-// Selection is which module a filter runs in the place of its configuration's.
+// Selection is the uploaded module that a filter runs instead of the configured one.
 type Selection struct {
 	Filter   string    `json:"filter"`
-	SHA256   string    `json:"sha256"`             // empty: the configured one again
-	Previous string    `json:"previous,omitempty"` // that ran before; empty: the configured one
+	SHA256   string    `json:"sha256"`             // empty: the configured module
+	Previous string    `json:"previous,omitempty"` // the module before; empty: the configured one
 	At       time.Time `json:"at"`
-	By       string    `json:"by"`
-	// Configured is the digest of the module that the configuration named when the
-	// selection was made, empty where it named none. A selection holds as long as
-	// the configuration names the same.
+	By       string    `json:"by"` // the user
+	// Configured is the digest of the configured module when the selection was made;
+	// empty if none was configured. The selection applies as long as the configuration
+	// names that module.
 	Configured string `json:"configured,omitempty"`
 }
 
@@ -63,14 +62,14 @@ type Selection struct {
 var (
 	// ErrNoModule: no uploaded module has this digest.
 	ErrNoModule = errors.New("no such module")
-	// ErrModuleInUse: a filter runs the module, or did before the one it runs.
+	// ErrModuleInUse: a filter runs the module, or can go back to it.
 	ErrModuleInUse = errors.New("the module is in use")
-	// ErrModulesFull: no more modules are kept.
+	// ErrModulesFull: the store is at one of its limits.
 	ErrModulesFull = errors.New("no room for more modules")
 )
 
-// Put keeps a module. Where it is kept already nothing changes, and added is
-// false.
+// Put stores a module. If it is stored already, nothing changes and added is false. by is
+// the user. ErrModulesFull: no space.
 func (m *Modules) Put(name, version string, wasm []byte, by string) (stored StoredModule, added bool, err error) {
 	sum := sha256.Sum256(wasm)
 	digest := hex.EncodeToString(sum[:])
@@ -104,7 +103,7 @@ func (m *Modules) Put(name, version string, wasm []byte, by string) (stored Stor
 		Actor: by, Action: auditrelay.ActionCreated, Table: "auditrelay_module", Object: digest, After: stored})
 }
 
-// write commits a value, nil for none, together with its audit event.
+// write commits a value together with its audit event; nil deletes the value.
 func (m *Modules) write(k journal.Key, v any, c Change) error {
 	tx := new(journal.Tx)
 	if v == nil {
@@ -143,7 +142,7 @@ func (m *Modules) List() ([]StoredModule, error) {
 	return all, err
 }
 
-// Get returns a module's record by its digest.
+// Get returns a module's record by digest, or ErrNoModule.
 func (m *Modules) Get(digest string) (StoredModule, error) {
 	var s StoredModule
 	v, ok, err := m.journal.Get(journal.ModuleKey(digest))
@@ -156,8 +155,8 @@ func (m *Modules) Get(digest string) (StoredModule, error) {
 	return s, json.Unmarshal(v, &s)
 }
 
-// Bytes returns a module's bytes, the caller's to keep, checked against its
-// digest.
+// Bytes returns a module's bytes, checked against its digest. The caller owns them.
+// ErrNoModule: there is no such module.
 func (m *Modules) Bytes(digest string) ([]byte, error) {
 	s, err := m.Get(digest)
 	if err != nil {
@@ -178,7 +177,8 @@ func (m *Modules) Bytes(digest string) ([]byte, error) {
 	return slices.Clip(out), nil
 }
 
-// Delete forgets a module that no filter runs or ran before.
+// Delete deletes a module that no filter runs or can go back to. Errors: ErrNoModule,
+// ErrModuleInUse.
 func (m *Modules) Delete(digest, by string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -209,8 +209,9 @@ func (m *Modules) dropPieces(digest string) error {
 	return err
 }
 
-// Select makes s what its filter runs; from the next start on too. The zero SHA256
-// gives the filter back to its configuration.
+// Select makes a filter use module s.SHA256, also after a restart. An empty SHA256
+// returns the filter to its configured module. Select does not load the module into a
+// running filter. ErrNoModule: there is no such module.
 func (m *Modules) Select(s Selection) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -230,7 +231,7 @@ func (m *Modules) Select(s Selection) error {
 	return m.write(journal.SelectionKey(s.Filter), s, change)
 }
 
-// Selection returns what was selected for a filter; ok is false where nothing was.
+// Selection returns the selection of a filter. ok is false if there is none.
 func (m *Modules) Selection(filter string) (s Selection, ok bool, err error) {
 	v, ok, err := m.journal.Get(journal.SelectionKey(filter))
 	if err != nil || !ok {
@@ -239,7 +240,7 @@ func (m *Modules) Selection(filter string) (s Selection, ok bool, err error) {
 	return s, true, json.Unmarshal(v, &s)
 }
 
-// Selections returns all of them, in the order of the filters' names.
+// Selections returns all selections, ordered by filter name.
 func (m *Modules) Selections() ([]Selection, error) {
 	var all []Selection
 	from, to := journal.All(journal.KindSelection)
@@ -254,8 +255,7 @@ func (m *Modules) Selections() ([]Selection, error) {
 	return all, err
 }
 
-// sweep drops the pieces of modules that a crash kept from being recorded, or from
-// being forgotten whole.
+// sweep deletes pieces of modules whose Put or Delete was interrupted by a crash.
 func (m *Modules) sweep() error {
 	var orphans []string
 	from, to := journal.All(journal.KindPiece)

@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// Callbacks returns the condition and account of every callback in the order in
-// which they are configured, then of replays, then of removed callbacks.
+// Callbacks returns the status of every callback: configured ones in order, then replays,
+// then removed ones.
 func (r *Runtime) Callbacks() ([]CallbackStatus, error) {
 	states, err := delivery.States(r.journal)
 	if err != nil {
@@ -60,7 +60,8 @@ func (r *Runtime) Callbacks() ([]CallbackStatus, error) {
 	return append(list, removed...), nil
 }
 
-// Callback returns the condition and account of one callback.
+// Callback returns the status of one callback, or of a replay by its name, callback@id.
+// ErrNoCallback: there is no such callback.
 func (r *Runtime) Callback(name string) (CallbackStatus, error) {
 	p, err := r.pump(name)
 	if err != nil {
@@ -116,7 +117,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	return status, nil
 }
 
-// describe adds what a callback is made of.
+// describe adds the configuration of a callback to its status.
 func (r *Runtime) describe(status *CallbackStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +138,7 @@ func (r *Runtime) observerFailures(name string) uint64 {
 	return 0
 }
 
-// callbackNamed returns the running callback of that name, nil where there is none.
+// callbackNamed returns the running callback with that name, or nil.
 func (r *Runtime) callbackNamed(name string) *callback {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,16 +150,16 @@ func (r *Runtime) callbackNamed(name string) *callback {
 	return nil
 }
 
-// Stats are figures about the journal and what was accepted since start.
+// Stats are figures about the journal, and counts since start. Sizes are in bytes.
 type Stats struct {
 	Journal   string // identity and incarnation
-	Head      uint64 // the next sequence
-	Oldest    uint64 // the first that is kept
+	Head      uint64 // the next sequence to assign
+	Oldest    uint64 // the oldest stored sequence
 	OldestAt  time.Time
 	DiskBytes int64
 	FreeBytes int64
-	// Quota is the most that the journal may take, 0 for no bound; Reserve is what stays
-	// free on its disk.
+	// Quota is the maximum size of the journal, 0 if unlimited. Reserve is the disk space
+	// that must stay free.
 	Quota, Reserve int64
 
 	Accepted       uint64
@@ -166,20 +167,20 @@ type Stats struct {
 	Conflicts      uint64
 	Rejected       uint64
 	UnknownActions uint64
-	IngestFiltered uint64 // accepted, and dropped by a filter before the journal
-	IngestFailed   uint64 // refused, since such a filter failed
+	IngestFiltered uint64 // accepted, but dropped by a filter before the journal
+	IngestFailed   uint64 // rejected, because such a filter failed
 
 	Quarantine QuarantineStats
 
-	NotAccepting string // why, empty while events are accepted
-	// NotAcceptingReason is its kind: quota, reserve, inodes, callback, journal, filter. It stays
-	// for some seconds after the last refusal. Refused counts calls, by kind, since
-	// start.
+	NotAccepting string // the error of Ready; empty while events are accepted
+	// NotAcceptingReason classifies it: quota, reserve, inodes, callback, journal or
+	// filter. It stays for some seconds after the last rejection. Refused counts rejected
+	// calls since start, by the same reasons.
 	NotAcceptingReason string
 	Refused            map[string]uint64
 }
 
-// Stats returns figures about the journal and what was accepted since start.
+// Stats returns the current figures.
 func (r *Runtime) Stats() Stats {
 	usage := r.journal.Usage()
 	s := Stats{Journal: r.journal.Identity().String(), Head: r.journal.Head().Next, Oldest: r.journal.Oldest(),
@@ -195,9 +196,8 @@ func (r *Runtime) Stats() Stats {
 	return s
 }
 
-// Explain tells all that is known of an event: how it came in, and where it is
-// on every callback. An empty namespace looks in all. ErrNotSeen where no event
-// has this id.
+// Explain returns everything known about an event: its provenance, and its state on every
+// callback. An empty namespace means any. ErrNotSeen: no event has this id.
 func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation, error) {
 	sequence, err := r.lookup(namespace, id)
 	if err != nil {
@@ -206,7 +206,7 @@ func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation,
 	return r.explain(sequence)
 }
 
-// lookup finds an event by its identity, in all namespaces where none is given.
+// lookup returns the sequence of an event, in any namespace if namespace is empty.
 func (r *Runtime) lookup(namespace, id string) (sequence uint64, err error) {
 	namespaces := []string{namespace}
 	if namespace == "" {
@@ -269,7 +269,7 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 	return x, nil
 }
 
-// blocking finds out whether a callback that is required holds too much.
+// blocking finds out whether a required callback is at its retain limit.
 func (r *Runtime) blocking() {
 	var name *string
 	r.mu.Lock()

@@ -12,136 +12,139 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Options configure a Runtime. The zero value is a runtime without callbacks on
-// a journal in memory.
+// Options configure a Runtime. The zero value is a runtime without callbacks and with a
+// journal in memory.
 type Options struct {
-	// Dir is the data directory; it is made if it is not there, with mode 0700.
-	// Empty keeps the journal in memory: for tests, since nothing survives.
+	// Dir is the data directory. Open creates it, with mode 0700, if it is missing. Empty
+	// keeps the journal in memory: for tests, since nothing survives.
 	Dir string
 
 	Journal JournalOptions
 
-	// Callbacks are what every accepted event is given to.
+	// Callbacks receive every accepted event.
 	Callbacks []Callback
 
-	// Opened, where set, is called once the journal is open and before any callback
-	// starts, with what the journal keeps of modules: filters can be told then which
-	// module to run. Its error is Open's.
+	// Opened, if not nil, is called after the journal is open and before any callback
+	// starts. Use it to choose the module of each guest filter from the uploaded ones. If
+	// it fails, Open returns its error.
 	Opened func(ctx context.Context, m *Modules) error
 
-	// Ingest are filters that judge every event before it is stored, in order: for
-	// what must never touch the disk. What they drop is stored without its data and
-	// ends as filtered on every callback; one on which they fail is refused, and
-	// nothing of it is kept but what makes a tombstone. They may not emit.
+	// Ingest filters process every event before it is stored, in order: for data that
+	// must never reach the disk. If they drop an event, it is stored without its data and
+	// ends as filtered on every callback. If they fail, the event is rejected and only a
+	// tombstone is stored. They may not emit.
 	Ingest []Step
 
-	// Removed names callbacks that the journal knows, that Callbacks no longer
-	// lists, and that are to be given up: what they still hold becomes skipped.
-	// Open refuses to start (*RemovalError) while the journal knows a callback that
-	// stands in neither, so that a configuration that was cut off loses nothing.
+	// Removed names callbacks to give up: known to the journal, and no longer in
+	// Callbacks. Their pending events become skipped. Open fails with a *RemovalError if
+	// a known callback is in neither list, so that a truncated configuration loses
+	// nothing.
 	Removed []string
 
-	// Limits bound what Submit takes.
+	// Limits bound the events and calls that Submit accepts.
 	Limits Limits
 
-	// Quarantine bounds what Quarantine keeps.
+	// Quarantine bounds the quarantine.
 	Quarantine QuarantineOptions
 
-	// Workers is how many events of one callback are filtered at a time.
-	// Default: the number of CPUs that Go may use.
+	// Workers is the number of events of one callback that are filtered in parallel.
+	// Default: GOMAXPROCS.
 	Workers int
 
-	// Logger receives what operators should know. Default: slog.Default().
+	// Logger receives messages for operators. They contain no event data. Default:
+	// slog.Default().
 	Logger *slog.Logger
 }
 
 // JournalOptions configure the journal.
 type JournalOptions struct {
-	// Window is how many of the latest events' ids are remembered, so that an
-	// event that comes again is stored once. Default 1,048,576.
+	// Window is the number of event ids that are remembered to detect duplicates: an
+	// event that comes again within it is stored once. Default: 1,048,576, some 16 MiB of
+	// memory.
 	Window int
-	// Quota is the most bytes that the journal may take on disk; appends are
-	// refused beyond it. The rewriting of its tables may exceed it for moments.
-	// Default 0: no quota.
+	// Quota is the maximum size of the journal on disk. At the quota new events are
+	// rejected. Compactions may exceed it briefly. Default: 0, no quota.
 	Quota auditrelay.ByteSize
-	// Reserve is how many bytes of the disk stay free; appends are refused
-	// beyond it. Default: see the journal's own documentation.
+	// Reserve is the disk space that must stay free. New events are rejected before they
+	// touch it. Default: 256 MiB or 5 % of the disk, whichever is less. Negative: none.
 	Reserve auditrelay.ByteSize
-	// Retention says how long events are kept after every callback has taken
-	// them, so that they can be replayed and explained.
+	// Retention says how long events stay available, for replay and Explain, after every
+	// callback has processed them.
 	Retention Retention
-	// Encryption of what the journal holds of events.
+	// Encryption encrypts stored events.
 	Encryption Encryption
-	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
-	// the crash tests can show that they notice, and for nothing else.
+	// UnsafeNoSync acknowledges without waiting for the disk. It is only for crash tests,
+	// to show that they detect the loss.
 	UnsafeNoSync bool
 }
 
-// Retention bounds what the journal keeps of events that no callback waits for.
+// Retention bounds the events that are kept although no callback needs them. Events that
+// a callback still needs are always kept.
 type Retention struct {
-	// Age: older events are forgotten. Default 0: 7 days. Negative: no bound.
+	// Age is the maximum age. Default: 0, which means 7 days. Negative: no limit.
 	Age time.Duration
-	// Bytes: the oldest events are forgotten while the journal's events exceed
-	// this. Default 0: no bound.
+	// Bytes is the maximum size of all events, estimated; the oldest are forgotten first.
+	// Default: 0, no limit.
 	Bytes auditrelay.ByteSize
 }
 
-// Limits bound one event and one call of Submit.
+// Limits bound one event and one call of Submit. An event over a limit is rejected with
+// an *EventError, a call over Events with ErrTooLarge.
 type Limits struct {
 	EventBytes auditrelay.ByteSize // default 1 MiB
-	Depth      int                 // of nesting; default 64
+	Depth      int                 // nesting of objects and arrays; default 64
 	IDBytes    int                 // default 256
-	Events     int                 // of one call; default 10,000, at most auditrelay.MaxAtomic
+	Events     int                 // per call; default 10,000, at most auditrelay.MaxAtomic
 }
 
-// record are the limits of an emitted record: those of an event.
+// record returns the limits of an emitted record, which are those of an event.
 func (l Limits) record() document.Limits {
 	return document.Limits{Bytes: cmp.Or(int(l.EventBytes), 1<<20), Depth: l.Depth}
 }
 
-// Callback is one destination and what stands before it.
+// Callback is one destination with its condition, filters and delivery options.
 type Callback struct {
-	// Name identifies the callback for good: its cursor and accounts hang on it.
-	// It matches [a-z0-9][a-z0-9_-]{0,63}.
+	// Name identifies the callback permanently: its position and accounts belong to the
+	// name. It must match [a-z0-9][a-z0-9_-]{0,63}.
 	Name string
-	// RenamedFrom is the name whose cursor, accounts and dead letters this
-	// callback takes over at start.
+	// RenamedFrom is the previous name. At start this callback takes over its position,
+	// accounts and dead letters.
 	RenamedFrom string
-	// Digest identifies the configuration of this callback, for Apply: a callback
-	// whose digest did not change goes on undisturbed.
+	// Digest identifies this configuration. Apply leaves a callback running if its digest
+	// is unchanged.
 	Digest string
 
-	// Receives says which events are assigned. Default: accepted ones.
+	// Receives says which events are assigned. Default: accepted events.
 	Receives auditrelay.Receives
-	// When, where set, must match for the filters to see an event; others end
-	// as filtered, cause "when".
+	// When, if not nil, must match before the filters run. Other events end as filtered,
+	// cause "when".
 	When *auditrelay.When
 	// Steps are the filters, in order.
 	Steps []Step
-	// MustNotLeave is checked on what the filters and the sink made of an event,
-	// whatever they claim. An event in which something is found becomes a dead
-	// letter, cause "leak".
+	// MustNotLeave checks the filtered event and the payload that the sink made of it. An
+	// event with a finding becomes a dead letter, cause "leak". The check does not trust
+	// filters or sink.
 	MustNotLeave auditrelay.MustNotLeave
-	// Detectors are those that MustNotLeave names. Nil: those that come with the relay.
+	// Detectors are the ones that MustNotLeave may name. Nil: the built-in ones.
 	Detectors *detect.Catalogue
-	// Sink delivers what is kept. Without one a kept event counts as delivered
-	// once what its filters emitted is durable.
+	// Sink delivers events. If nil, an event counts as delivered once its emitted records
+	// are durable.
 	Sink auditrelay.Sink
-	// SinkType names what Sink is, for its status: "s3".
+	// SinkType is the type of Sink for the status, such as "s3".
 	SinkType string
 
-	// From says where a callback that the journal does not know yet starts.
+	// From is the start position of a callback that is new to the journal.
 	From auditrelay.From
-	// Chunk says when a chunk is closed.
+	// Chunk limits the size and age of a chunk.
 	Chunk auditrelay.Chunking
-	// InFlight is how many sealed chunks may be undelivered at a time.
-	// Default 4.
+	// InFlight is the maximum number of sealed, undelivered chunks. Default: 4. At most
+	// auditrelay.MaxInFlight.
 	InFlight int
-	// Backoff paces retries.
+	// Backoff sets the pauses between retries.
 	Backoff auditrelay.Backoff
-	// Timeout bounds one delivery attempt. Default 60 s.
+	// Timeout bounds one delivery attempt. Default: 60 s. At most auditrelay.MaxTimeout.
 	Timeout time.Duration
-	// Retain says what the callback may hold while its sink is dead.
+	// Retain limits the events that the callback may hold while it cannot deliver.
 	Retain auditrelay.Retain
 }
 
@@ -149,35 +152,36 @@ type Callback struct {
 type Step struct {
 	Name   string
 	Filter filter.Filter
-	// OnError says what becomes of an event on which the filter fails; never
-	// does it go on.
+	// OnError says what happens to an event if the filter fails. The event never goes on.
 	OnError auditrelay.OnError
-	// Role is what it may do to an event.
+	// Role limits what the filter may do to an event.
 	Role auditrelay.Role
-	// Emits names the callbacks to which the filter may emit.
+	// Emits names the callbacks that may receive records from this filter. Emits must not
+	// form a cycle.
 	Emits []string
 }
 
-// Submission is one event on its way in.
+// Submission is one incoming event.
 type Submission struct {
-	// Data is one JSON object in LiteLLM's schema. It is copied.
+	// Data is one JSON object in LiteLLM's schema. Submit copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
 }
 
-// Result is what became of one Submission.
+// Result is the outcome of one Submission.
 type Result struct {
 	ID       string
 	Sequence uint64
 	Received time.Time
-	// Duplicate: an equal event was accepted before; Sequence is that one's.
+	// Duplicate: an equal event was accepted before. Sequence is that event's.
 	Duplicate bool
-	// UnknownAction: accepted and kept as it is, but not one of the six.
+	// UnknownAction: the event was accepted unchanged, but its action is none of the six
+	// known ones.
 	UnknownAction bool
-	// Filtered: a filter before the journal dropped it; its data was not stored.
+	// Filtered: a filter before the journal dropped the event. Its data was not stored.
 	Filtered bool
-	// Err is why the event was not accepted: an *EventError for what is wrong
-	// with it, ErrConflict when another event has its id, ErrIngestFilter when a
-	// filter before the journal failed on it.
+	// Err says why the event was not accepted: an *EventError if it is invalid,
+	// ErrConflict if a different event has its id, ErrIngestFilter if a filter before the
+	// journal failed on it. None of these can succeed on retry.
 	Err error
 }

@@ -14,9 +14,9 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// pump runs one lane: it asks the machine what to do, has it done in goroutines
-// of its own, and brings the results into the machine and the journal, several
-// in one transaction where they come together.
+// pump runs one lane. It asks the delivery machine what to do, does it in goroutines, and
+// brings the results into the machine and the journal: several results in one transaction
+// if they arrive together.
 type pump struct {
 	r        *Runtime
 	callback *callback
@@ -394,7 +394,7 @@ func (p *pump) answer(ctx context.Context, a ask) {
 	err := p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
 	p.publish()
 	if errors.Is(err, journal.ErrFull) {
-		err = p.r.unavailable(err) // for whoever asked: it may succeed later
+		err = p.r.unavailable(err) // for the caller: a retry may succeed
 	}
 	a.done <- err
 }

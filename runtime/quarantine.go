@@ -19,23 +19,23 @@ import (
 	"auditrelay/runtime/internal/quarantine"
 )
 
-// QuarantineOptions bound the quarantine. What finds no room is refused; nothing is
-// cut, and nothing gives way.
+// QuarantineOptions bound the quarantine. An item over a bound is rejected. No item is
+// truncated or evicted.
 type QuarantineOptions struct {
-	Bytes     auditrelay.ByteSize // of all items; default 256 MiB
+	Bytes     auditrelay.ByteSize // all items together; default 256 MiB
 	Items     int                 // default 100,000
-	ItemBytes auditrelay.ByteSize // of one item; default 16 MiB, at most 128 MiB
+	ItemBytes auditrelay.ByteSize // one item; default 16 MiB, at most 128 MiB
 }
 
-// Quarantined is something that came in and could not be taken as an event.
+// Quarantined is invalid input on its way into quarantine.
 type Quarantined struct {
-	// Data is what came, whole.
+	// Data is the complete input. Quarantine copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
-	// Reason is from a closed set of the caller's, in a-z, 0-9 and _, at most 64: an
-	// EventError's, or "conflict" as it were. It is a label of metrics.
+	// Reason is from a closed set of the caller's: an EventError's reason, or "conflict",
+	// for example. It must match [a-z0-9_]{1,64}, since it is a metric label.
 	Reason string
-	// Detail says more, without event data; of more than 512 bytes the rest is dropped.
+	// Detail adds to Reason, without event data. It is cut after 512 bytes.
 	Detail string
 }
 
@@ -43,7 +43,7 @@ const maxDetail = 512
 
 var quarantineReason = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
-// quarantineRoom is the runtime's quarantine, and what is counted of it.
+// quarantineRoom is the runtime's quarantine with its counts.
 type quarantineRoom struct {
 	store *quarantine.Store
 
@@ -52,10 +52,10 @@ type quarantineRoom struct {
 	full    bool // as logged
 }
 
-// QuarantineOrigin is what arrivals in quarantine are counted by.
+// QuarantineOrigin is the key by which arrivals in quarantine are counted.
 type QuarantineOrigin struct{ Source, Reason string }
 
-// maxOrigins bounds the labels: sources and reasons are few.
+// maxOrigins bounds the metric labels. Sources and reasons are few.
 const maxOrigins = 256
 
 func (q *quarantineRoom) open(j *journal.Journal, o QuarantineOptions) (err error) {
@@ -76,17 +76,17 @@ func (q *quarantineRoom) count(items []quarantine.Item) {
 	}
 }
 
-// Quarantine keeps what could not be taken as events, whole, until an operator replays
-// or deletes it. When it returns nil all items are durable; otherwise none is, but for
-// ErrNotKept. What is there already, with the same source and reason, is counted and
-// not kept twice.
+// Quarantine stores invalid input until an operator replays or deletes it. When it
+// returns nil, all items are durable. On any error except ErrNotKept none is. Input that
+// is already there, from the same source and with the same reason, is counted and not
+// stored again. Data is copied.
 //
-// Errors: *UnavailableError where it may succeed later (closed, the disk is short, the
-// quarantine is full); ErrQuarantineItem for an item that is too large; ErrNotKept
-// where filters stand before the journal: a digest of each item is durable then, and
-// the data nowhere, since it would touch the disk unfiltered. Data is copied.
+// Errors: *UnavailableError if a retry may succeed (shutting down, disk short, quarantine
+// full); ErrQuarantineItem if an item is too large; ErrNotKept if filters stand before
+// the journal. Then only a digest of each item is durable, since the data would reach the
+// disk unfiltered.
 //
-// What was refused with ErrIngestFilter does not belong here.
+// Do not quarantine events that were rejected with ErrIngestFilter.
 func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	kept := make([]quarantine.Item, len(items))
 	for i := range items {
@@ -136,8 +136,8 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	return nil
 }
 
-// quarantineDigest tells whether the same came again. It is keyed: of what is not kept
-// nobody is to find out by guessing.
+// quarantineDigest identifies equal input. It is keyed, so that guessing cannot reveal
+// input that was not stored.
 func (r *Runtime) quarantineDigest(it *Quarantined) (digest [16]byte) {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	fmt.Fprintf(mac, "quarantine\x00%s\x00%s\x00", it.Reason, it.Provenance.Source)
@@ -163,19 +163,19 @@ func (r *Runtime) tellFull() {
 	}
 }
 
-// QuarantineItem is one thing in quarantine.
+// QuarantineItem is one item in quarantine.
 type QuarantineItem struct {
 	Number     uint64
 	First      time.Time
 	Last       time.Time
-	Times      uint64 // how often the same came
+	Times      uint64 // number of times that the same input came
 	Provenance auditrelay.Provenance
 	Reason     string
 	Detail     string
-	Bytes      int64  // of what came
-	Digest     string // keyed, of reason, source and what came
-	Bare       bool   // only the digest was kept
-	Data       []byte
+	Bytes      int64  // size of the input
+	Digest     string // keyed; of reason, source and input
+	Bare       bool   // only the digest was stored
+	Data       []byte // owned by the caller; only from Runtime.QuarantineItem
 }
 
 func quarantineItem(it *quarantine.Item) QuarantineItem {
@@ -183,8 +183,8 @@ func quarantineItem(it *quarantine.Item) QuarantineItem {
 		Reason: it.Reason, Detail: it.Detail, Bytes: it.Size, Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare, Data: it.Data}
 }
 
-// QuarantineQuery says which items are meant: those above After, with the reason and
-// source where these are set.
+// QuarantineQuery selects items with a number above After and, if set, the given reason
+// and source.
 type QuarantineQuery struct {
 	After          uint64
 	Reason, Source string
@@ -193,7 +193,7 @@ type QuarantineQuery struct {
 
 const maxQuarantineList = 10_000
 
-// QuarantineItems lists what is in quarantine, by number, without Data.
+// QuarantineItems returns the selected items by number, without Data.
 func (r *Runtime) QuarantineItems(_ context.Context, q QuarantineQuery) ([]QuarantineItem, error) {
 	if q.Limit <= 0 || q.Limit > maxQuarantineList {
 		q.Limit = maxQuarantineList
@@ -208,7 +208,7 @@ func (r *Runtime) QuarantineItems(_ context.Context, q QuarantineQuery) ([]Quara
 	return list, err
 }
 
-// QuarantineItem returns one item with its Data. ErrNoQuarantineItem: there is none.
+// QuarantineItem returns one item with its Data, or ErrNoQuarantineItem.
 func (r *Runtime) QuarantineItem(_ context.Context, number uint64) (QuarantineItem, error) {
 	it, err := r.quarantine.store.Get(number)
 	return quarantineItem(&it), err
@@ -220,10 +220,9 @@ type QuarantineStats struct {
 	Bytes     int64
 	MostItems int
 	MostBytes auditrelay.ByteSize
-	// Full: something was refused for lack of room since anything was last taken in or
-	// away.
+	// Full: an item was rejected for lack of space, and none was stored or deleted since.
 	Full bool
-	// Arrived counts what came since start, the same again included.
+	// Arrived counts arrivals since start, repeats included.
 	Arrived map[QuarantineOrigin]uint64
 }
 
@@ -243,7 +242,8 @@ func (r *Runtime) QuarantineStats() QuarantineStats {
 // tableQuarantine is the table_name of the relay's own events about its quarantine.
 const tableQuarantine = "auditrelay_quarantine"
 
-// quarantineRecord is what the relay's own events say of an item: nothing of its data.
+// quarantineRecord describes an item in the relay's own events. It contains nothing of
+// the item's data.
 type quarantineRecord struct {
 	Source string    `json:"source"`
 	Reason string    `json:"reason"`
@@ -259,8 +259,8 @@ func recordOf(it *quarantine.Item) quarantineRecord {
 		Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare}
 }
 
-// DeleteQuarantineItem takes an item away for good. That it was done, by whom and to
-// what, is an audit event of the relay's own, in the same write.
+// DeleteQuarantineItem deletes an item permanently. An audit event in the same write
+// records it; by is its actor. Errors: ErrNoQuarantineItem, and those of Submit.
 func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number uint64) error {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
@@ -291,16 +291,17 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number ui
 	return nil
 }
 
-// sourceQuarantine stands in the provenance of what was replayed, beside the way by
-// which it had come in.
+// sourceQuarantine is the source of a second provenance of replayed events, beside the
+// original one.
 const sourceQuarantine = "quarantine"
 
-// ReplayQuarantineItem takes an item as events after all: with its own provenance, all
-// of its events or none. They are stored, the item taken away, and who did it recorded
-// in one write. Data, where not nil, stands in the place of what had come in.
+// ReplayQuarantineItem accepts an item as events after all, with the item's provenance:
+// all of its events or none. One write stores the events, deletes the item and records
+// by. If data is not nil, it replaces the stored input.
 //
-// Where an event is refused again the item stays, and the error says why: an
-// *EventError, ErrConflict, ErrIngestFilter, or what Submit returns.
+// If an event is rejected again, the item stays. The error says why: an *EventError,
+// ErrConflict, ErrIngestFilter, or an error of Submit. ErrNotKept: the item has no data,
+// so a replacement is needed. ErrNoQuarantineItem: there is no such item.
 func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number uint64, data []byte) ([]Result, error) {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
@@ -323,7 +324,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, err)
 	}
 	results, err := r.submit(ctx, events, true, func(tx *journal.Tx, events []auditrelay.Event) error {
-		for _, e := range events { // each a duplicate, of which only the way by which it came is kept
+		for _, e := range events { // each a duplicate: only its provenance is stored
 			e.Provenance = auditrelay.Provenance{Source: sourceQuarantine, Principal: by}
 			tx.Append(e)
 		}
@@ -348,7 +349,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 	return results, nil
 }
 
-// split takes the events out of a body.
+// split reads the events of a body.
 func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, error) {
 	limits := r.limits
 	limits.BodyBytes = int64(len(body)) + 1

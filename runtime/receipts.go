@@ -13,46 +13,45 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Receipt says what was done to one event on one callback when it was judged. It
-// holds nothing of the event but its identity.
+// Receipt says what one callback did to one event. Of the event it contains only the
+// identity.
 type Receipt struct {
 	Callback  string
 	Replay    string
 	Sequence  uint64
-	Namespace string // empty, like ID, where the event is forgotten
+	Namespace string // empty, like ID, if retention removed the event
 	ID        string
-	At        time.Time // of the seal
-	// Again: it was a dead letter, and was judged again.
+	At        time.Time // time of the seal
+	// Again: the event was a dead letter and was processed again.
 	Again bool
 
-	// Outcome is that of the seal. Delivered means that it was to be delivered; what
-	// became of that is for Explain to say, and where the destination refused it,
-	// Refused says so here.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due: Explain
+	// has its result. If the destination refused the event later, Refused has the cause.
 	Outcome auditrelay.Outcome
 	Cause   auditrelay.Cause
-	Filter  string // that decided or failed
+	Filter  string // the filter that decided or failed
 	Reason  string
-	Refused auditrelay.Cause // set aside after the seal, and why
-	Emitted int              // records
+	Refused auditrelay.Cause // the cause, if the event was set aside after the seal
+	Emitted int              // number of records
 
-	Filters []ReceiptFilter // that saw it, in order
-	// Input and Output are keyed digests, in hexadecimal, of the event as accepted and
-	// of the document that went out. Equal documents have equal digests.
+	Filters []ReceiptFilter // the filters that saw the event, in order
+	// Input and Output are keyed digests, in hexadecimal, of the accepted event and of
+	// the outgoing document. Equal documents have equal digests.
 	Input  string
 	Output string
 	Config string // the digest of the callback's configuration
 }
 
-// ReceiptFilter is one filter's visit.
+// ReceiptFilter is the work of one filter on the event.
 type ReceiptFilter struct {
 	Name    string
-	Kind    string // wasm, redact
+	Kind    string // wasm or redact
 	Digest  string // of the module or the policy
-	Version string // as the module says
+	Version string // from the module's manifest
 	Touched []ReceiptTouch
 }
 
-// ReceiptTouch is one kind of edit.
+// ReceiptTouch counts one kind of edit by path and operation.
 type ReceiptTouch struct {
 	Path      string
 	Operation string
@@ -61,19 +60,19 @@ type ReceiptTouch struct {
 
 // ReceiptQuery selects receipts. The zero value selects all.
 type ReceiptQuery struct {
-	Callback string // with its replays
-	// From and To bound the sequences, half open; To 0 means up to the head. The
-	// times bound the received time instead, where they are set.
+	Callback string // includes its replays; empty: all callbacks
+	// From and To are the half-open range of sequences; To 0 means the head. FromTime and
+	// ToTime, if set, bound the time of receipt instead.
 	From, To         uint64
 	FromTime, ToTime time.Time
-	// ID selects one event, in Namespace or, where that is empty, in all.
+	// ID selects one event, in Namespace, or in any namespace if that is empty.
 	Namespace, ID string
 }
 
-// Receipts calls fn with the receipts that q selects: by callback, then by
-// sequence, those of dead letters that were judged again last. The Receipt is fn's
-// to keep. A frame of receipts that is damaged is an error, and so is fn's own; it
-// ends with ctx too.
+// Receipts calls fn with each receipt that q selects, by callback and then by sequence;
+// receipts of dead letters that were processed again come last. fn may keep the Receipt.
+// Receipts stops with the error of fn, of ctx, or of a damaged frame of receipts.
+// ErrNoCallback: the named callback does not exist. ErrNotSeen: the ID does not.
 func (r *Runtime) Receipts(ctx context.Context, q ReceiptQuery, fn func(Receipt) error) error {
 	from, to := q.From, q.To
 	if !q.FromTime.IsZero() {

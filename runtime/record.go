@@ -12,18 +12,19 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Change is something that was done to the relay itself.
+// Change is a change to the relay itself, such as a new configuration.
 type Change struct {
-	Actor  string            // who, or "config file"
+	Actor  string            // the user, or "config file"
 	Action auditrelay.Action // created, updated, deleted, blocked, unblocked or rotated
-	Table  string            // what kind of thing, as in "auditrelay_config"
-	Object string            // which one
-	Before any               // as JSON; nil: none
+	Table  string            // the kind of object, such as "auditrelay_config"
+	Object string            // the id of the object
+	Before any               // marshalled as JSON; nil: none
 	After  any
 }
 
-// Record accepts an audit event of the relay's own. It goes to the same
-// callbacks as all others, in LiteLLM's schema and a namespace of its own.
+// Record accepts an audit event about the relay itself, durably before it returns nil.
+// The event is in LiteLLM's schema, in NamespaceRelay, and goes to the same callbacks as
+// all others. Errors are those of Submit.
 func (r *Runtime) Record(_ context.Context, c Change) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -49,7 +50,7 @@ func (c *Change) append(tx *journal.Tx) error {
 	return err
 }
 
-// event is the change as an audit event.
+// event returns the change as an audit event.
 func (c *Change) event() (auditrelay.Event, error) {
 	id := make([]byte, 16)
 	rand.Read(id)

@@ -7,21 +7,21 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ErrWhole: the journal is not damaged; there is nothing to recover.
+// ErrWhole: the journal is not damaged, so there is nothing to recover.
 var ErrWhole = journal.ErrWhole
 
-// Recovery is what Examine found in a damaged journal, or what Recover did.
+// Recovery describes a damaged journal (from Examine) or its repair (from Recover).
 type Recovery struct {
-	Damage string    `json:"damage"` // where, and what shows it
-	From   uint64    `json:"from"`   // the sequences [From, To) cannot be read where they stood;
-	To     uint64    `json:"to"`     // both 0 where only callbacks' state is missing
+	Damage string    `json:"damage"` // the place and the evidence
+	From   uint64    `json:"from"`   // the sequences [From, To) are unreadable at the place of the damage;
+	To     uint64    `json:"to"`     // both 0 if only state of callbacks is missing
 	Since  time.Time `json:"since,omitzero"`
-	Behind int       `json:"behind"` // whole events behind the damage, which Recover accepts again
+	Behind int       `json:"behind"` // number of intact events after the damage; Recover accepts them again
 
 	Before string `json:"before"`          // identity and incarnation of the damaged journal
-	After  string `json:"after,omitempty"` // by Recover: the new incarnation
-	Saved  int    `json:"saved"`           // by Recover: how many events were accepted again
-	Kept   string `json:"kept,omitempty"`  // by Recover: where the damaged files are
+	After  string `json:"after,omitempty"` // from Recover: the new incarnation
+	Saved  int    `json:"saved"`           // from Recover: number of events that were accepted again
+	Kept   string `json:"kept,omitempty"`  // from Recover: the path of the damaged files
 }
 
 func recovery(r *journal.Recovery) Recovery {
@@ -33,10 +33,11 @@ func recovery(r *journal.Recovery) Recovery {
 	return out
 }
 
-// Examine reports the damage to the journal in a data directory that no runtime has
-// open. It changes nothing.
+// Examine reports the damage to the journal of a closed data directory. It changes
+// nothing.
 //
-// Errors: ErrWhole; ErrCorrupt where only a backup helps; ErrNoKey, ErrWrongKey.
+// Errors: ErrWhole; ErrNoKey or ErrWrongKey; another error if the journal cannot be
+// recovered, so that only a backup helps.
 func Examine(dataDir string, e Encryption) (Recovery, error) {
 	r, err := journal.Examine(journalDir(dataDir), journal.Options{Encryption: e.options()})
 	if err != nil {
@@ -45,11 +46,11 @@ func Examine(dataDir string, e Encryption) (Recovery, error) {
 	return recovery(r), nil
 }
 
-// Recover opens what is whole of a damaged journal, as a new incarnation. Whole events
-// from behind the damage are accepted again under new sequences, and may be delivered
-// twice. An audit event of the relay's own, for table auditrelay_journal, records the
-// gap; by says who asked. The damaged files are kept. An interrupted Recover is called
-// once more.
+// Recover repairs a damaged journal as a new incarnation that contains what is intact.
+// Intact events after the damage are accepted again, under new sequences, and may be
+// delivered twice. An audit event for table auditrelay_journal records the gap; by is its
+// actor. The damaged files are kept. The data directory must be closed. If Recover is
+// interrupted, call it again.
 func Recover(dataDir string, e Encryption, by string) (Recovery, error) {
 	r, err := journal.Recover(journalDir(dataDir), journal.Options{Encryption: e.options()}, func(r *journal.Recovery) (auditrelay.Event, error) {
 		done := recovery(r)

@@ -8,7 +8,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// The runtime looks after its journal this often.
+// maintainEvery is the interval between maintenance runs.
 const maintainEvery = 10 * time.Second
 
 // maintain applies retention and checks the accounts against each other.
@@ -22,7 +22,7 @@ func (r *Runtime) maintain() {
 		case <-r.ctx.Done():
 			return
 		}
-		_ = r.Ready() // a turn is told although nobody asks
+		_ = r.Ready() // logs a change even if nobody calls Submit or Ready
 		if err := r.trim(time.Now()); err != nil && r.ctx.Err() == nil {
 			r.log.Error("apply the journal's retention", "error", err)
 		}
@@ -30,7 +30,7 @@ func (r *Runtime) maintain() {
 	}
 }
 
-// audit logs accounts that do not balance, once each.
+// audit logs each unbalanced account once.
 func (r *Runtime) audit(logged map[string]bool) {
 	r.mu.Lock()
 	snapshots := map[string]*delivery.Snapshot{}
@@ -50,10 +50,10 @@ func (r *Runtime) audit(logged map[string]bool) {
 	}
 }
 
-// trim forgets events that retention no longer keeps and no callback needs.
+// trim removes events that retention no longer keeps and no callback needs.
 func (r *Runtime) trim(now time.Time) error {
-	// A replay or a callback that is just being made holds nothing back yet. The
-	// next round is soon enough.
+	// A replay or callback under construction does not protect its events yet. The
+	// next run is soon enough.
 	if !r.applying.TryLock() {
 		return nil
 	}

@@ -1,16 +1,15 @@
-// Package runtime is the engine: it accepts audit events into a durable journal
-// and brings each of them, asynchronously, to an outcome on every callback.
+// Package runtime is the engine: it accepts audit events into a durable journal and
+// brings each of them, asynchronously, to an outcome on every callback.
 //
 //	r, err := runtime.Open(ctx, runtime.Options{Dir: "data", Callbacks: callbacks})
 //	results, err := r.Submit(ctx, runtime.Submission{Data: event})
 //
-// When Submit returns without an error for an event, the event is durable, and
-// it will be delivered, filtered, dead-lettered, discarded or skipped on each
-// callback, whatever becomes of the process. Two runtimes in one process share
-// nothing.
+// When Submit returns without an error for an event, the event is durable. On each
+// callback it will be delivered, filtered, dead-lettered, discarded or skipped, also
+// after a crash of the process. Two runtimes in one process share nothing.
 //
-// The name shadows the standard library's runtime; import that one under another
-// name where both are needed.
+// The name shadows the standard library's runtime. Import that one under another name if
+// you need both.
 package runtime
 
 import (
@@ -35,7 +34,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Runtime accepts events and delivers them. It is safe for concurrent use.
+// Runtime accepts events and delivers them. It is safe for concurrent use. Close it with
+// Close or Drain.
 type Runtime struct {
 	journal      *journal.Journal
 	modules      *Modules
@@ -75,9 +75,14 @@ type counters struct {
 	blockedBy                                                 atomic.Pointer[string] // the callback for which new events are refused
 }
 
-// Open starts a runtime. It takes over the data directory, recovers what is
-// there and starts all callbacks. Sinks and filters of o belong to the runtime
-// from now on, which closes them; also when Open fails.
+// Open starts a runtime. It locks the data directory, recovers the journal and starts all
+// callbacks. ctx bounds opening only; the runtime goes on after ctx ends.
+//
+// The runtime owns the sinks and filters of o and closes them, also when Open fails.
+//
+// Errors: *RemovalError; ErrNoKey or ErrWrongKey for an encrypted journal; an error that
+// says where a journal is damaged (see Examine and Recover); the error of Options.Opened;
+// all that is wrong with the callbacks, joined.
 func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
@@ -146,18 +151,18 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// judging is what all callbacks' judges share.
+// judging returns the options that the judges of all callbacks share.
 func (r *Runtime) judging() judging {
 	l := Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth}
 	return judging{workers: r.workers, receiptKey: r.receiptKey, record: l.record(), log: r.log}
 }
 
-// Modules returns what the journal keeps of uploaded modules.
+// Modules returns the store of uploaded modules. It is valid until Close.
 func (r *Runtime) Modules() *Modules { return r.modules }
 
 func journalDir(dataDir string) string { return filepath.Join(dataDir, "journal") }
 
-// ownKey reads a random key that the journal keeps, making it at first.
+// ownKey reads a random key from the journal, and creates it the first time.
 func ownKey(j *journal.Journal, name string) ([]byte, error) {
 	key, ok, err := j.Get(journal.MetaKey(name))
 	if err != nil || ok {
@@ -171,8 +176,8 @@ func ownKey(j *journal.Journal, name string) ([]byte, error) {
 	return key, err
 }
 
-// Close stops at once: deliveries under way are broken off, and go on at the next
-// start. It returns when nothing of the runtime runs any more.
+// Close stops at once. It cancels running deliveries; they are retried at the next start.
+// It returns when no goroutine of the runtime runs any more. Further calls do nothing.
 func (r *Runtime) Close() error {
 	r.draining.Store(true)
 	r.applying.Lock()
@@ -200,10 +205,12 @@ func (r *Runtime) Close() error {
 	return errors.Join(append(errs, r.journal.Close())...)
 }
 
-// Drain works until nothing is pending on any callback that can work of what was
-// accepted before the call, or until ctx ends; then it stops accepting, delivers for a
-// moment more what came meanwhile, and closes. What is left stays in the journal. So a
-// destination that is away does not keep producers out.
+// Drain finishes the work and closes. It waits until all events accepted before the call
+// have an outcome on every working callback (see Settled), or until ctx ends. Until then
+// senders can still submit. It then stops accepting, delivers for at most 2 s what came
+// in the meantime, and closes. Undelivered events stay in the journal. A destination that
+// is down therefore does not lock senders out. The error is ctx's if events are still
+// pending.
 func (r *Runtime) Drain(ctx context.Context) error {
 	r.hurry.Store(true)
 	r.eachPump(func(p *pump) { p.poke() })
@@ -217,14 +224,14 @@ func (r *Runtime) Drain(ctx context.Context) error {
 	return errors.Join(waitErr, r.Close())
 }
 
-// lastDeliveries is how long Drain waits, closed to producers, for what came while it
-// waited with the door open.
+// lastDeliveries is how long Drain, no longer accepting, waits for the events that came
+// while it waited.
 const lastDeliveries = 2 * time.Second
 
-// Settled returns when nothing is pending on any callback that can work: none of
-// what was accepted before the call, none of what was emitted on its way, and no
-// dead letter that was to be judged again. What a paused or a detached callback
-// retains it does not wait for. Otherwise it returns ctx's error, or ErrClosed.
+// Settled waits until nothing is pending on any working callback: no event accepted
+// before the call, no record emitted from one, no dead letter under replay. It does not
+// wait for paused or detached callbacks. It returns an error that wraps ctx's if ctx ends
+// first, or ErrClosed.
 func (r *Runtime) Settled(ctx context.Context) error {
 	r.mu.Lock()
 	rounds := 1 // what is emitted is emitted on, along a chain without cycles
@@ -242,7 +249,7 @@ func (r *Runtime) Settled(ctx context.Context) error {
 	return nil
 }
 
-// settled waits for what stands before head.
+// settled waits for the events before head.
 func (r *Runtime) settled(ctx context.Context, head uint64) error {
 	for {
 		r.mu.Lock()

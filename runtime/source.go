@@ -10,16 +10,15 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Position returns what a source keeps of how far it came, nil where it has kept
-// nothing yet.
+// Position returns a source's stored position, or nil if it has stored none.
 func (r *Runtime) Position(source string) ([]byte, error) {
 	v, _, err := r.journal.Get(positionKey(source))
 	return v, err
 }
 
-// SetPosition keeps how far a source came; when it returns nil that is durable. To be
-// called once everything before the position is accepted or in quarantine. Errors are
-// those of Submit.
+// SetPosition stores a source's position, durably before it returns nil. Call it only
+// when every event before the position is accepted or in quarantine. Errors are those of
+// Submit.
 func (r *Runtime) SetPosition(_ context.Context, source string, position []byte) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -36,16 +35,15 @@ func (r *Runtime) SetPosition(_ context.Context, source string, position []byte)
 
 func positionKey(source string) journal.Key { return journal.MetaKey("position/" + source) }
 
-// Find returns the sequences under which events of LiteLLM's with these ids are
-// stored, in the ids' order, 0 where none is. It looks at all that the journal keeps,
-// in one pass.
+// Find returns the sequences of LiteLLM events with these ids, in the order of ids, 0 for
+// an id that is not stored. It searches the whole journal in one pass.
 func (r *Runtime) Find(ctx context.Context, ids []string) ([]uint64, error) {
 	return r.find(ctx, ids, true)
 }
 
-// FindEarlier is Find for those events alone that Submit no longer compares with,
-// since their ids have left the window: for sources that may read one again after any
-// time.
+// FindEarlier is Find for events that have left the duplicate window
+// (JournalOptions.Window), which Submit no longer recognises. It is for sources that may
+// read an event again after any time.
 func (r *Runtime) FindEarlier(ctx context.Context, ids []string) ([]uint64, error) {
 	return r.find(ctx, ids, false)
 }
@@ -69,8 +67,8 @@ func (r *Runtime) find(ctx context.Context, ids []string, window bool) ([]uint64
 	return found[:len(ids)], nil
 }
 
-// Same reports whether the event stored under sequence is the same as data, come by
-// another way or again. One that is erased is the same as none.
+// Same reports whether the event stored under sequence equals data (see document.Equal).
+// It is false if the stored event was erased.
 func (r *Runtime) Same(_ context.Context, sequence uint64, data []byte) (bool, error) {
 	e, err := r.journal.Event(sequence)
 	if errors.Is(err, ErrErased) {

@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 )
 
-// State is the condition of a callback.
+// State is the operating state of a callback.
 type State string
 
 const (
@@ -14,19 +14,19 @@ const (
 	StatePaused        State = "paused"        // by an operator; events are retained
 	StateDegraded      State = "degraded"      // deliveries or filters fail and are retried
 	StateAuthError     State = "auth_error"    // the destination refuses the credentials
-	StateMisconfigured State = "misconfigured" // the destination takes nothing as it is set up
-	StateWithholding   State = "withholding"   // must_not_leave set events aside, lately
+	StateMisconfigured State = "misconfigured" // the destination accepts nothing as it is configured
+	StateWithholding   State = "withholding"   // must_not_leave set events aside recently
 	StateDetached      State = "detached"      // events are skipped until an operator attaches it
 	StateRemoved       State = "removed"       // no longer configured
 )
 
-// Account is where a callback's events are. It balances when
+// Account counts a callback's events by outcome. It balances when
 //
 //	Assigned = Delivered + Filtered + DeadLettered + Discarded + Skipped + Pending
 //
-// where each is counted from its own durable records: Assigned by the journal as
-// it appends, Pending from the journal's index beyond the cursor and from the
-// sealed payloads, the rest by the callback's seals and receipts.
+// Each number comes from its own durable records: Assigned from the journal's appends,
+// Pending from the journal's index behind the cursor and from the sealed payloads, the
+// others from the callback's seals and receipts.
 type Account struct {
 	Assigned     uint64
 	Delivered    uint64
@@ -41,42 +41,43 @@ type Account struct {
 // Settled reports whether nothing is pending.
 func (a Account) Settled() bool { return a.Pending == 0 }
 
-// CallbackStatus is what an operator sees of one callback, or of one replay.
+// CallbackStatus is the state of one callback or one replay. Counts since start begin at
+// 0 when the process starts; Account is durable.
 type CallbackStatus struct {
 	Name      string
-	Replay    string // the replay's id
+	Replay    string // the replay's id; empty for the callback itself
 	State     State
 	Reason    string
 	Since     time.Time
 	LastError string // empty when healthy
 
 	Account Account
-	Causes  map[string]uint64 // by cause, of what was not delivered
-	// Findings counts since start what detectors found, by detector: what filters
-	// redacted and what the gate refused.
+	Causes  map[string]uint64 // events that were not delivered, by cause
+	// Findings counts detector findings since start, by detector: values that filters
+	// redacted and payloads that the gate rejected.
 	Findings map[string]uint64
 
-	Cursor   uint64 // the next sequence to be taken
-	Head     uint64 // the next sequence to be assigned
+	Cursor   uint64 // the next sequence to process
+	Head     uint64 // the next sequence that the journal will assign
 	Oldest   time.Time
-	Lag      time.Duration // age of the oldest pending event, 0 if none
-	InFlight int           // sealed payloads that are not delivered
+	Lag      time.Duration // age of the oldest pending event; 0 if none
+	InFlight int           // sealed, undelivered payloads
 
 	Filters []string  // names, in order
-	Sink    string    // its type, as Callback.SinkType has it
-	NextTry time.Time // when what failed is tried again, zero where nothing waits for that
+	Sink    string    // Callback.SinkType
+	NextTry time.Time // time of the next retry; zero if none is due
 
-	Attempts uint64 // deliveries tried since start
+	Attempts uint64 // delivery attempts since start
 	Failures map[string]uint64
-	Payloads uint64 // numbered so far
-	// Duplicates are payloads that the destination had already. Unverified are those
-	// of which it had something under the same key that was not compared: with another
-	// writer in the same place it may be somebody else's.
+	Payloads uint64 // number of the latest payload
+	// Duplicates counts payloads that the destination already had. Unverified counts
+	// payloads for which the destination had an object under the same key and did not
+	// compare it. If another writer uses the same place, that object may be its own.
 	Duplicates, Unverified uint64
 	Done                   bool
 }
 
-// DeadLetter is one event that was set aside.
+// DeadLetter is an event that a callback set aside. An operator can replay or discard it.
 type DeadLetter struct {
 	Callback  string
 	Sequence  uint64
@@ -88,35 +89,37 @@ type DeadLetter struct {
 	Cause     auditrelay.Cause
 	Filter    string
 	Error     string
-	Attempts  int // how often it was set aside
+	Attempts  int // number of times that it was set aside
 	Replaying bool
-	Data      []byte // the event as accepted; only from Runtime.DeadLetter
+	Data      []byte // the accepted event; only from Runtime.DeadLetter; owned by the caller
 }
 
-// ReplayRequest asks for events to be given to a callback again.
+// ReplayRequest asks for a replay: a callback processes a range of events again.
 type ReplayRequest struct {
 	Callback string
-	// From and To bound the sequences, half open; To 0 means up to the head.
+	// From and To are the half-open range of sequences. From 0 means the oldest stored
+	// event, To 0 the head.
 	From, To uint64
-	// FromTime and ToTime, where set, bound the received time instead.
+	// FromTime and ToTime, if set, bound the time of receipt instead.
 	FromTime, ToTime time.Time
-	// DryRun counts and starts nothing.
+	// DryRun counts the events and starts nothing.
 	DryRun bool
-	// Emit lets the filters emit again. Default: what they emit is dropped.
+	// Emit lets filters emit again. Default: emitted records are dropped.
 	Emit bool
-	// By is who asks, for the record.
+	// By is the requesting user, for the record.
 	By string
 }
 
-// ReplayStarted is the answer to a ReplayRequest.
+// ReplayStarted is the answer to a ReplayRequest: the effective range and its number of
+// events.
 type ReplayStarted struct {
-	ID     string // empty in a dry run
+	ID     string // empty in a dry run, or if the range is empty
 	From   uint64
 	To     uint64
 	Events uint64
 }
 
-// Explanation is everything that is known of one event.
+// Explanation is everything known about one event, without the event's data.
 type Explanation struct {
 	Namespace  string
 	ID         string
@@ -131,14 +134,14 @@ type Explanation struct {
 	Callbacks  []Ending
 }
 
-// Ending is where an event is on one callback.
+// Ending is the state of an event on one callback or one replay.
 type Ending struct {
 	Callback  string
 	Replay    string
 	Assigned  bool
 	Outcome   auditrelay.Outcome
 	Cause     auditrelay.Cause
-	Filter    string // that decided or failed
+	Filter    string // the filter that decided or failed
 	Reason    string
 	Error     string
 	Payload   uint64
@@ -146,12 +149,12 @@ type Ending struct {
 	Location  string
 	Version   string
 	Attempts  int
-	At        time.Time // of the outcome
+	At        time.Time // time of the outcome
 	Tombstone bool
-	// Duplicate: the destination had it already; Unverified: it had something under the
-	// key that was not compared.
+	// Duplicate: the destination already had the payload. Unverified: it had an object
+	// under the key and did not compare it.
 	Duplicate, Unverified bool
-	// Receipts say what was done to the event: once when it was judged, and once more
-	// for each time that it was judged again as a dead letter.
+	// Receipts has one receipt for the first processing, and one for each replay of the
+	// dead letter.
 	Receipts []Receipt
 }

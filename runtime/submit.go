@@ -11,24 +11,27 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// EventError says what is wrong with one event: its field and the reason.
+// EventError says why one event is invalid: the field and the reason. It contains no
+// value of the event.
 type EventError = ingest.EventError
 
-// blockedRetry is what a producer is told to wait while we cannot accept.
+// blockedRetry is the RetryAfter of an UnavailableError.
 const blockedRetry = 5 * time.Second
 
-// Submit accepts events. Each is durable when its Result has no error; all that
-// are accepted share one write. An error of the call itself means that none was
-// accepted: ErrClosed, ErrTooLarge, ctx's error, or an *UnavailableError.
+// Submit accepts events. An event is durable if its Result has no error. All accepted
+// events share one write. Submit copies Data.
 //
-// What is wrong with one event, or an id that an unequal event has already, is
-// that Result's Err and does not touch the others.
+// The results are in the order of events. An invalid event, or one whose id belongs to a
+// different event, has an error in its own Result and does not affect the others.
+//
+// An error of the call means that no event was accepted: ErrClosed; ErrTooLarge, which
+// never succeeds on retry; ctx's error; or an *UnavailableError, which may.
 func (r *Runtime) Submit(ctx context.Context, events ...Submission) ([]Result, error) {
 	return r.submit(ctx, events, false, nil)
 }
 
-// SubmitAtomic accepts all events or none: when any Result has an error, nothing
-// was accepted.
+// SubmitAtomic accepts all events or none: if any Result has an error, nothing was
+// accepted. Everything else is as for Submit.
 func (r *Runtime) SubmitAtomic(ctx context.Context, events ...Submission) ([]Result, error) {
 	return r.submit(ctx, events, true, nil)
 }
@@ -88,7 +91,7 @@ type submitting struct {
 	bad     int
 }
 
-// fits reports why a call can never be accepted.
+// fits returns ErrTooLarge for a call that can never be accepted.
 func (r *Runtime) fits(events []Submission) error {
 	if len(events) > r.limits.Events {
 		return fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(events), r.limits.Events)
@@ -200,7 +203,7 @@ func (r *Runtime) unavailable(err error) error {
 	return &UnavailableError{RetryAfter: blockedRetry, Err: err}
 }
 
-// Ready returns nil while events are accepted, and otherwise what Submit would
+// Ready returns nil while events are accepted, otherwise the error that Submit would
 // return.
 func (r *Runtime) Ready() error {
 	err := r.ready()
@@ -236,7 +239,7 @@ func (r *Runtime) ready() error {
 	return nil
 }
 
-// Event returns an accepted event by its sequence.
+// Event returns an accepted event by its sequence. ErrErased: its period was destroyed.
 func (r *Runtime) Event(_ context.Context, sequence uint64) (auditrelay.Event, error) {
 	return r.journal.Event(sequence)
 }

@@ -15,8 +15,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ParseEvent returns data as the event that Submit would accept, without a sequence
-// or a received time. The error is an *EventError.
+// ParseEvent returns data as the event that Submit would accept, without sequence and
+// time of receipt. The event keeps data; do not change it. The error is an *EventError.
 func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
 	e, err := ingest.Check(data, ingest.Limits{EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes})
 	if err != nil {
@@ -28,41 +28,41 @@ func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
 	return e, nil
 }
 
-// Trial is what a callback's condition and filters made of one event.
+// Trial is the result of a callback's condition, filters and gate for one event.
 type Trial struct {
-	Outcome auditrelay.Outcome // Delivered: it would go to the sink
+	Outcome auditrelay.Outcome // Delivered: the event would go to the sink
 	Cause   auditrelay.Cause
-	Filter  string // that decided or failed
+	Filter  string // the filter that decided or failed
 	Reason  string
 	Err     error
-	Data    []byte // what would go to the sink, nil where nothing would
+	Data    []byte // the document for the sink; nil if none
 	Steps   []TrialStep
 	Emitted []TrialRecord
 }
 
-// TrialStep is one filter's visit.
+// TrialStep is one filter's work on the event.
 type TrialStep struct {
 	Filter  string
 	Verdict auditrelay.Verdict
 	Reason  string
 	Err     error
 	Usage   filter.Usage
-	// Description and Touched are what the receipt would say of the visit.
+	// Description and Touched are as in the receipt.
 	Description filter.Description
 	Touched     []filter.Touch
 }
 
-// TrialRecord is a record that a filter would have emitted.
+// TrialRecord is a record that a filter would emit.
 type TrialRecord struct {
 	Target, Filter string
 	Data           []byte
 }
 
-// Try brings events through a callback's condition, filters and gate, by the very
-// code and under the very limits that do so in production, and nowhere else: nothing is
-// accepted, delivered, emitted or written. An event that cannot be judged for now,
-// which in production is held, has an error and the outcome pending. The filters
-// stay the caller's.
+// Try runs events through a callback's condition, filters and gate, with the same code
+// and limits as in production. It accepts, delivers, emits and stores nothing. If a
+// filter cannot run for now, in production the event would wait; its Trial has an error
+// and the outcome Pending. The caller keeps the filters and closes them. If ctx ends, Try
+// returns the trials so far and ctx's error.
 func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Event) ([]Trial, error) {
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: its events would go nowhere", c.Name)
@@ -110,7 +110,7 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 	return trials, nil
 }
 
-// tryGate checks what the sink would make of one event.
+// tryGate checks the payload that the sink would make of one event.
 func tryGate(g *gate.Gate, c *Callback, judged *delivery.Judged) error {
 	at := delivery.Place{Callback: c.Name, Journal: "preview", Sink: c.Sink, Gate: g}
 	a, err := delivery.Assemble(delivery.Batch{From: judged.Event.Sequence, To: judged.Event.Sequence + 1, Judged: []delivery.Judged{*judged}}, at)
@@ -129,8 +129,9 @@ func records(emitted []delivery.Emitted) []TrialRecord {
 	return out
 }
 
-// Stored returns accepted events from a sequence on, at most limit; next is where
-// to go on, and equal to from at the end. What is erased is passed over. Data is the caller's to keep.
+// Stored returns at most limit accepted events from a sequence on. next is the from of
+// the next call; at the end it equals from. Erased events are skipped. The caller owns
+// the events' Data.
 func (r *Runtime) Stored(from uint64, limit int) (events []auditrelay.Event, next uint64, err error) {
 	from = max(from, r.journal.Oldest())
 	for {

@@ -11,7 +11,7 @@ import (
 	"auditrelay/internal/query"
 )
 
-// condition is a When, prepared. A nil condition matches everything.
+// condition is a prepared When. A nil condition matches every event.
 type condition struct {
 	fields []fieldCondition
 	query  *query.Query // nil without one
@@ -38,8 +38,8 @@ func newCondition(w *auditrelay.When) *condition {
 	return c
 }
 
-// match reports whether an accepted event meets the condition. gjson is sound
-// here because what was accepted is valid JSON without duplicate keys at the top.
+// match reports whether an accepted event meets the condition. gjson is safe here because
+// accepted events are valid JSON without duplicate keys at the top.
 func (c *condition) match(data []byte) (ok bool, err error) {
 	if c == nil {
 		return true, nil

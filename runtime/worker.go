@@ -19,11 +19,11 @@ import (
 // check that the configuration's emits form no cycle.
 const maxHops = 8
 
-// maxDocument bounds what filters may make of one event: as large as an event may
-// be, and what they may add.
+// maxDocument bounds the document that filters may make of one event: the maximum event
+// plus the maximum edits.
 const maxDocument = 64<<20 + int(auditrelay.MaxEditBytes)
 
-// maxReason bounds what is kept of a filter's reason, in bytes.
+// maxReason bounds the stored reason of a filter, in bytes.
 const maxReason = 256
 
 // worker judges one event at a time, with its own instance of each filter.
@@ -231,16 +231,16 @@ func apply(ctx context.Context, instance filter.Instance, call *filter.Call) (v 
 	return instance.Apply(ctx, call)
 }
 
-// recoverInto makes a panic the error of the function that defers it. Only the
-// type of the panic's value is told, since the value may hold event data.
+// recoverInto turns a panic into the error of the deferring function. It reports only the
+// type of the panic value, which may contain event data.
 func recoverInto(err *error, where string) {
 	if p := recover(); p != nil {
 		*err = &filter.Error{Cause: auditrelay.CausePanic, Err: fmt.Errorf("%s panicked with a %T", where, p)}
 	}
 }
 
-// checkCall holds a filter to its contract, whoever wrote it. before is what the
-// filters before it emitted for the same event.
+// checkCall enforces the contract of every filter. before are the records that earlier
+// filters emitted for the same event.
 func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step, before []delivery.Emitted) error {
 	refuse := func(cause auditrelay.Cause, format string, args ...any) error {
 		return &filter.Error{Cause: cause, Err: fmt.Errorf(format, args...)}
@@ -273,16 +273,16 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 	return nil
 }
 
-// withheld stands for a filter's words that hold what must not leave.
+// withheld replaces text of a filter that must_not_leave forbids.
 const withheld = "(withheld: must_not_leave)"
 
-// leaked sets an event aside that holds what must not leave, whatever on_error
-// says: it is the callback's promise, not the filter's.
+// leaked dead-letters an event with a finding of must_not_leave, whatever on_error says:
+// the promise is the callback's, not the filter's.
 func leaked(judged *delivery.Judged, err error) {
 	judged.Outcome, judged.Cause, judged.Err, judged.Data = auditrelay.DeadLettered, causeOf(err), err, nil
 }
 
-// reason is what is kept of a filter's words.
+// reason returns the part of a filter's text to store.
 func (w *worker) reason(call *filter.Call) string {
 	if call.Reason != "" && w.leaks != nil && w.leaks([]byte(call.Reason)) {
 		return withheld
@@ -290,8 +290,8 @@ func (w *worker) reason(call *filter.Call) string {
 	return bounded(call.Reason)
 }
 
-// inspect holds the final document to must_not_leave. A secret of the event as it came
-// must be gone too: a filter may have removed the name by which it is known.
+// inspect checks the final document against must_not_leave. Secrets of the original event
+// must be gone too: a filter may have removed the name that identifies them.
 func (w *worker) inspect(came, final []byte) error {
 	if w.document.Edited() {
 		if err := w.inspector.Learn(came); err != nil {
@@ -301,8 +301,8 @@ func (w *worker) inspect(came, final []byte) error {
 	return w.inspector.Document(final)
 }
 
-// checkEmitted holds what a filter emitted to what must not leave the callback
-// that it came from: what an event may not tell, no record of it may tell.
+// checkEmitted checks emitted records against must_not_leave of the emitting callback: a
+// record must not contain what the event must not.
 func (w *worker) checkEmitted(call *filter.Call) error {
 	if w.inspector == nil {
 		return nil
@@ -315,8 +315,7 @@ func (w *worker) checkEmitted(call *filter.Call) error {
 	return nil
 }
 
-// visited notes for the receipt that a filter saw the event: which one it was, and
-// what it touched, where that took effect.
+// visited records for the receipt which filter saw the event and which edits took effect.
 func (w *worker) visited(step *Step, instance filter.Instance, call *filter.Call, err error) {
 	v := receipts.Visit{Filter: step.Name, Description: describe(step.Filter, instance)}
 	if err == nil {
