@@ -1,6 +1,6 @@
-// Package api is the HTTP API as the relay and its client share it: every endpoint
-// with its path, and the shapes of requests, answers and errors. It imports neither
-// the runtime nor a source, so that a client links none of them.
+// Package api defines the HTTP API for the relay and its client: every endpoint with its
+// path, and the shapes of requests, answers and errors. It imports neither the runtime
+// nor a source, so that a client links none of them.
 package api
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Reasons are the closed set of an Error's Reason beside those of a single
-// event, which are ingest's own.
+// The values of Error.Reason for a request as a whole. Those of a single event are
+// package ingest's. The set is closed.
 const (
 	ReasonBadRequest   = "bad_request"
 	ReasonUnauthorized = "unauthorized"
@@ -20,33 +20,32 @@ const (
 	ReasonConflict     = "conflict"
 	ReasonTooLarge     = "too_large"
 	ReasonTooSlow      = "too_slow"
-	ReasonAtomic       = "atomic" // another event of the atomic request was refused
+	ReasonAtomic       = "atomic" // another event of the atomic request was rejected
 	ReasonMediaType    = "media_type"
 	ReasonUnavailable  = "unavailable"
 	ReasonBusy         = "busy"
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
-	ReasonFilter       = "filter" // one before the journal failed on it
-	ReasonModule       = "module" // it is refused as a guest
-	ReasonErased       = "erased" // its period's key was destroyed
-	ReasonHeld         = "held"   // something still needs it
+	ReasonFilter       = "filter" // a filter before the journal failed on the event
+	ReasonModule       = "module" // the module is not accepted as a guest
+	ReasonErased       = "erased" // the event's period was erased
+	ReasonHeld         = "held"   // something still needs the object
 	ReasonInternal     = "internal"
 )
 
-// Error is why a request as a whole, or one event of it, was not done. It
-// carries no event data beyond the name of a field.
+// Error says why a request, or one event of it, failed. It contains no event data except
+// the name of a field.
 type Error struct {
 	Field   string `json:"field,omitempty"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 
-	// Status and RetryAfter are the response's, where there is one; they travel in
-	// its head.
+	// Status and RetryAfter are those of the response, if any. They travel in its header.
 	Status     int           `json:"-"`
 	RetryAfter time.Duration `json:"-"`
-	// Invalid are the parameters that an answer of 422 is about.
+	// Invalid lists the wrong parameters of a 422 answer.
 	Invalid []Invalid `json:"-"`
 }
 
@@ -62,12 +61,12 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Failure is the body of every response that is an error and nothing else.
+// Failure is the body of every error response.
 type Failure struct {
 	Error *Error `json:"error"`
 }
 
-// Invalid is a parameter that the audit API refuses with 422, in LiteLLM's shape.
+// Invalid is a parameter that the audit API rejects with 422, in LiteLLM's shape.
 type Invalid struct {
 	Type  string         `json:"type"`
 	Where []string       `json:"loc"`
@@ -76,18 +75,18 @@ type Invalid struct {
 	Limit map[string]int `json:"ctx,omitempty"`
 }
 
-// Submitted answers POST /v1/events.
+// Submitted answers POST /v1/events. Results has one Result for each event, in order.
 type Submitted struct {
-	Accepted   int      `json:"accepted"`             // stored now
-	Duplicates int      `json:"duplicates,omitempty"` // equal ones were stored before
+	Accepted   int      `json:"accepted"`             // newly stored
+	Duplicates int      `json:"duplicates,omitempty"` // equal events were stored before
 	Refused    int      `json:"refused,omitempty"`
 	Results    []Result `json:"results"`
-	// Error is set where the body could not be read to its end. Events beyond
-	// the last result were not looked at.
+	// Error is set if the body could not be read to its end. Events after the last result
+	// were not processed.
 	Error *Error `json:"error,omitempty"`
 }
 
-// Result is what became of one event of a request.
+// Result is the outcome of one event of a request.
 type Result struct {
 	Index         int    `json:"index"`
 	ID            string `json:"id,omitempty"`

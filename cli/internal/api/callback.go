@@ -7,8 +7,8 @@ import (
 	"auditrelay"
 )
 
-// Account is where a callback's events are. It balances when assigned is the sum of
-// all the others.
+// Account counts a callback's events by outcome. It balances if assigned is the sum of
+// all others.
 type Account struct {
 	Assigned     uint64 `json:"assigned"`
 	Delivered    uint64 `json:"delivered"`
@@ -20,7 +20,7 @@ type Account struct {
 	Balanced     bool   `json:"balanced"`
 }
 
-// CallbackStatus is what an operator sees of one callback, or of one replay.
+// CallbackStatus is the state of one callback or one replay.
 type CallbackStatus struct {
 	Name      string    `json:"name"`
 	Replay    string    `json:"replay,omitempty"` // the replay's id
@@ -30,30 +30,31 @@ type CallbackStatus struct {
 	LastError string    `json:"last_error"` // empty when healthy
 
 	Account Account           `json:"account"`
-	Causes  map[string]uint64 `json:"causes,omitempty"` // by cause, of what was not delivered
+	Causes  map[string]uint64 `json:"causes,omitempty"` // events that were not delivered, by cause
 
-	Cursor   uint64        `json:"cursor"` // the next sequence to be taken
-	Head     uint64        `json:"head"`   // the next sequence to be assigned
+	Cursor   uint64        `json:"cursor"` // the next sequence to process
+	Head     uint64        `json:"head"`   // the next sequence that the journal will assign
 	Oldest   time.Time     `json:"oldest_pending,omitzero"`
-	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event, 0 if none
-	InFlight int           `json:"in_flight"` // sealed payloads that are not delivered
+	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event; 0 if none
+	InFlight int           `json:"in_flight"` // sealed, undelivered payloads
 
 	Filters []string  `json:"filters,omitempty"` // names, in order
 	Sink    string    `json:"sink,omitempty"`    // its type
-	NextTry time.Time `json:"next_try,omitzero"` // of what failed
+	NextTry time.Time `json:"next_try,omitzero"` // time of the next retry
 
-	Attempts uint64            `json:"attempts"` // deliveries tried since start
+	Attempts uint64            `json:"attempts"` // delivery attempts since start
 	Failures map[string]uint64 `json:"failures,omitempty"`
-	Payloads uint64            `json:"payloads"` // numbered so far
-	// Payloads that the destination had already, and those of which it had something
-	// under the same key that was not compared.
+	Payloads uint64            `json:"payloads"` // number of the latest payload
+	// Duplicates counts payloads that the destination already had. Unverified counts
+	// payloads for which it had an object under the same key and did not compare it.
 	Duplicates uint64 `json:"duplicates,omitempty"`
 	Unverified uint64 `json:"unverified,omitempty"`
 	Done       bool   `json:"done,omitempty"`
 }
 
-// Replay asks for events to be given to a callback again. From and To bound the
-// sequences, half open; To 0 is the head. The times bound the received time.
+// Replay asks for a replay of events on a callback. From and To are the half-open range
+// of sequences; To 0 means the head. FromTime and ToTime bound the time of receipt
+// instead.
 type Replay struct {
 	From     uint64    `json:"from,omitempty"`
 	To       uint64    `json:"to,omitempty"`
@@ -71,14 +72,14 @@ type ReplayStarted struct {
 	Events uint64 `json:"events"`
 }
 
-// DeadLetterQuery selects dead letters of one callback beyond a sequence.
+// DeadLetterQuery selects the dead letters of one callback with a sequence above After.
 type DeadLetterQuery struct {
 	After uint64 `query:"after"`
 	Limit int    `query:"limit"` // default 100, at most 1,000
 }
 
-// DeadLetter is one event that was set aside. Data is the event as accepted, where
-// one letter was asked for.
+// DeadLetter is an event that a callback set aside. Data is the accepted event; only
+// GetDeadLetter returns it.
 type DeadLetter struct {
 	Callback  string           `json:"callback"`
 	Sequence  uint64           `json:"sequence"`
@@ -90,19 +91,19 @@ type DeadLetter struct {
 	Cause     auditrelay.Cause `json:"cause"`
 	Filter    string           `json:"filter,omitempty"`
 	Error     string           `json:"error"`
-	Attempts  int              `json:"attempts"` // how often it was set aside
+	Attempts  int              `json:"attempts"` // number of times that it was set aside
 	Replaying bool             `json:"replaying,omitempty"`
 	Data      json.RawMessage  `json:"data,omitempty"`
 }
 
-// DeadLetters names dead letters of one callback. All has to be said, so that an
+// DeadLetters names dead letters of one callback. All must be set to mean all, so that an
 // empty request does not discard everything.
 type DeadLetters struct {
 	Sequences []uint64 `json:"sequences,omitempty"`
 	All       bool     `json:"all,omitempty"`
 }
 
-// Changed says how many dead letters a request changed.
+// Changed is the number of dead letters that a request changed.
 type Changed struct {
 	Changed int `json:"changed"`
 }

@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// Endpoint is one method and path of the API, with the shape of what the client sends
-// and of what the relay answers. The server registers it with a role and a handler,
-// the client calls it, so that each is written once.
+// Endpoint is one method and path of the API, with the shapes of request and answer. The
+// server registers it with a role and a handler, and the client calls it: each endpoint
+// is written once.
 //
-// In travels as JSON in the body of a POST, and in the query of any other method;
-// its fields then carry a tag query. None travels nowhere. Raw and Lines say that a
-// body is not one JSON value.
+// In travels as the JSON body of a POST, and in the query of any other method; its fields
+// then have a query tag. None is not sent. A body of type Raw or Lines is not a single
+// JSON value.
 type Endpoint[In, Out any] struct{ Method, Path string }
 
-// None is nothing: no parameters, or an answer that holds nothing to read.
+// None is no parameters, or an answer without content.
 type None struct{}
 
 // Raw is a body of bytes.
 type Raw []byte
 
-// Lines is a body of one JSON object a line.
+// Lines is a body with one JSON object on each line.
 type Lines[T any] struct{ _ [0]T }
 
-// URL returns the endpoint's path with its {parameters} filled in order, escaped.
+// URL returns the path with its {parameters} replaced in order, and escaped.
 func (e Endpoint[In, Out]) URL(params ...string) string {
 	path := e.Path
 	for _, p := range params {
@@ -44,7 +44,8 @@ func (e Endpoint[In, Out]) URL(params ...string) string {
 // InQuery reports whether In travels in the query.
 func (e Endpoint[In, Out]) InQuery() bool { return e.Method != http.MethodPost }
 
-// Query writes the fields of a struct that carry a tag query. Zero values are left out.
+// Query returns the fields of a struct that have a query tag, without zero values. It
+// panics if in is not a struct.
 func Query(in any) url.Values {
 	query := url.Values{}
 	v := reflect.ValueOf(in)
@@ -58,9 +59,8 @@ func Query(in any) url.Values {
 	return query
 }
 
-// ReadQuery is the inverse of Query: into points to the struct. A parameter that is
-// not known, given twice or malformed is an error, since it would widen the request
-// unseen.
+// ReadQuery is the inverse of Query. into points to the struct. An unknown, repeated or
+// malformed parameter is an error, since ignoring it would silently widen the request.
 func ReadQuery(query url.Values, into any) *Error {
 	v := reflect.ValueOf(into).Elem()
 	known := map[string]reflect.Value{}
@@ -89,7 +89,7 @@ func ReadQuery(query url.Values, into any) *Error {
 	return nil
 }
 
-// set parses text into f, and returns what was expected where it is something else.
+// set parses text into f. If text is invalid, it returns the expected form.
 func set(f reflect.Value, text string) (expected string) {
 	var err error
 	switch f.Kind() {

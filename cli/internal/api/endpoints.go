@@ -2,7 +2,7 @@ package api
 
 import "encoding/json"
 
-// The endpoints. docs/reference has them with their roles.
+// The endpoints. docs/reference lists them with their roles.
 var (
 	GetHealth  = Endpoint[None, Health]{"GET", "/healthz"}
 	GetReady   = Endpoint[None, Readiness]{"GET", "/readyz"} // ?verbose
@@ -11,7 +11,7 @@ var (
 
 	PostEvents    = Endpoint[Raw, Submitted]{"POST", "/v1/events"} // ?atomic
 	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}
-	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"} // ?id=, for ids that are no part of a path
+	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"} // ?id=, for ids that cannot be in a path
 	GetReceipts   = Endpoint[ReceiptQuery, Lines[Receipt]]{"GET", "/v1/receipts"}
 	GetStored     = Endpoint[StoredQuery, Stored]{"GET", "/v1/stored"}
 	GetStats      = Endpoint[None, Stats]{"GET", "/v1/stats"}

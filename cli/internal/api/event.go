@@ -7,14 +7,15 @@ import (
 	"auditrelay"
 )
 
-// Provenance says how an event came in.
+// Provenance says where an event came from: the input, the authenticated sender and its
+// address.
 type Provenance struct {
 	Source    string `json:"source"`
 	Principal string `json:"principal,omitempty"`
 	Address   string `json:"address,omitempty"`
 }
 
-// Emission ties an emitted record to what it came from.
+// Emission links an emitted record to its source event.
 type Emission struct {
 	Target   string `json:"target"`
 	Callback string `json:"callback"`
@@ -24,14 +25,15 @@ type Emission struct {
 	Hops     int    `json:"hops"`
 }
 
-// EventQuery asks for one event. ID only where it is no part of the path.
+// EventQuery selects one event. ID is only for FindEvent; GetEvent has it in the path.
 type EventQuery struct {
 	ID        string `query:"id"`
 	Namespace string `query:"namespace"`
-	Data      bool   `query:"data"` // its contents too; takes the role comply
+	Data      bool   `query:"data"` // include its data; needs the role comply
 }
 
-// Explained is everything that is known of one event.
+// Explained is everything known about one event. Data is set only if the query asks for
+// it.
 type Explained struct {
 	Namespace  string          `json:"namespace"`
 	ID         string          `json:"id"`
@@ -47,14 +49,14 @@ type Explained struct {
 	Data       json.RawMessage `json:"data,omitempty"`
 }
 
-// Ending is where an event is on one callback.
+// Ending is the state of an event on one callback or one replay.
 type Ending struct {
 	Callback  string             `json:"callback"`
 	Replay    string             `json:"replay,omitempty"`
 	Assigned  bool               `json:"assigned"`
 	Outcome   auditrelay.Outcome `json:"outcome"`
 	Cause     auditrelay.Cause   `json:"cause,omitempty"`
-	Filter    string             `json:"filter,omitempty"` // that decided or failed
+	Filter    string             `json:"filter,omitempty"` // the filter that decided or failed
 	Reason    string             `json:"reason,omitempty"`
 	Error     string             `json:"error,omitempty"`
 	Payload   uint64             `json:"payload,omitempty"`
@@ -62,9 +64,10 @@ type Ending struct {
 	Location  string             `json:"location,omitempty"`
 	Version   string             `json:"version,omitempty"`
 	Attempts  int                `json:"attempts,omitempty"`
-	At        time.Time          `json:"at,omitzero"` // of the outcome
+	At        time.Time          `json:"at,omitzero"` // time of the outcome
 	Tombstone bool               `json:"tombstone,omitempty"`
-	// The destination had it already; it had something under the key, not compared.
+	// Duplicate: the destination already had the payload. Unverified: it had an object
+	// under the key and did not compare it.
 	Duplicate  bool      `json:"duplicate,omitempty"`
 	Unverified bool      `json:"unverified,omitempty"`
 	Receipts   []Receipt `json:"receipts,omitempty"`
@@ -79,45 +82,45 @@ type ReceiptQuery struct {
 	Namespace string `query:"namespace"`
 }
 
-// Receipt says what was done to one event on one callback when it was judged. It
-// holds nothing of the event but its identity.
+// Receipt says what one callback did to one event. Of the event it contains only the
+// identity.
 type Receipt struct {
 	Callback  string    `json:"callback"`
 	Replay    string    `json:"replay,omitempty"`
 	Sequence  uint64    `json:"sequence"`
-	Namespace string    `json:"namespace,omitempty"` // empty, like ID, where the event is forgotten
+	Namespace string    `json:"namespace,omitempty"` // empty, like ID, if retention removed the event
 	ID        string    `json:"id,omitempty"`
-	At        time.Time `json:"at"` // of the seal
-	// Again: it was a dead letter, and was judged again.
+	At        time.Time `json:"at"` // time of the seal
+	// Again: the event was a dead letter and was processed again.
 	Again bool `json:"again,omitempty"`
 
-	// Outcome is that of the seal. Delivered means that it was to be delivered; where
-	// the destination refused it, Refused says so.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due. If the
+	// destination refused the event later, Refused has the cause.
 	Outcome auditrelay.Outcome `json:"outcome"`
 	Cause   auditrelay.Cause   `json:"cause,omitempty"`
-	Filter  string             `json:"filter,omitempty"` // that decided or failed
+	Filter  string             `json:"filter,omitempty"` // the filter that decided or failed
 	Reason  string             `json:"reason,omitempty"`
 	Refused auditrelay.Cause   `json:"refused,omitempty"`
-	Emitted int                `json:"emitted,omitempty"` // records
+	Emitted int                `json:"emitted,omitempty"` // number of records
 
-	Filters []Visit `json:"filters,omitempty"` // that saw it, in order
-	// Input and Output are keyed digests, in hexadecimal, of the event as accepted and
-	// of the document that went out.
+	Filters []Visit `json:"filters,omitempty"` // the filters that saw the event, in order
+	// Input and Output are keyed digests, in hexadecimal, of the accepted event and of
+	// the outgoing document.
 	Input  string `json:"input,omitempty"`
 	Output string `json:"output,omitempty"`
 	Config string `json:"config,omitempty"` // the digest of the callback's configuration
 }
 
-// Visit is what one filter did to an event.
+// Visit is the work of one filter on an event.
 type Visit struct {
 	Name    string  `json:"name"`
-	Kind    string  `json:"kind,omitempty"`    // wasm, redact
+	Kind    string  `json:"kind,omitempty"`    // wasm or redact
 	Digest  string  `json:"digest,omitempty"`  // of the module or the policy
-	Version string  `json:"version,omitempty"` // as the module says
+	Version string  `json:"version,omitempty"` // from the module's manifest
 	Touched []Touch `json:"touched,omitempty"`
 }
 
-// Touch is one kind of edit.
+// Touch counts one kind of edit by path and operation.
 type Touch struct {
 	Path      string `json:"path"`
 	Operation string `json:"operation"`
@@ -130,13 +133,14 @@ type StoredQuery struct {
 	Limit int    `query:"limit"` // default 100, at most 1,000
 }
 
-// Stored answers a StoredQuery.
+// Stored answers a StoredQuery. Next is the From of the next query; at the end it equals
+// From.
 type Stored struct {
 	Events []StoredEvent `json:"events"`
-	Next   uint64        `json:"next"` // where to go on
+	Next   uint64        `json:"next"`
 }
 
-// StoredEvent is one accepted event with its contents.
+// StoredEvent is one accepted event with its data.
 type StoredEvent struct {
 	Sequence  uint64          `json:"sequence"`
 	Namespace string          `json:"namespace"`
@@ -147,10 +151,10 @@ type StoredEvent struct {
 
 // LookUp asks for the pseudonyms of a value.
 type LookUp struct {
-	// Value as it stands in an event: a string's text, any other value's JSON.
+	// Value as it is in an event: the text of a string, the JSON of any other value.
 	Value    string `json:"value"`
-	Callback string `json:"callback,omitempty"` // of this one only
-	Key      string `json:"key,omitempty"`      // under this one only
+	Callback string `json:"callback,omitempty"` // empty: all
+	Key      string `json:"key,omitempty"`      // empty: all
 }
 
 // LookedUp answers a LookUp.
@@ -158,36 +162,36 @@ type LookedUp struct {
 	Pseudonyms []Pseudonym `json:"pseudonyms"`
 }
 
-// Pseudonym is a value's under one version of a key that a filter uses.
+// Pseudonym is the pseudonym of a value under one version of a key that a filter uses.
 type Pseudonym struct {
-	Callback string `json:"callback,omitempty"` // empty: of all, since the filter stands before the journal
+	Callback string `json:"callback,omitempty"` // empty: all, since the filter stands before the journal
 	Filter   string `json:"filter"`
 	Key      string `json:"key"`
-	Version  int    `json:"version"` // 0: the key stands, or stood, without versions
-	Current  bool   `json:"current"` // new pseudonyms are made with it
-	// Pseudonym is empty where the version was destroyed: what it made cannot be
-	// found by its value any more.
+	Version  int    `json:"version"` // 0: the key has, or had, no versions
+	Current  bool   `json:"current"` // new pseudonyms use this version
+	// Pseudonym is empty if the version was destroyed. Its pseudonyms can no longer be
+	// found by value.
 	Pseudonym string `json:"pseudonym,omitempty"`
 	Destroyed bool   `json:"destroyed,omitempty"`
 }
 
-// AuditPage answers a search of the store. With a cursor there are no totals.
+// AuditPage answers a search of the store. A search with a cursor has no totals.
 type AuditPage struct {
 	Logs       []json.RawMessage `json:"audit_logs"`
 	Total      int64             `json:"total"`
-	TotalExact bool              `json:"total_exact"` // false: there are more than Total
+	TotalExact bool              `json:"total_exact"` // false: Total is a lower bound
 	Page       int               `json:"page"`
 	PageSize   int               `json:"page_size"`
 	TotalPages int64             `json:"total_pages"`
 	NextCursor string            `json:"next_cursor"` // empty at the end
 }
 
-// Rebuild asks for the store to be filled from the journal.
+// Rebuild asks for a replay of the journal into the store.
 type Rebuild struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// Rebuilt says what was begun: a replay of the store's callback.
+// Rebuilt is the replay that was started on the store's callback.
 type Rebuilt struct {
 	Callback string `json:"callback"`
 	ReplayStarted

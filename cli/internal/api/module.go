@@ -9,21 +9,21 @@ import (
 // StoredModule is an uploaded module.
 type StoredModule struct {
 	SHA256  string    `json:"sha256"`
-	Name    string    `json:"name"` // as it was pushed
+	Name    string    `json:"name"` // as given by the push
 	Size    int64     `json:"size"`
 	Pushed  time.Time `json:"pushed"`
-	By      string    `json:"by"`
-	Version string    `json:"version,omitempty"` // its manifest's
+	By      string    `json:"by"`                // the user
+	Version string    `json:"version,omitempty"` // from the module's manifest
 }
 
-// Module is an uploaded module and what uses it.
+// Module is an uploaded module with the filters that run it.
 type Module struct {
 	StoredModule
-	Filters []string `json:"filters,omitempty"` // that run it
+	Filters []string `json:"filters,omitempty"`
 }
 
-// PushQuery stands beside a module that is pushed. With a filter named it must load as
-// that one too.
+// PushQuery goes with a pushed module. If Filter is set, the module must also load as
+// that filter.
 type PushQuery struct {
 	Name   string `query:"name"`
 	Filter string `query:"filter"`
@@ -32,10 +32,11 @@ type PushQuery struct {
 // Pushed answers a push.
 type Pushed struct {
 	StoredModule
-	Added bool `json:"added"` // false: it was kept already
+	Added bool `json:"added"` // false: it was stored already
 }
 
-// Inspection is what can be told of a module without running it.
+// Inspection is what a module shows without running it. Refusals says why it would be
+// rejected.
 type Inspection struct {
 	SHA256      string              `json:"sha256"`
 	Size        int                 `json:"size"`
@@ -61,21 +62,21 @@ type Asks struct {
 	Optional []string `json:"optional,omitempty"`
 }
 
-// Function is something that a module imports or exports.
+// Function is an imported or exported function.
 type Function struct {
 	Name  string `json:"name"`
 	Type  string `json:"type"`
-	Needs string `json:"needs,omitempty"` // what must be granted for it
+	Needs string `json:"needs,omitempty"` // the grant that it requires
 }
 
-// Filter is a guest filter as it runs.
+// Filter is a running guest filter.
 type Filter struct {
 	Name      string   `json:"name"`
 	Callbacks []string `json:"callbacks"`
-	SHA256    string   `json:"sha256,omitempty"` // of the module that runs; empty: none
+	SHA256    string   `json:"sha256,omitempty"` // of the running module; empty: none
 	// Source is file, uploaded or none.
 	Source   string  `json:"source"`
-	Previous string  `json:"previous,omitempty"` // what module use --previous goes back to
+	Previous string  `json:"previous,omitempty"` // the module that module use --previous returns to
 	Breaker  Breaker `json:"breaker"`
 }
 
@@ -87,14 +88,14 @@ type Breaker struct {
 	Until    time.Time        `json:"until,omitzero"`
 }
 
-// Use asks for another module for a filter: one of the three.
+// Use asks a filter to run another module. Set exactly one field.
 type Use struct {
-	SHA256     string `json:"sha256,omitempty"`     // or a prefix of it, of at least 8 digits
-	Previous   bool   `json:"previous,omitempty"`   // the one before
-	Configured bool   `json:"configured,omitempty"` // the configuration's own
+	SHA256     string `json:"sha256,omitempty"`     // the digest, or a prefix of at least 8 digits
+	Previous   bool   `json:"previous,omitempty"`   // the previous module
+	Configured bool   `json:"configured,omitempty"` // the configured module
 }
 
-// Used says what runs now.
+// Used is the module that runs now.
 type Used struct {
 	Filter   string `json:"filter"`
 	SHA256   string `json:"sha256"`

@@ -2,7 +2,8 @@ package api
 
 import "time"
 
-// QuarantineQuery selects items.
+// QuarantineQuery selects items with a number above After and, if set, the given reason
+// and source.
 type QuarantineQuery struct {
 	After  uint64 `query:"after"`
 	Limit  int    `query:"limit"` // default 100, at most 1,000
@@ -10,28 +11,28 @@ type QuarantineQuery struct {
 	Source string `query:"source"`
 }
 
-// QuarantineItem is one item, without its contents.
+// QuarantineItem is one item without its data.
 type QuarantineItem struct {
 	Number     uint64     `json:"number"`
 	First      time.Time  `json:"first"`
 	Last       time.Time  `json:"last"`
-	Times      uint64     `json:"times"` // how often the same came
+	Times      uint64     `json:"times"` // number of times that the same input came
 	Provenance Provenance `json:"provenance"`
 	Reason     string     `json:"reason"`
 	Detail     string     `json:"detail,omitempty"`
-	Bytes      int64      `json:"bytes"`          // of what came
-	Digest     string     `json:"hmac_sha256"`    // keyed, of reason, source and what came
-	Bare       bool       `json:"bare,omitempty"` // only the digest was kept
+	Bytes      int64      `json:"bytes"`          // size of the input
+	Digest     string     `json:"hmac_sha256"`    // keyed; of reason, source and input
+	Bare       bool       `json:"bare,omitempty"` // only the digest was stored
 }
 
-// QuarantineContents is one item with its contents.
+// QuarantineContents is one item with its data.
 type QuarantineContents struct {
 	QuarantineItem
-	Data []byte `json:"data"` // base64, since it may be anything
+	Data []byte `json:"data"` // base64 in JSON, since it may be any bytes
 }
 
-// QuarantineChange names items: some by number, or all, of a reason or source, above
-// After. All has to be said, so that an empty request does not delete everything.
+// QuarantineChange names items: by number; or, with All, every item above After, of
+// Reason and Source if set. An empty request changes nothing.
 type QuarantineChange struct {
 	Numbers []uint64 `json:"numbers,omitempty"`
 	All     bool     `json:"all,omitempty"`
@@ -40,12 +41,12 @@ type QuarantineChange struct {
 	After   uint64   `json:"after,omitempty"`
 }
 
-// QuarantineChanged says what a QuarantineChange did.
+// QuarantineChanged is the result of a QuarantineChange.
 type QuarantineChanged struct {
-	Changed int                `json:"changed"`          // items
-	Events  int                `json:"events,omitempty"` // that came of a replay
-	Failed  []QuarantineFailed `json:"failed,omitempty"` // that are still there
-	Next    uint64             `json:"next,omitempty"`   // After of the next request, 0: that was all
+	Changed int                `json:"changed"`          // number of items
+	Events  int                `json:"events,omitempty"` // number of events accepted by a replay
+	Failed  []QuarantineFailed `json:"failed,omitempty"` // items that stayed
+	Next    uint64             `json:"next,omitempty"`   // After of the next request; 0: all done
 }
 
 // QuarantineFailed is an item that was not changed.

@@ -6,28 +6,28 @@ import (
 	"auditrelay"
 )
 
-// Health is answered while the process can answer at all.
+// Health is the answer as long as the process can answer at all.
 type Health struct {
 	Status string `json:"status"`
 }
 
-// Readiness says whether events are accepted; all but Status with ?verbose alone.
+// Readiness says whether events are accepted. All fields but Status need ?verbose.
 type Readiness struct {
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
-	// Alerts are what somebody has to look at although events are accepted.
+	// Alerts are problems that need an operator although events are accepted.
 	Alerts  []string `json:"alerts,omitempty"`
 	Sources []Source `json:"sources,omitempty"`
 }
 
-// Version is what the binary says of itself.
+// Version identifies the binary.
 type Version struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
 	Go       string `json:"go"`
 }
 
-// String is the version as the command line prints it.
+// String returns the version as the command line prints it.
 func (v Version) String() string {
 	revision := ""
 	if v.Revision != "" {
@@ -36,11 +36,11 @@ func (v Version) String() string {
 	return "auditrelay " + v.Version + revision + ", " + v.Go
 }
 
-// Stats are figures about the journal and what was accepted since start.
+// Stats are figures about the journal, and counts since start. Sizes are in bytes.
 type Stats struct {
 	Journal   string    `json:"journal"` // identity and incarnation
-	Head      uint64    `json:"head"`    // the next sequence
-	Oldest    uint64    `json:"oldest"`  // the first that is kept
+	Head      uint64    `json:"head"`    // the next sequence to assign
+	Oldest    uint64    `json:"oldest"`  // the oldest stored sequence
 	OldestAt  time.Time `json:"oldest_at,omitzero"`
 	DiskBytes int64     `json:"disk_bytes"`
 	FreeBytes int64     `json:"free_bytes"`
@@ -50,12 +50,12 @@ type Stats struct {
 	Conflicts      uint64 `json:"conflicts"`
 	Rejected       uint64 `json:"rejected"`
 	UnknownActions uint64 `json:"unknown_actions"`
-	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, and dropped by a filter before the journal
-	IngestFailed   uint64 `json:"ingest_failed"`   // refused, since such a filter failed
+	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, but dropped by a filter before the journal
+	IngestFailed   uint64 `json:"ingest_failed"`   // rejected, because such a filter failed
 
 	Quarantine QuarantineStats `json:"quarantine"`
 
-	NotAccepting string `json:"not_accepting,omitempty"` // why, empty while events are accepted
+	NotAccepting string `json:"not_accepting,omitempty"` // why; empty while events are accepted
 }
 
 // QuarantineStats are figures about the quarantine.
@@ -64,55 +64,55 @@ type QuarantineStats struct {
 	Bytes     int64               `json:"bytes"`
 	MostItems int                 `json:"most_items"`
 	MostBytes auditrelay.ByteSize `json:"most_bytes"`
-	// Full: something was refused for lack of room since anything was last taken in or
-	// away.
+	// Full: an item was rejected for lack of space, and none was stored or deleted since.
 	Full bool `json:"full,omitempty"`
 }
 
-// Source is a way in that events are awaited from.
+// Source is an expected sender of one input.
 type Source struct {
 	Name     string    `json:"name"`
 	Kind     string    `json:"kind"`
-	Since    time.Time `json:"since"`  // what follows counts from then
-	Events   uint64    `json:"events"` // that came, whatever became of them
+	Since    time.Time `json:"since"`  // start of the counts
+	Events   uint64    `json:"events"` // events received, whatever their outcome
 	LastSeen time.Time `json:"last_seen,omitzero"`
-	Silent   bool      `json:"silent,omitempty"` // none came
-	Causes   []string  `json:"causes,omitempty"` // why that may be, the likely ones first
-	// Tail is how a source stands that reads a table.
+	Silent   bool      `json:"silent,omitempty"` // no event came
+	Causes   []string  `json:"causes,omitempty"` // possible causes, likely ones first
+	// Tail is the progress of a source that reads a table.
 	Tail *Tail `json:"tail,omitempty"`
 }
 
-// Tail is how the reading of a table stands.
+// Tail is the progress of reading a table.
 type Tail struct {
 	Source string    `json:"source"`
 	Table  string    `json:"table"`
 	State  string    `json:"state"`
-	Since  time.Time `json:"since"`           // that it is in this state
-	Error  string    `json:"error,omitempty"` // why, where it does not read
+	Since  time.Time `json:"since"`           // start of this state
+	Error  string    `json:"error,omitempty"` // why it does not read
 	Rows   Taken     `json:"rows"`            // since start
-	// Backfill is how far the past is read, while it is.
+	// Backfill is the progress through existing rows; nil when done.
 	Backfill *Backfill `json:"backfill,omitempty"`
-	// Position: every row inserted by a transaction below is taken.
+	// Position: every row inserted by a transaction below it was processed.
 	Position uint64 `json:"position"`
-	// Looked is when new rows were last looked for; Complete, when the last look at
-	// the whole table began: all that was committed before is taken.
+	// Looked is the time of the last check for new rows. Complete is when the last
+	// finished sweep of the whole table began: every row committed before it was
+	// processed.
 	Looked   time.Time `json:"looked,omitzero"`
 	Complete time.Time `json:"complete,omitzero"`
 }
 
-// Taken counts what became of rows.
+// Taken counts rows by outcome.
 type Taken struct {
 	Read        uint64 `json:"read"`
 	Accepted    uint64 `json:"accepted"`
 	Duplicates  uint64 `json:"duplicates"`
 	Quarantined uint64 `json:"quarantined"`
-	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone stands for it
-	// Unreadable are those in quarantine that the server cannot give: they are not valid
-	// in its encoding, or damaged.
+	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone replaces it
+	// Unreadable are quarantined rows that the server cannot return: invalid in its
+	// encoding, or damaged.
 	Unreadable uint64 `json:"unreadable,omitempty"`
 }
 
-// Add adds o.
+// Add adds the counts of o to t.
 func (t *Taken) Add(o Taken) {
 	t.Read += o.Read
 	t.Accepted += o.Accepted
@@ -122,38 +122,38 @@ func (t *Taken) Add(o Taken) {
 	t.Unreadable += o.Unreadable
 }
 
-// Backfill is how far the past is read.
+// Backfill is the progress through existing rows.
 type Backfill struct {
-	Rows uint64 `json:"rows"` // taken
-	Of   uint64 `json:"of"`   // about
+	Rows uint64 `json:"rows"` // processed
+	Of   uint64 `json:"of"`   // estimated total
 }
 
-// BackedUp says where a backup is, on the daemon's machine.
+// BackedUp is the path of a new backup on the relay's machine.
 type BackedUp struct {
 	Dir string `json:"dir"`
 }
 
-// Reloaded says what a reload did.
+// Reloaded is the result of a reload.
 type Reloaded struct {
 	Before  string   `json:"before"` // digest of the configuration
 	After   string   `json:"after"`
 	Changed bool     `json:"changed"`
-	Notes   []string `json:"notes,omitempty"` // what takes a restart
+	Notes   []string `json:"notes,omitempty"` // changes that need a restart
 }
 
-// Period is a span of events that one key encrypts.
+// Period is a range of events encrypted under one key.
 type Period struct {
 	Number    uint64    `json:"number"`
 	State     string    `json:"state"`
 	From      uint64    `json:"from"` // the first sequence
-	To        uint64    `json:"to"`   // the sequence behind the last so far
+	To        uint64    `json:"to"`   // the sequence after the last so far
 	Began     time.Time `json:"began"`
 	Until     time.Time `json:"until,omitzero"`
 	Destroyed time.Time `json:"destroyed,omitzero"`
 }
 
-// DestroyQuery says what becomes of a period's dead letters: DiscardFirst, or they
-// stand in the way.
+// DestroyQuery says what to do with a period's dead letters: DiscardFirst, or "" to
+// refuse while there are any.
 type DestroyQuery struct {
 	DeadLetters string `query:"dead_letters"`
 }
@@ -161,57 +161,57 @@ type DestroyQuery struct {
 // DiscardFirst discards a period's dead letters before its key is destroyed.
 const DiscardFirst = "discard"
 
-// Reconcile asks for a comparison of the table that is tailed with the journal, over the
-// events' own time, To not included.
+// Reconcile asks for a comparison of the tailed table with the journal. From (inclusive)
+// and To (exclusive) bound the time of the events.
 type Reconcile struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
-	Repair bool      `json:"repair,omitempty"` // have what the journal lacks accepted; role admin
+	Repair bool      `json:"repair,omitempty"` // accept the events that the journal lacks; needs the role admin
 }
 
-// ReconcileLine is one line of the answer: a difference, or, as the last one, what came
-// of it all. A line with Error instead says that it broke off.
+// ReconcileLine is one line of the answer: a difference; or, last, the totals. A line
+// with Error means that the comparison stopped.
 type ReconcileLine struct {
 	Difference *Difference `json:"difference,omitempty"`
 	Done       *Reconciled `json:"done,omitempty"`
 	Error      *Error      `json:"error,omitempty"`
 }
 
-// The places that an event may be missing from.
+// The values of Difference.MissingFrom.
 const (
 	MissingFromJournal = "journal"
 	MissingFromTable   = "table"
 )
 
-// Difference is an event that one of the two has and the other has not.
+// Difference is an event that is in only one of the table and the journal.
 type Difference struct {
 	MissingFrom string    `json:"missing_from"`
 	ID          string    `json:"id"`
-	Time        time.Time `json:"time,omitzero"`         // its own
+	Time        time.Time `json:"time,omitzero"`         // the event's own time
 	Sequence    uint64    `json:"sequence,omitempty"`    // in the journal
-	Unsure      bool      `json:"unsure,omitempty"`      // the journal may have had it, and forgotten it
-	Quarantined bool      `json:"quarantined,omitempty"` // a repair put it into quarantine
+	Unsure      bool      `json:"unsure,omitempty"`      // the journal may have had it and removed it
+	Quarantined bool      `json:"quarantined,omitempty"` // a repair quarantined it
 	Repaired    bool      `json:"repaired,omitempty"`
-	// Unstorable: the table cannot have it, since jsonb refuses what it holds (NaN,
-	// Infinity, a null character, half a character).
+	// Unstorable: the table cannot store it, since jsonb rejects a value in it (NaN,
+	// Infinity, a null character, half a surrogate pair).
 	Unstorable bool `json:"unstorable,omitempty"`
 }
 
-// Reconciled is what came of a comparison.
+// Reconciled is the totals of a comparison.
 type Reconciled struct {
-	Rows             uint64    `json:"rows"`   // of the table, in the window
-	Events           uint64    `json:"events"` // of LiteLLM's in the journal, in the window
+	Rows             uint64    `json:"rows"`   // rows of the table in the range
+	Events           uint64    `json:"events"` // LiteLLM events of the journal in the range
 	MissingInJournal uint64    `json:"missing_in_journal"`
 	MissingInTable   uint64    `json:"missing_in_table"`
 	Repaired         uint64    `json:"repaired,omitempty"`
-	Unsure           uint64    `json:"unsure,omitempty"`       // rows from before what the journal keeps, and not in it
-	Incomparable     uint64    `json:"incomparable,omitempty"` // events whose id a filter took before they were stored
-	Unreadable       uint64    `json:"unreadable,omitempty"`   // rows whose id the server cannot give; the tail puts them into quarantine
-	Unstorable       uint64    `json:"unstorable,omitempty"`   // events missing in the table that it cannot have, since jsonb refuses them
-	JournalSince     time.Time `json:"journal_since,omitzero"` // what the journal keeps was received from then on
+	Unsure           uint64    `json:"unsure,omitempty"`       // missing rows that are older than what the journal still has
+	Incomparable     uint64    `json:"incomparable,omitempty"` // events whose id a filter removed before they were stored
+	Unreadable       uint64    `json:"unreadable,omitempty"`   // rows whose id the server cannot return; the tail quarantines them
+	Unstorable       uint64    `json:"unstorable,omitempty"`   // events missing in the table because jsonb rejects them
+	JournalSince     time.Time `json:"journal_since,omitzero"` // time of receipt of the oldest stored event
 }
 
-// Differ reports whether something is missing that is not repaired, and could be there.
+// Differ reports whether an event is missing that was not repaired and could be stored.
 func (r Reconciled) Differ() bool {
 	return r.MissingInJournal > r.Repaired || r.MissingInTable > r.Unstorable
 }
