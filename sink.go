@@ -64,18 +64,19 @@ type Refresher interface {
 	Refresh()
 }
 
-// Placed is implemented by a Sink that writes to a place in which no other may write.
-// Place names it without secrets; equal places have equal names, whichever type of sink
-// writes there, and an empty one is nobody's. Two callbacks with one place would each
-// count as delivered what the other overwrote or made it leave out.
+// Placed is for a Sink that must be the only writer at its place. Place names the place
+// without secrets. Equal places have equal names, whatever the type of sink; "" means no
+// exclusive place. If two callbacks shared a place, each would count as delivered what
+// the other overwrote or made it omit.
 type Placed interface {
 	Place() string
 }
 
-// PlaceFile stands before a file's name in the place of a sink that writes to one.
+// PlaceFile is the prefix of the place of a sink that writes to a file; the file's name
+// follows.
 const PlaceFile = "file "
 
-// A Sink that also implements io.Closer is closed after its last Deliver.
+// If a Sink implements io.Closer, the engine closes it after its last Deliver.
 
 // Record is one event on its way through a sink: the final document, or the
 // tombstone of an event that was set aside.

@@ -117,12 +117,13 @@ func (b *breaker) fail(cause auditrelay.Cause, start int64) (opened bool) {
 	return opened
 }
 
-// Breaker is what an operator sees of a module's breaker.
+// Breaker is the state of a module's breaker. While it is open, the module rests and its
+// events wait.
 type Breaker struct {
 	Open     bool
 	Failures int64            // in a row
 	Cause    auditrelay.Cause // of the last failure
-	Until    time.Time        // when the next event is tried, where it is open
+	Until    time.Time        // if open: when the next event is tried
 }
 
 func (b *breaker) state() Breaker {

@@ -8,10 +8,9 @@ import (
 	"auditrelay"
 )
 
-// Budget bounds the memory that all instances drawing on it may come to take
-// together. What an instance may take at the most is reserved when it starts, so
-// that no guest's growth ever fails for what another one did. It is safe for
-// concurrent use.
+// Budget limits the total memory of all instances that share it. An instance reserves its
+// maximum when it starts, so that its growth never fails because of another instance. It
+// is safe for concurrent use.
 type Budget struct {
 	size auditrelay.ByteSize
 
@@ -22,8 +21,7 @@ type Budget struct {
 // NewBudget returns a budget of size bytes.
 func NewBudget(size auditrelay.ByteSize) *Budget { return &Budget{size: size, left: size} }
 
-// Resize makes the budget another one. What is taken stays taken, also where it is
-// more.
+// Resize changes the size. Existing reservations stay, even if they exceed the new size.
 func (b *Budget) Resize(size auditrelay.ByteSize) {
 	b.mu.Lock()
 	b.left += size - b.size
@@ -31,11 +29,11 @@ func (b *Budget) Resize(size auditrelay.ByteSize) {
 	b.mu.Unlock()
 }
 
-// ErrBudget says that an instance would exceed the budget over all instances: the
-// host's condition, not the guest's.
+// ErrBudget says that a new instance would exceed the Budget. The host is at fault, not
+// the guest.
 var ErrBudget = errors.New("the memory for guests is taken")
 
-// reserve takes n bytes. A nil budget has no end.
+// reserve reserves n bytes. A nil budget is unlimited.
 func (b *Budget) reserve(n auditrelay.ByteSize) error {
 	if b == nil {
 		return nil

@@ -21,7 +21,7 @@ const (
 	exportEvent      = "auditrelay_event"
 	reservedPrefix   = "auditrelay_"
 
-	maxImportName = 256 // in bytes; what is not known may be imported too, and every use keeps it
+	maxImportName = 256 // in bytes; unknown functions may be imported too, and every use keeps the name
 )
 
 // grant is one imported function as the guest gets it.
@@ -31,8 +31,8 @@ type grant struct {
 	call            api.GoModuleFunc
 }
 
-// check finds all that speaks against running a module, before any of it is
-// compiled, and returns the functions that it is to be given.
+// check returns all reasons against running a module, before any of it is compiled, and
+// the functions to give it.
 func check(facts *meter.Facts, asked *manifest.Manifest, grants Grants, l Limits) ([]grant, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

@@ -67,8 +67,8 @@ func (m *Module) fill(ctx context.Context, o Options, img image) ([]byte, error)
 	return e.Outline, err
 }
 
-// ownCache makes the cache's directory. The code in it is run as it is found, so
-// nobody else may have had a hand in it.
+// ownCache creates the cache directory. Its code runs as it is, so no other user may have
+// access.
 func ownCache(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("compile cache: %w", err)

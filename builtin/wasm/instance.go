@@ -229,7 +229,7 @@ func (i *instance) failure(err error) *filter.Error {
 	return &filter.Error{Cause: cause, Err: bounded(err)}
 }
 
-// maxErrorText is what of a trap's text is told, in bytes.
+// maxErrorText bounds the reported text of a trap, in bytes.
 const maxErrorText = 2 << 10
 
 // bounded cuts a trap's text: its stack trace holds names that the module chose.

@@ -6,12 +6,12 @@
 //
 // Load checks the module against its manifest and the grants, meters and compiles it,
 // and starts a first instance. A [Module] is a filter.Filter: the runtime opens one
-// instance for each of its workers. Close it after the runtime.
+// instance for each of its workers, and closes the Module when it no longer uses it.
 //
-// Guests run in this process. The module pays for what it does before it does it,
-// and host functions charge for what they do on its behalf; a guest returns to the
-// host when its fuel is spent. Go cannot interrupt a guest in between. Load no module
-// that you would not let use this process's CPU for as long as docs/security.md says.
+// Guests run in this process. A module pays fuel before each run of instructions, and
+// host functions charge fuel for their work. A guest without fuel returns to the host;
+// Go cannot interrupt it earlier. Do not load a module unless it may use this
+// process's CPU for as long as docs/design/security.md says.
 //
 // This package is experimental until version 1.0: guests move into worker processes,
 // and its options change with that. Guests themselves are not affected: their contract
@@ -43,7 +43,7 @@ import (
 	"auditrelay/internal/profile"
 )
 
-// maxText bounds a reason, a fail text and a log line.
+// maxText bounds a reason, a fail text and a log line, in bytes.
 const maxText = 1 << 10
 
 // Module is a loaded guest: a filter.Filter, safe for concurrent use.
@@ -78,10 +78,10 @@ var (
 	_ filter.Described = (*Module)(nil)
 )
 
-// Load checks and compiles a module and starts a first instance, so that a
-// guest that cannot start is found out here. ctx bounds loading. The error holds
-// all that is wrong with the options at once; those that a single option causes
-// are *auditrelay.OptionError.
+// Load checks and compiles a module and starts a first instance, so that a guest that
+// cannot start fails here. ctx bounds loading. The caller closes the Module, or passes it
+// to a runtime, which then does. The error joins all problems of the options; those of a
+// single option are *auditrelay.OptionError.
 func Load(ctx context.Context, o Options) (*Module, error) {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, budget: o.Budget, log: o.Logger}
 	if m.log == nil {
@@ -97,7 +97,7 @@ func Load(ctx context.Context, o Options) (*Module, error) {
 		err = m.load(ctx, o)
 	}
 	if errors.Is(err, errNoCode) {
-		// Once: the second time it is compiled, and what comes is its own failure.
+		// Only once: the second attempt compiles, and its failure is final.
 		err = errors.Join(m.Close(), m.load(ctx, o))
 	}
 	if err != nil {
@@ -122,9 +122,9 @@ func (m *Module) load(ctx context.Context, o Options) error {
 	return err
 }
 
-// Check returns all the reasons why Load would refuse a module before compiling it,
-// joined; nil where there are none. None of the module's code is compiled or run. With
-// a Compiler, modules that are dear to compile are left to its limits, also without a
+// Check returns all reasons why Load would reject a module before compiling it, joined;
+// nil if there are none. It neither compiles nor runs code of the module. With a
+// Compiler, it does not reject modules for their cost of compilation, with or without a
 // CacheDir.
 func Check(o Options) error {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: len(o.Compiler) > 0}
@@ -135,8 +135,8 @@ func Check(o Options) error {
 	return err
 }
 
-// Compile checks a module as Load does and compiles it, so that a later Load finds
-// it in Options.CacheDir. None of the module's code is run.
+// Compile checks and compiles a module as Load does, so that a later Load finds it in
+// Options.CacheDir. It does not run code of the module.
 func Compile(ctx context.Context, o Options) error {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: o.helped(), log: slog.Default()}
 	err := o.read(m.limits.Module)
@@ -153,7 +153,7 @@ func Compile(ctx context.Context, o Options) error {
 	return errors.Join(err, m.Close())
 }
 
-// prepare checks all that can be checked without compiling or running anything.
+// prepare does all checks that need no compilation or run.
 func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	if err := o.Limits.check(); err != nil {
 		return img, nil, err
@@ -291,8 +291,8 @@ func (m *Module) compile(ctx context.Context, o Options, img image, given []gran
 	return nil
 }
 
-// Open implements filter.Filter. Instances share nothing but compiled code and
-// the limit on log lines.
+// Open implements filter.Filter. Instances share only compiled code and the limit on log
+// lines.
 func (m *Module) Open(ctx context.Context) (filter.Instance, error) {
 	m.mu.Lock()
 	first := m.first
@@ -311,12 +311,12 @@ func (m *Module) Open(ctx context.Context) (filter.Instance, error) {
 // Breaker returns the state of the module's breaker.
 func (m *Module) Breaker() Breaker { return m.breaker.state() }
 
-// ResetBreaker has the module judge again at once.
+// ResetBreaker ends a rest at once.
 func (m *Module) ResetBreaker() { m.breaker.reset() }
 
-// AdoptBreaker goes on with the breaker of from, where both are the same binary: to
-// load a module that does nothing but fail anew, under other limits, is no reason to
-// let it fail on as many events again. One event is tried when its rest ends.
+// AdoptBreaker copies the state of the breaker of from if both run the same binary.
+// Otherwise a reload with other limits would let an always failing module fail on as many
+// events again. One event is tried when the rest ends.
 func (m *Module) AdoptBreaker(from *Module) {
 	if m.sha256 == from.sha256 && m.breaker.failures > 0 {
 		m.breaker.adopt(&from.breaker)
@@ -333,14 +333,14 @@ func (m *Module) Resting() error {
 	return m.breaker.resting()
 }
 
-// linear is what of limits.memory is left for linear memory.
+// linear returns the part of limits.memory for linear memory.
 func linear(facts *meter.Facts, l Limits) auditrelay.ByteSize {
 	const reference, global = 8, 16
 	others := auditrelay.ByteSize(facts.TableItems)*reference + auditrelay.ByteSize(2*facts.MutableGlobals)*global
 	return l.Memory - min(l.Memory, others)
 }
 
-// SHA256 is the digest of the module's binary, in hexadecimal.
+// SHA256 returns the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }
 
 // Counts returns what the guest has counted since the module was loaded, by metric.
@@ -361,8 +361,8 @@ func (m *Module) Describe() filter.Description {
 	return d
 }
 
-// Digest identifies what the filter does: the hexadecimal SHA-256 of module and
-// configuration.
+// Digest identifies the behaviour of the filter: the SHA-256 of module and configuration,
+// in hexadecimal.
 func (m *Module) Digest() string { return m.digest }
 
 // Close implements filter.Filter.

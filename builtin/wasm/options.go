@@ -15,50 +15,52 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// Options configures one guest filter. The zero value of every field but Name, and
-// one of Wasm and File, is the documented default.
+// Options configure one guest filter. Name and one of Wasm and File are required. The
+// zero value of every other field is its documented default.
 type Options struct {
-	// Name is the filter's, for logs and errors.
+	// Name is the name of the filter, for logs and errors.
 	Name string
-	// Wasm is the module's binary. Load does not change or keep it.
+	// Wasm is the module's binary. Load neither changes nor keeps it.
 	Wasm []byte
-	// File is a path to the module's binary, in the place of Wasm.
+	// File is the path of the module's binary. Set it or Wasm.
 	File string
-	// SHA256 is the digest that the module must have, in hexadecimal. Empty means
-	// that nobody pinned it, which only a test should do.
+	// SHA256 is the required digest of the module, in hexadecimal. Empty accepts any
+	// module: only for tests.
 	SHA256 string
-	// Config is handed to the guest as it stands: one JSON object, or nothing.
+	// Config is passed to the guest unchanged: one JSON object, or nothing.
 	Config []byte
-	// Grants is what the operator lets the module do, of what it asks for.
+	// Grants are the permissions that the operator gives, of those in the module's
+	// manifest.
 	Grants Grants
-	// Detectors are those that the guest may select. Nil: those that come with the relay.
+	// Detectors are the ones that the guest may select. Nil: the built-in ones.
 	Detectors *detect.Catalogue
 
 	// Keys are the keys that Grants.Keys may name. The guest never sees them.
 	Keys   map[string]auditrelay.Key
 	Limits Limits
-	// CacheDir keeps compiled modules from one start to the next. It holds native
-	// code that is run as it is found: it must be the relay's alone, and Load
-	// refuses one that others can enter. Empty: compiled anew at every load.
+	// CacheDir keeps compiled modules between starts. It contains native code that runs
+	// as it is, so only the relay's user may have access: Load rejects a directory that
+	// others can enter. Empty: every Load compiles.
 	CacheDir string
-	// Compiler is the command that compiles what CacheDir does not hold yet, in a
-	// process with limits on memory and CPU time: the auditrelay binary of this very
-	// version, as []string{"/usr/bin/auditrelay", "internal-compile"}. Empty, or
-	// without CacheDir: modules are compiled in this process. Then an estimate of what
-	// compiling takes bounds it, and refuses some modules that a helper would compile.
+	// Compiler is the command that compiles a module that is not in CacheDir, in a
+	// process with limits on memory and CPU time: the auditrelay binary of exactly this
+	// version, such as []string{"/usr/bin/auditrelay", "internal-compile"}. Without it,
+	// or without CacheDir, modules are compiled in this process. Then an estimate of the
+	// cost is the limit, and rejects some modules that a helper process would compile.
 	Compiler []string
-	// Isolation says what one event's visit leaves behind for the next one's.
+	// Isolation says what one event may leave behind for the next. Default:
+	// auditrelay.IsolationInstance.
 	Isolation auditrelay.Isolation
-	// Breaker rests the module where it fails too often in a row.
+	// Breaker pauses the module if it fails too often in a row.
 	Breaker BreakerOptions
-	// Budget bounds the memory of all instances that share it. Nil: no bound beside
-	// each instance's own.
+	// Budget limits the memory of all instances that share it. Nil: only the limit of
+	// each instance.
 	Budget *Budget
-	// Logger receives what guests say. Nil: slog.Default().
+	// Logger receives the log lines of the guest. Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// read puts the binary that File names in the place of Wasm.
+// read sets Wasm to the binary that File names.
 func (o *Options) read(most auditrelay.ByteSize) error {
 	if (o.File == "") == (o.Wasm == nil) {
 		return errors.New("expected one of Wasm and File")
@@ -78,70 +80,75 @@ func (o *Options) read(most auditrelay.ByteSize) error {
 	return nil
 }
 
-// BreakerOptions bounds what a module that does nothing but fail may cost.
+// BreakerOptions limit the cost of a module that always fails.
 type BreakerOptions struct {
-	// Failures in a row after which the module rests. Default 50; negative: never.
+	// Failures is the number of failures in a row after which the module rests. Default:
+	// 50. Negative: it never rests.
 	Failures int
-	// Rest is how long at first; it doubles up to a minute. Default 1 s.
+	// Rest is the first rest. Each further rest is twice as long, up to a minute.
+	// Default: 1 s.
 	Rest time.Duration
 }
 
-// Grants is an operator's answer to a manifest. Nothing is granted by default.
+// Grants are the operator's permissions for a module. A permission that is not granted is
+// denied.
 type Grants struct {
-	Emit  []string `json:"emit,omitempty"`  // names of the callbacks that may receive its records
-	Write []string `json:"write,omitempty"` // paths within which it may edit
-	Keys  []string `json:"keys,omitempty"`  // names of the keys that it may make pseudonyms with
-	// Metrics are the names of the counts that it may add to. Numbers are out of the
-	// gate's reach.
+	Emit  []string `json:"emit,omitempty"`  // callbacks that may receive its records
+	Write []string `json:"write,omitempty"` // paths that it may edit
+	Keys  []string `json:"keys,omitempty"`  // keys that it may make pseudonyms with
+	// Metrics are the metrics that it may count. The gate does not check them, so a guest
+	// could leak data as numbers.
 	Metrics []string `json:"metrics,omitempty"`
 }
 
-// Limits bounds what one filter may use. Zero means the default.
+// Limits bound one filter. A zero field means its default; a negative one is an error.
 type Limits struct {
-	// Fuel is what one event may use: a unit for an ordinary instruction, more for
-	// dear ones and for what host functions do. FuelPerByte comes on top for each
-	// byte of the event. It is the same on every machine; on today's, a million
-	// units take about a millisecond at the most. Default 4,000,000 and 4,000.
+	// Fuel is the budget of one event: one unit for an ordinary instruction, more for
+	// expensive ones and for host functions. FuelPerByte is added for each byte of the
+	// event. A unit is the same on every machine; on current ones a million units take at
+	// most about a millisecond. Default: 4,000,000 and 4,000.
 	Fuel, FuelPerByte int64
-	// InitFuel is the same for an instance's start. Default 1,000,000,000.
+	// InitFuel is the budget of the start of an instance. Default: 1,000,000,000.
 	InitFuel int64
-	// Memory is what one instance may take: linear memory, tables and globals.
-	// Default 16 MiB.
+	// Memory limits one instance: linear memory, tables and globals. Default: 16 MiB. At
+	// most 4 GiB.
 	Memory auditrelay.ByteSize
-	// Stack is what its calls may take, locals included. Default 2 MiB.
+	// Stack limits the calls of one instance, locals included. Default: 2 MiB. At most 4
+	// MiB.
 	Stack auditrelay.ByteSize
-	// Time is how long one event may take by the wall clock, a guard behind Fuel. If the
+	// Time limits one event by the wall clock; it is a guard in addition to Fuel. If the
 	// guest had the processor for half of it, the guest is at fault and the event fails
-	// (out_of_fuel). Otherwise the host is too busy: the guest gets four times as long, then
-	// the event is tried again (wall_time). Default 10 s.
+	// (out_of_fuel). Otherwise the host is overloaded: the guest gets four times as long,
+	// then the event is retried (wall_time). Default: 10 s.
 	Time time.Duration
-	// InitTime is the same for an instance's start. Default 30 s.
+	// InitTime is the same limit for the start of an instance. Default: 30 s.
 	InitTime time.Duration
-	// EmitBytes and EmitCount bound what is emitted for one event. Default
-	// 256 KiB in 16 records.
+	// EmitBytes and EmitCount limit the records emitted for one event. Default: 256 KiB
+	// and 16. At most auditrelay.MaxEmitBytes and MaxEmitCount.
 	EmitBytes auditrelay.ByteSize
 	EmitCount int
-	// EditBytes bounds what the edits of one event hand over. Default 4 MiB.
+	// EditBytes limits the data of all edits of one event. Default: 4 MiB. At most
+	// auditrelay.MaxEditBytes.
 	EditBytes auditrelay.ByteSize
-	// EventBytes and Depth bound an emitted record and a replaced document, as
-	// they bound an event that comes in. Default 1 MiB and 64.
+	// EventBytes and Depth limit an emitted record and a replaced document, as they limit
+	// an incoming event. Default: 1 MiB and 64.
 	EventBytes auditrelay.ByteSize
 	Depth      int
-	// LogLines is how many lines a second a filter may log, over all instances.
-	// Default 20.
+	// LogLines is the maximum number of log lines per second, over all instances.
+	// Default: 20.
 	LogLines int
-	// Module is the size of the module's binary. Default 32 MiB.
+	// Module is the maximum size of the module's binary. Default: 32 MiB.
 	Module auditrelay.ByteSize
 }
 
-// Footprint is the memory that one instance takes of a Budget. A callback has one
-// instance of each of its filters for every CPU (runtime.GOMAXPROCS).
+// Footprint returns the memory that one instance reserves from a Budget. A callback has
+// one instance of each of its filters per worker (by default runtime.GOMAXPROCS).
 func (l Limits) Footprint() auditrelay.ByteSize {
 	l = l.withDefaults()
 	return l.Memory + l.Stack
 }
 
-// check returns an *auditrelay.OptionError for each limit that is none.
+// check returns an *auditrelay.OptionError for each invalid limit, joined.
 func (l Limits) check() error {
 	var errs []error
 	for _, c := range []struct {
@@ -177,15 +184,16 @@ func (l Limits) check() error {
 	return errors.Join(errs...)
 }
 
-// What a module's code may take to compile, in the meter's steps of some 3 us, where a
-// helper with limits of its own compiles it. The meter's estimate is often ten times too
-// high, and the helper's limits are the bound; this is only a first look.
+// The limits of a module's cost of compilation, in the meter's steps of some 3 us, if a
+// helper process compiles it. The meter's estimate is often ten times too high; the
+// helper's own limits decide, and this is only a first check.
 const (
 	helpedBody  = 10_000_000
 	helpedSteps = 100_000_000
 )
 
-// meterOptions is how modules are metered under l; helped: they are compiled by a helper.
+// meterOptions returns the options of the meter under l. helped: a helper process
+// compiles the module.
 func meterOptions(l Limits, helped bool) meter.Options {
 	limits := meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)}
 	if helped {
@@ -206,7 +214,7 @@ const (
 // maxStack is well below where the engine's own end is.
 const maxStack = 4 << 20
 
-// maxMemory is what 32-bit pointers reach.
+// maxMemory is the range of 32-bit pointers.
 const maxMemory = 4 << 30
 
 func (l Limits) withDefaults() Limits {

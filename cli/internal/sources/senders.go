@@ -8,11 +8,11 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// NoEventsSeen is what is said of a sender that has sent nothing since start.
+// NoEventsSeen describes a sender that has sent nothing since start.
 const NoEventsSeen = "no events seen"
 
-// Senders are those that a source awaits events from, and what came from them. The
-// zero value awaits none. It is safe for concurrent use.
+// Senders are a source's expected senders with counts of their events. The zero value
+// expects none. It is safe for concurrent use.
 type Senders struct {
 	mu  sync.Mutex
 	all map[string]*sender
@@ -23,8 +23,8 @@ type sender struct {
 	events      uint64
 }
 
-// Expect awaits events from these and from no others. One that is awaited already
-// keeps its counts.
+// Expect sets the expected senders. Those that stay keep their counts; others are
+// forgotten.
 func (s *Senders) Expect(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,8 +48,8 @@ func (s *Senders) sender(name string) *sender {
 	return s.all[name]
 }
 
-// Seen counts n events that came from a sender, whatever became of them. One that was
-// not awaited is from then on.
+// Seen counts n events from a sender, whatever their outcome. An unexpected sender is
+// expected from then on.
 func (s *Senders) Seen(name string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *Senders) Seen(name string, n int) {
 	}
 }
 
-// Status has a line for each sender, in no order.
+// Status returns one line for each sender, in no order.
 func (s *Senders) Status(kind string) []api.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,10 +12,11 @@ import (
 	"auditrelay/config"
 )
 
-// Set is the sources of one relay, each kind once.
+// Set is the sources of one relay, each kind at most once.
 type Set []Source
 
-// Prepare prepares every source, or none: what was made is given up where one fails.
+// Prepare prepares every source. If one fails, it discards the others and returns the
+// error.
 func (s Set) Prepare(ctx context.Context, cfg *config.Config) (Change, error) {
 	all := make([]Change, 0, len(s))
 	discard := func() {
@@ -41,8 +42,9 @@ func (s Set) Prepare(ctx context.Context, cfg *config.Config) (Change, error) {
 	return Change{Apply: apply, Discard: discard, Restart: restart}, nil
 }
 
-// Run runs every source until ctx ends. broke is called for one that cannot go on; the
-// others do, so that the caller can end in order.
+// Run runs every source until ctx ends. If one cannot continue, Run calls broke with its
+// error and keeps the others running, so that the caller can shut down in order. broke
+// must be safe for concurrent use.
 func (s Set) Run(ctx context.Context, broke func(error)) {
 	var all sync.WaitGroup
 	for _, source := range s {
@@ -62,7 +64,7 @@ func (s Set) Stop() {
 	}
 }
 
-// List returns every sender by kind and name, with the causes of its silence.
+// List returns every sender, by kind and name, with the possible causes if it is silent.
 func (s Set) List() []api.Source {
 	list := []api.Source{}
 	for _, source := range s {
@@ -79,7 +81,7 @@ func (s Set) List() []api.Source {
 	return list
 }
 
-// causes puts a source's own causes between those that hold for every way.
+// causes puts a source's own causes between the shared ones.
 func causes(own []string) []string {
 	return slices.Concat([]string{
 		"LiteLLM without its enterprise licence emits no audit events at all, and does not say so",
@@ -93,7 +95,8 @@ var ErrNothingRead = errors.New("no table is tailed, so that there is nothing to
 // ErrReconciling: one comparison runs at a time.
 var ErrReconciling = errors.New("another comparison is under way")
 
-// Reconcile has the source that can compare with the journal.
+// Reconcile calls the source that can compare its data with the journal, or returns
+// ErrNothingRead.
 func (s Set) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error) {
 	for _, source := range s {
 		if r, ok := source.(Reconciler); ok {

@@ -12,28 +12,29 @@ import (
 
 // Config is the section ingest.postgres: LiteLLM's table, read as it grows.
 type Config struct {
-	// URL of LiteLLM's database, as its DATABASE_URL, with a role that may read the
-	// table: GRANT SELECT is all that it needs.
+	// URL is the connection string of LiteLLM's database, its DATABASE_URL. The role
+	// needs only GRANT SELECT on the table.
 	URL auditrelay.Secret `yaml:"url"`
-	// Schema of the table. Default: that of the URL, else the role's search path.
+	// Schema is the table's schema. Default: the URL's, otherwise the role's search path.
 	Schema string `yaml:"schema"`
-	// Table is its name. Default: LiteLLM_AuditLog.
+	// Table is the name of the table. Default: LiteLLM_AuditLog.
 	Table string `yaml:"table"`
-	// From says which rows are taken: beginning (all), now (none that are there at the
-	// first start) or a time (none whose updated_at is before). Default: beginning.
+	// From says which rows to take: beginning (all), now (none that exist at the first
+	// start) or a time (none with an earlier updated_at). Default: beginning.
 	From auditrelay.From `yaml:"from"`
-	// Poll is how often new rows are looked for. Default: 1s.
+	// Poll is the interval of checks for new rows. Default: 1s.
 	Poll time.Duration `yaml:"poll" range:"10ms..1h"`
-	// Notify is a channel to LISTEN on: a NOTIFY there has new rows looked for at once.
-	// Default: none.
+	// Notify is a channel to LISTEN on. A NOTIFY there triggers a check for new rows at
+	// once. Default: none.
 	Notify string `yaml:"notify"`
-	// Rate is the most rows taken in a second, the past included. Default: 50000.
+	// Rate is the maximum number of rows per second, existing rows included. Default:
+	// 50000.
 	Rate int `yaml:"rate" range:"1..10000000"`
-	// Batch is the most rows that become durable together. Default: 2000.
+	// Batch is the maximum number of rows that become durable together. Default: 2000.
 	Batch int `yaml:"batch" range:"1..10000"`
-	// Overlap is how far back rows are read again, by their updated_at, where the
-	// server failed over or was restored and may have numbered transactions anew; what
-	// is known is stored once. Default: 24h.
+	// Overlap is how far back, by updated_at, rows are read again after the server failed
+	// over or was restored, since transaction numbers may repeat. Known rows are stored
+	// once. Default: 24h.
 	Overlap time.Duration `yaml:"overlap" range:"1m..365d"`
 }
 

@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// sourceName is in every event's provenance, and the position's name.
+// sourceName is the source in the provenance, and the name of the position.
 const sourceName = "postgres"
 
 // The reasons of quarantine that are this source's own; all others are an event's.
@@ -27,8 +27,8 @@ type intake struct {
 	provenance auditrelay.Provenance
 }
 
-// take has every row accepted, known, or in quarantine when it returns nil. After an
-// error some may be; to give them again is harmless.
+// take submits rows. When it returns nil, every row is accepted, known, or in quarantine.
+// After an error some may be; submitting them again is harmless.
 func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err error) {
 	done.Read = uint64(len(rows))
 	var aside []runtime.Quarantined
@@ -99,7 +99,7 @@ func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err err
 	return done, in.setAside(ctx, aside)
 }
 
-// setAside puts rows into quarantine, one by one where together they do not go.
+// setAside quarantines rows, one by one if they do not fit together.
 func (in *intake) setAside(ctx context.Context, items []runtime.Quarantined) error {
 	if len(items) == 0 {
 		return nil
@@ -122,8 +122,8 @@ func (in *intake) setAside(ctx context.Context, items []runtime.Quarantined) err
 	return nil
 }
 
-// kept is err, unless it says that a digest alone is kept, as filters before the
-// journal want it.
+// kept returns err, or nil if it only says that a digest was stored, as with filters
+// before the journal.
 func kept(err error) error {
 	if errors.Is(err, runtime.ErrNotKept) {
 		return nil
@@ -131,7 +131,7 @@ func kept(err error) error {
 	return err
 }
 
-// idOf is a row's data with nothing left but its id.
+// idOf returns the data of a row reduced to its id.
 func idOf(data []byte) []byte {
 	var r struct {
 		ID string `json:"id"`

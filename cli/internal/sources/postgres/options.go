@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Relay is what takes the rows: a *runtime.Runtime.
+// Relay accepts the rows. It is a *runtime.Runtime.
 type Relay interface {
 	Submit(ctx context.Context, events ...runtime.Submission) ([]runtime.Result, error)
 	Quarantine(ctx context.Context, items ...runtime.Quarantined) error
@@ -25,44 +25,44 @@ type Relay interface {
 	SetPosition(ctx context.Context, source string, position []byte) error
 }
 
-// Options configure a Tail.
+// Options configure a Tail. The zero value of each optional field is its default.
 type Options struct {
 	Relay Relay // required
 
-	// URL is a connection string as libpq takes it, or LiteLLM's DATABASE_URL.
+	// URL is a libpq connection string, or LiteLLM's DATABASE_URL. Required.
 	URL auditrelay.Secret
-	// Schema and Table name the table. Default: the URL's schema, else the role's
+	// Schema and Table name the table. Default: the URL's schema, otherwise the role's
 	// search path; LiteLLM_AuditLog.
 	Schema, Table string
-	// Poll is how often new rows are looked for. Default 1 s.
+	// Poll is the interval of checks for new rows. Default: 1 s.
 	Poll time.Duration
-	// Rate bounds the rows taken in a second. Default 50,000.
+	// Rate is the maximum number of rows per second. Default: 50,000.
 	Rate int
-	// Batch is the most rows of one submission. Default 2,000.
+	// Batch is the maximum number of rows in one submission. Default: 2,000.
 	Batch int
-	// FromNow takes nothing of what the table has at the first start; FromTime, where
-	// set, nothing that was updated before. Default: everything is taken.
+	// FromNow skips the rows that exist at the first start. FromTime, if set, skips rows
+	// updated before it. Default: all rows.
 	FromNow  bool
 	FromTime time.Time
-	// Overlap is how far back rows are read again where the server was restored or
-	// failed over, by their updated_at. Default 24 h.
+	// Overlap is how far back, by updated_at, rows are read again after the server was
+	// restored or failed over. Default: 24 h.
 	Overlap time.Duration
-	// Notify is a channel to LISTEN on: a notification has new rows looked for at
+	// Notify is a channel to LISTEN on. A notification triggers a check for new rows at
 	// once. Default: none.
 	Notify string
 
-	// Seen, where set, is told how many rows were read.
+	// Seen, if not nil, is called with the number of rows read.
 	Seen func(n int)
 
-	Logger *slog.Logger // default slog.Default()
+	Logger *slog.Logger // default: slog.Default()
 
-	// MostPause bounds the pauses between tries to connect. Default 15 s.
+	// MostPause is the maximum pause between attempts to connect. Default: 15 s.
 	MostPause time.Duration
 }
 
 // The defaults.
 const (
-	// DefaultTable is LiteLLM's.
+	// DefaultTable is the name of LiteLLM's table.
 	DefaultTable = "LiteLLM_AuditLog"
 	defaultPoll  = time.Second
 	defaultRate  = 50_000
@@ -83,7 +83,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// CheckURL says what is wrong with a connection string, without any of it.
+// CheckURL checks a connection string. The error contains no part of it.
 func CheckURL(url auditrelay.Secret) error {
 	_, _, err := parseURL(url)
 	return err
@@ -103,7 +103,7 @@ func parseURL(url auditrelay.Secret) (c *pgconn.Config, schema string, err error
 	return c, schema, nil
 }
 
-// quoted is a name as SQL has it.
+// quoted returns name as an SQL identifier.
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 func qualified(schema, table string) string {

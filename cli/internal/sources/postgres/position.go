@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// position is what is kept of how far the source came.
+// position is the source's stored position.
 type position struct {
 	Version int   `json:"version"`
 	Place   place `json:"place"`
-	// Done: every row inserted by a transaction below is taken.
+	// Done: every row inserted by a transaction below it was processed.
 	Done uint64 `json:"done"`
-	// At is when the last sweep that was finished began.
+	// At is when the last finished sweep began.
 	At    time.Time `json:"at,omitzero"`
 	Sweep *sweep    `json:"sweep,omitempty"`
 }
 
-// sweep is a way through the whole table. Every row inserted by a transaction from
-// Done on and below Below is taken when it is over.
+// sweep is one pass over the whole table. When it ends, every row inserted by a
+// transaction from position.Done on and below Below was processed.
 type sweep struct {
 	Below uint64    `json:"below"`
 	File  uint64    `json:"file"`
-	Block int64     `json:"block"` // the next; those before are done
-	End   int64     `json:"end"`   // what came behind it is of a transaction from Below on
+	Block int64     `json:"block"` // the next block; those before are done
+	End   int64     `json:"end"`   // rows behind it are from transactions from Below on
 	Begun time.Time `json:"begun"`
-	// Backfill: it reads the past, and is worth keeping while it goes on.
+	// Backfill: the sweep reads existing rows, so its progress is stored.
 	Backfill bool `json:"backfill,omitempty"`
-	// Since: rows updated from then on are taken whatever inserted them, since
-	// transactions may have been numbered anew.
+	// Since: rows updated from then on are taken whatever their transaction, since
+	// transaction numbers may repeat.
 	Since time.Time `json:"since,omitzero"`
-	Rows  uint64    `json:"rows"` // taken
+	Rows  uint64    `json:"rows"` // processed
 }
 
 const positionVersion = 1

@@ -12,7 +12,7 @@ import (
 	"auditrelay/internal/pgdial"
 )
 
-// listed is one row that a range holds: where, and of which transaction.
+// listed is one row in a range: its place and its transaction.
 type listed struct {
 	tid tid
 	xid uint64

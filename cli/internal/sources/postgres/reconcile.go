@@ -12,28 +12,28 @@ import (
 	"auditrelay/runtime"
 )
 
-// Reconciliation says what is compared.
+// Reconciliation says what to compare.
 type Reconciliation struct {
 	URL           auditrelay.Secret
 	Schema, Table string
 	// From and To bound the events by their own time (updated_at), To not included.
 	From, To time.Time
-	// Repair has rows that the journal lacks accepted.
+	// Repair submits the rows that the journal lacks.
 	Repair bool
 }
 
-// What a comparison tells.
+// The results of a comparison.
 type (
 	Difference = api.Difference
 	Reconciled = api.Reconciled
 )
 
-// atATime is how many ids are compared at a time; all that is held is so many rows.
+// atATime is the number of ids that are compared, and rows that are held, at a time.
 const atATime = 2_000
 
-// Reconcile compares the table with the journal over a window of time, in both
-// directions, and calls fn with what is missing. Memory does not grow with the window.
-// What changes meanwhile may be told as missing: a row that is just on its way.
+// Reconcile compares the table with the journal over a range of time, in both directions,
+// and calls fn with each difference. It needs the same memory for any range. A row that
+// arrives during the comparison may be reported as missing.
 func Reconcile(ctx context.Context, rt *runtime.Runtime, o Reconciliation, fn func(Difference) error) (Reconciled, error) {
 	if o.Table == "" {
 		o.Table = DefaultTable
@@ -181,7 +181,7 @@ func (r *reconciler) repair(ctx context.Context, at listed, d *Difference) error
 // journal goes through the events, and looks each up in the table.
 func (r *reconciler) journal(ctx context.Context) error {
 	var batch []inJournal
-	end := r.rt.Stats().Head // what comes meanwhile is the next comparison's
+	end := r.rt.Stats().Head // later events are for the next comparison
 	for at := uint64(1); at < end; {
 		if err := ctx.Err(); err != nil {
 			return err

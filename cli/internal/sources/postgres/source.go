@@ -17,8 +17,7 @@ import (
 
 var _ Relay = (*runtime.Runtime)(nil)
 
-// Source is the way in of a table that is read as it grows, where the configuration
-// names one.
+// Source reads a table as it grows, if the configuration names one.
 type Source struct {
 	host    *sources.Host
 	senders sources.Senders
@@ -34,17 +33,17 @@ type Source struct {
 	comparing sync.Mutex
 }
 
-// NewSource returns a source that reads nothing yet.
+// NewSource returns a Source. It does no I/O; call Run to start reading.
 func NewSource(host *sources.Host) *Source {
 	s := &Source{host: host, changed: make(chan struct{}, 1), ended: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
 }
 
-// Kind is postgres.
+// Kind returns "postgres".
 func (*Source) Kind() string { return sourceName }
 
-// Prepare makes the tail of the table, where it is another than before.
+// Prepare creates the tail of the table if its configuration changed.
 func (s *Source) Prepare(_ context.Context, cfg *config.Config) (sources.Change, error) {
 	nothing := func() {}
 	change := sources.Change{Apply: nothing, Discard: nothing}
@@ -92,7 +91,7 @@ func (s *Source) use(t *Tail, c Config) {
 	}
 }
 
-// Run reads the table that is configured until ctx ends or Stop is called.
+// Run reads the configured table until ctx ends or Stop is called.
 func (s *Source) Run(ctx context.Context) error {
 	defer close(s.ended)
 	for ctx.Err() == nil && s.stopping.Err() == nil {
@@ -116,13 +115,13 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends reading for good, once what was read is submitted.
+// Stop ends reading permanently, once all rows that were read are submitted.
 func (s *Source) Stop() {
 	s.stop()
 	<-s.ended
 }
 
-// Status has a line for the table.
+// Status returns one line for the table.
 func (s *Source) Status() []api.Source {
 	lines := s.senders.Status(sourceName)
 	s.mu.Lock()
@@ -138,7 +137,7 @@ func (s *Source) Status() []api.Source {
 	return lines
 }
 
-// Silence says why nothing may have come.
+// Silence returns the possible causes of missing events.
 func (*Source) Silence() []string {
 	return []string{
 		"this is not the database that LiteLLM writes to, or not its schema",
@@ -146,10 +145,11 @@ func (*Source) Silence() []string {
 	}
 }
 
-// Metrics tell how the reading stands.
+// Metrics returns the progress of reading.
 func (s *Source) Metrics() prometheus.Collector { return newCollector(s) }
 
-// Reconcile compares the table with the journal, one comparison at a time.
+// Reconcile compares the table with the journal. sources.ErrReconciling: another
+// comparison runs.
 func (s *Source) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error) {
 	s.mu.Lock()
 	t, c := s.tail, s.config

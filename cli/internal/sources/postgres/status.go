@@ -6,20 +6,20 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// Status is how a source stands.
+// Status is the progress of a Tail.
 type Status = api.Tail
 
-// State is what a source is at.
+// State is the activity of a Tail.
 type State = string
 
 // The states.
 const (
 	StateConnecting    State = "connecting"
-	StateBackfilling   State = "backfilling"   // it reads what was there before; new rows come beside it
-	StateFollowing     State = "following"     // it takes rows as they come
-	StateWaiting       State = "waiting"       // the relay accepts nothing now
-	StateDisconnected  State = "disconnected"  // the server cannot be reached or fails
-	StateMisconfigured State = "misconfigured" // the table cannot be read as things are set up
+	StateBackfilling   State = "backfilling"   // reads existing rows, and new ones beside them
+	StateFollowing     State = "following"     // takes rows as they come
+	StateWaiting       State = "waiting"       // the relay does not accept events now
+	StateDisconnected  State = "disconnected"  // the server is unreachable or fails
+	StateMisconfigured State = "misconfigured" // the table cannot be read with this configuration
 )
 
 // States returns all states.
@@ -27,7 +27,7 @@ func States() []State {
 	return []State{StateConnecting, StateBackfilling, StateFollowing, StateWaiting, StateDisconnected, StateMisconfigured}
 }
 
-// Status returns how the source stands.
+// Status returns the progress. It is safe to call during Run.
 func (s *Tail) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

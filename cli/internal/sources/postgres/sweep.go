@@ -227,7 +227,7 @@ func (s *Tail) takeAll(ctx context.Context, c *connection, list []listed) (err e
 		defer close(batches)
 		read = s.readAll(ctx, c, list, batches)
 	})
-	defer reading.Wait() // nobody else may use the connection before
+	defer reading.Wait() // until then the connection is in use
 	defer cancel()
 	for rows := range batches {
 		done, err := s.intake.take(ctx, rows)

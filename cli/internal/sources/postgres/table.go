@@ -118,8 +118,8 @@ func appendText(b, v []byte) []byte {
 
 const oldest = 140000 // the first server that reads a range of a table by place
 
-// ConfigError says that the table cannot be read as things are set up, over there or
-// here.
+// ConfigError says that the table cannot be read with the configuration of the database
+// or of the relay.
 type ConfigError struct{ Err error }
 
 func (e *ConfigError) Error() string { return e.Err.Error() }
@@ -339,9 +339,9 @@ type head struct {
 	blocks     int64
 }
 
-// full is the whole number of a transaction of which a row has the low 32 bits. Where
-// rows are older than 2^32 transactions it may come out too large: such a row is read
-// once more, and never passed over.
+// full returns the full number of a transaction from the low 32 bits in a row. If rows
+// are older than 2^32 transactions, the number may be too large: such a row is read
+// again, never skipped.
 func (h head) full(xid uint64) uint64 { return h.xmax - (h.xmax-xid)&(1<<32-1) }
 
 // tid is a row's place: block and item.

@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// Tail reads one table. Run works; all else may be called beside it.
+// Tail reads one table. Call Run once; all other methods are safe to call during Run.
 type Tail struct {
 	o      Options
 	log    *slog.Logger
@@ -64,7 +64,8 @@ const (
 	batchBytes = 4 << 20
 )
 
-// Run tails until ctx ends or the relay shuts down. It reconnects for ever.
+// Run reads the table until ctx ends or the relay shuts down. It reconnects without
+// limit.
 func (s *Tail) Run(ctx context.Context) {
 	pause := firstPause
 	for {

@@ -11,7 +11,7 @@ import (
 
 const xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-// anyRegion is what is told where the configuration names none.
+// anyRegion is the region in answers if the configuration names none.
 const anyRegion = "us-east-1"
 
 // listQueries are the parameters of a listing.

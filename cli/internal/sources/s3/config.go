@@ -14,67 +14,68 @@ import (
 	"auditrelay/config"
 )
 
-// defaultListen is where the S3 endpoint is unless it is configured.
+// defaultListen is the default address of the S3 endpoint.
 const defaultListen = "127.0.0.1:8788"
 
 const maxHold = 5 * time.Minute
 
-// Config is the section ingest.s3: the relay as an S3 endpoint that takes events: for LiteLLM's s3_v2.
+// Config is the section ingest.s3: the relay as an S3 endpoint for events, for example
+// from LiteLLM's s3_v2.
 type Config struct {
-	// Listen is the address of its listener, host:port; tls is that of the main one.
-	// Default: 127.0.0.1:8788.
+	// Listen is the address of its own listener, host:port. The option tls applies to it
+	// too. Default: 127.0.0.1:8788.
 	Listen string `yaml:"listen"`
-	// Region, where set, is the only one that a signature may name. Default: any.
+	// Region is the only region that a signature may name. Default: any.
 	Region string `yaml:"region"`
-	// Keys are the access keys that requests are signed with, at least one.
+	// Keys are the access keys that sign requests. At least one is required.
 	Keys []KeyConfig `yaml:"keys"`
-	// Buckets, where any, are the only ones that are answered for. Default: any name.
+	// Buckets are the only bucket names accepted. Default: any name.
 	Buckets []string `yaml:"buckets"`
-	// Hold is how long an audit object waits while the relay cannot accept, before the
-	// answer is 503, which ends an event for LiteLLM's older versions. Keep it below the
-	// producer's own timeout. At most 5m. Default: 10s; 0s answers at once.
+	// Hold is how long an audit object waits while the relay does not accept events. Then
+	// the answer is 503, after which older versions of LiteLLM drop the event. Keep it
+	// below the producer's timeout. At most 5m. Default: 10s; 0s answers at once.
 	Hold *time.Duration `yaml:"hold"`
-	// ForwardTo is the bucket to which objects that are no audit events by their name
-	// (request logs) are passed on, signed anew, and from which they are read back.
-	// Default: none; they are refused.
+	// ForwardTo is the bucket for objects that, by name, are not audit events (request
+	// logs). They are signed again and written there, and read from there. Default: none;
+	// they are rejected.
 	ForwardTo *ForwardConfig `yaml:"forward_to"`
-	// DiscardOtherObjects answers 200 for those objects and drops them, counted: for a
-	// LiteLLM that cannot be kept from sending its request logs here, and would send
-	// refused ones again for ever. Not with forward_to. Default: false.
+	// DiscardOtherObjects answers 200 for those objects, drops them and counts them. Use
+	// it for a LiteLLM that must send its request logs here, and would retry rejected
+	// ones forever. It excludes forward_to. Default: false.
 	DiscardOtherObjects bool `yaml:"discard_other_objects"`
 }
 
-// KeyConfig is one access key and who holds it.
+// KeyConfig is one access key with the name of its holder.
 type KeyConfig struct {
-	// Name is who uses it; it is recorded with every event as the principal.
+	// Name is the holder. It is the principal of every event sent with the key.
 	Name string `yaml:"name"`
-	// AccessKeyID as the producer sends it.
+	// AccessKeyID is the id that the producer sends.
 	AccessKeyID string `yaml:"access_key_id"`
-	// SecretAccessKey signs; at least 16 characters, since whoever sees one request
-	// can try shorter ones out.
+	// SecretAccessKey signs requests. At least 16 characters, since a shorter one can be
+	// found by brute force from one request.
 	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
 }
 
-// ForwardConfig is where objects go that are no audit events.
+// ForwardConfig is the destination of objects that are not audit events.
 type ForwardConfig struct {
-	// Endpoint as in https://minio.example.com. Default: AWS's own for the region, in
-	// its partition.
+	// Endpoint is the URL of the store, such as https://minio.example.com. Default: AWS's
+	// endpoint for the region, in its partition.
 	Endpoint string `yaml:"endpoint"`
 	// Region is required.
 	Region string `yaml:"region"`
-	// Bucket takes the place of the request's. It or buckets is required: whoever holds
-	// one of the keys acts there with the relay's credentials.
+	// Bucket replaces the request's bucket. Set bucket or buckets: holders of a key act
+	// there with the relay's credentials.
 	Bucket string `yaml:"bucket"`
-	// Buckets are those that a request may name, in the place of bucket.
+	// Buckets are the buckets that a request may name, instead of bucket.
 	Buckets []string `yaml:"buckets"`
-	// Methods that are passed on, of PUT, GET, HEAD and DELETE. The places of S3
-	// callbacks are closed to all of them. Default: [PUT, GET, HEAD].
+	// Methods are the forwarded methods: any of PUT, GET, HEAD and DELETE. None may touch
+	// the places of S3 callbacks. Default: [PUT, GET, HEAD].
 	Methods []string `yaml:"methods"`
-	// AccessKeyID of a key of its own. Default: AWS's chain of credentials.
+	// AccessKeyID is the id of the forwarding key. Default: AWS's credential chain.
 	AccessKeyID string `yaml:"access_key_id"`
 	// SecretAccessKey goes with access_key_id.
 	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
-	// SessionToken of temporary credentials.
+	// SessionToken belongs to temporary credentials.
 	SessionToken auditrelay.Secret `yaml:"session_token"`
 }
 

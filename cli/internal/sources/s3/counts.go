@@ -2,7 +2,7 @@ package s3
 
 import "sync"
 
-// Operations that requests are counted by.
+// The values of Answer.Operation.
 const (
 	opPut     = "put_events"
 	opForward = "forward"
@@ -11,18 +11,18 @@ const (
 	opOther   = "other" // also what was refused before it was looked at
 )
 
-// codeOK stands where there is no error.
+// codeOK is the code of a successful request.
 const codeOK = "OK"
 
-// Answer is what requests are counted by: both from closed sets.
+// Answer is the key of a count of requests. Both fields are from closed sets.
 type Answer struct{ Operation, Code string }
 
 func (e *eventCounts) all() int {
 	return int(e.accepted + e.duplicates + e.quarantined + e.discarded)
 }
 
-// Counts count since start. The zero value is ready; safe for concurrent use. One
-// may serve several handlers, one after the other.
+// Counts are counts since start. The zero value is ready. It is safe for concurrent use.
+// Successive handlers may share one.
 type Counts struct {
 	mu      sync.Mutex
 	answers map[Answer]uint64
@@ -32,11 +32,12 @@ type Counts struct {
 	forward map[Forwarded]uint64
 }
 
-// Forwarded is what objects that were passed on are counted by: whose key asked for it,
-// how, and the outcome: the class of the bucket's status, as 2xx, or the relay's code.
+// Forwarded is the key of a count of forwarded requests: the name of the key, the method,
+// and the result: the class of the bucket's status, such as 2xx, or the relay's error
+// code.
 type Forwarded struct{ Key, Method, Result string }
 
-// eventCounts are events by what became of them.
+// eventCounts are events by outcome.
 type eventCounts struct{ accepted, duplicates, quarantined, discarded uint64 }
 
 func (c *Counts) answer(a Answer) {
@@ -61,7 +62,7 @@ func (c *Counts) held() {
 	c.waited++
 }
 
-// Held is how many requests waited for the relay to accept again.
+// Held returns the number of requests that waited for the relay to accept events.
 func (c *Counts) Held() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,8 +76,8 @@ func (c *Counts) discarded(bytes int64) {
 	c.dropped.bytes += uint64(bytes)
 }
 
-// Discarded is how many objects that are no audit events were acknowledged and dropped,
-// and their bytes.
+// Discarded returns the number and size in bytes of dropped objects that were not audit
+// events.
 func (c *Counts) Discarded() (objects, bytes uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +93,7 @@ func (c *Counts) forwarded(f Forwarded) {
 	c.forward[f]++
 }
 
-// Forwards calls f for each kind of object that was passed on.
+// Forwards calls f with each count of forwarded requests.
 func (c *Counts) Forwards(f func(Forwarded, uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,7 +108,7 @@ func (c *Counts) took(e eventCounts) {
 	c.events.add(e)
 }
 
-// Answers calls f for each kind of answer.
+// Answers calls f with each count of answers.
 func (c *Counts) Answers(f func(Answer, uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +117,7 @@ func (c *Counts) Answers(f func(Answer, uint64)) {
 	}
 }
 
-// Events calls f for each result that an event may have: accepted, duplicate,
+// Events calls f with the count of each result of an event: accepted, duplicate,
 // quarantined, or discarded by a filter before the journal.
 func (c *Counts) Events(f func(result string, n uint64)) {
 	c.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// Error is one of S3's errors. Its message holds nothing of the body.
+// Error is an S3 error. Its message contains nothing of the body.
 type Error struct {
 	Code       string // from a closed set: safe in metrics
 	Status     int
@@ -23,7 +23,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 func (e *Error) Unwrap() error { return e.Err }
 
-// statusOf is every code that there is here, with S3's status.
+// statusOf has every code in use with S3's status.
 var statusOf = map[string]int{
 	"AccessDenied":                 http.StatusForbidden,
 	"AuthorizationHeaderMalformed": http.StatusBadRequest,
@@ -53,13 +53,13 @@ func fail(code, message string) *Error {
 	return &Error{Code: code, Status: statusOf[code], Message: message}
 }
 
-// notTaken refuses what no client has to ask of the relay.
+// notTaken rejects a request that no client needs.
 func notTaken(message string) *Error { return fail("NotImplemented", message) }
 
-// kept makes a refusal of an audit object one that its producer keeps it upon. Current
-// versions of LiteLLM drop an object on a 400 or 403 with one of a few codes; the same
-// code with another status has them send it again, and an operator may have put right
-// by then what it was refused for.
+// kept changes a rejection of an audit object so that its producer keeps the object.
+// Current versions of LiteLLM drop an object on a 400 or 403 with one of a few codes.
+// With another status the same code makes them retry, and by then an operator may have
+// fixed the cause.
 func (e *Error) kept() *Error {
 	if e == nil || (e.Status != http.StatusBadRequest && e.Status != http.StatusForbidden) {
 		return e
@@ -75,18 +75,18 @@ func (e *Error) kept() *Error {
 
 const codeSlowDown = "SlowDown"
 
-// retrySoon is what a producer is told to wait where nothing better is known.
+// retrySoon is the default pause before a retry.
 const retrySoon = time.Second
 
-// slowDown is the answer to what may succeed later.
+// slowDown returns the answer for a request whose retry may succeed.
 func slowDown(message string, after time.Duration, cause error) *Error {
 	e := fail(codeSlowDown, message)
 	e.RetryAfter, e.Err = max(after, retrySoon), cause
 	return e
 }
 
-// engineError turns an error of the runtime's into an answer: whatever it is, the
-// events were not taken, and the same request may be sent again.
+// engineError converts an error of the runtime into an answer. In every case the events
+// were not accepted and the request may be retried.
 func engineError(err error) *Error {
 	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
 		return slowDown(unavailable.Error(), unavailable.RetryAfter, err)

@@ -49,7 +49,7 @@ func (h *Handler) take(ctx context.Context, p *payload, contentType, key string,
 	if h.limits.Events > 0 {
 		in.most = min(in.most, h.limits.Events)
 	}
-	// Nobody would read that there were too many.
+	// No limit: the producer would not read that there were too many.
 	in.limits.Events, in.limits.BodyBytes = -1, -1
 	if strings.HasSuffix(key, ".jsonl") || strings.HasSuffix(key, ".ndjson") {
 		contentType = "application/x-ndjson" // a damaged line is then one line
@@ -171,8 +171,8 @@ func (in *intake) quarantine() *Error {
 	err := in.rt.Quarantine(in.ctx, in.bad...)
 	switch {
 	case errors.Is(err, runtime.ErrNotKept):
-		// To answer 200 for bytes that are not kept would be a lie, though nobody reads
-		// the refusal over there: it is in the log, and its digest in quarantine.
+		// 200 would claim that the data was stored. The producer does not read the
+		// rejection, but it is logged, and a digest is in quarantine.
 		e := fail("InvalidRequest", "the object contains invalid events; filters before the journal cannot process them, so only a digest is kept")
 		e.Err = err
 		return e

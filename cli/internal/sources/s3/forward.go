@@ -23,34 +23,34 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Forward is the bucket that objects go to that are no audit events, and come from.
-// Whoever holds a key of the endpoint acts there with the relay's credentials, so it is
-// bounded by what stands here.
+// Forward is the bucket for objects that are not audit events. Holders of a key of the
+// endpoint act there with the relay's credentials, within these limits.
 type Forward struct {
-	// Endpoint as in https://minio.example.com. Default: AWS's own for the region, in
-	// its partition.
+	// Endpoint is the URL of the store, such as https://minio.example.com. Default: AWS's
+	// endpoint for the region, in its partition.
 	Endpoint string
 	Region   string // required
-	// Bucket takes the place of the request's. It or Buckets is required.
+	// Bucket replaces the request's bucket. It or Buckets is required.
 	Bucket string
-	// Buckets are those that a request may name.
+	// Buckets are the buckets that a request may name.
 	Buckets []string
-	// Methods that are passed on, of PUT, GET, HEAD and DELETE. Default: the first
-	// three.
+	// Methods are the forwarded methods: any of PUT, GET, HEAD and DELETE. Default:
+	// DefaultMethods.
 	Methods []string
-	// Reserved are places that nothing is passed on to: those of callbacks.
+	// Reserved are the places of callbacks. No request is forwarded to them.
 	Reserved []Place
-	// Keys of its own; without, AWS's chain (environment, shared files, role), read
-	// again after a refusal that may come from it.
+	// AccessKeyID, SecretAccessKey and SessionToken are the credentials. Default: AWS's
+	// chain (environment, shared files, role), read again after a rejection that they may
+	// have caused.
 	AccessKeyID                   string
 	SecretAccessKey, SessionToken auditrelay.Secret
 }
 
-// Place is where a callback delivers: a bucket, or a folder of it.
+// Place is where a callback delivers: a bucket, or a prefix in it.
 type Place struct{ Callback, Bucket, Prefix string }
 
-// Holds reports whether an object is in the place. Empty folders count for nothing:
-// stores on a file system drop them.
+// Holds reports whether an object is in the place. It ignores empty path segments, since
+// file-system stores drop them.
 func (p Place) Holds(bucket, key string) bool {
 	prefix := plainPath(p.Prefix)
 	key = plainPath(key)
@@ -61,11 +61,10 @@ func plainPath(key string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(key, "/"), func(s string) bool { return s == "" }), "/")
 }
 
-// DefaultMethods are passed on where none are named: writing, and reading back what was
-// written.
+// DefaultMethods are forwarded by default: writing, and reading what was written.
 var DefaultMethods = []string{http.MethodPut, http.MethodGet, http.MethodHead}
 
-// forwarder passes requests on, signed anew. It keeps nothing: the answer is the
+// forwarder forwards requests, signed again. It stores nothing: the answer is the
 // bucket's.
 type forwarder struct {
 	h        *Handler
@@ -145,7 +144,7 @@ func forwardEndpoint(to Forward) (*url.URL, error) {
 	return u, nil
 }
 
-// credentials are those to sign with.
+// credentials returns the credentials to sign with.
 func (f *forwarder) credentials(ctx context.Context) (aws.Credentials, error) {
 	f.mu.Lock()
 	keys := f.keys
@@ -167,7 +166,7 @@ func (f *forwarder) credentials(ctx context.Context) (aws.Credentials, error) {
 	return keys.Retrieve(ctx)
 }
 
-// serve passes a request for an object on.
+// serve forwards a request for an object.
 func (f *forwarder) serve(w http.ResponseWriter, r *request) *Error {
 	r.operation = opForward
 	if fault := f.allowed(r); fault != nil {
@@ -198,8 +197,8 @@ func (f *forwarder) serve(w http.ResponseWriter, r *request) *Error {
 	return f.putPayload(w, r, p)
 }
 
-// list passes a listing on, where no place of a callback's is in the bucket: it would
-// show what is there.
+// list forwards a listing, unless a callback delivers to the bucket: the listing would
+// show its objects.
 func (f *forwarder) list(w http.ResponseWriter, r *request) *Error {
 	r.operation = opForward
 	if fault := f.allowed(r); fault != nil {
@@ -291,7 +290,7 @@ func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size
 	return nil
 }
 
-// refused has the credentials read again after an answer that they may be the cause of.
+// refused makes the credentials be read again if they may have caused the answer.
 func (f *forwarder) refused(status int) {
 	if status >= 300 && status < 500 && status != http.StatusPreconditionFailed && status != http.StatusConflict && status != http.StatusTooManyRequests {
 		f.mu.Lock()

@@ -38,7 +38,7 @@ var forwardedQueries = map[string][]string{
 	http.MethodDelete: {"x-id"},
 }
 
-// allowed refuses what is not passed on.
+// allowed returns an error for a request that must not be forwarded.
 func (f *forwarder) allowed(r *request) *Error {
 	switch bucket := f.bucket(r); {
 	case !slices.Contains(f.to.Methods, r.signed.method):

@@ -17,47 +17,48 @@ import (
 type Options struct {
 	Runtime *runtime.Runtime // required; the handler does not close it
 	Keys    []Key            // at least one
-	// Region, where set, is the only one that a signature may name.
+	// Region, if set, is the only region that a signature may name.
 	Region string
-	// Buckets, where any, are the only ones that are answered for.
+	// Buckets, if any, are the only bucket names accepted.
 	Buckets []string
-	// Limits of one event; BodyBytes bounds one object.
+	// Limits bound one event. BodyBytes bounds one object; default 16 MiB.
 	Limits ingest.Limits
-	// Forward is where objects go that are no audit events. Nil: they are refused.
+	// Forward is the destination of objects that are not audit events. Nil: they are
+	// rejected.
 	Forward *Forward
-	// DiscardOther acknowledges those objects and drops them, counted. Not with Forward.
+	// DiscardOther acknowledges and drops those objects, and counts them. It excludes
+	// Forward.
 	DiscardOther bool
-	// Hold is how long an audit object waits while the relay cannot accept, before it
-	// is answered with 503. Zero: not at all.
+	// Hold is how long an audit object waits while the relay does not accept events,
+	// before it gets 503. Zero: it does not wait.
 	Hold time.Duration
-	// Reserve waits for memory of so many bytes and returns what gives it back; its
-	// error means that there is none for now. Nil: no bound.
+	// Reserve waits for that many bytes of memory; the handler calls release when it is
+	// done with them. An error means that there is no memory for now. Nil: no limit.
 	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
 	// Inflate is Reserve for a decompressed body. A request calls it while it holds
-	// what Reserve gave, so the two must not share a budget: requests that hold some of
-	// it and wait for more would wait for each other. Nil: no bound.
+	// memory from Reserve. So the two must not share a budget: requests that wait for
+	// more would wait for each other. Nil: no limit.
 	Inflate func(ctx context.Context, bytes int64) (release func(), err error)
-	// Seen, where set, is told how many events came with a key, whatever became of
-	// them.
+	// Seen, if not nil, is called with the number of events sent with a key, whatever
+	// their outcome.
 	Seen   func(key string, events int)
-	Counts *Counts          // default: counts of its own
-	Logger *slog.Logger     // default slog.Default()
-	Now    func() time.Time // for tests; default time.Now
+	Counts *Counts          // default: new counts
+	Logger *slog.Logger     // default: slog.Default()
+	Now    func() time.Time // for tests; default: time.Now
 }
 
-// Key is one access key and who holds it.
+// Key is one access key with the name of its holder.
 type Key struct {
 	Name        string // recorded with every event as its principal
 	AccessKeyID string
 	Secret      auditrelay.Secret
 }
 
-// MinSecretBytes is the shortest secret that is taken: whoever has seen one signed
-// request can try shorter ones out.
+// MinSecretBytes is the minimum length of a secret. A shorter one can be found by brute
+// force from one signed request.
 const MinSecretBytes = 16
 
-// AccessKeyIDForm is what an access key id looks like: it stands between slashes in
-// a header.
+// AccessKeyIDForm is the form of an access key id, which is between slashes in a header.
 var AccessKeyIDForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,128}$`)
 
 // Handler answers S3 requests. It is safe for concurrent use.
@@ -81,7 +82,8 @@ type Handler struct {
 	told    told
 }
 
-// New returns a handler.
+// New returns a Handler. It does no I/O. An error says which option is invalid. Close the
+// handler after use.
 func New(o Options) (*Handler, error) {
 	h := &Handler{
 		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, inflate: o.Inflate, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,
@@ -143,14 +145,14 @@ func New(o Options) (*Handler, error) {
 	return h, nil
 }
 
-// DefaultHold is how long a request waits unless it is configured: well below the
-// timeout of LiteLLM's client, and longer than most of what makes the relay stop
-// accepting for a while.
+// DefaultHold is the default of hold in a configuration: well below the timeout of
+// LiteLLM's client, and longer than most pauses in which the relay does not accept
+// events.
 const DefaultHold = 10 * time.Second
 
 const defaultObject = 16 << 20
 
-// Close lets go of the connections to the bucket that is forwarded to.
+// Close closes idle connections to the bucket of Forward.
 func (h *Handler) Close() {
 	if h.forward != nil {
 		h.forward.client.CloseIdleConnections()

@@ -133,7 +133,7 @@ func readFault(err error) *Error {
 		Message: "the body was not read to its end within the timeout period"}
 }
 
-// private reports whether nobody between the producer and here can change a body.
+// private reports whether no one between the producer and the relay can change a body.
 func private(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -156,7 +156,7 @@ func contentEncoding(h http.Header) string {
 	return strings.Join(own, ",")
 }
 
-// discard reads a small body that nobody needs, and verifies it all the same.
+// discard reads, verifies and drops a small body.
 func (h *Handler) discard(r *http.Request, s *signed) *Error {
 	p, fault := h.readPayload(r, s)
 	if fault == nil {

@@ -205,8 +205,8 @@ func signingKey(secret, date, region string) (key [sha256.Size]byte) {
 	return key
 }
 
-// canonicalHeaders writes the signed headers. Every x-amz-* header has to be among
-// them, as S3 wants it: else whoever sits on the path could add one.
+// canonicalHeaders writes the signed headers. Every x-amz-* header must be among them, as
+// in S3: otherwise an intermediary could add one.
 func canonicalHeaders(r *http.Request, names []string) (string, *Error) {
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		lower := strings.ToLower(name)

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Source is the relay as an S3 endpoint, with a listener of its own.
+// Source is the relay as an S3 endpoint, with its own listener.
 type Source struct {
 	host     *sources.Host
 	places   func(*config.Config) []Place
@@ -26,16 +26,16 @@ type Source struct {
 	handler  atomic.Pointer[Handler] // nil: not configured
 }
 
-// NewSource returns a source that listens nowhere yet. places are where the callbacks of
-// a configuration deliver in S3: nothing is passed on to them.
+// NewSource returns a Source. It does no I/O; Prepare opens the listener. places returns
+// where the callbacks of a configuration deliver in S3: no request is forwarded there.
 func NewSource(host *sources.Host, places func(*config.Config) []Place) *Source {
 	return &Source{host: host, places: places}
 }
 
-// Kind is s3.
+// Kind returns "s3".
 func (*Source) Kind() string { return source }
 
-// Prepare opens the listener, the first time, and makes the handler.
+// Prepare creates the handler and, the first time, opens the listener.
 func (s *Source) Prepare(ctx context.Context, cfg *config.Config) (sources.Change, error) {
 	section, given := cfg.Ingest.Sources[source]
 	var c Config
@@ -90,8 +90,8 @@ func (s *Source) newHandler(c *Config, cfg *config.Config) (*Handler, error) {
 	return New(o)
 }
 
-// use puts a handler in force, or none: its keys are then good for nothing any more,
-// though the listener stays until the end.
+// use puts a handler in force, or none. With none, no key is valid, although the listener
+// stays open until the end.
 func (s *Source) use(h *Handler, c *Config) {
 	var names []string
 	if h != nil {
@@ -106,8 +106,8 @@ func (s *Source) use(h *Handler, c *Config) {
 	}
 }
 
-// Run answers S3 requests. They are signed, so that the listener may be beyond loopback
-// without tokens.
+// Run answers S3 requests until ctx ends. They are signed, so the listener may be beyond
+// loopback without tokens.
 func (s *Source) Run(ctx context.Context) error {
 	if s.listener == nil {
 		<-ctx.Done()
@@ -135,13 +135,13 @@ func (s *Source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// Stop does nothing: the runtime refuses what comes.
+// Stop does nothing: the runtime rejects new events.
 func (*Source) Stop() {}
 
-// Status has a line for each key.
+// Status returns one line for each key.
 func (s *Source) Status() []api.Source { return s.senders.Status(source) }
 
-// Silence says why nothing may have come.
+// Silence returns the possible causes of missing events.
 func (*Source) Silence() []string {
 	return []string{
 		"audit_log_callbacks over there does not list s3_v2, or s3_audit_callback_params.s3_endpoint_url is not this relay's address and port",
@@ -149,5 +149,5 @@ func (*Source) Silence() []string {
 	}
 }
 
-// Metrics are the counts of requests and events.
+// Metrics returns the counts of requests and events.
 func (s *Source) Metrics() prometheus.Collector { return newCollector(&s.counts) }

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// told is what the log was told of: for each producer each code once, and once more
-// when it comes back after an hour. Whoever can reach the port could fill the log
-// otherwise.
+// told remembers which rejections were logged: each code once per producer, and again if
+// it returns after an hour. Otherwise anyone who can reach the port could fill the log.
 type told struct {
 	mu         sync.Mutex
 	last       map[refusal]time.Time
@@ -16,13 +15,13 @@ type told struct {
 	discarding bool
 }
 
-// refusal is what is logged once: who, by the key's name, or by the address where the
-// request was not signed with one; and the code.
+// refusal identifies a logged rejection: the key's name, or the address if no key signed
+// the request; and the code.
 type refusal struct{ who, code string }
 
 const (
 	tellAgain = time.Hour
-	// maxTold bounds the refusals that are remembered: addresses are the clients' choice.
+	// maxTold bounds the remembered rejections, since clients choose their addresses.
 	maxTold = 1000
 )
 

@@ -1,4 +1,4 @@
-// Package sourcetest holds an implementation of sources.Source to its contract.
+// Package sourcetest tests an implementation of sources.Source against its contract.
 package sourcetest
 
 import (
@@ -25,21 +25,21 @@ import (
 type Subject struct {
 	// New returns the source. It may use rt at once; host has it later.
 	New func(t *testing.T, host *sources.Host, rt *runtime.Runtime) sources.Source
-	// Check is the source's check of its section; nil: it has none.
+	// Check is the source's check of its section; nil: none.
 	Check config.SourceCheck
 	// Configured is a configuration with the source and one sender; Without has none;
 	// Bad is one that Check and Prepare refuse.
 	Configured, Without, Bad string
-	// Sender is the name under which Status shows the one sender.
+	// Sender is the name of that sender in Status.
 	Sender string
-	// Send has the sender send one event with an id. An error means that the sender was
-	// told that it was not taken; a sender that is told nothing returns nil.
+	// Send makes the sender send one event with an id. An error means that the sender saw
+	// a rejection. A sender that sees no answers returns nil.
 	Send func(t *testing.T, source sources.Source, id string) error
-	// Silent: the sender is told nothing, whatever becomes of the event.
+	// Silent: the sender sees no answers.
 	Silent bool
 }
 
-// Run holds the subject to the contract.
+// Run tests the subject.
 func Run(t *testing.T, s Subject) {
 	t.Run("what is prepared changes nothing", s.preparing)
 	t.Run("events are accepted and counted", s.accepting)
