@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"auditrelay"
@@ -112,19 +113,25 @@ func TestRecoverSurvivesPowerLoss(t *testing.T) {
 	again := 0
 	for step := 0; ; step++ {
 		crash := clone(t, mem).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})
-		left := step
+		// The engine removes files in a goroutine of its own.
+		var mu sync.Mutex
+		left, survives := step, rng.IntN(101)
 		var after *vfs.MemFS
-		o := Options{FS: stopFS{FS: crash, stop: func() bool {
+		o := Options{FS: stopFS{FS: crash, stop: func() {
+			mu.Lock()
+			defer mu.Unlock()
 			if left--; left == 0 {
-				after = crash.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+				after = crash.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: survives, RNG: rng})
 			}
-			return false
 		}}, Now: clock, AnchorEvery: -1}
 		r, err := Recover("j", o, told)
 		if err != nil {
 			t.Fatal(step, err)
 		}
-		if after == nil && step > 0 {
+		mu.Lock()
+		crashed := after
+		mu.Unlock()
+		if crashed == nil && step > 0 {
 			t.Logf("%d moments, taken up again at %d", step, again)
 			if step < 50 {
 				t.Error("too few moments")
@@ -134,7 +141,7 @@ func TestRecoverSurvivesPowerLoss(t *testing.T) {
 		if step == 0 {
 			continue
 		}
-		o.FS = after
+		o.FS = crashed
 		if j, err := Open("j", o); err == nil {
 			closeJournal(t, j)
 			continue
@@ -152,7 +159,7 @@ func TestRecoverSurvivesPowerLoss(t *testing.T) {
 // stopFS calls stop before each change to a directory, and each new file.
 type stopFS struct {
 	vfs.FS
-	stop func() bool
+	stop func()
 }
 
 func (s stopFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
