@@ -52,7 +52,7 @@ func Check(data []byte, l Limits) error {
 	return nil
 }
 
-// checkValue is Check for any JSON value of up to depth levels.
+// checkValue is Check for any JSON value, nested at most depth levels.
 func checkValue(data []byte, depth int) error {
 	c := checker{data: data, depth: depth}
 	if e := c.whole(maxBytes, false); e != nil {
@@ -61,10 +61,10 @@ func checkValue(data []byte, depth int) error {
 	return nil
 }
 
-// checkHeld reports whether a string's content is JSON that can be stepped into.
-// Duplicate keys, half surrogates and the numbers NaN, Infinity and -Infinity, all
-// of which Python writes, are let pass: the text is another system's, and what
-// cannot be stepped into cannot be redacted in part.
+// checkHeld reports whether a string contains JSON that can be entered. It accepts
+// duplicate keys, half surrogates and the numbers NaN, Infinity and -Infinity, all of
+// which Python writes: the text is another system's, and a string that cannot be entered
+// cannot be redacted in part.
 func checkHeld(data []byte, depth int) bool {
 	c := checker{data: data, depth: depth, lenient: true}
 	return c.whole(maxBytes, false) == nil

@@ -92,7 +92,7 @@ const (
 	dirty // it, or something in it, was edited
 )
 
-// node is one value. Links are 0 for none: the root is nobody's child.
+// node is one value. Links are 0 for none, since no node has the root as a child.
 //
 // Two things make hidden nodes. A string that holds JSON has one as its first
 // child, the value it holds. A replaced node has one as its stand, the value

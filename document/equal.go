@@ -8,23 +8,22 @@ import (
 	"time"
 )
 
-// Equal reports whether two events in LiteLLM's schema are the same event, come
-// by two ways. They are where, as JSON values, they are equal: members in any
-// order, numbers by value, strings decoded; and, for the event's own fields,
+// Equal reports whether two events in LiteLLM's schema are the same event, received
+// twice. It compares JSON values: members in any order, numbers by value, strings
+// decoded. For the event's own fields:
 //
 //   - null is the same as absent;
 //   - before_value and updated_values may each be a value or its JSON text, and
-//     are compared by bytes where the text does not parse strictly;
-//   - updated_at is compared to the millisecond, whatever its offset and format, see
-//     ParseTime; what is no time is text. As one writer cuts microseconds off and
-//     another rounds, either will do;
-//   - what newer versions of LiteLLM add to an event and do not store in its table
+//     are compared by bytes if the text does not parse strictly;
+//   - updated_at is compared to the millisecond, whatever its offset and format (see
+//     ParseTime); an invalid time is compared as text. Truncated and rounded
+//     microseconds are both accepted, since writers differ;
+//   - fields that newer versions of LiteLLM send but do not store in its table
 //     (object_alias, object_team_id, object_team_alias, changed_by_user_email,
-//     changed_by_key_alias) counts only where both events have it.
+//     changed_by_key_alias) are compared only if both events have them.
 //
-// Inside values null is not the same as absent. Texts that are not JSON objects
-// as Check has them are equal only byte for byte. Equal allocates: it is for the
-// rare event that comes twice.
+// Inside values, null is not the same as absent. Data that does not pass Check is
+// equal only byte for byte. Equal allocates, since duplicates are rare.
 func Equal(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -41,9 +40,10 @@ func Equal(a, b []byte) bool {
 	return sameTime(x.updatedAt, y.updatedAt) && bytes.Equal(x.text, y.text)
 }
 
-// AppendCanonical appends the form that equal events share, without updated_at where
-// that is a time and without what counts only where both have it; see Equal. It reports
-// whether data is an event, and appends nothing where it is none.
+// AppendCanonical appends the canonical form of an event, which equal events share; see
+// Equal. The form omits updated_at if it is a time, and the fields that Equal compares
+// only if both events have them. AppendCanonical reports whether data is an event; if
+// not, it appends nothing.
 func AppendCanonical(dst, data []byte) ([]byte, bool) {
 	var c canonical
 	if !c.event(data) {
@@ -52,8 +52,8 @@ func AppendCanonical(dst, data []byte) ([]byte, bool) {
 	return append(dst, c.text...), true
 }
 
-// SameTime reports whether s and t may be the same time, truncated or rounded to the
-// millisecond by two writers. Equal uses it.
+// SameTime reports whether s and t may be the same time, which two writers truncated or
+// rounded to the millisecond. Equal uses it.
 func SameTime(s, t time.Time) bool {
 	const ms = time.Millisecond
 	return s.Truncate(ms).Equal(t.Truncate(ms)) ||
@@ -61,7 +61,7 @@ func SameTime(s, t time.Time) bool {
 		t.Truncate(ms).Equal(t) && s.Round(ms).Equal(t)
 }
 
-// canonical is an event in the form that equal events share.
+// canonical is an event in its canonical form.
 type canonical struct {
 	updatedAt string // when it is a time
 	text      []byte // the rest, members sorted

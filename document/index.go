@@ -12,9 +12,9 @@ const (
 	maxHeld    = 4 << 20
 )
 
-// A level is indexed as far as somebody looked, and of its last known child, if an
-// object or array, the end is found only when somebody goes on behind it: what was
-// stepped into meanwhile is not scanned twice, and what nobody asked for not once.
+// A level is indexed only as far as it was read. The end of its last known child, if an
+// object or array, is found only when a reader goes past it. So entered values are not
+// scanned twice, and unread ones not at all.
 
 // child returns the first member or element of v, an object or array, or 0.
 func (d *Document) child(v Node) Node {
@@ -197,8 +197,8 @@ func (d *Document) held(v Node) Node {
 	return h
 }
 
-// mayHold reports whether the inside of a string, decoded, could begin with an
-// object or array. Nearly all strings are told apart by their first byte.
+// mayHold reports whether the decoded content of a string could begin with an object or
+// array. The first byte decides for nearly all strings.
 func mayHold(b []byte) bool {
 	for i := 0; i < len(b); {
 		r, size := rune(b[i]), 1

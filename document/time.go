@@ -13,9 +13,9 @@ const longestTime = 64
 //	date = YYYY-MM-DD, then T, t or a space, then HH:MM[:SS[.fraction]]
 //	offset = Z, z, ±HH, ±HHMM, ±HH:MM or ±HH:MM:SS[.fraction]; none is UTC
 //
-// naive: there was no offset. What is finer than a nanosecond is cut. ok is false for
-// what is no such time, or has a year in UTC that is not in 0001 to 9999, since a date
-// in a key could not show it.
+// naive: there was no offset. Digits beyond a nanosecond are cut. ok is false if b is no
+// such time, or if its year in UTC is not in 0001 to 9999, which a date in an object key
+// could not show.
 func ParseTime(b []byte) (t time.Time, naive, ok bool) {
 	c := clock{b: b, ok: len(b) <= longestTime}
 	year := c.number(4)

@@ -82,7 +82,7 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
-// withheld stands for a line that holds what must not leave.
+// withheld replaces a log line that must_not_leave forbids.
 const withheld = "(withheld: must_not_leave)"
 
 func (s *State) log(level slog.Level, text []byte) {

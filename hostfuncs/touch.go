@@ -5,8 +5,8 @@ import (
 	"auditrelay/filter"
 )
 
-// maxTouches is how many kinds of edits one event's receipt tells apart; what is
-// beyond is told as one.
+// maxTouches is the number of kinds of edits that one event's receipt lists separately.
+// All further kinds are listed as one.
 const maxTouches = 32
 
 // touch notes edits for the event's receipt. path and operation are constants:

@@ -1,4 +1,4 @@
-// Package arrows holds the imports between the packages.
+// Package arrows tests which packages may import which.
 package arrows
 
 import (

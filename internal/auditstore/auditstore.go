@@ -2,12 +2,12 @@
 // back: one schema and one set of queries for SQLite and Postgres. The sinks of both
 // write with it, the audit API reads with it.
 //
-// A record is one row. What names it is (journal, sequence), and (namespace, id)
-// where that was stored before with the same contents; see Put. Positions are given
-// in the order of insertion and never again, so that a page can go on from one
-// whatever was inserted or deleted since.
+// A record is one row. Its identity is (journal, sequence), and also (namespace, id) if
+// an equal record was stored before; see Put. Positions follow the order of insertion
+// and are never reused, so a page can continue from one whatever was inserted or deleted
+// since.
 //
-// A row carries a digest of all that makes it a record. Reading checks it; see Row.
+// A row has a digest of all its content. Reading checks it; see Row.
 package auditstore
 
 import (

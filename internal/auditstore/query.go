@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// Query selects records and orders them. Its zero value is every record, the newest
+// Query selects and orders records. The zero value selects every record, the newest
 // first.
 type Query struct {
-	Equal     map[Field]string // all of which must hold, exactly; of Filterable
-	Contains  map[Field]string // all of which must hold, as a part; of Inside
+	Equal     map[Field]string // all must match exactly; keys from Filterable
+	Contains  map[Field]string // all must match as a substring; keys from Inside
 	From, To  time.Time        // bounds of updated_at, both inclusive; zero: none
-	Sort      Field            // of Sortable; empty: FieldUpdatedAt
+	Sort      Field            // from Sortable; empty: FieldUpdatedAt
 	Ascending bool
-	// Through, where it is not 0, leaves out what was inserted after that position.
+	// Through, if not 0, excludes records inserted after that position.
 	Through int64
 }
 

@@ -17,13 +17,13 @@ import (
 	"auditrelay"
 )
 
-// Options are Fill's.
+// Options configure Fill.
 type Options struct {
-	// Command is the helper's program and first arguments; Fill adds its own. It
-	// must end in a call of Child with those. Without one Fill compiles in this
-	// process, without the limits below.
+	// Command is the helper's program and first arguments; Fill adds its own. The program
+	// must call Child with those. Empty: Fill compiles in this process, without the
+	// limits below.
 	Command []string
-	// CacheDir is wazero's cache, made by whoever uses it.
+	// CacheDir is wazero's cache. The caller creates it.
 	CacheDir string
 	// Memory is what the helper may allocate. Default 1 GiB: a Go guest of 3 MB
 	// takes some 150 MB.

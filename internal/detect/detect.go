@@ -1,11 +1,11 @@
-// Package detect finds secrets and personal data in text by their own form, or by
-// their form beside a telling name. Most detectors are rules: data, those that come
-// with the relay in pack/*.toml and the operator's beside them. Code stays for what
-// needs it: JWT, PEM, URLs, named values, cards, IBAN.
+// Package detect finds secrets and personal data in text, by form alone or by form and a
+// nearby name. Most detectors are rules, which are data: the built-in ones in
+// pack/*.toml, and the operator's. Only JWT, PEM, URLs, named values, cards and IBAN need
+// code.
 //
-// All rules of a Set are compiled to one automaton; what it hits is looked at more
-// closely, in a window. docs/reference/detectors.md, which is made from a Catalogue, lists what
-// is found and what is not.
+// All rules of a Set are compiled to one automaton. A hit is then checked closely, in a
+// window of text. docs/reference/detectors.md, generated from a Catalogue, lists what
+// the detectors find and what they do not.
 package detect
 
 import (

@@ -31,8 +31,8 @@ type Rule struct {
 	// Forms are expressions of RE2, in the place of those three. One matches a whole
 	// secret, or what is around it too and the secret as a group.
 	Forms []string
-	// Keywords are texts, in any case, of which one has to stand near. Needed where
-	// the forms begin with no text of their own.
+	// Keywords are texts, in any case. One of them must be near. Required if the forms
+	// begin with no fixed text.
 	Keywords []string
 	// Group is the number of the form's group that is the secret; 0 is the first that
 	// holds something, or the whole where there is none.

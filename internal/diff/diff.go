@@ -1,5 +1,5 @@
-// Package diff shows two JSON documents as people compare them: a member a line,
-// what a string holds as JSON opened up, and the lines that differ.
+// Package diff shows two JSON documents for people: one member per line, strings that
+// hold JSON expanded, and only the lines that differ.
 package diff
 
 import (

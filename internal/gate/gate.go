@@ -1,8 +1,8 @@
-// Package gate checks what is about to leave: the final document of an event, and
-// what a sink made of it. It believes nobody: neither the filters, nor the sink.
+// Package gate is the last check of outgoing data: the final document of an event, and
+// the payload that a sink made of it. It trusts neither filters nor sink.
 //
-// The operator says what must not be there, as detectors and as paths. What the
-// gate finds, cannot read or fails on does not leave; there is no third answer.
+// The operator lists the forbidden values, as detectors and as paths. If the gate finds
+// such a value, cannot read the data, or fails, the data does not leave.
 package gate
 
 import (
@@ -17,24 +17,24 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// Options say what must not leave.
+// Options list the forbidden values.
 type Options struct {
 	// Detectors are names of detectors, or of groups of them.
 	Detectors []string
-	// Paths may hold nothing but null, the empty string, or a value that was
-	// redacted: Mask, or a pseudonym by its form.
+	// Paths may hold only null, the empty string, or a redacted value: Mask, or the form
+	// of a pseudonym.
 	Paths []string
-	// Catalogue is what Detectors names. Nil: those that come with the relay.
+	// Catalogue has the detectors that may be named. Nil: the built-in ones.
 	Catalogue *detect.Catalogue
 }
 
-// finder is what the gate needs of a detect.Set.
+// finder is the part of a detect.Set that the gate uses.
 type finder interface {
 	Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding
 }
 
-// Gate is what must not leave one callback. It is immutable and safe for
-// concurrent use; what reads with it is an Inspector.
+// Gate is the check of one callback. It is immutable and safe for concurrent use. Use an
+// Inspector to check data.
 type Gate struct {
 	finder    finder // nil: none
 	catalogue *detect.Catalogue

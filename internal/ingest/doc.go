@@ -1,8 +1,8 @@
-// Package ingest turns bytes into checked events. Check judges one event;
-// Reader takes the events out of a body, one at a time, in bounded memory.
+// Package ingest turns bytes into checked events. Check checks one event; Reader reads
+// the events of a body, one at a time, in bounded memory.
 //
-// What is valid, odd or unframeable is one table, docs/reference/events.md, of which each
-// line is a test.
+// The table in docs/reference/events.md says what is valid, odd or unframeable. Each of
+// its lines is a test.
 package ingest
 
 // Limits bound what is taken from outside. A zero field means its default.

@@ -48,7 +48,7 @@ const initialBuffer = 32 << 10
 // event a line. With any other, or none, the first bytes tell: "[" begins an
 // array; an object that does not end on its first line is the only event; all
 // else is one event a line. The content encoding is as in HTTP: gzip or none.
-// Every fault is told by Next.
+// Next returns every error.
 func NewReader(body io.Reader, contentType, contentEncoding string, l Limits) *Reader {
 	l = l.orDefaults()
 	r := &Reader{src: newBody(body, contentEncoding, l), limits: l, step: (*Reader).detect}

@@ -1,5 +1,5 @@
-// Package keyname compares the keys of JSON objects as people mean them: api_key is
-// also apiKey, API-KEY and "api key".
+// Package keyname compares keys of JSON objects without regard to their style: api_key
+// equals apiKey, API-KEY and "api key".
 package keyname
 
 import (

@@ -1,5 +1,5 @@
-// Package manifest reads and writes what a guest's module says of itself: JSON in
-// its custom section "auditrelay".
+// Package manifest reads and writes the manifest of a guest's module: JSON in its custom
+// section "auditrelay".
 package manifest
 
 import (
@@ -80,9 +80,9 @@ func Of(facts *meter.Facts) (*Manifest, error) {
 	return out, err
 }
 
-// Parse reads a manifest's text. What a person reads in it is what counts: every key is
-// written as documented and stands there once, and every text is bounded and printable.
-// With an error the manifest, unless it is nil, holds what could be read.
+// Parse reads a manifest's text. It is strict, so that it reads the same as a person:
+// each key exactly as documented and once, each text bounded and printable. With an
+// error, the manifest is nil or contains the valid parts.
 func Parse(text []byte) (*Manifest, error) {
 	if err := document.Check(text, document.Limits{Bytes: maxBytes}); err != nil {
 		return nil, err

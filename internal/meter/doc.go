@@ -1,16 +1,16 @@
 // Package meter makes WebAssembly modules safe to run, by construction: it
-// decodes and validates a module in full, refuses what is unknown or over the
-// limits, and rewrites the rest so that it pays for what it does before it does
-// it. Nothing here runs or compiles a module.
+// decodes and validates the whole module, rejects unknown features and exceeded
+// limits, and rewrites the module so that it pays for its work in advance. Nothing
+// here runs or compiles a module.
 //
 // A rewritten module counts down two globals. Fuel is paid at the head of each
 // straight run of instructions, at least once per trip round a loop and per call;
 // bulk operations pay by length. Depth is what a call takes of the stack, given
 // back when the call returns. When either falls below zero the module calls an
-// imported function, which adds fuel and returns, or does not return. In all else
-// a module does the same rewritten as not.
+// imported function, which adds fuel and returns, or does not return. Otherwise the
+// rewritten module behaves as the original.
 //
-// What is promised about cost:
+// The guarantees of cost:
 //   - Work is paid for before it is done. What runs is never more than what was
 //     paid; what was paid may exceed it by at most [Slack] for each charge, and by
 //     what a trap cuts off.

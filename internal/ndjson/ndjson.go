@@ -1,5 +1,4 @@
-// Package ndjson puts records one a line, as the sinks that write newline
-// delimited JSON share it.
+// Package ndjson writes records as newline-delimited JSON, for the sinks that use it.
 package ndjson
 
 import (

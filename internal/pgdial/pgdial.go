@@ -1,6 +1,5 @@
-// Package pgdial is what everything that talks to a Postgres has in common: it reads
-// connection strings, and explains failures. Neither shows a password, nor a piece of one
-// that was not escaped.
+// Package pgdial has the common parts of all Postgres clients here: it parses connection
+// strings and explains failures. Neither shows a password, or an unescaped piece of one.
 package pgdial
 
 import (

@@ -1,4 +1,4 @@
-// Package profile tells where a guest's fuel goes, by function.
+// Package profile reports a guest's use of fuel by function.
 package profile
 
 import (
@@ -12,9 +12,8 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// Profile is where fuel goes, by function. It is filled while instances of a module
-// run that was loaded with it, which takes many times as long; it belongs to one
-// goroutine at a time.
+// Profile counts fuel by function. It is filled while instances of a module that was
+// loaded with it run, many times slower than normal. Use it from one goroutine at a time.
 type Profile struct {
 	functions map[string]*Function
 	open      []*visit
@@ -37,8 +36,8 @@ type visit struct {
 
 type key struct{}
 
-// With returns a context with which a module is loaded for p: it is compiled in
-// this process, for this once, and every call of a function is told to p.
+// With returns a context for loading a module with profile p: the module is compiled in
+// this process, not cached, and reports every function call to p.
 func With(ctx context.Context, p *Profile) context.Context {
 	return context.WithValue(experimental.WithFunctionListenerFactory(ctx, p), key{}, true)
 }
@@ -46,7 +45,7 @@ func With(ctx context.Context, p *Profile) context.Context {
 // In reports whether ctx was made by With.
 func In(ctx context.Context) bool { return ctx.Value(key{}) != nil }
 
-// Functions returns what was seen, the greatest Self first.
+// Functions returns the functions seen, the greatest Self first.
 func (p *Profile) Functions() []Function {
 	out := make([]Function, 0, len(p.functions))
 	for _, f := range p.functions {
@@ -58,7 +57,7 @@ func (p *Profile) Functions() []Function {
 	return out
 }
 
-// Reset forgets what was seen, such as a start.
+// Reset forgets all counts, for example those of the start.
 func (p *Profile) Reset() { p.functions, p.open = nil, nil }
 
 var (

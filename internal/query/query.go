@@ -1,8 +1,8 @@
 // Package query is the language of conditions and of the host function query: gjson's
-// paths, less what has no bound. What remains is names, indexes, * and ?, #, #(...) and
-// #(...)#, and pipes. Not served are modifiers (@), multipaths ([ and {), and more than
-// two * in one step or one #(...): matching takes the length of the text to the power of
-// their number.
+// paths without the features of unbounded cost. It has names, indexes, * and ?, #, #(...)
+// and #(...)#, and pipes. It has no modifiers (@), no multipaths ([ and {), and at most
+// two * in one step or one #(...): the cost of matching is the length of the text to the
+// power of their number.
 package query
 
 import (

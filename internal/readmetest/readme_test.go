@@ -1,4 +1,4 @@
-// Package readmetest runs what the README and the pages in docs say.
+// Package readmetest runs the examples of the README and of the pages in docs.
 package readmetest
 
 import (

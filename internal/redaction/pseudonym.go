@@ -1,6 +1,6 @@
-// Package redaction holds the primitives by which a value is made unreadable:
-// the host functions that guests import and the native filter share them, so
-// that the same policy gives the same bytes either way.
+// Package redaction has the primitives that make a value unreadable. The host functions
+// of guests and the native filter share them, so that the same policy gives the same
+// bytes.
 package redaction
 
 import (
@@ -22,9 +22,9 @@ const Mask = "***"
 // that two values do not meet by chance, short enough to read.
 const pseudonymBytes = 16
 
-// Pseudonymiser turns values into keyed pseudonyms: the same value under the
-// same key gives the same pseudonym, and nobody without the key can tell which
-// value it was or try one out. It is not safe for concurrent use.
+// Pseudonymiser turns values into keyed pseudonyms. The same value and key give the same
+// pseudonym. Without the key, a pseudonym reveals neither the value nor whether a guess
+// is right. It is not safe for concurrent use.
 type Pseudonymiser struct {
 	prefix string
 	mac    hash.Hash

@@ -1,7 +1,6 @@
-// Package shape knows the shapes in which events and people keep secrets: what counts
-// as JSON in a text, which name a value stands under, and where LiteLLM keeps hashes.
-// The filter, the gate and the guests' host functions share it, so that they see the
-// same.
+// Package shape knows where events keep secrets: which text counts as JSON, which name a
+// value has, and where LiteLLM stores hashes. The filter, the gate and the guests' host
+// functions share it, so that they find the same values.
 package shape
 
 import "bytes"

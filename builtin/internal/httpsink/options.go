@@ -79,7 +79,8 @@ type TLS struct {
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 }
 
-// WithDefaults fills in what is not set; compression is the sink's own default.
+// WithDefaults returns o with defaults for unset options. compression is the sink's own
+// default.
 func (o Options) WithDefaults(compression string) Options {
 	if o.Compression == "" {
 		o.Compression = compression

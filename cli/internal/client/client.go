@@ -33,10 +33,10 @@ type Options struct {
 	CertFile, KeyFile string
 }
 
-// DefaultServer is where a relay listens unless it is told otherwise.
+// DefaultServer is the default address of a relay.
 const DefaultServer = "http://127.0.0.1:8787"
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the size of an answer, in bytes.
 const maxAnswer = 256 << 20
 
 // Client calls one relay. It is safe for concurrent use.
@@ -46,7 +46,7 @@ type Client struct {
 	http  *http.Client
 }
 
-// UnreachableError says that no answer came: nobody listens, the name does not
+// UnreachableError says that no answer came: no server listens, the name does not
 // resolve, the certificate is not trusted, or the connection broke.
 type UnreachableError struct {
 	Server string
@@ -265,17 +265,17 @@ func (c *Client) Pause(ctx context.Context, callback string) (api.CallbackStatus
 	return call(ctx, c, api.PauseCallback, api.None{}, callback)
 }
 
-// Resume goes on after Pause.
+// Resume ends a pause.
 func (c *Client) Resume(ctx context.Context, callback string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.ResumeCallback, api.None{}, callback)
 }
 
-// Detach skips what is pending and what comes.
+// Detach makes a callback skip its pending and all new events until Attach.
 func (c *Client) Detach(ctx context.Context, callback string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.DetachCallback, api.None{}, callback)
 }
 
-// Attach goes on with what comes from now on.
+// Attach ends a detachment: the callback processes new events again.
 func (c *Client) Attach(ctx context.Context, callback string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.AttachCallback, api.None{}, callback)
 }

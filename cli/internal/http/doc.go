@@ -1,4 +1,4 @@
-// Package http answers the relay's HTTP API: events come in, callbacks are looked
-// at and operated. It works on a runtime, and asks the process around it for the
-// rest through the interfaces of control.go.
+// Package http serves the relay's HTTP API: it accepts events, and shows and operates
+// callbacks. It works on a runtime, and uses the process around it through the interfaces
+// in control.go.
 package http

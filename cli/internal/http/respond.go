@@ -15,7 +15,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// statusClientGone is logged and counted where nobody is left to read it.
+// statusClientGone is the logged and counted status of a request whose client
+// disconnected.
 const statusClientGone = 499
 
 func respond(w http.ResponseWriter, status int, body []byte) {
@@ -74,7 +75,7 @@ func badRequest(message, hint string) *api.Error {
 	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Message: message, Hint: hint}
 }
 
-// retrySoon is what a client is told to wait where nothing better is known.
+// retrySoon is the default pause before a retry.
 const retrySoon = time.Second
 
 // failure turns an error of the runtime's into an answer. Errors of the relay's

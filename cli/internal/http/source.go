@@ -87,7 +87,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.serve(ctx, s.listener, s.handler)
 }
 
-// Stop does nothing: the runtime refuses what comes, and the API goes on to answer.
+// Stop does nothing: the runtime rejects new events, and the API keeps answering.
 func (*Server) Stop() {}
 
 // Status has a line for each token that may send.

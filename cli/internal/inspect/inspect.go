@@ -1,5 +1,5 @@
-// Package inspect tells what a module is, what it asks for and why it would be
-// refused, without compiling or running it.
+// Package inspect shows a module's imports, manifest and reasons for rejection, without
+// compiling or running it.
 package inspect
 
 import (

@@ -1,5 +1,5 @@
-// Package scaffold writes the folder that a new guest begins with: a small guest,
-// its cases, how it is built, and the SDK, so that nothing has to be fetched.
+// Package scaffold writes the folder of a new guest: a small guest, its cases, its build,
+// and the SDK, so that nothing must be downloaded.
 package scaffold
 
 import (

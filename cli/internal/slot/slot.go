@@ -1,4 +1,4 @@
-// Package slot lets a guest filter's module be switched while events pass.
+// Package slot switches the module of a guest filter while events pass.
 package slot
 
 import (
