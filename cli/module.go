@@ -125,7 +125,7 @@ func (c *moduleInspect) Run(a *program) error {
 	return a.printInspection(&seen)
 }
 
-// cutName cuts a name that nobody would read to the end.
+// cutName shortens a very long name.
 func cutName(s string) string {
 	const most = 200
 	if len(s) <= most {

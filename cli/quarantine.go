@@ -144,7 +144,7 @@ func (c *whichItems) which() api.QuarantineChange {
 	return api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source}
 }
 
-// told prints what was done; what was not is an error.
+// told prints the changed items. Unchanged items are an error.
 func (c *whichItems) told(a *program, done api.QuarantineChanged, what string) error {
 	if c.JSON {
 		if err := a.printJSON(done); err != nil {

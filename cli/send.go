@@ -228,7 +228,7 @@ type progress struct {
 	told  int // refusals
 }
 
-// maxTold bounds the refusals that are told one by one.
+// maxTold bounds the rejections that are printed one by one.
 const maxTold = 20
 
 func (p *progress) show(sent client.Sent) {

@@ -212,7 +212,7 @@ func own(err error) error {
 	return nil
 }
 
-// plain is an error without what could quote a record or a password.
+// plain returns an error without text that could quote a record or a password.
 func plain(err error) error {
 	if e := own(err); e != nil {
 		return e

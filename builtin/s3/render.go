@@ -40,7 +40,7 @@ const (
 	metaPartition = metaPrefix + "Auditrelay-Partition"
 )
 
-// maxMetaBytes bounds a name in the metadata, of which S3 takes 2 KB in all.
+// maxMetaBytes bounds a name in the metadata, in bytes. S3 allows 2 KB in all.
 const maxMetaBytes = 256
 
 // What the partition in a key goes by, in the object's metadata.

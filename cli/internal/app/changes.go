@@ -15,8 +15,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// told keeps, in a file of the data directory, what the relay has last told of things
-// of one kind in audit events of its own, so that each change is told of once.
+// told keeps, in a file of the data directory, what the relay last reported in its own
+// audit events about one kind of object. So each change is reported once.
 type told[V any] struct {
 	file  string
 	table string // table_name of the events

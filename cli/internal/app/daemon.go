@@ -287,7 +287,7 @@ func (d *daemon) drain(ctx context.Context) {
 	}
 }
 
-// removePartial removes the backups that were interrupted: nobody makes one now.
+// removePartial removes interrupted backups. Call it only when no backup runs.
 func (d *daemon) removePartial(parent string) {
 	partial, _ := filepath.Glob(filepath.Join(parent, "*"+runtime.PartialSuffix)) // the pattern is valid
 	for _, dir := range partial {

@@ -27,9 +27,9 @@ func (d dataDir) backups() string { return filepath.Clean(string(d)) + "-backups
 
 const digestKeyBytes = 32
 
-// digestKey reads the key of the configuration's digests, and makes directory
-// and key at first. The key keeps whoever sees a digest from guessing the
-// secrets in what it is of.
+// digestKey reads the key of configuration digests, and creates directory and key the
+// first time. Without the key, a digest cannot be used to guess secrets in the
+// configuration.
 func (d dataDir) digestKey() ([]byte, error) {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)

@@ -15,8 +15,8 @@ import (
 // tableKey is the table_name of the relay's own events about keys.
 const tableKey = "auditrelay_key"
 
-// keyState is what is told of a key: its versions, each with a keyed fingerprint, by
-// which two can be told apart and neither can be found.
+// keyState describes a key in audit events: its versions, each with a keyed fingerprint.
+// Fingerprints distinguish versions and reveal nothing of the key.
 type keyState struct {
 	Current  int               `json:"current"`
 	Versions map[string]string `json:"versions"`

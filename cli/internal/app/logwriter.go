@@ -18,9 +18,9 @@ const (
 	logFlush = time.Second
 )
 
-// logWriter writes log lines from a goroutine of its own, so that a reader that stands
-// still holds up nobody. What does not fit its queue is dropped, counted, and told once
-// lines go out again. A reader that is gone loses all lines.
+// logWriter writes log lines from its own goroutine, so that a stalled reader blocks no
+// caller. Lines that do not fit its queue are dropped and counted; the count is logged
+// when writing works again. If the reader is gone, all lines are lost.
 type logWriter struct {
 	to io.Writer
 	// tell renders the line that says how many were dropped.

@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// Who changed something, where it was nobody with a token.
+// The actors of changes that no token made.
 const (
 	byConfigFile = "config file"
 	bySignal     = "signal"

@@ -321,7 +321,8 @@ func RestoreStores(backup, into string) (callbacks []string, err error) {
 	return callbacks, nil
 }
 
-// copyNew copies a file that nobody writes to, to a name that must be free.
+// copyNew copies a file, which no one may write to meanwhile, to a name that must not
+// exist.
 func copyNew(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 )
 
 // getReceipts streams receipts, one JSON object a line. They are metadata: ids,
-// outcomes, filters and keyed digests, nothing of an event's contents. Where it
-// fails on the way, the last line is an error and the connection is cut, so that
-// nobody takes the part for the whole.
+// outcomes, filters and keyed digests, nothing of an event's contents. If it fails
+// midway, the last line is an error and the connection is cut, so that the client does
+// not mistake the part for the whole.
 func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, _ principal) {
 	q, refused := receiptQuery(r.URL.Query())
 	if refused != nil {

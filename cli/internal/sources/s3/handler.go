@@ -26,6 +26,8 @@ type request struct {
 	upstream    int    // status of the bucket that it was passed on to, where that refused it
 }
 
+// ServeHTTP answers one S3 request. A panic becomes InternalError; its stack is logged,
+// its value is not.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{Request: r, id: requestID(), operation: opOther}
 	head := w.Header()
