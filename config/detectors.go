@@ -65,8 +65,6 @@ type Detector struct {
 
 	// CounterExamples lists texts in which it must not find anything.
 	CounterExamples []string `yaml:"counter_examples"`
-
-	line int
 }
 
 // DetectorException is a finding that is known to be harmless. It applies to filters
@@ -187,7 +185,7 @@ type Length struct {
 func (l *Length) UnmarshalText(text []byte) error {
 	m := lengthForm.FindStringSubmatch(string(text))
 	if m == nil {
-		return errors.New("expected 32, 32..40 or 32..")
+		return errors.New("expected a length, as in 32, a range, as in 32..40, or a least one, as in 32.. without an end")
 	}
 	l.Least, _ = strconv.Atoi(m[1])
 	switch {

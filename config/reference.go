@@ -142,7 +142,7 @@ func (r *resolver) resolve(text string) (value string, isRef bool, err error) {
 // lookalike refuses a path that a shell would expand.
 func (r *resolver) lookalike(text string) error {
 	if !r.foreign && (text == "~" || strings.HasPrefix(text, "~/")) {
-		return errors.New("~ is not expanded: write the directory in full, or ${HOME}/...")
+		return errors.New("~ is not expanded: write the directory in full, or begin with ${HOME}/")
 	}
 	return nil
 }

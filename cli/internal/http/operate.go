@@ -179,13 +179,6 @@ func decode(r *http.Request, into any) *api.Error {
 	return badRequest("the body is not the JSON that this path takes: "+err.Error(), "see docs/reference/http.md")
 }
 
-func uintParam(s string, otherwise uint64) (uint64, error) {
-	if s == "" {
-		return otherwise, nil
-	}
-	return strconv.ParseUint(s, 10, 63)
-}
-
 func boolParam(s string) (bool, error) {
 	if s == "" {
 		return false, nil

@@ -124,8 +124,7 @@ func TestRecoverSurvivesPowerLoss(t *testing.T) {
 				after = crash.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: survives, RNG: rng})
 			}
 		}}, Now: clock, AnchorEvery: -1}
-		r, err := Recover("j", o, told)
-		if err != nil {
+		if _, err := Recover("j", o, told); err != nil {
 			t.Fatal(step, err)
 		}
 		mu.Lock()
@@ -149,7 +148,8 @@ func TestRecoverSurvivesPowerLoss(t *testing.T) {
 			t.Fatal(step, err)
 		}
 		again++
-		if r, err = Recover("j", o, told); err != nil {
+		r, err := Recover("j", o, told)
+		if err != nil {
 			t.Fatal(step, err)
 		}
 		checkRecovered(t, o, r, held, 3)
