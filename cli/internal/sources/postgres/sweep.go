@@ -21,7 +21,7 @@ func (s *Tail) beginSweep(ctx context.Context, c *connection) error {
 	if h.xmax == s.pos.Done {
 		// No transaction has begun since the last one: nothing can have changed.
 		s.nextSweep = time.Now().Add(s.o.Poll)
-		s.pos.At = time.Now().UTC()
+		s.pos.At = h.at
 		s.complete(s.pos.At)
 		return s.keepRarely(ctx)
 	}

@@ -283,6 +283,7 @@ func (c *connection) begin(ctx context.Context) (head, error) {
 		"SET LOCAL client_encoding = 'UTF8'; SET LOCAL datestyle = 'ISO'; SET LOCAL synchronize_seqscans = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; " +
 		fmt.Sprintf("SET LOCAL statement_timeout = %[1]d; SET LOCAL idle_in_transaction_session_timeout = %[1]d; SET LOCAL lock_timeout = 10000; ", patience.Milliseconds()) +
 		"LOCK TABLE " + c.name + " IN ACCESS SHARE MODE"
+	at := time.Now().UTC()
 	if err := c.run(ctx, sql); err != nil {
 		return head{}, fmt.Errorf("begin to read %s: %w", c.name, err)
 	}
@@ -310,7 +311,7 @@ func (c *connection) begin(ctx context.Context) (head, error) {
 			return head{}, fmt.Errorf("look at %s: the server's answer is no number", c.name)
 		}
 	}
-	return head{xmin: n[0], xmax: n[1], file: n[2], blocks: int64(n[3])}, nil
+	return head{at: at, xmin: n[0], xmax: n[1], file: n[2], blocks: int64(n[3])}, nil
 }
 
 // hidden says that policies hide rows from the role, and which.
@@ -334,8 +335,9 @@ func (c *connection) commit(ctx context.Context) error { return c.run(ctx, "COMM
 
 // head is what a snapshot sees.
 type head struct {
-	xmin, xmax uint64 // below xmin all transactions are finished; at xmax none has begun
-	file       uint64 // that holds the table; another one where it was rewritten
+	at         time.Time // before the snapshot: what was committed by then is in it
+	xmin, xmax uint64    // below xmin all transactions are finished; at xmax none has begun
+	file       uint64    // that holds the table; another one where it was rewritten
 	blocks     int64
 }
 

@@ -237,7 +237,7 @@ func (s *Tail) resume(ctx context.Context, c *connection) error {
 }
 
 func newSweep(h head, backfill bool) *sweep {
-	return &sweep{Below: h.xmin, File: h.file, End: h.blocks, Begun: time.Now().UTC(), Backfill: backfill}
+	return &sweep{Below: h.xmin, File: h.file, End: h.blocks, Begun: h.at, Backfill: backfill}
 }
 
 // forget drops what is remembered of places in the table, and has it swept anew.
