@@ -177,9 +177,12 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 
 // tooOld stalls a payload that the intake would drop without a word.
 func (s *Sink) tooOld(p auditrelay.Payload) error {
-	seconds, err := strconv.ParseInt(p.Headers[oldest], 10, 64)
-	if err != nil || s.options.OldEvents == OldEventsSend {
+	if p.Headers[oldest] == "" || s.options.OldEvents == OldEventsSend {
 		return nil
+	}
+	seconds, err := strconv.ParseInt(p.Headers[oldest], 10, 64)
+	if err != nil {
+		return fmt.Errorf("read the stored payload: %s is no time: %w", oldest, err)
 	}
 	if age := s.now().Sub(time.Unix(seconds, 0)); age > maxAge {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: fmt.Errorf(

@@ -92,7 +92,7 @@ func TestLiteLLMsDashboard(t *testing.T) {
 		values.Set("page", "1")
 		values.Set("page_size", "50")
 		resp, body := r.ask("GET", dashboardOrigin, "/audit", values)
-		if resp.StatusCode != 200 || resp.Header.Get("Access-Control-Allow-Origin") != dashboardOrigin || resp.Header.Get("Vary") != "Origin" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Access-Control-Allow-Origin") != dashboardOrigin || resp.Header.Get("Vary") != "Origin" {
 			t.Fatalf("%s: %s %v %s", query, resp.Status, resp.Header, body)
 		}
 		var page answer
@@ -131,16 +131,16 @@ func TestLiteLLMsDashboard(t *testing.T) {
 				Loc              []string
 			}
 		}
-		if err := json.Unmarshal([]byte(body), &failed); err != nil || resp.StatusCode != 422 || len(failed.Detail) != 1 || failed.Detail[0].Type != want || failed.Detail[0].Loc[0] != "query" {
+		if err := json.Unmarshal([]byte(body), &failed); err != nil || resp.StatusCode != http.StatusUnprocessableEntity || len(failed.Detail) != 1 || failed.Detail[0].Type != want || failed.Detail[0].Loc[0] != "query" {
 			t.Errorf("%s: %s %s (%v)", query, resp.Status, body, err)
 		}
 	}
 	resp, body := r.ask("GET", dashboardOrigin, "/audit/nobody", nil)
 	var missing struct{ Detail struct{ Message string } }
-	if err := json.Unmarshal([]byte(body), &missing); err != nil || resp.StatusCode != 404 || !strings.Contains(missing.Detail.Message, "nobody") {
+	if err := json.Unmarshal([]byte(body), &missing); err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(missing.Detail.Message, "nobody") {
 		t.Errorf("an unknown id: %s %s", resp.Status, body)
 	}
-	if resp, body := r.ask("GET", dashboardOrigin, "/audit/2", nil); resp.StatusCode != 200 || !strings.Contains(body, `"max":2`) {
+	if resp, body := r.ask("GET", dashboardOrigin, "/audit/2", nil); resp.StatusCode != http.StatusOK || !strings.Contains(body, `"max":2`) {
 		t.Errorf("one: %s %s", resp.Status, body)
 	}
 }
@@ -154,7 +154,7 @@ func TestOrigins(t *testing.T) {
 	} {
 		for origin, want := range origins {
 			resp, _ := r.ask(http.MethodOptions, origin, path, nil)
-			allowed := resp.Header.Get("Access-Control-Allow-Origin") == origin && resp.StatusCode == 204 && resp.Header.Get("Access-Control-Allow-Methods") == "GET" &&
+			allowed := resp.Header.Get("Access-Control-Allow-Origin") == origin && resp.StatusCode == http.StatusNoContent && resp.Header.Get("Access-Control-Allow-Methods") == "GET" &&
 				strings.Contains(resp.Header.Get("Access-Control-Allow-Headers"), "Authorization")
 			if allowed != want || resp.Header.Get("Access-Control-Allow-Credentials") != "" {
 				t.Errorf("%s from %s: %s %v", path, origin, resp.Status, resp.Header)

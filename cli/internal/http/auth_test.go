@@ -148,7 +148,7 @@ func TestTwoTokensOfOneName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, token := range []string{"7f3a91c04be2d586", "c1d8e05a92b7f364"} {
-		r := httptest.NewRequest("GET", "/v1/callbacks", nil)
+		r := httptest.NewRequest(http.MethodGet, "/v1/callbacks", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		if who, refused := a.identify(r); refused != nil || who.name != "proxy" {
 			t.Errorf("%s: %v, %v", token, who.name, refused)

@@ -257,7 +257,7 @@ func (c *chunks) mend(pos int64) bool {
 func flippedBit(n int, difference uint32) (bit int, ok bool) {
 	// What the last bit changes, moved on by one bit for each before it. The CRC is
 	// reflected: a byte's highest bit comes last.
-	effect := uint32(castagnoli[0x80])
+	effect := castagnoli[0x80]
 	for at := n*8 - 1; at >= 0; at-- {
 		if effect == difference {
 			return at, true

@@ -135,7 +135,7 @@ func (c *wholeFS) Unwrap() vfs.FS { return c.FS }
 
 func (c *wholeFS) cut(name string) (kept int64, ok bool) {
 	for i, l := range c.damage.logs {
-		if c.FS.PathBase(l.path) == c.FS.PathBase(name) {
+		if c.PathBase(l.path) == c.PathBase(name) {
 			return c.damage.kept(i), i >= c.damage.from
 		}
 	}

@@ -284,7 +284,7 @@ func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size
 	answerHead(w.Header(), answer)
 	w.WriteHeader(answer.StatusCode)
 	if r.Method != http.MethodHead && !relayBody(w, answer.Body, cancel) {
-		f.counted(r, fail("InternalError", "the bucket's answer broke off"))
+		_ = f.counted(r, fail("InternalError", "the bucket's answer broke off"))
 		panic(http.ErrAbortHandler) // only a broken connection tells the client that this is not the whole
 	}
 	return nil
