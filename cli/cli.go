@@ -187,7 +187,7 @@ func (a *program) untilSignal() (ctx context.Context, stop func()) {
 	}
 }
 
-// lastWord writes a line to standard error, unless nobody reads that at once.
+// lastWord writes a line to standard error. It gives up at once if the reader is blocked.
 func (a *program) lastWord(line string) {
 	within(100*time.Millisecond, func() { fmt.Fprintln(a.stderr, line) })
 }

@@ -225,7 +225,7 @@ func TestAnAcknowledgementOutlivesItsAttempt(t *testing.T) {
 	}
 }
 
-// A token without acknowledgement is told apart from one that is slow.
+// A token without acknowledgement stalls the callback; a slow acknowledgement does not.
 func TestNoAcknowledgementNumberStalls(t *testing.T) {
 	hec := receiver.Splunk(t, token, false)
 	o := options(hec.URL)

@@ -122,9 +122,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // hold a secret.
 func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.url.EscapedPath() }
 
-// Deliver sends a payload once, whatever its key was sent before in this process: a
-// payload that was delivered is a duplicate and is not sent again. attempt sends it and
-// returns nil once the destination has taken it; its error is classified.
+// Deliver calls attempt, which sends a payload and returns nil once the destination has
+// taken it, within the limits of concurrency and rate. A payload whose key this process
+// delivered before is a duplicate and is not sent again. Errors come back classified.
 func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: c.Target()}
 	if c.delivered(key) {

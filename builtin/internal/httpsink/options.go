@@ -194,7 +194,7 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	case u.Fragment != "":
 		return bad("a fragment is never sent: leave out what follows #")
 	}
-	// An address in the URL itself is told at once; what a name resolves to, at dial.
+	// An address in the URL is refused here; a name is checked when the connection is made.
 	guard, _ := newGuard(o.AllowNetworks)
 	host := u.Hostname()
 	if strings.EqualFold(host, "localhost") {

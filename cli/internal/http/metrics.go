@@ -188,17 +188,27 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// samples is where a scrape's values go.
+type samples chan<- prometheus.Metric
+
+func (s samples) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s samples) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
 func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
+	c.collectCallbacks(samples(ch))
+	c.collectStats(samples(ch))
+}
+
+func (c *engineCollector) collectCallbacks(s samples) {
 	replays := map[string]int{}
 	statuses, err := c.rt.Callbacks()
 	if err != nil { // the scrape says so, rather than show zeros
-		ch <- prometheus.NewInvalidMetric(c.assigned, err)
+		s <- prometheus.NewInvalidMetric(c.assigned, err)
 	}
 	for _, cb := range statuses {
 		if cb.Replay != "" { // ids of replays are no labels: there is no end of them
@@ -209,67 +219,70 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		name := cb.Name
 		a := cb.Account
-		counter(c.assigned, a.Assigned, name)
-		gauge(c.outcomes, float64(a.Delivered), name, "delivered")
-		gauge(c.outcomes, float64(a.Filtered), name, "filtered")
-		gauge(c.outcomes, float64(a.DeadLettered), name, "dead_lettered")
-		gauge(c.outcomes, float64(a.Discarded), name, "discarded")
-		gauge(c.outcomes, float64(a.Skipped), name, "skipped")
-		counter(c.ended, a.Delivered, name, "delivered")
-		counter(c.ended, a.Filtered, name, "filtered")
-		counter(c.ended, c.deadLettered(name, a.DeadLettered), name, "dead_lettered")
-		counter(c.ended, a.Discarded, name, "discarded")
-		counter(c.ended, a.Skipped, name, "skipped")
-		gauge(c.pending, float64(a.Pending), name)
-		gauge(c.balanced, oneIf(a.Balanced), name)
+		s.counter(c.assigned, a.Assigned, name)
+		s.gauge(c.outcomes, float64(a.Delivered), name, "delivered")
+		s.gauge(c.outcomes, float64(a.Filtered), name, "filtered")
+		s.gauge(c.outcomes, float64(a.DeadLettered), name, "dead_lettered")
+		s.gauge(c.outcomes, float64(a.Discarded), name, "discarded")
+		s.gauge(c.outcomes, float64(a.Skipped), name, "skipped")
+		s.counter(c.ended, a.Delivered, name, "delivered")
+		s.counter(c.ended, a.Filtered, name, "filtered")
+		s.counter(c.ended, c.deadLettered(name, a.DeadLettered), name, "dead_lettered")
+		s.counter(c.ended, a.Discarded, name, "discarded")
+		s.counter(c.ended, a.Skipped, name, "skipped")
+		s.gauge(c.pending, float64(a.Pending), name)
+		s.gauge(c.balanced, oneIf(a.Balanced), name)
 		for cause, n := range cb.Causes {
-			gauge(c.causes, float64(n), name, cause)
+			s.gauge(c.causes, float64(n), name, cause)
 		}
-		for _, s := range states {
-			gauge(c.state, oneIf(cb.State == s), name, string(s))
+		for _, state := range states {
+			s.gauge(c.state, oneIf(cb.State == state), name, string(state))
 		}
-		gauge(c.lag, cb.Lag.Seconds(), name)
-		gauge(c.cursor, float64(cb.Cursor), name)
-		gauge(c.inFlight, float64(cb.InFlight), name)
-		counter(c.attempts, cb.Attempts, name)
-		counter(c.unverified, cb.Unverified, name)
-		counter(c.duplicatePayloads, cb.Duplicates, name)
+		s.gauge(c.lag, cb.Lag.Seconds(), name)
+		s.gauge(c.cursor, float64(cb.Cursor), name)
+		s.gauge(c.inFlight, float64(cb.InFlight), name)
+		s.counter(c.attempts, cb.Attempts, name)
+		s.counter(c.unverified, cb.Unverified, name)
+		s.counter(c.duplicatePayloads, cb.Duplicates, name)
 		for kind, n := range cb.Failures {
-			counter(c.failures, n, name, kind)
+			s.counter(c.failures, n, name, kind)
 		}
 		for detector, n := range cb.Findings {
-			counter(c.findings, n, name, detector)
+			s.counter(c.findings, n, name, detector)
 		}
 	}
 	for i, e := range c.rt.DetectorExceptions() {
-		counter(c.exceptions, e.Used, strconv.Itoa(i), e.Detector)
+		s.counter(c.exceptions, e.Used, strconv.Itoa(i), e.Detector)
 	}
 	for name, n := range replays {
-		gauge(c.replaysRunning, float64(n), name)
+		s.gauge(c.replaysRunning, float64(n), name)
 	}
 	for name, l := range c.rt.Latencies() {
-		ch <- prometheus.MustNewConstHistogram(c.latency, l.Count, l.Seconds, l.Buckets, name)
+		s <- prometheus.MustNewConstHistogram(c.latency, l.Count, l.Seconds, l.Buckets, name)
 	}
+}
+
+func (c *engineCollector) collectStats(s samples) {
 	stats := c.rt.Stats()
-	counter(c.accepted, stats.Accepted)
-	counter(c.duplicates, stats.Duplicates)
-	counter(c.conflicts, stats.Conflicts)
-	counter(c.rejected, stats.Rejected)
-	counter(c.unseen, stats.UnknownActions)
-	counter(c.ingestFiltered, stats.IngestFiltered)
-	counter(c.ingestFailed, stats.IngestFailed)
-	gauge(c.head, float64(stats.Head))
-	gauge(c.oldest, float64(stats.Oldest))
-	gauge(c.disk, float64(stats.DiskBytes))
-	gauge(c.free, float64(stats.FreeBytes))
-	gauge(c.quota, float64(stats.Quota))
-	gauge(c.reserve, float64(stats.Reserve))
-	gauge(c.ready, oneIf(c.rt.Ready() == nil))
+	s.counter(c.accepted, stats.Accepted)
+	s.counter(c.duplicates, stats.Duplicates)
+	s.counter(c.conflicts, stats.Conflicts)
+	s.counter(c.rejected, stats.Rejected)
+	s.counter(c.unseen, stats.UnknownActions)
+	s.counter(c.ingestFiltered, stats.IngestFiltered)
+	s.counter(c.ingestFailed, stats.IngestFailed)
+	s.gauge(c.head, float64(stats.Head))
+	s.gauge(c.oldest, float64(stats.Oldest))
+	s.gauge(c.disk, float64(stats.DiskBytes))
+	s.gauge(c.free, float64(stats.FreeBytes))
+	s.gauge(c.quota, float64(stats.Quota))
+	s.gauge(c.reserve, float64(stats.Reserve))
+	s.gauge(c.ready, oneIf(c.rt.Ready() == nil))
 	if stats.NotAcceptingReason != "" {
-		gauge(c.refusing, 1, stats.NotAcceptingReason)
+		s.gauge(c.refusing, 1, stats.NotAcceptingReason)
 	}
 	for reason, n := range stats.Refused {
-		counter(c.refused, n, reason)
+		s.counter(c.refused, n, reason)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package receiver are small HTTP endpoints that store what they are sent, for tests of
 // the sinks that speak HTTP: Splunk's event collector, Datadog's log intake, and a webhook
-// that remembers ids. They do what docs/reference/receivers.md says of the real ones, and
-// a test holds them against it; real servers are tried beside them.
+// that remembers ids. They answer as the sinks' package comments say of the real ones, and
+// so prove no more than that belief; tests against real servers stand beside them
+// (TestARealStore, TestAcknowledgementsOfAnotherReceiver, TestTheOfficialVerifier).
 package receiver
 
 import (

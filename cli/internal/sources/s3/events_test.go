@@ -131,7 +131,7 @@ func TestManyRefusedEventsOfOneObject(t *testing.T) {
 	}
 }
 
-// TestTheRelaysEventsShareOneNamespace: the same event by two ways is one.
+// TestTheSameEventByTwoWaysIsOne: the same event by two ways is one.
 func TestTheSameEventByTwoWaysIsOne(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	if _, err := r.put(t.Context(), testKey, event("a")); err != nil {
