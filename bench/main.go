@@ -20,15 +20,19 @@ func main() {
 	child := flag.String("child", "", "internal: run one measurement in this process")
 	dir := flag.String("dir", "", "where to keep data while measuring; the disk there is what is measured (default: a temporary folder here)")
 	only := flag.String("only", "", "run the groups whose name contains this")
+	rows := flag.String("rows", "", "of fan-out: only these rows, such as none16,shared64,memory")
 	scale := flag.Float64("scale", 1, "how much of the events to use")
 	flag.Parse()
-	if err := run(*child, *dir, *only, *scale); err != nil {
+	if err := run(*child, *dir, *only, *rows, *scale); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(child, dir, only string, scale float64) error {
+func run(child, dir, only, fanOutRows string, scale float64) error {
+	if strings.HasPrefix(child, "fan-out:") {
+		return fanOutChild(child, dir)
+	}
 	if child != "" {
 		return runChild(child, dir, scale)
 	}
@@ -48,6 +52,7 @@ func run(child, dir, only string, scale float64) error {
 		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
 		{"load", func() error { return loadGroup(dir, max(1, int(8*scale))) }},
+		{"fan-out", func() error { return fanOutGroup(dir, int(40_000*scale), fanOutRows) }},
 		{"backlog", func() error { return backlogGroup(dir, scale) }},
 	}
 	for _, g := range groups {
