@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"auditrelay"
@@ -35,10 +38,36 @@ func (c *policyList) Run(a *program) error {
 }
 
 type policyShow struct {
-	Policy string `arg:"" help:"A preset, a file with a policy, or FILE:FILTER of a configuration."`
+	remote
+	Policy string `arg:"" help:"A preset, a file with a policy, FILE:FILTER of a configuration, or a digest from a receipt (asks the running relay)."`
+}
+
+// policyDigest is what receipts call a policy, or the beginning of it.
+var policyDigest = regexp.MustCompile(`^[0-9a-fA-F]{8,64}$`)
+
+// showKept prints what the running relay keeps under a digest.
+func (c *policyShow) showKept(a *program) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	t, err := cl.Policy(a.ctx, c.Policy)
+	if err != nil {
+		return err
+	}
+	force := "in force since " + t.Since.Format(time.RFC3339)
+	if !t.Until.IsZero() {
+		force = fmt.Sprintf("in force from %s until %s, for events before sequence %d", t.Since.Format(time.RFC3339), t.Until.Format(time.RFC3339), t.Head)
+	}
+	fmt.Fprintf(a.stdout, "# %s %s, digest %s: the SHA-256 of what follows\n# %s\n", t.Kind, printable(t.Name), t.Digest, force)
+	_, err = a.stdout.Write(escaped([]byte(t.Text)))
+	return err
 }
 
 func (c *policyShow) Run(a *program) error {
+	if _, err := os.Stat(c.Policy); err != nil && policyDigest.MatchString(c.Policy) {
+		return c.showKept(a)
+	}
 	p, err := app.OpenPolicy(a.ctx, c.Policy, makers(a.sinks))
 	if err != nil {
 		return err

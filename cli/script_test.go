@@ -57,6 +57,7 @@ func TestMain(m *testing.M) {
 //	quarantine FILE REASON   what a way in would set aside, while no relay runs
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
+//	capture VAR PATTERN   VAR becomes what the pattern's group matches first in stdout
 //	account NAME K=V...   until the callback's account is this, for 20 s; what is not named is 0
 //	flipbit DIR TEXT      flips a bit of TEXT where it stands first in a log of the directory
 //	metric LINE           until the relay's metrics have that line, for 20 s
@@ -71,6 +72,7 @@ func TestScripts(t *testing.T) {
 			"metric":     metricCommand,
 			"account":    accountCommand,
 			"flipbit":    flipBitCommand,
+			"capture":    captureCommand,
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},
@@ -199,6 +201,17 @@ func accountCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("account of %s: %v, want %v", args[0], got.Account, want)
+}
+
+func captureCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture VAR PATTERN")
+	}
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("%s is not in stdout", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 type relayKey struct{}

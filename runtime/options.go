@@ -27,7 +27,7 @@ type Options struct {
 	// Opened, if not nil, is called after the journal is open and before any callback
 	// starts. Use it to choose the module of each guest filter from the uploaded ones. If
 	// it fails, Open returns its error.
-	Opened func(ctx context.Context, m *Modules) error
+	Opened func(ctx context.Context, m *Modules, t *Texts) error
 
 	// Ingest filters process every event before it is stored, in order: for data that
 	// must never reach the disk. If they drop an event, it is stored without its data and

@@ -102,7 +102,7 @@ func (r *Runtime) trim(now time.Time) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := r.journal.Trim(before); err != nil {
+	if err := errors.Join(r.journal.Trim(before), r.texts.forget(states)); err != nil {
 		return err
 	}
 	return r.forgetPeriods()

@@ -39,6 +39,7 @@ import (
 type Runtime struct {
 	journal      *journal.Journal
 	modules      *Modules
+	texts        *Texts
 	log          *slog.Logger
 	limits       ingest.Limits
 	workers      int
@@ -122,8 +123,11 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.modules = &Modules{journal: r.journal}
-	if err = r.modules.sweep(); err == nil && o.Opened != nil {
-		err = o.Opened(ctx, r.modules)
+	if r.texts, err = openTexts(r.journal); err == nil {
+		err = r.modules.sweep()
+	}
+	if err == nil && o.Opened != nil {
+		err = o.Opened(ctx, r.modules, r.texts)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.closeUnused(owned), r.Close())
@@ -159,6 +163,9 @@ func (r *Runtime) judging() judging {
 
 // Modules returns the store of uploaded modules. It is valid until Close.
 func (r *Runtime) Modules() *Modules { return r.modules }
+
+// Texts returns the texts that receipts name by digest. It is valid until Close.
+func (r *Runtime) Texts() *Texts { return r.texts }
 
 func journalDir(dataDir string) string { return filepath.Join(dataDir, "journal") }
 

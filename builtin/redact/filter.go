@@ -36,6 +36,10 @@ func NewWith(o Options, keys map[string]auditrelay.Key, detectors *detect.Catalo
 // Digest identifies the policy; see filter.Description.
 func (f *Filter) Digest() string { return f.policy.Digest() }
 
+// Text is all that decides what the policy does: YAML whose SHA-256 is Digest. The caller
+// must not change it.
+func (f *Filter) Text() []byte { return f.policy.Text() }
+
 // KeyNames are the names of the keys that the policy makes pseudonyms with, sorted.
 func (f *Filter) KeyNames() []string { return f.policy.KeyNames() }
 

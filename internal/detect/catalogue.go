@@ -44,7 +44,8 @@ type Catalogue struct {
 	expressions int
 	bound       []*compiledRule // rules bound to names, by their bit
 	exceptions  *exceptions
-	digest      string
+	text        []byte // see Text
+	digest      string // of text
 
 	mu   sync.Mutex
 	sets map[string]*Set
@@ -125,7 +126,9 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	c.digest = digestOf(o)
+	c.text = textOf(o)
+	sum := sha256.Sum256(c.text)
+	c.digest = hex.EncodeToString(sum[:])
 	if len(o.Rules) > 0 { // whether they fit together, and find what they say
 		s, err := c.set(c.groups())
 		if err != nil {
@@ -216,17 +219,21 @@ func (c *Catalogue) groups() []string {
 	return all
 }
 
-// Digest identifies all that decides what is found: the engine's version, the
-// shipped rules, the operator's, and the exceptions.
+// Text is all that decides what is found, in one fixed form: the engine's version, the
+// shipped rules, and the operator's rules and exceptions. The caller must not change it.
+func (c *Catalogue) Text() []byte { return c.orShipped().text }
+
+// Digest identifies the detectors: the lower-case hex SHA-256 of Text.
 func (c *Catalogue) Digest() string { return c.orShipped().digest }
 
-func digestOf(o Options) string {
-	rules, err := json.Marshal(o)
+// textOf begins each part with a line that only it can have, so that no two options
+// that differ look alike.
+func textOf(o Options) []byte {
+	rules, err := json.MarshalIndent(o, "", "  ")
 	if err != nil {
 		panic(err) // texts and numbers
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "engine %d\npack %d:%s\n%s", engineVersion, len(packText), packText, rules))
-	return hex.EncodeToString(sum[:])
+	return fmt.Appendf(nil, "engine %d\n\n# The shipped rules, %d bytes.\n%s\n# The configuration's own rules and exceptions.\n%s\n", engineVersion, len(packText), packText, rules)
 }
 
 // Set returns the detectors of those names; a name may be a group: secrets, pii.

@@ -1,7 +1,6 @@
 package redaction
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -87,7 +86,8 @@ type Policy struct {
 	keyHashes  bool
 	vocabulary int // the strongest rule by SecretNames, plus one
 	keys       map[string]auditrelay.Key
-	digest     string
+	text       []byte // see Text
+	digest     string // of text
 
 	touches []touchText // what receipts say, by counter
 }
@@ -194,7 +194,9 @@ func New(o Options) (*Policy, error) {
 	c.touch(touchKeys, Masked.String())
 	c.touch(touchKeepOnly, Remove.String())
 	c.touch("**", operationOpaque)
-	p.digest = digestOf(o)
+	p.text = textOf(o)
+	sum := sha256.Sum256(p.text)
+	p.digest = hex.EncodeToString(sum[:])
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func New(o Options) (*Policy, error) {
 }
 
 // engineVersion counts changes of what the same policy does.
-const engineVersion = 2
+const engineVersion = 3
 
 // What receipts call what is done beside the rules.
 const (
@@ -219,8 +221,11 @@ func has(keys map[string]auditrelay.Key, name string) bool {
 	return ok
 }
 
-// Digest identifies the policy: the lower-case hex SHA-256 of all that decides what
-// it does, the names of keys and not the keys.
+// Text is all that decides what the policy does, as YAML in one fixed form: presets
+// resolved, keys by name, detectors by digest. The caller must not change it.
+func (p *Policy) Text() []byte { return p.text }
+
+// Digest identifies the policy: the lower-case hex SHA-256 of Text.
 func (p *Policy) Digest() string { return p.digest }
 
 // OptionError is one fault of a policy at the option where it is.
@@ -422,34 +427,4 @@ func (p *Policy) byName(key []byte, name detect.Name, scratch []byte) (s standin
 	}
 	s.rule = int32(rule) + 1
 	return s, both[:0]
-}
-
-// digestOf writes the options so that no two that differ look alike.
-func digestOf(o Options) string {
-	var b bytes.Buffer
-	list := func(name string, items []string) {
-		fmt.Fprintf(&b, "%s %t %d\n", name, items != nil, len(items))
-		for _, s := range items {
-			fmt.Fprintf(&b, "%d:%s\n", len(s), s)
-		}
-	}
-	detects := false
-	for _, r := range o.Rules {
-		fmt.Fprintf(&b, "rule %s %d %d:%s %t %t\n", r.Do, r.Keep, len(r.Key), r.Key, r.SecretNames, r.Texts)
-		detects = detects || len(r.Detect) > 0 || r.SecretNames
-		list("paths", r.Paths)
-		list("names", r.Names)
-		list("detect", r.Detect)
-	}
-	list("keep_only", o.KeepOnly)
-	list("json", o.JSON)
-	list("digests", o.Digests)
-	list("except", o.Except)
-	list("except_names", o.ExceptNames)
-	fmt.Fprintf(&b, "opaque %t key_hashes %t engine %d\n", o.OpaqueAll, o.KeyHashes, engineVersion)
-	if detects {
-		fmt.Fprintf(&b, "detectors %s\n", o.Detectors.Digest())
-	}
-	sum := sha256.Sum256(b.Bytes())
-	return hex.EncodeToString(sum[:])
 }

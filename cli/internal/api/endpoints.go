@@ -38,6 +38,8 @@ var (
 	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
 	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"}
 
+	GetPolicy = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
+
 	PostBackup = Endpoint[None, BackedUp]{"POST", "/v1/backup"}
 	PostReload = Endpoint[None, Reloaded]{"POST", "/v1/reload"}
 

@@ -102,3 +102,16 @@ type Used struct {
 	Previous string `json:"previous,omitempty"`
 	Changed  bool   `json:"changed"`
 }
+
+// KeptText is the text of what decides or decided about events, by the digest that
+// receipts and audit events name: a policy, a must_not_leave, the detectors.
+type KeptText struct {
+	Digest string    `json:"digest"`
+	Kind   string    `json:"kind"`
+	Name   string    `json:"name"`  // what had this digest, such as a filter
+	Since  time.Time `json:"since"` // the first time that it was in force
+	// Until is when it was last in force. Head is the sequence that came next then.
+	Until time.Time `json:"until,omitzero"`
+	Head  uint64    `json:"head,omitempty"`
+	Text  string    `json:"text"`
+}

@@ -101,7 +101,7 @@ type assembled struct {
 	callbacks []runtime.Callback
 	ingest    []runtime.Step // the filters before the journal
 	guests    map[string]*liveFilter
-	policies  policyDigests
+	texts     []runtime.Text      // of all that decides, by digest
 	memory    auditrelay.ByteSize // of all guests
 }
 
@@ -137,7 +137,7 @@ func (a *assembler) assemble(ctx context.Context, cfg *config.Config) (*assemble
 	for _, name := range cfg.Ingest.Filters {
 		made.ingest = append(made.ingest, native[name].step())
 	}
-	made.policies = policiesOf(cfg, native)
+	made.texts = policiesOf(cfg, native)
 	return made, nil
 }
 

@@ -24,6 +24,8 @@ type told[V any] struct {
 	action func(before, after V) auditrelay.Action
 	// show is how one stands in before_value and updated_values; nil: as it is kept.
 	show func(V) any
+	// quiet: what is seen for the first time is noted, and no event.
+	quiet bool
 }
 
 func (t told[V]) last() (map[string]V, error) {
@@ -65,7 +67,7 @@ func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]
 	for _, name := range slices.Compact(names) {
 		before, had := last[name]
 		after, has := now[name]
-		if had == has && reflect.DeepEqual(before, after) {
+		if had == has && reflect.DeepEqual(before, after) || !had && t.quiet {
 			continue
 		}
 		c := runtime.Change{Actor: by, Action: auditrelay.ActionUpdated, Table: t.table, Object: name}

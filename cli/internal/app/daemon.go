@@ -165,7 +165,9 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 		return nil, err
 	}
 	options := d.build.runtimeOptions(d.cfg, made)
-	options.Opened = func(ctx context.Context, m *runtime.Modules) error { return d.openGuests(ctx, made.guests, m) }
+	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
+		return errors.Join(t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
+	}
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
 		return nil, err

@@ -1,52 +1,137 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 
+	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/config"
+	"auditrelay/runtime"
 )
 
-// tablePolicy is the table_name of the relay's own events about policies.
-const tablePolicy = "auditrelay_policy"
+// The table_name of the relay's own events about policies, and about the detectors.
+const (
+	tablePolicy    = "auditrelay_policy"
+	tableDetectors = "auditrelay_detectors"
+)
 
 // policyDigests are the policies in force by name, each with its digest.
 type policyDigests map[string]string
 
-// recordPolicies tells of every policy that was made, changed or taken away since
-// the relay last told of it: who did it, and the digests before and after.
-func (d *daemon) recordPolicies(ctx context.Context, by string, policies policyDigests) {
+// recordPolicies tells of every policy that was made, changed or taken away since the
+// relay last told of it: who did it, and the digests before and after. It does the same
+// for the detectors, which change with the program or with the configuration.
+func (d *daemon) recordPolicies(ctx context.Context, by string, texts []runtime.Text) {
+	policies, detectors := policyDigests{}, policyDigests{}
+	for _, t := range texts {
+		if t.Kind == textDetectors {
+			detectors[t.Name] = t.Digest
+		} else {
+			policies[t.Name] = t.Digest
+		}
+	}
 	type shown struct {
 		Digest string `json:"digest"`
 	}
-	told[string]{
-		file: d.data.file("policies.json"), table: tablePolicy,
-		show: func(digest string) any { return shown{digest} },
-	}.tell(ctx, d, by, policies)
+	show := func(digest string) any { return shown{digest} }
+	told[string]{file: d.data.file("policies.json"), table: tablePolicy, show: show}.tell(ctx, d, by, policies)
+	told[string]{file: d.data.file("detectors.json"), table: tableDetectors, show: show, quiet: true}.tell(ctx, d, by, detectors)
 }
 
-// policiesOf are the policies of a configuration: those of native filters, by the
-// filter's name, and what must not leave a callback. The detectors that
-// either goes by are part of its digest, so that a change of the shipped rules, with the
-// program, is told too.
-func policiesOf(cfg *config.Config, native map[string]*nativeFilter) policyDigests {
-	all := policyDigests{}
+// What a kept text is of.
+const (
+	textPolicy    = "policy"
+	textGate      = "must_not_leave"
+	textDetectors = "detectors"
+)
+
+// objectDetectors is the object_id of events about a change of the detectors: of the
+// shipped rules, with the program, or of the configuration's own.
+const objectDetectors = "detectors"
+
+// policiesOf are the texts of all that decides what is redacted and what may leave: the
+// policies of native filters, by the filter's name, what must not leave a callback, and
+// the detectors, whose digest is part of both.
+func policiesOf(cfg *config.Config, native map[string]*nativeFilter) []runtime.Text {
+	detectors := cfg.Catalogue()
+	all := []runtime.Text{{Digest: detectors.Digest(), Kind: textDetectors, Name: objectDetectors, Text: string(detectors.Text())}}
 	for name, f := range native {
-		all[name] = f.filter.Digest()
+		all = append(all, runtime.Text{Digest: f.filter.Digest(), Kind: textPolicy, Name: name, Text: string(f.filter.Text())})
 	}
 	for i := range cfg.Callbacks {
 		c := &cfg.Callbacks[i]
 		if len(c.MustNotLeave.Detectors)+len(c.MustNotLeave.Paths) == 0 {
 			continue
 		}
-		decides := fmt.Appendf(nil, "%q\n%q", c.MustNotLeave.Detectors, c.MustNotLeave.Paths)
-		if len(c.MustNotLeave.Detectors) > 0 {
-			decides = fmt.Appendf(decides, "\ndetectors %s", cfg.Catalogue().Digest())
-		}
-		sum := sha256.Sum256(decides)
-		all["callbacks/"+c.Name+"/must_not_leave"] = hex.EncodeToString(sum[:])
+		text := gateText(&c.MustNotLeave, detectors.Digest())
+		sum := sha256.Sum256(text)
+		all = append(all, runtime.Text{Digest: hex.EncodeToString(sum[:]), Kind: textGate, Name: "callbacks/" + c.Name + "/must_not_leave", Text: string(text)})
 	}
 	return all
+}
+
+// gateText is all that a gate goes by, as YAML in one fixed form.
+func gateText(m *auditrelay.MustNotLeave, detectors string) []byte {
+	var b bytes.Buffer
+	if len(m.Detectors) > 0 {
+		fmt.Fprintf(&b, "detectors: %s\n", detectors)
+	}
+	b.WriteString("must_not_leave:\n")
+	if len(m.Detectors) > 0 {
+		fmt.Fprintf(&b, "  detectors: %s\n", jsonList(m.Detectors))
+	}
+	if len(m.Paths) > 0 {
+		fmt.Fprintf(&b, "  paths: %s\n", jsonList(m.Paths))
+	}
+	return b.Bytes()
+}
+
+// jsonList is a list that YAML and JSON read alike.
+func jsonList(items []string) []byte {
+	text, _ := json.Marshal(items) // strings: it cannot fail
+	return text
+}
+
+// inForce tells the runtime which texts decide from now on.
+func (d *daemon) inForce(texts []runtime.Text) {
+	var digests []string
+	for _, t := range texts {
+		digests = append(digests, t.Digest)
+	}
+	if err := d.rt.Texts().InForce(digests...); err != nil {
+		d.log.Error("cannot mark which policies are no longer in force", "error", err)
+	}
+}
+
+// PolicyText returns the text of a policy, of a callback's must_not_leave, or of the
+// detectors, in force now or before, by its digest.
+func (d *daemon) PolicyText(prefix string) (api.KeptText, error) {
+	return d.keptText(prefix, "receipts name the policy's digest; a text goes with the last receipt from its time", textPolicy, textGate, textDetectors)
+}
+
+// keptText returns a text of one of the kinds.
+func (d *daemon) keptText(prefix, hint string, kinds ...string) (api.KeptText, error) {
+	prefix = strings.ToLower(prefix)
+	if !digestPrefix.MatchString(prefix) {
+		return api.KeptText{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "digest: expected 8 to 64 hexadecimal digits")
+	}
+	t, err := d.rt.Texts().Get(prefix)
+	switch {
+	case errors.Is(err, runtime.ErrTextPrefix):
+		return api.KeptText{}, refusal(http.StatusConflict, api.ReasonConflict, "give more of it", "several digests begin with %s", prefix)
+	case errors.Is(err, runtime.ErrNoText), err == nil && !slices.Contains(kinds, t.Kind):
+		return api.KeptText{}, refusal(http.StatusNotFound, api.ReasonNotFound, hint, "no text of %s with the digest %s is kept", strings.Join(kinds, ", "), prefix)
+	case err != nil:
+		return api.KeptText{}, err
+	}
+	return api.KeptText(t), nil
 }

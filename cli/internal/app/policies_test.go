@@ -77,3 +77,31 @@ func TestChangesOfPoliciesAreAuditEvents(t *testing.T) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }
+
+// Detectors that changed, with the program or the configuration, are an audit event; the
+// first that a data directory sees are none.
+func TestChangesOfDetectorsAreAuditEvents(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.ndjson")
+	round := func(detectors string) (told int) {
+		t.Helper()
+		r := run(t, fmt.Sprintf("data_dir: %s\n%scallbacks: [{name: archive, sink: {file: {path: %s}}}]\n", filepath.Join(dir, "data"), detectors, out), nil)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(out)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return strings.Count(string(data), `"table_name":"auditrelay_detectors","object_id":"detectors"`)
+	}
+	const own = "detectors: {ours: {prefix: [OURS-], alphabet: A-Z, length: 8}}\n"
+	for i, step := range []struct {
+		detectors string
+		want      int
+	}{{"", 0}, {"", 0}, {own, 1}, {own, 1}, {"", 2}} {
+		if got := round(step.detectors); got != step.want {
+			t.Errorf("step %d: %d events, want %d", i, got, step.want)
+		}
+	}
+}

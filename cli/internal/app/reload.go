@@ -41,7 +41,7 @@ func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
 	defer done()
 	made, err := d.prepare(ctx)
 	if err == nil {
-		err = d.step("callbacks in force")
+		err = errors.Join(d.rt.Texts().Keep(made.texts...), d.step("callbacks in force"))
 		if err == nil {
 			err = d.rt.Apply(ctx, made.callbacks, made.cfg.Removed)
 			if err != nil {
@@ -146,7 +146,8 @@ func (d *daemon) put(ctx context.Context, made *prepared, by string) api.Reloade
 	if by == bySignal {
 		by = byConfigFile
 	}
-	d.recordPolicies(ctx, by, made.policies)
+	d.inForce(made.texts)
+	d.recordPolicies(ctx, by, made.texts)
 	d.recordKeys(ctx, by, made.cfg)
 	return told
 }
@@ -212,7 +213,8 @@ func (d *daemon) recordStart(ctx context.Context, made *assembled) {
 	default:
 		d.record(ctx, "start", last, d.digest)
 	}
-	d.recordPolicies(ctx, byConfigFile, made.policies)
+	d.inForce(made.texts)
+	d.recordPolicies(ctx, byConfigFile, made.texts)
 	d.recordKeys(ctx, byConfigFile, d.cfg)
 }
 

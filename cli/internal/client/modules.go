@@ -54,3 +54,8 @@ func (c *Client) ResetFilter(ctx context.Context, filter string) error {
 	_, err := call(ctx, c, api.ResetBreaker, api.None{}, filter)
 	return err
 }
+
+// Policy returns the text of a policy, a must_not_leave or the detectors by digest.
+func (c *Client) Policy(ctx context.Context, digest string) (api.KeptText, error) {
+	return call(ctx, c, api.GetPolicy, api.None{}, digest)
+}

@@ -54,6 +54,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/replay", operators},
 		{"POST", "/v1/quarantine/delete", operators},
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
+		{"GET", "/v1/policies/0123456789", viewers},
 		{"POST", "/v1/backup", []config.Role{"admin"}},
 		{"POST", "/v1/reload", []config.Role{"admin"}},
 		{"GET", "/audit", []config.Role{"comply", "admin"}},

@@ -19,6 +19,10 @@ type Control interface {
 	Backup(ctx context.Context, by string) (api.BackedUp, error)
 	// LookUp returns a value's pseudonyms once the look-up is recorded.
 	LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error)
+	// PolicyText returns what decided about events, by the digest in their receipts: a
+	// policy, a callback's must_not_leave, or the detectors. A prefix of at least eight
+	// digits is enough.
+	PolicyText(digest string) (api.KeptText, error)
 	Modules
 }
 

@@ -69,6 +69,8 @@ var operations = map[string]struct {
 	"POST /v1/quarantine/delete":          {"Deletes items for good; limits as for replay.", nil},
 	"POST /v1/quarantine/{number}/replay": {"Accepts the body instead of the item. Also needs the role ingest.", nil},
 
+	"GET /v1/policies/{digest}": {"A policy, a must_not_leave or the detectors by digest, in force now or before.", nil},
+
 	"POST /v1/backup": {"Makes a backup on the relay's machine.", nil},
 	"POST /v1/reload": {"Reads the configuration again.", nil},
 

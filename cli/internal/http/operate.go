@@ -135,6 +135,10 @@ func (s *Server) postReplay(r *http.Request, who principal, in api.Replay) (api.
 	return api.ReplayStarted(started), err
 }
 
+func (s *Server) getPolicy(r *http.Request, _ principal, _ api.None) (api.KeptText, error) {
+	return s.control.PolicyText(r.PathValue("digest"))
+}
+
 func (s *Server) postBackup(r *http.Request, who principal, _ api.None) (api.BackedUp, error) {
 	return s.control.Backup(r.Context(), who.by())
 }

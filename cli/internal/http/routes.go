@@ -69,6 +69,8 @@ func (s *Server) table() []route {
 		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(s.deleteItem)),
 		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
 
+		control(s, api.GetPolicy, roleView, s.getPolicy),
+
 		control(s, api.PostBackup, roleAdmin, s.postBackup),
 		control(s, api.PostReload, roleAdmin, s.postReload),
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Key is the place of one value of the callbacks' state. Keys order by kind,
@@ -28,6 +29,7 @@ const (
 	KindFrame                         // a sealed chunk's receipts of events, by its first sequence
 	KindDeadFrame                     // those of dead letters that were judged again, by their number
 	KindQuarantine                    // what came in and could not be taken as an event; see runtime/internal/quarantine
+	KindText                          // a text that receipts name by its digest; see runtime.Texts
 	kindEnd
 )
 
@@ -96,6 +98,16 @@ func PieceKey(digest string, number uint64) Key { return numbered(KindPiece, dig
 // SelectionKey is what was selected for a filter.
 func SelectionKey(filter string) Key { return appendName(nil, KindSelection, filter) }
 
+// TextKey is a text by its digest.
+func TextKey(digest string) Key { return appendName(nil, KindText, digest) }
+
+// TextsFrom returns the half-open range of the texts whose digest, in hexadecimal, begins
+// with prefix.
+func TextsFrom(prefix string) (from, to Key) {
+	from = append(Key{byte(KindText)}, prefix...)
+	return from, append(slices.Clone(from), 0xff)
+}
+
 // All returns the half-open range of every key of a kind.
 func All(kind Kind) (from, to Key) { return Key{byte(kind)}, Key{byte(kind) + 1} }
 
@@ -117,7 +129,7 @@ func (k Key) Split() (kind Kind, lane string, number uint64, ok bool) {
 	switch {
 	case !ok:
 		return 0, "", 0, false
-	case kind == KindLane, kind == KindMeta, kind == KindModule, kind == KindSelection:
+	case kind == KindLane, kind == KindMeta, kind == KindModule, kind == KindSelection, kind == KindText:
 		return kind, name, 0, len(rest) == 0
 	case len(rest) != 8:
 		return 0, "", 0, false
