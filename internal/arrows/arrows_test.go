@@ -33,6 +33,7 @@ var ranks = []struct {
 	{"auditrelay/cli/internal/client", 7},
 	{"auditrelay/cli/internal/sources", 7},
 	{"auditrelay/cli/internal/http", 8},
+	{"auditrelay/cli/internal/ui", 8},
 	{"auditrelay/cli/internal/app", 9},
 	{"auditrelay/cli", 10},
 	{"auditrelay/cmd", 11},

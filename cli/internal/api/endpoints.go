@@ -8,6 +8,7 @@ var (
 	GetReady   = Endpoint[None, Readiness]{"GET", "/readyz"} // ?verbose
 	GetMetrics = Endpoint[None, Raw]{"GET", "/metrics"}
 	GetVersion = Endpoint[None, Version]{"GET", "/v1/version"}
+	GetCaller  = Endpoint[None, Principal]{"GET", "/v1/principal"}
 
 	PostEvents    = Endpoint[Raw, Submitted]{"POST", "/v1/events"} // ?atomic
 	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}

@@ -20,6 +20,13 @@ type Readiness struct {
 	Sources []Source `json:"sources,omitempty"`
 }
 
+// Principal is the caller as the relay knows it.
+type Principal struct {
+	// Name is that of the caller's token; "local" on a relay without tokens.
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"` // with those that they imply, from least to most
+}
+
 // Version identifies the binary.
 type Version struct {
 	Version  string `json:"version"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	stdhttp "net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/http"
 	"auditrelay/cli/internal/sources"
+	"auditrelay/cli/internal/ui"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -176,6 +178,9 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 	d.server, err = http.New(http.Options{
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Limits: limits, Version: d.options.Version, Logger: d.log,
 		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
+		Pages: func(api stdhttp.Handler) stdhttp.Handler {
+			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log})
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.rt.Close())

@@ -88,6 +88,15 @@ func New(o Options) (*Client, error) {
 	}}, nil
 }
 
+// Within returns a client that calls a relay in the same process through t, with token if
+// it is not empty. Nothing leaves the process.
+func Within(t http.RoundTripper, token auditrelay.Secret) *Client {
+	return &Client{base: &url.URL{Scheme: "http", Host: "relay"}, token: token, http: &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
 // tls is what a connection trusts and shows, nil where the defaults do.
 func (o Options) tls() (*tls.Config, error) {
 	if o.CAFile == "" && o.CertFile == "" && o.KeyFile == "" {
@@ -348,4 +357,24 @@ func (c *Client) Backup(ctx context.Context) (api.BackedUp, error) {
 // Reload reads the configuration again.
 func (c *Client) Reload(ctx context.Context) (api.Reloaded, error) {
 	return call(ctx, c, api.PostReload, api.None{})
+}
+
+// Principal says who the relay takes the client for.
+func (c *Client) Principal(ctx context.Context) (api.Principal, error) {
+	return call(ctx, c, api.GetCaller, api.None{})
+}
+
+// Ready says whether the relay accepts events, and what needs an operator. A relay that
+// does not is no error.
+func (c *Client) Ready(ctx context.Context) (api.Readiness, error) {
+	e := api.GetReady
+	answer, refused, err := c.roundTrip(ctx, e.Method, e.Path, url.Values{"verbose": {""}}, "", "", nil)
+	var out api.Readiness
+	if err == nil && refused != nil && refused.Status != http.StatusServiceUnavailable {
+		err = refused
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &out)
+	}
+	return out, err
 }

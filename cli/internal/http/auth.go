@@ -136,7 +136,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 
 // allow says whether p has the role.
 func (p principal) allow(role config.Role) *api.Error {
-	if p.roles[role] {
+	if p.roles[role] || role == anyRole {
 		return nil
 	}
 	return &api.Error{

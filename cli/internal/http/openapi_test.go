@@ -35,10 +35,11 @@ var operations = map[string]struct {
 	summary string
 	query   []string
 }{
-	"GET /healthz":    {"Says that the process answers.", nil},
-	"GET /readyz":     {"Says whether events are accepted; 503 if not. With verbose (role view): why not, alerts, sources.", []string{"verbose"}},
-	"GET /metrics":    {"Metrics in the Prometheus format. Needs no role if metrics.public is set.", nil},
-	"GET /v1/version": {"The program's version.", nil},
+	"GET /healthz":      {"Says that the process answers.", nil},
+	"GET /readyz":       {"Says whether events are accepted; 503 if not. With verbose (role view): why not, alerts, sources.", []string{"verbose"}},
+	"GET /metrics":      {"Metrics in the Prometheus format. Needs no role if metrics.public is set.", nil},
+	"GET /v1/version":   {"The program's version.", nil},
+	"GET /v1/principal": {"Returns the name and the roles of the caller.", nil},
 
 	"POST /v1/events":     {"Accepts events: an object, an array, or one object a line, plain or gzip. With atomic, all or none.", []string{"atomic"}},
 	"GET /v1/events/{id}": {"Shows what became of an event. With data (role comply), its contents too.", nil},

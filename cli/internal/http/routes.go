@@ -12,8 +12,12 @@ import (
 	"auditrelay/config"
 )
 
-// noRole marks a route that needs no authentication.
-const noRole config.Role = ""
+// noRole marks a route that needs no authentication, anyRole one that needs
+// authentication alone.
+const (
+	noRole  config.Role = ""
+	anyRole config.Role = "any"
+)
 
 // route is one method and path, and the role that it takes.
 type route struct {
@@ -39,6 +43,7 @@ func (s *Server) table() []route {
 		at(api.GetReady, noRole, s.getReady),
 		at(api.GetMetrics, metricsRole, s.getMetrics),
 		answer(s, api.GetVersion, roleView, s.getVersion),
+		answer(s, api.GetCaller, anyRole, s.getCaller),
 
 		at(api.PostEvents, roleIngest, s.postEvents).streaming(),
 		answer(s, api.GetEvent, roleView, s.getEvent), // comply with ?data=true
@@ -164,6 +169,10 @@ func (s *Server) routes() http.Handler {
 	}
 	paths.HandleFunc("/", notFound)
 	mux.Handle("/", paths)
+	if s.pages != nil {
+		mux.Handle("/ui/", s.pages(mux))
+		mux.Handle("GET /ui", http.RedirectHandler("/ui/", http.StatusSeeOther))
+	}
 	return mux
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 	Sources sources.Set
 	// Stores are what the audit API reads; nil: its routes answer 501.
 	Stores Stores
+	// Pages returns the handler for /ui/, which calls the API by the given handler.
+	// Nil: there are no pages.
+	Pages func(api http.Handler) http.Handler
 }
 
 // Limits bound what the server takes. The first five are what one request
@@ -102,6 +105,7 @@ type Server struct {
 	pushing  chan struct{} // one module at a time is held in memory
 	stores   Stores
 	audit    auditSlots
+	pages    func(api http.Handler) http.Handler
 	handler  http.Handler
 }
 
@@ -120,7 +124,7 @@ func New(o Options) (*Server, error) {
 		inflated: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), public: o.Config.Metrics.Public,
 		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
-		stores: o.Stores, audit: newAuditSlots(),
+		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages,
 	}
 	address := o.Config.Listen
 	if o.Listener != nil {

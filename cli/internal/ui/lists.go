@@ -1,0 +1,332 @@
+package ui
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"auditrelay/cli/internal/api"
+)
+
+// listed is the number of items on one page of a list.
+const listed = 200
+
+func apiError(err error) *api.Error {
+	refused, _ := errors.AsType[*api.Error](err)
+	return refused
+}
+
+func notFound(what string) *api.Error {
+	return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: "no such " + what}
+}
+
+func badForm(field string) *api.Error {
+	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: field, Message: "the form's field is missing or malformed"}
+}
+
+// number reads a parameter of the address, 0 where there is none.
+func (v *visit) number(name string) uint64 {
+	n, _ := strconv.ParseUint(v.r.URL.Query().Get(name), 10, 63)
+	return n
+}
+
+// selection reads the numbers that were ticked in a list.
+func (v *visit) selection(field string) ([]uint64, error) {
+	var all []uint64
+	for _, text := range v.r.PostForm[field] {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil {
+			return nil, badForm(field)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+type deadLettersView struct {
+	Callback  string
+	Callbacks []api.CallbackStatus
+	Letters   []api.DeadLetter
+	Next      uint64
+	Causes    []causeCount
+	Waiting   uint64
+}
+
+type causeCount struct {
+	Cause string
+	Count uint64
+}
+
+// byCause sorts figures by their size.
+func byCause(all map[string]uint64) (out []causeCount) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, causeCount{name, all[name]})
+	}
+	slices.SortStableFunc(out, func(a, b causeCount) int { return cmp.Compare(b.Count, a.Count) })
+	return out
+}
+
+func (v *visit) deadLetters() error {
+	ctx := v.r.Context()
+	all, err := v.api.Callbacks(ctx)
+	if err != nil {
+		return err
+	}
+	out := deadLettersView{Callback: v.r.URL.Query().Get("callback")}
+	for _, c := range all {
+		if c.Replay == "" {
+			out.Callbacks = append(out.Callbacks, c)
+		}
+	}
+	if out.Callback == "" { // the first that has any
+		for _, c := range out.Callbacks {
+			if c.Account.DeadLettered > 0 {
+				out.Callback = c.Name
+				break
+			}
+		}
+	}
+	if out.Callback != "" {
+		if out.Letters, err = v.api.DeadLetters(ctx, out.Callback, api.DeadLetterQuery{After: v.number("after"), Limit: listed}); err != nil {
+			return err
+		}
+		causes := map[string]uint64{}
+		for _, l := range out.Letters {
+			causes[string(l.Cause)]++
+		}
+		out.Causes = byCause(causes)
+		if len(out.Letters) == listed {
+			out.Next = out.Letters[listed-1].Sequence
+		}
+	}
+	return v.show("dead-letters", "Dead letters", out)
+}
+
+func (v *visit) deadLetter() error {
+	sequence, err := strconv.ParseUint(v.r.PathValue("sequence"), 10, 63)
+	if err != nil {
+		return notFound("dead letter")
+	}
+	one, err := v.api.DeadLetter(v.r.Context(), v.r.PathValue("name"), sequence)
+	if err != nil {
+		return err
+	}
+	return v.show("dead-letter", "Dead letter", one)
+}
+
+func (v *visit) changeDeadLetters() error {
+	name := v.r.PostFormValue("callback")
+	which := api.DeadLetters{All: v.r.PostFormValue("all") != ""}
+	var err error
+	if !which.All {
+		if which.Sequences, err = v.selection("sequence"); err != nil {
+			return err
+		}
+		if len(which.Sequences) == 0 {
+			return &api.Error{Status: http.StatusBadRequest, Message: "nothing is selected", Hint: "tick some dead letters, or all of them"}
+		}
+	}
+	var changed api.Changed
+	notice := "replayed"
+	switch v.r.PostFormValue("do") {
+	case "replay":
+		changed, err = v.api.ReplayDeadLetters(v.r.Context(), name, which)
+	case "discard":
+		notice = "discarded"
+		changed, err = v.api.DiscardDeadLetters(v.r.Context(), name, which)
+	default:
+		return badForm("do")
+	}
+	if err != nil {
+		return err
+	}
+	return v.done("/ui/dead-letters?callback="+url.QueryEscape(name), notice, changed.Changed)
+}
+
+type quarantineView struct {
+	Items []api.QuarantineItem
+	Stats api.QuarantineStats
+	Next  uint64
+}
+
+func (v *visit) quarantine() error {
+	ctx := v.r.Context()
+	items, err := v.api.Quarantine(ctx, api.QuarantineQuery{After: v.number("after"), Limit: listed})
+	if err != nil {
+		return err
+	}
+	stats, err := v.api.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	out := quarantineView{Items: items, Stats: stats.Quarantine}
+	if len(items) == listed {
+		out.Next = items[listed-1].Number
+	}
+	return v.show("quarantine", "Quarantine", out)
+}
+
+func (v *visit) quarantined() error {
+	number, err := strconv.ParseUint(v.r.PathValue("number"), 10, 63)
+	if err != nil {
+		return notFound("item")
+	}
+	item, err := v.api.QuarantineItem(v.r.Context(), number)
+	if err != nil {
+		return err
+	}
+	return v.show("quarantined", "Quarantined input", item)
+}
+
+func (v *visit) changeQuarantine() error {
+	numbers, err := v.selection("number")
+	if err != nil {
+		return err
+	}
+	if len(numbers) == 0 {
+		return &api.Error{Status: http.StatusBadRequest, Message: "nothing is selected", Hint: "tick some items"}
+	}
+	which := api.QuarantineChange{Numbers: numbers}
+	var changed api.QuarantineChanged
+	notice := "quarantined"
+	switch v.r.PostFormValue("do") {
+	case "replay":
+		changed, err = v.api.ReplayQuarantine(v.r.Context(), which)
+	case "delete":
+		notice = "deleted"
+		changed, err = v.api.DeleteQuarantine(v.r.Context(), which)
+	default:
+		return badForm("do")
+	}
+	if err != nil {
+		return err
+	}
+	if len(changed.Failed) > 0 {
+		return stayed(changed)
+	}
+	return v.done("/ui/quarantine", notice, changed.Changed)
+}
+
+// stayed says which items were not changed, and why the first was not.
+func stayed(c api.QuarantineChanged) *api.Error {
+	first := c.Failed[0]
+	return &api.Error{
+		Status: http.StatusUnprocessableEntity, Field: first.Error.Field, Hint: first.Error.Hint,
+		Message: fmt.Sprintf("%d of %d items stay in quarantine; item %d: %s", len(c.Failed), c.Changed+len(c.Failed), first.Number, first.Error.Message),
+	}
+}
+
+// mend replays an item with the contents of the form in its place.
+func (v *visit) mend() error {
+	number, err := strconv.ParseUint(v.r.PathValue("number"), 10, 63)
+	if err != nil {
+		return notFound("item")
+	}
+	// A form separates lines by CR LF; JSON does not tell them apart.
+	contents := strings.ReplaceAll(v.r.PostFormValue("contents"), "\r\n", "\n")
+	changed, err := v.api.ReplaceQuarantined(v.r.Context(), number, []byte(contents))
+	if err != nil {
+		return err
+	}
+	if len(changed.Failed) > 0 {
+		return stayed(changed)
+	}
+	return v.done("/ui/quarantine", "quarantined", changed.Changed)
+}
+
+type modulesView struct {
+	Filters []api.Filter
+	Modules []api.Module
+}
+
+func (v *visit) modules() error {
+	ctx := v.r.Context()
+	filters, err := v.api.Filters(ctx)
+	if err != nil {
+		return err
+	}
+	modules, err := v.api.Modules(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(modules, func(a, b api.Module) int { return b.Pushed.Compare(a.Pushed) })
+	return v.show("modules", "Modules", modulesView{filters, modules})
+}
+
+type moduleView struct {
+	api.Inspection
+	Filters []api.Filter
+}
+
+func (v *visit) module() error {
+	ctx := v.r.Context()
+	inspection, err := v.api.InspectModule(ctx, v.r.PathValue("digest"))
+	if err != nil {
+		return err
+	}
+	filters, err := v.api.Filters(ctx)
+	if err != nil {
+		return err
+	}
+	return v.show("module", "Module", moduleView{inspection, filters})
+}
+
+func (v *visit) pushModule() error {
+	file, header, err := v.r.FormFile("module")
+	if err != nil {
+		return &api.Error{Status: http.StatusBadRequest, Field: "module", Message: "no file was sent", Hint: "choose a .wasm file"}
+	}
+	defer file.Close()
+	code, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimSpace(v.r.PostFormValue("name"))
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(header.Filename), ".wasm")
+	}
+	pushed, err := v.api.Push(v.r.Context(), api.PushQuery{Name: name, Filter: v.r.PostFormValue("filter")}, code)
+	if err != nil {
+		return err
+	}
+	notice := "pushed"
+	if !pushed.Added {
+		notice = "stored"
+	}
+	return v.done("/ui/modules/"+pushed.SHA256, notice, -1)
+}
+
+func (v *visit) deleteModule() error {
+	if _, err := v.api.DeleteModule(v.r.Context(), v.r.PathValue("digest")); err != nil {
+		return err
+	}
+	return v.done("/ui/modules", "removed", -1)
+}
+
+func (v *visit) useModule() error {
+	want := api.Use{SHA256: v.r.PostFormValue("sha256"), Previous: v.r.PostFormValue("previous") != "", Configured: v.r.PostFormValue("configured") != ""}
+	used, err := v.api.UseModule(v.r.Context(), v.r.PathValue("name"), want)
+	if err != nil {
+		return err
+	}
+	notice := "using"
+	if !used.Changed {
+		notice = "same"
+	}
+	return v.done("/ui/modules", notice, -1)
+}
+
+func (v *visit) resetFilter() error {
+	if err := v.api.ResetFilter(v.r.Context(), v.r.PathValue("name")); err != nil {
+		return err
+	}
+	return v.done("/ui/modules", "reset", -1)
+}

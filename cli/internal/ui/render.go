@@ -1,0 +1,175 @@
+package ui
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+)
+
+// page is what the layout shows.
+type page struct {
+	Title   string
+	Path    string // of the request, for the navigation
+	URL     string // where the live part comes from
+	Who     api.Principal
+	Signed  bool
+	Notice  string
+	Live    bool
+	Version string
+	Nav     []navItem
+	Content any
+
+	v *visit
+}
+
+// May reports whether the caller has a role.
+func (p *page) May(role string) bool { return p.v != nil && p.v.may(role) }
+
+type navItem struct {
+	Path, Title string
+	Here        bool
+}
+
+// notices are the texts of what was done, by code. %d is a number of things.
+var notices = map[string]string{
+	"paused":      "Paused. Events are kept until you resume.",
+	"resumed":     "Resumed.",
+	"detached":    "Detached. Pending and new events are skipped until you attach it again.",
+	"attached":    "Attached. New events are delivered again.",
+	"replayed":    "%d dead letters will be delivered again.",
+	"discarded":   "%d dead letters discarded.",
+	"replaying":   "Replay started: %d events.",
+	"dry":         "Dry run: the replay would deliver %d events. Nothing was started.",
+	"quarantined": "%d items replayed.",
+	"deleted":     "%d items deleted.",
+	"pushed":      "Module stored. Select it under a filter to use it.",
+	"stored":      "The module was stored already.",
+	"removed":     "Module deleted.",
+	"using":       "The filter runs the other module from the next event on.",
+	"same":        "The filter ran that module already.",
+	"reset":       "Circuit breaker reset.",
+	"reloaded":    "Configuration reloaded.",
+}
+
+func noticeOf(q url.Values) string {
+	text := notices[q.Get("notice")]
+	if strings.Contains(text, "%d") {
+		n, err := strconv.ParseUint(q.Get("n"), 10, 63)
+		if err != nil {
+			return ""
+		}
+		return fmt.Sprintf(text, n)
+	}
+	return text
+}
+
+// loadTemplates parses each screen with the layout.
+func (s *server) loadTemplates() map[string]*template.Template {
+	functions := template.FuncMap{
+		"asset":   func(name string) string { return s.assets[name].address },
+		"moment":  moment,
+		"count":   func(n any) string { return grouped(fmt.Sprint(n)) },
+		"span":    span,
+		"bytes":   func(n int64) string { return auditrelay.ByteSize(n).String() },
+		"short":   func(digest string) string { return digest[:min(12, len(digest))] },
+		"join":    strings.Join,
+		"text":    func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") },
+		"urlpart": url.PathEscape,
+	}
+	base := template.Must(template.New("layout").Funcs(functions).ParseFS(templateFiles, "templates/layout.html"))
+	all := map[string]*template.Template{}
+	names, _ := fs.Glob(templateFiles, "templates/*.html") // embedded: it cannot fail
+	for _, name := range names {
+		key := strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ".html")
+		if key != "layout" {
+			all[key] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, name))
+		}
+	}
+	return all
+}
+
+// write renders a page as a whole before it sends anything.
+func (s *server) write(w http.ResponseWriter, status int, name string, p *page) {
+	p.Version = s.Version
+	part := "layout.html"
+	if p.v != nil && p.v.r.Header.Get("HX-Trigger") == "live" && status < 400 {
+		part = "live"
+	}
+	var out bytes.Buffer
+	if err := s.templates[name].ExecuteTemplate(&out, part, p); err != nil {
+		s.Logger.Error("a screen cannot be rendered", "screen", name, "error", err)
+		http.Error(w, "the page failed; the relay's log says more", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes()) // the browser left
+}
+
+// render answers with a screen.
+func (v *visit) render(status int, name, title string, content any) {
+	p := &page{
+		Title: title, Path: v.r.URL.Path, Who: v.who, Signed: v.signed, Notice: noticeOf(v.r.URL.Query()),
+		Live: v.screen.live, Content: content, v: v,
+	}
+	u := *v.r.URL
+	q := u.Query()
+	q.Del("notice")
+	q.Del("n")
+	u.RawQuery = q.Encode()
+	p.URL = u.RequestURI()
+	for _, sc := range screens() {
+		if sc.nav != "" && v.may(sc.role) {
+			path := strings.TrimSuffix(sc.path, "{$}")
+			here := p.Path == path || path != "/ui/" && strings.HasPrefix(p.Path, strings.TrimSuffix(path, "s"))
+			p.Nav = append(p.Nav, navItem{path, sc.nav, here})
+		}
+	}
+	v.write(v.w, status, name, p)
+}
+
+func (v *visit) show(name, title string, content any) error {
+	v.render(http.StatusOK, name, title, content)
+	return nil
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// span is a duration as people say it.
+func span(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "none"
+	case d < time.Second:
+		return "under 1 s"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// grouped separates thousands.
+func grouped(n string) string {
+	for i := len(n) - 3; i > 0; i -= 3 {
+		n = n[:i] + "," + n[i:]
+	}
+	return n
+}

@@ -1,0 +1,220 @@
+package ui
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"auditrelay/cli/internal/api"
+)
+
+// screen is one address of the page and the role that shows it. The API checks the role
+// of each call again.
+type screen struct {
+	method, path string
+	role         string
+	nav          string // its title in the navigation; empty: not there
+	show         func(*visit) error
+
+	live   bool // parts of it are asked for again on a change
+	stream bool // it tells of changes
+	upload bool // its form holds a module
+}
+
+// screens are all of them; a test holds each line against every role.
+func screens() []screen {
+	get := func(path, role, nav string, show func(*visit) error) screen {
+		return screen{method: "GET", path: path, role: role, nav: nav, show: show}
+	}
+	live := func(path, role, nav string, show func(*visit) error) screen {
+		return screen{method: "GET", path: path, role: role, nav: nav, show: show, live: true}
+	}
+	post := func(path, role string, do func(*visit) error) screen {
+		return screen{method: "POST", path: path, role: role, show: do}
+	}
+	return []screen{
+		live("/ui/{$}", "view", "Overview", (*visit).overview),
+		{method: "GET", path: "/ui/live", role: "view", show: (*visit).live, stream: true},
+		get("/ui/events", "view", "Events", (*visit).event),
+		live("/ui/callbacks/{name}", "view", "", (*visit).callback),
+		post("/ui/callbacks/{name}/state", "operate", (*visit).changeState),
+		post("/ui/callbacks/{name}/replay", "operate", (*visit).replay),
+		get("/ui/dead-letters", "view", "Dead letters", (*visit).deadLetters),
+		get("/ui/dead-letters/{name}/{sequence}", "comply", "", (*visit).deadLetter),
+		post("/ui/dead-letters", "operate", (*visit).changeDeadLetters),
+		get("/ui/quarantine", "view", "Quarantine", (*visit).quarantine),
+		get("/ui/quarantine/{number}", "comply", "", (*visit).quarantined),
+		post("/ui/quarantine", "operate", (*visit).changeQuarantine),
+		post("/ui/quarantine/{number}", "operate", (*visit).mend),
+		live("/ui/modules", "view", "Modules", (*visit).modules),
+		get("/ui/modules/{digest}", "view", "", (*visit).module),
+		{method: "POST", path: "/ui/modules", role: "admin", show: (*visit).pushModule, upload: true},
+		post("/ui/modules/{digest}/delete", "admin", (*visit).deleteModule),
+		post("/ui/filters/{name}/module", "admin", (*visit).useModule),
+		post("/ui/filters/{name}/reset", "operate", (*visit).resetFilter),
+		post("/ui/reload", "admin", (*visit).reload),
+	}
+}
+
+// overviewView is the first screen.
+type overviewView struct {
+	Callbacks []callbackRow
+	Attention []string // names of callbacks that need somebody
+	Sources   []api.Source
+	Stats     api.Stats
+	Alerts    []string
+}
+
+type callbackRow struct {
+	api.CallbackStatus
+	Plot plot
+}
+
+// healthy reports whether nobody needs to look at a callback.
+func healthy(s *api.CallbackStatus) bool {
+	return s.Account.Balanced && s.Account.DeadLettered == 0 && (s.State == "active" || s.State == "idle" || s.Done)
+}
+
+func (r callbackRow) Healthy() bool { return healthy(&r.CallbackStatus) }
+
+func (v *visit) overview() error {
+	ctx := v.r.Context()
+	callbacks, err := v.api.Callbacks(ctx)
+	if err != nil {
+		return err
+	}
+	out := overviewView{}
+	for _, c := range callbacks {
+		out.Callbacks = append(out.Callbacks, callbackRow{c, v.history.plot(c.Name, c.Replay)})
+		if !healthy(&c) {
+			out.Attention = append(out.Attention, c.Name)
+		}
+	}
+	if out.Sources, err = v.api.Sources(ctx); err != nil {
+		return err
+	}
+	if out.Stats, err = v.api.Stats(ctx); err != nil {
+		return err
+	}
+	ready, err := v.api.Ready(ctx)
+	if err != nil {
+		return err
+	}
+	out.Alerts = ready.Alerts
+	return v.show("overview", "Overview", out)
+}
+
+type callbackView struct {
+	api.CallbackStatus
+	Plot    plot
+	Replays []api.CallbackStatus
+	Healthy bool
+}
+
+func (v *visit) callback() error {
+	name := v.r.PathValue("name")
+	all, err := v.api.Callbacks(v.r.Context())
+	if err != nil {
+		return err
+	}
+	out := callbackView{}
+	found := false
+	for _, c := range all {
+		switch {
+		case c.Name != name:
+		case c.Replay != "":
+			out.Replays = append(out.Replays, c)
+		default:
+			out.CallbackStatus, found = c, true
+		}
+	}
+	if !found {
+		return notFound("callback")
+	}
+	out.Plot, out.Healthy = v.history.plot(name, ""), healthy(&out.CallbackStatus)
+	return v.show("callback", name, out)
+}
+
+func (v *visit) changeState() error {
+	name, ctx := v.r.PathValue("name"), v.r.Context()
+	var err error
+	notice := ""
+	switch v.r.PostFormValue("do") {
+	case "pause":
+		_, err = v.api.Pause(ctx, name)
+		notice = "paused"
+	case "resume":
+		_, err = v.api.Resume(ctx, name)
+		notice = "resumed"
+	case "detach":
+		_, err = v.api.Detach(ctx, name)
+		notice = "detached"
+	case "attach":
+		_, err = v.api.Attach(ctx, name)
+		notice = "attached"
+	default:
+		return badForm("do")
+	}
+	if err != nil {
+		return err
+	}
+	return v.done("/ui/callbacks/"+url.PathEscape(name), notice, -1)
+}
+
+func (v *visit) replay() error {
+	name := v.r.PathValue("name")
+	want := api.Replay{DryRun: v.r.PostFormValue("dry_run") != "", Emit: v.r.PostFormValue("emit") != ""}
+	for field, into := range map[string]*uint64{"from": &want.From, "to": &want.To} {
+		text := strings.TrimSpace(v.r.PostFormValue(field))
+		if text == "" {
+			continue
+		}
+		var err error
+		if *into, err = strconv.ParseUint(text, 10, 63); err != nil {
+			return badForm(field)
+		}
+	}
+	started, err := v.api.Replay(v.r.Context(), name, want)
+	if err != nil {
+		return err
+	}
+	notice := "replaying"
+	if want.DryRun {
+		notice = "dry"
+	}
+	return v.done("/ui/callbacks/"+url.PathEscape(name), notice, int(started.Events))
+}
+
+func (v *visit) reload() error {
+	if _, err := v.api.Reload(v.r.Context()); err != nil {
+		return err
+	}
+	return v.done("/ui/", "reloaded", -1)
+}
+
+type eventView struct {
+	ID, Namespace string
+	Asked         bool
+	Found         *api.Explained
+	Missing       *api.Error
+	Receipts      bool
+}
+
+// event searches one event by its id, and shows its contents to those who may.
+func (v *visit) event() error {
+	q := v.r.URL.Query()
+	out := eventView{ID: strings.TrimSpace(q.Get("id")), Namespace: q.Get("namespace"), Asked: q.Get("id") != ""}
+	if out.ID == "" {
+		return v.show("event", "Events", out)
+	}
+	found, err := v.api.Explain(v.r.Context(), api.EventQuery{ID: out.ID, Namespace: out.Namespace, Data: q.Get("data") != ""})
+	if refused := apiError(err); refused != nil && (refused.Status == 404 || refused.Status == 410) {
+		out.Missing, err = refused, nil
+	} else if err == nil {
+		out.Found = &found
+	}
+	if err != nil {
+		return err
+	}
+	return v.show("event", "Event", out)
+}

@@ -1,0 +1,115 @@
+package ui
+
+import (
+	"crypto/rand"
+	"net/http"
+	"sync"
+	"time"
+
+	"auditrelay"
+)
+
+// cookieName names the session's cookie. It holds a random id and nothing else.
+const cookieName = "auditrelay_session"
+
+// A session ends after idleLimit without a request and, whatever its use, after
+// lifeLimit. OWASP's session management guidance gives 15 to 30 minutes and 4 to 8 hours
+// for such applications.
+const (
+	idleLimit = 30 * time.Minute
+	lifeLimit = 8 * time.Hour
+)
+
+// maxSessions limits the number of sessions. Past it the one that was idle longest ends.
+const maxSessions = 1000
+
+// session is one browser that signed in with a token. The token is presented to the API
+// on each request: a token that was removed or has expired ends its sessions at once.
+type session struct {
+	token       auditrelay.Secret
+	began, used time.Time
+}
+
+// sessions are those of one relay, in memory: a restart ends them all. It is safe for
+// concurrent use.
+type sessions struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	byID map[string]*session
+}
+
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, byID: map[string]*session{}}
+}
+
+// begin starts a session and returns its id.
+func (s *sessions) begin(token auditrelay.Secret) string {
+	id := rand.Text() // 128 bits at least
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, old := range s.byID {
+		if old.ended(now) {
+			delete(s.byID, id)
+		}
+	}
+	if len(s.byID) >= maxSessions {
+		idlest, found := "", time.Time{}
+		for id, old := range s.byID {
+			if idlest == "" || old.used.Before(found) {
+				idlest, found = id, old.used
+			}
+		}
+		delete(s.byID, idlest)
+	}
+	s.byID[id] = &session{token: token, began: now, used: now}
+	return id
+}
+
+func (o *session) ended(now time.Time) bool {
+	return now.Sub(o.used) >= idleLimit || now.Sub(o.began) >= lifeLimit
+}
+
+// token returns the token of the request's session. ok is false without a session, or
+// after its end. A request that the page makes by itself does not keep a session alive.
+func (s *sessions) token(r *http.Request, byItself bool) (token auditrelay.Secret, ok bool) {
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return "", false
+	}
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.byID[c.Value]
+	if o == nil {
+		return "", false
+	}
+	if o.ended(now) {
+		delete(s.byID, c.Value)
+		return "", false
+	}
+	if !byItself {
+		o.used = now
+	}
+	return o.token, true
+}
+
+// end ends the request's session, if any.
+func (s *sessions) end(r *http.Request) {
+	if c, err := r.Cookie(cookieName); err == nil {
+		s.mu.Lock()
+		delete(s.byID, c.Value)
+		s.mu.Unlock()
+	}
+}
+
+// setCookie gives the browser a session's id; an empty id takes it away.
+func setCookie(w http.ResponseWriter, r *http.Request, id string) {
+	c := &http.Cookie{
+		Name: cookieName, Value: id, Path: "/ui/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+	}
+	if id == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}

@@ -1,0 +1,400 @@
+// Package ui serves the operators' page: HTML under /ui/ over the relay's own HTTP API.
+// Each screen and each button calls an endpoint of package api in process, with the
+// token of whoever signed in. The API alone decides who may do what, and it alone
+// records what was done; this package holds no authority of its own.
+//
+// Every string that an event, a guest or a sender wrote reaches the page through
+// html/template's contextual escaping, and the Content-Security-Policy permits no inline
+// script and no inline style.
+package ui
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/client"
+)
+
+//go:embed assets
+var assetFiles embed.FS
+
+//go:embed templates
+var templateFiles embed.FS
+
+// Options configure the page.
+type Options struct {
+	// API answers the calls of the page. Required.
+	API http.Handler
+	// Version is shown at the foot of each screen.
+	Version string
+	// Logger receives faults of the page itself; default slog.Default().
+	Logger *slog.Logger
+
+	now  func() time.Time // default time.Now
+	tick time.Duration    // how often an open page looks for changes; default 3 s
+}
+
+// maxStreams limits the number of pages that are updated live. Further pages show what
+// they showed when they were loaded.
+const maxStreams = 64
+
+// Maximum size of a form, and of one with a module, in bytes. The API has lower limits of
+// its own where they matter.
+const (
+	maxForm   = 2 << 20
+	maxUpload = 64 << 20
+)
+
+// policy is the Content-Security-Policy of every answer.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+type server struct {
+	Options
+	sessions  *sessions
+	templates map[string]*template.Template
+	assets    map[string]asset
+	streams   chan struct{}
+	history   history
+}
+
+// New returns the handler for everything under /ui/. It is safe for concurrent use.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	if o.tick == 0 {
+		o.tick = 3 * time.Second
+	}
+	s := &server{Options: o, sessions: newSessions(o.now), streams: make(chan struct{}, maxStreams)}
+	s.assets = loadAssets()
+	s.templates = s.loadTemplates()
+	mux := http.NewServeMux()
+	for _, sc := range screens() {
+		mux.HandleFunc(sc.method+" "+sc.path, s.serve(sc))
+	}
+	mux.HandleFunc("GET /ui/assets/{name}", s.asset)
+	mux.HandleFunc("GET /ui/sign-in", s.signInForm)
+	mux.HandleFunc("POST /ui/sign-in", s.signIn)
+	mux.HandleFunc("POST /ui/sign-out", s.signOut)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.bare(w, r, http.StatusNotFound, "No such page", "The address may be mistyped.")
+	})
+	var guard http.CrossOriginProtection
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.bare(w, r, http.StatusForbidden, "Refused", "The request came from a page of another site.")
+	}))
+	return secured(guard.Handler(mux))
+}
+
+// secured sets the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// asset is one static file. Its address holds its digest, so that it may be cached.
+type asset struct {
+	address, contentType string
+	content              []byte
+}
+
+// loadAssets reads the static files, by name without version.
+func loadAssets() map[string]asset {
+	all := map[string]asset{}
+	entries, _ := fs.ReadDir(assetFiles, "assets") // embedded: it cannot fail
+	types := map[string]string{"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
+	for _, e := range entries {
+		content, _ := assetFiles.ReadFile("assets/" + e.Name())
+		sum := sha256.Sum256(content)
+		extension := e.Name()[strings.LastIndexByte(e.Name(), '.')+1:]
+		all[e.Name()] = asset{
+			address:     "/ui/assets/" + e.Name() + "?v=" + hex.EncodeToString(sum[:6]),
+			contentType: types[extension], content: content,
+		}
+	}
+	return all
+}
+
+func (s *server) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		s.bare(w, r, http.StatusNotFound, "No such file", "")
+		return
+	}
+	w.Header().Set("Content-Type", a.contentType)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.content)
+}
+
+// visit is one request of one screen.
+type visit struct {
+	*server
+	w      http.ResponseWriter
+	r      *http.Request
+	api    *client.Client
+	who    api.Principal
+	signed bool // by a session: it can be ended
+	screen screen
+}
+
+// client returns a client that calls the API as the browser of r with token.
+func (s *server) client(r *http.Request, token auditrelay.Secret) *client.Client {
+	return client.Within(inProcess{api: s.API, browser: r}, token)
+}
+
+// enter finds out who makes a request. A nil visit: it was answered.
+func (s *server) enter(w http.ResponseWriter, r *http.Request, sc screen) *visit {
+	byItself := r.Header.Get("HX-Trigger") == "live" || sc.stream
+	token, signed := s.sessions.token(r, byItself)
+	v := &visit{server: s, w: w, r: r, api: s.client(r, token), signed: signed, screen: sc}
+	var err error
+	v.who, err = v.api.Principal(r.Context())
+	refused, _ := errors.AsType[*api.Error](err)
+	switch {
+	case err == nil:
+		return v
+	case refused != nil && refused.Status == http.StatusUnauthorized:
+		s.sessions.end(r)
+		s.toSignIn(w, r)
+	case refused != nil:
+		s.bare(w, r, refused.Status, "Refused", refused.Message+". "+refused.Hint)
+	default:
+		s.Logger.Error("the page cannot call the API", "error", err)
+		s.bare(w, r, http.StatusInternalServerError, "The page failed", "The relay's log says more.")
+	}
+	return nil
+}
+
+func (s *server) serve(sc screen) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		limit := int64(maxForm)
+		if sc.upload {
+			limit = maxUpload
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		v := s.enter(w, r, sc)
+		if v == nil {
+			return
+		}
+		if !v.may(sc.role) {
+			v.failure(&api.Error{Status: http.StatusForbidden, Message: "this needs the role " + sc.role, Hint: "sign in with a token that has it"})
+			return
+		}
+		if r.Method == http.MethodPost && !sc.upload {
+			if err := r.ParseForm(); err != nil {
+				v.failure(&api.Error{Status: http.StatusBadRequest, Message: "the form cannot be read"})
+				return
+			}
+		}
+		if err := sc.show(v); err != nil {
+			v.failure(err)
+		}
+	}
+}
+
+// may reports whether the caller has a role.
+func (v *visit) may(role string) bool { return role == "" || slices.Contains(v.who.Roles, role) }
+
+// failure answers with an error of the API.
+func (v *visit) failure(err error) {
+	if v.r.Context().Err() != nil {
+		return // the browser left
+	}
+	refused, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		v.Logger.Error("a screen failed", "screen", v.screen.path, "error", err)
+		refused = &api.Error{Status: http.StatusInternalServerError, Message: "the page failed", Hint: "the relay's log says more"}
+	}
+	if refused.Status == http.StatusUnauthorized {
+		v.toSignIn(v.w, v.r)
+		return
+	}
+	v.render(max(refused.Status, 400), "failure", "Not done", refused)
+}
+
+// done sends the browser to another screen, with a notice. The notice is a code and at
+// most a number: no text of anybody's travels in an address.
+func (v *visit) done(to, notice string, n int) error {
+	u, err := url.Parse(to)
+	if err != nil {
+		return err
+	}
+	q := u.Query()
+	q.Set("notice", notice)
+	if n >= 0 {
+		q.Set("n", fmt.Sprint(n))
+	}
+	u.RawQuery = q.Encode()
+	http.Redirect(v.w, v.r, u.String(), http.StatusSeeOther)
+	return nil
+}
+
+// toSignIn asks for a token.
+func (s *server) toSignIn(w http.ResponseWriter, r *http.Request) {
+	to := "/ui/sign-in"
+	if r.Method == http.MethodGet && r.URL.Path != "/ui/" && r.URL.Path != "/ui/live" {
+		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	}
+	if r.Header.Get("HX-Request") != "" {
+		w.Header().Set("HX-Redirect", "/ui/sign-in")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// signInView is what the sign-in screen shows.
+type signInView struct {
+	Next    string
+	Refused string
+}
+
+// next returns where to go after the sign-in: a screen of ours, or the overview.
+func next(r *http.Request) string {
+	to := r.FormValue("next")
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/ui/") || strings.HasPrefix(to, "//") || strings.Contains(to, "\\") {
+		return "/ui/"
+	}
+	return u.RequestURI()
+}
+
+func (s *server) signInForm(w http.ResponseWriter, r *http.Request) {
+	s.write(w, http.StatusOK, "sign-in", &page{Title: "Sign in", Content: signInView{Next: next(r)}})
+}
+
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	token := auditrelay.Secret(strings.TrimSpace(r.PostFormValue("token")))
+	refuse := func(status int, why string) {
+		s.write(w, status, "sign-in", &page{Title: "Sign in", Content: signInView{Next: next(r), Refused: why}})
+	}
+	if token == "" {
+		refuse(http.StatusBadRequest, "Enter a token.")
+		return
+	}
+	who, err := s.client(r, token).Principal(r.Context())
+	if refused, ok := errors.AsType[*api.Error](err); ok {
+		if refused.RetryAfter > 0 {
+			w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
+		}
+		refuse(refused.Status, "The relay refused the token: "+refused.Message+".")
+		return
+	}
+	if err != nil {
+		s.Logger.Error("the page cannot call the API", "error", err)
+		refuse(http.StatusInternalServerError, "The relay failed; its log says more.")
+		return
+	}
+	if !slices.Contains(who.Roles, "view") {
+		refuse(http.StatusForbidden, "This token has no role that sees anything here. Use one with the role view.")
+		return
+	}
+	s.sessions.end(r) // an id from before the sign-in is never reused
+	setCookie(w, r, s.sessions.begin(token))
+	http.Redirect(w, r, next(r), http.StatusSeeOther)
+}
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+	s.sessions.end(r)
+	setCookie(w, r, "")
+	http.Redirect(w, r, "/ui/sign-in", http.StatusSeeOther)
+}
+
+// bare answers without knowing who asks.
+func (s *server) bare(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	if r.Method == http.MethodHead {
+		w.WriteHeader(status)
+		return
+	}
+	s.write(w, status, "bare", &page{Title: title, Content: text})
+}
+
+// live tells an open page when to ask for its parts again.
+func (v *visit) live() error {
+	select {
+	case v.streams <- struct{}{}:
+		defer func() { <-v.streams }()
+	default:
+		return &api.Error{Status: http.StatusServiceUnavailable, Message: "too many pages are open"}
+	}
+	control := http.NewResponseController(v.w)
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	ticker := time.NewTicker(v.tick)
+	defer ticker.Stop()
+	var before [sha256.Size]byte
+	for first := true; ; first = false {
+		now, err := v.fingerprint(v.r.Context())
+		if v.r.Context().Err() != nil {
+			return nil
+		}
+		event := ": as before\n\n"
+		if err != nil || !first && now != before {
+			event = "event: change\ndata: \n\n"
+		}
+		before = now
+		_ = control.SetWriteDeadline(v.now().Add(v.tick + 10*time.Second)) // a recorder in a test has none
+		if _, werr := v.w.Write([]byte(event)); werr != nil || err != nil {
+			return nil // the page asks again, and then signs in
+		}
+		if err := control.Flush(); err != nil {
+			return nil
+		}
+		select {
+		case <-v.r.Context().Done():
+			return nil
+		case <-ticker.C:
+		}
+		if _, signed := v.sessions.token(v.r, true); v.signed && !signed {
+			_, _ = v.w.Write([]byte("event: change\ndata: \n\n"))
+			return nil
+		}
+	}
+}
+
+// fingerprint changes when what the screens show changes.
+func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err error) {
+	callbacks, err := v.api.Callbacks(ctx)
+	if err != nil {
+		return sum, err
+	}
+	stats, err := v.api.Stats(ctx)
+	if err != nil {
+		return sum, err
+	}
+	v.history.sample(v.now(), callbacks)
+	h := sha256.New()
+	for i := range callbacks {
+		callbacks[i].Lag = callbacks[i].Lag.Truncate(time.Minute)
+		fmt.Fprintf(h, "%+v\n", callbacks[i])
+	}
+	fmt.Fprintln(h, stats.Accepted, stats.Rejected, stats.Quarantine, stats.NotAccepting)
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
