@@ -38,6 +38,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/stats", viewers},
 		{"GET", "/v1/sources", viewers},
 		{"GET", "/v1/version", viewers},
+		{"GET", "/v1/principal", everyone[1:]},
 		{"GET", "/v1/callbacks", viewers},
 		{"GET", "/v1/callbacks/archive", viewers},
 		{"POST", "/v1/callbacks/archive/pause", operators},

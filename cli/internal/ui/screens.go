@@ -45,7 +45,7 @@ func screens() []screen {
 		get("/ui/quarantine", "view", "Quarantine", (*visit).quarantine),
 		get("/ui/quarantine/{number}", "comply", "", (*visit).quarantined),
 		post("/ui/quarantine", "operate", (*visit).changeQuarantine),
-		post("/ui/quarantine/{number}", "operate", (*visit).mend),
+		post("/ui/quarantine/{number}", "ingest", (*visit).mend), // operate as well
 		live("/ui/modules", "view", "Modules", (*visit).modules),
 		get("/ui/modules/{digest}", "view", "", (*visit).module),
 		{method: "POST", path: "/ui/modules", role: "admin", show: (*visit).pushModule, upload: true},

@@ -1,0 +1,346 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	relayhttp "auditrelay/cli/internal/http"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// hostile is text that a browser would run if a screen forgot to escape it.
+const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}'`
+
+// sink delivers everything, or refuses it with hostile words.
+type sink struct{ refuse bool }
+
+func (s sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	var all []auditrelay.Payload
+	for _, r := range chunk.Records {
+		all = append(all, auditrelay.Payload{Key: fmt.Sprint(r.Sequence), Body: r.Data, Sequences: []uint64{r.Sequence}})
+	}
+	return all, nil
+}
+
+func (s sink) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, error) {
+	if s.refuse {
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New(hostile)}
+	}
+	return auditrelay.Receipt{Location: hostile}, nil
+}
+
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+// relay is a real runtime behind the real server, with the page.
+type relay struct {
+	t     *testing.T
+	rt    *runtime.Runtime
+	http  *httptest.Server
+	clock *clock
+}
+
+func token(role string) string { return role + "-token-0123456789" }
+
+func newRelay(t *testing.T, roles ...config.Role) *relay {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Callbacks: []runtime.Callback{
+		{Name: "archive", Sink: sink{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
+		{Name: "refusing", Sink: sink{refuse: true}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config.Config{Listen: "127.0.0.1:0"}
+	for _, role := range roles {
+		cfg.Tokens = append(cfg.Tokens, config.Token{Name: string(role), Token: auditrelay.Secret(token(string(role))), Roles: []config.Role{role}})
+	}
+	r := &relay{t: t, rt: rt, clock: &clock{time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
+	server, err := relayhttp.New(relayhttp.Options{
+		Runtime: rt, Config: cfg, Logger: quiet,
+		Pages: func(api http.Handler) http.Handler { return New(Options{API: api, Logger: quiet, now: r.clock.now}) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.http = httptest.NewServer(server.Handler())
+	t.Cleanup(func() {
+		r.http.Close()
+		if err := rt.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// browser keeps cookies and does not follow redirects.
+type browser struct {
+	*relay
+	client *http.Client
+}
+
+func (r *relay) browser() *browser {
+	jar, _ := cookiejar.New(nil)
+	return &browser{r, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+func (b *browser) do(method, path string, form url.Values, head ...string) (int, string, http.Header) {
+	b.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.http.URL+path, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(head); i += 2 {
+		if head[i] == "Host" {
+			req.Host = head[i+1]
+			continue
+		}
+		req.Header.Set(head[i], head[i+1])
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer), resp.Header
+}
+
+func (b *browser) signIn(role string) {
+	b.t.Helper()
+	status, _, head := b.do("POST", "/ui/sign-in", url.Values{"token": {token(role)}})
+	if status != http.StatusSeeOther || head.Get("Location") != "/ui/" {
+		b.t.Fatalf("signing in as %s: %d to %q", role, status, head.Get("Location"))
+	}
+}
+
+func (r *relay) submit(id, action string) {
+	r.t.Helper()
+	data := fmt.Sprintf(`{"id":%q,"updated_at":"2026-01-31T12:00:00+00:00","changed_by":"u","changed_by_api_key":"k",`+
+		`"action":%q,"table_name":"LiteLLM_TeamTable","object_id":"o","before_value":null,"updated_values":%q}`, id, action, hostile)
+	req, err := http.NewRequestWithContext(r.t.Context(), "POST", r.http.URL+"/v1/events", strings.NewReader(data))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token("admin"))
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.http.Client().Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		r.t.Fatal("the event was answered ", resp.Status)
+	}
+	if err := r.rt.Settled(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestEveryScreenAsksForItsRole holds each screen and each button against every role, and
+// against nobody.
+func TestEveryScreenAsksForItsRole(t *testing.T) {
+	implied := map[string][]string{
+		"view": {"view"}, "comply": {"view", "comply"}, "operate": {"view", "operate"}, "admin": {"ingest", "view", "comply", "operate", "admin"},
+	}
+	r := newRelay(t, config.RoleView, config.RoleComply, config.RoleOperate, config.RoleAdmin)
+	nobody := r.browser()
+	fill := strings.NewReplacer("{$}", "", "{name}", "archive", "{sequence}", "1", "{number}", "1", "{digest}", strings.Repeat("0", 64))
+	for _, sc := range screens() {
+		path := fill.Replace(sc.path)
+		if sc.role == "" {
+			t.Errorf("%s %s asks for no role", sc.method, sc.path)
+		}
+		if status, _, head := nobody.do(sc.method, path, nil); status != http.StatusSeeOther || !strings.HasPrefix(head.Get("Location"), "/ui/sign-in") {
+			t.Errorf("%s %s without a session: %d to %q", sc.method, sc.path, status, head.Get("Location"))
+		}
+	}
+	for role, has := range implied {
+		b := r.browser()
+		b.signIn(role)
+		for _, sc := range screens() {
+			if sc.stream {
+				continue
+			}
+			may := false
+			for _, h := range has {
+				may = may || h == sc.role
+			}
+			status, _, _ := b.do(sc.method, fill.Replace(sc.path), url.Values{}, "Sec-Fetch-Site", "same-origin")
+			if refused := status == http.StatusForbidden; refused == may {
+				t.Errorf("%s %s as %s: %d", sc.method, sc.path, role, status)
+			}
+		}
+	}
+}
+
+// TestHostileTextIsEscaped plants text in every field that a sender, a destination or an
+// address can choose, and looks at each screen that shows it.
+func TestHostileTextIsEscaped(t *testing.T) {
+	r := newRelay(t, config.RoleAdmin)
+	r.submit(hostile, "created")
+	b := r.browser()
+	b.signIn("admin")
+	id := url.QueryEscape(hostile)
+	shown := 0
+	for _, path := range []string{
+		"/ui/", "/ui/events?id=" + id, "/ui/events?data=1&id=" + id, "/ui/events?id=" + id + "x", "/ui/events?namespace=" + id + "&id=" + id,
+		"/ui/callbacks/archive", "/ui/callbacks/refusing", "/ui/callbacks/" + url.PathEscape(hostile),
+		"/ui/dead-letters", "/ui/dead-letters?callback=" + id, "/ui/dead-letters/refusing/1", "/ui/quarantine", "/ui/modules",
+		"/ui/modules/" + url.PathEscape(hostile), "/ui/?notice=" + id, "/ui/?notice=replayed&n=" + id, "/ui/sign-in?next=" + id, "/ui/" + url.PathEscape(hostile),
+	} {
+		status, page, head := b.do("GET", path, nil)
+		if status >= 500 && !strings.HasPrefix(path, "/ui/modules") { // without a program around it there are no modules
+			t.Errorf("%s: %d", path, status)
+		}
+		if head.Get("Content-Security-Policy") != policy {
+			t.Errorf("%s: no policy", path)
+		}
+		if strings.Contains(page, "<script>alert") || strings.Contains(page, "<img src=x") {
+			t.Errorf("%s shows text unescaped", path)
+		}
+		if strings.Contains(page, "&lt;script&gt;alert(1)") {
+			shown++
+		}
+		if found := regexp.MustCompile(`(?i)\sstyle=|\son[a-z]+=|<style|javascript:`).FindString(strings.ReplaceAll(page, "onerror=alert(1)", "")); found != "" {
+			t.Errorf("%s holds %q, which the policy forbids", path, found)
+		}
+	}
+	if shown < 6 {
+		t.Errorf("only %d screens showed the text: the test looks at the wrong ones", shown)
+	}
+}
+
+// TestSessions: a session ends when it was idle, when it is old, by signing out and with
+// its token; its cookie is kept from scripts and other sites.
+func TestSessions(t *testing.T) {
+	r := newRelay(t, config.RoleView)
+	inside := func(b *browser) bool {
+		status, _, _ := b.do("GET", "/ui/", nil)
+		return status == http.StatusOK
+	}
+	b := r.browser()
+	status, _, head := b.do("POST", "/ui/sign-in", url.Values{"token": {token("view")}})
+	cookie := head.Get("Set-Cookie")
+	if status != http.StatusSeeOther || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Strict") || strings.Contains(cookie, token("view")) {
+		t.Fatalf("%d, cookie %q", status, cookie)
+	}
+	if !inside(b) {
+		t.Fatal("not inside after the sign-in")
+	}
+	r.clock.at = r.clock.at.Add(idleLimit - time.Second)
+	if status, _, _ := b.do("GET", "/ui/", nil, "HX-Request", "true", "HX-Trigger", "live"); status != http.StatusOK {
+		t.Fatal("the live part was refused:", status)
+	}
+	r.clock.at = r.clock.at.Add(time.Second)
+	if inside(b) {
+		t.Error("a page that refreshes by itself keeps an idle session")
+	}
+	b.signIn("view")
+	for range int(lifeLimit / (idleLimit / 2)) {
+		r.clock.at = r.clock.at.Add(idleLimit / 2)
+		inside(b)
+	}
+	if inside(b) {
+		t.Error("a session lives longer than its limit")
+	}
+	b.signIn("view")
+	if b.do("POST", "/ui/sign-out", nil); inside(b) {
+		t.Error("inside after signing out")
+	}
+	if status, page, _ := b.do("POST", "/ui/sign-in", url.Values{"token": {"wrong-token-0123456789"}}); status != http.StatusUnauthorized || strings.Contains(page, "wrong-token") {
+		t.Errorf("a wrong token: %d", status)
+	}
+}
+
+// TestOtherSitesAreRefused: neither a form of another site nor another name of this
+// machine reaches the page.
+func TestOtherSitesAreRefused(t *testing.T) {
+	open := newRelay(t).browser()
+	if status, _, _ := open.do("GET", "/ui/", nil); status != http.StatusOK {
+		t.Fatalf("on loopback without tokens: %d", status)
+	}
+	if status, _, _ := open.do("GET", "/ui/", nil, "Host", "evil.example:80"); status != http.StatusForbidden {
+		t.Errorf("another name for this machine: %d", status)
+	}
+	pause := url.Values{"do": {"pause"}}
+	for _, head := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
+		if status, _, _ := open.do("POST", "/ui/callbacks/archive/state", pause, head...); status != http.StatusForbidden {
+			t.Errorf("a form with %v: %d", head, status)
+		}
+	}
+	if s, err := open.rt.Callback("archive"); err != nil || s.State != runtime.StateActive {
+		t.Errorf("%v %v", s.State, err)
+	}
+	if status, _, _ := open.do("POST", "/ui/callbacks/archive/state", pause, "Sec-Fetch-Site", "same-origin"); status != http.StatusSeeOther {
+		t.Errorf("the page's own form: %d", status)
+	}
+	if s, _ := open.rt.Callback("archive"); s.State != runtime.StatePaused {
+		t.Error("the callback is", s.State)
+	}
+	for _, to := range []string{"https://evil.example/", "//evil.example/ui/", `/\evil.example/ui/`, "/v1/stats", "/ui/../v1"} {
+		_, page, _ := open.do("GET", "/ui/sign-in?next="+url.QueryEscape(to), nil)
+		if strings.Contains(page, `name="next" value="`+to) {
+			t.Errorf("after the sign-in it would go to %s", to)
+		}
+	}
+}
+
+// TestButtons: what a screen's form does is done.
+func TestButtons(t *testing.T) {
+	r := newRelay(t, config.RoleAdmin)
+	r.submit("one", "created")
+	r.submit("two", "deleted")
+	b := r.browser()
+	b.signIn("admin")
+	post := func(path string, form url.Values) string {
+		t.Helper()
+		status, page, head := b.do("POST", path, form, "Sec-Fetch-Site", "same-origin")
+		if status != http.StatusSeeOther {
+			t.Fatalf("%s %v: %d %s", path, form, status, page)
+		}
+		return head.Get("Location")
+	}
+	reason := []string{"a test"}
+	to := post("/ui/dead-letters", url.Values{"callback": {"refusing"}, "do": {"discard"}, "sequence": {"1"}, "reason": reason})
+	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "1 dead letters discarded") {
+		t.Errorf("%s does not say what was done", to)
+	}
+	if s, _ := r.rt.Callback("refusing"); s.Account.Discarded != 1 || s.Account.DeadLettered != 1 {
+		t.Errorf("account %+v", s.Account)
+	}
+	to = post("/ui/callbacks/archive/replay", url.Values{"dry_run": {"1"}})
+	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 2 events") {
+		t.Errorf("%s does not say what a replay would do", to)
+	}
+	for _, do := range []string{"pause", "resume", "detach", "attach"} {
+		post("/ui/callbacks/archive/state", url.Values{"do": {do}, "reason": reason})
+	}
+	if status, _, _ := b.do("POST", "/ui/dead-letters", url.Values{"callback": {"refusing"}, "do": {"discard"}, "reason": reason}, "Sec-Fetch-Site", "same-origin"); status != http.StatusBadRequest {
+		t.Errorf("discarding nothing in particular: %d", status)
+	}
+}
