@@ -99,6 +99,10 @@ type Chunk struct {
 	From, To uint64 // the chunk's half-open range of sequences
 	Replay   string // the replay's id, empty for first deliveries
 	Records  []Record
+
+	// MediaType is that of one record's Data: application/json, or what the callback's
+	// format says, such as application/cloudevents+json.
+	MediaType string
 }
 
 // Payload is what a sink sends in one request. The engine stores all of it

@@ -94,6 +94,7 @@ type tried struct {
 	Filters  []triedFilter      `json:"filters"`
 	Before   json.RawMessage    `json:"before"`
 	After    json.RawMessage    `json:"after,omitempty"`
+	Record   json.RawMessage    `json:"record,omitempty"` // in the callback's format
 	Emitted  []triedRecord      `json:"emitted,omitempty"`
 }
 
@@ -118,7 +119,7 @@ type triedRecord struct {
 
 func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) error {
 	out := tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
-		Filters: []triedFilter{}, Before: e.Data, After: t.Data}
+		Filters: []triedFilter{}, Before: e.Data, After: t.Data, Record: t.Record}
 	if t.Err != nil {
 		out.Error = t.Err.Error()
 	}
@@ -166,6 +167,9 @@ func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) err
 		if err := diff.Write(a.stdout, diff.Lines(escaped(e.Data)), diff.Lines(escaped(t.Data)), a.color()); err != nil {
 			return err
 		}
+	}
+	if t.Record != nil {
+		fmt.Fprintf(a.stdout, "  record: %s\n", printable(string(t.Record)))
 	}
 	for _, r := range out.Emitted {
 		fmt.Fprintf(a.stdout, "  emitted to %s: %s\n", printable(r.Target), printable(string(r.Data)))

@@ -27,6 +27,12 @@ type Callback struct {
 	// Filters are the names of the filters to run, in order.
 	Filters []string `yaml:"filters"`
 
+	// Format says how an event is written for the destination: event (as the filters left
+	// it), ocsf or cloudevents; or a mapping of one of these to its options. It applies
+	// after all filters and before must_not_leave. The store's sinks (sqlite, postgres)
+	// take events only. Default: event.
+	Format auditrelay.Format `yaml:"format"`
+
 	// MustNotLeave is the gate: a built-in check of the final document, of everything
 	// that the sink makes of it, and of what filters emit, log and give as reasons. An
 	// event with a hit becomes a dead letter, cause leak, and a tombstone takes its

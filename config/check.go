@@ -394,6 +394,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 			}
 		}
 		c.mustNotLeave(cb.MustNotLeave, append(steps, "must_not_leave"))
+		c.format(cb, steps)
 		if cb.Sink.Type != "" {
 			c.sink(cb, append(steps, "sink"), plain)
 		} else if !c.in(append(steps, "sink")...).given() || c.in(append(steps, "sink")...) == c.in(steps...) {

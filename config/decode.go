@@ -64,6 +64,9 @@ func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
 	case *auditrelay.When:
 		d.when(n, x, path)
 		return
+	case *auditrelay.Format:
+		d.format(n, x, path)
+		return
 	case *auditrelay.From:
 		d.from(n, x, path)
 		return

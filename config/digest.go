@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/format"
 )
 
 // Digest identifies the configuration: equal for equal meaning, whatever the
@@ -36,6 +37,9 @@ func (c *Config) Digest(key []byte) string {
 func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	d := newDigest(key)
 	d.value(reflect.ValueOf(cb).Elem())
+	if revision := format.Revision(cb.Format); revision != "" {
+		d.string("format " + revision)
+	}
 	d.detectors(c)
 	for _, name := range cb.Filters {
 		for i := range c.Filters {

@@ -55,6 +55,8 @@ func TestDigestsFollowTheMeaningNotTheText(t *testing.T) {
 		{name: "a default written out", old: "listen: 127.0.0.1:1", new: "listen: 127.0.0.1:1\ndata_dir: ./data"},
 		{name: "the same time elsewhere", old: "2026-01-31T00:00:00Z", new: "2026-01-31T01:00:00+01:00"},
 		{name: "the listener", old: "127.0.0.1:1", new: "127.0.0.1:2", whole: true},
+		{name: "a format", old: "filters: [f], when", new: "filters: [f], format: ocsf, when", whole: true, a: true},
+		{name: "the default format", old: "filters: [f], when", new: "filters: [f], format: event, when"},
 		{name: "one sink", old: "bucket: b", new: "bucket: d", whole: true, a: true},
 		{name: "one sink's secret", env: changed("AWS_SECRET_ACCESS_KEY", "rotated"), whole: true, a: true},
 		{name: "a granted key", env: changed("LONG_SECRET", "another-secret-of-some-length"), whole: true, a: true},

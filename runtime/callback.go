@@ -94,7 +94,7 @@ func check(callbacks []Callback) error {
 		if _, err := c.newGate(); err != nil {
 			errs = append(errs, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err))
 		}
-		for _, err := range []error{c.Chunk.Check(), c.Backoff.Check(), c.Retain.Check(), c.checkPace()} {
+		for _, err := range []error{c.Chunk.Check(), c.Backoff.Check(), c.Retain.Check(), c.checkPace(), c.Format.Check()} {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("callback %s: %w", c.Name, err))
 			}

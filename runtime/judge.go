@@ -11,6 +11,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/runtime/internal/delivery"
 )
@@ -21,7 +22,8 @@ type judge struct {
 	callback  string
 	condition *condition
 	steps     []Step
-	gate      *gate.Gate // nil: nothing is checked
+	gate      *gate.Gate        // nil: nothing is checked
+	format    *format.Formatter // nil: events leave as they are
 	findings  findings
 	delivers  bool         // the final document goes to a sink
 	watched   []watch      // by step, of those that observe
@@ -32,6 +34,7 @@ type judge struct {
 type judging struct {
 	workers    int
 	receiptKey []byte          // of the receipts' digests
+	journal    string          // names the journal in formatted records
 	record     document.Limits // of one emitted record
 	log        *slog.Logger
 }
@@ -49,6 +52,9 @@ func (o judging) newJudge(c *Callback) *judge {
 	var err error
 	if j.gate, err = c.newGate(); err != nil {
 		panic("a callback that was not checked: " + err.Error()) // rather than a gate that is open
+	}
+	if j.delivers {
+		j.format = format.New(c.Format, o.journal)
 	}
 	for range o.workers {
 		j.idle <- nil

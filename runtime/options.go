@@ -127,6 +127,9 @@ type Callback struct {
 	MustNotLeave auditrelay.MustNotLeave
 	// Detectors are the ones that MustNotLeave may name. Nil: the built-in ones.
 	Detectors *detect.Catalogue
+	// Format says how the filtered event is written for the destination, before
+	// MustNotLeave checks it. Default: as it is.
+	Format auditrelay.Format
 	// Sink delivers events. If nil, an event counts as delivered once its emitted records
 	// are durable.
 	Sink auditrelay.Sink

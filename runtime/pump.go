@@ -58,7 +58,7 @@ type ask struct {
 
 func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID,
-		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Receipts: c.receipts, Config: c.Digest},
+		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Format: c.judge.format, Receipts: c.receipts, Config: c.Digest},
 		// Results never block their sender: there are never more than this.
 		results: make(chan result, c.concurrency+1),
 		asks:    make(chan ask), wake: make(chan struct{}, 1), done: make(chan struct{}), state: delivery.Active}

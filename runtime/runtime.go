@@ -158,7 +158,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 // judging returns the options that the judges of all callbacks share.
 func (r *Runtime) judging() judging {
 	l := Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth}
-	return judging{workers: r.workers, receiptKey: r.receiptKey, record: l.record(), log: r.log}
+	return judging{workers: r.workers, receiptKey: r.receiptKey, record: l.record(), log: r.log, journal: r.journal.Identity().String()}
 }
 
 // Modules returns the store of uploaded modules. It is valid until Close.

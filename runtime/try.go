@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/filter"
+	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime/internal/delivery"
@@ -35,7 +37,8 @@ type Trial struct {
 	Filter  string // the filter that decided or failed
 	Reason  string
 	Err     error
-	Data    []byte // the document for the sink; nil if none
+	Data    []byte // the document after all filters; nil if none goes to the sink
+	Record  []byte // Data in the callback's format; nil if it has none
 	Steps   []TrialStep
 	Emitted []TrialRecord
 }
@@ -70,13 +73,15 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 	if _, err := c.newGate(); err != nil {
 		return nil, fmt.Errorf("callback %s: must_not_leave: %w", c.Name, err)
 	}
-	j := judging{workers: 1, record: limits.record(), log: slog.New(slog.DiscardHandler)}.newJudge(&c)
+	j := judging{workers: 1, record: limits.record(), log: slog.New(slog.DiscardHandler), journal: preview}.newJudge(&c)
 	defer j.close()
 	w := j.worker()
 	defer j.release(w)
 	trials := make([]Trial, 0, len(events))
 	for i := range events {
 		var t Trial
+		var final []byte
+		w.concluded = func(data []byte) { final = bytes.Clone(data) }
 		w.trace = func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
 			s := TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: w.reason(call), Err: err, Usage: call.Usage,
 				Description: describe(j.steps[step].Filter, w.instances[step])}
@@ -93,14 +98,17 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 			return trials, err
 		}
 		if err == nil && judged.Outcome == auditrelay.Delivered && j.gate != nil && c.Sink != nil {
-			err = tryGate(j.gate, &c, &judged)
+			err = tryGate(j.gate, j.format, &c, &judged)
 		}
 		t.Outcome, t.Cause, t.Filter, t.Reason, t.Err = judged.Outcome, judged.Cause, judged.Filter, judged.Reason, judged.Err
 		if err != nil {
 			t.Outcome, t.Err = auditrelay.Pending, err
 		}
 		if t.Outcome == auditrelay.Delivered {
-			t.Data = append([]byte(nil), judged.Data...)
+			t.Data = final
+			if j.format != nil {
+				t.Record = bytes.Clone(judged.Data)
+			}
 		}
 		if t.Outcome == auditrelay.Delivered || t.Outcome == auditrelay.Filtered {
 			t.Emitted = records(judged.Emitted)
@@ -110,9 +118,12 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 	return trials, nil
 }
 
+// preview stands for the journal's name in what Try makes.
+const preview = "preview"
+
 // tryGate checks the payload that the sink would make of one event.
-func tryGate(g *gate.Gate, c *Callback, judged *delivery.Judged) error {
-	at := delivery.Place{Callback: c.Name, Journal: "preview", Sink: c.Sink, Gate: g}
+func tryGate(g *gate.Gate, f *format.Formatter, c *Callback, judged *delivery.Judged) error {
+	at := delivery.Place{Callback: c.Name, Journal: preview, Sink: c.Sink, Gate: g, Format: f}
 	a, err := delivery.Assemble(delivery.Batch{From: judged.Event.Sequence, To: judged.Event.Sequence + 1, Judged: []delivery.Judged{*judged}}, at)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
@@ -35,13 +36,15 @@ type worker struct {
 	leaks     func(text []byte) bool // likewise; what filters ask before they log
 	shown     document.Document      // what observers see
 	copied    []byte
+	writer    *format.Writer // nil where events leave as they are
 	digester  *receipts.Digester
 	tracker   receipts.Tracker
 	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
+	concluded func(final []byte)                                                       // likewise; takes the filtered document
 }
 
 func (j *judge) newWorker() *worker {
-	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), digester: receipts.NewDigester(j.receiptKey)}
+	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), writer: j.format.Writer(), digester: receipts.NewDigester(j.receiptKey)}
 	edits := document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}
 	w.document.Limits, w.shown.Limits = edits, edits
 	if w.inspector != nil {
@@ -137,24 +140,59 @@ func (j *judge) step(ctx context.Context, w *worker, i int, judged *delivery.Jud
 	return nil
 }
 
-// conclude takes the final document of an event that all filters kept.
+// conclude takes the final document of an event that all filters kept: the gate checks
+// it, and the record that the format makes of it.
 func (j *judge) conclude(w *worker, judged *delivery.Judged) {
-	if !w.document.Edited() {
-		judged.Data = oneLine(judged.Event.Data)
-	} else if judged.Data = oneLine(w.document.Append(make([]byte, 0, len(judged.Event.Data)+64))); len(judged.Data) > maxDocument {
-		judged.Outcome, judged.Cause = auditrelay.DeadLettered, auditrelay.CauseRejectedOutput
-		judged.Err = fmt.Errorf("the filters made %d bytes of it, at most %d", len(judged.Data), maxDocument)
-		judged.Data = nil
+	final := judged.Event.Data
+	if w.document.Edited() {
+		final = w.document.Append(make([]byte, 0, len(final)+64))
+	}
+	if judged.Data = oneLine(final); len(judged.Data) > maxDocument {
+		tooLarge(judged)
 		return
 	}
-	if w.inspector != nil && j.delivers {
-		if err := w.inspect(judged.Event.Data, judged.Data); err != nil {
-			if l, ok := errors.AsType[*gate.Leak](err); ok {
-				j.findings.leaked(l)
-			}
-			leaked(judged, err)
+	if w.concluded != nil {
+		w.concluded(judged.Data)
+	}
+	if !j.delivers {
+		return
+	}
+	if err := w.inspect(judged.Event.Data, judged.Data); err != nil {
+		j.withhold(judged, err)
+		return
+	}
+	if w.writer == nil {
+		return
+	}
+	if err := w.write(judged); err != nil {
+		leaked(judged, err)
+	} else if len(judged.Data) > maxDocument {
+		tooLarge(judged)
+	} else if w.inspector != nil {
+		if err := w.inspector.Record(judged.Data, w.writer.Added()); err != nil {
+			j.withhold(judged, err)
 		}
 	}
+}
+
+// write puts the record in the callback's format in the place of the final document.
+func (w *worker) write(judged *delivery.Judged) (err error) {
+	defer recoverInto(&err, "the format")
+	judged.Data = w.writer.Append(make([]byte, 0, 2*len(judged.Data)+768), judged.Event, judged.Data)
+	return nil
+}
+
+func (j *judge) withhold(judged *delivery.Judged, err error) {
+	if l, ok := errors.AsType[*gate.Leak](err); ok {
+		j.findings.leaked(l)
+	}
+	leaked(judged, err)
+}
+
+func tooLarge(judged *delivery.Judged) {
+	judged.Outcome, judged.Cause = auditrelay.DeadLettered, auditrelay.CauseRejectedOutput
+	judged.Err = fmt.Errorf("the filters and the format made %d bytes of it, at most %d", len(judged.Data), maxDocument)
+	judged.Data = nil
 }
 
 func keepEmitted(judged *delivery.Judged, step *Step, call *filter.Call) {
@@ -293,6 +331,9 @@ func (w *worker) reason(call *filter.Call) string {
 // inspect checks the final document against must_not_leave. Secrets of the original event
 // must be gone too: a filter may have removed the name that identifies them.
 func (w *worker) inspect(came, final []byte) error {
+	if w.inspector == nil {
+		return nil
+	}
 	if w.document.Edited() {
 		if err := w.inspector.Learn(came); err != nil {
 			return err

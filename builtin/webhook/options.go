@@ -31,8 +31,9 @@ type Options struct {
 	// line). Default: event, which every receiver can take and tells duplicates apart in.
 	Body string `yaml:"body"`
 
-	// ContentType of the requests. Default: application/json, and application/x-ndjson for
-	// ndjson.
+	// ContentType of the requests. Default: application/json, application/x-ndjson for
+	// ndjson, and what CloudEvents has for one event (application/cloudevents+json) and for
+	// an array (application/cloudevents-batch+json) with format: cloudevents.
 	ContentType string `yaml:"content_type"`
 
 	// Secrets sign each request, as Standard Webhooks has it: whsec_ and base64 of 24 to
@@ -63,12 +64,6 @@ func (o Options) withDefaults() Options {
 	if o.Body == "" {
 		o.Body = BodyEvent
 	}
-	if o.ContentType == "" {
-		o.ContentType = "application/json"
-		if o.Body == BodyNDJSON {
-			o.ContentType = "application/x-ndjson"
-		}
-	}
 	if o.MaxRequestBytes == 0 {
 		o.MaxRequestBytes = 1 << 20
 	}
@@ -77,6 +72,22 @@ func (o Options) withDefaults() Options {
 	}
 	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionNone)
 	return o
+}
+
+// contentType of a request whose records are of this media type.
+func (o Options) contentType(media string) string {
+	array, batches := strings.CutSuffix(media, "cloudevents+json")
+	switch {
+	case o.ContentType != "":
+		return o.ContentType
+	case o.Body == BodyNDJSON:
+		return "application/x-ndjson"
+	case o.Body == BodyArray && batches:
+		return array + "cloudevents-batch+json"
+	case o.Body == BodyArray || media == "":
+		return "application/json"
+	}
+	return media
 }
 
 // reserved are headers that the sink or the protocol sets.

@@ -57,7 +57,7 @@ func New(o Options) (*Sink, error) {
 			return nil, err
 		}
 	}
-	s.packing = httpsink.Packing{ContentType: o.ContentType, MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, Compression: o.HTTP.Compression}
+	s.packing = httpsink.Packing{MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, Compression: o.HTTP.Compression}
 	switch o.Body {
 	case BodyEvent:
 		s.packing.Separator, s.packing.MaxItems = "\n", 1
@@ -88,7 +88,9 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	for i, r := range chunk.Records {
 		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
 	}
-	return s.packing.Pack(chunk, items)
+	packing := s.packing
+	packing.ContentType = s.options.contentType(chunk.MediaType)
+	return packing.Pack(chunk, items)
 }
 
 // Split halves a payload.

@@ -254,3 +254,25 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestContentTypes: CloudEvents have content types of their own, one event and a batch.
+func TestContentTypes(t *testing.T) {
+	const cloud = "application/cloudevents+json"
+	for _, tt := range []struct{ body, media, given, want string }{
+		{webhook.BodyEvent, "", "", "application/json"},
+		{webhook.BodyEvent, "application/json", "", "application/json"},
+		{webhook.BodyEvent, cloud, "", cloud},
+		{webhook.BodyArray, "application/json", "", "application/json"},
+		{webhook.BodyArray, cloud, "", "application/cloudevents-batch+json"},
+		{webhook.BodyNDJSON, cloud, "", "application/x-ndjson"},
+		{webhook.BodyArray, cloud, "application/x-mine", "application/x-mine"},
+	} {
+		o := options("http://127.0.0.1:1")
+		o.Body, o.ContentType = tt.body, tt.given
+		payloads, err := newSink(t, o).Render(auditrelay.Chunk{Callback: "c", Journal: "j", From: 1, To: 2, MediaType: tt.media,
+			Records: []auditrelay.Record{{Sequence: 1, Data: []byte(`{}`)}}})
+		if err != nil || len(payloads) != 1 || payloads[0].Headers[httpsink.ContentType] != tt.want {
+			t.Errorf("%+v: %v, %v", tt, payloads, err)
+		}
+	}
+}

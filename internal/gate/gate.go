@@ -130,6 +130,24 @@ func (i *Inspector) Document(data []byte) (err error) {
 	return i.object(data)
 }
 
+// Record checks what a format made of a document that has passed Document. added is the
+// record without that document, whose texts are not looked at again: exceptions by path
+// hold for it as it stood. The paths are looked for in both. What is known of the event is
+// forgotten: it may stand in the fields that say who did what, which a format renames.
+// The error is a *Leak.
+func (i *Inspector) Record(record, added []byte) (err error) {
+	defer recoverInto(&err)
+	i.Forget()
+	if document.Check(record, limits) != nil {
+		return &Leak{Cause: auditrelay.CauseLeak, Where: "the record cannot be read"}
+	}
+	i.document.Reset(record)
+	if err := i.forbidden(&i.document); err != nil {
+		return err
+	}
+	return i.Document(added)
+}
+
 // Text checks a text that may be anything: a line, a reason, a name. The error is
 // a *Leak.
 func (i *Inspector) Text(text []byte) (err error) {
@@ -175,6 +193,16 @@ func (i *Inspector) structure(text []byte) (read bool, err error) {
 func (i *Inspector) object(data []byte) error {
 	d := &i.document
 	d.Reset(data)
+	if err := i.forbidden(d); err != nil {
+		return err
+	}
+	i.findSpared(d)
+	i.keys = i.keys[:0]
+	return i.members(d, document.Root, place{parent: document.Object})
+}
+
+// forbidden checks that nothing stands at the gate's paths.
+func (i *Inspector) forbidden(d *document.Document) error {
 	for _, p := range i.gate.paths {
 		for n := d.Each(p.Path, document.None); n != document.None; n = d.Each(p.Path, n) {
 			if !i.blank(d, n) {
@@ -182,9 +210,7 @@ func (i *Inspector) object(data []byte) error {
 			}
 		}
 	}
-	i.findSpared(d)
-	i.keys = i.keys[:0]
-	return i.members(d, document.Root, place{parent: document.Object})
+	return nil
 }
 
 // blank reports whether nothing stands at n that was not made to stand there.

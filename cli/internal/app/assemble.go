@@ -292,6 +292,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		Digest:       cfg.CallbackDigest(a.digestKey, c),
 		Receives:     c.Receives,
 		When:         c.When,
+		Format:       c.Format,
 		MustNotLeave: c.MustNotLeave,
 		Detectors:    cfg.Catalogue(),
 		From:         c.From,

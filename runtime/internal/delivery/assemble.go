@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"auditrelay"
+	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
 )
@@ -84,6 +85,9 @@ type Place struct {
 	// Gate checks what the sink makes of the records; nil: nothing does. Their
 	// documents have passed it.
 	Gate *gate.Gate
+	// Format writes tombstones for the destination, as it wrote the documents; nil: as
+	// they are.
+	Format *format.Formatter
 	// Receipts writes the receipts of what is sealed; nil: none are.
 	Receipts *receipts.Codec
 	Config   string // the digest of the callback's configuration, for receipts
@@ -110,7 +114,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 func (a *Assembled) render(at Place) error {
 	r := rendering{Assembled: a, at: at, inspector: at.Gate.Inspector(), buried: map[uint64]bool{}}
 	for {
-		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: a.From, To: a.To, Replay: at.Replay, Records: r.records()}
+		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: a.From, To: a.To, Replay: at.Replay, MediaType: at.Format.MediaType(), Records: r.records()}
 		if len(chunk.Records) == 0 {
 			return nil
 		}
@@ -146,7 +150,7 @@ func (r *rendering) records() []auditrelay.Record {
 			records = append(records, record(j.Event, j.Data))
 		case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
 			!r.dead() && !r.buried[j.Event.Sequence]:
-			records = append(records, newTombstone(j.Event, j.Outcome, j.Cause, r.at.TombstoneKey))
+			records = append(records, r.at.Format.Tombstone(newTombstone(j.Event, j.Outcome, j.Cause, r.at.TombstoneKey)))
 		}
 	}
 	return records

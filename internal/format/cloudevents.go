@@ -1,0 +1,87 @@
+package format
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// specVersion is CloudEvents' version.
+const specVersion = "1.0"
+
+// The types of CloudEvents. For an event in LiteLLM's schema the action follows.
+const (
+	typeLiteLLM   = "ai.litellm.audit."
+	typeRelay     = "auditrelay.audit."
+	typeEmitted   = "auditrelay.emitted"
+	typeTombstone = "auditrelay.tombstone"
+)
+
+// cloudEvent appends an event as a CloudEvent.
+func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
+	dst = w.formatter.envelope(dst, e.Sequence)
+	switch e.Namespace {
+	case auditrelay.NamespaceEmitted:
+		dst = append(dst, typeEmitted...)
+	case auditrelay.NamespaceRelay:
+		dst = append(append(dst, typeRelay...), w.actionOf(f.action)...)
+	default:
+		dst = append(append(dst, typeLiteLLM...), w.actionOf(f.action)...)
+	}
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	dst = times(dst, at, e.Received)
+	if w.attribute(f.object) {
+		dst = w.member(dst, "subject", f.object)
+	}
+	return w.original(dst, "data", final, false)
+}
+
+// envelope appends what begins every CloudEvent, up to the value of its type.
+func (f *Formatter) envelope(dst []byte, sequence uint64) []byte {
+	dst = append(dst, `{"specversion":"`+specVersion+`","id":"`...)
+	dst = append(append(f.uid(dst, sequence), `","source":`...), f.source...)
+	return append(dst, `,"type":"`...)
+}
+
+// times closes the type, and appends both times and the kind of data.
+func times(dst []byte, at, received time.Time) []byte {
+	dst = at.UTC().AppendFormat(append(dst, `","time":"`...), time.RFC3339Nano)
+	dst = received.UTC().AppendFormat(append(dst, `","recordedtime":"`...), time.RFC3339Nano)
+	return append(dst, `","datacontenttype":"application/json"`...)
+}
+
+// actionOf is one of the six actions, or other: a type is no place for a sender's text.
+func (w *Writer) actionOf(n document.Node) string {
+	return auditrelay.Action(w.text(n)).Closed()
+}
+
+// maxSubject bounds the subject: it is an attribute, which some bindings put in a header.
+const maxSubject = 256
+
+// attribute reports whether n is a text that CloudEvents takes as an attribute's value.
+func (w *Writer) attribute(n document.Node) bool {
+	if w.document.Kind(n) != document.String || w.document.Len(n) > maxSubject {
+		return false
+	}
+	var room [maxSubject]byte
+	text, _ := w.document.AppendString(room[:0], n)
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError && size == 1 || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef {
+			return false
+		}
+		text = text[size:]
+	}
+	return true
+}
+
+func (f *Formatter) cloudTombstone(r *auditrelay.Record) []byte {
+	dst := f.envelope(make([]byte, 0, len(r.Data)+384), r.Sequence)
+	dst = times(append(dst, typeTombstone...), r.Received, r.Received)
+	return append(append(append(dst, `,"data":`...), r.Data...), '}')
+}

@@ -1,0 +1,242 @@
+// Package format writes events in the formats that destinations read: OCSF 1.8.0 and
+// CloudEvents 1.0.
+//
+// A format is a pure function of the filtered event, of what the journal assigned to it
+// (namespace, sequence, time, time of receipt) and of the journal's name. It takes
+// nothing from the event as it came: what a filter removed is in no record. Every JSON
+// object gives a valid record.
+package format
+
+import (
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// Formatter is one callback's format. It is immutable and safe for concurrent use.
+type Formatter struct {
+	journal  string
+	original auditrelay.Original
+	source   string // quoted; CloudEvents alone
+	events   bool   // it is CloudEvents
+}
+
+// New returns the formatter for o, which has passed Check; nil where events leave as
+// they are. journal names the journal that the events are in.
+func New(o auditrelay.Format, journal string) *Formatter {
+	f := &Formatter{journal: journal}
+	switch {
+	case o.OCSF != nil:
+		f.original = o.OCSF.Original
+	case o.CloudEvents != nil:
+		f.events = true
+		f.source = `"auditrelay"`
+		if o.CloudEvents.Source != "" {
+			f.source = string(appendQuoted(nil, []byte(o.CloudEvents.Source)))
+		}
+	default:
+		return nil
+	}
+	return f
+}
+
+// Revision names what a format writes for one event, "" where o asks for none. It
+// changes with the mapping, so that a program whose mapping is another notices it as a
+// change of the callback.
+func Revision(o auditrelay.Format) string {
+	switch {
+	case o.OCSF != nil:
+		return fmt.Sprintf("ocsf %s, mapping %d", version, mapping)
+	case o.CloudEvents != nil:
+		return fmt.Sprintf("cloudevents %s, mapping %d", specVersion, mapping)
+	}
+	return ""
+}
+
+// mapping counts the changes of what the formats write.
+const mapping = 1
+
+// MediaType is that of one record.
+func (f *Formatter) MediaType() string {
+	if f != nil && f.events {
+		return "application/cloudevents+json"
+	}
+	return "application/json"
+}
+
+// Writer writes records. It belongs to one goroutine at a time and allocates nothing in
+// the long run.
+type Writer struct {
+	formatter *Formatter
+	document  document.Document
+	room      [64]byte
+	added     []byte
+	start     int // of the record in dst
+}
+
+// Writer returns a new one, nil for a nil formatter.
+func (f *Formatter) Writer() *Writer {
+	if f == nil {
+		return nil
+	}
+	return &Writer{formatter: f}
+}
+
+// Append appends the record of an event whose filtered document is final: one JSON
+// object, which has passed document.Check, without a line feed. The record has none
+// either.
+func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
+	w.document.Reset(final)
+	w.start = len(dst)
+	f := w.fields()
+	if w.formatter.events {
+		return w.cloudEvent(dst, e, &f, final)
+	}
+	return w.ocsf(dst, e, &f, final)
+}
+
+// Tombstone returns r, a tombstone, with its data in the format. A nil formatter returns
+// it as it is.
+func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
+	if f == nil {
+		return r
+	}
+	if f.events {
+		r.Data = f.cloudTombstone(&r)
+	} else {
+		r.Data = f.ocsfTombstone(&r)
+	}
+	return r
+}
+
+// original appends the filtered document as the record's last member, as it is or as
+// text, and closes the record.
+func (w *Writer) original(dst []byte, name string, final []byte, asText bool) []byte {
+	dst = append(append(append(dst, `,"`...), name...), `":`...)
+	w.added = append(w.added[:0], dst[w.start:]...)
+	if asText {
+		w.added = append(w.added, `""}`...)
+		dst = appendQuoted(dst, final)
+	} else {
+		w.added = append(w.added, `{}}`...)
+		dst = append(dst, final...)
+	}
+	return append(dst, '}')
+}
+
+// Added is the record that Append appended last, with nothing in the place of the
+// filtered document: what the format took out of it, and what it added. It is valid until
+// the next Append.
+func (w *Writer) Added() []byte { return w.added }
+
+// fields are the members of an event that a format reads; None where the event has none,
+// or null.
+type fields struct {
+	id, updatedAt, changedBy, apiKey, action, table, object document.Node
+	alias, email                                            document.Node
+}
+
+func (w *Writer) fields() fields {
+	d, f := &w.document, fields{}
+	set := [...]*document.Node{&f.id, &f.updatedAt, &f.changedBy, &f.apiKey, &f.action, &f.table, &f.object, &f.alias, &f.email}
+	for _, n := range set {
+		*n = document.None
+	}
+	for c := d.Child(document.Root, document.None); c != document.None; c = d.Child(document.Root, c) {
+		if d.Kind(c) == document.Null {
+			continue
+		}
+		switch string(d.AppendKey(w.room[:0], c)) {
+		case "id":
+			f.id = c
+		case "updated_at":
+			f.updatedAt = c
+		case "changed_by":
+			f.changedBy = c
+		case "changed_by_api_key":
+			f.apiKey = c
+		case "action":
+			f.action = c
+		case "table_name":
+			f.table = c
+		case "object_id":
+			f.object = c
+		case "object_alias":
+			f.alias = c
+		case "changed_by_user_email":
+			f.email = c
+		}
+	}
+	return f
+}
+
+// says reports whether n holds a text to tell: a string that is not empty, or a number,
+// which a filter may have put there.
+func (w *Writer) says(n document.Node) bool {
+	switch w.document.Kind(n) {
+	case document.String:
+		return w.document.Len(n) > 0
+	case document.Number:
+		return true
+	}
+	return false
+}
+
+// value appends n, which says something, as a JSON string.
+func (w *Writer) value(dst []byte, n document.Node) []byte {
+	if w.document.Kind(n) == document.String {
+		return w.document.AppendJSON(dst, n)
+	}
+	dst = append(dst, '"')
+	return append(w.document.AppendJSON(dst, n), '"')
+}
+
+// member appends ,"name":value where n says something.
+func (w *Writer) member(dst []byte, name string, n document.Node) []byte {
+	if !w.says(n) {
+		return dst
+	}
+	dst = append(dst, `,"`...)
+	dst = append(append(dst, name...), `":`...)
+	return w.value(dst, n)
+}
+
+// text is the decoded string of n, "" where it is none or longer than the names that the
+// tables hold. It is valid until the next call.
+func (w *Writer) text(n document.Node) []byte {
+	if w.document.Kind(n) != document.String || w.document.Len(n) > len(w.room) {
+		return nil
+	}
+	text, _ := w.document.AppendString(w.room[:0], n)
+	return text
+}
+
+// appendQuoted appends text, UTF-8, as a JSON string.
+func appendQuoted(dst, text []byte) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i, c := range text {
+		if !escapes[c] {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		from = i + 1
+		if c < ' ' {
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		} else {
+			dst = append(dst, '\\', c)
+		}
+	}
+	return append(append(dst, text[from:]...), '"')
+}
+
+// escapes are the bytes that a JSON string holds escaped.
+var escapes = func() (set [256]bool) {
+	for c := range byte(' ') {
+		set[c] = true
+	}
+	set['"'], set['\\'] = true, true
+	return set
+}()

@@ -1,0 +1,186 @@
+package format
+
+import (
+	"strconv"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// version is OCSF's.
+const version = "1.8.0"
+
+// ocsf appends an event as an OCSF record. LiteLLM tells of a change before its database
+// has it, and the event says nothing of its success: so the record has no status. It has
+// no source address: so it is no API Activity.
+func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
+	of, c := w.objectOf(f)
+	dst = append(dst, '{')
+	dst = w.activity(dst, c, f.action)
+	dst = appendTime(dst, e)
+	dst = w.formatter.metadata(dst, e.Namespace, e.Sequence, e.Received.UnixMilli())
+	dst = w.member(dst, "original_event_uid", f.id)
+	dst = w.member(dst, "original_time", f.updatedAt)
+	dst = append(dst, '}')
+	if c != bases { // which has no place for them
+		dst = w.actor(dst, f)
+		dst = w.object(dst, c, of, f)
+	}
+	switch w.formatter.original {
+	case auditrelay.OriginalUnmapped:
+		return w.original(dst, "unmapped", final, false)
+	case auditrelay.OriginalRawData:
+		return w.original(dst, "raw_data", final, true)
+	}
+	dst = append(dst, '}')
+	w.added = append(w.added[:0], dst[w.start:]...)
+	return dst
+}
+
+// objectOf returns what was changed, and the class for it: the base event where the event
+// names no object.
+func (w *Writer) objectOf(f *fields) (object, *written) {
+	if !w.says(f.table) || !w.says(f.object) {
+		return object{}, bases
+	}
+	of, ok := objects[string(w.text(f.table))]
+	if ok && of.class == &accountChange {
+		return of, accounts
+	}
+	return of, entities
+}
+
+// activity appends what the class and the activity decide.
+func (w *Writer) activity(dst []byte, c *written, action document.Node) []byte {
+	if !w.says(action) {
+		return c.unknown.append(dst)
+	}
+	if m, ok := c.known[string(w.text(action))]; ok {
+		return m.append(dst)
+	}
+	dst = w.value(append(dst, c.other.begin...), action)
+	return append(dst, c.other.end...)
+}
+
+func (m *members) append(dst []byte) []byte {
+	return append(append(append(dst, m.begin...), m.name...), m.end...)
+}
+
+func appendTime(dst []byte, e *auditrelay.Event) []byte {
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	return strconv.AppendInt(append(dst, `,"time":`...), at.UnixMilli(), 10)
+}
+
+// metadata appends what is known of the event beside its content, the object left open.
+// Its uid is the relay's, since the producer's need not be unique for ever.
+func (f *Formatter) metadata(dst []byte, namespace string, sequence uint64, received int64) []byte {
+	dst = append(dst, `,"metadata":{"version":"`+version+`","product":`...)
+	if namespace == auditrelay.NamespaceLiteLLM {
+		dst = append(dst, `{"name":"LiteLLM","vendor_name":"BerriAI"}`...)
+	} else {
+		dst = append(dst, `{"name":"auditrelay"}`...)
+	}
+	dst = append(dst, `,"log_provider":"auditrelay","uid":"`...)
+	dst = f.uid(dst, sequence)
+	dst = strconv.AppendUint(append(dst, `","sequence":`...), sequence, 10)
+	return strconv.AppendInt(append(dst, `,"logged_time":`...), received, 10)
+}
+
+// uid appends what names an event among all relays: the journal and the sequence.
+func (f *Formatter) uid(dst []byte, sequence uint64) []byte {
+	return strconv.AppendUint(append(append(dst, f.journal...), '-'), sequence, 10)
+}
+
+// actor appends who changed it. The key is the session's credential and not the user's:
+// a caller may name another user than the key's.
+func (w *Writer) actor(dst []byte, f *fields) []byte {
+	user, key := w.says(f.changedBy), w.says(f.apiKey)
+	if !user && !key {
+		return dst
+	}
+	dst = append(dst, `,"actor":{`...)
+	if user {
+		dst = append(dst, `"user":{"uid":`...)
+		dst = w.value(dst, f.changedBy)
+		if w.email(f.email) {
+			dst = w.member(dst, "email_addr", f.email)
+		}
+		dst = append(dst, '}')
+	}
+	if key {
+		if user {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"session":{"credential_uid":`...)
+		dst = append(w.value(dst, f.apiKey), '}')
+	}
+	return append(dst, '}')
+}
+
+// object appends what was changed.
+func (w *Writer) object(dst []byte, c *written, of object, f *fields) []byte {
+	if c == accounts {
+		dst = append(dst, `,"user":{"uid":`...)
+		dst = w.value(dst, f.object)
+	} else {
+		dst = append(dst, `,"entity":{"type_id":99,"type":`...)
+		if of.kind != "" {
+			dst = append(append(append(dst, '"'), of.kind...), '"')
+		} else {
+			dst = w.value(dst, f.table)
+		}
+		dst = w.member(dst, "uid", f.object)
+	}
+	dst = w.member(dst, "name", f.alias)
+	return append(dst, '}')
+}
+
+// email reports whether n is an address by the schema's pattern.
+func (w *Writer) email(n document.Node) bool {
+	if w.document.Kind(n) != document.String || w.document.Len(n) > 320 {
+		return false
+	}
+	var room [320]byte
+	text, _ := w.document.AppendString(room[:0], n)
+	at := -1
+	for i, c := range text {
+		switch {
+		case c == '@' && at < 0:
+			at = i
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.':
+		case at < 0 && localPart[c]:
+		default:
+			return false
+		}
+	}
+	if at < 1 {
+		return false
+	}
+	for i, c := range text[at+1:] {
+		if c == '.' {
+			return i > 0 && at+1+i < len(text)-1
+		}
+	}
+	return false
+}
+
+// localPart are the signs that the pattern takes before the @.
+var localPart = func() (set [256]bool) {
+	for _, c := range []byte("!#$%&'*+,/=?^_`{|}~") {
+		set[c] = true
+	}
+	return set
+}()
+
+// ocsfTombstone is a tombstone as a base event, wherever the original of others is.
+func (f *Formatter) ocsfTombstone(r *auditrelay.Record) []byte {
+	dst := buried.append(append(make([]byte, 0, len(r.Data)+640), '{'))
+	dst = append(dst, `,"time":`...)
+	dst = strconv.AppendInt(dst, r.Received.UnixMilli(), 10)
+	dst = f.metadata(dst, auditrelay.NamespaceRelay, r.Sequence, r.Received.UnixMilli())
+	dst = append(append(dst, `},"unmapped":`...), r.Data...)
+	return append(dst, '}')
+}
