@@ -90,7 +90,7 @@ func lostAnswer(t *testing.T, kit Kit) {
 	for _, p := range render(t, sink, chunk) {
 		deliverWithin(t, sink, p, 3)
 	}
-	wantAt(t, kit, chunk)
+	wantEach(t, kit, chunk.Records)
 }
 
 func cancellation(t *testing.T, kit Kit) {

@@ -48,9 +48,45 @@ type Kit struct {
 	// status, stores nothing, and quotes the request's body in its answer.
 	Fail func(t *testing.T, status int) auditrelay.Sink
 
+	// Answer returns a sink whose destination gives this answer to every request, and
+	// stores nothing.
+	Answer func(t *testing.T, a Answer) auditrelay.Sink
+
+	// Refuse returns a sink whose destination permanently refuses the record, as its
+	// protocol has it: the whole request that holds it, or that record alone. What the
+	// protocol then stores of the others, it stores.
+	Refuse func(t *testing.T, record string) auditrelay.Sink
+
+	// HangAfter returns a sink whose destination stores the next payload and never
+	// answers; what follows is answered.
+	HangAfter func(t *testing.T) auditrelay.Sink
+
+	// Stall returns a sink whose destination stops reading in the middle of the next
+	// request's body; what follows it takes.
+	Stall func(t *testing.T) auditrelay.Sink
+
+	// Doubles means that the destination cannot tell that a payload comes again: where an
+	// answer was lost, records may be there twice. Say so in the sink's documentation.
+	Doubles bool
+
+	// TooLarge is the size in bytes of one record that the destination does not take. The
+	// sink must name it in Render. 0: there is no limit.
+	TooLarge int
+
+	// Expire voids the destination's secret; the sink's options still hold it. Rotate is
+	// called after it.
+	Expire func(t *testing.T)
+
 	// Rotate replaces the destination's secret and writes the new one where the
 	// sink's options read it. The old secret is void.
 	Rotate func(t *testing.T)
+}
+
+// Answer is what a destination answers to a request.
+type Answer struct {
+	Status int
+	Header map[string]string
+	Body   string
 }
 
 // Run runs every check. For each check, setup returns a Kit with an empty
@@ -77,7 +113,14 @@ func Run(t *testing.T, setup func(t *testing.T) Kit) {
 		{"deliver does not hold the payload", deliverCopies},
 		{"no other status than 2xx is delivery", statusIsNoDelivery},
 		{"errors carry no event data", errorsCarryNoData},
+		{"throttling is told with the pause that was asked for", throttling},
+		{"a log-in page with status 200 is no delivery", pageIsNoDelivery},
+		{"a refused record leaves the others alone", partialFailure},
+		{"a timeout after the payload was stored loses nothing", ambiguousTimeout},
+		{"a delivery cancelled in the middle of its body can be made again", cancelledMidBody},
+		{"a record over the limit is named before it is sent", tooLargeRecord},
 		{"a rotated secret is taken up", rotatedSecret},
+		{"an expired secret stalls and its successor is taken up", expiredSecret},
 		{"payloads are delivered concurrently", concurrently},
 		{"a manifest goes beside the data", manifests},
 	} {

@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/sinktest"
@@ -27,6 +29,10 @@ type store struct {
 	status   int // answered to everything, 0: it stores
 	lose     bool
 	hang     bool
+	answer   *sinktest.Answer // given to everything
+	refuse   string           // a record that is refused
+	late     bool             // stores the next and does not answer
+	stall    bool             // reads half of the next
 	secret   string
 	deadline chan struct{}
 }
@@ -53,6 +59,10 @@ func (s *sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		if s.defect == "renders a record twice" && i == 1 {
 			body = append(append(body, r.Data...), '\n')
 			sequences = append(sequences, r.Sequence)
+		}
+		if len(r.Data) > limit && s.defect != "sends what is too large" {
+			return nil, &auditrelay.RecordErrors{Records: []auditrelay.RecordError{{
+				Sequence: r.Sequence, Cause: auditrelay.CauseTooLarge, Err: errors.New("too large")}}}
 		}
 		if bytes.ContainsRune(r.Data, '\n') {
 			err := fmt.Errorf("a line feed")
@@ -125,11 +135,36 @@ func (s *sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.stall {
+		st.stall = false
+		if s.defect == "stores half a body" {
+			st.objects[p.Key] = bytes.Clone(p.Body[:len(p.Body)/2])
+			st.order = append(st.order, p.Key)
+		}
+		<-ctx.Done()
+		return auditrelay.Receipt{}, ctx.Err()
+	}
+	if st.answer != nil {
+		return auditrelay.Receipt{}, s.answered(*st.answer)
+	}
+	if st.refuse != "" && bytes.Contains(p.Body, []byte(st.refuse)) {
+		switch s.defect {
+		case "counts a refusal as delivered":
+			return auditrelay.Receipt{Location: p.Key}, nil
+		case "stalls for one record":
+			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("refused")}
+		}
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("refused")}
+	}
 	if s.cached == "" || s.defect != "caches its secret" {
 		s.cached = s.secret()
 	}
 	if s.cached != st.secret {
-		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: errors.New("wrong secret")}
+		kind := auditrelay.Unauthorized
+		if s.defect == "refuses for want of a secret" {
+			kind = auditrelay.Refused
+		}
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: kind, Err: errors.New("wrong secret")}
 	}
 	if status := st.status; status != 0 && status/100 != 2 {
 		return auditrelay.Receipt{}, s.refusal(status, p)
@@ -149,12 +184,41 @@ func (s *sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		st.objects[key] = bytes.Clone(p.Body)
 	}
 	st.order = append(st.order, key)
+	if st.late {
+		st.late = false
+		<-ctx.Done()
+		if s.defect == "gives up after a timeout" {
+			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: ctx.Err()}
+		}
+		return auditrelay.Receipt{}, ctx.Err()
+	}
 	if st.lose {
 		st.lose = false
 		return auditrelay.Receipt{}, errors.New("no answer")
 	}
 	return receipt, nil
 }
+
+// answered is the failure that an answer stands for.
+func (s *sink) answered(a sinktest.Answer) error {
+	if a.Status/100 == 2 {
+		switch s.defect {
+		case "takes a page for an answer":
+			return nil
+		case "refuses for a page":
+			return &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("a page")}
+		}
+		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("a page")}
+	}
+	e := &auditrelay.DeliveryError{Kind: auditrelay.Throttled, Err: fmt.Errorf("status %d", a.Status)}
+	if seconds, err := strconv.Atoi(a.Header["Retry-After"]); err == nil && s.defect != "does not wait" {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+// limit is how large a record the store takes.
+const limit = 200 << 10
 
 func (s *sink) refusal(status int, p auditrelay.Payload) error {
 	if s.defect == "takes 3xx for success" && status/100 == 3 {
@@ -211,6 +275,12 @@ func kit(t *testing.T, defect string) sinktest.Kit {
 		LoseAnswer: func(*testing.T) auditrelay.Sink { return with(func() { st.lose = true }) },
 		Hang:       func(*testing.T) auditrelay.Sink { return with(func() { st.hang = true }) },
 		Fail:       func(_ *testing.T, status int) auditrelay.Sink { return with(func() { st.status = status }) },
+		Answer:     func(_ *testing.T, a sinktest.Answer) auditrelay.Sink { return with(func() { st.answer = &a }) },
+		Refuse:     func(_ *testing.T, record string) auditrelay.Sink { return with(func() { st.refuse = record }) },
+		HangAfter:  func(*testing.T) auditrelay.Sink { return with(func() { st.late = true }) },
+		Stall:      func(*testing.T) auditrelay.Sink { return with(func() { st.stall = true }) },
+		TooLarge:   limit + 1,
+		Expire:     func(*testing.T) { with(func() { st.secret = "second" }) },
 		Rotate: func(*testing.T) {
 			st.mu.Lock()
 			defer st.mu.Unlock()
@@ -222,24 +292,33 @@ func kit(t *testing.T, defect string) sinktest.Kit {
 // defects names, for each way to break the contract, the check that must find
 // it.
 var defects = map[string]string{
-	"renders differently":      "render is pure",
-	"renders a record twice":   "render puts every record in one payload, in order",
-	"loses tombstones":         "render puts every record in one payload, in order",
-	"keys by content alone":    "render gives different chunks different keys",
-	"keys by range alone":      "render gives different chunks different keys",
-	"a payload of nothing":     "render of nothing gives nothing",
-	"aliases the records":      "render does not hold the records",
-	"names no bad record":      "render names the records that it cannot take",
-	"appends again":            "a payload delivered again changes nothing",
-	"splits wrongly":           "the halves of a payload hold what it held",
-	"ignores its context":      "a hanging delivery stops when it is told to",
-	"holds the body":           "deliver does not hold the payload",
-	"takes 3xx for success":    "no other status than 2xx is delivery",
-	"refuses everything":       "no other status than 2xx is delivery",
-	"quotes the event":         "errors carry no event data",
-	"caches its secret":        "a rotated secret is taken up",
-	"manifests share a key":    "a manifest goes beside the data",
-	"manifests among the data": "a manifest goes beside the data",
+	"renders differently":           "render is pure",
+	"renders a record twice":        "render puts every record in one payload, in order",
+	"loses tombstones":              "render puts every record in one payload, in order",
+	"keys by content alone":         "render gives different chunks different keys",
+	"keys by range alone":           "render gives different chunks different keys",
+	"a payload of nothing":          "render of nothing gives nothing",
+	"aliases the records":           "render does not hold the records",
+	"names no bad record":           "render names the records that it cannot take",
+	"appends again":                 "a payload delivered again changes nothing",
+	"splits wrongly":                "the halves of a payload hold what it held",
+	"ignores its context":           "a hanging delivery stops when it is told to",
+	"holds the body":                "deliver does not hold the payload",
+	"takes 3xx for success":         "no other status than 2xx is delivery",
+	"refuses everything":            "no other status than 2xx is delivery",
+	"quotes the event":              "errors carry no event data",
+	"caches its secret":             "a rotated secret is taken up",
+	"does not wait":                 "throttling is told with the pause that was asked for",
+	"takes a page for an answer":    "a log-in page with status 200 is no delivery",
+	"refuses for a page":            "a log-in page with status 200 is no delivery",
+	"counts a refusal as delivered": "a refused record leaves the others alone",
+	"stalls for one record":         "a refused record leaves the others alone",
+	"gives up after a timeout":      "a timeout after the payload was stored loses nothing",
+	"stores half a body":            "a delivery cancelled in the middle of its body can be made again",
+	"sends what is too large":       "a record over the limit is named before it is sent",
+	"refuses for want of a secret":  "an expired secret stalls and its successor is taken up",
+	"manifests share a key":         "a manifest goes beside the data",
+	"manifests among the data":      "a manifest goes beside the data",
 }
 
 func TestASoundSinkPasses(t *testing.T) {
