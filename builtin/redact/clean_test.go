@@ -71,6 +71,29 @@ var cleanKinds = map[string]func(r *rand.Rand) string{
 	"trace":  func(r *rand.Rand) string { return "00-" + hexDigits(r, 32) + "-" + hexDigits(r, 16) + "-01" },
 	"cron":   func(r *rand.Rand) string { return fmt.Sprintf("%d */%d * * 1-5", r.IntN(60), 1+r.IntN(12)) },
 	"masked": func(r *rand.Rand) string { return "sk-..." + hexDigits(r, 4) },
+	"kubernetes": func(r *rand.Rand) string {
+		return pickOf(r, "litellm-proxy-", "auth-token-refresher-", "pod/secret-sync-") + hexDigits(r, 9) + "-" + drawn(r, "bcdfghjklmnpqrstvwxz2456789", 5)
+	},
+	"cloud": func(r *rand.Rand) string {
+		return pickOf(r, "i-0", "vpc-0", "sg-0", "eni-0", "projects/p-1/secrets/db-password/versions/", "ami-0") + hexDigits(r, 16)
+	},
+	"object": func(r *rand.Rand) string {
+		return pickOf(r, "cus_", "pi_3", "price_1", "evt_1", "toolu_01", "msg_01", "resp_", "batch_", "ses_", "usr_", "org-", "proj_") + drawn(r, base62, 22)
+	},
+	"slack": func(r *rand.Rand) string {
+		return pickOf(r, "C0", "U0", "T0") + drawn(r, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 9)
+	},
+	"cursor": func(r *rand.Rand) string {
+		return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "offset:%d", r.IntN(1e9)))
+	},
+	"command": func(r *rand.Rand) string {
+		return pickOf(r, "mysql -u root -p app_", "docker run -p 8080:80 nginx:1.", "curl -b cookies.txt https://example.com/", "redis-cli -h cache -n ", "pytest -p no:randomly -k token_", "ssh -p 2222 build-", "docker login -u ci ghcr.io/team-", "grep -a password /var/log/x.",
+			"az account show -o table --query id", "curl -sS --user-agent Mozilla/5.0 https://example.com/", "psql -h db -U app -c select", "helm upgrade x ./chart --set image.tag=v1.") + fmt.Sprint(r.IntN(99))
+	},
+	"change": func(r *rand.Rand) string {
+		return pickOf(r, "The token limit was changed to 4096 tokens per minute, quota ", "password policy set to 90days, level ", "state: active -> inactive since build ", "Cookie: we ask for consent, banner ", "max_tokens: 1024 -> 2048, step ", "License: Apache-2.0, revision ",
+			"auth: oauth2, realm ", "Key: Value pairs are kept, item ", "moved from eu-west-1 to eu-central-1, cluster ", "title: Reset your password\nstatus: open\nnumber: ", "Authorization: Bearer authentication is used since v", "kind: Secret\nmetadata:\n  name: db-password\nrevision: ") + fmt.Sprint(r.IntN(99))
+	},
 	"secretref": func(r *rand.Rand) string {
 		return pickOf(r, "os.environ/OPENAI_API_KEY", "${DB_PASSWORD}", "file:/run/secrets/key", "vault://kv/prod#password")
 	},

@@ -8,6 +8,8 @@ import (
 const (
 	// bearerLeast is the fewest characters of a token after "Bearer".
 	bearerLeast = 16
+	// bearerMost is the most of one that stands alone.
+	bearerMost = 1024
 	// basicLeast is the fewest of what "Basic" encodes, user:pw.
 	basicLeast = 8
 )
@@ -36,8 +38,21 @@ func authorization() []anchor {
 	}
 	return []anchor{
 		one("bearer", func(t []byte) bool { return len(t) >= bearerLeast && random(t) }),
+		{pattern: append(literal("bearer"), white), findIn: bearerAlone},
 		one("basic", func(t []byte) bool { return len(t) >= basicLeast && userAndPassword(t) }),
 	}
+}
+
+// bearerAlone finds the token of a text that is nothing but "Bearer " and one word: as the
+// value of a header, which nobody writes with a plain word.
+func bearerAlone(text []byte, at int) (Finding, bool) {
+	start := at + 1
+	value := bytes.TrimSpace(text[start:])
+	start += bytes.Index(text[start:], value)
+	if len(bytes.TrimSpace(text[:at-len("bearer")])) > 0 || len(value) > bearerMost || !strong(token, value, schemed) {
+		return Finding{}, false
+	}
+	return Finding{Start: start, End: start + len(value)}, true
 }
 
 func userAndPassword(token []byte) bool {

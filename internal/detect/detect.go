@@ -32,6 +32,14 @@ func (n Name) At(exceptions uint64) Name {
 	return n
 }
 
+// Listed returns the name as that of a value that stands behind it in a list.
+func (n Name) Listed() Name {
+	if n.kinds != 0 {
+		n.kinds |= listed
+	}
+	return n
+}
+
 // Tells reports whether the name says that a secret stands under it, by which rules
 // by name go too.
 func (n Name) Tells() bool { return n.kinds != 0 }

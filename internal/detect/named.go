@@ -16,6 +16,7 @@ const (
 	held     manner = iota // in a member of that name
 	written_               // in a text, behind a colon or the like
 	assigned               // in a text, behind a sign by which programs read values
+	schemed                // behind a scheme, as "Bearer"
 )
 
 // named is rules in the order in which they are asked.
@@ -51,8 +52,14 @@ func (n *named) under(kinds kind, text []byte) (Finding, bool) {
 	for start < end && white[text[end-1]] {
 		end--
 	}
-	start += schemeSpan(text[start:end])
-	detector := n.judge(kinds, text[start:end], held)
+	if kinds&jar != 0 && cookie(text[start:end]) {
+		return Finding{Start: start, End: end, Detector: n.first(kinds)}, true
+	}
+	how := held
+	if scheme := schemeSpan(text[start:end]); scheme > 0 {
+		start, how = start+scheme, schemed
+	}
+	detector := n.judge(kinds, text[start:end], how)
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
@@ -64,6 +71,16 @@ func (n *named) judge(kinds kind, value []byte, how manner) string {
 	}
 	for _, rule := range n.rules {
 		if k := kinds & rule.kinds; k != 0 && rule.value(kinds, value, how) {
+			return rule.detector
+		}
+	}
+	return ""
+}
+
+// first returns the detector of the first rule for names of these kinds.
+func (n *named) first(kinds kind) string {
+	for _, rule := range n.rules {
+		if kinds&rule.kinds != 0 {
 			return rule.detector
 		}
 	}
@@ -82,10 +99,17 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("secret "), findIn: n.follows, extend: extend},
 		{pattern: literal("token "), findIn: n.follows, extend: extend},
 		{pattern: literal("key "), findIn: n.follows, extend: extend},
+		{pattern: literal("pass "), findIn: n.follows, extend: extend},
+		{pattern: literal(" to "), findIn: n.becomes, extend: extend},
+		{pattern: literal("-> "), findIn: n.arrow, extend: extend},
+		{pattern: literal("\xe2\x86\x92 "), findIn: n.arrow, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
 		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
 		{pattern: literal("--user "), back: 8, ahead: valueJudged, find: n.user},
+		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawb")}, back: commandBytes, ahead: valueJudged, find: n.option},
+		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
+		{pattern: literal("sqlplus "), back: 8, ahead: valueJudged, find: n.scott},
 	}
 }
 
@@ -117,7 +141,13 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		}
 	}
 	start := valueStart(text, at)
-	start += schemeSpan(text[start:min(len(text), start+valueJudged)])
+	if kinds&jar != 0 {
+		if size := cookieSpan(text[start:min(len(text), start+cookieBytes)]); size > 0 {
+			return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
+		}
+	}
+	scheme := schemeSpan(text[start:min(len(text), start+valueJudged)])
+	start += scheme
 	end := min(len(text), start+valueJudged)
 	value := text[start : start+valueSpan(text[:end], start)]
 	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
@@ -126,15 +156,31 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		}
 	}
 	how := written_
+	name = bytes.TrimLeft(name, " -")
 	oneWord := bytes.IndexByte(name, ' ') < 0
 	switch {
+	case scheme > 0 && text[at] == ':':
+		how = schemed
 	case start > 0 && quotes[text[start-1]],
 		text[at] == '=' && (!white[text[at-1]] || oneWord),
-		text[at] == ':' && oneWord && bytes.IndexAny(name, "-_") > 0:
+		text[at] == ':' && oneWord && (bytes.IndexAny(name, "-_") > 0 || ofLines(text, at-len(name), start+len(value))):
 		how = assigned // as programs do
 	}
 	detector := n.judge(kinds, value, how)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// ofLines reports whether what begins at start, perhaps behind spaces or the dash of a
+// list, and ends at end is a whole line among others, as in YAML.
+func ofLines(text []byte, start, end int) bool {
+	for start > 0 && (text[start-1] == ' ' || text[start-1] == '\t' || text[start-1] == '-') {
+		start--
+	}
+	if end < len(text) && text[end] == '\r' {
+		end++
+	}
+	first, last := start == 0, end == len(text)
+	return (first || text[start-1] == '\n') && (last || text[end] == '\n') && !(first && last)
 }
 
 // nameBefore returns the name that ends before the sign at text[at].
@@ -239,47 +285,6 @@ func valueSpan(b []byte, start int) int {
 	return len(b) - start
 }
 
-// flag looks at --name value, as command lines have it.
-func (n *named) flag(window []byte, at int) (Finding, bool) {
-	size := nameSet.span(window[at+1:])
-	end := at + 1 + size
-	start := end
-	for start < len(window) && (window[start] == ' ' || window[start] == '"' || window[start] == '\'' || window[start] == ',') {
-		start++
-	}
-	if size == 0 || start == end || start == len(window) || window[start] == '-' {
-		return Finding{}, false
-	}
-	value := window[start : start+valueSpan(window, start)]
-	detector := n.judge(n.names.tells(window[at+1:end]), value, assigned)
-	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
-}
-
-// says looks at "the password is value".
-func (n *named) says(text []byte, at int) (Finding, bool) { return n.told(text, at-len(" is"), at) }
-
-// follows looks at "password value", as SQL, netrc files and people have it.
-func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
-
-// told looks at a value behind text[at], whose name ends at end.
-func (n *named) told(text []byte, end, at int) (Finding, bool) {
-	if end <= 0 {
-		return Finding{}, false
-	}
-	start := at + 1
-	for start < len(text) && start < at+betweenBytes && (text[start] == ' ' || opening[text[start]]) {
-		start++
-	}
-	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
-	value = bytes.TrimRight(value, ".!?")
-	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 {
-		return Finding{}, false
-	}
-	kinds := n.names.tells(text[nameStart(text[:end]):end])
-	detector := n.judge(kinds, value, written_)
-	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
-}
-
 // identified looks at SQL's IDENTIFIED BY 'value'.
 func (n *named) identified(window []byte, at int) (Finding, bool) {
 	start := at + 1
@@ -290,24 +295,6 @@ func (n *named) identified(window []byte, at int) (Finding, bool) {
 	value := window[start : start+valueSpan(window, start)]
 	detector := n.judge(password, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
-}
-
-// user looks at curl's -u name:password.
-func (n *named) user(window []byte, at int) (Finding, bool) {
-	start := at + 1
-	if i := at - 2; window[at-1] == 'u' && i > 0 && !white[window[i-1]] {
-		return Finding{}, false // the end of a word
-	}
-	for start < len(window) && quotes[window[start]] {
-		start++
-	}
-	value := window[start : start+valueSpan(window, start)]
-	colon := bytes.IndexByte(value, ':')
-	if colon < 1 {
-		return Finding{}, false
-	}
-	detector := n.judge(password, value[colon+1:], assigned)
-	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
 }
 
 // element looks at <name>value</name>, <entry key="name">value, and at the value
@@ -419,14 +406,27 @@ func strong(kinds kind, value []byte, how manner) bool {
 		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)
 	case len(value) >= 16 && random(head):
 		return true
+	case kinds&password == 0 && how == schemed:
+		return len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0 && !versioned(value)
 	case kinds&password == 0:
-		return how == assigned && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0
+		return (how != held || kinds&listed != 0) && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0 && !versioned(value)
 	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
 		return true
 	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):
 		return true
 	}
 	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
+}
+
+// versioned reports whether value has a number with a point in it, as names with a version
+// have: Apache-2.0.
+func versioned(value []byte) bool {
+	for i := 1; i+1 < len(value); i++ {
+		if value[i] == '.' && classOf[value[i-1]] == digit && classOf[value[i+1]] == digit {
+			return true
+		}
+	}
+	return false
 }
 
 func hexadecimal(b []byte) bool {

@@ -22,6 +22,8 @@ const (
 	aKey                       // a name with the word key, as LiteLLM's own masker takes them
 	bare                       // which is all that it says
 	digest                     // LiteLLM keeps a key's SHA-256 there
+	jar                        // a header of cookies
+	listed                     // no word says so: the value stands in a list, behind its name
 )
 
 // nameBytes is the most of a name that is looked at, separators among them.

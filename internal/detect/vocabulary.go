@@ -32,9 +32,11 @@ func vocabulary() map[string]word {
 		personalaccesstoken signingsecret tokensecret credentialkey encryptedkey decryptionkey sshkey sharedkey apisecret appkey
 		schlüssel schluessel sleutel`)
 	add(word{kinds: token, whole: true, tail: true}, `token jeton ключ токен トークン 令牌 토큰`)
-	add(word{kinds: token, whole: true}, `auth authorization proxyauthorization basicauth bearer cookie cookies setcookie jwt pat dsn license licence
+	add(word{kinds: token, whole: true}, `auth authorization proxyauthorization basicauth bearer jwt pat dsn license licence
 		sessionid sid connectionstring connstring connstr clientcert serviceaccount gcpserviceaccount serviceaccountjson privatekeyid
-		ocifingerprint ocitenancy litellmlicense xauth chave`)
+		ocifingerprint ocitenancy litellmlicense xauth chave
+		codeverifier clientassertion xhoneycombteam`)
+	add(word{kinds: token | jar, whole: true}, `cookie cookies setcookie`)
 	add(word{kinds: token}, `authtoken usertoken`)
 	add(word{kinds: token | digest, whole: true}, `changedbyapikey hashedtoken`)
 	add(word{kinds: token | awsKey, tail: true}, `secretaccesskey awssecretkey awssecret secretkey`)

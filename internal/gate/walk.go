@@ -134,7 +134,7 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 			i.keys = i.keys[:base]
 		}
 		if before.Tells() && !flag {
-			at.name = before.At(at.spared)
+			at.name = before.Listed().At(at.spared)
 		}
 		if err := i.node(d, c, at); err != nil {
 			return err

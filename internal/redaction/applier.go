@@ -244,7 +244,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 			a.key = a.key[:base]
 		}
 		if before.key.Name.Tells() && !flag {
-			at.near = before.key.Name.At(at.spared)
+			at.near = before.key.Name.Listed().At(at.spared)
 		}
 		if certain && !flag {
 			rule = a.policy.stronger(int(before.rule)-1, rule)

@@ -77,7 +77,11 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 // lastSegment is the end of a path as JSON Patch has it, or the name itself.
 func lastSegment(name []byte) []byte {
 	name = bytes.TrimSpace(name)
-	return name[bytes.LastIndexByte(name, '/')+1:]
+	name = name[bytes.LastIndexByte(name, '/')+1:]
+	if bytes.IndexByte(name, '~') < 0 {
+		return name
+	}
+	return bytes.ReplaceAll(bytes.ReplaceAll(name, []byte("~1"), []byte("/")), []byte("~0"), []byte("~"))
 }
 
 // HasValue reports whether an object has a member that may be the value of a pair, so
@@ -209,7 +213,7 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 				text, _ := d.AppendString(nil, before)
 				name, _ := Before(text, false, false)
 				if told := c.Name(name); told.Tells() {
-					return told
+					return told.Listed()
 				}
 			}
 		}

@@ -1,0 +1,115 @@
+package detect
+
+import "bytes"
+
+// Values on command lines, by flags.
+
+// flag looks at --name value, as command lines have it.
+func (n *named) flag(window []byte, at int) (Finding, bool) {
+	size := nameSet.span(window[at+1:])
+	end := at + 1 + size
+	start := end
+	for start < len(window) && (window[start] == ' ' || window[start] == '"' || window[start] == '\'' || window[start] == ',') {
+		start++
+	}
+	if size == 0 || start == end || start == len(window) || window[start] == '-' {
+		return Finding{}, false
+	}
+	value := window[start : start+valueSpan(window, start)]
+	detector := n.judge(n.names.tells(window[at+1:end]), value, assigned)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// user looks at curl's -u name:password.
+func (n *named) user(window []byte, at int) (Finding, bool) {
+	start := at + 1
+	if i := at - 2; window[at-1] == 'u' && i > 0 && !white[window[i-1]] {
+		return Finding{}, false // the end of a word
+	}
+	for start < len(window) && quotes[window[start]] {
+		start++
+	}
+	value := window[start : start+valueSpan(window, start)]
+	colon := bytes.IndexByte(value, ':')
+	if colon < 1 {
+		return Finding{}, false
+	}
+	detector := n.judge(password, value[colon+1:], assigned)
+	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// commandBytes is how far before a short flag its program is looked for.
+const commandBytes = 200
+
+// secretFlags are programs with a flag of one letter that a secret follows: in words of
+// the command that must be there too, and whether it stands right behind the flag.
+var secretFlags = map[string]struct {
+	flags    string
+	with     string
+	attached bool
+}{
+	"mysql": {flags: "p", attached: true}, "mysqldump": {flags: "p", attached: true}, "mysqladmin": {flags: "p", attached: true}, "mysqlimport": {flags: "p", attached: true},
+	"mariadb": {flags: "p", attached: true}, "mariadb-dump": {flags: "p", attached: true}, "7z": {flags: "p", attached: true}, "7za": {flags: "p", attached: true},
+	"sshpass": {flags: "p"}, "mongo": {flags: "p"}, "mongosh": {flags: "p"}, "mongodump": {flags: "p"}, "mongorestore": {flags: "p"}, "cqlsh": {flags: "p"}, "beeline": {flags: "p"},
+	"docker": {flags: "p", with: "login"}, "podman": {flags: "p", with: "login"}, "nerdctl": {flags: "p", with: "login"}, "buildah": {flags: "p", with: "login"}, "skopeo": {flags: "p", with: "login"},
+	"helm": {flags: "p", with: "login"}, "oras": {flags: "p", with: "login"}, "az": {flags: "p", with: "login"}, "oc": {flags: "p", with: "login"}, "cf": {flags: "p", with: "login"}, "ibmcloud": {flags: "p", with: "login"},
+	"redis-cli": {flags: "a"}, "valkey-cli": {flags: "a"}, "redis-benchmark": {flags: "a"}, "sqlcmd": {flags: "P"}, "bcp": {flags: "P"}, "ipmitool": {flags: "P"}, "unzip": {flags: "P"}, "zip": {flags: "P"},
+	"ldapsearch": {flags: "w"}, "ldapmodify": {flags: "w"}, "ldapadd": {flags: "w"}, "ldapdelete": {flags: "w"}, "ldappasswd": {flags: "w"}, "curl": {flags: "b"},
+}
+
+// option looks at the short flags of known programs: mysql -pVALUE, redis-cli -a VALUE,
+// curl -b name=VALUE.
+func (n *named) option(window []byte, at int) (Finding, bool) {
+	line := window[:at-1]
+	if i := bytes.LastIndexAny(line, "\n;|&"); i >= 0 {
+		line = line[i+1:]
+	}
+	attached, ok := secretFlag(line, window[at])
+	start := at + 1
+	if !ok || start == len(window) || attached == (window[start] == ' ') {
+		return Finding{}, false
+	}
+	for start < len(window) && (window[start] == ' ' || quotes[window[start]]) {
+		start++
+	}
+	value := window[start : start+valueSpan(window, start)]
+	kinds := password
+	if window[at] == 'b' {
+		if bytes.IndexByte(value, '=') < 1 {
+			return Finding{}, false // a file of cookies
+		}
+		return Finding{Start: start, End: start + len(value), Detector: n.first(token)}, n.first(token) != ""
+	}
+	detector := n.judge(kinds, value, assigned)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// secretFlag reports whether a line has a program of which the flag is followed by a
+// secret, and whether that stands right behind it.
+func secretFlag(line []byte, flag byte) (attached, ok bool) {
+	for rest := line; len(rest) > 0; {
+		var word []byte
+		word, rest, _ = bytes.Cut(rest, []byte(" "))
+		word = bytes.Trim(word[bytes.LastIndexByte(word, '/')+1:], "\"'`$(")
+		p, known := secretFlags[string(word)]
+		if known && bytes.IndexByte([]byte(p.flags), flag) >= 0 && bytes.Contains(rest, []byte(p.with)) {
+			return p.attached, true
+		}
+	}
+	return false, false
+}
+
+// scott looks at user/password, as Oracle's programs have it.
+func (n *named) scott(window []byte, at int) (Finding, bool) {
+	user := nameSet.span(window[at+1:])
+	start := at + 1 + user + 1
+	if user == 0 || start >= len(window) || window[start-1] != '/' {
+		return Finding{}, false
+	}
+	size := bytes.IndexAny(window[start:], "@ \n\"'")
+	if size < 0 {
+		size = len(window) - start
+	}
+	detector := n.judge(password, window[start:start+size], assigned)
+	return Finding{Start: start, End: start + size, Detector: detector}, detector != ""
+}
