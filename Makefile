@@ -58,6 +58,7 @@ test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests
 	@scripts/test-embedding
+	@scripts/test-page
 
 check: test lint ## make test, and the linters
 

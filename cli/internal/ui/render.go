@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"auditrelay"
 	"auditrelay/cli/internal/api"
 )
 
@@ -79,7 +78,7 @@ func (s *server) loadTemplates() map[string]*template.Template {
 		"moment":  moment,
 		"count":   func(n any) string { return grouped(fmt.Sprint(n)) },
 		"span":    span,
-		"bytes":   func(n int64) string { return auditrelay.ByteSize(n).String() },
+		"bytes":   size,
 		"short":   func(digest string) string { return digest[:min(12, len(digest))] },
 		"join":    strings.Join,
 		"text":    func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") },
@@ -164,6 +163,18 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// size is a number of bytes as people say it.
+func size(bytes int64) string {
+	if bytes < 1024 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, unit := float64(bytes)/1024, 0
+	for ; n >= 1024 && unit < 3; unit++ {
+		n /= 1024
+	}
+	return fmt.Sprintf("%.1f %s", n, []string{"KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
 // grouped separates thousands.

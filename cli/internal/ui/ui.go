@@ -40,7 +40,7 @@ var templateFiles embed.FS
 type Options struct {
 	// API answers the calls of the page. Required.
 	API http.Handler
-	// Version is shown at the foot of each screen.
+	// Version is the line at the foot of each screen.
 	Version string
 	// Logger receives faults of the page itself; default slog.Default().
 	Logger *slog.Logger

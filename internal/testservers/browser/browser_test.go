@@ -1,0 +1,487 @@
+// Package browser drives the relay's page with a real browser, in a module of its own so
+// that users do not inherit the dependency. scripts/test-page runs it.
+package browser
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// repository is the root of the checkout.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// hostile is text that a browser would run if a screen forgot to escape it.
+const hostile = `"><script>document.title='run'</script><img src=x onerror=alert(1)>`
+
+func token(role string) string { return role + "-token-7f3a91c04be2d586" }
+
+// relay is the real program on a configuration with every kind of thing to look at.
+type relay struct {
+	t             *testing.T
+	dir, address  string
+	s3            string
+	process       *exec.Cmd
+	log           *bytes.Buffer
+	repo, program string
+}
+
+func start(t *testing.T) *relay {
+	t.Helper()
+	r := &relay{t: t, dir: t.TempDir(), repo: repository(t), program: os.Getenv("AUDITRELAY_BIN"), log: &bytes.Buffer{}}
+	if r.program == "" {
+		t.Fatal("AUDITRELAY_BIN does not name the program: run scripts/test-page")
+	}
+	var tokens strings.Builder
+	for _, role := range []string{"ingest", "view", "comply", "operate", "admin"} {
+		fmt.Fprintf(&tokens, "  - {name: %s, token: %s, roles: [%s]}\n", role, token(role), role)
+	}
+	config := `listen: 127.0.0.1:0
+ingest:
+  s3:
+    listen: 127.0.0.1:0
+    keys: [{name: litellm, access_key_id: AKIDEXAMPLE, secret_access_key: a-secret-of-sufficient-length}]
+    buckets: [audit]
+tokens:
+` + tokens.String() + `filters:
+  rules: {module: rules}
+  mask: {redact: {rules: [{paths: [changed_by], do: mask}]}}
+callbacks:
+  - {name: archive, chunk: {age: 1ms}, sink: {file: {path: out/archive.ndjson}}}
+  - {name: guarded, chunk: {age: 1ms}, filters: [rules], sink: {file: {path: out/guarded.ndjson}}}
+  - {name: masked, chunk: {age: 1ms}, filters: [mask], sink: {file: {path: out/masked.ndjson}}}
+  - {name: withheld, chunk: {age: 1ms}, must_not_leave: {paths: [changed_by]}, sink: {file: {path: out/withheld.ndjson}}}
+`
+	if err := os.WriteFile(filepath.Join(r.dir, "auditrelay.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addresses := filepath.Join(r.dir, "address")
+	r.process = exec.Command(r.program, "serve", "auditrelay.yaml", "--address-file", addresses)
+	r.process.Dir, r.process.Stderr = r.dir, r.log
+	if err := r.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = r.process.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = r.process.Process.Kill()
+		<-ended
+		if t.Failed() {
+			t.Log(r.log.String())
+		}
+	})
+	for deadline := time.Now().Add(time.Minute); r.address == ""; time.Sleep(20 * time.Millisecond) {
+		if b, err := os.ReadFile(addresses); err == nil && bytes.HasSuffix(b, []byte("\n")) {
+			r.address = strings.TrimSpace(string(b))
+		}
+		select {
+		case <-ended:
+			t.Fatal("the relay ended")
+		default:
+			if time.Now().After(deadline) {
+				t.Fatal("the relay did not start")
+			}
+		}
+	}
+	return r
+}
+
+// run runs the program's command line against the relay.
+func (r *relay) run(stdin string, args ...string) string {
+	r.t.Helper()
+	c := exec.Command(r.program, args...)
+	c.Dir, c.Stdin = r.dir, strings.NewReader(stdin)
+	c.Env = append(os.Environ(), "AUDITRELAY_SERVER=http://"+r.address, "AUDITRELAY_TOKEN="+token("admin"))
+	out, err := c.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("auditrelay %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func event(id, by string) string {
+	b, _ := json.Marshal(map[string]any{
+		"id": id, "updated_at": "2026-01-31T12:00:00+00:00", "changed_by": by, "changed_by_api_key": "k", "action": "created",
+		"table_name": "LiteLLM_TeamTable", "object_id": "o", "before_value": nil, "updated_values": `{"alias":"blue"}`,
+	})
+	return string(b) + "\n"
+}
+
+// quarantine leaves one broken object behind, as LiteLLM's S3 logger would send it.
+func (r *relay) quarantine() {
+	r.t.Helper()
+	address := ""
+	for _, line := range strings.Split(r.log.String(), "\n") {
+		if strings.Contains(line, "S3") || strings.Contains(line, "s3") {
+			if _, rest, ok := strings.Cut(line, "address="); ok {
+				address, _, _ = strings.Cut(rest, " ")
+			}
+		}
+	}
+	if address == "" {
+		r.t.Fatalf("the log does not tell the S3 address:\n%s", r.log)
+	}
+	c := exec.Command("python3", filepath.Join(r.repo, "cli/internal/sources/s3/testdata/litellm_s3.py"), "http://"+strings.Trim(address, `"`), "audit")
+	c.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=a-secret-of-sufficient-length", "AWS_REGION=us-west-2")
+	c.Stdin = strings.NewReader(`{"key":"audit_logs/2026-01-31/00-00-00_broken.json","events":[{"id":"broken","action":7,"note":"<script>1</script>"}]}` + "\n")
+	if out, err := c.CombinedOutput(); err != nil {
+		r.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// page is one tab, with everything that went wrong in it.
+type page struct {
+	t      *testing.T
+	ctx    context.Context
+	relay  *relay
+	mu     sync.Mutex
+	faults []string
+}
+
+func (r *relay) open() *page {
+	r.t.Helper()
+	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1200, 900),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)))
+	r.t.Cleanup(cancel)
+	p := &page{t: r.t, ctx: ctx, relay: r}
+	err := chromedp.Listen(ctx, func(event any) {
+		fault := ""
+		switch e := event.(type) {
+		case *log.EventEntryAdded:
+			// The browser writes each answer of 400 and above there; the tests look at them.
+			if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork || e.Entry.Source == log.EntrySourceSecurity {
+				fault = "log: " + e.Entry.Text
+			}
+		case *runtime.EventConsoleAPICalled:
+			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+				var text []string
+				for _, a := range e.Args {
+					text = append(text, string(a.Value)+a.Description)
+				}
+				fault = "console: " + strings.Join(text, " ")
+			}
+		case *runtime.EventExceptionThrown:
+			fault = "exception: " + e.ExceptionDetails.Text
+		case *network.EventRequestWillBeSent:
+			if u, err := url.Parse(e.Request.URL); err != nil || u.Host != r.address && u.Scheme != "data" && u.Scheme != "about" {
+				fault = "request outside: " + e.Request.URL
+			}
+		}
+		if fault != "" {
+			p.mu.Lock()
+			p.faults = append(p.faults, fault)
+			p.mu.Unlock()
+		}
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	command(p, network.Enable, network.EnableParams{})
+	command(p, log.Enable, cdp.Empty{})
+	command(p, runtime.Enable, cdp.Empty{})
+	return p
+}
+
+// command sends one command of the protocol.
+func command[P, R any](p *page, c cdp.Command[P, R], params P) {
+	p.t.Helper()
+	if _, err := chromedp.Call(p.ctx, c, params); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *page) text() string {
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	return text
+}
+
+func (p *page) do(actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.t.Fatalf("%v\n%s", err, p.text())
+	}
+}
+
+// eval returns the value of a script.
+func eval[T any](p *page, script string, o ...chromedp.EvaluateOption) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](script, o...))
+	if err != nil {
+		p.t.Fatalf("%v\n%s", err, p.text())
+	}
+	return v
+}
+
+// until waits until a condition holds, over loads of pages.
+func (p *page) until(condition string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+condition+")"))
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("never: %s (%v)\n%s", condition, err, p.text())
+		}
+	}
+}
+
+func (p *page) visit(path string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate("http://" + p.relay.address + path))
+}
+
+// sees waits until the page shows text.
+func (p *page) sees(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("document.body && document.body.innerText.includes(%q)", text))
+}
+
+// click presses the first button or link whose text contains text, and waits for the
+// next page.
+func (p *page) click(text string) {
+	p.t.Helper()
+	find := fmt.Sprintf(`(() => { window.stale = true; const all = [...document.querySelectorAll('button, a, summary')].filter(e => e.offsetParent); const e = all.find(e => e.innerText === %[1]q) || all.find(e => e.innerText.includes(%[1]q)); if (!e) throw new Error('no such button'); e.click(); return e.tagName })()`, text)
+	if eval[string](p, find) != "SUMMARY" {
+		p.until("!window.stale && document.readyState === 'complete'")
+	}
+}
+
+func (p *page) fill(selector, value string) {
+	p.t.Helper()
+	p.do(chromedp.SetValue(chromedp.CSS(selector), value))
+}
+
+func (p *page) signIn(role string) {
+	p.t.Helper()
+	p.visit("/ui/")
+	p.do(chromedp.SendKeys(chromedp.CSS("input[name=token]"), token(role)))
+	p.click("Sign in")
+	p.sees("Overview")
+}
+
+// violation is what axe-core finds.
+type violation struct {
+	ID, Impact, Help string
+	Nodes            []struct{ HTML, FailureSummary string }
+}
+
+// checked looks for faults, and for serious ones that axe-core finds in both colour
+// schemes.
+func (p *page) checked(name string) {
+	p.t.Helper()
+	axe := os.Getenv("AUDITRELAY_AXE")
+	for _, scheme := range []string{"light", "dark"} {
+		command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		if dir := os.Getenv("AUDITRELAY_SCREENSHOTS"); dir != "" && scheme == "light" {
+			png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if axe == "" {
+			continue
+		}
+		source, err := os.ReadFile(axe)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		eval[chromedp.Void](p, string(source)+";0")
+		violations := eval[[]violation](p, "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)", chromedp.EvalAwaitPromise)
+		for _, v := range violations {
+			if v.Impact == "serious" || v.Impact == "critical" {
+				p.t.Errorf("%s, %s: %s: %s: %s", name, scheme, v.ID, v.Help, v.Nodes[0].HTML+" "+v.Nodes[0].FailureSummary)
+			}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, fault := range p.faults {
+		p.t.Errorf("%s: %s", name, fault)
+	}
+	p.faults = nil
+}
+
+// TestOperatorsDay does what operators do with the page, from signing in to signing out.
+func TestOperatorsDay(t *testing.T) {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("chromium is missing")
+		}
+		t.Skip("chromium is missing")
+	}
+	r := start(t)
+	r.run(event("e1", "alice")+event(hostile, hostile), "send", "-")
+	r.quarantine()
+	p := r.open()
+
+	p.visit("/ui/")
+	p.sees("Sign in")
+	p.checked("sign-in")
+	p.do(chromedp.SendKeys(chromedp.CSS("input[name=token]"), "not-a-token-at-all-000"))
+	p.click("Sign in")
+	p.sees("refused the token")
+	p.signIn("admin")
+	p.sees("guarded")
+	p.checked("overview")
+
+	// The page follows what happens without being loaded again.
+	eval[chromedp.Void](p, "window.kept = true; window.before = [...document.querySelectorAll('tr')].find(r => r.innerText.startsWith('archive')).innerText; 0")
+	r.run(event("e2", "bob")+event("e3", "bob"), "send", "-")
+	p.until("[...document.querySelectorAll('tr')].find(r => r.innerText.startsWith('archive')).innerText !== window.before")
+	p.until("window.kept === true")
+	p.checked("overview-live")
+
+	p.visit("/ui/callbacks/archive")
+	p.click("Pause")
+	p.sees("Paused. Events are kept")
+	p.checked("callback-paused")
+	p.click("Resume")
+	p.sees("Resumed.")
+	p.click("Replay events")
+	p.click("Replay")
+	p.sees("the replay would deliver")
+
+	p.visit("/ui/events?id=" + url.QueryEscape(hostile))
+	p.sees(`<script>document.title='run'</script>`)
+	p.click("Show the contents")
+	p.sees(`\u003cscript`)
+	p.checked("event")
+	p.visit("/ui/events?id=nothing-of-that-name")
+	p.checked("event-missing")
+
+	p.visit("/ui/dead-letters?callback=withheld")
+	p.sees("leak")
+	p.checked("dead-letters")
+	p.do(chromedp.Click(chromedp.CSS("input[name=sequence]")))
+	p.click("Discard")
+	p.fill("input[name=reason]", "a test of the page")
+	p.click("Discard for good")
+	p.sees("1 dead letters discarded")
+	p.do(chromedp.Click(chromedp.CSS("input[name=all]")))
+	p.click("Deliver again")
+	p.sees("dead letters will be delivered again")
+
+	p.visit("/ui/quarantine")
+	p.checked("quarantine")
+	eval[chromedp.Void](p, "window.stale = true; document.querySelector('td.n a').click()")
+	p.sees("Mend and replay")
+	p.checked("quarantined")
+	p.fill("textarea", event("mended", "carol"))
+	p.click("Replay with these contents")
+	p.sees("1 items replayed")
+	p.visit("/ui/events?id=mended")
+	p.sees("Outcome on each callback")
+
+	modules(t, r, p)
+
+	for _, role := range []string{"view", "comply", "operate"} {
+		p.click("Sign out")
+		p.sees("Sign in")
+		p.signIn(role)
+		p.visit("/ui/modules")
+		p.until("document.querySelector('input[type=file]') === null")
+		p.visit("/ui/callbacks/archive")
+		p.until(fmt.Sprintf("(document.querySelector('button[value=pause]') !== null) === %v", role == "operate"))
+	}
+	p.checked("roles")
+	p.click("Sign out")
+	p.visit("/ui/quarantine")
+	p.sees("Sign in")
+
+	// On a phone nothing is wider than the screen but tables, which scroll.
+	p.signIn("admin")
+	p.do(chromedp.EmulateViewport(360, 740))
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1"} {
+		p.visit(path)
+		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
+			t.Errorf("%s is wider than a phone", path)
+		}
+	}
+}
+
+// modules uploads two modules, uses one, then the other, and rolls back.
+func modules(t *testing.T, r *relay, p *page) {
+	t.Helper()
+	upload := func(file string) {
+		t.Helper()
+		p.visit("/ui/modules")
+		p.do(chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), []string{filepath.Join(r.repo, "testdata/wasm/hostile", file)}))
+		p.fill("input[name=name]", "rules")
+		p.click("Upload")
+	}
+	upload("no-event.wasm")
+	p.sees("auditrelay_event")
+	upload("keep.wasm")
+	p.sees("Module stored")
+	p.checked("module")
+	p.click("Use it for rules")
+	p.sees("from the next event on")
+	upload("drop.wasm")
+	p.click("Use it for rules")
+	p.sees("from the next event on")
+	p.click("Change rules")
+	p.checked("modules")
+	p.click("Roll rules back")
+	p.sees("from the next event on")
+	if list := r.run("", "module", "filters"); !strings.Contains(list, "rules") {
+		t.Error(list)
+	}
+}
+
+// TestWithoutJavaScriptAllButtonsWork: a form needs no script.
+func TestWithoutJavaScriptAllButtonsWork(t *testing.T) {
+	r := start(t)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.PostForm("http://"+r.address+"/ui/sign-in", url.Values{"token": {token("operate")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	req, _ := http.NewRequest("POST", "http://"+r.address+"/ui/callbacks/archive/state", strings.NewReader("do=pause"))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, c := range resp.Cookies() {
+		req.AddCookie(c)
+	}
+	if resp, err = client.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther || !strings.Contains(r.run("", "callbacks"), "paused") {
+		t.Error("the callback was not paused:", resp.Status)
+	}
+}
