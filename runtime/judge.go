@@ -11,6 +11,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/runtime/internal/delivery"
@@ -24,6 +25,8 @@ type judge struct {
 	steps     []Step
 	gate      *gate.Gate        // nil: nothing is checked
 	format    *format.Formatter // nil: events leave as they are
+	detectors *detect.Catalogue
+	emits     bool // a filter may
 	findings  findings
 	delivers  bool         // the final document goes to a sink
 	watched   []watch      // by step, of those that observe
@@ -47,7 +50,7 @@ type watch struct {
 }
 
 func (o judging) newJudge(c *Callback) *judge {
-	j := &judge{judging: o, callback: c.Name, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil,
+	j := &judge{judging: o, callback: c.Name, emits: c.emits(), detectors: c.Detectors, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil,
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, o.workers)}
 	var err error
 	if j.gate, err = c.newGate(); err != nil {

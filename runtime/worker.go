@@ -32,7 +32,10 @@ type worker struct {
 	instances []filter.Instance // nil where none is open
 	document  document.Document
 	inspector *gate.Inspector        // nil where nothing is checked
-	learn     func(value []byte)     // likewise; takes what filters redact as secrets
+	emitted   *gate.Inspector        // of emitted records: inspector, or one of what is known alone
+	learnt    bool                   // what the gate finds in the event as it came is known
+	checked   int                    // how much was known when the first emitted records were checked; -1: none was
+	learn     func(value []byte)     // takes what filters redact as secrets; nil where nothing asks
 	leaks     func(text []byte) bool // likewise; what filters ask before they log
 	shown     document.Document      // what observers see
 	copied    []byte
@@ -47,8 +50,13 @@ func (j *judge) newWorker() *worker {
 	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), writer: j.format.Writer(), digester: receipts.NewDigester(j.receiptKey)}
 	edits := document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}
 	w.document.Limits, w.shown.Limits = edits, edits
+	if w.emitted = w.inspector; w.emitted == nil && j.emits {
+		w.emitted = gate.Knowing(j.detectors).Inspector()
+	}
+	if w.emitted != nil {
+		w.learn = w.emitted.Know
+	}
 	if w.inspector != nil {
-		w.learn = w.inspector.Know
 		w.leaks = func(text []byte) bool { return w.inspector.Text(text) != nil }
 	}
 	return w
@@ -71,8 +79,9 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (jud
 	w.tracker.Begin()
 	defer func() { judged.Trail = w.tracker.Trail() }()
 	w.document.Reset(e.Data)
-	if w.inspector != nil {
-		w.inspector.Forget()
+	if w.emitted != nil {
+		w.emitted.Forget()
+		w.learnt, w.checked = false, -1
 	}
 	for i := range j.steps {
 		if j.steps[i].Role == auditrelay.RoleObserve {
@@ -81,11 +90,21 @@ func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (jud
 			err = j.step(ctx, w, i, &judged)
 		}
 		if err != nil || judged.Outcome != auditrelay.Delivered {
-			return judged, err
+			break
 		}
 	}
-	j.conclude(w, &judged)
-	return judged, nil
+	if err == nil && len(judged.Emitted) > 0 && w.emitted != nil && w.emitted.Known() > w.checked {
+		// A later filter took as a secret what an earlier one has told.
+		if err := w.recheckEmitted(judged.Emitted); err != nil {
+			judged.Emitted = nil
+			j.withhold(&judged, err)
+			return judged, nil
+		}
+	}
+	if err == nil && judged.Outcome == auditrelay.Delivered {
+		j.conclude(w, &judged)
+	}
+	return judged, err
 }
 
 // step has one filter that judges look at the event. Where the event does not go on
@@ -124,7 +143,7 @@ func (j *judge) step(ctx context.Context, w *worker, i int, judged *delivery.Jud
 		}
 		return nil
 	}
-	if err := w.checkEmitted(&call); err != nil {
+	if err := w.checkEmitted(judged.Event.Data, &call); err != nil {
 		judged.Emitted = nil
 		judged.Filter, judged.Reason = step.Name, w.reason(&call)
 		leaked(judged, err)
@@ -254,7 +273,7 @@ func (j *judge) show(ctx context.Context, w *worker, i int, call *filter.Call, b
 		err = j.checkCall(call, verdict, step, before)
 	}
 	if err == nil {
-		err = w.checkEmitted(call)
+		err = w.checkEmitted(call.Event.Data, call)
 	}
 	return err
 }
@@ -335,21 +354,47 @@ func (w *worker) inspect(came, final []byte) error {
 		return nil
 	}
 	if w.document.Edited() {
-		if err := w.inspector.Learn(came); err != nil {
+		if err := w.learnFrom(came); err != nil {
 			return err
 		}
 	}
 	return w.inspector.Document(final)
 }
 
-// checkEmitted checks emitted records against must_not_leave of the emitting callback: a
-// record must not contain what the event must not.
-func (w *worker) checkEmitted(call *filter.Call) error {
-	if w.inspector == nil {
+// learnFrom makes known what the gate finds in the event as it came, once for an event.
+func (w *worker) learnFrom(came []byte) error {
+	if w.learnt {
 		return nil
 	}
+	w.learnt = true
+	return w.emitted.Learn(came)
+}
+
+// checkEmitted checks emitted records against must_not_leave of the emitting callback, and
+// against what is known of the event they were made of: a record must not contain what the
+// event must not.
+func (w *worker) checkEmitted(came []byte, call *filter.Call) error {
+	if w.emitted == nil || len(call.Emitted) == 0 {
+		return nil
+	}
+	if err := w.learnFrom(came); err != nil {
+		return err
+	}
 	for _, emit := range call.Emitted {
-		if err := w.inspector.Document(emit.Data); err != nil {
+		if err := w.emitted.Document(emit.Data); err != nil {
+			return err
+		}
+	}
+	if w.checked < 0 {
+		w.checked = w.emitted.Known()
+	}
+	return nil
+}
+
+// recheckEmitted is checkEmitted for all records of an event, once more is known.
+func (w *worker) recheckEmitted(all []delivery.Emitted) error {
+	for i := range all {
+		if err := w.emitted.Document(all[i].Data); err != nil {
 			return err
 		}
 	}

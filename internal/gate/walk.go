@@ -16,6 +16,9 @@ const knownRule = "known secret"
 // values are excepted (detect.Known). Forget ends it.
 func (i *Inspector) Know(value []byte) { i.known.Add(value) }
 
+// Known returns how many values are known.
+func (i *Inspector) Known() int { return i.known.Len() }
+
 // Forget forgets what is known, before the next event.
 func (i *Inspector) Forget() { i.known.Reset() }
 
