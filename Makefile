@@ -19,7 +19,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Packages with one goroutine, or whose work is done by processes of their own: the
 # race detector would find nothing there and take minutes.
-ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/litellm|internal/(detect|meter|compile|readmetest))$$
+ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/litellm|internal/(confine|detect|meter|compile|readmetest))$$
 
 .DEFAULT_GOAL := help
 .PHONY: help build release demo test check soak bench guests generate fuzz clean

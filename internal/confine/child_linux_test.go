@@ -178,9 +178,7 @@ func act(w task, report confine.Report, live func() error) int {
 		}
 	case "wait":
 		fmt.Print("locked")
-		for {
-			time.Sleep(time.Hour)
-		}
+		time.Sleep(time.Minute)
 	case "grow":
 		grow()
 	case "spin":
