@@ -33,6 +33,25 @@ type Instance interface {
 	Close() error
 }
 
+// Batcher is implemented by an Instance that may take several events at a time, as one
+// does for which a call costs much beside the work.
+type Batcher interface {
+	// ApplyAll does what Apply does on one call after the other. It sets the verdicts of
+	// those that it decided and returns how many that are, at least one where err is nil.
+	// Where err is nil and calls are left, it has no room for more: the engine calls it
+	// again with the rest. An error is that of calls[decided]; the calls behind it were
+	// not looked at, and the engine goes on with another instance.
+	//
+	// What it puts into calls stays valid until the next call of the instance.
+	ApplyAll(ctx context.Context, calls []Call, verdicts []auditrelay.Verdict) (decided int, err error)
+}
+
+// Wide is implemented by a Filter whose instances are Batchers. Width is how many events
+// they like to get at a time; the engine may pass fewer or more.
+type Wide interface {
+	Width() int
+}
+
 // Call is one event's visit to one filter.
 type Call struct {
 	Event    *auditrelay.Event
@@ -107,6 +126,9 @@ type Emit struct {
 type Error struct {
 	Cause auditrelay.Cause
 	Err   error
+	// Final says that the filter tried the event again itself: the failure is the event's
+	// outcome, also with a cause that the engine would try again for.
+	Final bool
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Cause, e.Err) }

@@ -177,7 +177,8 @@ func (j *judge) single(ctx context.Context, e *auditrelay.Event) (delivery.Judge
 			w = j.newWorker()
 		}
 		defer j.release(w)
-		return j.outcome(ctx, w, e)
+		v := j.outcomes(ctx, w, []*auditrelay.Event{e})[0]
+		return v.judged, v.err
 	case <-ctx.Done():
 		return delivery.Judged{}, ctx.Err()
 	}

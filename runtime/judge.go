@@ -107,9 +107,12 @@ const (
 // them could not be judged for now. held is why the next could not be, nil where
 // nothing is in the way. An error means that none was judged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event) (judged []delivery.Judged, held, err error) {
-	r := round{judge: j, events: events, judged: make([]delivery.Judged, len(events))}
+	r := round{judge: j, events: events, judged: make([]delivery.Judged, len(events)), width: j.width(), stride: stride}
+	if r.width > 1 {
+		r.stride = max(stride, min(r.width, (len(events)+cap(j.idle)-1)/cap(j.idle)))
+	}
 	var wg sync.WaitGroup
-	for range min(cap(j.idle), (len(events)+stride-1)/stride) {
+	for range min(cap(j.idle), (len(events)+r.stride-1)/r.stride) {
 		wg.Go(func() { r.work(ctx) })
 	}
 	wg.Wait()
@@ -125,6 +128,20 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event) (judged []de
 	}
 	return nil, nil, r.failure
 }
+
+// width is how many events a worker judges side by side: one, unless a filter likes more.
+func (j *judge) width() int {
+	width := 1
+	for i := range j.steps {
+		if wide, ok := j.steps[i].Filter.(filter.Wide); ok {
+			width = max(width, min(wide.Width(), maxWidth))
+		}
+	}
+	return width
+}
+
+// maxWidth bounds width: each event has a document of its own.
+const maxWidth = 256
 
 // resting is why a filter would judge nothing now.
 func (j *judge) resting() error {
@@ -143,13 +160,20 @@ type round struct {
 	judge  *judge
 	events []auditrelay.Event
 	judged []delivery.Judged // what was not judged stays without an event
+	width  int               // events that a worker judges side by side
+	stride int
 
 	next, grown, emitted atomic.Int64
 	once                 sync.Once
 	failure              error // read when all workers are done
 }
 
-const stride = 16 // events handed to a worker at a time
+// stride is how many events a worker takes at a time, and batchBytes how much of them it
+// judges side by side where a filter likes that.
+const (
+	stride     = 16
+	batchBytes = 256 << 10
+)
 
 // work judges one stride after the other until nothing is left, too much was made,
 // or one of the workers failed.
@@ -157,28 +181,40 @@ func (r *round) work(ctx context.Context) {
 	w := r.judge.worker()
 	defer r.judge.release(w)
 	for r.grown.Load() <= maxJudged && r.emitted.Load() <= maxEmitted {
-		end := int(r.next.Add(stride))
-		if !r.stride(ctx, w, end-stride, min(end, len(r.events))) || end >= len(r.events) {
+		end := int(r.next.Add(int64(r.stride)))
+		if !r.judgeFrom(ctx, w, end-r.stride, min(end, len(r.events))) || end >= len(r.events) {
 			return
 		}
 	}
 }
 
-// stride judges events[from:to] and reports whether it could.
-func (r *round) stride(ctx context.Context, w *worker, from, to int) bool {
-	for i := from; i < to; i++ {
+// judgeFrom judges events[from:to] and reports whether it could.
+func (r *round) judgeFrom(ctx context.Context, w *worker, from, to int) bool {
+	var events []*auditrelay.Event
+	for from < to {
+		events = events[:0]
+		for size := 0; from+len(events) < to && len(events) < r.width && (len(events) == 0 || size < batchBytes); {
+			e := &r.events[from+len(events)]
+			events, size = append(events, e), size+len(e.Data)
+		}
 		err := ctx.Err()
 		if err == nil {
-			r.judged[i], err = r.judge.one(ctx, w, &r.events[i])
+			for _, v := range r.judge.outcomes(ctx, w, events) {
+				if err = v.err; err != nil || v.cut {
+					break
+				}
+				r.judge.digest(w, &v.judged)
+				r.judged[from] = v.judged
+				r.grown.Add(size(&v.judged))
+				r.emitted.Add(int64(len(v.judged.Emitted)))
+				from++
+			}
 		}
 		if err != nil {
-			r.judged[i] = delivery.Judged{}
 			r.once.Do(func() { r.failure = err })
 			r.next.Store(int64(len(r.events)))
 			return false
 		}
-		r.grown.Add(size(&r.judged[i]))
-		r.emitted.Add(int64(len(r.judged[i].Emitted)))
 	}
 	return true
 }
@@ -216,44 +252,78 @@ func asAccepted(j *delivery.Judged) bool {
 
 // one brings one event to its outcome, and takes its digests for the receipt.
 func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
-	judged, err := j.outcome(ctx, w, e)
-	if err != nil {
-		return judged, err
+	v := j.outcomes(ctx, w, []*auditrelay.Event{e})[0]
+	if v.err == nil {
+		j.digest(w, &v.judged)
 	}
-	judged.Input = w.digester.Sum(e.Data)
+	return v.judged, v.err
+}
+
+func (j *judge) digest(w *worker, judged *delivery.Judged) {
+	judged.Input = w.digester.Sum(judged.Event.Data)
 	if judged.Outcome == auditrelay.Delivered && j.delivers {
 		judged.Output = judged.Input
-		if !asAccepted(&judged) {
+		if !asAccepted(judged) {
 			judged.Output = w.digester.Sum(judged.Data)
 		}
 	}
-	return judged, nil
 }
 
-// outcome brings one event through the condition and the filters.
-func (j *judge) outcome(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
-	if ended, ok := atIngest(e); ok {
-		return ended, nil
+// outcomes brings events through the condition and the filters. Behind the first visit
+// that has an error, or that was cut, nothing that visits say counts.
+func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Event) []*visit {
+	visits := w.begin(events)
+	for _, v := range visits {
+		j.enter(v)
 	}
-	matched, failure := j.condition.match(e.Data)
-	if failure != nil {
-		return delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: failure}, nil //nolint:nilerr // it is the event's outcome
-	}
-	if !matched {
-		return delivery.Judged{Event: e, Outcome: auditrelay.Filtered, Cause: auditrelay.CauseWhen}, nil
-	}
-	for try := 1; ; try++ {
-		judged, err := j.filter(ctx, w, e)
+	j.filter(ctx, w, visits)
+	for i, v := range visits {
+		if v.err != nil || v.cut {
+			break
+		}
+		if !v.retriable() {
+			continue
+		}
 		// Wall time, and want of an instance, are the host's condition: once more,
 		// in a fresh instance.
-		if err == nil && (judged.Cause == auditrelay.CauseWallTime || judged.Cause == auditrelay.CauseInit || judged.Cause == auditrelay.CauseBreaker) {
-			if try == 1 && judged.Cause != auditrelay.CauseBreaker {
-				continue
-			}
-			err = &heldError{fmt.Errorf("filter %s: event %d could not be judged: %w", judged.Filter, e.Sequence, judged.Err)}
+		v.again(v.judged.Event)
+		v.past = true
+		if j.filter(ctx, w, visits[i:i+1]); v.err == nil && v.retriable() {
+			v.hold()
 		}
-		return judged, err
+		if v.err != nil {
+			break
+		}
 	}
+	return visits
+}
+
+// enter decides whether an event goes through the steps.
+func (j *judge) enter(v *visit) {
+	e := v.judged.Event
+	if ended, ok := atIngest(e); ok {
+		v.judged = ended
+		return
+	}
+	matched, failure := j.condition.match(e.Data)
+	switch {
+	case failure != nil:
+		v.judged = delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: failure}
+	case !matched:
+		v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Filtered, Cause: auditrelay.CauseWhen}
+	default:
+		v.past = true
+	}
+}
+
+// retriable reports whether a visit failed by what may be otherwise the next time.
+func (v *visit) retriable() bool {
+	c := v.judged.Cause
+	if c != auditrelay.CauseWallTime && c != auditrelay.CauseInit {
+		return false
+	}
+	failure, ok := errors.AsType[*filter.Error](v.judged.Err)
+	return !ok || !failure.Final
 }
 
 // observerFailures counts how often observers failed since start.

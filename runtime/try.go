@@ -82,8 +82,8 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 		var t Trial
 		var final []byte
 		w.concluded = func(data []byte) { final = bytes.Clone(data) }
-		w.trace = func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
-			s := TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: w.reason(call), Err: err, Usage: call.Usage,
+		w.trace = func(v *visit, step int, call *filter.Call, verdict auditrelay.Verdict, err error) {
+			s := TrialStep{Filter: j.steps[step].Name, Verdict: verdict, Reason: v.reason(call), Err: err, Usage: call.Usage,
 				Description: describe(j.steps[step].Filter, w.instances[step])}
 			if err == nil {
 				s.Touched = slices.Clone(call.Touched)

@@ -10,6 +10,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
@@ -27,39 +28,91 @@ const maxDocument = 64<<20 + int(auditrelay.MaxEditBytes)
 // maxReason bounds the stored reason of a filter, in bytes.
 const maxReason = 256
 
-// worker judges one event at a time, with its own instance of each filter.
+// worker judges a few events at a time, with its own instance of each filter.
 type worker struct {
 	instances []filter.Instance // nil where none is open
-	document  document.Document
-	inspector *gate.Inspector        // nil where nothing is checked
-	emitted   *gate.Inspector        // of emitted records: inspector, or one of what is known alone
-	learnt    bool                   // what the gate finds in the event as it came is known
-	checked   int                    // how much was known when the first emitted records were checked; -1: none was
-	learn     func(value []byte)     // takes what filters redact as secrets; nil where nothing asks
-	leaks     func(text []byte) bool // likewise; what filters ask before they log
-	shown     document.Document      // what observers see
-	copied    []byte
-	writer    *format.Writer // nil where events leave as they are
+	visits    []*visit          // as many as it judged at a time so far
+	live      []*visit          // of a step, in its turn
+	calls     []filter.Call
+	verdicts  []auditrelay.Verdict
+	limits    document.Limits // of edits
+	inspector *gate.Inspector // nil where nothing is checked
+	emitted   *gate.Inspector // of emitted records: inspector, or one of what is known alone
+	writer    *format.Writer  // nil where events leave as they are
 	digester  *receipts.Digester
 	tracker   receipts.Tracker
-	trace     func(step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
-	concluded func(final []byte)                                                       // likewise; takes the filtered document
+	trace     func(v *visit, step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
+	concluded func(final []byte)                                                                 // likewise; takes the filtered document
+}
+
+// visit is one event's way through the steps.
+type visit struct {
+	judged delivery.Judged
+	err    error // nothing was decided: a *heldError, or the context's
+	cut    bool  // nor was it tried: it is for the next turn
+	past   bool  // the condition and what was decided at the door, so that steps follow
+
+	document document.Document
+	shown    document.Document // what observers see
+	copied   []byte
+	known    detect.Known
+	learnt   bool                   // what the gate finds in the event as it came is known
+	checked  int                    // how much was known when the first emitted records were checked; -1: none was
+	learn    func(value []byte)     // takes what filters redact as secrets; nil where nothing asks
+	leaks    func(text []byte) bool // likewise; what filters ask before they log
+	trail    []receipts.Visit
+	touched  []filter.Touch // of the trail
 }
 
 func (j *judge) newWorker() *worker {
-	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), writer: j.format.Writer(), digester: receipts.NewDigester(j.receiptKey)}
-	edits := document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}
-	w.document.Limits, w.shown.Limits = edits, edits
+	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), writer: j.format.Writer(),
+		digester: receipts.NewDigester(j.receiptKey), limits: document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}}
 	if w.emitted = w.inspector; w.emitted == nil && j.emits {
 		w.emitted = gate.Knowing(j.detectors).Inspector()
 	}
+	return w
+}
+
+// begin returns the visits of events that are about to be judged, valid until the next
+// call.
+func (w *worker) begin(events []*auditrelay.Event) []*visit {
+	for len(w.visits) < len(events) {
+		w.visits = append(w.visits, w.newVisit())
+	}
+	visits := w.visits[:len(events)]
+	for i, v := range visits {
+		v.again(events[i])
+	}
+	return visits
+}
+
+func (w *worker) newVisit() *visit {
+	v := new(visit)
+	v.document.Limits, v.shown.Limits = w.limits, w.limits
 	if w.emitted != nil {
-		w.learn = w.emitted.Know
+		v.learn = func(value []byte) { w.emittedOf(v).Know(value) }
 	}
 	if w.inspector != nil {
-		w.leaks = func(text []byte) bool { return w.inspector.Text(text) != nil }
+		v.leaks = func(text []byte) bool { return w.emittedOf(v).Text(text) != nil }
 	}
-	return w
+	return v
+}
+
+// emittedOf returns the inspector of emitted records, which is the one of the event where
+// that is checked, with what is known of v's event in mind.
+func (w *worker) emittedOf(v *visit) *gate.Inspector {
+	w.emitted.Recall(&v.known)
+	return w.emitted
+}
+
+// again starts the visit of an event over.
+func (v *visit) again(e *auditrelay.Event) {
+	v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
+	v.err, v.cut, v.past = nil, false, false
+	v.trail, v.touched = v.trail[:0], v.touched[:0]
+	v.document.Reset(e.Data)
+	v.known.Reset()
+	v.learnt, v.checked = false, -1
 }
 
 // fail closes an instance that failed: it is never used again.
@@ -73,98 +126,168 @@ func (w *worker) fail(i int) {
 	_ = instance.Close()
 }
 
-// filter runs the steps on one event.
-func (j *judge) filter(ctx context.Context, w *worker, e *auditrelay.Event) (judged delivery.Judged, err error) {
-	judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
-	w.tracker.Begin()
-	defer func() { judged.Trail = w.tracker.Trail() }()
-	w.document.Reset(e.Data)
-	if w.emitted != nil {
-		w.emitted.Forget()
-		w.learnt, w.checked = false, -1
-	}
+// filter runs the steps on events side by side: each step on all that are left, before
+// the next. What one of them could not be decided on ends the turn for those behind it.
+func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 	for i := range j.steps {
+		w.live = w.live[:0]
+		for _, v := range visits {
+			if v.err != nil || v.cut {
+				break
+			}
+			if v.past && v.judged.Outcome == auditrelay.Delivered {
+				w.live = append(w.live, v)
+			}
+		}
 		if j.steps[i].Role == auditrelay.RoleObserve {
-			err = j.observe(ctx, w, i, &judged)
+			j.observe(ctx, w, i, w.live)
 		} else {
-			err = j.step(ctx, w, i, &judged)
-		}
-		if err != nil || judged.Outcome != auditrelay.Delivered {
-			break
+			j.step(ctx, w, i, w.live)
 		}
 	}
-	if err == nil && len(judged.Emitted) > 0 && w.emitted != nil && w.emitted.Known() > w.checked {
-		// A later filter took as a secret what an earlier one has told.
-		if err := w.recheckEmitted(judged.Emitted); err != nil {
-			judged.Emitted = nil
-			j.withhold(&judged, err)
-			return judged, nil
+	for _, v := range visits {
+		if v.err == nil && !v.cut && v.past {
+			j.finish(w, v)
 		}
+		v.judged.Trail = w.tracker.Trail(v.trail)
 	}
-	if err == nil && judged.Outcome == auditrelay.Delivered {
-		j.conclude(w, &judged)
-	}
-	return judged, err
 }
 
-// step has one filter that judges look at the event. Where the event does not go on
-// judged says how it ends. The error says that nothing was decided.
-func (j *judge) step(ctx context.Context, w *worker, i int, judged *delivery.Judged) error {
-	step := &j.steps[i]
-	if w.instances[i] == nil {
-		instance, err := open(ctx, step.Filter)
-		if err != nil {
-			return &heldError{fmt.Errorf("filter %s: start an instance: %w", step.Name, err)}
+// finish ends the visit of an event that went through the steps.
+func (j *judge) finish(w *worker, v *visit) {
+	judged := &v.judged
+	if len(judged.Emitted) > 0 && w.emitted != nil && w.emittedOf(v).Known() > v.checked {
+		// A later filter took as a secret what an earlier one has told.
+		if err := w.recheckEmitted(v); err != nil {
+			judged.Emitted = nil
+			j.withhold(judged, err)
+			return
 		}
-		w.instances[i] = instance
 	}
-	call := filter.Call{Event: judged.Event, Document: &w.document, Leaks: w.leaks, Learn: w.learn}
-	verdict, err := apply(ctx, w.instances[i], &call)
+	if judged.Outcome == auditrelay.Delivered {
+		j.conclude(w, v)
+	}
+}
+
+// step has one filter that judges look at events. Where one does not go on its visit
+// says how it ends, or that nothing was decided.
+func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
+	step := &j.steps[i]
+	for len(live) > 0 {
+		if w.instances[i] == nil {
+			instance, err := open(ctx, step.Filter)
+			if err != nil {
+				live[0].err = &heldError{fmt.Errorf("filter %s: start an instance: %w", step.Name, err)}
+				return
+			}
+			w.instances[i] = instance
+		}
+		for k, v := range w.prepare(live) {
+			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.document, Leaks: v.leaks, Learn: v.learn}
+		}
+		instance := w.instances[i]
+		decided, err := w.apply(ctx, instance)
+		for k, v := range live[:decided] {
+			j.decided(w, i, instance, v, &w.calls[k], w.verdicts[k], nil)
+		}
+		live = live[decided:]
+		switch {
+		case err != nil:
+			j.decided(w, i, instance, live[0], &w.calls[decided], auditrelay.NoVerdict, err)
+			if v := live[0]; ctx.Err() != nil || v.judged.Cause == auditrelay.CauseBreaker {
+				if v.err = ctx.Err(); v.err == nil {
+					v.hold()
+				}
+				return
+			}
+			live = live[1:]
+		case len(live) > 0 && decided < len(w.calls):
+			live[0].cut = true
+			return
+		}
+	}
+}
+
+// prepare has room for the calls of events, or of the first where the instance takes one
+// at a time, and returns the visits of those.
+func (w *worker) prepare(live []*visit) []*visit {
+	n := len(live)
+	if n > cap(w.calls) {
+		w.calls, w.verdicts = make([]filter.Call, n), make([]auditrelay.Verdict, n)
+	}
+	w.calls, w.verdicts = w.calls[:n], w.verdicts[:n]
+	return live
+}
+
+// apply applies an instance to w's calls and returns how many it decided. The error is
+// that of the call behind those.
+func (w *worker) apply(ctx context.Context, instance filter.Instance) (decided int, err error) {
+	defer recoverInto(&err, "the filter")
+	if batcher, ok := instance.(filter.Batcher); ok && len(w.calls) > 1 {
+		if decided, err = batcher.ApplyAll(ctx, w.calls, w.verdicts); decided < 0 || decided > len(w.calls) || decided == len(w.calls) && err != nil || decided == 0 && err == nil {
+			return 0, &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("the filter says that it decided on other events than it was given")}
+		}
+		return decided, err
+	}
+	for decided < len(w.calls) {
+		if w.verdicts[decided], err = instance.Apply(ctx, &w.calls[decided]); err != nil {
+			return decided, err
+		}
+		decided++
+	}
+	return decided, nil
+}
+
+// decided takes what a filter that judges made of one event.
+func (j *judge) decided(w *worker, i int, instance filter.Instance, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
+	step, judged := &j.steps[i], &v.judged
 	if err == nil {
-		err = j.checkCall(&call, verdict, step, judged.Emitted)
+		err = j.checkCall(call, verdict, step, judged.Emitted)
 	}
-	w.visited(step, w.instances[i], &call, err)
+	v.visited(step, instance, call, err)
 	if err == nil {
 		j.findings.touched(call.Touched)
 	}
 	if w.trace != nil {
-		w.trace(i, &call, verdict, err)
+		w.trace(v, i, call, verdict, err)
 	}
 	if err != nil {
 		w.fail(i)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		judged.Filter, judged.Cause, judged.Err = step.Name, causeOf(err), err
-		judged.Reason = w.reason(&call)
+		judged.Reason = v.reason(call)
 		judged.Outcome = auditrelay.DeadLettered
 		if step.OnError == auditrelay.OnErrorDiscard {
 			judged.Outcome = auditrelay.Discarded
 		}
-		return nil
+		return
 	}
-	if err := w.checkEmitted(judged.Event.Data, &call); err != nil {
+	if err := w.checkEmitted(v, call); err != nil {
 		judged.Emitted = nil
-		judged.Filter, judged.Reason = step.Name, w.reason(&call)
+		judged.Filter, judged.Reason = step.Name, v.reason(call)
 		leaked(judged, err)
-		return nil
+		return
 	}
-	keepEmitted(judged, step, &call)
+	keepEmitted(judged, step, call)
 	if call.Reason != "" {
-		judged.Filter, judged.Reason = step.Name, w.reason(&call)
+		judged.Filter, judged.Reason = step.Name, v.reason(call)
 	}
 	if verdict == auditrelay.Drop {
 		judged.Outcome, judged.Cause, judged.Filter = auditrelay.Filtered, auditrelay.CauseDrop, step.Name
 	}
-	return nil
+}
+
+// hold makes the failure of a visit one that decides nothing.
+func (v *visit) hold() {
+	v.err = &heldError{fmt.Errorf("filter %s: event %d could not be judged: %w", v.judged.Filter, v.judged.Event.Sequence, v.judged.Err)}
 }
 
 // conclude takes the final document of an event that all filters kept: the gate checks
 // it, and the record that the format makes of it.
-func (j *judge) conclude(w *worker, judged *delivery.Judged) {
+func (j *judge) conclude(w *worker, v *visit) {
+	judged := &v.judged
 	final := judged.Event.Data
-	if w.document.Edited() {
-		final = w.document.Append(make([]byte, 0, len(final)+64))
+	if v.document.Edited() {
+		final = v.document.Append(make([]byte, 0, len(final)+64))
 	}
 	if judged.Data = oneLine(final); len(judged.Data) > maxDocument {
 		tooLarge(judged)
@@ -176,7 +299,7 @@ func (j *judge) conclude(w *worker, judged *delivery.Judged) {
 	if !j.delivers {
 		return
 	}
-	if err := w.inspect(judged.Event.Data, judged.Data); err != nil {
+	if err := w.inspect(v, judged.Event.Data, judged.Data); err != nil {
 		j.withhold(judged, err)
 		return
 	}
@@ -220,60 +343,84 @@ func keepEmitted(judged *delivery.Judged, step *Step, call *filter.Call) {
 	}
 }
 
-// observe shows an event to an observer, as it stands, on a document of its own.
-// What the observer makes of it changes nothing but what it emits. The error is
-// ctx's.
-func (j *judge) observe(ctx context.Context, w *worker, i int, judged *delivery.Judged) error {
-	step, seen := &j.steps[i], &j.watched[i]
-	data := judged.Event.Data
-	if w.document.Edited() {
-		w.copied = w.document.Append(w.copied[:0])
-		data = w.copied
+// observe shows events to an observer, as they stand, on documents of their own. What the
+// observer makes of one changes nothing but what it emits.
+func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
+	for len(live) > 0 {
+		if w.instances[i] == nil {
+			instance, err := open(ctx, j.steps[i].Filter)
+			if err != nil {
+				if j.observed(ctx, w, i, live[0], nil, auditrelay.NoVerdict, err); live[0].err != nil {
+					return
+				}
+				live = live[1:]
+				continue
+			}
+			w.instances[i] = instance
+		}
+		for k, v := range w.prepare(live) {
+			data := v.judged.Event.Data
+			if v.document.Edited() {
+				v.copied = v.document.Append(v.copied[:0])
+				data = v.copied
+			}
+			v.shown.Reset(data)
+			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.shown, Leaks: v.leaks}
+		}
+		decided, err := w.apply(ctx, w.instances[i])
+		for k, v := range live[:decided] {
+			j.observed(ctx, w, i, v, &w.calls[k], w.verdicts[k], nil)
+		}
+		live = live[decided:]
+		if err != nil {
+			if j.observed(ctx, w, i, live[0], &w.calls[decided], auditrelay.NoVerdict, err); live[0].err != nil {
+				return
+			}
+			live = live[1:]
+		}
 	}
-	w.shown.Reset(data)
-	call := filter.Call{Event: judged.Event, Document: &w.shown, Leaks: w.leaks}
-	err := j.show(ctx, w, i, &call, judged.Emitted)
+}
+
+// observed takes what an observer made of one event; call is nil where it could not be
+// started.
+func (j *judge) observed(ctx context.Context, w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
+	step, seen := &j.steps[i], &j.watched[i]
+	if call != nil {
+		err = j.checkObserved(w, i, v, call, verdict, err)
+	}
 	if err == nil {
-		keepEmitted(judged, step, &call)
+		keepEmitted(&v.judged, step, call)
 		if seen.failing.Swap(false) {
 			j.log.Info("an observer works again", "callback", j.callback, "filter", step.Name, "failures", seen.failures.Load())
 		}
-		return nil
+		return
 	}
 	w.fail(i)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if v.err = ctx.Err(); v.err != nil {
+		return
 	}
 	seen.failures.Add(1)
 	if !seen.failing.Swap(true) {
 		j.log.Warn("an observer fails; events go on without it", "callback", j.callback, "filter", step.Name, "cause", causeOf(err), "error", err)
 	}
-	return nil
 }
 
-// show calls an observer and checks what it did.
-func (j *judge) show(ctx context.Context, w *worker, i int, call *filter.Call, before []delivery.Emitted) (err error) {
+// checkObserved checks what an observer did.
+func (j *judge) checkObserved(w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) error {
 	step := &j.steps[i]
-	if w.instances[i] == nil {
-		if w.instances[i], err = open(ctx, step.Filter); err != nil {
-			w.instances[i] = nil
-			return err
-		}
-	}
-	verdict, err := apply(ctx, w.instances[i], call)
 	call.Touched = nil // its edits went nowhere
-	w.visited(step, w.instances[i], call, err)
+	v.visited(step, w.instances[i], call, err)
 	if w.trace != nil {
-		defer func() { w.trace(i, call, verdict, err) }()
+		defer func() { w.trace(v, i, call, verdict, err) }()
 	}
 	if err == nil && verdict == auditrelay.Drop {
 		err = &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("verdict drop: an observer may not drop")}
 	}
 	if err == nil {
-		err = j.checkCall(call, verdict, step, before)
+		err = j.checkCall(call, verdict, step, v.judged.Emitted)
 	}
 	if err == nil {
-		err = w.checkEmitted(call.Event.Data, call)
+		err = w.checkEmitted(v, call)
 	}
 	return err
 }
@@ -281,11 +428,6 @@ func (j *judge) show(ctx context.Context, w *worker, i int, call *filter.Call, b
 func open(ctx context.Context, f filter.Filter) (instance filter.Instance, err error) {
 	defer recoverInto(&err, "the filter's Open")
 	return f.Open(ctx)
-}
-
-func apply(ctx context.Context, instance filter.Instance, call *filter.Call) (v auditrelay.Verdict, err error) {
-	defer recoverInto(&err, "the filter")
-	return instance.Apply(ctx, call)
 }
 
 // recoverInto turns a panic into the error of the deferring function. It reports only the
@@ -340,8 +482,8 @@ func leaked(judged *delivery.Judged, err error) {
 }
 
 // reason returns the part of a filter's text to store.
-func (w *worker) reason(call *filter.Call) string {
-	if call.Reason != "" && w.leaks != nil && w.leaks([]byte(call.Reason)) {
+func (v *visit) reason(call *filter.Call) string {
+	if call.Reason != "" && v.leaks != nil && v.leaks([]byte(call.Reason)) {
 		return withheld
 	}
 	return bounded(call.Reason)
@@ -349,52 +491,52 @@ func (w *worker) reason(call *filter.Call) string {
 
 // inspect checks the final document against must_not_leave. Secrets of the original event
 // must be gone too: a filter may have removed the name that identifies them.
-func (w *worker) inspect(came, final []byte) error {
+func (w *worker) inspect(v *visit, came, final []byte) error {
 	if w.inspector == nil {
 		return nil
 	}
-	if w.document.Edited() {
-		if err := w.learnFrom(came); err != nil {
+	if v.document.Edited() {
+		if err := w.learnFrom(v, came); err != nil {
 			return err
 		}
 	}
-	return w.inspector.Document(final)
+	return w.emittedOf(v).Document(final)
 }
 
 // learnFrom makes known what the gate finds in the event as it came, once for an event.
-func (w *worker) learnFrom(came []byte) error {
-	if w.learnt {
+func (w *worker) learnFrom(v *visit, came []byte) error {
+	if v.learnt {
 		return nil
 	}
-	w.learnt = true
-	return w.emitted.Learn(came)
+	v.learnt = true
+	return w.emittedOf(v).Learn(came)
 }
 
 // checkEmitted checks emitted records against must_not_leave of the emitting callback, and
 // against what is known of the event they were made of: a record must not contain what the
 // event must not.
-func (w *worker) checkEmitted(came []byte, call *filter.Call) error {
+func (w *worker) checkEmitted(v *visit, call *filter.Call) error {
 	if w.emitted == nil || len(call.Emitted) == 0 {
 		return nil
 	}
-	if err := w.learnFrom(came); err != nil {
+	if err := w.learnFrom(v, v.judged.Event.Data); err != nil {
 		return err
 	}
 	for _, emit := range call.Emitted {
-		if err := w.emitted.Document(emit.Data); err != nil {
+		if err := w.emittedOf(v).Document(emit.Data); err != nil {
 			return err
 		}
 	}
-	if w.checked < 0 {
-		w.checked = w.emitted.Known()
+	if v.checked < 0 {
+		v.checked = w.emittedOf(v).Known()
 	}
 	return nil
 }
 
 // recheckEmitted is checkEmitted for all records of an event, once more is known.
-func (w *worker) recheckEmitted(all []delivery.Emitted) error {
-	for i := range all {
-		if err := w.emitted.Document(all[i].Data); err != nil {
+func (w *worker) recheckEmitted(v *visit) error {
+	for i := range v.judged.Emitted {
+		if err := w.emittedOf(v).Document(v.judged.Emitted[i].Data); err != nil {
 			return err
 		}
 	}
@@ -402,12 +544,15 @@ func (w *worker) recheckEmitted(all []delivery.Emitted) error {
 }
 
 // visited records for the receipt which filter saw the event and which edits took effect.
-func (w *worker) visited(step *Step, instance filter.Instance, call *filter.Call, err error) {
-	v := receipts.Visit{Filter: step.Name, Description: describe(step.Filter, instance)}
+func (v *visit) visited(step *Step, instance filter.Instance, call *filter.Call, err error) {
+	visit := receipts.Visit{Filter: step.Name, Description: describe(step.Filter, instance)}
 	if err == nil {
-		v.Touched = call.Touched
+		// The filter's own slice may hold the next event's by the time that it is read.
+		from := len(v.touched)
+		v.touched = append(v.touched, call.Touched...)
+		visit.Touched = v.touched[from:len(v.touched):len(v.touched)]
 	}
-	w.tracker.Visited(v)
+	v.trail = append(v.trail, visit)
 }
 
 // describe asks the instance first, since that knows which module judged.

@@ -104,7 +104,7 @@ type Inspector struct {
 	keys     []byte
 	wrap     []byte
 	names    keyname.Cache[keyKnown]
-	known    detect.Known
+	known    *detect.Known
 	sought   bool                     // what is known must not stand in the text at hand
 	spared   map[document.Node]uint64 // exceptions by path that hold, by node
 
@@ -116,7 +116,7 @@ func (g *Gate) Inspector() *Inspector {
 	if g == nil {
 		return nil
 	}
-	return &Inspector{gate: g}
+	return &Inspector{gate: g, known: new(detect.Known)}
 }
 
 // limits bound what the gate reads: more than any event may be, so that the

@@ -19,6 +19,10 @@ func (i *Inspector) Know(value []byte) { i.known.Add(value) }
 // Known returns how many values are known.
 func (i *Inspector) Known() int { return i.known.Len() }
 
+// Recall makes known what is known from now on, of an event that it looks at in turns
+// with others.
+func (i *Inspector) Recall(known *detect.Known) { i.known = known }
+
 // Forget forgets what is known, before the next event.
 func (i *Inspector) Forget() { i.known.Reset() }
 

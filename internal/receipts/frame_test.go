@@ -40,11 +40,11 @@ func traffic(n int) []Receipt {
 		r.Sequence = uint64(1000 + i)
 		r.Outcome = auditrelay.Delivered
 		r.Input = d.Sum(fmt.Appendf(nil, "in %d", i))
-		track.Begin()
+		var visits []Visit
 		touched := []filter.Touch{{Path: "**.~password", Operation: "mask", Count: 1 + random.IntN(3)}, {Path: "secrets", Operation: "mask", Count: 1 + random.IntN(2)}}
-		track.Visited(Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: policy}, Touched: touched})
-		track.Visited(Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: module, Version: "1.2.0"}})
-		r.Trail = track.Trail()
+		visits = append(visits, Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: policy}, Touched: touched})
+		visits = append(visits, Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: module, Version: "1.2.0"}})
+		r.Trail = track.Trail(visits)
 		switch random.IntN(20) {
 		case 0:
 			r.Outcome, r.Cause, r.Filter, r.Reason = auditrelay.Filtered, auditrelay.CauseDrop, "team-rules", "another team's"
@@ -113,10 +113,10 @@ func TestAReceiptIsSmall(t *testing.T) {
 					touched = append(touched, filter.Touch{Path: p.String(), Operation: "mask", Count: count})
 				}
 			}
-			track.Begin()
-			track.Visited(Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: strings.Repeat("ab", 32)}, Touched: touched})
-			track.Visited(Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: strings.Repeat("0c", 32), Version: "1.2.0"}})
-			out[i] = Receipt{Sequence: uint64(1_000_000 + i), Outcome: auditrelay.Delivered, Trail: track.Trail(), Input: d.Sum(e.Data), Output: d.Sum(doc.Append(nil))}
+			var visits []Visit
+			visits = append(visits, Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: strings.Repeat("ab", 32)}, Touched: touched})
+			visits = append(visits, Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: strings.Repeat("0c", 32), Version: "1.2.0"}})
+			out[i] = Receipt{Sequence: uint64(1_000_000 + i), Outcome: auditrelay.Delivered, Trail: track.Trail(visits), Input: d.Sum(e.Data), Output: d.Sum(doc.Append(nil))}
 			if i%20 == 0 {
 				out[i].Outcome, out[i].Cause, out[i].Filter, out[i].Reason, out[i].Output = auditrelay.Filtered, auditrelay.CauseDrop, "team-rules", "another team's", Digest{}
 			}
@@ -170,17 +170,17 @@ func TestOrdinaryTrailsAllocateNothing(t *testing.T) {
 	touched := []filter.Touch{{Path: "**.~password", Operation: "mask", Count: 2}}
 	d := NewDigester([]byte("key"))
 	data := []byte("data")
+	var visits []Visit
 	if n := testing.AllocsPerRun(100, func() {
-		track.Begin()
-		track.Visited(Visit{Filter: "a", Description: filter.Description{Kind: "redact", Digest: "d"}, Touched: touched})
-		if len(track.Trail()) != 1 || d.Sum(data) == (Digest{}) {
+		visits = append(visits[:0], Visit{Filter: "a", Description: filter.Description{Kind: "redact", Digest: "d"}, Touched: touched})
+		if len(track.Trail(visits)) != 1 || d.Sum(data) == (Digest{}) {
 			t.Fatal("no trail")
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
 	touched[0].Count = 3 // the filter's own again
-	if track.Trail()[0].Touched[0].Count != 3 {
+	if track.Trail(visits)[0].Touched[0].Count != 3 {
 		t.Error("another count is another trail")
 	}
 }
@@ -192,8 +192,7 @@ func TestFiltersCannotFillTheReceipts(t *testing.T) {
 	for i := range 1000 {
 		touched = append(touched, filter.Touch{Path: strings.Repeat("p", 1000) + fmt.Sprint(i), Operation: "mask", Count: 1})
 	}
-	track.Visited(Visit{Filter: "a", Description: filter.Description{Version: strings.Repeat("v", 1000)}, Touched: touched})
-	v := track.Trail()[0]
+	v := track.Trail([]Visit{{Filter: "a", Description: filter.Description{Version: strings.Repeat("v", 1000)}, Touched: touched}})[0]
 	count := 0
 	for _, touch := range v.Touched {
 		count += touch.Count

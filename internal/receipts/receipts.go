@@ -118,36 +118,28 @@ func (v *Visit) clone() Visit {
 // ways: what is known already is found without an allocation. It belongs to one
 // goroutine at a time.
 type Tracker struct {
-	visits []Visit
-	key    []byte
-	known  map[string]Trail
+	key   []byte
+	known map[string]Trail
 }
 
 // maxKnown bounds how many ways a Tracker remembers.
 const maxKnown = 4096
 
-// Begin starts an event's trail.
-func (t *Tracker) Begin() { t.visits = t.visits[:0] }
-
-// Visited adds a visit. Its Touched is looked at until Trail is called, and not
-// kept.
-func (t *Tracker) Visited(v Visit) { t.visits = append(t.visits, v) }
-
-// Trail returns the event's trail, as it is so far.
-func (t *Tracker) Trail() Trail {
-	if len(t.visits) == 0 {
+// Trail returns the trail of an event with these visits. It keeps nothing of them.
+func (t *Tracker) Trail(visits []Visit) Trail {
+	if len(visits) == 0 {
 		return nil
 	}
 	t.key = t.key[:0]
-	for i := range t.visits {
-		t.key = appendVisit(t.key, &t.visits[i])
+	for i := range visits {
+		t.key = appendVisit(t.key, &visits[i])
 	}
 	if trail, ok := t.known[string(t.key)]; ok {
 		return trail
 	}
-	trail := make(Trail, 0, len(t.visits))
-	for i := range t.visits {
-		trail = append(trail, t.visits[i].clone())
+	trail := make(Trail, 0, len(visits))
+	for i := range visits {
+		trail = append(trail, visits[i].clone())
 	}
 	if t.known == nil || len(t.known) >= maxKnown {
 		t.known = map[string]Trail{}
