@@ -102,9 +102,13 @@ func redactMatches(s *State, _ api.Memory, a []uint64) {
 	}
 	s.allow(n)
 	place := s.place(n)
+	s.record.node(s.doc, recordMatches, n)
+	s.record.number(operation)
 	count := s.redact(n, a[1], operation)
 	if count > 0 {
 		s.touch(place, matchName(operation), 1)
+	} else {
+		s.record.undo()
 	}
 	result(a, count)
 }
@@ -114,7 +118,13 @@ func redactMatches(s *State, _ api.Memory, a []uint64) {
 func redactMatchesAll(s *State, _ api.Memory, a []uint64) {
 	operation := s.matchOperation(a[2])
 	s.knownMatcher(a[1])
-	result(a, s.each(a[0], matchName(operation), func(n document.Node) bool { return s.redact(n, a[1], operation) > 0 }))
+	s.record.path(recordMatches, a[0])
+	s.record.number(operation)
+	count := s.each(a[0], matchName(operation), func(n document.Node) bool { return s.redact(n, a[1], operation) > 0 })
+	if count == 0 {
+		s.record.undo()
+	}
+	result(a, count)
 }
 
 func (s *State) matchOperation(v uint64) int {
@@ -144,6 +154,7 @@ func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	var ok bool
 	if s.value, ok = text(s.value[:0], s.doc, n); !ok {
 		s.knownMatcher(handle)
+		s.record.findings(nil)
 		return WrongKind
 	}
 	s.findings = s.findings[:0]
@@ -154,6 +165,13 @@ func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	} else {
 		s.findings = s.regex(handle).appendAll(s.findings, s, s.value)
 	}
+	s.record.findings(s.findings)
+	return s.redactFound(n, operation)
+}
+
+// redactFound replaces s.findings in s.value, the text of n, and returns how many that
+// are.
+func (s *State) redactFound(n document.Node, operation int) int32 {
 	if len(s.findings) == 0 {
 		return 0
 	}

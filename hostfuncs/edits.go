@@ -16,25 +16,59 @@ import (
 // host keeps a record of it until the event is done.
 const editCost = 16
 
-// edit is one change to one node.
-type edit func(s *State, n document.Node, arg []byte, number int) error
+// edit is a kind of change to one node.
+type edit byte
+
+const (
+	editJSON edit = iota + 1
+	editString
+	editDelete
+	editMask
+	editTruncate
+	editPartial
+	editPseudonym
+	edits // how many there are, and one
+)
+
+// operations are what edits do, and how receipts call it.
+var operations = [edits]struct {
+	name string
+	do   func(s *State, n document.Node, arg []byte, number int) error
+}{
+	editJSON:      {"set", doJSON},
+	editString:    {"set", doString},
+	editDelete:    {"remove", doDelete},
+	editMask:      {"mask", doMask},
+	editTruncate:  {"truncate", doTruncate},
+	editPartial:   {"partial", doPartial},
+	editPseudonym: {"hmac", doPseudonym},
+}
 
 // one applies an edit to the node that a handle names. What is absent, or gone
 // with something above it, is nothing to edit and is told; everything else that
 // keeps an edit from being made ends the call.
-func (s *State) one(a []uint64, handle uint64, operation string, e edit, arg []byte, number int) {
+func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	n, ok := s.editable(handle)
 	if !ok {
 		result(a, Absent)
 		return
 	}
+	result(a, s.edit(n, e, arg, number))
+}
+
+// edit makes an edit of one node and returns its status.
+func (s *State) edit(n document.Node, e edit, arg []byte, number int) int32 {
 	s.allow(n)
 	place := s.place(n)
+	s.record.node(s.doc, byte(e), n)
 	status := s.apply(e, n, arg, number)
 	if status == 0 {
-		s.touch(place, operation, 1)
+		s.record.edit(e, arg, number)
+		s.touch(place, operations[e].name, 1)
+	} else {
+		s.record.undo()
 	}
-	result(a, status)
+	return status
 }
 
 // editable resolves the handle of a node of the event.
@@ -52,8 +86,13 @@ const keptMatches = 1 << 12
 // all applies an edit to every match of a path and counts them. The matches are
 // those before the first edit: what an edit puts in is not edited again, and what
 // goes with another is not counted.
-func (s *State) all(a []uint64, handle uint64, operation string, e edit, arg []byte, number int) {
-	result(a, s.each(handle, operation, func(n document.Node) bool { return s.apply(e, n, arg, number) >= 0 }))
+func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
+	count := s.each(handle, operations[e].name, func(n document.Node) bool { return s.apply(e, n, arg, number) >= 0 })
+	if count > 0 {
+		s.record.path(byte(e), handle)
+		s.record.edit(e, arg, number)
+	}
+	result(a, count)
 }
 
 // each calls change with every match of a path that may be edited, as all has it, and
@@ -89,7 +128,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
 	s.charge(len(arg))
 	s.pay(unitsEdit + len(arg)/bytesPerUnit)
-	err := e(s, n, arg, number)
+	err := operations[e].do(s, n, arg, number)
 	switch {
 	case err == nil:
 		return 0
@@ -139,18 +178,18 @@ func (s *State) covers(paths []*document.Path, d *document.Document, n document.
 	return false
 }
 
-func editJSON(s *State, n document.Node, raw []byte, _ int) error { return s.doc.SetJSON(n, raw) }
+func doJSON(s *State, n document.Node, raw []byte, _ int) error { return s.doc.SetJSON(n, raw) }
 
-func editString(s *State, n document.Node, v []byte, _ int) error { return s.doc.SetString(n, v) }
+func doString(s *State, n document.Node, v []byte, _ int) error { return s.doc.SetString(n, v) }
 
-func editDelete(s *State, n document.Node, _ []byte, _ int) error { return s.doc.Delete(n) }
+func doDelete(s *State, n document.Node, _ []byte, _ int) error { return s.doc.Delete(n) }
 
-func editMask(s *State, n document.Node, _ []byte, _ int) error {
+func doMask(s *State, n document.Node, _ []byte, _ int) error {
 	s.value = append(s.value[:0], redaction.Mask...)
 	return s.doc.SetString(n, s.value)
 }
 
-func editTruncate(s *State, n document.Node, _ []byte, number int) error {
+func doTruncate(s *State, n document.Node, _ []byte, number int) error {
 	v, ok := s.doc.AppendString(s.value[:0], n)
 	s.value = v
 	if !ok {
@@ -164,8 +203,8 @@ func editTruncate(s *State, n document.Node, _ []byte, number int) error {
 	return s.doc.SetString(n, short)
 }
 
-// editPartial keeps the last characters of a string, as redaction.AppendPartial does.
-func editPartial(s *State, n document.Node, _ []byte, number int) error {
+// doPartial keeps the last characters of a string, as redaction.AppendPartial does.
+func doPartial(s *State, n document.Node, _ []byte, number int) error {
 	v, ok := s.doc.AppendString(s.value[:0], n)
 	s.value = v
 	switch {
@@ -179,9 +218,9 @@ func editPartial(s *State, n document.Node, _ []byte, number int) error {
 	return s.doc.SetString(n, s.scratch)
 }
 
-// editPseudonym replaces a string by its pseudonym, and any other value by that
+// doPseudonym replaces a string by its pseudonym, and any other value by that
 // of its JSON text. null stays null, as empty stays empty.
-func editPseudonym(s *State, n document.Node, key []byte, _ int) error {
+func doPseudonym(s *State, n document.Node, key []byte, _ int) error {
 	p := s.keys[string(key)]
 	v, ok := s.doc.AppendString(s.value[:0], n)
 	switch {
@@ -210,51 +249,51 @@ func (s *State) key(name []byte) []byte {
 }
 
 func setJSON(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], "set", editJSON, s.bytes(m, a[1], a[2]), 0)
+	s.one(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
 }
 
 func setString(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], "set", editString, s.bytes(m, a[1], a[2]), 0)
+	s.one(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
 }
 
-func deleteNode(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], "remove", editDelete, nil, 0) }
+func deleteNode(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editDelete, nil, 0) }
 
-func mask(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], "mask", editMask, nil, 0) }
+func mask(s *State, _ api.Memory, a []uint64) { s.one(a, a[0], editMask, nil, 0) }
 
 func truncate(s *State, _ api.Memory, a []uint64) {
-	s.one(a, a[0], "truncate", editTruncate, nil, number(a[1]))
+	s.one(a, a[0], editTruncate, nil, number(a[1]))
 }
 
 func pseudonym(s *State, m api.Memory, a []uint64) {
-	s.one(a, a[0], "hmac", editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+	s.one(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
 }
 
 func setJSONAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], "set", editJSON, s.bytes(m, a[1], a[2]), 0)
+	s.all(a, a[0], editJSON, s.bytes(m, a[1], a[2]), 0)
 }
 
 func setStringAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], "set", editString, s.bytes(m, a[1], a[2]), 0)
+	s.all(a, a[0], editString, s.bytes(m, a[1], a[2]), 0)
 }
 
-func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "remove", editDelete, nil, 0) }
+func deleteAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editDelete, nil, 0) }
 
-func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], "mask", editMask, nil, 0) }
+func maskAll(s *State, _ api.Memory, a []uint64) { s.all(a, a[0], editMask, nil, 0) }
 
 func partial(s *State, _ api.Memory, a []uint64) {
-	s.one(a, a[0], "partial", editPartial, nil, number(a[1]))
+	s.one(a, a[0], editPartial, nil, number(a[1]))
 }
 
 func partialAll(s *State, _ api.Memory, a []uint64) {
-	s.all(a, a[0], "partial", editPartial, nil, number(a[1]))
+	s.all(a, a[0], editPartial, nil, number(a[1]))
 }
 
 func truncateAll(s *State, _ api.Memory, a []uint64) {
-	s.all(a, a[0], "truncate", editTruncate, nil, number(a[1]))
+	s.all(a, a[0], editTruncate, nil, number(a[1]))
 }
 
 func pseudonymAll(s *State, m api.Memory, a []uint64) {
-	s.all(a, a[0], "hmac", editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
+	s.all(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
 }
 
 // number reads a count; a negative one is none.
@@ -268,6 +307,11 @@ func put(s *State, m api.Memory, a []uint64) {
 		result(a, Absent)
 		return
 	}
+	result(a, s.put(parent, name, raw))
+}
+
+// put gives an object one new key and returns the status.
+func (s *State) put(parent document.Node, name, raw []byte) int32 {
 	if !s.coversKey(s.policy.Asked, s.doc, parent, name) {
 		s.fail(auditrelay.CauseRejectedOutput, notAsked)
 	}
@@ -277,17 +321,23 @@ func put(s *State, m api.Memory, a []uint64) {
 	s.charge(len(name) + len(raw))
 	s.pay(unitsEdit + (len(name)+len(raw))/bytesPerUnit)
 	place := s.place(parent)
-	switch err := s.doc.Put(parent, name, raw); {
-	case err == nil:
+	s.record.node(s.doc, recordPut, parent)
+	err := s.doc.Put(parent, name, raw)
+	if err == nil {
+		s.record.bytes(name)
+		s.record.bytes(raw)
 		s.touch(place, "put", 1)
-		result(a, 0)
-	case errors.Is(err, document.ErrKeyExists):
-		result(a, Exists)
-	case errors.Is(err, document.ErrNotObject):
-		result(a, WrongKind)
-	default:
-		s.fail(auditrelay.CauseRejectedOutput, err.Error())
+		return 0
 	}
+	s.record.undo()
+	switch {
+	case errors.Is(err, document.ErrKeyExists):
+		return Exists
+	case errors.Is(err, document.ErrNotObject):
+		return WrongKind
+	}
+	s.fail(auditrelay.CauseRejectedOutput, err.Error())
+	return Absent
 }
 
 func (s *State) coversKey(paths []*document.Path, d *document.Document, n document.Node, key []byte) bool {

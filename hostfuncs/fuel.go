@@ -54,6 +54,7 @@ type tank struct {
 	count   api.MutableGlobal // the instance's own, of what it was given; nil before it exists
 	depth   api.Global
 	refused api.MutableGlobal
+	alone   bool // no guest burns it: a Replay
 
 	budget int64 // of this call
 	left   int64 // of the budget, not given yet
@@ -154,6 +155,12 @@ func (s *State) GrowthRefused() bool { return s.tank.refused != nil && s.tank.re
 // settle takes the debt from the guest's fuel, and gives more where that is spent.
 func (s *State) settle() {
 	t := &s.tank
+	if t.alone {
+		if t.left, t.debt = t.left-t.debt, 0; t.left < 0 {
+			s.outOfFuel()
+		}
+		return
+	}
 	if t.count == nil {
 		return // nothing runs yet that could owe anything
 	}

@@ -28,7 +28,11 @@ func (s *State) whole() []byte {
 // eventReplace takes a whole new document, checked as an event is, in which
 // nothing may differ that the guest could not have edited by node.
 func eventReplace(s *State, m api.Memory, a []uint64) {
-	raw := s.bytes(m, a[0], a[1])
+	s.replace(s.bytes(m, a[0], a[1]))
+	result(a, 0)
+}
+
+func (s *State) replace(raw []byte) {
 	s.charge(len(raw))
 	s.pay(2 * len(raw)) // checked, and copied
 	if err := document.Check(raw, s.policy.Document); err != nil {
@@ -43,8 +47,9 @@ func eventReplace(s *State, m api.Memory, a []uint64) {
 	if err := s.doc.ReplaceChecked(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
+	s.record.code(recordReplace)
+	s.record.bytes(raw)
 	s.touch("**", "replace", 1)
-	result(a, 0)
 }
 
 // compare ends the call where the value at n differs from the value at r in the

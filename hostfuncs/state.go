@@ -63,7 +63,8 @@ type State struct {
 	// its behalf, and reports whether they are there. Nil: there is no bound.
 	Reserve func(n int) bool
 	seeded  bool
-	output  [2][]byte // the lines that stdout and stderr have begun
+	record  *recording // nil where nobody wants to know
+	output  [2][]byte  // the lines that stdout and stderr have begun
 }
 
 type path struct {
@@ -107,6 +108,7 @@ func (s *State) Mark() { s.marked = s.clock }
 func (s *State) Begin(call *filter.Call) {
 	s.call, s.doc, s.turn = call, call.Document, AtEvent
 	s.edited, s.emitBytes, s.seeded = 0, 0, false
+	s.record.reset()
 	s.emitted, s.touched, s.counted, s.reason = s.emitted[:0], s.touched[:0], s.counted[:0], ""
 }
 

@@ -1,0 +1,199 @@
+package document
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Places says where nodes stand, in a form that another Document of the same value
+// understands: for each step from the root, the number of the member among those that
+// are there, or the original index of the element. The zero value is ready. A Places
+// belongs to one document until Reset, and to one goroutine at a time.
+//
+// It remembers the last place, so that places one behind the other cost no more than
+// the members between them.
+type Places struct {
+	steps []placeStep
+	chain []Node
+	walks int
+}
+
+// placeStep is a child of in that was come to, and the members that are there before it.
+type placeStep struct {
+	in, child Node
+	before    int32
+}
+
+// maxPlace is how many steps a place may have: more than any document is deep, through
+// strings and all.
+const maxPlace = 1 << 12
+
+// Reset forgets the last place: the document was reset, or members were deleted, others
+// than the one whose place was the last.
+func (p *Places) Reset() { p.steps = p.steps[:0] }
+
+// Walked returns how many members were passed since it was last called.
+func (p *Places) Walked() int {
+	n := p.walks
+	p.walks = 0
+	return n
+}
+
+// Append appends where n stands, which must be there. It is no work of the document's.
+func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
+	work := d.work
+	defer func() { d.work = work }()
+	p.chain = p.chain[:0]
+	for c := n; c != Root; c = d.parent(c) {
+		p.chain = append(p.chain, c)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.chain)))
+	slices.Reverse(p.chain)
+	for i, c := range p.chain {
+		if d.nodes[c].keyEnd < 0 {
+			dst = binary.AppendUvarint(dst, uint64(d.nodes[c].key))
+			continue
+		}
+		at := p.step(i, d.nodes[c].parent, d)
+		// Behind the member that was come to last, or from the first again.
+		from, before := at.child, at.before
+		count, found := p.count(d, from, c, before)
+		if !found {
+			count, _ = p.count(d, d.child(at.in), c, 0)
+		}
+		at.child, at.before = c, count
+		dst = binary.AppendUvarint(dst, uint64(count))
+	}
+	return dst
+}
+
+// step returns what is remembered of step i, inside in.
+func (p *Places) step(i int, in Node, d *Document) *placeStep {
+	for len(p.steps) <= i {
+		p.steps = append(p.steps, placeStep{in: None})
+	}
+	at := &p.steps[i]
+	if at.in != in {
+		*at = placeStep{in: in, child: d.child(in)}
+		p.steps = p.steps[:i+1]
+	}
+	return at
+}
+
+// count counts the members that are there from one on, up to another.
+func (p *Places) count(d *Document, from, to Node, n int32) (int32, bool) {
+	for c := from; c != 0; c = d.sibling(c) {
+		if p.walks++; c == to {
+			return n, true
+		}
+		if d.nodes[c].flags&deleted == 0 {
+			n++
+		}
+	}
+	return 0, false
+}
+
+// Find returns the node at a place that stands at the beginning of b, None where there
+// is none, and what follows; ok is false where b begins with no place.
+func (p *Places) Find(d *Document, b []byte) (n Node, rest []byte, ok bool) {
+	count, size := binary.Uvarint(b)
+	if size <= 0 || count > maxPlace {
+		return None, nil, false
+	}
+	b = b[size:]
+	for i := range int(count) {
+		want, size := binary.Uvarint(b)
+		if size <= 0 || want > maxBytes {
+			return None, nil, false
+		}
+		b = b[size:]
+		if n == None {
+			continue
+		}
+		v := d.inside(n)
+		if v == None {
+			n = None
+			continue
+		}
+		n = p.find(d, i, v, int32(want))
+	}
+	return n, b, true
+}
+
+// find returns the child of v that has a number, in step i.
+func (p *Places) find(d *Document, i int, v Node, want int32) Node {
+	at := p.step(i, v, d)
+	isArray := d.nodes[v].kind == Array
+	c, n := at.child, at.before
+	if isArray && c != 0 {
+		n = d.nodes[c].key
+	}
+	if n > want {
+		c, n = d.child(v), 0
+	}
+	for ; c != 0; c = d.sibling(c) {
+		p.walks++
+		gone := d.nodes[c].flags&deleted != 0
+		if isArray {
+			n = d.nodes[c].key
+		}
+		if n == want && !gone {
+			at.child, at.before = c, n
+			return c
+		}
+		if n > want {
+			return None
+		}
+		if !isArray && !gone {
+			n++
+		}
+	}
+	return None
+}
+
+// AppendGaps appends which elements of arrays were deleted, so that a Document of what
+// Append gives numbers the others as this one does. Nothing is appended where none was.
+func (d *Document) AppendGaps(dst []byte) []byte {
+	if !d.parted {
+		return dst
+	}
+	var places Places
+	for i := range d.nodes {
+		n := Node(i)
+		nd := &d.nodes[n]
+		if nd.flags&(deleted|hidden) != deleted || nd.keyEnd >= 0 || d.gone(d.visible(nd.parent)) {
+			continue
+		}
+		array := d.visible(nd.parent)
+		if d.inside(array) != nd.parent {
+			continue // in a value that was replaced
+		}
+		dst = places.Append(dst, d, array)
+		dst = binary.AppendUvarint(dst, uint64(nd.key))
+	}
+	return dst
+}
+
+// SetGaps numbers the elements of arrays as the Document did whose gaps these are. It
+// must come before anything was read, and reports whether gaps could be understood.
+func (d *Document) SetGaps(gaps []byte) bool {
+	var places Places
+	for len(gaps) > 0 {
+		n, rest, ok := places.Find(d, gaps)
+		if !ok || n == None {
+			return false
+		}
+		index, size := binary.Uvarint(rest)
+		v := d.inside(n)
+		if size <= 0 || index > maxBytes || v == None || d.nodes[v].kind != Array {
+			return false
+		}
+		gaps = rest[size:]
+		for c := d.child(v); c != 0; c = d.sibling(c) {
+			if d.nodes[c].key >= int32(index) {
+				d.nodes[c].key++
+			}
+		}
+	}
+	return true
+}

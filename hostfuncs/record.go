@@ -1,0 +1,108 @@
+package hostfuncs
+
+import (
+	"encoding/binary"
+
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+)
+
+// A recording is the edits of one event in order, each as
+//
+//	code | place or path | what the edit takes
+//
+// The code of an edit of all matches of a path has everyMatch set and names the path by
+// its handle; any other names a node by its place (document.Places). Texts follow their
+// length; lengths, handles and numbers are unsigned varints.
+const (
+	recordPut     = byte(edits) + iota // key, JSON
+	recordReplace                      // JSON, no place
+	recordMatches                      // operation, then for each node: how many, and for each the bytes before it and its own
+
+	everyMatch = 0x80
+)
+
+// recording keeps edits for Replay. A nil one keeps nothing.
+type recording struct {
+	log    []byte
+	last   int // where the last one begins
+	places document.Places
+}
+
+// Record makes the state keep each event's edits, for Recorded.
+func (s *State) Record() { s.record = new(recording) }
+
+// Recorded returns the edits of the event so far, as Replay takes them. They are valid
+// until the next one begins.
+func (s *State) Recorded() []byte { return s.record.log }
+
+func (r *recording) reset() {
+	if r != nil {
+		r.log, r.last = r.log[:0], 0
+		r.places.Reset()
+	}
+}
+
+// undo takes back the edit that was begun.
+func (r *recording) undo() {
+	if r != nil {
+		r.log = r.log[:r.last]
+	}
+}
+
+func (r *recording) code(c byte) {
+	if r != nil {
+		r.last = len(r.log)
+		r.log = append(r.log, c)
+	}
+}
+
+func (r *recording) node(d *document.Document, c byte, n document.Node) {
+	if r != nil {
+		r.code(c)
+		r.log = r.places.Append(r.log, d, n)
+	}
+}
+
+func (r *recording) path(c byte, handle uint64) {
+	if r != nil {
+		r.code(c | everyMatch)
+		r.log = binary.AppendUvarint(r.log, uint64(uint32(handle)))
+		r.places.Reset() // what is deleted by a path may lie anywhere
+	}
+}
+
+func (r *recording) number(n int) {
+	if r != nil {
+		r.log = binary.AppendUvarint(r.log, uint64(n))
+	}
+}
+
+func (r *recording) bytes(b []byte) {
+	if r != nil {
+		r.log = append(binary.AppendUvarint(r.log, uint64(len(b))), b...)
+	}
+}
+
+// edit keeps what an edit takes.
+func (r *recording) edit(e edit, arg []byte, number int) {
+	switch e {
+	case editJSON, editString, editPseudonym:
+		r.bytes(arg)
+	case editTruncate, editPartial:
+		r.number(number)
+	}
+}
+
+func (r *recording) findings(all []detect.Finding) {
+	if r == nil {
+		return
+	}
+	r.number(len(all))
+	last := 0
+	for _, f := range all {
+		r.number(f.Start - last)
+		r.number(f.End - f.Start)
+		last = f.End
+	}
+}
