@@ -221,7 +221,6 @@ func doPartial(s *State, n document.Node, _ []byte, number int) error {
 // doPseudonym replaces a string by its pseudonym, and any other value by that
 // of its JSON text. null stays null, as empty stays empty.
 func doPseudonym(s *State, n document.Node, key []byte, _ int) error {
-	p := s.keys[string(key)]
 	v, ok := s.doc.AppendString(s.value[:0], n)
 	switch {
 	case ok:
@@ -235,7 +234,11 @@ func doPseudonym(s *State, n document.Node, key []byte, _ int) error {
 		return nil
 	}
 	s.pay(unitsHMAC + len(v))
-	s.scratch = p.Append(s.scratch[:0], v)
+	if s.Pseudonym != nil {
+		s.scratch = s.Pseudonym(s.scratch[:0], string(key), v)
+	} else {
+		s.scratch = s.keys[string(key)].Append(s.scratch[:0], v)
+	}
 	s.charge(len(s.scratch))
 	return s.doc.SetString(n, s.scratch)
 }

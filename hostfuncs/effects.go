@@ -2,6 +2,7 @@ package hostfuncs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,32 +87,48 @@ func logLine(s *State, m api.Memory, a []uint64) {
 const withheld = "(withheld: must_not_leave)"
 
 func (s *State) log(level slog.Level, text []byte) {
-	l := s.policy.Log
-	if l == nil || !l.Logger.Enabled(s, level) {
+	if s.Say != nil {
+		s.Say(level, s.text(text))
+		return
+	}
+	s.policy.Log.Say(s, s.call, level, func() string { return s.text(text) })
+}
+
+// Say logs a line of a guest's, unless there are too many; call is nil where it is not
+// about an event.
+func (l *LogLimit) Say(ctx context.Context, call *filter.Call, level slog.Level, text func() string) {
+	if l == nil || !l.Logger.Enabled(ctx, level) {
 		return
 	}
 	omitted, ok := l.allow()
 	if !ok {
 		return
 	}
-	said := s.text(text)
-	if s.call != nil && s.call.Leaks != nil && s.call.Leaks([]byte(said)) {
+	said := text()
+	if call != nil && call.Leaks != nil && call.Leaks([]byte(said)) {
 		said = withheld
 	}
 	attrs := []slog.Attr{slog.String("text", said)}
-	if s.call != nil {
-		attrs = append(attrs, slog.Uint64("sequence", s.call.Event.Sequence))
+	if call != nil {
+		attrs = append(attrs, slog.Uint64("sequence", call.Event.Sequence))
 	}
 	if omitted > 0 {
 		attrs = append(attrs, slog.Int("omitted_before", omitted))
 	}
-	l.Logger.LogAttrs(s, level, "guest says", attrs...)
+	l.Logger.LogAttrs(ctx, level, "guest says", attrs...)
 }
 
 // counted is what one event adds to a count.
 type counted struct {
 	to *atomic.Uint64
 	n  uint64
+}
+
+// Counted calls each with what the event's guest has counted so far.
+func (s *State) Counted(each func(to *atomic.Uint64, n uint64)) {
+	for _, c := range s.counted {
+		each(c.to, c.n)
+	}
 }
 
 // count adds to a count of the operator's. Like records it takes effect with the

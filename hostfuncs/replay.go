@@ -41,6 +41,16 @@ func NewReplay(p *Policy, paths []string) (*Replay, error) {
 	return &Replay{state: s}, nil
 }
 
+// Pseudonym appends the pseudonym of a value under one of the policy's keys, and reports
+// whether there is such a key.
+func (r *Replay) Pseudonym(dst []byte, key string, value []byte) ([]byte, bool) {
+	p := r.state.keys[key]
+	if p == nil {
+		return dst, false
+	}
+	return p.Append(dst, value), true
+}
+
 // InternedPaths returns the paths that the guest interned, in the order of their handles.
 func (s *State) InternedPaths() []string {
 	all := make([]string, len(s.paths))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 
@@ -58,6 +59,12 @@ type State struct {
 	clock  uint64 // nanoseconds of the virtual monotonic clock
 	marked uint64 // the clock when Mark was called
 	random rand.ChaCha8
+
+	// Say takes the lines that the guest logs. Nil: Policy.Log does.
+	Say func(level slog.Level, text string)
+	// Pseudonym appends the pseudonym of a value under one of the policy's keys, where
+	// this process has their names alone. Nil: it has the keys.
+	Pseudonym func(dst []byte, key string, value []byte) []byte
 
 	// Reserve takes so many bytes of the instance's memory for what the host keeps on
 	// its behalf, and reports whether they are there. Nil: there is no bound.

@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "internal-compile" {
 		os.Exit(compile.Child(os.Stdin, os.Stderr, os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "internal-guest" {
+		os.Exit(wasm.RunWorker(os.Args[2:]))
+	}
 	dir, err := os.MkdirTemp("", "auditrelay-guest-")
 	if err != nil {
 		panic(err)
@@ -54,7 +57,12 @@ func TestMain(m *testing.M) {
 
 // options are those of a filter that is granted all that it asks for.
 func options(t testing.TB, name string) wasm.Options {
+	var worker []string
+	if os.Getenv("APART") != "" {
+		worker = []string{"/proc/self/exe", "internal-guest"}
+	}
 	return wasm.Options{
+		Worker: worker,
 		Name:   filepath.Base(name),
 		Wasm:   moduleBytes(t, name),
 		Grants: wasm.Grants{Write: []string{"**"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}},

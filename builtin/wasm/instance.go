@@ -26,6 +26,7 @@ type instance struct {
 	stack  [1]uint64
 	failed bool
 	began  int64 // fuel that the start took
+	size   int   // of the accepted event; 0: Event.Data is that
 
 	live    api.Module
 	event   api.Function
@@ -44,6 +45,9 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	// What ends the start's context ends the start.
 	defer context.AfterFunc(ctx, cancel)()
 	i.state = hostfuncs.NewState(shared, m.policy)
+	if l := laneOf(ctx); l != nil {
+		l.attach(i.state)
+	}
 	i.state.Reserve = i.memory.reserve
 	i.state.Fill(m.limits.InitFuel, m.limits.InitTime)
 	err := ctx.Err()
@@ -130,7 +134,10 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if err := m.breaker.admit(); err != nil {
 		return auditrelay.NoVerdict, err
 	}
-	renewed := int64(0)
+	renewed, size := int64(0), i.size
+	if size == 0 {
+		size = len(call.Event.Data)
+	}
 	if i.live == nil { // the last event left it as no new one would be
 		if err := i.renew(ctx); err != nil {
 			return auditrelay.NoVerdict, err
@@ -138,7 +145,7 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 		renewed = i.began
 	}
 	i.state.Begin(call)
-	i.state.Fill(m.limits.Fuel+m.limits.FuelPerByte*int64(len(call.Event.Data)), m.limits.Time)
+	i.state.Fill(m.limits.Fuel+m.limits.FuelPerByte*int64(size), m.limits.Time)
 	err := i.event.CallWithStack(i.state, i.stack[:])
 	verdict := auditrelay.NoVerdict
 	if err == nil {
@@ -165,7 +172,7 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 // failed counts a failure of the module's own, of an instance whose start took so much
 // fuel.
 func (m *Module) failed(f *filter.Error, start int64) {
-	if f.Cause == auditrelay.CauseWallTime || f.Cause == auditrelay.CausePanic {
+	if !f.Final && (f.Cause == auditrelay.CauseWallTime || f.Cause == auditrelay.CausePanic) {
 		return // the host's
 	}
 	if m.breaker.fail(f.Cause, start) {

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm/internal/process"
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
@@ -69,8 +71,11 @@ type Module struct {
 	budget    *Budget
 	log       *slog.Logger
 
+	workers *workers // nil: guests run in this process
+	scratch string   // a directory of its own, for compiled code
+
 	mu    sync.Mutex
-	first *instance // the one that Load tried, for the first Open
+	first filter.Instance // the one that Load tried, for the first Open
 }
 
 var (
@@ -82,18 +87,23 @@ var (
 // cannot start fails here. ctx bounds loading. The caller closes the Module, or passes it
 // to a runtime, which then does. The error joins all problems of the options; those of a
 // single option are *auditrelay.OptionError.
-func Load(ctx context.Context, o Options) (*Module, error) {
+func Load(ctx context.Context, o Options) (_ *Module, err error) {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, budget: o.Budget, log: o.Logger}
 	if m.log == nil {
 		m.log = slog.Default()
 	}
 	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), fuel: m.limits.Fuel, rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
 	if profile.In(ctx) {
-		o.CacheDir = "" // its code calls the profile, which no other use wants
+		o.CacheDir, o.Worker = "", nil // its code calls the profile, which no other use wants
+	}
+	if len(o.Worker) > 0 && process.Supported && !o.cached() {
+		if m.scratch, err = os.MkdirTemp("", "auditrelay-guest-"); err != nil {
+			return nil, fmt.Errorf("guest %s: %w", o.Name, err)
+		}
+		o.CacheDir = m.scratch
 	}
 	m.helped = o.helped()
-	err := o.read(m.limits.Module)
-	if err == nil {
+	if err = o.read(m.limits.Module); err == nil {
 		err = m.load(ctx, o)
 	}
 	if errors.Is(err, errNoCode) {
@@ -111,15 +121,72 @@ func (m *Module) load(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := m.compile(ctx, o, img, given); err != nil {
-		return err
+	if len(o.Worker) > 0 && process.Supported {
+		err = m.loadApart(ctx, o, img)
+	} else {
+		err = m.loadHere(ctx, o, img, given)
 	}
-	m.proven = !img.found
-	m.first, err = m.newInstance(ctx)
 	if errors.Is(err, errNoCode) {
 		compile.Forget(o.CacheDir, img.key)
 	}
 	return err
+}
+
+// loadHere compiles a module and starts its first instance in this process.
+func (m *Module) loadHere(ctx context.Context, o Options, img image, given []grant) error {
+	if err := m.compile(ctx, o, img, given); err != nil {
+		return err
+	}
+	m.proven = !img.found
+	first, err := m.newInstance(ctx)
+	if err != nil {
+		return err
+	}
+	m.first = first
+	return nil
+}
+
+// loadApart has a module compiled, and starts its first instance in a worker process.
+func (m *Module) loadApart(ctx context.Context, o Options, img image) (err error) {
+	if _, err := m.fill(ctx, o, img); err != nil {
+		return err
+	}
+	if m.workers, err = newWorkers(m, o, !img.found); err != nil {
+		return err
+	}
+	first, err := m.workers.open(ctx, "")
+	if err != nil {
+		return err
+	}
+	m.first = first
+	return nil
+}
+
+// Apart reports whether the module's guests run in worker processes.
+func (m *Module) Apart() bool { return m.workers != nil }
+
+// Worker is a worker process of a module's guests.
+type Worker struct {
+	Group     string // the callback's name
+	PID       int
+	Instances int
+	Memory    auditrelay.ByteSize // that nobody else has
+}
+
+// Workers returns the worker processes that run.
+func (m *Module) Workers() []Worker {
+	if m.workers == nil {
+		return nil
+	}
+	return m.workers.list()
+}
+
+// Width implements filter.Wide.
+func (m *Module) Width() int {
+	if m.workers == nil {
+		return 1
+	}
+	return width
 }
 
 // Check returns all reasons why Load would reject a module before compiling it, joined;
@@ -292,20 +359,32 @@ func (m *Module) compile(ctx context.Context, o Options, img image, given []gran
 }
 
 // Open implements filter.Filter. Instances share only compiled code and the limit on log
-// lines.
-func (m *Module) Open(ctx context.Context) (filter.Instance, error) {
+// lines, and a worker process where they have one.
+func (m *Module) Open(ctx context.Context) (filter.Instance, error) { return m.OpenIn(ctx, "") }
+
+// OpenIn is Open for a group of instances, as the name of a callback: only those share a
+// worker process, so that what one group's guests do to it does not stop another's.
+func (m *Module) OpenIn(ctx context.Context, group string) (filter.Instance, error) {
 	m.mu.Lock()
 	first := m.first
 	m.first = nil
 	m.mu.Unlock()
-	if first != nil {
+	var err error
+	switch {
+	case first != nil && m.workers != nil:
+		adopt(first, group)
 		return first, nil
+	case first != nil:
+		return first, nil
+	case m.workers != nil:
+		first, err = m.workers.open(ctx, group)
+	default:
+		first, err = m.newInstance(ctx)
 	}
-	i, err := m.newInstance(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("guest %s: %w", m.name, err)
 	}
-	return i, nil
+	return first, nil
 }
 
 // Breaker returns the state of the module's breaker.
@@ -375,6 +454,12 @@ func (m *Module) Close() error {
 	var errs []error
 	if first != nil {
 		errs = append(errs, first.Close())
+	}
+	if m.workers != nil {
+		m.workers.close()
+	}
+	if m.scratch != "" {
+		errs = append(errs, os.RemoveAll(m.scratch))
 	}
 	if m.runtime != nil {
 		errs = append(errs, m.runtime.Close(ctx))

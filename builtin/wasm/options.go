@@ -48,6 +48,11 @@ type Options struct {
 	// or without CacheDir, modules are compiled in this process. Then an estimate of the
 	// cost is the limit, and rejects some modules that a helper process would compile.
 	Compiler []string
+	// Worker is the command that runs guests in processes of their own: the auditrelay
+	// binary of exactly this version, such as []string{"/usr/bin/auditrelay",
+	// "internal-guest"}, or a program that calls RunWorker. Each callback's guest has one.
+	// Empty, or on a system other than Linux: guests run in this process.
+	Worker []string
 	// Isolation says what one event may leave behind for the next. Default:
 	// auditrelay.IsolationInstance.
 	Isolation auditrelay.Isolation

@@ -46,6 +46,7 @@ type Catalogue struct {
 	exceptions  *exceptions
 	text        []byte // see Text
 	digest      string // of text
+	options     Options
 
 	mu   sync.Mutex
 	sets map[string]*Set
@@ -68,6 +69,15 @@ var shipped = sync.OnceValue(func() *Catalogue {
 // Shipped returns the detectors that come with the relay.
 func Shipped() *Catalogue { return shipped() }
 
+// Options returns what the operator added, for another process to make the same
+// catalogue; nil for a nil Catalogue.
+func (c *Catalogue) Options() *Options {
+	if c == nil {
+		return nil
+	}
+	return &c.options
+}
+
 func (c *Catalogue) orShipped() *Catalogue {
 	if c == nil {
 		return shipped()
@@ -78,7 +88,7 @@ func (c *Catalogue) orShipped() *Catalogue {
 // NewCatalogue returns the shipped detectors with what o adds. The error joins a
 // *RuleError or *ExceptionError for each fault.
 func NewCatalogue(o Options) (*Catalogue, error) {
-	c := &Catalogue{names: sharedNames(), sets: map[string]*Set{}}
+	c := &Catalogue{names: sharedNames(), sets: map[string]*Set{}, options: o}
 	pack, err := shippedRules()
 	if err != nil {
 		return nil, err

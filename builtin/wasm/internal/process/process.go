@@ -1,0 +1,74 @@
+// Package process starts worker processes and talks with them over lanes: for each lane a
+// piece of shared memory for what is said, and a socket on which each side says that it
+// has said something.
+//
+// Both sides are of one program, but the relay's side believes nothing of what the worker
+// says: it copies out of the shared memory before it looks, and checks every length. The
+// memory cannot be cut short under it (its size is sealed).
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Marker is set in a worker's environment: a program that is run as one and does not know
+// it must not run another in its turn.
+const Marker = "AUDITRELAY_WORKING"
+
+// Options are how a worker process is started.
+type Options struct {
+	// Command is the program and its first arguments. It must call Serve.
+	Command []string
+	// Lanes is how many requests may be under way at a time.
+	Lanes int
+	// In and Out are the bytes of a lane's shared memory for requests and for answers.
+	// Only what is used takes memory.
+	In, Out int
+	// Setup is sent before anything else.
+	Setup []byte
+	// Timeout bounds the time until the worker is ready.
+	Timeout time.Duration
+}
+
+// Message is what is said on a lane: that Length bytes at Offset of the sender's memory
+// are for the other, or what is short, in Inline.
+type Message struct {
+	Kind   uint32
+	Offset uint32
+	Length uint32
+	Inline []byte
+}
+
+// ErrDead says that the worker has ended.
+var ErrDead = errors.New("the worker has ended")
+
+// ErrTime says that nothing came in time.
+var ErrTime = errors.New("no answer yet")
+
+const (
+	messageHead = 12
+	maxInline   = 512
+	// head is what the answers' memory begins with: the number of the event that is being
+	// worked on.
+	head = 64
+	// maxReady bounds what a worker says when it is ready, or why it is not.
+	maxReady = 64 << 10
+)
+
+func (m *Message) append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, m.Kind)
+	dst = binary.LittleEndian.AppendUint32(dst, m.Offset)
+	dst = binary.LittleEndian.AppendUint32(dst, m.Length)
+	return append(dst, m.Inline...)
+}
+
+// parse reads a message; Inline is b's.
+func parse(b []byte) (Message, error) {
+	if len(b) < messageHead || len(b) > messageHead+maxInline {
+		return Message{}, fmt.Errorf("a message of %d bytes", len(b))
+	}
+	return Message{Kind: binary.LittleEndian.Uint32(b), Offset: binary.LittleEndian.Uint32(b[4:]), Length: binary.LittleEndian.Uint32(b[8:]), Inline: b[messageHead:]}, nil
+}

@@ -1,0 +1,419 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	goruntime "runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Supported says that this system has worker processes.
+const Supported = true
+
+// Process is a worker process, as the relay sees it.
+type Process struct {
+	PID   int
+	Ready []byte // what the worker said when it was ready
+
+	cmd     *exec.Cmd
+	control *os.File
+	lanes   []*Lane
+	dead    chan struct{} // closed when it has ended
+	ended   error         // how; read when dead is closed
+	killed  atomic.Pointer[string]
+
+	mu   sync.Mutex
+	free []*Lane
+	used int
+	look time.Time // when its memory was looked at last
+}
+
+// Lane is one conversation with a worker. It belongs to one goroutine at a time.
+type Lane struct {
+	Process *Process
+	conn    *os.File
+	memory  []byte
+	in, out []byte
+	message []byte
+	got     [messageHead + maxInline + 1]byte
+	sized   int // of in, what has been used
+}
+
+// Start starts a worker and waits until it is ready. The error is the worker's own where
+// it says why it is not.
+func Start(ctx context.Context, o Options) (*Process, error) {
+	p := &Process{dead: make(chan struct{})}
+	var theirs []*os.File
+	defer func() {
+		for _, f := range theirs {
+			_ = f.Close()
+		}
+	}()
+	ours, child, err := pair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	p.control, theirs = ours, append(theirs, child)
+	for range o.Lanes {
+		l, conn, memory, err := newLane(p, o)
+		if err != nil {
+			p.release()
+			return nil, fmt.Errorf("start a worker: %w", err)
+		}
+		p.lanes, p.free, theirs = append(p.lanes, l), append(p.free, l), append(theirs, conn, memory)
+	}
+	arguments := append(append([]string(nil), o.Command[1:]...), strconv.Itoa(o.Lanes), strconv.Itoa(o.In), strconv.Itoa(o.Out))
+	p.cmd = exec.Command(o.Command[0], arguments...) //nolint:gosec // the operator's own program
+	p.cmd.Env = []string{Marker + "=1"}
+	p.cmd.ExtraFiles = theirs
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := p.run(); err != nil {
+		p.release()
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	for _, f := range theirs {
+		_ = f.Close() // so that the worker's end is noticed
+	}
+	theirs = nil
+	if err := p.setUp(ctx, o); err != nil {
+		p.Kill("it was not ready")
+		<-p.dead
+		return nil, err
+	}
+	return p, nil
+}
+
+// run starts the process on a thread of its own, which waits for it: a worker ends with
+// the thread that started it.
+func (p *Process) run() error {
+	started := make(chan error)
+	go func() {
+		goruntime.LockOSThread() // never unlocked: the thread ends here
+		err := p.cmd.Start()
+		if err == nil {
+			p.PID = p.cmd.Process.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		p.ended = p.cmd.Wait()
+		close(p.dead)
+		p.release()
+	}()
+	return <-started
+}
+
+// setUp sends the setup and waits for the answer.
+func (p *Process) setUp(ctx context.Context, o Options) error {
+	deadline := time.Now().Add(o.Timeout)
+	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+		deadline = end
+	}
+	if err := p.control.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = p.control.SetDeadline(time.Unix(1, 0)) })()
+	if err := writeFramed(p.control, o.Setup); err != nil {
+		return p.notReady(ctx, err)
+	}
+	var status [1]byte
+	if _, err := io.ReadFull(p.control, status[:]); err != nil {
+		return p.notReady(ctx, err)
+	}
+	said, err := readFramed(p.control, maxReady)
+	if err != nil {
+		return p.notReady(ctx, err)
+	}
+	if status[0] != 0 {
+		return &SetupError{Code: int(status[0]), Text: string(bytes.ToValidUTF8(said, []byte("?")))}
+	}
+	p.Ready = said
+	_ = p.control.SetDeadline(time.Time{})
+	return nil
+}
+
+func (p *Process) notReady(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("start a worker: %w", ctx.Err())
+	}
+	select {
+	case <-p.dead:
+		return fmt.Errorf("start a worker: it ended before it was ready: %w", p.ended)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("start a worker: it was not ready in time")
+	}
+	return fmt.Errorf("start a worker: %w", err)
+}
+
+// SetupError is what a worker says why it cannot work.
+type SetupError struct {
+	Code int
+	Text string
+}
+
+func (e *SetupError) Error() string { return e.Text }
+
+func pair(kind int) (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		_, _ = unix.Close(fds[0]), unix.Close(fds[1])
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "relay"), nil
+}
+
+// newLane makes a lane and what of it is the worker's.
+func newLane(p *Process, o Options) (l *Lane, conn, memory *os.File, err error) {
+	fd, err := unix.MemfdCreate("auditrelay-lane", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("shared memory: %w", err)
+	}
+	memory = os.NewFile(uintptr(fd), "lane")
+	mapped, err := func() ([]byte, error) {
+		if err := unix.Ftruncate(fd, int64(o.In+o.Out)); err != nil {
+			return nil, err
+		}
+		// Cut short by the worker, it would end the relay where that reads on.
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+			return nil, err
+		}
+		return unix.Mmap(fd, 0, o.In+o.Out, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	}()
+	if err != nil {
+		_ = memory.Close()
+		return nil, nil, nil, fmt.Errorf("shared memory: %w", err)
+	}
+	l = &Lane{Process: p, memory: mapped, in: mapped[:o.In:o.In], out: mapped[o.In:]}
+	if l.conn, conn, err = pair(unix.SOCK_SEQPACKET); err != nil {
+		_, _ = unix.Munmap(mapped), memory.Close()
+		return nil, nil, nil, err
+	}
+	return l, conn, memory, nil
+}
+
+// release gives back what belongs to a process that has ended. Its lanes' memory stays
+// until nobody holds one.
+func (p *Process) release() {
+	_ = p.control.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.free {
+		l.unmap()
+	}
+	p.free = nil
+	for _, l := range p.lanes {
+		_ = l.conn.Close()
+	}
+}
+
+func (l *Lane) unmap() {
+	if l.memory != nil {
+		_ = unix.Munmap(l.memory)
+		l.memory, l.in, l.out = nil, nil, nil
+	}
+}
+
+// Take returns a lane that nobody uses, nil where there is none or the process has ended.
+func (p *Process) Take() *Lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.dead:
+		return nil
+	default:
+	}
+	n := len(p.free)
+	if n == 0 {
+		return nil
+	}
+	l := p.free[n-1]
+	p.free = p.free[:n-1]
+	p.used++
+	return l
+}
+
+// Return gives a lane back, which must not be used any more.
+func (l *Lane) Return() {
+	p := l.Process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used--
+	select {
+	case <-p.dead:
+		l.unmap()
+	default:
+		p.free = append(p.free, l)
+	}
+}
+
+// Used returns how many lanes are taken.
+func (p *Process) Used() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// Kill ends the process; why is kept for Ended. It may be called again.
+func (p *Process) Kill(why string) {
+	p.killed.CompareAndSwap(nil, &why)
+	_ = p.cmd.Process.Kill()
+}
+
+// Dead is closed when the process has ended.
+func (p *Process) Dead() <-chan struct{} { return p.dead }
+
+// Ended waits for the end and says how it came.
+func (p *Process) Ended() string {
+	<-p.dead
+	if why := p.killed.Load(); why != nil {
+		return *why
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](p.ended); ok {
+		return "it ended by itself: " + exit.ProcessState.String()
+	}
+	return "it ended by itself"
+}
+
+// CPU returns the processor time that the process has used.
+func (p *Process) CPU() time.Duration {
+	const scheduled = 2 // the kernel's CPUCLOCK_SCHED
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^p.PID<<3|scheduled), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// Memory returns what the process has in memory that nobody else has, or shares with the
+// relay alone, in bytes. It is 0 where the system does not tell.
+func (p *Process) Memory() int64 {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/status")
+	if err != nil {
+		return 0
+	}
+	return field(status, "RssAnon:") + field(status, "RssShmem:")
+}
+
+func field(status []byte, name string) int64 {
+	_, rest, ok := bytes.Cut(status, []byte("\n"+name))
+	if !ok {
+		return 0
+	}
+	value, _, _ := bytes.Cut(rest, []byte(" kB"))
+	n, _ := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+	return n << 10
+}
+
+// Due reports whether so long has passed since it last did.
+func (p *Process) Due(every time.Duration) bool {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.look) < every {
+		return false
+	}
+	p.look = now
+	return true
+}
+
+// In is the memory for requests. Write it before Send, and no more before the answer.
+func (l *Lane) In() []byte { return l.in }
+
+// Send begins an exchange.
+func (l *Lane) Send(m Message) error {
+	binary.NativeEndian.PutUint32(l.out, 0)
+	return l.Reply(m)
+}
+
+// Reply says something to the worker that asked for it.
+func (l *Lane) Reply(m Message) error {
+	l.message = m.append(l.message[:0])
+	if _, err := l.conn.Write(l.message); err != nil {
+		return fmt.Errorf("%w: %w", ErrDead, err)
+	}
+	l.sized = max(l.sized, int(m.Length))
+	return nil
+}
+
+// Receive waits for a message until a time. The error is ErrTime, ErrDead, or says what
+// is wrong with the message.
+func (l *Lane) Receive(until time.Time) (Message, error) {
+	if err := l.conn.SetReadDeadline(until); err != nil {
+		return Message{}, fmt.Errorf("%w: %w", ErrDead, err)
+	}
+	n, err := l.conn.Read(l.got[:])
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Message{}, ErrTime
+	case err != nil:
+		return Message{}, fmt.Errorf("%w: %w", ErrDead, err)
+	}
+	return parse(l.got[:n])
+}
+
+// Copy copies what a message of the worker's names out of the shared memory, so that the
+// worker cannot change it any more.
+func (l *Lane) Copy(dst []byte, m Message) ([]byte, error) {
+	if m.Offset < head || uint64(m.Offset)+uint64(m.Length) > uint64(len(l.out)) {
+		return dst, fmt.Errorf("it names %d bytes at %d of %d", m.Length, m.Offset, len(l.out))
+	}
+	return append(dst, l.out[m.Offset:][:m.Length]...), nil
+}
+
+// Progress is the number of the event that the worker says it is working on.
+func (l *Lane) Progress() int { return int(binary.NativeEndian.Uint32(l.out)) }
+
+// keptMemory is how much of each half of a lane's memory stays in use from request to
+// request.
+const keptMemory = 1 << 20
+
+// Trim gives memory back that a large request and its answer took.
+func (l *Lane) Trim(answer int) {
+	if l.sized > keptMemory {
+		_ = unix.Madvise(l.in[keptMemory:], unix.MADV_REMOVE)
+		l.sized = 0
+	}
+	if answer > keptMemory {
+		_ = unix.Madvise(l.out[keptMemory:], unix.MADV_REMOVE)
+	}
+}
+
+func writeFramed(w io.Writer, b []byte) error {
+	if _, err := w.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(b)))); err != nil {
+		return err
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+func readFramed(r io.Reader, most uint32) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(size[:])
+	if n > most {
+		return nil, fmt.Errorf("it says that %d bytes follow, at most %d", n, most)
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}

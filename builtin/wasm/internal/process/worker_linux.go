@@ -1,0 +1,121 @@
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSetup bounds the setup, which the relay sends.
+const maxSetup = 1 << 30
+
+// Worker is a worker process, as it sees itself.
+type Worker struct {
+	Setup []byte
+	Lanes []*Side
+
+	control *os.File
+}
+
+// Side is a lane's worker's side. It belongs to one goroutine at a time.
+type Side struct {
+	fd      int
+	in, out []byte
+	message []byte
+	got     [messageHead + maxInline]byte
+}
+
+// Join takes what the relay left to this process, whose last arguments these are, and
+// waits for the setup.
+func Join(args []string) (*Worker, error) {
+	if len(args) != 3 {
+		return nil, errors.New("this command is for the relay's own use")
+	}
+	var n [3]int
+	for i := range n {
+		v, err := strconv.Atoi(args[i])
+		if err != nil || v < 1 || v > 1<<31 {
+			return nil, errors.New("this command is for the relay's own use")
+		}
+		n[i] = v
+	}
+	w := &Worker{control: os.NewFile(3, "control")}
+	if w.control == nil {
+		return nil, errors.New("this command is for the relay's own use")
+	}
+	for i := range n[0] {
+		fd, memory := 4+2*i, 5+2*i
+		mapped, err := unix.Mmap(memory, 0, n[1]+n[2], unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return nil, fmt.Errorf("shared memory: %w", err)
+		}
+		_ = unix.Close(memory)
+		w.Lanes = append(w.Lanes, &Side{fd: fd, in: mapped[:n[1]:n[1]], out: mapped[n[1]:]})
+	}
+	var err error
+	w.Setup, err = readFramed(w.control, maxSetup)
+	return w, err
+}
+
+// Refuse tells the relay why this process cannot work.
+func (w *Worker) Refuse(code int, text string) {
+	text = text[:min(len(text), maxReady)]
+	if _, err := w.control.Write([]byte{byte(code)}); err == nil {
+		_ = writeFramed(w.control, []byte(text))
+	}
+}
+
+// Ready tells the relay that requests can come.
+func (w *Worker) Ready(said []byte) error {
+	if _, err := w.control.Write([]byte{0}); err != nil {
+		return err
+	}
+	return writeFramed(w.control, said)
+}
+
+// Wait returns when the relay has ended or wants this process to.
+func (w *Worker) Wait() { _, _ = io.Copy(io.Discard, w.control) }
+
+// Receive waits for a message. Its Inline is valid until the next.
+func (s *Side) Receive() (Message, error) {
+	for {
+		n, err := unix.Read(s.fd, s.got[:])
+		switch {
+		case err == unix.EINTR: //nolint:errorlint // a system call's own
+			continue
+		case err != nil:
+			return Message{}, err
+		case n == 0:
+			return Message{}, io.EOF
+		}
+		return parse(s.got[:n])
+	}
+}
+
+// Send says something to the relay.
+func (s *Side) Send(m Message) error {
+	s.message = m.append(s.message[:0])
+	for {
+		_, err := unix.Write(s.fd, s.message)
+		if err != unix.EINTR { //nolint:errorlint // a system call's own
+			return err
+		}
+	}
+}
+
+// In is the memory with what the relay says.
+func (s *Side) In() []byte { return s.in }
+
+// Out is the memory for answers, which begin at First at the earliest.
+func (s *Side) Out() []byte { return s.out }
+
+// First is where answers may begin.
+const First = head
+
+// Progress says which event is being worked on.
+func (s *Side) Progress(n int) { binary.NativeEndian.PutUint32(s.out, uint32(n)) }

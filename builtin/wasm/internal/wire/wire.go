@@ -1,0 +1,345 @@
+// Package wire is what a relay and its guest worker say to each other, in shared memory:
+// requests with events, and answers with what guests made of them.
+//
+// A worker is taken to lie. The relay copies an answer out before it decodes it; decoding
+// accepts nothing over the given limits and never reads outside the answer.
+//
+// Numbers are unsigned varints, texts follow their length.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+)
+
+// Event is one event of a request.
+type Event struct {
+	Sequence  uint64
+	Received  time.Time
+	Namespace string
+	ID        string
+	Accepted  int    // length of the accepted event's data
+	Data      []byte // the document as it stands
+	Gaps      []byte // its deleted elements, as document.AppendGaps has them
+}
+
+// Line is a line of the guest's for the log.
+type Line struct {
+	Level int // as slog's
+	Text  []byte
+}
+
+// Emit is a record for another callback, by its number among those that are granted.
+type Emit struct {
+	Target int
+	Data   []byte
+}
+
+// Count adds N to a metric, by its number among those that are granted.
+type Count struct {
+	Metric int
+	N      uint64
+}
+
+// Result is what a guest made of one event.
+type Result struct {
+	Verdict byte // Keep, Drop or Failed
+	Cause   byte // of a failure
+	Text    []byte
+	Reason  []byte
+	Fuel    int64
+	Memory  int64
+	Edits   []byte // a recording of hostfuncs
+	Emits   []Emit
+	Counts  []Count
+	Lines   []Line
+}
+
+// The verdicts.
+const (
+	Keep   = 1
+	Drop   = 2
+	Failed = 3
+)
+
+// Started is what became of an instance's start.
+type Started struct {
+	Failed bool
+	Cause  byte
+	Text   []byte
+	Fuel   int64
+	Paths  [][]byte // that it interned
+	Lines  []Line
+}
+
+// Limits bound an answer.
+type Limits struct {
+	Causes    int // that there are
+	Text      int // bytes of a failure's text, a reason and a line
+	Emits     int // records for one event
+	EmitBytes int
+	Targets   int // callbacks that may get records
+	Metrics   int
+	Lines     int // of one event
+	Paths     int
+	PathBytes int
+}
+
+var errShort = errors.New("the answer ends too early")
+
+// AppendEvent appends an event of a request.
+func AppendEvent(dst []byte, e *Event) []byte {
+	dst = binary.AppendUvarint(dst, e.Sequence)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.Received.UnixNano()))
+	dst = appendText(dst, e.Namespace)
+	dst = appendText(dst, e.ID)
+	dst = binary.AppendUvarint(dst, uint64(e.Accepted))
+	dst = appendBytes(dst, e.Data)
+	return appendBytes(dst, e.Gaps)
+}
+
+// EventSize is the most that AppendEvent appends.
+func EventSize(e *Event) int {
+	return 6*binary.MaxVarintLen64 + 8 + len(e.Namespace) + len(e.ID) + len(e.Data) + len(e.Gaps)
+}
+
+// ReadEvent reads an event of a request and returns what follows. Its bytes are b's.
+func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
+	r := reader{b: b}
+	e.Sequence = r.number()
+	e.Received = time.Unix(0, int64(r.fixed())).UTC()
+	e.Namespace, e.ID = string(r.bytes(math.MaxInt32)), string(r.bytes(math.MaxInt32))
+	e.Accepted = r.size(math.MaxInt32)
+	e.Data, e.Gaps = r.bytes(math.MaxInt32), r.bytes(math.MaxInt32)
+	return r.b, r.err
+}
+
+// AppendResult appends a result.
+func AppendResult(dst []byte, v *Result) []byte {
+	dst = append(dst, v.Verdict)
+	dst = binary.AppendUvarint(dst, uint64(max(v.Fuel, 0)))
+	dst = binary.AppendUvarint(dst, uint64(max(v.Memory, 0)))
+	dst = appendBytes(dst, v.Reason)
+	dst = appendLines(dst, v.Lines)
+	if v.Verdict == Failed {
+		return appendBytes(append(dst, v.Cause), v.Text)
+	}
+	dst = appendBytes(dst, v.Edits)
+	dst = binary.AppendUvarint(dst, uint64(len(v.Emits)))
+	for _, e := range v.Emits {
+		dst = binary.AppendUvarint(dst, uint64(e.Target))
+		dst = appendBytes(dst, e.Data)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(v.Counts)))
+	for _, c := range v.Counts {
+		dst = binary.AppendUvarint(dst, uint64(c.Metric))
+		dst = binary.AppendUvarint(dst, c.N)
+	}
+	return dst
+}
+
+// ResultSize is the most that AppendResult appends.
+func ResultSize(v *Result) int {
+	n := 9*binary.MaxVarintLen64 + 2 + len(v.Reason) + len(v.Text) + len(v.Edits) + 2*binary.MaxVarintLen64*len(v.Counts)
+	for _, l := range v.Lines {
+		n += 2*binary.MaxVarintLen64 + len(l.Text)
+	}
+	for _, e := range v.Emits {
+		n += 2*binary.MaxVarintLen64 + len(e.Data)
+	}
+	return n
+}
+
+// ReadResult reads a result into v, whose slices it uses again, and returns what follows.
+// v's bytes are b's.
+func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
+	r := reader{b: b}
+	*v = Result{Verdict: r.byte(), Fuel: r.long(), Memory: r.long(), Reason: r.bytes(l.Text), Lines: r.lines(v.Lines[:0], l),
+		Emits: v.Emits[:0], Counts: v.Counts[:0]}
+	switch v.Verdict {
+	case Failed:
+		if v.Cause = r.byte(); int(v.Cause) >= l.Causes {
+			r.fail("a cause that there is not")
+		}
+		v.Text = r.bytes(l.Text)
+		return r.b, r.err
+	case Keep, Drop:
+	default:
+		r.fail("a verdict that there is not")
+	}
+	v.Edits = r.bytes(len(r.b))
+	total := 0
+	for range r.size(l.Emits) {
+		e := Emit{Target: r.index(l.Targets), Data: r.bytes(l.EmitBytes)}
+		if total += len(e.Data); total > l.EmitBytes {
+			r.fail("too many bytes of records")
+		}
+		v.Emits = append(v.Emits, e)
+	}
+	for range r.size(l.Metrics) {
+		v.Counts = append(v.Counts, Count{Metric: r.index(l.Metrics), N: r.number()})
+	}
+	return r.b, r.err
+}
+
+// AppendStarted appends what became of a start.
+func AppendStarted(dst []byte, v *Started) []byte {
+	failed := byte(0)
+	if v.Failed {
+		failed = 1
+	}
+	dst = append(dst, failed, v.Cause)
+	dst = appendBytes(dst, v.Text)
+	dst = binary.AppendUvarint(dst, uint64(max(v.Fuel, 0)))
+	dst = binary.AppendUvarint(dst, uint64(len(v.Paths)))
+	for _, p := range v.Paths {
+		dst = appendBytes(dst, p)
+	}
+	return appendLines(dst, v.Lines)
+}
+
+// ReadStarted reads what became of a start. Its bytes are b's.
+func ReadStarted(b []byte, l Limits) (v Started, err error) {
+	r := reader{b: b}
+	failed := r.byte()
+	v = Started{Failed: failed == 1, Cause: r.byte(), Text: r.bytes(l.Text), Fuel: r.long()}
+	if failed > 1 || int(v.Cause) >= l.Causes {
+		r.fail("a cause that there is not")
+	}
+	total := 0
+	for range r.size(l.Paths) {
+		p := r.bytes(l.PathBytes)
+		if total += len(p); total > l.PathBytes {
+			r.fail("too many bytes of paths")
+		}
+		v.Paths = append(v.Paths, p)
+	}
+	v.Lines = r.lines(nil, l)
+	if len(r.b) > 0 {
+		r.fail("more than was asked for")
+	}
+	return v, r.err
+}
+
+func appendBytes(dst, b []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendLines(dst []byte, lines []Line) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(lines)))
+	for _, l := range lines {
+		dst = binary.AppendVarint(dst, int64(l.Level))
+		dst = appendBytes(dst, l.Text)
+	}
+	return dst
+}
+
+// reader reads from b until the first error; from then on everything is zero.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) fail(text string) {
+	if r.err == nil {
+		r.err = errors.New(text)
+	}
+	r.b = nil
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.short()
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+func (r *reader) short() {
+	if r.err == nil {
+		r.err = errShort
+	}
+	r.b = nil
+}
+
+func (r *reader) number() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.short()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) fixed() uint64 {
+	if len(r.b) < 8 {
+		r.short()
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(r.b)
+	r.b = r.b[8:]
+	return v
+}
+
+// long reads a number that is a positive int64.
+func (r *reader) long() int64 {
+	v := r.number()
+	if v > math.MaxInt64 {
+		r.fail("a number that is too large")
+		return 0
+	}
+	return int64(v)
+}
+
+// size reads a number that is at most most.
+func (r *reader) size(most int) int {
+	v := r.number()
+	if v > uint64(most) {
+		r.fail("more than the limit")
+		return 0
+	}
+	return int(v)
+}
+
+// index reads a number below n.
+func (r *reader) index(n int) int {
+	v := r.number()
+	if v >= uint64(n) {
+		r.fail("a number that nothing has")
+		return 0
+	}
+	return int(v)
+}
+
+func (r *reader) bytes(most int) []byte {
+	n := r.size(most)
+	if n > len(r.b) {
+		r.short()
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) lines(dst []Line, l Limits) []Line {
+	for range r.size(l.Lines) {
+		level, n := binary.Varint(r.b)
+		if n <= 0 {
+			r.short()
+			break
+		}
+		r.b = r.b[n:]
+		dst = append(dst, Line{Level: int(max(-8, min(level, 8))), Text: r.bytes(l.Text)})
+	}
+	return dst
+}

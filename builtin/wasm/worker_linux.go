@@ -1,0 +1,297 @@
+package wasm
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/wasm/internal/process"
+	"auditrelay/builtin/wasm/internal/wire"
+	"auditrelay/document"
+	"auditrelay/filter"
+	"auditrelay/hostfuncs"
+)
+
+// RunWorker is a worker process's whole work: it loads a module and runs its guests until
+// the relay that started it ends. args are the process's last arguments. It returns the
+// exit code.
+func RunWorker(args []string) int {
+	os.Clearenv()
+	debug.SetTraceback("none")
+	p, err := process.Join(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	var s setup
+	o, err := s.decode(p.Setup)
+	if err == nil {
+		debug.SetMemoryLimit(s.Memory + workerMemory/2)
+	}
+	w := &worker{}
+	if err == nil {
+		w.module, err = loadWorker(o, s.Proven)
+	}
+	if err != nil {
+		code := refuseLoad
+		if errors.Is(err, errNoCode) {
+			code = refuseNoCode
+		}
+		p.Refuse(code, err.Error())
+		return 1
+	}
+	p.Setup = nil
+	w.metrics, w.targets = map[*atomic.Uint64]int{}, map[string]int{}
+	for i, name := range w.module.metrics() {
+		w.metrics[w.module.policy.Metrics[name]] = i
+	}
+	for i, name := range w.module.targets() {
+		w.targets[name] = i
+	}
+	if err := p.Ready(nil); err != nil {
+		return 1
+	}
+	for _, side := range p.Lanes {
+		l := &lane{worker: w, side: side}
+		go l.serve()
+	}
+	p.Wait()
+	return 0
+}
+
+// loadWorker loads a module without starting an instance.
+func loadWorker(o Options, proven bool) (*Module, error) {
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, log: slog.New(slog.DiscardHandler)}
+	m.proven, m.breaker = proven, breaker{fuel: m.limits.Fuel, now: time.Now}
+	img, given, err := m.prepare(o)
+	if err == nil && !img.found {
+		err = errNoCode // the relay filled the cache; it does so again
+	}
+	if err == nil {
+		err = m.compile(context.Background(), o, img, given)
+	}
+	return m, err
+}
+
+// worker is what the lanes of a worker process share.
+type worker struct {
+	module  *Module
+	metrics map[*atomic.Uint64]int
+	targets map[string]int
+}
+
+// lane is one conversation with the relay, and its instance.
+type lane struct {
+	worker   *worker
+	side     *process.Side
+	instance *instance
+	document document.Document
+	event    auditrelay.Event
+	result   wire.Result
+	lines    []wire.Line
+	answered int // bytes of the answer so far
+}
+
+type laneKey struct{}
+
+// laneOf returns the lane that an instance is started for, nil in the relay's own process.
+func laneOf(ctx context.Context) *lane {
+	l, _ := ctx.Value(laneKey{}).(*lane)
+	return l
+}
+
+// attach has a state tell the lane what goes to the relay.
+func (l *lane) attach(s *hostfuncs.State) {
+	s.Record()
+	s.Say = l.say
+	s.Pseudonym = l.pseudonym
+}
+
+// serve answers until the relay ends. What cannot go on ends the process: the relay
+// starts another.
+func (l *lane) serve() {
+	ctx := context.WithValue(context.Background(), laneKey{}, l)
+	for {
+		m, err := l.side.Receive()
+		if err != nil {
+			return
+		}
+		switch m.Kind {
+		case sayOpen:
+			err = l.open(ctx)
+		case sayEvents:
+			err = l.judge(ctx, l.side.In()[:m.Length])
+		case sayClose:
+			l.close()
+		}
+		if err != nil {
+			os.Exit(1)
+		}
+	}
+}
+
+func (l *lane) close() {
+	if l.instance != nil {
+		_ = l.instance.Close()
+		l.instance = nil
+	}
+}
+
+// open starts an instance.
+func (l *lane) open(ctx context.Context) error {
+	l.close()
+	l.lines, l.answered = l.lines[:0], process.First
+	var v wire.Started
+	i, err := l.worker.module.newInstance(ctx)
+	if errors.Is(err, errNoCode) {
+		err = &filter.Error{Cause: auditrelay.CauseInit, Err: errNoCode}
+	}
+	if failure, ok := errors.AsType[*filter.Error](err); ok {
+		v = wire.Started{Failed: true, Cause: causeNumber(failure.Cause), Text: []byte(failure.Err.Error())}
+	} else {
+		l.instance = i
+		v.Fuel = i.began
+		for _, p := range i.state.InternedPaths() {
+			v.Paths = append(v.Paths, []byte(p))
+		}
+	}
+	v.Lines = l.lines
+	out := wire.AppendStarted(l.side.Out()[:process.First:cap(l.side.Out())], &v)
+	return l.answer(out)
+}
+
+// answer says that out is the answer, as far as it fits.
+func (l *lane) answer(out []byte) error {
+	if len(out) > len(l.side.Out()) {
+		return errors.New("an answer without room")
+	}
+	return l.side.Send(process.Message{Kind: sayAnswer, Offset: process.First, Length: uint32(len(out) - process.First)})
+}
+
+// judge judges the events of a request until one fails, there is no more room, or it has
+// taken long.
+func (l *lane) judge(ctx context.Context, request []byte) error {
+	if len(request) < 4 {
+		return errors.New("a request that ends too early")
+	}
+	count := binary.LittleEndian.Uint32(request)
+	request = request[4:]
+	out := l.side.Out()
+	// The number of results is known last; it has room in front.
+	const room = 4
+	l.answered = process.First + room
+	began := time.Now()
+	decided := uint32(0)
+	for k := range int(count) {
+		l.side.Progress(k)
+		var e wire.Event
+		var err error
+		if request, err = wire.ReadEvent(request, &e); err != nil {
+			return err
+		}
+		l.one(ctx, &e)
+		size := wire.ResultSize(&l.result)
+		if l.answered+size > len(out) {
+			if decided > 0 {
+				break
+			}
+			l.fail(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("what it made of one event has no room")})
+		}
+		l.answered = len(wire.AppendResult(out[:l.answered], &l.result))
+		decided++
+		if l.result.Verdict == wire.Failed || l.answered > batchBytes || time.Since(began) > batchTime {
+			break
+		}
+	}
+	binary.LittleEndian.PutUint32(out[process.First:], decided)
+	return l.answer(out[:l.answered])
+}
+
+// one judges an event, into l.result.
+func (l *lane) one(ctx context.Context, e *wire.Event) {
+	l.lines = l.lines[:0]
+	l.result = wire.Result{Emits: l.result.Emits[:0], Counts: l.result.Counts[:0]}
+	l.event = auditrelay.Event{Sequence: e.Sequence, Received: e.Received, Namespace: e.Namespace, ID: e.ID, Data: e.Data}
+	l.document.Limits = document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: l.worker.module.limits.Depth}
+	l.document.Reset(e.Data)
+	if !l.document.SetGaps(e.Gaps) {
+		l.fail(&filter.Error{Cause: auditrelay.CauseInit, Err: errors.New("the relay's document cannot be read")})
+		return
+	}
+	if l.instance == nil {
+		l.fail(&filter.Error{Cause: auditrelay.CauseInit, Err: errSpent})
+		return
+	}
+	call := filter.Call{Event: &l.event, Document: &l.document}
+	verdict, err := l.apply(ctx, &call, e.Accepted)
+	l.result.Fuel, l.result.Memory = call.Usage.Fuel, call.Usage.Memory
+	l.result.Reason, l.result.Lines = []byte(call.Reason), l.lines
+	if err != nil {
+		failure, ok := errors.AsType[*filter.Error](err)
+		if !ok {
+			failure = &filter.Error{Cause: auditrelay.CausePanic, Err: errors.New("the worker failed")}
+		}
+		l.fail(failure)
+		return
+	}
+	l.result.Verdict = wire.Keep
+	if verdict == auditrelay.Drop {
+		l.result.Verdict = wire.Drop
+	}
+	l.result.Edits = l.instance.state.Recorded()
+	for _, r := range call.Emitted {
+		l.result.Emits = append(l.result.Emits, wire.Emit{Target: l.worker.targets[r.Target], Data: r.Data})
+	}
+	l.instance.state.Counted(func(to *atomic.Uint64, n uint64) {
+		l.result.Counts = append(l.result.Counts, wire.Count{Metric: l.worker.metrics[to], N: n})
+	})
+}
+
+func (l *lane) apply(ctx context.Context, call *filter.Call, accepted int) (v auditrelay.Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &filter.Error{Cause: auditrelay.CausePanic, Err: fmt.Errorf("the worker panicked with a %T", p)}
+		}
+	}()
+	l.instance.size = accepted
+	return l.instance.Apply(ctx, call)
+}
+
+// fail makes the result a failure, behind which the lane has no instance.
+func (l *lane) fail(f *filter.Error) {
+	l.result.Verdict, l.result.Cause, l.result.Text = wire.Failed, causeNumber(f.Cause), []byte(f.Err.Error())
+	l.result.Edits, l.result.Emits, l.result.Counts = nil, l.result.Emits[:0], l.result.Counts[:0]
+	l.close()
+}
+
+// say keeps a line for the relay, which decides what is logged.
+func (l *lane) say(level slog.Level, text string) {
+	if len(l.lines) < maxLines {
+		l.lines = append(l.lines, wire.Line{Level: int(level), Text: []byte(text)})
+	}
+}
+
+// pseudonym asks the relay, which has the keys.
+func (l *lane) pseudonym(dst []byte, key string, value []byte) []byte {
+	out := l.side.Out()
+	if len(key) > 255 || l.answered+1+len(key)+len(value) > len(out) {
+		panic(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("hmac: the value has no room")})
+	}
+	ask := append(append(append(out[:l.answered], byte(len(key))), key...), value...)
+	err := l.side.Send(process.Message{Kind: sayPseudonym, Offset: uint32(l.answered), Length: uint32(len(ask) - l.answered)})
+	if err != nil {
+		os.Exit(1)
+	}
+	m, err := l.side.Receive()
+	if err != nil || m.Kind != sayAnswer {
+		os.Exit(1)
+	}
+	return append(dst, m.Inline...)
+}

@@ -1,0 +1,30 @@
+//go:build !linux
+
+package wasm
+
+import (
+	"context"
+	"errors"
+
+	"auditrelay/filter"
+	"auditrelay/hostfuncs"
+)
+
+// RunWorker is a worker process's whole work. This system has none.
+func RunWorker([]string) int { return 2 }
+
+type lane struct{}
+
+func laneOf(context.Context) *lane    { return nil }
+func (*lane) attach(*hostfuncs.State) {}
+
+type workers struct{}
+
+func newWorkers(*Module, Options, bool) (*workers, error) {
+	return nil, errors.New("this system has no worker processes")
+}
+
+func (*workers) open(context.Context, string) (filter.Instance, error) { return nil, errSpent }
+func (*workers) close()                                                {}
+func (*workers) list() []Worker                                        { return nil }
+func adopt(filter.Instance, string)                                    {}

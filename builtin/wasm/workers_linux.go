@@ -1,0 +1,220 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/wasm/internal/process"
+)
+
+// workerMemory is what a worker process may take beyond what its guests may.
+const workerMemory = 48 << 20
+
+// workers are the worker processes of one module: one for each group of instances, and
+// another where its lanes are all taken.
+type workers struct {
+	module           *Module
+	options          process.Options
+	targets, metrics []string
+	base             atomic.Int64 // memory of a worker without instances
+
+	mu     sync.Mutex
+	groups map[string]*workerGroup
+	closed bool
+}
+
+// workerGroup is the workers of one callback.
+type workerGroup struct {
+	mu        sync.Mutex // held while one is started
+	processes []*process.Process
+}
+
+// workerStart bounds the start of a worker, however busy the host is.
+const workerStart = 30 * time.Second
+
+// idleTime is after how long a worker ends that nobody uses.
+const idleTime = 30 * time.Second
+
+func newWorkers(m *Module, o Options, proven bool) (*workers, error) {
+	s := setup{Name: o.Name, Config: o.Config, Grants: o.Grants, Detectors: o.Detectors.Options(), Limits: o.Limits,
+		CacheDir: o.CacheDir, Proven: proven, Isolation: o.Isolation, Keys: map[string]int{}}
+	for _, name := range o.Grants.Keys {
+		s.Keys[name] = o.Keys[name].Version
+	}
+	lanes := max(2, goruntime.GOMAXPROCS(0))
+	w := &workers{module: m, targets: m.targets(), metrics: m.metrics(), groups: map[string]*workerGroup{}}
+	s.Memory = int64(lanes) * w.instanceMemory()
+	text, err := s.encode(o.Wasm)
+	if err != nil {
+		return nil, err
+	}
+	l := m.limits
+	w.options = process.Options{Command: o.Worker, Lanes: lanes, Setup: text, Timeout: workerStart,
+		In:  (1<<20 + int(l.EventBytes) + int(auditrelay.MaxEditBytes)) &^ (1<<16 - 1), // whole pages
+		Out: 2<<20 + batchBytes + 4*(int(l.EventBytes)+int(l.EditBytes)) + int(l.EmitBytes)}
+	return w, nil
+}
+
+// instanceMemory is what one instance may come to take.
+func (w *workers) instanceMemory() int64 {
+	n := w.module.limits.Footprint()
+	if w.module.isolation == auditrelay.IsolationEvent {
+		n += w.module.limits.Memory // as it was saved
+	}
+	return int64(n)
+}
+
+// start starts a worker.
+func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error) {
+	w.mu.Lock()
+	closed := w.closed
+	w.mu.Unlock()
+	if closed {
+		return nil, errSpent
+	}
+	o := w.options
+	o.Lanes = lanes
+	p, err := process.Start(ctx, o)
+	if refused, ok := errors.AsType[*process.SetupError](err); ok {
+		if refused.Code == refuseNoCode {
+			return nil, errNoCode
+		}
+		return nil, fmt.Errorf("its worker process: %s", plain([]byte(refused.Text), maxErrorText))
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.base.Store(p.Memory())
+	return p, nil
+}
+
+// take takes a lane of p, or of one of a group's workers, starting one where none has any.
+func (w *workers) take(ctx context.Context, group string, p *process.Process) (*process.Lane, error) {
+	if p != nil {
+		if l := p.Take(); l != nil {
+			return l, nil
+		}
+		return nil, errors.New("its worker process has ended")
+	}
+	g := w.group(group)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.processes = slices.DeleteFunc(g.processes, ended)
+	for _, p := range g.processes {
+		if l := p.Take(); l != nil {
+			return l, nil
+		}
+	}
+	p, err := w.start(ctx, w.options.Lanes)
+	if err != nil {
+		return nil, err
+	}
+	g.processes = append(g.processes, p)
+	w.mu.Lock()
+	closed := w.closed
+	w.mu.Unlock()
+	if closed {
+		p.Kill("its module is closed")
+	}
+	l := p.Take()
+	if l == nil {
+		return nil, errors.New("its worker process ended at once")
+	}
+	return l, nil
+}
+
+func (w *workers) group(name string) *workerGroup {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.groups[name]
+	if g == nil {
+		g = new(workerGroup)
+		w.groups[name] = g
+	}
+	return g
+}
+
+// move makes a worker of one group another's.
+func (w *workers) move(p *process.Process, from, to string) {
+	g := w.group(from)
+	g.mu.Lock()
+	g.processes = slices.DeleteFunc(g.processes, func(q *process.Process) bool { return q == p })
+	g.mu.Unlock()
+	g = w.group(to)
+	g.mu.Lock()
+	g.processes = append(g.processes, p)
+	g.mu.Unlock()
+}
+
+func ended(p *process.Process) bool {
+	select {
+	case <-p.Dead():
+		return true
+	default:
+		return false
+	}
+}
+
+// idle ends a worker after a while if nobody uses it by then.
+func (w *workers) idle(p *process.Process) {
+	if p.Used() > 0 || ended(p) {
+		return
+	}
+	time.AfterFunc(idleTime, func() {
+		if p.Used() == 0 {
+			p.Kill("nobody used it")
+		}
+	})
+}
+
+// grown says that a worker takes more memory than its instances may.
+func (w *workers) grown(p *process.Process) string {
+	base := w.base.Load()
+	most := max(workerMemory, base+workerMemory/2) + int64(max(1, p.Used()))*w.instanceMemory() + 16*max(0, int64(w.module.limits.EventBytes)-1<<20)
+	if has := p.Memory(); has > most {
+		return fmt.Sprintf("it took %v of memory, of %v that its guests and itself may", auditrelay.ByteSize(has), auditrelay.ByteSize(most))
+	}
+	return ""
+}
+
+// close ends all workers.
+func (w *workers) close() {
+	w.mu.Lock()
+	w.closed = true
+	groups := w.groups
+	w.groups = map[string]*workerGroup{}
+	w.mu.Unlock()
+	for _, g := range groups {
+		g.mu.Lock()
+		for _, p := range g.processes {
+			p.Kill("its module is closed")
+		}
+		g.mu.Unlock()
+	}
+}
+
+// list returns the workers that run.
+func (w *workers) list() []Worker {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []Worker
+	for name, g := range w.groups {
+		if !g.mu.TryLock() {
+			continue // one is being started
+		}
+		for _, p := range g.processes {
+			if !ended(p) {
+				all = append(all, Worker{Group: name, PID: p.PID, Instances: p.Used(), Memory: auditrelay.ByteSize(p.Memory())})
+			}
+		}
+		g.mu.Unlock()
+	}
+	return all
+}
