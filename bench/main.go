@@ -12,11 +12,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"auditrelay/builtin/wasm"
 )
 
 const runs = 7
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == guestCommand {
+		os.Exit(wasm.RunWorker(os.Args[2:]))
+	}
 	child := flag.String("child", "", "internal: run one measurement in this process")
 	dir := flag.String("dir", "", "where to keep data while measuring; the disk there is what is measured (default: a temporary folder here)")
 	only := flag.String("only", "", "run the groups whose name contains this")
@@ -50,6 +55,7 @@ func run(child, dir, only, fanOutRows string, scale float64) error {
 	}{
 		{"accept", func() error { return acceptGroup(dir, n) }},
 		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
+		{"workers", func() error { return workersGroup(dir, int(400_000*scale)) }},
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
 		{"load", func() error { return loadGroup(dir, max(1, int(8*scale))) }},
 		{"fan-out", func() error { return fanOutGroup(dir, int(40_000*scale), fanOutRows) }},
