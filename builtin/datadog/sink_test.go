@@ -45,36 +45,25 @@ func TestConformance(t *testing.T) {
 				write(t, file, apiKey)
 				intake := receiver.Datadog(t, apiKey)
 				proxy := faultproxy.Start(t, intake.URL)
-				build := func() auditrelay.Sink {
-					o := options(proxy.URL)
+				kit := proxy.Kit(func(url string) auditrelay.Sink {
+					o := options(url)
 					o.APIKey, o.APIKeyFile = "", file
 					change(&o)
 					return newSink(t, o)
+				})
+				kit.Read = func(*testing.T) [][]byte { return intake.Documents() }
+				kit.Unordered, kit.Forgetful, kit.Doubles = true, true, true
+				kit.TooLarge = 1_000_000
+				kit.Refuse = func(_ *testing.T, record string) auditrelay.Sink {
+					intake.Refuse(record)
+					return kit.New(t)
 				}
-				return sinktest.Kit{
-					New:       func(*testing.T) auditrelay.Sink { return build() },
-					Read:      func(*testing.T) [][]byte { return intake.Documents() },
-					Unordered: true,
-					Forgetful: true,
-					Tear: func(t *testing.T, p auditrelay.Payload) {
-						proxy.Script(faultproxy.Torn(int64(len(p.Body) / 2)))
-						if _, err := build().Deliver(t.Context(), p); err == nil {
-							t.Fatal("a torn request counted as delivered")
-						}
-					},
-					Hang: func(*testing.T) auditrelay.Sink {
-						proxy.Always(faultproxy.Hang)
-						return build()
-					},
-					Fail: func(_ *testing.T, status int) auditrelay.Sink {
-						proxy.Always(faultproxy.Echo(status))
-						return build()
-					},
-					Rotate: func(t *testing.T) {
-						intake.Secret("another-key-of-the-account")
-						write(t, file, "another-key-of-the-account\n")
-					},
+				kit.Expire = func(*testing.T) { intake.Secret("another-key-of-the-account") }
+				kit.Rotate = func(t *testing.T) {
+					intake.Secret("another-key-of-the-account")
+					write(t, file, "another-key-of-the-account\n")
 				}
+				return kit
 			})
 		})
 	}

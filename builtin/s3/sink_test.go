@@ -124,8 +124,8 @@ func TestConformance(t *testing.T) {
 				proxy := faultproxy.Start(t, server.Endpoint)
 				credentials := filepath.Join(t.TempDir(), "credentials")
 				writeCredentials(t, credentials, s3test.SecretKey)
-				build := func(more ...func(*s3.Options)) auditrelay.Sink {
-					o := options(proxy.URL, bucket)
+				build := func(url string, more ...func(*s3.Options)) auditrelay.Sink {
+					o := options(url, bucket)
 					o.Credentials = s3.Credentials{SharedFile: credentials}
 					change(&o)
 					for _, c := range more {
@@ -133,33 +133,19 @@ func TestConformance(t *testing.T) {
 					}
 					return newSink(t, o)
 				}
-				return sinktest.Kit{
-					New:       func(*testing.T) auditrelay.Sink { return build() },
-					Read:      func(t *testing.T) [][]byte { return documents(t, server, bucket) },
-					Unordered: true,
-					Tear: func(t *testing.T, p auditrelay.Payload) {
-						proxy.Script(faultproxy.Torn(int64(len(p.Body) / 2)))
-						if _, err := build().Deliver(t.Context(), p); err == nil {
-							t.Fatal("a torn put counted as delivered")
-						}
-					},
-					LoseAnswer: func(*testing.T) auditrelay.Sink {
-						proxy.Script(faultproxy.LoseAnswer)
-						return build()
-					},
-					Hang: func(*testing.T) auditrelay.Sink {
-						proxy.Always(faultproxy.Hang)
-						return build()
-					},
-					Fail: func(_ *testing.T, status int) auditrelay.Sink {
-						proxy.Always(faultproxy.Echo(status))
-						return build(func(o *s3.Options) { o.Compression = s3.CompressionNone })
-					},
-					Rotate: func(t *testing.T) {
-						proxy.Target(t, other.Endpoint)
-						writeCredentials(t, credentials, rotated)
-					},
+				kit := proxy.Kit(func(url string) auditrelay.Sink { return build(url) })
+				kit.Read = func(t *testing.T) [][]byte { return documents(t, server, bucket) }
+				kit.Unordered = true
+				kit.Fail = func(_ *testing.T, status int) auditrelay.Sink {
+					proxy.Always(faultproxy.Echo(status))
+					return build(proxy.URL, func(o *s3.Options) { o.Compression = s3.CompressionNone })
 				}
+				kit.Expire = func(t *testing.T) { proxy.Target(t, other.Endpoint) }
+				kit.Rotate = func(t *testing.T) {
+					proxy.Target(t, other.Endpoint)
+					writeCredentials(t, credentials, rotated)
+				}
+				return kit
 			})
 		})
 	}

@@ -47,37 +47,29 @@ func TestConformance(t *testing.T) {
 				change(&o)
 				hec := receiver.Splunk(t, token, o.Ack)
 				proxy := faultproxy.Start(t, hec.URL)
-				build := func() auditrelay.Sink {
-					o := options(proxy.URL)
+				kit := proxy.Kit(func(url string) auditrelay.Sink {
+					o := options(url)
 					o.Token, o.TokenFile = "", file
 					change(&o)
 					o.HTTP.AllowNetworks = []string{"loopback"}
 					return newSink(t, o)
+				})
+				kit.Read = func(*testing.T) [][]byte { return hec.Documents() }
+				kit.Unordered, kit.Forgetful, kit.Doubles = true, true, true
+				kit.TooLarge = 1_000_000
+				if o.MaxRequestBytes > 0 {
+					kit.TooLarge = int(o.MaxRequestBytes)
 				}
-				return sinktest.Kit{
-					New:       func(*testing.T) auditrelay.Sink { return build() },
-					Read:      func(*testing.T) [][]byte { return hec.Documents() },
-					Unordered: true,
-					Forgetful: true,
-					Tear: func(t *testing.T, p auditrelay.Payload) {
-						proxy.Script(faultproxy.Torn(int64(len(p.Body) / 2)))
-						if _, err := build().Deliver(t.Context(), p); err == nil {
-							t.Fatal("a torn request counted as delivered")
-						}
-					},
-					Hang: func(*testing.T) auditrelay.Sink {
-						proxy.Always(faultproxy.Hang)
-						return build()
-					},
-					Fail: func(_ *testing.T, status int) auditrelay.Sink {
-						proxy.Always(faultproxy.Echo(status))
-						return build()
-					},
-					Rotate: func(t *testing.T) {
-						hec.Secret("another-token-of-the-collector")
-						write(t, file, "another-token-of-the-collector\n")
-					},
+				kit.Refuse = func(_ *testing.T, record string) auditrelay.Sink {
+					hec.Refuse(record)
+					return kit.New(t)
 				}
+				kit.Expire = func(*testing.T) { hec.Secret("another-token-of-the-collector") }
+				kit.Rotate = func(t *testing.T) {
+					hec.Secret("another-token-of-the-collector")
+					write(t, file, "another-token-of-the-collector\n")
+				}
+				return kit
 			})
 		})
 	}

@@ -95,40 +95,26 @@ func TestConformance(t *testing.T) {
 				write(t, file, secret)
 				endpoint := receiver.Webhook(t, verifier(&secret), tt.split)
 				proxy := faultproxy.Start(t, endpoint.URL)
-				build := func() auditrelay.Sink {
-					o := options(proxy.URL)
+				kit := proxy.Kit(func(url string) auditrelay.Sink {
+					o := options(url)
 					o.SecretFile = file
 					tt.change(&o)
 					return newSink(t, o)
+				})
+				kit.Read = func(*testing.T) [][]byte { return endpoint.Documents() }
+				kit.Unordered = true
+				kit.Forgetful = true // the receiver remembers; the sink's receipt cannot say so
+				kit.TooLarge = 1<<20 + 1
+				kit.Refuse = func(_ *testing.T, record string) auditrelay.Sink {
+					endpoint.Refuse(record)
+					return kit.New(t)
 				}
-				return sinktest.Kit{
-					New:       func(*testing.T) auditrelay.Sink { return build() },
-					Read:      func(*testing.T) [][]byte { return endpoint.Documents() },
-					Unordered: true,
-					Forgetful: true, // the receiver remembers; the sink's receipt cannot say so
-					Tear: func(t *testing.T, p auditrelay.Payload) {
-						proxy.Script(faultproxy.Torn(int64(len(p.Body) / 2)))
-						if _, err := build().Deliver(t.Context(), p); err == nil {
-							t.Fatal("a torn request counted as delivered")
-						}
-					},
-					LoseAnswer: func(*testing.T) auditrelay.Sink {
-						proxy.Script(faultproxy.LoseAnswer)
-						return build()
-					},
-					Hang: func(*testing.T) auditrelay.Sink {
-						proxy.Always(faultproxy.Hang)
-						return build()
-					},
-					Fail: func(_ *testing.T, status int) auditrelay.Sink {
-						proxy.Always(faultproxy.Echo(status))
-						return build()
-					},
-					Rotate: func(t *testing.T) {
-						secret = secretOf(2)
-						write(t, file, secretOf(1)+"\n"+secretOf(2)+"\n")
-					},
+				kit.Expire = func(*testing.T) { secret = secretOf(2) }
+				kit.Rotate = func(t *testing.T) {
+					secret = secretOf(2)
+					write(t, file, secretOf(1)+"\n"+secretOf(2)+"\n")
 				}
+				return kit
 			})
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type Receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
 	secret string
+	refuse string // a record that is refused, and what holds it
 	docs   [][]byte
 	ids    map[string]bool
 	// acks, by number: whether the events are indexed. Held back while holding.
@@ -59,6 +61,16 @@ func (r *Receiver) Secret(secret string) {
 	defer r.mu.Unlock()
 	r.secret = secret
 }
+
+// Refuse makes it refuse a record for good from now on, as its protocol has it: HEC stores
+// the events before it and names it; the others refuse the whole request.
+func (r *Receiver) Refuse(record string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = record
+}
+
+func (r *Receiver) refuses(doc []byte) bool { return r.refuse != "" && string(doc) == r.refuse }
 
 // Hold holds acknowledgements back, or gives those that were.
 func (r *Receiver) Hold(on bool) {
@@ -159,6 +171,10 @@ func (r *Receiver) events(w http.ResponseWriter, q *http.Request, body []byte, a
 		case strings.ContainsAny(string(e.Time), "eE"):
 			reply(w, 400, `{"text":"Error in handling indexed fields","code":15`+number)
 			return
+		case r.refuses(e.Event):
+			r.docs = append(r.docs, docs...)
+			reply(w, 400, `{"text":"Invalid data format","code":6`+number)
+			return
 		}
 		docs = append(docs, e.Event)
 	}
@@ -212,6 +228,12 @@ func Datadog(t testing.TB, key string) *Receiver {
 			reply(w, 413, `{"errors":[{"status":"413","title":"Payload Too Large"}]}`)
 			return
 		}
+		for _, l := range logs {
+			if r.refuses([]byte(l.Message)) {
+				reply(w, 400, `{"errors":[{"status":"400","title":"Bad Request"}]}`)
+				return
+			}
+		}
 		r.posts++
 		for _, l := range logs {
 			r.docs = append(r.docs, []byte(l.Message))
@@ -231,9 +253,14 @@ func Webhook(t testing.TB, verify func(body []byte, h http.Header) error, split 
 			}
 		}
 		r.posts++
+		docs := split(body)
+		if slices.ContainsFunc(docs, r.refuses) {
+			reply(w, 422, `{}`)
+			return
+		}
 		if id := q.Header.Get("Webhook-Id"); !r.ids[id] {
 			r.ids[id] = true
-			r.docs = append(r.docs, split(body)...)
+			r.docs = append(r.docs, docs...)
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
