@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -65,6 +66,17 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "loopname" {
+				return false, fmt.Errorf("no condition %s", name)
+			}
+			host, err := os.Hostname()
+			if err != nil {
+				return false, err
+			}
+			addresses, err := net.LookupHost(host)
+			return err == nil && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return !net.ParseIP(a).IsLoopback() }), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"relay":      relayCommand,
 			"exitcode":   exitCodeCommand,
@@ -83,6 +95,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("REPO", repo)
+			host, err := os.Hostname()
+			if err != nil {
+				return err
+			}
+			e.Setenv("HOST", host)
 			cache, err := exec.Command("go", "env", "GOCACHE").Output()
 			if err != nil {
 				return err
@@ -234,7 +251,7 @@ func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 		r.log.Reset()
 		r.cmd = exec.Command(binary, append([]string{"serve"}, args[1:]...)...)
 		r.cmd.Dir = ts.Getenv("WORK")
-		for _, name := range []string{"WORK", "TMPDIR", "HOME", "PATH", "AUDIT_SECRET"} {
+		for _, name := range []string{"WORK", "TMPDIR", "HOME", "PATH", "AUDIT_SECRET", "HOST"} {
 			r.cmd.Env = append(r.cmd.Env, name+"="+ts.Getenv(name))
 		}
 		stderr, err := r.cmd.StderrPipe()

@@ -35,18 +35,20 @@ func newGuard(networks []string) (guard, error) {
 var inside = func() (all []netip.Prefix) {
 	for _, p := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-		"192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
-		"::/127", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64",
+		"192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+		"::/127", "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
 	} {
 		all = append(all, netip.MustParsePrefix(p))
 	}
 	return all
 }()
 
+// Networks of IPv6 whose addresses hold one of IPv4.
 var (
-	nat64   = netip.MustParsePrefix("64:ff9b::/96")
-	nat64l  = netip.MustParsePrefix("64:ff9b:1::/48")
-	sixToIV = netip.MustParsePrefix("2002::/16")
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	compatible = netip.MustParsePrefix("::/96") // IPv4-compatible, deprecated
+	sixToIV    = netip.MustParsePrefix("2002::/16")
+	teredo     = netip.MustParsePrefix("2001::/32") // of the client, inverted
 )
 
 // check returns an error for an address that may not be connected to.
@@ -96,8 +98,10 @@ func embedded(ip netip.Addr) []netip.Addr {
 	}
 	b := ip.As16()
 	switch {
-	case nat64.Contains(ip), nat64l.Contains(ip):
+	case nat64.Contains(ip), compatible.Contains(ip):
 		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:16]))}
+	case teredo.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}
 	case sixToIV.Contains(ip):
 		return []netip.Addr{netip.AddrFrom4([4]byte(b[2:6]))}
 	}

@@ -51,6 +51,13 @@ func TestGuard(t *testing.T) {
 		{"224.0.0.1", false, false},
 		{"255.255.255.255", false, false},
 		{"198.18.0.1", false, false},
+		{"::127.0.0.1", false, true},
+		{"::169.254.169.254", false, false},
+		{"64:ff9b:1::7f00:1", false, false},
+		{"2001:0:4136:e378:8000:63bf:f5ff:fffe", false, true},  // Teredo of 10.0.0.1
+		{"2001:0:4136:e378:8000:63bf:5601:5601", false, false}, // of 169.254.169.254
+		{"2001:0:4136:e378:8000:63bf:a247:28dd", true, true},   // of 93.184.215.34
+		{"203.0.113.7", false, false},
 	} {
 		ip := netip.MustParseAddr(tt.ip)
 		if err := closed.check(ip); (err == nil) != tt.want {

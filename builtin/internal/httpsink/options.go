@@ -197,6 +197,9 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	// An address in the URL is refused here; a name is checked when the connection is made.
 	guard, _ := newGuard(o.AllowNetworks)
 	host := u.Hostname()
+	if numeric(host) {
+		return bad("a number is no name, and an address only in its usual form, such as 192.0.2.7")
+	}
 	if strings.EqualFold(host, "localhost") {
 		host = "127.0.0.1"
 	}
@@ -206,4 +209,18 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+// numeric reports whether a host would be read as an IPv4 address by some resolvers and
+// as a name by others: 2130706433, 0x7f000001, 0177.0.0.1, 127.1.
+func numeric(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if digits, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
