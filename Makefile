@@ -19,7 +19,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Packages with one goroutine, or whose work is done by processes of their own: the
 # race detector would find nothing there and take minutes.
-ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/litellm|internal/(confine|detect|meter|compile|readmetest))$$
+ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/(litellm|fanout)|internal/(confine|detect|meter|compile|readmetest))$$
 
 .DEFAULT_GOAL := help
 .PHONY: help build release demo test check soak bench guests generate fuzz clean
@@ -74,6 +74,7 @@ soak: $(SERVERS) ## the long runs: a million histories, 2,000 kills, every flipp
 	AUDITRELAY_SOAK=1 GOGC=800 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories 1000000
 	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./runtime/internal/crashtest
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./runtime/internal/journal
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -v ./integrations/fanout
 	$(GO) test -timeout 24h -count=1 -run TestExact ./internal/meter -meter.rounds 1000000
 	$(GO) test -timeout 24h -count=1 ./builtin/wasm
 

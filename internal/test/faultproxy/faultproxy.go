@@ -6,6 +6,7 @@ package faultproxy
 
 import (
 	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -124,6 +125,28 @@ func SlowBody(pause time.Duration) Fault {
 	}}
 }
 
+// Watched is f, and tells see the body of each request that it happens to, decompressed.
+func Watched(f Fault, see func(body []byte)) Fault {
+	return Fault{f.name, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			z, err := gzip.NewReader(bytes.NewReader(body))
+			if err == nil {
+				body, err = io.ReadAll(z)
+			}
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}
+		see(body)
+		f.serve(w, r, forward)
+	}}
+}
+
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -161,6 +184,10 @@ type Proxy struct {
 	script []Fault
 	always *Fault
 	seen   []Request
+
+	every, count int
+	some         []Fault
+	forget       bool // no request is noted: there are many
 }
 
 // Start starts a proxy in front of target (http://host:port); it ends with the
@@ -214,8 +241,15 @@ func (p *Proxy) next(r *http.Request) Fault {
 	switch {
 	case len(p.script) > 0:
 		fault, p.script = p.script[0], p.script[1:]
+	case p.every > 0:
+		if p.count++; p.count%p.every == 0 {
+			fault = p.some[p.count/p.every%len(p.some)]
+		}
 	case p.always != nil:
 		fault = *p.always
+	}
+	if p.forget {
+		return fault
 	}
 	p.seen = append(p.seen, Request{r.Method, r.URL.EscapedPath(), r.Header.Clone(), fault.name})
 	return fault
@@ -235,6 +269,13 @@ func (p *Proxy) Always(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.always = &f
+}
+
+// Every gives one request in n past the script's end the next of these faults, in turn.
+func (p *Proxy) Every(n int, faults ...Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.every, p.some, p.forget = n, faults, true
 }
 
 // Requests returns what the proxy has seen so far.

@@ -75,9 +75,26 @@ func (s *Store) Await(t testing.TB, n int) []map[string]string {
 	}
 }
 
-func (s *Store) all(t testing.TB) []map[string]string {
+// Count counts how often each value of a field is there. Values that are there are in the
+// result, however often: it waits until at least n are.
+func (s *Store) Count(t testing.TB, field string, n int) map[string]int {
 	t.Helper()
-	resp, err := http.PostForm(s.URL+"/select/logsql/query", url.Values{"query": {"*"}, "start": {"2000-01-01"}, "end": {"2100-01-01"}})
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		counts := map[string]int{}
+		for _, l := range s.query(t, fmt.Sprintf("%[1]q:* | fields %[1]q", field)) {
+			counts[l[field]]++
+		}
+		if len(counts) >= n || time.Now().After(deadline) {
+			return counts
+		}
+	}
+}
+
+func (s *Store) all(t testing.TB) []map[string]string { return s.query(t, "*") }
+
+func (s *Store) query(t testing.TB, query string) []map[string]string {
+	t.Helper()
+	resp, err := http.PostForm(s.URL+"/select/logsql/query", url.Values{"query": {query}, "start": {"2000-01-01"}, "end": {"2100-01-01"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,397 @@
+// Package fanout runs the program with five destinations at once, real ones where one can
+// run here: one fails a fifth of its requests, one is dead for a while.
+package fanout_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"auditrelay/internal/test/child"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/logstore"
+	"auditrelay/internal/test/receiver"
+	"auditrelay/internal/test/s3test"
+)
+
+const (
+	few  = 100_000
+	many = 1_000_000
+	// most is what the relay may hold in memory.
+	most = 256 << 20
+)
+
+func soak() bool { return os.Getenv("AUDITRELAY_SOAK") != "" }
+
+// binary builds the program once, as it is shipped.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "auditrelay-fanout")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "auditrelay")
+	build := exec.Command("go", "build", "-o", path, "auditrelay/cmd/auditrelay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// run is one run of the program with its five destinations.
+type run struct {
+	url       string
+	pid       int
+	dir       string
+	bucket    string
+	s3        *s3test.Server
+	store     *logstore.Store
+	hook      *receiver.Receiver
+	dead      *faultproxy.Proxy // in front of hook
+	ambiguous atomic.Int64      // events in requests whose answer was lost
+}
+
+// healthy are the callbacks whose destinations have no trouble.
+var healthy = []string{"archive", "datadog", "local"}
+
+// start starts the destinations and the program. trouble: Splunk's fails a fifth of the
+// requests, and the webhook's endpoint is dead until revive.
+func start(t *testing.T, trouble bool) *run {
+	t.Helper()
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{dir: t.TempDir(), bucket: "audit", s3: s3test.Start(t, "audit"), store: logstore.Start(t)}
+	r.hook = receiver.Webhook(t, nil, func(body []byte) [][]byte {
+		var docs []json.RawMessage
+		if json.Unmarshal(body, &docs) != nil {
+			return nil
+		}
+		ids := make([][]byte, len(docs))
+		for i, d := range docs {
+			ids[i] = []byte(idOf(d))
+		}
+		return ids
+	})
+	r.dead = faultproxy.Start(t, r.hook.URL)
+	splunk := faultproxy.Start(t, r.store.URL)
+	r.dead.Every(1, faultproxy.Pass)
+	if trouble {
+		r.dead.Every(1, faultproxy.Reset)
+		// What the store took of a request that had no answer, nobody here knows.
+		ambiguous := func(f faultproxy.Fault) faultproxy.Fault {
+			return faultproxy.Watched(f, func(body []byte) {
+				r.ambiguous.Add(int64(bytes.Count(body, []byte(`"auditrelay_sequence"`))))
+			})
+		}
+		splunk.Every(5, faultproxy.Answer(503, `{"text":"Server is busy","code":9}`), faultproxy.Reset, ambiguous(faultproxy.Torn(5000)),
+			ambiguous(faultproxy.LoseAnswer), faultproxy.Answer(429, ""), faultproxy.Answer(502, "<html>"))
+	} else {
+		splunk.Every(1, faultproxy.Pass)
+	}
+	guard := `{allow_networks: [loopback], proxy: none}`
+	config := fmt.Sprintf(`
+data_dir: %[1]s/data
+journal: {reserve: 0}
+callbacks:
+  - {name: archive, sink: {s3: {bucket: %[2]s, endpoint: %[3]q, region: us-east-1, addressing: path, credentials: {access_key_id: %[4]s, secret_access_key: %[5]s}}}}
+  - {name: splunk, format: ocsf, backoff: {initial: 10ms, max: 200ms}, sink: {splunk: {url: %[6]q, token: token, http: %[7]s}}}
+  - {name: datadog, sink: {datadog: {url: %[8]q, api_key: key, http: %[7]s}}}
+  - {name: hook, backoff: {initial: 10ms, max: 200ms}, sink: {webhook: {url: %[9]q, body: array, http: %[7]s}}}
+  - {name: local, sink: {file: {path: %[1]s/out/audit.ndjson}}}
+`, r.dir, r.bucket, r.s3.Endpoint, s3test.AccessKey, s3test.SecretKey, splunk.URL, guard, r.store.URL+"/insert/datadog", r.dead.URL)
+	file := filepath.Join(r.dir, "auditrelay.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.serve(t, program, file)
+	return r
+}
+
+func (r *run) serve(t *testing.T, program, file string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	r.url = "http://" + address
+	var log bytes.Buffer
+	cmd := exec.Command(program, "serve", "--config", file, "--listen", address)
+	cmd.Env = append(os.Environ(), "GODEBUG=")
+	cmd.Stdout, cmd.Stderr = &log, &log
+	ended, err := child.Start(t, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.pid = cmd.Process.Pid
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		if answer, err := http.Get(r.url + "/readyz"); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ended:
+			t.Fatalf("the program ended:\n%s", log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the program is not ready after a minute")
+		}
+	}
+}
+
+// send sends n events, in requests of 1,000.
+func (r *run) send(t *testing.T, from, n int) {
+	t.Helper()
+	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")
+	for n > 0 {
+		var body bytes.Buffer
+		size := min(n, 1000)
+		for i := range size {
+			fmt.Fprintf(&body, `{"id":"event-%d","updated_at":"%s","changed_by":"user-%d","changed_by_api_key":"","action":"updated","table_name":"LiteLLM_TeamTable","object_id":"team-%d","before_value":"{\"max_budget\":%d,\"models\":[\"gpt-4o\",\"claude-sonnet-4\"]}","updated_values":"{\"max_budget\":%d,\"models\":[\"gpt-4o\"],\"note\":\"raised for the launch\"}"}`+"\n",
+				from+i, now, i%50, i%100, i, i*2)
+		}
+		for { // 503 where the journal is busy: again, as every sender must
+			answer, err := http.Post(r.url+"/v1/events", "application/x-ndjson", bytes.NewReader(body.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
+			answer.Body.Close()
+			if answer.StatusCode/100 == 2 {
+				break
+			}
+			if answer.StatusCode != http.StatusServiceUnavailable {
+				t.Fatalf("status %d: %s", answer.StatusCode, text)
+			}
+		}
+		from, n = from+size, n-size
+	}
+}
+
+// account is a callback's, as the program tells it.
+type account struct {
+	Assigned, Delivered, Pending, Filtered, Discarded, Skipped uint64
+	DeadLettered                                               uint64 `json:"dead_lettered"`
+	Balanced                                                   bool
+}
+
+func (r *run) account(t *testing.T, name string) account {
+	t.Helper()
+	answer, err := http.Get(r.url + "/v1/callbacks/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var status struct{ Account account }
+	if err := json.NewDecoder(answer.Body).Decode(&status); err != nil {
+		t.Fatal(err)
+	}
+	return status.Account
+}
+
+// await waits until callbacks have delivered n events each, and returns when each had.
+func (r *run) await(t *testing.T, n int, names ...string) map[string]time.Time {
+	t.Helper()
+	done := map[string]time.Time{}
+	for deadline := time.Now().Add(20 * time.Minute); len(done) < len(names); time.Sleep(20 * time.Millisecond) {
+		for _, name := range names {
+			if done[name].IsZero() && r.account(t, name).Delivered >= uint64(n) {
+				done[name] = time.Now()
+			}
+		}
+		if time.Now().After(deadline) {
+			for _, name := range names {
+				t.Logf("%s: %+v", name, r.account(t, name))
+			}
+			t.Fatal("it is not done after twenty minutes")
+		}
+	}
+	return done
+}
+
+// peak is the most memory that the program has held, in bytes; 0 where nobody tells.
+func (r *run) peak(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.pid))
+	if err != nil {
+		return 0
+	}
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)
+	if found == nil {
+		return 0
+	}
+	kb, _ := strconv.Atoi(string(found[1]))
+	return kb << 10
+}
+
+func idOf(doc []byte) string {
+	_, rest, _ := bytes.Cut(doc, []byte(`"id":"`))
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id)
+}
+
+// lags says how long each healthy callback took from the first event to the last.
+func (r *run) lags(t *testing.T, n int) map[string]time.Duration {
+	t.Helper()
+	begun := time.Now()
+	r.send(t, 0, n)
+	lags := map[string]time.Duration{}
+	for name, at := range r.await(t, n, healthy...) {
+		lags[name] = at.Sub(begun)
+	}
+	return lags
+}
+
+// TestFiveDestinationsAtOnce: accounts balance, every destination has every event, twice
+// at most what was ambiguous, and memory is bounded. A destination in trouble holds no
+// other up: with AUDITRELAY_SOAK, against a run in which all are healthy.
+func TestFiveDestinationsAtOnce(t *testing.T) {
+	n := few
+	var base map[string]time.Duration
+	if soak() {
+		n = many
+		base = start(t, false).lags(t, n)
+	}
+	r := start(t, true)
+	got := r.lags(t, n)
+	t.Logf("from the first event to the last delivered: %v", got)
+	for name, lag := range got {
+		if ratio := float64(lag) / float64(base[name]); base != nil {
+			t.Logf("%s: %.2f of the run in which all are healthy (%v)", name, ratio, base[name])
+			if ratio > 1.2 {
+				t.Errorf("%s: %.2f of the run in which all are healthy", name, ratio)
+			}
+		}
+	}
+	if hook := r.account(t, "hook"); hook.Delivered != 0 || hook.Pending == 0 {
+		t.Errorf("the dead destination's account: %+v", hook)
+	}
+	r.dead.Every(1, faultproxy.Pass)
+	r.await(t, n, "splunk", "hook")
+	for _, name := range append([]string{"splunk", "hook"}, healthy...) {
+		if a := r.account(t, name); a != (account{Assigned: uint64(n), Delivered: uint64(n), Balanced: true}) {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	t.Logf("memory %d MiB, %d events in requests whose answer was lost", r.peak(t)>>20, r.ambiguous.Load())
+	if r.peak(t) > most {
+		t.Errorf("the program held %d MiB, at most %d", r.peak(t)>>20, most>>20)
+	}
+	r.arrived(t, n)
+}
+
+// arrived asks the destinations what they have.
+func (r *run) arrived(t *testing.T, n int) {
+	t.Helper()
+	once := func(name string, seen map[string]int, doubles int64) {
+		doubled := int64(0)
+		for _, times := range seen {
+			doubled += int64(times - 1)
+		}
+		t.Logf("%s: %d events, %d doubled", name, len(seen), doubled)
+		if len(seen) != n || doubled > doubles {
+			t.Errorf("%s has %d of %d events, and %d twice, at most %d", name, len(seen), n, doubled, doubles)
+		}
+	}
+	once("archive", count(r.objects(t)), 0)
+	once("local", count(r.lines(t)), 0)
+	once("hook", count(slices.Values(texts(r.hook.Documents()))), 0)
+	once("datadog", r.store.Count(t, "auditrelay.sequence", n), 0)
+	if r.ambiguous.Load() == 0 {
+		t.Error("no answer of Splunk's was lost: the faults did not happen")
+	}
+	once("splunk", r.store.Count(t, "fields.auditrelay_sequence", n), r.ambiguous.Load())
+}
+
+func texts(docs [][]byte) []string {
+	all := make([]string, len(docs))
+	for i, d := range docs {
+		all[i] = string(d)
+	}
+	return all
+}
+
+func count(ids func(func(string) bool)) map[string]int {
+	seen := map[string]int{}
+	for id := range ids {
+		seen[id]++
+	}
+	return seen
+}
+
+// objects are the ids in the bucket.
+func (r *run) objects(t *testing.T) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for key, data := range r.s3.Objects(t, r.bucket) {
+			if strings.Contains("/"+key, "/_") {
+				continue
+			}
+			z, err := gzip.NewReader(bytes.NewReader(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			each(t, z, yield)
+		}
+	}
+}
+
+// lines are the ids in the file and those rotated away.
+func (r *run) lines(t *testing.T) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		files, err := filepath.Glob(filepath.Join(r.dir, "out", "*.ndjson*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			f, err := os.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var in io.Reader = f
+			if strings.HasSuffix(name, ".gz") {
+				if in, err = gzip.NewReader(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			each(t, in, yield)
+			f.Close()
+		}
+	}
+}
+
+func each(t *testing.T, in io.Reader, yield func(string) bool) {
+	t.Helper()
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if id := idOf(lines.Bytes()); id != "" && !yield(id) {
+			return
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
