@@ -82,6 +82,31 @@ type Receipt struct {
 	Input, Output Digest
 }
 
+// AppendStatement appends all of a receipt that its commitment is of, but the trail: in
+// its place stands trail, the SHA-256 of what AppendTrail makes. The layout is in
+// docs/reference/proofs.md.
+func (r *Receipt) AppendStatement(dst []byte, trail [sha256.Size]byte) []byte {
+	dst = append(dst, statementVersion, byte(r.Outcome))
+	dst = appendText(dst, string(r.Cause))
+	dst = appendText(dst, r.Filter)
+	dst = appendText(dst, r.Reason)
+	dst = appendUvarint(dst, uint64(max(r.Emitted, 0)))
+	dst = append(dst, r.Input[:]...)
+	dst = append(dst, r.Output[:]...)
+	return append(dst, trail[:]...)
+}
+
+const statementVersion = 1
+
+// AppendTrail appends the digest of a callback's configuration and an event's visits.
+func AppendTrail(dst []byte, config string, t Trail) []byte {
+	dst = appendUvarint(appendText(dst, config), uint64(len(t)))
+	for i := range t {
+		dst = appendVisit(dst, &t[i])
+	}
+	return dst
+}
+
 // maxTouches is how many kinds of edits one visit tells apart, and maxText how
 // long a text of a visit may be, in bytes.
 const (

@@ -8,7 +8,9 @@ import (
 	"auditrelay"
 	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
+	"auditrelay/internal/proof"
 	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/journal"
 )
 
 // Judged is what the filters made of one assigned event.
@@ -65,6 +67,8 @@ type Assembled struct {
 	payloads []auditrelay.Payload
 	marks    []payloadMarks
 	frame    *receipts.Sealed // nil: none
+	outcomes []proof.Outcome  // what is to be stated of each of Judged
+	rendered []auditrelay.Record
 }
 
 // payloadMarks is what the engine knows of a payload's records.
@@ -72,6 +76,7 @@ type payloadMarks struct {
 	events, tombstones uint64
 	tombstone          []bool // by record
 	first, last        uint64
+	outcomes           []proof.Outcome // what is to be stated, by record
 }
 
 // Place says where a batch is assembled for.
@@ -91,6 +96,10 @@ type Place struct {
 	// Receipts writes the receipts of what is sealed; nil: none are.
 	Receipts *receipts.Codec
 	Config   string // the digest of the callback's configuration, for receipts
+	// Proofs has the leaves of accepted events, and the salts; nil: what is stated of
+	// the batch is bound to neither.
+	Proofs *journal.Journal
+	Lane   string // the lane's id
 }
 
 // Assemble renders what of b is to be delivered, and tombstones for what was
@@ -107,7 +116,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 	if at.Receipts != nil && len(a.Judged) > 0 {
 		a.frame = at.Receipts.Encode(at.Config, receiptsOf(a.Judged))
 	}
-	return a, nil
+	return a, a.state(at)
 }
 
 // render makes the payloads. It changes the outcome of what cannot be delivered.
@@ -116,6 +125,7 @@ func (a *Assembled) render(at Place) error {
 	for {
 		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: a.From, To: a.To, Replay: at.Replay, MediaType: at.Format.MediaType(), Records: r.records()}
 		if len(chunk.Records) == 0 {
+			r.rendered = nil
 			return nil
 		}
 		refused, err := r.once(chunk)
@@ -167,7 +177,7 @@ func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, erro
 		}
 		refused, err := leaks(r.inspector, r.at.Sink, chunk, payloads)
 		if err == nil && refused == nil {
-			r.payloads, r.marks = payloads, marks
+			r.payloads, r.marks, r.rendered = payloads, marks, chunk.Records
 		}
 		return refused, err
 	}

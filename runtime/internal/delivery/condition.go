@@ -254,6 +254,11 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 		}
 		tx.SetPlain(journal.ChunkKey(s.ID, s.Cursor), record) // it is about many periods, and tells of no event
 	}
+	if end > s.Cursor {
+		if err := l.stateRange(tx, s.Cursor, end, auditrelay.Skipped); err != nil {
+			return err
+		}
+	}
 	l.state.Taken += backlog
 	l.skip(sealed+backlog, auditrelay.CauseOperator)
 	l.state.Cursor = max(end, s.Cursor)
@@ -277,6 +282,9 @@ func (l *Lane) giveUp(tx *journal.Tx, now time.Time, cause auditrelay.Cause, why
 			back = append(back, sequences...)
 		} else {
 			events += p.Events
+		}
+		if err := l.stateGivenUp(tx, p); err != nil {
+			return 0, err
 		}
 		if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, Attempts: p.attempts, At: now, Error: why, GivenUp: true, Cause: cause}); err != nil {
 			return 0, err

@@ -154,6 +154,10 @@ func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*d
 // resolve moves a dead letter's event to the outcome that it reached after all.
 func (l *Lane) resolve(d *deadLetter, o auditrelay.Outcome, now time.Time) {
 	d.Resolved, d.At, d.Replaying, d.Sealed = o, now, false, false
+	if l.resolved == nil {
+		l.resolved = map[uint64]auditrelay.Outcome{}
+	}
+	l.resolved[d.Sequence] = o
 	d.data = nil
 	l.state.Counts.add(auditrelay.DeadLettered, -1)
 	l.state.Counts.add(o, 1)
@@ -200,6 +204,9 @@ func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences [
 		l.resolve(d, auditrelay.Discarded, now)
 		d.By = by
 		n++
+		if err := l.stateResolved(tx, d); err != nil {
+			return err
+		}
 		return l.putDeadLetter(tx, d)
 	})
 	l.dequeue(gone)

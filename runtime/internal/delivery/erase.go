@@ -35,6 +35,9 @@ func (l *Lane) SkipErased(tx *journal.Tx, now time.Time, to uint64) error {
 		l.state.Counts.add(auditrelay.Skipped, int64(n))
 		l.causes(auditrelay.CauseErased, n)
 	}
+	if err := l.stateRange(tx, l.state.Cursor, to, auditrelay.Skipped); err != nil {
+		return err
+	}
 	l.state.Cursor, l.state.Bytes = to, bytesAt(head, to)
 	l.firstSeen = time.Time{}
 	return l.state.put(tx)

@@ -48,6 +48,9 @@ type Lane struct {
 
 	retained time.Time // when retain last set events aside
 
+	tree     *journal.Tree                 // the log of what was delivered; nil until it is needed
+	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next: it may not be durable yet
+
 	condition Condition
 	attempts  uint64
 	failures  map[string]uint64
@@ -165,6 +168,13 @@ func freeID(j *journal.Journal, name string) (string, error) {
 func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives auditrelay.Receives, digest string, now time.Time) error {
 	s.Removed, s.Paused, s.Detached, s.Changed = false, "", "", now
 	s.Receives, s.Digest = receives, digest
+	if start > s.Cursor { // what came in between is not assigned
+		l := Lane{journal: j, state: *s}
+		if err := l.stateRange(tx, s.Cursor, start, auditrelay.Pending); err != nil {
+			return err
+		}
+		s.Log = l.state.Log
+	}
 	s.Cursor = max(s.Cursor, start)
 	s.Bytes = bytesAt(j.Head(), s.Cursor)
 	if err := s.rebase(j); err != nil {

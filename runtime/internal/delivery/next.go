@@ -57,6 +57,7 @@ const (
 // Next returns what to do now. oldest is the received time of the event at the
 // cursor, zero where there is none or it is not known.
 func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
+	l.resolved = nil
 	if l.state.Removed || l.state.Paused != "" && l.state.Detached == "" {
 		return Action{Kind: Wait}
 	}

@@ -16,14 +16,18 @@ import (
 func receiptsOf(judged []Judged) []receipts.Receipt {
 	out := make([]receipts.Receipt, len(judged))
 	for i := range judged {
-		j := &judged[i]
-		out[i] = receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
-			Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}
-		if j.Outcome == auditrelay.Delivered {
-			out[i].Output = j.Output
-		}
+		out[i] = receiptOf(&judged[i])
 	}
 	return out
+}
+
+func receiptOf(j *Judged) receipts.Receipt {
+	r := receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
+		Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}
+	if j.Outcome == auditrelay.Delivered {
+		r.Output = j.Output
+	}
+	return r
 }
 
 // sealFrame writes a batch's receipts.

@@ -87,6 +87,9 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 		}
 	}
 
+	if err := l.stateSealed(tx, a, ordinals); err != nil {
+		return err
+	}
 	l.state.Cursor = a.To
 	l.state.Taken += uint64(len(a.Judged))
 	l.state.Bytes += a.Bytes
@@ -129,6 +132,15 @@ func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) e
 	}
 	entries, err := l.sealPayloads(tx, a.payloads, a.marks, sealing{dead: true, of: a.of(), oldest: now})
 	if err != nil {
+		return err
+	}
+	sealed := map[uint64]uint64{}
+	for _, p := range a.payloads {
+		for _, s := range p.Sequences {
+			sealed[s] = 1
+		}
+	}
+	if err := l.stateSealed(tx, a, sealed); err != nil {
 		return err
 	}
 	if len(entries) > 0 {
@@ -206,6 +218,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
 		l.pending = append(l.pending, &pending{payloadMeta: meta})
 		stored := sha256.Sum256(p.Body)
+		tx.SetAbout(s.of, journal.StatementKey(l.state.ID, meta.Number), l.statement(&meta, stored, m.outcomes))
 		entries = append(entries, auditrelay.ManifestPayload{Number: meta.Number, Key: p.Key, Records: len(p.Sequences),
 			Tombstones: int(m.tombstones), Digest: p.Digest, StoredDigest: hex.EncodeToString(stored[:])})
 	}

@@ -63,6 +63,9 @@ func (l *Lane) settleDelivered(tx *journal.Tx, now time.Time, p *pending, sent S
 	if sent.Receipt.Unverified {
 		l.state.Unverified++
 	}
+	if err := l.stateSettled(tx, p, nil); err != nil {
+		return err
+	}
 	if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, Location: sent.Receipt.Location, Version: sent.Receipt.Version,
 		Duplicate: sent.Receipt.Duplicate, Unverified: sent.Receipt.Unverified, Attempts: p.attempts, At: now}); err != nil {
 		return err
@@ -106,6 +109,7 @@ func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	tx.SetAbout(p.of(), journal.ReceiptKey(l.state.ID, p.Number), value)
 	tx.Delete(journal.PayloadKey(l.state.ID, p.Number))
 	tx.Delete(journal.BodyKey(l.state.ID, p.Number))
+	tx.Delete(journal.StatementKey(l.state.ID, p.Number))
 	l.remove(p.Number)
 	return nil
 }
@@ -146,6 +150,9 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 		} else {
 			l.state.Counts.add(auditrelay.Delivered, int64(p.Events)-int64(len(r.dead)))
 		}
+	}
+	if err := l.stateRefused(tx, p, r, failed); err != nil {
+		return err
 	}
 	first := l.state.Number + 1
 	entries, err := l.sealPayloads(tx, r.payloads, r.marks, sealing{chunk: p.Chunk, dead: p.Dead, of: p.of(), oldest: p.Oldest, origin: p.place()})

@@ -38,7 +38,7 @@ func (w *world) check() error {
 			return fmt.Errorf("%s (%s): %w", l.state.LaneName(), l.origin, err)
 		}
 	}
-	return w.checkEmits(events)
+	return errors.Join(w.checkEmits(events), w.checkAccepted(events))
 }
 
 func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
@@ -66,6 +66,13 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	})
 	if err != nil {
 		return fmt.Errorf("receipts: %w", err)
+	}
+	log, err := w.readLog(l)
+	if err == nil {
+		err = w.checkPayloads(l, log)
+	}
+	if err != nil {
+		return err
 	}
 	var counted delivery.Counts
 	assigned := uint64(0)
@@ -95,6 +102,9 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		givenUp := end.Outcome == auditrelay.Skipped && end.Cause == auditrelay.CauseOperator
 		if n := receipts[e.Sequence]; erased && n > 0 || !erased && n > 1 || !erased && (n == 1) != end.Assigned && !(n == 0 && givenUp) {
 			return fmt.Errorf("%w; it has %d receipts", fail(), n)
+		}
+		if err := w.checkLog(l, log, e, end); err != nil {
+			return fmt.Errorf("%w; %w", fail(), err)
 		}
 		if !end.Assigned {
 			if records[e.Sequence]+tombstones[e.Sequence] > 0 {

@@ -235,7 +235,8 @@ func (w *world) openLane(l *simLane) (err error) {
 	if l.machine, err = delivery.Open(w.journal, l.state, l.opts, w.random); err != nil {
 		return err
 	}
-	l.place = delivery.Place{Callback: l.name, Journal: w.journal.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key"), Receipts: w.codec}
+	l.place = delivery.Place{Callback: l.name, Journal: w.journal.Identity().String(), Sink: l.opts.Sink, TombstoneKey: []byte("key"), Receipts: w.codec,
+		Proofs: w.journal, Lane: l.state.ID}
 	if l.begin.Replay != nil {
 		l.place.Replay = l.begin.Replay.ID
 	}

@@ -46,6 +46,10 @@ type State struct {
 	// DeadFrames numbers the receipts of dead letters that were judged again.
 	DeadFrames uint64 `json:"dead_frames,omitempty"`
 
+	// Log is the incarnation of the journal whose log the lane adds to; empty: none yet,
+	// or a program that keeps none was at work.
+	Log string `json:"log,omitempty"`
+
 	Paused   string `json:"paused,omitempty"`   // why, empty if not
 	Detached string `json:"detached,omitempty"` // why, empty if not
 	Removed  bool   `json:"removed,omitempty"`

@@ -22,6 +22,8 @@ type group struct {
 	period *period                            // of what is new in this group, once it is known; nil: not encrypted
 	known  bool
 	err    error // the batch would not take something; fails the group
+
+	accepted *edge // the log of what was accepted, with this group's events
 }
 
 // begin starts a group. Only the leader calls it.
@@ -262,6 +264,11 @@ func (g *group) commit() error {
 	}
 	if len(g.events) > 0 {
 		g.put(frameKey(g.frame.first), g.frame.record())
+		g.accept()
+		if g.err != nil {
+			j.fault.set(g.err)
+			return j.failed()
+		}
 	} else {
 		g.state.received = j.state.Load().received
 	}
@@ -275,6 +282,9 @@ func (g *group) commit() error {
 	j.windowMu.Lock()
 	j.window.settle(g.state.oldest)
 	j.windowMu.Unlock()
+	if g.accepted != nil {
+		j.accepted.Store(g.accepted)
+	}
 	j.publish(&g.state, len(g.events) > 0)
 	return nil
 }

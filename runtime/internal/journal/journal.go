@@ -84,6 +84,11 @@ type Journal struct {
 
 	state atomic.Pointer[state] // durable
 
+	// The logs of what was accepted: see accepted.go.
+	logs      []acceptedLog        // oldest first; the last is this incarnation's
+	accepted  atomic.Pointer[edge] // of the last; durable
+	plainSalt cipher.Block
+
 	// keyMu is held by who writes the keyring.
 	keyMu   sync.Mutex
 	keyring atomic.Pointer[keyring] // durable; nil: nothing was ever encrypted
@@ -166,6 +171,9 @@ func (j *Journal) open() (err error) {
 		return err
 	}
 	if err := j.settleKeyring(); err != nil {
+		return err
+	}
+	if err := j.openAccepted(); err != nil {
 		return err
 	}
 	if mark.before != nil {

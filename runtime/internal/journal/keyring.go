@@ -37,7 +37,8 @@ type period struct {
 	Period
 	Wrapped []byte `json:"key,omitempty"` // nonce, encrypted key, tag
 
-	aead cipher.AEAD // nil where there is no key
+	aead cipher.AEAD  // nil where there is no key
+	salt cipher.Block // likewise: makes the salts of the proofs
 }
 
 // live reports whether there is a key, which a master key is needed for.

@@ -62,11 +62,20 @@ func (k *keyring) unwrap(wrap cipher.AEAD, journal string) error {
 		if err != nil {
 			return ErrWrongKey
 		}
-		if p.aead, err = newAEAD(key); err != nil {
+		if err := p.use(key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// use has the period's key encrypt, and make salts.
+func (p *period) use(key []byte) (err error) {
+	if p.aead, err = newAEAD(key); err != nil {
+		return err
+	}
+	p.salt, err = saltCipher(key)
+	return err
 }
 
 // bound is what a wrapped key is bound to: no key can stand in for another.
@@ -209,7 +218,7 @@ func (j *Journal) current(next uint64, received int64) (p *period, isNew bool, e
 		key := make([]byte, periodKeyBytes)
 		rand.Read(key) // never fails
 		p.wrapKey(j.wrap, j.id.ID, key)
-		if p.aead, err = newAEAD(key); err != nil {
+		if err := p.use(key); err != nil {
 			return nil, false, err
 		}
 	}

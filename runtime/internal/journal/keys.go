@@ -30,6 +30,10 @@ const (
 	KindDeadFrame                     // those of dead letters that were judged again, by their number
 	KindQuarantine                    // what came in and could not be taken as an event; see runtime/internal/quarantine
 	KindText                          // a text that receipts name by its digest; see runtime.Texts
+	KindLeaf                          // hashes of a log's leaves, by the index of the first
+	KindNode                          // hashes of its full tiles, by level and index
+	KindEntry                         // the entries of its leaves, by the index of the first
+	KindStatement                     // the entries of a sealed payload's records, by its number
 	kindEnd
 )
 
@@ -37,7 +41,7 @@ const (
 // where events are. docs/operators/encryption.md has the table.
 func (k Kind) aboutEvents() bool {
 	switch k {
-	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame:
+	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame, KindEntry, KindStatement:
 		return true
 	}
 	return false
@@ -85,6 +89,20 @@ func DeadFrameKey(lane string, number uint64) Key { return numbered(KindDeadFram
 
 // QuarantineKey is a value of the quarantine by its kind there and its number.
 func QuarantineKey(what string, number uint64) Key { return numbered(KindQuarantine, what, number) }
+
+// LeafKey is where the hashes of a log's leaves stand from an index on.
+func LeafKey(log string, index uint64) Key { return numbered(KindLeaf, log, index) }
+
+// NodeKey is the hash of a full tile of a log: index counts in the level above it.
+func NodeKey(log string, level int, index uint64) Key {
+	return numbered(KindNode, log, uint64(level)<<56|index)
+}
+
+// EntryKey is where the entries of a log's leaves stand from an index on.
+func EntryKey(log string, index uint64) Key { return numbered(KindEntry, log, index) }
+
+// StatementKey is what is to be stated of a sealed payload's records once it is settled.
+func StatementKey(lane string, number uint64) Key { return numbered(KindStatement, lane, number) }
 
 // MetaKey is a value by name, outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }

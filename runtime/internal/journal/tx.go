@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -37,8 +38,9 @@ type pending struct {
 	provenance    auditrelay.Provenance
 	hash          uint64
 	body          []byte
-	sum           uint32 // of body
-	data          int    // len(Data), the end of body
+	sum           uint32            // of body
+	digest        [sha256.Size]byte // likewise
+	data          int               // len(Data), the end of body
 	emitted       bool
 	time          time.Time // its own, zero where it has none
 	ingest        *auditrelay.Ingest
@@ -82,7 +84,8 @@ func (t *Tx) Append(e auditrelay.Event) {
 	}
 	p.body = appendBody(make([]byte, 0, 256+len(e.Data)), &e)
 	p.sum = crc32.Checksum(p.body, castagnoli)
-	t.bytes += len(p.body) + recordPrefix + maxBoxOverhead + 32
+	p.digest = sha256.Sum256(p.body)
+	t.bytes += len(p.body) + recordPrefix + maxBoxOverhead + 32 + 2*sha256.Size
 	t.events = append(t.events, p)
 }
 

@@ -1,0 +1,281 @@
+package proof
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Kind is the first byte of an entry, which says what the leaf states.
+type Kind byte
+
+// The kinds of entries.
+const (
+	KindBegin    Kind = 1 + iota // where the log begins; always its first leaf, and only that
+	KindAccepted                 // an event was accepted
+	KindPayload                  // a payload was delivered; the outcomes of its records follow
+	KindOutcome                  // how one event ended
+	KindRange                    // how all events of a range ended
+	KindClock                    // the time, and how far the callback had come
+)
+
+// The sizes of entries, in bytes.
+const (
+	AcceptedBytes = 1 + 8 + 8 + 32
+	OutcomeBytes  = 3 + 8 + 3*32
+	rangeBytes    = 2 + 8 + 8
+	clockBytes    = 1 + 4*8 + 32
+	beginBytes    = 1 + 8 + 8 + 32 + 2 // and the origin
+	payloadBytes  = 2 + 8 + 4 + 32 + 2 // and the key
+	maxText       = 4096               // of an origin or a key
+	maxEntryBytes = payloadBytes + maxText
+)
+
+// Begin is the first leaf of every log.
+type Begin struct {
+	// First is the sequence from which on the log states what became of events.
+	First uint64
+	// Previous is the origin of the log that this one follows, under an earlier
+	// incarnation, with the size and root at which that one was closed. Empty: there is
+	// none; what came before First was never in a log.
+	Previous     string
+	PreviousSize uint64
+	PreviousRoot Hash
+}
+
+// Accepted states that an event was accepted.
+type Accepted struct {
+	Sequence   uint64
+	Received   int64 // Unix nanoseconds
+	Commitment Hash  // see Commit; zero: the event was not readable when its leaf was made
+}
+
+// Payload states that a payload was delivered.
+type Payload struct {
+	Number  uint64
+	Flags   byte
+	Records uint32 // how many outcomes of its records follow at once, in their order
+	Digest  Hash   // SHA-256 of the stored bytes
+	Key     string // the name at the destination, such as an object key
+}
+
+// The flags of a payload.
+const (
+	FlagManifest = 1 << 0 // it is a manifest
+	FlagReplay   = 1 << 1 // of dead letters that were judged again
+)
+
+// Outcome states how one event ended on a callback. A later leaf of the same sequence
+// supersedes it.
+type Outcome struct {
+	Outcome   byte // the number of an auditrelay.Outcome
+	Delivered byte
+	Sequence  uint64
+	Accepted  Hash // the event's leaf in the log of what was accepted; zero: it has none
+	Digest    Hash // SHA-256 of the delivered bytes; zero where nothing was delivered, or it is not known
+	Receipt   Hash // the commitment to its receipt; zero: it has none
+}
+
+// What an outcome has delivered.
+const (
+	Nothing   = 0
+	Record    = 1
+	Tombstone = 2
+)
+
+// Range states how all events in [From, To) ended. Outcome 0: they are not assigned to
+// the callback.
+type Range struct {
+	Outcome  byte
+	From, To uint64
+}
+
+// Clock states the time. Every event before Floor that is assigned to the callback has
+// an outcome in an earlier leaf. The log of what was accepted had that size and root.
+type Clock struct {
+	Time         int64 // Unix seconds
+	Floor        uint64
+	First        uint64 // the first sequence of the log of what was accepted
+	AcceptedSize uint64
+	AcceptedRoot Hash
+}
+
+var (
+	errEntry = errors.New("malformed entry")
+	be       = binary.BigEndian
+)
+
+// Append appends the entry to dst.
+func (b Begin) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindBegin))
+	dst = be.AppendUint64(dst, b.First)
+	dst = be.AppendUint64(dst, b.PreviousSize)
+	dst = append(dst, b.PreviousRoot[:]...)
+	return appendText(dst, b.Previous)
+}
+
+// Append appends the entry to dst.
+func (a Accepted) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindAccepted))
+	dst = be.AppendUint64(dst, a.Sequence)
+	dst = be.AppendUint64(dst, uint64(a.Received))
+	return append(dst, a.Commitment[:]...)
+}
+
+// Append appends the entry to dst.
+func (p Payload) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindPayload), p.Flags)
+	dst = be.AppendUint64(dst, p.Number)
+	dst = be.AppendUint32(dst, p.Records)
+	dst = append(dst, p.Digest[:]...)
+	return appendText(dst, p.Key)
+}
+
+// Append appends the entry, OutcomeBytes long, to dst.
+func (o Outcome) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindOutcome), o.Outcome, o.Delivered)
+	dst = be.AppendUint64(dst, o.Sequence)
+	dst = append(dst, o.Accepted[:]...)
+	dst = append(dst, o.Digest[:]...)
+	return append(dst, o.Receipt[:]...)
+}
+
+// Append appends the entry to dst.
+func (r Range) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindRange), r.Outcome)
+	dst = be.AppendUint64(dst, r.From)
+	return be.AppendUint64(dst, r.To)
+}
+
+// Append appends the entry to dst.
+func (c Clock) Append(dst []byte) []byte {
+	dst = append(dst, byte(KindClock))
+	for _, v := range [...]uint64{uint64(c.Time), c.Floor, c.First, c.AcceptedSize} {
+		dst = be.AppendUint64(dst, v)
+	}
+	return append(dst, c.AcceptedRoot[:]...)
+}
+
+// appendText cuts what is too long: an entry is stated with what there is.
+func appendText(dst []byte, s string) []byte {
+	s = s[:min(len(s), maxText)]
+	return append(be.AppendUint16(dst, uint16(len(s))), s...)
+}
+
+// ParseEntry returns an entry as one of the types above. What Append makes of that is
+// entry again, for every entry that has no error.
+func ParseEntry(entry []byte) (any, error) {
+	if len(entry) == 0 {
+		return nil, errEntry
+	}
+	r := reader{b: entry[1:]}
+	var out any
+	switch Kind(entry[0]) {
+	case KindBegin:
+		b := Begin{First: r.uint64(), PreviousSize: r.uint64(), PreviousRoot: r.hash()}
+		b.Previous = r.text()
+		out = b
+	case KindAccepted:
+		out = Accepted{Sequence: r.uint64(), Received: int64(r.uint64()), Commitment: r.hash()}
+	case KindPayload:
+		p := Payload{Flags: r.byte(), Number: r.uint64(), Records: r.uint32(), Digest: r.hash()}
+		p.Key = r.text()
+		out = p
+	case KindOutcome:
+		out = Outcome{Outcome: r.byte(), Delivered: r.byte(), Sequence: r.uint64(), Accepted: r.hash(), Digest: r.hash(), Receipt: r.hash()}
+	case KindRange:
+		g := Range{Outcome: r.byte(), From: r.uint64(), To: r.uint64()}
+		r.failed = r.failed || g.From >= g.To
+		out = g
+	case KindClock:
+		out = Clock{Time: int64(r.uint64()), Floor: r.uint64(), First: r.uint64(), AcceptedSize: r.uint64(), AcceptedRoot: r.hash()}
+	default:
+		return nil, fmt.Errorf("%w: kind %d is not known", errEntry, entry[0])
+	}
+	if r.failed || len(r.b) > 0 {
+		return nil, errEntry
+	}
+	return out, nil
+}
+
+// AppendEntries appends entries as a bundle has them: each behind its length.
+func AppendEntries(dst []byte, entries ...[]byte) []byte {
+	for _, e := range entries {
+		dst = append(be.AppendUint16(dst, uint16(len(e))), e...)
+	}
+	return dst
+}
+
+// SplitEntries returns the entries of a bundle. They are parts of it.
+func SplitEntries(bundle []byte) ([][]byte, error) {
+	var entries [][]byte
+	for len(bundle) > 0 {
+		if len(bundle) < 2 {
+			return nil, errEntry
+		}
+		n := int(be.Uint16(bundle)) + 2
+		if n > len(bundle) || n > maxEntryBytes+2 {
+			return nil, errEntry
+		}
+		entries = append(entries, bundle[2:n:n])
+		bundle = bundle[n:]
+	}
+	return entries, nil
+}
+
+type reader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *reader) take(n int) []byte {
+	if n > len(r.b) {
+		r.b, r.failed = nil, true
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uint16() uint16 {
+	if b := r.take(2); b != nil {
+		return be.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if b := r.take(4); b != nil {
+		return be.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return be.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) hash() (h Hash) {
+	copy(h[:], r.take(len(h)))
+	return h
+}
+
+func (r *reader) text() string {
+	n := int(r.uint16())
+	if n > maxText {
+		r.failed = true
+		return ""
+	}
+	return string(r.take(n))
+}

@@ -1,0 +1,184 @@
+package delivery_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/internal/proof"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// checkAccepted holds the log of what was accepted against the events.
+func (w *world) checkAccepted(events []auditrelay.Event) error {
+	head := w.journal.Accepted()
+	leaves, err := w.journal.AcceptedLeaves(1, w.journal.Head().Next)
+	if err != nil {
+		return err
+	}
+	if head.Size != uint64(len(events))+1 || head.First != 1 {
+		return fmt.Errorf("the log of what was accepted has %d leaves from sequence %d on, for %d events", head.Size, head.First, len(events))
+	}
+	for i := range events {
+		e, err := w.journal.Prove(events[i].Sequence)
+		if _, erased := w.erased[events[i].Sequence]; erased {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		e.Entry.Commitment = proof.Commit(e.Salt, sha256.Sum256(e.Body))
+		if leaf := proof.LeafHash(e.Entry.Append(nil)); leaf != leaves[i] || !bytes.HasSuffix(e.Body, events[i].Data) {
+			return fmt.Errorf("the leaf of event %d is not of what is stored", events[i].Sequence)
+		}
+	}
+	begin := proof.Begin{First: 1}.Append(nil)
+	return checkTree(w.journal, head.Name, append([]proof.Hash{proof.LeafHash(begin)}, leaves...), head.Root)
+}
+
+// checkTree compares a log's leaves with its root and with the hashes of its tiles, by
+// another implementation.
+func checkTree(j *journal.Journal, name string, leaves []proof.Hash, root proof.Hash) error {
+	stored := []proof.Hash{}
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		var out []tlog.Hash
+		for _, i := range indexes {
+			out = append(out, stored[i])
+		}
+		return out, nil
+	})
+	for i, leaf := range leaves {
+		more, err := tlog.StoredHashesForRecordHash(int64(i), leaf, reader)
+		if err != nil {
+			return err
+		}
+		stored = append(stored, more...)
+	}
+	size := int64(len(leaves))
+	want, err := tlog.TreeHash(size, reader)
+	if err != nil {
+		return err
+	}
+	got, err := tlog.TreeHash(size, j.TreeReader(name))
+	if err != nil || got != want || root != want {
+		return fmt.Errorf("log %s: its root at %d is %v, that of its leaves is %v, %w", name, size, got, want, err)
+	}
+	return nil
+}
+
+// logged is what a lane's log says.
+type logged struct {
+	first    uint64
+	outcomes map[uint64]proof.Outcome // the last of each sequence
+	ranges   []proof.Range
+	payloads map[string]proof.Payload
+}
+
+func (l *logged) of(sequence uint64) (o proof.Outcome, ok bool) {
+	if o, ok = l.outcomes[sequence]; ok {
+		return o, true
+	}
+	for _, r := range l.ranges {
+		if r.From <= sequence && sequence < r.To {
+			return proof.Outcome{Sequence: sequence, Outcome: r.Outcome}, true
+		}
+	}
+	return o, false
+}
+
+func (w *world) readLog(l *simLane) (*logged, error) {
+	name := journal.DeliveredName(w.journal.Identity().Incarnation, l.state.ID)
+	tree, err := w.journal.OpenTree(name)
+	if err != nil {
+		return nil, err
+	}
+	leaves, err := w.journal.TreeHashes(name, 0, 0, int(tree.Size()))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTree(w.journal, name, leaves, tree.Root()); err != nil {
+		return nil, err
+	}
+	log := &logged{outcomes: map[uint64]proof.Outcome{}, payloads: map[string]proof.Payload{}}
+	return log, w.journal.Entries(name, 0, tree.Size(), func(index uint64, entry []byte) error {
+		if entry == nil {
+			return nil // erased
+		}
+		if proof.LeafHash(entry) != leaves[index] {
+			return fmt.Errorf("entry %d is not its leaf's", index)
+		}
+		parsed, err := proof.ParseEntry(entry)
+		if err != nil {
+			return err
+		}
+		switch e := parsed.(type) {
+		case proof.Begin:
+			if index > 0 {
+				return fmt.Errorf("the log begins again at %d", index)
+			}
+			log.first = e.First
+		case proof.Outcome:
+			log.outcomes[e.Sequence] = e
+		case proof.Range:
+			log.ranges = append(log.ranges, e)
+		case proof.Payload:
+			log.payloads[e.Key] = e
+		}
+		return nil
+	})
+}
+
+// checkLog holds what a lane's log says against how its events ended and what the
+// destination holds.
+func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end delivery.Ending) error {
+	o, ok := log.of(e.Sequence)
+	if _, erased := w.erased[e.Sequence]; erased {
+		return nil
+	}
+	if !ok {
+		if e.Sequence >= log.first && log.first > 0 && e.Sequence < l.machine.Floor() {
+			return fmt.Errorf("the log says nothing of event %d", e.Sequence)
+		}
+		return nil
+	}
+	if want := byte(end.Outcome); end.Assigned && o.Outcome != want {
+		return fmt.Errorf("the log says of event %d that its outcome is %s, it is %s", e.Sequence, auditrelay.Outcome(o.Outcome), end.Outcome)
+	}
+	if !end.Assigned && len(log.outcomes) > 0 && o.Accepted != (proof.Hash{}) {
+		return fmt.Errorf("the log has an outcome of event %d, which is not assigned", e.Sequence)
+	}
+	if o.Delivered == proof.Nothing {
+		return nil
+	}
+	for _, p := range l.sink.objects {
+		for line := range bytes.Lines(p.Body) {
+			var seq uint64
+			var tombstone bool
+			if n, _ := fmt.Sscan(string(line), &seq, &tombstone); n != 2 || seq != e.Sequence || tombstone != (o.Delivered == proof.Tombstone) {
+				continue
+			}
+			if data := bytes.TrimSuffix(line, []byte("\n")); sha256.Sum256(data[len(fmt.Sprint(seq, " ", tombstone, " ")):]) == o.Digest {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the log says that event %d was delivered with digest %x, and the destination has no such record", e.Sequence, o.Digest[:4])
+}
+
+// checkPayloads: what the log says was delivered is there.
+func (w *world) checkPayloads(l *simLane, log *logged) error {
+	for key, p := range log.payloads {
+		at, ok := l.sink.objects[key]
+		if !ok {
+			return fmt.Errorf("the log has payload %s, the destination does not", key)
+		}
+		if int(p.Records) == len(at.Sequences) && sha256.Sum256(at.Body) != p.Digest {
+			return fmt.Errorf("payload %s is not what the log says", key)
+		}
+	}
+	return nil
+}

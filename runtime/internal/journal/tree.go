@@ -1,0 +1,296 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"auditrelay/internal/proof"
+
+	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A tree is a Merkle log as in RFC 6962 that only grows. Its leaf hashes stand under
+// LeafKey, those of one write together, and the hashes of its full tiles under NodeKey.
+// Both outlive the events: they tell nothing of any. The entries that the leaves are
+// hashes of stand under EntryKey, as far as they are kept, and are erased with the
+// events that they are about.
+
+// edge is the right edge of a tree: all that is needed to add to it. It is immutable
+// where it is shared.
+type edge struct {
+	size  uint64
+	nodes []proof.Hash // of the full subtrees, largest first: one for each one bit of size
+}
+
+func (e *edge) clone() edge { return edge{e.size, slices.Clone(e.nodes)} }
+
+// add appends a leaf and calls full for each tile that it fills, with the tile's level
+// and index in the level above.
+func (e *edge) add(leaf proof.Hash, full func(level int, index uint64, h proof.Hash)) {
+	h, index := leaf, e.size
+	for height := 1; index&1 == 1; height++ {
+		n := len(e.nodes) - 1
+		h = proof.NodeHash(e.nodes[n], h)
+		e.nodes, index = e.nodes[:n], index>>1
+		if height%tileHeight == 0 && full != nil {
+			full(height/tileHeight, index, h)
+		}
+	}
+	e.nodes = append(e.nodes, h)
+	e.size++
+}
+
+// tileHeight is that of a tile of proof.TileWidth hashes.
+const tileHeight = 8
+
+// root returns the tree's root.
+func (e *edge) root() proof.Hash {
+	if len(e.nodes) == 0 {
+		return proof.Hash(emptyRoot)
+	}
+	h := e.nodes[len(e.nodes)-1]
+	for _, left := range slices.Backward(e.nodes[:len(e.nodes)-1]) {
+		h = proof.NodeHash(left, h)
+	}
+	return h
+}
+
+// write puts new leaves, and the tiles that they fill, where set says.
+func (e *edge) write(name string, leaves []proof.Hash, set func(k Key, v []byte)) {
+	value := make([]byte, 0, len(leaves)*len(proof.Hash{}))
+	for i := range leaves {
+		value = append(value, leaves[i][:]...)
+	}
+	set(LeafKey(name, e.size), value)
+	for i := range leaves {
+		e.add(leaves[i], func(level int, index uint64, h proof.Hash) { set(NodeKey(name, level, index), h[:]) })
+	}
+}
+
+// Tree is one log, open to be added to. It belongs to one goroutine at a time. A tree
+// whose transaction was not committed knows no longer what is durable: open it anew.
+type Tree struct {
+	name string
+	edge edge
+}
+
+// OpenTree loads a log; one that there is none of is empty.
+func (j *Journal) OpenTree(name string) (*Tree, error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	e, err := j.loadEdge(name)
+	return &Tree{name: name, edge: e}, err
+}
+
+// Size returns how many leaves the log has.
+func (t *Tree) Size() uint64 { return t.edge.size }
+
+// Root returns its root.
+func (t *Tree) Root() proof.Hash { return t.edge.root() }
+
+// Append adds entries to the log, in tx. They are about events of the period of the
+// sequence about, the greatest of them last; 0: about no event.
+func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
+	if len(entries) == 0 {
+		return
+	}
+	leaves := make([]proof.Hash, len(entries))
+	for i, e := range entries {
+		leaves[i] = proof.LeafHash(e)
+	}
+	value := proof.AppendEntries(binary.AppendUvarint(nil, last), entries...)
+	if about == 0 {
+		tx.SetPlain(EntryKey(t.name, t.edge.size), value)
+	} else {
+		tx.SetAbout(about, EntryKey(t.name, t.edge.size), value)
+	}
+	t.edge.write(t.name, leaves, tx.Set)
+}
+
+// Entries calls fn for every entry with an index in [from, to) of the log name that is
+// kept, in order. entry is nil where it is erased. It is valid until fn returns.
+func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, entry []byte) error) error {
+	first := EntryKey(name, from)
+	k, _, ok, err := j.Last(EntryKey(name, 0), EntryKey(name, from+1))
+	if err != nil && !errors.Is(err, ErrErased) {
+		return err
+	}
+	if ok || err != nil {
+		first = k
+	}
+	next := uint64(0) // the index behind what was erased is the next record's
+	return j.ScanAll(first, EntryKey(name, to), func(k Key, v []byte, erased bool) error {
+		_, _, index, _ := k.Split()
+		if next = index; erased {
+			if next < from {
+				return nil
+			}
+			return fn(next, nil)
+		}
+		entries, err := splitEntries(v)
+		if err != nil {
+			return err
+		}
+		for i, e := range entries {
+			if at := index + uint64(i); at >= from && at < to {
+				if err := fn(at, e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func splitEntries(v []byte) ([][]byte, error) {
+	_, n := binary.Uvarint(v)
+	if n <= 0 {
+		return nil, errDamaged
+	}
+	return proof.SplitEntries(v[n:])
+}
+
+// PruneEntries forgets, in tx, the entries of a log that are all about events before a
+// sequence and have an index below published.
+func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) error {
+	err := j.ScanAll(EntryKey(name, 0), EntryKey(name, published), func(k Key, v []byte, erased bool) error {
+		_, _, index, _ := k.Split()
+		if erased {
+			tx.Delete(EntryKey(name, index))
+			return nil
+		}
+		last, n := binary.Uvarint(v)
+		if n <= 0 {
+			return errDamaged
+		}
+		if last >= before {
+			return errStop
+		}
+		tx.Delete(EntryKey(name, index))
+		return nil
+	})
+	if err == errStop {
+		err = nil
+	}
+	return err
+}
+
+// loadEdge finds the right edge of a log. The caller holds the journal open.
+func (j *Journal) loadEdge(name string) (edge, error) {
+	size, err := j.treeSize(name)
+	if err != nil {
+		return edge{}, err
+	}
+	e := edge{size: size}
+	for level := (bits.Len64(size) - 1) / tileHeight; level >= 0 && size > 0; level-- {
+		whole := size >> (level * tileHeight)
+		n := whole % proof.TileWidth
+		hashes, err := j.treeHashes(name, level, whole-n, int(n))
+		if err != nil {
+			return edge{}, err
+		}
+		var part edge
+		for _, h := range hashes {
+			part.add(h, nil)
+		}
+		e.nodes = append(e.nodes, part.nodes...)
+	}
+	return e, nil
+}
+
+func (j *Journal) treeSize(name string) (uint64, error) {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: LeafKey(name, 0), UpperBound: LeafKey(name, 1<<62)})
+	if err != nil {
+		return 0, err
+	}
+	defer it.Close()
+	if !it.Last() {
+		return 0, it.Error()
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return 0, err
+	}
+	_, _, first, _ := Key(it.Key()).Split()
+	return first + uint64(len(value)/len(proof.Hash{})), nil
+}
+
+// treeHashes returns n hashes of a level of tiles from an index on; level 0 is that of
+// the leaves. The caller holds the journal open.
+func (j *Journal) treeHashes(name string, level int, from uint64, n int) ([]proof.Hash, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	key := func(index uint64) []byte { return NodeKey(name, level, index) }
+	if level == 0 {
+		key = func(index uint64) []byte { return LeafKey(name, index) }
+	}
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: key(0), UpperBound: key(from + uint64(n))})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	hashes := make([]proof.Hash, 0, n)
+	for ok := it.SeekLT(key(from + 1)); ok && len(hashes) < n; ok = it.Next() {
+		_, _, index, _ := Key(it.Key()).Split()
+		index &= 1<<56 - 1
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		for ; len(value) >= len(proof.Hash{}) && len(hashes) < n; index, value = index+1, value[len(proof.Hash{}):] {
+			switch want := from + uint64(len(hashes)); {
+			case index > want:
+				return nil, fmt.Errorf("hash %d of level %d of log %s is missing: %w", want, level, name, ErrCorrupt)
+			case index == want:
+				hashes = append(hashes, proof.Hash(value[:len(proof.Hash{})]))
+			}
+		}
+	}
+	if err := it.Error(); err != nil {
+		return nil, err
+	}
+	if len(hashes) < n {
+		return nil, fmt.Errorf("hash %d of level %d of log %s is missing: %w", from+uint64(len(hashes)), level, name, ErrCorrupt)
+	}
+	return hashes, nil
+}
+
+// TreeHashes returns n hashes of a log from an index on: level 0 is that of the leaves,
+// each hash of a higher one is the root of a full tile below.
+func (j *Journal) TreeHashes(name string, level int, from uint64, n int) ([]proof.Hash, error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return j.treeHashes(name, level, from, n)
+}
+
+// TreeReader reads the hashes of a log for proofs.
+func (j *Journal) TreeReader(name string) tlog.HashReader {
+	return tlog.HashReaderFunc(func(indexes []int64) ([]proof.Hash, error) {
+		hashes := make([]proof.Hash, len(indexes))
+		for i, stored := range indexes {
+			level, n := tlog.SplitStoredHashIndex(stored)
+			height := level % tileHeight
+			below, err := j.TreeHashes(name, level/tileHeight, uint64(n)<<height, 1<<height)
+			if err != nil {
+				return nil, err
+			}
+			var part edge
+			for _, h := range below {
+				part.add(h, nil)
+			}
+			hashes[i] = part.root()
+		}
+		return hashes, nil
+	})
+}
