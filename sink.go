@@ -44,6 +44,12 @@ type Manifester interface {
 	RenderManifest(m Manifest) (Payload, error)
 }
 
+// Prover is for a Sink that keeps proofs beside the data. RenderProof must be pure; its
+// payload is delivered like a manifest. docs/reference/proofs.md says what is in it.
+type Prover interface {
+	RenderProof(p Proof) (Payload, error)
+}
+
 // Concurrent is for a Sink that accepts several payloads at a time. Without it the
 // engine delivers one payload at a time, in order.
 type Concurrent interface {
@@ -153,6 +159,8 @@ type Manifest struct {
 	Payloads []ManifestPayload `json:"payloads"`
 	Amends   []Amendment       `json:"amends,omitempty"`
 	Previous string            `json:"previous"` // hex SHA-256 of the manifest before, empty in the first
+
+	Checkpoint *ManifestCheckpoint `json:"checkpoint,omitempty"`
 }
 
 // ManifestPayload is one payload in a Manifest.
@@ -163,6 +171,23 @@ type ManifestPayload struct {
 	Tombstones   int    `json:"tombstones,omitempty"`
 	Digest       string `json:"sha256"`        // before compression
 	StoredDigest string `json:"stored_sha256"` // of the stored bytes
+}
+
+// ManifestCheckpoint names a signed checkpoint of the callback's log of what was
+// delivered: the last one at the time of the seal.
+type ManifestCheckpoint struct {
+	Size uint64 `json:"size"`
+	Root string `json:"root"` // hex
+}
+
+// Proof is a bundle of proofs: a tar file with a checkpoint of the callback's log of what
+// was delivered, and what is new in that log.
+type Proof struct {
+	Callback string
+	Journal  string
+	Replay   string
+	Size     uint64 // the checkpoint's
+	Bundle   []byte
 }
 
 // Amendment corrects an earlier manifest: the destination refused payload Number,

@@ -45,6 +45,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.quarantine()
 	c.keys()
 	c.encryption()
+	c.proofs()
 	c.files()
 	c.detectors()
 	c.filters(plain)

@@ -87,6 +87,9 @@ type Config struct {
 	// Audit configures the audit API (GET /audit).
 	Audit Audit `yaml:"audit"`
 
+	// Proofs signs the logs of what was accepted and delivered.
+	Proofs Proofs `yaml:"proofs"`
+
 	// Log is the log on standard error.
 	Log Log `yaml:"log"`
 

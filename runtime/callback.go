@@ -53,8 +53,12 @@ func (r *Runtime) newCallback(c Callback) *callback {
 }
 
 // laneOptions returns the callback's options for the delivery machine.
-func (c *callback) laneOptions() delivery.Options {
-	return delivery.Options{Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
+func (c *callback) laneOptions(s *signing) delivery.Options {
+	attest := time.Duration(0)
+	if s != nil {
+		attest = s.every
+	}
+	return delivery.Options{Attest: attest, Sink: c.Sink, Concurrency: c.concurrency, InFlight: c.InFlight,
 		Chunk: c.Chunk, Backoff: c.Backoff, Retain: c.Retain}
 }
 

@@ -47,6 +47,9 @@ type Options struct {
 	// Quarantine bounds the quarantine.
 	Quarantine QuarantineOptions
 
+	// Proofs signs what the logs of proofs say.
+	Proofs ProofOptions
+
 	// Workers is the number of events of one callback that are filtered in parallel.
 	// Default: GOMAXPROCS.
 	Workers int
@@ -76,6 +79,17 @@ type JournalOptions struct {
 	// UnsafeNoSync acknowledges without waiting for the disk. It is only for crash tests,
 	// to show that they detect the loss.
 	UnsafeNoSync bool
+}
+
+// ProofOptions sign the logs of proofs. The logs themselves are always kept.
+type ProofOptions struct {
+	// Key signs: a line as auditrelay proof keygen prints it (c2sp.org/signed-note,
+	// Ed25519). Empty: nothing is signed, and sinks get no proofs.
+	Key string
+	// PreviousKey is the key before Key. The change is recorded, signed by both.
+	PreviousKey string
+	// Every is the time between two checkpoints of a log. Default: 60 s.
+	Every time.Duration
 }
 
 // Retention bounds the events that are kept although no callback needs them. Events that

@@ -58,7 +58,8 @@ type ask struct {
 
 func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID,
-		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Format: c.judge.format, Receipts: c.receipts, Config: c.Digest},
+		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Format: c.judge.format, Receipts: c.receipts, Config: c.Digest,
+			Proofs: r.journal, Lane: s.ID},
 		// Results never block their sender: there are never more than this.
 		results: make(chan result, c.concurrency+1),
 		asks:    make(chan ask), wake: make(chan struct{}, 1), done: make(chan struct{}), state: delivery.Active}
@@ -67,7 +68,7 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	}
 	var err error
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	if p.machine, err = delivery.Open(r.journal, s, c.laneOptions(), random); err != nil {
+	if p.machine, err = delivery.Open(r.journal, s, c.laneOptions(r.signing), random); err != nil {
 		return nil, err
 	}
 	p.seen.Store(p.machine.Snapshot())
@@ -153,7 +154,28 @@ func (p *pump) finish(ctx context.Context) {
 	for p.out > 0 {
 		p.settle(ctx, <-p.results)
 	}
+	if p.machine.Unattested() {
+		p.attest(ctx, time.Now())
+	}
 	p.publish()
+}
+
+// attest has the lane's log signed: its time first, and once that is durable the log.
+func (p *pump) attest(ctx context.Context, now time.Time) {
+	accepted := p.r.journal.Accepted()
+	err := p.commit(ctx, func(tx *journal.Tx) error { return p.machine.Clock(tx, now, accepted) })
+	if err != nil {
+		return // logged, and the machine is opened anew
+	}
+	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
+		err := p.machine.Attest(tx, now, p.place, p.r.signing.sign)
+		if err != nil {
+			p.r.log.Error("could not sign what a callback delivered; the next checkpoint tells of it", "callback", p.name, "error", err)
+			*tx = journal.Tx{}
+			p.machine.Unattest(now)
+		}
+		return nil
+	})
 }
 
 // advance starts everything that the machine wants done now, and returns when it
@@ -182,6 +204,8 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			})
 		case delivery.GiveUp:
 			_ = p.commit(ctx, func(tx *journal.Tx) error { return p.machine.GiveUp(tx, now) })
+		case delivery.Attest:
+			p.attest(ctx, now)
 		case delivery.Amend:
 			_ = p.commit(ctx, func(tx *journal.Tx) error { return p.machine.SealAmendments(tx, now, p.place) })
 		default:

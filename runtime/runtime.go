@@ -49,6 +49,7 @@ type Runtime struct {
 	receiptKey   []byte
 	receipts     *receipts.Codec
 	quarantine   quarantineRoom
+	signing      *signing // nil: nothing is signed
 	door         door
 
 	ctx    context.Context // ends when the runtime closes
@@ -139,6 +140,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		r.receipts, err = receipts.NewCodec()
 	}
 	if err == nil {
+		r.signing, err = r.openSigning(o.Proofs)
+	}
+	if err == nil {
 		err = r.quarantine.open(r.journal, o.Quarantine)
 	}
 	if err == nil {
@@ -199,6 +203,7 @@ func (r *Runtime) Close() error {
 	r.mu.Unlock()
 	r.cancel()
 	r.wg.Wait()
+	r.signAccepted()
 	r.publish() // those who wait learn that it is over
 	// No Submit may be in the journal when it closes.
 	r.accepting.Lock()
@@ -263,7 +268,7 @@ func (r *Runtime) settled(ctx context.Context, head uint64) error {
 		changed, closed := r.changed, r.closed
 		waiting := ""
 		for name, p := range r.pumps {
-			if s := p.seen.Load(); !settled(s, head) {
+			if s := p.seen.Load(); !settled(s, head, r.hurry.Load()) {
 				waiting = name
 				break
 			}
@@ -283,9 +288,12 @@ func (r *Runtime) settled(ctx context.Context, head uint64) error {
 	}
 }
 
-func settled(s *delivery.Snapshot, head uint64) bool {
+func settled(s *delivery.Snapshot, head uint64, hurried bool) bool {
 	if s.State.Paused != "" && s.State.Detached == "" || s.State.Removed || s.Done {
 		return true
+	}
+	if s.Unproved && hurried {
+		return false // a checkpoint is still to be signed
 	}
 	end := head
 	if s.State.Replay != nil {

@@ -14,6 +14,7 @@
 //	audit.ndjson                            the records
 //	audit-20260314T235959.000Z.ndjson[.gz]  rotated, by time of rotation (UTC)
 //	audit.manifests.ndjson                  the manifests, in the same way
+//	audit.proofs/                           the bundles of proofs, one file each
 //	audit.ndjson.state                      the state, one entry a line
 //	audit.ndjson.lock                       held while a sink has the file open
 //
@@ -53,6 +54,7 @@ import (
 // use, but makes one delivery at a time. It deletes files only if Keep says so.
 type Sink struct {
 	path  string
+	dir   string        // of the proofs
 	turn  chan struct{} // holds one token: whose turn it is to use what follows
 	data  *log
 	notes *log // the manifests
@@ -66,6 +68,7 @@ var (
 	_ auditrelay.Sink       = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Prover     = (*Sink)(nil)
 	_ io.Closer             = (*Sink)(nil)
 )
 
@@ -73,6 +76,7 @@ var (
 const (
 	kind         = "Kind"
 	kindManifest = "manifest"
+	kindProof    = "proof"
 )
 
 // New returns a sink for o. It does no I/O: the file is opened and locked at the
@@ -87,6 +91,7 @@ func New(o Options) (*Sink, error) {
 	manifests := strings.TrimSuffix(o.Path, ext) + ".manifests" + ext
 	s := &Sink{
 		path:  o.Path,
+		dir:   strings.TrimSuffix(o.Path, ext) + ".proofs",
 		turn:  make(chan struct{}, 1),
 		data:  &log{path: o.Path, options: o, now: time.Now},
 		notes: &log{path: manifests, options: o, now: time.Now},
@@ -146,6 +151,13 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	}
 	if err := ctx.Err(); err != nil {
 		return auditrelay.Receipt{}, s.failure(err)
+	}
+	if p.Headers[kind] == kindProof {
+		receipt, err := s.deliverProof(p)
+		if err != nil {
+			return auditrelay.Receipt{}, s.failure(err)
+		}
+		return receipt, nil
 	}
 	to := s.data
 	if p.Headers[kind] == kindManifest {

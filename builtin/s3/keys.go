@@ -15,6 +15,7 @@ import (
 // Folders of the sink's own under the prefix.
 const (
 	manifestFolder = "_manifests"
+	proofFolder    = "_proofs"
 	probeFolder    = "_auditrelay"
 	replayFolder   = "replay="
 )

@@ -27,3 +27,21 @@ func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error)
 		Digest:  digest,
 	}), nil
 }
+
+// RenderProof gives a bundle of proofs as one object under
+// {prefix}/_proofs/{callback}/{journal}/{size}-{sha256:12}.tar (a replay's under
+// {prefix}/replay={id}/_proofs/...).
+func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	digest := hexSHA256(p.Bundle)
+	headers := chunkHeaders(auditrelay.Chunk{Callback: p.Callback, Journal: p.Journal, Replay: p.Replay})
+	delete(headers, metaFrom)
+	delete(headers, metaTo)
+	headers[contentType] = "application/x-tar"
+	return s.seal(auditrelay.Payload{
+		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.tar", s.base(p.Replay), proofFolder,
+			segment(p.Callback), segment(p.Journal), p.Size, digest[:12]),
+		Body:    p.Bundle,
+		Headers: headers,
+		Digest:  digest,
+	}), nil
+}

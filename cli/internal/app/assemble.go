@@ -92,6 +92,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Quarantine: runtime.QuarantineOptions{
 			Bytes: cfg.Ingest.Quarantine.Bytes, Items: cfg.Ingest.Quarantine.Items, ItemBytes: cfg.Ingest.Quarantine.Item,
 		},
+		Proofs: runtime.ProofOptions{Key: string(cfg.Proofs.Key), PreviousKey: string(cfg.Proofs.PreviousKey), Every: cfg.Proofs.Every},
 		Logger: a.log,
 	}
 }

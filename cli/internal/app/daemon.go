@@ -167,6 +167,9 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 		return nil, err
 	}
 	options := d.build.runtimeOptions(d.cfg, made)
+	if options.Proofs.Key, err = d.proofKey(); err != nil {
+		return nil, err
+	}
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
 		return errors.Join(t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
 	}

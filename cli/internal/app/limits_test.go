@@ -114,6 +114,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"ingest.quarantine.item":       {o.Quarantine.ItemBytes},
 		"detectors.secret_group":       {cfg.Detectors[0].SecretGroup},
 		"journal.window":               {o.Journal.Window},
+		"proofs.every":                 {o.Proofs.Every},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},
 		"filters.limits.fuel_per_byte": {guest.Limits.FuelPerByte},

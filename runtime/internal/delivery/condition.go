@@ -283,6 +283,7 @@ func (l *Lane) giveUp(tx *journal.Tx, now time.Time, cause auditrelay.Cause, why
 		} else {
 			events += p.Events
 		}
+		l.unpublish(p)
 		if err := l.stateGivenUp(tx, p); err != nil {
 			return 0, err
 		}

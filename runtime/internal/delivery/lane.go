@@ -16,6 +16,9 @@ type Options struct {
 	Concurrency int             // deliveries at a time; 1: in order
 	InFlight    int             // sealed chunks that may be undelivered
 
+	// Attest is how often the log of what was delivered is signed; 0: never.
+	Attest time.Duration
+
 	Chunk   auditrelay.Chunking
 	Backoff auditrelay.Backoff
 	Retain  auditrelay.Retain
@@ -47,6 +50,10 @@ type Lane struct {
 	deadTaken map[uint64]bool // those among them that are being judged
 
 	retained time.Time // when retain last set events aside
+
+	attesting bool // between Clock and Attest
+	hurried   bool // see Hurry
+	news      bool // the log has more than the time since it was signed
 
 	tree     *journal.Tree                 // the log of what was delivered; nil until it is needed
 	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next: it may not be durable yet
@@ -83,6 +90,10 @@ type payloadMeta struct {
 	Oldest     time.Time         `json:"oldest"`           // received time of the oldest record
 	Origin     uint64            `json:"origin,omitempty"` // the payload that this one replaces
 	Of         uint64            `json:"of,omitempty"`     // of a manifest: a sequence of the period that it is about
+	// Proof: a bundle of proofs, which is a manifest as far as nothing else is said, of
+	// the leaves from ProofFrom on.
+	Proof     bool   `json:"proof,omitempty"`
+	ProofFrom uint64 `json:"proof_from,omitempty"`
 }
 
 // of returns a sequence of the period that the payload is about.
@@ -318,7 +329,9 @@ func (l *Lane) Floor() uint64 {
 func (l *Lane) Blocked() bool { return l.blocked }
 
 // Done reports whether a replay has brought all its events to an outcome.
-func (l *Lane) Done() bool {
+func (l *Lane) Done() bool { return l.ended() && !l.Unattested() }
+
+func (l *Lane) ended() bool {
 	return l.state.Replay != nil && l.state.Cursor >= l.state.Replay.To && len(l.pending) == 0 && !l.taking && len(l.deadQueue) == 0
 }
 

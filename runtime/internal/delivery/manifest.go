@@ -83,6 +83,9 @@ func (l *Lane) sealManifest(tx *journal.Tx, m auditrelay.Manifest, at Place, s s
 	}
 	m.Callback, m.Journal, m.Replay = at.Callback, at.Journal, at.Replay
 	m.Number, m.Previous, m.Amends = l.state.Number+1, l.state.LastSum, amends
+	if a := l.state.Attested; a.Size > 0 {
+		m.Checkpoint = &auditrelay.ManifestCheckpoint{Size: a.Size, Root: a.Root}
+	}
 	p, err := renderManifest(keeper, m)
 	if err != nil {
 		return fmt.Errorf("render a manifest of callback %s: %w", l.state.LaneName(), err)

@@ -27,6 +27,8 @@ const (
 	Detach
 	// GiveUp: the lane is detached and holds something sealed; call GiveUp.
 	GiveUp
+	// Attest: the log is to be signed; commit Clock, then Attest.
+	Attest
 	// Amend: no chunk is coming that would tell what replaced refused payloads;
 	// call SealAmendments.
 	Amend
@@ -58,10 +60,16 @@ const (
 // cursor, zero where there is none or it is not known.
 func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	l.resolved = nil
-	if l.state.Removed || l.state.Paused != "" && l.state.Detached == "" {
+	if l.state.Removed {
 		return Action{Kind: Wait}
 	}
 	s := step{now: now, head: head, end: l.state.end(head.Next)}
+	if l.attests(&s) {
+		return Action{Kind: Attest}
+	}
+	if l.state.Paused != "" && l.state.Detached == "" {
+		return s.wait()
+	}
 	l.measure(&s)
 	if l.state.Detached != "" {
 		if l.givable() {
@@ -214,7 +222,7 @@ const maxShrink = 20
 func (l *Lane) chunkBytes() int64 { return max(int64(l.opts.Chunk.Bytes)>>l.shrink, 1) }
 
 // Hurry closes the chunk that is being waited for, whatever its age: for a drain.
-func (l *Lane) Hurry() { l.firstSeen = time.Unix(0, 0) }
+func (l *Lane) Hurry() { l.firstSeen, l.hurried = time.Unix(0, 0), true }
 
 // room reports whether another chunk may be sealed.
 func (l *Lane) room() bool {

@@ -30,6 +30,13 @@ func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	if err := pruneFrames(j, tx, s, keep.From); err != nil {
 		return err
 	}
+	published := uint64(1) << 62 // of a sink that keeps no proofs
+	if s.Attested.Published > 0 {
+		published = s.Attested.Published
+	}
+	if err := j.PruneEntries(tx, journal.DeliveredName(j.Identity().Incarnation, s.ID), keep.From, published); err != nil {
+		return err
+	}
 	tx.DeleteRange(journal.ReceiptKey(s.ID, 0), journal.ReceiptKey(s.ID, keep.Number))
 	return j.ScanAll(journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, keep.From), func(k journal.Key, value []byte, erased bool) error {
 		resolved := erased // nothing is erased that is not

@@ -191,9 +191,12 @@ type sealing struct {
 	chunk    uint64
 	dead     bool
 	manifest bool
-	of       uint64 // a sequence of the period that they are about
-	oldest   time.Time
-	origin   uint64 // the payload that these replace
+	// of a bundle of proofs
+	proof     bool
+	proofFrom uint64
+	of        uint64 // a sequence of the period that they are about
+	oldest    time.Time
+	origin    uint64 // the payload that these replace
 }
 
 // sealPayloads numbers payloads and writes them with their bodies.
@@ -208,7 +211,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 			First:   m.first, Last: m.last, Events: m.events, Tombstones: m.tombstones,
 			Size: int64(len(p.Body)), Oldest: s.oldest, Origin: s.origin}
 		if s.manifest {
-			meta.Of = s.of
+			meta.Of, meta.Proof, meta.ProofFrom = s.of, s.proof, s.proofFrom
 		}
 		value, err := json.Marshal(&meta)
 		if err != nil {
@@ -218,7 +221,9 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
 		l.pending = append(l.pending, &pending{payloadMeta: meta})
 		stored := sha256.Sum256(p.Body)
-		tx.SetAbout(s.of, journal.StatementKey(l.state.ID, meta.Number), l.statement(&meta, stored, m.outcomes))
+		if !s.proof { // of a proof nothing is stated: there would be no end
+			tx.SetAbout(s.of, journal.StatementKey(l.state.ID, meta.Number), l.statement(&meta, stored, m.outcomes))
+		}
 		entries = append(entries, auditrelay.ManifestPayload{Number: meta.Number, Key: p.Key, Records: len(p.Sequences),
 			Tombstones: int(m.tombstones), Digest: p.Digest, StoredDigest: hex.EncodeToString(stored[:])})
 	}

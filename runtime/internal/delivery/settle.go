@@ -63,8 +63,10 @@ func (l *Lane) settleDelivered(tx *journal.Tx, now time.Time, p *pending, sent S
 	if sent.Receipt.Unverified {
 		l.state.Unverified++
 	}
-	if err := l.stateSettled(tx, p, nil); err != nil {
-		return err
+	if !p.Proof {
+		if err := l.stateSettled(tx, p, nil); err != nil {
+			return err
+		}
 	}
 	if err := l.close(tx, p, receipt{Number: p.Number, Key: p.Key, Location: sent.Receipt.Location, Version: sent.Receipt.Version,
 		Duplicate: sent.Receipt.Duplicate, Unverified: sent.Receipt.Unverified, Attempts: p.attempts, At: now}); err != nil {
@@ -159,6 +161,7 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 	if err != nil {
 		return err
 	}
+	l.unpublish(p)
 	if !p.Manifest { // to tell of a manifest that was refused takes another, refused alike
 		if err := l.amend(tx, p.of(), auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"auditrelay"
 	"auditrelay/runtime/internal/delivery"
@@ -43,7 +44,10 @@ func (w *world) check() error {
 
 func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	records, tombstones := map[uint64]int{}, map[uint64]int{}
-	for _, p := range l.sink.objects {
+	for key, p := range l.sink.objects {
+		if strings.HasPrefix(key, proofPrefix) {
+			continue
+		}
 		for line := range bytes.Lines(p.Body) {
 			var seq uint64
 			var tombstone bool
@@ -69,7 +73,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	}
 	log, err := w.readLog(l)
 	if err == nil {
-		err = w.checkPayloads(l, log)
+		err = errors.Join(w.checkPayloads(l, log), w.checkBundles(l))
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"auditrelay"
 	"auditrelay/internal/proof"
@@ -154,7 +155,10 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 	if o.Delivered == proof.Nothing {
 		return nil
 	}
-	for _, p := range l.sink.objects {
+	for key, p := range l.sink.objects {
+		if strings.HasPrefix(key, proofPrefix) {
+			continue
+		}
 		for line := range bytes.Lines(p.Body) {
 			var seq uint64
 			var tombstone bool
@@ -167,6 +171,70 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 		}
 	}
 	return fmt.Errorf("the log says that event %d was delivered with digest %x, and the destination has no such record", e.Sequence, o.Digest[:4])
+}
+
+// attest has a lane's log signed, in two steps; the second may never come.
+func (w *world) attest(l *simLane) error {
+	w.logf("%s attests", l.name)
+	if err := w.commit(l, func(tx *journal.Tx) error { return l.machine.Clock(tx, w.now, w.journal.Accepted()) }); err != nil {
+		return err
+	}
+	l.works = append(l.works, func(w *world) error {
+		return w.commit(l, func(tx *journal.Tx) error {
+			return l.machine.Attest(tx, w.now, l.place, func(c proof.Checkpoint) ([]byte, error) {
+				return []byte(c.Text()), nil
+			})
+		})
+	})
+	return nil
+}
+
+// checkBundles: what is published is what the log has, without a gap.
+func (w *world) checkBundles(l *simLane) error {
+	name := journal.DeliveredName(w.journal.Identity().Incarnation, l.state.ID)
+	published := map[uint64]bool{}
+	for key, p := range l.sink.objects {
+		if !strings.HasPrefix(key, proofPrefix) {
+			continue
+		}
+		files, err := proof.ReadBundle(p.Body)
+		if err != nil {
+			return err
+		}
+		c, err := proof.ParseCheckpoint(string(files[0].Data))
+		if err != nil {
+			return err
+		}
+		root, err := tlog.TreeHash(int64(c.Size), w.journal.TreeReader(name))
+		if err != nil || root != c.Root {
+			return fmt.Errorf("a checkpoint at %d has root %v, the log has %v, %w", c.Size, c.Root, root, err)
+		}
+		for _, f := range files[1:] {
+			for at := uint64(0); at < c.Size; at += proof.TileWidth {
+				n := min(proof.TileWidth, c.Size-at)
+				if f.Name != proof.TilePath(0, at/proof.TileWidth, int(n)) {
+					continue
+				}
+				hashes, err := w.journal.TreeHashes(name, 0, at, int(n))
+				if err != nil {
+					return err
+				}
+				for i, h := range hashes {
+					if !bytes.Equal(h[:], f.Data[i*32:][:32]) {
+						return fmt.Errorf("leaf %d is published with another hash", at+uint64(i))
+					}
+					published[at+uint64(i)] = true
+				}
+			}
+		}
+	}
+	state := l.machine.State()
+	for at := range state.Attested.Published {
+		if !published[at] {
+			return fmt.Errorf("leaf %d of %d is not published", at, state.Attested.Published)
+		}
+	}
+	return nil
 }
 
 // checkPayloads: what the log says was delivered is there.

@@ -63,6 +63,13 @@ func (s splittingSink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload
 	return auditrelay.Payload{Key: fmt.Sprintf("manifest-%d", m.Number), Body: fmt.Appendf(nil, "%+v", m), Digest: strconv.FormatUint(m.Number, 10)}, nil
 }
 
+func (s splittingSink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	sum := sha256.Sum256(p.Bundle)
+	return auditrelay.Payload{Key: fmt.Sprintf("%s%d-%x", proofPrefix, p.Size, sum[:8]), Body: p.Bundle, Digest: hex.EncodeToString(sum[:])}, nil
+}
+
+const proofPrefix = "proof-"
+
 var errDown = errors.New("destination is down")
 
 func (s *simSink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {

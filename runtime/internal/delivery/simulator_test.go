@@ -191,6 +191,9 @@ func (w *world) newLane(name string) *simLane {
 	}
 	l.opts = delivery.Options{Sink: sink, Concurrency: 1 + w.random.IntN(3), InFlight: 1 + w.random.IntN(3),
 		Chunk: auditrelay.Chunking{Events: 1 + w.random.IntN(8), Age: time.Duration(1+w.random.IntN(2000)) * time.Millisecond}}
+	if w.random.IntN(3) > 0 {
+		l.opts.Attest = time.Minute
+	}
 	if w.random.IntN(4) == 0 {
 		l.opts.Retain.Then = auditrelay.RetainDeadLetter
 		if l.opts.Retain.Age = time.Minute; w.random.IntN(2) == 0 {
@@ -364,6 +367,8 @@ func (w *world) advance(l *simLane) error {
 		}
 	case delivery.GiveUp:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.GiveUp(tx, w.now) })
+	case delivery.Attest:
+		return w.attest(l)
 	case delivery.Amend:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SealAmendments(tx, w.now, l.place) })
 	case delivery.Deliver:

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Floor     uint64
 	Blocked   bool
 	Done      bool
+	Unproved  bool      // see Unattested
 	NextTry   time.Time // when what failed is tried again, zero where nothing did
 	Attempts  uint64
 	Failures  map[string]uint64
@@ -27,7 +28,7 @@ type Snapshot struct {
 // the last transaction was committed.
 func (l *Lane) Snapshot() *Snapshot {
 	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
-		Blocked: l.blocked, Done: l.Done(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
+		Blocked: l.blocked, Done: l.Done(), Unproved: l.Unattested(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
 	s.State.Causes = maps.Clone(l.state.Causes)
 	s.NextTry = l.nextTry()
 	for _, p := range l.pending {

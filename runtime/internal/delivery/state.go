@@ -48,7 +48,8 @@ type State struct {
 
 	// Log is the incarnation of the journal whose log the lane adds to; empty: none yet,
 	// or a program that keeps none was at work.
-	Log string `json:"log,omitempty"`
+	Log      string   `json:"log,omitempty"`
+	Attested Attested `json:"attested,omitzero"`
 
 	Paused   string `json:"paused,omitempty"`   // why, empty if not
 	Detached string `json:"detached,omitempty"` // why, empty if not

@@ -258,6 +258,7 @@ func (l *Lane) states(tx *journal.Tx, about, last uint64, entries ...[]byte) err
 		return err
 	}
 	l.tree.Append(tx, about, last, entries...)
+	l.news = true
 	return nil
 }
 

@@ -1,0 +1,86 @@
+package proof
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+var errKey = errors.New("malformed signing key: expected a line as auditrelay proof keygen prints it")
+
+// PublicKey returns the public key of a signing key, both as in c2sp.org/signed-note.
+// Its errors hold nothing of the key.
+func PublicKey(signing string) (string, error) {
+	parts := strings.SplitN(strings.TrimSpace(signing), "+", 5)
+	if len(parts) != 5 {
+		return "", errKey
+	}
+	raw, err := base64.StdEncoding.DecodeString(parts[4])
+	if err != nil || len(raw) != 1+ed25519.SeedSize || raw[0] != 1 {
+		return "", errKey
+	}
+	public, ok := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
+	if !ok {
+		return "", errKey
+	}
+	return note.NewEd25519VerifierKey(parts[2], public)
+}
+
+// Signer returns the signer of a signing key.
+func Signer(signing string) (note.Signer, error) {
+	s, err := note.NewSigner(strings.TrimSpace(signing))
+	if err != nil {
+		return nil, errKey
+	}
+	return s, nil
+}
+
+const rotationLine = "auditrelay key rotation\n"
+
+// Rotation returns the record that one key takes another's place, signed by both.
+func Rotation(before, after string) ([]byte, error) {
+	keys := make([]string, 0, 2)
+	signers := make([]note.Signer, 0, 2)
+	for _, signing := range []string{before, after} {
+		public, err := PublicKey(signing)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Signer(signing)
+		if err != nil {
+			return nil, err
+		}
+		keys, signers = append(keys, public), append(signers, s)
+	}
+	return note.Sign(&note.Note{Text: rotationLine + keys[0] + "\n" + keys[1] + "\n"}, signers...)
+}
+
+// OpenRotation reads the record of a rotation, signed by both keys.
+func OpenRotation(record []byte) (before, after string, err error) {
+	text, _, _ := strings.Cut(string(record), "\n\n")
+	rest, ok := strings.CutPrefix(text, rotationLine)
+	before, after, ok2 := strings.Cut(rest, "\n")
+	if len(record) > MaxCheckpointBytes || !ok || !ok2 {
+		return "", "", errors.New("malformed record of a rotation")
+	}
+	var known []note.Verifier
+	for _, public := range []string{before, after} {
+		v, err := note.NewVerifier(public)
+		if err != nil {
+			return "", "", fmt.Errorf("record of a rotation: %w", err)
+		}
+		known = append(known, v)
+	}
+	n, err := note.Open(record, note.VerifierList(known...))
+	if err != nil {
+		return "", "", fmt.Errorf("record of a rotation: %w", err)
+	}
+	if len(n.Sigs) != 2 || before == after || n.Text != rotationLine+before+"\n"+after+"\n" {
+		return "", "", errors.New("record of a rotation: it is not signed by both keys")
+	}
+	return before, after, nil
+}

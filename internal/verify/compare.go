@@ -1,0 +1,112 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+
+	"auditrelay/internal/proof"
+)
+
+// expected is one line that a log states.
+type expected struct {
+	sequence  uint64
+	digest    proof.Hash // zero: of any content
+	tombstone bool
+
+	payload *payload
+	whole   bool // the digest is of the line with its line feed
+}
+
+// lineFault is what is wrong with a line. Without category it is not wrong: it is newer
+// than the log.
+type lineFault struct {
+	category Category
+	line     int // from 1; 0: it is not there
+	sequence uint64
+	what     string
+	at       int
+}
+
+// compare holds the lines of an object against what its log states.
+func compare(want []expected, content []byte, tail bool) []lineFault {
+	sums := make([]proof.Hash, 0, len(want))
+	for line := range bytes.Lines(content) {
+		sums = append(sums, sha256.Sum256(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	if len(sums) == len(want) { // the common case, without maps
+		same := true
+		for i := range want {
+			if want[i].digest != sums[i] && want[i].digest != zero {
+				same = false
+				break
+			}
+		}
+		if same {
+			return nil
+		}
+	}
+	return compareSums(want, sums, tail)
+}
+
+// compareSums finds out which lines are altered, missing, added, doubled or out of
+// order. tail: what stands behind all that is stated is newer.
+func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
+	at := map[proof.Hash][]int{} // places in want, by digest, that have no line yet
+	for i := range want {
+		at[want[i].digest] = append(at[want[i].digest], i)
+	}
+	known := make(map[proof.Hash]bool, len(at))
+	for h := range at {
+		known[h] = true
+	}
+	line := make([]int, len(want)) // of each, from 1
+	var unknown []int              // lines that are none of them
+	end := 0                       // the last line that is one
+	for n, sum := range got {
+		places := at[sum]
+		if len(places) == 0 {
+			if anyone := at[zero]; len(anyone) > 0 {
+				places, sum = anyone, zero
+			}
+		}
+		if len(places) == 0 {
+			unknown = append(unknown, n+1)
+			continue
+		}
+		at[sum], line[places[0]], end = places[1:], n+1, n+1
+	}
+	var faults []lineFault
+	var gone []int
+	highest := 0
+	for i := range want {
+		switch {
+		case line[i] == 0:
+			gone = append(gone, i)
+		case line[i] < highest:
+			faults = append(faults, lineFault{Reordered, line[i], want[i].sequence, "it stands before what was delivered earlier", i})
+		default:
+			highest = line[i]
+		}
+	}
+	for _, n := range unknown {
+		switch {
+		case known[got[n-1]]:
+			faults = append(faults, lineFault{Added, n, 0, "it is there twice", -1})
+		case len(gone) > 0:
+			faults = append(faults, lineFault{Altered, n, want[gone[0]].sequence, "it is not what was delivered", gone[0]})
+			gone = gone[1:]
+		case tail && n > end:
+			faults = append(faults, lineFault{"", n, 0, "", -1})
+		default:
+			faults = append(faults, lineFault{Added, n, 0, "no log states it", -1})
+		}
+	}
+	for _, i := range gone {
+		what := "the record is not there"
+		if want[i].tombstone {
+			what = "the tombstone is not there"
+		}
+		faults = append(faults, lineFault{Missing, 0, want[i].sequence, what, i})
+	}
+	return faults
+}

@@ -1,0 +1,373 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"auditrelay/internal/proof"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// The bounds of one file, as stored and decompressed.
+const (
+	maxObject  = 1 << 30
+	maxContent = 4 << 30
+)
+
+// checkData holds all files against what the logs state.
+func (v *verifier) checkData(names []string) {
+	files := map[string]*fileSet{}
+	var objects []string
+	for _, name := range names {
+		if set, part := v.fileOf(name); set != "" {
+			if files[set] == nil {
+				files[set] = &fileSet{}
+			}
+			files[set].add(part, name)
+			continue
+		}
+		objects = append(objects, name)
+	}
+	var stated []*payload
+	for _, l := range v.sorted() {
+		for _, p := range l.payloads {
+			if v.options.From == 0 || p.Flags&proof.FlagManifest != 0 || p.first() >= v.options.From {
+				stated = append(stated, p)
+			}
+		}
+	}
+	if len(files) > 0 && len(objects) == 0 {
+		v.checkFiles(files, stated)
+		return
+	}
+	v.checkObjects(names, stated)
+}
+
+func (p *payload) first() uint64 {
+	if len(p.outcomes) == 0 {
+		return 0
+	}
+	return p.outcomes[0].Sequence
+}
+
+func (p *payload) expected() []expected {
+	out := make([]expected, 0, len(p.outcomes))
+	for i := range p.outcomes {
+		o := &p.outcomes[i]
+		out = append(out, expected{sequence: o.Sequence, digest: o.Digest, tombstone: o.Delivered == proof.Tombstone})
+	}
+	return out
+}
+
+// checkObjects checks a bucket: a payload is an object.
+func (v *verifier) checkObjects(names []string, stated []*payload) {
+	place := places(names, stated)
+	taken := map[string]bool{}
+	for _, p := range stated {
+		v.Objects++
+		name, ok := place(p.Key)
+		if !ok {
+			v.fault(Fault{Missing, p.Key, 0, p.first(), fmt.Sprintf("payload %d is not there: %d records", p.Number, p.Records)})
+			continue
+		}
+		if taken[name] {
+			v.fault(Fault{Altered, name, 0, 0, fmt.Sprintf("payload %d was delivered there as well: it stands in the place of another", p.Number)})
+			continue
+		}
+		taken[name] = true
+		v.checkObject(name, p)
+	}
+	for _, name := range names {
+		if !taken[name] {
+			v.unstated(name)
+		}
+	}
+}
+
+// checkObject checks one object against its payload.
+func (v *verifier) checkObject(name string, p *payload) {
+	stored, err := v.files.Read(name, maxObject)
+	if err != nil {
+		v.fault(Fault{Unreadable, name, 0, p.first(), err.Error()})
+		return
+	}
+	same := sha256.Sum256(stored) == p.Digest || p.Digest == zero
+	if p.Records == 0 || len(p.outcomes) < int(p.Records) {
+		if same {
+			v.ValidObjects++
+		} else {
+			v.fault(Fault{Altered, name, 0, 0, "its content is not what was delivered"})
+		}
+		return
+	}
+	content, err := decompress(name, stored)
+	if err != nil {
+		v.fault(Fault{Altered, name, 0, p.first(), "it cannot be decompressed: " + err.Error()})
+		return
+	}
+	faults := compare(p.expected(), content, false)
+	if !same && len(faults) == 0 {
+		faults = append(faults, lineFault{category: Altered, what: "its stored bytes are not what was delivered, although its records are"})
+	}
+	for _, f := range faults {
+		v.fault(Fault{f.category, name, f.line, f.sequence, f.what})
+	}
+	if len(faults) == 0 {
+		v.ValidObjects++
+		v.count(p.outcomes, len(content))
+	}
+}
+
+func (v *verifier) count(outcomes []proof.Outcome, bytes int) {
+	v.Records += uint64(len(outcomes))
+	v.Bytes += int64(bytes)
+	for i := range outcomes {
+		if outcomes[i].Delivered == proof.Tombstone {
+			v.Tombstones++
+		}
+	}
+}
+
+// batchName is the name of an object of the layout batch.
+var batchName = regexp.MustCompile(`^([0-9a-f]{16})\.([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{12}\.`)
+
+// unstated judges a file of which no log says anything.
+func (v *verifier) unstated(name string) {
+	m := batchName.FindStringSubmatch(path.Base(name))
+	if m == nil {
+		v.Unattested = append(v.Unattested, name)
+		return
+	}
+	to, _ := strconv.ParseUint(m[4], 10, 64)
+	ours := false
+	for _, l := range v.logs {
+		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
+		if err != nil || journal != m[1] || incarnation != m[2] {
+			continue
+		}
+		if ours = true; to <= l.complete {
+			v.fault(Fault{Added, name, 0, 0, "no log states it, and the log is complete there"})
+			return
+		}
+	}
+	if !ours {
+		v.fault(Fault{Added, name, 0, 0, fmt.Sprintf("it is of journal %s, incarnation %s, of which there is no signed log", m[1], m[2])})
+		return
+	}
+	v.Unattested = append(v.Unattested, name)
+}
+
+// places returns what finds a payload's file by its key: the place may be a copy of a
+// part of the bucket, or have the bucket in a folder.
+func places(names []string, stated []*payload) func(key string) (string, bool) {
+	exists := make(map[string]bool, len(names))
+	byBase := map[string][]string{}
+	for _, name := range names {
+		exists[name] = true
+		byBase[path.Base(name)] = append(byBase[path.Base(name)], name)
+	}
+	type shift struct{ key, name string }
+	votes := map[shift]int{}
+	for i, p := range stated {
+		if i == 1000 {
+			break
+		}
+		for _, name := range byBase[path.Base(p.Key)] {
+			k, n := p.Key, name
+			for k != "" && n != "" && k[len(k)-1] == n[len(n)-1] {
+				k, n = k[:len(k)-1], n[:len(n)-1]
+			}
+			// Back to where a folder begins in both.
+			common := p.Key[len(k):]
+			if i := strings.IndexByte(common, '/'); (k != "" && k[len(k)-1] != '/' || n != "" && n[len(n)-1] != '/') && i >= 0 {
+				k, n = k+common[:i+1], n+common[:i+1]
+			}
+			votes[shift{k, n}]++
+		}
+	}
+	var best shift
+	most := 0
+	for s, n := range votes {
+		if n > most || n == most && s.key+s.name < best.key+best.name {
+			best, most = s, n
+		}
+	}
+	return func(key string) (string, bool) {
+		rest, ok := strings.CutPrefix(key, best.key)
+		return best.name + rest, ok && exists[best.name+rest]
+	}
+}
+
+// fileSet is what a file sink wrote: the file and its rotated ones, oldest first.
+type fileSet struct {
+	data, manifests []string
+}
+
+func (s *fileSet) add(part, name string) {
+	switch part {
+	case "manifests":
+		s.manifests = append(s.manifests, name)
+	case "data":
+		s.data = append(s.data, name)
+	}
+}
+
+var rotatedName = regexp.MustCompile(`-\d{8}T\d{6}\.\d{3}Z(-\d+)?$`)
+
+// fileOf returns the set that a file of the sink file belongs to, by its name, and which
+// part of it; empty: it is of none. Proofs of a set stand in a folder beside it.
+func (v *verifier) fileOf(name string) (set, part string) {
+	base := strings.TrimSuffix(name, ".gz")
+	for _, ext := range []string{".state", ".state.new", ".lock"} {
+		if own, ok := strings.CutSuffix(base, ext); ok {
+			base, part = own, "own"
+		}
+	}
+	stem := rotatedName.ReplaceAllString(strings.TrimSuffix(base, path.Ext(base)), "")
+	stem, manifest := strings.CutSuffix(stem, ".manifests")
+	switch {
+	case !v.sets[stem]:
+		return "", ""
+	case part != "":
+	case manifest:
+		part = "manifests"
+	default:
+		part = "data"
+	}
+	return stem, part
+}
+
+// checkFiles checks what the sink file wrote: its payloads stand one after the other.
+func (v *verifier) checkFiles(files map[string]*fileSet, stated []*payload) {
+	for _, set := range files {
+		lines, notes := v.lines(set.ordered(set.data)), v.lines(set.ordered(set.manifests))
+		var data, manifests []expected
+		for _, p := range stated {
+			v.Objects++
+			if p.Flags&proof.FlagManifest != 0 {
+				manifests = append(manifests, expected{digest: p.Digest, payload: p, whole: true})
+				continue
+			}
+			for _, e := range p.expected() {
+				e.payload = p
+				data = append(data, e)
+			}
+		}
+		v.compareFile(data, lines)
+		v.compareFile(manifests, notes)
+		for _, p := range stated {
+			if !p.faulty {
+				v.ValidObjects++
+				if p.Flags&proof.FlagManifest == 0 {
+					v.count(p.outcomes, 0)
+				}
+			}
+		}
+	}
+}
+
+// ordered puts the file itself behind its rotated ones.
+func (s *fileSet) ordered(names []string) []string {
+	var out, last []string
+	for _, name := range names {
+		base := strings.TrimSuffix(name, ".gz")
+		switch stem := strings.TrimSuffix(base, path.Ext(base)); {
+		case rotatedName.MatchString(strings.TrimSuffix(stem, ".manifests")), rotatedName.MatchString(stem):
+			out = append(out, name)
+		default:
+			last = append(last, name)
+		}
+	}
+	return append(out, last...)
+}
+
+type fileLine struct {
+	name  string
+	line  int
+	sum   proof.Hash
+	whole proof.Hash // with its line feed
+}
+
+func (v *verifier) lines(names []string) []fileLine {
+	var out []fileLine
+	for _, name := range names {
+		stored, err := v.files.Read(name, maxObject)
+		var content []byte
+		if err == nil {
+			content, err = decompress(name, stored)
+		}
+		if err != nil {
+			v.fault(Fault{Unreadable, name, 0, 0, err.Error()})
+			continue
+		}
+		n := 0
+		for line := range bytes.Lines(content) {
+			n++
+			out = append(out, fileLine{name, n, sha256.Sum256(bytes.TrimSuffix(line, []byte("\n"))), sha256.Sum256(line)})
+			v.Bytes += int64(len(line))
+		}
+	}
+	return out
+}
+
+func (v *verifier) compareFile(want []expected, got []fileLine) {
+	sums := make([]proof.Hash, len(got))
+	for i := range got {
+		sums[i] = got[i].sum
+		if len(want) > 0 && want[0].whole {
+			sums[i] = got[i].whole
+		}
+	}
+	for _, f := range compareSums(want, sums, true) {
+		object, line := "the file", 0
+		if f.line > 0 {
+			object, line = got[f.line-1].name, got[f.line-1].line
+		}
+		if f.category == "" {
+			v.Unattested = append(v.Unattested, fmt.Sprintf("%s, line %d", object, line))
+			continue
+		}
+		if f.at >= 0 && f.at < len(want) && want[f.at].payload != nil {
+			want[f.at].payload.faulty = true // has a fault
+			if f.line == 0 {
+				object = want[f.at].payload.Key
+			}
+		}
+		v.fault(Fault{f.category, object, line, f.sequence, f.what})
+	}
+}
+
+// decompress undoes the compression that the name or the content tells.
+func decompress(name string, stored []byte) ([]byte, error) {
+	var r io.Reader
+	switch {
+	case bytes.HasPrefix(stored, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(bytes.NewReader(stored))
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	case bytes.HasPrefix(stored, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(bytes.NewReader(stored), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		r = z
+	default:
+		return stored, nil
+	}
+	content, err := io.ReadAll(io.LimitReader(r, maxContent+1))
+	if err == nil && len(content) > maxContent {
+		err = fmt.Errorf("its content is over %d bytes", int64(maxContent))
+	}
+	return content, err
+}

@@ -1,0 +1,421 @@
+package verify
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"auditrelay/internal/proof"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// log is one log as its bundles tell it.
+type log struct {
+	origin  string
+	bundles []*bundle
+	leaves  []proof.Hash
+	entries [][]byte // nil: withheld or missing
+	last    []byte   // the last valid checkpoint
+	checked uint64   // its size
+	named   string   // the bundle that it is in
+
+	// What the entries say.
+	begins   bool
+	first    uint64
+	floor    uint64
+	complete uint64 // every event from first up to, not including, this has an outcome
+	clock    int64
+	payloads []*payload
+	outcomes map[uint64]proof.Outcome // the last of each sequence
+	ranges   []proof.Range
+}
+
+func (l *log) size() uint64 { return l.checked }
+
+type bundle struct {
+	name       string
+	signed     []byte
+	checkpoint proof.Checkpoint
+	files      []proof.BundleFile
+}
+
+// payload is a payload of a log with the outcomes of its records.
+type payload struct {
+	proof.Payload
+	log      *log
+	outcomes []proof.Outcome
+	faulty   bool
+}
+
+// readBundles reads all bundles, and returns the names of all other files.
+func (v *verifier) readBundles(names []string) (data []string) {
+	var bundles []*bundle
+	for _, name := range names {
+		if !isBundle(name) {
+			data = append(data, name)
+			continue
+		}
+		v.Checkpoints++
+		if set, ok := strings.CutSuffix(path.Dir(name), ".proofs"); ok {
+			v.sets[set] = true
+		}
+		content, err := v.files.Read(name, proof.MaxBundleBytes)
+		if err != nil {
+			v.fault(Fault{Unreadable, name, 0, 0, err.Error()})
+			continue
+		}
+		files, err := proof.ReadBundle(content)
+		if err != nil || len(files) == 0 || files[0].Name != proof.CheckpointName {
+			v.fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
+			continue
+		}
+		b := &bundle{name: name, signed: files[0].Data, files: files[1:]}
+		if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
+			v.rotate(b)
+			b.files = b.files[1:]
+		}
+		bundles = append(bundles, b)
+	}
+	v.knowKeys()
+	for _, b := range bundles {
+		checkpoint, err := v.open(b.signed)
+		if err != nil {
+			v.fault(Fault{Forged, b.name, 0, 0, err.Error()})
+			continue
+		}
+		b.checkpoint = checkpoint
+		l := v.logs[checkpoint.Origin]
+		if l == nil {
+			l = &log{origin: checkpoint.Origin, outcomes: map[uint64]proof.Outcome{}}
+			v.logs[checkpoint.Origin] = l
+		}
+		l.bundles = append(l.bundles, b)
+	}
+	return data
+}
+
+// open checks a signed checkpoint.
+func (v *verifier) open(signed []byte) (proof.Checkpoint, error) {
+	c, err := proof.OpenCheckpoint(signed, v.known)
+	if err != nil {
+		if _, unknown := errors.AsType[*note.UnverifiedNoteError](err); unknown {
+			return c, errors.New("its checkpoint is not signed by a known key")
+		}
+		return c, errors.New("its checkpoint is not valid, or its signature is not")
+	}
+	if _, _, _, err := proof.ParseOrigin(c.Origin); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// rotate takes keys into account that known ones were rotated to. Records are told in
+// the order of their time.
+func (v *verifier) rotate(b *bundle) {
+	var records []string
+	if err := json.Unmarshal(b.files[0].Data, &records); err != nil {
+		v.fault(Fault{Altered, b.name, 0, 0, "its records of the signer's rotations cannot be read"})
+		return
+	}
+	again, err := json.Marshal(records)
+	if err != nil || !bytes.Equal(again, b.files[0].Data) {
+		v.fault(Fault{Altered, b.name, 0, 0, "its records of the signer's rotations were changed"})
+	}
+	for _, record := range records {
+		before, after, err := proof.OpenRotation([]byte(record))
+		switch {
+		case err != nil:
+			v.fault(Fault{Forged, b.name, 0, 0, err.Error()})
+		case slices.Contains(v.keys, before) && !slices.Contains(v.keys, after):
+			v.keys = append(v.keys, after)
+		}
+	}
+}
+
+func (v *verifier) knowKeys() {
+	var list []note.Verifier
+	for _, key := range v.keys {
+		if k, err := note.NewVerifier(key); err == nil && !slices.ContainsFunc(list, func(have note.Verifier) bool {
+			return have.Name() == k.Name() && have.KeyHash() == k.KeyHash()
+		}) {
+			list = append(list, k)
+		}
+	}
+	v.known = note.VerifierList(list...)
+}
+
+// stack computes roots, leaf by leaf.
+type stack struct {
+	size  uint64
+	nodes []proof.Hash
+}
+
+func (s *stack) push(leaf proof.Hash) {
+	for n := s.size; n&1 == 1; n >>= 1 {
+		top := len(s.nodes) - 1
+		leaf, s.nodes = proof.NodeHash(s.nodes[top], leaf), s.nodes[:top]
+	}
+	s.nodes = append(s.nodes, leaf)
+	s.size++
+}
+
+func (s *stack) root() proof.Hash {
+	h := s.nodes[len(s.nodes)-1]
+	for _, left := range slices.Backward(s.nodes[:len(s.nodes)-1]) {
+		h = proof.NodeHash(left, h)
+	}
+	return h
+}
+
+func rootOf(leaves []proof.Hash) proof.Hash {
+	var s stack
+	for _, l := range leaves {
+		s.push(l)
+	}
+	return s.root()
+}
+
+// build puts a log together from its bundles, and checks every checkpoint of it.
+func (v *verifier) build(l *log) {
+	slices.SortStableFunc(l.bundles, func(a, b *bundle) int {
+		if a.checkpoint.Size != b.checkpoint.Size {
+			return int(int64(a.checkpoint.Size) - int64(b.checkpoint.Size))
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var s stack
+	var before *bundle
+	for _, b := range l.bundles {
+		size := b.checkpoint.Size
+		if before != nil && before.checkpoint.Size == size {
+			what := "it is there twice, also as " + before.name
+			if before.checkpoint.Root != b.checkpoint.Root {
+				v.fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("two checkpoints of size %d contradict each other, the other is in %s", size, before.name)})
+			} else {
+				v.fault(Fault{Added, b.name, 0, 0, what})
+			}
+			continue
+		}
+		before = b
+		if !v.take(l, b) {
+			continue
+		}
+		if uint64(len(l.leaves)) != size || size == 0 {
+			v.fault(Fault{Missing, b.name, 0, 0, fmt.Sprintf("leaves %d to %d of %s are in no bundle", len(l.leaves), size, l.origin)})
+			continue
+		}
+		for s.size < size {
+			s.push(l.leaves[s.size])
+		}
+		if s.root() != b.checkpoint.Root {
+			v.fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not have the root that its checkpoint signs, at size %d", size)})
+			// What is not signed says nothing.
+			l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
+			s = stack{}
+			for _, leaf := range l.leaves {
+				s.push(leaf)
+			}
+			continue
+		}
+		v.ValidCheckpoints++
+		l.last, l.checked, l.named = b.signed, size, b.name
+	}
+	l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
+}
+
+// take adds what a bundle has. It reports whether the bundle is whole.
+func (v *verifier) take(l *log, b *bundle) bool {
+	size := b.checkpoint.Size
+	entries := map[uint64][]byte{}
+	bad := func(category Category, what string) bool {
+		v.fault(Fault{category, b.name, 0, 0, what})
+		return false
+	}
+	for _, f := range b.files {
+		level, index, width, ok := parseTile(f.Name)
+		if !ok || width == 0 {
+			return bad(Altered, fmt.Sprintf("it has a file %.80q, which is none of a log", f.Name))
+		}
+		switch {
+		case level < 0:
+			list, err := proof.SplitEntries(f.Data)
+			if err != nil || len(list) != width {
+				return bad(Altered, f.Name+" cannot be read")
+			}
+			for i, e := range list {
+				entries[index*proof.TileWidth+uint64(i)] = e
+			}
+		case len(f.Data) != width*len(zero):
+			return bad(Altered, f.Name+" has another size than its name says")
+		case level == 0:
+			for i := range width {
+				at, h := index*proof.TileWidth+uint64(i), proof.Hash(f.Data[i*len(zero):][:len(zero)])
+				switch have := uint64(len(l.leaves)); {
+				case at >= size:
+					return bad(Altered, f.Name+" reaches beyond the checkpoint")
+				case at < have && l.leaves[at] != h:
+					return bad(Altered, fmt.Sprintf("%s has another leaf %d than an earlier bundle", f.Name, at))
+				case at == have:
+					l.leaves, l.entries = append(l.leaves, h), append(l.entries, nil)
+				case at > have:
+					return bad(Missing, fmt.Sprintf("leaves %d to %d of %s are in no bundle", have, at-1, l.origin))
+				}
+			}
+		default:
+			span := uint64(1) << (8 * level)
+			for i := range width {
+				at := index*proof.TileWidth + uint64(i)
+				if (at+1)*span > uint64(len(l.leaves)) || rootOf(l.leaves[at*span:(at+1)*span]) != proof.Hash(f.Data[i*len(zero):][:len(zero)]) {
+					return bad(Altered, f.Name+" is not made of the leaves below it")
+				}
+			}
+		}
+	}
+	for at, e := range entries {
+		if len(e) == 0 {
+			continue // withheld
+		}
+		if at >= uint64(len(l.leaves)) || proof.LeafHash(e) != l.leaves[at] {
+			return bad(Altered, fmt.Sprintf("entry %d is not what its leaf says", at))
+		}
+		l.entries[at] = e
+	}
+	return true
+}
+
+// parseTile takes a tile's path apart; level is -1 for entries.
+func parseTile(name string) (level int, index uint64, width int, ok bool) {
+	rest, found := strings.CutPrefix(name, "tile/")
+	what, rest, found2 := strings.Cut(rest, "/")
+	if !found || !found2 {
+		return 0, 0, 0, false
+	}
+	level = -1
+	if what != "entries" {
+		var err error
+		if level, err = strconv.Atoi(what); err != nil || level < 0 || level > 7 {
+			return 0, 0, 0, false
+		}
+	}
+	width = proof.TileWidth
+	if n, w, partial := strings.Cut(rest, ".p/"); partial {
+		var err error
+		if width, err = strconv.Atoi(w); err != nil || width < 1 || width >= proof.TileWidth {
+			return 0, 0, 0, false
+		}
+		rest = n
+	}
+	for _, part := range strings.Split(rest, "/") {
+		n, err := strconv.ParseUint(strings.TrimPrefix(part, "x"), 10, 16)
+		if err != nil || index > 1<<40 {
+			return 0, 0, 0, false
+		}
+		index = index*1000 + n
+	}
+	again := proof.EntriesPath(index, width)
+	if level >= 0 {
+		again = proof.TilePath(level, index, width)
+	}
+	return level, index, width, again == name
+}
+
+// interpret reads what a log says.
+func (v *verifier) interpret(l *log) {
+	var open *payload // whose outcomes are to come
+	for at, e := range l.entries {
+		if e == nil {
+			open = nil // erased: it states something that nobody can read any more
+			continue
+		}
+		entry, err := proof.ParseEntry(e)
+		if err != nil {
+			v.fault(Fault{Unreadable, l.named, 0, 0, fmt.Sprintf("entry %d: %v", at, err)})
+			continue
+		}
+		if o, ok := entry.(proof.Outcome); ok {
+			l.outcomes[o.Sequence] = o
+			if open != nil {
+				open.outcomes = append(open.outcomes, o)
+				if len(open.outcomes) == int(open.Records) {
+					open = nil
+				}
+			}
+			continue
+		}
+		open = nil
+		switch e := entry.(type) {
+		case proof.Begin:
+			if !l.begins {
+				l.begins, l.first = true, e.First
+			}
+		case proof.Payload:
+			p := &payload{Payload: e, log: l}
+			l.payloads = append(l.payloads, p)
+			if e.Records > 0 {
+				open = p
+			}
+		case proof.Range:
+			l.ranges = append(l.ranges, e)
+		case proof.Clock:
+			l.floor, l.clock = max(l.floor, e.Floor), e.Time
+		}
+	}
+	v.completeness(l)
+}
+
+// completeness finds out up to where every event has an outcome.
+func (v *verifier) completeness(l *log) {
+	slices.SortFunc(l.ranges, func(a, b proof.Range) int { return int(int64(a.From) - int64(b.From)) })
+	l.complete = l.first
+	withheld := slices.ContainsFunc(l.entries, func(e []byte) bool { return e == nil })
+	ranges := l.ranges
+	for l.complete < l.floor {
+		if _, ok := l.outcomes[l.complete]; ok {
+			l.complete++
+			continue
+		}
+		for len(ranges) > 0 && ranges[0].To <= l.complete {
+			ranges = ranges[1:]
+		}
+		if len(ranges) > 0 && ranges[0].From <= l.complete {
+			l.complete = ranges[0].To
+			continue
+		}
+		if !withheld {
+			v.fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
+		}
+		break
+	}
+	for _, o := range l.outcomes {
+		v.Outcomes[outcomeNames[o.Outcome]]++
+	}
+}
+
+// checkPins holds the logs against checkpoints from earlier.
+func (v *verifier) checkPins() {
+	for i, pin := range v.options.Pins {
+		object := fmt.Sprintf("pin %d", i+1)
+		c, err := v.open(pin)
+		if err != nil {
+			v.fault(Fault{Forged, object, 0, 0, err.Error()})
+			continue
+		}
+		l := v.logs[c.Origin]
+		switch {
+		case l == nil || l.size() < c.Size:
+			have := uint64(0)
+			if l != nil {
+				have = l.size()
+			}
+			v.fault(Fault{Truncated, object, 0, 0, fmt.Sprintf("%s had %d leaves, and has %d now: what followed was taken away", c.Origin, c.Size, have)})
+		case c.Size > 0 && rootOf(l.leaves[:c.Size]) != c.Root:
+			v.fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
+		}
+	}
+}

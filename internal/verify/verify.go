@@ -1,0 +1,244 @@
+// Package verify checks delivered data against the signed logs that stand beside it,
+// offline and without the relay. It shares the formats of package proof with what wrote
+// them, and nothing else.
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"auditrelay/internal/proof"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Files is a place with delivered data: a folder, or a bucket's prefix.
+type Files interface {
+	// List returns the names of all files, relative to the place, with slashes.
+	List() ([]string, error)
+	// Read returns a file's content, at most most bytes; more is an error.
+	Read(name string, most int64) ([]byte, error)
+}
+
+// Options say what is expected.
+type Options struct {
+	// Keys are the public keys that sign, as in c2sp.org/signed-note. Keys that these
+	// were rotated to count too.
+	Keys []string
+	// Pins are signed checkpoints from earlier: the logs must contain them.
+	Pins [][]byte
+	// From is the first sequence whose records must be there: those before may have been
+	// deleted on purpose. 0: all.
+	From uint64
+}
+
+// Category says what is wrong.
+type Category string
+
+// The categories, the gravest first.
+const (
+	Forged     Category = "forged"     // not signed by a known key, or the log contradicts a signed checkpoint
+	Altered    Category = "altered"    // other content than the log states
+	Truncated  Category = "truncated"  // the log ends before a pinned checkpoint
+	Missing    Category = "missing"    // stated by the log, and not there
+	Added      Category = "added"      // there, and not stated by a log that is complete there
+	Reordered  Category = "reordered"  // there, in another order
+	Unreadable Category = "unreadable" // nobody can say
+)
+
+// Categories are all of them, the gravest first.
+var Categories = []Category{Forged, Altered, Truncated, Missing, Added, Reordered, Unreadable}
+
+// Fault is one thing that is wrong.
+type Fault struct {
+	Category Category `json:"category"`
+	Object   string   `json:"object"`         // a file, a log, or a pin
+	Line     int      `json:"line,omitempty"` // of the file's content, from 1
+	Sequence uint64   `json:"sequence,omitempty"`
+	What     string   `json:"what"`
+}
+
+func (f Fault) String() string {
+	at := f.Object
+	if f.Line > 0 {
+		at += fmt.Sprintf(", line %d", f.Line)
+	}
+	if f.Sequence > 0 {
+		at += fmt.Sprintf(", sequence %d", f.Sequence)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Category, at, f.What)
+}
+
+// Log is what one log says.
+type Log struct {
+	Origin      string `json:"origin"`
+	Size        uint64 `json:"size"`  // of its last valid checkpoint
+	First       uint64 `json:"first"` // complete from here
+	Last        uint64 `json:"last"`  // to here; less than First: not at all
+	Checkpoint  string `json:"checkpoint"`
+	SignedUntil int64  `json:"signed_until"` // Unix seconds
+}
+
+// Report is the outcome.
+type Report struct {
+	Checkpoints      int               `json:"checkpoints"`
+	ValidCheckpoints int               `json:"valid_checkpoints"`
+	Objects          int               `json:"objects"` // that the logs state
+	ValidObjects     int               `json:"valid_objects"`
+	Records          uint64            `json:"records"` // valid ones, tombstones included
+	Tombstones       uint64            `json:"tombstones"`
+	Bytes            int64             `json:"bytes"` // of valid records
+	Outcomes         map[string]uint64 `json:"outcomes"`
+	Unattested       []string          `json:"unattested,omitempty"` // newer than the last checkpoint
+	Logs             []Log             `json:"logs"`
+	Faults           []Fault           `json:"faults,omitempty"`
+	FaultCount       int               `json:"fault_count"`
+}
+
+// maxFaults bounds the faults that are listed; all are counted.
+const maxFaults = 1000
+
+func (r *Report) fault(f Fault) {
+	if r.FaultCount++; len(r.Faults) < maxFaults {
+		r.Faults = append(r.Faults, f)
+	}
+}
+
+// Worst returns the gravest category, empty where all is well.
+func (r *Report) Worst() Category {
+	for _, c := range Categories {
+		if slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Category == c }) {
+			return c
+		}
+	}
+	return ""
+}
+
+// Verdict is the outcome in two lines.
+func (r *Report) Verdict() string {
+	complete := "complete nowhere"
+	var parts []string
+	for _, l := range r.Logs {
+		if l.Last >= l.First {
+			part := fmt.Sprintf("from %s to %s", grouped(l.First), grouped(l.Last))
+			if !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+	}
+	if len(parts) > 0 {
+		complete = "complete " + strings.Join(parts, " and ")
+	}
+	line := fmt.Sprintf("%d of %d checkpoints consistent; %s of %s objects valid; %s records; %s", r.ValidCheckpoints, r.Checkpoints,
+		grouped(uint64(r.ValidObjects)), grouped(uint64(r.Objects)), grouped(r.Records), complete)
+	if r.FaultCount == 0 {
+		second := "verified"
+		if n := len(r.Unattested); n > 0 {
+			second += fmt.Sprintf("; %d newer than the last checkpoint", n)
+		}
+		return line + "\n" + second
+	}
+	counts := map[Category]int{}
+	for _, f := range r.Faults {
+		counts[f.Category]++
+	}
+	var said []string
+	for _, c := range Categories {
+		if counts[c] > 0 {
+			said = append(said, fmt.Sprintf("%d %s", counts[c], c))
+		}
+	}
+	return line + "\nFAILED: " + strings.Join(said, ", ")
+}
+
+func grouped(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// verifier is one call of Verify.
+type verifier struct {
+	Report
+	options Options
+	files   Files
+	known   note.Verifiers
+	keys    []string
+	logs    map[string]*log // by origin
+	sets    map[string]bool // what file sinks wrote: the files' names without extension
+}
+
+// Verify checks a place with delivered data. The error says that it could not be looked
+// at; all that is wrong with it is in the report.
+func Verify(files Files, o Options) (*Report, error) {
+	v := &verifier{options: o, files: files, logs: map[string]*log{}, sets: map[string]bool{}}
+	v.Outcomes = map[string]uint64{}
+	for _, key := range o.Keys {
+		if _, err := note.NewVerifier(strings.TrimSpace(key)); err != nil {
+			return nil, fmt.Errorf("the key %.80q is not a public key as auditrelay proof public prints it", key)
+		}
+		v.keys = append(v.keys, strings.TrimSpace(key))
+	}
+	if len(v.keys) == 0 {
+		return nil, fmt.Errorf("no public key is given")
+	}
+	names, err := files.List()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	data := v.readBundles(names)
+	for _, l := range v.sorted() {
+		v.build(l)
+		v.interpret(l)
+	}
+	v.checkPins()
+	v.checkData(data)
+	v.finish()
+	return &v.Report, nil
+}
+
+func (v *verifier) sorted() []*log {
+	var all []*log
+	for _, l := range v.logs {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b *log) int { return strings.Compare(a.origin, b.origin) })
+	return all
+}
+
+func (v *verifier) finish() {
+	for _, l := range v.sorted() {
+		out := Log{Origin: l.origin, Size: l.size(), First: l.first, Checkpoint: string(l.last), SignedUntil: l.clock}
+		if l.complete > 0 {
+			out.Last = l.complete - 1
+		}
+		v.Logs = append(v.Logs, out)
+	}
+	if len(v.logs) == 0 {
+		v.fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified"})
+	}
+	slices.SortStableFunc(v.Faults, func(a, b Fault) int { return strings.Compare(a.Object, b.Object) })
+}
+
+// isBundle reports whether a file is a bundle of proofs, by its name.
+func isBundle(name string) bool {
+	if !strings.HasSuffix(name, ".tar") {
+		return false
+	}
+	parts := strings.Split(name, "/")
+	for _, dir := range parts[:len(parts)-1] {
+		if dir == "_proofs" || strings.HasSuffix(dir, ".proofs") {
+			return true
+		}
+	}
+	return false
+}
+
+// outcomeNames are those of an outcome's number.
+var outcomeNames = map[byte]string{1: "delivered", 2: "filtered", 3: "dead_lettered", 4: "discarded", 5: "skipped"}
+
+var zero proof.Hash

@@ -1,0 +1,236 @@
+package delivery
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/proof"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Attested is how far a lane's log is signed, and published at the destination.
+type Attested struct {
+	Size        uint64    `json:"size"`
+	Root        string    `json:"root"` // hex
+	At          time.Time `json:"at"`
+	Published   uint64    `json:"published,omitempty"`
+	PublishedAt time.Time `json:"published_at,omitzero"`
+}
+
+const (
+	// maxUnsigned is how many leaves are signed at the latest, whatever the time; also
+	// the most that one bundle publishes, some 5 MiB.
+	maxUnsigned = 1 << 15
+	// idleRounds is how often a checkpoint is signed before it is published although
+	// it only tells the time.
+	idleRounds = 60
+)
+
+// attests returns whether a checkpoint is due.
+func (l *Lane) attests(s *step) bool {
+	if l.opts.Attest <= 0 || l.attesting {
+		return false
+	}
+	a := &l.state.Attested
+	due := a.At.Add(l.opts.Attest)
+	switch {
+	case l.tree != nil && l.tree.Size() >= a.Size+maxUnsigned:
+		return true
+	case l.news && (l.hurried || l.ended()):
+		return true
+	case a.At.After(s.now.Add(l.opts.Attest)): // the clock went back
+		return true
+	case !s.now.Before(due):
+		return true
+	}
+	s.at(due)
+	return false
+}
+
+// Unattested reports whether the log has outcomes that no checkpoint tells of.
+func (l *Lane) Unattested() bool { return l.opts.Attest > 0 && l.news }
+
+// Clock adds a leaf that tells the time to the log, in tx: the first of two steps. The
+// second, once that is durable, is Attest. accepted is the head of the log of what was
+// accepted.
+func (l *Lane) Clock(tx *journal.Tx, now time.Time, accepted journal.AcceptedHead) error {
+	l.attesting = true
+	c := proof.Clock{Time: now.Unix(), Floor: l.Floor(), First: accepted.First, AcceptedSize: accepted.Size, AcceptedRoot: accepted.Root}
+	news := l.news
+	if err := l.states(tx, 0, 0, c.Append(nil)); err != nil {
+		return err
+	}
+	l.news = news
+	return l.state.put(tx)
+}
+
+// Attest has the log signed, stores the checkpoint in tx, and seals a bundle of what is
+// new for a sink that keeps proofs. All of the log must be durable.
+func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.Checkpoint) ([]byte, error)) error {
+	l.attesting = false
+	id := l.journal.Identity()
+	name := journal.DeliveredName(id.Incarnation, l.state.ID)
+	a := &l.state.Attested
+	if a.Size > l.tree.Size() { // of another incarnation
+		*a = Attested{}
+	}
+	keeper, publishes := at.Sink.(auditrelay.Prover)
+	c := proof.Checkpoint{Origin: proof.Origin(id.ID, id.Incarnation, l.state.ID), Size: l.tree.Size(), Root: l.tree.Root()}
+	if publishes && c.Size > a.Published+maxUnsigned {
+		c.Size = a.Published + maxUnsigned
+		root, err := tlog.TreeHash(int64(c.Size), l.journal.TreeReader(name))
+		if err != nil {
+			return err
+		}
+		c.Root = root
+	}
+	signed, err := sign(c)
+	if err != nil {
+		return err
+	}
+	if publishes {
+		if publishes, err = l.tells(name, c.Size); err != nil {
+			return err
+		}
+		publishes = publishes || !a.PublishedAt.IsZero() && !now.Before(a.PublishedAt.Add(idleRounds*l.opts.Attest))
+	}
+	a.Size, a.Root, a.At = c.Size, hex.EncodeToString(c.Root[:]), now
+	if publishes {
+		if err := l.publish(tx, now, at, keeper, name, signed); err != nil {
+			return err
+		}
+	}
+	tx.Set(CheckpointKey(name), signed)
+	l.news = l.news && c.Size < l.tree.Size()
+	return l.state.put(tx)
+}
+
+// Unattest reports that Attest failed: the log is signed at the next round.
+func (l *Lane) Unattest(now time.Time) { l.attesting, l.state.Attested.At = false, now }
+
+// tells reports whether the log up to size tells more than the time since it was
+// published.
+func (l *Lane) tells(name string, size uint64) (more bool, err error) {
+	err = l.journal.Entries(name, l.state.Attested.Published, size, func(_ uint64, entry []byte) error {
+		if len(entry) > 0 && (proof.Kind(entry[0]) == proof.KindClock || proof.Kind(entry[0]) == proof.KindBegin) {
+			return nil
+		}
+		more = true
+		return errStop
+	})
+	if err == errStop {
+		err = nil
+	}
+	return more, err
+}
+
+// CheckpointKey is where the last signed checkpoint of a log stands.
+func CheckpointKey(log string) journal.Key { return journal.MetaKey("checkpoint/" + log) }
+
+// RotationsKey is where the records of the signer's rotations stand, a list in JSON.
+var RotationsKey = journal.MetaKey("proof-rotations")
+
+// publish seals a bundle of what is new.
+func (l *Lane) publish(tx *journal.Tx, now time.Time, at Place, keeper auditrelay.Prover, name string, signed []byte) error {
+	a := &l.state.Attested
+	bundle, err := l.bundle(name, a.Published, a.Size, signed)
+	if err != nil {
+		return fmt.Errorf("bundle the proofs of callback %s: %w", at.Callback, err)
+	}
+	p, err := renderProof(keeper, auditrelay.Proof{Callback: at.Callback, Journal: at.Journal, Replay: at.Replay, Size: a.Size, Bundle: bundle})
+	if err != nil {
+		return fmt.Errorf("render the proofs of callback %s: %w", at.Callback, err)
+	}
+	p.Sequences = nil
+	s := sealing{chunk: l.state.Cursor, manifest: true, proof: true, proofFrom: a.Published, of: l.journal.Head().Next, oldest: now}
+	if _, err := l.sealPayloads(tx, []auditrelay.Payload{p}, make([]payloadMarks, 1), s); err != nil {
+		return err
+	}
+	a.Published, a.PublishedAt = a.Size, now
+	return nil
+}
+
+func renderProof(keeper auditrelay.Prover, proof auditrelay.Proof) (p auditrelay.Payload, err error) {
+	defer recoverInto(&err, "the sink's RenderProof")
+	return keeper.RenderProof(proof)
+}
+
+// bundle makes the bundle of a log's leaves from one size to another.
+func (l *Lane) bundle(name string, from, size uint64, signed []byte) ([]byte, error) {
+	files := []proof.BundleFile{{Name: proof.CheckpointName, Data: signed}}
+	if value, ok, err := l.journal.Get(RotationsKey); err != nil {
+		return nil, err
+	} else if ok {
+		files = append(files, proof.BundleFile{Name: proof.RotationsName, Data: value})
+	}
+	first := from / proof.TileWidth * proof.TileWidth
+	entries := make([][]byte, size-first)
+	err := l.journal.Entries(name, first, size, func(index uint64, entry []byte) error {
+		entries[index-first] = append([]byte{}, entry...) // one that is erased is empty
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for at := first; at < size; at += proof.TileWidth {
+		n := min(size-at, proof.TileWidth)
+		data := proof.AppendEntries(nil, entries[at-first:at-first+n]...)
+		files = append(files, proof.BundleFile{Name: proof.EntriesPath(at/proof.TileWidth, int(n)), Data: data})
+	}
+	for level := 0; size>>(8*level) > 0; level++ {
+		begin, end := from>>(8*level), size>>(8*level)
+		if begin == end {
+			break
+		}
+		for at := begin / proof.TileWidth * proof.TileWidth; at < end; at += proof.TileWidth {
+			n := min(end-at, proof.TileWidth)
+			hashes, err := l.journal.TreeHashes(name, level, at, int(n))
+			if err != nil {
+				return nil, err
+			}
+			var data []byte
+			for _, h := range hashes {
+				data = append(data, h[:]...)
+			}
+			files = append(files, proof.BundleFile{Name: proof.TilePath(level, at/proof.TileWidth, int(n)), Data: data})
+		}
+	}
+	return proof.AppendBundle(nil, files)
+}
+
+// unpublish has what a bundle held published again: the destination does not have it.
+func (l *Lane) unpublish(p *pending) {
+	if p.Proof {
+		l.state.Attested.Published = min(l.state.Attested.Published, p.ProofFrom)
+	}
+}
+
+// AppendRotation adds the record of a rotation to those that are stored, in tx, unless
+// it is there.
+func AppendRotation(j *journal.Journal, tx *journal.Tx, record []byte) error {
+	value, ok, err := j.Get(RotationsKey)
+	if err != nil {
+		return err
+	}
+	var records []string
+	if ok {
+		if err := json.Unmarshal(value, &records); err != nil {
+			return fmt.Errorf("decode the records of rotations: %w", err)
+		}
+	}
+	for _, r := range records {
+		if r == string(record) {
+			return nil
+		}
+	}
+	if value, err = json.Marshal(append(records, string(record))); err != nil {
+		return err
+	}
+	tx.Set(RotationsKey, value)
+	return nil
+}

@@ -1,0 +1,72 @@
+package runtime
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"auditrelay/internal/proof"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// signing signs the logs' checkpoints.
+type signing struct {
+	signer   note.Signer
+	public   string
+	every    time.Duration
+	accepted time.Time // when the log of what was accepted was signed last; maintain's
+}
+
+// openSigning returns nil where there is no key.
+func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
+	if o.Key == "" {
+		return nil, nil
+	}
+	s := &signing{every: cmp.Or(o.Every, time.Minute)}
+	var err error
+	if s.signer, err = proof.Signer(o.Key); err == nil {
+		s.public, err = proof.PublicKey(o.Key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("proofs: key: %w", err)
+	}
+	if o.PreviousKey == "" {
+		return s, nil
+	}
+	record, err := proof.Rotation(o.PreviousKey, o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("proofs: previous key: %w", err)
+	}
+	tx := new(journal.Tx)
+	if err := delivery.AppendRotation(r.journal, tx, record); err != nil {
+		return nil, err
+	}
+	if !tx.Empty() {
+		_, err = r.journal.Commit(tx)
+	}
+	return s, err
+}
+
+func (s *signing) sign(c proof.Checkpoint) ([]byte, error) { return c.Sign(s.signer) }
+
+// signAccepted signs the log of what was accepted, as far as it is durable.
+func (r *Runtime) signAccepted() {
+	if r.signing == nil {
+		return
+	}
+	id, head := r.journal.Identity(), r.journal.Accepted()
+	signed, err := r.signing.sign(proof.Checkpoint{Origin: proof.Origin(id.ID, id.Incarnation, ""), Size: head.Size, Root: head.Root})
+	if err == nil {
+		tx := new(journal.Tx)
+		tx.Set(delivery.CheckpointKey(head.Name), signed)
+		_, err = r.journal.Commit(tx)
+	}
+	if err != nil {
+		r.log.Error("could not sign what was accepted; it is tried again", "error", err)
+		return
+	}
+	r.signing.accepted = time.Now()
+}
