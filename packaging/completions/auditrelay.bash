@@ -63,7 +63,7 @@ _auditrelay() {
     "detectors test") words="--help --version --config --json --detectors" ;;
     "policy") words="list show diff --help --version" ;;
     "policy list") words="--help --version" ;;
-    "policy show") words="--help --version" ;;
+    "policy show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --json" ;;
     "proof") words="keygen public --help --version" ;;
