@@ -78,6 +78,7 @@ type grammar struct {
 	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
+	Verify     verifyCommand     `cmd:"" help:"Check delivered data against its signed proofs, offline."`
 	Proof      proofCommands     `cmd:"" help:"Make keys that sign proofs."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
 	"auditrelay/config"
+	"auditrelay/internal/verify"
 	"auditrelay/runtime"
 )
 
@@ -16,14 +18,24 @@ import (
 // docs/reference/commands.md.
 const (
 	ExitOK          = 0
-	ExitFailure     = 1   // anything that has no code of its own
-	ExitUsage       = 2   // the command line itself
-	ExitConfig      = 3   // the configuration is not valid
-	ExitNotFound    = 4   // no such callback or dead letter; an event never seen
-	ExitRefused     = 5   // send: some events were refused, the others are accepted; quarantine: some items stay
-	ExitUnavailable = 6   // no answer, or the relay cannot do it now
-	ExitDenied      = 7   // the token is missing, unknown or lacks the role
-	ExitDiffer      = 8   // reconcile: the table and the journal differ
+	ExitFailure     = 1 // anything that has no code of its own
+	ExitUsage       = 2 // the command line itself
+	ExitConfig      = 3 // the configuration is not valid
+	ExitNotFound    = 4 // no such callback or dead letter; an event never seen
+	ExitRefused     = 5 // send: some events were refused, the others are accepted; quarantine: some items stay
+	ExitUnavailable = 6 // no answer, or the relay cannot do it now
+	ExitDenied      = 7 // the token is missing, unknown or lacks the role
+	ExitDiffer      = 8 // reconcile: the table and the journal differ
+
+	// verify: what is wrong, the gravest.
+	ExitForged     = 20
+	ExitAltered    = 21
+	ExitTruncated  = 22
+	ExitMissing    = 23
+	ExitAdded      = 24
+	ExitReordered  = 25
+	ExitUnreadable = 26
+
 	ExitInterrupted = 130 // by a signal
 )
 
@@ -71,6 +83,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[stayError](err); ok {
 		return ExitRefused
+	}
+	if e, ok := errors.AsType[verdictError](err); ok {
+		return ExitForged + slices.Index(verify.Categories, e.worst)
 	}
 	if _, ok := errors.AsType[differError](err); ok {
 		return ExitDiffer

@@ -41,7 +41,7 @@ func (l *Lane) attests(s *step) bool {
 	switch {
 	case l.tree != nil && l.tree.Size() >= a.Size+maxUnsigned:
 		return true
-	case l.news && (l.hurried || l.ended()):
+	case l.news && (l.ended() || l.hurried && len(l.pending) == 0 && l.state.Cursor >= s.end && len(l.deadQueue) == 0):
 		return true
 	case a.At.After(s.now.Add(l.opts.Attest)): // the clock went back
 		return true

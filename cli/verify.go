@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"auditrelay/internal/verify"
+)
+
+type verifyCommand struct {
+	Place    string   `arg:"" help:"What to verify: a folder with delivered data, or s3://BUCKET/PREFIX." placeholder:"DIR|s3://BUCKET/PREFIX"`
+	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
+	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
+	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
+	SavePin  string   `help:"Write the newest checkpoint of each log to this folder, to pin later." placeholder:"DIR" type:"path"`
+	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
+	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
+	Faults   int      `help:"How many faults to print." default:"50" placeholder:"N"`
+	JSON     bool     `help:"Print JSON."`
+}
+
+func (c *verifyCommand) Run(a *program) error {
+	o := verify.Options{From: c.From}
+	for _, key := range c.Key {
+		text, err := keyText(key)
+		if err != nil {
+			return err
+		}
+		o.Keys = append(o.Keys, text)
+	}
+	for _, name := range c.Pin {
+		pin, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read a pinned checkpoint: %w", err)
+		}
+		o.Pins = append(o.Pins, pin)
+	}
+	files, err := c.files(a.ctx)
+	if err != nil {
+		return err
+	}
+	report, err := verify.Verify(files, o)
+	if err != nil {
+		return fmt.Errorf("verify %s: %w", c.Place, err)
+	}
+	return c.tell(a, report)
+}
+
+func (c *verifyCommand) tell(a *program, report *verify.Report) error {
+	if c.JSON {
+		if err := a.printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		for i, f := range report.Faults {
+			if i == c.Faults {
+				fmt.Fprintf(a.stdout, "... and %d more\n", report.FaultCount-i)
+				break
+			}
+			fmt.Fprintf(a.stdout, "%s\n", escaped([]byte(f.String())))
+		}
+		fmt.Fprintln(a.stdout, report.Verdict())
+	}
+	if worst := report.Worst(); worst != "" {
+		return verdictError{worst}
+	}
+	return c.savePins(report)
+}
+
+// savePins writes the newest checkpoints of what was verified.
+func (c *verifyCommand) savePins(report *verify.Report) error {
+	if c.SavePin == "" {
+		return nil
+	}
+	if err := os.MkdirAll(c.SavePin, 0o700); err != nil {
+		return fmt.Errorf("write the pins: %w", err)
+	}
+	for _, l := range report.Logs {
+		name := c.SavePin + "/" + strings.NewReplacer("/", "_", "%", "_").Replace(l.Origin) + ".checkpoint"
+		if err := os.WriteFile(name, []byte(l.Checkpoint), 0o600); err != nil {
+			return fmt.Errorf("write the pins: %w", err)
+		}
+	}
+	return nil
+}
+
+// keyText returns a public key, or what stands in the file of that name.
+func keyText(key string) (string, error) {
+	if text, err := os.ReadFile(key); err == nil {
+		return strings.TrimSpace(string(text)), nil
+	} else if !strings.Contains(key, "+") {
+		return "", fmt.Errorf("read the public key: %w", err)
+	}
+	return key, nil
+}
+
+func (c *verifyCommand) files(ctx context.Context) (verify.Files, error) {
+	if place, ok := strings.CutPrefix(c.Place, "s3://"); ok {
+		return newBucket(ctx, place, c.Endpoint, c.Region)
+	}
+	info, err := os.Stat(c.Place)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", c.Place)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return folder(c.Place), nil
+}
+
+// verdictError says that something is wrong with what was verified; it was printed.
+type verdictError struct{ worst verify.Category }
+
+func (e verdictError) Error() string { return "verification failed: " + string(e.worst) }
