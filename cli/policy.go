@@ -7,13 +7,11 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/app"
-	"auditrelay/document"
 	"auditrelay/internal/diff"
 	"auditrelay/runtime"
 )
@@ -92,21 +90,6 @@ type policyDiff struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// policyChange is what would change, in figures.
-type policyChange struct {
-	Old     string         `json:"old"`
-	New     string         `json:"new"`
-	Events  int            `json:"events"`
-	Same    int            `json:"same"`
-	Changed int            `json:"changed"`
-	Leaking int            `json:"leaking"`          // events in which something would leave that does not now
-	Failed  int            `json:"failed"`           // on which the new policy fails and the old one does not
-	Leaks   map[string]int `json:"leaks,omitempty"`  // values that would leave, by path
-	Hidden  map[string]int `json:"hidden,omitempty"` // values that would leave no longer, by path
-	// Otherwise are values that neither lets out, redacted in different ways.
-	Otherwise map[string]int `json:"otherwise,omitempty"`
-}
-
 // errLeaks says that the new policy lets out more.
 var errLeaks = errors.New("the new policy lets out what the old one does not")
 
@@ -129,19 +112,19 @@ func (c *policyDiff) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	change := policyChange{Old: before.Digest(), New: after.Digest(), Events: len(events), Leaks: map[string]int{}, Hidden: map[string]int{}, Otherwise: map[string]int{}}
+	change := app.NewPolicyChange(before, after)
 	for i := range events {
 		if err := a.ctx.Err(); err != nil {
 			return err
 		}
-		if err := c.compare(a, &change, before, after, &events[i]); err != nil {
+		if err := c.compare(a, change, before, after, &events[i]); err != nil {
 			return err
 		}
 	}
 	if c.JSON {
-		err = a.printJSON(change)
+		err = a.printJSON(change.PolicyChange)
 	} else {
-		err = change.print(a)
+		err = printChange(a, &change.PolicyChange)
 	}
 	if err == nil && change.Leaking > 0 {
 		err = fmt.Errorf("%w, in %d of %d events", errLeaks, change.Leaking, change.Events)
@@ -158,58 +141,16 @@ func (c *policyDiff) events(a *program) ([]auditrelay.Event, error) {
 }
 
 // compare applies both policies to one event.
-func (c *policyDiff) compare(a *program, change *policyChange, before, after *app.Policy, event *auditrelay.Event) error {
-	was, err := before.Redact(a.ctx, event.Data)
-	if err != nil {
+func (c *policyDiff) compare(a *program, change *app.PolicyChange, before, after *app.Policy, event *auditrelay.Event) error {
+	was, is, changed, err := change.Compare(a.ctx, before, after, event)
+	if err != nil || !changed || change.Changed > c.Show || c.JSON {
 		return err
 	}
-	is, err := after.Redact(a.ctx, event.Data)
-	if err != nil {
-		change.Failed++ // and nothing of it leaves
-		return nil      //nolint:nilerr // it is counted
-	}
-	if string(was.Data) == string(is.Data) {
-		change.Same++
-		return nil
-	}
-	change.Changed++
-	var original document.Document
-	original.Reset(event.Data)
-	leaking := false
-	for path, value := range app.Leaves(&original) {
-		old, kept := was.Leaves[path]
-		now, keeps := is.Leaves[path]
-		left, leaves := kept && old == value, keeps && now == value
-		switch {
-		case leaves && !left, !left && keeps && showsMore(value, old, now):
-			leaking = true
-			change.Leaks[path]++
-		case left && !leaves:
-			change.Hidden[path]++
-		case !left && old != now:
-			change.Otherwise[path]++
-		}
-	}
-	if leaking {
-		change.Leaking++
-	}
-	if change.Changed <= c.Show && !c.JSON {
-		fmt.Fprintf(a.stdout, "event %s\n", printable(event.ID))
-		return diff.Write(a.stdout, diff.Lines(escaped(was.Data)), diff.Lines(escaped(is.Data)), a.color())
-	}
-	return nil
+	fmt.Fprintf(a.stdout, "event %s\n", printable(event.ID))
+	return diff.Write(a.stdout, diff.Lines(escaped(was)), diff.Lines(escaped(is)), a.color())
 }
 
-// showsMore reports whether a part of a value stands in what is made of it now, and
-// not in what was: any run of at least four letters and digits.
-func showsMore(value, was, is string) bool {
-	parts := strings.FieldsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	return slices.ContainsFunc(parts, func(part string) bool {
-		return len(part) >= 4 && strings.Contains(is, part) && !strings.Contains(was, part)
-	})
-}
-
-func (p *policyChange) print(a *program) error {
+func printChange(a *program, p *api.PolicyChange) error {
 	fmt.Fprintf(a.stdout, "%d events: %d the same, %d changed, %d on which the new policy fails\n", p.Events, p.Same, p.Changed, p.Failed)
 	for _, part := range []struct {
 		title string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"auditrelay"
-	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/app"
 	"auditrelay/internal/diff"
 	"auditrelay/runtime"
@@ -82,61 +81,8 @@ func (c *tryCommand) Run(a *program) error {
 // errTried says that a filter failed on an event that was tried.
 var errTried = errors.New("a filter failed")
 
-// tried is a trial as --json prints it.
-type tried struct {
-	Sequence uint64             `json:"sequence"`
-	ID       string             `json:"id"`
-	Outcome  auditrelay.Outcome `json:"outcome"`
-	Cause    auditrelay.Cause   `json:"cause,omitempty"`
-	Filter   string             `json:"filter,omitempty"`
-	Reason   string             `json:"reason,omitempty"`
-	Error    string             `json:"error,omitempty"`
-	Filters  []triedFilter      `json:"filters"`
-	Before   json.RawMessage    `json:"before"`
-	After    json.RawMessage    `json:"after,omitempty"`
-	Record   json.RawMessage    `json:"record,omitempty"` // in the callback's format
-	Emitted  []triedRecord      `json:"emitted,omitempty"`
-}
-
-type triedFilter struct {
-	Filter  string `json:"filter"`
-	Verdict string `json:"verdict"`
-	Reason  string `json:"reason,omitempty"`
-	Error   string `json:"error,omitempty"`
-	Fuel    int64  `json:"fuel"`
-	Memory  int64  `json:"memory"`
-
-	Digest  string      `json:"digest,omitempty"` // of the module or the policy
-	Version string      `json:"version,omitempty"`
-	Touched []api.Touch `json:"touched,omitempty"`
-}
-
-type triedRecord struct {
-	Target string          `json:"target"`
-	Filter string          `json:"filter"`
-	Data   json.RawMessage `json:"data"`
-}
-
 func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) error {
-	out := tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
-		Filters: []triedFilter{}, Before: e.Data, After: t.Data, Record: t.Record}
-	if t.Err != nil {
-		out.Error = t.Err.Error()
-	}
-	for _, s := range t.Steps {
-		f := triedFilter{Filter: s.Filter, Verdict: s.Verdict.String(), Reason: s.Reason, Fuel: s.Usage.Fuel, Memory: s.Usage.Memory,
-			Digest: s.Description.Digest, Version: s.Description.Version}
-		for _, touch := range s.Touched {
-			f.Touched = append(f.Touched, api.Touch{Path: touch.Path, Operation: touch.Operation, Count: touch.Count})
-		}
-		if s.Err != nil {
-			f.Error = s.Err.Error()
-		}
-		out.Filters = append(out.Filters, f)
-	}
-	for _, r := range t.Emitted {
-		out.Emitted = append(out.Emitted, triedRecord{r.Target, r.Filter, r.Data})
-	}
+	out := app.NewTried(e, t)
 	if c.JSON {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetEscapeHTML(false)

@@ -159,10 +159,14 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
+// Limits returns the limits of what Submit accepts.
+func (r *Runtime) Limits() Limits {
+	return Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth, IDBytes: r.limits.IDBytes}
+}
+
 // judging returns the options that the judges of all callbacks share.
 func (r *Runtime) judging() judging {
-	l := Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth}
-	return judging{workers: r.workers, receiptKey: r.receiptKey, record: l.record(), log: r.log, journal: r.journal.Identity().String()}
+	return judging{workers: r.workers, receiptKey: r.receiptKey, record: r.Limits().record(), log: r.log, journal: r.journal.Identity().String()}
 }
 
 // Modules returns the store of uploaded modules. It is valid until Close.

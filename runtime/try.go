@@ -140,6 +140,25 @@ func records(emitted []delivery.Emitted) []TrialRecord {
 	return out
 }
 
+// Try is the function Try for a running callback. with replaces filters by name; the
+// caller keeps those. Nothing that runs is changed. Do not call it while Apply runs.
+func (r *Runtime) Try(ctx context.Context, callback string, with map[string]filter.Filter, events []auditrelay.Event) ([]Trial, error) {
+	running := r.callbackNamed(callback)
+	if running == nil {
+		return nil, fmt.Errorf("try callback %s: %w", callback, ErrNoCallback)
+	}
+	c := running.Callback
+	c.Steps = slices.Clone(c.Steps)
+	for name, f := range with {
+		i := slices.IndexFunc(c.Steps, func(s Step) bool { return s.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("try callback %s: it has no filter %s: %w", callback, name, ErrConflict)
+		}
+		c.Steps[i].Filter = f
+	}
+	return Try(ctx, c, r.Limits(), events)
+}
+
 // Stored returns at most limit accepted events from a sequence on. next is the from of
 // the next call; at the end it equals from. Erased events are skipped. The caller owns
 // the events' Data.

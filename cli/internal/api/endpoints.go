@@ -39,7 +39,10 @@ var (
 	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
 	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"}
 
-	GetPolicy = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
+	GetPolicies    = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
+	GetPolicy      = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
+	PostPolicyDiff = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
+	PostTry        = Endpoint[Try, []Tried]{"POST", "/v1/try"}
 
 	PostBackup = Endpoint[None, BackedUp]{"POST", "/v1/backup"}
 	PostReload = Endpoint[None, Reloaded]{"POST", "/v1/reload"}

@@ -74,10 +74,13 @@ func policiesOf(cfg *config.Config, native map[string]*nativeFilter) []runtime.T
 		}
 		text := gateText(&c.MustNotLeave, detectors.Digest())
 		sum := sha256.Sum256(text)
-		all = append(all, runtime.Text{Digest: hex.EncodeToString(sum[:]), Kind: textGate, Name: "callbacks/" + c.Name + "/must_not_leave", Text: string(text)})
+		all = append(all, runtime.Text{Digest: hex.EncodeToString(sum[:]), Kind: textGate, Name: gateName(c.Name), Text: string(text)})
 	}
 	return all
 }
+
+// gateName is the name of a callback's must_not_leave among the texts.
+func gateName(callback string) string { return "callbacks/" + callback + "/must_not_leave" }
 
 // gateText is all that a gate goes by, as YAML in one fixed form.
 func gateText(m *auditrelay.MustNotLeave, detectors string) []byte {

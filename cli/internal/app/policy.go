@@ -36,16 +36,20 @@ type Policy struct {
 // alone, or FILE:FILTER, a filter of a configuration. A policy that stands alone has
 // no keys: its pseudonyms are made with random ones.
 func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*Policy, error) {
-	p := &Policy{Name: name}
 	section, keys, detectors, err := findPolicy(name, sinks)
 	if err != nil {
 		return nil, err
 	}
-	if p.Text = section.Text(); slices.Contains(redact.Presets(), name) {
-		if p.Text, err = redact.Preset(name); err != nil { // with its comments
-			return nil, err
-		}
+	p, err := newPolicy(ctx, name, section, keys, detectors)
+	if err == nil && slices.Contains(redact.Presets(), name) {
+		p.Text, err = redact.Preset(name) // with its comments
 	}
+	return p, err
+}
+
+// newPolicy opens the policy of a section. Without keys it gets random ones.
+func newPolicy(ctx context.Context, name string, section config.Section, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*Policy, error) {
+	p := &Policy{Name: name, Text: section.Text()}
 	o, err := redactOptions(section)
 	if err != nil {
 		return nil, section.Explain(err)

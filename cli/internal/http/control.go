@@ -24,6 +24,12 @@ type Control interface {
 	// digits is enough.
 	PolicyText(digest string) (api.KeptText, error)
 	Modules
+	// Try runs events through a running callback's filters, PolicyDiff through two
+	// policies. Neither changes anything; both answer with contents of events.
+	Try(ctx context.Context, want api.Try) ([]api.Tried, error)
+	PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.PolicyChange, error)
+	// ListPolicies returns the policies in force.
+	ListPolicies() ([]api.PolicyInForce, error)
 }
 
 // Modules are the uploaded WebAssembly modules and the filters that run them. A

@@ -70,6 +70,9 @@ var operations = map[string]struct {
 	"POST /v1/quarantine/delete":          {"Deletes items for good; limits as for replay.", nil},
 	"POST /v1/quarantine/{number}/replay": {"Accepts the body instead of the item. Also needs the role ingest.", nil},
 
+	"GET /v1/policies":          {"Lists the policies in force.", nil},
+	"POST /v1/policies/diff":    {"Counts what another policy would expose or hide, on accepted or given events.", nil},
+	"POST /v1/try":              {"Runs events through a callback's filters, with another policy if one is given. Nothing is delivered or stored.", nil},
 	"GET /v1/policies/{digest}": {"A policy, a must_not_leave or the detectors by digest, in force now or before.", nil},
 
 	"POST /v1/backup": {"Makes a backup on the relay's machine.", nil},

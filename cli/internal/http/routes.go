@@ -74,6 +74,9 @@ func (s *Server) table() []route {
 		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(s.deleteItem)),
 		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
 
+		control(s, api.GetPolicies, roleView, s.getPolicies),
+		control(s, api.PostPolicyDiff, roleComply, s.postPolicyDiff),
+		control(s, api.PostTry, roleComply, s.postTry),
 		control(s, api.GetPolicy, roleView, s.getPolicy),
 
 		control(s, api.PostBackup, roleAdmin, s.postBackup),

@@ -52,6 +52,11 @@ func screens() []screen {
 		post("/ui/modules/{digest}/delete", "admin", (*visit).deleteModule),
 		post("/ui/filters/{name}/module", "admin", (*visit).useModule),
 		post("/ui/filters/{name}/reset", "operate", (*visit).resetFilter),
+		get("/ui/policies", "view", "Policies", (*visit).policies),
+		get("/ui/policies/{digest}", "view", "", (*visit).policy),
+		get("/ui/policies/by-digest", "view", "", (*visit).policyByDigest),
+		get("/ui/try", "comply", "Try", (*visit).tryForm),
+		post("/ui/try", "comply", (*visit).try),
 		post("/ui/reload", "admin", (*visit).reload),
 	}
 }

@@ -248,7 +248,9 @@ func (v *visit) done(to, notice string, n int) error {
 		return err
 	}
 	q := u.Query()
-	q.Set("notice", notice)
+	if notice != "" {
+		q.Set("notice", notice)
+	}
 	if n >= 0 {
 		q.Set("n", fmt.Sprint(n))
 	}

@@ -408,6 +408,7 @@ func TestOperatorsDay(t *testing.T) {
 	p.sees("Outcome on each callback")
 
 	modules(t, r, p)
+	policies(p)
 
 	for _, role := range []string{"view", "comply", "operate"} {
 		p.click("Sign out")
@@ -426,7 +427,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)
@@ -461,6 +462,30 @@ func modules(t *testing.T, r *relay, p *page) {
 	if list := r.run("", "module", "filters"); !strings.Contains(list, "rules") {
 		t.Error(list)
 	}
+}
+
+// policies looks at the policy in force, tries a draft and compares it.
+func policies(p *page) {
+	p.t.Helper()
+	p.visit("/ui/policies")
+	p.sees("callbacks/withheld/must_not_leave")
+	p.checked("policies")
+	p.click("Try a draft")
+	p.fill("textarea[name=policy]", "rules: [{paths: [object_id], do: mask}]")
+	p.click("Compare the draft")
+	p.sees("Newly exposed")
+	p.sees("changed_by")
+	p.checked("compare")
+	eval[chromedp.Void](p, "document.querySelector('textarea[name=events]').value = "+fmt.Sprintf("%q", event("tried", hostile))+";0")
+	eval[chromedp.Void](p, "document.querySelector('button[value=try]').click()")
+	p.sees("tried: delivered")
+	p.sees("mask object_id")
+	p.until("document.querySelector('.removed') && document.querySelector('.added')")
+	p.checked("try")
+	p.visit("/ui/policies")
+	eval[chromedp.Void](p, "window.stale = true; document.querySelector('td.id a').click()")
+	p.sees("Text")
+	p.checked("policy")
 }
 
 // TestWithoutJavaScriptAllButtonsWork: a form needs no script.

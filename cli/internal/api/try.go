@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+
+	"auditrelay"
+)
+
+// Sample selects the events of a trial: Events or, if there are none, accepted events from
+// the sequence From on.
+type Sample struct {
+	Events []json.RawMessage `json:"events,omitempty"` // in LiteLLM's schema; at most 100
+	From   uint64            `json:"from,omitempty"`   // 0: the oldest
+	Limit  int               `json:"limit,omitempty"`  // of accepted events; default 20, at most 1,000
+}
+
+// Try asks what a callback would do to events. Nothing is accepted, delivered or stored.
+type Try struct {
+	Sample
+	Callback string `json:"callback"`
+	// Policy, if set, is the YAML of a policy that stands in for that of the native filter
+	// Filter.
+	Filter string `json:"filter,omitempty"`
+	Policy string `json:"policy,omitempty"`
+}
+
+// Tried is what a callback would do to one event. Before and After are the event as it
+// was and after all filters.
+type Tried struct {
+	Sequence uint64             `json:"sequence"`
+	ID       string             `json:"id"`
+	Outcome  auditrelay.Outcome `json:"outcome"`
+	Cause    auditrelay.Cause   `json:"cause,omitempty"`
+	Filter   string             `json:"filter,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+	Error    string             `json:"error,omitempty"`
+	Filters  []TriedFilter      `json:"filters"`
+	Before   json.RawMessage    `json:"before"`
+	After    json.RawMessage    `json:"after,omitempty"`
+	Record   json.RawMessage    `json:"record,omitempty"` // in the callback's format
+	Emitted  []TriedRecord      `json:"emitted,omitempty"`
+}
+
+// TriedFilter is the work of one filter in a trial.
+type TriedFilter struct {
+	Filter  string `json:"filter"`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Fuel    int64  `json:"fuel"`
+	Memory  int64  `json:"memory"` // bytes
+
+	Digest  string  `json:"digest,omitempty"` // of the module or the policy
+	Version string  `json:"version,omitempty"`
+	Touched []Touch `json:"touched,omitempty"`
+}
+
+// TriedRecord is a record that a filter would emit.
+type TriedRecord struct {
+	Target string          `json:"target"`
+	Filter string          `json:"filter"`
+	Data   json.RawMessage `json:"data"`
+}
+
+// PolicyInForce is a policy of the running configuration: that of a native filter (kind
+// policy) or of a callback's must_not_leave.
+type PolicyInForce struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`
+	// Callbacks are those that it applies to.
+	Callbacks []string `json:"callbacks"`
+}
+
+// PolicyDiff asks what another policy would change for the native filter Filter.
+type PolicyDiff struct {
+	Sample
+	Filter string `json:"filter"`
+	Policy string `json:"policy"` // YAML
+}
+
+// PolicyChange counts what another policy would change. The maps count values by path.
+type PolicyChange struct {
+	Old     string         `json:"old"` // digest
+	New     string         `json:"new"`
+	Events  int            `json:"events"`
+	Same    int            `json:"same"`
+	Changed int            `json:"changed"`
+	Leaking int            `json:"leaking"`          // events with newly exposed values
+	Failed  int            `json:"failed"`           // events on which only the new policy fails
+	Leaks   map[string]int `json:"leaks,omitempty"`  // newly exposed
+	Hidden  map[string]int `json:"hidden,omitempty"` // no longer exposed
+	// Otherwise are values that neither exposes, redacted in different ways.
+	Otherwise map[string]int `json:"otherwise,omitempty"`
+}

@@ -1,0 +1,172 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/internal/diff"
+)
+
+func (v *visit) policies() error {
+	all, err := v.api.Policies(v.r.Context())
+	if err != nil {
+		return err
+	}
+	return v.show("policies", "Policies", all)
+}
+
+func (v *visit) policy() error {
+	text, err := v.api.Policy(v.r.Context(), v.r.PathValue("digest"))
+	if err != nil {
+		return err
+	}
+	return v.show("policy", "Policy", text)
+}
+
+// policyByDigest goes to the text of a digest that somebody typed.
+func (v *visit) policyByDigest() error {
+	return v.done("/ui/policies/"+url.PathEscape(strings.TrimSpace(v.r.URL.Query().Get("digest"))), "", -1)
+}
+
+// tryView is the form and, after it was sent, its result.
+type tryView struct {
+	Callbacks []api.CallbackStatus
+	Policies  []api.PolicyInForce // of native filters
+
+	Callback, Events, From, Limit, Filter, Policy string
+
+	Tried  []triedView
+	Change *api.PolicyChange
+	Asked  bool
+}
+
+// triedView is one trial with the difference between before and after.
+type triedView struct {
+	api.Tried
+	Lines []diffLine
+}
+
+type diffLine struct{ Class, Text string }
+
+// difference marks the lines of a document that filters took away or put in.
+func difference(before, after []byte) (lines []diffLine) {
+	if after == nil || bytes.Equal(before, after) {
+		for _, line := range diff.Lines(before) {
+			lines = append(lines, diffLine{"", "    " + line})
+		}
+		return lines
+	}
+	var out bytes.Buffer
+	_ = diff.Write(&out, diff.Lines(before), diff.Lines(after), false) // a buffer
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		class := ""
+		switch {
+		case strings.HasPrefix(line, "  - "):
+			class = "removed"
+		case strings.HasPrefix(line, "  + "):
+			class = "added"
+		}
+		lines = append(lines, diffLine{class, line})
+	}
+	return lines
+}
+
+// tryForm shows the form; try also what came of it.
+func (v *visit) tryForm() error {
+	out := tryView{Limit: "20", Callback: v.r.URL.Query().Get("callback"), Filter: v.r.URL.Query().Get("filter"), From: v.r.URL.Query().Get("from")}
+	return v.showTry(&out)
+}
+
+func (v *visit) showTry(out *tryView) error {
+	all, err := v.api.Callbacks(v.r.Context())
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Replay == "" {
+			out.Callbacks = append(out.Callbacks, c)
+		}
+	}
+	policies, err := v.api.Policies(v.r.Context())
+	if err != nil {
+		return err
+	}
+	for _, p := range policies {
+		if p.Kind == "policy" {
+			out.Policies = append(out.Policies, p)
+		}
+	}
+	return v.show("try", "Try", *out)
+}
+
+func (v *visit) try() error {
+	form := v.r.PostForm
+	out := tryView{
+		Callback: form.Get("callback"), Events: form.Get("events"), From: form.Get("from"), Limit: form.Get("limit"),
+		Filter: form.Get("filter"), Policy: form.Get("policy"), Asked: true,
+	}
+	sample, err := out.sample()
+	if err != nil {
+		return err
+	}
+	ctx := v.r.Context()
+	if form.Get("do") == "compare" {
+		change, err := v.api.PolicyDiff(ctx, api.PolicyDiff{Sample: sample, Filter: out.Filter, Policy: out.Policy})
+		if err != nil {
+			return err
+		}
+		out.Change = &change
+		return v.showTry(&out)
+	}
+	want := api.Try{Sample: sample, Callback: out.Callback, Policy: out.Policy}
+	if out.Policy != "" {
+		want.Filter = out.Filter
+	}
+	tried, err := v.api.Try(ctx, want)
+	if err != nil {
+		return err
+	}
+	for _, one := range tried {
+		out.Tried = append(out.Tried, triedView{one, difference(one.Before, one.After)})
+	}
+	return v.showTry(&out)
+}
+
+// sample reads which events are meant: those in the form, one or an array or one a line,
+// or accepted ones.
+func (t *tryView) sample() (s api.Sample, err error) {
+	if text := strings.TrimSpace(t.Events); text != "" {
+		if strings.HasPrefix(text, "[") {
+			if err := json.Unmarshal([]byte(text), &s.Events); err != nil {
+				return s, badForm("events")
+			}
+			return s, nil
+		}
+		decoder := json.NewDecoder(strings.NewReader(text))
+		for decoder.More() {
+			var one json.RawMessage
+			if err := decoder.Decode(&one); err != nil {
+				return s, &api.Error{Status: http.StatusBadRequest, Field: "events", Message: "this is no JSON", Hint: "give one event, an array, or one event a line"}
+			}
+			s.Events = append(s.Events, one)
+		}
+		return s, nil
+	}
+	if text := strings.TrimSpace(t.From); text != "" {
+		if s.From, err = strconv.ParseUint(text, 10, 63); err != nil {
+			return s, badForm("from")
+		}
+	}
+	if text := strings.TrimSpace(t.Limit); text != "" {
+		if s.Limit, err = strconv.Atoi(text); err != nil {
+			return s, badForm("limit")
+		}
+	}
+	return s, nil
+}
