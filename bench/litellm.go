@@ -23,8 +23,8 @@ func auditMasker(event []byte) ([]byte, error) {
 	}
 	for _, field := range []string{"before_value", "updated_values"} {
 		text, isText := v[field].(string)
-		inner := v[field]
-		if isText && json.Unmarshal([]byte(text), &inner) != nil {
+		inner, is := v[field]
+		if !is || isText && json.Unmarshal([]byte(text), &inner) != nil {
 			continue // it was no text when it was masked
 		}
 		masked := maskTree(inner, 10)

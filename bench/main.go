@@ -57,6 +57,7 @@ func run(child, dir, only, fanOutRows string, scale float64) error {
 		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
 		{"workers", func() error { return workersGroup(dir, int(400_000*scale)) }},
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
+		{"detection", func() error { return detectionGroup(max(100, int(20_000*scale))) }},
 		{"load", func() error { return loadGroup(dir, max(1, int(8*scale))) }},
 		{"fan-out", func() error { return fanOutGroup(dir, int(40_000*scale), fanOutRows) }},
 		{"backlog", func() error { return backlogGroup(dir, scale) }},

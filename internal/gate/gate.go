@@ -44,7 +44,9 @@ type Gate struct {
 // path is one that may hold nothing, as the operator wrote it too.
 type path struct {
 	*document.Path
-	text string
+	text   string
+	name   keyname.Pattern // of **.~name: the walk through the document, which meets every key, knows it by that
+	byName bool
 }
 
 // New returns a gate, nil where o asks for nothing. The error names every option
@@ -68,7 +70,8 @@ func New(o Options) (*Gate, error) {
 			errs = append(errs, err)
 			continue
 		}
-		g.paths = append(g.paths, path{p, text})
+		name, byName := shape.AnyDepth(p)
+		g.paths = append(g.paths, path{p, text, name, byName})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -145,7 +148,7 @@ func (i *Inspector) Record(record, added []byte) (err error) {
 		return &Leak{Cause: auditrelay.CauseLeak, Where: "the record cannot be read"}
 	}
 	i.document.Reset(record)
-	if err := i.forbidden(&i.document); err != nil {
+	if err := i.forbidden(&i.document, true); err != nil {
 		return err
 	}
 	return i.Document(added)
@@ -196,7 +199,7 @@ func (i *Inspector) structure(text []byte) (read bool, err error) {
 func (i *Inspector) object(data []byte) error {
 	d := &i.document
 	d.Reset(data)
-	if err := i.forbidden(d); err != nil {
+	if err := i.forbidden(d, false); err != nil {
 		return err
 	}
 	i.findSpared(d)
@@ -204,13 +207,42 @@ func (i *Inspector) object(data []byte) error {
 	return i.members(d, document.Root, place{parent: document.Object})
 }
 
-// forbidden checks that nothing stands at the gate's paths.
-func (i *Inspector) forbidden(d *document.Document) error {
-	for _, p := range i.gate.paths {
+// forbidden checks that nothing stands at the gate's paths; those that members knows by
+// their name only where all is set.
+func (i *Inspector) forbidden(d *document.Document, all bool) error {
+	for j := range i.gate.paths {
+		p := &i.gate.paths[j]
+		if p.byName && !all {
+			continue
+		}
 		for n := d.Each(p.Path, document.None); n != document.None; n = d.Each(p.Path, n) {
 			if !i.blank(d, n) {
-				return &Leak{Cause: auditrelay.CauseLeak, Rule: "path " + p.text, Where: "there is a value"}
+				return p.leak()
 			}
+		}
+	}
+	return nil
+}
+
+func (p *path) leak() error {
+	return &Leak{Cause: auditrelay.CauseLeak, Rule: "path " + p.text, Where: "there is a value"}
+}
+
+// forbiddenName returns the first path of the form **.~name that selects what stands under
+// a key, nil where none does.
+func (g *Gate) forbiddenName(key []byte) *path {
+	var snake, joined []byte
+	for j := range g.paths {
+		p := &g.paths[j]
+		if !p.byName {
+			continue
+		}
+		if snake == nil {
+			snake = keyname.AppendSnake(make([]byte, 0, 2*len(key)+8), key)
+			joined = keyname.Join(slices.Clone(snake))
+		}
+		if p.name.Matches(snake, joined) {
+			return p
 		}
 	}
 	return nil

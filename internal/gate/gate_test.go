@@ -36,7 +36,7 @@ func looking(t *testing.T, f finder, paths ...string) *Inspector {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.paths = append(g.paths, path{p, text})
+		g.paths = append(g.paths, path{Path: p, text: text})
 	}
 	return g.Inspector()
 }

@@ -46,6 +46,7 @@ type keyKnown struct {
 	shape.Key
 
 	leak error // it is a secret itself
+	path *path // that forbids what stands under it, wherever it is
 }
 
 // of returns what is known of a decoded key, and remembers it.
@@ -53,7 +54,7 @@ func (i *Inspector) of(key []byte) keyKnown {
 	if known := i.names.Get(key); known != nil {
 		return *known
 	}
-	known := keyKnown{Key: shape.KeyOf(i.gate.catalogue, key)}
+	known := keyKnown{Key: shape.KeyOf(i.gate.catalogue, key), path: i.gate.forbiddenName(key)}
 	if i.gate.finder != nil {
 		if i.findings = i.gate.finder.Append(i.findings[:0], key, detect.Name{}); len(i.findings) > 0 {
 			known.leak = leakOf("detector "+i.findings[0].Detector, "a key")
@@ -87,6 +88,9 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 		at := in
 		if n == document.Root {
 			at.known = i.known.Len() > 0 && !in.learns && !identity(i.keys[base:])
+		}
+		if key.path != nil && !in.learns && !i.blank(d, c) {
+			return key.path.leak()
 		}
 		if in.learns && n == document.Root && identity(i.keys[base:]) {
 			continue

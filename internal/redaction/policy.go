@@ -13,6 +13,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/internal/detect"
 	"auditrelay/internal/keyname"
+	"auditrelay/internal/shape"
 )
 
 // Rule names values and what is done to them: by path, by the name of their key at
@@ -346,16 +347,6 @@ func ownField(p *document.Path) (string, bool) {
 	return text, !strings.ContainsAny(text, `.*~\`)
 }
 
-// anyDepth returns the pattern of a path of the form **.~name.
-func anyDepth(p *document.Path) (keyname.Pattern, bool) {
-	name, ok := strings.CutPrefix(p.String(), "**.~")
-	if !ok || strings.ContainsAny(name, `.*~\`) {
-		return keyname.Pattern{}, false
-	}
-	pattern, err := keyname.Parse(name)
-	return pattern, err == nil
-}
-
 func (p *Policy) addPath(path *document.Path, rule int) {
 	if name, ok := ownField(path); ok {
 		s := p.top[name]
@@ -371,7 +362,7 @@ func (p *Policy) addMark(path *document.Path, mark marks, touch int) {
 		p.top[name] = p.top[name].with(mark, touch)
 		return
 	}
-	if pattern, ok := anyDepth(path); ok {
+	if pattern, ok := shape.AnyDepth(path); ok {
 		p.named = append(p.named, namedMark{pattern, mark, touch})
 		return
 	}

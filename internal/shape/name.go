@@ -2,9 +2,11 @@ package shape
 
 import (
 	"bytes"
+	"strings"
 
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
 )
 
 // Key is what a decoded key tells, wherever it stands.
@@ -220,4 +222,15 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 		at = parent
 	}
 	return detect.Name{}
+}
+
+// AnyDepth returns the pattern of a path of the form **.~name: a walk that meets every key
+// needs not look for it.
+func AnyDepth(p *document.Path) (keyname.Pattern, bool) {
+	name, ok := strings.CutPrefix(p.String(), "**.~")
+	if !ok || strings.ContainsAny(name, `.*~\`) {
+		return keyname.Pattern{}, false
+	}
+	pattern, err := keyname.Parse(name)
+	return pattern, err == nil
 }
