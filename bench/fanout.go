@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -148,6 +149,7 @@ func fanOutChild(child, dir string) error {
 			return err
 		}
 	}
+	debug.SetMemoryLimit(160 << 20) // as the program does
 	r, err := f.measure(dir)
 	if err != nil {
 		return err

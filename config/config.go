@@ -102,6 +102,9 @@ type Config struct {
 	// Guests limits all WebAssembly guests together.
 	Guests Guests `yaml:"guests"`
 
+	// Delivery limits all callbacks together.
+	Delivery Delivery `yaml:"delivery"`
+
 	// Notes are warnings for the operator, by line. They do not prevent a start.
 	Notes []Note `yaml:"-"`
 
@@ -117,6 +120,15 @@ type Guests struct {
 	// and limits.stack; there is one for each CPU, filter, and callback that lists it.
 	// Default: 1GiB.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"1MiB..1TiB"`
+}
+
+// Delivery limits all callbacks together.
+type Delivery struct {
+	// Memory limits the events and payloads that all callbacks process and send at a time,
+	// estimated. Callbacks share it fairly: under pressure chunks get smaller, and a
+	// callback waits for its own share, never for another callback. Default: 32MiB, or
+	// eight times the largest chunk.bytes if that is above its default.
+	Memory auditrelay.ByteSize `yaml:"memory" range:"8MiB..1TiB"`
 }
 
 // TLS configures the listener's TLS.

@@ -68,6 +68,9 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	if err != nil {
 		return errors.Join(err, r.revive(stopped))
 	}
+	if !r.memorySet {
+		r.memory.resize(memoryFor(callbacks))
+	}
 	old := map[string]*callback{}
 	for _, c := range r.callbacks {
 		old[c.Name] = c
@@ -83,11 +86,16 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 			continue
 		}
 		c := r.newCallback(callbacks[i])
+		next = append(next, c)
 		started, err := r.pumpsOf(c)
 		if err != nil {
+			for _, c := range next {
+				if !plan.keep[c.Name] {
+					c.close(r)
+				}
+			}
 			return errors.Join(err, r.revive(stopped))
 		}
-		next = append(next, c)
 		fresh = append(fresh, started...)
 	}
 	pumps := map[string]*pump{}
@@ -106,7 +114,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	// other, as one does that appends to a file.
 	var errs []error
 	for _, c := range old {
-		c.judge.close()
+		c.close(r)
 		errs = append(errs, r.release(c.Callback))
 	}
 	errs = append(errs, r.closeUnused(spare))

@@ -26,6 +26,14 @@ type callback struct {
 	slots       chan struct{} // one per concurrent delivery
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
 	latency     latency
+	memory      *memoryAccount
+}
+
+// close closes what the callback has beside its filters and its sink. Nothing of it may
+// be under way.
+func (c *callback) close(r *Runtime) {
+	c.judge.close()
+	r.memory.close(c.memory)
 }
 
 // refresh makes the sink read its credentials again, if it caches any.
@@ -40,7 +48,7 @@ func (c *callback) refresh() bool {
 const defaultTimeout = time.Minute
 
 func (r *Runtime) newCallback(c Callback) *callback {
-	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1}
+	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1, memory: r.memory.open()}
 	out.gate = out.judge.gate
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)

@@ -105,9 +105,10 @@ const (
 // all judges events in parallel, with results in order. It may return fewer, at
 // least one where there is one, if the filters made too much of them or one of
 // them could not be judged for now. held is why the next could not be, nil where
-// nothing is in the way. An error means that none was judged.
-func (j *judge) all(ctx context.Context, events []auditrelay.Event) (judged []delivery.Judged, held, err error) {
-	r := round{judge: j, events: events, judged: make([]delivery.Judged, len(events)), width: j.width(), stride: stride}
+// nothing is in the way. An error means that none was judged. room bounds the bytes
+// that the filters may make, beside maxJudged.
+func (j *judge) all(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
+	r := round{judge: j, events: events, room: min(room, maxJudged), judged: make([]delivery.Judged, len(events)), width: j.width(), stride: stride}
 	if r.width > 1 {
 		r.stride = max(stride, min(r.width, (len(events)+cap(j.idle)-1)/cap(j.idle)))
 	}
@@ -159,6 +160,7 @@ func (j *judge) resting() error {
 type round struct {
 	judge  *judge
 	events []auditrelay.Event
+	room   int64             // bytes that the filters may make
 	judged []delivery.Judged // what was not judged stays without an event
 	width  int               // events that a worker judges side by side
 	stride int
@@ -180,7 +182,7 @@ const (
 func (r *round) work(ctx context.Context) {
 	w := r.judge.worker()
 	defer r.judge.release(w)
-	for r.grown.Load() <= maxJudged && r.emitted.Load() <= maxEmitted {
+	for r.grown.Load() <= r.room && r.emitted.Load() <= maxEmitted {
 		end := int(r.next.Add(int64(r.stride)))
 		if !r.judgeFrom(ctx, w, end-r.stride, min(end, len(r.events))) || end >= len(r.events) {
 			return
@@ -226,7 +228,7 @@ func (r *round) whole() []delivery.Judged {
 	for i := range r.judged {
 		j := &r.judged[i]
 		grown, emitted = grown+size(j), emitted+len(j.Emitted)
-		if j.Event == nil || i > 0 && (grown > maxJudged || emitted > maxEmitted) {
+		if j.Event == nil || i > 0 && (grown > r.room || emitted > maxEmitted) {
 			return r.judged[:i]
 		}
 	}

@@ -171,6 +171,7 @@ type Stats struct {
 	IngestFailed   uint64 // rejected, because such a filter failed
 
 	Quarantine QuarantineStats
+	Memory     MemoryStats
 
 	NotAccepting string // the error of Ready; empty while events are accepted
 	// NotAcceptingReason classifies it: quota, reserve, inodes, callback, journal or
@@ -188,7 +189,7 @@ func (r *Runtime) Stats() Stats {
 		Accepted: r.counters.accepted.Load(), Duplicates: r.counters.duplicates.Load(), Conflicts: r.counters.conflicts.Load(),
 		Rejected: r.counters.rejected.Load(), UnknownActions: r.counters.unknownActions.Load(),
 		IngestFiltered: r.counters.ingestFiltered.Load(), IngestFailed: r.counters.ingestFailed.Load(),
-		Quarantine: r.QuarantineStats()}
+		Quarantine: r.QuarantineStats(), Memory: r.memory.stats()}
 	if err := r.Ready(); err != nil {
 		s.NotAccepting = err.Error()
 	}

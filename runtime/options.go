@@ -50,6 +50,13 @@ type Options struct {
 	// Proofs signs what the logs of proofs say.
 	Proofs ProofOptions
 
+	// Memory bounds the events and payloads that all callbacks process and send at a time,
+	// estimated. Callbacks share it fairly: under pressure chunks get smaller, and a
+	// callback waits for its own share, never for another callback. One large event or
+	// payload may exceed it. Default: 32 MiB, or eight times the largest Chunk.Bytes if
+	// that is above its default.
+	Memory auditrelay.ByteSize
+
 	// Workers is the number of events of one callback that are filtered in parallel.
 	// Default: GOMAXPROCS.
 	Workers int

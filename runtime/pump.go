@@ -43,6 +43,7 @@ type pump struct {
 type result struct {
 	taken  bool
 	batch  *delivery.Assembled // of a take
+	held   *grant              // memory of batch, to be released when it is sealed; or nil
 	sent   *delivery.Sent      // of a delivery
 	number uint64
 	err    error
@@ -196,7 +197,7 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			return action.Until
 		case delivery.Deliver:
 			p.out++
-			go p.deliver(ctx, action.Number)
+			go p.deliver(ctx, action.Number, action.Bytes)
 		case delivery.Detach:
 			_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
@@ -238,30 +239,85 @@ func (p *pump) oldest(next uint64) time.Time {
 
 // take reads, judges and assembles one chunk.
 func (p *pump) take(ctx context.Context, a delivery.Action) {
-	batch, err := p.judge(ctx, a)
-	var assembled *delivery.Assembled
-	if err == nil {
-		p.callback.rendering.Lock()
-		assembled, err = delivery.Assemble(*batch, p.place)
-		p.callback.rendering.Unlock()
+	res := result{taken: true}
+	var short bool
+	if res.held, short, res.err = p.takeMemory(ctx, &a); res.err == nil {
+		end := p.r.turns.begin(ctx)
+		res.batch, res.err = p.assemble(ctx, a, short, &res.held)
+		end()
 	}
-	p.results <- result{taken: true, batch: assembled, err: err}
+	if res.err != nil {
+		res.held.release()
+		res.held = nil
+	}
+	p.results <- res
 }
 
-func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, error) {
+// leastChunk is about the least memory for events that a take asks for.
+const leastChunk = 64 << 10
+
+// takeMemory waits for the memory of a take, and makes the take smaller where it gets
+// less than it asked for, which short says.
+func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant, short bool, err error) {
+	want := a.Bytes
+	if a.Kind != delivery.TakeDead {
+		want = min(want, max(a.Waiting, leastChunk))
+	}
+	held, err = p.r.memory.take(ctx, p.callback.memory, copiesOfChunk*want)
+	if err != nil {
+		return nil, false, err
+	}
+	a.Bytes = min(a.Bytes, max(held.bytes/copiesOfChunk, 1))
+	return held, held.bytes < copiesOfChunk*want, nil
+}
+
+// enough exchanges the memory of a take for more where its one event is larger than what
+// was given. It reports whether it did: the event is then to be read again, since
+// nobody waits for memory while holding some.
+func (p *pump) enough(ctx context.Context, events []auditrelay.Event, held **grant) (more bool, err error) {
+	if len(events) != 1 || copiesOfChunk*int64(len(events[0].Data)) <= (*held).bytes {
+		return false, nil
+	}
+	(*held).release()
+	*held, err = p.r.memory.all(ctx, p.callback.memory, copiesOfChunk*int64(len(events[0].Data)))
+	return true, err
+}
+
+// assemble judges and renders a chunk. It may exchange held for more.
+func (p *pump) assemble(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Assembled, error) {
+	batch, err := p.judge(ctx, a, short, held)
+	if err != nil {
+		return nil, err
+	}
+	p.callback.rendering.Lock()
+	defer p.callback.rendering.Unlock()
+	return delivery.Assemble(*batch, p.place)
+}
+
+// judge reads and judges a chunk; short: there is less memory for it than it asked for.
+func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Batch, error) {
 	if a.Kind == delivery.TakeDead {
-		return p.judgeDead(ctx, a)
+		return p.judgeDead(ctx, a, held)
 	}
 	limit := a.Events
 	if room := a.To - a.From; room < uint64(limit) {
 		limit = int(room)
 	}
 	events, to, err := p.r.journal.Read(a.From, limit, a.Bytes)
+	if err == nil {
+		var more bool
+		if more, err = p.enough(ctx, events, held); more && err == nil {
+			events, to, err = p.r.journal.Read(a.From, 1, a.Bytes)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read a chunk of callback %s: %w", p.name, err)
 	}
 	state := p.seen.Load().State
 	batch := &delivery.Batch{From: a.From, To: to}
+	if short && to < a.To {
+		batch.Due = a.To
+	}
 	var assigned []auditrelay.Event
 	for i := range events {
 		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
@@ -274,7 +330,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, e
 	}
 	if a.Kind == delivery.TakeUnjudged {
 		batch.Judged = unjudged(assigned, a.Unjudged)
-	} else if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned); err != nil {
+	} else if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned, (*held).bytes); err != nil {
 		return nil, err
 	}
 	if state.Replay != nil && !state.Replay.Emit {
@@ -292,13 +348,19 @@ func (p *pump) judge(ctx context.Context, a delivery.Action) (*delivery.Batch, e
 }
 
 // judgeDead judges dead letters again.
-func (p *pump) judgeDead(ctx context.Context, a delivery.Action) (*delivery.Batch, error) {
+func (p *pump) judgeDead(ctx context.Context, a delivery.Action, held **grant) (*delivery.Batch, error) {
 	events, handled, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
+	if err == nil {
+		var more bool
+		if more, err = p.enough(ctx, events, held); more && err == nil {
+			events, handled, err = delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	batch := &delivery.Batch{Dead: a.Sequences[:handled]}
-	if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, events); err != nil {
+	if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, events, (*held).bytes); err != nil {
 		return nil, err
 	}
 	if n := len(batch.Judged); n < len(events) {
@@ -325,12 +387,16 @@ func unjudged(events []auditrelay.Event, u delivery.Unjudged) []delivery.Judged 
 	return judged
 }
 
-// deliver makes one attempt at one payload.
-func (p *pump) deliver(ctx context.Context, number uint64) {
+// deliver makes one attempt at one payload of that size.
+func (p *pump) deliver(ctx context.Context, number uint64, size int64) {
 	res := result{number: number}
 	select {
 	case p.callback.slots <- struct{}{}:
-		res.sent, res.err = p.attempt(ctx, number)
+		var held *grant
+		if held, res.err = p.r.memory.all(ctx, p.callback.memory, copiesOfPayload*size); res.err == nil {
+			res.sent, res.err = p.attempt(ctx, number)
+			held.release()
+		}
 		<-p.callback.slots
 	case <-ctx.Done():
 		res.err = ctx.Err()
@@ -372,9 +438,16 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 
 // settle brings a result, and all that wait beside it, into the machine.
 func (p *pump) settle(ctx context.Context, first result) {
+	var held []*grant
+	defer func() {
+		for _, g := range held {
+			g.release()
+		}
+	}()
 	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 		for res, more := first, true; more; {
 			p.out--
+			held = append(held, res.held)
 			if err := p.absorb(ctx, tx, res); err != nil {
 				return err
 			}
@@ -450,7 +523,8 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 		p.r.log.Error("callback could not record its progress; it continues from what is durable", "callback", p.name, "error", err)
 	}
 	for p.out > 0 { // their results belong to the machine that is given up
-		<-p.results
+		res := <-p.results
+		res.held.release()
 		p.out--
 	}
 	pause := shortestRest << min(p.broken-1, 10)
@@ -476,6 +550,9 @@ func (p *pump) publish() {
 	s := p.machine.Snapshot()
 	p.seen.Store(s)
 	c := s.Condition
+	if p.place.Replay == "" {
+		p.r.memory.mark(p.callback.memory, c.State != delivery.Active && c.State != delivery.Withholding)
+	}
 	if c.State != p.state {
 		level := slog.LevelInfo
 		switch c.State {

@@ -13,6 +13,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -51,6 +52,9 @@ type Runtime struct {
 	quarantine   quarantineRoom
 	signing      *signing // nil: nothing is signed
 	door         door
+	turns        turns
+	memory       *memory
+	memorySet    bool // by Options.Memory; otherwise callbacks decide
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -93,6 +97,8 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		r.log = slog.Default()
 	}
 	r.door.log, r.door.now = r.log, time.Now
+	r.memorySet = o.Memory > 0
+	r.memory = newMemory(cmp.Or(max(int64(o.Memory), 0), defaultMemory))
 	if r.workers <= 0 {
 		r.workers = goruntime.GOMAXPROCS(0)
 	}
@@ -214,7 +220,7 @@ func (r *Runtime) Close() error {
 	defer r.accepting.Unlock()
 	var errs []error
 	for _, c := range callbacks {
-		c.judge.close()
+		c.close(r)
 		errs = append(errs, r.release(c.Callback))
 	}
 	errs = append(errs, r.closeIngest(r.ingest.Swap(nil)))

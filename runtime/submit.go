@@ -45,6 +45,8 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	r.turns.submitting.Add(1)
+	defer r.turns.submitting.Add(-1)
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
 	if err := r.ready(); err != nil {

@@ -84,6 +84,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Callbacks: made.callbacks,
 		Ingest:    made.ingest,
 		Removed:   cfg.Removed,
+		Memory:    cfg.Delivery.Memory,
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
 			// One call carries at most a slice, or an atomic request whole.

@@ -89,6 +89,7 @@ func TestConfigurationBecomesCallbacks(t *testing.T) {
 	a := newAssembler(t, map[string]SinkMaker{"memory": func(config.Section) (auditrelay.Sink, error) { return &memorySink{}, nil }})
 	cfg, err := a.loadConfig(writeConfig(t, `
 ingest: {limits: {event_bytes: 2MiB, depth: 32}, quarantine: {bytes: 64MiB, items: 9}}
+delivery: {memory: 32MiB}
 journal: {window: 5000, quota: 1GiB, retention: {age: 48h, bytes: 1GiB}}
 callbacks:
   - name: siem
@@ -115,6 +116,7 @@ removed: [gone]
 	want := runtime.Options{
 		Dir:        cfg.DataDir,
 		Journal:    runtime.JournalOptions{Window: 5000, Quota: 1 << 30, Retention: runtime.Retention{Age: 48 * time.Hour, Bytes: 1 << 30}},
+		Memory:     32 << 20,
 		Limits:     runtime.Limits{EventBytes: 2 << 20, Depth: 32},
 		Quarantine: runtime.QuarantineOptions{Bytes: 64 << 20, Items: 9, ItemBytes: 16 << 20},
 		Removed:    []string{"gone"},

@@ -104,6 +104,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 	size := func(n int64) auditrelay.ByteSize { return auditrelay.ByteSize(n) }
 	kept := map[string][]any{ // what the engine runs with, and what it says that it keeps
 		"guests.memory":                {cfg.Guests.Memory},
+		"delivery.memory":              {o.Memory},
 		"ingest.limits.event_bytes":    {o.Limits.EventBytes, size(door.EventBytes), guest.Limits.EventBytes},
 		"ingest.limits.depth":          {o.Limits.Depth, door.Depth, guest.Limits.Depth},
 		"ingest.limits.id_bytes":       {o.Limits.IDBytes, door.IDBytes},

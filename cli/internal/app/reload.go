@@ -194,6 +194,7 @@ func takesRestart(before, after *config.Config) []string {
 	changed("data_dir", before.DataDir != after.DataDir)
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
 	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
+	changed("delivery", before.Delivery != after.Delivery)
 	changed("journal", before.Journal != after.Journal)
 	changed("metrics.public", before.Metrics != after.Metrics)
 	changed("log.format", before.Log.Format != after.Log.Format)

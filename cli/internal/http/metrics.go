@@ -104,6 +104,7 @@ type engineCollector struct {
 	ingestFiltered, ingestFailed                      *prometheus.Desc
 	head, oldest, disk, free, quota, reserve, ready   *prometheus.Desc
 	ended, latency                                    *prometheus.Desc
+	memory, memoryLimit, memoryWaiting                *prometheus.Desc
 
 	mu   sync.Mutex
 	dead map[string]deadCount // by callback
@@ -170,6 +171,9 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		refusing:          desc("not_accepting", "1 while events are refused, by reason.", "reason"),
 		refused:           desc("refused_calls_total", "Calls refused with 503 since start, by reason.", "reason"),
 		quota:             desc("journal_quota_bytes", "The most that the journal may take on disk; 0 for no bound."),
+		memory:            desc("delivery_memory_bytes", "Memory set aside for the events and payloads that callbacks process and send."),
+		memoryLimit:       desc("delivery_memory_limit_bytes", "The most of it, but for one large event or payload."),
+		memoryWaiting:     desc("delivery_memory_waiting", "Chunks and payloads that wait for memory."),
 		reserve:           desc("journal_reserve_bytes", "What stays free on the journal's disk: below it events are refused."),
 		ended:             desc("callback_outcomes_total", "Events that ended on the callback, by outcome. Of dead letters those set aside, whatever became of them later, as far as scrapes see it.", "callback", "outcome"),
 		latency:           desc("callback_delivery_seconds", "How long the sink took for deliveries that were acknowledged.", "callback"),
@@ -182,7 +186,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
 		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.findings, c.exceptions, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
-		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused, c.quota, c.reserve, c.ended, c.latency,
+		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused, c.quota, c.reserve, c.ended, c.latency, c.memory, c.memoryLimit, c.memoryWaiting,
 	} {
 		ch <- d
 	}
@@ -277,6 +281,9 @@ func (c *engineCollector) collectStats(s samples) {
 	s.gauge(c.free, float64(stats.FreeBytes))
 	s.gauge(c.quota, float64(stats.Quota))
 	s.gauge(c.reserve, float64(stats.Reserve))
+	s.gauge(c.memory, float64(stats.Memory.Used))
+	s.gauge(c.memoryLimit, float64(stats.Memory.Limit))
+	s.gauge(c.memoryWaiting, float64(stats.Memory.Waiting))
 	s.gauge(c.ready, oneIf(c.rt.Ready() == nil))
 	if stats.NotAcceptingReason != "" {
 		s.gauge(c.refusing, 1, stats.NotAcceptingReason)

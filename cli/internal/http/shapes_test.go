@@ -41,7 +41,7 @@ func TestShapesLoseNothing(t *testing.T) {
 		{runtime.Ending{}, ending(&runtime.Ending{}), 0},
 		{runtime.Receipt{}, receipt(&runtime.Receipt{}), 0},
 		{runtime.ReceiptFilter{}, visit(&runtime.ReceiptFilter{}), 0},
-		{runtime.Stats{}, stats(&runtime.Stats{}), 4},                            // quota, reserve and refusals are for metrics
+		{runtime.Stats{}, stats(&runtime.Stats{}), 5},                            // quota, reserve, memory and refusals are for metrics
 		{runtime.QuarantineStats{}, stats(&runtime.Stats{}).Quarantine, 1},       // Arrived is for metrics
 		{runtime.QuarantineItem{}, quarantineItem(&runtime.QuarantineItem{}), 1}, // Data has a shape of its own
 		{runtime.Period{}, period(&runtime.Period{}), 0},

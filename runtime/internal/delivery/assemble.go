@@ -45,6 +45,9 @@ type Batch struct {
 	Bytes    uint64   // of all events in the range
 	Dead     []uint64 // the dead letters that this covers, those resolved meanwhile included
 	Judged   []Judged
+	// Due is where the chunk would have ended that was cut for want of memory: what is
+	// left of it is taken at once. 0: it was not cut.
+	Due uint64
 	// Held is why the events behind could not be judged now, nil where nothing is in
 	// the way: what is sealed does not make the lane healthy.
 	Held error

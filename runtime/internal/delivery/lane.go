@@ -43,6 +43,7 @@ type Lane struct {
 	firstSeen time.Time // when the oldest untaken event was seen, zero if none
 	takeAfter time.Time // after a failed take
 	takeTries int
+	dueTo     uint64    // events before it wait for no more, whatever is taken first
 	shrink    int       // how often the next chunk is halved, for want of space
 	holdUntil time.Time // no delivery before, after a failure of the destination as a whole
 

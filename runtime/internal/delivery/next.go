@@ -41,7 +41,8 @@ type Action struct {
 	Until     time.Time
 	From, To  uint64 // To bounds what may be taken
 	Events    int
-	Bytes     int64
+	Bytes     int64 // of a take: the bound; of a delivery: the payload's size
+	Waiting   int64 // Take: about how many bytes wait
 	Unjudged  Unjudged
 	Before    time.Time // TakeUnjudged: only events received before it, if set
 	Sequences []uint64
@@ -76,7 +77,7 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 			return Action{Kind: GiveUp}
 		}
 		if s.backlog > 0 && !l.taking && l.closed(&s) {
-			return l.take(TakeUnjudged, s.end, Skip)
+			return l.take(TakeUnjudged, &s, Skip)
 		}
 		return s.wait()
 	}
@@ -87,7 +88,7 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 		p.busy = true
 		p.attempts++
 		l.attempts++
-		return Action{Kind: Deliver, Number: p.Number}
+		return Action{Kind: Deliver, Number: p.Number, Bytes: p.Size}
 	}
 	if a := l.nextChunk(&s); a.Kind != Wait {
 		return a
@@ -158,7 +159,7 @@ func (l *Lane) retain(s *step, oldest time.Time) Action {
 		return Action{}
 	}
 	l.retained = s.now
-	a := l.take(TakeUnjudged, s.end, Retained)
+	a := l.take(TakeUnjudged, s, Retained)
 	if excess > 0 {
 		a.Bytes = min(a.Bytes, excess) // no more than is too much
 	} else {
@@ -188,14 +189,14 @@ func (l *Lane) nextChunk(s *step) Action {
 		return a
 	}
 	if l.closed(s) {
-		return l.take(Take, s.end, 0)
+		return l.take(Take, s, 0)
 	}
 	return Action{}
 }
 
 // closed reports whether the chunk at the cursor is to wait for no more events.
 func (l *Lane) closed(s *step) bool {
-	if s.backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
+	if l.state.Cursor < l.dueTo || s.backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
 		s.head.Bytes >= l.state.Bytes+uint64(l.opts.Chunk.Bytes) {
 		return true
 	}
@@ -204,13 +205,17 @@ func (l *Lane) closed(s *step) bool {
 	return !s.now.Before(due)
 }
 
-func (l *Lane) take(kind ActionKind, end uint64, u Unjudged) Action {
+func (l *Lane) take(kind ActionKind, s *step, u Unjudged) Action {
 	l.taking = true
 	if l.takeTries == 0 {
 		l.shrink = max(l.shrink-1, 0)
 	}
-	return Action{Kind: kind, From: l.state.Cursor, To: end,
-		Events: l.opts.Chunk.Events, Bytes: l.chunkBytes(), Unjudged: u}
+	waiting := int64(0)
+	if s.head.Bytes > l.state.Bytes {
+		waiting = int64(s.head.Bytes - l.state.Bytes)
+	}
+	return Action{Kind: kind, From: l.state.Cursor, To: s.end,
+		Events: l.opts.Chunk.Events, Bytes: l.chunkBytes(), Waiting: waiting, Unjudged: u}
 }
 
 // maxShrink brings the largest chunk that can be configured down to one event.

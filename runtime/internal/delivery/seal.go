@@ -90,7 +90,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 	if err := l.stateSealed(tx, a, ordinals); err != nil {
 		return err
 	}
-	l.state.Cursor = a.To
+	l.state.Cursor, l.dueTo = a.To, max(l.dueTo, a.Due)
 	l.state.Taken += uint64(len(a.Judged))
 	l.state.Bytes += a.Bytes
 	l.firstSeen = time.Time{}

@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -15,18 +16,38 @@ const (
 )
 
 // queue brings concurrent transactions together. The one that finds no leader
-// leads: it writes for all that wait, then hands over to the first of those that
-// came meanwhile, so that nobody works for others longer than one write.
+// leads: it writes for all that wait until its own is written, then hands over to the
+// first that waits.
+//
+// The door comes first: transactions that hold much beside new events, as seals do, are
+// bulk, and wait while others come. After each of their writes the others have the
+// journal for three times as long, so that bulk has a quarter of the time whatever
+// comes in, and all of it when it is quiet.
 type queue struct {
 	mu      sync.Mutex
-	waiting []*waiter
+	small   []*waiter
+	bulk    []*waiter
 	leading bool
+	arrived chan struct{} // of one place: tells a leader that holds bulk back
+
+	bulkAt time.Time // no bulk before, while others come
+	smalls time.Time // when one of the others was last written
 }
+
+// What makes a transaction bulk, and what of it is written at a time. quiet is how long
+// nothing else must have come for bulk to go on at once.
+const (
+	bulkBytes    = 64 << 10
+	maxBulkBytes = 1 << 20
+	bulkShare    = 4 // bulk has one part of so many
+	quiet        = 5 * time.Millisecond
+)
 
 type waiter struct {
 	tx   *Tx
 	out  []Appended
 	err  error
+	done bool
 	wake chan bool // true: lead; false: out and err are set
 }
 
@@ -52,66 +73,134 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 		p.hash = j.id.hash(p.namespace, p.id)
 	}
 	w := &waiter{tx: tx}
-	q := &j.queue
-	q.mu.Lock()
-	q.waiting = append(q.waiting, w)
-	lead := !q.leading
-	if lead {
-		q.leading = true
-	} else {
-		w.wake = make(chan bool, 1)
-	}
-	q.mu.Unlock()
-	if !lead {
-		lead = <-w.wake
-	}
-	if lead {
-		j.lead()
+	if j.queue.join(w) {
+		j.lead(w)
+	} else if <-w.wake {
+		j.lead(w)
 	}
 	return w.out, w.err
 }
 
-// lead writes one group, the caller's transaction first among it, and hands
-// leadership over.
-func (j *Journal) lead() {
-	q := &j.queue
+// join puts w into the queue, and reports whether it leads.
+func (q *queue) join(w *waiter) (leads bool) {
 	q.mu.Lock()
-	group := q.take()
-	q.mu.Unlock()
-
-	j.writeGroup(group)
-
-	q.mu.Lock()
-	if len(q.waiting) > 0 {
-		q.waiting[0].wake <- true
+	defer q.mu.Unlock()
+	if w.tx.bulk > bulkBytes {
+		q.bulk = append(q.bulk, w)
 	} else {
-		q.leading = false
+		q.small = append(q.small, w)
 	}
-	q.mu.Unlock()
-	for _, w := range group[1:] {
-		w.wake <- false
+	if !q.leading {
+		q.leading = true
+		return true
+	}
+	w.wake = make(chan bool, 1)
+	select {
+	case q.arrival() <- struct{}{}:
+	default:
+	}
+	return false
+}
+
+// arrival is called with mu held.
+func (q *queue) arrival() chan struct{} {
+	if q.arrived == nil {
+		q.arrived = make(chan struct{}, 1)
+	}
+	return q.arrived
+}
+
+// lead writes groups until the caller's own transaction is written, and hands
+// leadership over.
+func (j *Journal) lead(own *waiter) {
+	q := &j.queue
+	for !own.done {
+		group, bulk, wait := q.take(time.Now())
+		if group == nil {
+			select {
+			case <-q.arrived:
+			case <-time.After(wait):
+			}
+			continue
+		}
+		begun := time.Now()
+		j.writeGroup(group)
+		q.wrote(bulk, begun, time.Now())
+		for _, w := range group {
+			w.done = true
+			if w != own {
+				w.wake <- false
+			}
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case len(q.small) > 0:
+		q.small[0].wake <- true
+	case len(q.bulk) > 0:
+		q.bulk[0].wake <- true
+	default:
+		q.leading = false
 	}
 }
 
-// take removes the next group from the queue.
-func (q *queue) take() []*waiter {
+// take removes the next group from the queue. Where there is bulk alone and others may
+// come, there is none, and wait is how long to wait for them.
+func (q *queue) take(now time.Time) (group []*waiter, bulk bool, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.arrival()
+	due := q.bulkAt
+	if len(q.small) == 0 {
+		if calm := q.smalls.Add(quiet); calm.Before(due) {
+			due = calm
+		}
+	}
+	switch held := due.Sub(now); {
+	case len(q.bulk) > 0 && held <= 0:
+		group, q.bulk = first(q.bulk, maxBulkBytes)
+		return group, true, 0
+	case len(q.small) > 0:
+		group, q.small = first(q.small, maxGroupBytes)
+		return group, false, 0
+	default:
+		return nil, false, held
+	}
+}
+
+// wrote notes how long a group took.
+func (q *queue) wrote(bulk bool, begun, ended time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if bulk {
+		q.bulkAt = ended.Add((bulkShare - 1) * ended.Sub(begun))
+	} else {
+		q.smalls = ended
+	}
+}
+
+// first takes the first waiters whose transactions make one write.
+func first(waiting []*waiter, most int) (group, rest []*waiter) {
 	bytes, events, n := 0, 0, 0
-	for _, w := range q.waiting {
+	for _, w := range waiting {
 		bytes += w.tx.bytes
 		events += len(w.tx.events)
-		if n > 0 && (bytes > maxGroupBytes || events > maxGroupEvents) {
+		if n > 0 && (bytes > most || events > maxGroupEvents) {
 			break
 		}
 		n++
 	}
-	group := q.waiting[:n:n]
-	q.waiting = append([]*waiter(nil), q.waiting[n:]...)
-	return group
+	return waiting[:n:n], append([]*waiter(nil), waiting[n:]...)
 }
 
 // writeGroup gives every waiter its result. Only the leader runs it.
 func (j *Journal) writeGroup(group []*waiter) {
-	g, err := j.begin()
+	bytes := 1 << 10 // and the head
+	for _, w := range group {
+		bytes += w.tx.bytes
+	}
+	g, err := j.begin(bytes)
 	if err == nil {
 		defer g.close()
 		for _, w := range group {

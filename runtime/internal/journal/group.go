@@ -26,15 +26,15 @@ type group struct {
 	accepted *edge // the log of what was accepted, with this group's events
 }
 
-// begin starts a group. Only the leader calls it.
-func (j *Journal) begin() (*group, error) {
+// begin starts a group of about that many bytes. Only the leader calls it.
+func (j *Journal) begin(bytes int) (*group, error) {
 	if j.closed.Load() {
 		return nil, ErrClosed
 	}
 	if j.fault.get() != nil {
 		return nil, j.failed()
 	}
-	g := &group{j: j, batch: j.db.NewBatch(), state: *j.state.Load()}
+	g := &group{j: j, batch: j.db.NewBatchWithSize(bytes), state: *j.state.Load()}
 	g.state.received = max(j.options.Now().UnixNano(), g.state.received)
 	g.frame = frame{first: g.state.next, received: g.state.received}
 	return g, nil

@@ -227,7 +227,7 @@ func (j *Journal) Close() error {
 	if closed {
 		return ErrClosed
 	}
-	_, _ = j.Commit(&Tx{}) // behind all that are under way; later ones see closed
+	_, _ = j.Commit(&Tx{bulk: bulkBytes + 1}) // behind all that are under way; later ones see closed
 	j.users.Wait()
 	if err := errors.Join(j.stopAnchor(j.fault.get() == nil), j.release()); err != nil {
 		return fmt.Errorf("journal %s: close: %w", j.dir, err)

@@ -23,6 +23,7 @@ type Tx struct {
 	events       []pending
 	ops          []op
 	bytes        int // of all that is to be written
+	bulk         int // of them, those of ops
 	allOrNothing bool
 	now          bool // it has a value of the period in which it is committed
 	fromOutside  bool
@@ -151,6 +152,7 @@ func (t *Tx) op(o op) {
 	}
 	t.ops = append(t.ops, o)
 	t.bytes += len(o.key) + len(o.arg) + 16
+	t.bulk += len(o.key) + len(o.arg)
 	if o.of != ofNone {
 		t.bytes += maxValueOverhead
 	}
