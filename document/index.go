@@ -66,51 +66,18 @@ func (d *Document) extend(v Node, s *segment) Node {
 		if i >= len(buf) || buf[i] == '}' || buf[i] == ']' {
 			break
 		}
-		n := Node(len(d.nodes))
-		if len(d.nodes) == cap(d.nodes) {
-			d.nodes = slices.Grow(d.nodes, 1)
-		}
-		d.nodes = d.nodes[:n+1]
+		n := d.addChild(v, prev, source, nesting)
 		nd := &d.nodes[n]
-		*nd = node{}
-		nd.parent, nd.source, nd.nesting = v, source, nesting
-		if prev == 0 {
-			d.nodes[v].first = n
-		} else {
-			d.nodes[prev].next = n
-		}
 		prev = n
 		if isObject {
-			end, escaped := skipKey(buf, i)
-			nd.key, nd.keyEnd = int32(i+1), int32(max(i+1, end-1))
-			if escaped {
-				nd.flags = escapedKey
-			}
-			if i = end; i < len(buf) && buf[i] <= ' ' {
-				i = skipSpace(buf, i)
-			}
-			if i++; i < len(buf) && buf[i] <= ' ' { // the colon
-				i = skipSpace(buf, i)
-			}
-			i = min(i, len(buf))
+			i = nd.readKey(buf, i)
 		} else {
 			nd.key, nd.keyEnd = index, -1
 		}
 		index++
 		nd.start = int32(i)
 		selected := s.matches(d, nd)
-		switch {
-		case i < len(buf) && buf[i] == '"':
-			i = skipString(buf, i)
-			nd.end, nd.kind = int32(i), String
-		case selected && i < len(buf) && buf[i] == '{':
-			nd.kind = Object
-		case selected && i < len(buf) && buf[i] == '[':
-			nd.kind = Array
-		default:
-			i, nd.kind = skipValue(buf, i)
-			nd.end = int32(i)
-		}
+		i = nd.readValue(buf, i, selected)
 		visits++
 		if selected {
 			d.nodes[v].last = n
@@ -126,6 +93,58 @@ func (d *Document) extend(v Node, s *segment) Node {
 	}
 	d.work += i - from + visits*visitWork
 	return 0
+}
+
+// addChild adds a node behind prev, or as the first, to v.
+func (d *Document) addChild(v, prev Node, from source, nesting uint8) Node {
+	n := Node(len(d.nodes))
+	if len(d.nodes) == cap(d.nodes) {
+		d.nodes = slices.Grow(d.nodes, 1)
+	}
+	d.nodes = d.nodes[:n+1]
+	nd := &d.nodes[n]
+	*nd = node{}
+	nd.parent, nd.source, nd.nesting = v, from, nesting
+	if prev == 0 {
+		d.nodes[v].first = n
+	} else {
+		d.nodes[prev].next = n
+	}
+	return n
+}
+
+// readKey notes the key at buf[i], and returns where its value begins.
+func (nd *node) readKey(buf []byte, i int) int {
+	end, escaped := skipKey(buf, i)
+	nd.key, nd.keyEnd = int32(i+1), int32(max(i+1, end-1))
+	if escaped {
+		nd.flags = escapedKey
+	}
+	if i = end; i < len(buf) && buf[i] <= ' ' {
+		i = skipSpace(buf, i)
+	}
+	if i++; i < len(buf) && buf[i] <= ' ' { // the colon
+		i = skipSpace(buf, i)
+	}
+	return min(i, len(buf))
+}
+
+// readValue notes the value at buf[i]. It returns where that ends, or i where an object or
+// array is selected and so will be looked into.
+func (nd *node) readValue(buf []byte, i int, selected bool) int {
+	switch {
+	case i < len(buf) && buf[i] == '"':
+		i = skipString(buf, i)
+		nd.end, nd.kind = int32(i), String
+	case selected && i < len(buf) && buf[i] == '{':
+		nd.kind = Object
+	case selected && i < len(buf) && buf[i] == '[':
+		nd.kind = Array
+	default:
+		i, nd.kind = skipValue(buf, i)
+		nd.end = int32(i)
+	}
+	return i
 }
 
 // close returns where the text of n ends, and finds it where it is not known.

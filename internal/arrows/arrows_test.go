@@ -18,8 +18,7 @@ var ranks = []struct {
 	{"auditrelay", 0}, // the vocabulary: the root package itself
 	{"auditrelay/document", 0},
 	{"auditrelay/filter", 1},
-	{"auditrelay/internal", 2},         // ground that knows no event's way
-	{"auditrelay/internal/profile", 3}, // of what guests spend, by host functions
+	{"auditrelay/internal", 2}, // ground that knows no event's way
 	{"auditrelay/sinktest", 3},
 	{"auditrelay/hostfuncs", 3},
 	{"auditrelay/builtin", 4},

@@ -8,8 +8,6 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-
-	"auditrelay/hostfuncs"
 )
 
 // Profile counts fuel by function. It is filled while instances of a module that was
@@ -33,6 +31,9 @@ type visit struct {
 	began    int64 // fuel burnt when it began
 	inner    int64 // of what it called
 }
+
+// burner is the context that a metered guest runs in: it knows the fuel burnt so far.
+type burner interface{ Burnt() int64 }
 
 type key struct{}
 
@@ -70,7 +71,7 @@ func (p *Profile) NewFunctionListener(api.FunctionDefinition) experimental.Funct
 
 // Before implements experimental.FunctionListener.
 func (p *Profile) Before(ctx context.Context, _ api.Module, def api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
-	s, ok := ctx.(*hostfuncs.State)
+	s, ok := ctx.(burner)
 	if !ok {
 		return
 	}
@@ -98,7 +99,7 @@ func (p *Profile) Abort(ctx context.Context, _ api.Module, _ api.FunctionDefinit
 }
 
 func (p *Profile) leave(ctx context.Context) {
-	s, ok := ctx.(*hostfuncs.State)
+	s, ok := ctx.(burner)
 	if !ok || len(p.open) == 0 {
 		return
 	}

@@ -1,0 +1,86 @@
+package redaction
+
+import (
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+)
+
+// detect redacts what detectors find in a string's text, or in a number's, which is
+// then redacted whole. The stronger rules come first: what they put in the place of
+// a finding is not looked at again, by its position.
+func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole bool) error {
+	for i := range a.policy.detects {
+		r := &a.policy.detects[i]
+		a.findings = r.set.Append(a.findings[:0], text, near)
+		if len(a.findings) == 0 {
+			continue
+		}
+		return a.redactFindings(n, text, near, i, whole)
+	}
+	return nil
+}
+
+// redactFindings redacts a text in which rule i found something, and in what lies
+// between the findings what the weaker rules find.
+func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name, i int, whole bool) error {
+	p := a.policy
+	r := &p.rules[p.detects[i].rule]
+	if r.do == Remove {
+		for _, f := range a.findings {
+			a.hit(p.detects[i].rule, text[f.Start:f.End], f.Detector)
+		}
+		return wrap(a.doc.Delete(n))
+	}
+	if whole {
+		a.findings = append(a.findings[:0], detect.Finding{End: len(text), Detector: a.findings[0].Detector})
+	}
+	a.out = a.out[:0]
+	last := 0
+	for _, f := range a.findings {
+		a.between(text[last:f.Start], near, i+1)
+		a.replace(p.detects[i].rule, text[f.Start:f.End], f.Detector)
+		last = f.End
+	}
+	a.between(text[last:], near, i+1)
+	return wrap(a.doc.SetString(n, a.out))
+}
+
+// replace appends what stands in the place of one finding.
+func (a *Applier) replace(rule int, finding []byte, detector string) {
+	r := &a.policy.rules[rule]
+	a.hit(rule, finding, detector)
+	if r.do == Pseudonym {
+		a.out = a.keys[r.key].Append(a.out, finding)
+		return
+	}
+	a.out = append(a.out, Mask...)
+}
+
+// between appends text, redacted by the rules from i on.
+func (a *Applier) between(text []byte, near detect.Name, i int) {
+	for ; i < len(a.policy.detects); i++ {
+		d := &a.policy.detects[i]
+		found := d.set.Append(nil, text, near)
+		if len(found) == 0 {
+			continue
+		}
+		last := 0
+		for _, f := range found {
+			a.between(text[last:f.Start], near, i+1)
+			a.replace(d.rule, text[f.Start:f.End], f.Detector)
+			last = f.End
+		}
+		text = text[last:]
+	}
+	a.out = append(a.out, text...)
+}
+
+// detects reports whether any detector finds something in text.
+func (a *Applier) detects(text []byte, near detect.Name) bool {
+	for i := range a.policy.detects {
+		if a.policy.detects[i].set.Detects(text, near) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,159 @@
+package redaction
+
+import (
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/keyname"
+	"auditrelay/internal/shape"
+)
+
+// place is where the walk is.
+type place struct {
+	rule   int           // what is done to each value inside, -1 for nothing
+	near   detect.Name   // what the nearest name above tells
+	parent document.Kind // Object or Array: what the children are in
+	keyRow bool          // the children are columns of a row of LiteLLM's keys
+	nested bool          // the array lies in an array
+	spared uint64        // exceptions by path that hold
+}
+
+// members goes through the members or elements of n. Keys that are secrets are
+// masked when all have been seen: a member under a new key is put behind the last.
+// The next one is asked for only when one is done, so that the document finds the
+// end of what was looked into without reading it once more.
+func (a *Applier) members(n document.Node, in place) error {
+	from, base := len(a.secret), len(a.key)
+	if in.parent == document.Array {
+		if err := a.elements(n, in); err != nil {
+			return err
+		}
+	} else {
+		for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
+			secret, err := a.member(n, c, in)
+			if err != nil {
+				return err
+			}
+			if a.key = a.key[:base]; secret {
+				a.secret = append(a.secret, c)
+			}
+		}
+	}
+	if len(a.secret) == from {
+		return nil
+	}
+	defer func() { a.secret = a.secret[:from] }()
+	if len(a.secret)-from > maxRenamed && n != document.Root {
+		a.count(a.keysTouch())
+		return a.mask(n)
+	}
+	for _, c := range a.secret[from:] {
+		if a.doc.Kind(c) == document.Absent {
+			continue // removed, with its key
+		}
+		if err := a.maskKey(n, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// elements goes through an array, in which the element before one may be its name.
+func (a *Applier) elements(n document.Node, in place) error {
+	d, base := a.doc, len(a.key)
+	first := d.Child(n, document.None)
+	two := in.nested && first != document.None && isPair(d, n, first)
+	var before keyKnown
+	certain := false
+	for c := first; c != document.None; c = d.Child(n, c) {
+		s, at := a.noted(c), in
+		at.rule = a.policy.stronger(int(s.rule)-1, in.rule)
+		rule := at.rule
+		var own keyKnown
+		told, flag := false, false
+		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
+			a.key, _ = d.AppendString(a.key[:base], c)
+			var name []byte
+			switch name, told = shape.Before(a.key[base:], in.nested, two); {
+			case told:
+				own = a.byName(name)
+			case name != nil:
+				own.key.Name = a.policy.catalogue.Name(name)
+			}
+			flag = len(a.key) > base && a.key[base] == '-'
+			a.key = a.key[:base]
+		}
+		if before.key.Name.Tells() && !flag {
+			at.near = before.key.Name.Listed().At(at.spared)
+		}
+		if certain && !flag {
+			rule = a.policy.stronger(int(before.rule)-1, rule)
+		}
+		if err := a.one(c, rule, s, at); err != nil {
+			return err
+		}
+		a.key = a.key[:base]
+		before, certain = own, told
+	}
+	return nil
+}
+
+// isPair reports whether an array, whose first element is first, is two strings.
+func isPair(d *document.Document, n, first document.Node) bool {
+	second := d.Child(n, first)
+	return second != document.None && d.Child(n, second) == document.None && d.Kind(first) == document.String && d.Kind(second) == document.String
+}
+
+// member redacts one member of parent, and reports whether its key is a secret.
+func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
+	p := a.policy
+	s := a.noted(n)
+	from := len(a.key)
+	a.key = a.doc.AppendKey(a.key, n)
+	key := a.key[from:]
+	named := a.byName(key)
+	if parent == document.Root {
+		s = p.and(s, p.top[string(key)])
+		a.field = fieldName(key)
+	}
+	if named.key.Value || named.key.Special() {
+		named = a.paired(parent, n, named)
+	}
+	s = s.with(named.marks, int(named.touch))
+	rule := -1 // by name
+	if s.marks&excepted == 0 {
+		rule = int(named.rule) - 1
+	}
+	if rule >= 0 && named.key.Pair && p.rules[rule].vocabulary && shape.HasValue(a.doc, parent, a.scratch) {
+		rule = -1 // it is the name of what stands beside it
+	}
+	in.spared |= a.sparedAt(n)
+	in.near = named.key.Name.At(in.spared)
+	in.rule = p.stronger(int(s.rule)-1, in.rule)
+	if (s.marks&digestField != 0 || p.keyHashes && in.keyRow && named.key.IsToken()) && shape.Digest(a.doc, n) ||
+		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
+		// No name makes a secret of it, and no detector. A rule for its place, or for
+		// what it lies in, says that it is to go nevertheless.
+		if in.rule < 0 {
+			return named.secret, nil
+		}
+		rule = -1
+	}
+	in.keyRow = shape.HoldsKeyRow(a.doc, parent, named.key)
+	in.nested = false
+	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
+}
+
+// paired is what is known of a member by the name that a pair gives it.
+func (a *Applier) paired(parent, n document.Node, named keyKnown) keyKnown {
+	base := len(a.key)
+	a.key = shape.Beside(a.doc, parent, n, named.key, a.key)
+	if len(a.key) == base {
+		return named
+	}
+	pair := a.byName(a.key[base:])
+	named.standing = a.policy.and(named.standing, pair.standing)
+	if pair.key.Name.Tells() {
+		named.key.Name = pair.key.Name
+	}
+	return named
+}
