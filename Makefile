@@ -88,6 +88,10 @@ worst: ## what a unit of fuel costs at the worst: instructions, joins, loads, de
 bench: ## the figures: ratios against floors and peers in one run
 	cd bench && $(GO) run .
 
+.PHONY: versus
+versus: ## one fault script, and each sink against a sink-hole: us and Benthos side by side
+	cd bench && $(GO) run ./versus
+
 guests: ## rebuild testdata/wasm from source (Go, clang, lld, wasi-libc, wabt)
 	guests/build.sh
 
