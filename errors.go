@@ -62,7 +62,39 @@ type DeliveryError struct {
 	// named none.
 	RetryAfter time.Duration
 	Err        error
+
+	// Status is the status code that the destination answered; 0 if it answered none.
+	Status int
+	// Answer is what the destination wrote, for the history of attempts. It may quote
+	// event data: it is never part of Err, and only the role comply sees it. The engine
+	// cuts it at MaxAnswer bytes and replaces control characters.
+	Answer string
+	// Reason says why the attempt failed; empty lets the engine find it in Err.
+	Reason AttemptReason
 }
+
+// MaxAnswer is how much of a DeliveryError's Answer is kept, in bytes.
+const MaxAnswer = 512
+
+// AttemptReason says why a delivery attempt failed. The set is closed, so that everyone
+// may see it.
+type AttemptReason string
+
+const (
+	ReasonNone        AttemptReason = ""                   // it succeeded
+	ReasonAnswer      AttemptReason = "answer"             // the destination answered a failure; see the status
+	ReasonRecords     AttemptReason = "records"            // the destination or the sink refuses single records
+	ReasonTimeout     AttemptReason = "timeout"            // no answer in time
+	ReasonDNS         AttemptReason = "dns"                // the name does not resolve
+	ReasonTLS         AttemptReason = "tls"                // handshake or certificate
+	ReasonRefused     AttemptReason = "connection_refused" // nothing listens there
+	ReasonConnection  AttemptReason = "connection"         // no connection, or one that broke
+	ReasonAddress     AttemptReason = "address_refused"    // the address is not allowed by the configuration
+	ReasonCredentials AttemptReason = "credentials"        // the sink could not get its credentials
+	ReasonAge         AttemptReason = "too_old"            // older than the destination keeps
+	ReasonPanic       AttemptReason = "panic"              // the sink panicked
+	ReasonOther       AttemptReason = "other"
+)
 
 func (e *DeliveryError) Error() string { return e.Err.Error() }
 func (e *DeliveryError) Unwrap() error { return e.Err }

@@ -78,6 +78,13 @@ type Placed interface {
 	Place() string
 }
 
+// Aging is for a Sink whose destination does not keep events of more than a certain age.
+// MaxAge returns that age; 0 means that there is none. The engine warns before the oldest
+// pending event reaches it. MaxAge may run in parallel with Deliver and never changes.
+type Aging interface {
+	MaxAge() time.Duration
+}
+
 // PlaceFile is the prefix of the place of a sink that writes to a file; the file's name
 // follows.
 const PlaceFile = "file "
@@ -143,6 +150,10 @@ type Receipt struct {
 	Version    string // the destination's version or ETag, if any
 	Duplicate  bool   // the destination already had it
 	Unverified bool   // the destination had something under this key; it was not compared
+
+	// Status is the status code that the destination answered, 0 if it has none. Only the
+	// history of attempts shows it.
+	Status int
 }
 
 // Manifest describes one chunk's payloads at the destination, so that

@@ -93,6 +93,9 @@ func (a *program) printCallbacks(all []api.CallbackStatus) error {
 		if s.Reason != "" && s.Reason != s.LastError {
 			state += " (" + s.Reason + ")"
 		}
+		if s.Expiring {
+			state += fmt.Sprintf(" (oldest pending is %v old, the destination keeps %v)", s.Lag.Round(time.Minute), s.MaxAge)
+		}
 		n := s.Account
 		if !n.Balanced {
 			unbalanced++
@@ -148,7 +151,11 @@ func (c *showCallbackCommand) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(s)
 	}
-	return a.table(callbackRows(&s))
+	if err := a.table(callbackRows(&s)); err != nil || len(s.Recent) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	return a.table(attemptRows(s.Recent))
 }
 
 // callbackRows is all that is known of a callback, an item a row.
@@ -179,6 +186,13 @@ func callbackRows(s *api.CallbackStatus) [][]string {
 	add("causes", counts(s.Causes))
 	add("oldest pending", moment(s.Oldest))
 	add("lag", s.Lag.Round(time.Second).String())
+	if s.MaxAge > 0 {
+		limit := s.MaxAge.String() + ", beyond which the destination keeps no event"
+		if s.Expiring {
+			limit += "; the oldest pending event comes near it"
+		}
+		add("max age", limit)
+	}
 	add("position", count(s.Cursor)+" of "+count(s.Head))
 	add("in flight", strconv.Itoa(s.InFlight)+" payloads")
 	add("payloads", count(s.Payloads))

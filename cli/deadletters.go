@@ -1,19 +1,19 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
 	"auditrelay/cli/internal/api"
-	"auditrelay/cli/internal/client"
 )
 
 type deadLetterCommand struct {
 	List    deadLetterList    `cmd:"" help:"List dead letters, without contents."`
 	Show    deadLetterShow    `cmd:"" help:"Show one dead letter with its contents (role comply)."`
 	Discard deadLetterDiscard `cmd:"" help:"Give up dead letters for good."`
-	Replay  deadLetterReplay  `cmd:"" help:"Process dead letters again."`
+	Replay  deadLetterReplay  `cmd:"" help:"Process dead letters again: named ones, all, or by filter."`
+	Jobs    deadLetterJobs    `cmd:"" help:"List replays by filter."`
+	Cancel  deadLetterCancel  `cmd:"" help:"End a replay by filter."`
 }
 
 type deadLetterList struct {
@@ -105,8 +105,7 @@ func (c *deadLetterShow) Run(a *program) error {
 	return err
 }
 
-// whichDeadLetters are the flags of the commands that change dead letters.
-type whichDeadLetters struct {
+type deadLetterDiscard struct {
 	remote
 	Callback  string   `arg:"" help:"The callback."`
 	Sequences []uint64 `arg:"" optional:"" help:"The events' sequences."`
@@ -114,7 +113,7 @@ type whichDeadLetters struct {
 	JSON      bool     `help:"Print JSON."`
 }
 
-func (c *whichDeadLetters) do(a *program, change changeDeadLetters, done string) error {
+func (c *deadLetterDiscard) Run(a *program) error {
 	if c.All == (len(c.Sequences) > 0) {
 		return usage("name sequences, or say --all")
 	}
@@ -122,28 +121,13 @@ func (c *whichDeadLetters) do(a *program, change changeDeadLetters, done string)
 	if err != nil {
 		return err
 	}
-	changed, err := change(cl, a.ctx, c.Callback, api.DeadLetters{Sequences: c.Sequences, All: c.All})
+	changed, err := cl.DiscardDeadLetters(a.ctx, c.Callback, api.DeadLetters{Sequences: c.Sequences, All: c.All})
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return a.printJSON(changed)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%d %s\n", changed.Changed, done)
+	_, err = fmt.Fprintf(a.stdout, "%d discarded\n", changed.Changed)
 	return err
-}
-
-// changeDeadLetters is one of the client's changes.
-type changeDeadLetters func(*client.Client, context.Context, string, api.DeadLetters) (api.Changed, error)
-
-type (
-	deadLetterDiscard struct{ whichDeadLetters }
-	deadLetterReplay  struct{ whichDeadLetters }
-)
-
-func (c *deadLetterDiscard) Run(a *program) error {
-	return c.do(a, (*client.Client).DiscardDeadLetters, "discarded")
-}
-func (c *deadLetterReplay) Run(a *program) error {
-	return c.do(a, (*client.Client).ReplayDeadLetters, "given to the callback again")
 }

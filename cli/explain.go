@@ -52,10 +52,7 @@ func (a *program) printExplained(e api.Explained) error {
 	fmt.Fprintln(a.stdout)
 	rows = [][]string{{"CALLBACK", "OUTCOME", "AT", "ATTEMPTS", "WHERE", "WHY"}}
 	for _, end := range e.Callbacks {
-		name, outcome, where := end.Callback, end.Outcome.String(), end.Location
-		if end.Replay != "" {
-			name += "@" + end.Replay
-		}
+		name, outcome, where := laneName(end.Callback, end.Replay), end.Outcome.String(), end.Location
 		if !end.Assigned {
 			outcome = "not assigned"
 		}
@@ -94,6 +91,15 @@ func (a *program) printExplained(e api.Explained) error {
 	if len(rows) > 1 {
 		fmt.Fprintln(a.stdout)
 		if err := a.table(rows); err != nil {
+			return err
+		}
+	}
+	for _, end := range e.Callbacks {
+		if len(end.History) == 0 {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "\nattempts at payload %d of %s\n", end.Payload, laneName(end.Callback, end.Replay))
+		if err := a.table(attemptRows(end.History)); err != nil {
 			return err
 		}
 	}

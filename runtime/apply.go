@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"auditrelay"
@@ -109,6 +110,11 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 	}
 	r.mu.Lock()
 	r.callbacks, r.pumps = next, pumps
+	lanes := map[string]bool{}
+	for _, p := range pumps {
+		lanes[p.laneID] = true
+	}
+	maps.DeleteFunc(r.histories, func(lane string, _ *attempts) bool { return !lanes[lane] })
 	r.mu.Unlock()
 	// What was used before goes first: a sink may hold its destination against any
 	// other, as one does that appends to a file.

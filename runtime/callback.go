@@ -45,6 +45,14 @@ func (c *callback) refresh() bool {
 	return ok
 }
 
+// maxAge is the age beyond which the destination keeps no event, 0 if there is none.
+func (c *callback) maxAge() time.Duration {
+	if sink, ok := c.Sink.(auditrelay.Aging); ok {
+		return max(sink.MaxAge(), 0)
+	}
+	return 0
+}
+
 const defaultTimeout = time.Minute
 
 func (r *Runtime) newCallback(c Callback) *callback {

@@ -26,6 +26,8 @@ var (
 	// ErrNotSeen: no event has this id. It was never accepted here, or retention removed
 	// it.
 	ErrNotSeen = errors.New("never seen here")
+	// ErrBadPage: the mark of a page is not one that was returned for such a query.
+	ErrBadPage = errors.New("not the mark of a page of this list")
 	// ErrNoCallback: no callback has this name.
 	ErrNoCallback = errors.New("no such callback")
 	// ErrNoDeadLetter: the callback has no dead letter with this sequence.

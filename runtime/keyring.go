@@ -155,6 +155,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, d
 		change.Action, change.After = auditrelay.ActionUpdated, map[string]any{"state": PeriodKept, "error": "it could not be destroyed"}
 		return r.period(p), errors.Join(fmt.Errorf("destroy period %d: %w", number, err), r.Record(ctx, change))
 	}
+	r.forgetTexts()
 	r.log.Info("a period was erased", "period", number, "from", gone.From, "to", gone.To, "by", by)
 	return r.period(gone), nil
 }
@@ -279,5 +280,6 @@ func (r *Runtime) forgetPeriods() error {
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil { // as for DestroyPeriod
 		return err
 	}
+	defer r.forgetTexts()
 	return r.journal.ForgetPeriods(below)
 }

@@ -67,7 +67,9 @@ func (r *Runtime) Callback(name string) (CallbackStatus, error) {
 	if err != nil {
 		return CallbackStatus{}, err
 	}
-	return r.status(p.seen.Load())
+	status, err := r.status(p.seen.Load())
+	status.Recent = p.history.latest()
+	return status, err
 }
 
 func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
@@ -92,6 +94,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	}
 	if c := r.callbackNamed(s.State.Callback); c != nil {
 		status.Findings = c.judge.findings.all()
+		status.MaxAge = c.maxAge()
 	}
 	if n := r.observerFailures(s.State.Callback); n > 0 {
 		status.Failures = maps.Clone(status.Failures)
@@ -114,8 +117,13 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	if !status.Oldest.IsZero() {
 		status.Lag = max(time.Since(status.Oldest), 0)
 	}
+	status.Expiring = expiring(status.Lag, status.MaxAge)
 	return status, nil
 }
+
+// expiring reports whether a callback whose oldest pending event has an age must be warned
+// about: while a quarter of the time that the destination allows is left.
+func expiring(age, maxAge time.Duration) bool { return maxAge > 0 && age >= maxAge/4*3 }
 
 // describe adds the configuration of a callback to its status.
 func (r *Runtime) describe(status *CallbackStatus) {
@@ -257,6 +265,9 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 			Duplicate: end.Duplicate, Unverified: end.Unverified}
 		if s.Replay != nil {
 			ending.Replay = s.Replay.ID
+		}
+		if end.Payload != 0 {
+			ending.History = r.history(s.ID).of(end.Payload)
 		}
 		err = delivery.Receipts(r.journal, r.receipts, s, sequence, sequence+1, func(d delivery.Receipt) error {
 			ending.Receipts = append(ending.Receipts, receiptOf(s, &d))

@@ -24,6 +24,7 @@ type pump struct {
 	name     string // of the lane
 	laneID   string
 
+	history    *attempts
 	machine    *delivery.Lane // touched by run alone
 	results    chan result    // of takes and deliveries
 	asks       chan ask
@@ -47,6 +48,10 @@ type result struct {
 	sent   *delivery.Sent      // of a delivery
 	number uint64
 	err    error
+
+	begun time.Time // of a delivery: when the sink was called, for how long, with how much
+	took  time.Duration
+	bytes int
 }
 
 func (r *result) failed() bool { return r.err != nil || r.sent.Err != nil && !r.sent.Replaced() }
@@ -58,7 +63,7 @@ type ask struct {
 }
 
 func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
-	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID,
+	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID, history: r.historyOf(s.ID),
 		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Format: c.judge.format, Receipts: c.receipts, Config: c.Digest,
 			Proofs: r.journal, Lane: s.ID},
 		// Results never block their sender: there are never more than this.
@@ -394,7 +399,7 @@ func (p *pump) deliver(ctx context.Context, number uint64, size int64) {
 	case p.callback.slots <- struct{}{}:
 		var held *grant
 		if held, res.err = p.r.memory.all(ctx, p.callback.memory, copiesOfPayload*size); res.err == nil {
-			res.sent, res.err = p.attempt(ctx, number)
+			p.attempt(ctx, &res)
 			held.release()
 		}
 		<-p.callback.slots
@@ -404,17 +409,19 @@ func (p *pump) deliver(ctx context.Context, number uint64, size int64) {
 	p.results <- res
 }
 
-func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, error) {
-	payload, err := delivery.Load(p.r.journal, p.laneID, number)
+func (p *pump) attempt(ctx context.Context, res *result) {
+	payload, err := delivery.Load(p.r.journal, p.laneID, res.number)
 	if err != nil {
-		return nil, err
+		res.err = err
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
 	defer cancel()
-	begun := time.Now()
+	res.begun, res.bytes = time.Now(), len(payload.Body)
 	receipt, err := deliver(ctx, p.callback.Sink, payload)
+	res.took = time.Since(res.begun)
 	if err == nil {
-		p.callback.latency.observe(time.Since(begun))
+		p.callback.latency.observe(res.took)
 	}
 	if err != nil { // a refused payload is rendered anew
 		p.callback.rendering.Lock()
@@ -422,15 +429,16 @@ func (p *pump) attempt(ctx context.Context, number uint64) (*delivery.Sent, erro
 	}
 	sent, err := delivery.Classify(p.r.journal, p.laneID, payload, receipt, err, p.place)
 	if err != nil {
-		return nil, err
+		res.err = err
+		return
 	}
-	return &sent, nil
+	res.sent = &sent
 }
 
 func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Payload) (receipt auditrelay.Receipt, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the sink's Deliver panicked with a %T", v)
+			err = &panicError{fmt.Sprintf("the sink's Deliver panicked with a %T", v)}
 		}
 	}()
 	return sink.Deliver(ctx, payload)
@@ -480,10 +488,45 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		return nil
 	case res.err != nil:
 		p.machine.Unsettle(now, res.number, res.err)
+		p.attempted(&res)
 		return nil //nolint:nilerr // broken off by us; not a failure
 	}
+	number, _ := p.machine.Tried(res.number)
 	_, err := p.machine.Settle(tx, now, *res.sent)
+	if err == nil {
+		p.attemptedAs(&res, number)
+	}
 	return err
+}
+
+// attempted notes an attempt whose payload is still there.
+func (p *pump) attempted(res *result) {
+	number, _ := p.machine.Tried(res.number)
+	p.attemptedAs(res, number)
+}
+
+// attemptedAs notes an attempt, its payload's number-th. The machine has settled it.
+func (p *pump) attemptedAs(res *result, number int) {
+	if res.begun.IsZero() {
+		return // the journal could not be read; the destination saw nothing
+	}
+	a := Attempt{Payload: res.number, Number: number, At: res.begun, Took: res.took, Bytes: res.bytes, Result: AttemptDelivered}
+	switch {
+	case res.err != nil: // it was refused, and what is to take its place could not be made
+		a.Result = AttemptRetried
+		a.failedWith(res.err)
+	case res.sent.Err != nil:
+		if a.Result = AttemptRetried; res.sent.Replaced() {
+			a.Result = AttemptReplaced
+		}
+		a.failedWith(res.sent.Err)
+	default:
+		a.Status = res.sent.Receipt.Status
+	}
+	if a.Result == AttemptRetried {
+		_, a.NextTry = p.machine.Tried(res.number)
+	}
+	p.history.add(a)
 }
 
 // answer runs a question to the machine and commits what it wrote.

@@ -15,7 +15,7 @@ const maintainEvery = 10 * time.Second
 func (r *Runtime) maintain() {
 	ticker := time.NewTicker(maintainEvery)
 	defer ticker.Stop()
-	unbalanced := map[string]bool{}
+	unbalanced, warned := map[string]bool{}, map[string]bool{}
 	for {
 		select {
 		case <-ticker.C:
@@ -30,6 +30,34 @@ func (r *Runtime) maintain() {
 			r.log.Error("apply the journal's retention", "error", err)
 		}
 		r.audit(unbalanced)
+		r.warnOfAge(warned)
+	}
+}
+
+// warnOfAge logs once each way that pending events come near the age beyond which their
+// destination keeps none.
+func (r *Runtime) warnOfAge(warned map[string]bool) {
+	all, err := r.Callbacks()
+	if err != nil {
+		return // the journal's failure is told elsewhere
+	}
+	for i := range all {
+		s := &all[i]
+		name := s.Name
+		if s.Replay != "" {
+			name += "@" + s.Replay
+		}
+		switch {
+		case s.Expiring && !warned[name]:
+			r.log.Warn("pending events near the age beyond which the destination keeps none", "callback", name, "oldest", s.Oldest, "age", s.Lag.Round(time.Second), "max_age", s.MaxAge, "pending", s.Account.Pending)
+		case !s.Expiring && warned[name]:
+			r.log.Info("no pending event nears the destination's age limit any more", "callback", name)
+		}
+		if s.Expiring {
+			warned[name] = true
+		} else {
+			delete(warned, name)
+		}
 	}
 }
 

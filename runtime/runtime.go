@@ -55,6 +55,7 @@ type Runtime struct {
 	turns        turns
 	memory       *memory
 	memorySet    bool // by Options.Memory; otherwise callbacks decide
+	dead         deadReplays
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc
@@ -69,6 +70,7 @@ type Runtime struct {
 	callbacks []*callback
 	pumps     map[string]*pump // by lane name
 	users     users
+	histories map[string]*attempts // by lane id
 	closed    bool
 	changed   chan struct{} // closed and replaced when a pump publishes
 	applying  sync.Mutex    // one Open, Apply, Replay or Close at a time
@@ -92,7 +94,7 @@ type counters struct {
 func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
-		pumps:  map[string]*pump{}, users: users{}, changed: make(chan struct{})}
+		pumps:  map[string]*pump{}, users: users{}, histories: map[string]*attempts{}, changed: make(chan struct{})}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
@@ -159,6 +161,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		err = errors.Join(err, r.closeUnused(owned))
 	}
 	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if err = r.openJobs(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	r.wg.Go(r.maintain)
@@ -337,5 +342,6 @@ func (r *Runtime) forget(p *pump) {
 	defer r.mu.Unlock()
 	if r.pumps[p.name] == p {
 		delete(r.pumps, p.name)
+		delete(r.histories, p.laneID)
 	}
 }

@@ -62,6 +62,10 @@ type CallbackStatus struct {
 	Oldest   time.Time
 	Lag      time.Duration // age of the oldest pending event; 0 if none
 	InFlight int           // sealed, undelivered payloads
+	// MaxAge is the age beyond which the destination does not keep an event; 0 if there is
+	// none. Expiring: the oldest pending event has reached three quarters of it.
+	MaxAge   time.Duration
+	Expiring bool
 
 	Filters []string  // names, in order
 	Sink    string    // Callback.SinkType
@@ -75,6 +79,8 @@ type CallbackStatus struct {
 	// compare it. If another writer uses the same place, that object may be its own.
 	Duplicates, Unverified uint64
 	Done                   bool
+	// Recent has the last attempts since start, newest first; only from Runtime.Callback.
+	Recent []Attempt
 }
 
 // DeadLetter is an event that a callback set aside. An operator can replay or discard it.
@@ -157,4 +163,6 @@ type Ending struct {
 	// Receipts has one receipt for the first processing, and one for each replay of the
 	// dead letter.
 	Receipts []Receipt
+	// History has the latest payload's attempts that are kept, oldest first.
+	History []Attempt
 }

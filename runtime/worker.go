@@ -153,6 +153,14 @@ func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 	}
 }
 
+// unfiltered brings an event of the relay's own past the condition and the filters: the
+// format writes it and the gate checks it.
+func (j *judge) unfiltered(w *worker, e *auditrelay.Event) delivery.Judged {
+	v := w.begin([]*auditrelay.Event{e})[0]
+	j.conclude(w, v)
+	return v.judged
+}
+
 // finish ends the visit of an event that went through the steps.
 func (j *judge) finish(w *worker, v *visit) {
 	judged := &v.judged

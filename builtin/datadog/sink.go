@@ -50,6 +50,7 @@ var (
 	_ auditrelay.Concurrent = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
 	_ auditrelay.Refresher  = (*Sink)(nil)
+	_ auditrelay.Aging      = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
@@ -89,6 +90,14 @@ func (s *Sink) Close() error { s.client.Close(); return nil }
 
 // Refresh makes the next delivery read the key's file again.
 func (s *Sink) Refresh() { s.key.Forget() }
+
+// MaxAge is how old a log may be; with time: arrival it has no age.
+func (s *Sink) MaxAge() time.Duration {
+	if s.options.Time == TimeOfArrival {
+		return 0
+	}
+	return maxAge
+}
 
 // Render gives payloads of logs whose message is the record. The intake reads a message
 // that is JSON and makes its fields attributes.
@@ -185,7 +194,7 @@ func (s *Sink) tooOld(p auditrelay.Payload) error {
 		return fmt.Errorf("read the stored payload: %s is no time: %w", oldest, err)
 	}
 	if age := s.now().Sub(time.Unix(seconds, 0)); age > maxAge {
-		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: fmt.Errorf(
+		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAge, Err: fmt.Errorf(
 			"post to %s: events %d to %d hold one of %v ago, and Datadog drops logs of more than %v ago without an error: set time: arrival for what comes, and old_events: send for what waits, or replay to another callback",
 			s.client.Target(), p.Sequences[0], p.Sequences[len(p.Sequences)-1], age.Truncate(time.Minute), maxAge)}
 	}

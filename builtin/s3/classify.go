@@ -42,21 +42,21 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 		return d
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return &auditrelay.DeliveryError{Err: describe(operation, s.options.Bucket, key, "stopped: "+ctx.Err().Error(), ctx.Err())}
+		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: describe(operation, s.options.Bucket, key, "stopped: "+ctx.Err().Error(), ctx.Err())}
 	}
 	if c, ok := errors.AsType[*credentialsError](err); ok {
 		return &auditrelay.DeliveryError{
-			Kind: credentialsKind(c.err),
-			Err:  describe(operation, s.options.Bucket, key, bounded300(c.Error()), c),
+			Kind: credentialsKind(c.err), Reason: auditrelay.ReasonCredentials,
+			Err: describe(operation, s.options.Bucket, key, bounded300(c.Error()), c),
 		}
 	}
 	answer, ok := errors.AsType[*awshttp.ResponseError](err)
 	if !ok || answer.HTTPStatusCode() == 0 {
-		what := unanswered(err)
+		what, reason := unanswered(err), auditrelay.ReasonNone
 		if errors.Is(err, context.DeadlineExceeded) {
-			what = fmt.Sprintf("no answer within request_timeout (%v)", s.options.RequestTimeout)
+			what, reason = fmt.Sprintf("no answer within request_timeout (%v)", s.options.RequestTimeout), auditrelay.ReasonTimeout
 		}
-		return &auditrelay.DeliveryError{Err: describe(operation, s.options.Bucket, key, what, err)}
+		return &auditrelay.DeliveryError{Reason: reason, Err: describe(operation, s.options.Bucket, key, what, err)}
 	}
 	status, code := answer.HTTPStatusCode(), errorCode(err)
 	kind := kindOf(status, code)
@@ -77,7 +77,18 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 		Kind:       kind,
 		RetryAfter: retryAfter(answer, s.now()),
 		Err:        describe(operation, s.options.Bucket, key, what, nil),
+		Status:     status,
+		Answer:     words(err),
+		Reason:     auditrelay.ReasonAnswer,
 	}
+}
+
+// words is what the store wrote about its refusal.
+func words(err error) string {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return e.ErrorMessage()
+	}
+	return ""
 }
 
 // The codes whose meaning their status does not tell.

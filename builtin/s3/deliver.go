@@ -58,7 +58,7 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	case err == nil && aws.ToString(out.ETag) == "":
 		return auditrelay.Receipt{}, s.failure(ctx, "put", p.Key, errNoETag)
 	case err == nil:
-		receipt.Version = or(aws.ToString(out.VersionId), aws.ToString(out.ETag))
+		receipt.Version, receipt.Status = or(aws.ToString(out.VersionId), aws.ToString(out.ETag)), http.StatusOK
 		return receipt, nil
 	case conditional && status(err) == http.StatusPreconditionFailed:
 		return s.existing(ctx, client, p, receipt)
@@ -68,7 +68,7 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 
 // existing judges a payload under whose key an object stands already.
 func (s *Sink) existing(ctx context.Context, client *s3.Client, p auditrelay.Payload, receipt auditrelay.Receipt) (auditrelay.Receipt, error) {
-	receipt.Duplicate = true
+	receipt.Duplicate, receipt.Status = true, http.StatusPreconditionFailed
 	if manifest := len(p.Sequences) == 0; manifest || s.options.Layout == LayoutBatch {
 		return receipt, nil // the digest is in the key
 	}

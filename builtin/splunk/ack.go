@@ -56,7 +56,7 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 		}
 		if s.now().Sub(a.since) > s.options.AckTimeout {
 			s.done(key)
-			return &auditrelay.DeliveryError{Err: fmt.Errorf("post to %s: no acknowledgement within ack_timeout (%v): the events are sent again", s.client.Target(), s.options.AckTimeout)}
+			return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("post to %s: no acknowledgement within ack_timeout (%v): the events are sent again", s.client.Target(), s.options.AckTimeout)}
 		}
 		indexed, err := s.ask(ctx, key, a)
 		if err != nil {

@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"receipts"|"reconcile"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks dead-letter quarantine replay explain audit store receipts reconcile try guest module detectors policy pseudonym verify proof keyring reload backup restore journal migrate version completion --help --version" ;;
+    "") words="serve validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store receipts reconcile try guest module detectors policy pseudonym verify proof keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
     "config") words="translate --help --version" ;;
@@ -20,11 +20,16 @@ _auditrelay() {
     "callbacks resume") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "callbacks detach") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "callbacks attach") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
-    "dead-letter") words="list show discard replay --help --version" ;;
+    "sink") words="test --help --version" ;;
+    "sink test") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "deliveries") words="--help --version --server --token-file --ca --client-cert --client-key --state --event --namespace --after --limit --attempts --json" ;;
+    "dead-letter") words="list show discard replay jobs cancel --help --version" ;;
     "dead-letter list") words="--help --version --server --token-file --ca --client-cert --client-key --after --limit --json" ;;
     "dead-letter show") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "dead-letter discard") words="--help --version --server --token-file --ca --client-cert --client-key --all --json" ;;
-    "dead-letter replay") words="--help --version --server --token-file --ca --client-cert --client-key --all --json" ;;
+    "dead-letter replay") words="--help --version --server --token-file --ca --client-cert --client-key --all --cause --filter --action --table --id --from --to --rate --dry-run --json" ;;
+    "dead-letter jobs") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "dead-letter cancel") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "quarantine") words="list show replay delete --help --version" ;;
     "quarantine list") words="--help --version --server --token-file --ca --client-cert --client-key --reason --source --after --limit --json" ;;
     "quarantine show") words="--help --version --server --token-file --ca --client-cert --client-key --raw --json" ;;

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -77,8 +78,35 @@ func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 	if what != "" {
 		text += ": " + what
 	}
-	return &auditrelay.DeliveryError{Kind: kind, RetryAfter: retryAfter(a.Header, c.now()), Err: errors.New(text)}
+	return &auditrelay.DeliveryError{
+		Kind: kind, RetryAfter: retryAfter(a.Header, c.now()), Err: errors.New(text),
+		Status: a.Status, Answer: a.words(), Reason: auditrelay.ReasonAnswer,
+	}
 }
+
+// words is the beginning of what the destination wrote, without the values of the headers
+// that it was sent: some destinations quote them, and they hold credentials.
+func (a Answer) words() string {
+	text := string(a.Body)
+	for name, values := range a.sent {
+		if name == ContentType || name == ContentEncoding {
+			continue
+		}
+		for _, value := range values {
+			if _, credential, ok := strings.Cut(value, " "); ok && len(credential) >= shortestSecret {
+				text = strings.ReplaceAll(text, credential, "[hidden]") // Bearer x, Splunk x
+			}
+			if len(value) >= shortestSecret {
+				text = strings.ReplaceAll(text, value, "[hidden]")
+			}
+		}
+	}
+	return text[:min(len(text), auditrelay.MaxAnswer)]
+}
+
+// shortestSecret keeps short values, such as a user agent's words, from blanking half of
+// an answer.
+const shortestSecret = 8
 
 // Failure classifies the failure of a request without an answer. One that is classified
 // already comes back as it is.
@@ -88,13 +116,18 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 	}
 	text := fmt.Sprintf("post to %s: ", c.Target())
 	if ctx.Err() != nil {
-		return &auditrelay.DeliveryError{Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
+		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
 	}
-	kind := auditrelay.Transient
-	if errors.Is(err, ErrInside) {
-		kind = auditrelay.Misconfigured
+	kind, reason := auditrelay.Transient, auditrelay.ReasonNone
+	switch {
+	case errors.Is(err, ErrInside):
+		kind, reason = auditrelay.Misconfigured, auditrelay.ReasonAddress
+	case errors.Is(err, context.DeadlineExceeded):
+		reason = auditrelay.ReasonTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		reason = auditrelay.ReasonConnection
 	}
-	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
+	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
 }
 
 // unanswered says why there was no answer, in words that hold nothing of the request.

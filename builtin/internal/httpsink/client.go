@@ -48,6 +48,8 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+
+	sent http.Header // the request's, which the answer may quote
 }
 
 // Check returns an *auditrelay.OptionError for each bad option, joined; their paths
@@ -139,7 +141,7 @@ func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx conte
 		err = c.rate.Wait(ctx)
 	}
 	if err == nil {
-		err = attempt(ctx)
+		err = attempt(context.WithValue(ctx, statusKey{}, &receipt.Status))
 	}
 	if err != nil {
 		err = c.Failure(ctx, err)
@@ -151,6 +153,10 @@ func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx conte
 	c.remember(key)
 	return receipt, nil
 }
+
+// statusKey is the context's key of a *int: the status of the latest answer to an attempt,
+// for its receipt.
+type statusKey struct{}
 
 // Send posts one request and returns the answer, whatever its status.
 func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
@@ -178,11 +184,14 @@ func (c *Client) do(request *http.Request) (Answer, error) {
 		return Answer{}, err
 	}
 	defer response.Body.Close()
+	if status, ok := request.Context().Value(statusKey{}).(*int); ok {
+		*status = response.StatusCode
+	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
 	}
-	return Answer{Status: response.StatusCode, Header: response.Header, Body: data}, nil
+	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header}, nil
 }
 
 // remembered is how many delivered payloads are known.

@@ -2,8 +2,10 @@ package httpsink
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -135,6 +137,49 @@ func TestALogInPageIsNoDelivery(t *testing.T) {
 	}
 	if err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}}); err == nil {
 		t.Error("an empty page counts as delivered")
+	}
+}
+
+// What a destination writes is kept beside the error, never in it, and without the
+// credentials that it was sent: some answer with the request's headers.
+func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		for name, values := range r.Header {
+			fmt.Fprintln(w, strings.Repeat("x", 10), name, values)
+		}
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "you sent %s", body)
+	}))
+	defer server.Close()
+	c := client(t, Options{}, server.URL)
+	receipt, err := c.Deliver(t.Context(), "key", func(ctx context.Context) error {
+		a, err := c.Send(ctx, Request{Body: []byte("an event"), Header: http.Header{
+			"Authorization": {"Splunk 11111111-2222"}, "Dd-Api-Key": {"0123456789abcdef"}, "X-Mine": {"a-header-of-my-own"},
+		}})
+		if err != nil {
+			return err
+		}
+		return c.Refusal(a)
+	})
+	failure, ok := errors.AsType[*auditrelay.DeliveryError](err)
+	if !ok || receipt != (auditrelay.Receipt{}) || failure.Status != http.StatusTeapot || failure.Reason != auditrelay.ReasonAnswer {
+		t.Fatalf("%+v, %#v", receipt, err)
+	}
+	if !strings.Contains(failure.Answer, "you sent an event") || strings.Contains(err.Error(), "an event") {
+		t.Errorf("the answer %q stands beside the error %q", failure.Answer, err)
+	}
+	for _, secret := range []string{"11111111-2222", "0123456789abcdef", "a-header-of-my-own"} {
+		if strings.Contains(failure.Answer, secret) {
+			t.Errorf("the answer holds %s: %q", secret, failure.Answer)
+		}
+	}
+	receipt, err = c.Deliver(t.Context(), "key", func(ctx context.Context) error {
+		_, err := c.Send(ctx, Request{Header: http.Header{}})
+		return err
+	})
+	if err != nil || receipt.Status != http.StatusTeapot {
+		t.Errorf("the status of a delivery: %+v, %v", receipt, err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *Secret) Get() (string, error) {
 	}
 	if err != nil {
 		s.stamp = stamp{}
-		return "", &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: fmt.Errorf("read the secret's file: %w", err)}
+		return "", &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("read the secret's file: %w", err)}
 	}
 	s.stamp = at
 	return s.content, nil

@@ -37,6 +37,10 @@ type CallbackStatus struct {
 	Oldest   time.Time     `json:"oldest_pending,omitzero"`
 	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event; 0 if none
 	InFlight int           `json:"in_flight"` // sealed, undelivered payloads
+	// MaxAge is the age beyond which the destination keeps no event. Expiring: the oldest
+	// pending event has reached three quarters of it.
+	MaxAge   time.Duration `json:"max_age_ns,omitempty"`
+	Expiring bool          `json:"expiring,omitempty"`
 
 	Filters []string  `json:"filters,omitempty"` // names, in order
 	Sink    string    `json:"sink,omitempty"`    // its type
@@ -50,6 +54,8 @@ type CallbackStatus struct {
 	Duplicates uint64 `json:"duplicates,omitempty"`
 	Unverified uint64 `json:"unverified,omitempty"`
 	Done       bool   `json:"done,omitempty"`
+	// Recent has the last attempts since start, newest first; only GetCallback returns it.
+	Recent []Attempt `json:"recent_attempts,omitempty"`
 }
 
 // Replay asks for a replay of events on a callback. From and To are the half-open range
@@ -101,6 +107,59 @@ type DeadLetter struct {
 type DeadLetters struct {
 	Sequences []uint64 `json:"sequences,omitempty"`
 	All       bool     `json:"all,omitempty"`
+}
+
+// DeadLetterReplay chooses dead letters of one callback to process again: named ones, all,
+// or by filter. Every set field of the filter must say so. With a filter or a rate the
+// answer is a job.
+type DeadLetterReplay struct {
+	Sequences []uint64           `json:"sequences,omitempty"`
+	All       bool               `json:"all,omitempty"`
+	Causes    []auditrelay.Cause `json:"causes,omitempty"`
+	Filters   []string           `json:"filters,omitempty"` // names of the filters that failed
+	Actions   []string           `json:"actions,omitempty"`
+	Tables    []string           `json:"tables,omitempty"` // values of table_name, as accepted
+	IDs       []string           `json:"ids,omitempty"`    // of events, in any namespace
+	From      time.Time          `json:"from,omitzero"`    // set aside from here on
+	To        time.Time          `json:"to,omitzero"`      // and before this
+	Rate      float64            `json:"rate,omitempty"`   // events a second, at most; default: no limit
+	DryRun    bool               `json:"dry_run,omitempty"`
+}
+
+// DeadLetterReplayed answers a DeadLetterReplay: how many dead letters were given to the
+// callback at once, or the job that gives them. In a dry run the job has no id.
+type DeadLetterReplayed struct {
+	Changed int            `json:"changed"`
+	Job     *DeadReplayJob `json:"job,omitempty"`
+}
+
+// DeadReplayJob is a replay of dead letters by filter. It survives a restart, and gives
+// each dead letter at most once.
+type DeadReplayJob struct {
+	ID       string           `json:"id,omitempty"`
+	Callback string           `json:"callback"`
+	Filter   DeadLetterFilter `json:"filter"`
+	Rate     float64          `json:"rate,omitempty"`
+	By       string           `json:"by,omitempty"`
+	State    string           `json:"state"` // running, done or cancelled
+	Started  time.Time        `json:"started"`
+	Ended    time.Time        `json:"ended,omitzero"`
+	Matched  uint64           `json:"matched"` // when it was asked for
+	Given    uint64           `json:"given"`   // so far
+	After    uint64           `json:"after"`   // it is through with the dead letters up to here
+	Last     uint64           `json:"last"`    // and ends with this one
+	Error    string           `json:"error,omitempty"`
+}
+
+// DeadLetterFilter is what a job chooses.
+type DeadLetterFilter struct {
+	Causes    []auditrelay.Cause `json:"causes,omitempty"`
+	Filters   []string           `json:"filters,omitempty"`
+	Actions   []string           `json:"actions,omitempty"`
+	Tables    []string           `json:"tables,omitempty"`
+	Sequences []uint64           `json:"sequences,omitempty"`
+	From      time.Time          `json:"from,omitzero"`
+	To        time.Time          `json:"to,omitzero"`
 }
 
 // Changed is the number of dead letters that a request changed.

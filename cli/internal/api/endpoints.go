@@ -27,11 +27,15 @@ var (
 	DetachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/detach"}
 	AttachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/attach"}
 	ReplayCallback = Endpoint[Replay, ReplayStarted]{"POST", "/v1/callbacks/{name}/replay"}
+	TestCallback   = Endpoint[None, SinkTest]{"POST", "/v1/callbacks/{name}/test"}
+	GetDeliveries  = Endpoint[DeliveryQuery, Deliveries]{"GET", "/v1/deliveries"}
 
 	GetDeadLetters     = Endpoint[DeadLetterQuery, []DeadLetter]{"GET", "/v1/callbacks/{name}/dead-letters"}
 	GetDeadLetter      = Endpoint[None, DeadLetter]{"GET", "/v1/callbacks/{name}/dead-letters/{sequence}"}
 	DiscardDeadLetters = Endpoint[DeadLetters, Changed]{"POST", "/v1/callbacks/{name}/dead-letters/discard"}
-	ReplayDeadLetters  = Endpoint[DeadLetters, Changed]{"POST", "/v1/callbacks/{name}/dead-letters/replay"}
+	ReplayDeadLetters  = Endpoint[DeadLetterReplay, DeadLetterReplayed]{"POST", "/v1/callbacks/{name}/dead-letters/replay"}
+	GetDeadReplays     = Endpoint[None, []DeadReplayJob]{"GET", "/v1/dead-letter-replays"}
+	CancelDeadReplay   = Endpoint[None, DeadReplayJob]{"DELETE", "/v1/dead-letter-replays/{id}"}
 
 	GetQuarantine      = Endpoint[QuarantineQuery, []QuarantineItem]{"GET", "/v1/quarantine"}
 	GetQuarantined     = Endpoint[None, QuarantineContents]{"GET", "/v1/quarantine/{number}"}

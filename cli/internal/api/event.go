@@ -71,6 +71,7 @@ type Ending struct {
 	Duplicate  bool      `json:"duplicate,omitempty"`
 	Unverified bool      `json:"unverified,omitempty"`
 	Receipts   []Receipt `json:"receipts,omitempty"`
+	History    []Attempt `json:"history,omitempty"` // the payload's attempts that are kept
 }
 
 // ReceiptQuery selects receipts. From and To are sequences or times, half open.

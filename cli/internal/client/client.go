@@ -269,6 +269,16 @@ func (c *Client) Callback(ctx context.Context, name string) (api.CallbackStatus,
 	return call(ctx, c, api.GetCallback, api.None{}, name)
 }
 
+// Deliveries lists payloads with their attempts.
+func (c *Client) Deliveries(ctx context.Context, q api.DeliveryQuery) (api.Deliveries, error) {
+	return call(ctx, c, api.GetDeliveries, q)
+}
+
+// TestSink sends a marked event to a callback's destination and says what came back.
+func (c *Client) TestSink(ctx context.Context, callback string) (api.SinkTest, error) {
+	return call(ctx, c, api.TestCallback, api.None{}, callback)
+}
+
 // Pause stops a callback's deliveries; its events are retained.
 func (c *Client) Pause(ctx context.Context, callback string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.PauseCallback, api.None{}, callback)
@@ -304,9 +314,20 @@ func (c *Client) DiscardDeadLetters(ctx context.Context, callback string, which 
 	return call(ctx, c, api.DiscardDeadLetters, which, callback)
 }
 
-// ReplayDeadLetters gives dead letters to their callback again and returns how many.
-func (c *Client) ReplayDeadLetters(ctx context.Context, callback string, which api.DeadLetters) (api.Changed, error) {
+// ReplayDeadLetters gives dead letters to their callback again and returns how many, or
+// the job that does.
+func (c *Client) ReplayDeadLetters(ctx context.Context, callback string, which api.DeadLetterReplay) (api.DeadLetterReplayed, error) {
 	return call(ctx, c, api.ReplayDeadLetters, which, callback)
+}
+
+// DeadReplays lists replays of dead letters by filter.
+func (c *Client) DeadReplays(ctx context.Context) ([]api.DeadReplayJob, error) {
+	return call(ctx, c, api.GetDeadReplays, api.None{})
+}
+
+// CancelDeadReplay ends one.
+func (c *Client) CancelDeadReplay(ctx context.Context, id string) (api.DeadReplayJob, error) {
+	return call(ctx, c, api.CancelDeadReplay, api.None{}, id)
 }
 
 // Replay gives events to a callback again.

@@ -105,6 +105,7 @@ type engineCollector struct {
 	head, oldest, disk, free, quota, reserve, ready   *prometheus.Desc
 	ended, latency                                    *prometheus.Desc
 	memory, memoryLimit, memoryWaiting                *prometheus.Desc
+	maxAge, expiring                                  *prometheus.Desc
 
 	mu   sync.Mutex
 	dead map[string]deadCount // by callback
@@ -177,6 +178,8 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		reserve:           desc("journal_reserve_bytes", "What stays free on the journal's disk: below it events are refused."),
 		ended:             desc("callback_outcomes_total", "Events that ended on the callback, by outcome. Of dead letters those set aside, whatever became of them later, as far as scrapes see it.", "callback", "outcome"),
 		latency:           desc("callback_delivery_seconds", "How long the sink took for deliveries that were acknowledged.", "callback"),
+		maxAge:            desc("callback_max_age_seconds", "Age beyond which the destination keeps no event; only of destinations that have one.", "callback"),
+		expiring:          desc("callback_expiring", "1 while the oldest pending event has reached three quarters of the destination's max age; only of destinations that have one.", "callback"),
 		dead:              map[string]deadCount{},
 		ready:             desc("ready", "1 while events are accepted."),
 	}
@@ -187,6 +190,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 		c.assigned, c.outcomes, c.pending, c.balanced, c.causes, c.state, c.lag, c.cursor, c.inFlight,
 		c.attempts, c.unverified, c.duplicatePayloads, c.failures, c.findings, c.exceptions, c.replaysRunning, c.accepted, c.duplicates, c.conflicts, c.rejected, c.ingestFiltered, c.ingestFailed,
 		c.unseen, c.head, c.oldest, c.disk, c.free, c.ready, c.refusing, c.refused, c.quota, c.reserve, c.ended, c.latency, c.memory, c.memoryLimit, c.memoryWaiting,
+		c.maxAge, c.expiring,
 	} {
 		ch <- d
 	}
@@ -243,6 +247,10 @@ func (c *engineCollector) collectCallbacks(s samples) {
 			s.gauge(c.state, oneIf(cb.State == state), name, string(state))
 		}
 		s.gauge(c.lag, cb.Lag.Seconds(), name)
+		if cb.MaxAge > 0 {
+			s.gauge(c.maxAge, cb.MaxAge.Seconds(), name)
+			s.gauge(c.expiring, oneIf(cb.Expiring), name)
+		}
 		s.gauge(c.cursor, float64(cb.Cursor), name)
 		s.gauge(c.inFlight, float64(cb.InFlight), name)
 		s.counter(c.attempts, cb.Attempts, name)

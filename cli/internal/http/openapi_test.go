@@ -58,11 +58,15 @@ var operations = map[string]struct {
 	"POST /v1/callbacks/{name}/detach": {"Skips pending and new events.", nil},
 	"POST /v1/callbacks/{name}/attach": {"Continues after a detach.", nil},
 	"POST /v1/callbacks/{name}/replay": {"Delivers a range again.", nil},
+	"POST /v1/callbacks/{name}/test":   {"Sends a marked event straight to the callback's destination, and says what came back.", nil},
+	"GET /v1/deliveries":               {"Payloads by callback, newest first, with their attempts. What sinks and destinations wrote needs the role comply.", nil},
 
 	"GET /v1/callbacks/{name}/dead-letters":            {"Dead letters, without contents.", nil},
 	"GET /v1/callbacks/{name}/dead-letters/{sequence}": {"One dead letter with its contents.", nil},
 	"POST /v1/callbacks/{name}/dead-letters/discard":   {"Gives dead letters up for good.", nil},
-	"POST /v1/callbacks/{name}/dead-letters/replay":    {"Processes dead letters again.", nil},
+	"POST /v1/callbacks/{name}/dead-letters/replay":    {"Processes dead letters again: named ones or all at once; by filter, or with a rate, in a job.", nil},
+	"GET /v1/dead-letter-replays":                      {"Replays of dead letters by filter: those that run, and the last 100 that have ended.", nil},
+	"DELETE /v1/dead-letter-replays/{id}":              {"Cancels one. What it gave and nothing processes yet is a dead letter as before.", nil},
 
 	"GET /v1/quarantine":                  {"Quarantined items, without contents.", nil},
 	"GET /v1/quarantine/{number}":         {"One item; data is its bytes in base64.", nil},

@@ -36,9 +36,13 @@ func (s *Server) getCallbacks(*http.Request, principal, api.None) ([]api.Callbac
 	return each(statuses, callbackStatus), err
 }
 
-func (s *Server) getCallback(r *http.Request, _ principal, _ api.None) (api.CallbackStatus, error) {
+func (s *Server) getCallback(r *http.Request, who principal, _ api.None) (api.CallbackStatus, error) {
 	status, err := s.rt.Callback(r.PathValue("name"))
-	return callbackStatus(&status), err
+	out := callbackStatus(&status)
+	if who.allow(roleComply) != nil {
+		hideTexts(out.Recent)
+	}
+	return out, err
 }
 
 // change is a handler for one of the runtime's changes of a callback's state.
@@ -66,6 +70,11 @@ func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (ap
 		return api.Explained{}, err
 	}
 	out := explained(&explanation)
+	if who.allow(roleComply) != nil {
+		for i := range out.Callbacks {
+			hideTexts(out.Callbacks[i].History)
+		}
+	}
 	if in.Data {
 		event, err := s.rt.Event(r.Context(), explanation.Sequence)
 		if err != nil {

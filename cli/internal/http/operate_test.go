@@ -1,12 +1,14 @@
 package http
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/config"
 	"auditrelay/runtime"
 
 	"github.com/google/go-cmp/cmp"
@@ -160,5 +162,42 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestDestinationsWordsNeedComply: a destination may quote the events that it was sent. As
+// view or operate one sees an attempt's codes, as comply its texts too.
+func TestDestinationsWordsNeedComply(t *testing.T) {
+	var given []config.Token
+	for _, role := range []config.Role{"ingest", "view", "operate", "comply"} {
+		given = append(given, config.Token{Name: string(role), Token: tokenOf(role), Roles: []config.Role{role}})
+	}
+	r := newRelay(t, Options{Config: tokens(given)})
+	as := func(role config.Role) []string { return []string{"Authorization", "Bearer " + tokenOf(role).Reveal()} }
+	var failure error = &auditrelay.DeliveryError{Kind: auditrelay.Refused, Status: 422, Answer: "no: WORDS", Err: errors.New("status 422: ERROR")}
+	r.sink.err.Store(&failure)
+	if status, answer, _ := r.call("POST", "/v1/events", event("a"), as("ingest")...); status != 200 {
+		t.Fatal(answer)
+	}
+	r.settle()
+	for _, path := range []string{"/v1/deliveries", "/v1/deliveries?id=a", "/v1/deliveries?state=replaced&callback=archive", "/v1/callbacks/archive", "/v1/events/a"} {
+		for _, role := range []config.Role{"view", "operate", "comply"} {
+			_, answer, _ := r.call("GET", path, "", as(role)...)
+			if !strings.Contains(answer, `"status":422`) || !strings.Contains(answer, `"kind":"refused"`) {
+				t.Errorf("%s as %s shows no attempt: %s", path, role, answer)
+			}
+			if shown := strings.Contains(answer, "WORDS"); shown != (role == "comply") {
+				t.Errorf("%s as %s: the destination's words are shown: %v", path, role, shown)
+			}
+		}
+	}
+	_, answer, _ := r.call("POST", "/v1/callbacks/archive/test", "", as("operate")...)
+	if !strings.Contains(answer, `"status":422`) || strings.Contains(answer, "WORDS") {
+		t.Errorf("a test as operate: %s", answer)
+	}
+	for _, query := range []string{"state=unknown", "after=x", "limit=0", "limit=1001", "nothing=1"} {
+		if status, answer, _ := r.call("GET", "/v1/deliveries?"+query, "", as("view")...); status != 400 {
+			t.Errorf("%s: %d %s", query, status, answer)
+		}
 	}
 }

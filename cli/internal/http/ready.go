@@ -2,7 +2,9 @@ package http
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"time"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
@@ -41,6 +43,12 @@ func (s *Server) alerts() []string {
 	var alerts []string
 	if s.rt.QuarantineStats().Full {
 		alerts = append(alerts, "the quarantine is full: invalid input gets 503; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine")
+	}
+	callbacks, _ := s.rt.Callbacks() // its failure is that of the journal, which readiness tells
+	for i := range callbacks {
+		if c := &callbacks[i]; c.Expiring {
+			alerts = append(alerts, fmt.Sprintf("callback %s: the oldest pending event is %v old; its destination keeps none of more than %v", c.Name, c.Lag.Round(time.Second), c.MaxAge))
+		}
 	}
 	for _, source := range s.sources.List() {
 		if source.Silent {

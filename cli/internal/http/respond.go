@@ -109,6 +109,13 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Status: http.StatusNotFound, Reason: api.ReasonNotSeen,
 			Message: err.Error(), Hint: "it was never accepted here, or retention has forgotten it",
 		}
+	case errors.Is(err, runtime.ErrBadPage):
+		return badRequest("after: "+err.Error(), "give the next of the page before")
+	case errors.Is(err, runtime.ErrNoDeadReplay):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: err.Error(), Hint: "auditrelay dead-letter jobs lists what there is",
+		}
 	case errors.Is(err, runtime.ErrNoCallback), errors.Is(err, runtime.ErrNoDeadLetter):
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,

@@ -62,11 +62,15 @@ func (s *Server) table() []route {
 		answer(s, api.DetachCallback, roleOperate, s.change(s.rt.Detach)),
 		answer(s, api.AttachCallback, roleOperate, s.change(s.rt.Attach)),
 		answer(s, api.ReplayCallback, roleOperate, s.postReplay),
+		answer(s, api.TestCallback, roleOperate, s.postTest),
+		answer(s, api.GetDeliveries, roleView, s.getDeliveries), // texts with comply
 
 		answer(s, api.GetDeadLetters, roleView, s.getDeadLetters),
 		answer(s, api.GetDeadLetter, roleComply, s.getDeadLetter),
 		answer(s, api.DiscardDeadLetters, roleOperate, s.deadLetters(s.rt.DiscardDeadLetters)),
-		answer(s, api.ReplayDeadLetters, roleOperate, s.deadLetters(s.rt.ReplayDeadLetters)),
+		answer(s, api.ReplayDeadLetters, roleOperate, s.replayDeadLetters),
+		answer(s, api.GetDeadReplays, roleView, s.getDeadReplays),
+		answer(s, api.CancelDeadReplay, roleOperate, s.cancelDeadReplay),
 
 		answer(s, api.GetQuarantine, roleView, s.getQuarantine),
 		answer(s, api.GetQuarantined, roleComply, s.getQuarantineItem),

@@ -32,6 +32,7 @@ func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
 		Cursor: s.Cursor, Head: s.Head, Oldest: s.Oldest, Lag: s.Lag, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.Payloads, Done: s.Done,
 		Filters: s.Filters, Sink: s.Sink, NextTry: s.NextTry, Duplicates: s.Duplicates, Unverified: s.Unverified,
+		MaxAge: s.MaxAge, Expiring: s.Expiring, Recent: some(s.Recent, attempt),
 	}
 }
 
@@ -57,6 +58,7 @@ func ending(e *runtime.Ending) api.Ending {
 		Callback: e.Callback, Replay: e.Replay, Assigned: e.Assigned, Outcome: e.Outcome, Cause: e.Cause, Filter: e.Filter, Reason: e.Reason,
 		Error: e.Error, Payload: e.Payload, Key: e.Key, Location: e.Location, Version: e.Version, Attempts: e.Attempts, At: e.At,
 		Tombstone: e.Tombstone, Duplicate: e.Duplicate, Unverified: e.Unverified, Receipts: some(e.Receipts, receipt),
+		History: some(e.History, attempt),
 	}
 }
 
@@ -99,3 +101,21 @@ func period(p *runtime.Period) api.Period {
 }
 
 func replayStarted(r *runtime.ReplayStarted) api.ReplayStarted { return api.ReplayStarted(*r) }
+
+func attempt(a *runtime.Attempt) api.Attempt {
+	return api.Attempt{
+		Payload: a.Payload, Number: a.Number, At: a.At, Took: a.Took, Bytes: a.Bytes, Status: a.Status, Result: string(a.Result),
+		Kind: a.Kind, Reason: a.Reason, NextTry: a.NextTry, Error: a.Error, Answer: a.Answer,
+	}
+}
+
+func delivery(d *runtime.Delivery) api.Delivery {
+	return api.Delivery{
+		Callback: d.Callback, Replay: d.Replay, Payload: d.Payload, State: string(d.State), Manifest: d.Manifest, DeadLetters: d.DeadLetters,
+		Key: d.Key, First: d.First, Last: d.Last, Attempts: d.Attempts, Records: d.Records, Tombstones: d.Tombstones, Bytes: d.Bytes,
+		Oldest: d.Oldest, NextTry: d.NextTry, At: d.At, Location: d.Location, Version: d.Version, Duplicate: d.Duplicate,
+		Unverified: d.Unverified, Error: d.Error, Cause: d.Cause, By: d.By, History: some(d.History, attempt),
+	}
+}
+
+func sinkTest(t *runtime.SinkTest) api.SinkTest { return api.SinkTest(*t) }

@@ -19,6 +19,9 @@ func TestShapesLoseNothing(t *testing.T) {
 			e.Data = []byte("{}") // only where it is asked for
 			return e
 		},
+		"delivery":      func() any { return delivery(full[runtime.Delivery](t)) },
+		"sinkTest":      func() any { return sinkTest(full[runtime.SinkTest](t)) },
+		"deadReplay":    func() any { return deadReplay(full[runtime.DeadReplay](t)) },
 		"receipt":       func() any { return receipt(full[runtime.Receipt](t)) },
 		"stats":         func() any { return stats(full[runtime.Stats](t)) },
 		"quarantine":    func() any { return quarantineItem(full[runtime.QuarantineItem](t)) },
@@ -39,6 +42,9 @@ func TestShapesLoseNothing(t *testing.T) {
 		{runtime.DeadLetter{}, deadLetter(&runtime.DeadLetter{}), 0},
 		{runtime.Explanation{}, explained(&runtime.Explanation{}), -1}, // Data comes from elsewhere
 		{runtime.Ending{}, ending(&runtime.Ending{}), 0},
+		{runtime.Delivery{}, delivery(&runtime.Delivery{}), 0},
+		{runtime.Attempt{}, attempt(&runtime.Attempt{}), 0},
+		{runtime.DeadReplay{}, deadReplay(&runtime.DeadReplay{}), 0},
 		{runtime.Receipt{}, receipt(&runtime.Receipt{}), 0},
 		{runtime.ReceiptFilter{}, visit(&runtime.ReceiptFilter{}), 0},
 		{runtime.Stats{}, stats(&runtime.Stats{}), 5},                            // quota, reserve, memory and refusals are for metrics
@@ -88,6 +94,8 @@ func fill(v reflect.Value) {
 		v.SetString("x")
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Float64:
+		v.SetFloat(1)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(1)
 	case reflect.Uint8, reflect.Uint64:

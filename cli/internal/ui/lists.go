@@ -138,7 +138,9 @@ func (v *visit) changeDeadLetters() error {
 	notice := "replayed"
 	switch v.r.PostFormValue("do") {
 	case "replay":
-		changed, err = v.api.ReplayDeadLetters(v.r.Context(), name, which)
+		var replayed api.DeadLetterReplayed
+		replayed, err = v.api.ReplayDeadLetters(v.r.Context(), name, api.DeadLetterReplay{Sequences: which.Sequences, All: which.All})
+		changed.Changed = replayed.Changed
 	case "discard":
 		notice = "discarded"
 		changed, err = v.api.DiscardDeadLetters(v.r.Context(), name, which)

@@ -40,6 +40,7 @@ type deadLetter struct {
 	Resolved auditrelay.Outcome `json:"resolved"`
 	Payload  uint64             `json:"payload,omitempty"` // in which it was delivered
 	By       string             `json:"by,omitempty"`      // who discarded it or had it replayed
+	Job      string             `json:"job,omitempty"`     // of the replay by filter that gave it again
 
 	data []byte // the event as accepted
 }
@@ -184,7 +185,7 @@ func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after u
 		if d.Replaying {
 			return nil
 		}
-		d.Replaying, d.By = true, by
+		d.Replaying, d.By, d.Job = true, by, ""
 		n++
 		l.deadQueue = append(l.deadQueue, d.Sequence)
 		return l.putDeadLetter(tx, d)

@@ -31,6 +31,10 @@ type Ending struct {
 	// not compared.
 	Duplicate, Unverified bool
 
+	// Payloads are those that held the event, from the first to the last that took
+	// another's place.
+	Payloads []uint64
+
 	givenUp bool // the payload that held it was
 }
 
@@ -91,6 +95,7 @@ func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64)
 	end.Tombstone = end.Outcome == auditrelay.DeadLettered || end.Outcome == auditrelay.Discarded
 	for {
 		end.Payload = number
+		end.Payloads = append(end.Payloads, number)
 		value, ok, err := j.Get(journal.ReceiptKey(s.ID, number))
 		if err != nil {
 			return err

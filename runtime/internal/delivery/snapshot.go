@@ -43,6 +43,27 @@ func (l *Lane) Snapshot() *Snapshot {
 	return s
 }
 
+// Tried returns how often a sealed payload was tried since start, and when it is tried
+// next, zero where it does not wait for a time.
+func (l *Lane) Tried(number uint64) (attempts int, next time.Time) {
+	p := l.find(number)
+	if p == nil {
+		return 0, time.Time{}
+	}
+	if p.failing && !p.busy {
+		next = l.nextOf(p)
+	}
+	return p.attempts, next
+}
+
+// nextOf is when a failing payload is tried again.
+func (l *Lane) nextOf(p *pending) time.Time {
+	if p.after.After(l.holdUntil) {
+		return p.after
+	}
+	return l.holdUntil
+}
+
 // nextTry is when a failed delivery or take is tried again.
 func (l *Lane) nextTry() (next time.Time) {
 	at := func(t time.Time) {
@@ -55,11 +76,7 @@ func (l *Lane) nextTry() (next time.Time) {
 	}
 	for _, p := range l.pending {
 		if p.failing && !p.busy {
-			if p.after.After(l.holdUntil) {
-				at(p.after)
-			} else {
-				at(l.holdUntil)
-			}
+			at(l.nextOf(p))
 		}
 	}
 	return next

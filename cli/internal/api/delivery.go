@@ -1,0 +1,94 @@
+package api
+
+import (
+	"time"
+
+	"auditrelay"
+)
+
+// Attempt is one attempt to deliver a payload. Attempts are kept in memory: a restart
+// forgets them.
+type Attempt struct {
+	Payload uint64        `json:"payload"`
+	Number  int           `json:"number"` // counts the payload's attempts since start, from 1
+	At      time.Time     `json:"at"`
+	Took    time.Duration `json:"took_ns"`
+	Bytes   int           `json:"bytes"`
+	Status  int           `json:"status,omitempty"` // the status code that the destination answered
+	Result  string        `json:"result"`           // delivered, retried or replaced
+	// Kind says what the relay does about a failure: transient, throttled, unauthorized,
+	// misconfigured, too_large or refused. Reason says why it failed.
+	Kind    string                   `json:"kind,omitempty"`
+	Reason  auditrelay.AttemptReason `json:"reason,omitempty"`
+	NextTry time.Time                `json:"next_try,omitzero"`
+	// Error is the sink's error, Answer what the destination wrote. Both need the role
+	// comply.
+	Error  string `json:"error,omitempty"`
+	Answer string `json:"answer,omitempty"`
+}
+
+// DeliveryQuery selects deliveries. ID selects those that held an event.
+type DeliveryQuery struct {
+	Callback  string `query:"callback"`
+	State     string `query:"state"`
+	ID        string `query:"id"`
+	Namespace string `query:"namespace"`
+	After     string `query:"after"` // the next of the page before
+	Limit     int    `query:"limit"` // default 100, at most 1,000
+}
+
+// Deliveries is one page: by callback, newest first. Next is the next page's after, empty
+// at the end. A page may be empty before the end.
+type Deliveries struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Next       string     `json:"next,omitempty"`
+}
+
+// Delivery is one payload: on its way, or what is kept of it afterwards.
+type Delivery struct {
+	Callback    string `json:"callback"`
+	Replay      string `json:"replay,omitempty"` // the replay's id
+	Payload     uint64 `json:"payload"`
+	State       string `json:"state"` // waiting, sending, failing, delivered, replaced, given_up or erased
+	Manifest    bool   `json:"manifest,omitempty"`
+	DeadLetters bool   `json:"dead_letters,omitempty"` // it delivers dead letters that are replayed
+	Key         string `json:"key,omitempty"`
+	First       uint64 `json:"first,omitempty"` // the range of its records' sequences
+	Last        uint64 `json:"last,omitempty"`
+	Attempts    int    `json:"attempts"`
+
+	// Known until it is settled.
+	Records    uint64    `json:"records,omitempty"`
+	Tombstones uint64    `json:"tombstones,omitempty"`
+	Bytes      int64     `json:"bytes,omitempty"`
+	Oldest     time.Time `json:"oldest,omitzero"` // when its oldest record was received
+	NextTry    time.Time `json:"next_try,omitzero"`
+
+	// Known from then on. Error needs the role comply.
+	At         time.Time        `json:"at,omitzero"`
+	Location   string           `json:"location,omitempty"`
+	Version    string           `json:"version,omitempty"`
+	Duplicate  bool             `json:"duplicate,omitempty"`
+	Unverified bool             `json:"unverified,omitempty"`
+	Error      string           `json:"error,omitempty"`
+	Cause      auditrelay.Cause `json:"cause,omitempty"`
+	By         []uint64         `json:"by,omitempty"` // the payloads that took its place
+
+	History []Attempt `json:"history,omitempty"` // its attempts that are kept, oldest first
+}
+
+// SinkTest says what came back from a test of a callback's sink.
+type SinkTest struct {
+	Callback  string                   `json:"callback"`
+	ID        string                   `json:"id"` // of the event that was sent
+	Delivered bool                     `json:"delivered"`
+	Took      time.Duration            `json:"took_ns"` // of the destination
+	Bytes     int                      `json:"bytes"`
+	Status    int                      `json:"status,omitempty"`
+	Kind      string                   `json:"kind,omitempty"`
+	Reason    auditrelay.AttemptReason `json:"reason,omitempty"`
+	Effect    string                   `json:"effect,omitempty"` // what the relay would do with an event after such a failure
+	Location  string                   `json:"location,omitempty"`
+	Error     string                   `json:"error,omitempty"`
+	Answer    string                   `json:"answer,omitempty"` // what the destination wrote; needs the role comply
+}

@@ -1,0 +1,57 @@
+package http
+
+import (
+	"net/http"
+	"slices"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
+)
+
+func (s *Server) getDeliveries(r *http.Request, who principal, in api.DeliveryQuery) (api.Deliveries, error) {
+	limit, err := pageOf(in.Limit)
+	if err != nil {
+		return api.Deliveries{}, err
+	}
+	state := runtime.DeliveryState(in.State)
+	if states := runtime.DeliveryStates(); state != "" && !slices.Contains(states, state) {
+		return api.Deliveries{}, badRequest("state: no such state", "waiting, sending, failing, delivered, replaced, given_up or erased")
+	}
+	list, next, err := s.rt.Deliveries(r.Context(), runtime.DeliveryQuery{
+		Callback: in.Callback, State: state, Namespace: in.Namespace, ID: in.ID, After: in.After, Limit: limit,
+	})
+	if err != nil {
+		return api.Deliveries{}, err
+	}
+	out := api.Deliveries{Deliveries: each(list, delivery), Next: next}
+	if who.allow(roleComply) != nil {
+		for i := range out.Deliveries {
+			out.Deliveries[i].Error = ""
+			hideTexts(out.Deliveries[i].History)
+		}
+	}
+	return out, nil
+}
+
+// hideTexts leaves out what sinks and destinations wrote: a destination may quote the
+// events that it was sent. Statuses, kinds and reasons are codes.
+func hideTexts(attempts []api.Attempt) {
+	for i := range attempts {
+		attempts[i].Error, attempts[i].Answer = "", ""
+	}
+}
+
+// postTest sends a marked event to a callback's destination.
+func (s *Server) postTest(r *http.Request, who principal, _ api.None) (api.SinkTest, error) {
+	s.log.Info("sink test", "callback", r.PathValue("name"), "by", who.by())
+	result, err := s.rt.TestSink(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return api.SinkTest{}, err
+	}
+	s.log.Info("sink test done", "callback", result.Callback, "id", result.ID, "delivered", result.Delivered, "status", result.Status, "by", who.by())
+	out := sinkTest(&result)
+	if who.allow(roleComply) != nil {
+		out.Answer = ""
+	}
+	return out, nil
+}
