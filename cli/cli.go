@@ -74,6 +74,7 @@ type grammar struct {
 	Store      storeCommands     `cmd:"" help:"Rebuild the store from the journal."`
 	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
+	Tap        tapCommand        `cmd:"" help:"Show events as they pass (role comply; needs tap in the configuration)."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`

@@ -90,6 +90,9 @@ type Config struct {
 	// Proofs signs the logs of what was accepted and delivered.
 	Proofs Proofs `yaml:"proofs"`
 
+	// Tap allows live viewing of events (auditrelay tap, the page's screen Tap).
+	Tap Tap `yaml:"tap"`
+
 	// Log is the log on standard error.
 	Log Log `yaml:"log"`
 
@@ -270,6 +273,13 @@ func (LogLevel) allowed() []string { return []string{"debug", "info", "warn", "e
 type LogFormat string
 
 func (LogFormat) allowed() []string { return []string{"text", "json"} }
+
+// Tap is live viewing of events as they are accepted, filtered and delivered.
+type Tap struct {
+	// Enabled lets tokens with the role comply watch events with their contents, also
+	// before redaction. Each opening is an audit event of its own. Default: false.
+	Enabled bool `yaml:"enabled"`
+}
 
 // Metrics is the Prometheus endpoint, /metrics.
 type Metrics struct {

@@ -338,6 +338,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	} else if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned, (*held).bytes); err != nil {
 		return nil, err
 	}
+	p.r.taps.filtered(p.callback.Name, p.place.Replay, batch.Judged)
 	if state.Replay != nil && !state.Replay.Emit {
 		for i := range batch.Judged {
 			batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
@@ -427,6 +428,7 @@ func (p *pump) attempt(ctx context.Context, res *result) {
 		p.callback.rendering.Lock()
 		defer p.callback.rendering.Unlock()
 	}
+	p.r.taps.delivered(p.callback.Name, p.place.Replay, &payload, err)
 	sent, err := delivery.Classify(p.r.journal, p.laneID, payload, receipt, err, p.place)
 	if err != nil {
 		res.err = err

@@ -42,6 +42,7 @@ type Runtime struct {
 	modules      *Modules
 	texts        *Texts
 	log          *slog.Logger
+	taps         taps
 	limits       ingest.Limits
 	workers      int
 	retention    Retention

@@ -53,7 +53,7 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 		r.door.refuse(err, true)
 		return nil, err
 	}
-	s := submitting{results: make([]Result, len(events)), keep: also != nil}
+	s := submitting{results: make([]Result, len(events)), keep: also != nil || r.taps.any()}
 	filters := r.ingest.Load()
 	for i := range events {
 		if err := r.admit(ctx, &s, i, &events[i], filters); err != nil {
@@ -156,6 +156,9 @@ func (r *Runtime) accept(s *submitting) error {
 		return r.refusal(r.unavailable(err))
 	}
 	r.door.pass()
+	if s.taken != nil {
+		r.taps.accepted(s.taken, appended)
+	}
 	next := 0
 	for i := range s.results {
 		if s.results[i].Err == nil {

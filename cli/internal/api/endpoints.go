@@ -14,6 +14,7 @@ var (
 	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}
 	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"} // ?id=, for ids that cannot be in a path
 	GetReceipts   = Endpoint[ReceiptQuery, Lines[Receipt]]{"GET", "/v1/receipts"}
+	GetTap        = Endpoint[TapQuery, Lines[TapLine]]{"GET", "/v1/tap"}
 	GetStored     = Endpoint[StoredQuery, Stored]{"GET", "/v1/stored"}
 	GetStats      = Endpoint[None, Stats]{"GET", "/v1/stats"}
 	GetSources    = Endpoint[None, []Source]{"GET", "/v1/sources"}

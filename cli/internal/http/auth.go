@@ -37,6 +37,8 @@ func (p principal) by() string {
 type auth struct {
 	tokens []tokenEntry
 	given  []string // names of tokens with the role ingest itself
+	// tap: live viewing of events is on.
+	tap bool
 	// origins are those whose pages may read the audit API, with a token.
 	origins []string
 }

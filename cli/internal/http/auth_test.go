@@ -61,6 +61,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
 		{"GET", "/v1/policies", viewers},
 		{"POST", "/v1/policies/diff", []config.Role{"comply", "admin"}},
+		{"GET", "/v1/tap", []config.Role{"comply", "admin"}},
 		{"POST", "/v1/try", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/policies/0123456789", viewers},
 		{"POST", "/v1/backup", []config.Role{"admin"}},

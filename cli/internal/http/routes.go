@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"net/http"
 	"reflect"
 	"runtime/debug"
@@ -50,6 +51,7 @@ func (s *Server) table() []route {
 		answer(s, api.FindEvent, roleView, s.getEvent),
 		at(api.GetReceipts, roleView, s.getReceipts),
 		answer(s, api.GetStored, roleComply, s.getStored),
+		at(api.GetTap, roleComply, s.getTap),
 		answer(s, api.GetStats, roleView, s.getStats),
 		answer(s, api.GetSources, roleView, s.getSources),
 		at(api.LookUps, roleComply, s.postLookUp),
@@ -177,10 +179,29 @@ func (s *Server) routes() http.Handler {
 	paths.HandleFunc("/", notFound)
 	mux.Handle("/", paths)
 	if s.pages != nil {
-		mux.Handle("/ui/", s.pages(mux))
+		mux.Handle("/ui/", s.untilTheEnd(s.pages(mux)))
 		mux.Handle("GET /ui", http.RedirectHandler("/ui/", http.StatusSeeOther))
 	}
 	return mux
+}
+
+// untilTheEnd ends what only reads when the server stops: an open page would hold it up.
+func (s *Server) untilTheEnd(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			go func() {
+				select {
+				case <-s.ending:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func methodNotAllowed(allowed string) http.Handler {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	goruntime "runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -106,6 +107,8 @@ type Server struct {
 	stores   Stores
 	audit    auditSlots
 	pages    func(api http.Handler) http.Handler
+	ending   chan struct{} // closed when the server stops: streams end
+	end      sync.Once
 	handler  http.Handler
 }
 
@@ -125,6 +128,7 @@ func New(o Options) (*Server, error) {
 		patience: defaultPatience(), public: o.Config.Metrics.Public,
 		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages,
+		ending: make(chan struct{}),
 	}
 	address := o.Config.Listen
 	if o.Listener != nil {
@@ -206,6 +210,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		MaxHeaderBytes: 32 << 10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(func() { s.end.Do(func() { close(s.ending) }) })
 	done := make(chan error, 1)
 	go func() {
 		if tlsConfig != nil {

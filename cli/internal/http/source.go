@@ -36,6 +36,7 @@ func newDoor(cfg *config.Config, address string) (doorway, error) {
 		return doorway{}, err
 	}
 	accounts.allowOrigins(cfg.Audit.Origins)
+	accounts.tap = cfg.Tap.Enabled
 	certs, err := newCertificates(cfg.TLS)
 	return doorway{accounts, certs}, errors.Join(err, checkListen(address, accounts.open()))
 }

@@ -1,17 +1,12 @@
 package ui
 
 import (
-	"bytes"
-	"errors"
+	"context"
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 )
-
-// maxAnswer limits an answer of the API, in bytes. Pages ask for bounded lists.
-const maxAnswer = 16 << 20
-
-var errLargeAnswer = errors.New("the answer is larger than a page shows")
 
 // inProcess calls the API's handler without a connection, on behalf of a browser's
 // request: the API sees the browser's address, host and TLS state, so that it
@@ -21,49 +16,72 @@ type inProcess struct {
 	browser *http.Request
 }
 
+// RoundTrip returns as soon as the handler has begun to answer. Close the body, or end the
+// request's context, to end the handler.
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	call := r.Clone(r.Context())
+	ctx, cancel := context.WithCancel(r.Context())
+	call := r.Clone(ctx)
 	call.Host, call.RemoteAddr, call.TLS = t.browser.Host, t.browser.RemoteAddr, t.browser.TLS
 	call.RequestURI = call.URL.RequestURI()
 	if call.Body == nil {
 		call.Body = http.NoBody
 	}
-	answer := &recorder{header: http.Header{}}
-	t.api.ServeHTTP(answer, call)
-	if answer.tooLarge {
-		return nil, errLargeAnswer
-	}
-	if answer.status == 0 {
-		answer.status = http.StatusOK
-	}
+	in, out := io.Pipe()
+	answer := &answer{header: http.Header{}, out: out, began: make(chan struct{})}
+	go func() {
+		defer cancel()
+		defer func() {
+			// The handler aborts an answer that broke off by a panic.
+			var err error
+			if p := recover(); p != nil {
+				err = io.ErrUnexpectedEOF
+			}
+			answer.WriteHeader(http.StatusOK)
+			_ = out.CloseWithError(err)
+		}()
+		t.api.ServeHTTP(answer, call)
+	}()
+	<-answer.began
 	return &http.Response{
 		Status: strconv.Itoa(answer.status) + " " + http.StatusText(answer.status), StatusCode: answer.status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: answer.header,
-		Body: io.NopCloser(&answer.body), ContentLength: int64(answer.body.Len()), Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: answer.sent, Request: r, ContentLength: -1,
+		Body: body{in, cancel},
 	}, nil
 }
 
-// recorder keeps an answer in memory.
-type recorder struct {
-	header   http.Header
-	status   int
-	body     bytes.Buffer
-	tooLarge bool
+// body ends the handler when it is closed.
+type body struct {
+	*io.PipeReader
+	cancel context.CancelFunc
 }
 
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
+func (b body) Close() error {
+	b.cancel()
+	return b.PipeReader.Close()
 }
 
-func (r *recorder) Write(b []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	if r.body.Len()+len(b) > maxAnswer {
-		r.tooLarge = true
-		return 0, errLargeAnswer
-	}
-	return r.body.Write(b)
+// answer hands a handler's answer on as it is written.
+type answer struct {
+	header, sent http.Header
+	status       int
+	out          *io.PipeWriter
+	once         sync.Once
+	began        chan struct{}
 }
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	a.once.Do(func() {
+		a.status, a.sent = status, a.header.Clone()
+		close(a.began)
+	})
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.out.Write(b)
+}
+
+// FlushError does nothing: nothing is held back.
+func (a *answer) FlushError() error { return nil }

@@ -76,6 +76,8 @@ func (s *server) loadTemplates() map[string]*template.Template {
 	functions := template.FuncMap{
 		"asset":   func(name string) string { return s.assets[name].address },
 		"moment":  moment,
+		"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"list":    func(items ...string) []string { return items },
 		"count":   func(n any) string { return grouped(fmt.Sprint(n)) },
 		"span":    span,
 		"bytes":   size,

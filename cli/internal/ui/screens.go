@@ -55,6 +55,8 @@ func screens() []screen {
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),
 		get("/ui/policies/by-digest", "view", "", (*visit).policyByDigest),
+		get("/ui/tap", "comply", "Tap", (*visit).tap),
+		{method: "GET", path: "/ui/tap/stream", role: "comply", show: (*visit).tapStream, stream: true},
 		get("/ui/try", "comply", "Try", (*visit).tryForm),
 		post("/ui/try", "comply", (*visit).try),
 		post("/ui/reload", "admin", (*visit).reload),

@@ -66,6 +66,7 @@ ingest:
     listen: 127.0.0.1:0
     keys: [{name: litellm, access_key_id: AKIDEXAMPLE, secret_access_key: a-secret-of-sufficient-length}]
     buckets: [audit]
+tap: {enabled: true}
 tokens:
 ` + tokens.String() + `filters:
   rules: {module: rules}
@@ -409,6 +410,14 @@ func TestOperatorsDay(t *testing.T) {
 
 	modules(t, r, p)
 	policies(p)
+	p.visit("/ui/tap")
+	p.click("Watch")
+	p.until("document.querySelector('.tap')")
+	for i := 0; i < 50 && !eval[bool](p, "document.body.innerText.includes('tapped')"); i++ { // the first may pass before the browser listens
+		r.run(event(fmt.Sprintf("tapped%d", i), hostile), "send", "-")
+	}
+	p.until("[...document.querySelectorAll('.tap li')].some(l => l.innerText.includes('filtered masked') && l.innerText.includes('***'))")
+	p.checked("tap")
 
 	for _, role := range []string{"view", "comply", "operate"} {
 		p.click("Sign out")
