@@ -72,7 +72,9 @@ type grammar struct {
 	Explain    explainCommand    `cmd:"" help:"Show what became of one event."`
 	Audit      auditCommands     `cmd:"" help:"Search and export the store (role comply)."`
 	Store      storeCommands     `cmd:"" help:"Rebuild the store from the journal."`
-	Receipts   receiptsCommand   `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
+	Prove      proveCommand      `cmd:"" help:"Write what proves an event's outcomes to who has the public key (role comply)."`
+	Proven     provenCommand     `cmd:"" name:"verify-proof" help:"Check a proof that prove wrote, offline."`
+	Receipts   receiptsCommands  `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Tap        tapCommand        `cmd:"" help:"Show events as they pass (role comply; needs tap in the configuration)."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`

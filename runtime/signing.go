@@ -70,3 +70,12 @@ func (r *Runtime) signAccepted() {
 	}
 	r.signing.accepted = time.Now()
 }
+
+// open reads a checkpoint that this key signed.
+func (s *signing) open(signed []byte) (proof.Checkpoint, error) {
+	known, err := note.NewVerifier(s.public)
+	if err != nil {
+		return proof.Checkpoint{}, err
+	}
+	return proof.OpenCheckpoint(signed, note.VerifierList(known))
+}

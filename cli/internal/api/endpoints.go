@@ -12,7 +12,8 @@ var (
 
 	PostEvents    = Endpoint[Raw, Submitted]{"POST", "/v1/events"} // ?atomic
 	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}
-	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"} // ?id=, for ids that cannot be in a path
+	GetProofs     = Endpoint[ProofQuery, []EventProof]{"GET", "/v1/proofs"} // ?id=
+	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"}    // ?id=, for ids that cannot be in a path
 	GetReceipts   = Endpoint[ReceiptQuery, Lines[Receipt]]{"GET", "/v1/receipts"}
 	GetTap        = Endpoint[TapQuery, Lines[TapLine]]{"GET", "/v1/tap"}
 	GetStored     = Endpoint[StoredQuery, Stored]{"GET", "/v1/stored"}

@@ -32,6 +32,21 @@ type EventQuery struct {
 	Data      bool   `query:"data"` // include its data; needs the role comply
 }
 
+// ProofQuery selects the proofs of one event.
+type ProofQuery struct {
+	ID        string `query:"id"`
+	Namespace string `query:"namespace"`
+	Callback  string `query:"callback"`
+}
+
+// EventProof is what proves one event's outcome on one callback, or a replay of it.
+type EventProof struct {
+	Callback string `json:"callback"`
+	Replay   string `json:"replay,omitempty"`
+	Sequence uint64 `json:"sequence"`
+	File     string `json:"file"` // as in c2sp.org/tlog-proof
+}
+
 // Explained is everything known about one event. Data is set only if the query asks for
 // it.
 type Explained struct {

@@ -340,6 +340,11 @@ func (c *Client) Explain(ctx context.Context, q api.EventQuery) (api.Explained, 
 	return call(ctx, c, api.FindEvent, q) // the id is no part of the path: it may be ".."
 }
 
+// Proofs returns what proves an event's outcomes.
+func (c *Client) Proofs(ctx context.Context, q api.ProofQuery) ([]api.EventProof, error) {
+	return call(ctx, c, api.GetProofs, q)
+}
+
 // Stored returns accepted events, contents included, from a sequence on.
 func (c *Client) Stored(ctx context.Context, q api.StoredQuery) (api.Stored, error) {
 	return call(ctx, c, api.GetStored, q)

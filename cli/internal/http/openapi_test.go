@@ -44,6 +44,7 @@ var operations = map[string]struct {
 	"POST /v1/events":     {"Accepts events: an object, an array, or one object a line, plain or gzip. With atomic, all or none.", []string{"atomic"}},
 	"GET /v1/events/{id}": {"Shows what became of an event. With data (role comply), its contents too.", nil},
 	"GET /v1/events":      {"The same, for ids that do not fit into a path.", nil},
+	"GET /v1/proofs":      {"The proofs of an event's outcomes, one for each callback, for who has the public key.", nil},
 	"GET /v1/receipts":    {"Streams receipts, one JSON object a line. from and to are sequences or times of receipt, half open.", nil},
 	"GET /v1/stored":      {"Accepted events with their contents, from a sequence.", nil},
 	"GET /v1/stats":       {"Figures about the journal and the input.", nil},

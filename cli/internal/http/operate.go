@@ -86,6 +86,24 @@ func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (ap
 	return out, nil
 }
 
+// getProofs answers with an event's proofs. They let who has them test guesses of it.
+func (s *Server) getProofs(r *http.Request, who principal, in api.ProofQuery) ([]api.EventProof, error) {
+	if in.ID == "" {
+		return nil, badRequest("no event is named", "GET /v1/proofs?id=ID")
+	}
+	proofs, err := s.rt.Prove(r.Context(), in.Namespace, in.ID, in.Callback)
+	if errors.Is(err, runtime.ErrUnsigned) {
+		return nil, &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error(), Hint: "remove proofs.unsigned from the configuration"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("event proved", "by", who.by(), "proofs", len(proofs))
+	return each(proofs, func(p *runtime.EventProof) api.EventProof {
+		return api.EventProof{Callback: p.Callback, Replay: p.Replay, Sequence: p.Sequence, File: string(p.File)}
+	}), nil
+}
+
 // page is how many entries of a list are answered unless the client says, and at most.
 const (
 	page    = 100

@@ -49,6 +49,7 @@ func (s *Server) table() []route {
 		at(api.PostEvents, roleIngest, s.postEvents).streaming(),
 		answer(s, api.GetEvent, roleView, s.getEvent), // comply with ?data=true
 		answer(s, api.FindEvent, roleView, s.getEvent),
+		answer(s, api.GetProofs, roleComply, s.getProofs),
 		at(api.GetReceipts, roleView, s.getReceipts),
 		answer(s, api.GetStored, roleComply, s.getStored),
 		at(api.GetTap, roleComply, s.getTap),

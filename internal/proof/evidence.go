@@ -1,0 +1,218 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// Evidence is the extra data of a proof file about one event's outcome: all that the
+// entry in the log takes, and the proof that the event was accepted. Nothing vouches for
+// it but what it leads to.
+type Evidence struct {
+	Entry []byte // of the outcome
+
+	// Of the receipt; empty where it has none, or it is not disclosed.
+	ReceiptSalt Salt
+	Statement   []byte // the receipt, but for its trail
+	Trail       []byte
+
+	// Of the event as accepted; empty where there is no log of it.
+	Accepted       []byte // the entry
+	AcceptedSalt   Salt
+	Head           []byte // the body that the entry commits to, before the event's data
+	AcceptedIndex  uint64
+	AcceptedHashes []Hash
+	AcceptedHead   []byte // the signed checkpoint
+}
+
+const evidenceVersion = 1
+
+// Append appends the evidence to dst.
+func (e *Evidence) Append(dst []byte) []byte {
+	dst = append(dst, evidenceVersion)
+	hashes := make([]byte, 0, len(e.AcceptedHashes)*sha256.Size)
+	for _, h := range e.AcceptedHashes {
+		hashes = append(hashes, h[:]...)
+	}
+	index := be.AppendUint64(nil, e.AcceptedIndex)
+	for _, field := range [][]byte{e.Entry, e.ReceiptSalt[:], e.Statement, e.Trail, e.Accepted, e.AcceptedSalt[:], e.Head, index, hashes, e.AcceptedHead} {
+		dst = append(be.AppendUint32(dst, uint32(len(field))), field...)
+	}
+	return dst
+}
+
+var errEvidence = errors.New("malformed evidence in the proof")
+
+// ParseEvidence reads what Append wrote.
+func ParseEvidence(extra []byte) (*Evidence, error) {
+	r := reader{b: extra}
+	if r.byte() != evidenceVersion {
+		return nil, errEvidence
+	}
+	fields := make([][]byte, 10)
+	for i := range fields {
+		n := r.uint32()
+		if n > math.MaxInt32 {
+			return nil, errEvidence
+		}
+		fields[i] = r.take(int(n))
+	}
+	e := &Evidence{Entry: fields[0], Statement: fields[2], Trail: fields[3], Accepted: fields[4], Head: fields[6], AcceptedHead: fields[9]}
+	if r.failed || len(r.b) > 0 || copy(e.ReceiptSalt[:], fields[1]) != len(fields[1]) || len(fields[1]) != len(e.ReceiptSalt) ||
+		copy(e.AcceptedSalt[:], fields[5]) != len(fields[5]) || len(fields[5]) != len(e.AcceptedSalt) ||
+		len(fields[7]) != 8 || len(fields[8])%sha256.Size != 0 || len(fields[8]) > 64*sha256.Size {
+		return nil, errEvidence
+	}
+	e.AcceptedIndex = be.Uint64(fields[7])
+	for hashes := fields[8]; len(hashes) > 0; hashes = hashes[sha256.Size:] {
+		e.AcceptedHashes = append(e.AcceptedHashes, Hash(hashes[:sha256.Size]))
+	}
+	return e, nil
+}
+
+// EventHead is what stands before an event's data in the body that its leaf commits to.
+type EventHead struct {
+	Namespace, ID              string
+	Action                     string
+	Source, Principal, Address string
+}
+
+// timeFromOwn reports whether a head has the event's own time.
+func timeFromOwn(flags byte) bool {
+	from := flags & 0x0f
+	return from != 2 && from != 3 // auditrelay.TimeMissing, TimeUnreadable
+}
+
+// SplitBody returns what stands before the data in an event's body.
+func SplitBody(body []byte) (head []byte, err error) {
+	if len(body) == 0 {
+		return nil, errEvidence
+	}
+	n, used := binary.Uvarint(body[1:])
+	if used <= 0 || n > uint64(len(body)-1-used) {
+		return nil, errEvidence
+	}
+	return body[:1+used+int(n)], nil
+}
+
+// ParseHead reads the identity in what SplitBody returns.
+func ParseHead(head []byte) (EventHead, error) {
+	whole, err := SplitBody(head)
+	if err != nil || len(whole) != len(head) {
+		return EventHead{}, errEvidence
+	}
+	_, used := binary.Uvarint(head[1:])
+	r := textReader{b: head[1+used:]}
+	h := EventHead{Namespace: r.text(), ID: r.text()}
+	if flags := r.byte(); timeFromOwn(flags) {
+		r.varint()
+		r.uvarint()
+	}
+	h.Action, h.Source, h.Principal, h.Address = r.text(), r.text(), r.text(), r.text()
+	if r.failed {
+		return EventHead{}, errEvidence
+	}
+	return h, nil
+}
+
+// ReceiptText is a receipt as its commitment has it.
+type ReceiptText struct {
+	Outcome               byte
+	Cause, Filter, Reason string
+	Emitted               uint64
+	Config                string
+	Filters               []FilterText
+}
+
+// FilterText is what one filter did.
+type FilterText struct {
+	Name, Kind, Digest, Version string
+	Edits                       []EditText
+}
+
+// EditText counts edits of one kind.
+type EditText struct {
+	Path, Operation string
+	Count           uint64
+}
+
+// ParseReceipt reads a receipt's statement and its trail, which must belong together.
+func ParseReceipt(statement, trail []byte) (ReceiptText, error) {
+	r := textReader{b: statement}
+	if r.byte() != 1 {
+		return ReceiptText{}, errEvidence
+	}
+	out := ReceiptText{Outcome: r.byte(), Cause: r.text(), Filter: r.text(), Reason: r.text(), Emitted: r.uvarint()}
+	r.take(32) // the keyed digests, which say nothing without the key
+	sum := sha256.Sum256(trail)
+	if string(r.take(sha256.Size)) != string(sum[:]) || r.failed || len(r.b) > 0 {
+		return ReceiptText{}, errEvidence
+	}
+	r = textReader{b: trail}
+	out.Config = r.text()
+	for n := r.count(5); n > 0; n-- {
+		f := FilterText{Name: r.text(), Kind: r.text(), Digest: r.text(), Version: r.text()}
+		for n := r.count(3); n > 0; n-- {
+			f.Edits = append(f.Edits, EditText{Path: r.text(), Operation: r.text(), Count: r.uvarint()})
+		}
+		out.Filters = append(out.Filters, f)
+	}
+	if r.failed || len(r.b) > 0 {
+		return ReceiptText{}, errEvidence
+	}
+	return out, nil
+}
+
+// textReader reads texts and numbers with lengths as unsigned varints.
+type textReader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *textReader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.b, r.failed = nil, true
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *textReader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *textReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.b, r.failed = nil, true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *textReader) varint() {
+	if _, n := binary.Varint(r.b); n > 0 {
+		r.b = r.b[n:]
+		return
+	}
+	r.b, r.failed = nil, true
+}
+
+func (r *textReader) text() string { return string(r.take(r.uvarint())) }
+
+func (r *textReader) count(size uint64) uint64 {
+	n := r.uvarint()
+	if n > uint64(len(r.b))/size {
+		r.failed = true
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,141 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"auditrelay/internal/proof"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Proven is what a proof file proves.
+type Proven struct {
+	Origin    string    `json:"origin"`
+	Callback  string    `json:"callback"` // the lane
+	Sequence  uint64    `json:"sequence"`
+	Outcome   string    `json:"outcome"`
+	Delivered string    `json:"delivered"` // nothing, record or tombstone
+	Digest    string    `json:"sha256,omitempty"`
+	Accepted  time.Time `json:"accepted,omitzero"` // proved by the log of what was accepted
+
+	Event   *proof.EventHead   `json:"event,omitempty"`   // proved once its data is shown
+	Receipt *proof.ReceiptText `json:"receipt,omitempty"` // proved
+
+	// Came and Went: the shown document is what came in, and what went out.
+	Came bool `json:"came,omitempty"`
+	Went bool `json:"went,omitempty"`
+}
+
+// FileOptions say what a proof file is held against.
+type FileOptions struct {
+	Keys []string
+	// Document, if not nil, is held against what came in and what went out.
+	Document []byte
+}
+
+// File checks a proof file. The error says what is wrong with it.
+func File(text []byte, o FileOptions) (*Proven, error) {
+	f, err := proof.ParseFile(text)
+	if err != nil {
+		return nil, err
+	}
+	var list []note.Verifier
+	for _, key := range o.Keys {
+		k, err := note.NewVerifier(strings.TrimSpace(key))
+		if err != nil {
+			return nil, fmt.Errorf("the key %.80q is not a public key as auditrelay proof public prints it", key)
+		}
+		list = append(list, k)
+	}
+	v := &verifier{known: note.VerifierList(list...)}
+	c, err := v.open(f.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	e, err := proof.ParseEvidence(f.Extra)
+	if err != nil {
+		return nil, err
+	}
+	if f.Index >= c.Size || tlog.CheckRecord(f.Hashes, int64(c.Size), c.Root, int64(f.Index), proof.LeafHash(e.Entry)) != nil {
+		return nil, errors.New("the outcome is not in the signed log")
+	}
+	entry, err := proof.ParseEntry(e.Entry)
+	outcome, ok := entry.(proof.Outcome)
+	if err != nil || !ok {
+		return nil, errors.New("the leaf is of no event's outcome")
+	}
+	journal, incarnation, lane, err := proof.ParseOrigin(c.Origin)
+	if err != nil || lane == "" {
+		return nil, errors.New("the log is not one of what was delivered")
+	}
+	p := &Proven{Origin: c.Origin, Callback: lane, Sequence: outcome.Sequence, Outcome: outcomeNames[outcome.Outcome],
+		Delivered: [...]string{"nothing", "record", "tombstone"}[min(outcome.Delivered, 2)]}
+	if outcome.Digest != zero {
+		p.Digest = fmt.Sprintf("%x", outcome.Digest[:])
+	}
+	if o.Document != nil {
+		p.Went = outcome.Digest != zero && sha256.Sum256(line(o.Document)) == outcome.Digest
+	}
+	if err := p.accepted(v, e, outcome, proof.Origin(journal, incarnation, ""), o.Document); err != nil {
+		return nil, err
+	}
+	if len(e.Statement) > 0 {
+		if proof.Commit(e.ReceiptSalt, sha256.Sum256(e.Statement)) != outcome.Receipt {
+			return nil, errors.New("the receipt is not the one that the log commits to")
+		}
+		r, err := proof.ParseReceipt(e.Statement, e.Trail)
+		if err != nil {
+			return nil, errors.New("the receipt cannot be read")
+		}
+		p.Receipt = &r
+	}
+	return p, nil
+}
+
+// line is a document as a record: without the line feed at its end.
+func line(document []byte) []byte {
+	if n := len(document); n > 0 && document[n-1] == '\n' {
+		return document[:n-1]
+	}
+	return document
+}
+
+// accepted checks the part of the evidence about the event as it came.
+func (p *Proven) accepted(v *verifier, e *proof.Evidence, outcome proof.Outcome, origin string, document []byte) error {
+	if len(e.Accepted) == 0 {
+		return nil
+	}
+	entry, err := proof.ParseEntry(e.Accepted)
+	a, ok := entry.(proof.Accepted)
+	if err != nil || !ok || a.Sequence != outcome.Sequence || proof.LeafHash(e.Accepted) != outcome.Accepted {
+		return errors.New("the event as accepted is not the one that the outcome is of")
+	}
+	c, err := v.open(e.AcceptedHead)
+	if err != nil {
+		return fmt.Errorf("of what was accepted: %w", err)
+	}
+	if c.Origin != origin || e.AcceptedIndex >= c.Size ||
+		tlog.CheckRecord(e.AcceptedHashes, int64(c.Size), c.Root, int64(e.AcceptedIndex), proof.LeafHash(e.Accepted)) != nil {
+		return errors.New("the event is not in the signed log of what was accepted")
+	}
+	p.Accepted = time.Unix(0, a.Received).UTC()
+	for _, data := range [][]byte{document, line(document)} {
+		if document == nil {
+			break
+		}
+		body := append(append([]byte{}, e.Head...), data...)
+		if proof.Commit(e.AcceptedSalt, sha256.Sum256(body)) == a.Commitment {
+			p.Came = true
+			if head, err := proof.ParseHead(e.Head); err == nil {
+				p.Event = &head
+			}
+			break
+		}
+	}
+	return nil
+}

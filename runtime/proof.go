@@ -1,0 +1,200 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay/internal/proof"
+	"auditrelay/internal/receipts"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// ErrUnsigned: nothing is signed, so nothing can be proved.
+var ErrUnsigned = errors.New("the relay signs no proofs")
+
+// EventProof is what proves one event's outcome on one callback to who has the public key.
+type EventProof struct {
+	Callback string
+	Replay   string
+	Sequence uint64
+	// File is the proof, as in c2sp.org/tlog-proof, with evidence as its extra data;
+	// docs/reference/proofs.md has the format.
+	File []byte
+}
+
+// Prove returns the proofs of an event's outcomes, one for each callback and replay that
+// states one; callback "" selects all. A callback that has no outcome of it yet is left
+// out. Whoever gets a proof can test guesses of that one event, and of no other.
+//
+// Errors: ErrUnsigned, ErrNotSeen, ErrErased; ErrTrimmed where the event is forgotten.
+func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]EventProof, error) {
+	if r.signing == nil {
+		return nil, ErrUnsigned
+	}
+	sequence, err := r.lookup(namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	evidence, err := r.acceptedEvidence(sequence)
+	if err != nil {
+		return nil, err
+	}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return nil, err
+	}
+	var proofs []EventProof
+	for _, s := range states {
+		if callback != "" && s.Callback != callback {
+			continue
+		}
+		file, err := r.proveOutcome(ctx, s, sequence, evidence)
+		if err != nil {
+			return nil, fmt.Errorf("prove the outcome on callback %s: %w", s.LaneName(), err)
+		}
+		if file == nil {
+			continue
+		}
+		p := EventProof{Callback: s.Callback, Sequence: sequence, File: file.Text()}
+		if s.Replay != nil {
+			p.Replay = s.Replay.ID
+		}
+		proofs = append(proofs, p)
+	}
+	return proofs, nil
+}
+
+// acceptedEvidence proves that an event was accepted. Without a log of it the evidence
+// is empty.
+func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
+	var e proof.Evidence
+	proven, err := r.journal.Prove(sequence)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return e, nil
+	}
+	if err != nil {
+		return e, err
+	}
+	id, head := r.journal.Identity(), r.journal.Accepted()
+	if proven.Log != head.Name {
+		return e, nil // of an earlier incarnation, whose log is signed no more
+	}
+	if e.Head, err = proof.SplitBody(proven.Body); err != nil {
+		return e, err
+	}
+	e.Accepted, e.AcceptedSalt, e.AcceptedIndex = proven.Entry.Append(nil), proven.Salt, proven.Index
+	if e.AcceptedHashes, err = tlog.ProveRecord(int64(head.Size), int64(proven.Index), r.journal.TreeReader(head.Name)); err != nil {
+		return e, err
+	}
+	e.AcceptedHead, err = r.signing.sign(proof.Checkpoint{Origin: proof.Origin(id.ID, id.Incarnation, ""), Size: head.Size, Root: head.Root})
+	return e, err
+}
+
+// proveOutcome proves the last outcome of an event on a lane; nil: there is none.
+func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64, e proof.Evidence) (*proof.File, error) {
+	id := r.journal.Identity()
+	name := journal.DeliveredName(id.Incarnation, s.ID)
+	index, outcome, ok, err := r.findOutcome(ctx, name, sequence)
+	if err != nil || !ok {
+		return nil, err
+	}
+	signed, checkpoint, err := r.checkpointOf(ctx, s, name, index)
+	if err != nil {
+		return nil, err
+	}
+	file := &proof.File{Index: index, Checkpoint: signed}
+	if file.Hashes, err = tlog.ProveRecord(int64(checkpoint.Size), int64(index), r.journal.TreeReader(name)); err != nil {
+		return nil, err
+	}
+	e.Entry = outcome.Append(nil)
+	if err := r.receiptEvidence(s, outcome, &e); err != nil {
+		return nil, err
+	}
+	file.Extra = e.Append(nil)
+	return file, nil
+}
+
+// findOutcome finds the last outcome of an event in a log.
+func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64) (index uint64, out proof.Outcome, ok bool, err error) {
+	err = r.journal.Entries(name, 0, 1<<62, func(at uint64, entry []byte) error {
+		if at%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(entry) != proof.OutcomeBytes || proof.Kind(entry[0]) != proof.KindOutcome {
+			return nil
+		}
+		parsed, err := proof.ParseEntry(entry)
+		if o, is := parsed.(proof.Outcome); err == nil && is && o.Sequence == sequence {
+			index, out, ok = at, o, true
+		}
+		return nil
+	})
+	return index, out, ok, err
+}
+
+// checkpointOf returns a signed checkpoint of a lane's log that covers a leaf: the last
+// one, or one that is made for it.
+func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name string, index uint64) ([]byte, proof.Checkpoint, error) {
+	for try := 0; ; try++ {
+		signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
+		if err != nil {
+			return nil, proof.Checkpoint{}, err
+		}
+		if ok {
+			c, err := r.signing.open(signed)
+			if err == nil && c.Size > index {
+				return signed, c, nil
+			}
+		}
+		r.mu.Lock()
+		p := r.pumps[s.LaneName()]
+		r.mu.Unlock()
+		if p == nil || try == maxCheckpointTries {
+			return nil, proof.Checkpoint{}, errors.New("its outcome is not signed yet; try again in a minute")
+		}
+		if err := p.attestNow(ctx); err != nil {
+			return nil, proof.Checkpoint{}, err
+		}
+	}
+}
+
+// maxCheckpointTries is how many checkpoints are made for one proof: each may cover only
+// a part of a log that was not signed for long.
+const maxCheckpointTries = 64
+
+// attestNow has the pump sign its log, out of turn.
+func (p *pump) attestNow(ctx context.Context) error {
+	accepted := p.r.journal.Accepted()
+	err := p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error { return m.Clock(tx, now, accepted) })
+	if err != nil {
+		return err
+	}
+	return p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		return m.Attest(tx, now, p.place, p.r.signing.sign)
+	})
+}
+
+// receiptEvidence discloses the receipt that an outcome commits to, if it is still there.
+func (r *Runtime) receiptEvidence(s *delivery.State, o proof.Outcome, e *proof.Evidence) error {
+	if o.Receipt == (proof.Hash{}) {
+		return nil
+	}
+	salt, err := r.journal.Salts(delivery.ReceiptSalt(s.ID))(o.Sequence)
+	if err != nil {
+		return err
+	}
+	return delivery.Receipts(r.journal, r.receipts, s, o.Sequence, o.Sequence+1, func(d delivery.Receipt) error {
+		trail := receipts.AppendTrail(nil, d.Config, d.Trail)
+		statement := d.AppendStatement(nil, sha256.Sum256(trail))
+		if proof.Commit(salt, sha256.Sum256(statement)) == o.Receipt {
+			e.ReceiptSalt, e.Statement, e.Trail = salt, statement, trail
+		}
+		return nil
+	})
+}
