@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -339,4 +340,47 @@ func newKey(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// TestASecondImplementationAgrees runs a verifier of another make, written from the
+// documented format: it takes what is whole and finds what is not.
+func TestASecondImplementationAgrees(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	d := deliverAll(t, "gzip")
+	dir := t.TempDir()
+	for name, data := range d.bucket {
+		file := filepath.Join(dir, strings.TrimPrefix(name, "team/logs/"))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func() (string, error) {
+		out, err := exec.Command(python, "../internal/verify/testdata/verify.py", dir, d.key, "team/logs/").CombinedOutput()
+		return string(out), err
+	}
+	out, err := run()
+	if err != nil || !strings.Contains(out, "39 records, complete from 1 to 40") {
+		t.Fatalf("%s%v", out, err)
+	}
+	names := slices.Sorted(maps.Keys(d.bucket))
+	for i := 0; i < len(names); i += 5 {
+		file := filepath.Join(dir, strings.TrimPrefix(names[i], "team/logs/"))
+		data := bytes.Clone(d.bucket[names[i]])
+		data[len(data)/3] ^= 4
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run(); err == nil {
+			t.Errorf("byte %d of %s was flipped: %s", len(data)/3, names[i], out)
+		}
+		if err := os.WriteFile(file, d.bucket[names[i]], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

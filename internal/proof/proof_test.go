@@ -1,0 +1,153 @@
+package proof
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+func hash(b byte) (h Hash) {
+	h[0] = b
+	return h
+}
+
+// The formats byte by byte: a change here is a new format.
+func TestEntriesAreWhatTheyWere(t *testing.T) {
+	zeros := strings.Repeat("00", 31)
+	for name, c := range map[string]struct {
+		entry interface{ Append(dst []byte) []byte }
+		want  string
+	}{
+		"begin":    {Begin{First: 7, Previous: "a/b", PreviousSize: 2, PreviousRoot: hash(9)}, "01" + "0000000000000007" + "0000000000000002" + "09" + zeros + "0003" + "612f62"},
+		"accepted": {Accepted{Sequence: 8, Received: 5, Commitment: hash(4)}, "02" + "0000000000000008" + "0000000000000005" + "04" + zeros},
+		"payload":  {Payload{Number: 3, Flags: FlagManifest, Records: 2, Digest: hash(1), Key: "k"}, "03" + "01" + "0000000000000003" + "00000002" + "01" + zeros + "0001" + "6b"},
+		"outcome":  {Outcome{Outcome: 1, Delivered: Record, Sequence: 8, Accepted: hash(1), Digest: hash(2), Receipt: hash(3)}, "04" + "01" + "01" + "0000000000000008" + "01" + zeros + "02" + zeros + "03" + zeros},
+		"range":    {Range{Outcome: 5, From: 1, To: 9}, "05" + "05" + "0000000000000001" + "0000000000000009"},
+		"clock":    {Clock{Time: 1, Floor: 2, First: 3, AcceptedSize: 4, AcceptedRoot: hash(5)}, "06" + "0000000000000001" + "0000000000000002" + "0000000000000003" + "0000000000000004" + "05" + zeros},
+	} {
+		got := c.entry.Append(nil)
+		if hex.EncodeToString(got) != c.want {
+			t.Errorf("%s: %x", name, got)
+		}
+		back, err := ParseEntry(got)
+		if err != nil || !cmp.Equal(back, any(c.entry)) {
+			t.Errorf("%s: %+v, %v", name, back, err)
+		}
+	}
+}
+
+func TestHashesAreThoseOfRFC6962(t *testing.T) {
+	for n := range 300 {
+		entry := bytes.Repeat([]byte{7}, n)
+		if LeafHash(entry) != tlog.RecordHash(entry) {
+			t.Fatalf("an entry of %d bytes", n)
+		}
+	}
+	if NodeHash(hash(1), hash(2)) != tlog.NodeHash(hash(1), hash(2)) {
+		t.Error("a node")
+	}
+}
+
+func TestPathsOfTiles(t *testing.T) {
+	for want, got := range map[string]string{
+		"tile/0/000":             TilePath(0, 0, 256),
+		"tile/0/000.p/1":         TilePath(0, 0, 1),
+		"tile/3/x001/x234/067":   TilePath(3, 1234067, 256),
+		"tile/entries/x001/000":  EntriesPath(1000, 256),
+		"tile/entries/999.p/255": EntriesPath(999, 255),
+	} {
+		if got != want {
+			t.Errorf("%s, expected %s", got, want)
+		}
+	}
+}
+
+func TestOriginsNameOneLog(t *testing.T) {
+	seen := map[string]string{}
+	for _, lane := range []string{"", "archive", "siem+2", "siem@r1", "a/b", "a%2Fb", "ä", "accepted"} {
+		origin := Origin("0011223344556677", "8899aabbccddeeff", lane)
+		if strings.ContainsAny(origin, " +\n") || seen[origin] != "" {
+			t.Errorf("%q has origin %q", lane, origin)
+		}
+		seen[origin] = lane + "."
+		if _, _, back, err := ParseOrigin(origin); err != nil || back != lane {
+			t.Errorf("%q: %q, %v", origin, back, err)
+		}
+	}
+}
+
+func TestARotationNeedsBothKeys(t *testing.T) {
+	before, _, _ := note.GenerateKey(rand.Reader, "a")
+	after, _, _ := note.GenerateKey(rand.Reader, "a")
+	record, err := Rotation(before, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := OpenRotation(record); err != nil {
+		t.Fatal(err)
+	}
+	text, signatures, _ := bytes.Cut(record, []byte("\n\n"))
+	for i := range 2 {
+		lines := bytes.SplitAfter(signatures, []byte("\n"))
+		one := bytes.Join([][]byte{text, []byte("\n\n"), lines[i]}, nil)
+		if _, _, err := OpenRotation(one); err == nil {
+			t.Errorf("a rotation with signature %d alone is taken", i)
+		}
+	}
+}
+
+// What is parsed comes from outside: nothing of it panics, and what is taken is written
+// again as it was.
+func FuzzParse(f *testing.F) {
+	signing, _, _ := note.GenerateKey(rand.Reader, "a")
+	signer, _ := Signer(signing)
+	signed, _ := Checkpoint{Origin: Origin("0", "1", "l"), Size: 3}.Sign(signer)
+	bundle, _ := AppendBundle(nil, []BundleFile{{CheckpointName, signed}, {"tile/0/000.p/1", make([]byte, 32)}})
+	e := Evidence{Entry: Outcome{}.Append(nil), Head: []byte{1, 3, 0, 0, 2}, AcceptedHashes: []Hash{{}}}
+	file := File{Extra: e.Append(nil), Index: 4, Hashes: []Hash{{}}, Checkpoint: signed}
+	rotation, _ := Rotation(signing, signing)
+	for _, seed := range [][]byte{signed, bundle, e.Append(nil), file.Text(), rotation, Outcome{}.Append(nil), Begin{Previous: "x"}.Append(nil),
+		Payload{Key: "k"}.Append(nil), Range{From: 1, To: 2}.Append(nil), Clock{}.Append(nil), AppendEntries(nil, []byte("a"), nil)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if entry, err := ParseEntry(in); err == nil {
+			again, ok := entry.(interface{ Append(dst []byte) []byte })
+			if !ok || !bytes.Equal(again.Append(nil), in) {
+				t.Fatalf("entry %+v", entry)
+			}
+		}
+		if entries, err := SplitEntries(in); err == nil && !bytes.Equal(AppendEntries(nil, entries...), in) {
+			t.Fatal("entries")
+		}
+		if c, err := ParseCheckpoint(string(in)); err == nil && c.Text() != string(in) {
+			t.Fatal("checkpoint")
+		}
+		if file, err := ParseFile(in); err == nil && !bytes.Equal(file.Text(), in) {
+			t.Fatal("file")
+		}
+		if files, err := ReadBundle(in); err == nil {
+			if again, err := AppendBundle(nil, files); err != nil || !bytes.Equal(again, in) {
+				t.Fatal("bundle")
+			}
+		}
+		if e, err := ParseEvidence(in); err == nil && !bytes.Equal(e.Append(nil), in) {
+			t.Fatal("evidence")
+		}
+		_, _ = ParseHead(in)
+		_, _, _ = OpenRotation(in)
+		_, _ = PublicKey(string(in))
+		for i := range min(len(in), 4) {
+			_, _ = ParseReceipt(in[:i*len(in)/4], in[i*len(in)/4:])
+		}
+		if _, _, _, err := ParseOrigin(string(in)); err == nil && strings.ContainsRune(string(in), '+') {
+			t.Fatal("origin")
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package verify
+
+import (
+	"crypto/rand"
+	"testing"
+
+	"auditrelay/internal/proof"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+type oneFile map[string][]byte
+
+func (f oneFile) List() ([]string, error) {
+	var names []string
+	for name := range f {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+func (f oneFile) Read(name string, _ int64) ([]byte, error) { return f[name], nil }
+
+// FuzzVerify has a forger choose all of a bundle but the signature: the log's leaves,
+// its tiles, and the data. Nothing panics, and what has no fault has the records that
+// the leaves state.
+func FuzzVerify(f *testing.F) {
+	signing, public, err := note.GenerateKey(rand.Reader, "a")
+	if err != nil {
+		f.Fatal(err)
+	}
+	signer, err := proof.Signer(signing)
+	if err != nil {
+		f.Fatal(err)
+	}
+	entries := proof.AppendEntries(nil, proof.Begin{First: 1}.Append(nil), proof.Payload{Records: 1, Key: "k"}.Append(nil),
+		proof.Outcome{Outcome: 1, Sequence: 1, Delivered: 1}.Append(nil), proof.Clock{Floor: 2}.Append(nil))
+	f.Add(entries, []byte("{}\n"), "tile/entries/000.p/4", []byte{})
+	f.Add(entries, []byte{0x1f, 0x8b}, "tile/1/000.p/1", make([]byte, 32))
+	f.Fuzz(func(t *testing.T, entries, data []byte, name string, tile []byte) {
+		list, err := proof.SplitEntries(entries)
+		if err != nil || len(list) == 0 || len(list) > 200 {
+			return
+		}
+		var s stack
+		var hashes []byte
+		for _, e := range list {
+			leaf := proof.LeafHash(e)
+			s.push(leaf)
+			hashes = append(hashes, leaf[:]...)
+		}
+		signed, err := proof.Checkpoint{Origin: proof.Origin("0", "1", "l"), Size: s.size, Root: s.root()}.Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle, err := proof.AppendBundle(nil, []proof.BundleFile{{Name: proof.CheckpointName, Data: signed},
+			{Name: proof.EntriesPath(0, len(list)), Data: entries}, {Name: proof.TilePath(0, 0, len(list)), Data: hashes}, {Name: name, Data: tile}})
+		if err != nil {
+			return // a name that no tar takes
+		}
+		report, err := Verify(oneFile{"_proofs/a.tar": bundle, "k": data}, Options{Keys: []string{public}, Pins: [][]byte{signed, tile}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = report.Verdict()
+		if report.FaultCount == 0 {
+			t.Fatal("a file that is none of a log went unnoticed")
+		}
+	})
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nindex 0\n\n"), []byte("{}"))
+	_, public, err := note.GenerateKey(rand.Reader, "a")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text, document []byte) {
+		if p, err := File(text, FileOptions{Keys: []string{public}, Document: document}); err == nil {
+			t.Fatalf("an unsigned proof is taken: %+v", p)
+		}
+	})
+}
