@@ -28,14 +28,11 @@ var errNoCode = errors.New("its compiled code is missing in the cache")
 // cached reports whether compiled code is kept.
 func (o *Options) cached() bool { return o.CacheDir != "" }
 
-// helped reports whether a helper with limits of its own compiles modules.
-func (o *Options) helped() bool { return o.cached() && len(o.Compiler) > 0 }
-
 // image finds a module in the cache, or validates and rewrites it, and sets its
 // facts. What is in the cache was validated by this version of the meter, under the
-// same limits: its key says so. What compiling would take is no matter there.
+// same limits: its key says so.
 func (m *Module) image(o Options, sum [32]byte) (image, error) {
-	img := image{key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, meterOptions(m.limits, false), sum))}
+	img := image{key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, meterOptions(m.limits), sum))}
 	if o.cached() {
 		if err := ownCache(o.CacheDir); err != nil {
 			return img, err
@@ -46,7 +43,7 @@ func (m *Module) image(o Options, sum [32]byte) (image, error) {
 			return img, nil
 		}
 	}
-	rewritten, err := meter.Rewrite(o.Wasm, meterOptions(m.limits, m.helped))
+	rewritten, err := meter.Rewrite(o.Wasm, meterOptions(m.limits))
 	if err != nil {
 		return img, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -233,38 +232,4 @@ func verdictOf(t *testing.T, o wasm.Options) string {
 	t.Helper()
 	verdict, out, call := apply(t, open(t, load(t, o)), `{"id":"1","updated_values":{"password":"hunter2","token":"t"}}`)
 	return fmt.Sprint(verdict, out, call.Usage.Fuel)
-}
-
-// What the estimate takes for too dear to compile is left to a helper's limits, where
-// there is one; without one it is refused.
-func TestAHelperCompilesWhatIsDear(t *testing.T) {
-	section := func(id byte, content []byte) []byte {
-		return append(append([]byte{id}, leb(len(content))...), content...)
-	}
-	code := []byte{1, 1, 0x7f} // a local
-	code = append(code, bytes.Repeat([]byte{0x20, 0, 0x41, 7, 0x6e, 0x21, 0}, 120_000)...)
-	code = append(code, 0x41, 1, 0x0b)
-	module := append([]byte("\x00asm\x01\x00\x00\x00"), section(1, []byte{1, 0x60, 0, 1, 0x7f})...)
-	module = append(module, section(3, []byte{1, 0})...)
-	module = append(module, section(5, []byte{1, 0, 1})...)
-	module = append(module, section(7, append([]byte("\x02\x06memory\x02\x00\x10auditrelay_event"), 0, 0))...)
-	module = append(module, section(10, append(append([]byte{1}, leb(len(code))...), code...))...)
-	o := options(t, "hostile/keep")
-	o.Wasm, o.CacheDir = module, filepath.Join(t.TempDir(), "compiled")
-	if _, err := wasm.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "too dear to compile") {
-		t.Errorf("in this process: got %v, want it refused", err)
-	}
-	// These tests' own binary, but never one for the race detector, which needs more memory
-	// than the helper is given.
-	program := filepath.Join(t.TempDir(), "wasm.test")
-	if out, err := exec.Command("go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	o.Compiler = []string{program, "internal-compile"}
-	if err := wasm.Check(o); err != nil {
-		t.Errorf("with a helper: %v", err)
-	}
-	if v, _, _ := apply(t, open(t, load(t, o)), event); v != auditrelay.Keep {
-		t.Errorf("got %v", v)
-	}
 }

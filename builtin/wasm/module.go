@@ -62,7 +62,6 @@ type Module struct {
 	compiled wazero.CompiledModule
 	facts    meter.Facts
 	proven   bool // that the code which was found is there; see errNoCode
-	helped   bool // a helper compiles it
 	init     bool // exports auditrelay_init
 	start    bool // exports _initialize
 
@@ -102,7 +101,6 @@ func Load(ctx context.Context, o Options) (_ *Module, err error) {
 		}
 		o.CacheDir = m.scratch
 	}
-	m.helped = o.helped()
 	if err = o.read(m.limits.Module); err == nil {
 		err = m.load(ctx, o)
 	}
@@ -194,7 +192,7 @@ func (m *Module) Width() int {
 // Compiler, it does not reject modules for their cost of compilation, with or without a
 // CacheDir.
 func Check(o Options) error {
-	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: len(o.Compiler) > 0}
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
 	err := o.read(m.limits.Module)
 	if err == nil {
 		_, _, err = m.prepare(o)
@@ -205,7 +203,7 @@ func Check(o Options) error {
 // Compile checks and compiles a module as Load does, so that a later Load finds it in
 // Options.CacheDir. It does not run code of the module.
 func Compile(ctx context.Context, o Options) error {
-	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), helped: o.helped(), log: slog.Default()}
+	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: slog.Default()}
 	err := o.read(m.limits.Module)
 	if err == nil {
 		var img image

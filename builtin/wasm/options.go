@@ -45,8 +45,8 @@ type Options struct {
 	// Compiler is the command that compiles a module that is not in CacheDir, in a
 	// process with limits on memory and CPU time: the auditrelay binary of exactly this
 	// version, such as []string{"/usr/bin/auditrelay", "internal-compile"}. Without it,
-	// or without CacheDir, modules are compiled in this process. Then an estimate of the
-	// cost is the limit, and rejects some modules that a helper process would compile.
+	// or without CacheDir, modules are compiled in this process, where nothing stops a
+	// module that is small and takes minutes: load only modules that you trust so.
 	Compiler []string
 	// Worker is the command that runs guests in processes of their own: the auditrelay
 	// binary of exactly this version, such as []string{"/usr/bin/auditrelay",
@@ -189,23 +189,10 @@ func (l Limits) check() error {
 	return errors.Join(errs...)
 }
 
-// The limits of a module's cost of compilation, in the meter's steps of some 3 us, if a
-// helper process compiles it. The meter's estimate is often ten times too high; the
-// helper's own limits decide, and this is only a first check.
-const (
-	helpedBody  = 10_000_000
-	helpedSteps = 100_000_000
-)
-
-// meterOptions returns the options of the meter under l. helped: a helper process
-// compiles the module.
-func meterOptions(l Limits, helped bool) meter.Options {
-	limits := meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)}
-	if helped {
-		limits.BodySteps, limits.Steps = helpedBody, helpedSteps
-	}
+// meterOptions returns the options of the meter under l.
+func meterOptions(l Limits) meter.Options {
 	return meter.Options{
-		Limits: limits,
+		Limits: meter.Limits{ModuleBytes: int(l.Module), MemoryPages: int(l.Memory / pageSize)},
 		Depth:  int64(l.Stack / slotSize),
 		Custom: manifest.Section,
 	}

@@ -34,7 +34,7 @@ func Child(stdin io.Reader, stderr io.Writer, args []string) int {
 	}
 	// The collector tries to stay below before the kernel ends it.
 	debug.SetMemoryLimit(memory / 4 * 3)
-	if err := limit(uint64(memory), seconds); err != nil {
+	if err := lock(args[0], memory, seconds); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}

@@ -28,8 +28,8 @@ type Options struct {
 	// Memory is what the helper may allocate. Default 1 GiB: a Go guest of 3 MB
 	// takes some 150 MB.
 	Memory auditrelay.ByteSize
-	// CPU is the processor time that it may use. Default 30 s: such a guest takes
-	// some 3 s.
+	// CPU is the processor time that it may use. Default 10 s, and 2 s for each MiB of the
+	// module: such a guest takes some 2 s, a Go program of 14 MB 6 to 15 s.
 	CPU time.Duration
 	// Wall is how long it may take, however busy the host is. Default 2 min.
 	Wall time.Duration
@@ -53,6 +53,9 @@ func Fill(ctx context.Context, key [32]byte, module, note []byte, o Options) (En
 	outline, err := Outline(module)
 	if err != nil {
 		return Entry{}, fmt.Errorf("compile: %w", err)
+	}
+	if o.CacheDir, err = filepath.Abs(o.CacheDir); err != nil { // the helper may ask nothing about directories
+		return Entry{}, fmt.Errorf("compile cache: %w", err)
 	}
 	records := filepath.Join(o.CacheDir, recordsDir)
 	if err := os.MkdirAll(records, 0o700); err != nil {
@@ -180,11 +183,15 @@ func checksum(name string) (uint32, error) {
 }
 
 func (o Options) memory() auditrelay.ByteSize { return cmp.Or(o.Memory, 1<<30) }
-func (o Options) cpu() time.Duration          { return cmp.Or(o.CPU, 30*time.Second) }
 func (o Options) wall() time.Duration         { return cmp.Or(o.Wall, 2*time.Minute) }
 
+// cpu is the limit for a module of so many bytes.
+func (o Options) cpu(size int) time.Duration {
+	return cmp.Or(o.CPU, (10*time.Second + time.Duration(size>>10)*(2*time.Second/1024)).Round(time.Second))
+}
+
 // arguments are what Child gets.
-func (o Options) arguments(dir string) []string {
-	seconds := max(1, int((o.cpu()+time.Second-1)/time.Second))
+func (o Options) arguments(dir string, size int) []string {
+	seconds := max(1, int((o.cpu(size)+time.Second-1)/time.Second))
 	return []string{dir, strconv.FormatInt(int64(o.memory()), 10), strconv.Itoa(seconds)}
 }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !linux
 
 package compile
 
@@ -7,10 +7,8 @@ import (
 	"syscall"
 )
 
-// limit bounds this process for good. RLIMIT_DATA counts what is written to, on
-// Linux also what is mapped for that, and not the address space that Go reserves
-// far ahead, for which RLIMIT_AS would have to leave room.
-func limit(memory uint64, seconds int) error {
+// lock limits this process for good. Here there are limits, and no more.
+func lock(_ string, memory int64, seconds int) error {
 	for _, l := range []struct {
 		name      string
 		which     int
@@ -18,7 +16,7 @@ func limit(memory uint64, seconds int) error {
 	}{
 		{"core size", syscall.RLIMIT_CORE, 0, 0},
 		{"file size", syscall.RLIMIT_FSIZE, maxEntry, maxEntry},
-		{"memory", syscall.RLIMIT_DATA, memory, memory},
+		{"memory", syscall.RLIMIT_DATA, uint64(memory), uint64(memory)},
 		// Go ignores the signal at the soft limit; the hard one kills.
 		{"CPU time", syscall.RLIMIT_CPU, uint64(seconds), uint64(seconds)},
 	} {

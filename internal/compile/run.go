@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	goruntime "runtime"
 	"strings"
 	"time"
+
+	"auditrelay/internal/confine"
 )
 
 // Exit codes of the helper.
@@ -30,17 +31,18 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, o.wall())
 	defer cancel()
-	cmd := exec.CommandContext(bounded, o.Command[0], append(o.Command[1:len(o.Command):len(o.Command)], o.arguments(dir)...)...) //nolint:gosec // the operator's own program
-	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", Marker + "=1"}
-	cmd.Stdin = bytes.NewReader(wasm)
 	words := &head{}
-	cmd.Stderr = words
-	cmd.WaitDelay = 5 * time.Second
-	isolate(cmd)
-	// The helper ends with the thread that started it, on systems that can do that.
-	goruntime.LockOSThread()
-	defer goruntime.UnlockOSThread()
-	err := cmd.Run()
+	cmd, _, err := confine.Start(func() (*exec.Cmd, error) {
+		cmd := exec.CommandContext(bounded, o.Command[0], append(o.Command[1:len(o.Command):len(o.Command)], o.arguments(dir, len(wasm))...)...) //nolint:gosec // the operator's own program
+		cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", Marker + "=1"}
+		cmd.Stdin = bytes.NewReader(wasm)
+		cmd.Stderr = words
+		cmd.WaitDelay = 5 * time.Second
+		return cmd, nil
+	})
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if err == nil {
 		return nil
 	}
@@ -52,14 +54,14 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 		return &LimitError{"time", o.wall().String()}
 	case !ended:
 		return fmt.Errorf("start the helper that compiles: %w", err)
-	case exit.UserTime()+exit.SystemTime() >= o.cpu()-200*time.Millisecond && !exit.Exited():
-		return &LimitError{"CPU time", o.cpu().String()}
+	case exit.UserTime()+exit.SystemTime() >= o.cpu(len(wasm))*4/5 && !exit.Exited(): // the kernel counts the limit by its ticks
+		return &LimitError{"CPU time", o.cpu(len(wasm)).String()}
 	case exit.ExitCode() == exitRefused:
 		return fmt.Errorf("compile: %s", words)
 	case exit.ExitCode() == exitGo && strings.Contains(words.String(), "out of memory"), strings.Contains(words.String(), "cannot allocate memory"):
 		return &LimitError{"memory", o.memory().String()}
 	}
-	return fmt.Errorf("the helper that compiles ended with %w: %s", err, words)
+	return fmt.Errorf("the helper that compiles ended after %v of processor time with %w: %s", exit.UserTime()+exit.SystemTime(), err, words)
 }
 
 // head keeps the first bytes of what is written to it.

@@ -23,11 +23,12 @@ type Limits struct {
 	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
 	BranchTargets int // 65,536 for one br_table: the official test suite has one of 24,576
 
-	// What compiling takes is estimated, in steps of some 3 us, and of some 1 KB as
-	// long as the function is being compiled. A Go guest of 1.8 MB has 1,500,000,
-	// at most 27,000 in one function.
-	Steps     int // 10,000,000 in all functions together
-	BodySteps int // 400,000 for one function
+	// Crossings and CrossingsPerByte are a crude limit on what compiling takes: in each
+	// function, its blocks and branches times its locals. A br_table's label counts as 16
+	// branches. Go and C programs have at most 4 for each byte. This stops the worst; only
+	// a process with limits of its own bounds what compiling takes.
+	Crossings        int // 2,000,000
+	CrossingsPerByte int // 10
 
 	MemoryPages int // 1,024, which is 64 MiB
 	TableItems  int // 100,000 for one table
@@ -35,25 +36,25 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		ModuleBytes:   cmp.Or(l.ModuleBytes, 32<<20),
-		Types:         cmp.Or(l.Types, 10_000),
-		Params:        cmp.Or(l.Params, 128),
-		Imports:       cmp.Or(l.Imports, 1_000),
-		Functions:     cmp.Or(l.Functions, 100_000),
-		Tables:        cmp.Or(l.Tables, 8),
-		Globals:       cmp.Or(l.Globals, 10_000),
-		Exports:       cmp.Or(l.Exports, 10_000),
-		Elements:      cmp.Or(l.Elements, 10_000),
-		ElementItems:  cmp.Or(l.ElementItems, 1_000_000),
-		DataSegments:  cmp.Or(l.DataSegments, 200_000),
-		NameBytes:     cmp.Or(l.NameBytes, 1_024),
-		BodyBytes:     cmp.Or(l.BodyBytes, 1<<20),
-		Locals:        cmp.Or(l.Locals, 5_000),
-		Nesting:       cmp.Or(l.Nesting, 5_000),
-		BranchTargets: cmp.Or(l.BranchTargets, 1<<16),
-		Steps:         cmp.Or(l.Steps, 10_000_000),
-		BodySteps:     cmp.Or(l.BodySteps, 400_000),
-		MemoryPages:   min(cmp.Or(l.MemoryPages, 1_024), maxPages),
-		TableItems:    cmp.Or(l.TableItems, 100_000),
+		ModuleBytes:      cmp.Or(l.ModuleBytes, 32<<20),
+		Types:            cmp.Or(l.Types, 10_000),
+		Params:           cmp.Or(l.Params, 128),
+		Imports:          cmp.Or(l.Imports, 1_000),
+		Functions:        cmp.Or(l.Functions, 100_000),
+		Tables:           cmp.Or(l.Tables, 8),
+		Globals:          cmp.Or(l.Globals, 10_000),
+		Exports:          cmp.Or(l.Exports, 10_000),
+		Elements:         cmp.Or(l.Elements, 10_000),
+		ElementItems:     cmp.Or(l.ElementItems, 1_000_000),
+		DataSegments:     cmp.Or(l.DataSegments, 200_000),
+		NameBytes:        cmp.Or(l.NameBytes, 1_024),
+		BodyBytes:        cmp.Or(l.BodyBytes, 1<<20),
+		Locals:           cmp.Or(l.Locals, 5_000),
+		Nesting:          cmp.Or(l.Nesting, 5_000),
+		BranchTargets:    cmp.Or(l.BranchTargets, 1<<16),
+		Crossings:        cmp.Or(l.Crossings, 2_000_000),
+		CrossingsPerByte: cmp.Or(l.CrossingsPerByte, 10),
+		MemoryPages:      min(cmp.Or(l.MemoryPages, 1_024), maxPages),
+		TableItems:       cmp.Or(l.TableItems, 100_000),
 	}
 }

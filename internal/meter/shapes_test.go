@@ -2,7 +2,6 @@ package meter
 
 import (
 	"bytes"
-	"runtime"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -235,45 +234,33 @@ var shapes = []shape{
 	}, 90000},
 }
 
-// The estimate of what compiling takes holds for every shape: a function that is
-// taken allocates no more than some hundred MB while it is compiled.
-func TestDear(t *testing.T) {
+// BenchmarkCompile reports what compiling each shape takes at most within the limits, in
+// a process without limits of its own.
+func BenchmarkCompile(b *testing.B) {
 	for _, s := range shapes {
-		t.Run(s.name, func(t *testing.T) {
-			o := Options{}
-			if testing.Short() {
-				o.Limits.BodySteps = 40_000
-			}
+		b.Run(s.name, func(b *testing.B) {
 			n, over := 1, s.most+1
 			for over-n > 1+n/50 {
 				mid := (n + over) / 2
-				if _, err := Rewrite(s.wasm(mid), o); err == nil {
+				if _, err := Rewrite(s.wasm(mid), Options{}); err == nil {
 					n = mid
 				} else {
 					over = mid
 				}
 			}
-			wasm := s.wasm(n)
-			decoded, e := decodeWith(wasm, o)
-			if e != nil {
-				if testing.Short() {
-					t.Skip("one is more than is run with -short")
+			m, err := Rewrite(s.wasm(n), Options{})
+			if err != nil {
+				b.Skip(err)
+			}
+			b.ReportAllocs()
+			for range b.N { // once is enough
+				r := wazero.NewRuntimeWithConfig(b.Context(), wazero.NewRuntimeConfigCompiler())
+				if _, err := r.CompileModule(b.Context(), m.Wasm); err != nil {
+					b.Fatal(err)
 				}
-				t.Fatal(e)
+				_ = r.Close(b.Context())
 			}
-			r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler())
-			defer r.Close(t.Context())
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			if _, err := r.CompileModule(t.Context(), rewrite(t, wasm, o).Wasm); err != nil {
-				t.Fatal(err)
-			}
-			runtime.ReadMemStats(&after)
-			took := int(after.TotalAlloc-before.TotalAlloc) >> 10
-			t.Logf("n %d: %d bytes, %d steps; %d KB, %.1f for each step", n, len(wasm), decoded.steps, took, float64(took)/float64(decoded.steps))
-			if took > 2*decoded.steps+10_000 {
-				t.Errorf("%d KB for %d steps", took, decoded.steps)
-			}
+			b.ReportMetric(float64(len(m.Wasm)), "wasm-bytes")
 		})
 	}
 }

@@ -90,7 +90,7 @@ type specValue struct {
 
 // generous limits what the suite does not stay under by itself.
 func generous() Options {
-	return Options{Limits: Limits{MemoryPages: maxPages, TableItems: 1 << 26, Steps: 1 << 30, BodySteps: 1 << 30, Params: 1000}}
+	return Options{Limits: Limits{MemoryPages: maxPages, TableItems: 1 << 26, Params: 1000}}
 }
 
 // script runs one file's commands on two sides: metered, and as given.

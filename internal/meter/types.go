@@ -170,7 +170,7 @@ type module struct {
 
 	dataCount int // -1: no such section
 	items     int // of elements, all segments together
-	steps     int // of compiling
+	crossings int // of the functions validated so far; see Limits
 
 	growsMemory, writesTables, dropsSegments bool
 }

@@ -1,6 +1,9 @@
 package meter
 
-const tooDear = "too dear to compile: %s would take more than %d steps, by blocks, what lives across them, calls, labels and dear instructions"
+const tooDear = "too dear to compile: blocks and branches times locals are %d up to here, more than %d and %d for each byte of the module"
+
+// labelPlaces is how many branches a label of a br_table takes the compiler like.
+const labelPlaces = 16
 
 // A validator checks function bodies by the specification's own algorithm: a
 // stack of operands' types and one of open blocks. It is reused from body to body.
@@ -15,8 +18,6 @@ type validator struct {
 	spills int  // values that the compiler may give a place of their own in the frame
 	low    int  // the stack's least height since the last call
 
-	globals int // that the rewritten module has and loads after calls
-	dear    dearness
 }
 
 type frame struct {
@@ -24,7 +25,6 @@ type frame struct {
 	params, results []valueType
 	height          int
 	unreachable     bool
-	region          region
 }
 
 // label is what a branch to the frame carries.
@@ -36,7 +36,7 @@ func (f *frame) label() []valueType {
 }
 
 func newValidator(m *module) *validator {
-	return &validator{m: m, globals: 2*len(m.mutable()) + ownGlobals}
+	return &validator{m: m}
 }
 
 func (v *validator) fail(in *instruction, format string, args ...any) {
@@ -86,11 +86,11 @@ func (v *validator) popAll(in *instruction, want []valueType) {
 	}
 }
 
-func (v *validator) open(in *instruction, params, results []valueType, r region) {
+func (v *validator) open(in *instruction, params, results []valueType) {
 	if len(v.frames) > v.m.limits.Nesting {
 		v.fail(in, "nested more than %d deep", v.m.limits.Nesting)
 	}
-	v.frames = append(v.frames, frame{op: in.op, params: params, results: results, height: len(v.stack), region: r})
+	v.frames = append(v.frames, frame{op: in.op, params: params, results: results, height: len(v.stack)})
 	v.pushAll(params)
 }
 
@@ -124,15 +124,15 @@ func (v *validator) frame(in *instruction, label uint32) *frame {
 func (v *validator) run(r *reader, b *body) {
 	v.r, v.stack, v.frames, v.height, v.vector = r, v.stack[:0], v.frames[:0], 0, false
 	v.spills, v.low = 0, 0
-	v.dear.start(len(v.locals), len(v.m.globals), v.globals)
-	v.frames = append(v.frames, frame{op: opBlock, results: b.sign.results, region: v.dear.open(opBlock, 0)})
+	places := 0
+	v.frames = append(v.frames, frame{op: opBlock, results: b.sign.results})
 	for len(v.frames) > 0 && r.err == nil {
 		in := r.instruction(&v.m.limits)
 		if r.err != nil {
 			return
 		}
 		b.weight += int64(in.info.weight)
-		v.estimate(&in)
+		places += in.places()
 		if in.info.signature != "" {
 			v.plain(&in)
 		} else {
@@ -146,14 +146,23 @@ func (v *validator) run(r *reader, b *body) {
 	if r.left() > 0 {
 		r.fail(r.at, "%d bytes behind the end of the function", r.left())
 	}
-	steps := v.dear.steps()
-	if steps > v.m.limits.BodySteps {
-		r.fail(b.start, tooDear, "it", v.m.limits.BodySteps)
-	}
-	if v.m.steps += steps; v.m.steps > v.m.limits.Steps {
-		r.fail(b.start, tooDear, "with all before it, it", v.m.limits.Steps)
+	l := &v.m.limits
+	if v.m.crossings += places * (len(v.locals) + 1); v.m.crossings > l.Crossings+l.CrossingsPerByte*len(r.module) {
+		r.fail(b.start, tooDear, v.m.crossings, l.Crossings, l.CrossingsPerByte)
 	}
 	b.slots = v.slots(b)
+}
+
+// places is how many blocks or ways an instruction adds, of those that a compiler has to
+// consider for each local.
+func (in *instruction) places() int {
+	switch in.op {
+	case opBlock, opLoop, opIf, opBr, opBrIf:
+		return 1
+	case opBrTable:
+		return labelPlaces * (int(in.x) + 1)
+	}
+	return 0
 }
 
 // slots is what a call of the function takes of the stack. wazero keeps every

@@ -65,14 +65,14 @@ func (v *validator) control(in *instruction, b *body) {
 		}
 		params, results := v.blockTypes(in)
 		v.popAll(in, params)
-		v.open(in, params, results, v.dear.open(in.op, len(v.stack)))
+		v.open(in, params, results)
 	case opElse:
 		f := v.close(in)
 		if f.op != opIf {
 			v.fail(in, "without if")
 			return
 		}
-		v.open(in, f.params, f.results, f.region)
+		v.open(in, f.params, f.results)
 	case opEnd:
 		f := v.close(in)
 		if f.op == opIf && !slices.Equal(f.params, f.results) {

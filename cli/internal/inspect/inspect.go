@@ -30,8 +30,6 @@ func Everything(name string, code []byte) wasm.Options {
 		Grants: wasm.Grants{Write: []string{"**"}, Emit: []string{"any"}},
 		Keys:   map[string]auditrelay.Key{},
 		Limits: wasm.Limits{Module: mostModule, Memory: mostMemory},
-		// A relay has one; where it has none, compiling says what is too dear.
-		Compiler: []string{"the relay"},
 	}
 	if m, err := manifest.Read(code); err == nil && m != nil {
 		o.Grants.Keys, o.Grants.Metrics = m.Keys, m.Metrics
