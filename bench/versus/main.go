@@ -21,10 +21,11 @@ const (
 	poison  = "poison-77"    // marks a record that the destination refuses
 	senders = 32
 	tries   = 3
+	dwell   = 3 * time.Second // the destination stays as it is after the last event
 )
 
 func main() {
-	n := flag.Int("events", 6_000, "events of the fault script")
+	n := flag.Int("events", 1_800, "events of the fault script")
 	only := flag.String("only", "", "run only script, or only sinks")
 	flag.Parse()
 	if err := run(*n, *only); err != nil {
@@ -58,7 +59,7 @@ func run(n int, only string) error {
 	if only == "script" {
 		return nil
 	}
-	return sinkHoles(dir, ours, peer, 15*n)
+	return sinkHoles(dir, ours, peer, 20*n)
 }
 
 // scripts runs the fault script against each.
@@ -89,14 +90,14 @@ func scripts(dir, ours, peer string, n int) error {
 }
 
 // script is the same for all: a sixth of the events each while the destination is
-// healthy; flaky; dead, with a kill -9 in the middle; a log-in page; refuses poison; and
-// healthy again.
+// healthy; flaky; dead, with a kill -9 in the middle; refuses poison; gives a log-in page;
+// and is healthy again.
 func script(s *system, d *destination, n int) error {
 	if err := s.start(); err != nil {
 		return err
 	}
 	accepted := &sent{ids: map[string]bool{}}
-	for i, m := range []mode{healthy, flaky, dead, login, rejected, healthy} {
+	for i, m := range []mode{healthy, flaky, dead, rejected, login, healthy} {
 		d.set(m)
 		from, to := n*i/6, n*(i+1)/6
 		if m == dead {
@@ -109,9 +110,7 @@ func script(s *system, d *destination, n int) error {
 			from = half
 		}
 		accepted.send(s, from, to)
-		if m == login { // it stays a while
-			time.Sleep(2 * time.Second)
-		}
+		time.Sleep(dwell)
 	}
 	quiet(d)
 	aside := s.setAside("hook")

@@ -79,7 +79,7 @@ func sinkHoles(dir, ours, peer string, n int) error {
 		theirs("http_client, as Datadog wants it", httpClient("/api/v2/logs", "json_array", `{mapping: 'root = {"ddsource": "b", "message": content().string()}'}, `)),
 		mine("splunk", fmt.Sprintf(`splunk: {url: %q, token: t, %s}`, url, guard)),
 		theirs("http_client, as HEC wants it", httpClient("/services/collector/event", "lines", `{mapping: 'root = {"event": this, "sourcetype": "_json"}'}, `)),
-		mine("s3", fmt.Sprintf(`s3: {bucket: b, endpoint: %q, region: us-east-1, addressing: path, credentials: {access_key_id: a, secret_access_key: s}}`, url)),
+		mine("s3", fmt.Sprintf(`s3: {bucket: audit, endpoint: %q, region: us-east-1, addressing: path, credentials: {access_key_id: a, secret_access_key: s}}`, url)),
 		mine("file", `file: {path: out/audit.ndjson}`),
 		theirs("file", "file: {path: DIR/audit.ndjson, codec: lines}"),
 	}
@@ -122,7 +122,7 @@ func relayTo(program, dir, sink string) (*system, error) {
 		account: "http://" + address + "/v1/callbacks/"}
 	config := filepath.Join(dir, "auditrelay.yaml")
 	s.args = []string{"serve", "--config", config, "--listen", address}
-	callbacks := ""
+	callbacks := "callbacks: []\n"
 	if sink != "" {
 		callbacks = fmt.Sprintf("callbacks:\n  - {name: c, sink: {%s}}\n", strings.ReplaceAll(sink, "out/", dir+"/out/"))
 	}
