@@ -50,6 +50,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.filters(plain)
 	c.callbacks(plain)
 	c.emits()
+	c.alerts()
 	c.sources(plain)
 	c.store()
 	c.names()

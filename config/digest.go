@@ -40,6 +40,9 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	if revision := format.Revision(cb.Format); revision != "" {
 		d.string("format " + revision)
 	}
+	if slices.Contains(c.Alerts.Callbacks, cb.Name) {
+		d.string("alerts")
+	}
 	d.detectors(c)
 	for _, name := range cb.Filters {
 		for i := range c.Filters {

@@ -29,6 +29,7 @@ type judge struct {
 	emits     bool // a filter may
 	findings  findings
 	delivers  bool         // the final document goes to a sink
+	alerts    bool         // neither the condition nor a filter keeps an alert back
 	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet
 }
@@ -50,7 +51,7 @@ type watch struct {
 }
 
 func (o judging) newJudge(c *Callback) *judge {
-	j := &judge{judging: o, callback: c.Name, emits: c.emits(), detectors: c.Detectors, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil,
+	j := &judge{judging: o, callback: c.Name, emits: c.emits(), detectors: c.Detectors, condition: newCondition(c.When), steps: c.Steps, delivers: c.Sink != nil, alerts: c.Alerts,
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, o.workers)}
 	var err error
 	if j.gate, err = c.newGate(); err != nil {
@@ -276,6 +277,10 @@ func (j *judge) digest(w *worker, judged *delivery.Judged) {
 func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Event) []*visit {
 	visits := w.begin(events)
 	for _, v := range visits {
+		if j.alerts && isAlert(v.judged.Event) {
+			j.conclude(w, v)
+			continue
+		}
 		j.enter(v)
 	}
 	j.filter(ctx, w, visits)

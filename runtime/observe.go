@@ -87,6 +87,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		Cursor: s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done,
 		Duplicates: s.State.Duplicates, Unverified: s.State.Unverified, NextTry: s.NextTry}
+	status.Leaked = s.State.Leaked
 	r.describe(&status)
 	if s.State.Replay != nil {
 		status.Replay = s.State.Replay.ID

@@ -142,6 +142,9 @@ type Callback struct {
 	When *auditrelay.When
 	// Steps are the filters, in order.
 	Steps []Step
+	// Alerts: the relay's own alerts (TableAlert) pass When and Steps unseen. Format and
+	// MustNotLeave apply to them as to all.
+	Alerts bool
 	// MustNotLeave checks the filtered event and the payload that the sink made of it. An
 	// event with a finding becomes a dead letter, cause "leak". The check does not trust
 	// filters or sink.

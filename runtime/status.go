@@ -62,6 +62,7 @@ type CallbackStatus struct {
 	Oldest   time.Time
 	Lag      time.Duration // age of the oldest pending event; 0 if none
 	InFlight int           // sealed, undelivered payloads
+	Leaked   time.Time     // when must_not_leave last set an event aside; zero if never, or since a resume
 	// MaxAge is the age beyond which the destination does not keep an event; 0 if there is
 	// none. Expiring: the oldest pending event has reached three quarters of it.
 	MaxAge   time.Duration

@@ -35,8 +35,9 @@ type CallbackStatus struct {
 	Cursor   uint64        `json:"cursor"` // the next sequence to process
 	Head     uint64        `json:"head"`   // the next sequence that the journal will assign
 	Oldest   time.Time     `json:"oldest_pending,omitzero"`
-	Lag      time.Duration `json:"lag_ns"`    // age of the oldest pending event; 0 if none
-	InFlight int           `json:"in_flight"` // sealed, undelivered payloads
+	Lag      time.Duration `json:"lag_ns"`          // age of the oldest pending event; 0 if none
+	InFlight int           `json:"in_flight"`       // sealed, undelivered payloads
+	Leaked   time.Time     `json:"leaked,omitzero"` // when must_not_leave last set an event aside, unless resumed since
 	// MaxAge is the age beyond which the destination keeps no event. Expiring: the oldest
 	// pending event has reached three quarters of it.
 	MaxAge   time.Duration `json:"max_age_ns,omitempty"`

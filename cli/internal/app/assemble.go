@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 
 	"auditrelay"
@@ -303,6 +304,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		Timeout:      c.Timeout,
 		Backoff:      c.Backoff,
 		Retain:       c.Retain,
+		Alerts:       slices.Contains(cfg.Alerts.Callbacks, c.Name),
 	}
 	for _, name := range c.Filters {
 		if n := native[name]; n != nil {

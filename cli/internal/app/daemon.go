@@ -60,6 +60,7 @@ type daemon struct {
 	server  *http.Server
 	ways    sources.Set // in, the server among them
 	stores  stores
+	raised  raisedAlerts
 
 	backingUp sync.Mutex // held while a backup is made
 
@@ -235,6 +236,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	journalFailed := make(chan error, 1)
 	wg.Go(func() { d.watchJournal(serving, journalFailed) })
 	wg.Go(func() { d.keepStores(serving) })
+	wg.Go(func() { d.watchAlerts(serving) })
 
 	select {
 	case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"auditrelay/cli/internal/alerts"
 	"auditrelay/cli/internal/api"
 	"auditrelay/internal/auditstore"
 )
@@ -24,6 +25,8 @@ type Control interface {
 	// digits is enough.
 	PolicyText(digest string) (api.KeptText, error)
 	Modules
+	// RaisedAlerts returns the alerts that are raised now. It never blocks.
+	RaisedAlerts() []alerts.Alert
 	// Try runs events through a running callback's filters, PolicyDiff through two
 	// policies. Neither changes anything; both answer with contents of events.
 	Try(ctx context.Context, want api.Try) ([]api.Tried, error)

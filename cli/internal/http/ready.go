@@ -44,6 +44,11 @@ func (s *Server) alerts() []string {
 	if s.rt.QuarantineStats().Full {
 		alerts = append(alerts, "the quarantine is full: invalid input gets 503; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine")
 	}
+	if s.control != nil {
+		for _, a := range s.control.RaisedAlerts() {
+			alerts = append(alerts, fmt.Sprintf("alert %s: %s, since %s", a.Kind, a.Subject, a.Raised.UTC().Format(time.RFC3339)))
+		}
+	}
 	callbacks, _ := s.rt.Callbacks() // its failure is that of the journal, which readiness tells
 	for i := range callbacks {
 		if c := &callbacks[i]; c.Expiring {

@@ -1,0 +1,189 @@
+// Package alerts decides when trouble of a callback or a source is told, and when that it
+// is over. It has no clock and does no I/O: its caller looks, steps and records.
+package alerts
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// The kinds of alerts.
+const (
+	Stalled     = "stalled"      // a callback's deliveries or filters fail
+	Lagging     = "lagging"      // its oldest pending event is too old
+	DeadLetters = "dead_letters" // it set events aside
+	Leak        = "leak"         // must_not_leave set events aside
+	Expiring    = "expiring"     // pending events near the age beyond which the destination keeps none
+	Silent      = "silent"       // a source sends nothing
+)
+
+// Kinds returns all kinds.
+func Kinds() []string { return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent} }
+
+// Alert is one alert that is raised.
+type Alert struct {
+	Kind    string    `json:"kind"`
+	Subject string    `json:"subject"` // a callback's or a source's name
+	Raised  time.Time `json:"raised"`
+
+	clear time.Time // since when its trouble is over; zero while it lasts
+}
+
+// ID names an alert: it is the object_id of its events.
+func (a *Alert) ID() string { return a.Kind + "/" + a.Subject }
+
+// Trouble is what a look found.
+type Trouble struct {
+	Kind, Subject string
+	// Over: below the bound that raises an alert, but not yet well. It raises none, and
+	// keeps one that is raised.
+	Over   bool
+	Detail map[string]any // for the event: figures, times and closed codes alone
+}
+
+// Transition is an alert that is raised, or over.
+type Transition struct {
+	Alert
+	Over   bool
+	Detail map[string]any
+}
+
+// Machine knows which alerts are raised. It is not safe for concurrent use.
+type Machine struct {
+	raised map[string]Alert // by ID
+}
+
+// Load returns the machine that State described, an empty one for nil.
+func Load(state []byte) (*Machine, error) {
+	m := &Machine{raised: map[string]Alert{}}
+	if state == nil {
+		return m, nil
+	}
+	var list []Alert
+	if err := json.Unmarshal(state, &list); err != nil {
+		return m, fmt.Errorf("decode which alerts are raised: %w", err)
+	}
+	for _, a := range list {
+		m.raised[a.ID()] = a
+	}
+	return m, nil
+}
+
+// Raised returns the raised alerts, by kind and subject.
+func (m *Machine) Raised() []Alert {
+	list := make([]Alert, 0, len(m.raised))
+	for _, a := range m.raised {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b Alert) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Subject, b.Subject))
+	})
+	return list
+}
+
+// Next compares what a look found with what is raised and returns what is to be told. An
+// alert is over once its trouble was away for recovered without a break: one that comes
+// and goes is told once. Nothing of it counts as told before Told is called with it.
+func (m *Machine) Next(now time.Time, found []Trouble, recovered time.Duration) (due []Transition) {
+	seen := map[string]bool{}
+	for _, t := range found {
+		a := Alert{Kind: t.Kind, Subject: t.Subject, Raised: now}
+		id := a.ID()
+		was, raised := m.raised[id]
+		switch {
+		case raised:
+			was.clear = time.Time{}
+			m.raised[id] = was
+		case !t.Over && !seen[id]:
+			due = append(due, Transition{Alert: a, Detail: t.Detail})
+		}
+		seen[id] = true
+	}
+	for _, a := range m.Raised() {
+		if seen[a.ID()] {
+			continue
+		}
+		if a.clear.IsZero() {
+			a.clear = now
+			m.raised[a.ID()] = a
+		}
+		if now.Sub(a.clear) >= recovered {
+			due = append(due, Transition{Alert: a, Over: true, Detail: map[string]any{}})
+		}
+	}
+	return due
+}
+
+// After is the state in which t has been told, for the record that tells it.
+func (m *Machine) After(t Transition) ([]byte, error) {
+	list := slices.DeleteFunc(m.Raised(), func(a Alert) bool { return a.ID() == t.ID() })
+	if !t.Over {
+		list = append(list, t.Alert)
+	}
+	return json.Marshal(list)
+}
+
+// Told takes note that t has been told.
+func (m *Machine) Told(t Transition) {
+	if t.Over {
+		delete(m.raised, t.ID())
+		return
+	}
+	m.raised[t.ID()] = t.Alert
+}
+
+// Look finds the trouble of callbacks and sources at a moment. raised says which alerts
+// are raised: what raised one keeps it until all is well, not only below the bound.
+func Look(now time.Time, o config.Alerts, callbacks []runtime.CallbackStatus, sources []api.Source, raised []Alert) (found []Trouble) {
+	since := map[string]time.Time{}
+	for _, a := range raised {
+		since[a.ID()] = a.Raised
+	}
+	add := func(kind, subject string, beyond, troubled bool, detail map[string]any) {
+		if beyond || troubled {
+			found = append(found, Trouble{Kind: kind, Subject: subject, Over: !beyond, Detail: detail})
+		}
+	}
+	for i := range callbacks {
+		c := &callbacks[i]
+		if c.Replay != "" || c.State == runtime.StateRemoved {
+			continue
+		}
+		fails := c.State == runtime.StateDegraded || c.State == runtime.StateAuthError || c.State == runtime.StateMisconfigured
+		add(Stalled, c.Name, fails && now.Sub(c.Since) >= o.Stalled, fails,
+			map[string]any{"state": c.State, "since": c.Since.UTC(), "pending": c.Account.Pending})
+		add(Lagging, c.Name, c.Lag >= o.Lag, c.Lag >= o.Lag/2,
+			map[string]any{"lag_seconds": int64(c.Lag.Seconds()), "pending": c.Account.Pending})
+		dead := c.Account.DeadLettered
+		add(DeadLetters, c.Name, dead >= uint64(o.DeadLetters), false, map[string]any{"dead_letters": dead})
+		leaked := !c.Leaked.IsZero() && now.Sub(c.Leaked) < leakLasts
+		add(Leak, c.Name, leaked, false, map[string]any{"last": c.Leaked.UTC(), "withheld": c.Causes["leak"]})
+		add(Expiring, c.Name, c.Expiring, false,
+			map[string]any{"oldest_seconds": int64(c.Lag.Seconds()), "max_age_seconds": int64(c.MaxAge.Seconds()), "pending": c.Account.Pending})
+	}
+	if o.Silent <= 0 {
+		return found
+	}
+	for _, s := range sources {
+		last := s.LastSeen
+		if last.IsZero() {
+			last = s.Since // of this life: what came before is not known any more
+		}
+		subject := s.Kind + "/" + s.Name
+		// Across a restart a source stays silent until it has sent something.
+		told, raised := since[Silent+"/"+subject]
+		add(Silent, subject, now.Sub(last) >= o.Silent, raised && !s.LastSeen.After(told), map[string]any{"last": last.UTC()})
+	}
+	return found
+}
+
+// leakLasts is how long a leak counts, as for the state withholding.
+const leakLasts = time.Hour
