@@ -92,6 +92,7 @@ type Config struct {
 
 	// Tap allows live viewing of events (auditrelay tap, the page's screen Tap).
 	Tap Tap `yaml:"tap"`
+
 	// Alerts says who is told when a callback or a source is in trouble. Default: nobody;
 	// the metrics and the log tell it in any case.
 	Alerts Alerts `yaml:"alerts"`

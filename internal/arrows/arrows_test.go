@@ -28,6 +28,7 @@ var ranks = []struct {
 	{"auditrelay/cli/internal/slot", 5},
 	{"auditrelay/cli/internal/scaffold", 5},
 	{"auditrelay/cli/internal/api", 6},
+	{"auditrelay/cli/internal/alerts", 7},
 	{"auditrelay/cli/internal/inspect", 7},
 	{"auditrelay/cli/internal/client", 7},
 	{"auditrelay/cli/internal/sources", 7},
