@@ -52,6 +52,9 @@ type CallbackStatus struct {
 	LastError string // empty when healthy
 
 	Account Account
+	// SetAside counts the events that ever became dead letters, whatever became of them
+	// later. It is durable and only rises.
+	SetAside uint64
 	Causes  map[string]uint64 // events that were not delivered, by cause
 	// Findings counts detector findings since start, by detector: values that filters
 	// redacted and payloads that the gate rejected.

@@ -3,7 +3,6 @@ package http
 import (
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -106,28 +105,6 @@ type engineCollector struct {
 	ended, latency                                    *prometheus.Desc
 	memory, memoryLimit, memoryWaiting                *prometheus.Desc
 	maxAge, expiring                                  *prometheus.Desc
-
-	mu   sync.Mutex
-	dead map[string]deadCount // by callback
-}
-
-// deadCount turns the number of dead letters, which falls when they are replayed or
-// discarded, into one that only rises: by each rise from one scrape to the next.
-type deadCount struct{ last, total uint64 }
-
-func (c *engineCollector) deadLettered(callback string, now uint64) uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d, known := c.dead[callback]
-	switch {
-	case !known:
-		d.total = now
-	case now > d.last:
-		d.total += now - d.last
-	}
-	d.last = now
-	c.dead[callback] = d
-	return d.total
 }
 
 // states are what auditrelay_callback_state counts over.
@@ -176,11 +153,10 @@ func newEngineCollector(rt *runtime.Runtime) *engineCollector {
 		memoryLimit:       desc("delivery_memory_limit_bytes", "The most of it, but for one large event or payload."),
 		memoryWaiting:     desc("delivery_memory_waiting", "Chunks and payloads that wait for memory."),
 		reserve:           desc("journal_reserve_bytes", "What stays free on the journal's disk: below it events are refused."),
-		ended:             desc("callback_outcomes_total", "Events that ended on the callback, by outcome. Of dead letters those set aside, whatever became of them later, as far as scrapes see it.", "callback", "outcome"),
+		ended:             desc("callback_outcomes_total", "Events that ended on the callback, by outcome. Of dead letters all that were ever set aside, whatever became of them later.", "callback", "outcome"),
 		latency:           desc("callback_delivery_seconds", "How long the sink took for deliveries that were acknowledged.", "callback"),
 		maxAge:            desc("callback_max_age_seconds", "Age beyond which the destination keeps no event; only of destinations that have one.", "callback"),
 		expiring:          desc("callback_expiring", "1 while the oldest pending event has reached three quarters of the destination's max age; only of destinations that have one.", "callback"),
-		dead:              map[string]deadCount{},
 		ready:             desc("ready", "1 while events are accepted."),
 	}
 }
@@ -235,7 +211,7 @@ func (c *engineCollector) collectCallbacks(s samples) {
 		s.gauge(c.outcomes, float64(a.Skipped), name, "skipped")
 		s.counter(c.ended, a.Delivered, name, "delivered")
 		s.counter(c.ended, a.Filtered, name, "filtered")
-		s.counter(c.ended, c.deadLettered(name, a.DeadLettered), name, "dead_lettered")
+		s.counter(c.ended, cb.SetAside, name, "dead_lettered")
 		s.counter(c.ended, a.Discarded, name, "discarded")
 		s.counter(c.ended, a.Skipped, name, "skipped")
 		s.gauge(c.pending, float64(a.Pending), name)

@@ -2,6 +2,7 @@ package http
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -102,6 +103,33 @@ func TestDeadLetters(t *testing.T) {
 	r.sink.err.Store(nil)
 	if n := decodeAnswer[api.Changed](r, "POST", base+"/replay", `{"all":true}`); n.Changed != 2 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestDeadLettersBetweenScrapesAreCounted: a dead letter that comes and goes before the
+// first scrape, or between two, is counted, also after a restart of nothing but the scraper.
+func TestDeadLettersBetweenScrapesAreCounted(t *testing.T) {
+	r := newRelay(t, Options{})
+	total := func(want int) {
+		t.Helper()
+		_, scrape, _ := r.call("GET", "/metrics", "")
+		line := fmt.Sprintf(`auditrelay_callback_outcomes_total{callback="archive",outcome="dead_lettered"} %d`+"\n", want)
+		if !strings.Contains(scrape, line) {
+			t.Errorf("no line %s", line)
+		}
+	}
+	for i := range 3 {
+		r.sink.fail(auditrelay.Refused)
+		r.call("POST", "/v1/events", event(fmt.Sprint("dead-", i)))
+		r.settleDead(1)
+		r.sink.err.Store(nil)
+		if n := decodeAnswer[api.Changed](r, "POST", "/v1/callbacks/archive/dead-letters/discard", `{"all":true}`); n.Changed != 1 {
+			t.Fatalf("%+v", n)
+		}
+		r.settleDead(0)
+		if i > 0 {
+			total(i + 1)
+		}
 	}
 }
 

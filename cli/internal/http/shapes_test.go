@@ -38,7 +38,7 @@ func TestShapesLoseNothing(t *testing.T) {
 		from, to any
 		without  int // fields that are not shown
 	}{
-		{runtime.CallbackStatus{}, callbackStatus(&runtime.CallbackStatus{}), 1}, // Findings are for metrics
+		{runtime.CallbackStatus{}, callbackStatus(&runtime.CallbackStatus{}), 2}, // Findings and SetAside are for metrics
 		{runtime.DeadLetter{}, deadLetter(&runtime.DeadLetter{}), 0},
 		{runtime.Explanation{}, explained(&runtime.Explanation{}), -1}, // Data comes from elsewhere
 		{runtime.Ending{}, ending(&runtime.Ending{}), 0},

@@ -57,6 +57,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 			l.state.Counts.add(j.Outcome, 1)
 		}
 		if j.Outcome == auditrelay.DeadLettered {
+			l.state.SetAside++
 			if err := l.putDeadLetter(tx, newDeadLetter(j, now)); err != nil {
 				return err
 			}

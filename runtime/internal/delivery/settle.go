@@ -140,6 +140,7 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 			continue
 		}
 		l.state.Counts.add(auditrelay.DeadLettered, 1)
+		l.state.SetAside++
 		if err := l.putDeadLetter(tx, newDeadLetter(j, now)); err != nil {
 			return err
 		}

@@ -43,6 +43,9 @@ type State struct {
 	// how many it had under the key without the content having been compared.
 	Duplicates uint64 `json:"duplicates,omitempty"`
 	Unverified uint64 `json:"unverified,omitempty"`
+	// SetAside counts the events that ever became dead letters, whatever became of them
+	// later. It only rises.
+	SetAside uint64 `json:"set_aside,omitempty"`
 	// DeadFrames numbers the receipts of dead letters that were judged again.
 	DeadFrames uint64 `json:"dead_frames,omitempty"`
 
@@ -175,6 +178,7 @@ func decodeState(value []byte) (*State, error) {
 	if s.Version != stateVersion {
 		return nil, fmt.Errorf("callback %s: its state has version %d, this program knows %d", s.Callback, s.Version, stateVersion)
 	}
+	s.SetAside = max(s.SetAside, s.Counts.DeadLettered) // earlier revisions did not count it
 	return s, nil
 }
 
