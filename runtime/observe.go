@@ -85,7 +85,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 			DeadLettered: counts.DeadLettered, Discarded: counts.Discarded, Skipped: counts.Skipped,
 			Pending: account.Pending(), Balanced: account.Check() == nil},
 		SetAside: s.State.SetAside,
-		Cursor: s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
+		Cursor:   s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done,
 		Duplicates: s.State.Duplicates, Unverified: s.State.Unverified, NextTry: s.NextTry}
 	status.Leaked = s.State.Leaked

@@ -55,7 +55,7 @@ type CallbackStatus struct {
 	// SetAside counts the events that ever became dead letters, whatever became of them
 	// later. It is durable and only rises.
 	SetAside uint64
-	Causes  map[string]uint64 // events that were not delivered, by cause
+	Causes   map[string]uint64 // events that were not delivered, by cause
 	// Findings counts detector findings since start, by detector: values that filters
 	// redacted and payloads that the gate rejected.
 	Findings map[string]uint64
