@@ -9,6 +9,7 @@ package format
 
 import (
 	"fmt"
+	"slices"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -212,31 +213,26 @@ func (w *Writer) text(n document.Node) []byte {
 	return text
 }
 
-// appendQuoted appends text, UTF-8, as a JSON string.
+// appendQuoted appends text as a JSON string: UTF-8 whose only bytes below the space are
+// white space between the tokens of JSON, where a tab or a space says the same.
 func appendQuoted(dst, text []byte) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i, c := range text {
-		if !escapes[c] {
-			continue
+	dst = slices.Grow(dst, 2*len(text)+2)
+	n, out := len(dst), dst[:cap(dst)]
+	out[n] = '"'
+	n++
+	for _, c := range text {
+		switch {
+		case c == '"' || c == '\\':
+			out[n] = '\\'
+			n++
+		case c < ' ':
+			out[n] = '\\'
+			n++
+			c = 't'
 		}
-		dst = append(dst, text[from:i]...)
-		from = i + 1
-		if c < ' ' {
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		} else {
-			dst = append(dst, '\\', c)
-		}
+		out[n] = c
+		n++
 	}
-	return append(append(dst, text[from:]...), '"')
+	out[n] = '"'
+	return out[:n+1]
 }
-
-// escapes are the bytes that a JSON string holds escaped.
-var escapes = func() (set [256]bool) {
-	for c := range byte(' ') {
-		set[c] = true
-	}
-	set['"'], set['\\'] = true, true
-	return set
-}()
