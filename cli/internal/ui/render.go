@@ -77,6 +77,7 @@ func (s *server) loadTemplates() map[string]*template.Template {
 		"asset":   func(name string) string { return s.assets[name].address },
 		"moment":  moment,
 		"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"took":    func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) },
 		"list":    func(items ...string) []string { return items },
 		"count":   func(n any) string { return grouped(fmt.Sprint(n)) },
 		"span":    span,

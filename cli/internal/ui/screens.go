@@ -38,6 +38,7 @@ func screens() []screen {
 		get("/ui/events", "view", "Events", (*visit).event),
 		live("/ui/callbacks/{name}", "view", "", (*visit).callback),
 		post("/ui/callbacks/{name}/state", "operate", (*visit).changeState),
+		post("/ui/callbacks/{name}/test", "operate", (*visit).testSink),
 		post("/ui/callbacks/{name}/replay", "operate", (*visit).replay),
 		get("/ui/dead-letters", "view", "Dead letters", (*visit).deadLetters),
 		get("/ui/dead-letters/{name}/{sequence}", "comply", "", (*visit).deadLetter),
@@ -116,6 +117,8 @@ type callbackView struct {
 	Plot    plot
 	Replays []api.CallbackStatus
 	Healthy bool
+	// Deliveries are the newest, with their attempts.
+	Deliveries []api.Delivery
 }
 
 func (v *visit) callback() error {
@@ -138,8 +141,22 @@ func (v *visit) callback() error {
 	if !found {
 		return notFound("callback")
 	}
+	deliveries, err := v.api.Deliveries(v.r.Context(), api.DeliveryQuery{Callback: name, Limit: 20})
+	if err != nil {
+		return err
+	}
+	out.Deliveries = deliveries.Deliveries
 	out.Plot, out.Healthy = v.history.plot(name, ""), healthy(&out.CallbackStatus)
 	return v.show("callback", name, out)
+}
+
+// testSink sends a marked event to the destination and shows what came back.
+func (v *visit) testSink() error {
+	came, err := v.api.TestSink(v.r.Context(), v.r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return v.show("sink-test", "Test of a destination", came)
 }
 
 func (v *visit) changeState() error {

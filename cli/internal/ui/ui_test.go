@@ -337,6 +337,12 @@ func TestButtons(t *testing.T) {
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 2 events") {
 		t.Errorf("%s does not say what a replay would do", to)
 	}
+	if status, page, _ := b.do("POST", "/ui/callbacks/archive/test", nil, "Sec-Fetch-Site", "same-origin"); status != http.StatusOK || !strings.Contains(page, "Delivered.") || strings.Contains(page, "<script>alert") {
+		t.Errorf("a test of the destination: %d %s", status, page)
+	}
+	if _, page, _ := b.do("GET", "/ui/callbacks/archive", nil); !strings.Contains(page, "Newest deliveries") || strings.Contains(page, "<script>alert") {
+		t.Error("the callback shows no deliveries")
+	}
 	for _, do := range []string{"pause", "resume", "detach", "attach"} {
 		post("/ui/callbacks/archive/state", url.Values{"do": {do}, "reason": reason})
 	}
