@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 )
 
@@ -57,7 +59,7 @@ type deadLettersView struct {
 	Letters   []api.DeadLetter
 	Next      uint64
 	Causes    []causeCount
-	Waiting   uint64
+	Jobs      []api.DeadReplayJob // of this callback
 }
 
 type causeCount struct {
@@ -97,6 +99,15 @@ func (v *visit) deadLetters() error {
 	if out.Callback != "" {
 		if out.Letters, err = v.api.DeadLetters(ctx, out.Callback, api.DeadLetterQuery{After: v.number("after"), Limit: listed}); err != nil {
 			return err
+		}
+		jobs, err := v.api.DeadReplays(ctx)
+		if err != nil {
+			return err
+		}
+		for _, job := range jobs {
+			if job.Callback == out.Callback {
+				out.Jobs = append(out.Jobs, job)
+			}
 		}
 		causes := map[string]uint64{}
 		for _, l := range out.Letters {
@@ -151,6 +162,60 @@ func (v *visit) changeDeadLetters() error {
 		return err
 	}
 	return v.done("/ui/dead-letters?callback="+url.QueryEscape(name), notice, changed.Changed)
+}
+
+// replayDeadLetters starts, or counts, a replay of the dead letters that a form selects.
+func (v *visit) replayDeadLetters() error {
+	form := v.r.PostForm
+	name := form.Get("callback")
+	want := api.DeadLetterReplay{DryRun: form.Get("dry_run") != ""}
+	if cause := form.Get("cause"); cause != "" {
+		want.Causes = []auditrelay.Cause{auditrelay.Cause(cause)}
+	}
+	for field, into := range map[string]*[]string{"action": &want.Actions, "table": &want.Tables, "filter": &want.Filters} {
+		if text := strings.TrimSpace(form.Get(field)); text != "" {
+			*into = []string{text}
+		}
+	}
+	for field, into := range map[string]*time.Time{"from": &want.From, "to": &want.To} {
+		if text := form.Get(field); text != "" {
+			at, err := time.ParseInLocation("2006-01-02T15:04", text, time.UTC)
+			if err != nil {
+				return badForm(field)
+			}
+			*into = at
+		}
+	}
+	if text := strings.TrimSpace(form.Get("rate")); text != "" {
+		rate, err := strconv.ParseFloat(text, 64)
+		if err != nil || rate <= 0 {
+			return badForm("rate")
+		}
+		want.Rate = rate
+	}
+	if want.Causes == nil && want.Actions == nil && want.Tables == nil && want.Filters == nil && want.From.IsZero() && want.To.IsZero() {
+		want.All = true
+	}
+	replayed, err := v.api.ReplayDeadLetters(v.r.Context(), name, want)
+	if err != nil {
+		return err
+	}
+	notice, n := "replayed", replayed.Changed
+	if replayed.Job != nil {
+		n = int(replayed.Job.Matched)
+	}
+	if want.DryRun {
+		notice = "dry"
+	}
+	return v.done("/ui/dead-letters?callback="+url.QueryEscape(name), notice, n)
+}
+
+func (v *visit) cancelReplay() error {
+	job, err := v.api.CancelDeadReplay(v.r.Context(), v.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return v.done("/ui/dead-letters?callback="+url.QueryEscape(job.Callback), "cancelled", -1)
 }
 
 type quarantineView struct {

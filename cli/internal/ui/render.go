@@ -48,6 +48,7 @@ var notices = map[string]string{
 	"discarded":   "%d dead letters discarded.",
 	"replaying":   "Replay started: %d events.",
 	"dry":         "Dry run: the replay would deliver %d events. Nothing was started.",
+	"cancelled":   "Replay cancelled.",
 	"quarantined": "%d items replayed.",
 	"deleted":     "%d items deleted.",
 	"pushed":      "Module stored. Select it under a filter to use it.",

@@ -42,6 +42,8 @@ func screens() []screen {
 		post("/ui/callbacks/{name}/replay", "operate", (*visit).replay),
 		get("/ui/dead-letters", "view", "Dead letters", (*visit).deadLetters),
 		get("/ui/dead-letters/{name}/{sequence}", "comply", "", (*visit).deadLetter),
+		post("/ui/dead-letters/replay", "operate", (*visit).replayDeadLetters),
+		post("/ui/dead-letters/replays/{id}/cancel", "operate", (*visit).cancelReplay),
 		post("/ui/dead-letters", "operate", (*visit).changeDeadLetters),
 		get("/ui/quarantine", "view", "Quarantine", (*visit).quarantine),
 		get("/ui/quarantine/{number}", "comply", "", (*visit).quarantined),

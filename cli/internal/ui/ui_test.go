@@ -169,7 +169,7 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 	}
 	r := newRelay(t, config.RoleView, config.RoleComply, config.RoleOperate, config.RoleAdmin)
 	nobody := r.browser()
-	fill := strings.NewReplacer("{$}", "", "{name}", "archive", "{sequence}", "1", "{number}", "1", "{digest}", strings.Repeat("0", 64))
+	fill := strings.NewReplacer("{$}", "", "{name}", "archive", "{id}", "1", "{sequence}", "1", "{number}", "1", "{digest}", strings.Repeat("0", 64))
 	for _, sc := range screens() {
 		path := fill.Replace(sc.path)
 		if sc.role == "" {
@@ -336,6 +336,14 @@ func TestButtons(t *testing.T) {
 	to = post("/ui/callbacks/archive/replay", url.Values{"dry_run": {"1"}})
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 2 events") {
 		t.Errorf("%s does not say what a replay would do", to)
+	}
+	to = post("/ui/dead-letters/replay", url.Values{"callback": {"refusing"}, "action": {"deleted"}, "dry_run": {"1"}})
+	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 1 events") {
+		t.Errorf("%s does not say what a replay by filter would do", to)
+	}
+	post("/ui/dead-letters/replay", url.Values{"callback": {"refusing"}, "action": {"deleted"}, "from": {"2026-01-01T00:00"}, "rate": {"100"}})
+	if _, page, _ := b.do("GET", "/ui/dead-letters?callback=refusing", nil); !strings.Contains(page, "at most 100 a second") {
+		t.Error("the replay is not shown")
 	}
 	if status, page, _ := b.do("POST", "/ui/callbacks/archive/test", nil, "Sec-Fetch-Site", "same-origin"); status != http.StatusOK || !strings.Contains(page, "Delivered.") || strings.Contains(page, "<script>alert") {
 		t.Errorf("a test of the destination: %d %s", status, page)
