@@ -101,6 +101,15 @@ type Rester interface {
 	Resting() error
 }
 
+// Pure is implemented by a Filter whose verdict and edits depend on the event's Data and
+// on its own configuration alone, and that never emits. Two filters with equal
+// identities do the same to every event, byte for byte: everything that they depend on
+// is part of it, keys included. Callbacks with equal filters judge an event once. The
+// identity is comparable with ==.
+type Pure interface {
+	Identity() any
+}
+
 // Description names the version of a filter.
 type Description struct {
 	Kind    string // wasm, redact

@@ -119,7 +119,7 @@ func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, 
 	if err != nil {
 		return nil, err
 	}
-	found, err := delivery.DeadLetters(r.journal, s.ID, after, limit)
+	found, err := delivery.DeadLetters(r.journal, s, after, limit)
 	list := make([]DeadLetter, len(found))
 	for i := range found {
 		list[i] = deadLetter(callback, &found[i])

@@ -33,6 +33,7 @@ type callback struct {
 // be under way.
 func (c *callback) close(r *Runtime) {
 	c.judge.close()
+	c.judge.shared.leave()
 	r.memory.close(c.memory)
 }
 
@@ -57,6 +58,7 @@ const defaultTimeout = time.Minute
 
 func (r *Runtime) newCallback(c Callback) *callback {
 	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1, memory: r.memory.open()}
+	out.judge.shared = r.sharing.join(&c)
 	out.gate = out.judge.gate
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type judge struct {
 	detectors *detect.Catalogue
 	emits     bool // a filter may
 	findings  findings
+	shared    *shareGroup  // nil: with nobody
 	delivers  bool         // the final document goes to a sink
 	alerts    bool         // neither the condition nor a filter keeps an alert back
 	watched   []watch      // by step, of those that observe
@@ -109,6 +111,14 @@ const (
 // nothing is in the way. An error means that none was judged. room bounds the bytes
 // that the filters may make, beside maxJudged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
+	if several, most := j.shared.several(); several {
+		return j.shared.all(ctx, j, events, room, most)
+	}
+	return j.judgeAll(ctx, events, room)
+}
+
+// judgeAll is all, without what others judged.
+func (j *judge) judgeAll(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
 	r := round{judge: j, events: events, room: min(room, maxJudged), judged: make([]delivery.Judged, len(events)), width: j.width(), stride: stride}
 	if r.width > 1 {
 		r.stride = max(stride, min(r.width, (len(events)+cap(j.idle)-1)/cap(j.idle)))
@@ -265,7 +275,7 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 func (j *judge) digest(w *worker, judged *delivery.Judged) {
 	judged.Input = w.digester.Sum(judged.Event.Data)
 	if judged.Outcome == auditrelay.Delivered && j.delivers {
-		judged.Output = judged.Input
+		judged.Output, judged.Sum = judged.Input, sha256.Sum256(judged.Data)
 		if !asAccepted(judged) {
 			judged.Output = w.digester.Sum(judged.Data)
 		}

@@ -54,6 +54,7 @@ type Runtime struct {
 	signing      *signing // nil: nothing is signed
 	door         door
 	turns        turns
+	sharing      sharing
 	memory       *memory
 	memorySet    bool // by Options.Memory; otherwise callbacks decide
 	dead         deadReplays

@@ -17,6 +17,7 @@ type Filter struct {
 var (
 	_ filter.Filter    = (*Filter)(nil)
 	_ filter.Described = (*Filter)(nil)
+	_ filter.Pure      = (*Filter)(nil)
 )
 
 // New makes the filter of a policy, with the keys that its rules name. A preset has
@@ -47,6 +48,9 @@ func (f *Filter) KeyNames() []string { return f.policy.KeyNames() }
 func (f *Filter) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: f.policy.Digest()}
 }
+
+// Identity implements filter.Pure.
+func (f *Filter) Identity() any { return f.policy.Identity() }
 
 // Open implements filter.Filter.
 func (f *Filter) Open(context.Context) (filter.Instance, error) {

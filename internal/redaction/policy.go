@@ -229,6 +229,26 @@ func (p *Policy) Text() []byte { return p.text }
 // Digest identifies the policy: the lower-case hex SHA-256 of Text.
 func (p *Policy) Digest() string { return p.digest }
 
+// Identity is all that a policy's effect on an event depends on. It is comparable.
+type Identity struct {
+	digest    string
+	catalogue *detect.Catalogue
+	keys      [sha256.Size]byte // of names, versions and secrets
+}
+
+// Identity returns the policy's identity: two policies with equal ones make the same of
+// every document, pseudonyms included.
+func (p *Policy) Identity() Identity {
+	h := sha256.New()
+	for _, name := range p.KeyNames() {
+		k := p.keys[name]
+		fmt.Fprintf(h, "%d:%s %d %d:%s ", len(name), name, k.Version, len(k.Secret), string(k.Secret))
+	}
+	id := Identity{digest: p.digest, catalogue: p.catalogue}
+	h.Sum(id.keys[:0])
+	return id
+}
+
 // OptionError is one fault of a policy at the option where it is.
 type OptionError struct {
 	Path string // such as rules[2].names[0]

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -29,6 +30,8 @@ type Judged struct {
 	// For the receipt; zero where nothing was judged.
 	Trail         receipts.Trail
 	Input, Output receipts.Digest
+	// Sum is the SHA-256 of Data, for the log of what was delivered; zero: not known.
+	Sum [sha256.Size]byte
 }
 
 // Emitted is a record that a filter handed to another callback.

@@ -101,6 +101,9 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	if d.Resolved == auditrelay.Pending {
 		value = append(value, d.data...)
 	}
+	if d.Resolved == auditrelay.Pending {
+		l.state.DeadFloor = min(l.state.DeadFloor, d.Sequence)
+	}
 	tx.SetAbout(d.Sequence, journal.DeadLetterKey(l.state.ID, d.Sequence), value)
 	return nil
 }
@@ -219,19 +222,29 @@ func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences [
 
 // changeDead calls fn for the unresolved dead letters above after, for those
 // named or for all, in order, until a bound is met; next is 0 at the end.
+//
+// Where it goes through all, and resolves them, the floor follows: what was discarded is
+// not read again by the next list.
 func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter) error) (next uint64, err error) {
 	count, bytes := 0, 0
+	after = max(after, max(l.state.DeadFloor, 1)-1)
+	raise := len(sequences) == 0 && after < max(l.state.DeadFloor, 1)
 	one := func(d *deadLetter) error {
 		if count >= maxDeadPerCall || bytes >= maxDeadBytesCall {
 			return errStop
 		}
 		next = d.Sequence
 		count++
-		if d.Resolved != auditrelay.Pending {
-			return nil
+		if d.Resolved == auditrelay.Pending {
+			bytes += len(d.data)
+			if err := fn(d); err != nil {
+				return err
+			}
 		}
-		bytes += len(d.data)
-		return fn(d)
+		if raise = raise && d.Resolved != auditrelay.Pending; raise {
+			l.state.DeadFloor = d.Sequence + 1
+		}
+		return nil
 	}
 	if len(sequences) == 0 {
 		err = l.scanDeadLetters(after, one)
@@ -299,12 +312,12 @@ func (d *deadLetter) public() DeadLetter {
 
 // DeadLetters lists the unresolved dead letters of a lane whose sequence is above
 // after, without their data, at most limit; 0, or more than 10,000, is 10,000.
-func DeadLetters(j *journal.Journal, laneID string, after uint64, limit int) ([]DeadLetter, error) {
+func DeadLetters(j *journal.Journal, s *State, after uint64, limit int) ([]DeadLetter, error) {
 	var list []DeadLetter
 	if limit <= 0 || limit > maxDeadPerCall {
 		limit = maxDeadPerCall
 	}
-	err := scanDeadLetters(j, laneID, after, func(d *deadLetter) error {
+	err := scanDeadLetters(j, s.ID, max(after, max(s.DeadFloor, 1)-1), func(d *deadLetter) error {
 		if len(list) == limit {
 			return errStop
 		}

@@ -263,7 +263,7 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 		return nil, err
 	}
 	l.order()
-	first, end := journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, ^uint64(0))
+	first, end := journal.DeadLetterKey(s.ID, s.DeadFloor), journal.DeadLetterKey(s.ID, ^uint64(0))
 	err = j.ScanAll(first, end, func(k journal.Key, value []byte, _ bool) error {
 		// What is erased waits for nothing.
 		if len(value) > 0 && value[0] == 1 {

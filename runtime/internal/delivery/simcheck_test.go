@@ -61,8 +61,19 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 			}
 		}
 	}
+	unbounded := l.machine.State()
+	bounded := unbounded
+	unbounded.DeadFloor = 0
+	listed, err := delivery.DeadLetters(w.journal, &bounded, 0, 0)
+	all, err2 := delivery.DeadLetters(w.journal, &unbounded, 0, 0)
+	if err = errors.Join(err, err2); err != nil {
+		return err
+	}
+	if len(listed) != len(all) {
+		return fmt.Errorf("%d dead letters are listed from %d on, of %d that there are", len(listed), bounded.DeadFloor, len(all))
+	}
 	receipts := map[uint64]int{}
-	err := delivery.Receipts(w.journal, w.codec, l.state, 0, ^uint64(0), func(r delivery.Receipt) error {
+	err = delivery.Receipts(w.journal, w.codec, l.state, 0, ^uint64(0), func(r delivery.Receipt) error {
 		if !r.Again {
 			receipts[r.Sequence]++
 		}

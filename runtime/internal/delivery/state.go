@@ -54,6 +54,9 @@ type State struct {
 	Log      string   `json:"log,omitempty"`
 	Attested Attested `json:"attested,omitzero"`
 
+	// DeadFloor is below every unresolved dead letter: lists begin there.
+	DeadFloor uint64 `json:"dead_floor,omitempty"`
+
 	Paused   string `json:"paused,omitempty"`   // why, empty if not
 	Detached string `json:"detached,omitempty"` // why, empty if not
 	Removed  bool   `json:"removed,omitempty"`

@@ -49,7 +49,10 @@ func (a *Assembled) state(at Place) error {
 			o.Accepted = leaf[0]
 		}
 		if len(rendered) > 0 && rendered[0].Sequence == o.Sequence {
-			o.Digest, o.Delivered = sha256.Sum256(rendered[0].Data), proof.Record
+			o.Digest, o.Delivered = j.Sum, proof.Record
+			if data := rendered[0].Data; len(data) == 0 || len(j.Data) == 0 || &data[0] != &j.Data[0] || j.Sum == ([sha256.Size]byte{}) {
+				o.Digest = sha256.Sum256(data)
+			}
 			if rendered[0].Tombstone {
 				o.Delivered = proof.Tombstone
 			}

@@ -285,6 +285,7 @@ func (g *group) commit() error {
 	if g.accepted != nil {
 		j.accepted.Store(g.accepted)
 	}
+	j.recent.add(g)
 	j.publish(&g.state, len(g.events) > 0)
 	return nil
 }

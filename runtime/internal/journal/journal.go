@@ -76,6 +76,8 @@ type Journal struct {
 	space   *space
 	anchor  *anchoring
 	queue   queue
+	recent  recent
+	scanned atomic.Uint64 // see Scanned
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
 	windowMu sync.Mutex
@@ -259,6 +261,10 @@ func (j *Journal) Head() Head {
 // Oldest returns the first sequence that is still held; it equals Head().Next
 // where none is.
 func (j *Journal) Oldest() uint64 { return j.state.Load().oldest }
+
+// Scanned is how many values Scan and ScanAll have read since Open: tests of bounded
+// work count by it.
+func (j *Journal) Scanned() uint64 { return j.scanned.Load() }
 
 // Watch returns a channel that is closed when events are appended. Take the
 // channel first and look at Head then, so that no append is missed.

@@ -12,8 +12,8 @@ import (
 
 // Read returns events from sequence from on, without gaps: at most maxEvents,
 // no further event once their Data exceeds maxBytes, and none of another period
-// than the first; at least one, if there is one. next is where to go on. The events share memory of their own, which
-// is not used again.
+// than the first; at least one, if there is one. next is where to go on. The events are
+// immutable and may share memory with those that others read.
 //
 // Errors: ErrTrimmed if from is below Oldest, *ErasedError if its period's key is
 // destroyed, with where the period ends, *CorruptError naming what is damaged or
@@ -36,7 +36,10 @@ func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []aud
 	if p != nil && p.Erased() {
 		return nil, from, &ErasedError{Period: p.Number, From: from, To: end}
 	}
-	events, err = j.read(from, end, maxEvents, maxBytes)
+	events, ok := j.recent.read(from, end, maxEvents, maxBytes)
+	if !ok {
+		events, err = j.read(from, end, maxEvents, maxBytes)
+	}
 	return events, from + uint64(len(events)), err
 }
 

@@ -137,6 +137,7 @@ func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
+		j.scanned.Add(1)
 		v, err := it.ValueAndErr()
 		if err != nil {
 			return j.valueError("scan", err)

@@ -1,0 +1,93 @@
+package delivery_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// TestListingAfterADiscardReadsWhatIsLeft discards dead letters, of three numbers, and
+// counts what a list and the next start read: what is left, however many there were.
+func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit := func(fn func(tx *journal.Tx) error) {
+			t.Helper()
+			tx := new(journal.Tx)
+			if err := fn(tx); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := j.Commit(tx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		place := delivery.Place{Callback: "c"}
+		var state *delivery.State
+		commit(func(tx *journal.Tx) (err error) {
+			state, err = delivery.Create(j, tx, delivery.State{Callback: "c"}, 1, time.Now())
+			return err
+		})
+		lane, err := delivery.Open(j, state, delivery.Options{}, rand.New(rand.NewPCG(1, 2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		deadLetter := func(n int) { // n events more, all of which the filters fail
+			t.Helper()
+			from := j.Head().Next
+			commit(func(tx *journal.Tx) error {
+				for i := range n {
+					tx.Append(auditrelay.Event{Namespace: "x", ID: fmt.Sprint(from, "-", i), Data: []byte(`{}`)})
+				}
+				return nil
+			})
+			events, to, err := j.Read(from, n, 1<<30)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := delivery.Batch{From: from, To: to}
+			for i := range events {
+				b.Judged = append(b.Judged, delivery.Judged{Event: &events[i], Outcome: auditrelay.DeadLettered, Cause: auditrelay.CauseFail})
+			}
+			a, err := delivery.Assemble(b, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit(func(tx *journal.Tx) error { return lane.Seal(tx, time.Now(), a, place) })
+		}
+		deadLetter(n)
+		for after, more := uint64(0), true; more; more = after != 0 {
+			commit(func(tx *journal.Tx) (err error) {
+				_, after, err = lane.DiscardDead(tx, time.Now(), "somebody", nil, after)
+				return err
+			})
+		}
+		deadLetter(3)
+
+		before := j.Scanned()
+		s := lane.State()
+		list, err := delivery.DeadLetters(j, &s, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 3 || list[0].Event.Sequence != uint64(n+1) {
+			t.Errorf("%d discarded: %d are listed, not the last 3", n, len(list))
+		}
+		if _, err := lane.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		if read := j.Scanned() - before; read > 10 {
+			t.Errorf("%d discarded: a list of 3 and a start read %d", n, read)
+		}
+		j.Close()
+	}
+}

@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"sort"
+	"sync"
+
+	"auditrelay"
+)
+
+// recentBytes bounds the newest events that are kept in memory, by their records' size.
+const recentBytes = 8 << 20
+
+// recent keeps the newest durable events in memory, decoded once for all callbacks that
+// are near the head: these read nothing from disk. It holds what was handed over for
+// the commit, and is empty after Open.
+type recent struct {
+	mu       sync.RWMutex
+	segments []*segment // one after the other, without gaps
+	bytes    int
+}
+
+// segment is the events of one commit.
+type segment struct {
+	first    uint64
+	received int64
+	bodies   [][]byte // immutable; nil once decoded
+	bytes    int
+
+	once   sync.Once
+	events []auditrelay.Event
+	err    error
+}
+
+// add keeps the events of a group that is durable. Only the leader calls it.
+func (r *recent) add(g *group) {
+	if len(g.events) == 0 {
+		return
+	}
+	s := &segment{first: g.frame.first, received: g.frame.received, bodies: make([][]byte, len(g.events))}
+	for i, p := range g.events {
+		s.bodies[i] = p.body
+		s.bytes += len(p.body)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.segments = append(r.segments, s)
+	r.bytes += s.bytes
+	drop := 0
+	for r.bytes > recentBytes {
+		r.bytes -= r.segments[drop].bytes
+		r.segments[drop] = nil
+		drop++
+	}
+	r.segments = r.segments[drop:]
+}
+
+// from returns the segments that begin with the one that holds sequence; nil if none
+// holds it.
+func (r *recent) from(sequence uint64) []*segment {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i := sort.Search(len(r.segments), func(i int) bool { return r.segments[i].first > sequence }) - 1
+	if i < 0 {
+		return nil
+	}
+	return append([]*segment(nil), r.segments[i:]...) // those dropped later are set to nil
+}
+
+// read is Journal.read from memory. ok is false where it cannot answer.
+func (r *recent) read(from, end uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, ok bool) {
+	bytes := int64(0)
+	for _, s := range r.from(from) {
+		decoded, err := s.decode()
+		if err != nil {
+			return nil, false // the disk tells what it is
+		}
+		for i := range decoded {
+			e := &decoded[i]
+			if e.Sequence < from {
+				continue
+			}
+			if e.Sequence >= end || len(events) >= maxEvents {
+				return events, true
+			}
+			if bytes += int64(len(e.Data)); len(events) > 0 && bytes > maxBytes {
+				return events, true
+			}
+			events = append(events, *e)
+		}
+	}
+	return events, len(events) > 0
+}
+
+// decode decodes the segment once. The events' Data is the body's own memory.
+func (s *segment) decode() ([]auditrelay.Event, error) {
+	s.once.Do(func() {
+		s.events = make([]auditrelay.Event, len(s.bodies))
+		for i, body := range s.bodies {
+			head, data, err := splitBody(body)
+			if err == nil {
+				s.events[i], err = decodeEvent(s.first+uint64(i), s.received, string(head), head, data[:len(data):len(data)])
+			}
+			if err != nil {
+				s.err = err
+				break
+			}
+		}
+		s.bodies = nil
+	})
+	return s.events, s.err
+}

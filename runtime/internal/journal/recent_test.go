@@ -1,0 +1,72 @@
+package journal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+)
+
+// TestNewestEventsReadAsTheOldDo reads at random from a journal that has its newest
+// events in memory, and compares with what the disk tells.
+func TestNewestEventsReadAsTheOldDo(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		now := base
+		o := mem()
+		if encrypted {
+			o = ticking(&now)
+		}
+		j := open(t, "j", o)
+		random := rand.New(rand.NewPCG(1, 2))
+		for n := 0; n < 3000; {
+			var events []auditrelay.Event
+			for range 1 + random.IntN(40) {
+				e := event(fmt.Sprint(n), fmt.Sprintf(`{"n":%d,"text":%q}`, n, strings.Repeat("x", random.IntN(20_000))))
+				if n%7 == 0 {
+					e.TimeFrom, e.Emission = auditrelay.TimeMissing, &auditrelay.Emission{Target: "t", Callback: "c", Filter: "f", Sequence: 1, Hops: 1}
+				}
+				events = append(events, e)
+				n++
+			}
+			appendEvents(t, j, events...)
+			now = now.Add(time.Minute)
+		}
+		if j.recent.bytes > recentBytes || j.recent.bytes < recentBytes/2 {
+			t.Errorf("%d bytes are in memory, at most %d", j.recent.bytes, recentBytes)
+		}
+		head, inMemory := j.Head().Next, 0
+		for range 100 {
+			from := 1 + random.Uint64N(head)
+			if random.IntN(2) == 0 {
+				from = head - random.Uint64N(300)
+			}
+			most, bytes := 1+random.IntN(200), random.Int64N(1<<20)
+			got, next, err := j.Read(from, most, bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := j.recent.read(from, head, 1, 0); ok {
+				inMemory++
+			}
+			kept := j.recent.segments
+			j.recent.segments = nil
+			want, wantNext, err := j.Read(from, most, bytes)
+			j.recent.segments = kept
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next != wantNext || !reflect.DeepEqual(got, want) {
+				t.Fatalf("encrypted %v: from %d, at most %d events and %d bytes: up to %d from memory, %d from disk",
+					encrypted, from, most, bytes, next, wantNext)
+			}
+		}
+		if inMemory < 30 {
+			t.Errorf("%d of 100 reads were from memory", inMemory)
+		}
+		closeJournal(t, j)
+	}
+}

@@ -1,0 +1,218 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"sort"
+	"sync"
+
+	"auditrelay"
+	"auditrelay/filter"
+	"auditrelay/internal/detect"
+	"auditrelay/runtime/internal/delivery"
+)
+
+// sharing lets callbacks that judge alike judge each event once: those with the same
+// condition, the same pure filters (see filter.Pure: keys included) and the same gate.
+// What is shared is what the filters made of an event. Accounts, receipts, payloads and
+// findings stay each callback's own.
+type sharing struct {
+	mu     sync.Mutex
+	groups map[shareKey]*shareGroup
+}
+
+// shareKey is all on which the judgement of an event depends, besides the event.
+type shareKey struct {
+	text      string // condition, steps, gate
+	detectors *detect.Catalogue
+	filters   [maxShared]any
+}
+
+// maxShared is how many filters a callback may have whose results are shared.
+const maxShared = 8
+
+// The most results that are kept: those of the newest events.
+const (
+	maxSharedBytes  = 8 << 20 // of edited documents, of all groups together
+	maxSharedEvents = 1 << 14 // of one group
+)
+
+// shareGroup is callbacks that judge alike.
+type shareGroup struct {
+	sharing *sharing
+	key     shareKey
+	users   int // guarded by sharing.mu
+
+	mu     sync.Mutex // held while a chunk is judged: who comes next finds the results
+	runs   []sharedRun
+	events int
+	bytes  int64
+}
+
+// sharedRun is the results of one chunk, by sequence. They refer to no event.
+type sharedRun struct {
+	judged []sharedJudged
+	bytes  int64
+}
+
+type sharedJudged struct {
+	sequence uint64
+	accepted bool // what goes out is the event's own bytes
+	judged   delivery.Judged
+}
+
+// join returns the group of a callback; nil if it shares with nobody.
+func (s *sharing) join(c *Callback) *shareGroup {
+	key, ok := keyOf(c)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.groups == nil {
+		s.groups = map[shareKey]*shareGroup{}
+	}
+	g := s.groups[key]
+	if g == nil {
+		g = &shareGroup{sharing: s, key: key}
+		s.groups[key] = g
+	}
+	g.users++
+	return g
+}
+
+// leave is called once for each join. It does nothing on nil.
+func (g *shareGroup) leave() {
+	if g == nil {
+		return
+	}
+	s := g.sharing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.users--; g.users == 0 {
+		delete(s.groups, g.key)
+	}
+}
+
+// several reports whether there is somebody to share with, and how many bytes the group
+// may keep.
+func (g *shareGroup) several() (ok bool, most int64) {
+	if g == nil {
+		return false, 0
+	}
+	g.sharing.mu.Lock()
+	defer g.sharing.mu.Unlock()
+	return g.users > 1, maxSharedBytes / int64(len(g.sharing.groups))
+}
+
+// keyOf returns on what the judgements of c depend; ok is false if they must not be
+// shared: a filter is not pure, may emit, or only observes.
+func keyOf(c *Callback) (key shareKey, ok bool) {
+	if len(c.Steps) > maxShared {
+		return key, false
+	}
+	type step struct {
+		Name    string
+		OnError auditrelay.OnError
+	}
+	text := struct {
+		When     *auditrelay.When
+		Gate     auditrelay.MustNotLeave
+		Format   auditrelay.Format
+		Delivers bool
+		Steps    []step
+	}{When: c.When, Gate: c.MustNotLeave, Format: c.Format, Delivers: c.Sink != nil}
+	for i, s := range c.Steps {
+		pure, is := s.Filter.(filter.Pure)
+		if !is || len(s.Emits) > 0 || s.Role != auditrelay.RoleJudge {
+			return key, false
+		}
+		text.Steps = append(text.Steps, step{s.Name, s.OnError})
+		key.filters[i] = pure.Identity()
+	}
+	if c.Format != (auditrelay.Format{}) {
+		return key, false // a formatted record names its callback
+	}
+	b, err := json.Marshal(&text)
+	key.text, key.detectors = string(b), c.Detectors
+	return key, err == nil
+}
+
+// all is judge.all, with what another callback judged already.
+func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Event, room, most int64) (judged []delivery.Judged, held, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	judged = make([]delivery.Judged, 0, len(events))
+	grown := int64(0)
+	for i := range events {
+		known, ok := g.find(&events[i])
+		if !ok {
+			break
+		}
+		if grown += size(&known); i > 0 && grown > room {
+			return judged, nil, nil
+		}
+		for _, v := range known.Trail {
+			j.findings.touched(v.Touched)
+		}
+		judged = append(judged, known)
+	}
+	if len(judged) == len(events) {
+		return judged, nil, nil
+	}
+	rest, held, err := j.judgeAll(ctx, events[len(judged):], max(room-grown, 1))
+	if err != nil {
+		return nil, nil, err
+	}
+	g.keep(rest, most)
+	return append(judged, rest...), held, nil
+}
+
+func (g *shareGroup) find(e *auditrelay.Event) (delivery.Judged, bool) {
+	for i := len(g.runs) - 1; i >= 0; i-- {
+		run := g.runs[i].judged
+		if run[0].sequence > e.Sequence || run[len(run)-1].sequence < e.Sequence {
+			continue
+		}
+		k := sort.Search(len(run), func(k int) bool { return run[k].sequence >= e.Sequence })
+		if run[k].sequence != e.Sequence {
+			continue
+		}
+		known := run[k].judged
+		known.Event = e
+		if run[k].accepted {
+			known.Data = e.Data
+		}
+		return known, true
+	}
+	return delivery.Judged{}, false
+}
+
+// keep keeps results for the others: those that went well, and that depend on the event
+// alone.
+func (g *shareGroup) keep(judged []delivery.Judged, most int64) {
+	run := sharedRun{judged: make([]sharedJudged, 0, len(judged))}
+	for i := range judged {
+		j := judged[i]
+		if j.Err != nil || len(j.Emitted) > 0 || j.Outcome != auditrelay.Delivered && j.Outcome != auditrelay.Filtered {
+			continue
+		}
+		one := sharedJudged{sequence: j.Event.Sequence, accepted: asAccepted(&j), judged: j}
+		run.bytes += size(&j)
+		if one.judged.Event = nil; one.accepted {
+			one.judged.Data = nil
+		}
+		run.judged = append(run.judged, one)
+	}
+	if len(run.judged) == 0 || run.bytes > most || len(run.judged) > maxSharedEvents {
+		return
+	}
+	g.runs = append(g.runs, run)
+	g.events, g.bytes = g.events+len(run.judged), g.bytes+run.bytes
+	for g.bytes > most || g.events > maxSharedEvents {
+		old := g.runs[0]
+		g.runs[0] = sharedRun{}
+		g.runs = g.runs[1:]
+		g.events, g.bytes = g.events-len(old.judged), g.bytes-old.bytes
+	}
+}
