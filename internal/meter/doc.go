@@ -24,4 +24,4 @@ package meter
 // Version changes whenever Rewrite may give other bytes or facts for the same
 // input, or refuse what it took. It belongs into the key of whatever caches what
 // Rewrite returns.
-const Version = "5"
+const Version = "6"
