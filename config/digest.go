@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -44,6 +46,7 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 		d.string("alerts")
 	}
 	d.detectors(c)
+	d.sinkFiles(cb.Sink.Options)
 	for _, name := range cb.Filters {
 		for i := range c.Filters {
 			f := &c.Filters[i]
@@ -53,6 +56,44 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 		}
 	}
 	return d.sum()
+}
+
+// sinkFiles writes the contents of the certificates and keys that a sink's options name,
+// as paths or within the URL of a database: a replaced file is a change.
+func (d digest) sinkFiles(s Section) {
+	if s.node == nil {
+		return
+	}
+	for i, k := range s.node.keys {
+		item := s.node.items[i]
+		if item.kind != kindString {
+			continue
+		}
+		var files []string
+		switch k.text {
+		case "ca":
+			files = append(files, s.Path(item.text))
+		case "url":
+			files = urlFiles(item.text)
+		}
+		for _, name := range files {
+			if content, err := digestFile(name); err == nil { // whoever opens the sink tells what is wrong
+				d.string(k.text + " " + content)
+			}
+		}
+	}
+}
+
+// urlFile is a file that the URL or the key-value form of a database's address names.
+var urlFile = regexp.MustCompile(`(?:^|[?&\s])(?:sslrootcert|sslcert|sslkey)\s*=\s*'?([^&\s']+)`)
+
+func urlFiles(address string) (names []string) {
+	for _, m := range urlFile.FindAllStringSubmatch(address, -1) {
+		if name, err := url.QueryUnescape(m[1]); err == nil && name != "system" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // FilterDigest is Digest for one filter, with its module's content and its keys.

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -201,5 +203,36 @@ func TestDigestSeesCertificates(t *testing.T) {
 			t.Errorf("%s was replaced, and the digest is the same", name)
 		}
 		before = after
+	}
+}
+
+// A certificate or key that was replaced under its name is a change of the callback.
+func TestDigestsSeeTheFilesOfSinks(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "root ca.pem")
+	escaped := strings.ReplaceAll(file, " ", "%20")
+	for _, sink := range []string{
+		"{postgres: {url: \"postgres://u@h/d?sslmode=verify-full&sslrootcert=" + escaped + "\"}}",
+		"{postgres: {url: \"postgres://u@h/d?sslcert=" + escaped + "&sslkey=/nowhere\"}}",
+		"{splunk: {ca: \"" + file + "\"}}",
+		"{splunk: {ca: \"root ca.pem\"}}",
+		"{splunk: {token: \"" + file + "\"}}", // no file
+	} {
+		digest := func(content string) string {
+			t.Helper()
+			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Parse("relay.yaml", []byte("callbacks:\n  - {name: a, sink: "+sink+"}\n"), LoadOptions{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Callbacks[0].Sink.Options.dir = dir
+			return c.CallbackDigest(nil, &c.Callbacks[0])
+		}
+		one, same, other := digest("one"), digest("one"), digest("other")
+		if changed := one != other; one != same || changed == strings.Contains(sink, "token") {
+			t.Errorf("%s: the same file %v, another %v", sink, one == same, changed)
+		}
 	}
 }

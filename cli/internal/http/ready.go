@@ -56,7 +56,7 @@ func (s *Server) alerts() []string {
 		}
 	}
 	for _, source := range s.sources.List() {
-		if source.Silent {
+		if source.Silent && time.Since(source.Since) >= s.silentAfter {
 			alerts = append(alerts, "source "+source.Name+" ("+source.Kind+"): "+sources.NoEventsSeen)
 		}
 	}

@@ -99,17 +99,19 @@ type Server struct {
 	metrics  *metrics
 	sources  sources.Set // the server among them
 	patience patience
-	public   bool // /metrics
-	version  api.Version
-	log      *slog.Logger
-	control  Control
-	pushing  chan struct{} // one module at a time is held in memory
-	stores   Stores
-	audit    auditSlots
-	pages    func(api http.Handler) http.Handler
-	ending   chan struct{} // closed when the server stops: streams end
-	end      sync.Once
-	handler  http.Handler
+	// silentAfter is how long a source may send nothing before /readyz?verbose says so.
+	silentAfter time.Duration
+	public      bool // /metrics
+	version     api.Version
+	log         *slog.Logger
+	control     Control
+	pushing     chan struct{} // one module at a time is held in memory
+	stores      Stores
+	audit       auditSlots
+	pages       func(api http.Handler) http.Handler
+	ending      chan struct{} // closed when the server stops: streams end
+	end         sync.Once
+	handler     http.Handler
 }
 
 // New returns a server for o.Runtime, which it does not close.
@@ -125,7 +127,7 @@ func New(o Options) (*Server, error) {
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		inflated: newBudget(int64(limits.Memory)),
-		patience: defaultPatience(), public: o.Config.Metrics.Public,
+		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
 		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages,
 		ending: make(chan struct{}),

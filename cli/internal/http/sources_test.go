@@ -69,6 +69,11 @@ func TestASilentSourceSaysSo(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
+	// As auditrelay callbacks does, it waits before it blames anybody.
+	if _, answer := ask("/readyz?verbose"); strings.Contains(answer, "no events seen") {
+		t.Errorf("a source that has just begun: %s", answer)
+	}
+	r.srv.silentAfter = 0
 	status, answer = ask("/readyz?verbose")
 	body := decodeText[api.Readiness](t, answer)
 	alerts := fmt.Sprint(body.Alerts)

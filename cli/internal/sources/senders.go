@@ -11,6 +11,10 @@ import (
 // NoEventsSeen describes a sender that has sent nothing since start.
 const NoEventsSeen = "no events seen"
 
+// SilentAfter is how long a sender may send nothing before that is told as something
+// amiss; auditrelay callbacks has it as the default of --silent-after.
+const SilentAfter = 5 * time.Minute
+
 // Senders are a source's expected senders with counts of their events. The zero value
 // expects none. It is safe for concurrent use.
 type Senders struct {
