@@ -1,16 +1,17 @@
 package hostfuncs
 
 import (
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// threadTime returns the processor time that the calling thread has used.
+// threadTime returns the processor time that this thread has used, and whether
+// the system tells. A worker process may still read clocks.
 func threadTime() (time.Duration, bool) {
-	const ofThread = 1 // RUSAGE_THREAD
-	var u syscall.Rusage
-	if syscall.Getrusage(ofThread, &u) != nil {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
 		return 0, false
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), true
+	return time.Duration(t.Nano()), true
 }

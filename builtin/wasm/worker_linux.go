@@ -17,6 +17,8 @@ import (
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
+	"auditrelay/internal/compile"
+	"auditrelay/internal/confine"
 )
 
 // RunWorker is a worker process's whole work: it loads a module and runs its guests until
@@ -30,15 +32,7 @@ func RunWorker(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	var s setup
-	o, err := s.decode(p.Setup)
-	if err == nil {
-		debug.SetMemoryLimit(s.Memory + workerMemory/2)
-	}
-	w := &worker{}
-	if err == nil {
-		w.module, err = loadWorker(o, s.Proven)
-	}
+	w, report, err := lockAndLoad(p)
 	if err != nil {
 		code := refuseLoad
 		if errors.Is(err, errNoCode) {
@@ -48,14 +42,7 @@ func RunWorker(args []string) int {
 		return 1
 	}
 	p.Setup = nil
-	w.metrics, w.targets = map[*atomic.Uint64]int{}, map[string]int{}
-	for i, name := range w.module.metrics() {
-		w.metrics[w.module.policy.Metrics[name]] = i
-	}
-	for i, name := range w.module.targets() {
-		w.targets[name] = i
-	}
-	if err := p.Ready(nil); err != nil {
+	if err := p.Ready(report); err != nil {
 		return 1
 	}
 	for _, side := range p.Lanes {
@@ -64,6 +51,35 @@ func RunWorker(args []string) int {
 	}
 	p.Wait()
 	return 0
+}
+
+// lockAndLoad gives up what a worker does not need, loads the module, and then gives up
+// what loading took.
+func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
+	var s setup
+	o, err := s.decode(p.Setup)
+	if err != nil {
+		return nil, nil, err
+	}
+	debug.SetMemoryLimit(s.Memory + workerMemory/2)
+	compile.Prepare()
+	const goArenas = 256 << 20
+	report, err := confine.Lock(confine.Options{ReadOnly: []string{s.CacheDir}, Lifeline: p.Control, Shared: auditrelay.ByteSize(p.Shared),
+		Memory: goArenas + auditrelay.ByteSize(3*s.Memory)})
+	if err != nil {
+		return nil, nil, err
+	}
+	w := &worker{metrics: map[*atomic.Uint64]int{}, targets: map[string]int{}}
+	if w.module, err = loadWorker(o, s.Proven); err != nil {
+		return nil, nil, err
+	}
+	for i, name := range w.module.metrics() {
+		w.metrics[w.module.policy.Metrics[name]] = i
+	}
+	for i, name := range w.module.targets() {
+		w.targets[name] = i
+	}
+	return w, report.Join(confine.Tighten()), nil
 }
 
 // loadWorker loads a module without starting an instance.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"sync"
@@ -43,8 +44,12 @@ const workerStart = 30 * time.Second
 const idleTime = 30 * time.Second
 
 func newWorkers(m *Module, o Options, proven bool) (*workers, error) {
+	dir, err := filepath.Abs(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
 	s := setup{Name: o.Name, Config: o.Config, Grants: o.Grants, Detectors: o.Detectors.Options(), Limits: o.Limits,
-		CacheDir: o.CacheDir, Proven: proven, Isolation: o.Isolation, Keys: map[string]int{}}
+		CacheDir: dir, Proven: proven, Isolation: o.Isolation, Keys: map[string]int{}}
 	for _, name := range o.Grants.Keys {
 		s.Keys[name] = o.Keys[name].Version
 	}
@@ -87,6 +92,10 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 			return nil, errNoCode
 		}
 		return nil, fmt.Errorf("its worker process: %s", plain([]byte(refused.Text), maxErrorText))
+	}
+	if errors.Is(err, process.ErrNotReady) {
+		// Code that is there and cannot be used would be removed, which a worker may not.
+		return nil, fmt.Errorf("%w, or cannot be used: %w", errNoCode, err)
 	}
 	if err != nil {
 		return nil, err

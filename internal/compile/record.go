@@ -13,6 +13,7 @@ import (
 	goruntime "runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -110,9 +111,13 @@ func compilerVersion() string {
 	return "unknown"
 }
 
+// Prepare reads what Find asks the system for, so that it finds the same once files beside
+// the cache are out of reach.
+func Prepare() { processor() }
+
 // processor tells processors apart whose compiled code differs, where the system
 // says what they can do.
-func processor() string {
+var processor = sync.OnceValue(func() string {
 	sum := sha256.New()
 	sum.Write([]byte(goruntime.GOARCH))
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {
@@ -126,4 +131,4 @@ func processor() string {
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:6])
-}
+})

@@ -23,6 +23,9 @@ type Options struct {
 	// 128 MiB, which Go's runtime needs; 0 sets no limit. The address space is limited
 	// to 1.25 GiB more, which Go reserves and does not use.
 	Memory auditrelay.ByteSize
+	// Shared is how much memory the process has mapped that it shares with others. It
+	// counts as address space alone.
+	Shared auditrelay.ByteSize
 	// CPU is how much processor time the process may use in its life; the kernel kills
 	// it then. 0 sets no limit.
 	CPU time.Duration

@@ -95,7 +95,7 @@ func setLimits(o Options) error {
 		// shared memory too.
 		data := max(o.Memory, auditrelay.ByteSize(minMemory))
 		limits[unix.RLIMIT_DATA] = uint64(data) //nolint:gosec // positive
-		limits[unix.RLIMIT_AS] = uint64(data) + addressSpace
+		limits[unix.RLIMIT_AS] = uint64(data) + uint64(max(o.Shared, 0)) + addressSpace
 		if linksC() {
 			limits[unix.RLIMIT_AS] += addressSpaceC
 		}

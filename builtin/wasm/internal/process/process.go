@@ -45,6 +45,9 @@ type Message struct {
 // ErrDead says that the worker has ended.
 var ErrDead = errors.New("the worker has ended")
 
+// ErrNotReady says that the worker ended before it was ready, without a word.
+var ErrNotReady = errors.New("it ended before it was ready")
+
 // ErrTime says that nothing came in time.
 var ErrTime = errors.New("no answer yet")
 

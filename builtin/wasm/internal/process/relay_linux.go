@@ -13,10 +13,11 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"auditrelay/internal/confine"
 )
 
 // Supported says that this system has worker processes.
@@ -24,8 +25,8 @@ const Supported = true
 
 // Process is a worker process, as the relay sees it.
 type Process struct {
-	PID   int
-	Ready []byte // what the worker said when it was ready
+	PID    int
+	Report confine.Report // what the worker gave up, by its own account
 
 	cmd     *exec.Cmd
 	control *os.File
@@ -75,11 +76,13 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		p.lanes, p.free, theirs = append(p.lanes, l), append(p.free, l), append(theirs, conn, memory)
 	}
 	arguments := append(append([]string(nil), o.Command[1:]...), strconv.Itoa(o.Lanes), strconv.Itoa(o.In), strconv.Itoa(o.Out))
-	p.cmd = exec.Command(o.Command[0], arguments...) //nolint:gosec // the operator's own program
-	p.cmd.Env = []string{Marker + "=1"}
-	p.cmd.ExtraFiles = theirs
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.run(); err != nil {
+	err = p.run(func() (*exec.Cmd, error) {
+		cmd := exec.Command(o.Command[0], arguments...) //nolint:gosec // the operator's own program
+		cmd.Env = []string{Marker + "=1"}
+		cmd.ExtraFiles = theirs
+		return cmd, nil
+	})
+	if err != nil {
 		p.release()
 		return nil, fmt.Errorf("start a worker: %w", err)
 	}
@@ -97,12 +100,12 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 
 // run starts the process on a thread of its own, which waits for it: a worker ends with
 // the thread that started it.
-func (p *Process) run() error {
+func (p *Process) run(describe func() (*exec.Cmd, error)) error {
 	started := make(chan error)
 	go func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends here
-		err := p.cmd.Start()
-		if err == nil {
+		goruntime.LockOSThread() // never unlocked: the thread ends here, behind the worker
+		var err error
+		if p.cmd, p.Report, err = confine.Start(describe); err == nil {
 			p.PID = p.cmd.Process.Pid
 		}
 		started <- err
@@ -140,7 +143,11 @@ func (p *Process) setUp(ctx context.Context, o Options) error {
 	if status[0] != 0 {
 		return &SetupError{Code: int(status[0]), Text: string(bytes.ToValidUTF8(said, []byte("?")))}
 	}
-	p.Ready = said
+	report, err := confine.Parse(string(said))
+	if err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	p.Report = p.Report.Join(report)
 	_ = p.control.SetDeadline(time.Time{})
 	return nil
 }
@@ -151,7 +158,7 @@ func (p *Process) notReady(ctx context.Context, err error) error {
 	}
 	select {
 	case <-p.dead:
-		return fmt.Errorf("start a worker: it ended before it was ready: %w", p.ended)
+		return fmt.Errorf("start a worker: %w: %w", ErrNotReady, p.ended)
 	case <-time.After(100 * time.Millisecond):
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

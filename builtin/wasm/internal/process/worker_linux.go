@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"auditrelay/internal/confine"
 )
 
 // maxSetup bounds the setup, which the relay sends.
@@ -16,10 +18,10 @@ const maxSetup = 1 << 30
 
 // Worker is a worker process, as it sees itself.
 type Worker struct {
-	Setup []byte
-	Lanes []*Side
-
-	control *os.File
+	Setup   []byte
+	Lanes   []*Side
+	Shared  int      // bytes of the lanes' memory
+	Control *os.File // its other end is the relay's alone
 }
 
 // Side is a lane's worker's side. It belongs to one goroutine at a time.
@@ -44,8 +46,8 @@ func Join(args []string) (*Worker, error) {
 		}
 		n[i] = v
 	}
-	w := &Worker{control: os.NewFile(3, "control")}
-	if w.control == nil {
+	w := &Worker{Shared: n[0] * (n[1] + n[2]), Control: os.NewFile(3, "control")}
+	if w.Control == nil {
 		return nil, errors.New("this command is for the relay's own use")
 	}
 	for i := range n[0] {
@@ -58,28 +60,28 @@ func Join(args []string) (*Worker, error) {
 		w.Lanes = append(w.Lanes, &Side{fd: fd, in: mapped[:n[1]:n[1]], out: mapped[n[1]:]})
 	}
 	var err error
-	w.Setup, err = readFramed(w.control, maxSetup)
+	w.Setup, err = readFramed(w.Control, maxSetup)
 	return w, err
 }
 
 // Refuse tells the relay why this process cannot work.
 func (w *Worker) Refuse(code int, text string) {
 	text = text[:min(len(text), maxReady)]
-	if _, err := w.control.Write([]byte{byte(code)}); err == nil {
-		_ = writeFramed(w.control, []byte(text))
+	if _, err := w.Control.Write([]byte{byte(code)}); err == nil {
+		_ = writeFramed(w.Control, []byte(text))
 	}
 }
 
-// Ready tells the relay that requests can come.
-func (w *Worker) Ready(said []byte) error {
-	if _, err := w.control.Write([]byte{0}); err != nil {
+// Ready tells the relay that requests can come, and what this process gave up.
+func (w *Worker) Ready(report confine.Report) error {
+	if _, err := w.Control.Write([]byte{0}); err != nil {
 		return err
 	}
-	return writeFramed(w.control, said)
+	return writeFramed(w.Control, []byte(report.String()))
 }
 
 // Wait returns when the relay has ended or wants this process to.
-func (w *Worker) Wait() { _, _ = io.Copy(io.Discard, w.control) }
+func (w *Worker) Wait() { _, _ = io.Copy(io.Discard, w.Control) }
 
 // Receive waits for a message. Its Inline is valid until the next.
 func (s *Side) Receive() (Message, error) {
