@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
 
@@ -108,6 +109,9 @@ func Main(args []string, o Options) int {
 	}
 	if a.stderr == nil {
 		a.stderr = os.Stderr
+	}
+	if len(args) > 0 && args[0] == guestCommand {
+		return wasm.RunWorker(args[1:])
 	}
 	if len(args) > 0 && args[0] == compileCommand {
 		return a.compile(args[1:])

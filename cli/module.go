@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -274,13 +276,17 @@ func (c *moduleFilters) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(all)
 	}
-	rows := [][]string{{"FILTER", "MODULE", "SOURCE", "CALLBACKS", "BREAKER"}}
+	rows := [][]string{{"FILTER", "MODULE", "SOURCE", "CALLBACKS", "WORKERS", "BREAKER"}}
 	for _, f := range all {
 		breaker := "closed"
 		if f.Breaker.Open {
 			breaker = fmt.Sprintf("open after %d failures (%s), next try %s", f.Breaker.Failures, f.Breaker.Cause, f.Breaker.Until.UTC().Format(time.RFC3339))
 		}
-		rows = append(rows, []string{f.Name, f.SHA256, f.Source, strings.Join(f.Callbacks, ", "), breaker})
+		var workers []string
+		for _, w := range f.Workers {
+			workers = append(workers, strconv.Itoa(w.PID))
+		}
+		rows = append(rows, []string{f.Name, f.SHA256, f.Source, strings.Join(f.Callbacks, ", "), cmp.Or(strings.Join(workers, ", "), "none"), breaker})
 	}
 	return a.table(rows)
 }

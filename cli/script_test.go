@@ -32,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// The program that compiles guests is this one, under whatever name.
-	if len(os.Args) > 1 && os.Args[1] == "internal-compile" {
+	if len(os.Args) > 1 && (os.Args[1] == "internal-compile" || os.Args[1] == "internal-guest") {
 		os.Exit(cli.Main(os.Args[1:], cli.Options{}))
 	}
 	testscript.Main(m, map[string]func(){

@@ -36,7 +36,7 @@ func (c *serveCommand) Run(a *program) error {
 	}
 	return app.Run(a.ctx, app.Options{
 		ConfigFile: file, Listen: c.Listen, DataDir: c.DataDir,
-		Sinks: makers(a.sinks), Compiler: compiler(),
+		Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(),
 		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
 	})
 }

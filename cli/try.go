@@ -34,7 +34,7 @@ func (c *tryCommand) Run(a *program) error {
 	if err := readable(c.Config); err != nil {
 		return err
 	}
-	t, err := app.NewTrier(a.ctx, c.Config, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Log: a.stderr})
+	t, err := app.NewTrier(a.ctx, c.Config, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Log: a.stderr})
 	if err != nil {
 		return err
 	}

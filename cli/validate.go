@@ -26,7 +26,7 @@ func (c *validateCommand) Run(a *program) error {
 	var done app.Checked
 	if err == nil {
 		done, err = app.Check(a.ctx, file, app.CheckOptions{
-			Sinks: makers(a.sinks), Compiler: compiler(), Online: c.Online, Timeout: c.Timeout,
+			Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Online: c.Online, Timeout: c.Timeout,
 		})
 	}
 	if err == nil && slices.ContainsFunc(done.Probes, func(p app.Probe) bool { return p.Result == app.ProbeFailed }) {

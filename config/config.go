@@ -127,6 +127,12 @@ type Guests struct {
 	// and limits.stack; there is one for each CPU, filter, and callback that lists it.
 	// Default: 1GiB.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"1MiB..1TiB"`
+	// Sandbox says where guests run. preferred: in worker processes, locked in as far as
+	// the system allows; what could not be applied is logged at start and in
+	// /readyz?verbose. required: the relay refuses to start where a worker cannot be
+	// locked in. off: in the relay's own process, as on systems other than Linux.
+	// Default: preferred.
+	Sandbox Sandbox `yaml:"sandbox"`
 }
 
 // Delivery limits all callbacks together.
@@ -137,6 +143,19 @@ type Delivery struct {
 	// eight times the largest chunk.bytes if that is above its default.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"8MiB..1TiB"`
 }
+
+// Sandbox says where guests run.
+type Sandbox uint8
+
+// The places of guests.
+const (
+	SandboxPreferred Sandbox = iota
+	SandboxRequired
+	SandboxOff
+)
+
+// Words returns the values as the configuration writes them.
+func (Sandbox) Words() []string { return []string{"preferred", "required", "off"} }
 
 // TLS configures the listener's TLS.
 type TLS struct {

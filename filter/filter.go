@@ -46,6 +46,12 @@ type Batcher interface {
 	ApplyAll(ctx context.Context, calls []Call, verdicts []auditrelay.Verdict) (decided int, err error)
 }
 
+// Grouped is implemented by a Filter whose instances of one callback share what those of
+// others must not, as a process. The engine calls OpenFor in the place of Open.
+type Grouped interface {
+	OpenFor(ctx context.Context, callback string) (Instance, error)
+}
+
 // Wide is implemented by a Filter whose instances are Batchers. Width is how many events
 // they like to get at a time; the engine may pass fewer or more.
 type Wide interface {

@@ -183,7 +183,7 @@ func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 	step := &j.steps[i]
 	for len(live) > 0 {
 		if w.instances[i] == nil {
-			instance, err := open(ctx, step.Filter)
+			instance, err := open(ctx, step.Filter, j.callback)
 			if err != nil {
 				live[0].err = &heldError{fmt.Errorf("filter %s: start an instance: %w", step.Name, err)}
 				return
@@ -356,7 +356,7 @@ func keepEmitted(judged *delivery.Judged, step *Step, call *filter.Call) {
 func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
 	for len(live) > 0 {
 		if w.instances[i] == nil {
-			instance, err := open(ctx, j.steps[i].Filter)
+			instance, err := open(ctx, j.steps[i].Filter, j.callback)
 			if err != nil {
 				if j.observed(ctx, w, i, live[0], nil, auditrelay.NoVerdict, err); live[0].err != nil {
 					return
@@ -433,8 +433,11 @@ func (j *judge) checkObserved(w *worker, i int, v *visit, call *filter.Call, ver
 	return err
 }
 
-func open(ctx context.Context, f filter.Filter) (instance filter.Instance, err error) {
+func open(ctx context.Context, f filter.Filter, callback string) (instance filter.Instance, err error) {
 	defer recoverInto(&err, "the filter's Open")
+	if grouped, ok := f.(filter.Grouped); ok {
+		return grouped.OpenFor(ctx, callback)
+	}
 	return f.Open(ctx)
 }
 

@@ -80,6 +80,8 @@ type Module struct {
 var (
 	_ filter.Filter    = (*Module)(nil)
 	_ filter.Described = (*Module)(nil)
+	_ filter.Grouped   = (*Module)(nil)
+	_ filter.Wide      = (*Module)(nil)
 )
 
 // Load checks and compiles a module and starts a first instance, so that a guest that
@@ -119,6 +121,9 @@ func (m *Module) load(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.RequireLocks && (len(o.Worker) == 0 || !process.Supported) {
+		return errors.New("a locked worker process is required, and there is none: this system has no worker processes, or Options.Worker is empty")
+	}
 	if len(o.Worker) > 0 && process.Supported {
 		err = m.loadApart(ctx, o, img)
 	} else {
@@ -157,6 +162,9 @@ func (m *Module) loadApart(ctx context.Context, o Options, img image) (err error
 		return err
 	}
 	m.first = first
+	if l := m.Locks(); o.RequireLocks && !l.Hold {
+		return fmt.Errorf("its worker process could not be locked in, as is required: %s", strings.Join(l.Missing, " "))
+	}
 	return nil
 }
 
@@ -165,10 +173,40 @@ func (m *Module) Apart() bool { return m.workers != nil }
 
 // Worker is a worker process of a module's guests.
 type Worker struct {
-	Group     string // the callback's name
+	Callback  string // whose instances it has; empty before a callback opened one
 	PID       int
 	Instances int
 	Memory    auditrelay.ByteSize // that nobody else has
+}
+
+// WorkerMarker is set in the environment of a worker process: a program that finds it and
+// did not call RunWorker must not start workers in its turn.
+const WorkerMarker = process.Marker
+
+// Lost returns how many worker processes ended, or had to be ended, while they had events
+// or a start to do.
+func (m *Module) Lost() uint64 {
+	if m.workers == nil {
+		return 0
+	}
+	return m.workers.lostSoFar()
+}
+
+// Locks are what the operating system keeps a module's worker process from.
+type Locks struct {
+	// Hold says that what keeps guest code in its process was applied: no new privileges,
+	// limits, and a list of system calls before and after loading.
+	Hold bool
+	// Missing are the measures that were not applied, with the reason: "files=unsupported".
+	Missing []string
+}
+
+// Locks returns what the first worker's locks are; nil where guests run in this process.
+func (m *Module) Locks() *Locks {
+	if m.workers == nil {
+		return nil
+	}
+	return m.workers.locks()
 }
 
 // Workers returns the worker processes that run.
@@ -358,11 +396,11 @@ func (m *Module) compile(ctx context.Context, o Options, img image, given []gran
 
 // Open implements filter.Filter. Instances share only compiled code and the limit on log
 // lines, and a worker process where they have one.
-func (m *Module) Open(ctx context.Context) (filter.Instance, error) { return m.OpenIn(ctx, "") }
+func (m *Module) Open(ctx context.Context) (filter.Instance, error) { return m.OpenFor(ctx, "") }
 
-// OpenIn is Open for a group of instances, as the name of a callback: only those share a
-// worker process, so that what one group's guests do to it does not stop another's.
-func (m *Module) OpenIn(ctx context.Context, group string) (filter.Instance, error) {
+// OpenFor implements filter.Grouped: only instances of one callback share a worker
+// process, so that what one's guests do to it stops no other.
+func (m *Module) OpenFor(ctx context.Context, callback string) (filter.Instance, error) {
 	m.mu.Lock()
 	first := m.first
 	m.first = nil
@@ -370,12 +408,12 @@ func (m *Module) OpenIn(ctx context.Context, group string) (filter.Instance, err
 	var err error
 	switch {
 	case first != nil && m.workers != nil:
-		adopt(first, group)
+		adopt(first, callback)
 		return first, nil
 	case first != nil:
 		return first, nil
 	case m.workers != nil:
-		first, err = m.workers.open(ctx, group)
+		first, err = m.workers.open(ctx, callback)
 	default:
 		first, err = m.newInstance(ctx)
 	}

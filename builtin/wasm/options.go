@@ -53,6 +53,9 @@ type Options struct {
 	// "internal-guest"}, or a program that calls RunWorker. Each callback's guest has one.
 	// Empty, or on a system other than Linux: guests run in this process.
 	Worker []string
+	// RequireLocks fails Load where the operating system does not keep a worker process in
+	// (Locks.Hold). Default: what cannot be applied is left out, and Module.Locks says so.
+	RequireLocks bool
 	// Isolation says what one event may leave behind for the next. Default:
 	// auditrelay.IsolationInstance.
 	Isolation auditrelay.Isolation

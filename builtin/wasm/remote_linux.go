@@ -466,12 +466,14 @@ const (
 func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([]byte, *gone) {
 	p := i.lane.Process
 	end := func(cause auditrelay.Cause, why string) *gone {
+		i.module.workers.lost.Add(1)
 		suspect := min(i.lane.Progress(), x.events-1)
 		p.Kill(why)
 		return &gone{cause: cause, why: p.Ended(), suspect: suspect}
 	}
 	began, cpu := time.Now(), p.CPU()
 	if err := i.lane.Send(m); err != nil {
+		i.module.workers.lost.Add(1)
 		return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended()}
 	}
 	for next := began.Add(tick); ; {
@@ -492,6 +494,7 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
 			}
 		case errors.Is(err, process.ErrDead):
+			i.module.workers.lost.Add(1)
 			return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended(), suspect: max(0, min(i.lane.Progress(), x.events-1))}
 		case errors.Is(err, process.ErrTime):
 			next = time.Now().Add(tick)

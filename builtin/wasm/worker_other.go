@@ -26,5 +26,7 @@ func newWorkers(*Module, Options, bool) (*workers, error) {
 
 func (*workers) open(context.Context, string) (filter.Instance, error) { return nil, errSpent }
 func (*workers) close()                                                {}
+func (*workers) lostSoFar() uint64                                     { return 0 }
+func (*workers) locks() *Locks                                         { return nil }
 func (*workers) list() []Worker                                        { return nil }
 func adopt(filter.Instance, string)                                    {}

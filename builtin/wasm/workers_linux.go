@@ -13,6 +13,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/wasm/internal/process"
+	"auditrelay/internal/confine"
 )
 
 // workerMemory is what a worker process may take beyond what its guests may.
@@ -25,6 +26,8 @@ type workers struct {
 	options          process.Options
 	targets, metrics []string
 	base             atomic.Int64 // memory of a worker without instances
+	lost             atomic.Uint64
+	report           atomic.Pointer[confine.Report]
 
 	mu     sync.Mutex
 	groups map[string]*workerGroup
@@ -101,6 +104,7 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 		return nil, err
 	}
 	w.base.Store(p.Memory())
+	w.report.CompareAndSwap(nil, &p.Report)
 	return p, nil
 }
 
@@ -209,6 +213,21 @@ func (w *workers) close() {
 	}
 }
 
+func (w *workers) lostSoFar() uint64 { return w.lost.Load() }
+
+// locks are those of the first worker.
+func (w *workers) locks() *Locks {
+	report := w.report.Load()
+	if report == nil {
+		return &Locks{}
+	}
+	l := &Locks{Hold: report.Holds()}
+	for _, s := range report.Missing() {
+		l.Missing = append(l.Missing, string(s.Measure)+"="+string(s.Why))
+	}
+	return l
+}
+
 // list returns the workers that run.
 func (w *workers) list() []Worker {
 	w.mu.Lock()
@@ -220,7 +239,7 @@ func (w *workers) list() []Worker {
 		}
 		for _, p := range g.processes {
 			if !ended(p) {
-				all = append(all, Worker{Group: name, PID: p.PID, Instances: p.Used(), Memory: auditrelay.ByteSize(p.Memory())})
+				all = append(all, Worker{Callback: name, PID: p.PID, Instances: p.Used(), Memory: auditrelay.ByteSize(p.Memory())})
 			}
 		}
 		g.mu.Unlock()

@@ -78,6 +78,15 @@ type Filter struct {
 	Source   string  `json:"source"`
 	Previous string  `json:"previous,omitempty"` // the module that module use --previous returns to
 	Breaker  Breaker `json:"breaker"`
+	// Workers are the processes that run the filter's guests, one for each callback.
+	Workers []GuestWorker `json:"workers,omitempty"`
+}
+
+// GuestWorker is a process that runs guests.
+type GuestWorker struct {
+	Callback string `json:"callback,omitempty"` // empty: none uses it yet
+	PID      int    `json:"pid"`
+	Memory   int64  `json:"memory_bytes"` // that nobody else has
 }
 
 // Breaker is the state of a module's circuit breaker.

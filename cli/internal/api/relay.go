@@ -18,6 +18,16 @@ type Readiness struct {
 	// Alerts are problems that need an operator although events are accepted.
 	Alerts  []string `json:"alerts,omitempty"`
 	Sources []Source `json:"sources,omitempty"`
+	// Guests says where guests run, once one is loaded.
+	Guests *GuestsSandbox `json:"guests,omitempty"`
+}
+
+// GuestsSandbox says where guests run.
+type GuestsSandbox struct {
+	Process string `json:"process"` // worker, or relay: the relay's own
+	Locked  bool   `json:"locked"`  // the system keeps guest code in its process
+	// Missing are the locks that the system did not apply, with the reason.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Principal is the caller as the relay knows it.

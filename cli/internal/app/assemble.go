@@ -12,6 +12,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"auditrelay"
 	"auditrelay/builtin/wasm"
@@ -29,11 +30,13 @@ type assembler struct {
 	digestKey []byte
 	cacheDir  string
 	compiler  []string
-	dataDir   string // stands over the configuration's
+	worker    []string // empty: guests run in this process
+	dataDir   string   // stands over the configuration's
 	budget    *wasm.Budget
 	memory    auditrelay.ByteSize // the budget of the configuration in force
 	guests    guests
 	log       *slog.Logger
+	toldLocks atomic.Pointer[string] // what was said of them last
 }
 
 // loadConfig reads the file and checks it against the sinks that there are.
@@ -189,6 +192,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 			if err != nil {
 				return nil, err
 			}
+			a.tellLocks(cfg, m)
 			if f.Cases == "" {
 				live.adoptBreaker(m)
 				return m, nil
@@ -255,7 +259,12 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 // is empty.
 func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []byte, sha256 string) wasm.Options {
 	l := f.Limits
+	worker := a.worker
+	if cfg.Guests.Sandbox == config.SandboxOff {
+		worker = nil
+	}
 	return wasm.Options{
+		Worker: worker, RequireLocks: cfg.Guests.Sandbox == config.SandboxRequired,
 		Name: f.Name, Wasm: code, SHA256: strings.ToLower(sha256), Config: f.Config,
 		Grants:    wasm.Grants{Emit: f.Grants.Emit, Write: f.Grants.Write, Keys: f.Grants.Keys, Metrics: f.Grants.Metrics},
 		Keys:      cfg.CurrentKeys(),
@@ -273,6 +282,29 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 		Breaker:   wasm.BreakerOptions{Failures: f.Breaker.Failures, Rest: f.Breaker.Rest},
 		Budget:    a.budget,
 		Logger:    a.log,
+	}
+}
+
+// tellLocks says once where guests run, and what the system does not keep them from.
+func (a *assembler) tellLocks(cfg *config.Config, m *wasm.Module) {
+	locks := m.Locks()
+	var missing string
+	if locks != nil {
+		missing = strings.Join(locks.Missing, " ")
+	}
+	told := fmt.Sprint(locks != nil, missing)
+	if before := a.toldLocks.Swap(&told); before != nil && *before == told {
+		return
+	}
+	switch {
+	case locks == nil && cfg.Guests.Sandbox == config.SandboxOff:
+		a.log.Warn("guests run in this process: guests.sandbox is off")
+	case locks == nil:
+		a.log.Warn("guests run in this process: this system has no worker processes")
+	case !locks.Hold:
+		a.log.Warn("guests run in worker processes that are not locked in: a guest that broke out could do what the relay can", "missing", missing)
+	case missing != "":
+		a.log.Info("guests run in locked worker processes; the system did not apply everything", "missing", missing)
 	}
 }
 

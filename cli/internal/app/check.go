@@ -17,6 +17,8 @@ type CheckOptions struct {
 	Sinks map[string]SinkMaker
 	// Compiler is as in Options.
 	Compiler []string
+	// Worker is as in Options.
+	Worker []string
 	// Online asks every sink's destination; Timeout bounds each, default 30 s.
 	Online  bool
 	Timeout time.Duration
@@ -50,7 +52,7 @@ func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	a := &assembler{file: file, makers: makers, compiler: o.Compiler, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: file, makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(file)
 	if err != nil {
 		return Checked{}, err

@@ -30,6 +30,9 @@ type Options struct {
 	// Compiler is the program, with its arguments, that compiles guests in a process
 	// with limits (internal/compile). Empty: they are compiled in this one.
 	Compiler []string
+	// Worker is the program, with its arguments, that runs guests in processes of their
+	// own (wasm.RunWorker). Empty: they run in this one.
+	Worker []string
 	// Sinks are sinks beside the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
 	// AddressFile, where set, receives the address that the daemon listens on,
@@ -82,7 +85,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler, dataDir: o.DataDir}}
+	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler, worker: o.Worker, dataDir: o.DataDir}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (d *daemon) FilterStates() map[string]http.FilterState {
 		var s http.FilterState
 		if m := slot.Module(); m != nil {
 			b := m.Breaker()
-			s = http.FilterState{Open: b.Open, Loaded: true, Failures: b.Failures, Counts: m.Counts()}
+			s = http.FilterState{Open: b.Open, Loaded: true, Failures: b.Failures, Counts: m.Counts(), Locks: m.Locks(), Workers: len(m.Workers()), Lost: m.Lost()}
 		}
 		out[name] = s
 	}

@@ -200,6 +200,9 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 		if m := one.live.slot.Module(); m != nil {
 			b := m.Breaker()
 			f.Breaker = api.Breaker{Open: b.Open, Failures: b.Failures, Cause: b.Cause, Until: b.Until}
+			for _, w := range m.Workers() {
+				f.Workers = append(f.Workers, api.GuestWorker{Callback: w.Callback, PID: w.PID, Memory: int64(w.Memory)})
+			}
 		}
 		all = append(all, f)
 	}

@@ -21,6 +21,8 @@ import (
 type TryOptions struct {
 	Sinks    map[string]SinkMaker
 	Compiler []string
+	// Worker is as in Options.
+	Worker []string
 	// Log receives what the guests say. Nil: nothing does.
 	Log io.Writer
 }
@@ -50,7 +52,7 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 	if err != nil {
 		return nil, err
 	}
-	a := &assembler{file: file, makers: makers, compiler: o.Compiler, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: file, makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
 	if o.Log != nil {
 		a.log = slog.New(slog.NewTextHandler(o.Log, nil))
 	}

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"auditrelay/builtin/wasm"
 	"context"
 	"errors"
 
@@ -59,6 +60,9 @@ type FilterState struct {
 	Open, Loaded bool
 	Failures     int64             // in a row
 	Counts       map[string]uint64 // by the guest's own metrics
+	Locks        *wasm.Locks       // nil: its guests run in the relay's process
+	Workers      int
+	Lost         uint64 // workers that ended, or had to be ended, with events
 }
 
 // Stores are what the audit API reads.

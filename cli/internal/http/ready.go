@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -29,6 +30,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 				body.Reason = err.Error()
 			}
 			body.Alerts, body.Sources = s.alerts(), s.sources.List()
+			body.Guests = s.guests()
 		case err != nil: // while it is ready a probe without a token is told that much
 			respondError(w, refused)
 			return
@@ -36,6 +38,24 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 	}
 	answer, _ := json.Marshal(body)
 	respond(w, status, append(answer, '\n'))
+}
+
+// guests says where they run; nil while none is loaded.
+func (s *Server) guests() *api.GuestsSandbox {
+	var out *api.GuestsSandbox
+	if s.control == nil {
+		return nil
+	}
+	for _, f := range s.control.FilterStates() {
+		switch {
+		case !f.Loaded:
+		case f.Locks == nil:
+			return &api.GuestsSandbox{Process: "relay"}
+		default:
+			out = &api.GuestsSandbox{Process: "worker", Locked: f.Locks.Hold, Missing: f.Locks.Missing}
+		}
+	}
+	return out
 }
 
 // alerts are what is amiss although events are accepted.
@@ -54,6 +74,9 @@ func (s *Server) alerts() []string {
 		if c := &callbacks[i]; c.Expiring {
 			alerts = append(alerts, fmt.Sprintf("callback %s: the oldest pending event is %v old; its destination keeps none of more than %v", c.Name, c.Lag.Round(time.Second), c.MaxAge))
 		}
+	}
+	if g := s.guests(); g != nil && g.Process == "worker" && !g.Locked {
+		alerts = append(alerts, "guests run in worker processes that are not locked in: "+strings.Join(g.Missing, " "))
 	}
 	for _, source := range s.sources.List() {
 		if source.Silent && time.Since(source.Since) >= s.silentAfter {

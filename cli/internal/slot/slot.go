@@ -53,7 +53,11 @@ func (t *tenure) enter() bool {
 	}
 }
 
-var _ filter.Filter = (*Slot)(nil)
+var (
+	_ filter.Filter  = (*Slot)(nil)
+	_ filter.Grouped = (*Slot)(nil)
+	_ filter.Wide    = (*Slot)(nil)
+)
 
 // New returns a slot for a filter's name, without a module.
 func New(name string) *Slot {
@@ -112,8 +116,19 @@ func (s *Slot) Resting() error {
 }
 
 // Open implements filter.Filter.
-func (s *Slot) Open(ctx context.Context) (filter.Instance, error) {
-	i := &slotInstance{slot: s}
+func (s *Slot) Open(ctx context.Context) (filter.Instance, error) { return s.OpenFor(ctx, "") }
+
+// Width implements filter.Wide: it is the current module's.
+func (s *Slot) Width() int {
+	if m := s.Module(); m != nil {
+		return m.Width()
+	}
+	return 1
+}
+
+// OpenFor implements filter.Grouped.
+func (s *Slot) OpenFor(ctx context.Context, callback string) (filter.Instance, error) {
+	i := &slotInstance{slot: s, callback: callback}
 	if err := i.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -133,7 +148,8 @@ func (s *Slot) Close() error {
 
 // slotInstance is an instance of whichever module is the slot's.
 type slotInstance struct {
-	slot *Slot
+	slot     *Slot
+	callback string
 
 	mu       sync.Mutex // held while an event is judged
 	tenure   *tenure
@@ -150,7 +166,7 @@ func (i *slotInstance) enter(ctx context.Context) error {
 		if !t.enter() {
 			continue // switched in between
 		}
-		instance, err := t.module.Open(ctx)
+		instance, err := t.module.OpenFor(ctx, i.callback)
 		if err != nil {
 			return errors.Join(err, t.release())
 		}
@@ -173,14 +189,38 @@ func (i *slotInstance) leave() error {
 func (i *slotInstance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Verdict, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.instance == nil || i.tenure != i.slot.current.Load() {
-		// What the old instance could not do at its end is nothing to this event.
-		_ = i.leave()
-		if err := i.enter(ctx); err != nil {
-			return auditrelay.NoVerdict, err
-		}
+	if err := i.current(ctx); err != nil {
+		return auditrelay.NoVerdict, err
 	}
 	return i.instance.Apply(ctx, call)
+}
+
+// ApplyAll implements filter.Batcher: all calls are judged by one module.
+func (i *slotInstance) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []auditrelay.Verdict) (decided int, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err := i.current(ctx); err != nil {
+		return 0, err
+	}
+	if batcher, ok := i.instance.(filter.Batcher); ok {
+		return batcher.ApplyAll(ctx, calls, verdicts)
+	}
+	for ; decided < len(calls); decided++ {
+		if verdicts[decided], err = i.instance.Apply(ctx, &calls[decided]); err != nil {
+			return decided, err
+		}
+	}
+	return decided, nil
+}
+
+// current has an instance of the slot's module. i.mu is held.
+func (i *slotInstance) current(ctx context.Context) error {
+	if i.instance != nil && i.tenure == i.slot.current.Load() {
+		return nil
+	}
+	// What the old instance could not do at its end is nothing to this event.
+	_ = i.leave()
+	return i.enter(ctx)
 }
 
 // Describe implements filter.Described: it tells of the module that judged the

@@ -59,9 +59,28 @@ func Join(args []string) (*Worker, error) {
 		_ = unix.Close(memory)
 		w.Lanes = append(w.Lanes, &Side{fd: fd, in: mapped[:n[1]:n[1]], out: mapped[n[1]:]})
 	}
+	closeOthers(4 + 2*n[0])
 	var err error
 	w.Setup, err = readFramed(w.Control, maxSetup)
 	return w, err
+}
+
+// closeOthers closes what the relay did not mean to leave to this process: what it has
+// inherited itself. What was opened here is closed by exec, as Go opens everything.
+func closeOthers(from int) {
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < from {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
 }
 
 // Refuse tells the relay why this process cannot work.
