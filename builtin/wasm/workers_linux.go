@@ -119,7 +119,7 @@ func (w *workers) take(ctx context.Context, group string, p *process.Process) (*
 	g := w.group(group)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.processes = slices.DeleteFunc(g.processes, ended)
+	g.processes = slices.DeleteFunc(g.processes, (*process.Process).Ending)
 	for _, p := range g.processes {
 		if l := p.Take(); l != nil {
 			return l, nil
@@ -166,18 +166,9 @@ func (w *workers) move(p *process.Process, from, to string) {
 	g.mu.Unlock()
 }
 
-func ended(p *process.Process) bool {
-	select {
-	case <-p.Dead():
-		return true
-	default:
-		return false
-	}
-}
-
 // idle ends a worker after a while if nobody uses it by then.
 func (w *workers) idle(p *process.Process) {
-	if p.Used() > 0 || ended(p) {
+	if p.Used() > 0 || p.Ending() {
 		return
 	}
 	time.AfterFunc(idleTime, func() {
@@ -238,7 +229,7 @@ func (w *workers) list() []Worker {
 			continue // one is being started
 		}
 		for _, p := range g.processes {
-			if !ended(p) {
+			if !p.Ending() {
 				all = append(all, Worker{Callback: name, PID: p.PID, Instances: p.Used(), Memory: auditrelay.ByteSize(p.Memory())})
 			}
 		}

@@ -240,13 +240,11 @@ func (l *Lane) unmap() {
 
 // Take returns a lane that nobody uses, nil where there is none or the process has ended.
 func (p *Process) Take() *Lane {
+	if p.Ending() {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.dead:
-		return nil
-	default:
-	}
 	n := len(p.free)
 	if n == 0 {
 		return nil
@@ -284,8 +282,15 @@ func (p *Process) Kill(why string) {
 	_ = p.cmd.Process.Kill()
 }
 
-// Dead is closed when the process has ended.
-func (p *Process) Dead() <-chan struct{} { return p.dead }
+// Ending reports whether the process has ended, or is about to.
+func (p *Process) Ending() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return p.killed.Load() != nil
+	}
+}
 
 // Ended waits for the end and says how it came.
 func (p *Process) Ended() string {
