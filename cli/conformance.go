@@ -43,10 +43,11 @@ func (c *guestConformance) Run(a *program) error {
 	return err
 }
 
-// thisBuild loads a guest as the relay does, compiling in this process.
+// thisBuild loads a guest as the relay does: in a worker process, where the system has
+// them.
 func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 	return wasm.Load(ctx, wasm.Options{
-		Name: g.Name, Wasm: g.Wasm,
+		Name: g.Name, Wasm: g.Wasm, Worker: guestWorker(), Compiler: compiler(),
 		Grants: wasm.Grants{Write: g.Write, Emit: g.Emit, Keys: []string{g.Key}, Metrics: []string{g.Metric}},
 		Keys:   map[string]auditrelay.Key{g.Key: {Secret: "a key of the kit's own"}},
 		Limits: wasm.Limits{Fuel: g.Fuel, FuelPerByte: g.FuelPerByte, Memory: auditrelay.ByteSize(g.Memory), Stack: auditrelay.ByteSize(g.Stack)},

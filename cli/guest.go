@@ -123,6 +123,7 @@ func (c *guestTest) Run(a *program) error {
 		if err != nil {
 			return err
 		}
+		recorded.Worker, recorded.Compiler = guestWorker(), compiler()
 		results, err := recorded.Run(a.ctx, name, code)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)

@@ -31,6 +31,10 @@ type File struct {
 	Keys      map[string]auditrelay.Secret `json:"keys,omitempty"`
 	Isolation string                       `json:"isolation,omitempty"` // instance or event
 	Cases     []Case                       `json:"cases"`
+
+	// Worker and Compiler are as in wasm.Options: where Run runs the module.
+	Worker   []string `json:"-"`
+	Compiler []string `json:"-"`
 }
 
 // Case is one event and what is to become of it.
@@ -131,7 +135,7 @@ func (f *File) Run(ctx context.Context, name string, code []byte) ([]Result, err
 }
 
 func (f *File) load(ctx context.Context, name string, code []byte) (*wasm.Module, error) {
-	o := wasm.Options{Name: name, Wasm: code, Config: f.Config, Keys: f.keys(),
+	o := wasm.Options{Worker: f.Worker, Compiler: f.Compiler, Name: name, Wasm: code, Config: f.Config, Keys: f.keys(),
 		Logger: slog.New(slog.DiscardHandler), Breaker: wasm.BreakerOptions{Failures: -1}}
 	if f.Isolation == "event" {
 		o.Isolation = auditrelay.IsolationEvent
