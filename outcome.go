@@ -98,7 +98,7 @@ const (
 	CauseMemory         Cause = "out_of_memory"   // a guest's memory limit
 	CauseStack          Cause = "stack"           // a guest's call depth
 	CauseInit           Cause = "init"            // a fresh instance could not be started
-	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first, never a dead letter
+	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first, alone in a fresh worker
 	CauseKilled         Cause = "killed"          // a guest ended its worker process, or that had to be ended, twice
 	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row and rests; its events wait
 	CausePanic          Cause = "panic"           // native code panicked

@@ -8,14 +8,15 @@
 // and starts a first instance. A [Module] is a filter.Filter: the runtime opens one
 // instance for each of its workers, and closes the Module when it no longer uses it.
 //
-// Guests run in this process. A module pays fuel before each run of instructions, and
-// host functions charge fuel for their work. A guest without fuel returns to the host;
-// Go cannot interrupt it earlier. Do not load a module unless it may use this
-// process's CPU for as long as docs/design/security.md says.
+// Guests run in this process, or in worker processes (Options.Worker). A module pays fuel
+// before each run of instructions, and host functions charge fuel for their work. A guest
+// without fuel returns to the host; Go cannot interrupt it earlier. In this process that
+// is all there is: do not load a module unless it may use this process's CPU for as long
+// as docs/design/security.md says. A worker process is locked in by the operating system,
+// and nothing that it says is trusted.
 //
-// This package is experimental until version 1.0: guests move into worker processes,
-// and its options change with that. Guests themselves are not affected: their contract
-// is docs/reference/guest-abi.md.
+// This package is experimental until version 1.0: its options may change. Guests
+// themselves are not affected: their contract is docs/reference/guest-abi.md.
 package wasm
 
 import (

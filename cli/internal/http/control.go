@@ -1,10 +1,10 @@
 package http
 
 import (
-	"auditrelay/builtin/wasm"
 	"context"
 	"errors"
 
+	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/alerts"
 	"auditrelay/cli/internal/api"
 	"auditrelay/internal/auditstore"
