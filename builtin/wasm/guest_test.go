@@ -2,9 +2,11 @@ package wasm_test
 
 import (
 	"bytes"
+	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +39,15 @@ func moduleBytes(t testing.TB, name string) []byte {
 // compiled is where tests keep compiled modules, since compiling Go's takes long.
 var compiled string
 
+// apart is set while guests run in worker processes.
+var apart bool
+
+// apartToo reports whether the tests are to run that way too.
+func apartToo() bool {
+	given := func(name string) bool { f := flag.Lookup(name); return f != nil && f.Value.String() != "" }
+	return runtime.GOOS == "linux" && !given("test.bench") && !given("test.fuzz") && !given("test.list")
+}
+
 // otherWorker runs a worker that is none; nil on systems without.
 var otherWorker func(args []string) (code int, ok bool)
 
@@ -59,6 +70,10 @@ func TestMain(m *testing.M) {
 	}
 	compiled = dir
 	code := m.Run()
+	if code == 0 && apartToo() {
+		apart = true // all of it once more, in worker processes
+		code = m.Run()
+	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -66,7 +81,7 @@ func TestMain(m *testing.M) {
 // options are those of a filter that is granted all that it asks for.
 func options(t testing.TB, name string) wasm.Options {
 	var worker []string
-	if os.Getenv("APART") != "" {
+	if apart {
 		worker = []string{"/proc/self/exe", "internal-guest"}
 	}
 	return wasm.Options{
