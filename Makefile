@@ -38,7 +38,7 @@ release: ## build dist/: an archive for each platform, with third-party notices,
 	  $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/$$name/auditrelay ./cmd/auditrelay; \
 	  env -u GOOS -u GOARCH $(GO) build -o dist/.notices ./internal/tools/notices; \
 	  dist/.notices -version $(VERSION) -out dist/$$name; rm dist/.notices; \
-	  cp -r LICENSE README.md CHANGELOG.md docs packaging/completions packaging/auditrelay.service dist/$$name/; \
+	  cp -r LICENSE README.md CHANGELOG.md docs packaging/completions packaging/monitoring packaging/auditrelay.service dist/$$name/; \
 	  cp dist/$$name/sbom.cdx.json dist/$$name.sbom.cdx.json; \
 	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C dist -czf dist/$$name.tar.gz $$name; \
 	  rm -r dist/$$name; echo dist/$$name.tar.gz; \

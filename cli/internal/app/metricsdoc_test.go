@@ -25,21 +25,8 @@ var (
 
 // Every metric is documented by its full name, and what the documentation names is there.
 func TestMetricsAndDocumentationAgree(t *testing.T) {
-	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rt.Close() })
-	others := newSources(&sources.Host{Runtime: rt, Logger: slog.New(slog.DiscardHandler)})
-	server, err := http.New(http.Options{
-		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet(), Control: &daemon{}, Sources: others,
-		DroppedLines: func() uint64 { return 0 },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var names []string
-	for _, d := range server.Describe() {
+	for _, d := range describedMetrics(t) {
 		if m := metricName.FindStringSubmatch(d); m != nil {
 			names = append(names, m[1])
 		}
@@ -48,7 +35,7 @@ func TestMetricsAndDocumentationAgree(t *testing.T) {
 		t.Fatalf("only %d metrics", len(names))
 	}
 	documented := map[string]string{}
-	err = filepath.WalkDir("../../../docs", func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../../../docs", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".md" {
 			return err
 		}
@@ -72,4 +59,23 @@ func TestMetricsAndDocumentationAgree(t *testing.T) {
 			t.Errorf("%s names the metric %s, which there is not", path, name)
 		}
 	}
+}
+
+// describedMetrics are the metrics of a relay with all sources, as the library prints them.
+func describedMetrics(t *testing.T) []string {
+	t.Helper()
+	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rt.Close() })
+	others := newSources(&sources.Host{Runtime: rt, Logger: slog.New(slog.DiscardHandler)})
+	server, err := http.New(http.Options{
+		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet(), Control: &daemon{}, Sources: others,
+		DroppedLines: func() uint64 { return 0 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Describe()
 }
