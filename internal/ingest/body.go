@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // ratioFrom is how far a compressed body may be read before its ratio counts:
@@ -18,7 +19,8 @@ const ratioFrom = 1 << 20
 type body struct {
 	sent  counter   // as it came
 	plain io.Reader // decompressed; nil until the first Read
-	gzip  bool
+	// open starts decompression; nil for a plain body.
+	open  func(io.Reader) (io.Reader, error)
 	limit int64 // of each of the two; negative: none
 	ratio int64 // negative: none
 	read  int64 // decompressed
@@ -31,9 +33,11 @@ func newBody(r io.Reader, encoding string, l Limits) *body {
 	case "", "identity":
 		b.plain = &b.sent
 	case "gzip", "x-gzip":
-		b.gzip = true
+		b.open = openGzip
+	case "zstd":
+		b.open = openZstd
 	default:
-		b.err = bodyError(MediaType, "the content encoding is not known; send gzip or none", nil)
+		b.err = bodyError(MediaType, "the content encoding is not known; send gzip, zstd or none", nil)
 	}
 	return b
 }
@@ -48,7 +52,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case b.limit >= 0 && max(b.read, b.sent.n) > b.limit:
 		n -= int(min(int64(n), max(0, b.read-b.limit)))
 		err = bodyError(BodyTooLarge, fmt.Sprintf("the body is larger than %d bytes; send fewer events a request", b.limit), nil)
-	case b.gzip && b.ratio >= 0 && b.read > ratioFrom && b.read/b.ratio > b.sent.n:
+	case b.open != nil && b.ratio >= 0 && b.read > ratioFrom && b.read/b.ratio > b.sent.n:
 		n, err = 0, bodyError(Ratio, fmt.Sprintf("the body grew to more than %d times its compressed size", b.ratio), nil)
 	case err != nil && err != io.EOF:
 		err = b.fault(err)
@@ -61,7 +65,7 @@ func (b *body) Read(p []byte) (int, error) {
 // read from the body too.
 func (b *body) next(p []byte) (int, error) {
 	if b.plain == nil {
-		z, err := gzip.NewReader(&b.sent)
+		z, err := b.open(&b.sent)
 		if err == io.EOF {
 			return 0, io.EOF // no bytes at all: an empty body
 		}
@@ -73,11 +77,25 @@ func (b *body) next(p []byte) (int, error) {
 	return b.plain.Read(p)
 }
 
+func openGzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+
+// maxWindow is how far back a zstd frame may refer, and so about the memory that its
+// decompression takes: what RFC 9659 allows for HTTP.
+const maxWindow = 8 << 20
+
+// openZstd decompresses in the reader's own goroutine, so that nothing is left where a
+// body is not read to its end.
+func openZstd(r io.Reader) (io.Reader, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
+}
+
 func (b *body) fault(err error) error {
 	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return bodyError(Compression, fmt.Sprintf("the compressed data refers back more than %d MiB; send it with a smaller window", maxWindow>>20), err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return bodyError(Truncated, "the body is cut short", err)
-	case b.gzip && (b.sent.err == nil || b.sent.err == io.EOF):
+	case b.open != nil && (b.sent.err == nil || b.sent.err == io.EOF):
 		return bodyError(Compression, "the compressed data is damaged", err)
 	}
 	return bodyError(Unread, "the body could not be read to its end", err)
@@ -101,4 +119,13 @@ func (c *counter) Read(p []byte) (int, error) {
 		c.err = err
 	}
 	return n, err
+}
+
+// DecompressionMemory is about the most memory, in bytes, that decompressing a body of that
+// content encoding takes beside its events.
+func DecompressionMemory(encoding string) int64 {
+	if strings.ToLower(strings.TrimSpace(encoding)) == "zstd" {
+		return 2 * maxWindow // history, and room to move it
+	}
+	return 64 << 10
 }

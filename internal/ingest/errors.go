@@ -59,7 +59,7 @@ const (
 	BodyTooLarge  Reason = "body_too_large"  // over Limits.BodyBytes
 	TooManyEvents Reason = "too_many_events" // over Limits.Events
 	Ratio         Reason = "ratio"           // over Limits.Ratio
-	MediaType     Reason = "media_type"      // a content encoding other than gzip
+	MediaType     Reason = "media_type"      // a content encoding other than gzip and zstd
 	Compression   Reason = "compression"     // the compressed data is damaged
 	Unread        Reason = "unread"          // reading failed: the connection broke
 )

@@ -47,7 +47,7 @@ const initialBuffer = 32 << 10
 // HTTP: application/x-ndjson (or application/ndjson, jsonl, jsonlines) means one
 // event a line. With any other, or none, the first bytes tell: "[" begins an
 // array; an object that does not end on its first line is the only event; all
-// else is one event a line. The content encoding is as in HTTP: gzip or none.
+// else is one event a line. The content encoding is as in HTTP: gzip, zstd or none.
 // Next returns every error.
 func NewReader(body io.Reader, contentType, contentEncoding string, l Limits) *Reader {
 	l = l.orDefaults()

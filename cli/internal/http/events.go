@@ -103,7 +103,9 @@ func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refus
 	if atomic {
 		need = 2*int64(s.limits.BodyBytes) + event
 	}
-	if compressed := r.Header.Get("Content-Encoding") != ""; r.ContentLength >= 0 && !compressed {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
+		need += ingest.DecompressionMemory(encoding)
+	} else if r.ContentLength >= 0 {
 		need = min(need, 3*r.ContentLength+32<<10)
 	}
 	release, err := s.Reserve(r.Context(), need)

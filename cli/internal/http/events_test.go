@@ -14,6 +14,8 @@ import (
 	"auditrelay/config"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // What POST /v1/events answers, by what comes. Each row starts with the event
@@ -106,6 +108,14 @@ func TestEventsAreTakenCompressed(t *testing.T) {
 		if status, answer, _ := r.call("POST", "/v1/events", body, "Content-Encoding", "gzip"); status != 400 {
 			t.Errorf("%s: %d %s", name, status, answer)
 		}
+	}
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer encoder.Close()
+	if status, answer, _ := r.call("POST", "/v1/events", string(encoder.EncodeAll([]byte(event("z")), nil)), "Content-Encoding", "zstd"); status != 200 {
+		t.Error(status, answer)
 	}
 	if status, answer, _ := r.call("POST", "/v1/events", event("c"), "Content-Encoding", "br"); status != 415 {
 		t.Error(status, answer)

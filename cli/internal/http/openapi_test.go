@@ -41,7 +41,7 @@ var operations = map[string]struct {
 	"GET /v1/version":   {"The program's version.", nil},
 	"GET /v1/principal": {"Returns the name and the roles of the caller.", nil},
 
-	"POST /v1/events":     {"Accepts events: an object, an array, or one object a line, plain or gzip. With atomic, all or none.", []string{"atomic"}},
+	"POST /v1/events":     {"Accepts events: an object, an array, or one object a line, plain, gzip or zstd. With atomic, all or none.", []string{"atomic"}},
 	"GET /v1/events/{id}": {"Shows what became of an event. With data (role comply), its contents too.", nil},
 	"GET /v1/events":      {"The same, for ids that do not fit into a path.", nil},
 	"GET /v1/proofs":      {"The proofs of an event's outcomes, one for each callback, for who has the public key.", nil},
