@@ -6,17 +6,20 @@ import (
 	"os"
 	"strings"
 
+	"auditrelay/cli/internal/app"
 	"auditrelay/internal/verify"
+	"auditrelay/runtime"
 )
 
 type verifyCommand struct {
-	Place    string   `arg:"" help:"What to verify: a folder with delivered data, or s3://BUCKET/PREFIX." placeholder:"DIR|s3://BUCKET/PREFIX"`
+	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, or a backup." placeholder:"DIR|s3://BUCKET/PREFIX"`
 	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
 	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
 	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
 	SavePin  string   `help:"Write the newest checkpoint of each log to this folder, to pin later." placeholder:"DIR" type:"path"`
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
+	Config   string   `help:"The configuration with the master key of an encrypted journal." placeholder:"FILE" type:"path"`
 	Faults   int      `help:"How many faults to print." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
 }
@@ -37,15 +40,29 @@ func (c *verifyCommand) Run(a *program) error {
 		}
 		o.Pins = append(o.Pins, pin)
 	}
-	files, err := c.files(a.ctx)
-	if err != nil {
-		return err
-	}
-	report, err := verify.Verify(files, o)
+	report, err := c.verify(a, o)
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", c.Place, err)
 	}
 	return c.tell(a, report)
+}
+
+func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, error) {
+	if runtime.JournalIn(c.Place) != "" {
+		var encryption runtime.Encryption
+		if c.Config != "" {
+			var err error
+			if _, encryption, err = app.JournalOf(c.Config, makers(a.sinks)); err != nil {
+				return nil, err
+			}
+		}
+		return runtime.VerifyJournal(c.Place, encryption, o)
+	}
+	files, err := c.files(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return verify.Verify(files, o)
 }
 
 func (c *verifyCommand) tell(a *program, report *verify.Report) error {

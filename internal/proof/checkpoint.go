@@ -106,5 +106,10 @@ func OpenCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
+	for _, s := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return Checkpoint{}, errCheckpoint // bits that nothing vouches for
+		}
+	}
 	return ParseCheckpoint(n.Text)
 }

@@ -264,8 +264,8 @@ func TestCommandsInSentences(t *testing.T) {
 				continue
 			}
 			for _, f := range flag.FindAllString(m[1], -1) {
-				if !strings.Contains(text, f) && words[0] == "callbacks" { // list is its default
-					out, _ := exec.Command(filepath.Join(program(t), "auditrelay"), "callbacks", "list", "--help").Output()
+				if !strings.Contains(text, f) && (words[0] == "callbacks" || words[0] == "receipts") { // list is their default
+					out, _ := exec.Command(filepath.Join(program(t), "auditrelay"), words[0], "list", "--help").Output()
 					text += string(out)
 				}
 				if !strings.Contains(text, f) && !strings.Contains(text, strings.Replace(f, "--", "--[no-]", 1)) {

@@ -75,11 +75,11 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 		v.Objects++
 		name, ok := place(p.Key)
 		if !ok {
-			v.fault(Fault{Missing, p.Key, 0, p.first(), fmt.Sprintf("payload %d is not there: %d records", p.Number, p.Records)})
+			v.Fault(Fault{Missing, p.Key, 0, p.first(), fmt.Sprintf("payload %d is not there: %d records", p.Number, p.Records)})
 			continue
 		}
 		if taken[name] {
-			v.fault(Fault{Altered, name, 0, 0, fmt.Sprintf("payload %d was delivered there as well: it stands in the place of another", p.Number)})
+			v.Fault(Fault{Altered, name, 0, 0, fmt.Sprintf("payload %d was delivered there as well: it stands in the place of another", p.Number)})
 			continue
 		}
 		taken[name] = true
@@ -96,7 +96,7 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 func (v *verifier) checkObject(name string, p *payload) {
 	stored, err := v.files.Read(name, maxObject)
 	if err != nil {
-		v.fault(Fault{Unreadable, name, 0, p.first(), err.Error()})
+		v.Fault(Fault{Unreadable, name, 0, p.first(), err.Error()})
 		return
 	}
 	same := sha256.Sum256(stored) == p.Digest || p.Digest == zero
@@ -104,13 +104,13 @@ func (v *verifier) checkObject(name string, p *payload) {
 		if same {
 			v.ValidObjects++
 		} else {
-			v.fault(Fault{Altered, name, 0, 0, "its content is not what was delivered"})
+			v.Fault(Fault{Altered, name, 0, 0, "its content is not what was delivered"})
 		}
 		return
 	}
 	content, err := decompress(name, stored)
 	if err != nil {
-		v.fault(Fault{Altered, name, 0, p.first(), "it cannot be decompressed: " + err.Error()})
+		v.Fault(Fault{Altered, name, 0, p.first(), "it cannot be decompressed: " + err.Error()})
 		return
 	}
 	faults := compare(p.expected(), content, false)
@@ -118,7 +118,7 @@ func (v *verifier) checkObject(name string, p *payload) {
 		faults = append(faults, lineFault{category: Altered, what: "its stored bytes are not what was delivered, although its records are"})
 	}
 	for _, f := range faults {
-		v.fault(Fault{f.category, name, f.line, f.sequence, f.what})
+		v.Fault(Fault{f.category, name, f.line, f.sequence, f.what})
 	}
 	if len(faults) == 0 {
 		v.ValidObjects++
@@ -154,12 +154,12 @@ func (v *verifier) unstated(name string) {
 			continue
 		}
 		if ours = true; to <= l.complete {
-			v.fault(Fault{Added, name, 0, 0, "no log states it, and the log is complete there"})
+			v.Fault(Fault{Added, name, 0, 0, "no log states it, and the log is complete there"})
 			return
 		}
 	}
 	if !ours {
-		v.fault(Fault{Added, name, 0, 0, fmt.Sprintf("it is of journal %s, incarnation %s, of which there is no signed log", m[1], m[2])})
+		v.Fault(Fault{Added, name, 0, 0, fmt.Sprintf("it is of journal %s, incarnation %s, of which there is no signed log", m[1], m[2])})
 		return
 	}
 	v.Unattested = append(v.Unattested, name)
@@ -305,7 +305,7 @@ func (v *verifier) lines(names []string) []fileLine {
 			content, err = decompress(name, stored)
 		}
 		if err != nil {
-			v.fault(Fault{Unreadable, name, 0, 0, err.Error()})
+			v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
 			continue
 		}
 		n := 0
@@ -341,7 +341,7 @@ func (v *verifier) compareFile(want []expected, got []fileLine) {
 				object = want[f.at].payload.Key
 			}
 		}
-		v.fault(Fault{f.category, object, line, f.sequence, f.what})
+		v.Fault(Fault{f.category, object, line, f.sequence, f.what})
 	}
 }
 

@@ -4,12 +4,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"auditrelay/internal/proof"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -44,16 +42,11 @@ func File(text []byte, o FileOptions) (*Proven, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []note.Verifier
-	for _, key := range o.Keys {
-		k, err := note.NewVerifier(strings.TrimSpace(key))
-		if err != nil {
-			return nil, fmt.Errorf("the key %.80q is not a public key as auditrelay proof public prints it", key)
-		}
-		list = append(list, k)
+	keys, err := NewKeys(o.Keys)
+	if err != nil {
+		return nil, err
 	}
-	v := &verifier{known: note.VerifierList(list...)}
-	c, err := v.open(f.Checkpoint)
+	c, err := keys.Open(f.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +74,7 @@ func File(text []byte, o FileOptions) (*Proven, error) {
 	if o.Document != nil {
 		p.Went = outcome.Digest != zero && sha256.Sum256(line(o.Document)) == outcome.Digest
 	}
-	if err := p.accepted(v, e, outcome, proof.Origin(journal, incarnation, ""), o.Document); err != nil {
+	if err := p.accepted(keys, e, outcome, proof.Origin(journal, incarnation, ""), o.Document); err != nil {
 		return nil, err
 	}
 	if len(e.Statement) > 0 {
@@ -106,7 +99,7 @@ func line(document []byte) []byte {
 }
 
 // accepted checks the part of the evidence about the event as it came.
-func (p *Proven) accepted(v *verifier, e *proof.Evidence, outcome proof.Outcome, origin string, document []byte) error {
+func (p *Proven) accepted(keys *Keys, e *proof.Evidence, outcome proof.Outcome, origin string, document []byte) error {
 	if len(e.Accepted) == 0 {
 		return nil
 	}
@@ -115,7 +108,7 @@ func (p *Proven) accepted(v *verifier, e *proof.Evidence, outcome proof.Outcome,
 	if err != nil || !ok || a.Sequence != outcome.Sequence || proof.LeafHash(e.Accepted) != outcome.Accepted {
 		return errors.New("the event as accepted is not the one that the outcome is of")
 	}
-	c, err := v.open(e.AcceptedHead)
+	c, err := keys.Open(e.AcceptedHead)
 	if err != nil {
 		return fmt.Errorf("of what was accepted: %w", err)
 	}

@@ -1,9 +1,6 @@
 package verify
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -11,8 +8,6 @@ import (
 	"strings"
 
 	"auditrelay/internal/proof"
-
-	"golang.org/x/mod/sumdb/note"
 )
 
 // log is one log as its bundles tell it.
@@ -67,26 +62,27 @@ func (v *verifier) readBundles(names []string) (data []string) {
 		}
 		content, err := v.files.Read(name, proof.MaxBundleBytes)
 		if err != nil {
-			v.fault(Fault{Unreadable, name, 0, 0, err.Error()})
+			v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
 			continue
 		}
 		files, err := proof.ReadBundle(content)
 		if err != nil || len(files) == 0 || files[0].Name != proof.CheckpointName {
-			v.fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
+			v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
 			continue
 		}
 		b := &bundle{name: name, signed: files[0].Data, files: files[1:]}
 		if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
-			v.rotate(b)
+			for _, err := range v.keys.Rotate(b.files[0].Data) {
+				v.Fault(Fault{Forged, b.name, 0, 0, err.Error()})
+			}
 			b.files = b.files[1:]
 		}
 		bundles = append(bundles, b)
 	}
-	v.knowKeys()
 	for _, b := range bundles {
-		checkpoint, err := v.open(b.signed)
+		checkpoint, err := v.keys.Open(b.signed)
 		if err != nil {
-			v.fault(Fault{Forged, b.name, 0, 0, err.Error()})
+			v.Fault(Fault{Forged, b.name, 0, 0, err.Error()})
 			continue
 		}
 		b.checkpoint = checkpoint
@@ -98,56 +94,6 @@ func (v *verifier) readBundles(names []string) (data []string) {
 		l.bundles = append(l.bundles, b)
 	}
 	return data
-}
-
-// open checks a signed checkpoint.
-func (v *verifier) open(signed []byte) (proof.Checkpoint, error) {
-	c, err := proof.OpenCheckpoint(signed, v.known)
-	if err != nil {
-		if _, unknown := errors.AsType[*note.UnverifiedNoteError](err); unknown {
-			return c, errors.New("its checkpoint is not signed by a known key")
-		}
-		return c, errors.New("its checkpoint is not valid, or its signature is not")
-	}
-	if _, _, _, err := proof.ParseOrigin(c.Origin); err != nil {
-		return c, err
-	}
-	return c, nil
-}
-
-// rotate takes keys into account that known ones were rotated to. Records are told in
-// the order of their time.
-func (v *verifier) rotate(b *bundle) {
-	var records []string
-	if err := json.Unmarshal(b.files[0].Data, &records); err != nil {
-		v.fault(Fault{Altered, b.name, 0, 0, "its records of the signer's rotations cannot be read"})
-		return
-	}
-	again, err := json.Marshal(records)
-	if err != nil || !bytes.Equal(again, b.files[0].Data) {
-		v.fault(Fault{Altered, b.name, 0, 0, "its records of the signer's rotations were changed"})
-	}
-	for _, record := range records {
-		before, after, err := proof.OpenRotation([]byte(record))
-		switch {
-		case err != nil:
-			v.fault(Fault{Forged, b.name, 0, 0, err.Error()})
-		case slices.Contains(v.keys, before) && !slices.Contains(v.keys, after):
-			v.keys = append(v.keys, after)
-		}
-	}
-}
-
-func (v *verifier) knowKeys() {
-	var list []note.Verifier
-	for _, key := range v.keys {
-		if k, err := note.NewVerifier(key); err == nil && !slices.ContainsFunc(list, func(have note.Verifier) bool {
-			return have.Name() == k.Name() && have.KeyHash() == k.KeyHash()
-		}) {
-			list = append(list, k)
-		}
-	}
-	v.known = note.VerifierList(list...)
 }
 
 // stack computes roots, leaf by leaf.
@@ -173,6 +119,9 @@ func (s *stack) root() proof.Hash {
 	return h
 }
 
+// Root returns the root of a log with these leaves, one at least.
+func Root(leaves []proof.Hash) proof.Hash { return rootOf(leaves) }
+
 func rootOf(leaves []proof.Hash) proof.Hash {
 	var s stack
 	for _, l := range leaves {
@@ -196,9 +145,9 @@ func (v *verifier) build(l *log) {
 		if before != nil && before.checkpoint.Size == size {
 			what := "it is there twice, also as " + before.name
 			if before.checkpoint.Root != b.checkpoint.Root {
-				v.fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("two checkpoints of size %d contradict each other, the other is in %s", size, before.name)})
+				v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("two checkpoints of size %d contradict each other, the other is in %s", size, before.name)})
 			} else {
-				v.fault(Fault{Added, b.name, 0, 0, what})
+				v.Fault(Fault{Added, b.name, 0, 0, what})
 			}
 			continue
 		}
@@ -207,14 +156,14 @@ func (v *verifier) build(l *log) {
 			continue
 		}
 		if uint64(len(l.leaves)) != size || size == 0 {
-			v.fault(Fault{Missing, b.name, 0, 0, fmt.Sprintf("leaves %d to %d of %s are in no bundle", len(l.leaves), size, l.origin)})
+			v.Fault(Fault{Missing, b.name, 0, 0, fmt.Sprintf("leaves %d to %d of %s are in no bundle", len(l.leaves), size, l.origin)})
 			continue
 		}
 		for s.size < size {
 			s.push(l.leaves[s.size])
 		}
 		if s.root() != b.checkpoint.Root {
-			v.fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not have the root that its checkpoint signs, at size %d", size)})
+			v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not have the root that its checkpoint signs, at size %d", size)})
 			// What is not signed says nothing.
 			l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
 			s = stack{}
@@ -234,7 +183,7 @@ func (v *verifier) take(l *log, b *bundle) bool {
 	size := b.checkpoint.Size
 	entries := map[uint64][]byte{}
 	bad := func(category Category, what string) bool {
-		v.fault(Fault{category, b.name, 0, 0, what})
+		v.Fault(Fault{category, b.name, 0, 0, what})
 		return false
 	}
 	for _, f := range b.files {
@@ -335,7 +284,7 @@ func (v *verifier) interpret(l *log) {
 		}
 		entry, err := proof.ParseEntry(e)
 		if err != nil {
-			v.fault(Fault{Unreadable, l.named, 0, 0, fmt.Sprintf("entry %d: %v", at, err)})
+			v.Fault(Fault{Unreadable, l.named, 0, 0, fmt.Sprintf("entry %d: %v", at, err)})
 			continue
 		}
 		if o, ok := entry.(proof.Outcome); ok {
@@ -388,7 +337,7 @@ func (v *verifier) completeness(l *log) {
 			continue
 		}
 		if !withheld {
-			v.fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
+			v.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
 		}
 		break
 	}
@@ -401,9 +350,9 @@ func (v *verifier) completeness(l *log) {
 func (v *verifier) checkPins() {
 	for i, pin := range v.options.Pins {
 		object := fmt.Sprintf("pin %d", i+1)
-		c, err := v.open(pin)
+		c, err := v.keys.Open(pin)
 		if err != nil {
-			v.fault(Fault{Forged, object, 0, 0, err.Error()})
+			v.Fault(Fault{Forged, object, 0, 0, err.Error()})
 			continue
 		}
 		l := v.logs[c.Origin]
@@ -413,9 +362,9 @@ func (v *verifier) checkPins() {
 			if l != nil {
 				have = l.size()
 			}
-			v.fault(Fault{Truncated, object, 0, 0, fmt.Sprintf("%s had %d leaves, and has %d now: what followed was taken away", c.Origin, c.Size, have)})
+			v.Fault(Fault{Truncated, object, 0, 0, fmt.Sprintf("%s had %d leaves, and has %d now: what followed was taken away", c.Origin, c.Size, have)})
 		case c.Size > 0 && rootOf(l.leaves[:c.Size]) != c.Root:
-			v.fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
+			v.Fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
 		}
 	}
 }

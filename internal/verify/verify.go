@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"auditrelay/internal/proof"
-
-	"golang.org/x/mod/sumdb/note"
 )
 
 // Files is a place with delivered data: a folder, or a bucket's prefix.
@@ -99,7 +97,8 @@ type Report struct {
 // maxFaults bounds the faults that are listed; all are counted.
 const maxFaults = 1000
 
-func (r *Report) fault(f Fault) {
+// Fault adds a fault.
+func (r *Report) Fault(f Fault) {
 	if r.FaultCount++; len(r.Faults) < maxFaults {
 		r.Faults = append(r.Faults, f)
 	}
@@ -165,8 +164,7 @@ type verifier struct {
 	Report
 	options Options
 	files   Files
-	known   note.Verifiers
-	keys    []string
+	keys    *Keys
 	logs    map[string]*log // by origin
 	sets    map[string]bool // what file sinks wrote: the files' names without extension
 }
@@ -176,14 +174,9 @@ type verifier struct {
 func Verify(files Files, o Options) (*Report, error) {
 	v := &verifier{options: o, files: files, logs: map[string]*log{}, sets: map[string]bool{}}
 	v.Outcomes = map[string]uint64{}
-	for _, key := range o.Keys {
-		if _, err := note.NewVerifier(strings.TrimSpace(key)); err != nil {
-			return nil, fmt.Errorf("the key %.80q is not a public key as auditrelay proof public prints it", key)
-		}
-		v.keys = append(v.keys, strings.TrimSpace(key))
-	}
-	if len(v.keys) == 0 {
-		return nil, fmt.Errorf("no public key is given")
+	var err error
+	if v.keys, err = NewKeys(o.Keys); err != nil {
+		return nil, err
 	}
 	names, err := files.List()
 	if err != nil {
@@ -219,7 +212,7 @@ func (v *verifier) finish() {
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {
-		v.fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified"})
+		v.Fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified"})
 	}
 	slices.SortStableFunc(v.Faults, func(a, b Fault) int { return strings.Compare(a.Object, b.Object) })
 }

@@ -76,7 +76,7 @@ _auditrelay() {
     "policy show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --json" ;;
-    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --faults --json" ;;
+    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json" ;;
     "proof") words="keygen public --help --version" ;;
     "proof keygen") words="--help --version --name --out" ;;
     "proof public") words="--help --version" ;;

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -233,4 +234,11 @@ func AppendRotation(j *journal.Journal, tx *journal.Tx, record []byte) error {
 	}
 	tx.Set(RotationsKey, value)
 	return nil
+}
+
+// CheckpointOf returns the name of the log whose last signed checkpoint stands under k.
+func CheckpointOf(k journal.Key) (log string, ok bool) {
+	_, name, _, valid := k.Split()
+	log, ok = strings.CutPrefix(name, "checkpoint/")
+	return log, ok && valid
 }

@@ -1,0 +1,90 @@
+package verify
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"auditrelay/internal/proof"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Keys are the public keys that sign.
+type Keys struct {
+	texts []string
+	known note.Verifiers
+}
+
+// NewKeys takes public keys as in c2sp.org/signed-note, one at least.
+func NewKeys(texts []string) (*Keys, error) {
+	k := &Keys{}
+	for _, text := range texts {
+		text = strings.TrimSpace(text)
+		if _, err := note.NewVerifier(text); err != nil {
+			return nil, fmt.Errorf("the key %.80q is not a public key as auditrelay proof public prints it", text)
+		}
+		k.texts = append(k.texts, text)
+	}
+	if len(k.texts) == 0 {
+		return nil, errors.New("no public key is given")
+	}
+	k.know()
+	return k, nil
+}
+
+func (k *Keys) know() {
+	var list []note.Verifier
+	for _, text := range k.texts {
+		if v, err := note.NewVerifier(text); err == nil && !slices.ContainsFunc(list, func(have note.Verifier) bool {
+			return have.Name() == v.Name() && have.KeyHash() == v.KeyHash()
+		}) {
+			list = append(list, v)
+		}
+	}
+	k.known = note.VerifierList(list...)
+}
+
+// Rotate takes the keys into account that known ones were rotated to, by records in the
+// order of their time. It returns what is wrong with the records.
+func (k *Keys) Rotate(list []byte) (wrong []error) {
+	if len(list) == 0 {
+		return nil
+	}
+	var records []string
+	if err := json.Unmarshal(list, &records); err != nil {
+		return []error{errors.New("its records of the signer's rotations cannot be read")}
+	}
+	if again, err := json.Marshal(records); err != nil || !bytes.Equal(again, list) {
+		wrong = append(wrong, errors.New("its records of the signer's rotations were changed"))
+	}
+	for _, record := range records {
+		before, after, err := proof.OpenRotation([]byte(record))
+		switch {
+		case err != nil:
+			wrong = append(wrong, err)
+		case slices.Contains(k.texts, before) && !slices.Contains(k.texts, after):
+			k.texts = append(k.texts, after)
+		}
+	}
+	k.know()
+	return wrong
+}
+
+// Open reads a checkpoint that a known key signed.
+func (k *Keys) Open(signed []byte) (proof.Checkpoint, error) {
+	c, err := proof.OpenCheckpoint(signed, k.known)
+	if err != nil {
+		if _, unknown := errors.AsType[*note.UnverifiedNoteError](err); unknown {
+			return c, errors.New("its checkpoint is not signed by a known key")
+		}
+		return c, errors.New("its checkpoint is not valid, or its signature is not")
+	}
+	if _, _, _, err := proof.ParseOrigin(c.Origin); err != nil {
+		return c, err
+	}
+	return c, nil
+}

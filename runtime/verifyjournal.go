@@ -1,0 +1,207 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"auditrelay/internal/proof"
+	"auditrelay/internal/verify"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
+// holds: every accepted event against its leaf, every entry against its leaf, every log
+// against its last signed checkpoint. dir is a data directory or a backup. It works on a
+// copy beside dir, which it removes.
+//
+// Errors: ErrNoKey or ErrWrongKey for an encrypted journal, and what stands in the way of
+// looking. What is wrong with the journal is in the report.
+func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.Report, err error) {
+	beside, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".auditrelay-verify-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(beside)) }()
+	report = &verify.Report{Outcomes: map[string]uint64{}}
+	copied := filepath.Join(beside, "journal")
+	options := journal.Options{Encryption: e.options(), Reserve: -1}
+	if err := journal.Restore(JournalIn(dir), copied, options); err != nil {
+		return report, unreadable(report, dir, err)
+	}
+	j, err := journal.Open(copied, options)
+	if err != nil {
+		return report, unreadable(report, dir, err)
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	v := &journalVerifier{journal: j, report: report, options: o, dir: dir}
+	return report, v.all()
+}
+
+// JournalIn returns where the journal is in a data directory or a backup; empty: it is
+// neither.
+func JournalIn(dir string) string {
+	for _, place := range []string{dir, journalDir(dir)} {
+		if _, err := os.Stat(filepath.Join(place, "HEAD")); err == nil {
+			return place
+		}
+	}
+	return ""
+}
+
+// unreadable reports a journal that does not open. Without its key it was not looked at.
+func unreadable(report *verify.Report, dir string, err error) error {
+	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	report.Fault(verify.Fault{Category: verify.Unreadable, Object: dir, What: err.Error()})
+	return nil
+}
+
+// journalVerifier is one call of VerifyJournal.
+type journalVerifier struct {
+	journal *journal.Journal
+	report  *verify.Report
+	options verify.Options
+	dir     string
+}
+
+func (v *journalVerifier) all() error {
+	known, err := verify.NewKeys(v.options.Keys)
+	if err != nil {
+		return err
+	}
+	rotations, _, err := v.journal.Get(delivery.RotationsKey)
+	if err != nil {
+		return err
+	}
+	known.Rotate(rotations)
+	var signed []string
+	from, to := journal.All(journal.KindMeta)
+	checkpoints := map[string][]byte{}
+	err = v.journal.Scan(from, to, func(k journal.Key, value []byte) error {
+		if name, ok := delivery.CheckpointOf(k); ok {
+			signed = append(signed, name)
+			checkpoints[name] = append([]byte{}, value...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range signed {
+		v.log(name, checkpoints[name], known)
+	}
+	if len(signed) == 0 {
+		v.report.Fault(verify.Fault{Category: verify.Missing, Object: v.dir, What: "the journal holds no signed checkpoint: nothing can be verified"})
+	}
+	for i, pin := range v.options.Pins {
+		v.pin(fmt.Sprintf("pin %d", i+1), pin, checkpoints, known)
+	}
+	return v.events()
+}
+
+// log checks a log's leaves against its checkpoint, and its entries against its leaves.
+func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
+	fault := func(c verify.Category, format string, args ...any) {
+		v.report.Fault(verify.Fault{Category: c, Object: name, What: fmt.Sprintf(format, args...)})
+	}
+	v.report.Checkpoints++
+	c, err := known.Open(signed)
+	if err != nil {
+		fault(verify.Forged, "%v", err)
+		return
+	}
+	root, err := tlog.TreeHash(int64(c.Size), v.journal.TreeReader(name))
+	if err != nil {
+		fault(verify.Truncated, "its checkpoint is at %d: %v", c.Size, err)
+		return
+	}
+	leaves, err := v.journal.TreeHashes(name, 0, 0, int(c.Size))
+	if err != nil || root != c.Root || verify.Root(leaves) != c.Root {
+		fault(verify.Forged, "its leaves do not have the root that its checkpoint signs, at size %d", c.Size)
+		return
+	}
+	v.report.ValidCheckpoints++
+	v.report.Logs = append(v.report.Logs, verify.Log{Origin: c.Origin, Size: c.Size, First: 1, Checkpoint: string(signed)})
+	err = v.journal.Entries(name, 0, c.Size, func(index uint64, entry []byte) error {
+		if entry == nil {
+			return nil // erased
+		}
+		v.report.Objects++
+		if proof.LeafHash(entry) == leaves[index] {
+			v.report.ValidObjects++
+		} else {
+			fault(verify.Altered, "entry %d is not what its leaf says", index)
+		}
+		return nil
+	})
+	if err != nil {
+		fault(verify.Unreadable, "its entries: %v", err)
+	}
+}
+
+// events checks every event that is held against its leaf.
+func (v *journalVerifier) events() error {
+	oldest, next := v.journal.Oldest(), v.journal.Head().Next
+	for at := oldest; at < next; at++ {
+		leaves, err := v.journal.AcceptedLeaves(at, at+1)
+		if err == nil && leaves[0] == (proof.Hash{}) {
+			continue // accepted before there was a log
+		}
+		var p journal.ProvenEvent
+		if err == nil {
+			p, err = v.journal.Prove(at)
+		}
+		switch {
+		case errors.Is(err, journal.ErrErased):
+			continue
+		case err != nil:
+			v.report.Fault(verify.Fault{Category: verify.Unreadable, Object: v.dir, Sequence: at, What: err.Error()})
+			continue
+		}
+		v.report.Objects++
+		if p.Entry.Commitment != (proof.Hash{}) && proof.LeafHash(p.Entry.Append(nil)) != leaves[0] {
+			v.report.Fault(verify.Fault{Category: verify.Altered, Object: v.dir, Sequence: at, What: "the event is not what was accepted"})
+			continue
+		}
+		v.report.ValidObjects++
+		v.report.Records++
+		v.report.Bytes += int64(len(p.Body))
+	}
+	for i := range v.report.Logs {
+		if _, _, lane, err := proof.ParseOrigin(v.report.Logs[i].Origin); err == nil && lane == "" {
+			v.report.Logs[i].First, v.report.Logs[i].Last = oldest, next-1
+		}
+	}
+	return nil
+}
+
+// pin holds the journal's log of that origin against a checkpoint from earlier.
+func (v *journalVerifier) pin(object string, pin []byte, checkpoints map[string][]byte, known *verify.Keys) {
+	c, err := known.Open(pin)
+	if err != nil {
+		v.report.Fault(verify.Fault{Category: verify.Forged, Object: object, What: err.Error()})
+		return
+	}
+	for name, signed := range checkpoints {
+		have, err := known.Open(signed)
+		if err != nil || have.Origin != c.Origin {
+			continue
+		}
+		root, err := tlog.TreeHash(int64(c.Size), v.journal.TreeReader(name))
+		switch {
+		case have.Size < c.Size:
+		case err != nil || root != c.Root:
+			v.report.Fault(verify.Fault{Category: verify.Forged, Object: object, What: fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
+			return
+		default:
+			return
+		}
+	}
+	v.report.Fault(verify.Fault{Category: verify.Truncated, Object: object, What: fmt.Sprintf("%s had %d leaves, and has fewer now", c.Origin, c.Size)})
+}
