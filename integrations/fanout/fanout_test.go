@@ -117,9 +117,9 @@ data_dir: %[1]s/data
 journal: {reserve: 0}
 callbacks:
   - {name: archive, sink: {s3: {bucket: %[2]s, endpoint: %[3]q, region: us-east-1, addressing: path, credentials: {access_key_id: %[4]s, secret_access_key: %[5]s}}}}
-  - {name: splunk, format: ocsf, backoff: {initial: 10ms, max: 200ms}, sink: {splunk: {url: %[6]q, token: token, http: %[7]s}}}
-  - {name: datadog, sink: {datadog: {url: %[8]q, api_key: key, http: %[7]s}}}
-  - {name: hook, backoff: {initial: 10ms, max: 200ms}, sink: {webhook: {url: %[9]q, body: array, http: %[7]s}}}
+  - {name: splunk, format: ocsf, must_not_leave: {detectors: [secrets]}, backoff: {initial: 10ms, max: 200ms}, sink: {splunk: {url: %[6]q, token: token, http: %[7]s}}}
+  - {name: datadog, must_not_leave: {detectors: [secrets]}, sink: {datadog: {url: %[8]q, api_key: key, http: %[7]s}}}
+  - {name: hook, must_not_leave: {detectors: [secrets]}, backoff: {initial: 10ms, max: 200ms}, sink: {webhook: {url: %[9]q, body: array, http: %[7]s}}}
   - {name: local, sink: {file: {path: %[1]s/out/audit.ndjson}}}
 `, r.dir, r.bucket, r.s3.Endpoint, s3test.AccessKey, s3test.SecretKey, splunk.URL, guard, r.store.URL+"/insert/datadog", r.dead.URL)
 	file := filepath.Join(r.dir, "auditrelay.yaml")

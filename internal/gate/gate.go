@@ -106,6 +106,7 @@ type Inspector struct {
 	value    []byte
 	keys     []byte
 	wrap     []byte
+	rest     []byte // of a line of a payload
 	names    keyname.Cache[keyKnown]
 	known    *detect.Known
 	sought   bool                     // what is known must not stand in the text at hand

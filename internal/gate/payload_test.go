@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -128,5 +129,43 @@ func TestThePayloadsOwnDigestIsNoSecret(t *testing.T) {
 	p = auditrelay.Payload{Key: "k", Body: body, Headers: map[string]string{"X-Digest": hex.EncodeToString(sum[:])}}
 	if err := i.Payload(&p, nil); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBodiesOfSeveralRecords: what HTTP sinks send, an array over several lines and
+// envelopes, is read record by record; a record that was looked at is not again, and what
+// stands beside it is.
+func TestBodiesOfSeveralRecords(t *testing.T) {
+	c, err := detect.NewCatalogue(detect.Options{Exceptions: []detect.Exception{{Path: "sample"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(Options{Detectors: []string{"secrets"}, Catalogue: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = "AKIAIOSFODNN7ABCDEFG"
+	one, two := `{"sample":"`+key+`"}`, `{"a":[1,{"b":2}]}`
+	records := []auditrelay.Record{{Sequence: 1, Data: []byte(one)}, {Sequence: 2, Data: []byte(two)}}
+	for name, tt := range map[string]struct {
+		body string
+		leak bool
+	}{
+		"lines":                   {one + "\n" + two + "\n", false},
+		"an array":                {"[" + one + ",\n" + two + "]", false},
+		"an array on one line":    {"[" + two + "," + two + "]", false},
+		"envelopes":               {`{"time":1,"event":` + one + "}\n" + `{"time":1,"event":` + two + "}", false},
+		"an array of envelopes":   {`[{"x":1,"event":` + one + "},\n" + `{"x":1,"event":` + two + "}]", false},
+		"an array of texts":       {`[{"message":"{\"a\":1}"},` + "\n" + `{"message":"{\"a\":2}"}]`, false},
+		"a secret in an envelope": {`{"note":"` + key + `","event":` + one + "}\n" + `{"time":1,"event":` + two + "}", true},
+		"a secret in an array":    {"[" + one + ",\n" + `{"a":"` + key + `"}]`, true},
+		"a secret in a text":      {`[{"message":"{\"a\":1}"},` + "\n" + `{"message":"{\"a\":\"` + key + `\"}"}]`, true},
+		"a record in a text":      {one + "\n" + `{"a":"{\"sample\":\"` + key + `\"}"}`, true},
+		"an array that is none":   {"[" + one + ",\n" + `{"a":"x"`, true},
+	} {
+		err := g.Inspector().Payload(&auditrelay.Payload{Key: "k", Body: []byte(tt.body)}, records)
+		if (err != nil) != tt.leak {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
