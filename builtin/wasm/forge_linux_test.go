@@ -139,6 +139,17 @@ var forgeries = []forged{
 			}
 		}
 	}},
+	{name: "pseudonyms whose answers nobody reads", answer: func(s *process.Side, _ []byte) {
+		for {
+			sendAs(s, sayPseudonym, process.First, 14, []byte("\x0apseudonymsabc"))
+		}
+	}},
+	{name: "nothing more on a lane that it closed", answer: func(s *process.Side, _ []byte) {
+		if fd, ok := socket.Load(s); ok {
+			_ = syscall.Close(fd.(int))
+		}
+		select {}
+	}},
 	{name: "its death", answer: func(*process.Side, []byte) { os.Exit(3) }},
 	{name: "its death in the middle", answer: func(s *process.Side, b []byte) {
 		copy(s.Out()[process.First:], b)

@@ -292,9 +292,18 @@ func (p *Process) Ending() bool {
 	}
 }
 
-// Ended waits for the end and says how it came.
+// endTime is how long a process that does not answer any more may take to end by itself.
+const endTime = 200 * time.Millisecond
+
+// Ended waits for the end and says how it came. A process that closed its connections and
+// goes on is killed: nothing else would end the wait.
 func (p *Process) Ended() string {
-	<-p.dead
+	select {
+	case <-p.dead:
+	case <-time.After(endTime):
+		p.Kill("it closed its connection, or read no more from it, and went on")
+		<-p.dead
+	}
 	if why := p.killed.Load(); why != nil {
 		return *why
 	}
@@ -355,9 +364,17 @@ func (l *Lane) Send(m Message) error {
 	return l.Reply(m)
 }
 
-// Reply says something to the worker that asked for it.
+// replyTime is how long a message to a worker may wait for room. One that waits for an
+// answer has room for it at once; one that asks again and again and reads nothing has not.
+const replyTime = 200 * time.Millisecond
+
+// Reply says something to the worker that asked for it. The error is ErrDead also where
+// the worker does not read.
 func (l *Lane) Reply(m Message) error {
 	l.message = m.append(l.message[:0])
+	if err := l.conn.SetWriteDeadline(time.Now().Add(replyTime)); err != nil {
+		return fmt.Errorf("%w: %w", ErrDead, err)
+	}
 	if _, err := l.conn.Write(l.message); err != nil {
 		return fmt.Errorf("%w: %w", ErrDead, err)
 	}
