@@ -165,6 +165,7 @@ type storeCommands struct {
 
 type storeRebuild struct {
 	remote
+	why
 	DryRun bool `help:"Show how many events it would be, and start nothing."`
 	JSON   bool `help:"Print JSON."`
 }
@@ -174,7 +175,7 @@ func (c *storeRebuild) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	started, err := cl.RebuildStore(a.ctx, api.Rebuild{DryRun: c.DryRun})
+	started, err := cl.RebuildStore(a.ctx, api.Rebuild{DryRun: c.DryRun, Reason: c.Reason})
 	if err != nil {
 		return err
 	}

@@ -193,6 +193,7 @@ func callbackRows(s *api.CallbackStatus) [][]string {
 		}
 		add("max age", limit)
 	}
+	add("version", s.Version)
 	add("position", count(s.Cursor)+" of "+count(s.Head))
 	add("in flight", strconv.Itoa(s.InFlight)+" payloads")
 	add("payloads", count(s.Payloads))
@@ -221,16 +222,17 @@ func count(n uint64) string { return strconv.FormatUint(n, 10) }
 // changeFlags are those of the commands that change one callback's state.
 type changeFlags struct {
 	remote
+	why
 	Name string `arg:"" help:"The callback."`
 	JSON bool   `help:"Print JSON."`
 }
 
-func (c *changeFlags) do(a *program, change func(*client.Client, context.Context, string) (api.CallbackStatus, error)) error {
-	cl, err := c.client()
+func (c *changeFlags) do(a *program, change func(*client.Client, context.Context, string, api.Why) (api.CallbackStatus, error)) error {
+	cl, err := c.clientFor(c.Seen)
 	if err != nil {
 		return err
 	}
-	status, err := change(cl, a.ctx, c.Name)
+	status, err := change(cl, a.ctx, c.Name, c.why.api())
 	if err != nil {
 		return err
 	}
@@ -250,20 +252,26 @@ type (
 
 func (c *pauseCommand) Run(a *program) error  { return c.do(a, (*client.Client).Pause) }
 func (c *resumeCommand) Run(a *program) error { return c.do(a, (*client.Client).Resume) }
-func (c *detachCommand) Run(a *program) error { return c.do(a, (*client.Client).Detach) }
+func (c *detachCommand) Run(a *program) error {
+	if err := c.required("the callback skips events"); err != nil {
+		return err
+	}
+	return c.do(a, (*client.Client).Detach)
+}
 func (c *attachCommand) Run(a *program) error { return c.do(a, (*client.Client).Attach) }
 
 type reloadCommand struct {
 	remote
+	why
 	JSON bool `help:"Print JSON."`
 }
 
 func (c *reloadCommand) Run(a *program) error {
-	cl, err := c.client()
+	cl, err := c.clientFor(c.Seen)
 	if err != nil {
 		return err
 	}
-	done, err := cl.Reload(a.ctx)
+	done, err := cl.Reload(a.ctx, c.why.api())
 	if err != nil {
 		return err
 	}
@@ -283,6 +291,7 @@ func (c *reloadCommand) Run(a *program) error {
 
 type backupCommand struct {
 	remote
+	why
 	JSON bool `help:"Print JSON."`
 }
 
@@ -292,7 +301,7 @@ func (c *backupCommand) Run(a *program) error {
 		return err
 	}
 	// A backup is not broken off by an impatient client: the relay finishes it.
-	done, err := cl.Backup(context.WithoutCancel(a.ctx))
+	done, err := cl.Backup(context.WithoutCancel(a.ctx), c.why.api())
 	if err != nil {
 		return err
 	}

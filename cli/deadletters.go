@@ -107,6 +107,7 @@ func (c *deadLetterShow) Run(a *program) error {
 
 type deadLetterDiscard struct {
 	remote
+	why
 	Callback  string   `arg:"" help:"The callback."`
 	Sequences []uint64 `arg:"" optional:"" help:"The events' sequences."`
 	All       bool     `help:"All of the callback."`
@@ -121,7 +122,7 @@ func (c *deadLetterDiscard) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	changed, err := cl.DiscardDeadLetters(a.ctx, c.Callback, api.DeadLetters{Sequences: c.Sequences, All: c.All})
+	changed, err := cl.DiscardDeadLetters(a.ctx, c.Callback, api.DeadLetters{Sequences: c.Sequences, All: c.All, Reason: c.Reason})
 	if err != nil {
 		return err
 	}

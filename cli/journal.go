@@ -15,6 +15,7 @@ type journalCommands struct {
 type journalRecover struct {
 	Config  string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
 	DataDir string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	Reason  string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
 	Yes     bool   `help:"Recover. Without it nothing is changed."`
 	JSON    bool   `help:"Print JSON."`
 }
@@ -30,7 +31,7 @@ func (c *journalRecover) Run(a *program) error {
 	dir = cmp.Or(c.DataDir, dir)
 	var r runtime.Recovery
 	if c.Yes {
-		r, err = runtime.Recover(dir, encryption, "command line")
+		r, err = runtime.Recover(dir, encryption, commandLine(c.Reason))
 	} else {
 		r, err = runtime.Examine(dir, encryption)
 	}

@@ -47,6 +47,7 @@ func sequencesOf(p api.Period) string {
 
 type keyringDestroy struct {
 	remote
+	why
 	Period          uint64 `arg:"" help:"The period's number, from keyring list."`
 	WithDeadLetters bool   `help:"Discard the period's dead letters first."`
 	Yes             bool   `help:"Confirm; this cannot be undone."`
@@ -57,11 +58,14 @@ func (c *keyringDestroy) Run(a *program) error {
 	if !c.Yes {
 		return usage("the events of period %d could never be read again, here or in a copy made from then on; say --yes if that is meant", c.Period)
 	}
+	if err := c.required("a key is destroyed"); err != nil {
+		return err
+	}
 	cl, err := c.client()
 	if err != nil {
 		return err
 	}
-	var q api.DestroyQuery
+	q := api.DestroyQuery{Reason: c.Reason}
 	if c.WithDeadLetters {
 		q.DeadLetters = api.DiscardFirst
 	}

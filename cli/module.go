@@ -26,6 +26,7 @@ type moduleCommands struct {
 }
 
 type modulePush struct {
+	why
 	remote
 	File   string `arg:"" help:"The module, a .wasm file." type:"existingfile"`
 	Name   string `help:"The module's name, as filters use it. Default: the file's name." placeholder:"NAME"`
@@ -63,7 +64,7 @@ func (c *modulePush) Run(a *program) error {
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(c.File), ".wasm")
 	}
-	pushed, err := cl.Push(a.ctx, api.PushQuery{Name: name, Filter: c.Filter}, wasm)
+	pushed, err := cl.Push(a.ctx, api.PushQuery{Name: name, Filter: c.Filter, Reason: c.Reason}, wasm)
 	if err != nil {
 		return err
 	}
@@ -206,14 +207,17 @@ func (c *moduleGet) Run(a *program) error {
 	return os.WriteFile(c.Output, wasm, 0o600)
 }
 
-type moduleDelete struct{ digestFlags }
+type moduleDelete struct {
+	digestFlags
+	why
+}
 
 func (c *moduleDelete) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
 	}
-	stored, err := cl.DeleteModule(a.ctx, c.Digest)
+	stored, err := cl.DeleteModule(a.ctx, c.Digest, c.why.api())
 	if err != nil {
 		return err
 	}
@@ -222,6 +226,7 @@ func (c *moduleDelete) Run(a *program) error {
 }
 
 type moduleUse struct {
+	why
 	remote
 	Filter     string `arg:"" help:"The filter's name in the configuration."`
 	Digest     string `arg:"" optional:"" help:"The module's digest, or at least its first 8 digits."`
@@ -240,11 +245,11 @@ func (c *moduleUse) Run(a *program) error {
 	if given != 1 {
 		return usage("give a digest, --previous or --configured")
 	}
-	cl, err := c.client()
+	cl, err := c.clientFor(c.Seen)
 	if err != nil {
 		return err
 	}
-	used, err := cl.UseModule(a.ctx, c.Filter, api.Use{SHA256: c.Digest, Previous: c.Previous, Configured: c.Configured})
+	used, err := cl.UseModule(a.ctx, c.Filter, api.Use{SHA256: c.Digest, Previous: c.Previous, Configured: c.Configured, Reason: c.Reason})
 	if err != nil {
 		return err
 	}
@@ -292,6 +297,7 @@ func (c *moduleFilters) Run(a *program) error {
 }
 
 type moduleReset struct {
+	why
 	remote
 	Filter string `arg:"" help:"The filter."`
 }
@@ -301,7 +307,7 @@ func (c *moduleReset) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.ResetFilter(a.ctx, c.Filter); err != nil {
+	if err := cl.ResetFilter(a.ctx, c.Filter, c.why.api()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s judges again\n", c.Filter)

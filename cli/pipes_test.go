@@ -169,7 +169,7 @@ func TestReadersThatAreGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, err := io.ReadAll(answer.Body)
-		if _ = answer.Body.Close(); err != nil || !bytes.Contains(status, []byte(`"pending":101`)) {
+		if _ = answer.Body.Close(); err != nil || !bytes.Contains(status, []byte(`"pending":102`)) {
 			t.Errorf("the callback to standard output: %s, %v", status, err)
 		}
 		// What is pending holds the drain; a second signal ends it.

@@ -123,9 +123,10 @@ func textOrDump(data []byte) string {
 // whichItems are the flags of the commands that change items.
 type whichItems struct {
 	remote
+	why
 	Numbers []uint64 `arg:"" optional:"" help:"The items' numbers."`
 	All     bool     `help:"All items."`
-	Reason  string   `help:"With --all, only those with this reason." placeholder:"REASON"`
+	Cause   string   `help:"With --all, only those in quarantine for this reason, such as duplicate_key." placeholder:"REASON"`
 	Source  string   `help:"With --all, only those of this source." placeholder:"SOURCE"`
 	JSON    bool     `help:"Print JSON."`
 }
@@ -134,14 +135,14 @@ func (c *whichItems) check() error {
 	if c.All == (len(c.Numbers) > 0) {
 		return usage("name numbers, or say --all")
 	}
-	if !c.All && c.Reason+c.Source != "" {
-		return usage("--reason and --source go with --all")
+	if !c.All && c.Cause+c.Source != "" {
+		return usage("--cause and --source go with --all")
 	}
 	return nil
 }
 
 func (c *whichItems) which() api.QuarantineChange {
-	return api.QuarantineChange{Numbers: c.Numbers, All: c.All, Reason: c.Reason, Source: c.Source}
+	return api.QuarantineChange{Numbers: c.Numbers, All: c.All, Cause: c.Cause, Source: c.Source, Reason: c.Reason}
 }
 
 // told prints the changed items. Unchanged items are an error.
@@ -224,6 +225,9 @@ type quarantineDelete struct {
 
 func (c *quarantineDelete) Run(a *program) error {
 	if err := c.check(); err != nil {
+		return err
+	}
+	if err := c.required("items are deleted"); err != nil {
 		return err
 	}
 	if !c.Yes {

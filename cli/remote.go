@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
 )
 
@@ -26,7 +27,26 @@ type remote struct {
 	Key       string `name:"client-key" help:"File with the client certificate's key, PEM." env:"AUDITRELAY_CLIENT_KEY" placeholder:"FILE"`
 }
 
-func (r *remote) client() (*client.Client, error) {
+// why are the flags of commands that change the relay.
+type why struct {
+	Reason string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
+	Seen   string `name:"if-match" help:"Change only this version of the object, as callbacks show or module filters prints it." placeholder:"VERSION"`
+}
+
+func (w *why) api() api.Why { return api.Why{Reason: w.Reason} }
+
+// required is the usage error where the reason is missing.
+func (w *why) required(what string) error {
+	if strings.TrimSpace(w.Reason) == "" {
+		return usage("--reason: say why; nobody can take it back that %s, and the relay's own record contains the reason", what)
+	}
+	return nil
+}
+
+func (r *remote) client() (*client.Client, error) { return r.clientFor("") }
+
+// clientFor is client for a change of the version that was seen.
+func (r *remote) clientFor(seen string) (*client.Client, error) {
 	token := os.Getenv("AUDITRELAY_TOKEN")
 	if r.TokenFile != "" {
 		data, err := os.ReadFile(r.TokenFile)
@@ -38,7 +58,7 @@ func (r *remote) client() (*client.Client, error) {
 			return nil, usage("the token file %s is empty", r.TokenFile)
 		}
 	}
-	c, err := client.New(client.Options{Server: r.Server, Token: auditrelay.Secret(token), CAFile: r.CA, CertFile: r.Cert, KeyFile: r.Key})
+	c, err := client.New(client.Options{Server: r.Server, Token: auditrelay.Secret(token), CAFile: r.CA, CertFile: r.Cert, KeyFile: r.Key, Seen: seen})
 	if err != nil {
 		return nil, usageError{err}
 	}

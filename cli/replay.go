@@ -10,6 +10,7 @@ import (
 
 type replayCommand struct {
 	remote
+	why
 	Callback string `help:"The callback." required:""`
 	From     string `help:"The first event: a sequence, or a time of receipt such as 2026-01-31T00:00:00Z." required:"" placeholder:"SEQUENCE|TIME"`
 	To       string `help:"The end, exclusive: a sequence or a time. Default: now." placeholder:"SEQUENCE|TIME"`
@@ -19,7 +20,7 @@ type replayCommand struct {
 }
 
 func (c *replayCommand) Run(a *program) error {
-	request := api.Replay{DryRun: c.DryRun, Emit: c.Emit}
+	request := api.Replay{DryRun: c.DryRun, Emit: c.Emit, Reason: c.Reason}
 	var err error
 	if request.From, request.FromTime, err = bound("--from", c.From); err != nil {
 		return err

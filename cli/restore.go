@@ -9,13 +9,14 @@ import (
 )
 
 type restoreCommand struct {
+	Reason  string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
 	Backup  string `arg:"" help:"The backup's directory." type:"existingdir"`
 	DataDir string `arg:"" help:"The data directory to create; it must be missing or empty." type:"path"`
 }
 
 func (c *restoreCommand) Run(a *program) error {
 	var stores []string
-	err := runtime.Restore(c.Backup, c.DataDir, func(dir string) (err error) {
+	err := runtime.Restore(c.Backup, c.DataDir, commandLine(c.Reason), func(dir string) (err error) {
 		stores, err = app.RestoreStores(c.Backup, dir)
 		return err
 	})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -49,6 +50,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.detectors()
 	c.filters(plain)
 	c.callbacks(plain)
+	c.control()
 	c.emits()
 	c.alerts()
 	c.sources(plain)
@@ -173,13 +175,24 @@ func (c checker) tokens() {
 			c.bad(append(steps, "token"), "the same value as %s: give each token its own, so that you can tell who sent what", other)
 		default:
 			secrets[secret] = pathOf(steps...)
-			if Weak(secret) {
+			if digest, ok := strings.CutPrefix(secret, "sha256:"); ok {
+				if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size {
+					c.bad(append(steps, "token"), "expected sha256: and 64 hexadecimal digits; make them with: printf %%s TOKEN | sha256sum")
+				}
+			} else if value.given() && Weak(secret) {
 				c.bad(append(steps, "token"), "it can be guessed over the network: expected at least 16 characters by chance; make one with: openssl rand -hex 24")
 			}
 		}
 	}
 	for i, t := range c.Tokens {
-		one(at("tokens", i), t.Name, t.Token.Reveal())
+		one(at("tokens", i), t.Name, cmp.Or(t.Token.Reveal(), t.Certificate))
+		switch {
+		case t.Certificate == "":
+		case t.Token.Reveal() != "":
+			c.bad(at("tokens", i, "certificate"), "give a token or a certificate, not both")
+		case c.TLS.ClientCA == "":
+			c.bad(at("tokens", i, "certificate"), "it needs tls.client_ca, which says whose certificates count")
+		}
 		if len(t.Roles) == 0 && c.in("tokens", i).kind == kindMapping {
 			c.bad(at("tokens", i, "roles"), "it is required: at least one of %s", strings.Join(RoleAdmin.allowed(), ", "))
 		}

@@ -89,6 +89,10 @@ type Config struct {
 
 	// Proofs signs the logs of what was accepted and delivered.
 	Proofs Proofs `yaml:"proofs"`
+	// Control says where the relay's own records go: everything that is done to it, as
+	// audit events. Default: to every callback that receives events. No condition and no
+	// guest keeps them back; policies mask in them.
+	Control Control `yaml:"control"`
 
 	// Tap allows live viewing of events (auditrelay tap, the page's screen Tap).
 	Tap Tap `yaml:"tap"`
@@ -172,10 +176,17 @@ type TLS struct {
 type Token struct {
 	// Name is who uses it; it is recorded with every event as the principal.
 	Name string `yaml:"name"`
-	// Token is the secret itself.
+	// Token is the secret itself, or its SHA-256 as sha256: and 64 hexadecimal digits.
 	Token auditrelay.Secret `yaml:"token"`
+	// Certificate is a client certificate's subject, common name or alternative name (DNS,
+	// URI, e-mail), in place of a token. It needs tls.client_ca.
+	Certificate string `yaml:"certificate"`
+	// Expires is when the token stops working, such as 2026-12-31T00:00:00Z. Default:
+	// never.
+	Expires time.Time `yaml:"expires"`
 	// Roles are ingest (send events), view (metadata only), comply (contents too), operate
-	// (pause, replay, discard) and admin (everything).
+	// (pause, replay, discard), admin (all of these) and relay (ingest, and own records of
+	// another relay: tables auditrelay_*).
 	Roles []Role `yaml:"roles"`
 }
 
@@ -189,9 +200,14 @@ const (
 	RoleComply  Role = "comply"
 	RoleOperate Role = "operate"
 	RoleAdmin   Role = "admin"
+	// RoleRelay sends events as another relay does: ingest, and own records of that relay.
+	// No other role brings it along.
+	RoleRelay Role = "relay"
 )
 
-func (Role) allowed() []string { return []string{"ingest", "view", "comply", "operate", "admin"} }
+func (Role) allowed() []string {
+	return []string{"ingest", "view", "comply", "operate", "admin", "relay"}
+}
 
 // Ingest holds the inputs and their limits.
 type Ingest struct {
@@ -317,6 +333,16 @@ type Audit struct {
 	// https://litellm.example for LiteLLM's dashboard. The page sends a token with the
 	// role comply. Default: none.
 	Origins []string `yaml:"cors_origins"`
+}
+
+// Control says where the relay's own records go.
+type Control struct {
+	// Callback names the callback that must get them. It receives events and its retain
+	// limit blocks. While the relay runs it can be neither detached nor removed. Default:
+	// none.
+	Callback string `yaml:"callback"`
+	// Only keeps own records from all other callbacks. Default: false.
+	Only bool `yaml:"only"`
 }
 
 // Shutdown configures how the relay stops.

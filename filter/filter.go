@@ -100,6 +100,13 @@ type Described interface {
 	Describe() Description
 }
 
+// Masker is implemented by a Filter that masks values and never drops an event, as a
+// policy does. The relay's own audit events pass Maskers alone, so that no other filter
+// can keep them from the destination. Masks does nothing.
+type Masker interface {
+	Masks()
+}
+
 // Rester is implemented by a Filter that may judge nothing for a time, as a guest
 // does whose breaker is open. Resting says why; nil while it judges. It is safe for
 // concurrent use and takes no time.

@@ -1,13 +1,16 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"auditrelay"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
 )
@@ -26,41 +29,155 @@ func (r *Runtime) pump(callback string) (*pump, error) {
 	return p, nil
 }
 
-// Pause stops a callback until Resume; its events are retained. The pause is durable.
-// Replays of the callback go on: pause a replay by its own name, callback@id. by names
-// the user in the status. ErrNoCallback: the callback is not configured. The same holds
-// for Resume, Detach and Attach.
-func (r *Runtime) Pause(ctx context.Context, callback, by string) error {
-	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+// ErrControl: the callback receives the relay's own records (Options.Control), or repeats
+// those that it missed, and so cannot be detached.
+var ErrControl = errors.New("it receives the relay's own records, and so cannot be detached; change control.callback in the configuration and restart the relay")
+
+// Pause stops a callback until Resume; its events are retained. The pause is durable, and
+// an own record of it is part of the same write. Replays of the callback go on: pause a
+// replay by its own name, callback@id. by is the user. ErrNoCallback: the callback is not
+// configured. The same holds for Resume, Detach and Attach.
+func (r *Runtime) Pause(ctx context.Context, callback string, by By) error {
+	return r.operate(ctx, callback, laneAct{"pause", auditrelay.ActionBlocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetPaused(tx, now, "paused by "+orNobody(by))
 	})
 }
 
 // Resume ends a pause and retries failed work at once. If the sink is an
 // auditrelay.Refresher, it first reads its credentials again.
-func (r *Runtime) Resume(ctx context.Context, callback, by string) error {
+func (r *Runtime) Resume(ctx context.Context, callback string, by By) error {
 	r.refresh(callback)
-	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+	return r.operate(ctx, callback, laneAct{"resume", auditrelay.ActionUnblocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		m.Retry()
 		return m.SetPaused(tx, now, "")
 	})
 }
 
 // Detach makes a callback skip its pending and all new events until Attach. It also works
-// on a paused callback. Sealed payloads are given up and their space is freed.
-func (r *Runtime) Detach(ctx context.Context, callback, by string) error {
-	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+// on a paused callback. Sealed payloads are given up and their space is freed. Own records
+// that it skips are repeated after Attach. ErrControl: the callback cannot be detached.
+func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
+	if r.control != "" && callback == r.control {
+		return fmt.Errorf("callback %s: %w", callback, ErrControl)
+	}
+	return r.operate(ctx, callback, laneAct{"detach", auditrelay.ActionBlocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		if s := m.State(); s.Replay != nil && s.Replay.Own {
+			return fmt.Errorf("replay %s: %w", callback, ErrControl)
+		}
 		return m.SetDetached(tx, now, "detached by "+orNobody(by))
 	})
 }
 
 // Attach ends a detachment, whether an operator or the retain limit caused it. It
-// refreshes and retries as Resume does.
-func (r *Runtime) Attach(ctx context.Context, callback, by string) error {
+// refreshes and retries as Resume does. A replay of its own delivers the own records that
+// the callback skipped, as far as the journal still has them.
+func (r *Runtime) Attach(ctx context.Context, callback string, by By) error {
 	r.refresh(callback)
-	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+	err := r.operate(ctx, callback, laneAct{"attach", auditrelay.ActionUnblocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		m.Retry()
+		if err := r.repeatOwn(m, tx, now); err != nil {
+			return err
+		}
 		return m.SetDetached(tx, now, "")
+	})
+	if err != nil {
+		return err
+	}
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	return r.startReplays(callback)
+}
+
+// repeatOwn creates the replay of what a detached lane skipped: own records are delivered,
+// all else stays skipped.
+func (r *Runtime) repeatOwn(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+	s := m.State()
+	from, to := max(s.DetachedFrom, r.journal.Oldest()), r.journal.Head().Next
+	if s.Detached == "" || s.DetachedFrom == 0 || from >= to || s.Replay != nil || s.Receives == auditrelay.ReceivesEmitted {
+		return nil
+	}
+	replay := delivery.State{Callback: s.Callback, Receives: s.Receives, Aliases: s.Aliases,
+		Replay: &delivery.Replay{ID: replayID(), To: to, Own: true, By: "relay"}}
+	_, err := delivery.Create(r.journal, tx, replay, from, now)
+	return err
+}
+
+// startReplays starts the replays of a callback that do not run yet. The caller holds
+// applying.
+func (r *Runtime) startReplays(callback string) error {
+	main, err := r.pump(callback)
+	if err != nil {
+		return nil //nolint:nilerr // it was removed meanwhile, or the runtime closes
+	}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		if s.Callback != callback || s.Replay == nil || s.Removed {
+			continue
+		}
+		if _, err := r.pump(s.LaneName()); err == nil {
+			continue
+		}
+		p, err := r.newPump(main.callback, s)
+		if err != nil {
+			return err
+		}
+		if p.seen.Load().Done {
+			continue
+		}
+		r.mu.Lock()
+		r.pumps[p.name] = p
+		r.mu.Unlock()
+		p.start()
+	}
+	return nil
+}
+
+// laneAct is what an operator does to a callback, for its own record.
+type laneAct struct {
+	act    string
+	action auditrelay.Action
+}
+
+// tableCallback is the table_name of the relay's own records about callbacks.
+const tableCallback = "auditrelay_callback"
+
+// laneRecord is what an own record says of a callback.
+type laneRecord struct {
+	State   string `json:"state"`
+	Why     string `json:"why,omitempty"` // it is paused or detached
+	Cursor  uint64 `json:"cursor"`
+	Skipped uint64 `json:"skipped"`
+}
+
+// laneVersion changes with every pause, detachment and end of one.
+func laneVersion(s delivery.State) string {
+	if s.Changed.IsZero() {
+		return strconv.FormatInt(s.Created.UnixNano(), 36)
+	}
+	return strconv.FormatInt(s.Changed.UnixNano(), 36)
+}
+
+func recordLane(m *delivery.Lane) laneRecord {
+	s, c := m.State(), m.Snapshot().Condition
+	return laneRecord{State: c.State, Why: cmp.Or(s.Detached, s.Paused), Cursor: s.Cursor, Skipped: s.Counts.Skipped}
+}
+
+// operate is set for an act of an operator: its own record is part of the same write.
+func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
+	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		if err := by.Check(laneVersion(m.State())); err != nil {
+			return fmt.Errorf("callback %s: %w", callback, err)
+		}
+		before := recordLane(m)
+		if err := fn(m, tx, now); err != nil {
+			return err
+		}
+		c := Change{By: by, Act: a.act, Action: a.action, Table: tableCallback, Object: callback,
+			Before: before, After: recordLane(m), MakesRoom: true}
+		return c.append(tx)
 	})
 }
 
@@ -72,12 +189,7 @@ func (r *Runtime) refresh(callback string) {
 	})
 }
 
-func orNobody(by string) string {
-	if by == "" {
-		return "an operator"
-	}
-	return by
-}
+func orNobody(by By) string { return cmp.Or(by.Principal, "an operator") }
 
 // set runs fn between two steps of a callback's lane. If the callback is being
 // reconfigured, set waits until that is done.
@@ -148,14 +260,19 @@ func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
 		Attempts: d.Attempts, Replaying: d.Replaying, Data: e.Data}
 }
 
+// tableDeadLetter is the table_name of the relay's own records about dead letters.
+const tableDeadLetter = "auditrelay_deadletter"
+
 // DiscardDeadLetters discards dead letters, or all if no sequence is given, and returns
-// their number. Those under replay stay. It also works on removed callbacks, and on
-// replays by name, callback@id. On an error some may already be discarded; the number
-// says how many.
-func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
-	discard := func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (int, uint64, error) {
-		return m.DiscardDead(tx, now, by, sequences, after)
-	}
+// their number. Those under replay stay, and so do own records of a callback that is
+// configured. It also works on removed callbacks, and on replays by name, callback@id. Own
+// records name the sequences, in the same write. On an error some may already be
+// discarded; the number says how many.
+func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
+	act := laneAct{"discard", auditrelay.ActionDeleted}
+	discard := recorded(callback, act, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) ([]uint64, uint64, error) {
+		return m.DiscardDead(tx, now, by.Principal, sequences, after)
+	})
 	n, err := r.changeDead(ctx, callback, discard)
 	if errors.Is(err, ErrNoCallback) {
 		return r.changeRemoved(ctx, callback, discard)
@@ -164,12 +281,47 @@ func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback, by string, s
 }
 
 // ReplayDeadLetters processes dead letters again with the current filters and sink, or
-// all if no sequence is given, and returns their number. Their filters emit nothing. On
-// an error some may already be under replay; the number says how many.
-func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback, by string, sequences ...uint64) (int, error) {
-	return r.changeDead(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, _ time.Time, after uint64) (int, uint64, error) {
-		return m.ReplayDead(tx, by, sequences, after)
-	})
+// all if no sequence is given, and returns their number. Their filters emit nothing. Own
+// records name the sequences, in the same write. On an error some may already be under
+// replay; the number says how many.
+func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
+	act := laneAct{"replay", auditrelay.ActionUnblocked}
+	return r.changeDead(ctx, callback, recorded(callback, act, by, func(m *delivery.Lane, tx *journal.Tx, _ time.Time, after uint64) ([]uint64, uint64, error) {
+		return m.ReplayDead(tx, by.Principal, sequences, after)
+	}))
+}
+
+// recorded adds an own record to each write of a change of dead letters.
+func recorded(callback string, a laneAct, by By, change func(*delivery.Lane, *journal.Tx, time.Time, uint64) ([]uint64, uint64, error)) changing {
+	return func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (int, uint64, error) {
+		changed, next, err := change(m, tx, now, after)
+		if err != nil || len(changed) == 0 {
+			return 0, next, err
+		}
+		c := Change{By: by, Act: a.act, Action: a.action, Table: tableDeadLetter, Object: callback, MakesRoom: a.action == auditrelay.ActionDeleted,
+			Before: map[string]any{"sequences": ranges(changed)}, After: map[string]any{"dead_letters": len(changed)}}
+		return len(changed), next, c.append(tx)
+	}
+}
+
+// ranges writes sequences in order, as in 3-5,9.
+func ranges(sequences []uint64) string {
+	var out []byte
+	for i := 0; i < len(sequences); i++ {
+		first := sequences[i]
+		for i+1 < len(sequences) && sequences[i+1] == sequences[i]+1 {
+			i++
+		}
+		if len(out) > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendUint(out, first, 10)
+		if sequences[i] > first {
+			out = append(out, '-')
+			out = strconv.AppendUint(out, sequences[i], 10)
+		}
+	}
+	return string(out)
 }
 
 // changing changes dead letters above after. next is the after of the next call; 0 means
@@ -227,7 +379,7 @@ func (r *Runtime) changeRemoved(ctx context.Context, callback string, change cha
 
 // Replay makes a callback process a range of events again, with its current filters and
 // sink. The replay runs beside the callback's own deliveries, has its own account, and
-// survives a restart. It fails if retention removed the start of the range.
+// survives a restart. An own record of it is part of the same write. It fails if retention removed the start of the range.
 func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -239,11 +391,9 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	if err != nil {
 		return ReplayStarted{}, err
 	}
-	id := make([]byte, 4)
-	rand.Read(id)
 	state := delivery.State{Callback: req.Callback, Receives: main.callback.Receives,
 		Aliases: main.seen.Load().State.Aliases,
-		Replay:  &delivery.Replay{ID: hex.EncodeToString(id), To: to, Emit: req.Emit, By: req.By}}
+		Replay:  &delivery.Replay{ID: replayID(), To: to, Emit: req.Emit, By: req.By.Principal}}
 	tx := new(journal.Tx)
 	s, err := delivery.Create(r.journal, tx, state, from, time.Now())
 	if err != nil {
@@ -252,6 +402,11 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	started := ReplayStarted{From: from, To: to, Events: uint64(-s.Base)}
 	if req.DryRun || started.Events == 0 {
 		return started, nil
+	}
+	started.ID = s.Replay.ID
+	c := Change{By: req.By, Act: "replay", Action: auditrelay.ActionCreated, Table: tableCallback, Object: req.Callback, After: replayRecord{started.ID, from, to, req.Emit}}
+	if err := c.append(tx); err != nil {
+		return ReplayStarted{}, err
 	}
 	if _, err := r.journal.Commit(tx); err != nil {
 		return ReplayStarted{}, r.unavailable(err)
@@ -264,8 +419,21 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	r.pumps[p.name] = p
 	r.mu.Unlock()
 	p.start()
-	started.ID = s.Replay.ID
 	return started, nil
+}
+
+// replayRecord is what an own record says of a replay.
+type replayRecord struct {
+	Replay string `json:"replay"`
+	From   uint64 `json:"from"`
+	To     uint64 `json:"to"`
+	Emit   bool   `json:"emit"`
+}
+
+func replayID() string {
+	id := make([]byte, 4)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // replayRange converts a request to a range of stored events.

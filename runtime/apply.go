@@ -36,22 +36,22 @@ func (e *RemovalError) Error() string {
 // continues from its durable state.
 //
 // The runtime owns the sinks and filters of callbacks from the call on. removed is as in
-// Options.Removed.
-func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string) error {
+// Options.Removed. changes are recorded in the write that puts the callbacks in force.
+func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string, changes ...Change) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	if r.ctx.Err() != nil {
 		return errors.Join(ErrClosed, r.closeUnused(callbacks))
 	}
-	if err := r.apply(callbacks, removed); err != nil {
+	if err := r.apply(callbacks, removed, changes); err != nil {
 		return errors.Join(err, r.closeUnused(callbacks))
 	}
 	r.blocking()
 	return nil
 }
 
-func (r *Runtime) apply(callbacks []Callback, removed []string) error {
-	if err := check(callbacks); err != nil {
+func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change) error {
+	if err := errors.Join(check(callbacks), r.checkControl(callbacks)); err != nil {
 		return err
 	}
 	states, err := delivery.States(r.journal)
@@ -65,7 +65,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string) error {
 
 	// From here on callbacks stop. What follows can fail with the journal alone.
 	keep, stopped := r.stopAllBut(plan.keep)
-	err = plan.commit(r.journal, time.Now())
+	err = plan.commit(r.journal, time.Now(), changes)
 	if err != nil {
 		return errors.Join(err, r.revive(stopped))
 	}
@@ -219,10 +219,15 @@ type plan struct {
 // operation changes lanes in tx.
 type operation func(j *journal.Journal, tx *journal.Tx, now time.Time) error
 
-func (p *plan) commit(j *journal.Journal, now time.Time) error {
+func (p *plan) commit(j *journal.Journal, now time.Time, changes []Change) error {
 	tx := new(journal.Tx)
 	for _, op := range p.ops {
 		if err := op(j, tx, now); err != nil {
+			return err
+		}
+	}
+	for i := range changes {
+		if err := changes[i].append(tx); err != nil {
 			return err
 		}
 	}

@@ -103,10 +103,10 @@ func TestRemovingIsExplicit(t *testing.T) {
 	if d, err := r.DeadLetters(t.Context(), "gone", 0, 10); err != nil || len(d) != 1 {
 		t.Errorf("dead letters: %+v, %v", d, err)
 	}
-	if n, err := r.DiscardDeadLetters(t.Context(), "gone", "ops"); err != nil || n != 1 {
+	if n, err := r.DiscardDeadLetters(t.Context(), "gone", runtime.By{Principal: "ops"}); err != nil || n != 1 {
 		t.Errorf("discarded %d, %v", n, err)
 	}
-	if _, err := r.ReplayDeadLetters(t.Context(), "gone", "ops"); !errors.Is(err, runtime.ErrNoCallback) {
+	if _, err := r.ReplayDeadLetters(t.Context(), "gone", runtime.By{Principal: "ops"}); !errors.Is(err, runtime.ErrNoCallback) {
 		t.Errorf("replay on a removed callback: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestNameMadeAgain(t *testing.T) {
 				t.Errorf("payload number %d was used before", p.Number)
 			}
 		}
-		if n, err := r.ReplayDeadLetters(t.Context(), "archive", "ops"); err != nil || n != 1 {
+		if n, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil || n != 1 {
 			t.Errorf("replayed %d, %v", n, err)
 		}
 		settle(t, r)
@@ -172,7 +172,7 @@ func TestRename(t *testing.T) {
 	r := start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{c}})
 	submit(t, r, event("bad", "created"), event("b", "created"))
 	settle(t, r)
-	if err := r.Pause(t.Context(), "old", "ops"); err != nil {
+	if err := r.Pause(t.Context(), "old", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	submit(t, r, event("c", "created"))
@@ -181,16 +181,16 @@ func TestRename(t *testing.T) {
 	c.RenamedFrom = "old"
 	o := runtime.Options{Dir: dir, Callbacks: []runtime.Callback{c}}
 	r = reopen(t, r, o)
-	if err := r.Resume(t.Context(), "new", "ops"); err != nil {
+	if err := r.Resume(t.Context(), "new", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)
-	want := runtime.Account{Assigned: 3, Delivered: 2, DeadLettered: 1, Balanced: true}
+	want := runtime.Account{Assigned: 5, Delivered: 4, DeadLettered: 1, Balanced: true} // with own records of pause and resume
 	if got := account(t, r, "new"); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
-	if n := len(second.lines()); n != 1 {
-		t.Errorf("%d events were delivered under the new name, want 1", n)
+	if n := len(second.lines()); n != 3 {
+		t.Errorf("%d events were delivered under the new name, want 3", n)
 	}
 	if end := ending(t, r, "bad", "new"); end.Outcome != auditrelay.DeadLettered {
 		t.Errorf("explained: %+v", end)
@@ -420,7 +420,7 @@ func TestApplyWhileEverythingRuns(t *testing.T) {
 				return
 			default:
 			}
-			if err := errors.Join(r.Pause(t.Context(), "archive", "x"), r.Resume(t.Context(), "archive", "x")); err != nil {
+			if err := errors.Join(r.Pause(t.Context(), "archive", runtime.By{Principal: "x"}), r.Resume(t.Context(), "archive", runtime.By{Principal: "x"})); err != nil {
 				t.Errorf("pause and resume: %v", err)
 				return
 			}
@@ -439,10 +439,11 @@ func TestApplyWhileEverythingRuns(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	settle(t, r)
-	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 20, Delivered: 20, Balanced: true}); got != want {
-		t.Errorf("account\n got %+v\nwant %+v", got, want)
+	// Each replay left an own record.
+	if got := account(t, r, "archive"); got.Assigned < 20 || got.Delivered != got.Assigned || !got.Balanced {
+		t.Errorf("account: %+v", got)
 	}
-	if n := len(sink.lines()); n != 20 {
+	if n := len(sink.lines()); uint64(n) != account(t, r, "archive").Delivered {
 		t.Errorf("%d events were delivered", n)
 	}
 }
@@ -457,13 +458,16 @@ func TestCloseDuringEverything(t *testing.T) {
 				_, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(event(time.Now().String(), "blocked"))})
 				return err
 			},
-			func() error { return r.Pause(t.Context(), "archive", "") },
-			func() error { return r.Resume(t.Context(), "archive", "") },
+			func() error { return r.Pause(t.Context(), "archive", runtime.By{Principal: ""}) },
+			func() error { return r.Resume(t.Context(), "archive", runtime.By{Principal: ""}) },
 			func() error {
 				_, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive"})
 				return err
 			},
-			func() error { _, err := r.ReplayDeadLetters(t.Context(), "archive", ""); return err },
+			func() error {
+				_, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: ""})
+				return err
+			},
 			func() error {
 				return r.Apply(t.Context(), []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}, []string{"alerts"})
 			},

@@ -8,20 +8,37 @@ import (
 	"os"
 	"path/filepath"
 
+	"auditrelay"
 	"auditrelay/runtime/internal/journal"
 )
 
+// tableBackup is the table_name of the relay's own records about backups.
+const tableBackup = "auditrelay_backup"
+
 // Backup copies the journal, as of one moment, to the directory dir, which must not exist
-// (fs.ErrExist). The runtime goes on accepting events. If also is not nil, Backup calls
-// it with the unfinished directory, to add files of the caller's own; it need not sync
-// them.
+// (fs.ErrExist). Own records say that it begins and how it ended; by is the user. The
+// runtime goes on accepting events. If also is not nil, Backup calls it with the
+// unfinished directory, to add files of the caller's own; it need not sync them.
 //
 // dir appears complete, with digests of all its files, or not at all. An interrupted
 // backup stays in dir + PartialSuffix, and the next Backup to dir removes it.
-func (r *Runtime) Backup(_ context.Context, dir string, also func(dir string) error) error {
+func (r *Runtime) Backup(_ context.Context, dir string, by By, also func(dir string) error) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("backup to %s: %w", dir, fs.ErrExist)
 	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	act, err := r.begin(Change{By: by, Act: "backup", Action: auditrelay.ActionCreated, Table: tableBackup, Object: filepath.Base(dir)}, dir)
+	if err != nil {
+		return fmt.Errorf("backup to %s: %w", dir, err)
+	}
+	err = r.backup(dir, also)
+	return errors.Join(err, act.End(nil, err))
+}
+
+func (r *Runtime) backup(dir string, also func(dir string) error) error {
 	partial := dir + PartialSuffix
 	if err := os.RemoveAll(partial); err != nil {
 		return fmt.Errorf("backup to %s: %w", dir, err)
@@ -58,17 +75,18 @@ var ErrUnverified = errors.New("unverified: the backup has no digests, since an 
 
 // Restore creates a data directory from a backup. It first checks every file of the
 // backup. dataDir must be missing or empty. The new journal gets a new incarnation, so
-// that its new sequences are never confused with the original's. If also is not nil,
-// Restore calls it with a directory, and moves the files in it to dataDir.
+// that its new sequences are never confused with the original's. An own record of the
+// restore is its first new event; by is the user. If also is not nil, Restore calls it
+// with a directory, and moves the files in it to dataDir.
 //
 // Open refuses dataDir until it is complete. If Restore is interrupted, call it again. A
 // backup without digests is restored too; the error is then ErrUnverified.
-func Restore(backup, dataDir string, also func(dir string) error) error {
+func Restore(backup, dataDir string, by By, also func(dir string) error) error {
 	unverified := VerifyBackup(backup)
 	if unverified != nil && !errors.Is(unverified, ErrUnverified) {
 		return unverified
 	}
-	if err := restore(backup, dataDir, also); err != nil {
+	if err := restore(backup, dataDir, by, also); err != nil {
 		return fmt.Errorf("restore %s: %w", backup, err)
 	}
 	return unverified
@@ -77,7 +95,7 @@ func Restore(backup, dataDir string, also func(dir string) error) error {
 // restoringName is a directory that exists in the data directory during a restore.
 const restoringName = "restoring"
 
-func restore(backup, dataDir string, also func(dir string) error) error {
+func restore(backup, dataDir string, by By, also func(dir string) error) error {
 	building := filepath.Join(dataDir, restoringName)
 	if err := beginRestore(dataDir, building); err != nil {
 		return err
@@ -89,6 +107,10 @@ func restore(backup, dataDir string, also func(dir string) error) error {
 		if err := also(building); err != nil {
 			return err
 		}
+	}
+	c := Change{By: by, Act: "restore", Action: auditrelay.ActionCreated, Table: tableBackup, Object: filepath.Base(backup)}
+	if err := c.keep(building); err != nil {
+		return err
 	}
 	if err := syncTree(building, nil); err != nil {
 		return err

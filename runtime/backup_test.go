@@ -17,7 +17,7 @@ func backedUp(t *testing.T) (dir string) {
 	r := begin(t, Options{Dir: filepath.Join(base, "data")})
 	accept(t, r, "a", "b")
 	dir = filepath.Join(base, "backup")
-	err := r.Backup(t.Context(), dir, func(dir string) error {
+	err := r.Backup(t.Context(), dir, By{}, func(dir string) error {
 		if !strings.HasSuffix(dir, PartialSuffix) {
 			t.Error("written under its final name:", dir)
 		}
@@ -53,7 +53,7 @@ func TestADamagedBackupIsRefused(t *testing.T) {
 	refused := func(what, want string) {
 		t.Helper()
 		into := filepath.Join(t.TempDir(), "data")
-		verify, restore := VerifyBackup(dir), Restore(dir, into, nil)
+		verify, restore := VerifyBackup(dir), Restore(dir, into, By{}, nil)
 		if verify == nil || restore == nil || !strings.Contains(verify.Error(), want) {
 			t.Errorf("%s: verify: %v; restore: %v", what, verify, restore)
 		}
@@ -122,21 +122,21 @@ func TestAnInterruptedRestoreIsRefused(t *testing.T) {
 	dir := backedUp(t)
 	into := filepath.Join(t.TempDir(), "data")
 	broken := errors.New("interrupted")
-	if err := Restore(dir, into, func(string) error { return broken }); !errors.Is(err, broken) {
+	if err := Restore(dir, into, By{}, func(string) error { return broken }); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	if r, err := Open(t.Context(), Options{Dir: into}); err == nil || !strings.Contains(err.Error(), "its restore was interrupted") {
 		r.Close()
 		t.Fatal(err)
 	}
-	if err := Restore(dir, into, nil); err != nil {
+	if err := Restore(dir, into, By{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	r := begin(t, Options{Dir: into})
-	if n := r.Stats().Head - 1; n != 2 {
+	if n := r.Stats().Head - 1; n != 5 { // with own records of the backup and the restore
 		t.Errorf("%d events", n)
 	}
-	if err := Restore(dir, into, nil); err == nil {
+	if err := Restore(dir, into, By{}, nil); err == nil {
 		t.Error("restored over a data directory")
 	}
 }

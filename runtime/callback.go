@@ -60,6 +60,7 @@ func (r *Runtime) newCallback(c Callback) *callback {
 	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1, memory: r.memory.open()}
 	out.judge.shared = r.sharing.join(&c)
 	out.gate = out.judge.gate
+	out.judge.noOwn = r.controlOnly && r.control != "" && c.Name != r.control
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
 		out.concurrency = max(parallel.Concurrency(), 1)
 	}
@@ -126,6 +127,28 @@ func check(callbacks []Callback) error {
 		}
 	}
 	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
+}
+
+// checkControl reports a set of callbacks that own records could not reach as
+// Options.Control says.
+func (r *Runtime) checkControl(callbacks []Callback) error {
+	if r.control == "" {
+		return nil
+	}
+	at := slices.IndexFunc(callbacks, func(c Callback) bool { return c.Name == r.control })
+	if at < 0 {
+		return fmt.Errorf("control.callback: %s is no callback; while the relay runs it cannot be removed", r.control)
+	}
+	c := &callbacks[at]
+	switch {
+	case c.Sink == nil:
+		return fmt.Errorf("control.callback: %s has no sink", c.Name)
+	case c.Receives == auditrelay.ReceivesEmitted:
+		return fmt.Errorf("control.callback: %s receives emitted records only; own records go to callbacks that receive events", c.Name)
+	case c.Retain.Then != auditrelay.RetainBlock:
+		return fmt.Errorf("control.callback: %s gives up events at its retain limit; use then: block", c.Name)
+	}
+	return nil
 }
 
 // checkPace reports values that the engine does not support.

@@ -69,7 +69,7 @@ type DeadReplayRequest struct {
 	// Rate is how many events a second the callback is given at most; 0: no limit.
 	Rate   float64
 	DryRun bool // count, and start nothing
-	By     string
+	By     By
 }
 
 // The states of a DeadReplay.
@@ -145,6 +145,11 @@ func (d *DeadReplay) put(tx *journal.Tx) error {
 	return nil
 }
 
+// cancelled is the own record of the end of a job.
+func (d *DeadReplay) cancelled(by By) *Change {
+	return &Change{By: by, Act: "cancel", Action: auditrelay.ActionBlocked, Table: tableDeadLetter, Object: d.Callback, After: map[string]any{"replay": d.ID}}
+}
+
 // StartDeadReplay starts a replay of dead letters by filter, with the callback's current
 // filters and sink; they emit nothing. It returns once the job is durable. A dry run
 // returns what it would be, without an id.
@@ -159,7 +164,7 @@ func (r *Runtime) StartDeadReplay(_ context.Context, req DeadReplayRequest) (Dea
 	if err != nil {
 		return DeadReplay{}, err
 	}
-	job := DeadReplay{Callback: req.Callback, Filter: req.Filter, Rate: req.Rate, By: req.By, State: DeadReplayRunning, Started: time.Now().UTC()}
+	job := DeadReplay{Callback: req.Callback, Filter: req.Filter, Rate: req.Rate, By: req.By.Principal, State: DeadReplayRunning, Started: time.Now().UTC()}
 	if job.Matched, job.Last, err = delivery.CountDead(r.journal, p.laneID, match); err != nil {
 		return DeadReplay{}, err
 	}
@@ -172,6 +177,11 @@ func (r *Runtime) StartDeadReplay(_ context.Context, req DeadReplayRequest) (Dea
 	job.ID = hex.EncodeToString(id)
 	tx := new(journal.Tx)
 	if err := job.put(tx); err != nil {
+		return DeadReplay{}, err
+	}
+	c := Change{By: req.By, Act: "replay", Action: auditrelay.ActionUnblocked, Table: tableDeadLetter, Object: req.Callback,
+		After: map[string]any{"replay": job.ID, "matched": job.Matched, "through": job.Last}}
+	if err := c.append(tx); err != nil {
 		return DeadReplay{}, err
 	}
 	r.forgetJobs(tx)
@@ -330,7 +340,7 @@ func (r *Runtime) DeadReplays() []DeadReplay {
 // CancelDeadReplay ends a job. Dead letters that it gave and that are not being processed
 // yet are dead letters as before; the others go on. One that has ended stays as it is.
 // ErrNoDeadReplay: there is no such job.
-func (r *Runtime) CancelDeadReplay(ctx context.Context, id, by string) (DeadReplay, error) {
+func (r *Runtime) CancelDeadReplay(ctx context.Context, id string, by By) (DeadReplay, error) {
 	r.dead.mu.Lock()
 	j := r.dead.jobs[id]
 	r.dead.mu.Unlock()
@@ -355,13 +365,18 @@ func (r *Runtime) CancelDeadReplay(ctx context.Context, id, by string) (DeadRepl
 				return nil // it is through
 			}
 			next.Given -= min(next.Given, uint64(n))
+			if next.State != DeadReplayCancelled {
+				if err := next.cancelled(by).append(tx); err != nil {
+					return err
+				}
+			}
 			next.State, next.Ended = DeadReplayCancelled, now.UTC()
 			return next.put(tx)
 		})
 		if errors.Is(err, ErrNoCallback) { // it waits for a callback that is not configured
 			tx := new(journal.Tx)
 			next.State, next.Ended = DeadReplayCancelled, time.Now().UTC()
-			if err = next.put(tx); err == nil {
+			if err = errors.Join(next.put(tx), next.cancelled(by).append(tx)); err == nil {
 				_, err = r.journal.Commit(tx)
 			}
 		}
@@ -373,7 +388,7 @@ func (r *Runtime) CancelDeadReplay(ctx context.Context, id, by string) (DeadRepl
 	}
 	if job.State == DeadReplayCancelled {
 		j.cancel()
-		r.log.Info("replay of dead letters cancelled", "callback", job.Callback, "replay", id, "given", job.Given, "by", by)
+		r.log.Info("replay of dead letters cancelled", "callback", job.Callback, "replay", id, "given", job.Given, "by", by.Principal)
 	}
 	return job, nil
 }

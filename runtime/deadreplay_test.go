@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,8 +30,11 @@ func (s *refusing) mend() {
 	s.set(func(p auditrelay.Payload) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, sequence := range p.Sequences {
-			s.times[sequence]++
+		lines := strings.Split(string(p.Body), "\n")
+		for i, sequence := range p.Sequences {
+			if !strings.Contains(lines[i], `"table_name":"auditrelay_`) { // no own record
+				s.times[sequence]++
+			}
 		}
 		return nil
 	})
@@ -111,7 +115,7 @@ func TestDeadLettersAreReplayedByFilter(t *testing.T) {
 			middle := time.Now()
 			submit(t, r, dead("created", "keys"), dead("deleted", "keys"))
 			settle(t, r)
-			request := runtime.DeadReplayRequest{Callback: "archive", Filter: c.filter(middle), DryRun: true, By: "ops"}
+			request := runtime.DeadReplayRequest{Callback: "archive", Filter: c.filter(middle), DryRun: true, By: runtime.By{Principal: "ops"}}
 			dry, err := r.StartDeadReplay(t.Context(), request)
 			if err != nil || dry.ID != "" || dry.Matched != uint64(len(c.want)) || len(r.DeadReplays()) != 0 {
 				t.Fatalf("dry run: %+v, %v", dry, err)
@@ -179,7 +183,7 @@ func TestDeadReplayKeepsItsRateAndSurvivesARestart(t *testing.T) {
 	if took, least := time.Since(began), (letters-2*rate/5)*time.Second/rate; took < least {
 		t.Errorf("%d were given within %v, want at least %v at %d/s", letters, took, least, rate)
 	}
-	if got := account(t, r, "archive"); got.DeadLettered != 0 || got.Delivered != letters {
+	if got := account(t, r, "archive"); got.DeadLettered != 0 || got.Delivered != letters+1 { // with the own record of the job
 		t.Errorf("the account: %+v", got)
 	}
 }
@@ -191,7 +195,7 @@ func TestDeadReplayIsCancelled(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
 	submit(t, r, dead("created", "teams"), dead("deleted", "teams"), dead("rotated", "teams"))
 	settle(t, r)
-	if err := r.Pause(t.Context(), "archive", "ops"); err != nil {
+	if err := r.Pause(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	sink.mend()
@@ -204,7 +208,7 @@ func TestDeadReplayIsCancelled(t *testing.T) {
 			job = jobDone(t, r, job.ID)
 		}
 		for range 2 {
-			job, err = r.CancelDeadReplay(t.Context(), job.ID, "ops")
+			job, err = r.CancelDeadReplay(t.Context(), job.ID, runtime.By{Principal: "ops"})
 			if err != nil || job.State != runtime.DeadReplayCancelled || job.Given != 0 {
 				t.Errorf("rate %v: %+v, %v", rate, job, err)
 			}
@@ -214,14 +218,14 @@ func TestDeadReplayIsCancelled(t *testing.T) {
 			t.Errorf("rate %v: %+v, %v", rate, letters, err)
 		}
 	}
-	if err := r.Resume(t.Context(), "archive", "ops"); err != nil {
+	if err := r.Resume(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)
 	if sink.delivered() != 0 {
 		t.Errorf("%d were delivered all the same", sink.delivered())
 	}
-	if _, err := r.CancelDeadReplay(t.Context(), "none", "ops"); !errors.Is(err, runtime.ErrNoDeadReplay) {
+	if _, err := r.CancelDeadReplay(t.Context(), "none", runtime.By{Principal: "ops"}); !errors.Is(err, runtime.ErrNoDeadReplay) {
 		t.Errorf("an unknown job: %v", err)
 	}
 }

@@ -131,7 +131,7 @@ func TestDeliveriesByState(t *testing.T) {
 	if err != nil || len(list) < 2 || list[len(list)-1].Payload != 1 || list[len(list)-1].State != runtime.DeliveryReplaced {
 		t.Errorf("the refused event's payloads: %+v, %v", list, err)
 	}
-	if err := r.Detach(t.Context(), "archive", "ops"); err != nil {
+	if err := r.Detach(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)

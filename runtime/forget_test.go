@@ -36,17 +36,17 @@ func TestRetentionDestroysKeys(t *testing.T) {
 	if d, err := r.DeadLetter(t.Context(), "archive", 3); err != nil || d.ID != "fails" || len(d.Data) == 0 {
 		t.Errorf("the dead letter: %+v, %v", d, err)
 	}
-	if _, err := r.DiscardDeadLetters(t.Context(), "archive", "ann"); err != nil {
+	if _, err := r.DiscardDeadLetters(t.Context(), "archive", By{Principal: "ann"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.trim(later); err != nil || len(numbers()) != 1 || numbers()[0] != 5 {
+	if err := r.trim(later); err != nil || len(numbers()) != 1 || numbers()[0] != 6 {
 		t.Errorf("once it is discarded: %v, %v", numbers(), err)
 	}
 	accept(t, r, "e")
 	if err := r.Settled(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := r.Callback("archive"); err != nil || !s.Account.Balanced || s.Account.Delivered != 5 {
+	if s, err := r.Callback("archive"); err != nil || !s.Account.Balanced || s.Account.Delivered != 6 {
 		t.Errorf("status: %+v, %v", s, err)
 	}
 }
@@ -75,7 +75,7 @@ func TestRetentionGoesOnPastWhatIsErased(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.DestroyPeriod(t.Context(), 2, "ann", true); err != nil {
+	if _, err := r.DestroyPeriod(t.Context(), 2, By{Principal: "ann"}, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Settled(t.Context()); err != nil {

@@ -136,7 +136,7 @@ func TestRecordsOfGuestsAndOfTheRelayAreFormatted(t *testing.T) {
 		quick(runtime.Callback{Name: "siem", Sink: all, Format: ocsf, Receives: auditrelay.ReceivesBoth}),
 	}})
 	submit(t, r, row("a", "blocked", "team-1", ""))
-	if err := r.Record(t.Context(), runtime.Change{Actor: "ops", Action: auditrelay.ActionUpdated, Table: "auditrelay_config", Object: "config"}); err != nil {
+	if err := r.Record(t.Context(), runtime.Change{By: runtime.By{Principal: "ops"}, Action: auditrelay.ActionUpdated, Table: "auditrelay_config", Object: "config"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)

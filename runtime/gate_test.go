@@ -81,7 +81,7 @@ func TestTheGateHoldsBackWhatFiltersLeft(t *testing.T) {
 			if l.count("s3cr3t") > 0 {
 				t.Error("the log tells the secret")
 			}
-			if err := r.Resume(t.Context(), "archive", "ops"); err != nil {
+			if err := r.Resume(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 				t.Fatal(err)
 			}
 			await(t, r, "archive", "active", inState(runtime.StateActive))
@@ -360,7 +360,7 @@ func TestReplayedDeadLettersPassTheGateAgain(t *testing.T) {
 	settle(t, r)
 	again := func() {
 		t.Helper()
-		if n, err := r.ReplayDeadLetters(t.Context(), "archive", "ops"); n != 1 || err != nil {
+		if n, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: "ops"}); n != 1 || err != nil {
 			t.Fatalf("replayed %d: %v", n, err)
 		}
 		settle(t, r)
@@ -372,7 +372,7 @@ func TestReplayedDeadLettersPassTheGateAgain(t *testing.T) {
 	})
 	mended.Store(true)
 	again()
-	await(t, r, "archive", "delivered", func(s runtime.CallbackStatus) bool { return s.Account.Delivered == 1 })
+	await(t, r, "archive", "delivered", func(s runtime.CallbackStatus) bool { return s.Account.DeadLettered == 0 })
 	for _, line := range sink.lines() {
 		if strings.Contains(line, "s3cr3t") {
 			t.Errorf("it left: %s", line)

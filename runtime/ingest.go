@@ -96,7 +96,7 @@ var errCannotJudge = errors.New("a filter before the journal could not judge")
 func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	received := e
 	e.Data = data
-	now, err := ingest.Check(data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth, IDBytes: r.limits.IDBytes})
+	now, err := ingest.Check(data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth, IDBytes: r.limits.IDBytes, Reserved: true})
 	if err != nil { // it lacks what an event must have
 		return r.bare(e)
 	}

@@ -32,6 +32,7 @@ type judge struct {
 	shared    *shareGroup  // nil: with nobody
 	delivers  bool         // the final document goes to a sink
 	alerts    bool         // neither the condition nor a filter keeps an alert back
+	noOwn     bool         // own records end as filtered
 	watched   []watch      // by step, of those that observe
 	idle      chan *worker // of fixed size; a nil stands for one not made yet
 }
@@ -287,10 +288,6 @@ func (j *judge) digest(w *worker, judged *delivery.Judged) {
 func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Event) []*visit {
 	visits := w.begin(events)
 	for _, v := range visits {
-		if j.alerts && isAlert(v.judged.Event) {
-			j.conclude(w, v)
-			continue
-		}
 		j.enter(v)
 	}
 	j.filter(ctx, w, visits)
@@ -320,6 +317,14 @@ func (j *judge) enter(v *visit) {
 	e := v.judged.Event
 	if ended, ok := atIngest(e); ok {
 		v.judged = ended
+		return
+	}
+	if own(e) && j.noOwn && !(j.alerts && isAlert(e)) {
+		v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Filtered, Cause: auditrelay.CauseWhen}
+		return
+	}
+	if own(e) && j.delivers {
+		v.own, v.past = true, true
 		return
 	}
 	matched, failure := j.condition.match(e.Data)

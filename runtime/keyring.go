@@ -116,14 +116,14 @@ func (e *HeldPeriodError) Error() string {
 const tableKeyring = "auditrelay_keyring"
 
 // DestroyPeriod destroys the key of a finished period. Afterwards the journal's copies of
-// its events can never be read. An audit event records it first; by is its actor. When
-// DestroyPeriod returns nil, the destruction is durable. It returns an already destroyed
+// its events can never be read. An own record says so first, and another how it ended; by is
+// the user. When DestroyPeriod returns nil, the destruction is durable. It returns an already destroyed
 // period unchanged.
 //
 // It loses no undelivered event. If a callback has pending events or dead letters of the
 // period, it returns a *HeldPeriodError. With deadLetters it discards the dead letters
 // first. ErrNoPeriod: there is no such period.
-func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, deadLetters bool) (Period, error) {
+func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadLetters bool) (Period, error) {
 	p, err := r.destroyable(number)
 	if err != nil || p.Erased() {
 		return r.period(p), err
@@ -144,19 +144,22 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by string, d
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil {
 		return r.period(p), r.unavailable(err)
 	}
-	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableKeyring, Object: fmt.Sprint("period ", number),
-		Before: changedPeriod(p)}
-	if err := r.Record(ctx, change); err != nil {
+	act, err := r.begin(Change{By: by, Act: "destroy", Action: auditrelay.ActionDeleted, Table: tableKeyring, Object: fmt.Sprint("period ", number),
+		Before: changedPeriod(p), MakesRoom: true}, fmt.Sprint(number))
+	if err != nil {
 		return r.period(p), err
 	}
 	gone, err := r.journal.Destroy(number)
 	if err != nil {
-		// The event above says that it is destroyed.
-		change.Action, change.After = auditrelay.ActionUpdated, map[string]any{"state": PeriodKept, "error": "it could not be destroyed"}
-		return r.period(p), errors.Join(fmt.Errorf("destroy period %d: %w", number, err), r.Record(ctx, change))
+		err = fmt.Errorf("destroy period %d: %w", number, err)
+		return r.period(p), errors.Join(err, act.End(map[string]any{"state": PeriodKept}, err))
+	}
+	if err := act.End(map[string]any{"state": PeriodDestroyed}, nil); err != nil {
+		// It is destroyed; the next Open records the end.
+		r.log.Error("the end of a destruction is recorded at the next start", "period", number, "error", err)
 	}
 	r.forgetTexts()
-	r.log.Info("a period was erased", "period", number, "from", gone.From, "to", gone.To, "by", by)
+	r.log.Info("a period was erased", "period", number, "from", gone.From, "to", gone.To, "by", by.Principal)
 	return r.period(gone), nil
 }
 
@@ -232,7 +235,7 @@ func (r *Runtime) holders(p journal.Period, each func(*delivery.State, delivery.
 }
 
 // discardPeriod discards the dead letters of a period, unless something else needs it.
-func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by string) error {
+func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by By) error {
 	if err := r.held(p, true); err != nil {
 		return err
 	}

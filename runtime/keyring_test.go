@@ -60,34 +60,34 @@ func TestAnErasedPeriod(t *testing.T) {
 	settle(t, r)
 
 	for _, n := range []uint64{0, 99} {
-		if _, err := r.DestroyPeriod(t.Context(), n, "ann", false); !errors.Is(err, runtime.ErrNoPeriod) {
+		if _, err := r.DestroyPeriod(t.Context(), n, runtime.By{Principal: "ann"}, false); !errors.Is(err, runtime.ErrNoPeriod) {
 			t.Errorf("period %d: %v", n, err)
 		}
 	}
-	_, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 3).Number, "ann", true)
+	_, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 3).Number, runtime.By{Principal: "ann"}, true)
 	heldBy(t, err, "current")
-	_, err = r.DestroyPeriod(t.Context(), periodOf(t, r, 2).Number, "ann", false)
+	_, err = r.DestroyPeriod(t.Context(), periodOf(t, r, 2).Number, runtime.By{Principal: "ann"}, false)
 	heldBy(t, err, "archive has 1 dead letters")
 	if len(sink.lines()) != 3 {
 		t.Errorf("what was refused left an audit event: %v", sink.lines())
 	}
 
 	// The dead letter is discarded, and the account holds.
-	p, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 2).Number, "ann", true)
+	p, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 2).Number, runtime.By{Principal: "ann"}, true)
 	if err != nil || p.State != runtime.PeriodDestroyed {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if p, err = r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, "ann", false); err != nil || p.State != runtime.PeriodDestroyed {
+	if p, err = r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, runtime.By{Principal: "ann"}, false); err != nil || p.State != runtime.PeriodDestroyed {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if again, err := r.DestroyPeriod(t.Context(), p.Number, "bob", false); err != nil || again != p {
+	if again, err := r.DestroyPeriod(t.Context(), p.Number, runtime.By{Principal: "bob"}, false); err != nil || again != p {
 		t.Errorf("once more: %+v, %v", again, err)
 	}
 	settle(t, r)
-	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 5, Delivered: 4, Discarded: 1, Balanced: true}); got != want {
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 8, Delivered: 7, Discarded: 1, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
-	if line := sink.lines()[4]; !strings.Contains(line, `"table_name":"auditrelay_keyring"`) || !strings.Contains(line, `"changed_by":"ann"`) || !strings.Contains(line, `"action":"deleted"`) {
+	if line := sink.lines()[5]; !strings.Contains(line, `"table_name":"auditrelay_keyring"`) || !strings.Contains(line, `"changed_by":"ann"`) || !strings.Contains(line, `"action":"deleted"`) {
 		t.Errorf("the audit event: %s", line)
 	}
 
@@ -129,7 +129,7 @@ func TestAnErasedPeriod(t *testing.T) {
 	}
 
 	// A replay passes over it, and so does a callback that begins at the beginning.
-	if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 4, By: "ann"}); err != nil {
+	if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 4, By: runtime.By{Principal: "ann"}}); err != nil {
 		t.Fatal(err)
 	}
 	late := &memorySink{}
@@ -159,30 +159,30 @@ func TestWhatIsPendingIsNotErased(t *testing.T) {
 	o := runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Encryption: periods()}, Callbacks: []runtime.Callback{
 		quick(runtime.Callback{Name: "sealed", Sink: sink, InFlight: 1}), quick(runtime.Callback{Name: "paused", Sink: &memorySink{}})}}
 	r := start(t, o)
-	if err := r.Pause(t.Context(), "paused", "ann"); err != nil {
+	if err := r.Pause(t.Context(), "paused", runtime.By{Principal: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	submit(t, r, event("a", "created"))
 	await(t, r, "sealed", "sealed", func(s runtime.CallbackStatus) bool { return s.InFlight == 1 && s.Attempts > 0 })
 	submit(t, r, event("b", "created"))
 	for _, dead := range []bool{false, true} {
-		_, err := r.DestroyPeriod(t.Context(), 1, "ann", dead)
+		_, err := r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, dead)
 		heldBy(t, err, "sealed has payloads")
 		heldBy(t, err, "paused has 1 events")
 	}
 	r = reopen(t, r, o)
-	_, err := r.DestroyPeriod(t.Context(), 1, "ann", true)
+	_, err := r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, true)
 	heldBy(t, err, "sealed has payloads")
 	sink.set(nil)
-	if err := r.Resume(t.Context(), "paused", "ann"); err != nil {
+	if err := r.Resume(t.Context(), "paused", runtime.By{Principal: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, r)
-	if p, err := r.DestroyPeriod(t.Context(), 1, "ann", false); err != nil || p.State != runtime.PeriodDestroyed {
+	if p, err := r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, false); err != nil || p.State != runtime.PeriodDestroyed {
 		t.Errorf("once it is delivered: %+v, %v", p, err)
 	}
 	settle(t, r)
-	if got, want := account(t, r, "sealed"), (runtime.Account{Assigned: 3, Delivered: 3, Balanced: true}); got != want {
+	if got, want := account(t, r, "sealed"), (runtime.Account{Assigned: 6, Delivered: 6, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 }
@@ -217,12 +217,12 @@ func TestNothingOfAnErasedPeriodIsInACopy(t *testing.T) {
 				t.Errorf("planted text is on disk: %v", got)
 			}
 			down.set(nil)
-			if err := r.Resume(t.Context(), "late", "ann"); err != nil {
+			if err := r.Resume(t.Context(), "late", runtime.By{Principal: "ann"}); err != nil {
 				t.Fatal(err)
 			}
 			settle(t, r)
 			if !test.want {
-				if _, err := r.DestroyPeriod(t.Context(), 1, "ann", true); err != nil {
+				if _, err := r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, true); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -292,14 +292,14 @@ func TestDeadLettersOfSeveralPeriods(t *testing.T) {
 	}
 	failing = false
 	r = start(t, o)
-	if n, err := r.ReplayDeadLetters(t.Context(), "archive", "ann"); n != 3 || err != nil {
+	if n, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: "ann"}); n != 3 || err != nil {
 		t.Fatal(n, err)
 	}
 	settle(t, r)
-	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 4, Delivered: 4, Balanced: true}); got != want {
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 5, Delivered: 5, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
-	if _, err := r.DestroyPeriod(t.Context(), 2, "ann", false); err != nil {
+	if _, err := r.DestroyPeriod(t.Context(), 2, runtime.By{Principal: "ann"}, false); err != nil {
 		t.Fatal(err)
 	}
 	again := map[uint64]int{}
@@ -348,11 +348,11 @@ func TestEncryptionIsTurnedOnOverWhatIsPending(t *testing.T) {
 	r = reopen(t, r, o)
 	submit(t, r, event("new", "created"))
 	sink.set(nil)
-	if n, err := r.ReplayDeadLetters(t.Context(), "archive", "ann"); n != 1 || err != nil {
+	if n, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: "ann"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	settle(t, r)
-	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 4, Delivered: 3, DeadLettered: 1, Balanced: true}); got != want {
+	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 5, Delivered: 4, DeadLettered: 1, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 	for _, id := range []string{"sealed", "waits", "new"} {

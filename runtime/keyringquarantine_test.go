@@ -41,13 +41,13 @@ func TestTheQuarantineIsOfAPeriod(t *testing.T) {
 				t.Fatalf("the period in which no event came: %+v", p)
 			}
 			for _, dead := range []bool{false, true} {
-				_, err = r.DestroyPeriod(t.Context(), 1, "ann", dead)
+				_, err = r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, dead)
 				heldBy(t, err, "the quarantine has items")
 			}
-			if err := r.DeleteQuarantineItem(t.Context(), "ann", 1); err != nil {
+			if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "ann"}, 1); err != nil {
 				t.Fatal(err)
 			}
-			if p, err := r.DestroyPeriod(t.Context(), 1, "ann", false); err != nil || p.State != runtime.PeriodDestroyed {
+			if p, err := r.DestroyPeriod(t.Context(), 1, runtime.By{Principal: "ann"}, false); err != nil || p.State != runtime.PeriodDestroyed {
 				t.Errorf("%+v, %v", p, err)
 			}
 			settle(t, r)

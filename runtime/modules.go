@@ -70,7 +70,7 @@ var (
 
 // Put stores a module. If it is stored already, nothing changes and added is false. by is
 // the user. ErrModulesFull: no space.
-func (m *Modules) Put(name, version string, wasm []byte, by string) (stored StoredModule, added bool, err error) {
+func (m *Modules) Put(name, version string, wasm []byte, by By) (stored StoredModule, added bool, err error) {
 	sum := sha256.Sum256(wasm)
 	digest := hex.EncodeToString(sum[:])
 	m.mu.Lock()
@@ -97,10 +97,10 @@ func (m *Modules) Put(name, version string, wasm []byte, by string) (stored Stor
 			return stored, false, fmt.Errorf("keep module %s: %w", digest[:12], err)
 		}
 	}
-	stored = StoredModule{SHA256: digest, Name: name, Version: version, Size: int64(len(wasm)), Pushed: time.Now().UTC(), By: by}
+	stored = StoredModule{SHA256: digest, Name: name, Version: version, Size: int64(len(wasm)), Pushed: time.Now().UTC(), By: by.Principal}
 	// The record comes last: what has none is no module.
 	return stored, true, m.write(journal.ModuleKey(digest), stored, Change{
-		Actor: by, Action: auditrelay.ActionCreated, Table: "auditrelay_module", Object: digest, After: stored})
+		By: by, Act: "push", Action: auditrelay.ActionCreated, Table: "auditrelay_module", Object: digest, After: stored})
 }
 
 // write commits a value together with its audit event; nil deletes the value.
@@ -179,7 +179,7 @@ func (m *Modules) Bytes(digest string) ([]byte, error) {
 
 // Delete deletes a module that no filter runs or can go back to. Errors: ErrNoModule,
 // ErrModuleInUse.
-func (m *Modules) Delete(digest, by string) error {
+func (m *Modules) Delete(digest string, by By) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stored, err := m.Get(digest)
@@ -196,7 +196,7 @@ func (m *Modules) Delete(digest, by string) error {
 		}
 	}
 	if err := m.write(journal.ModuleKey(digest), nil, Change{
-		Actor: by, Action: auditrelay.ActionDeleted, Table: "auditrelay_module", Object: digest, Before: stored}); err != nil {
+		By: by, Act: "delete", Action: auditrelay.ActionDeleted, Table: "auditrelay_module", Object: digest, Before: stored, MakesRoom: true}); err != nil {
 		return err
 	}
 	return m.dropPieces(digest)
@@ -211,8 +211,10 @@ func (m *Modules) dropPieces(digest string) error {
 
 // Select makes a filter use module s.SHA256, also after a restart. An empty SHA256
 // returns the filter to its configured module. Select does not load the module into a
-// running filter. ErrNoModule: there is no such module.
-func (m *Modules) Select(s Selection) error {
+// running filter. by is the user; s.By becomes its principal. ErrNoModule: there is no such
+// module.
+func (m *Modules) Select(s Selection, by By) error {
+	s.By = by.Principal
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.SHA256 != "" {
@@ -223,7 +225,7 @@ func (m *Modules) Select(s Selection) error {
 	type digest struct {
 		SHA256 string `json:"sha256"`
 	}
-	change := Change{Actor: s.By, Action: auditrelay.ActionUpdated, Table: "auditrelay_filter", Object: s.Filter,
+	change := Change{By: by, Act: "use", Action: auditrelay.ActionUpdated, Table: "auditrelay_filter", Object: s.Filter,
 		Before: digest{cmp.Or(s.Previous, s.Configured)}, After: digest{cmp.Or(s.SHA256, s.Configured)}}
 	if s.SHA256 == "" && s.Previous == "" {
 		return m.write(journal.SelectionKey(s.Filter), nil, change)

@@ -87,7 +87,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 		SetAside: s.State.SetAside,
 		Cursor:   s.State.Cursor, Head: head, Oldest: s.Oldest, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.State.Number, Done: s.Done,
-		Duplicates: s.State.Duplicates, Unverified: s.State.Unverified, NextTry: s.NextTry}
+		Duplicates: s.State.Duplicates, Unverified: s.State.Unverified, NextTry: s.NextTry, Version: laneVersion(s.State)}
 	status.Leaked = s.State.Leaked
 	r.describe(&status)
 	if s.State.Replay != nil {

@@ -41,6 +41,16 @@ type Options struct {
 	// nothing.
 	Removed []string
 
+	// Changes are recorded before the callbacks start, in the same write: for example that
+	// the program started, and with which configuration. If there is no disk space for
+	// them, Open logs that and goes on. Recorded, if not nil, is called once they are
+	// durable.
+	Changes  []Change
+	Recorded func()
+
+	// Control says which callbacks get own records (see Runtime.Record).
+	Control Control
+
 	// Limits bound the events and calls that Submit accepts.
 	Limits Limits
 
@@ -64,6 +74,17 @@ type Options struct {
 	// Logger receives messages for operators. They contain no event data. Default:
 	// slog.Default().
 	Logger *slog.Logger
+}
+
+// Control says which callbacks get the relay's own records. The zero value means every
+// callback that receives events.
+type Control struct {
+	// Callback names the callback that must get them. It must receive events, have a
+	// sink, and keep what it cannot deliver (Retain.Then is RetainBlock). It cannot be
+	// detached, and Apply refuses callbacks without it.
+	Callback string
+	// Only: no other callback gets any. There they end as filtered, cause "when".
+	Only bool
 }
 
 // JournalOptions configure the journal.
@@ -193,6 +214,10 @@ type Submission struct {
 	// Data is one JSON object in LiteLLM's schema. Submit copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
+	// Reserved allows a table_name that begins with auditrelay_, as events of another
+	// relay have. Without it such an event is rejected: nobody can send what looks like an
+	// own record of this relay.
+	Reserved bool
 }
 
 // Result is the outcome of one Submission.

@@ -333,9 +333,15 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 			assigned = append(assigned, events[i])
 		}
 	}
-	if a.Kind == delivery.TakeUnjudged {
+	switch {
+	case a.Kind == delivery.TakeUnjudged:
 		batch.Judged = unjudged(assigned, a.Unjudged)
-	} else if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned, (*held).bytes); err != nil {
+	case state.Replay != nil && state.Replay.Own:
+		batch.Judged, batch.Held, err = p.judgeOwn(ctx, assigned, (*held).bytes)
+	default:
+		batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned, (*held).bytes)
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.r.taps.filtered(p.callback.Name, p.place.Replay, batch.Judged)
@@ -351,6 +357,30 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 		batch.Bytes += uint64(len(events[i].Data))
 	}
 	return batch, nil
+}
+
+// judgeOwn judges the own records among events, and skips all else. Like judge.all it may
+// return fewer.
+func (p *pump) judgeOwn(ctx context.Context, events []auditrelay.Event, room int64) (all []delivery.Judged, held, err error) {
+	all = unjudged(events, delivery.Skip)
+	var records []auditrelay.Event
+	var at []int
+	for i := range events {
+		if own(&events[i]) {
+			records, at = append(records, events[i]), append(at, i)
+		}
+	}
+	judged, held, err := p.callback.judge.all(ctx, records, room)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range judged {
+		all[at[i]] = judged[i]
+	}
+	if len(judged) < len(records) {
+		all = all[:at[len(judged)]]
+	}
+	return all, held, nil
 }
 
 // judgeDead judges dead letters again.

@@ -261,7 +261,7 @@ func recordOf(it *quarantine.Item) quarantineRecord {
 
 // DeleteQuarantineItem deletes an item permanently. An audit event in the same write
 // records it; by is its actor. Errors: ErrNoQuarantineItem, and those of Submit.
-func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number uint64) error {
+func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by By, number uint64) error {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
 		return err
@@ -277,9 +277,8 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by string, number ui
 		return err
 	}
 	tx := new(journal.Tx)
-	tx.MakesRoom()
 	r.quarantine.store.Delete(tx, number)
-	change := Change{Actor: by, Action: auditrelay.ActionDeleted, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it)}
+	change := Change{By: by, Act: "delete", Action: auditrelay.ActionDeleted, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), MakesRoom: true}
 	if err := change.append(tx); err != nil {
 		return err
 	}
@@ -302,7 +301,7 @@ const sourceQuarantine = "quarantine"
 // If an event is rejected again, the item stays. The error says why: an *EventError,
 // ErrConflict, ErrIngestFilter, or an error of Submit. ErrNotKept: the item has no data,
 // so a replacement is needed. ErrNoQuarantineItem: there is no such item.
-func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number uint64, data []byte) ([]Result, error) {
+func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64, data []byte) ([]Result, error) {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
 		return nil, err
@@ -325,7 +324,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 	}
 	results, err := r.submit(ctx, events, true, func(tx *journal.Tx, events []auditrelay.Event) error {
 		for _, e := range events { // each a duplicate: only its provenance is stored
-			e.Provenance = auditrelay.Provenance{Source: sourceQuarantine, Principal: by}
+			e.Provenance = auditrelay.Provenance{Source: sourceQuarantine, Principal: by.Principal, Address: by.Address}
 			tx.Append(e)
 		}
 		r.quarantine.store.Delete(tx, number)
@@ -333,7 +332,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by string, number ui
 			Events   int  `json:"events"`
 			Replaced bool `json:"replaced"`
 		}{len(events), replaced}
-		change := Change{Actor: by, Action: auditrelay.ActionUnblocked, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), After: after}
+		change := Change{By: by, Act: "replay", Action: auditrelay.ActionUnblocked, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), After: after}
 		return change.append(tx)
 	})
 	if err != nil {

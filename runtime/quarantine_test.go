@@ -84,30 +84,30 @@ func TestQuarantineIsReplayed(t *testing.T) {
 		odd(event("taken", "created"), "too_deep"),
 	)
 
-	_, err := r.ReplayQuarantineItem(t.Context(), "boss", 1, nil)
+	_, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, nil)
 	if fault, ok := errors.AsType[*runtime.EventError](err); !ok || fault.Field != "action" {
 		t.Errorf("one that is as odd as before: %v", err)
 	}
-	if _, err := r.ReplayQuarantineItem(t.Context(), "boss", 3, nil); !errors.Is(err, runtime.ErrConflict) {
+	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 3, nil); !errors.Is(err, runtime.ErrConflict) {
 		t.Errorf("one that conflicts: %v", err)
 	}
 	if n := len(inQuarantine(t, r)); n != 4 {
 		t.Fatalf("%d are left", n)
 	}
-	results, err := r.ReplayQuarantineItem(t.Context(), "boss", 2, nil)
+	results, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 2, nil)
 	if err != nil || len(results) != 2 || results[0].ID != "c" || results[1].Sequence != results[0].Sequence+1 {
 		t.Errorf("two events: %+v, %v", results, err)
 	}
-	if results, err := r.ReplayQuarantineItem(t.Context(), "boss", 4, nil); err != nil || !results[0].Duplicate {
+	if results, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 4, nil); err != nil || !results[0].Duplicate {
 		t.Errorf("one that is stored already: %+v, %v", results, err)
 	}
-	if _, err := r.ReplayQuarantineItem(t.Context(), "boss", 1, []byte(event("b", "created"))); err != nil {
+	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, []byte(event("b", "created"))); err != nil {
 		t.Errorf("one that was mended: %v", err)
 	}
 	if list := inQuarantine(t, r); len(list) != 1 || list[0].Number != 3 {
 		t.Errorf("left: %+v", list)
 	}
-	if _, err := r.ReplayQuarantineItem(t.Context(), "boss", 2, nil); !errors.Is(err, runtime.ErrNoQuarantineItem) {
+	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 2, nil); !errors.Is(err, runtime.ErrNoQuarantineItem) {
 		t.Errorf("once more: %v", err)
 	}
 	for _, id := range []string{"b", "c", "d"} {
@@ -143,7 +143,7 @@ func TestQuarantineReplaysAllOfAnItemOrNothing(t *testing.T) {
 	r := start(t, runtime.Options{})
 	quarantined(t, r, odd(event("a", "created")+"\n{\"id\":\"b\"}\n", "missing"), odd("", "no_events"), odd(`[]`, "no_events"))
 	for number := range uint64(3) {
-		if _, err := r.ReplayQuarantineItem(t.Context(), "boss", number+1, nil); err == nil {
+		if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, number+1, nil); err == nil {
 			t.Errorf("item %d was replayed", number+1)
 		}
 	}
@@ -158,10 +158,10 @@ func TestQuarantineDeletesOnTheRecord(t *testing.T) {
 	o := runtime.Options{Dir: dir, Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}}
 	r := start(t, o)
 	quarantined(t, r, odd("s3cr3t", "syntax"), odd("other", "syntax"))
-	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); err != nil {
+	if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); !errors.Is(err, runtime.ErrNoQuarantineItem) {
+	if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1); !errors.Is(err, runtime.ErrNoQuarantineItem) {
 		t.Error(err)
 	}
 	settle(t, r)
@@ -188,14 +188,14 @@ func TestQuarantineIsInBackups(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, runtime.Options{Dir: filepath.Join(dir, "a")})
 	quarantined(t, r, odd("gone", "syntax"), odd("{", "syntax"), odd("{", "syntax"))
-	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); err != nil {
+	if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	backup, restored := filepath.Join(dir, "backup"), filepath.Join(dir, "b")
-	if err := r.Backup(t.Context(), backup, nil); err != nil {
+	if err := r.Backup(t.Context(), backup, runtime.By{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := runtime.Restore(backup, restored, nil); err != nil {
+	if err := runtime.Restore(backup, restored, runtime.By{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, runtime.Options{Dir: restored})
@@ -227,7 +227,7 @@ func TestFullQuarantineRefuses(t *testing.T) {
 	if err := r.Ready(); err != nil {
 		t.Errorf("events are not accepted any more: %v", err)
 	}
-	if err := r.DeleteQuarantineItem(t.Context(), "boss", 1); err != nil {
+	if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	quarantined(t, r, odd("b", "syntax"))
@@ -267,7 +267,7 @@ func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 	}
 	// Now and then the storage engine gives a little back.
 	for full := false; !full; fill(64) {
-		err := r.Record(t.Context(), runtime.Change{Actor: "boss", Action: auditrelay.ActionUpdated, Table: "x", Object: "y"})
+		err := r.Record(t.Context(), runtime.Change{By: runtime.By{Principal: "boss"}, Action: auditrelay.ActionUpdated, Table: "x", Object: "y"})
 		if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 		t.Error("it is the journal that is full")
 	}
 	for _, it := range inQuarantine(t, r) {
-		if err := r.DeleteQuarantineItem(t.Context(), "boss", it.Number); err != nil {
+		if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, it.Number); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,11 +304,11 @@ func TestQuarantineBehindFilters(t *testing.T) {
 	if it, err := r.QuarantineItem(t.Context(), 1); err != nil || it.Data != nil {
 		t.Errorf("%q, %v", it.Data, err)
 	}
-	if _, err := r.ReplayQuarantineItem(t.Context(), "boss", 1, nil); err == nil {
+	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, nil); err == nil {
 		t.Error("nothing was replayed")
 	}
 	// What is sent in its place goes through the filters.
-	if _, err := r.ReplayQuarantineItem(t.Context(), "boss", 1, []byte(event("a", "created"))); err != nil {
+	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, []byte(event("a", "created"))); err != nil {
 		t.Error(err)
 	}
 	if len(inQuarantine(t, r)) != 0 {

@@ -45,7 +45,7 @@ func TestQuarantineChild(t *testing.T) {
 		if err != nil || len(list) == 0 {
 			t.Fatal(list, err)
 		}
-		results, err := r.ReplayQuarantineItem(t.Context(), "boss", list[0].Number, nil)
+		results, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, list[0].Number, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,9 +46,9 @@ func TestQuarantineFromManyGoroutines(t *testing.T) {
 				}
 				for _, it := range list {
 					if g%2 == 0 {
-						_, err = r.ReplayQuarantineItem(t.Context(), "boss", it.Number, nil)
+						_, err = r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, it.Number, nil)
 					} else {
-						err = r.DeleteQuarantineItem(t.Context(), "boss", it.Number)
+						err = r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, it.Number)
 					}
 					if err == nil {
 						gone.Add(1)

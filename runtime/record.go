@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,19 +13,60 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Change is a change to the relay itself, such as a new configuration.
+// By says who does something to the relay, by which credential, and why. Own records
+// contain all of it, so it must contain no secret and no event data.
+type By struct {
+	Principal  string // the authenticated name, or "local", "config file", "signal", "relay"
+	Address    string // the peer's; empty if there is none
+	Credential string // which of the principal's credentials, such as "token 1f3a90bc"
+	Reason     string // in the user's words; at most MaxReason bytes are kept
+	// Seen is the version of the object that the user decided on, from its status. If it
+	// is another by now, the act fails with ErrChanged. Empty: any version.
+	Seen string
+}
+
+// ErrChanged: the object changed after the user looked at it.
+var ErrChanged = errors.New("somebody changed it after the version that was given")
+
+// Check returns ErrChanged unless the user decided on this version.
+func (b By) Check(version string) error {
+	if b.Seen != "" && b.Seen != version {
+		return fmt.Errorf("%w: it has version %s now", ErrChanged, version)
+	}
+	return nil
+}
+
+// MaxReason is the most bytes of By.Reason that an own record keeps.
+const MaxReason = 1024
+
+// Change is something that is done to the relay itself, such as a new configuration.
 type Change struct {
-	Actor  string            // the user, or "config file"
+	By     By
+	Act    string            // what is done, such as "detach"; default: Action
 	Action auditrelay.Action // created, updated, deleted, blocked, unblocked or rotated
 	Table  string            // the kind of object, such as "auditrelay_config"
 	Object string            // the id of the object
 	Before any               // marshalled as JSON; nil: none
 	After  any
+
+	// MakesRoom: the record may use the disk space that is reserved for acts that free
+	// space or let deliveries go on. It must be small, at most 64 KiB.
+	MakesRoom bool
+	// Failed: it was tried, and nothing changed.
+	Failed bool
 }
 
-// Record accepts an audit event about the relay itself, durably before it returns nil.
-// The event is in LiteLLM's schema, in NamespaceRelay, and goes to the same callbacks as
-// all others. Errors are those of Submit.
+// The values of control.outcome in an own record.
+const (
+	outcomeBegun  = "begun"  // a later record with the same id in control.of says how it ended
+	outcomeDone   = "done"   // it has taken effect
+	outcomeFailed = "failed" // it has not
+)
+
+// Record accepts an audit event about the relay itself (an own record), durably before
+// it returns nil. The event is in LiteLLM's schema, in NamespaceRelay, and goes to every
+// callback that receives events: no condition and no guest is asked. Errors are those of
+// Submit.
 func (r *Runtime) Record(_ context.Context, c Change) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -41,36 +83,81 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 	return nil
 }
 
-// append adds the change's audit event to tx.
+// append adds the change's own record to tx: it has taken effect if tx is committed.
 func (c *Change) append(tx *journal.Tx) error {
 	e, err := c.event()
 	if err == nil {
-		tx.Append(e)
+		c.appendEvent(tx, e)
 	}
 	return err
 }
 
+func (c *Change) appendEvent(tx *journal.Tx, e auditrelay.Event) {
+	tx.Append(e)
+	if c.MakesRoom {
+		tx.MakesRoom()
+	}
+}
+
+// control is the part of an own record that LiteLLM's schema has no field for.
+type control struct {
+	Act     string `json:"act"`
+	Outcome string `json:"outcome"`
+	Of      string `json:"of,omitempty"` // the id of the record that says that it had begun
+	Reason  string `json:"reason,omitempty"`
+	Address string `json:"address,omitempty"`
+	With    string `json:"with,omitempty"` // the credential
+}
+
+// ownRecord is an own record's data.
+type ownRecord struct {
+	ID        string  `json:"id"`
+	UpdatedAt string  `json:"updated_at"`
+	ChangedBy string  `json:"changed_by"`
+	APIKey    string  `json:"changed_by_api_key"`
+	Action    string  `json:"action"`
+	Table     string  `json:"table_name"`
+	Object    string  `json:"object_id"`
+	Before    any     `json:"before_value"`
+	After     any     `json:"updated_values"`
+	Control   control `json:"control"`
+}
+
 // event returns the change as an audit event.
 func (c *Change) event() (auditrelay.Event, error) {
+	outcome := outcomeDone
+	if c.Failed {
+		outcome = outcomeFailed
+	}
+	return c.eventWith(newRecordID(), outcome, "")
+}
+
+func newRecordID() string {
 	id := make([]byte, 16)
 	rand.Read(id)
+	return hex.EncodeToString(id)
+}
+
+func (c *Change) eventWith(id, outcome, of string) (auditrelay.Event, error) {
+	act := c.Act
+	if act == "" {
+		act = string(c.Action)
+	}
+	reason := c.By.Reason
+	if len(reason) > MaxReason {
+		reason = reason[:MaxReason]
+	}
 	now := time.Now().UTC()
-	payload := struct {
-		ID        string `json:"id"`
-		UpdatedAt string `json:"updated_at"`
-		ChangedBy string `json:"changed_by"`
-		APIKey    string `json:"changed_by_api_key"`
-		Action    string `json:"action"`
-		Table     string `json:"table_name"`
-		Object    string `json:"object_id"`
-		Before    any    `json:"before_value"`
-		After     any    `json:"updated_values"`
-	}{ID: hex.EncodeToString(id), UpdatedAt: now.Format("2006-01-02T15:04:05.000000+00:00"), ChangedBy: c.Actor,
-		Action: string(c.Action), Table: c.Table, Object: c.Object, Before: c.Before, After: c.After}
-	data, err := json.Marshal(payload)
+	data, err := json.Marshal(ownRecord{ID: id, UpdatedAt: now.Format("2006-01-02T15:04:05.000000+00:00"),
+		ChangedBy: c.By.Principal, Action: string(c.Action), Table: c.Table, Object: c.Object, Before: c.Before, After: c.After,
+		Control: control{Act: act, Outcome: outcome, Of: of, Reason: reason, Address: c.By.Address, With: c.By.Credential}})
 	if err != nil {
 		return auditrelay.Event{}, fmt.Errorf("record a change of %s: %w", c.Table, err)
 	}
-	return auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: payload.ID, Time: now, Action: c.Action,
-		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.Actor}, Data: data}, nil
+	return auditrelay.Event{Namespace: auditrelay.NamespaceRelay, ID: id, Time: now, Action: c.Action,
+		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.By.Principal, Address: c.By.Address}, Data: data}, nil
 }
+
+// own reports whether an event is an own record. Nothing from outside gets that
+// namespace.
+func own(e *auditrelay.Event) bool { return e.Namespace == auditrelay.NamespaceRelay }

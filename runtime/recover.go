@@ -51,10 +51,10 @@ func Examine(dataDir string, e Encryption) (Recovery, error) {
 // delivered twice. An audit event for table auditrelay_journal records the gap; by is its
 // actor. The damaged files are kept. The data directory must be closed. If Recover is
 // interrupted, call it again.
-func Recover(dataDir string, e Encryption, by string) (Recovery, error) {
+func Recover(dataDir string, e Encryption, by By) (Recovery, error) {
 	r, err := journal.Recover(journalDir(dataDir), journal.Options{Encryption: e.options()}, func(r *journal.Recovery) (auditrelay.Event, error) {
 		done := recovery(r)
-		c := Change{Actor: by, Action: auditrelay.ActionUpdated, Table: "auditrelay_journal", Object: r.Before.ID,
+		c := Change{By: by, Act: "recover", Action: auditrelay.ActionUpdated, Table: "auditrelay_journal", Object: r.Before.ID,
 			Before: struct {
 				Incarnation string `json:"incarnation"`
 				Next        uint64 `json:"next"`

@@ -48,6 +48,8 @@ type Runtime struct {
 	retention    Retention
 	tombstoneKey []byte
 	ingest       atomic.Pointer[ingestFilters] // nil: none
+	control      string                        // the callback that must get own records; empty: none
+	controlOnly  bool                          // no other gets any
 	receiptKey   []byte
 	receipts     *receipts.Codec
 	quarantine   quarantineRoom
@@ -94,7 +96,7 @@ type counters struct {
 // says where a journal is damaged (see Examine and Recover); the error of Options.Opened;
 // all that is wrong with the callbacks, joined.
 func Open(ctx context.Context, o Options) (*Runtime, error) {
-	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention,
+	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention, control: o.Control.Callback, controlOnly: o.Control.Only,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
 		pumps:  map[string]*pump{}, users: users{}, histories: map[string]*attempts{}, changed: make(chan struct{})}
 	if r.log == nil {
@@ -158,7 +160,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err == nil {
 		r.journal.DigestWith(r.receivedDigest)
 		r.SetIngest(o.Ingest)
-		err = r.Apply(ctx, o.Callbacks, o.Removed)
+		err = r.begun(ctx, o)
 	} else {
 		err = errors.Join(err, r.closeUnused(owned))
 	}
@@ -175,6 +177,28 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 // Limits returns the limits of what Submit accepts.
 func (r *Runtime) Limits() Limits {
 	return Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth, IDBytes: r.limits.IDBytes}
+}
+
+// begun records what happened while the journal was closed, and starts the callbacks.
+func (r *Runtime) begun(ctx context.Context, o Options) error {
+	if err := errors.Join(r.resolve(), r.recordKept(o.Dir)); err != nil {
+		return errors.Join(err, r.closeUnused(o.Callbacks))
+	}
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	err := r.apply(o.Callbacks, o.Removed, o.Changes)
+	if errors.Is(err, journal.ErrFull) && len(o.Changes) > 0 {
+		// Only a relay that runs can make room.
+		r.log.Error("the start is not on record: there is no room for it", "error", err)
+		err = r.apply(o.Callbacks, o.Removed, nil)
+	} else if err == nil && o.Recorded != nil {
+		o.Recorded()
+	}
+	if err != nil {
+		return errors.Join(err, r.closeUnused(o.Callbacks))
+	}
+	r.blocking()
+	return nil
 }
 
 // judging returns the options that the judges of all callbacks share.

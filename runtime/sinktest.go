@@ -46,7 +46,7 @@ func (r *Runtime) TestSink(ctx context.Context, callback string) (SinkTest, erro
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
 
-	change := Change{Actor: "auditrelay", Action: auditrelay.ActionCreated, Table: tableTest, Object: callback,
+	change := Change{By: By{Principal: "auditrelay"}, Act: "test", Action: auditrelay.ActionCreated, Table: tableTest, Object: callback,
 		After: map[string]any{"test": true, "note": "a test of this destination by an operator; nothing happened"}}
 	e, err := change.event()
 	if err != nil {

@@ -19,7 +19,7 @@ func TestSinkIsTested(t *testing.T) {
 		Name: "archive", Sink: sink, Steps: []runtime.Step{{Name: "drop", Filter: drop.filter()}},
 		When: &auditrelay.When{Fields: map[string][]string{"action": {"rotated"}}},
 	})}})
-	if err := r.Pause(t.Context(), "archive", "ops"); err != nil {
+	if err := r.Pause(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	result, err := r.TestSink(t.Context(), "archive")
@@ -30,7 +30,7 @@ func TestSinkIsTested(t *testing.T) {
 	if len(sink.lines()) != 1 || !strings.Contains(sent, `"table_name":"auditrelay_test"`) || !strings.Contains(sent, `"test":true`) || !strings.Contains(sent, result.ID) {
 		t.Errorf("sent: %v", sink.lines())
 	}
-	if got := account(t, r, "archive"); got != (runtime.Account{Balanced: true}) {
+	if got := account(t, r, "archive"); got != (runtime.Account{Assigned: 1, Pending: 1, Balanced: true}) { // the own record of the pause
 		t.Errorf("the account: %+v", got)
 	}
 	if list, _, err := r.Deliveries(t.Context(), runtime.DeliveryQuery{}); err != nil || len(list) != 0 {

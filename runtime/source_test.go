@@ -82,7 +82,7 @@ func TestFindAnErasedEvent(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, "somebody", false); err != nil {
+		if _, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, runtime.By{Principal: "somebody"}, false); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := r.Find(t.Context(), []string{"a", "b", "none"}); err != nil || !slices.Equal(got, []uint64{1, 2, 0}) {

@@ -85,6 +85,8 @@ type CallbackStatus struct {
 	Done                   bool
 	// Recent has the last attempts since start, newest first; only from Runtime.Callback.
 	Recent []Attempt
+	// Version changes with every pause, detachment and end of one; see By.Seen.
+	Version string
 }
 
 // DeadLetter is an event that a callback set aside. An operator can replay or discard it.
@@ -117,7 +119,7 @@ type ReplayRequest struct {
 	// Emit lets filters emit again. Default: emitted records are dropped.
 	Emit bool
 	// By is the requesting user, for the record.
-	By string
+	By By
 }
 
 // ReplayStarted is the answer to a ReplayRequest: the effective range and its number of

@@ -108,7 +108,9 @@ func (r *Runtime) fits(events []Submission) error {
 // with the event is its result; an error says that nothing was decided.
 func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submission, filters *ingestFilters) error {
 	result := &s.results[i]
-	event, err := ingest.Check(in.Data, r.limits)
+	limits := r.limits
+	limits.Reserved = in.Reserved
+	event, err := ingest.Check(in.Data, limits)
 	if err != nil {
 		if e, ok := errors.AsType[*EventError](err); ok {
 			e.Index = i

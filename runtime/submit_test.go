@@ -138,7 +138,7 @@ func TestSubmitFromManyGoroutines(t *testing.T) {
 func TestRecord(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
-	if err := r.Record(t.Context(), runtime.Change{Actor: "config file", Action: auditrelay.ActionUpdated,
+	if err := r.Record(t.Context(), runtime.Change{By: runtime.By{Principal: "config file"}, Action: auditrelay.ActionUpdated,
 		Table: "auditrelay_config", Object: "relay.yaml", After: map[string]string{"digest": "abc"}}); err != nil {
 		t.Fatal(err)
 	}

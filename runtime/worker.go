@@ -51,6 +51,8 @@ type visit struct {
 	err    error // nothing was decided: a *heldError, or the context's
 	cut    bool  // nor was it tried: it is for the next turn
 	past   bool  // the condition and what was decided at the door, so that steps follow
+	own    bool  // an own record: policies alone see it, and it is delivered in any case
+	bare   bool  // of which a policy failed: little is left of it
 
 	document document.Document
 	shown    document.Document // what observers see
@@ -108,7 +110,7 @@ func (w *worker) emittedOf(v *visit) *gate.Inspector {
 // again starts the visit of an event over.
 func (v *visit) again(e *auditrelay.Event) {
 	v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
-	v.err, v.cut, v.past = nil, false, false
+	v.err, v.cut, v.past, v.own, v.bare = nil, false, false, false, false
 	v.trail, v.touched = v.trail[:0], v.touched[:0]
 	v.document.Reset(e.Data)
 	v.known.Reset()
@@ -135,7 +137,7 @@ func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 			if v.err != nil || v.cut {
 				break
 			}
-			if v.past && v.judged.Outcome == auditrelay.Delivered {
+			if v.past && v.judged.Outcome == auditrelay.Delivered && !(v.own && (v.bare || !j.steps[i].masks())) {
 				w.live = append(w.live, v)
 			}
 		}
@@ -143,6 +145,9 @@ func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 			j.observe(ctx, w, i, w.live)
 		} else {
 			j.step(ctx, w, i, w.live)
+		}
+		for _, v := range w.live {
+			j.restore(i, v)
 		}
 	}
 	for _, v := range visits {
@@ -297,6 +302,9 @@ func (j *judge) conclude(w *worker, v *visit) {
 	if v.document.Edited() {
 		final = v.document.Append(make([]byte, 0, len(final)+64))
 	}
+	if v.bare {
+		final = delivery.Bare(judged.Event)
+	}
 	if judged.Data = oneLine(final); len(judged.Data) > maxDocument {
 		tooLarge(judged)
 		return
@@ -308,8 +316,11 @@ func (j *judge) conclude(w *worker, v *visit) {
 		return
 	}
 	if err := w.inspect(v, judged.Event.Data, judged.Data); err != nil {
-		j.withhold(judged, err)
-		return
+		if !v.own {
+			j.withhold(judged, err)
+			return
+		}
+		judged.Data = w.blank(v, judged.Data)
 	}
 	if w.writer == nil {
 		return

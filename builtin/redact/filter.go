@@ -18,6 +18,7 @@ var (
 	_ filter.Filter    = (*Filter)(nil)
 	_ filter.Described = (*Filter)(nil)
 	_ filter.Pure      = (*Filter)(nil)
+	_ filter.Masker    = (*Filter)(nil)
 )
 
 // New makes the filter of a policy, with the keys that its rules name. A preset has
@@ -56,6 +57,9 @@ func (f *Filter) Identity() any { return f.policy.Identity() }
 func (f *Filter) Open(context.Context) (filter.Instance, error) {
 	return &instance{applier: f.policy.NewApplier()}, nil
 }
+
+// Masks implements filter.Masker.
+func (*Filter) Masks() {}
 
 // Close implements filter.Filter.
 func (*Filter) Close() error { return nil }

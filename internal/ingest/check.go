@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -39,6 +40,7 @@ type field uint8
 const (
 	other field = iota
 	text        // a string or null
+	table       // likewise, and no name of the relay's own
 	id
 	action
 	updatedAt
@@ -55,7 +57,9 @@ func fieldOf(key []byte) field {
 		return action
 	case "updated_at":
 		return updatedAt
-	case "changed_by", "changed_by_api_key", "table_name", "object_id",
+	case "table_name":
+		return table
+	case "changed_by", "changed_by_api_key", "object_id",
 		"object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias":
 		return text
 	}
@@ -87,6 +91,19 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 				return e, wrongType(key, data[i], at, "a string or null")
 			}
 			i = skipValue(data, i)
+		case table:
+			switch data[i] {
+			case 'n':
+				i = skipValue(data, i)
+			case '"':
+				var raw []byte
+				raw, i = cutString(data, i)
+				if !l.Reserved && reserved(raw, room[:0]) {
+					return e, &EventError{Field: "table_name", Kind: Odd, Reason: Reserved, Message: "names that begin with auditrelay_ belong to the relay's own records", Offset: int64(at)}
+				}
+			default:
+				return e, wrongType(key, data[i], at, "a string or null")
+			}
 		case id:
 			if data[i] != '"' {
 				return e, wrongType(key, data[i], at, "a string")
@@ -133,6 +150,19 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 		return e, missing("action")
 	}
 	return e, nil
+}
+
+// reservedPrefix begins the table names of the relay's own records.
+const reservedPrefix = "auditrelay_"
+
+// reserved reports whether a table's name is one of the relay's own to a reader who
+// takes no notice of case and white space.
+func reserved(raw, room []byte) bool {
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		raw = unescape(room, raw, len(raw))
+	}
+	raw = bytes.TrimSpace(raw)
+	return len(raw) >= len(reservedPrefix) && strings.EqualFold(string(raw[:len(reservedPrefix)]), reservedPrefix)
 }
 
 // short decodes a required string and holds it to its bound. What it returns

@@ -16,6 +16,8 @@ type Limits struct {
 	// IDBytes is the most that an event's id may have, decoded; default 256, so
 	// that an id fits in any destination's keys.
 	IDBytes int
+	// Reserved allows table names of the relay's own records (auditrelay_*).
+	Reserved bool
 	// BodyBytes is the most that a body may have, as it is sent and again
 	// decompressed; default 16 MiB. Negative: no bound, for local files.
 	BodyBytes int64

@@ -48,6 +48,7 @@ const (
 	WrongType     Reason = "wrong_type"     // a field of the schema has another type
 	Empty         Reason = "empty"          // a required field is the empty string
 	TooLong       Reason = "too_long"       // id or action over its bound
+	Reserved      Reason = "reserved"       // table_name is one of the relay's own records
 )
 
 // The reasons for which a Reader gives up on a body, beside TooLarge for one

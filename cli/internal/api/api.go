@@ -27,12 +27,19 @@ const (
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
-	ReasonFilter       = "filter" // a filter before the journal failed on the event
-	ReasonModule       = "module" // the module is not accepted as a guest
-	ReasonErased       = "erased" // the event's period was erased
-	ReasonHeld         = "held"   // something still needs the object
+	ReasonFilter       = "filter"  // a filter before the journal failed on the event
+	ReasonModule       = "module"  // the module is not accepted as a guest
+	ReasonErased       = "erased"  // the event's period was erased
+	ReasonHeld         = "held"    // something still needs the object
+	ReasonChanged      = "changed" // the object is not the one that If-Match names
 	ReasonInternal     = "internal"
 )
+
+// Why says in the user's words why a request is made. The relay's own record of the
+// request contains it.
+type Why struct {
+	Reason string `json:"reason,omitempty" query:"reason"`
+}
 
 // Error says why a request, or one event of it, failed. It contains no event data except
 // the name of a field.

@@ -57,7 +57,13 @@ type CallbackStatus struct {
 	Done       bool   `json:"done,omitempty"`
 	// Recent has the last attempts since start, newest first; only GetCallback returns it.
 	Recent []Attempt `json:"recent_attempts,omitempty"`
+	// Version changes with every pause, detachment and end of one. Send it as If-Match to
+	// change only what you have seen.
+	Version string `json:"version"`
 }
+
+// ETag is the version, for the header of an answer.
+func (s CallbackStatus) ETag() string { return s.Version }
 
 // Replay asks for a replay of events on a callback. From and To are the half-open range
 // of sequences; To 0 means the head. FromTime and ToTime bound the time of receipt
@@ -69,6 +75,7 @@ type Replay struct {
 	ToTime   time.Time `json:"to_time,omitzero"`
 	DryRun   bool      `json:"dry_run,omitempty"`
 	Emit     bool      `json:"emit,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // in the user's words
 }
 
 // ReplayStarted answers a Replay.
@@ -108,12 +115,14 @@ type DeadLetter struct {
 type DeadLetters struct {
 	Sequences []uint64 `json:"sequences,omitempty"`
 	All       bool     `json:"all,omitempty"`
+	Reason    string   `json:"reason,omitempty"` // in the user's words; required to discard
 }
 
 // DeadLetterReplay chooses dead letters of one callback to process again: named ones, all,
 // or by filter. Every set field of the filter must say so. With a filter or a rate the
 // answer is a job.
 type DeadLetterReplay struct {
+	Reason    string             `json:"reason,omitempty"` // in the user's words
 	Sequences []uint64           `json:"sequences,omitempty"`
 	All       bool               `json:"all,omitempty"`
 	Causes    []auditrelay.Cause `json:"causes,omitempty"`

@@ -24,10 +24,10 @@ var (
 
 	GetCallbacks   = Endpoint[None, []CallbackStatus]{"GET", "/v1/callbacks"}
 	GetCallback    = Endpoint[None, CallbackStatus]{"GET", "/v1/callbacks/{name}"}
-	PauseCallback  = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/pause"}
-	ResumeCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/resume"}
-	DetachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/detach"}
-	AttachCallback = Endpoint[None, CallbackStatus]{"POST", "/v1/callbacks/{name}/attach"}
+	PauseCallback  = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/pause"}
+	ResumeCallback = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/resume"}
+	DetachCallback = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/detach"}
+	AttachCallback = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/attach"}
 	ReplayCallback = Endpoint[Replay, ReplayStarted]{"POST", "/v1/callbacks/{name}/replay"}
 	TestCallback   = Endpoint[None, SinkTest]{"POST", "/v1/callbacks/{name}/test"}
 	GetDeliveries  = Endpoint[DeliveryQuery, Deliveries]{"GET", "/v1/deliveries"}
@@ -50,8 +50,8 @@ var (
 	PostPolicyDiff = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
 	PostTry        = Endpoint[Try, []Tried]{"POST", "/v1/try"}
 
-	PostBackup = Endpoint[None, BackedUp]{"POST", "/v1/backup"}
-	PostReload = Endpoint[None, Reloaded]{"POST", "/v1/reload"}
+	PostBackup = Endpoint[Why, BackedUp]{"POST", "/v1/backup"}
+	PostReload = Endpoint[Why, Reloaded]{"POST", "/v1/reload"}
 
 	GetAudit       = Endpoint[None, AuditPage]{"GET", "/audit"} // the parameters are LiteLLM's
 	GetAuditLog    = Endpoint[None, json.RawMessage]{"GET", "/audit/{id}"}
@@ -62,10 +62,12 @@ var (
 	GetModules       = Endpoint[None, []Module]{"GET", "/v1/modules"}
 	InspectModule    = Endpoint[None, Inspection]{"GET", "/v1/modules/{digest}"}
 	GetModuleContent = Endpoint[None, Raw]{"GET", "/v1/modules/{digest}/content"}
-	DeleteModule     = Endpoint[None, StoredModule]{"DELETE", "/v1/modules/{digest}"}
+	DeleteModule     = Endpoint[Why, StoredModule]{"DELETE", "/v1/modules/{digest}"}
 	GetFilters       = Endpoint[None, []Filter]{"GET", "/v1/filters"}
 	UseModule        = Endpoint[Use, Used]{"POST", "/v1/filters/{name}/module"}
-	ResetBreaker     = Endpoint[None, Changed]{"POST", "/v1/filters/{name}/reset"}
+	ResetBreaker     = Endpoint[Why, Changed]{"POST", "/v1/filters/{name}/reset"}
+
+	GetControl = Endpoint[ControlQuery, ControlRecords]{"GET", "/v1/control"}
 
 	GetKeyring    = Endpoint[None, []Period]{"GET", "/v1/keyring"}
 	DestroyPeriod = Endpoint[DestroyQuery, Period]{"DELETE", "/v1/keyring/{period}"}

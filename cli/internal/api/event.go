@@ -202,9 +202,23 @@ type AuditPage struct {
 	NextCursor string            `json:"next_cursor"` // empty at the end
 }
 
+// ControlQuery selects own records from a sequence on.
+type ControlQuery struct {
+	From  uint64 `query:"from"`
+	Limit int    `query:"limit"` // default 100, at most 1,000
+}
+
+// ControlRecords are the relay's own records in the journal, oldest first. Next is From of
+// the next request; 0: that was the end.
+type ControlRecords struct {
+	Next    uint64        `json:"next"`
+	Records []StoredEvent `json:"records"`
+}
+
 // Rebuild asks for a replay of the journal into the store.
 type Rebuild struct {
-	DryRun bool `json:"dry_run,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"`
+	Reason string `json:"reason,omitempty"` // in the user's words
 }
 
 // Rebuilt is the replay that was started on the store's callback.

@@ -27,6 +27,7 @@ type Module struct {
 type PushQuery struct {
 	Name   string `query:"name"`
 	Filter string `query:"filter"`
+	Reason string `query:"reason"` // in the user's words
 }
 
 // Pushed answers a push.
@@ -97,11 +98,12 @@ type Breaker struct {
 	Until    time.Time        `json:"until,omitzero"`
 }
 
-// Use asks a filter to run another module. Set exactly one field.
+// Use asks a filter to run another module. Set exactly one of the first three fields.
 type Use struct {
 	SHA256     string `json:"sha256,omitempty"`     // the digest, or a prefix of at least 8 digits
 	Previous   bool   `json:"previous,omitempty"`   // the previous module
 	Configured bool   `json:"configured,omitempty"` // the configured module
+	Reason     string `json:"reason,omitempty"`     // in the user's words
 }
 
 // Used is the module that runs now.

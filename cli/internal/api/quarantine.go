@@ -32,13 +32,14 @@ type QuarantineContents struct {
 }
 
 // QuarantineChange names items: by number; or, with All, every item above After, of
-// Reason and Source if set. An empty request changes nothing.
+// Cause (their reason) and Source if set. An empty request changes nothing.
 type QuarantineChange struct {
 	Numbers []uint64 `json:"numbers,omitempty"`
 	All     bool     `json:"all,omitempty"`
-	Reason  string   `json:"reason,omitempty"`
+	Cause   string   `json:"cause,omitempty"`
 	Source  string   `json:"source,omitempty"`
 	After   uint64   `json:"after,omitempty"`
+	Reason  string   `json:"reason,omitempty"` // of the change, in the user's words; required to delete
 }
 
 // QuarantineChanged is the result of a QuarantineChange.

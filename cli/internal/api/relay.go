@@ -170,9 +170,10 @@ type Period struct {
 }
 
 // DestroyQuery says what to do with a period's dead letters: DiscardFirst, or "" to
-// refuse while there are any.
+// refuse while there are any. Reason, in the user's words, is required.
 type DestroyQuery struct {
 	DeadLetters string `query:"dead_letters"`
+	Reason      string `query:"reason"`
 }
 
 // DiscardFirst discards a period's dead letters before its key is destroyed.

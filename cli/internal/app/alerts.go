@@ -93,7 +93,7 @@ func (d *daemon) lookForTrouble(ctx context.Context, machine *alerts.Machine) (e
 func alertChange(t alerts.Transition) runtime.Change {
 	values := map[string]any{"alert": t.Kind, "subject": t.Subject, "raised": t.Raised.UTC(), "state": "raised"}
 	maps.Copy(values, t.Detail)
-	c := runtime.Change{Actor: "auditrelay", Action: auditrelay.ActionCreated, Object: t.ID(), After: values}
+	c := runtime.Change{By: runtime.By{Principal: "auditrelay"}, MakesRoom: true, Action: auditrelay.ActionCreated, Object: t.ID(), After: values}
 	if t.Over {
 		values["state"] = "over"
 		c.Action = auditrelay.ActionDeleted

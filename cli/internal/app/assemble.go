@@ -89,6 +89,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Ingest:    made.ingest,
 		Removed:   cfg.Removed,
 		Memory:    cfg.Delivery.Memory,
+		Control:   runtime.Control{Callback: cfg.Control.Callback, Only: cfg.Control.Only},
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
 			// One call carries at most a slice, or an atomic request whole.

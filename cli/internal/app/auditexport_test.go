@@ -90,6 +90,9 @@ func TestExport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(string(after), `"records"`) { // of its end
+			continue
+		}
 		told = append(told, fmt.Sprint(l["changed_by"], " ", l["object_id"], " ", string(after)))
 	}
 	want := []string{`auditor store {"filters":["table_name"],"format":"ndjson"}`, `auditor store {"filters":["id"],"format":"ndjson"}`, `auditor store {"filters":["action"],"format":"ndjson"}`}

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,17 +50,17 @@ func (t told[V]) keep(now map[string]V) error {
 	return writeFile(t.file, append(text, '\n'))
 }
 
-// tell records every thing by name that was made, changed or taken away since the
-// relay last told of them. A crash before the end has all of them told once more.
-func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]V) {
+// changes are the own records of every thing by name that was made, changed or taken away
+// since the relay last told of them; none: done does nothing. Once they are durable, call
+// done. A crash before that has all of them told once more.
+func (t told[V]) changes(d *daemon, by runtime.By, now map[string]V) (all []runtime.Change, done func()) {
 	last, err := t.last()
 	if err != nil {
 		d.log.Error("the previous state is unknown: all changes are recorded again", "table", t.table, "error", err)
 	}
 	if len(last) == 0 && len(now) == 0 || reflect.DeepEqual(last, now) {
-		return
+		return nil, func() {}
 	}
-	err = nil
 	names := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(last))
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
@@ -70,7 +69,7 @@ func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]
 		if had == has && reflect.DeepEqual(before, after) || !had && t.quiet {
 			continue
 		}
-		c := runtime.Change{Actor: by, Action: auditrelay.ActionUpdated, Table: t.table, Object: name}
+		c := runtime.Change{By: by, Action: auditrelay.ActionUpdated, Table: t.table, Object: name, MakesRoom: true}
 		switch {
 		case !had:
 			c.Action = auditrelay.ActionCreated
@@ -85,13 +84,12 @@ func (t told[V]) tell(ctx context.Context, d *daemon, by string, now map[string]
 		if has {
 			c.After = t.shown(after)
 		}
-		err = errors.Join(err, d.rt.Record(ctx, c))
+		all = append(all, c)
 	}
-	if err == nil {
-		err = t.keep(now)
-	}
-	if err != nil {
-		d.log.Error("a change could not be recorded", "table", t.table, "error", err)
+	return all, func() {
+		if err := t.keep(now); err != nil {
+			d.log.Error("what was recorded last cannot be kept; it is recorded again", "table", t.table, "error", err)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type Options struct {
 	// For tests.
 	listening func(address string)    // called once it does
 	step      func(name string) error // called before each step of a reload that can fail
+	silent    bool                    // no own records of starts and stops
 }
 
 const defaultDrain = 30 * time.Second
@@ -111,8 +112,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.build.cacheDir = d.data.guestCache()
 	d.digest = d.cfg.Digest(d.build.digestKey)
 
-	made, err := d.open(ctx)
-	if err != nil {
+	if err = d.open(ctx); err != nil {
 		return err
 	}
 	// Close does nothing after a drain.
@@ -122,7 +122,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.data.setRedaction(d.cfg.Redaction); err != nil {
 		return fmt.Errorf("the data directory: %w", err)
 	}
-	d.recordStart(ctx, made)
 	return d.serve(ctx)
 }
 
@@ -142,18 +141,18 @@ func (d *daemon) load() (*config.Config, error) {
 }
 
 // open makes everything, listeners first: a taken port should not cost a recovery.
-func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
+func (d *daemon) open(ctx context.Context) (err error) {
 	start := time.Now()
 	limits := limitsOf(d.cfg)
 	listener, err := http.Listen(ctx, d.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	host := &sources.Host{Logger: d.log, Limits: limits.Ingest()}
 	others := newSources(host)
 	change, err := others.Prepare(ctx, d.cfg)
 	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close())
 	}
 	defer func() {
 		if err != nil {
@@ -163,23 +162,26 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 	}()
 	stored, serves, err := d.build.storesOf(d.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Which modules run stands in the journal, which is not open yet.
 	d.build.guests.deferred = true
-	if made, err = d.build.assemble(ctx, d.cfg); err != nil {
-		return nil, err
+	made, err := d.build.assemble(ctx, d.cfg)
+	if err != nil {
+		return err
 	}
 	options := d.build.runtimeOptions(d.cfg, made)
 	if options.Proofs.Key, err = d.proofKey(); err != nil {
-		return nil, err
+		return err
 	}
+	changes, recorded := d.startChanges(made)
+	options.Changes, options.Recorded = changes, recorded
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
 		return errors.Join(t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
 	}
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
-		return nil, err
+		return err
 	}
 	d.stores.set(stored, serves)
 	d.server, err = http.New(http.Options{
@@ -190,13 +192,14 @@ func (d *daemon) open(ctx context.Context) (made *assembled, err error) {
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(err, d.rt.Close())
+		return errors.Join(err, d.rt.Close())
 	}
+	d.inForce(made.texts)
 	host.Runtime, host.Door = d.rt, d.server
 	change.Apply()
 	d.ways = d.server.Sources()
 	d.tellOpened(time.Since(start))
-	return made, nil
+	return nil
 }
 
 func limitsOf(cfg *config.Config) http.Limits {
@@ -254,6 +257,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		return errors.Join(err, d.rt.Close())
 	}
 	notifySupervisor("STOPPING=1")
+	d.recordStop(ctx)
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: deliveries go on, and events are taken until they have ended", "deadline", deadline)
 	d.stopChanges()
@@ -315,7 +319,7 @@ func (d *daemon) removePartial(parent string) {
 }
 
 // Backup copies the journal and then the stores.
-func (d *daemon) Backup(ctx context.Context, by string) (api.BackedUp, error) {
+func (d *daemon) Backup(ctx context.Context, by runtime.By) (api.BackedUp, error) {
 	d.backingUp.Lock()
 	defer d.backingUp.Unlock()
 	parent := d.data.backups()
@@ -324,11 +328,11 @@ func (d *daemon) Backup(ctx context.Context, by string) (api.BackedUp, error) {
 		return api.BackedUp{}, fmt.Errorf("backup: %w", err)
 	}
 	dir := filepath.Join(parent, time.Now().UTC().Format("20060102T150405.000Z"))
-	err := d.rt.Backup(ctx, dir, func(dir string) error { return d.stores.backupStores(ctx, dir) })
+	err := d.rt.Backup(ctx, dir, by, func(dir string) error { return d.stores.backupStores(ctx, dir) })
 	if err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}
-	d.log.Info("backup made", "dir", dir, "by", by)
+	d.log.Info("backup made", "dir", dir, "by", by.Principal)
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}

@@ -101,6 +101,10 @@ func TestLiteLLMsDashboard(t *testing.T) {
 		}
 		var ids []string
 		for _, log := range page.Logs {
+			if strings.Contains(string(log), tableReading) {
+				page.Total--
+				continue
+			}
 			var m model
 			var keys map[string]json.RawMessage
 			if err := json.Unmarshal(log, &m); err != nil {
@@ -201,7 +205,7 @@ func TestDamagedRecordsAreNotServed(t *testing.T) {
 			t.Errorf("%s: %s", id, answer)
 		}
 	}
-	body, trailer, err := r.export("?format=ndjson")
+	body, trailer, err := r.export("?format=ndjson&table_name=LiteLLM_TeamTable")
 	if err != nil || !strings.HasSuffix(body, `{"auditrelay_export":{"complete":false,"records":4,"damaged":2}}`+"\n") || trailer.Get(trailerComplete) != "false" {
 		t.Errorf("%v %s %v", err, body, trailer)
 	}
@@ -221,3 +225,6 @@ func TestDamagedRecordsAreNotServed(t *testing.T) {
 		t.Error("an empty filter of a list counts as given")
 	}
 }
+
+// tableReading is the table of own records of readings, which the store gets too.
+const tableReading = "auditrelay_reading"

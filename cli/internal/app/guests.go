@@ -126,7 +126,7 @@ func (g *guests) forget(log *slog.Logger) {
 		}
 		f.dropped = false
 		log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
-		if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC(), By: byConfigFile}); err != nil {
+		if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC()}, runtime.By{Principal: byConfigFile}); err != nil {
 			log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
 		}
 	}

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +9,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/config"
+	"auditrelay/runtime"
 )
 
 // tableKey is the table_name of the relay's own events about keys.
@@ -42,10 +42,10 @@ func keyStates(keys map[string]config.Key, digestKey []byte) map[string]keyState
 	return states
 }
 
-// recordKeys tells of every key that was added, rotated, changed or taken away since
+// keyChanges tell of every key that was added, rotated, changed or taken away since
 // the relay last told of it. A key whose current version is another one was rotated.
-func (d *daemon) recordKeys(ctx context.Context, by string, cfg *config.Config) {
-	told[keyState]{
+func (d *daemon) keyChanges(by runtime.By, cfg *config.Config) ([]runtime.Change, func()) {
+	return told[keyState]{
 		file: d.data.file("keys.json"), table: tableKey,
 		action: func(before, after keyState) auditrelay.Action {
 			if before.Current != after.Current {
@@ -53,7 +53,7 @@ func (d *daemon) recordKeys(ctx context.Context, by string, cfg *config.Config) 
 			}
 			return auditrelay.ActionUpdated
 		},
-	}.tell(ctx, d, by, keyStates(cfg.Keys, d.build.digestKey))
+	}.changes(d, by, keyStates(cfg.Keys, d.build.digestKey))
 }
 
 // keyedDigest is an HMAC under the relay's key, in hexadecimal, for one purpose: what

@@ -19,7 +19,7 @@ const tableLookUp = "auditrelay_lookup"
 
 // LookUp answers the pseudonyms of a value under all versions of the keys in use. That
 // it was asked is durable first; where it cannot be, nothing is answered.
-func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error) {
+func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (api.LookedUp, error) {
 	d.mu.Lock()
 	cfg, digestKey := d.cfg, d.build.digestKey
 	d.mu.Unlock()
@@ -28,11 +28,11 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by string) (api.Lo
 		return api.LookedUp{}, err
 	}
 	err = d.rt.Record(ctx, runtime.Change{
-		Actor: by, Action: auditrelay.ActionCreated, Table: tableLookUp,
+		By: by, Act: "look up", Action: auditrelay.ActionCreated, Table: tableLookUp,
 		Object: keyedDigest(digestKey, "look-up", want.Value), After: lookedUpWith(cfg, uses),
 	})
 	if err != nil {
-		d.log.Error("a look-up could not be recorded, and was not answered", "by", by, "error", err)
+		d.log.Error("a look-up could not be recorded, and was not answered", "by", by.Principal, "error", err)
 		return api.LookedUp{}, &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
 			Message: "the look-up cannot be recorded, and so is not answered", RetryAfter: time.Second,

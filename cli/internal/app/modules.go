@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"auditrelay"
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/inspect"
@@ -30,7 +31,7 @@ var (
 // Push takes a module in, once it has passed all that loading it checks short of
 // running it; with a filter named, it is loaded and started under that one's
 // configuration too.
-func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error) {
+func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by runtime.By) (api.Pushed, error) {
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
 	}
@@ -64,7 +65,7 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 		return api.Pushed{}, refusal(http.StatusInsufficientStorage, api.ReasonTooLarge, "auditrelay module list; auditrelay module delete DIGEST", "%v", err)
 	}
 	if err == nil && added {
-		d.log.Info("a module was pushed", "module", stored.Name, "sha256", stored.SHA256, "size", stored.Size, "by", by)
+		d.log.Info("a module was pushed", "module", stored.Name, "sha256", stored.SHA256, "size", stored.Size, "by", by.Principal)
 	}
 	return api.Pushed{StoredModule: api.StoredModule(stored), Added: added}, err
 }
@@ -161,7 +162,7 @@ func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err e
 	return stored.SHA256, code, err
 }
 
-func (d *daemon) DeleteModule(prefix, by string) (api.StoredModule, error) {
+func (d *daemon) DeleteModule(prefix string, by runtime.By) (api.StoredModule, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
 		return api.StoredModule(stored), err
@@ -171,7 +172,7 @@ func (d *daemon) DeleteModule(prefix, by string) (api.StoredModule, error) {
 		return api.StoredModule(stored), refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use FILTER with another one, twice, lets go of it", "module %s (%.12s): %v", stored.Name, stored.SHA256, err)
 	}
 	if err == nil {
-		d.log.Info("a module was deleted", "module", stored.Name, "sha256", stored.SHA256, "by", by)
+		d.log.Info("a module was deleted", "module", stored.Name, "sha256", stored.SHA256, "by", by.Principal)
 	}
 	return api.StoredModule(stored), err
 }
@@ -211,15 +212,21 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 }
 
 // ResetBreaker has a filter's module judge again at once.
-func (d *daemon) ResetBreaker(name, by string) error {
+func (d *daemon) ResetBreaker(name string, by runtime.By) error {
 	live, _, err := d.guest(name)
 	if err != nil {
 		return err
 	}
 	if m := live.slot.Module(); m != nil {
+		b := m.Breaker()
+		err := d.rt.Record(d.stopping, runtime.Change{By: by, Act: "reset", Action: auditrelay.ActionUnblocked, Table: "auditrelay_filter", Object: name,
+			Before: map[string]any{"breaker_open": b.Open, "failures": b.Failures}, After: map[string]any{"breaker_open": false, "failures": 0}, MakesRoom: true})
+		if err != nil {
+			return err
+		}
 		m.ResetBreaker()
 	}
-	d.log.Info("a filter's breaker was reset", "filter", name, "by", by)
+	d.log.Info("a filter's breaker was reset", "filter", name, "by", by.Principal)
 	for _, callback := range d.users(name) {
 		d.rt.Retry(callback)
 	}
@@ -228,7 +235,7 @@ func (d *daemon) ResetBreaker(name, by string) error {
 
 // UseModule switches a filter to another module, between two events. Loading it comes
 // first, and what was chosen is durable before it is in force.
-func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by string) (api.Used, error) {
+func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by runtime.By) (api.Used, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.Used{}, err
@@ -237,6 +244,9 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by st
 	live, running, err := d.guest(name)
 	if err != nil {
 		return api.Used{}, err
+	}
+	if err := by.Check(running); err != nil {
+		return api.Used{}, fmt.Errorf("filter %s: %w", name, err)
 	}
 	configured := live.config.ModuleDigest()
 	before, _, err := d.rt.Modules().Selection(name)
@@ -288,7 +298,7 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by st
 	if err != nil {
 		return api.Used{}, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", name, err)
 	}
-	err = d.rt.Modules().Select(runtime.Selection{Filter: name, SHA256: digest, Previous: before.SHA256, Configured: configured, At: time.Now().UTC(), By: by})
+	err = d.rt.Modules().Select(runtime.Selection{Filter: name, SHA256: digest, Previous: before.SHA256, Configured: configured, At: time.Now().UTC()}, by)
 	if err != nil {
 		return api.Used{}, errors.Join(err, module.Close())
 	}
@@ -298,7 +308,7 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by st
 	if err := live.slot.Switch(module); err != nil {
 		d.log.Warn("closing the module that a filter ran before", "filter", name, "error", err)
 	}
-	d.log.Info("a filter runs another module", "filter", name, "before", running, "after", used.SHA256, "by", by)
+	d.log.Info("a filter runs another module", "filter", name, "before", running, "after", used.SHA256, "by", by.Principal)
 	for _, callback := range d.users(name) {
 		d.rt.Retry(callback)
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,10 +26,10 @@ const (
 // policyDigests are the policies in force by name, each with its digest.
 type policyDigests map[string]string
 
-// recordPolicies tells of every policy that was made, changed or taken away since the
-// relay last told of it: who did it, and the digests before and after. It does the same
+// policyChanges tell of every policy that was made, changed or taken away since the
+// relay last told of it: who did it, and the digests before and after. They do the same
 // for the detectors, which change with the program or with the configuration.
-func (d *daemon) recordPolicies(ctx context.Context, by string, texts []runtime.Text) {
+func (d *daemon) policyChanges(by runtime.By, texts []runtime.Text) (all []runtime.Change, recorded func()) {
 	policies, detectors := policyDigests{}, policyDigests{}
 	for _, t := range texts {
 		if t.Kind == textDetectors {
@@ -43,8 +42,12 @@ func (d *daemon) recordPolicies(ctx context.Context, by string, texts []runtime.
 		Digest string `json:"digest"`
 	}
 	show := func(digest string) any { return shown{digest} }
-	told[string]{file: d.data.file("policies.json"), table: tablePolicy, show: show}.tell(ctx, d, by, policies)
-	told[string]{file: d.data.file("detectors.json"), table: tableDetectors, show: show, quiet: true}.tell(ctx, d, by, detectors)
+	ofPolicies, done := told[string]{file: d.data.file("policies.json"), table: tablePolicy, show: show}.changes(d, by, policies)
+	ofDetectors, doneToo := told[string]{file: d.data.file("detectors.json"), table: tableDetectors, show: show, quiet: true}.changes(d, by, detectors)
+	return append(ofPolicies, ofDetectors...), func() {
+		done()
+		doneToo()
+	}
 }
 
 // What a kept text is of.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
@@ -23,7 +24,7 @@ func (d *daemon) reloads(ctx context.Context) {
 		select {
 		case <-d.options.Reload:
 			// The outcome is logged by Reload itself.
-			_, _ = d.Reload(ctx, bySignal)
+			_, _ = d.Reload(ctx, runtime.By{Principal: bySignal})
 		case <-ctx.Done():
 			return
 		}
@@ -33,17 +34,23 @@ func (d *daemon) reloads(ctx context.Context) {
 // Reload puts the configuration in force as it stands now: all of it or none. It
 // is recorded as an audit event of the relay's own. The end of the relay gives it up
 // while nothing has changed yet.
-func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
+func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.Reloaded{}, err
 	}
 	defer done()
+	if err := by.Check(d.digest); err != nil { // who holds changing may read it
+		return api.Reloaded{}, fmt.Errorf("the configuration: %w", err)
+	}
 	made, err := d.prepare(ctx)
+	var recorded func()
 	if err == nil {
 		err = errors.Join(d.rt.Texts().Keep(made.texts...), d.step("callbacks in force"))
 		if err == nil {
-			err = d.rt.Apply(ctx, made.callbacks, made.cfg.Removed)
+			var changes []runtime.Change
+			changes, recorded = d.reloadChanges(made, by)
+			err = d.rt.Apply(ctx, made.callbacks, made.cfg.Removed, changes...)
 			if err != nil {
 				d.build.discardGuests(made.assembled)
 				made.sources.Discard()
@@ -54,12 +61,14 @@ func (d *daemon) Reload(ctx context.Context, by string) (api.Reloaded, error) {
 	}
 	if err != nil {
 		d.server.CountReload(false)
-		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by, "error", err)
+		d.log.Error("the configuration was not reloaded; the old one stays in force", "by", by.Principal, "error", err)
+		d.record(ctx, runtime.Change{By: by, Act: "reload", Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config", Before: digestOf{d.digest}, Failed: true})
 		return api.Reloaded{}, err
 	}
-	told := d.put(context.WithoutCancel(ctx), made, by)
+	recorded()
+	told := d.put(made)
 	d.server.CountReload(true)
-	d.log.Info("the configuration was reloaded", "by", by, "changed", told.Changed, "before", told.Before, "after", told.After)
+	d.log.Info("the configuration was reloaded", "by", by.Principal, "changed", told.Changed, "before", told.Before, "after", told.After)
 	for _, note := range told.Notes {
 		d.log.Warn(note)
 	}
@@ -121,7 +130,7 @@ func (d *daemon) discard(made *prepared) {
 
 // put puts in force what was prepared, once the runtime has its callbacks. Nothing of
 // it fails.
-func (d *daemon) put(ctx context.Context, made *prepared, by string) api.Reloaded {
+func (d *daemon) put(made *prepared) api.Reloaded {
 	d.rt.SetIngest(made.ingest)
 	made.sources.Apply()
 	d.stores.set(made.stores, made.serves)
@@ -140,15 +149,7 @@ func (d *daemon) put(ctx context.Context, made *prepared, by string) api.Reloade
 	d.setLevel(made.cfg)
 	d.tellNotes(made.cfg)
 	d.build.guests.forget(d.log)
-	if told.Changed {
-		d.record(ctx, by, told.Before, told.After)
-	}
-	if by == bySignal {
-		by = byConfigFile
-	}
 	d.inForce(made.texts)
-	d.recordPolicies(ctx, by, made.texts)
-	d.recordKeys(ctx, by, made.cfg)
 	return told
 }
 
@@ -196,39 +197,8 @@ func takesRestart(before, after *config.Config) []string {
 	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)
 	changed("delivery", before.Delivery != after.Delivery)
 	changed("journal", before.Journal != after.Journal)
+	changed("control", before.Control != after.Control)
 	changed("metrics.public", before.Metrics != after.Metrics)
 	changed("log.format", before.Log.Format != after.Log.Format)
 	return notes
-}
-
-// recordStart records that the relay started with another configuration than it
-// ran with before.
-func (d *daemon) recordStart(ctx context.Context, made *assembled) {
-	last := d.data.lastConfig()
-	switch last {
-	case d.digest:
-	case "":
-		if err := d.data.setLastConfig(d.digest); err != nil {
-			d.log.Error("cannot keep the configuration's digest", "error", err)
-		}
-	default:
-		d.record(ctx, "start", last, d.digest)
-	}
-	d.inForce(made.texts)
-	d.recordPolicies(ctx, byConfigFile, made.texts)
-	d.recordKeys(ctx, byConfigFile, d.cfg)
-}
-
-// record tells of a change of the configuration, as an audit event.
-func (d *daemon) record(ctx context.Context, by, before, after string) {
-	type digest struct {
-		Digest string `json:"digest"`
-	}
-	err := d.rt.Record(ctx, runtime.Change{
-		Actor: by, Action: auditrelay.ActionUpdated, Table: "auditrelay_config", Object: "config",
-		Before: digest{before}, After: digest{after},
-	})
-	if err = errors.Join(err, d.data.setLastConfig(after)); err != nil {
-		d.log.Error("the change of the configuration could not be recorded", "before", before, "after", after, "error", err)
-	}
 }

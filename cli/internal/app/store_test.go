@@ -74,12 +74,12 @@ func TestRetention(t *testing.T) {
 	if told := purge(auditstore.Keep{Age: time.Hour, Rows: 100}, time.Now()); told != nil {
 		t.Errorf("nothing was deleted, and told of: %v", told)
 	}
-	one := `retention deleted archive {"keep_rows":10,"left":10,"rows":2}`
+	one := `retention deleted archive {"keep_rows":10,"left":10,"rows":3}` // one row is the record of the first look
 	if told := purge(auditstore.Keep{Rows: 10}, time.Now()); !slices.Equal(told, []string{one}) {
 		t.Errorf("by number: %v", told)
 	}
 	page := r.audit("?page_size=100&table_name=LiteLLM_TeamTable")
-	if *page.Total != 10 || strings.Contains(page.ids(), "e0") || strings.Contains(" "+page.ids()+" ", " e1 ") {
+	if *page.Total != 9 || strings.Contains(page.ids(), "e0") || strings.Contains(" "+page.ids()+" ", " e1 ") {
 		t.Errorf("left: %s", page.ids())
 	}
 	// The relay ends after a deletion and before its record.
@@ -308,12 +308,12 @@ func TestAStoreInPostgres(t *testing.T) {
 	if page = r.audit("?id=e20"); page.ids() != "e20" {
 		t.Errorf("what came meanwhile: %s", page.ids())
 	}
-	before := *r.audit("").Total
+	before := *r.audit("?table_name=LiteLLM_TeamTable").Total
 	server.Connect(t, "owner", "postgres").Exec("DELETE FROM auditrelay.auditrelay_events; UPDATE auditrelay.auditrelay_meta SET value = 0 WHERE name = 'rows'")
 	if status, answer := r.call("POST", "/v1/store/rebuild", "", "token-of-the-boss"); status != 200 {
 		t.Fatal(answer)
 	}
-	r.until(func() bool { return *r.audit("").Total == before })
+	r.until(func() bool { return *r.audit("?table_name=LiteLLM_TeamTable").Total == before })
 	if status, answer := r.call("POST", "/v1/backup", "", "token-of-the-boss"); status != 200 {
 		t.Errorf("a backup: %s", answer)
 	}

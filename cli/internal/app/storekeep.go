@@ -113,7 +113,7 @@ func (d *daemon) tellLost(ctx context.Context, l *liveStore, s *auditstore.Store
 	}
 	ctx = context.WithoutCancel(ctx)
 	after := lost{Transactions: n, Todo: "auditrelay store rebuild"}
-	if err := d.rt.Record(ctx, runtime.Change{Actor: "store", Action: auditrelay.ActionUpdated, Table: tableStore, Object: l.callback, After: after}); err != nil {
+	if err := d.rt.Record(ctx, runtime.Change{By: runtime.By{Principal: "store"}, Act: "lose", Action: auditrelay.ActionUpdated, Table: tableStore, Object: l.callback, After: after}); err != nil {
 		return fmt.Errorf("record that the store lost %d transactions: %w", n, err)
 	}
 	return s.ToldLost(ctx, n)
@@ -161,7 +161,7 @@ func (d *daemon) purge(ctx context.Context, l *liveStore, s *auditstore.Store, n
 	if l.keep.Age > 0 {
 		after.Age = l.keep.Age.String()
 	}
-	err = d.rt.Record(ctx, runtime.Change{Actor: "retention", Action: auditrelay.ActionDeleted, Table: tableStore, Object: l.callback, After: after})
+	err = d.rt.Record(ctx, runtime.Change{By: runtime.By{Principal: "retention"}, Act: "purge", MakesRoom: true, Action: auditrelay.ActionDeleted, Table: tableStore, Object: l.callback, After: after})
 	if err != nil {
 		return errors.Join(failed, fmt.Errorf("record that %d records were deleted: %w", n, err))
 	}

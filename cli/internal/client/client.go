@@ -31,6 +31,10 @@ type Options struct {
 	// CertFile and KeyFile, both or none, are the PEM certificate and key that are shown
 	// to a relay which asks for one (tls.client_ca).
 	CertFile, KeyFile string
+
+	// Seen is sent with every request as If-Match: the version of the object that the user
+	// has seen. Empty: none is sent.
+	Seen string
 }
 
 // DefaultServer is the default address of a relay.
@@ -43,6 +47,7 @@ const maxAnswer = 256 << 20
 type Client struct {
 	base  *url.URL
 	token auditrelay.Secret
+	seen  string
 	http  *http.Client
 }
 
@@ -81,7 +86,7 @@ func New(o Options) (*Client, error) {
 	if transport.TLSClientConfig, err = o.tls(); err != nil {
 		return nil, err
 	}
-	return &Client{base: base, token: o.Token, http: &http.Client{
+	return &Client{base: base, token: o.Token, seen: o.Seen, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry events, or a token, elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -142,7 +147,7 @@ func call[In, Out any](ctx context.Context, c *Client, e api.Endpoint[In, Out], 
 	var body []byte
 	if e.InQuery() {
 		query = api.Query(in)
-	} else if any(in) != any(api.None{}) {
+	} else if any(in) != any(api.None{}) && any(in) != any(api.Why{}) {
 		if body, err = json.Marshal(in); err != nil {
 			return out, err
 		}
@@ -182,6 +187,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
+	if c.seen != "" {
+		req.Header.Set("If-Match", strconv.Quote(c.seen))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -280,23 +288,23 @@ func (c *Client) TestSink(ctx context.Context, callback string) (api.SinkTest, e
 }
 
 // Pause stops a callback's deliveries; its events are retained.
-func (c *Client) Pause(ctx context.Context, callback string) (api.CallbackStatus, error) {
-	return call(ctx, c, api.PauseCallback, api.None{}, callback)
+func (c *Client) Pause(ctx context.Context, callback string, why api.Why) (api.CallbackStatus, error) {
+	return call(ctx, c, api.PauseCallback, why, callback)
 }
 
 // Resume ends a pause.
-func (c *Client) Resume(ctx context.Context, callback string) (api.CallbackStatus, error) {
-	return call(ctx, c, api.ResumeCallback, api.None{}, callback)
+func (c *Client) Resume(ctx context.Context, callback string, why api.Why) (api.CallbackStatus, error) {
+	return call(ctx, c, api.ResumeCallback, why, callback)
 }
 
 // Detach makes a callback skip its pending and all new events until Attach.
-func (c *Client) Detach(ctx context.Context, callback string) (api.CallbackStatus, error) {
-	return call(ctx, c, api.DetachCallback, api.None{}, callback)
+func (c *Client) Detach(ctx context.Context, callback string, why api.Why) (api.CallbackStatus, error) {
+	return call(ctx, c, api.DetachCallback, why, callback)
 }
 
 // Attach ends a detachment: the callback processes new events again.
-func (c *Client) Attach(ctx context.Context, callback string) (api.CallbackStatus, error) {
-	return call(ctx, c, api.AttachCallback, api.None{}, callback)
+func (c *Client) Attach(ctx context.Context, callback string, why api.Why) (api.CallbackStatus, error) {
+	return call(ctx, c, api.AttachCallback, why, callback)
 }
 
 // DeadLetters lists dead letters, without their contents.
@@ -376,13 +384,18 @@ func (c *Client) Stats(ctx context.Context) (api.Stats, error) {
 }
 
 // Backup makes a backup on the relay's machine.
-func (c *Client) Backup(ctx context.Context) (api.BackedUp, error) {
-	return call(ctx, c, api.PostBackup, api.None{})
+func (c *Client) Backup(ctx context.Context, why api.Why) (api.BackedUp, error) {
+	return call(ctx, c, api.PostBackup, why)
 }
 
 // Reload reads the configuration again.
-func (c *Client) Reload(ctx context.Context) (api.Reloaded, error) {
-	return call(ctx, c, api.PostReload, api.None{})
+func (c *Client) Reload(ctx context.Context, why api.Why) (api.Reloaded, error) {
+	return call(ctx, c, api.PostReload, why)
+}
+
+// Control returns the relay's own records from a sequence on.
+func (c *Client) Control(ctx context.Context, q api.ControlQuery) (api.ControlRecords, error) {
+	return call(ctx, c, api.GetControl, q)
 }
 
 // Principal says who the relay takes the client for.

@@ -35,8 +35,8 @@ func (c *Client) ModuleContent(ctx context.Context, digest string) ([]byte, erro
 }
 
 // DeleteModule deletes an uploaded module that nothing uses.
-func (c *Client) DeleteModule(ctx context.Context, digest string) (api.StoredModule, error) {
-	return call(ctx, c, api.DeleteModule, api.None{}, digest)
+func (c *Client) DeleteModule(ctx context.Context, digest string, why api.Why) (api.StoredModule, error) {
+	return call(ctx, c, api.DeleteModule, why, digest)
 }
 
 // Filters returns the guest filters that run.
@@ -50,8 +50,8 @@ func (c *Client) UseModule(ctx context.Context, filter string, want api.Use) (ap
 }
 
 // ResetFilter has a filter's module judge again at once after its breaker opened.
-func (c *Client) ResetFilter(ctx context.Context, filter string) error {
-	_, err := call(ctx, c, api.ResetBreaker, api.None{}, filter)
+func (c *Client) ResetFilter(ctx context.Context, filter string, why api.Why) error {
+	_, err := call(ctx, c, api.ResetBreaker, why, filter)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -172,6 +173,10 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	if err != nil {
 		return err
 	}
+	told, refused := s.record(r, who, "store", "")
+	if refused != nil {
+		return refused
+	}
 	next := ""
 	if page.More {
 		next = q.cursor(page.Places[len(page.Places)-1])
@@ -195,7 +200,7 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 			return err
 		}
 	}
-	s.log.Info("stored events read", "events", rows, "by", who.by())
+	told(rows)
 	_, err = w.out.WriteString("]}\n")
 	return err
 }
@@ -271,7 +276,9 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 		}
 	}
 	s.tellDamage(&row)
-	s.log.Info("stored events read", "events", 1, "by", who.by())
+	if _, refused := s.record(r, who, "store", fmt.Sprintf("%s/%d", row.Journal, row.Sequence)); refused != nil {
+		return refused
+	}
 	if _, err := w.out.Write(auditLog(&row)); err != nil {
 		return err
 	}
@@ -294,6 +301,9 @@ func (s *Server) postRebuild(r *http.Request, who principal, in api.Rebuild) (ap
 	if err != nil {
 		return api.Rebuilt{}, noStore()
 	}
-	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{Callback: l.Callback(), DryRun: in.DryRun, By: who.by()})
+	if refused := reasonOf(in.Reason, false); refused != nil {
+		return api.Rebuilt{}, refused
+	}
+	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{Callback: l.Callback(), DryRun: in.DryRun, By: who.as(r, in.Reason)})
 	return api.Rebuilt{Callback: l.Callback(), ReplayStarted: api.ReplayStarted(started)}, err
 }

@@ -44,6 +44,7 @@ type exportRecord struct {
 	Filters []string `json:"filters"`
 	From    string   `json:"start_date,omitempty"`
 	To      string   `json:"end_date,omitempty"`
+	Records *int64   `json:"records,omitempty"` // in the record of its end
 }
 
 // getAuditExport streams all that a search finds. That it was asked for is durable first;
@@ -53,7 +54,9 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 	if refused != nil {
 		return refused
 	}
-	if err := s.rt.Record(r.Context(), runtime.Change{Actor: who.by(), Action: auditrelay.ActionCreated, Table: tableExport, Object: l.Callback(), After: exportOf(&q)}); err != nil {
+	wanted := exportOf(&q)
+	act, err := s.rt.BeginReading(runtime.Change{By: who.as(r, ""), Act: "export", Action: auditrelay.ActionCreated, Table: tableExport, Object: l.Callback(), After: wanted})
+	if err != nil {
 		s.log.Error("an export could not be recorded, and was not answered", "by", who.by(), "error", err)
 		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export cannot be recorded, and so is not answered", RetryAfter: retrySoon}
 	}
@@ -67,6 +70,12 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 	head.Set("Content-Disposition", `attachment; filename="audit.`+q.format+`"`)
 	head.Set("Trailer", trailerComplete+", "+trailerRecords+", "+trailerDamaged)
 	n, err := s.exportAll(r.Context(), from, &q, format)
+	defer func() {
+		wanted.Records = &n.records
+		if err := act.End(wanted, err); err != nil {
+			s.log.Error("the end of an export is recorded at the next start", "by", who.by(), "error", err)
+		}
+	}()
 	if err == nil && q.ending {
 		err = format.end(n)
 	}

@@ -3,6 +3,7 @@ package http
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
@@ -19,8 +21,9 @@ import (
 
 // principal is who makes a request.
 type principal struct {
-	name  string // empty where nobody authenticated
-	roles roleSet
+	name       string // empty where nobody authenticated
+	roles      roleSet
+	credential string // which of its credentials; empty where nobody authenticated
 }
 
 // by is the name under which a change is recorded.
@@ -52,8 +55,10 @@ func (a *auth) allowOrigins(origins []string) {
 }
 
 type tokenEntry struct {
-	hash [sha256.Size]byte
-	who  principal
+	hash        [sha256.Size]byte
+	certificate string    // instead of the hash: a name in a client's certificate
+	expires     time.Time // zero: never
+	who         principal
 }
 
 // minTokenBytes is the shortest token that is taken: shorter ones can be guessed
@@ -68,15 +73,20 @@ func newAuth(tokens []config.Token) (*auth, error) {
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
 		set, err := newRoleSet(t.Roles...)
-		hash := sha256.Sum256([]byte(t.Token.Reveal()))
+		hash, digest, malformed := hashOf(t.Token.Reveal())
+		if t.Certificate != "" {
+			hash = sha256.Sum256([]byte("certificate\x00" + t.Certificate))
+		}
 		switch {
+		case malformed:
+			errs = append(errs, fmt.Errorf("%s: expected sha256: and 64 hexadecimal digits", where))
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		case t.Name == "":
 			errs = append(errs, fmt.Errorf("%s: a token needs a name: records of its use contain it", where))
 		case names[t.Name] != nil && !maps.Equal(names[t.Name], set):
 			errs = append(errs, fmt.Errorf("%s: the name is taken by a token with other roles", where))
-		case len(t.Token.Reveal()) < minTokenBytes:
+		case !digest && t.Certificate == "" && len(t.Token.Reveal()) < minTokenBytes:
 			errs = append(errs, fmt.Errorf("%s: shorter than %d bytes; make one with: openssl rand -hex 24", where, minTokenBytes))
 		case values[hash] != "":
 			errs = append(errs, fmt.Errorf("%s: the same value as token %q", where, values[hash]))
@@ -88,9 +98,46 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		if slices.Contains(t.Roles, roleIngest) {
 			a.given = append(a.given, t.Name)
 		}
-		a.tokens = append(a.tokens, tokenEntry{hash: hash, who: principal{name: t.Name, roles: set}})
+		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4])}
+		if t.Certificate != "" {
+			who.credential = "certificate " + t.Certificate
+		}
+		a.tokens = append(a.tokens, tokenEntry{hash: hash, certificate: t.Certificate, expires: t.Expires, who: who})
 	}
 	return a, errors.Join(errs...)
+}
+
+// hashOf is a token's SHA-256, as it is or as the configuration has it.
+func hashOf(token string) (hash [sha256.Size]byte, digest, malformed bool) {
+	text, ok := strings.CutPrefix(token, "sha256:")
+	if !ok {
+		return sha256.Sum256([]byte(token)), false, false
+	}
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != sha256.Size {
+		return hash, true, true
+	}
+	return [sha256.Size]byte(raw), true, false
+}
+
+// byCertificate is the entry of the client's certificate, which the listener has
+// verified; -1: none.
+func (a *auth) byCertificate(r *http.Request) int {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return -1
+	}
+	leaf := r.TLS.VerifiedChains[0][0]
+	names := append([]string{leaf.Subject.String(), leaf.Subject.CommonName}, leaf.DNSNames...)
+	names = append(names, leaf.EmailAddresses...)
+	for _, u := range leaf.URIs {
+		names = append(names, u.String())
+	}
+	for i := range a.tokens {
+		if c := a.tokens[i].certificate; c != "" && slices.Contains(names, c) {
+			return i
+		}
+	}
+	return -1
 }
 
 // senders are the names under which events are awaited.
@@ -110,10 +157,13 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 		if err := localOnly(r); err != nil {
 			return principal{}, err
 		}
-		all, _ := newRoleSet(roles()...)
+		all, _ := newRoleSet(roleAdmin)
 		return principal{roles: all}, nil
 	}
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if i := a.byCertificate(r); i >= 0 && r.Header.Get("Authorization") == "" {
+		return a.valid(i)
+	}
 	if value == "" || !strings.EqualFold(scheme, "Bearer") {
 		return principal{}, &api.Error{
 			Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized,
@@ -123,7 +173,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	presented := sha256.Sum256([]byte(strings.TrimSpace(value)))
 	found := -1
 	for i := range a.tokens { // all of them, so that the time taken tells nothing
-		if subtle.ConstantTimeCompare(presented[:], a.tokens[i].hash[:]) == 1 {
+		if a.tokens[i].certificate == "" && subtle.ConstantTimeCompare(presented[:], a.tokens[i].hash[:]) == 1 {
 			found = i
 		}
 	}
@@ -133,7 +183,18 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 			Message: "the bearer token is not known here",
 		}
 	}
-	return a.tokens[found].who, nil
+	return a.valid(found)
+}
+
+// valid is who an entry stands for, unless it has expired.
+func (a *auth) valid(i int) (principal, *api.Error) {
+	if e := a.tokens[i].expires; !e.IsZero() && !time.Now().Before(e) {
+		return principal{name: a.tokens[i].who.name}, &api.Error{
+			Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized,
+			Message: "the credential has expired", Hint: "ask the relay's operator for a new one",
+		}
+	}
+	return a.tokens[i].who, nil
 }
 
 // allow says whether p has the role.

@@ -15,7 +15,7 @@ import (
 // Who may do what: every route against every role. A row lists the roles that
 // get in; all others are refused with 403, and no token with 401.
 func TestEveryRouteAgainstEveryRole(t *testing.T) {
-	everyone := []config.Role{"", "ingest", "view", "comply", "operate", "admin"}
+	everyone := []config.Role{"", "ingest", "relay", "view", "comply", "operate", "admin"}
 	viewers := []config.Role{"view", "comply", "operate", "admin"}
 	operators := []config.Role{"operate", "admin"}
 	rows := []struct {
@@ -25,7 +25,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/healthz", everyone},
 		{"GET", "/readyz", everyone},
 		{"GET", "/metrics", viewers},
-		{"POST", "/v1/events", []config.Role{"ingest", "admin"}},
+		{"POST", "/v1/events", []config.Role{"ingest", "relay", "admin"}},
 		{"GET", "/v1/events/a", viewers},
 		{"GET", "/v1/events/a?data=true", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/events", viewers},
@@ -79,6 +79,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/filters", viewers},
 		{"POST", "/v1/filters/archive/module", []config.Role{"admin"}},
 		{"POST", "/v1/filters/archive/reset", operators},
+		{"GET", "/v1/control", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/keyring", []config.Role{"admin"}},
 		{"DELETE", "/v1/keyring/1", []config.Role{"admin"}},
 	}

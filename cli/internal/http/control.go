@@ -8,19 +8,20 @@ import (
 	"auditrelay/cli/internal/alerts"
 	"auditrelay/cli/internal/api"
 	"auditrelay/internal/auditstore"
+	"auditrelay/runtime"
 )
 
 // Control is the process around the runtime. Its methods are safe for concurrent
 // use. An error that is an *api.Error is the answer; any other is logged and
-// answered as a failure. by names the caller in records and in the log.
+// answered as a failure. by names the caller in own records.
 type Control interface {
 	// Reload puts the configuration in force as its file stands, all of it or none.
 	// Its error is about the configuration and goes to the client.
-	Reload(ctx context.Context, by string) (api.Reloaded, error)
+	Reload(ctx context.Context, by runtime.By) (api.Reloaded, error)
 	// Backup copies the journal and the stores to a new directory.
-	Backup(ctx context.Context, by string) (api.BackedUp, error)
+	Backup(ctx context.Context, by runtime.By) (api.BackedUp, error)
 	// LookUp returns a value's pseudonyms once the look-up is recorded.
-	LookUp(ctx context.Context, want api.LookUp, by string) (api.LookedUp, error)
+	LookUp(ctx context.Context, want api.LookUp, by runtime.By) (api.LookedUp, error)
 	// PolicyText returns what decided about events, by the digest in their receipts: a
 	// policy, a callback's must_not_leave, or the detectors. A prefix of at least eight
 	// digits is enough.
@@ -39,17 +40,17 @@ type Control interface {
 // Modules are the uploaded WebAssembly modules and the filters that run them. A
 // digest may be a prefix of at least eight digits.
 type Modules interface {
-	Push(ctx context.Context, name, filter string, code []byte, by string) (api.Pushed, error)
+	Push(ctx context.Context, name, filter string, code []byte, by runtime.By) (api.Pushed, error)
 	ListModules() ([]api.Module, error)
 	InspectModule(digest string) (api.Inspection, error)
 	// ModuleContent returns a module's bytes with its whole digest.
 	ModuleContent(digest string) (sha256 string, code []byte, err error)
-	DeleteModule(digest, by string) (api.StoredModule, error)
+	DeleteModule(digest string, by runtime.By) (api.StoredModule, error)
 
 	ListFilters() ([]api.Filter, error)
 	// UseModule switches a filter to another module between two events.
-	UseModule(ctx context.Context, filter string, want api.Use, by string) (api.Used, error)
-	ResetBreaker(filter, by string) error
+	UseModule(ctx context.Context, filter string, want api.Use, by runtime.By) (api.Used, error)
+	ResetBreaker(filter string, by runtime.By) error
 	// FilterStates returns the state of each guest filter by its name. It never blocks:
 	// a scrape does not wait for a compilation.
 	FilterStates() map[string]FilterState

@@ -13,6 +13,9 @@ const maxRate = 1e6
 // replayDeadLetters gives named dead letters, or all, to their callback at once. By filter,
 // or with a rate, a job does.
 func (s *Server) replayDeadLetters(r *http.Request, who principal, in api.DeadLetterReplay) (api.DeadLetterReplayed, error) {
+	if refused := reasonOf(in.Reason, false); refused != nil {
+		return api.DeadLetterReplayed{}, refused
+	}
 	callback := r.PathValue("name")
 	filter := runtime.DeadLetterFilter{
 		Causes: in.Causes, Filters: in.Filters, Actions: in.Actions, Tables: in.Tables, Sequences: in.Sequences, From: in.From, To: in.To,
@@ -27,7 +30,7 @@ func (s *Server) replayDeadLetters(r *http.Request, who principal, in api.DeadLe
 	case !in.From.IsZero() && !in.To.IsZero() && !in.From.Before(in.To):
 		return api.DeadLetterReplayed{}, badRequest("from and to: the window ends before it begins", "")
 	case !filtered && in.Rate == 0 && !in.DryRun:
-		n, err := s.rt.ReplayDeadLetters(r.Context(), callback, who.by(), in.Sequences...)
+		n, err := s.rt.ReplayDeadLetters(r.Context(), callback, who.as(r, in.Reason), in.Sequences...)
 		return api.DeadLetterReplayed{Changed: n}, err
 	}
 	for _, id := range in.IDs {
@@ -38,7 +41,7 @@ func (s *Server) replayDeadLetters(r *http.Request, who principal, in api.DeadLe
 		filter.Sequences = append(filter.Sequences, found.Sequence)
 	}
 	job, err := s.rt.StartDeadReplay(r.Context(), runtime.DeadReplayRequest{
-		Callback: callback, Filter: filter, Rate: in.Rate, DryRun: in.DryRun, By: who.by(),
+		Callback: callback, Filter: filter, Rate: in.Rate, DryRun: in.DryRun, By: who.as(r, in.Reason),
 	})
 	if err != nil {
 		return api.DeadLetterReplayed{}, err
@@ -52,7 +55,7 @@ func (s *Server) getDeadReplays(*http.Request, principal, api.None) ([]api.DeadR
 }
 
 func (s *Server) cancelDeadReplay(r *http.Request, who principal, _ api.None) (api.DeadReplayJob, error) {
-	job, err := s.rt.CancelDeadReplay(r.Context(), r.PathValue("id"), who.by())
+	job, err := s.rt.CancelDeadReplay(r.Context(), r.PathValue("id"), who.as(r, ""))
 	return deadReplay(&job), err
 }
 

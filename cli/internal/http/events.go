@@ -50,7 +50,8 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 
 	in := intake{
 		server: s, ctx: r.Context(), atomic: atomic,
-		from: auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
+		reserved: who.roles[roleRelay],
+		from:     auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
 	}
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
@@ -124,6 +125,8 @@ type intake struct {
 	ctx    context.Context
 	atomic bool
 	from   auditrelay.Provenance
+	// reserved: events may be own records of another relay.
+	reserved bool
 
 	arena   []byte // the slice's events, one after the other
 	pending []pendingEvent
@@ -241,7 +244,7 @@ var errAtomic = errors.New("another event of this atomic request was refused")
 func (in *intake) submissions() []runtime.Submission {
 	in.batch = in.batch[:0]
 	for _, p := range in.pending {
-		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from})
+		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Reserved: in.reserved})
 	}
 	return in.batch
 }

@@ -22,8 +22,11 @@ func (s *Server) deletePeriod(r *http.Request, who principal, in api.DestroyQuer
 	if in.DeadLetters != "" && in.DeadLetters != api.DiscardFirst {
 		return api.Period{}, badRequest("dead_letters: expected "+api.DiscardFirst, "")
 	}
+	if refused := reasonOf(in.Reason, true); refused != nil {
+		return api.Period{}, refused
+	}
 	// Once begun it is brought to its end, whoever waits for it.
-	gone, err := s.rt.DestroyPeriod(context.WithoutCancel(r.Context()), number, who.by(), in.DeadLetters != "")
+	gone, err := s.rt.DestroyPeriod(context.WithoutCancel(r.Context()), number, who.as(r, in.Reason), in.DeadLetters != "")
 	return period(&gone), err
 }
 

@@ -35,14 +35,15 @@ func TestKeyring(t *testing.T) {
 		status       int
 		text         string
 	}{
-		{"DELETE", "/v1/keyring/x", 400, "not a period's number"},
-		{"DELETE", "/v1/keyring/1?dead_letters=yes", 400, "expected discard"},
-		{"DELETE", "/v1/keyring/9", 404, "keyring list"},
-		{"DELETE", "/v1/keyring/2", 409, `"reason":"held"`},
-		{"DELETE", "/v1/keyring/2?dead_letters=discard", 409, "callback archive has"},
-		{"DELETE", "/v1/keyring/3", 409, "current"},
-		{"DELETE", "/v1/keyring/1", 200, `"state":"destroyed"`},
-		{"DELETE", "/v1/keyring/1", 200, `"state":"destroyed"`},
+		{"DELETE", "/v1/keyring/1", 400, "it is required"},
+		{"DELETE", "/v1/keyring/x?reason=a+test", 400, "not a period's number"},
+		{"DELETE", "/v1/keyring/1?dead_letters=yes&reason=a+test", 400, "expected discard"},
+		{"DELETE", "/v1/keyring/9?reason=a+test", 404, "keyring list"},
+		{"DELETE", "/v1/keyring/2?reason=a+test", 409, `"reason":"held"`},
+		{"DELETE", "/v1/keyring/2?dead_letters=discard&reason=a+test", 409, "callback archive has"},
+		{"DELETE", "/v1/keyring/3?reason=a+test", 409, "current"},
+		{"DELETE", "/v1/keyring/1?reason=a+test", 200, `"state":"destroyed"`},
+		{"DELETE", "/v1/keyring/1?reason=a+test", 200, `"state":"destroyed"`},
 		{"GET", "/v1/events/a", 410, `"reason":"erased"`},
 		{"GET", "/v1/events/a?data=true", 410, `"reason":"erased"`},
 		{"GET", "/v1/receipts?id=a", 410, `"reason":"erased"`},

@@ -1,13 +1,19 @@
 package http
 
 import (
+	"container/list"
+	"crypto/tls"
 	"net"
+	"net/http"
 	"sync"
 )
 
-// limitConnections holds back Accept while n connections are open.
-func limitConnections(l net.Listener, n int) net.Listener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+// limitConnections holds back Accept while n connections are open. One address has at
+// most half of them, so that a client without a token shuts nobody out. A new connection
+// beyond a limit ends the one that has waited longest without a request; where none
+// waits, it is itself ended, or waits to be accepted.
+func limitConnections(l net.Listener, n int) *limitListener {
+	return &limitListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{}), most: max(n/2, 1), by: map[string]int{}}
 }
 
 type limitListener struct {
@@ -15,20 +21,100 @@ type limitListener struct {
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+
+	most int // connections of one address
+
+	mu      sync.Mutex
+	by      map[string]int // open ones, by address
+	waiting list.List      // of *limitConn without a request, longest first
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
+	for {
+		select {
+		case l.slots <- struct{}{}:
+		default:
+			l.end("")
+			select {
+			case l.slots <- struct{}{}:
+			case <-l.closed:
+				return nil, net.ErrClosed
+			}
+		}
+		c, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		conn := &limitConn{Conn: c, l: l, from: connectionFrom(c)}
+		if l.enter(conn) {
+			return conn, nil
+		}
+		_ = c.Close() // it has its share, and all of that is at work
 		<-l.slots
-		return nil, err
 	}
-	return &limitConn{Conn: c, release: func() { <-l.slots }}, nil
+}
+
+// connectionFrom is the network that a connection counts for.
+func connectionFrom(c net.Conn) string {
+	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	if err != nil {
+		return c.RemoteAddr().String()
+	}
+	return network(host)
+}
+
+// enter counts a connection, in the place of one that waits where its address has no more.
+func (l *limitListener) enter(c *limitConn) bool {
+	l.mu.Lock()
+	full := l.by[c.from] >= l.most
+	l.mu.Unlock()
+	if full && !l.end(c.from) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.by[c.from]++
+	c.place = l.waiting.PushBack(c)
+	return true
+}
+
+// end ends the connection that has waited longest, of an address unless that is empty.
+// It reports whether there was one.
+func (l *limitListener) end(from string) bool {
+	l.mu.Lock()
+	var longest *limitConn
+	for e := l.waiting.Front(); e != nil && longest == nil; e = e.Next() {
+		if c := e.Value.(*limitConn); from == "" || c.from == from {
+			longest = c
+		}
+	}
+	l.mu.Unlock()
+	if longest == nil {
+		return false
+	}
+	_ = longest.Close()
+	return true
+}
+
+// state is the server's ConnState: it tells which connections wait for a request.
+func (l *limitListener) state(c net.Conn, s http.ConnState) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	conn, ok := c.(*limitConn)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if conn.place != nil {
+		l.waiting.Remove(conn.place)
+		conn.place = nil
+	}
+	if (s == http.StateNew || s == http.StateIdle) && !conn.gone {
+		conn.place = l.waiting.PushBack(conn)
+	}
 }
 
 func (l *limitListener) Close() error {
@@ -38,12 +124,29 @@ func (l *limitListener) Close() error {
 
 type limitConn struct {
 	net.Conn
-	once    sync.Once
-	release func()
+	l    *limitListener
+	from string
+	once sync.Once
+
+	place *list.Element // while it waits; under l.mu
+	gone  bool
 }
 
 func (c *limitConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.release)
+	c.once.Do(func() {
+		l := c.l
+		l.mu.Lock()
+		if c.place != nil {
+			l.waiting.Remove(c.place)
+			c.place = nil
+		}
+		c.gone = true
+		if l.by[c.from]--; l.by[c.from] == 0 {
+			delete(l.by, c.from)
+		}
+		l.mu.Unlock()
+		<-l.slots
+	})
 	return err
 }

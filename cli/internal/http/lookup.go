@@ -20,7 +20,7 @@ func (s *Server) postLookUp(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, refused)
 		return
 	}
-	found, err := s.control.LookUp(r.Context(), want, who.by())
+	found, err := s.control.LookUp(r.Context(), want, who.as(r, ""))
 	if err != nil {
 		respondError(w, s.failure(r, err))
 		return

@@ -19,8 +19,11 @@ func (s *Server) getModule(r *http.Request, _ principal, _ api.None) (api.Inspec
 	return s.control.InspectModule(r.PathValue("digest"))
 }
 
-func (s *Server) deleteModule(r *http.Request, who principal, _ api.None) (api.StoredModule, error) {
-	return s.control.DeleteModule(r.PathValue("digest"), who.by())
+func (s *Server) deleteModule(r *http.Request, who principal, why api.Why) (api.StoredModule, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.StoredModule{}, refused
+	}
+	return s.control.DeleteModule(r.PathValue("digest"), who.as(r, why.Reason))
 }
 
 func (s *Server) getFilters(*http.Request, principal, api.None) ([]api.Filter, error) {
@@ -28,12 +31,18 @@ func (s *Server) getFilters(*http.Request, principal, api.None) ([]api.Filter, e
 }
 
 func (s *Server) postModuleUse(r *http.Request, who principal, in api.Use) (api.Used, error) {
+	if refused := reasonOf(in.Reason, false); refused != nil {
+		return api.Used{}, refused
+	}
 	// Once begun it is brought to its end, whoever waits for it.
-	return s.control.UseModule(context.WithoutCancel(r.Context()), r.PathValue("name"), in, who.by())
+	return s.control.UseModule(context.WithoutCancel(r.Context()), r.PathValue("name"), in, who.as(r, in.Reason))
 }
 
-func (s *Server) postReset(r *http.Request, who principal, _ api.None) (api.Changed, error) {
-	return api.Changed{Changed: 1}, s.control.ResetBreaker(r.PathValue("name"), who.by())
+func (s *Server) postReset(r *http.Request, who principal, why api.Why) (api.Changed, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.Changed{}, refused
+	}
+	return api.Changed{Changed: 1}, s.control.ResetBreaker(r.PathValue("name"), who.as(r, why.Reason))
 }
 
 // maxPush bounds a module on its way in: it is held in memory while it is checked.
@@ -45,7 +54,11 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 		return
 	}
 	var in api.PushQuery
-	if refused := api.ReadQuery(r.URL.Query(), &in); refused != nil {
+	refused := api.ReadQuery(r.URL.Query(), &in)
+	if refused == nil {
+		refused = reasonOf(in.Reason, false)
+	}
+	if refused != nil {
 		respondError(w, refused)
 		return
 	}
@@ -70,7 +83,7 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: "the body did not come whole, or too slowly"})
 		return
 	}
-	pushed, err := s.control.Push(context.WithoutCancel(r.Context()), in.Name, in.Filter, wasm, who.by())
+	pushed, err := s.control.Push(context.WithoutCancel(r.Context()), in.Name, in.Filter, wasm, who.as(r, in.Reason))
 	if err != nil {
 		respondError(w, s.failure(r, err))
 		return

@@ -98,6 +98,7 @@ var operations = map[string]struct {
 	"POST /v1/filters/{name}/module":   {"Switches a filter to another module, from the next event on.", nil},
 	"POST /v1/filters/{name}/reset":    {"Resets a filter's breaker.", nil},
 
+	"GET /v1/control":             {"The relay's own records: everything that was done to it, oldest first.", nil},
 	"GET /v1/keyring":             {"Encryption periods.", nil},
 	"DELETE /v1/keyring/{period}": {"Destroys a period's key, so that its events can never be read again. dead_letters=discard discards its dead letters first.", nil},
 }
@@ -173,6 +174,7 @@ func TestAnswersHaveTheDescribedShape(t *testing.T) {
 		{"GET /v1/callbacks/{name}/dead-letters", "/v1/callbacks/archive/dead-letters", ""},
 		{"GET /v1/callbacks/{name}/dead-letters/{sequence}", "/v1/callbacks/archive/dead-letters/2", ""},
 		{"GET /v1/quarantine", "/v1/quarantine", ""},
+		{"GET /v1/control", "/v1/control", ""},
 		{"GET /v1/keyring", "/v1/keyring", ""},
 	} {
 		method, path, _ := strings.Cut(row.route, " ")

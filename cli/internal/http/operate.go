@@ -46,12 +46,15 @@ func (s *Server) getCallback(r *http.Request, who principal, _ api.None) (api.Ca
 }
 
 // change is a handler for one of the runtime's changes of a callback's state.
-func (s *Server) change(do func(ctx context.Context, name, by string) error) func(*http.Request, principal, api.None) (api.CallbackStatus, error) {
-	return func(r *http.Request, who principal, none api.None) (api.CallbackStatus, error) {
-		if err := do(r.Context(), r.PathValue("name"), who.by()); err != nil {
+func (s *Server) change(reasoned bool, do func(ctx context.Context, name string, by runtime.By) error) func(*http.Request, principal, api.Why) (api.CallbackStatus, error) {
+	return func(r *http.Request, who principal, why api.Why) (api.CallbackStatus, error) {
+		if refused := reasonOf(why.Reason, reasoned); refused != nil {
+			return api.CallbackStatus{}, refused
+		}
+		if err := do(r.Context(), r.PathValue("name"), who.as(r, why.Reason)); err != nil {
 			return api.CallbackStatus{}, err
 		}
-		return s.getCallback(r, who, none)
+		return s.getCallback(r, who, api.None{})
 	}
 }
 
@@ -69,19 +72,21 @@ func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (ap
 	if err != nil {
 		return api.Explained{}, err
 	}
-	out := explained(&explanation)
+	out := who.explained(explained(&explanation))
 	if who.allow(roleComply) != nil {
 		for i := range out.Callbacks {
 			hideTexts(out.Callbacks[i].History)
 		}
 	}
 	if in.Data {
+		if _, refused := s.record(r, who, "event", strconv.FormatUint(explanation.Sequence, 10)); refused != nil {
+			return api.Explained{}, refused
+		}
 		event, err := s.rt.Event(r.Context(), explanation.Sequence)
 		if err != nil {
 			return api.Explained{}, err
 		}
 		out.Data = event.Data
-		s.log.Info("event contents read", "sequence", explanation.Sequence, "by", who.by())
 	}
 	return out, nil
 }
@@ -118,13 +123,13 @@ func pageOf(asked int) (int, error) {
 	return cmp.Or(asked, page), nil
 }
 
-func (s *Server) getDeadLetters(r *http.Request, _ principal, in api.DeadLetterQuery) ([]api.DeadLetter, error) {
+func (s *Server) getDeadLetters(r *http.Request, who principal, in api.DeadLetterQuery) ([]api.DeadLetter, error) {
 	limit, err := pageOf(in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	letters, err := s.rt.DeadLetters(r.Context(), r.PathValue("name"), in.After, limit)
-	return each(letters, deadLetter), err
+	return who.deadLetters(each(letters, deadLetter)), err
 }
 
 func (s *Server) getDeadLetter(r *http.Request, who principal, _ api.None) (api.DeadLetter, error) {
@@ -136,28 +141,36 @@ func (s *Server) getDeadLetter(r *http.Request, who principal, _ api.None) (api.
 	if err != nil {
 		return api.DeadLetter{}, err
 	}
-	s.log.Info("event contents read", "sequence", sequence, "by", who.by())
+	if _, refused := s.record(r, who, "dead_letter", r.PathValue("name")+"/"+strconv.FormatUint(sequence, 10)); refused != nil {
+		return api.DeadLetter{}, refused
+	}
 	return deadLetter(&letter), nil
 }
 
 // deadLetters is a handler for one of the runtime's changes of dead letters.
-func (s *Server) deadLetters(do func(ctx context.Context, callback, by string, seqs ...uint64) (int, error)) func(*http.Request, principal, api.DeadLetters) (api.Changed, error) {
+func (s *Server) deadLetters(reasoned bool, do func(ctx context.Context, callback string, by runtime.By, seqs ...uint64) (int, error)) func(*http.Request, principal, api.DeadLetters) (api.Changed, error) {
 	return func(r *http.Request, who principal, in api.DeadLetters) (api.Changed, error) {
 		if in.All == (len(in.Sequences) > 0) {
 			return api.Changed{}, badRequest("name sequences, or say all: true, not both and not neither", "")
 		}
-		n, err := do(r.Context(), r.PathValue("name"), who.by(), in.Sequences...)
+		if refused := reasonOf(in.Reason, reasoned); refused != nil {
+			return api.Changed{}, refused
+		}
+		n, err := do(r.Context(), r.PathValue("name"), who.as(r, in.Reason), in.Sequences...)
 		return api.Changed{Changed: n}, err
 	}
 }
 
 func (s *Server) postReplay(r *http.Request, who principal, in api.Replay) (api.ReplayStarted, error) {
+	if refused := reasonOf(in.Reason, false); refused != nil {
+		return api.ReplayStarted{}, refused
+	}
 	started, err := s.rt.Replay(r.Context(), runtime.ReplayRequest{
 		Callback: r.PathValue("name"),
 		From:     in.From, To: in.To,
 		FromTime: in.FromTime, ToTime: in.ToTime,
 		DryRun: in.DryRun, Emit: in.Emit,
-		By: who.by(),
+		By: who.as(r, in.Reason),
 	})
 	return api.ReplayStarted(started), err
 }
@@ -166,12 +179,21 @@ func (s *Server) getPolicy(r *http.Request, _ principal, _ api.None) (api.KeptTe
 	return s.control.PolicyText(r.PathValue("digest"))
 }
 
-func (s *Server) postBackup(r *http.Request, who principal, _ api.None) (api.BackedUp, error) {
-	return s.control.Backup(r.Context(), who.by())
+func (s *Server) postBackup(r *http.Request, who principal, why api.Why) (api.BackedUp, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.BackedUp{}, refused
+	}
+	return s.control.Backup(r.Context(), who.as(r, why.Reason))
 }
 
-func (s *Server) postReload(r *http.Request, who principal, _ api.None) (api.Reloaded, error) {
-	done, err := s.control.Reload(r.Context(), who.by())
+func (s *Server) postReload(r *http.Request, who principal, why api.Why) (api.Reloaded, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.Reloaded{}, refused
+	}
+	done, err := s.control.Reload(r.Context(), who.as(r, why.Reason))
+	if errors.Is(err, runtime.ErrChanged) {
+		return done, err
+	}
 	if err != nil {
 		// What is wrong with the configuration is for whoever may change it.
 		return done, &api.Error{
@@ -218,15 +240,30 @@ func boolParam(s string) (bool, error) {
 }
 
 // getStored returns accepted events, contents included, from a sequence on.
-func (s *Server) getStored(_ *http.Request, who principal, in api.StoredQuery) (api.Stored, error) {
+func (s *Server) getStored(r *http.Request, who principal, in api.StoredQuery) (api.Stored, error) {
 	limit, err := pageOf(in.Limit)
 	if err != nil {
 		return api.Stored{}, err
+	}
+	told, refused := s.record(r, who, "stored", "")
+	if refused != nil {
+		return api.Stored{}, refused
 	}
 	events, next, err := s.rt.Stored(in.From, limit)
 	if err != nil {
 		return api.Stored{}, err
 	}
-	s.log.Info("event contents read", "from", in.From, "events", len(events), "by", who.by())
+	told(len(events))
 	return api.Stored{Next: next, Events: each(events, storedEvent)}, nil
+}
+
+// getControl returns the relay's own records. They contain no event's contents, so that
+// reading them is not recorded.
+func (s *Server) getControl(r *http.Request, _ principal, in api.ControlQuery) (api.ControlRecords, error) {
+	limit, err := pageOf(in.Limit)
+	if err != nil {
+		return api.ControlRecords{}, err
+	}
+	events, next, err := s.rt.OwnRecords(r.Context(), in.From, limit)
+	return api.ControlRecords{Next: next, Records: each(events, storedEvent)}, err
 }

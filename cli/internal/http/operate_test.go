@@ -38,7 +38,7 @@ func TestOperating(t *testing.T) {
 	}
 
 	dry := decodeAnswer[api.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2,"dry_run":true}`)
-	if diff := cmp.Diff(api.ReplayStarted{From: 2, To: 4, Events: 2}, dry); diff != "" {
+	if diff := cmp.Diff(api.ReplayStarted{From: 2, To: 6, Events: 4}, dry); diff != "" {
 		t.Error(diff)
 	}
 	if started := decodeAnswer[api.ReplayStarted](r, "POST", "/v1/callbacks/archive/replay", `{"from":2}`); started.ID == "" {
@@ -92,12 +92,12 @@ func TestDeadLetters(t *testing.T) {
 	if status, _, _ := r.call("GET", base+"/99", ""); status != 404 {
 		t.Error(status)
 	}
-	for _, bad := range []string{`{}`, `{"all":true,"sequences":[1]}`} {
+	for _, bad := range []string{`{}`, `{"reason":"r"}`, `{"all":true,"sequences":[1],"reason":"r"}`, `{"sequences":[1]}`, `{"sequences":[1],"reason":" "}`} {
 		if status, answer, _ := r.call("POST", base+"/discard", bad); status != 400 {
 			t.Errorf("%s: %d %s", bad, status, answer)
 		}
 	}
-	if n := decodeAnswer[api.Changed](r, "POST", base+"/discard", `{"sequences":[1]}`); n.Changed != 1 {
+	if n := decodeAnswer[api.Changed](r, "POST", base+"/discard", `{"sequences":[1],"reason":"TICKET-1: a test"}`); n.Changed != 1 {
 		t.Errorf("%+v", n)
 	}
 	r.sink.err.Store(nil)

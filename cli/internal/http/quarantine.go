@@ -12,13 +12,13 @@ import (
 	"auditrelay/runtime"
 )
 
-func (s *Server) getQuarantine(r *http.Request, _ principal, in api.QuarantineQuery) ([]api.QuarantineItem, error) {
+func (s *Server) getQuarantine(r *http.Request, who principal, in api.QuarantineQuery) ([]api.QuarantineItem, error) {
 	limit, err := pageOf(in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	items, err := s.rt.QuarantineItems(r.Context(), runtime.QuarantineQuery{After: in.After, Limit: limit, Reason: in.Reason, Source: in.Source})
-	return each(items, quarantineItem), err
+	return who.quarantined(each(items, quarantineItem)), err
 }
 
 func (s *Server) getQuarantineItem(r *http.Request, who principal, _ api.None) (api.QuarantineContents, error) {
@@ -30,7 +30,9 @@ func (s *Server) getQuarantineItem(r *http.Request, who principal, _ api.None) (
 	if err != nil {
 		return api.QuarantineContents{}, err
 	}
-	s.log.Info("quarantine contents read", "number", number, "by", who.by())
+	if _, refused := s.record(r, who, "quarantine", strconv.FormatUint(number, 10)); refused != nil {
+		return api.QuarantineContents{}, refused
+	}
 	return api.QuarantineContents{QuarantineItem: quarantineItem(&item), Data: item.Data}, nil
 }
 
@@ -43,31 +45,37 @@ func itemNumber(r *http.Request) (uint64, *api.Error) {
 }
 
 // itemChange changes one item, and says how many events came of it.
-type itemChange func(ctx context.Context, by string, number uint64) (events int, err error)
+type itemChange func(ctx context.Context, by runtime.By, number uint64) (events int, err error)
 
-func (s *Server) replayItem(ctx context.Context, by string, number uint64) (int, error) {
+func (s *Server) replayItem(ctx context.Context, by runtime.By, number uint64) (int, error) {
 	results, err := s.rt.ReplayQuarantineItem(ctx, by, number, nil)
 	return len(results), err
 }
 
-func (s *Server) deleteItem(ctx context.Context, by string, number uint64) (int, error) {
+func (s *Server) deleteItem(ctx context.Context, by runtime.By, number uint64) (int, error) {
 	return 0, s.rt.DeleteQuarantineItem(ctx, by, number)
 }
 
 // quarantine is a handler for a change of items that are named, or of all that a query
 // matches. Of these it changes a bounded number, and says where to go on.
-func (s *Server) quarantine(do itemChange) func(*http.Request, principal, api.QuarantineChange) (api.QuarantineChanged, error) {
+func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, principal, api.QuarantineChange) (api.QuarantineChanged, error) {
 	return func(r *http.Request, who principal, in api.QuarantineChange) (done api.QuarantineChanged, err error) {
+		if refused := reasonOf(in.Reason, reasoned); refused != nil {
+			return done, refused
+		}
+		if refused := checkItems(in); refused != nil {
+			return done, refused
+		}
 		if in.All == (len(in.Numbers) > 0) {
 			return done, badRequest("name numbers, or say all: true, not both and not neither", "")
 		}
-		if len(in.Numbers) > pageMax || !in.All && in.Reason+in.Source != "" {
-			return done, badRequest("at most "+strconv.Itoa(pageMax)+" numbers; reason and source go with all: true", "")
+		if len(in.Numbers) > pageMax || !in.All && in.Cause+in.Source != "" {
+			return done, badRequest("at most "+strconv.Itoa(pageMax)+" numbers; cause and source go with all: true", "")
 		}
 		numbers := in.Numbers
 		if in.All {
 			items, err := s.rt.QuarantineItems(r.Context(), runtime.QuarantineQuery{
-				After: in.After, Limit: pageMax, Reason: in.Reason, Source: in.Source,
+				After: in.After, Limit: pageMax, Reason: in.Cause, Source: in.Source,
 			})
 			if err != nil {
 				return done, err
@@ -80,7 +88,7 @@ func (s *Server) quarantine(do itemChange) func(*http.Request, principal, api.Qu
 			}
 		}
 		for _, number := range numbers {
-			events, err := do(r.Context(), who.by(), number)
+			events, err := do(r.Context(), who.as(r, in.Reason), number)
 			if err == nil {
 				done.Changed++
 				done.Events += events
@@ -127,7 +135,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		return
 	}
 	// As with events: once it has begun it is finished.
-	results, err := s.rt.ReplayQuarantineItem(context.WithoutCancel(r.Context()), who.by(), number, body)
+	results, err := s.rt.ReplayQuarantineItem(context.WithoutCancel(r.Context()), who.as(r, ""), number, body)
 	if err != nil {
 		respondError(w, s.itemFailure(r, err))
 		return

@@ -53,10 +53,12 @@ func TestQuarantineOverHTTP(t *testing.T) {
 		{"GET", "/x", "", 400},
 		{"GET", "?limit=0", "", 400},
 		{"GET", "?after=x", "", 400},
-		{"POST", "/delete", `{}`, 400},
-		{"POST", "/delete", `{"all":true,"numbers":[1]}`, 400},
-		{"POST", "/delete", `{"numbers":[1],"reason":"utf8"}`, 400},
-		{"POST", "/delete", `{"numbers":[9]}`, 404},
+		{"POST", "/delete", `{"reason":"a test"}`, 400},
+		{"POST", "/delete", `{"all":true,"numbers":[1],"reason":"a test"}`, 400},
+		{"POST", "/delete", `{"numbers":[1]}`, 400},
+		{"POST", "/delete", `{"numbers":[1],"cause":"utf8","reason":"a test"}`, 400},
+		{"POST", "/delete", `{"all":true,"reason":"utf8"}`, 400},
+		{"POST", "/delete", `{"numbers":[9],"reason":"a test"}`, 404},
 		{"POST", "/x/replay", event("b"), 400},
 		{"POST", "/9/replay", event("b"), 404},
 		{"POST", "/2/replay", `{"id":"b"}`, 422},
@@ -72,14 +74,14 @@ func TestQuarantineOverHTTP(t *testing.T) {
 		done.Failed[0].Error.Field != "action" || done.Failed[0].Error.Reason != "missing" || done.Failed[1].Error.Reason != api.ReasonNotFound {
 		t.Errorf("%+v", done)
 	}
-	done = decodeAnswer[api.QuarantineChanged](r, "POST", base+"/replay", `{"all":true,"reason":"too_large"}`)
+	done = decodeAnswer[api.QuarantineChanged](r, "POST", base+"/replay", `{"all":true,"cause":"too_large"}`)
 	if done.Changed != 1 || done.Failed != nil || done.Next != 0 {
 		t.Errorf("%+v", done)
 	}
 	if done := decodeAnswer[api.QuarantineChanged](r, "POST", base+"/2/replay", event("b")); done.Changed != 1 || done.Events != 1 {
 		t.Errorf("%+v", done)
 	}
-	if done := decodeAnswer[api.QuarantineChanged](r, "POST", base+"/delete", `{"numbers":[1]}`); done.Changed != 1 {
+	if done := decodeAnswer[api.QuarantineChanged](r, "POST", base+"/delete", `{"numbers":[1],"reason":"a test"}`); done.Changed != 1 {
 		t.Errorf("%+v", done)
 	}
 	if left := get[[]api.QuarantineItem](r, base); len(left) != 0 {
@@ -102,11 +104,11 @@ func TestQuarantineInPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := decodeAnswer[api.QuarantineChanged](r, "POST", "/v1/quarantine/delete", `{"all":true}`)
+	first := decodeAnswer[api.QuarantineChanged](r, "POST", "/v1/quarantine/delete", `{"all":true,"reason":"a test"}`)
 	if first.Changed != 1000 || first.Next != 1000 {
 		t.Fatalf("%+v", first)
 	}
-	second := decodeAnswer[api.QuarantineChanged](r, "POST", "/v1/quarantine/delete", fmt.Sprintf(`{"all":true,"after":%d}`, first.Next))
+	second := decodeAnswer[api.QuarantineChanged](r, "POST", "/v1/quarantine/delete", fmt.Sprintf(`{"all":true,"after":%d,"reason":"a test"}`, first.Next))
 	if second.Changed != 200 || second.Next != 0 {
 		t.Errorf("%+v", second)
 	}

@@ -16,7 +16,7 @@ import (
 // outcomes, filters and keyed digests, nothing of an event's contents. If it fails
 // midway, the last line is an error and the connection is cut, so that the client does
 // not mistake the part for the whole.
-func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, _ principal) {
+func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, who principal) {
 	q, refused := receiptQuery(r.URL.Query())
 	if refused != nil {
 		respondError(w, refused)
@@ -29,7 +29,7 @@ func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, _ principal
 	begun := false
 	err := s.rt.Receipts(r.Context(), q, func(one runtime.Receipt) error {
 		begun = true
-		return encoder.Encode(receipt(&one))
+		return encoder.Encode(who.receipt(receipt(&one)))
 	})
 	switch {
 	case err == nil:

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
+	"auditrelay/runtime"
 )
 
 // postReconcile streams what the table that is tailed and the journal do not share, one
@@ -22,6 +24,14 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 		respondError(w, refused)
 		return
 	}
+	if want.Repair {
+		change := runtime.Change{By: who.as(r, ""), Act: "repair", Action: auditrelay.ActionCreated, Table: "auditrelay_source", Object: "reconcile",
+			After: map[string]any{"from": want.From, "to": want.To}}
+		if err := s.rt.Record(r.Context(), change); err != nil {
+			respondError(w, s.failure(r, err))
+			return
+		}
+	}
 	out := bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
@@ -33,9 +43,6 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 	})
 	switch {
 	case err == nil:
-		if want.Repair {
-			s.log.Info("reconciled", "by", who.by(), "from", want.From, "to", want.To, "repaired", done.Repaired)
-		}
 		if encoder.Encode(api.ReconcileLine{Done: &done}) == nil {
 			_ = out.Flush()
 		}

@@ -99,6 +99,10 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Status: http.StatusRequestEntityTooLarge, Reason: api.ReasonTooLarge,
 			Message: err.Error(), Hint: "send fewer events in a request, or without atomic",
 		}
+	case errors.Is(err, runtime.ErrControl):
+		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonHeld, Message: err.Error()}
+	case errors.Is(err, runtime.ErrChanged):
+		return &api.Error{Status: http.StatusPreconditionFailed, Reason: api.ReasonChanged, Message: err.Error(), Hint: "look at it again, then decide"}
 	case errors.Is(err, runtime.ErrClosed):
 		return &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,

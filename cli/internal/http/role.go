@@ -11,19 +11,20 @@ import (
 // else. View sees everything but contents: states, accounts, metrics, where an
 // event is. Comply sees contents too: events and dead letters as accepted.
 // Operate changes what callbacks do: pause, attach, discard, replay. Admin may do
-// everything: beside what the others allow, reload the configuration and take
-// backups, which hold contents.
+// all of that, reload the configuration and take backups, which hold contents. Relay is
+// Ingest for another relay, whose own records may come in; nothing brings it along.
 const (
 	roleIngest  = config.RoleIngest
 	roleView    = config.RoleView
 	roleComply  = config.RoleComply
 	roleOperate = config.RoleOperate
 	roleAdmin   = config.RoleAdmin
+	roleRelay   = config.RoleRelay
 )
 
 // roles lists the roles, from least to most.
 func roles() []config.Role {
-	return []config.Role{roleIngest, roleView, roleComply, roleOperate, roleAdmin}
+	return []config.Role{roleIngest, roleView, roleComply, roleOperate, roleAdmin, roleRelay}
 }
 
 // implied are the roles that a role brings with it.
@@ -33,8 +34,10 @@ func implied(r config.Role) (also []config.Role, ok bool) {
 		return nil, true
 	case roleComply, roleOperate:
 		return []config.Role{roleView}, true
+	case roleRelay:
+		return []config.Role{roleIngest}, true
 	case roleAdmin:
-		return roles(), true
+		return []config.Role{roleIngest, roleView, roleComply, roleOperate}, true
 	}
 	return nil, false
 }

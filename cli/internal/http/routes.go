@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,25 +61,25 @@ func (s *Server) table() []route {
 
 		answer(s, api.GetCallbacks, roleView, s.getCallbacks),
 		answer(s, api.GetCallback, roleView, s.getCallback),
-		answer(s, api.PauseCallback, roleOperate, s.change(s.rt.Pause)),
-		answer(s, api.ResumeCallback, roleOperate, s.change(s.rt.Resume)),
-		answer(s, api.DetachCallback, roleOperate, s.change(s.rt.Detach)),
-		answer(s, api.AttachCallback, roleOperate, s.change(s.rt.Attach)),
+		answer(s, api.PauseCallback, roleOperate, s.change(false, s.rt.Pause)),
+		answer(s, api.ResumeCallback, roleOperate, s.change(false, s.rt.Resume)),
+		answer(s, api.DetachCallback, roleOperate, s.change(true, s.rt.Detach)),
+		answer(s, api.AttachCallback, roleOperate, s.change(false, s.rt.Attach)),
 		answer(s, api.ReplayCallback, roleOperate, s.postReplay),
 		answer(s, api.TestCallback, roleOperate, s.postTest),
 		answer(s, api.GetDeliveries, roleView, s.getDeliveries), // texts with comply
 
 		answer(s, api.GetDeadLetters, roleView, s.getDeadLetters),
 		answer(s, api.GetDeadLetter, roleComply, s.getDeadLetter),
-		answer(s, api.DiscardDeadLetters, roleOperate, s.deadLetters(s.rt.DiscardDeadLetters)),
+		answer(s, api.DiscardDeadLetters, roleOperate, s.deadLetters(true, s.rt.DiscardDeadLetters)),
 		answer(s, api.ReplayDeadLetters, roleOperate, s.replayDeadLetters),
 		answer(s, api.GetDeadReplays, roleView, s.getDeadReplays),
 		answer(s, api.CancelDeadReplay, roleOperate, s.cancelDeadReplay),
 
 		answer(s, api.GetQuarantine, roleView, s.getQuarantine),
 		answer(s, api.GetQuarantined, roleComply, s.getQuarantineItem),
-		answer(s, api.ReplayQuarantine, roleOperate, s.quarantine(s.replayItem)),
-		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(s.deleteItem)),
+		answer(s, api.ReplayQuarantine, roleOperate, s.quarantine(false, s.replayItem)),
+		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(true, s.deleteItem)),
 		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
 
 		control(s, api.GetPolicies, roleView, s.getPolicies),
@@ -102,6 +103,8 @@ func (s *Server) table() []route {
 		control(s, api.GetFilters, roleView, s.getFilters),
 		control(s, api.UseModule, roleAdmin, s.postModuleUse),
 		control(s, api.ResetBreaker, roleOperate, s.postReset),
+
+		answer(s, api.GetControl, roleComply, s.getControl),
 
 		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
 		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
@@ -142,6 +145,9 @@ func answer[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, d
 		if err != nil {
 			respondError(w, s.failure(r, err))
 			return
+		}
+		if v, ok := any(out).(interface{ ETag() string }); ok {
+			w.Header().Set("ETag", strconv.Quote(v.ETag()))
 		}
 		respondJSON(w, out)
 	})
@@ -254,6 +260,7 @@ func (s *Server) wrap(rt route) http.Handler {
 			}
 			if err != nil {
 				s.metrics.refused(err.Reason)
+				s.denials.add(err.Reason, who.name, peerAddress(r))
 				if rt.role == roleIngest {
 					s.denied.Add(1)
 				}

@@ -111,6 +111,8 @@ type Server struct {
 	pages       func(api http.Handler) http.Handler
 	ending      chan struct{} // closed when the server stops: streams end
 	end         sync.Once
+	readings    *readings
+	denials     denials
 	handler     http.Handler
 }
 
@@ -129,8 +131,9 @@ func New(o Options) (*Server, error) {
 		inflated: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
 		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
-		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages,
 		ending: make(chan struct{}),
+		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages, readings: newReadings(o.Runtime, readingWindow),
+		denials: denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
 	}
 	address := o.Config.Listen
 	if o.Listener != nil {
@@ -201,7 +204,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) erro
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	tlsConfig := s.certs.listenerConfig()
-	l = limitConnections(l, s.limits.Connections)
+	limited := limitConnections(l, s.limits.Connections)
+	l = limited
 	server := &http.Server{
 		Handler:           h,
 		TLSConfig:         tlsConfig,
@@ -209,6 +213,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		// Events set deadlines of their own, by their speed; see pacedReader.
 		ReadTimeout:    s.patience.header + s.patience.body,
 		IdleTimeout:    2 * time.Minute,
+		ConnState:      limited.state,
 		MaxHeaderBytes: 32 << 10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

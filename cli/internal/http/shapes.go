@@ -32,7 +32,7 @@ func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
 		Cursor: s.Cursor, Head: s.Head, Oldest: s.Oldest, Lag: s.Lag, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.Payloads, Done: s.Done,
 		Filters: s.Filters, Sink: s.Sink, NextTry: s.NextTry, Duplicates: s.Duplicates, Unverified: s.Unverified,
-		Leaked: s.Leaked, MaxAge: s.MaxAge, Expiring: s.Expiring, Recent: some(s.Recent, attempt),
+		Leaked: s.Leaked, MaxAge: s.MaxAge, Expiring: s.Expiring, Recent: some(s.Recent, attempt), Version: s.Version,
 	}
 }
 

@@ -204,6 +204,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limited.state(one, http.StateActive) // it has a request
 	accepted := make(chan net.Conn)
 	go func() {
 		c, _ := limited.Accept()
@@ -224,4 +225,47 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if _, err := limited.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
+}
+
+// TestIdleConnectionsGiveWay: who opens all connections and asks nothing shuts nobody out,
+// though he may come from the same address.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, Options{})
+	r.srv.limits.Connections = 20
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- r.srv.Serve(ctx, l, r.srv.Handler()) }()
+	var idle []net.Conn
+	for i := range 40 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			if _, err := c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
+				continue // it had to give way already
+			}
+		}
+		idle = append(idle, c)
+	}
+	for range 5 {
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + l.Addr().String() + "/healthz")
+		if err != nil {
+			t.Fatalf("with %d idle connections: %v", len(idle), err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Error(resp.Status)
+		}
+	}
+	for _, c := range idle {
+		_ = c.Close()
+	}
+	cancel()
+	<-served
 }

@@ -88,8 +88,12 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.serve(ctx, s.listener, s.handler)
 }
 
-// Stop does nothing: the runtime rejects new events, and the API keeps answering.
-func (*Server) Stop() {}
+// Stop records what was counted so far of readings and denied requests, while the runtime
+// still takes records. The API keeps answering; the runtime rejects new events.
+func (s *Server) Stop() {
+	s.readings.close()
+	s.denials.close()
+}
 
 // Status has a line for each token that may send.
 func (s *Server) Status() []api.Source { return s.senders.Status(kind) }

@@ -48,7 +48,7 @@ func (s *Server) getTap(w http.ResponseWriter, r *http.Request, who principal) {
 		return
 	}
 	defer tap.Close()
-	err = s.rt.Record(r.Context(), runtime.Change{Actor: who.by(), Action: auditrelay.ActionCreated, Table: tableTap, Object: "tap", After: q})
+	err = s.rt.Record(r.Context(), runtime.Change{By: who.as(r, ""), Act: "tap", Action: auditrelay.ActionCreated, Table: tableTap, Object: "tap", After: q})
 	if err != nil {
 		s.log.Error("a tap could not be recorded, and was not opened", "by", who.by(), "error", err)
 		respondError(w, &api.Error{

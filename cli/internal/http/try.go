@@ -7,14 +7,19 @@ import (
 )
 
 func (s *Server) postTry(r *http.Request, who principal, in api.Try) ([]api.Tried, error) {
-	tried, err := s.control.Try(r.Context(), in)
-	if err == nil {
-		s.log.Info("event contents read by a trial", "callback", in.Callback, "events", len(tried), "by", who.by())
+	told, refused := s.record(r, who, "trial", "")
+	if refused != nil {
+		return nil, refused
 	}
+	tried, err := s.control.Try(r.Context(), in)
+	told(len(tried))
 	return tried, err
 }
 
-func (s *Server) postPolicyDiff(r *http.Request, _ principal, in api.PolicyDiff) (api.PolicyChange, error) {
+func (s *Server) postPolicyDiff(r *http.Request, who principal, in api.PolicyDiff) (api.PolicyChange, error) {
+	if _, refused := s.record(r, who, "policy_diff", ""); refused != nil {
+		return api.PolicyChange{}, refused
+	}
 	return s.control.PolicyDiff(r.Context(), in)
 }
 

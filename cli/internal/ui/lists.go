@@ -154,6 +154,7 @@ func (v *visit) changeDeadLetters() error {
 		changed.Changed = replayed.Changed
 	case "discard":
 		notice = "discarded"
+		which.Reason = v.why().Reason
 		changed, err = v.api.DiscardDeadLetters(v.r.Context(), name, which)
 	default:
 		return badForm("do")
@@ -269,6 +270,7 @@ func (v *visit) changeQuarantine() error {
 		changed, err = v.api.ReplayQuarantine(v.r.Context(), which)
 	case "delete":
 		notice = "deleted"
+		which.Reason = v.why().Reason
 		changed, err = v.api.DeleteQuarantine(v.r.Context(), which)
 	default:
 		return badForm("do")
@@ -372,7 +374,7 @@ func (v *visit) pushModule() error {
 }
 
 func (v *visit) deleteModule() error {
-	if _, err := v.api.DeleteModule(v.r.Context(), v.r.PathValue("digest")); err != nil {
+	if _, err := v.api.DeleteModule(v.r.Context(), v.r.PathValue("digest"), v.why()); err != nil {
 		return err
 	}
 	return v.done("/ui/modules", "removed", -1)
@@ -392,7 +394,7 @@ func (v *visit) useModule() error {
 }
 
 func (v *visit) resetFilter() error {
-	if err := v.api.ResetFilter(v.r.Context(), v.r.PathValue("name")); err != nil {
+	if err := v.api.ResetFilter(v.r.Context(), v.r.PathValue("name"), v.why()); err != nil {
 		return err
 	}
 	return v.done("/ui/modules", "reset", -1)

@@ -161,22 +161,27 @@ func (v *visit) testSink() error {
 	return v.show("sink-test", "Test of a destination", came)
 }
 
+// why is the reason that a form gives, for the relay's own record.
+func (v *visit) why() api.Why {
+	return api.Why{Reason: strings.TrimSpace(v.r.PostFormValue("reason"))}
+}
+
 func (v *visit) changeState() error {
 	name, ctx := v.r.PathValue("name"), v.r.Context()
 	var err error
 	notice := ""
 	switch v.r.PostFormValue("do") {
 	case "pause":
-		_, err = v.api.Pause(ctx, name)
+		_, err = v.api.Pause(ctx, name, v.why())
 		notice = "paused"
 	case "resume":
-		_, err = v.api.Resume(ctx, name)
+		_, err = v.api.Resume(ctx, name, v.why())
 		notice = "resumed"
 	case "detach":
-		_, err = v.api.Detach(ctx, name)
+		_, err = v.api.Detach(ctx, name, v.why())
 		notice = "detached"
 	case "attach":
-		_, err = v.api.Attach(ctx, name)
+		_, err = v.api.Attach(ctx, name, v.why())
 		notice = "attached"
 	default:
 		return badForm("do")
@@ -189,7 +194,7 @@ func (v *visit) changeState() error {
 
 func (v *visit) replay() error {
 	name := v.r.PathValue("name")
-	want := api.Replay{DryRun: v.r.PostFormValue("dry_run") != "", Emit: v.r.PostFormValue("emit") != ""}
+	want := api.Replay{DryRun: v.r.PostFormValue("dry_run") != "", Emit: v.r.PostFormValue("emit") != "", Reason: v.why().Reason}
 	for field, into := range map[string]*uint64{"from": &want.From, "to": &want.To} {
 		text := strings.TrimSpace(v.r.PostFormValue(field))
 		if text == "" {
@@ -212,7 +217,7 @@ func (v *visit) replay() error {
 }
 
 func (v *visit) reload() error {
-	if _, err := v.api.Reload(v.r.Context()); err != nil {
+	if _, err := v.api.Reload(v.r.Context(), v.why()); err != nil {
 		return err
 	}
 	return v.done("/ui/", "reloaded", -1)

@@ -127,7 +127,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 
 // render makes the payloads. It changes the outcome of what cannot be delivered.
 func (a *Assembled) render(at Place) error {
-	r := rendering{Assembled: a, at: at, inspector: at.Gate.Inspector(), buried: map[uint64]bool{}}
+	r := rendering{Assembled: a, at: at, inspector: at.Gate.Inspector(), buried: map[uint64]bool{}, bare: map[uint64]bool{}}
 	for {
 		chunk := auditrelay.Chunk{Callback: at.Callback, Journal: at.Journal, From: a.From, To: a.To, Replay: at.Replay, MediaType: at.Format.MediaType(), Records: r.records()}
 		if len(chunk.Records) == 0 {
@@ -153,6 +153,7 @@ type rendering struct {
 	at        Place
 	inspector *gate.Inspector
 	buried    map[uint64]bool // tombstones that the sink refuses too
+	bare      map[uint64]bool // own records of which little is left
 	isolated  bool            // each record was rendered alone already
 }
 
@@ -212,6 +213,11 @@ func (r *rendering) setAside(refused *auditrelay.RecordErrors) bool {
 		j := bySequence[f.Sequence]
 		switch {
 		case j == nil:
+		case j.Outcome == auditrelay.Delivered && j.Event.Namespace == auditrelay.NamespaceRelay && !r.bare[f.Sequence]:
+			// An own record goes on with what is left of it.
+			r.bare[f.Sequence] = true
+			j.Data, j.Output = Bare(j.Event), receipts.Digest{}
+			progress = true
 		case j.Outcome == auditrelay.Delivered:
 			j.Outcome, j.Cause, j.Err, j.Data = auditrelay.DeadLettered, cmp.Or(f.Cause, auditrelay.CauseRender), f.Err, nil
 			progress = true

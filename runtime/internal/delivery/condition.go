@@ -170,6 +170,12 @@ func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
 // again with an empty reason. What is on its way to the destination ends with its
 // attempt: delivered, or given up too.
 func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
+	switch {
+	case reason == "":
+		l.state.DetachedFrom = 0
+	case l.state.Detached == "":
+		l.state.DetachedFrom = l.Floor()
+	}
 	l.state.Detached = reason
 	if reason != "" {
 		if err := l.giveUpSealed(tx, now); err != nil {

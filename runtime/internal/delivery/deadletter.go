@@ -182,42 +182,43 @@ const (
 
 // ReplayDead has dead letters above after judged again by the filters as they
 // are now: those named, or all. It takes them in order up to a bound per call and
-// returns how many, and where the next call goes on; 0: there are no more.
-func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+// returns which, and where the next call goes on; 0: there are no more.
+func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after uint64) (changed []uint64, next uint64, err error) {
 	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
 		if d.Replaying {
 			return nil
 		}
 		d.Replaying, d.By, d.Job = true, by, ""
-		n++
+		changed = append(changed, d.Sequence)
 		l.deadQueue = append(l.deadQueue, d.Sequence)
 		return l.putDeadLetter(tx, d)
 	})
-	return n, next, err
+	return changed, next, err
 }
 
 // DiscardDead gives dead letters up, as ReplayDead chooses them. One that is
-// being judged again, or is on its way to the destination, stays.
-func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64, after uint64) (n int, next uint64, err error) {
+// being judged again, or is on its way to the destination, stays, and so does an own
+// record of the relay, unless the callback was removed.
+func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64, after uint64) (changed []uint64, next uint64, err error) {
 	gone := map[uint64]bool{}
 	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
-		if d.Sealed || l.deadTaken[d.Sequence] {
+		if d.Sealed || l.deadTaken[d.Sequence] || d.Namespace == auditrelay.NamespaceRelay && !l.state.Removed {
 			return nil
 		}
 		gone[d.Sequence] = true
 		l.resolve(d, auditrelay.Discarded, now)
 		d.By = by
-		n++
 		if err := l.stateResolved(tx, d); err != nil {
 			return err
 		}
+		changed = append(changed, d.Sequence)
 		return l.putDeadLetter(tx, d)
 	})
 	l.dequeue(gone)
-	if err != nil || n == 0 {
-		return n, next, err
+	if err != nil || len(changed) == 0 {
+		return changed, next, err
 	}
-	return n, next, l.state.put(tx)
+	return changed, next, l.state.put(tx)
 }
 
 // changeDead calls fn for the unresolved dead letters above after, for those

@@ -178,7 +178,7 @@ func freeID(j *journal.Journal, name string) (string, error) {
 // payloads go on; it starts at start, but not before where it was given up, since
 // what is before has an outcome. Replay gives that again.
 func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives auditrelay.Receives, digest string, now time.Time) error {
-	s.Removed, s.Paused, s.Detached, s.Changed = false, "", "", now
+	s.Removed, s.Paused, s.Detached, s.DetachedFrom, s.Changed = false, "", "", 0, now
 	s.Receives, s.Digest = receives, digest
 	if start > s.Cursor { // what came in between is not assigned
 		l := Lane{journal: j, state: *s}

@@ -60,6 +60,9 @@ type State struct {
 	Paused   string `json:"paused,omitempty"`   // why, empty if not
 	Detached string `json:"detached,omitempty"` // why, empty if not
 	Removed  bool   `json:"removed,omitempty"`
+	// DetachedFrom is the first sequence that a detached lane skips or gave up; 0 while
+	// it is attached, or if an earlier program detached it.
+	DetachedFrom uint64 `json:"detached_from,omitempty"`
 	// Changed is when one of the three last changed.
 	Changed time.Time `json:"changed,omitzero"`
 	// Leaked is when must_not_leave last set an event aside.
@@ -74,6 +77,8 @@ type Replay struct {
 	To   uint64 `json:"to"` // where it ends
 	Emit bool   `json:"emit,omitempty"`
 	By   string `json:"by,omitempty"`
+	// Own: only the relay's own records are delivered; all else ends as skipped.
+	Own bool `json:"own,omitempty"`
 }
 
 // Counts are a lane's ended events by outcome.

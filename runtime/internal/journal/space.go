@@ -55,8 +55,8 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 // admit refuses what there is no room for. New events may not touch quota or
 // reserve. What follows from accepted ones, seals and the records emitted with
 // them, may take three quarters of the reserve; the few bytes that go with a
-// deletion may take most of the rest, since they make room. What only deletes
-// always passes.
+// deletion, or with an act that makes room, its own record included, may take most of
+// the rest. What only deletes always passes.
 // ahead is how many bytes are to be written before tx.
 func (s *space) admit(tx *Tx, ahead int) error {
 	if tx.bytes == 0 || tx.deletesOnly() {
@@ -206,10 +206,12 @@ func (t *Tx) freshEvents() bool {
 	return false
 }
 
-// frees reports whether tx deletes something and adds little.
+// frees reports whether tx makes room, by itself or by what it leads to, and adds little.
 func (t *Tx) frees() bool {
-	return (len(t.events) == 0 || t.makesRoom) && t.bytes <= 64<<10 &&
-		slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
+	if t.bytes > 64<<10 {
+		return false
+	}
+	return t.makesRoom || len(t.events) == 0 && slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
 }
 
 func (t *Tx) deletesOnly() bool {

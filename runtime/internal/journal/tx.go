@@ -98,8 +98,9 @@ func (t *Tx) AllOrNothing() { t.allOrNothing = true }
 // does not follow from accepted ones, and may not touch quota or reserve.
 func (t *Tx) FromOutside() { t.fromOutside = true }
 
-// MakesRoom has the transaction pass where new events are refused: it deletes more than
-// it adds, the record of the deletion included.
+// MakesRoom has the transaction pass where new events are refused, and, up to 64 KiB, use
+// most of the reserve: it deletes more than it adds, or leads to that, the own record of
+// it included.
 func (t *Tx) MakesRoom() { t.makesRoom = true }
 
 // Set writes v, which holds nothing of any event, under k. Both must stay as they are

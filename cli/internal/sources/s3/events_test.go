@@ -175,7 +175,7 @@ func TestWhenNothingCanBeTakenItIsSlowDown(t *testing.T) {
 		_, err := r.put(t.Context(), testKey, body)
 		slow(t, r, err)
 		// When there is room the retry takes the rest, and what is there is known.
-		if err := r.rt.DeleteQuarantineItem(t.Context(), "test", 1); err != nil {
+		if err := r.rt.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "test"}, 1); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.put(t.Context(), testKey, body); err != nil {

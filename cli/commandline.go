@@ -1,0 +1,16 @@
+package cli
+
+import (
+	"os/user"
+
+	"auditrelay/runtime"
+)
+
+// commandLine is who works on a closed data directory: the user of this process.
+func commandLine(reason string) runtime.By {
+	by := runtime.By{Principal: "command line", Reason: reason}
+	if u, err := user.Current(); err == nil {
+		by.Credential = "uid " + u.Uid
+	}
+	return by
+}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"auditrelay"
+	"auditrelay/runtime"
+)
+
+// The table_names of the relay's own records about its process and its configuration.
+const (
+	tableRelay  = "auditrelay_relay"
+	tableConfig = "auditrelay_config"
+)
+
+// digestOf shows a configuration in own records.
+type digestOf struct {
+	Digest string `json:"digest"`
+}
+
+// startChanges are the own records of a start: they are durable before a callback runs.
+// recorded is to be called once they are. What the first start decides about redaction
+// stands before the configuration's digest: without it, the digest means an older revision.
+func (d *daemon) startChanges(made *assembled) (all []runtime.Change, recorded func()) {
+	file := byFile()
+	last := d.data.lastConfig()
+	all = []runtime.Change{{By: file, Act: "start", Action: auditrelay.ActionUpdated, Table: tableRelay, Object: "relay", MakesRoom: true,
+		Before: map[string]any{"stop_recorded": !d.data.running()}, After: map[string]any{"version": d.options.Version.Version, "config": d.digest}}}
+	if d.options.silent {
+		all = nil
+	}
+	if last != d.digest && last != "" {
+		all = append(all, runtime.Change{By: runtime.By{Principal: "start"}, Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config",
+			Before: digestOf{last}, After: digestOf{d.digest}, MakesRoom: true})
+	}
+	policies, policiesDone := d.policyChanges(file, made.texts)
+	keys, keysDone := d.keyChanges(file, d.cfg)
+	return append(append(all, policies...), keys...), func() {
+		if err := errors.Join(d.data.setRedaction(d.cfg.Redaction), d.data.setLastConfig(d.digest), d.data.setRunning(true)); err != nil {
+			d.log.Error("cannot keep the configuration's digest", "error", err)
+		}
+		policiesDone()
+		keysDone()
+	}
+}
+
+// reloadChanges are the own records of a reload, in the write that puts it in force.
+func (d *daemon) reloadChanges(made *prepared, by runtime.By) (all []runtime.Change, recorded func()) {
+	all = []runtime.Change{{By: by, Act: "reload", Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config",
+		Before: digestOf{d.digest}, After: digestOf{made.digest}, MakesRoom: true}}
+	if by.Principal == bySignal {
+		by = byFile()
+	}
+	policies, policiesDone := d.policyChanges(by, made.texts)
+	keys, keysDone := d.keyChanges(by, made.cfg)
+	return append(append(all, policies...), keys...), func() {
+		if err := d.data.setLastConfig(made.digest); err != nil {
+			d.log.Error("cannot keep the configuration's digest", "error", err)
+		}
+		policiesDone()
+		keysDone()
+	}
+}
+
+func byFile() runtime.By { return runtime.By{Principal: byConfigFile} }
+
+// recordStop records an orderly stop, while the runtime still takes records.
+func (d *daemon) recordStop(ctx context.Context) {
+	if d.options.silent {
+		return
+	}
+	by := runtime.By{Principal: bySignal}
+	if ctx.Err() == nil {
+		by.Principal = "relay" // an input broke
+	}
+	d.record(ctx, runtime.Change{By: by, Act: "stop", Action: auditrelay.ActionUpdated, Table: tableRelay, Object: "relay", MakesRoom: true})
+	if err := d.data.setRunning(false); err != nil {
+		d.log.Error("the next start will say that this stop is not on record", "error", err)
+	}
+}
+
+// record records what has happened or was not done; a failure is logged.
+func (d *daemon) record(ctx context.Context, c runtime.Change) {
+	if err := d.rt.Record(ctx, c); err != nil {
+		d.log.Error("it could not be recorded", "act", c.Act, "table", c.Table, "error", err)
+	}
+}
+
+// running reports whether the last stop of the relay is not on record.
+func (d dataDir) running() bool {
+	_, err := os.Lstat(d.file(runningFile))
+	return err == nil
+}
+
+const runningFile = "running"
+
+func (d dataDir) setRunning(yes bool) error {
+	if yes {
+		return writeFile(d.file(runningFile), nil)
+	}
+	if err := os.Remove(d.file(runningFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

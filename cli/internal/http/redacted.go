@@ -1,0 +1,48 @@
+package http
+
+import "auditrelay/cli/internal/api"
+
+// What a guest, a producer or a destination can fill with an event's contents is for the
+// role comply. Others get the closed codes beside it: causes, outcomes, reasons of a
+// closed set.
+
+func (p principal) seesTexts() bool { return p.roles[roleComply] }
+
+func (p principal) explained(e api.Explained) api.Explained {
+	if p.seesTexts() {
+		return e
+	}
+	for i := range e.Callbacks {
+		c := &e.Callbacks[i]
+		c.Reason, c.Error = "", ""
+		for k := range c.Receipts {
+			c.Receipts[k] = p.receipt(c.Receipts[k])
+		}
+	}
+	return e
+}
+
+func (p principal) receipt(r api.Receipt) api.Receipt {
+	if !p.seesTexts() {
+		r.Reason = ""
+	}
+	return r
+}
+
+func (p principal) deadLetters(all []api.DeadLetter) []api.DeadLetter {
+	if !p.seesTexts() {
+		for i := range all {
+			all[i].Error = ""
+		}
+	}
+	return all
+}
+
+func (p principal) quarantined(all []api.QuarantineItem) []api.QuarantineItem {
+	if !p.seesTexts() {
+		for i := range all {
+			all[i].Detail = ""
+		}
+	}
+	return all
+}
