@@ -102,8 +102,15 @@ func TestEveryMaximumIsKept(t *testing.T) {
 	guest := a.guestOptions(cfg, &cfg.Filters[0], nil, "")
 	door := http.Limits{BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes}.Ingest()
 	size := func(n int64) auditrelay.ByteSize { return auditrelay.ByteSize(n) }
-	kept := map[string][]any{ // what the engine runs with, and what it says that it keeps
+	told := cfg.Alerts.WithDefaults() // as watchAlerts takes them
+	kept := map[string][]any{         // what the engine runs with, and what it says that it keeps
 		"guests.memory":                {cfg.Guests.Memory},
+		"alerts.stalled":               {told.Stalled},
+		"alerts.lag":                   {told.Lag},
+		"alerts.dead_letters":          {told.DeadLetters},
+		"alerts.silent":                {told.Silent},
+		"alerts.recovered":             {told.Recovered},
+		"alerts.every":                 {told.Every},
 		"delivery.memory":              {o.Memory},
 		"ingest.limits.event_bytes":    {o.Limits.EventBytes, size(door.EventBytes), guest.Limits.EventBytes},
 		"ingest.limits.depth":          {o.Limits.Depth, door.Depth, guest.Limits.Depth},
