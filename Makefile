@@ -87,11 +87,11 @@ worst: ## what a unit of fuel costs at the worst: a search over shapes of code, 
 	$(GO) test -run '^$$' -bench 'Hostile' -benchtime 50ms ./internal/detect | sort -k5 -rn | head -20
 
 bench: ## the figures: ratios against floors and peers in one run
-	cd bench && $(GO) run .
+	cd bench && CGO_ENABLED=0 $(GO) run .
 
 .PHONY: versus
 versus: ## one fault script, and each sink against a sink-hole: us and Benthos side by side
-	cd bench && $(GO) run ./versus
+	cd bench && CGO_ENABLED=0 $(GO) run ./versus
 
 guests: ## rebuild testdata/wasm from source (Go, clang, lld, wasi-libc, wabt)
 	guests/build.sh
