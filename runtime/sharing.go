@@ -120,8 +120,9 @@ func keyOf(c *Callback) (key shareKey, ok bool) {
 		Gate     auditrelay.MustNotLeave
 		Format   auditrelay.Format
 		Delivers bool
+		Alerts   bool
 		Steps    []step
-	}{When: c.When, Gate: c.MustNotLeave, Format: c.Format, Delivers: c.Sink != nil}
+	}{When: c.When, Gate: c.MustNotLeave, Format: c.Format, Delivers: c.Sink != nil, Alerts: c.Alerts}
 	for i, s := range c.Steps {
 		pure, is := s.Filter.(filter.Pure)
 		if !is || len(s.Emits) > 0 || s.Role != auditrelay.RoleJudge {
@@ -168,7 +169,12 @@ func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Even
 	return append(judged, rest...), held, nil
 }
 
+// find returns what is known of an event. The relay's own events are never shared: some
+// callbacks let them past their condition and filters.
 func (g *shareGroup) find(e *auditrelay.Event) (delivery.Judged, bool) {
+	if e.Namespace == auditrelay.NamespaceRelay {
+		return delivery.Judged{}, false
+	}
 	for i := len(g.runs) - 1; i >= 0; i-- {
 		run := g.runs[i].judged
 		if run[0].sequence > e.Sequence || run[len(run)-1].sequence < e.Sequence {
@@ -194,7 +200,7 @@ func (g *shareGroup) keep(judged []delivery.Judged, most int64) {
 	run := sharedRun{judged: make([]sharedJudged, 0, len(judged))}
 	for i := range judged {
 		j := judged[i]
-		if j.Err != nil || len(j.Emitted) > 0 || j.Outcome != auditrelay.Delivered && j.Outcome != auditrelay.Filtered {
+		if j.Event.Namespace == auditrelay.NamespaceRelay || j.Err != nil || len(j.Emitted) > 0 || j.Outcome != auditrelay.Delivered && j.Outcome != auditrelay.Filtered {
 			continue
 		}
 		one := sharedJudged{sequence: j.Event.Sequence, accepted: asAccepted(&j), judged: j}

@@ -126,3 +126,24 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 		t.Errorf("three callbacks that judge alike judged %d times, of 500 events", shared)
 	}
 }
+
+// TestAlertsAreNotShared: of two callbacks that are equal but for that, one lets alerts
+// past its condition, whichever comes to them first.
+func TestAlertsAreNotShared(t *testing.T) {
+	never := &auditrelay.When{Fields: map[string][]string{"action": {"blocked"}}}
+	for range 5 {
+		with, without := &memorySink{}, &memorySink{}
+		r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+			quick(runtime.Callback{Name: "without", Sink: without, When: never}),
+			quick(runtime.Callback{Name: "with", Sink: with, When: never, Alerts: true}),
+			quick(runtime.Callback{Name: "without2", Sink: &memorySink{}, When: never}),
+		}})
+		if err := r.RecordAlert(t.Context(), runtime.Change{Action: auditrelay.ActionCreated, Object: "a"}, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, r)
+		if len(with.lines()) != 1 || len(without.lines()) != 0 {
+			t.Errorf("an alert was delivered %d times where alerts go, and %d times elsewhere", len(with.lines()), len(without.lines()))
+		}
+	}
+}
