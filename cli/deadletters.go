@@ -115,6 +115,9 @@ type deadLetterDiscard struct {
 }
 
 func (c *deadLetterDiscard) Run(a *program) error {
+	if err := c.required("events are given up"); err != nil {
+		return err
+	}
 	if c.All == (len(c.Sequences) > 0) {
 		return usage("name sequences, or say --all")
 	}
