@@ -7,6 +7,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"auditrelay"
@@ -160,6 +161,13 @@ const (
 
 // Words returns the values as the configuration writes them.
 func (Sandbox) Words() []string { return []string{"preferred", "required", "off"} }
+
+func (s Sandbox) String() string {
+	if words := s.Words(); int(s) < len(words) {
+		return words[s]
+	}
+	return fmt.Sprintf("Sandbox(%d)", uint8(s))
+}
 
 // TLS configures the listener's TLS.
 type TLS struct {

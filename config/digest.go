@@ -116,7 +116,7 @@ func (d digest) filter(c *Config, f *Filter) {
 	d.value(reflect.ValueOf(f).Elem())
 	d.string(f.module)
 	if !f.Native() && c.Guests.Sandbox != SandboxPreferred {
-		d.string("sandbox " + c.Guests.Sandbox.Words()[c.Guests.Sandbox]) // it is loaded anew
+		d.string("sandbox " + c.Guests.Sandbox.String()) // it is loaded anew
 	}
 	for _, name := range f.KeyNames() {
 		d.current(c.Keys[name])
