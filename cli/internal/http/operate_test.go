@@ -133,6 +133,27 @@ func TestDeadLettersBetweenScrapesAreCounted(t *testing.T) {
 	}
 }
 
+// TestWhatTheDestinationHadIsShown: that it had a payload already, and did not compare it,
+// is told in explain, in the callback's status and in the metrics.
+func TestWhatTheDestinationHadIsShown(t *testing.T) {
+	r := newRelay(t, Options{})
+	r.sink.had.Store(true)
+	r.call("POST", "/v1/events", event("a"))
+	r.settle()
+	if _, answer, _ := r.call("GET", "/v1/events/a", ""); !strings.Contains(answer, `"duplicate":true`) || !strings.Contains(answer, `"unverified":true`) {
+		t.Errorf("explain: %s", answer)
+	}
+	if s := get[api.CallbackStatus](r, "/v1/callbacks/archive"); s.Duplicates != 1 || s.Unverified != 1 {
+		t.Errorf("the status: %+v", s)
+	}
+	_, scrape, _ := r.call("GET", "/metrics", "")
+	for _, line := range []string{`auditrelay_callback_unverified_payloads_total{callback="archive"} 1`, `auditrelay_callback_duplicate_payloads_total{callback="archive"} 1`} {
+		if !strings.Contains(scrape, line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+}
+
 // settleDead waits until n events are dead letters.
 func (r *relay) settleDead(n uint64) {
 	r.t.Helper()
