@@ -80,6 +80,8 @@ func newBucket(ctx context.Context, place, endpoint, region string) (*bucket, er
 		return nil, usage("no region: give --region, or set AWS_REGION")
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		// The proofs say what an object holds; the client need not.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		if endpoint != "" {
 			o.BaseEndpoint, o.UsePathStyle = aws.String(endpoint), true
 		}
