@@ -34,12 +34,6 @@ func badForm(field string) *api.Error {
 	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: field, Message: "the form's field is missing or malformed"}
 }
 
-// number reads a parameter of the address, 0 where there is none.
-func (v *visit) number(name string) uint64 {
-	n, _ := strconv.ParseUint(v.r.URL.Query().Get(name), 10, 63)
-	return n
-}
-
 // selection reads the numbers that were ticked in a list.
 func (v *visit) selection(field string) ([]uint64, error) {
 	var all []uint64
@@ -150,7 +144,7 @@ func (v *visit) changeDeadLetters() error {
 	switch v.r.PostFormValue("do") {
 	case "replay":
 		var replayed api.DeadLetterReplayed
-		replayed, err = v.api.ReplayDeadLetters(v.r.Context(), name, api.DeadLetterReplay{Sequences: which.Sequences, All: which.All})
+		replayed, err = v.api.ReplayDeadLetters(v.r.Context(), name, api.DeadLetterReplay{Sequences: which.Sequences, All: which.All, Reason: v.why().Reason})
 		changed.Changed = replayed.Changed
 	case "discard":
 		notice = "discarded"
@@ -169,7 +163,7 @@ func (v *visit) changeDeadLetters() error {
 func (v *visit) replayDeadLetters() error {
 	form := v.r.PostForm
 	name := form.Get("callback")
-	want := api.DeadLetterReplay{DryRun: form.Get("dry_run") != ""}
+	want := api.DeadLetterReplay{DryRun: form.Get("dry_run") != "", Reason: v.why().Reason}
 	if cause := form.Get("cause"); cause != "" {
 		want.Causes = []auditrelay.Cause{auditrelay.Cause(cause)}
 	}
@@ -262,7 +256,7 @@ func (v *visit) changeQuarantine() error {
 	if len(numbers) == 0 {
 		return &api.Error{Status: http.StatusBadRequest, Message: "nothing is selected", Hint: "tick some items"}
 	}
-	which := api.QuarantineChange{Numbers: numbers}
+	which := api.QuarantineChange{Numbers: numbers, Reason: v.why().Reason}
 	var changed api.QuarantineChanged
 	notice := "quarantined"
 	switch v.r.PostFormValue("do") {
@@ -270,7 +264,6 @@ func (v *visit) changeQuarantine() error {
 		changed, err = v.api.ReplayQuarantine(v.r.Context(), which)
 	case "delete":
 		notice = "deleted"
-		which.Reason = v.why().Reason
 		changed, err = v.api.DeleteQuarantine(v.r.Context(), which)
 	default:
 		return badForm("do")
@@ -362,7 +355,7 @@ func (v *visit) pushModule() error {
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(header.Filename), ".wasm")
 	}
-	pushed, err := v.api.Push(v.r.Context(), api.PushQuery{Name: name, Filter: v.r.PostFormValue("filter")}, code)
+	pushed, err := v.api.Push(v.r.Context(), api.PushQuery{Name: name, Filter: v.r.PostFormValue("filter"), Reason: v.why().Reason}, code)
 	if err != nil {
 		return err
 	}
@@ -381,7 +374,7 @@ func (v *visit) deleteModule() error {
 }
 
 func (v *visit) useModule() error {
-	want := api.Use{SHA256: v.r.PostFormValue("sha256"), Previous: v.r.PostFormValue("previous") != "", Configured: v.r.PostFormValue("configured") != ""}
+	want := api.Use{SHA256: v.r.PostFormValue("sha256"), Previous: v.r.PostFormValue("previous") != "", Configured: v.r.PostFormValue("configured") != "", Reason: v.why().Reason}
 	used, err := v.api.UseModule(v.r.Context(), v.r.PathValue("name"), want)
 	if err != nil {
 		return err

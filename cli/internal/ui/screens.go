@@ -55,6 +55,7 @@ func screens() []screen {
 		post("/ui/modules/{digest}/delete", "admin", (*visit).deleteModule),
 		post("/ui/filters/{name}/module", "admin", (*visit).useModule),
 		post("/ui/filters/{name}/reset", "operate", (*visit).resetFilter),
+		get("/ui/control", "comply", "Control records", (*visit).control),
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),
 		get("/ui/policies/by-digest", "view", "", (*visit).policyByDigest),

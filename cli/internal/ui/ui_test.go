@@ -337,7 +337,7 @@ func TestButtons(t *testing.T) {
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 3 events") {
 		t.Errorf("%s does not say what a replay would do", to)
 	}
-	to = post("/ui/dead-letters/replay", url.Values{"callback": {"refusing"}, "action": {"deleted"}, "dry_run": {"1"}})
+	to = post("/ui/dead-letters/replay", url.Values{"callback": {"refusing"}, "table": {"LiteLLM_TeamTable"}, "action": {"deleted"}, "dry_run": {"1"}})
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "would deliver 1 events") {
 		t.Errorf("%s does not say what a replay by filter would do", to)
 	}

@@ -390,7 +390,7 @@ func TestOperatorsDay(t *testing.T) {
 	p.checked("dead-letters")
 	p.do(chromedp.Click(chromedp.CSS("input[name=sequence]")))
 	p.click("Discard")
-	p.fill("input[name=reason]", "a test of the page")
+	p.fill("form[action='/ui/dead-letters'] input[name=reason]", "a test of the page")
 	p.click("Discard for good")
 	p.sees("1 dead letters discarded")
 	p.do(chromedp.Click(chromedp.CSS("input[name=all]")))
@@ -419,6 +419,10 @@ func TestOperatorsDay(t *testing.T) {
 	p.until("[...document.querySelectorAll('.tap li')].some(l => l.innerText.includes('filtered masked') && l.innerText.includes('***'))")
 	p.checked("tap")
 
+	p.visit("/ui/control")
+	p.sees("a test of the page")
+	p.checked("control")
+
 	for _, role := range []string{"view", "comply", "operate"} {
 		p.click("Sign out")
 		p.sees("Sign in")
@@ -436,7 +440,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)
