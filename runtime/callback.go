@@ -58,9 +58,7 @@ const defaultTimeout = time.Minute
 
 func (r *Runtime) newCallback(c Callback) *callback {
 	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1, memory: r.memory.open()}
-	if !r.controlOnly { // callbacks with equal filters may not get the same own records
-		out.judge.shared = r.sharing.join(&c)
-	}
+	out.judge.shared = r.sharing.join(&c) // never own records, which not all may get
 	out.gate = out.judge.gate
 	out.judge.noOwn = r.controlOnly && r.control != "" && c.Name != r.control
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {

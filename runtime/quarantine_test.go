@@ -275,9 +275,11 @@ func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 	if r.QuarantineStats().Full {
 		t.Error("it is the journal that is full")
 	}
-	for _, it := range inQuarantine(t, r) {
-		if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, it.Number); err != nil {
-			t.Fatal(err)
+	for items := inQuarantine(t, r); len(items) > 0; items = inQuarantine(t, r) { // a list has an end
+		for _, it := range items {
+			if err := r.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, it.Number); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if s := r.QuarantineStats(); s.Items != 0 || s.Bytes != 0 {

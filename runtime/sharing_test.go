@@ -133,7 +133,8 @@ func TestAlertsAreNotShared(t *testing.T) {
 	never := &auditrelay.When{Fields: map[string][]string{"action": {"blocked"}}}
 	for range 5 {
 		with, without := &memorySink{}, &memorySink{}
-		r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+		r := start(t, runtime.Options{Control: runtime.Control{Callback: "control", Only: true}, Callbacks: []runtime.Callback{
+			quick(runtime.Callback{Name: "control", Sink: &memorySink{}, When: never}),
 			quick(runtime.Callback{Name: "without", Sink: without, When: never}),
 			quick(runtime.Callback{Name: "with", Sink: with, When: never, Alerts: true}),
 			quick(runtime.Callback{Name: "without2", Sink: &memorySink{}, When: never}),
