@@ -70,7 +70,8 @@ callbacks:
 		}
 	}
 	for _, c := range r.settle(t, time.Minute) {
-		if c.Account.Delivered != uint64(sent) {
+		// The relay's own records, as of its start, come on top.
+		if c.Account.Delivered < uint64(sent) || c.Account.Delivered != c.Account.Assigned {
 			t.Errorf("%d of %d delivered: %+v", c.Account.Delivered, sent, c.Account)
 		}
 	}
