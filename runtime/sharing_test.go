@@ -127,8 +127,8 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 	}
 }
 
-// TestAlertsAreNotShared: of two callbacks that are equal but for that, one lets alerts
-// past its condition, whichever comes to them first.
+// TestAlertsAreNotShared: where own records go to one callback alone, alerts reach theirs
+// too, and no other that is equal but for that, whichever comes to them first.
 func TestAlertsAreNotShared(t *testing.T) {
 	never := &auditrelay.When{Fields: map[string][]string{"action": {"blocked"}}}
 	for range 5 {
