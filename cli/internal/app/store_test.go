@@ -51,6 +51,7 @@ func TestRetention(t *testing.T) {
 			t.Fatal(answer)
 		}
 	}
+	r.audit("") // its record is a row too
 	r.settle()
 	l := all.live["archive"]
 	d := &daemon{rt: r.rt, log: quiet()}

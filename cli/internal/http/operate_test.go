@@ -123,7 +123,7 @@ func TestDeadLettersBetweenScrapesAreCounted(t *testing.T) {
 		r.call("POST", "/v1/events", event(fmt.Sprint("dead-", i)))
 		r.settleDead(1)
 		r.sink.err.Store(nil)
-		if n := decodeAnswer[api.Changed](r, "POST", "/v1/callbacks/archive/dead-letters/discard", `{"all":true}`); n.Changed != 1 {
+		if n := decodeAnswer[api.Changed](r, "POST", "/v1/callbacks/archive/dead-letters/discard", `{"all":true,"reason":"a test"}`); n.Changed != 1 {
 			t.Fatalf("%+v", n)
 		}
 		r.settleDead(0)
