@@ -90,7 +90,7 @@ func setLimits(o Options) error {
 			limits[unix.RLIMIT_FSIZE] = uint64(o.FileSize)
 		}
 	}
-	if o.Memory > 0 {
+	if o.Memory > 0 && !raceBuild {
 		// RLIMIT_DATA counts what is mapped to be written; RLIMIT_AS all that is mapped,
 		// shared memory too.
 		data := max(o.Memory, auditrelay.ByteSize(minMemory))
