@@ -42,10 +42,13 @@ var compiled string
 // apart is set while guests run in worker processes.
 var apart bool
 
+// raceBuild is set in a build for the race detector.
+var raceBuild bool
+
 // apartToo reports whether the tests are to run that way too.
 func apartToo() bool {
 	given := func(name string) bool { f := flag.Lookup(name); return f != nil && f.Value.String() != "" }
-	return runtime.GOOS == "linux" && !given("test.bench") && !given("test.fuzz") && !given("test.list")
+	return runtime.GOOS == "linux" && !raceBuild && !given("test.bench") && !given("test.fuzz") && !given("test.list")
 }
 
 // otherWorker runs a worker that is none; nil on systems without.
