@@ -30,8 +30,8 @@ const (
 // slice is how much fuel a guest gets at a time, some ten microseconds' worth of ordinary
 // instructions. Go cannot interrupt a guest, so it looks in at the host in between. The
 // slowest code that is known (loads that wait for each other all over a large memory)
-// takes 0.7 ms of processor time for a slice, on a busy machine up to 2.6 ms by the clock.
-const slice = 1 << 14
+// takes 0.5 ms of processor time for a slice, on a busy machine up to 2 ms by the clock.
+const slice = 12 << 10
 
 // turnTime is how long a guest runs, in one event, before it stands back for everything
 // else that wants the processor. Go would take one that looks in at the host away only

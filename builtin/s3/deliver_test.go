@@ -219,18 +219,20 @@ func TestWhatStandsThereAlready(t *testing.T) {
 		fails   bool
 		content string
 	}{
-		{name: "nothing", options: litellm, record: ours, content: `{"v":1}`},
+		{name: "nothing", options: litellm, record: ours, content: `{"v":1}`,
+			want: auditrelay.Receipt{Status: 200}},
 		{name: "the same, not verified", options: litellm, record: ours, content: `{"v":1}`,
-			want: auditrelay.Receipt{Duplicate: true, Unverified: true}},
+			want: auditrelay.Receipt{Duplicate: true, Unverified: true, Status: 412}},
 		{name: "another, not verified", options: litellm, record: theirs, content: `{"v":1}`,
-			want: auditrelay.Receipt{Duplicate: true, Unverified: true}},
+			want: auditrelay.Receipt{Duplicate: true, Unverified: true, Status: 412}},
 		{name: "the same, verified", options: verify, record: ours, content: `{"v":1}`,
-			want: auditrelay.Receipt{Duplicate: true}},
+			want: auditrelay.Receipt{Duplicate: true, Status: 412}},
 		{name: "the same, verified by its digest", options: crc, record: ours, content: `{"v":1}`,
-			want: auditrelay.Receipt{Duplicate: true}},
+			want: auditrelay.Receipt{Duplicate: true, Status: 412}},
 		{name: "another, verified", options: verify, record: theirs, content: `{"v":1}`,
 			fails: true, kind: auditrelay.Refused},
-		{name: "another, written over as told", options: over, record: theirs, content: `{"v":2}`},
+		{name: "another, written over as told", options: over, record: theirs, content: `{"v":2}`,
+			want: auditrelay.Receipt{Status: 200}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := renderOne(t, tc.options, tc.record)

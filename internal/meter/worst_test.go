@@ -26,7 +26,7 @@ var (
 )
 
 // guestSlice is how much fuel builtin/wasm gives at a time.
-const guestSlice = 1 << 14
+const guestSlice = 12 << 10
 
 // A timing is what running a shape took.
 type timing struct {

@@ -162,6 +162,10 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	}
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if i := a.byCertificate(r); i >= 0 && r.Header.Get("Authorization") == "" {
+		// A browser shows its certificate on behalf of any page.
+		if err := foreignPage(r); err != nil {
+			return principal{}, err
+		}
 		return a.valid(i)
 	}
 	if value == "" || !strings.EqualFold(scheme, "Bearer") {
@@ -225,6 +229,11 @@ func localOnly(r *http.Request) *api.Error {
 			Hint:    "configure tokens",
 		}
 	}
+	return foreignPage(r)
+}
+
+// foreignPage refuses a request that a browser makes for a page from elsewhere.
+func foreignPage(r *http.Request) *api.Error {
 	crossSite := false
 	if origin := r.Header.Get("Origin"); origin != "" {
 		u, err := url.Parse(origin)
