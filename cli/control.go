@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"auditrelay/cli/internal/api"
@@ -19,23 +18,6 @@ type controlList struct {
 	JSON bool   `help:"Print JSON, one record a line."`
 }
 
-// ownRecord is what the list shows of an own record.
-type ownRecord struct {
-	ChangedBy string          `json:"changed_by"`
-	Action    string          `json:"action"`
-	Table     string          `json:"table_name"`
-	Object    string          `json:"object_id"`
-	Before    json.RawMessage `json:"before_value"`
-	After     json.RawMessage `json:"updated_values"`
-	Control   struct {
-		Act     string `json:"act"`
-		Outcome string `json:"outcome"`
-		Reason  string `json:"reason"`
-		Address string `json:"address"`
-		With    string `json:"with"`
-	} `json:"control"`
-}
-
 func (c *controlList) Run(a *program) error {
 	cl, err := c.client()
 	if err != nil {
@@ -48,15 +30,11 @@ func (c *controlList) Run(a *program) error {
 			return err
 		}
 		for _, e := range some.Records {
-			var r ownRecord
-			if err := json.Unmarshal(e.Data, &r); err != nil {
-				return fmt.Errorf("own record %d: %w", e.Sequence, err)
+			r, err := e.OwnRecord()
+			if err != nil {
+				return err
 			}
-			act := r.Control.Act
-			if act == "" {
-				act = r.Action // of an earlier version
-			}
-			if c.Act != "" && c.Act != act || c.By != "" && c.By != r.ChangedBy {
+			if c.Act != "" && c.Act != r.Control.Act || c.By != "" && c.By != r.By {
 				continue
 			}
 			if c.JSON {
@@ -65,8 +43,8 @@ func (c *controlList) Run(a *program) error {
 				}
 				continue
 			}
-			rows = append(rows, []string{count(e.Sequence), moment(e.Received), r.ChangedBy, r.Control.With, r.Control.Address,
-				act, r.Table + " " + r.Object, r.Control.Outcome, r.Control.Reason})
+			rows = append(rows, []string{count(e.Sequence), moment(e.Received), r.By, r.Control.With, r.Control.Address,
+				r.Control.Act, r.Table + " " + r.Object, r.Control.Outcome, r.Control.Reason})
 		}
 		if some.Next == 0 {
 			break

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"auditrelay"
@@ -213,6 +214,35 @@ type ControlQuery struct {
 type ControlRecords struct {
 	Next    uint64        `json:"next"`
 	Records []StoredEvent `json:"records"`
+}
+
+// OwnRecord is the content of one of the relay's own records. Records of earlier versions
+// have no Control.
+type OwnRecord struct {
+	By      string          `json:"changed_by"`
+	Action  string          `json:"action"`
+	Table   string          `json:"table_name"`
+	Object  string          `json:"object_id"`
+	Before  json.RawMessage `json:"before_value"`
+	After   json.RawMessage `json:"updated_values"`
+	Control struct {
+		Act     string `json:"act"`
+		Outcome string `json:"outcome"`
+		Reason  string `json:"reason"`
+		Address string `json:"address"`
+		With    string `json:"with"` // the credential
+	} `json:"control"`
+}
+
+// OwnRecord reads the content of an own record.
+func (e *StoredEvent) OwnRecord() (r OwnRecord, err error) {
+	if err := json.Unmarshal(e.Data, &r); err != nil {
+		return r, fmt.Errorf("own record %d: %w", e.Sequence, err)
+	}
+	if r.Control.Act == "" {
+		r.Control.Act = r.Action
+	}
+	return r, nil
 }
 
 // Rebuild asks for a replay of the journal into the store.

@@ -219,6 +219,21 @@ func (c *Client) roundTrip(ctx context.Context, method, path string, query url.V
 	return c.read(ctx, resp)
 }
 
+// open makes a GET request whose answer is read as it comes. Its body is the caller's to
+// close.
+func (c *Client) open(ctx context.Context, path string, query url.Values) (*http.Response, error) {
+	resp, err := c.send(ctx, http.MethodGet, path, query, "", "", nil)
+	if err != nil || resp.StatusCode < 300 {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	_, refused, err := c.read(ctx, resp)
+	if err == nil {
+		err = refused
+	}
+	return nil, err
+}
+
 // read reads an answer to its end.
 func (c *Client) read(ctx context.Context, resp *http.Response) ([]byte, *api.Error, error) {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

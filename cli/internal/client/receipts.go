@@ -18,18 +18,11 @@ const maxReceipt = 4 << 20
 // that the relay sent, without its line feed and valid until fn returns. An answer
 // that breaks off is an error.
 func (c *Client) Receipts(ctx context.Context, q api.ReceiptQuery, fn func(line []byte) error) error {
-	resp, err := c.send(ctx, api.GetReceipts.Method, api.GetReceipts.Path, api.Query(q), "", "", nil)
+	resp, err := c.open(ctx, api.GetReceipts.Path, api.Query(q))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		_, failed, err := c.read(ctx, resp)
-		if failed != nil {
-			return failed
-		}
-		return err
-	}
 	lines := bufio.NewReaderSize(resp.Body, 64<<10)
 	var line []byte
 	for {

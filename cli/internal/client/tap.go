@@ -15,18 +15,11 @@ const maxTapLine = 1 << 20
 // Tap calls fn with what passes the relay until ctx ends, fn returns an error, or the
 // relay ends the tap, which is no error.
 func (c *Client) Tap(ctx context.Context, q api.TapQuery, fn func(*api.TapLine) error) error {
-	resp, err := c.send(ctx, api.GetTap.Method, api.GetTap.Path, api.Query(q), "", "", nil)
+	resp, err := c.open(ctx, api.GetTap.Path, api.Query(q))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		_, failed, err := c.read(ctx, resp)
-		if failed != nil {
-			return failed
-		}
-		return err
-	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxTapLine)
 	for lines.Scan() {

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -18,23 +17,10 @@ type controlView struct {
 
 // controlRecord is what the screen shows of an own record of the relay.
 type controlRecord struct {
-	Sequence uint64    `json:"-"`
-	ID       string    `json:"-"`
-	Received time.Time `json:"-"`
-
-	By      string          `json:"changed_by"`
-	Action  string          `json:"action"`
-	Table   string          `json:"table_name"`
-	Object  string          `json:"object_id"`
-	Before  json.RawMessage `json:"before_value"`
-	After   json.RawMessage `json:"updated_values"`
-	Control struct {
-		Act     string `json:"act"`
-		Outcome string `json:"outcome"`
-		Reason  string `json:"reason"`
-		Address string `json:"address"`
-		With    string `json:"with"`
-	} `json:"control"`
+	Sequence uint64
+	ID       string
+	Received time.Time
+	api.OwnRecord
 }
 
 func (v *visit) control() error {
@@ -53,12 +39,9 @@ func (v *visit) control() error {
 	}
 	out.Next = found.Next
 	for _, e := range found.Records {
+		// What cannot be read, of a later version perhaps, is shown by its sequence alone.
 		r := controlRecord{Sequence: e.Sequence, ID: e.ID, Received: e.Received}
-		// A record that a later version wrote may be shaped otherwise: what can be read is shown.
-		_ = json.Unmarshal(e.Data, &r)
-		if r.Control.Act == "" {
-			r.Control.Act = r.Action
-		}
+		r.OwnRecord, _ = e.OwnRecord()
 		out.Records = append(out.Records, r)
 	}
 	return v.show("control", "Control records", out)
