@@ -151,7 +151,7 @@ func (r *relay) events(t *testing.T) map[string][]string {
 		}
 		body, err := os.ReadFile(path)
 		for line := range bytes.Lines(body) {
-			if id := gjson.GetBytes(line, "id").Str; gjson.GetBytes(line, "table_name").Str != "auditrelay_config" {
+			if id := gjson.GetBytes(line, "id").Str; !strings.HasPrefix(gjson.GetBytes(line, "table_name").Str, "auditrelay_") {
 				found[id] = append(found[id], string(line))
 			}
 		}

@@ -106,6 +106,7 @@ func state(t *testing.T, dir string, killed bool, want int) string {
 	if _, err := os.Stat(filepath.Join(dir, "journal")); errors.Is(err, os.ErrNotExist) && len(entries(t, dir)) == 0 {
 		return "empty"
 	}
+	held := entries(t, dir) // opening takes the note of the restore into the journal
 	r, err := runtime.Open(t.Context(), runtime.Options{Dir: dir, Removed: []string{"store"}})
 	if err != nil {
 		if !killed || !strings.Contains(err.Error(), "its restore was interrupted") {
@@ -114,8 +115,8 @@ func state(t *testing.T, dir string, killed bool, want int) string {
 		return "refused"
 	}
 	defer r.Close()
-	if n := r.Stats().Head - 1; n < 10_000 || len(entries(t, dir)) != want {
-		t.Errorf("a half one passes: %d events, %v", n, entries(t, dir))
+	if n := r.Stats().Head - 1; n < 10_000 || len(held) != want {
+		t.Errorf("a half one passes: %d events, %v", n, held)
 	}
 	return "whole"
 }

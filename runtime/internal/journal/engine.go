@@ -36,9 +36,6 @@ func openPebble(o Options, dir string, f *fault, g *anchoring, mustExist bool) (
 // a time under load: of twice the size they took the program beyond 256 MiB.
 const fullMemtable = 8 << 20
 
-// separatedBytes is from what size on a value of a seal stands in a file of its own.
-const separatedBytes = 16 << 10
-
 // memtableSize is how much is held in memory before it becomes a table. Its log
 // stays on disk until then, and one is recycled: small journals get small ones.
 func memtableSize(o Options) int64 {
@@ -80,18 +77,9 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 	g.listen(p.EventListener)
 	// No table spans two key spaces. Events only ever follow each other, so their
 	// tables are moved down the levels and not rewritten again and again for the
-	// sake of a few keys of state beside them. What is large beside a seal stands in files
-	// of its own, which compactions do not rewrite: most of it is deleted soon.
+	// sake of a few keys of state beside them.
 	p.Experimental.SpanPolicyFunc = func(key []byte) (pebble.SpanPolicy, []byte, error) {
-		policy := pebble.SpanPolicy{}
-		if key[0] == eventKey(0)[0] {
-			policy.ValueStoragePolicy = pebble.ValueStorageLowReadLatency
-		}
-		return policy, []byte{key[0] + 1}, nil
-	}
-	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
-		return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: separatedBytes, MaxBlobReferenceDepth: 10,
-			RewriteMinimumAge: time.Minute, TargetGarbageRatio: 0.3}
+		return pebble.SpanPolicy{}, []byte{key[0] + 1}, nil
 	}
 	if memtableSize(o) < fullMemtable {
 		p.Cleaner = noRecycling{}
