@@ -35,6 +35,7 @@ type pump struct {
 	rest       time.Time // nothing is started before, after such a one
 	oldestAt   uint64    // the cursor at which oldestTime was read
 	oldestTime time.Time
+	held       []*grant // memory of the results that are being settled
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when run has returned
 	state      string        // last logged
@@ -477,17 +478,19 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 }
 
 // settle brings a result, and all that wait beside it, into the machine.
+func (p *pump) releaseHeld() {
+	for _, g := range p.held {
+		g.release()
+	}
+	p.held = nil
+}
+
 func (p *pump) settle(ctx context.Context, first result) {
-	var held []*grant
-	defer func() {
-		for _, g := range held {
-			g.release()
-		}
-	}()
+	defer p.releaseHeld()
 	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 		for res, more := first, true; more; {
 			p.out--
-			held = append(held, res.held)
+			p.held = append(p.held, res.held)
 			if err := p.absorb(ctx, tx, res); err != nil {
 				return err
 			}
@@ -597,6 +600,7 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 	if p.broken++; p.broken == 1 {
 		p.r.log.Error("callback could not record its progress; it continues from what is durable", "callback", p.name, "error", err)
 	}
+	p.releaseHeld() // what is awaited now may wait for it
 	for p.out > 0 { // their results belong to the machine that is given up
 		res := <-p.results
 		res.held.release()

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -25,7 +24,6 @@ import (
 	"auditrelay/internal/verify"
 	"auditrelay/runtime"
 
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -224,19 +222,6 @@ func flipEach(t *testing.T, p place, key string) {
 		}
 	}
 	t.Logf("%d bytes flipped in %d objects", flips, len(p))
-}
-
-func gunzip(t *testing.T, data []byte) []byte {
-	t.Helper()
-	z, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // TestWhatWasDoneIsNamed does to a bucket what somebody might who can write to it.

@@ -47,7 +47,6 @@ const (
 )
 
 var (
-	letterTypes = map[byte]valueType{'i': i32, 'l': i64, 'f': f32, 'd': f64, 'v': v128}
 	letterBase  = map[byte]int{'i': 0, 'l': 4, 'f': 8, 'd': 12, 'v': 16}
 	bulkSizes   = []int{0, 1, 100, 4096, 60_000}
 	callValues  = []int{0, 1, 16, 128}

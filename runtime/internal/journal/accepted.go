@@ -24,8 +24,7 @@ type acceptedLog struct {
 	Name  string `json:"name"`
 	First uint64 `json:"first"`
 
-	origin string
-	size   uint64 // of one that is closed
+	size uint64 // of one that is closed
 }
 
 // keyLogs is where the logs of what was accepted are listed, oldest first.

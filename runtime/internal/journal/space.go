@@ -206,9 +206,13 @@ func (t *Tx) freshEvents() bool {
 	return false
 }
 
+// maxFreeing is how much a transaction may add that deletes: what the proofs state of each
+// record of a payload, 10,000 at most, goes with the deletion of its body.
+const maxFreeing = 4 << 20
+
 // frees reports whether tx makes room, by itself or by what it leads to, and adds little.
 func (t *Tx) frees() bool {
-	if t.bytes > 64<<10 {
+	if t.bytes > maxFreeing {
 		return false
 	}
 	return t.makesRoom || len(t.events) == 0 && slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })
