@@ -477,7 +477,7 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 	return sink.Deliver(ctx, payload)
 }
 
-// settle brings a result, and all that wait beside it, into the machine.
+// releaseHeld releases the memory of the results that are being settled.
 func (p *pump) releaseHeld() {
 	for _, g := range p.held {
 		g.release()
@@ -485,6 +485,7 @@ func (p *pump) releaseHeld() {
 	p.held = nil
 }
 
+// settle brings a result, and all that wait beside it, into the machine.
 func (p *pump) settle(ctx context.Context, first result) {
 	defer p.releaseHeld()
 	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
