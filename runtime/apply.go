@@ -116,8 +116,14 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 	}
 	maps.DeleteFunc(r.histories, func(lane string, _ *attempts) bool { return !lanes[lane] })
 	r.mu.Unlock()
-	// What was used before goes first: a sink may hold its destination against any
-	// other, as one does that appends to a file.
+	r.replace(old, spare, fresh)
+	r.refreshKept(keep)
+	return nil
+}
+
+// replace closes what was used before and starts what takes its place. The old goes first:
+// a sink may hold its destination against any other, as one does that appends to a file.
+func (r *Runtime) replace(old map[string]*callback, spare []Callback, fresh []*pump) {
 	var errs []error
 	for _, c := range old {
 		c.close(r)
@@ -127,11 +133,9 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 	for _, p := range fresh {
 		p.start()
 	}
-	r.refreshKept(keep)
 	if err := errors.Join(errs...); err != nil {
 		r.log.Warn("closing what a changed callback used before", "error", err)
 	}
-	return nil
 }
 
 // refreshKept makes unchanged callbacks read their credentials again: operators reload
