@@ -5,15 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
-	"time"
-	"unicode"
 
 	"auditrelay"
 	"auditrelay/builtin/wasm/internal/process"
 	"auditrelay/builtin/wasm/internal/wire"
-	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/hostfuncs"
 )
@@ -42,18 +37,6 @@ type remote struct {
 }
 
 var _ filter.Batcher = (*remote)(nil)
-
-// gone is why a worker has no answer.
-type gone struct {
-	cause   auditrelay.Cause // CauseWallTime: it did not get the processor
-	why     string
-	suspect int   // the event that it said it was working on
-	ctx     error // the context's, where that ended it
-}
-
-func (g *gone) error() *filter.Error {
-	return &filter.Error{Cause: g.cause, Err: fmt.Errorf("its worker process was ended: %s", g.why)}
-}
 
 // open takes an instance of a group: one of the first in the group's worker, or in
 // another.
@@ -184,12 +167,12 @@ func (i *remote) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []a
 		calls = calls[:1] // the one that is tried
 	}
 	i.touched, i.claimed = i.touched[:0], false
-	decided, err, g := i.batch(ctx, calls, verdicts)
+	decided, g, err := i.batch(ctx, calls, verdicts)
 	if g != nil && g.ctx == nil && g.suspect > 0 {
 		// Those before the suspect once more; they are done where they came to an end.
 		suspect := g.suspect
 		var again *gone
-		if decided, err, again = i.batch(ctx, calls[:suspect], verdicts); again == nil && (err != nil || decided < suspect) {
+		if decided, again, err = i.batch(ctx, calls[:suspect], verdicts); again == nil && (err != nil || decided < suspect) {
 			return i.settle(decided, err)
 		} else if g = again; again == nil {
 			g = &gone{suspect: suspect}
@@ -248,7 +231,7 @@ func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdi
 	}
 	i.claimed = false
 	calls, verdicts := []filter.Call{*call}, []auditrelay.Verdict{0}
-	_, err, g := i.batch(ctx, calls, verdicts)
+	_, g, err := i.batch(ctx, calls, verdicts)
 	*call = calls[0]
 	switch {
 	case g == nil && i.claimed:
@@ -264,35 +247,36 @@ func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdi
 }
 
 // batch has the worker judge events, as many as there is room for. It starts the instance
-// anew where its worker has ended.
-func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []auditrelay.Verdict) (int, error, *gone) { //nolint:revive // an error is of an event, gone of the worker
+// anew where its worker has ended. gone says why there is no answer; an error is of one
+// event.
+func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []auditrelay.Verdict) (int, *gone, error) {
 	if i.lane == nil {
 		if err := i.start(ctx, nil); err != nil {
 			f, ok := errors.AsType[*filter.Error](err)
 			if !ok {
 				f = &filter.Error{Cause: auditrelay.CauseWallTime, Err: err}
 			}
-			return 0, f, nil
+			return 0, nil, f
 		}
 	}
 	request, sent, fuel := i.request(calls)
 	if sent == 0 {
-		return 0, &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("the event, as filters made it, is larger than its worker's memory for it")}, nil
+		return 0, nil, &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("the event, as filters made it, is larger than its worker's memory for it")}
 	}
 	x := exchange{limit: i.module.limits.Time, events: sent, fuel: fuel}
 	answer, g := i.exchange(ctx, process.Message{Kind: sayEvents, Length: uint32(request)}, x)
 	if g != nil {
 		i.drop()
-		return 0, nil, g
+		return 0, g, nil
 	}
 	decided, err, lie := i.take(calls[:sent], verdicts, answer)
 	i.lane.Trim(len(answer))
 	if lie != nil {
 		i.lane.Process.Kill("its answer was not in order")
 		i.drop()
-		return 0, nil, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}
+		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}, nil
 	}
-	return decided, err, nil
+	return decided, nil, err
 }
 
 // request writes events into the lane's memory, and returns how long that is, how many
@@ -324,229 +308,4 @@ func (i *remote) request(calls []filter.Call) (length, sent int, fuel int64) {
 
 func (m *Module) fuelOf(c *filter.Call) int64 {
 	return m.limits.Fuel + m.limits.FuelPerByte*int64(len(c.Event.Data))
-}
-
-// take takes what the worker says of events. lie says that it does not keep to what was
-// agreed: what it said before that of earlier events was in order.
-func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer []byte) (decided int, err, lie error) {
-	if len(answer) < 4 {
-		return 0, nil, errors.New("it ends too early")
-	}
-	count := int(binary.LittleEndian.Uint32(answer))
-	answer = answer[4:]
-	if count < 1 || count > len(calls) {
-		return 0, nil, fmt.Errorf("results for %d events of %d", count, len(calls))
-	}
-	limits := i.module.wireLimits()
-	// All of it is read before any of it is done, so that nothing is done twice.
-	rest := answer
-	for k := range count {
-		if rest, err = wire.ReadResult(rest, &i.result, limits); err != nil {
-			return k, nil, err
-		}
-		if i.result.Verdict == wire.Failed && k < count-1 {
-			return k, nil, errors.New("results behind a failure")
-		}
-		if err := i.check(&i.result); err != nil {
-			return k, nil, err
-		}
-	}
-	if len(rest) > 0 {
-		return count - 1, nil, errors.New("more than results")
-	}
-	rest = answer
-	for k := range count {
-		rest, _ = wire.ReadResult(rest, &i.result, limits)
-		if verdicts[k], err = i.one(&calls[k], &i.result); err != nil {
-			return k, err, nil
-		}
-	}
-	return count, nil, nil
-}
-
-// check checks what does not depend on the event's document.
-func (i *remote) check(r *wire.Result) error {
-	for _, e := range r.Emits {
-		if err := document.Check(e.Data, i.module.policy.Document); err != nil {
-			return fmt.Errorf("a record: %w", err)
-		}
-	}
-	return nil
-}
-
-// one does what the worker says of one event.
-func (i *remote) one(call *filter.Call, r *wire.Result) (auditrelay.Verdict, error) {
-	m := i.module
-	call.Reason = plain(r.Reason, maxText)
-	call.Usage = filter.Usage{Fuel: min(r.Fuel, m.fuelOf(call)+m.limits.InitFuel), Memory: min(r.Memory, int64(m.limits.Memory))}
-	i.say(call, r.Lines)
-	if r.Verdict == wire.Failed {
-		text := plain(r.Text, maxErrorText)
-		if call.Leaks != nil && call.Leaks([]byte(text)) {
-			text = "(withheld: must_not_leave)"
-		}
-		cause := causes[r.Cause]
-		i.claimed = cause == auditrelay.CauseWallTime
-		return auditrelay.NoVerdict, &filter.Error{Cause: cause, Err: errors.New(text), Final: cause == auditrelay.CausePanic}
-	}
-	if len(r.Edits) > 0 {
-		if err := i.replay.Edit(call, r.Edits, m.fuelOf(call)); err != nil {
-			// The worker has checked the same: this one lies.
-			i.lane.Process.Kill("its edits were not in order")
-			return auditrelay.NoVerdict, err
-		}
-		from := len(i.touched)
-		i.touched = append(i.touched, call.Touched...)
-		call.Touched = i.touched[from:len(i.touched):len(i.touched)]
-	}
-	for _, e := range r.Emits {
-		call.Emitted = append(call.Emitted, filter.Emit{Target: m.workers.targets[e.Target], Data: append([]byte(nil), e.Data...)})
-	}
-	for _, c := range r.Counts {
-		m.policy.Metrics[m.workers.metrics[c.Metric]].Add(min(c.N, maxCount))
-	}
-	if r.Verdict == wire.Drop {
-		return auditrelay.Drop, nil
-	}
-	return auditrelay.Keep, nil
-}
-
-// maxCount bounds what one event may add to a metric.
-const maxCount = 1 << 40
-
-// say logs what a guest said.
-func (i *remote) say(call *filter.Call, lines []wire.Line) {
-	for _, l := range lines {
-		i.module.policy.Log.Say(context.Background(), call, slog.Level(l.Level), func() string { return plain(l.Text, maxText) })
-	}
-}
-
-// plain makes a text of a worker's one that can be shown: valid, short, and without
-// control characters but those that end lines.
-func plain(text []byte, most int) string {
-	clean := strings.ToValidUTF8(string(text[:min(len(text), most)]), "\uFFFD")
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || !unicode.IsControl(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, clean)
-}
-
-// wireLimits bound a worker's answers.
-func (m *Module) wireLimits() wire.Limits {
-	return wire.Limits{Causes: len(causes), Text: 2 * maxErrorText, Emits: m.limits.EmitCount, EmitBytes: int(m.limits.EmitBytes),
-		Targets: len(m.policy.Emit), Metrics: len(m.policy.Metrics), Lines: maxLines, Paths: m.policy.Paths, PathBytes: maxPathBytes}
-}
-
-const (
-	maxLines     = 64      // of one event's, that a worker tells
-	maxPathBytes = 1 << 20 // of all paths that a guest interns
-)
-
-// exchange is what bounds the wait for an answer.
-type exchange struct {
-	limit  time.Duration // of one event
-	events int
-	fuel   int64 // for pseudonyms
-}
-
-const (
-	tick  = 20 * time.Millisecond
-	grace = time.Second // beyond what the worker ends by itself
-	looks = 50 * time.Millisecond
-
-	// patience is how many times its limit a worker may take that does not get the
-	// processor.
-	patience = 4
-)
-
-// exchange says something to the worker and waits for its answer, which it copies out. A
-// worker that takes too long, grows or lies is ended.
-func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([]byte, *gone) {
-	p := i.lane.Process
-	end := func(cause auditrelay.Cause, why string) *gone {
-		i.module.workers.lost.Add(1)
-		suspect := min(i.lane.Progress(), x.events-1)
-		p.Kill(why)
-		return &gone{cause: cause, why: p.Ended(), suspect: suspect}
-	}
-	began, cpu := time.Now(), p.CPU()
-	if err := i.lane.Send(m); err != nil {
-		i.module.workers.lost.Add(1)
-		return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended()}
-	}
-	for next := began.Add(tick); ; {
-		got, err := i.lane.Receive(next)
-		switch {
-		case err == nil && got.Kind == sayAnswer:
-			if i.answer, err = i.lane.Copy(i.answer[:0], got); err != nil {
-				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
-			}
-			if p.Due(looks) {
-				if why := i.module.workers.grown(p); why != "" {
-					return nil, end(auditrelay.CauseKilled, why)
-				}
-			}
-			return i.answer, nil
-		case err == nil && got.Kind == sayPseudonym:
-			if err := i.pseudonym(got, &x); err != nil {
-				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
-			}
-		case errors.Is(err, process.ErrDead):
-			i.module.workers.lost.Add(1)
-			return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended(), suspect: max(0, min(i.lane.Progress(), x.events-1))}
-		case errors.Is(err, process.ErrTime):
-			next = time.Now().Add(tick)
-		default:
-			return nil, end(auditrelay.CauseKilled, "its answer was not in order")
-		}
-		if ctx.Err() != nil {
-			g := end(auditrelay.CauseWallTime, "the relay wanted no answer any more")
-			g.ctx = ctx.Err()
-			return nil, g
-		}
-		if cause, why := i.late(p, time.Since(began), p.CPU()-cpu, x.limit); why != "" {
-			return nil, end(cause, why)
-		}
-		if p.Due(looks) {
-			if why := i.module.workers.grown(p); why != "" {
-				return nil, end(auditrelay.CauseKilled, why)
-			}
-		}
-	}
-}
-
-// late says why a worker that took so long, and so much processor time, is to be ended.
-func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditrelay.Cause, string) {
-	allowed := limit + batchTime + grace
-	switch {
-	case ran > allowed && cpu/time.Duration(max(1, p.Used())) >= limit/2:
-		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer in %v (limits.time), and had the processor", limit)
-	case ran > patience*limit+allowed:
-		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer in %d times %v (limits.time), and did not get the processor", patience, limit)
-	}
-	return "", ""
-}
-
-// pseudonym answers a worker that asks for one, at the cost of its events' fuel.
-func (i *remote) pseudonym(m process.Message, x *exchange) error {
-	var err error
-	if i.answer, err = i.lane.Copy(i.answer[:0], m); err != nil {
-		return err
-	}
-	const units = 800
-	if x.fuel -= units + int64(len(i.answer)); x.fuel < 0 || i.replay == nil {
-		return errors.New("more pseudonyms than its events have fuel for")
-	}
-	if len(i.answer) == 0 || int(i.answer[0]) >= len(i.answer) {
-		return errors.New("a pseudonym of nothing")
-	}
-	n := 1 + int(i.answer[0])
-	reply, ok := i.replay.Pseudonym(i.reply[:0], string(i.answer[1:n]), i.answer[n:])
-	i.reply = reply
-	if !ok {
-		return errors.New("a key that it does not have")
-	}
-	return i.lane.Reply(process.Message{Kind: sayAnswer, Inline: reply})
 }

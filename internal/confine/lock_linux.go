@@ -17,7 +17,7 @@ import (
 func lock(o Options) (Report, error) {
 	var r Report
 	goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0))
-	time.Now().Zone() // reads the time zone's file, once
+	_, _ = time.Now().Zone() // reads the time zone's file, once
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 

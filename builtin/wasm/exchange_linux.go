@@ -1,0 +1,131 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/wasm/internal/process"
+	"auditrelay/filter"
+)
+
+// gone is why a worker has no answer.
+type gone struct {
+	cause   auditrelay.Cause // CauseWallTime: it did not get the processor
+	why     string
+	suspect int   // the event that it said it was working on
+	ctx     error // the context's, where that ended it
+}
+
+func (g *gone) error() *filter.Error {
+	return &filter.Error{Cause: g.cause, Err: fmt.Errorf("its worker process was ended: %s", g.why)}
+}
+
+// exchange is what bounds the wait for an answer.
+type exchange struct {
+	limit  time.Duration // of one event
+	events int
+	fuel   int64 // for pseudonyms
+}
+
+const (
+	tick  = 20 * time.Millisecond
+	grace = time.Second // beyond what the worker ends by itself
+	looks = 50 * time.Millisecond
+
+	// patience is how many times its limit a worker may take that does not get the
+	// processor.
+	patience = 4
+)
+
+// exchange says something to the worker and waits for its answer, which it copies out. A
+// worker that takes too long, grows or lies is ended.
+func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([]byte, *gone) {
+	p := i.lane.Process
+	end := func(cause auditrelay.Cause, why string) *gone {
+		i.module.workers.lost.Add(1)
+		suspect := min(i.lane.Progress(), x.events-1)
+		p.Kill(why)
+		return &gone{cause: cause, why: p.Ended(), suspect: suspect}
+	}
+	began, cpu := time.Now(), p.CPU()
+	if err := i.lane.Send(m); err != nil {
+		i.module.workers.lost.Add(1)
+		return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended()}
+	}
+	for next := began.Add(tick); ; {
+		got, err := i.lane.Receive(next)
+		switch {
+		case err == nil && got.Kind == sayAnswer:
+			if i.answer, err = i.lane.Copy(i.answer[:0], got); err != nil {
+				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
+			}
+			if p.Due(looks) {
+				if why := i.module.workers.grown(p); why != "" {
+					return nil, end(auditrelay.CauseKilled, why)
+				}
+			}
+			return i.answer, nil
+		case err == nil && got.Kind == sayPseudonym:
+			if err := i.pseudonym(got, &x); err != nil {
+				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
+			}
+		case errors.Is(err, process.ErrDead):
+			i.module.workers.lost.Add(1)
+			return nil, &gone{cause: auditrelay.CauseKilled, why: p.Ended(), suspect: max(0, min(i.lane.Progress(), x.events-1))}
+		case errors.Is(err, process.ErrTime):
+			next = time.Now().Add(tick)
+		default:
+			return nil, end(auditrelay.CauseKilled, "its answer was not in order")
+		}
+		if ctx.Err() != nil {
+			g := end(auditrelay.CauseWallTime, "the relay wanted no answer any more")
+			g.ctx = ctx.Err()
+			return nil, g
+		}
+		if cause, why := i.late(p, time.Since(began), p.CPU()-cpu, x.limit); why != "" {
+			return nil, end(cause, why)
+		}
+		if p.Due(looks) {
+			if why := i.module.workers.grown(p); why != "" {
+				return nil, end(auditrelay.CauseKilled, why)
+			}
+		}
+	}
+}
+
+// late says why a worker that took so long, and so much processor time, is to be ended.
+func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditrelay.Cause, string) {
+	allowed := limit + batchTime + grace
+	switch {
+	case ran > allowed && cpu/time.Duration(max(1, p.Used())) >= limit/2:
+		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer in %v (limits.time), and had the processor", limit)
+	case ran > patience*limit+allowed:
+		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer in %d times %v (limits.time), and did not get the processor", patience, limit)
+	}
+	return "", ""
+}
+
+// pseudonym answers a worker that asks for one, at the cost of its events' fuel.
+func (i *remote) pseudonym(m process.Message, x *exchange) error {
+	var err error
+	if i.answer, err = i.lane.Copy(i.answer[:0], m); err != nil {
+		return err
+	}
+	const units = 800
+	if x.fuel -= units + int64(len(i.answer)); x.fuel < 0 || i.replay == nil {
+		return errors.New("more pseudonyms than its events have fuel for")
+	}
+	if len(i.answer) == 0 || int(i.answer[0]) >= len(i.answer) {
+		return errors.New("a pseudonym of nothing")
+	}
+	n := 1 + int(i.answer[0])
+	reply, ok := i.replay.Pseudonym(i.reply[:0], string(i.answer[1:n]), i.answer[n:])
+	i.reply = reply
+	if !ok {
+		return errors.New("a key that it does not have")
+	}
+	return i.lane.Reply(process.Message{Kind: sayAnswer, Inline: reply})
+}
