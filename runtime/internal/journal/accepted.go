@@ -12,8 +12,6 @@ import (
 	"slices"
 
 	"auditrelay/internal/proof"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 var emptyRoot = sha256.Sum256(nil)
@@ -45,8 +43,8 @@ func (j *Journal) openAccepted() error {
 		return err
 	}
 	j.plainSalt = plain
-	switch value, closer, err := j.db.Get(keyLogs); {
-	case errors.Is(err, pebble.ErrNotFound):
+	switch value, closer, err := j.store.Get(keyLogs); {
+	case errors.Is(err, ErrAbsent):
 	case err != nil:
 		return j.damaged(0, 0, err)
 	default:
@@ -92,15 +90,11 @@ func (j *Journal) beginAccepted(name string) error {
 	if err != nil {
 		return err
 	}
-	b := j.db.NewBatch()
-	set := func(k Key, v []byte) { err = errors.Join(err, b.Set(k, v, nil)) }
-	set(keyLogs, list)
+	b := j.store.Batch(0)
+	set(b, keyLogs, list)
 	entry := begin.Append(nil)
-	set(EntryKey(name, 0), plainValue(proof.AppendEntries([]byte{0}, entry)))
-	new(edge).write(name, []proof.Hash{proof.LeafHash(entry)}, set)
-	if err != nil {
-		return err
-	}
+	set(b, EntryKey(name, 0), plainValue(proof.AppendEntries([]byte{0}, entry)))
+	new(edge).write(name, []proof.Hash{proof.LeafHash(entry)}, func(k Key, v []byte) { set(b, k, v) })
 	return j.apply(b)
 }
 
@@ -120,7 +114,7 @@ func (j *Journal) catchUp() error {
 	for have < s.next {
 		n := min(s.next-have, maxGroupEvents)
 		e := j.accepted.Load().clone()
-		b := j.db.NewBatch()
+		b := j.store.Batch(0)
 		leaves := make([]proof.Hash, n)
 		for i := range leaves {
 			leaf, err := j.leafOf(have + uint64(i))
@@ -129,13 +123,9 @@ func (j *Journal) catchUp() error {
 			}
 			leaves[i] = leaf
 		}
-		var failed error
-		e.write(log.Name, leaves, func(k Key, v []byte) { failed = errors.Join(failed, b.Set(k, v, nil)) })
-		if failed == nil {
-			failed = j.apply(b)
-		}
-		if failed != nil {
-			return failed
+		e.write(log.Name, leaves, func(k Key, v []byte) { set(b, k, v) })
+		if err := j.apply(b); err != nil {
+			return err
 		}
 		j.accepted.Store(&e)
 		have += n
@@ -148,7 +138,7 @@ func (j *Journal) catchUp() error {
 // no commitment.
 func (j *Journal) leafOf(sequence uint64) (proof.Hash, error) {
 	a, _, err := j.acceptedEntry(sequence)
-	if errors.Is(err, ErrErased) || errors.Is(err, pebble.ErrNotFound) {
+	if errors.Is(err, ErrErased) || errors.Is(err, ErrAbsent) {
 		err = nil
 	}
 	if err != nil {
@@ -160,7 +150,7 @@ func (j *Journal) leafOf(sequence uint64) (proof.Hash, error) {
 // acceptedEntry returns the entry of a stored event, and the body that it commits to.
 func (j *Journal) acceptedEntry(sequence uint64) (proof.Accepted, []byte, error) {
 	a := proof.Accepted{Sequence: sequence}
-	record, closer, err := j.db.Get(eventKey(sequence))
+	record, closer, err := j.store.Get(eventKey(sequence))
 	if err != nil {
 		return a, nil, err
 	}
@@ -266,7 +256,7 @@ func (j *Journal) Prove(sequence uint64) (ProvenEvent, error) {
 		return p, fmt.Errorf("journal: event %d was accepted before there was a log: %w", sequence, errors.ErrUnsupported)
 	}
 	p.Entry, p.Body, err = j.acceptedEntry(sequence)
-	if errors.Is(err, pebble.ErrNotFound) {
+	if errors.Is(err, ErrAbsent) {
 		err = ErrTrimmed
 	}
 	if err == nil {

@@ -17,6 +17,9 @@ import (
 //
 // A backup holds j's own identity. Restore it before it is written to.
 func Backup(j *Journal, dir string) error {
+	if j.db == nil {
+		return fmt.Errorf("journal: backup: %w: it is kept on a server, which has its own means", errors.ErrUnsupported)
+	}
 	done, err := j.reading()
 	if err != nil {
 		return err
@@ -89,17 +92,15 @@ func restore(src, dst string, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.release()) }()
-	if j.db, err = openPebble(o, dst, j.fault, j.anchor, true); err != nil {
+	if err := j.openEngine(o, true); err != nil {
 		return j.damaged(1, least.next, err)
 	}
 	if err := j.recover(m.identity, least); err != nil {
 		return err
 	}
 	j.id.Incarnation = newIdentity().Incarnation
-	b := j.db.NewBatch()
-	if err := b.Set(keyIdentity, j.id.record(), nil); err != nil {
-		return err
-	}
+	b := j.store.Batch(0)
+	set(b, keyIdentity, j.id.record())
 	if err := j.apply(b); err != nil {
 		return err
 	}

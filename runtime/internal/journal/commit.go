@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // The bounds of what is merged into one synced write. A transaction that alone
@@ -220,7 +218,7 @@ func (j *Journal) writeGroup(group []*waiter) {
 
 // apply writes a batch and makes every kind of failure, Pebble's panics and
 // fatal messages included, the journal's.
-func (j *Journal) apply(b *pebble.Batch) (err error) {
+func (j *Journal) apply(b Batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("storage engine stopped: %v", p)
@@ -233,11 +231,7 @@ func (j *Journal) apply(b *pebble.Batch) (err error) {
 			err = j.failed()
 		}
 	}()
-	opts := pebble.Sync
-	if j.options.UnsafeNoSync {
-		opts = pebble.NoSync
-	}
-	return b.Commit(opts)
+	return j.store.Commit(b)
 }
 
 // failed is the error of every Commit after the first failed write.

@@ -32,6 +32,19 @@ func openPebble(o Options, dir string, f *fault, g *anchoring, mustExist bool) (
 	return db, err
 }
 
+// openEngine opens the database below the journal's directory as its store.
+func (j *Journal) openEngine(o Options, mustExist bool) error {
+	db, err := openPebble(o, j.dir, j.fault, j.anchor, mustExist)
+	if err != nil {
+		return err
+	}
+	j.db, j.store = db, newPebbleStore(db, j.options)
+	if j.space != nil {
+		j.space.size = j.store.Size
+	}
+	return nil
+}
+
 // fullMemtable is a memtable's size where there is room. Up to five are there at
 // a time under load: of twice the size they took the program beyond 256 MiB.
 const fullMemtable = 8 << 20

@@ -5,15 +5,13 @@ import (
 	"maps"
 
 	"auditrelay"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // group is one synced write in the making. Transactions are added in order; each
 // sees those before it.
 type group struct {
 	j      *Journal
-	batch  *pebble.Batch
+	batch  Batch
 	state  state
 	frame  frame
 	events []*pending                         // of this group, by sequence from frame.first
@@ -21,7 +19,7 @@ type group struct {
 	owned  bool                               // state.emitted is the group's own copy
 	period *period                            // of what is new in this group, once it is known; nil: not encrypted
 	known  bool
-	err    error // the batch would not take something; fails the group
+	err    error // something could not be encrypted; fails the group
 
 	accepted *edge // the log of what was accepted, with this group's events
 }
@@ -34,7 +32,7 @@ func (j *Journal) begin(bytes int) (*group, error) {
 	if j.fault.get() != nil {
 		return nil, j.failed()
 	}
-	g := &group{j: j, batch: j.db.NewBatchWithSize(bytes), state: *j.state.Load()}
+	g := &group{j: j, batch: j.store.Batch(bytes), state: *j.state.Load()}
 	g.state.received = max(j.options.Now().UnixNano(), g.state.received)
 	g.frame = frame{first: g.state.next, received: g.state.received}
 	return g, nil
@@ -48,12 +46,7 @@ func (g *group) keep(err error) {
 	}
 }
 
-func (g *group) put(key, value []byte) {
-	d := g.batch.SetDeferred(len(key), len(value))
-	copy(d.Key, key)
-	copy(d.Value, value)
-	g.keep(d.Finish())
-}
+func (g *group) put(key, value []byte) { set(g.batch, key, value) }
 
 // add writes tx into the group, or refuses it and leaves the group as it was.
 func (g *group) add(tx *Tx) ([]Appended, error) {
@@ -110,9 +103,9 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 			}
 			g.put(o.key, o.arg)
 		case opDelete:
-			g.keep(g.batch.Delete(o.key, nil))
+			g.batch.Delete(o.key)
 		case opDeleteRange:
-			g.keep(g.batch.DeleteRange(o.key, o.arg, nil))
+			g.batch.DeleteRange(o.key, o.arg)
 		}
 	}
 	return out, nil
@@ -162,9 +155,9 @@ func (g *group) find(p *pending) (found Appended, err error) {
 
 // compare reads a stored event and compares p with it.
 func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received int64, err error) {
-	record, closer, err := g.j.db.Get(eventKey(sequence))
+	record, closer, err := g.j.store.Get(eventKey(sequence))
 	if err != nil {
-		if errors.Is(err, pebble.ErrNotFound) {
+		if errors.Is(err, ErrAbsent) {
 			err = errMissing
 		}
 		return false, false, 0, g.j.damaged(sequence, sequence+1, err)
@@ -227,15 +220,14 @@ func (g *group) write(start int) {
 		if encrypted {
 			size = sealedSize(g.period, len(p.body))
 		}
-		d := g.batch.SetDeferred(9, size)
-		copy(d.Key, eventKey(sequence))
+		key, value := g.batch.Set(9, size)
+		copy(key, eventKey(sequence))
 		if encrypted {
-			g.j.putSealed(d.Value, g.period, sequence, g.frame.received, p.body)
+			g.j.putSealed(value, g.period, sequence, g.frame.received, p.body)
 		} else {
-			putPrefix(d.Value, p.sum, sequence, g.frame.received)
-			copy(d.Value[recordPrefix:], p.body)
+			putPrefix(value, p.sum, sequence, g.frame.received)
+			copy(value[recordPrefix:], p.body)
 		}
-		g.keep(d.Finish())
 
 		g.frame.add(p.hash, p.target, p.data)
 		g.state.bytes += uint64(p.data)

@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Identity tells journals apart. ID is random, made when the journal is created.
@@ -75,14 +73,16 @@ func decodeIdentity(record []byte) (identity, error) {
 
 // loadIdentity reads the identity, or writes it into a new journal.
 func (j *Journal) loadIdentity(expected Identity, least *anchor) (identity, error) {
-	record, closer, err := j.db.Get(keyIdentity)
-	if errors.Is(err, pebble.ErrNotFound) {
+	record, closer, err := j.store.Get(keyIdentity)
+	if errors.Is(err, ErrAbsent) {
 		if least.commits > 0 {
 			return identity{}, &CorruptError{From: 1, To: least.next, recoverable: true, Err: fmt.Errorf("the database is empty")}
 		}
 		i := identity{Identity: expected}
 		rand.Read(i.key[:])
-		return i, j.db.Set(keyIdentity, i.record(), pebble.Sync)
+		b := j.store.Batch(0)
+		set(b, keyIdentity, i.record())
+		return i, j.apply(b)
 	}
 	if err != nil {
 		return identity{}, j.damaged(0, 0, err)

@@ -5,8 +5,6 @@ import (
 	"math"
 	"sort"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 var errStop = errors.New("stop")
@@ -17,7 +15,7 @@ func (j *Journal) frames(from, to uint64, fn func(*frame) error) error {
 	if from >= to {
 		return nil
 	}
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: frameKey(0), UpperBound: frameKey(to)})
+	it, err := j.store.Iterate(frameKey(0), frameKey(to))
 	if err != nil {
 		return j.damaged(from, to, err)
 	}
@@ -120,7 +118,7 @@ func (j *Journal) SeekTime(t time.Time) uint64 {
 		return s.oldest
 	}
 	defer done()
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: frameKey(0), UpperBound: frameKey(s.next)})
+	it, err := j.store.Iterate(frameKey(0), frameKey(s.next))
 	if err != nil {
 		return s.oldest
 	}

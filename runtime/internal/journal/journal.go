@@ -69,7 +69,9 @@ func (o Options) withDefaults() Options {
 type Journal struct {
 	options Options
 	dir     string
-	db      *pebble.DB
+	store   Store
+	db      *pebble.DB // behind store; nil where that is shared
+	shared  Shared
 	lock    io.Closer
 	id      identity
 	fault   *fault
@@ -164,11 +166,10 @@ func (j *Journal) open() (err error) {
 	j.space.guard = &guard{FS: gate, dir: j.dir, floor: j.space.reserve / 4}
 	logs := &logFS{FS: j.space.guard, fault: j.fault}
 	engine.FS, engine.Reserve = logs, j.space.reserve
-	if j.db, err = openPebble(engine, j.dir, j.fault, j.anchor, least.commits > 0); err != nil {
+	if err := j.openEngine(engine, least.commits > 0); err != nil {
 		return j.damaged(1, least.next, err)
 	}
 	logs.open.Store(true)
-	j.space.db = j.db
 	if err := j.recover(mark.identity, least); err != nil {
 		return err
 	}
@@ -197,8 +198,8 @@ func (j *Journal) recover(expected Identity, least *anchor) error {
 	}
 	j.id = id
 	s := &state{next: 1, oldest: 1}
-	switch record, closer, err := j.db.Get(keyHead); {
-	case errors.Is(err, pebble.ErrNotFound):
+	switch record, closer, err := j.store.Get(keyHead); {
+	case errors.Is(err, ErrAbsent):
 	case err != nil:
 		return j.damaged(0, 0, err)
 	default:
@@ -239,14 +240,14 @@ func (j *Journal) Close() error {
 
 // release closes what open opened.
 func (j *Journal) release() (err error) {
-	if j.db != nil {
+	if j.store != nil {
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
 					err = fmt.Errorf("storage engine stopped: %v", p)
 				}
 			}()
-			err = j.db.Close()
+			err = j.store.Close()
 		}()
 	}
 	return errors.Join(err, j.lock.Close())

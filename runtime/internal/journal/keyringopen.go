@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // openKeyring reads the keyring and unwraps its keys, before anything is written and
@@ -19,12 +17,9 @@ func (j *Journal) openKeyring(journal string) error {
 	if err := e.check(); err != nil {
 		return err
 	}
-	k, err := readKeyring(j.options.FS, j.dir, journal)
-	if err != nil {
+	k, err := j.readKeyring(journal)
+	if err != nil || k == nil {
 		return err
-	}
-	if k == nil {
-		return nil
 	}
 	if k.needsMaster() && len(e.Key) == 0 {
 		return ErrNoKey
@@ -49,6 +44,18 @@ func (j *Journal) openKeyring(journal string) error {
 	}
 	j.keyring.Store(k)
 	return nil
+}
+
+// readKeyring returns nil where there is none.
+func (j *Journal) readKeyring(journal string) (*keyring, error) {
+	if j.shared == nil {
+		return readKeyring(j.options.FS, j.dir, journal)
+	}
+	text, err := j.shared.Keyring()
+	if err != nil || text == nil {
+		return nil, err
+	}
+	return parseKeyring(text, journal)
 }
 
 // unwrap fills in the keys. All of them open, or ErrWrongKey: the file is whole, since
@@ -98,9 +105,9 @@ var keyEncrypted = []byte{spaceOwn, 'k'}
 
 // settleKeyring brings the keyring to what the database holds.
 func (j *Journal) settleKeyring() error {
-	_, closer, err := j.db.Get(keyEncrypted)
+	_, closer, err := j.store.Get(keyEncrypted)
 	switch {
-	case errors.Is(err, pebble.ErrNotFound):
+	case errors.Is(err, ErrAbsent):
 	case err != nil:
 		return j.damaged(0, 0, err)
 	default:
@@ -172,7 +179,12 @@ func (j *Journal) replaceKeyring(k *keyring, wipe bool) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKeyring(j.options.FS, j.dir, text, wipe); err != nil {
+	if j.shared != nil {
+		err = j.shared.SetKeyring(text, wipe)
+	} else {
+		err = writeKeyring(j.options.FS, j.dir, text, wipe)
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", keyringName, err)
 	}
 	j.keyring.Store(k)

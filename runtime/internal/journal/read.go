@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"auditrelay"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Read returns events from sequence from on, without gaps: at most maxEvents,
@@ -50,7 +48,7 @@ type raw struct {
 }
 
 func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]auditrelay.Event, error) {
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(from), UpperBound: eventKey(end)})
+	it, err := j.store.Iterate(eventKey(from), eventKey(end))
 	if err != nil {
 		return nil, j.damaged(from, end, err)
 	}
@@ -198,9 +196,9 @@ func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err er
 
 // identified reports whether the event at sequence has this identity.
 func (j *Journal) identified(sequence uint64, namespace, id string) (bool, error) {
-	record, closer, err := j.db.Get(eventKey(sequence))
+	record, closer, err := j.store.Get(eventKey(sequence))
 	if err != nil {
-		if errors.Is(err, pebble.ErrNotFound) {
+		if errors.Is(err, ErrAbsent) {
 			err = errMissing
 		}
 		return false, j.damaged(sequence, sequence+1, err)

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"auditrelay"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Recovery is what is damaged in a journal and what can be had of it, or was.
@@ -269,7 +267,7 @@ func (r *recoverer) reincarnate() (err error) {
 	j := newJournal(r.dir, r.o)
 	j.lock = noLock{}
 	defer func() { err = errors.Join(err, j.release()) }()
-	if j.db, err = openPebble(r.o, r.dir, j.fault, j.anchor, true); err != nil {
+	if err := j.openEngine(r.o, true); err != nil {
 		return j.damaged(0, 0, err)
 	}
 	if j.id, err = j.storedIdentity(); err != nil {
@@ -280,10 +278,8 @@ func (r *recoverer) reincarnate() (err error) {
 	}
 	if j.id.Incarnation == r.Before.Incarnation {
 		j.id.Incarnation = newIdentity().Incarnation
-		b := j.db.NewBatch()
-		if err := b.Set(keyIdentity, j.id.record(), nil); err != nil {
-			return err
-		}
+		b := j.store.Batch(0)
+		set(b, keyIdentity, j.id.record())
 		if err := j.apply(b); err != nil {
 			return err
 		}
@@ -430,8 +426,8 @@ func (j *Journal) savedEvent(sequence uint64, record []byte) (*auditrelay.Event,
 
 // storedIdentity reads the identity that the database holds.
 func (j *Journal) storedIdentity() (identity, error) {
-	record, closer, err := j.db.Get(keyIdentity)
-	if errors.Is(err, pebble.ErrNotFound) {
+	record, closer, err := j.store.Get(keyIdentity)
+	if errors.Is(err, ErrAbsent) {
 		return identity{}, &CorruptError{Err: errors.New("the database is empty")}
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -16,7 +15,7 @@ import (
 type space struct {
 	fs             vfs.FS
 	dir            string
-	db             *pebble.DB
+	size           func() (used, owed int64)
 	quota, reserve int64
 	now            func() time.Time
 
@@ -146,18 +145,18 @@ func (s *space) wrote(n int) {
 
 func (s *space) refresh(now time.Time) {
 	s.when, s.since = now, 0
-	m := s.db.Metrics()
-	s.used = int64(m.DiskSpaceUsage())
-	s.owed = int64(m.WAL.Size)
+	s.used, s.owed = s.size()
 	if s.guard != nil {
 		s.guard.owed.Store(s.owed)
 	}
-	s.files = -1
+	s.files, s.free = -1, -1
+	if s.fs == nil {
+		return // the disk is a server's
+	}
 	if total, free := inodes(s.fs, s.dir); total > 0 {
 		s.files = int64(min(free, 1<<62))
 		s.spare = min(defaultSpare, max(leastSpare, int64(min(total, 1<<62))/20))
 	}
-	s.free = -1
 	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
 		s.free = int64(min(u.AvailBytes, 1<<62))
 	}
@@ -187,7 +186,7 @@ func (j *Journal) reclaim() {
 		j.space.reclaimed = now
 	}
 	j.space.mu.Unlock()
-	if due && j.fault.get() == nil {
+	if due && j.db != nil && j.fault.get() == nil {
 		// What it fails on, the next commit tells.
 		_, _ = j.db.AsyncFlush()
 	}

@@ -9,7 +9,6 @@ import (
 
 	"auditrelay/internal/proof"
 
-	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -206,7 +205,7 @@ func (j *Journal) loadEdge(name string) (edge, error) {
 }
 
 func (j *Journal) treeSize(name string) (uint64, error) {
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: LeafKey(name, 0), UpperBound: LeafKey(name, 1<<62)})
+	it, err := j.store.Iterate(LeafKey(name, 0), LeafKey(name, 1<<62))
 	if err != nil {
 		return 0, err
 	}
@@ -232,7 +231,7 @@ func (j *Journal) treeHashes(name string, level int, from uint64, n int) ([]proo
 	if level == 0 {
 		key = func(index uint64) []byte { return LeafKey(name, index) }
 	}
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: key(0), UpperBound: key(from + uint64(n))})
+	it, err := j.store.Iterate(key(0), key(from+uint64(n)))
 	if err != nil {
 		return nil, err
 	}

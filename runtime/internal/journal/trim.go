@@ -27,9 +27,9 @@ func (g *group) trim(before uint64) error {
 			return err
 		}
 	}
-	g.keep(g.batch.DeleteRange(eventKey(0), eventKey(before), nil))
-	g.keep(g.batch.DeleteRange(alsoKey(0, 0), sequenceKey(spaceAlso, before), nil))
-	g.keep(g.batch.DeleteRange(frameKey(0), frameKey(boundary), nil))
+	g.batch.DeleteRange(eventKey(0), eventKey(before))
+	g.batch.DeleteRange(alsoKey(0, 0), sequenceKey(spaceAlso, before))
+	g.batch.DeleteRange(frameKey(0), frameKey(boundary))
 	g.state.oldest = before
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Get returns a copy of the value under k; ok is false if there is none. ErrErased
@@ -18,8 +16,8 @@ func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	defer done()
-	v, closer, err := j.db.Get(k)
-	if errors.Is(err, pebble.ErrNotFound) {
+	v, closer, err := j.store.Get(k)
+	if errors.Is(err, ErrAbsent) {
 		return nil, false, nil
 	}
 	if err != nil {
@@ -92,7 +90,7 @@ func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 		return nil, nil, false, err
 	}
 	defer done()
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := j.store.Iterate(from, to)
 	if err != nil {
 		return nil, nil, false, j.valueError("last", err)
 	}
@@ -119,7 +117,7 @@ func (j *Journal) FirstKey(from, to Key) (k Key, ok bool, err error) {
 		return nil, false, err
 	}
 	defer done()
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := j.store.Iterate(from, to)
 	if err != nil {
 		return nil, false, j.valueError("first", err)
 	}
@@ -131,7 +129,7 @@ func (j *Journal) FirstKey(from, to Key) (k Key, ok bool, err error) {
 }
 
 func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := j.store.Iterate(from, to)
 	if err != nil {
 		return j.valueError("scan", err)
 	}
