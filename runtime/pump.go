@@ -78,6 +78,10 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	if p.machine, err = delivery.Open(r.journal, s, c.laneOptions(r.signing), random); err != nil {
 		return nil, err
 	}
+	if err := c.judge.resting(); err != nil { // known, and told, before a reload
+		p.machine.Resting(time.Now(), err)
+		p.state = p.machine.Condition().State
+	}
 	p.seen.Store(p.machine.Snapshot())
 	return p, nil
 }

@@ -152,6 +152,41 @@ func TestRenderRefusesRecords(t *testing.T) {
 	}
 }
 
+// hugeSink makes more of one event than the journal seals at a time.
+type hugeSink struct {
+	memorySink
+	body []byte
+}
+
+func (s *hugeSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	payloads, err := s.memorySink.Render(c)
+	for _, r := range c.Records {
+		if r.ID == "e6" {
+			payloads[0].Body = s.body
+		}
+	}
+	return payloads, err
+}
+
+// TestAnEventOfWhichTheSinkMakesTooMuch: what can never be sealed is set aside, and the callback goes on.
+func TestAnEventOfWhichTheSinkMakesTooMuch(t *testing.T) {
+	sink := &hugeSink{body: make([]byte, 385<<20)} // never touched: it takes no memory
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+	submit(t, r, tenEvents()...)
+	settle(t, r)
+	want := runtime.Account{Assigned: 10, Delivered: 9, DeadLettered: 1, Balanced: true}
+	if got := account(t, r, "archive"); got != want {
+		t.Errorf("account\n got %+v\nwant %+v", got, want)
+	}
+	d, err := r.DeadLetter(t.Context(), "archive", 7)
+	if err != nil || d.Cause != auditrelay.CauseRender || !strings.Contains(d.Error, "bytes of it, at most 402653184 fit") {
+		t.Errorf("dead letter: %+v, %v", d, err)
+	}
+	if lines := sink.lines(); len(lines) != 10 || asTombstone(t, lines[7]).Cause != string(auditrelay.CauseRender) {
+		t.Errorf("%d records", len(lines))
+	}
+}
+
 // brokenSink breaks the contract of Render or Split until it is fixed.
 type brokenSink struct {
 	memorySink

@@ -182,6 +182,9 @@ func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, erro
 		if err != nil {
 			return nil, err
 		}
+		if size(payloads) > maxRendered {
+			return tooLarge(r.at.Sink, chunk), nil
+		}
 		refused, err := leaks(r.inspector, r.at.Sink, chunk, payloads)
 		if err == nil && refused == nil {
 			r.payloads, r.marks, r.rendered = payloads, marks, chunk.Records
@@ -200,6 +203,53 @@ func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, erro
 		return nil, err
 	}
 	return refused, nil
+}
+
+// maxRendered bounds what a sink makes of one chunk, in bytes: it is sealed in one
+// transaction of the journal (512 MiB), together with what guests emitted (64 MiB) and what
+// is stated of the chunk. A larger one could never be sealed, and its callback would try for
+// ever.
+const maxRendered = 384 << 20
+
+// size is how many bytes payloads take in the journal, without what is stated of them.
+func size(payloads []auditrelay.Payload) (n int) {
+	for i := range payloads {
+		p := &payloads[i]
+		n += len(p.Key) + len(p.Body) + 8*len(p.Sequences)
+		for k, v := range p.Headers {
+			n += len(k) + len(v)
+		}
+	}
+	return n
+}
+
+// tooLarge names the records of a chunk that do not fit into one seal: those that are too large alone, or else
+// those behind the first that fit.
+func tooLarge(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordErrors {
+	refused, fit := new(auditrelay.RecordErrors), 0
+	for _, r := range chunk.Records {
+		alone := chunk
+		alone.Records = []auditrelay.Record{r}
+		payloads, err := render(sink, alone)
+		n := size(payloads)
+		switch {
+		case err != nil:
+		case n > maxRendered:
+			err = fmt.Errorf("the sink makes %d bytes of it, at most %d fit", n, maxRendered)
+		case fit+n > maxRendered:
+			err = fmt.Errorf("the sink makes over %d bytes of its chunk: set chunk.bytes lower and replay it", maxRendered)
+		default:
+			fit += n
+		}
+		if err != nil {
+			refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: r.Sequence, Cause: auditrelay.CauseRender, Err: err})
+		}
+	}
+	if last := len(chunk.Records) - 1; len(refused.Records) == 0 { // together they take more than alone
+		refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: chunk.Records[last].Sequence, Cause: auditrelay.CauseRender,
+			Err: fmt.Errorf("the sink makes over %d bytes of its chunk: set chunk.bytes lower and replay it", maxRendered)})
+	}
+	return refused
 }
 
 // setAside takes refused records out of the chunk. It reports whether there was one.

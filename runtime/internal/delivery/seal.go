@@ -244,6 +244,13 @@ func (l *Lane) Retake(now time.Time) {
 	l.recover(now)
 }
 
+// Resting says that a filter rests before the first take: the lane is no healthier for
+// being opened anew. Nothing is held up by it; the first take tells how it goes on.
+func (l *Lane) Resting(now time.Time, err error) {
+	l.takeTries = 1
+	l.fail(now, "filter", err)
+}
+
 // Untake reports that a take failed: nothing was sealed, and the range is taken
 // again after a pause.
 func (l *Lane) Untake(now time.Time, err error) {
