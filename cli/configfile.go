@@ -8,7 +8,7 @@ import (
 // configFile names the configuration, by position or by flag, alike in every command
 // that needs nothing else.
 type configFile struct {
-	Path   string `arg:"" optional:"" name:"file" help:"The configuration, auditrelay's or LiteLLM's. Default: auditrelay.yaml." type:"path"`
+	Path   string `arg:"" optional:"" name:"file" help:"The configuration, auditrelay's or LiteLLM's, or a directory of files. Default: auditrelay.yaml." type:"path"`
 	Config string `help:"The same, as a flag." short:"c" placeholder:"FILE" type:"path"`
 }
 

@@ -7,7 +7,27 @@ import (
 )
 
 type configCommands struct {
+	Show      showCommand      `cmd:"" help:"Print a configuration as the relay understands it: all files together, defaults named, secrets hidden."`
 	Translate translateCommand `cmd:"" help:"Print a LiteLLM configuration in auditrelay's format, and explain the choices."`
+}
+
+type showCommand struct {
+	configFile
+	Defaults bool `help:"Also print, commented out, what is not given, with its default." default:"true" negatable:""`
+}
+
+func (c *showCommand) Run(a *program) error {
+	file, err := c.file()
+	if err != nil {
+		return err
+	}
+	text, notes, err := app.Show(file, makers(a.sinks), c.Defaults)
+	if err != nil {
+		return err
+	}
+	a.printNotes(notes)
+	_, err = fmt.Fprintf(a.stdout, "%s", text)
+	return err
 }
 
 type translateCommand struct {
@@ -22,7 +42,7 @@ func (c *translateCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	a.printNotes(c.File, notes)
+	a.printNotes(notes)
 	_, err = fmt.Fprintf(a.stdout, "%s", native)
 	return err
 }

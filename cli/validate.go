@@ -66,6 +66,7 @@ func faults(err error) []fault {
 
 func (c *validateCommand) printJSON(a *program, file string, done app.Checked, failed error) error {
 	type note struct {
+		File  string     `json:"file"`
 		Line  int        `json:"line,omitempty"`
 		Level slog.Level `json:"level"`
 		Text  string     `json:"text"`
@@ -85,14 +86,14 @@ func (c *validateCommand) printJSON(a *program, file string, done app.Checked, f
 	if done.Config != nil {
 		out.Callbacks, out.Filters = len(done.Config.Callbacks), len(done.Config.Filters)
 		for _, n := range done.Config.Notes {
-			out.Notes = append(out.Notes, note{n.Line, n.Level, n.Text})
+			out.Notes = append(out.Notes, note{n.File, n.Line, n.Level, n.Text})
 		}
 	}
 	return a.printJSON(out)
 }
 
 func (c *validateCommand) print(a *program, file string, done app.Checked) error {
-	a.printNotes(file, done.Config.Notes)
+	a.printNotes(done.Config.Notes)
 	if len(done.Probes) > 0 {
 		rows := [][]string{{"CALLBACK", "SINK", "RESULT", "REASON"}}
 		for _, p := range done.Probes {
@@ -107,12 +108,12 @@ func (c *validateCommand) print(a *program, file string, done app.Checked) error
 }
 
 // printNotes tells what an operator should know of a configuration.
-func (a *program) printNotes(file string, notes []config.Note) {
+func (a *program) printNotes(notes []config.Note) {
 	for _, n := range notes {
 		word := "note"
 		if n.Level >= slog.LevelWarn {
 			word = "warning"
 		}
-		fmt.Fprintf(a.stderr, "%s:%d: %s: %s\n", file, n.Line, word, n.Text)
+		fmt.Fprintf(a.stderr, "%s:%d: %s: %s\n", n.File, n.Line, word, n.Text)
 	}
 }

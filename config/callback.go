@@ -63,11 +63,11 @@ type Callback struct {
 	// disk limits it.
 	Retain auditrelay.Retain `yaml:"retain"`
 
-	line int
+	place Place
 }
 
-// Line is the callback's line in the file; 0 if it is in none.
-func (c *Callback) Line() int { return c.line }
+// Place is where the callback stands.
+func (c *Callback) Place() Place { return c.place }
 
 // Sink is one key, the sink's type, with its options.
 type Sink struct {

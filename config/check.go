@@ -150,7 +150,7 @@ func (c checker) origins() {
 }
 
 func (c checker) tokens() {
-	names, secrets, rotating := map[string]int{}, map[string]string{}, c.rotates()
+	names, secrets, rotating := map[string]Place{}, map[string]string{}, c.rotates()
 	one := func(steps []any, name string, secret string) {
 		n := c.in(steps...)
 		if n.kind != kindMapping {
@@ -159,10 +159,10 @@ func (c checker) tokens() {
 		switch {
 		case name == "":
 			c.bad(append(steps, "name"), "it is required: who uses the token")
-		case names[name] > 0 && !rotating[name]:
-			c.bad(append(steps, "name"), "token %s stands on line %d already: two of one name are one client's old and new token, with the same roles", c.in(append(steps, "name")...).show(), names[name])
+		case names[name].Line > 0 && !rotating[name]:
+			c.bad(append(steps, "name"), "token %s stands %s already: two of one name are one client's old and new token, with the same roles", c.in(append(steps, "name")...).show(), names[name].From(c.report.placeOf(n)))
 		default:
-			names[name] = n.line
+			names[name] = c.report.placeOf(n)
 		}
 		other, twice := secrets[secret]
 		value := n.get("token")

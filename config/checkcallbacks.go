@@ -17,7 +17,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 	case len(c.Callbacks) == 0:
 		c.report.warn(list, "no callback is configured: events are kept in the journal and delivered nowhere")
 	}
-	lines, used := map[string]int{}, map[string]bool{}
+	places, used := map[string]Place{}, map[string]bool{}
 	for i := range c.Callbacks {
 		cb := &c.Callbacks[i]
 		steps := at("callbacks", i)
@@ -29,10 +29,10 @@ func (c checker) callbacks(plain func(*node, string)) {
 			c.bad(append(steps, "name"), "it is required")
 		case !nameForm.MatchString(cb.Name):
 			c.bad(append(steps, "name"), "a name of another form: %s", expectedName)
-		case lines[cb.Name] > 0:
-			c.bad(append(steps, "name"), "callback %s stands on line %d already: the position in the journal hangs on the name, so that each needs its own", c.in(append(steps, "name")...).show(), lines[cb.Name])
+		case places[cb.Name].Line > 0:
+			c.bad(append(steps, "name"), "callback %s stands %s already: the position in the journal hangs on the name, so that each needs its own", c.in(append(steps, "name")...).show(), places[cb.Name].From(cb.place))
 		default:
-			lines[cb.Name] = cb.line
+			places[cb.Name] = cb.place
 		}
 		for j, name := range cb.Filters {
 			used[name] = true
@@ -67,7 +67,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 	}
 	for _, f := range c.Filters {
 		if !used[f.Name] {
-			c.report.warn(&node{line: f.line}, "filters.%s: no callback lists it", bounded(f.Name))
+			c.report.warn(c.root.get("filters").key(f.Name), "filters.%s: no callback lists it", bounded(f.Name))
 		}
 	}
 }

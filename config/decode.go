@@ -295,7 +295,7 @@ func (d *decoder) named(n *node, v reflect.Value, path string) {
 			continue
 		}
 		d.value(item, list.Index(i), at, fieldTag{})
-		setLine(list.Index(i), n.keys[i].line)
+		d.setPlace(list.Index(i), n.keys[i])
 	}
 	v.Set(list)
 }
@@ -333,7 +333,7 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 		}
 		d.value(n.items[i], v.Field(f.index), join(path, k.text), f.tag)
 	}
-	setLine(v, n.line)
+	d.setPlace(v, n)
 }
 
 func (d *decoder) unknown(n, k *node, v reflect.Value, path string, fields structFields) {
@@ -363,15 +363,15 @@ func expectedKind(t reflect.Type) string {
 	return "a string"
 }
 
-// lined is a struct that remembers where it stood.
-type lined interface{ setLine(int) }
+// placed is a struct that remembers where it stood.
+type placed interface{ setPlace(Place) }
 
-func (c *Callback) setLine(line int) { c.line = line }
-func (f *Filter) setLine(line int)   { f.line = line }
+func (c *Callback) setPlace(p Place) { c.place = p }
+func (f *Filter) setPlace(p Place)   { f.place = p }
 
-func setLine(v reflect.Value, line int) {
-	if l, ok := v.Addr().Interface().(lined); ok {
-		l.setLine(line)
+func (d *decoder) setPlace(v reflect.Value, n *node) {
+	if l, ok := v.Addr().Interface().(placed); ok {
+		l.setPlace(d.report.placeOf(n))
 	}
 }
 

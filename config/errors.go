@@ -67,6 +67,7 @@ func (e Errors) Unwrap() []error {
 
 // Note is something that an operator should know and that stops nothing.
 type Note struct {
+	File  string
 	Line  int // from 1; 0 where the file as a whole is meant
 	Level slog.Level
 	Text  string
@@ -98,7 +99,7 @@ func (r *report) addError(n *node, path string, err error) {
 		r.more++
 		return
 	}
-	e := &Error{File: r.file, Key: path, Msg: err.Error(), Err: errors.Unwrap(err)}
+	e := &Error{File: r.fileOf(n), Key: path, Msg: err.Error(), Err: errors.Unwrap(err)}
 	if n != nil {
 		e.Line, e.Column = n.line, n.column
 		if n.origin != "" {
@@ -110,7 +111,38 @@ func (r *report) addError(n *node, path string, err error) {
 
 // reported reports whether an error stands at n already.
 func (r *report) reported(n *node) bool {
-	return n.line > 0 && slices.ContainsFunc(r.errs, func(e *Error) bool { return e.Line == n.line && e.Column == n.column })
+	file := r.fileOf(n)
+	return n.line > 0 && slices.ContainsFunc(r.errs, func(e *Error) bool { return e.File == file && e.Line == n.line && e.Column == n.column })
+}
+
+// Place is where something stands in a configuration.
+type Place struct {
+	File string
+	Line int // from 1; 0: in the file as a whole
+}
+
+// From says in an error at another place where p is: by its line alone in the same file.
+func (p Place) From(other Place) string {
+	if p.File == other.File {
+		return fmt.Sprintf("on line %d", p.Line)
+	}
+	return fmt.Sprintf("at %s:%d", p.File, p.Line)
+}
+
+func (r *report) placeOf(n *node) Place {
+	p := Place{File: r.fileOf(n)}
+	if n != nil {
+		p.Line = n.line
+	}
+	return p
+}
+
+// fileOf is the file in which n stands.
+func (r *report) fileOf(n *node) string {
+	if n != nil && n.file != nil {
+		return n.file.name
+	}
+	return r.file
 }
 
 func (r *report) info(n *node, format string, args ...any) {
@@ -124,7 +156,7 @@ func (r *report) note(n *node, level slog.Level, format string, args ...any) {
 	if len(r.notes) == maxErrors {
 		return
 	}
-	note := Note{Level: level, Text: fmt.Sprintf(format, args...)}
+	note := Note{File: r.fileOf(n), Level: level, Text: fmt.Sprintf(format, args...)}
 	if n != nil {
 		note.Line = n.line
 	}
@@ -138,11 +170,11 @@ func (r *report) err() error {
 	}
 	errs := slices.Clone(r.errs)
 	slices.SortStableFunc(errs, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
 	})
 	// One mistake may be seen from two sides; the same words twice help nobody.
 	errs = slices.CompactFunc(errs, func(a, b *Error) bool {
-		return a.Line == b.Line && a.Column == b.Column && a.Key == b.Key && a.Msg == b.Msg
+		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Key == b.Key && a.Msg == b.Msg
 	})
 	if r.more > 0 {
 		errs = append(errs, &Error{File: r.file, Msg: fmt.Sprintf("and %d more", r.more)})
@@ -152,6 +184,6 @@ func (r *report) err() error {
 
 func (r *report) sortedNotes() []Note {
 	notes := slices.Clone(r.notes)
-	slices.SortStableFunc(notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(notes, func(a, b Note) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	return slices.Compact(notes)
 }

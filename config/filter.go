@@ -64,7 +64,7 @@ type Filter struct {
 	// events stay pending, and one event at a time is tried.
 	Breaker Breaker `yaml:"breaker"`
 
-	line   int
+	place  Place
 	module string
 	keys   []string // of a native filter
 }
@@ -84,8 +84,8 @@ func (f *Filter) Native() bool { return f.Redact != nil }
 // file.
 func (f *Filter) ModuleDigest() string { return f.module }
 
-// Line is the filter's line in the file.
-func (f *Filter) Line() int { return f.line }
+// Place is where the filter stands.
+func (f *Filter) Place() Place { return f.place }
 
 // Grants are the rights of a guest.
 type Grants struct {

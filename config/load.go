@@ -63,23 +63,50 @@ func (o LoadOptions) withDefaults() LoadOptions {
 	return o
 }
 
-// Load reads and checks the configuration in file, in this format or LiteLLM's.
-// What is wrong with it comes back as Errors, all at once.
+// Load reads and checks the configuration in file, in this format or LiteLLM's; or in a
+// directory, whose files are in this format: see docs/operators/running.md for how they
+// add up. What is wrong with it comes back as Errors, all at once.
 func Load(file string, o LoadOptions) (*Config, error) {
-	data, readable, err := readFile(file)
+	o = o.withDefaults()
+	t, err := readTree(file, &o)
 	if err != nil {
 		return nil, err
 	}
+	return load(t.root, o, t.report, t.open)
+}
+
+// tree is a configuration before it is decoded, references resolved.
+type tree struct {
+	root   *node
+	report *report
+	open   bool // to every user of the machine
+}
+
+func readTree(file string, o *LoadOptions) (tree, error) {
 	if o.Dir == "" {
-		o.Dir = filepath.Dir(file)
+		o.Dir = Dir(file)
 	}
-	return parse(file, data, o, readable)
+	if isDir(file) {
+		return dirTree(file, *o)
+	}
+	data, open, err := readFile(file)
+	if err != nil {
+		return tree{}, err
+	}
+	t, err := textTree(file, data, *o)
+	t.open = open
+	return t, err
 }
 
 // Parse is Load for a configuration that was read already; name stands for the
 // file in errors.
 func Parse(name string, data []byte, o LoadOptions) (*Config, error) {
-	return parse(name, data, o, false)
+	o = o.withDefaults()
+	t, err := textTree(name, data, o)
+	if err != nil {
+		return nil, err
+	}
+	return load(t.root, o, t.report, false)
 }
 
 // Read returns a configuration's text: at most 1 MiB of a file, or of a pipe that a
@@ -127,19 +154,18 @@ func readFile(file string) (data []byte, worldReadable bool, err error) {
 	return data, worldReadable, nil
 }
 
-func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config, error) {
-	o = o.withDefaults()
+func textTree(name string, data []byte, o LoadOptions) (tree, error) {
 	r := &report{file: name}
 	root := parseTree(data, r)
 	if root == nil || root.kind == kindNull {
 		if err := r.err(); err != nil {
-			return nil, err
+			return tree{}, err
 		}
 		root = &node{kind: kindMapping}
 	}
 	if root.kind != kindMapping {
 		r.add(root, "", "found %v, expected a mapping of options", root.kind)
-		return nil, r.err()
+		return tree{}, r.err()
 	}
 	res := &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}
 	if isLiteLLM(root) {
@@ -147,7 +173,7 @@ func parse(name string, data []byte, o LoadOptions, worldReadable bool) (*Config
 	} else {
 		res.all(root, "")
 	}
-	return load(root, o, r, worldReadable)
+	return tree{root: root, report: r}, nil
 }
 
 // load decodes and checks a tree in this package's own format.
@@ -158,7 +184,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 		switch {
 		case n.exposed:
 			r.warn(n, "%s is a secret in a file that every user of this machine may read: chmod o-rwx it", place(n, path))
-		case n.literal && worldReadable:
+		case n.literal && (worldReadable || n.file != nil && n.file.open):
 			r.warn(n, "%s is a secret in plain text, in a file that every user of this machine may read: use os.environ/NAME, ${NAME} or file:/path, or take the permission away", place(n, path))
 		}
 	}

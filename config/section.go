@@ -177,7 +177,7 @@ func (s *Section) decodeNode(d *decoder, n *node, path string) {
 		d.expected(n, path, "a mapping of options")
 		return
 	}
-	*s = Section{file: d.report.file, path: path, node: n}
+	*s = Section{file: d.report.fileOf(n), path: path, node: n}
 }
 
 func (s *Sink) decodeNode(d *decoder, n *node, path string) {
@@ -195,10 +195,10 @@ func (s *Sink) decodeNode(d *decoder, n *node, path string) {
 	switch options.kind {
 	case kindMapping:
 	case kindNull:
-		options = &node{kind: kindMapping, line: n.keys[0].line, column: n.keys[0].column, origin: options.origin}
+		options = &node{kind: kindMapping, line: n.keys[0].line, column: n.keys[0].column, file: n.file, origin: options.origin}
 	default:
 		d.expected(options, at, "a mapping of the sink's options")
 		return
 	}
-	s.Options = Section{file: d.report.file, path: at, node: options}
+	s.Options = Section{file: d.report.fileOf(options), path: at, node: options}
 }

@@ -46,7 +46,7 @@ func (i *Ingest) decodeNode(d *decoder, n *node, path string) {
 		if i.Sources == nil {
 			i.Sources = map[string]Section{}
 		}
-		i.Sources[k.text] = Section{file: d.report.file, path: join(path, k.text), node: item}
+		i.Sources[k.text] = Section{file: d.report.fileOf(item), path: join(path, k.text), node: item}
 	}
 	d.structure(&own, v, path)
 }

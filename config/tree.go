@@ -44,6 +44,7 @@ func (k kind) String() string {
 type node struct {
 	kind         kind
 	line, column int
+	file         *sourceFile // nil: the only one, or the value stands in none
 
 	text string // of a scalar, references resolved
 	ref  string // the scalar as written, where it held references
@@ -63,6 +64,12 @@ type node struct {
 	origin string
 	// comments say, above the key, why Translate wrote this.
 	comments []string
+}
+
+// sourceFile is one of several files that make a configuration.
+type sourceFile struct {
+	name string
+	open bool // to every user of the machine
 }
 
 // get returns the value of a mapping's key, nil if it has none.
@@ -93,7 +100,9 @@ func (n *node) given() bool { return n != nil && n.kind != kindNull }
 
 // parseTree reads one YAML document. It returns nil where the file is empty or
 // what is wrong makes the rest meaningless.
-func parseTree(data []byte, r *report) *node {
+func parseTree(data []byte, r *report) *node { return parseFile(data, r, &builder{report: r}) }
+
+func parseFile(data []byte, r *report, b *builder) *node {
 	if len(data) > maxFile {
 		r.add(nil, "", "the file is larger than %d MiB", maxFile>>20)
 		return nil
@@ -131,7 +140,6 @@ func parseTree(data []byte, r *report) *node {
 	if len(first.Content) != 1 {
 		return nil
 	}
-	b := &builder{report: r}
 	if root := first.Content[0]; root.Kind == yaml.MappingNode && slices.ContainsFunc(root.Content, func(k *yaml.Node) bool {
 		return k.Kind == yaml.ScalarNode && slices.Contains(litellmTables, k.Value)
 	}) {
@@ -198,6 +206,7 @@ func withoutQuotes(text string) string {
 // builder turns YAML's nodes into ours and bounds what aliases can make of them.
 type builder struct {
 	report  *report
+	file    *sourceFile
 	nodes   int
 	stopped bool
 	// ignored says what is of no concern here, whatever is in it: in a file of
@@ -206,7 +215,7 @@ type builder struct {
 }
 
 func (b *builder) build(y *yaml.Node, path string, depth int) *node {
-	n := &node{line: y.Line, column: y.Column}
+	n := &node{line: y.Line, column: y.Column, file: b.file}
 	if b.stopped {
 		return n
 	}
@@ -289,7 +298,7 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 		for k.Kind == yaml.AliasNode && k.Alias != nil && k.Alias != k {
 			k = k.Alias
 		}
-		place := &node{kind: kindString, line: y.Content[i].Line, column: y.Content[i].Column, text: k.Value}
+		place := &node{kind: kindString, line: y.Content[i].Line, column: y.Content[i].Column, file: b.file, text: k.Value}
 		if k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge" {
 			merges = append(merges, b.build(v, path, depth+1))
 			continue

@@ -3,14 +3,15 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
     "") words="serve validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof receipts reconcile tap try guest module detectors policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
-    "config") words="translate --help --version" ;;
+    "config") words="show translate --help --version" ;;
+    "config show") words="--help --version --config --defaults" ;;
     "config translate") words="--help --version" ;;
     "send") words="--help --version --server --token-file --ca --client-cert --client-key --resume --rejects --patience --json" ;;
     "callbacks") words="list show pause resume detach attach --help --version" ;;

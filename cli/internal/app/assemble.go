@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: filepath.Dir(file),
+	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: config.Dir(file),
 		KeepsUnredacted: func(dir string) (bool, bool) { return dataDir(cmp.Or(a.dataDir, dir)).keepsUnredacted() }}
 }
 
@@ -212,7 +211,7 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 		made[f.Name] = live
 		if !a.guests.deferred {
 			if err := a.guests.fill(ctx, live); err != nil {
-				errs = append(errs, a.at(f.Line(), "filters."+f.Name, err))
+				errs = append(errs, a.at(f.Place(), "filters."+f.Name, err))
 			}
 		}
 	}
@@ -356,22 +355,22 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	}
 	maker := a.makers[c.Sink.Type]
 	if maker == nil {
-		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("nothing answers to the sink %q", c.Sink.Type))
+		return out, a.at(c.Place(), "callback "+c.Name, fmt.Errorf("nothing answers to the sink %q", c.Sink.Type))
 	}
 	sink, err := a.sink(cfg, c)
 	if err != nil {
 		return out, c.Sink.Options.Explain(err)
 	}
 	if sink == nil {
-		return out, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("the maker of sink %s gave neither a sink nor an error", c.Sink.Type))
+		return out, a.at(c.Place(), "callback "+c.Name, fmt.Errorf("the maker of sink %s gave neither a sink nor an error", c.Sink.Type))
 	}
 	out.Sink, out.SinkType = sink, c.Sink.Type
 	return out, nil
 }
 
 // at puts a place to what config could not find out.
-func (a *assembler) at(line int, key string, err error) error {
-	return &config.Error{File: a.file, Line: line, Key: key, Msg: err.Error(), Err: err}
+func (a *assembler) at(place config.Place, key string, err error) error {
+	return &config.Error{File: cmp.Or(place.File, a.file), Line: place.Line, Key: key, Msg: err.Error(), Err: err}
 }
 
 // closeSink closes a sink that can be closed.

@@ -129,3 +129,17 @@ func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, e
 	}
 	return config.Translate(file, data, (&assembler{makers: makers}).loadOptions(file))
 }
+
+// Show gives a checked configuration as the relay understands it, without its secrets;
+// with defaults, also what is not given.
+func Show(file string, more map[string]SinkMaker, defaults bool) ([]byte, []config.Note, error) {
+	makers, err := sinkMakers(more)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
+	if _, err := a.loadConfig(file); err != nil {
+		return nil, nil, err
+	}
+	return config.Show(file, a.loadOptions(file), defaults)
+}

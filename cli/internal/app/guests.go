@@ -139,7 +139,7 @@ func (d *daemon) openGuests(ctx context.Context, filters map[string]*liveFilter,
 	var errs []error
 	for name, f := range filters {
 		if err := g.fill(ctx, f); err != nil {
-			errs = append(errs, d.build.at(f.config.Line(), "filters."+name, err))
+			errs = append(errs, d.build.at(f.config.Place(), "filters."+name, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

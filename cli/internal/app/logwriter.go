@@ -179,6 +179,6 @@ func (d *daemon) setLevel(cfg *config.Config) {
 
 func (d *daemon) tellNotes(cfg *config.Config) {
 	for _, n := range cfg.Notes {
-		d.log.Log(context.Background(), n.Level, n.Text, "file", d.options.ConfigFile, "line", n.Line)
+		d.log.Log(context.Background(), n.Level, n.Text, "file", n.File, "line", n.Line)
 	}
 }

@@ -54,7 +54,7 @@ func (a *assembler) checkPlaces(cfg *config.Config) error {
 			first[place] = c
 		default:
 			errs = append(errs, c.Sink.Options.Explain(fmt.Errorf(
-				"it writes to the same place as callback %s (line %d): each would overwrite or leave out what the other delivers; give one of them a path, prefix or schema of its own", other.Name, other.Line())))
+				"it writes to the same place as callback %s (%s): each would overwrite or leave out what the other delivers; give one of them a path, prefix or schema of its own", other.Name, other.Place().From(c.Place()))))
 		}
 	}
 	return errors.Join(errs...)
@@ -96,7 +96,7 @@ func (a *assembler) checkForward(cfg *config.Config) error {
 				continue
 			}
 			i := slices.IndexFunc(cfg.Callbacks, func(c config.Callback) bool { return c.Name == place.Callback })
-			errs = append(errs, a.at(cfg.Callbacks[i].Line(), "callback "+place.Callback, fmt.Errorf(
+			errs = append(errs, a.at(cfg.Callbacks[i].Place(), "callback "+place.Callback, fmt.Errorf(
 				"it delivers to the whole of bucket %s, to which ingest.s3.forward_to passes objects on: these could overwrite what it delivered; give the callback a prefix, or forward to another bucket", bucket)))
 		}
 	}

@@ -53,7 +53,7 @@ func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, er
 			continue
 		}
 		if other, taken := places[s.place]; taken {
-			errs = append(errs, a.at(c.Line(), "callback "+c.Name, fmt.Errorf("its store is that of callback %s: give each its own", other)))
+			errs = append(errs, a.at(c.Place(), "callback "+c.Name, fmt.Errorf("its store is that of callback %s: give each its own", other)))
 		}
 		places[s.place] = c.Name
 		s.digest = cfg.CallbackDigest(a.digestKey, c) + s.place
@@ -64,9 +64,9 @@ func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, er
 	}
 	switch {
 	case cfg.Store == "" && len(all) > 1:
-		errs = append(errs, a.at(0, "store", fmt.Errorf("callbacks %s and %s are both stores: name the one that the audit API reads", all[0].callback, all[1].callback)))
+		errs = append(errs, a.at(config.Place{}, "store", fmt.Errorf("callbacks %s and %s are both stores: name the one that the audit API reads", all[0].callback, all[1].callback)))
 	case cfg.Store != "" && serves == "":
-		errs = append(errs, a.at(0, "store", errors.New("it names no callback whose sink is a store (sqlite, postgres)")))
+		errs = append(errs, a.at(config.Place{}, "store", errors.New("it names no callback whose sink is a store (sqlite, postgres)")))
 	}
 	return all, serves, errors.Join(errs...)
 }

@@ -69,7 +69,7 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 	for _, name := range only.Callbacks[0].Filters {
 		for k := range cfg.Filters {
 			if f := &cfg.Filters[k]; f.Name == name && f.Module != "" {
-				return nil, a.at(f.Line(), "filters."+name, fmt.Errorf("it runs uploaded modules, which the relay has: get the one in use (auditrelay module get DIGEST -o FILE) and try it under wasm"))
+				return nil, a.at(f.Place(), "filters."+name, fmt.Errorf("it runs uploaded modules, which the relay has: get the one in use (auditrelay module get DIGEST -o FILE) and try it under wasm"))
 			}
 		}
 	}

@@ -1,6 +1,6 @@
 // Command configdoc writes docs/reference/configuration.md, the reference of the
 // configuration, from the Go source: the structs' yaml and range tags and their
-// doc comments. It is run by go generate ./config; a test fails when the file is
+// doc comments; and config/defaults.txt, the defaults that these tell. It is run by go generate ./config; a test fails when the file is
 // stale.
 package main
 
@@ -27,8 +27,11 @@ func run(root string) error {
 			return err
 		}
 	}
-	text, err := render(root)
+	text, defaults, err := render(root)
 	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(defaultsOutput)), defaults, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(root, filepath.FromSlash(output)), text, 0o644)

@@ -13,16 +13,18 @@ func TestTheReferenceIsWhatTheSourceSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := render(root)
+	reference, defaults, err := render(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(output)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s is stale (-source +file); run go generate ./config:\n%s", output, diff)
+	for name, want := range map[string][]byte{output: reference, defaultsOutput: defaults} {
+		got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is stale (-source +file); run go generate ./config:\n%s", name, diff)
+		}
 	}
 }
 

@@ -6,11 +6,15 @@ import (
 	"go/ast"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-const output = "docs/reference/configuration.md"
+const (
+	output         = "docs/reference/configuration.md"
+	defaultsOutput = "config/defaults.txt"
+)
 
 const introduction = `<!-- Written by go generate ./config from the Go source. Do not edit. -->
 
@@ -18,11 +22,12 @@ const introduction = `<!-- Written by go generate ./config from the Go source. D
 
 *For everyone who writes or reads a configuration. It lists every key, its default and its limits.*
 
-The configuration is one YAML file. A test keeps this page equal to the program.
+The configuration is one YAML file, or a directory of several ([how they add up](../operators/running.md#several-files)). A test keeps this page equal to the program.
 
 | you want to | command |
 |---|---|
 | check a file; all errors at once, with file, line and key | ` + "`auditrelay validate FILE`" + ` |
+| see a configuration as the relay understands it, with defaults | ` + "`auditrelay config show FILE`" + ` |
 | use LiteLLM's own file | ` + "`auditrelay serve --config litellm.yaml`" + ` |
 | see what LiteLLM's file becomes | ` + "`auditrelay config translate FILE`" + ` |
 
@@ -53,14 +58,18 @@ var words = map[string]string{
 // renderer writes sections, one for each struct, parents before children.
 type renderer struct {
 	*source
-	out bytes.Buffer
+	out      bytes.Buffer
+	defaults bytes.Buffer
+	prefix   string // of the defaults' paths
 }
 
-// render returns the reference for the source under root.
-func render(root string) ([]byte, error) {
+// render returns the reference for the source under root, and the defaults: a line with a
+// section's path in brackets, and below it a line for each key: key, what it is if it is
+// not given, and the path of the section that it is, divided by tabs.
+func render(root string) (reference, defaults []byte, err error) {
 	config, err := read(root, filepath.Join(root, "config"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := &renderer{source: config}
 	r.out.WriteString(introduction)
@@ -69,25 +78,25 @@ func render(root string) ([]byte, error) {
 	r.out.WriteString("\n## Sources\n\nThe ways in beside `POST /v1/events`, each a key under `ingest`.\n")
 	ways, err := filepath.Glob(filepath.Join(root, "cli", "internal", "sources", "*"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, dir := range ways {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		if err := r.pkg(root, dir, "Config", "ingest."+filepath.Base(dir), "`ingest."+filepath.Base(dir)+"`"); err != nil {
-			return nil, err
+		if err := r.pkg(root, dir, "Config", "ingest."+filepath.Base(dir), "`ingest."+filepath.Base(dir)+"`", ""); err != nil {
+			return nil, nil, err
 		}
 	}
 
 	dirs, err := filepath.Glob(filepath.Join(root, "builtin", "*"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r.out.WriteString("\n## Native filters\n")
 	native := filepath.Join(root, "builtin", "redact")
-	if err := r.pkg(root, native, "Options", "redact", "filter: redact"); err != nil {
-		return nil, err
+	if err := r.pkg(root, native, "Options", "redact", "filter: redact", ""); err != nil {
+		return nil, nil, err
 	}
 	r.out.WriteString("\n## Sinks\n")
 	for _, dir := range dirs {
@@ -100,28 +109,32 @@ func render(root string) ([]byte, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		if err := r.pkg(root, dir, "Options", filepath.Base(dir), "sink: "+filepath.Base(dir)); err != nil {
-			return nil, err
+		if err := r.pkg(root, dir, "Options", filepath.Base(dir), "sink: "+filepath.Base(dir), "sink."); err != nil {
+			return nil, nil, err
 		}
 	}
 	shared := &renderer{}
 	if shared.source, err = read(root, filepath.Join(root, "builtin", "internal", "httpsink")); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	shared.section("Options", "http", "http, of splunk, datadog and webhook", 3)
 	r.out.Write(shared.out.Bytes())
-	return r.out.Bytes(), nil
+	r.defaults.Write(shared.defaults.Bytes())
+	return r.out.Bytes(), r.defaults.Bytes(), nil
 }
 
-// pkg adds the options of one package, which are those of a type, under a path.
-func (r *renderer) pkg(root, dir, typ, path, title string) error {
+// pkg adds the options of one package, which are those of a type, under a path; the
+// defaults' path has a prefix.
+func (r *renderer) pkg(root, dir, typ, path, title, prefix string) error {
 	pkg, err := read(root, dir)
 	if err != nil || pkg.types[typ] == nil {
 		return err
 	}
 	s := &renderer{source: pkg}
+	s.prefix = prefix
 	s.section(typ, path, title, 3)
 	r.out.Write(s.out.Bytes())
+	r.defaults.Write(s.defaults.Bytes())
 	return nil
 }
 
@@ -136,7 +149,11 @@ func (r *renderer) section(typ, path, title string, level int) {
 		return
 	}
 	r.out.WriteString("| key | value | |\n|---|---|---|\n")
+	fmt.Fprintf(&r.defaults, "[%s]\n", r.prefix+path)
 	for _, o := range options {
+		if o.key != "*" {
+			fmt.Fprintf(&r.defaults, "%s\t%s\t%s\n", o.key, defaultOf(o.doc), r.sectionOf(path, o))
+		}
 		fmt.Fprintf(&r.out, "| %s | %s | %s%s |\n", label(o.key), cell(r.word(o)), cell(o.doc), bounds(o))
 	}
 	for _, o := range options {
@@ -145,6 +162,27 @@ func (r *renderer) section(typ, path, title string, level int) {
 			r.section(name, at, "`"+at+"`", 3)
 		}
 	}
+}
+
+// defaultText is what a comment says of an option that is not given.
+var defaultText = regexp.MustCompile(`Default(?: \([^)]*\))?: (.+?)(?:[;.](?: |$))`)
+
+func defaultOf(doc string) string {
+	if m := defaultText.FindStringSubmatch(doc); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// sectionOf is the path of the section that an option is, or whose names or items it lists.
+func (r *renderer) sectionOf(path string, o option) string {
+	switch {
+	case nameOf(o.typ) == "httpsink.Options":
+		return "http"
+	case r.nested(o.typ) == "":
+		return ""
+	}
+	return r.prefix + child(path, o)
 }
 
 func label(key string) string {

@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+)
+
+// maxFiles bounds how many files a directory's configuration has.
+const maxFiles = 256
+
+// Dir returns the directory that relative paths in a configuration are relative to: the
+// configuration itself where it is a directory.
+func Dir(file string) string {
+	if isDir(file) {
+		return file
+	}
+	return filepath.Dir(file)
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// filesIn lists the files of a directory's configuration, by name: *.yaml and *.yml that
+// are not hidden, in the directory itself. Links are followed, as a mounted ConfigMap has.
+func filesIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the configuration: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		name := e.Name()
+		if ext := filepath.Ext(name); strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" || isDir(filepath.Join(dir, name)) {
+			continue
+		}
+		files = append(files, filepath.Join(dir, name))
+	}
+	switch {
+	case len(files) == 0:
+		return nil, Errors{{File: dir, Msg: "a directory without files: expected *.yaml or *.yml in it"}}
+	case len(files) > maxFiles:
+		return nil, Errors{{File: dir, Msg: fmt.Sprintf("%d files, at most %d", len(files), maxFiles)}}
+	}
+	return files, nil
+}
+
+// dirTree reads a directory's configuration.
+func dirTree(dir string, o LoadOptions) (tree, error) {
+	files, err := filesIn(dir)
+	if err != nil {
+		return tree{}, err
+	}
+	r := &report{}
+	root := &node{kind: kindMapping}
+	b := &builder{report: r} // one for all: what they expand to is bounded together
+	for _, name := range files {
+		r.file = name
+		data, open, err := readFile(name)
+		if err != nil {
+			return tree{}, err
+		}
+		b.file, b.ignored = &sourceFile{name: name, open: open}, nil
+		part := parseFile(data, r, b)
+		switch {
+		case part == nil || part.kind == kindNull:
+		case part.kind != kindMapping:
+			r.add(part, "", "found %v, expected a mapping of options", part.kind)
+		case isLiteLLM(part):
+			r.add(part, "", "LiteLLM's own configuration: it is the whole configuration, or none of it; name this file alone, or add what auditrelay config translate makes of it")
+		default:
+			(&resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}).all(part, "")
+			root = merge(r, root, part, typeConfig, "")
+		}
+	}
+	r.file = dir
+	return tree{root: root, report: r}, nil
+}
+
+// merge adds a file's mapping to what the files before it said: sections, and mappings of
+// names, get the keys of both; lists the items of both. Whatever else stands in two files is an error.
+// Neither of the two is changed: anchors may lead to them from elsewhere.
+func merge(r *report, into, from *node, t reflect.Type, path string) *node {
+	out := *into
+	out.keys, out.items = into.keys[:len(into.keys):len(into.keys)], append([]*node(nil), into.items...)
+	for i, k := range from.keys {
+		item, at := from.items[i], join(path, k.text)
+		was := -1
+		for j, other := range out.keys {
+			if other.text == k.text {
+				was = j
+			}
+		}
+		switch {
+		case was < 0:
+			out.keys, out.items = append(out.keys, k), append(out.items, item)
+		case item.kind == kindNull: // as good as a key that is not there
+		case out.items[was].kind == kindNull:
+			out.keys[was], out.items[was] = k, item
+		default:
+			out.items[was] = mergeValue(r, out.keys[was], out.items[was], k, item, typeOf(t, k.text), at)
+		}
+	}
+	return &out
+}
+
+// additive is the type of a key under which the contents of files add up; nil: there is none.
+type additive struct {
+	t     reflect.Type
+	named bool // a mapping of names
+}
+
+// typeOf is the additive type that a struct has under a key.
+func typeOf(t reflect.Type, key string) additive {
+	if t == nil {
+		return additive{}
+	}
+	f, ok := fieldsOf(t).find(key)
+	if !ok {
+		return additive{}
+	}
+	ft := t.Field(f.index).Type
+	return additive{ft, f.tag.named || ft.Kind() == reflect.Map}
+}
+
+func mergeValue(r *report, keyWas, was, key, item *node, s additive, path string) *node {
+	mappings, lists := was.kind == kindMapping && item.kind == kindMapping, was.kind == kindList && item.kind == kindList
+	switch {
+	case s.t == nil:
+	case s.named && mappings:
+		return merge(r, was, item, nil, path)
+	case s.t.Kind() == reflect.Struct && s.t != reflect.TypeFor[Section]() && mappings:
+		return merge(r, was, item, s.t, path)
+	case s.t.Kind() == reflect.Slice && lists:
+		out := *was
+		out.items = append(was.items[:len(was.items):len(was.items)], item.items...)
+		return &out
+	}
+	r.add(key, path, "it stands %s already: keep one of the two", r.placeOf(keyWas).From(r.placeOf(key)))
+	return was
+}
