@@ -77,8 +77,8 @@ func sameJSON(a, b []byte) bool {
 // values. Our rules were written with the first two at hand.
 func vectorClasses() []vectorClass {
 	random := rand.New(rand.NewPCG(11, 2026))
-	public, services, contexts, clean := vectorClass{name: "132 known forms at their vendors' lengths, four positions"}, vectorClass{name: "94 forms of services of 2025 and 2026, four positions"},
-		vectorClass{name: "values without a form, in telling places"}, vectorClass{name: "clean values of 33 kinds (false positives)"}
+	public, services, contexts, clean := vectorClass{name: fmt.Sprintf("%d known forms at their vendors' lengths, four positions", len(vectors.Public))}, vectorClass{name: fmt.Sprintf("%d forms of services of 2025 and 2026, four positions", len(vectors.Services))},
+		vectorClass{name: "values without a form, in telling places"}, vectorClass{name: fmt.Sprintf("clean values of %d kinds (false positives)", len(vectors.Clean))}
 	for _, s := range vectors.Public {
 		for range 3 {
 			public.vectors = append(public.vectors, positions(vectors.Grow(random, s[1]))...)

@@ -47,10 +47,29 @@ func (set *charset) all(b []byte) bool { return set.span(b) == len(b) }
 // it, unless as the end of an escape (\n, \u0020, %20) that a text within a text
 // may still have.
 func begins(b []byte, i int) bool {
-	if i == 0 || !alphanumeric[b[i-1]] {
-		return true
-	}
+	return i == 0 || !alphanumeric[b[i-1]] || escaped(b, i)
+}
+
+// escaped reports whether an escape ends before b[i].
+func escaped(b []byte, i int) bool {
 	return i >= 2 && b[i-2] == '\\' || i >= 3 && b[i-3] == '%' || i >= 6 && b[i-6] == '\\' && b[i-5] == 'u'
+}
+
+// afterEscape returns where in b[from:to], a row of digits, the number begins: behind the
+// digits of an escape, if there is one.
+func afterEscape(b []byte, from, to int) int {
+	for i := to; i > from; i-- {
+		if escaped(b, i) {
+			return i
+		}
+	}
+	return from
+}
+
+// behindEscape returns patterns of an escape and one of bytes behind it.
+func behindEscape(bytes string) []pattern {
+	hex, first := setOf("0123456789abcdefABCDEF"), setOf(bytes)
+	return []pattern{{setOf("\\"), setOf("nrtbf"), first}, {setOf("%"), hex, hex, first}, {setOf("\\"), setOf("u"), hex, hex, hex, hex, first}}
 }
 
 // judged is how much of a token is looked at to tell what it is made of.

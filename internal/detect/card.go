@@ -5,9 +5,9 @@ const (
 	cardMost  = 19
 )
 
-func card() anchor {
-	return anchor{
-		pattern: pair(exceptAlphanumeric, "23456"), back: 2, ahead: cardMost + 4 + 2,
+func card() []anchor {
+	one := anchor{
+		back: 2, ahead: cardMost + 4 + 2,
 		find: func(window []byte, at int) (Finding, bool) {
 			if at > 0 && (window[at-1] == '.' || window[at-1] == '-' || window[at-1] == '_') {
 				return Finding{}, false
@@ -22,6 +22,17 @@ func card() anchor {
 			return Finding{Start: at, End: end}, issued(number[:count]) && luhn(number[:count])
 		},
 	}
+	return one.at(append(behindEscape("23456"), pair(exceptAlphanumeric, "23456"))...)
+}
+
+// at returns the anchor at each of several patterns.
+func (a anchor) at(patterns ...pattern) []anchor {
+	var all []anchor
+	for _, p := range patterns {
+		a.pattern = p
+		all = append(all, a)
+	}
+	return all
 }
 
 // cardDigits reads digits in one piece, or in groups of four, or of four, six and

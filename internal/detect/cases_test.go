@@ -91,6 +91,16 @@ var cases = map[string]struct{ finds, misses []row }{
 		[]row{{"<sk_live_0123456789abcdefABCDEF>", ""}, {"<rk_live_0123456789abcdefABCDEF>", ""}, {"<whsec_0123456789abcdefABCDEFGH>", ""}},
 		[]row{{"pk_live_0123456789abcdefABCDEF", ""}, {"task_live_0123456789abcdefABCDEF", ""}, {"sk_live_short", ""}},
 	},
+	"prefixed-token": {
+		[]row{
+			{"<acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1>", ""}, {"use <acme-q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1>, please", ""}, {"<nango_sk_q7Zk2mXv9TbL4wRy8nDs6HcP>", ""}, {"<svc_pat_9f86d081884c7d659a2feaa0c55ad015>", ""},
+			{"<acme_q7zk2mxv9tbl4wry8nds6hcpx3jf5vg1w2>", ""}, {`key\n<acme_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1>`, ""}, {"<secret_default_9f86d081884c7d659a2feaa0c55ad015.q7Zk2mXv9TbL4wRy8nDs6HcP>", ""},
+		},
+		[]row{
+			{"resp_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1", ""}, {"user_9f86d081884c7d659a2feaa0c55ad015", ""}, {"acme_q7Zk2mXv9TbL4wRy8nDs6H", ""}, {"sha384-q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1q7Zk2mXv9TbL4wRy8nDs6HcP", ""},
+			{"Llama4Maverick17B128EInstructFP8_Qwen3Coder480BA35BInstruct", ""}, {"token-refresher-5d8f7c9b4-x2k5j", ""}, {"a_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1", ""}, {"acme_" + aUUID, ""}, {"acme_the_name_of_a_very_long_feature_flag_2024", ""},
+		},
+	},
 	"jwt": {
 		[]row{
 			{"<" + jwtHead + "." + jwtBody + ".c2lnbmF0dXJlLWlzLWZha2U>", ""}, {"t=<" + jwtHead + "." + jwtBody + ".c2ln>;", ""}, {"<" + jwtHead + "." + jwtBody + ">", ""}, // cut short
@@ -154,7 +164,7 @@ var cases = map[string]struct{ finds, misses []row }{
 	"ip-address": {
 		[]row{
 			{"<192.0.2.17>", ""}, {"from <10.1.2.3>:8080", ""}, {"https://<203.0.113.9>/x", ""}, {"[<2001:db8::8a2e:370:7334>]:443", ""}, {"<2001:0db8:0000:0000:0000:8a2e:0370:7334>.", ""}, {"<fe80::1>%eth0", ""}, {"::ffff:<192.0.2.1>", ""},
-			{"<2001:db8::192.0.2.1>", ""}, {"<fd00::>", ""},
+			{"<2001:db8::192.0.2.1>", ""}, {"<fd00::>", ""}, {`a\n<192.0.2.17>`, ""}, {`a\u0020<192.0.2.17>`, ""}, {"a=%20<192.0.2.17>", ""}, {`a\n<2001:db8::8a2e:370:7334>`, ""}, {"a%20<2001:db8::8a2e:370:7334>", ""},
 		},
 		[]row{
 			{"v1.2.3.4", ""}, {"version 1.2.3.4", ""}, {"version: 1.2.3.4", ""}, {"1.2.3.4-rc1", ""}, {"1.2.3.4.5", ""}, {"1.2.3", ""}, {"1.2.3.256", ""}, {"01.2.3.4", ""}, {"127.0.0.1", ""}, {"0.0.0.0", ""}, {"255.255.255.255", ""},
@@ -162,11 +172,12 @@ var cases = map[string]struct{ finds, misses []row }{
 		},
 	},
 	"phone-number": {
-		[]row{{"<+49 30 901820>", ""}, {"call <+1 (212) 555-0123>.", ""}, {"tel:<+442079460958>", ""}, {"<(212) 555-0123>", ""}, {"<212-555-0123>, or <212.555.0123>", ""}},
+		[]row{{"<+49 30 901820>", ""}, {"call <+1 (212) 555-0123>.", ""}, {"tel:<+442079460958>", ""}, {"<(212) 555-0123>", ""}, {"<212-555-0123>, or <212.555.0123>", ""}, {`a\n<212-555-0123>`, ""}, {"a=%20<212-555-0123>", ""}},
 		[]row{{"2025-06-01T08:00:00+00:00", ""}, {"+1", ""}, {"+0123456789", ""}, {"+1234567890123456", ""}, {"a+12345678", ""}, {"112-555-0123", ""}, {"212-555-01234", ""}, {"212555012", ""}, {"2125550123", ""}, {"1-212-555-0123-9", ""}, {aUUID, ""}, {"+10.5 percent", ""}},
 	},
 	"card-number": {
 		[]row{
+			{`a\n<4111111111111111>`, ""}, {`a\u0020<4111111111111111>`, ""}, {"a=%20<4111111111111111>", ""},
 			{"<4111111111111111>", ""}, {"<4111 1111 1111 1111>, exp", ""}, {"<5555-5555-5555-4444>.", ""}, {"<3782 822463 10005>", ""}, {"<378282246310005>", ""}, {"<30569309025904>", ""}, {"<6011111111111117>", ""}, {"<3530111333300000>", ""},
 			{"<4222222222222>", ""}, {"<2223003122003222>", ""},
 		},

@@ -16,8 +16,27 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 		return Finding{}, false
 	}
 	value := window[start : start+valueSpan(window, start)]
-	detector := n.judge(n.names.tells(window[at+1:end]), value, assigned)
+	kinds := n.names.tells(window[at+1 : end])
+	if kinds == 0 && valueName(window[at+1:end]) {
+		kinds = n.flagBefore(window[:at-1])
+	}
+	detector := n.judge(kinds, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// flagBefore returns what the value of --name or --key before another flag tells.
+func (n *named) flagBefore(b []byte) kind {
+	for {
+		i := bytes.LastIndex(b, []byte("--"))
+		if i < 0 {
+			return 0
+		}
+		size := nameSet.span(b[i+2:])
+		if value := bytes.Trim(b[i+2+size:], " =\"'"); pairName(b[i+2:i+2+size]) && bytes.IndexByte(value, ' ') < 0 {
+			return n.names.tells(value[bytes.LastIndexByte(value, '/')+1:])
+		}
+		b = b[:i]
+	}
 }
 
 // user looks at curl's -u name:password.

@@ -97,8 +97,7 @@ shared by every filter, gate and guest that selects the same; an expression runs
 - **A finding is what is cut out.** Of a password in a URL that is the password alone; of a named value within a text it ends at
   the closing quote, or, without quotes, at white space, a quote, a backslash, or one of ` + "`, ; & ) ] } < > |`" + `.
 - **Encodings are not undone**: base64, percent signs, or compression around a whole secret hide it. Strings that hold JSON are entered
-  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%%20`" + `) do not hide it
-  (but an IP address, a card, or a phone number without its +).
+  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%%20`" + `) do not hide it.
 - **Pairs are names too**: ` + "`{\"name\": \"API_TOKEN\", \"value\": ...}`, `[\"x-api-key\", ...]`, `[\"--token\", ...]`" + `, JSON Patch, a private JSON Web Key.
 - **A key's hash is none**: ` + "`token`" + ` in the rows of LiteLLM's tables of keys, and ` + "`changed_by_api_key`" + `, as long as they are 64 lower-case
   hexadecimal digits. Elsewhere 64 digits beside a name that says secret are a secret.

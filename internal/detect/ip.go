@@ -8,14 +8,15 @@ const (
 func ipv4() anchor {
 	const context = len("version") + 3
 	return anchor{
-		pattern: pair(digits, "."), back: 3 + context, ahead: ipv4Bytes + 2,
+		pattern: pair(digits, "."), back: 3 + context + escapeBytes, ahead: ipv4Bytes + 2,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
 			for start > 0 && classOf[window[start-1]] == digit {
 				start--
 			}
+			start = afterEscape(window, start, at)
 			n, octets, ok := parseIPv4(window[start:])
-			if !ok || versionBefore(window[:start]) {
+			if !ok || !escaped(window, start) && versionBefore(window[:start]) {
 				return Finding{}, false
 			}
 			end := start + n
@@ -75,13 +76,16 @@ func versionBefore(b []byte) bool {
 func ipv6() anchor {
 	hex := "0123456789abcdefABCDEF"
 	return anchor{
-		pattern: pair(hex, ":"), back: 6, ahead: ipv6Bytes,
+		pattern: pair(hex, ":"), back: 6 + escapeBytes, ahead: ipv6Bytes,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at
-			for start > 0 && at-start < 5 && classOf[window[start-1]]&alnumClasses != 0 {
+			for start > 0 && at-start < 5+escapeBytes && classOf[window[start-1]]&alnumClasses != 0 {
 				start--
 			}
-			if start > 0 && (window[start-1] == ':' || window[start-1] == '.' || alphanumeric[window[start-1]]) {
+			if at-start > 4 { // an escape's digits are before it
+				start = afterEscape(window, start, at)
+			}
+			if start > 0 && !escaped(window, start) && (window[start-1] == ':' || window[start-1] == '.' || alphanumeric[window[start-1]]) {
 				return Finding{}, false
 			}
 			n, ok := parseIPv6(window[start:])

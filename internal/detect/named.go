@@ -90,33 +90,40 @@ func (n *named) first(kinds kind) string {
 // anchors find names and values within a text.
 func (n *named) anchors() []anchor {
 	extend := func(text []byte, f Finding) int { return f.Start + valueSpan(text, f.Start) }
-	return []anchor{
-		{pattern: pattern{setOf(":=")}, findIn: n.sign, extend: extend},
-		{pattern: literal("--"), back: 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
-		{pattern: literal(" is "), findIn: n.says, extend: extend},
-		{pattern: literal("password "), findIn: n.follows, extend: extend},
-		{pattern: literal("passwd "), findIn: n.follows, extend: extend},
-		{pattern: literal("secret "), findIn: n.follows, extend: extend},
-		{pattern: literal("token "), findIn: n.follows, extend: extend},
-		{pattern: literal("key "), findIn: n.follows, extend: extend},
-		{pattern: literal("pass "), findIn: n.follows, extend: extend},
+	anchors := []anchor{
+		{pattern: pattern{setOf(":=|")}, findIn: n.sign, extend: extend},
+		{pattern: pair(quoteBytes, ","), back: nameBytes + betweenBytes, ahead: valueJudged, find: n.argument, extend: extend},
+		{pattern: pair("(", quoteBytes), back: nameBytes + 1, ahead: valueJudged, find: n.call, extend: extend},
+		{pattern: literal("form-data; name="), back: 16, ahead: partBytes + valueJudged, find: n.part},
+		{pattern: literal("--"), back: nameBytes + 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
 		{pattern: literal(" to "), findIn: n.becomes, extend: extend},
 		{pattern: literal("-> "), findIn: n.arrow, extend: extend},
 		{pattern: literal("\xe2\x86\x92 "), findIn: n.arrow, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
 		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
-		{pattern: literal("--user "), back: 8, ahead: valueJudged, find: n.user},
+		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
 		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawb")}, back: commandBytes, ahead: valueJudged, find: n.option},
 		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
 		{pattern: literal("sqlplus "), back: 8, ahead: valueJudged, find: n.scott},
+		{pattern: literal("@//"), back: valueJudged, ahead: 1, find: n.easyConnect},
 	}
+	for _, w := range sayingWords {
+		w := w
+		anchors = append(anchors, anchor{pattern: literal(w), findIn: func(text []byte, at int) (Finding, bool) { return n.told(text, at+1-len(w), at) }, extend: extend})
+	}
+	for _, w := range []string{"password", "passwd", "secret", "token", "key", "pass", "auth"} {
+		anchors = append(anchors, anchor{pattern: append(literal(w), setOf(" \t")), findIn: n.follows, extend: extend})
+	}
+	return anchors
 }
+
+const quoteBytes = "\"'`"
 
 var (
 	around  = charsetOf("\"'`\\])")
 	opening = charsetOf("\"'`\\=>:(")
-	quotes  = charsetOf("\"'`")
+	quotes  = charsetOf(quoteBytes)
 	bareEnd = charsetOf(" \t\r\n\"'`\\,;&)]}<>|")
 	nameSet = func() *charset {
 		set := charsetOf("A-Za-z0-9_.-")
@@ -136,8 +143,10 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	}
 	kinds := n.names.tells(name)
 	if kinds == 0 {
-		if kinds = n.attribute(text, at, name); kinds == 0 {
-			return Finding{}, false
+		if kinds = n.annotated(text, at, name); kinds == 0 {
+			if kinds = n.attribute(text, at, name); kinds == 0 {
+				return Finding{}, false
+			}
 		}
 	}
 	start := valueStart(text, at)
@@ -150,6 +159,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	start += scheme
 	end := min(len(text), start+valueJudged)
 	value := text[start : start+valueSpan(text[:end], start)]
+	if text[at] == '|' && len(value) < 16 && variableName.all(value) {
+		return Finding{}, false // of a table, or a pipe
+	}
 	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
 		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
 			return Finding{}, false // the name is that of a key
@@ -161,6 +173,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	switch {
 	case scheme > 0 && text[at] == ':':
 		how = schemed
+	case text[at] == '|':
 	case start > 0 && quotes[text[start-1]],
 		text[at] == '=' && (!white[text[at-1]] || oneWord),
 		text[at] == ':' && oneWord && (bytes.IndexAny(name, "-_") > 0 || ofLines(text, at-len(name), start+len(value))):
@@ -213,16 +226,26 @@ func nameStart(b []byte) int {
 // spaces, quotes, the rest of a longer sign, and, as YAML has it, a line's end.
 func valueStart(text []byte, at int) int {
 	start, marks := at+1, 0
-	for start < len(text) && (text[start] == ' ' || text[start] == '\t' || marks < betweenBytes && opening[text[start]]) {
+	for start < len(text) && (text[start] == ' ' || text[start] == '\t' || marks < betweenBytes && (opening[text[start]] || text[at] == '|' && text[start] == '|')) {
 		if text[start] != ' ' && text[start] != '\t' {
 			marks++
 		}
 		start++
 	}
-	if text[at] != ':' || marks > 0 {
+	if text[at] != ':' {
 		return start
 	}
-	line := start
+	if marks == 0 && start+1 < len(text) && (text[start] == '!' || text[start] == '&' && start > at+1) { // a tag or anchor of YAML
+		if n := exceptBlank.span(text[start:min(len(text), start+nameBytes)]); start+n < len(text) && text[start+n] == ' ' {
+			for start += n; start < len(text) && (text[start] == ' ' || quotes[text[start]]); start++ {
+			}
+			return start
+		}
+	}
+	line := at + 1 + blank.span(text[at+1:])
+	if marks > 0 && (line == len(text) || text[line] != '>') {
+		return start
+	}
 	for line < len(text) && line < start+2 && (text[line] == '|' || text[line] == '>' || text[line] == '-' || text[line] == '+') {
 		line++
 	}
@@ -236,7 +259,7 @@ func valueStart(text []byte, at int) int {
 	for begin < len(text) && (text[begin] == ' ' || text[begin] == '\t') {
 		begin++
 	}
-	if begin == line+1 {
+	if begin == line+1 && !oneWordLine(text[begin:]) {
 		return start // of the next name
 	}
 	if begin+1 < len(text) && text[begin] == '-' && text[begin+1] == ' ' {
@@ -245,10 +268,22 @@ func valueStart(text []byte, at int) int {
 	return begin
 }
 
+var (
+	blank       = charsetOf(" \t")
+	exceptBlank = setOf(bytesBut(white))
+)
+
+// oneWordLine reports whether text begins with a line of one word that is no name.
+func oneWordLine(text []byte) bool {
+	word := text[:exceptBlank.span(text[:min(len(text), valueJudged)])]
+	rest := text[len(word):]
+	return len(word) >= valueLeast && (len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n') && bytes.IndexAny(word, ":=<>|#") < 0 && word[0] != '-'
+}
+
 // schemeSpan returns the length of the word before a token in an authorization, and
 // of the spaces behind it, 0 where there is none.
 func schemeSpan(value []byte) int {
-	n := alphanumeric.span(value[:min(len(value), 16)])
+	n := schemeSet.span(value[:min(len(value), 16)])
 	end := n
 	for end < len(value) && value[end] == ' ' {
 		end++
@@ -262,7 +297,7 @@ func schemeSpan(value []byte) int {
 		word[i] = fold(value[i])
 	}
 	switch string(word) {
-	case "bearer", "basic", "token", "apikey", "key", "bot", "splunk", "jwt", "oauth", "negotiate", "geniekey", "pat", "secret":
+	case "bearer", "basic", "token", "apikey", "key", "bot", "splunk", "jwt", "oauth", "negotiate", "geniekey", "pat", "secret", "ssws", "digest", "dpop", "apitoken", "accesskey", "sso-key", "privatetoken", "hmac", "sharedkey", "klaviyo-api-key", "zoho-oauthtoken":
 		return end
 	}
 	return 0
@@ -321,10 +356,7 @@ func (n *named) element(window []byte, at int) (Finding, bool) {
 		kinds = n.nameAttribute(tag[size:])
 	}
 	if kinds == 0 {
-		before := bytes.TrimRight(window[:open], " \t\r\n")
-		if rest, ok := bytes.CutSuffix(before, []byte("</key>")); ok {
-			kinds = n.names.tells(rest[bytes.LastIndexByte(rest, '>')+1:])
-		}
+		kinds = n.elementBefore(name, bytes.TrimRight(window[:open], " \t\r\n"))
 	}
 	if kinds == 0 {
 		return Finding{}, false
@@ -356,10 +388,37 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 		return 0
 	}
 	before := text[max(0, at-tagBytes) : at-len(name)]
-	if open := bytes.LastIndexAny(before, "<{}"); open >= 0 {
+	open := bytes.LastIndexAny(before, "<{}")
+	if open >= 0 {
 		before = before[open:]
 	}
-	return n.nameAttribute(before)
+	if k := n.nameAttribute(before); k != 0 || open >= 0 && before[0] == '<' {
+		return k
+	}
+	// The name behind the value, in the same braces or entry of a list.
+	behind := text[at:min(len(text), at+tagBytes)]
+	if end := bytes.IndexAny(behind, "{}"); end >= 0 {
+		behind = behind[:end]
+	}
+	for _, mark := range []string{"\n-", "\n\n"} {
+		if end := bytes.Index(behind, []byte(mark)); end >= 0 {
+			behind = behind[:end]
+		}
+	}
+	return n.nameAttribute(behind[1:])
+}
+
+// annotated returns what the name before a type tells: password: str = "...".
+func (n *named) annotated(text []byte, at int, name []byte) kind {
+	before := text[:at-len(name)-(at-len(bytes.TrimRight(text[:at], " \t")))]
+	if text[at] != '=' || len(before) == 0 || before[len(before)-1] != ':' {
+		return 0
+	}
+	outer, ok := n.nameBefore(before, len(before)-1)
+	if !ok {
+		return 0
+	}
+	return n.names.tells(outer)
 }
 
 // nameAttribute returns what the value of a name= or key= in b tells.
@@ -400,7 +459,7 @@ func strong(kinds kind, value []byte, how manner) bool {
 	head := value[:min(len(value), judged)]
 	seen, printed := classes(head)
 	switch {
-	case seen&space != 0:
+	case seen&space != 0, how != held && seen&digit == 0 && bytes.IndexByte(value, '[') > 0: // Optional[str]
 		return false
 	case kinds&(password|token) == 0: // any name with the word key
 		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)

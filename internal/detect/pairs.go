@@ -6,7 +6,7 @@ func pairName(name []byte) bool {
 	var room [16]byte
 	switch string(folded(room[:0], name)) {
 	case "parameterkey", "parameter_key", "attributekey", "attribute_key", "settingkey", "setting_key", "optionkey", "option_key", "propertykey", "property_key", "title",
-		"name", "key", "header", "param", "parameter", "variable", "var", "env", "field", "property", "setting", "path", "k", "label", "option", "attribute", "id", "n":
+		"name", "key", "header", "type", "kind", "question", "prompt", "param", "parameter", "variable", "var", "env", "field", "property", "setting", "path", "k", "label", "option", "attribute", "id", "n":
 		return true
 	}
 	return endsInWord(name, "name")
@@ -26,7 +26,7 @@ func endsInWord(name []byte, word string) bool {
 func valueName(name []byte) bool {
 	var room [16]byte
 	switch string(folded(room[:0], name)) {
-	case "value", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text":
+	case "value", "values", "answer", "example", "raw", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text":
 		return true
 	case "before_value", "updated_values": // LiteLLM's own, of a whole row
 		return false

@@ -7,10 +7,10 @@ const (
 
 // phone finds numbers that say by a sign that they are one.
 func phone() []anchor {
-	return []anchor{
-		{pattern: pair("+", digits), back: 1 + escapeBytes, ahead: 2 * phoneMost, find: international},
-		{pattern: pair(exceptAlphanumeric, "23456789"), back: 2, ahead: len("212) 555-01234"), find: northAmerican},
-	}
+	const area = "23456789"
+	one := anchor{back: 2, ahead: len("212) 555-01234"), find: northAmerican}
+	return append(one.at(append(behindEscape(area), pair(exceptAlphanumeric, area))...),
+		anchor{pattern: pair("+", digits), back: 1 + escapeBytes, ahead: 2 * phoneMost, find: international})
 }
 
 var between = charsetOf(" .()-")

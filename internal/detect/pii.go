@@ -33,7 +33,7 @@ func personal() []detector {
 				Example:     "4111 1111 1111 1111",
 				DoesNotFind: "Other groups, digits within a longer word or number, a number with a wrong check digit, expiry dates and security codes.",
 			},
-			anchors: []anchor{card()},
+			anchors: card(),
 		},
 		{
 			Info: Info{Name: "iban",

@@ -64,7 +64,7 @@ type Rule struct {
 const (
 	MixDigits = "digits" // letters and digits
 	MixCases  = "cases"  // those, or small letters and capitals
-	MixDrawn  = "drawn"  // the same, and not small words with - or _ between them
+	MixDrawn  = "drawn"  // the same, and not small words with - or _ between them; or 16 letters or digits in a row
 )
 
 // Bounds of rules.
@@ -330,6 +330,9 @@ func (c *compiledRule) drawn(secret []byte, prefix int) bool {
 	rest := secret[min(prefix, len(secret)):]
 	seen, _ := classes(rest[:min(len(rest), judged)])
 	mixed := seen&digit != 0 && seen&(lower|upper) != 0
+	if c.Mix == MixDrawn && oneRow(rest) {
+		return true
+	}
 	if c.Mix == MixDrawn && seen&upper == 0 && bytes.ContainsAny(rest, "-_") && !random(rest) {
 		return false
 	}

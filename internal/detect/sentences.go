@@ -4,11 +4,14 @@ import "bytes"
 
 // Values in sentences, by the words before them.
 
-// says looks at "the password is value".
-func (n *named) says(text []byte, at int) (Finding, bool) { return n.told(text, at-len(" is"), at) }
+// sayingWords are what stands between a name and its value where people tell it, in the
+// larger languages.
+var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
 
 // follows looks at "password value", as SQL, netrc files and people have it.
 func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
+
+var ascii = charsetOf("!-~")
 
 // told looks at a value behind text[at], whose name ends at end.
 func (n *named) told(text []byte, end, at int) (Finding, bool) {
@@ -20,6 +23,9 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 		start++
 	}
 	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
+	if text[at] >= 0x80 { // no space ends it there
+		value = value[:ascii.span(value)]
+	}
 	value = bytes.TrimRight(value, ".!?")
 	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
 		return Finding{}, false
@@ -74,6 +80,11 @@ func (n *named) arrow(text []byte, at int) (Finding, bool) {
 		value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
 		detector := n.judge(kinds, value, assigned)
 		return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+	}
+	for _, mark := range []string{" \xe2\x86\x92", " ->"} {
+		if end := at - len(mark); end > 0 && bytes.HasSuffix(text[:at], []byte(mark)) {
+			return n.told(text, end, at)
+		}
 	}
 	return Finding{}, false
 }

@@ -65,7 +65,7 @@ func bareUserinfo() anchor {
 				start--
 			}
 			colon := bytes.IndexByte(window[start:at], ':')
-			if colon < 1 || start == 0 && at == 128 || bytes.HasPrefix(window[start+colon:], []byte("://")) {
+			if colon < 1 || port(window[start:start+colon]) || start == 0 && at == 128 || bytes.HasPrefix(window[start+colon:], []byte("://")) {
 				return Finding{}, false
 			}
 			secret := Finding{Start: start + colon + 1, End: at}
@@ -79,6 +79,9 @@ func bareUserinfo() anchor {
 				}
 			}
 			n := host.span(rest)
+			if size, _, ok := parseIPv4(rest); ok && size == n {
+				return secret, bytes.IndexByte(window[start:secret.Start], '/') < 0
+			}
 			return secret, n > 0 && n+1 < len(rest) && rest[n] == ':' && classOf[rest[n+1]] == digit
 		},
 	}

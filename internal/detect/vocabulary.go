@@ -23,18 +23,22 @@ func vocabulary() map[string]word {
 		contraseña contrasena contraseñas contrasenas motdepasse senha segredo wachtwoord geheim hasło haslo heslo lösenord losenord
 		adgangskode passord salasana jelszó jelszo şifre sifre katasandi kodeord
 		пароль парол пароля секрет κωδικός סיסמה كلمةالمرور كلمةالسر पासवर्ड รหัสผ่าน mậtkhẩu matkhau
-		密码 密碼 口令 密钥 密鑰 暗号 暗証番号 パスワード パスフレーズ シークレット 비밀번호 암호 시크릿`)
-	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd`)
-	add(word{kinds: password, whole: true}, `pin otp salt pepper seedphrase mnemonic pincode accesscode securitycode recoverycode recoverycodes backupcode backupcodes cvv cvc credential credentials creds authvalue secretid approleroleid approlesecretid`)
+		parolă лозинка құпиясөз گذرواژه رمزعبور
+		密码 密碼 口令 私钥 私鑰 秘钥 密钥 密鑰 暗号 暗証番号 パスワード パスフレーズ シークレット 비밀번호 비밀키 암호 시크릿 пароли секреты المفتاحالسري 秘密鍵`)
+	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd psk bindpw newpass oldpass rootpass adminpass pgpass requirepass proxypass smtppass keypass storepass loginpass`)
+	add(word{kinds: password, whole: true}, `pin pinnumber unlockcode zugangscode recoveryphrase totpseed otpseed mfaseed walletseed securityanswer secretanswer otp salt pepper seedphrase mnemonic pincode accesscode securitycode recoverycode recoverycodes backupcode backupcodes cvv cvc credential credentials creds authvalue secretid approleroleid approlesecretid`)
 	add(word{kinds: token, tail: true}, `apikey accesskey secretkey privatekey masterkey encryptionkey signingkey saltkey hmackey authkey servicekey
 		subscriptionkey licensekey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken
 		idtoken securitytoken bottoken webhooktoken csrftoken deploytoken jobtoken integrationtoken authenticationtoken
 		personalaccesstoken signingsecret tokensecret credentialkey encryptedkey decryptionkey sshkey sharedkey apisecret appkey
-		schlüssel schluessel sleutel`)
+		schlüssel schluessel sleutel cleapi cléapi clesecrete clésecrète cleprivee cléprivée llavesecreta llaveprivada llaveapi claveapi claveprivada
+		chaveapi chavesecreta chaveprivada chiaveapi chiavesegreta chiaveprivata kluczapi kluczprywatny tajnyklucz klíčapi klicapi gizlianahtar apianahtarı
+		токены ключи מפתחapi مفتاحapi`)
 	add(word{kinds: token, whole: true, tail: true}, `token jeton ключ токен トークン 令牌 토큰`)
+	add(word{kinds: token, tail: true}, `액세스토큰 apiキー アクセスキー シークレットキー api키 访问密钥`)
 	add(word{kinds: token, whole: true}, `auth authorization proxyauthorization basicauth bearer jwt pat dsn license licence
 		sessionid sid connectionstring connstring connstr clientcert serviceaccount gcpserviceaccount serviceaccountjson privatekeyid
-		ocifingerprint ocitenancy litellmlicense xauth chave
+		kubeconfig dockerconfigjson credentialsjson sharedaccesssignature netrc htpasswd ocifingerprint ocitenancy litellmlicense xauth chave
 		codeverifier clientassertion xhoneycombteam`)
 	add(word{kinds: token | jar, whole: true}, `cookie cookies setcookie`)
 	add(word{kinds: token}, `authtoken usertoken`)
@@ -43,8 +47,8 @@ func vocabulary() map[string]word {
 	add(word{kinds: token | azureKey, tail: true}, `accountkey sharedaccesskey storagekey sharedkey`)
 	add(word{kinds: signature, whole: true}, `sig xamzsignature xgoogsignature`)
 	add(word{kinds: address, whole: true}, `databaseurl dburl redisurl directurl webhookurl mongourl mongodburi amqpurl brokerurl postgresurl databaseuri dburi connectionuri connectionurl`)
-	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders`)
-	add(word{kinds: aKey, whole: true, tail: true}, `key`)
+	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders credentialvalues`)
+	add(word{kinds: aKey, whole: true, tail: true}, `key clé cle llave chave chiave klucz klíč kulcs nyckel nøgle avain anahtar مفتاح מפתח`)
 	return all
 }
 
@@ -61,7 +65,7 @@ const asideWords = `id ids name names alias aliases hint policy length len min m
 	reset forgot forgotten attempts tries retries strategy method mode scheme source role roles scope scopes issuer audience subject user username
 	email owner group team metadata info details detail settings setting config configuration options option history list map
 	counter rate window spend spent remaining quota threshold ratio percent url uri generator service form page help text message
-	error errors warning reason name_prefix missing invalid set exists present protected protection tag tags region zone`
+	error errors warning reason to name_prefix missing invalid set exists present protected protection tag tags region zone`
 
 // counting returns the words before "token" with which it is a unit of text.
 func counting() map[string]bool {

@@ -66,6 +66,15 @@ func written() []detector {
 			named: []namedRule{{kinds: password | token | aKey, value: strong}},
 		},
 	}
+	all = append(all, detector{
+		Info: Info{Name: "prefixed-token",
+			Finds: "Tokens of services that no rule knows: one to four words in one case with `_` or `-` between them, and then 32 or more characters that were drawn, letters of both cases and digits among them; " +
+				"in one case only behind `_`; 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
+			Example:     "acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1",
+			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), hashes and UUIDs behind other words, shorter tokens, and tokens without such a beginning.",
+		},
+		anchors: []anchor{prefixed()},
+	})
 	for i := range all {
 		all[i].Groups = []string{"secrets"}
 		for j := range all[i].anchors {

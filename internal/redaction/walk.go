@@ -123,7 +123,7 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	if s.marks&excepted == 0 {
 		rule = int(named.rule) - 1
 	}
-	if rule >= 0 && named.key.Pair && p.rules[rule].vocabulary && shape.HasValue(a.doc, parent, a.scratch) {
+	if rule >= 0 && p.rules[rule].vocabulary && (named.key.Pair && shape.HasValue(a.doc, parent, a.scratch) || shape.HasItsValue(a.doc, parent, key)) {
 		rule = -1 // it is the name of what stands beside it
 	}
 	in.spared |= a.sparedAt(n)

@@ -56,17 +56,21 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 		}
 	case key.Value:
 		for c := d.Child(parent, document.None); c != document.None; c = d.Child(parent, c) {
-			if c == n || d.Kind(c) != document.String || d.Len(c) > maxName {
+			if c == n {
 				continue
 			}
 			base := len(dst)
 			dst = d.AppendKey(dst, c)
-			names := detect.PairName(dst[base:])
+			names := detect.PairName(dst[base:]) || together(d, n, dst[base:])
 			dst = dst[:base]
-			if !names {
+			text := c
+			if d.Kind(c) == document.Array { // a path, as a list of its segments
+				text = last(d, c)
+			}
+			if !names || text == document.None || d.Kind(text) != document.String || d.Len(text) > maxName {
 				continue
 			}
-			dst, _ = d.AppendString(dst, c)
+			dst, _ = d.AppendString(dst, text)
 			if name := lastSegment(dst[base:]); len(name) > 0 {
 				return append(dst[:base], name...)
 			}
@@ -76,14 +80,58 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 	return dst
 }
 
-// lastSegment is the end of a path as JSON Patch has it, or the name itself.
+// together reports whether a key is the name that goes with the value n by what both begin
+// with: config_key and config_value.
+func together(d *document.Document, n document.Node, key []byte) bool {
+	var room [maxName]byte
+	value := d.AppendKey(room[:0], n)
+	v, k := len(value)-len("value"), len(key)-len("key")
+	return v > 0 && v == k && string(value[:v]) == string(key[:k]) && string(key[k+1:]) == "ey" && string(value[v+1:]) == "alue"
+}
+
+// HasItsValue reports whether an object has the value that goes with a key of this name, as
+// config_value goes with config_key.
+func HasItsValue(d *document.Document, object document.Node, key []byte) bool {
+	if len(key) < len("a_key") || string(key[len(key)-2:]) != "ey" {
+		return false
+	}
+	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
+		if together(d, c, key) {
+			return true
+		}
+	}
+	return false
+}
+
+func last(d *document.Document, array document.Node) document.Node {
+	n := document.None
+	for c := d.Child(array, document.None); c != document.None; c = d.Child(array, c) {
+		n = c
+	}
+	return n
+}
+
+// lastSegment is the end of a path as JSON Patch has it, but for the places of lists, or the
+// name itself.
 func lastSegment(name []byte) []byte {
 	name = bytes.TrimSpace(name)
+	for {
+		i := bytes.LastIndexByte(name, '/')
+		if i <= 0 || !place(name[i+1:]) {
+			break
+		}
+		name = name[:i]
+	}
 	name = name[bytes.LastIndexByte(name, '/')+1:]
 	if bytes.IndexByte(name, '~') < 0 {
 		return name
 	}
 	return bytes.ReplaceAll(bytes.ReplaceAll(name, []byte("~1"), []byte("/")), []byte("~0"), []byte("~"))
+}
+
+// place reports whether a segment of a path is one of a list: a number, or - for its end.
+func place(segment []byte) bool {
+	return string(segment) == "-" || len(segment) > 0 && len(bytes.Trim(segment, "0123456789")) == 0
 }
 
 // HasValue reports whether an object has a member that may be the value of a pair, so

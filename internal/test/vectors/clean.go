@@ -93,6 +93,43 @@ var Clean = map[string]func(r *rand.Rand) string{
 		return pickOf(r, "The token limit was changed to 4096 tokens per minute, quota ", "password policy set to 90days, level ", "state: active -> inactive since build ", "Cookie: we ask for consent, banner ", "max_tokens: 1024 -> 2048, step ", "License: Apache-2.0, revision ",
 			"auth: oauth2, realm ", "Key: Value pairs are kept, item ", "moved from eu-west-1 to eu-central-1, cluster ", "title: Reset your password\nstatus: open\nnumber: ", "Authorization: Bearer authentication is used since v", "kind: Secret\nmetadata:\n  name: db-password\nrevision: ") + fmt.Sprint(r.IntN(99))
 	},
+	"response": func(r *rand.Rand) string {
+		return "resp_" + base64.URLEncoding.EncodeToString(fmt.Appendf(nil, "litellm:custom_llm_provider:openai;model_id:%s;response_id:resp_%s", hexDigits(r, 32), hexDigits(r, 48)))
+	},
+	"item": func(r *rand.Rand) string {
+		return pickOf(r, "resp_", "msg_", "rs_", "fc_", "batch_", "vs_", "ftjob-", "conv_") + hexDigits(r, 50)
+	},
+	"managed file": func(r *rand.Rand) string {
+		return base64.URLEncoding.EncodeToString(fmt.Appendf(nil, "litellm_proxy:application/json;unified_id,%s;target_model_names,gpt-4o", hexDigits(r, 32)))
+	},
+	"shared document": func(r *rand.Rand) string {
+		return "https://docs.example.com/document/d/" + drawn(r, base62+"-_", 44) + "/edit"
+	},
+	"typeid": func(r *rand.Rand) string {
+		return pickOf(r, "user", "team", "acct", "inst") + "_01" + drawn(r, "0123456789abcdefghjkmnpqrstvwxyz", 24)
+	},
+	"prefixed id": func(r *rand.Rand) string {
+		return pickOf(r, "user_2", "org_2", "sub_1", "price_1", "pm_1", "acct_1") + drawn(r, base62, 26)
+	},
+	"git": func(r *rand.Rand) string {
+		return pickOf(r, "refs/heads/feature/", "main@", "release-", "app:main-", "app:sha-") + hexDigits(r, 40)
+	},
+	"model name": func(r *rand.Rand) string {
+		names := []string{"Llama4Maverick17B128EInstructFP8", "Qwen3Coder480BA35BInstruct", "DeepSeekR1DistillQwen32B", "Phi4MiniReasoning", "claude3Opus20240229", "GeminiFlash25LitePreview0617"}
+		return pickOf(r, names...) + "_" + pickOf(r, names...)
+	},
+	"table": func(r *rand.Rand) string {
+		return pickOf(r, "| token | description |\n|---|---|\n| key | the name |", "| password | at least 12 characters | yes |\n| api_key | string | required |", "name|password|role\nbob|hidden|admin", "x = token | filter2024", "password|length") + fmt.Sprint(r.IntN(9))
+	},
+	"code": func(r *rand.Rand) string {
+		return pickOf(r, `fields = ["password", "username", "email2fa"]`, `get_secret("db-prod-1")`, `token("identifier")`, `fields = ("password", "confirm_1")`, `getPassword("user1name")`, "password: Optional[str] = None", `auth("required")`, `assert_token("expired_token_1")`,
+			`headers.get("Authorization", "none")`, `os.getenv("API_KEY", "")`, `set_key("theme", "dark2")`, `print("password", "changed")`, "- name: API_KEY\n  valueFrom:\n    secretKeyRef: {name: llm-keys, key: openai1}", "auth:\n  type: oauth2\n  provider: google") + "#" + fmt.Sprint(r.IntN(9))
+	},
+	"sentence": func(r *rand.Rand) string {
+		return pickOf(r, "The secret to success is consistency2024.", "auth is required for v2beta endpoints,", "Das Kennwort lautet wie im Ticket INC0012345 beschrieben, Absatz", "Der Token war ungültig (Fehler 401), Versuch", "Le mot de passe est expiré depuis le 12/05/2026, note",
+			"La clave es la constancia; el token es válido 30días, n.", "La password è scaduta il 12/05/2026, nota", "A senha é obrigatória desde 2024; item", "パスワードは2026年3月4日に変更されました。", "密码是必填项，长度为12位。", "密钥：见保险库第12页。", "Пароль: см. заявку 4711, п.", "note at 10:ping@10.0.0.7 and",
+			"Password:\nminimum12", "state -> active2024 for key rotation", "Wachtwoord: zie kluis, sleutel 12 is vervangen, regel") + " " + fmt.Sprint(r.IntN(99))
+	},
 	"secretref": func(r *rand.Rand) string {
 		return pickOf(r, "os.environ/OPENAI_API_KEY", "${DB_PASSWORD}", "file:/run/secrets/key", "vault://kv/prod#password")
 	},

@@ -1,0 +1,125 @@
+package detect
+
+import "bytes"
+
+// Values that programs and protocols write beside their names otherwise than behind a sign.
+
+// partBytes is how long the headers of a part of a form may be.
+const partBytes = 256
+
+// variableName is what names in programs are made of.
+var variableName = charsetOf("a-z0-9_")
+
+var schemeSet = charsetOf("A-Za-z0-9-")
+
+// argument looks at "name", "value", as arguments of a call and in lists.
+func (n *named) argument(window []byte, at int) (Finding, bool) {
+	quote := window[at-1]
+	end := at - 1
+	for end > 0 && window[end-1] == '\\' {
+		end--
+	}
+	start := bytes.LastIndexByte(window[:end], quote) + 1
+	if start == 0 || end-start < 2 {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(window[start:end])
+	if kinds == 0 {
+		return Finding{}, false
+	}
+	value := at + 1
+	for value < len(window) && (white[window[value]] || window[value] == '\\') {
+		value++
+	}
+	if value == len(window) || window[value] != quote {
+		return Finding{}, false
+	}
+	return n.quoted(kinds, window, value+1)
+}
+
+// call looks at name("value"), as in set_password("...").
+func (n *named) call(window []byte, at int) (Finding, bool) {
+	start := at - 1
+	for start > 0 && nameSet[window[start-1]] {
+		start--
+	}
+	name := window[start : at-1]
+	if len(name) > 3 && (bytes.EqualFold(name[:3], []byte("get")) || bytes.EqualFold(name[:3], []byte("has"))) {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(name)
+	if kinds == 0 {
+		return Finding{}, false
+	}
+	return n.quoted(kinds, window, at+1)
+}
+
+func (n *named) quoted(kinds kind, window []byte, start int) (Finding, bool) {
+	value := window[start : start+valueSpan(window, start)]
+	if len(value) < 16 && variableName.all(value) {
+		return Finding{}, false
+	}
+	detector := n.judge(kinds, value, written_)
+	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// part looks at the value of a part of a form, behind its headers.
+func (n *named) part(window []byte, at int) (Finding, bool) {
+	begin := at + 1
+	for begin < len(window) && (quotes[window[begin]] || window[begin] == '\\') {
+		begin++
+	}
+	name := window[begin : begin+nameSet.span(window[begin:])]
+	kinds := n.names.tells(name)
+	if kinds == 0 {
+		return Finding{}, false
+	}
+	for _, blankLine := range []string{"\r\n\r\n", "\n\n", `\r\n\r\n`, `\n\n`} {
+		i := bytes.Index(window[begin:min(len(window), begin+partBytes)], []byte(blankLine))
+		if i < 0 {
+			continue
+		}
+		start := begin + i + len(blankLine)
+		end := start
+		for end < len(window) && window[end] != '\r' && window[end] != '\n' && window[end] != '\\' {
+			end++
+		}
+		detector := n.judge(kinds, window[start:end], assigned)
+		return Finding{Start: start, End: end, Detector: detector}, detector != ""
+	}
+	return Finding{}, false
+}
+
+// elementBefore returns what the content of the element before tells, where name is that of
+// the element of its value: <name>API_TOKEN</name><value>..., a property list's <key>.
+func (n *named) elementBefore(name, before []byte) kind {
+	if len(before) == 0 || before[len(before)-1] != '>' {
+		return 0
+	}
+	open := bytes.LastIndexByte(before, '<')
+	if open < 0 || open+2 >= len(before) || before[open+1] != '/' {
+		return 0
+	}
+	tag := before[open+2 : len(before)-1]
+	if string(tag) != "key" && (!pairName(tag) || !valueName(name)) {
+		return 0
+	}
+	content := before[:open]
+	return n.names.tells(content[bytes.LastIndexByte(content, '>')+1:])
+}
+
+// easyConnect looks at user/password@//host, as Oracle's clients have it.
+func (n *named) easyConnect(window []byte, at int) (Finding, bool) {
+	end := at - 2
+	start := end
+	for start > 0 && classOf[window[start-1]] != space && !quotes[window[start-1]] {
+		start--
+	}
+	slash := bytes.IndexByte(window[start:end], '/')
+	if slash < 1 || !nameSet.all(window[start:start+slash]) {
+		return Finding{}, false
+	}
+	start += slash + 1
+	detector := n.judge(password, window[start:end], assigned)
+	return Finding{Start: start, End: end, Detector: detector}, detector != ""
+}

@@ -1,0 +1,146 @@
+package detect
+
+const (
+	// prefixBytes is how long the words before a token's random part may be, and
+	// prefixedJudged how much of the token is looked at.
+	prefixBytes    = 40
+	prefixedJudged = 120
+
+	// wordLeast is the fewest letters of a beginning that says nothing of a secret: two
+	// may stand before a dash by chance, as in the identifier of a shared document.
+	wordLeast = 3
+
+	// Fewest characters of the random part, without and with a word that says secret.
+	prefixedLeast = 32
+	tellingLeast  = 20
+)
+
+// prefixed finds tokens of services that no rule knows: a word or several, as
+// vendors put before what they issue, and behind _ or - a long row that was drawn:
+// apify_api_..., nango_sk_... Identifiers look alike, so that it asks for more
+// characters than those have, and knows the words of the usual ones.
+func prefixed() anchor {
+	identifiers := wordSet(`resp response msg message call tool toolu file batch run thread asst assistant chatcmpl cmpl completion req request gen vs step evt event
+		rs fc ws ig ci mcp mcpl mcpr conv item trace span id sha sha1 sha224 sha256 sha384 sha512 md5 rev commit build main master img image cs seti in pi cus sub prod
+		price user usr org team proj project acct account session object obj doc document chunk node pod job task item upload part etag cache hash digest integrity
+		ftjob ft ckpt model embd embedding blob layer snapshot ver version litellm azure bedrock vertex google gcp aws amazon`)
+	telling := wordSet(`sk secret sec pat tok token key apikey priv private rk auth cred credential pass password pwd access refresh bearer`)
+	return anchor{
+		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged,
+		find: func(window []byte, at int) (Finding, bool) {
+			if at+tellingLeast >= len(window) || !base64URL[window[at+tellingLeast]] {
+				return Finding{}, false
+			}
+			rest := window[at+1:]
+			total := base64URL.span(rest)
+			if total < tellingLeast {
+				return Finding{}, false
+			}
+			start := at
+			for start > 0 && base64URL[window[start-1]] {
+				start--
+			}
+			if start > 0 && window[start-1] == '\\' && start+1 < at {
+				start++ // behind an escape
+			}
+			if at-start > prefixBytes || start > 0 && (base64Std[window[start-1]] || window[start-1] == '.') && !begins(window, start) {
+				return Finding{}, false
+			}
+			words, told := true, false
+			eachWord(window[start:at], func(word []byte, first bool) {
+				words = words && vendorWord(word)
+				var room [12]byte
+				w := folded(room[:0], word)
+				told = told || telling[string(w)]
+				words = words && !(first && identifiers[string(w)])
+			})
+			if !words || !told && at-start < wordLeast {
+				return Finding{}, false
+			}
+			eachWord(rest[:min(total, prefixBytes)], func(word []byte, _ bool) { told = told || len(word) < 8 && telling[string(word)] })
+			return Finding{Start: start, End: at + 1 + total}, drawnRow(rest[:total], told, window[at] == '_')
+		},
+		extend: func(text []byte, f Finding) int {
+			end := f.End
+			for {
+				end += tokenBytes.span(text[end:])
+				if end+1 >= len(text) || text[end] != '.' || alphanumeric.span(text[end+1:min(len(text), end+9)]) < 8 {
+					return end
+				}
+				end++
+			}
+		},
+	}
+}
+
+var tokenBytes = charsetOf("A-Za-z0-9_+/=-")
+
+// eachWord calls f with what lies between the underscores and dashes of b.
+func eachWord(b []byte, f func(word []byte, first bool)) {
+	first := true
+	for len(b) > 0 {
+		n := alphanumeric.span(b)
+		f(b[:n], first)
+		b, first = b[min(len(b), n+1):], false
+	}
+}
+
+// vendorWord reports whether a word could be one that a vendor puts before its
+// tokens: letters of one case, perhaps with digits behind them.
+func vendorWord(word []byte) bool {
+	letters := 0
+	for letters < len(word) && classOf[word[letters]]&(lower|upper) != 0 {
+		letters++
+	}
+	if letters == 0 || len(word) > 12 {
+		return false
+	}
+	seen, _ := classes(word[:letters])
+	for _, c := range word[letters:] {
+		if classOf[c] != digit {
+			return false
+		}
+	}
+	return seen == lower || seen == upper
+}
+
+// drawnRow reports whether b, of letters, digits, _ and -, holds a row that was drawn
+// and is longer than those of identifiers; told says that a word says secret.
+func drawnRow(b []byte, told, underscore bool) bool {
+	var row []byte
+	for rest := b[:min(len(b), prefixedJudged)]; len(rest) > 0; {
+		n := alphanumeric.span(rest)
+		if n > len(row) {
+			row = rest[:n]
+		}
+		rest = rest[min(len(rest), n+1):]
+	}
+	row = row[:min(len(row), judged)]
+	seen, _ := classes(row)
+	changes := 0
+	for i := 1; i < len(row); i++ {
+		if classOf[row[i]] != classOf[row[i-1]] {
+			changes++
+		}
+	}
+	least := prefixedLeast
+	if told {
+		least = tellingLeast
+	}
+	switch {
+	case len(b) < least || len(row) < 12 || seen&digit == 0:
+		return false
+	case seen == lower|upper|digit:
+		return changes*3 >= len(row)
+	case hexadecimal(row):
+		return told && len(row) >= prefixedLeast && seen != digit
+	}
+	return (underscore || told) && seen != digit && len(row) >= min(least, 24) && changes*4 >= len(row)
+}
+
+// longWord is more letters in a row than words have.
+const longWord = 16
+
+// oneRow reports whether b begins with a row of letters or digits that is too long for
+// a word, however it was made up.
+func oneRow(b []byte) bool { return alphanumeric.span(b[:min(len(b), longWord)]) == longWord }
