@@ -20,7 +20,7 @@ type verifyCommand struct {
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
 	Config   string   `help:"The configuration with the master key of an encrypted journal." placeholder:"FILE" type:"path"`
-	Faults   int      `help:"How many faults to print." default:"50" placeholder:"N"`
+	Faults   int      `help:"How many faults to print, and how many files that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
 }
 
@@ -77,6 +77,13 @@ func (c *verifyCommand) tell(a *program, report *verify.Report) error {
 				break
 			}
 			fmt.Fprintf(a.stdout, "%s\n", escaped([]byte(f.String())))
+		}
+		for i, name := range report.Unattested {
+			if i == c.Faults {
+				fmt.Fprintf(a.stdout, "... and %d more\n", len(report.Unattested)-i)
+				break
+			}
+			fmt.Fprintf(a.stdout, "not covered: %s\n", escaped([]byte(name)))
 		}
 		fmt.Fprintln(a.stdout, report.Verdict())
 	}

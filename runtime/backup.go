@@ -20,9 +20,11 @@ const tableBackup = "auditrelay_backup"
 // runtime goes on accepting events. If also is not nil, Backup calls it with the
 // unfinished directory, to add files of the caller's own; it need not sync them.
 //
+// All logs of proofs are signed before, so that the backup's proofs cover what it has.
+//
 // dir appears complete, with digests of all its files, or not at all. An interrupted
 // backup stays in dir + PartialSuffix, and the next Backup to dir removes it.
-func (r *Runtime) Backup(_ context.Context, dir string, by By, also func(dir string) error) error {
+func (r *Runtime) Backup(ctx context.Context, dir string, by By, also func(dir string) error) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("backup to %s: %w", dir, fs.ErrExist)
 	}
@@ -34,6 +36,7 @@ func (r *Runtime) Backup(_ context.Context, dir string, by By, also func(dir str
 	if err != nil {
 		return fmt.Errorf("backup to %s: %w", dir, err)
 	}
+	r.signAll(ctx)
 	err = r.backup(dir, also)
 	return errors.Join(err, act.End(nil, err))
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"auditrelay/internal/verify"
 )
 
 // A backup's last file lists all others with their digests, and ends with a line that
@@ -67,16 +69,26 @@ func sealBackup(dir, journal string) error {
 // Errors: ErrUnverified if the backup has no digests; otherwise all missing, unexpected
 // and changed files, joined.
 func VerifyBackup(dir string) error {
-	b, err := readDigests(dir)
-	if err != nil {
+	var errs []error
+	err := checkBackup(dir, func(_ verify.Category, _ string, err error) { errs = append(errs, err) })
+	if err = errors.Join(append(errs, err)...); err != nil {
 		return fmt.Errorf("verify the backup %s: %w", dir, err)
 	}
-	var errs []error
+	return nil
+}
+
+// checkBackup calls wrong for each file of a backup that is not as it was made. The error
+// says that the digests cannot be read, or a file.
+func checkBackup(dir string, wrong func(c verify.Category, name string, err error)) error {
+	b, err := readDigests(dir)
+	if err != nil {
+		return err
+	}
 	unseen := maps.Clone(b.Files)
 	err = eachFile(dir, func(name string) error {
 		want, ok := b.Files[name]
 		if delete(unseen, name); !ok {
-			errs = append(errs, fmt.Errorf("%s was not there when the backup was made", name))
+			wrong(verify.Added, name, fmt.Errorf("%s was not there when the backup was made", name))
 			return nil
 		}
 		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
@@ -87,17 +99,14 @@ func VerifyBackup(dir string) error {
 		if got, err := digestOf(f); err != nil {
 			return err
 		} else if got != want {
-			errs = append(errs, fmt.Errorf("%s is damaged: it has %d bytes and another digest than the %d bytes that were written", name, got.Bytes, want.Bytes))
+			wrong(verify.Altered, name, fmt.Errorf("%s is damaged: it has %d bytes and another digest than the %d bytes that were written", name, got.Bytes, want.Bytes))
 		}
 		return nil
 	})
 	for _, name := range slices.Sorted(maps.Keys(unseen)) {
-		errs = append(errs, fmt.Errorf("%s is missing", name))
+		wrong(verify.Missing, name, fmt.Errorf("%s is missing", name))
 	}
-	if err = errors.Join(append(errs, err)...); err != nil {
-		return fmt.Errorf("verify the backup %s: %w", dir, err)
-	}
-	return nil
+	return err
 }
 
 func readDigests(dir string) (*backupDigests, error) {

@@ -140,6 +140,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadL
 	if err := r.held(p, false); err != nil {
 		return r.period(p), err
 	}
+	r.signAll(ctx) // afterwards nobody can publish what happened to its events
 	// What was read may be of a commit that is not durable yet. Behind this one it is.
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil {
 		return r.period(p), r.unavailable(err)
@@ -277,8 +278,8 @@ func (r *Runtime) forgetPeriods() error {
 		}
 		below = p.Number + 1
 	}
-	if below == 0 {
-		return nil
+	if below == 0 || !r.signAll(r.ctx) {
+		return nil // or it is tried again at the next round: what is erased cannot be published
 	}
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil { // as for DestroyPeriod
 		return err

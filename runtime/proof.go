@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"auditrelay/internal/proof"
 	"auditrelay/internal/receipts"
@@ -158,7 +157,7 @@ func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name stri
 		if p == nil || try == maxCheckpointTries {
 			return nil, proof.Checkpoint{}, errors.New("its outcome is not signed yet; try again in a minute")
 		}
-		if err := p.attestNow(ctx); err != nil {
+		if err := p.sign(ctx); err != nil {
 			return nil, proof.Checkpoint{}, err
 		}
 	}
@@ -167,18 +166,6 @@ func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name stri
 // maxCheckpointTries is how many checkpoints are made for one proof: each may cover only
 // a part of a log that was not signed for long.
 const maxCheckpointTries = 64
-
-// attestNow has the pump sign its log, out of turn.
-func (p *pump) attestNow(ctx context.Context) error {
-	accepted := p.r.journal.Accepted()
-	err := p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error { return m.Clock(tx, now, accepted) })
-	if err != nil {
-		return err
-	}
-	return p.do(ctx, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
-		return m.Attest(tx, now, p.place, p.r.signing.sign)
-	})
-}
 
 // receiptEvidence discloses the receipt that an outcome commits to, if it is still there.
 func (r *Runtime) receiptEvidence(s *delivery.State, o proof.Outcome, e *proof.Evidence) error {

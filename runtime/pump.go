@@ -57,7 +57,8 @@ type result struct {
 
 func (r *result) failed() bool { return r.err != nil || r.sent.Err != nil && !r.sent.Replaced() }
 
-// ask is something to be done with the machine, between two steps.
+// ask is something to be done with the machine, between two steps: fn, or where that is
+// nil to sign its log.
 type ask struct {
 	fn   func(m *delivery.Lane, tx *journal.Tx, now time.Time) error
 	done chan error
@@ -117,7 +118,15 @@ var errStopped = errors.New("the callback is being configured anew")
 // do runs fn on the pump's goroutine and commits what it wrote. errStopped where
 // the pump runs no more.
 func (p *pump) do(ctx context.Context, fn func(m *delivery.Lane, tx *journal.Tx, now time.Time) error) error {
-	a := ask{fn: fn, done: make(chan error, 1)}
+	return p.ask(ctx, ask{fn: fn, done: make(chan error, 1)})
+}
+
+// sign has the log signed, out of turn. A failure is logged.
+func (p *pump) sign(ctx context.Context) error {
+	return p.ask(ctx, ask{done: make(chan error, 1)})
+}
+
+func (p *pump) ask(ctx context.Context, a ask) error {
 	select {
 	case p.asks <- a:
 		return <-a.done
@@ -571,7 +580,12 @@ func (p *pump) attemptedAs(res *result, number int) {
 
 // answer runs a question to the machine and commits what it wrote.
 func (p *pump) answer(ctx context.Context, a ask) {
-	err := p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
+	var err error
+	if a.fn == nil {
+		p.attest(ctx, time.Now())
+	} else {
+		err = p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
+	}
 	p.publish()
 	if errors.Is(err, journal.ErrFull) {
 		err = p.r.unavailable(err) // for the caller: a retry may succeed

@@ -22,9 +22,7 @@ func (r *Runtime) maintain() {
 		case <-r.ctx.Done():
 			return
 		}
-		if r.signing != nil && time.Since(r.signing.accepted) >= r.signing.every {
-			r.signAccepted()
-		}
+		r.signAccepted(false)
 		_ = r.Ready() // logs a change even if nobody calls Submit or Ready
 		if err := r.trim(time.Now()); err != nil && r.ctx.Err() == nil {
 			r.log.Error("apply the journal's retention", "error", err)

@@ -244,7 +244,7 @@ func (r *Runtime) Close() error {
 	r.mu.Unlock()
 	r.cancel()
 	r.wg.Wait()
-	r.signAccepted()
+	r.signAccepted(true)
 	r.publish() // those who wait learn that it is over
 	// No Submit may be in the journal when it closes.
 	r.accepting.Lock()

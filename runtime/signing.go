@@ -2,7 +2,12 @@ package runtime
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"auditrelay/internal/proof"
@@ -14,10 +19,12 @@ import (
 
 // signing signs the logs' checkpoints.
 type signing struct {
-	signer   note.Signer
-	public   string
-	every    time.Duration
-	accepted time.Time // when the log of what was accepted was signed last; maintain's
+	signer note.Signer
+	public string
+	every  time.Duration
+
+	mu       sync.Mutex
+	accepted time.Time // when the log of what was accepted was signed last
 }
 
 // openSigning returns nil where there is no key.
@@ -52,9 +59,15 @@ func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
 
 func (s *signing) sign(c proof.Checkpoint) ([]byte, error) { return c.Sign(s.signer) }
 
-// signAccepted signs the log of what was accepted, as far as it is durable.
-func (r *Runtime) signAccepted() {
+// signAccepted signs the log of what was accepted, as far as it is durable: when that is
+// due, or now.
+func (r *Runtime) signAccepted(now bool) {
 	if r.signing == nil {
+		return
+	}
+	r.signing.mu.Lock()
+	defer r.signing.mu.Unlock()
+	if !now && time.Since(r.signing.accepted) < r.signing.every {
 		return
 	}
 	id, head := r.journal.Identity(), r.journal.Accepted()
@@ -69,6 +82,39 @@ func (r *Runtime) signAccepted() {
 		return
 	}
 	r.signing.accepted = time.Now()
+}
+
+// signTimeout bounds how long signAll waits for callbacks.
+const signTimeout = 10 * time.Second
+
+// signAll signs every log as far as it is durable, and seals what the destinations get of
+// it. It reports whether that was done: a callback that does not answer in time keeps its
+// last checkpoint.
+func (r *Runtime) signAll(ctx context.Context) (all bool) {
+	if r.signing == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
+	defer cancel()
+	r.mu.Lock()
+	pumps := slices.Collect(maps.Values(r.pumps))
+	r.mu.Unlock()
+	all = true
+	for _, p := range pumps {
+		err := p.sign(ctx)
+		for range maxCheckpointTries { // each covers a part of a long log
+			if err != nil || !p.seen.Load().Unproved {
+				break
+			}
+			err = p.sign(ctx)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			r.log.Warn("could not sign what a callback delivered; its last checkpoint stands", "callback", p.name, "error", err)
+		}
+		all = all && err == nil && !p.seen.Load().Unproved
+	}
+	r.signAccepted(true)
+	return all
 }
 
 // open reads a checkpoint that this key signed.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -22,15 +23,20 @@ import (
 // Errors: ErrNoKey or ErrWrongKey for an encrypted journal, and what stands in the way of
 // looking. What is wrong with the journal is in the report.
 func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.Report, err error) {
+	place := JournalIn(dir)
+	if place == "" {
+		return nil, fmt.Errorf("%s is neither a data directory nor a backup: %w", dir, os.ErrNotExist)
+	}
 	beside, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".auditrelay-verify-*")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(beside)) }()
 	report = &verify.Report{Outcomes: map[string]uint64{}}
+	checkFiles(report, dir)
 	copied := filepath.Join(beside, "journal")
 	options := journal.Options{Encryption: e.options(), Reserve: -1}
-	if err := journal.Restore(JournalIn(dir), copied, options); err != nil {
+	if err := journal.Restore(place, copied, options); err != nil {
 		return report, unreadable(report, dir, err)
 	}
 	j, err := journal.Open(copied, options)
@@ -46,16 +52,37 @@ func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.R
 // neither.
 func JournalIn(dir string) string {
 	for _, place := range []string{dir, journalDir(dir)} {
-		if _, err := os.Stat(filepath.Join(place, "HEAD")); err == nil {
-			return place
+		for _, name := range []string{"HEAD", "ANCHOR", digestsName} { // one may be gone
+			if _, err := os.Stat(filepath.Join(place, name)); err == nil {
+				return place
+			}
 		}
 	}
 	return ""
 }
 
+// checkFiles holds the files of a backup against its digests.
+func checkFiles(report *verify.Report, dir string) {
+	dir = filepath.Clean(dir)
+	if JournalIn(dir) != dir || filepath.Base(dir) == filepath.Base(journalDir(dir)) && !isBackup(dir) {
+		return // a data directory, or the journal in one
+	}
+	err := checkBackup(dir, func(c verify.Category, name string, err error) {
+		report.Fault(verify.Fault{Category: c, Object: name, What: err.Error()})
+	})
+	if err != nil && !errors.Is(err, ErrUnverified) {
+		report.Fault(verify.Fault{Category: verify.Altered, Object: digestsName, What: err.Error()})
+	}
+}
+
+func isBackup(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, digestsName))
+	return err == nil
+}
+
 // unreadable reports a journal that does not open. Without its key it was not looked at.
 func unreadable(report *verify.Report, dir string, err error) error {
-	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) {
 		return err
 	}
 	report.Fault(verify.Fault{Category: verify.Unreadable, Object: dir, What: err.Error()})
@@ -79,7 +106,9 @@ func (v *journalVerifier) all() error {
 	if err != nil {
 		return err
 	}
-	known.Rotate(rotations)
+	for _, err := range known.Rotate(rotations) {
+		v.report.Fault(verify.Fault{Category: verify.Forged, Object: v.dir, What: err.Error()})
+	}
 	var signed []string
 	from, to := journal.All(journal.KindMeta)
 	checkpoints := map[string][]byte{}
@@ -127,22 +156,58 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 		return
 	}
 	v.report.ValidCheckpoints++
-	v.report.Logs = append(v.report.Logs, verify.Log{Origin: c.Origin, Size: c.Size, First: 1, Checkpoint: string(signed)})
+	out := verify.Log{Origin: c.Origin, Size: c.Size, First: 1, Checkpoint: string(signed)}
+	var entries [][]byte
+	_, _, lane, _ := proof.ParseOrigin(c.Origin)
+	if lane != "" {
+		entries = make([][]byte, c.Size)
+	}
 	err = v.journal.Entries(name, 0, c.Size, func(index uint64, entry []byte) error {
 		if entry == nil {
 			return nil // erased
 		}
+		if index == 0 {
+			v.follows(name, entry)
+		}
 		v.report.Objects++
-		if proof.LeafHash(entry) == leaves[index] {
-			v.report.ValidObjects++
-		} else {
+		if proof.LeafHash(entry) != leaves[index] {
 			fault(verify.Altered, "entry %d is not what its leaf says", index)
+			return nil
+		}
+		v.report.ValidObjects++
+		if lane != "" {
+			entries[index] = bytes.Clone(entry)
 		}
 		return nil
 	})
 	if err != nil {
 		fault(verify.Unreadable, "its entries: %v", err)
+	} else if lane != "" {
+		out.First, out.Last = v.report.Interpret(c.Origin, entries, v.journal.Oldest())
 	}
+	v.report.Logs = append(v.report.Logs, out)
+}
+
+// follows holds a log, by its first entry, against the head at which the one before it was
+// closed.
+func (v *journalVerifier) follows(name string, entry []byte) {
+	parsed, err := proof.ParseEntry(entry)
+	begin, ok := parsed.(proof.Begin)
+	if err != nil || !ok || begin.Previous == "" || begin.PreviousSize == 0 {
+		return
+	}
+	_, incarnation, lane, err := proof.ParseOrigin(begin.Previous)
+	before := journal.AcceptedName(incarnation)
+	if lane != "" {
+		before = journal.DeliveredName(incarnation, lane)
+	}
+	if err == nil {
+		var root proof.Hash
+		if root, err = tlog.TreeHash(int64(begin.PreviousSize), v.journal.TreeReader(before)); err == nil && root == begin.PreviousRoot {
+			return
+		}
+	}
+	v.report.Fault(verify.Fault{Category: verify.Forged, Object: name, What: fmt.Sprintf("it follows %s at %d leaves, and that had others", begin.Previous, begin.PreviousSize)})
 }
 
 // events checks every event that is held against its leaf.

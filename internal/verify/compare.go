@@ -14,7 +14,6 @@ type expected struct {
 	tombstone bool
 
 	payload *payload
-	whole   bool // the digest is of the line with its line feed
 }
 
 // lineFault is what is wrong with a line. Without category it is not wrong: it is newer

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,33 +24,33 @@ const (
 	maxContent = 4 << 30
 )
 
-// checkData holds all files against what the logs state.
+// checkData holds all files against what the logs state: what a sink file wrote against
+// the logs that stand beside it, all else against those of buckets.
 func (v *verifier) checkData(names []string) {
 	files := map[string]*fileSet{}
+	for set := range v.sets {
+		files[set] = &fileSet{}
+	}
 	var objects []string
 	for _, name := range names {
 		if set, part := v.fileOf(name); set != "" {
-			if files[set] == nil {
-				files[set] = &fileSet{}
-			}
 			files[set].add(part, name)
 			continue
 		}
 		objects = append(objects, name)
 	}
-	var stated []*payload
+	stated := map[string][]*payload{} // by set; that of buckets is ""
 	for _, l := range v.sorted() {
 		for _, p := range l.payloads {
 			if v.options.From == 0 || p.Flags&proof.FlagManifest != 0 || p.first() >= v.options.From {
-				stated = append(stated, p)
+				stated[l.set] = append(stated[l.set], p)
 			}
 		}
 	}
-	if len(files) > 0 && len(objects) == 0 {
-		v.checkFiles(files, stated)
-		return
+	for _, set := range slices.Sorted(maps.Keys(files)) {
+		v.checkFiles(set, files[set], stated[set])
 	}
-	v.checkObjects(names, stated)
+	v.checkObjects(objects, stated[""])
 }
 
 func (p *payload) first() uint64 {
@@ -85,11 +87,26 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 		taken[name] = true
 		v.checkObject(name, p)
 	}
+	batches := isBatch(stated)
 	for _, name := range names {
 		if !taken[name] {
-			v.unstated(name)
+			v.unstated(name, batches)
 		}
 	}
+}
+
+// isBatch reports whether all data objects are of the layout batch, whose names tell
+// the relay's from others'.
+func isBatch(stated []*payload) bool {
+	any := false
+	for _, p := range stated {
+		if p.Flags&proof.FlagManifest == 0 {
+			if any = batchName.MatchString(path.Base(p.Key)); !any {
+				return false
+			}
+		}
+	}
+	return any
 }
 
 // checkObject checks one object against its payload.
@@ -139,10 +156,19 @@ func (v *verifier) count(outcomes []proof.Outcome, bytes int) {
 // batchName is the name of an object of the layout batch.
 var batchName = regexp.MustCompile(`^([0-9a-f]{16})\.([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{12}\.`)
 
-// unstated judges a file of which no log says anything.
-func (v *verifier) unstated(name string) {
+// partition is a folder of the layout batch. Query engines read all that is in one.
+var partition = regexp.MustCompile(`(^|/)dt=[^/]*/`)
+
+// unstated judges a file of which no log says anything. batches: all objects are of the
+// layout batch.
+func (v *verifier) unstated(name string, batches bool) {
 	m := batchName.FindStringSubmatch(path.Base(name))
-	if m == nil {
+	switch {
+	case m != nil:
+	case batches && partition.MatchString(name):
+		v.Fault(Fault{Added, name, 0, 0, "no log states it, and it is not named as the relay names its objects"})
+		return
+	default:
 		v.Unattested = append(v.Unattested, name)
 		return
 	}
@@ -246,29 +272,26 @@ func (v *verifier) fileOf(name string) (set, part string) {
 }
 
 // checkFiles checks what the sink file wrote: its payloads stand one after the other.
-func (v *verifier) checkFiles(files map[string]*fileSet, stated []*payload) {
-	for _, set := range files {
-		lines, notes := v.lines(set.ordered(set.data)), v.lines(set.ordered(set.manifests))
-		var data, manifests []expected
-		for _, p := range stated {
-			v.Objects++
-			if p.Flags&proof.FlagManifest != 0 {
-				manifests = append(manifests, expected{digest: p.Digest, payload: p, whole: true})
-				continue
-			}
-			for _, e := range p.expected() {
-				e.payload = p
-				data = append(data, e)
-			}
+func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
+	var data, manifests []expected
+	for _, p := range stated {
+		v.Objects++
+		if p.Flags&proof.FlagManifest != 0 {
+			manifests = append(manifests, expected{digest: p.Digest, payload: p})
+			continue
 		}
-		v.compareFile(data, lines)
-		v.compareFile(manifests, notes)
-		for _, p := range stated {
-			if !p.faulty {
-				v.ValidObjects++
-				if p.Flags&proof.FlagManifest == 0 {
-					v.count(p.outcomes, 0)
-				}
+		for _, e := range p.expected() {
+			e.payload = p
+			data = append(data, e)
+		}
+	}
+	v.compareFile(name, data, v.lines(set.ordered(set.data), false))
+	v.compareFile(name+".manifests", manifests, v.lines(set.ordered(set.manifests), true))
+	for _, p := range stated {
+		if !p.faulty {
+			v.ValidObjects++
+			if p.Flags&proof.FlagManifest == 0 {
+				v.count(p.outcomes, 0)
 			}
 		}
 	}
@@ -290,13 +313,14 @@ func (s *fileSet) ordered(names []string) []string {
 }
 
 type fileLine struct {
-	name  string
-	line  int
-	sum   proof.Hash
-	whole proof.Hash // with its line feed
+	name string
+	line int
+	sum  proof.Hash
+	cut  bool // it has no line feed
 }
 
-func (v *verifier) lines(names []string) []fileLine {
+// lines reads the lines of files. whole: their digests are with the line feed.
+func (v *verifier) lines(names []string, whole bool) []fileLine {
 	var out []fileLine
 	for _, name := range names {
 		stored, err := v.files.Read(name, maxObject)
@@ -311,34 +335,48 @@ func (v *verifier) lines(names []string) []fileLine {
 		n := 0
 		for line := range bytes.Lines(content) {
 			n++
-			out = append(out, fileLine{name, n, sha256.Sum256(bytes.TrimSuffix(line, []byte("\n"))), sha256.Sum256(line)})
 			v.Bytes += int64(len(line))
+			text, ended := bytes.CutSuffix(line, []byte("\n"))
+			if !whole {
+				line = text
+			}
+			out = append(out, fileLine{name, n, sha256.Sum256(line), !ended})
 		}
 	}
 	return out
 }
 
-func (v *verifier) compareFile(want []expected, got []fileLine) {
+// compareFile holds the lines of a file and its rotated ones against what was delivered.
+func (v *verifier) compareFile(file string, want []expected, got []fileLine) {
+	same := 0 // lines from the beginning, the common case without maps
+	for same < len(want) && same < len(got) && (want[same].digest == got[same].sum || want[same].digest == zero) {
+		if l := &got[same]; l.cut {
+			want[same].payload.faulty = true
+			v.Fault(Fault{Altered, l.name, l.line, want[same].sequence, "its line feed is missing: the file was cut"})
+		}
+		same++
+	}
+	want, got = want[same:], got[same:]
 	sums := make([]proof.Hash, len(got))
 	for i := range got {
 		sums[i] = got[i].sum
-		if len(want) > 0 && want[0].whole {
-			sums[i] = got[i].whole
-		}
 	}
+	newer := 0
 	for _, f := range compareSums(want, sums, true) {
-		object, line := "the file", 0
+		object, line := file, 0
 		if f.line > 0 {
 			object, line = got[f.line-1].name, got[f.line-1].line
 		}
 		if f.category == "" {
-			v.Unattested = append(v.Unattested, fmt.Sprintf("%s, line %d", object, line))
+			if newer++; newer == 1 {
+				v.Unattested = append(v.Unattested, fmt.Sprintf("%s, from line %d on", object, line))
+			}
 			continue
 		}
-		if f.at >= 0 && f.at < len(want) && want[f.at].payload != nil {
-			want[f.at].payload.faulty = true // has a fault
-			if f.line == 0 {
-				object = want[f.at].payload.Key
+		if f.at >= 0 && f.at < len(want) {
+			p := want[f.at].payload
+			if p.faulty = true; f.line == 0 {
+				object += ", payload " + p.Key
 			}
 		}
 		v.Fault(Fault{f.category, object, line, f.sequence, f.what})

@@ -13,6 +13,7 @@ import (
 // log is one log as its bundles tell it.
 type log struct {
 	origin  string
+	set     string // of the sink file that it is of; empty: of a bucket
 	bundles []*bundle
 	leaves  []proof.Hash
 	entries [][]byte // nil: withheld or missing
@@ -22,6 +23,7 @@ type log struct {
 
 	// What the entries say.
 	begins   bool
+	begin    proof.Begin
 	first    uint64
 	floor    uint64
 	complete uint64 // every event from first up to, not including, this has an outcome
@@ -35,6 +37,7 @@ func (l *log) size() uint64 { return l.checked }
 
 type bundle struct {
 	name       string
+	set        string // see log
 	signed     []byte
 	checkpoint proof.Checkpoint
 	files      []proof.BundleFile
@@ -57,7 +60,10 @@ func (v *verifier) readBundles(names []string) (data []string) {
 			continue
 		}
 		v.Checkpoints++
-		if set, ok := strings.CutSuffix(path.Dir(name), ".proofs"); ok {
+		set, ok := strings.CutSuffix(path.Dir(name), ".proofs")
+		if !ok {
+			set = ""
+		} else {
 			v.sets[set] = true
 		}
 		content, err := v.files.Read(name, proof.MaxBundleBytes)
@@ -70,7 +76,7 @@ func (v *verifier) readBundles(names []string) (data []string) {
 			v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
 			continue
 		}
-		b := &bundle{name: name, signed: files[0].Data, files: files[1:]}
+		b := &bundle{name: name, set: set, signed: files[0].Data, files: files[1:]}
 		if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
 			for _, err := range v.keys.Rotate(b.files[0].Data) {
 				v.Fault(Fault{Forged, b.name, 0, 0, err.Error()})
@@ -88,7 +94,7 @@ func (v *verifier) readBundles(names []string) (data []string) {
 		b.checkpoint = checkpoint
 		l := v.logs[checkpoint.Origin]
 		if l == nil {
-			l = &log{origin: checkpoint.Origin, outcomes: map[uint64]proof.Outcome{}}
+			l = &log{origin: checkpoint.Origin, set: b.set, outcomes: map[uint64]proof.Outcome{}}
 			v.logs[checkpoint.Origin] = l
 		}
 		l.bundles = append(l.bundles, b)
@@ -274,8 +280,26 @@ func parseTile(name string) (level int, index uint64, width int, ok bool) {
 	return level, index, width, again == name
 }
 
+// Interpret reads what the entries of a log say, nil for those that nobody has any more.
+// Completeness is looked at from the sequence from on. It counts the outcomes, and adds
+// what is wrong.
+func (r *Report) Interpret(origin string, entries [][]byte, from uint64) (first, last uint64) {
+	l := &log{origin: origin, named: origin, entries: entries, first: from, outcomes: map[uint64]proof.Outcome{}}
+	r.interpret(l)
+	return l.stated()
+}
+
+// stated returns the first and last of the sequences that are all stated; last is less than first where
+// there is none.
+func (l *log) stated() (first, last uint64) {
+	if l.complete > 0 {
+		last = l.complete - 1
+	}
+	return l.first, last
+}
+
 // interpret reads what a log says.
-func (v *verifier) interpret(l *log) {
+func (r *Report) interpret(l *log) {
 	var open *payload // whose outcomes are to come
 	for at, e := range l.entries {
 		if e == nil {
@@ -284,7 +308,7 @@ func (v *verifier) interpret(l *log) {
 		}
 		entry, err := proof.ParseEntry(e)
 		if err != nil {
-			v.Fault(Fault{Unreadable, l.named, 0, 0, fmt.Sprintf("entry %d: %v", at, err)})
+			r.Fault(Fault{Unreadable, l.named, 0, 0, fmt.Sprintf("entry %d: %v", at, err)})
 			continue
 		}
 		if o, ok := entry.(proof.Outcome); ok {
@@ -301,7 +325,7 @@ func (v *verifier) interpret(l *log) {
 		switch e := entry.(type) {
 		case proof.Begin:
 			if !l.begins {
-				l.begins, l.first = true, e.First
+				l.begins, l.begin, l.first = true, e, max(l.first, e.First)
 			}
 		case proof.Payload:
 			p := &payload{Payload: e, log: l}
@@ -315,11 +339,11 @@ func (v *verifier) interpret(l *log) {
 			l.floor, l.clock = max(l.floor, e.Floor), e.Time
 		}
 	}
-	v.completeness(l)
+	r.completeness(l)
 }
 
 // completeness finds out up to where every event has an outcome.
-func (v *verifier) completeness(l *log) {
+func (r *Report) completeness(l *log) {
 	slices.SortFunc(l.ranges, func(a, b proof.Range) int { return int(int64(a.From) - int64(b.From)) })
 	l.complete = l.first
 	withheld := slices.ContainsFunc(l.entries, func(e []byte) bool { return e == nil })
@@ -337,12 +361,26 @@ func (v *verifier) completeness(l *log) {
 			continue
 		}
 		if !withheld {
-			v.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
+			r.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
 		}
 		break
 	}
 	for _, o := range l.outcomes {
-		v.Outcomes[outcomeNames[o.Outcome]]++
+		r.Outcomes[outcomeNames[o.Outcome]]++
+	}
+}
+
+// checkChain holds each log against the head at which it says that the one before it was
+// closed, as far as both are there.
+func (v *verifier) checkChain() {
+	for _, l := range v.sorted() {
+		before := v.logs[l.begin.Previous]
+		if !l.begins || before == nil || l.begin.PreviousSize == 0 || before.size() < l.begin.PreviousSize {
+			continue // none, or what was signed of it last was never published
+		}
+		if rootOf(before.leaves[:l.begin.PreviousSize]) != l.begin.PreviousRoot {
+			v.Fault(Fault{Forged, l.origin, 0, 0, fmt.Sprintf("it follows %s at %d leaves, and that had others", l.begin.Previous, l.begin.PreviousSize)})
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ type Report struct {
 	Tombstones       uint64            `json:"tombstones"`
 	Bytes            int64             `json:"bytes"` // of valid records
 	Outcomes         map[string]uint64 `json:"outcomes"`
-	Unattested       []string          `json:"unattested,omitempty"` // newer than the last checkpoint
+	Unattested       []string          `json:"unattested,omitempty"` // files that no checkpoint covers: newer, or not the relay's
 	Logs             []Log             `json:"logs"`
 	Faults           []Fault           `json:"faults,omitempty"`
 	FaultCount       int               `json:"fault_count"`
@@ -134,7 +134,7 @@ func (r *Report) Verdict() string {
 	if r.FaultCount == 0 {
 		second := "verified"
 		if n := len(r.Unattested); n > 0 {
-			second += fmt.Sprintf("; %d newer than the last checkpoint", n)
+			second += fmt.Sprintf("; no checkpoint covers %d files: newer ones, or not the relay's", n)
 		}
 		return line + "\n" + second
 	}
@@ -188,6 +188,7 @@ func Verify(files Files, o Options) (*Report, error) {
 		v.build(l)
 		v.interpret(l)
 	}
+	v.checkChain()
 	v.checkPins()
 	v.checkData(data)
 	v.finish()
@@ -205,10 +206,8 @@ func (v *verifier) sorted() []*log {
 
 func (v *verifier) finish() {
 	for _, l := range v.sorted() {
-		out := Log{Origin: l.origin, Size: l.size(), First: l.first, Checkpoint: string(l.last), SignedUntil: l.clock}
-		if l.complete > 0 {
-			out.Last = l.complete - 1
-		}
+		out := Log{Origin: l.origin, Size: l.size(), Checkpoint: string(l.last), SignedUntil: l.clock}
+		out.First, out.Last = l.stated()
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {

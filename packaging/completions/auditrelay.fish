@@ -636,7 +636,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'save-pin' -d 
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'endpoint' -d 'The URL of an S3 store other than AWS.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'region' -d 'The bucket\'s region. Default: from the AWS chain.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'config' -d 'The configuration with the master key of an encrypted journal.'
-complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'faults' -d 'How many faults to print.'
+complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'faults' -d 'How many faults to print, and how many files that no checkpoint covers.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'json' -d 'Print JSON.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from proof' -a 'keygen' -d 'Make a key that signs proofs.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from proof' -a 'public' -d 'Print the public key of a signing key.'

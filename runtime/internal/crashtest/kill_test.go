@@ -102,6 +102,7 @@ callbacks:
 	if lost > 0 {
 		t.Errorf("%d acknowledged events are lost", lost)
 	}
+	r.verifies(t, dataDir, config, filepath.Join(gateway.Root, "audit", "archive"), filepath.Join(gateway.Root, "audit", "rotations"), files)
 }
 
 // load has producers send until enough is acknowledged, and kills the program a

@@ -157,7 +157,7 @@ func splitEntries(v []byte) ([][]byte, error) {
 }
 
 // PruneEntries forgets, in tx, the entries of a log that are all about events before a
-// sequence and have an index below published.
+// sequence, and are all published: the log is, up to that size.
 func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) error {
 	err := j.ScanAll(EntryKey(name, 0), EntryKey(name, published), func(k Key, v []byte, erased bool) error {
 		_, _, index, _ := k.Split()
@@ -169,7 +169,11 @@ func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) er
 		if n <= 0 {
 			return errDamaged
 		}
-		if last >= before {
+		entries, err := proof.SplitEntries(v[n:])
+		if err != nil {
+			return errDamaged
+		}
+		if last >= before || index+uint64(len(entries)) > published {
 			return errStop
 		}
 		tx.Delete(EntryKey(name, index))

@@ -1,0 +1,4 @@
+package runtime
+
+// Trim applies the journal's retention.
+var Trim = (*Runtime).trim

@@ -1,0 +1,130 @@
+package runtime_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/s3"
+	"auditrelay/internal/verify"
+	"auditrelay/runtime"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// TestProofsOutliveAJournalsLife: after a period's erasure, retention, a backup, and a
+// restore that goes on delivering to the same bucket, the journals, the backup and the
+// bucket all verify, with pins of every earlier moment.
+func TestProofsOutliveAJournalsLife(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	encryption, objects, base, pins := periods(), place{}, t.TempDir(), [][]byte(nil)
+	dir, backup, again := filepath.Join(base, "data"), filepath.Join(base, "backup"), filepath.Join(base, "again")
+	var b *bucket
+	options := func(dir string) runtime.Options {
+		sink, err := s3.New(s3.Options{Bucket: "audit", Prefix: "logs", Region: "r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = &bucket{Sink: sink, objects: objects}
+		return runtime.Options{Dir: dir, Journal: runtime.JournalOptions{Encryption: encryption, Retention: runtime.Retention{Age: -1}},
+			Proofs:    runtime.ProofOptions{Key: signing},
+			Callbacks: []runtime.Callback{{Name: "bucket", Digest: "1", Sink: b, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}}
+	}
+	send := func(r *runtime.Runtime, from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			submit(t, r, fmt.Sprintf(`{"id":"e%d","action":"created"}`, i))
+		}
+		settle(t, r)
+	}
+	check := func(what string, r *verify.Report, err error, logs int) {
+		t.Helper()
+		if err != nil || r.FaultCount > 0 || len(r.Unattested) > 0 || len(r.Logs) != logs {
+			t.Fatalf("%s: %v %s, %d logs\n%v\n%v", what, err, r.Verdict(), len(r.Logs), r.Faults, r.Unattested)
+		}
+	}
+	o := verify.Options{Keys: []string{public}}
+	inBucket := func(what string, logs int) {
+		t.Helper()
+		o := o
+		for i, pin := range pins {
+			if i%2 == 1 { // of what was delivered
+				o.Pins = append(o.Pins, pin)
+			}
+		}
+		check(what+", the bucket", verified(t, b.snapshot(), o), nil, logs)
+	}
+	inJournal := func(what, dir string, logs int) {
+		t.Helper()
+		o := o
+		o.Pins = pins
+		report, err := runtime.VerifyJournal(dir, encryption, o)
+		check(what, report, err, logs)
+		for _, l := range report.Logs[len(report.Logs)-2:] {
+			pins = append(pins, []byte(l.Checkpoint))
+		}
+	}
+
+	r := start(t, options(dir))
+	send(r, 1, 5)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inJournal("at first", dir, 2)
+	inBucket("at first", 1)
+
+	r = start(t, options(dir))
+	for sequence := range uint64(2) {
+		if _, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 1+sequence).Number, runtime.By{Principal: "ann"}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(r, 5, 8)
+	if err := r.Backup(t.Context(), backup, runtime.By{Principal: "ann"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	inJournal("after an erasure, a backup", backup, 2)
+	send(r, 8, 10)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inJournal("after an erasure", dir, 2)
+	inBucket("after an erasure", 1)
+
+	// Retention forgets what was delivered.
+	short := options(dir)
+	short.Journal.Retention = runtime.Retention{Bytes: 1}
+	r = start(t, short)
+	send(r, 10, 12)
+	if err := runtime.Trim(r, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := runtime.VerifyJournal(dir, encryption, verify.Options{Keys: []string{public}})
+	if err != nil || report.Records > 8 {
+		t.Fatalf("nothing was forgotten: %d records, %v", report.Records, err)
+	}
+	inJournal("after retention", dir, 2)
+	inBucket("after retention", 1)
+
+	// The backup is restored elsewhere, and delivers to the same bucket. Its logs are its own.
+	if err := runtime.Restore(backup, again, runtime.By{Principal: "ann"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, options(again))
+	send(r, 20, 23)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pins = pins[:4] // of before and of the backup: the restored journal has no more
+	inJournal("after a restore", again, 4)
+	inBucket("after a restore", 2)
+}
