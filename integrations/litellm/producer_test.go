@@ -152,7 +152,7 @@ func (p *producer) hear(line []byte) {
 // await waits until ok, which is called under the lock.
 func (p *producer) await(what string, ok func() bool) {
 	p.t.Helper()
-	timer := time.AfterFunc(30*time.Second, func() {
+	timer := time.AfterFunc(3*time.Minute, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.gone = true
@@ -163,7 +163,7 @@ func (p *producer) await(what string, ok func() bool) {
 	defer p.mu.Unlock()
 	for !ok() {
 		if p.gone {
-			p.t.Fatalf("the producer ended, or half a minute went by, before %s:\n%s", what, p.log)
+			p.t.Fatalf("the producer ended, or three minutes went by, before %s:\n%s", what, p.log)
 		}
 		p.changed.Wait()
 	}
