@@ -82,6 +82,7 @@ type grammar struct {
 	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
 	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
+	Shadow     shadowCommands    `cmd:"" help:"Run another module or policy beside a filter's own on live events, and compare."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Verify     verifyCommand     `cmd:"" help:"Check delivered data against its signed proofs, offline."`

@@ -19,6 +19,7 @@ import (
 type policyCommands struct {
 	List policyList `cmd:"" help:"List the built-in policies."`
 	Show policyShow `cmd:"" help:"Print a policy."`
+	Use  policyUse  `cmd:"" help:"Put another policy of a filter in force on a running relay, or go back (role admin)."`
 	Diff policyDiff `cmd:"" help:"Show what another policy would change; fails if anything is newly exposed."`
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -145,4 +146,18 @@ type Breaker struct {
 	Failures int `yaml:"failures" range:"1..1000000"`
 	// Rest is the first pause; it doubles up to a minute. Default: 1s.
 	Rest time.Duration `yaml:"rest" range:"1ms..1m"`
+}
+
+// WithPolicy returns a copy of c in which a native filter has another policy. keys are the
+// names of the keys that the policy uses.
+func (c *Config) WithPolicy(filter string, policy Section, keys []string) *Config {
+	out := *c
+	out.Filters = slices.Clone(c.Filters)
+	for i := range out.Filters {
+		if f := &out.Filters[i]; f.Name == filter && f.Native() {
+			policy.dir = f.Redact.dir
+			f.Redact, f.keys = &policy, keys
+		}
+	}
+	return &out
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -27,11 +28,15 @@ type callback struct {
 	rendering   sync.Mutex    // Render runs in one goroutine at a time
 	latency     latency
 	memory      *memoryAccount
+	judging     sync.RWMutex           // held for reading while a chunk is judged
+	judgedTo    atomic.Uint64          // the end of the last one of the lane; 0: none was since the start
+	shadow      atomic.Pointer[shadow] // nil: none runs
 }
 
 // close closes what the callback has beside its filters and its sink. Nothing of it may
 // be under way.
 func (c *callback) close(r *Runtime) {
+	c.shadow.Load().end(errReconfigured.Error())
 	c.judge.close()
 	c.judge.shared.leave()
 	r.memory.close(c.memory)

@@ -29,12 +29,13 @@ type judge struct {
 	detectors *detect.Catalogue
 	emits     bool // a filter may
 	findings  findings
-	shared    *shareGroup  // nil: with nobody
-	delivers  bool         // the final document goes to a sink
-	alerts    bool         // neither the condition nor a filter keeps an alert back
-	noOwn     bool         // own records end as filtered
-	watched   []watch      // by step, of those that observe
-	idle      chan *worker // of fixed size; a nil stands for one not made yet
+	shared    *shareGroup              // nil: with nobody
+	delivers  bool                     // the final document goes to a sink
+	alerts    bool                     // neither the condition nor a filter keeps an alert back
+	noOwn     bool                     // own records end as filtered
+	watched   []watch                  // by step, of those that observe
+	cost      atomic.Pointer[stepCost] // nil: nothing is added up
+	idle      chan *worker             // of fixed size; a nil stands for one not made yet
 }
 
 // judging is what the judges of one runtime have in common.

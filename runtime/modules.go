@@ -56,6 +56,8 @@ type Selection struct {
 	// empty if none was configured. The selection applies as long as the configuration
 	// names that module.
 	Configured string `json:"configured,omitempty"`
+	// From is the first sequence that the module saw, by callback.
+	From map[string]uint64 `json:"from,omitempty"`
 }
 
 // Errors of Modules.
@@ -223,10 +225,11 @@ func (m *Modules) Select(s Selection, by By) error {
 		}
 	}
 	type digest struct {
-		SHA256 string `json:"sha256"`
+		SHA256 string            `json:"sha256"`
+		From   map[string]uint64 `json:"from,omitempty"` // the first sequence, by callback
 	}
 	change := Change{By: by, Act: "use", Action: auditrelay.ActionUpdated, Table: "auditrelay_filter", Object: s.Filter,
-		Before: digest{cmp.Or(s.Previous, s.Configured)}, After: digest{cmp.Or(s.SHA256, s.Configured)}}
+		Before: digest{SHA256: cmp.Or(s.Previous, s.Configured)}, After: digest{cmp.Or(s.SHA256, s.Configured), s.From}}
 	if s.SHA256 == "" && s.Previous == "" {
 		return m.write(journal.SelectionKey(s.Filter), nil, change)
 	}

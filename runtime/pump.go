@@ -347,6 +347,8 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 			assigned = append(assigned, events[i])
 		}
 	}
+	p.callback.judging.RLock() // memory is waited for before
+	defer p.callback.judging.RUnlock()
 	switch {
 	case a.Kind == delivery.TakeUnjudged:
 		batch.Judged = unjudged(assigned, a.Unjudged)
@@ -359,6 +361,9 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 		return nil, err
 	}
 	p.r.taps.filtered(p.callback.Name, p.place.Replay, batch.Judged)
+	if state.Replay == nil {
+		p.callback.shadow.Load().offer(batch.Judged)
+	}
 	if state.Replay != nil && !state.Replay.Emit {
 		for i := range batch.Judged {
 			batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
@@ -366,6 +371,9 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	}
 	if n := len(batch.Judged); n < len(assigned) {
 		batch.To = assigned[n].Sequence // the rest is for the next chunk
+	}
+	if state.Replay == nil {
+		p.callback.judgedTo.Store(batch.To)
 	}
 	for i := range events[:batch.To-a.From] {
 		batch.Bytes += uint64(len(events[i].Data))
@@ -409,6 +417,8 @@ func (p *pump) judgeDead(ctx context.Context, a delivery.Action, held **grant) (
 	if err != nil {
 		return nil, err
 	}
+	p.callback.judging.RLock()
+	defer p.callback.judging.RUnlock()
 	batch := &delivery.Batch{Dead: a.Sequences[:handled]}
 	if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, events, (*held).bytes); err != nil {
 		return nil, err

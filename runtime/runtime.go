@@ -60,6 +60,7 @@ type Runtime struct {
 	memory       *memory
 	memorySet    bool // by Options.Memory; otherwise callbacks decide
 	dead         deadReplays
+	shadows      shadows
 
 	ctx    context.Context // ends when the runtime closes
 	cancel context.CancelFunc

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"auditrelay"
 	"auditrelay/document"
@@ -199,7 +200,7 @@ func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.document, Leaks: v.leaks, Learn: v.learn}
 		}
 		instance := w.instances[i]
-		decided, err := w.apply(ctx, instance)
+		decided, err := w.apply(ctx, instance, j.cost.Load().of(i))
 		for k, v := range live[:decided] {
 			j.decided(w, i, instance, v, &w.calls[k], w.verdicts[k], nil)
 		}
@@ -233,8 +234,12 @@ func (w *worker) prepare(live []*visit) []*visit {
 }
 
 // apply applies an instance to w's calls and returns how many it decided. The error is
-// that of the call behind those.
-func (w *worker) apply(ctx context.Context, instance filter.Instance) (decided int, err error) {
+// that of the call behind those. cost may be nil.
+func (w *worker) apply(ctx context.Context, instance filter.Instance, cost *stepCost) (decided int, err error) {
+	if cost != nil {
+		begun := time.Now()
+		defer func() { cost.add(begun, w.calls[:min(decided+1, len(w.calls))]) }() // with one that failed
+	}
 	defer recoverInto(&err, "the filter")
 	if batcher, ok := instance.(filter.Batcher); ok && len(w.calls) > 1 {
 		if decided, err = batcher.ApplyAll(ctx, w.calls, w.verdicts); decided < 0 || decided > len(w.calls) || decided == len(w.calls) && err != nil || decided == 0 && err == nil {
@@ -386,7 +391,7 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
 			v.shown.Reset(data)
 			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.shown, Leaks: v.leaks}
 		}
-		decided, err := w.apply(ctx, w.instances[i])
+		decided, err := w.apply(ctx, w.instances[i], j.cost.Load().of(i))
 		for k, v := range live[:decided] {
 			j.observed(ctx, w, i, v, &w.calls[k], w.verdicts[k], nil)
 		}

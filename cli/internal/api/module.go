@@ -112,6 +112,8 @@ type Used struct {
 	SHA256   string `json:"sha256"`
 	Previous string `json:"previous,omitempty"`
 	Changed  bool   `json:"changed"`
+	// From is the first sequence that the module sees, by callback.
+	From map[string]uint64 `json:"from,omitempty"`
 }
 
 // KeptText is the text of what decides or decided about events, by the digest that

@@ -70,6 +70,10 @@ type PolicyInForce struct {
 	Digest string `json:"digest"`
 	// Callbacks are those that it applies to.
 	Callbacks []string `json:"callbacks"`
+	// Source is configuration, or selected: by policy use, in place of the configuration's.
+	Source string `json:"source"`
+	// Previous: policy use --previous has something to go back to.
+	Previous bool `json:"previous,omitempty"`
 }
 
 // PolicyDiff asks what another policy would change for the native filter Filter.

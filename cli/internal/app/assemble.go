@@ -193,18 +193,9 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 				return nil, err
 			}
 			a.tellLocks(cfg, m)
-			if f.Cases == "" {
-				live.adoptBreaker(m)
-				return m, nil
+			if err := a.requireCases(ctx, f, m); err != nil {
+				return nil, err
 			}
-			recorded, err := cases.Read(f.Cases)
-			if err == nil {
-				err = recorded.Require(ctx, m)
-			}
-			if err != nil {
-				return nil, errors.Join(err, m.Close())
-			}
-			m.ResetBreaker() // cases that are to fail are no failures
 			live.adoptBreaker(m)
 			return m, nil
 		}
@@ -216,6 +207,22 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 		}
 	}
 	return made, errors.Join(errs...)
+}
+
+// requireCases runs a filter's recorded cases on a module, and closes it if it fails one.
+func (a *assembler) requireCases(ctx context.Context, f *config.Filter, m *wasm.Module) error {
+	if f.Cases == "" {
+		return nil
+	}
+	recorded, err := cases.Read(f.Cases)
+	if err == nil {
+		err = recorded.Require(ctx, m)
+	}
+	if err != nil {
+		return errors.Join(err, m.Close())
+	}
+	m.ResetBreaker() // cases that are to fail are no failures
+	return nil
 }
 
 const defaultGuestMemory = 1 << 30

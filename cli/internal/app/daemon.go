@@ -74,9 +74,12 @@ type daemon struct {
 	stopping    context.Context // ends when the relay does: changes are given up
 	stopChanges context.CancelFunc
 
-	mu     sync.Mutex // what follows, and build.guests.live; never across slow work
-	cfg    *config.Config
+	mu     sync.Mutex     // what follows, and build.guests.live; never across slow work
+	cfg    *config.Config // in force, with the policies that were selected
 	digest string
+	trials map[string]*trial // of shadows, by callback
+
+	configured *config.Config // as it was read; changes by whoever holds changing
 }
 
 // Run serves until ctx ends, then drains. It returns nil after an orderly stop,
@@ -106,6 +109,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.build.log = d.log
 	d.tellNotes(d.cfg)
 	d.data = dataDir(d.cfg.DataDir)
+	lapsed, err := d.applySelected()
+	if err != nil {
+		return err
+	}
 	if d.build.digestKey, err = d.data.digestKey(); err != nil {
 		return err
 	}
@@ -118,6 +125,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
 	defer d.stores.close()
+	d.forgetPolicies(lapsed)
 
 	if err := d.data.setRedaction(d.cfg.Redaction); err != nil {
 		return fmt.Errorf("the data directory: %w", err)
@@ -138,6 +146,17 @@ func (d *daemon) load() (*config.Config, error) {
 		cfg.DataDir = d.options.DataDir
 	}
 	return cfg, nil
+}
+
+// applySelected puts the policies that were selected in the place of the configuration's.
+func (d *daemon) applySelected() (lapsed []string, err error) {
+	all, err := d.data.selectedPolicies()
+	if err != nil {
+		return nil, err
+	}
+	d.configured = d.cfg
+	d.cfg, lapsed, err = withSelected(d.cfg, all)
+	return lapsed, err
 }
 
 // open makes everything, listeners first: a taken port should not cost a recovery.
@@ -328,7 +347,9 @@ func (d *daemon) Backup(ctx context.Context, by runtime.By) (api.BackedUp, error
 		return api.BackedUp{}, fmt.Errorf("backup: %w", err)
 	}
 	dir := filepath.Join(parent, time.Now().UTC().Format("20060102T150405.000Z"))
-	err := d.rt.Backup(ctx, dir, by, func(dir string) error { return d.stores.backupStores(ctx, dir) })
+	err := d.rt.Backup(ctx, dir, by, func(dir string) error {
+		return errors.Join(copyPolicies(string(d.data), dir), d.stores.backupStores(ctx, dir))
+	})
 	if err != nil {
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}

@@ -233,7 +233,7 @@ func (d *daemon) ResetBreaker(name string, by runtime.By) error {
 	return nil
 }
 
-// UseModule switches a filter to another module, between two events. Loading it comes
+// UseModule switches a filter to another module, at one sequence of each callback. Loading it comes
 // first, and what was chosen is durable before it is in force.
 func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by runtime.By) (api.Used, error) {
 	ctx, done, err := d.change(ctx)
@@ -298,16 +298,23 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by ru
 	if err != nil {
 		return api.Used{}, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", name, err)
 	}
-	err = d.rt.Modules().Select(runtime.Selection{Filter: name, SHA256: digest, Previous: before.SHA256, Configured: configured, At: time.Now().UTC()}, by)
+	err = d.rt.AtBoundary(d.users(name), func(from map[string]uint64) error {
+		s := runtime.Selection{Filter: name, SHA256: digest, Previous: before.SHA256, Configured: configured, At: time.Now().UTC(), From: from}
+		if err := d.rt.Modules().Select(s, by); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		live.running, used.Changed, used.From = used.SHA256, true, from
+		d.mu.Unlock()
+		if err := live.slot.Switch(module); err != nil {
+			d.log.Warn("closing the module that a filter ran before", "filter", name, "error", err)
+		}
+		return nil
+	})
 	if err != nil {
 		return api.Used{}, errors.Join(err, module.Close())
 	}
-	d.mu.Lock()
-	live.running, used.Changed = used.SHA256, true
-	d.mu.Unlock()
-	if err := live.slot.Switch(module); err != nil {
-		d.log.Warn("closing the module that a filter ran before", "filter", name, "error", err)
-	}
+	d.endShadows(name)
 	d.log.Info("a filter runs another module", "filter", name, "before", running, "after", used.SHA256, "by", by.Principal)
 	for _, callback := range d.users(name) {
 		d.rt.Retry(callback)

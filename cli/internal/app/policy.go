@@ -16,6 +16,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/filter"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/exposure"
 )
 
 // Policy is a policy of the native filter outside a running relay: to be shown, or
@@ -142,26 +143,5 @@ func (p *Policy) Redact(ctx context.Context, event []byte) (Redacted, error) {
 	if _, err := p.instance.Apply(ctx, &call); err != nil {
 		return Redacted{}, fmt.Errorf("policy %s: %w", p.Name, err)
 	}
-	return Redacted{Data: p.document.Append(nil), Touched: slices.Clone(call.Touched), Leaves: Leaves(&p.document)}, nil
-}
-
-// Leaves returns the values in a document, as JSON, by their path, through strings
-// that hold JSON. Paths have the original indices; of keys that come twice all
-// values stand under one.
-func Leaves(d *document.Document) map[string]string {
-	out := map[string]string{}
-	var walk func(n document.Node)
-	walk = func(n document.Node) {
-		leaf := true
-		for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
-			leaf = false
-			walk(c)
-		}
-		if leaf && n != document.Root {
-			path := string(d.AppendPath(nil, n))
-			out[path] += string(d.AppendJSON(nil, n))
-		}
-	}
-	walk(document.Root)
-	return out
+	return Redacted{Data: p.document.Append(nil), Touched: slices.Clone(call.Touched), Leaves: exposure.Leaves(&p.document)}, nil
 }

@@ -1,14 +1,11 @@
 package app
 
 import (
-	"context"
-	"slices"
-	"strings"
-	"unicode"
-
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/document"
+	"auditrelay/internal/exposure"
+	"context"
 )
 
 // PolicyChange counts what another policy would change, event by event.
@@ -43,32 +40,14 @@ func (c *PolicyChange) Compare(ctx context.Context, before, after *Policy, event
 	c.Changed++
 	var original document.Document
 	original.Reset(event.Data)
-	leaking := false
-	for path, value := range Leaves(&original) {
-		was, kept := old.Leaves[path]
-		is, keeps := now.Leaves[path]
-		left, leaves := kept && was == value, keeps && is == value
-		switch {
-		case leaves && !left, !left && keeps && showsMore(value, was, is):
-			leaking = true
-			c.Leaks[path]++
-		case left && !leaves:
-			c.Hidden[path]++
-		case !left && was != is:
-			c.Otherwise[path]++
+	diff := exposure.Compare(exposure.Leaves(&original), old.Leaves, now.Leaves)
+	for counts, paths := range map[*map[string]int][]string{&c.Leaks: diff.Exposed, &c.Hidden: diff.Hidden, &c.Otherwise: diff.Otherwise} {
+		for _, path := range paths {
+			(*counts)[path]++
 		}
 	}
-	if leaking {
+	if len(diff.Exposed) > 0 {
 		c.Leaking++
 	}
 	return old.Data, now.Data, true, nil
-}
-
-// showsMore reports whether a part of a value, a run of at least four letters and digits,
-// is in its new form but not in its old one.
-func showsMore(value, was, is string) bool {
-	parts := strings.FieldsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	return slices.ContainsFunc(parts, func(part string) bool {
-		return len(part) >= 4 && strings.Contains(is, part) && !strings.Contains(was, part)
-	})
 }

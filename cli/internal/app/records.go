@@ -47,9 +47,9 @@ func (d *daemon) startChanges(made *assembled) (all []runtime.Change, recorded f
 	}
 }
 
-// reloadChanges are the own records of a reload, in the write that puts it in force.
-func (d *daemon) reloadChanges(made *prepared, by runtime.By) (all []runtime.Change, recorded func()) {
-	all = []runtime.Change{{By: by, Act: "reload", Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config",
+// reloadChanges are the own records of a reload, or of another act that changes the configuration, in the write that puts it in force.
+func (d *daemon) reloadChanges(made *prepared, act string, by runtime.By) (all []runtime.Change, recorded func()) {
+	all = []runtime.Change{{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config",
 		Before: digestOf{d.digest}, After: digestOf{made.digest}, MakesRoom: true}}
 	if by.Principal == bySignal {
 		by = byFile()

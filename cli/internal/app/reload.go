@@ -43,21 +43,10 @@ func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error
 	if err := by.Check(d.digest); err != nil { // who holds changing may read it
 		return api.Reloaded{}, fmt.Errorf("the configuration: %w", err)
 	}
-	made, err := d.prepare(ctx)
-	var recorded func()
+	made, err := d.read(ctx)
+	var told api.Reloaded
 	if err == nil {
-		err = errors.Join(d.rt.Texts().Keep(made.texts...), d.step("callbacks in force"))
-		if err == nil {
-			var changes []runtime.Change
-			changes, recorded = d.reloadChanges(made, by)
-			err = d.rt.Apply(ctx, made.callbacks, made.cfg.Removed, changes...)
-			if err != nil {
-				d.build.discardGuests(made.assembled)
-				made.sources.Discard()
-			}
-		} else {
-			d.discard(made)
-		}
+		told, err = d.enforce(ctx, made, "reload", by)
 	}
 	if err != nil {
 		d.server.CountReload(false)
@@ -65,8 +54,7 @@ func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error
 		d.record(ctx, runtime.Change{By: by, Act: "reload", Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config", Before: digestOf{d.digest}, Failed: true})
 		return api.Reloaded{}, err
 	}
-	recorded()
-	told := d.put(made)
+	d.forgetPolicies(made.lapsed)
 	d.server.CountReload(true)
 	d.log.Info("the configuration was reloaded", "by", by.Principal, "changed", told.Changed, "before", told.Before, "after", told.After)
 	for _, note := range told.Notes {
@@ -75,27 +63,63 @@ func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error
 	return told, nil
 }
 
+// enforce puts in force what was prepared, or discards it.
+func (d *daemon) enforce(ctx context.Context, made *prepared, act string, by runtime.By) (api.Reloaded, error) {
+	if err := errors.Join(d.rt.Texts().Keep(made.texts...), d.step("callbacks in force")); err != nil {
+		d.discard(made)
+		return api.Reloaded{}, err
+	}
+	changes, recorded := d.reloadChanges(made, act, by)
+	if err := d.rt.Apply(ctx, made.callbacks, made.cfg.Removed, changes...); err != nil {
+		d.build.discardGuests(made.assembled)
+		made.sources.Discard()
+		return api.Reloaded{}, err
+	}
+	recorded()
+	return d.put(made), nil
+}
+
 // prepared is a configuration that is ready to be put in force.
 type prepared struct {
 	*assembled
 	cfg     *config.Config
+	plain   *config.Config // cfg as it was read, without selected policies
+	lapsed  []string       // filters whose selected policies no longer hold
 	digest  string
 	sources sources.Change
 	stores  []store
 	serves  string // the store that is searched
 }
 
-// prepare reads the configuration and makes all that it names. Whatever can fail fails
-// here, before the first change; compiling guests may take minutes, and no lock that a
-// request needs is held.
-func (d *daemon) prepare(ctx context.Context) (made *prepared, err error) {
-	made = &prepared{}
+// read prepares the configuration as its file is now.
+func (d *daemon) read(ctx context.Context) (*prepared, error) {
 	if err := d.step("configuration"); err != nil {
 		return nil, err
 	}
-	if made.cfg, err = d.load(); err != nil {
+	plain, err := d.load()
+	if err != nil {
 		return nil, err
 	}
+	all, err := d.data.selectedPolicies()
+	if err != nil {
+		return nil, err
+	}
+	cfg, lapsed, err := withSelected(plain, all)
+	if err != nil {
+		return nil, err
+	}
+	made, err := d.prepare(ctx, plain, cfg)
+	if err == nil {
+		made.lapsed = lapsed
+	}
+	return made, err
+}
+
+// prepare makes all that a configuration names. Whatever can fail fails here, before the
+// first change; compiling guests may take minutes, and no lock that a request needs is
+// held.
+func (d *daemon) prepare(ctx context.Context, plain, cfg *config.Config) (made *prepared, err error) {
+	made = &prepared{cfg: cfg, plain: plain}
 	made.digest = made.cfg.Digest(d.build.digestKey)
 	if err := d.step("stores"); err != nil {
 		return nil, err
@@ -139,7 +163,7 @@ func (d *daemon) put(made *prepared) api.Reloaded {
 
 	d.mu.Lock()
 	told := api.Reloaded{Before: d.digest, After: made.digest, Changed: d.digest != made.digest, Notes: takesRestart(d.cfg, made.cfg)}
-	d.cfg, d.digest = made.cfg, made.digest
+	d.cfg, d.configured, d.digest = made.cfg, made.plain, made.digest
 	d.build.guests.adopt(made.guests)
 	d.mu.Unlock()
 

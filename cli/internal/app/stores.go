@@ -294,9 +294,13 @@ func (s *stores) backupStores(ctx context.Context, dir string) error {
 	return nil
 }
 
-// RestoreStores copies the stores of a backup to where a data directory has them, and
-// returns the callbacks' names. Nothing is written over.
+// RestoreStores copies the stores and the selected policies of a backup to where a data
+// directory has them, and returns the names of the stores' callbacks. Nothing is written
+// over.
 func RestoreStores(backup, into string) (callbacks []string, err error) {
+	if err := copyPolicies(backup, into); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(filepath.Join(backup, "store"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

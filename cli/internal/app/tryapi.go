@@ -167,15 +167,24 @@ func (d *daemon) PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.Polic
 // ListPolicies returns the policies in force, by name.
 func (d *daemon) ListPolicies() ([]api.PolicyInForce, error) {
 	d.mu.Lock()
-	cfg := d.cfg
+	cfg, plain := d.cfg, d.configured
 	d.mu.Unlock()
 	native, err := d.build.native(cfg)
 	if err != nil {
 		return nil, err
 	}
+	selected, err := d.data.selectedPolicies()
+	if err != nil {
+		return nil, err
+	}
 	out := []api.PolicyInForce{}
 	for _, t := range policiesOf(cfg, native) {
-		p := api.PolicyInForce{Name: t.Name, Kind: t.Kind, Digest: t.Digest, Callbacks: []string{}}
+		p := api.PolicyInForce{Name: t.Name, Kind: t.Kind, Digest: t.Digest, Callbacks: []string{}, Source: "configuration"}
+		if s := selected[t.Name]; t.Kind == textPolicy && s.holds(plain, t.Name) {
+			if p.Previous = true; s.Policy != "" {
+				p.Source = "selected"
+			}
+		}
 		for i := range cfg.Callbacks {
 			c := &cfg.Callbacks[i]
 			uses := t.Kind == textPolicy && slices.Contains(c.Filters, t.Name)

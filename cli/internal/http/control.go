@@ -35,6 +35,20 @@ type Control interface {
 	PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.PolicyChange, error)
 	// ListPolicies returns the policies in force.
 	ListPolicies() ([]api.PolicyInForce, error)
+	// UsePolicy puts another policy of a native filter in force, between two chunks of each
+	// of its callbacks.
+	UsePolicy(ctx context.Context, filter string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error)
+	Shadows
+}
+
+// Shadows are trials of other modules and policies on live events, by callback.
+type Shadows interface {
+	StartShadow(ctx context.Context, want api.StartShadow, by runtime.By) (api.Shadow, error)
+	// ListShadows never blocks.
+	ListShadows() []api.Shadow
+	// UseShadow puts in force what a shadow tries; DropShadow forgets it. Both end it.
+	UseShadow(ctx context.Context, callback string, by runtime.By) (api.ShadowUsed, error)
+	DropShadow(ctx context.Context, callback string, by runtime.By) error
 }
 
 // Modules are the uploaded WebAssembly modules and the filters that run them. A

@@ -125,6 +125,13 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
 			Message: err.Error(), Hint: "auditrelay callbacks lists what there is",
 		}
+	case errors.Is(err, runtime.ErrNoShadow):
+		return &api.Error{
+			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
+			Message: err.Error(), Hint: "auditrelay shadow list lists what there is; shadows end with the relay",
+		}
+	case errors.Is(err, runtime.ErrShadows):
+		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
 	case errors.Is(err, runtime.ErrNoQuarantineItem):
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,

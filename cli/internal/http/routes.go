@@ -87,6 +87,13 @@ func (s *Server) table() []route {
 		control(s, api.PostTry, roleComply, s.postTry),
 		control(s, api.GetPolicy, roleView, s.getPolicy),
 
+		control(s, api.StartShadows, roleAdmin, s.startShadow),
+		control(s, api.GetShadows, roleView, s.getShadows), // paths with comply
+		control(s, api.GetShadow, roleView, s.getShadow),
+		control(s, api.UseShadow, roleAdmin, s.useShadow),
+		control(s, api.DropShadow, roleOperate, s.dropShadow),
+		control(s, api.SetPolicy, roleAdmin, s.postPolicyUse),
+
 		control(s, api.PostBackup, roleAdmin, s.postBackup),
 		control(s, api.PostReload, roleAdmin, s.postReload),
 

@@ -1,0 +1,229 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"auditrelay/builtin/redact"
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// selectedPolicies are the policies that stand in for those of the configuration, by
+// filter. They are kept in a file of the data directory, which is read before anything
+// judges, and which backups contain.
+type selectedPolicies map[string]selectedPolicy
+
+// selectedPolicy is the policy in force of one native filter. It holds as long as the
+// configuration has the policy that it had when this one was selected.
+type selectedPolicy struct {
+	Configured string    `json:"configured"`         // the SHA-256 of the configuration's policy
+	Policy     string    `json:"policy,omitempty"`   // YAML; empty: the configuration's
+	Previous   string    `json:"previous,omitempty"` // the one before; empty: the configuration's
+	At         time.Time `json:"at"`
+	By         string    `json:"by"`
+}
+
+const (
+	policiesFile = "selected-policies.json"
+	maxPolicy    = 256 << 10
+)
+
+func (d dataDir) selectedPolicies() (selectedPolicies, error) {
+	text, err := os.ReadFile(d.file(policiesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return selectedPolicies{}, nil
+	}
+	var all selectedPolicies
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the policies that were selected instead of the configuration's: %w; restore the file, or remove it to apply the configuration's policies", err)
+	}
+	return all, nil
+}
+
+func (d dataDir) selectPolicies(all selectedPolicies) error {
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(d.file(policiesFile), append(text, '\n'))
+}
+
+// copyPolicies copies the selected policies, if there are any, from one directory to
+// another: into a backup, or out of one.
+func copyPolicies(from, to string) error {
+	text, err := os.ReadFile(filepath.Join(from, policiesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(to, policiesFile), text)
+}
+
+// withSelected returns cfg with the policies that were selected. lapsed are the filters
+// whose policy in the configuration has changed since: there the configuration's holds.
+func withSelected(cfg *config.Config, all selectedPolicies) (_ *config.Config, lapsed []string, err error) {
+	for name, s := range all {
+		if !s.holds(cfg, name) {
+			lapsed = append(lapsed, name)
+			continue
+		}
+		if s.Policy == "" {
+			continue
+		}
+		section, f, err := readPolicy(cfg, s.Policy)
+		if err != nil {
+			return nil, nil, fmt.Errorf("the policy that was selected for filter %s: %w", name, err)
+		}
+		cfg = cfg.WithPolicy(name, section, f.KeyNames())
+	}
+	slices.Sort(lapsed)
+	return cfg, lapsed, nil
+}
+
+func readPolicy(cfg *config.Config, text string) (config.Section, *redact.Filter, error) {
+	section, err := config.ReadSection("policy", []byte(text))
+	if err != nil {
+		return section, nil, err
+	}
+	f, err := makeRedact(section, cfg.CurrentKeys(), cfg.Catalogue())
+	return section, f, section.Explain(err)
+}
+
+// holds reports whether the selection of a filter holds under a configuration.
+func (s selectedPolicy) holds(cfg *config.Config, filter string) bool {
+	i := slices.IndexFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == filter && f.Native() })
+	return i >= 0 && !s.At.IsZero() && s.Configured == digestOfText(cfg.Filters[i].Redact.Text())
+}
+
+// UsePolicy puts another policy of a native filter in force. The callbacks that list the
+// filter change between two chunks; nothing else of the configuration changes, whatever
+// its file says by now.
+func (d *daemon) UsePolicy(ctx context.Context, name string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error) {
+	ctx, done, err := d.change(ctx)
+	if err != nil {
+		return api.PolicyUsed{}, err
+	}
+	defer done()
+	if btoi(want.Policy != "")+btoi(want.Previous)+btoi(want.Configured) != 1 {
+		return api.PolicyUsed{}, badField("", "expected one of policy, previous and configured")
+	}
+	if len(want.Policy) > maxPolicy {
+		return api.PolicyUsed{}, badField("policy", "%d bytes, at most %d", len(want.Policy), maxPolicy)
+	}
+	plain := d.configured // holding changing, it may be read
+	i := slices.IndexFunc(plain.Filters, func(f config.Filter) bool { return f.Name == name && f.Native() })
+	if i < 0 {
+		return api.PolicyUsed{}, refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/policies lists them", "no native filter %.64q", name)
+	}
+	all, err := d.data.selectedPolicies()
+	if err != nil {
+		return api.PolicyUsed{}, err
+	}
+	before, configured := all[name], digestOfText(plain.Filters[i].Redact.Text())
+	had := before.holds(plain, name)
+	if !had {
+		before = selectedPolicy{}
+	}
+	next := selectedPolicy{Configured: configured, Policy: want.Policy, Previous: before.Policy, At: time.Now().UTC(), By: by.Principal}
+	if want.Previous {
+		if !had {
+			return api.PolicyUsed{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has had no other policy", name)
+		}
+		next.Policy = before.Previous
+	}
+	if next.Policy != "" {
+		if _, _, err := readPolicy(plain, next.Policy); err != nil {
+			return api.PolicyUsed{}, &api.Error{Status: http.StatusUnprocessableEntity, Reason: api.ReasonConfig, Field: "policy", Message: err.Error()}
+		}
+	}
+	used := api.PolicyUsed{Filter: name, Before: d.policyDigest(name)}
+	if err := by.Check(used.Before); err != nil {
+		return used, fmt.Errorf("policy of filter %s: %w", name, err)
+	}
+	changed := maps.Clone(all)
+	changed[name] = next
+	if err := d.applyPolicies(ctx, plain, all, changed, by); err != nil {
+		return used, err
+	}
+	used.Digest = d.policyDigest(name)
+	used.Changed = used.Before != used.Digest
+	d.log.Info("a filter has another policy", "filter", name, "before", used.Before, "after", used.Digest, "by", by.Principal)
+	return used, nil
+}
+
+// applyPolicies puts the configuration in force with other selected policies, all or none.
+func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before, after selectedPolicies, by runtime.By) error {
+	cfg, _, err := withSelected(plain, after)
+	if err != nil {
+		return err
+	}
+	made, err := d.prepare(ctx, plain, cfg)
+	if err != nil {
+		return err
+	}
+	// Durable before it is in force: a crash in between leaves the new one.
+	if err := d.data.selectPolicies(after); err != nil {
+		d.discard(made)
+		return fmt.Errorf("select a policy: %w", err)
+	}
+	if _, err := d.enforce(ctx, made, "use", by); err != nil {
+		return errors.Join(err, d.data.selectPolicies(before))
+	}
+	return nil
+}
+
+// policyDigest is the digest of the policy in force of a filter, "" if there is none.
+func (d *daemon) policyDigest(name string) string {
+	all, err := d.ListPolicies()
+	if err != nil {
+		return ""
+	}
+	for _, p := range all {
+		if p.Kind == textPolicy && p.Name == name {
+			return p.Digest
+		}
+	}
+	return ""
+}
+
+func digestOfText(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// forgetPolicies forgets selections that no longer hold, so that they do not hold again
+// once the configuration is as it was.
+func (d *daemon) forgetPolicies(lapsed []string) {
+	if len(lapsed) == 0 {
+		return
+	}
+	all, err := d.data.selectedPolicies()
+	if err == nil {
+		for _, name := range lapsed {
+			d.log.Warn("the configuration has another policy than when this filter's was selected: it applies", "filter", name)
+			delete(all, name)
+		}
+		err = d.data.selectPolicies(all)
+	}
+	if err != nil {
+		d.log.Error("selections of policies that no longer hold could not be forgotten", "error", err)
+	}
+}
