@@ -61,6 +61,12 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/delete", operators},
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
 		{"GET", "/v1/policies", viewers},
+		{"POST", "/v1/shadows", []config.Role{"admin"}},
+		{"GET", "/v1/shadows", []config.Role{"view", "comply", "operate", "admin"}},
+		{"GET", "/v1/shadows/archive", []config.Role{"view", "comply", "operate", "admin"}},
+		{"POST", "/v1/shadows/archive/use", []config.Role{"admin"}},
+		{"DELETE", "/v1/shadows/archive", []config.Role{"operate", "admin"}},
+		{"POST", "/v1/filters/archive/policy", []config.Role{"admin"}},
 		{"POST", "/v1/policies/diff", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/tap", []config.Role{"comply", "admin"}},
 		{"POST", "/v1/try", []config.Role{"comply", "admin"}},
@@ -109,7 +115,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 			method, path string
 			allowed      []config.Role
 		}) bool {
-			path := strings.NewReplacer("{name}", "archive", "{id}", "a", "{sequence}", "1", "{number}", "1", "{digest}", "0123456789", "{period}", "1").Replace(rt.path)
+			path := strings.NewReplacer("{name}", "archive", "{callback}", "archive", "{id}", "a", "{sequence}", "1", "{number}", "1", "{digest}", "0123456789", "{period}", "1").Replace(rt.path)
 			return row.method == rt.method && row.path == path
 		})
 		if !known {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -79,7 +80,7 @@ func difference(before, after []byte) (lines []diffLine) {
 
 // tryForm shows the form; try also what came of it.
 func (v *visit) tryForm() error {
-	out := tryView{Limit: "20", Callback: v.r.URL.Query().Get("callback"), Filter: v.r.URL.Query().Get("filter"), From: v.r.URL.Query().Get("from")}
+	out := tryView{Limit: cmp.Or(v.r.URL.Query().Get("limit"), "20"), Callback: v.r.URL.Query().Get("callback"), Filter: v.r.URL.Query().Get("filter"), From: v.r.URL.Query().Get("from")}
 	return v.showTry(&out)
 }
 
@@ -123,6 +124,16 @@ func (v *visit) try() error {
 		}
 		out.Change = &change
 		return v.showTry(&out)
+	}
+	switch form.Get("do") {
+	case "shadow":
+		return v.runShadow(api.StartShadow{Filter: out.Filter, Callback: out.Callback, Policy: out.Policy, Reason: v.why().Reason})
+	case "use":
+		used, err := v.api.UsePolicy(ctx, out.Filter, api.UsePolicy{Policy: out.Policy, Reason: v.why().Reason})
+		if err != nil {
+			return err
+		}
+		return v.policyUsed(used)
 	}
 	want := api.Try{Sample: sample, Callback: out.Callback, Policy: out.Policy}
 	if out.Policy != "" {

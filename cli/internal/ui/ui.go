@@ -392,11 +392,18 @@ func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err err
 	if err != nil {
 		return sum, err
 	}
+	shadows, err := v.api.Shadows(ctx)
+	if err != nil {
+		return sum, err
+	}
 	v.history.sample(v.now(), callbacks)
 	h := sha256.New()
 	for i := range callbacks {
 		callbacks[i].Lag = callbacks[i].Lag.Truncate(time.Minute)
 		fmt.Fprintf(h, "%+v\n", callbacks[i])
+	}
+	for i := range shadows {
+		fmt.Fprintln(h, shadows[i].Callback, shadows[i].Digest, shadows[i].Events, shadows[i].Missed, shadows[i].End)
 	}
 	fmt.Fprintln(h, stats.Accepted, stats.Rejected, stats.Quarantine, stats.NotAccepting)
 	return [sha256.Size]byte(h.Sum(nil)), nil

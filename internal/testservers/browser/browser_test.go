@@ -410,6 +410,7 @@ func TestOperatorsDay(t *testing.T) {
 
 	modules(t, r, p)
 	policies(p)
+	shadows(r, p)
 	p.visit("/ui/tap")
 	p.click("Watch")
 	p.until("document.querySelector('.tap')")
@@ -440,7 +441,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)
@@ -499,6 +500,41 @@ func policies(p *page) {
 	eval[chromedp.Void](p, "window.stale = true; document.querySelector('td.id a').click()")
 	p.sees("Text")
 	p.checked("policy")
+}
+
+// shadows tries a module and a policy on live events, uses one, and drops the other.
+func shadows(r *relay, p *page) {
+	p.t.Helper()
+	p.visit("/ui/modules")
+	p.click("Change rules")
+	eval[chromedp.Void](p, "const s = document.querySelector('details select[name=sha256]'); s.value = [...s.options].find(o => !o.selected).value; 0")
+	p.click("Run it in the shadow of rules on guarded")
+	p.sees("The shadow runs.")
+	r.run(event("shadow1", hostile)+event("shadow2", "dave"), "send", "-")
+	p.sees("2 of 10,000: 0 the same, 2 changed") // without a reload
+	p.sees("2 events filtered instead of delivered")
+	p.checked("shadow-module")
+	p.click("Drop the shadow")
+	p.sees("Shadow dropped")
+	p.visit("/ui/try?filter=mask&callback=masked")
+	p.fill("textarea[name=policy]", "rules: [{paths: [object_id], do: mask}]")
+	p.click("Run the draft in a shadow")
+	p.sees("The shadow runs.")
+	r.run(event("shadow3", hostile), "send", "-")
+	p.sees("1 events of which a value would leave")
+	p.until("[...document.querySelectorAll('th code')].some(c => c.innerText === 'changed_by')")
+	p.checked("shadow-policy")
+	p.visit("/ui/shadows")
+	p.sees("masked")
+	p.checked("shadows")
+	p.visit("/ui/shadows/masked")
+	p.fill("form[action$='/use'] input[name=reason]", "the draft was tried")
+	p.click("Use this policy")
+	p.sees("selected")
+	p.checked("policies-selected")
+	p.click("Roll mask back")
+	p.sees("The filter applies the other policy")
+	r.run(event("shadow4", "erin"), "send", "-")
 }
 
 // TestWithoutJavaScriptAllButtonsWork: a form needs no script.
