@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"policy"|"policy list"|"policy show"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof receipts reconcile tap try guest module detectors policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
+    "") words="serve validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof receipts reconcile tap try guest module detectors shadow policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
     "config") words="show translate --help --version" ;;
@@ -72,9 +72,16 @@ _auditrelay() {
     "detectors list") words="--help --version --config --json --group" ;;
     "detectors show") words="--help --version --config --json" ;;
     "detectors test") words="--help --version --config --json --detectors" ;;
-    "policy") words="list show diff --help --version" ;;
+    "shadow") words="start list show use drop --help --version" ;;
+    "shadow start") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --module --policy --callback --events --for --json" ;;
+    "shadow list") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "shadow show") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "shadow use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key" ;;
+    "shadow drop") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key" ;;
+    "policy") words="list show use diff --help --version" ;;
     "policy list") words="--help --version" ;;
     "policy show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
+    "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --json" ;;
     "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json" ;;
