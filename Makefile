@@ -80,8 +80,9 @@ soak: $(SERVERS) ## the long runs: a million histories, 2,000 kills, every flipp
 	$(GO) test -timeout 24h -count=1 ./builtin/wasm
 
 .PHONY: worst
-worst: ## what a unit of fuel costs at the worst: a search over shapes of code, known ones, detectors, queries
+worst: ## what a unit of fuel costs at the worst: a search over shapes of code and calls of host functions, known ones, detectors, queries
 	$(GO) test -run 'TestSearchWorst' -count=1 -v ./internal/meter -meter.worst.time 2m -meter.worst.seed $(or $(SEED),1) | cut -c1-200
+	$(GO) test -run 'TestSearchWorstCalls' -count=1 -v ./hostfuncs -hostfuncs.worst.time 2m -hostfuncs.worst.seed $(or $(SEED),1) | cut -c1-300
 	$(GO) test -run '^$$' -bench 'Unit' -benchtime 200ms ./internal/meter | sort -k3 -rn
 	$(GO) test -run '^$$' -bench 'Worst' -benchtime 2000x -v ./internal/query
 	$(GO) test -run 'TestHostFunctionsPayFirst' -count=1 -v ./hostfuncs

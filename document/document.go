@@ -159,6 +159,9 @@ const (
 	stepWork    = 16
 )
 
+// escapedWork is what a byte counts for that escaping adds.
+const escapedWork = 4
+
 // Work returns the amount of work since Reset, so that a guest can be charged for
 // it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
 // that could be scanned in the same time.
@@ -226,6 +229,7 @@ func (d *Document) inside(n Node) Node {
 // live returns n or the first of its later siblings that is not deleted.
 func (d *Document) live(n Node) Node {
 	for n != 0 && d.nodes[n].flags&deleted != 0 {
+		d.work += stepWork
 		n = d.sibling(n)
 	}
 	return n

@@ -46,8 +46,16 @@ func (d *Document) SetString(n Node, s []byte) error {
 	}
 	start := len(d.arena)
 	d.arena = append(d.arena, '"')
-	d.arena = append(appendEscaped(d.arena, s), '"')
+	d.escapeText(s)
+	d.arena = append(d.arena, '"')
 	return d.replace(op, n, start)
+}
+
+// escapeText appends s to the arena as the inside of a JSON string.
+func (d *Document) escapeText(s []byte) {
+	before := len(d.arena)
+	d.arena = appendEscaped(d.arena, s)
+	d.work += len(s) + escapedWork*(len(d.arena)-before-len(s))
 }
 
 // Replace replaces the whole document with the JSON object raw. Only the root stays
@@ -107,7 +115,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	start := len(d.arena)
 	d.arena = append(d.arena, ',', '"')
 	c.key = int32(len(d.arena))
-	d.arena = appendEscaped(d.arena, key)
+	d.escapeText(key)
 	if c.keyEnd = int32(len(d.arena)); int(c.keyEnd-c.key) != len(key) {
 		c.flags |= escapedKey
 	}

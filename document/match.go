@@ -42,6 +42,7 @@ func (d *Document) each(p *Path, prev Node, into bool) Node {
 func (d *Document) remaining(n Node, k int) (Node, int) {
 	out, at := n, k
 	for c := n; c != Root && k > 0; k-- {
+		d.work += stepWork
 		if d.nodes[c].flags&deleted != 0 {
 			out, at = c, k
 		}
@@ -261,7 +262,7 @@ func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	}
 	// A node that is only tried: its key as Put would write it.
 	base := len(d.arena)
-	d.arena = appendEscaped(d.arena, key)
+	d.escapeText(key)
 	c := node{source: inArena, key: int32(base), keyEnd: int32(len(d.arena)), flags: escapedKey}
 	set = p.after(d, set, &c)
 	d.arena = d.arena[:base]

@@ -32,7 +32,7 @@ const maxPlace = 1 << 12
 // than the one whose place was the last.
 func (p *Places) Reset() { p.steps = p.steps[:0] }
 
-// Walked returns how many members were passed since it was last called.
+// Walked returns how many steps were made and members passed since it was last called.
 func (p *Places) Walked() int {
 	n := p.walks
 	p.walks = 0
@@ -47,6 +47,7 @@ func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
 	for c := n; c != Root; c = d.parent(c) {
 		p.chain = append(p.chain, c)
 	}
+	p.walks += len(p.chain)
 	dst = binary.AppendUvarint(dst, uint64(len(p.chain)))
 	slices.Reverse(p.chain)
 	for i, c := range p.chain {
@@ -101,6 +102,7 @@ func (p *Places) Find(d *Document, b []byte) (n Node, rest []byte, ok bool) {
 		return None, nil, false
 	}
 	b = b[size:]
+	p.walks += int(count)
 	for i := range int(count) {
 		want, size := binary.Uvarint(b)
 		if size <= 0 || want > maxBytes {
@@ -153,23 +155,59 @@ func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 
 // AppendGaps appends which elements of arrays were deleted, so that a Document of what
 // Append gives numbers the others as this one does. Nothing is appended where none was.
+// The arrays come in the document's order, one that contains others before them: each as
+// its place, the number of its gaps, and those.
 func (d *Document) AppendGaps(dst []byte) []byte {
-	if !d.parted {
+	if !d.parted || d.nodes[Root].flags&dirty == 0 {
 		return dst
 	}
-	var places Places
-	for i := range d.nodes {
-		n := Node(i)
-		nd := &d.nodes[n]
-		if nd.flags&(deleted|hidden) != deleted || nd.keyEnd >= 0 || d.gone(d.visible(nd.parent)) {
+	return d.appendGaps(dst, nil, Root)
+}
+
+// appendGaps appends the gaps in n, which stands at a place, and in what it contains. It
+// looks at what was edited alone.
+func (d *Document) appendGaps(dst []byte, place []int32, n Node) []byte {
+	v := n
+	for d.nodes[v].stand != 0 {
+		v = d.nodes[v].stand
+	}
+	if d.nodes[v].kind == String {
+		v = d.nodes[v].first // what it holds
+	}
+	first := Node(0)
+	if v != 0 || n == Root {
+		first = d.nodes[v].first
+	}
+	isArray, gaps := d.nodes[v].kind == Array, 0
+	for c := first; c != 0 && isArray; c = d.nodes[c].next {
+		if d.nodes[c].flags&deleted != 0 {
+			gaps++
+		}
+	}
+	if gaps > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(place)))
+		for _, step := range place {
+			dst = binary.AppendUvarint(dst, uint64(step)) //nolint:gosec // a number of a member
+		}
+		dst = binary.AppendUvarint(dst, uint64(gaps))
+		for c := first; c != 0; c = d.nodes[c].next {
+			if d.nodes[c].flags&deleted != 0 {
+				dst = binary.AppendUvarint(dst, uint64(d.nodes[c].key)) //nolint:gosec // an index
+			}
+		}
+	}
+	at := int32(0)
+	for c := first; c != 0; c = d.nodes[c].next {
+		if d.nodes[c].flags&deleted != 0 {
 			continue
 		}
-		array := d.visible(nd.parent)
-		if d.inside(array) != nd.parent {
-			continue // in a value that was replaced
+		if isArray {
+			at = d.nodes[c].key
 		}
-		dst = places.Append(dst, d, array)
-		dst = binary.AppendUvarint(dst, uint64(nd.key))
+		if d.nodes[c].flags&dirty != 0 {
+			dst = d.appendGaps(dst, append(place, at), c)
+		}
+		at++
 	}
 	return dst
 }
@@ -178,21 +216,40 @@ func (d *Document) AppendGaps(dst []byte) []byte {
 // must come before anything was read, and reports whether gaps could be understood.
 func (d *Document) SetGaps(gaps []byte) bool {
 	var places Places
+	number := func() (int32, bool) {
+		v, size := binary.Uvarint(gaps)
+		if size <= 0 || v > maxBytes {
+			return 0, false
+		}
+		gaps = gaps[size:]
+		return int32(v), true
+	}
 	for len(gaps) > 0 {
 		n, rest, ok := places.Find(d, gaps)
 		if !ok || n == None {
 			return false
 		}
-		index, size := binary.Uvarint(rest)
+		gaps = rest
 		v := d.inside(n)
-		if size <= 0 || index > maxBytes || v == None || d.nodes[v].kind != Array {
+		count, ok := number()
+		if !ok || v == None || d.nodes[v].kind != Array {
 			return false
 		}
-		gaps = rest[size:]
-		for c := d.child(v); c != 0; c = d.sibling(c) {
-			if d.nodes[c].key >= int32(index) {
-				d.nodes[c].key++
+		for c := d.child(v); c != 0; c = d.sibling(c) { //nolint:revive // all of it, since the next index follows from the last
+		}
+		c, shift := d.nodes[v].first, int32(0)
+		for range count {
+			index, ok := number()
+			if !ok {
+				return false
 			}
+			for ; c != 0 && d.nodes[c].key+shift < index; c = d.nodes[c].next {
+				d.nodes[c].key += shift
+			}
+			shift++
+		}
+		for ; c != 0; c = d.nodes[c].next {
+			d.nodes[c].key += shift
 		}
 	}
 	return true

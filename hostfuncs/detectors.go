@@ -102,7 +102,7 @@ func redactMatches(s *State, _ api.Memory, a []uint64) {
 	}
 	s.allow(n)
 	place := s.place(n)
-	s.record.node(s.doc, recordMatches, n)
+	s.record.node(recordMatches, s.where(n))
 	s.record.number(operation)
 	count := s.redact(n, a[1], operation)
 	if count > 0 {

@@ -60,7 +60,7 @@ func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
 func (s *State) edit(n document.Node, e edit, arg []byte, number int) int32 {
 	s.allow(n)
 	place := s.place(n)
-	s.record.node(s.doc, byte(e), n)
+	s.record.node(byte(e), s.where(n))
 	status := s.apply(e, n, arg, number)
 	if status == 0 {
 		s.record.edit(e, arg, number)
@@ -117,6 +117,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 		}
 		s.payWork()
 	}
+	s.places.Reset() // what a path deleted may lie anywhere
 	s.touch(p.text, operation, int(count))
 	if s.matches = found; cap(found) > keptMatches {
 		s.matches = nil
@@ -127,7 +128,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 // apply makes the edit and returns its status.
 func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
 	s.charge(len(arg))
-	s.pay(unitsEdit + len(arg)/bytesPerUnit)
+	s.prepay(unitsEdit + len(arg)/bytesPerEdit)
 	err := operations[e].do(s, n, arg, number)
 	switch {
 	case err == nil:
@@ -322,9 +323,9 @@ func (s *State) put(parent document.Node, name, raw []byte) int32 {
 		s.fail(auditrelay.CauseRejectedOutput, notGranted)
 	}
 	s.charge(len(name) + len(raw))
-	s.pay(unitsEdit + (len(name)+len(raw))/bytesPerUnit)
+	s.prepay(unitsEdit + (len(name)+len(raw))/bytesPerEdit)
 	place := s.place(parent)
-	s.record.node(s.doc, recordPut, parent)
+	s.record.node(recordPut, s.where(parent))
 	err := s.doc.Put(parent, name, raw)
 	if err == nil {
 		s.record.bytes(name)

@@ -88,7 +88,7 @@ const withheld = "(withheld: must_not_leave)"
 
 func (s *State) log(level slog.Level, text []byte) {
 	if s.Say != nil {
-		s.Say(level, s.text(text))
+		s.Say(level, func() string { return s.text(text) })
 		return
 	}
 	s.policy.Log.Say(s, s.call, level, func() string { return s.text(text) })

@@ -25,6 +25,7 @@ const (
 	unitsCompile = 256 // one byte of a path or an instruction of a regular expression
 	unitsSearch  = 512 // to begin to look for one more match
 	bytesPerUnit = 4   // copied, compared or decoded
+	bytesPerEdit = 2   // checked, escaped and kept twice
 )
 
 // slice is how much fuel a guest gets at a time, some ten microseconds' worth of ordinary

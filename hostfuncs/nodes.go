@@ -1,8 +1,6 @@
 package hostfuncs
 
 import (
-	"bytes"
-
 	"github.com/tetratelabs/wazero/api"
 
 	"auditrelay"
@@ -106,9 +104,7 @@ func is(s *State, m api.Memory, a []uint64) {
 		truth(a, false)
 		return
 	}
-	var ok bool
-	s.scratch, ok = s.doc.AppendString(s.scratch[:0], n)
-	truth(a, ok && bytes.Equal(s.scratch, want))
+	truth(a, s.doc.Is(n, want))
 }
 
 func matches(s *State, _ api.Memory, a []uint64) {

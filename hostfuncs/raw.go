@@ -47,6 +47,7 @@ func (s *State) replace(raw []byte) {
 	if err := s.doc.ReplaceChecked(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
+	s.places.Reset()
 	s.record.code(recordReplace)
 	s.record.bytes(raw)
 	s.touch("**", "replace", 1)

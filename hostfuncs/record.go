@@ -24,9 +24,8 @@ const (
 
 // recording keeps edits for Replay. A nil one keeps nothing.
 type recording struct {
-	log    []byte
-	last   int // where the last one begins
-	places document.Places
+	log  []byte
+	last int // where the last one begins
 }
 
 // Record makes the state keep each event's edits, for Recorded.
@@ -39,7 +38,6 @@ func (s *State) Recorded() []byte { return s.record.log }
 func (r *recording) reset() {
 	if r != nil {
 		r.log, r.last = r.log[:0], 0
-		r.places.Reset()
 	}
 }
 
@@ -57,18 +55,29 @@ func (r *recording) code(c byte) {
 	}
 }
 
-func (r *recording) node(d *document.Document, c byte, n document.Node) {
+func (r *recording) node(c byte, place []byte) {
 	if r != nil {
 		r.code(c)
-		r.log = r.places.Append(r.log, d, n)
+		r.log = append(r.log, place...)
 	}
+}
+
+// where returns the place of a node that is about to be edited. To find it costs fuel
+// whether or not anybody wants to know, so that an event takes the same everywhere. A
+// Replay, which comes from a place, pays on the way.
+func (s *State) where(n document.Node) []byte {
+	if s.tank.alone {
+		return nil
+	}
+	s.placed = s.places.Append(s.placed[:0], s.doc, n)
+	s.pay(s.places.Walked())
+	return s.placed
 }
 
 func (r *recording) path(c byte, handle uint64) {
 	if r != nil {
 		r.code(c | everyMatch)
 		r.log = binary.AppendUvarint(r.log, uint64(uint32(handle)))
-		r.places.Reset() // what is deleted by a path may lie anywhere
 	}
 }
 

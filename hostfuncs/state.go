@@ -47,6 +47,8 @@ type State struct {
 	value     []byte
 	matches   []document.Node
 	replaced  document.Document
+	places    document.Places
+	placed    []byte
 
 	emitted   []filter.Emit
 	touched   []filter.Touch
@@ -60,8 +62,9 @@ type State struct {
 	marked uint64 // the clock when Mark was called
 	random rand.ChaCha8
 
-	// Say takes the lines that the guest logs. Nil: Policy.Log does.
-	Say func(level slog.Level, text string)
+	// Say takes the lines that the guest logs; text makes one that can be kept. Nil:
+	// Policy.Log does.
+	Say func(level slog.Level, text func() string)
 	// Pseudonym appends the pseudonym of a value under one of the policy's keys, where
 	// this process has their names alone. Nil: it has the keys.
 	Pseudonym func(dst []byte, key string, value []byte) []byte
@@ -116,6 +119,7 @@ func (s *State) Begin(call *filter.Call) {
 	s.call, s.doc, s.turn = call, call.Document, AtEvent
 	s.edited, s.emitBytes, s.seeded = 0, 0, false
 	s.record.reset()
+	s.places.Reset()
 	s.emitted, s.touched, s.counted, s.reason = s.emitted[:0], s.touched[:0], s.counted[:0], ""
 }
 

@@ -23,6 +23,7 @@ const (
 const (
 	wasiVectors = 1024    // in one fd_write
 	wasiLine    = 1 << 10 // of stdout or stderr; longer ones are cut into several
+	unitsVector = 16      // one of fd_write's
 	clockStep   = 1000    // nanoseconds that reading the clock takes
 )
 
@@ -123,7 +124,8 @@ func wasiWrite(s *State, m api.Memory, a []uint64) {
 	}
 	written := uint32(0)
 	for i := range vectors {
-		v := s.bytes(m, a[1]+uint64(i)*8, 8)
+		s.pay(unitsVector)
+		v := s.memory(m, a[1]+uint64(i)*8, 8)
 		b := s.bytes(m, uint64(binary.LittleEndian.Uint32(v)), uint64(binary.LittleEndian.Uint32(v[4:])))
 		s.write(int(fd-1), b)
 		written += uint32(len(b))

@@ -288,9 +288,9 @@ func (l *lane) fail(f *filter.Error) {
 }
 
 // say keeps a line for the relay, which decides what is logged.
-func (l *lane) say(level slog.Level, text string) {
+func (l *lane) say(level slog.Level, text func() string) {
 	if len(l.lines) < maxLines {
-		l.lines = append(l.lines, wire.Line{Level: int(level), Text: []byte(text)})
+		l.lines = append(l.lines, wire.Line{Level: int(level), Text: []byte(text())})
 	}
 }
 
