@@ -78,6 +78,7 @@ type grammar struct {
 	Receipts   receiptsCommands  `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Tap        tapCommand        `cmd:"" help:"Show events as they pass (role comply; needs tap in the configuration)."`
+	Test       testCommand       `cmd:"" help:"Run the tests that live beside a configuration, for every callback."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`

@@ -139,6 +139,12 @@ func (s Section) Line() int {
 	return s.node.line
 }
 
+// PlaceOf is where an option stands, or the nearest that is there.
+func (s Section) PlaceOf(path string) Place {
+	n, _ := s.find(path)
+	return (&report{file: s.file}).placeOf(n)
+}
+
 // Path returns a file's name as an option gives it, made relative to the
 // configuration's file rather than to the process.
 func (s Section) Path(name string) string { return relative(s.dir, name) }

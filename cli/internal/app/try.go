@@ -30,6 +30,7 @@ type TryOptions struct {
 // Trier brings events through one callback's filters as serve would.
 type Trier struct {
 	callback runtime.Callback
+	ingest   []runtime.Step // before the journal
 	limits   runtime.Limits
 	clean    func()
 
@@ -48,6 +49,29 @@ type tracedPath struct {
 // NewTrier loads the filters of one of a configuration's callbacks: the one of that
 // name or, where the name is empty, the only one. Close closes them again.
 func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier, error) {
+	all, err := LoadTriers(file, o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := all.Trier(ctx, callback)
+	if err != nil {
+		all.Close()
+		return nil, err
+	}
+	clean := t.clean
+	t.clean = func() { clean(); all.Close() }
+	return t, nil
+}
+
+// Triers makes a Trier for each callback of a configuration; they compile a guest once.
+type Triers struct {
+	file  string
+	build *assembler
+	cfg   *config.Config
+}
+
+// LoadTriers reads a configuration. Close removes what its Triers compiled, after theirs.
+func LoadTriers(file string, o TryOptions) (*Triers, error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
 		return nil, err
@@ -60,9 +84,30 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 	if err != nil {
 		return nil, err
 	}
+	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
+		return nil, err
+	}
+	return &Triers{file: file, build: a, cfg: cfg}, nil
+}
+
+// Close removes what was compiled.
+func (all *Triers) Close() { _ = os.RemoveAll(all.build.cacheDir) }
+
+// Callbacks are the names of the configuration's callbacks, in its order.
+func (all *Triers) Callbacks() []string {
+	names := make([]string, len(all.cfg.Callbacks))
+	for i := range names {
+		names[i] = all.cfg.Callbacks[i].Name
+	}
+	return names
+}
+
+// Trier is NewTrier for the configuration that was read.
+func (all *Triers) Trier(ctx context.Context, callback string) (*Trier, error) {
+	a, cfg := all.build, all.cfg
 	i, err := pick(cfg.Callbacks, callback)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", all.file, err)
 	}
 	only := *cfg
 	only.Callbacks = cfg.Callbacks[i : i+1]
@@ -73,19 +118,13 @@ func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier,
 			}
 		}
 	}
-	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
-		return nil, err
-	}
 	made, err := a.assemble(ctx, &only)
 	if err != nil {
-		return nil, fmt.Errorf("%w", joinRemoved(err, a.cacheDir))
+		return nil, err
 	}
 	l := cfg.Ingest.Limits
-	return &Trier{callback: made.callbacks[0], unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
-		clean: func() {
-			a.discard(made)
-			_ = os.RemoveAll(a.cacheDir)
-		}}, nil
+	return &Trier{callback: made.callbacks[0], ingest: made.ingest, unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
+		clean: func() { a.discard(made) }}, nil
 }
 
 // pick returns the index of the callback that is called name, or of the only one.
@@ -163,11 +202,6 @@ func (t *Trier) trace(events []auditrelay.Event, trials []runtime.Trial) {
 	}
 }
 
-func joinRemoved(err error, dir string) error {
-	_ = os.RemoveAll(dir)
-	return err
-}
-
 // Parse returns data as an event, as serve would accept it.
 func (t *Trier) Parse(data []byte) (auditrelay.Event, error) {
 	return runtime.ParseEvent(data, t.limits)
@@ -181,6 +215,36 @@ func (t *Trier) Try(ctx context.Context, events []auditrelay.Event) ([]runtime.T
 		t.trace(events, trials)
 	}
 	return trials, err
+}
+
+// Accept brings an event through the filters before the journal. It returns the event as it
+// would be stored, or the trial of one that would be rejected.
+func (t *Trier) Accept(ctx context.Context, e auditrelay.Event) (auditrelay.Event, *runtime.Trial, error) {
+	if len(t.ingest) == 0 {
+		return e, nil, nil
+	}
+	trials, err := runtime.Try(ctx, runtime.Callback{Name: "ingest", Sink: nowhere{}, Steps: t.ingest}, t.limits, []auditrelay.Event{e})
+	if err != nil {
+		return e, nil, err
+	}
+	if trials[0].Outcome != auditrelay.Delivered {
+		return e, &trials[0], nil
+	}
+	stored, err := t.Parse(trials[0].Data)
+	if err != nil {
+		return e, nil, err
+	}
+	stored.Sequence, stored.Received, stored.Provenance = e.Sequence, e.Received, e.Provenance
+	return stored, nil, nil
+}
+
+// nowhere is the sink of what is only tried.
+type nowhere struct{}
+
+func (nowhere) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) { return nil, nil }
+
+func (nowhere) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, error) {
+	return auditrelay.Receipt{}, errors.New("nothing is delivered")
 }
 
 // Close closes what NewTrier made.
