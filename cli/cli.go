@@ -61,6 +61,7 @@ type grammar struct {
 	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	Serve      serveCommand      `cmd:"" help:"Run the relay."`
+	Init       initCommand       `cmd:"" help:"Write a configuration: by flags, or asking on a terminal."`
 	Validate   validateCommand   `cmd:"" help:"Check a configuration, and with --online its destinations."`
 	Config     configCommands    `cmd:"" help:"Work on configurations."`
 	Send       sendCommand       `cmd:"" help:"Send events from a file to a relay."`

@@ -3,12 +3,13 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store rebuild"|"prove"|"verify-proof"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof receipts reconcile tap try guest module detectors shadow policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
+    "") words="serve init validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof receipts reconcile tap test try guest module detectors shadow policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
+    "init") words="--help --version --sink --policy --listen --path --bucket --region --prefix --endpoint --url --index --site --force --yes" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
     "config") words="show translate --help --version" ;;
     "config show") words="--help --version --config --defaults" ;;
@@ -51,6 +52,7 @@ _auditrelay() {
     "receipts check") words="--help --version --server --token-file --ca --client-cert --client-key --key --namespace --callback" ;;
     "reconcile") words="--help --version --server --token-file --ca --client-cert --client-key --from --to --repair --json" ;;
     "tap") words="--help --version --server --token-file --ca --client-cert --client-key --stage --callback --action --table --id --json" ;;
+    "test") words="--help --version --config --tests --callback --require --json" ;;
     "try") words="--help --version --server --token-file --ca --client-cert --client-key --config --callback --stored --from --limit --json" ;;
     "guest") words="new inspect pack test profile conformance --help --version" ;;
     "guest new") words="--help --version --lang" ;;

@@ -143,3 +143,24 @@ func Show(file string, more map[string]SinkMaker, defaults bool) ([]byte, []conf
 	}
 	return config.Show(file, a.loadOptions(file), defaults)
 }
+
+// CheckText checks a configuration that is still to be written to file. Variables that it
+// names need not be set yet.
+func CheckText(file string, text []byte, more map[string]SinkMaker) ([]config.Note, error) {
+	makers, err := sinkMakers(more)
+	if err != nil {
+		return nil, err
+	}
+	o := (&assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}).loadOptions(file)
+	o.LookupEnv = func(name string) (string, bool) {
+		if value, ok := os.LookupEnv(name); ok {
+			return value, true
+		}
+		return "6f1c2be09d7a4e58b3c1f0a9d2e4c6b8", true // of a secret's form
+	}
+	cfg, err := config.Parse(file, text, o)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.Notes, http.Check(cfg)
+}

@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"auditrelay/builtin/redact"
+	"auditrelay/cli/internal/app"
+	"auditrelay/config"
+)
+
+type initCommand struct {
+	File   string `arg:"" optional:"" help:"The configuration to write." default:"auditrelay.yaml" type:"path"`
+	Sink   string `help:"Where events go: file, s3, splunk, datadog, webhook or sqlite." placeholder:"TYPE"`
+	Policy string `help:"The policy that redacts: a preset (auditrelay policy show NAME prints it), or none. Default: litellm." placeholder:"NAME"`
+	Listen string `help:"Where the relay listens. Default: 127.0.0.1:8787." placeholder:"HOST:PORT"`
+
+	Path     string `help:"Of file: the file." placeholder:"FILE"`
+	Bucket   string `help:"Of s3: the bucket." placeholder:"NAME"`
+	Region   string `help:"Of s3: the bucket's region. Default: from the AWS chain." placeholder:"REGION"`
+	Prefix   string `help:"Of s3: what keys begin with." placeholder:"TEXT"`
+	Endpoint string `help:"Of s3: the URL of a store that is not AWS." placeholder:"URL"`
+	URL      string `help:"Of splunk and webhook: the URL." placeholder:"URL"`
+	Index    string `help:"Of splunk: the index. Default: the token's." placeholder:"NAME"`
+	Site     string `help:"Of datadog: the site. Default: datadoghq.com." placeholder:"SITE"`
+
+	Force bool `help:"Replace a file that is there."`
+	Yes   bool `help:"Ask nothing: what is not given has its default."`
+}
+
+// setting is an option of a sink that init asks for.
+type setting struct {
+	key      string // of the sink's option, and the flag
+	question string
+	preset   string // in place of an empty answer
+	required bool
+	value    func(*initCommand) *string
+}
+
+var (
+	settingURL = func(c *initCommand) *string { return &c.URL }
+
+	// settings are those of each sink, in the order of the questions.
+	settings = map[string][]setting{
+		"file": {{"path", "Which file", "./out/audit.ndjson", true, func(c *initCommand) *string { return &c.Path }}},
+		"s3": {
+			{"bucket", "Which bucket", "", true, func(c *initCommand) *string { return &c.Bucket }},
+			{"region", "Its region (empty: from the AWS chain)", "", false, func(c *initCommand) *string { return &c.Region }},
+			{"prefix", "What keys begin with (empty: nothing)", "", false, func(c *initCommand) *string { return &c.Prefix }},
+			{"endpoint", "The store's URL (empty: AWS)", "", false, func(c *initCommand) *string { return &c.Endpoint }},
+		},
+		"splunk": {
+			{"url", "The URL of the HTTP event collector, as https://splunk.example:8088", "", true, settingURL},
+			{"index", "Which index (empty: the token's)", "", false, func(c *initCommand) *string { return &c.Index }},
+		},
+		"datadog": {{"site", "Which site", "datadoghq.com", true, func(c *initCommand) *string { return &c.Site }}},
+		"webhook": {{"url", "Which URL", "", true, settingURL}},
+		"sqlite":  {},
+	}
+	initSinks = []string{"file", "s3", "splunk", "datadog", "webhook", "sqlite"}
+)
+
+// secretOptions are the options that hold a sink's secret, as a reference.
+var secretOptions = map[string][2]string{"splunk": {"token", "SPLUNK_HEC_TOKEN"}, "datadog": {"api_key", "DD_API_KEY"}}
+
+func (c *initCommand) Run(a *program) error {
+	if err := c.free(); err != nil {
+		return err
+	}
+	if err := c.complete(a); err != nil {
+		return err
+	}
+	made, err := c.tokens()
+	if err == nil {
+		err = c.write(a)
+	}
+	if err != nil {
+		for _, name := range made {
+			err = errors.Join(err, os.Remove(name))
+		}
+		return err
+	}
+	for _, name := range made {
+		fmt.Fprintf(a.stdout, "wrote %s\n", name)
+	}
+	fmt.Fprintf(a.stdout, "wrote %s\n", c.File)
+	if secret, ok := secretOptions[c.Sink]; ok {
+		if _, set := os.LookupEnv(secret[1]); !set {
+			fmt.Fprintf(a.stdout, "set the variable %s before the next steps\n", secret[1])
+		}
+	}
+	_, err = fmt.Fprintf(a.stdout, "next: auditrelay validate %s --online\n      auditrelay serve %s\n", c.File, c.File)
+	return err
+}
+
+// free refuses a name that is taken.
+func (c *initCommand) free() error {
+	info, err := os.Lstat(c.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is there and no regular file: give another name", c.File)
+	case !c.Force:
+		return fmt.Errorf("%s is there already: give --force to replace it, or another name", c.File)
+	}
+	return nil
+}
+
+// complete asks for what the flags leave out, where somebody is there to answer, and
+// checks it.
+func (c *initCommand) complete(a *program) error {
+	q := &questions{out: a.stdout, ask: !c.Yes && terminal(a.stdin), in: bufio.NewReader(a.stdin)}
+	if err := q.answer(&c.Sink, "sink", "Where do events go ("+strings.Join(initSinks, ", ")+")", "file", !c.Yes); err != nil {
+		return err
+	}
+	if !slices.Contains(initSinks, c.Sink) {
+		return usage("--sink: expected one of %s", strings.Join(initSinks, ", "))
+	}
+	own := map[string]bool{}
+	for _, s := range settings[c.Sink] {
+		own[s.key] = true
+		if err := q.answer(s.value(c), s.key, s.question, s.preset, s.required && s.preset == ""); err != nil {
+			return err
+		}
+	}
+	for _, sink := range initSinks {
+		for _, s := range settings[sink] {
+			if !own[s.key] && *s.value(c) != "" {
+				return usage("--%s: it is an option of %s, not of %s", s.key, sink, c.Sink)
+			}
+		}
+	}
+	policies := append(redact.Presets(), "none")
+	if err := q.answer(&c.Policy, "policy", "Which policy redacts ("+strings.Join(policies, ", ")+")", "litellm", false); err != nil {
+		return err
+	}
+	if !slices.Contains(policies, c.Policy) {
+		return usage("--policy: expected one of %s", strings.Join(policies, ", "))
+	}
+	return q.answer(&c.Listen, "listen", "Where does the relay listen", "127.0.0.1:8787", false)
+}
+
+// questions asks on a terminal.
+type questions struct {
+	in  *bufio.Reader
+	out io.Writer
+	ask bool
+}
+
+// answer completes a value that no flag gave. One that is required has no default where nobody
+// can be asked.
+func (q *questions) answer(value *string, flag, question, preset string, required bool) error {
+	for *value == "" {
+		if !q.ask {
+			if required {
+				return usage("give --%s, or run it on a terminal to be asked", flag)
+			}
+			*value = preset
+			return nil
+		}
+		shown := ""
+		if preset != "" {
+			shown = " [" + preset + "]"
+		}
+		fmt.Fprintf(q.out, "%s%s: ", question, shown)
+		line, err := q.in.ReadString('\n')
+		if *value = strings.TrimSpace(line); *value == "" {
+			*value = preset
+		}
+		if err != nil { // nobody is there
+			q.ask = false
+			fmt.Fprintln(q.out)
+		} else if *value == "" && (!required) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// beyond reports whether the address is one that other machines may reach, which needs tokens.
+func (c *initCommand) beyond() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && !config.Loopback(host)
+}
+
+// initTokens are the tokens that init makes, by role.
+var initTokens = []string{"ingest", "admin"}
+
+// tokens makes the tokens' files where the relay needs them; those that are there stay. It
+// returns those that it made.
+func (c *initCommand) tokens() (made []string, err error) {
+	if !c.beyond() {
+		return nil, nil
+	}
+	for _, role := range initTokens {
+		name := filepath.Join(filepath.Dir(c.File), role+".token")
+		secret := make([]byte, 24)
+		if _, err := rand.Read(secret); err != nil {
+			return made, err
+		}
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return made, err
+		}
+		made = append(made, name)
+		_, err = f.WriteString(hex.EncodeToString(secret) + "\n")
+		if err := errors.Join(err, f.Close()); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// write checks the configuration and writes it, whole or not at all.
+func (c *initCommand) write(a *program) error {
+	text := []byte(c.text())
+	notes, err := app.CheckText(c.File, text, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	a.printNotes(notes)
+	f, err := os.CreateTemp(filepath.Dir(c.File), ".auditrelay-init-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if c.Force {
+		return os.Rename(f.Name(), c.File)
+	}
+	if err := os.Link(f.Name(), c.File); err != nil { // never over another
+		return fmt.Errorf("write %s: %w", c.File, err)
+	}
+	return nil
+}
+
+// text is the configuration.
+func (c *initCommand) text() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# A configuration of auditrelay, written by auditrelay init. Every key, its default and its")
+	line("# limits: docs/reference/configuration.md, or auditrelay config show %s.", filepath.Base(c.File))
+	line("")
+	line("listen: %s", strconv.Quote(c.Listen))
+	if c.beyond() {
+		line("tokens:   # Authorization: Bearer ...; the command line takes one by --token-file")
+		for _, role := range initTokens {
+			line("  - {name: %s, token: file:./%s.token, roles: [%s]}", role, role, role)
+		}
+		line("# tls: {cert: server.pem, key: server.key}   # without it tokens and events pass in clear text")
+	} else {
+		line("# Every process of this machine may send events and operate the relay. Other addresses need")
+		line("# tokens: [{name: litellm, token: file:./litellm.token, roles: [ingest]}]")
+	}
+	line("")
+	line("# Accepted events stay here until every callback has dealt with them.")
+	line("data_dir: ./data")
+	line("# journal: {quota: 20GiB, retention: {age: 30d}}   # room for outages, and time for replays")
+	if c.Policy != "none" {
+		line("")
+		line("filters:")
+		line("  redact:")
+		line("    # auditrelay policy show %s prints the rules; add your own under rules.", c.Policy)
+		line("    redact: {preset: %s}", c.Policy)
+	}
+	line("")
+	line("callbacks:")
+	line("  # The name is for good: the position in the journal hangs on it.")
+	line("  - name: %s", c.Sink)
+	line("    # when: {action: [created, updated, deleted]}   # default: every event")
+	if c.Policy != "none" {
+		line("    filters: [redact]")
+		line("    # The last check of everything that leaves. An event with a secret is set aside.")
+		line("    must_not_leave: {detectors: [secrets]}")
+	}
+	line("    sink:")
+	c.sink(line)
+	return b.String()
+}
+
+func (c *initCommand) sink(line func(format string, args ...any)) {
+	given := false
+	option := func(format string, args ...any) {
+		if !given {
+			line("      %s:", c.Sink)
+			given = true
+		}
+		line("        "+format, args...)
+	}
+	for _, s := range settings[c.Sink] {
+		if v := *s.value(c); v != "" {
+			option("%s: %s", s.key, strconv.Quote(v))
+		}
+	}
+	if secret, ok := secretOptions[c.Sink]; ok {
+		option("%s: os.environ/%s   # or file:/path", secret[0], secret[1])
+	}
+	switch c.Sink {
+	case "s3":
+		option("# credentials: by default the AWS chain: environment, shared files, roles")
+	case "webhook":
+		option("# secrets: [os.environ/WEBHOOK_SECRET]   # whsec_...: signs each request")
+	case "file":
+		option("rotate: {bytes: 256MiB}")
+	case "sqlite":
+		line("      sqlite: {}   # a searchable store below data_dir: GET /audit, auditrelay audit")
+	}
+}
