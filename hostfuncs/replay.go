@@ -123,14 +123,14 @@ func (r *Replay) one() error {
 		return errRecording
 	}
 	r.log = rest
-	switch {
-	case code == recordPut:
+	switch code {
+	case recordPut:
 		key, ok := r.bytes()
 		raw, ok2 := r.bytes()
 		if !ok || !ok2 || s.put(n, key, raw) != 0 {
 			return errRecording
 		}
-	case code == recordMatches:
+	case recordMatches:
 		operation, ok := r.operation()
 		if !ok {
 			return errRecording

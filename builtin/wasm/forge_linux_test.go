@@ -467,7 +467,7 @@ func suspect(args []string) int {
 	return 0
 }
 
-func init() {
+func init() { //nolint:gochecknoinits // only where there are workers
 	otherWorker = func(args []string) (int, bool) {
 		switch {
 		case args[0] == "forge" && len(args) > 1:

@@ -274,7 +274,7 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 	if lie != nil {
 		i.lane.Process.Kill("its answer was not in order")
 		i.drop()
-		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}, nil
+		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}, nil //nolint:nilerr // it says so in gone
 	}
 	return decided, nil, err
 }

@@ -324,4 +324,4 @@ var left = sync.OnceValues(func() (*os.File, *os.File) {
 	return r, w
 })
 
-func init() { left() }
+func init() { left() } //nolint:gochecknoinits // before anything is confined

@@ -109,7 +109,6 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("@//"), back: valueJudged, ahead: 1, find: n.easyConnect},
 	}
 	for _, w := range sayingWords {
-		w := w
 		anchors = append(anchors, anchor{pattern: literal(w), findIn: func(text []byte, at int) (Finding, bool) { return n.told(text, at+1-len(w), at) }, extend: extend})
 	}
 	for _, w := range []string{"password", "passwd", "secret", "token", "key", "pass", "auth"} {
@@ -277,7 +276,7 @@ var (
 func oneWordLine(text []byte) bool {
 	word := text[:exceptBlank.span(text[:min(len(text), valueJudged)])]
 	rest := text[len(word):]
-	return len(word) >= valueLeast && (len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n') && bytes.IndexAny(word, ":=<>|#") < 0 && word[0] != '-'
+	return len(word) >= valueLeast && (len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n') && !bytes.ContainsAny(word, ":=<>|#") && word[0] != '-'
 }
 
 // schemeSpan returns the length of the word before a token in an authorization, and

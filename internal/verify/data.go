@@ -98,15 +98,15 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 // isBatch reports whether all data objects are of the layout batch, whose names tell
 // the relay's from others'.
 func isBatch(stated []*payload) bool {
-	any := false
+	found := false
 	for _, p := range stated {
 		if p.Flags&proof.FlagManifest == 0 {
-			if any = batchName.MatchString(path.Base(p.Key)); !any {
+			if found = batchName.MatchString(path.Base(p.Key)); !found {
 				return false
 			}
 		}
 	}
-	return any
+	return found
 }
 
 // checkObject checks one object against its payload.

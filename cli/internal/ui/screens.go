@@ -176,7 +176,7 @@ func (v *visit) why() api.Why {
 func (v *visit) changeState() error {
 	name, ctx := v.r.PathValue("name"), v.r.Context()
 	var err error
-	notice := ""
+	var notice string
 	switch v.r.PostFormValue("do") {
 	case "pause":
 		_, err = v.api.Pause(ctx, name, v.why())

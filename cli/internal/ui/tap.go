@@ -36,7 +36,7 @@ func (v *visit) tap() error {
 			out.Callbacks = append(out.Callbacks, c)
 		}
 	}
-	started := false
+	var started bool
 	if out.TapQuery, started = tapQuery(v); started {
 		q := api.Query(out.TapQuery)
 		q.Set("stage", out.Stage)

@@ -143,7 +143,7 @@ func (r *relay) submit(id, action string) {
 	r.t.Helper()
 	data := fmt.Sprintf(`{"id":%q,"updated_at":"2026-01-31T12:00:00+00:00","changed_by":"u","changed_by_api_key":"k",`+
 		`"action":%q,"table_name":"LiteLLM_TeamTable","object_id":"o","before_value":null,"updated_values":%q}`, id, action, hostile)
-	req, err := http.NewRequestWithContext(r.t.Context(), "POST", r.http.URL+"/v1/events", strings.NewReader(data))
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.http.URL+"/v1/events", strings.NewReader(data))
 	if err != nil {
 		r.t.Fatal(err)
 	}
