@@ -5,7 +5,7 @@ package detect
 func pairName(name []byte) bool {
 	var room [16]byte
 	switch string(folded(room[:0], name)) {
-	case "parameterkey", "parameter_key", "attributekey", "attribute_key", "settingkey", "setting_key", "optionkey", "option_key", "propertykey", "property_key", "title",
+	case "parameterkey", "parameter_key", "attributekey", "attribute_key", "settingkey", "setting_key", "optionkey", "option_key", "propertykey", "property_key", "title", "configkey", "config_key", "fieldkey", "field_key", "paramkey", "param_key", "envkey", "env_key", "variablekey", "variable_key", "tagkey", "tag_key",
 		"name", "key", "header", "type", "kind", "question", "prompt", "param", "parameter", "variable", "var", "env", "field", "property", "setting", "path", "k", "label", "option", "attribute", "id", "n":
 		return true
 	}

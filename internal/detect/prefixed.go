@@ -13,6 +13,9 @@ const (
 	// Fewest characters of the random part, without and with a word that says secret.
 	prefixedLeast = 32
 	tellingLeast  = 20
+
+	// rowLeast is the fewest letters and digits in a row: a UUID has 12.
+	rowLeast = 13
 )
 
 // prefixed finds tokens of services that no rule knows: a word or several, as
@@ -26,14 +29,11 @@ func prefixed() anchor {
 		ftjob ft ckpt model embd embedding blob layer snapshot ver version litellm azure bedrock vertex google gcp aws amazon`)
 	telling := wordSet(`sk secret sec pat tok token key apikey priv private rk auth cred credential pass password pwd access refresh bearer`)
 	return anchor{
-		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged,
+		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged, least: tellingLeast,
 		find: func(window []byte, at int) (Finding, bool) {
-			if at+tellingLeast >= len(window) || !base64URL[window[at+tellingLeast]] {
-				return Finding{}, false
-			}
 			rest := window[at+1:]
-			total := base64URL.span(rest)
-			if total < tellingLeast {
+			row, total := longestRow(rest)
+			if total < tellingLeast || !drawnRow(row, total, true, true) {
 				return Finding{}, false
 			}
 			start := at
@@ -58,7 +58,7 @@ func prefixed() anchor {
 				return Finding{}, false
 			}
 			eachWord(rest[:min(total, prefixBytes)], func(word []byte, _ bool) { told = told || len(word) < 8 && telling[string(word)] })
-			return Finding{Start: start, End: at + 1 + total}, drawnRow(rest[:total], told, window[at] == '_')
+			return Finding{Start: start, End: at + 1 + total}, drawnRow(row, total, told, window[at] == '_')
 		},
 		extend: func(text []byte, f Finding) int {
 			end := f.End
@@ -104,18 +104,27 @@ func vendorWord(word []byte) bool {
 	return seen == lower || seen == upper
 }
 
-// drawnRow reports whether b, of letters, digits, _ and -, holds a row that was drawn
-// and is longer than those of identifiers; told says that a word says secret.
-func drawnRow(b []byte, told, underscore bool) bool {
-	var row []byte
-	for rest := b[:min(len(b), prefixedJudged)]; len(rest) > 0; {
-		n := alphanumeric.span(rest)
-		if n > len(row) {
-			row = rest[:n]
+// longestRow returns the longest row of letters and digits at the beginning of b, which
+// may have _ and - between rows, and how long all of them are.
+func longestRow(b []byte) (row []byte, total int) {
+	begin, end := 0, 0
+	from := 0
+	for ; total < len(b) && base64URL[b[total]]; total++ {
+		if b[total] == '-' || b[total] == '_' {
+			from = total + 1
+		} else if total+1-from > end-begin {
+			begin, end = from, total+1
 		}
-		rest = rest[min(len(rest), n+1):]
 	}
-	row = row[:min(len(row), judged)]
+	return b[begin:min(end, begin+judged)], total
+}
+
+// drawnRow reports whether a row was drawn and it, or all of total characters around it, are
+// more than identifiers have; told says that a word says secret.
+func drawnRow(row []byte, total int, told, underscore bool) bool {
+	if len(row) < rowLeast {
+		return false
+	}
 	seen, _ := classes(row)
 	changes := 0
 	for i := 1; i < len(row); i++ {
@@ -128,7 +137,7 @@ func drawnRow(b []byte, told, underscore bool) bool {
 		least = tellingLeast
 	}
 	switch {
-	case len(b) < least || len(row) < 12 || seen&digit == 0:
+	case total < least || seen&digit == 0:
 		return false
 	case seen == lower|upper|digit:
 		return changes*3 >= len(row)

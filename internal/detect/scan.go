@@ -15,6 +15,8 @@ type anchor struct {
 	pattern  pattern
 	// back and ahead are how far the window reaches from the pattern's last byte.
 	back, ahead int
+	// least is the fewest bytes behind the pattern's last one.
+	least int
 	// find looks at the pattern whose last byte is window[at]. Its finding lies in
 	// the window and need not name the detector. What of the pattern is before the
 	// text begins is not in the window.
@@ -94,6 +96,8 @@ func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank in
 	}
 	a, low := &s.anchors[n], 0
 	switch {
+	case i+a.least >= len(text):
+		return f, 0, false
 	case a.search != nil:
 		f, ok = a.search.find(text, from, i, w.work)
 	case a.findIn != nil:

@@ -108,6 +108,8 @@ type Inspector struct {
 	wrap     []byte
 	rest     []byte // of a line of a payload
 	names    keyname.Cache[keyKnown]
+	clean    detect.Memo // texts in which no detector found anything
+	untold   detect.Memo // elements of arrays that are no telling names
 	known    *detect.Known
 	sought   bool                     // what is known must not stand in the text at hand
 	spared   map[document.Node]uint64 // exceptions by path that hold, by node
@@ -290,11 +292,8 @@ func (i *Inspector) leaf(text []byte, name detect.Name, where string) error {
 
 // find asks the detectors, and looks for what is known.
 func (i *Inspector) find(text []byte, name detect.Name, where string) error {
-	if i.gate.finder != nil {
-		i.findings = i.gate.finder.Append(i.findings[:0], text, name)
-		if len(i.findings) > 0 {
-			return leakOf("detector "+i.findings[0].Detector, where)
-		}
+	if i.gate.finder != nil && i.detect(text, name) {
+		return leakOf("detector "+i.findings[0].Detector, where)
 	}
 	if i.sought {
 		if _, _, ok := i.known.Next(text, 0); ok {
@@ -302,6 +301,19 @@ func (i *Inspector) find(text []byte, name detect.Name, where string) error {
 		}
 	}
 	return nil
+}
+
+// detect asks the detectors, whose findings are in i.findings.
+func (i *Inspector) detect(text []byte, name detect.Name) bool {
+	i.findings = i.findings[:0]
+	if i.clean.Clean(text, name) {
+		return false
+	}
+	i.findings = i.gate.finder.Append(i.findings, text, name)
+	if len(i.findings) == 0 && !i.gate.catalogue.Counts() {
+		i.clean.Note(text, name)
+	}
+	return len(i.findings) > 0
 }
 
 func leakOf(rule, where string) error {

@@ -69,7 +69,7 @@ func (i *Inspector) of(key []byte) keyKnown {
 type place struct {
 	name   detect.Name   // what the nearest name above tells
 	parent document.Kind // Object or Array: what the children are in
-	keyRow bool          // the children are columns of a row of LiteLLM's keys
+	keyRow bool          // the children may be columns of a row of LiteLLM's keys
 	nested bool          // the array lies in an array
 	learns bool          // what is found is learnt
 	known  bool          // what is known must not stand here
@@ -120,7 +120,7 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 		if in.keyRow && shape.KeyHash(d, c, key.Key) {
 			continue
 		}
-		at.keyRow, at.nested = shape.HoldsKeyRow(d, n, key.Key), false
+		at.keyRow, at.nested = key.IsHolder(), false
 		if err := i.node(d, c, at); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 			i.keys, _ = d.AppendString(i.keys[:base], c)
 			flag = len(i.keys) > base && i.keys[base] == '-'
 			if name, _ := shape.Before(i.keys[base:], false, false); name != nil {
-				own = i.gate.catalogue.Name(name)
+				own = i.gate.catalogue.NameOf(name, &i.untold)
 			}
 			i.keys = i.keys[:base]
 		}
@@ -189,7 +189,7 @@ func (i *Inspector) node(d *document.Document, n document.Node, in place) error 
 
 // learnFrom adds what the detectors find in a text.
 func (i *Inspector) learnFrom(text []byte, name detect.Name) {
-	i.findings = i.gate.finder.Append(i.findings[:0], text, name)
+	i.detect(text, name)
 	for _, f := range i.findings {
 		i.known.Add(text[f.Start:f.End])
 	}

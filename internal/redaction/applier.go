@@ -27,7 +27,9 @@ type Applier struct {
 	found  []foundCount // what detectors found, by detector and field
 	texts  map[foundTouch]string
 	names  keyname.Cache[keyKnown]
-	field  string // of the event, that the walk is in
+	clean  detect.Memo // texts in which no detector found anything
+	untold detect.Memo // elements of arrays that are no telling names
+	field  string      // of the event, that the walk is in
 
 	known  knowledge
 	spared map[document.Node]uint64 // exceptions by path that hold, by node
@@ -278,6 +280,8 @@ type keyKnown struct {
 
 	key    shape.Key
 	secret bool // it is one itself
+	top    standing
+	field  string // the event's, of this name
 }
 
 // byName returns what is known of a decoded key, and remembers it: events have few
@@ -289,7 +293,7 @@ func (a *Applier) byName(key []byte) keyKnown {
 	k := shape.KeyOf(a.policy.catalogue, key)
 	s, grown := a.policy.byName(key, k.Name, a.scratch)
 	a.scratch = grown
-	known := keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{})}
+	known := keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{}), top: a.policy.top[string(key)], field: fieldName(key)}
 	if !known.secret {
 		a.names.Put(key, known)
 	}

@@ -9,6 +9,9 @@ import (
 // then redacted whole. The stronger rules come first: what they put in the place of
 // a finding is not looked at again, by its position.
 func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole bool) error {
+	if a.clean.Clean(text, near) {
+		return nil
+	}
 	for i := range a.policy.detects {
 		r := &a.policy.detects[i]
 		a.findings = r.set.Append(a.findings[:0], text, near)
@@ -16,6 +19,9 @@ func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole b
 			continue
 		}
 		return a.redactFindings(n, text, near, i, whole)
+	}
+	if !a.policy.catalogue.Counts() {
+		a.clean.Note(text, near)
 	}
 	return nil
 }

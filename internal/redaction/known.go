@@ -152,7 +152,7 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 			key := a.key[base:]
 			known = a.byName(key)
 			if n == document.Root {
-				if a.field = fieldName(key); identity(a.field) {
+				if a.field = known.field; identity(a.field) {
 					continue
 				}
 			}
@@ -161,9 +161,9 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 			}
 			marks := known.marks | a.noted(c).marks
 			if n == document.Root {
-				marks |= a.policy.top[string(key)].marks
+				marks |= known.top.marks
 			}
-			if (marks&digestField != 0 || keyRow && a.policy.keyHashes && known.key.IsToken()) && shape.Digest(d, c) {
+			if marks&digestField != 0 && shape.Digest(d, c) || keyRow && a.policy.keyHashes && shape.KeyHash(d, c, known.key) {
 				continue
 			}
 		}
@@ -194,7 +194,7 @@ func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
 	}
 	switch {
 	case holds == document.Object || holds == document.Array:
-		return a.knownIn(n, holds, shape.HoldsKeyRow(d, parent, key.key))
+		return a.knownIn(n, holds, key.key.IsHolder())
 	case kind == document.String:
 		a.value, _ = d.AppendString(a.value[:0], n)
 	case kind == document.Number:

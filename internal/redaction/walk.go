@@ -12,7 +12,7 @@ type place struct {
 	rule   int           // what is done to each value inside, -1 for nothing
 	near   detect.Name   // what the nearest name above tells
 	parent document.Kind // Object or Array: what the children are in
-	keyRow bool          // the children are columns of a row of LiteLLM's keys
+	keyRow bool          // the children may be columns of a row of LiteLLM's keys
 	nested bool          // the array lies in an array
 	spared uint64        // exceptions by path that hold
 }
@@ -77,7 +77,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 			case told:
 				own = a.byName(name)
 			case name != nil:
-				own.key.Name = a.policy.catalogue.Name(name)
+				own.key.Name = a.policy.catalogue.NameOf(name, &a.untold)
 			}
 			flag = len(a.key) > base && a.key[base] == '-'
 			a.key = a.key[:base]
@@ -112,8 +112,8 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	key := a.key[from:]
 	named := a.byName(key)
 	if parent == document.Root {
-		s = p.and(s, p.top[string(key)])
-		a.field = fieldName(key)
+		s = p.and(s, named.top)
+		a.field = named.field
 	}
 	if named.key.Value || named.key.Special() {
 		named = a.paired(parent, n, named)
@@ -123,13 +123,13 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	if s.marks&excepted == 0 {
 		rule = int(named.rule) - 1
 	}
-	if rule >= 0 && p.rules[rule].vocabulary && (named.key.Pair && shape.HasValue(a.doc, parent, a.scratch) || shape.HasItsValue(a.doc, parent, key)) {
+	if rule >= 0 && p.rules[rule].vocabulary && named.key.Pair && shape.HasValue(a.doc, parent, a.scratch) {
 		rule = -1 // it is the name of what stands beside it
 	}
 	in.spared |= a.sparedAt(n)
 	in.near = named.key.Name.At(in.spared)
 	in.rule = p.stronger(int(s.rule)-1, in.rule)
-	if (s.marks&digestField != 0 || p.keyHashes && in.keyRow && named.key.IsToken()) && shape.Digest(a.doc, n) ||
+	if s.marks&digestField != 0 && shape.Digest(a.doc, n) || p.keyHashes && in.keyRow && shape.KeyHash(a.doc, n, named.key) ||
 		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
 		// No name makes a secret of it, and no detector. A rule for its place, or for
 		// what it lies in, says that it is to go nevertheless.
@@ -138,7 +138,7 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 		}
 		rule = -1
 	}
-	in.keyRow = shape.HoldsKeyRow(a.doc, parent, named.key)
+	in.keyRow = named.key.IsHolder()
 	in.nested = false
 	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
 }

@@ -61,7 +61,7 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 			}
 			base := len(dst)
 			dst = d.AppendKey(dst, c)
-			names := detect.PairName(dst[base:]) || together(d, n, dst[base:])
+			names := detect.PairName(dst[base:])
 			dst = dst[:base]
 			text := c
 			if d.Kind(c) == document.Array { // a path, as a list of its segments
@@ -78,29 +78,6 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 		}
 	}
 	return dst
-}
-
-// together reports whether a key is the name that goes with the value n by what both begin
-// with: config_key and config_value.
-func together(d *document.Document, n document.Node, key []byte) bool {
-	var room [maxName]byte
-	value := d.AppendKey(room[:0], n)
-	v, k := len(value)-len("value"), len(key)-len("key")
-	return v > 0 && v == k && string(value[:v]) == string(key[:k]) && string(key[k+1:]) == "ey" && string(value[v+1:]) == "alue"
-}
-
-// HasItsValue reports whether an object has the value that goes with a key of this name, as
-// config_value goes with config_key.
-func HasItsValue(d *document.Document, object document.Node, key []byte) bool {
-	if len(key) < len("a_key") || string(key[len(key)-2:]) != "ey" {
-		return false
-	}
-	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
-		if together(d, c, key) {
-			return true
-		}
-	}
-	return false
 }
 
 func last(d *document.Document, array document.Node) document.Node {
@@ -197,9 +174,27 @@ func keyTable(name []byte) bool {
 // HoldsKeyRow reports whether a member, whose key tells key, is the row of one of
 // LiteLLM's tables of keys: before_value or updated_values beside that table's name.
 func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
-	if !key.holder || !bytes.Contains(d.Data(), []byte("VerificationToken")) { // as all of their names have
+	return key.holder && besideKeyTable(d, parent)
+}
+
+// IsHolder reports whether the key is before_value or updated_values.
+func (k *Key) IsHolder() bool { return k.holder }
+
+// KeyHash reports whether n, a member of what stands under a holder, is the hash of a key in
+// a row of that key.
+func KeyHash(d *document.Document, n document.Node, key Key) bool {
+	if !key.isToken || !Digest(d, n) {
 		return false
 	}
+	row := d.Parent(n)
+	if row == document.None || row == document.Root {
+		return false
+	}
+	return besideKeyTable(d, d.Parent(row))
+}
+
+// besideKeyTable reports whether a member of parent names one of LiteLLM's tables of keys.
+func besideKeyTable(d *document.Document, parent document.Node) bool {
 	table := member(d, parent, "table_name")
 	if table == document.None || d.Len(table) > 64 {
 		return false
@@ -207,11 +202,6 @@ func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
 	var room [64]byte
 	name, ok := d.AppendString(room[:0], table)
 	return ok && keyTable(name)
-}
-
-// KeyHash reports whether the member of a key's row is the hash of that key.
-func KeyHash(d *document.Document, n document.Node, key Key) bool {
-	return key.isToken && Digest(d, n)
 }
 
 // Digest reports whether the string n is a SHA-256 in lower-case hexadecimal, as
@@ -242,7 +232,7 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 		if d.Kind(parent) == document.Object || d.Holds(parent) == document.Object {
 			key := KeyOf(c, d.AppendKey(nil, at))
 			if up := d.Parent(parent); key.isToken && at == n && up != document.None && (d.Kind(up) == document.Object || d.Holds(up) == document.Object) {
-				if HoldsKeyRow(d, up, KeyOf(c, d.AppendKey(nil, parent))) && KeyHash(d, n, key) {
+				if HoldsKeyRow(d, up, KeyOf(c, d.AppendKey(nil, parent))) && Digest(d, n) {
 					return detect.Name{}
 				}
 			}
