@@ -73,6 +73,10 @@ type DeliveryError struct {
 	Reason AttemptReason
 }
 
+// ErrProofGap says that the destination lacks the bundles of proofs before the one that
+// was to be delivered: it was emptied, or replaced.
+var ErrProofGap = errors.New("the proofs before these are missing")
+
 // MaxAnswer is how much of a DeliveryError's Answer is kept, in bytes.
 const MaxAnswer = 512
 

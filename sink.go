@@ -45,7 +45,8 @@ type Manifester interface {
 }
 
 // Prover is for a Sink that keeps proofs beside the data. RenderProof must be pure; its
-// payload is delivered like a manifest. docs/reference/proofs.md says what is in it.
+// payload is delivered like a manifest. docs/reference/proofs.md says what is in it. A
+// Deliver whose error wraps ErrProofGap, of kind Refused, gets the log from its beginning.
 type Prover interface {
 	RenderProof(p Proof) (Payload, error)
 }
@@ -197,6 +198,7 @@ type Proof struct {
 	Callback string
 	Journal  string
 	Replay   string
+	From     uint64 // leaves before this one are in earlier bundles
 	Size     uint64 // the checkpoint's
 	Bundle   []byte
 }

@@ -7,10 +7,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/app"
 	"auditrelay/cli/internal/client"
+	"auditrelay/internal/verify"
 )
 
 type auditCommands struct {
@@ -160,7 +163,45 @@ func (c *auditExport) Run(a *program) error {
 }
 
 type storeCommands struct {
+	Verify  storeVerify  `cmd:"" help:"Check every row of the configuration's stores against the signed proofs, and say what only the store has."`
 	Rebuild storeRebuild `cmd:"" help:"Replay everything that the journal still has into the store (role admin)."`
+}
+
+type storeVerify struct {
+	Config string   `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	Key    []string `help:"The public key that signs, or a file with it. Repeatable. Default: the configuration's, or that of the data directory." placeholder:"PUB"`
+	From   uint64   `help:"Rows of earlier sequences may be missing: keep deleted them." placeholder:"SEQUENCE"`
+	Faults int      `help:"How many faults to print, and how many rows that no checkpoint covers." default:"50" placeholder:"N"`
+	JSON   bool     `help:"Print JSON."`
+}
+
+func (c *storeVerify) Run(a *program) error {
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	o := verify.Options{From: c.From}
+	for _, key := range c.Key {
+		public, err := keyText(key)
+		if err != nil {
+			return err
+		}
+		o.Keys = append(o.Keys, public)
+	}
+	var worst error
+	err := app.VerifyStores(a.ctx, c.Config, makers(a.sinks), o, func(callback string, r *verify.Report) error {
+		if !c.JSON {
+			fmt.Fprintf(a.stdout, "store of callback %s\n", callback)
+		}
+		err := tellReport(a, r, c.Faults, c.JSON)
+		if v, ok := errors.AsType[verdictError](err); ok {
+			if w, ok := errors.AsType[verdictError](worst); !ok || slices.Index(verify.Categories, v.worst) < slices.Index(verify.Categories, w.worst) {
+				worst = err
+			}
+			return nil
+		}
+		return err
+	})
+	return errors.Join(err, worst)
 }
 
 type storeRebuild struct {

@@ -73,7 +73,7 @@ type grammar struct {
 	Replay     replayCommand     `cmd:"" help:"Deliver a range of events again."`
 	Explain    explainCommand    `cmd:"" help:"Show what became of one event."`
 	Audit      auditCommands     `cmd:"" help:"Search and export the store (role comply)."`
-	Store      storeCommands     `cmd:"" help:"Rebuild the store from the journal."`
+	Store      storeCommands     `cmd:"" help:"Verify the store against its proofs, and rebuild it from the journal."`
 	Prove      proveCommand      `cmd:"" help:"Write what proves an event's outcomes to who has the public key (role comply)."`
 	Proven     provenCommand     `cmd:"" name:"verify-proof" help:"Check a proof that prove wrote, offline."`
 	Receipts   receiptsCommands  `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`

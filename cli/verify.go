@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 )
 
 type verifyCommand struct {
-	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, or a backup." placeholder:"DIR|s3://BUCKET/PREFIX"`
+	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, a backup, or a store: its file, or postgres://..." placeholder:"DIR|s3://BUCKET/PREFIX|STORE"`
 	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
 	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
 	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
@@ -42,7 +43,11 @@ func (c *verifyCommand) Run(a *program) error {
 	}
 	report, err := c.verify(a, o)
 	if err != nil {
-		return fmt.Errorf("verify %s: %w", c.Place, err)
+		place := c.Place
+		if u, wrong := url.Parse(place); wrong == nil && u.User != nil {
+			place = u.Redacted()
+		}
+		return fmt.Errorf("verify %s: %w", place, err)
 	}
 	return c.tell(a, report)
 }
@@ -58,6 +63,9 @@ func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, er
 		}
 		return runtime.VerifyJournal(c.Place, encryption, o)
 	}
+	if app.IsStore(c.Place) {
+		return app.VerifyStoreAt(a.ctx, c.Place, o)
+	}
 	files, err := c.files(a.ctx)
 	if err != nil {
 		return nil, err
@@ -66,20 +74,29 @@ func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, er
 }
 
 func (c *verifyCommand) tell(a *program, report *verify.Report) error {
-	if c.JSON {
+	if err := tellReport(a, report, c.Faults, c.JSON); err != nil {
+		return err
+	}
+	return c.savePins(report)
+}
+
+// tellReport prints a report, with so many faults and files at most. The error is a
+// verdictError where something is wrong.
+func tellReport(a *program, report *verify.Report, most int, asJSON bool) error {
+	if asJSON {
 		if err := a.printJSON(report); err != nil {
 			return err
 		}
 	} else {
 		for i, f := range report.Faults {
-			if i == c.Faults {
+			if i == most {
 				fmt.Fprintf(a.stdout, "... and %d more\n", report.FaultCount-i)
 				break
 			}
 			fmt.Fprintf(a.stdout, "%s\n", escaped([]byte(f.String())))
 		}
 		for i, name := range report.Unattested {
-			if i == c.Faults {
+			if i == most {
 				fmt.Fprintf(a.stdout, "... and %d more\n", len(report.Unattested)-i)
 				break
 			}
@@ -90,7 +107,7 @@ func (c *verifyCommand) tell(a *program, report *verify.Report) error {
 	if worst := report.Worst(); worst != "" {
 		return verdictError{worst}
 	}
-	return c.savePins(report)
+	return nil
 }
 
 // savePins writes the newest checkpoints of what was verified.
@@ -126,7 +143,7 @@ func (c *verifyCommand) files(ctx context.Context) (verify.Files, error) {
 	}
 	info, err := os.Stat(c.Place)
 	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is not a folder", c.Place)
+		err = fmt.Errorf("%s is neither a folder nor a store", c.Place)
 	}
 	if err != nil {
 		return nil, err

@@ -183,7 +183,7 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 	if err != nil {
 		fault(verify.Unreadable, "its entries: %v", err)
 	} else if lane != "" {
-		out.First, out.Last = v.report.Interpret(c.Origin, entries, v.journal.Oldest())
+		out.First, out.Last, out.Withheld = v.report.Interpret(c.Origin, entries, v.journal.Oldest())
 	}
 	v.report.Logs = append(v.report.Logs, out)
 }

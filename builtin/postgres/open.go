@@ -54,6 +54,15 @@ func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return s, nil
 }
 
+// View opens the store for reading, and makes nothing.
+func View(ctx context.Context, o Options) (*auditstore.Store, error) {
+	s, err := open(ctx, o, reading)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return s, nil
+}
+
 func open(ctx context.Context, o Options, how access) (*auditstore.Store, error) {
 	o = o.withDefaults()
 	db, err := connect(o, how)

@@ -43,6 +43,7 @@ var (
 	_ auditrelay.Placed   = (*Sink)(nil)
 	_ auditrelay.Sink     = (*Sink)(nil)
 	_ auditrelay.Splitter = (*Sink)(nil)
+	_ auditrelay.Prover   = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)
 	_ io.Closer           = (*Sink)(nil)
 )
@@ -64,6 +65,11 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return auditstore.Render(chunk)
 }
 
+// RenderProof gives a bundle of proofs, which stands in a table of its own.
+func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	return auditstore.RenderProof(p)
+}
+
 // Split halves a payload.
 func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
 	return auditstore.Split(p)
@@ -80,14 +86,15 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	if err := ctx.Err(); err != nil {
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
+	if auditstore.IsProof(&p) {
+		return s.deliverProof(ctx, &p)
+	}
 	journal, records, err := auditstore.Parse(&p)
 	if err != nil {
 		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: fmt.Errorf("store in %s: %w", s.place, err)}
 	}
-	if s.store == nil {
-		if s.store, err = open(ctx, s.options, writing); err != nil {
-			return auditrelay.Receipt{}, s.failure(ctx, err)
-		}
+	if err := s.connect(ctx); err != nil {
+		return auditrelay.Receipt{}, err
 	}
 	stored, err := s.store.Put(ctx, journal, records, s.mark.get(journal))
 	if lost, ok := errors.AsType[*auditstore.LostError](err); ok {
@@ -115,6 +122,32 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	}
 	s.mark.set(journal, stored.Writes)
 	return auditrelay.Receipt{Location: s.place, Duplicate: stored.Known == len(records)}, nil
+}
+
+// connect opens the store unless it is open.
+func (s *Sink) connect(ctx context.Context) (err error) {
+	if s.store != nil {
+		return nil
+	}
+	if s.store, err = open(ctx, s.options, writing); err != nil {
+		return s.failure(ctx, err)
+	}
+	return nil
+}
+
+func (s *Sink) deliverProof(ctx context.Context, p *auditrelay.Payload) (auditrelay.Receipt, error) {
+	if err := s.connect(ctx); err != nil {
+		return auditrelay.Receipt{}, err
+	}
+	err := s.store.PutProof(ctx, p)
+	if errors.Is(err, auditrelay.ErrProofGap) {
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: fmt.Errorf("store in %s: %w", s.place, auditrelay.ErrProofGap)}
+	}
+	if err != nil {
+		_ = s.close()
+		return auditrelay.Receipt{}, s.failure(ctx, err)
+	}
+	return auditrelay.Receipt{Location: s.place}, nil
 }
 
 // Probe connects, makes the tables where they are not there, and runs a transaction as a

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -41,6 +42,40 @@ func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
 // Maintain: see Open.
 func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return open(ctx, o.Path, writing)
+}
+
+// View opens the store at path for reading, and makes and changes nothing. A relay may
+// write to it meanwhile. A file that no program has open is read as it is, so that it may
+// be on a medium that cannot be written to.
+func View(ctx context.Context, path string) (*auditstore.Store, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	d := dsn(path, reading) + "&mode=ro"
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		d += "&immutable=1"
+	}
+	db, err := sql.Open("sqlite", d)
+	if err != nil {
+		return nil, err
+	}
+	s, err := auditstore.New(ctx, db, auditstore.Options{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return s, nil
+}
+
+// IsDatabase reports whether a file is a SQLite database, by its first bytes.
+func IsDatabase(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [16]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && string(head[:]) == "SQLite format 3\x00"
 }
 
 func open(ctx context.Context, path string, how access, more ...string) (*auditstore.Store, error) {

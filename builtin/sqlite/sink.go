@@ -41,6 +41,7 @@ var (
 	_ auditrelay.Placed   = (*Sink)(nil)
 	_ auditrelay.Sink     = (*Sink)(nil)
 	_ auditrelay.Splitter = (*Sink)(nil)
+	_ auditrelay.Prover   = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)
 	_ io.Closer           = (*Sink)(nil)
 )
@@ -61,6 +62,11 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return auditstore.Render(chunk)
 }
 
+// RenderProof gives a bundle of proofs, which stands in a table of its own.
+func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	return auditstore.RenderProof(p)
+}
+
 // Split halves a payload.
 func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
 	return auditstore.Split(p)
@@ -77,6 +83,9 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	if err := ctx.Err(); err != nil {
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
+	if auditstore.IsProof(&p) {
+		return s.deliverProof(ctx, &p)
+	}
 	journal, records, err := auditstore.Parse(&p)
 	if err != nil {
 		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: fmt.Errorf("store in %s: %w", s.path, err)}
@@ -90,25 +99,47 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return auditrelay.Receipt{Location: s.path, Duplicate: stored.Known == len(records)}, nil
 }
 
+func (s *Sink) deliverProof(ctx context.Context, p *auditrelay.Payload) (auditrelay.Receipt, error) {
+	err := s.reopen(ctx)
+	if err == nil {
+		err = s.store.PutProof(ctx, p)
+	}
+	if errors.Is(err, auditrelay.ErrProofGap) {
+		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: fmt.Errorf("store in %s: %w", s.path, err)}
+	}
+	if err != nil {
+		_ = s.close()
+		return auditrelay.Receipt{}, s.failure(ctx, err)
+	}
+	return auditrelay.Receipt{Location: s.path}, nil
+}
+
 func (s *Sink) put(ctx context.Context, journal string, records []auditstore.Record) (auditstore.Stored, error) {
+	if err := s.reopen(ctx); err != nil {
+		return auditstore.Stored{}, err
+	}
+	return s.store.Put(ctx, journal, records, 0) // a file that was put back is the operator's doing
+}
+
+// reopen opens the database unless it is open, and the file is still that.
+func (s *Sink) reopen(ctx context.Context) (err error) {
 	if s.store != nil {
 		// What goes to a file that was moved away or replaced would be lost.
 		if at, err := os.Stat(s.path); err != nil || !os.SameFile(at, s.file) {
 			if err := s.close(); err != nil {
-				return auditstore.Stored{}, err
+				return err
 			}
 		}
 	}
 	if s.store == nil {
-		var err error
 		if s.store, err = open(ctx, s.path, writing); err != nil {
-			return auditstore.Stored{}, err
+			return err
 		}
 		if s.file, err = os.Stat(s.path); err != nil {
-			return auditstore.Stored{}, err
+			return err
 		}
 	}
-	return s.store.Put(ctx, journal, records, 0) // a file that was put back is the operator's doing
+	return nil
 }
 
 // Probe creates and removes a file in the database's folder.

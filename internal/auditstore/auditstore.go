@@ -40,11 +40,12 @@ type Store struct {
 	options Options
 	tables  tables
 	version int64 // of the tables
+	proofs  bool  // there is a table for them
 }
 
 // tables are their names as statements have them. They are qualified, since a connection
 // through a pooler may have another search path.
-type tables struct{ events, journals, meta string }
+type tables struct{ events, journals, meta, proofs string }
 
 // Record is one record on its way into a Store.
 type Record struct {
@@ -112,9 +113,9 @@ const (
 //
 // Errors: ErrVersion, and the database's own, which may quote nothing of a record.
 func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
-	s := &Store{db: db, options: o, tables: tables{"auditrelay_events", "auditrelay_journals", "auditrelay_meta"}}
+	s := &Store{db: db, options: o, tables: tables{"auditrelay_events", "auditrelay_journals", "auditrelay_meta", "auditrelay_proofs"}}
 	if o.Schema != "" {
-		s.tables = tables{o.Schema + "." + s.tables.events, o.Schema + "." + s.tables.journals, o.Schema + "." + s.tables.meta}
+		s.tables = tables{o.Schema + "." + s.tables.events, o.Schema + "." + s.tables.journals, o.Schema + "." + s.tables.meta, o.Schema + "." + s.tables.proofs}
 	}
 	// A role that may write to the tables need not be one that may make them.
 	err := s.check(ctx)
@@ -128,6 +129,9 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 		if err != nil && o.Denied != nil && o.Denied(err) {
 			err = nil
 		}
+	}
+	if err == nil {
+		err = s.prepareProofs(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

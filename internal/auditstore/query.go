@@ -414,18 +414,26 @@ func (s *Store) rows() *statement {
 }
 
 func (s *Store) row(ctx context.Context, st *statement) (Row, bool, error) {
-	var w written
-	var journal sql.NullString // null where the row is damaged
-	c := &w.columns
-	err := s.db.QueryRowContext(ctx, st.String(), st.args...).Scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,
-		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest)
+	r, err := scanRow(s.db.QueryRowContext(ctx, st.String(), st.args...).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, false, nil
 	}
 	if err != nil {
 		return Row{}, false, fmt.Errorf("read a record: %w", err)
 	}
-	r := Row{Position: w.position, Journal: journal.String, Sequence: uint64(w.sequence), Namespace: w.namespace, ID: w.id, Time: fromMicros(w.at),
-		Received: fromMicros(w.received), Tombstone: w.tombstone != 0, Data: []byte(w.data), Integrity: integrity(journal.String, &w)}
 	return r, true, nil
+}
+
+// scanRow reads what rows selects.
+func scanRow(scan func(...any) error) (Row, error) {
+	var w written
+	var journal sql.NullString // null where the row is damaged
+	c := &w.columns
+	err := scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,
+		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest)
+	if err != nil {
+		return Row{}, err
+	}
+	return Row{Position: w.position, Journal: journal.String, Sequence: uint64(w.sequence), Namespace: w.namespace, ID: w.id, Time: fromMicros(w.at),
+		Received: fromMicros(w.received), Tombstone: w.tombstone != 0, Data: []byte(w.data), Integrity: integrity(journal.String, &w)}, nil
 }

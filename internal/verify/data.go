@@ -172,14 +172,19 @@ func (v *verifier) unstated(name string, batches bool) {
 		v.Unattested = append(v.Unattested, name)
 		return
 	}
-	to, _ := strconv.ParseUint(m[4], 10, 64)
+	from, err := strconv.ParseUint(m[3], 10, 64)
+	to, err2 := strconv.ParseUint(m[4], 10, 64)
+	if err != nil || err2 != nil || from >= to {
+		v.Fault(Fault{Added, name, 0, 0, "no log states it, and the relay names no object like that"})
+		return
+	}
 	ours := false
 	for _, l := range v.logs {
 		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
 		if err != nil || journal != m[1] || incarnation != m[2] {
 			continue
 		}
-		if ours = true; to <= l.complete {
+		if ours = true; l.covers(from) && l.covers(to-1) {
 			v.Fault(Fault{Added, name, 0, 0, "no log states it, and the log is complete there"})
 			return
 		}

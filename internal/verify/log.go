@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -26,7 +27,8 @@ type log struct {
 	begin    proof.Begin
 	first    uint64
 	floor    uint64
-	complete uint64 // every event from first up to, not including, this has an outcome
+	complete uint64      // every event from first up to, not including, this has an outcome
+	withheld [][2]uint64 // but for these, from and to inclusive
 	clock    int64
 	payloads []*payload
 	outcomes map[uint64]proof.Outcome // the last of each sequence
@@ -283,19 +285,24 @@ func parseTile(name string) (level int, index uint64, width int, ok bool) {
 // Interpret reads what the entries of a log say, nil for those that nobody has any more.
 // Completeness is looked at from the sequence from on. It counts the outcomes, and adds
 // what is wrong.
-func (r *Report) Interpret(origin string, entries [][]byte, from uint64) (first, last uint64) {
+func (r *Report) Interpret(origin string, entries [][]byte, from uint64) (first, last uint64, withheld [][2]uint64) {
 	l := &log{origin: origin, named: origin, entries: entries, first: from, outcomes: map[uint64]proof.Outcome{}}
 	r.interpret(l)
 	return l.stated()
 }
 
-// stated returns the first and last of the sequences that are all stated; last is less than first where
-// there is none.
-func (l *log) stated() (first, last uint64) {
+// stated returns the first and last of the sequences that are all stated, but for those
+// withheld; last is less than first where there is none.
+func (l *log) stated() (first, last uint64, withheld [][2]uint64) {
 	if l.complete > 0 {
 		last = l.complete - 1
 	}
-	return l.first, last
+	return l.first, last, l.withheld
+}
+
+// covers reports whether the log would state a sequence if anything had happened to it.
+func (l *log) covers(sequence uint64) bool {
+	return sequence >= l.first && sequence < l.complete && !slices.ContainsFunc(l.withheld, func(w [2]uint64) bool { return w[0] <= sequence && sequence <= w[1] })
 }
 
 // interpret reads what a log says.
@@ -348,6 +355,10 @@ func (r *Report) completeness(l *log) {
 	l.complete = l.first
 	withheld := slices.ContainsFunc(l.entries, func(e []byte) bool { return e == nil })
 	ranges := l.ranges
+	var sequences []uint64
+	if withheld {
+		sequences = slices.Sorted(maps.Keys(l.outcomes))
+	}
 	for l.complete < l.floor {
 		if _, ok := l.outcomes[l.complete]; ok {
 			l.complete++
@@ -362,8 +373,17 @@ func (r *Report) completeness(l *log) {
 		}
 		if !withheld {
 			r.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
+			break
 		}
-		break
+		next := l.floor
+		if at, _ := slices.BinarySearch(sequences, l.complete); at < len(sequences) {
+			next = min(next, sequences[at])
+		}
+		if len(ranges) > 0 {
+			next = min(next, ranges[0].From)
+		}
+		l.withheld = append(l.withheld, [2]uint64{l.complete, next - 1})
+		l.complete = next
 	}
 	for _, o := range l.outcomes {
 		r.Outcomes[outcomeNames[o.Outcome]]++

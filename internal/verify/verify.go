@@ -70,12 +70,15 @@ func (f Fault) String() string {
 
 // Log is what one log says.
 type Log struct {
-	Origin      string `json:"origin"`
-	Size        uint64 `json:"size"`  // of its last valid checkpoint
-	First       uint64 `json:"first"` // complete from here
-	Last        uint64 `json:"last"`  // to here; less than First: not at all
-	Checkpoint  string `json:"checkpoint"`
-	SignedUntil int64  `json:"signed_until"` // Unix seconds
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`  // of its last valid checkpoint
+	First  uint64 `json:"first"` // complete from here
+	Last   uint64 `json:"last"`  // to here; less than First: not at all
+	// Withheld are parts of it, each from its first to its last sequence, whose entries
+	// nobody has any more, such as those of an erased period.
+	Withheld    [][2]uint64 `json:"withheld,omitempty"`
+	Checkpoint  string      `json:"checkpoint"`
+	SignedUntil int64       `json:"signed_until"` // Unix seconds
 }
 
 // Report is the outcome.
@@ -114,6 +117,9 @@ func (r *Report) Worst() Category {
 	return ""
 }
 
+// maxWithheld bounds how many withheld parts of a log the verdict names.
+const maxWithheld = 8
+
 // Verdict is the outcome in two lines.
 func (r *Report) Verdict() string {
 	complete := "complete nowhere"
@@ -121,6 +127,13 @@ func (r *Report) Verdict() string {
 	for _, l := range r.Logs {
 		if l.Last >= l.First {
 			part := fmt.Sprintf("from %s to %s", grouped(l.First), grouped(l.Last))
+			for i, w := range l.Withheld {
+				if i == maxWithheld {
+					part += fmt.Sprintf(" and %d more, all withheld", len(l.Withheld)-i)
+					break
+				}
+				part += fmt.Sprintf(" but for %s to %s, withheld", grouped(w[0]), grouped(w[1]))
+			}
 			if !slices.Contains(parts, part) {
 				parts = append(parts, part)
 			}
@@ -172,27 +185,42 @@ type verifier struct {
 // Verify checks a place with delivered data. The error says that it could not be looked
 // at; all that is wrong with it is in the report.
 func Verify(files Files, o Options) (*Report, error) {
+	v, err := newVerifier(files, o)
+	if err != nil {
+		return nil, err
+	}
+	data, err := v.readLogs()
+	if err != nil {
+		return nil, err
+	}
+	v.checkData(data)
+	v.finish()
+	return &v.Report, nil
+}
+
+func newVerifier(files Files, o Options) (*verifier, error) {
 	v := &verifier{options: o, files: files, logs: map[string]*log{}, sets: map[string]bool{}}
 	v.Outcomes = map[string]uint64{}
 	var err error
-	if v.keys, err = NewKeys(o.Keys); err != nil {
-		return nil, err
-	}
-	names, err := files.List()
+	v.keys, err = NewKeys(o.Keys)
+	return v, err
+}
+
+// readLogs reads and checks all logs, and returns the names of the other files.
+func (v *verifier) readLogs() (data []string, err error) {
+	names, err := v.files.List()
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(names)
-	data := v.readBundles(names)
+	data = v.readBundles(names)
 	for _, l := range v.sorted() {
 		v.build(l)
 		v.interpret(l)
 	}
 	v.checkChain()
 	v.checkPins()
-	v.checkData(data)
-	v.finish()
-	return &v.Report, nil
+	return data, nil
 }
 
 func (v *verifier) sorted() []*log {
@@ -207,7 +235,7 @@ func (v *verifier) sorted() []*log {
 func (v *verifier) finish() {
 	for _, l := range v.sorted() {
 		out := Log{Origin: l.origin, Size: l.size(), Checkpoint: string(l.last), SignedUntil: l.clock}
-		out.First, out.Last = l.stated()
+		out.First, out.Last, out.Withheld = l.stated()
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {

@@ -35,6 +35,7 @@ type store struct {
 
 	open     func(ctx context.Context) (*auditstore.Store, error) // for reading
 	maintain func(ctx context.Context) (*auditstore.Store, error) // for deleting
+	view     func(ctx context.Context) (*auditstore.Store, error) // for reading, changing nothing
 	backup   func(ctx context.Context, to string) error           // nil: its database has its own
 }
 
@@ -93,6 +94,7 @@ func (a *assembler) storeOf(cfg *config.Config, c *config.Callback) (*store, err
 		keep:     auditstore.Keep{Age: o.Keep.Age, Rows: o.Keep.Rows},
 		open:     func(ctx context.Context) (*auditstore.Store, error) { return sqlite.Open(ctx, o) },
 		maintain: func(ctx context.Context) (*auditstore.Store, error) { return sqlite.Maintain(ctx, o) },
+		view:     func(ctx context.Context) (*auditstore.Store, error) { return sqlite.View(ctx, o.Path) },
 		backup:   func(ctx context.Context, to string) error { return sqlite.Backup(ctx, o, to) },
 	}, nil
 }
@@ -107,6 +109,7 @@ func postgresStore(c *config.Callback) (*store, error) {
 		keep:     auditstore.Keep{Age: o.Keep.Age, Rows: o.Keep.Rows},
 		open:     func(ctx context.Context) (*auditstore.Store, error) { return postgres.Open(ctx, o) },
 		maintain: func(ctx context.Context) (*auditstore.Store, error) { return postgres.Maintain(ctx, o) },
+		view:     func(ctx context.Context) (*auditstore.Store, error) { return postgres.View(ctx, o) },
 	}, nil
 }
 

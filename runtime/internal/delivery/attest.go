@@ -143,7 +143,7 @@ func (l *Lane) publish(tx *journal.Tx, now time.Time, at Place, keeper auditrela
 	if err != nil {
 		return fmt.Errorf("bundle the proofs of callback %s: %w", at.Callback, err)
 	}
-	p, err := renderProof(keeper, auditrelay.Proof{Callback: at.Callback, Journal: at.Journal, Replay: at.Replay, Size: a.Size, Bundle: bundle})
+	p, err := renderProof(keeper, auditrelay.Proof{Callback: at.Callback, Journal: at.Journal, Replay: at.Replay, From: a.Published, Size: a.Size, Bundle: bundle})
 	if err != nil {
 		return fmt.Errorf("render the proofs of callback %s: %w", at.Callback, err)
 	}
@@ -209,6 +209,12 @@ func (l *Lane) unpublish(p *pending) {
 	if p.Proof {
 		l.state.Attested.Published = min(l.state.Attested.Published, p.ProofFrom)
 	}
+}
+
+// republish has the whole log published again, at once: the destination lacks what came
+// before a bundle.
+func (l *Lane) republish() {
+	l.state.Attested.Published, l.state.Attested.At, l.news = 0, time.Time{}, true
 }
 
 // AppendRotation adds the record of a rotation to those that are stored, in tx, unless

@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -163,6 +164,9 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 		return err
 	}
 	l.unpublish(p)
+	if p.Proof && p.ProofFrom > 0 && errors.Is(sent.Err, auditrelay.ErrProofGap) {
+		l.republish()
+	}
 	if !p.Manifest { // to tell of a manifest that was refused takes another, refused alike
 		if err := l.amend(tx, p.of(), auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
 			return err

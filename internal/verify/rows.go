@@ -1,0 +1,237 @@
+package verify
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"auditrelay/internal/proof"
+)
+
+// Rows is a store with delivered records, and with the bundles of proofs that stand
+// beside them.
+type Rows interface {
+	// Bundles calls fn for every bundle. Names are those of files.
+	Bundles(fn func(name string, bundle []byte) error) error
+	// Rows calls fn for every record. It may be called twice.
+	Rows(fn func(r Row) error) error
+	// Check returns what the database finds wrong with itself.
+	Check() ([]string, error)
+}
+
+// Row is one record in a store.
+type Row struct {
+	Position int64  // names it
+	Journal  string // identity and incarnation, joined by a dot
+	Sequence uint64
+	Data     []byte // as delivered
+	Damaged  bool   // it has not the digest that it was stored with
+}
+
+// bundles are Files in memory.
+type bundles map[string][]byte
+
+func (b bundles) List() ([]string, error) { return slices.Collect(maps.Keys(b)), nil }
+
+func (b bundles) Read(name string, _ int64) ([]byte, error) {
+	data, ok := b[name]
+	if !ok {
+		return nil, os.ErrNotExist
+	}
+	return data, nil
+}
+
+// Store checks a store. The error says that it could not be looked at; all that is wrong
+// with it is in the report, whose objects are rows.
+func Store(store Rows, o Options) (*Report, error) {
+	files := bundles{}
+	v, err := newVerifier(files, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Bundles(func(name string, bundle []byte) error { files[name] = bundle; return nil }); err != nil {
+		v.Fault(Fault{Unreadable, "proofs", 0, 0, err.Error()})
+	}
+	if _, err := v.readLogs(); err != nil {
+		return nil, err
+	}
+	s := &storeVerifier{verifier: v, stated: map[rowPlace]*statedRow{}}
+	s.state()
+	if err := store.Rows(s.row); err != nil {
+		v.Fault(Fault{Unreadable, "records", 0, 0, err.Error()})
+	} else if err := s.elsewhere(store); err != nil {
+		v.Fault(Fault{Unreadable, "records", 0, 0, err.Error()})
+	}
+	s.missing()
+	wrong, err := store.Check()
+	if err != nil {
+		v.Fault(Fault{Unreadable, "database", 0, 0, err.Error()})
+	}
+	for _, what := range wrong {
+		v.Fault(Fault{Altered, "database", 0, 0, what})
+	}
+	v.finish()
+	return &v.Report, nil
+}
+
+// rowPlace is what a row is known by.
+type rowPlace struct {
+	journal  string
+	sequence uint64
+}
+
+// statedRow is a row that logs state.
+type statedRow struct {
+	digests []proof.Hash // one of them; zero: any
+	seen    bool
+}
+
+type storeVerifier struct {
+	*verifier
+	stated map[rowPlace]*statedRow
+	unseen int // rows that no log covers
+}
+
+// notStored says that a row's own digest tells of a change.
+const notStored = "it has not the digest that it was stored with"
+
+// state gathers what the logs say was stored. A store keeps one row for each place: the
+// last record, a tombstone only where there never was one.
+func (v *storeVerifier) state() {
+	for _, l := range v.sorted() {
+		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
+		if err != nil {
+			continue
+		}
+		last := map[uint64]proof.Outcome{}
+		for _, p := range l.payloads {
+			for _, o := range p.outcomes {
+				if o.Delivered == proof.Nothing || o.Delivered == proof.Tombstone && last[o.Sequence].Delivered == proof.Record {
+					continue
+				}
+				last[o.Sequence] = o
+			}
+		}
+		for sequence, o := range last {
+			at := rowPlace{journal + "." + incarnation, sequence}
+			if v.stated[at] == nil {
+				v.stated[at] = &statedRow{}
+			}
+			v.stated[at].digests = append(v.stated[at].digests, o.Digest)
+		}
+	}
+}
+
+// row holds one row against the logs.
+func (v *storeVerifier) row(r Row) error {
+	name := fmt.Sprintf("row %d", r.Position)
+	stated := v.stated[rowPlace{r.Journal, r.Sequence}]
+	sum := proof.Hash(sha256.Sum256(r.Data))
+	switch {
+	case stated == nil:
+		v.extra(name, &r)
+		return nil
+	case stated.seen:
+		v.Fault(Fault{Added, name, 0, r.Sequence, "it is there twice"})
+		return nil
+	default:
+		stated.seen = true
+	}
+	switch {
+	case r.Damaged:
+		v.Fault(Fault{Altered, name, 0, r.Sequence, notStored})
+	case !slices.Contains(stated.digests, sum) && !slices.Contains(stated.digests, zero):
+		v.Fault(Fault{Altered, name, 0, r.Sequence, "its record is not what was delivered"})
+	default:
+		v.ValidObjects++
+		v.Records++
+		v.Bytes += int64(len(r.Data))
+	}
+	return nil
+}
+
+// extra judges a row that no log states.
+func (v *storeVerifier) extra(name string, r *Row) {
+	for _, l := range v.logs {
+		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
+		if err == nil && journal+"."+incarnation == r.Journal && l.covers(r.Sequence) {
+			v.Fault(Fault{Added, name, 0, r.Sequence, "only the store has it: no log states it, and the log is complete there"})
+			return
+		}
+	}
+	if r.Damaged {
+		v.Fault(Fault{Altered, name, 0, r.Sequence, notStored})
+		return
+	}
+	if v.unseen++; v.unseen <= maxFaults {
+		v.Unattested = append(v.Unattested, fmt.Sprintf("%s, journal %s, sequence %d", name, r.Journal, r.Sequence))
+	}
+}
+
+// elsewhere looks for the records whose place is empty: the store knows an event that
+// comes again by its id, and a restored journal's by its place.
+func (v *storeVerifier) elsewhere(store Rows) error {
+	wanted := map[proof.Hash][]*statedRow{}
+	bySequence := map[rowPlace]bool{} // with the identity alone
+	for at, s := range v.stated {
+		identity, _, _ := strings.Cut(at.journal, ".")
+		if s.seen {
+			bySequence[rowPlace{identity, at.sequence}] = true
+			continue
+		}
+		for _, d := range s.digests {
+			wanted[d] = append(wanted[d], s)
+		}
+	}
+	for at, s := range v.stated {
+		identity, _, _ := strings.Cut(at.journal, ".")
+		if !s.seen && bySequence[rowPlace{identity, at.sequence}] {
+			s.seen = true
+			v.ValidObjects++
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return store.Rows(func(r Row) error {
+		for _, s := range wanted[sha256.Sum256(r.Data)] {
+			if !s.seen {
+				s.seen = true
+				v.ValidObjects++
+			}
+		}
+		return nil
+	})
+}
+
+// missing names the rows that are not there, neighbours together.
+func (v *storeVerifier) missing() {
+	var gone []rowPlace
+	for at, s := range v.stated {
+		if at.sequence < v.options.From {
+			continue
+		}
+		if v.Objects++; !s.seen {
+			gone = append(gone, at)
+		}
+	}
+	slices.SortFunc(gone, func(a, b rowPlace) int {
+		return cmp.Or(strings.Compare(a.journal, b.journal), cmp.Compare(a.sequence, b.sequence))
+	})
+	for len(gone) > 0 {
+		n := 1
+		for n < len(gone) && gone[n].journal == gone[0].journal && gone[n].sequence == gone[n-1].sequence+1 {
+			n++
+		}
+		what := "its row is not there"
+		if n > 1 {
+			what = fmt.Sprintf("the rows of sequences %d to %d are not there", gone[0].sequence, gone[n-1].sequence)
+		}
+		v.Fault(Fault{Missing, "journal " + gone[0].journal, 0, gone[0].sequence, what + "; if keep deleted them, verify with --from"})
+		gone = gone[n:]
+	}
+}
