@@ -20,7 +20,7 @@ import (
 // remote are the flags of commands that call a relay. A token is never an
 // argument: those stand in process lists and shell histories.
 type remote struct {
-	Server    string `help:"The relay's URL." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
+	Server    string `help:"The relay's URL, or unix:PATH for its socket." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
 	TokenFile string `help:"File with the bearer token. Default: the variable AUDITRELAY_TOKEN." placeholder:"FILE"`
 	CA        string `help:"File of PEM certificates to trust instead of the system's." env:"AUDITRELAY_CA" placeholder:"FILE"`
 	Cert      string `name:"client-cert" help:"File with a client certificate, PEM." env:"AUDITRELAY_CLIENT_CERT" placeholder:"FILE"`

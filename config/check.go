@@ -41,6 +41,7 @@ type checker struct {
 func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
+	c.socket()
 	c.origins()
 	c.quarantine()
 	c.keys()

@@ -33,6 +33,10 @@ type Config struct {
 	// Default: ./data.
 	DataDir string `yaml:"data_dir"`
 
+	// Socket is a unix socket beside it, for programs of this machine: the system says who
+	// may connect. It has no TLS. Default: none.
+	Socket Socket `yaml:"socket"`
+
 	// TLS is the listener's TLS. Default: none, plain HTTP.
 	TLS TLS `yaml:"tls"`
 

@@ -167,16 +167,26 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	socket, err := http.ListenSocket(ctx, d.cfg.Socket)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	closeAll := func() error {
+		if socket == nil {
+			return listener.Close()
+		}
+		return errors.Join(listener.Close(), socket.Close())
+	}
 	host := &sources.Host{Logger: d.log, Limits: limits.Ingest()}
 	others := newSources(host)
 	change, err := others.Prepare(ctx, d.cfg)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, closeAll())
 	}
 	defer func() {
 		if err != nil {
 			change.Discard()
-			err = errors.Join(err, listener.Close())
+			err = errors.Join(err, closeAll())
 		}
 	}()
 	stored, serves, err := d.build.storesOf(d.cfg)
@@ -204,7 +214,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.stores.set(stored, serves)
 	d.server, err = http.New(http.Options{
-		Runtime: d.rt, Config: d.cfg, Listener: listener, Limits: limits, Version: d.options.Version, Logger: d.log,
+		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limits, Version: d.options.Version, Logger: d.log,
 		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
 		Pages: func(api stdhttp.Handler) stdhttp.Handler {
 			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log})

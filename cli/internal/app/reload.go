@@ -216,6 +216,7 @@ func takesRestart(before, after *config.Config) []string {
 		}
 	}
 	changed("listen", before.Listen != after.Listen)
+	changed("socket", before.Socket.Path != after.Socket.Path || before.Socket.Mode != after.Socket.Mode || before.Socket.Group != after.Socket.Group)
 	changed("data_dir", before.DataDir != after.DataDir)
 	changed("ingest.limits", before.Ingest.Limits != after.Ingest.Limits)
 	changed("ingest.quarantine", before.Ingest.Quarantine != after.Ingest.Quarantine)

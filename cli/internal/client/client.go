@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -24,7 +25,7 @@ import (
 
 // Options configure a Client.
 type Options struct {
-	Server string            // default http://127.0.0.1:8787
+	Server string            // default http://127.0.0.1:8787; or unix:PATH, a unix socket
 	Token  auditrelay.Secret // empty: none is sent
 	CAFile string            // PEM of whom to trust instead of the system's roots
 
@@ -45,6 +46,7 @@ const maxAnswer = 256 << 20
 
 // Client calls one relay. It is safe for concurrent use.
 type Client struct {
+	name  string // of the server, for people
 	base  *url.URL
 	token auditrelay.Secret
 	seen  string
@@ -69,7 +71,13 @@ func New(o Options) (*Client, error) {
 	if o.Server == "" {
 		o.Server = DefaultServer
 	}
-	if !strings.Contains(o.Server, "://") {
+	socket, onSocket := strings.CutPrefix(o.Server, "unix:")
+	switch {
+	case onSocket && (o.CAFile != "" || o.CertFile != "" || o.KeyFile != ""):
+		return nil, errors.New("a unix socket has no TLS: leave the CA and the client certificate out")
+	case onSocket:
+		o.Server = "http://localhost"
+	case !strings.Contains(o.Server, "://"):
 		o.Server = "http://" + o.Server
 	}
 	base, err := url.Parse(strings.TrimSuffix(o.Server, "/"))
@@ -86,7 +94,17 @@ func New(o Options) (*Client, error) {
 	if transport.TLSClientConfig, err = o.tls(); err != nil {
 		return nil, err
 	}
-	return &Client{base: base, token: o.Token, seen: o.Seen, http: &http.Client{
+	name := base.String()
+	if onSocket {
+		socket = strings.TrimPrefix(socket, "//")
+		name = "unix:" + socket
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		}
+	}
+	return &Client{name: name, base: base, token: o.Token, seen: o.Seen, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry events, or a token, elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -96,7 +114,7 @@ func New(o Options) (*Client, error) {
 // Within returns a client that calls a relay in the same process through t, with token if
 // it is not empty. Nothing leaves the process.
 func Within(t http.RoundTripper, token auditrelay.Secret) *Client {
-	return &Client{base: &url.URL{Scheme: "http", Host: "relay"}, token: token, http: &http.Client{
+	return &Client{name: "http://relay", base: &url.URL{Scheme: "http", Host: "relay"}, token: token, http: &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -138,7 +156,7 @@ func local(host string) bool {
 }
 
 // Server is the address that is called.
-func (c *Client) Server() string { return c.base.String() }
+func (c *Client) Server() string { return c.name }
 
 // call makes one request of an endpoint whose bodies are JSON. params fill its path.
 // An answer that is an error comes back as *api.Error, no answer as *UnreachableError.
@@ -165,7 +183,7 @@ func exchange[Out any](ctx context.Context, c *Client, method, path string, quer
 		return out, e
 	}
 	if err := json.Unmarshal(answer, &out); err != nil {
-		return out, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.base, err)
+		return out, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.name, err)
 	}
 	return out, nil
 }
@@ -206,7 +224,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &UnreachableError{Server: c.base.String(), Err: err}
+	return &UnreachableError{Server: c.name, Err: err}
 }
 
 // roundTrip returns the answer's body, and its error where the status is one.
@@ -245,7 +263,7 @@ func (c *Client) read(ctx context.Context, resp *http.Response) ([]byte, *api.Er
 	}
 	var failed api.Failure
 	if json.Unmarshal(answer, &failed) != nil || failed.Error == nil {
-		failed.Error = &api.Error{Message: c.base.String() + " answered " + resp.Status}
+		failed.Error = &api.Error{Message: c.name + " answered " + resp.Status}
 	}
 	failed.Error.Status = resp.StatusCode
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds >= 0 {
@@ -271,7 +289,7 @@ func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (ap
 		return result, err
 	}
 	if err := json.Unmarshal(answer, &result); err != nil && e == nil {
-		return result, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.base, err)
+		return result, fmt.Errorf("%s answered with other JSON than an auditrelay does: %w", c.name, err)
 	}
 	if e == nil {
 		return result, nil

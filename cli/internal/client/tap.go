@@ -25,7 +25,7 @@ func (c *Client) Tap(ctx context.Context, q api.TapQuery, fn func(*api.TapLine) 
 	for lines.Scan() {
 		var line api.TapLine
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return fmt.Errorf("%s sent an invalid line: %w", c.base, err)
+			return fmt.Errorf("%s sent an invalid line: %w", c.name, err)
 		}
 		if err := fn(&line); err != nil {
 			return err

@@ -42,6 +42,8 @@ type auth struct {
 	given  []string // names of tokens with the role ingest itself
 	// tap: live viewing of events is on.
 	tap bool
+	// socket is what a connection by the unix socket may do without a token.
+	socket roleSet
 	// origins are those whose pages may read the audit API, with a token.
 	origins []string
 }
@@ -153,6 +155,9 @@ func (a *auth) open() bool { return len(a.tokens) == 0 }
 
 // identify returns who makes the request.
 func (a *auth) identify(r *http.Request) (principal, *api.Error) {
+	if who, ok := a.bySocket(r); ok {
+		return who, nil
+	}
 	if a.open() {
 		if err := localOnly(r); err != nil {
 			return principal{}, err
@@ -206,9 +211,13 @@ func (p principal) allow(role config.Role) *api.Error {
 	if p.roles[role] || role == anyRole {
 		return nil
 	}
+	who := fmt.Sprintf("token %q does", p.name)
+	if p.name == "" {
+		who = "the relay's socket without a token does"
+	}
 	return &api.Error{
 		Status: http.StatusForbidden, Reason: api.ReasonForbidden,
-		Message: fmt.Sprintf("token %q does not have the role %s", p.name, role),
+		Message: fmt.Sprintf("%s not have the role %s", who, role),
 	}
 }
 

@@ -342,6 +342,9 @@ func unframeableStatus(reason ingest.Reason) int {
 }
 
 func peerAddress(r *http.Request) string {
+	if r.Context().Value(peerKey{}) != nil {
+		return "unix socket"
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

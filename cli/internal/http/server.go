@@ -30,9 +30,11 @@ type Options struct {
 	Config *config.Config // required
 	// Listener is what Run answers on, from Listen. Nil: Run is not called.
 	Listener net.Listener
-	Limits   Limits
-	Version  api.Version
-	Logger   *slog.Logger // default slog.Default()
+	// Socket is what Run answers on beside it, from ListenSocket; nil: nothing.
+	Socket  net.Listener
+	Limits  Limits
+	Version api.Version
+	Logger  *slog.Logger // default slog.Default()
 
 	// DroppedLines counts log lines that were not written, for the metrics; nil: none.
 	DroppedLines func() uint64
@@ -85,20 +87,22 @@ func (l Limits) Ingest() ingest.Limits {
 
 // Server answers HTTP for one runtime.
 type Server struct {
-	rt       *runtime.Runtime
-	auth     atomic.Pointer[auth]
-	certs    *certificates
-	listener net.Listener
-	address  string        // of the listener
-	denied   atomic.Uint64 // requests with events whose token was refused
-	senders  sources.Senders
-	limits   Limits
-	large    *budget // memory for bodies; see takeMemory
-	small    *budget
-	inflated *budget // for bodies that are decompressed as a whole; see ReserveInflated
-	metrics  *metrics
-	sources  sources.Set // the server among them
-	patience patience
+	rt         *runtime.Runtime
+	auth       atomic.Pointer[auth]
+	certs      *certificates
+	listener   net.Listener
+	socket     net.Listener // nil: there is none
+	socketPath string
+	address    string        // of the listener
+	denied     atomic.Uint64 // requests with events whose token was refused
+	senders    sources.Senders
+	limits     Limits
+	large      *budget // memory for bodies; see takeMemory
+	small      *budget
+	inflated   *budget // for bodies that are decompressed as a whole; see ReserveInflated
+	metrics    *metrics
+	sources    sources.Set // the server among them
+	patience   patience
 	// silentAfter is how long a source may send nothing before /readyz?verbose says so.
 	silentAfter time.Duration
 	public      bool // /metrics
@@ -130,7 +134,7 @@ func New(o Options) (*Server, error) {
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		inflated: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
-		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener,
+		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
 		ending: make(chan struct{}),
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages, readings: newReadings(o.Runtime, readingWindow),
 		denials: denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
@@ -204,6 +208,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) erro
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	tlsConfig := s.certs.listenerConfig()
+	if l.Addr().Network() == "unix" {
+		tlsConfig = nil
+	}
 	limited := limitConnections(l, s.limits.Connections)
 	l = limited
 	server := &http.Server{
@@ -214,6 +221,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		ReadTimeout:    s.patience.header + s.patience.body,
 		IdleTimeout:    2 * time.Minute,
 		ConnState:      limited.state,
+		ConnContext:    withPeer,
 		MaxHeaderBytes: 32 << 10,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

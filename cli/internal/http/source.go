@@ -37,6 +37,9 @@ func newDoor(cfg *config.Config, address string) (doorway, error) {
 	}
 	accounts.allowOrigins(cfg.Audit.Origins)
 	accounts.tap = cfg.Tap.Enabled
+	if accounts.socket, err = newRoleSet(cfg.Socket.Roles...); err != nil {
+		return doorway{}, fmt.Errorf("socket: %w", err)
+	}
 	certs, err := newCertificates(cfg.TLS)
 	return doorway{accounts, certs}, errors.Join(err, checkListen(address, accounts.open()))
 }
@@ -81,11 +84,25 @@ func (s *Server) Prepare(_ context.Context, cfg *config.Config) (sources.Change,
 
 // Run answers on the listener.
 func (s *Server) Run(ctx context.Context) error {
+	if s.socket != nil {
+		s.log.Info("listening on a socket", "path", s.socketPath)
+	}
 	s.log.Info("listening", "address", s.address, "tls", s.certs != nil)
 	if s.auth.Load().open() {
 		s.log.Info("no tokens are configured: every local client may do everything")
 	}
-	return s.serve(ctx, s.listener, s.handler)
+	if s.socket == nil {
+		return s.serve(ctx, s.listener, s.handler)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 2)
+	for _, l := range []net.Listener{s.listener, s.socket} {
+		go func() { ended <- s.serve(ctx, l, s.handler) }()
+	}
+	err := <-ended
+	cancel() // both, or none
+	return errors.Join(err, <-ended)
 }
 
 // Stop records what was counted so far of readings and denied requests, while the runtime
