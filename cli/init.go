@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 
-	"auditrelay/builtin/redact"
 	"auditrelay/cli/internal/app"
 	"auditrelay/config"
 )
@@ -144,7 +143,7 @@ func (c *initCommand) complete(a *program) error {
 			}
 		}
 	}
-	policies := append(redact.Presets(), "none")
+	policies := append(app.Presets(), "none")
 	if err := q.answer(&c.Policy, "policy", "Which policy redacts ("+strings.Join(policies, ", ")+")", "litellm", false); err != nil {
 		return err
 	}
