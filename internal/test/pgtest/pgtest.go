@@ -210,6 +210,9 @@ func (s *Server) URL(role, database string) string {
 	return fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, role, database)
 }
 
+// Socket is the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+
 // Conn is one connection of a test's own.
 type Conn struct {
 	t  testing.TB
