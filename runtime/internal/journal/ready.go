@@ -10,13 +10,18 @@ func (t *Tx) Empty() bool {
 const readyFor = 64 << 10
 
 // Err returns nil while events are taken, and otherwise what Commit would
-// answer to one: ErrClosed, ErrFailed or ErrFull.
+// answer to one: ErrClosed, ErrFailed or ErrFull, or why a server takes nothing now.
 func (j *Journal) Err() error {
 	if j.closed.Load() {
 		return ErrClosed
 	}
 	if j.fault.get() != nil {
 		return j.failed()
+	}
+	if j.shared != nil {
+		if err := j.shared.Err(); err != nil {
+			return err
+		}
 	}
 	err := j.space.admit(&Tx{events: make([]pending, 1), bytes: readyFor}, 0)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"auditrelay"
 )
 
 // OpenShared opens the journal in s, or creates it. Of o it does not use Reserve and
@@ -25,18 +27,9 @@ func OpenShared(s Shared, dir string, o Options) (*Journal, error) {
 }
 
 func (j *Journal) openShared() error {
-	id := newIdentity()
-	switch record, closer, err := j.store.Get(keyIdentity); {
-	case errors.Is(err, ErrAbsent):
-	case err != nil:
+	id, err := j.sharedIdentity()
+	if err != nil {
 		return err
-	default:
-		stored, err := decodeIdentity(record)
-		closer.Close()
-		if err != nil {
-			return &CorruptError{Err: fmt.Errorf("identity: %w", err)}
-		}
-		id = stored.Identity
 	}
 	least, err := j.sharedAnchor(id)
 	if err != nil {
@@ -60,6 +53,98 @@ func (j *Journal) openShared() error {
 	return j.startAnchor(least)
 }
 
+// sharedIdentity returns the identity that the store holds, or a new one where it is
+// empty. A journal that is being recovered gets a new incarnation.
+func (j *Journal) sharedIdentity() (Identity, error) {
+	record, closer, err := j.store.Get(keyIdentity)
+	if errors.Is(err, ErrAbsent) {
+		return newIdentity(), nil
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	stored, err := decodeIdentity(record)
+	closer.Close()
+	if err != nil {
+		return Identity{}, &CorruptError{Err: fmt.Errorf("identity: %w", err)}
+	}
+	if j.recovering {
+		stored.Incarnation = newIdentity().Incarnation
+		b := j.store.Batch(0)
+		set(b, keyIdentity, stored.record())
+		err = j.apply(b)
+	}
+	return stored.Identity, err
+}
+
+// ExamineShared reports how much of what the anchor in dir knows is missing in a shared
+// store. Errors: as of OpenShared, and ErrWhole.
+func ExamineShared(open func() (Shared, error), dir string, o Options) (*Recovery, error) {
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
+	j, err := OpenShared(s, dir, o)
+	if err == nil {
+		return &Recovery{Next: j.Head().Next, Before: j.Identity()}, errors.Join(ErrWhole, j.Close())
+	}
+	damage, ok := errors.AsType[*CorruptError](err)
+	if !ok || !damage.recoverable {
+		return nil, err
+	}
+	return &Recovery{Damage: damage, Next: damage.From}, nil
+}
+
+// RecoverShared opens what a shared store holds under a new incarnation, so that no
+// sequence is used twice under the old one: after a standby was promoted that had not all
+// that was acknowledged, or, with restored, after a backup was put in place. At last it
+// accepts the event that record makes of it. It can be interrupted and called again.
+func RecoverShared(open func() (Shared, error), dir string, o Options, restored bool, record func(*Recovery) (auditrelay.Event, error)) (*Recovery, error) {
+	r, err := ExamineShared(open, dir, o)
+	if restored && errors.Is(err, ErrWhole) {
+		r.Damage, err = &CorruptError{Err: errors.New("a backup was put in its place"), recoverable: true}, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	s, err := open()
+	if err != nil {
+		return r, err
+	}
+	o.Reserve = -1
+	j := newJournal("", o.withDefaults())
+	j.store, j.shared, j.lock, j.recovering = s, s, noLock{}, true
+	j.space = newSpace(nil, "", j.options)
+	j.space.size = s.Size
+	if before, err := j.storedIdentity(); err == nil {
+		r.Before = before.Identity
+	}
+	if err := j.openShared(); err != nil {
+		return r, errors.Join(err, j.release())
+	}
+	r.Next, r.Identity = j.Head().Next, j.Identity()
+	err = j.recordRecovery(r, record)
+	if err == nil && dir != "" {
+		// Last: until then the old anchor refuses.
+		if err = j.options.FS.MkdirAll(dir, 0o700); err == nil {
+			err = writeWhole(j.options.FS, dir, anchorName, j.state.Load().anchor().file(r.Identity))
+		}
+	}
+	return r, errors.Join(err, j.Close())
+}
+
+func (j *Journal) recordRecovery(r *Recovery, record func(*Recovery) (auditrelay.Event, error)) error {
+	e, err := record(r)
+	if err != nil {
+		return err
+	}
+	tx := &Tx{}
+	tx.MakesRoom()
+	tx.Append(e)
+	_, err = j.Commit(tx)
+	return err
+}
+
 // sharedAnchor reads the anchor of a journal that is kept elsewhere, and makes one where
 // there is none: a relay on another machine, or the first.
 func (j *Journal) sharedAnchor(id Identity) (*anchor, error) {
@@ -71,6 +156,11 @@ func (j *Journal) sharedAnchor(id Identity) (*anchor, error) {
 	if err := fsys.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, err
 	}
+	l, err := lock(fsys, j.dir)
+	if err != nil {
+		return nil, err
+	}
+	j.lock = l
 	switch a, err := readAnchor(fsys, j.dir, id); {
 	case err == nil:
 		return a, nil

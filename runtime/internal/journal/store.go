@@ -66,6 +66,8 @@ type Shared interface {
 	// SetKeyring replaces it durably, whole or not at all. With wipe the one before is to
 	// be gone, as far as the store can say.
 	SetKeyring(text []byte, wipe bool) error
+	// Err says why Commit takes nothing now; ErrFailed where it never will again.
+	Err() error
 }
 
 // ErrAbsent: there is no such key in a Store.

@@ -1,0 +1,189 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"auditrelay/internal/pgdial"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// names are the tables, quoted.
+type names struct {
+	schema, journal, state, frames, parts, keyring string
+}
+
+func (s *Store) configure() error {
+	c, _, err := pgdial.Parse(s.options.URL)
+	if err != nil {
+		return err
+	}
+	if len(s.options.Schema) > 40 || strings.ContainsRune(s.options.Schema, 0) {
+		return errors.New("a schema's name has at most 40 bytes")
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 10 * time.Second
+	}
+	s.config = c
+	table := func(name string) string { return pgx.Identifier{s.options.Schema, name}.Sanitize() }
+	s.names = names{pgx.Identifier{s.options.Schema}.Sanitize(), table("journal"), table("state"), table("frames"), table("parts"), table("keyring")}
+	return nil
+}
+
+// part is the quoted name of a partition.
+func (s *Store) partName(n int) string {
+	return pgx.Identifier{s.options.Schema, "frames_" + strconv.Itoa(n)}.Sanitize()
+}
+
+// place names the server and the schema, for messages.
+func (s *Store) place() string {
+	if s.config == nil {
+		return "no server"
+	}
+	return pgdial.Place(s.config) + ", schema " + s.options.Schema
+}
+
+// The sessions of a relay are told apart by their names: those that write and read are
+// ended by the next owner, those that wait for the lock are not.
+func (s *Store) sessionName(what string) string { return "auditrelay " + what + " " + s.options.Schema }
+
+// connect makes a session.
+func (s *Store) connect(ctx context.Context, what string) (*pgx.Conn, error) {
+	c := s.config.Copy()
+	c.RuntimeParams["application_name"] = s.sessionName(what)
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx, conn); err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// settle gives a session its settings and refuses a server that does not keep what it
+// acknowledges.
+func (s *Store) settle(ctx context.Context, conn *pgx.Conn) error {
+	set := "SET statement_timeout = 60000; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning; " +
+		"SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; SET search_path = pg_catalog; SET jit = off"
+	if s.options.UnsafeNoSync {
+		set += "; SET synchronous_commit = off"
+	}
+	if _, err := conn.Exec(ctx, set); err != nil {
+		return err
+	}
+	var pid int64
+	var standby bool
+	var fsync, sync string
+	err := conn.QueryRow(ctx, "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit')").Scan(&pid, &standby, &fsync, &sync)
+	switch {
+	case err != nil:
+		return err
+	case uint32(pid) != conn.PgConn().PID():
+		return refused("a pooler (PgBouncer?) stands before the server: it cannot keep the lock of the journal; connect to the server itself")
+	case standby:
+		return &standbyError{}
+	case fsync == "off":
+		return refused("the server has fsync = off, and would lose acknowledged events in a crash of its machine; set it to on")
+	case sync == "off" && !s.options.UnsafeNoSync:
+		return refused("the server has synchronous_commit = off for this role or database, and would lose acknowledged events; set it to on")
+	}
+	return nil
+}
+
+// refused is a server that cannot be used as it is.
+type refused string
+
+func (r refused) Error() string { return string(r) }
+
+// standbyError is a server that may become the primary in a moment.
+type standbyError struct{}
+
+func (*standbyError) Error() string {
+	return "it is a standby; with several hosts in the URL add target_session_attrs=read-write"
+}
+
+// explain keeps our own words and explains all others.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[refused](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*standbyError](err); ok {
+		return err
+	}
+	return pgdial.Explain(err)
+}
+
+// passing reports whether an error may pass by itself: the server restarts, fails over,
+// or has no room for a moment.
+func passing(err error) bool {
+	if _, ok := errors.AsType[refused](err); ok {
+		return false
+	}
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return true // the connection
+	}
+	switch e.Code[:2] {
+	case "08", "53", "57", "40", "25", "58":
+		return true
+	}
+	return e.Code == "55P03"
+}
+
+func (s *Store) openPool() (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, explain(err)
+	}
+	c.ConnConfig = s.config.Copy()
+	c.ConnConfig.RuntimeParams["application_name"] = s.sessionName("journal")
+	c.MaxConns, c.MinConns = 8, 0
+	c.AfterConnect = s.settle
+	pool, err := pgxpool.NewWithConfig(s.ctx, c)
+	return pool, explain(err)
+}
+
+// reading runs one read, again where the connection fails. f gives no results away until
+// it returns nil.
+func (s *Store) reading(f func(ctx context.Context) error) error {
+	until := time.Now().Add(s.options.Wait)
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		ctx, cancel := context.WithTimeout(s.ctx, s.options.Attempt)
+		err := f(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, pgx.ErrNoRows):
+			return err
+		case s.ctx.Err() != nil || !passing(err) || time.Now().After(until):
+			return fmt.Errorf("read from Postgres: %w", explain(err))
+		}
+		s.sleep(pause)
+	}
+}
+
+func (s *Store) sleep(d time.Duration) {
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func closeConn(c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx) // it may be gone
+}

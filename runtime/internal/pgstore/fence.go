@@ -1,0 +1,158 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// lockClass is the first half of the advisory lock's key; the other is of the schema.
+const lockClass = 0x61726c79
+
+// takeLock makes the session that holds the journal's lock, and waits for it.
+func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
+	until := time.Now().Add(s.options.LockWait)
+	var why error
+	for {
+		lock, held, err := s.tryLock(ctx)
+		if err == nil && !held {
+			return lock, nil
+		}
+		switch {
+		case err != nil && !passing(err):
+			return nil, explain(err)
+		case err != nil:
+			why = fmt.Errorf("connect: %w", explain(err))
+		default:
+			why = fmt.Errorf("%w by another relay%s; stop it first", journal.ErrLocked, s.holder(ctx, lock))
+			closeConn(lock)
+		}
+		if time.Now().After(until) || ctx.Err() != nil {
+			return nil, why
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// tryLock tries once. held: another session has the lock; the connection is open then.
+func (s *Store) tryLock(ctx context.Context) (lock *pgx.Conn, held bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Attempt)
+	defer cancel()
+	lock, err = s.connect(ctx, "lock")
+	if err != nil {
+		return nil, false, err
+	}
+	var got bool
+	if _, err = lock.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", s.options.Lock.Milliseconds())); err == nil {
+		err = lock.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", int32(lockClass), s.options.Schema).Scan(&got)
+	}
+	if err != nil {
+		closeConn(lock)
+		return nil, false, err
+	}
+	return lock, !got, nil
+}
+
+// holder tells who has the journal, as far as that can be read.
+func (s *Store) holder(ctx context.Context, c *pgx.Conn) string {
+	var who string
+	if err := c.QueryRow(ctx, "SELECT holder FROM "+s.names.journal).Scan(&who); err != nil || who == "" {
+		return ""
+	}
+	return " (" + who + ")"
+}
+
+// takeOver ends what another relay may still have under way and raises the epoch: from
+// then on it can commit nothing.
+func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
+	if err := s.endSessions(ctx, lock, 0); err != nil {
+		return fmt.Errorf("end the sessions of the last relay: %w", explain(err))
+	}
+	host, _ := os.Hostname() // for people alone
+	who := fmt.Sprintf("process %d on %s, since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	err := lock.QueryRow(ctx, "UPDATE "+s.names.journal+" SET epoch = epoch + 1, holder = $1 RETURNING epoch", who).Scan(&s.epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &journal.CorruptError{Err: errors.New("the table journal is empty")}
+	}
+	if err != nil {
+		return fmt.Errorf("take the journal over: %w", explain(err))
+	}
+	return nil
+}
+
+// endSessions ends the sessions that write and read this journal: the one with that
+// process number, or all for 0.
+func (s *Store) endSessions(ctx context.Context, c *pgx.Conn, pid uint32) error {
+	_, err := c.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = $1 AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND ($2 = 0 OR pid = $2)`,
+		s.sessionName("journal"), int64(pid))
+	return err
+}
+
+// keepLock shows that this relay lives. Where the session ends it takes the lock again,
+// if nobody else has; what is committed does not depend on it.
+func (s *Store) keepLock(lock *pgx.Conn) {
+	defer func() {
+		if lock != nil {
+			closeConn(lock)
+		}
+	}()
+	for {
+		s.sleep(s.options.Lock / 5)
+		if s.ctx.Err() != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, s.options.Lock/3)
+		if lock == nil {
+			lock = s.lockAgain(ctx)
+		} else if _, err := lock.Exec(ctx, "SELECT 1"); err != nil {
+			closeConn(lock)
+			lock = s.lockAgain(ctx)
+		}
+		cancel()
+	}
+}
+
+// lockAgain takes the lock for a relay that still has the journal; nil where it cannot.
+func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
+	lock, held, err := s.tryLock(ctx)
+	if err != nil {
+		return nil
+	}
+	var epoch int64
+	err = lock.QueryRow(ctx, "SELECT epoch FROM "+s.names.journal).Scan(&epoch)
+	if err == nil && epoch != s.epoch && !s.options.UnsafeNoFence {
+		s.options.Logger.Error("journal: another relay has taken it over", "server", s.place())
+		_ = s.lose(ErrFenced)
+	}
+	if err != nil || held || epoch != s.epoch {
+		closeConn(lock)
+		return nil
+	}
+	return lock
+}
+
+// fence is the first statement of every transaction. It takes the one lock of the
+// journal, and fails where this relay does not have it any more: the column is NOT NULL.
+func (s *Store) fence() (sql string, epoch int64) {
+	if s.options.UnsafeNoFence {
+		return "UPDATE " + s.names.journal + " SET epoch = CASE WHEN $1::bigint > 0 THEN epoch END", s.epoch
+	}
+	return "UPDATE " + s.names.journal + " SET epoch = CASE WHEN epoch = $1 THEN epoch END", s.epoch
+}
+
+// fenced reports whether a transaction failed at the fence.
+func fenced(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23502" && e.TableName == "journal"
+}

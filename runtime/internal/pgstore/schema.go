@@ -1,0 +1,136 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const leastVersion = 140000
+
+// migrations lead from each format to the next. What one says is never changed.
+var migrations = []string{`
+CREATE TABLE {journal} (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	format integer NOT NULL,
+	epoch bigint NOT NULL,
+	holder text NOT NULL,
+	commits bigint NOT NULL,
+	frame bytea NOT NULL,
+	events_from bigint NOT NULL,
+	index_from bigint NOT NULL,
+	head bytea
+) WITH (fillfactor = 10);
+INSERT INTO {journal} (format, epoch, holder, commits, frame, events_from, index_from) VALUES (0, 0, '', 0, '', 0, 0);
+CREATE TABLE {parts} (part integer PRIMARY KEY, first bigint NOT NULL, began timestamptz NOT NULL DEFAULT now());
+CREATE TABLE {frames} (
+	part integer NOT NULL,
+	first bigint NOT NULL,
+	id bytea NOT NULL,
+	index bytea NOT NULL,
+	lengths bytea NOT NULL,
+	events bytea NOT NULL,
+	PRIMARY KEY (part, first)
+) PARTITION BY LIST (part);
+CREATE TABLE {state} (key bytea PRIMARY KEY, value bytea NOT NULL);
+CREATE TABLE {keyring} (one boolean PRIMARY KEY DEFAULT true CHECK (one), text bytea NOT NULL);
+ALTER TABLE {frames} ALTER COLUMN index SET STORAGE EXTERNAL, ALTER COLUMN lengths SET STORAGE EXTERNAL, ALTER COLUMN events SET STORAGE {stored};
+ALTER TABLE {state} ALTER COLUMN value SET STORAGE {stored};
+`}
+
+// prepare checks the server, brings the tables to this program's format and takes the
+// journal over. lock holds the journal's lock.
+func (s *Store) prepare(ctx context.Context, lock *pgx.Conn) error {
+	var version int
+	var full, checksums, standbys, sync string
+	err := lock.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('full_page_writes'), current_setting('data_checksums'),
+		current_setting('synchronous_standby_names'), current_setting('synchronous_commit')`).Scan(&version, &full, &checksums, &standbys, &sync)
+	if err != nil {
+		return explain(err)
+	}
+	if version < leastVersion {
+		return refused(fmt.Sprintf("the server has version %d.%d; 14 or later is needed", version/10000, version%100))
+	}
+	warn := func(what, do string) {
+		s.options.Logger.Warn("journal: "+what, "server", s.place(), "do", do)
+	}
+	if strings.TrimSpace(standbys) == "" {
+		warn("the server has no synchronous standby: what it acknowledges is lost along with its disk", "set synchronous_standby_names")
+	} else if sync == "local" {
+		warn("the server acknowledges before its synchronous standby has it (synchronous_commit = local)", "set synchronous_commit = on")
+	}
+	if full == "off" {
+		warn("the server has full_page_writes = off: a crash can damage its files", "set it to on, unless the file system writes pages whole")
+	}
+	if checksums == "off" {
+		warn("the server keeps no checksums of its pages: damage to the callbacks' state can go unseen", "pg_checksums --enable")
+	}
+	if err := s.migrate(ctx, lock); err != nil {
+		return err
+	}
+	return s.takeOver(ctx, lock)
+}
+
+// migrate makes the tables, or brings them forward. Nobody else does: the lock is held.
+func (s *Store) migrate(ctx context.Context, lock *pgx.Conn) error {
+	tx, err := lock.Begin(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // nothing, once it is committed
+	var schema, table bool
+	if err := tx.QueryRow(ctx, "SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL", s.names.schema, s.names.journal).Scan(&schema, &table); err != nil {
+		return explain(err)
+	}
+	if !schema {
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+s.names.schema); err != nil {
+			return fmt.Errorf("make the schema %s: %w; make it, with CREATE SCHEMA %s AUTHORIZATION this role, or grant CREATE on the database", s.names.schema, explain(err), s.names.schema)
+		}
+	}
+	format := 0
+	if table {
+		if err := tx.QueryRow(ctx, "SELECT format FROM "+s.names.journal).Scan(&format); err != nil {
+			if errors.Is(err, pgx.ErrNoRows) {
+				return &journal.CorruptError{Err: errors.New("the table journal is empty")}
+			}
+			return fmt.Errorf("read the table journal: %w", explain(err))
+		}
+	}
+	if format > len(migrations) {
+		return &journal.FormatError{Found: format, Expected: len(migrations)}
+	}
+	if format == len(migrations) {
+		return nil
+	}
+	stored, err := storage(ctx, tx)
+	if err != nil {
+		return err
+	}
+	words := strings.NewReplacer("{journal}", s.names.journal, "{parts}", s.names.parts, "{frames}", s.names.frames, "{state}", s.names.state,
+		"{keyring}", s.names.keyring, "{stored}", stored)
+	for _, step := range migrations[format:] {
+		if _, err := tx.Exec(ctx, words.Replace(step)); err != nil {
+			return fmt.Errorf("make the tables in schema %s: %w", s.names.schema, explain(err))
+		}
+	}
+	if _, err := tx.Exec(ctx, "UPDATE "+s.names.journal+" SET format = $1", len(migrations)); err != nil {
+		return explain(err)
+	}
+	return explain(tx.Commit(ctx))
+}
+
+// storage is how large values are kept: compressed where the server has LZ4, since its
+// other way takes longer than all else.
+func storage(ctx context.Context, tx pgx.Tx) (string, error) {
+	var lz4 bool
+	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))").Scan(&lz4)
+	if err != nil || !lz4 {
+		return "EXTERNAL", explain(err)
+	}
+	return "EXTENDED", nil
+}

@@ -1,0 +1,226 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options says where the journal is. URL is required.
+type Options struct {
+	// URL is the connection string of the server itself: a pooler cannot keep a lock.
+	// With several hosts add target_session_attrs=read-write.
+	URL auditrelay.Secret
+	// Schema holds the tables, and nothing else. Default: auditrelay. It is made where it
+	// is missing and the role may.
+	Schema string
+	// Logger takes warnings; nil discards them.
+	Logger *slog.Logger
+	// Lock is how long a relay that stands still keeps the journal. Default: 15 s. It
+	// shows that it lives five times as often.
+	Lock time.Duration
+	// LockWait is how long Open waits for another relay to give the journal up. Default:
+	// Lock and 5 s.
+	LockWait time.Duration
+	// Wait is how long a commit or a read waits for a server that is gone, restarts or
+	// fails over, before it fails. Default: 60 s.
+	Wait time.Duration
+	// Attempt is how long one try of a commit or a read may take. Default: 30 s.
+	Attempt time.Duration
+	// PartBytes is the size beyond which a partition is followed by another. Default: 1 GiB.
+	PartBytes int
+
+	// UnsafeNoSync and UnsafeNoFence take away what the store promises. They exist so
+	// that tests can show that they would notice.
+	UnsafeNoSync, UnsafeNoFence bool
+}
+
+const (
+	// DefaultSchema is Options.Schema's default.
+	DefaultSchema = "auditrelay"
+
+	defaultLock    = 15 * time.Second
+	defaultWait    = time.Minute
+	defaultAttempt = 30 * time.Second
+	defaultPart    = 1 << 30
+)
+
+func (o Options) withDefaults() Options {
+	o.Schema = cmp.Or(o.Schema, DefaultSchema)
+	o.Lock = cmp.Or(o.Lock, defaultLock)
+	o.LockWait = cmp.Or(o.LockWait, o.Lock+5*time.Second)
+	o.Wait = cmp.Or(o.Wait, defaultWait)
+	o.Attempt = cmp.Or(o.Attempt, defaultAttempt)
+	o.PartBytes = cmp.Or(o.PartBytes, defaultPart)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Store is an open store. It implements journal.Shared.
+type Store struct {
+	options Options
+	config  *pgx.ConnConfig
+	names   names
+	pool    *pgxpool.Pool // of readers
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	// The writer's own; Commit is called by one goroutine at a time.
+	conn    *pgx.Conn // nil: to be made anew
+	pid     uint32    // of the session that conn had; it may still be at work
+	commits int64
+	partAt  int // bytes written into the newest partition
+	trimmed int64
+
+	epoch  int64
+	lost   atomic.Pointer[error] // why nothing can be committed any more
+	absent atomic.Int64          // when the server was first found gone, Unix ns; 0: it is there
+
+	parts  parts
+	frames frames
+	size   size
+}
+
+var _ journal.Shared = (*Store)(nil)
+
+// ErrFenced: another relay has the journal now.
+var ErrFenced = errors.New("another relay has taken the journal over")
+
+// Open takes the journal in a schema over, and makes its tables where there are none. ctx
+// bounds the opening alone.
+//
+// Errors: journal.ErrLocked where another relay has it, journal.ErrFormat where a newer
+// program made it; what about the server, its settings or rights is in the way. None
+// quotes the password.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{options: o}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal on Postgres, %s: %w", s.place(), err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	if err := s.configure(); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
+	lock, err := s.takeLock(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.prepare(ctx, lock); err != nil {
+		closeConn(lock)
+		return err
+	}
+	s.work.Go(func() { s.keepLock(lock) })
+	if s.pool, err = s.openPool(); err != nil {
+		return err
+	}
+	if err := s.load(ctx); err != nil {
+		return explain(err)
+	}
+	s.work.Go(s.measure)
+	return nil
+}
+
+// load reads how far the journal has come.
+func (s *Store) load(ctx context.Context) error {
+	err := s.pool.QueryRow(ctx, "SELECT commits, events_from, index_from FROM "+s.names.journal).
+		Scan(&s.commits, &s.frames.eventsFrom, &s.frames.indexFrom)
+	if err != nil {
+		return err
+	}
+	s.trimmed = s.frames.eventsFrom
+	return s.loadParts(ctx)
+}
+
+// Close gives the journal up. What is under way fails.
+func (s *Store) Close() error {
+	s.cancel()
+	s.work.Wait()
+	if s.conn != nil {
+		closeConn(s.conn)
+		s.conn = nil
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	return nil
+}
+
+// Err says why the store takes nothing: it was taken over, or the server has been gone
+// for a second.
+func (s *Store) Err() error {
+	if err := s.lost.Load(); err != nil {
+		return fmt.Errorf("%w %w", journal.ErrFailed, *err)
+	}
+	if since := s.absent.Load(); since > 0 && time.Since(time.Unix(0, since)) > time.Second {
+		return fmt.Errorf("the journal's server, %s, takes no commit", s.place())
+	}
+	return nil
+}
+
+// lose ends all writing for good.
+func (s *Store) lose(err error) error {
+	err = fmt.Errorf("on Postgres, %s: %w", s.place(), err)
+	s.lost.CompareAndSwap(nil, &err)
+	return *s.lost.Load()
+}
+
+// there notes whether the server took a commit.
+func (s *Store) there(failed error) {
+	if failed == nil {
+		if since := s.absent.Swap(0); since > 0 {
+			s.options.Logger.Info("journal: the server takes commits again", "server", s.place(), "after", time.Since(time.Unix(0, since)).Round(time.Millisecond))
+		}
+	} else if s.absent.CompareAndSwap(0, time.Now().UnixNano()) {
+		s.options.Logger.Warn("journal: the server takes no commit; everything waits for it", "server", s.place(), "at_most", s.options.Wait, "error", explain(failed).Error())
+	}
+}
+
+// size is what the schema takes.
+type size struct {
+	measured, since atomic.Int64
+}
+
+const measureEvery = 10 * time.Second
+
+// Size implements journal.Store: what was measured in the last ten seconds, and what was
+// written since.
+func (s *Store) Size() (used, owed int64) { return s.size.measured.Load() + s.size.since.Load(), 0 }
+
+func (s *Store) measure() {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		var n int64
+		err := s.pool.QueryRow(s.ctx, "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relnamespace = $1::text::regnamespace AND relkind = 'r'",
+			s.names.schema).Scan(&n)
+		if err == nil {
+			s.size.since.Store(0)
+			s.size.measured.Store(n)
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
