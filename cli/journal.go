@@ -13,27 +13,28 @@ type journalCommands struct {
 }
 
 type journalRecover struct {
-	Config  string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
-	DataDir string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
-	Reason  string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
-	Yes     bool   `help:"Recover. Without it nothing is changed."`
-	JSON    bool   `help:"Print JSON."`
+	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	DataDir  string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	Reason   string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
+	Yes      bool   `help:"Recover. Without it nothing is changed."`
+	Restored bool   `help:"The journal is on Postgres, and its server was restored from a backup: begin a new incarnation although nothing is missing."`
+	JSON     bool   `help:"Print JSON."`
 }
 
 func (c *journalRecover) Run(a *program) error {
 	if err := readable(c.Config); err != nil {
 		return err
 	}
-	dir, encryption, err := app.JournalOf(c.Config, makers(a.sinks))
+	place, err := app.JournalOf(c.Config, makers(a.sinks))
 	if err != nil {
 		return err
 	}
-	dir = cmp.Or(c.DataDir, dir)
+	place.DataDir = cmp.Or(c.DataDir, place.DataDir)
 	var r runtime.Recovery
 	if c.Yes {
-		r, err = runtime.Recover(dir, encryption, commandLine(c.Reason))
+		r, err = runtime.Recover(place, commandLine(c.Reason), c.Restored)
 	} else {
-		r, err = runtime.Examine(dir, encryption)
+		r, err = runtime.Examine(place)
 	}
 	if err != nil {
 		return err

@@ -62,9 +62,11 @@ func TestMain(m *testing.M) {
 //	account NAME K=V...   until the callback's account is this, for 20 s; what is not named is 0
 //	flipbit DIR TEXT      flips a bit of TEXT where it stands first in a log of the directory
 //	metric LINE           until the relay's metrics have that line, for 20 s
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata")) }
+
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
 			if name != "loopname" {
@@ -115,7 +117,7 @@ func TestScripts(t *testing.T) {
 			})
 			return nil
 		},
-	})
+	}
 }
 
 // fussy is a sink of one's own that appends to a file, and refuses for good

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,15 +13,18 @@ import (
 	"auditrelay/runtime"
 )
 
+// journalPlace is the place of a journal on Postgres; a folder of this name is ./journal.
+const journalPlace = "journal"
+
 type verifyCommand struct {
-	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, a backup, or a store: its file, or postgres://..." placeholder:"DIR|s3://BUCKET/PREFIX|STORE"`
+	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, a backup, a store: its file, or postgres://..., or the word journal with --config: a stopped relay's journal on Postgres." placeholder:"DIR|s3://BUCKET/PREFIX|STORE|journal"`
 	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
 	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
 	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
 	SavePin  string   `help:"Write the newest checkpoint of each log to this folder, to pin later." placeholder:"DIR" type:"path"`
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
-	Config   string   `help:"The configuration with the master key of an encrypted journal." placeholder:"FILE" type:"path"`
+	Config   string   `help:"The configuration with the master key of an encrypted journal, and with journal.postgres." placeholder:"FILE" type:"path"`
 	Faults   int      `help:"How many faults to print, and how many files that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
 }
@@ -53,15 +57,21 @@ func (c *verifyCommand) Run(a *program) error {
 }
 
 func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, error) {
-	if runtime.JournalIn(c.Place) != "" {
-		var encryption runtime.Encryption
-		if c.Config != "" {
-			var err error
-			if _, encryption, err = app.JournalOf(c.Config, makers(a.sinks)); err != nil {
-				return nil, err
-			}
+	var place runtime.JournalPlace
+	if c.Config != "" {
+		var err error
+		if place, err = app.JournalOf(c.Config, makers(a.sinks)); err != nil {
+			return nil, err
 		}
-		return runtime.VerifyJournal(c.Place, encryption, o)
+	}
+	if c.Place == journalPlace {
+		if place.Postgres.URL == "" {
+			return nil, errors.New("name the configuration with journal.postgres: --config FILE")
+		}
+		return runtime.VerifyPostgres(place, o)
+	}
+	if runtime.JournalIn(c.Place) != "" {
+		return runtime.VerifyJournal(c.Place, place.Encryption, o)
 	}
 	if app.IsStore(c.Place) {
 		return app.VerifyStoreAt(a.ctx, c.Place, o)

@@ -46,6 +46,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.quarantine()
 	c.keys()
 	c.encryption()
+	c.journalOnPostgres()
 	c.proofs()
 	c.files()
 	c.detectors()

@@ -297,6 +297,23 @@ type Journal struct {
 	Retention Retention `yaml:"retention"`
 	// Encryption encrypts stored events, so that you can erase a period. Default: none.
 	Encryption Encryption `yaml:"encryption"`
+	// Postgres keeps the journal in a Postgres database instead of data_dir, so that it
+	// survives the loss of this machine. Default: none.
+	Postgres PostgresJournal `yaml:"postgres"`
+}
+
+// PostgresJournal is a journal in a Postgres database. One relay at a time has it; a
+// second one that starts waits, and takes over when the first one is gone.
+type PostgresJournal struct {
+	// URL is the connection string of the server itself: a pooler cannot keep the lock.
+	// Required. With several hosts add target_session_attrs=read-write.
+	URL auditrelay.Secret `yaml:"url"`
+	// Schema is the schema for the tables, and for nothing else. The relay creates it if
+	// it may. Default: auditrelay.
+	Schema string `yaml:"schema"`
+	// Takeover is how long a relay that has stopped responding keeps the journal.
+	// Default: 15s.
+	Takeover time.Duration `yaml:"takeover" range:"1s..10m"`
 }
 
 // Retention limits the events that no callback needs any more.

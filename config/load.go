@@ -43,6 +43,10 @@ type LoadOptions struct {
 	// options. Default (nil): every key is taken and no options are checked.
 	Sources map[string]SourceCheck
 
+	// JournalURL checks journal.postgres.url, without connecting. Default (nil): it is not
+	// checked.
+	JournalURL func(auditrelay.Secret) error
+
 	// KeepsUnredacted says whether a data directory is of a revision that delivered what
 	// LiteLLM's file asks for unredacted, and goes on so: see the key litellm_redaction;
 	// and whether an operator was warned of it. Default (nil): none is.

@@ -25,6 +25,9 @@ const tableBackup = "auditrelay_backup"
 // dir appears complete, with digests of all its files, or not at all. An interrupted
 // backup stays in dir + PartialSuffix, and the next Backup to dir removes it.
 func (r *Runtime) Backup(ctx context.Context, dir string, by By, also func(dir string) error) error {
+	if r.onPostgres {
+		return ErrOnPostgres
+	}
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("backup to %s: %w", dir, fs.ErrExist)
 	}

@@ -23,6 +23,8 @@ var (
 	// ErrFailed: a write to the journal failed, so it is unknown which events are
 	// durable. Nothing is accepted or recorded until the runtime is opened again.
 	ErrFailed = journal.ErrFailed
+	// ErrOnPostgres: the journal is on Postgres, which has means of its own for a backup.
+	ErrOnPostgres = errors.New("the journal is on Postgres: back the database up with pg_basebackup and the archive of its log, or with pg_dump of the schema; see docs/operators/postgres-journal.md")
 	// ErrNotSeen: no event has this id. It was never accepted here, or retention removed
 	// it.
 	ErrNotSeen = errors.New("never seen here")

@@ -104,6 +104,9 @@ type JournalOptions struct {
 	Retention Retention
 	// Encryption encrypts stored events.
 	Encryption Encryption
+	// Postgres keeps the journal on a server. Reserve does not apply there, and Quota is
+	// measured every 10 s.
+	Postgres PostgresJournal
 	// UnsafeNoSync acknowledges without waiting for the disk. It is only for crash tests,
 	// to show that they detect the loss.
 	UnsafeNoSync bool

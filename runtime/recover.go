@@ -1,10 +1,13 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"auditrelay"
 	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/pgstore"
 )
 
 // ErrWhole: the journal is not damaged, so there is nothing to recover.
@@ -33,13 +36,38 @@ func recovery(r *journal.Recovery) Recovery {
 	return out
 }
 
-// Examine reports the damage to the journal of a closed data directory. It changes
-// nothing.
+// JournalPlace says where the journal of a closed relay is.
+type JournalPlace struct {
+	DataDir    string
+	Postgres   PostgresJournal // the zero value: the journal is in DataDir
+	Encryption Encryption
+}
+
+// opener opens the store of a journal on a server.
+func (p JournalPlace) opener() func() (journal.Shared, error) {
+	return func() (journal.Shared, error) {
+		s, err := pgstore.Open(context.Background(), pgstore.Options{URL: p.Postgres.URL, Schema: p.Postgres.Schema, Lock: p.Postgres.Takeover})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+}
+
+// Examine reports the damage to the journal of a closed relay. It changes nothing. On
+// Postgres that is what the server lacks of what the data directory knows.
 //
 // Errors: ErrWhole; ErrNoKey or ErrWrongKey; another error if the journal cannot be
 // recovered, so that only a backup helps.
-func Examine(dataDir string, e Encryption) (Recovery, error) {
-	r, err := journal.Examine(journalDir(dataDir), journal.Options{Encryption: e.options()})
+func Examine(p JournalPlace) (Recovery, error) {
+	o := journal.Options{Encryption: p.Encryption.options()}
+	var r *journal.Recovery
+	var err error
+	if p.Postgres.on() {
+		r, err = journal.ExamineShared(p.opener(), anchorDir(p.DataDir), o)
+	} else {
+		r, err = journal.Examine(journalDir(p.DataDir), o)
+	}
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -49,10 +77,13 @@ func Examine(dataDir string, e Encryption) (Recovery, error) {
 // Recover repairs a damaged journal as a new incarnation that contains what is intact.
 // Intact events after the damage are accepted again, under new sequences, and may be
 // delivered twice. An audit event for table auditrelay_journal records the gap; by is its
-// actor. The damaged files are kept. The data directory must be closed. If Recover is
-// interrupted, call it again.
-func Recover(dataDir string, e Encryption, by By) (Recovery, error) {
-	r, err := journal.Recover(journalDir(dataDir), journal.Options{Encryption: e.options()}, func(r *journal.Recovery) (auditrelay.Event, error) {
+// actor. The damaged files are kept. The relay must be closed. If Recover is interrupted,
+// call it again.
+//
+// With restored it does so to an undamaged journal on Postgres too: after the server was
+// restored from a backup. Otherwise restored is an error.
+func Recover(p JournalPlace, by By, restored bool) (Recovery, error) {
+	record := func(r *journal.Recovery) (auditrelay.Event, error) {
 		done := recovery(r)
 		c := Change{By: by, Act: "recover", Action: auditrelay.ActionUpdated, Table: "auditrelay_journal", Object: r.Before.ID,
 			Before: struct {
@@ -60,7 +91,18 @@ func Recover(dataDir string, e Encryption, by By) (Recovery, error) {
 				Next        uint64 `json:"next"`
 			}{r.Before.Incarnation, max(r.Damage.To, r.Next)}, After: done}
 		return c.event()
-	})
+	}
+	o := journal.Options{Encryption: p.Encryption.options()}
+	var r *journal.Recovery
+	var err error
+	switch {
+	case p.Postgres.on():
+		r, err = journal.RecoverShared(p.opener(), anchorDir(p.DataDir), o, restored, record)
+	case restored:
+		err = errors.New("the journal is in the data directory: auditrelay restore gives a restored one a new incarnation by itself")
+	default:
+		r, err = journal.Recover(journalDir(p.DataDir), o, record)
+	}
 	if err != nil {
 		return Recovery{}, err
 	}

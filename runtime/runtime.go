@@ -31,14 +31,13 @@ import (
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Runtime accepts events and delivers them. It is safe for concurrent use. Close it with
 // Close or Drain.
 type Runtime struct {
 	journal      *journal.Journal
+	onPostgres   bool // the journal
 	modules      *Modules
 	texts        *Texts
 	log          *slog.Logger
@@ -118,22 +117,11 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	jo := journal.Options{Window: o.Journal.Window, Quota: int64(o.Journal.Quota), Reserve: int64(o.Journal.Reserve),
 		Logger: r.log, UnsafeNoSync: o.Journal.UnsafeNoSync, Encryption: o.Journal.Encryption.options()}
-	dir := "journal"
-	if o.Dir == "" {
-		jo.FS = vfs.NewMem()
-	} else {
-		dir = journalDir(o.Dir)
-	}
+	r.onPostgres = o.Journal.Postgres.on()
 	owned := append(slices.Clone(o.Callbacks), Callback{Steps: o.Ingest})
 	var err error
-	if o.Dir != "" {
-		err = restored(o.Dir)
-	}
-	if err == nil {
-		r.journal, err = journal.Open(dir, jo)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", dir, err), r.closeUnused(owned))
+	if r.journal, err = openJournal(ctx, o, jo); err != nil {
+		return nil, errors.Join(err, r.closeUnused(owned))
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.modules = &Modules{journal: r.journal}

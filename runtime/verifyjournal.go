@@ -48,6 +48,24 @@ func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.R
 	return report, v.all()
 }
 
+// VerifyPostgres is VerifyJournal for the journal of a closed relay on Postgres. It works
+// on the journal itself, which it takes over meanwhile, and changes nothing of it.
+func VerifyPostgres(p JournalPlace, o verify.Options) (report *verify.Report, err error) {
+	report = &verify.Report{Outcomes: map[string]uint64{}}
+	const name = "the journal on Postgres"
+	s, err := p.opener()()
+	if err != nil {
+		return report, err
+	}
+	j, err := journal.OpenShared(s, "", journal.Options{Encryption: p.Encryption.options()})
+	if err != nil {
+		return report, unreadable(report, name, err)
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	v := &journalVerifier{journal: j, report: report, options: o, dir: name}
+	return report, v.all()
+}
+
 // JournalIn returns where the journal is in a data directory or a backup; empty: it is
 // neither.
 func JournalIn(dir string) string {

@@ -102,7 +102,7 @@ _auditrelay() {
     "backup verify") words="--help --version" ;;
     "restore") words="--help --version --reason" ;;
     "journal") words="recover --help --version" ;;
-    "journal recover") words="--help --version --config --data-dir --reason --yes --json" ;;
+    "journal recover") words="--help --version --config --data-dir --reason --yes --restored --json" ;;
     "migrate") words="--help --version" ;;
     "version") words="--help --version --json" ;;
     "completion") words="--help --version" ;;

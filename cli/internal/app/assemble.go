@@ -19,6 +19,7 @@ import (
 	"auditrelay/config"
 	"auditrelay/guests/cases"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/pgdial"
 	"auditrelay/runtime"
 )
 
@@ -69,8 +70,13 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: config.Dir(file),
+	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: config.Dir(file), JournalURL: checkURL,
 		KeepsUnredacted: func(dir string) (bool, bool) { return dataDir(cmp.Or(a.dataDir, dir)).keepsUnredacted() }}
+}
+
+func checkURL(url auditrelay.Secret) error {
+	_, _, err := pgdial.Parse(url)
+	return err
 }
 
 // runtimeOptions are those of a configuration and what it was made into.
@@ -82,6 +88,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 			Window: cfg.Journal.Window, Quota: cfg.Journal.Quota, Reserve: cfg.Journal.Reserve,
 			Retention:    runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
 			Encryption:   encryptionOf(cfg),
+			Postgres:     postgresOf(cfg),
 			UnsafeNoSync: unsafeNoSync(a.log),
 		},
 		Callbacks: made.callbacks,

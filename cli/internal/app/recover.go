@@ -7,22 +7,26 @@ import (
 	"auditrelay/runtime"
 )
 
-// JournalOf returns the data directory of a configuration, and how its journal is
-// encrypted.
-func JournalOf(file string, sinks map[string]SinkMaker) (dir string, e runtime.Encryption, err error) {
+// JournalOf returns where the journal of a configuration is, and how it is encrypted.
+func JournalOf(file string, sinks map[string]SinkMaker) (runtime.JournalPlace, error) {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
-		return "", e, err
+		return runtime.JournalPlace{}, err
 	}
 	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(file)
 	if err != nil {
-		return "", e, err
+		return runtime.JournalPlace{}, err
 	}
-	return cfg.DataDir, encryptionOf(cfg), nil
+	return runtime.JournalPlace{DataDir: cfg.DataDir, Postgres: postgresOf(cfg), Encryption: encryptionOf(cfg)}, nil
 }
 
 func encryptionOf(cfg *config.Config) runtime.Encryption {
 	e := cfg.Journal.Encryption
 	return runtime.Encryption{Key: e.Key, PreviousKey: e.PreviousKey, Period: e.Period, Off: e.DecryptOnly}
+}
+
+func postgresOf(cfg *config.Config) runtime.PostgresJournal {
+	p := cfg.Journal.Postgres
+	return runtime.PostgresJournal{URL: p.URL, Schema: p.Schema, Takeover: p.Takeover}
 }

@@ -183,7 +183,11 @@ func (s *Server) postBackup(r *http.Request, who principal, why api.Why) (api.Ba
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.BackedUp{}, refused
 	}
-	return s.control.Backup(r.Context(), who.as(r, why.Reason))
+	done, err := s.control.Backup(r.Context(), who.as(r, why.Reason))
+	if errors.Is(err, runtime.ErrOnPostgres) {
+		return done, &api.Error{Status: http.StatusConflict, Reason: api.ReasonConfig, Message: runtime.ErrOnPostgres.Error()}
+	}
+	return done, err
 }
 
 func (s *Server) postReload(r *http.Request, who principal, why api.Why) (api.Reloaded, error) {

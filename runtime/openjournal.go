@@ -1,0 +1,99 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/pgstore"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// PostgresJournal keeps the journal in a Postgres database instead of the data directory,
+// so that it survives the loss of the relay's machine. One relay at a time has it. The
+// zero value is off.
+type PostgresJournal struct {
+	// URL is the connection string of the server itself, not of a pooler. Required.
+	URL auditrelay.Secret
+	// Schema is the schema for the tables, and for nothing else. Default: auditrelay.
+	Schema string
+	// Takeover is how long a relay that has stopped responding keeps the journal. Another
+	// one that starts waits for it. Default: 15 s.
+	Takeover time.Duration
+}
+
+func (p *PostgresJournal) on() bool { return p.URL != "" }
+
+// openJournal opens the journal where the options say it is.
+func openJournal(ctx context.Context, o Options, jo journal.Options) (*journal.Journal, error) {
+	if o.Dir == "" && !o.Journal.Postgres.on() {
+		jo.FS = vfs.NewMem()
+		j, err := journal.Open("journal", jo)
+		return j, wrapOpen("in memory", err)
+	}
+	if o.Dir != "" {
+		if err := restored(o.Dir); err != nil {
+			return nil, err
+		}
+		if err := elsewhere(o.Dir, o.Journal.Postgres.on()); err != nil {
+			return nil, err
+		}
+	}
+	if !o.Journal.Postgres.on() {
+		dir := journalDir(o.Dir)
+		j, err := journal.Open(dir, jo)
+		return j, wrapOpen("in "+dir, err)
+	}
+	j, err := openPostgres(ctx, o, jo)
+	return j, wrapOpen("on Postgres", err)
+}
+
+func wrapOpen(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("open the journal %s: %w", where, err)
+}
+
+func openPostgres(ctx context.Context, o Options, jo journal.Options) (*journal.Journal, error) {
+	p := o.Journal.Postgres
+	s, err := pgstore.Open(ctx, pgstore.Options{URL: p.URL, Schema: p.Schema, Lock: p.Takeover, Logger: jo.Logger, UnsafeNoSync: jo.UnsafeNoSync})
+	if err != nil {
+		return nil, err
+	}
+	dir := ""
+	if o.Dir != "" {
+		dir = anchorDir(o.Dir)
+	}
+	return journal.OpenShared(s, dir, jo)
+}
+
+// anchorDir is where a data directory says how far its journal on a server had come.
+func anchorDir(dataDir string) string { return filepath.Join(dataDir, "journal-postgres") }
+
+// elsewhere refuses a data directory whose journal is not where the configuration says:
+// what waits there would never be delivered.
+func elsewhere(dataDir string, onPostgres bool) error {
+	other, found, configured := anchorDir(dataDir), "on Postgres", "in the data directory"
+	marker := filepath.Join(other, "ANCHOR")
+	if onPostgres {
+		other, found, configured = journalDir(dataDir), configured, found
+		marker = filepath.Join(other, "HEAD")
+	}
+	_, err := os.Lstat(marker)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the data directory %s: %w", dataDir, err)
+	}
+	return fmt.Errorf("the journal of the data directory %s is %s, and the configuration has it %s: events that wait there would not be delivered; "+
+		"bring it over with auditrelay journal move, correct the configuration, or, if nothing in it is needed any more, remove %s", dataDir, found, configured, other)
+}
