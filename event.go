@@ -5,9 +5,9 @@ import "time"
 // Event is one accepted audit record. It is immutable: never write to Data, and
 // copy Data if you keep it beyond the call that passed it.
 type Event struct {
-	// Namespace and ID identify the event. All inputs from LiteLLM share
-	// NamespaceLiteLLM. Emitted records and the relay's own events have other
-	// namespaces.
+	// Namespace and ID identify the event. Inputs that belong together, as those from one
+	// LiteLLM do, share a namespace: NamespaceLiteLLM unless the sender's credential has
+	// another. Emitted records and the relay's own events have namespaces of their own.
 	Namespace string
 	ID        string
 
@@ -45,8 +45,7 @@ type Ingest struct {
 
 // The namespaces of an event's identity.
 const (
-	// NamespaceLiteLLM is the namespace of events in LiteLLM's schema, from every
-	// input.
+	// NamespaceLiteLLM is the namespace of events whose sender has no other.
 	NamespaceLiteLLM = "litellm"
 	// NamespaceRelay is the namespace of the relay's own audit events, for example
 	// a configuration change.

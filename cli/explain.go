@@ -10,7 +10,7 @@ import (
 type explainCommand struct {
 	remote
 	ID        string `arg:"" name:"event-id" help:"The event's id."`
-	Namespace string `help:"Only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Namespace string `help:"Only of this namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
 	Data      bool   `help:"Show the event's contents too (role comply)."`
 	JSON      bool   `help:"Print JSON."`
 }
@@ -39,6 +39,9 @@ func (a *program) printExplained(e api.Explained) error {
 		{"accepted", moment(e.Received)},
 		{"event time", moment(e.Time) + " (" + e.TimeFrom + ")"},
 		{"came by", provenance(e.Provenance)},
+	}
+	for _, n := range e.Namesakes {
+		rows = append(rows, []string{namesakeLabel(e.Namespace, &n), fmt.Sprintf("sequence %s in %s, accepted %s, by %s", count(n.Sequence), n.Namespace, moment(n.Received), provenance(n.Provenance))})
 	}
 	for _, p := range e.AlsoFrom {
 		rows = append(rows, []string{"again by", provenance(p)})
@@ -108,6 +111,17 @@ func (a *program) printExplained(e api.Explained) error {
 		return err
 	}
 	return nil
+}
+
+// namesakeLabel says what another event with the id is to the first.
+func namesakeLabel(namespace string, n *api.Namesake) string {
+	switch {
+	case n.Same:
+		return "sent again"
+	case n.Namespace == namespace:
+		return "conflict"
+	}
+	return "same id"
 }
 
 func provenance(p api.Provenance) string {

@@ -13,7 +13,7 @@ import (
 type proveCommand struct {
 	remote
 	ID        string `arg:"" name:"event-id" help:"The event's id."`
-	Namespace string `help:"Only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Namespace string `help:"Only of this namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
 	Callback  string `help:"Only of this callback." placeholder:"NAME"`
 	Out       string `help:"The folder for the files." default:"." placeholder:"DIR" type:"path"`
 }
@@ -147,7 +147,7 @@ type receiptsCheckCommand struct {
 	ID        string   `arg:"" name:"event-id" help:"The event's id."`
 	File      string   `arg:"" help:"The document." type:"path"`
 	Key       []string `help:"The public key that signs, or a file with it. Repeatable." required:"" placeholder:"PUB"`
-	Namespace string   `help:"Only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Namespace string   `help:"Only of this namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
 	Callback  string   `help:"Only on this callback." placeholder:"NAME"`
 }
 

@@ -13,7 +13,7 @@ type receiptsCommand struct {
 	From      string `help:"From this sequence, or this time of receipt, such as 2026-01-31T00:00:00Z." placeholder:"FROM"`
 	To        string `help:"To this sequence or time, exclusive." placeholder:"TO"`
 	ID        string `help:"Only of the event with this id." placeholder:"ID"`
-	Namespace string `help:"With --id, only of this namespace: litellm, emitted, auditrelay." placeholder:"NAME"`
+	Namespace string `help:"With --id, only of this namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
 	JSON      bool   `help:"Print one JSON object a line."`
 }
 

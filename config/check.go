@@ -162,7 +162,7 @@ func (c checker) tokens() {
 		case name == "":
 			c.bad(append(steps, "name"), "it is required: who uses the token")
 		case names[name].Line > 0 && !rotating[name]:
-			c.bad(append(steps, "name"), "token %s stands %s already: two of one name are one client's old and new token, with the same roles", c.in(append(steps, "name")...).show(), names[name].From(c.report.placeOf(n)))
+			c.bad(append(steps, "name"), "token %s stands %s already: two of one name are one client's old and new token, with the same roles and namespace", c.in(append(steps, "name")...).show(), names[name].From(c.report.placeOf(n)))
 		default:
 			names[name] = c.report.placeOf(n)
 		}
@@ -198,10 +198,21 @@ func (c checker) tokens() {
 		if len(t.Roles) == 0 && c.in("tokens", i).kind == kindMapping {
 			c.bad(at("tokens", i, "roles"), "it is required: at least one of %s", strings.Join(RoleAdmin.allowed(), ", "))
 		}
+		if err := CheckNamespace(t.Namespace); err != nil {
+			c.bad(at("tokens", i, "namespace"), "%v", err)
+		}
+		for k, role := range t.Roles {
+			if t.Namespace != "" && (role == RoleOperate || role == RoleAdmin || role == RoleRelay) {
+				c.bad(at("tokens", i, "roles", k), "it reaches beyond a namespace: a token with namespace has ingest, view and comply alone")
+			}
+		}
 	}
 	for i, t := range c.Ingest.Tokens {
 		one(at("ingest", "tokens", i), t.Name, t.Token.Reveal())
-		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}})
+		if err := CheckNamespace(t.Namespace); err != nil {
+			c.bad(at("ingest", "tokens", i, "namespace"), "%v", err)
+		}
+		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}, Namespace: t.Namespace})
 	}
 }
 
@@ -212,14 +223,14 @@ func (c checker) rotates() map[string]bool {
 	for _, t := range c.Tokens {
 		roles := slices.Clone(t.Roles)
 		slices.Sort(roles)
-		rights[t.Name] = append(rights[t.Name], fmt.Sprint(roles))
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint(roles, " ", t.Namespace))
 	}
 	for _, t := range c.Ingest.Tokens {
-		rights[t.Name] = append(rights[t.Name], fmt.Sprint([]Role{RoleIngest}))
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint([]Role{RoleIngest}, " ", t.Namespace))
 	}
 	both := map[string]bool{}
 	for name, all := range rights {
-		both[name] = len(all) == 2 && all[0] == all[1] && all[0] != "[]"
+		both[name] = len(all) == 2 && all[0] == all[1] && !strings.HasPrefix(all[0], "[] ")
 	}
 	return both
 }

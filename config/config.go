@@ -200,6 +200,11 @@ type Token struct {
 	// (pause, replay, discard), admin (all of these) and relay (ingest, and own records of
 	// another relay: tables auditrelay_*).
 	Roles []Role `yaml:"roles"`
+	// Namespace confines the token. What it sends is in this namespace, where ids count for
+	// themselves; it reads only that, and is not told what others hold. Ways in that belong
+	// together, as those of one LiteLLM, need the same one. With the roles ingest, view and
+	// comply alone. Default: it sends into litellm and reads all.
+	Namespace string `yaml:"namespace"`
 }
 
 // Role is what a token allows.
@@ -263,6 +268,10 @@ type IngestToken struct {
 	Name string `yaml:"name"`
 	// Token is the secret itself.
 	Token auditrelay.Secret `yaml:"token"`
+	// Namespace is where the ids of events count that are sent with it: ids of two
+	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
+	// the same one. Default: litellm.
+	Namespace string `yaml:"namespace"`
 }
 
 // IngestLimits limit events and requests.

@@ -95,7 +95,7 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 	}
 	var event *auditrelay.Event
 	if q.ID != "" {
-		sequence, err := r.lookup(q.Namespace, q.ID)
+		sequence, _, err := r.lookup(q.Namespace, q.ID)
 		if err != nil {
 			return nil, "", err
 		}

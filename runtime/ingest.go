@@ -100,9 +100,9 @@ func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	if err != nil { // it lacks what an event must have
 		return r.bare(e)
 	}
-	now.Provenance, now.Ingest = e.Provenance, e.Ingest
-	if now.ID != received.ID || now.Namespace != received.Namespace {
-		now.Namespace, now.ID = received.Namespace, r.idDigest(received)
+	now.Provenance, now.Ingest, now.Namespace = e.Provenance, e.Ingest, e.Namespace
+	if now.ID != received.ID {
+		now.ID = r.idDigest(received)
 	}
 	return now
 }
@@ -149,15 +149,20 @@ func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
 	return digest
 }
 
-// bury stores the tombstones of events on which a filter failed.
-func (r *Runtime) bury(events []auditrelay.Event) error {
+// bury stores the tombstones of events on which a filter failed, and namespaces that no
+// event had yet.
+func (r *Runtime) bury(events []auditrelay.Event, fresh []string) error {
 	var tx journal.Tx
+	for _, name := range fresh {
+		tx.Set(namespaceKey(name), []byte{1})
+	}
 	for _, e := range events {
 		tx.Append(e)
 	}
 	if _, err := r.journal.Commit(&tx); err != nil {
 		return r.unavailable(err)
 	}
+	r.namespaces.add(fresh)
 	return nil
 }
 

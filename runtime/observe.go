@@ -2,11 +2,12 @@ package runtime
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"time"
 
 	"auditrelay"
+	"auditrelay/document"
 	"auditrelay/runtime/internal/delivery"
 )
 
@@ -208,34 +209,43 @@ func (r *Runtime) Stats() Stats {
 }
 
 // Explain returns everything known about an event: its provenance, and its state on every
-// callback. An empty namespace means any. ErrNotSeen: no event has this id.
+// callback. An empty namespace means any. Where several events have the id it is the first
+// of them, and Namesakes are the others. ErrNotSeen: no event has this id.
 func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation, error) {
-	sequence, err := r.lookup(namespace, id)
+	sequence, others, err := r.lookup(namespace, id)
 	if err != nil {
 		return Explanation{}, err
 	}
-	return r.explain(sequence)
+	x, err := r.explain(sequence)
+	if err != nil || len(others) == 0 {
+		return x, err
+	}
+	first, err := r.journal.Event(sequence)
+	if err != nil {
+		return Explanation{}, err
+	}
+	for _, other := range others {
+		n := Namesake{Sequence: other, Namespace: first.Namespace}
+		switch e, err := r.journal.Event(other); {
+		case errors.Is(err, ErrErased):
+		case err != nil:
+			return Explanation{}, err
+		default:
+			n.Namespace, n.Received, n.Provenance = e.Namespace, e.Received, e.Provenance
+			n.Same = e.Namespace == first.Namespace && same(&e, &first)
+		}
+		x.Namesakes = append(x.Namesakes, n)
+	}
+	return x, nil
 }
 
-// lookup returns the sequence of an event, in any namespace if namespace is empty.
-func (r *Runtime) lookup(namespace, id string) (sequence uint64, err error) {
-	namespaces := []string{namespace}
-	if namespace == "" {
-		namespaces = []string{auditrelay.NamespaceLiteLLM, auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted}
+// same reports whether two events were received with the same contents. Behind filters
+// before the journal only digests of that are left.
+func same(a, b *auditrelay.Event) bool {
+	if a.Ingest != nil && b.Ingest != nil {
+		return a.Ingest.Digest == b.Ingest.Digest
 	}
-	for _, ns := range namespaces {
-		// Filters before the journal may have left its digest in the id's place.
-		for _, id := range []string{id, r.idDigest(auditrelay.Event{Namespace: ns, ID: id})} {
-			sequence, ok, err := r.journal.Lookup(ns, id)
-			if err != nil {
-				return 0, err
-			}
-			if ok {
-				return sequence, nil
-			}
-		}
-	}
-	return 0, fmt.Errorf("event %q: %w", id, ErrNotSeen)
+	return a.Ingest == nil && b.Ingest == nil && document.Equal(a.Data, b.Data)
 }
 
 func (r *Runtime) explain(sequence uint64) (Explanation, error) {

@@ -217,6 +217,11 @@ type Submission struct {
 	// Data is one JSON object in LiteLLM's schema. Submit copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
+	// Namespace is where the event's id counts: events of two namespaces may have one id,
+	// and no sender learns from an answer what another namespace holds. Default:
+	// auditrelay.NamespaceLiteLLM. It must be the same on each way that the events of one
+	// producer come in, and not one of the relay's own.
+	Namespace string
 	// Reserved allows a table_name that begins with auditrelay_, as events of another
 	// relay have. Without it such an event is rejected: nobody can send what looks like an
 	// own record of this relay.

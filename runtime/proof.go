@@ -36,7 +36,7 @@ func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]
 	if r.signing == nil {
 		return nil, ErrUnsigned
 	}
-	sequence, err := r.lookup(namespace, id)
+	sequence, _, err := r.lookup(namespace, id)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -32,6 +33,8 @@ type Quarantined struct {
 	// Data is the complete input. Quarantine copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
+	// Namespace is that of the events in Data; see Submission.
+	Namespace string
 	// Reason is from a closed set of the caller's: an EventError's reason, or "conflict",
 	// for example. It must match [a-z0-9_]{1,64}, since it is a metric label.
 	Reason string
@@ -94,7 +97,7 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 		if !quarantineReason.MatchString(it.Reason) {
 			return errors.New("quarantine: the reason is not of the form a-z, 0-9, _, at most 64")
 		}
-		kept[i] = quarantine.Item{Provenance: it.Provenance, Reason: it.Reason, Detail: it.Detail,
+		kept[i] = quarantine.Item{Provenance: it.Provenance, Namespace: it.Namespace, Reason: it.Reason, Detail: it.Detail,
 			Size: int64(len(it.Data)), Digest: r.quarantineDigest(it), Data: it.Data}
 		if len(it.Detail) > maxDetail {
 			kept[i].Detail = it.Detail[:maxDetail] + "..."
@@ -141,6 +144,9 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 func (r *Runtime) quarantineDigest(it *Quarantined) (digest [16]byte) {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	fmt.Fprintf(mac, "quarantine\x00%s\x00%s\x00", it.Reason, it.Provenance.Source)
+	if it.Namespace != "" {
+		fmt.Fprintf(mac, "in\x00%s\x00", it.Namespace)
+	}
 	mac.Write(it.Data)
 	copy(digest[:], mac.Sum(nil))
 	return digest
@@ -170,6 +176,7 @@ type QuarantineItem struct {
 	Last       time.Time
 	Times      uint64 // number of times that the same input came
 	Provenance auditrelay.Provenance
+	Namespace  string // of its events
 	Reason     string
 	Detail     string
 	Bytes      int64  // size of the input
@@ -179,7 +186,7 @@ type QuarantineItem struct {
 }
 
 func quarantineItem(it *quarantine.Item) QuarantineItem {
-	return QuarantineItem{Number: it.Number, First: it.First, Last: it.Last, Times: it.Times, Provenance: it.Provenance,
+	return QuarantineItem{Number: it.Number, First: it.First, Last: it.Last, Times: it.Times, Provenance: it.Provenance, Namespace: cmp.Or(it.Namespace, auditrelay.NamespaceLiteLLM),
 		Reason: it.Reason, Detail: it.Detail, Bytes: it.Size, Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare, Data: it.Data}
 }
 
@@ -318,7 +325,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 		}
 		data = it.Data
 	}
-	events, err := r.split(data, it.Provenance)
+	events, err := r.split(data, &it)
 	if err != nil {
 		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, err)
 	}
@@ -349,7 +356,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 }
 
 // split reads the events of a body.
-func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, error) {
+func (r *Runtime) split(body []byte, of *quarantine.Item) ([]Submission, error) {
 	limits := r.limits
 	limits.BodyBytes = int64(len(body)) + 1
 	var events []Submission
@@ -364,6 +371,6 @@ func (r *Runtime) split(body []byte, from auditrelay.Provenance) ([]Submission, 
 		case err != nil:
 			return nil, err
 		}
-		events = append(events, Submission{Data: bytes.Clone(raw.Data), Provenance: from})
+		events = append(events, Submission{Data: bytes.Clone(raw.Data), Provenance: of.Provenance, Namespace: of.Namespace})
 	}
 }

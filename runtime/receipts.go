@@ -85,7 +85,7 @@ func (r *Runtime) Receipts(ctx context.Context, q ReceiptQuery, fn func(Receipt)
 		to = head
 	}
 	if q.ID != "" {
-		sequence, err := r.lookup(q.Namespace, q.ID)
+		sequence, _, err := r.lookup(q.Namespace, q.ID)
 		if err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ type Runtime struct {
 	log          *slog.Logger
 	taps         taps
 	limits       ingest.Limits
+	namespaces   namespaces
 	workers      int
 	retention    Retention
 	tombstoneKey []byte
@@ -139,6 +140,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	if err == nil {
 		r.receipts, err = receipts.NewCodec()
+	}
+	if err == nil {
+		err = r.namespaces.load(r.journal)
 	}
 	if err == nil {
 		r.signing, err = r.openSigning(o.Proofs)

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,29 +36,31 @@ func (r *Runtime) SetPosition(_ context.Context, source string, position []byte)
 
 func positionKey(source string) journal.Key { return journal.MetaKey("position/" + source) }
 
-// Find returns the sequences of LiteLLM events with these ids, in the order of ids, 0 for
-// an id that is not stored. It searches the whole journal in one pass.
-func (r *Runtime) Find(ctx context.Context, ids []string) ([]uint64, error) {
-	return r.find(ctx, ids, true)
+// Find returns the sequences of a namespace's events with these ids, in the order of ids,
+// 0 for an id that is not stored. An empty namespace is auditrelay.NamespaceLiteLLM. It
+// searches the whole journal in one pass.
+func (r *Runtime) Find(ctx context.Context, namespace string, ids []string) ([]uint64, error) {
+	return r.find(ctx, namespace, ids, true)
 }
 
 // FindEarlier is Find for events that have left the duplicate window
 // (JournalOptions.Window), which Submit no longer recognises. It is for sources that may
 // read an event again after any time.
-func (r *Runtime) FindEarlier(ctx context.Context, ids []string) ([]uint64, error) {
-	return r.find(ctx, ids, false)
+func (r *Runtime) FindEarlier(ctx context.Context, namespace string, ids []string) ([]uint64, error) {
+	return r.find(ctx, namespace, ids, false)
 }
 
-func (r *Runtime) find(ctx context.Context, ids []string, window bool) ([]uint64, error) {
+func (r *Runtime) find(ctx context.Context, namespace string, ids []string, window bool) ([]uint64, error) {
+	namespace = cmp.Or(namespace, auditrelay.NamespaceLiteLLM)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	// Filters before the journal may have left its digest in an id's place.
 	both := append(make([]string, 0, 2*len(ids)), ids...)
 	for _, id := range ids {
-		both = append(both, r.idDigest(auditrelay.Event{Namespace: auditrelay.NamespaceLiteLLM, ID: id}))
+		both = append(both, r.idDigest(auditrelay.Event{Namespace: namespace, ID: id}))
 	}
-	found, err := r.journal.Lookups(auditrelay.NamespaceLiteLLM, both, window)
+	found, err := r.journal.Lookups(namespace, both, window)
 	if err != nil {
 		return nil, err
 	}

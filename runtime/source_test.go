@@ -54,10 +54,10 @@ func TestFindAndSame(t *testing.T) {
 		}
 	}
 	ids := []string{"e4", "none", "e0"}
-	if got, err := r.Find(t.Context(), ids); err != nil || !slices.Equal(got, []uint64{5, 0, 1}) {
+	if got, err := r.Find(t.Context(), "", ids); err != nil || !slices.Equal(got, []uint64{5, 0, 1}) {
 		t.Errorf("all: %v, %v", got, err)
 	}
-	if got, err := r.FindEarlier(t.Context(), ids); err != nil || !slices.Equal(got, []uint64{0, 0, 1}) {
+	if got, err := r.FindEarlier(t.Context(), "", ids); err != nil || !slices.Equal(got, []uint64{0, 0, 1}) {
 		t.Errorf("beyond the window: %v, %v", got, err)
 	}
 	for data, want := range map[string]bool{
@@ -85,7 +85,7 @@ func TestFindAnErasedEvent(t *testing.T) {
 		if _, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 1).Number, runtime.By{Principal: "somebody"}, false); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Find(t.Context(), []string{"a", "b", "none"}); err != nil || !slices.Equal(got, []uint64{1, 2, 0}) {
+		if got, err := r.Find(t.Context(), "", []string{"a", "b", "none"}); err != nil || !slices.Equal(got, []uint64{1, 2, 0}) {
 			t.Errorf("window %d: %v, %v", window, got, err)
 		}
 		if same, err := r.Same(t.Context(), 1, []byte(`{"id":"a","action":"created"}`)); same || err != nil {

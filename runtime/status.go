@@ -144,6 +144,20 @@ type Explanation struct {
 	AlsoFrom   []auditrelay.Provenance
 	Emission   *auditrelay.Emission
 	Callbacks  []Ending
+	// Namesakes are other events with this id, by sequence, at most 100. Those of the same
+	// namespace came when this one had left the window of known ids (JournalOptions.Window).
+	Namesakes []Namesake
+}
+
+// Namesake is another event with the same id.
+type Namesake struct {
+	Sequence   uint64
+	Namespace  string
+	Received   time.Time // zero where the event was erased
+	Provenance auditrelay.Provenance
+	// Same: it is the same event, sent again. Otherwise, in the same namespace, the two
+	// contradict each other.
+	Same bool
 }
 
 // Ending is the state of an event on one callback or one replay.

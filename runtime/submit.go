@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -62,7 +63,7 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 	}
 	r.counters.rejected.Add(uint64(s.bad))
 	if len(s.refused) > 0 {
-		if err := r.bury(s.refused); err != nil {
+		if err := r.bury(s.refused, s.fresh); err != nil {
 			return nil, err
 		}
 	}
@@ -90,6 +91,7 @@ type submitting struct {
 	keep    bool               // taken is asked for
 	taken   []auditrelay.Event // those in tx, in order
 	refused []auditrelay.Event // by filters; each leaves a tombstone
+	fresh   []string           // namespaces that no event had yet
 	bad     int
 }
 
@@ -120,6 +122,12 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 		return nil
 	}
 	event.Provenance = in.Provenance
+	if in.Namespace != "" {
+		event.Namespace = in.Namespace
+	}
+	if r.namespaces.isNew(event.Namespace) && !slices.Contains(s.fresh, event.Namespace) {
+		s.fresh = append(s.fresh, event.Namespace)
+	}
 	result.ID = event.ID
 	if filters != nil {
 		if event, err = r.filterIngest(ctx, filters, event); err != nil {
@@ -143,6 +151,9 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 
 // accept commits the transaction and writes down what became of its events.
 func (r *Runtime) accept(s *submitting) error {
+	for _, name := range s.fresh {
+		s.tx.Set(namespaceKey(name), []byte{1})
+	}
 	appended, err := r.journal.Commit(&s.tx)
 	if conflict, ok := errors.AsType[*journal.ConflictError](err); ok {
 		// All or nothing, and so every event was appended: indices are the same.
@@ -158,6 +169,7 @@ func (r *Runtime) accept(s *submitting) error {
 		return r.refusal(r.unavailable(err))
 	}
 	r.door.pass()
+	r.namespaces.add(s.fresh)
 	if s.taken != nil {
 		r.taps.accepted(s.taken, appended)
 	}

@@ -167,7 +167,7 @@ func asMade(ctx context.Context, db *sql.DB, schema string) error {
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname IN ('auditrelay_meta', 'auditrelay_journals', 'auditrelay_events') AND a.attnum > 0 AND NOT a.attisdropped
 			AND (c.relpersistence <> 'p' OR t.typname <> CASE
-				WHEN a.attname IN ('position', 'number', 'journal', 'sequence', 'tombstone', 'updated_at', 'received', 'value', 'writes') THEN 'int8'
+				WHEN a.attname IN ('position', 'number', 'journal', 'sequence', 'tombstone', 'updated_at', 'received', 'value', 'writes', 'conflict') THEN 'int8'
 				WHEN a.attname = 'digest' THEN 'bytea'
 				WHEN a.attname IN ('name', 'identity', 'action', 'table_name', 'object_id', 'changed_by', 'changed_by_api_key', 'namespace', 'id', 'data', 'teams', 'team_names', 'tokens') THEN 'text'
 				ELSE t.typname END)

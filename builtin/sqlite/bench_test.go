@@ -91,7 +91,7 @@ func BenchmarkMillion(b *testing.B) {
 		{"export's positions, action (1 in 6), by user", func(ctx context.Context) error {
 			return s.Positions(ctx, narrowed(auditstore.FieldAction, "created", auditstore.FieldChangedBy), func(int64) error { return nil })
 		}},
-		{"by id", func(ctx context.Context) error { _, _, err := s.Find(ctx, "id-777"); return err }},
+		{"by id", func(ctx context.Context) error { _, _, err := s.Find(ctx, "", "id-777"); return err }},
 		{"page 90,000", func(ctx context.Context) error { _, err := s.Skip(ctx, auditstore.Query{}, rows*9/10, 10); return err }},
 		{"cursor there", func(ctx context.Context) error {
 			_, err := s.After(ctx, auditstore.Query{}, deep.Places[0], 10)

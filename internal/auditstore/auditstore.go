@@ -68,6 +68,9 @@ type Row struct {
 	Time      time.Time
 	Received  time.Time
 	Tombstone bool
+	// Conflict: another event with this identity and other contents had been accepted
+	// before. Nothing unmarks it, not even the end of the other.
+	Conflict  bool
 	Data      []byte // of a damaged row, whatever is there
 	Integrity Integrity
 }
@@ -95,6 +98,10 @@ var ErrEarlier = errors.New("the store's tables are those of an earlier version,
 const (
 	versionFirst  = 1
 	versionDigest = 2 // digests, what is searched inside values, and counts of transactions
+	// versionConflict marks conflicts, and has an index for what other namespaces than the
+	// usual one hold.
+	versionConflict = 3
+	versionNewest   = versionConflict
 )
 
 // The names in the table of numbers.
@@ -124,7 +131,7 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 			err = s.check(ctx)
 		}
 	}
-	if err == nil && !o.ReadOnly && s.version < versionDigest {
+	if err == nil && !o.ReadOnly && s.version < versionNewest {
 		err = s.migrate(ctx)
 		if err != nil && o.Denied != nil && o.Denied(err) {
 			err = nil
@@ -149,7 +156,7 @@ func (s *Store) create(ctx context.Context) error {
 				return fmt.Errorf("make the tables: %w", err)
 			}
 		}
-		for name, value := range map[string]int64{metaVersion: versionDigest, metaRows: 0, metaPurged: 0, metaFilled: 0, metaFillTo: 0} {
+		for name, value := range map[string]int64{metaVersion: versionNewest, metaRows: 0, metaPurged: 0, metaFilled: 0, metaFillTo: 0} {
 			if err := s.setNew(ctx, tx, name, value); err != nil {
 				return fmt.Errorf("make the tables: %w", err)
 			}
@@ -163,8 +170,8 @@ func (s *Store) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version < versionFirst || version > versionDigest {
-		return fmt.Errorf("%w: it is %d, the program's is %d", ErrVersion, version, versionDigest)
+	if version < versionFirst || version > versionNewest {
+		return fmt.Errorf("%w: it is %d, the program's is %d", ErrVersion, version, versionNewest)
 	}
 	s.version = version
 	return nil

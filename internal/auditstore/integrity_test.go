@@ -186,7 +186,7 @@ func TestTablesOfAnEarlierVersion(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		for id, want := range map[string]auditstore.Integrity{"id-1": auditstore.Unverified, "id-7": auditstore.Verified, "id-9": auditstore.Damaged, "new": auditstore.Verified} {
-			if r, _, err := s.Find(t.Context(), id); err != nil || r.Integrity != want {
+			if r, _, err := s.Find(t.Context(), "", id); err != nil || r.Integrity != want {
 				t.Errorf("%s is %s, want %s (%v)", id, r.Integrity, want, err)
 			}
 		}
@@ -211,7 +211,7 @@ func TestARoleThatMayNotAlterTheTables(t *testing.T) {
 	if got, err := s.Put(t.Context(), "j.1", []auditstore.Record{record(1, "id-1", old(1)), record(3000, "new", "{}")}, 5); err != nil || got.Known != 1 || got.Inserted != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if r, _, err := s.Find(t.Context(), "new"); err != nil || r.Integrity != auditstore.Unverified {
+	if r, _, err := s.Find(t.Context(), "", "new"); err != nil || r.Integrity != auditstore.Unverified {
 		t.Errorf("%s, %v", r.Integrity, err)
 	}
 	if _, err := s.Skip(t.Context(), auditstore.Query{Contains: map[auditstore.Field]string{auditstore.FieldTeam: "x"}}, 0, 1); err != auditstore.ErrEarlier {

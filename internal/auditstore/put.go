@@ -35,7 +35,8 @@ func (e *LostError) Error() string {
 //   - An event whose (namespace, id) is there with the same contents is known. So a
 //     restored journal, which numbers anew what comes again, doubles nothing.
 //   - An id that comes again with other contents is another row: both were accepted,
-//     and neither may get lost.
+//     and neither may get lost. All but the one that was accepted first are marked as a
+//     conflict; see Row.
 //
 // What stands there and is damaged is replaced, too. What stands there without a digest
 // gets one.
@@ -77,8 +78,9 @@ type putter struct {
 	identity string // without the incarnation
 	writes   int64  // of the journal, with this transaction
 	digests  bool   // rows have them
+	marks    bool   // rows say whether they are a conflict
 
-	atPlace, withID, insert, update *sql.Stmt
+	atPlace, withID, insert, update, mark *sql.Stmt
 }
 
 // recordColumns are those that a record's row has, in the order in which write gives them.
@@ -92,7 +94,7 @@ func recordColumns(digests bool) []string {
 
 func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*putter, error) {
 	identity, _, _ := strings.Cut(journal, ".")
-	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest}
+	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict}
 	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
@@ -119,10 +121,17 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	}
 	insert.text(")")
 	update.text(" WHERE position = ").arg(nil)
+	mark := s.statement("SELECT 1")
+	if p.marks {
+		same := " id = "
+		mark = s.statement("UPDATE " + s.tables.events + " SET conflict = 1 WHERE" + same).arg(nil).text(" AND namespace = ").arg(nil).
+			text(" AND tombstone = 0 AND conflict = 0 AND position <> (SELECT position FROM " + s.tables.events + " WHERE" + same).arg(nil).text(" AND namespace = ").arg(nil).
+			text(" AND tombstone = 0 ORDER BY conflict, received, position LIMIT 1)")
+	}
 	for _, one := range []struct {
 		into **sql.Stmt
 		q    *statement
-	}{{&p.atPlace, atPlace}, {&p.withID, withID}, {&p.insert, insert}, {&p.update, update}} {
+	}{{&p.atPlace, atPlace}, {&p.withID, withID}, {&p.insert, insert}, {&p.update, update}, {&p.mark, mark}} {
 		if s.options.Dialect == Postgres {
 			// The driver names a statement by its text. Through a pooler another
 			// transaction that failed may have left one of that name.
@@ -158,7 +167,7 @@ func (s *Store) nameJournal(ctx context.Context, p *putter) error {
 // close lets go of the statements before the transaction ends: behind a pooler the
 // connection is another's then.
 func (p *putter) close() {
-	for _, s := range []*sql.Stmt{p.atPlace, p.withID, p.insert, p.update} {
+	for _, s := range []*sql.Stmt{p.atPlace, p.withID, p.insert, p.update, p.mark} {
 		if s != nil {
 			_ = s.Close() // after a failure it stays, under a name that nobody else uses
 		}
@@ -174,12 +183,18 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 		return nil
 	case err == nil:
 		done.Replaced++
-		return exec(ctx, p.update, append(p.args(w), there.position)...)
+		if err := exec(ctx, p.update, append(p.args(w), there.position)...); err != nil || r.Tombstone || there.tombstone == 0 {
+			return err
+		}
+		return p.marked(ctx, r) // an event in the place of its tombstone
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
+	others := false
 	if !r.Tombstone {
-		position, known, err := p.same(ctx, r, w.data)
+		var position int64
+		var known bool
+		position, known, others, err = p.same(ctx, r, w.data)
 		switch {
 		case err != nil:
 			return err
@@ -192,7 +207,19 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 		}
 	}
 	done.Inserted++
-	return exec(ctx, p.insert, p.args(w)...)
+	if err := exec(ctx, p.insert, p.args(w)...); err != nil || !others {
+		return err
+	}
+	return p.marked(ctx, r)
+}
+
+// marked marks the conflicts among the events with r's identity.
+func (p *putter) marked(ctx context.Context, r *Record) error {
+	if !p.marks {
+		return nil
+	}
+	id, namespace := column(r.ID), column(r.Namespace)
+	return exec(ctx, p.mark, id, namespace, id, namespace)
 }
 
 func exec(ctx context.Context, s *sql.Stmt, args ...any) error {
@@ -260,25 +287,26 @@ func (w *written) was(there *written) bool {
 }
 
 // same looks for the event under its id: known with these contents, or at a position
-// with others.
-func (p *putter) same(ctx context.Context, r *Record, text string) (position int64, known bool, err error) {
+// with others. others: another event has this identity.
+func (p *putter) same(ctx context.Context, r *Record, text string) (position int64, known, others bool, err error) {
 	rows, err := p.withID.QueryContext(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
 	if err != nil {
-		return 0, false, err
+		return 0, false, false, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var at, same int64
 		var stored string
 		if err := rows.Scan(&at, &stored, &same); err != nil {
-			return 0, false, err
+			return 0, false, false, err
 		}
 		if stored == text {
-			return 0, true, nil
+			return 0, true, false, nil
 		}
+		others = true
 		if same == 1 && position == 0 {
 			position = at
 		}
 	}
-	return position, false, rows.Err()
+	return position, false, others, rows.Err()
 }

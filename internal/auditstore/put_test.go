@@ -182,7 +182,7 @@ func testOddValuesAreFound(t *testing.T, open opener) {
 				if err != nil || len(page.Places) != 1 {
 					t.Fatalf("%.20q: %d found, %v", value, len(page.Places), err)
 				}
-				r, ok, err := s.Find(t.Context(), value)
+				r, ok, err := s.Find(t.Context(), "", value)
 				if err != nil || !ok || r.Sequence != uint64(i+1) {
 					t.Errorf("%.20q by id: %v, %v, %v", value, r.Sequence, ok, err)
 				}

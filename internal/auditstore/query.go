@@ -8,11 +8,14 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"auditrelay"
 )
 
 // Query selects and orders records. The zero value selects every record, the newest
 // first.
 type Query struct {
+	Namespace string           // empty: all
 	Equal     map[Field]string // all must match exactly; keys from Filterable
 	Contains  map[Field]string // all must match as a substring; keys from Inside
 	From, To  time.Time        // bounds of updated_at, both inclusive; zero: none
@@ -79,7 +82,7 @@ func (s *Store) page(ctx context.Context, q Query, after *Place, skip, limit int
 // Scattered reports whether what q selects lies scattered over the order that it asks for:
 // no index gives it in that order.
 func (q *Query) Scattered() bool {
-	return q.sort() != FieldUpdatedAt && (len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
+	return q.sort() != FieldUpdatedAt && (q.Namespace != "" || len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
 }
 
 // order is how a query's records are ordered, and where a page begins.
@@ -183,7 +186,7 @@ const (
 //
 // Postgres decides so by its statistics.
 func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (page Page, filled bool, err error) {
-	driving := Query{From: q.From, To: q.To}
+	driving := Query{Namespace: q.Namespace, From: q.From, To: q.To}
 	for _, f := range indexed {
 		if value, ok := q.Equal[f]; ok {
 			driving = Query{Equal: map[Field]string{f: value}}
@@ -204,6 +207,9 @@ func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (p
 		if _, asked := q.Equal[f]; (asked || f == o.field) && f != FieldAction && f != FieldTable {
 			inner += ", " + string(f)
 		}
+	}
+	if q.Namespace != "" {
+		inner += ", namespace"
 	}
 	if len(q.Contains) > 0 {
 		inner += ", teams, team_names, tokens"
@@ -261,7 +267,7 @@ func (q *Query) sort() Field {
 
 // all reports whether every record is selected.
 func (q *Query) all() bool {
-	return len(q.Equal) == 0 && len(q.Contains) == 0 && q.From.IsZero() && q.To.IsZero() && q.Through == 0
+	return q.Namespace == "" && len(q.Equal) == 0 && len(q.Contains) == 0 && q.From.IsZero() && q.To.IsZero() && q.Through == 0
 }
 
 // where adds the conditions. The first field of indexed that is asked for drives the
@@ -284,6 +290,16 @@ func (s *Store) where(ctx context.Context, q *Query, st *statement) error {
 	}
 	if known != len(q.Equal) {
 		return errors.New("the records cannot be searched by another field than there is")
+	}
+	if q.Namespace != "" {
+		name := "namespace"
+		if driven {
+			name = st.dialect.plain(name)
+		}
+		st.text(" AND " + name + " = ").arg(column(q.Namespace))
+		if q.Namespace != usualNamespace && s.version >= versionConflict {
+			st.text(" AND " + otherNamespace) // or its index is not looked at
+		}
 	}
 	if err := s.containing(ctx, q, st); err != nil {
 		return err
@@ -398,10 +414,73 @@ func (s *Store) Row(ctx context.Context, position int64) (Row, bool, error) {
 	return s.row(ctx, s.rows().text(" WHERE e.position = ").arg(position))
 }
 
-// Find returns the record with this id, of those with equal ids the one that was
-// inserted last. A tombstone has no id. See Row.
-func (s *Store) Find(ctx context.Context, id string) (Row, bool, error) {
-	return s.row(ctx, s.rows().text(" WHERE e.id = ").arg(column(id)).text(" AND e.tombstone = 0 ORDER BY e.position DESC LIMIT 1"))
+// Found is what Find finds.
+type Found struct {
+	Row
+	// Others with this id, as they were accepted, at most 100: those that came in the first
+	// one's place later, and those of other namespaces.
+	Others []Other
+}
+
+// Other is another record with the same id.
+type Other struct {
+	Namespace string
+	Journal   string
+	Sequence  uint64
+	Received  time.Time
+	Conflict  bool
+}
+
+const (
+	usualNamespace = auditrelay.NamespaceLiteLLM
+	maxOthers      = 100
+)
+
+// Find returns the record with this id, in a namespace unless that is empty: of several
+// the one that was accepted first, LiteLLM's before those of other namespaces. A tombstone
+// has no id. See Row.
+func (s *Store) Find(ctx context.Context, namespace, id string) (found Found, ok bool, err error) {
+	with := func(st *statement) *statement {
+		st.text(" WHERE e.id = ").arg(column(id)).text(" AND e.tombstone = 0")
+		if namespace != "" {
+			st.text(" AND e.namespace = ").arg(column(namespace))
+		}
+		conflict := ""
+		if s.version >= versionConflict {
+			conflict = "e.conflict, "
+		}
+		return st.text(" ORDER BY CASE WHEN e.namespace = ").arg(usualNamespace).text(" THEN 0 ELSE 1 END, " + conflict + "e.received, e.position LIMIT ")
+	}
+	if found.Row, ok, err = s.row(ctx, with(s.rows()).text("1")); err != nil || !ok {
+		return found, ok, err
+	}
+	st := with(s.statement("SELECT e.namespace, j.name, e.sequence, e.received, " + s.conflict() + " FROM " + s.tables.events + " e LEFT JOIN " + s.tables.journals + " j ON j.number = e.journal")).arg(int64(maxOthers + 1))
+	rows, err := s.db.QueryContext(ctx, st.String(), st.args...)
+	if err != nil {
+		return found, false, fmt.Errorf("read the records of one id: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var o Other
+		var journal sql.NullString
+		var sequence, received, conflict int64
+		if err := rows.Scan(&o.Namespace, &journal, &sequence, &received, &conflict); err != nil {
+			return found, false, fmt.Errorf("read the records of one id: %w", err)
+		}
+		o.Journal, o.Sequence, o.Received, o.Conflict = journal.String, uint64(sequence), fromMicros(received), conflict != 0
+		if o.Journal != found.Journal || o.Sequence != found.Sequence {
+			found.Others = append(found.Others, o)
+		}
+	}
+	return found, true, rows.Err()
+}
+
+// conflict is the column, in a table e that may lack it.
+func (s *Store) conflict() string {
+	if s.version < versionConflict {
+		return "0"
+	}
+	return "e.conflict"
 }
 
 func (s *Store) rows() *statement {
@@ -410,7 +489,7 @@ func (s *Store) rows() *statement {
 		digest = "e.digest"
 	}
 	return s.statement("SELECT e.position, j.name, e.sequence, e.tombstone, e.updated_at, e.received, e.namespace, e.id, e.data, " +
-		"e.action, e.table_name, e.object_id, e.changed_by, e.changed_by_api_key, " + digest + " FROM " + s.tables.events + " e LEFT JOIN " + s.tables.journals + " j ON j.number = e.journal")
+		"e.action, e.table_name, e.object_id, e.changed_by, e.changed_by_api_key, " + digest + ", " + s.conflict() + " FROM " + s.tables.events + " e LEFT JOIN " + s.tables.journals + " j ON j.number = e.journal")
 }
 
 func (s *Store) row(ctx context.Context, st *statement) (Row, bool, error) {
@@ -428,12 +507,13 @@ func (s *Store) row(ctx context.Context, st *statement) (Row, bool, error) {
 func scanRow(scan func(...any) error) (Row, error) {
 	var w written
 	var journal sql.NullString // null where the row is damaged
+	var conflict int64
 	c := &w.columns
 	err := scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,
-		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest)
+		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest, &conflict)
 	if err != nil {
 		return Row{}, err
 	}
 	return Row{Position: w.position, Journal: journal.String, Sequence: uint64(w.sequence), Namespace: w.namespace, ID: w.id, Time: fromMicros(w.at),
-		Received: fromMicros(w.received), Tombstone: w.tombstone != 0, Data: []byte(w.data), Integrity: integrity(journal.String, &w)}, nil
+		Received: fromMicros(w.received), Tombstone: w.tombstone != 0, Conflict: conflict != 0, Data: []byte(w.data), Integrity: integrity(journal.String, &w)}, nil
 }

@@ -17,10 +17,11 @@ func (s *Store) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + s.tables.events + " (position " + position + ", journal BIGINT NOT NULL, sequence BIGINT NOT NULL, " +
 			"tombstone BIGINT NOT NULL, updated_at BIGINT NOT NULL, received BIGINT NOT NULL, " +
 			"action " + must + ", table_name " + must + ", object_id " + must + ", changed_by " + must + ", changed_by_api_key " + must + ", " +
-			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ")",
+			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ", " + conflictColumn + ")",
 		"CREATE UNIQUE INDEX IF NOT EXISTS auditrelay_events_place ON " + s.tables.events + " (journal, sequence)",
 		"CREATE INDEX IF NOT EXISTS auditrelay_events_received ON " + s.tables.events + " (received, position)",
 		s.insideIndex(),
+		s.namespaceIndex(),
 	}
 	for _, f := range indexed {
 		statements = append(statements, "CREATE INDEX IF NOT EXISTS auditrelay_events_"+string(f)+" ON "+s.tables.events+" ("+string(f)+", updated_at, position"+d.beside(f)+")")
@@ -34,43 +35,86 @@ func (s *Store) insideIndex() string {
 	return "CREATE INDEX IF NOT EXISTS auditrelay_events_time ON " + s.tables.events + " (updated_at, position, teams, team_names, tokens)"
 }
 
-// migrate brings tables of version 1 up to date. What rows lack stays null: the digest for
-// ever, since nothing says what was stored; what is searched inside values until Fill.
+// conflictColumn is 1 where another event with the row's identity came before.
+const conflictColumn = "conflict BIGINT NOT NULL DEFAULT 0"
+
+// namespaceIndex is for readers who see one namespace. Events of LiteLLM, which are most
+// of a store as a rule, are not in it.
+func (s *Store) namespaceIndex() string {
+	return "CREATE INDEX IF NOT EXISTS auditrelay_events_namespace ON " + s.tables.events + " (namespace, updated_at, position) WHERE " + otherNamespace
+}
+
+const otherNamespace = "namespace <> 'litellm'"
+
+// migrate brings tables of an earlier version up to date, one version at a time.
 func (s *Store) migrate(ctx context.Context) error {
 	err := s.transaction(ctx, func(tx *sql.Tx) error {
 		version, err := s.number(ctx, tx, metaVersion)
-		if err != nil || version == versionDigest { // another relay was first
-			return err
-		}
-		_, text, bytes := s.options.Dialect.types()
-		for _, statement := range []string{
-			"ALTER TABLE " + s.tables.journals + " ADD COLUMN writes BIGINT NOT NULL DEFAULT 0",
-			"ALTER TABLE " + s.tables.events + " ADD COLUMN digest " + bytes,
-			"ALTER TABLE " + s.tables.events + " ADD COLUMN teams " + text,
-			"ALTER TABLE " + s.tables.events + " ADD COLUMN team_names " + text,
-			"ALTER TABLE " + s.tables.events + " ADD COLUMN tokens " + text,
-			s.insideIndex(),
-			"DROP INDEX IF EXISTS " + s.qualified("auditrelay_events_updated_at"),
-		} {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-		newest, err := s.newest(ctx, tx)
 		if err != nil {
 			return err
 		}
-		for name, value := range map[string]int64{metaFilled: 0, metaFillTo: newest} {
-			if err := s.setNew(ctx, tx, name, value); err != nil {
+		if version < versionDigest {
+			if err := s.addDigests(ctx, tx); err != nil {
 				return err
 			}
 		}
-		return s.set(ctx, tx, metaVersion, versionDigest)
+		if version < versionConflict {
+			if err := s.addConflicts(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return s.set(ctx, tx, metaVersion, max(version, versionNewest))
 	})
 	if err != nil {
 		return fmt.Errorf("bring the tables up to date: %w", err)
 	}
 	return s.check(ctx)
+}
+
+// addDigests makes version 2 of version 1. What rows lack stays null: the digest for ever,
+// since nothing says what was stored; what is searched inside values until Fill.
+func (s *Store) addDigests(ctx context.Context, tx *sql.Tx) error {
+	_, text, bytes := s.options.Dialect.types()
+	for _, statement := range []string{
+		"ALTER TABLE " + s.tables.journals + " ADD COLUMN writes BIGINT NOT NULL DEFAULT 0",
+		"ALTER TABLE " + s.tables.events + " ADD COLUMN digest " + bytes,
+		"ALTER TABLE " + s.tables.events + " ADD COLUMN teams " + text,
+		"ALTER TABLE " + s.tables.events + " ADD COLUMN team_names " + text,
+		"ALTER TABLE " + s.tables.events + " ADD COLUMN tokens " + text,
+		s.insideIndex(),
+		"DROP INDEX IF EXISTS " + s.qualified("auditrelay_events_updated_at"),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	newest, err := s.newest(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]int64{metaFilled: 0, metaFillTo: newest} {
+		if err := s.setNew(ctx, tx, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addConflicts makes version 3 of version 2, and marks the conflicts that are there: the
+// ids that stand more than once are found along their index.
+func (s *Store) addConflicts(ctx context.Context, tx *sql.Tx) error {
+	events := s.tables.events
+	for _, statement := range []string{
+		"ALTER TABLE " + events + " ADD COLUMN " + conflictColumn,
+		s.namespaceIndex(),
+		"UPDATE " + events + " SET conflict = 1 WHERE tombstone = 0 AND id IN (SELECT id FROM " + events + " WHERE id <> '' GROUP BY id HAVING count(*) > 1) AND " +
+			"EXISTS (SELECT 1 FROM " + events + " f WHERE f.id = " + events + ".id AND f.namespace = " + events + ".namespace AND f.tombstone = 0 AND (f.received, f.position) < (" + events + ".received, " + events + ".position))",
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) qualified(name string) string {

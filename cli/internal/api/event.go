@@ -51,18 +51,30 @@ type EventProof struct {
 // Explained is everything known about one event. Data is set only if the query asks for
 // it.
 type Explained struct {
-	Namespace  string          `json:"namespace"`
-	ID         string          `json:"id"`
-	Sequence   uint64          `json:"sequence"`
-	Received   time.Time       `json:"received"`
-	Time       time.Time       `json:"time"`
-	TimeFrom   string          `json:"time_from"`
-	Action     string          `json:"action"`
-	Provenance Provenance      `json:"provenance"`
-	AlsoFrom   []Provenance    `json:"also_from,omitempty"`
-	Emission   *Emission       `json:"emission,omitempty"`
-	Callbacks  []Ending        `json:"callbacks"`
-	Data       json.RawMessage `json:"data,omitempty"`
+	Namespace  string       `json:"namespace"`
+	ID         string       `json:"id"`
+	Sequence   uint64       `json:"sequence"`
+	Received   time.Time    `json:"received"`
+	Time       time.Time    `json:"time"`
+	TimeFrom   string       `json:"time_from"`
+	Action     string       `json:"action"`
+	Provenance Provenance   `json:"provenance"`
+	AlsoFrom   []Provenance `json:"also_from,omitempty"`
+	Emission   *Emission    `json:"emission,omitempty"`
+	Callbacks  []Ending     `json:"callbacks"`
+	// Namesakes are other events with this id, by sequence, at most 100.
+	Namesakes []Namesake      `json:"namesakes,omitempty"`
+	Data      json.RawMessage `json:"data,omitempty"`
+}
+
+// Namesake is another event with the same id. One of the same namespace came when the first
+// had left the window of known ids: the same event once more, or one that contradicts it.
+type Namesake struct {
+	Sequence   uint64     `json:"sequence"`
+	Namespace  string     `json:"namespace"`
+	Received   time.Time  `json:"received,omitzero"` // missing where the event was erased
+	Provenance Provenance `json:"provenance"`
+	Same       bool       `json:"same"`
 }
 
 // Ending is the state of an event on one callback or one replay.

@@ -18,6 +18,7 @@ type QuarantineItem struct {
 	Last       time.Time  `json:"last"`
 	Times      uint64     `json:"times"` // number of times that the same input came
 	Provenance Provenance `json:"provenance"`
+	Namespace  string     `json:"namespace"` // of its events
 	Reason     string     `json:"reason"`
 	Detail     string     `json:"detail,omitempty"`
 	Bytes      int64      `json:"bytes"`          // size of the input

@@ -165,7 +165,7 @@ func (s *Server) tellDamage(row *auditstore.Row) {
 
 // getAudit lists a page of what is stored.
 func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
-	q, refused := readAuditQuery(r.URL.RawQuery, listParams)
+	q, refused := readAuditQuery(r.URL.RawQuery, listParams, who.namespace)
 	if refused != nil {
 		return refused
 	}
@@ -265,7 +265,8 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), auditTime)
 	defer cancel()
-	row, ok, err := from.Find(ctx, id)
+	found, ok, err := from.Find(ctx, who.namespace, id)
+	row := &found.Row
 	if err != nil {
 		return timedOut(ctx, err)
 	}
@@ -275,11 +276,11 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 			Message: "Audit log with ID " + brief(id) + " not found", Hint: "GET /v1/events/ID says what became of an event",
 		}
 	}
-	s.tellDamage(&row)
+	s.tellDamage(row)
 	if _, refused := s.record(r, who, "store", fmt.Sprintf("%s/%d", row.Journal, row.Sequence)); refused != nil {
 		return refused
 	}
-	if _, err := w.out.Write(auditLog(&row)); err != nil {
+	if _, err := w.out.Write(auditLog(row, otherRecords(found.Others)...)); err != nil {
 		return err
 	}
 	return w.out.WriteByte('\n')

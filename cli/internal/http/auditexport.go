@@ -50,7 +50,7 @@ type exportRecord struct {
 // getAuditExport streams all that a search finds. That it was asked for is durable first;
 // where it cannot be, nothing goes out. Memory is that of one record, whatever there is.
 func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error {
-	q, refused := readAuditQuery(r.URL.RawQuery, exportParams)
+	q, refused := readAuditQuery(r.URL.RawQuery, exportParams, who.namespace)
 	if refused != nil {
 		return refused
 	}
@@ -251,7 +251,7 @@ func (e ndjsonExport) end(n exported) error {
 // csvColumns are those of a CSV export; other holds the event's other fields as JSON.
 var csvColumns = []string{
 	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
-	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity",
+	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict",
 }
 
 // What the first cell of the last row says: that it is whole, or that so many records as
@@ -323,7 +323,7 @@ func (e *csvExport) record(row *auditstore.Row) error {
 	}
 	cells[10], cells[11], cells[12] = row.Namespace, row.Journal, strconv.FormatUint(row.Sequence, 10)
 	cells[13], cells[14] = isoTime(row.Received), strconv.FormatBool(row.Tombstone)
-	cells[15] = string(row.Integrity)
+	cells[15], cells[16] = string(row.Integrity), strconv.FormatBool(row.Conflict)
 	for i, cell := range cells {
 		cells[i] = guarded(cell)
 	}

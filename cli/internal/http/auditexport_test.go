@@ -186,7 +186,7 @@ func FuzzAuditQuery(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, refused := readAuditQuery(raw, listParams)
+		q, refused := readAuditQuery(raw, listParams, "")
 		if refused != nil {
 			if refused.Status != http.StatusBadRequest || len(refused.Message) > 10_000 {
 				t.Errorf("%q: %d %d", raw, refused.Status, len(refused.Message))

@@ -65,8 +65,8 @@ func (p *auditParams) bad(name, format string, args ...any) {
 }
 
 // readAuditQuery reads a query string strictly: a parameter that is not known would
-// widen the search unseen.
-func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
+// widen the search unseen. namespace is the only one that the reader may see; empty: all.
+func readAuditQuery(raw string, allowed []string, namespace string) (auditQuery, *api.Error) {
 	p := &auditParams{}
 	var err error
 	if p.values, err = url.ParseQuery(raw); err != nil {
@@ -99,6 +99,7 @@ func readAuditQuery(raw string, allowed []string) (auditQuery, *api.Error) {
 	}
 	q := auditQuery{page: p.number("page", 1, maxAuditPage), pageSize: p.number("page_size", 10, maxAuditPageSize)}
 	p.filters(&q.Query)
+	q.Namespace = namespace
 	q.exactTotal = p.flag("exact_total", false)
 	q.ending = p.flag("ending", true)
 	if q.format = p.values.Get("format"); slices.Contains(allowed, "format") && q.format != "csv" && q.format != "ndjson" {
@@ -261,6 +262,9 @@ func (q *auditQuery) digest() []byte {
 		if value, ok := q.Contains[f]; ok { // cursors of before it was there stay good
 			fmt.Fprintf(h, "%s=%q\n", f, value)
 		}
+	}
+	if q.Namespace != "" {
+		fmt.Fprintf(h, "namespace=%q\n", q.Namespace)
 	}
 	fmt.Fprintf(h, "%d %d %s %t", q.From.UnixMicro(), q.To.UnixMicro(), q.Sort, q.Ascending)
 	return h.Sum(nil)[:8]

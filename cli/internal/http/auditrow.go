@@ -22,9 +22,26 @@ type auditRecord struct {
 	Sequence  uint64    `json:"sequence"`
 	Received  time.Time `json:"received"`
 	Tombstone bool      `json:"tombstone"`
+	// Conflict: another event with this id and other contents had been accepted before.
+	Conflict bool `json:"conflict,omitempty"`
 	// Integrity says whether the record is what was stored. Of a damaged one nothing is
 	// shown but where it stands.
 	Integrity auditstore.Integrity `json:"integrity"`
+	// Others with this id; of one record that is asked for by its id.
+	Others []otherRecord `json:"others,omitempty"`
+}
+
+// otherRecord is another record with the same id.
+type otherRecord struct {
+	Namespace string    `json:"namespace"`
+	Journal   string    `json:"journal"`
+	Sequence  uint64    `json:"sequence"`
+	Received  time.Time `json:"received"`
+	Conflict  bool      `json:"conflict"` // with the first of its namespace
+}
+
+func otherRecords(others []auditstore.Other) []otherRecord {
+	return some(others, func(o *auditstore.Other) otherRecord { return otherRecord(*o) })
 }
 
 // valueField is the one field of the object that stands for a value that is none:
@@ -34,7 +51,7 @@ const valueField = "auditrelay_value"
 // auditLog is a stored record as LiteLLM's API shows one: its fields all there and of the
 // types of its model, those that hold JSON in a string as objects, whatever else the
 // event has behind them.
-func auditLog(row *auditstore.Row) []byte {
+func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 	var b bytes.Buffer
 	b.Grow(len(row.Data) + 512)
 	field := func(name string, value []byte) {
@@ -85,7 +102,7 @@ func auditLog(row *auditstore.Row) []byte {
 			field(missing.name, appendMarshalled(nil, missing.value))
 		}
 	}
-	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Integrity: row.Integrity}))
+	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Conflict: row.Conflict, Integrity: row.Integrity, Others: others}))
 	b.WriteByte('}')
 	return b.Bytes()
 }

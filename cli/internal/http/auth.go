@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
+	"auditrelay/runtime"
 )
 
 // principal is who makes a request.
@@ -24,6 +26,29 @@ type principal struct {
 	name       string // empty where nobody authenticated
 	roles      roleSet
 	credential string // which of its credentials; empty where nobody authenticated
+	// namespace confines it: what it sends is in there, and it sees nothing else. Empty: it
+	// is not confined.
+	namespace string
+}
+
+// scope is the namespace to look in, where a caller asks for one; empty: all. What a caller
+// may not see does not exist.
+func (p principal) scope(asked string) (namespace string, err error) {
+	if p.namespace != "" && asked != "" && asked != p.namespace {
+		return "", fmt.Errorf("event: %w", runtime.ErrNotSeen)
+	}
+	return cmp.Or(p.namespace, asked), nil
+}
+
+// unconfined refuses a route that answers for the whole relay.
+func (p principal) unconfined() *api.Error {
+	if p.namespace == "" {
+		return nil
+	}
+	return &api.Error{
+		Status: http.StatusForbidden, Reason: api.ReasonForbidden,
+		Message: fmt.Sprintf("token %q is confined to the namespace %s, and this answers for the whole relay", p.name, p.namespace),
+	}
 }
 
 // by is the name under which a change is recorded.
@@ -72,6 +97,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 	a := &auth{}
 	var errs []error
 	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
+	namespaces := map[string]string{}
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
 		set, err := newRoleSet(t.Roles...)
@@ -88,6 +114,12 @@ func newAuth(tokens []config.Token) (*auth, error) {
 			errs = append(errs, fmt.Errorf("%s: a token needs a name: records of its use contain it", where))
 		case names[t.Name] != nil && !maps.Equal(names[t.Name], set):
 			errs = append(errs, fmt.Errorf("%s: the name is taken by a token with other roles", where))
+		case names[t.Name] != nil && namespaces[t.Name] != t.Namespace:
+			errs = append(errs, fmt.Errorf("%s: the name is taken by a token with another namespace", where))
+		case config.CheckNamespace(t.Namespace) != nil:
+			errs = append(errs, fmt.Errorf("%s: namespace: %w", where, config.CheckNamespace(t.Namespace)))
+		case t.Namespace != "" && (set[roleOperate] || set[roleRelay]):
+			errs = append(errs, fmt.Errorf("%s: a token with namespace has the roles ingest, view and comply alone", where))
 		case !digest && t.Certificate == "" && len(t.Token.Reveal()) < minTokenBytes:
 			errs = append(errs, fmt.Errorf("%s: shorter than %d bytes; make one with: openssl rand -hex 24", where, minTokenBytes))
 		case values[hash] != "":
@@ -95,12 +127,12 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		case len(set) == 0:
 			errs = append(errs, fmt.Errorf("%s: no roles; give some of %s", where, roleNames()))
 		}
-		names[t.Name] = set
+		names[t.Name], namespaces[t.Name] = set, t.Namespace
 		values[hash] = t.Name
 		if slices.Contains(t.Roles, roleIngest) {
 			a.given = append(a.given, t.Name)
 		}
-		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4])}
+		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace}
 		if t.Certificate != "" {
 			who.credential = "certificate " + t.Certificate
 		}

@@ -6,14 +6,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
 )
 
-// Who may do what: every route against every role. A row lists the roles that
-// get in; all others are refused with 403, and no token with 401.
+// Who may do what: every route against every role and every bad credential. A row lists
+// the roles that get in; all others are refused with 403. No token, one that expired, was
+// rotated away, is malformed or belongs elsewhere gets 401 on each route that needs one.
+// Confined ones see their namespace alone: by the routes of scoped, and no others.
 func TestEveryRouteAgainstEveryRole(t *testing.T) {
 	everyone := []config.Role{"", "ingest", "relay", "view", "comply", "operate", "admin"}
 	viewers := []config.Role{"view", "comply", "operate", "admin"}
@@ -93,7 +96,31 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 	for _, role := range everyone[1:] {
 		given = append(given, config.Token{Name: string(role), Token: tokenOf(role), Roles: []config.Role{role}})
 	}
+	const expired, rotated = "an-expired-token-0123", "a-rotated-token-01234"
+	hour := time.Now().Add(time.Hour)
+	given = append(given,
+		config.Token{Name: "former", Token: expired, Roles: []config.Role{"admin"}, Expires: time.Now().Add(-time.Second)},
+		config.Token{Name: "now", Token: "the-new-token-0123456", Roles: []config.Role{"admin"}, Expires: hour},
+		config.Token{Name: "confined", Token: "a-confined-token-0123", Roles: []config.Role{"ingest", "comply"}, Namespace: "team-x"})
+	scoped := []string{"POST /v1/events", "GET /v1/events/a", "GET /v1/events/a?data=true", "GET /v1/events", "GET /v1/events?id=a&data=true",
+		"GET /v1/proofs", "GET /v1/stored", "GET /v1/version", "GET /v1/principal", "GET /audit", "GET /audit/a", "GET /audit/export"}
 	r := newRelay(t, Options{Config: tokens(given)})
+	for _, row := range rows {
+		free := slices.Contains(row.allowed, "") // without any credential
+		for name, head := range map[string]string{
+			"expired": "Bearer " + expired, "rotated": "Bearer " + rotated, "foreign": "Bearer somebody-elses-token", "empty": "Bearer ",
+			"another scheme": "Basic YTpi", "a prefix": "Bearer the-new-token", "two": "Bearer the-new-token-0123456 the-new-token-0123456",
+			"not UTF-8": "Bearer \xff\xfe", "long": "Bearer " + strings.Repeat("a", 8000),
+		} {
+			if status, answer, _ := r.call(row.method, row.path, "", "Authorization", head); (status == http.StatusUnauthorized) == free {
+				t.Errorf("%s %s with a credential that is %s: %d %s", row.method, row.path, name, status, answer)
+			}
+		}
+		status, answer, _ := r.call(row.method, row.path, "", "Authorization", "Bearer a-confined-token-0123")
+		if in := status != http.StatusUnauthorized && status != http.StatusForbidden; in != (free || slices.Contains(scoped, row.method+" "+row.path)) {
+			t.Errorf("%s %s confined to a namespace: %d %s", row.method, row.path, status, answer)
+		}
+	}
 	for _, row := range rows {
 		for _, role := range everyone {
 			var head []string

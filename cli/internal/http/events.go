@@ -50,8 +50,9 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 
 	in := intake{
 		server: s, ctx: r.Context(), atomic: atomic,
-		reserved: who.roles[roleRelay],
-		from:     auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
+		reserved:  who.roles[roleRelay],
+		namespace: who.namespace,
+		from:      auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
 	}
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
@@ -121,10 +122,11 @@ func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refus
 
 // intake is one request's way into the journal.
 type intake struct {
-	server *Server
-	ctx    context.Context
-	atomic bool
-	from   auditrelay.Provenance
+	server    *Server
+	ctx       context.Context
+	atomic    bool
+	from      auditrelay.Provenance
+	namespace string // of the events; empty: the usual one
 	// reserved: events may be own records of another relay.
 	reserved bool
 
@@ -244,7 +246,7 @@ var errAtomic = errors.New("another event of this atomic request was refused")
 func (in *intake) submissions() []runtime.Submission {
 	in.batch = in.batch[:0]
 	for _, p := range in.pending {
-		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Reserved: in.reserved})
+		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Namespace: in.namespace, Reserved: in.reserved})
 	}
 	return in.batch
 }

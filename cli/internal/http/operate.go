@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/runtime"
 )
@@ -68,7 +70,11 @@ func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (ap
 	if id == "" {
 		return api.Explained{}, badRequest("no event is named", "GET /v1/events/ID, or ?id=ID")
 	}
-	explanation, err := s.rt.Explain(r.Context(), in.Namespace, id)
+	namespace, err := who.scope(in.Namespace)
+	if err != nil {
+		return api.Explained{}, err
+	}
+	explanation, err := s.rt.Explain(r.Context(), namespace, id)
 	if err != nil {
 		return api.Explained{}, err
 	}
@@ -96,7 +102,11 @@ func (s *Server) getProofs(r *http.Request, who principal, in api.ProofQuery) ([
 	if in.ID == "" {
 		return nil, badRequest("no event is named", "GET /v1/proofs?id=ID")
 	}
-	proofs, err := s.rt.Prove(r.Context(), in.Namespace, in.ID, in.Callback)
+	namespace, err := who.scope(in.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := s.rt.Prove(r.Context(), namespace, in.ID, in.Callback)
 	if errors.Is(err, runtime.ErrUnsigned) {
 		return nil, &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error(), Hint: "remove proofs.unsigned from the configuration"}
 	}
@@ -256,6 +266,9 @@ func (s *Server) getStored(r *http.Request, who principal, in api.StoredQuery) (
 	events, next, err := s.rt.Stored(in.From, limit)
 	if err != nil {
 		return api.Stored{}, err
+	}
+	if who.namespace != "" {
+		events = slices.DeleteFunc(events, func(e auditrelay.Event) bool { return e.Namespace != who.namespace })
 	}
 	told(len(events))
 	return api.Stored{Next: next, Events: each(events, storedEvent)}, nil

@@ -28,6 +28,9 @@ type route struct {
 	handle       func(w http.ResponseWriter, r *http.Request, who principal)
 	// streams: the handler bounds and paces the body itself.
 	streams bool
+	// scoped: the handler shows a confined principal nothing beyond its namespace. All other
+	// routes refuse one.
+	scoped bool
 	// in and out are the shapes of the request and the answer, for the API's
 	// description.
 	in, out reflect.Type
@@ -44,15 +47,15 @@ func (s *Server) table() []route {
 		at(api.GetHealth, noRole, s.getHealth),
 		at(api.GetReady, noRole, s.getReady),
 		at(api.GetMetrics, metricsRole, s.getMetrics),
-		answer(s, api.GetVersion, roleView, s.getVersion),
-		answer(s, api.GetCaller, anyRole, s.getCaller),
+		answer(s, api.GetVersion, roleView, s.getVersion).withinNamespace(),
+		answer(s, api.GetCaller, anyRole, s.getCaller).withinNamespace(),
 
-		at(api.PostEvents, roleIngest, s.postEvents).streaming(),
-		answer(s, api.GetEvent, roleView, s.getEvent), // comply with ?data=true
-		answer(s, api.FindEvent, roleView, s.getEvent),
-		answer(s, api.GetProofs, roleComply, s.getProofs),
+		at(api.PostEvents, roleIngest, s.postEvents).streaming().withinNamespace(),
+		answer(s, api.GetEvent, roleView, s.getEvent).withinNamespace(), // comply with ?data=true
+		answer(s, api.FindEvent, roleView, s.getEvent).withinNamespace(),
+		answer(s, api.GetProofs, roleComply, s.getProofs).withinNamespace(),
 		at(api.GetReceipts, roleView, s.getReceipts),
-		answer(s, api.GetStored, roleComply, s.getStored),
+		answer(s, api.GetStored, roleComply, s.getStored).withinNamespace(),
 		at(api.GetTap, roleComply, s.getTap),
 		answer(s, api.GetStats, roleView, s.getStats),
 		answer(s, api.GetSources, roleView, s.getSources),
@@ -97,9 +100,9 @@ func (s *Server) table() []route {
 		control(s, api.PostBackup, roleAdmin, s.postBackup),
 		control(s, api.PostReload, roleAdmin, s.postReload),
 
-		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)),
-		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)),
-		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)),
+		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)).withinNamespace(),
+		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)).withinNamespace(),
+		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)).withinNamespace(),
 		answer(s, api.RebuildStore, roleAdmin, s.postRebuild),
 
 		at(api.PushModule, roleAdmin, s.postModule).streaming(),
@@ -124,6 +127,11 @@ func at[In, Out any](e api.Endpoint[In, Out], role config.Role, handle func(http
 		method: e.Method, path: e.Path, role: role, handle: handle,
 		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
 	}
+}
+
+func (rt route) withinNamespace() route {
+	rt.scoped = true
+	return rt
 }
 
 func (rt route) streaming() route {
@@ -264,6 +272,9 @@ func (s *Server) wrap(rt route) http.Handler {
 			var err *api.Error
 			if who, err = s.auth.Load().identify(r); err == nil {
 				err = who.allow(rt.role)
+			}
+			if err == nil && !rt.scoped {
+				err = who.unconfined()
 			}
 			if err != nil {
 				s.metrics.refused(err.Reason)

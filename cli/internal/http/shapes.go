@@ -49,8 +49,12 @@ func explained(e *runtime.Explanation) api.Explained {
 	return api.Explained{
 		Namespace: e.Namespace, ID: e.ID, Sequence: e.Sequence, Received: e.Received, Time: e.Time, TimeFrom: e.TimeFrom, Action: e.Action,
 		Provenance: provenance(&e.Provenance), AlsoFrom: some(e.AlsoFrom, provenance), Emission: (*api.Emission)(e.Emission),
-		Callbacks: each(e.Callbacks, ending),
+		Callbacks: each(e.Callbacks, ending), Namesakes: some(e.Namesakes, namesake),
 	}
+}
+
+func namesake(n *runtime.Namesake) api.Namesake {
+	return api.Namesake{Sequence: n.Sequence, Namespace: n.Namespace, Received: n.Received, Provenance: provenance(&n.Provenance), Same: n.Same}
 }
 
 func ending(e *runtime.Ending) api.Ending {
@@ -92,7 +96,7 @@ func stats(s *runtime.Stats) api.Stats {
 func quarantineItem(i *runtime.QuarantineItem) api.QuarantineItem {
 	return api.QuarantineItem{
 		Number: i.Number, First: i.First, Last: i.Last, Times: i.Times, Provenance: provenance(&i.Provenance),
-		Reason: i.Reason, Detail: i.Detail, Bytes: i.Bytes, Digest: i.Digest, Bare: i.Bare,
+		Namespace: i.Namespace, Reason: i.Reason, Detail: i.Detail, Bytes: i.Bytes, Digest: i.Digest, Bare: i.Bare,
 	}
 }
 

@@ -175,9 +175,9 @@ func inspect(t *testing.T, dataDir string, o journal.Options, bucket string, una
 	}
 	defer j.Close()
 	for _, id := range unanswered {
-		if _, ok, err := j.Lookup("litellm", id); err != nil {
+		if found, err := j.Lookups("litellm", []string{id}, true); err != nil {
 			t.Fatal(err)
-		} else if ok {
+		} else if found[0] > 0 {
 			seen[atAppend]++
 			break
 		}

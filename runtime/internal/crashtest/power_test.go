@@ -108,9 +108,9 @@ callbacks:
 		return 0, fmt.Errorf("open the journal after a power loss: %w", err)
 	}
 	for id := range book.acked {
-		if _, ok, err := j.Lookup("litellm", id); err != nil {
+		if found, err := j.Lookups("litellm", []string{id}, true); err != nil {
 			return lost, errors.Join(err, j.Close())
-		} else if !ok {
+		} else if found[0] == 0 {
 			lost++
 		}
 	}

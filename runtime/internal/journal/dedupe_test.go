@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"auditrelay"
@@ -84,14 +85,16 @@ func TestBeyondTheWindowAnEventIsStoredAgain(t *testing.T) {
 			if got := appendEvents(t, j, event("a", body(1)))[0]; got.Status != Stored || got.Sequence != 12 {
 				t.Errorf("%+v", got)
 			}
-			if sequence, ok, err := j.Lookup("litellm", "a"); sequence != 12 || !ok || err != nil {
-				t.Error(sequence, ok, err)
+			for id, want := range map[string][]uint64{"a": {1, 12}, "x0": {2}, "never seen": nil} {
+				if got, err := j.All("litellm", []string{id}, 10); !slices.Equal(got, want) || err != nil {
+					t.Error(id, got, err)
+				}
 			}
-			if sequence, ok, err := j.Lookup("litellm", "x0"); sequence != 2 || !ok || err != nil {
-				t.Error(sequence, ok, err)
+			if got, err := j.All("litellm", []string{"a", "x3"}, 2); !slices.Equal(got, []uint64{1, 5}) || err != nil {
+				t.Error("of two ids, at most two:", got, err)
 			}
-			if _, ok, err := j.Lookup("litellm", "never seen"); ok || err != nil {
-				t.Error(ok, err)
+			if got, err := j.All("elsewhere", []string{"a"}, 10); got != nil || err != nil {
+				t.Error("of another namespace:", got, err)
 			}
 		})
 	}

@@ -1,9 +1,13 @@
 package journal
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
-// Lookups is Lookup for many ids of one namespace, in one pass over the index: the
-// sequence of a stored event with each identity, 0 where there is none. Of what is erased
+// Lookups looks for many ids of one namespace, in one pass over the index: the sequence of
+// a stored event with each identity, the newest within the window or else the oldest; 0
+// where there is none. Of what is erased
 // the hash of its identity is left, which counts as well. Without window
 // it looks at those alone that an append is no longer compared with, which costs
 // nothing where the window has everything.
@@ -75,6 +79,79 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 		return nil
 	})
 	return found, err
+}
+
+// All returns the sequences of the stored events with one of these ids, ascending, at most
+// most of them: the first ones, however long ago. It goes through all index frames, 8 bytes
+// for each event beyond the window. *ErasedError beside what it found: an event whose
+// period was destroyed has the hash of such an identity.
+func (j *Journal) All(namespace string, ids []string, most int) (found []uint64, err error) {
+	done, err := j.reading()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	hashes := make([]uint64, len(ids))
+	for i, id := range ids {
+		hashes[i] = j.id.hash(namespace, id)
+	}
+	s := j.state.Load()
+	var recent []uint64
+	j.windowMu.Lock()
+	low := j.window.low
+	for _, h := range hashes {
+		j.window.find(h, func(at uint64) bool {
+			if at < s.next && at >= s.oldest && !slices.Contains(recent, at) {
+				recent = append(recent, at)
+			}
+			return true
+		})
+	}
+	j.windowMu.Unlock()
+	slices.Sort(recent)
+	var erased error
+	add := func(at uint64) error {
+		for _, id := range ids {
+			same, err := j.identified(at, namespace, id)
+			if errors.Is(err, ErrErased) {
+				erased = firstOf(erased, err)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if same {
+				found = append(found, at)
+				return nil
+			}
+		}
+		return nil
+	}
+	err = j.frames(s.oldest, min(low, s.next), func(f *frame) error {
+		for i, h := range f.hashes {
+			at := f.first + uint64(i)
+			if at < s.oldest || at >= low || !slices.Contains(hashes, h) {
+				continue
+			}
+			if err := add(at); err != nil {
+				return err
+			}
+			if len(found) >= most {
+				return errStop
+			}
+		}
+		return nil
+	})
+	for _, at := range recent {
+		if err != nil || len(found) >= most {
+			break
+		}
+		err = add(at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, erased
 }
 
 // known is identified where an erased event with the same hash is the one.

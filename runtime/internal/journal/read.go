@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"auditrelay"
 )
@@ -133,65 +132,6 @@ func (j *Journal) stored(sequence uint64) (auditrelay.Event, error) {
 		return auditrelay.Event{}, err
 	}
 	return events[0], nil
-}
-
-// Lookup returns the sequence of the stored event with this identity: the newest
-// one within the window, else, after a scan of all index frames, the oldest.
-// ok is false if there is none. *ErasedError where all that there is of such an event
-// is the hash of its identity.
-func (j *Journal) Lookup(namespace, id string) (sequence uint64, ok bool, err error) {
-	done, err := j.reading()
-	if err != nil {
-		return 0, false, err
-	}
-	defer done()
-	hash := j.id.hash(namespace, id)
-	s := j.state.Load()
-	var candidates []uint64
-	j.windowMu.Lock()
-	low := j.window.low
-	j.window.find(hash, func(at uint64) bool {
-		if at < s.next && at >= s.oldest {
-			candidates = append(candidates, at)
-		}
-		return true
-	})
-	j.windowMu.Unlock()
-	slices.Sort(candidates)
-	var erased error
-	for _, at := range slices.Backward(candidates) {
-		same, err := j.identified(at, namespace, id)
-		if errors.Is(err, ErrErased) {
-			erased, err = firstOf(erased, err), nil
-		}
-		if same || err != nil {
-			return at, same, err
-		}
-	}
-	err = j.frames(s.oldest, min(low, s.next), func(f *frame) error {
-		for i, h := range f.hashes {
-			at := f.first + uint64(i)
-			if h != hash || at < s.oldest || at >= low {
-				continue
-			}
-			same, err := j.identified(at, namespace, id)
-			if errors.Is(err, ErrErased) {
-				erased, err = firstOf(erased, err), nil
-			}
-			if err != nil {
-				return err
-			}
-			if same {
-				sequence, ok = at, true
-				return errStop
-			}
-		}
-		return nil
-	})
-	if err == nil && !ok {
-		err = erased
-	}
-	return sequence, ok, err
 }
 
 // identified reports whether the event at sequence has this identity.

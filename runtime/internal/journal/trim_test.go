@@ -100,8 +100,8 @@ func TestTrim(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if _, ok, err := j.Lookup("litellm", "0a"); ok != (want == 1) || err != nil {
-					t.Error(ok, err)
+				if found, err := j.All("litellm", []string{"0a"}, 1); len(found) == 1 != (want == 1) || err != nil {
+					t.Error(found, err)
 				}
 				u := j.Usage()
 				if wantTime := base.Add(time.Duration(want-1) / 3 * time.Minute); want < 31 && !u.Oldest.Equal(wantTime) || want == 31 && !u.Oldest.IsZero() {

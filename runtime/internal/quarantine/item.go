@@ -11,7 +11,7 @@
 //	| crc (4) | version (1) | flags (1) | first time | size (uvar) | digest (16) | ...
 //	|         |             | 1: no data| (var, ns)  |             | keyed       |
 //	+---------+-------------+-----------+------------+-------------+-------------+
-//	... source, principal, address, reason, detail (each: length, bytes), data
+//	... source, principal, address, reason, detail [, namespace] (each: length, bytes), data
 //
 //	again N   how often the same input came again
 //	+---------+--------------+--------------------+
@@ -45,6 +45,7 @@ type Item struct {
 	Times       uint64    // how often the same came
 
 	Provenance auditrelay.Provenance
+	Namespace  string // of its events; empty: the usual one
 	Reason     string
 	Detail     string   // without event data
 	Size       int64    // bytes of what came
@@ -67,13 +68,24 @@ const (
 // An item's record is
 //
 //	crc(4) version(1) flags(1) first(varint, Unix ns) size(uvarint) digest(16)
-//	source principal address reason detail (each: length, bytes) data
+//	source principal address reason detail [namespace] (each: length, bytes) data
 //
-// The crc is over the rest and the key.
+// The crc is over the rest and the key. Version 2 has the namespace; an item without one is
+// of version 1.
 const (
-	itemVersion = 1
-	flagBare    = 1
+	itemVersion      = 1
+	namespaceVersion = 2
+	flagBare         = 1
 )
+
+// texts are the item's, in the order of its record.
+func (it *Item) texts(version byte) []*string {
+	all := []*string{&it.Provenance.Source, &it.Provenance.Principal, &it.Provenance.Address, &it.Reason, &it.Detail}
+	if version == namespaceVersion {
+		all = append(all, &it.Namespace)
+	}
+	return all
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -86,13 +98,17 @@ func seal(key journal.Key, it *Item) []byte {
 	if it.Bare {
 		flags |= flagBare
 	}
-	b = append(b, itemVersion, flags)
+	version := byte(itemVersion)
+	if it.Namespace != "" {
+		version = namespaceVersion
+	}
+	b = append(b, version, flags)
 	b = binary.AppendVarint(b, it.First.UnixNano())
 	b = binary.AppendUvarint(b, uint64(it.Size))
 	b = append(b, it.Digest[:]...)
-	for _, s := range []string{it.Provenance.Source, it.Provenance.Principal, it.Provenance.Address, it.Reason, it.Detail} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+	for _, s := range it.texts(version) {
+		b = binary.AppendUvarint(b, uint64(len(*s)))
+		b = append(b, *s...)
 	}
 	b = append(b, it.Data...)
 	binary.BigEndian.PutUint32(b, sum(key, b[4:]))
@@ -105,15 +121,15 @@ func open(key journal.Key, value []byte) (Item, error) {
 	if !ok || len(value) < 6 || binary.BigEndian.Uint32(value) != sum(key, value[4:]) {
 		return Item{}, damaged(number)
 	}
-	if value[4] != itemVersion {
-		return Item{}, fmt.Errorf("item %d in quarantine has format %d, expected %d; use the program that wrote it", number, value[4], itemVersion)
+	if value[4] != itemVersion && value[4] != namespaceVersion {
+		return Item{}, fmt.Errorf("item %d in quarantine has format %d, expected %d; use the program that wrote it", number, value[4], namespaceVersion)
 	}
 	r := reader{b: value[6:]}
 	it := Item{Number: number, Bare: value[5]&flagBare != 0, stored: len(value)}
 	it.First = time.Unix(0, r.varint()).UTC()
 	it.Size = int64(r.uvarint())
 	copy(it.Digest[:], r.take(uint64(len(it.Digest))))
-	for _, s := range []*string{&it.Provenance.Source, &it.Provenance.Principal, &it.Provenance.Address, &it.Reason, &it.Detail} {
+	for _, s := range it.texts(value[4]) {
 		*s = string(r.take(r.uvarint()))
 	}
 	if r.failed {

@@ -36,6 +36,10 @@ type Config struct {
 	// over or was restored, since transaction numbers may repeat. Known rows are stored
 	// once. Default: 24h.
 	Overlap time.Duration `yaml:"overlap" range:"1m..365d"`
+	// Namespace is where the ids of events count that are read here: ids of two
+	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
+	// the same one. Default: litellm.
+	Namespace string `yaml:"namespace"`
 }
 
 // Check checks the section ingest.postgres.
@@ -56,6 +60,9 @@ func read(section config.Section) (Config, error) {
 	} else if err := CheckURL(c.URL); err != nil {
 		errs = append(errs, option("url", "%w", err))
 	}
+	if err := config.CheckNamespace(c.Namespace); err != nil {
+		errs = append(errs, option("namespace", "%w", err))
+	}
 	for _, name := range []struct{ key, value string }{{"schema", c.Schema}, {"table", c.Table}, {"notify", c.Notify}} {
 		if len(name.value) > 63 {
 			errs = append(errs, option(name.key, "longer than 63 bytes, as no name in Postgres is"))
@@ -72,7 +79,7 @@ func option(path, format string, args ...any) error {
 func (c *Config) options(limitEvents int) Options {
 	o := Options{
 		URL: c.URL, Schema: c.Schema, Table: cmp.Or(c.Table, DefaultTable), Poll: c.Poll, Rate: c.Rate, Batch: c.Batch,
-		FromNow: c.From.Kind == auditrelay.FromNow, FromTime: c.From.Time, Overlap: c.Overlap, Notify: c.Notify,
+		FromNow: c.From.Kind == auditrelay.FromNow, FromTime: c.From.Time, Overlap: c.Overlap, Notify: c.Notify, Namespace: c.Namespace,
 	}
 	if o.Batch == 0 && limitEvents > 0 {
 		o.Batch = min(limitEvents, DefaultBatch)

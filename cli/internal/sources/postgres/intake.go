@@ -25,6 +25,7 @@ const (
 type intake struct {
 	relay      Relay
 	provenance auditrelay.Provenance
+	namespace  string
 }
 
 // take submits rows. When it returns nil, every row is accepted, known, or in quarantine.
@@ -33,7 +34,7 @@ func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err err
 	done.Read = uint64(len(rows))
 	var aside []runtime.Quarantined
 	set := func(r *row, reason, detail string) {
-		aside = append(aside, runtime.Quarantined{Data: r.data, Provenance: in.provenance, Reason: reason, Detail: detail})
+		aside = append(aside, runtime.Quarantined{Data: r.data, Provenance: in.provenance, Namespace: in.namespace, Reason: reason, Detail: detail})
 	}
 	ids := make([]string, 0, len(rows))
 	for i := range rows {
@@ -43,7 +44,7 @@ func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err err
 		}
 		ids = append(ids, id)
 	}
-	earlier, err := in.relay.FindEarlier(ctx, ids)
+	earlier, err := in.relay.FindEarlier(ctx, in.namespace, ids)
 	if err != nil {
 		return done, err
 	}
@@ -68,7 +69,7 @@ func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err err
 				set(r, reasonConflict, fmt.Sprintf("another event with this id was accepted before, as sequence %d", earlier[i]))
 			}
 		default:
-			events = append(events, runtime.Submission{Data: r.data, Provenance: in.provenance})
+			events = append(events, runtime.Submission{Data: r.data, Provenance: in.provenance, Namespace: in.namespace})
 			which = append(which, r)
 		}
 	}

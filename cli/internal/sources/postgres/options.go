@@ -19,7 +19,7 @@ import (
 type Relay interface {
 	Submit(ctx context.Context, events ...runtime.Submission) ([]runtime.Result, error)
 	Quarantine(ctx context.Context, items ...runtime.Quarantined) error
-	FindEarlier(ctx context.Context, ids []string) ([]uint64, error)
+	FindEarlier(ctx context.Context, namespace string, ids []string) ([]uint64, error)
 	Same(ctx context.Context, sequence uint64, data []byte) (bool, error)
 	Position(source string) ([]byte, error)
 	SetPosition(ctx context.Context, source string, position []byte) error
@@ -50,6 +50,9 @@ type Options struct {
 	// Notify is a channel to LISTEN on. A notification triggers a check for new rows at
 	// once. Default: none.
 	Notify string
+
+	// Namespace of the events. Default: auditrelay.NamespaceLiteLLM.
+	Namespace string
 
 	// Seen, if not nil, is called with the number of rows read.
 	Seen func(n int)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type Reconciliation struct {
 	URL           auditrelay.Secret
 	Schema, Table string
+	Namespace     string // of the events; default: auditrelay.NamespaceLiteLLM
 	// From and To bound the events by their own time (updated_at), To not included.
 	From, To time.Time
 	// Repair submits the rows that the journal lacks.
@@ -44,7 +46,7 @@ func Reconcile(ctx context.Context, rt *runtime.Runtime, o Reconciliation, fn fu
 	}
 	defer c.close()
 	r := reconciler{rt: rt, c: c, o: o, fn: fn,
-		intake: intake{relay: rt, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}}}
+		intake: intake{relay: rt, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}, namespace: o.Namespace}}
 	if stats := rt.Stats(); stats.Oldest > 1 {
 		r.done.JournalSince = stats.OldestAt.UTC()
 	}
@@ -136,7 +138,7 @@ func (r *reconciler) lookUp(ctx context.Context, list []listed) error {
 		return &TableError{fmt.Errorf("read ids of %s: %w", r.c.name, err)}
 	}
 	r.done.Rows += uint64(len(ids))
-	found, err := r.rt.Find(ctx, ids)
+	found, err := r.rt.Find(ctx, r.o.Namespace, ids)
 	if err != nil {
 		return err
 	}
@@ -194,7 +196,7 @@ func (r *reconciler) journal(ctx context.Context) error {
 			break
 		}
 		for _, e := range events {
-			if e.Sequence < end && e.Namespace == auditrelay.NamespaceLiteLLM && !e.Time.Before(r.o.From) && e.Time.Before(r.o.To) {
+			if e.Sequence < end && e.Namespace == cmp.Or(r.o.Namespace, auditrelay.NamespaceLiteLLM) && !e.Time.Before(r.o.From) && e.Time.Before(r.o.To) {
 				one := inJournal{Event: e, unstorable: unstorable(e.Data)}
 				one.Data = nil
 				batch = append(batch, one)

@@ -162,7 +162,7 @@ func (s *Source) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.
 	}
 	defer s.comparing.Unlock()
 	done, err := Reconcile(ctx, s.host.Runtime, Reconciliation{
-		URL: c.URL, Schema: c.Schema, Table: c.Table, From: want.From, To: want.To, Repair: want.Repair,
+		URL: c.URL, Schema: c.Schema, Table: c.Table, Namespace: c.Namespace, From: want.From, To: want.To, Repair: want.Repair,
 	}, fn)
 	if table, ok := errors.AsType[*TableError](err); ok {
 		err = &api.Error{Status: http.StatusBadGateway, Reason: api.ReasonUnavailable, Message: table.Error()}

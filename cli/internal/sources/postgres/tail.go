@@ -44,7 +44,7 @@ func NewTail(o Options) (*Tail, error) {
 		return nil, fmt.Errorf("postgres: url: %w", err)
 	}
 	s := &Tail{o: o, log: o.Logger.With("source", sourceName), seen: map[tid]uint64{}, span: firstSpan,
-		intake: intake{relay: o.Relay, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}}}
+		intake: intake{relay: o.Relay, provenance: auditrelay.Provenance{Source: sourceName, Principal: o.Table}, namespace: o.Namespace}}
 	s.status = Status{Source: sourceName, Table: qualified(o.Schema, o.Table), State: StateConnecting, Since: time.Now().UTC()}
 	return s, nil
 }

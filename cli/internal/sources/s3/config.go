@@ -54,6 +54,10 @@ type KeyConfig struct {
 	// SecretAccessKey signs requests. At least 16 characters, since a shorter one can be
 	// found by brute force from one request.
 	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
+	// Namespace is where the ids of events count that are sent with the key: ids of two
+	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
+	// the same one. Default: litellm.
+	Namespace string `yaml:"namespace"`
 }
 
 // ForwardConfig is the destination of objects that are not audit events.
@@ -147,6 +151,9 @@ func (c *Config) check() error {
 				part.taken[part.value] = i
 			}
 		}
+		if err := config.CheckNamespace(k.Namespace); err != nil {
+			bad(at+"namespace", "%w", err)
+		}
 		if config.Weak(k.SecretAccessKey.Reveal()) {
 			bad(at+"secret_access_key", "missing, or it can be guessed from one request that somebody sees: expected at least %d characters by chance; make one with: openssl rand -hex 20", MinSecretBytes)
 		}
@@ -199,7 +206,7 @@ func (c *Config) options() Options {
 		o.Hold = *c.Hold
 	}
 	for _, k := range c.Keys {
-		o.Keys = append(o.Keys, Key{Name: k.Name, AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey})
+		o.Keys = append(o.Keys, Key{Name: k.Name, AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey, Namespace: k.Namespace})
 	}
 	if f := c.ForwardTo; f != nil {
 		o.Forward = &Forward{

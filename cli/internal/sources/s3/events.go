@@ -29,12 +29,13 @@ const reasonConflict = "conflict"
 
 // intake is one object's way into the journal.
 type intake struct {
-	rt     *runtime.Runtime
-	ctx    context.Context
-	from   auditrelay.Provenance
-	limits ingest.Limits
-	most   int    // events of one write
-	whole  []byte // the object
+	rt        *runtime.Runtime
+	ctx       context.Context
+	from      auditrelay.Provenance
+	namespace string
+	limits    ingest.Limits
+	most      int    // events of one write
+	whole     []byte // the object
 
 	batch []runtime.Submission
 	held  int // bytes of batch
@@ -44,8 +45,8 @@ type intake struct {
 
 // take makes the object's events durable, in the journal or in quarantine. On an
 // error some may be, and the same object may be sent again: they are known then.
-func (h *Handler) take(ctx context.Context, p *payload, contentType, key string, from auditrelay.Provenance) (eventCounts, *Error) {
-	in := &intake{rt: h.rt, ctx: context.WithoutCancel(ctx), from: from, limits: h.limits, whole: p.data, most: sliceEvents}
+func (h *Handler) take(ctx context.Context, p *payload, contentType, key string, from auditrelay.Provenance, namespace string) (eventCounts, *Error) {
+	in := &intake{rt: h.rt, ctx: context.WithoutCancel(ctx), from: from, namespace: namespace, limits: h.limits, whole: p.data, most: sliceEvents}
 	if h.limits.Events > 0 {
 		in.most = min(in.most, h.limits.Events)
 	}
@@ -109,7 +110,7 @@ func (in *intake) run(body []byte, contentType string) error {
 		}
 		closeSpan(int(raw.Offset))
 		end = int(raw.Offset) + len(raw.Data)
-		in.batch = append(in.batch, runtime.Submission{Data: body[raw.Offset:end:end], Provenance: in.from})
+		in.batch = append(in.batch, runtime.Submission{Data: body[raw.Offset:end:end], Provenance: in.from, Namespace: in.namespace})
 		if in.held += len(raw.Data); len(in.batch) >= in.most || in.held >= sliceBytes {
 			if err := in.flush(); err != nil {
 				return err
@@ -148,7 +149,7 @@ func (in *intake) refuse(data []byte, err error) {
 	if len(in.bad) > maxItems {
 		return
 	}
-	item := runtime.Quarantined{Data: data, Provenance: in.from, Reason: "internal", Detail: err.Error()}
+	item := runtime.Quarantined{Data: data, Provenance: in.from, Namespace: in.namespace, Reason: "internal", Detail: err.Error()}
 	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
 		item.Reason, item.Detail = string(fault.Reason), fault.Message
 		if fault.Field != "" {

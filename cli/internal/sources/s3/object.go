@@ -139,7 +139,7 @@ func done(w http.ResponseWriter, r *request, p *payload) {
 func (h *Handler) takeHeld(r *request, p *payload, from auditrelay.Provenance, until time.Time) (count eventCounts, fault *Error) {
 	for {
 		var n eventCounts
-		n, fault = h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from)
+		n, fault = h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from, r.signed.key.Namespace)
 		count.add(n)
 		if fault == nil || fault.Code != codeSlowDown || !h.now().Add(holdPoll).Before(until) || !pause(r.Context()) || h.await(r.Context(), until) != nil {
 			return count, fault

@@ -52,6 +52,7 @@ type Key struct {
 	Name        string // recorded with every event as its principal
 	AccessKeyID string
 	Secret      auditrelay.Secret
+	Namespace   string // of the events; see runtime.Submission
 }
 
 // MinSecretBytes is the minimum length of a secret. A shorter one can be found by brute

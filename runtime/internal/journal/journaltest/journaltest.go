@@ -144,12 +144,11 @@ func events(t *testing.T, p Place) {
 			t.Fatal(err)
 		}
 		same(t, "one event", want[199], one)
-		if at, ok, err := j.Lookup("litellm", "151"); at != 152 || !ok || err != nil {
-			t.Errorf("lookup: %d %v %v", at, ok, err)
+		found, err := j.All("litellm", []string{"151", "never"}, 10)
+		if err != nil {
+			t.Errorf("lookup: %v", err)
 		}
-		if _, ok, err := j.Lookup("litellm", "never"); ok || err != nil {
-			t.Errorf("lookup of what never came: %v %v", ok, err)
-		}
+		same(t, "the sequences of two ids", []uint64{152}, found)
 		j = reopen(t, j, p, o)
 		same(t, "identity", id, j.Identity())
 		same(t, "head", head, j.Head())
@@ -412,8 +411,8 @@ func trim(t *testing.T, p Place) {
 			t.Errorf("after a trim to %d: %d events", before, len(got))
 		}
 	}
-	if _, ok, err := j.Lookup("litellm", "0a"); ok || err != nil {
-		t.Errorf("found what was trimmed: %v", err)
+	if found, err := j.All("litellm", []string{"0a"}, 1); found != nil || err != nil {
+		t.Errorf("found what was trimmed: %v, %v", found, err)
 	}
 	if out := add(t, j, event("0a", `{}`)); out[0].Sequence != 61 {
 		t.Errorf("after all was trimmed: %+v", out)
