@@ -25,6 +25,9 @@ type Document struct {
 
 	walk    walk
 	scratch []byte
+
+	watch      func() // nil: nobody wants to know
+	every, due int
 }
 
 // Node is a value in a document. It is valid until the next Reset; edits never
@@ -166,6 +169,20 @@ const escapedWork = 4
 // it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
 // that could be scanned in the same time.
 func (d *Document) Work() int { return d.work }
+
+// Watch makes the document call f while a search along a path is under way, each time that
+// so much more work was done. f may panic to end the search: what was found stays as it
+// is. A nil f ends it.
+func (d *Document) Watch(every int, f func()) { d.watch, d.every, d.due = f, every, d.work+every }
+
+// visit counts a visit to a node.
+func (d *Document) visit() {
+	d.work += visitWork
+	if d.watch != nil && d.work >= d.due {
+		d.due = d.work + d.every
+		d.watch()
+	}
+}
 
 func (d *Document) buffer(s source) []byte {
 	if s == inData {

@@ -125,7 +125,7 @@ func (d *Document) nextMatching(n Node, s *segment) Node {
 func (d *Document) matching(c Node, s *segment) Node {
 	for c != 0 {
 		nd := &d.nodes[c]
-		d.work += visitWork
+		d.visit()
 		if nd.flags&deleted == 0 && s.matches(d, nd) {
 			return c
 		}
@@ -161,7 +161,7 @@ func (p *Path) closed(set uint64) uint64 {
 
 // after returns the set after a step from a node with the given set to c.
 func (p *Path) after(d *Document, set uint64, c *node) uint64 {
-	d.work += visitWork
+	d.visit()
 	var out uint64
 	for set &= p.unmatched(); set != 0; set &= set - 1 {
 		d.work += stepWork

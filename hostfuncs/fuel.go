@@ -122,7 +122,7 @@ func (s *State) prepay(units int) {
 }
 
 // payBytes charges for bytes that are copied, compared or decoded.
-func (s *State) payBytes(n int) { s.pay(n / bytesPerUnit) }
+func (s *State) payBytes(n int) { s.prepay(n / bytesPerUnit) }
 
 // Exhausted is called by a metered module when its fuel or depth falls below zero. It
 // grants the next slice of fuel, or ends the call.

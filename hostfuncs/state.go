@@ -73,6 +73,7 @@ type State struct {
 	// its behalf, and reports whether they are there. Nil: there is no bound.
 	Reserve func(n int) bool
 	seeded  bool
+	watch   func() // payWork
 	record  *recording // nil where nobody wants to know
 	output  [2][]byte  // the lines that stdout and stderr have begun
 }
@@ -90,6 +91,7 @@ func NewState(ctx context.Context, p *Policy) *State {
 	if len(p.Config) > 0 {
 		s.config.Reset(p.Config)
 	}
+	s.watch = s.payWork
 	s.keys = make(map[string]*redaction.Pseudonymiser, len(p.Keys))
 	for name, key := range p.Keys {
 		s.keys[name] = redaction.NewPseudonymiser(name, key)
@@ -120,6 +122,7 @@ func (s *State) Begin(call *filter.Call) {
 	s.edited, s.emitBytes, s.seeded = 0, 0, false
 	s.record.reset()
 	s.places.Reset()
+	s.doc.Watch(watchedWork, s.watch)
 	s.emitted, s.touched, s.counted, s.reason = s.emitted[:0], s.touched[:0], s.counted[:0], ""
 }
 
@@ -141,6 +144,9 @@ func (s *State) End() {
 	clear(s.emitted)
 	s.flush()
 	s.tank.unbind()
+	if s.doc != nil {
+		s.doc.Watch(0, nil)
+	}
 	s.call, s.doc, s.turn = nil, nil, Always
 }
 

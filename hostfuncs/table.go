@@ -161,6 +161,9 @@ func (s *State) work() int {
 	return n
 }
 
+// watchedWork is how much work one search along a path does before it is paid for.
+const watchedWork = 4 * settleAt * bytesPerUnit
+
 // payWork charges for what the documents have done since it was last called. What
 // visits many nodes calls it in between.
 func (s *State) payWork() {

@@ -1,0 +1,25 @@
+;; manifest {"name":"redact-quadratic","abi":"1.0","writes":["**"],"emits":true}
+;; Redacts what only ends at the end of a long text, once for each of its characters.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (import "auditrelay_v1" "path" (func $path (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "regex" (func $regex (param i32 i32) (result i32)))
+  (import "auditrelay_v1" "find" (func $find (param i32) (result i32)))
+  (import "auditrelay_v1" "set_string" (func $set_string (param i32 i32 i32) (result i32)))
+  (import "auditrelay_v1" "redact_matches" (func $redact_matches (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 0) "table_name")
+  (data (i32.const 100) "a.*b|a")
+  (global $p (mut i32) (i32.const 0))
+  (global $r (mut i32) (i32.const 0))
+  (func (export "auditrelay_init") (result i32)
+    (memory.fill (i32.const 1000) (i32.const 97) (i32.const 60000))
+    (global.set $p (call $path (i32.const 0) (i32.const 10)))
+    (global.set $r (call $regex (i32.const 100) (i32.const 7)))
+    (i32.const 0))
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (drop (call $set_string (call $find (global.get $p)) (i32.const 1000) (i32.const 60000)))
+    (drop (call $redact_matches (call $find (global.get $p)) (global.get $r) (i32.const 1)))
+    (i32.const 1)))
