@@ -2,22 +2,21 @@ package crashtest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"auditrelay/guests/conformance"
 )
 
-// hostileGuests are cases of the conformance kit, one for each way to do harm at an event.
-var hostileGuests = []string{"loop", "loads-chain", "recursion-wide", "calls-exponential", "bulk-fill"}
+// hostileGuests are cases of the conformance kit, one for each way to do harm at an event:
+// as many worker processes at a time.
+var hostileGuests = []string{"loop", "loads-chain", "recursion-wide", "bulk-fill", "memory-grow", "redact-quadratic", "query-stars", "find-wide", "edit-far"}
 
 // TestHostileGuests runs hostile modules in the real program, each on a callback of its
 // own, beside one without guests: each event of that arrives, each hostile one fails with
@@ -48,12 +47,7 @@ func TestHostileGuests(t *testing.T) {
 	files := filepath.Join(dir, "files")
 	filters, callbacks := "", ""
 	for name, c := range want {
-		module := filepath.Join(dir, name+".wasm")
-		if err := os.WriteFile(module, c.Wasm, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		sum := sha256.Sum256(c.Wasm)
-		filters += fmt.Sprintf("  %s: {wasm: %s, sha256: %s}\n", name, module, hex.EncodeToString(sum[:]))
+		filters += module(t, dir, name, c.Wasm)
 		callbacks += fmt.Sprintf("  - {name: %s, filters: [%s], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n", name, name, filepath.Join(dir, "hostile", name, "events.ndjson"))
 	}
 	config := filepath.Join(dir, "auditrelay.yaml")
@@ -63,7 +57,7 @@ func TestHostileGuests(t *testing.T) {
 
 	const events = 12
 	for n := range events {
-		body := fmt.Appendf(nil, `{"id":"g-%d","action":"created","updated_values":{"a":1}}`, n)
+		body := fmt.Appendf(nil, `{"id":"g-%d","action":"created","table_name":%q,"updated_values":{"a":1}}`, n, strings.Repeat("T", 900))
 		if accepted, err := r.post(context.Background(), http.DefaultClient, [][]byte{body}); err != nil || len(accepted) != 1 {
 			t.Fatalf("%v, %v", accepted, err)
 		}

@@ -1,0 +1,190 @@
+package crashtest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/guests/conformance"
+)
+
+// module writes a guest and returns its line under filters.
+func module(t *testing.T, dir, name string, wasm []byte) string {
+	t.Helper()
+	file := filepath.Join(dir, name+".wasm")
+	if err := os.WriteFile(file, wasm, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(wasm)
+	return fmt.Sprintf("  %s: {wasm: %s, sha256: %s, grants: {write: [\"**\"]}}\n", name, file, hex.EncodeToString(sum[:]))
+}
+
+// beside is what became of a healthy callback, the door and the processes while a module
+// ran on another callback.
+type beside struct {
+	name      string
+	delivered int           // events of the healthy callback, in the time
+	door      time.Duration // its p99
+	relay     int64         // resident, at the peak
+	worker    int64         // the largest one's
+	pause     time.Duration // of the relay's collector, the longest
+	failed    int           // events of the hostile callback
+	causes    map[string]int
+	next      bool // an event of the hostile callback was judged after one had failed
+}
+
+// measure runs a module beside a healthy guest for a while, under a steady load.
+func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside {
+	t.Helper()
+	keep, err := os.ReadFile("../../../testdata/wasm/reference-c/reference-c.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "auditrelay.yaml")
+	write(t, config, fmt.Sprintf("data_dir: %s\nfilters:\n%s%scallbacks:\n"+
+		"  - {name: hostile, filters: [hostile], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n"+
+		"  - {name: healthy, filters: [healthy], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n",
+		filepath.Join(dir, "data"), module(t, dir, "hostile", wasm), module(t, dir, "healthy", keep),
+		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "healthy", "events.ndjson")))
+	r := startRelay(t, address(t), config, "GODEBUG=gctrace=1")
+	b := beside{name: name}
+
+	var took []time.Duration
+	var mu sync.Mutex
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
+	var producers sync.WaitGroup
+	for p := range 2 {
+		producers.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				var events [][]byte
+				for i := range 20 {
+					events = append(events, fmt.Appendf(nil, `{"id":"%s-%d-%d-%d","action":"updated","table_name":%q,"updated_values":{"x":%q}}`, name, p, n, i, "T", strings.Repeat("v", 700)))
+				}
+				began := time.Now()
+				if _, err := r.post(ctx, http.DefaultClient, events); err != nil && ctx.Err() == nil {
+					t.Errorf("%s: the door: %v", name, err)
+					return
+				}
+				mu.Lock()
+				took = append(took, time.Since(began))
+				mu.Unlock()
+				select {
+				case <-ctx.Done():
+				case <-time.After(10 * time.Millisecond): // a steady load, not all there is
+				}
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		for _, pid := range r.workers(t) {
+			b.worker = max(b.worker, resident(pid))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond): // other processes cannot tell
+		}
+	}
+	producers.Wait()
+	b.delivered = int(r.callback(t, "healthy").Account.Delivered) //nolint:gosec // small
+	slices.Sort(took)
+	b.door = took[len(took)*99/100]
+	b.relay = r.memory(t, "VmHWM")
+	account := r.callback(t, "hostile").Account
+	b.failed, b.next = int(account.DeadLettered), account.Delivered > 0 || account.DeadLettered > 1 //nolint:gosec // small
+	b.causes = r.causes(t, "hostile")
+	r.kill()
+	b.pause = longestPause(r.log.String())
+	return b
+}
+
+// resident is a process's peak of resident memory, 0 where it has ended.
+func resident(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+var collection = regexp.MustCompile(`(?m)^gc \d+ .*: ([0-9.]+)\+[0-9.]+\+([0-9.]+) ms clock`)
+
+// longestPause is the longest time for which a collection stopped a Go program.
+func longestPause(log string) time.Duration {
+	longest := 0.0
+	for _, m := range collection.FindAllStringSubmatch(log, -1) {
+		for _, text := range m[1:] {
+			ms, _ := strconv.ParseFloat(text, 64)
+			longest = max(longest, ms)
+		}
+	}
+	return time.Duration(longest * float64(time.Millisecond))
+}
+
+// TestBesideHostile runs every module of the conformance kit that loads and fails at an
+// event in the real program beside a healthy guest, and reports how much less the healthy
+// one and the door do than beside a plain loop. With AUDITRELAY_SOAK set; a number above 1
+// is for how many seconds each. AUDITRELAY_GUESTS takes those whose names match.
+func TestBesideHostile(t *testing.T) {
+	soak := os.Getenv("AUDITRELAY_SOAK")
+	if soak == "" {
+		t.Skip("AUDITRELAY_SOAK is not set")
+	}
+	seconds, _ := strconv.Atoi(soak)
+	lasts := time.Duration(max(seconds, 3)) * time.Second
+	only := regexp.MustCompile(os.Getenv("AUDITRELAY_GUESTS"))
+	cases, err := conformance.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(cases, func(c conformance.Case) bool { return c.Name == "loop" })
+	loop := cases[i].Wasm
+	var base []beside
+	var all []beside
+	for _, c := range cases {
+		if c.Refused != "" || c.Cause == auditrelay.CauseNone || strings.HasPrefix(c.Name, "pointer-") || !only.MatchString(c.Name) {
+			continue
+		}
+		if len(all)%5 == 0 {
+			base = append(base, measure(t, "loop", loop, lasts))
+		}
+		b := measure(t, c.Name, c.Wasm, lasts)
+		all = append(all, b)
+		if !b.next || b.causes[string(c.Cause)] == 0 || len(b.causes) != 1 {
+			t.Errorf("%s: %d failed, causes %v, the next event was judged: %v", c.Name, b.failed, b.causes, b.next)
+		}
+		if b.relay >= mostMemory {
+			t.Errorf("%s: the relay took %d MiB", c.Name, b.relay>>20)
+		}
+	}
+	throughput, door := 0, time.Duration(0)
+	for _, b := range base {
+		throughput, door = throughput+b.delivered/len(base), door+b.door/time.Duration(len(base))
+		t.Logf("a plain loop: %d delivered beside it, door p99 %v", b.delivered, b.door)
+	}
+	slices.SortFunc(all, func(a, b beside) int { return cmp.Compare(a.delivered, b.delivered) })
+	for _, b := range all {
+		t.Logf("%-20s healthy %.2f and door p99 %.2f of a plain loop's; relay %d MiB, worker %d MiB, collector pause %v; %d failed, %v", b.name,
+			float64(b.delivered)/float64(throughput), float64(b.door)/float64(door), b.relay>>20, b.worker>>20, b.pause, b.failed, b.causes)
+	}
+}
