@@ -120,7 +120,8 @@ type Limits struct {
 	Stack auditrelay.ByteSize `yaml:"stack" range:"4KiB..4MiB"`
 	// Time limits one event by the wall clock: a second guard behind fuel. A guest that had
 	// the processor for half of it fails the event (out_of_fuel). One that did not get it has
-	// four times as long; then the event is retried, since the host is too busy (wall_time).
+	// four times as long; then the event is retried alone in a fresh worker process, since
+	// the host is too busy, and set aside the second time (wall_time).
 	// Default: 10s.
 	Time time.Duration `yaml:"time" range:"1ms..10m"`
 	// InitTime limits the start of an instance by the wall clock. Default: 30s.

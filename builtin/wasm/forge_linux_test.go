@@ -126,6 +126,19 @@ var forgeries = []forged{
 	{name: "an offset beyond the memory", answer: func(s *process.Side, b []byte) { sendAs(s, sayAnswer, 1<<32-1, len(b), b) }},
 	{name: "an offset and a length that overflow", answer: func(s *process.Side, b []byte) { sendAs(s, sayAnswer, 1<<32-8, 1<<32-1, b) }},
 	{name: "an offset before the answers", answer: func(s *process.Side, b []byte) { sendAs(s, sayAnswer, 0, len(b), b) }},
+	{name: "a filled shared memory, let go of", answer: func(s *process.Side, b []byte) {
+		socket.Range(func(lane, _ any) bool {
+			for _, half := range [][]byte{lane.(*process.Side).In(), lane.(*process.Side).Out()[4096:]} {
+				for i := 0; i < len(half); i += os.Getpagesize() {
+					half[i] = 1
+				}
+				_ = syscall.Madvise(half[:len(half)&^(os.Getpagesize()-1)], syscall.MADV_DONTNEED)
+			}
+			return true
+		})
+		time.Sleep(300 * time.Millisecond) // it does not count as its own any more
+		send(s, b)
+	}},
 	{name: "a message that nobody knows", answer: func(s *process.Side, b []byte) { sendAs(s, 99, process.First, len(b), b) }},
 	{name: "a message that is cut", answer: func(s *process.Side, _ []byte) { raw(s, []byte{1, 2, 3}) }},
 	{name: "a message that is too long", answer: func(s *process.Side, _ []byte) { raw(s, make([]byte, 4000)) }},
@@ -272,7 +285,7 @@ func tear(s *process.Side, honest []byte) {
 
 func forgedOptions(t *testing.T, name string) wasm.Options {
 	o := options(t, "redact-go/redact-go")
-	o.Worker = []string{"/proc/self/exe", "forge", strings.ReplaceAll(name, " ", "_")}
+	o.Worker = []string{program, "forge", strings.ReplaceAll(name, " ", "_")}
 	o.Grants = wasm.Grants{Write: []string{"object_id"}, Emit: []string{"alerts"}, Keys: []string{"pseudonyms"}}
 	o.Limits.Time, o.Limits.InitTime = 50*time.Millisecond, 5*time.Second
 	o.Breaker = wasm.BreakerOptions{Failures: 2}
@@ -388,7 +401,7 @@ func TestAnswersThatChangeWhileTheyAreRead(t *testing.T) {
 // fails alone, for good; all others are judged.
 func TestInnocentEventsSurviveASuspect(t *testing.T) {
 	o := options(t, "reference-c/reference-c")
-	o.Worker = []string{"/proc/self/exe", "suspect"}
+	o.Worker = []string{program, "suspect"}
 	m := load(t, o)
 	i := open(t, m)
 	const bad = 37

@@ -3,8 +3,10 @@ package wasm_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -39,8 +41,11 @@ func moduleBytes(t testing.TB, name string) []byte {
 // compiled is where tests keep compiled modules, since compiling Go's takes long.
 var compiled string
 
-// apart is set while guests run in worker processes.
-var apart bool
+// apart is set while guests run in worker processes, of this program.
+var (
+	apart   bool
+	program = "/proc/self/exe"
+)
 
 // raceBuild is set in a build for the race detector.
 var raceBuild bool
@@ -48,7 +53,7 @@ var raceBuild bool
 // apartToo reports whether the tests are to run that way too.
 func apartToo() bool {
 	given := func(name string) bool { f := flag.Lookup(name); return f != nil && f.Value.String() != "" }
-	return runtime.GOOS == "linux" && !raceBuild && !given("test.bench") && !given("test.fuzz") && !given("test.list")
+	return runtime.GOOS == "linux" && !given("test.bench") && !given("test.fuzz") && !given("test.list")
 }
 
 // otherWorker runs a worker that is none; nil on systems without.
@@ -72,6 +77,13 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	compiled = dir
+	if raceBuild && runtime.GOOS == "linux" {
+		// A worker with the race detector in it takes more memory than it may.
+		program = filepath.Join(dir, "worker")
+		if out, err := exec.Command("go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("build a worker: %v: %s", err, out))
+		}
+	}
 	code := m.Run()
 	if code == 0 && apartToo() {
 		apart = true // all of it once more, in worker processes
@@ -85,7 +97,7 @@ func TestMain(m *testing.M) {
 func options(t testing.TB, name string) wasm.Options {
 	var worker []string
 	if apart {
-		worker = []string{"/proc/self/exe", "internal-guest"}
+		worker = []string{program, "internal-guest"}
 	}
 	return wasm.Options{
 		Worker: worker,

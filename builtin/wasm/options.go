@@ -127,7 +127,8 @@ type Limits struct {
 	// Time limits one event by the wall clock; it is a guard in addition to Fuel. If the
 	// guest had the processor for half of it, the guest is at fault and the event fails
 	// (out_of_fuel). Otherwise the host is overloaded: the guest gets four times as long,
-	// then the event is retried (wall_time). Default: 10 s.
+	// then the event is retried, alone in a fresh worker process, and fails for good the
+	// second time (wall_time); in this process it is held. Default: 10 s.
 	Time time.Duration
 	// InitTime is the same limit for the start of an instance. Default: 30 s.
 	InitTime time.Duration

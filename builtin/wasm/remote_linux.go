@@ -94,7 +94,7 @@ func (i *remote) start(ctx context.Context, p *process.Process) error {
 		return i.lie(err)
 	}
 	i.say(nil, v.Lines)
-	i.began = v.Fuel
+	i.began = min(v.Fuel, i.module.limits.InitFuel)
 	if !v.Failed {
 		return nil
 	}

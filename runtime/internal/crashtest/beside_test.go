@@ -101,6 +101,12 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	}
 	producers.Wait()
 	b.delivered = int(r.callback(t, "healthy").Account.Delivered) //nolint:gosec // small
+	if wasm != nil {
+		r.eventually(t, time.Minute, name+": a failure, and an event behind it", func() (bool, string) {
+			account := r.callback(t, "hostile").Account
+			return account.DeadLettered > 0 && account.DeadLettered+account.Delivered > 1, fmt.Sprint(account)
+		})
+	}
 	slices.Sort(took)
 	b.door = took[len(took)*99/100]
 	b.relay = r.memory(t, "VmHWM")

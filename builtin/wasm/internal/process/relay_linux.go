@@ -45,6 +45,7 @@ type Process struct {
 type Lane struct {
 	Process *Process
 	conn    *os.File
+	file    int // the memory's
 	memory  []byte
 	in, out []byte
 	message []byte
@@ -208,9 +209,15 @@ func newLane(p *Process, o Options) (l *Lane, conn, memory *os.File, err error) 
 		_ = memory.Close()
 		return nil, nil, nil, fmt.Errorf("shared memory: %w", err)
 	}
-	l = &Lane{Process: p, memory: mapped, in: mapped[:o.In:o.In], out: mapped[o.In:]}
-	if l.conn, conn, err = pair(unix.SOCK_SEQPACKET); err != nil {
+	file, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
 		_, _ = unix.Munmap(mapped), memory.Close()
+		return nil, nil, nil, fmt.Errorf("shared memory: %w", err)
+	}
+	l = &Lane{Process: p, file: file, memory: mapped, in: mapped[:o.In:o.In], out: mapped[o.In:]}
+	if l.conn, conn, err = pair(unix.SOCK_SEQPACKET); err != nil {
+		_ = memory.Close()
+		l.unmap()
 		return nil, nil, nil, err
 	}
 	return l, conn, memory, nil
@@ -233,7 +240,7 @@ func (p *Process) release() {
 
 func (l *Lane) unmap() {
 	if l.memory != nil {
-		_ = unix.Munmap(l.memory)
+		_, _ = unix.Munmap(l.memory), unix.Close(l.file)
 		l.memory, l.in, l.out = nil, nil, nil
 	}
 }
@@ -330,7 +337,17 @@ func (p *Process) Memory() int64 {
 	if err != nil {
 		return 0
 	}
-	return field(status, "RssAnon:") + field(status, "RssShmem:")
+	total := field(status, "RssAnon:")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lanes {
+		// By the file, since a worker can let go of what it filled.
+		var s unix.Stat_t
+		if l.memory != nil && unix.Fstat(l.file, &s) == nil {
+			total += s.Blocks * 512
+		}
+	}
+	return total
 }
 
 func field(status []byte, name string) int64 {
