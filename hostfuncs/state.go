@@ -73,7 +73,7 @@ type State struct {
 	// its behalf, and reports whether they are there. Nil: there is no bound.
 	Reserve func(n int) bool
 	seeded  bool
-	watch   func() // payWork
+	watch   func()     // payWork
 	record  *recording // nil where nobody wants to know
 	output  [2][]byte  // the lines that stdout and stderr have begun
 }
