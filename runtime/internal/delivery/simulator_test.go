@@ -88,6 +88,7 @@ type world struct {
 
 	erasures   int
 	encryption journal.Encryption
+	blob       int // see journal.Options: every second history has its payloads in files
 	erased     map[uint64]auditrelay.Event
 }
 
@@ -135,7 +136,7 @@ func runHistory(seed uint64, logf func(string, ...any), noSync bool) error {
 
 // playHistory plays the history of a seed, and returns what is left of its world.
 func playHistory(seed uint64, logf func(string, ...any), noSync bool) (w *world, err error) {
-	w = &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(),
+	w = &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(), blob: int(seed % 2),
 		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true, erased: map[uint64]auditrelay.Event{}}
 	if seed%3 == 0 {
 		w.encryption = journal.Encryption{Key: bytes.Repeat([]byte{1}, 32), Period: time.Minute}
@@ -205,7 +206,7 @@ func (w *world) newLane(name string) *simLane {
 
 // open opens the journal and all lanes from what is durable.
 func (w *world) open() error {
-	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption})
+	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption, Blob: w.blob})
 	if err != nil {
 		return err
 	}

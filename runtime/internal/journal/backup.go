@@ -36,8 +36,13 @@ func (j *Journal) backup(dir string) error {
 	if err := makeEmpty(fsys, dir); err != nil {
 		return err
 	}
+	j.blobs.removing.Lock() // each file that the copy of the database refers to is still there
+	defer j.blobs.removing.Unlock()
 	s := j.state.Load() // durable, so the copy has at least that
 	if err := j.db.Checkpoint(fsys.PathJoin(dir, databaseName), pebble.WithFlushedWAL()); err != nil {
+		return err
+	}
+	if err := copyBlobs(fsys, j.dir, dir, true); err != nil {
 		return err
 	}
 	// After the database: every key that it needs is there. Not while the file is
@@ -78,7 +83,7 @@ func restore(src, dst string, o Options) (err error) {
 	if err := makeEmpty(o.FS, dst); err != nil {
 		return err
 	}
-	if err := errors.Join(copyDatabase(o.FS, src, dst), copyKeyring(o.FS, src, dst)); err != nil {
+	if err := errors.Join(copyDatabase(o.FS, src, dst), copyBlobs(o.FS, src, dst, false), copyKeyring(o.FS, src, dst)); err != nil {
 		return err
 	}
 	if d, err := findDamage(o.FS, dst, least); err != nil {

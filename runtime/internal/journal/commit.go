@@ -66,6 +66,10 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	if err := j.encrypt(tx); err != nil {
 		return nil, err
 	}
+	blob, err := j.separate(tx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range tx.events {
 		p := &tx.events[i]
 		p.hash = j.id.hash(p.namespace, p.id)
@@ -76,6 +80,7 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	} else if <-w.wake {
 		j.lead(w)
 	}
+	j.settle(tx, blob, w.err)
 	return w.out, w.err
 }
 
@@ -149,13 +154,7 @@ func (q *queue) take(now time.Time) (group []*waiter, bulk bool, wait time.Durat
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.arrival()
-	due := q.bulkAt
-	if len(q.small) == 0 {
-		if calm := q.smalls.Add(quiet); calm.Before(due) {
-			due = calm
-		}
-	}
-	switch held := due.Sub(now); {
+	switch held := q.held(now); {
 	case len(q.bulk) > 0 && held <= 0:
 		group, q.bulk = first(q.bulk, maxBulkBytes)
 		return group, true, 0
@@ -164,6 +163,30 @@ func (q *queue) take(now time.Time) (group []*waiter, bulk bool, wait time.Durat
 		return group, false, 0
 	default:
 		return nil, false, held
+	}
+}
+
+// held returns for how long bulk is still held back. It is called with mu held.
+func (q *queue) held(now time.Time) time.Duration {
+	due := q.bulkAt
+	if len(q.small) == 0 {
+		if calm := q.smalls.Add(quiet); calm.Before(due) {
+			due = calm
+		}
+	}
+	return due.Sub(now)
+}
+
+// turn waits until bulk is not held back: for what is written beside the log.
+func (q *queue) turn() {
+	for {
+		q.mu.Lock()
+		held := q.held(time.Now())
+		q.mu.Unlock()
+		if held <= 0 {
+			return
+		}
+		time.Sleep(min(held, quiet))
 	}
 }
 

@@ -19,8 +19,10 @@ type history struct {
 	events []string // data by sequence-1
 	values map[string]string
 	about  []string // by sequence-1: a value about the event, empty where there is none
+	bodies []string // by sequence-1: a value that may be in a blob file, likewise
 	erased map[uint64]bool
 	oldest uint64
+	next   string // the body that the transaction at hand sets
 }
 
 func (h *history) step(j *Journal) error {
@@ -42,6 +44,7 @@ func (h *history) step(j *Journal) error {
 		about = h.rng.IntN(len(h.events))
 		tx.SetAbout(uint64(about+1), DeadLetterKey("l", uint64(about+1)), []byte(h.events[about]))
 	}
+	h.body(tx, about)
 	var data []string
 	for i := range tx.events {
 		data = append(data, string(tx.events[i].Data()))
@@ -57,7 +60,10 @@ func (h *history) step(j *Journal) error {
 		if a.Status != Stored || a.Sequence != uint64(len(h.events)+1) {
 			return fmt.Errorf("append %d: %+v", i, a)
 		}
-		h.events, h.about = append(h.events, data[i]), append(h.about, "")
+		h.events, h.about, h.bodies = append(h.events, data[i]), append(h.about, ""), append(h.bodies, "")
+	}
+	if about >= 0 {
+		h.bodies[about] = h.next
 	}
 	if about >= 0 {
 		h.about[about] = h.events[about]
@@ -79,6 +85,20 @@ func (h *history) step(j *Journal) error {
 		return j.Trim(h.oldest)
 	}
 	return nil
+}
+
+// body has tx set, or delete, the body about an event.
+func (h *history) body(tx *Tx, about int) {
+	if h.next = ""; about < 0 {
+		return
+	}
+	k := BodyKey("l", uint64(about+1))
+	if h.bodies[about] != "" {
+		tx.Delete(k)
+		return
+	}
+	h.next = noise(h.rng.Int(), 1+h.rng.IntN(3000))
+	tx.SetAbout(uint64(about+1), k, []byte(h.next))
 }
 
 // check reports acknowledged things that are not there.
@@ -121,6 +141,16 @@ func (h *history) check(j *Journal) error {
 			return fmt.Errorf("the value about event %d: %q, want %q: %v", i+1, v, want, err)
 		}
 	}
+	for i, want := range h.bodies {
+		v, ok, err := j.Get(BodyKey("l", uint64(i+1)))
+		if want != "" && h.erased[uint64(i+1)] {
+			if !errors.Is(err, ErrErased) {
+				return fmt.Errorf("the body about event %d, which is erased: %q, %v", i+1, v, err)
+			}
+		} else if err != nil || ok != (want != "") || string(v) != want {
+			return fmt.Errorf("the body about event %d: %d bytes, want %d: %v", i+1, len(v), len(want), err)
+		}
+	}
 	for k, want := range h.values {
 		if v, _, err := j.Get(LaneKey(k)); err != nil || string(v) != want {
 			return fmt.Errorf("value %s: %q, want %q: %v", k, v, want, err)
@@ -146,6 +176,7 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 		}
 		return now
 	}
+	o.Blob = []int{0, 1, 1000}[seed%3]
 	o.Window, o.AnchorEvery = 50, -1 // it is written below: a seed says when
 	for range rounds {
 		o.FS = fs
@@ -153,6 +184,7 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 		if err != nil {
 			return err
 		}
+		j.blobs.maxDeadFiles = 3
 		if err := h.check(j); err != nil {
 			j.Close()
 			return err

@@ -40,7 +40,13 @@ func (j *Journal) openEngine(o Options, mustExist bool) error {
 	}
 	j.db, j.store = db, newPebbleStore(db, j.options)
 	if j.space != nil {
-		j.space.size = j.store.Size
+		j.space.size = func() (used, owed int64) {
+			used, owed = j.store.Size()
+			return used + j.blobs.disk(), owed
+		}
+		if most := memtableSize(o); most < fullMemtable {
+			j.blobs.maxDeadBytes = most
+		}
 	}
 	return nil
 }

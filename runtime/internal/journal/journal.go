@@ -39,6 +39,9 @@ type Options struct {
 	// takes acknowledged events is noticed by it, but for the last interval. 250 ms by
 	// default. Negative is only at Open and Close, for tests that have no clock.
 	AnchorEvery time.Duration
+	// Blob is from how many bytes on the rendered payloads of a transaction stand in a file
+	// beside the storage engine; 0 is 16 KiB, negative is never.
+	Blob int
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// tests can show that they would notice.
 	UnsafeNoSync bool
@@ -79,6 +82,8 @@ type Journal struct {
 	anchor  *anchoring
 	queue   queue
 	recent  recent
+	behind  behind
+	blobs   *blobs
 	scanned atomic.Uint64 // see Scanned
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
@@ -128,7 +133,7 @@ func Open(dir string, o Options) (*Journal, error) {
 }
 
 func newJournal(dir string, o Options) *Journal {
-	return &Journal{options: o, dir: dir, fault: &fault{}, anchor: newAnchoring()}
+	return &Journal{options: o, dir: dir, fault: &fault{}, anchor: newAnchoring(), blobs: newBlobs(o, dir)}
 }
 
 func (j *Journal) open() (err error) {
@@ -187,7 +192,10 @@ func (j *Journal) open() (err error) {
 	if err := j.startAnchor(least); err != nil {
 		return err
 	}
-	return gate.open()
+	if err := gate.open(); err != nil {
+		return err
+	}
+	return j.openBlobs()
 }
 
 // recover reads what the database holds and compares it with marker and anchor.
@@ -232,6 +240,7 @@ func (j *Journal) Close() error {
 	}
 	_, _ = j.Commit(&Tx{bulk: bulkBytes + 1}) // behind all that are under way; later ones see closed
 	j.users.Wait()
+	j.blobs.close()
 	if err := errors.Join(j.stopAnchor(j.fault.get() == nil), j.release()); err != nil {
 		return fmt.Errorf("journal %s: close: %w", j.dir, err)
 	}

@@ -35,7 +35,7 @@ func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []aud
 	}
 	events, ok := j.recent.read(from, end, maxEvents, maxBytes)
 	if !ok {
-		events, err = j.read(from, end, maxEvents, maxBytes)
+		events, err = j.behind.read(j, from, end, maxEvents, maxBytes)
 	}
 	return events, from + uint64(len(events)), err
 }

@@ -16,6 +16,7 @@ import (
 // It takes s over, and closes it also where it fails. Errors: as of Open.
 func OpenShared(s Shared, dir string, o Options) (*Journal, error) {
 	o.Reserve = -1
+	o.Blob = -1
 	j := newJournal(dir, o.withDefaults())
 	j.store, j.shared, j.lock = s, s, noLock{}
 	j.space = newSpace(nil, "", j.options)

@@ -22,6 +22,7 @@ type space struct {
 	mu    sync.Mutex
 	when  time.Time
 	since int64 // bytes written since then
+	apart int64 // likewise, to blob files
 	used  int64
 	free  int64 // -1 where the file system does not say
 	files int64 // that can still be made; -1 where their number is not fixed
@@ -58,12 +59,12 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 // the rest. What only deletes always passes.
 // ahead is how many bytes are to be written before tx.
 func (s *space) admit(tx *Tx, ahead int) error {
-	if tx.bytes == 0 || tx.deletesOnly() {
+	if tx.bytes+tx.apart == 0 || tx.deletesOnly() {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.now(); s.when.IsZero() || s.since >= spaceBytes || now.Sub(s.when) >= spaceEvery || now.Before(s.when) {
+	if now := s.now(); s.when.IsZero() || s.since+s.apart >= spaceBytes || now.Sub(s.when) >= spaceEvery || now.Before(s.when) {
 		s.refresh(now)
 	}
 	fresh := tx.freshEvents()
@@ -84,7 +85,8 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	}
 	// All that is committed is written twice, to the log and then, before the log is
 	// given up, to a table. A flush that finds no room stops everything behind it.
-	reserve, room := s.reserve, s.free-2*added
+	// Blob files are written once.
+	reserve, room := s.reserve, s.free-s.apart-int64(tx.apart)-2*added
 	if !fresh {
 		// Inside the reserve nothing else is left for what is not flushed yet.
 		room -= s.owed
@@ -94,7 +96,7 @@ func (s *space) admit(tx *Tx, ahead int) error {
 		}
 	}
 	if room < reserve {
-		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.since), Needed: s.free - s.since - room}
+		return &FullError{Reserve: s.reserve, Free: max(0, s.free-s.apart-s.since), Needed: s.free - s.apart - s.since - room}
 	}
 	return nil
 }
@@ -143,8 +145,15 @@ func (s *space) wrote(n int) {
 	s.mu.Unlock()
 }
 
+// wroteApart notes bytes written to a blob file.
+func (s *space) wroteApart(n int) {
+	s.mu.Lock()
+	s.apart += int64(n)
+	s.mu.Unlock()
+}
+
 func (s *space) refresh(now time.Time) {
-	s.when, s.since = now, 0
+	s.when, s.since, s.apart = now, 0, 0
 	s.used, s.owed = s.size()
 	if s.guard != nil {
 		s.guard.owed.Store(s.owed)
@@ -188,7 +197,9 @@ func (j *Journal) reclaim() {
 	j.space.mu.Unlock()
 	if due && j.db != nil && j.fault.get() == nil {
 		// What it fails on, the next commit tells.
-		_, _ = j.db.AsyncFlush()
+		if !j.sweep(true) {
+			_, _ = j.db.AsyncFlush()
+		}
 	}
 }
 
@@ -211,7 +222,7 @@ const maxFreeing = 4 << 20
 
 // frees reports whether tx makes room, by itself or by what it leads to, and adds little.
 func (t *Tx) frees() bool {
-	if t.bytes > maxFreeing {
+	if t.bytes+t.apart > maxFreeing {
 		return false
 	}
 	return t.makesRoom || len(t.events) == 0 && slices.ContainsFunc(t.ops, func(o op) bool { return o.kind != opSet })

@@ -196,7 +196,7 @@ func TestASealLeavesRoomForItsFlush(t *testing.T) {
 		ok    bool
 	}{{8 * mib, false}, {6 * mib, false}, {4 * mib, true}} {
 		tx := &Tx{}
-		tx.SetAbout(1, BodyKey("x", 1), make([]byte, c.bytes))
+		tx.SetAbout(1, ChunkKey("x", 1), make([]byte, c.bytes))
 		if _, err := j.Commit(tx); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFull) {
 			t.Errorf("a seal of %d MiB with 12 MiB free: %v", c.bytes/mib, err)
 		}

@@ -24,6 +24,7 @@ type Tx struct {
 	ops          []op
 	bytes        int // of all that is to be written
 	bulk         int // of them, those of ops
+	apart        int // beside bytes: what is to be written to a blob file
 	allOrNothing bool
 	now          bool // it has a value of the period in which it is committed
 	fromOutside  bool

@@ -11,7 +11,7 @@ import (
 //
 //	mark(4) sealed(1) crc(4) box
 //
-// with the crc over box and key. Any other value is stored as it is; one that begins
+// with the crc over box and key. For a value in a blob file see blobRef. Any other value is stored as it is; one that begins
 // with the mark has mark and bare(1) before it.
 var valueMark = [4]byte{0xa7, 'a', 'r', 'e'}
 
@@ -67,6 +67,10 @@ func valueBox(key, stored []byte) (plain, box []byte, err error) {
 // value returns what is stored under key, in scratch or in stored itself. *ErasedError
 // where its period's key is destroyed.
 func (j *Journal) value(key, stored, scratch []byte) ([]byte, error) {
+	stored, _, err := j.blob(key, stored)
+	if err != nil {
+		return nil, err
+	}
 	plain, box, err := valueBox(key, stored)
 	if err != nil || box == nil {
 		return plain, err
@@ -83,6 +87,10 @@ func (j *Journal) HeldBy(number uint64, from, to Key) (k Key, ok bool, err error
 	}
 	defer done()
 	err = j.scan(from, to, func(key, stored []byte) error {
+		stored, _, err := j.blob(key, stored)
+		if err != nil {
+			return j.valueError("scan", err)
+		}
 		_, box, err := valueBox(key, stored)
 		if err != nil || box == nil {
 			return j.valueError("scan", err)

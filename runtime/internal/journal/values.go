@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Get returns a copy of the value under k; ok is false if there is none. ErrErased
@@ -16,17 +17,35 @@ func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	defer done()
+	value, ok, err = j.get(k)
+	if errors.Is(err, fs.ErrNotExist) { // its blob file: it may have been deleted meanwhile
+		value, ok, err = j.get(k)
+	}
+	return value, ok, j.valueError("get", err)
+}
+
+func (j *Journal) get(k Key) (value []byte, ok bool, err error) {
 	v, closer, err := j.store.Get(k)
 	if errors.Is(err, ErrAbsent) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, j.valueError("get", err)
+		return nil, false, err
 	}
 	defer closer.Close()
-	plain, err := j.value(k, v, nil)
+	stored, own, err := j.blob(k, v)
 	if err != nil {
-		return nil, false, j.valueError("get", err)
+		return nil, false, err
+	}
+	plain, box, err := valueBox(k, stored)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case box != nil:
+		plain, err = j.openBox(nil, k, box)
+		return plain, err == nil, err
+	case own:
+		return plain, true, nil
 	}
 	return append([]byte{}, plain...), true, nil
 }

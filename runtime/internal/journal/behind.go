@@ -1,0 +1,100 @@
+package journal
+
+import (
+	"sort"
+	"sync"
+
+	"auditrelay"
+)
+
+// behind keeps the events that were last read from disk, decoded, for the callbacks that
+// come after: those that fell behind are often at about the same place. It reads in steps
+// of its own, which are larger than what a callback short of memory takes.
+type behind struct {
+	mu       sync.Mutex // also held while it reads, so that nothing is read twice
+	segments []readSegment
+	bytes    int64
+	clock    uint64
+}
+
+type readSegment struct {
+	events []auditrelay.Event
+	bytes  int64
+	used   uint64
+}
+
+const (
+	behindBytes = 8 << 20
+	behindStep  = 1 << 20
+	// fewEvents: who asks for so few looks at single events, and goes nowhere from there.
+	fewEvents = 16
+)
+
+func (s *readSegment) first() uint64 { return s.events[0].Sequence }
+func (s *readSegment) end() uint64   { return s.first() + uint64(len(s.events)) }
+
+// read is Journal.read, through what is kept.
+func (b *behind) read(j *Journal, from, end uint64, maxEvents int, maxBytes int64) ([]auditrelay.Event, error) {
+	if maxEvents < fewEvents {
+		return j.read(from, end, maxEvents, maxBytes)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var events []auditrelay.Event
+	bytes := int64(0)
+	for at := from; at < end && len(events) < maxEvents; {
+		s, err := b.segment(j, at, end)
+		if err != nil {
+			if len(events) > 0 {
+				return events, nil // the next read begins at what is wrong
+			}
+			return j.read(from, end, maxEvents, maxBytes)
+		}
+		for i := at - s.first(); i < uint64(len(s.events)) && s.events[i].Sequence < end; i++ {
+			e := s.events[i]
+			if bytes += int64(len(e.Data)); len(events) > 0 && bytes > maxBytes || len(events) == maxEvents {
+				return events, nil
+			}
+			events = append(events, e)
+		}
+		at = s.end()
+	}
+	return events, nil
+}
+
+// segment returns what holds the event at a sequence. It is valid until the next call.
+func (b *behind) segment(j *Journal, at, end uint64) (*readSegment, error) {
+	b.clock++
+	i := sort.Search(len(b.segments), func(i int) bool { return b.segments[i].first() > at })
+	if i > 0 && b.segments[i-1].end() > at {
+		b.segments[i-1].used = b.clock
+		return &b.segments[i-1], nil
+	}
+	if i < len(b.segments) {
+		end = min(end, b.segments[i].first())
+	}
+	events, err := j.read(at, end, int(end-at), behindStep)
+	if err != nil {
+		return nil, err
+	}
+	s := readSegment{events: events, used: b.clock}
+	for k := range events {
+		s.bytes += int64(len(events[k].Data))
+	}
+	b.segments = append(b.segments[:i], append([]readSegment{s}, b.segments[i:]...)...)
+	b.bytes += s.bytes
+	for b.bytes > behindBytes && len(b.segments) > 1 {
+		oldest := 0
+		for k := range b.segments {
+			if b.segments[k].used < b.segments[oldest].used {
+				oldest = k
+			}
+		}
+		b.bytes -= b.segments[oldest].bytes
+		b.segments = append(b.segments[:oldest], b.segments[oldest+1:]...)
+		if oldest < i {
+			i--
+		}
+	}
+	return &b.segments[i], nil
+}

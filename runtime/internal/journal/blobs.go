@@ -1,0 +1,495 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Large values that are deleted soon after they were written, rendered payloads above
+// all, stand in blob files beside the storage engine: one file for those of a
+// transaction, durable before the transaction is. The engine holds where they are.
+// Otherwise each would be written to the log, to a table, and again by each compaction
+// until it is deleted.
+//
+// A file goes when none of its values is live any more and the engine's log does not
+// hold the deletion: Recover may cut the log, and must find what it held before.
+type blobs struct {
+	fs     vfs.FS
+	dir    string // made for the first file
+	noSync bool
+	least  int // bytes of a transaction that make a file
+
+	maxDeadBytes int64
+	maxDeadFiles int
+
+	writing sync.Mutex // one file at a time: the door's log is on the same disk
+	made    bool       // dir is there, durably; guarded by writing
+	// removing is held while files are removed, and by a backup while it links them.
+	removing sync.Mutex
+
+	mu        sync.Mutex
+	last      uint64               // number of the newest file
+	live      map[string]uint64    // key to file
+	files     map[uint64]*blobFile // durable
+	bytes     int64                // of all files
+	dead      []uint64             // files without a live value
+	deadBytes int64
+	sweeping  bool
+	swept     sync.WaitGroup
+	stop      chan struct{}
+}
+
+type blobFile struct {
+	size int64
+	live int // values
+}
+
+const (
+	blobsName = "blobs"
+	// defaultBlob: below it, making and removing a file costs more than the engine does.
+	defaultBlob = 16 << 10
+	// What may wait for the engine's log to be given up.
+	maxDeadBytes = 32 << 20
+	maxDeadFiles = 256
+)
+
+func newBlobs(o Options, dir string) *blobs {
+	b := &blobs{fs: o.FS, dir: o.FS.PathJoin(dir, blobsName), noSync: o.UnsafeNoSync, least: o.Blob, maxDeadBytes: maxDeadBytes,
+		maxDeadFiles: maxDeadFiles, live: map[string]uint64{}, files: map[uint64]*blobFile{}, stop: make(chan struct{})}
+	if b.least == 0 {
+		b.least = defaultBlob
+	}
+	return b
+}
+
+// separable reports whether values under k may stand in a blob file.
+func separable(k Key) bool {
+	kind := Kind(k[0])
+	return kind == KindBody || kind == KindStatement
+}
+
+// A value in a blob file is stored as
+//
+//	mark(4) blob(1) crc(4) file(8) offset(8) size(8) crc(4)
+//
+// with the first crc over what is behind it and the key, and the second over the value
+// and the key. The value in the file is as it would be stored in the engine.
+type blobRef struct {
+	file, offset, size uint64
+	sum                uint32
+}
+
+const (
+	valueBlob = 2
+	refBytes  = valuePrefix + 3*8 + 4
+)
+
+func (r *blobRef) record(key []byte) []byte {
+	b := append(make([]byte, 0, refBytes), valueMark[:]...)
+	b = append(b, valueBlob, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint64(b, r.file)
+	b = binary.BigEndian.AppendUint64(b, r.offset)
+	b = binary.BigEndian.AppendUint64(b, r.size)
+	b = binary.BigEndian.AppendUint32(b, r.sum)
+	binary.BigEndian.PutUint32(b[valuePrefix-4:], recordSum(key, b[valuePrefix:]))
+	return b
+}
+
+// refOf returns where a value is; ok is false if it is in the engine itself.
+func refOf(key, stored []byte) (r blobRef, ok bool, err error) {
+	if len(stored) <= len(valueMark) || [4]byte(stored) != valueMark || stored[len(valueMark)] != valueBlob {
+		return r, false, nil
+	}
+	if len(stored) != refBytes || binary.BigEndian.Uint32(stored[valuePrefix-4:]) != recordSum(key, stored[valuePrefix:]) {
+		return r, true, errDamaged
+	}
+	b := stored[valuePrefix:]
+	return blobRef{file: binary.BigEndian.Uint64(b), offset: binary.BigEndian.Uint64(b[8:]),
+		size: binary.BigEndian.Uint64(b[16:]), sum: binary.BigEndian.Uint32(b[24:])}, true, nil
+}
+
+func (b *blobs) path(file uint64) string { return b.fs.PathJoin(b.dir, fmt.Sprintf("%016x.blob", file)) }
+
+// read returns the value, with memory of its own.
+func (b *blobs) read(key []byte, r blobRef) ([]byte, error) {
+	f, err := b.fs.Open(b.path(r.file))
+	if err != nil {
+		return nil, fmt.Errorf("blob file %016x: %w", r.file, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if size := uint64(info.Size()); r.offset > size || r.size > size-r.offset {
+		return nil, fmt.Errorf("blob file %016x is cut short: %w", r.file, errDamaged)
+	}
+	value := make([]byte, r.size)
+	if _, err := f.ReadAt(value, int64(r.offset)); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("blob file %016x: %w", r.file, err)
+	}
+	if recordSum(key, value) != r.sum {
+		return nil, fmt.Errorf("blob file %016x: %w", r.file, errDamaged)
+	}
+	return value, nil
+}
+
+// separate writes the large values of tx into a blob file and leaves in tx where they
+// are. It returns the file's number, 0 if there is none. After an error tx is as it was.
+func (j *Journal) separate(tx *Tx) (file uint64, err error) {
+	size := 0
+	for i := range tx.ops {
+		if o := &tx.ops[i]; o.kind == opSet && separable(o.key) {
+			size += len(o.arg)
+		}
+	}
+	if size == 0 || j.blobs.least < 0 || size < j.blobs.least {
+		return 0, nil
+	}
+	done, err := j.reading()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	if j.fault.get() != nil {
+		return 0, j.failed()
+	}
+	tx.apart = size
+	tx.bytes -= size
+	defer func() {
+		if tx.apart = 0; err != nil {
+			tx.bytes += size
+		}
+	}()
+	if err := j.space.admit(tx, 0); err != nil {
+		j.reclaim()
+		return 0, err
+	}
+	values := make([][]byte, 0, len(tx.ops))
+	for i := range tx.ops {
+		if o := &tx.ops[i]; o.kind == opSet && separable(o.key) {
+			values = append(values, o.arg)
+		}
+	}
+	if file, err = j.blobs.write(&j.queue, values, int64(size)); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = &FullError{Reserve: max(j.space.reserve, 1), Needed: int64(size)}
+		}
+		return 0, fmt.Errorf("journal: write a blob file: %w", err)
+	}
+	j.space.wroteApart(size)
+	offset := uint64(0)
+	for i := range tx.ops {
+		o := &tx.ops[i]
+		if o.kind != opSet || !separable(o.key) {
+			continue
+		}
+		r := blobRef{file: file, offset: offset, size: uint64(len(o.arg)), sum: recordSum(o.key, o.arg)}
+		offset += r.size
+		tx.bulk -= len(o.arg) - refBytes
+		tx.bytes += refBytes
+		o.arg = r.record(o.key)
+	}
+	return file, nil
+}
+
+// write makes a durable file of values.
+func (b *blobs) write(q *queue, values [][]byte, size int64) (file uint64, err error) {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	q.turn()
+	begun := time.Now()
+	defer func() { q.wrote(true, begun, time.Now()) }()
+	b.mu.Lock()
+	b.last++
+	file = b.last
+	b.mu.Unlock()
+	if !b.made {
+		if err := b.fs.MkdirAll(b.dir, 0o700); err != nil {
+			return 0, err
+		}
+		if err := b.synced(b.fs.PathDir(b.dir)); err != nil {
+			return 0, err
+		}
+		b.made = true
+	}
+	path := b.path(file)
+	defer func() {
+		if err != nil {
+			_ = b.fs.Remove(path) // the next Open would
+		}
+	}()
+	f, err := b.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range values {
+		if err == nil {
+			_, err = f.Write(v)
+		}
+	}
+	if err == nil && !b.noSync {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	if err := b.synced(b.dir); err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.files[file] = &blobFile{size: size}
+	b.bytes += size
+	return file, nil
+}
+
+func (b *blobs) synced(dir string) error {
+	if b.noSync {
+		return nil
+	}
+	return syncDir(b.fs, dir)
+}
+
+// settle notes what tx, with its values in file, did to the files when it was committed,
+// or that it was not.
+func (j *Journal) settle(tx *Tx, file uint64, err error) {
+	b := j.blobs
+	if errors.Is(err, ErrFailed) {
+		return // nobody knows; the next Open does
+	}
+	b.mu.Lock()
+	if err == nil {
+		for i := range tx.ops {
+			b.note(&tx.ops[i])
+		}
+	}
+	f := b.files[file]
+	if err != nil && f != nil {
+		_ = b.fs.Remove(b.path(file)) // nothing refers to it; the next Open would
+		delete(b.files, file)
+		b.bytes -= f.size
+	}
+	b.mu.Unlock()
+	j.sweep(false)
+}
+
+// note follows one committed operation.
+func (b *blobs) note(o *op) {
+	if o.kind == opDeleteRange {
+		for k := range b.live {
+			if k >= string(o.key) && k < string(o.arg) {
+				b.release(k)
+			}
+		}
+		return
+	}
+	if !separable(o.key) {
+		return
+	}
+	b.release(string(o.key))
+	if r, ok, _ := refOf(o.key, o.arg); ok && o.kind == opSet {
+		if f := b.files[r.file]; f != nil {
+			b.live[string(o.key)] = r.file
+			f.live++
+		}
+	}
+}
+
+// release notes that the value under a key is gone, if it is in a file.
+func (b *blobs) release(key string) {
+	file, ok := b.live[key]
+	if !ok {
+		return
+	}
+	delete(b.live, key)
+	if f := b.files[file]; f != nil {
+		if f.live--; f.live == 0 {
+			b.bury(file, f)
+		}
+	}
+}
+
+func (b *blobs) bury(file uint64, f *blobFile) {
+	b.dead = append(b.dead, file)
+	b.deadBytes += f.size
+}
+
+// sweep removes dead files if there are many, or if it must, and reports whether it does.
+// It makes the engine write out what it holds in memory first, which gives up the log, and
+// does not wait for that.
+func (j *Journal) sweep(must bool) bool {
+	done, err := j.reading()
+	if err != nil {
+		return false
+	}
+	defer done()
+	b := j.blobs
+	b.mu.Lock()
+	due := len(b.dead) > 0 && !b.sweeping && (must || b.deadBytes >= b.maxDeadBytes || len(b.dead) >= b.maxDeadFiles)
+	if !due {
+		b.mu.Unlock()
+		return false
+	}
+	dead := b.dead
+	b.dead, b.deadBytes, b.sweeping = nil, 0, true
+	b.mu.Unlock()
+	var flushed <-chan struct{}
+	if err = j.fault.get(); err == nil {
+		flushed, err = j.db.AsyncFlush()
+	}
+	b.swept.Go(func() {
+		if err == nil {
+			select {
+			case <-flushed:
+				err = j.fault.get()
+			case <-b.stop:
+				err = ErrClosed
+			}
+		}
+		if err == nil {
+			b.removing.Lock()
+			defer b.removing.Unlock()
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sweeping = false
+		for _, file := range dead {
+			f := b.files[file]
+			if err == nil {
+				if gone := b.fs.Remove(b.path(file)); gone == nil || errors.Is(gone, fs.ErrNotExist) {
+					delete(b.files, file)
+					b.bytes -= f.size
+					continue
+				}
+			}
+			b.bury(file, f)
+		}
+	})
+	return true
+}
+
+// disk returns how many bytes the files take.
+func (b *blobs) disk() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
+}
+
+// openBlobs finds the files of values that are there. The others are removed: their
+// transactions were never durable, or are over.
+func (j *Journal) openBlobs() error {
+	b := j.blobs
+	names, err := b.fs.List(b.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		names, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := map[uint64]string{}
+	for _, name := range names {
+		path := b.fs.PathJoin(b.dir, name)
+		file, err := strconv.ParseUint(strings.TrimSuffix(name, ".blob"), 16, 64)
+		info, statErr := b.fs.Stat(path)
+		if err != nil || statErr != nil || !strings.HasSuffix(name, ".blob") {
+			continue // not ours
+		}
+		found[file] = path
+		b.files[file] = &blobFile{size: info.Size()}
+		b.bytes += info.Size()
+		b.last = max(b.last, file)
+	}
+	missing := map[uint64]bool{}
+	for _, kind := range []Kind{KindBody, KindStatement} {
+		from, to := All(kind)
+		err := j.scan(from, to, func(k, stored []byte) error {
+			r, ok, err := refOf(k, stored)
+			if err != nil || !ok {
+				return j.damaged(0, 0, err)
+			}
+			f := b.files[r.file]
+			if f == nil {
+				missing[r.file] = true
+				b.last = max(b.last, r.file)
+				return nil
+			}
+			b.live[string(k)] = r.file
+			f.live++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for file := range missing {
+		j.options.Logger.Error("journal: a file of sealed payloads is missing; they cannot be delivered until it is back", "file", b.path(file))
+	}
+	for file, f := range maps.Clone(b.files) {
+		if f.live > 0 {
+			continue
+		}
+		if err := b.fs.Remove(found[file]); err != nil {
+			return err
+		}
+		delete(b.files, file)
+		b.bytes -= f.size
+	}
+	return nil
+}
+
+// close ends a sweep under way.
+func (b *blobs) close() {
+	close(b.stop)
+	b.swept.Wait()
+}
+
+// blob returns the stored value itself where stored only tells where it is.
+func (j *Journal) blob(key, stored []byte) (value []byte, own bool, err error) {
+	r, ok, err := refOf(key, stored)
+	if err != nil || !ok {
+		return stored, false, err
+	}
+	value, err = j.blobs.read(key, r)
+	return value, true, err
+}
+
+// copyBlobs links the blob files at src to dst, or copies them where files are not
+// linked. Those that no value refers to are removed when the copy is opened.
+func copyBlobs(fsys vfs.FS, src, dst string, link bool) error {
+	from, to := fsys.PathJoin(src, blobsName), fsys.PathJoin(dst, blobsName)
+	names, err := fsys.List(from)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, name := range names {
+		a, b := fsys.PathJoin(from, name), fsys.PathJoin(to, name)
+		if link && fsys.Link(a, b) == nil {
+			continue
+		}
+		if err := copyFile(fsys, a, b); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.Join(syncDir(fsys, to), syncDir(fsys, dst))
+}
+
