@@ -119,7 +119,9 @@ func refOf(key, stored []byte) (r blobRef, ok bool, err error) {
 		size: binary.BigEndian.Uint64(b[16:]), sum: binary.BigEndian.Uint32(b[24:])}, true, nil
 }
 
-func (b *blobs) path(file uint64) string { return b.fs.PathJoin(b.dir, fmt.Sprintf("%016x.blob", file)) }
+func (b *blobs) path(file uint64) string {
+	return b.fs.PathJoin(b.dir, fmt.Sprintf("%016x.blob", file))
+}
 
 // read returns the value, with memory of its own.
 func (b *blobs) read(key []byte, r blobRef) ([]byte, error) {
@@ -492,4 +494,3 @@ func copyBlobs(fsys vfs.FS, src, dst string, link bool) error {
 	}
 	return errors.Join(syncDir(fsys, to), syncDir(fsys, dst))
 }
-
