@@ -8,7 +8,7 @@ import (
 )
 
 // recentBytes bounds the newest events that are kept in memory, by their records' size.
-const recentBytes = 8 << 20
+const recentBytes = 12 << 20
 
 // recent keeps the newest durable events in memory, decoded once for all callbacks that
 // are near the head: these read nothing from disk. It holds what was handed over for
