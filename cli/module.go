@@ -17,7 +17,7 @@ import (
 type moduleCommands struct {
 	Push    modulePush    `cmd:"" help:"Upload a module to a running relay."`
 	List    moduleList    `cmd:"" help:"Show uploaded modules."`
-	Inspect moduleInspect `cmd:"" help:"Show what an uploaded module is and asks for."`
+	Inspect moduleInspect `cmd:"" help:"Show what a module is and asks for: an uploaded one, or one that a receipt names."`
 	Get     moduleGet     `cmd:"" help:"Download a module."`
 	Delete  moduleDelete  `cmd:"" help:"Delete an uploaded module that no filter uses."`
 	Use     moduleUse     `cmd:"" help:"Switch a filter to another module, from the next event on."`

@@ -54,12 +54,17 @@ func (c *policyShow) showKept(a *program) error {
 	if err != nil {
 		return err
 	}
+	return a.printKept(&t, ": the SHA-256 of what follows")
+}
+
+// printKept prints a text that the relay keeps; of says what its digest is of.
+func (a *program) printKept(t *api.KeptText, of string) error {
 	force := "in force since " + t.Since.Format(time.RFC3339)
 	if !t.Until.IsZero() {
 		force = fmt.Sprintf("in force from %s until %s, for events before sequence %d", t.Since.Format(time.RFC3339), t.Until.Format(time.RFC3339), t.Head)
 	}
-	fmt.Fprintf(a.stdout, "# %s %s, digest %s: the SHA-256 of what follows\n# %s\n", t.Kind, printable(t.Name), t.Digest, force)
-	_, err = a.stdout.Write(escaped([]byte(t.Text)))
+	fmt.Fprintf(a.stdout, "# %s %s, digest %s%s\n# %s\n", t.Kind, printable(t.Name), t.Digest, of, force)
+	_, err := a.stdout.Write(escaped([]byte(t.Text)))
 	return err
 }
 

@@ -2,21 +2,29 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"auditrelay/cli/internal/app"
 )
 
 type configCommands struct {
-	Show      showCommand      `cmd:"" help:"Print a configuration as the relay understands it: all files together, defaults named, secrets hidden."`
+	Show      showCommand      `cmd:"" help:"Print a configuration as the relay understands it: all files together, defaults named, secrets hidden; or by a digest from a receipt what was in force (asks the running relay, role comply)."`
 	Translate translateCommand `cmd:"" help:"Print a LiteLLM configuration in auditrelay's format, and explain the choices."`
 }
 
 type showCommand struct {
 	configFile
+	remote
 	Defaults bool `help:"Also print, commented out, what is not given, with its default." default:"true" negatable:""`
 }
 
 func (c *showCommand) Run(a *program) error {
+	if digest := filepath.Base(c.Path); policyDigest.MatchString(digest) {
+		if _, err := os.Stat(c.Path); err != nil {
+			return c.showKept(a, digest)
+		}
+	}
 	file, err := c.file()
 	if err != nil {
 		return err
@@ -28,6 +36,19 @@ func (c *showCommand) Run(a *program) error {
 	a.printNotes(notes)
 	_, err = fmt.Fprintf(a.stdout, "%s", text)
 	return err
+}
+
+// showKept prints what the running relay keeps under a digest.
+func (c *showCommand) showKept(a *program, digest string) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	t, err := cl.Config(a.ctx, digest)
+	if err != nil {
+		return err
+	}
+	return a.printKept(&t, "")
 }
 
 type translateCommand struct {

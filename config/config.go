@@ -128,6 +128,8 @@ type Config struct {
 	tlsFiles []string
 
 	catalogue *detect.Catalogue // nil: the shipped detectors
+
+	root *node // what it was read from
 }
 
 // Guests limits all guests together.

@@ -197,7 +197,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	c.Notes, c.Redaction = r.sortedNotes(), r.redaction
+	c.Notes, c.Redaction, c.root = r.sortedNotes(), r.redaction, root
 	return c, nil
 }
 

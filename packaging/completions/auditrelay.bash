@@ -12,7 +12,7 @@ _auditrelay() {
     "init") words="--help --version --sink --policy --listen --path --bucket --region --prefix --endpoint --url --index --site --force --yes" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
     "config") words="show translate --help --version" ;;
-    "config show") words="--help --version --config --defaults" ;;
+    "config show") words="--help --version --config --server --token-file --ca --client-cert --client-key --defaults" ;;
     "config translate") words="--help --version" ;;
     "send") words="--help --version --server --token-file --ca --client-cert --client-key --resume --rejects --patience --json" ;;
     "callbacks") words="list show pause resume detach attach --help --version" ;;

@@ -47,6 +47,7 @@ var (
 
 	GetPolicies    = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
 	GetPolicy      = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
+	GetConfig      = Endpoint[None, KeptText]{"GET", "/v1/configurations/{digest}"}
 	PostPolicyDiff = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
 	PostTry        = Endpoint[Try, []Tried]{"POST", "/v1/try"}
 

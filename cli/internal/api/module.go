@@ -117,7 +117,8 @@ type Used struct {
 }
 
 // KeptText is the text of what decides or decided about events, by the digest that
-// receipts and audit events name: a policy, a must_not_leave, the detectors.
+// receipts and audit events name: a policy, a must_not_leave, the detectors, a
+// configuration.
 type KeptText struct {
 	Digest string    `json:"digest"`
 	Kind   string    `json:"kind"`

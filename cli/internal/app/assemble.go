@@ -150,7 +150,12 @@ func (a *assembler) assemble(ctx context.Context, cfg *config.Config) (*assemble
 	for _, name := range cfg.Ingest.Filters {
 		made.ingest = append(made.ingest, native[name].step())
 	}
-	made.texts = policiesOf(cfg, native)
+	kept, err := a.configTexts(cfg)
+	if err != nil {
+		a.discard(made)
+		return nil, err
+	}
+	made.texts = append(policiesOf(cfg, native), kept...)
 	return made, nil
 }
 

@@ -139,9 +139,13 @@ func (d *daemon) ListModules() ([]api.Module, error) {
 	return all, nil
 }
 
-// InspectModule says what can be told of an uploaded module.
+// InspectModule says what can be told of a module: of an uploaded one, or of one that
+// receipts name.
 func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
 	stored, err := d.find(prefix)
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
+		return d.keptModule(prefix)
+	}
 	if err != nil {
 		return api.Inspection{}, err
 	}
@@ -162,9 +166,25 @@ func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err e
 	return stored.SHA256, code, err
 }
 
+// keepModule keeps what can be told of an uploaded module, for receipts that name it.
+func (d *daemon) keepModule(m runtime.StoredModule) error {
+	code, err := d.rt.Modules().Bytes(m.SHA256)
+	if err != nil {
+		return err
+	}
+	text, err := moduleText(m.Name, code)
+	if err != nil {
+		return err
+	}
+	return d.rt.Texts().Keep(text)
+}
+
 func (d *daemon) DeleteModule(prefix string, by runtime.By) (api.StoredModule, error) {
 	stored, err := d.find(prefix)
 	if err != nil {
+		return api.StoredModule(stored), err
+	}
+	if err := d.keepModule(stored); err != nil {
 		return api.StoredModule(stored), err
 	}
 	err = d.rt.Modules().Delete(stored.SHA256, by)

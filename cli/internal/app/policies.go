@@ -13,6 +13,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/inspect"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -32,9 +33,10 @@ type policyDigests map[string]string
 func (d *daemon) policyChanges(by runtime.By, texts []runtime.Text) (all []runtime.Change, recorded func()) {
 	policies, detectors := policyDigests{}, policyDigests{}
 	for _, t := range texts {
-		if t.Kind == textDetectors {
+		switch t.Kind {
+		case textDetectors:
 			detectors[t.Name] = t.Digest
-		} else {
+		case textPolicy, textGate:
 			policies[t.Name] = t.Digest
 		}
 	}
@@ -55,7 +57,66 @@ const (
 	textPolicy    = "policy"
 	textGate      = "must_not_leave"
 	textDetectors = "detectors"
+	textConfig    = "config" // of a callback with its filters, or the whole
+	textModule    = "module" // what can be told of a guest's module, as JSON
 )
+
+// configTexts are the configuration, by the digest that the relay's own records name, and
+// that of each callback, by the digest that receipts name. Secrets are hidden in them.
+// Beside them stands what can be told of each filter's module.
+func (a *assembler) configTexts(cfg *config.Config) ([]runtime.Text, error) {
+	whole, err := cfg.Text()
+	if err != nil {
+		return nil, err
+	}
+	all := []runtime.Text{{Digest: cfg.Digest(a.digestKey), Kind: textConfig, Name: "config", Text: string(whole)}}
+	for i := range cfg.Callbacks {
+		c := &cfg.Callbacks[i]
+		text, err := cfg.CallbackText(c.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runtime.Text{Digest: cfg.CallbackDigest(a.digestKey, c), Kind: textConfig, Name: c.Name, Text: string(text)})
+	}
+	for i := range cfg.Filters {
+		f := &cfg.Filters[i]
+		if f.Wasm == "" {
+			continue // native, or uploaded: those are kept themselves
+		}
+		code, err := readBounded(f.Wasm, runtime.MaxModuleBytes)
+		if err != nil {
+			return nil, err
+		}
+		text, err := moduleText(f.Name, code)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, nil
+}
+
+// moduleText is what can be told of a module.
+func moduleText(name string, code []byte) (runtime.Text, error) {
+	seen := inspect.Module(name, code)
+	text, err := json.Marshal(seen)
+	return runtime.Text{Digest: seen.SHA256, Kind: textModule, Name: name, Text: string(text)}, err
+}
+
+// keptModule is what is kept of a module that is not uploaded, or no more.
+func (d *daemon) keptModule(prefix string) (seen api.Inspection, err error) {
+	t, err := d.keptText(prefix, "auditrelay module list; of others it is kept as long as receipts name them", textModule)
+	if err == nil {
+		err = json.Unmarshal([]byte(t.Text), &seen)
+	}
+	return seen, err
+}
+
+// ConfigText returns the text of a configuration, or of a callback's, in force now or
+// before, by its digest.
+func (d *daemon) ConfigText(prefix string) (api.KeptText, error) {
+	return d.keptText(prefix, "receipts name the digest of the callback's configuration; a text goes with the last receipt from its time", textConfig)
+}
 
 // objectDetectors is the object_id of events about a change of the detectors: of the
 // shipped rules, with the program, or of the configuration's own.

@@ -55,6 +55,11 @@ func (c *Client) ResetFilter(ctx context.Context, filter string, why api.Why) er
 	return err
 }
 
+// Config returns the text of a configuration, or of a callback's, by digest.
+func (c *Client) Config(ctx context.Context, digest string) (api.KeptText, error) {
+	return call(ctx, c, api.GetConfig, api.None{}, digest)
+}
+
 // Policy returns the text of a policy, a must_not_leave or the detectors by digest.
 func (c *Client) Policy(ctx context.Context, digest string) (api.KeptText, error) {
 	return call(ctx, c, api.GetPolicy, api.None{}, digest)

@@ -26,6 +26,10 @@ type Control interface {
 	// policy, a callback's must_not_leave, or the detectors. A prefix of at least eight
 	// digits is enough.
 	PolicyText(digest string) (api.KeptText, error)
+	// ConfigText returns a configuration, or a callback's with its filters, without
+	// secrets, by the digest in own records, or in receipts. A prefix of at least eight
+	// digits is enough.
+	ConfigText(digest string) (api.KeptText, error)
 	Modules
 	// RaisedAlerts returns the alerts that are raised now. It never blocks.
 	RaisedAlerts() []alerts.Alert

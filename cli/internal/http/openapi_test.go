@@ -81,11 +81,12 @@ var operations = map[string]struct {
 	"POST /v1/quarantine/delete":          {"Deletes items for good; limits as for replay.", nil},
 	"POST /v1/quarantine/{number}/replay": {"Accepts the body instead of the item. Also needs the role ingest.", nil},
 
-	"GET /v1/policies":          {"Lists the policies in force.", nil},
-	"POST /v1/policies/diff":    {"Counts what another policy would expose or hide, on accepted or given events.", nil},
-	"GET /v1/tap":               {"Shows events as they pass, one JSON object a line, if tap is enabled. Each opening is recorded.", nil},
-	"POST /v1/try":              {"Runs events through a callback's filters, with another policy if one is given. Nothing is delivered or stored.", nil},
-	"GET /v1/policies/{digest}": {"A policy, a must_not_leave or the detectors by digest, in force now or before.", nil},
+	"GET /v1/policies":                {"Lists the policies in force.", nil},
+	"POST /v1/policies/diff":          {"Counts what another policy would expose or hide, on accepted or given events.", nil},
+	"GET /v1/tap":                     {"Shows events as they pass, one JSON object a line, if tap is enabled. Each opening is recorded.", nil},
+	"POST /v1/try":                    {"Runs events through a callback's filters, with another policy if one is given. Nothing is delivered or stored.", nil},
+	"GET /v1/configurations/{digest}": {"A configuration, or a callback's with its filters, without secrets, by digest, in force now or before.", nil},
+	"GET /v1/policies/{digest}":       {"A policy, a must_not_leave or the detectors by digest, in force now or before.", nil},
 
 	"POST /v1/backup": {"Makes a backup on the relay's machine.", nil},
 	"POST /v1/reload": {"Reads the configuration again.", nil},

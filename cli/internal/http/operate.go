@@ -189,6 +189,10 @@ func (s *Server) getPolicy(r *http.Request, _ principal, _ api.None) (api.KeptTe
 	return s.control.PolicyText(r.PathValue("digest"))
 }
 
+func (s *Server) getConfigText(r *http.Request, _ principal, _ api.None) (api.KeptText, error) {
+	return s.control.ConfigText(r.PathValue("digest"))
+}
+
 func (s *Server) postBackup(r *http.Request, who principal, why api.Why) (api.BackedUp, error) {
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.BackedUp{}, refused

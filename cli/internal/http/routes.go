@@ -89,6 +89,7 @@ func (s *Server) table() []route {
 		control(s, api.PostPolicyDiff, roleComply, s.postPolicyDiff),
 		control(s, api.PostTry, roleComply, s.postTry),
 		control(s, api.GetPolicy, roleView, s.getPolicy),
+		control(s, api.GetConfig, roleComply, s.getConfigText),
 
 		control(s, api.StartShadows, roleAdmin, s.startShadow),
 		control(s, api.GetShadows, roleView, s.getShadows), // paths with comply
