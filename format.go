@@ -15,6 +15,9 @@ import (
 type Format struct {
 	// OCSF writes records of the Open Cybersecurity Schema Framework, version 1.8.0.
 	OCSF *OCSF `yaml:"ocsf"`
+	// ECS writes documents of the Elastic Common Schema, version 9.5, with the names that
+	// Elastic's integration for LiteLLM has.
+	ECS *ECS `yaml:"ecs"`
 	// CloudEvents writes CloudEvents 1.0 in JSON's structured form.
 	CloudEvents *CloudEvents `yaml:"cloudevents"`
 }
@@ -27,6 +30,9 @@ type OCSF struct {
 	// unmapped, since nothing is lost and no second parser is needed.
 	Original Original `yaml:"original"`
 }
+
+// ECS is the format of that name. It has no options.
+type ECS struct{}
 
 // Original says where an OCSF record holds the event.
 type Original uint8
@@ -50,13 +56,15 @@ type CloudEvents struct {
 }
 
 // FormatNames are the formats' names in a configuration.
-func FormatNames() []string { return []string{"event", "ocsf", "cloudevents"} }
+func FormatNames() []string { return []string{"event", "ocsf", "ecs", "cloudevents"} }
 
 // Name is the format's name in a configuration.
 func (f Format) Name() string {
 	switch {
 	case f.OCSF != nil:
 		return "ocsf"
+	case f.ECS != nil:
+		return "ecs"
 	case f.CloudEvents != nil:
 		return "cloudevents"
 	}
@@ -69,7 +77,13 @@ const maxCloudEventsSource = 256
 // Check returns an *OptionError for each value that is none.
 func (f Format) Check() error {
 	var errs []error
-	if f.OCSF != nil && f.CloudEvents != nil {
+	given := 0
+	for _, is := range []bool{f.OCSF != nil, f.ECS != nil, f.CloudEvents != nil} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
 		errs = append(errs, &OptionError{Path: "format", Err: errors.New("two formats: give one")})
 	}
 	if f.OCSF != nil && int(f.OCSF.Original) >= len(f.OCSF.Original.Words()) {

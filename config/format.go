@@ -32,6 +32,9 @@ func (d *decoder) format(n *node, f *auditrelay.Format, path string) {
 	case "ocsf":
 		f.OCSF = new(auditrelay.OCSF)
 		into = reflect.ValueOf(f.OCSF).Elem()
+	case "ecs":
+		f.ECS = new(auditrelay.ECS)
+		into = reflect.ValueOf(f.ECS).Elem()
 	case "cloudevents":
 		f.CloudEvents = new(auditrelay.CloudEvents)
 		into = reflect.ValueOf(f.CloudEvents).Elem()

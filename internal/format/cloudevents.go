@@ -38,7 +38,7 @@ func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []
 	if w.attribute(f.object) {
 		dst = w.member(dst, "subject", f.object)
 	}
-	return w.original(dst, "data", final, false)
+	return w.whole(dst, `,"data":`, final, "}")
 }
 
 // envelope appends what begins every CloudEvent, up to the value of its type.

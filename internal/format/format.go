@@ -1,5 +1,5 @@
-// Package format writes events in the formats that destinations read: OCSF 1.8.0 and
-// CloudEvents 1.0.
+// Package format writes events in the formats that destinations read: OCSF 1.8.0, ECS 9.5
+// and CloudEvents 1.0.
 //
 // A format is a pure function of the filtered event, of what the journal assigned to it
 // (namespace, sequence, time, time of receipt) and of the journal's name. It takes
@@ -20,8 +20,16 @@ type Formatter struct {
 	journal  string
 	original auditrelay.Original
 	source   string // quoted; CloudEvents alone
-	events   bool   // it is CloudEvents
+	schema   schema
 }
+
+type schema uint8
+
+const (
+	ocsf schema = iota
+	ecs
+	cloudEvents
+)
 
 // New returns the formatter for o, which has passed Check; nil where events leave as
 // they are. journal names the journal that the events are in.
@@ -30,8 +38,10 @@ func New(o auditrelay.Format, journal string) *Formatter {
 	switch {
 	case o.OCSF != nil:
 		f.original = o.OCSF.Original
+	case o.ECS != nil:
+		f.schema = ecs
 	case o.CloudEvents != nil:
-		f.events = true
+		f.schema = cloudEvents
 		f.source = `"auditrelay"`
 		if o.CloudEvents.Source != "" {
 			f.source = string(appendQuoted(nil, []byte(o.CloudEvents.Source)))
@@ -49,6 +59,8 @@ func Revision(o auditrelay.Format) string {
 	switch {
 	case o.OCSF != nil:
 		return fmt.Sprintf("ocsf %s, mapping %d", version, mapping)
+	case o.ECS != nil:
+		return fmt.Sprintf("ecs %s, mapping %d", ecsVersion, mapping)
 	case o.CloudEvents != nil:
 		return fmt.Sprintf("cloudevents %s, mapping %d", specVersion, mapping)
 	}
@@ -60,7 +72,7 @@ const mapping = 1
 
 // MediaType is that of one record.
 func (f *Formatter) MediaType() string {
-	if f != nil && f.events {
+	if f != nil && f.schema == cloudEvents {
 		return "application/cloudevents+json"
 	}
 	return "application/json"
@@ -73,7 +85,9 @@ type Writer struct {
 	document  document.Document
 	room      [64]byte
 	added     []byte
-	start     int // of the record in dst
+	inner     []byte // of ecs
+	edited    []byte // of ecs
+	start     int    // of the record in dst
 }
 
 // Writer returns a new one, nil for a nil formatter.
@@ -91,7 +105,10 @@ func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 	w.document.Reset(final)
 	w.start = len(dst)
 	f := w.fields()
-	if w.formatter.events {
+	switch w.formatter.schema {
+	case ecs:
+		return w.ecs(dst, e, &f, final)
+	case cloudEvents:
 		return w.cloudEvent(dst, e, &f, final)
 	}
 	return w.ocsf(dst, e, &f, final)
@@ -103,27 +120,30 @@ func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
 	if f == nil {
 		return r
 	}
-	if f.events {
+	switch f.schema {
+	case ecs:
+		r.Data = f.ecsTombstone(&r)
+	case cloudEvents:
 		r.Data = f.cloudTombstone(&r)
-	} else {
+	default:
 		r.Data = f.ocsfTombstone(&r)
 	}
 	return r
 }
 
-// original appends the filtered document as the record's last member, as it is or as
-// text, and closes the record.
-func (w *Writer) original(dst []byte, name string, final []byte, asText bool) []byte {
-	dst = append(append(append(dst, `,"`...), name...), `":`...)
-	w.added = append(w.added[:0], dst[w.start:]...)
-	if asText {
-		w.added = append(w.added, `""}`...)
-		dst = appendQuoted(dst, final)
-	} else {
-		w.added = append(w.added, `{}}`...)
-		dst = append(dst, final...)
-	}
-	return append(dst, '}')
+// whole appends the filtered document between what opens its place, the record's last,
+// and what closes the record.
+func (w *Writer) whole(dst []byte, open string, final []byte, closing string) []byte {
+	dst = append(dst, open...)
+	w.added = append(append(append(w.added[:0], dst[w.start:]...), "{}"...), closing...)
+	return append(append(dst, final...), closing...)
+}
+
+// wholeText is whole with the document as text.
+func (w *Writer) wholeText(dst []byte, open string, final []byte, closing string) []byte {
+	dst = append(dst, open...)
+	w.added = append(append(append(w.added[:0], dst[w.start:]...), `""`...), closing...)
+	return append(appendQuoted(dst, final), closing...)
 }
 
 // Added is the record that Append appended last, with nothing in the place of the

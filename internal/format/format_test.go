@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +33,7 @@ const journal = "0123456789abcdef.fedcba9876543210"
 
 var (
 	ocsf        = auditrelay.Format{OCSF: &auditrelay.OCSF{}}
+	ecs         = auditrelay.Format{ECS: &auditrelay.ECS{}}
 	cloudEvents = auditrelay.Format{CloudEvents: &auditrelay.CloudEvents{}}
 	received    = time.Date(2026, 3, 1, 10, 0, 1, 0, time.UTC)
 )
@@ -96,8 +100,9 @@ func indented(t *testing.T, record []byte) []byte {
 	return append(b.Bytes(), '\n')
 }
 
-// revisionOfGoldens is the digest of all goldens at the present mapping.
-const revisionOfGoldens = "1 17c89fed70fb6fac"
+// revisionsOfGoldens are the digests of all goldens at the present mapping: of OCSF and
+// CloudEvents, and of ECS.
+var revisionsOfGoldens = [2]string{"1 bec8e5e21780cdfd", "1 7b3d00131be26b44"}
 
 // TestGoldens writes each event of testdata/cases in each format. Run it with -update
 // after a change of the mapping, and count up mapping in format.go.
@@ -107,7 +112,7 @@ func TestGoldens(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d cases, %v", len(files), err)
 	}
-	sum := sha256.New()
+	sum, ecsSum := sha256.New(), sha256.New()
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			a, err := txtar.ParseFile(file)
@@ -123,9 +128,10 @@ func TestGoldens(t *testing.T) {
 			none := write(auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalNone}}, e)
 			valid(t, all, none)
 			checkOriginals(t, e, record, raw, none)
-			got := []txtar.File{a.Files[0], {Name: "ocsf", Data: indented(t, record)}, {Name: "cloudevents", Data: indented(t, write(cloudEvents, e))}}
+			got := []txtar.File{a.Files[0], {Name: "ocsf", Data: indented(t, record)}, {Name: "cloudevents", Data: indented(t, write(cloudEvents, e))}, {Name: "ecs", Data: indented(t, write(ecs, e))}}
 			sum.Write(got[1].Data)
 			sum.Write(got[2].Data)
+			ecsSum.Write(got[3].Data)
 			if *update {
 				a.Files = got
 				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
@@ -138,7 +144,11 @@ func TestGoldens(t *testing.T) {
 			}
 		})
 	}
-	if got := format.Revision(ocsf)[len("ocsf 1.8.0, mapping "):] + " " + hex.EncodeToString(sum.Sum(nil))[:16]; got != revisionOfGoldens {
+	got := [2]string{
+		format.Revision(ocsf)[len("ocsf 1.8.0, mapping "):] + " " + hex.EncodeToString(sum.Sum(nil))[:16],
+		format.Revision(ecs)[len("ecs 9.5.0, mapping "):] + " " + hex.EncodeToString(ecsSum.Sum(nil))[:16],
+	}
+	if got != revisionsOfGoldens {
 		t.Errorf("the records changed: count up mapping in format.go, so that running callbacks notice it, and put %q here", got)
 	}
 }
@@ -189,11 +199,16 @@ func TestTombstones(t *testing.T) {
 	if string(got.Data) != want {
 		t.Errorf("got %s\nwant %s", got.Data, want)
 	}
+	got = format.New(ecs, journal).Tombstone(r)
+	want = `{"@timestamp":"2026-03-01T10:00:01Z","ecs":{"version":"9.5.0"},"event":{"kind":"event","type":["info"],"action":"tombstone","provider":"auditrelay","dataset":"auditrelay.tombstone","created":"2026-03-01T10:00:01Z","sequence":7},"labels":{"auditrelay_uid":"` + journal + `-7"},"auditrelay":{"tombstone":` + data + `}}`
+	if string(got.Data) != want {
+		t.Errorf("got %s\nwant %s", got.Data, want)
+	}
 }
 
 // TestADeterministicRecord: a writer that has written other events writes the same.
 func TestADeterministicRecord(t *testing.T) {
-	for _, o := range []auditrelay.Format{ocsf, cloudEvents} {
+	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents} {
 		w := format.New(o, journal).Writer()
 		for n := range uint64(50) {
 			e := event(auditrelay.NamespaceLiteLLM, string(corpus.AppendReference(nil, n)))
@@ -221,7 +236,7 @@ func TestTheGateTakesWhatAFormatAdds(t *testing.T) {
 		e.Sequence = 1 + n*n*n
 		e.Time = received.Add(time.Duration(n*n) * 7919 * time.Millisecond)
 		e.Received = e.Time.Add(time.Duration(n) * time.Millisecond)
-		for _, o := range []auditrelay.Format{ocsf, {OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, cloudEvents} {
+		for _, o := range []auditrelay.Format{ocsf, {OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, ecs, cloudEvents} {
 			f := format.New(o, journal)
 			if record := f.Writer().Append(nil, e, e.Data); i.Document(record) != nil {
 				t.Fatalf("%s, event %d: %v\n%s", o.Name(), n, i.Document(record), record)
@@ -265,7 +280,82 @@ func FuzzAnyEvent(f *testing.F) {
 		}
 		valid(t, all, write(auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, e))
 		checkCloudEvent(t, write(cloudEvents, e))
+		checkECS(t, write(ecs, e), data)
 	})
+}
+
+// checkECS holds a document to the fields that ECS 9.5 names, to their types and to the
+// values that event.kind, event.category and event.type may have, and to the event in it.
+func checkECS(t *testing.T, record, data []byte) {
+	t.Helper()
+	var c struct {
+		Timestamp time.Time `json:"@timestamp"`
+		ECS       struct {
+			Version string `json:"version"`
+		} `json:"ecs"`
+		Event struct {
+			Kind     string    `json:"kind"`
+			Category []string  `json:"category"`
+			Type     []string  `json:"type"`
+			Action   *string   `json:"action"`
+			ID       *string   `json:"id"`
+			Provider string    `json:"provider"`
+			Dataset  string    `json:"dataset"`
+			Created  time.Time `json:"created"`
+			Sequence int64     `json:"sequence"`
+		} `json:"event"`
+		Labels map[string]string `json:"labels"`
+		User   *struct {
+			ID     *string `json:"id"`
+			Email  *string `json:"email"`
+			Target *struct {
+				ID   string  `json:"id"`
+				Name *string `json:"name"`
+			} `json:"target"`
+		} `json:"user"`
+		Related *struct {
+			User []string `json:"user"`
+		} `json:"related"`
+		LiteLLM struct {
+			Audit json.RawMessage `json:"audit"`
+		} `json:"lite_llm"`
+	}
+	d := json.NewDecoder(bytes.NewReader(record))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		t.Fatalf("%v\n%s", err, record)
+	}
+	for _, is := range c.Event.Category {
+		if is != "configuration" {
+			t.Errorf("category %s: %s", is, record)
+		}
+	}
+	for _, is := range c.Event.Type {
+		if !slices.Contains([]string{"change", "creation", "deletion", "info"}, is) {
+			t.Errorf("type %s: %s", is, record)
+		}
+	}
+	if c.ECS.Version != "9.5.0" || c.Event.Kind != "event" || len(c.Event.Type) == 0 || c.Timestamp.IsZero() && c.Event.Created.IsZero() ||
+		(c.User == nil) != (c.Related == nil) || !sameOpened(t, c.LiteLLM.Audit, data) || c.Labels["auditrelay_uid"] == "" {
+		t.Errorf("%s", record)
+	}
+}
+
+// sameOpened reports whether got is data with its before_value and updated_values as
+// objects where they were texts of objects.
+func sameOpened(t *testing.T, got, data []byte) bool {
+	t.Helper()
+	var a, b map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(got, &a), json.Unmarshal(data, &b)); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"before_value", "updated_values"} {
+		var text string
+		if bytes.HasPrefix(a[key], []byte("{")) && json.Unmarshal(b[key], &text) == nil {
+			b[key] = json.RawMessage(strings.NewReplacer("\n", " ", "\r", " ").Replace(text))
+		}
+	}
+	return maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return string(x) == strings.TrimSpace(string(y)) })
 }
 
 // checkCloudEvent holds a record to CloudEvents 1.0's required attributes and their form.
@@ -293,6 +383,7 @@ func checkCloudEvent(t *testing.T, record []byte) {
 }
 
 func BenchmarkOCSF(b *testing.B)        { benchmark(b, ocsf) }
+func BenchmarkECS(b *testing.B)         { benchmark(b, ecs) }
 func BenchmarkCloudEvents(b *testing.B) { benchmark(b, cloudEvents) }
 func BenchmarkOCSFRawData(b *testing.B) {
 	benchmark(b, auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}})

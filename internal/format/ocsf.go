@@ -28,9 +28,9 @@ func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	}
 	switch w.formatter.original {
 	case auditrelay.OriginalUnmapped:
-		return w.original(dst, "unmapped", final, false)
+		return w.whole(dst, `,"unmapped":`, final, "}")
 	case auditrelay.OriginalRawData:
-		return w.original(dst, "raw_data", final, true)
+		return w.wholeText(dst, `,"raw_data":`, final, "}")
 	}
 	dst = append(dst, '}')
 	w.added = append(w.added[:0], dst[w.start:]...)

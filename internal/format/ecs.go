@@ -1,0 +1,141 @@
+package format
+
+import (
+	"strconv"
+	"time"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// ecsVersion is the Elastic Common Schema's.
+const ecsVersion = "9.5.0"
+
+// The mapping to ECS. Names under event, related and lite_llm.audit are those of Elastic's
+// integration for LiteLLM (package lite_llm 0.1.0), so that its dashboards find them. Users
+// stand where ECS puts them: who acted in user, who was changed in user.target. The
+// integration has the first in user.email, an address or not, and the second in user.id.
+
+// ecs appends an event as an ECS document.
+func (w *Writer) ecs(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	dst = append(ecsHead(dst, at), w.ecsKind(f.action)...)
+	dst = w.member(dst, "action", f.action)
+	dst = w.member(dst, "id", f.id)
+	dataset, open := "auditrelay.emitted", `,"auditrelay":{"emitted":`
+	switch e.Namespace {
+	case auditrelay.NamespaceLiteLLM:
+		dataset, open = "lite_llm.audit", `,"lite_llm":{"audit":`
+	case auditrelay.NamespaceRelay:
+		dataset, open = "auditrelay.audit", `,"auditrelay":{"audit":`
+	}
+	dst = w.formatter.ecsOrigin(dst, dataset, e.Sequence, e.Received)
+	dst = w.ecsUsers(dst, f)
+	if e.Namespace == auditrelay.NamespaceLiteLLM {
+		final = w.opened(final)
+	}
+	return w.whole(dst, open, final, "}}")
+}
+
+// opened is the filtered document with the objects that LiteLLM's exports have as text,
+// before_value and updated_values, as objects: Elastic's mapping has no place for texts
+// there. A text that is no JSON object, what a filter put there among them, stays.
+func (w *Writer) opened(final []byte) []byte {
+	d := &w.document
+	for c := d.Child(document.Root, document.None); c != document.None; c = d.Child(document.Root, c) {
+		if d.Kind(c) != document.String || d.Holds(c) != document.Object {
+			continue
+		}
+		if key := string(d.AppendKey(w.room[:0], c)); key != "before_value" && key != "updated_values" {
+			continue
+		}
+		w.inner, _ = d.AppendString(w.inner[:0], c)
+		for i, b := range w.inner {
+			if b == '\n' || b == '\r' { // white space between tokens: JSON's strings hold neither
+				w.inner[i] = ' '
+			}
+		}
+		_ = d.SetJSON(c, w.inner) // what it refuses stays text
+	}
+	if d.Edited() {
+		w.edited = d.Append(w.edited[:0])
+		return w.edited
+	}
+	return final
+}
+
+// ecsHead appends what every document begins with.
+func ecsHead(dst []byte, at time.Time) []byte {
+	dst = at.UTC().AppendFormat(append(dst, `{"@timestamp":"`...), time.RFC3339Nano)
+	return append(dst, `","ecs":{"version":"`+ecsVersion+`"},"event":{"kind":"event"`...)
+}
+
+// ecsKind is what an action decides. As in Elastic's integration each is a change, whether
+// it is something narrower too or not.
+func (w *Writer) ecsKind(action document.Node) string {
+	if !w.says(action) {
+		return `,"type":["info"]`
+	}
+	switch auditrelay.Action(w.text(action)) {
+	case auditrelay.ActionCreated:
+		return `,"category":["configuration"],"type":["change","creation"]`
+	case auditrelay.ActionDeleted:
+		return `,"category":["configuration"],"type":["change","deletion"]`
+	}
+	return `,"category":["configuration"],"type":["change"]`
+}
+
+// ecsOrigin appends where an event comes from, and closes the event's object.
+func (f *Formatter) ecsOrigin(dst []byte, dataset string, sequence uint64, received time.Time) []byte {
+	dst = append(append(append(dst, `,"provider":"auditrelay","dataset":"`...), dataset...), `","created":"`...)
+	dst = received.UTC().AppendFormat(dst, time.RFC3339Nano)
+	dst = strconv.AppendUint(append(dst, `","sequence":`...), sequence, 10)
+	return append(f.uid(append(dst, `},"labels":{"auditrelay_uid":"`...), sequence), `"}`...)
+}
+
+// ecsUsers appends who acted, who was changed where that is a user, and both together.
+func (w *Writer) ecsUsers(dst []byte, f *fields) []byte {
+	acted := w.says(f.changedBy)
+	target := w.says(f.object) && objects[string(w.text(f.table))].class == &accountChange
+	if !acted && !target {
+		return dst
+	}
+	dst = append(dst, `,"user":{`...)
+	if acted {
+		dst = w.value(append(dst, `"id":`...), f.changedBy)
+		switch {
+		case w.email(f.email):
+			dst = w.member(dst, "email", f.email)
+		case w.email(f.changedBy):
+			dst = w.member(dst, "email", f.changedBy)
+		}
+	}
+	if target {
+		if acted {
+			dst = append(dst, ',')
+		}
+		dst = w.value(append(dst, `"target":{"id":`...), f.object)
+		dst = append(w.member(dst, "name", f.alias), '}')
+	}
+	dst = append(dst, `},"related":{"user":[`...)
+	if acted {
+		dst = w.value(dst, f.changedBy)
+	}
+	if target {
+		if acted {
+			dst = append(dst, ',')
+		}
+		dst = w.value(dst, f.object)
+	}
+	return append(dst, `]}`...)
+}
+
+func (f *Formatter) ecsTombstone(r *auditrelay.Record) []byte {
+	dst := ecsHead(make([]byte, 0, len(r.Data)+512), r.Received)
+	dst = append(dst, `,"type":["info"],"action":"tombstone"`...)
+	dst = f.ecsOrigin(dst, "auditrelay.tombstone", r.Sequence, r.Received)
+	return append(append(append(dst, `,"auditrelay":{"tombstone":`...), r.Data...), "}}"...)
+}
