@@ -207,6 +207,18 @@ type Token struct {
 	// together, as those of one LiteLLM, need the same one. With the roles ingest, view and
 	// comply alone. Default: it sends into litellm and reads all.
 	Namespace string `yaml:"namespace"`
+	// Rate limits what its holder may send. Beyond it requests get 429 with Retry-After.
+	// Default: none; memory and connections are shared fairly in any case. A LiteLLM before
+	// autumn 2026 loses an event that gets 429.
+	Rate Rate `yaml:"rate"`
+}
+
+// Rate is what a token may send a second.
+type Rate struct {
+	// Requests a second, of any kind. Default: no limit.
+	Requests int `yaml:"requests" range:"1..1000000"`
+	// Events a second. A request may exceed it; the next ones wait. Default: no limit.
+	Events int `yaml:"events" range:"1..100000000"`
 }
 
 // Role is what a token allows.

@@ -31,6 +31,7 @@ const (
 	ReasonModule       = "module"  // the module is not accepted as a guest
 	ReasonErased       = "erased"  // the event's period was erased
 	ReasonHeld         = "held"    // something still needs the object
+	ReasonRate         = "rate"    // more than a token or an address may send
 	ReasonChanged      = "changed" // the object is not the one that If-Match names
 	ReasonInternal     = "internal"
 )

@@ -29,6 +29,7 @@ type principal struct {
 	// namespace confines it: what it sends is in there, and it sees nothing else. Empty: it
 	// is not confined.
 	namespace string
+	rates     rates
 }
 
 // scope is the namespace to look in, where a caller asks for one; empty: all. What a caller
@@ -97,7 +98,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 	a := &auth{}
 	var errs []error
 	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
-	namespaces := map[string]string{}
+	namespaces, shared := map[string]string{}, map[string]rates{}
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
 		set, err := newRoleSet(t.Roles...)
@@ -132,7 +133,11 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		if slices.Contains(t.Roles, roleIngest) {
 			a.given = append(a.given, t.Name)
 		}
-		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace}
+		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace, rates: ratesOf(t.Rate)}
+		if other, known := shared[t.Name]; known {
+			who.rates = other // two credentials of one client have one limit
+		}
+		shared[t.Name] = who.rates
 		if t.Certificate != "" {
 			who.credential = "certificate " + t.Certificate
 		}

@@ -7,46 +7,68 @@ import (
 	"sync"
 )
 
-// budget bounds the memory that requests' bodies take together: a request takes
-// its share before it reads, and waits in line where none is left.
+// budget bounds the memory that requests' bodies take together, and shares it among
+// principals: what one holds is at most three times what stays free, so that there is
+// always some left for the next one. A request takes its part before it reads, and waits
+// in line where none is left.
 type budget struct {
 	mu    sync.Mutex
 	free  int64
 	total int64
-	line  list.List // of *waiter, first come first served
+	held  map[string]int64 // by principal
+	line  list.List        // of *waiter, first come first served
 }
 
 type waiter struct {
+	who   string
 	n     int64
 	ready chan struct{}
 }
 
-func newBudget(total int64) *budget { return &budget{free: total, total: total} }
+func newBudget(total int64) *budget {
+	return &budget{free: total, total: total, held: map[string]int64{}}
+}
 
-// acquire takes n bytes, or all there are where n is more, and returns the
-// function that gives them back. It fails only when ctx ends.
-func (b *budget) acquire(ctx context.Context, n int64) (release func(), err error) {
-	n = min(n, b.total)
+// share is how many times what stays free one principal may hold.
+const share = 3
+
+// most is what one principal has at most.
+func (b *budget) most() int64 { return b.total - b.total/(share+1) }
+
+// fits reports whether a principal may have n bytes more now.
+func (b *budget) fits(who string, n int64) bool {
+	return n <= b.free && (b.held[who] == 0 || b.held[who]+n <= share*(b.free-n))
+}
+
+func (b *budget) take(who string, n int64) {
+	b.free -= n
+	b.held[who] += n
+}
+
+// acquire takes n bytes for a principal, or its whole share where n is more, and returns
+// the function that gives them back. It fails only when ctx ends.
+func (b *budget) acquire(ctx context.Context, who string, n int64) (release func(), err error) {
+	n = min(n, b.most())
 	b.mu.Lock()
-	if b.line.Len() == 0 && b.free >= n {
-		b.free -= n
+	if b.fits(who, n) && !b.waits(who) {
+		b.take(who, n)
 		b.mu.Unlock()
-		return func() { b.release(n) }, nil
+		return func() { b.release(who, n) }, nil
 	}
-	w := &waiter{n: n, ready: make(chan struct{})}
+	w := &waiter{who: who, n: n, ready: make(chan struct{})}
 	place := b.line.PushBack(w)
 	b.mu.Unlock()
 
 	select {
 	case <-w.ready:
-		return func() { b.release(n) }, nil
+		return func() { b.release(who, n) }, nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
 	case <-w.ready: // served at the same moment
-		b.free += n
+		b.give(who, n)
 	default:
 		b.line.Remove(place)
 	}
@@ -54,23 +76,44 @@ func (b *budget) acquire(ctx context.Context, n int64) (release func(), err erro
 	return nil, ctx.Err()
 }
 
-func (b *budget) release(n int64) {
+// waits reports whether the principal, or one that has nothing yet, is in line.
+func (b *budget) waits(who string) bool {
+	for e := b.line.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); w.who == who || b.held[w.who] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *budget) give(who string, n int64) {
+	b.free += n
+	if b.held[who] -= n; b.held[who] == 0 {
+		delete(b.held, who)
+	}
+}
+
+func (b *budget) release(who string, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.free += n
+	b.give(who, n)
 	b.serve()
 }
 
-// serve lets those at the front of the line in while there is room.
+// serve lets those in line in while there is room. Who has its share already does not
+// hold up others; who has nothing yet does.
 func (b *budget) serve() {
-	for e := b.line.Front(); e != nil; e = b.line.Front() {
-		w := e.Value.(*waiter)
-		if w.n > b.free {
+	for e := b.line.Front(); e != nil; {
+		w, next := e.Value.(*waiter), e.Next()
+		switch {
+		case b.fits(w.who, w.n):
+			b.take(w.who, w.n)
+			b.line.Remove(e)
+			close(w.ready)
+		case b.held[w.who] == 0:
 			return
 		}
-		b.free -= w.n
-		b.line.Remove(e)
-		close(w.ready)
+		e = next
 	}
 }
 
@@ -83,25 +126,25 @@ func (b *budget) inUse() int64 {
 
 var errBusy = errors.New("too many large requests are under way")
 
-// Reserve waits for memory for a body, for a while.
-func (s *Server) Reserve(ctx context.Context, n int64) (release func(), err error) {
+// Reserve waits for memory for a body of a principal, for a while.
+func (s *Server) Reserve(ctx context.Context, principal string, n int64) (release func(), err error) {
 	if n <= smallRequest {
-		return s.acquire(ctx, s.small, n)
+		return s.acquire(ctx, s.small, principal, n)
 	}
-	return s.acquire(ctx, s.large, n)
+	return s.acquire(ctx, s.large, principal, n)
 }
 
 // Inflate waits for memory for a decompressed body. Its caller holds memory
 // that Reserve gave, so it has a budget of its own: whoever holds some of that waits
 // for nothing else.
-func (s *Server) Inflate(ctx context.Context, n int64) (release func(), err error) {
-	return s.acquire(ctx, s.inflated, n)
+func (s *Server) Inflate(ctx context.Context, principal string, n int64) (release func(), err error) {
+	return s.acquire(ctx, s.inflated, principal, n)
 }
 
-func (s *Server) acquire(ctx context.Context, from *budget, n int64) (release func(), err error) {
+func (s *Server) acquire(ctx context.Context, from *budget, principal string, n int64) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
 	defer cancel()
-	if release, err = from.acquire(ctx, n); err != nil {
+	if release, err = from.acquire(ctx, principal, n); err != nil {
 		return nil, errBusy
 	}
 	return release, nil

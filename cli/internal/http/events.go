@@ -40,13 +40,17 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, refused)
 		return
 	}
-	release, refused := s.takeMemory(r, atomic)
-	if refused != nil {
+	held := &holding{server: s, ctx: r.Context(), who: who.by(), full: s.memoryOf(r, atomic), atomic: atomic, event: int64(s.limits.EventBytes)}
+	defer held.release()
+	first := held.want(0)
+	if r.Header.Get("Content-Encoding") != "" {
+		first = held.full // a few bytes may become many
+	}
+	if held.grow(first) != nil {
 		s.senders.Seen(who.by(), 1)
-		respondError(w, refused)
+		respondError(w, busy())
 		return
 	}
-	defer release()
 
 	in := intake{
 		server: s, ctx: r.Context(), atomic: atomic,
@@ -57,12 +61,13 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
 	in.ctx = context.WithoutCancel(in.ctx)
-	reader := ingest.NewReader(newPacedReader(w, r, s.patience.body), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.Ingest())
+	reader := ingest.NewReader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.Ingest())
 	if err := in.run(reader); err != nil {
 		in.answer.Error = s.failure(r, err)
 	}
 	s.metrics.submitted(&in.answer)
 	s.senders.Seen(who.by(), in.seen())
+	who.rates.count(in.seen())
 	status := in.status()
 	if in.answer.Error != nil {
 		in.answer.Error.Status = status
@@ -98,26 +103,27 @@ func takenMedia(media string) bool {
 	return ok && (strings.HasSuffix(sub, "json") || strings.HasSuffix(sub, "jsonl") || strings.HasSuffix(sub, "jsonlines"))
 }
 
-// takeMemory waits for the request's share of the memory for bodies.
-func (s *Server) takeMemory(r *http.Request, atomic bool) (release func(), refused *api.Error) {
+// memoryOf is what a request's body takes at most while it comes. The journal's copy of an
+// atomic one is not counted: it is short, and one at a time of each principal.
+func (s *Server) memoryOf(r *http.Request, atomic bool) int64 {
 	event := int64(s.limits.EventBytes)
 	need := 2*(sliceBytes+event) + event // the slice, its copy in the journal, what the reader holds
 	if atomic {
-		need = 2*int64(s.limits.BodyBytes) + event
+		need = int64(s.limits.BodyBytes)*5/4 + event
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
 		need += ingest.DecompressionMemory(encoding)
 	} else if r.ContentLength >= 0 {
 		need = min(need, 3*r.ContentLength+32<<10)
 	}
-	release, err := s.Reserve(r.Context(), need)
-	if err != nil {
-		return nil, &api.Error{
-			Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, RetryAfter: retrySoon,
-			Message: "too many large requests are under way", Hint: "send fewer at a time, or smaller ones",
-		}
+	return need
+}
+
+func busy() *api.Error {
+	return &api.Error{
+		Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, RetryAfter: retrySoon,
+		Message: "too many large requests are under way", Hint: "send fewer at a time, or smaller ones",
 	}
-	return release, nil
 }
 
 // intake is one request's way into the journal.
@@ -327,6 +333,8 @@ func restError(fault *ingest.EventError, limits Limits) *api.Error {
 	switch {
 	case errors.Is(fault.Err, errTooSlow):
 		e.Status, e.Reason, e.Message = http.StatusRequestTimeout, api.ReasonTooSlow, errTooSlow.Error()
+	case errors.Is(fault.Err, errBusy):
+		return busy()
 	case fault.Reason == ingest.BodyTooLarge:
 		e.Hint = "at most " + limits.BodyBytes.String() + " in one request, once decompressed"
 	}

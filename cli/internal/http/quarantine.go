@@ -119,9 +119,9 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		respondError(w, refused)
 		return
 	}
-	release, refused := s.takeMemory(r, true)
-	if refused != nil {
-		respondError(w, refused)
+	release, err := s.Reserve(r.Context(), who.by(), s.memoryOf(r, true))
+	if err != nil {
+		respondError(w, busy())
 		return
 	}
 	defer release()

@@ -283,6 +283,19 @@ func (s *Server) wrap(rt route) http.Handler {
 				if rt.role == roleIngest {
 					s.denied.Add(1)
 				}
+				if err.Status == http.StatusUnauthorized {
+					if slow := s.failures.slow(r.Context(), peerAddress(r)); slow != nil {
+						err = slow
+					}
+				}
+				respondError(rec, err)
+				return
+			}
+			if err := who.rates.over(); err != nil {
+				s.metrics.refused(err.Reason)
+				if rt.role == roleIngest {
+					s.senders.Seen(who.by(), 1)
+				}
 				respondError(rec, err)
 				return
 			}

@@ -117,6 +117,8 @@ type Server struct {
 	end         sync.Once
 	readings    *readings
 	denials     denials
+	failures    failures
+	atomics     turns // of large atomic requests
 	handler     http.Handler
 }
 
@@ -137,7 +139,8 @@ func New(o Options) (*Server, error) {
 		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
 		ending: make(chan struct{}),
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages, readings: newReadings(o.Runtime, readingWindow),
-		denials: denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
+		denials:  denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
+		failures: failures{delay: failureDelay},
 	}
 	address := o.Config.Listen
 	if o.Listener != nil {

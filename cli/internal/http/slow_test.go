@@ -139,7 +139,7 @@ func TestASlowBodysFirstEventsStay(t *testing.T) {
 func TestMemoryForBodiesIsBounded(t *testing.T) {
 	r := newRelay(t, Options{Limits: Limits{Memory: 8 << 20}})
 	r.srv.patience.busy = 50 * time.Millisecond
-	release, err := r.srv.large.acquire(t.Context(), 8<<20)
+	release, err := r.srv.large.acquire(t.Context(), "local", 8<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,19 +162,19 @@ func TestMemoryForBodiesIsBounded(t *testing.T) {
 
 func TestBudgetServesInOrder(t *testing.T) {
 	b := newBudget(10)
-	first, err := b.acquire(t.Context(), 8)
+	first, err := b.acquire(t.Context(), "a", 8)
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.acquire(gone, 5); !errors.Is(err, context.Canceled) {
+	if _, err := b.acquire(gone, "a", 5); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	// Who asks for more than there is gets all there is.
 	got := make(chan func())
 	go func() {
-		release, err := b.acquire(context.Background(), 100)
+		release, err := b.acquire(context.Background(), "a", 100)
 		if err != nil {
 			t.Error(err)
 		}

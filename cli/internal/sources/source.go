@@ -80,11 +80,12 @@ type Host struct {
 type Door interface {
 	// Serve answers on l until ctx ends and running requests are done. It closes l.
 	Serve(ctx context.Context, l net.Listener, h http.Handler) error
-	// Reserve waits for that many bytes of memory. The caller must call release when it
+	// Reserve waits for that many bytes of memory for a principal, each of whom has a
+	// share. The caller must call release when it
 	// is done with them. An error means that there is no memory for now, or that ctx
 	// ended.
-	Reserve(ctx context.Context, bytes int64) (release func(), err error)
+	Reserve(ctx context.Context, principal string, bytes int64) (release func(), err error)
 	// Inflate is Reserve for a decompressed body, for callers that already hold memory
 	// from Reserve.
-	Inflate(ctx context.Context, bytes int64) (release func(), err error)
+	Inflate(ctx context.Context, principal string, bytes int64) (release func(), err error)
 }

@@ -55,7 +55,7 @@ func (h *Handler) take(ctx context.Context, p *payload, contentType, key string,
 	if strings.HasSuffix(key, ".jsonl") || strings.HasSuffix(key, ".ndjson") {
 		contentType = "application/x-ndjson" // a damaged line is then one line
 	}
-	body, err := h.decoded(ctx, p)
+	body, err := h.decoded(ctx, p, from.Principal)
 	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
 		in.refuse(p.data, fault)
 	} else if err != nil {
@@ -190,7 +190,7 @@ func (in *intake) quarantine() *Error {
 // decoded returns the object without its Content-Encoding. An *ingest.EventError says
 // that the content cannot be known. It decompresses twice: the first pass measures, so
 // that the request reserves what it needs and not the most that any may need.
-func (h *Handler) decoded(ctx context.Context, p *payload) ([]byte, error) {
+func (h *Handler) decoded(ctx context.Context, p *payload, holder string) ([]byte, error) {
 	damaged := func(reason ingest.Reason, message string, err error) error {
 		return &ingest.EventError{Kind: ingest.Unframeable, Reason: reason, Message: message, Offset: -1, Rest: true, Err: err}
 	}
@@ -208,7 +208,7 @@ func (h *Handler) decoded(ctx context.Context, p *payload) ([]byte, error) {
 	case size > h.limits.BodyBytes:
 		return nil, damaged(ingest.BodyTooLarge, "decompressed it is larger than an object may be", nil)
 	}
-	release, err := h.inflate(ctx, 2*size) // the journal's transaction holds the events once more
+	release, err := h.inflate(ctx, holder, 2*size) // the journal's transaction holds the events once more
 	if err != nil {
 		return nil, err
 	}

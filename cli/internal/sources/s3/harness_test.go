@@ -156,11 +156,11 @@ func (r *relay) do(req *http.Request) answer {
 	return answer{resp.StatusCode, string(body), resp.Header}
 }
 
-func noMemory(context.Context, int64) (func(), error) { return nil, errNoMemory }
+func noMemory(context.Context, string, int64) (func(), error) { return nil, errNoMemory }
 
 // reserveInto counts what is reserved; for requests one after the other.
-func reserveInto(held, most *int64) func(context.Context, int64) (func(), error) {
-	return func(_ context.Context, n int64) (func(), error) {
+func reserveInto(held, most *int64) func(context.Context, string, int64) (func(), error) {
+	return func(_ context.Context, _ string, n int64) (func(), error) {
 		*held += n
 		*most = max(*most, *held)
 		return func() { *held -= n }, nil

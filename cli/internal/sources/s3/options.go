@@ -32,13 +32,13 @@ type Options struct {
 	// Hold is how long an audit object waits while the relay does not accept events,
 	// before it gets 503. Zero: it does not wait.
 	Hold time.Duration
-	// Reserve waits for that many bytes of memory; the handler calls release when it is
+	// Reserve waits for that many bytes of memory for a key's holder; the handler calls release when it is
 	// done with them. An error means that there is no memory for now. Nil: no limit.
-	Reserve func(ctx context.Context, bytes int64) (release func(), err error)
+	Reserve func(ctx context.Context, holder string, bytes int64) (release func(), err error)
 	// Inflate is Reserve for a decompressed body. A request calls it while it holds
 	// memory from Reserve. So the two must not share a budget: requests that wait for
 	// more would wait for each other. Nil: no limit.
-	Inflate func(ctx context.Context, bytes int64) (release func(), err error)
+	Inflate func(ctx context.Context, holder string, bytes int64) (release func(), err error)
 	// Seen, if not nil, is called with the number of events sent with a key, whatever
 	// their outcome.
 	Seen   func(key string, events int)
@@ -75,8 +75,8 @@ type Handler struct {
 
 	discardOther bool
 
-	reserve func(context.Context, int64) (func(), error)
-	inflate func(context.Context, int64) (func(), error)
+	reserve func(context.Context, string, int64) (func(), error)
+	inflate func(context.Context, string, int64) (func(), error)
 	seen    func(string, int)
 	counts  *Counts
 	log     *slog.Logger
@@ -106,7 +106,7 @@ func New(o Options) (*Handler, error) {
 	if h.now == nil {
 		h.now, h.verifier.now = time.Now, time.Now
 	}
-	unbounded := func(context.Context, int64) (func(), error) { return func() {}, nil }
+	unbounded := func(context.Context, string, int64) (func(), error) { return func() {}, nil }
 	if h.reserve == nil {
 		h.reserve = unbounded
 	}

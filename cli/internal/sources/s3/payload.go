@@ -73,7 +73,7 @@ func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
 		return nil, fault
 	}
 	// The journal's transaction holds the events once more.
-	release, err := h.reserve(r.Context(), 2*size+bodySlack)
+	release, err := h.reserve(r.Context(), s.key.Name, 2*size+bodySlack)
 	if err != nil {
 		return nil, slowDown("too many requests are under way", 0, err)
 	}

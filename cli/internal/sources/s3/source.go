@@ -85,8 +85,12 @@ func (s *Source) newHandler(c *Config, cfg *config.Config) (*Handler, error) {
 	}
 	o.Limits = s.host.Limits
 	o.Counts, o.Logger, o.Seen = &s.counts, s.host.Logger, s.senders.Seen
-	o.Reserve = func(ctx context.Context, n int64) (func(), error) { return s.host.Door.Reserve(ctx, n) }
-	o.Inflate = func(ctx context.Context, n int64) (func(), error) { return s.host.Door.Inflate(ctx, n) }
+	o.Reserve = func(ctx context.Context, holder string, n int64) (func(), error) {
+		return s.host.Door.Reserve(ctx, holder, n)
+	}
+	o.Inflate = func(ctx context.Context, holder string, n int64) (func(), error) {
+		return s.host.Door.Inflate(ctx, holder, n)
+	}
 	return New(o)
 }
 

@@ -293,5 +293,5 @@ func (door) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-func (door) Reserve(context.Context, int64) (func(), error) { return func() {}, nil }
-func (door) Inflate(context.Context, int64) (func(), error) { return func() {}, nil }
+func (door) Reserve(context.Context, string, int64) (func(), error) { return func() {}, nil }
+func (door) Inflate(context.Context, string, int64) (func(), error) { return func() {}, nil }
