@@ -45,6 +45,8 @@ type Options struct {
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// tests can show that they would notice.
 	UnsafeNoSync bool
+
+	idRun int // sequences of one run of the id index, for tests
 }
 
 const defaultWindow = 1 << 20
@@ -84,6 +86,7 @@ type Journal struct {
 	recent  recent
 	behind  behind
 	blobs   *blobs
+	ids     *idIndex
 	scanned atomic.Uint64 // see Scanned
 
 	// windowMu is held by the leader while it adds to a group, and by Lookup.
@@ -133,7 +136,7 @@ func Open(dir string, o Options) (*Journal, error) {
 }
 
 func newJournal(dir string, o Options) *Journal {
-	return &Journal{options: o, dir: dir, fault: &fault{}, anchor: newAnchoring(), blobs: newBlobs(o, dir)}
+	return &Journal{options: o, dir: dir, fault: &fault{}, anchor: newAnchoring(), blobs: newBlobs(o, dir), ids: newIDIndex(o)}
 }
 
 func (j *Journal) open() (err error) {
@@ -195,7 +198,10 @@ func (j *Journal) open() (err error) {
 	if err := gate.open(); err != nil {
 		return err
 	}
-	return j.openBlobs()
+	if err := j.openBlobs(); err != nil {
+		return err
+	}
+	return j.openIDs()
 }
 
 // recover reads what the database holds and compares it with marker and anchor.
@@ -241,6 +247,8 @@ func (j *Journal) Close() error {
 	_, _ = j.Commit(&Tx{bulk: bulkBytes + 1}) // behind all that are under way; later ones see closed
 	j.users.Wait()
 	j.blobs.close()
+	close(j.ids.stop)
+	j.ids.done.Wait()
 	if err := errors.Join(j.stopAnchor(j.fault.get() == nil), j.release()); err != nil {
 		return fmt.Errorf("journal %s: close: %w", j.dir, err)
 	}
@@ -293,6 +301,7 @@ func (j *Journal) publish(s *state, appended bool) {
 	if !appended {
 		return
 	}
+	j.pokeIDs()
 	j.watchMu.Lock()
 	if j.watch != nil {
 		close(j.watch)

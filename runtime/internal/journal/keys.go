@@ -53,6 +53,7 @@ const (
 	spaceEvent = 0x02 // sequence -> event
 	spaceFrame = 0x03 // first sequence of a shared write -> index frame
 	spaceAlso  = 0x04 // sequence, ordinal -> a further provenance
+	// 0x05 is spaceIDs: see idIndex
 )
 
 var (

@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -56,24 +58,17 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 			wanted[h] = append(wanted[h], i)
 		}
 	}
-	err = j.frames(s.oldest, min(low, s.next), func(f *frame) error {
-		for i, h := range f.hashes {
-			which, ok := wanted[h]
-			at := f.first + uint64(i)
-			if !ok || at < s.oldest || at >= low {
+	err = j.beyond(slices.Collect(maps.Keys(wanted)), s.oldest, min(low, s.next), func(h, at uint64) error {
+		for _, id := range wanted[h] {
+			if found[id] > 0 {
 				continue
 			}
-			for _, id := range which {
-				if found[id] > 0 {
-					continue
-				}
-				same, err := j.known(at, namespace, ids[id])
-				if err != nil {
-					return err
-				}
-				if same {
-					found[id] = at
-				}
+			same, err := j.known(at, namespace, ids[id])
+			if err != nil {
+				return err
+			}
+			if same {
+				found[id] = at
 			}
 		}
 		return nil
@@ -82,8 +77,7 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 }
 
 // All returns the sequences of the stored events with one of these ids, ascending, at most
-// most of them: the first ones, however long ago. It goes through all index frames, 8 bytes
-// for each event beyond the window. *ErasedError beside what it found: an event whose
+// most of them: the first ones, however long ago. *ErasedError beside what it found: an event whose
 // period was destroyed has the hash of such an identity.
 func (j *Journal) All(namespace string, ids []string, most int) (found []uint64, err error) {
 	done, err := j.reading()
@@ -127,20 +121,11 @@ func (j *Journal) All(namespace string, ids []string, most int) (found []uint64,
 		}
 		return nil
 	}
-	err = j.frames(s.oldest, min(low, s.next), func(f *frame) error {
-		for i, h := range f.hashes {
-			at := f.first + uint64(i)
-			if at < s.oldest || at >= low || !slices.Contains(hashes, h) {
-				continue
-			}
-			if err := add(at); err != nil {
-				return err
-			}
-			if len(found) >= most {
-				return errStop
-			}
+	err = j.beyond(hashes, s.oldest, min(low, s.next), func(_, at uint64) error {
+		if err := add(at); err != nil || len(found) < most {
+			return err
 		}
-		return nil
+		return errStop
 	})
 	for _, at := range recent {
 		if err != nil || len(found) >= most {
@@ -152,6 +137,47 @@ func (j *Journal) All(namespace string, ids []string, most int) (found []uint64,
 		return nil, err
 	}
 	return found, erased
+}
+
+// beyond calls fn for the events in [oldest, low) that may have an identity of one of these
+// hashes, ascending; fn may return errStop. The caller holds the journal open.
+func (j *Journal) beyond(hashes []uint64, oldest, low uint64, fn func(hash, at uint64) error) error {
+	if len(hashes) == 0 || low <= oldest {
+		return nil
+	}
+	from := oldest
+	if runs := j.ids.runs.Load(); len(hashes) <= fewIDs && runs*j.ids.run > oldest {
+		from = min(runs*j.ids.run, low)
+		type candidate struct{ hash, at uint64 }
+		var candidates []candidate
+		for _, h := range hashes {
+			if err := j.byID(h, oldest, runs, func(at uint64) { candidates = append(candidates, candidate{h, at}) }); err != nil {
+				return err
+			}
+		}
+		slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.at, b.at) })
+		for _, c := range candidates {
+			if err := fn(c.hash, c.at); err == errStop {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	wanted := make(map[uint64]bool, len(hashes))
+	for _, h := range hashes {
+		wanted[h] = true
+	}
+	return j.frames(from, low, func(f *frame) error {
+		for i, h := range f.hashes {
+			if at := f.first + uint64(i); wanted[h] && at >= from && at < low {
+				if err := fn(h, at); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // known is identified where an erased event with the same hash is the one.

@@ -48,10 +48,12 @@ func (j *Journal) openShared() error {
 	if err := j.openAccepted(); err != nil {
 		return err
 	}
-	if j.dir == "" {
-		return nil
+	if j.dir != "" {
+		if err := j.startAnchor(least); err != nil {
+			return err
+		}
 	}
-	return j.startAnchor(least)
+	return j.openIDs()
 }
 
 // sharedIdentity returns the identity that the store holds, or a new one where it is

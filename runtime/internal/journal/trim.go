@@ -30,6 +30,7 @@ func (g *group) trim(before uint64) error {
 	g.batch.DeleteRange(eventKey(0), eventKey(before))
 	g.batch.DeleteRange(alsoKey(0, 0), sequenceKey(spaceAlso, before))
 	g.batch.DeleteRange(frameKey(0), frameKey(boundary))
+	g.trimIDs(before)
 	g.state.oldest = before
 	return nil
 }
