@@ -20,9 +20,11 @@ type Profile struct {
 // Function is one function of a profile. What small functions do may have
 // been paid by who calls them, as the meter has it.
 type Function struct {
-	Name        string
-	Calls       int64
-	Self, Total int64 // units of fuel, without and with what it called; a recursion counts in Total again
+	Name  string `json:"name"`
+	Calls int64  `json:"calls"`
+	// Units of fuel, without and with what it called. A recursion counts in Total again.
+	Self  int64 `json:"self"`
+	Total int64 `json:"total"`
 }
 
 // visit is one call under way.
