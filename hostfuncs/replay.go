@@ -76,7 +76,7 @@ func (r *Replay) Edit(call *filter.Call, log []byte, fuel int64) (err error) {
 			err = failure
 		}
 		s.End()
-		s.doc = nil
+		s.doc, r.log = nil, nil
 	}()
 	s.Begin(call)
 	s.Fill(fuel, time.Hour)

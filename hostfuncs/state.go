@@ -139,6 +139,9 @@ func (s *State) Commit() {
 	}
 }
 
+// keptBytes is how much room for texts a State keeps from call to call.
+const keptBytes = 1 << 20
+
 // End takes the event from the guest's sight, and lets go of it.
 func (s *State) End() {
 	clear(s.emitted)
@@ -146,6 +149,14 @@ func (s *State) End() {
 	s.tank.unbind()
 	if s.doc != nil {
 		s.doc.Watch(0, nil)
+	}
+	for _, b := range []*[]byte{&s.scratch, &s.value, &s.placed} {
+		if cap(*b) > keptBytes {
+			*b = nil
+		}
+	}
+	if cap(s.findings) > keptMatches {
+		s.findings = nil
 	}
 	s.call, s.doc, s.turn = nil, nil, Always
 }

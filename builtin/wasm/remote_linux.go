@@ -270,13 +270,30 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 		return 0, g, nil
 	}
 	decided, err, lie := i.take(calls[:sent], verdicts, answer)
-	i.lane.Trim(len(answer))
+	i.trim(len(answer))
 	if lie != nil {
 		i.lane.Process.Kill("its answer was not in order")
 		i.drop()
 		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}, nil //nolint:nilerr // it says so in gone
 	}
 	return decided, nil, err
+}
+
+// kept is how much room for an answer or a document stays from batch to batch.
+const kept = 1 << 20
+
+// trim gives memory back that a large batch took.
+func (i *remote) trim(answer int) {
+	i.lane.Trim(answer)
+	if cap(i.answer) > kept {
+		i.answer, i.result = nil, wire.Result{}
+	}
+	if cap(i.text) > kept {
+		i.text = nil
+	}
+	if cap(i.gaps) > kept {
+		i.gaps = nil
+	}
 }
 
 // request writes events into the lane's memory, and returns how long that is, how many
