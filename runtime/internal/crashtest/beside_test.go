@@ -22,14 +22,18 @@ import (
 )
 
 // module writes a guest and returns its line under filters.
-func module(t *testing.T, dir, name string, wasm []byte) string {
+func module(t *testing.T, dir, name string, wasm []byte, emit ...string) string {
 	t.Helper()
 	file := filepath.Join(dir, name+".wasm")
 	if err := os.WriteFile(file, wasm, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(wasm)
-	return fmt.Sprintf("  %s: {wasm: %s, sha256: %s, grants: {write: [\"**\"]}}\n", name, file, hex.EncodeToString(sum[:]))
+	grants := ""
+	if len(emit) > 0 {
+		grants = ", emit: [" + strings.Join(emit, ", ") + "]"
+	}
+	return fmt.Sprintf("  %s: {wasm: %s, sha256: %s, grants: {write: [\"**\"]%s}}\n", name, file, hex.EncodeToString(sum[:]), grants)
 }
 
 // beside is what became of a healthy callback, the door and the processes while a module
@@ -57,9 +61,10 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	config := filepath.Join(dir, "auditrelay.yaml")
 	write(t, config, fmt.Sprintf("data_dir: %s\nfilters:\n%s%scallbacks:\n"+
 		"  - {name: hostile, filters: [hostile], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n"+
+		"  - {name: alerts, receives: emitted, sink: {file: {path: %s}}}\n"+
 		"  - {name: healthy, filters: [healthy], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n",
-		filepath.Join(dir, "data"), module(t, dir, "hostile", wasm), module(t, dir, "healthy", keep),
-		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "healthy", "events.ndjson")))
+		filepath.Join(dir, "data"), module(t, dir, "hostile", wasm, "alerts"), module(t, dir, "healthy", keep),
+		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "alerts", "events.ndjson"), filepath.Join(dir, "healthy", "events.ndjson")))
 	r := startRelay(t, address(t), config, "GODEBUG=gctrace=1")
 	b := beside{name: name}
 
@@ -73,7 +78,7 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 			for n := 0; ctx.Err() == nil; n++ {
 				var events [][]byte
 				for i := range 20 {
-					events = append(events, fmt.Appendf(nil, `{"id":"%s-%d-%d-%d","action":"updated","table_name":%q,"updated_values":{"x":%q}}`, name, p, n, i, "T", strings.Repeat("v", 700)))
+					events = append(events, fmt.Appendf(nil, `{"id":"%s-%d-%d-%d","action":"updated","table_name":%q,"updated_values":{"x":%q}}`, name, p, n, i, "T", strings.Repeat("v", 900)))
 				}
 				began := time.Now()
 				if _, err := r.post(ctx, http.DefaultClient, events); err != nil && ctx.Err() == nil {
