@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"testing"
 
 	"auditrelay/internal/proof"
@@ -78,6 +79,58 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, document []byte) {
 		if p, err := File(text, FileOptions{Keys: []string{public}, Document: document}); err == nil {
 			t.Fatalf("an unsigned proof is taken: %+v", p)
+		}
+	})
+}
+
+// oneStore is a store with one bundle and two rows.
+type oneStore struct {
+	name   string
+	bundle []byte
+	rows   []Row
+}
+
+func (s *oneStore) Bundles(fn func(string, []byte) error) error { return fn(s.name, s.bundle) }
+
+func (s *oneStore) Rows(fn func(Row) error) error {
+	for _, r := range s.rows {
+		if err := fn(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *oneStore) Check() ([]string, error) { return nil, nil }
+
+// FuzzStore has a forger choose the entries of a signed log and the rows of a store.
+// Nothing panics, and a store without a fault holds what its log states.
+func FuzzStore(f *testing.F) {
+	signing, public, err := note.GenerateKey(rand.Reader, "a")
+	if err != nil {
+		f.Fatal(err)
+	}
+	signer, err := proof.Signer(signing)
+	if err != nil {
+		f.Fatal(err)
+	}
+	data := []byte("{}")
+	f.Add(proof.AppendEntries(nil, proof.Begin{First: 1}.Append(nil), proof.Payload{Records: 1, Key: "k"}.Append(nil),
+		proof.Outcome{Outcome: 1, Sequence: 1, Delivered: 1, Digest: sha256.Sum256(data)}.Append(nil), proof.Clock{Floor: 2}.Append(nil)), data, data, uint64(1), uint64(2), "00.01")
+	f.Fuzz(func(t *testing.T, entries, first, second []byte, a, b uint64, journal string) {
+		list, err := proof.SplitEntries(entries)
+		if err != nil || len(list) == 0 || len(list) > 200 {
+			return
+		}
+		bundle, _ := bundleOf(t, signer, proof.Origin("00", "01", "l"), list...)
+		store := &oneStore{"_proofs/a.tar", bundle, []Row{{1, "00.01", a, first, false}, {2, journal, b, second, false}}}
+		r, err := Store(store, Options{Keys: []string{public}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Verdict()
+		if r.FaultCount == 0 && r.ValidObjects != r.Objects {
+			t.Fatalf("%d of %d rows are valid, and nothing is wrong", r.ValidObjects, r.Objects)
 		}
 	})
 }

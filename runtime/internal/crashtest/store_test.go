@@ -52,6 +52,7 @@ callbacks:
 	if at, err := s.Newest(t.Context()); err != nil || rows > at || rows < int64(book.count()) {
 		t.Errorf("it counts %d records, %d positions were given, %d events acknowledged: %v", rows, at, book.count(), err)
 	}
+	r.verifies(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "data", "store", "store.db"))
 }
 
 // exported reads back all of LiteLLM's events, counted by id.
