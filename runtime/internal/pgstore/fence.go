@@ -19,22 +19,30 @@ const lockClass = 0x61726c79
 // takeLock makes the session that holds the journal's lock, and waits for it.
 func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
 	until := time.Now().Add(s.options.LockWait)
-	var why error
+	var lock *pgx.Conn
 	for {
-		lock, held, err := s.tryLock(ctx)
-		if err == nil && !held {
+		got, err := false, error(nil)
+		if lock == nil {
+			lock, err = s.lockSession(ctx)
+		}
+		if err == nil {
+			got, err = s.tryLock(ctx, lock)
+		}
+		if got {
 			return lock, nil
 		}
-		switch {
-		case err != nil && !passing(err):
-			return nil, explain(err)
-		case err != nil:
-			why = fmt.Errorf("connect: %w", explain(err))
-		default:
+		why := err
+		if err == nil {
 			why = fmt.Errorf("%w by another relay%s; stop it first", journal.ErrLocked, s.holder(ctx, lock))
-			closeConn(lock)
+		} else {
+			why = fmt.Errorf("connect: %w", explain(err))
 		}
-		if time.Now().After(until) || ctx.Err() != nil {
+		over := time.Now().After(until) || ctx.Err() != nil || err != nil && !passing(err)
+		if lock != nil && (over || err != nil) {
+			closeConn(lock)
+			lock = nil
+		}
+		if over {
 			return nil, why
 		}
 		select {
@@ -44,23 +52,27 @@ func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
 	}
 }
 
-// tryLock tries once. held: another session has the lock; the connection is open then.
-func (s *Store) tryLock(ctx context.Context) (lock *pgx.Conn, held bool, err error) {
+// lockSession makes a session that the server ends when it shows no life.
+func (s *Store) lockSession(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Attempt)
 	defer cancel()
-	lock, err = s.connect(ctx, "lock")
+	lock, err := s.connect(ctx, "lock")
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	var got bool
-	if _, err = lock.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", s.options.Lock.Milliseconds())); err == nil {
-		err = lock.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", int32(lockClass), s.options.Schema).Scan(&got)
-	}
-	if err != nil {
+	if _, err = lock.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", s.options.Lock.Milliseconds())); err != nil {
 		closeConn(lock)
-		return nil, false, err
+		return nil, err
 	}
-	return lock, !got, nil
+	return lock, nil
+}
+
+// tryLock reports whether a session got the lock.
+func (s *Store) tryLock(ctx context.Context, lock *pgx.Conn) (got bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Attempt)
+	defer cancel()
+	err = lock.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", int32(lockClass), s.options.Schema).Scan(&got)
+	return got, err
 }
 
 // holder tells who has the journal, as far as that can be read.
@@ -125,8 +137,13 @@ func (s *Store) keepLock(lock *pgx.Conn) {
 
 // lockAgain takes the lock for a relay that still has the journal; nil where it cannot.
 func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
-	lock, held, err := s.tryLock(ctx)
+	lock, err := s.lockSession(ctx)
 	if err != nil {
+		return nil
+	}
+	got, err := s.tryLock(ctx, lock)
+	if err != nil {
+		closeConn(lock)
 		return nil
 	}
 	var epoch int64
@@ -135,7 +152,7 @@ func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
 		s.options.Logger.Error("journal: another relay has taken it over", "server", s.place())
 		_ = s.lose(ErrFenced)
 	}
-	if err != nil || held || epoch != s.epoch {
+	if err != nil || !got || epoch != s.epoch {
 		closeConn(lock)
 		return nil
 	}

@@ -39,8 +39,8 @@ CREATE TABLE {frames} (
 ) PARTITION BY LIST (part);
 CREATE TABLE {state} (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE {keyring} (one boolean PRIMARY KEY DEFAULT true CHECK (one), text bytea NOT NULL);
-ALTER TABLE {frames} ALTER COLUMN index SET STORAGE EXTERNAL, ALTER COLUMN lengths SET STORAGE EXTERNAL, ALTER COLUMN events SET STORAGE {stored};
-ALTER TABLE {state} ALTER COLUMN value SET STORAGE {stored};
+ALTER TABLE {frames} ALTER COLUMN index SET STORAGE EXTERNAL, ALTER COLUMN lengths SET STORAGE EXTERNAL, ALTER COLUMN events {stored};
+ALTER TABLE {state} ALTER COLUMN value {stored};
 `}
 
 // prepare checks the server, brings the tables to this program's format and takes the
@@ -130,7 +130,7 @@ func storage(ctx context.Context, tx pgx.Tx) (string, error) {
 	var lz4 bool
 	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))").Scan(&lz4)
 	if err != nil || !lz4 {
-		return "EXTERNAL", explain(err)
+		return "SET STORAGE EXTERNAL", explain(err)
 	}
-	return "EXTENDED", nil
+	return "SET COMPRESSION lz4", nil
 }

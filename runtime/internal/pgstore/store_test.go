@@ -39,7 +39,11 @@ func place(po pgstore.Options) journaltest.Place {
 // TestContract runs the journal's contract on Postgres.
 func TestContract(t *testing.T) {
 	server := pgtest.Start(t, safe...)
-	journaltest.Run(t, func(t *testing.T) journaltest.Place { return place(options(server)) })
+	journaltest.Run(t, func(t *testing.T) journaltest.Place {
+		po := options(server)
+		po.PartBytes = 1000 // each test has many partitions
+		return place(po)
+	})
 }
 
 func TestRefusedServers(t *testing.T) {

@@ -1,0 +1,63 @@
+package pgstore_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/internal/test/corpus"
+	"auditrelay/internal/test/pgtest"
+	"auditrelay/runtime/internal/journal"
+)
+
+// BenchmarkAccept has 32 producers commit 4 events at a time: to the embedded journal, and
+// to Postgres on the same disk.
+func BenchmarkAccept(b *testing.B) {
+	corpus := corpus.New(1)
+	var data [1000][]byte
+	for i := range data {
+		data[i] = corpus.Next().Data
+	}
+	server := pgtest.Start(b, safe...)
+	for _, test := range []struct {
+		name string
+		open func() (*journal.Journal, error)
+	}{
+		{"embedded", func() (*journal.Journal, error) { return journal.Open(b.TempDir(), journal.Options{}) }},
+		{"postgres", func() (*journal.Journal, error) { return place(options(server))(journal.Options{}) }},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			j, err := test.open()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer j.Close()
+			var n atomic.Int64
+			const producers, each = 32, 4
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for range producers {
+				wg.Go(func() {
+					for {
+						at := n.Add(each)
+						if at > int64(b.N) {
+							return
+						}
+						tx := new(journal.Tx)
+						for i := range int64(each) {
+							tx.Append(auditrelay.Event{Namespace: "b", ID: fmt.Sprint(at - i), Data: data[(at+i)%int64(len(data))]})
+						}
+						if _, err := j.Commit(tx); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
