@@ -10,6 +10,7 @@ import (
 
 type journalCommands struct {
 	Recover journalRecover `cmd:"" help:"Show the damage to a journal that does not open, and with --yes open what is whole."`
+	Move    journalMove    `cmd:"" help:"Bring the journal of a stopped relay from its data directory to Postgres, or back."`
 }
 
 type journalRecover struct {
@@ -60,4 +61,35 @@ func (c *journalRecover) Run(a *program) error {
 		[]string{"incarnation", r.After},
 		[]string{"damaged files", r.Kept})
 	return a.table(rows)
+}
+
+type journalMove struct {
+	To      string `help:"Where to: postgres (the configuration's journal.postgres) or data-dir." required:"" enum:"postgres,data-dir" placeholder:"postgres|data-dir"`
+	Config  string `help:"The configuration, with journal.postgres in both directions." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	DataDir string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
+	Reason  string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *journalMove) Run(a *program) error {
+	if err := readable(c.Config); err != nil {
+		return err
+	}
+	place, err := app.JournalOf(c.Config, makers(a.sinks))
+	if err != nil {
+		return err
+	}
+	place.DataDir = cmp.Or(c.DataDir, place.DataDir)
+	moved, err := runtime.MoveJournal(place, c.To == "data-dir", commandLine(c.Reason))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(moved)
+	}
+	return a.table([][]string{
+		{"moved", fmt.Sprintf("%d events; the next sequence is %d", moved.Events, moved.Next)},
+		{"journal", moved.Journal},
+		{"the old one", moved.Kept + ", which the relay refuses; remove it when you do not need it any more"},
+	})
 }

@@ -28,6 +28,9 @@ func OpenShared(s Shared, dir string, o Options) (*Journal, error) {
 }
 
 func (j *Journal) openShared() error {
+	if err := j.checkMoved(); err != nil {
+		return err
+	}
 	id, err := j.sharedIdentity()
 	if err != nil {
 		return err

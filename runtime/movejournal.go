@@ -1,0 +1,141 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// Moved says what MoveJournal did.
+type Moved struct {
+	Journal string `json:"journal"` // its identity, which stays the same
+	Events  uint64 `json:"events"`  // moved
+	Next    uint64 `json:"next"`    // sequence
+	Kept    string `json:"kept"`    // the old journal; the relay refuses it
+}
+
+// MoveJournal brings the journal of a closed relay from p.DataDir to p.Postgres, or with
+// back the other way, whole or not at all. Sequences, progress, proofs and encryption go
+// on. The old journal stays, refused by Open; by and the move are recorded in the new one.
+// If it is interrupted, the old one is still in force: remove what it left and call it
+// again, as its error says.
+func MoveJournal(p JournalPlace, back bool, by By) (Moved, error) {
+	if !p.Postgres.on() {
+		return Moved{}, errors.New("move the journal: no journal.postgres is configured")
+	}
+	o := journal.Options{Encryption: p.Encryption.options()}
+	var m Moved
+	var err error
+	if back {
+		m, err = moveBack(p, o, by)
+	} else {
+		m, err = moveToPostgres(p, o, by)
+	}
+	if err != nil {
+		return m, fmt.Errorf("move the journal: %w", err)
+	}
+	return m, nil
+}
+
+func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
+	dir := journalDir(p.DataDir)
+	if _, err := os.Lstat(dir); err != nil {
+		return m, err
+	}
+	from, err := journal.Open(dir, o)
+	if err != nil {
+		return m, err
+	}
+	m = movedOf(from)
+	s, err := p.opener()()
+	if err == nil {
+		err = errors.Join(from.CopyTo(s), s.Close())
+	}
+	if err = errors.Join(err, from.Close()); err != nil {
+		return m, err
+	}
+	s2, err := p.opener()()
+	if err != nil {
+		return m, err
+	}
+	to, err := journal.OpenShared(s2, "", o)
+	if err == nil {
+		err = errors.Join(recordMove(to, m, "data_dir", "postgres", by), to.Close())
+	}
+	if err != nil {
+		return m, err
+	}
+	m.Kept = dir + ".moved-" + time.Now().UTC().Format("20060102T150405Z")
+	if err := os.Rename(dir, m.Kept); err != nil {
+		return m, err
+	}
+	return m, syncDir(p.DataDir)
+}
+
+func moveBack(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
+	dir := journalDir(p.DataDir)
+	if _, err := os.Lstat(dir); err == nil {
+		return m, fmt.Errorf("%s exists", dir)
+	}
+	s, err := p.opener()()
+	if err != nil {
+		return m, err
+	}
+	from, err := journal.OpenShared(s, anchorDir(p.DataDir), o)
+	if err != nil {
+		return m, err
+	}
+	defer func() {
+		if from != nil {
+			err = errors.Join(err, from.Close())
+		}
+	}()
+	m = movedOf(from)
+	building := dir + ".moving"
+	if err := os.RemoveAll(building); err != nil {
+		return m, err
+	}
+	if err := from.CopyToDir(building, o); err != nil {
+		return m, err
+	}
+	to, err := journal.Open(building, o)
+	if err == nil {
+		err = errors.Join(recordMove(to, m, "postgres", "data_dir", by), to.Close())
+	}
+	if err != nil {
+		return m, err
+	}
+	// First the new one, then the old: in between both are there, and the data directory
+	// is refused with either configuration.
+	if err := errors.Join(os.Rename(building, dir), syncDir(p.DataDir)); err != nil {
+		return m, err
+	}
+	if err := from.MarkMoved(); err != nil {
+		return m, err
+	}
+	m.Kept = "schema " + p.Postgres.Schema
+	err, from = from.Close(), nil
+	return m, errors.Join(err, os.RemoveAll(anchorDir(p.DataDir)))
+}
+
+func movedOf(j *journal.Journal) Moved {
+	return Moved{Journal: j.Identity().String(), Events: j.Head().Next - j.Oldest(), Next: j.Head().Next}
+}
+
+func recordMove(j *journal.Journal, m Moved, from, to string, by By) error {
+	c := Change{By: by, Act: "move", Action: auditrelay.ActionUpdated, Table: "auditrelay_journal", Object: j.Identity().ID,
+		Before: map[string]any{"place": from}, After: map[string]any{"place": to, "events": m.Events, "next": m.Next}}
+	e, err := c.event()
+	if err != nil {
+		return err
+	}
+	tx := new(journal.Tx)
+	tx.MakesRoom()
+	tx.Append(e)
+	_, err = j.Commit(tx)
+	return err
+}
