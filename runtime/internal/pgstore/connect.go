@@ -44,9 +44,6 @@ func (s *Store) partName(n int) string {
 
 // place names the server and the schema, for messages.
 func (s *Store) place() string {
-	if s.config == nil {
-		return "no server"
-	}
 	return pgdial.Place(s.config) + ", schema " + s.options.Schema
 }
 

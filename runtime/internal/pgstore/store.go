@@ -110,6 +110,9 @@ var ErrFenced = errors.New("another relay has taken the journal over")
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{options: o}
+	if err := s.configure(); err != nil {
+		return nil, fmt.Errorf("journal.postgres.url: %w", err)
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal on Postgres, %s: %w", s.place(), err), s.Close())
@@ -118,9 +121,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := s.configure(); err != nil {
-		return fmt.Errorf("url: %w", err)
-	}
 	lock, err := s.takeLock(ctx)
 	if err != nil {
 		return err
