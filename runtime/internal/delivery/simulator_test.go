@@ -77,6 +77,8 @@ type world struct {
 	noSync bool
 
 	fs      *vfs.MemFS
+	server  func() (journal.Shared, error) // in place of fs; nil: the journal is embedded
+	store   journal.Shared                 // of an open journal on a server
 	journal *journal.Journal
 	codec   *receipts.Codec
 	now     time.Time
@@ -135,14 +137,23 @@ func runHistory(seed uint64, logf func(string, ...any), noSync bool) error {
 }
 
 // playHistory plays the history of a seed, and returns what is left of its world.
-func playHistory(seed uint64, logf func(string, ...any), noSync bool) (w *world, err error) {
-	w = &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(), blob: int(seed % 2),
+func playHistory(seed uint64, logf func(string, ...any), noSync bool) (*world, error) {
+	w := newWorld(seed, logf, noSync)
+	return w, w.play()
+}
+
+func newWorld(seed uint64, logf func(string, ...any), noSync bool) *world {
+	w := &world{random: rand.New(rand.NewPCG(seed, 7)), logf: logf, noSync: noSync, fs: vfs.NewCrashableMem(), blob: int(seed % 2),
 		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), acked: map[string]uint64{}, faults: true, erased: map[uint64]auditrelay.Event{}}
 	if seed%3 == 0 {
 		w.encryption = journal.Encryption{Key: bytes.Repeat([]byte{1}, 32), Period: time.Minute}
 	}
+	return w
+}
+
+func (w *world) play() (err error) {
 	if w.codec, err = receipts.NewCodec(); err != nil {
-		return w, err
+		return err
 	}
 	defer func() {
 		if w.journal != nil {
@@ -156,23 +167,23 @@ func playHistory(seed uint64, logf func(string, ...any), noSync bool) (w *world,
 	alerts.begin.Receives = auditrelay.ReceivesEmitted
 	w.lanes = append(w.lanes, alerts)
 	if err := w.open(); err != nil {
-		return w, fmt.Errorf("first open: %w", err)
+		return fmt.Errorf("first open: %w", err)
 	}
 	for range 30 + w.random.IntN(50) {
 		if err := w.step(); err != nil {
-			return w, err
+			return err
 		}
 	}
 	if len(w.encryption.Key) > 0 {
 		if err := w.eraseAndGoOn(); err != nil {
-			return w, err
+			return err
 		}
 	}
 	w.faults = false
 	if err := w.quiesce(); err != nil {
-		return w, err
+		return err
 	}
-	return w, w.check()
+	return w.check()
 }
 
 // alertsName is the lane that receives what the first one emits.
@@ -206,11 +217,17 @@ func (w *world) newLane(name string) *simLane {
 
 // open opens the journal and all lanes from what is durable.
 func (w *world) open() error {
-	j, err := journal.Open("journal", journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption, Blob: w.blob})
+	o := journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption, Blob: w.blob}
+	var err error
+	if w.server == nil {
+		w.journal, err = journal.Open("journal", o)
+	} else if w.store, err = w.server(); err == nil {
+		w.journal, err = journal.OpenShared(w.store, "", o)
+	}
 	if err != nil {
+		w.journal = nil
 		return err
 	}
-	w.journal = j
 	for _, l := range w.lanes {
 		if err := w.openLane(l); err != nil {
 			return err
@@ -252,6 +269,9 @@ func (w *world) crash() error {
 	w.logf("crash")
 	keep := w.random.IntN(101)
 	clone := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: w.random})
+	if w.store != nil {
+		w.store.Close() // what was under way is cut off
+	}
 	w.journal.Close()
 	w.journal = nil
 	w.fs = clone

@@ -87,7 +87,9 @@ func TestRefusedAtTheDoor(t *testing.T) {
 		{"a role without synchronous_commit", func(o *pgstore.Options) { o.URL = auditrelay.Secret(server.URL("careless", "postgres")) }, "synchronous_commit = off for this role"},
 		{"a newer program's tables", func(o *pgstore.Options) { o.Schema = newer.Schema }, "format version 99"},
 		{"no such database", func(o *pgstore.Options) { o.URL = auditrelay.Secret(server.URL("owner", "nowhere")) }, "does not exist"},
-		{"a pooler", func(o *pgstore.Options) { o.URL = auditrelay.Secret(server.Bouncer(t, "owner", "postgres", "pool_mode=session")) }, "connect to the server itself"},
+		{"a pooler", func(o *pgstore.Options) {
+			o.URL = auditrelay.Secret(server.Bouncer(t, "owner", "postgres", "pool_mode=session"))
+		}, "connect to the server itself"},
 		{"a string that is none", func(o *pgstore.Options) { o.URL = "postgres://u:s3cr3t@l@h/d" }, "journal.postgres.url:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
