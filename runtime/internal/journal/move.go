@@ -172,6 +172,10 @@ func (c *copying) state() error {
 					return nil
 				}
 			}
+			v, _, err := c.j.blob(k, v) // what stands in a file goes along
+			if err != nil {
+				return err
+			}
 			set(c.batch, k, v)
 			if c.pairs++; c.pairs < copyPairs && c.batch.Len() < copyBytes {
 				return nil

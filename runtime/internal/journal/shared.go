@@ -15,16 +15,20 @@ import (
 //
 // It takes s over, and closes it also where it fails. Errors: as of Open.
 func OpenShared(s Shared, dir string, o Options) (*Journal, error) {
-	o.Reserve = -1
-	o.Blob = -1
-	j := newJournal(dir, o.withDefaults())
-	j.store, j.shared, j.lock = s, s, noLock{}
-	j.space = newSpace(nil, "", j.options)
-	j.space.size = s.Size
+	j := newShared(s, dir, o)
 	if err := j.openShared(); err != nil {
 		return nil, fmt.Errorf("journal: open: %w", errors.Join(err, j.stopAnchor(false), j.release()))
 	}
 	return j, nil
+}
+
+func newShared(s Shared, dir string, o Options) *Journal {
+	o.Reserve, o.Blob = -1, -1
+	j := newJournal(dir, o.withDefaults())
+	j.store, j.shared, j.lock = s, s, noLock{}
+	j.space = newSpace(nil, "", j.options)
+	j.space.size = s.Size
+	return j
 }
 
 func (j *Journal) openShared() error {
@@ -117,11 +121,8 @@ func RecoverShared(open func() (Shared, error), dir string, o Options, restored 
 	if err != nil {
 		return r, err
 	}
-	o.Reserve = -1
-	j := newJournal("", o.withDefaults())
-	j.store, j.shared, j.lock, j.recovering = s, s, noLock{}, true
-	j.space = newSpace(nil, "", j.options)
-	j.space.size = s.Size
+	j := newShared(s, "", o)
+	j.recovering = true
 	if before, err := j.storedIdentity(); err == nil {
 		r.Before = before.Identity
 	}

@@ -67,6 +67,7 @@ func filled(t *testing.T, o journal.Options) *journal.Journal {
 		}
 		tx.Append(auditrelay.Event{Namespace: "litellm", ID: "39-0", Provenance: auditrelay.Provenance{Source: fmt.Sprint(i)}, Data: []byte(`{"id":"39-0"}`)})
 		tx.SetAbout(uint64(i+1), journal.ReceiptKey("lane", uint64(i)), []byte("about"))
+		tx.SetAbout(uint64(i+1), journal.BodyKey("lane", uint64(i)), []byte(strings.Repeat("large", 1000*i))) // kept apart, where it is embedded
 		tx.Set(journal.MetaKey(fmt.Sprint(i)), []byte(strings.Repeat("v", i*i)))
 		if _, err := j.Commit(tx); err != nil {
 			t.Fatal(err)
