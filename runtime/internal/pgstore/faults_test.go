@@ -108,9 +108,9 @@ func TestLostAnswers(t *testing.T) {
 }
 
 // takeover has a second relay take the journal over while the first stands still, and
-// then lets the first go on. It returns what the first one's commit said, and how many
-// acknowledged events are lost.
-func takeover(t *testing.T, server *pgtest.Server, po pgstore.Options) (err error, lost int) {
+// then lets the first go on. It returns how many acknowledged events are lost, and what
+// the first one's commit said.
+func takeover(t *testing.T, server *pgtest.Server, po pgstore.Options) (lost int, err error) {
 	acknowledged := map[uint64]string{}
 	commit := func(j *journal.Journal, id string) {
 		t.Helper()
@@ -135,12 +135,12 @@ func takeover(t *testing.T, server *pgtest.Server, po pgstore.Options) (err erro
 	_, err = first.Commit(tx)
 	_ = second.Close()
 	_ = first.Close()
-	return err, missing(t, po, acknowledged)
+	return missing(t, po, acknowledged), err
 }
 
 func TestARelayThatLostTheJournalCommitsNothing(t *testing.T) {
 	server := pgtest.Start(t, safe...)
-	err, lost := takeover(t, server, options(server))
+	lost, err := takeover(t, server, options(server))
 	if !errors.Is(err, journal.ErrFailed) || !errors.Is(err, pgstore.ErrFenced) {
 		t.Errorf("the commit of a relay that lost the journal: %v", err)
 	}
@@ -150,7 +150,7 @@ func TestARelayThatLostTheJournalCommitsNothing(t *testing.T) {
 	// This test notices when the fence is taken out.
 	unfenced := options(server)
 	unfenced.UnsafeNoFence = true
-	if err, lost = takeover(t, server, unfenced); err != nil || lost == 0 {
+	if lost, err = takeover(t, server, unfenced); err != nil || lost == 0 {
 		t.Errorf("without the fence: %v, and %d acknowledged events are lost: nothing is tested", err, lost)
 	}
 }

@@ -31,7 +31,7 @@ func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
 		if got {
 			return lock, nil
 		}
-		why := err
+		var why error
 		if err == nil {
 			why = fmt.Errorf("%w by another relay%s; stop it first", journal.ErrLocked, s.holder(ctx, lock))
 		} else {
