@@ -45,6 +45,16 @@ release: ## build dist/: an archive for each platform, with third-party notices,
 	done
 	cd dist && sha256sum *.tar.gz *.cdx.json > SHA256SUMS
 
+.PHONY: packages
+packages: $(TESTBIN)/nfpm ## build dist/: deb and rpm for Linux, amd64 and arm64
+	@mkdir -p dist
+	@set -e; for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/auditrelay-$$arch ./cmd/auditrelay; \
+	  for format in deb rpm; do \
+	    (cd packaging && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) VERSION=$(if $(filter v%,$(VERSION)),$(VERSION),0.0.0+$(VERSION)) ARCH=$$arch BIN=../dist/auditrelay-$$arch $(TESTBIN)/nfpm package -f nfpm.yaml -p $$format -t ../dist/); \
+	  done; rm dist/auditrelay-$$arch; \
+	done
+
 demo: build ## run the main job on embedded defaults: events in, guests in between, files out
 	$(GO) run ./internal/test/demo -binary bin/auditrelay
 
@@ -57,6 +67,7 @@ test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
 	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./runtime/internal/crashtest
 	cd bench && $(GO) vet ./... && $(GO) test ./...
+	cd internal/testservers/packaging && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests
 	@scripts/test-embedding
 	@scripts/test-page
@@ -114,6 +125,10 @@ clean: ## remove what was built
 $(VERSITYGW): internal/testservers/go.mod
 	@mkdir -p $(TESTBIN)
 	cd internal/testservers && $(GO) build -o $(VERSITYGW) github.com/versity/versitygw/cmd/versitygw
+
+$(TESTBIN)/nfpm: internal/testservers/packaging/go.mod
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers/packaging && $(GO) build -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 $(TESTBIN)/victoria-logs: internal/testservers/victorialogs/go.mod
 	@mkdir -p $(TESTBIN)

@@ -1,0 +1,209 @@
+package packaging
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"sigs.k8s.io/yaml"
+)
+
+// render renders the chart as helm template does, and returns its documents by kind.
+func render(t *testing.T, values string) (map[string]map[string]any, error) {
+	t.Helper()
+	chart, err := loader.Load("chart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := chartutil.ReadValues([]byte(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := chartutil.ToRenderValues(chart, given, chartutil.ReleaseOptions{Name: "audit", Namespace: "prod", IsInstall: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Render(chart, all)
+	if err != nil {
+		return nil, err
+	}
+	docs := map[string]map[string]any{}
+	for name, text := range files {
+		if strings.HasSuffix(name, "NOTES.txt") {
+			docs["NOTES"] = map[string]any{"text": text}
+			continue
+		}
+		for part := range strings.SplitSeq(text, "\n---\n") {
+			var doc map[string]any
+			if err := yaml.UnmarshalStrict([]byte(part), &doc); err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, part)
+			}
+			if doc == nil {
+				continue
+			}
+			kind, _ := doc["kind"].(string)
+			if docs[kind] != nil || kind == "" {
+				t.Fatalf("%s: a second %q", name, kind)
+			}
+			docs[kind] = doc
+		}
+	}
+	return docs, nil
+}
+
+// at follows keys and indexes.
+func at(t *testing.T, v any, path ...any) any {
+	t.Helper()
+	for _, step := range path {
+		switch s := step.(type) {
+		case string:
+			m, ok := v.(map[string]any)
+			if !ok || m[s] == nil {
+				t.Fatalf("%v: no %s", path, s)
+			}
+			v = m[s]
+		case int:
+			list, ok := v.([]any)
+			if !ok || s >= len(list) {
+				t.Fatalf("%v: no item %d", path, s)
+			}
+			v = list[s]
+		}
+	}
+	return v
+}
+
+const chartValues = `
+config:
+  tokens:
+    - {name: litellm, token: "${LITELLM_TOKEN}", roles: [ingest]}
+    - {name: oncall, token: "${ONCALL_TOKEN}", roles: [operate]}
+  filters: {hide: {redact: {preset: litellm}}}
+  callbacks:
+    - {name: archive, filters: [hide], sink: {s3: {bucket: audit-prod, region: eu-central-1}}}
+existingSecret: audit-secrets
+persistence: {size: 5Gi, storageClass: fast}
+monitoring: {enabled: true, tokenSecret: {name: scrape, key: token}}
+podLabels: {team: security}
+env: [{name: TZ, value: UTC}]
+nodeSelector: {disk: ssd}
+`
+
+func TestChart(t *testing.T) {
+	docs, err := render(t, chartValues)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The relay takes the configuration that the chart makes.
+	file := filepath.Join(t.TempDir(), "auditrelay.yaml")
+	text := at(t, docs["ConfigMap"], "data", "auditrelay.yaml").(string)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "validate", file)
+	cmd.Env = append(os.Environ(), "LITELLM_TOKEN=7d2f9a4c1be8063f5a91c7de20b4863f", "ONCALL_TOKEN=1c9e4b7a20d5f8361e7ab4905cd2f683")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, text)
+	}
+	pod := at(t, docs["StatefulSet"], "spec", "template", "spec")
+	container := at(t, pod, "containers", 0)
+	for _, c := range []struct {
+		of   any
+		path []any
+		want any
+	}{
+		{docs["StatefulSet"], []any{"metadata", "name"}, "audit-auditrelay"},
+		{docs["StatefulSet"], []any{"spec", "replicas"}, 1.0},
+		{docs["StatefulSet"], []any{"spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"}, "5Gi"},
+		{docs["StatefulSet"], []any{"spec", "volumeClaimTemplates", 0, "spec", "storageClassName"}, "fast"},
+		{docs["StatefulSet"], []any{"spec", "template", "metadata", "labels", "team"}, "security"},
+		{pod, []any{"automountServiceAccountToken"}, false},
+		{pod, []any{"securityContext", "runAsNonRoot"}, true},
+		{pod, []any{"nodeSelector", "disk"}, "ssd"},
+		{container, []any{"image"}, "auditrelay:dev"},
+		{container, []any{"args", 2}, "/etc/auditrelay/auditrelay.yaml"},
+		{container, []any{"securityContext", "readOnlyRootFilesystem"}, true},
+		{container, []any{"securityContext", "capabilities", "drop", 0}, "ALL"},
+		{container, []any{"envFrom", 0, "secretRef", "name"}, "audit-secrets"},
+		{container, []any{"env", 0, "name"}, "TZ"},
+		{container, []any{"readinessProbe", "httpGet", "path"}, "/readyz"},
+		{container, []any{"livenessProbe", "httpGet", "scheme"}, "HTTP"},
+		{docs["ServiceAccount"], []any{"automountServiceAccountToken"}, false},
+		{docs["ServiceMonitor"], []any{"spec", "endpoints", 0, "authorization", "credentials", "name"}, "scrape"},
+		{docs["Service"], []any{"spec", "ports", 0, "port"}, 8787.0},
+	} {
+		if got := at(t, c.of, c.path...); got != c.want {
+			t.Errorf("%v: %v, want %v", c.path, got, c.want)
+		}
+	}
+	// The service finds the pods.
+	selector := at(t, docs["Service"], "spec", "selector").(map[string]any)
+	labels := at(t, docs["StatefulSet"], "spec", "template", "metadata", "labels").(map[string]any)
+	for key, value := range selector {
+		if labels[key] != value {
+			t.Errorf("the pods are not %s=%v", key, value)
+		}
+	}
+	// The image's user owns the volume; the ports are the image's.
+	image, err := os.ReadFile("Dockerfile")
+	if err != nil || !regexp.MustCompile(`(?m)^USER 65532:65532$`).Match(image) || at(t, pod, "securityContext", "fsGroup") != 65532.0 || !bytes.Contains(image, []byte("EXPOSE 8787")) {
+		t.Error("the chart and the image differ")
+	}
+	if rules := at(t, docs["PrometheusRule"], "spec", "groups").([]any); len(rules) == 0 {
+		t.Error("no rules")
+	}
+	own, err := os.ReadFile("monitoring/alerts.rules.yaml")
+	if copied, err2 := os.ReadFile("chart/files/alerts.rules.yaml"); err != nil || err2 != nil || !bytes.Equal(own, copied) {
+		t.Error("chart/files/alerts.rules.yaml is not monitoring/alerts.rules.yaml: copy it")
+	}
+}
+
+// Another configuration is another pod; the same is the same.
+func TestChartRestartsForAChange(t *testing.T) {
+	sum := func(values string) any {
+		docs, err := render(t, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at(t, docs["StatefulSet"], "spec", "template", "metadata", "annotations", "checksum/config")
+	}
+	if a, b := sum(chartValues), sum(strings.Replace(chartValues, "audit-prod", "audit-test", 1)); a == b || a != sum(chartValues) {
+		t.Errorf("%v and %v", a, b)
+	}
+}
+
+func TestChartWithoutMuch(t *testing.T) {
+	if _, err := render(t, ""); err == nil || !strings.Contains(err.Error(), "so it needs tokens") {
+		t.Errorf("without tokens: %v", err)
+	}
+	docs, err := render(t, `{config: {ingest: {tokens: [{name: l, token: "${T}"}]}}, serviceAccount: {create: false}, tls: true, image: {tag: v1}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for kind := range docs {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	if got := strings.Join(kinds, " "); got != "ConfigMap NOTES Service StatefulSet" {
+		t.Errorf("it has %s", got)
+	}
+	container := at(t, docs["StatefulSet"], "spec", "template", "spec", "containers", 0)
+	if at(t, container, "startupProbe", "httpGet", "scheme") != "HTTPS" || at(t, container, "image") != "auditrelay:v1" || at(t, docs["StatefulSet"], "spec", "template", "spec", "serviceAccountName") != "default" {
+		t.Errorf("%v", container)
+	}
+	if notes := at(t, docs["NOTES"], "text").(string); !strings.Contains(notes, "https://audit-auditrelay.prod:8787/v1/events") || !strings.Contains(notes, "No callback") {
+		t.Error(notes)
+	}
+	if _, err := render(t, strings.Replace(chartValues, ", key: token", "", 1)); err == nil || !strings.Contains(err.Error(), "monitoring.tokenSecret.key") {
+		t.Errorf("without the token's key: %v", err)
+	}
+}

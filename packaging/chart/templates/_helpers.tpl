@@ -1,0 +1,26 @@
+{{- define "auditrelay.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "auditrelay.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "auditrelay.labels" -}}
+{{ include "auditrelay.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "auditrelay.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "auditrelay.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{- define "auditrelay.config" -}}
+{{- if and (not .Values.config.tokens) (not (dig "ingest" "tokens" nil .Values.config)) }}
+{{- fail "config.tokens: the relay listens on all addresses of its pod, so it needs tokens; name their secrets as ${NAME} and give them by existingSecret" }}
+{{- end }}
+{{- toYaml (merge (dict "listen" "0.0.0.0:8787" "data_dir" "/var/lib/auditrelay/data") .Values.config) }}
+{{- end }}
