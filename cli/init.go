@@ -183,7 +183,7 @@ func (q *questions) answer(value *string, flag, question, preset string, require
 		if err != nil { // nobody is there
 			q.ask = false
 			fmt.Fprintln(q.out)
-		} else if *value == "" && (!required) {
+		} else if *value == "" && !required {
 			return nil
 		}
 	}
