@@ -102,8 +102,11 @@ type Record struct {
 	TimeFrom  TimeSource
 	Received  time.Time
 	Action    Action
-	Tombstone bool
-	Data      []byte // one JSON object without a line feed; owned by the engine
+	// Source and Principal are where the event came from; see Provenance. No event can
+	// choose them.
+	Source, Principal string
+	Tombstone         bool
+	Data              []byte // one JSON object without a line feed; owned by the engine
 }
 
 // Chunk is a contiguous range of the journal on its way through one callback.

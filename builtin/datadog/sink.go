@@ -141,7 +141,14 @@ func (s *Sink) log(journal string, r auditrelay.Record) []byte {
 	b = append(b, quote(journal)...)
 	b = append(b, `,"auditrelay.sequence":"`...)
 	b = strconv.AppendUint(b, r.Sequence, 10)
-	b = append(b, `","message":`...)
+	b = append(b, '"')
+	for _, origin := range []struct{ name, value string }{{"namespace", r.Namespace}, {"source", r.Source}, {"principal", r.Principal}} {
+		if origin.value != "" {
+			b = append(b, `,"auditrelay.`+origin.name+`":`...)
+			b = append(b, quote(origin.value)...)
+		}
+	}
+	b = append(b, `,"message":`...)
 	b = append(b, quote(string(r.Data))...)
 	return append(b, '}')
 }

@@ -135,12 +135,13 @@ func TestLog(t *testing.T) {
 	s := newSink(t, o)
 	c := chunk(7, 1)
 	c.Records[0].Time = time.UnixMilli(1773500966535)
+	c.Records[0].Namespace, c.Records[0].Source, c.Records[0].Principal = "litellm", "s3", "alice"
 	var logs []map[string]any
 	if err := json.Unmarshal(render(t, s, c)[0].Body, &logs); err != nil {
 		t.Fatal(err)
 	}
 	got, _ := json.Marshal(logs[0])
-	want := `{"auditrelay.journal":"j.1","auditrelay.sequence":"7","ddsource":"auditrelay","ddtags":"critical,env:prod","hostname":"relay-1","message":"{\"id\":\"7\",\"text\":\"\u003cé\u003e\"}","service":"auditrelay","timestamp":1773500966535}`
+	want := `{"auditrelay.journal":"j.1","auditrelay.namespace":"litellm","auditrelay.principal":"alice","auditrelay.sequence":"7","auditrelay.source":"s3","ddsource":"auditrelay","ddtags":"critical,env:prod","hostname":"relay-1","message":"{\"id\":\"7\",\"text\":\"\u003cé\u003e\"}","service":"auditrelay","timestamp":1773500966535}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

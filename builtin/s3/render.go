@@ -38,6 +38,12 @@ const (
 	metaRecords   = metaPrefix + "Auditrelay-Records"
 	metaDigest    = metaPrefix + "Auditrelay-Sha256" // of the content before compression
 	metaPartition = metaPrefix + "Auditrelay-Partition"
+
+	// The origin of the object's records, where all have one; see origin.
+	metaNamespace = metaPrefix + "Auditrelay-Namespace"
+	metaSource    = metaPrefix + "Auditrelay-Source"
+	metaPrincipal = metaPrefix + "Auditrelay-Principal"
+	metaSequence  = metaPrefix + "Auditrelay-Sequence" // of a lone record
 )
 
 // maxMetaBytes bounds a name in the metadata, in bytes. S3 allows 2 KB in all.
@@ -71,6 +77,7 @@ func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
 		headers[contentType] = "application/json"
 		headers[contentDisposition] = disposition(name)
 		headers[metaPartition] = by
+		origin(headers, []auditrelay.Record{r})
 		body := append([]byte(nil), r.Data...)
 		payloads = append(payloads, s.seal(auditrelay.Payload{
 			Key:       base + liteLLMKey(when, s.options.Partition, name),
@@ -109,6 +116,7 @@ func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error)
 			headers := chunkHeaders(chunk)
 			headers[contentType] = "application/x-ndjson"
 			headers[metaPartition] = p.by
+			origin(headers, group)
 			payload, err := s.batchPayload(s.base(chunk.Replay)+p.folder, chunk.Journal, s.options.Compression, content, sequences, headers)
 			if err != nil {
 				return nil, fmt.Errorf("render records %d to %d: %w", sequences[0], sequences[len(sequences)-1], err)
@@ -238,6 +246,26 @@ func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 		headers[metaReplay] = cut(url.PathEscape(chunk.Replay), maxMetaBytes)
 	}
 	return headers
+}
+
+// origin says in the metadata where an object's records came from, where that is the same
+// for all of them: no event can choose what stands there. Of several origins explain tells
+// which record is whose, by its sequence.
+func origin(headers map[string]string, records []auditrelay.Record) {
+	first := records[0]
+	for _, r := range records[1:] {
+		if r.Namespace != first.Namespace || r.Source != first.Source || r.Principal != first.Principal {
+			return
+		}
+	}
+	for name, value := range map[string]string{metaNamespace: first.Namespace, metaSource: first.Source, metaPrincipal: first.Principal} {
+		if value != "" {
+			headers[name] = cut(url.PathEscape(value), maxMetaBytes)
+		}
+	}
+	if len(records) == 1 {
+		headers[metaSequence] = strconv.FormatUint(first.Sequence, 10)
+	}
 }
 
 func hexSHA256(data []byte) string {

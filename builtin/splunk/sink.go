@@ -135,6 +135,12 @@ func (s *Sink) envelope(journal string, r auditrelay.Record) []byte {
 	b = append(b, `,"auditrelay_sequence":"`...)
 	b = strconv.AppendUint(b, r.Sequence, 10)
 	b = append(b, '"')
+	for _, origin := range []struct{ name, value string }{{"namespace", r.Namespace}, {"source", r.Source}, {"principal", r.Principal}} {
+		if origin.value != "" {
+			b = append(b, `,"auditrelay_`+origin.name+`":`...)
+			b = append(b, quote(origin.value)...)
+		}
+	}
 	b = append(b, s.fields...)
 	b = append(b, `},"event":`...)
 	b = append(b, r.Data...)

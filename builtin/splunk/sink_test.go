@@ -161,6 +161,7 @@ func TestEnvelope(t *testing.T) {
 	o.HTTP = httpsink.Options{Compression: httpsink.CompressionNone}
 	s := newSink(t, o)
 	c := chunk(7, 3)
+	c.Records[2].Namespace, c.Records[2].Source, c.Records[2].Principal = "litellm", "http", `a "name"`
 	c.Records[1].TimeFrom, c.Records[1].Received = auditrelay.TimeMissing, time.Unix(1767225600, 0)
 	c.Records[2].Time = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC) // a clock's fault
 	payloads, err := s.Render(c)
@@ -168,7 +169,7 @@ func TestEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	const meta = `,"host":"relay-1","source":"auditrelay","sourcetype":"_json","index":"audit","fields":{"auditrelay_journal":"j.1","auditrelay_sequence":"%d","env":"prod"},"event":{"id":"%[1]d"}}`
-	want := fmt.Sprintf(`{"time":1773500966.535`+meta, 7) + "\n" + fmt.Sprintf(`{"time":1767225600.000`+meta, 8) + "\n" + fmt.Sprintf(`{"time":1773500966.535`+meta, 9)
+	want := fmt.Sprintf(`{"time":1773500966.535`+meta, 7) + "\n" + fmt.Sprintf(`{"time":1767225600.000`+meta, 8) + "\n" + fmt.Sprintf(`{"time":1773500966.535`+strings.Replace(meta, `"%d"`, `"%d","auditrelay_namespace":"litellm","auditrelay_source":"http","auditrelay_principal":"a \"name\""`, 1), 9)
 	if got := string(payloads[0].Body); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +91,46 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	}
 	packing := s.packing
 	packing.ContentType = s.options.contentType(chunk.MediaType)
-	return packing.Pack(chunk, items)
+	payloads, err := packing.Pack(chunk, items)
+	if err == nil {
+		addOrigins(payloads, chunk)
+	}
+	return payloads, err
+}
+
+// originHeaders say where a payload's records came from, where that is the same for all of
+// them, and of a lone record where it stands: no event can choose what stands there.
+var originHeaders = []string{"Auditrelay-Namespace", "Auditrelay-Source", "Auditrelay-Principal", "Auditrelay-Journal", "Auditrelay-Sequence"}
+
+func addOrigins(payloads []auditrelay.Payload, chunk auditrelay.Chunk) {
+	records := make(map[uint64]*auditrelay.Record, len(chunk.Records))
+	for i := range chunk.Records {
+		records[chunk.Records[i].Sequence] = &chunk.Records[i]
+	}
+	for i := range payloads {
+		p := &payloads[i]
+		var first *auditrelay.Record
+		one := true
+		for _, sequence := range p.Sequences {
+			r := records[sequence]
+			if first == nil {
+				first = r
+			}
+			one = one && r.Namespace == first.Namespace && r.Source == first.Source && r.Principal == first.Principal
+		}
+		if first == nil || !one {
+			continue
+		}
+		values := []string{first.Namespace, first.Source, first.Principal, chunk.Journal, ""}
+		if len(p.Sequences) == 1 {
+			values[4] = strconv.FormatUint(first.Sequence, 10)
+		}
+		for k, value := range values {
+			if value != "" {
+				p.Headers[originHeaders[k]] = url.PathEscape(value)
+			}
+		}
+	}
 }
 
 // Split halves a payload.
@@ -124,7 +164,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 
 func (s *Sink) headers(p auditrelay.Payload) (http.Header, error) {
 	h := s.options.static()
-	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
+	for _, name := range append([]string{httpsink.ContentType, httpsink.ContentEncoding}, originHeaders...) {
 		if p.Headers[name] != "" {
 			h.Set(name, p.Headers[name])
 		}

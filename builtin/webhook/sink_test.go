@@ -158,7 +158,13 @@ func TestHeaders(t *testing.T) {
 	}, lines)
 	o.URL, o.HTTP = endpoint.URL, options("").HTTP
 	s := newSink(t, o)
-	p := render(t, s, 1)[0]
+	c := chunk(1)
+	c.Records[0].Namespace, c.Records[0].Source, c.Records[0].Principal = "litellm", "http", "J\u00f6rg\r\nX-Forged: 1"
+	payloads, err := s.Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := payloads[0]
 	for range 2 {
 		if _, err := s.Deliver(t.Context(), p); auditrelay.KindOf(err) != auditrelay.Unauthorized {
 			t.Fatalf("got %v", err)
@@ -167,6 +173,10 @@ func TestHeaders(t *testing.T) {
 	id := seen[0].Get("webhook-id")
 	if id != seen[1].Get("webhook-id") || id != webhook.ID(p) || strings.Contains(id, ".") || seen[0].Get("Authorization") != "Bearer x" {
 		t.Errorf("the headers are %v and %v", seen[0], seen[1])
+	}
+	// Where the record came from, in a place that no event can choose.
+	if h := seen[0]; h.Get("Auditrelay-Namespace") != "litellm" || h.Get("Auditrelay-Principal") != "J%C3%B6rg%0D%0AX-Forged:%201" || h.Get("Auditrelay-Sequence") == "" || h.Get("X-Forged") != "" {
+		t.Errorf("the origin: %v", h)
 	}
 	public := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
 	secret := secretOf(1)

@@ -36,5 +36,5 @@ func newTombstone(e *auditrelay.Event, o auditrelay.Outcome, cause auditrelay.Ca
 		panic("encode a tombstone: " + err.Error()) // no field of it can fail
 	}
 	return auditrelay.Record{Sequence: e.Sequence, Namespace: e.Namespace, Time: e.Received, TimeFrom: auditrelay.TimeMissing,
-		Received: e.Received, Action: auditrelay.Action(e.Action.Closed()), Tombstone: true, Data: data}
+		Received: e.Received, Action: auditrelay.Action(e.Action.Closed()), Source: e.Provenance.Source, Principal: e.Provenance.Principal, Tombstone: true, Data: data}
 }

@@ -171,6 +171,7 @@ func TestRowsThatAreNoEventsAreKeptInQuarantine(t *testing.T) {
 	b.db.Exec(`INSERT INTO "LiteLLM_AuditLog" (id, action, table_name, object_id, before_value) VALUES
 		('large', 'created', 't', 'o', jsonb_build_object('x', repeat('y', 2000000))),
 		('huge', 'created', 't', 'o', jsonb_build_object('x', repeat('y', 20000000))),
+		('forged', 'created', 'auditrelay_callback', 'o', null),
 		('deep', 'created', 't', 'o', (repeat('[', 80) || repeat(']', 80))::jsonb)`)
 	s, stop := b.run(nil)
 	b.swept(s)
@@ -197,21 +198,21 @@ func TestRowsThatAreNoEventsAreKeptInQuarantine(t *testing.T) {
 		return got
 	}
 	got := items()
-	for _, want := range []string{"conflict taken", "empty ", "too_long iiiiiiiiii", "too_large large", "too_large huge", "too_deep deep"} {
+	for _, want := range []string{"conflict taken", "empty ", "too_long iiiiiiiiii", "too_large large", "too_large huge", "too_deep deep", "reserved forged"} {
 		if got[want] == 0 {
 			t.Errorf("%q is not in quarantine: %v", want, got)
 		}
 	}
-	if len(got) != 6 || got["too_large large"] < 2_000_000 || got["too_large huge"] > 100 {
+	if len(got) != 7 || got["too_large large"] < 2_000_000 || got["too_large huge"] > 100 {
 		t.Errorf("in quarantine: %v", got)
 	}
-	if st := s.Status(); st.Rows.Quarantined != 6 || st.Rows.Accepted != 1 {
+	if st := s.Status(); st.Rows.Quarantined != 7 || st.Rows.Accepted != 1 {
 		t.Errorf("%+v", st.Rows)
 	}
 	// A row that is changed is another event under the same id.
 	b.db.Exec(`UPDATE "LiteLLM_AuditLog" SET object_id = 'changed' WHERE id = 'good'`)
 	b.swept(s)
-	if got := items(); got["conflict good"] == 0 || len(got) != 7 {
+	if got := items(); got["conflict good"] == 0 || len(got) != 8 {
 		t.Errorf("in quarantine: %v", got)
 	}
 	stop()

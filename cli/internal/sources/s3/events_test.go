@@ -47,6 +47,8 @@ func TestWhatIsNoEventGoesWholeIntoQuarantine(t *testing.T) {
 		{"an array's brackets", testKey, "[" + event("a") + `,{"id":"b"],` + event("c") + "]", []string{"a"}, []string{`frame: {"id":"b"],` + event("c") + "]"}},
 		{"an array cut short", testKey, "[" + event("a") + `,{"id":"b`, []string{"a"}, []string{`truncated: {"id":"b`}},
 		{"a damaged first line of a batch", batchKey, "{\"id\":\"a\",\"act\n" + event("b"), []string{"b"}, []string{`syntax: {"id":"a","act`}},
+		{"an own record of the relay's", testKey, `{"id":"a","action":"deleted","table_name":"auditrelay_callback"}`, nil, []string{`reserved: {"id":"a","action":"deleted","table_name":"auditrelay_callback"}`}},
+		{"an own record among lines", testKey, event("a") + "\n" + `{"id":"b","action":"deleted","table_name":" AuditRelay_\u0063allback"}`, []string{"a"}, []string{`reserved: {"id":"b","action":"deleted","table_name":" AuditRelay_\u0063allback"}`}},
 		{"a mark in front", testKey, "\ufeff" + event("a"), []string{"a"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
