@@ -203,7 +203,7 @@ func (c checker) tokens() {
 		}
 		for k, role := range t.Roles {
 			if t.Namespace != "" && (role == RoleOperate || role == RoleAdmin || role == RoleRelay) {
-				c.bad(at("tokens", i, "roles", k), "it reaches beyond a namespace: a token with namespace has ingest, view and comply alone")
+				c.bad(at("tokens", i, "roles", k), "it reaches beyond a namespace: a token with namespace has ingest, view, auditor and comply alone")
 			}
 		}
 	}

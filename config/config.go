@@ -198,14 +198,14 @@ type Token struct {
 	// Expires is when the token stops working, such as 2026-12-31T00:00:00Z. Default:
 	// never.
 	Expires time.Time `yaml:"expires"`
-	// Roles are ingest (send events), view (metadata only), comply (contents too), operate
-	// (pause, replay, discard), admin (all of these) and relay (ingest, and own records of
-	// another relay: tables auditrelay_*).
+	// Roles are ingest (send events), view (metadata only), auditor (view, own records and
+	// proofs), comply (contents too), operate (pause, replay, discard), admin (all of these)
+	// and relay (ingest, and own records of another relay: tables auditrelay_*).
 	Roles []Role `yaml:"roles"`
 	// Namespace confines the token. What it sends is in this namespace, where ids count for
 	// themselves; it reads only that, and is not told what others hold. Ways in that belong
-	// together, as those of one LiteLLM, need the same one. With the roles ingest, view and
-	// comply alone. Default: it sends into litellm and reads all.
+	// together, as those of one LiteLLM, need the same one. With the roles ingest, view,
+	// auditor and comply alone. Default: it sends into litellm and reads all.
 	Namespace string `yaml:"namespace"`
 	// Rate limits what its holder may send. Beyond it requests get 429 with Retry-After.
 	// Default: none; memory and connections are shared fairly in any case. A LiteLLM before
@@ -226,8 +226,10 @@ type Role string
 
 // The roles.
 const (
-	RoleIngest  Role = "ingest"
-	RoleView    Role = "view"
+	RoleIngest Role = "ingest"
+	RoleView   Role = "view"
+	// RoleAuditor reads what was done to the relay, and proofs, but no event's contents.
+	RoleAuditor Role = "auditor"
 	RoleComply  Role = "comply"
 	RoleOperate Role = "operate"
 	RoleAdmin   Role = "admin"
@@ -237,7 +239,7 @@ const (
 )
 
 func (Role) allowed() []string {
-	return []string{"ingest", "view", "comply", "operate", "admin", "relay"}
+	return []string{"ingest", "view", "auditor", "comply", "operate", "admin", "relay"}
 }
 
 // Ingest holds the inputs and their limits.

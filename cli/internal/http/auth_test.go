@@ -18,8 +18,8 @@ import (
 // rotated away, is malformed or belongs elsewhere gets 401 on each route that needs one.
 // Confined ones see their namespace alone: by the routes of scoped, and no others.
 func TestEveryRouteAgainstEveryRole(t *testing.T) {
-	everyone := []config.Role{"", "ingest", "relay", "view", "comply", "operate", "admin"}
-	viewers := []config.Role{"view", "comply", "operate", "admin"}
+	everyone := []config.Role{"", "ingest", "relay", "view", "auditor", "comply", "operate", "admin"}
+	viewers := []config.Role{"view", "auditor", "comply", "operate", "admin"}
 	operators := []config.Role{"operate", "admin"}
 	rows := []struct {
 		method, path string
@@ -33,7 +33,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/events/a?data=true", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/events", viewers},
 		{"GET", "/v1/events?id=a&data=true", []config.Role{"comply", "admin"}},
-		{"GET", "/v1/proofs", []config.Role{"comply", "admin"}},
+		{"GET", "/v1/proofs", []config.Role{"auditor", "comply", "admin"}},
 		{"GET", "/v1/receipts", viewers},
 		{"GET", "/v1/receipts?callback=archive", viewers},
 		{"POST", "/v1/pseudonyms", []config.Role{"comply", "admin"}},
@@ -63,10 +63,11 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/replay", operators},
 		{"POST", "/v1/quarantine/delete", operators},
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
+		{"GET", "/v1/configurations/0123456789", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/policies", viewers},
 		{"POST", "/v1/shadows", []config.Role{"admin"}},
-		{"GET", "/v1/shadows", []config.Role{"view", "comply", "operate", "admin"}},
-		{"GET", "/v1/shadows/archive", []config.Role{"view", "comply", "operate", "admin"}},
+		{"GET", "/v1/shadows", []config.Role{"view", "auditor", "comply", "operate", "admin"}},
+		{"GET", "/v1/shadows/archive", []config.Role{"view", "auditor", "comply", "operate", "admin"}},
 		{"POST", "/v1/shadows/archive/use", []config.Role{"admin"}},
 		{"DELETE", "/v1/shadows/archive", []config.Role{"operate", "admin"}},
 		{"POST", "/v1/filters/archive/policy", []config.Role{"admin"}},
@@ -88,7 +89,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/v1/filters", viewers},
 		{"POST", "/v1/filters/archive/module", []config.Role{"admin"}},
 		{"POST", "/v1/filters/archive/reset", operators},
-		{"GET", "/v1/control", []config.Role{"comply", "admin"}},
+		{"GET", "/v1/control", []config.Role{"auditor", "comply", "admin"}},
 		{"GET", "/v1/keyring", []config.Role{"admin"}},
 		{"DELETE", "/v1/keyring/1", []config.Role{"admin"}},
 	}

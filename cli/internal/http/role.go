@@ -9,13 +9,14 @@ import (
 
 // The roles that a bearer token may have. Ingest submits events and nothing
 // else. View sees everything but contents: states, accounts, metrics, where an
-// event is. Comply sees contents too: events and dead letters as accepted.
+// event is. Auditor sees what was done to the relay too, and proofs. Comply sees contents too: events and dead letters as accepted.
 // Operate changes what callbacks do: pause, attach, discard, replay. Admin may do
 // all of that, reload the configuration and take backups, which hold contents. Relay is
 // Ingest for another relay, whose own records may come in; nothing brings it along.
 const (
 	roleIngest  = config.RoleIngest
 	roleView    = config.RoleView
+	roleAuditor = config.RoleAuditor
 	roleComply  = config.RoleComply
 	roleOperate = config.RoleOperate
 	roleAdmin   = config.RoleAdmin
@@ -24,7 +25,7 @@ const (
 
 // roles lists the roles, from least to most.
 func roles() []config.Role {
-	return []config.Role{roleIngest, roleView, roleComply, roleOperate, roleAdmin, roleRelay}
+	return []config.Role{roleIngest, roleView, roleAuditor, roleComply, roleOperate, roleAdmin, roleRelay}
 }
 
 // implied are the roles that a role brings with it.
@@ -32,12 +33,14 @@ func implied(r config.Role) (also []config.Role, ok bool) {
 	switch r {
 	case roleIngest, roleView:
 		return nil, true
-	case roleComply, roleOperate:
+	case roleAuditor, roleOperate:
 		return []config.Role{roleView}, true
+	case roleComply:
+		return []config.Role{roleView, roleAuditor}, true
 	case roleRelay:
 		return []config.Role{roleIngest}, true
 	case roleAdmin:
-		return []config.Role{roleIngest, roleView, roleComply, roleOperate}, true
+		return []config.Role{roleIngest, roleView, roleAuditor, roleComply, roleOperate}, true
 	}
 	return nil, false
 }

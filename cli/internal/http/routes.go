@@ -53,7 +53,7 @@ func (s *Server) table() []route {
 		at(api.PostEvents, roleIngest, s.postEvents).streaming().withinNamespace(),
 		answer(s, api.GetEvent, roleView, s.getEvent).withinNamespace(), // comply with ?data=true
 		answer(s, api.FindEvent, roleView, s.getEvent).withinNamespace(),
-		answer(s, api.GetProofs, roleComply, s.getProofs).withinNamespace(),
+		answer(s, api.GetProofs, roleAuditor, s.getProofs).withinNamespace(),
 		at(api.GetReceipts, roleView, s.getReceipts),
 		answer(s, api.GetStored, roleComply, s.getStored).withinNamespace(),
 		at(api.GetTap, roleComply, s.getTap),
@@ -115,7 +115,7 @@ func (s *Server) table() []route {
 		control(s, api.UseModule, roleAdmin, s.postModuleUse),
 		control(s, api.ResetBreaker, roleOperate, s.postReset),
 
-		answer(s, api.GetControl, roleComply, s.getControl),
+		answer(s, api.GetControl, roleAuditor, s.getControl),
 
 		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
 		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard

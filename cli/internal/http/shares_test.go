@@ -93,7 +93,7 @@ func TestOneClientStarvesNobody(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		q, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/v1/events", strings.NewReader(strings.Join(lines, "\n")))
+		q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/v1/events", strings.NewReader(strings.Join(lines, "\n")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestBadCredentialsAreSlowedDown(t *testing.T) {
 	var got []int
 	for range 30 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		q, _ := http.NewRequestWithContext(ctx, "GET", r.http.URL+"/v1/version", nil)
+		q, _ := http.NewRequestWithContext(ctx, http.MethodGet, r.http.URL+"/v1/version", nil)
 		q.Header.Set("Authorization", "Bearer a-bad-token-012345678")
 		if resp, err := http.DefaultClient.Do(q); err == nil {
 			got = append(got, resp.StatusCode)
