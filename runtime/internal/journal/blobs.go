@@ -35,6 +35,7 @@ type blobs struct {
 
 	writing sync.Mutex // one file at a time: the door's log is on the same disk
 	made    bool       // dir is there, durably; guarded by writing
+	buffer  []byte     // likewise
 	// removing is held while files are removed, and by a backup while it links them.
 	removing sync.Mutex
 
@@ -59,6 +60,7 @@ const (
 	blobsName = "blobs"
 	// defaultBlob: below it, making and removing a file costs more than the engine does.
 	defaultBlob = 16 << 10
+	blobBuffer  = 256 << 10
 	// What may wait for the engine's log to be given up.
 	maxDeadBytes = 32 << 20
 	maxDeadFiles = 256
@@ -236,9 +238,14 @@ func (b *blobs) write(q *queue, values [][]byte, size int64) (file uint64, err e
 	if err != nil {
 		return 0, err
 	}
+	if n := int(min(size, blobBuffer)); cap(b.buffer) < n {
+		b.buffer = make([]byte, 0, n)
+	}
 	for _, v := range values {
-		if err == nil {
-			_, err = f.Write(v)
+		for len(v) > 0 && err == nil { // a copy: what a file system is given it may change
+			n := min(len(v), cap(b.buffer))
+			_, err = f.Write(append(b.buffer[:0], v[:n]...))
+			v = v[n:]
 		}
 	}
 	if err == nil && !b.noSync {
