@@ -89,19 +89,32 @@ func vectorClasses() []vectorClass {
 			services.vectors = append(services.vectors, positions(vectors.Grow(random, s[1]))...)
 		}
 	}
-	for _, c := range vectors.Contexts {
-		for _, secret := range vectors.Weak {
-			event := strings.ReplaceAll(strings.ReplaceAll(c, "%q", `"%s"`), "%s", secret)
-			contexts.vectors = append(contexts.vectors, vector{[]byte(event), secret})
+	later := vectorClass{name: fmt.Sprintf("%d forms of services that were written down after the rules", len(vectors.Later))}
+	for _, s := range vectors.Later {
+		for range 3 {
+			later.vectors = append(later.vectors, positions(vectors.Grow(random, s[1]))...)
 		}
 	}
+	contexts.add(vectors.Contexts)
+	laterContexts := vectorClass{name: "such places that were written down after the rules"}
+	laterContexts.add(vectors.LaterContexts)
 	for _, value := range vectors.Clean {
 		for i := range 300 {
 			event, _ := json.Marshal(map[string]any{"updated_values": map[string]any{vectors.CleanKeys[i%len(vectors.CleanKeys)]: value(random)}})
 			clean.vectors = append(clean.vectors, vector{event: event})
 		}
 	}
-	return []vectorClass{public, services, contexts, clean}
+	return []vectorClass{public, services, later, contexts, laterContexts, clean}
+}
+
+// add adds the weak secrets in each of the places.
+func (c *vectorClass) add(places []string) {
+	for _, place := range places {
+		for _, secret := range vectors.Weak {
+			event := strings.ReplaceAll(strings.ReplaceAll(place, "%q", `"%s"`), "%s", secret)
+			c.vectors = append(c.vectors, vector{[]byte(event), secret})
+		}
+	}
 }
 
 // positions are events with a secret under a neutral key, in JSON in a string, in a

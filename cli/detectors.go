@@ -42,6 +42,8 @@ type detectorInfo struct {
 	Entropy         float64  `json:"entropy,omitempty"`
 	Exact           bool     `json:"exact,omitempty"`
 	Under           []string `json:"under,omitempty"`
+	Check           string   `json:"check,omitempty"`
+	Near            []string `json:"near,omitempty"`
 	Examples        []string `json:"examples,omitempty"`
 	CounterExamples []string `json:"counter_examples,omitempty"`
 	Source          string   `json:"source,omitempty"`
@@ -52,6 +54,7 @@ func infoOf(i *detect.Info) detectorInfo {
 	if r := i.Rule; r != nil {
 		out.DoesNotFind = ""
 		out.Forms, out.Prefix, out.Alphabet, out.Keywords, out.Entropy, out.Exact, out.Under = r.Forms, r.Prefixes, r.Alphabet, r.Keywords, r.Entropy, r.Exact, r.Under
+		out.Check, out.Near = r.Check, r.Near
 		out.Examples, out.CounterExamples = r.Examples, r.CounterExamples
 	} else if i.Example != "" {
 		out.Examples, out.Source = []string{i.Example}, "code"
@@ -149,7 +152,7 @@ func (c *detectorShow) Run(a *program) error {
 		texts []string
 	}{
 		{"name", []string{d.Name}}, {"groups", d.Groups}, {"finds", []string{d.Finds}}, {"does not find", []string{d.DoesNotFind}}, {"form", d.Forms},
-		{"prefix", d.Prefix}, {"alphabet", []string{d.Alphabet}}, {"keyword", d.Keywords}, {"under", d.Under}, {"example", d.Examples},
+		{"prefix", d.Prefix}, {"alphabet", []string{d.Alphabet}}, {"keyword", d.Keywords}, {"under", d.Under}, {"check", []string{d.Check}}, {"near", d.Near}, {"example", d.Examples},
 		{"counter-example", d.CounterExamples}, {"source", []string{d.Source}},
 	} {
 		for _, text := range line.texts {

@@ -56,6 +56,15 @@ type Detector struct {
 	// looks at values under such a name. Default: it looks everywhere.
 	Under []string `yaml:"under"`
 
+	// Check names what decides beside the regex: check digits or a date. auditrelay
+	// detectors show lists it for built-in detectors, such as luhn, de-tax-id, br-cpf. The
+	// regex must then begin where a word begins, and have no keywords.
+	Check string `yaml:"check"`
+
+	// Near lists words of small letters. One of them must stand in the key's name, or at
+	// most 64 bytes before the value. Default: none.
+	Near []string `yaml:"near"`
+
 	// Group is the group that selects the detector together with others. Default: secrets.
 	Group string `yaml:"group"`
 
@@ -203,7 +212,7 @@ var lengthForm = regexp.MustCompile(`^([0-9]{1,4})(\.\.([0-9]{1,4})?)?$`)
 func (d *Detector) rule() detect.Rule {
 	r := detect.Rule{
 		ID: d.Name, Description: d.Description, Prefixes: d.Prefix, Alphabet: d.Alphabet, Keywords: d.Keywords, Group: d.SecretGroup,
-		Least: d.Length.Least, Most: d.Length.Most, Entropy: d.Entropy, Exact: d.Exact, Under: d.Under, Examples: d.Examples, CounterExamples: d.CounterExamples, Source: "configuration",
+		Least: d.Length.Least, Most: d.Length.Most, Entropy: d.Entropy, Exact: d.Exact, Under: d.Under, Check: d.Check, Near: d.Near, Examples: d.Examples, CounterExamples: d.CounterExamples, Source: "configuration",
 	}
 	if d.Group != "" {
 		r.Groups = []string{d.Group}

@@ -45,7 +45,7 @@ func TestOnceKnownRedactedEverywhere(t *testing.T) {
 	inspector := secretsGate(t)
 	secrets := []string{"q7Zk2mXv9TbL4wRy8nDs6HcP", "hunter2-Fall-2026", `quo"ted-7Zk2mXv9TbL4`, "9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d659a2feaa0c55ad015"}
 	for _, info := range detect.Shipped().All() {
-		if info.Rule != nil {
+		if info.Rule != nil && info.Groups[0] == "secrets" {
 			secrets = append(secrets, info.Rule.Examples...)
 		}
 	}

@@ -50,7 +50,7 @@ func BenchmarkName(b *testing.B) {
 }
 
 func TestNothingIsAllocated(t *testing.T) {
-	s := newSet(t, "secrets", "pii")
+	s := newSet(t, "secrets", "pii", "personal")
 	g := corpus.New(1)
 	g.Plant(2)
 	var all []leaf
@@ -61,6 +61,11 @@ func TestNothingIsAllocated(t *testing.T) {
 		for _, r := range slices.Concat(c.finds, c.misses) {
 			text, _ := marked(r.text)
 			all = append(all, leaf{text: []byte(text), key: []byte(r.key)})
+		}
+	}
+	for _, info := range detect.Shipped().All() {
+		if r := info.Rule; r != nil && info.Groups[0] == "personal" {
+			all = append(all, leaf{text: []byte(r.Examples[0]), key: []byte(info.ExampleUnder)})
 		}
 	}
 	found := make([]detect.Finding, 0, len(all)*4)

@@ -34,6 +34,7 @@ type detector struct {
 	anchors []anchor
 	named   []namedRule
 	under   *compiledRule // where the rule is bound to names
+	near    int           // the bit of the rule among those that ask for words, plus one
 }
 
 // Catalogue is all detectors there are: those that come with the relay, and the
@@ -43,6 +44,7 @@ type Catalogue struct {
 	names       *names
 	expressions int
 	bound       []*compiledRule // rules bound to names, by their bit
+	near        near
 	exceptions  *exceptions
 	text        []byte // see Text
 	digest      string // of text
@@ -114,6 +116,16 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 		c.add(compiled)
 	}
 	c.detectors = append(append(c.detectors, written()...), personal()...)
+	identifiers, err := personalRules()
+	if err != nil {
+		return nil, err
+	}
+	for _, compiled := range identifiers {
+		c.add(compiled)
+	}
+	if c.near.rules > MaxNear {
+		errs = append(errs, fmt.Errorf("%d rules ask for words (near), at most %d, of which the relay's own take %d", c.near.rules, MaxNear, len(identifiers)))
+	}
 	for _, r := range o.Rules {
 		if c.count(r.ID) > 1 {
 			errs = append(errs, &RuleError{r.ID, "id", -1, errors.New("a detector or group of the relay's own has this name")})
@@ -184,6 +196,10 @@ func (c *Catalogue) add(r *compiledRule) {
 		c.bound = append(c.bound, r)
 		d.ExampleUnder = r.Under[0]
 	}
+	if len(r.Near) > 0 {
+		d.near = c.near.add(r.Near) + 1
+		d.ExampleUnder = r.Near[0]
+	}
 	for i := range d.anchors {
 		if e := d.anchors[i].search; e != nil {
 			own := *e
@@ -243,7 +259,7 @@ func textOf(o Options) []byte {
 	if err != nil {
 		panic(err) // texts and numbers
 	}
-	return fmt.Appendf(nil, "engine %d\n\n# The shipped rules, %d bytes.\n%s\n# The configuration's own rules and exceptions.\n%s\n", engineVersion, len(packText), packText, rules)
+	return fmt.Appendf(nil, "engine %d\n\n# The shipped rules, %d bytes.\n%s\n# Those of personal identifiers, %d bytes.\n%s\n# The configuration's own rules and exceptions.\n%s\n", engineVersion, len(packText), packText, len(personalText), personalText, rules)
 }
 
 // Set returns the detectors of those names; a name may be a group: secrets, pii.
@@ -299,6 +315,8 @@ func (s *Set) examples(r *Rule) (faults []error) {
 	under := Name{}
 	if len(r.Under) > 0 {
 		under = s.Name([]byte(strings.ReplaceAll(r.Under[0], "*", "x")))
+	} else if len(r.Near) > 0 {
+		under = s.Name([]byte(r.Near[0]))
 	}
 	for _, list := range []struct {
 		field string

@@ -23,6 +23,7 @@ type Finding struct {
 type Name struct {
 	kinds kind
 	bound uint64 // the rules bound to names that apply
+	near  uint64 // the rules of whose words it has one
 	at    uint64 // the exceptions by path that hold
 }
 
@@ -54,6 +55,7 @@ type Set struct {
 	anchors   []anchor
 	named     named
 	bits      []int // by anchor: the bit of the rule that is bound to names, or -1
+	nears     []int // by anchor: the bit of the rule that asks for words, or -1
 	work      *sync.Pool
 }
 
@@ -68,6 +70,7 @@ func (s *Set) take(c *Catalogue, d *detector) {
 	for _, a := range d.anchors {
 		s.anchors = append(s.anchors, a)
 		s.bits = append(s.bits, bit)
+		s.nears = append(s.nears, d.near-1)
 		if a.search != nil && s.work == nil {
 			n := c.expressions
 			s.work = &sync.Pool{New: func() any { return &work{searched: make([]int, n), spent: make([]int, n)} }}
@@ -85,6 +88,7 @@ func (s *Set) compile(c *Catalogue) error {
 			a.rank = rank
 			s.anchors = append(s.anchors, a)
 			s.bits = append(s.bits, -1)
+			s.nears = append(s.nears, -1)
 		}
 	}
 	patterns := make([]pattern, len(s.anchors))
@@ -104,7 +108,7 @@ func (s *Set) Name(key []byte) Name { return s.catalogue.name(key) }
 func (c *Catalogue) Name(key []byte) Name { return c.orShipped().name(key) }
 
 func (c *Catalogue) name(key []byte) Name {
-	n := Name{kinds: c.names.tells(key)}
+	n := Name{kinds: c.names.tells(key), near: c.near.tells(key)}
 	for i, r := range c.bound {
 		if matchesAny(r.under, key) {
 			n.bound |= 1 << i

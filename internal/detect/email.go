@@ -1,5 +1,7 @@
 package detect
 
+import "bytes"
+
 const (
 	localPart = 64  // RFC 5321's most
 	mailHost  = 255 // the same
@@ -46,6 +48,9 @@ func mailHostName(b []byte) bool {
 			label = i + 1
 			labels++
 		}
+	}
+	if bytes.HasPrefix(b[label:], []byte("xn--")) { // a domain of another script, in ASCII
+		return labels > 1 && len(b)-label > len("xn--")
 	}
 	for _, c := range b[label:] {
 		if classOf[c]&(lower|upper) == 0 && c < 0x80 {

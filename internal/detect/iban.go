@@ -61,7 +61,7 @@ func ibanLengths() map[[2]byte]int {
 	for length, countries := range map[int]string{
 		15: "NO", 16: "BE", 18: "DKFIFOGLNLFKSD", 19: "MKSI", 20: "ATBAEEKZLTLUXKMN", 21: "CHHRLILV",
 		22: "BGBHCRDEGBGEIEMERSVA", 23: "AEILGIIQTLOMSO", 24: "ADCZESMDPKROSASESKTNVG", 25: "LYPTST",
-		26: "ISTR", 27: "BIDJFRGRITMCMRSM", 28: "ALAZBYCYDOGTHULBPLSVNI", 29: "BRPSQAUA", 30: "JOKWMU",
+		26: "ISTR", 27: "BIDJFRGRITMCMRSM", 28: "ALAZBYCYDOGTHNHULBPLSVNI", 29: "BREGPSQAUA", 30: "JOKWMUYE",
 		31: "MTSC", 32: "LC", 33: "RU",
 	} {
 		for i := 0; i < len(countries); i += 2 {

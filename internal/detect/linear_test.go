@@ -64,11 +64,11 @@ var hostileUnits = []string{
 	"sk-", "-sk-aaaaaaaaaaaaaaaaaaaa", "sk-a1B", "AKIA", "AIza", "ghp_", "xoxb-", "glpat-", "k.", "hooks.slack.com/services/", "8Q~",
 	"eyJ", ".eyJ", "eyJhbGciOiJIUzI1NiJ9.", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhdWRpdCJ9 ", "://", "a://a:a", "a://a:a@", "@", ":", "=", "token=", "token: ", "password=\"", "password:aaaaaaaa", "password=a1 ", "sig=",
 	"-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0", "-----END ", "bearer ", "basic YTpi", "hmac:", "\\u0020sk-", "%20eyJ",
-	"a", "A", "1", "A1", "Zk9P", " ", "\x00", "\xff", "日本", "Zm9vYmFy0123+/==", "1.", "1.1.1.", "1:", "a@b.", "a@b.cd", "+1 ", "+1", "1-", "::", "2001:db8:", "DE89", " DE89", "4111-", " 411", "(212) ", "--", "--token ", "-u a:", " is ", "password is a1b2 ", ">", "<password>", "<a b=c>", "identified by '", "password          ", "password=          ", " = ", "a=a:a=", "<add key=\"a\" value=\"", "@tcp(", "a:bbbb@", "-----BEGIN PRIVATE KEY-----\n-----",
+	"a", "A", "1", "A1", "Zk9P", " ", "\x00", "\xff", "日本", "Zm9vYmFy0123+/==", "1.", "1.1.1.", "1:", "a@b.", "a@b.cd", "+1 ", "+1", "1-", "::", "2001:db8:", "DE89", " DE89", "4111-", " 411", "(212) ", "--", "--token ", "-u a:", " is ", "password is a1b2 ", ">", "<password>", "<a b=c>", "identified by '", "password          ", "password=          ", " = ", "a=a:a=", "a_", "a-aaaaaaaaaaaaaaaaaaaa", "password|", "\"password\", \"", "set_password(\"", "form-data; name=\"password\"", "a/b@//", "password \u2192 ", "密码是", "config: str = ", "<add key=\"a\" value=\"", "@tcp(", "a:bbbb@", "-----BEGIN PRIVATE KEY-----\n-----",
 }
 
 func BenchmarkHostile(b *testing.B) {
-	for _, group := range []string{"secrets", "pii"} {
+	for _, group := range []string{"secrets", "pii", "personal"} {
 		s, err := Shipped().Set(group)
 		if err != nil {
 			b.Fatal(err)

@@ -13,6 +13,11 @@ import (
 //go:embed pack/secrets.toml
 var packText string
 
+// personalText is the rules of personal identifiers, by country.
+//
+//go:embed pack/personal.toml
+var personalText string
+
 // packRule is a Rule as pack/*.toml writes it.
 type packRule struct {
 	ID              string   `toml:"id"`
@@ -23,6 +28,8 @@ type packRule struct {
 	Entropy         float64  `toml:"entropy"`
 	Mix             string   `toml:"mix"`
 	Exact           bool     `toml:"exact"`
+	Check           string   `toml:"check"`
+	Near            []string `toml:"near"`
 	Examples        []string `toml:"examples"`
 	CounterExamples []string `toml:"counter_examples"`
 	Source          string   `toml:"source"`
@@ -33,9 +40,9 @@ type pack struct {
 	Rules   []packRule `toml:"rules"`
 }
 
-func readPack() (pack, error) {
+func readPack(text string) (pack, error) {
 	var p pack
-	meta, err := toml.Decode(packText, &p)
+	meta, err := toml.Decode(text, &p)
 	if err != nil {
 		return p, fmt.Errorf("the shipped rules: %w", err)
 	}
@@ -45,9 +52,14 @@ func readPack() (pack, error) {
 	return p, nil
 }
 
-// shippedRules compiles the pack, once.
-var shippedRules = sync.OnceValues(func() ([]*compiledRule, error) {
-	p, err := readPack()
+// shippedRules and personalRules compile the packs, once.
+var (
+	shippedRules  = sync.OnceValues(func() ([]*compiledRule, error) { return compilePack(packText) })
+	personalRules = sync.OnceValues(func() ([]*compiledRule, error) { return compilePack(personalText) })
+)
+
+func compilePack(text string) ([]*compiledRule, error) {
+	p, err := readPack(text)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +67,7 @@ var shippedRules = sync.OnceValues(func() ([]*compiledRule, error) {
 	for _, r := range p.Rules {
 		c, err := Rule{
 			ID: r.ID, Description: r.Description, Groups: r.Groups, Forms: r.Forms, Keywords: r.Keywords, Entropy: r.Entropy, Mix: r.Mix,
-			Exact: r.Exact, Examples: r.Examples, CounterExamples: r.CounterExamples, Source: r.Source,
+			Exact: r.Exact, Check: r.Check, Near: r.Near, Examples: r.Examples, CounterExamples: r.CounterExamples, Source: r.Source,
 		}.compile()
 		if err != nil {
 			return nil, err
@@ -63,11 +75,11 @@ var shippedRules = sync.OnceValues(func() ([]*compiledRule, error) {
 		all = append(all, c)
 	}
 	return all, nil
-})
+}
 
 // PackVersion is the version of the rules that come with the relay.
 func PackVersion() string {
-	p, err := readPack()
+	p, err := readPack(packText)
 	if err != nil {
 		return "" // a test has read them
 	}

@@ -5,7 +5,7 @@ func personal() []detector {
 	all := []detector{
 		{
 			Info: Info{Name: "email",
-				Finds:       "E-mail addresses: up to 64 letters (of any script), digits and `._%+~!$-`, then `@`, and a host name of two or more labels whose last has letters alone.",
+				Finds:       "E-mail addresses: up to 64 letters (of any script), digits and `._%+~!$-`, then `@`, and a host name of two or more labels whose last has letters alone, of any script or as `xn--` writes it.",
 				Example:     "a.jansen@example.com",
 				DoesNotFind: "Hosts without a dot (`root@localhost`), quoted and other unusual local parts (of `o'brien@example.com` what is behind the quote), `@name` alone, `name (at) host`. `git@github.com` has the form of an address, and is found.",
 			},

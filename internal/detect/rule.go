@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -49,6 +50,13 @@ type Rule struct {
 	// Under are names of keys, as in the rules of a policy, under which alone it is
 	// looked for. Empty: everywhere.
 	Under []string
+
+	// Check is the name of what decides beside the form: check digits, a date. With it, or
+	// with Near, the form begins where a word does, and has no keywords.
+	Check string
+	// Near are words of small letters. One must stand in the name, or within 64 bytes
+	// before what is found: for numbers whose form says little.
+	Near []string
 
 	// Examples are found whole, alone and in a sentence; nothing is found in
 	// CounterExamples.
@@ -98,6 +106,7 @@ type compiledRule struct {
 
 	anchors []anchor
 	under   []keyname.Pattern
+	check   check
 	fast    bool // it has no expression that needs a search
 }
 
@@ -125,6 +134,16 @@ func (r Rule) compile() (*compiledRule, error) {
 	}
 	if r.Entropy < 0 || r.Entropy > 8 {
 		bad("entropy", -1, "expected 0 to 8 bits a byte")
+	}
+	if r.Check != "" {
+		if c.check = checks()[r.Check]; c.check == nil {
+			bad("check", -1, "no check is called so: there are %s", strings.Join(slices.Sorted(maps.Keys(checks())), ", "))
+		}
+	}
+	for i, w := range r.Near {
+		if !nearWord(w) {
+			bad("near", i, "expected a word of %d to %d small letters", keywordLeast, nearMost)
+		}
 	}
 	for i, name := range r.Under {
 		p, err := keyname.Parse(name)
@@ -199,6 +218,13 @@ func (c *compiledRule) form(text string) error {
 	tree, err := parseExpression(text)
 	if err != nil {
 		return err
+	}
+	if c.Check != "" || len(c.Near) > 0 {
+		f, ok := parseForm(tree)
+		if !ok || len(c.Keywords) > 0 || c.Group != 0 || !c.checked(&f) {
+			return errors.New("with check or near, expected a form of sets, texts and repetitions that begins with what must be there, without keywords and groups")
+		}
+		return nil
 	}
 	if f, ok := parseForm(tree); ok && c.Group == 0 && len(c.allow) == 0 && c.direct(&f) {
 		return nil

@@ -54,7 +54,7 @@ func TestShippedRules(t *testing.T) {
 	rules := 0
 	for _, info := range detect.Shipped().All() {
 		r := info.Rule
-		if r == nil {
+		if r == nil || info.Groups[0] != "secrets" {
 			continue
 		}
 		rules++
