@@ -77,6 +77,8 @@ var (
 
 	GetControl = Endpoint[ControlQuery, ControlRecords]{"GET", "/v1/control"}
 
+	GetCompleteness = Endpoint[CompletenessQuery, Completeness]{"GET", "/v1/completeness"}
+
 	GetKeyring    = Endpoint[None, []Period]{"GET", "/v1/keyring"}
 	DestroyPeriod = Endpoint[DestroyQuery, Period]{"DELETE", "/v1/keyring/{period}"}
 )

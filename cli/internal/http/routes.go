@@ -117,6 +117,8 @@ func (s *Server) table() []route {
 
 		answer(s, api.GetControl, roleAuditor, s.getControl),
 
+		answer(s, api.GetCompleteness, roleView, s.getCompleteness),
+
 		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
 		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
 	}

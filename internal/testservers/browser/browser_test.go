@@ -420,6 +420,11 @@ func TestOperatorsDay(t *testing.T) {
 	p.until("[...document.querySelectorAll('.tap li')].some(l => l.innerText.includes('filtered masked') && l.innerText.includes('***'))")
 	p.checked("tap")
 
+	p.visit("/ui/completeness")
+	p.sees("Something is open")
+	p.sees("as signed")
+	p.checked("completeness")
+
 	p.visit("/ui/control")
 	p.sees("a test of the page")
 	p.checked("control")
@@ -441,7 +446,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"auditrelay/cli/internal/api"
+)
+
+type completeCommand struct {
+	remote
+	Days int  `help:"The last days, in UTC. At most 92." default:"14" placeholder:"N"`
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *completeCommand) Run(a *program) error {
+	if c.Days < 1 {
+		return usage("--days: expected a number from 1 to 92")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	got, err := cl.Completeness(a.ctx, c.Days)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(got)
+	}
+	rows := [][]string{{"DAY", "EVENTS", "SEQUENCES", "KEPT", "SIGNED", "OPEN"}}
+	for i := range got.Days {
+		d := &got.Days[i]
+		sequences := ""
+		if d.Events > 0 {
+			sequences = fmt.Sprintf("%d to %d", d.First, d.Next-1)
+		}
+		rows = append(rows, []string{d.Day.Format("2006-01-02"), number(d.Events), sequences, keptText(d), yesNo(d.Signed), openText(d)})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	if got.DeadLettersCut {
+		fmt.Fprintln(a.stdout, "there are more dead letters than were counted by day")
+	}
+	fmt.Fprintln(a.stdout)
+	rows = [][]string{{"LOG", "ENTRIES", "SIGNED", "LAST CHECKPOINT", "CHECK"}}
+	for _, l := range got.Logs {
+		check := cmp.Or(l.Fault, "as signed")
+		if l.Signed == 0 && l.Fault == "" {
+			check = "not signed"
+		}
+		rows = append(rows, []string{cmp.Or(l.Callback, "(accepted)"), number(l.Size), number(l.Signed), moment(l.SignedAt), check})
+	}
+	return a.table(rows)
+}
+
+// keptText says what is left of a day's events in the journal.
+func keptText(d *api.CompleteDay) string {
+	switch {
+	case d.Erased > 0:
+		return fmt.Sprintf("%d erased", d.Erased)
+	case d.Forgotten:
+		return "earlier ones forgotten"
+	}
+	return "all"
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// openText lists the callbacks on which events of a day are not done.
+func openText(d *api.CompleteDay) string {
+	var parts []string
+	for _, c := range d.Open {
+		part := c.Callback + ":"
+		if c.Pending {
+			part += " pending"
+		}
+		if c.DeadLetters > 0 {
+			part += fmt.Sprintf(" %d dead letters", c.DeadLetters)
+		}
+		parts = append(parts, part)
+	}
+	return cmp.Or(strings.Join(parts, "; "), "nothing")
+}

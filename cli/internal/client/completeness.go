@@ -1,0 +1,12 @@
+package client
+
+import (
+	"context"
+
+	"auditrelay/cli/internal/api"
+)
+
+// Completeness says whether the record of the last days is complete.
+func (c *Client) Completeness(ctx context.Context, days int) (api.Completeness, error) {
+	return call(ctx, c, api.GetCompleteness, api.CompletenessQuery{Days: days})
+}

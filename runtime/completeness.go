@@ -1,0 +1,204 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"auditrelay/internal/proof"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxDays is the most days that Completeness tells of.
+const MaxDays = 92
+
+// maxDeadCounted is how many dead letters Completeness looks at.
+const maxDeadCounted = 20_000
+
+// Completeness says, day by day in UTC, whether each accepted event has its outcome, and
+// whether the logs of proofs are as they were signed.
+type Completeness struct {
+	At   time.Time
+	Days []CompleteDay // the latest first
+	Logs []CompleteLog // that of accepted events first
+	// DeadLetters: only the first ones of them were counted by day.
+	DeadLettersCut bool
+}
+
+// CompleteDay is one day of the journal. Sequences are given without gaps, so First and Next
+// say how many events were accepted.
+type CompleteDay struct {
+	Day         time.Time
+	First, Next uint64 // the day's events, half open
+	Erased      uint64 // of them, with their period's key
+	// Forgotten: retention has removed events of the day, or may have: it is the oldest.
+	Forgotten bool
+	// Signed: a checkpoint covers all of the day's accepted events.
+	Signed bool
+	// Open are the callbacks on which events of the day are pending, or set aside.
+	Open []CompleteCallback
+}
+
+// CompleteCallback is what is left of a day on one callback.
+type CompleteCallback struct {
+	Callback    string
+	Pending     bool // at least one event has no outcome yet
+	DeadLetters uint64
+}
+
+// CompleteLog is one log of proofs.
+type CompleteLog struct {
+	Callback string // empty: what was accepted
+	Size     uint64 // entries
+	Signed   uint64 // of them, covered by the last checkpoint
+	SignedAt time.Time
+	// Fault says why the checkpoint and the log do not agree; empty if they do. The check
+	// reads the log's hashes, not its entries: VerifyJournal reads all.
+	Fault string
+}
+
+// Completeness looks at the last days, at most MaxDays. It reads indices, not events, so
+// that it takes about as long for a million of them as for one. ctx bounds it.
+func (r *Runtime) Completeness(ctx context.Context, days int) (Completeness, error) {
+	out := Completeness{At: time.Now().UTC()}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return out, err
+	}
+	out.Days = r.days(out.At, min(max(days, 1), MaxDays))
+	head := r.journal.Accepted()
+	accepted, err := r.completeLog("", head.Name, r.lastSignedAccepted())
+	if err != nil {
+		return out, err
+	}
+	out.Logs = append(out.Logs, accepted)
+	for i := range out.Days {
+		d := &out.Days[i]
+		d.Signed = accepted.Fault == "" && d.Next > d.First && d.Next < head.First+accepted.Signed && d.First >= head.First
+	}
+	left := maxDeadCounted
+	for _, s := range states {
+		if s.Replay != nil || s.Removed {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		if err := r.completeLane(&out, s, &left); err != nil {
+			return out, fmt.Errorf("completeness of callback %s: %w", s.Callback, err)
+		}
+	}
+	out.DeadLettersCut = left <= 0
+	return out, nil
+}
+
+// days divides the journal by day.
+func (r *Runtime) days(now time.Time, n int) (days []CompleteDay) {
+	oldest, next := r.journal.Oldest(), r.journal.Head().Next
+	periods := r.journal.Periods()
+	end := next
+	for day := now.Truncate(24 * time.Hour); len(days) < n; day = day.Add(-24 * time.Hour) {
+		d := CompleteDay{Day: day, First: r.journal.SeekTime(day), Next: end}
+		if d.First = min(d.First, end); d.First <= oldest {
+			d.First, d.Forgotten = oldest, oldest > 1
+		}
+		for _, p := range periods {
+			to := p.To
+			if p.Current() {
+				to = next
+			}
+			if p.Erased() && p.From < d.Next && to > d.First {
+				d.Erased += min(to, d.Next) - max(p.From, d.First)
+			}
+		}
+		days = append(days, d)
+		if end = d.First; end <= oldest {
+			break
+		}
+	}
+	return days
+}
+
+// completeLane adds what a callback has of each day, and its log.
+func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) error {
+	dead := make([]uint64, len(out.Days))
+	for after := uint64(0); *left > 0; {
+		letters, err := delivery.DeadLetters(r.journal, s, after, min(*left, 1000))
+		if err != nil {
+			return err
+		}
+		for i := range letters {
+			for k := range out.Days {
+				if d := &out.Days[k]; letters[i].Event.Sequence >= d.First && letters[i].Event.Sequence < d.Next {
+					dead[k]++
+				}
+			}
+		}
+		if *left -= len(letters); len(letters) < 1000 {
+			break
+		}
+		after = letters[len(letters)-1].Event.Sequence
+	}
+	status, err := r.Callback(s.Callback)
+	if err != nil {
+		return err
+	}
+	for k := range out.Days {
+		d := &out.Days[k]
+		pending := status.Account.Pending > 0 && d.Next > d.First && d.Next > s.Start &&
+			(status.Oldest.IsZero() || status.Oldest.Before(d.Day.Add(24*time.Hour)))
+		if pending || dead[k] > 0 {
+			d.Open = append(d.Open, CompleteCallback{Callback: s.Callback, Pending: pending, DeadLetters: dead[k]})
+		}
+	}
+	if s.Log == "" {
+		return nil
+	}
+	log, err := r.completeLog(s.Callback, journal.DeliveredName(s.Log, s.ID), s.Attested.At)
+	if err == nil {
+		out.Logs = append(out.Logs, log)
+	}
+	return err
+}
+
+// completeLog holds a log against its last checkpoint.
+func (r *Runtime) completeLog(callback, name string, at time.Time) (CompleteLog, error) {
+	out := CompleteLog{Callback: callback, SignedAt: at}
+	tree, err := r.journal.OpenTree(name)
+	if err != nil {
+		return out, err
+	}
+	out.Size = tree.Size()
+	signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
+	if err != nil || !ok || r.signing == nil {
+		return out, err
+	}
+	c, err := r.signing.open(signed)
+	if err != nil {
+		out.Fault = "its last checkpoint is not signed with the key in use"
+		return out, nil //nolint:nilerr // it is the result
+	}
+	out.Signed = c.Size
+	root := proof.Hash(tree.Root())
+	if c.Size != out.Size {
+		root, err = tlog.TreeHash(int64(c.Size), r.journal.TreeReader(name))
+	}
+	if err != nil || root != c.Root {
+		out.Fault = fmt.Sprintf("its first %d entries are not those that were signed", c.Size)
+	}
+	return out, nil
+}
+
+// lastSignedAccepted is when the log of what was accepted was signed last, zero if it was
+// not since the start.
+func (r *Runtime) lastSignedAccepted() time.Time {
+	if r.signing == nil {
+		return time.Time{}
+	}
+	r.signing.mu.Lock()
+	defer r.signing.mu.Unlock()
+	return r.signing.accepted
+}
