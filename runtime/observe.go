@@ -120,6 +120,9 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	if !status.Oldest.IsZero() {
 		status.Lag = max(time.Since(status.Oldest), 0)
 	}
+	if status.Held = s.Held; account.Backlog > 0 {
+		status.Held += max(0, int64(r.journal.Head().Bytes-s.State.Bytes))
+	}
 	status.Expiring = expiring(status.Lag, status.MaxAge)
 	return status, nil
 }
@@ -134,7 +137,7 @@ func (r *Runtime) describe(status *CallbackStatus) {
 	defer r.mu.Unlock()
 	for _, c := range r.callbacks {
 		if c.Name == status.Name {
-			status.Sink = c.SinkType
+			status.Sink, status.Retain = c.SinkType, c.Retain
 			for _, step := range c.Steps {
 				status.Filters = append(status.Filters, step.Name)
 			}

@@ -71,6 +71,10 @@ type CallbackStatus struct {
 	MaxAge   time.Duration
 	Expiring bool
 
+	// Retain is the callback's limit, and Held the bytes that count against Retain.Bytes.
+	Retain auditrelay.Retain
+	Held   int64
+
 	Filters []string  // names, in order
 	Sink    string    // Callback.SinkType
 	NextTry time.Time // time of the next retry; zero if none is due

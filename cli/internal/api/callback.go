@@ -20,6 +20,15 @@ type Account struct {
 	Balanced     bool   `json:"balanced"`
 }
 
+// Retain is the limit of undelivered events of a callback, and what is held of it. The age
+// that counts is that of the oldest pending event.
+type Retain struct {
+	Age   time.Duration         `json:"age_ns,omitempty"` // 0: no limit
+	Bytes int64                 `json:"bytes,omitempty"`  // 0: no limit
+	Held  int64                 `json:"held_bytes"`
+	Then  auditrelay.RetainThen `json:"then"` // what happens at the limit
+}
+
 // CallbackStatus is the state of one callback or one replay.
 type CallbackStatus struct {
 	Name      string    `json:"name"`
@@ -42,6 +51,9 @@ type CallbackStatus struct {
 	// pending event has reached three quarters of it.
 	MaxAge   time.Duration `json:"max_age_ns,omitempty"`
 	Expiring bool          `json:"expiring,omitempty"`
+
+	// Retain is how much the callback may hold, absent without a limit.
+	Retain *Retain `json:"retain,omitempty"`
 
 	Filters []string  `json:"filters,omitempty"` // names, in order
 	Sink    string    `json:"sink,omitempty"`    // its type

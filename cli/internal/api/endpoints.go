@@ -45,11 +45,12 @@ var (
 	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
 	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"}
 
-	GetPolicies    = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
-	GetPolicy      = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
-	GetConfig      = Endpoint[None, KeptText]{"GET", "/v1/configurations/{digest}"}
-	PostPolicyDiff = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
-	PostTry        = Endpoint[Try, []Tried]{"POST", "/v1/try"}
+	GetPolicies      = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
+	GetPolicy        = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
+	GetConfig        = Endpoint[None, KeptText]{"GET", "/v1/configurations/{digest}"}
+	GetPolicyHistory = Endpoint[None, []KeptText]{"GET", "/v1/policy-history"}
+	PostPolicyDiff   = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
+	PostTry          = Endpoint[Try, []Tried]{"POST", "/v1/try"}
 
 	StartShadows = Endpoint[StartShadow, Shadow]{"POST", "/v1/shadows"}
 	GetShadows   = Endpoint[None, []Shadow]{"GET", "/v1/shadows"}

@@ -76,11 +76,21 @@ type Filter struct {
 	Callbacks []string `json:"callbacks"`
 	SHA256    string   `json:"sha256,omitempty"` // of the running module; empty: none
 	// Source is file, uploaded or none.
-	Source   string  `json:"source"`
-	Previous string  `json:"previous,omitempty"` // the module that module use --previous returns to
-	Breaker  Breaker `json:"breaker"`
+	Source   string `json:"source"`
+	Previous string `json:"previous,omitempty"` // the module that module use --previous returns to
+	// Grants are what the configuration allows a module of this filter.
+	Grants  Grants  `json:"grants"`
+	Breaker Breaker `json:"breaker"`
 	// Workers are the processes that run the filter's guests, one for each callback.
 	Workers []GuestWorker `json:"workers,omitempty"`
+}
+
+// Grants are the rights of a filter's module.
+type Grants struct {
+	Emit    []string `json:"emit,omitempty"` // callbacks
+	Write   []string `json:"write,omitempty"`
+	Keys    []string `json:"keys,omitempty"`
+	Metrics []string `json:"metrics,omitempty"`
 }
 
 // GuestWorker is a process that runs guests.

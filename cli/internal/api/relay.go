@@ -61,6 +61,8 @@ type Stats struct {
 	OldestAt  time.Time `json:"oldest_at,omitzero"`
 	DiskBytes int64     `json:"disk_bytes"`
 	FreeBytes int64     `json:"free_bytes"`
+	Quota     int64     `json:"quota_bytes,omitempty"`   // the most that the journal may take on disk
+	Reserve   int64     `json:"reserve_bytes,omitempty"` // what must stay free on its disk
 
 	Accepted       uint64 `json:"accepted"`
 	Duplicates     uint64 `json:"duplicates"`

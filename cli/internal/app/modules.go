@@ -206,7 +206,7 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 	var some []running
 	d.mu.Lock()
 	for name, live := range d.build.guests.live {
-		some = append(some, running{api.Filter{Name: name, SHA256: live.running, Source: live.source()}, live})
+		some = append(some, running{api.Filter{Name: name, SHA256: live.running, Source: live.source(), Grants: api.Grants(live.config.Grants)}, live})
 	}
 	d.mu.Unlock()
 	all := []api.Filter{}

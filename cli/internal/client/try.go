@@ -16,6 +16,11 @@ func (c *Client) Policies(ctx context.Context) ([]api.PolicyInForce, error) {
 	return call(ctx, c, api.GetPolicies, api.None{})
 }
 
+// PolicyHistory lists the texts that decided or decide, without the texts themselves.
+func (c *Client) PolicyHistory(ctx context.Context) ([]api.KeptText, error) {
+	return call(ctx, c, api.GetPolicyHistory, api.None{})
+}
+
 // PolicyDiff asks what another policy would change.
 func (c *Client) PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.PolicyChange, error) {
 	return call(ctx, c, api.PostPolicyDiff, want)

@@ -49,6 +49,7 @@ var operations = map[string]struct {
 	"POST /v1/shadows/{callback}/use": {"Puts in force what the shadow tries, and ends it.", nil},
 	"DELETE /v1/shadows/{callback}":   {"Ends a shadow and forgets its result.", nil},
 	"POST /v1/filters/{name}/policy":  {"Puts another policy of a native filter in force, in place of the configuration's; or goes back.", nil},
+	"GET /v1/policy-history":          {"The digests of all policies, gates and detectors that are kept, with when they were in force; without their texts.", nil},
 	"GET /v1/completeness":            {"By day: how many events came, what is open on which callback, and whether the logs of proofs are as signed.", nil},
 	"GET /v1/events":                  {"The same, for ids that do not fit into a path.", nil},
 	"GET /v1/proofs":                  {"The proofs of an event's outcomes, one for each callback, for who has the public key.", nil},

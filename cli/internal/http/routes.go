@@ -86,6 +86,7 @@ func (s *Server) table() []route {
 		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
 
 		control(s, api.GetPolicies, roleView, s.getPolicies),
+		answer(s, api.GetPolicyHistory, roleView, s.getPolicyHistory),
 		control(s, api.PostPolicyDiff, roleComply, s.postPolicyDiff),
 		control(s, api.PostTry, roleComply, s.postTry),
 		control(s, api.GetPolicy, roleView, s.getPolicy),

@@ -26,8 +26,13 @@ func some[A, B any](list []A, to func(*A) B) []B {
 }
 
 func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
+	var retain *api.Retain
+	if s.Replay == "" && (s.Retain.Age > 0 || s.Retain.Bytes > 0) {
+		retain = &api.Retain{Age: s.Retain.Age, Bytes: int64(s.Retain.Bytes), Held: s.Held, Then: s.Retain.Then}
+	}
 	return api.CallbackStatus{
-		Name: s.Name, Replay: s.Replay, State: string(s.State), Reason: s.Reason, Since: s.Since, LastError: s.LastError,
+		Retain: retain,
+		Name:   s.Name, Replay: s.Replay, State: string(s.State), Reason: s.Reason, Since: s.Since, LastError: s.LastError,
 		Account: api.Account(s.Account), Causes: s.Causes,
 		Cursor: s.Cursor, Head: s.Head, Oldest: s.Oldest, Lag: s.Lag, InFlight: s.InFlight,
 		Attempts: s.Attempts, Failures: s.Failures, Payloads: s.Payloads, Done: s.Done,
@@ -86,7 +91,7 @@ func storedEvent(e *auditrelay.Event) api.StoredEvent {
 func stats(s *runtime.Stats) api.Stats {
 	q := &s.Quarantine
 	return api.Stats{
-		Journal: s.Journal, Head: s.Head, Oldest: s.Oldest, OldestAt: s.OldestAt, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes,
+		Journal: s.Journal, Head: s.Head, Oldest: s.Oldest, OldestAt: s.OldestAt, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes, Quota: s.Quota, Reserve: s.Reserve,
 		Accepted: s.Accepted, Duplicates: s.Duplicates, Conflicts: s.Conflicts, Rejected: s.Rejected, UnknownActions: s.UnknownActions,
 		IngestFiltered: s.IngestFiltered, IngestFailed: s.IngestFailed, NotAccepting: s.NotAccepting,
 		Quarantine: api.QuarantineStats{Items: q.Items, Bytes: q.Bytes, MostItems: q.MostItems, MostBytes: q.MostBytes, Full: q.Full},

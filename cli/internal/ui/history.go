@@ -31,6 +31,34 @@ type plot struct {
 	Now    string // the latest rate, for readers
 }
 
+// part is one outcome's share of all that ended on a callback.
+type part struct {
+	Name, Class, Percent string
+	X, Width             string // of a bar 100 wide
+}
+
+// outcomes divides a bar by outcome.
+func outcomes(a api.Account) (parts []part) {
+	all := []struct {
+		name, class string
+		n           uint64
+	}{{"delivered", "delivered", a.Delivered}, {"filtered", "filtered", a.Filtered}, {"dead letters", "dead", a.DeadLettered}, {"discarded or skipped", "skipped", a.Discarded + a.Skipped}}
+	total := uint64(0)
+	for _, o := range all {
+		total += o.n
+	}
+	x := 0.0
+	for _, o := range all {
+		if o.n == 0 {
+			continue
+		}
+		width := 100 * float64(o.n) / float64(total)
+		parts = append(parts, part{o.name, o.class, fmt.Sprintf("%.3g %%", width), fmt.Sprintf("%.2f", x), fmt.Sprintf("%.2f", width)})
+		x += width
+	}
+	return parts
+}
+
 func historyKey(name, replay string) string { return name + "\x00" + replay }
 
 // sample adds the rates since the last sample, unless that was a moment ago.

@@ -326,6 +326,43 @@ func (v *visit) modules() error {
 type moduleView struct {
 	api.Inspection
 	Filters []api.Filter
+	Grants  []grantsView
+}
+
+// grantsView is what a filter grants, and what of it a module would lack.
+type grantsView struct {
+	Filter           string
+	Granted, Missing []string
+}
+
+// compareGrants holds a module's manifest against what filters grant.
+func compareGrants(asks *api.Asks, filters []api.Filter) (all []grantsView) {
+	for _, f := range filters {
+		g := grantsView{Filter: f.Name}
+		list := func(what string, granted, asked []string) {
+			if len(granted) > 0 {
+				g.Granted = append(g.Granted, what+": "+strings.Join(granted, ", "))
+			}
+			for _, one := range asked {
+				if len(granted) == 0 || what != "write" && !slices.Contains(granted, one) { // paths depend on the event
+					g.Missing = append(g.Missing, what+": "+one)
+				}
+			}
+		}
+		var a api.Asks
+		if asks != nil {
+			a = *asks
+		}
+		list("write", f.Grants.Write, a.Writes)
+		list("keys", f.Grants.Keys, a.Keys)
+		list("metrics", f.Grants.Metrics, a.Metrics)
+		list("emit", f.Grants.Emit, nil)
+		if a.Emits && len(f.Grants.Emit) == 0 {
+			g.Missing = append(g.Missing, "emit")
+		}
+		all = append(all, g)
+	}
+	return all
 }
 
 func (v *visit) module() error {
@@ -338,7 +375,7 @@ func (v *visit) module() error {
 	if err != nil {
 		return err
 	}
-	return v.show("module", "Module", moduleView{inspection, filters})
+	return v.show("module", "Module", moduleView{inspection, filters, compareGrants(inspection.Asks, filters)})
 }
 
 func (v *visit) pushModule() error {

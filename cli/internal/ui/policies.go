@@ -13,12 +13,45 @@ import (
 	"auditrelay/internal/diff"
 )
 
+type policiesView struct {
+	InForce []api.PolicyInForce
+	History []pastPolicy
+}
+
+// pastPolicy is one version of a policy, and the digest of the version before; empty if
+// none is kept.
+type pastPolicy struct {
+	api.KeptText
+	Before string
+}
+
 func (v *visit) policies() error {
 	all, err := v.api.Policies(v.r.Context())
 	if err != nil {
 		return err
 	}
-	return v.show("policies", "Policies", all)
+	kept, err := v.api.PolicyHistory(v.r.Context())
+	if err != nil {
+		return err
+	}
+	out := policiesView{InForce: all}
+	for i, k := range kept { // by name, the latest first
+		p := pastPolicy{KeptText: k}
+		if i+1 < len(kept) && kept[i+1].Kind == k.Kind && kept[i+1].Name == k.Name {
+			p.Before = kept[i+1].Digest
+		}
+		out.History = append(out.History, p)
+	}
+	if len(out.History) > listed {
+		out.History = out.History[:listed]
+	}
+	return v.show("policies", "Policies", out)
+}
+
+type policyView struct {
+	api.KeptText
+	With  *api.KeptText // the version that it is compared with
+	Lines []diffLine
 }
 
 func (v *visit) policy() error {
@@ -26,7 +59,15 @@ func (v *visit) policy() error {
 	if err != nil {
 		return err
 	}
-	return v.show("policy", "Policy", text)
+	out := policyView{KeptText: text}
+	if digest := strings.TrimSpace(v.r.URL.Query().Get("with")); digest != "" {
+		with, err := v.api.Policy(v.r.Context(), digest)
+		if err != nil {
+			return err
+		}
+		out.With, out.Lines = &with, marked(strings.Split(strings.TrimSuffix(with.Text, "\n"), "\n"), strings.Split(strings.TrimSuffix(text.Text, "\n"), "\n"))
+	}
+	return v.show("policy", "Policy", out)
 }
 
 // policyByDigest goes to the text of a digest that somebody typed.
@@ -62,8 +103,13 @@ func difference(before, after []byte) (lines []diffLine) {
 		}
 		return lines
 	}
+	return marked(diff.Lines(before), diff.Lines(after))
+}
+
+// marked marks the lines that were taken away or put in.
+func marked(before, after []string) (lines []diffLine) {
 	var out bytes.Buffer
-	_ = diff.Write(&out, diff.Lines(before), diff.Lines(after), false) // a buffer
+	_ = diff.Write(&out, before, after, false) // a buffer
 	for line := range strings.Lines(out.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		class := ""

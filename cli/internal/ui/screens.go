@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -93,6 +95,9 @@ func healthy(s *api.CallbackStatus) bool {
 	return s.Account.Balanced && s.Account.DeadLettered == 0 && (s.State == "active" || s.State == "idle" || s.Done)
 }
 
+// Outcomes is a bar of what became of the callback's events.
+func (r callbackRow) Outcomes() []part { return outcomes(r.Account) }
+
 func (r callbackRow) Healthy() bool { return healthy(&r.CallbackStatus) }
 
 func (v *visit) overview() error {
@@ -125,10 +130,32 @@ func (v *visit) overview() error {
 type callbackView struct {
 	api.CallbackStatus
 	Plot    plot
-	Replays []api.CallbackStatus
+	Replays []replayRow
 	Healthy bool
 	// Deliveries are the newest, with their attempts.
 	Deliveries []api.Delivery
+}
+
+// replayRow is a replay with its progress.
+type replayRow struct{ api.CallbackStatus }
+
+// Ended is how many of its events have an outcome.
+func (r replayRow) Ended() uint64 { return r.Account.Assigned - min(r.Account.Assigned, r.Account.Pending) }
+
+// RetainLeft says how much longer, and how much more, the callback may hold.
+func (c callbackView) RetainLeft() string {
+	r := c.Retain
+	if r == nil {
+		return "no limit: events are kept until they are delivered"
+	}
+	var left []string
+	if r.Age > 0 {
+		left = append(left, fmt.Sprintf("%s of %s", span(r.Age-c.Lag), span(r.Age)))
+	}
+	if r.Bytes > 0 {
+		left = append(left, fmt.Sprintf("%s of %s", size(max(0, r.Bytes-r.Held)), size(r.Bytes)))
+	}
+	return strings.Join(left, "; ") + fmt.Sprintf("; then %v", r.Then)
 }
 
 func (v *visit) callback() error {
@@ -143,7 +170,7 @@ func (v *visit) callback() error {
 		switch {
 		case c.Name != name:
 		case c.Replay != "":
-			out.Replays = append(out.Replays, c)
+			out.Replays = append(out.Replays, replayRow{c})
 		default:
 			out.CallbackStatus, found = c, true
 		}
@@ -236,7 +263,8 @@ type eventView struct {
 	Asked         bool
 	Found         *api.Explained
 	Missing       *api.Error
-	Receipts      bool
+	Proofs        []api.EventProof
+	Unproved      *api.Error // why there are none
 }
 
 // event searches one event by its id, and shows its contents to those who may.
@@ -254,6 +282,15 @@ func (v *visit) event() error {
 	}
 	if err != nil {
 		return err
+	}
+	if out.Found != nil && q.Get("proof") != "" {
+		out.Proofs, err = v.api.Proofs(v.r.Context(), api.ProofQuery{ID: out.ID, Namespace: out.Namespace})
+		if refused := apiError(err); refused != nil && refused.Status == http.StatusConflict {
+			out.Unproved, err = refused, nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return v.show("event", "Event", out)
 }

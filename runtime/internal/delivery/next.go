@@ -283,6 +283,16 @@ func (l *Lane) deliverable(s *step) *pending {
 // destination takes nothing.
 const retainPause = time.Minute
 
+// held returns the bytes of sealed payloads that count for retain.
+func (l *Lane) held() (bytes int64) {
+	for _, p := range l.pending {
+		if p.Events > 0 { // tombstones alone: retain's own, in place of what it set aside
+			bytes += p.Size
+		}
+	}
+	return bytes
+}
+
 // over reports whether the lane holds more than retain allows, by how many bytes
 // (0: it is the age); if not, when its age may reach the bound. A replay holds
 // old events by its nature, and nothing is retained for it.
@@ -291,12 +301,7 @@ func (l *Lane) over(s *step, oldest time.Time) (over bool, excess int64, when ti
 		return false, 0, time.Time{}
 	}
 	if l.opts.Retain.Bytes > 0 {
-		held := int64(0)
-		for _, p := range l.pending {
-			if p.Events > 0 { // tombstones alone: retain's own, in place of what it set aside
-				held += p.Size
-			}
-		}
+		held := l.held()
 		if s.backlog > 0 && s.head.Bytes > l.state.Bytes {
 			held += int64(s.head.Bytes - l.state.Bytes)
 		}

@@ -12,6 +12,7 @@ type Snapshot struct {
 	State     State
 	Condition Condition
 	Sealed    uint64 // events in sealed payloads that are not settled
+	Held      int64  // bytes of sealed payloads that count for retain
 	InFlight  int    // payloads
 	Queued    int    // dead letters that are to be judged again
 	Oldest    time.Time
@@ -31,6 +32,7 @@ func (l *Lane) Snapshot() *Snapshot {
 		Blocked: l.blocked, Done: l.Done(), Unproved: l.Unattested(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
 	s.State.Causes = maps.Clone(l.state.Causes)
 	s.NextTry = l.nextTry()
+	s.Held = l.held()
 	for _, p := range l.pending {
 		if p.Dead {
 			continue
