@@ -92,7 +92,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	status.Leaked = s.State.Leaked
 	r.describe(&status)
 	if s.State.Replay != nil {
-		status.Replay = s.State.Replay.ID
+		status.Replay, status.Retain = s.State.Replay.ID, auditrelay.Retain{} // nothing is retained for it
 		status.Head = min(head, s.State.Replay.To)
 	}
 	if c := r.callbackNamed(s.State.Callback); c != nil {

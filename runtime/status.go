@@ -71,7 +71,7 @@ type CallbackStatus struct {
 	MaxAge   time.Duration
 	Expiring bool
 
-	// Retain is the callback's limit, and Held the bytes that count against Retain.Bytes.
+	// Retain is the callback's limit (none for a replay), and Held the bytes that count against Retain.Bytes.
 	Retain auditrelay.Retain
 	Held   int64
 

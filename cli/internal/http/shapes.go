@@ -27,7 +27,7 @@ func some[A, B any](list []A, to func(*A) B) []B {
 
 func callbackStatus(s *runtime.CallbackStatus) api.CallbackStatus {
 	var retain *api.Retain
-	if s.Replay == "" && (s.Retain.Age > 0 || s.Retain.Bytes > 0) {
+	if s.Retain.Age > 0 || s.Retain.Bytes > 0 {
 		retain = &api.Retain{Age: s.Retain.Age, Bytes: int64(s.Retain.Bytes), Held: s.Held, Then: s.Retain.Then}
 	}
 	return api.CallbackStatus{
