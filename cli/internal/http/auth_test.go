@@ -65,6 +65,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
 		{"GET", "/v1/configurations/0123456789", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/policies", viewers},
+		{"GET", "/v1/configurations/0123456789", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/policy-history", []config.Role{"view", "comply", "operate", "admin"}},
 		{"GET", "/v1/completeness", []config.Role{"view", "comply", "operate", "admin"}},
 		{"POST", "/v1/shadows", []config.Role{"admin"}},

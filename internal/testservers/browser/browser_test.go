@@ -7,11 +7,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -306,11 +311,11 @@ func (p *page) checked(name string) {
 	for _, scheme := range []string{"light", "dark"} {
 		command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 		if dir := os.Getenv("AUDITRELAY_SCREENSHOTS"); dir != "" && scheme == "light" {
-			png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+			picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
 				p.t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, name+".png"), small(p.t, picture), 0o644); err != nil {
 				p.t.Fatal(err)
 			}
 		}
@@ -335,6 +340,44 @@ func (p *page) checked(name string) {
 		p.t.Errorf("%s: %s", name, fault)
 	}
 	p.faults = nil
+}
+
+// small writes a picture with the 256 colours that it has most of.
+func small(t *testing.T, full []byte) []byte {
+	t.Helper()
+	picture, err := png.Decode(bytes.NewReader(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[color.RGBA]int{}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			counts[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+		}
+	}
+	most := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return counts[b] - counts[a] })
+	palette := color.Palette{}
+	for _, c := range most[:min(len(most), 64)] {
+		palette = append(palette, c)
+	}
+	reduced := image.NewPaletted(picture.Bounds(), palette)
+	known := map[color.RGBA]uint8{}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			c := color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
+			index, ok := known[c]
+			if !ok {
+				index = uint8(palette.Index(c))
+				known[c] = index
+			}
+			reduced.SetColorIndex(x, y, index)
+		}
+	}
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, reduced); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // TestOperatorsDay does what operators do with the page, from signing in to signing out.
