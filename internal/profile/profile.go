@@ -11,7 +11,8 @@ import (
 )
 
 // Profile counts fuel by function. It is filled while instances of a module that was
-// loaded with it run, many times slower than normal. Use it from one goroutine at a time.
+// loaded with it run, many times slower than normal: what an
+// event takes in time is measured without it. Use it from one goroutine at a time.
 type Profile struct {
 	functions map[string]*Function
 	open      []*visit
