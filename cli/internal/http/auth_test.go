@@ -63,11 +63,10 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/quarantine/replay", operators},
 		{"POST", "/v1/quarantine/delete", operators},
 		{"POST", "/v1/quarantine/1/replay", []config.Role{"admin"}}, // or operate with ingest
-		{"GET", "/v1/configurations/0123456789", []config.Role{"comply", "admin"}},
 		{"GET", "/v1/policies", viewers},
 		{"GET", "/v1/configurations/0123456789", []config.Role{"comply", "admin"}},
-		{"GET", "/v1/policy-history", []config.Role{"view", "comply", "operate", "admin"}},
-		{"GET", "/v1/completeness", []config.Role{"view", "comply", "operate", "admin"}},
+		{"GET", "/v1/policy-history", []config.Role{"view", "comply", "operate", "admin", "auditor"}},
+		{"GET", "/v1/completeness", []config.Role{"view", "comply", "operate", "admin", "auditor"}},
 		{"POST", "/v1/shadows", []config.Role{"admin"}},
 		{"GET", "/v1/shadows", []config.Role{"view", "auditor", "comply", "operate", "admin"}},
 		{"GET", "/v1/shadows/archive", []config.Role{"view", "auditor", "comply", "operate", "admin"}},

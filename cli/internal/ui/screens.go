@@ -140,7 +140,9 @@ type callbackView struct {
 type replayRow struct{ api.CallbackStatus }
 
 // Ended is how many of its events have an outcome.
-func (r replayRow) Ended() uint64 { return r.Account.Assigned - min(r.Account.Assigned, r.Account.Pending) }
+func (r replayRow) Ended() uint64 {
+	return r.Account.Assigned - min(r.Account.Assigned, r.Account.Pending)
+}
 
 // RetainLeft says how much longer, and how much more, the callback may hold.
 func (c callbackView) RetainLeft() string {
