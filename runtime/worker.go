@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"auditrelay"
@@ -367,88 +366,6 @@ func keepEmitted(judged *delivery.Judged, step *Step, call *filter.Call) {
 	}
 }
 
-// observe shows events to an observer, as they stand, on documents of their own. What the
-// observer makes of one changes nothing but what it emits.
-func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
-	for len(live) > 0 {
-		if w.instances[i] == nil {
-			instance, err := open(ctx, j.steps[i].Filter, j.callback)
-			if err != nil {
-				if j.observed(ctx, w, i, live[0], nil, auditrelay.NoVerdict, err); live[0].err != nil {
-					return
-				}
-				live = live[1:]
-				continue
-			}
-			w.instances[i] = instance
-		}
-		for k, v := range w.prepare(live) {
-			data := v.judged.Event.Data
-			if v.document.Edited() {
-				v.copied = v.document.Append(v.copied[:0])
-				data = v.copied
-			}
-			v.shown.Reset(data)
-			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.shown, Leaks: v.leaks}
-		}
-		decided, err := w.apply(ctx, w.instances[i], j.cost.Load().of(i))
-		for k, v := range live[:decided] {
-			j.observed(ctx, w, i, v, &w.calls[k], w.verdicts[k], nil)
-		}
-		live = live[decided:]
-		if err != nil {
-			if j.observed(ctx, w, i, live[0], &w.calls[decided], auditrelay.NoVerdict, err); live[0].err != nil {
-				return
-			}
-			live = live[1:]
-		}
-	}
-}
-
-// observed takes what an observer made of one event; call is nil where it could not be
-// started.
-func (j *judge) observed(ctx context.Context, w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
-	step, seen := &j.steps[i], &j.watched[i]
-	if call != nil {
-		err = j.checkObserved(w, i, v, call, verdict, err)
-	}
-	if err == nil {
-		keepEmitted(&v.judged, step, call)
-		if seen.failing.Swap(false) {
-			j.log.Info("an observer works again", "callback", j.callback, "filter", step.Name, "failures", seen.failures.Load())
-		}
-		return
-	}
-	w.fail(i)
-	if v.err = ctx.Err(); v.err != nil {
-		return
-	}
-	seen.failures.Add(1)
-	if !seen.failing.Swap(true) {
-		j.log.Warn("an observer fails; events go on without it", "callback", j.callback, "filter", step.Name, "cause", causeOf(err), "error", err)
-	}
-}
-
-// checkObserved checks what an observer did.
-func (j *judge) checkObserved(w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) error {
-	step := &j.steps[i]
-	call.Touched = nil // its edits went nowhere
-	v.visited(step, w.instances[i], call, err)
-	if w.trace != nil {
-		defer func() { w.trace(v, i, call, verdict, err) }()
-	}
-	if err == nil && verdict == auditrelay.Drop {
-		err = &filter.Error{Cause: auditrelay.CauseProtocol, Err: errors.New("verdict drop: an observer may not drop")}
-	}
-	if err == nil {
-		err = j.checkCall(call, verdict, step, v.judged.Emitted)
-	}
-	if err == nil {
-		err = w.checkEmitted(v, call)
-	}
-	return err
-}
-
 func open(ctx context.Context, f filter.Filter, callback string) (instance filter.Instance, err error) {
 	defer recoverInto(&err, "the filter's Open")
 	if grouped, ok := f.(filter.Grouped); ok {
@@ -463,111 +380,6 @@ func recoverInto(err *error, where string) {
 	if p := recover(); p != nil {
 		*err = &filter.Error{Cause: auditrelay.CausePanic, Err: fmt.Errorf("%s panicked with a %T", where, p)}
 	}
-}
-
-// checkCall enforces the contract of every filter. before are the records that earlier
-// filters emitted for the same event.
-func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step, before []delivery.Emitted) error {
-	refuse := func(cause auditrelay.Cause, format string, args ...any) error {
-		return &filter.Error{Cause: cause, Err: fmt.Errorf(format, args...)}
-	}
-	if verdict != auditrelay.Keep && verdict != auditrelay.Drop {
-		return refuse(auditrelay.CauseProtocol, "verdict %s: expected keep or drop", verdict)
-	}
-	if n := len(before) + len(call.Emitted); n > auditrelay.MaxEmitCount {
-		return refuse(auditrelay.CauseRejectedOutput, "the filters emitted %d records for one event, at most %d", n, auditrelay.MaxEmitCount)
-	}
-	bytes := 0
-	for i := range before {
-		bytes += len(before[i].Data)
-	}
-	for _, emit := range call.Emitted {
-		if !slices.Contains(step.Emits, emit.Target) {
-			return refuse(auditrelay.CauseProtocol, "emitted to a callback that it was not granted")
-		}
-		if call.Event.Emission != nil && call.Event.Emission.Hops >= maxHops {
-			return refuse(auditrelay.CauseHops, "emitted a record that is %d emissions old already", maxHops)
-		}
-		if err := document.Check(emit.Data, j.record); err != nil {
-			return refuse(auditrelay.CauseRejectedOutput, "emitted an invalid record: %w", err)
-		}
-		bytes += len(emit.Data)
-	}
-	if bytes > int(auditrelay.MaxEmitBytes) {
-		return refuse(auditrelay.CauseRejectedOutput, "the filters emitted %d bytes for one event, at most %d", bytes, auditrelay.MaxEmitBytes)
-	}
-	return nil
-}
-
-// withheld replaces text of a filter that must_not_leave forbids.
-const withheld = "(withheld: must_not_leave)"
-
-// leaked dead-letters an event with a finding of must_not_leave, whatever on_error says:
-// the promise is the callback's, not the filter's.
-func leaked(judged *delivery.Judged, err error) {
-	judged.Outcome, judged.Cause, judged.Err, judged.Data = auditrelay.DeadLettered, causeOf(err), err, nil
-}
-
-// reason returns the part of a filter's text to store.
-func (v *visit) reason(call *filter.Call) string {
-	if call.Reason != "" && v.leaks != nil && v.leaks([]byte(call.Reason)) {
-		return withheld
-	}
-	return bounded(call.Reason)
-}
-
-// inspect checks the final document against must_not_leave. Secrets of the original event
-// must be gone too: a filter may have removed the name that identifies them.
-func (w *worker) inspect(v *visit, came, final []byte) error {
-	if w.inspector == nil {
-		return nil
-	}
-	if v.document.Edited() {
-		if err := w.learnFrom(v, came); err != nil {
-			return err
-		}
-	}
-	return w.emittedOf(v).Document(final)
-}
-
-// learnFrom makes known what the gate finds in the event as it came, once for an event.
-func (w *worker) learnFrom(v *visit, came []byte) error {
-	if v.learnt {
-		return nil
-	}
-	v.learnt = true
-	return w.emittedOf(v).Learn(came)
-}
-
-// checkEmitted checks emitted records against must_not_leave of the emitting callback, and
-// against what is known of the event they were made of: a record must not contain what the
-// event must not.
-func (w *worker) checkEmitted(v *visit, call *filter.Call) error {
-	if w.emitted == nil || len(call.Emitted) == 0 {
-		return nil
-	}
-	if err := w.learnFrom(v, v.judged.Event.Data); err != nil {
-		return err
-	}
-	for _, emit := range call.Emitted {
-		if err := w.emittedOf(v).Document(emit.Data); err != nil {
-			return err
-		}
-	}
-	if v.checked < 0 {
-		v.checked = w.emittedOf(v).Known()
-	}
-	return nil
-}
-
-// recheckEmitted is checkEmitted for all records of an event, once more is known.
-func (w *worker) recheckEmitted(v *visit) error {
-	for i := range v.judged.Emitted {
-		if err := w.emittedOf(v).Document(v.judged.Emitted[i].Data); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // visited records for the receipt which filter saw the event and which edits took effect.

@@ -1,0 +1,201 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/delivery"
+)
+
+// take reads, judges and assembles one chunk.
+func (p *pump) take(ctx context.Context, a delivery.Action) {
+	res := result{taken: true}
+	var short bool
+	if res.held, short, res.err = p.takeMemory(ctx, &a); res.err == nil {
+		end := p.r.turns.begin(ctx)
+		res.batch, res.err = p.assemble(ctx, a, short, &res.held)
+		end()
+	}
+	if res.err != nil {
+		res.held.release()
+		res.held = nil
+	}
+	p.results <- res
+}
+
+// leastChunk is about the least memory for events that a take asks for.
+const leastChunk = 64 << 10
+
+// takeMemory waits for the memory of a take, and makes the take smaller where it gets
+// less than it asked for, which short says.
+func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant, short bool, err error) {
+	want := a.Bytes
+	if a.Kind != delivery.TakeDead {
+		want = min(want, max(a.Waiting, leastChunk))
+	}
+	held, err = p.r.memory.take(ctx, p.callback.memory, copiesOfChunk*want)
+	if err != nil {
+		return nil, false, err
+	}
+	a.Bytes = min(a.Bytes, max(held.bytes/copiesOfChunk, 1))
+	return held, held.bytes < copiesOfChunk*want, nil
+}
+
+// enough exchanges the memory of a take for more where its one event is larger than what
+// was given. It reports whether it did: the event is then to be read again, since
+// nobody waits for memory while holding some.
+func (p *pump) enough(ctx context.Context, events []auditrelay.Event, held **grant) (more bool, err error) {
+	if len(events) != 1 || copiesOfChunk*int64(len(events[0].Data)) <= (*held).bytes {
+		return false, nil
+	}
+	(*held).release()
+	*held, err = p.r.memory.all(ctx, p.callback.memory, copiesOfChunk*int64(len(events[0].Data)))
+	return true, err
+}
+
+// assemble judges and renders a chunk. It may exchange held for more.
+func (p *pump) assemble(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Assembled, error) {
+	batch, err := p.judge(ctx, a, short, held)
+	if err != nil {
+		return nil, err
+	}
+	p.callback.rendering.Lock()
+	defer p.callback.rendering.Unlock()
+	return delivery.Assemble(*batch, p.place)
+}
+
+// judge reads and judges a chunk; short: there is less memory for it than it asked for.
+func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Batch, error) {
+	if a.Kind == delivery.TakeDead {
+		return p.judgeDead(ctx, a, held)
+	}
+	limit := a.Events
+	if room := a.To - a.From; room < uint64(limit) {
+		limit = int(room)
+	}
+	events, to, err := p.r.journal.Read(a.From, limit, a.Bytes)
+	if err == nil {
+		var more bool
+		if more, err = p.enough(ctx, events, held); more && err == nil {
+			events, to, err = p.r.journal.Read(a.From, 1, a.Bytes)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a chunk of callback %s: %w", p.name, err)
+	}
+	state := p.seen.Load().State
+	batch := &delivery.Batch{From: a.From, To: to}
+	if short && to < a.To {
+		batch.Due = a.To
+	}
+	var assigned []auditrelay.Event
+	for i := range events {
+		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
+			batch.To = events[i].Sequence
+			break
+		}
+		if state.Assigned(&events[i]) {
+			assigned = append(assigned, events[i])
+		}
+	}
+	p.callback.judging.RLock() // memory is waited for before
+	defer p.callback.judging.RUnlock()
+	switch {
+	case a.Kind == delivery.TakeUnjudged:
+		batch.Judged = unjudged(assigned, a.Unjudged)
+	case state.Replay != nil && state.Replay.Own:
+		batch.Judged, batch.Held, err = p.judgeOwn(ctx, assigned, (*held).bytes)
+	default:
+		batch.Judged, batch.Held, err = p.callback.judge.all(ctx, assigned, (*held).bytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.r.taps.filtered(p.callback.Name, p.place.Replay, batch.Judged)
+	if state.Replay == nil {
+		p.callback.shadow.Load().offer(batch.Judged)
+	}
+	if state.Replay != nil && !state.Replay.Emit {
+		for i := range batch.Judged {
+			batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+		}
+	}
+	if n := len(batch.Judged); n < len(assigned) {
+		batch.To = assigned[n].Sequence // the rest is for the next chunk
+	}
+	if state.Replay == nil {
+		p.callback.judgedTo.Store(batch.To)
+	}
+	for i := range events[:batch.To-a.From] {
+		batch.Bytes += uint64(len(events[i].Data))
+	}
+	return batch, nil
+}
+
+// judgeOwn judges the own records among events, and skips all else. Like judge.all it may
+// return fewer.
+func (p *pump) judgeOwn(ctx context.Context, events []auditrelay.Event, room int64) (all []delivery.Judged, held, err error) {
+	all = unjudged(events, delivery.Skip)
+	var records []auditrelay.Event
+	var at []int
+	for i := range events {
+		if own(&events[i]) {
+			records, at = append(records, events[i]), append(at, i)
+		}
+	}
+	judged, held, err := p.callback.judge.all(ctx, records, room)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range judged {
+		all[at[i]] = judged[i]
+	}
+	if len(judged) < len(records) {
+		all = all[:at[len(judged)]]
+	}
+	return all, held, nil
+}
+
+// judgeDead judges dead letters again.
+func (p *pump) judgeDead(ctx context.Context, a delivery.Action, held **grant) (*delivery.Batch, error) {
+	events, handled, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
+	if err == nil {
+		var more bool
+		if more, err = p.enough(ctx, events, held); more && err == nil {
+			events, handled, err = delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.callback.judging.RLock()
+	defer p.callback.judging.RUnlock()
+	batch := &delivery.Batch{Dead: a.Sequences[:handled]}
+	if batch.Judged, batch.Held, err = p.callback.judge.all(ctx, events, (*held).bytes); err != nil {
+		return nil, err
+	}
+	if n := len(batch.Judged); n < len(events) {
+		batch.Dead = nil // the rest stays in the queue
+		for _, j := range batch.Judged {
+			batch.Dead = append(batch.Dead, j.Event.Sequence)
+		}
+	}
+	for i := range batch.Judged {
+		batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+	}
+	return batch, nil
+}
+
+func unjudged(events []auditrelay.Event, u delivery.Unjudged) []delivery.Judged {
+	judged := make([]delivery.Judged, len(events))
+	for i := range events {
+		judged[i] = delivery.Judged{Event: &events[i], Outcome: auditrelay.DeadLettered, Cause: auditrelay.CauseRetention,
+			Err: errors.New("held longer, or more, than retain allows")}
+		if u == delivery.Skip {
+			judged[i].Outcome, judged[i].Cause, judged[i].Err = auditrelay.Skipped, auditrelay.CauseDetached, nil
+		}
+	}
+	return judged
+}
