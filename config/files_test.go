@@ -103,7 +103,7 @@ removed: [old]
 	}
 }
 
-// What is wrong is told at the right file, all at once, and what stands twice at both places.
+// Errors name the right file, all at once; a duplicate is an error at both places.
 func TestErrorsOfSeveralFiles(t *testing.T) {
 	for _, c := range []struct{ name, files, want string }{
 		{"twice", `-- a.yaml --

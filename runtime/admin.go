@@ -90,7 +90,7 @@ func (r *Runtime) Attach(ctx context.Context, callback string, by By) error {
 
 // repeatOwn creates the replay of what a detached lane skipped: own records are delivered,
 // all else stays skipped. An own record that was on its way when the lane was detached is
-// repeated too: then nobody knew yet how that ends.
+// repeated too: its outcome was not known yet.
 func (r *Runtime) repeatOwn(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 	s := m.State()
 	from, to := max(s.DetachedFrom, r.journal.Oldest()), r.journal.Head().Next

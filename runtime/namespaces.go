@@ -12,7 +12,7 @@ import (
 )
 
 // namespaces are those that events of the journal have. The journal finds an event by its
-// namespace and id; whoever asks for an id alone means any of these.
+// namespace and id; a question for an id alone means any of these.
 type namespaces struct {
 	mu   sync.RWMutex
 	seen map[string]bool // others than the three that every journal has

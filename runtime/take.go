@@ -45,7 +45,7 @@ func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant,
 
 // enough exchanges the memory of a take for more where its one event is larger than what
 // was given. It reports whether it did: the event is then to be read again, since
-// nobody waits for memory while holding some.
+// no callback waits for memory while holding some.
 func (p *pump) enough(ctx context.Context, events []auditrelay.Event, held **grant) (more bool, err error) {
 	if len(events) != 1 || copiesOfChunk*int64(len(events[0].Data)) <= (*held).bytes {
 		return false, nil

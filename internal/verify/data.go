@@ -159,7 +159,7 @@ var batchName = regexp.MustCompile(`^([0-9a-f]{16})\.([0-9a-f]{16})-(\d+)-(\d+)-
 // partition is a folder of the layout batch. Query engines read all that is in one.
 var partition = regexp.MustCompile(`(^|/)dt=[^/]*/`)
 
-// unstated judges a file of which no log says anything. batches: all objects are of the
+// unstated judges a file that is in no log. batches: all objects are of the
 // layout batch.
 func (v *verifier) unstated(name string, batches bool) {
 	m := batchName.FindStringSubmatch(path.Base(name))

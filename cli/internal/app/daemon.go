@@ -79,7 +79,7 @@ type daemon struct {
 	digest string
 	trials map[string]*trial // of shadows, by callback
 
-	configured *config.Config // as it was read; changes by whoever holds changing
+	configured *config.Config // as read; changing guards it
 }
 
 // Run serves until ctx ends, then drains. It returns nil after an orderly stop,

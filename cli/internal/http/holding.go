@@ -32,7 +32,7 @@ const (
 	largeAtomic = 2 << 20
 )
 
-// want is what a body takes of which so much has come.
+// want is how much a body takes after that many bytes.
 func (h *holding) want(come int64) int64 {
 	switch {
 	case come <= fewBytes:

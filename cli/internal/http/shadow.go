@@ -38,7 +38,7 @@ func (s *Server) useShadow(r *http.Request, who principal, why api.Why) (api.Sha
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.ShadowUsed{}, refused
 	}
-	// Once begun it is brought to its end, whoever waits for it.
+	// Once begun it ends, even if the client is gone.
 	return s.control.UseShadow(context.WithoutCancel(r.Context()), r.PathValue("callback"), who.as(r, why.Reason))
 }
 

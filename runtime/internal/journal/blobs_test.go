@@ -165,7 +165,7 @@ func TestADamagedBlobFileIsNoticed(t *testing.T) {
 	}
 }
 
-// A blob file that finds no room is a full disk, of which the journal lives on, and
+// Without room for a blob file the disk is full: the journal goes on, and
 // leaves nothing behind.
 func TestABlobFileFindsNoRoom(t *testing.T) {
 	var broken atomic.Int32
