@@ -69,6 +69,9 @@ func greatest(t *testing.T, values map[string]string) string {
 	callback["name"], callback["sink"], callback["filters"] = "a", map[string]any{"memory": map[string]any{}}, []string{"f"}
 	detector := top["detectors"].(map[string]any)
 	detector["keywords"], detector["regex"] = []string{"internal-key"}, "internal-key"+strings.Repeat("(a)", 100)
+	token := map[string]any{"name": "t", "token": "3f8a1cd94be06275aa17", "roles": []string{"ingest"}, "rate": top["tokens"].(map[string]any)["rate"]}
+	top["tokens"] = []any{token}
+	top["journal"].(map[string]any)["postgres"].(map[string]any)["url"] = "postgres://relay@127.0.0.1/journal"
 	top["detectors"] = map[string]any{"internal": detector}
 	top["filters"] = map[string]any{"f": filter}
 	top["callbacks"] = []any{callback}
@@ -122,6 +125,9 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"ingest.quarantine.item":       {o.Quarantine.ItemBytes},
 		"detectors.secret_group":       {cfg.Detectors[0].SecretGroup},
 		"journal.window":               {o.Journal.Window},
+		"journal.postgres.takeover":    {o.Journal.Postgres.Takeover},
+		"tokens.rate.requests":         {cfg.Tokens[0].Rate.Requests},
+		"tokens.rate.events":           {cfg.Tokens[0].Rate.Events},
 		"proofs.every":                 {o.Proofs.Every},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},
@@ -163,6 +169,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 	}
 	// All of them at once are taken, and an event goes through.
 	o.Dir, o.Logger = "", quiet()
+	o.Journal.Postgres = runtime.PostgresJournal{} // no server is there
 	rt, err := runtime.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func TestTwoCallbacksInOnePlaceAreRefused(t *testing.T) {
 			}
 			file := writeConfig(t, strings.ReplaceAll(text, "DIR", dir))
 			_, err := Check(t.Context(), file, CheckOptions{})
-			refused := err != nil && strings.Contains(err.Error(), file+":4:") && strings.Contains(err.Error(), "same place as callback a (line 3)")
+			refused := err != nil && strings.Contains(err.Error(), file+":4:") && strings.Contains(err.Error(), "same place as callback a (on line 3)")
 			if refused != tt.refused || err != nil && (!refused || strings.Contains(err.Error(), "secretsecret")) {
 				t.Errorf("got %v", err)
 			}
