@@ -34,7 +34,7 @@ func TestBashCompletes(t *testing.T) {
 		t.Skip("no bash here")
 	}
 	rows := []struct{ words, want string }{
-		{"auditrelay s", "serve send sink store\n"},
+		{"auditrelay s", "serve send sink store shadow\n"},
 		{"auditrelay dead-letter d", "discard\n"},
 		{"auditrelay callbacks pa", "pause\n"},
 		{"auditrelay config translate --", "--help --version\n"},

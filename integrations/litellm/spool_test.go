@@ -65,7 +65,7 @@ func TestFullSpool(t *testing.T) {
 // What waits for room gets it when the relay comes in time.
 func TestFullSpoolWaits(t *testing.T) {
 	r := newRelay(t, "")
-	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_SPOOL_BYTES=65536", "AUDITRELAY_SPOOL_WAIT=600"}}
+	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_SPOOL_BYTES=65536", "AUDITRELAY_SPOOL_WAIT=300"}}
 	p := startProducer(t, s)
 	p.send(command{"op": "background", "prefix": "e", "count": 250, "tasks": 250})
 	p.await("a full spool", func() bool { return len(p.acked) >= 60 })
