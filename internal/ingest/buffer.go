@@ -15,12 +15,15 @@ func (r *Reader) more() bool {
 		return false
 	}
 	if r.buf == nil {
-		r.buf = make([]byte, initialBuffer)
+		r.buf = make([]byte, FirstBuffer)
 	}
 	if r.start > 0 {
 		copy(r.buf, r.buf[r.start:r.end])
 		r.base += int64(r.start)
 		r.start, r.end = 0, r.end-r.start
+	}
+	if len(r.buf) < initialBuffer && r.base+int64(r.end) >= FirstBuffer {
+		r.buf = append(r.buf, make([]byte, initialBuffer-len(r.buf))...)
 	}
 	if r.end == len(r.buf) {
 		// No caller reads on when it holds more than one event may have.

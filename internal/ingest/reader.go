@@ -40,8 +40,13 @@ type Reader struct {
 // span is an event's place in the buffer; the zero span is the end of the body.
 type span struct{ from, to int }
 
-// initialBuffer is a few tens of ordinary events.
-const initialBuffer = 32 << 10
+const (
+	// FirstBuffer is what a Reader holds until that many bytes have come: a slow or silent
+	// sender costs little.
+	FirstBuffer = 4 << 10
+	// initialBuffer is a few tens of ordinary events.
+	initialBuffer = 32 << 10
+)
 
 // NewReader returns a Reader of body. The content type is a media type as in
 // HTTP: application/x-ndjson (or application/ndjson, jsonl, jsonlines) means one

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+
+	"auditrelay/internal/ingest"
 )
 
 // holding is the memory that one request's body has. It grows with what has come: who
@@ -23,8 +25,10 @@ type holding struct {
 }
 
 const (
-	// firstMemory is what a reader takes before the first byte has come.
-	firstMemory = 36 << 10
+	// firstMemory is what a reader takes at first. All connections that one address may
+	// have take half of what a principal may: silent ones keep no request of it waiting.
+	firstMemory = 2 * ingest.FirstBuffer
+	fewMemory   = 36 << 10
 	fewBytes    = 8 << 10
 	someBytes   = 64 << 10
 	// largeAtomic is from where on a principal's atomic requests come one at a time: two
@@ -35,8 +39,10 @@ const (
 // want is how much a body takes after that many bytes.
 func (h *holding) want(come int64) int64 {
 	switch {
-	case come <= fewBytes:
+	case come < ingest.FirstBuffer:
 		return min(h.full, firstMemory)
+	case come <= fewBytes:
+		return min(h.full, fewMemory)
 	case come <= someBytes:
 		return min(h.full, 3*someBytes+32<<10)
 	case !h.atomic:
