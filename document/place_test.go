@@ -102,8 +102,8 @@ func TestGapsAreLinear(t *testing.T) {
 			var d document.Document
 			d.Reset([]byte(`{"x":{` + strings.TrimSuffix(strings.Repeat(`"a":[1,2],`, n), ",") + `},"y":[` + strings.Repeat("1,", n) + `1]}`))
 			var arrays, elements []document.Node
-			x, y := d.Child(document.Root, document.None), document.None
-			y = d.Child(document.Root, x)
+			x := d.Child(document.Root, document.None)
+			y := d.Child(document.Root, x)
 			for c := d.Child(x, document.None); c != document.None; c = d.Child(x, c) {
 				arrays = append(arrays, c)
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"auditrelay/internal/proof"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
 
@@ -182,7 +181,7 @@ func (r *Runtime) completeLog(callback, name string, at time.Time) (CompleteLog,
 		return out, nil //nolint:nilerr // it is the result
 	}
 	out.Signed = c.Size
-	root := proof.Hash(tree.Root())
+	root := tree.Root()
 	if c.Size != out.Size {
 		root, err = tlog.TreeHash(int64(c.Size), r.journal.TreeReader(name))
 	}
