@@ -97,7 +97,19 @@ func (a *program) printExplained(e api.Explained) error {
 			return err
 		}
 	}
-	for _, end := range e.Callbacks {
+	if err := a.printHistories(e.Callbacks); err != nil {
+		return err
+	}
+	if e.Data != nil {
+		_, err := fmt.Fprintf(a.stdout, "\n%s\n", escaped(e.Data))
+		return err
+	}
+	return nil
+}
+
+// printHistories prints the attempts at what holds the event, by callback.
+func (a *program) printHistories(ends []api.Ending) error {
+	for _, end := range ends {
 		if len(end.History) == 0 {
 			continue
 		}
@@ -105,10 +117,6 @@ func (a *program) printExplained(e api.Explained) error {
 		if err := a.table(attemptRows(end.History)); err != nil {
 			return err
 		}
-	}
-	if e.Data != nil {
-		_, err := fmt.Fprintf(a.stdout, "\n%s\n", escaped(e.Data))
-		return err
 	}
 	return nil
 }

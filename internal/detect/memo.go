@@ -1,6 +1,6 @@
 package detect
 
-import "encoding/binary"
+import "auditrelay/internal/keyname"
 
 // Memo remembers short texts in which detectors found nothing, under no telling name:
 // the values of events come again and again. It is bounded: a text takes the place of
@@ -41,20 +41,8 @@ func (m *Memo) Note(text []byte, name Name) {
 	e.size = uint8(copy(e.text[:], text))
 }
 
-// entryOf is a text's entry: by its length, its first and its last bytes.
-func entryOf(text []byte) uint64 {
-	var first, last uint64
-	if n := len(text); n >= 8 {
-		first, last = binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[n-8:])
-	} else {
-		for _, c := range text {
-			first = first<<8 | uint64(c)
-		}
-	}
-	h := (first ^ uint64(len(text))) * 0x9e3779b97f4a7c15
-	h = (h ^ h>>32 ^ last) * 0xbf58476d1ce4e5b9
-	return h >> 32 % memoEntries
-}
+// entryOf is a text's entry.
+func entryOf(text []byte) uint64 { return keyname.Hash(text) % memoEntries }
 
 // Counts reports whether what is found, or spared by an exception, is counted, so that a
 // text must be looked at each time that it comes.

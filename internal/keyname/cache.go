@@ -44,17 +44,21 @@ func (c *Cache[T]) Put(key []byte, value T) {
 	c.entries[at(key)] = entry[T]{string(key), value}
 }
 
-// at is the entry of a key: by its length, its first and its last bytes.
-func at(key []byte) uint64 {
+// at is the entry of a key.
+func at(key []byte) uint64 { return Hash(key) % cacheEntries }
+
+// Hash spreads short texts over the entries of a bounded memory: by their length, their
+// first and their last bytes. Callers compare the text itself as well.
+func Hash(text []byte) uint64 {
 	var first, last uint64
-	if n := len(key); n >= 8 {
-		first, last = binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[n-8:])
+	if n := len(text); n >= 8 {
+		first, last = binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[n-8:])
 	} else {
-		for _, c := range key {
+		for _, c := range text {
 			first = first<<8 | uint64(c)
 		}
 	}
-	h := (first ^ uint64(len(key))) * 0x9e3779b97f4a7c15
+	h := (first ^ uint64(len(text))) * 0x9e3779b97f4a7c15
 	h = (h ^ h>>32 ^ last) * 0xbf58476d1ce4e5b9
-	return h >> 32 % cacheEntries
+	return h >> 32
 }
