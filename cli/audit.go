@@ -168,7 +168,7 @@ type storeCommands struct {
 }
 
 type storeVerify struct {
-	Config string   `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	configFlag
 	Key    []string `help:"The public key that signs, or a file with it. Repeatable. Default: the configuration's, or that of the data directory." placeholder:"PUB"`
 	From   uint64   `help:"Rows of earlier sequences may be missing: keep deleted them." placeholder:"SEQUENCE"`
 	Faults int      `help:"How many faults to print, and how many rows that no checkpoint covers." default:"50" placeholder:"N"`
@@ -176,7 +176,8 @@ type storeVerify struct {
 }
 
 func (c *storeVerify) Run(a *program) error {
-	if err := readable(c.Config); err != nil {
+	files, err := c.files()
+	if err != nil {
 		return err
 	}
 	o := verify.Options{From: c.From}
@@ -188,7 +189,7 @@ func (c *storeVerify) Run(a *program) error {
 		o.Keys = append(o.Keys, public)
 	}
 	var worst error
-	err := app.VerifyStores(a.ctx, c.Config, makers(a.sinks), o, func(callback string, r *verify.Report) error {
+	err = app.VerifyStores(a.ctx, files, makers(a.sinks), o, func(callback string, r *verify.Report) error {
 		if !c.JSON {
 			fmt.Fprintf(a.stdout, "store of callback %s\n", callback)
 		}

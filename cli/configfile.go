@@ -3,37 +3,48 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 )
 
 // configFile names the configuration, by position or by flag, alike in every command
 // that needs nothing else.
 type configFile struct {
-	Path   string `arg:"" optional:"" name:"file" help:"The configuration, auditrelay's or LiteLLM's, or a directory of files. Default: auditrelay.yaml." type:"path"`
-	Config string `help:"The same, as a flag." short:"c" placeholder:"FILE" type:"path"`
+	Path   []string `arg:"" optional:"" name:"file" help:"The configuration, auditrelay's or LiteLLM's, a directory of files, or several files. Default: auditrelay.yaml." type:"path"`
+	Config []string `help:"The same, as a flag. Repeatable." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 }
 
 // defaultConfig is the configuration that is read where none is named.
 const defaultConfig = "auditrelay.yaml"
 
-// file returns the configuration's name. It is an error if there is no such file.
-func (c configFile) file() (string, error) {
-	name := c.Path
-	switch {
-	case c.Path != "" && c.Config != "" && c.Path != c.Config:
-		return "", usage("two configurations are named, %s and --config %s: give one", c.Path, c.Config)
-	case c.Path == "":
-		name = c.Config
+// files returns the configuration's files. It is an error if one is not there.
+func (c configFile) files() ([]string, error) {
+	if len(c.Path) > 0 && len(c.Config) > 0 && !slices.Equal(c.Path, c.Config) {
+		return nil, usage("two configurations are named, %s and --config %s: give all files alike", c.Path[0], c.Config[0])
 	}
-	if name == "" {
-		name = defaultConfig
+	if len(c.Path) > 0 {
+		return readable(c.Path)
 	}
-	return name, readable(name)
+	return configFlag{c.Config}.files()
+}
+
+// configFlag names the configuration where the position is something else's.
+type configFlag struct {
+	Config []string `help:"The configuration, auditrelay's or LiteLLM's, or a directory of files. Repeatable, for several files. Default: auditrelay.yaml." short:"c" placeholder:"FILE" type:"path" sep:"none"`
+}
+
+func (c configFlag) files() ([]string, error) {
+	if len(c.Config) == 0 {
+		return readable([]string{defaultConfig})
+	}
+	return readable(c.Config)
 }
 
 // readable tells a missing configuration from a bad one.
-func readable(file string) error {
-	if _, err := os.Stat(file); err != nil {
-		return fmt.Errorf("%w; name the configuration: FILE or --config FILE", err)
+func readable(files []string) ([]string, error) {
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("%w; name the configuration: FILE or --config FILE", err)
+		}
 	}
-	return nil
+	return files, nil
 }

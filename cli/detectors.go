@@ -19,8 +19,8 @@ type detectorCommands struct {
 }
 
 type detectorConfig struct {
-	Config string `help:"A configuration with detectors of its own." short:"c" placeholder:"FILE"`
-	JSON   bool   `help:"Print JSON."`
+	Config []string `help:"A configuration with detectors of its own. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
+	JSON   bool     `help:"Print JSON."`
 }
 
 type detectorList struct {

@@ -14,7 +14,7 @@ type journalCommands struct {
 }
 
 type journalRecover struct {
-	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	configFlag
 	DataDir  string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
 	Reason   string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
 	Yes      bool   `help:"Recover. Without it nothing is changed."`
@@ -23,10 +23,11 @@ type journalRecover struct {
 }
 
 func (c *journalRecover) Run(a *program) error {
-	if err := readable(c.Config); err != nil {
+	files, err := c.files()
+	if err != nil {
 		return err
 	}
-	place, err := app.JournalOf(c.Config, makers(a.sinks))
+	place, err := app.JournalOf(files, makers(a.sinks))
 	if err != nil {
 		return err
 	}
@@ -64,18 +65,19 @@ func (c *journalRecover) Run(a *program) error {
 }
 
 type journalMove struct {
+	configFlag
 	To      string `help:"Where to: postgres (the configuration's journal.postgres) or data-dir." required:"" enum:"postgres,data-dir" placeholder:"postgres|data-dir"`
-	Config  string `help:"The configuration, with journal.postgres in both directions." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
 	DataDir string `help:"Use this data directory in place of the configuration's." placeholder:"DIR" type:"path"`
 	Reason  string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
 	JSON    bool   `help:"Print JSON."`
 }
 
 func (c *journalMove) Run(a *program) error {
-	if err := readable(c.Config); err != nil {
+	files, err := c.files()
+	if err != nil {
 		return err
 	}
-	place, err := app.JournalOf(c.Config, makers(a.sinks))
+	place, err := app.JournalOf(files, makers(a.sinks))
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,12 @@ func (c *serveCommand) Run(a *program) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	file, err := c.file()
+	files, err := c.files()
 	if err != nil {
 		return err
 	}
 	return app.Run(a.ctx, app.Options{
-		ConfigFile: file, Listen: c.Listen, DataDir: c.DataDir,
+		ConfigFile: files[0], MoreConfig: files[1:], Listen: c.Listen, DataDir: c.DataDir,
 		Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(),
 		AddressFile: c.AddressFile, Reload: hangups, Version: a.version, Log: a.stderr,
 	})

@@ -43,16 +43,16 @@ type testResult struct {
 }
 
 func (c *testCommand) Run(a *program) error {
-	file, err := c.file()
+	files, err := c.files()
 	if err != nil {
 		return err
 	}
-	all, err := app.LoadTriers(file, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker()})
+	all, err := app.LoadTriers(files, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker()})
 	if err != nil {
 		return err
 	}
 	defer all.Close()
-	tests, err := c.read(file, all.Callbacks())
+	tests, err := c.read(files[0], all.Callbacks())
 	if err != nil {
 		return err
 	}

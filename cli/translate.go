@@ -20,16 +20,18 @@ type showCommand struct {
 }
 
 func (c *showCommand) Run(a *program) error {
-	if digest := filepath.Base(c.Path); policyDigest.MatchString(digest) {
-		if _, err := os.Stat(c.Path); err != nil {
-			return c.showKept(a, digest)
+	if len(c.Path) == 1 {
+		if digest := filepath.Base(c.Path[0]); policyDigest.MatchString(digest) {
+			if _, err := os.Stat(c.Path[0]); err != nil {
+				return c.showKept(a, digest)
+			}
 		}
 	}
-	file, err := c.file()
+	files, err := c.files()
 	if err != nil {
 		return err
 	}
-	text, notes, err := app.Show(file, makers(a.sinks), c.Defaults)
+	text, notes, err := app.Show(files, makers(a.sinks), c.Defaults)
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,7 @@ type translateCommand struct {
 }
 
 func (c *translateCommand) Run(a *program) error {
-	if err := readable(c.File); err != nil {
+	if _, err := readable([]string{c.File}); err != nil {
 		return err
 	}
 	native, notes, err := app.Translate(c.File, makers(a.sinks))

@@ -15,7 +15,7 @@ import (
 // comply.
 type tryCommand struct {
 	remote
-	Config   string `help:"The configuration, auditrelay's or LiteLLM's." short:"c" default:"auditrelay.yaml" placeholder:"FILE" type:"path"`
+	configFlag
 	Callback string `help:"The callback whose filters to try. Default: the only one." placeholder:"NAME"`
 	File     string `arg:"" optional:"" help:"Events: a JSON object, an array or NDJSON; - for standard input."`
 	Stored   bool   `help:"Use events that a running relay accepted (role comply)."`
@@ -31,10 +31,11 @@ func (c *tryCommand) Run(a *program) error {
 	case c.Limit < 1 || c.Limit > maxTried:
 		return usage("--limit: expected 1 to %d", maxTried)
 	}
-	if err := readable(c.Config); err != nil {
+	files, err := c.files()
+	if err != nil {
 		return err
 	}
-	t, err := app.NewTrier(a.ctx, c.Config, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Log: a.stderr})
+	t, err := app.NewTrier(a.ctx, files, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Log: a.stderr})
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (c *tryCommand) Run(a *program) error {
 			counts[auditrelay.Delivered], counts[auditrelay.Filtered], counts[auditrelay.DeadLettered], counts[auditrelay.Discarded], counts[auditrelay.Pending])
 	}
 	for _, line := range t.Unmatched() {
-		fmt.Fprintf(a.stderr, "%s: warning: %s\n", c.Config, line)
+		fmt.Fprintf(a.stderr, "%s: warning: %s\n", files[0], line)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%w on %d of %d events", errTried, failed, len(events))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"auditrelay/cli/internal/app"
@@ -22,16 +23,17 @@ type validateCommand struct {
 var errProbes = errors.New("a sink's destination could not be used")
 
 func (c *validateCommand) Run(a *program) error {
-	file, err := c.file()
+	files, err := c.files()
 	var done app.Checked
 	if err == nil {
-		done, err = app.Check(a.ctx, file, app.CheckOptions{
+		done, err = app.Check(a.ctx, files, app.CheckOptions{
 			Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Online: c.Online, Timeout: c.Timeout,
 		})
 	}
 	if err == nil && slices.ContainsFunc(done.Probes, func(p app.Probe) bool { return p.Result == app.ProbeFailed }) {
 		err = errProbes
 	}
+	file := strings.Join(files, ", ")
 	switch {
 	case c.JSON:
 		return errors.Join(c.printJSON(a, file, done, err), err)

@@ -24,7 +24,7 @@ type verifyCommand struct {
 	SavePin  string   `help:"Write the newest checkpoint of each log to this folder, to pin later." placeholder:"DIR" type:"path"`
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
-	Config   string   `help:"The configuration with the master key of an encrypted journal, and with journal.postgres." placeholder:"FILE" type:"path"`
+	Config   []string `help:"The configuration with the master key of an encrypted journal, and with journal.postgres. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 	Faults   int      `help:"How many faults to print, and how many files that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
 }
@@ -58,7 +58,7 @@ func (c *verifyCommand) Run(a *program) error {
 
 func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, error) {
 	var place runtime.JournalPlace
-	if c.Config != "" {
+	if len(c.Config) > 0 {
 		var err error
 		if place, err = app.JournalOf(c.Config, makers(a.sinks)); err != nil {
 			return nil, err

@@ -103,20 +103,20 @@ func (c checker) bad(steps []any, format string, args ...any) {
 func at(steps ...any) []any { return steps }
 
 func (c checker) listener() {
+	c.tlsPairs()
+	if c.Listen == NoAddress {
+		if c.Socket.Path == "" {
+			c.bad(at("listen"), "none needs socket.path: nothing could reach the relay otherwise")
+		}
+		return
+	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		c.bad(at("listen"), "not an address: expected host:port, as in 127.0.0.1:8787")
+		c.bad(at("listen"), "not an address: expected host:port, as in 127.0.0.1:8787, or none")
 		return
-	}
-	for _, t := range []struct{ key, other, value, otherValue string }{
-		{"cert", "key", c.TLS.Cert, c.TLS.Key}, {"key", "cert", c.TLS.Key, c.TLS.Cert}, {"client_ca", "cert", c.TLS.ClientCA, c.TLS.Cert},
-	} {
-		if t.value != "" && t.otherValue == "" {
-			c.bad(at("tls", t.key), "it needs tls.%s as well", t.other)
-		}
 	}
 	if Loopback(host) {
 		return
@@ -125,6 +125,16 @@ func (c checker) listener() {
 		c.bad(at("listen"), "an address beyond loopback without tokens: anyone who reaches it could send and read events; configure tokens or listen on 127.0.0.1")
 	} else if c.TLS.Cert == "" {
 		c.report.warn(c.in("listen"), "listen is an address beyond loopback without tls: tokens and events pass in clear text")
+	}
+}
+
+func (c checker) tlsPairs() {
+	for _, t := range []struct{ key, other, value, otherValue string }{
+		{"cert", "key", c.TLS.Cert, c.TLS.Key}, {"key", "cert", c.TLS.Key, c.TLS.Cert}, {"client_ca", "cert", c.TLS.ClientCA, c.TLS.Cert},
+	} {
+		if t.value != "" && t.otherValue == "" {
+			c.bad(at("tls", t.key), "it needs tls.%s as well", t.other)
+		}
 	}
 }
 

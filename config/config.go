@@ -19,9 +19,9 @@ import (
 // Config is a checked configuration. All references to secrets are resolved. It does
 // not change after Load and is safe for concurrent reading.
 type Config struct {
-	// Listen is the address of the HTTP listener, host:port. Default:
-	// 127.0.0.1:8787. An address other than loopback needs tokens, since otherwise
-	// anyone who reaches the port could send, read and replay events.
+	// Listen is the address of the HTTP listener, host:port; or none, where there is a
+	// socket. Default: 127.0.0.1:8787. An address other than loopback needs tokens, since
+	// otherwise anyone who reaches the port could send, read and replay events.
 	Listen string `yaml:"listen"`
 
 	// Redaction is how what LiteLLM's file asks for is redacted: preset, none, or kept
@@ -33,8 +33,8 @@ type Config struct {
 	// Default: ./data.
 	DataDir string `yaml:"data_dir"`
 
-	// Socket is a unix socket beside it, for programs of this machine: the system says who
-	// may connect. It has no TLS. Default: none.
+	// Socket is a unix socket, beside the address or alone, for programs of this machine: the
+	// system says who may connect. It has no TLS. Default: none.
 	Socket Socket `yaml:"socket"`
 
 	// TLS is the listener's TLS. Default: none, plain HTTP.

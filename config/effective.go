@@ -17,8 +17,7 @@ var defaultsText string
 // hiddenText stands for a secret.
 const hiddenText = "(hidden)"
 
-// Show prints the configuration in file as it is understood: the files of a directory
-// together, LiteLLM's in the relay's own format. References stay references; a secret in
+// Show prints the configuration in file as it is understood: all its files together, LiteLLM's in the relay's own format. References stay references; a secret in
 // plain text is hidden. With defaults, keys that are not given follow their section as
 // comments. What is wrong comes back as Errors.
 func Show(file string, o LoadOptions, defaults bool) ([]byte, []Note, error) {
@@ -39,12 +38,21 @@ func Show(file string, o LoadOptions, defaults bool) ([]byte, []Note, error) {
 	if defaults {
 		s.sections = readDefaults(defaultsText)
 	}
-	s.wrapped(0, strconv.Quote(file)+" as auditrelay understands it.")
+	s.wrapped(0, quotedAll(file, o.More)+" as auditrelay understands it.")
 	if defaults {
 		s.wrapped(0, "What is not given stands as a comment, with its default.")
 	}
 	s.mapping(t.root, "", false, 0)
 	return []byte(s.String()), c.Notes, nil
+}
+
+// quotedAll lists files in a sentence.
+func quotedAll(file string, more []string) string {
+	text := strconv.Quote(file)
+	for _, name := range more {
+		text += " and " + strconv.Quote(name)
+	}
+	return text
 }
 
 // keyDefault is a key of a section.

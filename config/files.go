@@ -5,10 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 )
 
-// maxFiles bounds how many files a directory's configuration has.
+// maxFiles bounds how many files a configuration has.
 const maxFiles = 256
 
 // Dir returns the directory that relative paths in a configuration are relative to: the
@@ -40,18 +41,44 @@ func filesIn(dir string) ([]string, error) {
 		}
 		files = append(files, filepath.Join(dir, name))
 	}
-	switch {
-	case len(files) == 0:
+	if len(files) == 0 {
 		return nil, Errors{{File: dir, Msg: "a directory without files: expected *.yaml or *.yml in it"}}
-	case len(files) > maxFiles:
-		return nil, Errors{{File: dir, Msg: fmt.Sprintf("%d files, at most %d", len(files), maxFiles)}}
 	}
 	return files, nil
 }
 
-// dirTree reads a directory's configuration.
-func dirTree(dir string, o LoadOptions) (tree, error) {
-	files, err := filesIn(dir)
+// allFiles lists the files that names stand for: files, and those of directories.
+func allFiles(names []string) ([]string, error) {
+	var all []string
+	for _, name := range names {
+		files := []string{name}
+		if isDir(name) {
+			var err error
+			if files, err = filesIn(name); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range files {
+			if was := slices.IndexFunc(all, func(other string) bool { return sameFile(file, other) }); was >= 0 {
+				return nil, Errors{{File: file, Msg: fmt.Sprintf("the configuration has this file already, as %s: name it once", all[was])}}
+			}
+			if all = append(all, file); len(all) > maxFiles {
+				return nil, Errors{{File: name, Msg: fmt.Sprintf("more than %d files", maxFiles)}}
+			}
+		}
+	}
+	return all, nil
+}
+
+func sameFile(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}
+
+// filesTree reads a configuration of several files.
+func filesTree(names []string, o LoadOptions) (tree, error) {
+	files, err := allFiles(names)
 	if err != nil {
 		return tree{}, err
 	}
@@ -77,7 +104,7 @@ func dirTree(dir string, o LoadOptions) (tree, error) {
 			root = merge(r, root, part, typeConfig, "")
 		}
 	}
-	r.file = dir
+	r.file = names[0]
 	return tree{root: root, report: r}, nil
 }
 

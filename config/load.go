@@ -27,6 +27,10 @@ type LoadOptions struct {
 	// file's directory for Load, the process's for Parse.
 	Dir string
 
+	// More are further files, or directories of files, that belong to the configuration: Load
+	// and Show add them up with the first, as the files of a directory.
+	More []string
+
 	// Sinks are the known types of sinks. The function, where it is not nil,
 	// checks a sink's options: it decodes the section, may construct the sink as
 	// far as that touches nothing, and returns what is wrong; what it returns is
@@ -68,8 +72,8 @@ func (o LoadOptions) withDefaults() LoadOptions {
 }
 
 // Load reads and checks the configuration in file, in this format or LiteLLM's; or in a
-// directory, whose files are in this format: see docs/operators/running.md for how they
-// add up. What is wrong with it comes back as Errors, all at once.
+// directory or several files (LoadOptions.More), all in this format: see
+// docs/operators/running.md for how they add up. What is wrong with it comes back as Errors, all at once.
 func Load(file string, o LoadOptions) (*Config, error) {
 	o = o.withDefaults()
 	t, err := readTree(file, &o)
@@ -90,8 +94,8 @@ func readTree(file string, o *LoadOptions) (tree, error) {
 	if o.Dir == "" {
 		o.Dir = Dir(file)
 	}
-	if isDir(file) {
-		return dirTree(file, *o)
+	if isDir(file) || len(o.More) > 0 {
+		return filesTree(append([]string{file}, o.More...), *o)
 	}
 	data, open, err := readFile(file)
 	if err != nil {

@@ -6,7 +6,10 @@ import (
 	"strconv"
 )
 
-// Socket is a unix socket on which the relay listens as well.
+// NoAddress is Config.Listen of a relay that listens on its socket alone.
+const NoAddress = "none"
+
+// Socket is a unix socket on which the relay listens.
 type Socket struct {
 	// Path is the socket's name, relative to the configuration file; its directory must
 	// exist. At most 80 bytes. A name that a relay left behind is taken over. Default: there

@@ -104,7 +104,7 @@ _auditrelay() {
     "restore") words="--help --version --reason" ;;
     "journal") words="recover move --help --version" ;;
     "journal recover") words="--help --version --config --data-dir --reason --yes --restored --json" ;;
-    "journal move") words="--help --version --to --config --data-dir --reason --json" ;;
+    "journal move") words="--help --version --config --to --data-dir --reason --json" ;;
     "migrate") words="--help --version" ;;
     "version") words="--help --version --json" ;;
     "completion") words="--help --version" ;;

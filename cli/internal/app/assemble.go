@@ -39,9 +39,9 @@ type assembler struct {
 	toldLocks atomic.Pointer[string] // what was said of them last
 }
 
-// loadConfig reads the file and checks it against the sinks that there are.
-func (a *assembler) loadConfig(file string) (*config.Config, error) {
-	cfg, err := config.Load(file, a.loadOptions(file))
+// loadConfig reads the files and checks them against the sinks that there are.
+func (a *assembler) loadConfig(file string, more ...string) (*config.Config, error) {
+	cfg, err := config.Load(file, a.loadOptions(file, more...))
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (a *assembler) loadConfig(file string) (*config.Config, error) {
 	return cfg, nil
 }
 
-func (a *assembler) loadOptions(file string) config.LoadOptions {
+func (a *assembler) loadOptions(file string, more ...string) config.LoadOptions {
 	checks := make(map[string]func(config.Section) error, len(a.makers))
 	for name, maker := range a.makers {
 		checks[name] = func(section config.Section) error {
@@ -70,7 +70,7 @@ func (a *assembler) loadOptions(file string) config.LoadOptions {
 		}
 		return f.KeyNames(), nil
 	}
-	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: config.Dir(file), JournalURL: checkURL,
+	return config.LoadOptions{Sinks: checks, Redact: check, Sources: sourceChecks(), Dir: config.Dir(file), More: more, JournalURL: checkURL,
 		KeepsUnredacted: func(dir string) (bool, bool) { return dataDir(cmp.Or(a.dataDir, dir)).keepsUnredacted() }}
 }
 

@@ -152,7 +152,7 @@ func TestSinksComplaintsHaveTheirPlace(t *testing.T) {
       mine:
         colour: blue
 `)
-	_, err := Check(t.Context(), file, CheckOptions{Sinks: map[string]SinkMaker{
+	_, err := Check(t.Context(), []string{file}, CheckOptions{Sinks: map[string]SinkMaker{
 		"mine": func(s config.Section) (auditrelay.Sink, error) {
 			return nil, &auditrelay.OptionError{Path: "colour", Err: errors.New("only red is sold")}
 		},
@@ -215,7 +215,7 @@ func TestS3TakesACAFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := writeConfig(t, "callbacks:\n  - {name: one, sink: {s3: {bucket: audit, region: eu-central-1, tls: {ca: 'file:"+ca+"'}}}}\n")
-	if _, err := Check(t.Context(), file, CheckOptions{}); err != nil {
+	if _, err := Check(t.Context(), []string{file}, CheckOptions{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -46,14 +46,14 @@ const (
 	ProbeNotChecked = "not checked"
 )
 
-// Check reads a configuration as serve would and touches no data.
-func Check(ctx context.Context, file string, o CheckOptions) (Checked, error) {
+// Check reads a configuration, of one file or more, as serve would and touches no data.
+func Check(ctx context.Context, files []string, o CheckOptions) (Checked, error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
 		return Checked{}, err
 	}
-	a := &assembler{file: file, makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
-	cfg, err := a.loadConfig(file)
+	a := &assembler{file: files[0], makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
+	cfg, err := a.loadConfig(files[0], files[1:]...)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -132,16 +132,17 @@ func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, e
 
 // Show gives a checked configuration as the relay understands it, without its secrets;
 // with defaults, also what is not given.
-func Show(file string, more map[string]SinkMaker, defaults bool) ([]byte, []config.Note, error) {
+func Show(files []string, more map[string]SinkMaker, defaults bool) ([]byte, []config.Note, error) {
 	makers, err := sinkMakers(more)
 	if err != nil {
 		return nil, nil, err
 	}
+	file, others := files[0], files[1:]
 	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
-	if _, err := a.loadConfig(file); err != nil {
+	if _, err := a.loadConfig(file, others...); err != nil {
 		return nil, nil, err
 	}
-	return config.Show(file, a.loadOptions(file), defaults)
+	return config.Show(file, a.loadOptions(file, others...), defaults)
 }
 
 // CheckText checks a configuration that is still to be written to file. Variables that it

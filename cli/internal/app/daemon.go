@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	stdhttp "net/http"
 	"os"
 	"path/filepath"
@@ -23,8 +24,9 @@ import (
 
 // Options configure Run.
 type Options struct {
-	// ConfigFile is the configuration, ours or LiteLLM's.
+	// ConfigFile is the configuration, ours or LiteLLM's; MoreConfig are further files of it.
 	ConfigFile string
+	MoreConfig []string
 	// Listen and DataDir, where set, stand over the configuration's.
 	Listen, DataDir string
 	// Compiler is the program, with its arguments, that compiles guests in a process
@@ -135,7 +137,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 // load reads the configuration with what the command line puts over it.
 func (d *daemon) load() (*config.Config, error) {
-	cfg, err := d.build.loadConfig(d.options.ConfigFile)
+	cfg, err := d.build.loadConfig(d.options.ConfigFile, d.options.MoreConfig...)
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +170,16 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	socket, err := http.ListenSocket(ctx, d.cfg.Socket)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	closeAll := func() error {
-		if socket == nil {
-			return listener.Close()
+	closeAll := func() (err error) {
+		for _, l := range []net.Listener{listener, socket} {
+			if l != nil {
+				err = errors.Join(err, l.Close())
+			}
 		}
-		return errors.Join(listener.Close(), socket.Close())
+		return err
+	}
+	if err != nil {
+		return errors.Join(err, closeAll())
 	}
 	host := &sources.Host{Logger: d.log, Limits: limits.Ingest()}
 	others := newSources(host)

@@ -11,16 +11,16 @@ import (
 )
 
 // OpenDetectors returns the detectors of a configuration, or the shipped ones where
-// file is empty.
-func OpenDetectors(file string, sinks map[string]SinkMaker) (*detect.Catalogue, error) {
-	if file == "" {
+// there are no files.
+func OpenDetectors(files []string, sinks map[string]SinkMaker) (*detect.Catalogue, error) {
+	if len(files) == 0 {
 		return detect.Shipped(), nil
 	}
 	makers, err := sinkMakers(sinks)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := (&assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}).loadConfig(file)
+	cfg, err := (&assembler{file: files[0], makers: makers, log: slog.New(slog.DiscardHandler)}).loadConfig(files[0], files[1:]...)
 	if err != nil {
 		return nil, err
 	}

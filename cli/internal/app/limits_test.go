@@ -207,7 +207,7 @@ filters:
 callbacks:
   - {name: a, filters: [f], chunk: {events: 65537, bytes: 65MiB}, in_flight: 65, sink: {stdout: {}}}
 `)
-	_, err := Check(t.Context(), file, CheckOptions{})
+	_, err := Check(t.Context(), []string{file}, CheckOptions{})
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -38,7 +38,7 @@ func TestTwoCallbacksInOnePlaceAreRefused(t *testing.T) {
 				text = strings.Replace(text, "store: none\n", "\n", 1)
 			}
 			file := writeConfig(t, strings.ReplaceAll(text, "DIR", dir))
-			_, err := Check(t.Context(), file, CheckOptions{})
+			_, err := Check(t.Context(), []string{file}, CheckOptions{})
 			refused := err != nil && strings.Contains(err.Error(), file+":4:") && strings.Contains(err.Error(), "same place as callback a (on line 3)")
 			if refused != tt.refused || err != nil && (!refused || strings.Contains(err.Error(), "secretsecret")) {
 				t.Errorf("got %v", err)

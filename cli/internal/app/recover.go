@@ -8,13 +8,13 @@ import (
 )
 
 // JournalOf returns where the journal of a configuration is, and how it is encrypted.
-func JournalOf(file string, sinks map[string]SinkMaker) (runtime.JournalPlace, error) {
+func JournalOf(files []string, sinks map[string]SinkMaker) (runtime.JournalPlace, error) {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
 		return runtime.JournalPlace{}, err
 	}
-	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
-	cfg, err := a.loadConfig(file)
+	a := &assembler{file: files[0], makers: makers, log: slog.New(slog.DiscardHandler)}
+	cfg, err := a.loadConfig(files[0], files[1:]...)
 	if err != nil {
 		return runtime.JournalPlace{}, err
 	}

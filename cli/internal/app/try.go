@@ -48,8 +48,8 @@ type tracedPath struct {
 
 // NewTrier loads the filters of one of a configuration's callbacks: the one of that
 // name or, where the name is empty, the only one. Close closes them again.
-func NewTrier(ctx context.Context, file, callback string, o TryOptions) (*Trier, error) {
-	all, err := LoadTriers(file, o)
+func NewTrier(ctx context.Context, files []string, callback string, o TryOptions) (*Trier, error) {
+	all, err := LoadTriers(files, o)
 	if err != nil {
 		return nil, err
 	}
@@ -71,23 +71,23 @@ type Triers struct {
 }
 
 // LoadTriers reads a configuration. Close removes what its Triers compiled, after theirs.
-func LoadTriers(file string, o TryOptions) (*Triers, error) {
+func LoadTriers(files []string, o TryOptions) (*Triers, error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
 		return nil, err
 	}
-	a := &assembler{file: file, makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
+	a := &assembler{file: files[0], makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
 	if o.Log != nil {
 		a.log = slog.New(slog.NewTextHandler(o.Log, nil))
 	}
-	cfg, err := a.loadConfig(file)
+	cfg, err := a.loadConfig(files[0], files[1:]...)
 	if err != nil {
 		return nil, err
 	}
 	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
 		return nil, err
 	}
-	return &Triers{file: file, build: a, cfg: cfg}, nil
+	return &Triers{file: files[0], build: a, cfg: cfg}, nil
 }
 
 // Close removes what was compiled.

@@ -38,13 +38,13 @@ func VerifyStoreAt(ctx context.Context, place string, o verify.Options) (*verify
 
 // VerifyStores verifies each store of a configuration, and calls each with what came out.
 // Without keys the configuration's own are taken, or that of the data directory.
-func VerifyStores(ctx context.Context, file string, sinks map[string]SinkMaker, o verify.Options, each func(callback string, r *verify.Report) error) error {
+func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMaker, o verify.Options, each func(callback string, r *verify.Report) error) error {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
 		return err
 	}
-	a := &assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}
-	cfg, err := a.loadConfig(file)
+	a := &assembler{file: files[0], makers: makers, log: slog.New(slog.DiscardHandler)}
+	cfg, err := a.loadConfig(files[0], files[1:]...)
 	if err != nil {
 		return err
 	}

@@ -315,6 +315,9 @@ func loopbackHost(hostport string) bool {
 
 // checkListen says whether the daemon may listen on address without tokens.
 func checkListen(address string, open bool) error {
+	if address == config.NoAddress || strings.HasPrefix(address, socketScheme) {
+		return nil
+	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("listen %q: %w", address, err)

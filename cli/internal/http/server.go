@@ -28,7 +28,7 @@ type Options struct {
 	Runtime *runtime.Runtime // required
 	// Config says who may come in, and how: tokens, tls, metrics.public, limits.
 	Config *config.Config // required
-	// Listener is what Run answers on, from Listen. Nil: Run is not called.
+	// Listener is what Run answers on, from Listen. Nil: on Socket alone, or Run is not called.
 	Listener net.Listener
 	// Socket is what Run answers on beside it, from ListenSocket; nil: nothing.
 	Socket  net.Listener
@@ -143,9 +143,12 @@ func New(o Options) (*Server, error) {
 		failures: failures{delay: failureDelay},
 	}
 	address := o.Config.Listen
-	if o.Listener != nil {
+	switch {
+	case o.Listener != nil:
 		s.address = o.Listener.Addr().String()
 		address = s.address
+	case o.Socket != nil:
+		s.address = socketScheme + o.Config.Socket.Path
 	}
 	door, err := newDoor(o.Config, address)
 	if err != nil {
@@ -171,7 +174,7 @@ func (s *Server) useAuth(a *auth) {
 	s.senders.Expect(a.senders()...)
 }
 
-// Address is what the server listens on.
+// Address is what the server listens on: host:port, or unix:PATH where it has a socket alone.
 func (s *Server) Address() string { return s.address }
 
 // Sources are all ways in, the server's own first.

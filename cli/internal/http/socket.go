@@ -17,6 +17,9 @@ import (
 	"auditrelay/config"
 )
 
+// socketScheme begins the address of a socket, as --server of the command line has it.
+const socketScheme = "unix:"
+
 // socketListener is a unix socket that removes its own name, and no other's, when it closes.
 type socketListener struct {
 	*net.UnixListener

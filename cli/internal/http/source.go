@@ -45,10 +45,16 @@ func newDoor(cfg *config.Config, address string) (doorway, error) {
 }
 
 // Listen opens the address of a configuration, once all is well with its tokens and
-// certificates.
+// certificates. It returns nil where the configuration has a socket alone.
 func Listen(ctx context.Context, cfg *config.Config) (net.Listener, error) {
 	if err := Check(cfg); err != nil {
 		return nil, err
+	}
+	if cfg.Listen == config.NoAddress {
+		if cfg.Socket.Path == "" {
+			return nil, errors.New("listen none: it needs socket.path in the configuration")
+		}
+		return nil, nil
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
@@ -84,15 +90,18 @@ func (s *Server) Prepare(_ context.Context, cfg *config.Config) (sources.Change,
 
 // Run answers on the listener.
 func (s *Server) Run(ctx context.Context) error {
-	if s.socket != nil {
+	if s.socket != nil && s.listener != nil {
 		s.log.Info("listening on a socket", "path", s.socketPath)
 	}
-	s.log.Info("listening", "address", s.address, "tls", s.certs != nil)
+	s.log.Info("listening", "address", s.address, "tls", s.certs != nil && s.listener != nil)
 	if s.auth.Load().open() {
 		s.log.Info("no tokens are configured: every local client may do everything")
 	}
-	if s.socket == nil {
+	switch {
+	case s.socket == nil:
 		return s.serve(ctx, s.listener, s.handler)
+	case s.listener == nil:
+		return s.serve(ctx, s.socket, s.handler)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
