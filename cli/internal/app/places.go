@@ -96,6 +96,11 @@ func (a *assembler) checkForward(cfg *config.Config) error {
 				continue
 			}
 			i := slices.IndexFunc(cfg.Callbacks, func(c config.Callback) bool { return c.Name == place.Callback })
+			if bucket != place.Bucket {
+				errs = append(errs, a.at(cfg.Callbacks[i].Place(), "callback "+place.Callback, fmt.Errorf(
+					"its bucket %s is an access point, which may lead to bucket %s, or the reverse: what ingest.s3.forward_to passes on could overwrite what the callback delivered; give the callback a prefix", place.Bucket, bucket)))
+				continue
+			}
 			errs = append(errs, a.at(cfg.Callbacks[i].Place(), "callback "+place.Callback, fmt.Errorf(
 				"it delivers to the whole of bucket %s, to which ingest.s3.forward_to passes objects on: these could overwrite what it delivered; give the callback a prefix, or forward to another bucket", bucket)))
 		}

@@ -49,12 +49,27 @@ type Forward struct {
 // Place is where a callback delivers: a bucket, or a prefix in it.
 type Place struct{ Callback, Bucket, Prefix string }
 
-// Holds reports whether an object is in the place. It ignores empty path segments, since
-// file-system stores drop them.
+// Holds reports whether an object is in the place, or may be: an access point does not say
+// which bucket it leads to. It ignores empty path segments, since file-system stores drop
+// them.
 func (p Place) Holds(bucket, key string) bool {
 	prefix := plainPath(p.Prefix)
 	key = plainPath(key)
-	return bucket == p.Bucket && (prefix == "" || key == prefix || strings.HasPrefix(key, prefix+"/"))
+	return p.mayShare(bucket) && (prefix == "" || key == prefix || strings.HasPrefix(key, prefix+"/"))
+}
+
+// accessPoints are the endings of access points' aliases: of S3 and FSx, Object Lambda and
+// Outposts (Amazon S3 User Guide, "Referencing access points", read in 2026).
+var accessPoints = []string{"s3alias", "--ol-s3", "--op-s3"}
+
+// mayShare reports whether the place's bucket is this one, or may be.
+func (p Place) mayShare(bucket string) bool {
+	return bucket == p.Bucket || accessPoint(bucket) || accessPoint(p.Bucket)
+}
+
+// accessPoint reports whether a bucket's name is that of an access point, by ARN or alias.
+func accessPoint(name string) bool {
+	return strings.HasPrefix(name, "arn:") || slices.ContainsFunc(accessPoints, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
 func plainPath(key string) string {
@@ -205,7 +220,7 @@ func (f *forwarder) list(w http.ResponseWriter, r *request) *Error {
 		return f.counted(r, fault)
 	}
 	for _, p := range f.to.Reserved {
-		if p.Bucket == f.bucket(r) {
+		if p.mayShare(f.bucket(r)) {
 			return f.counted(r, fail("AccessDenied", "callback "+p.Callback+" delivers into this bucket: its list is not passed on"))
 		}
 	}

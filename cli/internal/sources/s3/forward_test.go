@@ -328,6 +328,15 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%q in %q: %v", tt.key, tt.prefix, got)
 		}
 	}
+	// An access point may lead to any bucket: the prefix alone tells.
+	for _, bucket := range []string{"arn:aws:s3:eu-central-1:123456789012:accesspoint/audit", "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+		"audit-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias", "audit-hrzrlukc5m36ft7okagglf3gmwluquse1b--ol-s3", "audit-o0b1d075431d83bebde8xz5w8ijx1qzlbp3i3kuse10--op-s3"} {
+		for _, there := range [][2]string{{bucket, "b"}, {"b", bucket}} {
+			if !(Place{Bucket: there[0], Prefix: "relay"}).Holds(there[1], "relay/x") || (Place{Bucket: there[0], Prefix: "relay"}).Holds(there[1], "logs/x") || !(Place{Bucket: there[0]}).Holds(there[1], "x") {
+				t.Errorf("a callback in %s, an object in %s", there[0], there[1])
+			}
+		}
+	}
 	if (Place{Bucket: "b"}).Holds("c", "x") {
 		t.Error("another bucket")
 	}
