@@ -15,6 +15,7 @@ import (
 
 type testCommand struct {
 	configFile
+	moduleFlags
 	Tests    []string `help:"Files of tests, or directories of them. Default: the directory tests beside the configuration; in it, where it is a directory." placeholder:"PATH" type:"path"`
 	Callback string   `help:"Only run the tests of this callback." placeholder:"NAME"`
 	Require  bool     `help:"Fail if a callback has no tests."`
@@ -47,7 +48,12 @@ func (c *testCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	all, err := app.LoadTriers(files, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker()})
+	modules, clean, err := c.modules(a)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	all, err := app.LoadTriers(files, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Modules: modules})
 	if err != nil {
 		return err
 	}
@@ -176,14 +182,18 @@ func (a *program) printTests(results []tested) error {
 }
 
 func (a *program) printProblem(p app.Problem) error {
+	of := p.Of
+	if p.Step > 0 {
+		of = fmt.Sprintf("step %d: %s", p.Step, p.Of)
+	}
 	if p.Text != "" {
-		_, err := fmt.Fprintf(a.stdout, "        %s: %s\n", p.Of, printable(p.Text))
+		_, err := fmt.Fprintf(a.stdout, "        %s: %s\n", of, printable(p.Text))
 		return err
 	}
 	got := p.Got
 	if got == nil {
 		got = []byte("(nothing)")
 	}
-	fmt.Fprintf(a.stdout, "        %s: - expected, + got\n", p.Of)
+	fmt.Fprintf(a.stdout, "        %s: - expected, + got\n", of)
 	return diff.Write(a.stdout, diff.Lines(escaped(p.Want)), diff.Lines(escaped(got)), a.color())
 }

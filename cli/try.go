@@ -14,8 +14,8 @@ import (
 // tryCommand shows contents of events: of a running relay's it asks for the role
 // comply.
 type tryCommand struct {
-	remote
 	configFlag
+	moduleFlags
 	Callback string `help:"The callback whose filters to try. Default: the only one." placeholder:"NAME"`
 	File     string `arg:"" optional:"" help:"Events: a JSON object, an array or NDJSON; - for standard input."`
 	Stored   bool   `help:"Use events that a running relay accepted (role comply)."`
@@ -35,7 +35,12 @@ func (c *tryCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	t, err := app.NewTrier(a.ctx, files, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Log: a.stderr})
+	modules, clean, err := c.modules(a)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	t, err := app.NewTrier(a.ctx, files, c.Callback, app.TryOptions{Sinks: makers(a.sinks), Compiler: compiler(), Worker: guestWorker(), Log: a.stderr, Modules: modules})
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,8 @@ _auditrelay() {
     "receipts check") words="--help --version --server --token-file --ca --client-cert --client-key --key --namespace --callback" ;;
     "reconcile") words="--help --version --server --token-file --ca --client-cert --client-key --from --to --repair --json" ;;
     "tap") words="--help --version --server --token-file --ca --client-cert --client-key --stage --callback --action --table --id --json" ;;
-    "test") words="--help --version --config --tests --callback --require --json" ;;
-    "try") words="--help --version --server --token-file --ca --client-cert --client-key --config --callback --stored --from --limit --json" ;;
+    "test") words="--help --version --config --server --token-file --ca --client-cert --client-key --module --running --tests --callback --require --json" ;;
+    "try") words="--help --version --config --server --token-file --ca --client-cert --client-key --module --running --callback --stored --from --limit --json" ;;
     "guest") words="new inspect pack test profile conformance --help --version" ;;
     "guest new") words="--help --version --lang" ;;
     "guest inspect") words="--help --version --json" ;;

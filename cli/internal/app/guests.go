@@ -48,10 +48,19 @@ type guests struct {
 	modules  *runtime.Modules // nil where no journal is, as in validate
 	live     map[string]*liveFilter
 	deferred bool // the journal is not open yet: slots are filled later
+
+	files map[string]string // modules by filter that stand over everything else, to try them
 }
 
 // fill loads the module that a filter is to run into its slot.
 func (g *guests) fill(ctx context.Context, f *liveFilter) error {
+	if file := g.files[f.config.Name]; file != "" {
+		code, err := readBounded(file, runtime.MaxModuleBytes)
+		if err != nil {
+			return err
+		}
+		return f.put(ctx, code, "")
+	}
 	configured := f.config.ModuleDigest()
 	if g.modules != nil {
 		s, ok, err := g.modules.Selection(f.config.Name)

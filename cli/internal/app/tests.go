@@ -20,17 +20,28 @@ import (
 	"auditrelay/runtime"
 )
 
-// Test is an event and what is to become of it on a callback, in a file beside the
-// configuration.
+// Test is one event or more and what is to become of them on a callback, in a file beside
+// the configuration.
 type Test struct {
 	Name     string `yaml:"name"`
 	Callback string `yaml:"callback"`
+	// Event, EventJSON and Expect are the only step of a test without Steps.
+	Event     json.RawMessage `yaml:"event"`
+	EventJSON string          `yaml:"event_json"`
+	Expect    Expected        `yaml:"expect"`
+	// Steps are tried in this order by the same guests, which may keep something from one to
+	// the next.
+	Steps []Step `yaml:"steps"`
+
+	Place config.Place `yaml:"-"`
+}
+
+// Step is an event of a test.
+type Step struct {
 	// Event is the event as a mapping; EventJSON, in its place, as it comes, byte for byte.
 	Event     json.RawMessage `yaml:"event"`
 	EventJSON string          `yaml:"event_json"`
 	Expect    Expected        `yaml:"expect"`
-
-	Place config.Place `yaml:"-"`
 }
 
 // Expected is what a test holds against its event's trial. What it leaves out may be
@@ -54,7 +65,8 @@ type ExpectedEmitted struct {
 
 // Problem is one thing that came out otherwise than a test expects.
 type Problem struct {
-	Of   string          `json:"of"` // outcome, cause, filter, reason, data, record, without, emitted or event
+	Step int             `json:"step,omitempty"` // from 1; 0: the test has one
+	Of   string          `json:"of"`             // outcome, cause, filter, reason, data, record, without, emitted or event
 	Text string          `json:"text,omitempty"`
 	Want json.RawMessage `json:"want,omitempty"` // of documents, members in order
 	Got  json.RawMessage `json:"got,omitempty"`
@@ -168,7 +180,7 @@ func readTests(file string, text []byte, callbacks []string) ([]Test, error) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}
 	if len(in.Tests) == 0 {
-		bad("tests", "it is required: a list of tests, {name, callback, event, expect}")
+		bad("tests", "it is required: a list of tests, {name, callback, event, expect} or {name, callback, steps: [{event, expect}]}")
 	}
 	names := map[string]bool{}
 	for i := range in.Tests {
@@ -184,47 +196,97 @@ func readTests(file string, text []byte, callbacks []string) ([]Test, error) {
 		if !slices.Contains(callbacks, t.Callback) {
 			bad(at+".callback", "expected the name of a callback: %s", strings.Join(callbacks, ", "))
 		}
-		if (t.Event == nil) == (t.EventJSON == "") {
-			bad(at+".event", "expected one of event (a mapping) and event_json (a text)")
-		}
-		if t.Expect.Outcome = cmp.Or(t.Expect.Outcome, testOutcomes[0]); !slices.Contains(testOutcomes, t.Expect.Outcome) {
-			bad(at+".expect.outcome", "expected one of %s", strings.Join(testOutcomes, ", "))
-		}
-		if slices.Contains(t.Expect.Without, "") {
-			bad(at+".expect.without", "an empty text stands in everything")
+		switch only := (Step{t.Event, t.EventJSON, t.Expect}); {
+		case len(t.Steps) == 0:
+			only.check(at, bad)
+			t.Steps = []Step{only}
+		case len(t.Steps) > maxTestSteps:
+			bad(at+".steps", "%d, at most %d", len(t.Steps), maxTestSteps)
+		case !reflect.ValueOf(only).IsZero():
+			bad(at+".steps", "beside steps there is no event and no expect: put them into a step")
+		default:
+			for j := range t.Steps {
+				t.Steps[j].check(fmt.Sprintf("%s.steps[%d]", at, j), bad)
+			}
 		}
 	}
 	return in.Tests, section.Explain(errors.Join(errs...))
 }
 
-// Run runs a test: it accepts the event as the relay would, and brings it through the
+// maxTestSteps bounds the steps of one test, which are tried together.
+const maxTestSteps = 1000
+
+// check reports what is wrong with a step, and fills in the default outcome.
+func (s *Step) check(at string, bad func(path, format string, args ...any)) {
+	if (s.Event == nil) == (s.EventJSON == "") {
+		bad(at+".event", "expected one of event (a mapping) and event_json (a text)")
+	}
+	if s.Expect.Outcome = cmp.Or(s.Expect.Outcome, testOutcomes[0]); !slices.Contains(testOutcomes, s.Expect.Outcome) {
+		bad(at+".expect.outcome", "expected one of %s", strings.Join(testOutcomes, ", "))
+	}
+	if slices.Contains(s.Expect.Without, "") {
+		bad(at+".expect.without", "an empty text stands in everything")
+	}
+}
+
+// Run runs a test: it accepts its events as the relay would, and brings them through the
 // callback, each test with guests of its own. It returns what came out otherwise, none
 // where the test passes. An error means that the test could not be run.
 func (t *Trier) Run(ctx context.Context, test *Test) ([]Problem, error) {
-	data := []byte(test.EventJSON)
-	if test.Event != nil {
-		data = test.Event
-	}
-	e, err := t.Parse(data)
-	if err != nil {
-		if test.Expect.Outcome == rejected {
-			return nil, nil
+	now := time.Now().UTC()
+	trials := make([]*runtime.Trial, len(test.Steps)) // nil: the event was not accepted
+	invalid := make([]error, len(test.Steps))
+	var accepted []auditrelay.Event
+	var steps []int // of accepted
+	for i := range test.Steps {
+		e, err := t.Parse(test.Steps[i].data())
+		if err != nil {
+			invalid[i] = err
+			continue
 		}
-		return []Problem{{Of: "event", Text: strings.TrimPrefix(err.Error(), "event 0 refused: ")}}, nil
-	}
-	e.Sequence, e.Received, e.Provenance = 1, time.Now().UTC(), auditrelay.Provenance{Source: "test"}
-	stored, trial, err := t.Accept(ctx, e)
-	outcome := rejected
-	if err == nil && trial == nil {
-		var trials []runtime.Trial
-		if trials, err = t.Try(ctx, []auditrelay.Event{stored}); err == nil {
-			trial, outcome = &trials[0], trials[0].Outcome.String()
+		e.Sequence, e.Received, e.Provenance = uint64(i)+1, now, auditrelay.Provenance{Source: "test"}
+		stored, refused, err := t.Accept(ctx, e)
+		switch {
+		case err != nil:
+			return nil, err
+		case refused != nil:
+			trials[i] = refused
+		default:
+			accepted, steps = append(accepted, stored), append(steps, i)
 		}
 	}
+	tried, err := t.Try(ctx, accepted)
 	if err != nil {
 		return nil, err
 	}
-	return test.Expect.problems(outcome, trial), nil
+	outcomes := make([]string, len(test.Steps))
+	for k, i := range steps {
+		trials[i], outcomes[i] = &tried[k], tried[k].Outcome.String()
+	}
+	var all []Problem
+	for i := range test.Steps {
+		var problems []Problem
+		switch x := &test.Steps[i].Expect; {
+		case invalid[i] == nil:
+			problems = x.problems(cmp.Or(outcomes[i], rejected), trials[i])
+		case x.Outcome != rejected:
+			problems = []Problem{{Of: "event", Text: strings.TrimPrefix(invalid[i].Error(), "event 0 refused: ")}}
+		}
+		for _, p := range problems {
+			if len(test.Steps) > 1 {
+				p.Step = i + 1
+			}
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+func (s *Step) data() []byte {
+	if s.Event != nil {
+		return s.Event
+	}
+	return []byte(s.EventJSON)
 }
 
 func (x *Expected) problems(outcome string, trial *runtime.Trial) (all []Problem) {

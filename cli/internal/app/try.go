@@ -23,6 +23,8 @@ type TryOptions struct {
 	Compiler []string
 	// Worker is as in Options.
 	Worker []string
+	// Modules are files of modules by filter, in the place of the configuration's own.
+	Modules map[string]string
 	// Log receives what the guests say. Nil: nothing does.
 	Log io.Writer
 }
@@ -84,6 +86,12 @@ func LoadTriers(files []string, o TryOptions) (*Triers, error) {
 	if err != nil {
 		return nil, err
 	}
+	for name := range o.Modules {
+		if !slices.ContainsFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == name && !f.Native() }) {
+			return nil, fmt.Errorf("no filter with a module is called %q", name)
+		}
+	}
+	a.guests.files = o.Modules
 	if a.cacheDir, err = os.MkdirTemp("", "auditrelay-try-"); err != nil {
 		return nil, err
 	}
@@ -113,8 +121,8 @@ func (all *Triers) Trier(ctx context.Context, callback string) (*Trier, error) {
 	only.Callbacks = cfg.Callbacks[i : i+1]
 	for _, name := range only.Callbacks[0].Filters {
 		for k := range cfg.Filters {
-			if f := &cfg.Filters[k]; f.Name == name && f.Module != "" {
-				return nil, a.at(f.Place(), "filters."+name, fmt.Errorf("it runs uploaded modules, which the relay has: get the one in use (auditrelay module get DIGEST -o FILE) and try it under wasm"))
+			if f := &cfg.Filters[k]; f.Name == name && f.Module != "" && all.build.guests.files[name] == "" {
+				return nil, a.at(f.Place(), "filters."+name, fmt.Errorf("it runs uploaded modules, which the relay has: take those in use with --running, or name a file with --module %s=FILE", name))
 			}
 		}
 	}
