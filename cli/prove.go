@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -70,9 +71,12 @@ func (c *provenCommand) Run(a *program) error {
 		}
 	}
 	p, err := verify.File(text, o)
-	if err != nil {
+	if wrong, ok := errors.AsType[*verify.FileError](err); ok {
 		fmt.Fprintf(a.stdout, "FAILED: %s\n", escaped([]byte(err.Error())))
-		return verdictError{verify.Forged}
+		return verdictError{wrong.Category}
+	}
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		err = a.printJSON(p)
@@ -175,6 +179,10 @@ func (c *receiptsCheckCommand) Run(a *program) error {
 	known := false
 	for i, p := range proofs {
 		proven, err := verify.File([]byte(p.File), o)
+		if wrong, ok := errors.AsType[*verify.FileError](err); ok {
+			fmt.Fprintf(a.stdout, "FAILED: the proof of callback %s: %s\n", escaped([]byte(p.Callback)), escaped([]byte(err.Error())))
+			return verdictError{wrong.Category}
+		}
 		if err != nil {
 			return fmt.Errorf("the proof of callback %s: %w", p.Callback, err)
 		}

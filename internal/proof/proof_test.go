@@ -3,6 +3,7 @@ package proof
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -109,10 +110,34 @@ func FuzzParse(f *testing.F) {
 	signer, _ := Signer(signing)
 	signed, _ := Checkpoint{Origin: Origin("0", "1", "l"), Size: 3}.Sign(signer)
 	bundle, _ := AppendBundle(nil, []BundleFile{{CheckpointName, signed}, {"tile/0/000.p/1", make([]byte, 32)}})
-	e := Evidence{Entry: Outcome{}.Append(nil), Head: []byte{1, 3, 0, 0, 2}, AcceptedHashes: []Hash{{}}}
-	file := File{Extra: e.Append(nil), Index: 4, Hashes: []Hash{{}}, Checkpoint: signed}
+	file := File{Extra: []byte{1}, Index: 4, Hashes: []Hash{{}}, Checkpoint: signed}
 	rotation, _ := Rotation(signing, signing)
-	for _, seed := range [][]byte{signed, bundle, e.Append(nil), file.Text(), rotation, Outcome{}.Append(nil), Begin{Previous: "x"}.Append(nil),
+	for _, seed := range [][]byte{signed, bundle, file.Text(), rotation} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if c, err := ParseCheckpoint(string(in)); err == nil && c.Text() != string(in) {
+			t.Fatal("checkpoint")
+		}
+		if file, err := ParseFile(in); err == nil && !bytes.Equal(file.Text(), in) {
+			t.Fatal("file")
+		}
+		if files, err := ReadBundle(in); err == nil {
+			if again, err := AppendBundle(nil, files); err != nil || !bytes.Equal(again, in) {
+				t.Fatal("bundle")
+			}
+		}
+		_, _, _ = OpenRotation(in)
+		_, _ = PublicKey(string(in))
+		if _, _, _, err := ParseOrigin(string(in)); err == nil && strings.ContainsRune(string(in), '+') {
+			t.Fatal("origin")
+		}
+	})
+}
+
+// FuzzEntry reads one entry, and the entries of a bundle.
+func FuzzEntry(f *testing.F) {
+	for _, seed := range [][]byte{Outcome{}.Append(nil), Begin{Previous: "x"}.Append(nil), Accepted{Sequence: 1}.Append(nil),
 		Payload{Key: "k"}.Append(nil), Range{From: 1, To: 2}.Append(nil), Clock{}.Append(nil), AppendEntries(nil, []byte("a"), nil)} {
 		f.Add(seed)
 	}
@@ -126,28 +151,50 @@ func FuzzParse(f *testing.F) {
 		if entries, err := SplitEntries(in); err == nil && !bytes.Equal(AppendEntries(nil, entries...), in) {
 			t.Fatal("entries")
 		}
-		if c, err := ParseCheckpoint(string(in)); err == nil && c.Text() != string(in) {
-			t.Fatal("checkpoint")
-		}
-		if file, err := ParseFile(in); err == nil && !bytes.Equal(file.Text(), in) {
-			t.Fatal("file")
-		}
-		if files, err := ReadBundle(in); err == nil {
-			if again, err := AppendBundle(nil, files); err != nil || !bytes.Equal(again, in) {
-				t.Fatal("bundle")
+	})
+}
+
+// FuzzEvidence reads the extra data of a proof, and the head of an event in it.
+func FuzzEvidence(f *testing.F) {
+	e := Evidence{Entry: Outcome{}.Append(nil), Statement: []byte{1}, Trail: []byte{2}, Head: []byte{1, 3, 0, 0, 2}, AcceptedHashes: []Hash{{}}, AcceptedHead: []byte("x")}
+	f.Add(e.Append(nil))
+	f.Add(e.Head)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if e, err := ParseEvidence(in); err == nil {
+			if !bytes.Equal(e.Append(nil), in) {
+				t.Fatal("evidence")
 			}
+			_, _ = ParseHead(e.Head)
 		}
-		if e, err := ParseEvidence(in); err == nil && !bytes.Equal(e.Append(nil), in) {
-			t.Fatal("evidence")
+		head, err := SplitBody(in)
+		if err == nil && !bytes.HasPrefix(in, head) {
+			t.Fatal("head")
 		}
-		_, _ = ParseHead(in)
-		_, _, _ = OpenRotation(in)
-		_, _ = PublicKey(string(in))
-		for i := range min(len(in), 4) {
-			_, _ = ParseReceipt(in[:i*len(in)/4], in[i*len(in)/4:])
+		if h, err := ParseHead(in); err == nil && len(h.Namespace)+len(h.ID)+len(h.Action)+len(h.Source)+len(h.Principal)+len(h.Address) > len(in) {
+			t.Fatalf("%d bytes give %+v", len(in), h)
 		}
-		if _, _, _, err := ParseOrigin(string(in)); err == nil && strings.ContainsRune(string(in), '+') {
-			t.Fatal("origin")
+	})
+}
+
+// FuzzReceipt reads a receipt whose trail fits to its statement, as a forger with a key
+// makes it: no number in it makes the reader allocate more than it was given.
+func FuzzReceipt(f *testing.F) {
+	trail := []byte("\x01c\x01\x01f\x06redact\x02aa\x01v\x01\x01p\x04mask\x02")
+	f.Add([]byte("\x01\x01\x00\x00\x00\x00"), trail)
+	f.Add([]byte("\x01\x03\x05panic\x01f\x01r\x02"), append(bytes.Clone(trail[:2]), 0xff, 0xff, 0xff, 0xff, 0x0f))
+	f.Fuzz(func(t *testing.T, statement, trail []byte) {
+		_, _ = ParseReceipt(statement, trail)
+		sum := sha256.Sum256(trail)
+		r, err := ParseReceipt(append(append(bytes.Clone(statement), make([]byte, 32)...), sum[:]...), trail)
+		if err != nil {
+			return
+		}
+		edits := 0
+		for _, one := range r.Filters {
+			edits += len(one.Edits)
+		}
+		if len(r.Filters) > len(trail) || edits > len(trail) || len(r.Cause)+len(r.Filter)+len(r.Reason) > len(statement) {
+			t.Fatalf("%d and %d bytes give %+v", len(statement), len(trail), r)
 		}
 	})
 }

@@ -290,8 +290,10 @@ func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
 			data = append(data, e)
 		}
 	}
-	v.compareFile(name, data, v.lines(set.ordered(set.data), false))
-	v.compareFile(name+".manifests", manifests, v.lines(set.ordered(set.manifests), true))
+	lines, whole := v.lines(set.ordered(set.data), false)
+	v.compareFile(name, data, lines, whole)
+	lines, whole = v.lines(set.ordered(set.manifests), true)
+	v.compareFile(name+".manifests", manifests, lines, whole)
 	for _, p := range stated {
 		if !p.faulty {
 			v.ValidObjects++
@@ -324,35 +326,39 @@ type fileLine struct {
 	cut  bool // it has no line feed
 }
 
-// lines reads the lines of files. whole: their digests are with the line feed.
-func (v *verifier) lines(names []string, whole bool) []fileLine {
-	var out []fileLine
+// lines reads the lines of files. ended: their digests are with the line feed. readable:
+// every file could be read.
+func (v *verifier) lines(names []string, ended bool) (out []fileLine, readable bool) {
+	readable = true
 	for _, name := range names {
 		stored, err := v.files.Read(name, maxObject)
-		var content []byte
-		if err == nil {
-			content, err = decompress(name, stored)
-		}
 		if err != nil {
+			readable = false
 			v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
+			continue
+		}
+		content, err := decompress(name, stored)
+		if err != nil {
+			v.Fault(Fault{Altered, name, 0, 0, "it cannot be decompressed: " + err.Error()})
 			continue
 		}
 		n := 0
 		for line := range bytes.Lines(content) {
 			n++
 			v.Bytes += int64(len(line))
-			text, ended := bytes.CutSuffix(line, []byte("\n"))
-			if !whole {
+			text, whole := bytes.CutSuffix(line, []byte("\n"))
+			if !ended {
 				line = text
 			}
-			out = append(out, fileLine{name, n, sha256.Sum256(line), !ended})
+			out = append(out, fileLine{name, n, sha256.Sum256(line), !whole})
 		}
 	}
-	return out
+	return out, readable
 }
 
 // compareFile holds the lines of a file and its rotated ones against what was delivered.
-func (v *verifier) compareFile(file string, want []expected, got []fileLine) {
+// If a file was not readable, nobody can say whether a line is missing.
+func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool) {
 	same := 0 // lines from the beginning, the common case without maps
 	for same < len(want) && same < len(got) && (want[same].digest == got[same].sum || want[same].digest == zero) {
 		if l := &got[same]; l.cut {
@@ -383,6 +389,9 @@ func (v *verifier) compareFile(file string, want []expected, got []fileLine) {
 			if p.faulty = true; f.line == 0 {
 				object += ", payload " + p.Key
 			}
+		}
+		if f.category == Missing && !readable {
+			continue // the file is named
 		}
 		v.Fault(Fault{f.category, object, line, f.sequence, f.what})
 	}

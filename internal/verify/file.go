@@ -36,16 +36,35 @@ type FileOptions struct {
 	Document []byte
 }
 
-// File checks a proof file. The error says what is wrong with it.
+// FileError says what is wrong with a proof file: it is Unreadable, or Forged.
+type FileError struct {
+	Category Category
+	Err      error
+}
+
+func (e *FileError) Error() string { return e.Err.Error() }
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// File checks a proof file. An error that is a *FileError says what is wrong with it.
 func File(text []byte, o FileOptions) (*Proven, error) {
-	f, err := proof.ParseFile(text)
-	if err != nil {
-		return nil, err
-	}
 	keys, err := NewKeys(o.Keys)
 	if err != nil {
 		return nil, err
 	}
+	f, err := proof.ParseFile(text)
+	if err != nil {
+		return nil, &FileError{Unreadable, err}
+	}
+	p, err := proven(f, keys, o)
+	if err != nil {
+		return nil, &FileError{Forged, err}
+	}
+	return p, nil
+}
+
+// proven checks what a proof file says.
+func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	c, err := keys.Open(f.Checkpoint)
 	if err != nil {
 		return nil, err

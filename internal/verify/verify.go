@@ -95,6 +95,7 @@ type Report struct {
 	Logs             []Log             `json:"logs"`
 	Faults           []Fault           `json:"faults,omitempty"`
 	FaultCount       int               `json:"fault_count"`
+	FaultCounts      map[Category]int  `json:"fault_counts,omitempty"` // of all faults, also those not listed
 }
 
 // maxFaults bounds the faults that are listed; all are counted.
@@ -102,6 +103,10 @@ const maxFaults = 1000
 
 // Fault adds a fault.
 func (r *Report) Fault(f Fault) {
+	if r.FaultCounts == nil {
+		r.FaultCounts = map[Category]int{}
+	}
+	r.FaultCounts[f.Category]++
 	if r.FaultCount++; len(r.Faults) < maxFaults {
 		r.Faults = append(r.Faults, f)
 	}
@@ -110,7 +115,7 @@ func (r *Report) Fault(f Fault) {
 // Worst returns the gravest category, empty where all is well.
 func (r *Report) Worst() Category {
 	for _, c := range Categories {
-		if slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Category == c }) {
+		if r.FaultCounts[c] > 0 {
 			return c
 		}
 	}
@@ -125,7 +130,7 @@ func (r *Report) Verdict() string {
 	complete := "complete nowhere"
 	var parts []string
 	for _, l := range r.Logs {
-		if l.Last >= l.First {
+		if l.Last > 0 && l.Last >= l.First { // sequences begin at 1
 			part := fmt.Sprintf("from %s to %s", grouped(l.First), grouped(l.Last))
 			for i, w := range l.Withheld {
 				if i == maxWithheld {
@@ -151,14 +156,10 @@ func (r *Report) Verdict() string {
 		}
 		return line + "\n" + second
 	}
-	counts := map[Category]int{}
-	for _, f := range r.Faults {
-		counts[f.Category]++
-	}
 	var said []string
 	for _, c := range Categories {
-		if counts[c] > 0 {
-			said = append(said, fmt.Sprintf("%d %s", counts[c], c))
+		if n := r.FaultCounts[c]; n > 0 {
+			said = append(said, fmt.Sprintf("%s %s", grouped(uint64(n)), c))
 		}
 	}
 	return line + "\nFAILED: " + strings.Join(said, ", ")
