@@ -216,8 +216,9 @@ func (r *Runtime) pumpsOf(c *callback) ([]*pump, error) {
 
 // plan is what Apply is going to write, in one transaction.
 type plan struct {
-	keep map[string]bool // callbacks that go on undisturbed
-	ops  []operation
+	keep    map[string]bool // callbacks that go on undisturbed
+	ops     []operation
+	removed []Change // own records of callbacks that are given up, without By
 }
 
 // operation changes lanes in tx.
@@ -229,6 +230,14 @@ func (p *plan) commit(j *journal.Journal, now time.Time, changes []Change) error
 		if err := op(j, tx, now); err != nil {
 			return err
 		}
+	}
+	by := By{Principal: "config file"}
+	if len(changes) > 0 {
+		by = changes[0].By
+	}
+	for _, c := range p.removed {
+		c.By = by
+		changes = append(changes[:len(changes):len(changes)], c)
 	}
 	for i := range changes {
 		if err := changes[i].append(tx); err != nil {
@@ -304,15 +313,17 @@ func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed [
 		if renamed[name] != "" {
 			continue
 		}
+		account, err := delivery.AccountOf(r.journal, s)
+		if err != nil {
+			return nil, err
+		}
 		if !given[name] {
-			account, err := delivery.AccountOf(r.journal, s)
-			if err != nil {
-				return nil, err
-			}
 			errs = append(errs, &RemovalError{Callback: name, Pending: account.Pending(), Dead: account.Counts.DeadLettered})
 			continue
 		}
 		p.ops = append(p.ops, remove(name))
+		p.removed = append(p.removed, Change{Act: "remove", Action: auditrelay.ActionDeleted, Table: tableCallback, Object: name, MakesRoom: true,
+			Before: map[string]any{"cursor": s.Cursor, "pending": account.Pending(), "dead_lettered": account.Counts.DeadLettered}})
 	}
 	return p, errors.Join(errs...)
 }

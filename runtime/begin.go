@@ -60,10 +60,11 @@ func (r *Runtime) begin(c Change, probe string) (*Begun, error) {
 	return b, nil
 }
 
-// BeginReading records that contents are about to be read, again and again: the readings
-// of one reader in a bounded time. On an error nothing may be read. End says how many
-// there were.
-func (r *Runtime) BeginReading(c Change) (*Begun, error) { return r.begin(c, "") }
+// Begin records that something is about to happen outside the journal: contents are read,
+// or events are repaired. On an error it must not happen. End says how it ended. After a
+// crash in between the second record says done and interrupted: true, since some of it
+// may have happened.
+func (r *Runtime) Begin(c Change) (*Begun, error) { return r.begin(c, "") }
 
 // End records how the act ended: it failed if failure is not nil. after replaces the
 // change's After, unless it is nil. The record may use the reserved disk space.
@@ -141,7 +142,7 @@ func (r *Runtime) happened(u *unfinished) bool {
 		_, err := os.Lstat(u.Probe)
 		return err == nil
 	}
-	return true // a reading: the record says what was about to be shown, and may have been
+	return true // the record says what was about to happen; some of it may have
 }
 
 // keptName is the file of a data directory with own records of acts on the closed

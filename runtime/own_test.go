@@ -94,6 +94,13 @@ func TestEveryActIsAnOwnRecord(t *testing.T) {
 			list, _ := r.Modules().List()
 			return r.Modules().Select(runtime.Selection{Filter: "f", SHA256: list[0].SHA256}, by)
 		}},
+		{"test", "auditrelay_callback", "archive", func() error {
+			_, err := r.TestSink(t.Context(), "archive", by)
+			return err
+		}},
+		{"remove", "auditrelay_callback", "archive", func() error {
+			return r.Apply(t.Context(), nil, []string{"archive"}, runtime.Change{By: by, Act: "reload", Action: auditrelay.ActionUpdated, Table: "auditrelay_config"})
+		}},
 		{"backup", "auditrelay_backup", "b1", func() error { return r.Backup(t.Context(), filepath.Join(t.TempDir(), "b1"), by, nil) }},
 	} {
 		before := len(ownRecords(t, r)[act.act])

@@ -29,14 +29,14 @@ type SinkTest struct {
 }
 
 // TestSink sends an event of the relay's own, marked as a test, straight to a callback's
-// destination. The sink formats it and the gate (must_not_leave) checks it, as for every
-// event; the condition and the filters do not see it. It is never accepted: it is in no
+// destination. Own records say that it begins and how it ended; by is the user. The sink formats it and the gate (must_not_leave) checks it, as for every
+// event; the condition and the filters do not see it. The test event is never accepted: it is in no
 // journal, account, manifest or receipt. It counts against the sink's concurrency. It
 // works on a callback that is paused, detached or failing.
 //
 // The destination's failure is part of the result. Errors: ErrNoCallback, also for a
 // callback without a sink; ErrClosed; ctx's error.
-func (r *Runtime) TestSink(ctx context.Context, callback string) (SinkTest, error) {
+func (r *Runtime) TestSink(ctx context.Context, callback string, by By) (SinkTest, error) {
 	p, release, err := r.borrow(callback)
 	if err != nil {
 		return SinkTest{}, err
@@ -53,8 +53,23 @@ func (r *Runtime) TestSink(ctx context.Context, callback string) (SinkTest, erro
 		return SinkTest{}, err
 	}
 	e.Received = e.Time
+	act, err := r.begin(Change{By: by, Act: "test", Action: auditrelay.ActionCreated, Table: tableCallback, Object: callback,
+		After: map[string]any{"id": e.ID}, MakesRoom: true}, "")
+	if err != nil {
+		return SinkTest{}, fmt.Errorf("test the sink of callback %s: %w", callback, err)
+	}
+	result, err := p.test(ctx, &e)
+	if ended := act.End(map[string]any{"id": e.ID, "delivered": result.Delivered, "status": result.Status}, err); ended != nil {
+		r.log.Error("the end of a sink test is recorded at the next start", "callback", callback, "error", ended)
+	}
+	return result, err
+}
+
+// test delivers a test event. Only an error of its own says that nothing was tried.
+func (p *pump) test(ctx context.Context, e *auditrelay.Event) (SinkTest, error) {
+	callback := p.callback.Name
 	result := SinkTest{Callback: callback, ID: e.ID}
-	payloads, err := p.render(&e)
+	payloads, err := p.render(e)
 	if err != nil {
 		result.Reason, result.Error = auditrelay.ReasonRecords, plainText(err.Error())
 		result.Effect = "nothing was sent: the sink cannot format the event, or must_not_leave holds it back"

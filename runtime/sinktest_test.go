@@ -22,7 +22,7 @@ func TestSinkIsTested(t *testing.T) {
 	if err := r.Pause(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := r.TestSink(t.Context(), "archive")
+	result, err := r.TestSink(t.Context(), "archive", runtime.By{Principal: "ann"})
 	if err != nil || !result.Delivered || result.Bytes == 0 || result.Location == "" || result.Error != "" {
 		t.Fatalf("%+v, %v", result, err)
 	}
@@ -30,7 +30,7 @@ func TestSinkIsTested(t *testing.T) {
 	if len(sink.lines()) != 1 || !strings.Contains(sent, `"table_name":"auditrelay_test"`) || !strings.Contains(sent, `"test":true`) || !strings.Contains(sent, result.ID) {
 		t.Errorf("sent: %v", sink.lines())
 	}
-	if got := account(t, r, "archive"); got != (runtime.Account{Assigned: 1, Pending: 1, Balanced: true}) { // the own record of the pause
+	if got := account(t, r, "archive"); got != (runtime.Account{Assigned: 3, Pending: 3, Balanced: true}) { // own records of the pause and of the test
 		t.Errorf("the account: %+v", got)
 	}
 	if list, _, err := r.Deliveries(t.Context(), runtime.DeliveryQuery{}); err != nil || len(list) != 0 {
@@ -39,7 +39,7 @@ func TestSinkIsTested(t *testing.T) {
 	if _, err := r.Explain(t.Context(), "", result.ID); !errors.Is(err, runtime.ErrNotSeen) {
 		t.Errorf("explained: %v", err)
 	}
-	if _, err := r.TestSink(t.Context(), "none"); !errors.Is(err, runtime.ErrNoCallback) {
+	if _, err := r.TestSink(t.Context(), "none", runtime.By{Principal: "ann"}); !errors.Is(err, runtime.ErrNoCallback) {
 		t.Errorf("an unknown callback: %v", err)
 	}
 }
@@ -50,7 +50,7 @@ func TestSinkTestHasTheCallbacksFormat(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{
 		Name: "archive", Sink: sink, Format: auditrelay.Format{CloudEvents: &auditrelay.CloudEvents{}},
 	})}})
-	if result, err := r.TestSink(t.Context(), "archive"); err != nil || !result.Delivered {
+	if result, err := r.TestSink(t.Context(), "archive", runtime.By{Principal: "ann"}); err != nil || !result.Delivered {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	if sent := sink.lines()[0]; !strings.Contains(sent, `"specversion":"1.0"`) || !strings.Contains(sent, "auditrelay_test") {
@@ -69,7 +69,7 @@ func TestSinkTestFails(t *testing.T) {
 		quick(runtime.Callback{Name: "refused", Sink: refused}),
 		quick(runtime.Callback{Name: "gated", Sink: gated, MustNotLeave: auditrelay.MustNotLeave{Paths: []string{"object_id"}}}),
 	}})
-	result, err := r.TestSink(t.Context(), "refused")
+	result, err := r.TestSink(t.Context(), "refused", runtime.By{Principal: "ann"})
 	if err != nil || result.Delivered || result.Status != 401 || result.Kind != "unauthorized" || result.Reason != auditrelay.ReasonAnswer ||
 		result.Answer != "who?" || !strings.Contains(result.Effect, "stall") {
 		t.Errorf("%+v, %v", result, err)
@@ -77,7 +77,7 @@ func TestSinkTestFails(t *testing.T) {
 	if s, err := r.Callback("refused"); err != nil || s.State != runtime.StateActive || s.LastError != "" {
 		t.Errorf("the callback: %+v, %v", s, err)
 	}
-	result, err = r.TestSink(t.Context(), "gated")
+	result, err = r.TestSink(t.Context(), "gated", runtime.By{Principal: "ann"})
 	if err != nil || result.Delivered || result.Reason != auditrelay.ReasonRecords || result.Error == "" {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -98,7 +98,7 @@ func TestSinkStaysOpenDuringItsTest(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Digest: "a", Sink: old})}})
 	done := make(chan error, 1)
 	go func() {
-		result, err := r.TestSink(t.Context(), "archive")
+		result, err := r.TestSink(t.Context(), "archive", runtime.By{Principal: "ann"})
 		if err == nil && !result.Delivered {
 			err = errors.New(result.Error)
 		}

@@ -34,6 +34,10 @@ type selectedPolicy struct {
 	Previous   string    `json:"previous,omitempty"` // the one before; empty: the configuration's
 	At         time.Time `json:"at"`
 	By         string    `json:"by"`
+	// For the own record, which a crash may keep from being written before the next start.
+	Address    string `json:"address,omitempty"`
+	Credential string `json:"credential,omitempty"`
+	Reason     string `json:"reason,omitempty"`
 }
 
 const (
@@ -142,7 +146,8 @@ func (d *daemon) UsePolicy(ctx context.Context, name string, want api.UsePolicy,
 	if !had {
 		before = selectedPolicy{}
 	}
-	next := selectedPolicy{Configured: configured, Policy: want.Policy, Previous: before.Policy, At: time.Now().UTC(), By: by.Principal}
+	next := selectedPolicy{Configured: configured, Policy: want.Policy, Previous: before.Policy, At: time.Now().UTC(),
+		By: by.Principal, Address: by.Address, Credential: by.Credential, Reason: by.Reason}
 	if want.Previous {
 		if !had {
 			return api.PolicyUsed{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has had no other policy", name)
@@ -188,6 +193,21 @@ func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before
 		return errors.Join(err, d.data.selectPolicies(before))
 	}
 	return nil
+}
+
+// attribute names who selected a policy in the own records of a start: the relay was
+// killed between the selection and its record.
+func (d *daemon) attribute(changes []runtime.Change) {
+	all, err := d.data.selectedPolicies()
+	if err != nil {
+		return // the start fails with it
+	}
+	for i := range changes {
+		c := &changes[i]
+		if s := all[c.Object]; c.Table == tablePolicy && s.holds(d.configured, c.Object) {
+			c.Act, c.By = "use", runtime.By{Principal: s.By, Address: s.Address, Credential: s.Credential, Reason: s.Reason}
+		}
+	}
 }
 
 // policyDigest is the digest of the policy in force of a filter, "" if there is none.

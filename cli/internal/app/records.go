@@ -37,6 +37,7 @@ func (d *daemon) startChanges(made *assembled) (all []runtime.Change, recorded f
 			Before: digestOf{last}, After: digestOf{d.digest}, MakesRoom: true})
 	}
 	policies, policiesDone := d.policyChanges(file, made.texts)
+	d.attribute(policies)
 	keys, keysDone := d.keyChanges(file, d.cfg)
 	return append(append(all, policies...), keys...), func() {
 		if err := errors.Join(d.data.setRedaction(d.cfg.Redaction), d.data.setLastConfig(d.digest), d.data.setRunning(true)); err != nil {

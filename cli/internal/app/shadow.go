@@ -75,11 +75,13 @@ func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runti
 		return api.Shadow{}, closing(fmt.Errorf("callback %s: %w", callback.Name, runtime.ErrShadows))
 	}
 	o := runtime.ShadowOptions{Callback: callback.Name, Filter: want.Filter, With: with, Events: want.Events, Time: time.Duration(want.Seconds) * time.Second}
-	err = d.rt.Record(ctx, d.shadowChange(by, "start", auditrelay.ActionCreated, callback.Name, t))
-	if err != nil {
+	change := d.shadowChange(by, "start", auditrelay.ActionCreated, callback.Name, t)
+	if err := d.rt.Record(ctx, change); err != nil {
 		return api.Shadow{}, closing(err)
 	}
 	if err := d.rt.StartShadow(o); err != nil {
+		change.Failed = true
+		d.record(ctx, change)
 		return api.Shadow{}, err
 	}
 	d.mu.Lock()

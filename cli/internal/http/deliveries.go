@@ -44,7 +44,7 @@ func hideTexts(attempts []api.Attempt) {
 // postTest sends a marked event to a callback's destination.
 func (s *Server) postTest(r *http.Request, who principal, _ api.None) (api.SinkTest, error) {
 	s.log.Info("sink test", "callback", r.PathValue("name"), "by", who.by())
-	result, err := s.rt.TestSink(r.Context(), r.PathValue("name"))
+	result, err := s.rt.TestSink(r.Context(), r.PathValue("name"), who.as(r, ""))
 	if err != nil {
 		return api.SinkTest{}, err
 	}

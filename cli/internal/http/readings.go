@@ -89,7 +89,7 @@ func (l *readings) record(r *http.Request, by runtime.By, what, object string) (
 		w = &window{}
 	}
 	if w.act == nil {
-		if w.act, err = l.rt.BeginReading(change); err != nil {
+		if w.act, err = l.rt.Begin(change); err != nil {
 			return nil, err
 		}
 		if l.open[key] == nil {

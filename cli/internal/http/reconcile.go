@@ -24,13 +24,16 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 		respondError(w, refused)
 		return
 	}
+	recordEnd := func(any, error) error { return nil }
 	if want.Repair {
 		change := runtime.Change{By: who.as(r, ""), Act: "repair", Action: auditrelay.ActionCreated, Table: "auditrelay_source", Object: "reconcile",
 			After: map[string]any{"from": want.From, "to": want.To}}
-		if err := s.rt.Record(r.Context(), change); err != nil {
+		act, err := s.rt.Begin(change)
+		if err != nil {
 			respondError(w, s.failure(r, err))
 			return
 		}
+		recordEnd = act.End
 	}
 	out := bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)
 	encoder := json.NewEncoder(out)
@@ -41,6 +44,9 @@ func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who princ
 		begun = true
 		return encoder.Encode(api.ReconcileLine{Difference: &d})
 	})
+	if ended := recordEnd(map[string]any{"from": want.From, "to": want.To, "repaired": done.Repaired}, err); ended != nil {
+		s.log.Error("the end of a repair is recorded at the next start", "error", ended)
+	}
 	switch {
 	case err == nil:
 		if encoder.Encode(api.ReconcileLine{Done: &done}) == nil {
