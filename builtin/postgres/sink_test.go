@@ -383,6 +383,64 @@ func TestAServerThatLostTransactions(t *testing.T) {
 	}
 }
 
+// A standby takes over: one that has all is used without a word, one that lacks the last
+// transactions is told, once. Until it is promoted, deliveries are tried again.
+func TestAStandbyIsPromoted(t *testing.T) {
+	for name, lost := range map[string]int{"that has all": 0, "without the last transactions": 2} {
+		t.Run(name, func(t *testing.T) {
+			server := pgtest.Start(t)
+			standby := server.Standby(t)
+			sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.Hosts("owner", "postgres", standby)), Mark: filepath.Join(t.TempDir(), "store.mark")})
+			deliver := func(n uint64) error {
+				_, err := sink.Deliver(t.Context(), payload(t, sink, n, `{"n":1}`))
+				return err
+			}
+			for n := range uint64(5) {
+				if n == 3 && lost > 0 {
+					server.Catch(t, standby)
+					standby.Cut(t)
+				}
+				if err := deliver(n + 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if lost == 0 {
+				server.Catch(t, standby)
+			}
+			server.Stop(t, "immediate")
+			for range 2 { // the connection that broke, and a new one
+				if err := deliver(6); auditrelay.KindOf(err) != auditrelay.Transient {
+					t.Errorf("before it is promoted: %v (%v)", err, auditrelay.KindOf(err))
+				}
+			}
+			standby.Promote(t)
+			var told []string
+			delivered := false
+			for range 5 {
+				err := deliver(6)
+				if delivered = err == nil; delivered {
+					break
+				}
+				if auditrelay.KindOf(err) == auditrelay.Misconfigured {
+					told = append(told, err.Error())
+				}
+			}
+			if !delivered {
+				t.Error("nothing is delivered to the new server")
+			}
+			if lost == 0 && len(told) != 0 {
+				t.Errorf("told: %v", told)
+			}
+			if lost > 0 && (len(told) != 1 || !strings.Contains(told[0], "it has 3 of 5 transactions") || !strings.Contains(told[0], "store rebuild")) {
+				t.Errorf("told: %v", told)
+			}
+			if got := standby.Connect(t, "owner", "postgres").Exec("SELECT count(*) FROM auditrelay.auditrelay_events"); fmt.Sprint(got) != fmt.Sprintf("[%d]", 6-lost) {
+				t.Errorf("rows: %v", got)
+			}
+		})
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]postgres.Options{
 		"url: it is required":                        {},

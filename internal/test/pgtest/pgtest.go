@@ -48,6 +48,21 @@ func Start(t testing.TB, settings ...string) *Server {
 		}
 		t.Skipf("SKIPPED, nothing is tested: %v", err)
 	}
+	s := place(t, bin)
+	s.run(t, "initdb", "-D", s.data(), "-U", "owner", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	settings = append([]string{
+		"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "fsync = off", "shared_buffers = 32MB",
+		"max_connections = 30", "autovacuum = off",
+	}, settings...)
+	s.set(t, settings...)
+	s.Restart(t)
+	return s
+}
+
+// place makes the folder of a server, which ends with the test.
+func place(t testing.TB, bin string) *Server {
+	t.Helper()
+	var err error
 	s := &Server{bin: bin}
 	// A socket's path is short, which t.TempDir's is not.
 	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
@@ -73,11 +88,59 @@ func Start(t testing.TB, settings ...string) *Server {
 			t.Fatal(err)
 		}
 	}
-	s.run(t, "initdb", "-D", s.data(), "-U", "owner", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	settings = append([]string{
-		"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "fsync = off", "shared_buffers = 32MB",
-		"max_connections = 30", "autovacuum = off",
-	}, settings...)
+	return s
+}
+
+// Standby starts a server that follows s; Promote ends that.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	standby := place(t, s.bin)
+	standby.run(t, "pg_basebackup", "-h", s.dir, "-U", "owner", "-D", standby.data(), "-X", "stream", "-c", "fast", "-R", "--no-sync")
+	standby.set(t, "unix_socket_directories = '"+standby.dir+"'") // the last one counts
+	standby.Restart(t)
+	return standby
+}
+
+// Catch waits until a standby has replayed all that s has.
+func (s *Server) Catch(t testing.TB, standby *Server) {
+	t.Helper()
+	at := s.Connect(t, "owner", "postgres").Exec("SELECT pg_current_wal_lsn()")[0]
+	there := standby.Connect(t, "owner", "postgres")
+	for range 400 {
+		if there.Exec("SELECT pg_last_wal_replay_lsn() >= '" + at + "'")[0] == "t" {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Fatal("the standby does not catch up")
+}
+
+// Cut ends a standby's connection to its server: what commits from now on does not reach it.
+func (s *Server) Cut(t testing.TB) {
+	t.Helper()
+	c := s.Connect(t, "owner", "postgres")
+	c.Exec("ALTER SYSTEM SET primary_conninfo = ''")
+	c.Exec("SELECT pg_reload_conf()")
+	for range 400 {
+		if c.Exec("SELECT count(*) FROM pg_stat_wal_receiver")[0] == "0" {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Fatal("the standby still follows")
+}
+
+// Promote makes a standby the server that takes writes.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if got := s.Connect(t, "owner", "postgres").Exec("SELECT pg_promote()"); got[0] != "t" {
+		t.Fatal("it is not promoted")
+	}
+}
+
+// set adds lines to the settings.
+func (s *Server) set(t testing.TB, settings ...string) {
+	t.Helper()
 	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +149,6 @@ func Start(t testing.TB, settings ...string) *Server {
 	if err = errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s.Restart(t)
-	return s
 }
 
 func programs() (string, error) {
@@ -203,6 +264,15 @@ func (s *Server) cp(t testing.TB, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
+}
+
+// Hosts is the connection string of a role on the server and others that may stand in for it.
+func (s *Server) Hosts(role, database string, others ...*Server) string {
+	hosts := s.dir
+	for _, other := range others {
+		hosts += "," + other.dir
+	}
+	return fmt.Sprintf("host=%s user=%s dbname=%s target_session_attrs=read-write", hosts, role, database)
 }
 
 // URL is the connection string of a role.

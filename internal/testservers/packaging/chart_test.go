@@ -29,7 +29,7 @@ func render(t *testing.T, values string) (map[string]map[string]any, error) {
 	}
 	all, err := chartutil.ToRenderValues(chart, given, chartutil.ReleaseOptions{Name: "audit", Namespace: "prod", IsInstall: true}, nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err // the values do not have the schema's form
 	}
 	files, err := engine.Render(chart, all)
 	if err != nil {
@@ -95,6 +95,9 @@ monitoring: {enabled: true, tokenSecret: {name: scrape, key: token}}
 podLabels: {team: security}
 env: [{name: TZ, value: UTC}]
 nodeSelector: {disk: ssd}
+volumes: [{name: modules, configMap: {name: guests}}]
+volumeMounts: [{name: modules, mountPath: /modules, readOnly: true}]
+priorityClassName: high
 `
 
 func TestChart(t *testing.T) {
@@ -128,6 +131,10 @@ func TestChart(t *testing.T) {
 		{pod, []any{"automountServiceAccountToken"}, false},
 		{pod, []any{"securityContext", "runAsNonRoot"}, true},
 		{pod, []any{"nodeSelector", "disk"}, "ssd"},
+		{pod, []any{"priorityClassName"}, "high"},
+		{pod, []any{"volumes", 2, "configMap", "name"}, "guests"},
+		{container, []any{"volumeMounts", 3, "mountPath"}, "/modules"},
+		{docs["StatefulSet"], []any{"spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"}, "Retain"},
 		{container, []any{"image"}, "auditrelay:dev"},
 		{container, []any{"args", 2}, "/etc/auditrelay/auditrelay.yaml"},
 		{container, []any{"securityContext", "readOnlyRootFilesystem"}, true},
@@ -205,5 +212,66 @@ func TestChartWithoutMuch(t *testing.T) {
 	}
 	if _, err := render(t, strings.Replace(chartValues, ", key: token", "", 1)); err == nil || !strings.Contains(err.Error(), "monitoring.tokenSecret.key") {
 		t.Errorf("without the token's key: %v", err)
+	}
+}
+
+// The S3 endpoint gets a port of the service, and listens where the service leads.
+func TestChartWithS3(t *testing.T) {
+	docs, err := render(t, `
+config:
+  tokens: [{name: oncall, token: "${T}", roles: [operate]}]
+  ingest: {s3: {keys: [{name: l, access_key_id: AKIDEXAMPLE, secret_access_key: "${K}"}]}, limits: {events: 5}}
+  callbacks: []
+s3: {enabled: true, port: 9000}
+persistence: {existingClaim: mine}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := at(t, docs["ConfigMap"], "data", "auditrelay.yaml").(string)
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		t.Fatal(err)
+	}
+	pod := at(t, docs["StatefulSet"], "spec", "template", "spec")
+	for _, c := range []struct {
+		of   any
+		path []any
+		want any
+	}{
+		{config, []any{"ingest", "s3", "listen"}, "0.0.0.0:8788"},
+		{config, []any{"ingest", "s3", "keys", 0, "name"}, "l"},
+		{config, []any{"ingest", "limits", "events"}, 5.0},
+		{docs["Service"], []any{"spec", "ports", 1, "port"}, 9000.0},
+		{docs["Service"], []any{"spec", "ports", 1, "targetPort"}, "s3"},
+		{pod, []any{"containers", 0, "ports", 1, "containerPort"}, 8788.0},
+		{pod, []any{"volumes", 0, "persistentVolumeClaim", "claimName"}, "mine"},
+	} {
+		if got := at(t, c.of, c.path...); got != c.want {
+			t.Errorf("%v: %v, want %v", c.path, got, c.want)
+		}
+	}
+	if spec := at(t, docs["StatefulSet"], "spec").(map[string]any); spec["volumeClaimTemplates"] != nil {
+		t.Error("a claim beside the existing one")
+	}
+}
+
+// A slip in the values is told, and secrets do not get into a ConfigMap.
+func TestChartRefuses(t *testing.T) {
+	for _, c := range []struct{ values, want string }{
+		{`{config: {tokens: [{name: l, token: "${T}"}]}, existingSecrets: x}`, "existingSecrets"},
+		{`{config: {tokens: [{name: l, token: "${T}"}]}, persistence: {sizes: 1Gi}}`, "sizes"},
+		{`{config: {tokens: [{name: l, token: "${T}"}]}, service: {port: eighty}}`, "port"},
+		{`{config: {tokens: [{name: l, token: 7d2f9a4c1be8063f5a91c7de20b4863f, roles: [ingest]}]}}`, "token l: a ConfigMap is no place for a secret"},
+		{`{config: {ingest: {tokens: [{name: l, token: plain}]}}}`, "token l: a ConfigMap is no place for a secret"},
+	} {
+		if _, err := render(t, c.values); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "7d2f9a4c") {
+			t.Errorf("%s: %v", c.values, err)
+		}
+	}
+	for _, token := range []string{"${T}", "os.environ/T", "file:/run/secrets/t", "sha256:0"} {
+		if _, err := render(t, `{config: {tokens: [{name: l, token: "`+token+`"}]}}`); err != nil {
+			t.Errorf("%s: %v", token, err)
+		}
 	}
 }

@@ -22,5 +22,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if and (not .Values.config.tokens) (not (dig "ingest" "tokens" nil .Values.config)) }}
 {{- fail "config.tokens: the relay listens on all addresses of its pod, so it needs tokens; name their secrets as ${NAME} and give them by existingSecret" }}
 {{- end }}
-{{- toYaml (merge (dict "listen" "0.0.0.0:8787" "data_dir" "/var/lib/auditrelay/data") .Values.config) }}
+{{- $tokens := concat (default (list) .Values.config.tokens) (default (list) (dig "ingest" "tokens" nil .Values.config)) }}
+{{- range $tokens }}
+{{- if not (regexMatch "^(\\$\\{|os\\.environ/|file:|sha256:|$)" (toString (default "" .token))) }}
+{{- fail (printf "token %s: a ConfigMap is no place for a secret: name it as ${NAME}, and give it by existingSecret" (toString .name)) }}
+{{- end }}
+{{- end }}
+{{- $own := dict "listen" "0.0.0.0:8787" "data_dir" "/var/lib/auditrelay/data" }}
+{{- if .Values.s3.enabled }}
+{{- $_ := set $own "ingest" (dict "s3" (dict "listen" "0.0.0.0:8788")) }}
+{{- end }}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) }}
 {{- end }}
