@@ -138,7 +138,7 @@ type When struct {
 	Query string `yaml:"query"`
 }
 
-// MustNotLeave says what must not leave a callback. The zero value checks nothing.
+// MustNotLeave lists the values that a callback must not send. The zero value checks nothing.
 type MustNotLeave struct {
 	// Detectors are names of detectors, or of groups such as secrets. They check every
 	// key, string and number, also inside strings that hold JSON.

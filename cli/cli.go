@@ -67,7 +67,7 @@ type grammar struct {
 	Send       sendCommand       `cmd:"" help:"Send events from a file to a relay."`
 	Callbacks  callbackCommands  `cmd:"" aliases:"callback" help:"Show callbacks with their accounts; pause, resume, detach, attach one."`
 	Sink       sinkCommands      `cmd:"" help:"Send a marked test event to a callback's destination."`
-	Deliveries deliveriesCommand `cmd:"" aliases:"delivery" help:"Show payloads with their attempts: what was sent, what came back, when the next try is."`
+	Deliveries deliveriesCommand `cmd:"" aliases:"delivery" help:"Show payloads with their attempts: bytes sent, the answer, the time of the next try."`
 	DeadLetter deadLetterCommand `cmd:"" help:"Show, replay or discard events that were set aside."`
 	Quarantine quarantineCommand `cmd:"" help:"Show, replay or delete invalid input."`
 	Replay     replayCommand     `cmd:"" help:"Deliver a range of events again."`

@@ -35,7 +35,7 @@ type initCommand struct {
 	Site     string `help:"Of datadog: the site. Default: datadoghq.com." placeholder:"SITE"`
 
 	Force bool `help:"Replace a file that is there."`
-	Yes   bool `help:"Ask nothing: what is not given has its default."`
+	Yes   bool `help:"Ask nothing: use the default of every flag that is not given."`
 }
 
 // setting is an option of a sink that init asks for.

@@ -55,7 +55,7 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 	if q.Items > 0 || q.Full {
 		full := ""
 		if q.Full {
-			full = "; it is FULL: what cannot be taken is refused"
+			full = "; it is FULL: invalid input is refused"
 		}
 		fmt.Fprintf(a.stdout, "\nquarantine: %d items, %v of %v%s (auditrelay quarantine list)\n",
 			q.Items, auditrelay.ByteSize(q.Bytes), q.MostBytes, full)

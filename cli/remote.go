@@ -38,7 +38,7 @@ func (w *why) api() api.Why { return api.Why{Reason: w.Reason} }
 // required is the usage error where the reason is missing.
 func (w *why) required(what string) error {
 	if strings.TrimSpace(w.Reason) == "" {
-		return usage("--reason: say why; nobody can take it back that %s, and the relay's own record contains the reason", what)
+		return usage("--reason: say why %s: this cannot be undone, and the relay's own record contains the reason", what)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (c *shadowShow) Run(a *program) error {
 		{"callback", s.Callback}, {"filter", s.Filter}, {"tries", s.Kind + " " + s.Digest}, {"beside", s.Running},
 		{"state", cmp.Or(s.End, "runs until "+moment(s.Until))},
 		{"events", fmt.Sprintf("%d of %d: %d the same, %d changed, %d missed", s.Events, s.Limit, s.Same, s.Changed, s.Missed)},
-		{"exposing", fmt.Sprintf("%d events of which a value would leave that does not now", s.Exposing)},
+		{"exposing", fmt.Sprintf("%d events that would expose a value that the current version withholds", s.Exposing)},
 	}
 	if s.Emitting > 0 {
 		rows = append(rows, []string{"emitted", fmt.Sprintf("%d events with other emitted records", s.Emitting)})

@@ -7,7 +7,7 @@ import (
 )
 
 type sinkCommands struct {
-	Test sinkTestCommand `cmd:"" help:"Send a marked test event to a callback's destination and show what came back."`
+	Test sinkTestCommand `cmd:"" help:"Send a marked test event to a callback's destination and show its answer."`
 }
 
 type sinkTestCommand struct {

@@ -16,7 +16,7 @@ type configCommands struct {
 type showCommand struct {
 	configFile
 	remote
-	Defaults bool `help:"Also print, commented out, what is not given, with its default." default:"true" negatable:""`
+	Defaults bool `help:"Also print keys that are not given, commented out, with their defaults." default:"true" negatable:""`
 }
 
 func (c *showCommand) Run(a *program) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // Alerts says when trouble becomes an event of the relay's own (table auditrelay_alert),
-// and where that must go. Each alert is told once, and once more when it is over.
+// and where that must go. Each alert is sent once, and once more when it is over.
 type Alerts struct {
 	// Callbacks are the names of the callbacks that deliver alerts, whatever their
 	// condition and filters say. A callback cannot tell of its own trouble while it lasts:

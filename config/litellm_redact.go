@@ -54,7 +54,7 @@ func (l *litellm) redact(from, native, cb *node) {
 	filters, gate, detectors := at(kindList, ""), at(kindMapping, ""), at(kindList, "")
 	filters.items = []*node{at(kindString, redactFilter)}
 	detectors.items = []*node{at(kindString, "secrets")}
-	detectors.comments = []string{"Checked on what leaves: an event that still holds a secret is held back."}
+	detectors.comments = []string{"Checked on every outgoing event: one that still contains a secret is held back."}
 	gate.put(from, "detectors", detectors)
 	// Before the sink, as one reads it.
 	sink, items := cb.keys[len(cb.keys)-1], cb.items[len(cb.items)-1]

@@ -162,7 +162,7 @@ func (r *Runtime) tellFull() {
 	q.mu.Unlock()
 	switch {
 	case changed && u.Full:
-		r.log.Error("the quarantine is full: what cannot be taken as an event is refused, and its producer told to come again",
+		r.log.Error("the quarantine is full: invalid input is refused, and its sender is asked to retry",
 			"items", u.Items, "of", u.MostItems, "bytes", u.Bytes, "of_bytes", u.MostBytes)
 	case changed:
 		r.log.Info("the quarantine has room again", "items", u.Items, "bytes", u.Bytes)

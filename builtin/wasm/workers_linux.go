@@ -173,7 +173,7 @@ func (w *workers) idle(p *process.Process) {
 	}
 	time.AfterFunc(idleTime, func() {
 		if p.Used() == 0 {
-			p.Kill("nobody used it")
+			p.Kill("it was idle")
 		}
 	})
 }

@@ -124,7 +124,7 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 		c.add(compiled)
 	}
 	if c.near.rules > MaxNear {
-		errs = append(errs, fmt.Errorf("%d rules ask for words (near), at most %d, of which the relay's own take %d", c.near.rules, MaxNear, len(identifiers)))
+		errs = append(errs, fmt.Errorf("%d rules ask for words (near), at most %d; the relay's own take %d of them", c.near.rules, MaxNear, len(identifiers)))
 	}
 	for _, r := range o.Rules {
 		if c.count(r.ID) > 1 {

@@ -74,7 +74,7 @@ func shortened(s string) string {
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-const documentHead = `# Detectors: what is found, and what is not
+const documentHead = `# Detectors: the secrets and personal data that they find, and those that they miss
 
 *For those who write policies and gates. Afterwards you know what each detector finds, and what it does not.*
 
@@ -126,7 +126,7 @@ var documentGroups = map[string]string{
 		"The whole group takes %d of %d clean values of %d kinds, %d values in 10,000 clean events, and %d of 10,000 numbers: times, order and telephone numbers, and drawn digits of 9 to 13 places. "+
 		"Most of the last are eleven digits that have the date and check digit of some country.\n\n| name | finds | form | beside | group |\n|---|---|---|---|---|\n", personalFalse[0], 1000*len(vectors.Clean), len(vectors.Clean), personalFalse[1], personalFalse[2]),
 	"pii": "## Group `pii`\n\nOf 100,000 clean events " + cleanEmails + " hold something that is found: an e-mail address each, of an owner or a user, as they were written to.\n" +
-		"Nothing else in them is taken for personal data. `changed_by` may well hold an address in practice; whoever masks it loses who did it, and may want\n" +
+		"Nothing else in them is taken for personal data. `changed_by` may well hold an address in practice; a policy that masks it loses who did it, and may want\n" +
 		"`hmac`. People's names, postal addresses and birthdays have no form.\n\n" + documentColumns,
 }
 

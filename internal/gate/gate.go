@@ -274,7 +274,7 @@ func (i *Inspector) leaf(text []byte, name detect.Name, where string) error {
 	}
 	if len(i.gate.paths) > 0 && shape.LooksLikeJSON(text) {
 		return &Leak{Cause: auditrelay.CauseLeak, Rule: "paths",
-			Where: where + " looks like JSON and cannot be read, so that nobody can say what stands at them"}
+			Where: where + " looks like JSON and cannot be read, so its fields cannot be checked"}
 	}
 	for range maxEscapes {
 		plain, changed := unescape(i.plain[:0], text)

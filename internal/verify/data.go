@@ -190,7 +190,7 @@ func (v *verifier) unstated(name string, batches bool) {
 		}
 	}
 	if !ours {
-		v.Fault(Fault{Added, name, 0, 0, fmt.Sprintf("it is of journal %s, incarnation %s, of which there is no signed log", m[1], m[2])})
+		v.Fault(Fault{Added, name, 0, 0, fmt.Sprintf("it belongs to journal %s, incarnation %s, which has no signed log here", m[1], m[2])})
 		return
 	}
 	v.Unattested = append(v.Unattested, name)

@@ -38,7 +38,7 @@ func (d *daemon) proofKey() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the signing key of proofs: %w", err)
 	}
-	d.log.Warn("made a key that signs proofs, in the data directory: whoever reads that directory can sign. Give the public key to those who verify, or set proofs.key to a key of your own", "public_key", public)
+	d.log.Warn("made a key that signs proofs, in the data directory: every reader of that directory can sign. Give the public key to those who verify, or set proofs.key to a key of your own", "public_key", public)
 	return key, nil
 }
 

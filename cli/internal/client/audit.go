@@ -32,7 +32,7 @@ func (c *Client) AuditLog(ctx context.Context, id string) (json.RawMessage, erro
 }
 
 // ErrCut says that an export broke off: what was written is a part of it.
-var ErrCut = errors.New("the export broke off: what came is a part of it")
+var ErrCut = errors.New("the export broke off: it is incomplete")
 
 // ErrDamaged says that an export is whole, and that some of its records are not what was
 // stored.

@@ -35,7 +35,7 @@ func reasonOf(reason string, required bool) *api.Error {
 	switch {
 	case strings.TrimSpace(reason) == "":
 		if required {
-			return fault("it is required, since nobody can take this back; the relay's own record contains it", "on the command line: --reason 'TICKET-1: why'")
+			return fault("it is required, since this cannot be undone; the relay's own record contains it", "on the command line: --reason 'TICKET-1: why'")
 		}
 	case len(reason) > runtime.MaxReason:
 		return fault("it is longer than 1024 bytes", "")

@@ -67,7 +67,7 @@ var operations = map[string]struct {
 	"POST /v1/callbacks/{name}/detach": {"Skips pending and new events.", nil},
 	"POST /v1/callbacks/{name}/attach": {"Continues after a detach.", nil},
 	"POST /v1/callbacks/{name}/replay": {"Delivers a range again.", nil},
-	"POST /v1/callbacks/{name}/test":   {"Sends a marked event straight to the callback's destination, and says what came back.", nil},
+	"POST /v1/callbacks/{name}/test":   {"Sends a marked event straight to the callback's destination, and returns its answer.", nil},
 	"GET /v1/deliveries":               {"Payloads by callback, newest first, with their attempts. What sinks and destinations wrote needs the role comply.", nil},
 
 	"GET /v1/callbacks/{name}/dead-letters":            {"Dead letters, without contents.", nil},

@@ -78,7 +78,7 @@ func newShadowCollector(s Shadows) *shadowCollector {
 		shadows:  s,
 		running:  desc("running", "1 while the shadow runs, 0 once it ended and waits to be used or dropped."),
 		events:   desc("events", "Events of the shadow, by result: same, changed, or missed since it was busy.", "result"),
-		exposing: desc("exposing_events", "Events of which a value would leave that does not now."),
+		exposing: desc("exposing_events", "Events that would expose a value that the current version withholds."),
 	}
 }
 

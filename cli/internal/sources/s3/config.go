@@ -180,7 +180,7 @@ func (f *ForwardConfig) check(bad func(path, format string, args ...any)) {
 		bad("forward_to.region", "it is required")
 	}
 	if (f.Bucket == "") == (len(f.Buckets) == 0) {
-		bad("forward_to.bucket", "it or buckets is required, and not both: without, whoever holds a key of ingest.s3 would reach every bucket that the relay's credentials reach; "+
+		bad("forward_to.bucket", "it or buckets is required, and not both: without, every holder of a key of ingest.s3 would reach every bucket that the relay's credentials reach; "+
 			"bucket is where all objects go, buckets lists those that a request may name")
 	}
 	for i, m := range f.Methods {

@@ -109,7 +109,7 @@ func newForwarder(to Forward, h *Handler) (*forwarder, error) {
 		return nil, option("region", "it is required")
 	case (to.Bucket == "") == (len(to.Buckets) == 0):
 		return nil, option("bucket", "name the bucket that objects are passed on to, or under buckets those that a request may name; "+
-			"without, whoever holds a key of ingest.s3 reaches every bucket that the relay's credentials reach")
+			"without, every holder of a key of ingest.s3 reaches every bucket that the relay's credentials reach")
 	case (to.AccessKeyID == "") != (to.SecretAccessKey.Reveal() == ""):
 		return nil, option("secret_access_key", "access_key_id and secret_access_key go together")
 	}
