@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -107,6 +108,13 @@ func TestAnswersThatSettleNothing(t *testing.T) {
 			connection.Close()
 		}
 	}
+	reset := func(w http.ResponseWriter, _ []string) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = connection.(*net.TCPConn).SetLinger(0)
+			connection.Close()
+		}
+	}
 	f := newFake(t)
 	p := startProducer(t, setup{relay: f.URL, spool: spoolFolder(t)})
 	for name, first := range map[string]func(http.ResponseWriter, []string){
@@ -136,6 +144,7 @@ func TestAnswersThatSettleNothing(t *testing.T) {
 		"504":                   answer(504, ""),
 		"503 with a bad header": answer(503, "", "Retry-After", "soon\x01"),
 		"hang up":               hang,
+		"reset":                 reset,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(p.log.String())

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,6 +65,44 @@ func relayKilled(t *testing.T, logs string, patience time.Duration) int {
 	p.do(command{"op": "stop"})
 	within(patience, "an empty spool", t.Logf, func() (bool, string) { return p.stat("pending_bytes") == 0.0, "" })
 	return lost(t, p.acknowledged(), r.delivered(t, ""))
+}
+
+// The outages of the table in docs/operators/litellm.md: the hook goes on taking events, and
+// all of them arrive.
+func TestRelayAway(t *testing.T) {
+	outages := []struct {
+		name   string
+		signal os.Signal
+		away   time.Duration
+	}{
+		{"a restart", syscall.SIGTERM, 0},
+		{"a kill and a start", syscall.SIGKILL, 0},
+		{"2 s away", syscall.SIGKILL, 2 * time.Second},
+	}
+	if os.Getenv("AUDITRELAY_SOAK") != "" {
+		outages = append(outages, outages[0])
+		outages[3].name, outages[3].away = "30 s away", 30*time.Second
+	}
+	r := newRelay(t, "")
+	r.start(t)
+	p := startProducer(t, setup{relay: r.url(), spool: spoolFolder(t)})
+	p.do(command{"op": "background", "prefix": "e", "count": 1_000_000, "tasks": 4, "pause": 0.02})
+	for _, o := range outages {
+		before := p.count()
+		p.await("events", func() bool { return len(p.acked) >= before+30 })
+		if err := r.cmd.Process.Signal(o.signal); err != nil {
+			t.Fatal(err)
+		}
+		<-r.done
+		time.Sleep(o.away) // what is measured
+		r.start(t)
+		t.Logf("%s: %d events so far", o.name, p.count())
+	}
+	p.do(command{"op": "stop"})
+	within(patience, "an empty spool", t.Logf, func() (bool, string) { return p.stat("pending_bytes") == 0.0, "" })
+	if n := lost(t, p.acknowledged(), r.delivered(t, "")); n > 0 {
+		t.Errorf("%d of %d acknowledged events are lost", n, p.count())
+	}
 }
 
 // LiteLLM is killed while events flow, and started again. In the second round the

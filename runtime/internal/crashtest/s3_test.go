@@ -20,25 +20,29 @@ import (
 // acknowledged is stored, once; the present version loses nothing; the older ones lose
 // only events whose every try fell into the time in which nothing listened.
 func TestWhatLiteLLMLoses(t *testing.T) {
-	outages := []struct {
-		name   string
-		signal os.Signal
-		away   time.Duration
-	}{
+	for _, o := range outages() {
+		t.Run(o.name, func(t *testing.T) { lose(t, o.name, o.signal, o.away) })
+	}
+}
+
+// outage is one way in which the relay is gone for a time.
+type outage struct {
+	name   string
+	signal os.Signal
+	away   time.Duration
+}
+
+// outages are those of the table in docs/operators/litellm.md.
+func outages() []outage {
+	all := []outage{
 		{"a restart", syscall.SIGTERM, 0},
 		{"a kill and a start", syscall.SIGKILL, 0},
 		{"2 s away", syscall.SIGKILL, 2 * time.Second},
 	}
 	if os.Getenv("AUDITRELAY_SOAK") != "" {
-		outages = append(outages, struct {
-			name   string
-			signal os.Signal
-			away   time.Duration
-		}{"30 s away", syscall.SIGTERM, 30 * time.Second})
+		all = append(all, outage{"30 s away", syscall.SIGTERM, 30 * time.Second})
 	}
-	for _, o := range outages {
-		t.Run(o.name, func(t *testing.T) { lose(t, o.name, o.signal, o.away) })
-	}
+	return all
 }
 
 // producer is one LiteLLM.

@@ -182,6 +182,52 @@ func TestKillWhileTailing(t *testing.T) {
 	}
 }
 
+// TestWhatTheTableLoses: the outages of TestWhatLiteLLMLoses, with LiteLLM writing to its
+// table all the time. No row is lost.
+func TestWhatTheTableLoses(t *testing.T) {
+	x := tailTable(t, 10, "poll: 10ms")
+	for _, o := range outages() {
+		x.relay = startRelay(t, x.listen, x.config)
+		before := x.live
+		x.insertFor(600 * time.Millisecond)
+		down := time.Now()
+		if err := x.cmd.Process.Signal(o.signal); err != nil {
+			t.Fatal(err)
+		}
+		gone := x.done
+		for ended := false; !ended; {
+			x.insertFor(logEvery)
+			select {
+			case <-gone:
+				ended = true
+			default:
+			}
+		}
+		x.insertFor(o.away + logEvery)
+		x.relay = spawnRelay(t, x.listen, x.config)
+		x.insertFor(200 * time.Millisecond)
+		x.ready(t)
+		x.insertFor(200 * time.Millisecond)
+		t.Logf("%s: %d rows, the relay was gone for some %v", o.name, x.live-before, time.Since(down).Round(time.Millisecond))
+		begun := time.Now()
+		x.eventually(t, time.Minute, "a look at all", func() (bool, string) {
+			s := x.status(t)
+			return s.State == "following" && s.Complete.After(begun), fmt.Sprintf("%+v", s)
+		})
+		x.kill()
+		x.onceEach(t)
+	}
+}
+
+// insertFor commits a row every 10 ms.
+func (x *tailed) insertFor(long time.Duration) {
+	tick := time.NewTicker(logEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(long); time.Now().Before(end); <-tick.C {
+		x.insert()
+	}
+}
+
 // TestBackfill reads a million rows while others come, and says how fast and in how much
 // memory. With AUDITRELAY_SOAK set; a number above 1 is how many rows.
 func TestBackfill(t *testing.T) {
