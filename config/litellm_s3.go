@@ -83,6 +83,7 @@ func (l *litellm) s3(settings, entry, own *node, path string) *node {
 		return nil
 	}
 	out := &node{kind: kindMapping, line: params.line, column: params.column, origin: key}
+	l.usualCredentials(params)
 	l.all(params, key)
 
 	layout := &node{kind: kindString, text: "litellm", line: params.line, column: params.column, origin: key}
@@ -95,6 +96,36 @@ func (l *litellm) s3(settings, entry, own *node, path string) *node {
 	s.finish()
 	l.goesOn(entry, params)
 	return out
+}
+
+// usualCredentials takes the references of keys whose variables are not set for none, as
+// LiteLLM does: it then uses the usual AWS credentials. A half of a pair stays an error, and
+// so does any other parameter: without its endpoint the file would mean another bucket.
+func (l *litellm) usualCredentials(params *node) {
+	unset := map[string]*node{}
+	for _, name := range []string{"s3_aws_access_key_id", "s3_aws_secret_access_key", "s3_aws_session_token"} {
+		n := params.get(name)
+		if !n.given() || n.kind != kindString {
+			continue
+		}
+		variable, ok := strings.CutPrefix(n.text, litellmEnv)
+		if _, set := l.lookup(variable); !ok || set || l.elsewhere[variable] != 0 || !envName.MatchString(variable) {
+			continue
+		}
+		unset[name] = n
+	}
+	id, secret := unset["s3_aws_access_key_id"], unset["s3_aws_secret_access_key"]
+	if (id == nil) != (secret == nil) || len(unset) == 0 || id == nil && params.get("s3_aws_access_key_id").given() {
+		return
+	}
+	first := id
+	for _, n := range unset {
+		if first == nil {
+			first = n
+		}
+		n.kind, n.resolved = kindNull, true
+	}
+	l.report.warn(first, "%s is not set: as in LiteLLM, the usual AWS credentials are used (environment, profile, role of the machine)", strings.TrimPrefix(first.text, litellmEnv))
 }
 
 // goesOn warns of what LiteLLM does with the same lines.
