@@ -31,6 +31,9 @@ type Event struct {
 	// Ingest is nil, unless filters processed the event before it was stored.
 	Ingest *Ingest
 
+	// Mapping is nil for an event in LiteLLM's schema.
+	Mapping *Mapping
+
 	// Data is the event byte for byte as it came: one JSON object.
 	Data []byte
 }

@@ -106,7 +106,10 @@ type Record struct {
 	// choose them.
 	Source, Principal string
 	Tombstone         bool
-	Data              []byte // one JSON object without a line feed; owned by the engine
+	// Mapping says where Data has its fields; nil: Data is in LiteLLM's schema. What is not
+	// in Data any more is in no field.
+	Mapping *Mapping
+	Data    []byte // one JSON object without a line feed; owned by the engine
 }
 
 // Chunk is a contiguous range of the journal on its way through one callback.

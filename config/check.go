@@ -41,6 +41,7 @@ type checker struct {
 func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
+	c.schemas()
 	c.socket()
 	c.origins()
 	c.quarantine()
@@ -222,7 +223,7 @@ func (c checker) tokens() {
 		if err := CheckNamespace(t.Namespace); err != nil {
 			c.bad(at("ingest", "tokens", i, "namespace"), "%v", err)
 		}
-		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}, Namespace: t.Namespace})
+		c.Tokens = append(c.Tokens, Token{Name: t.Name, Token: t.Token, Roles: []Role{RoleIngest}, Namespace: t.Namespace, Schema: t.Schema})
 	}
 }
 
@@ -233,10 +234,10 @@ func (c checker) rotates() map[string]bool {
 	for _, t := range c.Tokens {
 		roles := slices.Clone(t.Roles)
 		slices.Sort(roles)
-		rights[t.Name] = append(rights[t.Name], fmt.Sprint(roles, " ", t.Namespace))
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint(roles, " ", t.Namespace, " ", t.Schema))
 	}
 	for _, t := range c.Ingest.Tokens {
-		rights[t.Name] = append(rights[t.Name], fmt.Sprint([]Role{RoleIngest}, " ", t.Namespace))
+		rights[t.Name] = append(rights[t.Name], fmt.Sprint([]Role{RoleIngest}, " ", t.Namespace, " ", t.Schema))
 	}
 	both := map[string]bool{}
 	for name, all := range rights {

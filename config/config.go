@@ -207,6 +207,9 @@ type Token struct {
 	// together, as those of one LiteLLM, need the same one. With the roles ingest, view,
 	// auditor and comply alone. Default: it sends into litellm and reads all.
 	Namespace string `yaml:"namespace"`
+	// Schema is the schema of the events that are sent with it to POST /v1/events; see
+	// ingest.schemas. Default: LiteLLM's.
+	Schema string `yaml:"schema"`
 	// Rate limits what its holder may send. Beyond it requests get 429 with Retry-After.
 	// Default: none; memory and connections are shared fairly in any case. A LiteLLM before
 	// autumn 2026 loses an event that gets 429.
@@ -257,6 +260,14 @@ type Ingest struct {
 	// Limits are the limits of an event and of a request. Larger input is rejected.
 	Limits IngestLimits `yaml:"limits"`
 
+	// Schemas say where the events of other producers than LiteLLM have what the relay needs,
+	// by name. Tokens and hooks name them. Default: the shipped ones alone.
+	Schemas []Schema `yaml:"schemas,named"`
+
+	// Hooks are paths for producers that show who they are in their own way, by name:
+	// POST /v1/hooks/NAME. Default: none.
+	Hooks []Hook `yaml:"hooks,named"`
+
 	// Quarantine limits the quarantine: invalid input whose sender cannot see an error.
 	// When it is full, senders get 503.
 	Quarantine Quarantine `yaml:"quarantine"`
@@ -288,6 +299,9 @@ type IngestToken struct {
 	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
 	// the same one. Default: litellm.
 	Namespace string `yaml:"namespace"`
+	// Schema is the schema of the events that are sent with it; see ingest.schemas. Default:
+	// LiteLLM's.
+	Schema string `yaml:"schema"`
 }
 
 // IngestLimits limit events and requests.

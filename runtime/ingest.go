@@ -96,6 +96,9 @@ var errCannotJudge = errors.New("a filter before the journal could not judge")
 func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	received := e
 	e.Data = data
+	if e.Mapping != nil {
+		return r.leftMapped(e, &received)
+	}
 	now, err := ingest.Check(data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth, IDBytes: r.limits.IDBytes, Reserved: true})
 	if err != nil { // it lacks what an event must have
 		return r.bare(e)

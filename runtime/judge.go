@@ -328,7 +328,7 @@ func (j *judge) enter(v *visit) {
 		v.own, v.past = true, true
 		return
 	}
-	matched, failure := j.condition.match(e.Data)
+	matched, failure := j.condition.match(e)
 	switch {
 	case failure != nil:
 		v.judged = delivery.Judged{Event: e, Outcome: auditrelay.DeadLettered, Cause: auditrelay.CausePanic, Err: failure}

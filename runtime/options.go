@@ -214,7 +214,7 @@ type Step struct {
 
 // Submission is one incoming event.
 type Submission struct {
-	// Data is one JSON object in LiteLLM's schema. Submit copies it.
+	// Data is one JSON object, in LiteLLM's schema unless Schema is given. Submit copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
 	// Namespace is where the event's id counts: events of two namespaces may have one id,
@@ -226,6 +226,9 @@ type Submission struct {
 	// relay have. Without it such an event is rejected: nobody can send what looks like an
 	// own record of this relay.
 	Reserved bool
+	// Schema reads an event that is not in LiteLLM's schema. Default: it is. Namespace, if
+	// given, counts before that of the schema.
+	Schema *Schema
 }
 
 // Result is the outcome of one Submission.

@@ -360,6 +360,10 @@ func (r *Runtime) split(body []byte, of *quarantine.Item) ([]Submission, error) 
 	limits := r.limits
 	limits.BodyBytes = int64(len(body)) + 1
 	var events []Submission
+	schema := r.schemaOf(of.Provenance)
+	if schema.Unwraps() {
+		limits.EventBytes = limits.BodyBytes
+	}
 	reader := ingest.NewReader(bytes.NewReader(body), "", "", limits)
 	for {
 		raw, err := reader.Next()
@@ -371,6 +375,9 @@ func (r *Runtime) split(body []byte, of *quarantine.Item) ([]Submission, error) 
 		case err != nil:
 			return nil, err
 		}
-		events = append(events, Submission{Data: bytes.Clone(raw.Data), Provenance: of.Provenance, Namespace: of.Namespace})
+		wrapped, _ := schema.Unwrap(raw.Data)
+		for _, data := range wrapped {
+			events = append(events, Submission{Data: bytes.Clone(data), Provenance: of.Provenance, Namespace: of.Namespace, Schema: schema})
+		}
 	}
 }

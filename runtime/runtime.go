@@ -42,6 +42,7 @@ type Runtime struct {
 	texts        *Texts
 	log          *slog.Logger
 	taps         taps
+	replaySchema atomic.Pointer[func(auditrelay.Provenance) *Schema] // nil: LiteLLM's
 	limits       ingest.Limits
 	namespaces   namespaces
 	workers      int

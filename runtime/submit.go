@@ -112,7 +112,7 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 	result := &s.results[i]
 	limits := r.limits
 	limits.Reserved = in.Reserved
-	event, err := ingest.Check(in.Data, limits)
+	event, err := r.check(in, limits)
 	if err != nil {
 		if e, ok := errors.AsType[*EventError](err); ok {
 			e.Index = i
@@ -141,7 +141,7 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 		}
 		result.Filtered = event.Ingest.Outcome == auditrelay.Filtered
 	}
-	result.UnknownAction = !event.Action.Known()
+	result.UnknownAction = event.Mapping == nil && !event.Action.Known() // other schemas have verbs of their own
 	s.tx.Append(event)
 	if s.keep {
 		s.taken = append(s.taken, event)

@@ -9,6 +9,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/query"
+	"auditrelay/internal/schema"
 )
 
 // condition is a prepared When. A nil condition matches every event.
@@ -19,6 +20,7 @@ type condition struct {
 }
 
 type fieldCondition struct {
+	name   string
 	path   string // gjson, escaped
 	values []string
 }
@@ -32,7 +34,7 @@ func newCondition(w *auditrelay.When) *condition {
 		c.query, c.wrong = query.Parse(w.Query)
 	}
 	for name, values := range w.Fields {
-		c.fields = append(c.fields, fieldCondition{path: gjson.Escape(name), values: values})
+		c.fields = append(c.fields, fieldCondition{name: name, path: gjson.Escape(name), values: values})
 	}
 	slices.SortFunc(c.fields, func(a, b fieldCondition) int { return strings.Compare(a.path, b.path) })
 	return c
@@ -40,7 +42,7 @@ func newCondition(w *auditrelay.When) *condition {
 
 // match reports whether an accepted event meets the condition. gjson is safe here because
 // accepted events are valid JSON without duplicate keys at the top.
-func (c *condition) match(data []byte) (ok bool, err error) {
+func (c *condition) match(e *auditrelay.Event) (ok bool, err error) {
 	if c == nil {
 		return true, nil
 	}
@@ -53,15 +55,14 @@ func (c *condition) match(data []byte) (ok bool, err error) {
 		return false, fmt.Errorf("the condition: %w", c.wrong)
 	}
 	for _, f := range c.fields {
-		value := gjson.GetBytes(data, f.path)
-		if value.Type != gjson.String || !slices.Contains(f.values, value.Str) {
+		if value, ok := f.of(e); !ok || !slices.Contains(f.values, value) {
 			return false, nil
 		}
 	}
 	if c.query == nil {
 		return true, nil
 	}
-	value := c.query.Get(data)
+	value := c.query.Get(e.Data)
 	switch {
 	case !value.Exists(), value.Type == gjson.Null, value.Type == gjson.False:
 		return false, nil
@@ -69,4 +70,19 @@ func (c *condition) match(data []byte) (ok bool, err error) {
 		return len(value.Array()) > 0, nil
 	}
 	return true, nil
+}
+
+// of returns the field's text. Of an event in another schema than LiteLLM's it is what the
+// schema maps to the name.
+func (f *fieldCondition) of(e *auditrelay.Event) (value string, ok bool) {
+	if e.Mapping != nil {
+		if f.name == "id" {
+			return e.ID, true
+		}
+		if value, found, mapped := schema.Field(e.Mapping, f.name, e.Data); mapped {
+			return value, found
+		}
+	}
+	found := gjson.GetBytes(e.Data, f.path)
+	return found.Str, found.Type == gjson.String
 }

@@ -18,7 +18,8 @@ import (
 // remove, mask, hmac, partial, truncate. So the order of rules never matters. The policy
 // also applies inside strings that hold JSON.
 type Options struct {
-	// Preset is a built-in policy to start from: litellm, secrets, minimal or pii.
+	// Preset is a built-in policy to start from: litellm, secrets, minimal or pii, or that
+	// of another producer, by the name of its schema: kubernetes, cloudtrail, gitlab.
 	// Rules and paths here add to it; keep_only and opaque here replace the preset's.
 	// auditrelay policy show NAME prints it. Default: none.
 	Preset string `yaml:"preset"`
@@ -44,6 +45,12 @@ type Options struct {
 	// is exactly a SHA-256 in lower-case hexadecimal, rules by name and detectors skip
 	// it. Rules by path still apply, also to a value that contains it.
 	Digests []string `yaml:"digests"`
+
+	// Identifiers lists the paths of what names a key or token and is none. While a value
+	// there is exactly the id of an AWS access key, a SHA-256 in base64, or a keyed digest
+	// as Vault writes it (hmac-sha256: and 64 digits), rules by name and detectors skip it.
+	// Rules by path still apply.
+	Identifiers []string `yaml:"identifiers"`
 
 	// KeyHashes makes rules by name and detectors skip key hashes in the rows of LiteLLM's
 	// key tables: token in before_value and updated_values, next to a table_name such as
@@ -117,11 +124,12 @@ func (o Options) Over(preset Options) Options {
 	out.Rules = slices.Concat(preset.Rules, o.Rules)
 	out.JSON = slices.Concat(preset.JSON, o.JSON)
 	out.Digests = slices.Concat(preset.Digests, o.Digests)
+	out.Identifiers = slices.Concat(preset.Identifiers, o.Identifiers)
 	out.KeyHashes = preset.KeyHashes || o.KeyHashes
 	out.Except = slices.Concat(preset.Except, o.Except)
 	out.ExceptNames = slices.Concat(preset.ExceptNames, o.ExceptNames)
 	out.below = map[string]int{
-		"rules": len(preset.Rules), "json": len(preset.JSON), "digests": len(preset.Digests),
+		"rules": len(preset.Rules), "json": len(preset.JSON), "digests": len(preset.Digests), "identifiers": len(preset.Identifiers),
 		"except": len(preset.Except), "except_names": len(preset.ExceptNames),
 	}
 	if o.Opaque != "" {
@@ -135,7 +143,7 @@ func (o Options) Over(preset Options) Options {
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
 func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redaction.Policy, error) {
-	p := redaction.Options{KeyHashes: o.KeyHashes, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
+	p := redaction.Options{KeyHashes: o.KeyHashes, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
 	for _, r := range o.Rules {
 		p.Rules = append(p.Rules, redaction.Rule{
 			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep,

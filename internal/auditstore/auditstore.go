@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"auditrelay"
 )
 
 // Options say how to use a database. The zero value is SQLite's, for writing.
@@ -55,7 +57,8 @@ type Record struct {
 	Time      time.Time
 	Received  time.Time
 	Tombstone bool
-	Data      []byte // one JSON object, as delivered
+	Mapping   *auditrelay.Mapping // nil: Data is in LiteLLM's schema
+	Data      []byte              // one JSON object, as delivered
 }
 
 // Row is one record as it is stored.
@@ -70,7 +73,9 @@ type Row struct {
 	Tombstone bool
 	// Conflict: another event with this identity and other contents had been accepted
 	// before. Nothing unmarks it, not even the end of the other.
-	Conflict  bool
+	Conflict bool
+	// Mapping is nil for a record in LiteLLM's schema. Fields are read with it.
+	Mapping   *auditrelay.Mapping
 	Data      []byte // of a damaged row, whatever is there
 	Integrity Integrity
 }
@@ -101,7 +106,9 @@ const (
 	// versionConflict marks conflicts, and has an index for what other namespaces than the
 	// usual one hold.
 	versionConflict = 3
-	versionNewest   = versionConflict
+	// versionMapping has records of other schemas than LiteLLM's, with where their fields are.
+	versionMapping = 4
+	versionNewest  = versionMapping
 )
 
 // The names in the table of numbers.

@@ -3,11 +3,15 @@ package auditstore
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"auditrelay"
+	"auditrelay/internal/schema"
 )
 
 // Field is a field of a record that can be searched or sorted by; a column's name.
@@ -69,14 +73,54 @@ func column(value string) string {
 	return head + " sha256:" + hex.EncodeToString(sum[:])
 }
 
-// columns are the searchable fields of a record's document, but its id: in the order
-// action, table_name, object_id, changed_by, changed_by_api_key.
-func columns(data []byte) [5]string {
+// columnsOf are the searchable fields of a record's document, but its id: in the order
+// action, table_name, object_id, changed_by, changed_by_api_key. mapping says where they
+// are; empty: where LiteLLM has them.
+func columnsOf(mapping string, data []byte) [5]string {
 	var out [5]string
+	if mapping != "" {
+		if m := parseMapping(mapping); m != nil && gjson.ValidBytes(data) {
+			c := schema.ColumnsOf(m, data)
+			out = [5]string{column(c.Action), column(c.TableName), column(c.ObjectID), column(c.ChangedBy)}
+		}
+		return out
+	}
 	for i, value := range gjson.GetManyBytes(data, "action", "table_name", "object_id", "changed_by", "changed_by_api_key") {
 		out[i] = column(value.String()) // of what is no string, its JSON
 	}
 	return out
+}
+
+// mapping is a Mapping as a row has it.
+type mapping struct {
+	Schema     string `json:"schema"`
+	ID         string `json:"id,omitempty"`
+	Action     string `json:"action,omitempty"`
+	Time       string `json:"time,omitempty"`
+	Actor      string `json:"actor,omitempty"`
+	Object     string `json:"object,omitempty"`
+	ObjectType string `json:"object_type,omitempty"`
+}
+
+func mappingText(m *auditrelay.Mapping) string {
+	if m == nil {
+		return ""
+	}
+	text, err := json.Marshal(mapping(*m))
+	if err != nil {
+		return "" // strings alone always marshal
+	}
+	return string(text)
+}
+
+// parseMapping is the inverse; nil for an empty text, and for one that is damaged.
+func parseMapping(text string) *auditrelay.Mapping {
+	var m mapping
+	if text == "" || json.Unmarshal([]byte(text), &m) != nil {
+		return nil
+	}
+	out := auditrelay.Mapping(m)
+	return &out
 }
 
 // inside is what of a record's values can be searched for a part.

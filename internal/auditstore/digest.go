@@ -7,8 +7,8 @@ import (
 )
 
 // digest is SHA-256 of all that makes a row a record: its journal's name, its place in
-// it, its identity and times, and its document. The columns that are searched follow from
-// the document. Each text has its length before it, so that no two records have one
+// it, its identity and times, its document, and where the fields of that are. The columns
+// that are searched follow from these two. Each text has its length before it, so that no two records have one
 // digest.
 func digest(journal string, w *written) []byte {
 	b := make([]byte, 0, 256+len(w.data))
@@ -21,6 +21,9 @@ func digest(journal string, w *written) []byte {
 	text(w.namespace)
 	text(w.id)
 	text(w.data)
+	if w.mapping != "" {
+		text(w.mapping)
+	}
 	sum := sha256.Sum256(b)
 	return sum[:]
 }
@@ -28,7 +31,7 @@ func digest(journal string, w *written) []byte {
 // integrity says whether what was read of a row is what was stored.
 func integrity(journal string, w *written) Integrity {
 	switch {
-	case w.digest != nil && string(w.digest) != string(digest(journal, w)), w.columns != columns([]byte(w.data)), !isObject(w.data):
+	case w.digest != nil && string(w.digest) != string(digest(journal, w)), w.columns != columnsOf(w.mapping, []byte(w.data)), !isObject(w.data):
 		return Damaged
 	case w.digest == nil:
 		return Unverified

@@ -30,6 +30,7 @@ type line struct {
 	Time      time.Time       `json:"time"`
 	Received  time.Time       `json:"received"`
 	Tombstone bool            `json:"tombstone,omitempty"`
+	Mapping   json.RawMessage `json:"mapping,omitempty"`
 	Data      json.RawMessage `json:"data"`
 }
 
@@ -72,7 +73,11 @@ func render(chunk *auditrelay.Chunk, records []auditrelay.Record) (auditrelay.Pa
 	sequences := make([]uint64, 0, len(records))
 	for i := range records {
 		r := &records[i]
-		head, err := json.Marshal(line{Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, Time: r.Time.UTC(), Received: r.Received.UTC(), Tombstone: r.Tombstone})
+		mapping := json.RawMessage(nil)
+		if text := mappingText(r.Mapping); text != "" && !r.Tombstone {
+			mapping = json.RawMessage(text)
+		}
+		head, err := json.Marshal(line{Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, Time: r.Time.UTC(), Received: r.Received.UTC(), Tombstone: r.Tombstone, Mapping: mapping})
 		if err != nil {
 			return auditrelay.Payload{}, fmt.Errorf("render record %d: %w", r.Sequence, err)
 		}
@@ -113,7 +118,7 @@ func Parse(p *auditrelay.Payload) (journal string, records []Record, err error) 
 		if json.Unmarshal(text, &l) != nil || len(l.Data) == 0 {
 			return "", nil, errPayload // the parser's own error may quote the text
 		}
-		records = append(records, Record{Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Time: l.Time, Received: l.Received, Tombstone: l.Tombstone, Data: l.Data})
+		records = append(records, Record{Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Time: l.Time, Received: l.Received, Tombstone: l.Tombstone, Mapping: parseMapping(string(l.Mapping)), Data: l.Data})
 	}
 	return journal, records, nil
 }

@@ -78,23 +78,27 @@ type putter struct {
 	identity string // without the incarnation
 	writes   int64  // of the journal, with this transaction
 	digests  bool   // rows have them
+	mapped   bool   // rows say where their fields are
 	marks    bool   // rows say whether they are a conflict
 
 	atPlace, withID, insert, update, mark *sql.Stmt
 }
 
 // recordColumns are those that a record's row has, in the order in which write gives them.
-func recordColumns(digests bool) []string {
+func recordColumns(digests, mapped bool) []string {
 	names := []string{"journal", "sequence", "tombstone", "updated_at", "received", "action", "table_name", "object_id", "changed_by", "changed_by_api_key", "namespace", "id", "data"}
 	if digests {
 		names = append(names, "digest", "teams", "team_names", "tokens")
+	}
+	if mapped {
+		names = append(names, "mapping")
 	}
 	return names
 }
 
 func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*putter, error) {
 	identity, _, _ := strings.Cut(journal, ".")
-	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict}
+	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict, mapped: s.version >= versionMapping}
 	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
@@ -102,13 +106,16 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	if p.digests {
 		none = ", digest"
 	}
+	if p.mapped {
+		none += ", mapping"
+	}
 	// What else the row has is read too: a row that is damaged elsewhere is not known.
 	atPlace := s.statement("SELECT position, tombstone, updated_at, received, namespace, id, data, action, table_name, object_id, changed_by, changed_by_api_key" + none + " FROM " + s.tables.events + " WHERE journal = ").arg(nil).text(" AND sequence = ").arg(nil)
 	// same: the very event, of the journal before it was restored from a backup.
 	withID := s.statement("SELECT e.position, e.data, CASE WHEN e.sequence = ").arg(nil).
 		text(" AND j.identity = ").arg(nil).text(" THEN 1 ELSE 0 END AS same FROM " + s.tables.events + " e JOIN " + s.tables.journals + " j ON j.number = e.journal WHERE e.id = ").
 		arg(nil).text(" AND e.namespace = ").arg(nil).text(" AND e.tombstone = 0 ORDER BY same DESC, e.position")
-	names := recordColumns(p.digests)
+	names := recordColumns(p.digests, p.mapped)
 	insert := s.statement("INSERT INTO " + s.tables.events + " (" + strings.Join(names, ", ") + ") VALUES (")
 	update := s.statement("UPDATE " + s.tables.events + " SET ")
 	for i, name := range names {
@@ -231,14 +238,17 @@ func exec(ctx context.Context, s *sql.Stmt, args ...any) error {
 type written struct {
 	position, sequence, tombstone, at, received int64
 	columns                                     [5]string
-	namespace, id, data                         string
+	namespace, id, data, mapping                string
 	digest                                      []byte
 	inside                                      inside
 }
 
 func (p *putter) made(r *Record) *written {
-	w := &written{sequence: int64(r.Sequence), at: micros(r.Time), received: micros(r.Received), columns: columns(r.Data),
-		namespace: column(r.Namespace), id: column(r.ID), data: string(r.Data)}
+	w := &written{sequence: int64(r.Sequence), at: micros(r.Time), received: micros(r.Received), namespace: column(r.Namespace), id: column(r.ID), data: string(r.Data)}
+	if p.mapped {
+		w.mapping = mappingText(r.Mapping)
+	}
+	w.columns = columnsOf(w.mapping, r.Data)
 	if r.Tombstone {
 		w.tombstone = 1
 	}
@@ -258,6 +268,9 @@ func (p *putter) args(w *written) []any {
 	if p.digests {
 		args = append(args, w.digest, w.inside.teams, w.inside.names, w.inside.tokens)
 	}
+	if p.mapped {
+		args = append(args, w.mapping)
+	}
 	return args
 }
 
@@ -268,13 +281,16 @@ func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	if p.digests {
 		into = append(into, &w.digest)
 	}
+	if p.mapped {
+		into = append(into, &w.mapping)
+	}
 	err = p.atPlace.QueryRowContext(ctx, p.journal, int64(r.Sequence)).Scan(into...)
 	return w, err
 }
 
 // equal reports whether the row that is there is what would be written.
 func (w *written) equal(there *written, digests bool) bool {
-	if w.data != there.data || w.columns != there.columns {
+	if w.data != there.data || w.mapping != there.mapping || w.columns != there.columns {
 		return false
 	}
 	return !digests || w.was(there) && w.tombstone == there.tombstone && w.at == there.at && w.received == there.received &&

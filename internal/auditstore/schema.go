@@ -17,7 +17,7 @@ func (s *Store) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + s.tables.events + " (position " + position + ", journal BIGINT NOT NULL, sequence BIGINT NOT NULL, " +
 			"tombstone BIGINT NOT NULL, updated_at BIGINT NOT NULL, received BIGINT NOT NULL, " +
 			"action " + must + ", table_name " + must + ", object_id " + must + ", changed_by " + must + ", changed_by_api_key " + must + ", " +
-			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ", " + conflictColumn + ")",
+			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ", " + conflictColumn + ", " + s.mappingColumn() + ")",
 		"CREATE UNIQUE INDEX IF NOT EXISTS auditrelay_events_place ON " + s.tables.events + " (journal, sequence)",
 		"CREATE INDEX IF NOT EXISTS auditrelay_events_received ON " + s.tables.events + " (received, position)",
 		s.insideIndex(),
@@ -37,6 +37,13 @@ func (s *Store) insideIndex() string {
 
 // conflictColumn is 1 where another event with the row's identity came before.
 const conflictColumn = "conflict BIGINT NOT NULL DEFAULT 0"
+
+// mappingColumn is where the fields of a record in another schema than LiteLLM's are, as
+// JSON; empty for LiteLLM's.
+func (s *Store) mappingColumn() string {
+	_, text, _ := s.options.Dialect.types()
+	return "mapping " + text + " NOT NULL DEFAULT ''"
+}
 
 // namespaceIndex is for readers who see one namespace. Events of LiteLLM, which are most
 // of a store as a rule, are not in it.
@@ -60,6 +67,11 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		if version < versionConflict {
 			if err := s.addConflicts(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if version < versionMapping {
+			if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.tables.events+" ADD COLUMN "+s.mappingColumn()); err != nil {
 				return err
 			}
 		}

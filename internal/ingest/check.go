@@ -23,14 +23,24 @@ const actionBytes = 128
 // ordinary event.
 func Check(data []byte, l Limits) (auditrelay.Event, error) {
 	l = l.orDefaults()
-	if err := document.Check(data, document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth}); err != nil {
-		return auditrelay.Event{}, refusal(err)
+	if err := CheckDocument(data, l); err != nil {
+		return auditrelay.Event{}, err
 	}
 	e, fault := read(data, l)
 	if fault != nil {
 		return auditrelay.Event{}, fault
 	}
 	return e, nil
+}
+
+// CheckDocument reports whether data is one JSON object within the limits, whatever its
+// fields. The error is an *EventError.
+func CheckDocument(data []byte, l Limits) error {
+	l = l.orDefaults()
+	if err := document.Check(data, document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth}); err != nil {
+		return refusal(err)
+	}
+	return nil
 }
 
 // field is a field of the schema that has a type of its own. Fields that may
@@ -154,6 +164,9 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 
 // reservedPrefix begins the table names of the relay's own records.
 const reservedPrefix = "auditrelay_"
+
+// ReservedTable is reserved for a text.
+func ReservedTable(name string) bool { return reserved([]byte(name), nil) }
 
 // reserved reports whether a table's name is one of the relay's own to a reader who
 // takes no notice of case and white space.

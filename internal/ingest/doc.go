@@ -30,6 +30,9 @@ type Limits struct {
 	Ratio int
 }
 
+// MaxID is the most bytes that an event's id may have.
+func (l Limits) MaxID() int { return l.orDefaults().IDBytes }
+
 func (l Limits) orDefaults() Limits {
 	if l.EventBytes <= 0 {
 		l.EventBytes = 1 << 20

@@ -163,7 +163,7 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 			if n == document.Root {
 				marks |= known.top.marks
 			}
-			if marks&digestField != 0 && shape.Digest(d, c) || keyRow && a.policy.keyHashes && shape.KeyHash(d, c, known.key) {
+			if marks.spare(d, c) || keyRow && a.policy.keyHashes && shape.KeyHash(d, c, known.key) {
 				continue
 			}
 		}

@@ -52,6 +52,9 @@ type Options struct {
 	// Digests are the paths of strings that, as long as they have the exact shape of
 	// a SHA-256 in hexadecimal, are no secret whatever they are called.
 	Digests []string
+	// Identifiers are the paths of strings that, as long as they have the exact shape of
+	// shape.Identifier, are no secret whatever they are called.
+	Identifiers []string
 	// KeyHashes does the same for the hashes in rows of LiteLLM's tables of keys: token
 	// in before_value and updated_values.
 	KeyHashes bool
@@ -142,6 +145,7 @@ type marks uint8
 const (
 	declaredJSON marks = 1 << iota
 	digestField
+	identifierField
 	excepted
 )
 
@@ -173,7 +177,7 @@ func New(o Options) (*Policy, error) {
 		option string
 		paths  []string
 		mark   marks
-	}{{"json", o.JSON, declaredJSON}, {"digests", o.Digests, digestField}, {"except", o.Except, excepted}} {
+	}{{"json", o.JSON, declaredJSON}, {"digests", o.Digests, digestField}, {"identifiers", o.Identifiers, identifierField}, {"except", o.Except, excepted}} {
 		for i, text := range m.paths {
 			if path := c.path(fmt.Sprintf("%s[%d]", m.option, i), text); path != nil {
 				touch := 0

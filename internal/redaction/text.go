@@ -50,6 +50,7 @@ func textOf(o Options) []byte {
 	list("", "keep_only", o.KeepOnly)
 	list("", "json", o.JSON)
 	list("", "digests", o.Digests)
+	list("", "identifiers", o.Identifiers)
 	list("", "except", o.Except)
 	list("", "except_names", o.ExceptNames)
 	yes("", "key_hashes", o.KeyHashes)

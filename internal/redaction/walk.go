@@ -129,7 +129,7 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	in.spared |= a.sparedAt(n)
 	in.near = named.key.Name.At(in.spared)
 	in.rule = p.stronger(int(s.rule)-1, in.rule)
-	if s.marks&digestField != 0 && shape.Digest(a.doc, n) || p.keyHashes && in.keyRow && shape.KeyHash(a.doc, n, named.key) ||
+	if s.marks.spare(a.doc, n) || p.keyHashes && in.keyRow && shape.KeyHash(a.doc, n, named.key) ||
 		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
 		// No name makes a secret of it, and no detector. A rule for its place, or for
 		// what it lies in, says that it is to go nevertheless.
@@ -141,6 +141,11 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	in.keyRow = named.key.IsHolder()
 	in.nested = false
 	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
+}
+
+// spare reports whether a value that a path declares a digest or an identifier is one.
+func (m marks) spare(d *document.Document, n document.Node) bool {
+	return m&digestField != 0 && shape.Digest(d, n) || m&identifierField != 0 && shape.Identifier(d, n)
 }
 
 // paired is what is known of a member by the name that a pair gives it.

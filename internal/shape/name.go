@@ -2,6 +2,8 @@ package shape
 
 import (
 	"bytes"
+	"encoding/base64"
+	"slices"
 	"strings"
 
 	"auditrelay/document"
@@ -219,6 +221,35 @@ func Digest(d *document.Document, n document.Node) bool {
 	}
 	return len(text) == 64
 }
+
+// Identifier reports whether n is a text that names a key or token and is none: the id of an
+// AWS access key or of who has it, a SHA-256 in base64, or hmac-sha256: and 64 hexadecimal
+// digits, as Vault writes keyed digests.
+func Identifier(d *document.Document, n document.Node) bool {
+	if d.Kind(n) != document.String || d.Len(n) > longestIdentifier {
+		return false
+	}
+	var room [longestIdentifier]byte
+	text, _ := d.AppendString(room[:0], n)
+	if hex, ok := bytes.CutPrefix(text, []byte("hmac-sha256:")); ok {
+		return len(hex) == 64 && len(bytes.Trim(hex, "0123456789abcdef")) == 0
+	}
+	switch len(text) {
+	case 20:
+		return slices.Contains(awsPrefixes, string(text[:4])) && len(bytes.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")) == 0
+	case 44:
+		var sum [33]byte
+		size, err := base64.StdEncoding.Strict().Decode(sum[:], text)
+		return err == nil && size == 32
+	}
+	return false
+}
+
+const longestIdentifier = 12 + 64
+
+// awsPrefixes begin the unique ids of access keys, users, roles and groups. Source: the IAM
+// user guide, "IAM identifiers".
+var awsPrefixes = []string{"AKIA", "ASIA", "AIDA", "AROA", "AGPA", "ANPA"}
 
 // Name returns what the name tells that a node stands under: the nearest key above
 // it, or the one beside it in a pair.

@@ -85,10 +85,12 @@ type Invalid struct {
 
 // Submitted answers POST /v1/events. Results has one Result for each event, in order.
 type Submitted struct {
-	Accepted   int      `json:"accepted"`             // newly stored
-	Duplicates int      `json:"duplicates,omitempty"` // equal events were stored before
-	Refused    int      `json:"refused,omitempty"`
-	Results    []Result `json:"results"`
+	Accepted   int `json:"accepted"`             // newly stored
+	Duplicates int `json:"duplicates,omitempty"` // equal events were stored before
+	Refused    int `json:"refused,omitempty"`
+	// Quarantined are invalid events of a hook, kept whole: its sender cannot see an error.
+	Quarantined int      `json:"quarantined,omitempty"`
+	Results     []Result `json:"results"`
 	// Error is set if the body could not be read to its end. Events after the last result
 	// were not processed.
 	Error *Error `json:"error,omitempty"`

@@ -11,6 +11,8 @@ var (
 	GetCaller  = Endpoint[None, Principal]{"GET", "/v1/principal"}
 
 	PostEvents    = Endpoint[Raw, Submitted]{"POST", "/v1/events"} // ?atomic
+	PostHook      = Endpoint[Raw, Submitted]{"POST", "/v1/hooks/{name}"}
+	GetHook       = Endpoint[None, Raw]{"GET", "/v1/hooks/{name}"} // a producer's challenge
 	GetEvent      = Endpoint[EventQuery, Explained]{"GET", "/v1/events/{id}"}
 	GetProofs     = Endpoint[ProofQuery, []EventProof]{"GET", "/v1/proofs"} // ?id=
 	FindEvent     = Endpoint[EventQuery, Explained]{"GET", "/v1/events"}    // ?id=, for ids that cannot be in a path

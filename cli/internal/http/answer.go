@@ -22,6 +22,10 @@ func appendSubmitted(dst []byte, a *api.Submitted) []byte {
 		dst = append(dst, `,"refused":`...)
 		dst = strconv.AppendInt(dst, int64(a.Refused), 10)
 	}
+	if a.Quarantined > 0 {
+		dst = append(dst, `,"quarantined":`...)
+		dst = strconv.AppendInt(dst, int64(a.Quarantined), 10)
+	}
 	dst = append(dst, `,"results":[`...)
 	for i := range a.Results {
 		if i > 0 {

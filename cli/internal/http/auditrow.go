@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"auditrelay/internal/auditstore"
+	"auditrelay/internal/schema"
 
 	"github.com/tidwall/gjson"
 )
@@ -24,6 +25,8 @@ type auditRecord struct {
 	Tombstone bool      `json:"tombstone"`
 	// Conflict: another event with this id and other contents had been accepted before.
 	Conflict bool `json:"conflict,omitempty"`
+	// Schema is that of an event that is not in LiteLLM's.
+	Schema string `json:"schema,omitempty"`
 	// Integrity says whether the record is what was stored. Of a damaged one nothing is
 	// shown but where it stands.
 	Integrity auditstore.Integrity `json:"integrity"`
@@ -69,6 +72,9 @@ func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 	if row.Integrity == auditstore.Damaged {
 		data = nil
 	}
+	if row.Mapping != nil && data != nil {
+		data = asLiteLLM(row)
+	}
 	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
 		name := key.String()
 		if name == recordField || seen[name] {
@@ -102,9 +108,29 @@ func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 			field(missing.name, appendMarshalled(nil, missing.value))
 		}
 	}
-	field(recordField, appendMarshalled(nil, auditRecord{Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Conflict: row.Conflict, Integrity: row.Integrity, Others: others}))
+	name := ""
+	if row.Mapping != nil {
+		name = row.Mapping.Schema
+	}
+	field(recordField, appendMarshalled(nil, auditRecord{Schema: name, Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Conflict: row.Conflict, Integrity: row.Integrity, Others: others}))
 	b.WriteByte('}')
 	return b.Bytes()
+}
+
+// asLiteLLM is an event in another schema as LiteLLM's API shows one: the fields that the
+// schema maps under LiteLLM's names, and the event itself, as it was delivered, as the
+// updated values.
+func asLiteLLM(row *auditstore.Row) []byte {
+	c := schema.ColumnsOf(row.Mapping, row.Data)
+	return appendMarshalled(nil, struct {
+		ID        string          `json:"id"`
+		UpdatedAt string          `json:"updated_at"`
+		ChangedBy string          `json:"changed_by"`
+		Action    string          `json:"action"`
+		Table     string          `json:"table_name"`
+		Object    string          `json:"object_id"`
+		After     json.RawMessage `json:"updated_values"`
+	}{row.ID, isoTime(row.Time), c.ChangedBy, c.Action, c.TableName, c.ObjectID, row.Data})
 }
 
 // asObject is a value that may be an object or a list, or text that holds one. What the

@@ -29,6 +29,7 @@ type principal struct {
 	// namespace confines it: what it sends is in there, and it sees nothing else. Empty: it
 	// is not confined.
 	namespace string
+	schema    *runtime.Schema // of its events; nil: LiteLLM's
 	rates     rates
 }
 
@@ -65,7 +66,8 @@ func (p principal) by() string {
 // a browser sends on behalf of a page from elsewhere is refused.
 type auth struct {
 	tokens []tokenEntry
-	given  []string // names of tokens with the role ingest itself
+	given  []string // names of tokens with the role ingest itself, and of hooks
+	hooks  map[string]*hook
 	// tap: live viewing of events is on.
 	tap bool
 	// socket is what a connection by the unix socket may do without a token.
@@ -182,7 +184,7 @@ func (a *auth) byCertificate(r *http.Request) int {
 // senders are the names under which events are awaited.
 func (a *auth) senders() []string {
 	if a.open() {
-		return []string{principal{}.by()}
+		return append([]string{principal{}.by()}, a.given...)
 	}
 	return a.given
 }

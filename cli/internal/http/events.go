@@ -40,7 +40,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		respondError(w, refused)
 		return
 	}
-	held := &holding{server: s, ctx: r.Context(), who: who.by(), full: s.memoryOf(r, atomic), atomic: atomic, event: int64(s.limits.EventBytes)}
+	held := &holding{server: s, ctx: r.Context(), who: who.by(), full: min(s.memoryOf(r, atomic, who.schema.Unwraps()), s.large.most()), atomic: atomic, event: int64(s.limits.EventBytes)}
 	defer held.release()
 	first := held.want(0)
 	if r.Header.Get("Content-Encoding") != "" {
@@ -56,18 +56,37 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		server: s, ctx: r.Context(), atomic: atomic,
 		reserved:  who.roles[roleRelay],
 		namespace: who.namespace,
+		schema:    who.schema,
 		from:      auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
 	}
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
 	in.ctx = context.WithoutCancel(in.ctx)
-	reader := ingest.NewReader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), s.limits.Ingest())
-	if err := in.run(reader); err != nil {
+	in.accept(w, r, in.reader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r), who.by())
+	who.rates.count(in.seen())
+}
+
+// reader reads the request's events. What a schema unwraps is framed whole first.
+func (in *intake) reader(body io.Reader, r *http.Request) *ingest.Reader {
+	limits := in.server.limits.Ingest()
+	if in.schema.Unwraps() {
+		limits.EventBytes = limits.BodyBytes
+	}
+	return ingest.NewReader(body, r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), limits)
+}
+
+// accept takes the events and answers.
+func (in *intake) accept(w http.ResponseWriter, r *http.Request, reader *ingest.Reader, sender string) {
+	s := in.server
+	err := in.run(reader)
+	if err == nil {
+		err = in.bury()
+	}
+	if err != nil {
 		in.answer.Error = s.failure(r, err)
 	}
 	s.metrics.submitted(&in.answer)
-	s.senders.Seen(who.by(), in.seen())
-	who.rates.count(in.seen())
+	s.senders.Seen(sender, in.seen())
 	status := in.status()
 	if in.answer.Error != nil {
 		in.answer.Error.Status = status
@@ -105,16 +124,23 @@ func takenMedia(media string) bool {
 
 // memoryOf is what a request's body takes at most while it comes. The journal's copy of an
 // atomic one is not counted: it is short, and one at a time of each principal.
-func (s *Server) memoryOf(r *http.Request, atomic bool) int64 {
+func (s *Server) memoryOf(r *http.Request, atomic, wrapped bool) int64 {
 	event := int64(s.limits.EventBytes)
 	need := 2*(sliceBytes+event) + event // the slice, its copy in the journal, what the reader holds
 	if atomic {
 		need = int64(s.limits.BodyBytes)*5/4 + event
 	}
+	if wrapped {
+		need += 3 * int64(s.limits.BodyBytes) // the wrapper, its events, and those on their way
+	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
 		need += ingest.DecompressionMemory(encoding)
 	} else if r.ContentLength >= 0 {
-		need = min(need, 3*r.ContentLength+32<<10)
+		times := int64(3)
+		if wrapped {
+			times = 6
+		}
+		need = min(need, times*r.ContentLength+32<<10)
 	}
 	return need
 }
@@ -135,6 +161,12 @@ type intake struct {
 	namespace string // of the events; empty: the usual one
 	// reserved: events may be own records of another relay.
 	reserved bool
+	schema   *runtime.Schema // of the events; nil: LiteLLM's
+	// lenient: what is no event goes into quarantine, as the whole body where there is much.
+	lenient bool
+	whole   []byte
+	bad     []runtime.Quarantined
+	count   int // of events that a schema unwrapped
 
 	arena   []byte // the slice's events, one after the other
 	pending []pendingEvent
@@ -167,25 +199,48 @@ func (in *intake) run(reader *ingest.Reader) error {
 			}
 			fault := asEventError(err)
 			if fault.Rest {
+				if in.quarantineLater(in.whole, fault) {
+					return in.flush()
+				}
 				in.unframeable = fault
 				in.answer.Error = restError(fault, in.server.limits)
 				return in.flush()
 			}
-			in.refuse(fault.Index, fault)
+			if !in.quarantineLater(in.whole, fault) {
+				in.refuse(fault.Index, fault)
+			}
 			continue
 		}
-		if !in.atomic && (len(in.arena)+len(raw.Data) > sliceBytes || len(in.pending) >= min(sliceEvents, in.server.limits.Events)) {
-			if err := in.flush(); err != nil {
+		if !in.schema.Unwraps() {
+			if err := in.add(raw.Index, raw.Data); err != nil {
 				return err
 			}
+			continue
 		}
-		if in.atomic && (len(in.pending) >= auditrelay.MaxAtomic || len(in.arena)+len(raw.Data) > int(auditrelay.MaxAtomicBytes)) {
-			return fmt.Errorf("%w: an atomic request holds at most %d events in %v", runtime.ErrTooLarge, auditrelay.MaxAtomic, auditrelay.MaxAtomicBytes)
+		events, _ := in.schema.Unwrap(raw.Data)
+		for _, data := range events {
+			if err := in.add(in.count, data); err != nil {
+				return err
+			}
+			in.count++
 		}
-		start := len(in.arena)
-		in.arena = append(in.arena, raw.Data...)
-		in.pending = append(in.pending, pendingEvent{index: raw.Index, start: start, end: len(in.arena)})
 	}
+}
+
+// add adds one event to the slice, and submits that first where it is full.
+func (in *intake) add(index int, data []byte) error {
+	if !in.atomic && (len(in.arena)+len(data) > sliceBytes || len(in.pending) >= min(sliceEvents, in.server.limits.Events)) {
+		if err := in.flush(); err != nil {
+			return err
+		}
+	}
+	if in.atomic && (len(in.pending) >= auditrelay.MaxAtomic || len(in.arena)+len(data) > int(auditrelay.MaxAtomicBytes)) {
+		return fmt.Errorf("%w: an atomic request holds at most %d events in %v", runtime.ErrTooLarge, auditrelay.MaxAtomic, auditrelay.MaxAtomicBytes)
+	}
+	start := len(in.arena)
+	in.arena = append(in.arena, data...)
+	in.pending = append(in.pending, pendingEvent{index: index, start: start, end: len(in.arena)})
+	return nil
 }
 
 // flush submits the slice and writes down what became of it.
@@ -201,7 +256,9 @@ func (in *intake) flush() error {
 		return err
 	}
 	for i, res := range results {
-		in.settle(in.pending[i].index, res)
+		if p := in.pending[i]; res.Err == nil || !in.quarantineLater(in.arena[p.start:p.end], res.Err) {
+			in.settle(p.index, res)
+		}
 	}
 	in.arena, in.pending = in.arena[:0], in.pending[:0]
 	return nil
@@ -239,7 +296,7 @@ func (in *intake) flushAtomic() error {
 // seen is how many events came, as far as anybody looked; one at least where the
 // request could not be read, or nothing can be taken.
 func (in *intake) seen() int {
-	n := in.answer.Accepted + in.answer.Duplicates + in.answer.Refused
+	n := in.answer.Accepted + in.answer.Duplicates + in.answer.Refused + in.answer.Quarantined
 	if in.answer.Error != nil {
 		n++
 	}
@@ -252,7 +309,7 @@ var errAtomic = errors.New("another event of this atomic request was refused")
 func (in *intake) submissions() []runtime.Submission {
 	in.batch = in.batch[:0]
 	for _, p := range in.pending {
-		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Namespace: in.namespace, Reserved: in.reserved})
+		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Namespace: in.namespace, Reserved: in.reserved, Schema: in.schema})
 	}
 	return in.batch
 }
@@ -300,7 +357,7 @@ func (in *intake) refuse(index int, err error) {
 // again as it is; then, where anything was stored, 207.
 func (in *intake) status() int {
 	a := &in.answer
-	stored := a.Accepted + a.Duplicates
+	stored := a.Accepted + a.Duplicates + a.Quarantined
 	switch {
 	case a.Error != nil && in.unframeable == nil:
 		return a.Error.Status // the runtime's

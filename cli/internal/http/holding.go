@@ -19,6 +19,7 @@ type holding struct {
 	full   int64 // what the request takes at most
 	atomic bool  // the body stands in memory whole
 	event  int64 // the largest event
+	copies int64 // of the body beside the first, while it is read
 
 	n        int64
 	releases []func()
@@ -49,7 +50,7 @@ func (h *holding) want(come int64) int64 {
 		return h.full
 	}
 	step := int64(1) << bits.Len64(uint64(max(come, 256<<10)-1))
-	return min(h.full, step+step/4+min(h.event, step))
+	return min(h.full, (1+h.copies)*step+step/4+min(h.event, step))
 }
 
 // grow waits until the request holds n bytes.

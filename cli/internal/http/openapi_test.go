@@ -42,6 +42,8 @@ var operations = map[string]struct {
 	"GET /v1/principal": {"Returns the name and the roles of the caller.", nil},
 
 	"POST /v1/events":                 {"Accepts events: an object, an array, or one object a line, plain, gzip or zstd. With atomic, all or none.", []string{"atomic"}},
+	"POST /v1/hooks/{name}":           {"Accepts a producer's events at a hook, which has a secret of its own. Invalid events go into quarantine.", nil},
+	"GET /v1/hooks/{name}":            {"Answers a producer that asks by a challenge whether the hook is its own.", nil},
 	"GET /v1/events/{id}":             {"Shows what became of an event. With data (role comply), its contents too.", nil},
 	"POST /v1/shadows":                {"Starts a shadow: another module or policy runs beside the filter's own on live events.", nil},
 	"GET /v1/shadows":                 {"What shadows found so far. Paths and texts of failures need the role comply.", nil},

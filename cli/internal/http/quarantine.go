@@ -119,7 +119,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		respondError(w, refused)
 		return
 	}
-	release, err := s.Reserve(r.Context(), who.by(), s.memoryOf(r, true))
+	release, err := s.Reserve(r.Context(), who.by(), s.memoryOf(r, true, true))
 	if err != nil {
 		respondError(w, busy())
 		return

@@ -51,6 +51,8 @@ func (s *Server) table() []route {
 		answer(s, api.GetCaller, anyRole, s.getCaller).withinNamespace(),
 
 		at(api.PostEvents, roleIngest, s.postEvents).streaming().withinNamespace(),
+		at(api.PostHook, noRole, s.postHook).streaming(), // the hook's own secret
+		at(api.GetHook, noRole, s.getHook),
 		answer(s, api.GetEvent, roleView, s.getEvent).withinNamespace(), // comply with ?data=true
 		answer(s, api.FindEvent, roleView, s.getEvent).withinNamespace(),
 		answer(s, api.GetProofs, roleAuditor, s.getProofs).withinNamespace(),

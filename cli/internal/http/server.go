@@ -171,6 +171,7 @@ func New(o Options) (*Server, error) {
 // Those that were given to send events are awaited to.
 func (s *Server) useAuth(a *auth) {
 	s.auth.Store(a)
+	s.rt.ReplayBySchema(a.replaySchema)
 	s.senders.Expect(a.senders()...)
 }
 

@@ -35,6 +35,17 @@ func newDoor(cfg *config.Config, address string) (doorway, error) {
 	if err != nil {
 		return doorway{}, err
 	}
+	for i := range cfg.Tokens {
+		if s := cfg.SchemaNamed(cfg.Tokens[i].Schema); s != nil {
+			accounts.tokens[i].who.schema = s.Compiled()
+		}
+	}
+	if accounts.hooks, err = newHooks(cfg); err != nil {
+		return doorway{}, err
+	}
+	for _, h := range accounts.hooks {
+		accounts.given = append(accounts.given, h.name)
+	}
 	accounts.allowOrigins(cfg.Audit.Origins)
 	accounts.tap = cfg.Tap.Enabled
 	if accounts.socket, err = newRoleSet(cfg.Socket.Roles...); err != nil {

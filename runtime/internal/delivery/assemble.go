@@ -281,7 +281,7 @@ func (r *rendering) setAside(refused *auditrelay.RecordErrors) bool {
 
 func record(e *auditrelay.Event, data []byte) auditrelay.Record {
 	return auditrelay.Record{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Time: e.Time,
-		TimeFrom: e.TimeFrom, Received: e.Received, Action: e.Action, Source: e.Provenance.Source, Principal: e.Provenance.Principal, Data: data}
+		TimeFrom: e.TimeFrom, Received: e.Received, Action: e.Action, Source: e.Provenance.Source, Principal: e.Provenance.Principal, Mapping: e.Mapping, Data: data}
 }
 
 // render calls the sink and turns its panic into an error.

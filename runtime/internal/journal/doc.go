@@ -41,7 +41,7 @@
 //	| crc (4) | received   | version | length of   | head   | data |   an event
 //	|         | (8, ns)    | (1)     | head (uvar) |        |      |
 //	+---------+------------+---------+-------------+--------+------+
-//	  head: namespace, id, flags (1), [time], action, provenance, [emission], [ingest]
+//	  head: namespace, id, flags (1), [time], action, provenance, [emission], [ingest], [mapping]
 //
 //	+---------+---------+-------------+--------+--------+-------------+-----------------+
 //	| crc (4) | version | received    | bytes  | n      | n hashes    | emit targets of |   an index

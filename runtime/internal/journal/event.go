@@ -17,7 +17,8 @@ import (
 // Version 2 is version 1 with what filters made of the event before it was stored
 // at the end of its head; programs that do not know it take such a record for
 // damaged rather than for the event as it came. Version 3 is one of these, encrypted;
-// see sealedVersion.
+// see sealedVersion. Version 4 has the event's Mapping at the end of its head, behind what
+// filters made of it, if they did.
 //
 // The body is encoded where the event is handed over; crc and received are put
 // before it when the event gets its sequence. The crc covers body, sequence and
@@ -25,9 +26,11 @@ import (
 const (
 	eventVersion  = 1
 	ingestVersion = 2
+	mappedVersion = 4
 	recordPrefix  = 12
 	flagEmission  = 1 << 7
 	flagIngest    = 1 << 6
+	flagMapping   = 1 << 5
 	timeFromBits  = 0x0f
 )
 
@@ -42,6 +45,9 @@ func appendBody(dst []byte, e *auditrelay.Event) []byte {
 	}
 	if e.Ingest != nil {
 		flags |= flagIngest
+	}
+	if e.Mapping != nil {
+		flags |= flagMapping
 	}
 	head = append(head, flags)
 	if ownTime(e.TimeFrom) {
@@ -63,6 +69,12 @@ func appendBody(dst []byte, e *auditrelay.Event) []byte {
 		version = ingestVersion
 		head = append(head, byte(e.Ingest.Outcome))
 		head = append(head, e.Ingest.Digest[:]...)
+	}
+	if m := e.Mapping; m != nil {
+		version = mappedVersion
+		for _, text := range []string{m.Schema, m.ID, m.Action, m.Time, m.Actor, m.Object, m.ObjectType} {
+			head = appendString(head, text)
+		}
 	}
 	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(len(head)))
@@ -110,7 +122,7 @@ func checkRecord(sequence uint64, record []byte) (received int64, body []byte, e
 
 func splitBody(body []byte) (head, data []byte, err error) {
 	r := reader{b: body}
-	if v := r.byte(); v != eventVersion && v != ingestVersion {
+	if v := r.byte(); v != eventVersion && v != ingestVersion && v != mappedVersion {
 		r.fail()
 	}
 	head = r.bytes()
@@ -156,6 +168,9 @@ func decodeEvent(sequence uint64, received int64, text string, head, data []byte
 	if flags&flagIngest != 0 {
 		e.Ingest = &auditrelay.Ingest{Outcome: auditrelay.Outcome(r.byte())}
 		copy(e.Ingest.Digest[:], r.take(uint64(len(e.Ingest.Digest))))
+	}
+	if flags&flagMapping != 0 {
+		e.Mapping = &auditrelay.Mapping{Schema: str(), ID: str(), Action: str(), Time: str(), Actor: str(), Object: str(), ObjectType: str()}
 	}
 	if r.err == nil && len(r.b) > 0 {
 		r.fail()

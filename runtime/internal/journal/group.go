@@ -180,7 +180,7 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 		return false, false, 0, nil
 	}
 	stored := version{data: data}
-	if p.ingest != nil || body[0] == ingestVersion {
+	if p.ingest != nil || body[0] == ingestVersion || body[0] == mappedVersion {
 		e, err := decodeEvent(sequence, received, string(head), head, data)
 		if err != nil {
 			return false, false, 0, g.j.damaged(sequence, sequence+1, err)

@@ -1,0 +1,279 @@
+package http
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+	"auditrelay/internal/schema"
+	"auditrelay/internal/test/producers"
+	"auditrelay/runtime"
+)
+
+const hookSecret = "a-secret-between-the-two-0123456789"
+
+// parsed is a configuration as the program reads it.
+func parsed(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("auditrelay.yaml", []byte(text), config.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// hooksOf has a hook for each shipped schema, and tokens for one and for all of the rest.
+func hooksOf(t *testing.T, more string) *config.Config {
+	t.Helper()
+	text := "callbacks: []\ntokens:\n  - {name: reader, token: the-reader-of-all-01, roles: [comply]}\n" +
+		"  - {name: cluster, token: the-token-of-the-cluster, roles: [ingest], schema: kubernetes}\ningest:\n" + more + "  hooks:\n"
+	for _, name := range config.SchemaNames() {
+		text += fmt.Sprintf("    %s: {secrets: [an-older-secret-of-the-two-0, %s]}\n", name, hookSecret)
+	}
+	return parsed(t, text)
+}
+
+func sign(body string) string {
+	mac := hmac.New(sha256.New, []byte(hookSecret))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// shown is how each producer shows who it is: header and value.
+func shown(name, body string) (header, value string) {
+	switch name {
+	case "github":
+		return "X-Hub-Signature-256", "sha256=" + sign(body)
+	case "keycloak":
+		return "X-Keycloak-Signature", sign(body)
+	case "gitlab":
+		return "X-Gitlab-Event-Streaming-Token", hookSecret
+	case "okta":
+		return "Authorization", hookSecret
+	}
+	return "Authorization", "Bearer " + hookSecret
+}
+
+// TestEachProducer sends what each of them sends, as it does, twice: its events are stored
+// once, byte for byte, with what the schema reads of them.
+func TestEachProducer(t *testing.T) {
+	r := newRelayOn(t, Options{Config: hooksOf(t, "")}, runtime.Options{Dir: t.TempDir()})
+	if names := config.SchemaNames(); len(names) != len(producers.Samples()) {
+		t.Errorf("samples of %d of the schemas %q", len(producers.Samples()), names)
+	}
+	sequence := uint64(0)
+	for _, sample := range producers.Samples() {
+		body := string(sample.Body)
+		header, value := shown(sample.Schema, body)
+		n := len(sample.Events)
+		status, answer, _ := r.call("POST", "/v1/hooks/"+sample.Schema, body, header, value)
+		if got := decodeText[api.Submitted](t, answer); status != http.StatusOK || got.Accepted != n {
+			t.Fatalf("%s: %d %s", sample.Schema, status, answer)
+		}
+		if status, answer, _ = r.call("POST", "/v1/hooks/"+sample.Schema, body, header, value); status != http.StatusOK || decodeText[api.Submitted](t, answer).Duplicates != n {
+			t.Errorf("%s again: %d %s", sample.Schema, status, answer)
+		}
+		var got []producers.Event
+		for range n {
+			sequence++
+			e, err := r.rt.Event(t.Context(), sequence)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(sample.Body, e.Data) || e.Namespace != sample.Schema || e.Mapping == nil || e.Provenance.Principal != "hook:"+sample.Schema {
+				t.Errorf("%s: %s %+v %s", e.Namespace, e.ID, e.Provenance, e.Data)
+			}
+			c := schema.ColumnsOf(e.Mapping, e.Data)
+			if c.Action != string(e.Action) {
+				t.Errorf("action %q, %q", c.Action, e.Action)
+			}
+			got = append(got, producers.Event{ID: e.ID, Action: string(e.Action), Time: e.Time, Actor: c.ChangedBy, Object: c.ObjectID, ObjectType: c.TableName})
+		}
+		if d := cmp.Diff(sample.Events, got); d != "" {
+			t.Errorf("%s: %s", sample.Schema, d)
+		}
+	}
+}
+
+// TestAHookLetsNobodyElseIn: without the secret, with another, with the signature of another
+// body, and by the name of no hook.
+func TestAHookLetsNobodyElseIn(t *testing.T) {
+	r := newRelay(t, Options{Config: hooksOf(t, "")})
+	body := string(producers.Samples()[0].Body)
+	for name, header := range map[string][2]string{
+		"gitlab":     {"X-Gitlab-Event-Streaming-Token", "another-secret-0123456789"},
+		"okta":       {"Authorization", ""},
+		"kubernetes": {"Authorization", "Bearer the-reader-of-all-01"},
+		"vault":      {"X-Gitlab-Event-Streaming-Token", hookSecret},
+		"github":     {"X-Hub-Signature-256", "sha256=" + sign(body+" ")},
+		"keycloak":   {"X-Keycloak-Signature", ""},
+	} {
+		status, answer, _ := r.call("POST", "/v1/hooks/"+name, body, header[0], header[1])
+		if status != http.StatusUnauthorized || strings.Contains(answer, hookSecret) {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	for _, prefix := range []string{"", "sha1=", "sha256"} {
+		if status, _, _ := r.call("POST", "/v1/hooks/github", body, "X-Hub-Signature-256", prefix+sign(body)); status != http.StatusUnauthorized {
+			t.Errorf("prefix %q: %d", prefix, status)
+		}
+	}
+	if status, _, _ := r.call("POST", "/v1/hooks/other", body, "Authorization", hookSecret); status != http.StatusNotFound {
+		t.Errorf("no hook: %d", status)
+	}
+	if n := r.rt.Stats().Accepted; n != 0 {
+		t.Errorf("%d events came in", n)
+	}
+}
+
+// TestAChallenge: Okta asks once, with the secret, whether the hook is its own.
+func TestAChallenge(t *testing.T) {
+	r := newRelay(t, Options{Config: hooksOf(t, "")})
+	ask := func(name string, head ...string) (int, string) {
+		t.Helper()
+		status, answer, _ := r.call("GET", "/v1/hooks/"+name, "", head...)
+		return status, answer
+	}
+	if status, answer := ask("okta", "Authorization", hookSecret, "X-Okta-Verification-Challenge", "Me_rShK8"); status != http.StatusOK || strings.TrimSpace(answer) != `{"verification":"Me_rShK8"}` {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, _ := ask("okta", "X-Okta-Verification-Challenge", "Me_rShK8"); status != http.StatusUnauthorized {
+		t.Errorf("without the secret: %d", status)
+	}
+	if status, _ := ask("okta", "Authorization", hookSecret); status != http.StatusBadRequest {
+		t.Errorf("without a challenge: %d", status)
+	}
+	if status, _ := ask("okta", "Authorization", hookSecret, "X-Okta-Verification-Challenge", strings.Repeat("x", 1025)); status != http.StatusBadRequest {
+		t.Errorf("a long challenge: %d", status)
+	}
+	if status, _ := ask("gitlab", "X-Gitlab-Event-Streaming-Token", hookSecret, "X-Okta-Verification-Challenge", "a"); status != http.StatusBadRequest {
+		t.Errorf("a hook without challenges: %d", status)
+	}
+}
+
+// TestAHooksInvalidInput goes into quarantine whole, is answered as accepted, and is read by
+// the hook's schema when it is replayed.
+func TestAHooksInvalidInput(t *testing.T) {
+	r := newRelay(t, Options{Config: hooksOf(t, "")})
+	post := func(body string) api.Submitted {
+		t.Helper()
+		status, answer, _ := r.call("POST", "/v1/hooks/okta", body, "Authorization", hookSecret)
+		if status != http.StatusOK {
+			t.Errorf("%s: %d %s", body, status, answer)
+			return api.Submitted{}
+		}
+		return decodeText[api.Submitted](t, answer)
+	}
+	if got := post(`{"data": {"events": [{"uuid": "a", "eventType": "x"}, {"uuid": "b"}, 7, {"uuid": "a", "eventType": "y"}]}}`); got.Accepted != 1 || got.Quarantined != 3 {
+		t.Errorf("%+v", got)
+	}
+	if got := post(`no JSON at all`); got.Quarantined != 1 {
+		t.Errorf("%+v", got)
+	}
+	items, err := r.rt.QuarantineItems(t.Context(), runtime.QuarantineQuery{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, it := range items {
+		reasons = append(reasons, it.Reason)
+	}
+	if want := []string{"missing", "not_object", "conflict", "not_object"}; !slices.Equal(reasons, want) {
+		t.Errorf("%q", reasons)
+	}
+	item, err := r.rt.QuarantineItem(t.Context(), items[0].Number)
+	if err != nil || string(item.Data) != `{"uuid": "b"}` {
+		t.Errorf("%s, %v", item.Data, err)
+	}
+	results, err := r.rt.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "u"}, items[0].Number, []byte(`{"uuid": "b", "eventType": "mended"}`))
+	if err != nil || len(results) != 1 || results[0].ID != "b" {
+		t.Errorf("%+v, %v", results, err)
+	}
+
+	var many strings.Builder
+	for i := range 150 {
+		fmt.Fprintf(&many, `{"uuid": "m%d"}`+"\n", i)
+	}
+	if got := post(many.String()); got.Quarantined != 150 {
+		t.Errorf("%+v", got)
+	}
+	items, err = r.rt.QuarantineItems(t.Context(), runtime.QuarantineQuery{Limit: 1000})
+	if err != nil || len(items) != 3+101 || items[len(items)-1].Bytes != int64(many.Len()) {
+		t.Errorf("%d items, %v", len(items), err)
+	}
+}
+
+// TestATokenWithASchema: POST /v1/events reads what the token sends by the schema, in every
+// form in which requests come; another token's events are LiteLLM's as before.
+func TestATokenWithASchema(t *testing.T) {
+	own := `  schemas:
+    shop: {namespace: orders, unwrap: [batch.items, list], id: [id, "{order}-{step}"], action: [verb, "=unknown"], time: at, actor: [by.mail, by.name], object: order}
+  tokens:
+    - {name: shop, token: the-token-of-the-shop-0, schema: shop}
+    - {name: other, token: the-token-of-the-other, namespace: elsewhere, schema: shop}
+    - {name: litellm, token: the-token-of-litellm-0}
+`
+	r := newRelay(t, Options{Config: hooksOf(t, own)})
+	send := func(token, body string, head ...string) (int, api.Submitted) {
+		t.Helper()
+		status, answer, _ := r.call("POST", "/v1/events", body, append(head, "Authorization", "Bearer "+token)...)
+		return status, decodeText[api.Submitted](t, answer)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	fmt.Fprint(z, `{"list": [{"order": 3, "step": "c"}]}`)
+	z.Close()
+	for name, tt := range map[string]struct {
+		body string
+		head []string
+		ids  []string
+	}{
+		"one":       {`{"order": 1, "step": "a", "at": 1772359200}`, nil, []string{"1-a"}},
+		"a wrapper": {"{\n\"batch\": {\"items\": [{\"id\": \"x\"}, {\"id\": \"y\"}]}}", nil, []string{"x", "y"}},
+		"lines":     {`{"list": [{"id": "l1"}]}` + "\n" + `{"id": "l2"}` + "\n", []string{"Content-Type", "application/x-ndjson"}, []string{"l1", "l2"}},
+		"an array":  {`[{"list": []}, {"list": [{"id": "r1"}]}]`, nil, []string{"r1"}},
+		"gzip":      {packed.String(), []string{"Content-Encoding", "gzip"}, []string{"3-c"}},
+	} {
+		status, got := send("the-token-of-the-shop-0", tt.body, tt.head...)
+		var ids []string
+		for _, one := range got.Results {
+			ids = append(ids, one.ID)
+		}
+		if status != http.StatusOK || !slices.Equal(ids, tt.ids) {
+			t.Errorf("%s: %d %+v", name, status, got)
+		}
+	}
+	if status, got := send("the-token-of-the-shop-0", `{"list": [{"id": ""}, 1]}`); status != http.StatusMultiStatus || got.Accepted != 1 || got.Refused != 1 || got.Results[1].Index != 1 {
+		t.Errorf("%d %+v", status, got)
+	}
+	// Without an id it is a keyed digest: the same bytes are the same event.
+	_, first := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 1}`)
+	_, again := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 1}`)
+	_, another := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 2}`)
+	if id := first.Results[0].ID; len(id) != 32 || !again.Results[0].Duplicate || again.Results[0].ID != id || another.Results[0].ID == id {
+		t.Errorf("%+v, %+v, %+v", first, again, another)
+	}
+	if _, got := send("the-token-of-the-other", `{"id": "x", "verb": "sell"}`); got.Accepted != 1 {
+		t.Errorf("another namespace: %+v", got)
+	}
+	if _, got := send("the-token-of-litellm-0", event("x")); got.Accepted != 1 {
+		t.Errorf("LiteLLM's: %+v", got)
+	}
+	for namespace, want := range map[string]string{"orders": "unknown", "elsewhere": "sell", "litellm": "created"} {
+		status, answer, _ := r.call("GET", "/v1/events/x?namespace="+namespace+"&data=true", "", "Authorization", "Bearer the-reader-of-all-01")
+		if e := decodeText[api.Explained](t, answer); status != http.StatusOK || e.Namespace != namespace || string(e.Action) != want {
+			t.Errorf("%s: %d %s", namespace, status, answer)
+		}
+	}
+}

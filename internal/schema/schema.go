@@ -1,0 +1,252 @@
+// Package schema reads events of producers other than LiteLLM: a Schema says by
+// expressions where such an event has its id, action, time, actor and object.
+//
+// An expression is one of
+//
+//	user.username             a path, in the language of package query
+//	{auditID}/{stage}         text with paths in braces, all of which must find a value
+//	=kubernetes               a constant
+//
+// A path finds a string that is not empty, a number or a boolean. Several expressions are
+// tried in order, and the first that finds a value counts.
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"auditrelay"
+	"auditrelay/internal/query"
+)
+
+// The limits of a schema. An event carries the expressions that found its fields.
+const (
+	MaxExpression   = 256 // bytes
+	MaxAlternatives = 8   // expressions for one field
+	maxParts        = 8   // paths in one expression
+)
+
+// Fields are a schema's expressions, by field. Action is required. Without ID, an event's
+// id is a keyed digest of its bytes.
+type Fields struct {
+	Namespace string
+	// Unwrap are paths at which a request has its events in a list, tried in order. Where
+	// none finds a list the object itself is the event.
+	Unwrap                                      []string
+	ID, Action, Time, Actor, Object, ObjectType []string
+}
+
+// Schema reads events. It is immutable and safe for concurrent use.
+type Schema struct {
+	name, namespace                             string
+	unwrap                                      []string
+	id, action, time, actor, object, objectType []expression
+}
+
+// FieldError is what is wrong with one expression of a schema.
+type FieldError struct {
+	Field string // as in the configuration
+	Index int    // of the expression
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// New checks a schema. The errors are *FieldError, joined.
+func New(name string, f Fields) (*Schema, error) {
+	s := &Schema{name: name, namespace: f.Namespace}
+	var errs []error
+	for i, path := range f.Unwrap {
+		if _, err := query.Parse(path); err != nil {
+			errs = append(errs, &FieldError{"unwrap", i, err})
+		}
+	}
+	s.unwrap = f.Unwrap
+	for _, field := range []struct {
+		name string
+		from []string
+		into *[]expression
+	}{
+		{"id", f.ID, &s.id}, {"action", f.Action, &s.action}, {"time", f.Time, &s.time},
+		{"actor", f.Actor, &s.actor}, {"object", f.Object, &s.object}, {"object_type", f.ObjectType, &s.objectType},
+	} {
+		if len(field.from) > MaxAlternatives {
+			errs = append(errs, &FieldError{field.name, MaxAlternatives, fmt.Errorf("more than %d expressions", MaxAlternatives)})
+			continue
+		}
+		for i, text := range field.from {
+			e, err := parse(text)
+			if err != nil {
+				errs = append(errs, &FieldError{field.name, i, err})
+				continue
+			}
+			*field.into = append(*field.into, e)
+		}
+	}
+	if len(f.Action) == 0 {
+		errs = append(errs, &FieldError{"action", 0, errors.New("it is required; a constant begins with =, as in =login")})
+	}
+	return s, errors.Join(errs...)
+}
+
+// Name is the schema's name.
+func (s *Schema) Name() string { return s.name }
+
+// Unwraps reports whether one object of a request may hold several events.
+func (s *Schema) Unwraps() bool { return s != nil && len(s.unwrap) > 0 }
+
+// Unwrap returns the events that an object holds, byte for byte, not copied: the elements of the first
+// list that one of the paths finds. wrapped is false if none does, or the object is no valid
+// JSON: then it is the only event itself.
+func (s *Schema) Unwrap(data []byte) (events [][]byte, wrapped bool) {
+	if !s.Unwraps() || !gjson.ValidBytes(data) {
+		return [][]byte{data}, false
+	}
+	for _, path := range s.unwrap {
+		list := gjson.GetBytes(data, path)
+		if !list.IsArray() {
+			continue
+		}
+		list.ForEach(func(_, value gjson.Result) bool {
+			if from, to := value.Index, value.Index+len(value.Raw); from > 0 && to <= len(data) && string(data[from:to]) == value.Raw {
+				events = append(events, data[from:to:to])
+			} else {
+				events = append(events, []byte(value.Raw))
+			}
+			return true
+		})
+		return events, true
+	}
+	return [][]byte{data}, false
+}
+
+// expression is a checked expression.
+type expression struct {
+	text  string
+	parts []part // of a constant or path: one
+}
+
+type part struct {
+	text  string // before the path
+	query *query.Query
+}
+
+func parse(text string) (expression, error) {
+	e := expression{text: text}
+	switch {
+	case text == "" || text == "=":
+		return e, errors.New("the expression is empty")
+	case len(text) > MaxExpression:
+		return e, fmt.Errorf("the expression is longer than %d bytes", MaxExpression)
+	case text[0] == '=':
+		e.parts = []part{{text: text[1:]}}
+		return e, nil
+	case !strings.ContainsAny(text, "{}"):
+		q, err := query.Parse(text)
+		e.parts = []part{{query: q}}
+		return e, err
+	}
+	rest := text
+	for rest != "" {
+		before, after, found := strings.Cut(rest, "{")
+		if strings.Contains(before, "}") {
+			return e, errors.New("a } without its {")
+		}
+		if !found {
+			e.parts = append(e.parts, part{text: rest})
+			break
+		}
+		path, next, closed := strings.Cut(after, "}")
+		if !closed {
+			return e, errors.New("a { without its }")
+		}
+		q, err := query.Parse(path)
+		if err != nil {
+			return e, err
+		}
+		e.parts, rest = append(e.parts, part{text: before, query: q}), next
+	}
+	if len(e.parts) > maxParts {
+		return e, fmt.Errorf("more than %d paths in one expression", maxParts)
+	}
+	return e, nil
+}
+
+// value is what the expression finds in a valid document.
+func (e *expression) value(data []byte) (string, bool) {
+	if len(e.parts) == 1 && e.parts[0].text == "" {
+		return scalar(e.parts[0].query.Get(data))
+	}
+	var b strings.Builder
+	for i := range e.parts {
+		b.WriteString(e.parts[i].text)
+		if e.parts[i].query == nil {
+			continue
+		}
+		text, ok := scalar(e.parts[i].query.Get(data))
+		if !ok {
+			return "", false
+		}
+		b.WriteString(text)
+	}
+	return b.String(), true
+}
+
+func scalar(v gjson.Result) (string, bool) {
+	switch v.Type {
+	case gjson.String:
+		return v.Str, v.Str != ""
+	case gjson.Number, gjson.True, gjson.False:
+		return v.Raw, true
+	}
+	return "", false
+}
+
+// Value is what an expression of a Mapping finds in a valid document. An empty one, and
+// one that is damaged, finds nothing.
+func Value(text string, data []byte) (string, bool) {
+	if text == "" {
+		return "", false
+	}
+	e, err := parse(text)
+	if err != nil {
+		return "", false
+	}
+	return e.value(data)
+}
+
+// Columns are an event's fields by the names that LiteLLM's events have for them.
+type Columns struct{ Action, TableName, ObjectID, ChangedBy string }
+
+// ColumnsOf reads them from a valid document.
+func ColumnsOf(m *auditrelay.Mapping, data []byte) Columns {
+	get := func(text string) string {
+		value, _ := Value(text, data)
+		return value
+	}
+	return Columns{Action: get(m.Action), TableName: get(m.ObjectType), ObjectID: get(m.Object), ChangedBy: get(m.Actor)}
+}
+
+// Field is one of them by LiteLLM's name; ok: the name is one that a schema maps.
+func Field(m *auditrelay.Mapping, name string, data []byte) (value string, found, ok bool) {
+	text := ""
+	switch name {
+	case "action":
+		text = m.Action
+	case "table_name":
+		text = m.ObjectType
+	case "object_id":
+		text = m.Object
+	case "changed_by":
+		text = m.Actor
+	default:
+		return "", false, false
+	}
+	value, found = Value(text, data)
+	return value, found, true
+}

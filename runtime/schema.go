@@ -1,0 +1,83 @@
+package runtime
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"auditrelay"
+	"auditrelay/internal/ingest"
+	"auditrelay/internal/schema"
+)
+
+// Schema says where the events of a producer other than LiteLLM have what the relay needs.
+// It is immutable and safe for concurrent use.
+type Schema = schema.Schema
+
+// SchemaFields are a Schema's expressions; docs/operators/producers.md describes them.
+type SchemaFields = schema.Fields
+
+// NewSchema checks a schema.
+func NewSchema(name string, fields SchemaFields) (*Schema, error) {
+	s, err := schema.New(name, fields)
+	if err != nil {
+		return nil, fmt.Errorf("schema %s: %w", name, err)
+	}
+	return s, nil
+}
+
+// check reads one event.
+func (r *Runtime) check(in *Submission, l ingest.Limits) (auditrelay.Event, error) {
+	if in.Schema == nil {
+		return ingest.Check(in.Data, l)
+	}
+	e, err := in.Schema.Read(in.Data, l, r.bytesDigest)
+	if e.Namespace == "" {
+		e.Namespace = auditrelay.NamespaceLiteLLM
+	}
+	return e, err
+}
+
+// bytesDigest is the id of an event that has none: the same bytes again are the same event,
+// also after a restart. It is keyed, so that nobody learns from it what an event says.
+func (r *Runtime) bytesDigest(data []byte) string {
+	mac := hmac.New(sha256.New, r.tombstoneKey)
+	mac.Write([]byte("bytes\x00"))
+	mac.Write(data)
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// leftMapped is left for an event with a mapping: its fields are what the mapping finds in
+// what filters left.
+func (r *Runtime) leftMapped(e auditrelay.Event, received *auditrelay.Event) auditrelay.Event {
+	if ingest.CheckDocument(e.Data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth}) != nil {
+		return r.bare(e)
+	}
+	m := *e.Mapping
+	e.Mapping = &m
+	if id, ok := schema.Value(m.ID, e.Data); m.ID != "" && (!ok || id != received.ID) {
+		e.ID = r.idDigest(*received)
+	}
+	action, _ := schema.Value(m.Action, e.Data)
+	e.Action = auditrelay.Action(action)
+	if at, ok := schema.Value(m.Time, e.Data); ok {
+		e.Time, e.TimeFrom = schema.Time(at)
+	} else {
+		e.TimeFrom = auditrelay.TimeMissing
+	}
+	return e
+}
+
+// ReplayBySchema sets the schema by which input from a sender is read when it is replayed
+// from quarantine; nil: LiteLLM's.
+func (r *Runtime) ReplayBySchema(of func(from auditrelay.Provenance) *Schema) {
+	r.replaySchema.Store(&of)
+}
+
+func (r *Runtime) schemaOf(from auditrelay.Provenance) *Schema {
+	if of := r.replaySchema.Load(); of != nil {
+		return (*of)(from)
+	}
+	return nil
+}
