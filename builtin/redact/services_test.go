@@ -23,7 +23,7 @@ func TestServices(t *testing.T) {
 		"key":      func(v string) any { return map[string]any{"updated_values": map[string]any{v: true}} },
 	}
 	total, missed := 0, map[string][]string{}
-	services := slices.Concat(vectors.Public, vectors.Services, vectors.Later)
+	services := slices.Concat(vectors.Public, vectors.Services, vectors.Later, vectors.Fresh)
 	for _, s := range services {
 		for name, plant := range positions {
 			for range 3 {

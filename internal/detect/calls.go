@@ -48,6 +48,12 @@ func (n *named) call(window []byte, at int) (Finding, bool) {
 		return Finding{}, false
 	}
 	kinds := n.names.tells(name)
+	if string(name) == "default" { // of a template: {{ password | default('...') }}
+		if before := bytes.TrimRight(window[:start], " "); len(before) > 0 && before[len(before)-1] == '|' {
+			before = bytes.TrimRight(before[:len(before)-1], " ")
+			kinds = n.names.tells(before[nameStart(before):])
+		}
+	}
 	if kinds == 0 {
 		return Finding{}, false
 	}

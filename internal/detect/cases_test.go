@@ -101,6 +101,17 @@ var cases = map[string]struct{ finds, misses []row }{
 			{"Llama4Maverick17B128EInstructFP8_Qwen3Coder480BA35BInstruct", ""}, {"token-refresher-5d8f7c9b4-x2k5j", ""}, {"a_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1", ""}, {"acme_" + aUUID, ""}, {"acme_the_name_of_a_very_long_feature_flag_2024", ""},
 		},
 	},
+	"unmarked-key": {
+		[]row{
+			{"<KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn>", ""}, {"use <SAV76USXIJOBMEQXPANUOQM6F5LIOTLPDIDVRJBFFE2MDJXG24TAPUU7>, please", ""}, {"<2Zk9mXv7TbL4wRy8nDs6HcPx3J4_q7Zk2mXv9TbL4wRy8nDs6>", ""},
+			{"<11e4a1b6c8d0f2a4b6c8d0e2f4a6b8c0d2>", ""}, {`key\n<11e4a1b6c8d0f2a4b6c8d0e2f4a6b8c0d2>`, ""}, {"<5f3e2a1b4c6d7e8f9a0b1c2d:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>", ""},
+			{"<" + aUUID + ":9f86d081884c7d659a2feaa0c55ad015>", ""}, {"<9f86d081884c7d659a2feaa0c55ad015.q7Zk2mXv9TbL4wRy>", ""},
+		},
+		[]row{
+			{"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", ""}, {"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", ""}, {"x11e4a1b6c8d0f2a4b6c8d0e2f4a6b8c0d2", ""}, {aUUID + ":" + aUUID, ""},
+			{"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", ""}, {"9f86d081884c7d659a2feaa0c55ad015.json", ""}, {"QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", ""},
+		},
+	},
 	"jwt": {
 		[]row{
 			{"<" + jwtHead + "." + jwtBody + ".c2lnbmF0dXJlLWlzLWZha2U>", ""}, {"t=<" + jwtHead + "." + jwtBody + ".c2ln>;", ""}, {"<" + jwtHead + "." + jwtBody + ">", ""}, // cut short

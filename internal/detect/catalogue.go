@@ -13,7 +13,7 @@ import (
 
 // engineVersion counts changes of the code that decides what is found, so that the
 // digest of what decides changes with it.
-const engineVersion = 3
+const engineVersion = 4
 
 // Info describes a detector, for people. Example is made up.
 type Info struct {
@@ -33,8 +33,10 @@ type detector struct {
 
 	anchors []anchor
 	named   []namedRule
-	under   *compiledRule // where the rule is bound to names
-	near    int           // the bit of the rule among those that ask for words, plus one
+	// unmarked says that it is the one that looks at long rows of characters.
+	unmarked bool
+	under    *compiledRule // where the rule is bound to names
+	near     int           // the bit of the rule among those that ask for words, plus one
 }
 
 // Catalogue is all detectors there are: those that come with the relay, and the

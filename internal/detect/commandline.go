@@ -20,6 +20,9 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	if kinds == 0 && valueName(window[at+1:end]) {
 		kinds = n.flagBefore(window[:at-1])
 	}
+	if kinds == 0 && string(window[at+1:end]) == "body" && bytes.Contains(window[:at-1], []byte("secret set ")) {
+		kinds = password
+	}
 	detector := n.judge(kinds, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
@@ -73,7 +76,7 @@ var secretFlags = map[string]struct {
 	"docker": {flags: "p", with: "login"}, "podman": {flags: "p", with: "login"}, "nerdctl": {flags: "p", with: "login"}, "buildah": {flags: "p", with: "login"}, "skopeo": {flags: "p", with: "login"},
 	"helm": {flags: "p", with: "login"}, "oras": {flags: "p", with: "login"}, "az": {flags: "p", with: "login"}, "oc": {flags: "p", with: "login"}, "cf": {flags: "p", with: "login"}, "ibmcloud": {flags: "p", with: "login"},
 	"redis-cli": {flags: "a"}, "valkey-cli": {flags: "a"}, "redis-benchmark": {flags: "a"}, "sqlcmd": {flags: "P"}, "bcp": {flags: "P"}, "ipmitool": {flags: "P"}, "unzip": {flags: "P"}, "zip": {flags: "P"},
-	"ldapsearch": {flags: "w"}, "ldapmodify": {flags: "w"}, "ldapadd": {flags: "w"}, "ldapdelete": {flags: "w"}, "ldappasswd": {flags: "w"}, "curl": {flags: "b"},
+	"ldapsearch": {flags: "w"}, "ldapmodify": {flags: "w"}, "ldapadd": {flags: "w"}, "ldapdelete": {flags: "w"}, "ldappasswd": {flags: "w"}, "curl": {flags: "b"}, "openssl": {flags: "kK"},
 }
 
 // option looks at the short flags of known programs: mysql -pVALUE, redis-cli -a VALUE,

@@ -9,6 +9,7 @@
 package detect
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -57,6 +58,8 @@ type Set struct {
 	bits      []int // by anchor: the bit of the rule that is bound to names, or -1
 	nears     []int // by anchor: the bit of the rule that asks for words, or -1
 	work      *sync.Pool
+	unmarked  string     // the name of the detector of keys without a beginning; "": it is not chosen
+	decoders  *sync.Pool // of *decoder
 }
 
 // take adds a detector.
@@ -77,18 +80,29 @@ func (s *Set) take(c *Catalogue, d *detector) {
 		}
 	}
 	s.named.rules = append(s.named.rules, d.named...)
+	if d.unmarked {
+		s.unmarked = d.Name
+	}
 }
 
 // compile makes the automaton.
 func (s *Set) compile(c *Catalogue) error {
 	s.named.names = c.names
+	s.decoders = &sync.Pool{New: func() any { return new(decoder) }}
+	rank := len(c.detectors)
+	add := func(a anchor) {
+		a.rank = rank
+		s.anchors = append(s.anchors, a)
+		s.bits = append(s.bits, -1)
+		s.nears = append(s.nears, -1)
+	}
+	for _, p := range escapes() {
+		add(anchor{pattern: p, notes: hasEscapes})
+	}
 	if len(s.named.rules) > 0 {
-		rank := len(c.detectors)
+		add(anchor{pattern: literal("\n"), notes: hasLines})
 		for _, a := range s.named.anchors() {
-			a.rank = rank
-			s.anchors = append(s.anchors, a)
-			s.bits = append(s.bits, -1)
-			s.nears = append(s.nears, -1)
+			add(a)
 		}
 	}
 	patterns := make([]pattern, len(s.anchors))
@@ -137,7 +151,10 @@ func (s *Set) Append(dst []Finding, text []byte, name Name) []Finding {
 		dst = append(dst, f)
 		from = f.End
 	}
-	s.end(w)
+	if found, ok := s.deeper(text, &w); ok {
+		dst = merge(dst, before, found)
+	}
+	s.end(&w)
 	// The whole text is the secret, unless its own form says so more precisely.
 	if ok && (len(dst) != before+1 || dst[before].Start > whole.Start || dst[before].End < whole.End) {
 		dst = append(dst[:before], whole)
@@ -154,8 +171,11 @@ func (s *Set) Detects(text []byte, name Name) bool {
 		return true
 	}
 	w := s.begin(name)
-	defer s.end(w)
-	_, ok := s.next(text, 0, &w)
+	defer s.end(&w)
+	if _, ok := s.next(text, 0, &w); ok {
+		return true
+	}
+	_, ok := s.deeper(text, &w)
 	return ok
 }
 
@@ -173,8 +193,68 @@ func (s *Set) under(name Name, text []byte) (Finding, bool) {
 
 // scan is one pass over a text.
 type scan struct {
-	name Name
-	work *work
+	name  Name
+	work  *work
+	notes notes
+	inner *decoder
+}
+
+// notes are what a scan has seen that asks for another look.
+type notes uint8
+
+const (
+	hasEscapes notes = 1 << iota
+	hasLines
+)
+
+// deeper returns what one pass over a text cannot find, and whether there is anything:
+// tables under a heading, what escapes and encodings hide, keys without a beginning. The
+// findings are in any order, may overlap, and are valid until end.
+func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
+	if w.notes == 0 && len(text) < runLeast {
+		return nil, false
+	}
+	if w.inner == nil {
+		w.inner = s.decoders.Get().(*decoder)
+	}
+	found := w.inner.found[:0]
+	if w.notes&hasLines != 0 {
+		found = s.table(found, text, w)
+	}
+	if w.notes&hasEscapes != 0 {
+		found = s.unescaped(found, text, w, w.inner)
+	}
+	found = s.runs(found, text, w)
+	w.inner.found = found
+	return found, len(found) > 0
+}
+
+// table is named.table, with exceptions.
+func (s *Set) table(found []Finding, text []byte, w *scan) []Finding {
+	from := len(found)
+	found = s.named.table(found, text)
+	if e := s.catalogue.exceptions; e != nil {
+		kept := slices.DeleteFunc(found[from:], func(f Finding) bool { return e.spares(f, f.Detector, text, w.name.at) })
+		found = found[:from+len(kept)]
+	}
+	return found
+}
+
+// merge adds findings to those from dst[before] on, and makes one of those that overlap.
+func merge(dst []Finding, before int, found []Finding) []Finding {
+	dst = append(dst, found...)
+	all := dst[before:]
+	slices.SortStableFunc(all, func(a, b Finding) int { return a.Start - b.Start })
+	n := 0
+	for _, f := range all[1:] {
+		if last := &all[n]; f.Start < last.End {
+			last.End = max(last.End, f.End)
+			continue
+		}
+		n++
+		all[n] = f
+	}
+	return dst[:before+n+1]
 }
 
 func (s *Set) begin(name Name) scan {
@@ -187,7 +267,10 @@ func (s *Set) begin(name Name) scan {
 	return w
 }
 
-func (s *Set) end(w scan) {
+func (s *Set) end(w *scan) {
+	if w.inner != nil {
+		s.decoders.Put(w.inner)
+	}
 	if w.work != nil {
 		s.work.Put(w.work)
 	}

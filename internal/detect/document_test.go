@@ -105,8 +105,12 @@ shared by every filter, gate and guest that selects the same; an expression runs
   name (` + "`secret_names`, `names`" + `) and by path are for those, and ` + "`keep_only`" + ` is safer than either.
 - **A finding is what is cut out.** Of a password in a URL that is the password alone; of a named value within a text it ends at
   the closing quote, or, without quotes, at white space, a quote, a backslash, or one of ` + "`, ; & ) ] } < > |`" + `.
-- **Encodings are not undone**: base64, percent signs, or compression around a whole secret hide it. Strings that hold JSON are entered
-  by those who use the detectors, and escapes just before a secret (` + "`\\n`, `\\u0020`, `%%20`" + `) do not hide it.
+- **One encoding is undone**: a row of 20 or more characters that is base64 or hexadecimal digits of printable text, and the escapes of URLs
+  (` + "`%%2D`" + `), HTML (` + "`&#45;`, `&quot;`" + `) and programs (` + "`\\u002d`, `\\x2d`" + `). What hides a secret is cut out whole. Compression, encryption and a second layer of
+  encoding hide it. Strings that hold JSON are entered by those who use the detectors.
+- **Tables**: where a heading calls a column secret, the values in it are found: CSV (comma, semicolon, tab), Markdown's, and columns of spaces.
+  The heading is one of the first eight lines. Tables as JSON arrays of arrays are not read so.
+- **Shells**: ` + "`echo VALUE | docker login --password-stdin`, `<<< VALUE`" + ` and the line behind ` + "`<<EOF`" + `, where the command is one that reads a secret.
 - **Pairs are names too**: ` + "`{\"name\": \"API_TOKEN\", \"value\": ...}`, `[\"x-api-key\", ...]`, `[\"--token\", ...]`" + `, JSON Patch, a private JSON Web Key.
 - **A key's hash is none**: ` + "`token`" + ` in the rows of LiteLLM's tables of keys, and ` + "`changed_by_api_key`" + `, as long as they are 64 lower-case
   hexadecimal digits. Elsewhere 64 digits beside a name that says secret are a secret.

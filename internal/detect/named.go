@@ -97,17 +97,19 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("form-data; name="), back: 16, ahead: partBytes + valueJudged, find: n.part},
 		{pattern: literal("--"), back: nameBytes + 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
 		{pattern: literal(" to "), findIn: n.becomes, extend: extend},
+		{pattern: literal(" from "), findIn: n.was, extend: extend},
 		{pattern: literal("-> "), findIn: n.arrow, extend: extend},
 		{pattern: literal("\xe2\x86\x92 "), findIn: n.arrow, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
 		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
 		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
-		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawb")}, back: commandBytes, ahead: valueJudged, find: n.option},
+		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkK")}, back: commandBytes, ahead: valueJudged, find: n.option},
 		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
 		{pattern: literal("sqlplus "), back: 8, ahead: valueJudged, find: n.scott},
 		{pattern: literal("@//"), back: valueJudged, ahead: 1, find: n.easyConnect},
 	}
+	anchors = append(anchors, n.pipeAnchors(extend)...)
 	for _, w := range sayingWords {
 		anchors = append(anchors, anchor{pattern: literal(w), findIn: func(text []byte, at int) (Finding, bool) { return n.told(text, at+1-len(w), at) }, extend: extend})
 	}
@@ -230,6 +232,9 @@ func valueStart(text []byte, at int) int {
 			marks++
 		}
 		start++
+	}
+	if start+1 < len(text) && classOf[text[start]]&(lower|upper) != 0 && quotes[text[start+1]] && text[start+1] != '`' {
+		return start + 2 // N'...' of SQL, and prefixes that programs have
 	}
 	if text[at] != ':' {
 		return start
@@ -394,6 +399,11 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 	if k := n.nameAttribute(before); k != 0 || open >= 0 && before[0] == '<' {
 		return k
 	}
+	if open > 0 && before[0] == '{' {
+		if k := n.blockName(text[max(0, at-tagBytes) : at-len(before)-len(name)]); k != 0 {
+			return k
+		}
+	}
 	// The name behind the value, in the same braces or entry of a list.
 	behind := text[at:min(len(text), at+tagBytes)]
 	if end := bytes.IndexAny(behind, "{}"); end >= 0 {
@@ -405,6 +415,16 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 		}
 	}
 	return n.nameAttribute(behind[1:])
+}
+
+// blockName returns what the name in quotes before a block tells: variable "token" {.
+func (n *named) blockName(before []byte) kind {
+	before = bytes.TrimRight(before, " \t")
+	if len(before) < 3 || !quotes[before[len(before)-1]] {
+		return 0
+	}
+	before = before[:len(before)-1]
+	return n.names.tells(before[bytes.LastIndexAny(before, quoteBytes)+1:])
 }
 
 // annotated returns what the name before a type tells: password: str = "...".

@@ -4,6 +4,7 @@ package detect
 // value that stands beside it: {"name": "API_TOKEN", "value": ...}.
 func pairName(name []byte) bool {
 	var room [16]byte
+	name = marked(name)
 	switch string(folded(room[:0], name)) {
 	case "parameterkey", "parameter_key", "attributekey", "attribute_key", "settingkey", "setting_key", "optionkey", "option_key", "propertykey", "property_key", "title", "configkey", "config_key", "fieldkey", "field_key", "paramkey", "param_key", "envkey", "env_key", "variablekey", "variable_key", "tagkey", "tag_key",
 		"name", "key", "header", "type", "kind", "question", "prompt", "param", "parameter", "variable", "var", "env", "field", "property", "setting", "path", "k", "label", "option", "attribute", "id", "n":
@@ -25,6 +26,7 @@ func endsInWord(name []byte, word string) bool {
 // valueName reports whether a member or attribute of this name holds such a value.
 func valueName(name []byte) bool {
 	var room [16]byte
+	name = marked(name)
 	switch string(folded(room[:0], name)) {
 	case "value", "values", "answer", "example", "raw", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text":
 		return true
@@ -32,6 +34,15 @@ func valueName(name []byte) bool {
 		return false
 	}
 	return endsInWord(name, "value")
+}
+
+// marked is a name without the sign that converters from XML put before those of
+// attributes and contents: @key, #text.
+func marked(name []byte) []byte {
+	if len(name) > 1 && (name[0] == '@' || name[0] == '#') {
+		return name[1:]
+	}
+	return name
 }
 
 // PairName and ValueName are pairName and valueName of a member's decoded key.

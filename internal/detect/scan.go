@@ -25,6 +25,8 @@ type anchor struct {
 	findIn func(text []byte, at int) (Finding, bool)
 	// search stands in the place of find, for an expression.
 	search *expression
+	// notes stands in the place of find, for what only asks for another look.
+	notes notes
 	// extend returns the end of what find found, in the whole text; nil: as found.
 	extend func(text []byte, f Finding) int
 }
@@ -96,6 +98,9 @@ func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank in
 	}
 	a, low := &s.anchors[n], 0
 	switch {
+	case a.notes != 0:
+		w.notes |= a.notes
+		return f, 0, false
 	case i+a.least >= len(text):
 		return f, 0, false
 	case a.search != nil:

@@ -6,7 +6,7 @@ import "bytes"
 
 // sayingWords are what stands between a name and its value where people tell it, in the
 // larger languages.
-var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
+var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
 
 // follows looks at "password value", as SQL, netrc files and people have it.
 func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
@@ -21,6 +21,9 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	start := at + 1
 	for start < len(text) && start < at+betweenBytes && (text[start] == ' ' || opening[text[start]]) {
 		start++
+	}
+	if start+2 < len(text) && classOf[text[start]] == digit && text[start+1] == ' ' {
+		start += 2 // how the value is written, as network devices have it
 	}
 	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
 	if text[at] >= 0x80 { // no space ends it there
@@ -51,6 +54,32 @@ func (n *named) becomes(text []byte, at int) (Finding, bool) {
 	switch string(text[start:max(end, start)]) {
 	case "set", "changed", "reset", "updated", "rotated", "modified":
 		return n.told(text, start-1, at)
+	}
+	return n.changing(text, end, at)
+}
+
+// was looks at "password changed from value".
+func (n *named) was(text []byte, at int) (Finding, bool) {
+	end := at - len(" from")
+	start := max(end, 0)
+	for start > 0 && alphanumeric[text[start-1]] {
+		start--
+	}
+	switch string(text[start:max(end, start)]) {
+	case "changed", "reset", "updated", "rotated", "modified":
+		return n.told(text, start-1, at)
+	}
+	return n.changing(text, end, at)
+}
+
+// changing looks at "set the password to value": a name before end, before which a verb
+// says that it changes.
+func (n *named) changing(text []byte, end, at int) (Finding, bool) {
+	before := text[max(0, end-tagBytes/4):max(end, 0)]
+	for _, verb := range []string{"set ", "hange ", "hanged ", "eset ", "pdate ", "pdated ", "otate ", "otated "} {
+		if bytes.Contains(before, []byte(verb)) {
+			return n.told(text, end, at)
+		}
 	}
 	return Finding{}, false
 }

@@ -75,6 +75,15 @@ func written() []detector {
 		},
 		anchors: []anchor{prefixed()},
 	})
+	all = append(all, detector{
+		Info: Info{Name: "unmarked-key",
+			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS and Webex; " +
+				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Baseten and Close.",
+			Example:     "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
+			DoesNotFind: "The same with anything right before or behind it that could be part of it.",
+		},
+		unmarked: true,
+	})
 	for i := range all {
 		all[i].Groups = []string{"secrets"}
 		for j := range all[i].anchors {

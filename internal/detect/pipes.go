@@ -1,0 +1,129 @@
+package detect
+
+import "bytes"
+
+// Secrets that shells hand to a program's input.
+
+// taking are pieces of a command that reads a secret.
+var taking = [][]byte{
+	[]byte("--password-stdin"), []byte("--with-token"), []byte("--token-stdin"), []byte("--stdin"), []byte(" -S"), []byte("passwd"), []byte("login -"), []byte("--passphrase-fd"), []byte("--pass-stdin"),
+	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"),
+}
+
+func takes(command []byte) bool {
+	for _, t := range taking {
+		if bytes.Contains(command, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// firstLine is b up to its end of line.
+func firstLine(b []byte) []byte { return b[:lineEnd(b, 0)] }
+
+// lastLine is what of b stands in its last line.
+func lastLine(b []byte) []byte { return b[bytes.LastIndexByte(b, '\n')+1:] }
+
+// printed looks at echo value | program, and printf.
+func (n *named) printed(window []byte, at int) (Finding, bool) {
+	start := at + 1
+	for start < len(window) && window[start] == '-' {
+		size := bytes.IndexByte(window[start:], ' ')
+		if size < 0 {
+			return Finding{}, false
+		}
+		start += size + 1
+	}
+	for start < len(window) && quotes[window[start]] {
+		start++
+	}
+	end := start + valueSpan(window, start)
+	rest := firstLine(window[end:])
+	pipe := bytes.IndexByte(rest, '|')
+	if pipe < 0 || !takes(rest[pipe+1:]) {
+		return Finding{}, false
+	}
+	if bytes.Contains(rest, []byte("chpasswd")) {
+		start += bytes.IndexByte(window[start:end], ':') + 1
+	}
+	return n.given(window, start, end)
+}
+
+// handed looks at program <<< value, and at the line behind <<WORD.
+func (n *named) handed(window []byte, at int) (Finding, bool) {
+	start := at + 1
+	if start == len(window) {
+		return Finding{}, false
+	}
+	if window[start] == '<' {
+		for start++; start < len(window) && (window[start] == ' ' || quotes[window[start]]); start++ {
+		}
+		if !takes(lastLine(window[:at])) {
+			return Finding{}, false
+		}
+		return n.given(window, start, start+valueSpan(window, start))
+	}
+	line := firstLine(window[start:])
+	if start+len(line) == len(window) || !takes(line) && !takes(lastLine(window[:at])) {
+		return Finding{}, false
+	}
+	start += len(line) + 1
+	return n.given(window, start, start+len(bytes.TrimRight(firstLine(window[start:]), "\r")))
+}
+
+// given judges a value that a program takes as a password.
+func (n *named) given(window []byte, start, end int) (Finding, bool) {
+	detector := n.judge(password, window[start:end], assigned)
+	return Finding{Start: start, End: end, Detector: detector}, detector != ""
+}
+
+// commands are beginnings of commands that a secret follows: behind so many other words.
+var commands = []struct {
+	text string
+	skip int
+}{
+	{"vault login ", 0}, {"net user ", 1}, {"/user:", 1}, {"convertto-securestring ", 0}, {"convertto-securestring -string ", 0}, {":5432:", 0}, {"snmp-server community ", 0}, {"bao login ", 0}, {"op signin --raw ", 0},
+}
+
+// behind looks at the value some words behind a command's beginning.
+func (n *named) behind(skip int, pgpass bool) func(window []byte, at int) (Finding, bool) {
+	return func(window []byte, at int) (Finding, bool) {
+		start := at + 1
+		if pgpass { // database:user:password
+			for range 2 {
+				size := nameSet.span(window[start:])
+				if start += size; size == 0 || start >= len(window) || window[start] != ':' {
+					return Finding{}, false
+				}
+				start++
+			}
+		}
+		for range skip {
+			start += exceptBlank.span(window[start:])
+			start += blank.span(window[start:])
+		}
+		for start < len(window) && quotes[window[start]] {
+			start++
+		}
+		value := window[start : start+valueSpan(window, start)]
+		if len(value) == 0 || value[0] == '-' || value[0] == '/' {
+			return Finding{}, false
+		}
+		detector := n.judge(password, value, written_)
+		return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+	}
+}
+
+// pipeAnchors find the values of this file.
+func (n *named) pipeAnchors(extend func([]byte, Finding) int) []anchor {
+	anchors := []anchor{
+		{pattern: literal("echo "), back: 5, ahead: valueJudged + commandBytes, find: n.printed},
+		{pattern: literal("printf "), back: 7, ahead: valueJudged + commandBytes, find: n.printed},
+		{pattern: pair("<", "<"), back: commandBytes, ahead: valueJudged + commandBytes, find: n.handed},
+	}
+	for _, c := range commands {
+		anchors = append(anchors, anchor{pattern: literal(c.text), back: len(c.text), ahead: nameBytes + valueJudged, find: n.behind(c.skip, c.text == ":5432:"), extend: extend})
+	}
+	return anchors
+}

@@ -1,0 +1,237 @@
+package detect
+
+import "bytes"
+
+// Long rows of letters and digits: keys that are known by their length and alphabet alone,
+// and secrets that stand encoded as a whole.
+
+const (
+	// runLeast is the fewest characters of a row that is looked at.
+	runLeast = 20
+	// decodedMost is how much of an encoded row is decoded.
+	decodedMost = 8192
+)
+
+var (
+	runBytes = charsetOf("A-Za-z0-9+/_-")
+	base58s  = setOf(base58)
+	base32s  = charsetOf("A-Z2-7")
+	hexAny   = charsetOf("0-9a-fA-F")
+)
+
+// runs appends what is found in the rows of text. It looks at every twentieth byte, and
+// around it where that is part of a row, so that the time is linear.
+func (s *Set) runs(found []Finding, text []byte, w *scan) []Finding {
+	low := 0
+	for i := runLeast - 1; i < len(text); {
+		if !runBytes[text[i]] {
+			low = i + 1
+			i += runLeast
+			continue
+		}
+		start, end := i, i+1
+		for start > low && runBytes[text[start-1]] {
+			start--
+		}
+		for end < len(text) && runBytes[text[end]] {
+			end++
+		}
+		low = end
+		i = end + runLeast
+		if end-start < runLeast {
+			continue
+		}
+		if f, ok := s.run(text, start, end, w); ok {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// run looks at one row, text[start:end].
+func (s *Set) run(text []byte, start, end int, w *scan) (Finding, bool) {
+	if start > 0 && text[start-1] == '\\' {
+		start++ // behind an escape
+	}
+	if s.unmarked != "" {
+		if f, ok := unmarked(text, start, end); ok {
+			f.Detector = s.unmarked
+			e := s.catalogue.exceptions
+			return f, e == nil || !e.spares(f, f.Detector, text, w.name.at)
+		}
+	}
+	for end < len(text) && text[end] == '=' {
+		end++
+	}
+	return s.encoded(text, start, end, w)
+}
+
+// encoded looks for what base64 or hexadecimal digits hide.
+func (s *Set) encoded(text []byte, start, end int, w *scan) (Finding, bool) {
+	row := text[start:min(end, start+decodedMost)]
+	var room [3]byte
+	if first := appendBase64(room[:0], row[:4]); len(first) == 3 && printable(first) {
+		if f, ok := s.hidden(appendBase64, row, w); ok {
+			return Finding{Start: start, End: end, Detector: f.Detector}, true
+		}
+	}
+	if first := appendHex(room[:0], row[:4]); len(first) == 2 && printable(first) {
+		if f, ok := s.hidden(appendHex, row, w); ok {
+			return Finding{Start: start, End: end, Detector: f.Detector}, true
+		}
+	}
+	return Finding{}, false
+}
+
+// hidden looks at a row decoded.
+func (s *Set) hidden(decode func(dst, row []byte) []byte, row []byte, w *scan) (Finding, bool) {
+	w.inner.row = decode(w.inner.row[:0], row)
+	if len(w.inner.row) < shortest || !printable(w.inner.row) {
+		return Finding{}, false
+	}
+	inner := scan{name: Name{at: w.name.at}, work: w.work}
+	return s.next(w.inner.row, 0, &inner)
+}
+
+// decoder is room for what is decoded.
+type decoder struct {
+	row   []byte // of base64 or hexadecimal digits, decoded
+	plain []byte // of a text, without escapes
+	at    []int32
+	found []Finding
+}
+
+func printable(b []byte) bool {
+	for _, c := range b {
+		if (c < ' ' || c > '~') && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// sextets are what base64's characters stand for, in either alphabet; others 0xff.
+var sextets = func() (of [256]byte) {
+	for i := range of {
+		of[i] = 0xff
+	}
+	for i, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
+		of[c] = byte(i)
+	}
+	of['-'], of['_'] = 62, 63
+	return of
+}()
+
+// appendBase64 appends what row encodes, nothing where it does not.
+func appendBase64(dst, row []byte) []byte {
+	row = bytes.TrimRight(row, "=")
+	if len(row)%4 == 1 {
+		return dst
+	}
+	bits, n := uint32(0), 0
+	for _, c := range row {
+		v := sextets[c]
+		if v == 0xff {
+			return dst[:0]
+		}
+		bits = bits<<6 | uint32(v)
+		if n += 6; n >= 8 {
+			n -= 8
+			dst = append(dst, byte(bits>>n))
+		}
+	}
+	return dst
+}
+
+// appendHex appends what row encodes, nothing where it does not.
+func appendHex(dst, row []byte) []byte {
+	if len(row)%2 != 0 {
+		return dst
+	}
+	for i := 0; i < len(row); i += 2 {
+		if !hexAny[row[i]] || !hexAny[row[i+1]] {
+			return dst[:0]
+		}
+		dst = append(dst, digitOf(row[i])<<4|digitOf(row[i+1]))
+	}
+	return dst
+}
+
+// digitOf is the value of a hexadecimal digit.
+func digitOf(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
+
+// unmarked finds keys that have no beginning of their own, where the row, and what stands
+// before or behind it, has exactly their lengths and alphabets.
+func unmarked(text []byte, start, end int) (Finding, bool) {
+	row := text[start:end]
+	whole := Finding{Start: start, End: end}
+	switch len(row) {
+	case 34: // Jenkins'
+		return whole, row[0] == '1' && row[1] == '1' && lowerHex.all(row)
+	case 51, 52: // Bitcoin's, as wallets export them
+		uncompressed := len(row) == 51
+		return whole, uncompressed == (row[0] == '5' || row[0] == '9') && bytes.IndexByte([]byte("59KLc"), row[0]) >= 0 && base58s.all(row) && mixed(row)
+	case 56: // Stellar's
+		seen, _ := classes(row)
+		return whole, row[0] == 'S' && base32s.all(row) && seen == upper|digit
+	case 49: // ngrok's
+		return whole, row[27] == '_' && row[0] >= '1' && row[0] <= '3' && alphanumeric.all(row[:27]) && alphanumeric.all(row[28:]) && mixed(row)
+	case 66: // TrueNAS'
+		return whole, row[1] == '-' && classOf[row[0]] == digit && alphanumeric.all(row[2:]) && mixed(row[2:])
+	case 106: // Webex'
+		return whole, row[64] == '_' && row[69] == '_' && alphanumeric.all(row[:64]) && upperDigits.all(row[65:69]) && uuid(row[70:])
+	}
+	return joined(text, start, end)
+}
+
+// joined finds keys of two parts with a colon or a point between them.
+func joined(text []byte, start, end int) (Finding, bool) {
+	row := text[start:end]
+	behind := Finding{Start: start, End: end}
+	if start > 0 && text[start-1] == ':' {
+		before := text[:start-1]
+		low := len(before)
+		for low > 0 && low > len(before)-40 && (base64URL[before[low-1]] || before[low-1] == '.') {
+			low--
+		}
+		first := before[low:]
+		behind.Start = low
+		switch {
+		case len(row) == 64 && len(first) == 24: // Ghost's
+			return behind, lowerHex.all(row) && lowerHex.all(first)
+		case len(row) == 32 && len(first) == 36: // fal's
+			return behind, lowerHex.all(row) && uuid(first)
+		case len(row) == 43 && len(first) == 15: // LiveKit's
+			return behind, bytes.HasPrefix(first, []byte("API")) && mixed(row)
+		case len(row) == 43 && len(first) == 13: // Ably's
+			return behind, first[6] == '.' && mixed(row)
+		}
+	}
+	if end < len(text) && text[end] == '.' {
+		second := text[end+1 : min(len(text), end+1+40)]
+		second = second[:alphanumeric.span(second)]
+		behind = Finding{Start: start, End: end + 1 + len(second)}
+		switch {
+		case len(row) == 32 && len(second) == 16: // Zhipu's
+			return behind, lowerHex.all(row) && mixed(second)
+		case len(row) == 26 && len(second) == 22: // Close's
+			return behind, bytes.HasPrefix(row, []byte("api_")) && mixed(second)
+		}
+	}
+	if len(row) == 32 && start > 8 && text[start-1] == '.' { // Baseten's
+		first := text[start-9 : start-1]
+		return Finding{Start: start - 9, End: end}, alphanumeric.all(first) && (start == 9 || !base64URL[text[start-10]] && text[start-10] != '.') && mixed(row) && mixed(first)
+	}
+	return Finding{}, false
+}
+
+// mixed reports whether b has letters of both cases and digits, drawn.
+func mixed(b []byte) bool {
+	seen, _ := classes(b)
+	return seen&alnumClasses == alnumClasses && random(b)
+}

@@ -1,0 +1,35 @@
+package vectors
+
+// FreshContexts are events like Contexts, a third list, written down without a look at the
+// rules.
+var FreshContexts = []string{
+	// tables under a heading
+	`{"updated_values":{"csv":"user,password\nbob,%s\n"}}`, `{"updated_values":{"csv":"name;api_key;team\nsearch;%s;eu\n"}}`, `{"updated_values":{"csv":"user\tsecret\r\nbob\t%s\r\n"}}`, `{"updated_values":{"csv":"\"user\",\"password\"\n\"bob\",\"%s\""}}`,
+	`{"updated_values":{"csv":"id,user,token\n1,ann,none\n2,bob,%s"}}`, `{"updated_values":{"md":"| user | password |\n|---|---|\n| bob | %s |"}}`, `{"updated_values":{"rows":[["user","password"],["bob","%s"]]}}`, `{"updated_values":{"columns":["user","password"],"rows":[["bob","%s"]]}}`,
+	`{"updated_values":{"t":"USER    PASSWORD\nbob     %s"}}`,
+	// shells
+	`{"updated_values":{"cmd":"echo %s | docker login -u bob --password-stdin"}}`, `{"updated_values":{"cmd":"echo '%s' | docker login registry.example.com --username bob --password-stdin"}}`, `{"updated_values":{"cmd":"printf '%s' | helm registry login --password-stdin"}}`,
+	`{"updated_values":{"cmd":"echo -n \"%s\" | gh auth login --with-token"}}`, `{"updated_values":{"cmd":"gh auth login --with-token <<< \"%s\""}}`, `{"updated_values":{"cmd":"docker login --password-stdin <<<'%s'"}}`, `{"updated_values":{"cmd":"echo %s | sudo -S apt update"}}`,
+	`{"updated_values":{"cmd":"sudo -S id <<< %s"}}`, `{"updated_values":{"cmd":"echo 'root:%s' | chpasswd"}}`, `{"updated_values":{"cmd":"echo %s | passwd --stdin bob"}}`, `{"updated_values":{"cmd":"echo -e '%s\\n%s' | passwd bob"}}`, `{"updated_values":{"cmd":"cat <<EOF | vault login -\n%s\nEOF"}}`,
+	`{"updated_values":{"cmd":"vault login %s"}}`, `{"updated_values":{"cmd":"echo %s | kubectl create secret generic x --from-file=password=/dev/stdin"}}`, `{"updated_values":{"cmd":"kubectl create secret generic x --from-literal=password=%s"}}`, `{"updated_values":{"cmd":"aws configure set aws_secret_access_key %s"}}`,
+	`{"updated_values":{"cmd":"git clone https://bob:%s@git.example.com/r.git"}}`, `{"updated_values":{"cmd":"curl -H 'X-Vault-Token: %s' https://v"}}`, `{"updated_values":{"cmd":"net user bob %s /add"}}`, `{"updated_values":{"cmd":"ConvertTo-SecureString '%s' -AsPlainText -Force"}}`,
+	`{"updated_values":{"cmd":"$env:DB_PASSWORD = '%s'"}}`, `{"updated_values":{"cmd":"set DB_PASSWORD=%s"}}`, `{"updated_values":{"cmd":"setx API_KEY %s"}}`, `{"updated_values":{"cmd":"openssl enc -aes-256-cbc -k %s -in f"}}`, `{"updated_values":{"cmd":"openssl rsa -passin pass:%s -in k.pem"}}`,
+	`{"updated_values":{"cmd":"gpg --batch --passphrase %s -d f"}}`, `{"updated_values":{"cmd":"heroku config:set API_TOKEN=%s"}}`, `{"updated_values":{"cmd":"gh secret set DEPLOY_TOKEN --body %s"}}`, `{"updated_values":{"cmd":"wget --http-password=%s u"}}`, `{"updated_values":{"cmd":"mysql -u root -p'%s' db"}}`,
+	`{"updated_values":{"cmd":"PGPASSWORD='%s' psql -h db"}}`, `{"updated_values":{"cmd":"rclone config create r s3 secret_access_key %s"}}`, `{"updated_values":{"cmd":"npm config set //registry.npmjs.org/:_authToken %s"}}`,
+	// files that people paste
+	`{"updated_values":{"f":"//registry.npmjs.org/:_authToken=%s"}}`, `{"updated_values":{"f":"machine api.example.com\n  login bob\n  password %s\n"}}`, `{"updated_values":{"f":"[pypi]\nusername = __token__\npassword = %s\n"}}`, `{"updated_values":{"f":"[default]\naws_secret_access_key=%s\n"}}`,
+	`{"updated_values":{"f":"db.example.com:5432:audit:relay:%s"}}`, `{"updated_values":{"f":"apiVersion: v1\nkind: Secret\nstringData:\n  password: %s\n"}}`, `{"updated_values":{"f":"<server><id>x</id><username>bob</username><password>%s</password></server>"}}`, `{"updated_values":{"f":"spring.datasource.password=%s"}}`,
+	`{"updated_values":{"f":"ENV DB_PASSWORD %s"}}`, `{"updated_values":{"f":"variable \"db_password\" {\n  default = \"%s\"\n}"}}`, `{"updated_values":{"f":"{{ password | default('%s') }}"}}`, `{"updated_values":{"f":"os.environ['API_KEY'] = '%s'"}}`, `{"updated_values":{"f":"os.environ.setdefault(\"API_KEY\", \"%s\")"}}`,
+	`{"updated_values":{"f":"const apiKey: string = '%s';"}}`, `{"updated_values":{"f":"api_key := \"%s\""}}`, `{"updated_values":{"f":"String password = \"%s\";"}}`, `{"updated_values":{"f":"openai.api_key = \"%s\""}}`, `{"updated_values":{"f":"client = OpenAI(api_key='%s')"}}`,
+	`{"updated_values":{"f":"#define WIFI_PASSWORD \"%s\""}}`, `{"updated_values":{"f":"ALTER USER bob WITH PASSWORD '%s';"}}`, `{"updated_values":{"f":"SET PASSWORD FOR 'bob'@'%%' = PASSWORD('%s')"}}`, `{"updated_values":{"f":"CREATE LOGIN bob WITH PASSWORD = N'%s'"}}`, `{"updated_values":{"f":"requirepass %s"}}`,
+	`{"updated_values":{"f":"psk=\"%s\""}}`, `{"updated_values":{"f":"snmp-server community %s RO"}}`, `{"updated_values":{"f":"enable secret 5 %s"}}`, `{"updated_values":{"f":"username admin password 0 %s"}}`, `{"updated_values":{"f":"Server=db;User Id=sa;Password=%s;"}}`, `{"updated_values":{"f":"jdbc:mysql://db/a?user=bob&password=%s"}}`,
+	`{"updated_values":{"f":"amqps://bob:%s@mq/"}}`, `{"updated_values":{"f":"redis://:%s@cache:6379/0"}}`, `{"updated_values":{"f":"ftp://bob:%s@h/"}}`, `{"updated_values":{"f":"https://h/hook?token=%s"}}`, `{"updated_values":{"f":"https://h/jupyter?token=%s#x"}}`,
+	// sentences
+	`{"updated_values":{"n":"The password for the account is %s."}}`, `{"updated_values":{"n":"I set the password to %s"}}`, `{"updated_values":{"n":"log in as bob with password %s please"}}`, `{"updated_values":{"n":"user bob pass %s"}}`, `{"updated_values":{"n":"bob / password: %s"}}`, `{"updated_values":{"n":"new API key: %s (expires soon)"}}`,
+	`{"updated_values":{"n":"here is the token: %s"}}`, `{"updated_values":{"n":"credentials are bob:%s"}}`, `{"updated_values":{"n":"my password is \"%s\""}}`, `{"updated_values":{"n":"Mot de passe : %s"}}`, `{"updated_values":{"n":"Passwort lautet nun %s"}}`, `{"updated_values":{"n":"password changed from %s to something else"}}`,
+	`{"updated_values":{"n":"with the secret %s, it works"}}`, `{"updated_values":{"n":"pwd: %s"}}`, `{"updated_values":{"n":"Kennwort=%s"}}`, `{"updated_values":{"n":"use key=%s"}}`,
+	// structures
+	`{"updated_values":{"env":["DB_PASSWORD=%s"]}}`, `{"updated_values":{"argv":["--api-key","%s"]}}`, `{"updated_values":{"argv":["-p","%s"],"command":"sshpass"}}`, `{"updated_values":{"form":"grant_type=client_credentials&client_secret=%s"}}`, `{"updated_values":{"jwk":{"kty":"oct","k":"%s"}}}`,
+	`{"updated_values":{"fields":[{"key":"password","type":"text","val":"%s"}]}}`, `{"updated_values":{"secrets":{"prod":"%s"}}}`, `{"updated_values":{"credentials":{"user":"bob","x":"%s"}}}`, `{"updated_values":{"password":{"old":"x","new":"%s"}}}`, `{"updated_values":{"entry":{"@key":"password","#text":"%s"}}}`,
+	`{"updated_values":{"auths":{"ghcr.io":{"auth":"%s"}}}}`, `{"updated_values":{"http":{"headers":"Authorization: Bearer %s\r\nAccept: */*"}}}`, `{"updated_values":{"login":{"username":"bob","pass":"%s"}}}`, `{"updated_values":{"passphrase_hint_answer":{"passphrase":"%s"}}}`,
+}
