@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ type moduleCommands struct {
 	Push    modulePush    `cmd:"" help:"Upload a module to a running relay."`
 	List    moduleList    `cmd:"" help:"Show uploaded modules."`
 	Inspect moduleInspect `cmd:"" help:"Show what a module is and asks for: an uploaded one, or one that a receipt names."`
+	Check   moduleCheck   `cmd:"" help:"Check an uploaded module: each check with its reason; with --filter also as that filter, on its recorded cases (role admin)."`
 	Get     moduleGet     `cmd:"" help:"Download a module."`
 	Delete  moduleDelete  `cmd:"" help:"Delete an uploaded module that no filter uses."`
 	Use     moduleUse     `cmd:"" help:"Switch a filter to another module, from the next event on."`
@@ -126,6 +128,46 @@ func (c *moduleInspect) Run(a *program) error {
 		return a.printJSON(seen)
 	}
 	return a.printInspection(&seen)
+}
+
+type moduleCheck struct {
+	digestFlags
+	Filter string `help:"Check it as this filter: its configuration, grants and recorded cases." placeholder:"FILTER"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// errChecks says that a check of a module failed.
+var errChecks = errors.New("the module does not pass all checks")
+
+func (c *moduleCheck) Run(a *program) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	checked, err := cl.CheckModule(a.ctx, c.Digest, c.Filter)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = a.printJSON(checked)
+	} else {
+		rows := [][]string{{"CHECK", "RESULT", "WHY"}}
+		for _, one := range checked.Checks {
+			rows = append(rows, []string{one.Check, one.State, one.Why})
+		}
+		for _, one := range checked.Cases {
+			result, why := api.CheckPassed, fmt.Sprintf("%d units of fuel", one.Fuel)
+			if !one.OK {
+				result, why = api.CheckFailed, "other "+strings.Join(one.Differs, ", ")
+			}
+			rows = append(rows, []string{"case " + strconv.Quote(one.Name), result, why})
+		}
+		err = a.table(rows)
+	}
+	if err == nil && !checked.OK {
+		err = errChecks
+	}
+	return err
 }
 
 // cutName shortens a very long name.

@@ -50,6 +50,19 @@ func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []str
 	return nil
 }
 
+// Begins returns, for each of the callbacks, the first sequence that its filters may see
+// as it is configured now: Apply stops all callbacks that change before the first of them
+// starts again. Names that are no callback are left out.
+func (r *Runtime) Begins(callbacks []string) map[string]uint64 {
+	from := map[string]uint64{}
+	for _, name := range callbacks {
+		if c := r.callbackNamed(name); c != nil {
+			from[name] = c.begins
+		}
+	}
+	return from
+}
+
 func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change) error {
 	if err := errors.Join(check(callbacks), r.checkControl(callbacks)); err != nil {
 		return err
@@ -206,6 +219,9 @@ func (r *Runtime) pumpsOf(c *callback) ([]*pump, error) {
 		p, err := r.newPump(c, s)
 		if err != nil {
 			return nil, err
+		}
+		if s.Replay == nil {
+			c.begins = s.Cursor
 		}
 		if s.Replay == nil || !p.seen.Load().Done {
 			pumps = append(pumps, p)

@@ -30,6 +30,7 @@ type callback struct {
 	memory      *memoryAccount
 	judging     sync.RWMutex           // held for reading while a chunk is judged
 	judgedTo    atomic.Uint64          // the end of the last one of the lane; 0: none was since the start
+	begins      uint64                 // the first sequence that it may judge as configured now
 	shadow      atomic.Pointer[shadow] // nil: none runs
 }
 

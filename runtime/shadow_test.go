@@ -261,3 +261,65 @@ func TestAtBoundaryDividesAtOneSequence(t *testing.T) {
 		}
 	}
 }
+
+// Apply divides the events of each callback at one sequence too, which Begins names.
+func TestApplyDividesAtOneSequence(t *testing.T) {
+	sinks := []*memorySink{{}, {}}
+	callbacks := func(version int) (all []runtime.Callback) {
+		judged := func(c *filter.Call) (auditrelay.Verdict, error) {
+			path, _ := document.ParsePath("object_id")
+			return auditrelay.Keep, c.Document.SetString(c.Document.Find(path), fmt.Appendf(nil, "v%d", version))
+		}
+		for i, s := range sinks {
+			all = append(all, quick(runtime.Callback{Name: fmt.Sprintf("c%d", i), Digest: fmt.Sprint(version), Sink: s, Steps: []runtime.Step{{Name: "f", Filter: fn(judged).filter()}}}))
+		}
+		return all
+	}
+	r := start(t, runtime.Options{Workers: 4, Callbacks: callbacks(0)})
+	n := 0
+	more := func() {
+		var events []string
+		for range 200 {
+			n++
+			events = append(events, event(fmt.Sprintf("e%d", n), "created"))
+		}
+		submit(t, r, events...)
+	}
+	var switches []map[string]uint64
+	for version := range 5 {
+		more()
+		if err := r.Apply(t.Context(), callbacks(version+1), nil); err != nil {
+			t.Fatal(err)
+		}
+		switches = append(switches, r.Begins([]string{"c0", "c1", "nobody"}))
+	}
+	more()
+	settle(t, r)
+	for i, s := range sinks {
+		name, lines := fmt.Sprintf("c%d", i), s.lines()
+		if len(lines) != n {
+			t.Fatalf("%s: %d lines of %d", name, len(lines), n)
+		}
+		for _, line := range lines {
+			var id, v int
+			if _, err := fmt.Sscanf(line[strings.Index(line, `"e`):], `"e%d"`, &id); err != nil {
+				t.Fatal(line)
+			}
+			if _, err := fmt.Sscanf(line[strings.Index(line, `"v`):], `"v%d"`, &v); err != nil {
+				t.Fatal(line)
+			}
+			want := 0
+			for _, from := range switches {
+				if len(from) != 2 {
+					t.Fatal(from)
+				}
+				if uint64(id) >= from[name] { // ids are the sequences
+					want++
+				}
+			}
+			if v != want {
+				t.Fatalf("%s: event %d was judged by version %d, not %d: %v", name, id, v, want, switches)
+			}
+		}
+	}
+}

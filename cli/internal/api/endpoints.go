@@ -72,6 +72,7 @@ var (
 	PushModule       = Endpoint[Raw, Pushed]{"POST", "/v1/modules"} // a PushQuery beside the body
 	GetModules       = Endpoint[None, []Module]{"GET", "/v1/modules"}
 	InspectModule    = Endpoint[None, Inspection]{"GET", "/v1/modules/{digest}"}
+	CheckModules     = Endpoint[CheckModule, ModuleChecked]{"POST", "/v1/modules/{digest}/check"}
 	GetModuleContent = Endpoint[None, Raw]{"GET", "/v1/modules/{digest}/content"}
 	DeleteModule     = Endpoint[Why, StoredModule]{"DELETE", "/v1/modules/{digest}"}
 	GetFilters       = Endpoint[None, []Filter]{"GET", "/v1/filters"}

@@ -28,12 +28,16 @@ type PushQuery struct {
 	Name   string `query:"name"`
 	Filter string `query:"filter"`
 	Reason string `query:"reason"` // in the user's words
+	// Check: the module is checked as CheckModule does, and not stored; the answer has
+	// Checked, and is no error if a check fails.
+	Check bool `query:"check"`
 }
 
 // Pushed answers a push.
 type Pushed struct {
 	StoredModule
-	Added bool `json:"added"` // false: it was stored already
+	Added   bool           `json:"added"` // false: it was stored already
+	Checked *ModuleChecked `json:"checked,omitempty"`
 }
 
 // Inspection is what a module shows without running it. Refusals says why it would be
@@ -51,6 +55,46 @@ type Inspection struct {
 	MemoryMax   auditrelay.ByteSize `json:"memory_max"`
 	Start       bool                `json:"start,omitempty"` // has a start function
 	Refusals    []string            `json:"refusals,omitempty"`
+	Checks      []ModuleCheck       `json:"checks,omitempty"` // one by one
+}
+
+// The states of a ModuleCheck.
+const (
+	CheckPassed = "passed"
+	CheckFailed = "failed"
+	CheckNotRun = "not run" // an earlier check failed, or it does not apply
+)
+
+// ModuleCheck is one check of a module, with the reason of its result.
+type ModuleCheck struct {
+	Check string `json:"check"`
+	State string `json:"state"`
+	Why   string `json:"why"`
+}
+
+// CheckModule asks for all checks of a module. If Filter is set, the module is also loaded
+// and started as that filter, and run on its recorded cases. Nothing is stored or switched.
+type CheckModule struct {
+	Filter string `json:"filter,omitempty"`
+}
+
+// ModuleChecked is the result of all checks.
+type ModuleChecked struct {
+	SHA256 string        `json:"sha256"`
+	Filter string        `json:"filter,omitempty"`
+	OK     bool          `json:"ok"`
+	Checks []ModuleCheck `json:"checks"`
+	Cases  []ModuleCase  `json:"cases,omitempty"`
+}
+
+// ModuleCase is the result of one recorded case. Differs names what came out otherwise,
+// such as verdict or event; the contents of a case are not shown.
+type ModuleCase struct {
+	Name    string   `json:"name"`
+	OK      bool     `json:"ok"`
+	Differs []string `json:"differs,omitempty"`
+	Fuel    int64    `json:"fuel"`
+	Memory  int64    `json:"memory"` // bytes
 }
 
 // Asks is what a module's manifest asks for.

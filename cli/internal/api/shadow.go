@@ -96,4 +96,6 @@ type PolicyUsed struct {
 	Before  string `json:"before"` // digest
 	Digest  string `json:"digest"`
 	Changed bool   `json:"changed"`
+	// From is the first sequence that the policy sees, by callback.
+	From map[string]uint64 `json:"from,omitempty"`
 }

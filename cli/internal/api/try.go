@@ -22,6 +22,10 @@ type Try struct {
 	// Filter.
 	Filter string `json:"filter,omitempty"`
 	Policy string `json:"policy,omitempty"`
+	// Module, if set, is the digest of an uploaded module, or at least its first 8 digits,
+	// that stands in for that of the guest filter Filter. Set at most one of Policy and
+	// Module.
+	Module string `json:"module,omitempty"`
 }
 
 // Tried is what a callback would do to one event. Before and After are the event as it
@@ -74,6 +78,8 @@ type PolicyInForce struct {
 	Source string `json:"source"`
 	// Previous: policy use --previous has something to go back to.
 	Previous bool `json:"previous,omitempty"`
+	// From is the first sequence that it saw, by callback, if policy use selected it.
+	From map[string]uint64 `json:"from,omitempty"`
 }
 
 // PolicyDiff asks what another policy would change for the native filter Filter.

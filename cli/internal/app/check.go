@@ -54,6 +54,9 @@ func Check(ctx context.Context, files []string, o CheckOptions) (Checked, error)
 	}
 	a := &assembler{file: files[0], makers: makers, compiler: o.Compiler, worker: o.Worker, log: slog.New(slog.DiscardHandler)}
 	cfg, err := a.loadConfig(files[0], files[1:]...)
+	if err == nil {
+		cfg, err = withPoliciesOf(cfg)
+	}
 	if err != nil {
 		return Checked{}, err
 	}

@@ -103,6 +103,9 @@ func configuredPolicy(file, name string, sinks map[string]SinkMaker) (config.Sec
 		return config.Section{}, nil, nil, err
 	}
 	cfg, err := (&assembler{file: file, makers: makers, log: slog.New(slog.DiscardHandler)}).loadConfig(file)
+	if err == nil {
+		cfg, err = withPoliciesOf(cfg)
+	}
 	if err != nil {
 		return config.Section{}, nil, nil, err
 	}

@@ -29,11 +29,13 @@ type selectedPolicies map[string]selectedPolicy
 // selectedPolicy is the policy in force of one native filter. It holds as long as the
 // configuration has the policy that it had when this one was selected.
 type selectedPolicy struct {
-	Configured string    `json:"configured"`         // the SHA-256 of the configuration's policy
-	Policy     string    `json:"policy,omitempty"`   // YAML; empty: the configuration's
-	Previous   string    `json:"previous,omitempty"` // the one before; empty: the configuration's
-	At         time.Time `json:"at"`
-	By         string    `json:"by"`
+	Configured string `json:"configured"`         // the SHA-256 of the configuration's policy
+	Policy     string `json:"policy,omitempty"`   // YAML; empty: the configuration's
+	Previous   string `json:"previous,omitempty"` // the one before; empty: the configuration's
+	// From is the first sequence that it sees, by callback.
+	From map[string]uint64 `json:"from,omitempty"`
+	At   time.Time         `json:"at"`
+	By   string            `json:"by"`
 	// For the own record, which a crash may keep from being written before the next start.
 	Address    string `json:"address,omitempty"`
 	Credential string `json:"credential,omitempty"`
@@ -169,8 +171,15 @@ func (d *daemon) UsePolicy(ctx context.Context, name string, want api.UsePolicy,
 		return used, err
 	}
 	used.Digest = d.policyDigest(name)
-	used.Changed = used.Before != used.Digest
-	d.log.Info("a filter has another policy", "filter", name, "before", used.Before, "after", used.Digest, "by", by.Principal)
+	if used.Changed = used.Before != used.Digest; used.Changed {
+		used.From = d.rt.Begins(d.users(name))
+		next.From = used.From
+		changed[name] = next
+		if err := d.data.selectPolicies(changed); err != nil { // it holds all the same
+			d.log.Error("the sequence from which a policy holds was not kept", "filter", name, "error", err)
+		}
+	}
+	d.log.Info("a filter has another policy", "filter", name, "before", used.Before, "after", used.Digest, "from", used.From, "by", by.Principal)
 	return used, nil
 }
 

@@ -83,6 +83,9 @@ func LoadTriers(files []string, o TryOptions) (*Triers, error) {
 		a.log = slog.New(slog.NewTextHandler(o.Log, nil))
 	}
 	cfg, err := a.loadConfig(files[0], files[1:]...)
+	if err == nil {
+		cfg, err = withPoliciesOf(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}

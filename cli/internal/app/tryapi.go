@@ -116,6 +116,14 @@ func (d *daemon) Try(ctx context.Context, want api.Try) ([]api.Tried, error) {
 		}
 		with[want.Filter] = after.filter
 	}
+	if want.Module != "" {
+		m, err := d.triedModule(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = m.Close() }()
+		with[want.Filter] = m
+	}
 	events, err := d.sampled(want.Sample)
 	if err != nil {
 		return nil, err
@@ -181,7 +189,7 @@ func (d *daemon) ListPolicies() ([]api.PolicyInForce, error) {
 	for _, t := range policiesOf(cfg, native) {
 		p := api.PolicyInForce{Name: t.Name, Kind: t.Kind, Digest: t.Digest, Callbacks: []string{}, Source: "configuration"}
 		if s := selected[t.Name]; t.Kind == textPolicy && s.holds(plain, t.Name) {
-			if p.Previous = true; s.Policy != "" {
+			if p.Previous, p.From = true, s.From; s.Policy != "" {
 				p.Source = "selected"
 			}
 		}

@@ -22,6 +22,11 @@ func (c *Client) InspectModule(ctx context.Context, digest string) (api.Inspecti
 	return call(ctx, c, api.InspectModule, api.None{}, digest)
 }
 
+// CheckModule runs all checks of an uploaded module, as a filter if one is named.
+func (c *Client) CheckModule(ctx context.Context, digest, filter string) (api.ModuleChecked, error) {
+	return call(ctx, c, api.CheckModules, api.CheckModule{Filter: filter}, digest)
+}
+
 // ModuleContent returns an uploaded module's bytes.
 func (c *Client) ModuleContent(ctx context.Context, digest string) ([]byte, error) {
 	answer, e, err := c.roundTrip(ctx, api.GetModuleContent.Method, api.GetModuleContent.URL(digest), nil, "", "", nil)

@@ -61,6 +61,11 @@ type Modules interface {
 	Push(ctx context.Context, name, filter string, code []byte, by runtime.By) (api.Pushed, error)
 	ListModules() ([]api.Module, error)
 	InspectModule(digest string) (api.Inspection, error)
+	// CheckModule runs all checks of an uploaded module, with a filter's name also as that
+	// filter and on its cases; CheckUpload those of one that is not stored. Both change
+	// nothing.
+	CheckModule(ctx context.Context, digest, filter string) (api.ModuleChecked, error)
+	CheckUpload(ctx context.Context, name, filter string, code []byte) (api.ModuleChecked, error)
 	// ModuleContent returns a module's bytes with its whole digest.
 	ModuleContent(digest string) (sha256 string, code []byte, err error)
 	DeleteModule(digest string, by runtime.By) (api.StoredModule, error)

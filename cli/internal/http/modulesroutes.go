@@ -19,6 +19,10 @@ func (s *Server) getModule(r *http.Request, _ principal, _ api.None) (api.Inspec
 	return s.control.InspectModule(r.PathValue("digest"))
 }
 
+func (s *Server) postModuleCheck(r *http.Request, _ principal, in api.CheckModule) (api.ModuleChecked, error) {
+	return s.control.CheckModule(r.Context(), r.PathValue("digest"), in.Filter)
+}
+
 func (s *Server) deleteModule(r *http.Request, who principal, why api.Why) (api.StoredModule, error) {
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.StoredModule{}, refused
@@ -81,6 +85,15 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 			return
 		}
 		respondError(w, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: "the body did not come whole, or too slowly"})
+		return
+	}
+	if in.Check {
+		checked, err := s.control.CheckUpload(r.Context(), in.Name, in.Filter, wasm)
+		if err != nil {
+			respondError(w, s.failure(r, err))
+			return
+		}
+		respondJSON(w, api.Pushed{StoredModule: api.StoredModule{SHA256: checked.SHA256, Name: in.Name, Size: int64(len(wasm))}, Checked: &checked})
 		return
 	}
 	pushed, err := s.control.Push(context.WithoutCancel(r.Context()), in.Name, in.Filter, wasm, who.as(r, in.Reason))

@@ -103,6 +103,7 @@ var operations = map[string]struct {
 	"POST /v1/modules":                 {"Uploads a module.", []string{"name", "filter"}},
 	"GET /v1/modules":                  {"Uploaded modules.", nil},
 	"GET /v1/modules/{digest}":         {"What a module is and asks for.", nil},
+	"POST /v1/modules/{digest}/check":  {"Checks a module as a filter, and on its recorded cases.", nil},
 	"GET /v1/modules/{digest}/content": {"Downloads a module.", nil},
 	"DELETE /v1/modules/{digest}":      {"Deletes a module that no filter uses.", nil},
 	"GET /v1/filters":                  {"Guest filters, their modules and breakers.", nil},

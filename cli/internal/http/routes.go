@@ -112,6 +112,7 @@ func (s *Server) table() []route {
 		at(api.PushModule, roleAdmin, s.postModule).streaming(),
 		control(s, api.GetModules, roleView, s.getModules),
 		control(s, api.InspectModule, roleView, s.getModule),
+		control(s, api.CheckModules, roleAdmin, s.postModuleCheck),
 		at(api.GetModuleContent, roleAdmin, s.getModuleContent),
 		control(s, api.DeleteModule, roleAdmin, s.deleteModule),
 		control(s, api.GetFilters, roleView, s.getFilters),

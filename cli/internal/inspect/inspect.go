@@ -51,6 +51,7 @@ func Module(name string, code []byte) api.Inspection {
 		Limits: meter.Limits{ModuleBytes: mostModule, MemoryPages: mostMemory / pageSize},
 		Custom: manifest.Section,
 	})
+	out.Checks = checks(len(code), facts, err, out.Refusals)
 	if err != nil {
 		return out
 	}

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -302,130 +300,4 @@ func (v *visit) mend() error {
 		return stayed(changed)
 	}
 	return v.done("/ui/quarantine", "quarantined", changed.Changed)
-}
-
-type modulesView struct {
-	Filters []api.Filter
-	Modules []api.Module
-}
-
-func (v *visit) modules() error {
-	ctx := v.r.Context()
-	filters, err := v.api.Filters(ctx)
-	if err != nil {
-		return err
-	}
-	modules, err := v.api.Modules(ctx)
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(modules, func(a, b api.Module) int { return b.Pushed.Compare(a.Pushed) })
-	return v.show("modules", "Modules", modulesView{filters, modules})
-}
-
-type moduleView struct {
-	api.Inspection
-	Filters []api.Filter
-	Grants  []grantsView
-}
-
-// grantsView is what a filter grants, and what of it a module would lack.
-type grantsView struct {
-	Filter           string
-	Granted, Missing []string
-}
-
-// compareGrants holds a module's manifest against what filters grant.
-func compareGrants(asks *api.Asks, filters []api.Filter) (all []grantsView) {
-	for _, f := range filters {
-		g := grantsView{Filter: f.Name}
-		list := func(what string, granted, asked []string) {
-			if len(granted) > 0 {
-				g.Granted = append(g.Granted, what+": "+strings.Join(granted, ", "))
-			}
-			for _, one := range asked {
-				if len(granted) == 0 || what != "write" && !slices.Contains(granted, one) { // paths depend on the event
-					g.Missing = append(g.Missing, what+": "+one)
-				}
-			}
-		}
-		var a api.Asks
-		if asks != nil {
-			a = *asks
-		}
-		list("write", f.Grants.Write, a.Writes)
-		list("keys", f.Grants.Keys, a.Keys)
-		list("metrics", f.Grants.Metrics, a.Metrics)
-		list("emit", f.Grants.Emit, nil)
-		if a.Emits && len(f.Grants.Emit) == 0 {
-			g.Missing = append(g.Missing, "emit")
-		}
-		all = append(all, g)
-	}
-	return all
-}
-
-func (v *visit) module() error {
-	ctx := v.r.Context()
-	inspection, err := v.api.InspectModule(ctx, v.r.PathValue("digest"))
-	if err != nil {
-		return err
-	}
-	filters, err := v.api.Filters(ctx)
-	if err != nil {
-		return err
-	}
-	return v.show("module", "Module", moduleView{inspection, filters, compareGrants(inspection.Asks, filters)})
-}
-
-func (v *visit) pushModule() error {
-	file, header, err := v.r.FormFile("module")
-	if err != nil {
-		return &api.Error{Status: http.StatusBadRequest, Field: "module", Message: "no file was sent", Hint: "choose a .wasm file"}
-	}
-	defer file.Close()
-	code, err := io.ReadAll(file)
-	if err != nil {
-		return err
-	}
-	name := strings.TrimSpace(v.r.PostFormValue("name"))
-	if name == "" {
-		name = strings.TrimSuffix(filepath.Base(header.Filename), ".wasm")
-	}
-	pushed, err := v.api.Push(v.r.Context(), api.PushQuery{Name: name, Filter: v.r.PostFormValue("filter"), Reason: v.why().Reason}, code)
-	if err != nil {
-		return err
-	}
-	notice := "pushed"
-	if !pushed.Added {
-		notice = "stored"
-	}
-	return v.done("/ui/modules/"+pushed.SHA256, notice, -1)
-}
-
-func (v *visit) deleteModule() error {
-	if _, err := v.api.DeleteModule(v.r.Context(), v.r.PathValue("digest"), v.why()); err != nil {
-		return err
-	}
-	return v.done("/ui/modules", "removed", -1)
-}
-
-func (v *visit) useModule() error {
-	want := api.Use{SHA256: v.r.PostFormValue("sha256"), Previous: v.r.PostFormValue("previous") != "", Configured: v.r.PostFormValue("configured") != "", Reason: v.why().Reason}
-	used, err := v.api.UseModule(v.r.Context(), v.r.PathValue("name"), want)
-	if err != nil {
-		return err
-	}
-	notice := "using"
-	if !used.Changed {
-		notice = "same"
-	}
-	return v.done("/ui/modules", notice, -1)
-}
-
-func (v *visit) resetFilter() error {
-	if err := v.api.ResetFilter(v.r.Context(), v.r.PathValue("name"), v.why()); err != nil {
-		return err
-	}
-	return v.done("/ui/modules", "reset", -1)
 }

@@ -79,6 +79,10 @@ func (v *visit) policyByDigest() error {
 type tryView struct {
 	Callbacks []api.CallbackStatus
 	Policies  []api.PolicyInForce // of native filters
+	Guests    []api.Filter
+	Modules   []api.Module // uploaded
+
+	Guest, Module string
 
 	Callback, Events, From, Limit, Filter, Policy string
 
@@ -149,6 +153,12 @@ func (v *visit) showTry(out *tryView) error {
 			out.Policies = append(out.Policies, p)
 		}
 	}
+	if out.Guests, err = v.api.Filters(v.r.Context()); err != nil {
+		return err
+	}
+	if out.Modules, err = v.api.Modules(v.r.Context()); err != nil {
+		return err
+	}
 	return v.show("try", "Try", *out)
 }
 
@@ -156,7 +166,7 @@ func (v *visit) try() error {
 	form := v.r.PostForm
 	out := tryView{
 		Callback: form.Get("callback"), Events: form.Get("events"), From: form.Get("from"), Limit: form.Get("limit"),
-		Filter: form.Get("filter"), Policy: form.Get("policy"), Asked: true,
+		Filter: form.Get("filter"), Policy: form.Get("policy"), Guest: form.Get("guest"), Module: form.Get("module"), Asked: true,
 	}
 	sample, err := out.sample()
 	if err != nil {
@@ -181,9 +191,12 @@ func (v *visit) try() error {
 		}
 		return v.policyUsed(used)
 	}
-	want := api.Try{Sample: sample, Callback: out.Callback, Policy: out.Policy}
-	if out.Policy != "" {
+	want := api.Try{Sample: sample, Callback: out.Callback, Policy: out.Policy, Module: out.Module}
+	switch {
+	case out.Policy != "":
 		want.Filter = out.Filter
+	case out.Module != "":
+		want.Filter = out.Guest
 	}
 	tried, err := v.api.Try(ctx, want)
 	if err != nil {

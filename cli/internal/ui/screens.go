@@ -42,9 +42,11 @@ func screens() []screen {
 		post("/ui/callbacks/{name}/state", "operate", (*visit).changeState),
 		post("/ui/callbacks/{name}/test", "operate", (*visit).testSink),
 		post("/ui/callbacks/{name}/replay", "operate", (*visit).replay),
+		live("/ui/undelivered", "view", "Undelivered", (*visit).undelivered),
 		get("/ui/dead-letters", "view", "Dead letters", (*visit).deadLetters),
 		get("/ui/dead-letters/{name}/{sequence}", "comply", "", (*visit).deadLetter),
 		post("/ui/dead-letters/replay", "operate", (*visit).replayDeadLetters),
+		post("/ui/dead-letters/by-cause", "operate", (*visit).changeByCause),
 		post("/ui/dead-letters/replays/{id}/cancel", "operate", (*visit).cancelReplay),
 		post("/ui/dead-letters", "operate", (*visit).changeDeadLetters),
 		get("/ui/quarantine", "view", "Quarantine", (*visit).quarantine),
@@ -54,6 +56,7 @@ func screens() []screen {
 		live("/ui/modules", "view", "Modules", (*visit).modules),
 		get("/ui/modules/{digest}", "view", "", (*visit).module),
 		{method: "POST", path: "/ui/modules", role: "admin", show: (*visit).pushModule, upload: true},
+		post("/ui/modules/{digest}/check", "admin", (*visit).checkModule),
 		post("/ui/modules/{digest}/delete", "admin", (*visit).deleteModule),
 		post("/ui/filters/{name}/module", "admin", (*visit).useModule),
 		post("/ui/filters/{name}/reset", "operate", (*visit).resetFilter),
@@ -134,6 +137,7 @@ type callbackView struct {
 	Healthy bool
 	// Deliveries are the newest, with their attempts.
 	Deliveries []api.Delivery
+	Graph      graph
 }
 
 // replayRow is a replay with its progress.
@@ -185,6 +189,14 @@ func (v *visit) callback() error {
 		return err
 	}
 	out.Deliveries = deliveries.Deliveries
+	guests, err := v.api.Filters(v.r.Context())
+	if refused := apiError(err); refused != nil && refused.Status == http.StatusNotImplemented {
+		err = nil // a runtime without the program around it has none
+	}
+	if err != nil {
+		return err
+	}
+	out.Graph = newGraph(&out.CallbackStatus, guests)
 	out.Plot, out.Healthy = v.history.plot(name, ""), healthy(&out.CallbackStatus)
 	return v.show("callback", name, out)
 }

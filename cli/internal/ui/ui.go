@@ -71,6 +71,7 @@ type server struct {
 	assets    map[string]asset
 	streams   chan struct{}
 	history   history
+	asked     asked
 }
 
 // New returns the handler for everything under /ui/. It is safe for concurrent use.
