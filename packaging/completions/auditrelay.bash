@@ -3,7 +3,7 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module check"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
@@ -63,10 +63,11 @@ _auditrelay() {
     "guest test") words="--help --version --update --json" ;;
     "guest profile") words="--help --version --times --top --json" ;;
     "guest conformance") words="--help --version --json" ;;
-    "module") words="push list inspect get delete use filters reset --help --version" ;;
+    "module") words="push list inspect check get delete use filters reset --help --version" ;;
     "module push") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --name --filter --json" ;;
     "module list") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "module inspect") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "module check") words="--help --version --server --token-file --ca --client-cert --client-key --filter --json" ;;
     "module get") words="--help --version --server --token-file --ca --client-cert --client-key --output" ;;
     "module delete") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match" ;;
     "module use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;

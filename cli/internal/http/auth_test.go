@@ -88,6 +88,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"POST", "/v1/modules", []config.Role{"admin"}},
 		{"GET", "/v1/modules", viewers},
 		{"GET", "/v1/modules/0123456789", viewers},
+		{"POST", "/v1/modules/0123456789/check", []config.Role{"admin"}},
 		{"GET", "/v1/modules/0123456789/content", []config.Role{"admin"}},
 		{"DELETE", "/v1/modules/0123456789", []config.Role{"admin"}},
 		{"GET", "/v1/filters", viewers},
