@@ -36,7 +36,9 @@ var inside = func() (all []netip.Prefix) {
 	for _, p := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
 		"192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-		"::/127", "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+		"::/127", "64:ff9b:1::/48", "100::/64", "2001:2::/48", "2001:10::/28", "2001:db8::/32", "3fff::/20", "5f00::/16",
+		"fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+		"168.63.129.16/32", // Azure's platform service, which answers every machine there; Microsoft documents it
 	} {
 		all = append(all, netip.MustParsePrefix(p))
 	}
@@ -46,7 +48,8 @@ var inside = func() (all []netip.Prefix) {
 // Networks of IPv6 whose addresses hold one of IPv4.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")
-	compatible = netip.MustParsePrefix("::/96") // IPv4-compatible, deprecated
+	compatible = netip.MustParsePrefix("::/96")          // IPv4-compatible, deprecated
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765, obsolete and still routed by some translators
 	sixToIV    = netip.MustParsePrefix("2002::/16")
 	teredo     = netip.MustParsePrefix("2001::/32") // of the client, inverted
 )
@@ -98,7 +101,9 @@ func embedded(ip netip.Addr) []netip.Addr {
 	}
 	b := ip.As16()
 	switch {
-	case nat64.Contains(ip), compatible.Contains(ip):
+	case ip.IsLoopback(), ip.IsUnspecified(): // of IPv6 itself, whatever its last bytes say
+		return nil
+	case nat64.Contains(ip), compatible.Contains(ip), translated.Contains(ip):
 		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:16]))}
 	case teredo.Contains(ip):
 		return []netip.Addr{netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}

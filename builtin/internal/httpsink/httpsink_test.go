@@ -60,6 +60,11 @@ func TestGuard(t *testing.T) {
 		{"2001:0:4136:e378:8000:63bf:5601:5601", false, false}, // of 169.254.169.254
 		{"2001:0:4136:e378:8000:63bf:a247:28dd", true, true},   // of 93.184.215.34
 		{"203.0.113.7", false, false},
+		{"::ffff:0:7f00:1", false, true}, // translated
+		{"::ffff:0:a9fe:a9fe", false, false},
+		{"168.63.129.16", false, false},
+		{"::ffff:168.63.129.16", false, false},
+		{"5f00::1", false, false},
 	} {
 		ip := netip.MustParseAddr(tt.ip)
 		if err := closed.check(ip); (err == nil) != tt.want {
@@ -67,6 +72,16 @@ func TestGuard(t *testing.T) {
 		}
 		if err := open.check(ip); (err == nil) != tt.open {
 			t.Errorf("%s with networks allowed: %v", tt.ip, err)
+		}
+	}
+}
+
+// The hint names what would allow the address.
+func TestTheGuardsHint(t *testing.T) {
+	g, _ := newGuard(nil)
+	for ip, want := range map[string]string{"::1": "(loopback)", "127.0.0.1": "(loopback)", "10.0.0.1": "(private", "::": "(::/128)", "169.254.1.1": "(169.254.1.1/32)"} {
+		if err := g.check(netip.MustParseAddr(ip)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", ip, err, want)
 		}
 	}
 }
