@@ -20,7 +20,14 @@ type Format struct {
 	ECS *ECS `yaml:"ecs"`
 	// CloudEvents writes CloudEvents 1.0 in JSON's structured form.
 	CloudEvents *CloudEvents `yaml:"cloudevents"`
+	// CEF writes lines of ArcSight's Common Event Format.
+	CEF *CEF `yaml:"cef"`
+	// LEEF writes lines of IBM QRadar's Log Event Extended Format 2.0.
+	LEEF *LEEF `yaml:"leef"`
 }
+
+// MediaTypeText is a Chunk's MediaType where each record is a line of text.
+const MediaTypeText = "text/plain; charset=utf-8"
 
 // OCSF configures the format of that name.
 type OCSF struct {
@@ -33,6 +40,22 @@ type OCSF struct {
 
 // ECS is the format of that name. It has no options.
 type ECS struct{}
+
+// CEF configures the format of that name.
+type CEF struct {
+	// Brief leaves the whole event out, so that a line has the fields of the format alone:
+	// values before and after a change do not leave then. Default: false, the event stands
+	// in auditrelayEvent.
+	Brief bool `yaml:"brief"`
+}
+
+// LEEF configures the format of that name.
+type LEEF struct {
+	// Brief leaves the whole event out, so that a line has the fields of the format alone:
+	// values before and after a change do not leave then. Default: false, the event stands
+	// in auditrelayEvent.
+	Brief bool `yaml:"brief"`
+}
 
 // Original says where an OCSF record holds the event.
 type Original uint8
@@ -56,7 +79,7 @@ type CloudEvents struct {
 }
 
 // FormatNames are the formats' names in a configuration.
-func FormatNames() []string { return []string{"event", "ocsf", "ecs", "cloudevents"} }
+func FormatNames() []string { return []string{"event", "ocsf", "ecs", "cloudevents", "cef", "leef"} }
 
 // Name is the format's name in a configuration.
 func (f Format) Name() string {
@@ -67,6 +90,10 @@ func (f Format) Name() string {
 		return "ecs"
 	case f.CloudEvents != nil:
 		return "cloudevents"
+	case f.CEF != nil:
+		return "cef"
+	case f.LEEF != nil:
+		return "leef"
 	}
 	return "event"
 }
@@ -78,7 +105,7 @@ const maxCloudEventsSource = 256
 func (f Format) Check() error {
 	var errs []error
 	given := 0
-	for _, is := range []bool{f.OCSF != nil, f.ECS != nil, f.CloudEvents != nil} {
+	for _, is := range []bool{f.OCSF != nil, f.ECS != nil, f.CloudEvents != nil, f.CEF != nil, f.LEEF != nil} {
 		if is {
 			given++
 		}

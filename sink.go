@@ -109,7 +109,7 @@ type Record struct {
 	// Mapping says where Data has its fields; nil: Data is in LiteLLM's schema. What is not
 	// in Data any more is in no field.
 	Mapping *Mapping
-	Data    []byte // one JSON object without a line feed; owned by the engine
+	Data    []byte // one JSON object, or by Chunk.MediaType one line of text, without a line feed; owned by the engine
 }
 
 // Chunk is a contiguous range of the journal on its way through one callback.
@@ -121,7 +121,8 @@ type Chunk struct {
 	Records  []Record
 
 	// MediaType is that of one record's Data: application/json, or what the callback's
-	// format says, such as application/cloudevents+json.
+	// format says: application/cloudevents+json, or MediaTypeText for lines of text, which
+	// a sink that writes JSON must quote.
 	MediaType string
 }
 

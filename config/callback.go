@@ -28,9 +28,9 @@ type Callback struct {
 	Filters []string `yaml:"filters"`
 
 	// Format says how an event is written for the destination: event (as the filters left
-	// it), ocsf, ecs or cloudevents; or a mapping of one of these to its options. It applies
-	// after all filters and before must_not_leave. The store's sinks (sqlite, postgres)
-	// take events only. Default: event.
+	// it), ocsf, ecs, cloudevents, cef or leef; or a mapping of one of these to its options.
+	// It applies after all filters and before must_not_leave. The store's sinks (sqlite,
+	// postgres) take events only. Default: event.
 	Format auditrelay.Format `yaml:"format"`
 
 	// MustNotLeave is the gate: a built-in check of the final document, of everything

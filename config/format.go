@@ -38,6 +38,12 @@ func (d *decoder) format(n *node, f *auditrelay.Format, path string) {
 	case "cloudevents":
 		f.CloudEvents = new(auditrelay.CloudEvents)
 		into = reflect.ValueOf(f.CloudEvents).Elem()
+	case "cef":
+		f.CEF = new(auditrelay.CEF)
+		into = reflect.ValueOf(f.CEF).Elem()
+	case "leef":
+		f.LEEF = new(auditrelay.LEEF)
+		into = reflect.ValueOf(f.LEEF).Elem()
 	case "event":
 		into = reflect.ValueOf(&struct{}{}).Elem()
 	}

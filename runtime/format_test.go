@@ -101,7 +101,14 @@ func TestTheGateChecksTheRecord(t *testing.T) {
 		"a path into the original":            {auditrelay.MustNotLeave{Paths: []string{"unmapped.updated_values.plan"}}, true},
 		"a path of neither":                   {auditrelay.MustNotLeave{Paths: []string{"updated_values.other"}}, false},
 		"detectors, which take its own parts": {auditrelay.MustNotLeave{Detectors: []string{"secrets", "pii"}}, false},
+		"a field of a line":                   {auditrelay.MustNotLeave{Paths: []string{"duid"}}, true},
+		"a path of the event in a line":       {auditrelay.MustNotLeave{Paths: []string{"updated_values.plan"}}, true},
+		"detectors, in a line":                {auditrelay.MustNotLeave{Detectors: []string{"secrets", "pii"}}, false},
 	} {
+		format := ocsf
+		if strings.Contains(name, "line") {
+			format = auditrelay.Format{CEF: &auditrelay.CEF{}}
+		}
 		t.Run(name, func(t *testing.T) {
 			sink := &memorySink{}
 			learn := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -110,7 +117,7 @@ func TestTheGateChecksTheRecord(t *testing.T) {
 				}
 				return auditrelay.Keep, nil
 			})
-			r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "siem", Sink: sink, Format: ocsf,
+			r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "siem", Sink: sink, Format: format,
 				MustNotLeave: tt.gate, Steps: []runtime.Step{{Name: "learn", Filter: learn.filter()}}})}})
 			submit(t, r, row("a", "updated", "team-9bf31c7ff062936a", `,"updated_values":"{\"plan\":\"gold\"}"`))
 			settle(t, r)

@@ -334,7 +334,7 @@ func (j *judge) conclude(w *worker, v *visit) {
 	} else if len(judged.Data) > maxDocument {
 		tooLarge(judged)
 	} else if w.inspector != nil {
-		if err := w.inspector.Record(judged.Data, w.writer.Added()); err != nil {
+		if err := w.inspector.Record(w.writer.Readable(judged.Data), w.writer.Added()); err != nil {
 			j.withhold(judged, err)
 		}
 	}

@@ -12,7 +12,6 @@ package datadog
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -76,7 +75,7 @@ func New(o Options) (*Sink, error) {
 	}
 	for _, field := range []struct{ name, value string }{{"ddsource", o.Source}, {"service", o.Service}, {"hostname", o.Hostname}, {"ddtags", strings.Join(tags, ",")}} {
 		if field.value != "" {
-			s.common += quote(field.name) + ":" + quote(field.value) + ","
+			s.common += httpsink.Quote(field.name) + ":" + httpsink.Quote(field.value) + ","
 		}
 	}
 	return s, nil
@@ -138,18 +137,18 @@ func (s *Sink) log(journal string, r auditrelay.Record) []byte {
 	}
 	// Further attributes are texts: receivers of this protocol refuse others.
 	b = append(b, `"auditrelay.journal":`...)
-	b = append(b, quote(journal)...)
+	b = append(b, httpsink.Quote(journal)...)
 	b = append(b, `,"auditrelay.sequence":"`...)
 	b = strconv.AppendUint(b, r.Sequence, 10)
 	b = append(b, '"')
 	for _, origin := range []struct{ name, value string }{{"namespace", r.Namespace}, {"source", r.Source}, {"principal", r.Principal}} {
 		if origin.value != "" {
 			b = append(b, `,"auditrelay.`+origin.name+`":`...)
-			b = append(b, quote(origin.value)...)
+			b = append(b, httpsink.Quote(origin.value)...)
 		}
 	}
 	b = append(b, `,"message":`...)
-	b = append(b, quote(string(r.Data))...)
+	b = append(b, httpsink.Quote(string(r.Data))...)
 	return append(b, '}')
 }
 
@@ -237,15 +236,4 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return nil // the key was taken, and the empty list was not
 	}
 	return s.outcome(answer)
-}
-
-// quote writes a string as JSON.
-func quote(s string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil { // a string always encodes
-		return `""`
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -113,6 +113,9 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	for i, r := range chunk.Records {
 		items[i].Sequence = r.Sequence
 		if len(r.Data) > 0 {
+			if chunk.MediaType == auditrelay.MediaTypeText {
+				r.Data = []byte(httpsink.Quote(string(r.Data)))
+			}
 			items[i].Data = s.envelope(chunk.Journal, r)
 		}
 	}

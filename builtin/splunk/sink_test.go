@@ -2,6 +2,7 @@ package splunk_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -258,5 +259,25 @@ func TestOptions(t *testing.T) {
 		if _, err := splunk.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// A line of text becomes an event that is a string.
+func TestALineOfText(t *testing.T) {
+	s := newSink(t, splunk.Options{URL: "https://splunk.example", Token: "t"})
+	c := chunk(1, 1)
+	c.MediaType = auditrelay.MediaTypeText
+	c.Records[0].Data = []byte(`CEF:0|a|b|1|x|X|3|msg={"a": "<b>\\n"}`)
+	payloads, err := s.Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := httpsink.Plain(payloads[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Event string }
+	if err := json.Unmarshal(content, &got); err != nil || got.Event != string(c.Records[0].Data) {
+		t.Errorf("%v: %s", err, content)
 	}
 }

@@ -80,6 +80,8 @@ func (o Options) contentType(media string) string {
 	switch {
 	case o.ContentType != "":
 		return o.ContentType
+	case o.Body == BodyNDJSON && media == auditrelay.MediaTypeText:
+		return media
 	case o.Body == BodyNDJSON:
 		return "application/x-ndjson"
 	case o.Body == BodyArray && batches:

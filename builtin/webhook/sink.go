@@ -88,6 +88,9 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
 		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
+		if s.options.Body == BodyArray && chunk.MediaType == auditrelay.MediaTypeText {
+			items[i].Data = []byte(httpsink.Quote(string(r.Data)))
+		}
 	}
 	packing := s.packing
 	packing.ContentType = s.options.contentType(chunk.MediaType)

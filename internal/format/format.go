@@ -1,5 +1,5 @@
-// Package format writes events in the formats that destinations read: OCSF 1.8.0, ECS 9.5
-// and CloudEvents 1.0.
+// Package format writes events in the formats that destinations read: OCSF 1.8.0, ECS 9.5,
+// CloudEvents 1.0, and CEF and LEEF, which are lines of text.
 //
 // A format is a pure function of the filtered event, of what the journal assigned to it
 // (namespace, sequence, time, time of receipt) and of the journal's name. It takes
@@ -20,6 +20,7 @@ type Formatter struct {
 	journal  string
 	original auditrelay.Original
 	source   string // quoted; CloudEvents alone
+	brief    bool   // CEF and LEEF: without the whole event
 	schema   schema
 }
 
@@ -29,6 +30,8 @@ const (
 	ocsf schema = iota
 	ecs
 	cloudEvents
+	cef
+	leef
 )
 
 // New returns the formatter for o, which has passed Check; nil where events leave as
@@ -46,6 +49,10 @@ func New(o auditrelay.Format, journal string) *Formatter {
 		if o.CloudEvents.Source != "" {
 			f.source = string(appendQuoted(nil, []byte(o.CloudEvents.Source)))
 		}
+	case o.CEF != nil:
+		f.schema, f.brief = cef, o.CEF.Brief
+	case o.LEEF != nil:
+		f.schema, f.brief = leef, o.LEEF.Brief
 	default:
 		return nil
 	}
@@ -63,6 +70,10 @@ func Revision(o auditrelay.Format) string {
 		return fmt.Sprintf("ecs %s, mapping %d", ecsVersion, mapping)
 	case o.CloudEvents != nil:
 		return fmt.Sprintf("cloudevents %s, mapping %d", specVersion, mapping)
+	case o.CEF != nil:
+		return fmt.Sprintf("cef %s, mapping %d", cefVersion, mapping)
+	case o.LEEF != nil:
+		return fmt.Sprintf("leef %s, mapping %d", leefVersion, mapping)
 	}
 	return ""
 }
@@ -72,11 +83,17 @@ const mapping = 1
 
 // MediaType is that of one record.
 func (f *Formatter) MediaType() string {
-	if f != nil && f.schema == cloudEvents {
+	switch {
+	case f != nil && f.schema == cloudEvents:
 		return "application/cloudevents+json"
+	case f.Text():
+		return auditrelay.MediaTypeText
 	}
 	return "application/json"
 }
+
+// Text reports whether records are lines of text.
+func (f *Formatter) Text() bool { return f != nil && (f.schema == cef || f.schema == leef) }
 
 // Writer writes records. It belongs to one goroutine at a time and allocates nothing in
 // the long run.
@@ -85,7 +102,7 @@ type Writer struct {
 	document  document.Document
 	room      [64]byte
 	added     []byte
-	inner     []byte // of ecs
+	inner     []byte // of ecs and lines
 	edited    []byte // of ecs
 	start     int    // of the record in dst
 }
@@ -110,6 +127,8 @@ func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 		return w.ecs(dst, e, &f, final)
 	case cloudEvents:
 		return w.cloudEvent(dst, e, &f, final)
+	case cef, leef:
+		return w.line(dst, e, &f, final)
 	}
 	return w.ocsf(dst, e, &f, final)
 }
@@ -125,6 +144,8 @@ func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
 		r.Data = f.ecsTombstone(&r)
 	case cloudEvents:
 		r.Data = f.cloudTombstone(&r)
+	case cef, leef:
+		r.Data = f.lineTombstone(&r)
 	default:
 		r.Data = f.ocsfTombstone(&r)
 	}
@@ -150,6 +171,15 @@ func (w *Writer) wholeText(dst []byte, open string, final []byte, closing string
 // filtered document: what the format took out of it, and what it added. It is valid until
 // the next Append.
 func (w *Writer) Added() []byte { return w.added }
+
+// Readable is record, which Append appended last, as a JSON object for the gate's paths:
+// itself, or the fields of a line, before they were escaped.
+func (w *Writer) Readable(record []byte) []byte {
+	if w.formatter.Text() {
+		return w.added
+	}
+	return record
+}
 
 // fields are the members of an event that a format reads; None where the event has none,
 // or null.

@@ -35,6 +35,8 @@ var (
 	ocsf        = auditrelay.Format{OCSF: &auditrelay.OCSF{}}
 	ecs         = auditrelay.Format{ECS: &auditrelay.ECS{}}
 	cloudEvents = auditrelay.Format{CloudEvents: &auditrelay.CloudEvents{}}
+	cef         = auditrelay.Format{CEF: &auditrelay.CEF{}}
+	leef        = auditrelay.Format{LEEF: &auditrelay.LEEF{}}
 	received    = time.Date(2026, 3, 1, 10, 0, 1, 0, time.UTC)
 )
 
@@ -101,8 +103,8 @@ func indented(t *testing.T, record []byte) []byte {
 }
 
 // revisionsOfGoldens are the digests of all goldens at the present mapping: of OCSF and
-// CloudEvents, and of ECS.
-var revisionsOfGoldens = [2]string{"1 bec8e5e21780cdfd", "1 7b3d00131be26b44"}
+// CloudEvents, of ECS, and of CEF and LEEF.
+var revisionsOfGoldens = [3]string{"1 bec8e5e21780cdfd", "1 7b3d00131be26b44", "1 c6b4a7c64ab992e4"}
 
 // TestGoldens writes each event of testdata/cases in each format. Run it with -update
 // after a change of the mapping, and count up mapping in format.go.
@@ -112,7 +114,7 @@ func TestGoldens(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d cases, %v", len(files), err)
 	}
-	sum, ecsSum := sha256.New(), sha256.New()
+	sum, ecsSum, lineSum := sha256.New(), sha256.New(), sha256.New()
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			a, err := txtar.ParseFile(file)
@@ -128,10 +130,15 @@ func TestGoldens(t *testing.T) {
 			none := write(auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalNone}}, e)
 			valid(t, all, none)
 			checkOriginals(t, e, record, raw, none)
-			got := []txtar.File{a.Files[0], {Name: "ocsf", Data: indented(t, record)}, {Name: "cloudevents", Data: indented(t, write(cloudEvents, e))}, {Name: "ecs", Data: indented(t, write(ecs, e))}}
+			got := []txtar.File{a.Files[0], {Name: "ocsf", Data: indented(t, record)}, {Name: "cloudevents", Data: indented(t, write(cloudEvents, e))}, {Name: "ecs", Data: indented(t, write(ecs, e))},
+				{Name: "cef", Data: append(write(cef, e), '\n')}, {Name: "leef", Data: append(write(leef, e), '\n')}}
+			checkLine(t, cef, e)
+			checkLine(t, leef, e)
 			sum.Write(got[1].Data)
 			sum.Write(got[2].Data)
 			ecsSum.Write(got[3].Data)
+			lineSum.Write(got[4].Data)
+			lineSum.Write(got[5].Data)
 			if *update {
 				a.Files = got
 				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
@@ -144,9 +151,10 @@ func TestGoldens(t *testing.T) {
 			}
 		})
 	}
-	got := [2]string{
+	got := [3]string{
 		format.Revision(ocsf)[len("ocsf 1.8.0, mapping "):] + " " + hex.EncodeToString(sum.Sum(nil))[:16],
 		format.Revision(ecs)[len("ecs 9.5.0, mapping "):] + " " + hex.EncodeToString(ecsSum.Sum(nil))[:16],
+		format.Revision(cef)[len("cef 0, mapping "):] + " " + hex.EncodeToString(lineSum.Sum(nil))[:16],
 	}
 	if got != revisionsOfGoldens {
 		t.Errorf("the records changed: count up mapping in format.go, so that running callbacks notice it, and put %q here", got)
@@ -208,7 +216,7 @@ func TestTombstones(t *testing.T) {
 
 // TestADeterministicRecord: a writer that has written other events writes the same.
 func TestADeterministicRecord(t *testing.T) {
-	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents} {
+	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents, cef, leef} {
 		w := format.New(o, journal).Writer()
 		for n := range uint64(50) {
 			e := event(auditrelay.NamespaceLiteLLM, string(corpus.AppendReference(nil, n)))
@@ -281,6 +289,8 @@ func FuzzAnyEvent(f *testing.F) {
 		valid(t, all, write(auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, e))
 		checkCloudEvent(t, write(cloudEvents, e))
 		checkECS(t, write(ecs, e), data)
+		checkLine(t, cef, e)
+		checkLine(t, leef, e)
 	})
 }
 
@@ -385,6 +395,8 @@ func checkCloudEvent(t *testing.T, record []byte) {
 func BenchmarkOCSF(b *testing.B)        { benchmark(b, ocsf) }
 func BenchmarkECS(b *testing.B)         { benchmark(b, ecs) }
 func BenchmarkCloudEvents(b *testing.B) { benchmark(b, cloudEvents) }
+func BenchmarkCEF(b *testing.B)         { benchmark(b, cef) }
+func BenchmarkLEEF(b *testing.B)        { benchmark(b, leef) }
 func BenchmarkOCSFRawData(b *testing.B) {
 	benchmark(b, auditrelay.Format{OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}})
 }

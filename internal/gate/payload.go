@@ -181,19 +181,40 @@ func (i *Inspector) isArray(content []byte) bool {
 	return document.Check(i.wrap, limits) == nil
 }
 
-// without is line with nothing in the place of data, a JSON object that has been looked at
-// where the line repeats it as a value of its own: within a string its quotes would be
-// escaped.
+// without is line with nothing in the place of data, a JSON object or a line of text that
+// has been looked at, where the line repeats it as a value of its own: within a string an
+// object's quotes would be escaped.
 func (i *Inspector) without(line, data []byte) []byte {
+	stand := "{}"
+	if text := len(data) > 0 && data[0] != '{'; text {
+		// A line of text, whose fields have been looked at. A sink that writes JSON quotes it.
+		quoted := quote(data)
+		if bytes.Contains(line, quoted) {
+			data, stand = quoted, `""`
+		}
+	} else if !bytes.Contains(data, []byte(`"`)) {
+		return line
+	}
 	at := bytes.Index(line, data)
-	if at < 0 || !bytes.Contains(data, []byte(`"`)) {
+	if at < 0 || len(data) == 0 {
 		return line
 	}
 	if len(line) == len(data) {
 		return nil
 	}
-	i.rest = append(append(append(i.rest[:0], line[:at]...), "{}"...), line[at+len(data):]...)
+	i.rest = append(append(append(i.rest[:0], line[:at]...), stand...), line[at+len(data):]...)
 	return i.rest
+}
+
+// quote writes text as JSON, as a sink does.
+func quote(text []byte) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(string(text)); err != nil { // a string always encodes
+		return nil
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 const aLine = "a line of what the sink formatted"

@@ -48,7 +48,7 @@ var inside = func() (all []netip.Prefix) {
 // Networks of IPv6 whose addresses hold one of IPv4.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")
-	compatible = netip.MustParsePrefix("::/96")          // IPv4-compatible, deprecated
+	compatible = netip.MustParsePrefix("::/96")           // IPv4-compatible, deprecated
 	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765, obsolete and still routed by some translators
 	sixToIV    = netip.MustParsePrefix("2002::/16")
 	teredo     = netip.MustParsePrefix("2001::/32") // of the client, inverted

@@ -316,7 +316,7 @@ func (x *Expected) problems(outcome string, trial *runtime.Trial) (all []Problem
 	if record == nil {
 		record = trial.Data // without a format
 	}
-	compare("record", x.Record, record)
+	compare("record", x.Record, asJSON(record))
 	leaving := [][]byte{trial.Data, trial.Record}
 	emitted := []ExpectedEmitted{}
 	for _, r := range trial.Emitted {

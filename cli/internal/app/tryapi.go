@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,10 +25,19 @@ const (
 	maxTrialTime   = 20 * time.Second
 )
 
+// asJSON is a record as JSON: as it is, or a line of text as a string.
+func asJSON(record []byte) json.RawMessage {
+	if len(record) == 0 || record[0] == '{' {
+		return record
+	}
+	quoted, _ := json.Marshal(string(record)) // a string always encodes
+	return quoted
+}
+
 // NewTried is a trial as the API and --json show it. It refers to e's data.
 func NewTried(e *auditrelay.Event, t *runtime.Trial) api.Tried {
 	out := api.Tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
-		Filters: []api.TriedFilter{}, Before: e.Data, After: t.Data, Record: t.Record}
+		Filters: []api.TriedFilter{}, Before: e.Data, After: t.Data, Record: asJSON(t.Record)}
 	if t.Err != nil {
 		out.Error = t.Err.Error()
 	}

@@ -1,0 +1,260 @@
+package format
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"auditrelay"
+	"auditrelay/document"
+)
+
+// The formats of one line of text: CEF and LEEF.
+//
+// Source of CEF: ArcSight's "Common Event Format", revision 26: in the header a backslash
+// goes before | and \, in the extension before = and \, and line breaks are written \n and
+// \r. Source of LEEF: IBM's "LEEF event components" and "Predefined LEEF event attributes"
+// for QRadar: version 2.0 names its delimiter; no escapes exist, so that tabs and line
+// breaks in a value become spaces.
+const (
+	cefVersion  = "0"
+	leefVersion = "2.0"
+)
+
+// brief bounds a value outside of the event, in bytes: the least that the dictionaries of
+// both formats have for the keys below. A longer one is left out and its key named in
+// auditrelayOmitted; the event in auditrelayEvent has it whole.
+const brief = 1023
+
+// keys are what a format calls its fields.
+type keys struct {
+	id, time, received, action, actor, email, table, object, alias, apiKey, uid, sequence string
+}
+
+var (
+	cefKeys = keys{id: "externalId", time: "start", received: "rt", action: "act", actor: "suid", email: "suser",
+		table: "cs1", object: "duid", alias: "duser", apiKey: "cs2", uid: "cs3", sequence: "cn1"}
+	leefKeys = keys{id: "externalId", time: "devTime", received: "receivedTime", action: "action", actor: "usrName", email: "usrEmail",
+		table: "tableName", object: "resource", alias: "resourceName", apiKey: "credentialId", uid: "relayUid", sequence: "relaySequence"}
+	// labels say what CEF's custom fields hold.
+	labels = []struct{ name, value string }{{"cs1", "table"}, {"cs2", "credential id"}, {"cs3", "relay uid"}, {"cn1", "relay sequence"}}
+)
+
+// names are what an action is called in a line's header. They stand beside the closed set
+// of actions, so that no event chooses what a rule of the destination looks for.
+var names = map[string]string{
+	"created": "Created", "updated": "Updated", "deleted": "Deleted", "blocked": "Blocked", "unblocked": "Unblocked", "rotated": "Rotated",
+	"other": "Other change", "emitted": "Record of a guest", "tombstone": "Tombstone",
+}
+
+// line appends an event as one line. Beside it w.added gets the fields, as a JSON object,
+// for the gate: decoded, each under its key.
+func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
+	kind, category := w.actionOf(f.action), "audit"
+	switch e.Namespace {
+	case auditrelay.NamespaceEmitted:
+		kind, category = "emitted", "emitted"
+	case auditrelay.NamespaceRelay:
+		category = "relay"
+	}
+	k := w.formatter.keys()
+	at := e.Time
+	if at.IsZero() {
+		at = e.Received
+	}
+	l := lineOf(w.formatter, dst, w.added[:0], kind)
+	l.text("cat", []byte(category))
+	l.times(at, e.Received)
+	var omitted []byte
+	for _, field := range [...]struct {
+		key  string
+		node document.Node
+	}{
+		{k.action, f.action}, {k.id, f.id}, {k.actor, f.changedBy}, {k.email, w.address(f)}, {k.object, f.object}, {k.alias, f.alias},
+		{k.table, f.table}, {k.apiKey, f.apiKey},
+	} {
+		if !w.says(field.node) {
+			continue
+		}
+		w.inner = w.plain(w.inner[:0], field.node)
+		if len(w.inner) > brief {
+			if len(omitted) > 0 {
+				omitted = append(omitted, ' ')
+			}
+			omitted = append(omitted, field.key...)
+			continue
+		}
+		l.text(field.key, w.inner)
+	}
+	l.origin(e.Sequence)
+	if len(omitted) > 0 {
+		l.text("auditrelayOmitted", omitted)
+	}
+	if !w.formatter.brief {
+		l.whole("auditrelayEvent", final)
+	}
+	w.added = append(l.fields, '}')
+	return l.dst
+}
+
+// address is the node that holds the actor's address, None where none does.
+func (w *Writer) address(f *fields) document.Node {
+	switch {
+	case w.email(f.email):
+		return f.email
+	case w.email(f.changedBy):
+		return f.changedBy
+	}
+	return document.None
+}
+
+// plain appends n, which says something, decoded.
+func (w *Writer) plain(dst []byte, n document.Node) []byte {
+	if text, ok := w.document.AppendString(dst, n); ok {
+		return text
+	}
+	return w.document.AppendJSON(dst, n)
+}
+
+func (f *Formatter) lineTombstone(r *auditrelay.Record) []byte {
+	l := lineOf(f, make([]byte, 0, len(r.Data)+512), nil, "tombstone")
+	l.text("cat", []byte("tombstone"))
+	l.times(r.Received, r.Received)
+	l.origin(r.Sequence)
+	l.whole("auditrelayEvent", r.Data)
+	return l.dst
+}
+
+func (f *Formatter) keys() *keys {
+	if f.schema == leef {
+		return &leefKeys
+	}
+	return &cefKeys
+}
+
+// aLine is a line that is written, and its fields as JSON.
+type aLine struct {
+	f      *Formatter
+	dst    []byte
+	fields []byte
+	first  bool // no field is in it yet
+}
+
+// lineOf begins a line: its header, and what stands in every one. What happened is said by
+// kind, one of names.
+func lineOf(f *Formatter, dst, fields []byte, kind string) aLine {
+	l := aLine{f: f, dst: dst, fields: append(fields, '{'), first: true}
+	if f.schema == leef {
+		l.dst = append(append(append(l.dst, "LEEF:"+leefVersion+"|auditrelay|auditrelay|1|"...), kind...), "|x09|"...)
+		return l
+	}
+	l.dst = append(append(l.dst, "CEF:"+cefVersion+"|auditrelay|auditrelay|1|"...), kind...)
+	l.dst = append(append(append(l.dst, '|'), names[kind]...), "|3|"...)
+	return l
+}
+
+// key begins a field.
+func (l *aLine) key(name string) {
+	if !l.first {
+		if l.f.schema == leef {
+			l.dst = append(l.dst, '\t')
+		} else {
+			l.dst = append(l.dst, ' ')
+		}
+		l.fields = append(l.fields, ',')
+	}
+	l.first = false
+	l.dst = append(append(l.dst, name...), '=')
+	l.fields = append(append(append(l.fields, '"'), name...), `":`...)
+}
+
+// text appends a field whose value is a text in UTF-8.
+func (l *aLine) text(name string, value []byte) {
+	l.key(name)
+	l.dst = l.escape(l.dst, value)
+	l.fields = appendString(l.fields, value)
+}
+
+// whole appends a JSON document that the gate has seen.
+func (l *aLine) whole(name string, document []byte) {
+	l.key(name)
+	l.dst = l.escape(l.dst, document)
+	l.fields = append(l.fields, `""`...)
+}
+
+func (l *aLine) times(at, received time.Time) {
+	k := l.f.keys()
+	if l.f.schema == leef {
+		const layout = "2006-01-02T15:04:05.000-0700"
+		l.text("devTimeFormat", []byte("yyyy-MM-dd'T'HH:mm:ss.SSSZ"))
+		l.text(k.time, at.UTC().AppendFormat(nil, layout))
+		l.text(k.received, received.UTC().AppendFormat(nil, layout))
+		l.text("sev", []byte("3"))
+		return
+	}
+	l.text(k.time, strconv.AppendInt(nil, at.UnixMilli(), 10))
+	l.text(k.received, strconv.AppendInt(nil, received.UnixMilli(), 10))
+}
+
+// origin appends what names an event among all relays.
+func (l *aLine) origin(sequence uint64) {
+	k := l.f.keys()
+	l.text(k.uid, l.f.uid(nil, sequence))
+	l.text(k.sequence, strconv.AppendUint(nil, sequence, 10))
+	if l.f.schema == cef {
+		for _, label := range labels {
+			l.text(label.name+"Label", []byte(label.value))
+		}
+	}
+}
+
+// escape appends a value as the format has it. Signs that a receiver of lines may take for
+// the end of one, and other control characters, become spaces, but for the line breaks that
+// CEF can write.
+func (l *aLine) escape(dst, value []byte) []byte {
+	isCEF := l.f.schema == cef
+	for i := 0; i < len(value); {
+		c := value[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRune(value[i:])
+			if r < 0xa0 || r == '\u2028' || r == '\u2029' {
+				dst = append(dst, ' ')
+			} else {
+				dst = append(dst, value[i:i+size]...)
+			}
+			i += size
+			continue
+		}
+		i++
+		switch {
+		case isCEF && (c == '\\' || c == '='):
+			dst = append(dst, '\\', c)
+		case isCEF && c == '\n':
+			dst = append(dst, '\\', 'n')
+		case isCEF && c == '\r':
+			dst = append(dst, '\\', 'r')
+		case c < ' ' || c == 0x7f:
+			dst = append(dst, ' ')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// appendString appends any text in UTF-8 as a JSON string.
+func appendString(dst, text []byte) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, c := range text {
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
