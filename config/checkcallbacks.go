@@ -155,9 +155,10 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 	s.explain(c.report, check(s))
 }
 
-// datePattern is what strftime and other shippers replace by a part of the time. A
+// datePattern is what strftime, other shippers and templates replace by a part of the time or of the
+// record, as in %Y, %{+YYYY}, {{date}}, {hour} and <date>. A
 // percent sign before two hexadecimal digits is an escaped character.
-var datePattern = regexp.MustCompile(`%[YmdHMSjyFT]`)
+var datePattern = regexp.MustCompile(`%[YmdHMSjyFT]|%\{[^}]*\}|\{\{[^}]*\}\}|\{[A-Za-z_][A-Za-z0-9_.:%-]*\}|%[A-Za-z_]\w+%|<[A-Za-z_][A-Za-z0-9_-]*>`)
 
 // patterns refuses date patterns in a place that a sink writes to: they would become a
 // folder of that name.
@@ -168,10 +169,17 @@ func (c checker) patterns(n *node, path string) {
 			c.patterns(item, join(path, k.text))
 			continue
 		}
-		if k.text != "path" && k.text != "prefix" || item.kind != kindString || item.ref != "" {
+		if k.text != "path" && k.text != "prefix" || item.kind != kindString {
 			continue
 		}
-		if found := datePattern.FindString(percentEscape.ReplaceAllString(item.text, "")); found != "" {
+		text := item.text
+		if item.ref != "" { // what a variable or a file holds is told by nobody
+			text = ""
+			if !strings.HasPrefix(item.ref, litellmEnv) && !fileRef.MatchString(item.ref) {
+				text = dollar.ReplaceAllString(item.ref, "")
+			}
+		}
+		if found := datePattern.FindString(percentEscape.ReplaceAllString(text, "")); found != "" {
 			c.report.add(item, join(path, k.text), "%s is not expanded: leave it out; objects and files are named by the time as it is", found)
 		}
 	}

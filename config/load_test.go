@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,6 +138,9 @@ func TestReferences(t *testing.T) {
 		{value: "${NOT_SET:-eu-central-1}/${LONG_SECRET:-x}/${NOT_SET:-}", want: "eu-central-1/" + longSecret + "/"},
 		{value: "$LONG_SECRET", err: "expected ${LONG_SECRET}; write $$"},
 		{value: "logs/$LONG_SECRET", err: "expected ${NAME}"},
+		{value: "logs/$(date)", err: "expected ${NAME}"},
+		{value: "$$(date) $ (x)", want: "$(date) $ (x)"},
+		{value: "~audit/x", err: "~ is not expanded"},
 		{value: "${}", err: "looks like a reference"},
 		{value: "${a b}", err: "looks like a reference"},
 		{value: "${env:LONG_SECRET}", err: "looks like a reference"},
@@ -422,5 +426,36 @@ func TestASecretInTheWrongPlaceDoesNotShow(t *testing.T) {
 		} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%s\nshows a secret: %v", text, err)
 		}
+	}
+}
+
+// A secret that is rather another program's reference is an error, at its place, and is not
+// repeated; what real secrets look like is not.
+func TestForeignSecrets(t *testing.T) {
+	for _, text := range []string{
+		"$splunk_token_of_prod", "%SPLUNK_TOKEN%", "{{ env \"SPLUNK_TOKEN\" }}", "prefix-{{token}}", "<your token here>", "env:SPLUNK_TOKEN", "env.SPLUNK_TOKEN", "ENV[SPLUNK_TOKEN]",
+		"env://SPLUNK_TOKEN", "os.environ['SPLUNK_TOKEN']", "os.getenv(\"SPLUNK_TOKEN\")", "process.env.SPLUNK_TOKEN", "vault:secret/data/audit#token", "secrets.SPLUNK_TOKEN",
+		"op://audit/splunk/token", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:splunk-AbCdEf", "arn:aws-us-gov:ssm:us-gov-west-1:1:parameter/x",
+		"projects/audit/secrets/splunk/versions/latest", "ref+vault://secret/splunk#token", "ENC[AES256_GCM,data:Zm9v,iv:YmFy]", "@/run/secrets/token", "@./token", "file:token",
+		"keyvault:splunk", "secretRef:splunk", "!secret splunk", "aws-sm://splunk",
+	} {
+		_, err := Parse("relay.yaml", []byte("callbacks: []\nkeys: {k: "+strconv.Quote(text)+"}"), LoadOptions{})
+		if err == nil || !strings.Contains(err.Error(), "relay.yaml:2:11: keys.k: this looks like") || strings.Contains(err.Error(), "plunk") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{
+		"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "$2a$10$9qo8uLOickgx2ZMRZo", "p%40ss%20word%of%sixteen", "environment-of-sixteen-bytes",
+		"vault-token-hvs.CAESIJ", "operation:is not one, with spaces", "a<b>c of sixteen bytes", "secretive words, sixteen", "AKIA{IOSFODNN7}EXAMPLE", "pa$$word-of-16-bytes", "@bout sixteen bytes long",
+	} {
+		if _, err := Parse("relay.yaml", []byte("callbacks: []\nkeys: {k: "+strconv.Quote(text)+"}"), LoadOptions{}); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	// What a guest or a detector reads is theirs.
+	dir := t.TempDir()
+	write(t, dir, "x.wasm", "\x00asm", 0o600)
+	if _, err := Parse("relay.yaml", []byte(`{callbacks: [], filters: {f: {wasm: x.wasm, config: {a: "$(b)", c: "$$(d)"}}}}`), LoadOptions{Dir: dir}); err != nil {
+		t.Error(err)
 	}
 }

@@ -20,10 +20,17 @@ var (
 
 	// dollar finds every place where a dollar may mean something: an escaped one, braces
 	// with what they hold, a name in capitals as environment variables have.
-	dollar      = regexp.MustCompile(`\$\$[A-Z_{]|\$\{[^}]*\}?|\$[A-Z_][A-Z0-9_]+`)
+	dollar      = regexp.MustCompile(`\$\$[A-Z_{(]|\$\{[^}]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]+`)
 	envCapitals = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+	homeOf      = regexp.MustCompile(`^~[a-z0-9_-]*(/|$)`)
 	inBraces    = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}$`)
 )
+
+// foreignSecret is a secret in the file that is rather a reference of another program's: of
+// shells, templates, Windows, .env files, secret stores, Kubernetes, SOPS and code.
+var foreignSecret = regexp.MustCompile(`(?i)^(?:\$\w+|%\w+%|<[^<>]*>|!\w+ .*|ENC\[.*|@[./].*|ref\+\w+://.*|arn:aws[\w-]*:(?:secretsmanager|ssm):.*|projects/[^/]+/secrets/.*|` +
+	`(?:env|environ|environment|os\.environ|os\.getenv|process\.env|secrets?|secret_?refs?|vault|hashivault|op|ssm|akv|keyvault|azurekeyvault|gcp-?sm|aws-?sm|awssecretsmanager|gsm|doppler|infisical|bws|k8s|kubernetes|docker)(?::|\.|\[|\()\S+)$|` +
+	`\{\{.*\}\}`)
 
 // resolver replaces references in values by what they stand for:
 //
@@ -34,7 +41,8 @@ var (
 //
 // A value that looks like another program's reference ($NAME, ${env:NAME}, ~/) is an
 // error rather than a text: it would reach a token or a bucket's name as it stands.
-// $$ before a brace or a name in capitals is a plain dollar.
+// $$ before a brace, a parenthesis or a name in capitals is a plain dollar. Where texts are
+// no settings of the relay's own (a guest's config, a detector's pattern), $( is a text.
 type resolver struct {
 	report *report
 	lookup func(string) (string, bool)
@@ -71,7 +79,7 @@ func (r *resolver) all(n *node, path string) {
 }
 
 func (r *resolver) scalar(n *node, path string) {
-	text, isRef, err := r.resolve(n.text)
+	text, isRef, err := r.resolve(n.text, ownTexts.MatchString(path))
 	if !isRef {
 		n.text = text
 		if err != nil {
@@ -92,7 +100,11 @@ func (r *resolver) scalar(n *node, path string) {
 	}
 }
 
-func (r *resolver) resolve(text string) (value string, isRef bool, err error) {
+// ownTexts are the paths of texts that somebody else interprets.
+var ownTexts = regexp.MustCompile(`^(?:filters\.[^.]+\.config|detectors)\.`)
+
+// resolve returns what a text stands for. In others' texts $( has no meaning.
+func (r *resolver) resolve(text string, others bool) (value string, isRef bool, err error) {
 	if name, ok := strings.CutPrefix(text, litellmEnv); ok {
 		if !envName.MatchString(name) {
 			return "", true, errors.New("os.environ/ is not followed by a variable's name")
@@ -113,10 +125,12 @@ func (r *resolver) resolve(text string) (value string, isRef bool, err error) {
 		m := inBraces.FindStringSubmatch(match)
 		switch {
 		case strings.HasPrefix(match, "$$"):
-			if r.foreign && match != "$${" {
+			if r.foreign && match != "$${" || others && match == "$$(" {
 				return match
 			}
 			return match[1:]
+		case others && strings.HasPrefix(match, "$("):
+			return match
 		case m == nil && r.foreign:
 			return match
 		case m == nil:
@@ -141,7 +155,7 @@ func (r *resolver) resolve(text string) (value string, isRef bool, err error) {
 
 // lookalike refuses a path that a shell would expand.
 func (r *resolver) lookalike(text string) error {
-	if !r.foreign && (text == "~" || strings.HasPrefix(text, "~/")) {
+	if !r.foreign && homeOf.MatchString(text) {
 		return errors.New("~ is not expanded: write the directory in full, or begin with ${HOME}/")
 	}
 	return nil

@@ -92,6 +92,10 @@ func (d *decoder) secret(n *node, v reflect.Value, path string) {
 			d.report.add(n, path, "this looks like a reference but is not: expected file:/path, file:./path or file:../path")
 			return
 		}
+		if n.origin == "" && foreignSecret.MatchString(n.text) {
+			d.report.add(n, path, "this looks like another program's reference, and would be the secret itself: expected ${NAME}, ${NAME:-default}, os.environ/NAME or file:/path; give a secret that really has this form in a file or a variable")
+			return
+		}
 		n.literal = true
 	}
 	if d.plain != nil {
