@@ -84,6 +84,7 @@ func scripts(dir string) testscript.Params {
 			"exitcode":   exitCodeCommand,
 			"quarantine": setAsideCommand,
 			"metric":     metricCommand,
+			"waitfor":    waitForCommand,
 			"account":    accountCommand,
 			"flipbit":    flipBitCommand,
 			"capture":    captureCommand,
@@ -173,6 +174,21 @@ func metricCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no such line in\n%s", scrape)
+}
+
+// waitForCommand waits until a file holds a text.
+func waitForCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitfor FILE TEXT")
+	}
+	var content []byte
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		content, _ = os.ReadFile(ts.MkAbs(args[0])) // which may not be there yet
+		if bytes.Contains(content, []byte(args[1])) {
+			return
+		}
+	}
+	ts.Fatalf("no %q in\n%s", args[1], content)
 }
 
 func flipBitCommand(ts *testscript.TestScript, neg bool, args []string) {

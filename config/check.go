@@ -56,6 +56,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.control()
 	c.emits()
 	c.alerts()
+	c.canary()
 	c.sources(plain)
 	c.store()
 	c.names()

@@ -106,6 +106,9 @@ type Config struct {
 	// the metrics and the log tell it in any case.
 	Alerts Alerts `yaml:"alerts"`
 
+	// Canary sends false secrets through the relay, to show that redaction works.
+	Canary Canary `yaml:"canary"`
+
 	// Log is the log on standard error.
 	Log Log `yaml:"log"`
 

@@ -57,6 +57,7 @@ func (p *pump) attempt(ctx context.Context, res *result) {
 	res.took = time.Since(res.begun)
 	if err == nil {
 		p.callback.latency.observe(res.took)
+		p.r.sight(p.callback.Name, p.place.Replay, &payload)
 	}
 	if err != nil { // a refused payload is rendered anew
 		p.callback.rendering.Lock()

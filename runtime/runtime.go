@@ -42,6 +42,7 @@ type Runtime struct {
 	texts        *Texts
 	log          *slog.Logger
 	taps         taps
+	canary       atomic.Pointer[Canary]                              // nil: none is on its way
 	replaySchema atomic.Pointer[func(auditrelay.Provenance) *Schema] // nil: LiteLLM's
 	limits       ingest.Limits
 	namespaces   namespaces

@@ -53,7 +53,7 @@ func (i *Inspector) Payload(p *auditrelay.Payload, records []auditrelay.Record) 
 			return err
 		}
 	}
-	content, err := decompress(p)
+	content, err := Content(p)
 	if err != nil {
 		return &UnreadableError{err}
 	}
@@ -247,9 +247,10 @@ func (i *Inspector) line(line []byte) error {
 
 func trimmed(content []byte) []byte { return bytes.TrimSuffix(content, []byte("\n")) }
 
-// decompress undoes gzip and zstd, by what the body begins with: what a header
-// says of it is the sink's word.
-func decompress(p *auditrelay.Payload) ([]byte, error) {
+// Content returns the text in a payload's body: gzip and zstd are undone, by what the body
+// begins with, since what a header says of it is the sink's word. It fails on what is no
+// text.
+func Content(p *auditrelay.Payload) ([]byte, error) {
 	var r io.Reader
 	switch body := p.Body; {
 	case bytes.HasPrefix(body, []byte{0x1f, 0x8b}):

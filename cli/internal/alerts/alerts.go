@@ -23,10 +23,11 @@ const (
 	Leak        = "leak"         // must_not_leave set events aside
 	Expiring    = "expiring"     // pending events near the age beyond which the destination keeps none
 	Silent      = "silent"       // a source sends nothing
+	Canary      = "canary"       // the last canary did not arrive masked
 )
 
 // Kinds returns all kinds.
-func Kinds() []string { return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent} }
+func Kinds() []string { return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent, Canary} }
 
 // Alert is one alert that is raised.
 type Alert struct {

@@ -66,7 +66,7 @@ func (d *daemon) lookForTrouble(ctx context.Context, machine *alerts.Machine) (e
 		if err != nil {
 			return options.Every, err
 		}
-		found = alerts.Look(now, options, callbacks, d.ways.List(), machine.Raised())
+		found = append(alerts.Look(now, options, callbacks, d.ways.List(), machine.Raised()), d.canaryTrouble()...)
 	} else if len(machine.Raised()) == 0 {
 		return options.Every, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -67,6 +68,7 @@ type daemon struct {
 	ways    sources.Set // in, the server among them
 	stores  stores
 	raised  raisedAlerts
+	canary  atomic.Pointer[runtime.Canary] // that a record told of last; nil: none, or not known yet
 
 	backingUp sync.Mutex // held while a backup is made
 
@@ -276,6 +278,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	wg.Go(func() { d.watchJournal(serving, journalFailed) })
 	wg.Go(func() { d.keepStores(serving) })
 	wg.Go(func() { d.watchAlerts(serving) })
+	wg.Go(func() { d.watchCanaries(serving) })
 
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"auditrelay"
+)
+
+// Canary says how often the relay sends an event with false secrets through itself, to
+// show that redaction works. The payload that each destination acknowledges is searched
+// for them, and an own record (table auditrelay_canary) says what was found.
+type Canary struct {
+	// Every is how often one is sent, such as 24h. Default: never.
+	Every time.Duration `yaml:"every" range:"1s..365d"`
+	// Within is how long one may take to arrive. Default: 1h.
+	Within time.Duration `yaml:"within" range:"1s..30d"`
+	// Callbacks are those where it must arrive masked. Default: all that have a sink and
+	// receive events. Name them if one filters such events, or is meant to get everything
+	// as it is.
+	Callbacks []string `yaml:"callbacks"`
+}
+
+// Expected are the callbacks at which a canary must arrive masked.
+func (c *Config) Expected() []string {
+	if len(c.Canary.Callbacks) > 0 {
+		return c.Canary.Callbacks
+	}
+	var names []string
+	for i := range c.Callbacks {
+		if cb := &c.Callbacks[i]; cb.Sink.Type != "" && cb.Receives != auditrelay.ReceivesEmitted {
+			names = append(names, cb.Name)
+		}
+	}
+	return names
+}
+
+// WithDefaults fills in what is not set.
+func (c Canary) WithDefaults() Canary {
+	c.Within = cmp.Or(c.Within, time.Hour)
+	return c
+}
+
+// canary holds that canaries are expected where they can arrive.
+func (c checker) canary() {
+	names := make([]string, 0, len(c.Config.Callbacks))
+	for i := range c.Config.Callbacks {
+		names = append(names, c.Config.Callbacks[i].Name)
+	}
+	for i, name := range c.Config.Canary.Callbacks {
+		steps := at("canary", "callbacks", i)
+		k := slices.Index(names, name)
+		if k < 0 {
+			n := c.in(steps...)
+			c.bad(steps, "no callback is called %s%s", n.show(), n.hint(names))
+			continue
+		}
+		switch callback := &c.Config.Callbacks[k]; {
+		case callback.Receives == auditrelay.ReceivesEmitted:
+			c.bad(steps, "callback %s receives emitted records alone; a canary is an event", name)
+		case callback.Sink.Type == "":
+			c.bad(steps, "callback %s has no sink", name)
+		case slices.Contains(c.Config.Canary.Callbacks[:i], name):
+			c.bad(steps, "callback %s is named twice", name)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/internal/gate"
+	"auditrelay/runtime/internal/journal"
+)
+
+// TableCanary is the table_name of canaries: of the events with a false secret, and of the
+// own records that say how they fared.
+const TableCanary = "auditrelay_canary"
+
+var canaryKey = journal.MetaKey("canary")
+
+// Canary is an event with false secrets on its way. It passes conditions, filters, gate
+// and sinks as any other event does; the payloads that destinations acknowledge are then
+// searched for it.
+type Canary struct {
+	ID       string                  `json:"id"` // of the event
+	Sequence uint64                  `json:"sequence"`
+	Sent     time.Time               `json:"sent"`
+	Secrets  []string                `json:"secrets"` // none may reach a destination
+	Ended    bool                    `json:"ended"`   // a record says how it fared: Results, by callback
+	Results  map[string]CanaryResult `json:"results,omitempty"`
+
+	mu     sync.Mutex
+	sights map[string]Sight
+}
+
+// Sight is what the payloads that a callback's destination acknowledged held of a canary.
+type Sight struct {
+	Arrived    bool // its id: the event is there
+	Exposed    bool // one of its secrets
+	Unreadable bool // it is in a payload that is no text, so that nothing was searched
+}
+
+// Sights returns what was seen so far, by callback. After a restart those of before it
+// are unknown.
+func (c *Canary) Sights() map[string]Sight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.sights)
+}
+
+// SendCanary accepts a new canary as an event of LiteLLM's schema, and watches for it in
+// the place of the one before. Errors are those of Submit.
+func (r *Runtime) SendCanary(ctx context.Context) (*Canary, error) {
+	c := newCanary(time.Now())
+	data, err := c.event()
+	if err != nil {
+		return nil, err
+	}
+	results, err := r.submit(ctx, []Submission{{Data: data, Reserved: true, Provenance: auditrelay.Provenance{Source: "canary"}}}, true, func(tx *journal.Tx, _ []auditrelay.Event) error {
+		state, err := json.Marshal(c)
+		tx.Set(canaryKey, state)
+		r.canary.Store(c) // it may be on its way before this returns
+		return err
+	})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		r.canary.CompareAndSwap(c, nil)
+		return nil, err
+	}
+	c.mu.Lock()
+	c.Sequence = results[0].Sequence
+	c.mu.Unlock()
+	return c, nil
+}
+
+// LastCanary returns the canary that was sent last, nil if there was none. It watches
+// for it again if no record says yet how it fared.
+func (r *Runtime) LastCanary() (*Canary, error) {
+	if c := r.canary.Load(); c != nil {
+		return c, nil
+	}
+	state, _, err := r.journal.Get(canaryKey)
+	if err != nil || state == nil {
+		return nil, err
+	}
+	c := new(Canary)
+	if err := json.Unmarshal(state, c); err != nil {
+		return nil, fmt.Errorf("decode the last canary: %w", err)
+	}
+	if c.Ended {
+		return c, nil
+	}
+	if c.Sequence, _, err = r.lookup("", c.ID); err != nil && !errors.Is(err, ErrNotSeen) {
+		return nil, err
+	}
+	r.canary.Store(c)
+	return c, nil
+}
+
+// EndCanary records how a canary fared, once: the record and the end of the canary are one
+// write. Errors are those of Record.
+func (r *Runtime) EndCanary(_ context.Context, c *Canary, results map[string]CanaryResult, change Change) error {
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	change.Table, change.Object = TableCanary, c.ID
+	tx := new(journal.Tx)
+	if err := change.append(tx); err != nil {
+		return err
+	}
+	ended := Canary{ID: c.ID, Sequence: c.Sequence, Sent: c.Sent, Ended: true, Results: results}
+	state, err := json.Marshal(&ended)
+	if err != nil {
+		return err
+	}
+	tx.Set(canaryKey, state)
+	if _, err := r.journal.Commit(tx); err != nil {
+		return r.unavailable(err)
+	}
+	c.Ended, c.Results = true, results
+	r.canary.CompareAndSwap(c, nil)
+	return nil
+}
+
+// newCanary draws secrets of three kinds: one that only its name tells, one that has a
+// form, and one in JSON in a string.
+func newCanary(now time.Time) *Canary {
+	drawn := func() string {
+		b := make([]byte, 12)
+		rand.Read(b)
+		return hex.EncodeToString(b)
+	}
+	return &Canary{ID: "canary-" + drawn(), Sent: now.UTC(), Secrets: []string{"Cn7-" + drawn(), "sk-Cn7" + drawn() + "Xz", "Cn9-" + drawn()}, sights: map[string]Sight{}}
+}
+
+// event is the canary as an audit event.
+func (c *Canary) event() ([]byte, error) {
+	inner, err := json.Marshal(map[string]any{"api_key": c.Secrets[2]})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{
+		"id": c.ID, "updated_at": c.Sent.Format(time.RFC3339Nano), "changed_by": "auditrelay", "changed_by_api_key": "", "action": "created",
+		"table_name": TableCanary, "object_id": c.ID, "before_value": nil,
+		"updated_values": map[string]any{
+			"about":    "A test by auditrelay. The secrets in it are false, and must be masked where you read this.",
+			"password": c.Secrets[0], "note": "The key " + c.Secrets[1] + " is false.", "settings": string(inner),
+		},
+	})
+}
+
+// sight searches a payload that a destination has acknowledged.
+func (r *Runtime) sight(callback, replay string, p *auditrelay.Payload) {
+	c := r.canary.Load()
+	if c == nil || replay != "" {
+		return
+	}
+	c.mu.Lock()
+	sequence := c.Sequence
+	c.mu.Unlock()
+	holds := slices.Contains(p.Sequences, sequence)
+	if sequence != 0 && !holds {
+		return
+	}
+	var seen Sight
+	content, err := gate.Content(p)
+	if err != nil {
+		seen.Unreadable = holds
+	}
+	seen.Arrived = err == nil && bytes.Contains(content, []byte(c.ID))
+	for _, secret := range c.Secrets {
+		seen.Exposed = seen.Exposed || err == nil && bytes.Contains(content, []byte(secret)) || bytes.Contains([]byte(p.Key), []byte(secret))
+		for _, value := range p.Headers {
+			seen.Exposed = seen.Exposed || bytes.Contains([]byte(value), []byte(secret))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sights == nil {
+		c.sights = map[string]Sight{}
+	}
+	was := c.sights[callback]
+	c.sights[callback] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable}
+}
+
+// CanaryResult is how a canary fared on one callback.
+type CanaryResult string
+
+// The results of a canary.
+const (
+	CanaryMasked     CanaryResult = "masked"     // it arrived, without its secrets
+	CanaryExposed    CanaryResult = "exposed"    // a secret arrived
+	CanaryUnreadable CanaryResult = "unreadable" // it arrived in a payload that cannot be searched
+	CanaryUnseen     CanaryResult = "unseen"     // it was delivered before a restart, and not searched
+	CanaryPending    CanaryResult = "pending"    // it has not arrived yet
+	// Others are outcomes with their cause: filtered: when, dead_lettered: leak.
+)
+
+// CanaryResults returns how a canary fared so far on the callbacks that were assigned it.
+func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]CanaryResult, error) {
+	sights := c.Sights()
+	e, err := r.Explain(ctx, "", c.ID)
+	if err != nil && !errors.Is(err, ErrNotSeen) {
+		return nil, err
+	}
+	results := map[string]CanaryResult{}
+	for i := range e.Callbacks {
+		end := &e.Callbacks[i]
+		if end.Replay != "" || !end.Assigned {
+			continue
+		}
+		seen := sights[end.Callback]
+		result := CanaryPending
+		switch {
+		case seen.Exposed:
+			result = CanaryExposed
+		case seen.Arrived:
+			result = CanaryMasked
+		case seen.Unreadable:
+			result = CanaryUnreadable
+		case end.Outcome == auditrelay.Delivered:
+			result = CanaryUnseen
+		case end.Outcome != auditrelay.Pending:
+			result = CanaryResult(fmt.Sprintf("%s: %s", end.Outcome, end.Cause))
+		}
+		results[end.Callback] = result
+	}
+	return results, nil
+}
