@@ -10,6 +10,8 @@ const (
 	redactionNone    = "none"
 	// RedactionKept is Config.Redaction where the data directory decided.
 	RedactionKept = "kept"
+	// LiteLLMCallback is the callback that audit_log_callbacks of LiteLLM's file makes.
+	LiteLLMCallback = litellmS3
 	// redactFilter takes out what LiteLLM's events hold of secrets.
 	redactFilter = "litellm-secrets"
 )

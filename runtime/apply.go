@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -25,6 +26,30 @@ func (e *RemovalError) Error() string {
 	return fmt.Sprintf("callback %s is no longer configured (it holds %d pending events and %d dead letters): "+
 		"configure it again, or give its name as another callback's renamed_from, or list it under removed to give up its pending events (dead letters stay until they are discarded)",
 		e.Callback, e.Pending, e.Dead)
+}
+
+// NewCallbackError says that the journal does not know a callback of Options.Known.
+type NewCallbackError struct{ Callback string }
+
+func (e *NewCallbackError) Error() string {
+	return fmt.Sprintf("callback %s has delivered nothing from this data directory", e.Callback)
+}
+
+// known returns a *NewCallbackError for a name that no callback had, and none gives up.
+func (r *Runtime) known(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	states, err := delivery.States(r.journal)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(states, func(s *delivery.State) bool { return s.Replay == nil && s.Callback == name }) {
+			return &NewCallbackError{name}
+		}
+	}
+	return nil
 }
 
 // Apply replaces the configured callbacks of a running runtime. If Apply returns an

@@ -24,6 +24,11 @@ type Options struct {
 	// Callbacks receive every accepted event.
 	Callbacks []Callback
 
+	// Known names callbacks that are configured as they are because they delivered from
+	// this data directory before. If the journal does not know one, Open returns a
+	// *NewCallbackError.
+	Known []string
+
 	// Opened, if not nil, is called after the journal is open and before any callback
 	// starts. Use it to choose the module of each guest filter from the uploaded ones. If
 	// it fails, Open returns its error.

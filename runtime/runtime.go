@@ -95,7 +95,7 @@ type counters struct {
 //
 // The runtime owns the sinks and filters of o and closes them, also when Open fails.
 //
-// Errors: *RemovalError; ErrNoKey or ErrWrongKey for an encrypted journal; an error that
+// Errors: *RemovalError; *NewCallbackError; ErrNoKey or ErrWrongKey for an encrypted journal; an error that
 // says where a journal is damaged (see Examine and Recover); the error of Options.Opened;
 // all that is wrong with the callbacks, joined.
 func Open(ctx context.Context, o Options) (*Runtime, error) {
@@ -181,6 +181,9 @@ func (r *Runtime) begun(ctx context.Context, o Options) error {
 	}
 	r.applying.Lock()
 	defer r.applying.Unlock()
+	if err := r.known(o.Known); err != nil {
+		return errors.Join(err, r.closeUnused(o.Callbacks))
+	}
 	err := r.apply(o.Callbacks, o.Removed, o.Changes)
 	if errors.Is(err, journal.ErrFull) && len(o.Changes) > 0 {
 		// Only a relay that runs can make room.

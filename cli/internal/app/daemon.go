@@ -123,7 +123,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.build.cacheDir = d.data.guestCache()
 	d.digest = d.cfg.Digest(d.build.digestKey)
 
-	if err = d.open(ctx); err != nil {
+	err = d.open(ctx)
+	if _, other := errors.AsType[*runtime.NewCallbackError](err); other {
+		err = d.openRedacted(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	// Close does nothing after a drain.
@@ -135,6 +139,23 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("the data directory: %w", err)
 	}
 	return d.serve(ctx)
+}
+
+// openRedacted opens a data directory of an earlier revision in which LiteLLM's callbacks
+// delivered nothing: another configuration ran there, so that nothing is to go on unredacted.
+func (d *daemon) openRedacted(ctx context.Context) (err error) {
+	if err = d.data.setRedaction("preset"); err != nil {
+		return fmt.Errorf("the data directory: %w", err)
+	}
+	if d.cfg, err = d.load(); err != nil {
+		return err
+	}
+	d.log.Info("another configuration ran in this data directory before: what LiteLLM's callbacks deliver is redacted after all")
+	if _, err = d.applySelected(); err != nil {
+		return err
+	}
+	d.digest = d.cfg.Digest(d.build.digestKey)
+	return d.open(ctx)
 }
 
 // load reads the configuration with what the command line puts over it.
@@ -206,6 +227,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	options := d.build.runtimeOptions(d.cfg, made)
+	if d.cfg.Redaction == config.RedactionKept {
+		options.Known = []string{config.LiteLLMCallback}
+	}
 	if options.Proofs.Key, err = d.proofKey(); err != nil {
 		return err
 	}

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
 	"auditrelay/internal/schema"
@@ -159,6 +161,51 @@ func TestAChallenge(t *testing.T) {
 	}
 	if status, _ := ask("gitlab", "X-Gitlab-Event-Streaming-Token", hookSecret, "X-Okta-Verification-Challenge", "a"); status != http.StatusBadRequest {
 		t.Errorf("a hook without challenges: %d", status)
+	}
+}
+
+// TestAProducerTriesAgain: while the relay cannot accept, a hook answers 503 and keeps nothing,
+// so that the same request again, as Kubernetes makes it, is accepted once.
+func TestAProducerTriesAgain(t *testing.T) {
+	sink := &memorySink{}
+	sink.fail(auditrelay.Transient)
+	r := newRelayOn(t, Options{Config: hooksOf(t, "")}, runtime.Options{Callbacks: []runtime.Callback{{
+		Name: "required", Sink: sink, Retain: auditrelay.Retain{Bytes: 1, Then: auditrelay.RetainBlock},
+		Chunk: auditrelay.Chunking{Age: time.Millisecond}, Backoff: auditrelay.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
+	}}})
+	post := func(body string) (int, http.Header) {
+		t.Helper()
+		status, _, head := r.call("POST", "/v1/hooks/kubernetes", body, "Authorization", "Bearer "+hookSecret)
+		return status, head
+	}
+	await := func(ready bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); (r.rt.Ready() == nil) != ready; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the relay is not ready %v", ready)
+			}
+		}
+	}
+	if status, _ := post(`{"items": [{"auditID": "a", "stage": "s", "verb": "get"}]}`); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	await(false)
+	body := `{"items": [{"auditID": "b", "stage": "s", "verb": "get"}, {"auditID": "b"}]}`
+	if status, head := post(body); status != http.StatusServiceUnavailable || head.Get("Retry-After") == "" {
+		t.Errorf("%d %v", status, head)
+	}
+	if items, err := r.rt.QuarantineItems(t.Context(), runtime.QuarantineQuery{Limit: 10}); err != nil || len(items) != 0 {
+		t.Errorf("a request that is to come again is in quarantine: %v, %v", items, err)
+	}
+	sink.err.Store(nil)
+	for range 2 {
+		await(true)
+		if status, _ := post(body); status != http.StatusOK {
+			t.Errorf("again: %d", status)
+		}
+	}
+	if n := r.rt.Stats().Accepted; n != 2 {
+		t.Errorf("%d events are stored", n)
 	}
 }
 

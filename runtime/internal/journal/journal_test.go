@@ -72,7 +72,14 @@ func readAll(j *Journal) ([]auditrelay.Event, error) {
 }
 
 func TestEventsComeBackAsTheyWentIn(t *testing.T) {
+	for name, e := range map[string]Encryption{"plain": {}, "encrypted": {Key: masterKey(1)}} {
+		t.Run(name, func(t *testing.T) { comeBack(t, e) })
+	}
+}
+
+func comeBack(t *testing.T, e Encryption) {
 	o := mem()
+	o.Encryption = e
 	j := open(t, "j", o)
 	in := []auditrelay.Event{
 		event("a", body(1)),
@@ -80,6 +87,10 @@ func TestEventsComeBackAsTheyWentIn(t *testing.T) {
 			Emission: &auditrelay.Emission{Target: "alerts", Callback: "c", Filter: "f", Sequence: 1, Ordinal: 2, Hops: 3}},
 		{Namespace: "x", ID: "c", TimeFrom: auditrelay.TimeNaive, Time: time.Date(1066, 1, 1, 0, 0, 0, 5, time.UTC), Action: "odd \x00", Data: []byte(`{"a":1}`)},
 		{Namespace: "x", ID: "d", TimeFrom: auditrelay.TimeUnreadable, Time: base.AddDate(900, 0, 0), Data: []byte(`{"a":1}`)},
+		{Namespace: "shop", ID: "e", TimeFrom: auditrelay.TimeMissing, Data: []byte(`{"a":2}`),
+			Mapping: &auditrelay.Mapping{Schema: "shop", ID: "{a}/{b}", Action: "=x", Time: "at", Actor: "by", Object: "o", ObjectType: "k"}},
+		{Namespace: "shop", ID: "f", TimeFrom: auditrelay.TimeMissing, Data: []byte(`{"a":3}`),
+			Mapping: &auditrelay.Mapping{Schema: "shop"}, Ingest: &auditrelay.Ingest{Outcome: auditrelay.Filtered, Digest: [16]byte{1, 2}}},
 	}
 	var want []auditrelay.Event
 	for i, a := range appendEvents(t, j, in...) {
@@ -101,11 +112,13 @@ func TestEventsComeBackAsTheyWentIn(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		one, err := j.Event(3)
-		if diff := cmp.Diff(want[2], one); err != nil || diff != "" {
-			t.Error(err, diff)
+		for _, n := range []uint64{3, 5, 6} {
+			one, err := j.Event(n)
+			if diff := cmp.Diff(want[n-1], one); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
 		}
-		wantHead := Head{Next: 5, Events: 4, Bytes: 7 + 2 + 7 + 7, Emitted: map[string]uint64{"alerts": 1}}
+		wantHead := Head{Next: 7, Events: 6, Bytes: 7 + 2 + 7 + 7 + 7 + 7, Emitted: map[string]uint64{"alerts": 1}}
 		if diff := cmp.Diff(wantHead, j.Head()); diff != "" {
 			t.Error(diff)
 		}

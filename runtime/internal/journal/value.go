@@ -127,7 +127,7 @@ func (j *Journal) encrypt(tx *Tx) error {
 }
 
 // An event's record of version 3 has a box in the place of its body, which is a body of
-// version 1 or 2. It is bound to the record's key and the time.
+// version 1, 2 or 4. It is bound to the record's key and the time.
 const sealedVersion = 3
 
 func eventBound(sequence uint64, received int64) []byte {
