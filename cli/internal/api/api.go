@@ -98,11 +98,12 @@ type Submitted struct {
 
 // Result is the outcome of one event of a request.
 type Result struct {
-	Index         int    `json:"index"`
+	Index         int    `json:"index"` // of the object in the body; a wrapper's events have one
 	ID            string `json:"id,omitempty"`
 	Sequence      uint64 `json:"sequence,omitempty"`
 	Duplicate     bool   `json:"duplicate,omitempty"`
 	UnknownAction bool   `json:"unknown_action,omitempty"`
 	Filtered      bool   `json:"filtered,omitempty"` // dropped by a filter before the journal
+	Empty         bool   `json:"empty,omitempty"`    // the object is a wrapper that holds no events
 	Error         *Error `json:"error,omitempty"`
 }

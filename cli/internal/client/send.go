@@ -196,22 +196,34 @@ func answerError(answer api.Submitted) error {
 // relay said it.
 func (s *Sender) settle(b *batch, n int, answer api.Submitted, sent *Sent) (int, error) {
 	taken := 0
-	for _, res := range answer.Results {
-		if res.Index != taken || taken == n {
+	for results := answer.Results; len(results) > 0; taken++ {
+		if results[0].Index != taken || taken == n {
 			break // not an answer to what was sent
 		}
-		sent.Events++
-		switch {
-		case res.Error != nil:
-			if err := s.refuse(sent, b.offsets[taken], b.event(taken), res.Error); err != nil {
+		var refused *api.Error // of one that wraps several, the first
+		for len(results) > 0 && results[0].Index == taken {
+			res := results[0]
+			results = results[1:]
+			if res.Empty {
+				continue
+			}
+			sent.Events++
+			switch {
+			case res.Error != nil && refused == nil:
+				refused = res.Error
+			case res.Error != nil:
+				sent.Refused++
+			case res.Duplicate:
+				sent.Duplicates++
+			default:
+				sent.Accepted++
+			}
+		}
+		if refused != nil {
+			if err := s.refuse(sent, b.offsets[taken], b.event(taken), refused); err != nil {
 				return taken, err
 			}
-		case res.Duplicate:
-			sent.Duplicates++
-		default:
-			sent.Accepted++
 		}
-		taken++
 	}
 	return taken, nil
 }

@@ -216,3 +216,26 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectsThatHoldSeveralEvents: of one that a schema unwraps there are several results
+// under one index, or one that says that it held none.
+func TestObjectsThatHoldSeveralEvents(t *testing.T) {
+	f := &fakeRelay{script: []func(http.ResponseWriter, []string) bool{func(w http.ResponseWriter, _ []string) bool {
+		fmt.Fprint(w, `{"accepted":3,"results":[{"index":0,"id":"a","sequence":1},{"index":0,"error":{"reason":"missing"}},{"index":0,"error":{"reason":"too_long"}},`+
+			`{"index":1,"empty":true},{"index":2,"id":"b","sequence":2},{"index":2,"id":"c","sequence":3,"duplicate":true}]}`)
+		return true
+	}}}
+	s := newSender(t, f)
+	var rejects []string
+	s.Refused = func(_ int64, event []byte, why *api.Error) error {
+		rejects = append(rejects, string(event)+" "+why.Reason)
+		return nil
+	}
+	sent, err := s.Send(t.Context(), strings.NewReader(`{"Records":[1,2,3]}`+"\n"+`{"Records":[]}`+"\n"+`{"Records":[4,5]}`+"\n"), "")
+	if err != nil || sent.Events != 5 || sent.Accepted != 2 || sent.Duplicates != 1 || sent.Refused != 2 || f.requests != 1 {
+		t.Errorf("%+v, %d requests, %v", sent, f.requests, err)
+	}
+	if len(rejects) != 1 || rejects[0] != `{"Records":[1,2,3]} missing` {
+		t.Errorf("%q", rejects)
+	}
+}

@@ -61,6 +61,9 @@ func appendResult(dst []byte, r *api.Result) []byte {
 	if r.Filtered {
 		dst = append(dst, `,"filtered":true`...)
 	}
+	if r.Empty {
+		dst = append(dst, `,"empty":true`...)
+	}
 	if r.Error != nil {
 		dst = append(dst, `,"error":`...)
 		dst = appendMarshalled(dst, r.Error)

@@ -166,7 +166,6 @@ type intake struct {
 	lenient bool
 	whole   []byte
 	bad     []runtime.Quarantined
-	count   int // of events that a schema unwrapped
 
 	arena   []byte // the slice's events, one after the other
 	pending []pendingEvent
@@ -219,12 +218,27 @@ func (in *intake) run(reader *ingest.Reader) error {
 		}
 		events, _ := in.schema.Unwrap(raw.Data)
 		for _, data := range events {
-			if err := in.add(in.count, data); err != nil {
+			if err := in.add(raw.Index, data); err != nil {
 				return err
 			}
-			in.count++
+		}
+		if len(events) == 0 {
+			if err := in.none(raw.Index); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// none says that an object of the body held no events, behind what was said of those before.
+func (in *intake) none(index int) error {
+	if !in.atomic {
+		if err := in.flush(); err != nil {
+			return err
+		}
+	}
+	in.answer.Results = append(in.answer.Results, api.Result{Index: index, Empty: true})
+	return nil
 }
 
 // add adds one event to the slice, and submits that first where it is full.

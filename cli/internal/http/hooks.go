@@ -34,6 +34,9 @@ type hook struct {
 	namespace string
 }
 
+// hookPrefix stands before a hook's name where senders have theirs.
+const hookPrefix = "hook:"
+
 // newHooks reads the hooks of a checked configuration.
 func newHooks(cfg *config.Config) (map[string]*hook, error) {
 	hooks := map[string]*hook{}
@@ -45,7 +48,7 @@ func newHooks(cfg *config.Config) (map[string]*hook, error) {
 			errs = append(errs, fmt.Errorf("hook %s: there is no schema %s", h.Name, h.Schema))
 			continue
 		}
-		next := &hook{name: "hook:" + h.Name, auth: *h.Auth, schema: s.Compiled(), namespace: h.Namespace}
+		next := &hook{name: hookPrefix + h.Name, auth: *h.Auth, schema: s.Compiled(), namespace: h.Namespace}
 		for _, secret := range h.Secrets {
 			next.secrets = append(next.secrets, secret.Reveal())
 		}
@@ -243,7 +246,7 @@ func (a *auth) replaySchema(from auditrelay.Provenance) *runtime.Schema {
 	if from.Source != "http" {
 		return nil
 	}
-	if name, ok := strings.CutPrefix(from.Principal, "hook:"); ok {
+	if name, ok := strings.CutPrefix(from.Principal, hookPrefix); ok {
 		if h := a.hooks[name]; h != nil {
 			return h.schema
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
@@ -146,6 +147,16 @@ func (s *Server) Silence() []string {
 		token = fmt.Sprintf("its token is not one of those here: since start %d requests with events were refused for that", n)
 	}
 	return []string{"it sends elsewhere: this relay listens on " + where + ", and events go to POST /v1/events there", token}
+}
+
+// SilenceOf says why nothing may have come from one sender, where that is no LiteLLM.
+func (s *Server) SilenceOf(name string) []string {
+	hook, ok := strings.CutPrefix(name, hookPrefix)
+	if !ok {
+		return nil
+	}
+	return []string{"it sends elsewhere: its events go to POST /v1/hooks/" + hook + " of this relay, which listens on " + cmp.Or(s.address, "its address"),
+		"it shows another secret, or signs with another: denied requests are own records and in the log"}
 }
 
 // Metrics are registered with those of all requests.

@@ -71,6 +71,11 @@ func (s Set) List() []api.Source {
 		for _, line := range source.Status() {
 			if line.Silent {
 				line.Causes = causes(source.Silence())
+				if own, ok := source.(interface{ SilenceOf(name string) []string }); ok {
+					if found := own.SilenceOf(line.Name); found != nil {
+						line.Causes = found
+					}
+				}
 			}
 			list = append(list, line)
 		}
