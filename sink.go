@@ -150,6 +150,11 @@ type Payload struct {
 	// Digest is the SHA-256 of the content before compression, in lower-case hex;
 	// for manifests.
 	Digest string
+
+	// Sum is the SHA-256 of Body where Render has it already, as it has for a body that
+	// is not compressed; zero: the engine hashes Body. It is not stored, and zero in
+	// what Deliver and Split are given.
+	Sum [32]byte
 }
 
 // Receipt is the destination's answer; the engine keeps it with the outcome.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -51,7 +52,7 @@ type fanned struct {
 // fanOutGroup measures what a further callback costs: CPU, accept rate, memory, bytes
 // written. Each run is a process of its own. The cost of a callback is the difference to
 // the run without callbacks in the same round.
-func fanOutGroup(dir string, n int, only string) error {
+func fanOutGroup(dir string, n int, only, profile string) error {
 	none := fanOut{Kind: "none", Events: n, Size: 750}
 	rows := []fanOut{none, none}
 	for _, kind := range []string{"none", "shared", "distinct", "guest"} {
@@ -78,7 +79,7 @@ func fanOutGroup(dir string, n int, only string) error {
 	results := make([][]fanned, len(all))
 	for range fanOutRuns {
 		for i, f := range all {
-			r, err := runFanOut(dir, f)
+			r, err := runFanOut(dir, profile, f)
 			if err != nil {
 				return fmt.Errorf("%v: %w", f, err)
 			}
@@ -122,14 +123,17 @@ func printFanOut(all []fanOut, results [][]fanned) {
 }
 
 // runFanOut runs one measurement in a process of its own.
-func runFanOut(dir string, f fanOut) (r fanned, err error) {
+func runFanOut(dir, profile string, f fanOut) (r fanned, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, err
 	}
 	at := filepath.Join(dir, "fan-out")
 	defer os.RemoveAll(at)
-	cmd := exec.Command(self, "-dir", at, "-child", strings.Join([]string{"fan-out", f.Kind,
+	if profile != "" {
+		profile = filepath.Join(profile, fmt.Sprint(f.Kind, f.Callbacks, ".pprof"))
+	}
+	cmd := exec.Command(self, "-dir", at, "-cpuprofile", profile, "-child", strings.Join([]string{"fan-out", f.Kind,
 		strconv.Itoa(f.Callbacks), strconv.Itoa(f.Events), strconv.Itoa(f.Size)}, ":"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -140,7 +144,7 @@ func runFanOut(dir string, f fanOut) (r fanned, err error) {
 }
 
 // fanOutChild is the process of one measurement.
-func fanOutChild(child, dir string) error {
+func fanOutChild(child, dir, profile string) error {
 	words := strings.Split(child, ":")
 	f := fanOut{Kind: words[1]}
 	for i, n := range []*int{&f.Callbacks, &f.Events, &f.Size} {
@@ -150,6 +154,17 @@ func fanOutChild(child, dir string) error {
 		}
 	}
 	debug.SetMemoryLimit(160 << 20) // as the program does
+	if profile != "" {
+		out, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	r, err := f.measure(dir)
 	if err != nil {
 		return err

@@ -26,17 +26,18 @@ func main() {
 	dir := flag.String("dir", "", "where to keep data while measuring; the disk there is what is measured (default: a temporary folder here)")
 	only := flag.String("only", "", "run the groups whose name contains this")
 	rows := flag.String("rows", "", "of fan-out: only these rows, such as none16,shared64,memory")
+	profile := flag.String("cpuprofile", "", "of fan-out: write the CPU profile of each row's last run into this folder")
 	scale := flag.Float64("scale", 1, "how much of the events to use")
 	flag.Parse()
-	if err := run(*child, *dir, *only, *rows, *scale); err != nil {
+	if err := run(*child, *dir, *only, *rows, *profile, *scale); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(child, dir, only, fanOutRows string, scale float64) error {
+func run(child, dir, only, fanOutRows, profile string, scale float64) error {
 	if strings.HasPrefix(child, "fan-out:") {
-		return fanOutChild(child, dir)
+		return fanOutChild(child, dir, profile)
 	}
 	if child != "" {
 		return runChild(child, dir, scale)
@@ -59,7 +60,7 @@ func run(child, dir, only, fanOutRows string, scale float64) error {
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
 		{"detection", func() error { return detectionGroup(max(100, int(20_000*scale))) }},
 		{"load", func() error { return loadGroup(dir, max(1, int(8*scale))) }},
-		{"fan-out", func() error { return fanOutGroup(dir, int(40_000*scale), fanOutRows) }},
+		{"fan-out", func() error { return fanOutGroup(dir, int(40_000*scale), fanOutRows, profile) }},
 		{"backlog", func() error { return backlogGroup(dir, scale) }},
 	}
 	for _, g := range groups {

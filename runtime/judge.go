@@ -42,6 +42,7 @@ type judge struct {
 type judging struct {
 	workers    int
 	receiptKey []byte          // of the receipts' digests
+	sums       *eventSums      // nil: of no stored events
 	journal    string          // names the journal in formatted records
 	record     document.Limits // of one emitted record
 	log        *slog.Logger
@@ -274,12 +275,16 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 	return v.judged, v.err
 }
 
+// digest hashes the event, and what goes out if that is something else, once: receipts,
+// proofs and manifests are made from these.
 func (j *judge) digest(w *worker, judged *delivery.Judged) {
-	judged.Input = w.digester.Sum(judged.Event.Data)
+	sum := j.sums.of(judged.Event)
+	judged.Input = w.digester.Of(sum)
 	if judged.Outcome == auditrelay.Delivered && j.delivers {
-		judged.Output, judged.Sum = judged.Input, sha256.Sum256(judged.Data)
+		judged.Output, judged.Sum = judged.Input, sum
 		if !asAccepted(judged) {
-			judged.Output = w.digester.Sum(judged.Data)
+			judged.Sum = sha256.Sum256(judged.Data)
+			judged.Output = w.digester.Of(judged.Sum)
 		}
 	}
 }

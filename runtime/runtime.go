@@ -60,6 +60,7 @@ type Runtime struct {
 	turns        turns
 	sharing      sharing
 	memory       *memory
+	sums         eventSums
 	memorySet    bool // by Options.Memory; otherwise callbacks decide
 	dead         deadReplays
 	shadows      shadows
@@ -201,7 +202,7 @@ func (r *Runtime) begun(ctx context.Context, o Options) error {
 
 // judging returns the options that the judges of all callbacks share.
 func (r *Runtime) judging() judging {
-	return judging{workers: r.workers, receiptKey: r.receiptKey, record: r.Limits().record(), log: r.log, journal: r.journal.Identity().String()}
+	return judging{workers: r.workers, receiptKey: r.receiptKey, sums: &r.sums, record: r.Limits().record(), log: r.log, journal: r.journal.Identity().String()}
 }
 
 // Modules returns the store of uploaded modules. It is valid until Close.

@@ -90,7 +90,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	if short && to < a.To {
 		batch.Due = a.To
 	}
-	var assigned []auditrelay.Event
+	assigned := make([]auditrelay.Event, 0, len(events))
 	for i := range events {
 		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
 			batch.To = events[i].Sequence

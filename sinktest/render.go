@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"crypto/sha256"
 	"errors"
 	"reflect"
 	"slices"
@@ -46,6 +47,9 @@ func renderCovers(t *testing.T, kit Kit) {
 		}
 		if len(p.Digest) != 64 {
 			t.Errorf("the digest %q is no SHA-256 in hex", p.Digest)
+		}
+		if p.Sum != ([sha256.Size]byte{}) && p.Sum != sha256.Sum256(p.Body) {
+			t.Errorf("the sum of %s is not its body's SHA-256", p.Key)
 		}
 		if !slices.IsSorted(p.Sequences) {
 			t.Errorf("records out of order in %s: %v", p.Key, p.Sequences)

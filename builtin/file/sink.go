@@ -109,13 +109,15 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		return nil, err
 	}
 	body, sequences := ndjson.Join(chunk.Records)
-	digest := hexSHA256(body)
+	sum := sha256.Sum256(body)
+	digest := hex.EncodeToString(sum[:])
 	return []auditrelay.Payload{{
 		Key: key(chunk.Callback, chunk.Journal, chunk.Replay,
 			fmt.Sprintf("%d-%d", sequences[0], sequences[len(sequences)-1]+1), digest),
 		Body:      body,
 		Sequences: sequences,
 		Digest:    digest,
+		Sum:       sum,
 	}}, nil
 }
 

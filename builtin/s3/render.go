@@ -152,7 +152,10 @@ func (s *Sink) seal(p auditrelay.Payload) auditrelay.Payload {
 	for _, name := range checksumHeaders {
 		delete(p.Headers, name)
 	}
-	if name, value := checksum(s.options.Checksum, p.Body); name != "" {
+	if s.options.Checksum == ChecksumSHA256 {
+		p.Sum = sha256.Sum256(p.Body)
+		p.Headers[checksumSHA256] = base64.StdEncoding.EncodeToString(p.Sum[:])
+	} else if name, value := checksum(s.options.Checksum, p.Body); name != "" {
 		p.Headers[name] = value
 	}
 	p.Headers[metaDigest] = p.Digest

@@ -83,6 +83,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		Body:      body,
 		Sequences: sequences,
 		Digest:    digest,
+		Sum:       sum,
 	}}, nil
 }
 

@@ -1,6 +1,7 @@
 package receipts
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func traffic(n int) []Receipt {
 		r := &out[i]
 		r.Sequence = uint64(1000 + i)
 		r.Outcome = auditrelay.Delivered
-		r.Input = d.Sum(fmt.Appendf(nil, "in %d", i))
+		r.Input = d.Of(sha256.Sum256(fmt.Appendf(nil, "in %d", i)))
 		var visits []Visit
 		touched := []filter.Touch{{Path: "**.~password", Operation: "mask", Count: 1 + random.IntN(3)}, {Path: "secrets", Operation: "mask", Count: 1 + random.IntN(2)}}
 		visits = append(visits, Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: policy}, Touched: touched})
@@ -53,7 +54,7 @@ func traffic(n int) []Receipt {
 		case 2:
 			r.Output = r.Input
 		default:
-			r.Output = d.Sum(fmt.Appendf(nil, "out %d", i))
+			r.Output = d.Of(sha256.Sum256(fmt.Appendf(nil, "out %d", i)))
 		}
 	}
 	return out
@@ -116,7 +117,7 @@ func TestAReceiptIsSmall(t *testing.T) {
 			var visits []Visit
 			visits = append(visits, Visit{Filter: "no-secrets", Description: filter.Description{Kind: "redact", Digest: strings.Repeat("ab", 32)}, Touched: touched})
 			visits = append(visits, Visit{Filter: "team-rules", Description: filter.Description{Kind: "wasm", Digest: strings.Repeat("0c", 32), Version: "1.2.0"}})
-			out[i] = Receipt{Sequence: uint64(1_000_000 + i), Outcome: auditrelay.Delivered, Trail: track.Trail(visits), Input: d.Sum(e.Data), Output: d.Sum(doc.Append(nil))}
+			out[i] = Receipt{Sequence: uint64(1_000_000 + i), Outcome: auditrelay.Delivered, Trail: track.Trail(visits), Input: d.Of(sha256.Sum256(e.Data)), Output: d.Of(sha256.Sum256(doc.Append(nil)))}
 			if i%20 == 0 {
 				out[i].Outcome, out[i].Cause, out[i].Filter, out[i].Reason, out[i].Output = auditrelay.Filtered, auditrelay.CauseDrop, "team-rules", "another team's", Digest{}
 			}
@@ -173,7 +174,7 @@ func TestOrdinaryTrailsAllocateNothing(t *testing.T) {
 	var visits []Visit
 	if n := testing.AllocsPerRun(100, func() {
 		visits = append(visits[:0], Visit{Filter: "a", Description: filter.Description{Kind: "redact", Digest: "d"}, Touched: touched})
-		if len(track.Trail(visits)) != 1 || d.Sum(data) == (Digest{}) {
+		if len(track.Trail(visits)) != 1 || d.Of(sha256.Sum256(data)) == (Digest{}) {
 			t.Fatal("no trail")
 		}
 	}); n > 0 {
@@ -221,8 +222,8 @@ func TestFiltersCannotFillTheReceipts(t *testing.T) {
 }
 
 func TestDigestsAreKeyed(t *testing.T) {
-	a, b := NewDigester([]byte("a")).Sum([]byte("x")), NewDigester([]byte("b")).Sum([]byte("x"))
-	if a == b || a == (Digest{}) || a != NewDigester([]byte("a")).Sum([]byte("x")) {
+	a, b := NewDigester([]byte("a")).Of(sha256.Sum256([]byte("x"))), NewDigester([]byte("b")).Of(sha256.Sum256([]byte("x")))
+	if a == b || a == (Digest{}) || a != NewDigester([]byte("a")).Of(sha256.Sum256([]byte("x"))) {
 		t.Errorf("%s, %s", hex.EncodeToString(a[:]), hex.EncodeToString(b[:]))
 	}
 }
@@ -255,6 +256,6 @@ func BenchmarkSum(b *testing.B) {
 	d, data := NewDigester([]byte("key")), make([]byte, 900)
 	b.SetBytes(900)
 	for b.Loop() {
-		d.Sum(data)
+		d.Of(sha256.Sum256(data))
 	}
 }

@@ -35,24 +35,26 @@ import (
 	"auditrelay/filter"
 )
 
-// Digest is the keyed digest of a document: HMAC-SHA256, cut to 16 bytes. Equal
-// documents have equal digests, so that what came in can be told from what went on.
+// Digest is the keyed digest of a document: HMAC-SHA256 of its SHA-256, cut to 16 bytes.
+// Equal documents have equal digests, so that what came in can be told from what went on.
+// Earlier programs made the HMAC of the document itself.
 type Digest [16]byte
 
 // Digester makes digests under one key. It belongs to one goroutine at a time and
 // allocates nothing.
 type Digester struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
+	mac     hash.Hash
+	in, sum [sha256.Size]byte
 }
 
 // NewDigester returns a Digester for the key.
 func NewDigester(key []byte) *Digester { return &Digester{mac: hmac.New(sha256.New, key)} }
 
-// Sum returns data's digest.
-func (d *Digester) Sum(data []byte) Digest {
+// Of returns the digest of the document that has this SHA-256.
+func (d *Digester) Of(sum [sha256.Size]byte) Digest {
 	d.mac.Reset()
-	d.mac.Write(data)
+	d.in = sum // a copy of ours, so that nothing is allocated
+	d.mac.Write(d.in[:])
 	return Digest(d.mac.Sum(d.sum[:0])[:len(Digest{})])
 }
 

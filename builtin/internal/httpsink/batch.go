@@ -108,18 +108,18 @@ func (p Packing) payload(prefix string, items []Item, headers map[string]string)
 	if headers == nil {
 		headers = map[string]string{ContentType: p.ContentType, scope: prefix}
 	}
-	sent := body.Bytes()
+	sent, stored := body.Bytes(), sum
 	if p.Compression == CompressionGzip {
 		var err error
 		if sent, err = compress(sent); err != nil {
 			return auditrelay.Payload{}, fmt.Errorf("compress with gzip: %w", err)
 		}
-		headers[ContentEncoding] = CompressionGzip
+		headers[ContentEncoding], stored = CompressionGzip, [sha256.Size]byte{}
 	}
 	return auditrelay.Payload{
 		Key:     fmt.Sprintf("%s/%d-%d-%s", prefix, sequences[0], sequences[len(sequences)-1]+1, digest[:12]),
 		Body:    sent,
-		Headers: headers, Sequences: sequences, Digest: digest,
+		Headers: headers, Sequences: sequences, Digest: digest, Sum: stored,
 	}, nil
 }
 

@@ -104,7 +104,12 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	if d.Resolved == auditrelay.Pending {
 		l.state.DeadFloor = min(l.state.DeadFloor, d.Sequence)
 	}
-	tx.SetAbout(d.Sequence, journal.DeadLetterKey(l.state.ID, d.Sequence), value)
+	open, resolved := journal.DeadLetterKey(l.state.ID, d.Sequence), journal.ResolvedKey(l.state.ID, d.Sequence)
+	if d.Resolved != auditrelay.Pending { // lists read no more of it
+		tx.Delete(open)
+		open = resolved
+	}
+	tx.SetAbout(d.Sequence, open, value)
 	return nil
 }
 
@@ -129,6 +134,9 @@ func decodeDeadLetter(value []byte) (*deadLetter, error) {
 // loadDeadLetter reads one, nil if there is none.
 func loadDeadLetter(j *journal.Journal, laneID string, sequence uint64) (*deadLetter, error) {
 	value, ok, err := j.Get(journal.DeadLetterKey(laneID, sequence))
+	if err == nil && !ok {
+		value, ok, err = j.Get(journal.ResolvedKey(laneID, sequence))
+	}
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -139,8 +147,9 @@ func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
 	return scanDeadLetters(l.journal, l.state.ID, after, fn)
 }
 
-// scanDeadLetters calls fn for every dead letter above after, but for those that are
-// erased, which were resolved before; its data is valid in fn only.
+// scanDeadLetters calls fn for every unresolved dead letter above after, and for those
+// that an earlier program resolved, but not for erased ones, which were resolved before.
+// The data is valid in fn only.
 func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
 	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
 	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased bool) error {

@@ -38,6 +38,7 @@ func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 		return err
 	}
 	tx.DeleteRange(journal.ReceiptKey(s.ID, 0), journal.ReceiptKey(s.ID, keep.Number))
+	tx.DeleteRange(journal.ResolvedKey(s.ID, 0), journal.ResolvedKey(s.ID, keep.From))
 	return j.ScanAll(journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, keep.From), func(k journal.Key, value []byte, erased bool) error {
 		resolved := erased // nothing is erased that is not
 		if !resolved {

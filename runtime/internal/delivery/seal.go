@@ -221,7 +221,10 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 		tx.SetAbout(s.of, journal.PayloadKey(l.state.ID, meta.Number), value)
 		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
 		l.pending = append(l.pending, &pending{payloadMeta: meta})
-		stored := sha256.Sum256(p.Body)
+		stored := p.Sum
+		if stored == ([sha256.Size]byte{}) {
+			stored = sha256.Sum256(p.Body)
+		}
 		if !s.proof { // of a proof nothing is stated: there would be no end
 			tx.SetAbout(s.of, journal.StatementKey(l.state.ID, meta.Number), l.statement(&meta, stored, m.outcomes))
 		}

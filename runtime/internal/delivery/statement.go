@@ -66,8 +66,13 @@ func (a *Assembled) state(at Place) error {
 	for i := range a.payloads {
 		p, m := &a.payloads[i], &a.marks[i]
 		m.outcomes = make([]proof.Outcome, len(p.Sequences))
+		at := 0 // records follow each other as events do
 		for k, s := range p.Sequences {
-			m.outcomes[k] = a.outcomes[a.find(s)]
+			if at >= len(a.Judged) || a.Judged[at].Event.Sequence != s {
+				at = a.find(s)
+			}
+			m.outcomes[k] = a.outcomes[at]
+			at++
 		}
 	}
 	return nil

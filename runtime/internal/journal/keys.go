@@ -34,6 +34,7 @@ const (
 	KindNode                          // hashes of its full tiles, by level and index
 	KindEntry                         // the entries of its leaves, by the index of the first
 	KindStatement                     // the entries of a sealed payload's records, by its number
+	KindResolved                      // a dead letter that ended, without its event, by its sequence
 	kindEnd
 )
 
@@ -41,7 +42,7 @@ const (
 // where events are. docs/operators/encryption.md has the table.
 func (k Kind) aboutEvents() bool {
 	switch k {
-	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame, KindEntry, KindStatement:
+	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame, KindEntry, KindStatement, KindResolved:
 		return true
 	}
 	return false
@@ -79,6 +80,12 @@ func ReceiptKey(lane string, number uint64) Key { return numbered(KindReceipt, l
 // DeadLetterKey is a callback's dead letter for the event at sequence.
 func DeadLetterKey(callback string, sequence uint64) Key {
 	return numbered(KindDeadLetter, callback, sequence)
+}
+
+// ResolvedKey is what is kept of a callback's dead letter that ended. Programs before it
+// kept that under DeadLetterKey.
+func ResolvedKey(callback string, sequence uint64) Key {
+	return numbered(KindResolved, callback, sequence)
 }
 
 // FrameKey is the receipts of the events of the sealed chunk that begins at

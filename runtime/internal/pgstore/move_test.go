@@ -33,7 +33,7 @@ func content(t *testing.T, j *journal.Journal) map[string]any {
 			t.Fatal(err)
 		}
 	}
-	for kind := journal.KindLane; kind <= journal.KindStatement; kind++ {
+	for kind := journal.KindLane; kind <= journal.KindResolved; kind++ {
 		from, to := journal.All(kind)
 		err := j.Scan(from, to, func(k journal.Key, v []byte) error {
 			all[fmt.Sprintf("%x", []byte(k))] = string(v)
