@@ -19,6 +19,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/redact"
+	"auditrelay/builtin/wasm"
 	"auditrelay/config"
 	"auditrelay/filter"
 	"auditrelay/internal/redaction"
@@ -31,7 +32,7 @@ const fanOutRuns = 3
 
 // fanOut is one measurement: what callbacks do, how many there are, and the events.
 type fanOut struct {
-	Kind      string // none, shared, distinct, guest or dead: see callbacksOf
+	Kind      string // none, shared, distinct, guest, worker or dead: see callbacks
 	Callbacks int
 	Events    int
 	Size      int // about, in bytes
@@ -291,6 +292,13 @@ func (f fanOut) callbacks(dir string) ([]runtime.Callback, error) {
 				}
 				g.instance.Close()
 				shared = g.module
+			}
+			step = shared
+		case "worker":
+			if shared == nil {
+				if shared, err = wasm.Load(context.Background(), workerOptions(dir, "reference-go")); err != nil {
+					return nil, err
+				}
 			}
 			step = shared
 		case "dead":

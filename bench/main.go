@@ -55,7 +55,7 @@ func run(child, dir, only, fanOutRows, profile string, scale float64) error {
 		run  func() error
 	}{
 		{"accept", func() error { return acceptGroup(dir, n) }},
-		{"redact", func() error { return redactGroup(int(1_000_000 * scale)) }},
+		{"redact", func() error { return redactGroup(dir, int(1_000_000*scale)) }},
 		{"workers", func() error { return workersGroup(dir, int(400_000*scale)) }},
 		{"policy", func() error { return policyGroup(int(400_000 * scale)) }},
 		{"detection", func() error { return detectionGroup(max(100, int(20_000*scale))) }},

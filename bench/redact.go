@@ -20,7 +20,7 @@ import (
 
 // redactGroup compares the reference redaction by guests, through host functions,
 // with one pass over the bytes that trusts its input. CPU time an event.
-func redactGroup(n int) error {
+func redactGroup(dir string, n int) error {
 	events := make([]auditrelay.Event, 1000)
 	for i := range events {
 		events[i].Data = corpus.AppendReference(nil, uint64(i))
@@ -56,6 +56,15 @@ func redactGroup(n int) error {
 		}
 		defer g.close()
 		rows = append(rows, &row{name: r.name + ", " + r.what, measure: func(int) (float64, error) { return g.redact(events, n) }})
+	}
+	for _, name := range []string{"reference-go", "reference-c"} {
+		o := workerOptions(dir, name)
+		b, err := openBatch(o)
+		if err != nil {
+			return err
+		}
+		defer b.close()
+		rows = append(rows, &row{name: name + " in a worker, 128 at a time, both processes", measure: func(int) (float64, error) { return b.cpu(events, 128, n) }})
 	}
 	all, err := peers()
 	if err != nil {

@@ -30,14 +30,14 @@ func workersGroup(dir string, n int) error {
 	for i := range events {
 		events[i].Data = corpus.AppendReference(nil, uint64(i))
 	}
-	o := wasm.Options{Name: "reference-go", File: "../testdata/wasm/reference-go/reference-go.wasm", Grants: wasm.Grants{Write: []string{"**"}},
-		CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler)}
-	here, err := openBatch(o)
+	o := workerOptions(dir, "reference-go")
+	inProcess := o
+	inProcess.Worker = nil
+	here, err := openBatch(inProcess)
 	if err != nil {
 		return err
 	}
 	defer here.close()
-	o.Worker = []string{"/proc/self/exe", guestCommand}
 	apart, err := openBatch(o)
 	if err != nil {
 		return err
@@ -58,7 +58,33 @@ func workersGroup(dir string, n int) error {
 		return err
 	}
 	table("A Go guest on 0.86 KB events: mask, delete, drop; document and serialising included, both processes", "CPU ns/event", rows)
-	return workerStarts(o, events)
+	if err := workerStarts(o, events); err != nil {
+		return err
+	}
+	return workerMemory(dir, n)
+}
+
+// workerOptions are those of a reference guest in a worker.
+func workerOptions(dir, name string) wasm.Options {
+	return wasm.Options{Name: name, File: filepath.Join("../testdata/wasm", name, name+".wasm"), Grants: wasm.Grants{Write: []string{"**"}},
+		CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler), Worker: []string{"/proc/self/exe", guestCommand}}
+}
+
+// workerMemory compares the most resident memory of a process that delivers to a file
+// through guests in workers with that of one without guests. The workers' own is not in it.
+func workerMemory(dir string, n int) error {
+	var rows []*row
+	for _, f := range []fanOut{{"none", 1, n, 750}, {"none", 1, n, 750}, {"worker", 1, n, 750}, {"worker", 4, n, 750}} {
+		rows = append(rows, &row{name: f.String(), measure: func(int) (float64, error) {
+			r, err := runFanOut(dir, "", f)
+			return float64(r.Resident), err
+		}})
+	}
+	if err := interleave(rows); err != nil {
+		return err
+	}
+	table("Memory of the process that has the workers", "MB at most", rows)
+	return nil
 }
 
 // workerStarts measures what a worker takes to begin, and what of memory.

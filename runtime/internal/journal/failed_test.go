@@ -18,10 +18,12 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 		name string
 		kind []errorfs.OpKind
 		file string
+		logs int // that are full before
 	}{
-		{"write to the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log"},
-		{"sync of the log", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, ".log"},
-		{"no inode for the next log", []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ".log"},
+		{"write to the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log", 0},
+		{"sync of the log", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, ".log", 0},
+		{"no inode for the next log", []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ".log", 0},
+		{"no use of an old log for the next", []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ".log", 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var broken atomic.Bool
@@ -43,8 +45,12 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 			for i := range 10 {
 				appendEvents(t, j, event(fmt.Sprint(i), body(i)))
 			}
-			broken.Store(true)
 			stored := uint64(10)
+			for range test.logs * fullMemtable >> 20 {
+				appendEvents(t, j, event(fmt.Sprint("large", stored), fmt.Sprintf(`{"n":%q}`, noise(int(stored), 1<<20))))
+				stored++
+			}
+			broken.Store(true)
 			if test.kind[0] == errorfs.OpCreate {
 				stored += fillLog(t, j)
 			}
