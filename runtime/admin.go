@@ -410,7 +410,7 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 		return ReplayStarted{}, err
 	}
 	if _, err := r.journal.Commit(tx); err != nil {
-		return ReplayStarted{}, r.unavailable(err)
+		return ReplayStarted{}, unavailable(err)
 	}
 	p, err := r.newPump(main.callback, s)
 	if err != nil {

@@ -31,7 +31,7 @@ func (r *Runtime) RecordAlert(_ context.Context, c Change, state []byte) error {
 	}
 	tx.Set(alertsKey, state)
 	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(err)
+		return unavailable(err)
 	}
 	return nil
 }

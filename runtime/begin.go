@@ -55,7 +55,7 @@ func (r *Runtime) begin(c Change, probe string) (*Begun, error) {
 	c.appendEvent(tx, e)
 	tx.Set(actKey(b.id), value)
 	if _, err := r.journal.Commit(tx); err != nil {
-		return nil, r.unavailable(err)
+		return nil, unavailable(err)
 	}
 	return b, nil
 }
@@ -91,7 +91,7 @@ func (r *Runtime) end(id string, c Change, after any, done bool) error {
 	tx.Append(e)
 	tx.Delete(actKey(id))
 	if _, err := r.journal.Commit(tx); err != nil {
-		return fmt.Errorf("record the end of %s of %s: %w", c.Act, c.Table, r.unavailable(err))
+		return fmt.Errorf("record the end of %s of %s: %w", c.Act, c.Table, unavailable(err))
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func (d *DeadReplay) put(tx *journal.Tx) error {
 
 // cancelled is the own record of the end of a job.
 func (d *DeadReplay) cancelled(by By) *Change {
-	return &Change{By: by, Act: "cancel", Action: auditrelay.ActionBlocked, Table: tableDeadLetter, Object: d.Callback, After: map[string]any{"replay": d.ID}}
+	return &Change{By: by, Act: "cancel", Action: auditrelay.ActionBlocked, Table: tableDeadLetter, Object: d.Callback, After: map[string]any{"replay": d.ID}, MakesRoom: true}
 }
 
 // StartDeadReplay starts a replay of dead letters by filter, with the callback's current
@@ -186,7 +186,7 @@ func (r *Runtime) StartDeadReplay(_ context.Context, req DeadReplayRequest) (Dea
 	}
 	r.forgetJobs(tx)
 	if _, err := r.journal.Commit(tx); err != nil {
-		return DeadReplay{}, r.unavailable(err)
+		return DeadReplay{}, unavailable(err)
 	}
 	r.log.Info("replay of dead letters started", "callback", job.Callback, "replay", job.ID, "matched", job.Matched, "rate", job.Rate, "by", job.By)
 	r.runJob(job)

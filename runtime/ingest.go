@@ -163,7 +163,7 @@ func (r *Runtime) bury(events []auditrelay.Event, fresh []string) error {
 		tx.Append(e)
 	}
 	if _, err := r.journal.Commit(&tx); err != nil {
-		return r.unavailable(err)
+		return unavailable(err)
 	}
 	r.namespaces.add(fresh)
 	return nil

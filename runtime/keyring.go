@@ -143,7 +143,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadL
 	r.signAll(ctx) // afterwards nobody can publish what happened to its events
 	// What was read may be of a commit that is not durable yet. Behind this one it is.
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil {
-		return r.period(p), r.unavailable(err)
+		return r.period(p), unavailable(err)
 	}
 	act, err := r.begin(Change{By: by, Act: "destroy", Action: auditrelay.ActionDeleted, Table: tableKeyring, Object: fmt.Sprint("period ", number),
 		Before: changedPeriod(p), MakesRoom: true}, fmt.Sprint(number))

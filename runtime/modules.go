@@ -94,9 +94,10 @@ func (m *Modules) Put(name, version string, wasm []byte, by By) (stored StoredMo
 	}
 	for at := 0; at < len(wasm); at += pieceBytes {
 		tx := new(journal.Tx)
+		tx.FromOutside()
 		tx.Set(journal.PieceKey(digest, uint64(at/pieceBytes)), wasm[at:min(at+pieceBytes, len(wasm))])
 		if _, err := m.journal.Commit(tx); err != nil {
-			return stored, false, fmt.Errorf("keep module %s: %w", digest[:12], err)
+			return stored, false, fmt.Errorf("keep module %s: %w", digest[:12], unavailable(err))
 		}
 	}
 	stored = StoredModule{SHA256: digest, Name: name, Version: version, Size: int64(len(wasm)), Pushed: time.Now().UTC(), By: by.Principal}
@@ -121,7 +122,7 @@ func (m *Modules) write(k journal.Key, v any, c Change) error {
 		return err
 	}
 	if _, err := m.journal.Commit(tx); err != nil {
-		return fmt.Errorf("record %s of %s: %w", c.Action, c.Table, err)
+		return fmt.Errorf("record %s of %s: %w", c.Action, c.Table, unavailable(err))
 	}
 	return nil
 }

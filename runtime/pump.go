@@ -248,7 +248,7 @@ func (p *pump) answer(ctx context.Context, a ask) {
 	}
 	p.publish()
 	if errors.Is(err, journal.ErrFull) {
-		err = p.r.unavailable(err) // for the caller: a retry may succeed
+		err = unavailable(err) // for the caller: a retry may succeed
 	}
 	a.done <- err
 }

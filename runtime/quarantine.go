@@ -290,7 +290,7 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by By, number uint64
 		return err
 	}
 	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(err)
+		return unavailable(err)
 	}
 	r.quarantine.store.Deleted(&it)
 	r.tellFull()

@@ -78,7 +78,7 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 		return err
 	}
 	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(err)
+		return unavailable(err)
 	}
 	return nil
 }

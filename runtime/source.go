@@ -29,7 +29,7 @@ func (r *Runtime) SetPosition(_ context.Context, source string, position []byte)
 	tx := new(journal.Tx)
 	tx.Set(positionKey(source), position)
 	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(fmt.Errorf("keep the position of %s: %w", source, err))
+		return unavailable(fmt.Errorf("keep the position of %s: %w", source, err))
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (r *Runtime) accept(s *submitting) error {
 		return nil
 	}
 	if err != nil {
-		return r.refusal(r.unavailable(err))
+		return r.refusal(unavailable(err))
 	}
 	r.door.pass()
 	r.namespaces.add(s.fresh)
@@ -212,7 +212,7 @@ func (r *Runtime) finish(res *Result, a journal.Appended) {
 	res.Sequence, res.Received = a.Sequence, a.Received
 }
 
-func (r *Runtime) unavailable(err error) error {
+func unavailable(err error) error {
 	switch {
 	case errors.Is(err, journal.ErrClosed):
 		return ErrClosed
