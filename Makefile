@@ -13,7 +13,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 export AUDITRELAY_TEST_BIN := $(TESTBIN)
 
 VERSITYGW     := $(TESTBIN)/versitygw
-SERVERS       := $(VERSITYGW) $(TESTBIN)/victoria-logs $(TESTBIN)/webhook-receiver $(TESTBIN)/otel-collector
+SERVERS       := $(VERSITYGW) $(TESTBIN)/victoria-logs $(TESTBIN)/webhook-receiver $(TESTBIN)/otel-collector $(TESTBIN)/fake-gcs-server
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -134,6 +134,10 @@ $(TESTBIN)/nfpm: internal/testservers/packaging/go.mod
 $(TESTBIN)/victoria-logs: internal/testservers/victorialogs/go.mod
 	@mkdir -p $(TESTBIN)
 	cd internal/testservers/victorialogs && CGO_ENABLED=0 $(GO) build -o $@ github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
+
+$(TESTBIN)/fake-gcs-server: internal/testservers/gcs/go.mod
+	@mkdir -p $(TESTBIN)
+	cd internal/testservers/gcs && CGO_ENABLED=0 $(GO) build -o $@ github.com/fsouza/fake-gcs-server
 
 $(TESTBIN)/webhook-receiver: internal/testservers/webhook/go.mod internal/testservers/webhook/main.go
 	@mkdir -p $(TESTBIN)

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/objects"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -221,7 +222,7 @@ func checkPrefix(prefix string) error {
 		switch {
 		case part == "" || part == "." || part == "..":
 			return errors.New(`it holds an empty folder, "." or "..": stores disagree on what these mean`)
-		case part == manifestFolder || part == probeFolder || strings.HasPrefix(part, replayFolder):
+		case part == objects.ManifestFolder || part == objects.ProbeFolder || strings.HasPrefix(part, objects.ReplayFolder):
 			return fmt.Errorf("the folder %q is reserved for the sink's own", bounded(part))
 		}
 	}

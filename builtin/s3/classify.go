@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/objects"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -185,7 +186,7 @@ func clean(s string) string {
 		}
 		return -1
 	}, s)
-	return cut(s, 64)
+	return objects.Cut(s, 64)
 }
 
 // unanswered says in the sink's words why there was no answer.
@@ -214,7 +215,7 @@ func unanswered(err error) string {
 
 func bounded300(s string) string {
 	if len(s) > 300 {
-		return cut(strings.ToValidUTF8(s, ""), 300) + "..."
+		return objects.Cut(strings.ToValidUTF8(s, ""), 300) + "..."
 	}
 	return s
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"auditrelay/builtin/internal/objects"
 )
 
 func TestCompressionIsTheSameEveryTime(t *testing.T) {
@@ -47,9 +49,9 @@ func TestKeysFit(t *testing.T) {
 	long := func(n int) string { return string(bytes.Repeat([]byte("x"), n)) }
 	s := &Sink{prefix: long(maxPrefixBytes) + "/"}
 	for name, key := range map[string]string{
-		"batch":    batchKey(s.base(long(500))+"dt=2026-03-15/hour=12/", long(500), []uint64{1 << 62}, long(64), ".ndjson.zst"),
+		"batch":    objects.BatchKey(s.base(long(500))+"dt=2026-03-15/hour=12/", long(500), []uint64{1 << 62}, long(64), ".ndjson.zst"),
 		"litellm":  s.base(long(500)) + "audit_logs/2026-03-15/00-00-00_" + long(maxNameBytes) + ".json",
-		"manifest": s.base(long(500)) + manifestFolder + "/" + segment(long(500)) + "/" + segment(long(500)) + "/" + long(20+1+12) + ".json",
+		"manifest": s.base(long(500)) + objects.ManifestFolder + "/" + objects.Segment(long(500)) + "/" + objects.Segment(long(500)) + "/" + long(20+1+12) + ".json",
 	} {
 		if len(key) > 1024 {
 			t.Errorf("a key of %s has %d bytes", name, len(key))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/objects"
 )
 
 // RenderManifest gives a chunk's manifest, one JSON object under
@@ -20,8 +21,8 @@ func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error)
 	headers := chunkHeaders(auditrelay.Chunk{Callback: m.Callback, Journal: m.Journal, From: m.From, To: m.To, Replay: m.Replay})
 	headers[contentType] = "application/json"
 	return s.seal(auditrelay.Payload{
-		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.json", s.base(m.Replay), manifestFolder,
-			segment(m.Callback), segment(m.Journal), m.Number, digest[:12]),
+		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.json", s.base(m.Replay), objects.ManifestFolder,
+			objects.Segment(m.Callback), objects.Segment(m.Journal), m.Number, digest[:12]),
 		Body:    body,
 		Headers: headers,
 		Digest:  digest,
@@ -38,8 +39,8 @@ func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	delete(headers, metaTo)
 	headers[contentType] = "application/x-tar"
 	return s.seal(auditrelay.Payload{
-		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.tar", s.base(p.Replay), proofFolder,
-			segment(p.Callback), segment(p.Journal), p.Size, digest[:12]),
+		Key: fmt.Sprintf("%s%s/%s/%s/%012d-%s.tar", s.base(p.Replay), objects.ProofFolder,
+			objects.Segment(p.Callback), objects.Segment(p.Journal), p.Size, digest[:12]),
 		Body:    p.Bundle,
 		Headers: headers,
 		Digest:  digest,

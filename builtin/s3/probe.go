@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/objects"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,7 +24,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if s.options.ObjectLock.Mode != "" {
 		return fmt.Errorf("%w: object_lock would retain the probe's object", auditrelay.ErrNotChecked)
 	}
-	key := s.prefix + probeFolder + "/probe"
+	key := s.prefix + objects.ProbeFolder + "/probe"
 	client, err := s.connected(ctx)
 	if err != nil {
 		return s.failure(ctx, "probe", key, err)

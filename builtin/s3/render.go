@@ -13,9 +13,9 @@ import (
 	"net/url"
 	"path"
 	"strconv"
-	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/objects"
 	"auditrelay/internal/ndjson"
 )
 
@@ -49,12 +49,6 @@ const (
 // maxMetaBytes bounds a name in the metadata, in bytes. S3 allows 2 KB in all.
 const maxMetaBytes = 256
 
-// What the partition in a key goes by, in the object's metadata.
-const (
-	byEvent    = "event"    // the events' own time
-	byReceived = "received" // these events' own time is missing, unreadable or too far off
-)
-
 // Render returns one payload for each hour of the chunk (layout batch) or for each
 // record (layout litellm).
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -68,9 +62,9 @@ func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
 	base := s.base(chunk.Replay)
 	payloads := make([]auditrelay.Payload, 0, len(chunk.Records))
 	for _, r := range chunk.Records {
-		when, by := r.Time, byEvent
-		if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || !inCalendar(when) {
-			when, by = r.Received, byReceived
+		when, by := r.Time, objects.ByEvent
+		if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || !objects.InCalendar(when) {
+			when, by = r.Received, objects.ByReceived
 		}
 		name := recordName(chunk.Journal, r)
 		headers := chunkHeaders(chunk)
@@ -90,39 +84,22 @@ func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
 	return payloads
 }
 
-// partition is what records of one batch object have in common.
-type partition struct {
-	folder string
-	by     string
-}
-
 func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if err := ndjson.Check(chunk.Records); err != nil {
 		return nil, err
 	}
-	records := map[partition][]auditrelay.Record{}
-	var order []partition // of first appearance, so that Render is pure
-	for _, r := range chunk.Records {
-		p := s.partitionOf(r)
-		if records[p] == nil {
-			order = append(order, p)
-		}
-		records[p] = append(records[p], r)
-	}
 	var payloads []auditrelay.Payload
-	for _, p := range order {
-		for group := range s.bounded(records[p]) {
-			content, sequences := ndjson.Join(group)
-			headers := chunkHeaders(chunk)
-			headers[contentType] = "application/x-ndjson"
-			headers[metaPartition] = p.by
-			origin(headers, group)
-			payload, err := s.batchPayload(s.base(chunk.Replay)+p.folder, chunk.Journal, s.options.Compression, content, sequences, headers)
-			if err != nil {
-				return nil, fmt.Errorf("render records %d to %d: %w", sequences[0], sequences[len(sequences)-1], err)
-			}
-			payloads = append(payloads, payload)
+	for _, g := range s.batching().Groups(chunk.Records) {
+		content, sequences := ndjson.Join(g.Records)
+		headers := chunkHeaders(chunk)
+		headers[contentType] = "application/x-ndjson"
+		headers[metaPartition] = g.By
+		origin(headers, g.Records)
+		payload, err := s.batchPayload(s.base(chunk.Replay)+g.Folder, chunk.Journal, s.options.Compression, content, sequences, headers)
+		if err != nil {
+			return nil, fmt.Errorf("render records %d to %d: %w", sequences[0], sequences[len(sequences)-1], err)
 		}
+		payloads = append(payloads, payload)
 	}
 	return payloads, nil
 }
@@ -139,7 +116,7 @@ func (s *Sink) batchPayload(dir, journal, compression string, content []byte, se
 	}
 	digest := hexSHA256(content)
 	return s.seal(auditrelay.Payload{
-		Key:       batchKey(dir, journal, sequences, digest, enc.extension),
+		Key:       objects.BatchKey(dir, journal, sequences, digest, enc.extension),
 		Body:      body,
 		Headers:   headers,
 		Sequences: sequences,
@@ -165,42 +142,8 @@ func (s *Sink) seal(p auditrelay.Payload) auditrelay.Payload {
 	return p
 }
 
-// bounded cuts records into groups of at most MaxObjectBytes; a record that is
-// larger by itself is alone in its group.
-func (s *Sink) bounded(records []auditrelay.Record) func(yield func([]auditrelay.Record) bool) {
-	return func(yield func([]auditrelay.Record) bool) {
-		start, size := 0, int64(0)
-		for i, r := range records {
-			n := int64(len(r.Data)) + 1
-			if i > start && size+n > int64(s.options.MaxObjectBytes) {
-				if !yield(records[start:i]) {
-					return
-				}
-				start, size = i, 0
-			}
-			size += n
-		}
-		yield(records[start:])
-	}
-}
-
-// partitionOf puts a record under the hour of its own time, or of its receipt
-// where it has none, or one so far off that it is a clock's fault.
-func (s *Sink) partitionOf(r auditrelay.Record) partition {
-	usable := r.TimeFrom == auditrelay.TimeOfEvent || r.TimeFrom == auditrelay.TimeNaive
-	// Compared as times: a difference of many years overflows a Duration.
-	early := r.Received.Add(-s.options.MaxEventAge)
-	late := r.Received.Add(s.options.MaxEventAhead)
-	if usable && inCalendar(r.Time) && !r.Time.Before(early) && !r.Time.After(late) {
-		return partition{hourFolder(r.Time), byEvent}
-	}
-	return partition{hourFolder(r.Received), byReceived}
-}
-
-// inCalendar reports whether t's year has four digits, as a key's date has.
-func inCalendar(t time.Time) bool {
-	year := t.UTC().Year()
-	return year >= 1 && year <= 9999
+func (s *Sink) batching() objects.Batching {
+	return objects.Batching{MaxAge: s.options.MaxEventAge, MaxAhead: s.options.MaxEventAhead, MaxBytes: int64(s.options.MaxObjectBytes)}
 }
 
 // Split halves a batch payload by its number of records.
@@ -240,13 +183,13 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 // chunkHeaders is the metadata that all objects of a chunk share.
 func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	headers := map[string]string{
-		metaCallback: cut(url.PathEscape(chunk.Callback), maxMetaBytes),
+		metaCallback: objects.Cut(url.PathEscape(chunk.Callback), maxMetaBytes),
 		metaJournal:  url.PathEscape(chunk.Journal),
 		metaFrom:     strconv.FormatUint(chunk.From, 10),
 		metaTo:       strconv.FormatUint(chunk.To, 10),
 	}
 	if chunk.Replay != "" {
-		headers[metaReplay] = cut(url.PathEscape(chunk.Replay), maxMetaBytes)
+		headers[metaReplay] = objects.Cut(url.PathEscape(chunk.Replay), maxMetaBytes)
 	}
 	return headers
 }
@@ -263,7 +206,7 @@ func origin(headers map[string]string, records []auditrelay.Record) {
 	}
 	for name, value := range map[string]string{metaNamespace: first.Namespace, metaSource: first.Source, metaPrincipal: first.Principal} {
 		if value != "" {
-			headers[name] = cut(url.PathEscape(value), maxMetaBytes)
+			headers[name] = objects.Cut(url.PathEscape(value), maxMetaBytes)
 		}
 	}
 	if len(records) == 1 {

@@ -111,7 +111,7 @@ func (p Packing) payload(prefix string, items []Item, headers map[string]string)
 	sent, stored := body.Bytes(), sum
 	if p.Compression == CompressionGzip {
 		var err error
-		if sent, err = compress(sent); err != nil {
+		if sent, err = Compress(sent); err != nil {
 			return auditrelay.Payload{}, fmt.Errorf("compress with gzip: %w", err)
 		}
 		headers[ContentEncoding], stored = CompressionGzip, [sha256.Size]byte{}
@@ -161,7 +161,10 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 }
 
 // Plain is a payload's body before compression.
-func Plain(p auditrelay.Payload) ([]byte, error) {
+func Plain(p auditrelay.Payload) ([]byte, error) { return PlainWithin(p, maxBodyBytes) }
+
+// PlainWithin is Plain for a body of at most most bytes before compression.
+func PlainWithin(p auditrelay.Payload, most int64) ([]byte, error) {
 	switch p.Headers[ContentEncoding] {
 	case "":
 		return p.Body, nil
@@ -170,9 +173,9 @@ func Plain(p auditrelay.Payload) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		content, err := io.ReadAll(io.LimitReader(z, maxBodyBytes+1))
-		if err == nil && len(content) > maxBodyBytes {
-			err = fmt.Errorf("the content is over %d bytes", maxBodyBytes)
+		content, err := io.ReadAll(io.LimitReader(z, most+1))
+		if err == nil && int64(len(content)) > most {
+			err = fmt.Errorf("the content is over %d bytes", most)
 		}
 		return content, err
 	}
@@ -192,8 +195,8 @@ func Quote(text string) string {
 
 var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-// compress gives the same bytes for the same content: no time stands in the header.
-func compress(content []byte) ([]byte, error) {
+// Compress compresses with gzip. It gives the same bytes for the same content: no time stands in the header.
+func Compress(content []byte) ([]byte, error) {
 	w := writers.Get().(*gzip.Writer)
 	defer writers.Put(w)
 	var b bytes.Buffer

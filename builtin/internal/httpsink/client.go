@@ -2,6 +2,7 @@ package httpsink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,9 +38,13 @@ type Client struct {
 
 // Request is one payload on its way.
 type Request struct {
+	Method string // default: POST
 	Path   string // appended to the client's URL
-	Header http.Header
-	Body   []byte // not held after Send returns
+	// Escaped is Path as it goes over the line, where that is not its usual form.
+	Escaped string
+	Query   string // encoded; in the place of the URL's own
+	Header  http.Header
+	Body    []byte // not held after Send returns
 }
 
 // Answer is what the destination answered, its body cut after 64 KiB. What it wrote must
@@ -117,6 +122,9 @@ func address(u *url.URL) string {
 // Concurrency is the most requests at a time.
 func (c *Client) Concurrency() int { return c.options.Concurrency }
 
+// HTTP is the client's own, with its guard, proxy and TLS: for what gets tokens.
+func (c *Client) HTTP() *http.Client { return c.http }
+
 // Close gives up idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
@@ -166,9 +174,16 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	defer body.TakeBack()
 	target := *c.url
 	if r.Path != "" {
-		target.Path, target.RawPath = strings.TrimSuffix(target.Path, "/")+r.Path, ""
+		base := strings.TrimSuffix(target.Path, "/")
+		target.Path, target.RawPath = base+r.Path, ""
+		if r.Escaped != "" {
+			target.RawPath = (&url.URL{Path: base}).EscapedPath() + r.Escaped
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), body)
+	if r.Query != "" {
+		target.RawQuery = r.Query
+	}
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodPost), target.String(), body)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/datadog"
 	"auditrelay/builtin/file"
+	"auditrelay/builtin/gcs"
 	"auditrelay/builtin/s3"
 	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
@@ -26,6 +27,7 @@ type SinkMaker func(config.Section) (auditrelay.Sink, error)
 func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
 		"s3":         makeS3,
+		"gcs":        makeGCS,
 		"file":       makeFile,
 		"stdout":     makeStdout,
 		"splunk":     makeSplunk,
@@ -49,6 +51,15 @@ func makeS3(section config.Section) (auditrelay.Sink, error) {
 	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
 	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
 	sink, err := s3.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeGCS(section config.Section) (auditrelay.Sink, error) {
+	var o gcs.Options
+	decoded := section.Decode(&o)
+	o.CredentialsFile = section.Path(o.CredentialsFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := gcs.New(o)
 	return made(sink, decoded, err)
 }
 

@@ -51,7 +51,7 @@ var words = map[string]string{
 	"Key":  "secret, or mapping of current and versions",
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "auditrelay.From": "now, beginning or a time",
 	"auditrelay.Format": "event, ocsf, ecs, cloudevents, cef or leef; or a mapping, see [formats](formats.md)",
-	"httpsink.Options":  "mapping, see [http](#http-of-splunk-datadog-and-webhook)",
+	"httpsink.Options":  "mapping, see [http](#http-of-the-sinks-over-http)",
 	"Section":           "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
 }
 
@@ -117,7 +117,7 @@ func render(root string) (reference, defaults []byte, err error) {
 	if shared.source, err = read(root, filepath.Join(root, "builtin", "internal", "httpsink")); err != nil {
 		return nil, nil, err
 	}
-	shared.section("Options", "http", "http, of splunk, datadog and webhook", 3)
+	shared.section("Options", "http", "http, of the sinks over HTTP", 3)
 	r.out.Write(shared.out.Bytes())
 	r.defaults.Write(shared.defaults.Bytes())
 	return r.out.Bytes(), r.defaults.Bytes(), nil

@@ -1,0 +1,134 @@
+package gcs
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// Options configure the sink. Bucket is required.
+type Options struct {
+	// Bucket is the bucket's name.
+	Bucket string `yaml:"bucket"`
+
+	// Prefix is what keys begin with. Default: none.
+	Prefix string `yaml:"prefix"`
+
+	// CredentialsFile is a file of Google's in JSON: a service account's key, or the
+	// configuration of workload identity federation. It is read again after a refusal.
+	// Default: Google's own search: GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the
+	// metadata service of the machine or pod.
+	CredentialsFile string `yaml:"credentials_file"`
+
+	// Anonymous sends no credentials, as emulators take it. Default: false.
+	Anonymous bool `yaml:"anonymous"`
+
+	// StorageClass of the objects, such as NEARLINE. Default: the bucket's.
+	StorageClass string `yaml:"storage_class"`
+
+	// KMSKey encrypts the objects, as in projects/P/locations/L/keyRings/R/cryptoKeys/K.
+	// Default: the bucket's.
+	KMSKey string `yaml:"kms_key"`
+
+	// MaxObjectBytes bounds an object before compression. Default: 64MiB.
+	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes" range:"64KiB..1GiB"`
+
+	// MaxEventAge and MaxEventAhead bound how far an event's own time may be before and
+	// after its receipt to choose the folder; else the hour of receipt does. Default: 720h.
+	MaxEventAge time.Duration `yaml:"max_event_age" range:"1h.."`
+
+	// MaxEventAhead: see max_event_age. Default: 24h.
+	MaxEventAhead time.Duration `yaml:"max_event_ahead" range:"1m.."`
+
+	// URL of the API, where it is not Google's own: an emulator, or a private endpoint.
+	// Default: https://storage.googleapis.com.
+	URL string `yaml:"url"`
+
+	// HTTP says how to connect. Default of compression: gzip, which compresses the objects;
+	// of request_timeout: 1m.
+	HTTP httpsink.Options `yaml:"http"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.URL == "" {
+		o.URL = "https://storage.googleapis.com"
+	}
+	if o.MaxObjectBytes == 0 {
+		o.MaxObjectBytes = 64 << 20
+	}
+	if o.MaxEventAge == 0 {
+		o.MaxEventAge = 30 * 24 * time.Hour
+	}
+	if o.MaxEventAhead == 0 {
+		o.MaxEventAhead = 24 * time.Hour
+	}
+	if o.HTTP.RequestTimeout == 0 {
+		o.HTTP.RequestTimeout = time.Minute
+	}
+	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionGzip)
+	return o
+}
+
+var (
+	bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+	classForm  = regexp.MustCompile(`^[A-Z_]{3,40}$`)
+	kmsForm    = regexp.MustCompile(`^projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+$`)
+)
+
+// maxPrefixBytes leaves room for the rest of a key, of at most 1024 bytes.
+const maxPrefixBytes = 256
+
+func (o Options) check() (*url.URL, error) {
+	errs := []error{o.HTTP.Check()}
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	u, err := o.HTTP.CheckURL("url", o.URL)
+	errs = append(errs, err)
+	if !bucketForm.MatchString(o.Bucket) {
+		bad("bucket", "it is required: 3 to 222 small letters, digits, dots, - and _")
+	}
+	if err := checkPrefix(o.Prefix); err != nil {
+		bad("prefix", "%w", err)
+	}
+	if o.Anonymous && o.CredentialsFile != "" {
+		bad("anonymous", "credentials_file stands beside it: give one of the two")
+	}
+	if o.StorageClass != "" && !classForm.MatchString(o.StorageClass) {
+		bad("storage_class", "expected a class such as NEARLINE")
+	}
+	if o.KMSKey != "" && !kmsForm.MatchString(o.KMSKey) {
+		bad("kms_key", "expected projects/P/locations/L/keyRings/R/cryptoKeys/K")
+	}
+	if o.MaxObjectBytes < 64<<10 || o.MaxObjectBytes > 1<<30 {
+		bad("max_object_bytes", "expected 64KiB to 1GiB")
+	}
+	if o.MaxEventAge < time.Hour {
+		bad("max_event_age", "expected at least 1h")
+	}
+	if o.MaxEventAhead < time.Minute {
+		bad("max_event_ahead", "expected at least 1m")
+	}
+	return u, errors.Join(errs...)
+}
+
+func checkPrefix(prefix string) error {
+	if len(prefix) > maxPrefixBytes {
+		return fmt.Errorf("%d bytes, at most %d", len(prefix), maxPrefixBytes)
+	}
+	if strings.HasPrefix(prefix, "/") || strings.Contains(prefix, "//") || strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`#[]*?\`, r) }) {
+		return errors.New(`it must not begin with a slash, hold two in a row, control characters, or any of #[]*?\`)
+	}
+	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
+		if part == "." || part == ".." {
+			return errors.New("no part of it may be . or ..")
+		}
+	}
+	return nil
+}

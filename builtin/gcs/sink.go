@@ -1,0 +1,264 @@
+// Package gcs delivers records to Google Cloud Storage, by its JSON API.
+//
+// Delivery is at least once, idempotent: the sealed bytes go under the sealed key with
+// ifGenerationMatch=0. The key holds the content's digest, and an object that is there
+// already is compared by its checksum where the credentials may read it.
+//
+// It is a client of our own: three requests of the API over the HTTP of the other sinks,
+// with their guard, limits and classification. Google's client would bring gRPC and
+// telemetry, some 15 MB, and retry by itself. Credentials are golang.org/x/oauth2's.
+//
+// Source of the protocol: Google's "Objects: insert", "Request preconditions", "Retry
+// strategy" (408, 429 and 5xx are retried) and "Hashes and ETags" of Cloud Storage, 2026.
+package gcs
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/objects"
+)
+
+// Sink is one bucket under a prefix. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	client  *httpsink.Client
+	layout  objects.Layout
+	tokens  *tokens // nil: none are sent
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Manifester = (*Sink)(nil)
+	_ auditrelay.Prover     = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, client: client, layout: objects.Layout{
+		Batching:    objects.Batching{MaxAge: o.MaxEventAge, MaxAhead: o.MaxEventAhead, MaxBytes: int64(o.MaxObjectBytes)},
+		Compression: o.HTTP.Compression,
+	}}
+	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
+		s.layout.Prefix = prefix + "/"
+	}
+	if !o.Anonymous {
+		s.tokens = &tokens{file: o.CredentialsFile, http: client.HTTP()}
+	}
+	return s, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the credentials again.
+func (s *Sink) Refresh() { s.tokens.forget() }
+
+// Render gives one payload for each hour of the chunk, or more by size.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	return s.layout.Render(chunk)
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.layout.Split(p)
+}
+
+// RenderManifest gives a chunk's manifest as an object beside the data.
+func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	return s.layout.RenderManifest(m)
+}
+
+// RenderProof gives a bundle of proofs as an object beside the data.
+func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	return s.layout.RenderProof(p)
+}
+
+// Deliver puts one payload where no object is.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	var stored object
+	var state existing
+	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) (err error) {
+		stored, state, err = s.put(ctx, p)
+		return err
+	})
+	if err != nil {
+		return receipt, err
+	}
+	receipt.Location, receipt.Version = "gs://"+s.options.Bucket+"/"+p.Key, stored.Generation
+	receipt.Duplicate = receipt.Duplicate || state != none
+	receipt.Unverified = state == unread
+	return receipt, nil
+}
+
+// existing is what stood under a key before.
+type existing int
+
+const (
+	none   existing = iota
+	same            // the same content
+	unread          // something that the credentials may not read
+)
+
+// object is what the API says of one.
+type object struct {
+	Name       string `json:"name"`
+	CRC32C     string `json:"crc32c"`
+	Generation string `json:"generation"`
+}
+
+func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (object, existing, error) {
+	body, contentType, err := s.multipart(p)
+	if err != nil {
+		return object{}, none, err
+	}
+	query := url.Values{"uploadType": {"multipart"}, "ifGenerationMatch": {"0"}, "fields": {"name,crc32c,generation"}}
+	if s.options.KMSKey != "" {
+		query.Set("kmsKeyName", s.options.KMSKey)
+	}
+	answer, err := s.call(ctx, httpsink.Request{Path: "/upload/storage/v1/b/" + s.options.Bucket + "/o", Query: query.Encode(),
+		Header: http.Header{httpsink.ContentType: {contentType}}, Body: body})
+	if err != nil {
+		return object{}, none, err
+	}
+	if answer.Status == http.StatusPreconditionFailed {
+		return s.compare(ctx, p)
+	}
+	stored, err := s.object(answer, p)
+	return stored, none, err
+}
+
+// compare judges a payload under whose key an object stands: its own after an answer that
+// was lost, or a replay's.
+func (s *Sink) compare(ctx context.Context, p auditrelay.Payload) (object, existing, error) {
+	answer, err := s.call(ctx, httpsink.Request{Method: http.MethodGet, Path: "/storage/v1/b/" + s.options.Bucket + "/o/" + p.Key,
+		Escaped: "/storage/v1/b/" + s.options.Bucket + "/o/" + url.PathEscape(p.Key), Query: "fields=name,crc32c,generation", Header: http.Header{}})
+	switch {
+	case err != nil:
+		return object{}, none, err
+	case answer.Status == http.StatusForbidden:
+		return object{}, unread, nil // objectCreator may not read; the key holds the digest
+	case answer.Status == http.StatusNotFound:
+		return object{}, none, s.client.Fail(auditrelay.Transient, answer, "the object was deleted meanwhile")
+	}
+	stored, err := s.object(answer, p)
+	return stored, same, err
+}
+
+// object reads an answer that is an object, which must be p's.
+func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
+	var o object
+	if err := s.refusal(a); err != nil {
+		return o, err
+	}
+	switch err := json.Unmarshal(a.Body, &o); {
+	case err != nil || o.CRC32C == "":
+		return o, s.client.Fail(auditrelay.Misconfigured, a, "the answer is no object of Cloud Storage: is the URL right?")
+	case o.CRC32C != checksum(p.Body):
+		return o, s.client.Fail(auditrelay.Refused, a, "another object with different content exists under this key")
+	}
+	return o, nil
+}
+
+// refusal classifies an answer. A 400 is about options, not about a record: every object
+// would fail alike.
+func (s *Sink) refusal(a httpsink.Answer) error {
+	err := s.client.Refusal(a)
+	if err != nil && auditrelay.KindOf(err) == auditrelay.Refused {
+		err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is an option of the bucket's kind?")
+	}
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		s.tokens.forget()
+	}
+	return err
+}
+
+func (s *Sink) call(ctx context.Context, r httpsink.Request) (httpsink.Answer, error) {
+	token, err := s.tokens.get(ctx, s.client)
+	if err != nil {
+		return httpsink.Answer{}, err
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return s.client.Send(ctx, r)
+}
+
+// multipart is the body of an upload: the object's metadata, and its content. The store
+// refuses content whose checksum is another.
+func (s *Sink) multipart(p auditrelay.Payload) (body []byte, contentType string, err error) {
+	about := map[string]any{"name": p.Key, "crc32c": checksum(p.Body), "contentType": p.Headers[httpsink.ContentType]}
+	if encoding := p.Headers[httpsink.ContentEncoding]; encoding != "" {
+		about["contentEncoding"] = encoding
+		about["cacheControl"] = "no-transform" // else the store decompresses it for some clients
+	}
+	if s.options.StorageClass != "" {
+		about["storageClass"] = s.options.StorageClass
+	}
+	metadata := map[string]string{}
+	for name, value := range p.Headers {
+		if strings.HasPrefix(name, objects.Meta) {
+			metadata[strings.ToLower(name)] = value
+		}
+	}
+	about["metadata"] = metadata
+	text, err := json.Marshal(about)
+	if err != nil {
+		return nil, "", fmt.Errorf("describe the object: %w", err)
+	}
+	// The content's own digest: a boundary that the content cannot hold.
+	boundary := "auditrelay-" + p.Digest
+	if len(p.Digest) != 64 {
+		return nil, "", errors.New("the stored payload has no digest")
+	}
+	var b bytes.Buffer
+	b.Grow(len(p.Body) + len(text) + 512)
+	fmt.Fprintf(&b, "--%s\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%s\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, text, boundary, p.Headers[httpsink.ContentType])
+	b.Write(p.Body)
+	fmt.Fprintf(&b, "\r\n--%s--\r\n", boundary)
+	return b.Bytes(), "multipart/related; boundary=" + boundary, nil
+}
+
+// checksum is a content's CRC32C as the API writes it.
+func checksum(body []byte) string {
+	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}
+
+// Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery is put; one that
+// is there already is success.
+func (s *Sink) Probe(ctx context.Context) error {
+	if _, _, err := s.put(ctx, s.layout.Probe()); err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	return nil
+}

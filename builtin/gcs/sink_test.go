@@ -1,0 +1,297 @@
+package gcs_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/gcs"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/internal/test/child"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/sinktest"
+)
+
+// emulator starts fake-gcs-server; without the program the test is skipped, and fails
+// under CI=true.
+func emulator(t testing.TB) string {
+	t.Helper()
+	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "fake-gcs-server")
+	if _, err := os.Stat(program); err != nil || os.Getenv("AUDITRELAY_TEST_BIN") == "" {
+		const missing = "fake-gcs-server is not built: AUDITRELAY_TEST_BIN names the folder that make builds it into"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	if _, err := child.Start(t, exec.Command(program, "-backend", "memory", "-scheme", "http", "-host", host, "-port", port, "-log-level", "error")); err != nil {
+		t.Fatal(err)
+	}
+	at := "http://" + host + ":" + port
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get(at + "/storage/v1/b"); err == nil {
+			resp.Body.Close()
+			return at
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("fake-gcs-server does not start")
+		}
+	}
+}
+
+// bucket makes a new bucket.
+func bucket(t testing.TB, at string) string {
+	t.Helper()
+	name := fmt.Sprintf("audit-%d", time.Now().UnixNano())
+	resp, err := http.Post(at+"/storage/v1/b", "application/json", strings.NewReader(`{"name":"`+name+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	return name
+}
+
+func get(t testing.TB, address string) []byte {
+	t.Helper()
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", address, resp.Status, err)
+	}
+	return data
+}
+
+// names are the keys in a bucket.
+func names(t testing.TB, at, bucket string) []string {
+	t.Helper()
+	var list struct{ Items []struct{ Name string } }
+	if err := json.Unmarshal(get(t, at+"/storage/v1/b/"+bucket+"/o"), &list); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, item := range list.Items {
+		keys = append(keys, item.Name)
+	}
+	return keys
+}
+
+// documents are the records in a bucket.
+func documents(t testing.TB, at, bucket string) (docs [][]byte) {
+	for _, key := range names(t, at, bucket) {
+		if strings.Contains("/"+key, "/_") {
+			continue
+		}
+		data := get(t, at+"/storage/v1/b/"+bucket+"/o/"+url.PathEscape(key)+"?alt=media")
+		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+			z, err := gzip.NewReader(bytes.NewReader(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if data, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+		}
+		docs = append(docs, bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))...)
+	}
+	return docs
+}
+
+func options(at, bucket string) gcs.Options {
+	return gcs.Options{Bucket: bucket, URL: at, Prefix: "relay/ü +=", Anonymous: true,
+		HTTP: httpsink.Options{AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}}
+}
+
+func newSink(t testing.TB, o gcs.Options) *gcs.Sink {
+	t.Helper()
+	s, err := gcs.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	at := emulator(t)
+	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
+		into := bucket(t, at)
+		proxy := faultproxy.Start(t, at)
+		kit := proxy.Kit(func(url string) auditrelay.Sink { return newSink(t, options(url, into)) })
+		kit.Read = func(t *testing.T) [][]byte { return documents(t, at, into) }
+		kit.Unordered = true
+		return kit
+	})
+}
+
+func chunk(from uint64, n int) auditrelay.Chunk {
+	c := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: from, To: from + uint64(n), MediaType: "application/json"}
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	for i := range n {
+		c.Records = append(c.Records, auditrelay.Record{Sequence: from + uint64(i), ID: fmt.Sprint(i), Time: at, Received: at, Data: fmt.Appendf(nil, `{"id":"%d"}`, i)})
+	}
+	return c
+}
+
+// What stands under a key already is compared: the same is success, another is refused,
+// and what may not be read is said to be unverified.
+func TestWhatIsThereAlready(t *testing.T) {
+	at := emulator(t)
+	into := bucket(t, at)
+	s := newSink(t, options(at, into))
+	p := render(t, s, chunk(1, 3))
+	if r, err := s.Deliver(t.Context(), p); err != nil || r.Duplicate || r.Version == "" || !strings.HasPrefix(r.Location, "gs://"+into+"/relay/ü +=/dt=2026-03-01/hour=10/j.1-000000000001-000000000004-") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r, err := newSink(t, options(at, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || r.Unverified {
+		t.Errorf("again after a restart: %+v, %v", r, err)
+	}
+	other := p
+	other.Body = append([]byte(nil), p.Body...)
+	other.Body[len(other.Body)-1] ^= 1
+	if _, err := newSink(t, options(at, into)).Deliver(t.Context(), other); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Errorf("different content: %v", err)
+	}
+	proxy := faultproxy.Start(t, at)
+	proxy.Script(faultproxy.Pass, faultproxy.Answer(403, `{}`))
+	if r, err := newSink(t, options(proxy.URL, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || !r.Unverified {
+		t.Errorf("what may not be read: %+v, %v", r, err)
+	}
+}
+
+func render(t *testing.T, s *gcs.Sink, c auditrelay.Chunk) auditrelay.Payload {
+	t.Helper()
+	payloads, err := s.Render(c)
+	if err != nil || len(payloads) != 1 {
+		t.Fatalf("%d payloads, %v", len(payloads), err)
+	}
+	return payloads[0]
+}
+
+func TestProbe(t *testing.T) {
+	at := emulator(t)
+	into := bucket(t, at)
+	for range 2 {
+		if err := newSink(t, options(at, into)).Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if keys := names(t, at, into); len(keys) != 1 || keys[0] != "relay/ü +=/_auditrelay/probe" {
+		t.Errorf("%q", keys)
+	}
+	if err := newSink(t, options(at, "missing-bucket")).Probe(t.Context()); auditrelay.KindOf(err) != auditrelay.Misconfigured {
+		t.Errorf("without the bucket: %v", err)
+	}
+}
+
+// A service account's key gives a token, which a rotated file replaces; a refused one
+// stalls the callback, and no error holds the key.
+func TestServiceAccount(t *testing.T) {
+	valid := "first"
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" {
+			w.Header().Set("Content-Type", "application/json")
+			if valid == "" {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"error":"invalid_grant","error_description":"`+r.FormValue("assertion")+`"}`)
+				return
+			}
+			fmt.Fprintf(w, `{"access_token":"%s","token_type":"Bearer","expires_in":3600}`, valid)
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer "+valid {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, `{"name":"x","crc32c":"AAAAAA==","generation":"1"}`)
+	}))
+	defer service.Close()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, _ := x509.MarshalPKCS8PrivateKey(key)
+	text, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "relay@p.iam.gserviceaccount.com", "private_key_id": "k", "token_uri": service.URL + "/token",
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	file := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options(service.URL, "audit")
+	o.Anonymous, o.CredentialsFile = false, file
+	s := newSink(t, o)
+	p := render(t, s, chunk(1, 1))
+	deliver := func() error { _, err := s.Deliver(t.Context(), p); return err }
+	// The answer's checksum is another's: what counts here is that it came to it.
+	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Errorf("with a token: %v", err)
+	}
+	valid = "second" // the old one is void
+	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized {
+		t.Errorf("with a void token: %v", err)
+	}
+	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Errorf("with a new token: %v", err)
+	}
+	valid = ""
+	s.Refresh()
+	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized || strings.Contains(err.Error(), "eyJ") {
+		t.Errorf("with refused credentials: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized || !strings.Contains(err.Error(), "key.json") {
+		t.Errorf("without the file: %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for want, o := range map[string]gcs.Options{
+		"bucket: it is required":                  {},
+		"prefix: it must not begin with a slash":  {Bucket: "audit", Prefix: "/x"},
+		"prefix: no part of it":                   {Bucket: "audit", Prefix: "a/../b"},
+		"url: an address of the inside":           {Bucket: "audit", URL: "http://127.0.0.1:1"},
+		"anonymous: credentials_file stands":      {Bucket: "audit", Anonymous: true, CredentialsFile: "x"},
+		"storage_class: expected a class":         {Bucket: "audit", StorageClass: "cold"},
+		"kms_key: expected projects/P":            {Bucket: "audit", KMSKey: "key"},
+		"max_object_bytes: expected 64KiB to":     {Bucket: "audit", MaxObjectBytes: 1},
+		"http.concurrency: expected 1 to 64":      {Bucket: "audit", HTTP: httpsink.Options{Concurrency: 100}},
+		"max_event_ahead: expected at least 1m":   {Bucket: "audit", MaxEventAhead: 1},
+		"max_event_age: expected at least 1h":     {Bucket: "audit", MaxEventAge: 1},
+		"http.allow_networks[0]: expected loopba": {Bucket: "audit", HTTP: httpsink.Options{AllowNetworks: []string{"all"}}},
+	} {
+		if _, err := gcs.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

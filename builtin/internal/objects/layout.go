@@ -1,0 +1,208 @@
+package objects
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/internal/ndjson"
+)
+
+// Meta begins the headers of a payload that become an object's metadata; a store's sink
+// writes them in its own way, in lower case and with "_" where it takes no "-".
+const Meta = "Auditrelay-"
+
+// The metadata. Values are escaped as in a URL's path.
+const (
+	metaCallback  = Meta + "Callback"
+	metaJournal   = Meta + "Journal"
+	metaFrom      = Meta + "From" // the chunk's range, half open
+	metaTo        = Meta + "To"
+	metaReplay    = Meta + "Replay"
+	metaRecords   = Meta + "Records"
+	metaDigest    = Meta + "Sha256" // of the content before compression
+	metaPartition = Meta + "Partition"
+	metaNamespace = Meta + "Namespace" // the origin of the records, where all have one
+	metaSource    = Meta + "Source"
+	metaPrincipal = Meta + "Principal"
+)
+
+// maxMetaBytes bounds one value.
+const maxMetaBytes = 256
+
+// maxObjectBytes bounds an object before compression.
+const maxObjectBytes = 1 << 30
+
+// Layout renders batches, manifests and proofs for a store of objects.
+type Layout struct {
+	Prefix      string // empty or ending in "/"
+	Batching    Batching
+	Compression string // httpsink.CompressionGzip or None
+}
+
+// Render returns a payload for each hour of the chunk, or more by size.
+func (l Layout) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if err := ndjson.Check(chunk.Records); err != nil {
+		return nil, err
+	}
+	var payloads []auditrelay.Payload
+	for _, g := range l.Batching.Groups(chunk.Records) {
+		content, sequences := ndjson.Join(g.Records)
+		headers := chunkHeaders(chunk)
+		headers[httpsink.ContentType] = "application/x-ndjson"
+		if chunk.MediaType == auditrelay.MediaTypeText {
+			headers[httpsink.ContentType] = chunk.MediaType
+		}
+		headers[metaPartition] = g.By
+		origin(headers, g.Records)
+		p, err := batch(l.base(chunk.Replay)+g.Folder, chunk.Journal, l.Compression, content, sequences, headers)
+		if err != nil {
+			return nil, fmt.Errorf("render records %d to %d: %w", sequences[0], sequences[len(sequences)-1], err)
+		}
+		payloads = append(payloads, p)
+	}
+	return payloads, nil
+}
+
+func (l Layout) base(replay string) string {
+	if replay == "" {
+		return l.Prefix
+	}
+	return l.Prefix + ReplayFolder + Segment(replay) + "/"
+}
+
+// batch compresses content and names it; headers become the payload's.
+func batch(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
+	digest, body, extension := hexSHA256(content), content, ".ndjson"
+	if strings.HasPrefix(headers[httpsink.ContentType], "text/") {
+		extension = ".log"
+	}
+	delete(headers, httpsink.ContentEncoding)
+	if compression == httpsink.CompressionGzip {
+		var err error
+		if body, err = httpsink.Compress(content); err != nil {
+			return auditrelay.Payload{}, fmt.Errorf("compress with gzip: %w", err)
+		}
+		extension += ".gz"
+		headers[httpsink.ContentEncoding] = compression
+	}
+	headers[metaRecords], headers[metaDigest] = strconv.Itoa(len(sequences)), digest
+	return auditrelay.Payload{Key: BatchKey(dir, journal, sequences, digest, extension), Body: body, Headers: headers, Sequences: sequences, Digest: digest}, nil
+}
+
+// Split halves a batch by its number of records; see auditrelay.Splitter.
+func (l Layout) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	fail := func(err error) (auditrelay.Payload, auditrelay.Payload, error) {
+		return auditrelay.Payload{}, auditrelay.Payload{}, fmt.Errorf("split payload %s: %w", p.Key, err)
+	}
+	total := len(p.Sequences)
+	if total < 2 {
+		return fail(errors.New("it holds no two records"))
+	}
+	content, err := httpsink.PlainWithin(p, maxObjectBytes)
+	if err != nil {
+		return fail(err)
+	}
+	half := total / 2
+	a, b, err := ndjson.Cut(content, half, total)
+	if err != nil {
+		return fail(err)
+	}
+	journal, err := url.PathUnescape(p.Headers[metaJournal])
+	if err != nil {
+		return fail(err)
+	}
+	compression := httpsink.CompressionNone
+	if p.Headers[httpsink.ContentEncoding] != "" {
+		compression = httpsink.CompressionGzip
+	}
+	dir := path.Dir(p.Key) + "/"
+	if first, err = batch(dir, journal, compression, append([]byte(nil), a...), append([]uint64(nil), p.Sequences[:half]...), maps.Clone(p.Headers)); err != nil {
+		return fail(err)
+	}
+	if second, err = batch(dir, journal, compression, append([]byte(nil), b...), append([]uint64(nil), p.Sequences[half:]...), maps.Clone(p.Headers)); err != nil {
+		return fail(err)
+	}
+	return first, second, nil
+}
+
+// RenderManifest gives a chunk's manifest as one object,
+// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json. The digest is in the
+// key since numbers begin anew when a callback is removed and made again.
+func (l Layout) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return auditrelay.Payload{}, fmt.Errorf("render manifest %d of callback %s: %w", m.Number, m.Callback, err)
+	}
+	headers := chunkHeaders(auditrelay.Chunk{Callback: m.Callback, Journal: m.Journal, From: m.From, To: m.To, Replay: m.Replay})
+	headers[httpsink.ContentType] = "application/json"
+	return l.beside(ManifestFolder, m.Replay, m.Callback, m.Journal, m.Number, ".json", body, headers), nil
+}
+
+// RenderProof gives a bundle of proofs as one object,
+// {prefix}/_proofs/{callback}/{journal}/{size}-{sha256:12}.tar.
+func (l Layout) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	headers := chunkHeaders(auditrelay.Chunk{Callback: p.Callback, Journal: p.Journal, Replay: p.Replay})
+	delete(headers, metaFrom)
+	delete(headers, metaTo)
+	headers[httpsink.ContentType] = "application/x-tar"
+	return l.beside(ProofFolder, p.Replay, p.Callback, p.Journal, p.Size, ".tar", p.Bundle, headers), nil
+}
+
+func (l Layout) beside(folder, replay, callback, journal string, number uint64, extension string, body []byte, headers map[string]string) auditrelay.Payload {
+	digest := hexSHA256(body)
+	headers[metaDigest] = digest
+	return auditrelay.Payload{
+		Key:  fmt.Sprintf("%s%s/%s/%s/%012d-%s%s", l.base(replay), folder, Segment(callback), Segment(journal), number, digest[:12], extension),
+		Body: body, Headers: headers, Digest: digest,
+	}
+}
+
+// Probe is the payload of a probe: one small object under a key that does not change.
+func (l Layout) Probe() auditrelay.Payload {
+	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
+	return auditrelay.Payload{Key: l.Prefix + ProbeFolder + "/probe", Body: body, Digest: hexSHA256(body), Headers: map[string]string{httpsink.ContentType: "text/plain"}}
+}
+
+// chunkHeaders is the metadata that all objects of a chunk share.
+func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
+	headers := map[string]string{
+		metaCallback: Cut(url.PathEscape(chunk.Callback), maxMetaBytes),
+		metaJournal:  url.PathEscape(chunk.Journal),
+		metaFrom:     strconv.FormatUint(chunk.From, 10),
+		metaTo:       strconv.FormatUint(chunk.To, 10),
+	}
+	if chunk.Replay != "" {
+		headers[metaReplay] = Cut(url.PathEscape(chunk.Replay), maxMetaBytes)
+	}
+	return headers
+}
+
+// origin says where an object's records came from, where that is the same for all of them.
+func origin(headers map[string]string, records []auditrelay.Record) {
+	first := records[0]
+	for _, r := range records[1:] {
+		if r.Namespace != first.Namespace || r.Source != first.Source || r.Principal != first.Principal {
+			return
+		}
+	}
+	for name, value := range map[string]string{metaNamespace: first.Namespace, metaSource: first.Source, metaPrincipal: first.Principal} {
+		if value != "" {
+			headers[name] = Cut(url.PathEscape(value), maxMetaBytes)
+		}
+	}
+}
+
+func hexSHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
