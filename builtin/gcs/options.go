@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"strings"
 	"time"
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/objects"
 )
 
 // Options configure the sink. Bucket is required.
@@ -81,9 +81,6 @@ var (
 	kmsForm    = regexp.MustCompile(`^projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+$`)
 )
 
-// maxPrefixBytes leaves room for the rest of a key, of at most 1024 bytes.
-const maxPrefixBytes = 256
-
 func (o Options) check() (*url.URL, error) {
 	errs := []error{o.HTTP.Check()}
 	bad := func(path, format string, args ...any) {
@@ -94,7 +91,7 @@ func (o Options) check() (*url.URL, error) {
 	if !bucketForm.MatchString(o.Bucket) {
 		bad("bucket", "it is required: 3 to 222 small letters, digits, dots, - and _")
 	}
-	if err := checkPrefix(o.Prefix); err != nil {
+	if err := objects.CheckPrefix(o.Prefix); err != nil {
 		bad("prefix", "%w", err)
 	}
 	if o.Anonymous && o.CredentialsFile != "" {
@@ -116,19 +113,4 @@ func (o Options) check() (*url.URL, error) {
 		bad("max_event_ahead", "expected at least 1m")
 	}
 	return u, errors.Join(errs...)
-}
-
-func checkPrefix(prefix string) error {
-	if len(prefix) > maxPrefixBytes {
-		return fmt.Errorf("%d bytes, at most %d", len(prefix), maxPrefixBytes)
-	}
-	if strings.HasPrefix(prefix, "/") || strings.Contains(prefix, "//") || strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`#[]*?\`, r) }) {
-		return errors.New(`it must not begin with a slash, hold two in a row, control characters, or any of #[]*?\`)
-	}
-	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
-		if part == "." || part == ".." {
-			return errors.New("no part of it may be . or ..")
-		}
-	}
-	return nil
 }

@@ -61,12 +61,10 @@ func New(o Options) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{options: o, client: client, layout: objects.Layout{
+		Prefix:      objects.WithSlash(o.Prefix),
 		Batching:    objects.Batching{MaxAge: o.MaxEventAge, MaxAhead: o.MaxEventAhead, MaxBytes: int64(o.MaxObjectBytes)},
 		Compression: o.HTTP.Compression,
 	}}
-	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
-		s.layout.Prefix = prefix + "/"
-	}
 	if !o.Anonymous {
 		s.tokens = &tokens{file: o.CredentialsFile, http: client.HTTP()}
 	}

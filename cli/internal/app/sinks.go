@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"auditrelay"
+	azureblob "auditrelay/builtin/azure_blob"
 	"auditrelay/builtin/datadog"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/gcs"
@@ -28,6 +29,7 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
 		"s3":         makeS3,
 		"gcs":        makeGCS,
+		"azure_blob": makeAzureBlob,
 		"file":       makeFile,
 		"stdout":     makeStdout,
 		"splunk":     makeSplunk,
@@ -51,6 +53,15 @@ func makeS3(section config.Section) (auditrelay.Sink, error) {
 	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
 	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
 	sink, err := s3.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeAzureBlob(section config.Section) (auditrelay.Sink, error) {
+	var o azureblob.Options
+	decoded := section.Decode(&o)
+	o.AccountKeyFile, o.SASTokenFile = section.Path(o.AccountKeyFile), section.Path(o.SASTokenFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := azureblob.New(o)
 	return made(sink, decoded, err)
 }
 

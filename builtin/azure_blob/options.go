@@ -1,0 +1,127 @@
+package azureblob
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/objects"
+)
+
+// Options configure the sink. AccountURL and Container are required.
+type Options struct {
+	// AccountURL is the storage account's, as in https://ACCOUNT.blob.core.windows.net.
+	AccountURL string `yaml:"account_url"`
+
+	// Container is the container's name.
+	Container string `yaml:"container"`
+
+	// Prefix is what names begin with. Default: none.
+	Prefix string `yaml:"prefix"`
+
+	// AccountKey is a shared key of the account. Default: none; see sas_token.
+	AccountKey auditrelay.Secret `yaml:"account_key"`
+
+	// AccountKeyFile holds the key; it is read again when it changes.
+	AccountKeyFile string `yaml:"account_key_file"`
+
+	// SASToken is a shared access signature with the right to create, and to read for the
+	// comparison of what is there. Default: none. Without key and signature Azure's own
+	// search is used: AZURE_* variables, workload identity, managed identity.
+	SASToken auditrelay.Secret `yaml:"sas_token"`
+
+	// SASTokenFile holds the signature; it is read again when it changes.
+	SASTokenFile string `yaml:"sas_token_file"`
+
+	// Tier of the blobs: Hot, Cool, Cold or Archive. Default: the account's.
+	Tier string `yaml:"tier"`
+
+	// MaxObjectBytes bounds a blob before compression. Default: 64MiB.
+	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes" range:"64KiB..1GiB"`
+
+	// MaxEventAge and MaxEventAhead bound how far an event's own time may be before and
+	// after its receipt to choose the folder; else the hour of receipt does. Default: 720h.
+	MaxEventAge time.Duration `yaml:"max_event_age" range:"1h.."`
+
+	// MaxEventAhead: see max_event_age. Default: 24h.
+	MaxEventAhead time.Duration `yaml:"max_event_ahead" range:"1m.."`
+
+	// HTTP says how to connect. Default of compression: gzip, which compresses the blobs;
+	// of request_timeout: 1m.
+	HTTP httpsink.Options `yaml:"http"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxObjectBytes == 0 {
+		o.MaxObjectBytes = 64 << 20
+	}
+	if o.MaxEventAge == 0 {
+		o.MaxEventAge = 30 * 24 * time.Hour
+	}
+	if o.MaxEventAhead == 0 {
+		o.MaxEventAhead = 24 * time.Hour
+	}
+	if o.HTTP.RequestTimeout == 0 {
+		o.HTTP.RequestTimeout = time.Minute
+	}
+	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionGzip)
+	return o
+}
+
+var (
+	containerForm = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
+	tiers         = map[string]bool{"": true, "Hot": true, "Cool": true, "Cold": true, "Archive": true}
+)
+
+func (o Options) check() (*url.URL, *secrets, error) {
+	errs := []error{o.HTTP.Check()}
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	u, err := o.HTTP.CheckURL("account_url", o.AccountURL)
+	errs = append(errs, err)
+	if u != nil && u.RawQuery != "" {
+		bad("account_url", "it has a query: give a signature by sas_token")
+	}
+	if !containerForm.MatchString(o.Container) {
+		bad("container", "it is required: 3 to 63 small letters and digits, with single - between them")
+	}
+	if err := objects.CheckPrefix(o.Prefix); err != nil {
+		bad("prefix", "%w", err)
+	}
+	if !tiers[o.Tier] {
+		bad("tier", "expected Hot, Cool, Cold or Archive")
+	}
+	if o.MaxObjectBytes < 64<<10 || o.MaxObjectBytes > 1<<30 {
+		bad("max_object_bytes", "expected 64KiB to 1GiB")
+	}
+	if o.MaxEventAge < time.Hour {
+		bad("max_event_age", "expected at least 1h")
+	}
+	if o.MaxEventAhead < time.Minute {
+		bad("max_event_ahead", "expected at least 1m")
+	}
+	s := &secrets{}
+	hasKey, hasSAS := o.AccountKey != "" || o.AccountKeyFile != "", o.SASToken != "" || o.SASTokenFile != ""
+	switch {
+	case hasKey && hasSAS:
+		bad("sas_token", "account_key stands beside it: give one of the two")
+	case hasKey:
+		s.key, err = httpsink.NewSecret("account_key", o.AccountKey, o.AccountKeyFile)
+		errs = append(errs, err)
+		if _, wrong := base64.StdEncoding.DecodeString(o.AccountKey.Reveal()); wrong != nil {
+			bad("account_key", "expected base64, as the portal shows it")
+		}
+	case hasSAS:
+		s.sas, err = httpsink.NewSecret("sas_token", o.SASToken, o.SASTokenFile)
+		errs = append(errs, err)
+	case u != nil && u.Scheme != "https":
+		bad("account_url", "tokens go over https alone")
+	}
+	return u, s, errors.Join(errs...)
+}

@@ -1,0 +1,328 @@
+// Package azureblob delivers records to Azure Blob Storage as block blobs.
+//
+// Delivery is at least once, idempotent: the sealed bytes go under the sealed name with
+// If-None-Match: *. The name holds the content's digest, and a blob that is there already
+// is compared by its MD5 where the credentials may read it.
+//
+// Requests are those of Microsoft's SDK, over the HTTP of the other sinks, with their
+// guard, limits and classification; the SDK's own retries are off, since the engine
+// retries.
+//
+// Source of the protocol: Microsoft's "Put Blob" and "Specifying conditional headers for
+// Blob service operations": an existing blob answers 409 BlobAlreadyExists, or 412.
+package azureblob
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/objects"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+)
+
+// Sink is one container under a prefix. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	url     *url.URL
+	client  *httpsink.Client
+	layout  objects.Layout
+	secrets *secrets
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Manifester = (*Sink)(nil)
+	_ auditrelay.Prover     = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, secrets, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{options: o, url: u, client: client, secrets: secrets, layout: objects.Layout{
+		Prefix:      objects.WithSlash(o.Prefix),
+		Batching:    objects.Batching{MaxAge: o.MaxEventAge, MaxAhead: o.MaxEventAhead, MaxBytes: int64(o.MaxObjectBytes)},
+		Compression: o.HTTP.Compression,
+	}}, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the credentials again.
+func (s *Sink) Refresh() { s.secrets.forget() }
+
+// Render gives one payload for each hour of the chunk, or more by size.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	return s.layout.Render(chunk)
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.layout.Split(p)
+}
+
+// RenderManifest gives a chunk's manifest as a blob beside the data.
+func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
+	return s.layout.RenderManifest(m)
+}
+
+// RenderProof gives a bundle of proofs as a blob beside the data.
+func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
+	return s.layout.RenderProof(p)
+}
+
+// Deliver puts one payload where no blob is.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	var put auditrelay.Receipt
+	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) (err error) {
+		put, err = s.put(ctx, p)
+		return err
+	})
+	if err != nil {
+		return receipt, err
+	}
+	put.Location, put.Duplicate = s.client.Target()+"/"+s.options.Container+"/"+p.Key, receipt.Duplicate || put.Duplicate
+	return put, nil
+}
+
+func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.HTTP.RequestTimeout)
+	defer cancel()
+	container, err := s.container()
+	if err != nil {
+		return auditrelay.Receipt{}, err
+	}
+	sum := md5.Sum(p.Body) //nolint:gosec // the protocol's
+	body := httpsink.Lend(p.Body)
+	defer body.TakeBack()
+	contentType := p.Headers[httpsink.ContentType]
+	o := &blockblob.UploadOptions{
+		HTTPHeaders: &blob.HTTPHeaders{BlobContentType: &contentType, BlobContentMD5: sum[:]},
+		Metadata:    map[string]*string{},
+		// The store refuses content whose checksum is another.
+		TransactionalValidation: blob.TransferValidationTypeMD5(sum[:]),
+		AccessConditions:        &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: new(azcore.ETagAny)}},
+	}
+	if encoding := p.Headers[httpsink.ContentEncoding]; encoding != "" {
+		o.HTTPHeaders.BlobContentEncoding = &encoding
+	}
+	if s.options.Tier != "" {
+		o.Tier = new(blob.AccessTier(s.options.Tier))
+	}
+	for name, value := range p.Headers { // names there are identifiers
+		if strings.HasPrefix(name, objects.Meta) {
+			o.Metadata[strings.ToLower(strings.ReplaceAll(name, "-", "_"))] = &value
+		}
+	}
+	blob := container.NewBlockBlobClient(p.Key)
+	answer, err := blob.Upload(ctx, streaming.NopCloser(body), o)
+	switch code := codeOf(err); {
+	case err == nil && (answer.ETag == nil || *answer.ETag == ""):
+		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Misconfigured, httpsink.Answer{Status: http.StatusCreated}, "the answer has no ETag: what answered is no blob store")
+	case err == nil:
+		return auditrelay.Receipt{Status: http.StatusCreated, Version: string(*answer.ETag)}, nil
+	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed:
+		return s.compare(ctx, blob, sum, p)
+	}
+	return auditrelay.Receipt{}, s.failure(ctx, err)
+}
+
+// compare judges a payload under whose name a blob stands: its own after an answer that was
+// lost, or a replay's.
+func (s *Sink) compare(ctx context.Context, blob *blockblob.Client, sum [md5.Size]byte, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	receipt := auditrelay.Receipt{Status: http.StatusConflict, Duplicate: true}
+	properties, err := blob.GetProperties(ctx, nil)
+	switch status := statusOf(err); {
+	case status == http.StatusForbidden:
+		receipt.Unverified = true // it may not read; the name holds the digest
+		return receipt, nil
+	case status == http.StatusNotFound:
+		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Transient, httpsink.Answer{Status: status}, "the blob was deleted meanwhile")
+	case err != nil:
+		return auditrelay.Receipt{}, s.failure(ctx, err)
+	case !bytes.Equal(properties.ContentMD5, sum[:]) || properties.ContentLength == nil || *properties.ContentLength != int64(len(p.Body)):
+		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Refused, httpsink.Answer{Status: http.StatusConflict}, "another blob with different content exists under this name")
+	}
+	if properties.ETag != nil {
+		receipt.Version = string(*properties.ETag)
+	}
+	return receipt, nil
+}
+
+// Probe puts one small blob, {prefix}/_auditrelay/probe, as a delivery is put; one that is
+// there already is success.
+func (s *Sink) Probe(ctx context.Context) error {
+	if _, err := s.put(ctx, s.layout.Probe()); err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	return nil
+}
+
+// failure classifies a failed request. A 400 is about options, not about a record: every
+// blob would fail alike.
+func (s *Sink) failure(ctx context.Context, err error) error {
+	if refused, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+		s.secrets.forget()
+		kind := auditrelay.Unauthorized
+		if refused.RawResponse == nil || refused.RawResponse.StatusCode >= 500 {
+			kind = auditrelay.Transient
+		}
+		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: errors.New("get a token: the token service refused the credentials, or did not answer")}
+	}
+	refused, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok {
+		if strings.Contains(err.Error(), "DefaultAzureCredential: failed to acquire a token") {
+			s.secrets.forget()
+			return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("get a token: Azure's search found no credentials: give account_key or sas_token, or run where an identity is attached")}
+		}
+		return s.client.Failure(ctx, err)
+	}
+	a := httpsink.Answer{Status: refused.StatusCode}
+	if refused.RawResponse != nil {
+		a.Header = refused.RawResponse.Header
+	}
+	what := codeOf(err)
+	kind := httpsink.KindOf(a.Status)
+	switch {
+	case a.Status < 300:
+		kind, what = auditrelay.Misconfigured, "the answer is no blob store's, as of a proxy or a log-in"
+	case kind == auditrelay.Refused:
+		kind = auditrelay.Misconfigured
+	}
+	if kind == auditrelay.Unauthorized || kind == auditrelay.Misconfigured {
+		s.secrets.forget()
+	}
+	return s.client.Fail(kind, a, what)
+}
+
+func statusOf(err error) int {
+	if refused, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return refused.StatusCode
+	}
+	return 0
+}
+
+// codeOf is the store's code, "" for what has none's form: a proxy may quote the request.
+func codeOf(err error) string {
+	refused, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok || len(refused.ErrorCode) > 64 || strings.ContainsFunc(refused.ErrorCode, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
+		return ""
+	}
+	return refused.ErrorCode
+}
+
+// secrets are how the sink says who it is: by one of both, or by Azure's search.
+type secrets struct {
+	key, sas *httpsink.Secret
+
+	mu         sync.Mutex
+	credential azcore.TokenCredential
+}
+
+func (s *secrets) forget() {
+	for _, secret := range []*httpsink.Secret{s.key, s.sas} {
+		if secret != nil {
+			secret.Forget()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.credential = nil
+}
+
+// token is Azure's search, kept with the tokens that it has.
+func (s *secrets) token() (azcore.TokenCredential, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.credential == nil {
+		found, err := azidentity.NewDefaultAzureCredential(nil)
+		if err != nil {
+			return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("read the credentials: Azure's variables are not complete")}
+		}
+		s.credential = found
+	}
+	return s.credential, nil
+}
+
+// container returns a client with the credentials as they are now. It does no I/O but to
+// read a secret's file.
+func (s *Sink) container() (*container.Client, error) {
+	o := &container.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Transport: s.client.HTTP(),
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}}
+	at := s.url.JoinPath(s.options.Container)
+	unusable := func(option string) error {
+		return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("read the credentials: %s is none", option)}
+	}
+	switch {
+	case s.secrets.key != nil:
+		key, err := s.secrets.key.Get()
+		if err != nil {
+			return nil, err
+		}
+		credential, err := container.NewSharedKeyCredential(account(s.url), key)
+		if err != nil {
+			return nil, unusable("account_key")
+		}
+		return container.NewClientWithSharedKeyCredential(at.String(), credential, o)
+	case s.secrets.sas != nil:
+		token, err := s.secrets.sas.Get()
+		if err != nil {
+			return nil, err
+		}
+		token = strings.TrimPrefix(token, "?")
+		if values, err := url.ParseQuery(token); err != nil || values.Get("sig") == "" {
+			return nil, unusable("sas_token")
+		}
+		at.RawQuery = token
+		return container.NewClientWithNoCredential(at.String(), o)
+	}
+	token, err := s.secrets.token()
+	if err != nil {
+		return nil, err
+	}
+	return container.NewClient(at.String(), token, o)
+}
+
+// account is the account's name: the host's first label, or the path of an emulator.
+func account(u *url.URL) string {
+	if name := strings.Trim(u.Path, "/"); name != "" {
+		return name
+	}
+	name, _, _ := strings.Cut(u.Hostname(), ".")
+	return name
+}

@@ -1,0 +1,262 @@
+package azureblob_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"auditrelay"
+	azureblob "auditrelay/builtin/azure_blob"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/internal/test/child"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/sinktest"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+)
+
+// The emulator's own account and key, which Microsoft's documentation publishes.
+const (
+	account = "devstoreaccount1"
+	key     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+// emulator starts Azurite; without it the test is skipped, and fails under CI=true.
+// It lies beside the folder that AUDITRELAY_TEST_BIN names (scripts/install-test-tools).
+func emulator(t testing.TB, accounts string) string {
+	t.Helper()
+	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "..", "azurite", "node_modules", ".bin", "azurite-blob")
+	if _, err := os.Stat(program); err != nil || os.Getenv("AUDITRELAY_TEST_BIN") == "" {
+		const missing = "azurite is not installed: scripts/install-test-tools does it"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	cmd := exec.Command(program, "--inMemoryPersistence", "--blobHost", host, "--blobPort", port, "--silent", "--skipApiVersionCheck", "--disableTelemetry")
+	cmd.Dir = t.TempDir()
+	if accounts != "" {
+		cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+accounts)
+	}
+	if _, err := child.Start(t, cmd); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if resp, err := http.Get("http://" + host + ":" + port + "/"); err == nil {
+			resp.Body.Close()
+			return "http://" + host + ":" + port + "/" + account
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("azurite does not start")
+		}
+	}
+}
+
+func client(t testing.TB, at, name string) *container.Client {
+	t.Helper()
+	credential, err := container.NewSharedKeyCredential(account, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := container.NewClientWithSharedKeyCredential(at+"/"+name, credential, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// folder makes a new container.
+func folder(t testing.TB, at string) string {
+	t.Helper()
+	name := fmt.Sprintf("audit-%d", time.Now().UnixNano())
+	if _, err := client(t, at, name).Create(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// blobs are the names in a container.
+func blobs(t testing.TB, at, name string) (names []string) {
+	t.Helper()
+	for pages := client(t, at, name).NewListBlobsFlatPager(nil); pages.More(); {
+		page, err := pages.NextPage(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Segment.BlobItems {
+			names = append(names, *item.Name)
+		}
+	}
+	return names
+}
+
+func documents(t testing.TB, at, name string) (docs [][]byte) {
+	t.Helper()
+	for _, key := range blobs(t, at, name) {
+		if strings.Contains("/"+key, "/_") {
+			continue
+		}
+		got, err := client(t, at, name).NewBlobClient(key).DownloadStream(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(got.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+			z, err := gzip.NewReader(bytes.NewReader(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if data, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+		}
+		docs = append(docs, bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))...)
+	}
+	return docs
+}
+
+func options(at, name string) azureblob.Options {
+	return azureblob.Options{AccountURL: at, Container: name, Prefix: "relay/ü +=", AccountKey: key,
+		HTTP: httpsink.Options{AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}}
+}
+
+func newSink(t testing.TB, o azureblob.Options) *azureblob.Sink {
+	t.Helper()
+	s, err := azureblob.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestAzurite(t *testing.T) {
+	at := emulator(t, "")
+	t.Run("conformance", func(t *testing.T) { conformance(t, at) })
+	t.Run("what is there already", func(t *testing.T) { existing(t, at) })
+	t.Run("probe", func(t *testing.T) { probe(t, at) })
+}
+
+func conformance(t *testing.T, at string) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
+		into := folder(t, at)
+		file := filepath.Join(t.TempDir(), "key")
+		write(t, file, key)
+		proxy := faultproxy.Start(t, strings.TrimSuffix(at, "/"+account))
+		kit := proxy.Kit(func(url string) auditrelay.Sink {
+			o := options(url+"/"+account, into)
+			o.AccountKey, o.AccountKeyFile = "", file
+			return newSink(t, o)
+		})
+		kit.Read = func(t *testing.T) [][]byte { return documents(t, at, into) }
+		kit.Unordered = true
+		// The emulator's key does not change: what changes is what the file holds.
+		kit.Expire = func(t *testing.T) { write(t, file, "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ=") }
+		kit.Rotate = func(t *testing.T) { write(t, file, key+"\n") }
+		return kit
+	})
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func render(t *testing.T, s *azureblob.Sink) auditrelay.Payload {
+	t.Helper()
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	payloads, err := s.Render(auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: 2, Records: []auditrelay.Record{{Sequence: 1, ID: "1", Time: at, Received: at, Data: []byte(`{"id":"1"}`)}}})
+	if err != nil || len(payloads) != 1 {
+		t.Fatalf("%d payloads, %v", len(payloads), err)
+	}
+	return payloads[0]
+}
+
+// What stands under a name already is compared: the same is success, another is refused,
+// and what may not be read is said to be unverified.
+func existing(t *testing.T, at string) {
+	into := folder(t, at)
+	s := newSink(t, options(at, into))
+	p := render(t, s)
+	if r, err := s.Deliver(t.Context(), p); err != nil || r.Duplicate || r.Version == "" || !strings.HasPrefix(r.Location, at+"/"+into+"/relay/ü +=/dt=2026-03-01/hour=10/j.1-000000000001-000000000002-") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r, err := newSink(t, options(at, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || r.Unverified {
+		t.Errorf("again after a restart: %+v, %v", r, err)
+	}
+	other := p
+	other.Body = append([]byte(nil), p.Body...)
+	other.Body[len(other.Body)-1] ^= 1
+	if _, err := newSink(t, options(at, into)).Deliver(t.Context(), other); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Errorf("different content: %v", err)
+	}
+	proxy := faultproxy.Start(t, strings.TrimSuffix(at, "/"+account))
+	proxy.Script(faultproxy.Pass, faultproxy.Answer(403, ``))
+	if r, err := newSink(t, options(proxy.URL+"/"+account, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || !r.Unverified {
+		t.Errorf("what may not be read: %+v, %v", r, err)
+	}
+}
+
+func probe(t *testing.T, at string) {
+	into := folder(t, at)
+	for range 2 {
+		if err := newSink(t, options(at, into)).Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names := blobs(t, at, into); len(names) != 1 || names[0] != "relay/ü +=/_auditrelay/probe" {
+		t.Errorf("%q", names)
+	}
+	if err := newSink(t, options(at, "missing")).Probe(t.Context()); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "ContainerNotFound") {
+		t.Errorf("without the container: %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	good := azureblob.Options{AccountURL: "https://a.blob.core.windows.net", Container: "audit"}
+	for want, change := range map[string]func(*azureblob.Options){
+		"account_url: it is required":                func(o *azureblob.Options) { o.AccountURL = "" },
+		"account_url: it has a query":                func(o *azureblob.Options) { o.AccountURL += "?sig=x" },
+		"account_url: tokens go over https":          func(o *azureblob.Options) { o.AccountURL = "http://a.blob.core.windows.net" },
+		"container: it is required":                  func(o *azureblob.Options) { o.Container = "a--b" },
+		"prefix: no part":                            func(o *azureblob.Options) { o.Prefix = "a/../b" },
+		"tier: expected Hot":                         func(o *azureblob.Options) { o.Tier = "cold" },
+		"account_key: expected base64":               func(o *azureblob.Options) { o.AccountKey = "no key" },
+		"account_key: account_key_file stands":       func(o *azureblob.Options) { o.AccountKey, o.AccountKeyFile = "a2V5", "x" },
+		"sas_token: account_key stands beside":       func(o *azureblob.Options) { o.AccountKey, o.SASToken = "a2V5", "x" },
+		"account_url: an address of the inside":      func(o *azureblob.Options) { o.AccountURL = "http://127.0.0.1:10000/" + account },
+		"max_object_bytes: expected 64KiB to 1GiB":   func(o *azureblob.Options) { o.MaxObjectBytes = 1 },
+		"http.compression: expected gzip or none":    func(o *azureblob.Options) { o.HTTP.Compression = "zstd" },
+		"account_url: expected a URL such as https:": func(o *azureblob.Options) { o.AccountURL = "account" },
+	} {
+		o := good
+		change(&o)
+		if _, err := azureblob.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if _, err := azureblob.New(good); err != nil {
+		t.Error(err)
+	}
+}
