@@ -125,7 +125,7 @@ func (r *Runtime) EndCanary(_ context.Context, c *Canary, results map[string]Can
 	}
 	tx.Set(canaryKey, state)
 	if _, err := r.journal.Commit(tx); err != nil {
-		return r.unavailable(err)
+		return unavailable(err)
 	}
 	c.Ended, c.Results = true, results
 	r.canary.CompareAndSwap(c, nil)
