@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"auditrelay/cli/internal/app"
 	"auditrelay/internal/verify"
@@ -27,33 +28,75 @@ type verifyCommand struct {
 	Config   []string `help:"The configuration with the master key of an encrypted journal, and with journal.postgres. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 	Faults   int      `help:"How many faults to print, and how many files that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
+
+	Witness    []string      `help:"The URL of a witness (c2sp.org/tlog-witness) that is to cosign the newest checkpoints if all is well; --save-pin keeps them. Repeatable, each with its --witness-key." placeholder:"URL"`
+	WitnessKey []string      `help:"The public key of a witness, or a file with it: every pinned checkpoint must have its cosignature. Repeatable." placeholder:"KEY"`
+	Watch      time.Duration `help:"Verify again and again, so long after each end, until interrupted. Each run pins what the run before verified; --save-pin keeps that over restarts." placeholder:"DURATION"`
+	Metrics    string        `help:"With --watch: serve Prometheus metrics at this address, path /metrics." placeholder:"HOST:PORT"`
 }
 
 func (c *verifyCommand) Run(a *program) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	if c.Watch > 0 {
+		return c.watch(a, o)
+	}
+	if c.Metrics != "" {
+		return usage("--metrics needs --watch")
+	}
+	report, err := c.verifyPlace(a, o)
+	if err != nil {
+		return err
+	}
+	return c.tell(a, report)
+}
+
+// options reads the keys and the pins.
+func (c *verifyCommand) options() (verify.Options, error) {
 	o := verify.Options{From: c.From}
+	if len(c.Witness) > len(c.WitnessKey) {
+		return o, usage("each --witness needs a --witness-key")
+	}
 	for _, key := range c.Key {
 		text, err := keyText(key)
 		if err != nil {
-			return err
+			return o, err
 		}
 		o.Keys = append(o.Keys, text)
+	}
+	for _, key := range c.WitnessKey {
+		text, err := keyText(key)
+		if err != nil {
+			return o, err
+		}
+		o.Witnesses = append(o.Witnesses, text)
 	}
 	for _, name := range c.Pin {
 		pin, err := os.ReadFile(name)
 		if err != nil {
-			return fmt.Errorf("read a pinned checkpoint: %w", err)
+			return o, fmt.Errorf("read a pinned checkpoint: %w", err)
 		}
 		o.Pins = append(o.Pins, pin)
 	}
+	return o, nil
+}
+
+// verifyPlace verifies once, and has the witnesses cosign what is well.
+func (c *verifyCommand) verifyPlace(a *program, o verify.Options) (*verify.Report, error) {
 	report, err := c.verify(a, o)
 	if err != nil {
 		place := c.Place
 		if u, wrong := url.Parse(place); wrong == nil && u.User != nil {
 			place = u.Redacted()
 		}
-		return fmt.Errorf("verify %s: %w", place, err)
+		return nil, fmt.Errorf("verify %s: %w", place, err)
 	}
-	return c.tell(a, report)
+	if report.FaultCount == 0 {
+		err = c.cosign(a.ctx, report, o.Witnesses)
+	}
+	return report, err
 }
 
 func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, error) {
@@ -120,6 +163,11 @@ func tellReport(a *program, report *verify.Report, most int, asJSON bool) error 
 	return nil
 }
 
+// pinFile is where the newest checkpoint of a log is kept.
+func (c *verifyCommand) pinFile(origin string) string {
+	return c.SavePin + "/" + strings.NewReplacer("/", "_", "%", "_").Replace(origin) + ".checkpoint"
+}
+
 // savePins writes the newest checkpoints of what was verified.
 func (c *verifyCommand) savePins(report *verify.Report) error {
 	if c.SavePin == "" {
@@ -129,8 +177,7 @@ func (c *verifyCommand) savePins(report *verify.Report) error {
 		return fmt.Errorf("write the pins: %w", err)
 	}
 	for _, l := range report.Logs {
-		name := c.SavePin + "/" + strings.NewReplacer("/", "_", "%", "_").Replace(l.Origin) + ".checkpoint"
-		if err := os.WriteFile(name, []byte(l.Checkpoint), 0o600); err != nil {
+		if err := os.WriteFile(c.pinFile(l.Origin), []byte(l.Checkpoint), 0o600); err != nil {
 			return fmt.Errorf("write the pins: %w", err)
 		}
 	}

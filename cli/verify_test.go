@@ -1,17 +1,23 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"auditrelay/cli"
 	"auditrelay/internal/proof"
 	"auditrelay/internal/test/s3test"
+	"auditrelay/internal/test/witnesstest"
+	"auditrelay/internal/verify"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -75,5 +81,130 @@ func TestVerifyABucket(t *testing.T) {
 	}
 	if code, out := verify(); code != cli.ExitMissing || !strings.Contains(out, "missing: logs/dt=1/one.ndjson") {
 		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+// TestVerifyWatchesAndIsCosigned: verify --watch has a witness cosign what it verified,
+// shows metrics, and notices what is taken away between two runs.
+func TestVerifyWatchesAndIsCosigned(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := proof.Signer(signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := witnesstest.Start(t, public)
+	place, pins := t.TempDir(), t.TempDir()
+	record := []byte(`{"id":"e1"}`)
+	write := func(name string, data []byte) {
+		t.Helper()
+		name = filepath.Join(place, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bundle := func(clocks int) {
+		t.Helper()
+		entries := [][]byte{
+			proof.Begin{First: 1}.Append(nil),
+			proof.Payload{Number: 1, Records: 1, Digest: sha256.Sum256(append(bytes.Clone(record), '\n')), Key: "one.ndjson"}.Append(nil),
+			proof.Outcome{Outcome: 1, Delivered: proof.Record, Sequence: 1, Digest: sha256.Sum256(record)}.Append(nil),
+		}
+		for i := range clocks {
+			entries = append(entries, proof.Clock{Time: int64(i), Floor: 2}.Append(nil))
+		}
+		var leaves []byte
+		var hashes []proof.Hash
+		for _, e := range entries {
+			h := proof.LeafHash(e)
+			hashes, leaves = append(hashes, h), append(leaves, h[:]...)
+		}
+		signed, err := proof.Checkpoint{Origin: proof.Origin("0011223344556677", "8899aabbccddeeff", "archive"), Size: uint64(len(entries)), Root: verify.Root(hashes)}.Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := proof.AppendBundle(nil, []proof.BundleFile{{Name: proof.CheckpointName, Data: signed},
+			{Name: proof.EntriesPath(0, len(entries)), Data: proof.AppendEntries(nil, entries...)}, {Name: proof.TilePath(0, 0, len(entries)), Data: leaves}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("_proofs/a.tar", b)
+	}
+	write("one.ndjson", append(bytes.Clone(record), '\n'))
+	bundle(2)
+
+	run := func(more ...string) (int, string) {
+		var out bytes.Buffer
+		code := cli.Main(append([]string{"verify", place, "--key", public, "--witness-key", w.Key, "--save-pin", pins}, more...), cli.Options{Stdout: &out, Stderr: &out})
+		return code, out.String()
+	}
+	if code, out := run("--witness", w.URL); code != cli.ExitOK {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	saved, err := filepath.Glob(filepath.Join(pins, "*.checkpoint"))
+	if err != nil || len(saved) != 1 {
+		t.Fatal(saved, err)
+	}
+	if code, out := run("--pin", saved[0]); code != cli.ExitOK {
+		t.Errorf("its own cosigned pin: exit %d: %s", code, out)
+	}
+	// Without the witness, the pin that run just wrote has no cosignature.
+	if code, out := run("--pin", saved[0]); code != cli.ExitForged || !strings.Contains(out, "no valid cosignature") {
+		t.Errorf("a pin without cosignature: exit %d: %s", code, out)
+	}
+	bundle(3)
+	if code, out := run("--witness", w.URL); code != cli.ExitOK {
+		t.Fatalf("a longer log: exit %d: %s", code, out)
+	}
+	bundle(1)
+	if code, out := run("--witness", w.URL); code != cli.ExitTruncated {
+		t.Errorf("a log that was cut behind what the witness knows: exit %d: %s", code, out)
+	}
+	bundle(3)
+
+	reader, writer := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main([]string{"verify", place, "--key", public, "--save-pin", pins, "--watch", "5ms", "--metrics", "127.0.0.1:0"},
+			cli.Options{Stdout: writer, Stderr: writer})
+		writer.Close()
+	}()
+	lines := bufio.NewScanner(reader)
+	address := ""
+	until := func(text string) {
+		t.Helper()
+		for lines.Scan() {
+			if at := strings.Index(lines.Text(), "http://"); at >= 0 {
+				address = lines.Text()[at:]
+			}
+			if strings.Contains(lines.Text(), text) {
+				return
+			}
+		}
+		t.Fatal("never printed: ", text)
+	}
+	until(" verified")
+	bundle(1)
+	until("truncated: ")
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), `auditrelay_verify_faults{category="truncated"} 1`) || strings.Contains(string(body), "auditrelay_verify_last_verified_timestamp_seconds 0") {
+		t.Errorf("%v %s", err, body)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil { // no test runs beside this one
+		t.Fatal(err)
+	}
+	if code := <-ended; code != cli.ExitOK {
+		t.Errorf("exit %d", code)
 	}
 }

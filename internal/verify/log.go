@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"auditrelay/internal/proof"
+	"auditrelay/internal/witness"
 )
 
 // log is one log as its bundles tell it.
@@ -412,6 +413,11 @@ func (v *verifier) checkPins() {
 		if err != nil {
 			v.Fault(Fault{Forged, object, 0, 0, err.Error()})
 			continue
+		}
+		for _, key := range v.witnesses {
+			if _, ok := witness.Time(pin, key); !ok {
+				v.Fault(Fault{Forged, object, 0, 0, "it has no valid cosignature of witness " + key.Name()})
+			}
 		}
 		l := v.logs[c.Origin]
 		switch {

@@ -5,10 +5,14 @@ package verify
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
 	"auditrelay/internal/proof"
+	"auditrelay/internal/witness"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Files is a place with delivered data: a folder, or a bucket's prefix.
@@ -26,6 +30,8 @@ type Options struct {
 	Keys []string
 	// Pins are signed checkpoints from earlier: the logs must contain them.
 	Pins [][]byte
+	// Witnesses are public keys of witnesses: each pin must have a cosignature of each.
+	Witnesses []string
 	// From is the first sequence whose records must be there: those before may have been
 	// deleted on purpose. 0: all.
 	From uint64
@@ -79,6 +85,33 @@ type Log struct {
 	Withheld    [][2]uint64 `json:"withheld,omitempty"`
 	Checkpoint  string      `json:"checkpoint"`
 	SignedUntil int64       `json:"signed_until"` // Unix seconds
+
+	leaves []proof.Hash // of what was checked here; nil: they are elsewhere
+}
+
+// Consistency proves that the log contains itself at an earlier size, as in RFC 6962,
+// section 2.1.2.
+func (l *Log) Consistency(from uint64) ([]proof.Hash, error) {
+	if from == 0 || from > uint64(len(l.leaves)) {
+		return nil, fmt.Errorf("%s: no proof from size %d: %d leaves are known", l.Origin, from, len(l.leaves))
+	}
+	return consistency(from, l.leaves, true), nil
+}
+
+// consistency is SUBPROOF of RFC 6962. whole: the leaves begin the log.
+func consistency(from uint64, leaves []proof.Hash, whole bool) []proof.Hash {
+	n := uint64(len(leaves))
+	if from == n {
+		if whole {
+			return nil
+		}
+		return []proof.Hash{rootOf(leaves)}
+	}
+	k := uint64(1) << (bits.Len64(n-1) - 1) // the largest power of two below n
+	if from <= k {
+		return append(consistency(from, leaves[:k], whole), rootOf(leaves[k:]))
+	}
+	return append(consistency(from-k, leaves[k:], false), rootOf(leaves[:k]))
 }
 
 // Report is the outcome.
@@ -181,6 +214,8 @@ type verifier struct {
 	keys    *Keys
 	logs    map[string]*log // by origin
 	sets    map[string]bool // what file sinks wrote: the files' names without extension
+
+	witnesses []note.Verifier
 }
 
 // Verify checks a place with delivered data. The error says that it could not be looked
@@ -203,8 +238,17 @@ func newVerifier(files Files, o Options) (*verifier, error) {
 	v := &verifier{options: o, files: files, logs: map[string]*log{}, sets: map[string]bool{}}
 	v.Outcomes = map[string]uint64{}
 	var err error
-	v.keys, err = NewKeys(o.Keys)
-	return v, err
+	if v.keys, err = NewKeys(o.Keys); err != nil {
+		return nil, err
+	}
+	for _, text := range o.Witnesses {
+		key, err := witness.NewVerifier(text)
+		if err != nil {
+			return nil, err
+		}
+		v.witnesses = append(v.witnesses, key)
+	}
+	return v, nil
 }
 
 // readLogs reads and checks all logs, and returns the names of the other files.
@@ -237,6 +281,7 @@ func (v *verifier) finish() {
 	for _, l := range v.sorted() {
 		out := Log{Origin: l.origin, Size: l.size(), Checkpoint: string(l.last), SignedUntil: l.clock}
 		out.First, out.Last, out.Withheld = l.stated()
+		out.leaves = l.leaves
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {

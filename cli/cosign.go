@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"auditrelay/internal/verify"
+	"auditrelay/internal/witness"
+)
+
+// cosign has each witness cosign the checkpoints of a report without faults. A log that a
+// witness knows with more leaves, or with others, is a fault of the report.
+func (c *verifyCommand) cosign(ctx context.Context, report *verify.Report, keys []string) error {
+	for i, address := range c.Witness {
+		key, err := witness.NewVerifier(keys[i])
+		if err != nil {
+			return err
+		}
+		w := &witness.Witness{URL: address, Key: key}
+		for at := range report.Logs {
+			l := &report.Logs[at]
+			if l.Size == 0 {
+				continue
+			}
+			cosigned, err := w.Cosign(ctx, witness.Log{Signed: []byte(l.Checkpoint), Size: l.Size, Known: c.pinnedSize(l), Consistency: l.Consistency})
+			switch {
+			case errors.Is(err, witness.ErrAhead):
+				report.Fault(verify.Fault{Category: verify.Truncated, Object: l.Origin, What: err.Error()})
+			case err != nil:
+				return fmt.Errorf("%s: %w", l.Origin, err)
+			default:
+				l.Checkpoint = string(cosigned)
+			}
+		}
+	}
+	return nil
+}
+
+// pinnedSize is the size of a log's saved pin: what the witnesses cosigned last, most
+// often. 0: there is none.
+func (c *verifyCommand) pinnedSize(l *verify.Log) uint64 {
+	if c.SavePin == "" {
+		return 0
+	}
+	text, err := os.ReadFile(c.pinFile(l.Origin))
+	if err != nil {
+		return 0
+	}
+	lines := strings.SplitN(string(text), "\n", 3)
+	if len(lines) < 3 || lines[0] != l.Origin {
+		return 0
+	}
+	n, err := strconv.ParseUint(lines[1], 10, 63)
+	if err != nil || n > l.Size {
+		return 0
+	}
+	return n
+}
