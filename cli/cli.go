@@ -76,6 +76,7 @@ type grammar struct {
 	Store      storeCommands     `cmd:"" help:"Verify the store against its proofs, and rebuild it from the journal."`
 	Prove      proveCommand      `cmd:"" help:"Write what proves an event's outcomes to who has the public key (role comply)."`
 	Proven     provenCommand     `cmd:"" name:"verify-proof" help:"Check a proof that prove wrote, offline."`
+	Report     reportCommand     `cmd:"" help:"Show for a period what came, what left, what was withheld and why, who did what, and how it can be verified."`
 	Complete   completeCommand   `cmd:"" name:"completeness" help:"Show by day whether every event has its outcome, and whether the logs of proofs are as signed."`
 	Receipts   receiptsCommands  `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`

@@ -32,7 +32,7 @@ var views = map[string]any{
 	"bare": "", "callback": callbackView{}, "completeness": completenessView{}, "control": controlView{}, "dead-letter": api.DeadLetter{},
 	"dead-letters": deadLettersView{}, "event": eventView{}, "failure": &api.Error{}, "module": moduleView{}, "module-check": moduleCheckView{},
 	"modules": modulesView{}, "overview": overviewView{}, "policies": policiesView{}, "policy": policyView{}, "quarantine": quarantineView{},
-	"quarantined": api.QuarantineContents{}, "shadow": shadowView{}, "shadows": shadowsView{}, "sign-in": signInView{}, "sink-test": api.SinkTest{},
+	"quarantined": api.QuarantineContents{}, "report": reportView{}, "shadow": shadowView{}, "shadows": shadowsView{}, "sign-in": signInView{}, "sink-test": api.SinkTest{},
 	"tap": tapView{}, "try": tryView{}, "undelivered": undeliveredView{},
 }
 

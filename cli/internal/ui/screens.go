@@ -67,6 +67,7 @@ func screens() []screen {
 		post("/ui/shadows/{callback}/drop", "operate", (*visit).dropShadow),
 		post("/ui/filters/{name}/policy", "admin", (*visit).usePolicy),
 		live("/ui/completeness", "view", "Completeness", (*visit).completeness),
+		get("/ui/report", "comply", "Report", (*visit).report),
 		get("/ui/control", "comply", "Control records", (*visit).control),
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),

@@ -210,7 +210,7 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	for _, path := range []string{
 		"/ui/", "/ui/events?id=" + id, "/ui/events?data=1&id=" + id, "/ui/events?id=" + id + "x", "/ui/events?namespace=" + id + "&id=" + id,
 		"/ui/callbacks/archive", "/ui/callbacks/refusing", "/ui/callbacks/" + url.PathEscape(hostile),
-		"/ui/dead-letters", "/ui/dead-letters?callback=" + id, "/ui/dead-letters/refusing/1", "/ui/quarantine", "/ui/modules",
+		"/ui/dead-letters", "/ui/undelivered", "/ui/report", "/ui/report?from=" + id + "&to=" + id, "/ui/report?from=" + time.Now().AddDate(0, 0, -1).Format(dayFormat) + "&to=" + time.Now().AddDate(0, 0, 1).Format(dayFormat), "/ui/dead-letters?callback=" + id, "/ui/dead-letters/refusing/1", "/ui/quarantine", "/ui/modules",
 		"/ui/modules/" + url.PathEscape(hostile), "/ui/?notice=" + id, "/ui/?notice=replayed&n=" + id, "/ui/sign-in?next=" + id, "/ui/" + url.PathEscape(hostile),
 	} {
 		status, page, head := b.do("GET", path, nil)
@@ -326,6 +326,13 @@ func TestButtons(t *testing.T) {
 		return head.Get("Location")
 	}
 	reason := []string{"a test"}
+	day := func(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(dayFormat) }
+	if status, page, _ := b.do("GET", "/ui/report?from="+day(-1)+"&to="+day(1), nil); status != http.StatusOK || !strings.Contains(page, "2 events were accepted") || !strings.Contains(page, "refused: 2") {
+		t.Errorf("the report: %d %s", status, page)
+	}
+	if _, page, _ := b.do("GET", "/ui/undelivered", nil); !strings.Contains(page, "2 are dead letters") {
+		t.Error("undelivered:", page)
+	}
 	to := post("/ui/dead-letters", url.Values{"callback": {"refusing"}, "do": {"discard"}, "sequence": {"1"}, "reason": reason})
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "1 dead letters discarded") {
 		t.Errorf("%s does not say what was done", to)

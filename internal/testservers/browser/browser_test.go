@@ -258,6 +258,12 @@ func TestOperatorsDay(t *testing.T) {
 	p.sees("as signed")
 	p.checked("completeness")
 
+	p.visit("/ui/report")
+	p.click("Show")
+	p.sees("What left, what was withheld, and why")
+	p.sees("a test of the page")
+	p.checked("report")
+
 	p.visit("/ui/control")
 	p.sees("a test of the page")
 	p.checked("control")
@@ -279,7 +285,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness", "/ui/report"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)

@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+)
+
+// Limits of a report.
+const (
+	maxReportDays     = 92
+	maxReportReceipts = 500_000
+	maxReportActs     = 2_000
+)
+
+var errEnough = errors.New("enough")
+
+// Report puts together what is known of a period of whole days in UTC, from several
+// requests. to is exclusive. What a caller's roles do not show is left out, with a note.
+func (c *Client) Report(ctx context.Context, from, to time.Time) (api.Report, error) {
+	r := api.Report{From: from.UTC(), To: to.UTC(), Made: time.Now().UTC(), Days: []api.CompleteDay{}, Callbacks: []api.ReportCallback{}, Policies: []api.KeptText{}, Acts: []api.ReportAct{}, Logs: []api.CompleteLog{}}
+	if !from.Before(to) {
+		return r, &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: "to", Message: "expected a day after from"}
+	}
+	days := int(r.Made.Sub(from).Hours()/24) + 1
+	if days > maxReportDays {
+		r.Notes = append(r.Notes, fmt.Sprintf("Days more than %d days ago are not counted.", maxReportDays))
+	}
+	complete, err := c.Completeness(ctx, min(max(days, 1), maxReportDays))
+	if err != nil {
+		return r, err
+	}
+	r.Logs = complete.Logs
+	for _, d := range complete.Days {
+		if !d.Day.Before(from) && d.Day.Before(to) {
+			r.Days = append(r.Days, d)
+			r.Events += d.Events
+		}
+	}
+	history, err := c.PolicyHistory(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, k := range history {
+		if k.Since.Before(to) && (k.Until.IsZero() || k.Until.After(from)) {
+			r.Policies = append(r.Policies, k)
+		}
+	}
+	if err := c.reportReceipts(ctx, &r); err != nil {
+		return r, err
+	}
+	return r, c.reportActs(ctx, &r)
+}
+
+// reportReceipts counts the receipts of the events that came in the period.
+func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
+	type place struct {
+		callback string
+		sequence uint64
+	}
+	last := map[place]api.Receipt{}
+	n := 0
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := c.Receipts(ctx, api.ReceiptQuery{From: r.From.Format(time.RFC3339), To: r.To.Format(time.RFC3339)}, func(line []byte) error {
+		if n++; n > maxReportReceipts {
+			return errEnough
+		}
+		var one api.Receipt
+		if err := json.Unmarshal(line, &one); err != nil {
+			return err
+		}
+		if one.Replay == "" {
+			last[place{one.Callback, one.Sequence}] = one
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+		r.Notes = append(r.Notes, fmt.Sprintf("Only the first %d receipts of the period are counted. Ask for a shorter period.", maxReportReceipts))
+	}
+	if err != nil {
+		return err
+	}
+	counts := map[string]*api.ReportCallback{}
+	for at, one := range last {
+		b := counts[at.callback]
+		if b == nil {
+			b = &api.ReportCallback{Callback: at.callback, Outcomes: map[auditrelay.Outcome]uint64{}, Causes: map[string]uint64{}, Edits: map[string]uint64{}, Versions: map[string]uint64{}}
+			counts[at.callback] = b
+		}
+		outcome, cause := one.Outcome, string(one.Cause)
+		if one.Refused != "" {
+			outcome, cause = auditrelay.DeadLettered, string(one.Refused)
+		}
+		b.Outcomes[outcome]++
+		if outcome != auditrelay.Delivered {
+			b.Causes[strings.TrimSuffix(cause+", filter "+one.Filter, ", filter ")]++
+		}
+		for _, f := range one.Filters {
+			b.Versions[f.Name+" "+f.Digest[:min(12, len(f.Digest))]]++
+			for _, t := range f.Touched {
+				b.Edits[t.Operation+" "+t.Path] += uint64(max(t.Count, 0))
+			}
+		}
+	}
+	for _, b := range counts {
+		r.Callbacks = append(r.Callbacks, *b)
+	}
+	slices.SortFunc(r.Callbacks, func(a, b api.ReportCallback) int { return strings.Compare(a.Callback, b.Callback) })
+	return nil
+}
+
+// reportActs lists the own records of the period.
+func (c *Client) reportActs(ctx context.Context, r *api.Report) error {
+	first := uint64(0)
+	for _, d := range r.Days {
+		if d.Events > 0 && (first == 0 || d.First < first) {
+			first = d.First
+		}
+	}
+	if first == 0 {
+		return nil
+	}
+	for next := first; next > 0; {
+		page, err := c.Control(ctx, api.ControlQuery{From: next, Limit: 1000})
+		if refused, ok := errors.AsType[*api.Error](err); ok && refused.Status == http.StatusForbidden {
+			r.Notes = append(r.Notes, "Who did what needs the role auditor or comply.")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range page.Records {
+			e := &page.Records[i]
+			if !e.Received.Before(r.To) {
+				return nil
+			}
+			if len(r.Acts) == maxReportActs {
+				r.Notes = append(r.Notes, fmt.Sprintf("Only the first %d acts are listed. The control records have all.", maxReportActs))
+				return nil
+			}
+			act := api.ReportAct{Sequence: e.Sequence, At: e.Received}
+			if own, err := e.OwnRecord(); err == nil {
+				act.By, act.Act, act.On, act.Outcome, act.Reason = own.By, own.Control.Act, own.Table+" "+own.Object, own.Control.Outcome, own.Control.Reason
+			}
+			r.Acts = append(r.Acts, act)
+		}
+		next = page.Next
+	}
+	return nil
+}
