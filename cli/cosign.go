@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"auditrelay/internal/timestamp"
 	"auditrelay/internal/verify"
 	"auditrelay/internal/witness"
 )
@@ -59,4 +60,26 @@ func (c *verifyCommand) pinnedSize(l *verify.Log) uint64 {
 		return 0
 	}
 	return n
+}
+
+// stamp gets a token of the time-stamping authority for a pin, unless the pin is there
+// with one. The token stands there before the pin.
+func (c *verifyCommand) stamp(ctx context.Context, name string, pin []byte) error {
+	if c.Timestamp == "" {
+		return nil
+	}
+	token := name + ".tsr"
+	if answer, err := os.ReadFile(token); err == nil {
+		if _, err := timestamp.Read(answer, pin); err == nil {
+			return nil
+		}
+	}
+	answer, _, err := (&timestamp.Authority{URL: c.Timestamp}).Stamp(ctx, pin)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(token, answer, 0o600); err != nil {
+		return fmt.Errorf("write the time stamp: %w", err)
+	}
+	return nil
 }

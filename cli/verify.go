@@ -31,6 +31,7 @@ type verifyCommand struct {
 
 	Witness    []string      `help:"The URL of a witness (c2sp.org/tlog-witness) that is to cosign the newest checkpoints if all is well; --save-pin keeps them. Repeatable, each with its --witness-key." placeholder:"URL"`
 	WitnessKey []string      `help:"The public key of a witness, or a file with it: every pinned checkpoint must have its cosignature. Repeatable." placeholder:"KEY"`
+	Timestamp  string        `help:"The URL of a time-stamping authority (RFC 3161): each saved pin gets its token beside it, in FILE.tsr." placeholder:"URL"`
 	Watch      time.Duration `help:"Verify again and again, so long after each end, until interrupted. Each run pins what the run before verified; --save-pin keeps that over restarts." placeholder:"DURATION"`
 	Metrics    string        `help:"With --watch: serve Prometheus metrics at this address, path /metrics." placeholder:"HOST:PORT"`
 }
@@ -56,6 +57,9 @@ func (c *verifyCommand) Run(a *program) error {
 // options reads the keys and the pins.
 func (c *verifyCommand) options() (verify.Options, error) {
 	o := verify.Options{From: c.From}
+	if c.Timestamp != "" && c.SavePin == "" {
+		return o, usage("--timestamp needs --save-pin")
+	}
 	if len(c.Witness) > len(c.WitnessKey) {
 		return o, usage("each --witness needs a --witness-key")
 	}
@@ -130,7 +134,7 @@ func (c *verifyCommand) tell(a *program, report *verify.Report) error {
 	if err := tellReport(a, report, c.Faults, c.JSON); err != nil {
 		return err
 	}
-	return c.savePins(report)
+	return c.savePins(a.ctx, report)
 }
 
 // tellReport prints a report, with so many faults and files at most. The error is a
@@ -169,7 +173,7 @@ func (c *verifyCommand) pinFile(origin string) string {
 }
 
 // savePins writes the newest checkpoints of what was verified.
-func (c *verifyCommand) savePins(report *verify.Report) error {
+func (c *verifyCommand) savePins(ctx context.Context, report *verify.Report) error {
 	if c.SavePin == "" {
 		return nil
 	}
@@ -177,7 +181,14 @@ func (c *verifyCommand) savePins(report *verify.Report) error {
 		return fmt.Errorf("write the pins: %w", err)
 	}
 	for _, l := range report.Logs {
-		if err := os.WriteFile(c.pinFile(l.Origin), []byte(l.Checkpoint), 0o600); err != nil {
+		if l.Checkpoint == "" {
+			continue
+		}
+		name := c.pinFile(l.Origin)
+		if err := c.stamp(ctx, name, []byte(l.Checkpoint)); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(l.Checkpoint), 0o600); err != nil {
 			return fmt.Errorf("write the pins: %w", err)
 		}
 	}

@@ -146,7 +146,7 @@ func (w *watcher) run(a *program) {
 	for _, l := range report.Logs {
 		w.pins[w.command.pinFile(l.Origin)] = []byte(l.Checkpoint)
 	}
-	if err := w.command.savePins(report); err != nil {
+	if err := w.command.savePins(a.ctx, report); err != nil {
 		w.say(a, "error: "+err.Error())
 		return
 	}
