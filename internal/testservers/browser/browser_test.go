@@ -382,7 +382,7 @@ func shadows(r *relay, p *page) {
 	p.click("Run the draft in a shadow")
 	p.sees("The shadow runs.")
 	r.run(event("shadow3", hostile), "send", "-")
-	p.sees("1 events of which a value would leave")
+	p.sees("1 events that would expose a value")
 	p.until("[...document.querySelectorAll('th code')].some(c => c.innerText === 'changed_by')")
 	p.checked("shadow-policy")
 	p.visit("/ui/shadows")
