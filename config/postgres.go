@@ -20,7 +20,7 @@ func (c checker) journalOnPostgres() {
 	if len(p.Schema) > maxSchema {
 		c.bad(at("journal", "postgres", "schema"), "found a name of %d bytes, expected at most %d", len(p.Schema), maxSchema)
 	}
-	if c.Proofs.Key == "" && c.root.get("proofs").get("key") == nil {
+	if c.Proofs.Key == "" && c.Proofs.KMS.URL == "" && c.root.get("proofs").get("key") == nil {
 		c.report.warn(section, "journal.postgres without proofs.key: the key that signs proofs is made in data_dir, so that another machine signs with another one; set proofs.key")
 	}
 	if c.in("journal").get("reserve") != nil {

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"time"
 
 	"auditrelay"
+	"auditrelay/internal/kms"
 	"auditrelay/internal/proof"
 )
 
@@ -16,11 +19,61 @@ type Proofs struct {
 	// PreviousKey is the former signing key, for the first start with a new one. The
 	// relay records the change, signed by both keys.
 	PreviousKey auditrelay.Secret `yaml:"previous_key"`
+	// KMS signs with a key of a key management service, in place of key.
+	KMS KMS `yaml:"kms"`
 	// Every is the time between two signed checkpoints of a log. Default: 60s.
 	Every time.Duration `yaml:"every" range:"1s..24h"`
 	// Unsigned turns signing off: nothing is signed, and sinks get no proofs. The logs
 	// are kept all the same. Default: false.
 	Unsigned bool `yaml:"unsigned"`
+}
+
+// KMS names a signing key of the transit engine of HashiCorp Vault or OpenBao, of type
+// ed25519. The relay can ask for signatures, and nobody can read the key.
+type KMS struct {
+	// URL is the sign call of the key, such as
+	// https://vault.example:8200/v1/transit/sign/audit. Required.
+	URL string `yaml:"url"`
+	// Token is the token of the service, which may do nothing but sign. Required.
+	Token auditrelay.Secret `yaml:"token"`
+	// Name is the name in signatures, such as the relay's host. Default: auditrelay.
+	Name string `yaml:"name"`
+	// PublicKey is the public key in base64, as the service prints it. Required. The key
+	// that auditors verify with is in the log at the start.
+	PublicKey string `yaml:"public_key"`
+}
+
+// Signer returns the signer, nil if no KMS is configured.
+func (k *KMS) Signer() (*kms.Transit, error) {
+	if k.URL == "" {
+		return nil, nil
+	}
+	return kms.New(kms.Options{URL: k.URL, Token: k.Token, Name: cmp.Or(k.Name, "auditrelay"), PublicKey: k.PublicKey})
+}
+
+// kms checks proofs.kms.
+func (c checker) kms() {
+	section := c.in("proofs", "kms")
+	if c.in("proofs").get("kms") == nil || section.kind != kindMapping {
+		return
+	}
+	if !section.get("url").given() {
+		c.bad(at("proofs", "kms", "url"), "it is required: the URL of a key's sign call")
+		return
+	}
+	if url, token := section.get("url"), section.get("token"); url.unset || token != nil && token.unset {
+		return // a reference that this machine has not
+	}
+	_, err := c.Proofs.KMS.Signer()
+	if wrong, ok := errors.AsType[*auditrelay.OptionError](err); ok {
+		c.bad(at("proofs", "kms", wrong.Path), "%v", wrong.Err)
+	}
+	if c.Proofs.Key != "" {
+		c.bad(at("proofs", "kms"), "both kms and key are given: name the former key as previous_key")
+	}
+	if c.Proofs.Unsigned {
+		c.bad(at("proofs", "kms"), "kms is given, and unsigned")
+	}
 }
 
 func (c checker) proofs() {
@@ -40,7 +93,8 @@ func (c checker) proofs() {
 			c.bad(at("proofs", s.key), "%v", err)
 		}
 	}
-	if c.Proofs.PreviousKey != "" && c.Proofs.Key == "" {
+	c.kms()
+	if c.Proofs.PreviousKey != "" && c.Proofs.Key == "" && c.Proofs.KMS.URL == "" {
 		c.bad(at("proofs", "previous_key"), "a previous key is given, and no key")
 	}
 	if c.Proofs.Key != "" && c.Proofs.Key == c.Proofs.PreviousKey {

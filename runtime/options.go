@@ -122,10 +122,22 @@ type ProofOptions struct {
 	// Key signs: a line as auditrelay proof keygen prints it (c2sp.org/signed-note,
 	// Ed25519). Empty: nothing is signed, and sinks get no proofs.
 	Key string
-	// PreviousKey is the key before Key. The change is recorded, signed by both.
+	// Signer, if not nil, signs in the place of Key.
+	Signer Signer
+	// PreviousKey is the key before Key or Signer. The change is recorded, signed by both.
 	PreviousKey string
 	// Every is the time between two checkpoints of a log. Default: 60 s.
 	Every time.Duration
+}
+
+// Signer signs checkpoints with an Ed25519 key that stays elsewhere, such as in a KMS. A
+// callback waits for it once in each ProofOptions.Every; while it fails, checkpoints wait
+// and deliveries go on. It must be safe for concurrent use.
+type Signer interface {
+	// PublicKey is the public key, as in c2sp.org/signed-note.
+	PublicKey() string
+	// Sign returns the signature of a message, in bounded time.
+	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
 // Retention bounds the events that are kept although no callback needs them. Events that

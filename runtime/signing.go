@@ -29,12 +29,15 @@ type signing struct {
 
 // openSigning returns nil where there is no key.
 func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
-	if o.Key == "" {
+	if o.Key == "" && o.Signer == nil {
 		return nil, nil
 	}
 	s := &signing{every: cmp.Or(o.Every, time.Minute)}
 	var err error
-	if s.signer, err = proof.Signer(o.Key); err == nil {
+	if o.Signer != nil {
+		s.public = o.Signer.PublicKey()
+		s.signer, err = newRemoteSigner(r.ctx, o.Signer)
+	} else if s.signer, err = proof.Signer(o.Key); err == nil {
 		s.public, err = proof.PublicKey(o.Key)
 	}
 	if err != nil {
@@ -43,7 +46,7 @@ func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
 	if o.PreviousKey == "" {
 		return s, nil
 	}
-	record, err := proof.Rotation(o.PreviousKey, o.Key)
+	record, err := proof.RotationTo(o.PreviousKey, s.public, s.signer)
 	if err != nil {
 		return nil, fmt.Errorf("proofs: previous key: %w", err)
 	}
@@ -56,6 +59,24 @@ func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
 	}
 	return s, err
 }
+
+// remoteSigner is a Signer as notes take it.
+type remoteSigner struct {
+	note.Verifier
+	ctx    context.Context // of the runtime
+	signer Signer
+}
+
+func newRemoteSigner(ctx context.Context, s Signer) (note.Signer, error) {
+	v, err := note.NewVerifier(s.PublicKey())
+	if err != nil {
+		return nil, err
+	}
+	return &remoteSigner{v, ctx, s}, nil
+}
+
+// Sign implements note.Signer.
+func (s *remoteSigner) Sign(message []byte) ([]byte, error) { return s.signer.Sign(s.ctx, message) }
 
 func (s *signing) sign(c proof.Checkpoint) ([]byte, error) { return c.Sign(s.signer) }
 

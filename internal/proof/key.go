@@ -43,20 +43,28 @@ const rotationLine = "auditrelay key rotation\n"
 
 // Rotation returns the record that one key takes another's place, signed by both.
 func Rotation(before, after string) ([]byte, error) {
-	keys := make([]string, 0, 2)
-	signers := make([]note.Signer, 0, 2)
-	for _, signing := range []string{before, after} {
-		public, err := PublicKey(signing)
-		if err != nil {
-			return nil, err
-		}
-		s, err := Signer(signing)
-		if err != nil {
-			return nil, err
-		}
-		keys, signers = append(keys, public), append(signers, s)
+	public, err := PublicKey(after)
+	if err != nil {
+		return nil, err
 	}
-	return note.Sign(&note.Note{Text: rotationLine + keys[0] + "\n" + keys[1] + "\n"}, signers...)
+	s, err := Signer(after)
+	if err != nil {
+		return nil, err
+	}
+	return RotationTo(before, public, s)
+}
+
+// RotationTo is Rotation to a key that is known by its signer and its public key alone.
+func RotationTo(before, public string, s note.Signer) ([]byte, error) {
+	former, err := PublicKey(before)
+	if err != nil {
+		return nil, err
+	}
+	old, err := Signer(before)
+	if err != nil {
+		return nil, err
+	}
+	return note.Sign(&note.Note{Text: rotationLine + former + "\n" + public + "\n"}, old, s)
 }
 
 // OpenRotation reads the record of a rotation, signed by both keys.

@@ -233,6 +233,12 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if options.Proofs.Key, err = d.proofKey(); err != nil {
 		return err
 	}
+	if signer, err := d.cfg.Proofs.KMS.Signer(); err != nil {
+		return fmt.Errorf("proofs.kms: %w", err)
+	} else if signer != nil {
+		options.Proofs.Signer = signer
+		d.log.Info("a key management service signs proofs", "public_key", signer.PublicKey())
+	}
 	changes, recorded := d.startChanges(made)
 	options.Changes, options.Recorded = changes, recorded
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {

@@ -15,7 +15,7 @@ import (
 // directory, which is made the first time. Empty: nothing is to be signed.
 func (d *daemon) proofKey() (string, error) {
 	switch p := &d.cfg.Proofs; {
-	case p.Unsigned:
+	case p.Unsigned, p.KMS.URL != "":
 		return "", nil
 	case p.Key != "":
 		return string(p.Key), nil

@@ -80,7 +80,13 @@ func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMake
 // publicKeys are those of the configuration's signing keys, or of the data directory's.
 func publicKeys(cfg *config.Config) (public []string, err error) {
 	signing := []string{string(cfg.Proofs.PreviousKey), string(cfg.Proofs.Key)}
-	if cfg.Proofs.Key == "" {
+	signer, err := cfg.Proofs.KMS.Signer()
+	if err != nil {
+		return nil, fmt.Errorf("proofs.kms: %w", err)
+	}
+	if signer != nil {
+		public = append(public, signer.PublicKey())
+	} else if cfg.Proofs.Key == "" {
 		name := dataDir(cfg.DataDir).file(proofKeyFile)
 		text, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {

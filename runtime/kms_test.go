@@ -1,0 +1,76 @@
+package runtime_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"auditrelay/internal/verify"
+	"auditrelay/runtime"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// kmsKey is a key that stays elsewhere.
+type kmsKey struct {
+	public  string
+	private ed25519.PrivateKey
+	fails   atomic.Bool
+	asked   atomic.Int64
+}
+
+func (k *kmsKey) PublicKey() string { return k.public }
+
+func (k *kmsKey) Sign(_ context.Context, message []byte) ([]byte, error) {
+	if k.asked.Add(1); k.fails.Load() {
+		return nil, errors.New("the KMS does not answer")
+	}
+	return ed25519.Sign(k.private, message), nil
+}
+
+// TestAKMSSigns: a key of a KMS signs in place of the key before, and the change of keys
+// is on record. While it fails, deliveries go on.
+func TestAKMSSigns(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kmsKey{private: private}
+	if k.public, err = note.NewEd25519VerifierKey("relay.example", public); err != nil {
+		t.Fatal(err)
+	}
+	former, formerPublic, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sink := &memorySink{}
+	r := start(t, runtime.Options{Dir: dir, Proofs: runtime.ProofOptions{Signer: k, PreviousKey: former}, Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+	k.fails.Store(true)
+	submit(t, r, event("e1", "created"))
+	settle(t, r)
+	if _, err := r.Prove(t.Context(), "", "e1", ""); err == nil {
+		t.Error("it is proved without a signature")
+	}
+	k.fails.Store(false)
+	submit(t, r, event("e2", "created"))
+	settle(t, r)
+	proofs, err := r.Prove(t.Context(), "", "e2", "")
+	if err != nil || len(proofs) != 1 {
+		t.Fatalf("%d proofs, %v", len(proofs), err)
+	}
+	if _, err := verify.File(proofs[0].File, verify.FileOptions{Keys: []string{k.public}}); err != nil {
+		t.Error(err)
+	}
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Who has the former key alone learns of the new one from the journal.
+	report, err := runtime.VerifyJournal(dir, runtime.Encryption{}, verify.Options{Keys: []string{formerPublic}})
+	if err != nil || report.FaultCount > 0 || report.ValidCheckpoints == 0 {
+		t.Errorf("%s %v, %v", report.Verdict(), report.Faults, err)
+	}
+}
