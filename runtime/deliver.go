@@ -50,11 +50,18 @@ func (p *pump) attempt(ctx context.Context, res *result) {
 		res.err = err
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
-	defer cancel()
-	res.begun, res.bytes = time.Now(), len(payload.Body)
-	receipt, err := deliver(ctx, p.callback.Sink, payload)
-	res.took = time.Since(res.begun)
+	var receipt auditrelay.Receipt
+	lapsed := p.r.inLease(ctx, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, p.callback.Timeout)
+		defer cancel()
+		res.begun, res.bytes = time.Now(), len(payload.Body)
+		receipt, err = deliver(ctx, p.callback.Sink, payload)
+		res.took = time.Since(res.begun)
+	})
+	if lapsed != nil && (res.begun.IsZero() || err != nil) {
+		res.err = lapsed // broken off by us
+		return
+	}
 	if err == nil {
 		p.callback.latency.observe(res.took)
 		p.r.sight(p.callback.Name, p.place.Replay, &payload)

@@ -25,8 +25,10 @@ type PostgresJournal struct {
 	// Schema is the schema for the tables, and for nothing else. Default: auditrelay.
 	Schema string
 	// Takeover is how long a relay that has stopped responding keeps the journal. Another
-	// one that starts waits for it. Default: 15 s.
+	// one that starts waits for it. Default: 15 s; in a fleet 5 s.
 	Takeover time.Duration
+	// Fleet has waited for the journal (Fleet.Await). Nil: the relay is alone.
+	Fleet *Fleet
 }
 
 func (p *PostgresJournal) on() bool { return p.URL != "" }
@@ -64,15 +66,32 @@ func wrapOpen(where string, err error) error {
 
 func openPostgres(ctx context.Context, o Options, jo journal.Options) (*journal.Journal, error) {
 	p := o.Journal.Postgres
-	s, err := pgstore.Open(ctx, pgstore.Options{URL: p.URL, Schema: p.Schema, Lock: p.Takeover, Logger: jo.Logger, UnsafeNoSync: jo.UnsafeNoSync})
+	po := pgstore.Options{URL: p.URL, Schema: p.Schema, Lock: p.Takeover, Logger: jo.Logger, UnsafeNoSync: jo.UnsafeNoSync, UnsafeNoFence: o.Journal.UnsafeNoFence}
+	if p.Fleet != nil {
+		po.Member = p.Fleet.fleetMember
+	}
+	s, err := pgstore.Open(ctx, po)
 	if err != nil {
 		return nil, err
+	}
+	if p.Fleet != nil {
+		p.Fleet.store = s
 	}
 	dir := ""
 	if o.Dir != "" {
 		dir = anchorDir(o.Dir)
 	}
 	return journal.OpenShared(s, dir, jo)
+}
+
+// Probe checks the server as Open would, and changes nothing. It returns what an operator
+// should know although the server can be used.
+func (p *PostgresJournal) Probe(ctx context.Context) (warnings []string, err error) {
+	all, err := pgstore.Probe(ctx, pgstore.Options{URL: p.URL, Schema: p.Schema})
+	for _, w := range all {
+		warnings = append(warnings, w.What+": "+w.Do)
+	}
+	return warnings, err
 }
 
 // anchorDir is where a data directory says how far its journal on a server had come.

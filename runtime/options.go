@@ -115,6 +115,9 @@ type JournalOptions struct {
 	// UnsafeNoSync acknowledges without waiting for the disk. It is only for crash tests,
 	// to show that they detect the loss.
 	UnsafeNoSync bool
+	// UnsafeNoFence lets a relay commit after another one has taken its journal over. It
+	// is only for crash tests, like UnsafeNoSync.
+	UnsafeNoFence bool
 }
 
 // ProofOptions sign the logs of proofs. The logs themselves are always kept.

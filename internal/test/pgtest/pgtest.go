@@ -68,18 +68,7 @@ func place(t testing.TB, bin string) *Server {
 	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if s.process != nil {
-			s.Stop(t, "immediate")
-		}
-		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			t.Logf("the server's log:\n%s", log[max(0, len(log)-4096):])
-		}
-		if err := os.RemoveAll(s.dir); err != nil {
-			t.Error(err)
-		}
-	})
+	s.endWith(t)
 	if os.Getuid() == 0 {
 		if s.as, err = serverAccount(); err != nil {
 			t.Fatal(err)
@@ -149,6 +138,22 @@ func (s *Server) set(t testing.TB, settings ...string) {
 	if err = errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// endWith ends the server with the test.
+func (s *Server) endWith(t testing.TB) {
+	t.Cleanup(func() {
+		if s.process != nil {
+			s.Stop(t, "immediate")
+		}
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			t.Logf("the server's log:\n%s", log[max(0, len(log)-4096):])
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func programs() (string, error) {
@@ -230,6 +235,64 @@ func (s *Server) Restart(t testing.TB) {
 	t.Fatal("the server does not answer")
 }
 
+// Standby starts another server as the synchronous standby of this one.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standby := &Server{dir: dir, bin: s.bin, as: s.as}
+	standby.endWith(t)
+	if s.as != nil {
+		if err := os.Chown(dir, int(s.as.uid), int(s.as.gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	standby.Follow(t, s)
+	return standby
+}
+
+// Follow makes a server that is stopped, whatever it held, the synchronous standby of
+// another one. It returns once that waits for it with each commit.
+func (s *Server) Follow(t testing.TB, primary *Server) {
+	t.Helper()
+	if err := os.RemoveAll(s.data()); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "pg_basebackup", "-D", s.data(), "-h", primary.dir, "-U", "owner", "-X", "stream", "-c", "fast", "--no-sync")
+	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conf, "unix_socket_directories = '%s'\nprimary_conninfo = 'host=%s user=owner application_name=standby'\n", s.dir, primary.dir)
+	if err = errors.Join(err, conf.Close(), os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	db := primary.Connect(t, "owner", "postgres")
+	defer db.Close()
+	db.Exec("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	db.Exec("SELECT pg_reload_conf()")
+	s.Restart(t)
+	for range 300 {
+		if n := db.Exec("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"); n[0] == "1" {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	t.Fatal("the standby is not synchronous")
+}
+
+// Promote makes a standby the primary.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	db := s.Connect(t, "owner", "postgres")
+	defer db.Close()
+	if ok := db.Exec("SELECT pg_promote(true, 60)"); ok[0] != "t" {
+		t.Fatal("the standby was not promoted")
+	}
+}
+
 // Stop stops the server; mode is smart, fast or immediate.
 func (s *Server) Stop(t testing.TB, mode string) {
 	t.Helper()
@@ -301,6 +364,14 @@ func (s *Server) Connect(t testing.TB, role, database string) *Conn {
 	c := &Conn{t, pg}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// TryConnect is Connect where the server may have no place. The caller closes it.
+func (s *Server) TryConnect(role, database string) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	pg, err := pgconn.Connect(ctx, s.URL(role, database))
+	return &Conn{pg: pg}, err
 }
 
 // Close ends the connection.

@@ -1,5 +1,7 @@
 package journal
 
+import "context"
+
 // Empty reports whether there is nothing to commit.
 func (t *Tx) Empty() bool {
 	return len(t.events) == 0 && len(t.ops) == 0 && t.trim == 0 && t.err == nil
@@ -28,4 +30,13 @@ func (j *Journal) Err() error {
 		j.reclaim()
 	}
 	return err
+}
+
+// Lease ends before another relay can have the journal; that of an embedded one does not.
+// Where it has ended, nothing may leave until there is another one: ask again.
+func (j *Journal) Lease() context.Context {
+	if j.shared == nil {
+		return context.Background()
+	}
+	return j.shared.Lease()
 }

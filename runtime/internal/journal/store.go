@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"io"
 
@@ -68,6 +69,9 @@ type Shared interface {
 	SetKeyring(text []byte, wipe bool) error
 	// Err says why Commit takes nothing now; ErrFailed where it never will again.
 	Err() error
+	// Lease ends before another relay can have the journal. It may end and be followed by
+	// another one: ask again for each piece of work.
+	Lease() context.Context
 }
 
 // ErrAbsent: there is no such key in a Store.

@@ -193,16 +193,34 @@ func (s *Store) Keyring() (text []byte, err error) {
 // SetKeyring implements journal.Shared. The one before is gone from the table after a
 // vacuum; the server's log, its archive and its backups may hold it longer.
 func (s *Store) SetKeyring(text []byte, wipe bool) error {
-	sql, epoch := s.fence()
+	return s.beside("INSERT INTO "+s.names.keyring+" (text) VALUES ($1) ON CONFLICT (one) DO UPDATE SET text = excluded.text", []any{text}, func(ctx context.Context) error {
+		if !wipe {
+			return nil
+		}
+		_, err := s.pool.Exec(ctx, "VACUUM "+s.names.keyring)
+		return err
+	})
+}
+
+// SetFile keeps a small file that follows the journal from relay to relay, durably.
+func (s *Store) SetFile(name string, content []byte) error {
+	return s.beside("INSERT INTO "+s.names.files+" VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET content = excluded.content", []any{name, content},
+		func(context.Context) error { return nil })
+}
+
+// beside writes something beside the journal, unless another relay has it by now. It can
+// be written twice.
+func (s *Store) beside(sql string, args []any, then func(ctx context.Context) error) error {
+	fence, epoch := s.fence()
 	until := time.Now().Add(s.options.Wait)
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, s.options.Attempt)
 		b := &pgx.Batch{}
-		b.Queue(sql, epoch)
-		b.Queue("INSERT INTO "+s.names.keyring+" (text) VALUES ($1) ON CONFLICT (one) DO UPDATE SET text = excluded.text", text)
+		b.Queue(fence, epoch)
+		b.Queue(sql, args...)
 		err := s.pool.SendBatch(ctx, b).Close()
-		if err == nil && wipe {
-			_, err = s.pool.Exec(ctx, "VACUUM "+s.names.keyring)
+		if err == nil {
+			err = then(ctx)
 		}
 		cancel()
 		switch {

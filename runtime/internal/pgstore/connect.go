@@ -17,7 +17,7 @@ import (
 
 // names are the tables, quoted.
 type names struct {
-	schema, journal, state, frames, parts, keyring string
+	schema, journal, state, frames, parts, keyring, lease, relays, files string
 }
 
 func (s *Store) configure() error {
@@ -33,7 +33,8 @@ func (s *Store) configure() error {
 	}
 	s.config = c
 	table := func(name string) string { return pgx.Identifier{s.options.Schema, name}.Sanitize() }
-	s.names = names{pgx.Identifier{s.options.Schema}.Sanitize(), table("journal"), table("state"), table("frames"), table("parts"), table("keyring")}
+	s.names = names{pgx.Identifier{s.options.Schema}.Sanitize(), table("journal"), table("state"), table("frames"), table("parts"), table("keyring"),
+		table("lease"), table("relays"), table("files")}
 	return nil
 }
 

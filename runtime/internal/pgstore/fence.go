@@ -18,6 +18,9 @@ const lockClass = 0x61726c79
 
 // takeLock makes the session that holds the journal's lock, and waits for it.
 func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
+	if m := s.options.Member; m != nil {
+		return m.takeLock(ctx)
+	}
 	until := time.Now().Add(s.options.LockWait)
 	var lock *pgx.Conn
 	for {
@@ -84,22 +87,10 @@ func (s *Store) holder(ctx context.Context, c *pgx.Conn) string {
 	return " (" + who + ")"
 }
 
-// takeOver ends what another relay may still have under way and raises the epoch: from
-// then on it can commit nothing.
-func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
-	if err := s.endSessions(ctx, lock, 0); err != nil {
-		return fmt.Errorf("end the sessions of the last relay: %w", explain(err))
-	}
+// whoAmI names this relay for people.
+func (s *Store) whoAmI() string {
 	host, _ := os.Hostname() // for people alone
-	who := fmt.Sprintf("process %d on %s, since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	err := lock.QueryRow(ctx, "UPDATE "+s.names.journal+" SET epoch = epoch + 1, holder = $1 RETURNING epoch", who).Scan(&s.epoch)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return &journal.CorruptError{Err: errors.New("the table journal is empty")}
-	}
-	if err != nil {
-		return fmt.Errorf("take the journal over: %w", explain(err))
-	}
-	return nil
+	return fmt.Sprintf("process %d on %s, since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 }
 
 // endSessions ends the sessions that write and read this journal: the one with that
@@ -127,7 +118,7 @@ func (s *Store) keepLock(lock *pgx.Conn) {
 		ctx, cancel := context.WithTimeout(s.ctx, s.options.Lock/3)
 		if lock == nil {
 			lock = s.lockAgain(ctx)
-		} else if _, err := lock.Exec(ctx, "SELECT 1"); err != nil {
+		} else if err := s.renew(ctx, lock); err != nil {
 			closeConn(lock)
 			lock = s.lockAgain(ctx)
 		}
@@ -151,6 +142,9 @@ func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
 	if err == nil && epoch != s.epoch && !s.options.UnsafeNoFence {
 		s.options.Logger.Error("journal: another relay has taken it over", "server", s.place())
 		_ = s.lose(ErrFenced)
+	}
+	if err == nil && epoch == s.epoch {
+		err = s.renew(ctx, lock) // the lease does not depend on the lock
 	}
 	if err != nil || !got || epoch != s.epoch {
 		closeConn(lock)

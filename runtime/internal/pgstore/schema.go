@@ -41,34 +41,42 @@ CREATE TABLE {state} (key bytea PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE {keyring} (one boolean PRIMARY KEY DEFAULT true CHECK (one), text bytea NOT NULL);
 ALTER TABLE {frames} ALTER COLUMN index SET STORAGE EXTERNAL, ALTER COLUMN lengths SET STORAGE EXTERNAL, ALTER COLUMN events {stored};
 ALTER TABLE {state} ALTER COLUMN value {stored};
+`, `
+CREATE TABLE {lease} (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	epoch bigint NOT NULL,
+	beat bigint NOT NULL,
+	holder text NOT NULL,
+	released boolean NOT NULL,
+	secret text NOT NULL
+) WITH (fillfactor = 10);
+INSERT INTO {lease} (epoch, beat, holder, released, secret) VALUES (0, 0, '', true, gen_random_uuid()::text || gen_random_uuid()::text);
+CREATE TABLE {relays} (
+	instance text PRIMARY KEY,
+	name text NOT NULL,
+	address text NOT NULL,
+	version text NOT NULL,
+	digest text NOT NULL,
+	since timestamptz NOT NULL,
+	joined timestamptz NOT NULL,
+	seen timestamptz NOT NULL,
+	gone boolean NOT NULL,
+	drained boolean NOT NULL,
+	failed timestamptz,
+	failure text NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE {files} (name text PRIMARY KEY, content bytea NOT NULL);
 `}
 
 // prepare checks the server, brings the tables to this program's format and takes the
 // journal over. lock holds the journal's lock.
 func (s *Store) prepare(ctx context.Context, lock *pgx.Conn) error {
-	var version int
-	var full, checksums, standbys, sync string
-	err := lock.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('full_page_writes'), current_setting('data_checksums'),
-		current_setting('synchronous_standby_names'), current_setting('synchronous_commit')`).Scan(&version, &full, &checksums, &standbys, &sync)
+	warnings, err := s.inspect(ctx, lock)
 	if err != nil {
-		return explain(err)
+		return err
 	}
-	if version < leastVersion {
-		return refused(fmt.Sprintf("the server has version %d.%d; 14 or later is needed", version/10000, version%100))
-	}
-	warn := func(what, do string) {
-		s.options.Logger.Warn("journal: "+what, "server", s.place(), "do", do)
-	}
-	if strings.TrimSpace(standbys) == "" {
-		warn("the server has no synchronous standby: what it acknowledges is lost along with its disk", "set synchronous_standby_names")
-	} else if sync == "local" {
-		warn("the server acknowledges before its synchronous standby has it (synchronous_commit = local)", "set synchronous_commit = on")
-	}
-	if full == "off" {
-		warn("the server has full_page_writes = off: a crash can damage its files", "set it to on, unless the file system writes pages whole")
-	}
-	if checksums == "off" {
-		warn("the server keeps no checksums of its pages: damage to the callbacks' state can go unseen", "pg_checksums --enable")
+	for _, w := range warnings {
+		s.options.Logger.Warn("journal: "+w.What, "server", s.place(), "do", w.Do)
 	}
 	if err := s.migrate(ctx, lock); err != nil {
 		return err
@@ -112,7 +120,7 @@ func (s *Store) migrate(ctx context.Context, lock *pgx.Conn) error {
 		return err
 	}
 	words := strings.NewReplacer("{journal}", s.names.journal, "{parts}", s.names.parts, "{frames}", s.names.frames, "{state}", s.names.state,
-		"{keyring}", s.names.keyring, "{stored}", stored)
+		"{keyring}", s.names.keyring, "{lease}", s.names.lease, "{relays}", s.names.relays, "{files}", s.names.files, "{stored}", stored)
 	for _, step := range migrations[format:] {
 		if _, err := tx.Exec(ctx, words.Replace(step)); err != nil {
 			return fmt.Errorf("make the tables in schema %s: %w", s.names.schema, explain(err))

@@ -41,9 +41,15 @@ type Options struct {
 	// PartBytes is the size beyond which a partition is followed by another. Default: 1 GiB.
 	PartBytes int
 
+	// Member has waited for the journal (Member.Await) as one relay of a fleet; nil: the
+	// relay is alone, and Open waits.
+	Member *Member
+
 	// UnsafeNoSync and UnsafeNoFence take away what the store promises. They exist so
 	// that tests can show that they would notice.
 	UnsafeNoSync, UnsafeNoFence bool
+
+	leastVersion int // for tests; as server_version_num
 }
 
 const (
@@ -63,6 +69,7 @@ func (o Options) withDefaults() Options {
 	o.Wait = cmp.Or(o.Wait, defaultWait)
 	o.Attempt = cmp.Or(o.Attempt, defaultAttempt)
 	o.PartBytes = cmp.Or(o.PartBytes, defaultPart)
+	o.leastVersion = cmp.Or(o.leastVersion, leastVersion)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -88,6 +95,7 @@ type Store struct {
 	trimmed int64
 
 	epoch  int64
+	held   holding
 	lost   atomic.Pointer[error] // why nothing can be committed any more
 	absent atomic.Int64          // when the server was first found gone, Unix ns; 0: it is there
 
@@ -108,6 +116,9 @@ var ErrFenced = errors.New("another relay has taken the journal over")
 // program made it; what about the server, its settings or rights is in the way. None
 // quotes the password.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Member != nil {
+		o.Lock = o.Member.s.options.Lock
+	}
 	o = o.withDefaults()
 	s := &Store{options: o}
 	if err := s.configure(); err != nil {
@@ -159,6 +170,7 @@ func (s *Store) Close() error {
 		closeConn(s.conn)
 		s.conn = nil
 	}
+	s.release()
 	if s.pool != nil {
 		s.pool.Close()
 	}

@@ -1,0 +1,406 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"auditrelay/runtime/internal/journal"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// View is a fleet as one of its relays last saw it.
+type View struct {
+	Relays []Relay
+	Leader *Relay // among Relays; nil: none has the lease
+	Secret string // known to whoever may read the tables
+	Epoch  int64
+	Err    error     // why nothing newer is known; nil: nothing is wrong
+	At     time.Time // of reading it
+}
+
+// Member is one relay of a fleet: it shows that it lives, sees who else does, and waits
+// for the journal. It is safe for concurrent use.
+type Member struct {
+	s        *Store // configured, and not open
+	instance string
+	me       Relay
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	view    View
+	lease   leaseState
+	still   time.Time // since when the lease has stood still, by our clock
+	absent  bool      // there are no tables yet
+	joined  bool
+	changed chan struct{} // closed and replaced with each view
+	lock    *pgx.Conn     // from Await to Open
+	taken   leaseState    // the lease as Await found it free
+	leads   bool
+	yield   chan struct{} // closed when the leader is to give the lease up
+	yielded bool
+}
+
+const (
+	defaultFleetLock = 5 * time.Second
+	aliveFor         = "interval '5 seconds'"
+	failedFor        = "interval '10 minutes'"
+	keptFor          = "interval '1 day'"
+)
+
+// errNoFleet: no relay has opened the journal yet.
+var errNoFleet = errors.New("the fleet's tables are not there yet")
+
+// Join makes this process a relay of the fleet that o names: of all relays on one schema
+// that call it. It returns at once; Close leaves. me has name, address, version and digest.
+func Join(o Options, me Relay) (*Member, error) {
+	o.Lock = cmp.Or(o.Lock, defaultFleetLock)
+	o = o.withDefaults()
+	s := &Store{options: o}
+	if err := s.configure(); err != nil {
+		return nil, fmt.Errorf("journal.postgres.url: %w", err)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	me.Instance = rand.Text()
+	m := &Member{s: s, instance: me.Instance, me: me, changed: make(chan struct{}), yield: make(chan struct{}), still: time.Now()}
+	m.view.Err = errNoFleet
+	m.ctx, m.cancel = s.ctx, s.cancel
+	m.work.Go(m.run)
+	return m, nil
+}
+
+// Instance names this process in View.
+func (m *Member) Instance() string { return m.instance }
+
+// View returns the fleet as it was last seen.
+func (m *Member) View() View {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.view
+}
+
+// Changed returns a channel that is closed when View returns something newer.
+func (m *Member) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// Yield returns a channel that is closed when this relay, which leads, is to give the lease
+// up for another one. After Retire there is a new one.
+func (m *Member) Yield() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.yield
+}
+
+// Retire says that this relay has closed the journal, and may wait for it again.
+func (m *Member) Retire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.yielded {
+		m.yield = make(chan struct{})
+	}
+	m.leads, m.yielded = false, false
+}
+
+// awaited is the lease as Await found it.
+func (m *Member) awaited() leaseState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.taken
+}
+
+// Close leaves the fleet.
+func (m *Member) Close() error {
+	m.cancel()
+	m.work.Wait()
+	m.mu.Lock()
+	lock := m.lock
+	m.lock = nil
+	m.mu.Unlock()
+	if lock != nil {
+		closeConn(lock)
+	}
+	return nil
+}
+
+// every is how often a relay looks at the fleet.
+func (m *Member) every() time.Duration { return min(m.s.options.Lock/10, time.Second) }
+
+// run shows that this relay lives, and looks who else does.
+func (m *Member) run() {
+	var db *pgx.Conn
+	defer func() {
+		if db != nil {
+			m.leave(db)
+			closeConn(db)
+		}
+	}()
+	for m.ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(m.ctx, m.s.options.Lock/2)
+		var err error
+		if db == nil {
+			db, err = m.session(ctx)
+		}
+		if err == nil {
+			err = m.look(ctx, db)
+		}
+		cancel()
+		if err != nil {
+			if db != nil && !missingTable(err) {
+				closeConn(db)
+				db = nil
+			}
+			m.failed(err)
+		}
+		m.s.sleep(m.every())
+	}
+}
+
+func (m *Member) session(ctx context.Context) (*pgx.Conn, error) {
+	db, err := m.s.connect(ctx, "fleet")
+	if err != nil {
+		return nil, err
+	}
+	// That a relay lives is no news for a standby: nothing depends on its row.
+	if _, err := db.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+		closeConn(db)
+		return nil, err
+	}
+	return db, nil
+}
+
+// failed notes that the fleet cannot be seen: what the lease did meanwhile is not known.
+func (m *Member) failed(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.absent = missingTable(err)
+	m.view.Err, m.joined, m.still = explain(err), false, time.Now()
+	if m.absent {
+		m.view, m.lease = View{Err: errNoFleet}, leaseState{}
+	}
+	m.publish()
+}
+
+// publish is called with mu held.
+func (m *Member) publish() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func missingTable(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "42P01" || e.Code == "3F000")
+}
+
+// look shows that this relay lives and reads the fleet.
+func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
+	if err := m.show(ctx, db); err != nil {
+		return err
+	}
+	v := View{At: time.Now()}
+	var lease leaseState
+	var holder string
+	err := db.QueryRow(ctx, "SELECT epoch, beat, released, holder, secret FROM "+m.s.names.lease).
+		Scan(&lease.Epoch, &lease.Beat, &lease.Released, &holder, &v.Secret)
+	if err != nil {
+		return err
+	}
+	v.Epoch = lease.Epoch
+	var now time.Time
+	if v.Relays, now, err = m.read(ctx, db); err != nil {
+		return err
+	}
+	for i := range v.Relays {
+		if r := &v.Relays[i]; r.Instance == holder && !lease.Released {
+			r.Leads, v.Leader = true, r
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if lease != m.lease || !m.joined {
+		m.lease, m.still = lease, v.At
+	}
+	m.joined, m.absent, m.view = true, false, v
+	if m.leads && !m.yielded && shouldYield(v.Relays, m.instance, now) {
+		m.yielded = true
+		close(m.yield)
+	}
+	m.publish()
+	return nil
+}
+
+// show writes this relay's row.
+func (m *Member) show(ctx context.Context, db *pgx.Conn) error {
+	m.mu.Lock()
+	me := m.me
+	m.mu.Unlock()
+	tag, err := db.Exec(ctx, "UPDATE "+m.s.names.relays+" SET seen = now(), gone = false WHERE instance = $1 AND digest = $2", m.instance, me.Digest)
+	if err != nil || tag.RowsAffected() > 0 {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue("DELETE FROM " + m.s.names.relays + " WHERE seen < now() - " + keptFor)
+	b.Queue("INSERT INTO "+m.s.names.relays+` AS r (instance, name, address, version, digest, since, joined, seen, gone, drained, failure)
+		SELECT $1, $2, $3, $4, $5, coalesce((SELECT min(since) FROM `+m.s.names.relays+" WHERE digest = $5 AND NOT gone AND seen > now() - "+aliveFor+`), now()), now(), now(), false, false, ''
+		ON CONFLICT (instance) DO UPDATE SET digest = excluded.digest, since = excluded.since, seen = now()`, m.instance, me.Name, me.Address, me.Version, me.Digest)
+	return db.SendBatch(ctx, b).Close()
+}
+
+func (m *Member) read(ctx context.Context, db *pgx.Conn) (all []Relay, now time.Time, err error) {
+	rows, err := db.Query(ctx, "SELECT instance, name, address, version, digest, since, joined, extract(epoch FROM now() - seen)::float8, gone, drained, coalesce(failed > now() - "+failedFor+
+		", false), failure, NOT gone AND seen > now() - "+aliveFor+", now() FROM "+m.s.names.relays+" ORDER BY name, joined")
+	if err != nil {
+		return nil, now, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r Relay
+		var seconds float64
+		if err := rows.Scan(&r.Instance, &r.Name, &r.Address, &r.Version, &r.Digest, &r.Since, &r.Joined, &seconds, &r.Gone, &r.Drained, &r.Failed, &r.Failure, &r.Alive, &now); err != nil {
+			return nil, now, err
+		}
+		r.Seen = time.Duration(seconds * float64(time.Second))
+		all = append(all, r)
+	}
+	return all, now, rows.Err()
+}
+
+// leave says that this relay is gone.
+func (m *Member) leave(db *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = db.Exec(ctx, "UPDATE "+m.s.names.relays+" SET gone = true WHERE instance = $1", m.instance) // seen says it soon
+}
+
+// exec runs one statement about the fleet in a session of its own.
+func (m *Member) exec(ctx context.Context, sql string, args ...any) (changed int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.s.options.Lock)
+	defer cancel()
+	db, err := m.s.connect(ctx, "fleet")
+	if err != nil {
+		return 0, explain(err)
+	}
+	defer closeConn(db)
+	tag, err := db.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), explain(err)
+}
+
+// Drain tells the relays of that name to give the lease up, and to take it again only
+// where no other can; with undo, that they may take it again. It returns how many were told.
+func (m *Member) Drain(ctx context.Context, name string, undo bool) (int64, error) {
+	n, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET drained = $2 WHERE name = $1 AND NOT gone AND seen > now() - "+aliveFor, name, !undo)
+	if err != nil {
+		return 0, fmt.Errorf("drain relay %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// Fail notes that this relay cannot open the journal with its configuration, so that
+// relays with another one come first for ten minutes.
+func (m *Member) Fail(ctx context.Context, cause error) error {
+	_, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET failed = now(), gone = true, failure = left($2, 500) WHERE instance = $1", m.instance, cause.Error())
+	return err
+}
+
+// SetDigest changes the digest of this relay's configuration.
+func (m *Member) SetDigest(digest string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.me.Digest = digest
+}
+
+// Others reports whether another relay lives that could take the lease over.
+func (m *Member) Others() bool {
+	v := m.View()
+	for _, k := range v.Relays {
+		if k.Alive && k.Instance != m.instance && ranks(v.Relays)[k.Instance].usable > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Await returns when this relay may have the journal, which Open then takes over: its
+// holder gave it up, or has not renewed its lease for Options.Lock by this process's clock.
+func (m *Member) Await(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		changed, free, lease := m.changed, m.free(), m.lease
+		m.mu.Unlock()
+		if free {
+			got, err := m.tryLock(ctx, lease)
+			if err != nil {
+				m.s.options.Logger.Warn("journal: cannot take the free lease", "server", m.s.place(), "error", explain(err).Error())
+			}
+			if got {
+				return nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// free reports whether this relay may take the lease. It is called with mu held.
+func (m *Member) free() bool {
+	switch {
+	case m.absent:
+		return true
+	case !m.joined || !mayLead(m.view.Relays, m.instance):
+		return false
+	}
+	return m.lease.Released || time.Since(m.still) >= m.s.options.Lock
+}
+
+// tryLock takes the journal's lock, which is free where the last holder's session is over.
+func (m *Member) tryLock(ctx context.Context, lease leaseState) (bool, error) {
+	lock, err := m.s.lockSession(ctx)
+	if err != nil {
+		return false, err
+	}
+	got, err := m.s.tryLock(ctx, lock)
+	if got && err == nil {
+		_, err = lock.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", openWithin.Milliseconds()))
+	}
+	if err != nil || !got {
+		closeConn(lock)
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lock, m.taken = lock, lease
+	return true, nil
+}
+
+// openWithin is how long Open may come after Await.
+const openWithin = 30 * time.Second
+
+// takeLock hands what Await got to Open.
+func (m *Member) takeLock(ctx context.Context) (*pgx.Conn, error) {
+	m.mu.Lock()
+	lock := m.lock
+	m.lock, m.leads = nil, true
+	m.mu.Unlock()
+	if lock == nil {
+		return nil, fmt.Errorf("%w: this relay has not waited for it", journal.ErrLocked)
+	}
+	if _, err := lock.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", m.s.options.Lock.Milliseconds())); err != nil {
+		closeConn(lock)
+		return nil, fmt.Errorf("%w: the session that waited for it is over: %w", journal.ErrLocked, explain(err))
+	}
+	return lock, nil
+}

@@ -1,0 +1,167 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"auditrelay/internal/test/pgtest"
+	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/pgstore"
+)
+
+func join(t *testing.T, po pgstore.Options, name, digest string) *pgstore.Member {
+	t.Helper()
+	m, err := pgstore.Join(po, pgstore.Relay{Name: name, Address: "http://" + name, Version: "test", Digest: digest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// lead waits for the lease and opens the journal.
+func lead(t *testing.T, po pgstore.Options, m *pgstore.Member) *journal.Journal {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		if err := m.Await(ctx); err != nil {
+			t.Fatalf("wait for the lease: %v", err)
+		}
+		po.Member = m
+		j, err := place(po)(journal.Options{})
+		if errors.Is(err, journal.ErrLocked) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = j.Close() })
+		return j
+	}
+}
+
+// waits reports whether a member does not get the lease within that time.
+func waits(t *testing.T, m *pgstore.Member, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	if err := m.Await(ctx); err == nil {
+		t.Error("it got the lease")
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for until := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func TestFleet(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	po := options(server)
+	po.Lock = 2 * time.Second
+	a := join(t, po, "a", "1")
+	first := lead(t, po, a)
+	if _, err := add(first, "of a"); err != nil {
+		t.Fatal(err)
+	}
+	b := join(t, po, "b", "1")
+	waits(t, b, 3*time.Second)
+	v := b.View()
+	if len(v.Relays) != 2 || v.Leader == nil || v.Leader.Name != "a" || v.Leader.Address != "http://a" || v.Err != nil {
+		t.Fatalf("the fleet as b sees it: %+v", v)
+	}
+
+	// Told to drain, a gives it up for b, which need not wait for the lease's end.
+	if n, err := b.Drain(t.Context(), "a", false); n != 1 || err != nil {
+		t.Fatalf("drain: %d %v", n, err)
+	}
+	select {
+	case <-a.Yield():
+	case <-time.After(10 * time.Second):
+		t.Fatal("a does not yield")
+	}
+	lease := first.Lease()
+	if lease.Err() != nil {
+		t.Error("a has no lease")
+	}
+	began := time.Now()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if lease.Err() == nil {
+		t.Error("a has its lease after it gave it up")
+	}
+	a.Retire()
+	second := lead(t, po, b)
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("b took over after %v", took)
+	}
+	if _, err := add(second, "of b"); err != nil {
+		t.Fatal(err)
+	}
+	waits(t, a, 300*time.Millisecond)
+
+	// A newer configuration: b gives it up for c.
+	c := join(t, po, "c", "2")
+	select {
+	case <-b.Yield():
+	case <-time.After(10 * time.Second):
+		t.Fatal("b does not yield to a newer configuration")
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.Retire()
+	third := lead(t, po, c)
+	if next := third.Head().Next; next != 3 {
+		t.Errorf("the next sequence is %d", next)
+	}
+	// It fails there: those with the older one come first again.
+	if err := c.Fail(t.Context(), errors.New("no such callback")); err != nil {
+		t.Fatal(err)
+	}
+	_ = third.Close()
+	_ = c.Close()
+	lead(t, po, b)
+	eventually(t, "b leads", func() bool { v := a.View(); return v.Leader != nil && v.Leader.Name == "b" })
+	for _, r := range a.View().Relays {
+		if r.Name == "c" && (r.Failure != "no such callback" || r.Alive) {
+			t.Errorf("c: %+v", r)
+		}
+	}
+}
+
+// TestALeaseThatIsNotRenewed: its holder stops before another relay takes it over, and can
+// commit nothing afterwards.
+func TestALeaseThatIsNotRenewed(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	po := options(server)
+	po.Lock = time.Second
+	first := lead(t, po, join(t, po, "a", "1"))
+	b := join(t, po, "b", "1")
+	eventually(t, "b sees a", func() bool { return b.View().Leader != nil })
+	// The lease of a stands still: its row is held by somebody else.
+	db := server.Connect(t, "owner", "postgres")
+	db.Exec("BEGIN; SELECT FROM " + po.Schema + ".lease FOR UPDATE")
+	<-first.Lease().Done()
+	ended := time.Now()
+	awaited := make(chan time.Time, 1)
+	go func() {
+		_ = b.Await(t.Context())
+		awaited <- time.Now()
+	}()
+	if at := <-awaited; at.Before(ended) {
+		t.Error("b had the lease while a had it")
+	}
+	if first.Lease().Err() == nil {
+		t.Error("a has the lease again")
+	}
+	db.Exec("ROLLBACK")
+}
