@@ -91,6 +91,7 @@ type grammar struct {
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Verify     verifyCommand     `cmd:"" help:"Check delivered data against its signed proofs, offline."`
 	Proof      proofCommands     `cmd:"" help:"Make keys that sign proofs."`
+	Fleet      fleetCommands     `cmd:"" help:"Show the relays that share a journal; drain one before you stop it."`
 	Control    controlCommands   `cmd:"" help:"Read the relay's own records: everything that was done to it."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`

@@ -14,13 +14,13 @@ import (
 
 type validateCommand struct {
 	configFile
-	Online  bool          `help:"Also check every sink's destination."`
+	Online  bool          `help:"Also check every sink's destination, and the server that keeps the journal."`
 	Timeout time.Duration `help:"Time limit for each destination." default:"30s"`
 	JSON    bool          `help:"Print JSON."`
 }
 
 // errProbes says that a destination did not answer as it should.
-var errProbes = errors.New("a sink's destination could not be used")
+var errProbes = errors.New("a destination could not be used")
 
 func (c *validateCommand) Run(a *program) error {
 	files, err := c.files()

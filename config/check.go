@@ -48,6 +48,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.keys()
 	c.encryption()
 	c.journalOnPostgres()
+	c.fleet()
 	c.proofs()
 	c.files()
 	c.detectors()

@@ -345,7 +345,7 @@ type Journal struct {
 }
 
 // PostgresJournal is a journal in a Postgres database. One relay at a time has it; a
-// second one that starts waits, and takes over when the first one is gone.
+// second one that starts waits, and takes over when the first one is gone. See fleet.
 type PostgresJournal struct {
 	// URL is the connection string of the server itself: a pooler cannot keep the lock.
 	// Required. With several hosts add target_session_attrs=read-write.
@@ -354,9 +354,27 @@ type PostgresJournal struct {
 	// it may. Default: auditrelay.
 	Schema string `yaml:"schema"`
 	// Takeover is how long a relay that has stopped responding keeps the journal.
-	// Default: 15s.
+	// Default: 15s; in a fleet 5s.
 	Takeover time.Duration `yaml:"takeover" range:"1s..10m"`
+	// Fleet runs several relays on this journal: one leads, the others send their requests
+	// on to it and take over when it is gone. Default: none; a second relay ends.
+	Fleet Fleet `yaml:"fleet"`
 }
+
+// Fleet is this relay as one of several with one journal and one configuration.
+type Fleet struct {
+	// Address is the URL at which the other relays reach this one, such as
+	// https://${POD_IP}:8787. Required.
+	Address string `yaml:"address"`
+	// Name names this relay in lists and logs. Default: the machine's host name.
+	Name string `yaml:"name"`
+	// CA is a file of PEM certificates to trust, instead of the system's, when this relay
+	// calls another one. Default: the system's.
+	CA string `yaml:"ca"`
+}
+
+// On reports whether the relay is one of a fleet.
+func (f *Fleet) On() bool { return f.Address != "" }
 
 // Retention limits the events that no callback needs any more.
 type Retention struct {

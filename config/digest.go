@@ -34,6 +34,15 @@ func (c *Config) Digest(key []byte) string {
 	return d.sum()
 }
 
+// FleetDigest is Digest without what may differ between the relays of a fleet: addresses,
+// paths and certificates of their machines.
+func (c *Config) FleetDigest(key []byte) string {
+	same := *c
+	same.Listen, same.DataDir, same.Socket, same.Log, same.TLS, same.tlsFiles = "", "", Socket{}, Log{}, TLS{}, nil
+	same.Journal.Postgres.Fleet = Fleet{}
+	return same.Digest(key)
+}
+
 // CallbackDigest is Digest for one callback with all that it works with: its
 // filters, their modules' content and their keys.
 func (c *Config) CallbackDigest(key []byte, cb *Callback) string {

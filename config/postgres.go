@@ -1,5 +1,11 @@
 package config
 
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
 // maxSchema leaves room for the names of sessions, which the server cuts at 63 bytes.
 const maxSchema = 40
 
@@ -25,5 +31,41 @@ func (c checker) journalOnPostgres() {
 	}
 	if c.in("journal").get("reserve") != nil {
 		c.bad(at("journal", "reserve"), "the journal is on Postgres, whose disk the relay does not see; remove it, and bound the journal with journal.quota")
+	}
+}
+
+// localSinks keep what they deliver on the relay's machine.
+var localSinks = []string{"file", "sqlite"}
+
+// fleet refuses what a fleet cannot keep: everything has to be the same whichever relay
+// leads.
+func (c checker) fleet() {
+	if c.in("journal", "postgres").get("fleet") == nil {
+		return
+	}
+	f := &c.Journal.Postgres.Fleet
+	where := at("journal", "postgres", "fleet")
+	u, err := url.Parse(f.Address)
+	switch {
+	case f.Address == "":
+		c.bad(at("journal", "postgres", "fleet", "address"), "it is required: the URL at which the other relays reach this one")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		c.bad(at("journal", "postgres", "fleet", "address"), "expected http://HOST:PORT or https://HOST:PORT")
+	case (u.Scheme == "https") != (c.TLS.Cert != ""):
+		c.bad(at("journal", "postgres", "fleet", "address"), "expected https with tls, and http without: it is the address of this relay's listener")
+	}
+	if len(c.Tokens) == 0 {
+		c.bad(where, "a fleet needs tokens: the relays send requests on to each other, so that none is local")
+	}
+	if c.TLS.ClientCA != "" {
+		c.bad(at("tls", "client_ca"), "with journal.postgres.fleet client certificates cannot be sent on; use tokens")
+	}
+	if !c.Proofs.Unsigned && c.Proofs.Key == "" {
+		c.bad(where, "a fleet needs proofs.key: otherwise each machine signs proofs with a key of its own")
+	}
+	for i := range c.Callbacks {
+		if s := c.Callbacks[i].Sink.Type; slices.Contains(localSinks, s) {
+			c.bad(at("callbacks", i, "sink"), "found %s, which keeps data on one machine; in a fleet another relay leads tomorrow: use a destination that all relays reach", s)
+		}
 	}
 }

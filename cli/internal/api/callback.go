@@ -41,6 +41,8 @@ type CallbackStatus struct {
 	Account Account           `json:"account"`
 	Causes  map[string]uint64 `json:"causes,omitempty"` // events that were not delivered, by cause
 
+	Relay string `json:"relay,omitempty"` // of a fleet: where the callback runs
+
 	Cursor   uint64        `json:"cursor"` // the next sequence to process
 	Head     uint64        `json:"head"`   // the next sequence that the journal will assign
 	Oldest   time.Time     `json:"oldest_pending,omitzero"`

@@ -79,6 +79,10 @@ var (
 	UseModule        = Endpoint[Use, Used]{"POST", "/v1/filters/{name}/module"}
 	ResetBreaker     = Endpoint[Why, Changed]{"POST", "/v1/filters/{name}/reset"}
 
+	GetFleet     = Endpoint[None, Fleet]{"GET", "/v1/fleet"}
+	DrainRelay   = Endpoint[Why, Fleet]{"POST", "/v1/fleet/{name}/drain"}
+	UndrainRelay = Endpoint[Why, Fleet]{"POST", "/v1/fleet/{name}/undrain"}
+
 	GetControl = Endpoint[ControlQuery, ControlRecords]{"GET", "/v1/control"}
 
 	GetCompleteness = Endpoint[CompletenessQuery, Completeness]{"GET", "/v1/completeness"}

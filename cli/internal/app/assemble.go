@@ -89,7 +89,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 			Retention:    runtime.Retention{Age: cfg.Journal.Retention.Age, Bytes: cfg.Journal.Retention.Bytes},
 			Encryption:   encryptionOf(cfg),
 			Postgres:     postgresOf(cfg),
-			UnsafeNoSync: unsafeNoSync(a.log),
+			UnsafeNoSync: unsafeNoSync(a.log), UnsafeNoFence: unsafeNoFence(a.log),
 		},
 		Callbacks: made.callbacks,
 		Ingest:    made.ingest,

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -32,7 +34,7 @@ type Checked struct {
 
 // Probe is how one sink's destination answered.
 type Probe struct {
-	Callback string `json:"callback"`
+	Callback string `json:"callback"` // (journal): the server that keeps the journal
 	Sink     string `json:"sink"`
 	// Result is ok, failed, or not checked.
 	Result string `json:"result"`
@@ -78,12 +80,31 @@ func Check(ctx context.Context, files []string, o CheckOptions) (Checked, error)
 		}
 	}
 	if o.Online {
+		done.Probes = probeJournal(ctx, cfg, o.Timeout)
 		for i := range cfg.Callbacks {
 			done.Probes = append(done.Probes, a.probe(ctx, cfg, &cfg.Callbacks[i], o.Timeout)...)
 		}
 	}
 	return done, nil
 }
+
+// probeJournal asks the server that keeps the journal, where one does.
+func probeJournal(ctx context.Context, cfg *config.Config, timeout time.Duration) []Probe {
+	on := postgresOf(cfg)
+	if on.URL == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(timeout, defaultProbe))
+	defer cancel()
+	p := Probe{Callback: "(journal)", Sink: "postgres", Result: ProbeOK}
+	warnings, err := on.Probe(ctx)
+	if p.Reason = strings.Join(warnings, "; "); err != nil {
+		p.Result, p.Reason = ProbeFailed, err.Error()
+	}
+	return []Probe{p}
+}
+
+const defaultProbe = 30 * time.Second
 
 // probe asks one callback's sink.
 func (a *assembler) probe(ctx context.Context, cfg *config.Config, c *config.Callback, timeout time.Duration) []Probe {
@@ -113,7 +134,7 @@ func probeSink(ctx context.Context, sink auditrelay.Sink, timeout time.Duration)
 		return auditrelay.ErrNotChecked
 	}
 	if timeout <= 0 {
-		timeout = 30 * time.Second
+		timeout = defaultProbe
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -84,16 +84,32 @@ type daemon struct {
 	trials map[string]*trial // of shadows, by callback
 
 	configured *config.Config // as read; changing guards it
+
+	fleet *fleet
 }
 
 // Run serves until ctx ends, then drains. It returns nil after an orderly stop,
 // whether or not everything could be delivered: what is left is in the journal.
 func Run(ctx context.Context, o Options) (err error) {
+	f := &fleet{}
+	defer func() { err = errors.Join(err, f.close()) }()
+	for {
+		err := runTerm(ctx, o, f)
+		if !errors.Is(err, errYield) || ctx.Err() != nil {
+			return err
+		}
+		f.member.Retire()
+	}
+}
+
+// runTerm is Run until the relay is to give its journal up to another one of its fleet,
+// which errYield says.
+func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler, worker: o.Worker, dataDir: o.DataDir}}
+	d := &daemon{options: o, fleet: f, build: assembler{file: o.ConfigFile, makers: makers, compiler: o.Compiler, worker: o.Worker, dataDir: o.DataDir}}
 	if d.cfg, err = d.load(); err != nil {
 		return err
 	}
@@ -113,6 +129,20 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.build.log = d.log
 	d.tellNotes(d.cfg)
 	d.data = dataDir(d.cfg.DataDir)
+	if d.inFleet() {
+		if err := d.follow(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		var end context.CancelFunc
+		ctx, end = d.term(ctx)
+		defer end()
+		if err := d.fetchFiles(ctx); err != nil {
+			return err
+		}
+	}
 	lapsed, err := d.applySelected()
 	if err != nil {
 		return err
@@ -128,14 +158,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = d.openRedacted(ctx)
 	}
 	if err != nil {
-		return err
+		return d.notOpened(ctx, err)
 	}
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
 	defer d.stores.close()
 	d.forgetPolicies(lapsed)
 
-	if err := d.data.setRedaction(d.cfg.Redaction); err != nil {
+	if err := errors.Join(d.data.setRedaction(d.cfg.Redaction), d.keepFiles()); err != nil {
 		return fmt.Errorf("the data directory: %w", err)
 	}
 	return d.serve(ctx)
@@ -188,11 +218,10 @@ func (d *daemon) applySelected() (lapsed []string, err error) {
 func (d *daemon) open(ctx context.Context) (err error) {
 	start := time.Now()
 	limits := limitsOf(d.cfg)
-	listener, err := http.Listen(ctx, d.cfg)
+	listener, socket, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
-	socket, err := http.ListenSocket(ctx, d.cfg.Socket)
 	closeAll := func() (err error) {
 		for _, l := range []net.Listener{listener, socket} {
 			if l != nil {
@@ -200,9 +229,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			}
 		}
 		return err
-	}
-	if err != nil {
-		return errors.Join(err, closeAll())
 	}
 	host := &sources.Host{Logger: d.log, Limits: limits.Ingest()}
 	others := newSources(host)
@@ -230,6 +256,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.cfg.Redaction == config.RedactionKept {
 		options.Known = []string{config.LiteLLMCallback}
 	}
+	options.Journal.Postgres.Fleet = d.fleet.member // nil: the relay is alone
 	if options.Proofs.Key, err = d.proofKey(); err != nil {
 		return err
 	}
@@ -249,14 +276,17 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.stores.set(stored, serves)
-	d.server, err = http.New(http.Options{
+	serverOptions := http.Options{
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limits, Version: d.options.Version, Logger: d.log,
 		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
 		Pages: func(api stdhttp.Handler) stdhttp.Handler {
 			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log})
 		},
-	})
-	if err != nil {
+	}
+	if d.fleet.member != nil {
+		serverOptions.Fleet, serverOptions.Secret = d, d.secret
+	}
+	if d.server, err = http.New(serverOptions); err != nil {
 		return errors.Join(err, d.rt.Close())
 	}
 	d.inForce(made.texts)
@@ -294,15 +324,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	broken, breaks := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer breaks(nil)
 	wg.Go(func() { d.ways.Run(serving, breaks) })
-	if d.options.AddressFile != "" {
-		if err := writeFile(d.options.AddressFile, []byte(d.server.Address()+"\n")); err != nil {
-			d.log.Error("cannot write the address file", "error", err)
-		}
-	}
-	if d.options.listening != nil {
-		d.options.listening(d.server.Address())
-	}
-	notifySupervisor("READY=1")
+	d.tellListening(d.server.Address())
 	wg.Go(func() { d.reloads(serving) })
 	journalFailed := make(chan error, 1)
 	wg.Go(func() { d.watchJournal(serving, journalFailed) })
@@ -322,7 +344,10 @@ func (d *daemon) serve(ctx context.Context) error {
 		wg.Wait()
 		return errors.Join(err, d.rt.Close())
 	}
-	notifySupervisor("STOPPING=1")
+	yields := errors.Is(context.Cause(ctx), errYield)
+	if !yields {
+		notifySupervisor("STOPPING=1")
+	}
 	d.recordStop(ctx)
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: deliveries go on, and events are taken until they have ended", "deadline", deadline)
@@ -333,7 +358,30 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.drain(bounded)
 	stopServing()
 	wg.Wait()
-	return context.Cause(broken)
+	if err := context.Cause(broken); err != nil || !yields {
+		return err
+	}
+	return errYield
+}
+
+// handover is how long a relay whose callbacks go on elsewhere waits for deliveries.
+const handover = time.Second
+
+// notOpened says what is to follow where a relay of a fleet could not open the journal.
+func (d *daemon) notOpened(ctx context.Context, err error) error {
+	member := d.fleet.member
+	switch {
+	case member == nil:
+		return err
+	case errors.Is(context.Cause(ctx), errYield), member.OutOfTurn(err):
+		d.log.Info("another relay of the fleet has the journal", "error", err)
+		return errYield
+	}
+	// Others go on with another configuration, if they have one.
+	if failed := member.Fail(context.WithoutCancel(ctx), err); failed != nil {
+		d.log.Error("the fleet was not told that this relay cannot lead", "error", failed)
+	}
+	return err
 }
 
 // watchJournal reports a journal that has failed. Only opening it anew tells what
@@ -357,7 +405,11 @@ func (d *daemon) watchJournal(ctx context.Context, failed chan<- error) {
 func (d *daemon) drainDeadline() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return cmp.Or(d.cfg.Shutdown.Deadline, defaultDrain)
+	deadline := cmp.Or(d.cfg.Shutdown.Deadline, defaultDrain)
+	if d.fleet.member != nil && d.fleet.member.Others() {
+		deadline = min(deadline, handover)
+	}
+	return deadline
 }
 
 func (d *daemon) drain(ctx context.Context) {

@@ -194,12 +194,12 @@ func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before
 		return err
 	}
 	// Durable before it is in force: a crash in between leaves the new one.
-	if err := d.data.selectPolicies(after); err != nil {
+	if err := d.selectPolicies(after); err != nil {
 		d.discard(made)
 		return fmt.Errorf("select a policy: %w", err)
 	}
 	if _, err := d.enforce(ctx, made, "use", by); err != nil {
-		return errors.Join(err, d.data.selectPolicies(before))
+		return errors.Join(err, d.selectPolicies(before))
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func (d *daemon) forgetPolicies(lapsed []string) {
 			d.log.Warn("the configuration has another policy than when this filter's was selected: it applies", "filter", name)
 			delete(all, name)
 		}
-		err = d.data.selectPolicies(all)
+		err = d.selectPolicies(all)
 	}
 	if err != nil {
 		d.log.Error("selections of policies that no longer hold could not be forgotten", "error", err)

@@ -55,6 +55,9 @@ func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error
 		return api.Reloaded{}, err
 	}
 	d.forgetPolicies(made.lapsed)
+	if d.fleet.member != nil {
+		d.fleet.member.SetDigest(fleetDigest(made.plain, d.options.Version))
+	}
 	d.server.CountReload(true)
 	d.log.Info("the configuration was reloaded", "by", by.Principal, "changed", told.Changed, "before", told.Before, "after", told.After)
 	for _, note := range told.Notes {
@@ -76,6 +79,7 @@ func (d *daemon) enforce(ctx context.Context, made *prepared, act string, by run
 		return api.Reloaded{}, err
 	}
 	recorded()
+	d.keptFiles()
 	return d.put(made), nil
 }
 

@@ -41,6 +41,10 @@ var operations = map[string]struct {
 	"GET /v1/version":   {"The program's version.", nil},
 	"GET /v1/principal": {"Returns the name and the roles of the caller.", nil},
 
+	"GET /v1/fleet":                 {"The relays that share this journal, and which one leads. Every relay answers for itself.", nil},
+	"POST /v1/fleet/{name}/drain":   {"Has a relay give the lead up to another one, before it is stopped.", nil},
+	"POST /v1/fleet/{name}/undrain": {"Lets a drained relay lead again.", nil},
+
 	"POST /v1/events":                 {"Accepts events: an object, an array, or one object a line, plain, gzip or zstd. With atomic, all or none.", []string{"atomic"}},
 	"POST /v1/hooks/{name}":           {"Accepts a producer's events at a hook, which has a secret of its own. Invalid events go into quarantine.", nil},
 	"GET /v1/hooks/{name}":            {"Answers a producer that asks by a challenge whether the hook is its own.", nil},

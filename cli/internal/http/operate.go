@@ -35,12 +35,12 @@ func (s *Server) getSources(*http.Request, principal, api.None) ([]api.Source, e
 
 func (s *Server) getCallbacks(*http.Request, principal, api.None) ([]api.CallbackStatus, error) {
 	statuses, err := s.rt.Callbacks()
-	return each(statuses, callbackStatus), err
+	return s.where(each(statuses, callbackStatus)...), err
 }
 
 func (s *Server) getCallback(r *http.Request, who principal, _ api.None) (api.CallbackStatus, error) {
 	status, err := s.rt.Callback(r.PathValue("name"))
-	out := callbackStatus(&status)
+	out := s.where(callbackStatus(&status))[0]
 	if who.allow(roleComply) != nil {
 		hideTexts(out.Recent)
 	}

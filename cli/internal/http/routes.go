@@ -119,6 +119,10 @@ func (s *Server) table() []route {
 		control(s, api.UseModule, roleAdmin, s.postModuleUse),
 		control(s, api.ResetBreaker, roleOperate, s.postReset),
 
+		answer(s, api.GetFleet, roleView, s.getFleet),
+		answer(s, api.DrainRelay, roleOperate, s.drain(false)),
+		answer(s, api.UndrainRelay, roleOperate, s.drain(true)),
+
 		answer(s, api.GetControl, roleAuditor, s.getControl),
 
 		answer(s, api.GetCompleteness, roleView, s.getCompleteness),

@@ -41,6 +41,10 @@ type Options struct {
 
 	// Control is the process; nil: what needs it answers 501.
 	Control Control
+	// Fleet is the fleet that the relay leads; nil: it is alone. Secret is known to its
+	// relays.
+	Fleet  Fleet
+	Secret func() string
 	// Sources are the ways in beside the server's own.
 	Sources sources.Set
 	// Stores are what the audit API reads; nil: its routes answer 501.
@@ -109,6 +113,7 @@ type Server struct {
 	version     api.Version
 	log         *slog.Logger
 	control     Control
+	fleet       Fleet         // nil: the relay is alone
 	pushing     chan struct{} // one module at a time is held in memory
 	stores      Stores
 	audit       auditSlots
@@ -136,7 +141,7 @@ func New(o Options) (*Server, error) {
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		inflated: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
-		control: o.Control, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
+		control: o.Control, fleet: o.Fleet, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
 		ending: make(chan struct{}),
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages, readings: newReadings(o.Runtime, readingWindow),
 		denials:  denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
@@ -164,6 +169,9 @@ func New(o Options) (*Server, error) {
 		}, func() float64 { return float64(o.DroppedLines()) }))
 	}
 	s.handler = s.routes()
+	if o.Fleet != nil {
+		s.handler = sentOn(o.Secret, s.handler)
+	}
 	return s, nil
 }
 

@@ -1,0 +1,342 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/http"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// fleet is this process as one relay of several: what it keeps from one term as the leader
+// to the next. Its zero value is a relay that has not joined; it may be alone.
+type fleet struct {
+	member           *runtime.Fleet // nil: alone
+	name             string
+	listener, socket *retained
+	told             bool // that it listens
+
+	kept map[string][]byte // the small files as the database has them
+}
+
+// errYield ends a term: another relay of the fleet is to lead.
+var errYield = errors.New("another relay of the fleet leads from now on")
+
+// retained is a listener that outlives the servers on it. Meanwhile the system keeps new
+// connections waiting.
+type retained struct {
+	net.Listener
+	deadline func(time.Time) error
+}
+
+// Close ends Accept.
+func (r *retained) Close() error { return r.deadline(time.Unix(1, 0)) }
+
+func retain(l net.Listener) (*retained, error) {
+	d, ok := l.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return nil, fmt.Errorf("a listener of type %T cannot be kept", l)
+	}
+	return &retained{l, d.SetDeadline}, nil
+}
+
+// listen opens what the relay answers on. In a fleet it does so once, and hands it out for
+// each server anew.
+func (d *daemon) listen(ctx context.Context) (listener, socket net.Listener, err error) {
+	f := d.fleet
+	if f.listener != nil {
+		err := f.listener.deadline(time.Time{})
+		if f.socket == nil {
+			return f.listener, nil, err
+		}
+		return f.listener, f.socket, errors.Join(err, f.socket.deadline(time.Time{}))
+	}
+	if listener, err = http.Listen(ctx, d.cfg); err != nil {
+		return nil, nil, err
+	}
+	if socket, err = http.ListenSocket(ctx, d.cfg.Socket); err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	if !d.inFleet() {
+		return listener, socket, nil
+	}
+	if f.listener, err = retain(listener); err == nil && socket != nil {
+		f.socket, err = retain(socket)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	return d.listen(ctx)
+}
+
+func (d *daemon) inFleet() bool { return d.cfg.Journal.Postgres.Fleet.On() }
+
+// close leaves the fleet.
+func (f *fleet) close() error {
+	var errs []error
+	for _, l := range []*retained{f.listener, f.socket} {
+		if l != nil {
+			errs = append(errs, l.Listener.Close())
+		}
+	}
+	if f.member != nil {
+		errs = append(errs, f.member.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// join makes this process a relay of the fleet, or tells the fleet of its configuration as
+// it is now.
+func (d *daemon) join() error {
+	f := d.fleet
+	digest := fleetDigest(d.cfg, d.options.Version)
+	if f.member != nil {
+		f.member.SetDigest(digest)
+		return nil
+	}
+	c := d.cfg.Journal.Postgres.Fleet
+	host, _ := os.Hostname() // the name is required then
+	if f.name = cmp.Or(c.Name, host); f.name == "" {
+		return errors.New("journal.postgres.fleet.name: this machine has no name; give the relay one")
+	}
+	var err error
+	f.member, err = runtime.JoinFleet(runtime.JournalOptions{Postgres: postgresOf(d.cfg), UnsafeNoSync: unsafeNoSync(d.log), UnsafeNoFence: unsafeNoFence(d.log)},
+		runtime.FleetRelay{Name: f.name, Address: c.Address, Version: d.options.Version.Version, Digest: digest}, d.log)
+	return err
+}
+
+// fleetDigest tells apart configurations and versions. The connection string, which has
+// the password, keeps those who see a digest from guessing at secrets.
+func fleetDigest(cfg *config.Config, v api.Version) string {
+	key := sha256.Sum256([]byte("auditrelay fleet\x00" + cfg.Journal.Postgres.URL.Reveal()))
+	sum := sha256.Sum256([]byte(cfg.FleetDigest(key[:]) + "\x00" + v.Version + "\x00" + v.Revision))
+	return hex.EncodeToString(sum[:8])
+}
+
+// follow answers for a relay that does not lead, and returns when it may: ctx has not
+// ended then.
+func (d *daemon) follow(ctx context.Context) error {
+	if err := d.join(); err != nil {
+		return err
+	}
+	listener, socket, err := d.listen(ctx)
+	if err != nil {
+		return err
+	}
+	follower, err := http.NewFollower(http.FollowerOptions{Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Logger: d.log,
+		Fleet: d, Leader: d.leader})
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- follower.Run(serving) }()
+	d.log.Info("waiting for the journal; requests go to the relay that leads the fleet", "relay", d.fleet.name, "address", follower.Address())
+	d.tellListening(follower.Address())
+	awaited := make(chan error, 1)
+	go func() { awaited <- d.fleet.member.Await(serving) }()
+	for {
+		select {
+		case err := <-served:
+			stop()
+			<-awaited
+			return cmp.Or(err, ctx.Err())
+		case err := <-awaited:
+			stop()
+			return errors.Join(err, <-served)
+		case <-d.options.Reload:
+			if cfg, err := d.load(); err != nil {
+				d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+			} else {
+				d.fleet.member.SetDigest(fleetDigest(cfg, d.options.Version))
+				d.log.Info("the configuration was read; it applies when this relay leads", "relay", d.fleet.name)
+			}
+		}
+	}
+}
+
+// tellListening says once that the relay answers.
+func (d *daemon) tellListening(address string) {
+	if d.fleet.told {
+		return
+	}
+	d.fleet.told = true
+	if d.options.AddressFile != "" {
+		if err := writeFile(d.options.AddressFile, []byte(address+"\n")); err != nil {
+			d.log.Error("cannot write the address file", "error", err)
+		}
+	}
+	if d.options.listening != nil {
+		d.options.listening(address)
+	}
+	notifySupervisor("READY=1")
+}
+
+// term returns a context that ends with ctx, or when another relay of the fleet is to lead.
+func (d *daemon) term(ctx context.Context) (context.Context, context.CancelFunc) {
+	term, end := context.WithCancelCause(ctx)
+	yield := d.fleet.member.Yield()
+	go func() {
+		select {
+		case <-yield:
+			d.log.Info("giving the journal up: another relay of the fleet is to lead", "relay", d.fleet.name)
+			end(errYield)
+		case <-term.Done():
+		}
+	}()
+	return term, func() { end(nil) }
+}
+
+// leader is where requests go.
+func (d *daemon) leader() (http.Leader, <-chan struct{}) {
+	changed := d.fleet.member.Changed()
+	v := d.fleet.member.View()
+	if v.Leader == nil || v.Leader.Instance == d.fleet.member.Instance() {
+		return http.Leader{}, changed
+	}
+	return http.Leader{Address: v.Leader.Address, Secret: v.Secret}, changed
+}
+
+// secret is what the relays of the fleet know each other by.
+func (d *daemon) secret() string { return d.fleet.member.View().Secret }
+
+// Fleet returns the fleet as this relay last saw it.
+func (d *daemon) Fleet() api.Fleet {
+	v := d.fleet.member.View()
+	out := api.Fleet{Relay: d.fleet.name, Epoch: v.Epoch, Agree: true, Relays: []api.FleetRelay{}}
+	if v.Err != nil {
+		out.Reason = v.Err.Error()
+	}
+	digest := ""
+	for i := range v.Relays {
+		r := &v.Relays[i]
+		state := "standby"
+		switch {
+		case r.Leads && r.Alive:
+			state, out.Leader = "leads", r.Name
+		case r.Failed:
+			state = "failed"
+		case !r.Alive:
+			state = "gone"
+		case r.Drained:
+			state = "drained"
+		}
+		if r.Alive {
+			out.Agree = out.Agree && (digest == "" || digest == r.Digest)
+			digest = r.Digest
+		}
+		out.Relays = append(out.Relays, api.FleetRelay{Name: r.Name, State: state, Address: r.Address, Version: r.Version, Digest: r.Digest,
+			Joined: r.Joined.UTC(), Seen: max(r.Seen, 0), Failure: r.Failure})
+	}
+	return out
+}
+
+// Drain has a relay give the lease up, or lets it have it again, and records that.
+func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.By) (api.Fleet, error) {
+	act := "drain"
+	if undo {
+		act = "undrain"
+	}
+	if err := d.rt.Record(ctx, runtime.Change{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: tableRelay, Object: name, After: map[string]any{"drained": !undo}}); err != nil {
+		return api.Fleet{}, err
+	}
+	n, err := d.fleet.member.Drain(ctx, name, undo)
+	if err != nil {
+		return api.Fleet{}, err
+	}
+	if n == 0 {
+		return api.Fleet{}, refusal(404, api.ReasonNotFound, "auditrelay fleet lists them", "no relay that lives has the name %.64q", name)
+	}
+	return d.Fleet(), nil
+}
+
+// fleetFiles are the small files of the data directory that follow the journal from relay
+// to relay: what was recorded last, and which policies were selected.
+func fleetFiles() []string {
+	return []string{"digest.key", redactionFile, "config.digest", "policies.json", "detectors.json", "keys.json", policiesFile}
+}
+
+// fetchFiles puts the fleet's files into the data directory. The first relay that leads
+// brings its own.
+func (d *daemon) fetchFiles(ctx context.Context) error {
+	kept, err := d.fleet.member.Files(ctx)
+	if err != nil {
+		return err
+	}
+	d.fleet.kept = kept
+	if len(kept) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(string(d.data), 0o700); err != nil {
+		return err
+	}
+	for _, name := range fleetFiles() {
+		content, ok := kept[name]
+		if !ok {
+			// It is another fleet's, or older than this one.
+			if err := os.Remove(d.data.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
+		if err := writeFile(d.data.file(name), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepFiles brings the files of the data directory that have changed to the fleet.
+func (d *daemon) keepFiles() error {
+	f := d.fleet
+	if f == nil || f.member == nil {
+		return nil
+	}
+	var errs []error
+	for _, name := range fleetFiles() {
+		content, err := os.ReadFile(d.data.file(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if had, ok := f.kept[name]; err == nil && (!ok || !bytes.Equal(had, content)) {
+			if err = f.member.SetFile(name, content); err == nil {
+				if f.kept == nil {
+					f.kept = map[string][]byte{}
+				}
+				f.kept[name] = content
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// keptFiles is keepFiles where a failure changes nothing but what is recorded again.
+func (d *daemon) keptFiles() {
+	if err := d.keepFiles(); err != nil {
+		d.log.Error("files of the data directory do not follow the journal to another relay yet", "error", err)
+	}
+}
+
+// selectPolicies keeps which policies were selected, also for the relay that leads next.
+func (d *daemon) selectPolicies(all selectedPolicies) error {
+	if err := d.data.selectPolicies(all); err != nil {
+		return err
+	}
+	return d.keepFiles()
+}

@@ -1,0 +1,176 @@
+package app
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/internal/test/pgtest"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+const fleetToken = "a-token-of-the-fleet"
+
+// fleetKey signs proofs, of all relays alike.
+var fleetKey = sync.OnceValue(func() string {
+	key, _, _ := note.GenerateKey(rand.Reader, "fleet.example") // never fails
+	return key
+})
+
+// fleetOn starts relays of one fleet, by name.
+func fleetOn(t *testing.T, server *pgtest.Server, rest string, names ...string) map[string]*running {
+	t.Helper()
+	all := map[string]*running{}
+	key := fleetKey()
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		all[name] = runFile(t, writeConfig(t, fmt.Sprintf(`listen: %s
+data_dir: %s
+tokens: [{name: boss, token: %s, roles: [admin, auditor]}]
+proofs: {key: "%s"}
+journal: {postgres: {url: "%s", takeover: 2s, fleet: {name: %s, address: "http://%s"}}}
+%s`, address, filepath.Join(t.TempDir(), name), fleetToken, key, server.URL("owner", "postgres"), name, address, rest)), memorySinks)
+	}
+	return all
+}
+
+// fleetOf waits until a relay sees the fleet as ok wants it.
+func fleetOf(t *testing.T, r *running, what string, ok func(api.Fleet) bool) api.Fleet {
+	t.Helper()
+	var f api.Fleet
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		status, answer := r.call("GET", "/v1/fleet", "", fleetToken)
+		if status == 200 {
+			f = api.Fleet{}
+			if err := json.Unmarshal([]byte(answer), &f); err != nil {
+				t.Fatal(err)
+			}
+			if ok(f) {
+				return f
+			}
+		}
+		if time.Now().After(until) {
+			t.Fatalf("not in time: %s; the fleet: %+v\n%s", what, f, r.log)
+		}
+	}
+}
+
+func ledBy(name string) func(api.Fleet) bool {
+	return func(f api.Fleet) bool { return f.Leader == name }
+}
+
+// TestFleet: each relay of a fleet answers for the one that leads, and what was changed on
+// one goes on with the next.
+func TestFleet(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	relays := fleetOn(t, server, `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
+callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms}}]
+`, "a")
+	a := relays["a"]
+	fleetOf(t, a, "a leads", ledBy("a"))
+	b := fleetOn(t, server, `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
+callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms}}]
+`, "b")["b"]
+	f := fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	if !f.Agree || f.Relay != "b" || f.Relays[0].State != "leads" || f.Relays[1].State != "standby" || f.Epoch == 0 {
+		t.Errorf("the fleet: %+v", f)
+	}
+
+	// Every route, on the relay that does not lead.
+	if status, answer := b.call("POST", "/v1/events", event("e1"), fleetToken); status != 200 {
+		t.Fatalf("an event sent to b: %d %s", status, answer)
+	}
+	if status, answer := a.call("GET", "/v1/events/e1", "", fleetToken); status != 200 {
+		t.Errorf("it is not on a: %d %s", status, answer)
+	}
+	for _, r := range []*running{a, b} {
+		if status, answer := r.call("GET", "/v1/callbacks", "", fleetToken); status != 200 || !strings.Contains(answer, `"relay":"a"`) {
+			t.Errorf("callbacks: %d %s", status, answer)
+		}
+		if status, _ := r.call("GET", "/v1/fleet", "", ""); status != 401 {
+			t.Errorf("the fleet without a token: %d", status)
+		}
+		if status, _ := r.call("POST", "/v1/events", event("e2"), "a-token-that-nobody-has"); status != 401 {
+			t.Errorf("an event with a wrong token: %d", status)
+		}
+	}
+	status, answer := b.call("POST", "/v1/filters/secrets/policy", `{"policy": "rules: [{names: [password], do: remove}]"}`, fleetToken)
+	var used api.PolicyUsed
+	if err := json.Unmarshal([]byte(answer), &used); err != nil || status != 200 || !used.Changed {
+		t.Fatalf("use another policy: %d %s", status, answer)
+	}
+
+	// a gives the lead up: the selected policy is in force on b, at once.
+	if status, answer := b.call("POST", "/v1/fleet/nobody/drain", `{}`, fleetToken); status != 404 {
+		t.Errorf("drain of a relay that is not there: %d %s", status, answer)
+	}
+	if status, answer := b.call("POST", "/v1/fleet/a/drain", `{"reason": "a test"}`, fleetToken); status != 200 {
+		t.Fatalf("drain: %d %s", status, answer)
+	}
+	f = fleetOf(t, b, "b leads", ledBy("b"))
+	if f.Relays[0].State != "drained" {
+		t.Errorf("the fleet: %+v", f)
+	}
+	inForce := func(r *running) {
+		t.Helper()
+		if status, answer := r.call("GET", "/v1/policies", "", fleetToken); status != 200 || !strings.Contains(answer, used.Digest) {
+			t.Errorf("the policies in force: %d %s", status, answer)
+		}
+	}
+	inForce(b)
+	fleetOf(t, a, "a sees b lead", ledBy("b"))
+	inForce(a)
+	if status, answer := a.call("POST", "/v1/events", event("e1"), fleetToken); status != 200 || !strings.Contains(answer, `"duplicate":true`) {
+		t.Errorf("the same event, sent to a: %d %s", status, answer)
+	}
+
+	// b stops: a leads again, although it was drained, and has b's policy.
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	fleetOf(t, a, "a leads again", ledBy("a"))
+	inForce(a)
+	if status, answer := a.call("GET", "/v1/control", "", fleetToken); status != 200 || !strings.Contains(answer, "a test") {
+		t.Errorf("the drain is not on record: %d %s", status, answer)
+	}
+}
+
+// TestFleetPutsTheNewestFirst: a relay with a newer configuration leads; where it cannot,
+// those with the older one do.
+func TestFleetPutsTheNewestFirst(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	a := fleetOn(t, server, "callbacks: [{name: one, sink: {memory: {}}}, {name: two, sink: {memory: {}}}]\n", "a")["a"]
+	fleetOf(t, a, "a leads", ledBy("a"))
+	b := fleetOn(t, server, "callbacks: [{name: one, sink: {memory: {}}}, {name: two, sink: {memory: {}}}, {name: three, sink: {memory: {}}}]\n", "b")["b"]
+	fleetOf(t, a, "b leads", func(f api.Fleet) bool { return f.Leader == "b" && !f.Agree })
+	if status, _ := a.call("GET", "/v1/callbacks/three", "", fleetToken); status != 200 {
+		t.Errorf("the new callback: %d", status)
+	}
+	// a's configuration lacks callback three, and does not say that it is given up.
+	if status, answer := b.call("POST", "/v1/fleet/b/drain", `{}`, fleetToken); status != 200 {
+		t.Fatalf("drain: %d %s", status, answer)
+	}
+	f := fleetOf(t, b, "b leads again", func(f api.Fleet) bool {
+		return f.Leader == "b" && len(f.Relays) == 2 && f.Relays[0].State == "failed"
+	})
+	if !strings.Contains(f.Relays[0].Failure, "three") {
+		t.Errorf("why a failed: %+v", f.Relays[0])
+	}
+	if err := a.stop(); err == nil || !strings.Contains(err.Error(), "three") {
+		t.Errorf("a ended with %v", err)
+	}
+	a.stop = func() error { return nil } // as it should
+}

@@ -1,0 +1,22 @@
+package client
+
+import (
+	"context"
+
+	"auditrelay/cli/internal/api"
+)
+
+// Fleet returns the fleet as the relay that answers last saw it.
+func (c *Client) Fleet(ctx context.Context) (api.Fleet, error) {
+	return call(ctx, c, api.GetFleet, api.None{})
+}
+
+// DrainRelay has a relay of the fleet give the lead up to another one.
+func (c *Client) DrainRelay(ctx context.Context, name string, why api.Why) (api.Fleet, error) {
+	return call(ctx, c, api.DrainRelay, why, name)
+}
+
+// UndrainRelay lets a drained relay lead again.
+func (c *Client) UndrainRelay(ctx context.Context, name string, why api.Why) (api.Fleet, error) {
+	return call(ctx, c, api.UndrainRelay, why, name)
+}
