@@ -129,3 +129,25 @@ func (l *ledger) compare(t *testing.T, callback string, arrived map[string]int, 
 	t.Logf("%s: %d acknowledged, %d arrived (what was not acknowledged may arrive too)", callback, len(l.acked), len(arrived))
 	return lost
 }
+
+// differ is compare where doubles are counted too.
+func (l *ledger) differ(t *testing.T, callback string, arrived map[string]int, receives func(action string) bool) (lost, doubled int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.acked {
+		if receives(l.sent[id]) && arrived[id] == 0 {
+			lost++
+		}
+	}
+	for id, n := range arrived {
+		if n > 1 {
+			doubled++
+		}
+		if action, ok := l.sent[id]; !ok || !receives(action) {
+			t.Errorf("%s: event %s arrived, which was not sent to it", callback, id)
+		}
+	}
+	t.Logf("%s: %d acknowledged, %d arrived, %d lost, %d doubled", callback, len(l.acked), len(arrived), lost, doubled)
+	return lost, doubled
+}
