@@ -269,7 +269,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	changes, recorded := d.startChanges(made)
 	options.Changes, options.Recorded = changes, recorded
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
-		return errors.Join(t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
+		return errors.Join(d.checkFiles(ctx), t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
 	}
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)
 	if d.rt, err = runtime.Open(ctx, options); err != nil {
@@ -371,9 +371,9 @@ const handover = time.Second
 func (d *daemon) notOpened(ctx context.Context, err error) error {
 	member := d.fleet.member
 	switch {
-	case member == nil:
+	case member == nil, ctx.Err() != nil && !errors.Is(context.Cause(ctx), errYield):
 		return err
-	case errors.Is(context.Cause(ctx), errYield), member.OutOfTurn(err):
+	case ctx.Err() != nil, member.OutOfTurn(err), errors.Is(err, errFilesChanged):
 		d.log.Info("another relay of the fleet has the journal", "error", err)
 		return errYield
 	}

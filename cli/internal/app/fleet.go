@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"time"
@@ -297,6 +298,22 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// errFilesChanged: the relay that led before changed a file after this one had fetched it.
+var errFilesChanged = errors.New("the files of the fleet have changed meanwhile")
+
+// checkFiles refuses to begin with files that are not those of the fleet any more. The
+// journal is open: nobody else changes them now.
+func (d *daemon) checkFiles(ctx context.Context) error {
+	if d.fleet.member == nil {
+		return nil
+	}
+	now, err := d.fleet.member.Files(ctx)
+	if err == nil && !maps.EqualFunc(now, d.fleet.kept, bytes.Equal) {
+		err = errFilesChanged
+	}
+	return err
 }
 
 // keepFiles brings the files of the data directory that have changed to the fleet.

@@ -84,10 +84,36 @@ func place(t testing.TB, bin string) *Server {
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := place(t, s.bin)
-	standby.run(t, "pg_basebackup", "-h", s.dir, "-U", "owner", "-D", standby.data(), "-X", "stream", "-c", "fast", "-R", "--no-sync")
-	standby.set(t, "unix_socket_directories = '"+standby.dir+"'") // the last one counts
-	standby.Restart(t)
+	standby.Follow(t, s)
 	return standby
+}
+
+// Follow makes a server that is stopped, whatever it held, the standby of another one.
+func (s *Server) Follow(t testing.TB, primary *Server) {
+	t.Helper()
+	if err := os.RemoveAll(s.data()); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "pg_basebackup", "-h", primary.dir, "-U", "owner", "-D", s.data(), "-X", "stream", "-c", "fast", "-R", "--no-sync")
+	s.set(t, "unix_socket_directories = '"+s.dir+"'") // the last one counts
+	s.Restart(t)
+}
+
+// Synchronous has each commit on s wait for the standby that follows.
+func (s *Server) Synchronous(t testing.TB) {
+	t.Helper()
+	db := s.Connect(t, "owner", "postgres")
+	defer db.Close()
+	db.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'")
+	db.Exec("SELECT pg_reload_conf()")
+	for range 300 {
+		if n := db.Exec("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"); n[0] == "1" {
+			return
+		}
+		db.Exec("SELECT pg_switch_wal()") // the standby answers, and is seen
+		<-time.After(50 * time.Millisecond)
+	}
+	t.Fatal("the standby is not synchronous")
 }
 
 // Catch waits until a standby has replayed all that s has.
@@ -233,64 +259,6 @@ func (s *Server) Restart(t testing.TB) {
 		<-time.After(50 * time.Millisecond)
 	}
 	t.Fatal("the server does not answer")
-}
-
-// Standby starts another server as the synchronous standby of this one.
-func (s *Server) Standby(t testing.TB) *Server {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "pg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	standby := &Server{dir: dir, bin: s.bin, as: s.as}
-	standby.endWith(t)
-	if s.as != nil {
-		if err := os.Chown(dir, int(s.as.uid), int(s.as.gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	standby.Follow(t, s)
-	return standby
-}
-
-// Follow makes a server that is stopped, whatever it held, the synchronous standby of
-// another one. It returns once that waits for it with each commit.
-func (s *Server) Follow(t testing.TB, primary *Server) {
-	t.Helper()
-	if err := os.RemoveAll(s.data()); err != nil {
-		t.Fatal(err)
-	}
-	s.run(t, "pg_basebackup", "-D", s.data(), "-h", primary.dir, "-U", "owner", "-X", "stream", "-c", "fast", "--no-sync")
-	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(conf, "unix_socket_directories = '%s'\nprimary_conninfo = 'host=%s user=owner application_name=standby'\n", s.dir, primary.dir)
-	if err = errors.Join(err, conf.Close(), os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	db := primary.Connect(t, "owner", "postgres")
-	defer db.Close()
-	db.Exec("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-	db.Exec("SELECT pg_reload_conf()")
-	s.Restart(t)
-	for range 300 {
-		if n := db.Exec("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"); n[0] == "1" {
-			return
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	t.Fatal("the standby is not synchronous")
-}
-
-// Promote makes a standby the primary.
-func (s *Server) Promote(t testing.TB) {
-	t.Helper()
-	db := s.Connect(t, "owner", "postgres")
-	defer db.Close()
-	if ok := db.Exec("SELECT pg_promote(true, 60)"); ok[0] != "t" {
-		t.Fatal("the standby was not promoted")
-	}
 }
 
 // Stop stops the server; mode is smart, fast or immediate.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,7 @@ func newFleet(t *testing.T, env ...string) *fleet {
 	f := &fleet{gateway: s3test.Start(t, "audit"), book: newLedger(t), dir: t.TempDir(), env: env, age: 30 * time.Millisecond}
 	f.servers[0] = pgtest.Start(t, safely...)
 	f.servers[1] = f.servers[0].Standby(t)
+	f.servers[0].Synchronous(t)
 	var hosts, ports []string
 	for i, s := range f.servers {
 		f.proxies[i] = faultproxy.StartStream(t, "unix", s.Socket())
@@ -265,6 +267,7 @@ func (f *fleet) failover(t *testing.T) {
 	f.primary = 1 - f.primary
 	f.more(t, 100)
 	old.Follow(t, next)
+	next.Synchronous(t)
 }
 
 // stopped stops the leader until another relay leads, and lets it go on then.
@@ -388,6 +391,14 @@ func TestFleet(t *testing.T) {
 		}},
 	}
 	n := rounds(t, len(faults))
+	if only := os.Getenv("AUDITRELAY_FLEET_FAULT"); only != "" {
+		for i := range faults {
+			if strings.Contains(faults[i].name, only) {
+				faults = faults[i : i+1]
+				break
+			}
+		}
+	}
 	f := newFleet(t)
 	for round := range n {
 		fault := faults[round%len(faults)]
@@ -396,6 +407,9 @@ func TestFleet(t *testing.T) {
 		}
 		before, began := f.book.count(), time.Now()
 		gap := f.round(t, func() { fault.run(t, f) })
+		if gap > 10*time.Second {
+			t.Errorf("nothing was accepted for %v:\n%s", gap, f.allLogs())
+		}
 		t.Logf("%s: %d acknowledged in %v, nothing for %v", fault.name, f.book.count()-before, time.Since(began).Round(time.Millisecond), gap.Round(time.Millisecond))
 	}
 	for i := range f.relays {

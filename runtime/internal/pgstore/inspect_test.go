@@ -12,6 +12,7 @@ import (
 func TestProbe(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	standby := server.Standby(t)
+	server.Synchronous(t)
 	db := server.Connect(t, "owner", "postgres")
 	db.Exec("CREATE ROLE poor LOGIN")
 	db.Exec("CREATE SCHEMA others")

@@ -85,6 +85,16 @@ var errRenewed = fmt.Errorf("%w by another relay, which has just renewed its lea
 // lease, and ends what another relay may still have under way. With Options.Member it
 // fails where the lease is not as the member saw it.
 func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
+	if m := s.options.Member; m != nil { // leave those alone that live
+		seen := m.awaited()
+		var same bool
+		if err := lock.QueryRow(ctx, "SELECT epoch = $1 AND beat = $2 FROM "+s.names.lease, seen.Epoch, seen.Beat).Scan(&same); err != nil {
+			return fmt.Errorf("take the journal over: %w", explain(err))
+		}
+		if !same {
+			return errRenewed
+		}
+	}
 	if err := s.endSessions(ctx, lock, 0); err != nil {
 		return fmt.Errorf("end the sessions of the last relay: %w", explain(err))
 	}

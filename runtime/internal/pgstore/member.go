@@ -21,8 +21,7 @@ type View struct {
 	Leader *Relay // among Relays; nil: none has the lease
 	Secret string // known to whoever may read the tables
 	Epoch  int64
-	Err    error     // why nothing newer is known; nil: nothing is wrong
-	At     time.Time // of reading it
+	Err    error // why nothing newer is known; nil: nothing is wrong
 }
 
 // Member is one relay of a fleet: it shows that it lives, sees who else does, and waits
@@ -208,7 +207,7 @@ func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	if err := m.show(ctx, db); err != nil {
 		return err
 	}
-	v := View{At: time.Now()}
+	var v View
 	var lease leaseState
 	var holder string
 	err := db.QueryRow(ctx, "SELECT epoch, beat, released, holder, secret FROM "+m.s.names.lease).
@@ -229,7 +228,8 @@ func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if lease != m.lease || !m.joined {
-		m.lease, m.still = lease, v.At
+		// From after it was read: the renewal was sent before.
+		m.lease, m.still = lease, time.Now()
 	}
 	m.joined, m.absent, m.view = true, false, v
 	if m.leads && !m.yielded && shouldYield(v.Relays, m.instance, now) {
