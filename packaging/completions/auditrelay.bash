@@ -3,11 +3,11 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module check"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"report"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module check"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"fleet"|"fleet list"|"fleet drain"|"fleet undrain"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve init validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof completeness receipts reconcile tap test try guest module detectors shadow policy pseudonym verify proof control keyring reload backup restore journal migrate version completion --help --version" ;;
+    "") words="serve init validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof report completeness receipts reconcile tap test try guest module detectors shadow policy pseudonym verify proof fleet control keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
     "init") words="--help --version --sink --policy --listen --path --bucket --region --prefix --endpoint --url --index --site --force --yes" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
@@ -48,6 +48,7 @@ _auditrelay() {
     "store rebuild") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --dry-run --json" ;;
     "prove") words="--help --version --server --token-file --ca --client-cert --client-key --namespace --callback --out" ;;
     "verify-proof") words="--help --version --key --document --json" ;;
+    "report") words="--help --version --server --token-file --ca --client-cert --client-key --from --to --json" ;;
     "completeness") words="--help --version --server --token-file --ca --client-cert --client-key --days --json" ;;
     "receipts") words="list check --help --version" ;;
     "receipts list") words="--help --version --server --token-file --ca --client-cert --client-key --callback --from --to --id --namespace --json" ;;
@@ -89,10 +90,14 @@ _auditrelay() {
     "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --json" ;;
-    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json" ;;
+    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json --witness --witness-key --timestamp --watch --metrics" ;;
     "proof") words="keygen public --help --version" ;;
     "proof keygen") words="--help --version --name --out" ;;
     "proof public") words="--help --version" ;;
+    "fleet") words="list drain undrain --help --version" ;;
+    "fleet list") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "fleet drain") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match" ;;
+    "fleet undrain") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match" ;;
     "control") words="list --help --version" ;;
     "control list") words="--help --version --server --token-file --ca --client-cert --client-key --from --act --by --json" ;;
     "keyring") words="list destroy --help --version" ;;
