@@ -139,11 +139,10 @@ func (c *policyDiff) Run(a *program) error {
 }
 
 func (c *policyDiff) events(a *program) ([]auditrelay.Event, error) {
-	parse := func(data []byte) (auditrelay.Event, error) { return runtime.ParseEvent(data, runtime.Limits{}) }
 	if c.Stored {
-		return storedEvents(a, &c.remote, c.From, c.Limit, parse)
+		return storedEvents(a, &c.remote, c.From, c.Limit, runtime.Limits{})
 	}
-	return sampleEvents(a, c.Events, c.Limit, parse)
+	return sampleEvents(a, c.Events, c.Limit, nil, runtime.Limits{})
 }
 
 // compare applies both policies to one event.

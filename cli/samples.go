@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +11,14 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/internal/ingest"
+	"auditrelay/runtime"
 )
 
 // maxTried bounds how many events are tried at once.
 const maxTried = 100_000
 
 // sampleEvents reads events from a file as they are sent, or from standard input.
-func sampleEvents(a *program, file string, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+func sampleEvents(a *program, file string, limit int, schema *runtime.Schema, limits runtime.Limits) ([]auditrelay.Event, error) {
 	in := a.stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -27,28 +29,39 @@ func sampleEvents(a *program, file string, limit int, parse func([]byte) (auditr
 		in = f
 	}
 	var events []auditrelay.Event
-	r := ingest.NewReader(in, "", "", ingest.Limits{Events: limit + 1, BodyBytes: 1 << 30})
+	r := ingest.NewReader(in, "", "", ingest.Limits{Events: limit + 1, BodyBytes: 1 << 30, EventBytes: wrapperBytes(schema)})
 	for len(events) < limit {
 		raw, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var e auditrelay.Event
-		if err == nil {
-			e, err = parse(append([]byte(nil), raw.Data...))
-		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)
 		}
-		e.Sequence, e.Received = uint64(len(events)+1), time.Now().UTC()
-		e.Provenance = auditrelay.Provenance{Source: "stdin"}
-		events = append(events, e)
+		some, _ := schema.Unwrap(bytes.Clone(raw.Data))
+		for _, data := range some[:min(len(some), limit-len(events))] {
+			e, err := runtime.ParseEventBy(schema, data, limits)
+			if err != nil {
+				return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)
+			}
+			e.Sequence, e.Received = uint64(len(events)+1), time.Now().UTC()
+			e.Provenance = auditrelay.Provenance{Source: "stdin"}
+			events = append(events, e)
+		}
 	}
 	return events, nil
 }
 
+// wrapperBytes is the most that an object with several events may have; 0: there is none.
+func wrapperBytes(schema *runtime.Schema) int64 {
+	if schema.Unwraps() {
+		return 64 << 20
+	}
+	return 0
+}
+
 // storedEvents takes events from a running relay, which asks for the role comply.
-func storedEvents(a *program, relay *remote, from uint64, limit int, parse func([]byte) (auditrelay.Event, error)) ([]auditrelay.Event, error) {
+func storedEvents(a *program, relay *remote, from uint64, limit int, limits runtime.Limits) ([]auditrelay.Event, error) {
 	cl, err := relay.client()
 	if err != nil {
 		return nil, err
@@ -60,7 +73,7 @@ func storedEvents(a *program, relay *remote, from uint64, limit int, parse func(
 			return nil, err
 		}
 		for _, s := range page.Events {
-			e, err := parse(s.Data)
+			e, err := runtime.ParseEventWith((*auditrelay.Mapping)(s.Mapping), s.Data, limits)
 			if err != nil {
 				return nil, fmt.Errorf("event %d: %w", s.Sequence, err)
 			}

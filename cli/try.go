@@ -21,6 +21,7 @@ type tryCommand struct {
 	Stored   bool   `help:"Use events that a running relay accepted (role comply)."`
 	From     uint64 `help:"With --stored: the first sequence. Default: the oldest." placeholder:"SEQUENCE"`
 	Limit    int    `help:"Maximum number of events." default:"100" placeholder:"N"`
+	Schema   string `help:"The schema of the file's events: a shipped one, such as kubernetes, or one of the configuration's. Default: LiteLLM's." placeholder:"NAME"`
 	JSON     bool   `help:"Print one JSON object a line."`
 }
 
@@ -47,9 +48,11 @@ func (c *tryCommand) Run(a *program) error {
 	defer t.Close()
 	var events []auditrelay.Event
 	if c.Stored {
-		events, err = storedEvents(a, &c.remote, c.From, c.Limit, t.Parse)
+		events, err = storedEvents(a, &c.remote, c.From, c.Limit, t.Limits())
+	} else if schema, unknown := t.Schema(c.Schema); unknown != nil {
+		err = unknown
 	} else {
-		events, err = sampleEvents(a, c.File, c.Limit, t.Parse)
+		events, err = sampleEvents(a, c.File, c.Limit, schema, t.Limits())
 	}
 	if err != nil {
 		return err

@@ -81,3 +81,44 @@ func (r *Runtime) schemaOf(from auditrelay.Provenance) *Schema {
 	}
 	return nil
 }
+
+// ParseEventBy is ParseEvent by a schema; nil is LiteLLM's. An event without an id gets one
+// that another run gives it as well, but not the runtime's.
+func ParseEventBy(s *Schema, data []byte, l Limits) (auditrelay.Event, error) {
+	if s == nil {
+		return ParseEvent(data, l)
+	}
+	e, err := s.Read(data, l.ingest(), func(data []byte) string {
+		sum := sha256.Sum256(data)
+		return hex.EncodeToString(sum[:16])
+	})
+	if err != nil {
+		return auditrelay.Event{}, err
+	}
+	if e.Namespace == "" {
+		e.Namespace = auditrelay.NamespaceLiteLLM
+	}
+	return e, nil
+}
+
+// ParseEventWith is ParseEvent for an event that was accepted with a mapping; nil is
+// LiteLLM's schema. Namespace and ID are the caller's to set.
+func ParseEventWith(m *auditrelay.Mapping, data []byte, l Limits) (auditrelay.Event, error) {
+	if m == nil {
+		return ParseEvent(data, l)
+	}
+	if err := ingest.CheckDocument(data, l.ingest()); err != nil {
+		return auditrelay.Event{}, err
+	}
+	e := auditrelay.Event{Mapping: m, TimeFrom: auditrelay.TimeMissing, Data: data}
+	action, _ := schema.Value(m.Action, data)
+	e.Action = auditrelay.Action(action)
+	if at, ok := schema.Value(m.Time, data); ok {
+		e.Time, e.TimeFrom = schema.Time(at)
+	}
+	return e, nil
+}
+
+func (l Limits) ingest() ingest.Limits {
+	return ingest.Limits{EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes, Reserved: true}
+}

@@ -20,7 +20,7 @@ import (
 // ParseEvent returns data as the event that Submit would accept, without sequence and
 // time of receipt. The event keeps data; do not change it. The error is an *EventError.
 func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
-	e, err := ingest.Check(data, ingest.Limits{EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes, Reserved: true})
+	e, err := ingest.Check(data, l.ingest())
 	if err != nil {
 		return auditrelay.Event{}, err
 	}

@@ -175,7 +175,19 @@ type StoredEvent struct {
 	Namespace string          `json:"namespace"`
 	ID        string          `json:"id"`
 	Received  time.Time       `json:"received"`
+	Mapping   *Mapping        `json:"mapping,omitempty"` // of an event that is not in LiteLLM's schema
 	Data      json.RawMessage `json:"data"`
+}
+
+// Mapping says where an event has its fields, by the expressions of its schema.
+type Mapping struct {
+	Schema     string `json:"schema"`
+	ID         string `json:"id,omitempty"`
+	Action     string `json:"action,omitempty"`
+	Time       string `json:"time,omitempty"`
+	Actor      string `json:"actor,omitempty"`
+	Object     string `json:"object,omitempty"`
+	ObjectType string `json:"object_type,omitempty"`
 }
 
 // LookUp asks for the pseudonyms of a value.

@@ -34,6 +34,7 @@ type Trier struct {
 	callback runtime.Callback
 	ingest   []runtime.Step // before the journal
 	limits   runtime.Limits
+	config   *config.Config
 	clean    func()
 
 	// Paths of the policies, those that matched taken out.
@@ -134,7 +135,7 @@ func (all *Triers) Trier(ctx context.Context, callback string) (*Trier, error) {
 		return nil, err
 	}
 	l := cfg.Ingest.Limits
-	return &Trier{callback: made.callbacks[0], ingest: made.ingest, unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
+	return &Trier{config: cfg, callback: made.callbacks[0], ingest: made.ingest, unmatched: policyPaths(&only), limits: runtime.Limits{EventBytes: l.EventBytes, Depth: l.Depth, IDBytes: l.IDBytes},
 		clean: func() { a.discard(made) }}, nil
 }
 
@@ -213,6 +214,21 @@ func (t *Trier) trace(events []auditrelay.Event, trials []runtime.Trial) {
 	}
 }
 
+// Limits are those of the configuration.
+func (t *Trier) Limits() runtime.Limits { return t.limits }
+
+// Schema returns the schema of a name; nil, LiteLLM's, for an empty one.
+func (t *Trier) Schema(name string) (*runtime.Schema, error) {
+	if name == "" {
+		return nil, nil
+	}
+	s := t.config.SchemaNamed(name)
+	if s == nil {
+		return nil, fmt.Errorf("there is no schema %s: ingest.schemas has none of this name, and the shipped ones are %s", name, strings.Join(config.SchemaNames(), ", "))
+	}
+	return s.Compiled(), nil
+}
+
 // Parse returns data as an event, as serve would accept it.
 func (t *Trier) Parse(data []byte) (auditrelay.Event, error) {
 	return runtime.ParseEvent(data, t.limits)
@@ -241,9 +257,12 @@ func (t *Trier) Accept(ctx context.Context, e auditrelay.Event) (auditrelay.Even
 	if trials[0].Outcome != auditrelay.Delivered {
 		return e, &trials[0], nil
 	}
-	stored, err := t.Parse(trials[0].Data)
+	stored, err := runtime.ParseEventWith(e.Mapping, trials[0].Data, t.limits)
 	if err != nil {
 		return e, nil, err
+	}
+	if e.Mapping != nil {
+		stored.Namespace, stored.ID = e.Namespace, e.ID
 	}
 	stored.Sequence, stored.Received, stored.Provenance = e.Sequence, e.Received, e.Provenance
 	return stored, nil, nil

@@ -106,6 +106,19 @@ func TestEachProducer(t *testing.T) {
 			t.Errorf("%s: %s", sample.Schema, d)
 		}
 	}
+	status, answer, _ := r.call("GET", "/v1/stored?from=1&limit=100", "", "Authorization", "Bearer the-reader-of-all-01")
+	if status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	for _, stored := range decodeText[api.Stored](t, answer).Events {
+		if stored.Namespace == "auditrelay" {
+			continue
+		}
+		e, err := runtime.ParseEventWith((*auditrelay.Mapping)(stored.Mapping), stored.Data, runtime.Limits{})
+		if err != nil || stored.Mapping.Schema != stored.Namespace || e.Action == "" {
+			t.Errorf("%+v: %+v, %v", stored, e, err)
+		}
+	}
 }
 
 // TestAHookLetsNobodyElseIn: without the secret, with another, with the signature of another

@@ -85,7 +85,7 @@ func visit(f *runtime.ReceiptFilter) api.Visit {
 }
 
 func storedEvent(e *auditrelay.Event) api.StoredEvent {
-	return api.StoredEvent{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received, Data: e.Data}
+	return api.StoredEvent{Sequence: e.Sequence, Namespace: e.Namespace, ID: e.ID, Received: e.Received, Mapping: (*api.Mapping)(e.Mapping), Data: e.Data}
 }
 
 func stats(s *runtime.Stats) api.Stats {
