@@ -1,4 +1,3 @@
-// Package arrows tests which packages may import which.
 package arrows
 
 import (

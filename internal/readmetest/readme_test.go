@@ -1,4 +1,3 @@
-// Package readmetest runs the examples of the README and of the pages in docs.
 package readmetest
 
 import (

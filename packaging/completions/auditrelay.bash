@@ -56,7 +56,7 @@ _auditrelay() {
     "reconcile") words="--help --version --server --token-file --ca --client-cert --client-key --from --to --repair --json" ;;
     "tap") words="--help --version --server --token-file --ca --client-cert --client-key --stage --callback --action --table --id --json" ;;
     "test") words="--help --version --config --server --token-file --ca --client-cert --client-key --module --running --tests --callback --require --json" ;;
-    "try") words="--help --version --config --server --token-file --ca --client-cert --client-key --module --running --callback --stored --from --limit --json" ;;
+    "try") words="--help --version --config --server --token-file --ca --client-cert --client-key --module --running --callback --stored --from --limit --schema --json" ;;
     "guest") words="new inspect pack test profile conformance --help --version" ;;
     "guest new") words="--help --version --lang" ;;
     "guest inspect") words="--help --version --json" ;;

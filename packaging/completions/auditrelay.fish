@@ -525,6 +525,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'callback' -d 'Th
 complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'stored' -d 'Use events that a running relay accepted (role comply).'
 complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'from' -d 'With --stored: the first sequence. Default: the oldest.'
 complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'limit' -d 'Maximum number of events.'
+complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'schema' -d 'The schema of the file\'s events: a shipped one, such as kubernetes, or one of the configuration\'s. Default: LiteLLM\'s.'
 complete -c auditrelay -n '__fish_seen_subcommand_from try' -l 'json' -d 'Print one JSON object a line.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from guest' -a 'new' -d 'Create a folder for a new guest: source, cases, SDK, Makefile.'
 complete -c auditrelay -f -n '__fish_seen_subcommand_from guest' -a 'inspect' -d 'Show what a module is, what it asks for, and why it would be refused.'

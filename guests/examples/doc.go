@@ -1,0 +1,2 @@
+// Package examples has guests in several languages, each in a folder of its own; the tests here run them.
+package examples

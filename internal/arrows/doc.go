@@ -1,0 +1,2 @@
+// Package arrows tests which packages may import which.
+package arrows
