@@ -67,6 +67,9 @@ var (
 	GetAudit       = Endpoint[None, AuditPage]{"GET", "/audit"} // the parameters are LiteLLM's
 	GetAuditLog    = Endpoint[None, json.RawMessage]{"GET", "/audit/{id}"}
 	GetAuditExport = Endpoint[None, Raw]{"GET", "/audit/export"}
+	GetSearches    = Endpoint[None, []SavedSearch]{"GET", "/v1/searches"}
+	SaveSearches   = Endpoint[SaveSearch, SavedSearch]{"POST", "/v1/searches"}
+	ForgetSearches = Endpoint[ForgetSearch, Changed]{"DELETE", "/v1/searches"}
 	RebuildStore   = Endpoint[Rebuild, Rebuilt]{"POST", "/v1/store/rebuild"}
 
 	PushModule       = Endpoint[Raw, Pushed]{"POST", "/v1/modules"} // a PushQuery beside the body

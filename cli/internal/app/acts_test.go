@@ -25,7 +25,7 @@ var unrecorded = map[string]string{
 	"GET /v1/callbacks/{name}/dead-letters": "metadata", "GET /v1/dead-letter-replays": "progress", "GET /v1/quarantine": "metadata",
 	"GET /v1/policies": "policies", "GET /v1/policies/{digest}": "policies", "GET /v1/policy-history": "policies", "GET /v1/configurations/{digest}": "the configuration",
 	"GET /v1/shadows": "counts", "GET /v1/shadows/{callback}": "counts", "GET /v1/completeness": "counts", "GET /v1/control": "own records",
-	"GET /v1/modules": "modules", "GET /v1/modules/{digest}": "modules", "GET /v1/modules/{digest}/content": "modules", "POST /v1/modules/{digest}/check": "it changes nothing, and shows no contents", "GET /v1/filters": "modules", "GET /v1/keyring": "periods",
+	"GET /v1/modules": "modules", "GET /v1/modules/{digest}": "modules", "GET /v1/modules/{digest}/content": "modules", "POST /v1/modules/{digest}/check": "it changes nothing, and shows no contents", "GET /v1/filters": "modules", "GET /v1/keyring": "periods", "GET /v1/searches": "names of searches",
 	"POST /v1/events": "the event itself", "POST /v1/hooks/{name}": "the event itself", "GET /v1/hooks/{name}": "repeats what the caller sent",
 	"POST /v1/reconcile": "ids; a repair: TestReconcileRepairs", "DELETE /v1/keyring/{period}": "TestScripts/keyring",
 }
@@ -139,6 +139,8 @@ callbacks:
 		{"", "/v1/shadows", `{"filter":"mask","policy":"rules: [{names: [x], do: mask}]"}`, "start", "masked", false},
 		{"DELETE /v1/shadows/{callback}", "/v1/shadows/masked?reason=" + why, "", "drop", "masked", true},
 		{"POST /v1/filters/{name}/policy", "/v1/filters/mask/policy", `{"configured":true,"reason":"` + why + `"}`, "use", "config", true},
+		{"POST /v1/searches", "/v1/searches", `{"name":"of alice","query":"changed_by=alice","reason":"` + why + `"}`, "save", "of alice", true},
+		{"DELETE /v1/searches", "/v1/searches?name=of+alice&reason=" + why, "", "delete", "of alice", true},
 		{"POST /v1/backup", "/v1/backup", because, "backup", "", true},
 		{"POST /v1/reload", "/v1/reload", because, "reload", "config", true},
 		{"", "/v1/modules?name=other", string(loop), "push", "", false},

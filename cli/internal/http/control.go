@@ -31,6 +31,11 @@ type Control interface {
 	// digits is enough.
 	ConfigText(digest string) (api.KeptText, error)
 	Modules
+	// ListSearches, SaveSearch and ForgetSearch keep searches of the store by name. The
+	// query is checked before.
+	ListSearches() ([]api.SavedSearch, error)
+	SaveSearch(ctx context.Context, want api.SaveSearch, by runtime.By) (api.SavedSearch, error)
+	ForgetSearch(ctx context.Context, name string, by runtime.By) error
 	// RaisedAlerts returns the alerts that are raised now. It never blocks.
 	RaisedAlerts() []alerts.Alert
 	// Try runs events through a running callback's filters, PolicyDiff through two

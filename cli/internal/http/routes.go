@@ -107,6 +107,9 @@ func (s *Server) table() []route {
 		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)).withinNamespace(),
 		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)).withinNamespace(),
 		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)).withinNamespace(),
+		control(s, api.GetSearches, roleComply, s.getSearches),
+		control(s, api.SaveSearches, roleComply, s.postSearch),
+		control(s, api.ForgetSearches, roleComply, s.deleteSearch),
 		answer(s, api.RebuildStore, roleAdmin, s.postRebuild),
 
 		at(api.PushModule, roleAdmin, s.postModule).streaming(),

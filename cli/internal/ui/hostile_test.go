@@ -33,7 +33,7 @@ var views = map[string]any{
 	"dead-letters": deadLettersView{}, "event": eventView{}, "failure": &api.Error{}, "module": moduleView{}, "module-check": moduleCheckView{},
 	"modules": modulesView{}, "overview": overviewView{}, "policies": policiesView{}, "policy": policyView{}, "quarantine": quarantineView{},
 	"quarantined": api.QuarantineContents{}, "report": reportView{}, "shadow": shadowView{}, "shadows": shadowsView{}, "sign-in": signInView{}, "sink-test": api.SinkTest{},
-	"tap": tapView{}, "try": tryView{}, "undelivered": undeliveredView{},
+	"tap": tapView{}, "store": storeView{}, "try": tryView{}, "undelivered": undeliveredView{},
 }
 
 // fill sets every text in v, and every list and pointer that can hold some.
@@ -138,6 +138,9 @@ func TestEveryFieldIsEscaped(t *testing.T) {
 					tap.Stream = "/ui/tap/stream?" + api.Query(tap.TapQuery).Encode() // as the screen makes it
 				}
 				v := &visit{server: s, who: all, r: httptest.NewRequest("GET", "/ui/?x="+url.QueryEscape(text), nil)}
+				if store, ok := content.Addr().Interface().(*storeView); ok {
+					store.Next = "/ui/store?cursor=" + url.QueryEscape(text) // as the screen makes it
+				}
 				p := &page{Title: text, Path: "/ui/", URL: "/ui/?x=" + url.QueryEscape(text), Who: all, Signed: true, Live: yes, Version: text, Content: content.Interface(), v: v}
 				var out bytes.Buffer
 				if err := template.ExecuteTemplate(&out, "layout.html", p); err != nil {

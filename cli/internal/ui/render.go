@@ -61,6 +61,8 @@ var notices = map[string]string{
 	"shadow-dropped": "Shadow dropped.",
 	"policy-used":    "The filter applies the other policy from the next event on.",
 	"policy-same":    "The filter applied that policy already.",
+	"search-saved":   "Search saved.",
+	"search-deleted": "Search deleted.",
 	"reset":          "Circuit breaker reset.",
 	"reloaded":       "Configuration reloaded.",
 }
@@ -92,6 +94,11 @@ func (s *server) loadTemplates() map[string]*template.Template {
 		"join":    strings.Join,
 		"text":    func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") },
 		"urlpart": url.PathEscape,
+		// query is for a query string that may come from anywhere: only parameters pass.
+		"query": func(text string) template.URL {
+			values, _ := url.ParseQuery(text)
+			return template.URL(values.Encode()) //nolint:gosec // it is percent-encoded as a whole
+		},
 	}
 	base := template.Must(template.New("layout").Funcs(functions).ParseFS(templateFiles, "templates/layout.html"))
 	all := map[string]*template.Template{}

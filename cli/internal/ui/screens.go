@@ -68,6 +68,8 @@ func screens() []screen {
 		post("/ui/filters/{name}/policy", "admin", (*visit).usePolicy),
 		live("/ui/completeness", "view", "Completeness", (*visit).completeness),
 		get("/ui/report", "comply", "Report", (*visit).report),
+		get("/ui/store", "comply", "Store", (*visit).store),
+		post("/ui/store/searches", "comply", (*visit).saveSearch),
 		get("/ui/control", "comply", "Control records", (*visit).control),
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),

@@ -68,6 +68,7 @@ callbacks:
   - {name: archive, chunk: {age: 1ms}, sink: {file: {path: out/archive.ndjson}}}
   - {name: guarded, chunk: {age: 1ms}, filters: [rules], sink: {file: {path: out/guarded.ndjson}}}
   - {name: masked, chunk: {age: 1ms}, filters: [mask], sink: {file: {path: out/masked.ndjson}}}
+  - {name: store, chunk: {age: 1ms}, sink: {sqlite: {}}}
   - {name: withheld, chunk: {age: 1ms}, must_not_leave: {paths: [changed_by]}, sink: {file: {path: out/withheld.ndjson}}}
 `
 	if err := os.WriteFile(filepath.Join(r.dir, "auditrelay.yaml"), []byte(config), 0o600); err != nil {
@@ -264,6 +265,20 @@ func TestOperatorsDay(t *testing.T) {
 	p.sees("a test of the page")
 	p.checked("report")
 
+	p.visit("/ui/store")
+	p.fill("input[name=changed_by]", "bob")
+	p.click("Search")
+	p.sees("2 records.")
+	p.fill("form[action='/ui/store/searches'] input[name=name]", "by bob")
+	p.click("Save")
+	p.sees("Search saved.")
+	p.visit("/ui/store")
+	p.click("by bob")
+	p.sees("2 records.")
+	p.checked("store")
+	p.click("Delete")
+	p.sees("Search deleted.")
+
 	p.visit("/ui/control")
 	p.sees("a test of the page")
 	p.checked("control")
@@ -285,7 +300,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness", "/ui/report"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness", "/ui/report", "/ui/store?changed_by=bob"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)
