@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
@@ -137,7 +138,7 @@ func TestEveryFieldIsEscaped(t *testing.T) {
 				if tap, ok := content.Addr().Interface().(*tapView); ok {
 					tap.Stream = "/ui/tap/stream?" + api.Query(tap.TapQuery).Encode() // as the screen makes it
 				}
-				v := &visit{server: s, who: all, r: httptest.NewRequest("GET", "/ui/?x="+url.QueryEscape(text), nil)}
+				v := &visit{server: s, who: all, r: httptest.NewRequest(http.MethodGet, "/ui/?x="+url.QueryEscape(text), nil)}
 				if store, ok := content.Addr().Interface().(*storeView); ok {
 					store.Next = "/ui/store?cursor=" + url.QueryEscape(text) // as the screen makes it
 				}
