@@ -17,7 +17,7 @@ import (
 // Limits of a report.
 const (
 	maxReportDays     = 92
-	maxReportReceipts = 500_000
+	maxReportReceipts = 200_000
 	maxReportActs     = 2_000
 )
 
@@ -60,13 +60,18 @@ func (c *Client) Report(ctx context.Context, from, to time.Time) (api.Report, er
 	return r, c.reportActs(ctx, &r)
 }
 
-// reportReceipts counts the receipts of the events that came in the period.
+// reportReceipts counts the receipts of the events that came in the period. Most events
+// share what was done to them, so that it is kept once.
 func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 	type place struct {
 		callback string
 		sequence uint64
 	}
-	last := map[place]api.Receipt{}
+	type kind struct {
+		receipt api.Receipt
+		events  uint64
+	}
+	last, kinds := map[place]*kind{}, map[string]*kind{}
 	n := 0
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -78,9 +83,25 @@ func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 		if err := json.Unmarshal(line, &one); err != nil {
 			return err
 		}
-		if one.Replay == "" {
-			last[place{one.Callback, one.Sequence}] = one
+		if one.Replay != "" {
+			return nil
 		}
+		same := api.Receipt{Callback: one.Callback, Outcome: one.Outcome, Cause: one.Cause, Filter: one.Filter, Refused: one.Refused, Filters: one.Filters}
+		key, err := json.Marshal(same)
+		if err != nil {
+			return err
+		}
+		k := kinds[string(key)]
+		if k == nil {
+			k = &kind{receipt: same}
+			kinds[string(key)] = k
+		}
+		at := place{k.receipt.Callback, one.Sequence}
+		if before := last[at]; before != nil {
+			before.events--
+		}
+		last[at] = k
+		k.events++
 		return nil
 	})
 	if errors.Is(err, errEnough) {
@@ -91,25 +112,9 @@ func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 		return err
 	}
 	counts := map[string]*api.ReportCallback{}
-	for at, one := range last {
-		b := counts[at.callback]
-		if b == nil {
-			b = &api.ReportCallback{Callback: at.callback, Outcomes: map[auditrelay.Outcome]uint64{}, Causes: map[string]uint64{}, Edits: map[string]uint64{}, Versions: map[string]uint64{}}
-			counts[at.callback] = b
-		}
-		outcome, cause := one.Outcome, string(one.Cause)
-		if one.Refused != "" {
-			outcome, cause = auditrelay.DeadLettered, string(one.Refused)
-		}
-		b.Outcomes[outcome]++
-		if outcome != auditrelay.Delivered {
-			b.Causes[strings.TrimSuffix(cause+", filter "+one.Filter, ", filter ")]++
-		}
-		for _, f := range one.Filters {
-			b.Versions[f.Name+" "+f.Digest[:min(12, len(f.Digest))]]++
-			for _, t := range f.Touched {
-				b.Edits[t.Operation+" "+t.Path] += uint64(max(t.Count, 0))
-			}
+	for _, k := range kinds {
+		if k.events > 0 {
+			countKind(counts, &k.receipt, k.events)
 		}
 	}
 	for _, b := range counts {
@@ -117,6 +122,29 @@ func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 	}
 	slices.SortFunc(r.Callbacks, func(a, b api.ReportCallback) int { return strings.Compare(a.Callback, b.Callback) })
 	return nil
+}
+
+// countKind counts a number of events with the same receipt.
+func countKind(counts map[string]*api.ReportCallback, one *api.Receipt, events uint64) {
+	b := counts[one.Callback]
+	if b == nil {
+		b = &api.ReportCallback{Callback: one.Callback, Outcomes: map[auditrelay.Outcome]uint64{}, Causes: map[string]uint64{}, Edits: map[string]uint64{}, Versions: map[string]uint64{}}
+		counts[one.Callback] = b
+	}
+	outcome, cause := one.Outcome, string(one.Cause)
+	if one.Refused != "" {
+		outcome, cause = auditrelay.DeadLettered, string(one.Refused)
+	}
+	b.Outcomes[outcome] += events
+	if outcome != auditrelay.Delivered {
+		b.Causes[strings.TrimSuffix(cause+", filter "+one.Filter, ", filter ")] += events
+	}
+	for _, f := range one.Filters {
+		b.Versions[f.Name+" "+f.Digest[:min(12, len(f.Digest))]] += events
+		for _, t := range f.Touched {
+			b.Edits[t.Operation+" "+t.Path] += events * uint64(max(t.Count, 0))
+		}
+	}
 }
 
 // reportActs lists the own records of the period.
