@@ -288,6 +288,8 @@ func (e *csvExport) record(row *auditstore.Row) error {
 	data := row.Data
 	if row.Integrity == auditstore.Damaged {
 		data = nil // as in JSON, nothing of it is shown
+	} else if row.Mapping != nil {
+		data = asLiteLLM(row)
 	}
 	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
 		name := key.String()

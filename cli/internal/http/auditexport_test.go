@@ -2,7 +2,10 @@ package http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"auditrelay"
 	"auditrelay/builtin/sqlite"
 	"auditrelay/internal/auditstore"
 )
@@ -212,4 +216,33 @@ func FuzzAuditQuery(f *testing.F) {
 			t.Errorf("%q was taken", raw)
 		}
 	})
+}
+
+// TestExportsOfOtherSchemas: both formats have the mapped fields under LiteLLM's names, and
+// the event itself as the updated values.
+func TestExportsOfOtherSchemas(t *testing.T) {
+	row := auditstore.Row{Sequence: 1, Namespace: "shop", ID: "o1", Integrity: auditstore.Verified, Data: []byte(`{"verb":"buy","by":"jane","id":7,"action":"other"}`),
+		Mapping: &auditrelay.Mapping{Schema: "shop", Action: "verb", Actor: "by", Object: "=book", ObjectType: "=order"}}
+	var out bytes.Buffer
+	e := &csvExport{out: csv.NewWriter(&out)}
+	if err := e.record(&row); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&out).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	if got := strings.Join(rows[1][:10], "|"); got != "o1|0001-01-01T00:00:00+00:00|jane||buy|order|book||"+string(row.Data)+"|" {
+		t.Errorf("%s", got)
+	}
+	var log struct {
+		ID, Action string
+		ChangedBy  string          `json:"changed_by"`
+		Object     string          `json:"object_id"`
+		After      json.RawMessage `json:"updated_values"`
+		Record     auditRecord     `json:"auditrelay_record"`
+	}
+	if err := json.Unmarshal(auditLog(&row), &log); err != nil || log.ID != "o1" || log.Action != "buy" || log.ChangedBy != "jane" || log.Object != "book" || string(log.After) != string(row.Data) || log.Record.Schema != "shop" {
+		t.Errorf("%+v, %v", log, err)
+	}
 }
