@@ -76,3 +76,73 @@ func TestAListReadsNoResolvedDeadLetters(t *testing.T) {
 		}
 	}
 }
+
+// What an earlier program resolved stands beside the open ones: it is not listed, and
+// is found.
+func TestDeadLettersThatAnEarlierProgramResolved(t *testing.T) {
+	j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	commit := func(fn func(tx *journal.Tx) error) {
+		t.Helper()
+		tx := new(journal.Tx)
+		if err := fn(tx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Commit(tx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Unix(1_800_000_000, 0)
+	var l *Lane
+	commit(func(tx *journal.Tx) error {
+		for i := range 9 {
+			tx.Append(auditrelay.Event{Namespace: "n", ID: fmt.Sprint(i), Data: []byte(`{}`)})
+		}
+		s, err := Create(j, tx, State{Callback: "archive"}, 1, now)
+		if err == nil {
+			l, err = Open(j, s, Options{}, nil)
+		}
+		return err
+	})
+	commit(func(tx *journal.Tx) error {
+		for s := uint64(1); s <= 3; s++ {
+			d := newDeadLetter(&Judged{Event: &auditrelay.Event{Sequence: s, Data: []byte(`{}`)}}, now)
+			if s == 2 {
+				l.resolve(d, auditrelay.Discarded, now)
+			}
+			if err := l.putDeadLetter(tx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	commit(func(tx *journal.Tx) error {
+		value, ok, err := j.Get(journal.ResolvedKey(l.state.ID, 2))
+		if err != nil || !ok {
+			return fmt.Errorf("it is not there: %w", err)
+		}
+		tx.SetAbout(2, journal.DeadLetterKey(l.state.ID, 2), value)
+		tx.Delete(journal.ResolvedKey(l.state.ID, 2))
+		return nil
+	})
+	list, err := DeadLetters(j, &l.state, 0, 0)
+	if err != nil || len(list) != 2 || list[0].Event.Sequence != 1 || list[1].Event.Sequence != 3 {
+		t.Errorf("listed: %v, %v", list, err)
+	}
+	if d, err := loadDeadLetter(j, l.state.ID, 2); err != nil || d == nil || d.Resolved != auditrelay.Discarded {
+		t.Errorf("what ended is %+v, %v", d, err)
+	}
+	commit(func(tx *journal.Tx) error {
+		changed, _, err := l.DiscardDead(tx, now, "somebody", nil, 0)
+		if len(changed) != 2 {
+			t.Errorf("discarded: %v", changed)
+		}
+		return err
+	})
+	if list, err := DeadLetters(j, &l.state, 0, 0); err != nil || len(list) != 0 {
+		t.Errorf("listed at the end: %v, %v", list, err)
+	}
+}
