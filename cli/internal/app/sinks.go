@@ -11,6 +11,7 @@ import (
 	"auditrelay/builtin/datadog"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/gcs"
+	"auditrelay/builtin/kafka"
 	"auditrelay/builtin/s3"
 	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
@@ -30,6 +31,7 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 		"s3":         makeS3,
 		"gcs":        makeGCS,
 		"azure_blob": makeAzureBlob,
+		"kafka":      makeKafka,
 		"file":       makeFile,
 		"stdout":     makeStdout,
 		"splunk":     makeSplunk,
@@ -62,6 +64,15 @@ func makeAzureBlob(section config.Section) (auditrelay.Sink, error) {
 	o.AccountKeyFile, o.SASTokenFile = section.Path(o.AccountKeyFile), section.Path(o.SASTokenFile)
 	o.HTTP.Relative(section.Path)
 	sink, err := azureblob.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeKafka(section config.Section) (auditrelay.Sink, error) {
+	var o kafka.Options
+	decoded := section.Decode(&o)
+	o.SASL.PasswordFile = section.Path(o.SASL.PasswordFile)
+	o.TLS.Relative(section.Path)
+	sink, err := kafka.New(o)
 	return made(sink, decoded, err)
 }
 

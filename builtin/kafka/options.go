@@ -1,0 +1,134 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// The values of SASL's Mechanism.
+const (
+	MechanismPlain  = "plain"
+	MechanismSHA256 = "scram-sha-256"
+	MechanismSHA512 = "scram-sha-512"
+)
+
+// Options configure the sink. Brokers and Topic are required.
+type Options struct {
+	// Brokers to begin with, as host:port; they name the others. For Event Hubs:
+	// NAMESPACE.servicebus.windows.net:9093.
+	Brokers []string `yaml:"brokers"`
+
+	// Topic that gets the records; it must exist. For Event Hubs the event hub's name.
+	Topic string `yaml:"topic"`
+
+	// SASL says who the relay is. Default: nobody, or the one of a client certificate.
+	SASL SASL `yaml:"sasl"`
+
+	// Plaintext connects without TLS. Default: false.
+	Plaintext bool `yaml:"plaintext"`
+
+	// TLS says whom to trust and who to be. Default: the system's roots, no client
+	// certificate.
+	TLS httpsink.TLS `yaml:"tls"`
+
+	// AllowNetworks are networks of the inside that may be connected to: loopback,
+	// private, or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too.
+	// Default: none.
+	AllowNetworks []string `yaml:"allow_networks"`
+
+	// Compression of batches: none, gzip or zstd. Event Hubs takes none, or gzip in its
+	// upper tiers. Default: none.
+	Compression string `yaml:"compression"`
+
+	// MaxRequestBytes bounds a batch. A larger record becomes a dead letter. Event Hubs
+	// closes the connection at 1046528 bytes. Default: 900KB.
+	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..10MB"`
+
+	// RequestTimeout bounds one delivery, its retries within included. Default: 30s.
+	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
+}
+
+// SASL says who the relay is to the brokers.
+type SASL struct {
+	// Mechanism is plain, scram-sha-256 or scram-sha-512. For Event Hubs: plain.
+	Mechanism string `yaml:"mechanism"`
+
+	// Username is the user's. For Event Hubs: $ConnectionString.
+	Username string `yaml:"username"`
+
+	// Password is the user's; for Event Hubs the connection string.
+	Password auditrelay.Secret `yaml:"password"`
+
+	// PasswordFile holds the password; it is read again when it changes.
+	PasswordFile string `yaml:"password_file"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.Compression == "" {
+		o.Compression = httpsink.CompressionNone
+	}
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = 900_000
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 30 * time.Second
+	}
+	return o
+}
+
+var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+func (o Options) check() (*httpsink.Secret, error) {
+	errs := httpsink.CheckStream(o.TLS, o.AllowNetworks)
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	if len(o.Brokers) == 0 {
+		bad("brokers", "it is required, as in [broker.example:9093]")
+	}
+	for i, broker := range o.Brokers {
+		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+			bad(fmt.Sprintf("brokers[%d]", i), "expected host:port, as in broker.example:9093")
+		}
+	}
+	if !topicForm.MatchString(o.Topic) || strings.Trim(o.Topic, ".") == "" {
+		bad("topic", "it is required: letters, digits, dots, - and _")
+	}
+	if !slices.Contains([]string{httpsink.CompressionNone, httpsink.CompressionGzip, "zstd"}, o.Compression) {
+		bad("compression", "expected none, gzip or zstd")
+	}
+	if o.MaxRequestBytes < 10_000 || o.MaxRequestBytes > 10_000_000 {
+		bad("max_request_bytes", "expected 10KB to 10MB")
+	}
+	if o.RequestTimeout < time.Second || o.RequestTimeout > 10*time.Minute {
+		bad("request_timeout", "expected 1s to 10m")
+	}
+	var password *httpsink.Secret
+	switch o.SASL.Mechanism {
+	case "":
+		if o.SASL != (SASL{}) {
+			bad("sasl.mechanism", "it is required: plain, scram-sha-256 or scram-sha-512")
+		}
+	case MechanismPlain, MechanismSHA256, MechanismSHA512:
+		if o.SASL.Username == "" {
+			bad("sasl.username", "it is required")
+		}
+		var err error
+		password, err = httpsink.NewSecret("sasl.password", o.SASL.Password, o.SASL.PasswordFile)
+		errs = append(errs, err)
+		if o.SASL.Mechanism == MechanismPlain && o.Plaintext {
+			bad("plaintext", "the mechanism plain would show the password to everybody on the path")
+		}
+	default:
+		bad("sasl.mechanism", "expected plain, scram-sha-256 or scram-sha-512")
+	}
+	return password, errors.Join(errs...)
+}

@@ -1,0 +1,353 @@
+// Package kafka delivers records to a topic of Apache Kafka, or of what speaks its
+// protocol, such as Azure Event Hubs.
+//
+// Delivery is at least once. The producer is idempotent and waits for all replicas in
+// sync (acks=all): what it repeats by itself stands there once. A delivery that the relay
+// repeats, after a timeout or a restart, may stand there twice, told apart by the headers
+// auditrelay-journal and auditrelay-sequence. A record's key is the id of the object that
+// was changed, so that the changes of one object stay in order in one partition.
+//
+// Source of the protocol: Apache Kafka's "Protocol" and "Producer configs", and Microsoft's
+// "Event Hubs for Kafka: configurations" and "quotas".
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+
+	"github.com/tidwall/gjson"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+// Headers of a message.
+const (
+	headerJournal  = "auditrelay-journal"
+	headerSequence = "auditrelay-sequence"
+)
+
+// journalOf is the header, sealed with a payload, that holds the journal's name.
+const journalOf = "Auditrelay-Journal"
+
+// overhead is what a record's key, headers and framing take beside its value, at most.
+const overhead = 2048
+
+// maxKeyBytes bounds a key: a longer one would only cost.
+const maxKeyBytes = 1024
+
+// Sink is one topic. It is safe for concurrent use.
+type Sink struct {
+	options  Options // defaults filled in
+	password *httpsink.Secret
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	packing  httpsink.Packing
+
+	mu     sync.Mutex
+	client *kgo.Client     // nil until the first delivery, and after a failure
+	known  map[string]bool // keys of delivered payloads
+	order  []string        // the same, oldest first
+}
+
+var (
+	_ auditrelay.Sink      = (*Sink)(nil)
+	_ auditrelay.Splitter  = (*Sink)(nil)
+	_ auditrelay.Prober    = (*Sink)(nil)
+	_ auditrelay.Refresher = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	password, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	dial, err := httpsink.Dial(o.AllowNetworks)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{options: o, password: password, dial: dial, known: map[string]bool{}, packing: httpsink.Packing{
+		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n", Compression: httpsink.CompressionNone,
+		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - overhead,
+	}}, nil
+}
+
+// Render gives payloads of records a line each, at most a batch's size.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
+	}
+	payloads, err := s.packing.Pack(chunk, items)
+	for i := range payloads {
+		payloads[i].Headers[journalOf] = chunk.Journal
+	}
+	return payloads, err
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// Refresh makes the next delivery connect anew, with the password as it is then.
+func (s *Sink) Refresh() { s.drop(nil) }
+
+// Close gives up the connections.
+func (s *Sink) Close() error { s.drop(nil); return nil }
+
+// drop forgets a client, nil: whichever there is.
+func (s *Sink) drop(client *kgo.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil || client != nil && s.client != client {
+		return
+	}
+	go s.client.Close() // it may wait for brokers
+	s.client = nil
+	if s.password != nil {
+		s.password.Forget()
+	}
+}
+
+// Deliver produces a payload's records and waits until all replicas in sync have them.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	receipt := auditrelay.Receipt{Location: "kafka://" + s.options.Brokers[0] + "/" + s.options.Topic}
+	if s.delivered(p.Key) {
+		receipt.Duplicate = true
+		return receipt, nil
+	}
+	records, err := s.records(p)
+	if err != nil {
+		return auditrelay.Receipt{}, err
+	}
+	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
+	defer cancel()
+	client, err := s.connected(attempt)
+	if err != nil {
+		return auditrelay.Receipt{}, s.failure(ctx, err)
+	}
+	done := make(chan kgo.ProduceResults, 1)
+	go func() { done <- client.ProduceSync(attempt, records...) }()
+	select {
+	case results := <-done:
+		for _, r := range results {
+			if r.Err != nil {
+				s.drop(client)
+				return auditrelay.Receipt{}, s.failure(ctx, r.Err)
+			}
+		}
+		receipt.Version = fmt.Sprintf("%d/%d", results[0].Record.Partition, results[0].Record.Offset)
+	case <-attempt.Done(): // what is on its way may arrive still
+		s.drop(client)
+		return auditrelay.Receipt{}, s.failure(ctx, attempt.Err())
+	}
+	s.remember(p.Key)
+	return receipt, nil
+}
+
+// records are a payload's, in memory of their own: a producer may hold them after a
+// delivery was given up.
+func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
+	lines := bytes.Split(bytes.TrimSuffix(bytes.Clone(p.Body), []byte("\n")), []byte("\n"))
+	if len(lines) != len(p.Sequences) {
+		return nil, fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+	}
+	journal := []byte(p.Headers[journalOf])
+	records := make([]*kgo.Record, len(lines))
+	for i, line := range lines {
+		records[i] = &kgo.Record{Topic: s.options.Topic, Key: keyOf(line), Value: line, Headers: []kgo.RecordHeader{
+			{Key: headerJournal, Value: journal},
+			{Key: headerSequence, Value: strconv.AppendUint(nil, p.Sequences[i], 10)},
+		}}
+	}
+	return records, nil
+}
+
+// objectPaths are where a record may have the id of the object: as an event, and in the
+// formats ocsf, cloudevents and ecs.
+var objectPaths = []string{"object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id"}
+
+// keyOf is the object's id, nil where the record names none: any partition then.
+func keyOf(line []byte) []byte {
+	for _, path := range objectPaths {
+		if v := gjson.GetBytes(line, path); v.Type == gjson.String && v.Str != "" && len(v.Str) <= maxKeyBytes {
+			return []byte(v.Str)
+		}
+	}
+	return nil
+}
+
+// connected returns the client, which it makes where there is none: its first request
+// tells what is wrong with addresses, certificates and the password.
+func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
+	s.mu.Lock()
+	client := s.client
+	s.mu.Unlock()
+	if client != nil {
+		return client, nil
+	}
+	client, err := kgo.NewClient(s.clientOptions()...)
+	if err != nil {
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: fmt.Errorf("connect to %s: the options do not go together: %w", s.options.Brokers[0], err)}
+	}
+	reached := make(chan error, 1)
+	go func() { reached <- client.Ping(ctx) }() // which may stay longer than ctx
+	select {
+	case err = <-reached:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		go client.Close()
+		if s.password != nil {
+			s.password.Forget()
+		}
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil { // by a probe, meanwhile
+		go client.Close()
+		return s.client, nil
+	}
+	s.client = client
+	return client, nil
+}
+
+func (s *Sink) clientOptions() []kgo.Opt {
+	o := s.options
+	codec := kgo.NoCompression()
+	switch o.Compression {
+	case httpsink.CompressionGzip:
+		codec = kgo.GzipCompression()
+	case "zstd":
+		codec = kgo.ZstdCompression()
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(o.Brokers...), kgo.ClientID("auditrelay"), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(o.RequestTimeout), kgo.ProduceRequestTimeout(o.RequestTimeout),
+		// One batch a request at most, as large as Event Hubs takes it; connections are not
+		// idle as long as there (240 s).
+		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes) + overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes) + 32*overhead), kgo.ConnIdleTimeout(200 * time.Second),
+		kgo.RequestRetries(2), kgo.MetadataMinAge(250 * time.Millisecond), kgo.RetryTimeout(o.RequestTimeout), kgo.Dialer(s.connect),
+	}
+	switch o.SASL.Mechanism {
+	case MechanismPlain:
+		opts = append(opts, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := s.password.Get()
+			return plain.Auth{User: o.SASL.Username, Pass: password}, err
+		})))
+	case MechanismSHA256, MechanismSHA512:
+		auth := func(context.Context) (scram.Auth, error) {
+			password, err := s.password.Get()
+			return scram.Auth{User: o.SASL.Username, Pass: password}, err
+		}
+		if o.SASL.Mechanism == MechanismSHA256 {
+			opts = append(opts, kgo.SASL(scram.Sha256(auth)))
+		} else {
+			opts = append(opts, kgo.SASL(scram.Sha512(auth)))
+		}
+	}
+	return opts
+}
+
+// connect dials a broker, which the operator or another broker named.
+func (s *Sink) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := s.dial(ctx, network, address)
+	if err != nil || s.options.Plaintext {
+		return conn, err
+	}
+	return httpsink.Handshake(ctx, conn, s.options.TLS, address)
+}
+
+// failure classifies what went wrong; its text holds nothing of a record.
+func (s *Sink) failure(ctx context.Context, err error) error {
+	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		return d
+	}
+	text := "produce to " + s.options.Brokers[0] + "/" + s.options.Topic + ": "
+	if ctx.Err() != nil {
+		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
+	}
+	if refused, ok := errors.AsType[*kerr.Error](err); ok {
+		return &auditrelay.DeliveryError{Kind: kindOf(refused), Reason: auditrelay.ReasonAnswer, Err: fmt.Errorf("%s%s (%d)", text, refused.Message, refused.Code)}
+	}
+	kind, reason := auditrelay.Transient, auditrelay.ReasonConnection
+	switch {
+	case errors.Is(err, httpsink.ErrInside):
+		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
+			Err: fmt.Errorf("%sa broker's address is of the inside: name its network in allow_networks", text)}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
+		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot acknowledged within request_timeout (%v)", text, s.options.RequestTimeout)}
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, e)}
+	}
+	if strings.Contains(err.Error(), "certificate") {
+		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: errors.New(text + "a broker's certificate is not trusted")}
+	}
+	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%sno connection to a broker (%T)", text, err)}
+}
+
+// kindOf is the kind of a broker's error. One that is not known is tried again.
+func kindOf(e *kerr.Error) auditrelay.ErrorKind {
+	switch e {
+	case kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism:
+		return auditrelay.Unauthorized
+	case kerr.MessageTooLarge, kerr.RecordListTooLarge:
+		return auditrelay.TooLarge
+	case kerr.InvalidRecord:
+		return auditrelay.Refused
+	case kerr.ThrottlingQuotaExceeded:
+		return auditrelay.Throttled
+	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.InvalidRequiredAcks, kerr.UnsupportedVersion, kerr.PolicyViolation,
+		kerr.InvalidTimestamp, kerr.UnsupportedCompressionType, kerr.UnsupportedForMessageFormat:
+		return auditrelay.Misconfigured
+	}
+	return auditrelay.Transient
+}
+
+// Probe connects and says who the relay is. Whether the topic is there, and may be
+// written, only a record shows.
+func (s *Sink) Probe(ctx context.Context) error {
+	if _, err := s.connected(ctx); err != nil {
+		return s.failure(ctx, err)
+	}
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached; whether the topic takes records only one shows: auditrelay sink test"))
+}
+
+// remembered is how many delivered payloads are known.
+const remembered = 4096
+
+func (s *Sink) delivered(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[key]
+}
+
+func (s *Sink) remember(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[key] {
+		return
+	}
+	s.known[key] = true
+	if s.order = append(s.order, key); len(s.order) > remembered {
+		delete(s.known, s.order[0])
+		s.order = append(s.order[:0:0], s.order[1:]...)
+	}
+}

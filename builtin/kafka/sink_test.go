@@ -1,0 +1,340 @@
+package kafka_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/kafka"
+	"auditrelay/sinktest"
+)
+
+const topic = "audit"
+
+func cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, topic)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func options(brokers ...string) kafka.Options {
+	return kafka.Options{Brokers: brokers, Topic: topic, Plaintext: true, AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}
+}
+
+func newSink(t testing.TB, o kafka.Options) *kafka.Sink {
+	t.Helper()
+	s, err := kafka.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// read consumes the topic from its beginning to the end that it has now.
+func read(t *testing.T, c *kfake.Cluster) (all []*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ends := kmsg.NewListOffsetsRequest()
+	ends.ReplicaID = -1
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for p := range int32(3) {
+		one := kmsg.NewListOffsetsRequestTopicPartition()
+		one.Partition, one.Timestamp, one.CurrentLeaderEpoch = p, -1, -1
+		of.Partitions = append(of.Partitions, one)
+	}
+	ends.Topics = append(ends.Topics, of)
+	answer, err := ends.RequestWith(ctx, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	for _, p := range answer.Topics[0].Partitions {
+		want += int(p.Offset)
+	}
+	for len(all) < want {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fetches.Records()...)
+	}
+	return all
+}
+
+// silent is a listener that accepts and never answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// breaking is a listener whose connections break at the next answer once lose is set.
+type breaking struct {
+	net.Listener
+	lose *atomic.Bool
+}
+
+func (b breaking) Accept() (net.Conn, error) {
+	conn, err := b.Listener.Accept()
+	return breakingConn{conn, b.lose}, err
+}
+
+type breakingConn struct {
+	net.Conn
+	lose *atomic.Bool
+}
+
+func (c breakingConn) Write(p []byte) (int, error) {
+	if c.lose.CompareAndSwap(true, false) {
+		c.Close()
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+// refuse makes the brokers answer an error to each batch that holds a record.
+func refuse(c *kfake.Cluster, record string, code int16) {
+	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := r.(*kmsg.ProduceRequest)
+		bad := false
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		for _, rt := range req.Topics {
+			at := kmsg.NewProduceResponseTopic()
+			at.Topic, at.TopicID = rt.Topic, rt.TopicID
+			for _, rp := range rt.Partitions {
+				bad = bad || bytes.Contains(rp.Records, []byte(record))
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.Partition, p.ErrorCode = rp.Partition, code
+				at.Partitions = append(at.Partitions, p)
+			}
+			resp.Topics = append(resp.Topics, at)
+		}
+		return resp, nil, bad
+	})
+}
+
+func TestConformance(t *testing.T) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
+		var lose atomic.Bool
+		c := cluster(t, kfake.ListenFn(func(network, address string) (net.Listener, error) {
+			l, err := net.Listen(network, address)
+			return breaking{l, &lose}, err
+		}))
+		build := func(*testing.T) auditrelay.Sink { return newSink(t, options(c.ListenAddrs()...)) }
+		return sinktest.Kit{
+			New: build,
+			Read: func(t *testing.T) (docs [][]byte) {
+				for _, r := range read(t, c) {
+					docs = append(docs, r.Value)
+				}
+				return docs
+			},
+			Unordered: true, Forgetful: true, TooLarge: 900_000,
+			Hang: func(t *testing.T) auditrelay.Sink { return newSink(t, options(silent(t))) },
+			Refuse: func(t *testing.T, record string) auditrelay.Sink {
+				refuse(c, record, kerr.InvalidRecord.Code)
+				return build(t)
+			},
+			// The broker takes the batch and the connection breaks before the answer: the
+			// producer sends it again with the same sequence, by which the broker knows it.
+			LoseAnswer: func(t *testing.T) auditrelay.Sink {
+				var once sync.Once // a control that handles nothing stays
+				c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+					once.Do(func() { lose.Store(true) })
+					return nil, nil, false
+				})
+				return build(t)
+			},
+		}
+	})
+}
+
+func chunk(data ...string) auditrelay.Chunk {
+	c := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: uint64(len(data)) + 1}
+	for i, d := range data {
+		c.Records = append(c.Records, auditrelay.Record{Sequence: uint64(i) + 1, Data: []byte(d)})
+	}
+	return c
+}
+
+func deliver(t *testing.T, s *kafka.Sink, c auditrelay.Chunk) error {
+	t.Helper()
+	payloads, err := s.Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range payloads {
+		if _, err := s.Deliver(t.Context(), p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The changes of one object stay in one partition, in order; headers tell a record from its
+// double.
+func TestKeysAndHeaders(t *testing.T) {
+	c := cluster(t)
+	s := newSink(t, options(c.ListenAddrs()...))
+	var data []string
+	for i := range 40 {
+		data = append(data, fmt.Sprintf(`{"id":"%d","object_id":"team-%d"}`, i, i%4))
+	}
+	data = append(data, `{"class_uid":3004,"entity":{"uid":"team-1"}}`, `{"specversion":"1.0","subject":"team-1"}`, `{"id":"none"}`)
+	if err := deliver(t, s, chunk(data...)); err != nil {
+		t.Fatal(err)
+	}
+	partition, last := map[string]int32{}, map[string]int{}
+	for _, r := range read(t, c) {
+		key, sequence := string(r.Key), 0
+		if p, ok := partition[key]; key != "" && ok && p != r.Partition {
+			t.Errorf("%s is in partitions %d and %d", key, p, r.Partition)
+		}
+		partition[key] = r.Partition
+		for _, h := range r.Headers {
+			if h.Key == "auditrelay-sequence" {
+				fmt.Sscan(string(h.Value), &sequence)
+			}
+		}
+		if key != "" && sequence <= last[key] || sequence == 0 || string(r.Headers[0].Value) != "j.1" || string(r.Value) != data[sequence-1] {
+			t.Errorf("%s: sequence %d after %d, headers %v", key, sequence, last[key], r.Headers)
+		}
+		last[key] = sequence
+	}
+	if len(partition) != 5 {
+		t.Errorf("%d keys: %v", len(partition), partition)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for _, tt := range []struct {
+		err  *kerr.Error
+		want auditrelay.ErrorKind
+	}{
+		{kerr.MessageTooLarge, auditrelay.TooLarge},
+		{kerr.TopicAuthorizationFailed, auditrelay.Unauthorized},
+		{kerr.InvalidRecord, auditrelay.Refused},
+		{kerr.UnknownServerError, auditrelay.Transient},
+		{kerr.PolicyViolation, auditrelay.Misconfigured},
+	} {
+		c := cluster(t)
+		refuse(c, "secret-of-an-event", tt.err.Code)
+		s := newSink(t, options(c.ListenAddrs()...))
+		err := deliver(t, s, chunk(`{"id":"secret-of-an-event"}`))
+		if auditrelay.KindOf(err) != tt.want || err == nil || strings.Contains(err.Error(), "secret-of") {
+			t.Errorf("%s is %v, want %v: %v", tt.err.Message, auditrelay.KindOf(err), tt.want, err)
+		}
+	}
+	c := cluster(t)
+	o := options(c.ListenAddrs()...)
+	o.Topic = "missing"
+	if err := deliver(t, newSink(t, o), chunk(`{}`)); auditrelay.KindOf(err) != auditrelay.Misconfigured {
+		t.Errorf("no such topic: %v", err)
+	}
+	o = options(c.ListenAddrs()...)
+	o.AllowNetworks = nil
+	if err := deliver(t, newSink(t, o), chunk(`{}`)); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "allow_networks") {
+		t.Errorf("a broker of the inside: %v", err)
+	}
+}
+
+// Over TLS with a password, as Event Hubs wants it; a rotated password is taken up.
+func TestPasswordOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(nil) // for its certificate
+	defer server.Close()
+	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "$ConnectionString", "Endpoint=sb://x"), kfake.TLS(&tls.Config{Certificates: server.TLS.Certificates}))
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("Endpoint=sb://old")
+	o := options(c.ListenAddrs()...)
+	o.Plaintext = false
+	o.TLS = httpsink.TLS{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
+	o.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "$ConnectionString", PasswordFile: file}
+	s := newSink(t, o)
+	// kfake only drops the connection of a wrong password; brokers say why.
+	c.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		if strings.Contains(string(r.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes), "sb://x") {
+			return nil, nil, false
+		}
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	})
+	if err := deliver(t, s, chunk(`{"a":1}`)); auditrelay.KindOf(err) != auditrelay.Unauthorized || strings.Contains(err.Error(), "sb://") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	write("Endpoint=sb://x\n")
+	if err := deliver(t, s, chunk(`{"a":1}`)); err != nil {
+		t.Errorf("the right one: %v", err)
+	}
+	o.TLS.CA = ""
+	if err := deliver(t, newSink(t, o), chunk(`{"a":1}`)); auditrelay.KindOf(err) != auditrelay.Transient || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate of nobody's: %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	good := kafka.Options{Brokers: []string{"b.example:9093"}, Topic: topic}
+	for want, change := range map[string]func(*kafka.Options){
+		"brokers: it is required":                   func(o *kafka.Options) { o.Brokers = nil },
+		"brokers[0]: expected host:port":            func(o *kafka.Options) { o.Brokers = []string{"b.example"} },
+		"topic: it is required":                     func(o *kafka.Options) { o.Topic = "a b" },
+		"compression: expected none":                func(o *kafka.Options) { o.Compression = "lzma" },
+		"allow_networks[0]: expected loopback":      func(o *kafka.Options) { o.AllowNetworks = []string{"all"} },
+		"sasl.mechanism: it is required":            func(o *kafka.Options) { o.SASL.Username = "u" },
+		"sasl.mechanism: expected plain":            func(o *kafka.Options) { o.SASL.Mechanism = "gssapi" },
+		"sasl.username: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
+		"sasl.password: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
+		"plaintext: the mechanism plain would show": func(o *kafka.Options) { o.Plaintext, o.SASL.Mechanism = true, "plain" },
+		"tls.cert_file: cert_file and key_file go":  func(o *kafka.Options) { o.TLS.CertFile = "x" },
+		"max_request_bytes: expected 10KB to 10MB":  func(o *kafka.Options) { o.MaxRequestBytes = 1 },
+	} {
+		o := good
+		change(&o)
+		if _, err := kafka.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if _, err := kafka.New(good); err != nil {
+		t.Error(err)
+	}
+}
