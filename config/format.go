@@ -63,6 +63,10 @@ func (c checker) format(cb *Callback, steps []any) {
 	switch cb.Sink.Type {
 	case "sqlite", "postgres":
 		c.bad(append(steps, "format"), "the sink %s is the audit store, which keeps events in LiteLLM's schema: leave format out here, and give the destination that wants %s a callback of its own", cb.Sink.Type, cb.Format.Name())
+	case "elastic":
+		if cb.Format.CEF != nil || cb.Format.LEEF != nil {
+			c.bad(append(steps, "format"), "the sink elastic takes JSON, and %s is a line of text: give ecs", cb.Format.Name())
+		}
 	case "":
 		c.bad(append(steps, "format"), "the callback has no sink, so that nothing is written in it: leave it out")
 	}

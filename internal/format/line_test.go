@@ -178,3 +178,26 @@ func TestTheGateSeesLines(t *testing.T) {
 		}
 	}
 }
+
+// TestTheGateTakesBulkBodies: a body with a line before each record holds no more than the
+// record, which has been looked at; a secret in the other lines is found.
+func TestTheGateTakesBulkBodies(t *testing.T) {
+	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := event(auditrelay.NamespaceLiteLLM, `{"id":"3f1f6c1e-0001","updated_at":"2026-03-01T10:00:00+00:00","changed_by":"user-1","changed_by_api_key":"88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b","action":"rotated","table_name":"LiteLLM_VerificationToken","object_id":"5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"}`)
+	w := format.New(ecs, journal).Writer()
+	record := w.Append(nil, e, e.Data)
+	i := g.Inspector()
+	if err := i.Record(w.Readable(record), w.Added()); err != nil {
+		t.Fatal(err)
+	}
+	records := []auditrelay.Record{{Sequence: 1, Data: record}, {Sequence: 2, Data: record}}
+	for action, leak := range map[string]bool{`{"create":{"_id":"j-1"}}`: false, `{"create":{"_id":"AKIAIOSFODNN7EXAMPLF"}}`: true} {
+		body := []byte(action + "\n" + string(record) + "\n" + action + "\n" + string(record) + "\n")
+		if err := i.Payload(&auditrelay.Payload{Key: "k", Body: body, Sequences: []uint64{1, 2}}, records); (err != nil) != leak {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+}

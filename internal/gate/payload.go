@@ -142,7 +142,12 @@ func ownDigest(value string, p *auditrelay.Payload) bool {
 // content checks a body: one JSON text, or one on each line or several, or lines
 // of text.
 func (i *Inspector) content(content []byte, records []auditrelay.Record) error {
-	if bytes.Count(trimmed(content), []byte("\n"))+1 != len(records) {
+	per := 1 // lines of a record
+	lines := bytes.Count(trimmed(content), []byte("\n")) + 1
+	if lines == 2*len(records) {
+		per = 2 // as Elasticsearch has it: what to do, and the document
+	}
+	if lines != per*len(records) {
 		records = nil // what the lines repeat is not known
 		if read, err := i.structure(content); read {
 			return err
@@ -159,8 +164,8 @@ func (i *Inspector) content(content []byte, records []auditrelay.Record) error {
 		if array {
 			line = bytes.TrimSuffix(line, []byte(","))
 		}
-		if n < len(records) {
-			line = i.without(line, records[n].Data)
+		if n < per*len(records) {
+			line = i.without(line, records[n/per].Data)
 		}
 		if len(line) == 0 {
 			continue

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,6 +35,8 @@ type Packing struct {
 	// Open, Separator and Close frame the items. A separator ends in a line feed, which no
 	// item holds, so that a body can be cut between two items.
 	Open, Separator, Close string
+	// Lines is how many lines an item has, where that is more than one.
+	Lines int
 	// MaxBytes bounds a body before compression, MaxItems its items (0: unbounded), and
 	// MaxItem one item.
 	MaxBytes, MaxItems, MaxItem int
@@ -56,7 +59,7 @@ func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payloa
 		switch {
 		case len(item.Data) == 0:
 			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document is empty")})
-		case bytes.IndexByte(item.Data, '\n') >= 0:
+		case bytes.Count(item.Data, []byte("\n")) != max(p.Lines, 1)-1:
 			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document holds a line feed")})
 		case len(item.Data) > most:
 			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseTooLarge,
@@ -138,7 +141,7 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 	}
 	content, opened := bytes.CutPrefix(content, []byte(p.Open))
 	content, closed := bytes.CutSuffix(content, []byte(p.Close))
-	parts := bytes.Split(content, []byte(p.Separator))
+	parts := p.parts(content)
 	if !opened || !closed || len(parts) != total {
 		return fail(fmt.Errorf("its body holds %d records, %d were expected", len(parts), total))
 	}
@@ -158,6 +161,19 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 		return fail(err)
 	}
 	return first, second, nil
+}
+
+// parts are the items of a body.
+func (p Packing) parts(content []byte) [][]byte {
+	parts := bytes.Split(content, []byte(p.Separator))
+	if p.Lines < 2 || len(parts)%p.Lines != 0 {
+		return parts
+	}
+	items := make([][]byte, 0, len(parts)/p.Lines)
+	for lines := range slices.Chunk(parts, p.Lines) {
+		items = append(items, bytes.Join(lines, []byte("\n")))
+	}
+	return items
 }
 
 // Plain is a payload's body before compression.

@@ -114,6 +114,9 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
 		return d
 	}
+	if _, named := errors.AsType[*auditrelay.RecordErrors](err); named {
+		return err
+	}
 	text := fmt.Sprintf("post to %s: ", c.Target())
 	if ctx.Err() != nil {
 		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}

@@ -45,6 +45,8 @@ type Request struct {
 	Query   string // encoded; in the place of the URL's own
 	Header  http.Header
 	Body    []byte // not held after Send returns
+	// MaxAnswer is how much of the answer is read, in bytes, where that is more than 64 KiB.
+	MaxAnswer int
 }
 
 // Answer is what the destination answered, its body cut after 64 KiB. What it wrote must
@@ -190,10 +192,10 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	request.Header = r.Header
 	request.Header.Set("User-Agent", "auditrelay")
 	request.ContentLength = int64(len(r.Body))
-	return c.do(request)
+	return c.do(request, max(r.MaxAnswer, maxAnswerBytes))
 }
 
-func (c *Client) do(request *http.Request) (Answer, error) {
+func (c *Client) do(request *http.Request, most int) (Answer, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
 		return Answer{}, err
@@ -202,7 +204,7 @@ func (c *Client) do(request *http.Request) (Answer, error) {
 	if status, ok := request.Context().Value(statusKey{}).(*int); ok {
 		*status = response.StatusCode
 	}
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	data, err := io.ReadAll(io.LimitReader(response.Body, int64(most)))
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
 	}
@@ -251,6 +253,6 @@ func (c *Client) Connect(ctx context.Context) error {
 		return err
 	}
 	request.Header.Set("User-Agent", "auditrelay")
-	_, err = c.do(request)
+	_, err = c.do(request, maxAnswerBytes)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"auditrelay"
 	azureblob "auditrelay/builtin/azure_blob"
 	"auditrelay/builtin/datadog"
+	"auditrelay/builtin/elastic"
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/gcs"
 	"auditrelay/builtin/kafka"
@@ -32,6 +33,7 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 		"gcs":        makeGCS,
 		"azure_blob": makeAzureBlob,
 		"kafka":      makeKafka,
+		"elastic":    makeElastic,
 		"file":       makeFile,
 		"stdout":     makeStdout,
 		"splunk":     makeSplunk,
@@ -73,6 +75,15 @@ func makeKafka(section config.Section) (auditrelay.Sink, error) {
 	o.SASL.PasswordFile = section.Path(o.SASL.PasswordFile)
 	o.TLS.Relative(section.Path)
 	sink, err := kafka.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeElastic(section config.Section) (auditrelay.Sink, error) {
+	var o elastic.Options
+	decoded := section.Decode(&o)
+	o.APIKeyFile, o.PasswordFile = section.Path(o.APIKeyFile), section.Path(o.PasswordFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := elastic.New(o)
 	return made(sink, decoded, err)
 }
 

@@ -1,0 +1,109 @@
+package elastic
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// Options configure the sink. URL and Index are required.
+type Options struct {
+	// URL of the cluster, as in https://elastic.example:9200, with a path where a proxy
+	// wants one.
+	URL string `yaml:"url"`
+
+	// Index is the data stream or index, as in logs-lite_llm.audit-default.
+	Index string `yaml:"index"`
+
+	// Pipeline is the ingest pipeline. Default: the index's own.
+	Pipeline string `yaml:"pipeline"`
+
+	// APIKey, encoded as Elasticsearch shows it. Default: none; see username.
+	APIKey auditrelay.Secret `yaml:"api_key"`
+
+	// APIKeyFile holds the key; it is read again when it changes.
+	APIKeyFile string `yaml:"api_key_file"`
+
+	// Username and its password, for OpenSearch and clusters without keys. Default: none.
+	Username string `yaml:"username"`
+
+	// Password of username.
+	Password auditrelay.Secret `yaml:"password"`
+
+	// PasswordFile holds the password; it is read again when it changes.
+	PasswordFile string `yaml:"password_file"`
+
+	// MaxRequestBytes bounds a request's body before compression. Default: 5MB; a cluster's
+	// own limit is 100 MB.
+	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..50MB"`
+
+	// MaxEvents bounds the events of a request. Default: 1000.
+	MaxEvents int `yaml:"max_events" range:"1..10000"`
+
+	// HTTP says how to connect. Default of compression: gzip.
+	HTTP httpsink.Options `yaml:"http"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = 5_000_000
+	}
+	if o.MaxEvents == 0 {
+		o.MaxEvents = 1000
+	}
+	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionGzip)
+	return o
+}
+
+// indexForm is the form of an index's name: no upper case, and none of what a URL or a
+// pattern would read.
+var indexForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]{0,254}$`)
+
+// login is how the sink says who it is.
+type login struct {
+	user   string           // empty: secret is a key
+	secret *httpsink.Secret // nil: nobody
+}
+
+func (o Options) check() (*url.URL, login, error) {
+	errs := []error{o.HTTP.Check()}
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	u, err := o.HTTP.CheckURL("url", o.URL)
+	errs = append(errs, err)
+	if u != nil && u.RawQuery != "" {
+		bad("url", "it has a query")
+	}
+	if !indexForm.MatchString(o.Index) {
+		bad("index", "it is required: small letters, digits, dots, - and _, as in logs-lite_llm.audit-default")
+	}
+	if o.Pipeline != "" && !indexForm.MatchString(o.Pipeline) {
+		bad("pipeline", "expected small letters, digits, dots, - and _")
+	}
+	if o.MaxRequestBytes < 10_000 || o.MaxRequestBytes > 50_000_000 {
+		bad("max_request_bytes", "expected 10KB to 50MB")
+	}
+	if o.MaxEvents < 1 || o.MaxEvents > 10000 {
+		bad("max_events", "expected 1 to 10000")
+	}
+	var l login
+	switch key := o.APIKey != "" || o.APIKeyFile != ""; {
+	case key && o.Username != "":
+		bad("username", "api_key stands beside it: give one of the two")
+	case key:
+		l.secret, err = httpsink.NewSecret("api_key", o.APIKey, o.APIKeyFile)
+		errs = append(errs, err)
+	case o.Username != "":
+		l.user = o.Username
+		l.secret, err = httpsink.NewSecret("password", o.Password, o.PasswordFile)
+		errs = append(errs, err)
+	case o.Password != "" || o.PasswordFile != "":
+		bad("password", "username is missing")
+	}
+	return u, l, errors.Join(errs...)
+}

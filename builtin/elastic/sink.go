@@ -1,0 +1,241 @@
+// Package elastic delivers records to Elasticsearch and OpenSearch, by the bulk API.
+//
+// Delivery is at least once, idempotent within one index: a record's _id is the journal's
+// name and its sequence, and the action is create, so that a record that comes again
+// answers 409 and counts as delivered. After the rollover of a data stream the same id is
+// taken again: a record that was repeated across it stands there twice.
+//
+// Source of the protocol: Elastic's "Bulk API" (one result for each item; data streams take
+// create alone and need @timestamp) and OpenSearch's "Bulk".
+package elastic
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+)
+
+// Sink is one index or data stream. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	login   login
+	client  *httpsink.Client
+	packing httpsink.Packing
+	query   string
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, l, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, login: l, client: client, packing: httpsink.Packing{
+		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
+		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 1024, Compression: o.HTTP.Compression,
+		// Two lines each: what to do, and the document.
+		Lines: 2, MaxItems: o.MaxEvents,
+	}}
+	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type"}}
+	if o.Pipeline != "" {
+		query.Set("pipeline", o.Pipeline)
+	}
+	s.query = query.Encode()
+	return s, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the secret's file again.
+func (s *Sink) Refresh() {
+	if s.login.secret != nil {
+		s.login.secret.Forget()
+	}
+}
+
+// Render gives payloads of create actions. A document without @timestamp gets the record's
+// time there.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	if chunk.MediaType == auditrelay.MediaTypeText {
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("render for elastic: the index takes JSON, and the callback's format writes lines of text: give format: ecs")}
+	}
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i].Sequence = r.Sequence
+		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
+			items[i].Data = r.Data // named by Pack
+			continue
+		}
+		items[i].Data = s.item(chunk.Journal, r)
+	}
+	return s.packing.Pack(chunk, items)
+}
+
+func (s *Sink) item(journal string, r auditrelay.Record) []byte {
+	b := make([]byte, 0, len(r.Data)+256)
+	b = append(b, `{"create":{"_id":`...)
+	b = append(b, httpsink.Quote(journal+"-"+strconv.FormatUint(r.Sequence, 10))...)
+	b = append(b, "}}\n"...)
+	if bytes.HasPrefix(r.Data, []byte(`{"@timestamp":`)) { // as format ecs writes it
+		return append(b, r.Data...)
+	}
+	at := r.Time
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
+		at = r.Received
+	}
+	b = append(b, `{"@timestamp":"`...)
+	b = at.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	if bytes.TrimSpace(r.Data[1:])[0] != '}' {
+		b = append(b, ',')
+	}
+	return append(b, r.Data[1:]...)
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// Deliver posts one payload. Records that the index refuses are named by an
+// *auditrelay.RecordErrors: the others are there.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		answer, err := s.call(ctx, p)
+		if err != nil {
+			return err
+		}
+		return s.outcome(answer, p)
+	})
+}
+
+func (s *Sink) call(ctx context.Context, p auditrelay.Payload) (httpsink.Answer, error) {
+	h := http.Header{}
+	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
+		if p.Headers[name] != "" {
+			h.Set(name, p.Headers[name])
+		}
+	}
+	if err := s.authorize(h); err != nil {
+		return httpsink.Answer{}, err
+	}
+	return s.client.Send(ctx, httpsink.Request{Path: "/" + s.options.Index + "/_bulk", Query: s.query, Header: h, Body: p.Body, MaxAnswer: 256 * (len(p.Sequences) + 16)})
+}
+
+func (s *Sink) authorize(h http.Header) error {
+	if s.login.secret == nil {
+		return nil
+	}
+	secret, err := s.login.secret.Get()
+	switch {
+	case err != nil:
+		return err
+	case s.login.user == "":
+		h.Set("Authorization", "ApiKey "+secret)
+	default:
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(s.login.user+":"+secret)))
+	}
+	return nil
+}
+
+// result is an item's, under the action's name.
+type result struct {
+	Status int `json:"status"`
+	Error  struct {
+		Type string `json:"type"`
+	} `json:"error"`
+}
+
+// outcome judges an answer, item by item. 201, and 409 for a record that is there, are
+// delivery. Where some must come again, all do: those that are there answer 409 then.
+func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
+	err := s.client.Refusal(a)
+	if err != nil {
+		switch auditrelay.KindOf(err) {
+		case auditrelay.Refused: // of a whole request: an option
+			err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is the index's name right?")
+			s.Refresh()
+		case auditrelay.Unauthorized, auditrelay.Misconfigured:
+			s.Refresh()
+		}
+		return err
+	}
+	var reply struct {
+		Errors *bool               `json:"errors"`
+		Items  []map[string]result `json:"items"`
+	}
+	if json.Unmarshal(a.Body, &reply) != nil || reply.Errors == nil || len(reply.Items) != len(p.Sequences) {
+		return s.client.Fail(auditrelay.Misconfigured, a, "the answer has no result for each record: is the URL a cluster's?")
+	}
+	var refused []auditrelay.RecordError
+	for i, item := range reply.Items {
+		r := item["create"]
+		switch kind := httpsink.KindOf(r.Status); {
+		case r.Status >= 200 && r.Status < 300, r.Status == http.StatusConflict:
+		case kind == auditrelay.Refused, r.Status == http.StatusRequestEntityTooLarge:
+			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, typeOf(r))})
+		default:
+			a.Status = r.Status
+			return s.client.Fail(kind, a, "of an item: "+typeOf(r))
+		}
+	}
+	if refused != nil {
+		return &auditrelay.RecordErrors{Records: refused}
+	}
+	return nil
+}
+
+// typeOf is an error's type, "" for what has not the form of one: it may quote a document.
+func typeOf(r result) string {
+	if !typeForm.MatchString(r.Error.Type) {
+		return ""
+	}
+	return r.Error.Type
+}
+
+var typeForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
+
+// Probe asks for the cluster, which stores nothing.
+func (s *Sink) Probe(ctx context.Context) error {
+	h := http.Header{}
+	if err := s.authorize(h); err != nil {
+		return err
+	}
+	answer, err := s.client.Send(ctx, httpsink.Request{Method: http.MethodGet, Path: "/", Header: h})
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	if err := s.client.Refusal(answer); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster answered; whether the index takes documents only one shows: auditrelay sink test"))
+}

@@ -1,0 +1,291 @@
+package elastic_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/elastic"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/logstore"
+	"auditrelay/sinktest"
+)
+
+const (
+	key   = "VnVhQ2ZHY0JDZGJrUW0tZTVhT3g6dWkybHAyYXhUTm1zeWFrdzl0dk5udw"
+	index = "logs-audit-default"
+)
+
+// cluster answers as the bulk API's documentation says: one result for each item, 409 for
+// an id that is there. A real store stands beside it: TestARealStore.
+type cluster struct {
+	*httptest.Server
+	mu     sync.Mutex
+	key    string
+	refuse string
+	status int // of items that are refused
+	ids    map[string]bool
+	docs   [][]byte
+}
+
+func start(t testing.TB) *cluster {
+	c := &cluster{key: key, ids: map[string]bool{}, status: 400}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if r.Header.Get("Authorization") != "ApiKey "+c.key {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path != "/"+index+"/_bulk" {
+			io.WriteString(w, `{"name":"node"}`)
+			return
+		}
+		c.bulk(w, r)
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
+	var in io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		in = z
+	}
+	body, err := io.ReadAll(in)
+	if err != nil || !bytes.HasSuffix(body, []byte("\n")) {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
+	failed := false
+	var items []string
+	for i := 0; i+1 < len(lines); i += 2 {
+		var action struct {
+			Create struct {
+				ID string `json:"_id"`
+			}
+		}
+		if json.Unmarshal(lines[i], &action) != nil || action.Create.ID == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		status, kind := 201, ""
+		switch {
+		case c.refuse != "" && bytes.Contains(lines[i+1], []byte(c.refuse)):
+			status, kind = c.status, "document_parsing_exception"
+		case c.ids[action.Create.ID]:
+			status, kind = 409, "version_conflict_engine_exception"
+		default:
+			c.ids[action.Create.ID] = true
+			c.docs = append(c.docs, lines[i+1])
+		}
+		failed = failed || status != 201
+		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q}}}`, status, kind))
+	}
+	fmt.Fprintf(w, `{"errors":%v,"items":[%s]}`, failed, strings.Join(items, ","))
+}
+
+// documents are what is stored, without the @timestamp that the sink adds.
+func (c *cluster) documents() (docs [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.docs {
+		_, rest, _ := bytes.Cut(d, []byte(`",`))
+		docs = append(docs, append([]byte("{"), rest...))
+	}
+	return docs
+}
+
+func options(url string) elastic.Options {
+	return elastic.Options{URL: url, Index: index, APIKey: key, HTTP: httpsink.Options{AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}}
+}
+
+func newSink(t testing.TB, o elastic.Options) *elastic.Sink {
+	t.Helper()
+	s, err := elastic.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
+		file := filepath.Join(t.TempDir(), "key")
+		write(t, file, key)
+		c := start(t)
+		proxy := faultproxy.Start(t, c.URL)
+		kit := proxy.Kit(func(url string) auditrelay.Sink {
+			o := options(url)
+			o.APIKey, o.APIKeyFile, o.MaxEvents = "", file, 5
+			return newSink(t, o)
+		})
+		kit.Read = func(*testing.T) [][]byte { return c.documents() }
+		kit.Unordered = true
+		kit.TooLarge = 5_000_000
+		kit.Refuse = func(t *testing.T, record string) auditrelay.Sink {
+			c.refuse = strings.TrimPrefix(record, "{")
+			return kit.New(t)
+		}
+		kit.Expire = func(*testing.T) { c.mu.Lock(); c.key = "another"; c.mu.Unlock() }
+		kit.Rotate = func(t *testing.T) {
+			c.mu.Lock()
+			c.key = "another"
+			c.mu.Unlock()
+			write(t, file, "another\n")
+		}
+		return kit
+	})
+}
+
+func chunk(n int) auditrelay.Chunk {
+	c := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: uint64(n) + 1}
+	now := time.Now()
+	for i := range n {
+		c.Records = append(c.Records, auditrelay.Record{Sequence: uint64(i) + 1, ID: fmt.Sprint(i), Time: now, TimeFrom: auditrelay.TimeOfEvent, Received: now,
+			Data: fmt.Appendf(nil, `{"id":"event-%d","action":"created","note":"a \"quoted\" text"}`, i)})
+	}
+	return c
+}
+
+func render(t *testing.T, s *elastic.Sink, c auditrelay.Chunk) []auditrelay.Payload {
+	t.Helper()
+	payloads, err := s.Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payloads
+}
+
+// An item's status decides: some are delivered, refused ones named, and where one must come
+// again none is counted.
+func TestItems(t *testing.T) {
+	for status, want := range map[int]auditrelay.ErrorKind{429: auditrelay.Throttled, 503: auditrelay.Throttled, 500: auditrelay.Transient, 404: auditrelay.Misconfigured, 403: auditrelay.Unauthorized} {
+		c := start(t)
+		c.refuse, c.status = `"event-2"`, status
+		s := newSink(t, options(c.URL))
+		p := render(t, s, chunk(4))[0]
+		if _, err := s.Deliver(t.Context(), p); auditrelay.KindOf(err) != want || err == nil {
+			t.Errorf("%d of an item: %v, want %v", status, err, want)
+		}
+		c.refuse = ""
+		if _, err := s.Deliver(t.Context(), p); err != nil || len(c.documents()) != 4 {
+			t.Errorf("%d: afterwards %v, %d documents", status, err, len(c.documents()))
+		}
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	c := chunk(3)
+	c.Records[1].Data = []byte(`{}`)
+	c.Records[2].Data = []byte(`{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}`)
+	s := newSink(t, options("https://elastic.example"))
+	content, err := httpsink.Plain(render(t, s, c)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(content), "\n")
+	if len(lines) != 7 || lines[0] != `{"create":{"_id":"j.1-1"}}` || !strings.HasPrefix(lines[1], `{"@timestamp":"`) || lines[5] != `{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}` {
+		t.Errorf("%s", content)
+	}
+	for _, n := range []int{1, 3, 5} {
+		if !json.Valid([]byte(lines[n])) {
+			t.Errorf("%s", lines[n])
+		}
+	}
+	c.MediaType = auditrelay.MediaTypeText
+	if _, err := s.Render(c); err == nil {
+		t.Error("lines of text were taken")
+	}
+}
+
+// A real log store with this API has every event, with equal content, through faults.
+func TestARealStore(t *testing.T) {
+	store := logstore.Start(t)
+	to, _ := url.Parse(store.URL)
+	// The store has the API without an index in the path.
+	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.URL.Path = "/insert/elasticsearch/_bulk"
+		query := r.Out.URL.Query()
+		query.Set("_msg_field", "id")
+		query.Set("_time_field", "@timestamp")
+		r.Out.URL.RawQuery = query.Encode()
+	}})
+	defer front.Close()
+	proxy := faultproxy.Start(t, front.URL)
+	proxy.Script(faultproxy.Pass, faultproxy.Answer(500, ""), faultproxy.Pass, faultproxy.Answer(429, "", "Retry-After", "1"), faultproxy.Torn(100), faultproxy.Answer(502, "<html>"), faultproxy.Pass)
+	o := options(proxy.URL)
+	o.MaxEvents = 20
+	s := newSink(t, o)
+	c := chunk(200)
+	for _, p := range render(t, s, c) {
+		for attempt := 0; ; attempt++ {
+			_, err := s.Deliver(t.Context(), p)
+			if err == nil {
+				break
+			}
+			if kind := auditrelay.KindOf(err); kind != auditrelay.Transient && kind != auditrelay.Throttled || attempt > 10 {
+				t.Fatal(err)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, l := range store.Await(t, 200) {
+		if l["action"] != "created" || l["note"] != `a "quoted" text` {
+			t.Fatalf("another content: %v", l)
+		}
+		if at, err := time.Parse(time.RFC3339Nano, l["_time"]); err != nil || time.Since(at) > time.Hour {
+			t.Fatalf("its time is %s", l["_time"])
+		}
+		seen[l["_msg"]] = true
+	}
+	if len(seen) != 200 {
+		t.Errorf("%d of 200 events are there", len(seen))
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for want, o := range map[string]elastic.Options{
+		"url: it is required":                   {Index: index},
+		"index: it is required":                 {URL: "https://e.example", Index: "Logs"},
+		"pipeline: expected":                    {URL: "https://e.example", Index: index, Pipeline: "a/b"},
+		"username: api_key stands beside it":    {URL: "https://e.example", Index: index, APIKey: "k", Username: "u"},
+		"password: username is missing":         {URL: "https://e.example", Index: index, Password: "p"},
+		"password: it is required":              {URL: "https://e.example", Index: index, Username: "u"},
+		"max_events: expected 1 to 10000":       {URL: "https://e.example", Index: index, MaxEvents: 20000},
+		"max_request_bytes: expected 10KB to 5": {URL: "https://e.example", Index: index, MaxRequestBytes: 1},
+	} {
+		if _, err := elastic.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
