@@ -20,12 +20,16 @@ const (
 	refusedJournal  = "journal"  // it has failed
 	refusedFilter   = "filter"   // one before the journal cannot judge
 	refusedClosing  = "closing"
+	refusedShare    = "share" // of one sender; others are accepted
 )
 
 // doorPause is how long Submit must succeed before the door counts as open. A journal at
 // its limit rejects large events and accepts small ones; so the log has one line, not
 // many.
 const doorPause = 10 * time.Second
+
+// shareLog is the least time between two log lines about senders at their share.
+const shareLog = time.Minute
 
 // door knows whether events are accepted and logs each change once.
 type door struct {
@@ -38,6 +42,7 @@ type door struct {
 	since   time.Time
 	last    time.Time         // of the last refusal
 	refused map[string]uint64 // rejected calls, by reason
+	shared  time.Time         // when a sender at its share was logged last
 }
 
 // reasonOf classifies the error of a rejected call.
@@ -82,6 +87,20 @@ func (d *door) refuse(err error, call bool) {
 	d.reason = reason
 	d.shut.Store(true)
 	d.log.Error("events are refused; senders get 503 and should retry", "reason", reason, "error", err)
+}
+
+// refuseOne records that one sender is refused, and others are not.
+func (d *door) refuseOne(principal string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refused == nil {
+		d.refused = map[string]uint64{}
+	}
+	d.refused[refusedShare]++
+	if now := d.now(); now.Sub(d.shared) >= shareLog {
+		d.shared = now
+		d.log.Warn("a sender has its share of the last quarter of the journal's quota; it gets 503, others do not", "principal", principal)
+	}
 }
 
 // pass records that events are accepted.

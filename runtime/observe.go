@@ -190,7 +190,8 @@ type Stats struct {
 	NotAccepting string // the error of Ready; empty while events are accepted
 	// NotAcceptingReason classifies it: quota, reserve, inodes, callback, journal or
 	// filter. It stays for some seconds after the last rejection. Refused counts rejected
-	// calls since start, by the same reasons.
+	// calls since start, by the same reasons and share: of one sender at its share of the
+	// quota, while others are accepted.
 	NotAcceptingReason string
 	Refused            map[string]uint64
 }

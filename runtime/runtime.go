@@ -31,6 +31,7 @@ import (
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/shares"
 )
 
 // Runtime accepts events and delivers them. It is safe for concurrent use. Close it with
@@ -57,6 +58,7 @@ type Runtime struct {
 	quarantine   quarantineRoom
 	signing      *signing // nil: nothing is signed
 	door         door
+	share        shares.Last // of the journal's quota, by sender
 	turns        turns
 	sharing      sharing
 	memory       *memory

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,11 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 		r.door.refuse(err, true)
 		return nil, err
 	}
+	if also == nil {
+		if err := r.shareOf(events); err != nil {
+			return nil, err
+		}
+	}
 	s := submitting{results: make([]Result, len(events)), keep: also != nil || r.taps.any()}
 	filters := r.ingest.Load()
 	for i := range events {
@@ -82,6 +88,23 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 		return nil, err
 	}
 	return s.results, nil
+}
+
+// errShare: others are still accepted.
+var errShare = errors.New("this sender has its share of the last quarter of journal.quota; let callbacks catch up so that retention can free space, or raise the quota")
+
+// shareOf refuses a sender that has taken its share of the last quarter of the quota.
+func (r *Runtime) shareOf(events []Submission) error {
+	used, quota := r.journal.Filled()
+	if quota == 0 || len(events) == 0 {
+		return nil
+	}
+	from := events[0].Provenance
+	if r.share.Take(cmp.Or(from.Principal, from.Source), int64(bytesOf(events)), used, quota) {
+		return nil
+	}
+	r.door.refuseOne(from.Principal)
+	return &UnavailableError{RetryAfter: blockedRetry, Err: errShare}
 }
 
 // submitting is one call of Submit under way.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -30,7 +31,7 @@ type principal struct {
 	// is not confined.
 	namespace string
 	schema    *runtime.Schema // of its events; nil: LiteLLM's
-	rates     rates
+	rates     sources.Rates
 }
 
 // scope is the namespace to look in, where a caller asks for one; empty: all. What a caller
@@ -100,7 +101,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 	a := &auth{}
 	var errs []error
 	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
-	namespaces, shared := map[string]string{}, map[string]rates{}
+	namespaces, shared := map[string]string{}, map[string]sources.Rates{}
 	for i, t := range tokens {
 		where := fmt.Sprintf("token %d (%q)", i+1, t.Name)
 		set, err := newRoleSet(t.Roles...)
@@ -135,7 +136,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		if slices.Contains(t.Roles, roleIngest) {
 			a.given = append(a.given, t.Name)
 		}
-		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace, rates: ratesOf(t.Rate)}
+		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace, rates: sources.NewRates(t.Rate)}
 		if other, known := shared[t.Name]; known {
 			who.rates = other // two credentials of one client have one limit
 		}

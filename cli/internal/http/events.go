@@ -63,7 +63,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 	// it was accepted must not hang on when a connection broke.
 	in.ctx = context.WithoutCancel(in.ctx)
 	in.accept(w, r, in.reader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r), who.by())
-	who.rates.count(in.seen())
+	who.rates.Count(in.seen())
 }
 
 // reader reads the request's events. What a schema unwraps is framed whole first.

@@ -304,7 +304,7 @@ func (s *Server) wrap(rt route) http.Handler {
 				respondError(rec, err)
 				return
 			}
-			if err := who.rates.over(); err != nil {
+			if err := who.over(); err != nil {
 				s.metrics.refused(err.Reason)
 				if rt.role == roleIngest {
 					s.senders.Seen(who.by(), 1)

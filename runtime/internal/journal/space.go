@@ -240,6 +240,16 @@ func (t *Tx) deletesOnly() bool {
 	return true
 }
 
+// Filled is how much of the quota is in use, as of the last commit; 0, 0 without one.
+func (j *Journal) Filled() (used, quota int64) {
+	j.space.mu.Lock()
+	defer j.space.mu.Unlock()
+	if j.space.quota <= 0 {
+		return 0, 0
+	}
+	return j.space.used + j.space.owed + j.space.since, j.space.quota
+}
+
 // Usage is what the journal takes.
 type Usage struct {
 	DiskBytes int64

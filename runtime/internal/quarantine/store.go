@@ -1,6 +1,7 @@
 package quarantine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/runtime/internal/journal"
+	"auditrelay/runtime/internal/shares"
 )
 
 // Options bound a Store.
@@ -50,9 +52,14 @@ var ErrNoItem = errors.New("no such item in quarantine")
 type FullError struct {
 	Items, MostItems int
 	Bytes, MostBytes int64
+	Share            bool // only the sender's share is used up
 }
 
 func (e *FullError) Error() string {
+	if e.Share {
+		return fmt.Sprintf("the sender has its share of the last quarter of the quarantine: %d of %d items, %v of %v are in use; replay or delete items, or raise ingest.quarantine",
+			e.Items, e.MostItems, auditrelay.ByteSize(e.Bytes), auditrelay.ByteSize(e.MostBytes))
+	}
 	return fmt.Sprintf("the quarantine is full: %d of %d items, %v of %v; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine",
 		e.Items, e.MostItems, auditrelay.ByteSize(e.Bytes), auditrelay.ByteSize(e.MostBytes))
 }
@@ -68,6 +75,8 @@ type Store struct {
 	next     uint64        // guarded by changing, like what follows
 	known    map[[16]byte]uint64
 	total    int64
+
+	itemShares, byteShares shares.Last // of senders
 
 	items, bytes atomic.Int64 // for readers
 	full         atomic.Bool
@@ -194,6 +203,9 @@ func (s *Store) Put(now time.Time, items []Item) error {
 	if tx.Empty() {
 		return nil
 	}
+	if len(added) > 0 && !s.within(items[0].Provenance, len(added), total-s.total) {
+		return &FullError{Items: len(s.known), MostItems: s.options.Items, Bytes: s.total, MostBytes: s.options.Bytes, Share: true}
+	}
 	if _, err := s.journal.Commit(tx); err != nil {
 		return err
 	}
@@ -206,6 +218,13 @@ func (s *Store) Put(now time.Time, items []Item) error {
 	}
 	s.publish()
 	return nil
+}
+
+// within reports whether a sender may add so much, and notes it.
+func (s *Store) within(from auditrelay.Provenance, items int, bytes int64) bool {
+	who := cmp.Or(from.Principal, from.Source)
+	return s.itemShares.Take(who, int64(items), int64(len(s.known)), int64(s.options.Items)) &&
+		s.byteShares.Take(who, bytes, s.total, s.options.Bytes)
 }
 
 func (s *Store) again(number uint64) (again, error) {

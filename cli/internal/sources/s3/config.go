@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 )
 
@@ -58,6 +59,9 @@ type KeyConfig struct {
 	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
 	// the same one. Default: litellm.
 	Namespace string `yaml:"namespace"`
+	// Rate limits what its holder may send. Beyond it objects get 503 SlowDown with
+	// Retry-After; a LiteLLM before autumn 2026 loses an event that gets it. Default: none.
+	Rate config.Rate `yaml:"rate"`
 }
 
 // ForwardConfig is the destination of objects that are not audit events.
@@ -206,7 +210,7 @@ func (c *Config) options() Options {
 		o.Hold = *c.Hold
 	}
 	for _, k := range c.Keys {
-		o.Keys = append(o.Keys, Key{Name: k.Name, AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey, Namespace: k.Namespace})
+		o.Keys = append(o.Keys, Key{Name: k.Name, AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey, Namespace: k.Namespace, Rates: sources.NewRates(k.Rate)})
 	}
 	if f := c.ForwardTo; f != nil {
 		o.Forward = &Forward{

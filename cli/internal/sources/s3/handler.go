@@ -65,6 +65,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
 	if r.signed, fault = h.verifier.verify(r.Request); fault != nil {
 		return fault
 	}
+	if wait := r.signed.key.Rates.Over(); wait > 0 {
+		return slowDown("more than this key may send a second", wait, nil)
+	}
 	r.bucket, r.key, _ = strings.Cut(strings.TrimLeft(r.signed.path, "/"), "/")
 	if fault := h.checkBucket(r); fault != nil {
 		return fault

@@ -141,6 +141,7 @@ func (h *Handler) takeHeld(r *request, p *payload, from auditrelay.Provenance, u
 		var n eventCounts
 		n, fault = h.take(r.Context(), p, r.Header.Get("Content-Type"), r.key, from, r.signed.key.Namespace)
 		count.add(n)
+		r.signed.key.Rates.Count(int(n.accepted + n.duplicates + n.quarantined + n.discarded))
 		if fault == nil || fault.Code != codeSlowDown || !h.now().Add(holdPoll).Before(until) || !pause(r.Context()) || h.await(r.Context(), until) != nil {
 			return count, fault
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 )
@@ -53,6 +54,7 @@ type Key struct {
 	AccessKeyID string
 	Secret      auditrelay.Secret
 	Namespace   string // of the events; see runtime.Submission
+	Rates       sources.Rates
 }
 
 // MinSecretBytes is the minimum length of a secret. A shorter one can be found by brute
