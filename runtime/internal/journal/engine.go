@@ -70,6 +70,7 @@ func memtableSize(o Options) int64 {
 
 func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Options {
 	log := engineLog{log: o.Logger, fault: f}
+	stalls, slow := seldom{log: o.Logger}, seldom{log: o.Logger}
 	p := &pebble.Options{
 		FS:                 manifestFS{o.FS},
 		FormatMajorVersion: pebble.FormatNewest,
@@ -87,9 +88,9 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				log.Errorf("damaged file: %v", i.Details)
 			},
-			DiskSlow: func(i pebble.DiskSlowInfo) { log.log.Warn("journal: disk is slow", "info", i.String()) },
+			DiskSlow: func(i pebble.DiskSlowInfo) { slow.warn("journal: disk is slow", "info", i.String()) },
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
-				log.log.Warn("journal: writes wait for the storage engine", "reason", i.Reason)
+				stalls.warn("journal: writes wait for the storage engine", "reason", i.Reason)
 			},
 		},
 	}
@@ -104,6 +105,26 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 		p.Cleaner = noRecycling{}
 	}
 	return p
+}
+
+// seldom warns of something that comes in bursts: at once, and then at most once a minute, with how
+// often it came since. Safe for concurrent use.
+type seldom struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	times int
+	told  time.Time
+}
+
+func (s *seldom) warn(msg string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times++
+	if now := time.Now(); s.told.IsZero() || now.Sub(s.told) >= time.Minute {
+		s.log.Warn(msg, append(args, "times", s.times)...)
+		s.told, s.times = now, 0
+	}
 }
 
 // noRecycling deletes old logs. Pebble keeps up to five to write into again, each
