@@ -1,21 +1,33 @@
 package config
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // leastTokenBits is what a shared secret must hold by this package's estimate. One by
 // chance of 16 hexadecimal digits has some 50; words, patterns and repetitions have less.
 const leastTokenBits = 22
 
+// commonWords are what people put into a secret that they make up. Each counts as one character.
+var commonWords = strings.NewReplacer("password", "~", "passwort", "~", "passwd", "~", "passphrase", "~", "changeme", "~", "change-me", "~", "changeit", "~", "replaceme", "~", "replace", "~", "letmein", "~",
+	"welcome", "~", "secret", "~", "token", "~", "bearer", "~", "apikey", "~", "api-key", "~", "admin", "~", "root", "~", "default", "~", "example", "~", "sample", "~", "dummy", "~", "placeholder", "~",
+	"insert", "~", "your", "~", "test", "~", "demo", "~", "auditrelay", "~", "audit", "~", "relay", "~", "litellm", "~", "production", "~", "staging", "~", "prod", "~", "dev", "~", "super", "~", "very", "~",
+	"qwertyuiop", "~", "qwertzuiop", "~", "asdfghjkl", "~", "yxcvbnm", "~", "zxcvbnm", "~", "qwerty", "~", "qwertz", "~", "asdf", "~", "yxcv", "~", "zxcv", "~", "iloveyou", "~", "monkey", "~", "dragon", "~", "hunter2", "~", "p@ssw0rd", "~", "passw0rd", "~", "s3cret", "~")
+
 // Weak reports whether a shared secret is short, or is made of so few different
-// characters, repetitions and sequences that it can be guessed. It finds what people
-// type; a dictionary's words in a row it does not know.
+// characters, common words, repetitions and sequences that it can be guessed. It finds what
+// people type; of a dictionary's words in a row it knows some.
 func Weak(secret string) bool {
 	if len(secret) < 16 {
 		return true
 	}
-	// A repetition is worth what is repeated.
-	unit := secret[:period(secret)]
-	if len(unit) < 12 {
+	lower := strings.ToLower(secret)
+	unit, least := withoutRepeats(commonWords.Replace(lower)), 10
+	if commonWords.Replace(lower) == lower {
+		unit, least = withoutRepeats(secret), 12
+	}
+	if len(unit) < least {
 		return true
 	}
 	counts, fresh := map[byte]int{}, 0
@@ -34,13 +46,21 @@ func Weak(secret string) bool {
 	return bits*float64(fresh) < leastTokenBits
 }
 
-// period is the length of the shortest text that s is a repetition of, the last one
-// perhaps cut off.
-func period(s string) int {
-	for n := 1; n < len(s); n++ {
-		if s[n:] == s[:len(s)-n] {
-			return n
+// withoutRepeats leaves out what stood before: of a text that comes again, from four characters
+// on, the first one remains, since a repetition is worth no more than what is repeated.
+func withoutRepeats(s string) string {
+	const least = 4
+	var out strings.Builder
+	for i := 0; i < len(s); {
+		n := least
+		for i+n <= len(s) && strings.Contains(s[:i+n-1], s[i:i+n]) {
+			n++
 		}
+		if n--; n < least {
+			out.WriteByte(s[i])
+			n = 1
+		}
+		i += n
 	}
-	return len(s)
+	return out.String()
 }

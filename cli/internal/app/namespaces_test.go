@@ -14,8 +14,8 @@ func TestNobodyReplacesARecord(t *testing.T) {
 journal: {window: 1000}
 tokens:
   - {name: litellm, token: ingest-token-00000000, roles: [ingest]}
-  - {name: other, token: other-token-000000000, roles: [ingest]}
-  - {name: apart, token: apart-token-000000000, roles: [ingest, comply], namespace: apart}
+  - {name: other, token: other-token-0kx4q7wpz, roles: [ingest]}
+  - {name: apart, token: apart-token-0kx4q7wpz, roles: [ingest, comply], namespace: apart}
   - {name: auditor, token: `+storeToken+`, roles: [comply]}
   - {name: boss, token: token-of-the-boss, roles: [admin]}
 callbacks:
@@ -31,16 +31,16 @@ callbacks:
 		}
 	}
 	send("ingest-token-00000000", event("victim", "mallory"), 200)
-	send("other-token-000000000", event("victim", "innocent-bob"), 409)
-	send("apart-token-000000000", event("victim", "somebody"), 200)
+	send("other-token-0kx4q7wpz", event("victim", "innocent-bob"), 409)
+	send("apart-token-0kx4q7wpz", event("victim", "somebody"), 200)
 	for k := range 2 {
 		var flood []string
 		for i := range 600 {
 			flood = append(flood, event(fmt.Sprintf("flood%d-%d", k, i), "x"))
 		}
-		send("other-token-000000000", strings.Join(flood, "\n"), 200)
+		send("other-token-0kx4q7wpz", strings.Join(flood, "\n"), 200)
 	}
-	send("other-token-000000000", event("victim", "innocent-bob"), 200) // nobody can know it any more
+	send("other-token-0kx4q7wpz", event("victim", "innocent-bob"), 200) // nobody can know it any more
 	r.await("")
 	var shown struct {
 		By     string `json:"changed_by"`
@@ -94,19 +94,19 @@ callbacks:
 		t.Errorf("what explain shows: %+v", explained)
 	}
 	// A reader who is confined to a namespace.
-	get("/audit/victim", "apart-token-000000000", &shown)
+	get("/audit/victim", "apart-token-0kx4q7wpz", &shown)
 	if shown.By != "somebody" {
 		t.Errorf("to a reader elsewhere the store shows %+v", shown)
 	}
 	var page auditPage
-	get("/audit?exact_total=true", "apart-token-000000000", &page)
+	get("/audit?exact_total=true", "apart-token-0kx4q7wpz", &page)
 	if page.ids() != "victim" || *page.Total != 1 {
 		t.Errorf("to a reader elsewhere the list is %+v", page)
 	}
-	if status, answer := r.call("GET", "/audit/flood0-1", "", "apart-token-000000000"); status != 404 {
+	if status, answer := r.call("GET", "/audit/flood0-1", "", "apart-token-0kx4q7wpz"); status != 404 {
 		t.Errorf("a reader elsewhere gets %d %s", status, answer)
 	}
-	if status, answer := r.call("GET", "/audit/export?format=ndjson", "", "apart-token-000000000"); status != 200 || strings.Count(answer, "\n") != 2 || strings.Contains(answer, "innocent-bob") {
+	if status, answer := r.call("GET", "/audit/export?format=ndjson", "", "apart-token-0kx4q7wpz"); status != 200 || strings.Count(answer, "\n") != 2 || strings.Contains(answer, "innocent-bob") {
 		t.Errorf("a reader elsewhere exports %d %s", status, answer)
 	}
 }
