@@ -139,7 +139,8 @@ func (c *auditExport) Run(a *program) error {
 	query.Set("format", c.Format)
 	query.Set("ending", strconv.FormatBool(c.Ending))
 	if c.Output == "" {
-		return cl.AuditExport(a.ctx, query, a.stdout)
+		w, done := a.exact()
+		return errors.Join(cl.AuditExport(a.ctx, query, w), done())
 	}
 	f, err := os.CreateTemp(filepath.Dir(c.Output), "."+filepath.Base(c.Output)+"-*") // 0600: it holds contents
 	if err != nil {

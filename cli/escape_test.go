@@ -28,6 +28,28 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	}
 }
 
+// An export on a terminal is escaped wherever it is cut; beside a terminal it is what it is.
+func TestExportsDoNotSteerTheTerminal(t *testing.T) {
+	text := "é\u009b31m\x1b[2J\u202e\x9bü\U000e0041"
+	for cut := range len(text) + 1 {
+		var b strings.Builder
+		e := &escaping{w: &b}
+		for _, part := range []string{text[:cut], text[cut:]} {
+			if n, err := e.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if err := e.rest(); err != nil || b.String() != string(escaped([]byte(text))) {
+			t.Errorf("cut at %d: %q, %v", cut, b.String(), err)
+		}
+	}
+	var b strings.Builder
+	w, done := (&program{stdout: &b}).exact()
+	if _, err := w.Write([]byte(text)); err != nil || done() != nil || b.String() != text {
+		t.Errorf("beside a terminal: %q", b.String())
+	}
+}
+
 func tellText(t *testing.T, text string) string {
 	t.Helper()
 	var b strings.Builder

@@ -243,6 +243,9 @@ func (c *moduleGet) Run(a *program) error {
 		return err
 	}
 	if c.Output == "-" {
+		if terminal(a.stdout) {
+			return usage("a module is binary, and this is a terminal: name a file with -o")
+		}
 		_, err = a.stdout.Write(wasm)
 		return err
 	}

@@ -80,7 +80,7 @@ func (c *policyShow) Run(a *program) error {
 	if p.Preset != "" {
 		fmt.Fprintf(a.stdout, "# on top of: auditrelay policy show %s\n", p.Preset)
 	}
-	_, err = a.stdout.Write(p.Text)
+	_, err = a.stdout.Write(escaped(p.Text))
 	return err
 }
 

@@ -88,8 +88,9 @@ func (c *quarantineShow) Run(a *program) error {
 		if item.Bare {
 			return fmt.Errorf("only a digest of item %d was kept", c.Number)
 		}
-		_, err := a.stdout.Write(item.Data)
-		return err
+		w, done := a.exact()
+		_, err := w.Write(item.Data)
+		return errors.Join(err, done())
 	}
 	err = a.table([][]string{
 		{"number", count(item.Number)},

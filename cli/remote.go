@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -100,6 +101,46 @@ func escaped(text []byte) []byte {
 		text = text[n:]
 	}
 	return out
+}
+
+// exact is standard output for data that a file or a program gets byte for byte; a terminal gets
+// it escaped. done writes what is left.
+func (a *program) exact() (w io.Writer, done func() error) {
+	if !terminal(a.stdout) {
+		return a.stdout, func() error { return nil }
+	}
+	e := &escaping{w: a.stdout}
+	return e, e.rest
+}
+
+// escaping writes text escaped, however it is cut.
+type escaping struct {
+	w    io.Writer
+	left []byte // the beginning of a character
+}
+
+func (e *escaping) Write(p []byte) (int, error) {
+	text := append(e.left, p...)
+	n := len(text)
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		if at := len(text) - back; utf8.RuneStart(text[at]) {
+			if !utf8.FullRune(text[at:]) {
+				n = at
+			}
+			break
+		}
+	}
+	e.left = append([]byte(nil), text[n:]...)
+	if _, err := e.w.Write(escaped(text[:n])); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (e *escaping) rest() error {
+	_, err := e.w.Write(escaped(e.left))
+	e.left = nil
+	return err
 }
 
 // hidden reports whether a character steers the terminal or does not print as itself:

@@ -36,7 +36,11 @@ func (s *Sink) Place() string {
 	if s.place == "" {
 		return ""
 	}
-	return "postgres " + s.place
+	c, err := s.options.connection()
+	if err != nil {
+		return ""
+	}
+	return "postgres " + pgdial.SamePlace(c) + "/" + s.options.Schema
 }
 
 var (

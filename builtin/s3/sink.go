@@ -10,6 +10,9 @@ package s3
 
 import (
 	"context"
+	"net"
+	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +45,30 @@ func (s *Sink) Place() string {
 	if s.options.Layout != LayoutLiteLLM {
 		return ""
 	}
-	return strings.Join([]string{"s3", strings.TrimRight(strings.ToLower(s.options.Endpoint), "/"), s.options.Bucket, s.options.Partition, s.prefix}, " ")
+	return strings.Join([]string{"s3", placeOf(s.options.Endpoint), s.options.Bucket, s.options.Partition, s.prefix}, " ")
+}
+
+// awsHost is an endpoint of AWS itself, which is the same store as none.
+var awsHost = regexp.MustCompile(`^s3[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?$`)
+
+// placeOf is an endpoint as two of the same store are alike, as far as that can be told without
+// asking: case, default ports, AWS's own names, this machine's.
+func placeOf(endpoint string) string {
+	u, err := url.Parse(strings.ToLower(endpoint))
+	if err != nil || u.Host == "" {
+		return endpoint
+	}
+	host, port := u.Hostname(), u.Port()
+	switch {
+	case awsHost.MatchString(host):
+		return ""
+	case host == "127.0.0.1" || host == "::1":
+		host = "localhost"
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(host, port) + strings.TrimRight(u.Path, "/")
 }
 
 var (

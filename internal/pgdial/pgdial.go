@@ -95,3 +95,16 @@ func unambiguous(text string) bool {
 
 // Place names where c leads, without user and password.
 func Place(c *pgx.ConnConfig) string { return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database) }
+
+// SamePlace is Place in a form that two URLs of one database share, as far as that can be told
+// without asking: a host's case, and this machine's names.
+func SamePlace(c *pgx.ConnConfig) string {
+	host := c.Host
+	if !strings.HasPrefix(host, "/") {
+		host = strings.ToLower(host)
+	}
+	if host == "127.0.0.1" || host == "::1" {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s:%d/%s", host, c.Port, c.Database)
+}

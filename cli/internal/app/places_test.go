@@ -28,6 +28,13 @@ func TestTwoCallbacksInOnePlaceAreRefused(t *testing.T) {
 		{"two files", "{file: {path: DIR/a.ndjson}}", "{file: {path: DIR/b.ndjson}}", false},
 		{"a file and a store", "{file: {path: DIR/a.db}}", "{sqlite: {path: DIR/a.db}}", true},
 		{"one schema", "{postgres: {url: 'postgres://u:secretsecret@127.0.0.1:5432/audit', schema: s}}", "{postgres: {url: 'postgres://v:secretsecret@127.0.0.1:5432/audit', schema: s}}", true},
+		{"one schema, the host in capitals", "{postgres: {url: 'postgres://u:secretsecret@DB.example:5432/audit', schema: s}}", "{postgres: {url: 'postgres://v:secretsecret@db.example/audit?sslmode=require', schema: s}}", true},
+		{"one schema, this machine's names", "{postgres: {url: 'postgres://u:secretsecret@localhost/audit', schema: s}}", "{postgres: {url: 'postgres://v:secretsecret@127.0.0.1/audit', schema: s}}", true},
+		{"another database", "{postgres: {url: 'postgres://u:secretsecret@localhost/audit', schema: s}}", "{postgres: {url: 'postgres://v:secretsecret@localhost/other', schema: s}}", false},
+		{"AWS by name", s3 + "layout: litellm}}", s3 + "layout: litellm, endpoint: 'https://s3.eu-central-1.amazonaws.com/'}}", true},
+		{"one endpoint", s3 + "layout: litellm, endpoint: 'https://minio.example'}}", s3 + "layout: litellm, endpoint: 'https://MinIO.example:443/'}}", true},
+		{"this machine's names", s3 + "layout: litellm, endpoint: 'http://localhost:9000'}}", s3 + "layout: litellm, endpoint: 'http://127.0.0.1:9000'}}", true},
+		{"two ports", s3 + "layout: litellm, endpoint: 'http://localhost:9000'}}", s3 + "layout: litellm, endpoint: 'http://localhost:9001'}}", false},
 		{"standard output", "{stdout: {}}", "{stdout: {}}", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
