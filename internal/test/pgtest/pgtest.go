@@ -110,7 +110,7 @@ func (s *Server) Synchronous(t testing.TB) {
 		if n := db.Exec("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"); n[0] == "1" {
 			return
 		}
-		db.Exec("SELECT pg_switch_wal()") // the standby answers, and is seen
+		db.Exec("SELECT pg_logical_emit_message(false, 'test', '')") // the standby answers, and is seen
 		<-time.After(50 * time.Millisecond)
 	}
 	t.Fatal("the standby is not synchronous")

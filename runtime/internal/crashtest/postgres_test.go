@@ -19,7 +19,7 @@ import (
 )
 
 // safely are the settings that tests of other things have off.
-var safely = []string{"fsync = on", "wal_sync_method = fdatasync", "max_connections = 60"}
+var safely = []string{"fsync = on", "wal_sync_method = fdatasync", "max_connections = 60", "wal_keep_size = 256MB"}
 
 // onPostgres is a relay whose journal is on a server, and a second machine beside it.
 type onPostgres struct {
