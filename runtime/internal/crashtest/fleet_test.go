@@ -346,6 +346,12 @@ func (f *fleet) check(t *testing.T) (lost, doubled int) {
 	for _, r := range f.relays {
 		r.kill()
 	}
+	return f.differ(t)
+}
+
+// differ compares what arrived with what was acknowledged.
+func (f *fleet) differ(t *testing.T) (lost, doubled int) {
+	t.Helper()
 	for callback, receives := range map[string]func(string) bool{
 		"archive":   func(string) bool { return true },
 		"rotations": func(action string) bool { return action == "rotated" },
@@ -428,10 +434,12 @@ func TestFleet(t *testing.T) {
 }
 
 // TestFleetWithoutFenceReports: with the check of the fencing token taken out, TestFleet
-// would fail.
+// would fail. The primary key of frames has to go as well: it alone ends a relay that lost
+// its lease at its next events.
 func TestFleetWithoutFenceReports(t *testing.T) {
 	rounds(t, 1)
 	f := newFleet(t, "AUDITRELAY_UNSAFE_NO_FENCE=1")
+	f.servers[0].Connect(t, "owner", "postgres").Exec("ALTER TABLE auditrelay.frames DROP CONSTRAINT frames_pkey")
 	f.round(t, func() {
 		i := f.leader(t)
 		f.relays[i].cmd.Process.Signal(syscall.SIGSTOP)
@@ -451,7 +459,8 @@ func TestFleetWithoutFenceReports(t *testing.T) {
 			break
 		}
 		if time.Now().After(until) {
-			t.Logf("the journal is refused:\n%s", f.allLogs())
+			lost, doubled := f.differ(t)
+			t.Logf("without the fence the journal is refused as damaged; %d of %d lost, %d doubled:\n%s", lost, f.book.count(), doubled, f.allLogs())
 			return
 		}
 	}

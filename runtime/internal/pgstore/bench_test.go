@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,7 @@ func BenchmarkAccept(b *testing.B) {
 			defer j.Close()
 			var n atomic.Int64
 			const producers, each = 32, 4
+			before := written(b, server)
 			b.ResetTimer()
 			var wg sync.WaitGroup
 			for range producers {
@@ -57,7 +59,31 @@ func BenchmarkAccept(b *testing.B) {
 				})
 			}
 			wg.Wait()
+			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			if after := written(b, server); test.name == "postgres" {
+				for i, unit := range []string{"commits/s", "log-B/event", "disk-B/event"} {
+					per := float64(b.N)
+					if i == 0 {
+						per = b.Elapsed().Seconds()
+					}
+					b.ReportMetric((after[i]-before[i])/per, unit)
+				}
+			}
 		})
 	}
+}
+
+// written is how many transactions a server has made, and how many bytes it has written to
+// its log and holds in its database.
+func written(b *testing.B, server *pgtest.Server) (all [3]float64) {
+	db := server.Connect(b, "owner", "postgres")
+	defer db.Close()
+	for i, what := range []string{"pg_stat_get_db_xact_commit(oid)", "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')", "pg_database_size(oid)"} {
+		row := db.Exec("SELECT pg_stat_clear_snapshot(), " + what + " FROM pg_database WHERE datname = current_database()")[0]
+		if _, err := fmt.Sscanf(strings.TrimLeft(row, "|"), "%g", &all[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return all
 }
