@@ -35,6 +35,7 @@ type Stream struct {
 	marker          []byte
 	made            int
 	conns           map[net.Conn]bool
+	frozen          chan struct{} // closed by Thaw; nil: everything passes
 	wg              sync.WaitGroup
 }
 
@@ -58,6 +59,7 @@ func StartStream(t testing.TB, network, target string) *Stream {
 	})
 	t.Cleanup(func() {
 		l.Close()
+		s.Thaw()
 		s.CloseAll()
 		s.wg.Wait()
 	})
@@ -85,6 +87,36 @@ func (s *Stream) CloseAll() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.Close()
+	}
+}
+
+// Freeze is a network that is cut: nothing passes either way, and no connection breaks.
+// What was sent meanwhile arrives after Thaw.
+func (s *Stream) Freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen == nil {
+		s.frozen = make(chan struct{})
+	}
+}
+
+// Thaw ends Freeze.
+func (s *Stream) Thaw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen != nil {
+		close(s.frozen)
+		s.frozen = nil
+	}
+}
+
+// pass waits while the network is cut.
+func (s *Stream) pass() {
+	s.mu.Lock()
+	frozen := s.frozen
+	s.mu.Unlock()
+	if frozen != nil {
+		<-frozen
 	}
 }
 
@@ -145,6 +177,7 @@ func (s *Stream) serve(in net.Conn) {
 					swallow = cut
 					mu.Unlock()
 				}
+				s.pass()
 				if _, err := out.Write(b[:n]); err != nil {
 					return
 				}
@@ -166,6 +199,7 @@ func (s *Stream) serve(in net.Conn) {
 		if cut == HangAnswer {
 			continue
 		}
+		s.pass()
 		if _, err := in.Write(b[:n]); err != nil {
 			break
 		}

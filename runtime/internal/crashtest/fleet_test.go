@@ -39,7 +39,7 @@ const (
 // synchronous standby.
 type fleet struct {
 	servers [2]*pgtest.Server
-	proxies [2]*faultproxy.Stream // between relays and servers
+	proxies [fleetSize][2]*faultproxy.Stream // between each relay and the servers
 	primary int
 	gateway *s3test.Server
 	dir     string
@@ -61,15 +61,6 @@ func newFleet(t *testing.T, env ...string) *fleet {
 	f.servers[0] = pgtest.Start(t, safely...)
 	f.servers[1] = f.servers[0].Standby(t)
 	f.servers[0].Synchronous(t)
-	var hosts, ports []string
-	for i, s := range f.servers {
-		f.proxies[i] = faultproxy.StartStream(t, "unix", s.Socket())
-		host, port, err := net.SplitHostPort(f.proxies[i].Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hosts, ports = append(hosts, host), append(ports, port)
-	}
 	private, public, err := note.GenerateKey(rand.Reader, "fleet.example")
 	if err != nil {
 		t.Fatal(err)
@@ -77,10 +68,9 @@ func newFleet(t *testing.T, env ...string) *fleet {
 	f.public = filepath.Join(f.dir, "public.key")
 	write(t, f.public, public+"\n")
 	write(t, filepath.Join(f.dir, "proof.key"), private+"\n")
-	write(t, filepath.Join(f.dir, "journal.url"), fmt.Sprintf("host=%s port=%s user=owner dbname=postgres sslmode=disable target_session_attrs=read-write connect_timeout=2",
-		strings.Join(hosts, ","), strings.Join(ports, ",")))
 	for i := range f.configs {
 		f.listens[i] = address(t)
+		f.connect(t, i)
 		f.configs[i] = filepath.Join(f.dir, fmt.Sprintf("relay%d.yaml", i))
 		f.configure(t, i)
 	}
@@ -91,6 +81,25 @@ func newFleet(t *testing.T, env ...string) *fleet {
 	f.balance.await(t, "/readyz")
 	return f
 }
+
+// connect puts proxies between a relay and the servers.
+func (f *fleet) connect(t *testing.T, i int) {
+	t.Helper()
+	var hosts, ports []string
+	for n, s := range f.servers {
+		p := faultproxy.StartStream(t, "unix", s.Socket())
+		host, port, err := net.SplitHostPort(p.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.proxies[i][n], hosts, ports = p, append(hosts, host), append(ports, port)
+	}
+	write(t, f.url(i), fmt.Sprintf("host=%s port=%s user=owner dbname=postgres sslmode=disable target_session_attrs=read-write connect_timeout=2",
+		strings.Join(hosts, ","), strings.Join(ports, ",")))
+}
+
+// url is the file of a relay's connection string.
+func (f *fleet) url(i int) string { return filepath.Join(f.dir, fmt.Sprintf("journal%d.url", i)) }
 
 func (f *fleet) configure(t *testing.T, i int) {
 	t.Helper()
@@ -113,7 +122,7 @@ callbacks:
     sink: {s3: {bucket: audit, prefix: rotations, layout: litellm, %s}}
     chunk: {age: 30ms}
     backoff: {initial: 10ms, max: 100ms}
-`, filepath.Join(f.dir, fmt.Sprint("data", i)), fleetToken, filepath.Join(f.dir, "proof.key"), filepath.Join(f.dir, "journal.url"), i, f.listens[i],
+`, filepath.Join(f.dir, fmt.Sprint("data", i)), fleetToken, filepath.Join(f.dir, "proof.key"), f.url(i), i, f.listens[i],
 		s3Options(f.gateway), f.age, s3Options(f.gateway)))
 }
 
@@ -285,11 +294,31 @@ func (f *fleet) stopped(t *testing.T) {
 	}
 }
 
+// cutOff cuts the network between the leader and the servers until another relay leads.
+func (f *fleet) cutOff(t *testing.T) {
+	t.Helper()
+	i := f.leader(t)
+	for _, p := range f.proxies[i] {
+		p.Freeze()
+	}
+	f.more(t, 100)
+	for _, p := range f.proxies[i] {
+		p.Thaw()
+	}
+	select {
+	case <-f.relays[i].done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("the relay that lost the lease goes on:\n%s", f.relays[i].log)
+	}
+}
+
 // exhausted takes all connections that the primary has, breaks those of the relays, and
 // gives them back after a while.
 func (f *fleet) exhausted(t *testing.T) {
 	t.Helper()
-	f.proxies[f.primary].CloseAll()
+	for i := range f.proxies {
+		f.proxies[i][f.primary].CloseAll()
+	}
 	var taken []*pgtest.Conn
 	for i := 0; i < 100; i++ {
 		c, err := f.servers[f.primary].TryConnect("owner", "postgres")
@@ -301,7 +330,9 @@ func (f *fleet) exhausted(t *testing.T) {
 	if len(taken) < 20 {
 		t.Errorf("only %d connections were taken", len(taken))
 	}
-	f.proxies[f.primary].CloseAll()
+	for i := range f.proxies {
+		f.proxies[i][f.primary].CloseAll()
+	}
 	time.Sleep(time.Second) // no relay can connect
 	for _, c := range taken {
 		c.Close()
@@ -373,6 +404,7 @@ func TestFleet(t *testing.T) {
 		{"kill -9 of the leader", func(t *testing.T, f *fleet) { f.relays[f.leader(t)].kill() }},
 		{"a leader that is stopped past its lease", func(t *testing.T, f *fleet) { f.stopped(t) }},
 		{"the primary is lost, its standby promoted", func(t *testing.T, f *fleet) { f.failover(t) }},
+		{"a leader that is cut off from the servers", func(t *testing.T, f *fleet) { f.cutOff(t) }},
 		{"a rolling upgrade", func(t *testing.T, f *fleet) { f.upgrade(t) }},
 		{"kill -9 of all", func(t *testing.T, f *fleet) {
 			for i := range f.relays {
@@ -383,7 +415,7 @@ func TestFleet(t *testing.T) {
 			}
 		}},
 		{"lost answers to COMMIT", func(t *testing.T, f *fleet) {
-			p := f.proxies[f.primary]
+			p := f.proxies[f.leader(t)][f.primary]
 			made := p.Made()
 			p.Script("updated_values", faultproxy.CutAnswer, faultproxy.CutHalf, faultproxy.CutAnswer, faultproxy.CutRequest)
 			f.more(t, 100)
