@@ -39,7 +39,7 @@ func (c *Config) Digest(key []byte) string {
 func (c *Config) FleetDigest(key []byte) string {
 	same := *c
 	same.Listen, same.DataDir, same.Socket, same.Log, same.TLS, same.tlsFiles = "", "", Socket{}, Log{}, TLS{}, nil
-	same.Journal.Postgres.Fleet = Fleet{}
+	same.Journal.Postgres.Fleet, same.Journal.Postgres.URL = Fleet{}, "" // they share the server, by whichever way
 	return same.Digest(key)
 }
 

@@ -118,11 +118,15 @@ func (d *daemon) join() error {
 	return err
 }
 
-// fleetDigest tells apart configurations and versions. The connection string, which has
-// the password, keeps those who see a digest from guessing at secrets.
+// fleetDigest tells apart configurations and versions. The key that signs proofs and the
+// tokens, which all relays have, keep those who see a digest from guessing at secrets.
 func fleetDigest(cfg *config.Config, v api.Version) string {
-	key := sha256.Sum256([]byte("auditrelay fleet\x00" + cfg.Journal.Postgres.URL.Reveal()))
-	sum := sha256.Sum256([]byte(cfg.FleetDigest(key[:]) + "\x00" + v.Version + "\x00" + v.Revision))
+	key := sha256.New()
+	fmt.Fprintf(key, "auditrelay fleet\x00%s\x00", cfg.Proofs.Key.Reveal())
+	for _, t := range cfg.Tokens {
+		fmt.Fprintf(key, "%s\x00", t.Token.Reveal())
+	}
+	sum := sha256.Sum256([]byte(cfg.FleetDigest(key.Sum(nil)) + "\x00" + v.Version + "\x00" + v.Revision))
 	return hex.EncodeToString(sum[:8])
 }
 
