@@ -55,9 +55,9 @@ type Sink struct {
 	packing  httpsink.Packing
 
 	mu     sync.Mutex
-	client *kgo.Client     // nil until the first delivery, and after a failure
-	known  map[string]bool // keys of delivered payloads
-	order  []string        // the same, oldest first
+	client *kgo.Client // nil until the first delivery, and after a failure
+
+	known httpsink.Known // keys of delivered payloads
 }
 
 var (
@@ -79,7 +79,7 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{options: o, password: password, dial: dial, known: map[string]bool{}, packing: httpsink.Packing{
+	return &Sink{options: o, password: password, dial: dial, packing: httpsink.Packing{
 		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n", Compression: httpsink.CompressionNone,
 		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - overhead,
 	}}, nil
@@ -126,7 +126,7 @@ func (s *Sink) drop(client *kgo.Client) {
 // Deliver produces a payload's records and waits until all replicas in sync have them.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: "kafka://" + s.options.Brokers[0] + "/" + s.options.Topic}
-	if s.delivered(p.Key) {
+	if s.known.Has(p.Key) {
 		receipt.Duplicate = true
 		return receipt, nil
 	}
@@ -155,7 +155,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		s.drop(client)
 		return auditrelay.Receipt{}, s.failure(ctx, attempt.Err())
 	}
-	s.remember(p.Key)
+	s.known.Add(p.Key)
 	return receipt, nil
 }
 
@@ -328,26 +328,4 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.failure(ctx, err)
 	}
 	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached; whether the topic takes records only one shows: auditrelay sink test"))
-}
-
-// remembered is how many delivered payloads are known.
-const remembered = 4096
-
-func (s *Sink) delivered(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known[key]
-}
-
-func (s *Sink) remember(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known[key] {
-		return
-	}
-	s.known[key] = true
-	if s.order = append(s.order, key); len(s.order) > remembered {
-		delete(s.known, s.order[0])
-		s.order = append(s.order[:0:0], s.order[1:]...)
-	}
 }

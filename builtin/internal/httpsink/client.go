@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"auditrelay"
@@ -31,9 +30,7 @@ type Client struct {
 	rate    *rate.Limiter
 	now     func() time.Time
 
-	mu    sync.Mutex
-	known map[string]bool // keys of delivered payloads
-	order []string        // the same, oldest first
+	known Known // keys of delivered payloads
 }
 
 // Request is one payload on its way.
@@ -88,7 +85,7 @@ func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 			trusted = address(through)
 		}
 	}
-	c := &Client{options: o, url: u, limiter: NewLimiter(o.Concurrency), now: time.Now, known: map[string]bool{}}
+	c := &Client{options: o, url: u, limiter: NewLimiter(o.Concurrency), now: time.Now}
 	if o.RequestsPerSecond > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(o.RequestsPerSecond), 1)
 	}
@@ -139,7 +136,7 @@ func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.
 // delivered before is a duplicate and is not sent again. Errors come back classified.
 func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: c.Target()}
-	if c.delivered(key) {
+	if c.known.Has(key) {
 		receipt.Duplicate = true
 		return receipt, nil
 	}
@@ -160,7 +157,7 @@ func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx conte
 	if err != nil {
 		return auditrelay.Receipt{}, err
 	}
-	c.remember(key)
+	c.known.Add(key)
 	return receipt, nil
 }
 
@@ -209,28 +206,6 @@ func (c *Client) do(request *http.Request, most int) (Answer, error) {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
 	}
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header}, nil
-}
-
-// remembered is how many delivered payloads are known.
-const remembered = 4096
-
-func (c *Client) delivered(key string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.known[key]
-}
-
-func (c *Client) remember(key string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known[key] {
-		return
-	}
-	c.known[key] = true
-	if c.order = append(c.order, key); len(c.order) > remembered {
-		delete(c.known, c.order[0])
-		c.order = append(c.order[:0:0], c.order[1:]...)
-	}
 }
 
 // html reports whether an answer is a page for people, as proxies and log-in servers

@@ -16,6 +16,7 @@ import (
 	"auditrelay/builtin/s3"
 	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
+	"auditrelay/builtin/syslog"
 	"auditrelay/builtin/webhook"
 	"auditrelay/config"
 )
@@ -33,6 +34,7 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 		"gcs":        makeGCS,
 		"azure_blob": makeAzureBlob,
 		"kafka":      makeKafka,
+		"syslog":     makeSyslog,
 		"elastic":    makeElastic,
 		"file":       makeFile,
 		"stdout":     makeStdout,
@@ -84,6 +86,14 @@ func makeElastic(section config.Section) (auditrelay.Sink, error) {
 	o.APIKeyFile, o.PasswordFile = section.Path(o.APIKeyFile), section.Path(o.PasswordFile)
 	o.HTTP.Relative(section.Path)
 	sink, err := elastic.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeSyslog(section config.Section) (auditrelay.Sink, error) {
+	var o syslog.Options
+	decoded := section.Decode(&o)
+	o.TLS.Relative(section.Path)
+	sink, err := syslog.New(o)
 	return made(sink, decoded, err)
 }
 

@@ -22,7 +22,10 @@ import (
 const binary = "victoria-logs"
 
 // Store is a running log store.
-type Store struct{ URL string }
+type Store struct {
+	URL    string
+	Syslog string // host:port of syslog over TCP
+}
 
 // Start starts a store with an empty folder; the test's end stops it. Without the program
 // (make .cache/bin/victoria-logs) the test is skipped, and fails under CI=true.
@@ -36,17 +39,12 @@ func Start(t testing.TB) *Store {
 		}
 		t.Skip(missing)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	c := exec.Command(program, "-storageDataPath="+t.TempDir(), "-httpListenAddr="+address, "-retentionPeriod=100y", "-loggerLevel=ERROR", "-memory.allowedBytes=100MB")
+	address, syslog := free(t), free(t)
+	c := exec.Command(program, "-storageDataPath="+t.TempDir(), "-httpListenAddr="+address, "-syslog.listenAddr.tcp="+syslog, "-retentionPeriod=100y", "-loggerLevel=ERROR", "-memory.allowedBytes=100MB")
 	if _, err := child.Start(t, c); err != nil {
 		t.Fatal(err)
 	}
-	s := &Store{"http://" + address}
+	s := &Store{"http://" + address, syslog}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get(s.URL + "/health")
 		if err == nil {
@@ -59,6 +57,17 @@ func Start(t testing.TB) *Store {
 			t.Fatalf("victoria-logs does not start: %v", err)
 		}
 	}
+}
+
+// free is an address that nobody listens on.
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // Await queries until at least n logs are there, and returns them.
