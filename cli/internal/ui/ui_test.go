@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,15 +171,21 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 	r := newRelay(t, config.RoleView, config.RoleComply, config.RoleOperate, config.RoleAdmin)
 	nobody := r.browser()
 	fill := strings.NewReplacer("{$}", "", "{name}", "archive", "{id}", "1", "{sequence}", "1", "{number}", "1", "{digest}", strings.Repeat("0", 64))
+	var refused sync.WaitGroup // several at a time: requests without credentials are slowed down
+	slots := make(chan struct{}, 4)
 	for _, sc := range screens() {
-		path := fill.Replace(sc.path)
 		if sc.role == "" {
 			t.Errorf("%s %s asks for no role", sc.method, sc.path)
 		}
-		if status, _, head := nobody.do(sc.method, path, nil); status != http.StatusSeeOther || !strings.HasPrefix(head.Get("Location"), "/ui/sign-in") {
-			t.Errorf("%s %s without a session: %d to %q", sc.method, sc.path, status, head.Get("Location"))
-		}
+		refused.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if status, _, head := nobody.do(sc.method, fill.Replace(sc.path), nil); status != http.StatusSeeOther || !strings.HasPrefix(head.Get("Location"), "/ui/sign-in") {
+				t.Errorf("%s %s without a session: %d to %q", sc.method, sc.path, status, head.Get("Location"))
+			}
+		})
 	}
+	refused.Wait()
 	for role, has := range implied {
 		b := r.browser()
 		b.signIn(role)
