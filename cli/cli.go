@@ -88,6 +88,7 @@ type grammar struct {
 	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
 	Shadow     shadowCommands    `cmd:"" help:"Run another module or policy beside a filter's own on live events, and compare."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
+	Decrypt    decryptCommand    `cmd:"" help:"Print a text with the values that a policy encrypted, by the key's holder; offline."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Verify     verifyCommand     `cmd:"" help:"Check delivered data against its signed proofs, offline."`
 	Proof      proofCommands     `cmd:"" help:"Make keys that sign proofs."`

@@ -15,7 +15,7 @@ import (
 )
 
 // Options are a policy. If several rules name one value, the strongest operation wins:
-// remove, mask, hmac, partial, truncate. So the order of rules never matters. The policy
+// remove, mask, encrypt, hmac, partial, truncate. So the order of rules never matters. The policy
 // also applies inside strings that hold JSON.
 type Options struct {
 	// Preset is a built-in policy to start from: litellm, secrets, minimal or pii, or that
@@ -57,6 +57,11 @@ type Options struct {
 	// LiteLLM_VerificationToken. Default: false.
 	KeyHashes bool `yaml:"key_hashes"`
 
+	// ChangedFields adds changed_fields to an event that has before_value and
+	// updated_values: the names of the members of updated_values that are other than in
+	// before_value, compared before anything is masked. Default: false.
+	ChangedFields bool `yaml:"changed_fields"`
+
 	// Except lists paths that the rules by name skip. Detectors and rules by path still
 	// apply.
 	Except []string `yaml:"except"`
@@ -94,12 +99,13 @@ type Rule struct {
 	// require_token: true. Detectors still apply. Default: false.
 	Texts bool `yaml:"texts"`
 
-	// Do is the operation: remove; mask (the value becomes ***); hmac (a keyed pseudonym,
-	// equal for equal values); partial (*** and the last characters); truncate (the first
+	// Do is the operation: remove; mask (the value becomes ***); encrypt (the value under
+	// a key; auditrelay decrypt gives it back); hmac (a keyed pseudonym, equal for equal
+	// values); partial (*** and the last characters); truncate (the first
 	// characters).
 	Do redaction.Operation `yaml:"do"`
 
-	// Key names an entry of keys, for hmac.
+	// Key names an entry of keys, for hmac and encrypt.
 	Key string `yaml:"key"`
 
 	// Keep is the number of characters that stay, for partial and truncate. With
@@ -126,6 +132,7 @@ func (o Options) Over(preset Options) Options {
 	out.Digests = slices.Concat(preset.Digests, o.Digests)
 	out.Identifiers = slices.Concat(preset.Identifiers, o.Identifiers)
 	out.KeyHashes = preset.KeyHashes || o.KeyHashes
+	out.ChangedFields = preset.ChangedFields || o.ChangedFields
 	out.Except = slices.Concat(preset.Except, o.Except)
 	out.ExceptNames = slices.Concat(preset.ExceptNames, o.ExceptNames)
 	out.below = map[string]int{
@@ -143,7 +150,7 @@ func (o Options) Over(preset Options) Options {
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
 func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redaction.Policy, error) {
-	p := redaction.Options{KeyHashes: o.KeyHashes, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
+	p := redaction.Options{KeyHashes: o.KeyHashes, ChangedFields: o.ChangedFields, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
 	for _, r := range o.Rules {
 		p.Rules = append(p.Rules, redaction.Rule{
 			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep,

@@ -158,6 +158,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	}
 	scheme := schemeSpan(text[start:min(len(text), start+valueJudged)])
 	start += scheme
+	if bytes.HasPrefix(text[start:], []byte("enc:")) && encrypted(text[start:start+valueSpan(text, start)]) {
+		return Finding{}, false
+	}
 	end := min(len(text), start+valueJudged)
 	value := text[start : start+valueSpan(text[:end], start)]
 	if text[at] == '|' && len(value) < 16 && variableName.all(value) {
@@ -166,6 +169,14 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
 		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
 			return Finding{}, false // the name is that of a key
+		}
+	}
+	if before := text[max(0, at-pseudonymName):at]; start == at+1 && text[at] == ':' && lowerHex[text[min(start, len(text)-1)]] {
+		if from := bytes.LastIndex(before, []byte("enc:")); from >= 0 {
+			digits := start + lowerHex.span(text[start:])
+			if encrypted(text[at-len(before)+from : digits]) {
+				return Finding{}, false
+			}
 		}
 	}
 	how := written_

@@ -1,6 +1,9 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+	"hash/crc32"
+)
 
 // userinfo is how much of a URL before its host is looked at.
 const userinfo = 1024
@@ -91,7 +94,7 @@ func bareUserinfo() anchor {
 // nothing but asterisks, a name in brackets, a reference as the relay's own
 // configuration has them, a resource of AWS, or a pseudonym.
 func placeholder(b []byte) bool {
-	if len(bytes.Trim(b, "*")) == 0 || pseudonym(b) {
+	if len(bytes.Trim(b, "*")) == 0 || pseudonym(b) || encrypted(b) {
 		return true
 	}
 	for _, prefix := range []string{"os.environ/", "${", "file:/", "arn:"} {
@@ -111,6 +114,39 @@ func pseudonym(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
 	sign := len(rest) - pseudonymDigits - 1
 	return ok && sign >= 0 && rest[sign] == ':' && lowerHex.all(rest[sign+1:])
+}
+
+// encryptedDigits is the fewest that an encrypted value ends with, encryptedBlock how many
+// more come at a time, and encryptedCheck how many of the last are the CRC-32 of the
+// others' bytes.
+const (
+	encryptedDigits = 2 * (12 + 16 + 16 + 4)
+	encryptedBlock  = 2 * 16
+	encryptedCheck  = 2 * 4
+)
+
+// encrypted reports whether b is what redaction.Cipher writes.
+func encrypted(b []byte) bool {
+	rest, ok := bytes.CutPrefix(b, []byte("enc:"))
+	sign := bytes.LastIndexByte(rest, ':')
+	if !ok || sign < 1 {
+		return false
+	}
+	digits := rest[sign+1:]
+	if len(digits) < encryptedDigits || (len(digits)-encryptedDigits)%encryptedBlock != 0 || !lowerHex.all(digits) {
+		return false
+	}
+	sum := uint32(0xffffffff)
+	checked := len(digits) - encryptedCheck
+	for i := 0; i < checked; i += 2 {
+		sum = crc32.IEEETable[byte(sum)^(digitOf(digits[i])<<4|digitOf(digits[i+1]))] ^ sum>>8
+	}
+	sum = ^sum
+	want := uint32(0)
+	for _, c := range digits[checked:] {
+		want = want<<4 | uint32(digitOf(c))
+	}
+	return sum == want
 }
 
 // uuid reports whether b is one: 8, 4, 4, 4 and 12 hexadecimal digits.

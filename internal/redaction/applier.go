@@ -14,9 +14,13 @@ import (
 // concurrent use; reused, it allocates nothing in the long run but what a
 // document's edits take.
 type Applier struct {
-	policy *Policy
-	doc    *document.Document
-	keys   map[string]*Pseudonymiser
+	policy  *Policy
+	doc     *document.Document
+	keys    map[string]*Pseudonymiser
+	ciphers map[string]*Cipher // by the same names
+
+	changed  []string // members that changed, where compared
+	compared bool     // the event has something before and after
 
 	// By node, as far as paths select any: the rule, plus one, and the marks. All
 	// zero between two documents.
@@ -79,9 +83,10 @@ const (
 
 // NewApplier returns an Applier.
 func (p *Policy) NewApplier() *Applier {
-	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}}
+	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}, ciphers: map[string]*Cipher{}}
 	for name, key := range p.keys {
 		a.keys[name] = NewPseudonymiser(name, key)
+		a.ciphers[name] = NewCipher(name, key)
 	}
 	return a
 }
@@ -95,6 +100,7 @@ func (a *Applier) Apply(d *document.Document) error {
 	a.renamed, a.field = 0, ""
 	a.known.reset()
 	defer a.end()
+	a.changes()
 	if a.policy.keeps {
 		if err := a.keepOnly(); err != nil {
 			return err
@@ -106,7 +112,10 @@ func (a *Applier) Apply(d *document.Document) error {
 	if err := a.members(document.Root, place{rule: -1, parent: document.Object}); err != nil {
 		return err
 	}
-	return a.again()
+	if err := a.again(); err != nil {
+		return err
+	}
+	return a.addChanges()
 }
 
 // end forgets the document.
@@ -249,9 +258,9 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 	}
 	a.count(r.touch)
 	switch r.do {
-	case Pseudonym:
+	case Pseudonym, Encrypt:
 		a.learn(n, kind, r, rule)
-		a.out = a.keys[r.key].Append(a.out[:0], a.value)
+		a.out = a.instead(a.out[:0], r, a.value)
 	case Partial, Truncate:
 		// No part stays of what a detector would have masked, nor of what should have
 		// been looked into.

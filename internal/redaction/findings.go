@@ -55,11 +55,18 @@ func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name,
 func (a *Applier) replace(rule int, finding []byte, detector string) {
 	r := &a.policy.rules[rule]
 	a.hit(rule, finding, detector)
-	if r.do == Pseudonym {
-		a.out = a.keys[r.key].Append(a.out, finding)
-		return
+	a.out = a.instead(a.out, r, finding)
+}
+
+// instead appends what a rule puts in the place of a value of which nothing stays.
+func (a *Applier) instead(dst []byte, r *rule, value []byte) []byte {
+	switch r.do {
+	case Pseudonym:
+		return a.keys[r.key].Append(dst, value)
+	case Encrypt:
+		return a.ciphers[r.key].Append(dst, value)
 	}
-	a.out = append(a.out, Mask...)
+	return append(dst, Mask...)
 }
 
 // between appends text, redacted by the rules from i on.

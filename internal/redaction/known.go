@@ -221,10 +221,8 @@ func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
 		case r.do == Remove && whole:
 			return wrap(d.Delete(n))
 		case r.do == Remove:
-		case r.do == Pseudonym:
-			a.out = a.keys[r.key].Append(a.out, a.value[f.Start:f.End])
 		default:
-			a.out = append(a.out, Mask...)
+			a.out = a.instead(a.out, r, a.value[f.Start:f.End])
 		}
 		last = f.End
 	}

@@ -16,11 +16,12 @@ const (
 	Truncate            // the first characters stay
 	Partial             // the last characters stay: for what is no secret
 	Pseudonym           // a keyed pseudonym stands in its place
+	Encrypt             // the value stands in its place, encrypted under a key
 	Masked              // the fixed Mask stands in its place
 	Remove              // the member, or element, goes
 )
 
-var operationNames = []string{"", "truncate", "partial", "hmac", "mask", "remove"}
+var operationNames = []string{"", "truncate", "partial", "hmac", "encrypt", "mask", "remove"}
 
 // String returns the operation's name in a policy.
 func (o Operation) String() string {
@@ -42,4 +43,7 @@ func (o *Operation) UnmarshalText(text []byte) error {
 
 // inside reports whether, of an object or array, each value in it is changed rather
 // than the whole: what stays of a value can be told for one value only.
-func (o Operation) inside() bool { return o == Truncate || o == Partial || o == Pseudonym }
+func (o Operation) inside() bool { return o == Truncate || o == Partial || o.keyed() }
+
+// keyed reports whether the operation needs a key.
+func (o Operation) keyed() bool { return o == Pseudonym || o == Encrypt }

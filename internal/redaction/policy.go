@@ -30,7 +30,7 @@ type Rule struct {
 	Texts bool
 
 	Do   Operation
-	Key  string // of Pseudonym: the key's name
+	Key  string // of Pseudonym and Encrypt: the key's name
 	Keep int    // characters that stay, of Partial and Truncate
 }
 
@@ -68,7 +68,11 @@ type Options struct {
 	// Detectors are those that Detect names. Nil: those that come with the relay.
 	Detectors *detect.Catalogue
 
-	// Keys are what pseudonyms are made with, by name.
+	// ChangedFields adds the member changed_fields: the names of the members of
+	// updated_values that are other than in before_value.
+	ChangedFields bool
+
+	// Keys are what pseudonyms and encrypted values are made with, by name.
 	Keys map[string]auditrelay.Key
 }
 
@@ -88,6 +92,7 @@ type Policy struct {
 	opaque     bool
 	catalogue  *detect.Catalogue
 	keyHashes  bool
+	changed    bool
 	vocabulary int // the strongest rule by SecretNames, plus one
 	keys       map[string]auditrelay.Key
 	text       []byte // see Text
@@ -158,7 +163,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)
@@ -296,19 +301,19 @@ func (c *compiler) rule(i int, r *Rule) {
 	switch {
 	case r.Do == None:
 		c.bad(at(".do"), fmt.Errorf("it is required: one of %s", strings.Join(operationNames[1:], ", ")))
-	case r.Do == Pseudonym && r.Key == "":
-		c.bad(at(".key"), errors.New("it is required with hmac: the name of an entry of keys"))
-	case r.Do == Pseudonym && !has(c.keys, r.Key):
+	case r.Do.keyed() && r.Key == "":
+		c.bad(at(".key"), fmt.Errorf("it is required with %s: the name of an entry of keys", r.Do))
+	case r.Do.keyed() && !has(c.keys, r.Key):
 		c.bad(at(".key"), errors.New("there is no key of this name under keys"))
-	case r.Do != Pseudonym && r.Key != "":
-		c.bad(at(".key"), errors.New("it goes with hmac only"))
+	case !r.Do.keyed() && r.Key != "":
+		c.bad(at(".key"), errors.New("it goes with hmac and encrypt only"))
 	}
 	if keeps := r.Do == Partial || r.Do == Truncate; keeps && (r.Keep < 1 || r.Keep > maxKeep) {
 		c.bad(at(".keep"), fmt.Errorf("it is required with partial and truncate: how many characters stay, 1 to %d", maxKeep))
 	} else if !keeps && r.Keep != 0 {
 		c.bad(at(".keep"), errors.New("it goes with partial and truncate only"))
 	}
-	if r.Do == Pseudonym {
+	if r.Do.keyed() {
 		p.keys[r.Key] = c.keys[r.Key]
 	}
 	add := func(text string) int {
@@ -337,7 +342,7 @@ func (c *compiler) rule(i int, r *Rule) {
 		return
 	}
 	if r.Do == Truncate || r.Do == Partial {
-		c.bad(at(".do"), fmt.Errorf("%s would leave a part of what a detector finds: give mask, hmac or remove", r.Do))
+		c.bad(at(".do"), fmt.Errorf("%s would leave a part of what a detector finds: give mask, encrypt, hmac or remove", r.Do))
 	}
 	set, err := p.catalogue.Set(r.Detect...)
 	if err != nil {

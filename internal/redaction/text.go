@@ -54,6 +54,7 @@ func textOf(o Options) []byte {
 	list("", "except", o.Except)
 	list("", "except_names", o.ExceptNames)
 	yes("", "key_hashes", o.KeyHashes)
+	yes("", "changed_fields", o.ChangedFields)
 	if o.OpaqueAll {
 		b.WriteString("opaque: mask\n")
 	}

@@ -52,7 +52,7 @@ var words = map[string]string{
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "auditrelay.From": "now, beginning or a time",
 	"auditrelay.Format": "event, ocsf, ecs, cloudevents, cef or leef; or a mapping, see [formats](formats.md)",
 	"httpsink.Options":  "mapping, see [http](#http-of-the-sinks-over-http)",
-	"Section":           "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, hmac, partial, truncate",
+	"Section":           "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, encrypt, hmac, partial, truncate",
 }
 
 // renderer writes sections, one for each struct, parents before children.

@@ -1,0 +1,31 @@
+package redact_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// changed_fields names what changed, before masking, and nothing secret.
+func TestChangedFields(t *testing.T) {
+	r := open(t, policy(t, `{preset: litellm, changed_fields: true}`))
+	for in, want := range map[string]string{
+		`{"before_value":{"password":"aaaaaa11","alias":"x"},"updated_values":{"password":"bbbbbb22","alias":"x","new":1}}`: `"changed_fields":["new","password"]`,
+		`{"before_value":"{\"a\":1,\"b\":[1]}","updated_values":"{\"a\":1,\"b\":[2]}"}`:                                       `"changed_fields":["b"]`,
+		`{"before_value":{"a":1},"updated_values":{"a":1},"changed_fields":["everything"]}`:                                   `"changed_fields":[]`,
+		`{"before_value":{},"updated_values":{"sk-abcdefghijklmnopqrstuv12":1}}`:                                              `"changed_fields":["***"]`,
+	} {
+		out, _ := r.apply(t, []byte(in))
+		if !strings.Contains(string(out), want) || strings.Contains(string(out), "everything") {
+			t.Errorf("%s became %s, want %s", in, out, want)
+		}
+	}
+	for _, in := range []string{`{"before_value":null,"updated_values":{"a":1}}`, `{"updated_values":{"a":1}}`, `{"before_value":"x","updated_values":{"a":1}}`} {
+		if out, _ := r.apply(t, []byte(in)); strings.Contains(string(out), "changed_fields") {
+			t.Errorf("%s became %s", in, out)
+		}
+	}
+	plain := open(t, policy(t, `{preset: litellm}`))
+	if out, _ := plain.apply(t, []byte(`{"before_value":{"a":1},"updated_values":{"a":2}}`)); strings.Contains(string(out), "changed_fields") {
+		t.Errorf("without the option: %s", out)
+	}
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"auditrelay"
+	"auditrelay/internal/redaction"
+)
+
+type decryptCommand struct {
+	File    string `arg:"" help:"Text with encrypted values, such as NDJSON; - for standard input. At most 1 GiB."`
+	KeyFile string `help:"File with the key's secret. One line feed at its end does not count." required:"" type:"path" placeholder:"FILE"`
+}
+
+// maxDecrypted bounds the text.
+const maxDecrypted = 1 << 30
+
+// encryptedValue is what an encrypted value looks like within a text.
+var encryptedValue = regexp.MustCompile(`enc:[a-z0-9][a-z0-9_-]{0,63}(?:\.[0-9]{1,6})?:[0-9a-f]{96,}`)
+
+// Run prints the text with the values of the key in the place of what was encrypted:
+// escaped as in JSON, unless the text is one encrypted value.
+func (c *decryptCommand) Run(a *program) error {
+	secret, err := os.ReadFile(c.KeyFile)
+	if err != nil {
+		return fmt.Errorf("read the key: %w", err)
+	}
+	secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
+	in := a.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("read the text: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxDecrypted+1))
+	if err != nil {
+		return fmt.Errorf("read the text: %w", err)
+	}
+	if len(text) > maxDecrypted {
+		return usage("the text is larger than %d MiB: split it", maxDecrypted>>20)
+	}
+	opener := redaction.NewCipher("", auditrelay.Key{Secret: auditrelay.Secret(secret)})
+	alone := encryptedValue.Match(text) && len(encryptedValue.ReplaceAll(bytes.TrimSpace(text), nil)) == 0
+	opened, others := 0, 0
+	out := encryptedValue.ReplaceAllFunc(text, func(value []byte) []byte {
+		plain, err := opener.Decrypt(value)
+		if err != nil {
+			others++
+			return value
+		}
+		opened++
+		if alone {
+			return plain
+		}
+		quoted, err := json.Marshal(string(plain))
+		if err != nil {
+			return value
+		}
+		return quoted[1 : len(quoted)-1]
+	})
+	if _, err := a.stdout.Write(out); err != nil {
+		return err
+	}
+	if others > 0 {
+		return fmt.Errorf("decrypt: %d values are not of this key, or were changed; %s decrypted", others, strings.TrimSpace(fmt.Sprint(opened, " were")))
+	}
+	return nil
+}
