@@ -95,16 +95,24 @@ func vectorClasses() []vectorClass {
 			later.vectors = append(later.vectors, positions(vectors.Grow(random, s[1]))...)
 		}
 	}
+	fresh := vectorClass{name: fmt.Sprintf("%d further forms of services that were written down after the rules", len(vectors.Fresh))}
+	for _, s := range vectors.Fresh {
+		for range 3 {
+			fresh.vectors = append(fresh.vectors, positions(vectors.Grow(random, s[1]))...)
+		}
+	}
 	contexts.add(vectors.Contexts)
 	laterContexts := vectorClass{name: "such places that were written down after the rules"}
 	laterContexts.add(vectors.LaterContexts)
+	freshContexts := vectorClass{name: "further such places that were written down after the rules"}
+	freshContexts.add(vectors.FreshContexts)
 	for _, value := range vectors.Clean {
 		for i := range 300 {
 			event, _ := json.Marshal(map[string]any{"updated_values": map[string]any{vectors.CleanKeys[i%len(vectors.CleanKeys)]: value(random)}})
 			clean.vectors = append(clean.vectors, vector{event: event})
 		}
 	}
-	return []vectorClass{public, services, later, contexts, laterContexts, clean}
+	return []vectorClass{public, services, later, fresh, contexts, laterContexts, freshContexts, clean}
 }
 
 // add adds the weak secrets in each of the places.

@@ -10,9 +10,9 @@ func TestChangedFields(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm, changed_fields: true}`))
 	for in, want := range map[string]string{
 		`{"before_value":{"password":"aaaaaa11","alias":"x"},"updated_values":{"password":"bbbbbb22","alias":"x","new":1}}`: `"changed_fields":["new","password"]`,
-		`{"before_value":"{\"a\":1,\"b\":[1]}","updated_values":"{\"a\":1,\"b\":[2]}"}`:                                       `"changed_fields":["b"]`,
-		`{"before_value":{"a":1},"updated_values":{"a":1},"changed_fields":["everything"]}`:                                   `"changed_fields":[]`,
-		`{"before_value":{},"updated_values":{"sk-abcdefghijklmnopqrstuv12":1}}`:                                              `"changed_fields":["***"]`,
+		`{"before_value":"{\"a\":1,\"b\":[1]}","updated_values":"{\"a\":1,\"b\":[2]}"}`:                                     `"changed_fields":["b"]`,
+		`{"before_value":{"a":1},"updated_values":{"a":1},"changed_fields":["everything"]}`:                                 `"changed_fields":[]`,
+		`{"before_value":{},"updated_values":{"sk-abcdefghijklmnopqrstuv12":1}}`:                                            `"changed_fields":["***"]`,
 	} {
 		out, _ := r.apply(t, []byte(in))
 		if !strings.Contains(string(out), want) || strings.Contains(string(out), "everything") {
