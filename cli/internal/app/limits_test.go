@@ -114,6 +114,8 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"alerts.silent":                {told.Silent},
 		"alerts.recovered":             {told.Recovered},
 		"alerts.every":                 {told.Every},
+		"canary.every":                 {cfg.Canary.WithDefaults().Every}, // as canaryTurn takes them
+		"canary.within":                {cfg.Canary.WithDefaults().Within},
 		"delivery.memory":              {o.Memory},
 		"ingest.limits.event_bytes":    {o.Limits.EventBytes, size(door.EventBytes), guest.Limits.EventBytes},
 		"ingest.limits.depth":          {o.Limits.Depth, door.Depth, guest.Limits.Depth},
