@@ -13,6 +13,7 @@ import (
 	"auditrelay/builtin/file"
 	"auditrelay/builtin/gcs"
 	"auditrelay/builtin/kafka"
+	"auditrelay/builtin/otlp"
 	"auditrelay/builtin/s3"
 	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
@@ -34,6 +35,7 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 		"gcs":        makeGCS,
 		"azure_blob": makeAzureBlob,
 		"kafka":      makeKafka,
+		"otlp":       makeOTLP,
 		"syslog":     makeSyslog,
 		"elastic":    makeElastic,
 		"file":       makeFile,
@@ -94,6 +96,15 @@ func makeSyslog(section config.Section) (auditrelay.Sink, error) {
 	decoded := section.Decode(&o)
 	o.TLS.Relative(section.Path)
 	sink, err := syslog.New(o)
+	return made(sink, decoded, err)
+}
+
+func makeOTLP(section config.Section) (auditrelay.Sink, error) {
+	var o otlp.Options
+	decoded := section.Decode(&o)
+	o.TokenFile = section.Path(o.TokenFile)
+	o.HTTP.Relative(section.Path)
+	sink, err := otlp.New(o)
 	return made(sink, decoded, err)
 }
 

@@ -1,0 +1,218 @@
+// Package otlp delivers records as OpenTelemetry logs, by OTLP over HTTP with Protobuf.
+//
+// Delivery is at least once. OTLP has no idempotency: records whose answer was lost are
+// sent again and stand there twice, told apart by the attributes auditrelay.journal and
+// auditrelay.sequence. Within one process a payload that was delivered is not sent again.
+//
+// A payload is sealed as text, a line a record, which the gate can read; the message of
+// Protobuf is made of it for each attempt, always the same. The few messages are written
+// field by field, which saves the generated packages of the protocol and of gRPC.
+//
+// Source of the protocol: OpenTelemetry's "OTLP specification" 1.9 (success is 200; what is
+// rejected in part is not sent again) and the messages of opentelemetry-proto 1.9, logs.
+package otlp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+
+	"github.com/tidwall/gjson"
+)
+
+// Sink is one receiver. It is safe for concurrent use.
+type Sink struct {
+	options  Options // defaults filled in
+	token    *httpsink.Secret
+	client   *httpsink.Client
+	packing  httpsink.Packing
+	resource []byte // encoded
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, token, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{options: o, token: token, client: client, packing: httpsink.Packing{
+		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
+		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 4096, MaxItems: o.MaxEvents, Compression: o.HTTP.Compression,
+	}}
+	s.resource = appendAttribute(nil, 1, "service.name", o.Service)
+	for _, name := range slices.Sorted(maps.Keys(o.Resource)) {
+		s.resource = appendAttribute(s.resource, 1, name, o.Resource[name])
+	}
+	return s, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the token's file again.
+func (s *Sink) Refresh() {
+	if s.token != nil {
+		s.token.Forget()
+	}
+}
+
+// Render gives payloads of a line a record, with what becomes its log record.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i].Sequence = r.Sequence
+		if len(r.Data) > 0 {
+			items[i].Data = line(chunk, r)
+		}
+	}
+	return s.packing.Pack(chunk, items)
+}
+
+// line is a record as it is sealed.
+func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
+	at := r.Time
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 2200 {
+		at = r.Received // nanoseconds since 1970 end in 2262
+	}
+	b := make([]byte, 0, len(r.Data)+512)
+	b = strconv.AppendInt(append(b, `{"time":`...), at.UnixNano(), 10)
+	b = strconv.AppendInt(append(b, `,"observed":`...), r.Received.UnixNano(), 10)
+	b = append(b, `,"event":"audit.`+r.Action.Closed()+`","attributes":{"auditrelay.journal":`...)
+	b = append(b, httpsink.Quote(chunk.Journal)...)
+	b = strconv.AppendUint(append(b, `,"auditrelay.sequence":"`...), r.Sequence, 10)
+	b = append(b, '"')
+	attribute := func(name, value string) {
+		if value != "" {
+			b = append(append(b, `,"`+name+`":`...), httpsink.Quote(value)...)
+		}
+	}
+	attribute("auditrelay.namespace", r.Namespace)
+	attribute("auditrelay.source", r.Source)
+	attribute("auditrelay.principal", r.Principal)
+	data := r.Data
+	if chunk.MediaType == auditrelay.MediaTypeText {
+		data = []byte(httpsink.Quote(string(r.Data)))
+	} else {
+		for _, member := range []struct{ path, name string }{{"changed_by", "user.id"}, {"object_id", "audit.object.id"}, {"table_name", "audit.object.type"}} {
+			if v := gjson.GetBytes(r.Data, member.path); v.Type == gjson.String {
+				attribute(member.name, v.Str)
+			}
+		}
+	}
+	return append(append(append(b, `},"body":`...), data...), '}')
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// Deliver posts one payload.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		content, err := httpsink.Plain(p)
+		if err != nil {
+			return fmt.Errorf("read the stored payload: %w", err)
+		}
+		lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
+		if len(lines) != len(p.Sequences) {
+			return fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+		}
+		answer, err := s.post(ctx, request(s.resource, lines))
+		if err != nil {
+			return err
+		}
+		return s.outcome(answer, p)
+	})
+}
+
+func (s *Sink) post(ctx context.Context, body []byte) (httpsink.Answer, error) {
+	h := http.Header{httpsink.ContentType: {"application/x-protobuf"}}
+	for name, value := range s.options.Headers {
+		h.Set(name, value.Reveal())
+	}
+	if s.token != nil {
+		token, err := s.token.Get()
+		if err != nil {
+			return httpsink.Answer{}, err
+		}
+		h.Set("Authorization", "Bearer "+token)
+	}
+	if s.options.HTTP.Compression == httpsink.CompressionGzip {
+		var err error
+		if body, err = httpsink.Compress(body); err != nil {
+			return httpsink.Answer{}, fmt.Errorf("compress with gzip: %w", err)
+		}
+		h.Set(httpsink.ContentEncoding, httpsink.CompressionGzip)
+	}
+	return s.client.Send(ctx, httpsink.Request{Path: "/v1/logs", Header: h, Body: body})
+}
+
+// outcome judges an answer. Where the receiver rejected some records it does not say which,
+// and the payload must not come again: all of them become dead letters, so that none is
+// lost without a trace.
+func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
+	if err := s.client.Refusal(a); err != nil {
+		switch auditrelay.KindOf(err) {
+		case auditrelay.Unauthorized, auditrelay.Misconfigured:
+			s.Refresh()
+		}
+		return err
+	}
+	if a.Status != http.StatusOK {
+		return s.client.Fail(auditrelay.Misconfigured, a, "a receiver of OTLP answers 200: is the URL right?")
+	}
+	rejected, ok := rejectedIn(a.Body)
+	if !ok {
+		return s.client.Fail(auditrelay.Misconfigured, a, "the answer is none of OTLP: is the URL right?")
+	}
+	if rejected <= 0 {
+		return nil
+	}
+	named := &auditrelay.RecordErrors{}
+	for _, sequence := range p.Sequences {
+		named.Records = append(named.Records, auditrelay.RecordError{Sequence: sequence, Cause: auditrelay.CauseRefused,
+			Err: fmt.Errorf("%d of %d records rejected, not identified: this one may be there", rejected, len(p.Sequences))})
+	}
+	return named
+}
+
+// Probe posts a request without records, which stores nothing.
+func (s *Sink) Probe(ctx context.Context) error {
+	answer, err := s.post(ctx, nil)
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	if err := s.client.Refusal(answer); err != nil {
+		if auditrelay.KindOf(err) == auditrelay.Refused {
+			return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the receiver answered, and takes no request without records: auditrelay sink test"))
+		}
+		return err
+	}
+	return nil
+}

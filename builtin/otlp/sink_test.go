@@ -1,0 +1,268 @@
+package otlp_test
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/otlp"
+	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/logstore"
+	"auditrelay/sinktest"
+)
+
+// receiver stores the bodies of log records. It reads the message by the numbers that the
+// sink writes, and so proves no more than that belief: TestARealStore stands beside it.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	token  string
+	answer []byte // of 200
+	refuse string
+	docs   [][]byte
+}
+
+func start(t testing.TB) *receiver {
+	r := &receiver{token: "first"}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if q.Header.Get("Authorization") != "Bearer "+r.token {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		z, err := gzip.NewReader(q.Body)
+		if err != nil || q.URL.Path != "/v1/logs" || q.Header.Get("Content-Type") != "application/x-protobuf" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		body, err := io.ReadAll(z)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		var docs [][]byte
+		for _, scope := range fields(t, 2, fields(t, 1, [][]byte{body})) {
+			for _, text := range fields(t, 1, fields(t, 5, fields(t, 2, [][]byte{scope}))) {
+				if r.refuse != "" && string(text) == r.refuse {
+					w.WriteHeader(http.StatusBadRequest)
+					return
+				}
+				docs = append(docs, text)
+			}
+		}
+		r.docs = append(r.docs, docs...)
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		w.Write(r.answer)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// fields are the contents of a field of messages.
+func fields(t testing.TB, field protowire.Number, messages [][]byte) (all [][]byte) {
+	for _, data := range messages {
+		for len(data) > 0 {
+			number, kind, n := protowire.ConsumeTag(data)
+			size := protowire.ConsumeFieldValue(number, kind, data[max(n, 0):])
+			if n < 0 || size < 0 {
+				t.Errorf("no message: %x", data)
+				return nil
+			}
+			if number == field && kind == protowire.BytesType {
+				content, _ := protowire.ConsumeBytes(data[n:])
+				all = append(all, content)
+			}
+			data = data[n+size:]
+		}
+	}
+	return all
+}
+
+func options(url string) otlp.Options {
+	return otlp.Options{URL: url, Token: "first", HTTP: httpsink.Options{AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}}
+}
+
+func newSink(t testing.TB, o otlp.Options) *otlp.Sink {
+	t.Helper()
+	s, err := otlp.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
+		file := filepath.Join(t.TempDir(), "token")
+		write(t, file, "first")
+		r := start(t)
+		proxy := faultproxy.Start(t, r.URL)
+		kit := proxy.Kit(func(url string) auditrelay.Sink {
+			o := options(url)
+			o.Token, o.TokenFile, o.MaxEvents = "", file, 5
+			return newSink(t, o)
+		})
+		kit.Read = func(*testing.T) [][]byte {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return append([][]byte(nil), r.docs...)
+		}
+		kit.Unordered, kit.Forgetful, kit.Doubles, kit.TooLarge = true, true, true, 3_000_000
+		kit.Refuse = func(t *testing.T, record string) auditrelay.Sink {
+			r.refuse = record
+			return kit.New(t)
+		}
+		expire := func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.token = "second"
+		}
+		kit.Expire = func(*testing.T) { expire() }
+		kit.Rotate = func(t *testing.T) {
+			expire()
+			write(t, file, "second\n")
+		}
+		return kit
+	})
+}
+
+func chunk(n int) auditrelay.Chunk {
+	c := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: uint64(n) + 1}
+	now := time.Now()
+	for i := range n {
+		c.Records = append(c.Records, auditrelay.Record{Sequence: uint64(i) + 1, Time: now, TimeFrom: auditrelay.TimeOfEvent, Received: now, Action: "created",
+			Data: fmt.Appendf(nil, `{"id":"event-%d","changed_by":"ada","object_id":"team-1","table_name":"T","note":"a \"quoted\" text"}`, i)})
+	}
+	return c
+}
+
+func render(t *testing.T, s *otlp.Sink, c auditrelay.Chunk) []auditrelay.Payload {
+	t.Helper()
+	payloads, err := s.Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payloads
+}
+
+// An answer of 200 may reject some records, and does not say which: each of the payload is
+// named. A warning alone is success, and what is no answer of OTLP is none.
+func TestPartialSuccess(t *testing.T) {
+	partial := func(rejected uint64, text string) []byte {
+		m := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), rejected)
+		m = protowire.AppendString(protowire.AppendTag(m, 2, protowire.BytesType), text)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), m)
+	}
+	for name, tt := range map[string]struct {
+		answer []byte
+		want   string // "": delivered
+	}{
+		"nothing":         {nil, ""},
+		"a warning":       {partial(0, "slow down"), ""},
+		"JSON":            {[]byte(`{"partialSuccess":{}}`), ""},
+		"some":            {partial(2, "secret of an event"), "2 of 3 records rejected, not identified"},
+		"some, in JSON":   {[]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`), "1 of 3 records rejected, not identified"},
+		"something else":  {[]byte("ok"), "the answer is none of OTLP"},
+		"half an answer":  {partial(2, "text")[:5], "the answer is none of OTLP"},
+		"half an integer": {[]byte{0x0a, 0x02, 0x08, 0x80}, "the answer is none of OTLP"},
+	} {
+		r := start(t)
+		r.answer = tt.answer
+		s := newSink(t, options(r.URL))
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(3))[0])
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A real log store reads the messages, and has each record whole.
+func TestARealStore(t *testing.T) {
+	store := logstore.Start(t)
+	proxy := faultproxy.Start(t, store.URL+"/insert/opentelemetry")
+	proxy.Script(faultproxy.Pass, faultproxy.Answer(503, "", "Retry-After", "1"), faultproxy.Pass, faultproxy.Torn(50), faultproxy.Answer(502, "<html>"), faultproxy.Pass)
+	o := options(proxy.URL)
+	o.MaxEvents, o.Resource = 20, map[string]string{"deployment.environment": "prod"}
+	s := newSink(t, o)
+	for _, p := range render(t, s, chunk(200)) {
+		for attempt := 0; ; attempt++ {
+			_, err := s.Deliver(t.Context(), p)
+			if err == nil {
+				break
+			}
+			if kind := auditrelay.KindOf(err); kind != auditrelay.Transient && kind != auditrelay.Throttled || attempt > 10 {
+				t.Fatal(err)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, l := range store.Await(t, 200) {
+		var n int
+		fmt.Sscan(l["auditrelay.sequence"], &n)
+		want := map[string]string{"user.id": "ada", "audit.object.id": "team-1", "audit.object.type": "T", "auditrelay.journal": "j.1", "service.name": "auditrelay", "deployment.environment": "prod",
+			"_msg": fmt.Sprintf(`{"id":"event-%d","changed_by":"ada","object_id":"team-1","table_name":"T","note":"a \"quoted\" text"}`, n-1)}
+		for name, value := range want {
+			if l[name] != value {
+				t.Fatalf("%s is %q, want %q: %v", name, l[name], value, l)
+			}
+		}
+		if at, err := time.Parse(time.RFC3339Nano, l["_time"]); err != nil || time.Since(at) > time.Hour {
+			t.Fatalf("its time is %s", l["_time"])
+		}
+		seen[l["_msg"]] = true
+	}
+	if len(seen) != 200 {
+		t.Errorf("%d of 200 records are there", len(seen))
+	}
+}
+
+func TestProbe(t *testing.T) {
+	r := start(t)
+	if err := newSink(t, options(r.URL)).Probe(t.Context()); err != nil || len(r.docs) != 0 {
+		t.Errorf("%v, %d stored", err, len(r.docs))
+	}
+	o := options(r.URL)
+	o.Token = "wrong"
+	if err := newSink(t, o).Probe(t.Context()); auditrelay.KindOf(err) != auditrelay.Unauthorized {
+		t.Errorf("with a wrong token: %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	const url = "https://collector.example:4318"
+	for want, o := range map[string]otlp.Options{
+		"url: it is required":              {},
+		"url: it has a query":              {URL: url + "?a=b"},
+		"token: token_file stands":         {URL: url, Token: "a", TokenFile: "b"},
+		"headers.Content-Type: no name":    {URL: url, Headers: map[string]auditrelay.Secret{"Content-Type": "x"}},
+		"headers.X-Key: its value holds":   {URL: url, Headers: map[string]auditrelay.Secret{"X-Key": "a\nb"}},
+		"resource.service.name: expected":  {URL: url, Resource: map[string]string{"service.name": "x"}},
+		"max_events: expected 1 to 10000":  {URL: url, MaxEvents: 20000},
+		"max_request_bytes: expected 10KB": {URL: url, MaxRequestBytes: 1},
+	} {
+		if _, err := otlp.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
