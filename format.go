@@ -24,6 +24,8 @@ type Format struct {
 	CEF *CEF `yaml:"cef"`
 	// LEEF writes lines of IBM QRadar's Log Event Extended Format 2.0.
 	LEEF *LEEF `yaml:"leef"`
+	// Envelope writes the event as it is beside its origin, which no event can choose.
+	Envelope *Envelope `yaml:"envelope"`
 }
 
 // MediaTypeText is a Chunk's MediaType where each record is a line of text.
@@ -40,6 +42,10 @@ type OCSF struct {
 
 // ECS is the format of that name. It has no options.
 type ECS struct{}
+
+// Envelope is the format of that name: an object with origin (namespace, source, principal,
+// journal, sequence) and event. It has no options.
+type Envelope struct{}
 
 // CEF configures the format of that name.
 type CEF struct {
@@ -79,7 +85,9 @@ type CloudEvents struct {
 }
 
 // FormatNames are the formats' names in a configuration.
-func FormatNames() []string { return []string{"event", "ocsf", "ecs", "cloudevents", "cef", "leef"} }
+func FormatNames() []string {
+	return []string{"event", "ocsf", "ecs", "cloudevents", "cef", "leef", "envelope"}
+}
 
 // Name is the format's name in a configuration.
 func (f Format) Name() string {
@@ -94,6 +102,8 @@ func (f Format) Name() string {
 		return "cef"
 	case f.LEEF != nil:
 		return "leef"
+	case f.Envelope != nil:
+		return "envelope"
 	}
 	return "event"
 }
@@ -105,7 +115,7 @@ const maxCloudEventsSource = 256
 func (f Format) Check() error {
 	var errs []error
 	given := 0
-	for _, is := range []bool{f.OCSF != nil, f.ECS != nil, f.CloudEvents != nil, f.CEF != nil, f.LEEF != nil} {
+	for _, is := range []bool{f.OCSF != nil, f.ECS != nil, f.CloudEvents != nil, f.CEF != nil, f.LEEF != nil, f.Envelope != nil} {
 		if is {
 			given++
 		}

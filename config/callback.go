@@ -28,7 +28,7 @@ type Callback struct {
 	Filters []string `yaml:"filters"`
 
 	// Format says how an event is written for the destination: event (as the filters left
-	// it), ocsf, ecs, cloudevents, cef or leef; or a mapping of one of these to its options.
+	// it), ocsf, ecs, cloudevents, cef, leef or envelope; or a mapping of one of these to its options.
 	// It applies after all filters and before must_not_leave. The store's sinks (sqlite,
 	// postgres) take events only. Default: event.
 	Format auditrelay.Format `yaml:"format"`

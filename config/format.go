@@ -44,6 +44,9 @@ func (d *decoder) format(n *node, f *auditrelay.Format, path string) {
 	case "leef":
 		f.LEEF = new(auditrelay.LEEF)
 		into = reflect.ValueOf(f.LEEF).Elem()
+	case "envelope":
+		f.Envelope = new(auditrelay.Envelope)
+		into = reflect.ValueOf(f.Envelope).Elem()
 	case "event":
 		into = reflect.ValueOf(&struct{}{}).Elem()
 	}

@@ -1,8 +1,8 @@
 // Package format writes events in the formats that destinations read: OCSF 1.8.0, ECS 9.5,
-// CloudEvents 1.0, and CEF and LEEF, which are lines of text.
+// CloudEvents 1.0, CEF and LEEF, which are lines of text, and the event beside its origin.
 //
 // A format is a pure function of the filtered event, of what the journal assigned to it
-// (namespace, sequence, time, time of receipt) and of the journal's name. It takes
+// (namespace, way in, principal, sequence, time, time of receipt) and of the journal's name. It takes
 // nothing from the event as it came: what a filter removed is in no record. Every JSON
 // object gives a valid record.
 package format
@@ -32,6 +32,7 @@ const (
 	cloudEvents
 	cef
 	leef
+	envelope
 )
 
 // New returns the formatter for o, which has passed Check; nil where events leave as
@@ -53,6 +54,8 @@ func New(o auditrelay.Format, journal string) *Formatter {
 		f.schema, f.brief = cef, o.CEF.Brief
 	case o.LEEF != nil:
 		f.schema, f.brief = leef, o.LEEF.Brief
+	case o.Envelope != nil:
+		f.schema = envelope
 	default:
 		return nil
 	}
@@ -74,6 +77,8 @@ func Revision(o auditrelay.Format) string {
 		return fmt.Sprintf("cef %s, mapping %d", cefVersion, mapping)
 	case o.LEEF != nil:
 		return fmt.Sprintf("leef %s, mapping %d", leefVersion, mapping)
+	case o.Envelope != nil:
+		return fmt.Sprintf("envelope, mapping %d", mapping)
 	}
 	return ""
 }
@@ -129,6 +134,8 @@ func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 		return w.cloudEvent(dst, e, &f, final)
 	case cef, leef:
 		return w.line(dst, e, &f, final)
+	case envelope:
+		return w.enveloped(dst, e, final)
 	}
 	return w.ocsf(dst, e, &f, final)
 }
@@ -146,6 +153,8 @@ func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
 		r.Data = f.cloudTombstone(&r)
 	case cef, leef:
 		r.Data = f.lineTombstone(&r)
+	case envelope:
+		r.Data = f.envelopeTombstone(&r)
 	default:
 		r.Data = f.ocsfTombstone(&r)
 	}

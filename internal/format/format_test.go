@@ -37,6 +37,7 @@ var (
 	cloudEvents = auditrelay.Format{CloudEvents: &auditrelay.CloudEvents{}}
 	cef         = auditrelay.Format{CEF: &auditrelay.CEF{}}
 	leef        = auditrelay.Format{LEEF: &auditrelay.LEEF{}}
+	enveloped   = auditrelay.Format{Envelope: &auditrelay.Envelope{}}
 	received    = time.Date(2026, 3, 1, 10, 0, 1, 0, time.UTC)
 )
 
@@ -216,7 +217,7 @@ func TestTombstones(t *testing.T) {
 
 // TestADeterministicRecord: a writer that has written other events writes the same.
 func TestADeterministicRecord(t *testing.T) {
-	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents, cef, leef} {
+	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents, cef, leef, enveloped} {
 		w := format.New(o, journal).Writer()
 		for n := range uint64(50) {
 			e := event(auditrelay.NamespaceLiteLLM, string(corpus.AppendReference(nil, n)))
@@ -244,7 +245,7 @@ func TestTheGateTakesWhatAFormatAdds(t *testing.T) {
 		e.Sequence = 1 + n*n*n
 		e.Time = received.Add(time.Duration(n*n) * 7919 * time.Millisecond)
 		e.Received = e.Time.Add(time.Duration(n) * time.Millisecond)
-		for _, o := range []auditrelay.Format{ocsf, {OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, ecs, cloudEvents} {
+		for _, o := range []auditrelay.Format{ocsf, {OCSF: &auditrelay.OCSF{Original: auditrelay.OriginalRawData}}, ecs, cloudEvents, enveloped} {
 			f := format.New(o, journal)
 			if record := f.Writer().Append(nil, e, e.Data); i.Document(record) != nil {
 				t.Fatalf("%s, event %d: %v\n%s", o.Name(), n, i.Document(record), record)

@@ -50,7 +50,7 @@ var words = map[string]string{
 	"time.Duration": "duration", "auditrelay.ByteSize": "size", "auditrelay.Secret": "secret", "json.RawMessage": "mapping",
 	"Key":  "secret, or mapping of current and versions",
 	"Sink": "one key, the [sink](#sinks)'s type, with its options", "auditrelay.From": "now, beginning or a time",
-	"auditrelay.Format": "event, ocsf, ecs, cloudevents, cef or leef; or a mapping, see [formats](formats.md)",
+	"auditrelay.Format": "event, ocsf, ecs, cloudevents, cef, leef or envelope; or a mapping, see [formats](formats.md)",
 	"httpsink.Options":  "mapping, see [http](#http-of-the-sinks-over-http)",
 	"Section":           "mapping, see [redact](#filter-redact)", "redaction.Operation": "remove, mask, encrypt, hmac, partial, truncate",
 }

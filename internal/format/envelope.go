@@ -1,0 +1,31 @@
+package format
+
+import (
+	"strconv"
+
+	"auditrelay"
+)
+
+// enveloped appends an event beside its origin, which no event can choose.
+func (w *Writer) enveloped(dst []byte, e *auditrelay.Event, final []byte) []byte {
+	dst = w.formatter.origin(dst, e.Namespace, e.Provenance.Source, e.Provenance.Principal, e.Sequence)
+	return w.whole(dst, `,"event":`, final, "}")
+}
+
+// origin appends what begins an envelope.
+func (f *Formatter) origin(dst []byte, namespace, source, principal string, sequence uint64) []byte {
+	dst = append(dst, `{"origin":{"namespace":`...)
+	dst = appendQuoted(dst, []byte(namespace))
+	dst = appendQuoted(append(dst, `,"source":`...), []byte(source))
+	if principal != "" {
+		dst = appendQuoted(append(dst, `,"principal":`...), []byte(principal))
+	}
+	dst = appendQuoted(append(dst, `,"journal":`...), []byte(f.journal))
+	dst = strconv.AppendUint(append(dst, `,"sequence":`...), sequence, 10)
+	return append(dst, '}')
+}
+
+func (f *Formatter) envelopeTombstone(r *auditrelay.Record) []byte {
+	dst := f.origin(make([]byte, 0, len(r.Data)+256), r.Namespace, r.Source, r.Principal, r.Sequence)
+	return append(append(append(dst, `,"event":`...), r.Data...), '}')
+}
