@@ -214,19 +214,31 @@ func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
 	if w.notes == 0 && len(text) < runLeast {
 		return nil, false
 	}
-	if w.inner == nil {
-		w.inner = s.decoders.Get().(*decoder)
+	if w.inner != nil {
+		w.inner.found = w.inner.found[:0]
 	}
-	found := w.inner.found[:0]
 	if w.notes&hasLines != 0 {
-		found = s.table(found, text, w)
+		d := s.room(w)
+		d.found = s.table(d.found, text, w)
 	}
 	if w.notes&hasEscapes != 0 {
-		found = s.unescaped(found, text, w, w.inner)
+		d := s.room(w)
+		d.found = s.unescaped(d.found, text, w, d)
 	}
-	found = s.runs(found, text, w)
-	w.inner.found = found
-	return found, len(found) > 0
+	s.runs(text, w)
+	if w.inner == nil {
+		return nil, false
+	}
+	return w.inner.found, len(w.inner.found) > 0
+}
+
+// room returns what a scan decodes in, which few texts need.
+func (s *Set) room(w *scan) *decoder {
+	if w.inner == nil {
+		w.inner = s.decoders.Get().(*decoder)
+		w.inner.found = w.inner.found[:0]
+	}
+	return w.inner
 }
 
 // table is named.table, with exceptions.

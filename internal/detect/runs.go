@@ -19,9 +19,9 @@ var (
 	hexAny   = charsetOf("0-9a-fA-F")
 )
 
-// runs appends what is found in the rows of text. It looks at every twentieth byte, and
+// runs notes what is found in the rows of text. It looks at every twentieth byte, and
 // around it where that is part of a row, so that the time is linear.
-func (s *Set) runs(found []Finding, text []byte, w *scan) []Finding {
+func (s *Set) runs(text []byte, w *scan) {
 	low := 0
 	for i := runLeast - 1; i < len(text); {
 		if !runBytes[text[i]] {
@@ -42,10 +42,10 @@ func (s *Set) runs(found []Finding, text []byte, w *scan) []Finding {
 			continue
 		}
 		if f, ok := s.run(text, start, end, w); ok {
-			found = append(found, f)
+			d := s.room(w)
+			d.found = append(d.found, f)
 		}
 	}
-	return found
 }
 
 // run looks at one row, text[start:end].
@@ -85,12 +85,13 @@ func (s *Set) encoded(text []byte, start, end int, w *scan) (Finding, bool) {
 
 // hidden looks at a row decoded.
 func (s *Set) hidden(decode func(dst, row []byte) []byte, row []byte, w *scan) (Finding, bool) {
-	w.inner.row = decode(w.inner.row[:0], row)
-	if len(w.inner.row) < shortest || !printable(w.inner.row) {
+	d := s.room(w)
+	d.row = decode(d.row[:0], row)
+	if len(d.row) < shortest || !printable(d.row) {
 		return Finding{}, false
 	}
 	inner := scan{name: Name{at: w.name.at}, work: w.work}
-	return s.next(w.inner.row, 0, &inner)
+	return s.next(d.row, 0, &inner)
 }
 
 // decoder is room for what is decoded.
