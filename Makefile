@@ -66,7 +66,7 @@ test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	$(GO) test -timeout 20m -count=1 -run 'TestDamageIsNeverSilent' ./runtime/internal/journal
 	$(GO) test -timeout 20m -count=1 -run 'TestTheWorstCallsAreBounded' ./hostfuncs
 	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
-	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 45m -count=1 ./runtime/internal/crashtest
+	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./runtime/internal/crashtest
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	cd internal/testservers/packaging && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests

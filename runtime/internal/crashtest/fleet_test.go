@@ -430,7 +430,7 @@ func TestFleet(t *testing.T) {
 			f.failover(t)
 		}},
 	}
-	n := rounds(t, 4)
+	n := (rounds(t, 40) + 9) / 10                                 // each takes as long as ten of the others: 200 in the soak
 	if only := os.Getenv("AUDITRELAY_FLEET_FAULTS"); only != "" { // some of them, by a part of their names
 		faults = slices.DeleteFunc(faults, func(fault fault) bool {
 			return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(fault.name, part) })
@@ -469,8 +469,8 @@ func TestFleet(t *testing.T) {
 // would fail. The primary key of frames has to go as well: it alone ends a relay that lost
 // its lease at its next events.
 func TestFleetWithoutFenceReports(t *testing.T) {
-	if rounds(t, 1); os.Getenv("AUDITRELAY_KILLS") == "" {
-		t.Skip("takes half a minute; run with AUDITRELAY_KILLS=1")
+	if rounds(t, 1); os.Getenv("AUDITRELAY_SOAK") == "" {
+		t.Skip("takes half a minute; run with AUDITRELAY_SOAK=1")
 	}
 	f := newFleet(t, "AUDITRELAY_UNSAFE_NO_FENCE=1")
 	f.servers[0].Connect(t, "owner", "postgres").Exec("ALTER TABLE auditrelay.frames DROP CONSTRAINT frames_pkey")
