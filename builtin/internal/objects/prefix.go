@@ -15,7 +15,7 @@ func CheckPrefix(prefix string) error {
 		return fmt.Errorf("%d bytes, at most %d", len(prefix), maxPrefixBytes)
 	}
 	if strings.HasPrefix(prefix, "/") || strings.Contains(prefix, "//") || strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`#[]*?\`, r) }) {
-		return errors.New(`it must not begin with a slash, hold two in a row, control characters, or any of #[]*?\`)
+		return errors.New(`it must not begin with a slash, hold two in a row, any of #[]*?\ or control characters`)
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
 		if part == "." || part == ".." {
