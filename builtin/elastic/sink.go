@@ -1,17 +1,21 @@
 // Package elastic delivers records to Elasticsearch and OpenSearch, by the bulk API.
 //
 // Delivery is at least once, idempotent within one index: a record's _id is the journal's
-// name and its sequence, and the action is create, so that a record that comes again
-// answers 409 and counts as delivered. After the rollover of a data stream the same id is
-// taken again: a record that was repeated across it stands there twice.
+// name, its sequence and its document's digest, and the action is create, so that a document
+// that comes again answers 409 and counts as delivered. Another document of the same event,
+// of another callback or of a replay with other filters, stands beside it. After the rollover
+// of a data stream the same id is taken again: a record that was repeated across it stands
+// there twice.
 //
 // Source of the protocol: Elastic's "Bulk API" (one result for each item; data streams take
-// create alone and need @timestamp) and OpenSearch's "Bulk".
+// create alone and need @timestamp), "Failure store" (a document that went there has status
+// 201, since 9.2 by default in logs-*-*), and OpenSearch's "Bulk".
 package elastic
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -24,6 +28,8 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+
+	"github.com/tidwall/gjson"
 )
 
 // Sink is one index or data stream. It is safe for concurrent use.
@@ -61,7 +67,7 @@ func New(o Options) (*Sink, error) {
 		// Two lines each: what to do, and the document.
 		Lines: 2, MaxItems: o.MaxEvents,
 	}}
-	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type"}}
+	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type,items.*.result,items.*.failure_store"}}
 	if o.Pipeline != "" {
 		query.Set("pipeline", o.Pipeline)
 	}
@@ -101,24 +107,40 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 }
 
 func (s *Sink) item(journal string, r auditrelay.Record) []byte {
-	b := make([]byte, 0, len(r.Data)+256)
+	document := stamped(r)
+	b := make([]byte, 0, len(document)+128)
 	b = append(b, `{"create":{"_id":`...)
-	b = append(b, httpsink.Quote(journal+"-"+strconv.FormatUint(r.Sequence, 10))...)
-	b = append(b, "}}\n"...)
-	if bytes.HasPrefix(r.Data, []byte(`{"@timestamp":`)) { // as format ecs writes it
-		return append(b, r.Data...)
+	b = append(b, httpsink.Quote(journal+"-"+strconv.FormatUint(r.Sequence, 10)+"-"+digest(document))...)
+	return append(append(b, "}}\n"...), document...)
+}
+
+// stamped is a record's document, with a @timestamp.
+func stamped(r auditrelay.Record) []byte {
+	if gjson.GetBytes(r.Data, `\@timestamp`).Exists() { // as format ecs writes it, and some producers
+		return r.Data
 	}
 	at := r.Time
 	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
 		at = r.Received
 	}
-	b = append(b, `{"@timestamp":"`...)
+	b := append(make([]byte, 0, len(r.Data)+64), `{"@timestamp":"`...)
 	b = at.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
 	if bytes.TrimSpace(r.Data[1:])[0] != '}' {
 		b = append(b, ',')
 	}
 	return append(b, r.Data[1:]...)
+}
+
+// digest is 64 bits of a document's SHA-256 in letters: twelve digits in a row may look like
+// somebody's number to the gate.
+func digest(document []byte) string {
+	sum := sha256.Sum256(document)
+	var b [16]byte
+	for i := range b {
+		b[i] = 'a' + sum[i/2]>>(4*(i%2))&15
+	}
+	return string(b[:])
 }
 
 // Split halves a payload.
@@ -169,13 +191,30 @@ func (s *Sink) authorize(h http.Header) error {
 
 // result is an item's, under the action's name.
 type result struct {
-	Status int `json:"status"`
-	Error  struct {
+	Status       int    `json:"status"`
+	Result       string `json:"result"`
+	FailureStore string `json:"failure_store"`
+	Error        struct {
 		Type string `json:"type"`
 	} `json:"error"`
 }
 
-// outcome judges an answer, item by item. 201, and 409 for a record that is there, are
+// refusal says why a record is not in the index, "" where it is or where its status alone
+// decides.
+func (r result) refusal() string {
+	switch {
+	case r.FailureStore == "used", r.FailureStore == "failed":
+		return "the index does not take the document; the failure store holds it, or was tried"
+	case r.Result == "noop":
+		return "a pipeline dropped it"
+	}
+	return ""
+}
+
+// ofIndex are errors with status 400 that no document is the cause of.
+var ofIndex = map[string]bool{"index_closed_exception": true, "invalid_index_name_exception": true, "invalid_alias_name_exception": true}
+
+// outcome judges an answer, item by item. 201, and 409 for a document that is there, are
 // delivery. Where some must come again, all do: those that are there answer 409 then.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	err := s.client.Refusal(a)
@@ -200,6 +239,11 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	for i, item := range reply.Items {
 		r := item["create"]
 		switch kind := httpsink.KindOf(r.Status); {
+		case r.refusal() != "":
+			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, r.refusal())})
+		case ofIndex[r.Error.Type]:
+			a.Status = r.Status
+			return s.client.Fail(auditrelay.Misconfigured, a, "of an item: "+typeOf(r))
 		case r.Status >= 200 && r.Status < 300, r.Status == http.StatusConflict:
 		case kind == auditrelay.Refused, r.Status == http.StatusRequestEntityTooLarge:
 			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, typeOf(r))})
@@ -233,6 +277,9 @@ func (s *Sink) Probe(ctx context.Context) error {
 	answer, err := s.client.Send(ctx, httpsink.Request{Method: http.MethodGet, Path: "/", Header: h})
 	if err != nil {
 		return s.client.Failure(ctx, err)
+	}
+	if answer.Status == http.StatusForbidden { // it knows the key, which may write to the index alone
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, and the credentials may not ask for its name (403); whether they may write only a document shows: auditrelay sink test"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -37,13 +39,15 @@ type cluster struct {
 	mu     sync.Mutex
 	key    string
 	refuse string
-	status int // of items that are refused
+	status int    // of items that are refused
+	kind   string // of their error
+	more   string // beside a status, of items that are taken
 	ids    map[string]bool
 	docs   [][]byte
 }
 
 func start(t testing.TB) *cluster {
-	c := &cluster{key: key, ids: map[string]bool{}, status: 400}
+	c := &cluster{key: key, ids: map[string]bool{}, status: 400, kind: "document_parsing_exception"}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -92,7 +96,7 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 		status, kind := 201, ""
 		switch {
 		case c.refuse != "" && bytes.Contains(lines[i+1], []byte(c.refuse)):
-			status, kind = c.status, "document_parsing_exception"
+			status, kind = c.status, c.kind
 		case c.ids[action.Create.ID]:
 			status, kind = 409, "version_conflict_engine_exception"
 		default:
@@ -100,7 +104,11 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 			c.docs = append(c.docs, lines[i+1])
 		}
 		failed = failed || status != 201
-		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q}}}`, status, kind))
+		more := ""
+		if c.more != "" && bytes.Contains(lines[i+1], []byte(`"event-2"`)) {
+			more = "," + c.more
+		}
+		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q}%s}}`, status, kind, more))
 	}
 	fmt.Fprintf(w, `{"errors":%v,"items":[%s]}`, failed, strings.Join(items, ","))
 }
@@ -203,8 +211,72 @@ func TestItems(t *testing.T) {
 	}
 }
 
+// What the cluster says of a document that is not in the index is no delivery, though its
+// status is that of one.
+func TestStatusesOfSuccessThatAreNone(t *testing.T) {
+	for more, want := range map[string]string{
+		`"failure_store":"used"`:                      "the failure store",
+		`"failure_store":"failed"`:                    "the failure store",
+		`"result":"noop"`:                             "a pipeline dropped it",
+		`"failure_store":"not_applicable_or_unknown"`: "",
+		`"result":"created"`:                          "",
+	} {
+		c := start(t)
+		c.more = more
+		s := newSink(t, options(c.URL))
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(4))[0])
+		named, ok := errors.AsType[*auditrelay.RecordErrors](err)
+		if want == "" && err != nil || want != "" && (!ok || len(named.Records) != 1 || named.Records[0].Sequence != 3 || !strings.Contains(named.Records[0].Err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", more, err, want)
+		}
+	}
+}
+
+// A closed index refuses every document alike: none of them is at fault.
+func TestAnIndexThatTakesNothing(t *testing.T) {
+	for _, kind := range []string{"index_closed_exception", "invalid_index_name_exception"} {
+		c := start(t)
+		c.refuse, c.kind = `"action"`, kind
+		s := newSink(t, options(c.URL))
+		if _, err := s.Deliver(t.Context(), render(t, s, chunk(2))[0]); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), kind) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// What is there already counts as delivered only where it is the same: a replay with other
+// filters, or another callback with the same index, has other documents.
+func TestAnotherDocumentOfTheSameEvent(t *testing.T) {
+	c := start(t)
+	first, other := chunk(1), chunk(1)
+	other.Records[0].Data = []byte(`{"id":"event-0","action":"created","note":"whole"}`)
+	first.Records[0].Time, first.Records[0].Received = time.Unix(1767225600, 0), time.Unix(1767225600, 0)
+	other.Records[0].Time, other.Records[0].Received = first.Records[0].Time, first.Records[0].Received
+	for i, chunk := range []auditrelay.Chunk{first, other, first} {
+		s := newSink(t, options(c.URL))
+		if _, err := s.Deliver(t.Context(), render(t, s, chunk)[0]); err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	if n := len(c.documents()); n != 2 {
+		t.Errorf("%d documents, want both, each once", n)
+	}
+}
+
+// A key that may write to the index alone may not ask for the cluster.
+func TestProbeOfAKeyForTheIndex(t *testing.T) {
+	for status, want := range map[int]bool{403: true, 401: false, 404: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		if err := newSink(t, options(server.URL)).Probe(t.Context()); errors.Is(err, auditrelay.ErrNotChecked) != want {
+			t.Errorf("%d: %v", status, err)
+		}
+		server.Close()
+	}
+}
+
 func TestDocuments(t *testing.T) {
-	c := chunk(3)
+	c := chunk(4)
+	c.Records[3].Data = []byte(`{"id":"1","@timestamp":"2026-03-01T10:00:00Z"}`) // as another producer has it
 	c.Records[1].Data = []byte(`{}`)
 	c.Records[2].Data = []byte(`{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}`)
 	s := newSink(t, options("https://elastic.example"))
@@ -213,7 +285,7 @@ func TestDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(content), "\n")
-	if len(lines) != 7 || lines[0] != `{"create":{"_id":"j.1-1"}}` || !strings.HasPrefix(lines[1], `{"@timestamp":"`) || lines[5] != `{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}` {
+	if len(lines) != 9 || !regexp.MustCompile(`^{"create":{"_id":"j\.1-1-[a-p]{16}"}}$`).MatchString(lines[0]) || lines[7] != string(c.Records[3].Data) || !strings.HasPrefix(lines[1], `{"@timestamp":"`) || lines[5] != `{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}` {
 		t.Errorf("%s", content)
 	}
 	for _, n := range []int{1, 3, 5} {

@@ -82,10 +82,18 @@ func appendBytes(dst []byte, field protowire.Number, data []byte) []byte {
 }
 
 // rejectedIn reads an answer: how many records were rejected. Some receivers answer with
-// nothing, or in JSON.
+// nothing, or in JSON; an object with other members than the protocol's is somebody else's.
 func rejectedIn(answer []byte) (rejected int64, ok bool) {
 	if len(answer) > 0 && answer[0] == '{' {
 		if !gjson.ValidBytes(answer) {
+			return 0, false
+		}
+		known := true
+		gjson.ParseBytes(answer).ForEach(func(name, _ gjson.Result) bool {
+			known = name.Str == "partialSuccess"
+			return known
+		})
+		if !known {
 			return 0, false
 		}
 		return gjson.GetBytes(answer, "partialSuccess.rejectedLogRecords").Int(), true

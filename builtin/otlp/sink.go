@@ -8,8 +8,8 @@
 // Protobuf is made of it for each attempt, always the same. The few messages are written
 // field by field, which saves the generated packages of the protocol and of gRPC.
 //
-// Source of the protocol: OpenTelemetry's "OTLP specification" 1.9 (success is 200; what is
-// rejected in part is not sent again) and the messages of opentelemetry-proto 1.9, logs.
+// Source of the protocol: OpenTelemetry's "OTLP specification" 1.9 (success is 200, and Grafana Loki's 204;
+// what is rejected in part is not sent again) and the messages of opentelemetry-proto 1.9, logs.
 package otlp
 
 import (
@@ -183,6 +183,9 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 			s.Refresh()
 		}
 		return err
+	}
+	if a.Status == http.StatusNoContent {
+		return nil
 	}
 	if a.Status != http.StatusOK {
 		return s.client.Fail(auditrelay.Misconfigured, a, "a receiver of OTLP answers 200: is the URL right?")

@@ -2,6 +2,7 @@ package otlp_test
 
 import (
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -183,6 +184,8 @@ func TestPartialSuccess(t *testing.T) {
 		"JSON":            {[]byte(`{"partialSuccess":{}}`), ""},
 		"some":            {partial(2, "secret of an event"), "2 of 3 records rejected, not identified"},
 		"some, in JSON":   {[]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`), "1 of 3 records rejected, not identified"},
+		"JSON without":    {[]byte(`{}`), ""},
+		"other JSON":      {[]byte(`{"error":"log in first"}`), "the answer is none of OTLP"},
 		"something else":  {[]byte("ok"), "the answer is none of OTLP"},
 		"half an answer":  {partial(2, "text")[:5], "the answer is none of OTLP"},
 		"half an integer": {[]byte{0x0a, 0x02, 0x08, 0x80}, "the answer is none of OTLP"},
@@ -234,6 +237,26 @@ func TestARealStore(t *testing.T) {
 	}
 	if len(seen) != 200 {
 		t.Errorf("%d of 200 records are there", len(seen))
+	}
+}
+
+// Grafana Loki takes logs with 204, and refuses a request without records with 422.
+func TestAsLokiAnswers(t *testing.T) {
+	status := http.StatusNoContent
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	defer server.Close()
+	s := newSink(t, options(server.URL))
+	if _, err := s.Deliver(t.Context(), render(t, s, chunk(1))[0]); err != nil {
+		t.Error(err)
+	}
+	status = http.StatusUnprocessableEntity
+	if err := s.Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) {
+		t.Error(err)
+	}
+	status = http.StatusAccepted
+	s = newSink(t, options(server.URL))
+	if _, err := s.Deliver(t.Context(), render(t, s, chunk(1))[0]); auditrelay.KindOf(err) != auditrelay.Misconfigured || err == nil {
+		t.Errorf("202: %v", err)
 	}
 }
 
