@@ -38,8 +38,8 @@ func sampleEvents(a *program, file string, limit int, schema *runtime.Schema, li
 		if err != nil {
 			return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)
 		}
-		some, _ := schema.Unwrap(bytes.Clone(raw.Data))
-		for _, data := range some[:min(len(some), limit-len(events))] {
+		some, _ := schema.Unwrap(bytes.Clone(raw.Data), limit-len(events)) // no more are asked for
+		for _, data := range some {
 			e, err := runtime.ParseEventBy(schema, data, limits)
 			if err != nil {
 				return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)

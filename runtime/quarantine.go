@@ -375,7 +375,10 @@ func (r *Runtime) split(body []byte, of *quarantine.Item) ([]Submission, error) 
 		case err != nil:
 			return nil, err
 		}
-		wrapped, _ := schema.Unwrap(raw.Data)
+		wrapped, err := schema.Unwrap(raw.Data, limits.Events-len(events))
+		if err != nil {
+			return nil, err
+		}
 		for _, data := range wrapped {
 			events = append(events, Submission{Data: bytes.Clone(data), Provenance: of.Provenance, Namespace: of.Namespace, Schema: schema})
 		}

@@ -19,7 +19,7 @@ func BenchmarkRead(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		events, _ := s.Unwrap(raw.Data)
+		events, _ := s.Unwrap(raw.Data, 10_000)
 		event := events[0]
 		b.Run(sample.Schema+"/read", func(b *testing.B) {
 			b.SetBytes(int64(len(event)))

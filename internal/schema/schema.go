@@ -19,6 +19,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"auditrelay"
+	"auditrelay/internal/ingest"
 	"auditrelay/internal/query"
 )
 
@@ -27,6 +28,9 @@ const (
 	MaxExpression   = 256 // bytes
 	MaxAlternatives = 8   // expressions for one field
 	maxParts        = 8   // paths in one expression
+	// maxWrapped is how deep an object nests in which events are: as deep as an event may at
+	// most, and the longest path before that.
+	maxWrapped = 512 + MaxExpression
 )
 
 // Fields are a schema's expressions, by field. Action is required. Without ID, an event's
@@ -101,11 +105,15 @@ func (s *Schema) Name() string { return s.name }
 func (s *Schema) Unwraps() bool { return s != nil && len(s.unwrap) > 0 }
 
 // Unwrap returns the events that an object holds, byte for byte, not copied: the elements of the first
-// list that one of the paths finds. wrapped is false if none does, or the object is no valid
-// JSON: then it is the only event itself.
-func (s *Schema) Unwrap(data []byte) (events [][]byte, wrapped bool) {
-	if !s.Unwraps() || !gjson.ValidBytes(data) {
-		return [][]byte{data}, false
+// list that one of the paths finds. If none does, or the object is no valid JSON or nested
+// deeper than an event in its list may be, it is the only event itself. The error, an
+// *ingest.EventError with Rest, says that there are more than most.
+func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
+	if !s.Unwraps() || deeper(data, maxWrapped) || !gjson.ValidBytes(data) {
+		if most < 1 {
+			return nil, tooMany()
+		}
+		return [][]byte{data}, nil
 	}
 	for _, path := range s.unwrap {
 		list := gjson.GetBytes(data, path)
@@ -113,6 +121,10 @@ func (s *Schema) Unwrap(data []byte) (events [][]byte, wrapped bool) {
 			continue
 		}
 		list.ForEach(func(_, value gjson.Result) bool {
+			if len(events) >= most {
+				err = tooMany()
+				return false
+			}
 			if from, to := value.Index, value.Index+len(value.Raw); from > 0 && to <= len(data) && string(data[from:to]) == value.Raw {
 				events = append(events, data[from:to:to])
 			} else {
@@ -120,9 +132,38 @@ func (s *Schema) Unwrap(data []byte) (events [][]byte, wrapped bool) {
 			}
 			return true
 		})
-		return events, true
+		return events, err
 	}
-	return [][]byte{data}, false
+	if most < 1 {
+		return nil, tooMany()
+	}
+	return [][]byte{data}, nil
+}
+
+func tooMany() error {
+	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.TooManyEvents, Message: "more events in lists than one request may hold; send fewer a request", Offset: -1, Rest: true}
+}
+
+// deeper reports whether brackets outside of strings nest deeper than most: a parser that
+// calls itself for each would need as much stack.
+func deeper(data []byte, most int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > most {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // expression is a checked expression.

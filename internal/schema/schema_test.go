@@ -148,7 +148,10 @@ func TestUnwrap(t *testing.T) {
 		`{"Records": {}}`:                         {`{"Records": {}}`},
 		`{"Records": [`:                           {`{"Records": [`},
 	} {
-		events, _ := s.Unwrap([]byte(data))
+		events, err := s.Unwrap([]byte(data), 3)
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
 		var got []string
 		for _, e := range events {
 			got = append(got, string(e))
@@ -156,6 +159,32 @@ func TestUnwrap(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", data, d)
 		}
+	}
+}
+
+// TestUnwrapIsBounded: lists of many events are taken apart no further than is allowed, and
+// brackets without end, for which a parser that calls itself has no stack, are no wrapper.
+func TestUnwrapIsBounded(t *testing.T) {
+	s, err := New("x", Fields{Action: []string{"=a"}, Unwrap: []string{"list"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		data string
+		most int
+	}{{`{"list": [1, 2, 3]}`, 2}, {`{"list": [1]}`, 0}, {`{}`, 0}} {
+		events, err := s.Unwrap([]byte(tt.data), tt.most)
+		if fault, ok := errors.AsType[*ingest.EventError](err); !ok || fault.Reason != ingest.TooManyEvents || !fault.Rest || len(events) > tt.most {
+			t.Errorf("%s, at most %d: %d events, %v", tt.data, tt.most, len(events), err)
+		}
+	}
+	deep := []byte(`{"list": ` + strings.Repeat("[", 16<<20))
+	if events, err := s.Unwrap(deep, 10); err != nil || len(events) != 1 || len(events[0]) != len(deep) {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	within := `{"list": [{"a": "` + strings.Repeat(`[\"`, 1000) + `", "b": ` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}, 1]}`
+	if events, err := s.Unwrap([]byte(within), 10); err != nil || len(events) != 2 {
+		t.Errorf("%d events, %v", len(events), err)
 	}
 }
 
@@ -167,7 +196,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s.Unwrap([]byte(data))
+		if events, err := s.Unwrap([]byte(data), 2); err == nil && len(events) > 2 {
+			t.Errorf("%d events of at most two", len(events))
+		}
 		e, err := s.Read([]byte(data), ingest.Limits{}, digest)
 		if err != nil {
 			return

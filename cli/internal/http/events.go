@@ -166,6 +166,7 @@ type intake struct {
 	lenient bool
 	whole   []byte
 	bad     []runtime.Quarantined
+	kept    bool // the whole body is among bad
 
 	arena   []byte // the slice's events, one after the other
 	pending []pendingEvent
@@ -184,10 +185,16 @@ type pendingEvent struct{ index, start, end int }
 // run takes all events of the body. Its error is one of the runtime's: the
 // events beyond the last result were not looked at.
 func (in *intake) run(reader *ingest.Reader) error {
+	left := in.server.limits.Events // what lists hold counts as well
 	for {
 		raw, err := reader.Next()
 		if err == io.EOF {
 			return in.flush()
+		}
+		var events [][]byte
+		if err == nil && in.schema.Unwraps() {
+			events, err = in.schema.Unwrap(raw.Data, left)
+			left -= len(events)
 		}
 		if err != nil {
 			// Those before come first in the answer.
@@ -198,14 +205,14 @@ func (in *intake) run(reader *ingest.Reader) error {
 			}
 			fault := asEventError(err)
 			if fault.Rest {
-				if in.quarantineLater(in.whole, fault) {
+				if in.quarantineLater(nil, fault) {
 					return in.flush()
 				}
 				in.unframeable = fault
 				in.answer.Error = restError(fault, in.server.limits)
 				return in.flush()
 			}
-			if !in.quarantineLater(in.whole, fault) {
+			if !in.quarantineLater(nil, fault) {
 				in.refuse(fault.Index, fault)
 			}
 			continue
@@ -216,7 +223,6 @@ func (in *intake) run(reader *ingest.Reader) error {
 			}
 			continue
 		}
-		events, _ := in.schema.Unwrap(raw.Data)
 		for _, data := range events {
 			if err := in.add(raw.Index, data); err != nil {
 				return err

@@ -205,17 +205,17 @@ const maxRefused = 100
 // reasonConflict is why an event is in quarantine whose id is another's.
 const reasonConflict = "conflict"
 
-// quarantineLater puts what is no event aside. It reports whether it did: what failed in
+// quarantineLater puts what is no event aside; nil data: the whole body, once. It reports whether it did: what failed in
 // filters before the journal has a tombstone, and nothing else is to be kept of it.
 func (in *intake) quarantineLater(data []byte, err error) bool {
 	if !in.lenient || errors.Is(err, runtime.ErrIngestFilter) {
 		return false
 	}
 	in.answer.Quarantined++
-	if len(in.bad) > maxRefused {
+	if in.kept {
 		return true
 	}
-	item := runtime.Quarantined{Data: append([]byte(nil), data...), Provenance: in.from, Namespace: in.namespace, Reason: "internal", Detail: err.Error()}
+	item := runtime.Quarantined{Data: bytes.Clone(data), Provenance: in.from, Namespace: in.namespace, Reason: "internal", Detail: err.Error()}
 	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
 		item.Reason, item.Detail = string(fault.Reason), fault.Message
 		if fault.Field != "" {
@@ -224,8 +224,10 @@ func (in *intake) quarantineLater(data []byte, err error) bool {
 	} else if errors.Is(err, runtime.ErrConflict) {
 		item.Reason = reasonConflict
 	}
-	if len(in.bad) == maxRefused {
+	if in.kept = data == nil || len(in.bad) == maxRefused; in.kept {
 		item.Data = in.whole
+	}
+	if len(in.bad) == maxRefused {
 		item.Detail = fmt.Sprintf("more than %d events of one request are invalid: it is kept whole; the first beyond: %s", maxRefused, item.Detail)
 	}
 	in.bad = append(in.bad, item)

@@ -274,6 +274,45 @@ func TestAHooksInvalidInput(t *testing.T) {
 	}
 }
 
+// TestAHooksBounds: the limit of events counts those in lists, and what is kept of a request
+// of which no more can be said than that it is too large is kept once.
+func TestAHooksBounds(t *testing.T) {
+	r := newRelay(t, Options{Config: hooksOf(t, ""), Limits: Limits{Events: 20, EventBytes: 1 << 10}})
+	post := func(hook, header, body string) api.Submitted {
+		t.Helper()
+		status, answer, _ := r.call("POST", "/v1/hooks/"+hook, body, header, hookSecret)
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, answer)
+		}
+		return decodeText[api.Submitted](t, answer)
+	}
+	events := func(name string, n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf(`{"uuid": "%s%d", "eventType": "x"}`, name, i)
+		}
+		return `{"data": {"events": [` + strings.Join(all, ",") + `]}}` + "\n"
+	}
+	if got := post("okta", "Authorization", events("a", 20)); got.Accepted != 20 {
+		t.Errorf("%+v", got)
+	}
+	whole := events("b", 12) + events("c", 12)
+	if got := post("okta", "Authorization", whole); got.Accepted != 12 || got.Quarantined != 1 {
+		t.Errorf("%+v", got)
+	}
+	large := strings.Repeat(`{"a": "`+strings.Repeat("x", 2000)+`"}`+"\n", 10)
+	if got := post("gitlab", "X-Gitlab-Event-Streaming-Token", large); got.Quarantined != 10 {
+		t.Errorf("%+v", got)
+	}
+	items, err := r.rt.QuarantineItems(t.Context(), runtime.QuarantineQuery{Limit: 100})
+	if err != nil || len(items) != 2 || items[0].Reason != "too_many_events" || items[0].Bytes != int64(len(whole)) || items[1].Bytes != int64(len(large)) {
+		t.Errorf("%+v, %v", items, err)
+	}
+	if status, answer, _ := r.call("POST", "/v1/events", `{"items": [`+strings.Repeat("1,", 30)+`1]}`, "Authorization", "Bearer the-token-of-the-cluster"); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", status, answer)
+	}
+}
+
 // TestATokenWithASchema: POST /v1/events reads what the token sends by the schema, in every
 // form in which requests come; another token's events are LiteLLM's as before.
 func TestATokenWithASchema(t *testing.T) {
