@@ -27,7 +27,7 @@ var unrecorded = map[string]string{
 	"GET /v1/shadows": "counts", "GET /v1/shadows/{callback}": "counts", "GET /v1/completeness": "counts", "GET /v1/control": "own records",
 	"GET /v1/modules": "modules", "GET /v1/modules/{digest}": "modules", "GET /v1/modules/{digest}/content": "modules", "POST /v1/modules/{digest}/check": "it changes nothing, and shows no contents", "GET /v1/filters": "modules", "GET /v1/keyring": "periods", "GET /v1/searches": "names of searches",
 	"POST /v1/events": "the event itself", "POST /v1/hooks/{name}": "the event itself", "GET /v1/hooks/{name}": "repeats what the caller sent",
-	"POST /v1/reconcile": "ids; a repair: TestReconcileRepairs", "DELETE /v1/keyring/{period}": "TestScripts/keyring",
+	"POST /v1/reconcile": "ids; a repair: TestReconcileOverHTTP", "DELETE /v1/keyring/{period}": "TestScripts/keyring",
 	"GET /v1/fleet": "state", "POST /v1/fleet/{name}/drain": "TestFleet", "POST /v1/fleet/{name}/undrain": "as drain",
 }
 

@@ -119,6 +119,12 @@ func TestReconcileOverHTTP(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d with %s", c.body, status, answer, c.status, c.want)
 		}
 	}
+	_, records := r.call(http.MethodGet, "/v1/control?limit=1000", "", admin)
+	for _, want := range []string{`"act":"repair","outcome":"begun"`, `"act":"repair","outcome":"done"`, `"repaired":1`} {
+		if !strings.Contains(records, want) {
+			t.Errorf("the repair's records do not have %s:\n%s", want, records)
+		}
+	}
 	pg.Stop(t, "immediate")
 	if status, answer := ask(window+"}", comply); status != http.StatusBadGateway || !strings.Contains(answer, "could not be read") {
 		t.Errorf("%d %s", status, answer)
