@@ -66,24 +66,7 @@ func written() []detector {
 			named: []namedRule{{kinds: password | token | aKey, value: strong}},
 		},
 	}
-	all = append(all, detector{
-		Info: Info{Name: "prefixed-token",
-			Finds: "Tokens of services that no rule knows: one to four words in one case with `_` or `-` between them, and then 32 or more characters that were drawn, letters of both cases and digits among them; " +
-				"in one case only behind `_`; 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
-			Example:     "acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1",
-			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), hashes and UUIDs behind other words, shorter tokens, and tokens without such a beginning.",
-		},
-		anchors: []anchor{prefixed()},
-	})
-	all = append(all, detector{
-		Info: Info{Name: "unmarked-key",
-			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS and Webex; " +
-				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Baseten and Close.",
-			Example:     "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
-			DoesNotFind: "The same with anything right before or behind it that could be part of it.",
-		},
-		unmarked: true,
-	})
+	all = append(all, unknown()...)
 	for i := range all {
 		all[i].Groups = []string{"secrets"}
 		for j := range all[i].anchors {
@@ -91,4 +74,25 @@ func written() []detector {
 		}
 	}
 	return all
+}
+
+// unknown returns the detectors of keys whose form only says that something drew them.
+func unknown() []detector {
+	return []detector{{
+		Info: Info{Name: "prefixed-token",
+			Finds: "Tokens of services that no rule knows: one to four words in one case with `_` or `-` between them, and then 32 or more characters that were drawn, letters of both cases and digits among them; " +
+				"in one case only behind `_`; 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
+			Example:     "acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1",
+			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), hashes and UUIDs behind other words, shorter tokens, and tokens without such a beginning.",
+		},
+		anchors: []anchor{prefixed()},
+	}, {
+		Info: Info{Name: "unmarked-key",
+			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS and Webex; " +
+				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Baseten and Close.",
+			Example:     "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
+			DoesNotFind: "The same with anything right before or behind it that could be part of it.",
+		},
+		unmarked: true,
+	}}
 }

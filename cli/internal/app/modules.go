@@ -273,28 +273,9 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by ru
 	if err != nil {
 		return api.Used{}, err
 	}
-	digest := ""
-	switch {
-	case btoi(want.SHA256 != "")+btoi(want.Previous)+btoi(want.Configured) != 1:
-		return api.Used{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "expected one of sha256, previous and configured")
-	case want.Configured && live.config.Wasm == "":
-		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "give a digest", "filter %s is configured without a file", name)
-	case want.Previous && before.At.IsZero():
-		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
-	case want.Previous && before.Previous == "" && live.config.Wasm == "":
-		return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
-	case want.Previous:
-		digest = before.Previous
-	case want.SHA256 != "":
-		stored, err := d.find(want.SHA256)
-		if err != nil {
-			return api.Used{}, err
-		}
-		if live.config.Module != "" && stored.Name != live.config.Module {
-			return api.Used{}, refusal(http.StatusConflict, api.ReasonConflict, "push it under that name, or name the other one in the configuration",
-				"filter %s takes modules named %s; %.12s was pushed as %s", name, live.config.Module, stored.SHA256, stored.Name)
-		}
-		digest = stored.SHA256
+	digest, err := d.wanted(live, want, before)
+	if err != nil {
+		return api.Used{}, err
 	}
 	if digest == configured {
 		digest = "" // the configuration's own
@@ -340,6 +321,34 @@ func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by ru
 		d.rt.Retry(callback)
 	}
 	return used, nil
+}
+
+// wanted is the digest of the module that a switch asks for; empty: the configuration's own.
+func (d *daemon) wanted(live *liveFilter, want api.Use, before runtime.Selection) (string, error) {
+	name := live.config.Name
+	switch {
+	case btoi(want.SHA256 != "")+btoi(want.Previous)+btoi(want.Configured) != 1:
+		return "", refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "expected one of sha256, previous and configured")
+	case want.Configured && live.config.Wasm == "":
+		return "", refusal(http.StatusConflict, api.ReasonConflict, "give a digest", "filter %s is configured without a file", name)
+	case want.Previous && before.At.IsZero():
+		return "", refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
+	case want.Previous && before.Previous == "" && live.config.Wasm == "":
+		return "", refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has run no other module", name)
+	case want.Previous:
+		return before.Previous, nil
+	case want.SHA256 != "":
+		stored, err := d.find(want.SHA256)
+		if err != nil {
+			return "", err
+		}
+		if live.config.Module != "" && stored.Name != live.config.Module {
+			return "", refusal(http.StatusConflict, api.ReasonConflict, "push it under that name, or name the other one in the configuration",
+				"filter %s takes modules named %s; %.12s was pushed as %s", name, live.config.Module, stored.SHA256, stored.Name)
+		}
+		return stored.SHA256, nil
+	}
+	return "", nil
 }
 
 func btoi(b bool) int {

@@ -43,7 +43,7 @@ func (s *Server) table() []route {
 	if s.public {
 		metricsRole = noRole
 	}
-	return []route{
+	own := []route{
 		at(api.GetHealth, noRole, s.getHealth),
 		at(api.GetReady, noRole, s.getReady),
 		at(api.GetMetrics, metricsRole, s.getMetrics),
@@ -64,6 +64,34 @@ func (s *Server) table() []route {
 		at(api.LookUps, roleComply, s.postLookUp),
 		at(api.PostReconcile, roleComply, s.postReconcile), // admin to repair
 
+		control(s, api.PostBackup, roleAdmin, s.postBackup),
+		control(s, api.PostReload, roleAdmin, s.postReload),
+
+		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)).withinNamespace(),
+		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)).withinNamespace(),
+		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)).withinNamespace(),
+		control(s, api.GetSearches, roleComply, s.getSearches),
+		control(s, api.SaveSearches, roleComply, s.postSearch),
+		control(s, api.ForgetSearches, roleComply, s.deleteSearch),
+		answer(s, api.RebuildStore, roleAdmin, s.postRebuild),
+
+		answer(s, api.GetFleet, roleView, s.getFleet),
+		answer(s, api.DrainRelay, roleOperate, s.drain(false)),
+		answer(s, api.UndrainRelay, roleOperate, s.drain(true)),
+
+		answer(s, api.GetControl, roleAuditor, s.getControl),
+
+		answer(s, api.GetCompleteness, roleView, s.getCompleteness),
+
+		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
+		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
+	}
+	return slices.Concat(own, s.callbackRoutes(), s.policyRoutes(), s.moduleRoutes())
+}
+
+// callbackRoutes are the routes of callbacks, dead letters and the quarantine.
+func (s *Server) callbackRoutes() []route {
+	return []route{
 		answer(s, api.GetCallbacks, roleView, s.getCallbacks),
 		answer(s, api.GetCallback, roleView, s.getCallback),
 		answer(s, api.PauseCallback, roleOperate, s.change(false, s.rt.Pause)),
@@ -86,7 +114,12 @@ func (s *Server) table() []route {
 		answer(s, api.ReplayQuarantine, roleOperate, s.quarantine(false, s.replayItem)),
 		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(true, s.deleteItem)),
 		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
+	}
+}
 
+// policyRoutes are the routes of policies, trials and shadows.
+func (s *Server) policyRoutes() []route {
+	return []route{
 		control(s, api.GetPolicies, roleView, s.getPolicies),
 		answer(s, api.GetPolicyHistory, roleView, s.getPolicyHistory),
 		control(s, api.PostPolicyDiff, roleComply, s.postPolicyDiff),
@@ -100,18 +133,12 @@ func (s *Server) table() []route {
 		control(s, api.UseShadow, roleAdmin, s.useShadow),
 		control(s, api.DropShadow, roleOperate, s.dropShadow),
 		control(s, api.SetPolicy, roleAdmin, s.postPolicyUse),
+	}
+}
 
-		control(s, api.PostBackup, roleAdmin, s.postBackup),
-		control(s, api.PostReload, roleAdmin, s.postReload),
-
-		at(api.GetAudit, roleComply, s.audited(s.audit.searches, s.getAudit)).withinNamespace(),
-		at(api.GetAuditLog, roleComply, s.audited(s.audit.searches, s.getAuditLog)).withinNamespace(),
-		at(api.GetAuditExport, roleComply, s.audited(s.audit.exports, s.getAuditExport)).withinNamespace(),
-		control(s, api.GetSearches, roleComply, s.getSearches),
-		control(s, api.SaveSearches, roleComply, s.postSearch),
-		control(s, api.ForgetSearches, roleComply, s.deleteSearch),
-		answer(s, api.RebuildStore, roleAdmin, s.postRebuild),
-
+// moduleRoutes are the routes of modules and the filters that run them.
+func (s *Server) moduleRoutes() []route {
+	return []route{
 		at(api.PushModule, roleAdmin, s.postModule).streaming(),
 		control(s, api.GetModules, roleView, s.getModules),
 		control(s, api.InspectModule, roleView, s.getModule),
@@ -121,17 +148,6 @@ func (s *Server) table() []route {
 		control(s, api.GetFilters, roleView, s.getFilters),
 		control(s, api.UseModule, roleAdmin, s.postModuleUse),
 		control(s, api.ResetBreaker, roleOperate, s.postReset),
-
-		answer(s, api.GetFleet, roleView, s.getFleet),
-		answer(s, api.DrainRelay, roleOperate, s.drain(false)),
-		answer(s, api.UndrainRelay, roleOperate, s.drain(true)),
-
-		answer(s, api.GetControl, roleAuditor, s.getControl),
-
-		answer(s, api.GetCompleteness, roleView, s.getCompleteness),
-
-		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
-		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
 	}
 }
 
