@@ -196,7 +196,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	if refused, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
 		s.secrets.forget()
 		kind := auditrelay.Unauthorized
-		if refused.RawResponse == nil || refused.RawResponse.StatusCode >= 500 {
+		if refused.RawResponse == nil || refused.RawResponse.StatusCode >= 500 || refused.RawResponse.StatusCode == http.StatusTooManyRequests {
 			kind = auditrelay.Transient
 		}
 		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: errors.New("get a token: the token service refused the credentials, or did not answer")}
@@ -263,17 +263,38 @@ func (s *secrets) forget() {
 }
 
 // token is Azure's search, kept with the tokens that it has.
-func (s *secrets) token() (azcore.TokenCredential, error) {
+func (s *secrets) token(services func() *http.Client) (azcore.TokenCredential, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.credential == nil {
-		found, err := azidentity.NewDefaultAzureCredential(nil)
+		found, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
+			ClientOptions: azcore.ClientOptions{Transport: newTokenTransport(services()), Telemetry: policy.TelemetryOptions{Disabled: true}},
+		})
 		if err != nil {
 			return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("read the credentials: Azure's variables are not complete")}
 		}
 		s.credential = found
 	}
 	return s.credential, nil
+}
+
+// tokenTransport leads requests for tokens to services, but for those of the machine
+// itself: plain HTTP to an address that Azure put into the environment, or to the metadata
+// service, which the guard would refuse and no proxy reaches.
+type tokenTransport struct{ services, machine *http.Client }
+
+func newTokenTransport(services *http.Client) tokenTransport {
+	machine := *services
+	machine.Transport = &http.Transport{MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true}
+	return tokenTransport{services, &machine}
+}
+
+// Do sends one request; see policy.Transporter.
+func (t tokenTransport) Do(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme == "http" {
+		return t.machine.Do(request)
+	}
+	return t.services.Do(request)
 }
 
 // container returns a client with the credentials as they are now. It does no I/O but to
@@ -311,7 +332,7 @@ func (s *Sink) container() (*container.Client, error) {
 		at.RawQuery = token
 		return container.NewClientWithNoCredential(at.String(), o)
 	}
-	token, err := s.secrets.token()
+	token, err := s.secrets.token(s.client.Tokens)
 	if err != nil {
 		return nil, err
 	}

@@ -8,10 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,6 +233,53 @@ func probe(t *testing.T, at string) {
 	}
 	if err := newSink(t, options(at, "missing")).Probe(t.Context()); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "ContainerNotFound") {
 		t.Errorf("without the container: %v", err)
+	}
+}
+
+// An answer is read up to a bound.
+func TestAnAnswerWithoutEnd(t *testing.T) {
+	var sent atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		for block := make([]byte, 64<<10); sent.Load() < 64<<20; {
+			n, err := w.Write(block)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	s := newSink(t, options(server.URL+"/"+account, "audit"))
+	if _, err := s.Deliver(t.Context(), render(t, s)); auditrelay.KindOf(err) != auditrelay.Transient || err == nil {
+		t.Error(err)
+	}
+	if sent.Load() >= 64<<20 {
+		t.Errorf("all %d bytes of the answer were read", sent.Load())
+	}
+}
+
+// Requests for tokens go by the proxy of the options, as all others.
+func TestTokensByTheProxy(t *testing.T) {
+	var asked sync.Map
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.Host, true)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	for name, value := range map[string]string{"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential", "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111",
+		"AZURE_CLIENT_ID": "relay", "AZURE_CLIENT_SECRET": "not-shown-to-anybody", "AZURE_AUTHORITY_HOST": "https://login.invalid"} {
+		t.Setenv(name, value)
+	}
+	o := azureblob.Options{AccountURL: "https://account.invalid", Container: "audit", HTTP: httpsink.Options{Proxy: proxy.URL, RequestTimeout: time.Second}}
+	s := newSink(t, o)
+	_, err := s.Deliver(t.Context(), render(t, s))
+	if err == nil || strings.Contains(err.Error(), "not-shown") {
+		t.Error(err)
+	}
+	hosts := ""
+	asked.Range(func(host, _ any) bool { hosts += host.(string) + " "; return true })
+	if !strings.HasPrefix(hosts, "login.") {
+		t.Errorf("the proxy was asked for %q: %v", hosts, err)
 	}
 }
 

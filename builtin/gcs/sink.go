@@ -66,7 +66,7 @@ func New(o Options) (*Sink, error) {
 		Compression: o.HTTP.Compression,
 	}}
 	if !o.Anonymous {
-		s.tokens = &tokens{file: o.CredentialsFile, http: client.HTTP()}
+		s.tokens = &tokens{file: o.CredentialsFile, http: client.Tokens(), timeout: o.HTTP.RequestTimeout}
 	}
 	return s, nil
 }

@@ -3,6 +3,7 @@ package gcs_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -18,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +215,56 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A token service that takes a request and never answers holds a delivery no longer than
+// request_timeout, and the next asks anew.
+func TestASilentTokenService(t *testing.T) {
+	var asked atomic.Int32
+	release := make(chan struct{})
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/token":
+			io.WriteString(w, `{"name":"x","crc32c":"AAAAAA==","generation":"1"}`)
+		case asked.Add(1) == 1:
+			<-release
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"access_token":"t","token_type":"Bearer","expires_in":3600}`)
+		}
+	}))
+	defer service.Close()
+	defer close(release)
+	o := options(service.URL, "audit")
+	o.Anonymous, o.CredentialsFile, o.HTTP.RequestTimeout = false, serviceAccount(t, service.URL+"/token"), time.Second
+	s := newSink(t, o)
+	p := render(t, s, chunk(1, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if _, err := s.Deliver(ctx, p); auditrelay.KindOf(err) != auditrelay.Transient || err == nil || ctx.Err() != nil {
+		t.Fatalf("%v, %v", err, ctx.Err())
+	}
+	// The answer's checksum is another's: what counts here is that it came to it.
+	if _, err := s.Deliver(ctx, p); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// serviceAccount is a file with a key, whose tokens come from at.
+func serviceAccount(t *testing.T, at string) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, _ := x509.MarshalPKCS8PrivateKey(key)
+	text, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "relay@p.iam.gserviceaccount.com", "private_key_id": "k", "token_uri": at,
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	file := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // A service account's key gives a token, which a rotated file replaces; a refused one
 // stalls the callback, and no error holds the key.
 func TestServiceAccount(t *testing.T) {
@@ -235,17 +287,7 @@ func TestServiceAccount(t *testing.T) {
 		io.WriteString(w, `{"name":"x","crc32c":"AAAAAA==","generation":"1"}`)
 	}))
 	defer service.Close()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, _ := x509.MarshalPKCS8PrivateKey(key)
-	text, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "relay@p.iam.gserviceaccount.com", "private_key_id": "k", "token_uri": service.URL + "/token",
-		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
-	file := filepath.Join(t.TempDir(), "key.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := serviceAccount(t, service.URL+"/token")
 	o := options(service.URL, "audit")
 	o.Anonymous, o.CredentialsFile = false, file
 	s := newSink(t, o)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
@@ -24,8 +25,9 @@ const maxCredentialsBytes = 64 << 10
 
 // tokens gives access tokens, kept until shortly before they expire. A nil one gives none.
 type tokens struct {
-	file string // empty: Google's own search
-	http *http.Client
+	file    string // empty: Google's own search
+	http    *http.Client
+	timeout time.Duration
 
 	mu     sync.Mutex
 	source oauth2.TokenSource // nil: the credentials are to be read
@@ -49,9 +51,14 @@ func (t *tokens) get(ctx context.Context, c *httpsink.Client) (string, error) {
 		token, err := source.Token()
 		got <- result{token, err}
 	}()
+	timer := time.NewTimer(t.timeout)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return "", c.Failure(ctx, ctx.Err())
+	case <-timer.C: // whoever asks the source next would wait for the same answer
+		t.forget()
+		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: no answer within request_timeout (%v)", t.timeout)}
 	case r := <-got:
 		if r.err == nil {
 			return r.token.AccessToken, nil
@@ -59,7 +66,7 @@ func (t *tokens) get(ctx context.Context, c *httpsink.Client) (string, error) {
 		t.forget()
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](r.err); ok {
 			kind := auditrelay.Unauthorized
-			if refused.Response != nil && refused.Response.StatusCode >= 500 {
+			if refused.Response != nil && (refused.Response.StatusCode >= 500 || refused.Response.StatusCode == http.StatusTooManyRequests) {
 				kind = auditrelay.Transient
 			}
 			return "", &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service refused the credentials (%s)", status(refused))}

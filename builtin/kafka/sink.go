@@ -178,8 +178,8 @@ func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
 }
 
 // objectPaths are where a record may have the id of the object: as an event, and in the
-// formats ocsf, cloudevents and ecs.
-var objectPaths = []string{"object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id"}
+// formats ocsf, cloudevents, ecs and envelope.
+var objectPaths = []string{"object_id", "event.object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id"}
 
 // keyOf is the object's id, nil where the record names none: any partition then.
 func keyOf(line []byte) []byte {

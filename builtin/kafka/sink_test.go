@@ -215,7 +215,7 @@ func TestKeysAndHeaders(t *testing.T) {
 	for i := range 40 {
 		data = append(data, fmt.Sprintf(`{"id":"%d","object_id":"team-%d"}`, i, i%4))
 	}
-	data = append(data, `{"class_uid":3004,"entity":{"uid":"team-1"}}`, `{"specversion":"1.0","subject":"team-1"}`, `{"id":"none"}`)
+	data = append(data, `{"class_uid":3004,"entity":{"uid":"team-1"}}`, `{"specversion":"1.0","subject":"team-1"}`, `{"origin":{"journal":"j.1"},"event":{"object_id":"team-9"}}`, `{"id":"none"}`)
 	if err := deliver(t, s, chunk(data...)); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestKeysAndHeaders(t *testing.T) {
 		}
 		last[key] = sequence
 	}
-	if len(partition) != 5 {
+	if len(partition) != 6 {
 		t.Errorf("%d keys: %v", len(partition), partition)
 	}
 }

@@ -23,12 +23,13 @@ const maxAnswerBytes = 64 << 10
 // Client sends payloads to one destination, each in one attempt. It follows no redirect.
 // It is safe for concurrent use.
 type Client struct {
-	options Options
-	url     *url.URL
-	http    *http.Client
-	limiter *Limiter
-	rate    *rate.Limiter
-	now     func() time.Time
+	options   Options
+	url       *url.URL
+	http      *http.Client
+	transport *http.Transport // of http
+	limiter   *Limiter
+	rate      *rate.Limiter
+	now       func() time.Time
 
 	known Known // keys of delivered payloads
 }
@@ -89,20 +90,21 @@ func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 	if o.RequestsPerSecond > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(o.RequestsPerSecond), 1)
 	}
+	c.transport = &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            g.dialer(trusted),
+		TLSClientConfig:        o.tls(),
+		TLSHandshakeTimeout:    10 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           o.Concurrency,
+		MaxIdleConnsPerHost:    o.Concurrency,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
 	c.http = &http.Client{
-		Jar: jar,
-		Transport: &http.Transport{
-			Proxy:                  proxy,
-			DialContext:            g.dialer(trusted),
-			TLSClientConfig:        o.tls(),
-			TLSHandshakeTimeout:    10 * time.Second,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           o.Concurrency,
-			MaxIdleConnsPerHost:    o.Concurrency,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-			DisableCompression:     true,
-		},
+		Jar:           jar,
+		Transport:     c.transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
@@ -121,8 +123,39 @@ func address(u *url.URL) string {
 // Concurrency is the most requests at a time.
 func (c *Client) Concurrency() int { return c.options.Concurrency }
 
-// HTTP is the client's own, with its guard, proxy and TLS: for what gets tokens.
-func (c *Client) HTTP() *http.Client { return c.http }
+// HTTP is the client's own, with its guard, proxy and TLS, for a library that makes the
+// requests. It reads at most 1 MiB of an answer; the caller bounds the time.
+func (c *Client) HTTP() *http.Client {
+	h := *c.http
+	h.Transport = bounded{h.Transport}
+	return &h
+}
+
+// Tokens is a client of services that give tokens for the destination: with its guard,
+// proxy, authorities and request_timeout. What its TLS options say of the destination alone
+// (server_name, insecure_skip_verify, a client's certificate) is not said to them.
+func (c *Client) Tokens() *http.Client {
+	h := *c.http
+	t := c.transport.Clone()
+	t.TLSClientConfig.ServerName, t.TLSClientConfig.InsecureSkipVerify, t.TLSClientConfig.GetClientCertificate = "", false, nil
+	h.Transport, h.Timeout = bounded{t}, c.options.RequestTimeout
+	return &h
+}
+
+// maxLibraryBytes bounds what a library reads of an answer.
+const maxLibraryBytes = 1 << 20
+
+// bounded is a transport whose answers fail after maxLibraryBytes.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := b.RoundTripper.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = http.MaxBytesReader(nil, response.Body, maxLibraryBytes)
+	return response, nil
+}
 
 // Close gives up idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
