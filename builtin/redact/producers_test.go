@@ -34,7 +34,7 @@ func TestPresetsOfProducers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			some, _ := s.Unwrap(raw.Data)
+			some, _ := s.Unwrap(raw.Data, 10_000)
 			for _, e := range some {
 				events = append(events, bytes.Clone(e))
 			}
