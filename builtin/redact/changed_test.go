@@ -19,6 +19,14 @@ func TestChangedFields(t *testing.T) {
 			t.Errorf("%s became %s, want %s", in, out, want)
 		}
 	}
+	// A secret that names a member as well is redacted there, so in the list, too.
+	const secret = "Tr0ub4dor-x9Qz77"
+	for _, value := range []string{`{"password":"` + secret + `","` + secret + `":1}`, `{"password":"` + secret + `","a ` + secret + `":1}`} {
+		out, _ := r.apply(t, []byte(`{"before_value":{},"updated_values":`+value+`}`))
+		if strings.Contains(string(out), secret) || !strings.Contains(string(out), `"password"]`) {
+			t.Errorf("%s", out)
+		}
+	}
 	for _, in := range []string{`{"before_value":null,"updated_values":{"a":1}}`, `{"updated_values":{"a":1}}`, `{"before_value":"x","updated_values":{"a":1}}`} {
 		if out, _ := r.apply(t, []byte(in)); strings.Contains(string(out), "changed_fields") {
 			t.Errorf("%s became %s", in, out)

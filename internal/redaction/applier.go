@@ -112,10 +112,10 @@ func (a *Applier) Apply(d *document.Document) error {
 	if err := a.members(document.Root, place{rule: -1, parent: document.Object}); err != nil {
 		return err
 	}
-	if err := a.again(); err != nil {
+	if err := a.addChanges(); err != nil {
 		return err
 	}
-	return a.addChanges()
+	return a.again() // in what was added as well
 }
 
 // end forgets the document.

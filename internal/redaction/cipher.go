@@ -22,8 +22,8 @@ import (
 //	checksum    CRC-32 (IEEE) of what is before it
 //
 // The value is padded with 0x80 and zeros to a multiple of 16 bytes. The nonce is the
-// beginning of an HMAC of the padded value, so that equal values under one key give equal
-// texts: a policy does the same to an event each time, and a change stays visible.
+// beginning of an HMAC of the label, a zero and the padded value, so that equal values under
+// one label give equal texts: a policy does the same to an event each time, and a change stays visible.
 const (
 	encryptedPrefix = "enc:"
 	nonceBytes      = 12
@@ -72,6 +72,8 @@ func (c *Cipher) Append(dst, value []byte) []byte {
 		c.plain = append(c.plain, 0)
 	}
 	c.nonces.Reset()
+	c.nonces.Write([]byte(c.label)) // no nonce serves two labels, which are additional data
+	c.nonces.Write([]byte{0})
 	c.nonces.Write(c.plain)
 	c.sealed = c.nonces.Sum(c.sealed[:0])[:nonceBytes]
 	c.sealed = c.aead.Seal(c.sealed, c.sealed, c.plain, []byte(c.label))

@@ -48,6 +48,11 @@ func TestCipher(t *testing.T) {
 			t.Errorf("in a text: %+v", f)
 		}
 	}
+	// One secret under two names: nonce and ciphertext are others, since two tags of one nonce
+	// would give away what forges more.
+	if elsewhere := redaction.NewCipher("other", key).Append(nil, []byte("hunter2")); bytes.Equal(bytes.TrimPrefix(elsewhere, []byte("enc:other.2:"))[:24], bytes.TrimPrefix(c.Append(nil, []byte("hunter2")), []byte("enc:team.2:"))[:24]) {
+		t.Error("two labels have one nonce")
+	}
 	if len(c.Append(nil, []byte("a"))) != len(c.Append(nil, []byte("hunter2"))) {
 		t.Error("the length shows")
 	}
