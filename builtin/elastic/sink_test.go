@@ -22,6 +22,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/elastic"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/internal/gate"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/logstore"
 	"auditrelay/sinktest"
@@ -271,6 +272,23 @@ func TestProbeOfAKeyForTheIndex(t *testing.T) {
 			t.Errorf("%d: %v", status, err)
 		}
 		server.Close()
+	}
+}
+
+// Ids are nobody's number and no secret to the gate, whatever the digest.
+func TestTheGateTakesIDs(t *testing.T) {
+	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, c := newSink(t, options("https://elastic.example")), chunk(1000)
+	c.Journal = "0123456789abcdef.fedcba9876543210"
+	i := g.Inspector()
+	for _, p := range render(t, s, c) {
+		records := c.Records[p.Sequences[0]-1 : p.Sequences[len(p.Sequences)-1]]
+		if err := i.Payload(&p, records); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func (o Options) withDefaults() Options {
 var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
 func (o Options) check() (*httpsink.Secret, error) {
-	errs := httpsink.CheckStream(o.TLS, o.AllowNetworks)
+	errs := httpsink.CheckStream(o.Plaintext, o.TLS, o.AllowNetworks)
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}

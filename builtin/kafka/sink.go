@@ -28,6 +28,7 @@ import (
 	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
@@ -321,11 +322,28 @@ func kindOf(e *kerr.Error) auditrelay.ErrorKind {
 	return auditrelay.Transient
 }
 
-// Probe connects and says who the relay is. Whether the topic is there, and may be
-// written, only a record shows.
+// Probe connects, says who the relay is and asks for the topic, which makes none. Whether
+// it may be written only a record shows.
 func (s *Sink) Probe(ctx context.Context) error {
-	if _, err := s.connected(ctx); err != nil {
+	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
+	defer cancel()
+	client, err := s.connected(attempt)
+	if err != nil {
 		return s.failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached; whether the topic takes records only one shows: auditrelay sink test"))
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &s.options.Topic
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(attempt, client)
+	if err == nil && len(answer.Topics) != 1 {
+		err = errors.New("no word of the topic")
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached, and the topic is there; whether it takes records only one shows: auditrelay sink test"))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -273,6 +274,21 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A probe says whether the topic is there, and makes none.
+func TestProbe(t *testing.T) {
+	c := cluster(t)
+	if err := newSink(t, options(c.ListenAddrs()...)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the topic is there") {
+		t.Error(err)
+	}
+	o := options(c.ListenAddrs()...)
+	o.Topic = "missing"
+	for range 2 {
+		if err := newSink(t, o).Probe(t.Context()); auditrelay.KindOf(err) != auditrelay.Misconfigured || errors.Is(err, auditrelay.ErrNotChecked) {
+			t.Errorf("no such topic: %v", err)
+		}
+	}
+}
+
 // Over TLS with a password, as Event Hubs wants it; a rotated password is taken up.
 func TestPasswordOverTLS(t *testing.T) {
 	server := httptest.NewTLSServer(nil) // for its certificate
@@ -325,6 +341,7 @@ func TestOptions(t *testing.T) {
 		"sasl.username: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
 		"sasl.password: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
 		"plaintext: the mechanism plain would show": func(o *kafka.Options) { o.Plaintext, o.SASL.Mechanism = true, "plain" },
+		"plaintext: tls stands beside it":           func(o *kafka.Options) { o.Plaintext, o.TLS.CA = true, "x" },
 		"tls.cert_file: cert_file and key_file go":  func(o *kafka.Options) { o.TLS.CertFile = "x" },
 		"max_request_bytes: expected 10KB to 10MB":  func(o *kafka.Options) { o.MaxRequestBytes = 1 },
 	} {

@@ -73,7 +73,7 @@ var (
 )
 
 func (o Options) check() error {
-	errs := httpsink.CheckStream(o.TLS, o.AllowNetworks)
+	errs := httpsink.CheckStream(o.Plaintext, o.TLS, o.AllowNetworks)
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}

@@ -26,6 +26,16 @@ const (
 // auditrelayOmitted; the event in auditrelayEvent has it whole.
 const brief = 1023
 
+// shorter are the keys of CEF whose bound in the dictionary is lower.
+var shorter = map[string]int{"act": 63, "externalId": 40}
+
+func (f *Formatter) most(key string) int {
+	if n, ok := shorter[key]; ok && f.schema == cef {
+		return n
+	}
+	return brief
+}
+
 // keys are what a format calls its fields.
 type keys struct {
 	id, time, received, action, actor, email, table, object, alias, apiKey, uid, sequence string
@@ -77,7 +87,7 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 			continue
 		}
 		w.inner = w.plain(w.inner[:0], field.node)
-		if len(w.inner) > brief {
+		if len(w.inner) > w.formatter.most(field.key) {
 			if len(omitted) > 0 {
 				omitted = append(omitted, ' ')
 			}

@@ -128,6 +128,14 @@ func TestLinesAreBounded(t *testing.T) {
 	if got["auditrelayOmitted"] != "suid duid" || got["duid"] != "" || !strings.Contains(got["auditrelayEvent"], long) {
 		t.Errorf("omitted %q", got["auditrelayOmitted"])
 	}
+	// The dictionary's own bounds are lower for two keys of CEF.
+	e2 := event(auditrelay.NamespaceLiteLLM, `{"id":"`+long[:41]+`","action":"`+long[:64]+`","object_id":"`+long[:1023]+`"}`)
+	if _, got := fieldsOf(t, cef, write(cef, e2)); got["auditrelayOmitted"] != "act externalId" || got["duid"] != long[:1023] {
+		t.Errorf("omitted %q", got["auditrelayOmitted"])
+	}
+	if _, got := fieldsOf(t, leef, write(leef, e2)); got["auditrelayOmitted"] != "" {
+		t.Errorf("LEEF: omitted %q", got["auditrelayOmitted"])
+	}
 	for _, o := range []auditrelay.Format{{CEF: &auditrelay.CEF{Brief: true}}, {LEEF: &auditrelay.LEEF{Brief: true}}} {
 		line := write(o, e)
 		if _, got := fieldsOf(t, o, line); len(line) > 1000 || got["auditrelayEvent"] != "" || got["auditrelayOmitted"] == "" {

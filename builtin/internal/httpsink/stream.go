@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 
@@ -21,8 +22,11 @@ func Dial(networks []string) (func(ctx context.Context, network, address string)
 }
 
 // CheckStream returns an *auditrelay.OptionError for each bad option of a connection whose
-// options tls and allow_networks stand at the top of a sink's.
-func CheckStream(t TLS, networks []string) (errs []error) {
+// options plaintext, tls and allow_networks stand at the top of a sink's.
+func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
+	if plaintext && t != (TLS{}) {
+		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls stands beside it, and would not be used: give one of the two")})
+	}
 	for i, name := range networks {
 		if _, err := network(name); err != nil {
 			errs = append(errs, &auditrelay.OptionError{Path: fmt.Sprintf("allow_networks[%d]", i), Err: err})
