@@ -297,6 +297,13 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 	}
 }
 
+func TestAFleetNeedsAnAddress(t *testing.T) {
+	_, err := Parse("relay.yaml", []byte("listen: none\nsocket: {path: s}\njournal: {postgres: {url: postgres://h/d, fleet: {address: 'http://a:1'}}}\n"+minimal), LoadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "relay.yaml:1:9: listen: a fleet needs an address") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTokensOfIngestAreTokensWithThatRole(t *testing.T) {
 	c, err := Parse("relay.yaml", []byte(`
 tokens: [{name: admin, token: "7f3a91c04be2d586", roles: [admin]}]

@@ -54,6 +54,9 @@ func (c checker) fleet() {
 	case (u.Scheme == "https") != (c.TLS.Cert != ""):
 		c.bad(at("journal", "postgres", "fleet", "address"), "expected https with tls, and http without: it is the address of this relay's listener")
 	}
+	if c.Listen == NoAddress {
+		c.bad(at("listen"), "a fleet needs an address: the other relays send requests on to it")
+	}
 	if len(c.Tokens) == 0 {
 		c.bad(where, "a fleet needs tokens: the relays send requests on to each other, so that none is local")
 	}

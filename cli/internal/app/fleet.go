@@ -68,10 +68,16 @@ func (d *daemon) listen(ctx context.Context) (listener, socket net.Listener, err
 		return nil, nil, err
 	}
 	if socket, err = http.ListenSocket(ctx, d.cfg.Socket); err != nil {
-		return nil, nil, errors.Join(err, listener.Close())
+		if listener != nil { // none where the socket is alone
+			err = errors.Join(err, listener.Close())
+		}
+		return nil, nil, err
 	}
 	if !d.inFleet() {
 		return listener, socket, nil
+	}
+	if listener == nil {
+		return nil, nil, errors.Join(errors.New("listen none: a fleet needs an address, to which its relays send requests on"), socket.Close())
 	}
 	if f.listener, err = retain(listener); err == nil && socket != nil {
 		f.socket, err = retain(socket)
@@ -163,7 +169,11 @@ func (d *daemon) follow(ctx context.Context) error {
 			stop()
 			return errors.Join(err, <-served)
 		case <-d.options.Reload:
-			if cfg, err := d.load(); err != nil {
+			cfg, err := d.load()
+			if err == nil {
+				err = follower.Use(cfg) // a token that was taken away opens nothing here, too
+			}
+			if err != nil {
 				d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
 			} else {
 				d.fleet.member.SetDigest(fleetDigest(cfg, d.options.Version))

@@ -132,7 +132,7 @@ func NewFollower(o FollowerOptions) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{limits: o.Limits.WithDefaults(), certs: door.certs, log: o.Logger, patience: defaultPatience(), ending: make(chan struct{})}
+	s := &Server{limits: o.Limits.WithDefaults(), certs: door.certs, log: o.Logger, patience: defaultPatience(), ending: make(chan struct{}), failures: failures{delay: failureDelay}}
 	s.patience.shutdown = time.Second // the relay is to lead
 	s.auth.Store(door.auth)
 	return &Follower{s: s, o: o, transport: &http.Transport{
@@ -156,6 +156,15 @@ func fleetCA(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("journal.postgres.fleet.ca: %s holds no certificate in PEM", file)
 	}
 	return pool, nil
+}
+
+// Use puts the tokens of another configuration in force.
+func (f *Follower) Use(cfg *config.Config) error {
+	door, err := newDoor(cfg, f.Address())
+	if err == nil {
+		f.s.auth.Store(door.auth)
+	}
+	return err
 }
 
 // Address is what the follower listens on.
@@ -190,6 +199,11 @@ func (f *Follower) fleet(w http.ResponseWriter, r *http.Request) {
 	}
 	if refused == nil {
 		refused = who.unconfined()
+	}
+	if refused != nil && refused.Status == http.StatusUnauthorized {
+		if slow := f.s.failures.slow(r.Context(), peerAddress(r)); slow != nil {
+			refused = slow
+		}
 	}
 	if refused != nil {
 		respondError(w, refused)

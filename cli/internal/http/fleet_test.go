@@ -1,10 +1,70 @@
 package http
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/runtime"
 )
+
+// aFleet is a fleet of one.
+type aFleet struct{}
+
+func (aFleet) Fleet() api.Fleet { return api.Fleet{Relay: "a"} }
+
+func (f aFleet) Drain(context.Context, string, bool, runtime.By) (api.Fleet, error) {
+	return f.Fleet(), nil
+}
+
+// TestAFollowersDoor: who guesses tokens at a relay that does not lead is slowed down as at the
+// one that does, and a token that a reload took away is not known any more.
+func TestAFollowersDoor(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := NewFollower(FollowerOptions{Config: parsed(t, "callbacks: []\ntokens: [{name: a, token: the-first-token-0123, roles: [view]}]\n"), Listener: l, Logger: quiet(), Fleet: aFleet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.s.failures.delay = 100 * time.Millisecond
+	get := func(token string) int {
+		r, w := httptest.NewRequest(http.MethodGet, "/v1/fleet", nil), httptest.NewRecorder()
+		r.Header.Set("Authorization", "Bearer "+token)
+		f.fleet(w, r)
+		return w.Code
+	}
+	if got := get("the-first-token-0123"); got != http.StatusOK {
+		t.Errorf("with the token: %d", got)
+	}
+	if err := f.Use(parsed(t, "callbacks: []\ntokens: [{name: a, token: the-other-token-0123, roles: [view]}]\n")); err != nil {
+		t.Fatal(err)
+	}
+	if first, other := get("the-first-token-0123"), get("the-other-token-0123"); first != http.StatusUnauthorized || other != http.StatusOK {
+		t.Errorf("after a reload: the first token %d, the other %d", first, other)
+	}
+	var guesses sync.WaitGroup
+	var slowed atomic.Int32
+	for range freeFailures + 2*waitingFailure {
+		guesses.Go(func() {
+			if get("guess") == http.StatusTooManyRequests {
+				slowed.Add(1)
+			}
+		})
+	}
+	guesses.Wait()
+	if n := slowed.Load(); n == 0 {
+		t.Error("no guess was slowed down")
+	}
+}
 
 // TestSentOn: who a request comes from is taken from another relay of the fleet alone.
 func TestSentOn(t *testing.T) {
