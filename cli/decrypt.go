@@ -67,7 +67,11 @@ func (c *decryptCommand) Run(a *program) error {
 		}
 		return quoted[1 : len(quoted)-1]
 	})
-	if _, err := a.stdout.Write(out); err != nil {
+	w, done := a.exact() // a value may hold what steers a terminal
+	if _, err := w.Write(out); err != nil {
+		return err
+	}
+	if err := done(); err != nil {
 		return err
 	}
 	if others > 0 {

@@ -20,7 +20,17 @@ func (s *Server) getModule(r *http.Request, _ principal, _ api.None) (api.Inspec
 }
 
 func (s *Server) postModuleCheck(r *http.Request, _ principal, in api.CheckModule) (api.ModuleChecked, error) {
+	select {
+	case s.pushing <- struct{}{}: // it is in memory, and compiled, as one that is pushed
+		defer func() { <-s.pushing }()
+	default:
+		return api.ModuleChecked{}, pushing()
+	}
 	return s.control.CheckModule(r.Context(), r.PathValue("digest"), in.Filter)
+}
+
+func pushing() *api.Error {
+	return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "another module is being pushed or checked", RetryAfter: retrySoon}
 }
 
 func (s *Server) deleteModule(r *http.Request, who principal, why api.Why) (api.StoredModule, error) {
@@ -74,7 +84,7 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 	case s.pushing <- struct{}{}:
 		defer func() { <-s.pushing }()
 	default:
-		respondError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "another module is being pushed", RetryAfter: retrySoon})
+		respondError(w, pushing())
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPush)

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -45,6 +46,12 @@ func (v *visit) report() error {
 		return badForm("to")
 	}
 	out.Asked = true
+	select {
+	case v.reports <- struct{}{}:
+		defer func() { <-v.reports }()
+	default:
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "other reports are being made", Hint: "try again in a moment"}
+	}
 	if out.Report, err = v.api.Report(v.r.Context(), from, last.AddDate(0, 0, 1)); err != nil {
 		return err
 	}

@@ -53,6 +53,10 @@ type Options struct {
 // they showed when they were loaded.
 const maxStreams = 64
 
+// maxReports limits the reports that are put together at a time: each reads up to 200,000
+// receipts and remembers their events.
+const maxReports = 2
+
 // Maximum size of a form, and of one with a module, in bytes. The API has lower limits of
 // its own where they matter.
 const (
@@ -70,6 +74,7 @@ type server struct {
 	templates map[string]*template.Template
 	assets    map[string]asset
 	streams   chan struct{}
+	reports   chan struct{}
 	history   history
 	asked     asked
 }
@@ -85,7 +90,7 @@ func New(o Options) http.Handler {
 	if o.tick == 0 {
 		o.tick = 3 * time.Second
 	}
-	s := &server{Options: o, sessions: newSessions(o.now), streams: make(chan struct{}, maxStreams)}
+	s := &server{Options: o, sessions: newSessions(o.now), streams: make(chan struct{}, maxStreams), reports: make(chan struct{}, maxReports)}
 	s.assets = loadAssets()
 	s.templates = s.loadTemplates()
 	mux := http.NewServeMux()
