@@ -117,8 +117,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return put, nil
 }
 
-func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.options.HTTP.RequestTimeout)
+func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	ctx, cancel := context.WithTimeout(stop, s.options.HTTP.RequestTimeout)
 	defer cancel()
 	container, err := s.container()
 	if err != nil {
@@ -156,7 +156,7 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (auditrelay.Receip
 	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed:
 		return s.compare(ctx, blob, sum, p)
 	}
-	return auditrelay.Receipt{}, s.failure(ctx, err)
+	return auditrelay.Receipt{}, s.failure(stop, err)
 }
 
 // compare judges a payload under whose name a blob stands: its own after an answer that was

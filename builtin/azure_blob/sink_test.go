@@ -258,6 +258,20 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 }
 
+// A store that does not answer is told apart from a delivery that was stopped.
+func TestASilentStore(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer server.Close()
+	defer close(release)
+	o := options(server.URL+"/"+account, "audit")
+	o.HTTP.RequestTimeout = time.Second
+	s := newSink(t, o)
+	if _, err := s.Deliver(t.Context(), render(t, s)); err == nil || !strings.Contains(err.Error(), "request_timeout (1s)") {
+		t.Error(err)
+	}
+}
+
 // Requests for tokens go by the proxy of the options, as all others.
 func TestTokensByTheProxy(t *testing.T) {
 	var asked sync.Map

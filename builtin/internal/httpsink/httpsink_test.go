@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -300,5 +302,48 @@ func TestOptions(t *testing.T) {
 		if err := o.WithDefaults(CompressionGzip).Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// What the TLS options say of the destination is not said to a service of tokens, which the
+// guard holds too; and a library reads no answer without end.
+func TestTokens(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 64<<10); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{TLS: TLS{InsecureSkipVerify: true}, AllowNetworks: []string{"loopback"}}.WithDefaults(CompressionNone)
+	c, err := NewClient(o, u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answer, err := c.HTTP().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if n, err := io.Copy(io.Discard, answer.Body); err == nil || n != 1<<20 {
+		t.Errorf("%d bytes were read: %v", n, err)
+	}
+	if _, err := c.Tokens().Get(server.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a token from anybody: %v", err)
+	}
+	o.AllowNetworks = nil
+	if c, err = NewClient(o, u, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Tokens().Get(server.URL); !errors.Is(err, ErrInside) {
+		t.Errorf("a token from the inside: %v", err)
 	}
 }
