@@ -113,6 +113,7 @@ type Inspector struct {
 	known    *detect.Known
 	sought   bool                     // what is known must not stand in the text at hand
 	spared   map[document.Node]uint64 // exceptions by path that hold, by node
+	pairs    shape.Pairs
 
 	plain, escaped []byte // of leaf, in turns
 }

@@ -109,7 +109,7 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 		at.spared |= i.spared[c]
 		at.name = key.Name.At(at.spared)
 		if key.Value || key.Special() {
-			i.keys = shape.Beside(d, n, c, key.Key, i.keys[:base])
+			i.keys = i.pairs.Beside(d, n, c, key.Key, i.keys[:base])
 			if len(i.keys) > base {
 				if pair := i.gate.catalogue.Name(i.keys[base:]); pair.Tells() {
 					at.name = pair.At(at.spared)
@@ -214,9 +214,10 @@ func identity(key []byte) bool {
 	return false
 }
 
-// findSpared notes what the paths of exceptions select.
+// findSpared begins with a document: it notes what the paths of exceptions select.
 func (i *Inspector) findSpared(d *document.Document) {
 	clear(i.spared)
+	i.pairs.Reset()
 	for bit, p := range i.gate.catalogue.Paths() {
 		if p == nil {
 			continue

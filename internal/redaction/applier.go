@@ -18,6 +18,7 @@ type Applier struct {
 	doc     *document.Document
 	keys    map[string]*Pseudonymiser
 	ciphers map[string]*Cipher // by the same names
+	pairs   shape.Pairs
 
 	changed  []string // members that changed, where compared
 	compared bool     // the event has something before and after
@@ -121,6 +122,7 @@ func (a *Applier) Apply(d *document.Document) error {
 // end forgets the document.
 func (a *Applier) end() {
 	a.doc = nil
+	a.pairs.Reset()
 	for _, n := range a.marked {
 		a.at[n] = standing{}
 	}

@@ -151,7 +151,7 @@ func (m marks) spare(d *document.Document, n document.Node) bool {
 // paired is what is known of a member by the name that a pair gives it.
 func (a *Applier) paired(parent, n document.Node, named keyKnown) keyKnown {
 	base := len(a.key)
-	a.key = shape.Beside(a.doc, parent, n, named.key, a.key)
+	a.key = a.pairs.Beside(a.doc, parent, n, named.key, a.key)
 	if len(a.key) == base {
 		return named
 	}

@@ -51,14 +51,55 @@ const maxName = 128
 // of the object parent, and key what its key tells. It appends to dst; the result is
 // empty where there is none.
 func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) []byte {
+	return (*Pairs)(nil).Beside(d, parent, n, key, dst)
+}
+
+// Pairs remembers of large objects of one document where the first member is that names a
+// value: to look from the beginning for each value takes the square of their number. Its zero
+// value remembers nothing yet.
+type Pairs struct {
+	first map[document.Node]document.Node
+}
+
+// Reset forgets the document.
+func (p *Pairs) Reset() { clear(p.first) }
+
+// smallObject is how many members are looked through again.
+const smallObject = 16
+
+// begin is the member from which on one may name a value; None: there is none.
+func (p *Pairs) begin(d *document.Document, parent document.Node) document.Node {
+	if p != nil && len(p.first) > 0 {
+		if c, ok := p.first[parent]; ok && (c == document.None || d.Kind(c) != document.Absent) {
+			return c
+		}
+	}
+	return d.Child(parent, document.None)
+}
+
+func (p *Pairs) found(parent, c document.Node, passed int) {
+	if p == nil || passed <= smallObject {
+		return
+	}
+	if p.first == nil {
+		p.first = map[document.Node]document.Node{}
+	}
+	p.first[parent] = c
+}
+
+// Beside is the function Beside. What was edited since the first call for an object may name
+// nothing any more, and nothing that did not before.
+func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) []byte {
 	switch {
 	case key.part:
 		if member(d, parent, "kty") != document.None {
 			return append(dst, "private_key"...)
 		}
 	case key.Value:
-		for c := d.Child(parent, document.None); c != document.None; c = d.Child(parent, c) {
-			if c == n {
+		passed := 0
+		for c := p.begin(d, parent); c != document.None; c = d.Child(parent, c) {
+			passed++
+			if c == n { // no name is that of a value and names one
 				continue
 			}
 			base := len(dst)
@@ -74,10 +115,12 @@ func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) 
 			}
 			dst, _ = d.AppendString(dst, text)
 			if name := lastSegment(dst[base:]); len(name) > 0 {
+				p.found(parent, c, passed)
 				return append(dst[:base], name...)
 			}
 			dst = dst[:base]
 		}
+		p.found(parent, document.None, passed)
 	}
 	return dst
 }
