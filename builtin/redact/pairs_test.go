@@ -36,7 +36,13 @@ func TestManyValues(t *testing.T) {
 	if many > 96*few {
 		t.Errorf("%v for sixteen times what took %v", many, few)
 	}
-	for _, in := range [][]byte{event(100, `"name":"password",`, ""), event(100, "", `,"name":"password"`), event(100, `"b_name":7,`, `,"name":"password"`)} {
+	path := `"name":[` + strings.Repeat(`"a",`, 100_000) + `"b"],`
+	begin := time.Now()
+	r.apply(t, event(4000, path, ""))
+	if took := time.Since(begin); took > 2*time.Second { // 4.6 s before
+		t.Errorf("a path of 100,001 segments for each of 4,000 values: %v", took)
+	}
+	for _, in := range [][]byte{event(100, `"name":["a","password"],`, ""), event(100, `"name":"password",`, ""), event(100, "", `,"name":"password"`), event(100, `"b_name":7,`, `,"name":"password"`)} {
 		if out, _ := r.apply(t, in); strings.Contains(string(out), "hunter") {
 			t.Errorf("a value is left: %s", out)
 		}

@@ -47,6 +47,9 @@ func KeyOf(c *detect.Catalogue, key []byte) Key {
 // beside it.
 const maxName = 128
 
+// maxSegments is how many segments a path has at most: as deep as an event may be.
+const maxSegments = 512
+
 // Beside returns the name that a member's value stands under by a pair: n is a member
 // of the object parent, and key what its key tells. It appends to dst; the result is
 // empty where there is none.
@@ -125,10 +128,13 @@ func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, d
 	return dst
 }
 
+// last is a path's last segment; None of a list that is too long for a path.
 func last(d *document.Document, array document.Node) document.Node {
-	n := document.None
+	n, segments := document.None, 0
 	for c := d.Child(array, document.None); c != document.None; c = d.Child(array, c) {
-		n = c
+		if n, segments = c, segments+1; segments > maxSegments {
+			return document.None
+		}
 	}
 	return n
 }
