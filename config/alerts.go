@@ -32,7 +32,7 @@ type Alerts struct {
 	Every time.Duration `yaml:"every" range:"100ms..1h"`
 }
 
-// WithDefaults fills in what is not set.
+// WithDefaults fills in unset fields.
 func (a Alerts) WithDefaults() Alerts {
 	a.Stalled, a.Lag = cmp.Or(a.Stalled, 5*time.Minute), cmp.Or(a.Lag, 15*time.Minute)
 	a.DeadLetters = cmp.Or(a.DeadLetters, 1)

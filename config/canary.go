@@ -36,7 +36,7 @@ func (c *Config) Expected() []string {
 	return names
 }
 
-// WithDefaults fills in what is not set.
+// WithDefaults fills in unset fields.
 func (c Canary) WithDefaults() Canary {
 	c.Within = cmp.Or(c.Within, time.Hour)
 	return c

@@ -29,7 +29,7 @@ type Proofs struct {
 }
 
 // KMS names a signing key of the transit engine of HashiCorp Vault or OpenBao, of type
-// ed25519. The relay can ask for signatures, and nobody can read the key.
+// ed25519. The relay can ask for signatures, but not read the key.
 type KMS struct {
 	// URL is the sign call of the key, such as
 	// https://vault.example:8200/v1/transit/sign/audit. Required.

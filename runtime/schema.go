@@ -40,7 +40,7 @@ func (r *Runtime) check(in *Submission, l ingest.Limits) (auditrelay.Event, erro
 }
 
 // bytesDigest is the id of an event that has none: the same bytes again are the same event,
-// also after a restart. It is keyed, so that nobody learns from it what an event says.
+// also after a restart. It is keyed, so that it tells nothing of an event's contents.
 func (r *Runtime) bytesDigest(data []byte) string {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	mac.Write([]byte("bytes\x00"))

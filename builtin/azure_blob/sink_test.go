@@ -197,7 +197,7 @@ func render(t *testing.T, s *azureblob.Sink) auditrelay.Payload {
 }
 
 // What stands under a name already is compared: the same is success, another is refused,
-// and what may not be read is said to be unverified.
+// and reports data that it may not read as unverified.
 func existing(t *testing.T, at string) {
 	into := folder(t, at)
 	s := newSink(t, options(at, into))

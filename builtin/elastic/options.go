@@ -66,7 +66,7 @@ var indexForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]{0,254}$`)
 // login is how the sink says who it is.
 type login struct {
 	user   string           // empty: secret is a key
-	secret *httpsink.Secret // nil: nobody
+	secret *httpsink.Secret // nil: no client may
 }
 
 func (o Options) check() (*url.URL, login, error) {

@@ -275,7 +275,7 @@ func TestProbeOfAKeyForTheIndex(t *testing.T) {
 	}
 }
 
-// Ids are nobody's number and no secret to the gate, whatever the digest.
+// Ids are no personal number and no secret to the gate, whatever the digest.
 func TestTheGateTakesIDs(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
 	if err != nil {

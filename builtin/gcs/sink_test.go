@@ -165,7 +165,7 @@ func chunk(from uint64, n int) auditrelay.Chunk {
 }
 
 // What stands under a key already is compared: the same is success, another is refused,
-// and what may not be read is said to be unverified.
+// and reports data that it may not read as unverified.
 func TestWhatIsThereAlready(t *testing.T) {
 	at := emulator(t)
 	into := bucket(t, at)

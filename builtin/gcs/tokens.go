@@ -56,7 +56,7 @@ func (t *tokens) get(ctx context.Context, c *httpsink.Client) (string, error) {
 	select {
 	case <-ctx.Done():
 		return "", c.Failure(ctx, ctx.Err())
-	case <-timer.C: // whoever asks the source next would wait for the same answer
+	case <-timer.C: // the source's next caller would wait for the same answer
 		t.forget()
 		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: no answer within request_timeout (%v)", t.timeout)}
 	case r := <-got:

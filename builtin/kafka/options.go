@@ -29,7 +29,7 @@ type Options struct {
 	// Topic that gets the records; it must exist. For Event Hubs the event hub's name.
 	Topic string `yaml:"topic"`
 
-	// SASL says who the relay is. Default: nobody, or the one of a client certificate.
+	// SASL says who the relay is. Default: anonymous, or the client certificate's subject.
 	SASL SASL `yaml:"sasl"`
 
 	// Plaintext connects without TLS. Default: false.

@@ -384,7 +384,7 @@ func TestAServerThatLostTransactions(t *testing.T) {
 }
 
 // A standby takes over: one that has all is used without a word, one that lacks the last
-// transactions is told, once. Until it is promoted, deliveries are tried again.
+// transactions is reported, once. Until it is promoted, deliveries are tried again.
 func TestAStandbyIsPromoted(t *testing.T) {
 	for name, lost := range map[string]int{"that has all": 0, "without the last transactions": 2} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import "bytes"
 // spaces.
 
 const (
-	headingLines = 8    // within the first of which a heading is looked for
+	headingLines = 8    // a heading is looked for within the first ones
 	headingBytes = 1024 // and within so many bytes
 	headingCells = 32
 )

@@ -1,4 +1,4 @@
-// Package kms signs with keys that nobody can read: those of a key management service.
+// Package kms signs with keys that cannot be read: those of a key management service.
 package kms
 
 import (
@@ -38,7 +38,7 @@ type Options struct {
 
 const (
 	timeout   = 5 * time.Second  // of one request
-	rest      = 30 * time.Second // after a failure: whoever asks meanwhile is told at once
+	rest      = 30 * time.Second // after a failure: callers fail at once meanwhile
 	maxAnswer = 64 << 10
 )
 
@@ -55,7 +55,7 @@ type Transit struct {
 
 var defaultClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// New checks the options. It asks nobody.
+// New checks the options. It does no I/O.
 func New(o Options) (*Transit, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || u.User != nil || !strings.Contains(u.Path, "/sign/") {

@@ -58,7 +58,7 @@ func (a *Applier) replace(rule int, finding []byte, detector string) {
 	a.out = a.instead(a.out, r, finding)
 }
 
-// instead appends what a rule puts in the place of a value of which nothing stays.
+// instead appends what a rule puts in the place of a whole value.
 func (a *Applier) instead(dst []byte, r *rule, value []byte) []byte {
 	switch r.do {
 	case Pseudonym:

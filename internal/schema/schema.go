@@ -4,7 +4,7 @@
 // An expression is one of
 //
 //	user.username             a path, in the language of package query
-//	{auditID}/{stage}         text with paths in braces, all of which must find a value
+//	{auditID}/{stage}         text with paths in braces; all must find a value
 //	=kubernetes               a constant
 //
 // A path finds a string that is not empty, a number or a boolean. Several expressions are

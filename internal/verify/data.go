@@ -357,7 +357,7 @@ func (v *verifier) lines(names []string, ended bool) (out []fileLine, readable b
 }
 
 // compareFile holds the lines of a file and its rotated ones against what was delivered.
-// If a file was not readable, nobody can say whether a line is missing.
+// If a file was not readable, a missing line cannot be ruled out.
 func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool) {
 	same := 0 // lines from the beginning, the common case without maps
 	for same < len(want) && same < len(got) && (want[same].digest == got[same].sum || want[same].digest == zero) {

@@ -193,7 +193,7 @@ func TestForgedBundlesAreNamed(t *testing.T) {
 	}
 }
 
-// FuzzBundle changes bundles of the corpus. Without the key nobody makes one that has no
+// FuzzBundle changes bundles of the corpus. Without the key no change makes one that has no
 // fault and tells more than the genuine one, or of other logs.
 func FuzzBundle(f *testing.F) {
 	names, err := filepath.Glob("testdata/forged/*.tar")

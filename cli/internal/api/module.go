@@ -87,7 +87,7 @@ type ModuleChecked struct {
 	Cases  []ModuleCase  `json:"cases,omitempty"`
 }
 
-// ModuleCase is the result of one recorded case. Differs names what came out otherwise,
+// ModuleCase is the result of one recorded case. Differs names the differences,
 // such as verdict or event; the contents of a case are not shown.
 type ModuleCase struct {
 	Name    string   `json:"name"`

@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 )
 
-// Report is what an auditor asks of a period: what came, what left, what was withheld and
+// Report is an auditor's summary of a period: what came, what left, what was withheld and
 // why, who did what, and how it can be verified. It holds no contents of events.
 type Report struct {
 	From      time.Time        `json:"from"`
@@ -18,7 +18,7 @@ type Report struct {
 	Policies  []KeptText       `json:"policies"` // in force in the period, without texts
 	Acts      []ReportAct      `json:"acts"`
 	Logs      []CompleteLog    `json:"logs"`
-	// Notes say what is not in the report.
+	// Notes name what the report leaves out.
 	Notes []string `json:"notes,omitempty"`
 }
 

@@ -318,7 +318,7 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 var errFilesChanged = errors.New("the files of the fleet have changed meanwhile")
 
 // checkFiles refuses to begin with files that are not those of the fleet any more. The
-// journal is open: nobody else changes them now.
+// journal is open: no other relay changes them now.
 func (d *daemon) checkFiles(ctx context.Context) error {
 	if d.fleet.member == nil {
 		return nil

@@ -275,7 +275,7 @@ func TestAHooksInvalidInput(t *testing.T) {
 }
 
 // TestAHooksBounds: the limit of events counts those in lists, and what is kept of a request
-// of which no more can be said than that it is too large is kept once.
+// that is only known to be too large is kept once.
 func TestAHooksBounds(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, ""), Limits: Limits{Events: 20, EventBytes: 1 << 10}})
 	post := func(hook, header, body string) api.Submitted {

@@ -72,7 +72,7 @@ func (v *visit) store() error {
 	}
 	for _, text := range page.Logs {
 		r := storedRecord{Text: string(text)}
-		_ = json.Unmarshal(text, &r) // what cannot be read is shown whole
+		_ = json.Unmarshal(text, &r) // unreadable text is shown whole
 		out.Records = append(out.Records, r)
 	}
 	out.Total, out.Exact = page.Total, page.TotalExact

@@ -31,7 +31,7 @@ type undeliveredReason struct {
 	Oldest, NextTry                time.Time
 }
 
-// undelivered shows what is not delivered, by callback and by cause.
+// undelivered shows undelivered events, by callback and by cause.
 func (v *visit) undelivered() error {
 	ctx := v.r.Context()
 	all, err := v.api.Callbacks(ctx)

@@ -59,7 +59,7 @@ func Start(t testing.TB) *Store {
 	}
 }
 
-// free is an address that nobody listens on.
+// free is an unused address.
 func free(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

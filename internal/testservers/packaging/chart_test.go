@@ -256,7 +256,7 @@ persistence: {existingClaim: mine}
 	}
 }
 
-// A slip in the values is told, and secrets do not get into a ConfigMap.
+// A mistake in the values is an error, and secrets do not get into a ConfigMap.
 func TestChartRefuses(t *testing.T) {
 	for _, c := range []struct{ values, want string }{
 		{`{config: {tokens: [{name: l, token: "${T}"}]}, existingSecrets: x}`, "existingSecrets"},

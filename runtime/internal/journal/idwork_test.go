@@ -38,7 +38,7 @@ func (i *countingIterator) Next() bool  { return i.at(i.Iterator.Next()) }
 
 func (i *countingIterator) SeekLT(key []byte) bool { return i.at(i.Iterator.SeekLT(key)) }
 
-// To look for an id that nobody knows reads a 256th of what the index frames hold of
+// A look-up of an unknown id reads a 256th of what the index frames hold of
 // events beyond the window, and the frames of one run at most, whatever the size.
 func TestAnUnknownIDReadsLittle(t *testing.T) {
 	const run, window = 1 << 10, 256

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A burst is told at once and then once a minute, with how often it came: 13 lines in six
+// A burst is logged at once and then once a minute, with a count: 13 lines in six
 // seconds hid the line that said why events were refused.
 func TestBurstsAreToldSeldom(t *testing.T) {
 	var out bytes.Buffer

@@ -8,7 +8,7 @@ import (
 	"auditrelay/internal/test/pgtest"
 )
 
-// TestProbe: what Open would refuse is told before, and nothing is changed.
+// TestProbe: the probe reports what Open would refuse, and changes nothing.
 func TestProbe(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	standby := server.Standby(t)

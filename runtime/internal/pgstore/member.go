@@ -19,7 +19,7 @@ import (
 type View struct {
 	Relays []Relay
 	Leader *Relay // among Relays; nil: none has the lease
-	Secret string // known to whoever may read the tables
+	Secret string // known to every reader of the tables
 	Epoch  int64
 	Err    error // why nothing newer is known; nil: nothing is wrong
 }

@@ -14,7 +14,7 @@ type Last struct {
 	taken  map[string]int64
 }
 
-// mostNames bounds who is told apart; all others are one.
+// mostNames bounds the senders that are told apart; all others count as one.
 const mostNames = 1000
 
 // Take reports whether who may take n more of a room of which used are in use, out of most,

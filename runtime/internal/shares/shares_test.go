@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestOneLeavesSomeToTheNext: whoever fills a room alone, each that comes later finds some.
+// TestOneLeavesSomeToTheNext: a sender that fills a room alone leaves some to each later one.
 func TestOneLeavesSomeToTheNext(t *testing.T) {
 	var l Last
 	used, most := int64(0), int64(10_000)

@@ -17,7 +17,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// TestRatesOfKeys: a key that sends more than it may is told to come again; another key is
+// TestRatesOfKeys: a key that exceeds its rate is asked to retry; another key is
 // not held up.
 func TestRatesOfKeys(t *testing.T) {
 	const other = "AKIDOTHER"
