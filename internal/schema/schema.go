@@ -105,8 +105,9 @@ func (s *Schema) Name() string { return s.name }
 func (s *Schema) Unwraps() bool { return s != nil && len(s.unwrap) > 0 }
 
 // Unwrap returns the events that an object holds, byte for byte, not copied: the elements of the first
-// list that one of the paths finds. If none does, or the object is no valid JSON or nested
-// deeper than an event in its list may be, it is the only event itself. The error, an
+// list that one of the paths finds. If none does, or the object is no valid JSON, nested
+// deeper than an event in its list may be, or has two members of one name on the way to the
+// list, it is the only event itself. The error, an
 // *ingest.EventError with Rest, says that there are more than most.
 func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
 	if !s.Unwraps() || deeper(data, maxWrapped) || !gjson.ValidBytes(data) {
@@ -119,6 +120,9 @@ func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
 		list := gjson.GetBytes(data, path)
 		if !list.IsArray() {
 			continue
+		}
+		if repeats(data, path) {
+			break // the other member may hold events, too
 		}
 		list.ForEach(func(_, value gjson.Result) bool {
 			if len(events) >= most {
@@ -138,6 +142,26 @@ func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
 		return nil, tooMany()
 	}
 	return [][]byte{data}, nil
+}
+
+// repeats reports whether an object on the way of a path has two members of one name.
+func repeats(data []byte, path string) bool {
+	at := gjson.ParseBytes(data)
+	for step := range strings.SplitSeq(path, ".") {
+		if at.IsObject() {
+			names, twice := map[string]bool{}, false
+			at.ForEach(func(name, _ gjson.Result) bool {
+				twice = names[name.String()]
+				names[name.String()] = true
+				return !twice
+			})
+			if twice {
+				return true
+			}
+		}
+		at = at.Get(step)
+	}
+	return false
 }
 
 func tooMany() error {

@@ -142,11 +142,13 @@ func TestUnwrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for data, want := range map[string][]string{
-		`{"Records": [{"a":  1}, 7, {"b": "]"}]}`: {`{"a":  1}`, `7`, `{"b": "]"}`},
-		`{"data": {"events": [{}]}}`:              {`{}`},
-		`{"Records": []}`:                         nil,
-		`{"Records": {}}`:                         {`{"Records": {}}`},
-		`{"Records": [`:                           {`{"Records": [`},
+		`{"Records": [{"a":  1}, 7, {"b": "]"}]}`:       {`{"a":  1}`, `7`, `{"b": "]"}`},
+		`{"data": {"events": [{}]}}`:                    {`{}`},
+		`{"Records": []}`:                               nil,
+		`{"Records": {}}`:                               {`{"Records": {}}`},
+		`{"Records": [`:                                 {`{"Records": [`},
+		`{"Records": [1], "Records": [2]}`:              {`{"Records": [1], "Records": [2]}`},
+		`{"data": {"events": [1], "ev\u0065nts": [2]}}`: {`{"data": {"events": [1], "ev\u0065nts": [2]}}`},
 	} {
 		events, err := s.Unwrap([]byte(data), 3)
 		if err != nil {
