@@ -299,7 +299,7 @@ func ColumnsOf(m *auditrelay.Mapping, data []byte) Columns {
 
 // Field is one of them by LiteLLM's name; ok: the name is one that a schema maps.
 func Field(m *auditrelay.Mapping, name string, data []byte) (value string, found, ok bool) {
-	text := ""
+	var text string
 	switch name {
 	case "action":
 		text = m.Action

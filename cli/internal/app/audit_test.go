@@ -233,7 +233,7 @@ func TestCursorsAcrossInserts(t *testing.T) {
 		}
 		var own []string
 		for _, id := range strings.Fields(all) {
-			if id[0] == 'e' {
+			if len(id) == 2 && id[0] == 'e' { // the relay's own ids are longer
 				own = append(own, id)
 			}
 		}

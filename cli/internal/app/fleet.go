@@ -163,7 +163,7 @@ func (d *daemon) follow(ctx context.Context) error {
 		select {
 		case err := <-served:
 			stop()
-			<-awaited
+			<-awaited //nolint:errcheck // it was stopped
 			return cmp.Or(err, ctx.Err())
 		case err := <-awaited:
 			stop()

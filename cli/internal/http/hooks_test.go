@@ -372,7 +372,7 @@ func TestATokenWithASchema(t *testing.T) {
 	}
 	for namespace, want := range map[string]string{"orders": "unknown", "elsewhere": "sell", "litellm": "created"} {
 		status, answer, _ := r.call("GET", "/v1/events/x?namespace="+namespace+"&data=true", "", "Authorization", "Bearer the-reader-of-all-01")
-		if e := decodeText[api.Explained](t, answer); status != http.StatusOK || e.Namespace != namespace || string(e.Action) != want {
+		if e := decodeText[api.Explained](t, answer); status != http.StatusOK || e.Namespace != namespace || e.Action != want {
 			t.Errorf("%s: %d %s", namespace, status, answer)
 		}
 	}
