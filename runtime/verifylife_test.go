@@ -1,9 +1,11 @@
 package runtime_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,4 +129,60 @@ func TestProofsOutliveAJournalsLife(t *testing.T) {
 	pins = pins[:4] // of before and of the backup: the restored journal has no more
 	inJournal("after a restore", again, 4)
 	inBucket("after a restore", 2)
+}
+
+// heldBucket holds its first delivery up until it is freed.
+type heldBucket struct {
+	*bucket
+	begun, free chan struct{}
+	once        sync.Once
+}
+
+func (b *heldBucket) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	b.once.Do(func() { close(b.begun) })
+	<-b.free
+	return b.bucket.Deliver(ctx, p)
+}
+
+// TestAPayloadOfTwoLives: a backup that was made while a payload was under way delivers it
+// once more when it is restored. Both logs state the one object.
+func TestAPayloadOfTwoLives(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := s3.New(s3.Options{Bucket: "audit", Prefix: "logs", Region: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := &heldBucket{bucket: &bucket{Sink: sink, objects: place{}}, begun: make(chan struct{}), free: make(chan struct{})}
+	options := func(dir string) runtime.Options {
+		return runtime.Options{Dir: dir, Proofs: runtime.ProofOptions{Key: signing},
+			Callbacks: []runtime.Callback{{Name: "bucket", Digest: "1", Sink: held, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}}
+	}
+	base := t.TempDir()
+	backup, again := filepath.Join(base, "backup"), filepath.Join(base, "again")
+	r := start(t, options(filepath.Join(base, "data")))
+	submit(t, r, `{"id":"a","action":"created"}`)
+	<-held.begun
+	if err := r.Backup(t.Context(), backup, runtime.By{Principal: "ann"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	close(held.free)
+	settle(t, r)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.Restore(backup, again, runtime.By{Principal: "ann"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, options(again))
+	settle(t, r)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report := verified(t, held.snapshot(), verify.Options{Keys: []string{public}})
+	if report.FaultCount > 0 || len(report.Unattested) > 0 || len(report.Logs) != 2 {
+		t.Errorf("%s, %d logs\n%v\n%v", report.Verdict(), len(report.Logs), report.Faults, report.Unattested)
+	}
 }
