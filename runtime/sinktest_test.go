@@ -65,7 +65,9 @@ func TestSinkTestFails(t *testing.T) {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Status: 401, Answer: "who?", Reason: auditrelay.ReasonAnswer, Err: errors.New("status 401")}
 	}}
 	gated := &memorySink{}
-	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+	// The test's own records go elsewhere: they would be deliveries, too.
+	r := start(t, runtime.Options{Control: runtime.Control{Callback: "control", Only: true}, Callbacks: []runtime.Callback{
+		quick(runtime.Callback{Name: "control", Sink: &memorySink{}}),
 		quick(runtime.Callback{Name: "refused", Sink: refused}),
 		quick(runtime.Callback{Name: "gated", Sink: gated, MustNotLeave: auditrelay.MustNotLeave{Paths: []string{"object_id"}}}),
 	}})
@@ -95,7 +97,9 @@ func TestSinkStaysOpenDuringItsTest(t *testing.T) {
 		<-goOn
 		return nil
 	}}
-	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Digest: "a", Sink: old})}})
+	control := quick(runtime.Callback{Name: "control", Sink: &memorySink{}}) // for the test's own records
+	r := start(t, runtime.Options{Control: runtime.Control{Callback: "control", Only: true},
+		Callbacks: []runtime.Callback{control, quick(runtime.Callback{Name: "archive", Digest: "a", Sink: old})}})
 	done := make(chan error, 1)
 	go func() {
 		result, err := r.TestSink(t.Context(), "archive", runtime.By{Principal: "ann"})
@@ -105,7 +109,7 @@ func TestSinkStaysOpenDuringItsTest(t *testing.T) {
 		done <- err
 	}()
 	<-sending
-	if err := r.Apply(t.Context(), []runtime.Callback{quick(runtime.Callback{Name: "archive", Digest: "b", Sink: &memorySink{}})}, nil); err != nil {
+	if err := r.Apply(t.Context(), []runtime.Callback{control, quick(runtime.Callback{Name: "archive", Digest: "b", Sink: &memorySink{}})}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, closed := old.count(); closed != 0 {
