@@ -19,7 +19,7 @@ func CheckPrefix(prefix string) error {
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
 		if part == "." || part == ".." {
-			return errors.New("it must not have a . or .. between slashes")
+			return errors.New("no part of it may be . or .. between slashes")
 		}
 	}
 	return nil
