@@ -160,6 +160,11 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
+// linger lets the records of a payload gather in one batch for each partition: of one in
+// several batches, the first may be taken and a later one refused, and the halves of the
+// payload then send the first again.
+const linger = 10 * time.Millisecond
+
 // records are a payload's, in memory of their own: a producer may hold them after a
 // delivery was given up.
 func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
@@ -240,7 +245,7 @@ func (s *Sink) clientOptions() []kgo.Opt {
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...), kgo.ClientID("auditrelay"), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(o.RequestTimeout), kgo.ProduceRequestTimeout(o.RequestTimeout),
+		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(linger), kgo.RecordDeliveryTimeout(o.RequestTimeout), kgo.ProduceRequestTimeout(o.RequestTimeout),
 		// One batch a request at most, as large as Event Hubs takes it; connections are not
 		// idle as long as there (240 s).
 		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes) + overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes) + 32*overhead), kgo.ConnIdleTimeout(200 * time.Second),
