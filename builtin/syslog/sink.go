@@ -2,8 +2,8 @@
 // octet counting.
 //
 // Delivery is at most what the protocol can say: the bytes were handed to a connection that
-// the receiver had not closed. Syslog has no acknowledgement. What a receiver had not read
-// when it went down is lost, and nobody is told. After an error a payload is sent again:
+// the receiver had not closed. Syslog has no acknowledgement. A message that a receiver
+// had not read when it went down is lost without an error. After an error a payload is sent again:
 // its records may stand there twice, told apart by PROCID (the journal) and MSGID (the
 // sequence).
 package syslog
@@ -141,7 +141,7 @@ func framed(body []byte) []byte {
 var errClosed = errors.New("the receiver closed the connection")
 
 // write hands data to the connection, a new one where the receiver closed the last. An
-// error ends the connection: what it took of data nobody knows.
+// error ends the connection: how much of data arrived is unknown.
 func (s *Sink) write(ctx context.Context, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
