@@ -45,7 +45,7 @@ type Gate struct {
 type path struct {
 	*document.Path
 	text   string
-	name   keyname.Pattern // of **.~name: the walk through the document, which meets every key, knows it by that
+	name   shape.Anywhere // the walk through the document, which meets every key, knows it by that
 	byName bool
 }
 
@@ -232,8 +232,8 @@ func (p *path) leak() error {
 	return &Leak{Cause: auditrelay.CauseLeak, Rule: "path " + p.text, Where: "there is a value"}
 }
 
-// forbiddenName returns the first path of the form **.~name that selects what stands under
-// a key, nil where none does.
+// forbiddenName returns the first path of the form **.~name or **.name that selects what
+// stands under a key, nil where none does.
 func (g *Gate) forbiddenName(key []byte) *path {
 	var snake, joined []byte
 	for j := range g.paths {
@@ -245,7 +245,7 @@ func (g *Gate) forbiddenName(key []byte) *path {
 			snake = keyname.AppendSnake(make([]byte, 0, 2*len(key)+8), key)
 			joined = keyname.Join(slices.Clone(snake))
 		}
-		if p.name.Matches(snake, joined) {
+		if p.name.Matches(key, snake, joined) {
 			return p
 		}
 	}

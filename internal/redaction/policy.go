@@ -132,9 +132,9 @@ type detectRule struct {
 
 // namedMark gives the values under a name a mark.
 type namedMark struct {
-	pattern keyname.Pattern
-	marks   marks
-	touch   int
+	name  shape.Anywhere
+	marks marks
+	touch int
 }
 
 // markRule gives the values at a path a mark.
@@ -391,8 +391,8 @@ func (p *Policy) addMark(path *document.Path, mark marks, touch int) {
 		p.top[name] = p.top[name].with(mark, touch)
 		return
 	}
-	if pattern, ok := shape.AnyDepth(path); ok {
-		p.named = append(p.named, namedMark{pattern, mark, touch})
+	if name, ok := shape.AnyDepth(path); ok {
+		p.named = append(p.named, namedMark{name, mark, touch})
 		return
 	}
 	p.marks = append(p.marks, markRule{path: path, mark: mark, touch: touch})
@@ -427,7 +427,7 @@ func (p *Policy) byName(key []byte, name detect.Name, scratch []byte) (s standin
 	both := append(snake, snake...)
 	joined := keyname.Join(both[n:])
 	for i := range p.named {
-		if m := &p.named[i]; m.pattern.Matches(both[:n], joined) {
+		if m := &p.named[i]; m.name.Matches(key, both[:n], joined) {
 			s = s.with(m.marks, m.touch)
 		}
 	}

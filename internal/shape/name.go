@@ -342,13 +342,36 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 	return detect.Name{}
 }
 
-// AnyDepth returns the pattern of a path of the form **.~name: a walk that meets every key
-// needs not look for it.
-func AnyDepth(p *document.Path) (keyname.Pattern, bool) {
-	name, ok := strings.CutPrefix(p.String(), "**.~")
-	if !ok || strings.ContainsAny(name, `.*~\`) {
-		return keyname.Pattern{}, false
+// Anywhere is a path that selects what stands under one name at any depth: **.~name or
+// **.name. A walk that meets every key needs not look for it.
+type Anywhere struct {
+	exact   string // as it is written; or "", and
+	pattern keyname.Pattern
+}
+
+// AnyDepth returns a path's Anywhere; ok is false where it has another form.
+func AnyDepth(p *document.Path) (a Anywhere, ok bool) {
+	name, ok := strings.CutPrefix(p.String(), "**.")
+	if !ok {
+		return a, false
 	}
-	pattern, err := keyname.Parse(name)
-	return pattern, err == nil
+	meant, folded := strings.CutPrefix(name, "~")
+	if meant == "" || strings.ContainsAny(meant, `.*~\`) {
+		return a, false
+	}
+	if !folded {
+		a.exact = name
+		return a, strings.Trim(name, "0123456789") != "" // else it is an element's index as well
+	}
+	pattern, err := keyname.Parse(meant)
+	a.pattern = pattern
+	return a, err == nil
+}
+
+// Matches compares with a decoded key, its words joined by _, and the same without.
+func (a *Anywhere) Matches(key, snake, joined []byte) bool {
+	if a.exact != "" {
+		return string(key) == a.exact
+	}
+	return a.pattern.Matches(snake, joined)
 }
