@@ -41,6 +41,7 @@ type checker struct {
 func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
+	c.oidc()
 	c.schemas()
 	c.socket()
 	c.origins()
@@ -124,7 +125,7 @@ func (c checker) listener() {
 	if Loopback(host) {
 		return
 	}
-	if len(c.Tokens) == 0 && len(c.Ingest.Tokens) == 0 {
+	if c.Open() {
 		c.bad(at("listen"), "an address beyond loopback without tokens: anyone who reaches it could send and read events; configure tokens or listen on 127.0.0.1")
 	} else if c.TLS.Cert == "" {
 		c.report.warn(c.in("listen"), "listen is an address beyond loopback without tls: tokens and events pass in clear text")
@@ -158,7 +159,7 @@ func (c checker) origins() {
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin || strings.Contains(origin, "*"):
 			c.bad(steps, "not an origin: expected scheme, host and port as a browser sends them, as in https://litellm.example or http://localhost:4000; no path, no *")
-		case len(c.Tokens) == 0:
+		case c.Open():
 			c.bad(steps, "a page from elsewhere needs a token, and there are none: configure tokens")
 		}
 	}

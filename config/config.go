@@ -44,6 +44,9 @@ type Config struct {
 	// then do everything.
 	Tokens []Token `yaml:"tokens"`
 
+	// OIDC accepts tokens of an OpenID Connect issuer beside them. Default: none.
+	OIDC OIDC `yaml:"oidc"`
+
 	// Ingest holds the inputs and their limits.
 	Ingest Ingest `yaml:"ingest"`
 

@@ -57,7 +57,7 @@ func (c checker) fleet() {
 	if c.Listen == NoAddress {
 		c.bad(at("listen"), "a fleet needs an address: the other relays send requests on to it")
 	}
-	if len(c.Tokens) == 0 {
+	if c.Open() {
 		c.bad(where, "a fleet needs tokens: the relays send requests on to each other, so that none is local")
 	}
 	if c.TLS.ClientCA != "" {

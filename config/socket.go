@@ -56,13 +56,13 @@ func (c checker) socket() {
 		c.bad(at("socket", "mode"), `not a mode: expected three octal digits in quotes, as in "0660"`)
 	case mode&0o600 != 0o600:
 		c.bad(at("socket", "mode"), "the relay's own user may not connect: the first digit must be 6 or 7")
-	case mode&0o006 != 0 && (len(s.Roles) > 0 || len(c.Tokens) == 0):
+	case mode&0o006 != 0 && (len(s.Roles) > 0 || c.Open()):
 		c.report.warn(c.in("socket", "mode"), "socket.mode: every user of this machine may connect, and needs no token")
 	}
 	if len(s.Path) > maxSocketPath {
 		c.bad(at("socket", "path"), "%d bytes with its directory, at most %d: a unix socket's name is short", len(s.Path), maxSocketPath)
 	}
-	if len(s.Roles) > 0 && len(c.Tokens) == 0 && len(c.Ingest.Tokens) == 0 {
+	if len(s.Roles) > 0 && c.Open() {
 		c.bad(at("socket", "roles"), "without tokens every local process may do everything: configure tokens, or leave roles out")
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/oidc"
 	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/ui"
 	"auditrelay/config"
@@ -280,7 +281,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limits, Version: d.options.Version, Logger: d.log,
 		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
 		Pages: func(api stdhttp.Handler) stdhttp.Handler {
-			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log})
+			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log, Issuer: func() *oidc.Issuer { return d.server.Issuer() }})
 		},
 	}
 	if d.fleet.member != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/oidc"
 	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 	"auditrelay/runtime"
@@ -25,6 +26,7 @@ import (
 // principal is who makes a request.
 type principal struct {
 	name       string // empty where nobody authenticated
+	subject    string // of an issuer: the same for all tokens of one person; empty for others
 	roles      roleSet
 	credential string // which of its credentials; empty where nobody authenticated
 	// namespace confines it: what it sends is in there, and it sees nothing else. Empty: it
@@ -75,6 +77,7 @@ type auth struct {
 	socket roleSet
 	// origins are those whose pages may read the audit API, with a token.
 	origins []string
+	issuer  *issuer // nil: tokens of none count
 }
 
 // allowOrigins lets pages of these origins call the audit API from a browser. Without
@@ -191,7 +194,7 @@ func (a *auth) senders() []string {
 }
 
 // open reports whether no token is needed.
-func (a *auth) open() bool { return len(a.tokens) == 0 }
+func (a *auth) open() bool { return len(a.tokens) == 0 && a.issuer == nil }
 
 // identify returns who makes the request.
 func (a *auth) identify(r *http.Request) (principal, *api.Error) {
@@ -219,12 +222,16 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 			Message: "no bearer token", Hint: "send it as Authorization: Bearer TOKEN",
 		}
 	}
-	presented := sha256.Sum256([]byte(strings.TrimSpace(value)))
+	value = strings.TrimSpace(value)
+	presented := sha256.Sum256([]byte(value))
 	found := -1
 	for i := range a.tokens { // all of them, so that the time taken tells nothing
 		if a.tokens[i].certificate == "" && subtle.ConstantTimeCompare(presented[:], a.tokens[i].hash[:]) == 1 {
 			found = i
 		}
+	}
+	if found < 0 && a.issuer != nil && oidc.Looks(value) {
+		return a.issuer.identify(r.Context(), value)
 	}
 	if found < 0 {
 		return principal{}, &api.Error{

@@ -124,7 +124,7 @@ const (
 
 // NewFollower checks the configuration's tokens and certificates.
 func NewFollower(o FollowerOptions) (*Follower, error) {
-	door, err := newDoor(o.Config, o.Listener.Addr().String())
+	door, err := newDoor(o.Config, o.Listener.Addr().String(), o.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func fleetCA(file string) (*x509.CertPool, error) {
 
 // Use puts the tokens of another configuration in force.
 func (f *Follower) Use(cfg *config.Config) error {
-	door, err := newDoor(cfg, f.Address())
+	door, err := newDoor(cfg, f.Address(), f.o.Logger)
 	if err == nil {
 		f.s.auth.Store(door.auth)
 	}

@@ -64,6 +64,12 @@ func (s *Server) alerts() []string {
 	if s.rt.QuarantineStats().Full {
 		alerts = append(alerts, "the quarantine is full: invalid input gets 503; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine")
 	}
+	if i := s.auth.Load().issuer; i != nil {
+		i.Refresh() // for the next time
+		if trouble := i.Trouble(); trouble != "" {
+			alerts = append(alerts, trouble)
+		}
+	}
 	if s.control != nil {
 		for _, a := range s.control.RaisedAlerts() {
 			alerts = append(alerts, fmt.Sprintf("alert %s: %s, since %s", a.Kind, a.Subject, a.Raised.UTC().Format(time.RFC3339)))

@@ -155,7 +155,7 @@ func New(o Options) (*Server, error) {
 	case o.Socket != nil:
 		s.address = socketScheme + o.Config.Socket.Path
 	}
-	door, err := newDoor(o.Config, address)
+	door, err := newDoor(o.Config, address, o.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +178,12 @@ func New(o Options) (*Server, error) {
 // useAuth puts tokens in force; requests under way keep the roles that they came with.
 // Those that were given to send events are awaited to.
 func (s *Server) useAuth(a *auth) {
+	if old := s.auth.Load(); a.issuer != nil {
+		if old != nil && old.issuer != nil {
+			a.issuer.Adopt(old.issuer.Issuer)
+		}
+		a.issuer.Refresh()
+	}
 	s.auth.Store(a)
 	s.rt.ReplayBySchema(a.replaySchema)
 	s.senders.Expect(a.senders()...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 
 // Check says what is wrong with the part of a configuration that is the server's.
 func Check(cfg *config.Config) error {
-	_, err := newDoor(cfg, cfg.Listen)
+	_, err := newDoor(cfg, cfg.Listen, nil)
 	return err
 }
 
@@ -30,8 +31,9 @@ type doorway struct {
 	certs *certificates
 }
 
-// newDoor reads tokens and certificates. Without tokens address must be loopback.
-func newDoor(cfg *config.Config, address string) (doorway, error) {
+// newDoor reads tokens, certificates and what stands of an issuer. Without any of them
+// address must be loopback.
+func newDoor(cfg *config.Config, address string, log *slog.Logger) (doorway, error) {
 	accounts, err := newAuth(cfg.Tokens)
 	if err != nil {
 		return doorway{}, err
@@ -46,6 +48,9 @@ func newDoor(cfg *config.Config, address string) (doorway, error) {
 	}
 	for _, h := range accounts.hooks {
 		accounts.given = append(accounts.given, h.name)
+	}
+	if accounts.issuer, err = newIssuer(cfg.OIDC, log); err != nil {
+		return doorway{}, err
 	}
 	accounts.allowOrigins(cfg.Audit.Origins)
 	accounts.tap = cfg.Tap.Enabled
@@ -84,7 +89,7 @@ func (*Server) Kind() string { return kind }
 // Prepare reads tokens and certificates.
 func (s *Server) Prepare(_ context.Context, cfg *config.Config) (sources.Change, error) {
 	change := sources.Change{Discard: func() {}}
-	next, err := newDoor(cfg, cmp.Or(s.address, cfg.Listen))
+	next, err := newDoor(cfg, cmp.Or(s.address, cfg.Listen), s.log)
 	if err != nil {
 		return change, err
 	}

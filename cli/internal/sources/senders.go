@@ -52,11 +52,17 @@ func (s *Senders) sender(name string) *sender {
 	return s.all[name]
 }
 
+// maxSenders bounds the senders that are told apart, since an issuer may name anybody.
+const maxSenders = 10_000
+
 // Seen counts n events from a sender, whatever their outcome. An unexpected sender is
-// expected from then on.
+// expected from then on. Beyond maxSenders they are counted as one, named other.
 func (s *Senders) Seen(name string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.all) >= maxSenders && s.all[name] == nil {
+		name = "other"
+	}
 	one := s.sender(name)
 	if n > 0 {
 		one.events += uint64(n)

@@ -70,7 +70,7 @@ func screens() []screen {
 		get("/ui/report", "comply", "Report", (*visit).report),
 		get("/ui/store", "comply", "Store", (*visit).store),
 		post("/ui/store/searches", "comply", (*visit).saveSearch),
-		get("/ui/control", "comply", "Control records", (*visit).control),
+		get("/ui/control", "auditor", "Control records", (*visit).control),
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),
 		get("/ui/policies/by-digest", "view", "", (*visit).policyByDigest),

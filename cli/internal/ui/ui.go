@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +27,8 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
+	"auditrelay/cli/internal/oidc"
+	"auditrelay/config"
 )
 
 //go:embed assets
@@ -42,6 +43,8 @@ type Options struct {
 	API http.Handler
 	// Version is the line at the foot of each screen.
 	Version string
+	// Issuer returns where people can sign in beside tokens, nil for nowhere. Default: nowhere.
+	Issuer func() *oidc.Issuer
 	// Logger receives faults of the page itself; default slog.Default().
 	Logger *slog.Logger
 
@@ -101,6 +104,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /ui/sign-in", s.signInForm)
 	mux.HandleFunc("POST /ui/sign-in", s.signIn)
 	mux.HandleFunc("POST /ui/sign-out", s.signOut)
+	mux.HandleFunc("GET /ui/login", s.login)
+	mux.HandleFunc("GET "+config.OIDCCallback, s.callback)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.bare(w, r, http.StatusNotFound, "No such page", "The address may be mistyped.")
 	})
@@ -277,64 +282,6 @@ func (s *server) toSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
-}
-
-// signInView is what the sign-in screen shows.
-type signInView struct {
-	Next    string
-	Refused string
-}
-
-// next returns where to go after the sign-in: a screen of ours, or the overview.
-func next(r *http.Request) string {
-	to := r.FormValue("next")
-	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path.Clean(u.Path)+"/", "/ui/") || strings.HasPrefix(to, "//") || strings.Contains(to, "\\") {
-		return "/ui/"
-	}
-	return u.RequestURI()
-}
-
-func (s *server) signInForm(w http.ResponseWriter, r *http.Request) {
-	s.write(w, http.StatusOK, "sign-in", &page{Title: "Sign in", Content: signInView{Next: next(r)}})
-}
-
-func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	token := auditrelay.Secret(strings.TrimSpace(r.PostFormValue("token")))
-	refuse := func(status int, why string) {
-		s.write(w, status, "sign-in", &page{Title: "Sign in", Content: signInView{Next: next(r), Refused: why}})
-	}
-	if token == "" {
-		refuse(http.StatusBadRequest, "Enter a token.")
-		return
-	}
-	who, err := s.client(r, token).Principal(r.Context())
-	if refused, ok := errors.AsType[*api.Error](err); ok {
-		if refused.RetryAfter > 0 {
-			w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
-		}
-		refuse(refused.Status, "The relay refused the token: "+refused.Message+".")
-		return
-	}
-	if err != nil {
-		s.Logger.Error("the page cannot call the API", "error", err)
-		refuse(http.StatusInternalServerError, "The relay failed; its log says more.")
-		return
-	}
-	if !slices.Contains(who.Roles, "view") {
-		refuse(http.StatusForbidden, "This token has no role that sees anything here. Use one with the role view.")
-		return
-	}
-	s.sessions.end(r) // an id from before the sign-in is never reused
-	setCookie(w, r, s.sessions.begin(token))
-	http.Redirect(w, r, next(r), http.StatusSeeOther)
-}
-
-func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
-	s.sessions.end(r)
-	setCookie(w, r, "")
-	http.Redirect(w, r, "/ui/sign-in", http.StatusSeeOther)
 }
 
 // bare answers without knowing who asks.

@@ -18,6 +18,7 @@ import (
 
 	"auditrelay"
 	relayhttp "auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/oidc"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -59,6 +60,15 @@ func token(role string) string { return role + "-token-0123456789" }
 
 func newRelay(t *testing.T, roles ...config.Role) *relay {
 	t.Helper()
+	cfg := &config.Config{Listen: "127.0.0.1:0"}
+	for _, role := range roles {
+		cfg.Tokens = append(cfg.Tokens, config.Token{Name: string(role), Token: auditrelay.Secret(token(string(role))), Roles: []config.Role{role}})
+	}
+	return newRelayOf(t, cfg)
+}
+
+func newRelayOf(t *testing.T, cfg *config.Config) *relay {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Callbacks: []runtime.Callback{
 		{Name: "archive", Sink: sink{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
@@ -67,14 +77,13 @@ func newRelay(t *testing.T, roles ...config.Role) *relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &config.Config{Listen: "127.0.0.1:0"}
-	for _, role := range roles {
-		cfg.Tokens = append(cfg.Tokens, config.Token{Name: string(role), Token: auditrelay.Secret(token(string(role))), Roles: []config.Role{role}})
-	}
 	r := &relay{t: t, rt: rt, clock: &clock{time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
-	server, err := relayhttp.New(relayhttp.Options{
+	var server *relayhttp.Server
+	server, err = relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: cfg, Logger: quiet,
-		Pages: func(api http.Handler) http.Handler { return New(Options{API: api, Logger: quiet, now: r.clock.now}) },
+		Pages: func(api http.Handler) http.Handler {
+			return New(Options{API: api, Logger: quiet, now: r.clock.now, Issuer: func() *oidc.Issuer { return server.Issuer() }})
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,9 +175,9 @@ func (r *relay) submit(id, action string) {
 // against nobody.
 func TestEveryScreenAsksForItsRole(t *testing.T) {
 	implied := map[string][]string{
-		"view": {"view"}, "comply": {"view", "comply"}, "operate": {"view", "operate"}, "admin": {"ingest", "view", "comply", "operate", "admin"},
+		"view": {"view"}, "auditor": {"view", "auditor"}, "comply": {"view", "auditor", "comply"}, "operate": {"view", "operate"}, "admin": {"ingest", "view", "auditor", "comply", "operate", "admin"},
 	}
-	r := newRelay(t, config.RoleView, config.RoleComply, config.RoleOperate, config.RoleAdmin)
+	r := newRelay(t, config.RoleView, config.RoleAuditor, config.RoleComply, config.RoleOperate, config.RoleAdmin)
 	nobody := r.browser()
 	fill := strings.NewReplacer("{$}", "", "{name}", "archive", "{id}", "1", "{sequence}", "1", "{number}", "1", "{digest}", strings.Repeat("0", 64))
 	var refused sync.WaitGroup // several at a time: requests without credentials are slowed down

@@ -19,7 +19,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "auditrelay.config" -}}
-{{- if and (not .Values.config.tokens) (not (dig "ingest" "tokens" nil .Values.config)) }}
+{{- if and (not .Values.config.tokens) (not (dig "ingest" "tokens" nil .Values.config)) (not (dig "oidc" "issuer" "" .Values.config)) }}
 {{- fail "config.tokens: the relay listens on all addresses of its pod, so it needs tokens; name their secrets as ${NAME} and give them by existingSecret" }}
 {{- end }}
 {{- $tokens := concat (default (list) .Values.config.tokens) (default (list) (dig "ingest" "tokens" nil .Values.config)) }}

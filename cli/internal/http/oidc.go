@@ -1,0 +1,92 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/oidc"
+	"auditrelay/config"
+)
+
+// issuer is the OpenID Connect issuer whose tokens count, with what they give.
+type issuer struct {
+	*oidc.Issuer
+	credential string
+	grants     []claimed
+}
+
+// claimed is what a claim gives.
+type claimed struct {
+	config.OIDCGrant
+	roles roleSet
+}
+
+// newIssuer returns nil where cfg names no issuer.
+func newIssuer(cfg config.OIDC, log *slog.Logger) (*issuer, error) {
+	if !cfg.Enabled() {
+		return nil, nil
+	}
+	inner, err := oidc.New(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	i := &issuer{Issuer: inner, credential: "oidc " + cfg.Issuer}
+	for _, g := range cfg.Grants {
+		set, err := newRoleSet(g.Roles...)
+		if err != nil {
+			return nil, err
+		}
+		i.grants = append(i.grants, claimed{g, set})
+	}
+	return i, nil
+}
+
+// identify returns whom a token stands for.
+func (i *issuer) identify(ctx context.Context, token string) (principal, *api.Error) {
+	person, err := i.Verify(ctx, token)
+	switch {
+	case errors.Is(err, oidc.ErrUnreachable):
+		return principal{}, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), RetryAfter: 10 * time.Second}
+	case errors.Is(err, oidc.ErrExpired):
+		return principal{}, &api.Error{Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized, Message: err.Error(), Hint: "sign in at the issuer again"}
+	case err != nil:
+		return principal{}, &api.Error{Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized, Message: err.Error(), Hint: "oidc in the configuration says what counts; the relay's log at level debug says why this one does not"}
+	}
+	who := principal{name: person.Name, subject: person.Subject, roles: roleSet{}, credential: i.credential}
+	matched := false
+	for _, g := range i.grants {
+		values, err := person.Claims.Values(g.Claim)
+		if err != nil {
+			return who, &api.Error{Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized, Message: err.Error()}
+		}
+		if !slices.Contains(values, g.Value) {
+			continue
+		}
+		if matched && who.namespace != g.Namespace {
+			return principal{name: who.name}, &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden,
+				Message: "the token's claims give it more than one namespace", Hint: "oidc.grants in the configuration has to decide on one"}
+		}
+		matched, who.namespace = true, g.Namespace
+		for role := range g.roles {
+			who.roles[role] = true
+		}
+	}
+	if !matched {
+		return principal{name: who.name}, &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden,
+			Message: "no claim of the token gives it a role here", Hint: "oidc.grants in the configuration says which do"}
+	}
+	return who, nil
+}
+
+// Issuer is where people sign in to the page; nil: nowhere.
+func (s *Server) Issuer() *oidc.Issuer {
+	if i := s.auth.Load().issuer; i != nil && i.Offers() {
+		return i.Issuer
+	}
+	return nil
+}
