@@ -208,7 +208,7 @@ func AppendEntries(dst []byte, entries ...[]byte) []byte {
 
 // SplitEntries returns the entries of a bundle. They are parts of it.
 func SplitEntries(bundle []byte) ([][]byte, error) {
-	var entries [][]byte
+	entries := make([][]byte, 0, len(bundle)/(OutcomeBytes+2)+1)
 	for len(bundle) > 0 {
 		if len(bundle) < 2 {
 			return nil, errEntry

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"auditrelay"
 	"auditrelay/internal/format"
@@ -83,6 +84,7 @@ type payloadMarks struct {
 	tombstone          []bool // by record
 	first, last        uint64
 	outcomes           []proof.Outcome // what is to be stated, by record
+	joined             bool            // the body is its events: see joined.go
 }
 
 // Place says where a batch is assembled for.
@@ -314,10 +316,7 @@ func isolate(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordErr
 // check holds a sink to its contract: every record in exactly one payload, in
 // order. A sink that lost one here would lose it without a word.
 func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloadMarks, error) {
-	index := make(map[uint64]int, len(records))
-	for i, r := range records {
-		index[r.Sequence] = i
-	}
+	taken := make([]bool, len(records))
 	seen := 0
 	marks := make([]payloadMarks, len(payloads))
 	for n, p := range payloads {
@@ -328,15 +327,15 @@ func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloa
 		m.tombstone = make([]bool, len(p.Sequences))
 		previous := -1
 		for i, s := range p.Sequences {
-			at, ok := index[s]
-			if !ok {
+			at, ok := placeOf(records, s, previous+1)
+			if !ok || taken[at] {
 				return nil, fmt.Errorf("the sink's Render put record %d into two payloads, or made it up", s)
 			}
 			if at <= previous {
 				return nil, fmt.Errorf("the sink's Render put record %d out of order", s)
 			}
 			previous = at
-			delete(index, s)
+			taken[at] = true
 			seen++
 			if i == 0 {
 				m.first = s
@@ -354,4 +353,13 @@ func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloa
 		return nil, fmt.Errorf("the sink's Render left out %d of %d records", len(records)-seen, len(records))
 	}
 	return marks, nil
+}
+
+// placeOf returns the place of a sequence among records, which are ordered by sequence.
+// It is likely at next.
+func placeOf(records []auditrelay.Record, sequence uint64, next int) (at int, ok bool) {
+	if next < len(records) && records[next].Sequence == sequence {
+		return next, true
+	}
+	return slices.BinarySearchFunc(records, sequence, func(r auditrelay.Record, s uint64) int { return cmp.Compare(r.Sequence, s) })
 }

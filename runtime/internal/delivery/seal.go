@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"auditrelay"
@@ -35,19 +36,14 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 		return fmt.Errorf("seal a chunk of callback %s: it starts at %d, the cursor is at %d", l.state.LaneName(), a.From, l.state.Cursor)
 	}
 
-	ordinals := map[uint64]uint64{}
-	for i, p := range a.payloads {
-		for _, s := range p.Sequences {
-			ordinals[s] = uint64(i + 1)
-		}
-	}
+	ordinals := a.ordinals()
 	var runs []run
 	counts := map[string]uint64{}
 	reasons := map[string]uint64{}
 	for i := range a.Judged {
 		j := &a.Judged[i]
 		runs = appendRun(runs, run{first: j.Event.Sequence, count: 1, outcome: j.Outcome, cause: j.Cause,
-			filter: j.Filter, reason: j.Reason, payload: ordinals[j.Event.Sequence]})
+			filter: j.Filter, reason: j.Reason, payload: ordinals[i]})
 		counts[j.Outcome.String()]++
 		if j.Cause != auditrelay.CauseNone {
 			reasons[string(j.Cause)]++
@@ -98,6 +94,16 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 	return l.state.put(tx)
 }
 
+// ordinals returns, for each of Judged, the number of the payload that it is in, from 1 on;
+// 0: it is in none.
+func (a *Assembled) ordinals() []uint64 {
+	ordinals := make([]uint64, len(a.Judged))
+	for i := range a.payloads {
+		a.each(&a.payloads[i], func(_, at int) { ordinals[at] = uint64(i + 1) })
+	}
+	return ordinals
+}
+
 // sealDead seals dead letters that were judged again.
 func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	handled := make(map[uint64]bool, len(a.Dead))
@@ -135,13 +141,7 @@ func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) e
 	if err != nil {
 		return err
 	}
-	sealed := map[uint64]uint64{}
-	for _, p := range a.payloads {
-		for _, s := range p.Sequences {
-			sealed[s] = 1
-		}
-	}
-	if err := l.stateSealed(tx, a, sealed); err != nil {
+	if err := l.stateSealed(tx, a, a.ordinals()); err != nil {
 		return err
 	}
 	if len(entries) > 0 {
@@ -200,7 +200,8 @@ type sealing struct {
 	origin    uint64 // the payload that these replace
 }
 
-// sealPayloads numbers payloads and writes them with their bodies.
+// sealPayloads numbers payloads and writes them, with their bodies where these are not
+// joined.
 func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks []payloadMarks, s sealing) ([]auditrelay.ManifestPayload, error) {
 	entries := make([]auditrelay.ManifestPayload, 0, len(payloads))
 	for i, p := range payloads {
@@ -214,12 +215,17 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 		if s.manifest {
 			meta.Of, meta.Proof, meta.ProofFrom = s.of, s.proof, s.proofFrom
 		}
+		if m.joined {
+			sum := crc32.Checksum(p.Body, castagnoli)
+			meta.Joined = &sum
+		} else {
+			tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
+		}
 		value, err := json.Marshal(&meta)
 		if err != nil {
 			return nil, fmt.Errorf("encode a payload of callback %s: %w", l.state.LaneName(), err)
 		}
 		tx.SetAbout(s.of, journal.PayloadKey(l.state.ID, meta.Number), value)
-		tx.SetAbout(s.of, journal.BodyKey(l.state.ID, meta.Number), p.Body)
 		l.pending = append(l.pending, &pending{payloadMeta: meta})
 		stored := p.Sum
 		if stored == ([sha256.Size]byte{}) {

@@ -111,7 +111,9 @@ func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	}
 	tx.SetAbout(p.of(), journal.ReceiptKey(l.state.ID, p.Number), value)
 	tx.Delete(journal.PayloadKey(l.state.ID, p.Number))
-	tx.Delete(journal.BodyKey(l.state.ID, p.Number))
+	if p.Joined == nil {
+		tx.Delete(journal.BodyKey(l.state.ID, p.Number))
+	}
 	tx.Delete(journal.StatementKey(l.state.ID, p.Number))
 	l.remove(p.Number)
 	return nil

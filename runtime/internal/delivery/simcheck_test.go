@@ -1,10 +1,8 @@
 package delivery_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"auditrelay"
 	"auditrelay/runtime/internal/delivery"
@@ -44,20 +42,12 @@ func (w *world) check() error {
 
 func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	records, tombstones := map[uint64]int{}, map[uint64]int{}
-	for key, p := range l.sink.objects {
-		if strings.HasPrefix(key, proofPrefix) {
-			continue
-		}
-		for line := range bytes.Lines(p.Body) {
-			var seq uint64
-			var tombstone bool
-			if _, err := fmt.Sscan(string(line), &seq, &tombstone); err != nil {
-				continue // a manifest
-			}
-			if tombstone {
-				tombstones[seq]++
+	for _, p := range l.sink.objects {
+		for _, line := range l.sink.lines(p) {
+			if line.tombstone {
+				tombstones[line.sequence]++
 			} else {
-				records[seq]++
+				records[line.sequence]++
 			}
 		}
 	}

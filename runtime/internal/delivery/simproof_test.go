@@ -155,17 +155,9 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 	if o.Delivered == proof.Nothing {
 		return nil
 	}
-	for key, p := range l.sink.objects {
-		if strings.HasPrefix(key, proofPrefix) {
-			continue
-		}
-		for line := range bytes.Lines(p.Body) {
-			var seq uint64
-			var tombstone bool
-			if n, _ := fmt.Sscan(string(line), &seq, &tombstone); n != 2 || seq != e.Sequence || tombstone != (o.Delivered == proof.Tombstone) {
-				continue
-			}
-			if data := bytes.TrimSuffix(line, []byte("\n")); sha256.Sum256(data[len(fmt.Sprint(seq, " ", tombstone, " ")):]) == o.Digest {
+	for _, p := range l.sink.objects {
+		for _, line := range l.sink.lines(p) {
+			if line.sequence == e.Sequence && line.tombstone == (o.Delivered == proof.Tombstone) && sha256.Sum256(line.data) == o.Digest {
 				return nil
 			}
 		}
@@ -244,7 +236,7 @@ func (w *world) checkPayloads(l *simLane, log *logged) error {
 		if !ok {
 			return fmt.Errorf("the log has payload %s, the destination does not", key)
 		}
-		if int(p.Records) == len(at.Sequences) && sha256.Sum256(at.Body) != p.Digest {
+		if at.Digest != "" && int(p.Records) == len(at.Sequences) && sha256.Sum256(at.Body) != p.Digest {
 			return fmt.Errorf("payload %s is not what the log says", key)
 		}
 	}

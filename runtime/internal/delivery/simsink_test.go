@@ -21,6 +21,7 @@ type simSink struct {
 	bad     func(sequence uint64) bool // refused for good
 	picky   bool                       // there are bad records
 	partial bool                       // tells which records were bad, and takes the rest
+	plain   bool                       // a payload is the records and nothing else
 	seen    map[string]string          // key -> digest of the body: a key never changes its content
 }
 
@@ -29,7 +30,10 @@ func (s *simSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	var parts [2]auditrelay.Payload
 	for _, r := range c.Records {
 		p := &parts[r.Sequence%2]
-		p.Body = fmt.Appendf(p.Body, "%d %v %s\n", r.Sequence, r.Tombstone, r.Data)
+		if !s.plain {
+			p.Body = fmt.Appendf(p.Body, "%d %v ", r.Sequence, r.Tombstone)
+		}
+		p.Body = append(append(p.Body, r.Data...), '\n')
 		p.Sequences = append(p.Sequences, r.Sequence)
 	}
 	var out []auditrelay.Payload
@@ -39,6 +43,32 @@ func (s *simSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		}
 	}
 	return out, nil
+}
+
+// simLine is one record at the destination.
+type simLine struct {
+	sequence  uint64
+	tombstone bool
+	data      []byte
+	line      []byte
+}
+
+// lines are the records of a payload; none of a manifest.
+func (s *simSink) lines(p auditrelay.Payload) (lines []simLine) {
+	for i, line := range slices.Collect(bytes.Lines(p.Body)) {
+		if i >= len(p.Sequences) {
+			break
+		}
+		l := simLine{sequence: p.Sequences[i], line: line, data: bytes.TrimSuffix(line, []byte("\n"))}
+		if s.plain {
+			l.tombstone = bytes.Contains(line, []byte("auditrelay_tombstone"))
+		} else {
+			l.tombstone = bytes.HasPrefix(line, fmt.Appendf(nil, "%d true", l.sequence))
+			l.data = l.data[len(fmt.Sprint(l.sequence, " ", l.tombstone, " ")):]
+		}
+		lines = append(lines, l)
+	}
+	return lines
 }
 
 func nameSim(p auditrelay.Payload) auditrelay.Payload {
@@ -80,23 +110,19 @@ func (s *simSink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.R
 	}
 	s.seen[p.Key] = digest
 	refused := new(auditrelay.RecordErrors)
-	var rest []byte
-	for i, line := range slices.Collect(bytes.Lines(p.Body)) {
-		if len(p.Sequences) == 0 {
-			break // a manifest
-		}
-		seq := p.Sequences[i]
-		if !s.bad(seq) || bytes.HasPrefix(line, fmt.Appendf(nil, "%d true", seq)) {
-			rest = append(rest, line...)
+	var rest auditrelay.Payload
+	for _, l := range s.lines(p) {
+		if !s.bad(l.sequence) || l.tombstone {
+			rest.Body, rest.Sequences = append(rest.Body, l.line...), append(rest.Sequences, l.sequence)
 			continue
 		}
-		refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: seq, Err: errors.New("record refused")})
+		refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: l.sequence, Err: errors.New("record refused")})
 		if !s.partial {
 			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("record refused")}
 		}
 	}
 	if len(refused.Records) > 0 {
-		s.objects[p.Key] = auditrelay.Payload{Body: rest}
+		s.objects[p.Key] = rest
 		return auditrelay.Receipt{}, refused
 	}
 	if s.w.faults {

@@ -197,6 +197,7 @@ func (w *world) newLane(name string) *simLane {
 		l.sink.picky, l.sink.partial = true, w.random.IntN(3) == 0
 		l.sink.bad = func(seq uint64) bool { return seq%bad == 0 }
 	}
+	l.sink.plain = w.random.IntN(2) == 0
 	var sink auditrelay.Sink = l.sink
 	if w.random.IntN(3) > 0 {
 		sink = splittingSink{l.sink}
@@ -424,6 +425,7 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 		return fmt.Errorf("%s: read: %w", l.name, err)
 	}
 	state := l.machine.State()
+	asAccepted := l.sink.plain && w.random.IntN(2) == 0 // nothing is to be stored but which events
 	for i := range events {
 		e := &events[i]
 		if !a.Before.IsZero() && !e.Received.Before(a.Before) {
@@ -451,6 +453,9 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 			// Not a function of the event alone: a filter that ran twice for one
 			// delivery would show as two contents.
 			j.Data = fmt.Appendf(nil, `{"id":%q,"nonce":%d}`, e.ID, w.random.Uint64())
+			if asAccepted {
+				j.Data = e.Data
+			}
 		case auditrelay.Filtered:
 			j.Cause = auditrelay.CauseDrop
 		default:

@@ -66,16 +66,23 @@ func (a *Assembled) state(at Place) error {
 	for i := range a.payloads {
 		p, m := &a.payloads[i], &a.marks[i]
 		m.outcomes = make([]proof.Outcome, len(p.Sequences))
-		at := 0 // records follow each other as events do
-		for k, s := range p.Sequences {
-			if at >= len(a.Judged) || a.Judged[at].Event.Sequence != s {
-				at = a.find(s)
-			}
-			m.outcomes[k] = a.outcomes[at]
-			at++
-		}
+		a.each(p, func(k, at int) { m.outcomes[k] = a.outcomes[at] })
+		m.joined = a.joins(p)
 	}
 	return nil
+}
+
+// each calls fn for every record of a payload, with its place there and that of its event
+// in Judged.
+func (a *Assembled) each(p *auditrelay.Payload, fn func(k, at int)) {
+	at := 0 // records follow each other as events do
+	for k, s := range p.Sequences {
+		if at >= len(a.Judged) || a.Judged[at].Event.Sequence != s {
+			at = a.find(s)
+		}
+		fn(k, at)
+		at++
+	}
 }
 
 // find returns the place of a judged event by its sequence.
@@ -177,19 +184,41 @@ func (s *stated) bySequence() map[uint64]*proof.Outcome {
 	return m
 }
 
-// loadStated reads what stands beside a payload. Beside one that a program sealed which
-// keeps no log stands nothing: it is stated without the digests.
-func (l *Lane) loadStated(p *pending) (*stated, error) {
+// sealedEntries reads what stands beside a payload: the entry of its own, then those of
+// its records. Beside one that a program sealed which keeps no log stands nothing.
+func (l *Lane) sealedEntries(p *pending) ([][]byte, error) {
 	value, ok, err := l.journal.Get(journal.StatementKey(l.state.ID, p.Number))
+	if err != nil || !ok {
+		return nil, err
+	}
+	entries, err := proof.SplitEntries(value)
+	ok = err == nil && len(entries) > 0
+	for i := 0; ok && i < len(entries); i++ {
+		want := proof.KindOutcome
+		if i == 0 {
+			want = proof.KindPayload
+		}
+		ok = len(entries[i]) > 0 && proof.Kind(entries[i][0]) == want
+	}
+	if !ok {
+		return nil, l.badStatement(p)
+	}
+	return entries, nil
+}
+
+func (l *Lane) badStatement(p *pending) error {
+	return fmt.Errorf("read what is to be stated of payload %d of callback %s: %w", p.Number, l.state.LaneName(), journal.ErrCorrupt)
+}
+
+// loadStated reads what stands beside a payload. Where nothing does, it is stated without
+// the digests.
+func (l *Lane) loadStated(p *pending) (*stated, error) {
+	entries, err := l.sealedEntries(p)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if entries == nil {
 		return l.restated(p)
-	}
-	entries, err := proof.SplitEntries(value)
-	if err != nil || len(entries) == 0 {
-		return nil, fmt.Errorf("read what is to be stated of payload %d of callback %s: %w", p.Number, l.state.LaneName(), journal.ErrCorrupt)
 	}
 	s := &stated{outcomes: make([]proof.Outcome, 0, len(entries)-1)}
 	for i, e := range entries {
@@ -202,7 +231,7 @@ func (l *Lane) loadStated(p *pending) (*stated, error) {
 		case err == nil && i > 0 && isOutcome:
 			s.outcomes = append(s.outcomes, outcome)
 		default:
-			return nil, fmt.Errorf("read what is to be stated of payload %d of callback %s: %w", p.Number, l.state.LaneName(), journal.ErrCorrupt)
+			return nil, l.badStatement(p)
 		}
 	}
 	return s, l.update(s)
@@ -297,9 +326,9 @@ func (l *Lane) openTree(tx *journal.Tx) error {
 	return nil
 }
 
-// stateSealed states, at its seal, what of a batch is in no payload. sealed has the
-// sequences that are in one.
-func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, sealed map[uint64]uint64) error {
+// stateSealed states, at its seal, what of a batch is in no payload. ordinals are the
+// batch's.
+func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, ordinals []uint64) error {
 	var entries [][]byte
 	next, last := a.From, uint64(0)
 	others := func(to uint64) { // what is not assigned
@@ -311,7 +340,7 @@ func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, sealed map[uint64]uint6
 		o := a.outcomes[i]
 		others(o.Sequence)
 		next = o.Sequence + 1
-		if sealed[o.Sequence] != 0 {
+		if ordinals[i] != 0 {
 			continue
 		}
 		o.Outcome, o.Delivered, o.Digest, last = byte(a.Judged[i].Outcome), proof.Nothing, proof.Hash{}, o.Sequence
@@ -327,6 +356,15 @@ func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, sealed map[uint64]uint6
 
 // stateSettled states a payload that was delivered, but for the records that failed.
 func (l *Lane) stateSettled(tx *journal.Tx, p *pending, failed map[uint64]bool) error {
+	if len(failed) == 0 && p.Tombstones == 0 { // it stays as it was sealed
+		entries, err := l.sealedEntries(p)
+		if err != nil {
+			return err
+		}
+		if entries != nil {
+			return l.states(tx, max(p.of(), 1), p.Last, entries...)
+		}
+	}
 	s, err := l.loadStated(p)
 	if err != nil {
 		return err

@@ -182,7 +182,7 @@ func (g *group) accept() {
 		leaves[i] = proof.LeafHash(a.Append(entry[:0]))
 	}
 	e.write(j.logs[len(j.logs)-1].Name, leaves, func(k Key, v []byte) { g.put(k, v) })
-	g.accepted = &e
+	g.accepted, g.leaves = &e, leaves
 }
 
 // AcceptedHead is the head of the log of what was accepted.
@@ -209,6 +209,9 @@ func (j *Journal) AcceptedLeaves(from, to uint64) ([]proof.Hash, error) {
 	}
 	defer done()
 	hashes := make([]proof.Hash, to-from)
+	if _, ok := j.recent.leaves(hashes[:0], from, to); ok {
+		return hashes, nil
+	}
 	for i := range j.logs {
 		log, end := &j.logs[i], to
 		if i+1 < len(j.logs) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"auditrelay"
+	"auditrelay/internal/proof"
 )
 
 // group is one synced write in the making. Transactions are added in order; each
@@ -21,7 +22,8 @@ type group struct {
 	known  bool
 	err    error // something could not be encrypted; fails the group
 
-	accepted *edge // the log of what was accepted, with this group's events
+	accepted *edge        // the log of what was accepted, with this group's events
+	leaves   []proof.Hash // of this group's events in it
 }
 
 // begin starts a group of about that many bytes. Only the leader calls it.

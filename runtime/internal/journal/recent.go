@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"auditrelay"
+	"auditrelay/internal/proof"
 )
 
 // recentBytes bounds the newest events that are kept in memory, by their records' size.
@@ -23,7 +24,8 @@ type recent struct {
 type segment struct {
 	first    uint64
 	received int64
-	bodies   [][]byte // immutable; nil once decoded
+	leaves   []proof.Hash // in the log of what was accepted; immutable
+	bodies   [][]byte     // immutable; nil once decoded
 	bytes    int
 
 	once   sync.Once
@@ -36,10 +38,10 @@ func (r *recent) add(g *group) {
 	if len(g.events) == 0 {
 		return
 	}
-	s := &segment{first: g.frame.first, received: g.frame.received, bodies: make([][]byte, len(g.events))}
+	s := &segment{first: g.frame.first, received: g.frame.received, leaves: g.leaves, bodies: make([][]byte, len(g.events))}
 	for i, p := range g.events {
 		s.bodies[i] = p.body
-		s.bytes += len(p.body)
+		s.bytes += len(p.body) + len(proof.Hash{})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,6 +91,21 @@ func (r *recent) read(from, end uint64, maxEvents int, maxBytes int64) (events [
 		}
 	}
 	return events, len(events) > 0
+}
+
+// leaves appends the leaf hashes of the events in [from, to). ok is false where it has
+// not all of them.
+func (r *recent) leaves(dst []proof.Hash, from, to uint64) (hashes []proof.Hash, ok bool) {
+	next := from
+	for _, s := range r.from(from) {
+		end := min(s.first+uint64(len(s.leaves)), to)
+		if next >= to || next < s.first || end <= next {
+			break
+		}
+		dst = append(dst, s.leaves[next-s.first:end-s.first]...)
+		next = end
+	}
+	return dst, next == to
 }
 
 // decode decodes the segment once. The events' Data is the body's own memory.

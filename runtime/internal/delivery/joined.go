@@ -1,0 +1,72 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// A payload whose body is the stored events of its records, each followed by a line feed,
+// is sealed without its body: the journal has these bytes already, keeps them as long as
+// the payload is pending (see Lane.Floor), and never changes them. The sink's code has no
+// part in making them again. A checksum guards the result.
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// joins reports whether the body of p is its records' stored events, line by line. Dead
+// letters are not held by Floor, so a replay of them never is.
+func (a *Assembled) joins(p *auditrelay.Payload) bool {
+	if a.dead() {
+		return false
+	}
+	rest, all := p.Body, len(p.Body) > 0
+	a.each(p, func(_, at int) {
+		j := &a.Judged[at]
+		if n := len(j.Data); all {
+			all = j.Outcome == auditrelay.Delivered && asStored(j) && len(rest) > n && rest[n] == '\n' && bytes.Equal(rest[:n], j.Data)
+			rest = rest[min(n+1, len(rest)):]
+		}
+	})
+	return all && len(rest) == 0
+}
+
+// asStored reports whether what is delivered is the event's own memory.
+func asStored(j *Judged) bool {
+	return len(j.Data) > 0 && len(j.Data) == len(j.Event.Data) && &j.Data[0] == &j.Event.Data[0]
+}
+
+// joinStep bounds how many events are read at a time.
+const (
+	joinStep      = 1024
+	joinStepBytes = 1 << 20
+)
+
+// joinEvents makes the body of such a payload.
+func joinEvents(j *journal.Journal, meta *payloadMeta, sequences []uint64) ([]byte, error) {
+	body := bytes.NewBuffer(make([]byte, 0, meta.Size))
+	for len(sequences) > 0 {
+		n := 1
+		for n < min(len(sequences), joinStep) && sequences[n] == sequences[0]+uint64(n) {
+			n++
+		}
+		events, _, err := j.Read(sequences[0], n, joinStepBytes)
+		if err == nil && len(events) == 0 {
+			err = journal.ErrCorrupt
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read event %d: %w", sequences[0], err)
+		}
+		for i := range events {
+			body.Write(events[i].Data)
+			body.WriteByte('\n')
+		}
+		sequences = sequences[len(events):]
+	}
+	if int64(body.Len()) != meta.Size || crc32.Checksum(body.Bytes(), castagnoli) != *meta.Joined {
+		return nil, fmt.Errorf("its events are not what was sealed: %w", journal.ErrCorrupt)
+	}
+	return body.Bytes(), nil
+}
