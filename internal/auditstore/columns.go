@@ -159,6 +159,9 @@ func insideOf(data []byte) inside {
 
 // clean is text that a column holds, without what separates values in it.
 func clean(text string) string {
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 && !strings.Contains(text, separator) {
+		return text // nearly always, and what follows costs a hundred times as much
+	}
 	return strings.NewReplacer("\x00", "\uFFFD", separator, "\uFFFD").Replace(strings.ToValidUTF8(text, "\uFFFD"))
 }
 

@@ -57,9 +57,9 @@ func (s *Store) Put(ctx context.Context, journal string, records []Record, atLea
 		if done.Writes = p.writes; s.version >= versionDigest && p.writes <= atLeast {
 			return &LostError{Acknowledged: atLeast, Has: p.writes - 1}
 		}
-		for i := range records {
-			if err := p.put(ctx, &records[i], &done); err != nil {
-				return fmt.Errorf("store record %d: %w", records[i].Sequence, err)
+		for rest := records; len(rest) > 0; rest = rest[min(len(rest), maxBatch):] {
+			if err := p.putAll(ctx, rest[:min(len(rest), maxBatch)], &done); err != nil {
+				return err
 			}
 		}
 		return s.add(ctx, tx, metaRows, int64(done.Inserted))
@@ -73,6 +73,7 @@ func (s *Store) Put(ctx context.Context, journal string, records []Record, atLea
 // putter is the statements of one transaction.
 type putter struct {
 	tx       *sql.Tx
+	store    *Store
 	name     string // of the journal
 	journal  int64  // its number
 	identity string // without the incarnation
@@ -98,7 +99,7 @@ func recordColumns(digests, mapped bool) []string {
 
 func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*putter, error) {
 	identity, _, _ := strings.Cut(journal, ".")
-	p := &putter{tx: tx, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict, mapped: s.version >= versionMapping}
+	p := &putter{tx: tx, store: s, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict, mapped: s.version >= versionMapping}
 	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
@@ -181,6 +182,83 @@ func (p *putter) close() {
 	}
 }
 
+// putAll stores some records. Those of which nothing is there yet, as a rule all, are
+// inserted without being looked for one by one.
+func (p *putter) putAll(ctx context.Context, records []Record, done *Stored) error {
+	k, err := p.known(ctx, records)
+	if err != nil {
+		return fmt.Errorf("look for records: %w", err)
+	}
+	for i := range records {
+		r := &records[i]
+		if k.add(r) {
+			err = p.put(ctx, r, done)
+		} else {
+			done.Inserted++
+			err = exec(ctx, p.insert, p.args(p.made(r))...)
+		}
+		if err != nil {
+			return fmt.Errorf("store record %d: %w", r.Sequence, err)
+		}
+	}
+	return nil
+}
+
+// known is which of some records may be there already, by their places and by their ids.
+type known struct {
+	places map[int64]bool
+	ids    map[string]bool
+}
+
+// known looks for the records' places and ids with two statements.
+func (p *putter) known(ctx context.Context, records []Record) (known, error) {
+	k := known{places: map[int64]bool{}, ids: map[string]bool{}}
+	places := p.store.statement("SELECT sequence FROM " + p.store.tables.events + " WHERE journal = ").arg(p.journal).text(" AND sequence IN (")
+	ids := p.store.statement("SELECT DISTINCT id FROM " + p.store.tables.events + " WHERE id IN (")
+	for i := range records {
+		if i > 0 {
+			places.text(", ")
+			ids.text(", ")
+		}
+		places.arg(int64(records[i].Sequence))
+		ids.arg(column(records[i].ID))
+	}
+	// A tombstone has no id, and there may be very many.
+	ids.text(") AND id <> ''")
+	var sequence int64
+	var id string
+	return k, errors.Join(p.each(ctx, places.text(")"), &sequence, func() { k.places[sequence] = true }),
+		p.each(ctx, ids, &id, func() { k.ids[id] = true }))
+}
+
+// each scans every row of a statement with one column into a variable.
+func (p *putter) each(ctx context.Context, q *statement, into any, fn func()) error {
+	rows, err := p.tx.QueryContext(ctx, q.String(), q.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(into); err != nil {
+			return err
+		}
+		fn()
+	}
+	return rows.Err()
+}
+
+// add reports whether a record may be there already, and notes that it is from now on.
+func (k *known) add(r *Record) bool {
+	id := column(r.ID)
+	there := k.places[int64(r.Sequence)] || !r.Tombstone && k.ids[id]
+	k.places[int64(r.Sequence)] = true
+	if !r.Tombstone {
+		k.ids[id] = true
+	}
+	return there
+}
+
+// put stores one record, whatever is there.
 func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 	w := p.made(r)
 	there, err := p.there(ctx, r)
