@@ -81,12 +81,14 @@ func TestKillBetweenRecordAndEffect(t *testing.T) {
 	}
 	write(t, config, fmt.Sprintf(`
 data_dir: %s
+%s
 filters: {mask: {redact: {rules: [{names: [password], do: mask}]}}}
 callbacks:
   - {name: paused, sink: {file: {path: %s}}, chunk: {age: 1ms}}
   - {name: detached, filters: [mask], sink: {file: {path: %s}}, chunk: {age: 1ms}}
   - {name: gated, must_not_leave: {paths: [secret]}, sink: {file: {path: %s}}, chunk: {age: 1ms}}
-`, filepath.Join(dir, "data"), filepath.Join(dir, "a.ndjson"), filepath.Join(dir, "b.ndjson"), filepath.Join(dir, "c.ndjson")))
+`, filepath.Join(dir, "data"), oftenSigned, filepath.Join(dir, "a", "a.ndjson"), filepath.Join(dir, "b", "b.ndjson"), filepath.Join(dir, "c", "c.ndjson")))
+	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c"))
 	listen := address(t)
 	a := &acting{relay: startRelay(t, listen, config), answered: map[string]string{}}
 	random := rand.New(rand.NewPCG(1, uint64(n)))
@@ -120,6 +122,9 @@ callbacks:
 		time.Sleep(time.Duration(30+random.IntN(150)) * time.Millisecond) // the moment of the kill
 		a.kill()
 		operators.Wait()
+		if err := auditor.left(t); err != nil {
+			t.Errorf("killed in round %d: %v", round, err)
+		}
 		a.relay = startRelay(t, listen, config)
 		a.tell(t, filepath.Join(dir, "data-backups"))
 		if t.Failed() {

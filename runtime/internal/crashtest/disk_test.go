@@ -16,6 +16,7 @@ type small struct {
 	*relay
 	listen, config, files string
 	book                  *ledger
+	auditor               *auditor
 	producers             *traffic
 }
 
@@ -28,12 +29,14 @@ func fill(t *testing.T, dataDir, journal string) *small {
 	write(t, s.config, fmt.Sprintf(`
 data_dir: %s
 journal: %s
+%s
 callbacks:
   - name: files
     sink: {file: {path: %s}}
     chunk: {age: 20ms}
     backoff: {max: 1s}
-`, dataDir, journal, filepath.Join(s.files, "events.ndjson")))
+`, dataDir, journal, oftenSigned, filepath.Join(s.files, "events.ndjson")))
+	s.auditor = newAuditor(t, dataDir, s.config, s.files)
 	s.relay = startRelay(t, s.listen, s.config)
 	s.operate(t, "files", "pause")
 	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(1, 8<<10))
@@ -95,6 +98,9 @@ func (s *small) killed(t *testing.T, seed uint64) {
 	t.Helper()
 	s.producers.stop()
 	s.kill()
+	if err := s.auditor.left(t); err != nil {
+		t.Error(err)
+	}
 	s.relay = spawnRelay(t, s.listen, s.config)
 	s.await(t, "/healthz")
 	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(seed, 8<<10))
@@ -109,6 +115,9 @@ func (s *small) end(t *testing.T) {
 	s.settle(t, time.Minute)
 	if lost := s.book.compare(t, "files", objects(t, s.files), func(string) bool { return true }); lost > 0 {
 		t.Errorf("%d acknowledged events are lost", lost)
+	}
+	if err := s.auditor.whole(t, s.relay); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -18,8 +18,9 @@ func TestJournalFails(t *testing.T) {
 	disk := newDisk(t, 96)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "auditrelay.yaml")
-	write(t, config, fmt.Sprintf("data_dir: %s\njournal: {reserve: 8MiB}\ncallbacks:\n  - {name: files, sink: {file: {path: %s}}}\n",
-		filepath.Join(disk.mount, "data"), filepath.Join(dir, "files", "events.ndjson")))
+	write(t, config, fmt.Sprintf("data_dir: %s\njournal: {reserve: 8MiB}\n%s\ncallbacks:\n  - {name: files, sink: {file: {path: %s}}}\n",
+		filepath.Join(disk.mount, "data"), oftenSigned, filepath.Join(dir, "files", "events.ndjson")))
+	auditor := newAuditor(t, filepath.Join(disk.mount, "data"), config, filepath.Join(dir, "files"))
 	listen := address(t)
 	r := startRelay(t, listen, config)
 	g := corpus.New(7)
@@ -67,9 +68,15 @@ func TestJournalFails(t *testing.T) {
 	if err := run("mount", "-o", "loop", disk.image, disk.mount); err != nil {
 		t.Fatal(err)
 	}
+	if err := auditor.left(t); err != nil {
+		t.Error(err)
+	}
 	again := startRelay(t, listen, config)
 	again.settle(t, time.Minute)
 	if lost := book.compare(t, "files", objects(t, filepath.Join(dir, "files")), func(string) bool { return true }); lost > 0 {
 		t.Errorf("%d acknowledged events are lost", lost)
+	}
+	if err := auditor.whole(t, again); err != nil {
+		t.Error(err)
 	}
 }

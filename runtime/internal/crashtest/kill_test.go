@@ -59,6 +59,7 @@ func kill(t *testing.T, n int, options string, o journal.Options) {
 	write(t, config, fmt.Sprintf(`
 data_dir: %s
 %s
+%s
 callbacks:
   - name: archive
     sink: {s3: {bucket: audit, prefix: archive, %s}}
@@ -72,16 +73,21 @@ callbacks:
   - name: files
     sink: {file: {path: %s}}
     chunk: {age: 20ms, events: 100}
-`, dataDir, options, s3Options(gateway), s3Options(gateway), filepath.Join(files, "events.ndjson")))
+`, dataDir, options, oftenSigned, s3Options(gateway), s3Options(gateway), filepath.Join(files, "events.ndjson")))
 
 	listen := address(t)
 	book := newLedger(t)
+	bucket := filepath.Join(gateway.Root, "audit")
+	auditor := newAuditor(t, dataDir, config, filepath.Join(bucket, "archive"), filepath.Join(bucket, "rotations"), files)
 	seen := map[string]int{}
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for round := range n {
 		r := startRelay(t, listen, config)
 		unanswered := load(t, r, book, uint64(round+1), random)
-		inspect(t, dataDir, o, filepath.Join(gateway.Root, "audit"), unanswered, seen)
+		inspect(t, dataDir, o, bucket, unanswered, seen)
+		if err := auditor.left(t); err != nil {
+			t.Fatalf("kill %d: %v", round+1, err)
+		}
 	}
 	t.Logf("%d kills, %d acknowledged; found at the kills: %v", n, book.count(), seen)
 	if n >= 20 {
@@ -95,14 +101,16 @@ callbacks:
 	r := startRelay(t, listen, config)
 	r.settle(t, 2*time.Minute)
 	all := func(string) bool { return true }
-	lost := book.compare(t, "archive", objects(t, filepath.Join(gateway.Root, "audit", "archive")), all)
-	lost += book.compare(t, "rotations", objects(t, filepath.Join(gateway.Root, "audit", "rotations")),
+	lost := book.compare(t, "archive", objects(t, filepath.Join(bucket, "archive")), all)
+	lost += book.compare(t, "rotations", objects(t, filepath.Join(bucket, "rotations")),
 		func(action string) bool { return action == "rotated" })
 	lost += book.compare(t, "files", objects(t, files), all)
 	if lost > 0 {
 		t.Errorf("%d acknowledged events are lost", lost)
 	}
-	r.verifies(t, dataDir, config, filepath.Join(gateway.Root, "audit", "archive"), filepath.Join(gateway.Root, "audit", "rotations"), files)
+	if err := auditor.whole(t, r); err != nil {
+		t.Error(err)
+	}
 }
 
 // load has producers send until enough is acknowledged, and kills the program a

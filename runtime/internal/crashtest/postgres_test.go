@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ type onPostgres struct {
 	listens  [2]string
 	env      []string
 	book     *ledger
+	auditor  *auditor
 	seed     uint64
 	duration time.Duration // of a round's load
 }
@@ -43,12 +45,21 @@ func newOnPostgres(t *testing.T, settings ...string) *onPostgres {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(dir, "proof.key")
+	if out, err := exec.Command(path, "proof", "keygen", "--out", key).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	for i := range p.configs {
 		p.listens[i] = address(t)
 		p.configs[i] = filepath.Join(dir, fmt.Sprintf("machine%d.yaml", i))
 		write(t, p.configs[i], fmt.Sprintf(`
 data_dir: %s
 journal: {postgres: {url: "host=%s port=%s user=owner dbname=postgres sslmode=disable", takeover: 1s}}
+proofs: {every: 1s, key: "file:%s"}
 callbacks:
   - name: archive
     sink: {s3: {bucket: audit, prefix: archive, %s}}
@@ -59,8 +70,10 @@ callbacks:
     sink: {s3: {bucket: audit, prefix: rotations, layout: litellm, %s}}
     chunk: {age: 30ms}
     backoff: {initial: 10ms, max: 100ms}
-`, filepath.Join(dir, fmt.Sprint("data", i)), host, port, s3Options(p.gateway), s3Options(p.gateway)))
+`, filepath.Join(dir, fmt.Sprint("data", i)), host, port, key, s3Options(p.gateway), s3Options(p.gateway)))
 	}
+	bucket := filepath.Join(p.gateway.Root, "audit")
+	p.auditor = &auditor{key: key, config: p.configs[0], places: []string{filepath.Join(bucket, "archive"), filepath.Join(bucket, "rotations"), "journal"}, pins: t.TempDir()}
 	return p
 }
 
@@ -114,15 +127,17 @@ func (p *onPostgres) load(t *testing.T, r *relay, goesOn bool, fault func()) {
 	wg.Wait()
 }
 
-// check settles everything and compares what arrived with what was acknowledged.
-func (p *onPostgres) check(t *testing.T) (lost int) {
+// check settles everything, compares what arrived with what was acknowledged, and verifies
+// the journal and the bucket.
+func (p *onPostgres) check(t *testing.T) (lost int, verified error) {
 	t.Helper()
 	r := p.start(t, 0)
 	r.settle(t, 2*time.Minute)
-	r.kill()
+	verified = p.auditor.whole(t, r)
 	lost = p.book.compare(t, "archive", objects(t, filepath.Join(p.gateway.Root, "audit", "archive")), func(string) bool { return true })
-	return lost + p.book.compare(t, "rotations", objects(t, filepath.Join(p.gateway.Root, "audit", "rotations")),
+	lost += p.book.compare(t, "rotations", objects(t, filepath.Join(p.gateway.Root, "audit", "rotations")),
 		func(action string) bool { return action == "rotated" })
+	return lost, verified
 }
 
 // TestPostgres takes the relay and its server down in every way, again and again.
@@ -170,10 +185,13 @@ func TestPostgres(t *testing.T) {
 		f := faults[round%len(faults)]
 		before, began := p.book.count(), time.Now()
 		f.run()
+		if err := p.auditor.left(t); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
 		t.Logf("%s: %d acknowledged, %v", f.name, p.book.count()-before, time.Since(began))
 	}
-	if lost := p.check(t); lost > 0 {
-		t.Errorf("%d acknowledged events are lost", lost)
+	if lost, err := p.check(t); lost > 0 || err != nil {
+		t.Errorf("%d acknowledged events are lost, %v", lost, err)
 	}
 }
 
@@ -210,7 +228,7 @@ func TestPostgresWithoutSyncReportsLoss(t *testing.T) {
 		p.server.Restart(t)
 	})
 	p.env, p.configs[0] = nil, p.configs[1] // a machine whose anchor does not refuse what is left
-	lost := p.check(t)
+	lost, _ := p.check(t)
 	if lost == 0 {
 		t.Error("no loss is reported: nothing is tested")
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay/internal/test/corpus"
+	"auditrelay/internal/test/s3test"
 	"auditrelay/runtime/internal/journal"
 )
 
@@ -23,7 +24,8 @@ const noSync = "AUDITRELAY_UNSAFE_NO_SYNC=1"
 // TestPowerLoss cuts the power: the data directory is on a disk of its own, whose
 // image is copied while the program stands still, without what the kernel has not
 // written. Every acknowledged event must be on the copy, and what the journal
-// calls delivered must be in the file, which is on the same disk.
+// calls delivered must be in the file, which is on the same disk. The bucket is elsewhere:
+// the journal must know all that was signed and published there.
 func TestPowerLoss(t *testing.T) {
 	for round := range max(rounds(t, 50)/10, 1) {
 		if lost, err := cutPower(t, uint64(round)); err != nil || lost > 0 {
@@ -51,16 +53,24 @@ func TestPowerLossNoticesMissingSync(t *testing.T) {
 func cutPower(t *testing.T, seed uint64, env ...string) (lost int, err error) {
 	t.Helper()
 	disk := newDisk(t, 256)
+	gateway := s3test.Start(t, "audit")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "auditrelay.yaml")
 	write(t, config, fmt.Sprintf(`
 data_dir: %s
 journal: {reserve: 8MiB}
+%s
 callbacks:
   - name: files
     sink: {file: {path: %s}}
     chunk: {age: 20ms}
-`, filepath.Join(disk.mount, "data"), filepath.Join(disk.mount, "files", "events.ndjson")))
+  - name: archive
+    sink: {s3: {bucket: audit, prefix: archive, %s}}
+    chunk: {age: 30ms}
+    backoff: {initial: 10ms, max: 100ms}
+`, filepath.Join(disk.mount, "data"), oftenSigned, filepath.Join(disk.mount, "files", "events.ndjson"), s3Options(gateway)))
+	archive := filepath.Join(gateway.Root, "audit", "archive")
+	auditor := newAuditor(t, filepath.Join(disk.mount, "data"), config, filepath.Join(disk.mount, "files"), archive)
 	listen := address(t)
 	r := startRelay(t, listen, config, env...)
 	book := newLedger(t)
@@ -117,10 +127,16 @@ callbacks:
 	if err := j.Close(); err != nil || lost > 0 {
 		return lost, err
 	}
+	if err := auditor.left(t); err != nil {
+		return 0, err
+	}
 	again := startRelay(t, listen, config)
 	defer again.kill()
 	again.settle(t, time.Minute)
-	return book.compare(t, "files", objects(t, filepath.Join(disk.mount, "files")), func(string) bool { return true }), nil
+	all := func(string) bool { return true }
+	lost = book.compare(t, "files", objects(t, filepath.Join(disk.mount, "files")), all)
+	lost += book.compare(t, "archive", objects(t, archive), all)
+	return lost, auditor.whole(t, again)
 }
 
 // disk is an ext4 file system in a file.

@@ -22,17 +22,22 @@ func TestKillWithAStore(t *testing.T) {
 	config := filepath.Join(dir, "auditrelay.yaml")
 	write(t, config, fmt.Sprintf(`
 data_dir: %s
+%s
 callbacks:
   - name: store
     sink: {sqlite: {}}
     chunk: {age: 10ms, events: 100}
     backoff: {initial: 10ms, max: 100ms}
-`, filepath.Join(dir, "data")))
+`, filepath.Join(dir, "data"), oftenSigned))
+	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "data", "store", "store.db"))
 	listen := address(t)
 	book := newLedger(t)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for round := range n {
 		load(t, startRelay(t, listen, config), book, uint64(round+1), random)
+		if err := auditor.left(t); err != nil {
+			t.Fatalf("kill %d: %v", round+1, err)
+		}
 	}
 	r := startRelay(t, listen, config)
 	r.settle(t, 2*time.Minute)
@@ -52,7 +57,9 @@ callbacks:
 	if at, err := s.Newest(t.Context()); err != nil || rows > at || rows < int64(book.count()) {
 		t.Errorf("it counts %d records, %d positions were given, %d events acknowledged: %v", rows, at, book.count(), err)
 	}
-	r.verifies(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "data", "store", "store.db"))
+	if err := auditor.whole(t, r); err != nil {
+		t.Error(err)
+	}
 }
 
 // exported reads back all of LiteLLM's events, counted by id.

@@ -1,18 +1,57 @@
 package crashtest
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"auditrelay/internal/verify"
 )
 
-// verifies stops the program in order, and has it verify its data directory and all places
-// to which it delivered: not one fault after all that happened, and no file that no
-// checkpoint covers.
-func (r *relay) verifies(t *testing.T, dataDir, config string, places ...string) {
+// oftenSigned has a relay sign and publish its logs while these tests send.
+const oftenSigned = "proofs: {every: 1s}"
+
+// auditor verifies the journal of a relay and the places to which it delivers with the
+// program's own command, again and again. It keeps the newest checkpoints that it saw:
+// whatever happens to the relay, no later state may contradict them or fall behind them.
+type auditor struct {
+	key, config string   // files: the signing key, and the configuration
+	places      []string // as verify takes them, the journal the last
+	pins        string   // a folder for each place
+}
+
+// newAuditor returns one of a relay that made its key in its data directory.
+func newAuditor(t *testing.T, dataDir, config string, places ...string) *auditor {
+	t.Helper()
+	return &auditor{key: filepath.Join(dataDir, "proof.key"), config: config, places: append(places, dataDir), pins: t.TempDir()}
+}
+
+// left verifies what a relay left that ended at once: nothing is missing, altered or forged.
+// What it had not signed yet is of no log.
+func (a *auditor) left(t *testing.T) (err error) {
+	t.Helper()
+	for i, place := range a.places {
+		report, pinned := a.verify(t, i)
+		if pinned == 0 && report.Checkpoints == 0 {
+			continue // none came there yet
+		}
+		for _, f := range report.Faults {
+			err = errors.Join(err, fmt.Errorf("verify %s after it ended: %s", filepath.Base(place), f))
+		}
+	}
+	return err
+}
+
+// whole stops a relay that has settled, and verifies everything: not one fault after all
+// that happened, no file that no checkpoint covers, and every event is stated.
+func (a *auditor) whole(t *testing.T, r *relay) (err error) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -22,24 +61,49 @@ func (r *relay) verifies(t *testing.T, dataDir, config string, places ...string)
 	case <-time.After(time.Minute):
 		t.Fatal("it does not stop")
 	}
+	for i, place := range a.places {
+		report, pinned := a.verify(t, i)
+		verdict := report.Verdict()
+		if report.FaultCount > 0 || len(report.Unattested) > 0 || !strings.Contains(verdict, "complete from 1 to ") {
+			err = errors.Join(err, fmt.Errorf("verify %s: %s\n%v\n%v", filepath.Base(place), verdict, report.Faults, report.Unattested))
+			continue
+		}
+		t.Logf("verify %s with %d pins: %s", filepath.Base(place), pinned, verdict)
+	}
+	return err
+}
+
+// verify verifies one place with the pins kept for it, and keeps its newest checkpoints.
+func (a *auditor) verify(t *testing.T, i int) (report *verify.Report, pinned int) {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := exec.Command(path, "proof", "public", filepath.Join(dataDir, "proof.key")).Output()
+	key, err := exec.Command(path, "proof", "public", a.key).Output()
 	if err != nil {
 		t.Fatalf("its public key: %v", err)
 	}
-	for _, place := range append(places, dataDir) {
-		args := []string{"verify", place, "--key", strings.TrimSpace(string(key))}
-		if place == dataDir {
-			args = append(args, "--config", config)
-		}
-		out, err := exec.Command(path, args...).CombinedOutput()
-		if err != nil || strings.Contains(string(out), "no checkpoint covers") || !strings.Contains(string(out), "complete from 1 to ") {
-			t.Errorf("verify %s: %v\n%s", filepath.Base(place), err, out)
-		} else {
-			t.Logf("verify %s: %s", filepath.Base(place), out)
-		}
+	saved := filepath.Join(a.pins, fmt.Sprint(i))
+	args := []string{"verify", a.places[i], "--key", strings.TrimSpace(string(key)), "--json", "--save-pin", saved}
+	if i == len(a.places)-1 {
+		args = append(args, "--config", a.config)
 	}
+	pins, err := filepath.Glob(filepath.Join(saved, "*.checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pin := range pins {
+		args = append(args, "--pin", pin)
+	}
+	if _, err := os.Stat(a.places[i]); errors.Is(err, os.ErrNotExist) && a.places[i] != "journal" && len(pins) == 0 {
+		return new(verify.Report), 0 // nothing was delivered yet
+	}
+	cmd := exec.Command(path, args...)
+	out, err := cmd.Output()
+	report = new(verify.Report)
+	if jsonErr := json.Unmarshal(out, report); jsonErr != nil {
+		t.Fatalf("verify %s: %v, %v: %s", a.places[i], err, jsonErr, out)
+	}
+	return report, len(pins)
 }
