@@ -181,6 +181,7 @@ type Manifest struct {
 	Counts   map[string]uint64 `json:"counts"`            // by outcome at the time of the seal
 	Reasons  map[string]uint64 `json:"reasons,omitempty"` // by cause, of everything not delivered
 	Payloads []ManifestPayload `json:"payloads"`
+	Origins  []ManifestOrigin  `json:"origins,omitempty"` // of all records of Payloads
 	Amends   []Amendment       `json:"amends,omitempty"`
 	Previous string            `json:"previous"` // hex SHA-256 of the manifest before, empty in the first
 
@@ -195,6 +196,15 @@ type ManifestPayload struct {
 	Tombstones   int    `json:"tombstones,omitempty"`
 	Digest       string `json:"sha256"`        // before compression
 	StoredDigest string `json:"stored_sha256"` // of the stored bytes
+}
+
+// ManifestOrigin says which records of a manifest came from one place. No event can choose
+// it; see Provenance.
+type ManifestOrigin struct {
+	Namespace string      `json:"namespace"`
+	Source    string      `json:"source"`
+	Principal string      `json:"principal,omitempty"` // empty without authentication
+	Sequences [][2]uint64 `json:"sequences"`           // each from its first to its last record; between them may be events that are no record
 }
 
 // ManifestCheckpoint names a signed checkpoint of the callback's log of what was

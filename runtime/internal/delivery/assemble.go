@@ -76,6 +76,7 @@ type Assembled struct {
 	frame    *receipts.Sealed // nil: none
 	outcomes []proof.Outcome  // what is to be stated of each of Judged
 	rendered []auditrelay.Record
+	origins  []auditrelay.ManifestOrigin // of what was rendered, where the sink keeps manifests
 }
 
 // payloadMarks is what the engine knows of a payload's records.

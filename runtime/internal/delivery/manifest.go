@@ -100,6 +100,33 @@ func (l *Lane) sealManifest(tx *journal.Tx, m auditrelay.Manifest, at Place, s s
 	return nil
 }
 
+// originsOf gathers records by where they came from, in the order of the first of each. A
+// record extends its origin's range if the one before it is of the same origin.
+func originsOf(records []auditrelay.Record) (all []auditrelay.ManifestOrigin) {
+	type origin struct{ namespace, source, principal string }
+	index := map[origin]int{}
+	var before origin
+	at := -1 // of before, in all
+	for i := range records {
+		r := &records[i]
+		from := origin{r.Namespace, r.Source, r.Principal}
+		if at >= 0 && from == before {
+			ranges := all[at].Sequences
+			ranges[len(ranges)-1][1] = r.Sequence
+			continue
+		}
+		known := false
+		if at, known = index[from]; !known {
+			at = len(all)
+			index[from] = at
+			all = append(all, auditrelay.ManifestOrigin{Namespace: r.Namespace, Source: r.Source, Principal: r.Principal})
+		}
+		before = from
+		all[at].Sequences = append(all[at].Sequences, [2]uint64{r.Sequence, r.Sequence})
+	}
+	return all
+}
+
 func renderManifest(keeper auditrelay.Manifester, m auditrelay.Manifest) (p auditrelay.Payload, err error) {
 	defer recoverInto(&err, "the sink's RenderManifest")
 	return keeper.RenderManifest(m)

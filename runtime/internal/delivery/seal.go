@@ -78,7 +78,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 		return err
 	}
 	if len(a.payloads) > 0 || l.state.Amends > 0 {
-		m := auditrelay.Manifest{From: a.From, To: a.To, Counts: counts, Reasons: reasons, Payloads: entries}
+		m := auditrelay.Manifest{From: a.From, To: a.To, Counts: counts, Reasons: reasons, Payloads: entries, Origins: a.origins}
 		if err := l.sealManifest(tx, m, at, sealing{chunk: a.From, of: a.of(), oldest: oldest}); err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) e
 		return err
 	}
 	if len(entries) > 0 {
-		if err := l.sealManifest(tx, auditrelay.Manifest{Payloads: entries}, at, sealing{dead: true, of: a.of(), oldest: now}); err != nil {
+		if err := l.sealManifest(tx, auditrelay.Manifest{Payloads: entries, Origins: a.origins}, at, sealing{dead: true, of: a.of(), oldest: now}); err != nil {
 			return err
 		}
 	}

@@ -62,6 +62,9 @@ func (a *Assembled) state(at Place) error {
 			return err
 		}
 	}
+	if _, ok := at.Sink.(auditrelay.Manifester); ok {
+		a.origins = originsOf(a.rendered)
+	}
 	a.rendered = nil
 	for i := range a.payloads {
 		p, m := &a.payloads[i], &a.marks[i]
