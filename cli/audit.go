@@ -125,6 +125,10 @@ func (c *auditShow) Run(a *program) error {
 type auditExport struct {
 	remote
 	auditFilters
+	Namespace string `help:"Only of this namespace." placeholder:"NAME"`
+	Source    string `help:"Only what came in this way: http, s3, postgres, relay and so on." placeholder:"SOURCE"`
+	Principal string `help:"Only what the token or key of this name sent." placeholder:"NAME"`
+
 	Format string `help:"csv or ndjson." enum:"csv,ndjson" default:"ndjson"`
 	Output string `help:"Write to this file. It appears only when the export is complete. Default: standard output." short:"o" type:"path" placeholder:"FILE"`
 	Ending bool   `help:"End with a line that marks the export as complete." default:"true" negatable:""`
@@ -136,6 +140,11 @@ func (c *auditExport) Run(a *program) error {
 		return err
 	}
 	query := c.query()
+	for name, value := range map[string]string{"namespace": c.Namespace, "source": c.Source, "principal": c.Principal} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
 	query.Set("format", c.Format)
 	query.Set("ending", strconv.FormatBool(c.Ending))
 	if c.Output == "" {

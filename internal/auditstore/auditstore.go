@@ -56,9 +56,11 @@ type Record struct {
 	ID        string // empty in a tombstone
 	Time      time.Time
 	Received  time.Time
-	Tombstone bool
-	Mapping   *auditrelay.Mapping // nil: Data is in LiteLLM's schema
-	Data      []byte              // one JSON object, as delivered
+	// Source and Principal are where the event came from; see auditrelay.Provenance.
+	Source, Principal string
+	Tombstone         bool
+	Mapping           *auditrelay.Mapping // nil: Data is in LiteLLM's schema
+	Data              []byte              // one JSON object, as delivered
 }
 
 // Row is one record as it is stored.
@@ -70,7 +72,10 @@ type Row struct {
 	ID        string
 	Time      time.Time
 	Received  time.Time
-	Tombstone bool
+	// Source and Principal are where the event came from; see auditrelay.Provenance. Both
+	// are empty in a record that a version without them stored.
+	Source, Principal string
+	Tombstone         bool
 	// Conflict: another event with this identity and other contents had been accepted
 	// before. Nothing unmarks it, not even the end of the other.
 	Conflict bool
@@ -108,7 +113,9 @@ const (
 	versionConflict = 3
 	// versionMapping has records of other schemas than LiteLLM's, with where their fields are.
 	versionMapping = 4
-	versionNewest  = versionMapping
+	// versionOrigin says where records came from, beside what they say themselves.
+	versionOrigin = 5
+	versionNewest = versionOrigin
 )
 
 // The names in the table of numbers.

@@ -7,9 +7,9 @@ import (
 )
 
 // digest is SHA-256 of all that makes a row a record: its journal's name, its place in
-// it, its identity and times, its document, and where the fields of that are. The columns
-// that are searched follow from these two. Each text has its length before it, so that no two records have one
-// digest.
+// it, its identity and times, its document, where the fields of that are, and where it came
+// from. The columns that are searched follow from document and mapping. Each text has its
+// length before it, so that no two records have one digest.
 func digest(journal string, w *written) []byte {
 	b := make([]byte, 0, 256+len(w.data))
 	text := func(s string) { b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...) }
@@ -21,8 +21,13 @@ func digest(journal string, w *written) []byte {
 	text(w.namespace)
 	text(w.id)
 	text(w.data)
-	if w.mapping != "" {
+	origin := w.source != "" || w.principal != "" // a record of an earlier version has none
+	if w.mapping != "" || origin {
 		text(w.mapping)
+	}
+	if origin {
+		text(w.source)
+		text(w.principal)
 	}
 	sum := sha256.Sum256(b)
 	return sum[:]

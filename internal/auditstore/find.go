@@ -94,8 +94,12 @@ func (s *Store) rows() *statement {
 	if s.version >= versionMapping {
 		mapping = "e.mapping"
 	}
+	origin := "'', ''"
+	if s.version >= versionOrigin {
+		origin = "e.source, e.principal"
+	}
 	return s.statement("SELECT e.position, j.name, e.sequence, e.tombstone, e.updated_at, e.received, e.namespace, e.id, e.data, " +
-		"e.action, e.table_name, e.object_id, e.changed_by, e.changed_by_api_key, " + digest + ", " + s.conflict() + ", " + mapping + " FROM " + s.tables.events + " e LEFT JOIN " + s.tables.journals + " j ON j.number = e.journal")
+		"e.action, e.table_name, e.object_id, e.changed_by, e.changed_by_api_key, " + digest + ", " + s.conflict() + ", " + mapping + ", " + origin + " FROM " + s.tables.events + " e LEFT JOIN " + s.tables.journals + " j ON j.number = e.journal")
 }
 
 func (s *Store) row(ctx context.Context, st *statement) (Row, bool, error) {
@@ -116,10 +120,10 @@ func scanRow(scan func(...any) error) (Row, error) {
 	var conflict int64
 	c := &w.columns
 	err := scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,
-		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest, &conflict, &w.mapping)
+		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest, &conflict, &w.mapping, &w.source, &w.principal)
 	if err != nil {
 		return Row{}, err
 	}
 	return Row{Position: w.position, Journal: journal.String, Sequence: uint64(w.sequence), Namespace: w.namespace, ID: w.id, Time: fromMicros(w.at),
-		Received: fromMicros(w.received), Tombstone: w.tombstone != 0, Conflict: conflict != 0, Mapping: parseMapping(w.mapping), Data: []byte(w.data), Integrity: integrity(journal.String, &w)}, nil
+		Received: fromMicros(w.received), Source: w.source, Principal: w.principal, Tombstone: w.tombstone != 0, Conflict: conflict != 0, Mapping: parseMapping(w.mapping), Data: []byte(w.data), Integrity: integrity(journal.String, &w)}, nil
 }

@@ -83,7 +83,13 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 			for n := range uint64(12) {
 				all = append(all, record(n+1, fmt.Sprint("id-", n+1), fmt.Sprintf(`{"n":%d,"action":"created","changed_by":"alice","object_id":"o","table_name":"t","changed_by_api_key":"k"}`, n+1)))
 			}
-			return append(all, tombstone(13))
+			all = append(all, tombstone(13))
+			for _, sequence := range []uint64{14, 15} {
+				r := record(sequence, fmt.Sprint("id-", sequence), `{"n":1}`)
+				r.Source, r.Principal = "http", "bob"
+				all = append(all, r)
+			}
+			return all
 		}
 		if _, err := s.Put(t.Context(), "j.1", records(), 0); err != nil {
 			t.Fatal(err)
@@ -95,7 +101,7 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 		}
 		changes := []string{
 			"data = replace(data, 'alice', 'alicf')", "data = 'garbage'", "data = ''", "data = '[]'", "updated_at = updated_at + 1", "received = received - 1",
-			"tombstone = 1", "namespace = 'emitted'", "id = 'other'", "action = 'deleted'", "changed_by = 'bob'", "object_id = 'p'", "tombstone = 0",
+			"tombstone = 1", "namespace = 'emitted'", "id = 'other'", "action = 'deleted'", "changed_by = 'bob'", "object_id = 'p'", "tombstone = 0", "source = 'relay'", "principal = 'alice'",
 		}
 		for i, change := range changes {
 			run(fmt.Sprintf("UPDATE %sauditrelay_events SET %s WHERE sequence = %d", prefix, change, i+1))
@@ -105,7 +111,7 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 				t.Errorf("%s: %d is %s", changes[sequence-1], sequence, is)
 			}
 		}
-		if got, err := s.Put(t.Context(), "j.1", records(), 0); err != nil || got.Replaced+got.Known != 13 || got.Inserted != 0 {
+		if got, err := s.Put(t.Context(), "j.1", records(), 0); err != nil || got.Replaced+got.Known != 15 || got.Inserted != 0 {
 			t.Errorf("again: %+v, %v", got, err)
 		}
 		for sequence, is := range integrityOf(t, s) {

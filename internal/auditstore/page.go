@@ -66,7 +66,7 @@ func (s *Store) page(ctx context.Context, q Query, after *Place, skip, limit int
 // Scattered reports whether what q selects lies scattered over the order that it asks for:
 // no index gives it in that order.
 func (q *Query) Scattered() bool {
-	return q.sort() != FieldUpdatedAt && (q.Namespace != "" || len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
+	return q.sort() != FieldUpdatedAt && (q.Namespace != "" || q.hasOrigin() || len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
 }
 
 // order is how a query's records are ordered, and where a page begins.
@@ -194,6 +194,9 @@ func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (p
 	}
 	if q.Namespace != "" {
 		inner += ", namespace"
+	}
+	if q.hasOrigin() {
+		inner += ", source, principal"
 	}
 	if len(q.Contains) > 0 {
 		inner += ", teams, team_names, tokens"

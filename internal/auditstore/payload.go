@@ -29,6 +29,8 @@ type line struct {
 	ID        string          `json:"id"`
 	Time      time.Time       `json:"time"`
 	Received  time.Time       `json:"received"`
+	Source    string          `json:"source,omitempty"`
+	Principal string          `json:"principal,omitempty"`
 	Tombstone bool            `json:"tombstone,omitempty"`
 	Mapping   json.RawMessage `json:"mapping,omitempty"`
 	Data      json.RawMessage `json:"data"`
@@ -77,7 +79,7 @@ func render(chunk *auditrelay.Chunk, records []auditrelay.Record) (auditrelay.Pa
 		if text := mappingText(r.Mapping); text != "" && !r.Tombstone {
 			mapping = json.RawMessage(text)
 		}
-		head, err := json.Marshal(line{Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, Time: r.Time.UTC(), Received: r.Received.UTC(), Tombstone: r.Tombstone, Mapping: mapping})
+		head, err := json.Marshal(line{Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, Time: r.Time.UTC(), Received: r.Received.UTC(), Source: r.Source, Principal: r.Principal, Tombstone: r.Tombstone, Mapping: mapping})
 		if err != nil {
 			return auditrelay.Payload{}, fmt.Errorf("render record %d: %w", r.Sequence, err)
 		}
@@ -118,7 +120,7 @@ func Parse(p *auditrelay.Payload) (journal string, records []Record, err error) 
 		if json.Unmarshal(text, &l) != nil || len(l.Data) == 0 {
 			return "", nil, errPayload // the parser's own error may quote the text
 		}
-		records = append(records, Record{Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Time: l.Time, Received: l.Received, Tombstone: l.Tombstone, Mapping: parseMapping(string(l.Mapping)), Data: l.Data})
+		records = append(records, Record{Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Time: l.Time, Received: l.Received, Source: l.Source, Principal: l.Principal, Tombstone: l.Tombstone, Mapping: parseMapping(string(l.Mapping)), Data: l.Data})
 	}
 	return journal, records, nil
 }

@@ -80,26 +80,30 @@ type putter struct {
 	writes   int64  // of the journal, with this transaction
 	digests  bool   // rows have them
 	mapped   bool   // rows say where their fields are
+	origins  bool   // rows say where they came from
 	marks    bool   // rows say whether they are a conflict
 
 	atPlace, withID, insert, update, mark *sql.Stmt
 }
 
 // recordColumns are those that a record's row has, in the order in which write gives them.
-func recordColumns(digests, mapped bool) []string {
+func (p *putter) recordColumns() []string {
 	names := []string{"journal", "sequence", "tombstone", "updated_at", "received", "action", "table_name", "object_id", "changed_by", "changed_by_api_key", "namespace", "id", "data"}
-	if digests {
+	if p.digests {
 		names = append(names, "digest", "teams", "team_names", "tokens")
 	}
-	if mapped {
+	if p.mapped {
 		names = append(names, "mapping")
+	}
+	if p.origins {
+		names = append(names, "source", "principal")
 	}
 	return names
 }
 
 func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*putter, error) {
 	identity, _, _ := strings.Cut(journal, ".")
-	p := &putter{tx: tx, store: s, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict, mapped: s.version >= versionMapping}
+	p := &putter{tx: tx, store: s, name: journal, identity: identity, digests: s.version >= versionDigest, marks: s.version >= versionConflict, mapped: s.version >= versionMapping, origins: s.version >= versionOrigin}
 	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
@@ -110,13 +114,16 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	if p.mapped {
 		none += ", mapping"
 	}
+	if p.origins {
+		none += ", source, principal"
+	}
 	// What else the row has is read too: a row that is damaged elsewhere is not known.
 	atPlace := s.statement("SELECT position, tombstone, updated_at, received, namespace, id, data, action, table_name, object_id, changed_by, changed_by_api_key" + none + " FROM " + s.tables.events + " WHERE journal = ").arg(nil).text(" AND sequence = ").arg(nil)
 	// same: the very event, of the journal before it was restored from a backup.
 	withID := s.statement("SELECT e.position, e.data, CASE WHEN e.sequence = ").arg(nil).
 		text(" AND j.identity = ").arg(nil).text(" THEN 1 ELSE 0 END AS same FROM " + s.tables.events + " e JOIN " + s.tables.journals + " j ON j.number = e.journal WHERE e.id = ").
 		arg(nil).text(" AND e.namespace = ").arg(nil).text(" AND e.tombstone = 0 ORDER BY same DESC, e.position")
-	names := recordColumns(p.digests, p.mapped)
+	names := p.recordColumns()
 	insert := s.statement("INSERT INTO " + s.tables.events + " (" + strings.Join(names, ", ") + ") VALUES (")
 	update := s.statement("UPDATE " + s.tables.events + " SET ")
 	for i, name := range names {
@@ -317,6 +324,7 @@ type written struct {
 	position, sequence, tombstone, at, received int64
 	columns                                     [5]string
 	namespace, id, data, mapping                string
+	source, principal                           string
 	digest                                      []byte
 	inside                                      inside
 }
@@ -325,6 +333,9 @@ func (p *putter) made(r *Record) *written {
 	w := &written{sequence: int64(r.Sequence), at: micros(r.Time), received: micros(r.Received), namespace: column(r.Namespace), id: column(r.ID), data: string(r.Data)}
 	if p.mapped {
 		w.mapping = mappingText(r.Mapping)
+	}
+	if p.origins {
+		w.source, w.principal = column(r.Source), column(r.Principal)
 	}
 	w.columns = columnsOf(w.mapping, r.Data)
 	if r.Tombstone {
@@ -349,6 +360,9 @@ func (p *putter) args(w *written) []any {
 	if p.mapped {
 		args = append(args, w.mapping)
 	}
+	if p.origins {
+		args = append(args, w.source, w.principal)
+	}
 	return args
 }
 
@@ -362,13 +376,16 @@ func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	if p.mapped {
 		into = append(into, &w.mapping)
 	}
+	if p.origins {
+		into = append(into, &w.source, &w.principal)
+	}
 	err = p.atPlace.QueryRowContext(ctx, p.journal, int64(r.Sequence)).Scan(into...)
 	return w, err
 }
 
 // equal reports whether the row that is there is what would be written.
 func (w *written) equal(there *written, digests bool) bool {
-	if w.data != there.data || w.mapping != there.mapping || w.columns != there.columns {
+	if w.data != there.data || w.mapping != there.mapping || w.columns != there.columns || w.source != there.source || w.principal != there.principal {
 		return false
 	}
 	return !digests || w.was(there) && w.tombstone == there.tombstone && w.at == there.at && w.received == there.received &&

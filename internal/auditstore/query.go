@@ -12,6 +12,8 @@ import (
 // first.
 type Query struct {
 	Namespace string           // empty: all
+	Source    string           // the same; see auditrelay.Provenance
+	Principal string           // the same
 	Equal     map[Field]string // all must match exactly; keys from Filterable
 	Contains  map[Field]string // all must match as a substring; keys from Inside
 	From, To  time.Time        // bounds of updated_at, both inclusive; zero: none
@@ -31,8 +33,10 @@ func (q *Query) sort() Field {
 
 // all reports whether every record is selected.
 func (q *Query) all() bool {
-	return q.Namespace == "" && len(q.Equal) == 0 && len(q.Contains) == 0 && q.From.IsZero() && q.To.IsZero() && q.Through == 0
+	return q.Namespace == "" && !q.hasOrigin() && len(q.Equal) == 0 && len(q.Contains) == 0 && q.From.IsZero() && q.To.IsZero() && q.Through == 0
 }
+
+func (q *Query) hasOrigin() bool { return q.Source != "" || q.Principal != "" }
 
 // where adds the conditions. The first field of indexed that is asked for drives the
 // query, the others are looked at along its way.
@@ -63,6 +67,14 @@ func (s *Store) where(ctx context.Context, q *Query, st *statement) error {
 		st.text(" AND " + name + " = ").arg(column(q.Namespace))
 		if q.Namespace != usualNamespace && s.version >= versionConflict {
 			st.text(" AND " + otherNamespace) // or its index is not looked at
+		}
+	}
+	if q.hasOrigin() && s.version < versionOrigin {
+		return ErrEarlier
+	}
+	for _, c := range []struct{ name, value string }{{"source", q.Source}, {"principal", q.Principal}} {
+		if c.value != "" {
+			st.text(" AND " + c.name + " = ").arg(column(c.value))
 		}
 	}
 	if err := s.containing(ctx, q, st); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 )
 
 // schema makes what is not there.
@@ -17,7 +18,7 @@ func (s *Store) schema() []string {
 		"CREATE TABLE IF NOT EXISTS " + s.tables.events + " (position " + position + ", journal BIGINT NOT NULL, sequence BIGINT NOT NULL, " +
 			"tombstone BIGINT NOT NULL, updated_at BIGINT NOT NULL, received BIGINT NOT NULL, " +
 			"action " + must + ", table_name " + must + ", object_id " + must + ", changed_by " + must + ", changed_by_api_key " + must + ", " +
-			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ", " + conflictColumn + ", " + s.mappingColumn() + ")",
+			"namespace " + must + ", id " + must + ", data " + must + ", digest " + bytes + ", teams " + text + ", team_names " + text + ", tokens " + text + ", " + conflictColumn + ", " + s.mappingColumn() + ", " + strings.Join(s.originColumns(), ", ") + ")",
 		"CREATE UNIQUE INDEX IF NOT EXISTS auditrelay_events_place ON " + s.tables.events + " (journal, sequence)",
 		"CREATE INDEX IF NOT EXISTS auditrelay_events_received ON " + s.tables.events + " (received, position)",
 		s.insideIndex(),
@@ -43,6 +44,13 @@ const conflictColumn = "conflict BIGINT NOT NULL DEFAULT 0"
 func (s *Store) mappingColumn() string {
 	_, text, _ := s.options.Dialect.types()
 	return "mapping " + text + " NOT NULL DEFAULT ''"
+}
+
+// originColumns are where a record came from. They have no index: a search by them goes
+// along the time.
+func (s *Store) originColumns() []string {
+	_, text, _ := s.options.Dialect.types()
+	return []string{"source " + text + " NOT NULL DEFAULT ''", "principal " + text + " NOT NULL DEFAULT ''"}
 }
 
 // namespaceIndex is for readers who see one namespace. Events of LiteLLM, which are most
@@ -73,6 +81,13 @@ func (s *Store) migrate(ctx context.Context) error {
 		if version < versionMapping {
 			if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.tables.events+" ADD COLUMN "+s.mappingColumn()); err != nil {
 				return err
+			}
+		}
+		if version < versionOrigin {
+			for _, column := range s.originColumns() {
+				if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.tables.events+" ADD COLUMN "+column); err != nil {
+					return err
+				}
 			}
 		}
 		return s.set(ctx, tx, metaVersion, max(version, versionNewest))

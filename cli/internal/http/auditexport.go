@@ -108,6 +108,15 @@ func exportOf(q *auditQuery) exportRecord {
 			e.Filters = append(e.Filters, string(f))
 		}
 	}
+	if q.Namespace != q.confined {
+		e.Filters = append(e.Filters, "namespace")
+	}
+	if q.Source != "" {
+		e.Filters = append(e.Filters, "source")
+	}
+	if q.Principal != "" {
+		e.Filters = append(e.Filters, "principal")
+	}
 	if !q.From.IsZero() {
 		e.From = isoTime(q.From)
 	}
@@ -251,7 +260,7 @@ func (e ndjsonExport) end(n exported) error {
 // csvColumns are those of a CSV export; other holds the event's other fields as JSON.
 var csvColumns = []string{
 	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
-	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict",
+	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict", "source", "principal",
 }
 
 // What the first cell of the last row says: that it is whole, or that so many records as
@@ -326,6 +335,7 @@ func (e *csvExport) record(row *auditstore.Row) error {
 	cells[10], cells[11], cells[12] = row.Namespace, row.Journal, strconv.FormatUint(row.Sequence, 10)
 	cells[13], cells[14] = isoTime(row.Received), strconv.FormatBool(row.Tombstone)
 	cells[15], cells[16] = string(row.Integrity), strconv.FormatBool(row.Conflict)
+	cells[17], cells[18] = row.Source, row.Principal
 	for i, cell := range cells {
 		cells[i] = guarded(cell)
 	}

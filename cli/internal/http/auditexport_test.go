@@ -18,7 +18,10 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/sqlite"
+	"auditrelay/config"
 	"auditrelay/internal/auditstore"
+
+	"github.com/tidwall/gjson"
 )
 
 // sqliteStore is the store of the callback archive.
@@ -244,5 +247,79 @@ func TestExportsOfOtherSchemas(t *testing.T) {
 	}
 	if err := json.Unmarshal(auditLog(&row), &log); err != nil || log.ID != "o1" || log.Action != "buy" || log.ChangedBy != "jane" || log.Object != "book" || string(log.After) != string(row.Data) || log.Record.Schema != "shop" {
 		t.Errorf("%+v, %v", log, err)
+	}
+}
+
+// TestAnExportOfAnOrigin: an export is narrowed by where events came from, which no event can
+// choose; its record says by what and not to what.
+func TestAnExportOfAnOrigin(t *testing.T) {
+	const usual, x, all = "the-usual-sender-01", "the-sender-of-x-0123", "the-reader-of-all-01"
+	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db")}
+	sink, err := sqlite.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, Options{Stores: sqliteStore{t, o}, Config: tokens([]config.Token{
+		{Name: "usual", Token: usual, Roles: []config.Role{"ingest"}},
+		{Name: "x", Token: x, Roles: []config.Role{"ingest", "comply"}, Namespace: "team-x"},
+		{Name: "all", Token: all, Roles: []config.Role{"comply"}},
+	})}, callbackOf("archive", sink))
+	as := func(token, method, path, body string) (int, string) {
+		t.Helper()
+		status, answer, _ := r.call(method, path, body, "Authorization", "Bearer "+token)
+		return status, answer
+	}
+	forged := strings.Replace(event("a"), `"changed_by":"u"`, `"changed_by":"u","principal":"x","auditrelay_record":{"principal":"x"}`, 1)
+	for body, token := range map[string]string{forged: usual, event("b"): x} {
+		if status, answer := as(token, "POST", "/v1/events", body); status != http.StatusOK {
+			t.Fatal(status, answer)
+		}
+	}
+	r.settle()
+	ids := func(token, query string) string {
+		t.Helper()
+		status, answer := as(token, "GET", "/audit/export?format=ndjson&ending=false&sort_by=id&sort_order=asc&"+query, "")
+		if status != http.StatusOK {
+			return fmt.Sprint(status)
+		}
+		var found []string
+		for line := range strings.Lines(answer) {
+			one := gjson.Parse(line)
+			record := one.Get(recordField)
+			if record.Get("source").Str != "relay" {
+				found = append(found, one.Get("id").Str+" "+record.Get("source").Str+" "+record.Get("principal").Str)
+			}
+		}
+		return strings.Join(found, ", ")
+	}
+	for _, tt := range []struct{ token, query, want string }{
+		{all, "principal=x", "b http x"},
+		{all, "principal=usual", "a http usual"},
+		{all, "source=http", "a http usual, b http x"},
+		{all, "source=s3", ""},
+		{all, "source=http&namespace=team-x", "b http x"},
+		{x, "source=http", "b http x"},
+		{x, "namespace=team-x", "b http x"},
+		{x, "namespace=litellm", "400"},
+		{x, "principal=usual", ""},
+		{all, "principal=", "400"},
+	} {
+		if got := ids(tt.token, tt.query); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.query, got, tt.want)
+		}
+	}
+	if _, csv := as(all, "GET", "/audit/export?format=csv&principal=usual", ""); !strings.Contains(csv, "verified,false,http,usual") {
+		t.Error(csv)
+	}
+	if status, _ := as(all, "GET", "/audit?principal=x", ""); status != http.StatusBadRequest {
+		t.Errorf("a list takes it: %d", status)
+	}
+	r.settle()
+	if records := ids(all, "table_name=auditrelay_export"); records != "" {
+		t.Error(records)
+	}
+	_, own := as(all, "GET", "/audit/export?format=ndjson&ending=false&source=relay&table_name=auditrelay_export", "")
+	if !strings.Contains(own, `"filters":["namespace","source"]`) || strings.Contains(own, "team-x") {
+		t.Errorf("the records of the exports: %s", own)
 	}
 }

@@ -25,6 +25,7 @@ type auditQuery struct {
 	exactTotal     bool
 	format         string // of an export
 	ending         bool
+	confined       string // the one namespace that the reader may see; empty: all
 }
 
 const (
@@ -37,14 +38,17 @@ const (
 var filterParams = []string{"id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id",
 	"object_team_id", "object_team", "object_key_hash", "start_date", "end_date", "sort_by", "sort_order"}
 
+// originParams are those of an export alone: no index has what they ask for.
+var originParams = []string{"namespace", "source", "principal"}
+
 // The parameters of each route.
 var (
 	listParams   = append([]string{"page", "page_size", "cursor", "exact_total"}, filterParams...)
-	exportParams = append([]string{"format", "ending"}, filterParams...)
+	exportParams = append(append([]string{"format", "ending"}, originParams...), filterParams...)
 )
 
 // narrowing are the parameters without which a search finds more.
-var narrowing = append([]string{"cursor", "id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "start_date", "end_date"}, insideParams()...)
+var narrowing = append([]string{"cursor", "id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "start_date", "end_date", "namespace", "source", "principal"}, insideParams()...)
 
 func insideParams() (names []string) {
 	for _, f := range auditstore.Inside() {
@@ -99,7 +103,14 @@ func readAuditQuery(raw string, allowed []string, namespace string) (auditQuery,
 	}
 	q := auditQuery{page: p.number("page", 1, maxAuditPage), pageSize: p.number("page_size", 10, maxAuditPageSize)}
 	p.filters(&q.Query)
-	q.Namespace = namespace
+	q.confined = namespace
+	if q.Namespace = p.values.Get("namespace"); namespace != "" {
+		if q.Namespace != "" && q.Namespace != namespace {
+			p.bad("namespace", "the token is confined to %s", namespace)
+		}
+		q.Namespace = namespace
+	}
+	q.Source, q.Principal = p.values.Get("source"), p.values.Get("principal")
 	q.exactTotal = p.flag("exact_total", false)
 	q.ending = p.flag("ending", true)
 	if q.format = p.values.Get("format"); slices.Contains(allowed, "format") && q.format != "csv" && q.format != "ndjson" {

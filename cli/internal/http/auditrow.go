@@ -22,7 +22,12 @@ type auditRecord struct {
 	Journal   string    `json:"journal"`
 	Sequence  uint64    `json:"sequence"`
 	Received  time.Time `json:"received"`
-	Tombstone bool      `json:"tombstone"`
+	// Source and Principal say where the event came from; no event can choose them. They
+	// are left out where an earlier version stored the record; a principal also where the
+	// sender needed no token.
+	Source    string `json:"source,omitempty"`
+	Principal string `json:"principal,omitempty"`
+	Tombstone bool   `json:"tombstone"`
 	// Conflict: another event with this id and other contents had been accepted before.
 	Conflict bool `json:"conflict,omitempty"`
 	// Schema is that of an event that is not in LiteLLM's.
@@ -112,7 +117,7 @@ func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 	if row.Mapping != nil {
 		name = row.Mapping.Schema
 	}
-	field(recordField, appendMarshalled(nil, auditRecord{Schema: name, Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Tombstone: row.Tombstone, Conflict: row.Conflict, Integrity: row.Integrity, Others: others}))
+	field(recordField, appendMarshalled(nil, auditRecord{Schema: name, Namespace: row.Namespace, Journal: row.Journal, Sequence: row.Sequence, Received: row.Received, Source: row.Source, Principal: row.Principal, Tombstone: row.Tombstone, Conflict: row.Conflict, Integrity: row.Integrity, Others: others}))
 	b.WriteByte('}')
 	return b.Bytes()
 }
