@@ -42,7 +42,7 @@ _auditrelay() {
     "audit") words="list show export --help --version" ;;
     "audit list") words="--help --version --server --token-file --ca --client-cert --client-key --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --limit --cursor --json" ;;
     "audit show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
-    "audit export") words="--help --version --server --token-file --ca --client-cert --client-key --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --format --output --ending" ;;
+    "audit export") words="--help --version --server --token-file --ca --client-cert --client-key --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --namespace --source --principal --format --output --ending" ;;
     "store") words="verify rebuild --help --version" ;;
     "store verify") words="--help --version --config --key --from --faults --json" ;;
     "store rebuild") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --dry-run --json" ;;
