@@ -16,6 +16,7 @@ type pseudonymCommand struct {
 	ValueFile string `help:"File with the value; - for standard input. One line feed at its end does not count. The value is not an argument, since those show in process lists and shell histories." required:"" placeholder:"FILE"`
 	Callback  string `help:"Only of this callback." placeholder:"NAME"`
 	Key       string `help:"Only with this key." placeholder:"NAME"`
+	Field     string `help:"The name of the key that the value stands under, for policies that separate pseudonyms by callback and field." placeholder:"NAME"`
 	JSON      bool   `help:"Print JSON."`
 }
 
@@ -31,7 +32,7 @@ func (c *pseudonymCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	found, err := cl.LookUp(a.ctx, api.LookUp{Value: value, Callback: c.Callback, Key: c.Key})
+	found, err := cl.LookUp(a.ctx, api.LookUp{Value: value, Callback: c.Callback, Key: c.Key, Field: c.Field})
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,9 @@ func pseudonymRow(p api.Pseudonym) []string {
 	}
 	if p.Current {
 		version += " (current)"
+	}
+	if p.Separate && p.Pseudonym == "" {
+		pseudonym = "(one for each field: give --field)"
 	}
 	if p.Destroyed {
 		pseudonym = "(destroyed)"

@@ -19,6 +19,7 @@ var (
 	_ filter.Described = (*Filter)(nil)
 	_ filter.Pure      = (*Filter)(nil)
 	_ filter.Masker    = (*Filter)(nil)
+	_ filter.Grouped   = (*Filter)(nil)
 )
 
 // New makes the filter of a policy, with the keys that its rules name. A preset has
@@ -50,12 +51,21 @@ func (f *Filter) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: f.policy.Digest()}
 }
 
-// Identity implements filter.Pure.
-func (f *Filter) Identity() any { return f.policy.Identity() }
+// Identity implements filter.Pure. That of a policy which separates pseudonyms by callback is
+// equal to no other's.
+func (f *Filter) Identity() any {
+	if f.policy.Separates() {
+		return new(byte)
+	}
+	return f.policy.Identity()
+}
 
-// Open implements filter.Filter.
-func (f *Filter) Open(context.Context) (filter.Instance, error) {
-	return &instance{applier: f.policy.NewApplier()}, nil
+// Open implements filter.Filter. Pseudonyms are those of before the journal.
+func (f *Filter) Open(ctx context.Context) (filter.Instance, error) { return f.OpenFor(ctx, "") }
+
+// OpenFor implements filter.Grouped: a policy may separate pseudonyms by callback.
+func (f *Filter) OpenFor(_ context.Context, callback string) (filter.Instance, error) {
+	return &instance{applier: f.policy.NewApplier(callback)}, nil
 }
 
 // Masks implements filter.Masker.

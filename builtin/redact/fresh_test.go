@@ -1,6 +1,8 @@
 package redact_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -32,6 +34,32 @@ var encodings = map[string]func(s string) string{
 	},
 }
 
+// layered are encodings around encodings.
+var layered = map[string]func(s string) string{
+	"base64 twice":           func(s string) string { return encodings["base64"](encodings["base64"](s)) },
+	"base64 of base64 url":   func(s string) string { return encodings["base64"](encodings["base64 url"](s)) },
+	"base64 of hex":          func(s string) string { return encodings["base64"](encodings["hex"](s)) },
+	"base64 of JSON":         func(s string) string { return encodings["base64"](`{"note": ` + jsonText(s) + `}`) },
+	"base64 in JSON, base64": func(s string) string { return encodings["base64"](`{"data": "` + encodings["base64"](s) + `"}`) },
+	"url twice":              func(s string) string { return url.QueryEscape(encodings["every %"](s)) },
+	"url of base64":          func(s string) string { return encodings["every %"](encodings["base64"](s)) },
+	"gzip":                   gzipped,
+	"base64 of base64 gzip":  func(s string) string { return encodings["base64"](gzipped(s)) },
+	"gzip of a longer text":  func(s string) string { return gzipped(strings.Repeat("nothing. ", 300) + s) },
+	"gzip, cut short":        func(s string) string { g := gzipped(s + strings.Repeat(" and more", 40)); return g[:len(g)-12] },
+}
+
+func gzipped(s string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(s))
+	_ = w.Close()
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+// TestLayers: nor does one that stands encoded twice, or compressed.
+func TestLayers(t *testing.T) { testEncoded(t, layered) }
+
 func each(s, format string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -42,7 +70,9 @@ func each(s, format string) string {
 
 // TestEncodedSecrets: a secret that stands encoded as a whole, as a value or in a
 // sentence, does not pass filter and gate.
-func TestEncodedSecrets(t *testing.T) {
+func TestEncodedSecrets(t *testing.T) { testEncoded(t, encodings) }
+
+func testEncoded(t *testing.T, encodings map[string]func(s string) string) {
 	filter := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)
 	random := rand.New(rand.NewPCG(21, 2026))

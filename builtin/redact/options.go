@@ -62,6 +62,14 @@ type Options struct {
 	// before_value, compared before anything is masked. Default: false.
 	ChangedFields bool `yaml:"changed_fields"`
 
+	// Pseudonyms says what the pseudonyms of hmac, and equal texts of encrypt, depend on
+	// beside value and key: separate makes them differ by callback and by field, the name of
+	// the nearest key (user_id is userId), so that nobody can join them; rules with shared
+	// are excepted. shared makes them the same everywhere. To change it breaks joins with
+	// what was delivered before: rotate the key at the same time. Default: shared, as in
+	// policies of before there was a choice.
+	Pseudonyms Pseudonyms `yaml:"pseudonyms"`
+
 	// Except lists paths that the rules by name skip. Detectors and rules by path still
 	// apply.
 	Except []string `yaml:"except"`
@@ -108,6 +116,10 @@ type Rule struct {
 	// Key names an entry of keys, for hmac and encrypt.
 	Key string `yaml:"key"`
 
+	// Shared makes the pseudonyms of this rule the same on every callback and in every
+	// field, although pseudonyms is separate: for joins. Default: false.
+	Shared bool `yaml:"shared"`
+
 	// Keep is the number of characters that stay, for partial and truncate. With
 	// partial never more than half of the value.
 	Keep int `yaml:"keep"`
@@ -120,6 +132,15 @@ type Opaque string
 const (
 	OpaqueText Opaque = "text"
 	OpaqueMask Opaque = "mask"
+)
+
+// Pseudonyms says what pseudonyms depend on beside value and key.
+type Pseudonyms string
+
+// The values of Pseudonyms; the empty one means PseudonymsShared.
+const (
+	PseudonymsShared   Pseudonyms = "shared"
+	PseudonymsSeparate Pseudonyms = "separate"
 )
 
 // Over returns the options as they stand on top of a preset's: both sets of rules
@@ -142,6 +163,9 @@ func (o Options) Over(preset Options) Options {
 	if o.Opaque != "" {
 		out.Opaque = o.Opaque
 	}
+	if o.Pseudonyms != "" {
+		out.Pseudonyms = o.Pseudonyms
+	}
 	if o.KeepOnly != nil {
 		out.KeepOnly = o.KeepOnly
 	}
@@ -150,10 +174,10 @@ func (o Options) Over(preset Options) Options {
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
 func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redaction.Policy, error) {
-	p := redaction.Options{KeyHashes: o.KeyHashes, ChangedFields: o.ChangedFields, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys}
+	p := redaction.Options{KeyHashes: o.KeyHashes, ChangedFields: o.ChangedFields, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Separate: o.Pseudonyms == PseudonymsSeparate, Keys: keys}
 	for _, r := range o.Rules {
 		p.Rules = append(p.Rules, redaction.Rule{
-			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep,
+			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep, Shared: r.Shared,
 		})
 	}
 	policy, err := redaction.New(p)
@@ -163,6 +187,9 @@ func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalo
 	}
 	if o.Opaque != "" && o.Opaque != OpaqueText && o.Opaque != OpaqueMask {
 		faults = append(faults, &auditrelay.OptionError{Path: "opaque", Err: errors.New("expected mask or text")})
+	}
+	if o.Pseudonyms != "" && o.Pseudonyms != PseudonymsShared && o.Pseudonyms != PseudonymsSeparate {
+		faults = append(faults, &auditrelay.OptionError{Path: "pseudonyms", Err: errors.New("expected separate or shared")})
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)

@@ -13,6 +13,16 @@ import (
 // TestServices: of tokens of services that are no part of the rules' examples, filter and
 // gate together let out hardly any, wherever they stand.
 func TestServices(t *testing.T) {
+	testServices(t, 5, slices.Concat(vectors.Public, vectors.Services, vectors.Later, vectors.Fresh))
+}
+
+// TestAttack: the same of the list of which the rules are no copy: it has beginnings of
+// vendors that no rule knows, most of those that pass before a UUID or 32 hexadecimal digits,
+// which identifiers have too.
+func TestAttack(t *testing.T) { testServices(t, 20, vectors.Attack) }
+
+// testServices plants services and fails where more than percent of the places let them out.
+func testServices(t *testing.T, percent int, services [][2]string) {
 	filter := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)
 	random := rand.New(rand.NewPCG(7, 2026))
@@ -23,7 +33,6 @@ func TestServices(t *testing.T) {
 		"key":      func(v string) any { return map[string]any{"updated_values": map[string]any{v: true}} },
 	}
 	total, missed := 0, map[string][]string{}
-	services := slices.Concat(vectors.Public, vectors.Services, vectors.Later, vectors.Fresh)
 	for _, s := range services {
 		for name, plant := range positions {
 			for range 3 {
@@ -51,7 +60,7 @@ func TestServices(t *testing.T) {
 		t.Logf("%s passes: %v", name, where)
 		n += len(where)
 	}
-	if n*20 > len(services)*len(positions) {
-		t.Errorf("%d of %d pass, more than one in twenty", n, len(services)*len(positions))
+	if n*100 > len(services)*len(positions)*percent {
+		t.Errorf("%d of %d pass, more than %d in a hundred", n, len(services)*len(positions), percent)
 	}
 }

@@ -3,6 +3,8 @@ package detect
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"math/bits"
 )
 
 const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -83,8 +85,87 @@ func bech32(b []byte) bool {
 	return state == 1 || state == 0x2bc830a3
 }
 
-// ethereum takes 20 bytes in hexadecimal that are neither one digit nor a small number.
+// ethereum takes 20 bytes in hexadecimal that are neither one digit nor a small number. Where
+// letters of both cases are among them, these must be the checksum of EIP-55.
 func ethereum(b []byte) bool {
 	digits := b[2:]
-	return len(bytes.TrimLeft(digits, "0")) > 8 && len(bytes.Trim(digits, string(digits[:1]))) > 0
+	if len(bytes.TrimLeft(digits, "0")) <= 8 || len(bytes.Trim(digits, string(digits[:1]))) == 0 {
+		return false
+	}
+	seen, _ := classes(digits)
+	return seen&lower == 0 || seen&upper == 0 || len(digits) == 40 && eip55(digits)
+}
+
+// eip55 reports whether the case of 40 hexadecimal digits is the checksum of EIP-55: a letter
+// is a capital where the digit at its place of the Keccak-256 of the small ones is over 7.
+// Source: https://eips.ethereum.org/EIPS/eip-55.
+func eip55(digits []byte) bool {
+	var small [40]byte
+	for i := range small {
+		small[i] = fold(digits[i])
+	}
+	sum := keccak256(small[:])
+	for i, c := range digits {
+		nibble := sum[i/2] >> 4
+		if i%2 == 1 {
+			nibble = sum[i/2] & 15
+		}
+		if classOf[c] != digit && (nibble > 7) != (classOf[c] == upper) {
+			return false
+		}
+	}
+	return true
+}
+
+// keccak256 is Keccak-256 as Ethereum has it, with the padding of before SHA-3, of a text
+// under 136 bytes.
+func keccak256(text []byte) (sum [32]byte) {
+	var block [200]byte
+	copy(block[:], text)
+	block[len(text)] ^= 1
+	block[135] ^= 0x80
+	var a [25]uint64
+	for i := range 17 {
+		a[i] = binary.LittleEndian.Uint64(block[8*i:])
+	}
+	keccak(&a)
+	for i := range 4 {
+		binary.LittleEndian.PutUint64(sum[8*i:], a[i])
+	}
+	return sum
+}
+
+// keccak is the permutation Keccak-f[1600]. Source: FIPS 202, section 3.
+func keccak(a *[25]uint64) {
+	lfsr := byte(1)
+	for range 24 {
+		var c [5]uint64
+		for x := range 5 {
+			c[x] = a[x] ^ a[x+5] ^ a[x+10] ^ a[x+15] ^ a[x+20]
+		}
+		for x := range 5 {
+			d := c[(x+4)%5] ^ bits.RotateLeft64(c[(x+1)%5], 1)
+			for y := 0; y < 25; y += 5 {
+				a[x+y] ^= d
+			}
+		}
+		x, y, last := 1, 0, a[1]
+		for t := range 24 {
+			x, y = y, (2*x+3*y)%5
+			last, a[x+5*y] = a[x+5*y], bits.RotateLeft64(last, (t+1)*(t+2)/2)
+		}
+		for y := 0; y < 25; y += 5 {
+			copy(c[:], a[y:y+5])
+			for x := range 5 {
+				a[x+y] = c[x] ^ ^c[(x+1)%5]&c[(x+2)%5]
+			}
+		}
+		for j := range 7 { // the round's constant
+			if lfsr&1 != 0 {
+				a[0] ^= 1 << (1<<j - 1)
+			}
+			carry := lfsr >> 7
+			lfsr = lfsr<<1 ^ carry*0x71
+		}
+	}
 }

@@ -45,19 +45,47 @@ func (n *named) flagBefore(b []byte) kind {
 // user looks at curl's -u name:password.
 func (n *named) user(window []byte, at int) (Finding, bool) {
 	start := at + 1
-	if i := at - 2; window[at-1] == 'u' && i > 0 && !white[window[i-1]] {
+	if i := at - 2; window[at-1]|0x20 == 'u' && i > 0 && !white[window[i-1]] {
 		return Finding{}, false // the end of a word
 	}
 	for start < len(window) && quotes[window[start]] {
 		start++
 	}
 	value := window[start : start+valueSpan(window, start)]
+	if end := start + len(value); end < len(window) && window[end] == ',' { // lftp's
+		value = window[start : end+1+valueSpan(window, end+1)]
+	}
 	colon := bytes.IndexByte(value, ':')
 	if colon < 1 {
-		return Finding{}, false
+		if colon = otherUser(lastLine(window[:at]), value); colon < 1 {
+			return Finding{}, false
+		}
 	}
 	detector := n.judge(password, value[colon+1:], assigned)
 	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// otherUser returns where in value, -u's, the user ends for programs that write no colon
+// there: Samba's have user%password, lftp user,password.
+func otherUser(line, value []byte) int {
+	for _, p := range []struct{ program, sign string }{{"lftp", ","}, {"smbclient", "%"}, {"rpcclient", "%"}, {"smbget", "%"}, {"smbmap", "%"}, {"winexe", "%"}, {"net ", "%"}, {"wmic", "%"}} {
+		if bytes.Contains(line, []byte(p.program)) {
+			return bytes.Index(value, []byte(p.sign))
+		}
+	}
+	return -1
+}
+
+// remote looks at the /p:password of FreeRDP and rdesktop.
+func (n *named) remote(window []byte, at int) (Finding, bool) {
+	if line := lastLine(window[:at]); !bytes.Contains(line, []byte("freerdp")) && !bytes.Contains(line, []byte("mstsc")) {
+		return Finding{}, false
+	}
+	start := at + 1
+	for start < len(window) && quotes[window[start]] {
+		start++
+	}
+	return n.given(window, start, start+valueSpan(window, start))
 }
 
 // commandBytes is how far before a short flag its program is looked for.
@@ -77,6 +105,11 @@ var secretFlags = map[string]struct {
 	"helm": {flags: "p", with: "login"}, "oras": {flags: "p", with: "login"}, "az": {flags: "p", with: "login"}, "oc": {flags: "p", with: "login"}, "cf": {flags: "p", with: "login"}, "ibmcloud": {flags: "p", with: "login"},
 	"redis-cli": {flags: "a"}, "valkey-cli": {flags: "a"}, "redis-benchmark": {flags: "a"}, "sqlcmd": {flags: "P"}, "bcp": {flags: "P"}, "ipmitool": {flags: "P"}, "unzip": {flags: "P"}, "zip": {flags: "P"},
 	"ldapsearch": {flags: "w"}, "ldapmodify": {flags: "w"}, "ldapadd": {flags: "w"}, "ldapdelete": {flags: "w"}, "ldappasswd": {flags: "w"}, "curl": {flags: "b"}, "openssl": {flags: "kK"},
+	"mosquitto_pub": {flags: "P"}, "mosquitto_sub": {flags: "P"}, "mosquitto_rr": {flags: "P"}, "rabbitmqadmin": {flags: "p"}, "psexec": {flags: "p"}, "psexec64": {flags: "p"}, "ncftp": {flags: "p"}, "ncftpget": {flags: "p"}, "ncftpput": {flags: "p"},
+	"snmpwalk": {flags: "AX"}, "snmpget": {flags: "AX"}, "snmpset": {flags: "AX"}, "snmpbulkwalk": {flags: "AX"}, "snmptrap": {flags: "AX"}, "snmptable": {flags: "AX"}, "evil-winrm": {flags: "p"}, "crackmapexec": {flags: "p"}, "nxc": {flags: "p"},
+	"ldapcompare": {flags: "w"}, "ldapmodrdn": {flags: "w"}, "ldapwhoami": {flags: "w"}, "isql": {flags: "P"}, "tsql": {flags: "P"}, "mongoexport": {flags: "p"}, "mongoimport": {flags: "p"}, "mongostat": {flags: "p"},
+	"influx": {flags: "p"}, "neo4j-admin": {flags: "p"}, "cypher-shell": {flags: "p"}, "arangosh": {flags: "p"}, "mysqlsh": {flags: "p", attached: true}, "mysqlcheck": {flags: "p", attached: true}, "mysqlshow": {flags: "p", attached: true}, "mydumper": {flags: "p"}, "myloader": {flags: "p"},
+	"rar": {flags: "p", attached: true}, "unrar": {flags: "p", attached: true}, "7zz": {flags: "p", attached: true},
 }
 
 // option looks at the short flags of known programs: mysql -pVALUE, redis-cli -a VALUE,
@@ -135,3 +168,22 @@ func (n *named) scott(window []byte, at int) (Finding, bool) {
 	detector := n.judge(password, window[start:start+size], assigned)
 	return Finding{Start: start, End: start + size, Detector: detector}, detector != ""
 }
+
+// TakesSecret reports whether a command's words begin with a program that takes a secret as
+// an argument.
+func TakesSecret(line []byte) bool {
+	for rest := line; len(rest) > 0; {
+		var word []byte
+		word, rest, _ = bytes.Cut(rest, []byte(" "))
+		word = bytes.Trim(word[bytes.LastIndexByte(word, '/')+1:], "\"'`$(")
+		if _, known := secretFlags[string(word)]; known || takesUser[string(word)] {
+			return true
+		}
+	}
+	return false
+}
+
+// takesUser are programs of which another argument holds a secret than one that
+// secretFlags have.
+var takesUser = map[string]bool{"wget": true, "http": true, "https": true, "xh": true, "lftp": true, "smbclient": true, "rpcclient": true, "smbget": true, "smbmap": true, "winexe": true, "wmic": true, "xfreerdp": true, "wfreerdp": true,
+	"vault": true, "bao": true, "htpasswd": true, "chpasswd": true, "sqlplus": true, "net": true, "psql": true, "etcdctl": true, "clickhouse-client": true, "kubectl": true, "gh": true, "glab": true, "npm": true, "aws": true, "gcloud": true}

@@ -197,6 +197,7 @@ type scan struct {
 	work  *work
 	notes notes
 	inner *decoder
+	size  int // of the text
 }
 
 // notes are what a scan has seen that asks for another look.
@@ -214,9 +215,7 @@ func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
 	if w.notes == 0 && len(text) < runLeast {
 		return nil, false
 	}
-	if w.inner != nil {
-		w.inner.found = w.inner.found[:0]
-	}
+	w.size = len(text)
 	if w.notes&hasLines != 0 {
 		d := s.room(w)
 		d.found = s.table(d.found, text, w)
@@ -236,7 +235,7 @@ func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
 func (s *Set) room(w *scan) *decoder {
 	if w.inner == nil {
 		w.inner = s.decoders.Get().(*decoder)
-		w.inner.found = w.inner.found[:0]
+		w.inner.found, w.inner.inflated = w.inner.found[:0], 0
 	}
 	return w.inner
 }

@@ -105,11 +105,14 @@ shared by every filter, gate and guest that selects the same; an expression runs
   name (` + "`secret_names`, `names`" + `) and by path are for those, and ` + "`keep_only`" + ` is safer than either.
 - **A finding is what is cut out.** Of a password in a URL that is the password alone; of a named value within a text it ends at
   the closing quote, or, without quotes, at white space, a quote, a backslash, or one of ` + "`, ; & ) ] } < > |`" + `.
-- **One encoding is undone**: a row of 20 or more characters that is base64 or hexadecimal digits of printable text, and the escapes of URLs
-  (` + "`%%2D`" + `), HTML (` + "`&#45;`, `&quot;`" + `) and programs (` + "`\\u002d`, `\\x2d`" + `). What hides a secret is cut out whole. Compression, encryption and a second layer of
-  encoding hide it. Strings that hold JSON are entered by those who use the detectors.
+- **Up to three encodings around each other are undone**: a row of 20 or more characters that is base64 or hexadecimal digits of printable text, and the escapes of URLs
+  (` + "`%%2D`" + `), HTML (` + "`&#45;`, `&quot;`" + `) and programs (` + "`\\u002d`, `\\x2d`" + `). What hides a secret is cut out whole. Escapes are undone
+  twice. Gzip in base64 is looked into, 64 KiB of what it holds. Of a row, the first 8 KiB are looked at. Encryption, other compression and text among
+  binary data hide a secret. Strings that hold JSON are entered by those who use the detectors.
 - **Tables**: where a heading calls a column secret, the values in it are found: CSV (comma, semicolon, tab), Markdown's, and columns of spaces.
-  The heading is one of the first eight lines. Tables as JSON arrays of arrays are not read so.
+  The heading is one of the first eight lines. Filters and gates read tables as JSON: arrays of which the first names the columns, and
+  ` + "`{columns, rows}`" + `. Guests do not; nor are columns as arrays (` + "`{values: [[...], [...]]}`" + `) read.
+- **Command lines as arrays**: filters and gates read ` + "`args`" + ` beside ` + "`command`" + `, or an array with the program first, as one line: ` + "`[\"sshpass\", \"-p\", VALUE]`" + `.
 - **Shells**: ` + "`echo VALUE | docker login --password-stdin`, `<<< VALUE`" + ` and the line behind ` + "`<<EOF`" + `, where the command is one that reads a secret.
 - **Pairs are names too**: ` + "`{\"name\": \"API_TOKEN\", \"value\": ...}`, `[\"x-api-key\", ...]`, `[\"--token\", ...]`" + `, JSON Patch, a private JSON Web Key.
 - **A key's hash is none**: ` + "`token`" + ` in the rows of LiteLLM's tables of keys, and ` + "`changed_by_api_key`" + `, as long as they are 64 lower-case

@@ -3,7 +3,8 @@ package detect
 import "unicode/utf8"
 
 // Texts that have escapes in them, of URLs, HTML, or programs: sk%2Dproj%2D, &#115;k-,
-// \u0073k-. They are looked at once more with the escapes undone, one layer deep.
+// \u0073k-. They are looked at once more with the escapes undone, and again where that leaves
+// escapes.
 
 // escapes are the patterns at which a text is noted to have some.
 func escapes() []pattern {
@@ -15,38 +16,75 @@ func escapes() []pattern {
 	return all
 }
 
-// unescaped appends what is found in text with its escapes undone.
+// unescaped appends what is found in text with its escapes undone, and with those undone
+// that come out of it: URLs in URLs are escaped twice.
 func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Finding {
-	d.plain, d.at = d.plain[:0], d.at[:0]
-	for i := 0; i < len(text); {
-		r, n := escape(text[i:])
-		if n == 0 {
-			d.plain, d.at = append(d.plain, text[i]), append(d.at, int32(i))
-			i++
-			continue
-		}
-		before := len(d.plain)
-		if r < 0x80 || text[i] == '%' || text[i+1] == 'x' && text[i] == '\\' {
-			d.plain = append(d.plain, byte(r))
-		} else {
-			d.plain = utf8.AppendRune(d.plain, r)
-		}
-		for range len(d.plain) - before {
-			d.at = append(d.at, int32(i))
-		}
-		i += n
+	more := unescape(d, 0, text, nil)
+	found = s.inPlain(found, d, 0, w)
+	if more {
+		unescape(d, 1, d.plain[0], d.at[0])
+		found = s.inPlain(found, d, 1, w)
 	}
-	d.at = append(d.at, int32(len(text)))
+	return found
+}
+
+// inPlain appends what is found in a text without its escapes, at the places with them.
+func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding {
+	plain, at := d.plain[round], d.at[round]
 	inner := scan{name: w.name, work: w.work}
 	for from := 0; ; {
-		f, ok := s.next(d.plain, from, &inner)
+		f, ok := s.next(plain, from, &inner)
+		if !ok {
+			break
+		}
+		from = f.End
+		f.Start, f.End = int(at[f.Start]), int(at[f.End])
+		found = append(found, f)
+	}
+	for from := 0; ; {
+		start, end, ok := nextRow(plain, from)
 		if !ok {
 			return found
 		}
-		from = f.End
-		f.Start, f.End = int(d.at[f.Start]), int(d.at[f.End])
-		found = append(found, f)
+		if f, ok := s.encoded(plain, start, end, w); ok {
+			f.Start, f.End = int(at[start]), int(at[end])
+			found = append(found, f)
+		}
+		from = end
 	}
+}
+
+// unescape undoes the escapes of text into a round's room, and reports whether there may be
+// others in what comes out. at is where each byte of text stood, nil: where it stands.
+func unescape(d *decoder, round int, text []byte, at []int32) (more bool) {
+	plain, to := d.plain[round][:0], d.at[round][:0]
+	place := func(i int) int32 {
+		if at == nil {
+			return int32(i)
+		}
+		return at[i]
+	}
+	for i := 0; i < len(text); {
+		r, n := escape(text[i:])
+		if n == 0 {
+			plain, to = append(plain, text[i]), append(to, place(i))
+			i++
+			continue
+		}
+		more = more || r == '%' || r == '&' || r == '\\'
+		before := len(plain)
+		if r < 0x80 || text[i] == '%' || text[i+1] == 'x' && text[i] == '\\' {
+			plain = append(plain, byte(r))
+		} else {
+			plain = utf8.AppendRune(plain, r)
+		}
+		for range len(plain) - before {
+			to = append(to, place(i))
+		}
+		i += n
+	}
+	d.plain[round], d.at[round] = plain, append(to, place(len(text)))
+	return more
 }
 
 // escape reads an escape with which b begins, and how long it is, 0 where there is none.

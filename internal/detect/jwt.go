@@ -20,7 +20,7 @@ func jwt() anchor {
 		pattern: literal("eyJ"), back: 2 + escapeBytes, ahead: jwtHeader + 1 + jwtPart,
 		find: func(window []byte, at int) (Finding, bool) {
 			start := at - 2
-			if start < 0 || window[start] != 'e' || window[at] != 'J' || !begins(window, start) || start > 0 && (window[start-1] == '-' || window[start-1] == '_') {
+			if start < 0 || window[start] != 'e' || window[at] != 'J' || !begins(window, start) {
 				return Finding{}, false
 			}
 			header := window[start:]

@@ -96,24 +96,29 @@ func (n *named) anchors() []anchor {
 		{pattern: pair("(", quoteBytes), back: nameBytes + 1, ahead: valueJudged, find: n.call, extend: extend},
 		{pattern: literal("form-data; name="), back: 16, ahead: partBytes + valueJudged, find: n.part},
 		{pattern: literal("--"), back: nameBytes + 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extend},
+		{pattern: literal(" ("), findIn: n.bracketed},
 		{pattern: literal(" to "), findIn: n.becomes, extend: extend},
 		{pattern: literal(" from "), findIn: n.was, extend: extend},
 		{pattern: literal("-> "), findIn: n.arrow, extend: extend},
 		{pattern: literal("\xe2\x86\x92 "), findIn: n.arrow, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
-		{pattern: literal("-u "), back: 8, ahead: valueJudged, find: n.user},
+		{pattern: literal("-u "), back: commandBytes, ahead: valueJudged, find: n.user},
+		{pattern: literal(" /p:"), back: commandBytes, ahead: valueJudged, find: n.remote},
 		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
-		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkK")}, back: commandBytes, ahead: valueJudged, find: n.option},
+		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkKAX")}, back: commandBytes, ahead: valueJudged, find: n.option},
 		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
 		{pattern: literal("sqlplus "), back: 8, ahead: valueJudged, find: n.scott},
 		{pattern: literal("@//"), back: valueJudged, ahead: 1, find: n.easyConnect},
 	}
 	anchors = append(anchors, n.pipeAnchors(extend)...)
+	for _, w := range calling {
+		anchors = append(anchors, anchor{pattern: literal(w), back: valueJudged, ahead: tagBytes / 2, find: n.called(len(w))})
+	}
 	for _, w := range sayingWords {
 		anchors = append(anchors, anchor{pattern: literal(w), findIn: func(text []byte, at int) (Finding, bool) { return n.told(text, at+1-len(w), at) }, extend: extend})
 	}
-	for _, w := range []string{"password", "passwd", "secret", "token", "key", "pass", "auth"} {
+	for _, w := range []string{"password", "passwd", "secret", "token", "key", "pass", "auth", "pwd", "phrase"} {
 		anchors = append(anchors, anchor{pattern: append(literal(w), setOf(" \t")), findIn: n.follows, extend: extend})
 	}
 	return anchors
@@ -146,9 +151,14 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	if kinds == 0 {
 		if kinds = n.annotated(text, at, name); kinds == 0 {
 			if kinds = n.attribute(text, at, name); kinds == 0 {
-				return Finding{}, false
+				if kinds = partOfJWK(text, at, name); kinds == 0 {
+					return Finding{}, false
+				}
 			}
 		}
+	}
+	if kinds&aKey != 0 && text[at] == '=' && advised(name) {
+		kinds = password | token
 	}
 	start := valueStart(text, at)
 	if kinds&jar != 0 {

@@ -7,7 +7,7 @@ import "bytes"
 // taking are pieces of a command that reads a secret.
 var taking = [][]byte{
 	[]byte("--password-stdin"), []byte("--with-token"), []byte("--token-stdin"), []byte("--stdin"), []byte(" -S"), []byte("passwd"), []byte("login -"), []byte("--passphrase-fd"), []byte("--pass-stdin"),
-	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"),
+	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"), []byte("kinit"),
 }
 
 func takes(command []byte) bool {
@@ -83,7 +83,7 @@ var commands = []struct {
 	text string
 	skip int
 }{
-	{"vault login ", 0}, {"net user ", 1}, {"/user:", 1}, {"convertto-securestring ", 0}, {"convertto-securestring -string ", 0}, {":5432:", 0}, {"snmp-server community ", 0}, {"bao login ", 0}, {"op signin --raw ", 0},
+	{"vault login ", 0}, {"net user ", 1}, {"/user:", 1}, {"convertto-securestring ", 0}, {"convertto-securestring -string ", 0}, {":5432:", 0}, {"snmp-server community ", 0}, {"bao login ", 0}, {"net use ", 2}, {"op signin --raw ", 0},
 }
 
 // behind looks at the value some words behind a command's beginning.

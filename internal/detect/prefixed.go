@@ -14,6 +14,10 @@ const (
 	prefixedLeast = 32
 	tellingLeast  = 20
 
+	// hexLeast is the fewest hexadecimal digits behind a word that says nothing of a secret: 32
+	// are a UUID's or an MD5 sum's.
+	hexLeast = 40
+
 	// rowLeast is the fewest letters and digits in a row: a UUID has 12.
 	rowLeast = 13
 )
@@ -27,13 +31,17 @@ func prefixed() anchor {
 		rs fc ws ig ci mcp mcpl mcpr conv item trace span id sha sha1 sha224 sha256 sha384 sha512 md5 rev commit build main master img image cs seti in pi cus sub prod
 		price user usr org team proj project acct account session object obj doc document chunk node pod job task item upload part etag cache hash digest integrity
 		ftjob ft ckpt model embd embedding blob layer snapshot ver version litellm azure bedrock vertex google gcp aws amazon`)
+	things := wordSet(`hashed git ref block tx txn transaction receipt sum checksum fingerprint content data name path dir archive bundle package pkg lib src asset media photo video audio icon font avatar thumb thumbnail
+		container volume network vol net host cluster instance device machine worker agent app application service svc function lambda stack resource
+		customer client member tenant workspace account invoice order payment charge refund product plan coupon card bank cart address contact lead deal ticket issue comment post page email mail template campaign
+		query index shard partition stream topic queue offset record row table column schema migration dataset datasource report export import backup log event audit alert metric test suite case feature flag experiment variant segment`)
 	telling := wordSet(`sk secret sec pat tok token key apikey priv private rk auth cred credential pass password pwd access refresh bearer`)
 	return anchor{
 		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged, least: tellingLeast,
 		find: func(window []byte, at int) (Finding, bool) {
 			rest := window[at+1:]
 			row, total := longestRow(rest)
-			if total < tellingLeast || !drawnRow(row, total, true, true) {
+			if total < tellingLeast || !drawnRow(row, total, true, true, true) {
 				return Finding{}, false
 			}
 			start := at
@@ -46,19 +54,20 @@ func prefixed() anchor {
 			if at-start > prefixBytes || start > 0 && (base64Std[window[start-1]] || window[start-1] == '.') && !begins(window, start) {
 				return Finding{}, false
 			}
-			words, told := true, false
+			words, told, thing := true, false, false
 			eachWord(window[start:at], func(word []byte, first bool) {
 				words = words && vendorWord(word)
 				var room [12]byte
 				w := folded(room[:0], word)
 				told = told || telling[string(w)]
 				words = words && !(first && identifiers[string(w)])
+				thing = thing || things[string(w)]
 			})
-			if !words || !told && at-start < wordLeast {
+			if short := at-start < wordLeast && !(at-start == 2 && window[at] == '_' && len(row) >= hexLeast && hexadecimal(row)); !words || !told && short {
 				return Finding{}, false
 			}
 			eachWord(rest[:min(total, prefixBytes)], func(word []byte, _ bool) { told = told || len(word) < 8 && telling[string(word)] })
-			return Finding{Start: start, End: at + 1 + total}, drawnRow(row, total, told, window[at] == '_')
+			return Finding{Start: start, End: at + 1 + total}, drawnRow(row, total, told, window[at] == '_', !thing)
 		},
 		extend: func(text []byte, f Finding) int {
 			end := f.End
@@ -120,8 +129,9 @@ func longestRow(b []byte) (row []byte, total int) {
 }
 
 // drawnRow reports whether a row was drawn and it, or all of total characters around it, are
-// more than identifiers have; told says that a word says secret.
-func drawnRow(row []byte, total int, told, underscore bool) bool {
+// more than identifiers have; told says that a word says secret, vendor that none is one of
+// things that have a hash.
+func drawnRow(row []byte, total int, told, underscore, vendor bool) bool {
 	if len(row) < rowLeast {
 		return false
 	}
@@ -142,7 +152,7 @@ func drawnRow(row []byte, total int, told, underscore bool) bool {
 	case seen == lower|upper|digit:
 		return changes*3 >= len(row)
 	case hexadecimal(row):
-		return told && len(row) >= prefixedLeast && seen != digit
+		return (told || vendor && underscore && len(row) >= hexLeast) && len(row) >= prefixedLeast && seen != digit
 	}
 	return (underscore || told) && seen != digit && len(row) >= min(least, 24) && changes*4 >= len(row)
 }

@@ -1,6 +1,9 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+	"compress/gzip"
+)
 
 // Long rows of letters and digits: keys that are known by their length and alphabet alone,
 // and secrets that stand encoded as a whole.
@@ -66,40 +69,93 @@ func (s *Set) run(text []byte, start, end int, w *scan) (Finding, bool) {
 	return s.encoded(text, start, end, w)
 }
 
-// encoded looks for what base64 or hexadecimal digits hide.
+// encoded looks for what base64 or hexadecimal digits hide: a text, perhaps compressed by
+// gzip or encoded once more.
 func (s *Set) encoded(text []byte, start, end int, w *scan) (Finding, bool) {
 	row := text[start:min(end, start+decodedMost)]
-	var room [3]byte
-	if first := appendBase64(room[:0], row[:4]); len(first) == 3 && printable(first) {
-		if f, ok := s.hidden(appendBase64, row, w); ok {
-			return Finding{Start: start, End: end, Detector: f.Detector}, true
-		}
+	f, ok := s.hidden(row, w, 0)
+	return Finding{Start: start, End: end, Detector: f.Detector}, ok
+}
+
+// layers is how many encodings around each other are undone.
+const layers = 3
+
+// hidden looks at a row decoded in each way in which its beginning can be.
+func (s *Set) hidden(row []byte, w *scan, layer int) (Finding, bool) {
+	if len(row) < 4 {
+		return Finding{}, false
 	}
-	if first := appendHex(room[:0], row[:4]); len(first) == 2 && printable(first) {
-		if f, ok := s.hidden(appendHex, row, w); ok {
-			return Finding{Start: start, End: end, Detector: f.Detector}, true
+	var room [3]byte
+	first := appendBase64(room[:0], row[:4])
+	switch {
+	case len(first) == 3 && printable(first):
+		if f, ok := s.decoded(appendBase64, row, w, layer); ok {
+			return f, true
 		}
+	case len(first) == 3 && first[0] == gzipMagic[0] && first[1] == gzipMagic[1]:
+		return s.compressed(row, w, layer)
+	}
+	if first = appendHex(room[:0], row[:4]); len(first) == 2 && printable(first) {
+		return s.decoded(appendHex, row, w, layer)
 	}
 	return Finding{}, false
 }
 
-// hidden looks at a row decoded.
-func (s *Set) hidden(decode func(dst, row []byte) []byte, row []byte, w *scan) (Finding, bool) {
+// decoded looks at a row decoded.
+func (s *Set) decoded(decode func(dst, row []byte) []byte, row []byte, w *scan, layer int) (Finding, bool) {
 	d := s.room(w)
-	d.row = decode(d.row[:0], row)
-	if len(d.row) < shortest || !printable(d.row) {
+	d.rows[layer] = decode(d.rows[layer][:0], row)
+	if len(d.rows[layer]) < shortest || !printable(d.rows[layer]) {
 		return Finding{}, false
 	}
-	inner := scan{name: Name{at: w.name.at}, work: w.work}
-	return s.next(d.row, 0, &inner)
+	return s.within(d.rows[layer], w, layer)
+}
+
+// within looks at a text that stood encoded, and at the rows in it that are encoded
+// themselves.
+func (s *Set) within(text []byte, w *scan, layer int) (Finding, bool) {
+	inner := scan{name: Name{at: w.name.at}, work: w.work, inner: w.inner, size: w.size}
+	if f, ok := s.next(text, 0, &inner); ok || layer+1 == layers {
+		return f, ok
+	}
+	for from := 0; ; {
+		start, end, ok := nextRow(text, from)
+		if !ok {
+			return Finding{}, false
+		}
+		if f, ok := s.hidden(text[start:end], &inner, layer+1); ok {
+			return f, true
+		}
+		from = end
+	}
+}
+
+// nextRow returns the next row of characters that encodings use.
+func nextRow(text []byte, from int) (start, end int, ok bool) {
+	for start = from; start < len(text); start = end + 1 {
+		for end = start; end < len(text) && runBytes[text[end]]; end++ {
+		}
+		if end-start >= runLeast {
+			for end < len(text) && text[end] == '=' {
+				end++
+			}
+			return start, end, true
+		}
+	}
+	return 0, 0, false
 }
 
 // decoder is room for what is decoded.
 type decoder struct {
-	row   []byte // of base64 or hexadecimal digits, decoded
-	plain []byte // of a text, without escapes
-	at    []int32
+	rows  [layers][]byte // of base64 or hexadecimal digits, decoded
+	plain [2][]byte      // of a text, without escapes
+	at    [2][]int32
 	found []Finding
+
+	inflated    int // bytes in this scan
+	gzip        gzip.Reader
+	packed      bytes.Reader
+	inflateInto []byte
 }
 
 func printable(b []byte) bool {

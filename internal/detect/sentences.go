@@ -29,13 +29,128 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	if text[at] >= 0x80 { // no space ends it there
 		value = value[:ascii.span(value)]
 	}
+	if size := curly(value); size > 0 {
+		start += size
+		value = value[size:]
+		value = value[:ascii.span(value)]
+	}
 	value = bytes.TrimRight(value, ".!?")
 	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
 		return Finding{}, false
 	}
-	kinds := n.names.tells(text[nameStart(text[:end]):end])
-	detector := n.judge(kinds, value, written_)
+	detector := n.judge(n.spoken(text[nameStart(text[:end]):end]), value, written_)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+// spoken returns what a name in a sentence tells, perhaps one of which another word says
+// where it belongs: "the password for the database".
+func (n *named) spoken(name []byte) kind {
+	if kinds := n.names.tells(name); kinds != 0 {
+		return kinds
+	}
+	for _, of := range []string{" for ", " of ", " on "} {
+		if i := bytes.LastIndex(name, []byte(of)); i > 0 {
+			if kinds := n.names.tells(name[:i]); kinds&bare == 0 {
+				return kinds
+			}
+		}
+	}
+	return 0
+}
+
+// curly is the length of the quote beyond ASCII with which b begins.
+func curly(b []byte) int {
+	switch {
+	case len(b) > 3 && b[0] == 0xe2 && b[1] == 0x80 && (b[2] >= 0x98 && b[2] <= 0x9f || b[2] == 0xb9):
+		return 3
+	case len(b) > 2 && b[0] == 0xc2 && b[1] == 0xab:
+		return 2
+	}
+	return 0
+}
+
+// advised reports whether a name with the word key is one that a reader is to use: "use
+// key", where key alone says nothing.
+func advised(name []byte) bool {
+	word, name := lastWord(bytes.TrimRight(name, " "))
+	if len(word) == 0 || len(word) > 8 {
+		return false
+	}
+	word, _ = lastWord(bytes.TrimRight(name, " "))
+	var room [8]byte
+	switch string(folded(room[:0], word)) {
+	case "use", "using", "with", "try", "enter", "my", "your", "set":
+		return true
+	}
+	return false
+}
+
+// lastWord returns the last word of b, and what is before it.
+func lastWord(b []byte) (word, before []byte) {
+	i := bytes.LastIndexByte(b, ' ')
+	return b[i+1:], b[:max(i, 0)]
+}
+
+// bracketed looks at "the API key (value)", which nothing but the value is in.
+func (n *named) bracketed(text []byte, at int) (Finding, bool) {
+	f, ok := n.told(text, at-1, at)
+	return f, ok && f.End < len(text) && text[f.End] == ')'
+}
+
+// spokenEnd is what stands before a value in a sentence.
+var spokenEnd = charsetOf(" \t\r\n\"'`(<[{,;")
+
+// calling is what stands between a value and what it is called.
+var calling = []string{" as the ", " as your ", " as my ", " as a ", " as an ", " is the ", " is my ", " is your ", " is our ", " is a ", " is his ", " is her "}
+
+// phraseWords is how many words may be in what a value is called.
+const phraseWords = 4
+
+// called looks at "use value as the password", and at "value is the new password".
+func (n *named) called(size int) func(window []byte, at int) (Finding, bool) {
+	return func(window []byte, at int) (Finding, bool) {
+		end := at + 1 - size
+		if end <= 0 {
+			return Finding{}, false
+		}
+		rest := window[at+1:]
+		stop := bytes.IndexAny(rest, ".,;:!?()\n\"'")
+		if stop < 0 {
+			stop = len(rest)
+		}
+		phrase := rest[:stop]
+		words := 0
+		for i, c := range phrase {
+			if c == ' ' {
+				if words++; words == phraseWords {
+					phrase = phrase[:i]
+					break
+				}
+			}
+		}
+		for _, after := range []string{" for ", " of ", " on ", " in ", " to ", " and ", " at "} {
+			if i := bytes.Index(phrase, []byte(after)); i > 0 {
+				phrase = phrase[:i]
+			}
+		}
+		kinds := n.names.tells(phrase)
+		if kinds&(password|token) == 0 {
+			return Finding{}, false
+		}
+		for end > 0 && quotes[window[end-1]] {
+			end--
+		}
+		start := end
+		for start > 0 && !spokenEnd[window[start-1]] {
+			start--
+		}
+		value := window[start:end]
+		if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
+			return Finding{}, false
+		}
+		detector := n.judge(kinds, value, written_)
+		return Finding{Start: start, End: end, Detector: detector}, detector != ""
+	}
 }
 
 // path reports whether a word is the path of a file.

@@ -109,11 +109,41 @@ func placeholder(b []byte) bool {
 // pseudonymDigits is how many a pseudonym ends with.
 const pseudonymDigits = 32
 
-// pseudonym reports whether b is what redaction.Pseudonymiser writes.
+// pseudonym reports whether b is what redaction.Pseudonymiser writes. A sender can write
+// that, too: the label must be a key's, and the digits may not spell a text.
 func pseudonym(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
 	sign := len(rest) - pseudonymDigits - 1
-	return ok && sign >= 0 && rest[sign] == ':' && lowerHex.all(rest[sign+1:])
+	return ok && sign >= 0 && rest[sign] == ':' && keyLabel(rest[:sign]) && lowerHex.all(rest[sign+1:]) && spelled(rest[sign+1:]) < pseudonymDigits/2
+}
+
+// keyLabel reports whether b could be the name of a key, and a version behind a point.
+func keyLabel(b []byte) bool {
+	const nameMost, versionMost = 64, 6
+	name, version, versioned := bytes.Cut(b, []byte("."))
+	if len(name) == 0 || len(name) > nameMost || !keyNames.all(name) || name[0] == '-' || name[0] == '_' {
+		return false
+	}
+	return !versioned || len(version) > 0 && len(version) <= versionMost && version[0] != '0' && digitSet.all(version)
+}
+
+var (
+	keyNames = charsetOf("a-z0-9_-")
+	digitSet = charsetOf("0-9")
+)
+
+// spelled returns how many bytes in a row that hexadecimal digits encode are printable.
+func spelled(digits []byte) int {
+	longest, row := 0, 0
+	for i := 0; i+1 < len(digits); i += 2 {
+		if c := digitOf(digits[i])<<4 | digitOf(digits[i+1]); c < ' ' || c > '~' {
+			row = 0
+			continue
+		}
+		row++
+		longest = max(longest, row)
+	}
+	return longest
 }
 
 // encryptedDigits is the fewest that an encrypted value ends with, encryptedBlock how many
@@ -123,9 +153,13 @@ const (
 	encryptedDigits = 2 * (12 + 16 + 16 + 4)
 	encryptedBlock  = 2 * 16
 	encryptedCheck  = 2 * 4
+	// spelledMost is the most printable bytes in a row of an encrypted value: of ten million
+	// values of a kilobyte one has more by chance.
+	spelledMost = 24
 )
 
-// encrypted reports whether b is what redaction.Cipher writes.
+// encrypted reports whether b is what redaction.Cipher writes. A sender can write that, too,
+// and the check sum: the label must be a key's, and the digits may not spell a text.
 func encrypted(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("enc:"))
 	sign := bytes.LastIndexByte(rest, ':')
@@ -133,7 +167,8 @@ func encrypted(b []byte) bool {
 		return false
 	}
 	digits := rest[sign+1:]
-	if len(digits) < encryptedDigits || (len(digits)-encryptedDigits)%encryptedBlock != 0 || !lowerHex.all(digits) {
+	if !keyLabel(rest[:sign]) || spelled(digits) > spelledMost ||
+		len(digits) < encryptedDigits || (len(digits)-encryptedDigits)%encryptedBlock != 0 || !lowerHex.all(digits) {
 		return false
 	}
 	sum := uint32(0xffffffff)

@@ -25,7 +25,7 @@ func vocabulary() map[string]word {
 		пароль парол пароля секрет κωδικός סיסמה كلمةالمرور كلمةالسر पासवर्ड รหัสผ่าน mậtkhẩu matkhau
 		parolă лозинка құпиясөз گذرواژه رمزعبور
 		密码 密碼 口令 私钥 私鑰 秘钥 密钥 密鑰 暗号 暗証番号 パスワード パスフレーズ シークレット 비밀번호 비밀키 암호 시크릿 пароли секреты المفتاحالسري 秘密鍵`)
-	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd psk bindpw newpass oldpass rootpass adminpass pgpass requirepass proxypass smtppass keypass storepass loginpass`)
+	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd psk bindpw newpass oldpass rootpass adminpass pgpass requirepass masterauth proxypass smtppass keypass storepass loginpass`)
 	add(word{kinds: password, whole: true}, `pin pinnumber unlockcode zugangscode recoveryphrase totpseed otpseed mfaseed walletseed securityanswer secretanswer otp salt pepper seedphrase mnemonic pincode accesscode securitycode recoverycode recoverycodes backupcode backupcodes cvv cvc credential credentials creds authvalue secretid approleroleid approlesecretid`)
 	add(word{kinds: token, tail: true}, `apikey accesskey secretkey privatekey masterkey encryptionkey signingkey saltkey hmackey authkey servicekey
 		subscriptionkey licensekey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken

@@ -14,7 +14,7 @@ func written() []detector {
 		},
 		{
 			Info: Info{Name: "private-key",
-				Finds:       "PEM private keys of every kind (also OpenSSH's, PGP's, PuTTY's, and a service account's `private_key`), from BEGIN to END, whatever lies between: `\\n`, `<br>`, `# `, `| `, list items; where the end was cut off, to where nothing looks like a key.",
+				Finds:       "PEM private keys of every kind (also OpenSSH's, SSH2's, PGP's, OpenVPN's static ones, and a service account's `private_key`), from BEGIN to END, whatever lies between and however the marks are spelled: `\\n`, `<br>`, `# `, `| `, list items; where the end was cut off, to where nothing looks like a key. PuTTY's keys.",
 				Example:     "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\n-----END PRIVATE KEY-----",
 				DoesNotFind: "Public keys and certificates; a BEGIN without 16 characters of a key behind it; a key without its BEGIN.",
 			},
@@ -81,9 +81,9 @@ func unknown() []detector {
 	return []detector{{
 		Info: Info{Name: "prefixed-token",
 			Finds: "Tokens of services that no rule knows: one to four words in one case with `_` or `-` between them, and then 32 or more characters that were drawn, letters of both cases and digits among them; " +
-				"in one case only behind `_`; 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
+				"in one case only behind `_`; 40 hexadecimal digits behind `_`, where no word says what else has a hash (`block_`, `container_`); 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
 			Example:     "acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1",
-			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), hashes and UUIDs behind other words, shorter tokens, and tokens without such a beginning.",
+			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), UUIDs and up to 39 hexadecimal digits behind other words, shorter tokens, and tokens without such a beginning.",
 		},
 		anchors: []anchor{prefixed()},
 	}, {

@@ -114,6 +114,10 @@ type Inspector struct {
 	sought   bool                     // what is known must not stand in the text at hand
 	spared   map[document.Node]uint64 // exceptions by path that hold, by node
 	pairs    shape.Pairs
+	columns  []detect.Name // what the names of tables' columns tell
+	header   document.Node // the last that columnsOf read
+	headed   columns
+	words    []shape.Argument
 
 	plain, escaped []byte // of leaf, in turns
 }

@@ -74,7 +74,13 @@ type place struct {
 	learns bool          // what is found is learnt
 	known  bool          // what is known must not stand here
 	spared uint64
+	rows   columns // the array is the rows of a table
+	row    columns // the array is one of them
 }
+
+// columns is a part of Inspector.columns: what the names of a table's columns tell. The zero
+// value is no table.
+type columns struct{ from, to int }
 
 // members checks what lies in n.
 func (i *Inspector) members(d *document.Document, n document.Node, in place) error {
@@ -121,6 +127,15 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 			continue
 		}
 		at.keyRow, at.nested = key.IsHolder(), false
+		at.rows, at.row = columns{}, columns{}
+		if key.IsRows() {
+			at.rows = i.columnsOf(d, shape.Columns(d, n))
+		}
+		if key.IsArguments() {
+			if err := i.arguments(d, n, c, at); err != nil {
+				return err
+			}
+		}
 		if err := i.node(d, c, at); err != nil {
 			return err
 		}
@@ -132,8 +147,29 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 func (i *Inspector) elements(d *document.Document, n document.Node, in place) error {
 	base := len(i.keys)
 	var before detect.Name
-	for c := d.Child(n, document.None); c != document.None; c = d.Child(n, c) {
+	first := d.Child(n, document.None)
+	table, beside := in.rows, in.rows.to > 0
+	if !beside && first != document.None && d.Kind(first) == document.Array {
+		table = i.readColumns(d, first)
+	}
+	if shape.IsLines(d, first) {
+		if err := i.arguments(d, document.None, n, in); err != nil {
+			return err
+		}
+	}
+	row := in.row
+	in.rows, in.row = columns{}, columns{}
+	for c := first; c != document.None; c = d.Child(n, c) {
 		at := in
+		if c != first || beside {
+			at.row = table
+		}
+		if row.from < row.to {
+			if name := i.columns[row.from]; name.Tells() {
+				at.name = name.Listed().At(at.spared)
+			}
+			row.from++
+		}
 		var own detect.Name
 		flag := false
 		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
@@ -218,6 +254,7 @@ func identity(key []byte) bool {
 func (i *Inspector) findSpared(d *document.Document) {
 	clear(i.spared)
 	i.pairs.Reset()
+	i.columns, i.header, i.headed = i.columns[:0], document.None, columns{}
 	for bit, p := range i.gate.catalogue.Paths() {
 		if p == nil {
 			continue

@@ -14,11 +14,12 @@ import (
 // concurrent use; reused, it allocates nothing in the long run but what a
 // document's edits take.
 type Applier struct {
-	policy  *Policy
-	doc     *document.Document
-	keys    map[string]*Pseudonymiser
-	ciphers map[string]*Cipher // by the same names
-	pairs   shape.Pairs
+	policy   *Policy
+	callback string
+	doc      *document.Document
+	keys     map[string]*Pseudonymiser
+	ciphers  map[string]*Cipher // by the same names
+	pairs    shape.Pairs
 
 	changed  []string // members that changed, where compared
 	compared bool     // the event has something before and after
@@ -28,13 +29,22 @@ type Applier struct {
 	at     []standing
 	marked []document.Node
 
-	counts []int        // by counter
-	found  []foundCount // what detectors found, by detector and field
-	texts  map[foundTouch]string
-	names  keyname.Cache[keyKnown]
-	clean  detect.Memo // texts in which no detector found anything
-	untold detect.Memo // elements of arrays that are no telling names
-	field  string      // of the event, that the walk is in
+	counts  []int        // by counter
+	found   []foundCount // what detectors found, by detector and field
+	texts   map[foundTouch]string
+	names   keyname.Cache[keyKnown]
+	clean   detect.Memo // texts in which no detector found anything
+	untold  detect.Memo // elements of arrays that are no telling names
+	field   string      // of the event, that the walk is in
+	nearest int         // where in key the nearest key begins
+
+	columns  []keyKnown    // what the names of tables' columns tell
+	header   document.Node // the last that columnsOf read
+	headed   columns
+	told     []toldPart // of arguments, by their command line: of the arrays that the walk is in
+	toldFrom int        // those of the innermost
+	line     []byte
+	words    []shape.Argument
 
 	known  knowledge
 	spared map[document.Node]uint64 // exceptions by path that hold, by node
@@ -82,9 +92,9 @@ const (
 	maxRenames = 1024
 )
 
-// NewApplier returns an Applier.
-func (p *Policy) NewApplier() *Applier {
-	a := &Applier{policy: p, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}, ciphers: map[string]*Cipher{}}
+// NewApplier returns an Applier for a callback; its name is empty before the journal.
+func (p *Policy) NewApplier(callback string) *Applier {
+	a := &Applier{policy: p, callback: callback, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}, ciphers: map[string]*Cipher{}}
 	for name, key := range p.keys {
 		a.keys[name] = NewPseudonymiser(name, key)
 		a.ciphers[name] = NewCipher(name, key)
@@ -99,6 +109,8 @@ func (a *Applier) Apply(d *document.Document) error {
 	clear(a.counts)
 	a.found = a.found[:0]
 	a.renamed, a.field = 0, ""
+	a.columns, a.header, a.headed, a.told = a.columns[:0], document.None, columns{}, a.told[:0]
+	a.toldFrom, a.nearest = 0, 0
 	a.known.reset()
 	defer a.end()
 	a.changes()
@@ -262,7 +274,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 	switch r.do {
 	case Pseudonym, Encrypt:
 		a.learn(n, kind, r, rule)
-		a.out = a.instead(a.out[:0], r, a.value)
+		a.out = a.instead(a.out[:0], r, a.value, a.key[a.nearest:])
 	case Partial, Truncate:
 		// No part stays of what a detector would have masked, nor of what should have
 		// been looked into.

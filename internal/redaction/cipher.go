@@ -40,6 +40,7 @@ type Cipher struct {
 	nonces hash.Hash
 	plain  []byte
 	sealed []byte
+	place  []byte
 }
 
 // NewCipher returns the Cipher for the key of that name.
@@ -63,7 +64,15 @@ func NewCipher(name string, key auditrelay.Key) *Cipher {
 }
 
 // Append appends value encrypted. The empty value stays empty.
-func (c *Cipher) Append(dst, value []byte) []byte {
+func (c *Cipher) Append(dst, value []byte) []byte { return c.append(dst, value, nil) }
+
+// AppendAt is Append of a value at one place: equal values give other texts elsewhere.
+func (c *Cipher) AppendAt(dst, value []byte, at Place) []byte {
+	c.place = at.append(append(c.place[:0], "place"...))
+	return c.append(dst, value, c.place)
+}
+
+func (c *Cipher) append(dst, value, place []byte) []byte {
 	if len(value) == 0 {
 		return dst
 	}
@@ -74,6 +83,7 @@ func (c *Cipher) Append(dst, value []byte) []byte {
 	c.nonces.Reset()
 	c.nonces.Write([]byte(c.label)) // no nonce serves two labels, which are additional data
 	c.nonces.Write([]byte{0})
+	c.nonces.Write(place)
 	c.nonces.Write(c.plain)
 	c.sealed = c.nonces.Sum(c.sealed[:0])[:nonceBytes]
 	c.sealed = c.aead.Seal(c.sealed, c.sealed, c.plain, []byte(c.label))

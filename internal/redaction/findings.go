@@ -55,11 +55,18 @@ func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name,
 func (a *Applier) replace(rule int, finding []byte, detector string) {
 	r := &a.policy.rules[rule]
 	a.hit(rule, finding, detector)
-	a.out = a.instead(a.out, r, finding)
+	a.out = a.instead(a.out, r, finding, a.key[a.nearest:])
 }
 
-// instead appends what a rule puts in the place of a whole value.
-func (a *Applier) instead(dst []byte, r *rule, value []byte) []byte {
+// instead appends what a rule puts in the place of a whole value in a field.
+func (a *Applier) instead(dst []byte, r *rule, value, field []byte) []byte {
+	at := Place{Callback: a.callback, Field: field}
+	switch {
+	case r.do == Pseudonym && r.separate:
+		return a.keys[r.key].AppendAt(dst, value, at)
+	case r.do == Encrypt && r.separate:
+		return a.ciphers[r.key].AppendAt(dst, value, at)
+	}
 	switch r.do {
 	case Pseudonym:
 		return a.keys[r.key].Append(dst, value)

@@ -18,21 +18,22 @@ import (
 // knowledge is what one document has taught.
 type knowledge struct {
 	values detect.Known
-	rules  []int // by number: the rule that redacted the value first
-	times  []int // how often it was met so
+	rules  []int    // by number: the rule that redacted the value first
+	times  []int    // how often it was met so
+	fields []string // and the field that it stood in then, where a rule goes by that
 	node   []byte
 }
 
 func (k *knowledge) reset() {
 	k.values.Reset()
-	k.rules, k.times = k.rules[:0], k.times[:0]
+	k.rules, k.times, k.fields = k.rules[:0], k.times[:0], k.fields[:0]
 }
 
-func (k *knowledge) add(value []byte, rule int) {
+func (k *knowledge) add(value []byte, rule int, field string) {
 	switch i := k.values.Add(value); {
 	case i < 0:
 	case i == len(k.rules):
-		k.rules, k.times = append(k.rules, rule), append(k.times, 1)
+		k.rules, k.times, k.fields = append(k.rules, rule), append(k.times, 1), append(k.fields, field)
 	default:
 		k.times[i]++
 	}
@@ -75,7 +76,7 @@ func (a *Applier) learn(n document.Node, kind document.Kind, r *rule, index int)
 	}
 	if kind == document.String && a.doc.Holds(n) == document.Absent {
 		a.known.node, _ = a.doc.AppendString(a.known.node[:0], n)
-		a.known.add(bytes.TrimSpace(a.known.node), index)
+		a.known.add(bytes.TrimSpace(a.known.node), index, a.fieldOf(index))
 		return
 	}
 	if r.do.inside() {
@@ -89,7 +90,7 @@ func (a *Applier) learnInside(n document.Node, index int) {
 		if a.doc.Kind(c) == document.String && a.doc.Holds(c) == document.Absent {
 			a.known.node, _ = a.doc.AppendString(a.known.node[:0], c)
 			if value := bytes.TrimSpace(a.known.node); detect.Drawn(value) {
-				a.known.add(value, index)
+				a.known.add(value, index, a.fieldOf(index))
 			}
 			continue
 		}
@@ -101,8 +102,16 @@ func (a *Applier) learnInside(n document.Node, index int) {
 func (a *Applier) hit(rule int, finding []byte, detector string) {
 	a.countFound(foundTouch{rule: rule, detector: detector, field: a.field})
 	if a.policy.rules[rule].teaches && !identity(a.field) {
-		a.known.add(finding, rule)
+		a.known.add(finding, rule, a.fieldOf(rule))
 	}
+}
+
+// fieldOf is the name of the nearest key, where a rule goes by that.
+func (a *Applier) fieldOf(rule int) string {
+	if !a.policy.rules[rule].separate {
+		return ""
+	}
+	return string(a.key[a.nearest:])
 }
 
 // again redacts what is known in all that is left. It looks at the document as it was
@@ -222,7 +231,7 @@ func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
 			return wrap(d.Delete(n))
 		case r.do == Remove:
 		default:
-			a.out = a.instead(a.out, r, a.value[f.Start:f.End])
+			a.out = a.instead(a.out, r, a.value[f.Start:f.End], []byte(a.known.fields[i]))
 		}
 		last = f.End
 	}

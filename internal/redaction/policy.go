@@ -32,6 +32,9 @@ type Rule struct {
 	Do   Operation
 	Key  string // of Pseudonym and Encrypt: the key's name
 	Keep int    // characters that stay, of Partial and Truncate
+	// Shared makes the pseudonyms and encrypted texts of the rule the same on every callback
+	// and in every field, where Separate is set.
+	Shared bool
 }
 
 // Options are a policy. The zero value is the policy that changes nothing.
@@ -72,6 +75,9 @@ type Options struct {
 	// updated_values that are other than in before_value.
 	ChangedFields bool
 
+	// Separate makes pseudonyms, and equal encrypted texts, differ by callback and field.
+	Separate bool
+
 	// Keys are what pseudonyms and encrypted values are made with, by name.
 	Keys map[string]auditrelay.Key
 }
@@ -93,7 +99,8 @@ type Policy struct {
 	catalogue  *detect.Catalogue
 	keyHashes  bool
 	changed    bool
-	vocabulary int // the strongest rule by SecretNames, plus one
+	separates  bool // some rule does
+	vocabulary int  // the strongest rule by SecretNames, plus one
 	keys       map[string]auditrelay.Key
 	text       []byte // see Text
 	digest     string // of text
@@ -108,7 +115,8 @@ type rule struct {
 	do         Operation
 	key        string
 	keep       int
-	order      int // among all, for what is equally strong
+	separate   bool // what it makes differs by callback and field
+	order      int  // among all, for what is equally strong
 	texts      bool
 	vocabulary bool
 	teaches    bool // what it redacts is redacted wherever it stands
@@ -163,7 +171,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys, separate: o.Separate}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)
@@ -214,7 +222,7 @@ func New(o Options) (*Policy, error) {
 }
 
 // engineVersion counts changes of what the same policy does.
-const engineVersion = 3
+const engineVersion = 4
 
 // What receipts call what is done beside the rules.
 const (
@@ -230,6 +238,9 @@ func has(keys map[string]auditrelay.Key, name string) bool {
 	_, ok := keys[name]
 	return ok
 }
+
+// Separates reports whether what the policy makes of an event depends on the callback.
+func (p *Policy) Separates() bool { return p.separates }
 
 // Text is all that decides what the policy does, as YAML in one fixed form: presets
 // resolved, keys by name, detectors by digest. The caller must not change it.
@@ -268,9 +279,10 @@ func (e *OptionError) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
 
 type compiler struct {
-	policy *Policy
-	keys   map[string]auditrelay.Key
-	errs   []error
+	policy   *Policy
+	keys     map[string]auditrelay.Key
+	separate bool
+	errs     []error
 }
 
 func (c *compiler) bad(path string, err error) {
@@ -316,8 +328,13 @@ func (c *compiler) rule(i int, r *Rule) {
 	if r.Do.keyed() {
 		p.keys[r.Key] = c.keys[r.Key]
 	}
+	separate := c.separate && r.Do.keyed() && !r.Shared
+	p.separates = p.separates || separate
+	if r.Shared && !r.Do.keyed() {
+		c.bad(at(".shared"), errors.New("it goes with hmac and encrypt only"))
+	}
 	add := func(text string) int {
-		p.rules = append(p.rules, rule{do: r.Do, key: r.Key, keep: r.Keep, order: i, texts: r.Texts, touch: c.touch(text, r.Do.String())})
+		p.rules = append(p.rules, rule{do: r.Do, key: r.Key, keep: r.Keep, separate: separate, order: i, texts: r.Texts, touch: c.touch(text, r.Do.String())})
 		return len(p.rules) - 1
 	}
 	for j, text := range r.Paths {

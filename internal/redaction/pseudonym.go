@@ -5,13 +5,16 @@ package redaction
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"hash"
 	"unicode/utf8"
 
 	"auditrelay"
+	"auditrelay/internal/keyname"
 )
 
 // Mask is what a masked value becomes, whatever it was: neither its length nor
@@ -26,15 +29,55 @@ const pseudonymBytes = 16
 // pseudonym. Without the key, a pseudonym reveals neither the value nor whether a guess
 // is right. It is not safe for concurrent use.
 type Pseudonymiser struct {
-	prefix string
-	mac    hash.Hash
-	sum    [sha256.Size]byte
+	prefix  string
+	mac     hash.Hash
+	apart   hash.Hash // of a key derived for pseudonyms of one place
+	sum     [sha256.Size]byte
+	scratch []byte
+}
+
+// Place is what pseudonyms are separated by: a callback, empty before the journal, and a
+// field, the name of the nearest key. Names that differ in style only are one.
+type Place struct {
+	Callback string
+	Field    []byte
 }
 
 // NewPseudonymiser returns a Pseudonymiser for the key of that name. Name and version
 // stand in every pseudonym, so that one made with an older key is known as such.
 func NewPseudonymiser(name string, key auditrelay.Key) *Pseudonymiser {
-	return &Pseudonymiser{prefix: "hmac:" + key.Label(name) + ":", mac: hmac.New(sha256.New, []byte(key.Secret.Reveal()))}
+	secret := []byte(key.Secret.Reveal())
+	derived, err := hkdf.Key(sha256.New, secret, nil, "auditrelay pseudonym v1: callback and field", sha256.Size)
+	if err != nil {
+		panic(err) // 32 bytes can be derived from any secret
+	}
+	return &Pseudonymiser{prefix: "hmac:" + key.Label(name) + ":", mac: hmac.New(sha256.New, secret), apart: hmac.New(sha256.New, derived)}
+}
+
+// AppendAt is Append of a value at one place: the same value has another pseudonym in
+// another field, and on another callback.
+func (p *Pseudonymiser) AppendAt(dst, value []byte, at Place) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	p.apart.Reset()
+	p.scratch = at.append(p.scratch[:0])
+	p.apart.Write(p.scratch)
+	p.apart.Write(value)
+	sum := p.apart.Sum(p.sum[:0])
+	return hex.AppendEncode(append(dst, p.prefix...), sum[:pseudonymBytes])
+}
+
+// append writes the place so that no two are alike.
+func (at Place) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(at.Callback)))
+	dst = append(dst, at.Callback...)
+	from := len(dst)
+	dst = binary.BigEndian.AppendUint32(dst, 0)
+	start := len(dst)
+	joined := keyname.Join(keyname.AppendSnake(dst, at.Field)[start:])
+	binary.BigEndian.PutUint32(dst[from:start], uint32(len(joined)))
+	return append(dst[:start], joined...)
 }
 
 // Append appends value's pseudonym, "hmac:", the key's label, ":" and 32

@@ -43,6 +43,7 @@ func textOf(o Options) []byte {
 		}
 		yes("    ", "secret_names", r.SecretNames)
 		yes("    ", "texts", r.Texts)
+		yes("    ", "shared", r.Shared)
 		list("    ", "paths", r.Paths)
 		list("    ", "names", r.Names)
 		list("    ", "detect", r.Detect)
@@ -54,6 +55,9 @@ func textOf(o Options) []byte {
 	list("", "except", o.Except)
 	list("", "except_names", o.ExceptNames)
 	yes("", "key_hashes", o.KeyHashes)
+	if o.Separate {
+		b.WriteString("pseudonyms: separate\n")
+	}
 	yes("", "changed_fields", o.ChangedFields)
 	if o.OpaqueAll {
 		b.WriteString("opaque: mask\n")

@@ -15,6 +15,8 @@ type place struct {
 	keyRow bool          // the children may be columns of a row of LiteLLM's keys
 	nested bool          // the array lies in an array
 	spared uint64        // exceptions by path that hold
+	rows   columns       // the array is the rows of a table
+	row    columns       // the array is one of them
 }
 
 // members goes through the members or elements of n. Keys that are secrets are
@@ -64,10 +66,32 @@ func (a *Applier) elements(n document.Node, in place) error {
 	two := in.nested && first != document.None && isPair(d, n, first)
 	var before keyKnown
 	certain := false
+	table, row := a.tableAt(first, in), in.row
+	if shape.IsLines(d, first) {
+		outer, from := a.toldFrom, len(a.told)
+		a.toldFrom = from
+		a.lineOf(document.None, n, in.spared)
+		defer func() { a.toldFrom, a.told = outer, a.told[:from] }()
+	}
+	in.rows, in.row = columns{}, columns{}
 	for c := first; c != document.None; c = d.Child(n, c) {
 		s, at := a.noted(c), in
 		at.rule = a.policy.stronger(int(s.rule)-1, in.rule)
 		rule := at.rule
+		if at.row = table; c == first && !table.beside {
+			at.row = columns{}
+		}
+		if row.from < row.to {
+			own := &a.columns[row.from]
+			row.from++
+			if own.key.Name.Tells() {
+				at.near = own.key.Name.Listed().At(at.spared)
+			}
+			if row.beside {
+				at.rule = a.policy.stronger(int(own.rule)-1, at.rule)
+				rule = at.rule
+			}
+		}
 		var own keyKnown
 		told, flag := false, false
 		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
@@ -88,7 +112,11 @@ func (a *Applier) elements(n document.Node, in place) error {
 		if certain && !flag {
 			rule = a.policy.stronger(int(before.rule)-1, rule)
 		}
-		if err := a.one(c, rule, s, at); err != nil {
+		if rule >= 0 || len(a.told) == 0 || !a.isTold(c) {
+			if err := a.one(c, rule, s, at); err != nil {
+				return err
+			}
+		} else if err := a.maskTold(c); err != nil {
 			return err
 		}
 		a.key = a.key[:base]
@@ -107,7 +135,9 @@ func isPair(d *document.Document, n, first document.Node) bool {
 func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
-	from := len(a.key)
+	from, outer := len(a.key), a.nearest
+	a.nearest = from
+	defer func() { a.nearest = outer }()
 	a.key = a.doc.AppendKey(a.key, n)
 	key := a.key[from:]
 	named := a.byName(key)
@@ -140,6 +170,16 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	}
 	in.keyRow = named.key.IsHolder()
 	in.nested = false
+	in.rows, in.row = columns{}, columns{}
+	if named.key.IsRows() {
+		in.rows = a.columnsOf(shape.Columns(a.doc, parent))
+	}
+	if named.key.IsArguments() {
+		outer, from := a.toldFrom, len(a.told)
+		a.toldFrom = from
+		a.lineOf(parent, n, in.spared)
+		defer func() { a.toldFrom, a.told = outer, a.told[:from] }()
+	}
 	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
 }
 
@@ -155,6 +195,7 @@ func (a *Applier) paired(parent, n document.Node, named keyKnown) keyKnown {
 	if len(a.key) == base {
 		return named
 	}
+	a.nearest = base
 	pair := a.byName(a.key[base:])
 	named.standing = a.policy.and(named.standing, pair.standing)
 	if pair.key.Name.Tells() {

@@ -13,12 +13,14 @@ import (
 
 // Key is what a decoded key tells, wherever it stands.
 type Key struct {
-	Name    detect.Name
-	Pair    bool // its value may be the name of a value beside it
-	Value   bool // it may be that value
-	part    bool // of a private JSON Web Key
-	holder  bool // before_value, updated_values
-	isToken bool
+	Name      detect.Name
+	Pair      bool // its value may be the name of a value beside it
+	Value     bool // it may be that value
+	part      bool // of a private JSON Web Key
+	holder    bool // before_value, updated_values
+	isToken   bool
+	rows      bool // a table's, perhaps
+	arguments bool // a command line, perhaps
 }
 
 // Special reports whether what stands beside a member may tell what it is, though its
@@ -31,7 +33,7 @@ func (k *Key) IsToken() bool { return k.isToken }
 // KeyOf returns what a decoded key tells. It takes a fraction of a microsecond: keep
 // it where a key comes often.
 func KeyOf(c *detect.Catalogue, key []byte) Key {
-	k := Key{Name: c.Name(key), Pair: detect.PairName(key), Value: detect.ValueName(key)}
+	k := Key{Name: c.Name(key), Pair: detect.PairName(key), Value: detect.ValueName(key), rows: rowsKey(key), arguments: argumentsKey(key)}
 	switch string(key) {
 	case "d", "p", "q", "dp", "dq", "qi", "k":
 		k.part = true

@@ -90,7 +90,7 @@ _auditrelay() {
     "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "decrypt") words="--help --version --key-file" ;;
-    "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --json" ;;
+    "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --field --json" ;;
     "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json --witness --witness-key --timestamp --watch --metrics" ;;
     "proof") words="keygen public --help --version" ;;
     "proof keygen") words="--help --version --name --out" ;;

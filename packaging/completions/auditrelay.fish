@@ -782,6 +782,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'client-key
 complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'value-file' -d 'File with the value; - for standard input. One line feed at its end does not count. The value is not an argument, since those show in process lists and shell histories.'
 complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'callback' -d 'Only of this callback.'
 complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'key' -d 'Only with this key.'
+complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'field' -d 'The name of the key that the value stands under, for policies that separate pseudonyms by callback and field.'
 complete -c auditrelay -n '__fish_seen_subcommand_from pseudonym' -l 'json' -d 'Print JSON.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'help' -d 'Show context-sensitive help.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'version' -d 'Print the version and exit.'

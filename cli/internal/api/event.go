@@ -196,6 +196,9 @@ type LookUp struct {
 	Value    string `json:"value"`
 	Callback string `json:"callback,omitempty"` // empty: all
 	Key      string `json:"key,omitempty"`      // empty: all
+	// Field is the name of the key that the value stands under. Policies that separate
+	// pseudonyms have one for each field: without it, those are not answered.
+	Field string `json:"field,omitempty"`
 }
 
 // LookedUp answers a LookUp.
@@ -214,6 +217,10 @@ type Pseudonym struct {
 	// found by value.
 	Pseudonym string `json:"pseudonym,omitempty"`
 	Destroyed bool   `json:"destroyed,omitempty"`
+	// Separate says that the pseudonym is that of one callback and field. Without a field
+	// in the look-up it is empty.
+	Separate bool   `json:"separate,omitempty"`
+	Field    string `json:"field,omitempty"`
 }
 
 // AuditPage answers a search of the store. A search with a cursor has no totals.

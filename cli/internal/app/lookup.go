@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/redact"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
 	"auditrelay/internal/redaction"
@@ -43,8 +44,15 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (ap
 		key := cfg.Keys[use.key]
 		for _, number := range key.Numbers() {
 			p := api.Pseudonym{Callback: use.callback, Filter: use.filter, Key: use.key, Version: number, Current: number == key.Current}
-			if p.Destroyed = key.Versions[number].Destroyed; !p.Destroyed {
-				p.Pseudonym = string(redaction.NewPseudonymiser(use.key, key.At(number)).Append(nil, []byte(want.Value)))
+			made := redaction.NewPseudonymiser(use.key, key.At(number))
+			p.Destroyed = key.Versions[number].Destroyed
+			switch p.Separate = use.separate; {
+			case p.Destroyed:
+			case !use.separate:
+				p.Pseudonym = string(made.Append(nil, []byte(want.Value)))
+			case want.Field != "":
+				p.Field = want.Field
+				p.Pseudonym = string(made.AppendAt(nil, []byte(want.Value), redaction.Place{Callback: use.callback, Field: []byte(want.Field)}))
 			}
 			answer.Pseudonyms = append(answer.Pseudonyms, p)
 		}
@@ -53,8 +61,12 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (ap
 }
 
 // keyUse is a key with which a filter makes pseudonyms for a callback; for every
-// callback, where it stands before the journal and callback is empty.
-type keyUse struct{ callback, filter, key string }
+// callback, where it stands before the journal and callback is empty. separate: for the
+// fields of that callback alone.
+type keyUse struct {
+	callback, filter, key string
+	separate              bool
+}
 
 // keyUses are those that a look-up is about, in the configuration's order.
 func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
@@ -69,8 +81,15 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 	add := func(callback string, filters []string) {
 		for _, name := range filters {
 			for _, key := range byName[name].KeyNames() {
-				if want.Key == "" || want.Key == key {
-					uses = append(uses, keyUse{callback, name, key})
+				if want.Key != "" && want.Key != key {
+					continue
+				}
+				shared, separate := usedAs(byName[name], key)
+				if shared {
+					uses = append(uses, keyUse{callback, name, key, false})
+				}
+				if separate {
+					uses = append(uses, keyUse{callback, name, key, true})
 				}
 			}
 		}
@@ -87,6 +106,25 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks lists what there is", "there is no callback of this name")
 	}
 	return uses, nil
+}
+
+// usedAs reports which pseudonyms a filter makes with a key: those that are the same
+// everywhere, or one for each callback and field.
+func usedAs(f *config.Filter, key string) (shared, separate bool) {
+	if !f.Native() {
+		return true, false
+	}
+	o, err := redactOptions(*f.Redact)
+	if err != nil {
+		return true, false // it was read before
+	}
+	for i := range o.Rules {
+		if r := &o.Rules[i]; r.Key == key {
+			apart := o.Pseudonyms == redact.PseudonymsSeparate && !r.Shared
+			shared, separate = shared || !apart, separate || apart
+		}
+	}
+	return shared, separate
 }
 
 // lookUpRecord is what the relay's own event says of a look-up: neither the value nor

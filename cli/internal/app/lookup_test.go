@@ -216,8 +216,8 @@ callbacks: [{name: one, filters: [g, h], sink: {x: }}, {name: two, filters: [h],
 		t.Fatal(err)
 	}
 	for want, expect := range map[api.LookUp][]keyUse{
-		{}:                {{"one", "g", "user"}, {"one", "g", "team"}},
-		{Key: "team"}:     {{"one", "g", "team"}},
+		{}:                {{"one", "g", "user", false}, {"one", "g", "team", false}},
+		{Key: "team"}:     {{"one", "g", "team", false}},
 		{Callback: "two"}: nil,
 	} {
 		if got, err := keyUses(cfg, want); err != nil || !slices.Equal(got, expect) {

@@ -1,0 +1,24 @@
+package detect
+
+import "bytes"
+
+// jwkBytes is how far around a part of a private JSON Web Key its type is looked for.
+const jwkBytes = 1024
+
+// partOfJWK returns what the name of a part of a private JSON Web Key tells in a text that
+// has the key among other things: {"kty": "RSA", "d": "..."}.
+func partOfJWK(text []byte, at int, name []byte) kind {
+	switch string(name) {
+	case "d", "p", "q", "dp", "dq", "qi", "k":
+	default:
+		return 0
+	}
+	if text[at] != ':' || at == 0 || !quotes[text[at-1]] {
+		return 0
+	}
+	around := text[max(0, at-jwkBytes):min(len(text), at+jwkBytes)]
+	if i := bytes.Index(around, []byte("kty")); i < 0 || i == 0 || !quotes[around[i-1]] {
+		return 0
+	}
+	return token
+}

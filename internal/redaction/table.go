@@ -1,0 +1,115 @@
+package redaction
+
+import (
+	"auditrelay/document"
+	"auditrelay/internal/detect"
+	"auditrelay/internal/shape"
+)
+
+// columns is a part of Applier.columns: what is known of a table's columns. The zero value
+// is no table.
+type columns struct {
+	from, to int
+	beside   bool // the names stand beside the rows, so that it is a table for certain
+}
+
+// tableAt returns the columns of the rows that an array has, of which first is the first
+// element: those that are known from beside it, or those that the first row names.
+func (a *Applier) tableAt(first document.Node, in place) columns {
+	if in.rows.to > 0 || first == document.None || a.doc.Kind(first) != document.Array {
+		return in.rows
+	}
+	table := a.readColumns(first)
+	table.beside = false
+	return table
+}
+
+// columnsOf is readColumns of an array beside the rows. Objects with many members that may
+// be rows have one such array: it is read once.
+func (a *Applier) columnsOf(header document.Node) columns {
+	if header == document.None {
+		return columns{}
+	}
+	if header != a.header {
+		a.header, a.headed = header, a.readColumns(header)
+	}
+	return a.headed
+}
+
+// readColumns notes what the names of columns tell, where one tells anything.
+func (a *Applier) readColumns(header document.Node) columns {
+	c, base, tells := columns{from: len(a.columns), beside: true}, len(a.key), false
+	for e := a.doc.Child(header, document.None); e != document.None && len(a.columns)-c.from < shape.MaxColumns; e = a.doc.Child(header, e) {
+		name, ok := shape.Column(a.doc, e, a.key)
+		if a.key = name[:base]; !ok {
+			tells = false
+			break
+		}
+		known := a.byName(name[base:])
+		tells = tells || known.key.Name.Tells() || known.rule > 0
+		a.columns = append(a.columns, known)
+	}
+	if !tells {
+		a.columns = a.columns[:c.from]
+		return columns{}
+	}
+	c.to = len(a.columns)
+	return c
+}
+
+// toldPart is a part of an argument that is a secret, as its command line tells.
+type toldPart struct {
+	node   document.Node
+	found  detect.Finding // in the argument
+	detect int            // the rule that found it
+}
+
+// lineOf notes what the detectors find in the command line of which the array n, a member of
+// parent, is the arguments: a flag tells by the program that it is for.
+func (a *Applier) lineOf(parent, n document.Node, spared uint64) {
+	if len(a.policy.detects) == 0 || a.doc.Kind(n) != document.Array && a.doc.Holds(n) != document.Array {
+		return
+	}
+	known := false
+	a.line, a.words, known = shape.Line(a.doc, parent, n, a.line[:0], a.words[:0])
+	if !known {
+		return
+	}
+	for i := range a.policy.detects {
+		a.findings = a.policy.detects[i].set.Append(a.findings[:0], a.line, detect.Name{}.At(spared))
+		for _, f := range a.findings {
+			for _, w := range a.words {
+				if f.Start < w.End && w.Start < f.End {
+					part := detect.Finding{Start: max(f.Start-w.Start, 0), End: min(f.End, w.End) - w.Start, Detector: f.Detector}
+					a.told = append(a.told, toldPart{w.Node, part, i})
+				}
+			}
+		}
+		if len(a.told) > a.toldFrom {
+			return
+		}
+	}
+}
+
+func (a *Applier) isTold(n document.Node) bool {
+	for i := a.toldFrom; i < len(a.told); i++ {
+		if a.told[i].node == n {
+			return true
+		}
+	}
+	return false
+}
+
+// maskTold redacts an argument where its command line tells, and as a whole where the
+// argument alone tells too.
+func (a *Applier) maskTold(n document.Node) error {
+	a.value, _ = a.doc.AppendString(a.value[:0], n)
+	a.findings = a.findings[:0]
+	rule := 0
+	for _, t := range a.told[a.toldFrom:] {
+		if t.node == n {
+			a.findings, rule = append(a.findings, t.found), t.detect
+		}
+	}
+	return a.redactFindings(n, a.value, detect.Name{}, rule, a.detects(a.value, detect.Name{}) && len(a.findings) > 0)
+}
