@@ -222,7 +222,7 @@ type Token struct {
 	Rate Rate `yaml:"rate"`
 }
 
-// Rate is what a token may send a second.
+// Rate is what a token's or hook's sender may send a second.
 type Rate struct {
 	// Requests a second, of any kind. Default: no limit.
 	Requests int `yaml:"requests" range:"1..1000000"`

@@ -83,6 +83,9 @@ type Hook struct {
 	Namespace string `yaml:"namespace"`
 	// Auth is how the producer shows the secret. Default: the schema's.
 	Auth *HookAuth `yaml:"auth"`
+	// Rate limits what the producer may send. Beyond it requests get 429 with Retry-After,
+	// which GitHub and GitLab do not send again. Default: none.
+	Rate Rate `yaml:"rate"`
 }
 
 // Expressions are one expression, or several, which are tried in order.

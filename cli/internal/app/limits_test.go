@@ -71,6 +71,8 @@ func greatest(t *testing.T, values map[string]string) string {
 	detector["keywords"], detector["regex"] = []string{"internal-key"}, "internal-key"+strings.Repeat("(a)", 100)
 	token := map[string]any{"name": "t", "token": "3f8a1cd94be06275aa17", "roles": []string{"ingest"}, "rate": top["tokens"].(map[string]any)["rate"]}
 	top["tokens"] = []any{token}
+	ingest := top["ingest"].(map[string]any)
+	ingest["hooks"] = map[string]any{"github": map[string]any{"secrets": []string{"3f8a1cd94be06275aa18"}, "rate": ingest["hooks"].(map[string]any)["rate"]}}
 	top["journal"].(map[string]any)["postgres"].(map[string]any)["url"] = "postgres://relay@127.0.0.1/journal"
 	top["detectors"] = map[string]any{"internal": detector}
 	top["filters"] = map[string]any{"f": filter}
@@ -130,6 +132,8 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"journal.postgres.takeover":    {o.Journal.Postgres.Takeover},
 		"tokens.rate.requests":         {cfg.Tokens[0].Rate.Requests},
 		"tokens.rate.events":           {cfg.Tokens[0].Rate.Events},
+		"ingest.hooks.rate.requests":   {cfg.Ingest.Hooks[0].Rate.Requests},
+		"ingest.hooks.rate.events":     {cfg.Ingest.Hooks[0].Rate.Events},
 		"proofs.every":                 {o.Proofs.Every},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},

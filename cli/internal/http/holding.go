@@ -20,6 +20,8 @@ type holding struct {
 	atomic bool  // the body stands in memory whole
 	event  int64 // the largest event
 	copies int64 // of the body beside the first, while it is read
+	// from is where the memory comes from; nil: the server's for requests of its size.
+	from *budget
 
 	n        int64
 	releases []func()
@@ -65,9 +67,13 @@ func (h *holding) grow(n int64) error {
 		}
 		h.releases = append(h.releases, release)
 	}
-	from := h.server.large
-	if n <= smallRequest {
+	from := h.from
+	switch {
+	case from != nil:
+	case n <= smallRequest:
 		from = h.server.small
+	default:
+		from = h.server.large
 	}
 	release, err := h.server.acquire(h.ctx, from, h.who, n-h.n)
 	if err != nil {

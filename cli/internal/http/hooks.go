@@ -19,6 +19,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/config"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
@@ -32,6 +33,7 @@ type hook struct {
 	auth      config.HookAuth
 	schema    *runtime.Schema
 	namespace string
+	rates     sources.Rates
 }
 
 // hookPrefix stands before a hook's name where senders have theirs.
@@ -48,7 +50,7 @@ func newHooks(cfg *config.Config) (map[string]*hook, error) {
 			errs = append(errs, fmt.Errorf("hook %s: there is no schema %s", h.Name, h.Schema))
 			continue
 		}
-		next := &hook{name: hookPrefix + h.Name, auth: *h.Auth, schema: s.Compiled(), namespace: h.Namespace}
+		next := &hook{name: hookPrefix + h.Name, auth: *h.Auth, schema: s.Compiled(), namespace: h.Namespace, rates: sources.NewRates(h.Rate)}
 		for _, secret := range h.Secrets {
 			next.secrets = append(next.secrets, secret.Reveal())
 		}
@@ -148,27 +150,64 @@ func (s *Server) postHook(w http.ResponseWriter, r *http.Request, _ principal) {
 		respondError(w, refused)
 		return
 	}
-	if h.auth.HMAC == "" && !h.shows(r) {
+	signs := h.auth.HMAC != ""
+	if !signs && !h.shows(r) {
 		s.denyHook(w, r, h)
 		return
 	}
-	held := &holding{server: s, ctx: r.Context(), who: h.name, full: min(s.memoryOf(r, true, true), s.large.most()), atomic: true, copies: 2, event: int64(s.limits.EventBytes)}
+	if !signs && s.overHook(w, h) {
+		return
+	}
+	full := min(s.memoryOf(r, true, true), s.large.most())
+	held := &holding{server: s, ctx: r.Context(), who: h.name, full: full, atomic: true, copies: 2, event: int64(s.limits.EventBytes)}
 	defer held.release()
-	body, refused := s.hookBody(w, r, held)
+	reading := held
+	if signs {
+		// Who sends is known when all has come, as it came: until then the memory is that of
+		// unknown senders, by address.
+		reading = &holding{server: s, ctx: r.Context(), who: network(peerAddress(r)), from: s.unknown, full: min(int64(s.limits.BodyBytes)*9/4, s.unknown.most()), atomic: true, copies: 1}
+		defer reading.release()
+	}
+	body, refused := s.hookBody(w, r, reading)
 	if refused != nil {
 		s.senders.Seen(h.name, 1)
 		respondError(w, refused)
 		return
 	}
-	if h.auth.HMAC != "" && !h.signed(r, body) {
-		s.denyHook(w, r, h)
-		return
+	if signs {
+		if !h.signed(r, body) {
+			s.denyHook(w, r, h)
+			return
+		}
+		if s.overHook(w, h) {
+			return
+		}
+		need := held.want(int64(len(body)))
+		if r.Header.Get("Content-Encoding") != "" {
+			need = full
+		}
+		if held.grow(need) != nil {
+			respondError(w, busy())
+			return
+		}
 	}
 	in := intake{
 		server: s, ctx: context.WithoutCancel(r.Context()), schema: h.schema, namespace: h.namespace, whole: body, lenient: true,
 		from: auditrelay.Provenance{Source: "http", Principal: h.name, Address: peerAddress(r)},
 	}
 	in.accept(w, r, in.reader(bytes.NewReader(body), r), h.name)
+	h.rates.Count(in.seen())
+}
+
+// overHook answers a request beyond a hook's rate.
+func (s *Server) overHook(w http.ResponseWriter, h *hook) bool {
+	refused := beyond(h.rates, "hook")
+	if refused != nil {
+		s.metrics.refused(refused.Reason)
+		s.senders.Seen(h.name, 1)
+		respondError(w, refused)
+	}
+	return refused != nil
 }
 
 // hookBody reads a body whole: a signature is of all of it.
@@ -178,7 +217,7 @@ func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding)
 		return nil, tooLarge(most)
 	}
 	first := held.want(0)
-	if r.Header.Get("Content-Encoding") != "" {
+	if r.Header.Get("Content-Encoding") != "" && held.from == nil {
 		first = held.full // a few bytes may become many
 	}
 	if held.grow(first) != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -375,5 +376,91 @@ func TestATokenWithASchema(t *testing.T) {
 		if e := decodeText[api.Explained](t, answer); status != http.StatusOK || e.Namespace != namespace || e.Action != want {
 			t.Errorf("%s: %d %s", namespace, status, answer)
 		}
+	}
+}
+
+// TestAHooksRate: beyond it 429 and when to come again. A request that is not the producer's
+// does not count, so that nobody else can use the rate up.
+func TestAHooksRate(t *testing.T) {
+	cfg := parsed(t, "callbacks: []\ntokens:\n  - {name: reader, token: the-reader-of-all-01, roles: [comply]}\ningest:\n  hooks:\n"+
+		"    github: {secrets: ["+hookSecret+"], rate: {events: 10}}\n    gitlab: {secrets: ["+hookSecret+"], rate: {requests: 1}}\n    okta: {secrets: ["+hookSecret+"]}\n")
+	r := newRelay(t, Options{Config: cfg})
+	post := func(name, body, signed string) (int, http.Header) {
+		header, value := shown(name, signed)
+		status, _, head := r.call("POST", "/v1/hooks/"+name, body, header, value)
+		return status, head
+	}
+	for range 30 {
+		if status, _ := post("github", `{"action": "a"}`, "another"); status != http.StatusUnauthorized {
+			break // 429 of an address with many failures
+		}
+	}
+	var lines []string
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf(`{"action": "repo.create", "_document_id": "d%d"}`, i))
+	}
+	body := strings.Join(lines, "\n")
+	if status, _ := post("github", body, body); status != http.StatusOK {
+		t.Fatalf("others used the hook's rate up: %d", status)
+	}
+	if status, head := post("github", `{"action": "b"}`, `{"action": "b"}`); status != http.StatusTooManyRequests || head.Get("Retry-After") != "99" && head.Get("Retry-After") != "100" {
+		t.Errorf("%d, Retry-After %s", status, head.Get("Retry-After"))
+	}
+	var statuses []int
+	for range 5 {
+		status, _ := post("gitlab", `{"id": "a", "event_type": "x"}`, "")
+		statuses = append(statuses, status)
+	}
+	if statuses[0] != http.StatusOK || !slices.Contains(statuses, http.StatusTooManyRequests) {
+		t.Errorf("five requests at one a second: %v", statuses)
+	}
+	if n := r.rt.Stats().Accepted; n != 1001 {
+		t.Errorf("%d events are stored", n)
+	}
+}
+
+// TestUnknownSendersStarveNobody: a hook with a signature reads a body before it knows who
+// sends it. Such bodies take nothing of what known senders have, and an address leaves room
+// for the next one.
+func TestUnknownSendersStarveNobody(t *testing.T) {
+	r := newRelay(t, Options{Config: hooksOf(t, "")})
+	p := defaultPatience()
+	p.busy = time.Minute // whoever waits fails the test by its own deadline
+	address := r.listen(p)
+	part := strings.Repeat(" ", 256<<10)
+	for range 40 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /v1/hooks/github HTTP/1.1\r\nHost: a\r\nX-Hub-Signature-256: sha256=00\r\nContent-Length: %d\r\n\r\n", 15<<20)
+		_ = c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)) // it is not read for ever
+		for range 16 {
+			if _, err := c.Write([]byte(part)); err != nil {
+				break
+			}
+		}
+	}
+	if r.srv.unknown.inUse() == 0 || r.srv.large.inUse()+r.srv.small.inUse() != 0 {
+		t.Errorf("unknown senders hold %d bytes of their own, %d of what others have", r.srv.unknown.inUse(), r.srv.large.inUse()+r.srv.small.inUse())
+	}
+	elsewhere := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext,
+	}}
+	defer elsewhere.CloseIdleConnections()
+	body := fmt.Sprintf(`{"action": "repo.create", "_document_id": "d", "filler": "%s"}`, strings.Repeat("x", 900<<10))
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/v1/hooks/github", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("X-Hub-Signature-256", "sha256="+sign(body))
+	answer, err := elsewhere.Do(q)
+	if err != nil {
+		t.Fatalf("the producer waits behind unknown senders: %v", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("the producer's own: %d", answer.StatusCode)
 	}
 }

@@ -53,7 +53,9 @@ func newMetrics(s *Server) *metrics {
 	build.WithLabelValues(s.version.Version, s.version.Revision, s.version.Go).Set(1)
 	memory := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "auditrelay_http_body_memory_bytes", Help: "Memory set aside for request bodies under way.",
-	}, func() float64 { return float64(s.large.inUse() + s.small.inUse() + s.inflated.inUse()) })
+	}, func() float64 {
+		return float64(s.large.inUse() + s.small.inUse() + s.inflated.inUse() + s.unknown.inUse())
+	})
 	m.registry.MustRegister(
 		m.requests, m.durations, m.denied, m.events, m.reloads, build, memory,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -4,16 +4,21 @@ import (
 	"net/http"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
 )
 
 // over returns the refusal of a request beyond a token's rate.
-func (p principal) over() *api.Error {
-	wait := p.rates.Over()
+func (p principal) over() *api.Error { return beyond(p.rates, "token") }
+
+// beyond returns the refusal of a request beyond rates, nil within them. whose is what
+// has them: token or hook.
+func beyond(rates sources.Rates, whose string) *api.Error {
+	wait := rates.Over()
 	if wait == 0 {
 		return nil
 	}
 	return &api.Error{
 		Status: http.StatusTooManyRequests, Reason: api.ReasonRate, RetryAfter: wait,
-		Message: "more than this token may send a second", Hint: "send it again after Retry-After; rate of the token says how much there may be",
+		Message: "more than this " + whose + " may send a second", Hint: "send it again after Retry-After; rate of the " + whose + " says how much there may be",
 	}
 }

@@ -63,8 +63,9 @@ type Limits struct {
 	Depth      int                 // default 64
 	IDBytes    int                 // default 256
 	// Memory is what the bodies of all large requests may take together. Small
-	// ones have a third of it beside that, and compressed S3 objects as much again
-	// for what they decompress to. Default 32 MiB.
+	// ones have a third of it beside that; compressed S3 objects as much again
+	// for what they decompress to, and so have bodies of senders that are not known yet,
+	// at hooks with a signature. Default 32 MiB.
 	Memory auditrelay.ByteSize
 	// Connections is how many are open at a time; more wait to be let in.
 	// Default 1,024.
@@ -104,6 +105,7 @@ type Server struct {
 	large      *budget // memory for bodies; see takeMemory
 	small      *budget
 	inflated   *budget // for bodies that are decompressed as a whole; see ReserveInflated
+	unknown    *budget // for bodies whose signature says who sent them, by address until then
 	metrics    *metrics
 	sources    sources.Set // the server among them
 	patience   patience
@@ -139,7 +141,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		rt: o.Runtime, limits: limits, version: o.Version, log: o.Logger,
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
-		inflated: newBudget(int64(limits.Memory)),
+		inflated: newBudget(int64(limits.Memory)), unknown: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
 		control: o.Control, fleet: o.Fleet, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
 		ending: make(chan struct{}),
