@@ -106,8 +106,8 @@ type Record struct {
 	// choose them.
 	Source, Principal string
 	Tombstone         bool
-	// Mapping says where Data has its fields; nil: Data is in LiteLLM's schema. What is not
-	// in Data any more is in no field.
+	// Mapping says where Data has its fields; nil: Data is in LiteLLM's schema, or in the
+	// callback's format. What is not in Data any more is in no field.
 	Mapping *Mapping
 	Data    []byte // one JSON object, or by Chunk.MediaType one line of text, without a line feed; owned by the engine
 }

@@ -22,6 +22,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/recordfields"
 )
 
 // path of the intake.
@@ -147,6 +148,9 @@ func (s *Sink) log(journal string, r auditrelay.Record) []byte {
 			b = append(b, httpsink.Quote(origin.value)...)
 		}
 	}
+	recordfields.Mapped(r, func(name, value string) {
+		b = append(append(b, `,"auditrelay.`+name+`":`...), httpsink.Quote(value)...)
+	})
 	b = append(b, `,"message":`...)
 	b = append(b, httpsink.Quote(string(r.Data))...)
 	return append(b, '}')
@@ -176,12 +180,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		if err != nil {
 			return err
 		}
-		h := http.Header{"Dd-Api-Key": {key}}
-		for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
-			if p.Headers[name] != "" {
-				h.Set(name, p.Headers[name])
-			}
-		}
+		h := httpsink.Header(p)
+		h.Set("DD-API-KEY", key)
 		answer, err := s.client.Send(ctx, httpsink.Request{Path: path, Header: h, Body: p.Body})
 		if err != nil {
 			return err

@@ -147,6 +147,19 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// A record of another producer has its mapped fields as attributes, and stands in message as
+// it is.
+func TestMappedFields(t *testing.T) {
+	o := options("https://intake.example")
+	o.HTTP = httpsink.Options{Compression: httpsink.CompressionNone}
+	c := chunk(7, 1)
+	c.Records[0].Data, c.Records[0].Mapping = []byte(`{"verb":"get","who":"ada","what":{"name":"db"}}`), &auditrelay.Mapping{Action: "verb", Actor: "who", Object: "what.name"}
+	body := string(render(t, newSink(t, o), c)[0].Body)
+	if want := `"auditrelay.action":"get","auditrelay.actor":"ada","auditrelay.object":"db","message":"{\"verb\":\"get\"`; !strings.Contains(body, want) {
+		t.Errorf("no %s in %s", want, body)
+	}
+}
+
 // What the intake would cut short is dead-lettered here; the bounds of a request hold.
 func TestLimits(t *testing.T) {
 	s := newSink(t, options("https://intake.example"))

@@ -14,9 +14,11 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/recordfields"
 
 	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,14 +36,29 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// Headers of a message.
+// Headers of a message. The last three stand where the record has them.
 const (
-	headerJournal  = "auditrelay-journal"
-	headerSequence = "auditrelay-sequence"
+	headerJournal   = "auditrelay-journal"
+	headerSequence  = "auditrelay-sequence"
+	headerNamespace = "auditrelay-namespace"
+	headerSource    = "auditrelay-source"
+	headerPrincipal = "auditrelay-principal"
 )
 
-// journalOf is the header, sealed with a payload, that holds the journal's name.
-const journalOf = "Auditrelay-Journal"
+// Headers that are sealed with a payload: the journal's name, and that a line about each
+// record stands before it. A payload that an earlier version sealed has none.
+const (
+	journalOf = "Auditrelay-Journal"
+	lines     = "Auditrelay-Lines"
+)
+
+// about is the line before a record.
+type about struct {
+	Key       string `json:"key,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Source    string `json:"source,omitempty"`
+	Principal string `json:"principal,omitempty"`
+}
 
 // overhead is what a record's key, headers and framing take beside its value, at most.
 const overhead = 2048
@@ -82,7 +100,7 @@ func New(o Options) (*Sink, error) {
 	}
 	return &Sink{options: o, password: password, dial: dial, packing: httpsink.Packing{
 		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n", Compression: httpsink.CompressionNone,
-		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - overhead,
+		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - overhead, Lines: 2,
 	}}, nil
 }
 
@@ -91,17 +109,29 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
 		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
+		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
+			continue // named by Pack
+		}
+		line, err := json.Marshal(about{Key: keyOf(r), Namespace: r.Namespace, Source: r.Source, Principal: r.Principal})
+		if err != nil {
+			return nil, fmt.Errorf("render record %d: %w", r.Sequence, err)
+		}
+		items[i].Data = slices.Concat(line, []byte("\n"), r.Data)
 	}
 	payloads, err := s.packing.Pack(chunk, items)
 	for i := range payloads {
-		payloads[i].Headers[journalOf] = chunk.Journal
+		payloads[i].Headers[journalOf], payloads[i].Headers[lines] = chunk.Journal, "2"
 	}
 	return payloads, err
 }
 
 // Split halves a payload.
 func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
+	packing := s.packing
+	if p.Headers[lines] == "" {
+		packing.Lines = 1
+	}
+	return packing.Split(p)
 }
 
 // Refresh makes the next delivery connect anew, with the password as it is then.
@@ -168,33 +198,64 @@ const linger = 10 * time.Millisecond
 // records are a payload's, in memory of their own: a producer may hold them after a
 // delivery was given up.
 func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
-	lines := bytes.Split(bytes.TrimSuffix(bytes.Clone(p.Body), []byte("\n")), []byte("\n"))
-	if len(lines) != len(p.Sequences) {
-		return nil, fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+	content := bytes.Split(bytes.TrimSuffix(bytes.Clone(p.Body), []byte("\n")), []byte("\n"))
+	each := 1
+	if p.Headers[lines] != "" {
+		each = 2
+	}
+	if len(content) != each*len(p.Sequences) {
+		return nil, fmt.Errorf("read the stored payload: %d lines, %d were expected", len(content), each*len(p.Sequences))
 	}
 	journal := []byte(p.Headers[journalOf])
-	records := make([]*kgo.Record, len(lines))
-	for i, line := range lines {
-		records[i] = &kgo.Record{Topic: s.options.Topic, Key: keyOf(line), Value: line, Headers: []kgo.RecordHeader{
+	records := make([]*kgo.Record, len(p.Sequences))
+	for i := range records {
+		value := content[each*i+each-1]
+		of := about{Key: keyIn(value)}
+		if each == 2 {
+			of = about{}
+			if err := json.Unmarshal(content[2*i], &of); err != nil {
+				return nil, errors.New("read the stored payload: the line about a record is damaged")
+			}
+		}
+		records[i] = &kgo.Record{Topic: s.options.Topic, Value: value, Headers: []kgo.RecordHeader{
 			{Key: headerJournal, Value: journal},
 			{Key: headerSequence, Value: strconv.AppendUint(nil, p.Sequences[i], 10)},
 		}}
+		if of.Key != "" {
+			records[i].Key = []byte(of.Key)
+		}
+		for _, h := range []struct{ name, value string }{{headerNamespace, of.Namespace}, {headerSource, of.Source}, {headerPrincipal, of.Principal}} {
+			if h.value != "" {
+				records[i].Headers = append(records[i].Headers, kgo.RecordHeader{Key: h.name, Value: []byte(h.value)})
+			}
+		}
 	}
 	return records, nil
 }
 
 // objectPaths are where a record may have the id of the object: as an event, and in the
 // formats ocsf, cloudevents, ecs and envelope.
-var objectPaths = []string{"object_id", "event.object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id"}
+var objectPaths = []string{"object_id", "event.object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id", "auditrelay.object.id", "fields.object"}
 
-// keyOf is the object's id, nil where the record names none: any partition then.
-func keyOf(line []byte) []byte {
+// keyOf is the object's id, "" where the record names none: any partition then.
+func keyOf(r auditrelay.Record) string {
+	if r.Mapping == nil {
+		return keyIn(r.Data)
+	}
+	if id := recordfields.Of(r).Object; len(id) <= maxKeyBytes {
+		return id
+	}
+	return ""
+}
+
+// keyIn is the id of the object of a record without a mapping.
+func keyIn(line []byte) string {
 	for _, path := range objectPaths {
 		if v := gjson.GetBytes(line, path); v.Type == gjson.String && v.Str != "" && len(v.Str) <= maxKeyBytes {
-			return []byte(v.Str)
+			return v.Str
 		}
 	}
-	return nil
+	return ""
 }
 
 // connected returns the client, which it makes where there is none: its first request

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -239,6 +240,104 @@ func TestKeysAndHeaders(t *testing.T) {
 	}
 	if len(partition) != 6 {
 		t.Errorf("%d keys: %v", len(partition), partition)
+	}
+}
+
+// A record of another producer has its mapped object as key, and headers that say where a
+// record came from, which no event can choose.
+func TestMappedKeysAndOrigin(t *testing.T) {
+	c := cluster(t)
+	s := newSink(t, options(c.ListenAddrs()...))
+	in := chunk(`{"objectRef":{"name":"db"},"object_id":"not this"}`, `{"object_id":"team-1"}`)
+	in.Records[0].Mapping = &auditrelay.Mapping{Object: "objectRef.name"}
+	in.Records[0].Namespace, in.Records[0].Source, in.Records[0].Principal = "kubernetes", "http", "hook:kubernetes"
+	payloads, err := s.Render(in)
+	if err != nil || len(payloads) != 1 {
+		t.Fatal(payloads, err)
+	}
+	first, second, err := s.Split(payloads[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []auditrelay.Payload{first, second} {
+		if _, err := s.Deliver(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range read(t, c) {
+		got := map[string]string{}
+		for _, h := range r.Headers {
+			got[h.Key] = string(h.Value)
+		}
+		want := map[string]string{"auditrelay-journal": "j.1", "auditrelay-sequence": "2"}
+		key := "team-1"
+		if got["auditrelay-sequence"] == "1" {
+			key = "db"
+			want = map[string]string{"auditrelay-journal": "j.1", "auditrelay-sequence": "1", "auditrelay-namespace": "kubernetes", "auditrelay-source": "http", "auditrelay-principal": "hook:kubernetes"}
+		}
+		if string(r.Key) != key || !maps.Equal(got, want) {
+			t.Errorf("key %q, headers %v", r.Key, got)
+		}
+	}
+}
+
+// A payload that an earlier version sealed, a line a record, is delivered and split still.
+func TestSealedBefore(t *testing.T) {
+	c := cluster(t)
+	s := newSink(t, options(c.ListenAddrs()...))
+	old := auditrelay.Payload{Key: "c/j.1//1-3-000000000000", Body: []byte("{\"object_id\":\"a\"}\n{\"object_id\":\"b\"}\n"), Sequences: []uint64{1, 2},
+		Headers: map[string]string{"Content-Type": "application/x-ndjson", "Auditrelay-Journal": "j.1", "Auditrelay-Scope": "c/j.1/"}}
+	first, second, err := s.Split(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []auditrelay.Payload{old, first, second} {
+		if _, err := s.Deliver(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := map[string]int{}
+	for _, r := range read(t, c) {
+		keys[string(r.Key)+string(r.Value)]++
+	}
+	if want := map[string]int{`a{"object_id":"a"}`: 2, `b{"object_id":"b"}`: 2}; !maps.Equal(keys, want) {
+		t.Errorf("%v", keys)
+	}
+}
+
+// Both mechanisms of SCRAM, with and without TLS: the right password, a wrong one, and one that is
+// put into the file later.
+func TestSCRAM(t *testing.T) {
+	server := httptest.NewTLSServer(nil) // for its certificate
+	defer server.Close()
+	for mechanism, name := range map[string]string{kafka.MechanismSHA256: "SCRAM-SHA-256", kafka.MechanismSHA512: "SCRAM-SHA-512"} {
+		for _, secured := range []bool{false, true} {
+			opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(name, "relay", "the-right-one")}
+			if secured {
+				opts = append(opts, kfake.TLS(&tls.Config{Certificates: server.TLS.Certificates}))
+			}
+			c := cluster(t, opts...)
+			file := filepath.Join(t.TempDir(), "password")
+			if err := os.WriteFile(file, []byte("a-wrong-one"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o := options(c.ListenAddrs()...)
+			if o.Plaintext = !secured; secured {
+				o.TLS = httpsink.TLS{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
+			}
+			o.SASL = kafka.SASL{Mechanism: mechanism, Username: "relay", PasswordFile: file}
+			s := newSink(t, o)
+			err := deliver(t, s, chunk(`{"a":1}`))
+			if err == nil || strings.Contains(err.Error(), "wrong-one") {
+				t.Errorf("%s, TLS %v, a wrong password: %v", name, secured, err)
+			}
+			if err := os.WriteFile(file, []byte("the-right-one\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := deliver(t, s, chunk(`{"a":1}`)); err != nil {
+				t.Errorf("%s, TLS %v: %v", name, secured, err)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/recordfields"
 )
 
 const collector = "/services/collector"
@@ -144,6 +145,9 @@ func (s *Sink) envelope(journal string, r auditrelay.Record) []byte {
 			b = append(b, quote(origin.value)...)
 		}
 	}
+	recordfields.Mapped(r, func(name, value string) {
+		b = append(append(b, `,"auditrelay_`+name+`":`...), quote(value)...)
+	})
 	b = append(b, s.fields...)
 	b = append(b, `},"event":`...)
 	b = append(b, r.Data...)

@@ -176,6 +176,21 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
+// A record of another producer has its mapped fields as indexed ones.
+func TestMappedFields(t *testing.T) {
+	o := options("https://splunk.example")
+	o.HTTP.Compression = httpsink.CompressionNone
+	c := chunk(7, 1)
+	c.Records[0].Data, c.Records[0].Mapping = []byte(`{"verb":"get","who":"ada","what":{"name":"db"}}`), &auditrelay.Mapping{Action: "verb", Actor: "who", Object: "what.name"}
+	payloads, err := newSink(t, o).Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"auditrelay_action":"get","auditrelay_actor":"ada","auditrelay_object":"db"},"event":{"verb":"get"`; !strings.Contains(string(payloads[0].Body), want) {
+		t.Errorf("no %s in %s", want, payloads[0].Body)
+	}
+}
+
 // An event that is too large is named before anything is sent, and the rest is taken.
 func TestTooLarge(t *testing.T) {
 	o := options("https://splunk.example:8088")

@@ -5,7 +5,6 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
-	"auditrelay/document"
 )
 
 // specVersion is CloudEvents' version.
@@ -17,16 +16,21 @@ const (
 	typeRelay     = "auditrelay.audit."
 	typeEmitted   = "auditrelay.emitted"
 	typeTombstone = "auditrelay.tombstone"
+	typeOther     = "auditrelay.producer." // the schema's name, a dot and the action follow
 )
 
 // cloudEvent appends an event as a CloudEvent.
 func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	dst = w.formatter.envelope(dst, e.Sequence)
-	switch e.Namespace {
-	case auditrelay.NamespaceEmitted:
+	switch producerOf(e) {
+	case guest:
 		dst = append(dst, typeEmitted...)
-	case auditrelay.NamespaceRelay:
+	case relay:
 		dst = append(append(dst, typeRelay...), w.actionOf(f.action)...)
+	case another:
+		name := appendString(nil, []byte(e.Mapping.Schema)) // without its quotes
+		dst = append(append(append(dst, typeOther...), name[1:len(name)-1]...), '.')
+		dst = append(dst, w.actionOf(f.action)...)
 	default:
 		dst = append(append(dst, typeLiteLLM...), w.actionOf(f.action)...)
 	}
@@ -37,6 +41,17 @@ func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []
 	dst = times(dst, at, e.Received)
 	if w.attribute(f.object) {
 		dst = w.member(dst, "subject", f.object)
+	}
+	if f.mapped {
+		for _, one := range []struct {
+			name  string
+			value field
+		}{{"action", f.action}, {"actor", f.actor}, {"objecttype", f.table}, {"producerid", f.id}} {
+			if w.attribute(one.value) {
+				dst = w.member(dst, one.name, one.value)
+			}
+		}
+		dst = appendString(append(dst, `,"namespace":`...), []byte(e.Namespace))
 	}
 	return w.whole(dst, `,"data":`, final, "}")
 }
@@ -56,20 +71,19 @@ func times(dst []byte, at, received time.Time) []byte {
 }
 
 // actionOf is one of the six actions, or other: a type is no place for a sender's text.
-func (w *Writer) actionOf(n document.Node) string {
-	return auditrelay.Action(w.text(n)).Closed()
+func (w *Writer) actionOf(f field) string {
+	return auditrelay.Action(w.text(f)).Closed()
 }
 
 // maxSubject bounds the subject: it is an attribute, which some bindings put in a header.
 const maxSubject = 256
 
-// attribute reports whether n is a text that CloudEvents takes as an attribute's value.
-func (w *Writer) attribute(n document.Node) bool {
-	if w.document.Kind(n) != document.String || w.document.Len(n) > maxSubject {
+// attribute reports whether f is a text that CloudEvents takes as an attribute's value.
+func (w *Writer) attribute(f field) bool {
+	text := w.short(w.address[:maxSubject], f)
+	if text == nil {
 		return false
 	}
-	var room [maxSubject]byte
-	text, _ := w.document.AppendString(room[:0], n)
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError && size == 1 || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef {

@@ -22,20 +22,29 @@ func (w *Writer) ecs(dst []byte, e *auditrelay.Event, f *fields, final []byte) [
 	if at.IsZero() {
 		at = e.Received
 	}
-	dst = append(ecsHead(dst, at), w.ecsKind(f.action)...)
+	dst = append(ecsHead(dst, at), w.ecsKind(f)...)
 	dst = w.member(dst, "action", f.action)
 	dst = w.member(dst, "id", f.id)
-	dataset, open := "auditrelay.emitted", `,"auditrelay":{"emitted":`
-	switch e.Namespace {
-	case auditrelay.NamespaceLiteLLM:
+	by, dataset, open := producerOf(e), "auditrelay.emitted", `,"auditrelay":{"emitted":`
+	switch by {
+	case liteLLM:
 		dataset, open = "lite_llm.audit", `,"lite_llm":{"audit":`
-	case auditrelay.NamespaceRelay:
+	case relay:
 		dataset, open = "auditrelay.audit", `,"auditrelay":{"audit":`
+	case another:
+		dataset, open = e.Mapping.Schema+".audit", `,"event":`
 	}
 	dst = w.formatter.ecsOrigin(dst, dataset, e.Sequence, e.Received)
 	dst = w.ecsUsers(dst, f)
-	if e.Namespace == auditrelay.NamespaceLiteLLM {
+	switch by {
+	case liteLLM:
 		final = w.opened(final)
+	case another:
+		dst = appendString(append(dst, `,"auditrelay":{"namespace":`...), []byte(e.Namespace))
+		if w.says(f.object) {
+			dst = w.value(append(dst, `,"object":{"id":`...), f.object)
+			dst = append(w.member(dst, "type", f.table), '}')
+		}
 	}
 	return w.whole(dst, open, final, "}}")
 }
@@ -74,12 +83,14 @@ func ecsHead(dst []byte, at time.Time) []byte {
 }
 
 // ecsKind is what an action decides. As in Elastic's integration each is a change, whether
-// it is something narrower too or not.
-func (w *Writer) ecsKind(action document.Node) string {
-	if !w.says(action) {
+// it is something narrower too or not. Other producers have verbs of their own, which tell
+// of no change where they are none of the six.
+func (w *Writer) ecsKind(f *fields) string {
+	action := auditrelay.Action(w.text(f.action))
+	if !w.says(f.action) || f.mapped && !action.Known() {
 		return `,"type":["info"]`
 	}
-	switch auditrelay.Action(w.text(action)) {
+	switch action {
 	case auditrelay.ActionCreated:
 		return `,"category":["configuration"],"type":["change","creation"]`
 	case auditrelay.ActionDeleted:
@@ -90,7 +101,7 @@ func (w *Writer) ecsKind(action document.Node) string {
 
 // ecsOrigin appends where an event comes from, and closes the event's object.
 func (f *Formatter) ecsOrigin(dst []byte, dataset string, sequence uint64, received time.Time) []byte {
-	dst = append(append(append(dst, `,"provider":"auditrelay","dataset":"`...), dataset...), `","created":"`...)
+	dst = append(appendString(append(dst, `,"provider":"auditrelay","dataset":`...), []byte(dataset)), `,"created":"`...)
 	dst = received.UTC().AppendFormat(dst, time.RFC3339Nano)
 	dst = strconv.AppendUint(append(dst, `","sequence":`...), sequence, 10)
 	return append(f.uid(append(dst, `},"labels":{"auditrelay_uid":"`...), sequence), `"}`...)
@@ -98,19 +109,19 @@ func (f *Formatter) ecsOrigin(dst []byte, dataset string, sequence uint64, recei
 
 // ecsUsers appends who acted, who was changed where that is a user, and both together.
 func (w *Writer) ecsUsers(dst []byte, f *fields) []byte {
-	acted := w.says(f.changedBy)
+	acted := w.says(f.actor)
 	target := w.says(f.object) && objects[string(w.text(f.table))].class == &accountChange
 	if !acted && !target {
 		return dst
 	}
 	dst = append(dst, `,"user":{`...)
 	if acted {
-		dst = w.value(append(dst, `"id":`...), f.changedBy)
+		dst = w.value(append(dst, `"id":`...), f.actor)
 		switch {
 		case w.email(f.email):
 			dst = w.member(dst, "email", f.email)
-		case w.email(f.changedBy):
-			dst = w.member(dst, "email", f.changedBy)
+		case w.email(f.actor):
+			dst = w.member(dst, "email", f.actor)
 		}
 	}
 	if target {
@@ -122,7 +133,7 @@ func (w *Writer) ecsUsers(dst []byte, f *fields) []byte {
 	}
 	dst = append(dst, `},"related":{"user":[`...)
 	if acted {
-		dst = w.value(dst, f.changedBy)
+		dst = w.value(dst, f.actor)
 	}
 	if target {
 		if acted {

@@ -6,9 +6,19 @@ import (
 	"auditrelay"
 )
 
-// enveloped appends an event beside its origin, which no event can choose.
-func (w *Writer) enveloped(dst []byte, e *auditrelay.Event, final []byte) []byte {
+// enveloped appends an event beside its origin, which no event can choose, and beside the
+// fields that its mapping finds.
+func (w *Writer) enveloped(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	dst = w.formatter.origin(dst, e.Namespace, e.Provenance.Source, e.Provenance.Principal, e.Sequence)
+	if f.mapped {
+		dst = appendString(append(dst, `,"fields":{"schema":`...), []byte(e.Mapping.Schema))
+		dst = w.member(dst, "id", f.id)
+		dst = w.member(dst, "action", f.action)
+		dst = w.member(dst, "time", f.time)
+		dst = w.member(dst, "actor", f.actor)
+		dst = w.member(dst, "object", f.object)
+		dst = append(w.member(dst, "object_type", f.table), '}')
+	}
 	return w.whole(dst, `,"event":`, final, "}")
 }
 

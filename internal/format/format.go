@@ -83,8 +83,9 @@ func Revision(o auditrelay.Format) string {
 	return ""
 }
 
-// mapping counts the changes of what the formats write.
-const mapping = 1
+// mapping counts the changes of what the formats write. 2: events of other producers than
+// LiteLLM have their mapped fields, and LiteLLM's in a namespace of their own are LiteLLM's.
+const mapping = 2
 
 // MediaType is that of one record.
 func (f *Formatter) MediaType() string {
@@ -106,6 +107,7 @@ type Writer struct {
 	formatter *Formatter
 	document  document.Document
 	room      [64]byte
+	address   [320]byte // of email and attribute
 	added     []byte
 	inner     []byte // of ecs and lines
 	edited    []byte // of ecs
@@ -126,7 +128,7 @@ func (f *Formatter) Writer() *Writer {
 func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 	w.document.Reset(final)
 	w.start = len(dst)
-	f := w.fields()
+	f := w.fields(e, final)
 	switch w.formatter.schema {
 	case ecs:
 		return w.ecs(dst, e, &f, final)
@@ -135,7 +137,7 @@ func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 	case cef, leef:
 		return w.line(dst, e, &f, final)
 	case envelope:
-		return w.enveloped(dst, e, final)
+		return w.enveloped(dst, e, &f, final)
 	}
 	return w.ocsf(dst, e, &f, final)
 }
@@ -188,88 +190,6 @@ func (w *Writer) Readable(record []byte) []byte {
 		return w.added
 	}
 	return record
-}
-
-// fields are the members of an event that a format reads; None where the event has none,
-// or null.
-type fields struct {
-	id, updatedAt, changedBy, apiKey, action, table, object document.Node
-	alias, email                                            document.Node
-}
-
-func (w *Writer) fields() fields {
-	d, f := &w.document, fields{}
-	set := [...]*document.Node{&f.id, &f.updatedAt, &f.changedBy, &f.apiKey, &f.action, &f.table, &f.object, &f.alias, &f.email}
-	for _, n := range set {
-		*n = document.None
-	}
-	for c := d.Child(document.Root, document.None); c != document.None; c = d.Child(document.Root, c) {
-		if d.Kind(c) == document.Null {
-			continue
-		}
-		switch string(d.AppendKey(w.room[:0], c)) {
-		case "id":
-			f.id = c
-		case "updated_at":
-			f.updatedAt = c
-		case "changed_by":
-			f.changedBy = c
-		case "changed_by_api_key":
-			f.apiKey = c
-		case "action":
-			f.action = c
-		case "table_name":
-			f.table = c
-		case "object_id":
-			f.object = c
-		case "object_alias":
-			f.alias = c
-		case "changed_by_user_email":
-			f.email = c
-		}
-	}
-	return f
-}
-
-// says reports whether n holds a text to tell: a string that is not empty, or a number,
-// which a filter may have put there.
-func (w *Writer) says(n document.Node) bool {
-	switch w.document.Kind(n) {
-	case document.String:
-		return w.document.Len(n) > 0
-	case document.Number:
-		return true
-	}
-	return false
-}
-
-// value appends n, which says something, as a JSON string.
-func (w *Writer) value(dst []byte, n document.Node) []byte {
-	if w.document.Kind(n) == document.String {
-		return w.document.AppendJSON(dst, n)
-	}
-	dst = append(dst, '"')
-	return append(w.document.AppendJSON(dst, n), '"')
-}
-
-// member appends ,"name":value where n says something.
-func (w *Writer) member(dst []byte, name string, n document.Node) []byte {
-	if !w.says(n) {
-		return dst
-	}
-	dst = append(dst, `,"`...)
-	dst = append(append(dst, name...), `":`...)
-	return w.value(dst, n)
-}
-
-// text is the decoded string of n, "" where it is none or longer than the names that the
-// tables hold. It is valid until the next call.
-func (w *Writer) text(n document.Node) []byte {
-	if w.document.Kind(n) != document.String || w.document.Len(n) > len(w.room) {
-		return nil
-	}
-	text, _ := w.document.AppendString(w.room[:0], n)
-	return text
 }
 
 // appendQuoted appends text as a JSON string: UTF-8 whose only bytes below the space are

@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 
 	"auditrelay"
-	"auditrelay/document"
 )
 
 // The formats of one line of text: CEF and LEEF.
@@ -38,14 +37,14 @@ func (f *Formatter) most(key string) int {
 
 // keys are what a format calls its fields.
 type keys struct {
-	id, time, received, action, actor, email, table, object, alias, apiKey, uid, sequence string
+	id, time, received, action, actor, email, table, object, alias, apiKey, uid, sequence, namespace string
 }
 
 var (
 	cefKeys = keys{id: "externalId", time: "start", received: "rt", action: "act", actor: "suid", email: "suser",
-		table: "cs1", object: "duid", alias: "duser", apiKey: "cs2", uid: "cs3", sequence: "cn1"}
+		table: "cs1", object: "duid", alias: "duser", apiKey: "cs2", uid: "cs3", sequence: "cn1", namespace: "cs4"}
 	leefKeys = keys{id: "externalId", time: "devTime", received: "receivedTime", action: "action", actor: "usrName", email: "usrEmail",
-		table: "tableName", object: "resource", alias: "resourceName", apiKey: "credentialId", uid: "relayUid", sequence: "relaySequence"}
+		table: "tableName", object: "resource", alias: "resourceName", apiKey: "credentialId", uid: "relayUid", sequence: "relaySequence", namespace: "namespace"}
 	// labels say what CEF's custom fields hold.
 	labels = []struct{ name, value string }{{"cs1", "table"}, {"cs2", "credential id"}, {"cs3", "relay uid"}, {"cn1", "relay sequence"}}
 )
@@ -54,18 +53,22 @@ var (
 // of actions, so that no event chooses what a rule of the destination looks for.
 var names = map[string]string{
 	"created": "Created", "updated": "Updated", "deleted": "Deleted", "blocked": "Blocked", "unblocked": "Unblocked", "rotated": "Rotated",
-	"other": "Other change", "emitted": "Record of a guest", "tombstone": "Tombstone",
+	"other": "Other change", "event": "Event", "emitted": "Record of a guest", "tombstone": "Tombstone",
 }
 
 // line appends an event as one line. Beside it w.added gets the fields, as a JSON object,
 // for the gate: decoded, each under its key.
 func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	kind, category := w.actionOf(f.action), "audit"
-	switch e.Namespace {
-	case auditrelay.NamespaceEmitted:
+	switch producerOf(e) {
+	case guest:
 		kind, category = "emitted", "emitted"
-	case auditrelay.NamespaceRelay:
+	case relay:
 		category = "relay"
+	case another:
+		if kind == "other" { // its verbs need not be changes
+			kind = "event"
+		}
 	}
 	k := w.formatter.keys()
 	at := e.Time
@@ -77,16 +80,16 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	l.times(at, e.Received)
 	var omitted []byte
 	for _, field := range [...]struct {
-		key  string
-		node document.Node
+		key   string
+		value field
 	}{
-		{k.action, f.action}, {k.id, f.id}, {k.actor, f.changedBy}, {k.email, w.address(f)}, {k.object, f.object}, {k.alias, f.alias},
+		{k.action, f.action}, {k.id, f.id}, {k.actor, f.actor}, {k.email, w.mail(f)}, {k.object, f.object}, {k.alias, f.alias},
 		{k.table, f.table}, {k.apiKey, f.apiKey},
 	} {
-		if !w.says(field.node) {
+		if !w.says(field.value) {
 			continue
 		}
-		w.inner = w.plain(w.inner[:0], field.node)
+		w.inner = w.plain(w.inner[:0], field.value)
 		if len(w.inner) > w.formatter.most(field.key) {
 			if len(omitted) > 0 {
 				omitted = append(omitted, ' ')
@@ -97,6 +100,12 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 		l.text(field.key, w.inner)
 	}
 	l.origin(e.Sequence)
+	if f.mapped {
+		l.text(k.namespace, []byte(e.Namespace))
+		if w.formatter.schema == cef {
+			l.text(k.namespace+"Label", []byte("namespace"))
+		}
+	}
 	if len(omitted) > 0 {
 		l.text("auditrelayOmitted", omitted)
 	}
@@ -107,23 +116,15 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	return l.dst
 }
 
-// address is the node that holds the actor's address, None where none does.
-func (w *Writer) address(f *fields) document.Node {
+// mail is the field that holds the actor's address, none where none does.
+func (w *Writer) mail(f *fields) field {
 	switch {
 	case w.email(f.email):
 		return f.email
-	case w.email(f.changedBy):
-		return f.changedBy
+	case w.email(f.actor):
+		return f.actor
 	}
-	return document.None
-}
-
-// plain appends n, which says something, decoded.
-func (w *Writer) plain(dst []byte, n document.Node) []byte {
-	if text, ok := w.document.AppendString(dst, n); ok {
-		return text
-	}
-	return w.document.AppendJSON(dst, n)
+	return none
 }
 
 func (f *Formatter) lineTombstone(r *auditrelay.Record) []byte {

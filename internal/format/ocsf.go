@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"auditrelay"
-	"auditrelay/document"
 )
 
 // version is OCSF's.
@@ -18,9 +17,13 @@ func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	dst = append(dst, '{')
 	dst = w.activity(dst, c, f.action)
 	dst = appendTime(dst, e)
-	dst = w.formatter.metadata(dst, e.Namespace, e.Sequence, e.Received.UnixMilli())
+	product := ""
+	if e.Mapping != nil {
+		product = e.Mapping.Schema
+	}
+	dst = w.formatter.metadata(dst, producerOf(e), product, e.Sequence, e.Received.UnixMilli())
 	dst = w.member(dst, "original_event_uid", f.id)
-	dst = w.member(dst, "original_time", f.updatedAt)
+	dst = w.member(dst, "original_time", f.time)
 	dst = append(dst, '}')
 	if c != bases { // which has no place for them
 		dst = w.actor(dst, f)
@@ -38,10 +41,13 @@ func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 }
 
 // objectOf returns what was changed, and the class for it: the base event where the event
-// names no object.
+// names no object. Another producer's object may have no type.
 func (w *Writer) objectOf(f *fields) (object, *written) {
-	if !w.says(f.table) || !w.says(f.object) {
+	if !w.says(f.object) || !f.mapped && !w.says(f.table) {
 		return object{}, bases
+	}
+	if f.mapped {
+		return object{}, entities
 	}
 	of, ok := objects[string(w.text(f.table))]
 	if ok && of.class == &accountChange {
@@ -51,7 +57,7 @@ func (w *Writer) objectOf(f *fields) (object, *written) {
 }
 
 // activity appends what the class and the activity decide.
-func (w *Writer) activity(dst []byte, c *written, action document.Node) []byte {
+func (w *Writer) activity(dst []byte, c *written, action field) []byte {
 	if !w.says(action) {
 		return c.unknown.append(dst)
 	}
@@ -75,12 +81,16 @@ func appendTime(dst []byte, e *auditrelay.Event) []byte {
 }
 
 // metadata appends what is known of the event beside its content, the object left open.
-// Its uid is the relay's, since the producer's need not be unique for ever.
-func (f *Formatter) metadata(dst []byte, namespace string, sequence uint64, received int64) []byte {
+// Its uid is the relay's, since the producer's need not be unique for ever. product is the
+// name of another producer's schema.
+func (f *Formatter) metadata(dst []byte, by producer, product string, sequence uint64, received int64) []byte {
 	dst = append(dst, `,"metadata":{"version":"`+version+`","product":`...)
-	if namespace == auditrelay.NamespaceLiteLLM {
+	switch by {
+	case liteLLM:
 		dst = append(dst, `{"name":"LiteLLM","vendor_name":"BerriAI"}`...)
-	} else {
+	case another:
+		dst = append(appendString(append(dst, `{"name":`...), []byte(product)), '}')
+	default:
 		dst = append(dst, `{"name":"auditrelay"}`...)
 	}
 	dst = append(dst, `,"log_provider":"auditrelay","uid":"`...)
@@ -97,14 +107,14 @@ func (f *Formatter) uid(dst []byte, sequence uint64) []byte {
 // actor appends who changed it. The key is the session's credential and not the user's:
 // a caller may name another user than the key's.
 func (w *Writer) actor(dst []byte, f *fields) []byte {
-	user, key := w.says(f.changedBy), w.says(f.apiKey)
+	user, key := w.says(f.actor), w.says(f.apiKey)
 	if !user && !key {
 		return dst
 	}
 	dst = append(dst, `,"actor":{`...)
 	if user {
 		dst = append(dst, `"user":{"uid":`...)
-		dst = w.value(dst, f.changedBy)
+		dst = w.value(dst, f.actor)
 		if w.email(f.email) {
 			dst = w.member(dst, "email_addr", f.email)
 		}
@@ -126,11 +136,13 @@ func (w *Writer) object(dst []byte, c *written, of object, f *fields) []byte {
 		dst = append(dst, `,"user":{"uid":`...)
 		dst = w.value(dst, f.object)
 	} else {
-		dst = append(dst, `,"entity":{"type_id":99,"type":`...)
-		if of.kind != "" {
-			dst = append(append(append(dst, '"'), of.kind...), '"')
-		} else {
-			dst = w.value(dst, f.table)
+		switch {
+		case of.kind != "":
+			dst = append(append(append(dst, `,"entity":{"type_id":99,"type":"`...), of.kind...), '"')
+		case w.says(f.table):
+			dst = w.value(append(dst, `,"entity":{"type_id":99,"type":`...), f.table)
+		default:
+			dst = append(dst, `,"entity":{"type_id":0,"type":"Unknown"`...)
 		}
 		dst = w.member(dst, "uid", f.object)
 	}
@@ -138,13 +150,9 @@ func (w *Writer) object(dst []byte, c *written, of object, f *fields) []byte {
 	return append(dst, '}')
 }
 
-// email reports whether n is an address by the schema's pattern.
-func (w *Writer) email(n document.Node) bool {
-	if w.document.Kind(n) != document.String || w.document.Len(n) > 320 {
-		return false
-	}
-	var room [320]byte
-	text, _ := w.document.AppendString(room[:0], n)
+// email reports whether f is an address by the schema's pattern.
+func (w *Writer) email(f field) bool {
+	text := w.short(w.address[:], f)
 	at := -1
 	for i, c := range text {
 		switch {
@@ -180,7 +188,7 @@ func (f *Formatter) ocsfTombstone(r *auditrelay.Record) []byte {
 	dst := buried.append(append(make([]byte, 0, len(r.Data)+640), '{'))
 	dst = append(dst, `,"time":`...)
 	dst = strconv.AppendInt(dst, r.Received.UnixMilli(), 10)
-	dst = f.metadata(dst, auditrelay.NamespaceRelay, r.Sequence, r.Received.UnixMilli())
+	dst = f.metadata(dst, relay, "", r.Sequence, r.Received.UnixMilli())
 	dst = append(append(dst, `},"unmapped":`...), r.Data...)
 	return append(dst, '}')
 }

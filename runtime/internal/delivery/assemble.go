@@ -167,7 +167,11 @@ func (r *rendering) records() []auditrelay.Record {
 		j := &r.Judged[i]
 		switch {
 		case j.Outcome == auditrelay.Delivered:
-			records = append(records, record(j.Event, j.Data))
+			one := record(j.Event, j.Data)
+			if r.at.Format != nil {
+				one.Mapping = nil // it is of the document before the format
+			}
+			records = append(records, one)
 		case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
 			!r.dead() && !r.buried[j.Event.Sequence]:
 			records = append(records, r.at.Format.Tombstone(newTombstone(j.Event, j.Outcome, j.Cause, r.at.TombstoneKey)))
