@@ -30,8 +30,9 @@ type Options struct {
 	// AccountKeyFile holds the key; it is read again when it changes.
 	AccountKeyFile string `yaml:"account_key_file"`
 
-	// SASToken is a shared access signature with the right to create, and to read for the
-	// comparison of what is there. Default: none. Without key and signature Azure's own
+	// SASToken is a shared access signature with the rights to create, and to write or read:
+	// with neither of these the store refuses a blob that is there already (403), and the
+	// callback stalls. To read serves the comparison of what is there. Default: none. Without key and signature Azure's own
 	// search is used: AZURE_* variables, workload identity, managed identity.
 	SASToken auditrelay.Secret `yaml:"sas_token"`
 
@@ -56,16 +57,13 @@ type Options struct {
 	HTTP httpsink.Options `yaml:"http"`
 }
 
+func (o Options) limits() objects.Limits {
+	return objects.Limits{MaxObjectBytes: o.MaxObjectBytes, MaxEventAge: o.MaxEventAge, MaxEventAhead: o.MaxEventAhead}
+}
+
 func (o Options) withDefaults() Options {
-	if o.MaxObjectBytes == 0 {
-		o.MaxObjectBytes = 64 << 20
-	}
-	if o.MaxEventAge == 0 {
-		o.MaxEventAge = 30 * 24 * time.Hour
-	}
-	if o.MaxEventAhead == 0 {
-		o.MaxEventAhead = 24 * time.Hour
-	}
+	l := o.limits().WithDefaults()
+	o.MaxObjectBytes, o.MaxEventAge, o.MaxEventAhead = l.MaxObjectBytes, l.MaxEventAge, l.MaxEventAhead
 	if o.HTTP.RequestTimeout == 0 {
 		o.HTTP.RequestTimeout = time.Minute
 	}
@@ -97,15 +95,7 @@ func (o Options) check() (*url.URL, *secrets, error) {
 	if !tiers[o.Tier] {
 		bad("tier", "expected Hot, Cool, Cold or Archive")
 	}
-	if o.MaxObjectBytes < 64<<10 || o.MaxObjectBytes > 1<<30 {
-		bad("max_object_bytes", "expected 64KiB to 1GiB")
-	}
-	if o.MaxEventAge < time.Hour {
-		bad("max_event_age", "expected at least 1h")
-	}
-	if o.MaxEventAhead < time.Minute {
-		bad("max_event_ahead", "expected at least 1m")
-	}
+	o.limits().Check(bad)
 	s := &secrets{}
 	hasKey, hasSAS := o.AccountKey != "" || o.AccountKeyFile != "", o.SASToken != "" || o.SASTokenFile != ""
 	switch {

@@ -25,6 +25,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/oauth"
 	"auditrelay/builtin/internal/objects"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -38,10 +39,11 @@ import (
 
 // Sink is one container under a prefix. It is safe for concurrent use.
 type Sink struct {
+	objects.Layout // Render, Split, RenderManifest and RenderProof
+
 	options Options // defaults filled in
 	url     *url.URL
 	client  *httpsink.Client
-	layout  objects.Layout
 	secrets *secrets
 }
 
@@ -67,11 +69,7 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{options: o, url: u, client: client, secrets: secrets, layout: objects.Layout{
-		Prefix:      objects.WithSlash(o.Prefix),
-		Batching:    objects.Batching{MaxAge: o.MaxEventAge, MaxAhead: o.MaxEventAhead, MaxBytes: int64(o.MaxObjectBytes)},
-		Compression: o.HTTP.Compression,
-	}}, nil
+	return &Sink{options: o, url: u, client: client, secrets: secrets, Layout: objects.NewLayout(o.Prefix, o.limits(), o.HTTP.Compression)}, nil
 }
 
 // Concurrency returns the most requests at a time.
@@ -82,26 +80,6 @@ func (s *Sink) Close() error { s.client.Close(); return nil }
 
 // Refresh makes the next delivery read the credentials again.
 func (s *Sink) Refresh() { s.secrets.forget() }
-
-// Render gives one payload for each hour of the chunk, or more by size.
-func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
-	return s.layout.Render(chunk)
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.layout.Split(p)
-}
-
-// RenderManifest gives a chunk's manifest as a blob beside the data.
-func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
-	return s.layout.RenderManifest(m)
-}
-
-// RenderProof gives a bundle of proofs as a blob beside the data.
-func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
-	return s.layout.RenderProof(p)
-}
 
 // Deliver puts one payload where no blob is.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
@@ -155,6 +133,12 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 		return auditrelay.Receipt{Status: http.StatusCreated, Version: string(*answer.ETag)}, nil
 	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed:
 		return s.compare(ctx, blob, sum, p)
+	case statusOf(err) == http.StatusForbidden && s.secrets.sas != nil:
+		// Of a signature with the right to create alone the store says this of a blob that is
+		// there: its own after an answer that was lost.
+		if _, unreadable := blob.GetProperties(ctx, nil); unreadable == nil {
+			return s.compare(ctx, blob, sum, p)
+		}
 	}
 	return auditrelay.Receipt{}, s.failure(stop, err)
 }
@@ -184,7 +168,7 @@ func (s *Sink) compare(ctx context.Context, blob *blockblob.Client, sum [md5.Siz
 // Probe puts one small blob, {prefix}/_auditrelay/probe, as a delivery is put; one that is
 // there already is success.
 func (s *Sink) Probe(ctx context.Context) error {
-	if _, err := s.put(ctx, s.layout.Probe()); err != nil {
+	if _, err := s.put(ctx, s.ProbePayload()); err != nil {
 		return s.client.Failure(ctx, err)
 	}
 	return nil
@@ -267,34 +251,13 @@ func (s *secrets) token(services func() *http.Client) (azcore.TokenCredential, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.credential == nil {
-		found, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
-			ClientOptions: azcore.ClientOptions{Transport: newTokenTransport(services()), Telemetry: policy.TelemetryOptions{Disabled: true}},
-		})
+		found, err := oauth.Azure(services())
 		if err != nil {
 			return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("read the credentials: Azure's variables are not complete")}
 		}
 		s.credential = found
 	}
 	return s.credential, nil
-}
-
-// tokenTransport leads requests for tokens to services, but for those of the machine
-// itself: plain HTTP to an address that Azure put into the environment, or to the metadata
-// service, which the guard would refuse and no proxy reaches.
-type tokenTransport struct{ services, machine *http.Client }
-
-func newTokenTransport(services *http.Client) tokenTransport {
-	machine := *services
-	machine.Transport = &http.Transport{MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true}
-	return tokenTransport{services, &machine}
-}
-
-// Do sends one request; see policy.Transporter.
-func (t tokenTransport) Do(request *http.Request) (*http.Response, error) {
-	if request.URL.Scheme == "http" {
-		return t.machine.Do(request)
-	}
-	return t.services.Do(request)
 }
 
 // container returns a client with the credentials as they are now. It does no I/O but to

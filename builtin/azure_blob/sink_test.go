@@ -26,6 +26,7 @@ import (
 	"auditrelay/sinktest"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 )
 
 // The emulator's own account and key, which Microsoft's documentation publishes.
@@ -135,6 +136,56 @@ func documents(t testing.TB, at, name string) (docs [][]byte) {
 		docs = append(docs, bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))...)
 	}
 	return docs
+}
+
+// signature is a shared access signature of a container.
+func signature(t testing.TB, at, name string, may sas.ContainerPermissions, expires time.Time) string {
+	t.Helper()
+	signed, err := client(t, at, name).GetSASURL(may, expires, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, _ := strings.Cut(signed, "?")
+	return query
+}
+
+// A signature with the right to create delivers; what is there already is compared with the
+// right to read, and unverified with that to write. One that has expired stalls, its successor is taken up, and no error
+// tells either.
+func TestSignatures(t *testing.T) {
+	at := emulator(t, "")
+	into := folder(t, at)
+	tomorrow := time.Now().Add(24 * time.Hour)
+	file := filepath.Join(t.TempDir(), "sas")
+	o := options(at, into)
+	o.AccountKey, o.AccountKeyFile, o.SASTokenFile = "", "", file
+	deliver := func() (auditrelay.Receipt, error) {
+		s := newSink(t, o)
+		return s.Deliver(t.Context(), render(t, s))
+	}
+	expired := signature(t, at, into, sas.ContainerPermissions{Create: true}, time.Now().Add(-time.Hour))
+	write(t, file, expired)
+	if _, err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized || strings.Contains(err.Error(), "sig=") {
+		t.Errorf("expired: %v", err)
+	}
+	write(t, file, "?"+signature(t, at, into, sas.ContainerPermissions{Create: true}, tomorrow)+"\n")
+	if r, err := deliver(); err != nil || r.Duplicate {
+		t.Errorf("to create: %+v, %v", r, err)
+	}
+	if _, err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized {
+		t.Errorf("again, with that right alone: %v", err)
+	}
+	write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Read: true}, tomorrow))
+	if r, err := deliver(); err != nil || !r.Duplicate || r.Unverified {
+		t.Errorf("again, with the right to read: %+v, %v", r, err)
+	}
+	write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Write: true}, tomorrow))
+	if r, err := deliver(); err != nil || !r.Duplicate || !r.Unverified {
+		t.Errorf("again, with the right to write: %+v, %v", r, err)
+	}
+	if n := len(documents(t, at, into)); n != 1 {
+		t.Errorf("%d documents", n)
+	}
 }
 
 func options(at, name string) azureblob.Options {

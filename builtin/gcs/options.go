@@ -55,19 +55,16 @@ type Options struct {
 	HTTP httpsink.Options `yaml:"http"`
 }
 
+func (o Options) limits() objects.Limits {
+	return objects.Limits{MaxObjectBytes: o.MaxObjectBytes, MaxEventAge: o.MaxEventAge, MaxEventAhead: o.MaxEventAhead}
+}
+
 func (o Options) withDefaults() Options {
 	if o.URL == "" {
 		o.URL = "https://storage.googleapis.com"
 	}
-	if o.MaxObjectBytes == 0 {
-		o.MaxObjectBytes = 64 << 20
-	}
-	if o.MaxEventAge == 0 {
-		o.MaxEventAge = 30 * 24 * time.Hour
-	}
-	if o.MaxEventAhead == 0 {
-		o.MaxEventAhead = 24 * time.Hour
-	}
+	l := o.limits().WithDefaults()
+	o.MaxObjectBytes, o.MaxEventAge, o.MaxEventAhead = l.MaxObjectBytes, l.MaxEventAge, l.MaxEventAhead
 	if o.HTTP.RequestTimeout == 0 {
 		o.HTTP.RequestTimeout = time.Minute
 	}
@@ -103,14 +100,6 @@ func (o Options) check() (*url.URL, error) {
 	if o.KMSKey != "" && !kmsForm.MatchString(o.KMSKey) {
 		bad("kms_key", "expected projects/P/locations/L/keyRings/R/cryptoKeys/K")
 	}
-	if o.MaxObjectBytes < 64<<10 || o.MaxObjectBytes > 1<<30 {
-		bad("max_object_bytes", "expected 64KiB to 1GiB")
-	}
-	if o.MaxEventAge < time.Hour {
-		bad("max_event_age", "expected at least 1h")
-	}
-	if o.MaxEventAhead < time.Minute {
-		bad("max_event_ahead", "expected at least 1m")
-	}
+	o.limits().Check(bad)
 	return u, errors.Join(errs...)
 }

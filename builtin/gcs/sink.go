@@ -27,15 +27,20 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/oauth"
 	"auditrelay/builtin/internal/objects"
 )
 
+// scope is all that a writer needs.
+const scope = "https://www.googleapis.com/auth/devstorage.read_write"
+
 // Sink is one bucket under a prefix. It is safe for concurrent use.
 type Sink struct {
+	objects.Layout // Render, Split, RenderManifest and RenderProof
+
 	options Options // defaults filled in
 	client  *httpsink.Client
-	layout  objects.Layout
-	tokens  *tokens // nil: none are sent
+	tokens  *oauth.Tokens // nil: none are sent
 }
 
 var (
@@ -60,13 +65,9 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{options: o, client: client, layout: objects.Layout{
-		Prefix:      objects.WithSlash(o.Prefix),
-		Batching:    objects.Batching{MaxAge: o.MaxEventAge, MaxAhead: o.MaxEventAhead, MaxBytes: int64(o.MaxObjectBytes)},
-		Compression: o.HTTP.Compression,
-	}}
+	s := &Sink{options: o, client: client, Layout: objects.NewLayout(o.Prefix, o.limits(), o.HTTP.Compression)}
 	if !o.Anonymous {
-		s.tokens = &tokens{file: o.CredentialsFile, http: client.Tokens(), timeout: o.HTTP.RequestTimeout}
+		s.tokens = oauth.New(oauth.Google(o.CredentialsFile, scope), client, o.HTTP.RequestTimeout)
 	}
 	return s, nil
 }
@@ -78,27 +79,7 @@ func (s *Sink) Concurrency() int { return s.client.Concurrency() }
 func (s *Sink) Close() error { s.client.Close(); return nil }
 
 // Refresh makes the next delivery read the credentials again.
-func (s *Sink) Refresh() { s.tokens.forget() }
-
-// Render gives one payload for each hour of the chunk, or more by size.
-func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
-	return s.layout.Render(chunk)
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.layout.Split(p)
-}
-
-// RenderManifest gives a chunk's manifest as an object beside the data.
-func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
-	return s.layout.RenderManifest(m)
-}
-
-// RenderProof gives a bundle of proofs as an object beside the data.
-func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
-	return s.layout.RenderProof(p)
-}
+func (s *Sink) Refresh() { s.tokens.Forget() }
 
 // Deliver puts one payload where no object is.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
@@ -193,15 +174,11 @@ func (s *Sink) refusal(a httpsink.Answer) error {
 	if err != nil && auditrelay.KindOf(err) == auditrelay.Refused {
 		err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is an option of the bucket's kind?")
 	}
-	switch auditrelay.KindOf(err) {
-	case auditrelay.Unauthorized, auditrelay.Misconfigured:
-		s.tokens.forget()
-	}
-	return err
+	return s.tokens.ForgetAfter(err)
 }
 
 func (s *Sink) call(ctx context.Context, r httpsink.Request) (httpsink.Answer, error) {
-	token, err := s.tokens.get(ctx, s.client)
+	token, err := s.tokens.Get(ctx)
 	if err != nil {
 		return httpsink.Answer{}, err
 	}
@@ -255,7 +232,7 @@ func checksum(body []byte) string {
 // Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery is put; one that
 // is there already is success.
 func (s *Sink) Probe(ctx context.Context) error {
-	if _, _, err := s.put(ctx, s.layout.Probe()); err != nil {
+	if _, _, err := s.put(ctx, s.ProbePayload()); err != nil {
 		return s.client.Failure(ctx, err)
 	}
 	return nil

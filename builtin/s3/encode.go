@@ -12,14 +12,14 @@ import (
 
 // encoding is one way to store a batch object.
 type encoding struct {
-	extension string // of the key
+	extension string // of the key, after that of the content
 	header    string // Content-Encoding, empty for none
 }
 
 var encodings = map[string]encoding{
-	CompressionGzip: {".ndjson.gz", "gzip"},
-	CompressionZstd: {".ndjson.zst", "zstd"},
-	CompressionNone: {".ndjson", ""},
+	CompressionGzip: {".gz", "gzip"},
+	CompressionZstd: {".zst", "zstd"},
+	CompressionNone: {"", ""},
 }
 
 // compressor keeps what is dear to make anew for each object. The zero value is

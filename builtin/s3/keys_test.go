@@ -271,3 +271,32 @@ func FuzzLiteLLMKey(f *testing.F) {
 		}
 	})
 }
+
+// Lines of text are no JSON: their objects' names and content type say so. Those of JSON
+// stay what they were, and LiteLLM's names are LiteLLM's.
+func TestNamesOfLinesOfText(t *testing.T) {
+	for compression, ending := range map[string]string{s3.CompressionGzip: ".gz", s3.CompressionZstd: ".zst", s3.CompressionNone: ""} {
+		for media, want := range map[string]string{"application/json": ".ndjson", "application/cloudevents+json": ".ndjson", auditrelay.MediaTypeText: ".log"} {
+			o := s3.Options{Bucket: "b", Compression: compression}
+			c := auditrelay.Chunk{Callback: "archive", Journal: "j1.1", From: 7, To: 9, MediaType: media, Records: []auditrelay.Record{{Sequence: 7, Data: []byte("a")}, {Sequence: 8, Data: []byte("b")}}}
+			s := newSink(t, o)
+			payloads, err := s.Render(c)
+			if err != nil || len(payloads) != 1 {
+				t.Fatal(payloads, err)
+			}
+			first, _, err := s.Split(payloads[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []auditrelay.Payload{payloads[0], first} {
+				if !strings.HasSuffix(p.Key, want+ending) || strings.HasPrefix(p.Headers["Content-Type"], "text/") != (want == ".log") {
+					t.Errorf("%s, %s: %s, %s", media, compression, p.Key, p.Headers["Content-Type"])
+				}
+			}
+			o.Layout = s3.LayoutLiteLLM
+			if payloads, err = newSink(t, o).Render(c); err != nil || !strings.HasSuffix(payloads[0].Key, ".json") {
+				t.Errorf("layout litellm: %s, %v", payloads[0].Key, err)
+			}
+		}
+	}
+}

@@ -69,6 +69,9 @@ func (s *Sink) renderLiteLLM(chunk auditrelay.Chunk) []auditrelay.Payload {
 		name := recordName(chunk.Journal, r)
 		headers := chunkHeaders(chunk)
 		headers[contentType] = "application/json"
+		if chunk.MediaType == auditrelay.MediaTypeText {
+			headers[contentType] = chunk.MediaType // the name stays LiteLLM's
+		}
 		headers[contentDisposition] = disposition(name)
 		headers[metaPartition] = by
 		origin(headers, []auditrelay.Record{r})
@@ -92,7 +95,7 @@ func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error)
 	for _, g := range s.batching().Groups(chunk.Records) {
 		content, sequences := ndjson.Join(g.Records)
 		headers := chunkHeaders(chunk)
-		headers[contentType] = "application/x-ndjson"
+		headers[contentType] = objects.ContentType(chunk)
 		headers[metaPartition] = g.By
 		origin(headers, g.Records)
 		payload, err := s.batchPayload(s.base(chunk.Replay)+g.Folder, chunk.Journal, s.options.Compression, content, sequences, headers)
@@ -116,7 +119,7 @@ func (s *Sink) batchPayload(dir, journal, compression string, content []byte, se
 	}
 	digest := hexSHA256(content)
 	return s.seal(auditrelay.Payload{
-		Key:       objects.BatchKey(dir, journal, sequences, digest, enc.extension),
+		Key:       objects.BatchKey(dir, journal, sequences, digest, objects.Extension(headers[contentType])+enc.extension),
 		Body:      body,
 		Headers:   headers,
 		Sequences: sequences,

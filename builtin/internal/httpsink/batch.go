@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -225,4 +226,15 @@ func Compress(content []byte) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// Header has the headers of a payload that go out with its request.
+func Header(p auditrelay.Payload) http.Header {
+	h := http.Header{}
+	for _, name := range []string{ContentType, ContentEncoding} {
+		if p.Headers[name] != "" {
+			h.Set(name, p.Headers[name])
+		}
+	}
+	return h
 }

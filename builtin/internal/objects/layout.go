@@ -58,10 +58,7 @@ func (l Layout) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	for _, g := range l.Batching.Groups(chunk.Records) {
 		content, sequences := ndjson.Join(g.Records)
 		headers := chunkHeaders(chunk)
-		headers[httpsink.ContentType] = "application/x-ndjson"
-		if chunk.MediaType == auditrelay.MediaTypeText {
-			headers[httpsink.ContentType] = chunk.MediaType
-		}
+		headers[httpsink.ContentType] = ContentType(chunk)
 		headers[metaPartition] = g.By
 		origin(headers, g.Records)
 		p, err := batch(l.base(chunk.Replay)+g.Folder, chunk.Journal, l.Compression, content, sequences, headers)
@@ -73,6 +70,23 @@ func (l Layout) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, nil
 }
 
+// ContentType is that of a batch of a chunk's records.
+func ContentType(chunk auditrelay.Chunk) string {
+	if chunk.MediaType == auditrelay.MediaTypeText {
+		return chunk.MediaType
+	}
+	return "application/x-ndjson"
+}
+
+// Extension ends the name of a batch with that content type, before what its compression
+// adds: lines of text, such as CEF's, are no JSON.
+func Extension(contentType string) string {
+	if strings.HasPrefix(contentType, "text/") {
+		return ".log"
+	}
+	return ".ndjson"
+}
+
 func (l Layout) base(replay string) string {
 	if replay == "" {
 		return l.Prefix
@@ -82,10 +96,7 @@ func (l Layout) base(replay string) string {
 
 // batch compresses content and names it; headers become the payload's.
 func batch(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
-	digest, body, extension := hexSHA256(content), content, ".ndjson"
-	if strings.HasPrefix(headers[httpsink.ContentType], "text/") {
-		extension = ".log"
-	}
+	digest, body, extension := hexSHA256(content), content, Extension(headers[httpsink.ContentType])
 	delete(headers, httpsink.ContentEncoding)
 	if compression == httpsink.CompressionGzip {
 		var err error
@@ -167,8 +178,8 @@ func (l Layout) beside(folder, replay, callback, journal string, number uint64, 
 	}
 }
 
-// Probe is the payload of a probe: one small object under a key that does not change.
-func (l Layout) Probe() auditrelay.Payload {
+// ProbePayload is that of a probe: one small object under a key that does not change.
+func (l Layout) ProbePayload() auditrelay.Payload {
 	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
 	return auditrelay.Payload{Key: l.Prefix + ProbeFolder + "/probe", Body: body, Digest: hexSHA256(body), Headers: map[string]string{httpsink.ContentType: "text/plain"}}
 }

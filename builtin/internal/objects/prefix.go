@@ -1,9 +1,13 @@
 package objects
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"auditrelay"
 )
 
 // maxPrefixBytes leaves room for the rest of a key, of at most 1024 bytes.
@@ -23,6 +27,43 @@ func CheckPrefix(prefix string) error {
 		}
 	}
 	return nil
+}
+
+// Limits are the options that the sinks of a store of objects share beside the prefix; each
+// documents them.
+type Limits struct {
+	MaxObjectBytes             auditrelay.ByteSize
+	MaxEventAge, MaxEventAhead time.Duration
+}
+
+// WithDefaults fills in what is zero.
+func (l Limits) WithDefaults() Limits {
+	l.MaxObjectBytes = cmp.Or(l.MaxObjectBytes, 64<<20)
+	l.MaxEventAge = cmp.Or(l.MaxEventAge, 30*24*time.Hour)
+	l.MaxEventAhead = cmp.Or(l.MaxEventAhead, 24*time.Hour)
+	return l
+}
+
+// Check tells each limit that is out of bounds, by its option, to bad.
+func (l Limits) Check(bad func(path, format string, args ...any)) {
+	if l.MaxObjectBytes < 64<<10 || l.MaxObjectBytes > maxObjectBytes {
+		bad("max_object_bytes", "expected 64KiB to 1GiB")
+	}
+	if l.MaxEventAge < time.Hour {
+		bad("max_event_age", "expected at least 1h")
+	}
+	if l.MaxEventAhead < time.Minute {
+		bad("max_event_ahead", "expected at least 1m")
+	}
+}
+
+// NewLayout is the layout of these options, which are checked.
+func NewLayout(prefix string, l Limits, compression string) Layout {
+	return Layout{
+		Prefix:      WithSlash(prefix),
+		Batching:    Batching{MaxAge: l.MaxEventAge, MaxAhead: l.MaxEventAhead, MaxBytes: int64(l.MaxObjectBytes)},
+		Compression: compression,
+	}
 }
 
 // WithSlash is a prefix as a Layout has it.

@@ -1,0 +1,128 @@
+// Package oauth gives sinks access tokens: of Google's credentials, or of a client of
+// Microsoft Entra.
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+
+	"golang.org/x/oauth2"
+)
+
+// Opener reads credentials and returns a source of tokens by them. ctx outlives the call
+// and carries the HTTP client of the requests.
+type Opener func(ctx context.Context) (oauth2.TokenSource, error)
+
+// Tokens gives access tokens, kept until shortly before they expire. A nil one gives none.
+// It is safe for concurrent use.
+type Tokens struct {
+	open    Opener
+	client  *httpsink.Client
+	http    *http.Client
+	timeout time.Duration
+
+	mu     sync.Mutex
+	source oauth2.TokenSource // nil: the credentials are to be read
+}
+
+// New returns tokens for the destination of client. timeout bounds one Get.
+func New(open Opener, client *httpsink.Client, timeout time.Duration) *Tokens {
+	return &Tokens{open: open, client: client, http: client.Tokens(), timeout: timeout}
+}
+
+// Get returns a token. Its error is classified and holds nothing of the credentials.
+func (t *Tokens) Get(ctx context.Context) (string, error) {
+	if t == nil {
+		return "", nil
+	}
+	source, err := t.opened()
+	if err != nil {
+		return "", &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: err}
+	}
+	type result struct {
+		token *oauth2.Token
+		err   error
+	}
+	got := make(chan result, 1)
+	go func() { // the source knows no context: a delivery that ends does not wait for it
+		token, err := source.Token()
+		got <- result{token, err}
+	}()
+	timer := time.NewTimer(t.timeout)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return "", t.client.Failure(ctx, ctx.Err())
+	case <-timer.C: // the source's next caller would wait for the same answer
+		t.Forget()
+		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: no answer within request_timeout (%v)", t.timeout)}
+	case r := <-got:
+		if r.err == nil {
+			return r.token.AccessToken, nil
+		}
+		t.Forget()
+		if refused, ok := errors.AsType[*oauth2.RetrieveError](r.err); ok {
+			kind := auditrelay.Unauthorized
+			if refused.Response != nil && (refused.Response.StatusCode >= 500 || refused.Response.StatusCode == http.StatusTooManyRequests) {
+				kind = auditrelay.Transient
+			}
+			return "", &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service refused the credentials (%s)", status(refused))}
+		}
+		if classified, ok := errors.AsType[*auditrelay.DeliveryError](r.err); ok {
+			return "", classified
+		}
+		if errors.Is(r.err, httpsink.ErrInside) {
+			return "", t.client.Failure(ctx, r.err)
+		}
+		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service is out of reach (%T)", r.err)}
+	}
+}
+
+func status(e *oauth2.RetrieveError) string {
+	if e.Response == nil {
+		return "no status"
+	}
+	return e.Response.Status
+}
+
+// opened reads the credentials where that is due. The source outlives the delivery that asked.
+func (t *Tokens) opened() (oauth2.TokenSource, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.source != nil {
+		return t.source, nil
+	}
+	source, err := t.open(context.WithValue(context.Background(), oauth2.HTTPClient, t.http))
+	if err != nil {
+		return nil, err
+	}
+	t.source = oauth2.ReuseTokenSource(nil, source)
+	return t.source, nil
+}
+
+// Forget makes the next Get read the credentials again.
+func (t *Tokens) Forget() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.source = nil
+}
+
+// ForgetAfter forgets the credentials where err says that they may be at fault, and
+// returns err.
+func (t *Tokens) ForgetAfter(err error) error {
+	switch auditrelay.KindOf(err) {
+	case auditrelay.Unauthorized, auditrelay.Misconfigured:
+		t.Forget()
+	}
+	return err
+}
