@@ -67,7 +67,7 @@ func New(o Options) (*Sink, error) {
 		// Two lines each: what to do, and the document.
 		Lines: 2, MaxItems: o.MaxEvents,
 	}}
-	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type,items.*.result,items.*.failure_store"}}
+	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.result,items.*.failure_store"}}
 	if o.Pipeline != "" {
 		query.Set("pipeline", o.Pipeline)
 	}
@@ -161,16 +161,11 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 }
 
 func (s *Sink) call(ctx context.Context, p auditrelay.Payload) (httpsink.Answer, error) {
-	h := http.Header{}
-	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
-		if p.Headers[name] != "" {
-			h.Set(name, p.Headers[name])
-		}
-	}
+	h := httpsink.Header(p)
 	if err := s.authorize(h); err != nil {
 		return httpsink.Answer{}, err
 	}
-	return s.client.Send(ctx, httpsink.Request{Path: "/" + s.options.Index + "/_bulk", Query: s.query, Header: h, Body: p.Body, MaxAnswer: 256 * (len(p.Sequences) + 16)})
+	return s.client.Send(ctx, httpsink.Request{Path: "/" + s.options.Index + "/_bulk", Query: s.query, Header: h, Body: p.Body, MaxAnswer: maxAnswer(len(p.Sequences))})
 }
 
 func (s *Sink) authorize(h http.Header) error {
@@ -195,9 +190,14 @@ type result struct {
 	Result       string `json:"result"`
 	FailureStore string `json:"failure_store"`
 	Error        struct {
-		Type string `json:"type"`
+		Type   string `json:"type"`
+		Reason string `json:"reason"` // it may quote the document: it goes into no error
 	} `json:"error"`
 }
+
+// maxAnswer is how much of an answer to n documents is read. A reason takes some hundred
+// bytes.
+func maxAnswer(n int) int { return 2048 * (n + 16) }
 
 // refusal says why a record is not in the index, "" where it is or where its status alone
 // decides.
@@ -211,8 +211,36 @@ func (r result) refusal() string {
 	return ""
 }
 
-// ofIndex are errors with status 400 that no document is the cause of.
-var ofIndex = map[string]bool{"index_closed_exception": true, "invalid_index_name_exception": true, "invalid_alias_name_exception": true}
+// ofIndex are types of errors that no document is the cause of: every one fails alike.
+var ofIndex = map[string]bool{
+	"index_closed_exception": true, "invalid_index_name_exception": true, "invalid_alias_name_exception": true,
+	"index_not_found_exception": true, "cluster_block_exception": true, "alias_not_found_exception": true,
+}
+
+// ofSetting are reasons of errors of the type illegal_argument_exception, which a document
+// may cause as well, that say of a setting that it is wrong.
+var ofSetting = []struct {
+	form *regexp.Regexp
+	what string
+}{
+	{regexp.MustCompile(`^pipeline with id \[[^\]]*\] does not exist`), "the ingest pipeline does not exist: make it, or correct pipeline or the index's default_pipeline"},
+	{regexp.MustCompile(`^no write index is defined for alias`), "the alias has no write index"},
+	{regexp.MustCompile(`^no matching index template found for data stream`), "the data stream has no index template"},
+	{regexp.MustCompile(`this action would add \[\d+\] (total )?shards`), "the cluster has no room for another shard"},
+}
+
+// setting says what is wrong with a setting, "" where none is known to be.
+func (r result) setting() string {
+	if ofIndex[r.Error.Type] {
+		return typeOf(r)
+	}
+	for _, one := range ofSetting {
+		if one.form.MatchString(r.Error.Reason) {
+			return one.what
+		}
+	}
+	return ""
+}
 
 // outcome judges an answer, item by item. 201, and 409 for a document that is there, are
 // delivery. Where some must come again, all do: those that are there answer 409 then.
@@ -232,6 +260,9 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 		Errors *bool               `json:"errors"`
 		Items  []map[string]result `json:"items"`
 	}
+	if len(a.Body) >= maxAnswer(len(p.Sequences)) && len(p.Sequences) > 1 { // cut; what is there answers 409
+		return s.client.Fail(auditrelay.TooLarge, a, "the answer is longer than is read of one")
+	}
 	if json.Unmarshal(a.Body, &reply) != nil || reply.Errors == nil || len(reply.Items) != len(p.Sequences) {
 		return s.client.Fail(auditrelay.Misconfigured, a, "the answer has no result for each record: is the URL a cluster's?")
 	}
@@ -241,9 +272,9 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 		switch kind := httpsink.KindOf(r.Status); {
 		case r.refusal() != "":
 			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, r.refusal())})
-		case ofIndex[r.Error.Type]:
+		case r.Status >= 300 && r.Status != http.StatusTooManyRequests && r.setting() != "":
 			a.Status = r.Status
-			return s.client.Fail(auditrelay.Misconfigured, a, "of an item: "+typeOf(r))
+			return s.client.Fail(auditrelay.Misconfigured, a, "of an item: "+r.setting())
 		case r.Status >= 200 && r.Status < 300, r.Status == http.StatusConflict:
 		case kind == auditrelay.Refused, r.Status == http.StatusRequestEntityTooLarge:
 			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, typeOf(r))})

@@ -42,6 +42,7 @@ type cluster struct {
 	refuse string
 	status int    // of items that are refused
 	kind   string // of their error
+	reason string
 	more   string // beside a status, of items that are taken
 	ids    map[string]bool
 	docs   [][]byte
@@ -109,7 +110,7 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 		if c.more != "" && bytes.Contains(lines[i+1], []byte(`"event-2"`)) {
 			more = "," + c.more
 		}
-		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q}%s}}`, status, kind, more))
+		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":%q}%s}}`, status, kind, c.reason, more))
 	}
 	fmt.Fprintf(w, `{"errors":%v,"items":[%s]}`, failed, strings.Join(items, ","))
 }
@@ -233,9 +234,44 @@ func TestStatusesOfSuccessThatAreNone(t *testing.T) {
 	}
 }
 
+// An ingest pipeline that is missing, and what else is a setting's fault, stalls; the
+// same type of error of a document sets that one aside. No reason, which may quote a
+// document, is told.
+func TestASettingAtFault(t *testing.T) {
+	for reason, want := range map[string]string{
+		"pipeline with id [audit] does not exist":                    "the ingest pipeline does not exist",
+		"no write index is defined for alias [audit].":               "the alias has no write index",
+		"field [secret-of-an-event] not present as part of path [x]": "",
+	} {
+		c := start(t)
+		c.refuse, c.kind, c.reason = `"event-1"`, "illegal_argument_exception", reason
+		s := newSink(t, options(c.URL))
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(3))[0])
+		named, ok := errors.AsType[*auditrelay.RecordErrors](err)
+		switch {
+		case err == nil || strings.Contains(err.Error(), "secret-of"):
+			t.Errorf("%s: %v", reason, err)
+		case want == "" && (!ok || len(named.Records) != 1 || named.Records[0].Sequence != 2):
+			t.Errorf("%s: %v", reason, err)
+		case want != "" && (ok || auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q", reason, err, want)
+		}
+	}
+}
+
+// An answer that is too long to read halves the payload; what is there already is no double.
+func TestALongAnswer(t *testing.T) {
+	c := start(t)
+	c.refuse, c.kind, c.reason = `"event-`, "document_parsing_exception", strings.Repeat("x", 40_000)
+	s := newSink(t, options(c.URL))
+	if _, err := s.Deliver(t.Context(), render(t, s, chunk(2))[0]); auditrelay.KindOf(err) != auditrelay.TooLarge {
+		t.Errorf("%v", err)
+	}
+}
+
 // A closed index refuses every document alike: none of them is at fault.
 func TestAnIndexThatTakesNothing(t *testing.T) {
-	for _, kind := range []string{"index_closed_exception", "invalid_index_name_exception"} {
+	for _, kind := range []string{"index_closed_exception", "invalid_index_name_exception", "index_not_found_exception", "cluster_block_exception"} {
 		c := start(t)
 		c.refuse, c.kind = `"action"`, kind
 		s := newSink(t, options(c.URL))

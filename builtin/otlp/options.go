@@ -41,6 +41,11 @@ type Options struct {
 	// MaxEvents bounds the events of a request. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
+	// Isolate sends a payload of which the receiver rejected some records again in halves,
+	// until the rejected ones are alone: OTLP names none of them, and the others stand there
+	// twice then. Default: false, and every record of such a payload becomes a dead letter.
+	Isolate bool `yaml:"isolate"`
+
 	// HTTP says how to connect. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }

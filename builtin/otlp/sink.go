@@ -24,8 +24,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
-
-	"github.com/tidwall/gjson"
+	"auditrelay/builtin/internal/recordfields"
 )
 
 // Sink is one receiver. It is safe for concurrent use.
@@ -118,10 +117,13 @@ func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	if chunk.MediaType == auditrelay.MediaTypeText {
 		data = []byte(httpsink.Quote(string(r.Data)))
 	} else {
-		for _, member := range []struct{ path, name string }{{"changed_by", "user.id"}, {"object_id", "audit.object.id"}, {"table_name", "audit.object.type"}} {
-			if v := gjson.GetBytes(r.Data, member.path); v.Type == gjson.String {
-				attribute(member.name, v.Str)
-			}
+		of := recordfields.Of(r)
+		attribute("user.id", of.Actor)
+		attribute("audit.object.id", of.Object)
+		attribute("audit.object.type", of.ObjectType)
+		if r.Mapping != nil {
+			attribute("audit.action", of.Action)
+			attribute("audit.id", of.ID)
 		}
 	}
 	return append(append(append(b, `},"body":`...), data...), '}')
@@ -174,8 +176,9 @@ func (s *Sink) post(ctx context.Context, body []byte) (httpsink.Answer, error) {
 }
 
 // outcome judges an answer. Where the receiver rejected some records it does not say which,
-// and the payload must not come again: all of them become dead letters, so that none is
-// lost without a trace.
+// and by the specification the payload must not come again: all of them become dead letters,
+// so that none is lost without a trace. With isolate they come again in halves. Where it
+// rejected all, each is.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if err := s.client.Refusal(a); err != nil {
 		switch auditrelay.KindOf(err) {
@@ -197,10 +200,17 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if rejected <= 0 {
 		return nil
 	}
+	n := len(p.Sequences)
+	text := fmt.Errorf("%d of %d records rejected, not identified: this one may be there", rejected, n)
+	switch {
+	case rejected >= int64(n):
+		text = fmt.Errorf("all %d records of the request rejected", n)
+	case s.options.Isolate:
+		return s.client.Fail(auditrelay.Refused, a, text.Error())
+	}
 	named := &auditrelay.RecordErrors{}
 	for _, sequence := range p.Sequences {
-		named.Records = append(named.Records, auditrelay.RecordError{Sequence: sequence, Cause: auditrelay.CauseRefused,
-			Err: fmt.Errorf("%d of %d records rejected, not identified: this one may be there", rejected, len(p.Sequences))})
+		named.Records = append(named.Records, auditrelay.RecordError{Sequence: sequence, Cause: auditrelay.CauseRefused, Err: text})
 	}
 	return named
 }

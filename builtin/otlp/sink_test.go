@@ -182,6 +182,7 @@ func TestPartialSuccess(t *testing.T) {
 		"nothing":         {nil, ""},
 		"a warning":       {partial(0, "slow down"), ""},
 		"JSON":            {[]byte(`{"partialSuccess":{}}`), ""},
+		"all":             {partial(3, "secret of an event"), "all 3 records of the request rejected"},
 		"some":            {partial(2, "secret of an event"), "2 of 3 records rejected, not identified"},
 		"some, in JSON":   {[]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`), "1 of 3 records rejected, not identified"},
 		"JSON without":    {[]byte(`{}`), ""},
@@ -197,6 +198,40 @@ func TestPartialSuccess(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) || err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// With isolate the payload comes again in halves, until what is rejected is alone.
+func TestIsolate(t *testing.T) {
+	r := start(t)
+	m := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
+	r.answer = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), m)
+	o := options(r.URL)
+	o.Isolate = true
+	s := newSink(t, o)
+	p := render(t, s, chunk(2))[0]
+	if _, err := s.Deliver(t.Context(), p); auditrelay.KindOf(err) != auditrelay.Refused {
+		t.Fatalf("%v", err)
+	}
+	first, _, err := s.Split(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Deliver(t.Context(), first)
+	if named, ok := errors.AsType[*auditrelay.RecordErrors](err); !ok || len(named.Records) != 1 || named.Records[0].Sequence != 1 {
+		t.Errorf("alone: %v", err)
+	}
+}
+
+// A record of another producer has its mapped fields as attributes.
+func TestMappedFields(t *testing.T) {
+	s := newSink(t, options("https://collector.example:4318"))
+	c := chunk(1)
+	c.Records[0].Data = []byte(`{"verb":"get","who":"ada","what":{"name":"db","kind":"secrets"},"uid":7}`)
+	c.Records[0].Mapping = &auditrelay.Mapping{ID: "uid", Action: "verb", Actor: "who", Object: "what.name", ObjectType: "what.kind"}
+	content, err := httpsink.Plain(render(t, s, c)[0])
+	if want := `"user.id":"ada","audit.object.id":"db","audit.object.type":"secrets","audit.action":"get","audit.id":"7"`; err != nil || !strings.Contains(string(content), want) {
+		t.Errorf("%v: no %s in %s", err, want, content)
 	}
 }
 

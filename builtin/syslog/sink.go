@@ -1,8 +1,9 @@
 // Package syslog delivers records as messages of RFC 5424 over TLS (RFC 5425) or TCP, with
 // octet counting.
 //
-// Delivery is at most what the protocol can say: the bytes were handed to a connection that
-// the receiver had not closed. Syslog has no acknowledgement. A message that a receiver
+// Delivery is at most what the protocol can say. Syslog has no acknowledgement: on Linux the
+// receiver's system acknowledged the bytes, by TCP, on a connection that it had not closed;
+// elsewhere this system took them. A message that a receiver's program
 // had not read when it went down is lost without an error. After an error a payload is sent again:
 // its records may stand there twice, told apart by PROCID (the journal) and MSGID (the
 // sequence).
@@ -157,6 +158,9 @@ func (s *Sink) write(ctx context.Context, data []byte) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	_, err := s.conn.Write(data)
+	if err == nil {
+		err = acknowledged(ctx, s.conn.Conn, s.conn.closed.Load)
+	}
 	if err == nil && s.conn.closed.Load() {
 		err = errClosed
 	}
