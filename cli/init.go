@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,21 +22,25 @@ import (
 
 type initCommand struct {
 	File   string `arg:"" optional:"" help:"The configuration to write." default:"auditrelay.yaml" type:"path"`
-	Sink   string `help:"Where events go: file, s3, splunk, datadog, webhook or sqlite." placeholder:"TYPE"`
+	Sink   string `help:"Where events go: file, s3, splunk, datadog, webhook, sqlite, gcs, azure_blob, kafka, elastic, otlp, syslog, sentinel or secops." placeholder:"TYPE"`
 	Policy string `help:"The policy that redacts: a preset (auditrelay policy show NAME prints it), or none. Default: litellm." placeholder:"NAME"`
 	Listen string `help:"Where the relay listens. Default: 127.0.0.1:8787." placeholder:"HOST:PORT"`
 
 	Path     string `help:"Of file: the file." placeholder:"FILE"`
-	Bucket   string `help:"Of s3: the bucket." placeholder:"NAME"`
+	Bucket   string `help:"Of s3 and gcs: the bucket." placeholder:"NAME"`
 	Region   string `help:"Of s3: the bucket's region. Default: from the AWS chain." placeholder:"REGION"`
-	Prefix   string `help:"Of s3: what keys begin with." placeholder:"TEXT"`
+	Prefix   string `help:"Of s3, gcs and azure_blob: what keys begin with." placeholder:"TEXT"`
 	Endpoint string `help:"Of s3: the URL of a store that is not AWS." placeholder:"URL"`
-	URL      string `help:"Of splunk and webhook: the URL." placeholder:"URL"`
-	Index    string `help:"Of splunk: the index. Default: the token's." placeholder:"NAME"`
+	URL      string `help:"Of splunk, elastic, otlp, sentinel and webhook: the URL." placeholder:"URL"`
+	Index    string `help:"Of splunk and elastic: the index. Default for splunk: the token's." placeholder:"NAME"`
 	Site     string `help:"Of datadog: the site. Default: datadoghq.com." placeholder:"SITE"`
+
+	Set map[string]string `help:"An option of the sink without a flag of its own, as in topic=audit; repeat it." placeholder:"OPTION=VALUE"`
 
 	Force bool `help:"Replace a file that is there."`
 	Yes   bool `help:"Ask nothing: use the default of every flag that is not given."`
+
+	set map[string]*string // of Set, with what was answered
 }
 
 // setting is an option of a sink that init asks for.
@@ -44,34 +49,82 @@ type setting struct {
 	question string
 	preset   string // in place of an empty answer
 	required bool
-	value    func(*initCommand) *string
+	value    func(*initCommand) *string // nil: it has no flag, and is given by --set
+}
+
+// given is the setting's value, and how it is given on the command line.
+func (s setting) given(c *initCommand) (value *string, flag string) {
+	if s.value != nil {
+		return s.value(c), s.key
+	}
+	if c.set == nil {
+		c.set = map[string]*string{}
+	}
+	if c.set[s.key] == nil {
+		text := c.Set[s.key]
+		c.set[s.key] = &text
+	}
+	return c.set[s.key], "set " + s.key + "=VALUE"
 }
 
 var (
-	settingURL = func(c *initCommand) *string { return &c.URL }
+	settingURL    = func(c *initCommand) *string { return &c.URL }
+	settingBucket = func(c *initCommand) *string { return &c.Bucket }
+	settingPrefix = func(c *initCommand) *string { return &c.Prefix }
+	settingIndex  = func(c *initCommand) *string { return &c.Index }
 
 	// settings are those of each sink, in the order of the questions.
 	settings = map[string][]setting{
 		"file": {{"path", "Which file", "./out/audit.ndjson", true, func(c *initCommand) *string { return &c.Path }}},
 		"s3": {
-			{"bucket", "Which bucket", "", true, func(c *initCommand) *string { return &c.Bucket }},
+			{"bucket", "Which bucket", "", true, settingBucket},
 			{"region", "Its region (empty: from the AWS chain)", "", false, func(c *initCommand) *string { return &c.Region }},
-			{"prefix", "What keys begin with (empty: nothing)", "", false, func(c *initCommand) *string { return &c.Prefix }},
+			{"prefix", "What keys begin with (empty: nothing)", "", false, settingPrefix},
 			{"endpoint", "The store's URL (empty: AWS)", "", false, func(c *initCommand) *string { return &c.Endpoint }},
 		},
 		"splunk": {
 			{"url", "The URL of the HTTP event collector, as https://splunk.example:8088", "", true, settingURL},
-			{"index", "Which index (empty: the token's)", "", false, func(c *initCommand) *string { return &c.Index }},
+			{"index", "Which index (empty: the token's)", "", false, settingIndex},
 		},
 		"datadog": {{"site", "Which site", "datadoghq.com", true, func(c *initCommand) *string { return &c.Site }}},
 		"webhook": {{"url", "Which URL", "", true, settingURL}},
-		"sqlite":  {},
+		"gcs": {
+			{"bucket", "Which bucket", "", true, settingBucket},
+			{"prefix", "What keys begin with (empty: nothing)", "", false, settingPrefix},
+		},
+		"azure_blob": {
+			{"account_url", "The storage account's URL, as https://ACCOUNT.blob.core.windows.net", "", true, nil},
+			{"container", "Which container", "", true, nil},
+			{"prefix", "What names begin with (empty: nothing)", "", false, settingPrefix},
+		},
+		"kafka": {
+			{"brokers", "Which brokers, as broker-1.example:9093,broker-2.example:9093", "", true, nil},
+			{"topic", "Which topic", "", true, nil},
+		},
+		"elastic": {
+			{"url", "The cluster's URL, as https://elastic.example:9200", "", true, settingURL},
+			{"index", "Which data stream or index", "logs-lite_llm.audit-default", true, settingIndex},
+		},
+		"otlp":   {{"url", "The receiver's URL, as https://collector.example:4318", "", true, settingURL}},
+		"syslog": {{"address", "The receiver, as siem.example:6514", "", true, nil}},
+		"sentinel": {
+			{"url", "The logs endpoint, as https://NAME.eastus-1.ingest.monitor.azure.com", "", true, settingURL},
+			{"rule", "The data collection rule's immutable id", "", true, nil},
+			{"stream", "Which stream", "Custom-AuditRelay_CL", true, nil},
+		},
+		"secops": {
+			{"project", "Which Google Cloud project", "", true, nil},
+			{"location", "The instance's region", "", true, nil},
+			{"instance", "The instance's id", "", true, nil},
+			{"log_type", "Which log type", "", true, nil},
+		},
+		"sqlite": {},
 	}
-	initSinks = []string{"file", "s3", "splunk", "datadog", "webhook", "sqlite"}
+	initSinks = []string{"file", "s3", "splunk", "datadog", "webhook", "sqlite", "gcs", "azure_blob", "kafka", "elastic", "otlp", "syslog", "sentinel", "secops"}
 )
 
 // secretOptions are the options that hold a sink's secret, as a reference.
-var secretOptions = map[string][2]string{"splunk": {"token", "SPLUNK_HEC_TOKEN"}, "datadog": {"api_key", "DD_API_KEY"}}
+var secretOptions = map[string][2]string{"splunk": {"token", "SPLUNK_HEC_TOKEN"}, "datadog": {"api_key", "DD_API_KEY"}, "elastic": {"api_key", "ELASTIC_API_KEY"}}
 
 func (c *initCommand) Run(a *program) error {
 	if err := c.free(); err != nil {
@@ -132,15 +185,21 @@ func (c *initCommand) complete(a *program) error {
 	own := map[string]bool{}
 	for _, s := range settings[c.Sink] {
 		own[s.key] = true
-		if err := q.answer(s.value(c), s.key, s.question, s.preset, s.required && s.preset == ""); err != nil {
+		value, flag := s.given(c)
+		if err := q.answer(value, flag, s.question, s.preset, s.required && s.preset == ""); err != nil {
 			return err
 		}
 	}
 	for _, sink := range initSinks {
 		for _, s := range settings[sink] {
-			if !own[s.key] && *s.value(c) != "" {
+			if s.value != nil && !own[s.key] && *s.value(c) != "" {
 				return usage("--%s: it is an option of %s, not of %s", s.key, sink, c.Sink)
 			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
+		if !slices.ContainsFunc(settings[c.Sink], func(s setting) bool { return s.key == key && s.value == nil }) {
+			return usage("--set %s: init asks for no such option of %s; write it into the configuration", key, c.Sink)
 		}
 	}
 	policies := append(app.Presets(), "none")
@@ -307,8 +366,16 @@ func (c *initCommand) sink(line func(format string, args ...any)) {
 		line("        "+format, args...)
 	}
 	for _, s := range settings[c.Sink] {
-		if v := *s.value(c); v != "" {
-			option("%s: %s", s.key, strconv.Quote(v))
+		switch v, _ := s.given(c); {
+		case *v == "":
+		case s.key == "brokers":
+			var brokers []string
+			for one := range strings.SplitSeq(*v, ",") {
+				brokers = append(brokers, strconv.Quote(strings.TrimSpace(one)))
+			}
+			option("%s: [%s]", s.key, strings.Join(brokers, ", "))
+		default:
+			option("%s: %s", s.key, strconv.Quote(*v))
 		}
 	}
 	if secret, ok := secretOptions[c.Sink]; ok {
@@ -317,6 +384,16 @@ func (c *initCommand) sink(line func(format string, args ...any)) {
 	switch c.Sink {
 	case "s3":
 		option("# credentials: by default the AWS chain: environment, shared files, roles")
+	case "gcs", "secops":
+		option("# credentials_file: /run/secrets/google.json   # by default Google's own search, such as workload identity")
+	case "azure_blob":
+		option("# sas_token_file: /run/secrets/azure   # or account_key_file; by default Azure's own search, such as managed identity")
+	case "sentinel":
+		option("# tenant_id, client_id and client_secret_file: by default Azure's own search, such as managed identity")
+	case "kafka":
+		option("# sasl: {mechanism: scram-sha-512, username: relay, password_file: /run/secrets/kafka}")
+	case "otlp":
+		option("# token_file: /run/secrets/otlp")
 	case "webhook":
 		option("# secrets: [os.environ/WEBHOOK_SECRET]   # whsec_...: signs each request")
 	case "file":

@@ -26,9 +26,6 @@ var (
 
 const expectedName = "expected 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit"
 
-// laterSinks are sinks that are on their way.
-var laterSinks = []string{"otlp", "syslog", "elastic", "kafka", "sentinel", "gcs", "azure"}
-
 // checker looks at what no single value shows. It goes on after errors; what
 // could not be decoded is zero and not complained about again.
 type checker struct {

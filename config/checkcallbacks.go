@@ -139,11 +139,7 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 	check, ok := c.options.Sinks[cb.Sink.Type]
 	if !ok {
 		key := c.in(steps...).key(cb.Sink.Type)
-		what := "no sink is called %q: expected one of %s%s"
-		if slices.Contains(laterSinks, cb.Sink.Type) {
-			what = "the sink %q is not in this version: expected one of %s%s"
-		}
-		c.report.add(key, pathOf(steps...), what, bounded(cb.Sink.Type), strings.Join(known, ", "), hint(cb.Sink.Type, known))
+		c.report.add(key, pathOf(steps...), "no sink is called %q: expected one of %s%s", bounded(cb.Sink.Type), strings.Join(known, ", "), hint(cb.Sink.Type, known))
 		return
 	}
 	c.patterns(cb.Sink.Options.node, cb.Sink.Options.path)

@@ -22,6 +22,7 @@ var litellmRequests = []string{
 // litellmSinks are the relay's own sinks for what some of LiteLLM's names deliver to.
 var litellmSinks = map[string]string{
 	"datadog": "datadog", "splunk_hec": "splunk", "webhook": "webhook", "generic_api": "webhook", "custom_callback_api": "webhook", "s3": "s3",
+	"azure_sentinel": "sentinel", "azure_storage": "azure_blob", "gcs_bucket": "gcs", "otel": "otlp", "opentelemetry": "otlp",
 }
 
 // instead is what to write in the place of a name: a callback of the relay's own.
@@ -43,8 +44,6 @@ func (l *litellm) unknown(entry, name *node, path string) {
 		l.report.add(entry, path, "%s is defined under callback_settings (line %d), which LiteLLM does not resolve for audit events: it warns at each and delivers none%s", name.show(), defined, l.instead(name.text))
 	case slices.Contains(litellmRequests, name.text):
 		l.report.add(entry, path, "LiteLLM delivers request logs alone to %s, which ignores audit events without a word%s", name.show(), l.instead(name.text))
-	case slices.Contains(laterSinks, name.text):
-		l.report.add(entry, path, "the callback %s is not in this version: expected %s", name.show(), litellmS3)
 	default:
 		l.report.add(entry, path, "nothing answers to the callback %s, neither here nor in LiteLLM: expected %s%s", name.show(), litellmS3,
 			hint(name.text, append([]string{litellmS3}, litellmAudit...)))

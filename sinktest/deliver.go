@@ -16,7 +16,7 @@ func deliversEverything(t *testing.T, kit Kit) {
 	var chunks []auditrelay.Chunk
 	next := uint64(1)
 	for range 4 {
-		chunk := chunkOf(next, 13)
+		chunk := chunkOf(kit, next, 13)
 		chunks = append(chunks, chunk)
 		for _, p := range render(t, sink, chunk) {
 			receipt, err := sink.Deliver(t.Context(), p)
@@ -34,7 +34,7 @@ func deliversEverything(t *testing.T, kit Kit) {
 
 func redeliveryIsHarmless(t *testing.T, kit Kit) {
 	sink := open(t, kit)
-	a, b := chunkOf(1, 12), chunkOf(13, 12)
+	a, b := chunkOf(kit, 1, 12), chunkOf(kit, 13, 12)
 	first := render(t, sink, a)
 	second := number(uint64(len(first))+1, render(t, sink, b))
 	deliver(t, sink, first...)
@@ -53,7 +53,7 @@ func redeliveryAfterRestart(t *testing.T, kit Kit) {
 	if kit.Forgetful {
 		t.Skip("the sink forgets with a restart what it delivered")
 	}
-	a, b := chunkOf(1, 12), chunkOf(13, 12)
+	a, b := chunkOf(kit, 1, 12), chunkOf(kit, 13, 12)
 	sink := open(t, kit)
 	first := render(t, sink, a)
 	second := number(uint64(len(first))+1, render(t, sink, b))
@@ -71,7 +71,7 @@ func tornDelivery(t *testing.T, kit Kit) {
 	if kit.Tear == nil {
 		t.Skip("the kit cannot tear")
 	}
-	a, b := chunkOf(1, 12), chunkOf(13, 12)
+	a, b := chunkOf(kit, 1, 12), chunkOf(kit, 13, 12)
 	sink := open(t, kit)
 	deliver(t, sink, render(t, sink, a)...)
 	rest := number(100, render(t, sink, b))
@@ -85,7 +85,7 @@ func lostAnswer(t *testing.T, kit Kit) {
 	if kit.LoseAnswer == nil {
 		t.Skip("the kit cannot lose an answer")
 	}
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	sink := kit.LoseAnswer(t)
 	for _, p := range render(t, sink, chunk) {
 		deliverWithin(t, sink, p, 3)
@@ -95,7 +95,7 @@ func lostAnswer(t *testing.T, kit Kit) {
 
 func cancellation(t *testing.T, kit Kit) {
 	sink := open(t, kit)
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	payloads := render(t, sink, chunk)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -113,7 +113,7 @@ func hanging(t *testing.T, kit Kit) {
 		t.Skip("the kit cannot hang")
 	}
 	sink := kit.Hang(t)
-	payload := render(t, sink, chunkOf(1, 12))[0]
+	payload := render(t, sink, chunkOf(kit, 1, 12))[0]
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	var err error
@@ -130,7 +130,7 @@ func hanging(t *testing.T, kit Kit) {
 
 func deliverCopies(t *testing.T, kit Kit) {
 	sink := open(t, kit)
-	chunk := chunkOf(1, 30)
+	chunk := chunkOf(kit, 1, 30)
 	for _, p := range render(t, sink, chunk) {
 		lent := clonePayload(p)
 		deliver(t, sink, lent)
@@ -153,7 +153,7 @@ func statusIsNoDelivery(t *testing.T, kit Kit) {
 	if kit.Fail == nil {
 		t.Skip("the destination has no status")
 	}
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	for _, status := range statuses {
 		sink := kit.Fail(t, status)
 		_, err := sink.Deliver(t.Context(), render(t, sink, chunk)[0])
@@ -188,7 +188,7 @@ func errorsCarryNoData(t *testing.T, kit Kit) {
 	if kit.Fail == nil {
 		t.Skip("the kit cannot fail")
 	}
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	for _, status := range []int{200, 301, 400, 403, 404, 409, 413, 422, 500, 503} {
 		sink := kit.Fail(t, status)
 		for _, p := range render(t, sink, chunk)[:1] {
@@ -204,7 +204,7 @@ func rotatedSecret(t *testing.T, kit Kit) {
 		t.Skip("the sink has no secret that rotates")
 	}
 	sink := open(t, kit)
-	a, b := chunkOf(1, 12), chunkOf(13, 12)
+	a, b := chunkOf(kit, 1, 12), chunkOf(kit, 13, 12)
 	deliver(t, sink, render(t, sink, a)...)
 	kit.Rotate(t)
 	for _, p := range render(t, sink, b) {
@@ -223,7 +223,7 @@ func concurrently(t *testing.T, kit Kit) {
 	var chunks []auditrelay.Chunk
 	queue := make(chan auditrelay.Payload, count*size)
 	for i := range count {
-		chunk := chunkOf(uint64(1+i*size), size)
+		chunk := chunkOf(kit, uint64(1+i*size), size)
 		chunks = append(chunks, chunk)
 		for _, p := range render(t, sink, chunk) {
 			queue <- p
@@ -250,7 +250,7 @@ func manifests(t *testing.T, kit Kit) {
 	if !ok {
 		t.Skip("the sink keeps no manifests")
 	}
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	payloads := render(t, sink, chunk)
 	deliver(t, sink, payloads...)
 	manifest := auditrelay.Manifest{

@@ -32,9 +32,18 @@ var oddIDs = []string{
 	strings.Repeat("long-", 50),
 }
 
+// long is how many bytes a large value of a record has: more than a line's reader takes by
+// default, where the destination takes as much.
+func (k Kit) long() int {
+	if k.TooLarge > 0 && k.TooLarge < 100_000 {
+		return k.TooLarge * 4 / 5
+	}
+	return 64 << 10
+}
+
 // chunkOf returns a chunk of n records from a sequence on, some of them odd and
 // one a tombstone.
-func chunkOf(from uint64, n int) auditrelay.Chunk {
+func chunkOf(kit Kit, from uint64, n int) auditrelay.Chunk {
 	chunk := auditrelay.Chunk{Callback: "archive", Journal: "j0urna1.1", From: from, To: from + uint64(n)}
 	for i := range n {
 		sequence := from + uint64(i)
@@ -52,7 +61,7 @@ func chunkOf(from uint64, n int) auditrelay.Chunk {
 			r.Data = fmt.Appendf(nil, `{"tombstone":true,"sequence":%d,"cause":"trap"}`, sequence)
 		case 7:
 			r.Time, r.TimeFrom = r.Received, auditrelay.TimeMissing
-			r.Data = document(sequence, strings.Repeat("x", 64<<10))
+			r.Data = document(sequence, strings.Repeat("x", kit.long()))
 		default:
 			r.Data = document(sequence, `日本語 \u0000 \" \n  <&>`)
 		}

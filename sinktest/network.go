@@ -25,7 +25,7 @@ func throttling(t *testing.T, kit Kit) {
 	}
 	for _, status := range []int{429, 503} {
 		sink := kit.Answer(t, Answer{Status: status, Header: map[string]string{"Retry-After": fmt.Sprint(int(pause.Seconds()))}})
-		_, err := sink.Deliver(t.Context(), render(t, sink, chunkOf(1, 12))[0])
+		_, err := sink.Deliver(t.Context(), render(t, sink, chunkOf(kit, 1, 12))[0])
 		if kind := auditrelay.KindOf(err); err == nil || kind != auditrelay.Throttled {
 			t.Errorf("status %d with Retry-After is %v (%v), not throttled", status, kind, err)
 		}
@@ -46,7 +46,7 @@ func pageIsNoDelivery(t *testing.T, kit Kit) {
 			a.Header["Content-Type"] = contentType
 		}
 		sink := kit.Answer(t, a)
-		_, err := sink.Deliver(t.Context(), render(t, sink, chunkOf(1, 12))[0])
+		_, err := sink.Deliver(t.Context(), render(t, sink, chunkOf(kit, 1, 12))[0])
 		if err == nil {
 			t.Errorf("a log-in page of the type %q counted as delivered", contentType)
 			continue
@@ -66,7 +66,7 @@ func partialFailure(t *testing.T, kit Kit) {
 	if kit.Refuse == nil {
 		t.Skip("the destination refuses no record")
 	}
-	chunk := chunkOf(1, 13)
+	chunk := chunkOf(kit, 1, 13)
 	bad := chunk.Records[5]
 	sink := kit.Refuse(t, string(bad.Data))
 	aside := settle(t, sink, render(t, sink, chunk)...)
@@ -134,7 +134,7 @@ func ambiguousTimeout(t *testing.T, kit Kit) {
 	if kit.HangAfter == nil {
 		t.Skip("the kit cannot hang after it has stored")
 	}
-	chunk := chunkOf(1, 12)
+	chunk := chunkOf(kit, 1, 12)
 	sink := kit.HangAfter(t)
 	payloads := render(t, sink, chunk)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -155,7 +155,7 @@ func expiredSecret(t *testing.T, kit Kit) {
 		t.Skip("the sink has no secret that expires")
 	}
 	sink := open(t, kit)
-	a, b := chunkOf(1, 12), chunkOf(13, 12)
+	a, b := chunkOf(kit, 1, 12), chunkOf(kit, 13, 12)
 	deliver(t, sink, render(t, sink, a)...)
 	kit.Expire(t)
 	payloads := render(t, sink, b)
@@ -182,7 +182,7 @@ func tooLargeRecord(t *testing.T, kit Kit) {
 		t.Skip("the destination has no limit for one record")
 	}
 	sink := open(t, kit)
-	chunk := chunkOf(1, 10)
+	chunk := chunkOf(kit, 1, 10)
 	head := fmt.Sprintf(`{"sequence":3,"secret":"%s","value":"`, canary)
 	chunk.Records[2].Data = []byte(head + strings.Repeat("x", kit.TooLarge-len(head)-len(`"}`)) + `"}`)
 	_, err := sink.Render(chunk)
@@ -204,11 +204,11 @@ func cancelledMidBody(t *testing.T, kit Kit) {
 		t.Skip("the kit cannot stop reading")
 	}
 	sink := kit.Stall(t)
-	chunk := chunkOf(1, 6)
+	chunk := chunkOf(kit, 1, 6)
 	chunk.Records, chunk.To = chunk.Records[:4], 5 // no tombstone
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range chunk.Records { // what compresses little, so that the body is long
-		noise := make([]byte, 45<<10)
+		noise := make([]byte, min(45<<10, kit.long()/2))
 		for k := range noise {
 			noise[k] = byte(random.Uint32())
 		}

@@ -12,7 +12,7 @@ import (
 
 func renderIsPure(t *testing.T, kit Kit) {
 	sink := open(t, kit)
-	chunk := chunkOf(1, 40)
+	chunk := chunkOf(kit, 1, 40)
 	before := cloneChunk(chunk)
 	first := render(t, sink, chunk)
 	if !reflect.DeepEqual(chunk, before) {
@@ -30,7 +30,7 @@ func renderIsPure(t *testing.T, kit Kit) {
 }
 
 func renderCovers(t *testing.T, kit Kit) {
-	chunk := chunkOf(100, 40)
+	chunk := chunkOf(kit, 100, 40)
 	payloads, err := open(t, kit).Render(chunk)
 	if err != nil {
 		t.Fatal(err)
@@ -83,16 +83,16 @@ func renderKeysDiffer(t *testing.T, kit Kit) {
 			keys[p.Key] = name
 		}
 	}
-	add("a chunk", chunkOf(1, 10))
-	add("the next chunk", chunkOf(11, 10))
-	replay := chunkOf(1, 10)
+	add("a chunk", chunkOf(kit, 1, 10))
+	add("the next chunk", chunkOf(kit, 11, 10))
+	replay := chunkOf(kit, 1, 10)
 	replay.Replay = "r1"
 	add("a replay of the first", replay)
 	replay = cloneChunk(replay)
 	replay.Replay = "r2"
 	add("another replay of it", replay)
 	// A filter may make all records alike; they stay records of their own.
-	alike := chunkOf(21, 10)
+	alike := chunkOf(kit, 21, 10)
 	for i := range alike.Records {
 		alike.Records[i].Data = []byte(`{"alike":true}`)
 	}
@@ -107,14 +107,14 @@ func renderKeysDiffer(t *testing.T, kit Kit) {
 }
 
 func renderNothing(t *testing.T, kit Kit) {
-	payloads, err := open(t, kit).Render(chunkOf(1, 0))
+	payloads, err := open(t, kit).Render(chunkOf(kit, 1, 0))
 	if err != nil || len(payloads) != 0 {
 		t.Fatalf("an empty chunk gave %d payloads, %v", len(payloads), err)
 	}
 }
 
 func renderCopies(t *testing.T, kit Kit) {
-	chunk := chunkOf(1, 20)
+	chunk := chunkOf(kit, 1, 20)
 	scratch := cloneChunk(chunk)
 	sink := open(t, kit)
 	payloads := render(t, sink, scratch)
@@ -127,7 +127,7 @@ func renderCopies(t *testing.T, kit Kit) {
 
 func renderNamesBadRecords(t *testing.T, kit Kit) {
 	sink := open(t, kit)
-	chunk := chunkOf(1, 10)
+	chunk := chunkOf(kit, 1, 10)
 	// No engine hands over such documents: a sink may take them whole, but may
 	// not make two records of one, nor fail for the others' sake.
 	chunk.Records[2].Data = []byte("{\"a\":\n1}")
@@ -153,8 +153,8 @@ func splitCovers(t *testing.T, kit Kit) {
 	if !ok {
 		t.Skip("the sink does not split")
 	}
-	chunk := chunkOf(1, 23)
-	alike := chunkOf(24, 8)
+	chunk := chunkOf(kit, 1, 23)
+	alike := chunkOf(kit, 24, 8)
 	for i := range alike.Records {
 		alike.Records[i].Data = []byte(`{"alike":true}`)
 	}

@@ -15,6 +15,8 @@ import (
 	"auditrelay/builtin/kafka"
 	"auditrelay/builtin/otlp"
 	"auditrelay/builtin/s3"
+	"auditrelay/builtin/secops"
+	"auditrelay/builtin/sentinel"
 	"auditrelay/builtin/splunk"
 	"auditrelay/builtin/stdout"
 	"auditrelay/builtin/syslog"
@@ -31,18 +33,52 @@ type SinkMaker func(config.Section) (auditrelay.Sink, error)
 // under which a callback's sink stands in YAML.
 func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
-		"s3":         makeS3,
-		"gcs":        makeGCS,
-		"azure_blob": makeAzureBlob,
-		"kafka":      makeKafka,
-		"otlp":       makeOTLP,
-		"syslog":     makeSyslog,
-		"elastic":    makeElastic,
-		"file":       makeFile,
-		"stdout":     makeStdout,
-		"splunk":     makeSplunk,
-		"datadog":    makeDatadog,
-		"webhook":    makeWebhook,
+		"s3": maker(s3.New, func(o *s3.Options, path func(string) string) {
+			o.Credentials.SharedFile, o.Credentials.Role.WebIdentityTokenFile = path(o.Credentials.SharedFile), path(o.Credentials.Role.WebIdentityTokenFile)
+		}),
+		"gcs": maker(gcs.New, func(o *gcs.Options, path func(string) string) {
+			o.CredentialsFile = path(o.CredentialsFile)
+			o.HTTP.Relative(path)
+		}),
+		"azure_blob": maker(azureblob.New, func(o *azureblob.Options, path func(string) string) {
+			o.AccountKeyFile, o.SASTokenFile = path(o.AccountKeyFile), path(o.SASTokenFile)
+			o.HTTP.Relative(path)
+		}),
+		"kafka": maker(kafka.New, func(o *kafka.Options, path func(string) string) {
+			o.SASL.PasswordFile = path(o.SASL.PasswordFile)
+			o.TLS.Relative(path)
+		}),
+		"otlp": maker(otlp.New, func(o *otlp.Options, path func(string) string) {
+			o.TokenFile = path(o.TokenFile)
+			o.HTTP.Relative(path)
+		}),
+		"syslog": maker(syslog.New, func(o *syslog.Options, path func(string) string) { o.TLS.Relative(path) }),
+		"elastic": maker(elastic.New, func(o *elastic.Options, path func(string) string) {
+			o.APIKeyFile, o.PasswordFile = path(o.APIKeyFile), path(o.PasswordFile)
+			o.HTTP.Relative(path)
+		}),
+		"sentinel": maker(sentinel.New, func(o *sentinel.Options, path func(string) string) {
+			o.ClientSecretFile = path(o.ClientSecretFile)
+			o.HTTP.Relative(path)
+		}),
+		"secops": maker(secops.New, func(o *secops.Options, path func(string) string) {
+			o.CredentialsFile = path(o.CredentialsFile)
+			o.HTTP.Relative(path)
+		}),
+		"file":   maker(file.New, func(o *file.Options, path func(string) string) { o.Path = path(o.Path) }),
+		"stdout": maker(stdout.New, func(*stdout.Options, func(string) string) {}),
+		"splunk": maker(splunk.New, func(o *splunk.Options, path func(string) string) {
+			o.TokenFile = path(o.TokenFile)
+			o.HTTP.Relative(path)
+		}),
+		"datadog": maker(datadog.New, func(o *datadog.Options, path func(string) string) {
+			o.APIKeyFile = path(o.APIKeyFile)
+			o.HTTP.Relative(path)
+		}),
+		"webhook": maker(webhook.New, func(o *webhook.Options, path func(string) string) {
+			o.SecretFile = path(o.SecretFile)
+			o.HTTP.Relative(path)
+		}),
 		sqliteSink:   makeSQLite,
 		postgresSink: makePostgres,
 	}
@@ -55,108 +91,16 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	return makers, nil
 }
 
-func makeS3(section config.Section) (auditrelay.Sink, error) {
-	var o s3.Options
-	decoded := section.Decode(&o)
-	o.Credentials.SharedFile = section.Path(o.Credentials.SharedFile)
-	o.Credentials.Role.WebIdentityTokenFile = section.Path(o.Credentials.Role.WebIdentityTokenFile)
-	sink, err := s3.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeAzureBlob(section config.Section) (auditrelay.Sink, error) {
-	var o azureblob.Options
-	decoded := section.Decode(&o)
-	o.AccountKeyFile, o.SASTokenFile = section.Path(o.AccountKeyFile), section.Path(o.SASTokenFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := azureblob.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeKafka(section config.Section) (auditrelay.Sink, error) {
-	var o kafka.Options
-	decoded := section.Decode(&o)
-	o.SASL.PasswordFile = section.Path(o.SASL.PasswordFile)
-	o.TLS.Relative(section.Path)
-	sink, err := kafka.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeElastic(section config.Section) (auditrelay.Sink, error) {
-	var o elastic.Options
-	decoded := section.Decode(&o)
-	o.APIKeyFile, o.PasswordFile = section.Path(o.APIKeyFile), section.Path(o.PasswordFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := elastic.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeSyslog(section config.Section) (auditrelay.Sink, error) {
-	var o syslog.Options
-	decoded := section.Decode(&o)
-	o.TLS.Relative(section.Path)
-	sink, err := syslog.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeOTLP(section config.Section) (auditrelay.Sink, error) {
-	var o otlp.Options
-	decoded := section.Decode(&o)
-	o.TokenFile = section.Path(o.TokenFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := otlp.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeGCS(section config.Section) (auditrelay.Sink, error) {
-	var o gcs.Options
-	decoded := section.Decode(&o)
-	o.CredentialsFile = section.Path(o.CredentialsFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := gcs.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeFile(section config.Section) (auditrelay.Sink, error) {
-	var o file.Options
-	decoded := section.Decode(&o)
-	o.Path = section.Path(o.Path)
-	sink, err := file.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeStdout(section config.Section) (auditrelay.Sink, error) {
-	var o stdout.Options
-	decoded := section.Decode(&o)
-	sink, err := stdout.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeSplunk(section config.Section) (auditrelay.Sink, error) {
-	var o splunk.Options
-	decoded := section.Decode(&o)
-	o.TokenFile = section.Path(o.TokenFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := splunk.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeDatadog(section config.Section) (auditrelay.Sink, error) {
-	var o datadog.Options
-	decoded := section.Decode(&o)
-	o.APIKeyFile = section.Path(o.APIKeyFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := datadog.New(o)
-	return made(sink, decoded, err)
-}
-
-func makeWebhook(section config.Section) (auditrelay.Sink, error) {
-	var o webhook.Options
-	decoded := section.Decode(&o)
-	o.SecretFile = section.Path(o.SecretFile)
-	o.HTTP.Relative(section.Path)
-	sink, err := webhook.New(o)
-	return made(sink, decoded, err)
+// maker makes sinks of one type. relative makes the names of files in its options relative
+// to the configuration's file, by path.
+func maker[O any, S auditrelay.Sink](build func(O) (S, error), relative func(o *O, path func(string) string)) SinkMaker {
+	return func(section config.Section) (auditrelay.Sink, error) {
+		var o O
+		decoded := section.Decode(&o)
+		relative(&o, section.Path)
+		sink, err := build(o)
+		return made(sink, decoded, err)
+	}
 }
 
 // made returns the sink that was constructed. Where its options did not decode, what the

@@ -1,0 +1,241 @@
+// Package secops delivers records to Google SecOps (Chronicle) as raw logs, by the method
+// logs.import of the Chronicle API. It was tested against a stand-in that answers as the
+// documentation says, and not yet against the service.
+//
+// Delivery is at least once. The API has no idempotency that its documentation describes:
+// logs whose answer was lost are sent again and may stand there twice, told apart by the
+// labels auditrelay_journal and auditrelay_sequence. Within one process a payload that was
+// delivered is not sent again.
+//
+// A payload is sealed as text, a line a record, which the gate can read; the request, whose
+// logs are in base64, is made of it for each attempt, always the same.
+//
+// Source of the protocol: Google's "Method: logs.import" and "REST Resource:
+// projects.locations.instances.logTypes.logs" of the Chronicle API, v1beta, 2025: inlineSource
+// with data (base64), logEntryTime and collectionTime, which must be after it; the answer is
+// empty; scope cloud-platform, permission chronicle.logs.import. The older Ingestion API
+// ends on 2027-07-20. The pages that we read name no limit of a request's size.
+package secops
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/oauth"
+	"auditrelay/builtin/internal/recordfields"
+
+	"github.com/tidwall/gjson"
+)
+
+// scope is that of the method.
+const scope = "https://www.googleapis.com/auth/cloud-platform"
+
+// Sink is one log type of an instance. It is safe for concurrent use.
+type Sink struct {
+	options Options // defaults filled in
+	client  *httpsink.Client
+	packing httpsink.Packing
+	tokens  *oauth.Tokens
+	path    string
+}
+
+var (
+	_ auditrelay.Sink       = (*Sink)(nil)
+	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ auditrelay.Concurrent = (*Sink)(nil)
+	_ auditrelay.Prober     = (*Sink)(nil)
+	_ auditrelay.Refresher  = (*Sink)(nil)
+)
+
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
+// for each bad option.
+func New(o Options) (*Sink, error) {
+	o = o.withDefaults()
+	u, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpsink.NewClient(o.HTTP, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{options: o, client: client, tokens: oauth.New(oauth.Google(o.CredentialsFile, scope), client, o.HTTP.RequestTimeout),
+		path: fmt.Sprintf("/projects/%s/locations/%s/instances/%s/logTypes/%s", o.Project, o.Location, o.Instance, o.LogType),
+		packing: httpsink.Packing{
+			ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
+			MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 16, MaxItems: o.MaxEvents, Compression: o.HTTP.Compression,
+		}}, nil
+}
+
+// Concurrency returns the most requests at a time.
+func (s *Sink) Concurrency() int { return s.client.Concurrency() }
+
+// Close gives up idle connections.
+func (s *Sink) Close() error { s.client.Close(); return nil }
+
+// Refresh makes the next delivery read the credentials again.
+func (s *Sink) Refresh() { s.tokens.Forget() }
+
+// Render gives payloads of a line a record, with what becomes its log.
+func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	items := make([]httpsink.Item, len(chunk.Records))
+	for i, r := range chunk.Records {
+		items[i].Sequence = r.Sequence
+		if len(r.Data) > 0 {
+			items[i].Data = line(chunk, r)
+		}
+	}
+	return s.packing.Pack(chunk, items)
+}
+
+// line is a record as it is sealed.
+func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
+	at := r.Time
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
+		at = r.Received
+	}
+	collected := r.Received
+	if !collected.After(at) { // as the service wants it
+		collected = at.Add(time.Millisecond)
+	}
+	b := make([]byte, 0, len(r.Data)+512)
+	b = at.UTC().AppendFormat(append(b, `{"time":"`...), time.RFC3339Nano)
+	b = collected.UTC().AppendFormat(append(b, `","collected":"`...), time.RFC3339Nano)
+	b = append(append(b, `","labels":{"auditrelay_journal":`...), httpsink.Quote(chunk.Journal)...)
+	b = fmt.Appendf(b, `,"auditrelay_sequence":"%d"`, r.Sequence)
+	label := func(name, value string) {
+		if value != "" {
+			b = append(append(b, `,"auditrelay_`+name+`":`...), httpsink.Quote(value)...)
+		}
+	}
+	label("namespace", r.Namespace)
+	label("source", r.Source)
+	label("principal", r.Principal)
+	data := r.Data
+	if chunk.MediaType == auditrelay.MediaTypeText {
+		data = []byte(httpsink.Quote(string(r.Data)))
+	} else {
+		recordfields.Mapped(r, label)
+	}
+	return append(append(append(b, `},"log":`...), data...), '}')
+}
+
+// Split halves a payload.
+func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
+	return s.packing.Split(p)
+}
+
+// log is one of a request.
+type log struct {
+	Data           []byte           `json:"data"` // as base64
+	LogEntryTime   string           `json:"logEntryTime"`
+	CollectionTime string           `json:"collectionTime"`
+	Namespace      string           `json:"environmentNamespace,omitempty"`
+	Labels         map[string]label `json:"labels"`
+}
+
+type label struct {
+	Value string `json:"value"`
+}
+
+// request is the body of a request for sealed lines.
+func (s *Sink) request(lines [][]byte) ([]byte, error) {
+	var body struct {
+		Source struct {
+			Logs      []log  `json:"logs"`
+			Forwarder string `json:"forwarder,omitempty"`
+		} `json:"inlineSource"`
+	}
+	body.Source.Forwarder = s.options.Forwarder
+	for _, text := range lines {
+		sealed := gjson.ParseBytes(text)
+		one := log{LogEntryTime: sealed.Get("time").Str, CollectionTime: sealed.Get("collected").Str, Namespace: s.options.Namespace, Labels: map[string]label{}}
+		sealed.Get("labels").ForEach(func(name, value gjson.Result) bool {
+			one.Labels[name.Str] = label{value.Str}
+			return true
+		})
+		of := sealed.Get("log")
+		if one.Data = []byte(of.Raw); of.Type == gjson.String { // a line of text
+			one.Data = []byte(of.Str)
+		}
+		body.Source.Logs = append(body.Source.Logs, one)
+	}
+	return json.Marshal(body)
+}
+
+// Deliver posts one payload.
+func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+		content, err := httpsink.Plain(p)
+		if err != nil {
+			return fmt.Errorf("read the stored payload: %w", err)
+		}
+		lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
+		if len(lines) != len(p.Sequences) {
+			return fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+		}
+		body, err := s.request(lines)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		token, err := s.tokens.Get(ctx)
+		if err != nil {
+			return err
+		}
+		h := http.Header{httpsink.ContentType: {"application/json"}, "Authorization": {"Bearer " + token}}
+		if s.options.HTTP.Compression == httpsink.CompressionGzip {
+			if body, err = httpsink.Compress(body); err != nil {
+				return fmt.Errorf("compress with gzip: %w", err)
+			}
+			h.Set(httpsink.ContentEncoding, httpsink.CompressionGzip)
+		}
+		answer, err := s.client.Send(ctx, httpsink.Request{Path: s.path + "/logs:import", Header: h, Body: body})
+		if err != nil {
+			return err
+		}
+		return s.tokens.ForgetAfter(s.outcome(answer))
+	})
+}
+
+// outcome judges an answer: an empty object with 200. A 400 is about the instance or the log
+// type, not about a log: every one would fail alike.
+func (s *Sink) outcome(a httpsink.Answer) error {
+	err := s.client.Refusal(a)
+	var empty map[string]json.RawMessage
+	switch {
+	case err == nil && (a.Status != http.StatusOK || len(bytes.TrimSpace(a.Body)) > 0 && (json.Unmarshal(a.Body, &empty) != nil || len(empty) > 0)):
+		return s.client.Fail(auditrelay.Misconfigured, a, "the service answers 200 with nothing: is the URL right?")
+	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
+		return s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: are instance and log_type right?")
+	case a.Status == http.StatusForbidden:
+		return s.client.Fail(auditrelay.Unauthorized, a, "the credentials lack the permission chronicle.logs.import")
+	}
+	return err
+}
+
+// Probe asks for the log type, which stores nothing. It needs the permission
+// chronicle.logTypes.get; without it the error wraps auditrelay.ErrNotChecked.
+func (s *Sink) Probe(ctx context.Context) error {
+	token, err := s.tokens.Get(ctx)
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	answer, err := s.client.Send(ctx, httpsink.Request{Method: http.MethodGet, Path: s.path, Header: http.Header{"Authorization": {"Bearer " + token}}})
+	if err != nil {
+		return s.client.Failure(ctx, err)
+	}
+	if answer.Status == http.StatusForbidden {
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); whether they may import only a log shows: auditrelay sink test"))
+	}
+	if err := s.client.Refusal(answer); err != nil {
+		return s.tokens.ForgetAfter(err)
+	}
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type is there; whether the credentials may import only a log shows: auditrelay sink test"))
+}

@@ -1,0 +1,121 @@
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/oauth"
+)
+
+// Options configure the sink. URL, Rule and Stream are required.
+type Options struct {
+	// URL is the logs endpoint of the data collection rule or of a data collection endpoint,
+	// as in https://NAME.eastus-1.ingest.monitor.azure.com.
+	URL string `yaml:"url"`
+
+	// Rule is the immutable id of the data collection rule: dcr- and 32 hexadecimal digits.
+	Rule string `yaml:"rule"`
+
+	// Stream is the rule's stream, as in Custom-AuditRelay_CL.
+	Stream string `yaml:"stream"`
+
+	// TenantID is the directory of the application in Microsoft Entra.
+	TenantID string `yaml:"tenant_id"`
+
+	// ClientID is the application's. It needs the role Monitoring Metrics Publisher on the
+	// rule. Default: without client_id Azure's own search is used: AZURE_* variables,
+	// workload identity, managed identity.
+	ClientID string `yaml:"client_id"`
+
+	// ClientSecret is a secret of the application.
+	ClientSecret auditrelay.Secret `yaml:"client_secret"`
+
+	// ClientSecretFile holds the secret; it is read again when it changes.
+	ClientSecretFile string `yaml:"client_secret_file"`
+
+	// Authority is the token service, where it is not that of Azure's public cloud.
+	// Default: https://login.microsoftonline.com.
+	Authority string `yaml:"authority"`
+
+	// Scope of the tokens, where it is not that of Azure's public cloud. Default:
+	// https://monitor.azure.com/.default.
+	Scope string `yaml:"scope"`
+
+	// MaxRequestBytes bounds a request's body before compression. Default: 950KB, below the
+	// service's 1 MB.
+	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..1MB"`
+
+	// MaxEvents bounds the events of a request. Default: 1000.
+	MaxEvents int `yaml:"max_events" range:"1..10000"`
+
+	// HTTP says how to connect. Default of compression: gzip.
+	HTTP httpsink.Options `yaml:"http"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.Authority == "" {
+		o.Authority = "https://login.microsoftonline.com"
+	}
+	if o.Scope == "" {
+		o.Scope = "https://monitor.azure.com/.default"
+	}
+	if o.MaxRequestBytes == 0 {
+		o.MaxRequestBytes = 950_000
+	}
+	if o.MaxEvents == 0 {
+		o.MaxEvents = 1000
+	}
+	o.HTTP = o.HTTP.WithDefaults(httpsink.CompressionGzip)
+	return o
+}
+
+var (
+	ruleForm   = regexp.MustCompile(`^dcr-[0-9a-f]{32}$`)
+	streamForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{2,99}$`)
+	tenantForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{1,252}$`)
+)
+
+func (o Options) check() (*url.URL, oauth.Opener, error) {
+	errs := []error{o.HTTP.Check()}
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	u, err := o.HTTP.CheckURL("url", o.URL)
+	errs = append(errs, err)
+	if u != nil && u.RawQuery != "" {
+		bad("url", "it has a query: give the endpoint alone")
+	}
+	if !ruleForm.MatchString(o.Rule) {
+		bad("rule", "it is required: the rule's immutable id, dcr- and 32 hexadecimal digits")
+	}
+	if !streamForm.MatchString(o.Stream) {
+		bad("stream", "it is required, as in Custom-AuditRelay_CL")
+	}
+	if o.MaxRequestBytes < 10_000 || o.MaxRequestBytes > 1_000_000 {
+		bad("max_request_bytes", "expected 10KB to 1MB")
+	}
+	if o.MaxEvents < 1 || o.MaxEvents > 10000 {
+		bad("max_events", "expected 1 to 10000")
+	}
+	service, err := o.HTTP.CheckURL("authority", o.Authority)
+	errs = append(errs, err)
+	if o.ClientID == "" {
+		if o.ClientSecret != "" || o.ClientSecretFile != "" || o.TenantID != "" {
+			bad("client_id", "it is required beside tenant_id and client_secret")
+		}
+		return u, nil, errors.Join(errs...)
+	}
+	if !tenantForm.MatchString(o.TenantID) {
+		bad("tenant_id", "it is required: the directory's id or domain")
+	}
+	secret, err := httpsink.NewSecret("client_secret", o.ClientSecret, o.ClientSecretFile)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	return u, oauth.Entra(service.JoinPath(o.TenantID, "oauth2", "v2.0", "token").String(), o.ClientID, secret, o.Scope), nil
+}
