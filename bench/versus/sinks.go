@@ -2,16 +2,18 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -21,27 +23,86 @@ const rounds = 3
 // hole takes everything and keeps nothing. It answers as each protocol wants it.
 type hole struct {
 	server *httptest.Server
-	bytes  atomic.Int64
+	stream net.Listener // for lines over TCP
 }
 
-func newHole() *hole {
-	h := &hole{}
+func newHole() (*hole, error) {
+	stream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	h := &hole{stream: stream}
+	go func() {
+		for {
+			conn, err := stream.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
+		}
+	}()
 	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
-		h.bytes.Add(n)
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_bulk"):
+			bulk(w, r)
+			return
+		case strings.HasPrefix(r.URL.Path, "/upload/storage/"):
+			upload(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
 		switch {
 		case r.URL.Path == "/services/collector/event":
 			_, _ = io.WriteString(w, `{"text":"Success","code":0}`)
 		case r.URL.Path == "/api/v2/logs":
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = io.WriteString(w, "{}")
+		case r.URL.Path == "/v1/logs": // 200 with nothing
 		case r.Method == http.MethodPut:
 			w.Header().Set("ETag", `"0123456789abcdef0123456789abcdef"`)
+			if r.Header.Get("x-ms-blob-type") != "" {
+				w.WriteHeader(http.StatusCreated)
+			}
 		default:
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}))
-	return h
+	return h, nil
+}
+
+func (h *hole) close() {
+	h.server.Close()
+	h.stream.Close()
+}
+
+// bulk answers with a result for each item, as Elasticsearch does.
+func bulk(w http.ResponseWriter, r *http.Request) {
+	var body io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(body)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		body = z
+	}
+	data, _ := io.ReadAll(body)
+	n := bytes.Count(data, []byte("\n")) / 2
+	_, _ = io.WriteString(w, `{"errors":false,"items":[`+strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",")+"]}")
+}
+
+// checksumOf finds the checksum that an upload to Cloud Storage announces.
+var checksumOf = regexp.MustCompile(`"crc32c":"([^"]*)"`)
+
+// upload answers as Cloud Storage does, with the checksum that it was told.
+func upload(w http.ResponseWriter, r *http.Request) {
+	data, _ := io.ReadAll(r.Body)
+	found := checksumOf.FindSubmatch(data[:min(len(data), 4096)])
+	if found == nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	fmt.Fprintf(w, `{"name":"x","crc32c":"%s","generation":"1"}`, found[1])
 }
 
 // sinkRow is one sink of one system.
@@ -56,8 +117,11 @@ type sinkRow struct {
 
 // sinkHoles measures each sink against a local sink-hole.
 func sinkHoles(dir, ours, peer string, n int) error {
-	h := newHole()
-	defer h.server.Close()
+	h, err := newHole()
+	if err != nil {
+		return err
+	}
+	defer h.close()
 	url := h.server.URL
 	guard := `http: {allow_networks: [loopback], proxy: none}`
 	mine := func(name, sink string) *sinkRow {
@@ -80,6 +144,14 @@ func sinkHoles(dir, ours, peer string, n int) error {
 		mine("splunk", fmt.Sprintf(`splunk: {url: %q, token: t, %s}`, url, guard)),
 		theirs("http_client, as HEC wants it", httpClient("/services/collector/event", "lines", `{mapping: 'root = {"event": this, "sourcetype": "_json"}'}, `)),
 		mine("s3", fmt.Sprintf(`s3: {bucket: audit, endpoint: %q, region: us-east-1, addressing: path, credentials: {access_key_id: a, secret_access_key: s}}`, url)),
+		mine("elastic", fmt.Sprintf(`elastic: {url: %q, index: audit, %s}`, url, guard)),
+		theirs("http_client, as the bulk API wants it", httpClient("/audit/_bulk", "lines", `{mapping: 'root = "{\"create\":{}}\n" + content().string()'}, `)),
+		mine("otlp", fmt.Sprintf(`otlp: {url: %q, %s}`, url, guard)),
+		theirs("http_client, OTLP in JSON", fmt.Sprintf(`http_client: {url: %q, verb: POST, max_in_flight: 4, batch_as_multipart: false, batching: {count: 1000, period: 1s, processors: [{mapping: 'root = {"body": {"stringValue": content().string()}}'}, {archive: {format: json_array}}, {mapping: 'root = {"resourceLogs": [{"scopeLogs": [{"logRecords": this}]}]}'}]}}`, url+"/v1/logs")),
+		mine("syslog, TCP", fmt.Sprintf(`syslog: {address: %q, plaintext: true, allow_networks: [loopback]}`, h.stream.Addr())),
+		theirs("socket, lines over TCP", fmt.Sprintf(`socket: {network: tcp, address: %q, codec: lines}`, h.stream.Addr())),
+		mine("gcs", fmt.Sprintf(`gcs: {bucket: audit, url: %q, anonymous: true, %s}`, url, guard)),
+		mine("azure_blob", fmt.Sprintf(`azure_blob: {account_url: %q, container: audit, account_key: "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==", %s}`, url+"/devstoreaccount1", guard)),
 		mine("file", `file: {path: out/audit.ndjson}`),
 		theirs("file", "file: {path: DIR/audit.ndjson, codec: lines}"),
 	}

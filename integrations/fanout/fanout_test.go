@@ -286,8 +286,8 @@ func (r *run) signal(t *testing.T, s syscall.Signal) {
 // TestFiveDestinationsAtOnce: accounts balance, every destination has every event, twice
 // at most what was ambiguous, and memory is bounded. A destination in trouble holds no
 // other up: a second program, all of whose destinations are healthy, gets the same events
-// in turns with the first, each stopped while the other runs. Whatever else the machine
-// does meets both alike, and the median of the turns' ratios is what counts.
+// in turns with the first, each stopped while the other runs, so that whatever else the
+// machine does meets both. See heldUp for what counts.
 func TestFiveDestinationsAtOnce(t *testing.T) {
 	n := cmp.Or(*events, few)
 	if *events == 0 && soak() {
@@ -312,11 +312,35 @@ func TestFiveDestinationsAtOnce(t *testing.T) {
 	}
 	for _, name := range healthy {
 		t.Logf("%s: %.2f of the time that it takes with healthy destinations, by the median of %.2f", name, median(ratios[name]), ratios[name])
-		if median(ratios[name]) > mostLag {
-			t.Errorf("%s is held up by destinations in trouble: %.2f of the time that it takes with healthy ones, at most %.1f", name, median(ratios[name]), mostLag)
+		if heldUp(ratios[name]) {
+			t.Errorf("%s is held up by destinations in trouble: over %.1f of the time that it takes with healthy ones in nearly all turns", name, mostLag)
 		}
 	}
 	troubled.settle(t, n)
+}
+
+// heldUp reports whether a callback takes more than mostLag of the time: where it does so in
+// all turns but a fifth. On a busy machine single turns say nothing (0.6 to 2.3 were seen at
+// a load of 35 on two cores), and half of them are over any bound by chance; a callback that
+// waits for another is over it in each.
+func heldUp(ratios []float64) bool {
+	return slices.Sorted(slices.Values(ratios))[len(ratios)/5] > mostLag
+}
+
+func TestHeldUp(t *testing.T) {
+	for _, tt := range []struct {
+		ratios []float64
+		want   bool
+	}{
+		{[]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, false},
+		{[]float64{1.30, 2.29, 1.50, 1.46, 1.30, 1.10, 0.59, 0.77, 1.23, 0.75}, false}, // of a busy machine
+		{[]float64{1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3}, true},
+		{[]float64{2.1, 1.9, 0.9, 1.4, 3, 1.3, 1.1, 2.2, 1.8, 1.7}, true},
+	} {
+		if got := heldUp(tt.ratios); got != tt.want {
+			t.Errorf("%v: %v", tt.ratios, got)
+		}
+	}
 }
 
 func median(all []float64) float64 { return slices.Sorted(slices.Values(all))[len(all)/2] }
