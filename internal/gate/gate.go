@@ -108,6 +108,7 @@ type Inspector struct {
 	wrap     []byte
 	rest     []byte // of a line of a payload
 	names    keyname.Cache[keyKnown]
+	named    keyKnown    // what of returned, where it is not kept
 	clean    detect.Memo // texts in which no detector found anything
 	untold   detect.Memo // elements of arrays that are no telling names
 	known    *detect.Known

@@ -49,20 +49,20 @@ type keyKnown struct {
 	path *path // that forbids what stands under it, wherever it is
 }
 
-// of returns what is known of a decoded key, and remembers it.
-func (i *Inspector) of(key []byte) keyKnown {
+// of returns what is known of a decoded key, and remembers it. It is valid until the next call.
+func (i *Inspector) of(key []byte) *keyKnown {
 	if known := i.names.Get(key); known != nil {
-		return *known
+		return known
 	}
-	known := keyKnown{Key: shape.KeyOf(i.gate.catalogue, key), path: i.gate.forbiddenName(key)}
+	i.named = keyKnown{Key: shape.KeyOf(i.gate.catalogue, key), path: i.gate.forbiddenName(key)}
 	if i.gate.finder != nil {
 		if i.findings = i.gate.finder.Append(i.findings[:0], key, detect.Name{}); len(i.findings) > 0 {
-			known.leak = leakOf("detector "+i.findings[0].Detector, "a key")
-			return known
+			i.named.leak = leakOf("detector "+i.findings[0].Detector, "a key")
+			return &i.named
 		}
 	}
-	i.names.Put(key, known)
-	return known
+	i.names.Put(key, i.named)
+	return &i.named
 }
 
 // place is where the walk is.

@@ -33,6 +33,8 @@ type Applier struct {
 	found   []foundCount // what detectors found, by detector and field
 	texts   map[foundTouch]string
 	names   keyname.Cache[keyKnown]
+	named   keyKnown    // what byName returned, where it is not kept
+	pair    keyKnown    // what paired returned
 	clean   detect.Memo // texts in which no detector found anything
 	untold  detect.Memo // elements of arrays that are no telling names
 	field   string      // of the event, that the walk is in
@@ -308,19 +310,19 @@ type keyKnown struct {
 }
 
 // byName returns what is known of a decoded key, and remembers it: events have few
-// distinct keys.
-func (a *Applier) byName(key []byte) keyKnown {
+// distinct keys. It is valid until the next call.
+func (a *Applier) byName(key []byte) *keyKnown {
 	if known := a.names.Get(key); known != nil {
-		return *known
+		return known
 	}
 	k := shape.KeyOf(a.policy.catalogue, key)
 	s, grown := a.policy.byName(key, k.Name, a.scratch)
 	a.scratch = grown
-	known := keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{}), top: a.policy.top[string(key)], field: fieldName(key)}
-	if !known.secret {
-		a.names.Put(key, known)
+	a.named = keyKnown{standing: s, key: k, secret: a.detects(key, detect.Name{}), top: a.policy.top[string(key)], field: fieldName(key)}
+	if !a.named.secret {
+		a.names.Put(key, a.named)
 	}
-	return known
+	return &a.named
 }
 
 func wrap(err error) error {

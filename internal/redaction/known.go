@@ -159,7 +159,7 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 		if kind == document.Object {
 			a.key = d.AppendKey(a.key[:base], c)
 			key := a.key[base:]
-			known = a.byName(key)
+			known = *a.byName(key)
 			if n == document.Root {
 				if a.field = known.field; identity(a.field) {
 					continue

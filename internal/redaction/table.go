@@ -47,7 +47,7 @@ func (a *Applier) readColumns(header document.Node) columns {
 		}
 		known := a.byName(name[base:])
 		tells = tells || known.key.Name.Tells() || known.rule > 0
-		a.columns = append(a.columns, known)
+		a.columns = append(a.columns, *known)
 	}
 	if !tells {
 		a.columns = a.columns[:c.from]

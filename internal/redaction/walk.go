@@ -31,10 +31,12 @@ func (a *Applier) members(n document.Node, in place) error {
 		}
 	} else {
 		for c := a.doc.Child(n, document.None); c != document.None; c = a.doc.Child(n, c) {
+			nearest := a.nearest
 			secret, err := a.member(n, c, in)
 			if err != nil {
 				return err
 			}
+			a.nearest = nearest
 			if a.key = a.key[:base]; secret {
 				a.secret = append(a.secret, c)
 			}
@@ -99,7 +101,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 			var name []byte
 			switch name, told = shape.Before(a.key[base:], in.nested, two); {
 			case told:
-				own = a.byName(name)
+				own = *a.byName(name)
 			case name != nil:
 				own.key.Name = a.policy.catalogue.NameOf(name, &a.untold)
 			}
@@ -135,9 +137,8 @@ func isPair(d *document.Document, n, first document.Node) bool {
 func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
-	from, outer := len(a.key), a.nearest
+	from := len(a.key)
 	a.nearest = from
-	defer func() { a.nearest = outer }()
 	a.key = a.doc.AppendKey(a.key, n)
 	key := a.key[from:]
 	named := a.byName(key)
@@ -171,16 +172,20 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	in.keyRow = named.key.IsHolder()
 	in.nested = false
 	in.rows, in.row = columns{}, columns{}
-	if named.key.IsRows() {
+	secret, arguments := named.secret, named.key.IsArguments()
+	if named.key.IsRows() { // which asks for other keys
 		in.rows = a.columnsOf(shape.Columns(a.doc, parent))
 	}
-	if named.key.IsArguments() {
-		outer, from := a.toldFrom, len(a.told)
-		a.toldFrom = from
-		a.lineOf(parent, n, in.spared)
-		defer func() { a.toldFrom, a.told = outer, a.told[:from] }()
+	rule = p.stronger(rule, in.rule)
+	if !arguments {
+		return secret, a.one(n, rule, s, in)
 	}
-	return named.secret, a.one(n, p.stronger(rule, in.rule), s, in)
+	outer, told := a.toldFrom, len(a.told)
+	a.toldFrom = told
+	a.lineOf(parent, n, in.spared)
+	err = a.one(n, rule, s, in)
+	a.toldFrom, a.told = outer, a.told[:told]
+	return secret, err
 }
 
 // spare reports whether a value that a path declares a digest or an identifier is one.
@@ -188,18 +193,20 @@ func (m marks) spare(d *document.Document, n document.Node) bool {
 	return m&digestField != 0 && shape.Digest(d, n) || m&identifierField != 0 && shape.Identifier(d, n)
 }
 
-// paired is what is known of a member by the name that a pair gives it.
-func (a *Applier) paired(parent, n document.Node, named keyKnown) keyKnown {
+// paired is what is known of a member by the name that a pair gives it. It is valid until the
+// next call of it or byName.
+func (a *Applier) paired(parent, n document.Node, named *keyKnown) *keyKnown {
 	base := len(a.key)
 	a.key = a.pairs.Beside(a.doc, parent, n, named.key, a.key)
 	if len(a.key) == base {
 		return named
 	}
 	a.nearest = base
+	a.pair = *named
 	pair := a.byName(a.key[base:])
-	named.standing = a.policy.and(named.standing, pair.standing)
+	a.pair.standing = a.policy.and(a.pair.standing, pair.standing)
 	if pair.key.Name.Tells() {
-		named.key.Name = pair.key.Name
+		a.pair.key.Name = pair.key.Name
 	}
-	return named
+	return &a.pair
 }

@@ -101,6 +101,14 @@ func (d *daemon) judgeCanary(ctx context.Context, c *runtime.Canary, expected []
 	return nil
 }
 
+// CanaryResults returns how the last canary that has ended fared, by callback.
+func (d *daemon) CanaryResults() (map[string]runtime.CanaryResult, time.Time) {
+	if c := d.canary.Load(); c != nil {
+		return c.Results, c.Sent
+	}
+	return nil, time.Time{}
+}
+
 // canaryTrouble is the callbacks at which the last canary did not arrive masked.
 func (d *daemon) canaryTrouble() (found []alerts.Trouble) {
 	c := d.canary.Load()

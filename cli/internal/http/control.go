@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"time"
 
 	"auditrelay/builtin/wasm"
 	"auditrelay/cli/internal/alerts"
@@ -38,6 +39,9 @@ type Control interface {
 	ForgetSearch(ctx context.Context, name string, by runtime.By) error
 	// RaisedAlerts returns the alerts that are raised now. It never blocks.
 	RaisedAlerts() []alerts.Alert
+	// CanaryResults returns how the last canary fared by callback, and when it was sent; nil
+	// where none has ended, or none is asked for. It never blocks.
+	CanaryResults() (results map[string]runtime.CanaryResult, sent time.Time)
 	// Try runs events through a running callback's filters, PolicyDiff through two
 	// policies. Neither changes anything; both answer with contents of events.
 	Try(ctx context.Context, want api.Try) ([]api.Tried, error)

@@ -62,7 +62,7 @@ func newMetrics(s *Server) *metrics {
 		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources),
 	)
 	if s.control != nil {
-		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newShadowCollector(s.control))
+		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newCanaryCollector(s.control), newShadowCollector(s.control))
 	}
 	for _, source := range s.sources {
 		if c := source.Metrics(); c != nil {
