@@ -11,6 +11,7 @@ import (
 	"auditrelay/config"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
 )
 
@@ -324,9 +325,31 @@ func TestDigestOfAPolicy(t *testing.T) {
 		`{rules: [{names: [b], do: mask}]}`, `{rules: [{names: [a], do: remove}]}`, `{rules: [{paths: [a], do: mask}]}`,
 		`{rules: [{names: [a], do: mask}], keep_only: []}`, `{rules: [{names: [a], do: mask}], opaque: mask}`,
 		`{rules: [{names: [a], do: mask}], json: [v]}`, `{rules: [{names: [a], do: mask}], except: [v]}`,
+		`{preset: secrets, rules: [{names: [a], do: mask}]}`, `{rules: [{names: [a], do: mask}], pseudonyms: separate}`,
 	} {
 		if policy(t, other).Digest() == base {
 			t.Errorf("%s has the same digest", other)
+		}
+	}
+	const keyed = `{pseudonyms: separate, rules: [{names: [a], do: hmac, key: k}]}`
+	if policy(t, keyed).Digest() == policy(t, strings.Replace(keyed, "key: k", "key: k, shared: true", 1)).Digest() {
+		t.Error("a shared rule has the digest of one that is not")
+	}
+	if text := string(policy(t, `{rules: [{names: [a], do: mask}]}`).Text()); !strings.HasPrefix(text, "engine: ") {
+		t.Errorf("no version of the engine is in %q", text)
+	}
+	// The detectors' own digest is part of a policy that uses any.
+	other, err := detect.NewCatalogue(detect.Options{Rules: []detect.Rule{{ID: "ours", Prefixes: []string{"ours-"}, Alphabet: "A-Z", Least: 8}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, same := range map[string]bool{`{rules: [{names: [a], do: mask}]}`: true, `{rules: [{detect: [secrets], do: mask}]}`: false, `{rules: [{secret_names: true, do: mask}]}`: false} {
+		f, err := redact.NewWith(options(t, "test.yaml", text), nil, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (f.Digest() == policy(t, text).Digest()) != same {
+			t.Errorf("%s with another rule: the same digest: %v, want %v", text, !same, same)
 		}
 	}
 }
