@@ -374,6 +374,10 @@ type Fleet struct {
 	// CA is a file of PEM certificates to trust, instead of the system's, when this relay
 	// calls another one. Default: the system's.
 	CA string `yaml:"ca"`
+	// Plaintext allows an address of plain http beyond loopback: what the relays know each
+	// other by, tokens and events then pass in clear text. Set it where the network itself
+	// encrypts, as a service mesh does. Default: false.
+	Plaintext bool `yaml:"plaintext"`
 }
 
 // On reports whether the relay is one of a fleet.

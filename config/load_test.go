@@ -297,6 +297,27 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 	}
 }
 
+// TestAFleetIsEncrypted: what relays know each other by does not pass in clear text, unless
+// the operator says that it may.
+func TestAFleetIsEncrypted(t *testing.T) {
+	for _, tt := range []struct {
+		fleet string
+		ok    bool
+	}{
+		{"address: 'http://10.0.0.1:8787'", false},
+		{"address: 'http://relay-a:8787'", false},
+		{"address: 'http://10.0.0.1:8787', plaintext: true", true},
+		{"address: 'http://127.0.0.1:8787'", true},
+		{"address: 'http://[::1]:8787'", true},
+		{"address: 'http://localhost:8787'", true},
+	} {
+		_, err := Parse("relay.yaml", []byte("journal: {postgres: {url: postgres://h/d, fleet: {"+tt.fleet+"}}}\nproofs: {unsigned: true}\ntokens: [{name: a, token: 7f3a91c04be2d586-x, roles: [admin]}]\n"+minimal), LoadOptions{})
+		if tt.ok && err != nil || !tt.ok && (err == nil || !strings.Contains(err.Error(), "plaintext: true")) {
+			t.Errorf("%s: %v", tt.fleet, err)
+		}
+	}
+}
+
 func TestAFleetNeedsAnAddress(t *testing.T) {
 	_, err := Parse("relay.yaml", []byte("listen: none\nsocket: {path: s}\njournal: {postgres: {url: postgres://h/d, fleet: {address: 'http://a:1'}}}\n"+minimal), LoadOptions{})
 	if err == nil || !strings.Contains(err.Error(), "relay.yaml:1:9: listen: a fleet needs an address") {

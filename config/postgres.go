@@ -51,6 +51,8 @@ func (c checker) fleet() {
 		c.bad(at("journal", "postgres", "fleet", "address"), "it is required: the URL at which the other relays reach this one")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		c.bad(at("journal", "postgres", "fleet", "address"), "expected http://HOST:PORT or https://HOST:PORT")
+	case u.Scheme == "http" && !f.Plaintext && !Loopback(u.Hostname()):
+		c.bad(at("journal", "postgres", "fleet", "address"), "found http beyond loopback: the fleet's secret, tokens and events would pass in clear text; set tls and use https, or, where the network itself encrypts, set plaintext: true")
 	case (u.Scheme == "https") != (c.TLS.Cert != ""):
 		c.bad(at("journal", "postgres", "fleet", "address"), "expected https with tls, and http without: it is the address of this relay's listener")
 	}

@@ -279,9 +279,9 @@ func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.B
 }
 
 // fleetFiles are the small files of the data directory that follow the journal from relay
-// to relay: what was recorded last, and which policies were selected.
+// to relay: what was recorded last, which policies were selected, and the saved searches.
 func fleetFiles() []string {
-	return []string{"digest.key", redactionFile, "config.digest", "policies.json", "detectors.json", "keys.json", policiesFile}
+	return []string{"digest.key", redactionFile, "config.digest", "policies.json", "detectors.json", "keys.json", policiesFile, searchesFile}
 }
 
 // fetchFiles puts the fleet's files into the data directory. The first relay that leads
@@ -300,6 +300,9 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 	}
 	for _, name := range fleetFiles() {
 		content, ok := kept[name]
+		if !ok && name == searchesFile {
+			continue // earlier versions did not keep it: the first leader brings its own
+		}
 		if !ok {
 			// It is another fleet's, or older than this one.
 			if err := os.Remove(d.data.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

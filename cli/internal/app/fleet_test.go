@@ -2,9 +2,13 @@ package app
 
 import (
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -31,12 +35,7 @@ func fleetOn(t *testing.T, server *pgtest.Server, rest string, names ...string) 
 	all := map[string]*running{}
 	key := fleetKey()
 	for _, name := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
+		address := freeAddress(t)
 		all[name] = runFile(t, writeConfig(t, fmt.Sprintf(`listen: %s
 data_dir: %s
 tokens: [{name: boss, token: %s, roles: [admin, auditor]}]
@@ -45,6 +44,17 @@ journal: {postgres: {url: "%s", takeover: 2s, fleet: {name: %s, address: "http:/
 %s`, address, filepath.Join(t.TempDir(), name), fleetToken, key, server.URL("owner", "postgres"), name, address, rest)), memorySinks)
 	}
 	return all
+}
+
+// freeAddress is one that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // fleetOf waits until a relay sees the fleet as ok wants it.
@@ -113,7 +123,12 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Fatalf("use another policy: %d %s", status, answer)
 	}
 
-	// a gives the lead up: the selected policy is in force on b, at once.
+	if status, answer := b.call("POST", "/v1/searches", `{"name": "mine", "query": "action=deleted"}`, fleetToken); status != 200 {
+		t.Fatalf("save a search: %d %s", status, answer)
+	}
+
+	// a gives the lead up: the selected policy is in force on b, at once, and the saved
+	// searches are there.
 	if status, answer := b.call("POST", "/v1/fleet/nobody/drain", `{}`, fleetToken); status != 404 {
 		t.Errorf("drain of a relay that is not there: %d %s", status, answer)
 	}
@@ -128,6 +143,9 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Helper()
 		if status, answer := r.call("GET", "/v1/policies", "", fleetToken); status != 200 || !strings.Contains(answer, used.Digest) {
 			t.Errorf("the policies in force: %d %s", status, answer)
+		}
+		if status, answer := r.call("GET", "/v1/searches", "", fleetToken); status != 200 || !strings.Contains(answer, "mine") {
+			t.Errorf("the saved searches: %d %s", status, answer)
 		}
 	}
 	inForce(b)
@@ -173,4 +191,47 @@ func TestFleetPutsTheNewestFirst(t *testing.T) {
 		t.Errorf("a ended with %v", err)
 	}
 	a.stop = func() error { return nil } // as it should
+}
+
+// TestFleetOverTLS: relays send requests on to a leader whose certificate is of fleet.ca,
+// and to no other.
+func TestFleetOverTLS(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	dir := t.TempDir()
+	right, wrong := newAuthority(t), newAuthority(t)
+	right.issue(t, dir, "relay", 1)
+	for name, a := range map[string]*authority{"right": right, "wrong": wrong} {
+		if err := os.WriteFile(filepath.Join(dir, name), a.pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(right.pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	t.Cleanup(client.CloseIdleConnections)
+	start := func(name, ca string) *running {
+		address := freeAddress(t)
+		r := runFile(t, writeConfig(t, fmt.Sprintf(`listen: %s
+data_dir: %s
+tls: {cert: %s, key: %s}
+tokens: [{name: boss, token: %s, roles: [admin]}]
+proofs: {key: "%s"}
+journal: {postgres: {url: "%s", takeover: 2s, fleet: {name: %s, address: "https://%s", ca: %s}}}
+callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]
+`, address, filepath.Join(dir, "data-"+name), filepath.Join(dir, "relay.pem"), filepath.Join(dir, "relay.key"), fleetToken, fleetKey(),
+			server.URL("owner", "postgres"), name, address, filepath.Join(dir, ca))), memorySinks)
+		r.scheme, r.client = "https", client
+		return r
+	}
+	fleetOf(t, start("a", "right"), "a leads", ledBy("a"))
+	trusts, distrusts := start("b", "right"), start("c", "wrong")
+	for _, r := range []*running{trusts, distrusts} {
+		fleetOf(t, r, "a leads", ledBy("a"))
+	}
+	if status, answer := trusts.call("POST", "/v1/events", event("e1"), fleetToken); status != 200 {
+		t.Errorf("an event over TLS: %d %s", status, answer)
+	}
+	if status, answer := distrusts.call("POST", "/v1/events", event("e2"), fleetToken); status != 503 {
+		t.Errorf("an event by a relay that does not trust the leader: %d %s", status, answer)
+	}
 }

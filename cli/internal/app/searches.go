@@ -104,5 +104,8 @@ func (d *daemon) changeSearches(ctx context.Context, by runtime.By, act, name st
 	if err != nil {
 		return err
 	}
-	return writeFile(d.data.file(searchesFile), append(text, '\n'))
+	if err := writeFile(d.data.file(searchesFile), append(text, '\n')); err != nil {
+		return err
+	}
+	return d.keepFiles()
 }

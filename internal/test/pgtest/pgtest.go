@@ -26,8 +26,10 @@ import (
 type Server struct {
 	dir     string // for data and socket
 	bin     string
-	as      *account  // nil: as whoever runs the test
-	process *exec.Cmd // nil while it is stopped
+	as      *account // nil: as whoever runs the test
+	host    Host
+	process *exec.Cmd     // nil while it is stopped
+	ended   chan struct{} // closed when process has ended
 }
 
 // account is whom the server runs as, since it refuses to be root.
@@ -41,6 +43,11 @@ const Table = `CREATE TABLE "LiteLLM_AuditLog" (id text PRIMARY KEY, updated_at 
 // Start starts a server with lines of settings beside the defaults of tests.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
+	return start(t, Host{}, settings)
+}
+
+func start(t testing.TB, host Host, settings []string) *Server {
+	t.Helper()
 	bin, err := programs()
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -48,7 +55,7 @@ func Start(t testing.TB, settings ...string) *Server {
 		}
 		t.Skipf("SKIPPED, nothing is tested: %v", err)
 	}
-	s := place(t, bin)
+	s := place(t, bin, host)
 	s.run(t, "initdb", "-D", s.data(), "-U", "owner", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	settings = append([]string{
 		"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "fsync = off", "shared_buffers = 32MB",
@@ -60,13 +67,18 @@ func Start(t testing.TB, settings ...string) *Server {
 }
 
 // place makes the folder of a server, which ends with the test.
-func place(t testing.TB, bin string) *Server {
+func place(t testing.TB, bin string, host Host) *Server {
 	t.Helper()
 	var err error
-	s := &Server{bin: bin}
+	s := &Server{bin: bin, host: host}
 	// A socket's path is short, which t.TempDir's is not.
 	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
 		t.Fatal(err)
+	}
+	if host.Disk > 0 {
+		if err := mount(s.dir, host.Disk); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.endWith(t)
 	if os.Getuid() == 0 {
@@ -83,7 +95,7 @@ func place(t testing.TB, bin string) *Server {
 // Standby starts a server that follows s; Promote ends that.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
-	standby := place(t, s.bin)
+	standby := place(t, s.bin, s.host)
 	standby.Follow(t, s)
 	return standby
 }
@@ -176,6 +188,11 @@ func (s *Server) endWith(t testing.TB) {
 			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 			t.Logf("the server's log:\n%s", log[max(0, len(log)-4096):])
 		}
+		if s.host.Disk > 0 {
+			if err := unmount(s.dir); err != nil {
+				t.Error(err)
+			}
+		}
 		if err := os.RemoveAll(s.dir); err != nil {
 			t.Error(err)
 		}
@@ -241,11 +258,17 @@ func (s *Server) Restart(t testing.TB) {
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data())
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	cmd.Env = append(os.Environ(), s.clockEnv(t)...)
 	become(cmd, s.as)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.process = cmd
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // an immediate stop is no good end
+	}()
+	s.process, s.ended = cmd, ended
 	for range 300 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		pg, err := pgconn.Connect(ctx, s.URL("owner", "postgres"))
@@ -264,10 +287,10 @@ func (s *Server) Restart(t testing.TB) {
 // Stop stops the server; mode is smart, fast or immediate.
 func (s *Server) Stop(t testing.TB, mode string) {
 	t.Helper()
-	if err := s.process.Process.Signal(stopSignals[mode]); err != nil {
+	if err := s.process.Process.Signal(stopSignals[mode]); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
-	_ = s.process.Wait() // an immediate stop is no good end
+	<-s.ended
 	s.process = nil
 }
 

@@ -49,7 +49,9 @@ type fleet struct {
 	relays  [fleetSize]*relay
 	balance *relay                  // the load balancer
 	out     [fleetSize]atomic.Int64 // until when the balancer leaves a relay out, Unix ns
+	program string                  // each relay runs it
 	env     []string
+	used    int           // how often another module was used
 	age     time.Duration // of a chunk: what rolling upgrades change
 	book    *ledger
 	seed    uint64
@@ -58,7 +60,12 @@ type fleet struct {
 func newFleet(t *testing.T, env ...string) *fleet {
 	t.Helper()
 	f := &fleet{gateway: s3test.Start(t, "audit"), book: newLedger(t), dir: t.TempDir(), env: env, age: 30 * time.Millisecond}
-	f.servers[0] = pgtest.Start(t, safely...)
+	path, err := relayProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.program = path
+	f.servers[0] = pgtest.StartOn(t, fleetHost, fleetServer...)
 	f.servers[1] = f.servers[0].Standby(t)
 	f.servers[0].Synchronous(t)
 	private, public, err := note.GenerateKey(rand.Reader, "fleet.example")
@@ -72,10 +79,11 @@ func newFleet(t *testing.T, env ...string) *fleet {
 		f.listens[i] = address(t)
 		f.connect(t, i)
 		f.configs[i] = filepath.Join(f.dir, fmt.Sprintf("relay%d.yaml", i))
-		f.configure(t, i)
 	}
 	f.startBalancer(t)
+	f.modules(t)
 	for i := range f.relays {
+		f.configure(t, i)
 		f.start(t, i)
 	}
 	f.balance.await(t, "/readyz")
@@ -112,7 +120,13 @@ journal:
     url: file:%s
     takeover: 2s
     fleet: {name: relay%d, address: "http://%s"}
+filters: {guard: {wasm: %s}}
 callbacks:
+  - name: guarded
+    filters: [guard]
+    sink: {s3: {bucket: audit, prefix: guarded, %s}}
+    chunk: {age: 30ms, events: 200}
+    backoff: {initial: 10ms, max: 100ms}
   - name: archive
     sink: {s3: {bucket: audit, prefix: archive, %s}}
     chunk: {age: %v, events: 200}
@@ -123,7 +137,7 @@ callbacks:
     chunk: {age: 30ms}
     backoff: {initial: 10ms, max: 100ms}
 `, filepath.Join(f.dir, fmt.Sprint("data", i)), fleetToken, filepath.Join(f.dir, "proof.key"), f.url(i), i, f.listens[i],
-		s3Options(f.gateway), f.age, s3Options(f.gateway)))
+		f.module(0), s3Options(f.gateway), s3Options(f.gateway), f.age, s3Options(f.gateway)))
 }
 
 // start starts a relay where it does not run.
@@ -136,7 +150,7 @@ func (f *fleet) start(t *testing.T, i int) {
 			return
 		}
 	}
-	f.relays[i] = spawnRelay(t, f.listens[i], f.configs[i], f.env...)
+	f.relays[i] = spawn(t, f.program, f.listens[i], f.configs[i], f.env...)
 	f.relays[i].await(t, "/healthz")
 }
 
@@ -385,6 +399,7 @@ func (f *fleet) differ(t *testing.T) (lost, doubled int) {
 	t.Helper()
 	for callback, receives := range map[string]func(string) bool{
 		"archive":   func(string) bool { return true },
+		"guarded":   func(string) bool { return true },
 		"rotations": func(action string) bool { return action == "rotated" },
 	} {
 		l, d := f.book.differ(t, callback, objects(t, filepath.Join(f.gateway.Root, "audit", callback)), receives)
@@ -429,6 +444,10 @@ func TestFleet(t *testing.T) {
 			f.relays[f.leader(t)].kill()
 			f.failover(t)
 		}},
+		{"another module is used, and the leader killed", func(t *testing.T, f *fleet) { f.another(t) }},
+		{"the standby is slow", func(t *testing.T, f *fleet) { f.slow(t) }},
+		{"the primary's disk is full", func(t *testing.T, f *fleet) { f.full(t) }},
+		{"the primary's clock is set, and the leader killed", func(t *testing.T, f *fleet) { f.clock(t) }},
 	}
 	n := (rounds(t, 40) + 9) / 10                                 // each takes as long as ten of the others: 200 in the soak
 	if only := os.Getenv("AUDITRELAY_FLEET_FAULTS"); only != "" { // some of them, by a part of their names
@@ -486,7 +505,7 @@ func TestFleetWithoutFenceReports(t *testing.T) {
 		f.relays[i].kill()
 	}
 	for i := range f.relays {
-		f.relays[i] = spawnRelay(t, f.listens[i], f.configs[i])
+		f.relays[i] = spawn(t, f.program, f.listens[i], f.configs[i])
 	}
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if f.get("/v1/stats", new(struct{})) == nil {

@@ -67,6 +67,12 @@ func spawnRelay(t *testing.T, listen, config string, env ...string) *relay {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return spawn(t, path, listen, config, env...)
+}
+
+// spawn starts a build of the program.
+func spawn(t *testing.T, path, listen, config string, env ...string) *relay {
+	t.Helper()
 	r := &relay{url: "http://" + listen, log: new(bytes.Buffer), done: make(chan struct{})}
 	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen)
 	r.cmd.Env = append(os.Environ(), env...)
