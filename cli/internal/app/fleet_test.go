@@ -117,6 +117,22 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 			t.Errorf("an event with a wrong token: %d", status)
 		}
 	}
+	for _, tt := range []struct {
+		of            *running
+		has, hasNever string
+	}{
+		{a, "auditrelay_fleet_leads 1", "auditrelay_fleet_leads 0"},
+		{a, "auditrelay_callback_pending", "auditrelay_fleet_agree 0"},
+		{b, "auditrelay_fleet_leads 0", "auditrelay_callback_pending"}, // or it would be counted twice
+		{b, `auditrelay_fleet_relays{state="standby"} 1`, "auditrelay_ready"},
+	} {
+		if status, answer := tt.of.call("GET", "/metrics", "", fleetToken); status != 200 || !strings.Contains(answer, tt.has) || strings.Contains(answer, tt.hasNever) {
+			t.Errorf("the metrics, expected %s and no %s: %d\n%s", tt.has, tt.hasNever, status, answer)
+		}
+	}
+	if status, _ := b.call("GET", "/metrics", "", ""); status != 401 {
+		t.Errorf("the metrics without a token: %d", status)
+	}
 	status, answer := b.call("POST", "/v1/filters/secrets/policy", `{"policy": "rules: [{names: [password], do: remove}]"}`, fleetToken)
 	var used api.PolicyUsed
 	if err := json.Unmarshal([]byte(answer), &used); err != nil || status != 200 || !used.Changed {

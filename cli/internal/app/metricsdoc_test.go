@@ -71,7 +71,7 @@ func describedMetrics(t *testing.T) []string {
 	t.Cleanup(func() { _ = rt.Close() })
 	others := newSources(&sources.Host{Runtime: rt, Logger: slog.New(slog.DiscardHandler)})
 	server, err := http.New(http.Options{
-		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet(), Control: &daemon{}, Sources: others,
+		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet(), Control: &daemon{}, Fleet: &daemon{}, Secret: func() string { return "" }, Sources: others,
 		DroppedLines: func() uint64 { return 0 },
 	})
 	if err != nil {

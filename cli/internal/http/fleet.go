@@ -176,6 +176,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.GetHealth.Path, func(w http.ResponseWriter, _ *http.Request) { respondJSON(w, api.Health{Status: "ok"}) })
 	mux.HandleFunc("GET "+api.GetFleet.Path, f.fleet)
+	mux.HandleFunc("GET "+api.GetMetrics.Path, f.metrics())
 	mux.Handle("/", f.sendOn(ctx))
 	handler := f.s.paced(mux)
 	if f.o.Socket == nil {
@@ -190,26 +191,6 @@ func (f *Follower) Run(ctx context.Context) error {
 	err := <-ended
 	cancel() // both, or none
 	return errors.Join(err, <-ended)
-}
-
-func (f *Follower) fleet(w http.ResponseWriter, r *http.Request) {
-	who, refused := f.s.auth.Load().identify(r)
-	if refused == nil {
-		refused = who.allow(roleView)
-	}
-	if refused == nil {
-		refused = who.unconfined()
-	}
-	if refused != nil && refused.Status == http.StatusUnauthorized {
-		if slow := f.s.failures.slow(r.Context(), peerAddress(r)); slow != nil {
-			refused = slow
-		}
-	}
-	if refused != nil {
-		respondError(w, refused)
-		return
-	}
-	respondJSON(w, f.o.Fleet.Fleet())
 }
 
 // away is the answer while no relay leads.

@@ -64,6 +64,9 @@ func newMetrics(s *Server) *metrics {
 	if s.control != nil {
 		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newCanaryCollector(s.control), newShadowCollector(s.control))
 	}
+	if s.fleet != nil {
+		m.registry.MustRegister(newFleetCollector(s.fleet))
+	}
 	for _, source := range s.sources {
 		if c := source.Metrics(); c != nil {
 			m.registry.MustRegister(c)

@@ -50,6 +50,9 @@ func render(t *testing.T, values string) (map[string]map[string]any, error) {
 				continue
 			}
 			kind, _ := doc["kind"].(string)
+			if strings.HasSuffix(at(t, doc, "metadata", "name").(string), "-relays") {
+				kind += " of the relays"
+			}
 			if docs[kind] != nil || kind == "" {
 				t.Fatalf("%s: a second %q", name, kind)
 			}
@@ -253,6 +256,109 @@ persistence: {existingClaim: mine}
 	}
 	if spec := at(t, docs["StatefulSet"], "spec").(map[string]any); spec["volumeClaimTemplates"] != nil {
 		t.Error("a claim beside the existing one")
+	}
+}
+
+const fleetValues = `
+config:
+  tokens: [{name: litellm, token: "${LITELLM_TOKEN}", roles: [ingest]}]
+  proofs: {key: "file:/etc/fleet/proof.key"}
+  tls: {cert: /etc/fleet/relay.pem, key: /etc/fleet/relay.key}
+  journal: {postgres: {url: "postgresql://auditrelay:${DB_PASSWORD}@db1,db2/postgres?target_session_attrs=read-write", takeover: 8s}}
+  callbacks: [{name: archive, sink: {s3: {bucket: audit-prod, region: eu-central-1}}}]
+replicas: 3
+tls: true
+fleet: {ca: /etc/fleet/ca.pem}
+monitoring: {enabled: true}
+`
+
+// Several replicas are a fleet, whose relays reach each other by names of their own.
+func TestChartWithAFleet(t *testing.T) {
+	docs, err := render(t, fleetValues)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(at(t, docs["ConfigMap"], "data", "auditrelay.yaml").(string)), &config); err != nil {
+		t.Fatal(err)
+	}
+	spec := at(t, docs["StatefulSet"], "spec")
+	pod := at(t, spec, "template", "spec")
+	fleet := []any{"journal", "postgres", "fleet"}
+	for _, c := range []struct {
+		of   any
+		path []any
+		want any
+	}{
+		{config, append(fleet, "name"), "${POD_NAME}"},
+		{config, append(fleet, "address"), "https://${POD_NAME}.audit-auditrelay-relays.prod.svc:8787"},
+		{config, append(fleet, "ca"), "/etc/fleet/ca.pem"},
+		{config, []any{"journal", "postgres", "takeover"}, "8s"},
+		{spec, []any{"replicas"}, 3.0},
+		{spec, []any{"serviceName"}, "audit-auditrelay-relays"},
+		{spec, []any{"podManagementPolicy"}, "Parallel"},
+		{spec, []any{"volumeClaimTemplates", 0, "metadata", "name"}, "data"},
+		{pod, []any{"containers", 0, "env", 0, "valueFrom", "fieldRef", "fieldPath"}, "metadata.name"},
+		{pod, []any{"affinity", "podAntiAffinity", "preferredDuringSchedulingIgnoredDuringExecution", 0, "podAffinityTerm", "topologyKey"}, "kubernetes.io/hostname"},
+		{docs["Service of the relays"], []any{"spec", "clusterIP"}, "None"},
+		{docs["Service of the relays"], []any{"spec", "publishNotReadyAddresses"}, true},
+		{docs["PodDisruptionBudget"], []any{"spec", "maxUnavailable"}, 1.0},
+	} {
+		if got := at(t, c.of, c.path...); got != c.want {
+			t.Errorf("%v: %v, want %v", c.path, got, c.want)
+		}
+	}
+	// Prometheus finds each relay once: by the port of the service for all.
+	if own, scraped := at(t, docs["Service of the relays"], "spec", "ports", 0, "name"), at(t, docs["ServiceMonitor"], "spec", "endpoints", 0, "port"); own == scraped {
+		t.Errorf("both services have port %s", own)
+	}
+	// The relay takes the configuration that the chart makes. That of its files that it
+	// reads at once is not there.
+	file := filepath.Join(t.TempDir(), "auditrelay.yaml")
+	text := at(t, docs["ConfigMap"], "data", "auditrelay.yaml").(string)
+	for _, name := range []string{"proof.key", "relay.pem", "relay.key", "ca.pem"} {
+		path := filepath.Join(filepath.Dir(file), name)
+		if err := os.WriteFile(path, []byte("PRIVATE+KEY+fleet.example+e1d41d5f+AYEZ1w==\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text = strings.ReplaceAll(text, "/etc/fleet/"+name, path)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "validate", file)
+	cmd.Env = append(os.Environ(), "LITELLM_TOKEN=7d2f9a4c1be8063f5a91c7de20b4863f", "DB_PASSWORD=x", "POD_NAME=audit-auditrelay-0")
+	if out, err := cmd.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("proofs.key")) { // the key is none
+		t.Errorf("%v\n%s\n%s", err, out, text)
+	} else if bytes.Contains(out, []byte("journal.postgres.fleet")) {
+		t.Errorf("%s\n%s", out, text)
+	}
+	for _, c := range []struct{ from, to, want string }{
+		{"tls: true\nfleet: {ca: /etc/fleet/ca.pem}\n", "", "fleet.plaintext"},
+		{"${DB_PASSWORD}", "in-clear-text", "no place for a password"},
+		{`{postgres: {url: "postgresql://auditrelay:${DB_PASSWORD}@db1,db2/postgres?target_session_attrs=read-write", takeover: 8s}}`, "{}", "journal.postgres.url"},
+		{"tls: true\n", "tls: true\npersistence: {existingClaim: mine}\n", "existingClaim"},
+		{"replicas: 3", "replicas: 0", "replicas"},
+	} {
+		values := strings.Replace(fleetValues, c.from, c.to, 1)
+		if _, err := render(t, values); err == nil || !strings.Contains(err.Error(), c.want) || values == fleetValues {
+			t.Errorf("%s: %v, want %s", values, err, c.want)
+		}
+	}
+	plain, err := render(t, strings.Replace(fleetValues, "tls: true\nfleet: {ca: /etc/fleet/ca.pem}", "fleet: {plaintext: true}", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := at(t, plain["ConfigMap"], "data", "auditrelay.yaml").(string); !strings.Contains(text, "plaintext: true") || !strings.Contains(text, "http://${POD_NAME}.") {
+		t.Error(text)
+	}
+	// One relay with its journal on Postgres is no fleet.
+	one, err := render(t, strings.Replace(fleetValues, "replicas: 3", "replicas: 1", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := at(t, one["ConfigMap"], "data", "auditrelay.yaml").(string); one["PodDisruptionBudget"] != nil || one["Service of the relays"] != nil || strings.Contains(text, "fleet:") || at(t, one["StatefulSet"], "spec", "serviceName") != "audit-auditrelay" {
+		t.Error(text)
 	}
 }
 

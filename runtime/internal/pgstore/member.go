@@ -39,6 +39,7 @@ type Member struct {
 	view    View
 	lease   leaseState
 	still   time.Time // since when the lease has stood still, by our clock
+	server  time.Time // the start of the server that showed it: it tells servers apart
 	absent  bool      // there are no tables yet
 	joined  bool
 	changed chan struct{} // closed and replaced with each view
@@ -179,14 +180,14 @@ func (m *Member) session(ctx context.Context) (*pgx.Conn, error) {
 	return db, nil
 }
 
-// failed notes that the fleet cannot be seen: what the lease did meanwhile is not known.
+// failed notes that the fleet cannot be seen. Nothing is taken until it is seen again.
 func (m *Member) failed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.absent = missingTable(err)
-	m.view.Err, m.joined, m.still = explain(err), false, time.Now()
+	m.view.Err, m.joined = explain(err), false
 	if m.absent {
-		m.view, m.lease = View{Err: errNoFleet}, leaseState{}
+		m.view, m.lease, m.server = View{Err: errNoFleet}, leaseState{}, time.Time{}
 	}
 	m.publish()
 }
@@ -210,8 +211,9 @@ func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	var v View
 	var lease leaseState
 	var holder string
-	err := db.QueryRow(ctx, "SELECT epoch, beat, released, holder, secret FROM "+m.s.names.lease).
-		Scan(&lease.Epoch, &lease.Beat, &lease.Released, &holder, &v.Secret)
+	var server time.Time
+	err := db.QueryRow(ctx, "SELECT epoch, beat, released, holder, secret, pg_postmaster_start_time() FROM "+m.s.names.lease).
+		Scan(&lease.Epoch, &lease.Beat, &lease.Released, &holder, &v.Secret, &server)
 	if err != nil {
 		return err
 	}
@@ -227,9 +229,11 @@ func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if lease != m.lease || !m.joined {
-		// From after it was read: the renewal was sent before.
-		m.lease, m.still = lease, time.Now()
+	if lease != m.lease || !server.Equal(m.server) {
+		// From after it was read: the renewal was sent before. Another server, such as a
+		// standby that was promoted, may lack a renewal that its holder counts on; the same
+		// one has had none, although it could not be seen for a while.
+		m.lease, m.server, m.still = lease, server, time.Now()
 	}
 	m.joined, m.absent, m.view = true, false, v
 	if m.leads && !m.yielded && shouldYield(v.Relays, m.instance, now) {

@@ -3,9 +3,13 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
+	"auditrelay"
+	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/pgtest"
 	"auditrelay/runtime/internal/journal"
 	"auditrelay/runtime/internal/pgstore"
@@ -164,4 +168,61 @@ func TestALeaseThatIsNotRenewed(t *testing.T) {
 		t.Error("a has the lease again")
 	}
 	db.Exec("ROLLBACK")
+}
+
+// TestAWaitIsNotBegunAnew: a relay whose sessions break again and again counts on where the
+// same server shows the same lease, and begins anew where the server has started anew.
+func TestAWaitIsNotBegunAnew(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	po := options(server)
+	po.Lock = 3 * time.Second
+	a := join(t, po, "a", "1")
+	_ = lead(t, po, a).Close()
+	_ = a.Close()
+	await := func(name string, every time.Duration, meanwhile func(p *faultproxy.Stream)) (took time.Duration) {
+		t.Helper()
+		server.Connect(t, "owner", "postgres").Exec("UPDATE " + po.Schema + ".lease SET released = false, holder = 'gone', beat = beat + 1")
+		p := faultproxy.StartStream(t, "unix", server.Socket())
+		host, port, err := net.SplitHostPort(p.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		through := po
+		through.URL = auditrelay.Secret(fmt.Sprintf("host=%s port=%s user=owner dbname=postgres sslmode=disable", host, port))
+		began := time.Now()
+		m := join(t, through, name, "1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		awaited := make(chan error, 1)
+		go func() { awaited <- m.Await(ctx) }()
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				meanwhile(p)
+			case err := <-awaited:
+				if err != nil {
+					t.Errorf("%s did not get the lease: %v", name, err)
+				}
+				took = time.Since(began)
+				_ = m.Close()
+				return took
+			}
+		}
+	}
+	if took := await("b", 1500*time.Millisecond, func(p *faultproxy.Stream) { p.CloseAll() }); took < po.Lock {
+		t.Errorf("it took the lease after %v", took)
+	}
+	var restarted time.Time
+	await("c", 2*time.Second, func(*faultproxy.Stream) {
+		if restarted.IsZero() {
+			server.Stop(t, "immediate")
+			server.Restart(t)
+			restarted = time.Now()
+		}
+	})
+	if after := time.Since(restarted); restarted.IsZero() || after < po.Lock-500*time.Millisecond { // Restart returns a little later
+		t.Errorf("it took the lease %v after the server had started anew", after)
+	}
 }

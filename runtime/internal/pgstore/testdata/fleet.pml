@@ -1,119 +1,96 @@
 /*
- * The protocol of a fleet's lease and of the transactions of its owner, for spin.
+ * The protocol of a fleet's lease, and of the transactions of its holder, for spin.
  *
- * The database: the lease (epoch, beat, released), the number of commits and the id of the
- * newest, and for each event whether it is stored, what its payload was sealed as, and
- * whether its outcome is recorded. The destination: what lies under the event's key.
+ * The database has the lease (epoch, beat, released), the number of commits with the id of
+ * the newest, and of one event whether it is stored, what its payload was sealed as, and
+ * whether its outcome is recorded. The destination has what lies under the event's key.
+ * Transactions touch one row in common, the journal's; so one event stands for all.
  *
- * Relays crash, are stopped and continued, lose answers, and send what the database
- * takes only later. Time is ticks that every clock counts; no relay reads another one's.
+ * Relays crash, are stopped and continued, and lose answers. What they sent to the
+ * database arrives late or never. Time is ticks, which each relay counts by itself. That
+ * clocks run at one speed is assumed here; the program leaves a fifth for that they do not.
  *
- * Each word below takes away one rule. The test runs spin without any, which must find
- * nothing, and with each, which must find that the rule is needed:
+ * Each word below takes one rule away. The test has spin look at the model without any of
+ * them, where it must find nothing wrong, and with each, where it must find what the rule
+ * is for.
  *
- *   NO_FENCE      a transaction does not check the epoch
- *   NO_EPOCH      a takeover does not raise it
+ *   NO_FENCE      a transaction does not check epoch and commits
+ *   NO_EPOCH      a takeover does not raise the epoch
  *   NO_COMPARE    a takeover does not check that the lease is as it was seen
  *   LATE_COUNT    the holder counts from the answer to its renewal, not from before it
- *   EARLY_TAKE    others wait as long as the holder counts, and not longer
+ *   SHORT_WAIT    others wait for less than the holder counts
  *   NO_STOP       the holder goes on sending when its count is over
  *   SEND_UNSEALED a payload is sent before it is sealed
- *   FORGET_ID     after a lost answer the commit is taken as not made
- *   TRUST_COMMIT  after a lost answer the commit is taken as made
+ *   FORGET_ID     after a lost answer a commit is taken as not made
+ *   TRUST_COMMIT  after a lost answer a commit is taken as made
  *   STALE_MEMORY  a relay that takes over goes on with what it knew before
  */
 #define RELAYS 2
-#define EVENTS 2
-#define TERMS  3 /* takeovers in a history */
-#define BEATS  5 /* changes of the lease in a history */
-#define HELD   2 /* ticks that the holder counts */
-#ifdef EARLY_TAKE
-#define WAIT   HELD
+#ifndef TERMS
+#define TERMS 3 /* takeovers in a history */
+#define BEATS 4 /* changes of the lease in a history */
+#endif
+#define HELD 2 /* ticks that the holder counts */
+#ifdef SHORT_WAIT
+#define WAIT (HELD - 1)
 #else
-#define WAIT   (HELD + 1) /* ticks for which others have to see no renewal */
+#define WAIT HELD /* ticks for which another relay has to see no change */
 #endif
 
 /* The database. */
 byte epoch, beat, commits, newest;
 bool released = true;
-byte stored[EVENTS], sealed[EVENTS];
-bool recorded[EVENTS];
+byte stored, sealed;
+bool recorded;
 
-/* The destination, and what producers were told. */
-byte there[EVENTS];
-bool acknowledged[EVENTS];
+/* The destination, and what the producer was told. */
+byte there;
+bool acknowledged;
 
-/* Each relay: how long it holds, what its renewal would give it, how long it has seen
-   no renewal, whether it is sending, and whether it is stopped. */
+/* Each relay: how long it holds the lease, what its renewal under way would give it, how
+   long it has seen no change, whether it sends, and whether it is stopped. */
 byte left[RELAYS], asked[RELAYS], still[RELAYS];
-bool sending[RELAYS], paused[RELAYS];
+bool sending[RELAYS], stopped[RELAYS];
 
-/* A commit on its way to the database: the event, with the fence of who sent it. */
-byte flying[RELAYS], flyEpoch[RELAYS], flyCommits[RELAYS], flyID[RELAYS];
+/* A commit on its way: its id (0: none), and the fence of who sent it. */
+byte flight[RELAYS], flightEpoch[RELAYS], flightCommits[RELAYS];
 
 #ifdef NO_FENCE
-#define fence(e) true
+#define mayCommit(e, c) true
+#define holds(e)        true
 #else
-#define fence(e) (epoch == e)
+#define mayCommit(e, c) (epoch == e && commits == c)
+#define holds(e)        (epoch == e)
 #endif
 
-/* A server takes what flies at any time; a relay that lost the answer ends that first. */
-inline take(r) {
-	d_step {
-		if
-		:: flying[r] > 0 && fence(flyEpoch[r]) && commits == flyCommits[r] ->
-			stored[flying[r] - 1]++; commits++; newest = flyID[r];
-			assert(stored[flying[r] - 1] == 1) /* nothing accepted is doubled */
-#ifdef NO_FENCE
-		:: flying[r] > 0 && commits != flyCommits[r] ->
-			stored[flying[r] - 1]++; commits++; newest = flyID[r];
-			assert(stored[flying[r] - 1] == 1)
-#endif
-		:: else
-		fi;
-		flying[r] = 0; flyEpoch[r] = 0; flyCommits[r] = 0; flyID[r] = 0
-	}
-}
-
-active proctype Clock() {
-	byte r;
-end:	do
-	:: d_step {
-		r = 0;
-		do
-		:: r < RELAYS ->
-			if :: left[r] > 0 -> left[r]-- :: else fi;
-			if :: asked[r] > 0 -> asked[r]-- :: else fi;
-			if :: still[r] < WAIT -> still[r]++ :: else fi;
-#ifndef NO_STOP
-			/* The timer breaks a delivery off, unless the process is stopped. */
-			if :: left[r] == 0 && !paused[r] -> sending[r] = false :: else fi;
-#endif
-			r++
-		:: else -> break
-		od;
-		r = 0
-	}
-	od
+/* lands has the server make a commit that flies, or refuse it. */
+inline lands(r) {
+	if
+	:: mayCommit(flightEpoch[r], flightCommits[r]) ->
+		stored++; commits++; newest = flight[r];
+		assert(stored == 1) /* nothing is stored twice */
+	:: else
+	fi;
+	flight[r] = 0; flightEpoch[r] = 0; flightCommits[r] = 0
 }
 
 active [RELAYS] proctype Relay() {
-	byte me = _pid - 1, mine, sawEpoch, sawBeat, e, body, knownCommits, id;
-	byte knownStored[EVENTS], knownSealed[EVENTS];
-	bool knownRecorded[EVENTS];
+	byte me = _pid, mine, sawEpoch, sawBeat, body, knownCommits, id;
+	bool knownStored, knownRecorded;
+	byte knownSealed;
 
 follow:
 	skip;
-	d_step { left[me] = 0; asked[me] = 0; sending[me] = false; paused[me] = false; mine = 0; e = 0; body = 0; id = 0;
+	d_step {
+		left[me] = 0; asked[me] = 0; sending[me] = false; stopped[me] = false; mine = 0; body = 0; id = 0;
 #ifndef STALE_MEMORY
-		knownCommits = 0; knownStored[0] = 0; knownStored[1] = 0; knownSealed[0] = 0; knownSealed[1] = 0;
-		knownRecorded[0] = false; knownRecorded[1] = false
+		knownCommits = 0; knownStored = false; knownSealed = 0; knownRecorded = false
 #endif
 	}
 end0:	do
-	:: d_step { (sawEpoch != epoch || sawBeat != beat) -> sawEpoch = epoch; sawBeat = beat; still[me] = 0 }
-	:: epoch < TERMS && beat < BEATS && (still[me] >= WAIT || released) && (sawEpoch > 0 || epoch == 0) ->
-		asked[me] = HELD; /* before it sends the takeover */
+	:: d_step { sawEpoch != epoch || sawBeat != beat -> sawEpoch = epoch; sawBeat = beat; still[me] = 0 }
+	:: epoch < TERMS && beat < BEATS && sawEpoch == epoch && (still[me] >= WAIT || released) ->
+		asked[me] = HELD; /* it counts from before it sends the takeover */
 		if
 #ifdef NO_COMPARE
 		:: d_step { true ->
@@ -126,20 +103,17 @@ end0:	do
 			epoch++;
 #endif
 			beat++; released = false; mine = epoch; sawEpoch = epoch; sawBeat = beat;
-			/* Opening the journal reads it, after the epoch is raised. */
+			/* Opening reads the journal, after the epoch is raised. */
+			if
 #ifdef STALE_MEMORY
-			if :: knownCommits == 0 ->
+			:: epoch > 2 -> skip
 #endif
-			knownCommits = commits;
-			knownStored[0] = stored[0]; knownStored[1] = stored[1];
-			knownSealed[0] = sealed[0]; knownSealed[1] = sealed[1];
-			knownRecorded[0] = recorded[0]; knownRecorded[1] = recorded[1];
-#ifdef STALE_MEMORY
-			:: else fi
-#endif
+			:: else ->
+				knownCommits = commits; knownStored = stored > 0; knownSealed = sealed; knownRecorded = recorded
+			fi
 			}; goto granted
 #ifndef NO_COMPARE
-		:: d_step { (epoch != sawEpoch || beat != sawBeat) -> asked[me] = 0 }
+		:: d_step { epoch != sawEpoch || beat != sawBeat -> asked[me] = 0 }
 #endif
 		fi
 	od;
@@ -157,122 +131,122 @@ granted:
 
 lead:
 end1:	do
-	/* It renews its lease. */
-	:: beat < BEATS -> asked[me] = HELD;
+	:: beat < BEATS -> /* it renews the lease */
+		asked[me] = HELD;
 		if
 		:: d_step { epoch == mine -> beat++ }; goto granted
 		:: epoch != mine -> goto follow
 		fi
-	/* It gives the lease up, or crashes. What flies, flies on. */
-	:: d_step { epoch == mine && beat < BEATS && !sending[me] && flying[me] == 0 -> left[me] = 0; released = true; beat++ }; goto follow
-	:: goto follow
-	/* It is stopped, and continued at some later time. */
-	:: !paused[me] -> paused[me] = true
-	:: paused[me] -> d_step { paused[me] = false; if :: left[me] == 0 -> sending[me] = false :: else fi }
-	/* A producer sends an event, again until it is acknowledged. */
-	:: !paused[me] ->
-		if :: e = 0 :: e = 1 fi;
+	:: d_step { epoch == mine && beat < BEATS -> left[me] = 0; released = true; beat++ }; goto follow
+	:: goto follow /* it crashes */
+	:: !acknowledged ->
 		if
-		:: knownStored[e] > 0 -> acknowledged[e] = true
-		:: knownStored[e] == 0 -> goto accept
+		:: d_step { knownStored -> acknowledged = true } /* a repeated event */
+		:: !knownStored -> goto accept
 		fi
-	/* It seals and delivers what it has stored. */
-	:: !paused[me] -> 
-		if :: e = 0 :: e = 1 fi;
-		if
-		:: knownStored[e] > 0 && !knownRecorded[e] -> goto work
-		:: else
-		fi
+	:: knownStored && !knownRecorded -> goto seal
 	od;
 
-accept: /* sends a transaction with a random id, and gets an answer or loses it */
+accept:
 	skip;
-	d_step { id = (mine * RELAYS + me) * EVENTS + e + 1; flying[me] = e + 1; flyEpoch[me] = mine; flyCommits[me] = knownCommits; flyID[me] = id };
+	d_step { id = mine * RELAYS + me + 1; flight[me] = id; flightEpoch[me] = mine; flightCommits[me] = knownCommits };
 	if
-	:: d_step { flying[me] > 0 && fence(mine) && commits == knownCommits ->
-		stored[e]++; commits++; newest = id; assert(stored[e] == 1);
-		flying[me] = 0; flyEpoch[me] = 0; flyCommits[me] = 0; flyID[me] = 0 };
-		goto stored_
-	:: d_step { flying[me] > 0 && !(fence(mine) && commits == knownCommits) -> flying[me] = 0; flyEpoch[me] = 0; flyCommits[me] = 0; flyID[me] = 0 }; goto follow
-	:: skip /* the answer is lost, or it crashes */
+	:: d_step { mayCommit(mine, knownCommits) -> lands(me) }; goto made
+	:: d_step { !mayCommit(mine, knownCommits) -> lands(me) }; goto follow
+	:: true /* the answer is lost */
 	fi;
 	if
-	:: goto follow
-	:: skip
+	:: goto follow /* it crashes */
+	:: true
 	fi;
-	/* The old session is ended: it has committed, or never will. Then the row is read. */
-	if :: take(me) :: d_step { flying[me] = 0; flyEpoch[me] = 0; flyCommits[me] = 0; flyID[me] = 0 } fi;
+	/* It ends the old session: the commit is made by then, or never. Then it reads the row. */
 	if
+	:: d_step { flight[me] > 0 -> lands(me) }
+	:: d_step { flight[me] = 0; flightEpoch[me] = 0; flightCommits[me] = 0 }
+	fi;
+	if
+	:: !holds(mine) -> goto follow
 #if defined(TRUST_COMMIT)
-	:: goto stored_
+	:: holds(mine) -> goto made
 #elif defined(FORGET_ID)
-	:: d_step { fence(mine) -> knownCommits = commits }; goto accept
+	:: d_step { holds(mine) -> knownCommits = commits }; goto accept
 #else
-	:: fence(mine) && newest == id -> goto stored_
-	:: fence(mine) && newest != id -> goto accept
+	:: holds(mine) && newest == id -> goto made
+	:: holds(mine) && newest != id -> goto accept
 #endif
-	:: !fence(mine) -> goto follow
 	fi;
-stored_:
+made:
 	skip;
-	d_step { knownStored[e] = 1; knownCommits++; acknowledged[e] = true; id = 0 };
+	d_step { knownStored = true; knownCommits++; acknowledged = true; id = 0; assert(stored == 1) /* what is acknowledged is stored */ };
 	goto lead;
 
-work:
-	body = knownSealed[e];
+seal:
+	body = knownSealed;
 	if
 	:: body > 0
 	:: body == 0 ->
-		body = mine * RELAYS + me + 1; /* filters may decide otherwise than another relay's */
+		body = mine * RELAYS + me + 1; /* another relay's filters may decide otherwise */
 #ifndef SEND_UNSEALED
 		if
-		:: d_step { fence(mine) -> sealed[e] = body; knownSealed[e] = body }
-		:: !fence(mine) -> goto follow
+		:: d_step { holds(mine) -> sealed = body; knownSealed = body }
+		:: !holds(mine) -> goto follow
 		fi
 #endif
 	fi;
-	/* Nothing leaves without a lease. */
-	if
-	:: d_step { left[me] > 0 -> sending[me] = true }
+	if /* nothing leaves without a lease */
+	:: d_step { left[me] > 0 -> sending[me] = true;
+		assert(!sending[1 - me] || stopped[1 - me]) /* two send at once only where one was stopped */ }
 	:: left[me] == 0 -> goto lead
 	fi;
-	if :: paused[me] = true :: skip fi; /* in the middle of it */
+	/* It may be stopped in the middle. Elsewhere a stop is but a step that comes late. */
+	if :: stopped[me] = true :: true fi;
 	if
 	:: d_step { sending[me] ->
-		assert(there[e] == 0 || there[e] == body); /* no two owners' payloads */
-		there[e] = body }
-	:: !sending[me] -> paused[me] = false; goto lead
-	:: goto follow
+		assert(there == 0 || there == body); /* no two holders' payloads under one key */
+		there = body; sending[me] = false; stopped[me] = false }
+	:: d_step { !sending[me] -> stopped[me] = false }; goto lead
+	:: goto follow /* it crashes */
 	fi;
-	d_step { sending[me] = false; paused[me] = false };
 #ifdef SEND_UNSEALED
 	if
-	:: d_step { fence(mine) -> sealed[e] = body; knownSealed[e] = body }
-	:: !fence(mine) -> goto follow
+	:: d_step { holds(mine) -> sealed = body; knownSealed = body }
+	:: !holds(mine) -> goto follow
 	fi;
 #endif
 	if
-	:: d_step { fence(mine) -> assert(!recorded[e]); recorded[e] = true; knownRecorded[e] = true }; goto lead
-	:: !fence(mine) -> goto follow
+	:: d_step { holds(mine) ->
+		assert(!recorded && there == sealed); /* one outcome, of what arrived */
+		recorded = true; knownRecorded = true }; goto lead
+	:: !holds(mine) -> goto follow
 	fi
 }
 
-/* What a crashed relay had sent arrives late, or never. */
-active proctype Network() {
+active proctype Clock() {
+	byte r;
 end:	do
-	:: flying[0] > 0 -> take(0)
-	:: flying[1] > 0 -> take(1)
+	:: d_step {
+		r = 0;
+		do
+		:: r < RELAYS ->
+			if :: left[r] > 0 -> left[r]-- :: else fi;
+			if :: asked[r] > 0 -> asked[r]-- :: else fi;
+			if :: still[r] < WAIT -> still[r]++ :: else fi;
+#ifndef NO_STOP
+			/* The timer breaks a delivery off; a process that is stopped does not see it. */
+			if :: left[r] == 0 && !stopped[r] -> sending[r] = false :: else fi;
+#endif
+			r++
+		:: else -> break
+		od;
+		r = 0
+	}
 	od
 }
 
-/* No two relays send at once, but for one that was stopped; what is acknowledged is
-   stored; an outcome is recorded of what arrived as it was sealed. */
-active proctype Observer() {
+/* What a relay that crashed had sent arrives at any time. */
+active proctype Network() {
 end:	do
-	:: d_step { sending[0] && sending[1] && !paused[0] && !paused[1] -> assert(false) }
-	:: d_step { acknowledged[0] && stored[0] != 1 -> assert(false) }
-	:: d_step { acknowledged[1] && stored[1] != 1 -> assert(false) }
-	:: d_step { recorded[0] && (there[0] != sealed[0] || there[0] == 0) -> assert(false) }
-	:: d_step { recorded[1] && (there[1] != sealed[1] || there[1] == 0) -> assert(false) }
+	:: d_step { flight[0] > 0 -> lands(0) }
+	:: d_step { flight[1] > 0 -> lands(1) }
 	od
 }
