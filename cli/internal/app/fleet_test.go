@@ -21,7 +21,10 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-const fleetToken = "a-token-of-the-fleet"
+const (
+	fleetToken   = "a-token-of-the-fleet"
+	limitedToken = "a-token-with-a-rate-0123"
+)
 
 // fleetKey signs proofs, of all relays alike.
 var fleetKey = sync.OnceValue(func() string {
@@ -38,10 +41,10 @@ func fleetOn(t *testing.T, server *pgtest.Server, rest string, names ...string) 
 		address := freeAddress(t)
 		all[name] = runFile(t, writeConfig(t, fmt.Sprintf(`listen: %s
 data_dir: %s
-tokens: [{name: boss, token: %s, roles: [admin, auditor]}]
+tokens: [{name: boss, token: %s, roles: [admin, auditor]}, {name: limited, token: %s, roles: [ingest], rate: {events: 1}}]
 proofs: {key: "%s"}
 journal: {postgres: {url: "%s", takeover: 2s, fleet: {name: %s, address: "http://%s"}}}
-%s`, address, filepath.Join(t.TempDir(), name), fleetToken, key, server.URL("owner", "postgres"), name, address, rest)), memorySinks)
+%s`, address, filepath.Join(t.TempDir(), name), fleetToken, limitedToken, key, server.URL("owner", "postgres"), name, address, rest)), memorySinks)
 	}
 	return all
 }
@@ -116,6 +119,14 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		if status, _ := r.call("POST", "/v1/events", event("e2"), "a-token-that-nobody-has"); status != 401 {
 			t.Errorf("an event with a wrong token: %d", status)
 		}
+	}
+	// A token's rate holds for all relays together.
+	many := strings.Repeat("{\"action\":\"created\"}\n", 1000)
+	if status, answer := b.call("POST", "/v1/events", many, limitedToken); status != 200 {
+		t.Errorf("many events at once, sent to b: %d %s", status, answer)
+	}
+	if status, answer := a.call("POST", "/v1/events", event("e3"), limitedToken); status != 429 {
+		t.Errorf("one more, sent to a: %d %s", status, answer)
 	}
 	for _, tt := range []struct {
 		of            *running
