@@ -96,8 +96,8 @@ type Store struct {
 
 	epoch  int64
 	held   holding
-	lost   atomic.Pointer[error] // why nothing can be committed any more
-	absent atomic.Int64          // when the server was first found gone, Unix ns; 0: it is there
+	lost   atomic.Pointer[error]     // why nothing can be committed any more
+	absent atomic.Pointer[time.Time] // when the server was first found gone; nil: it is there
 
 	parts  parts
 	frames frames
@@ -183,7 +183,7 @@ func (s *Store) Err() error {
 	if err := s.lost.Load(); err != nil {
 		return fmt.Errorf("%w %w", journal.ErrFailed, *err)
 	}
-	if since := s.absent.Load(); since > 0 && time.Since(time.Unix(0, since)) > time.Second {
+	if since := s.absent.Load(); since != nil && time.Since(*since) > time.Second {
 		return fmt.Errorf("the journal's server, %s, takes no commit", s.place())
 	}
 	return nil
@@ -198,11 +198,12 @@ func (s *Store) lose(err error) error {
 
 // there notes whether the server took a commit.
 func (s *Store) there(failed error) {
+	now := time.Now() // with the monotonic clock: the other one may be set
 	if failed == nil {
-		if since := s.absent.Swap(0); since > 0 {
-			s.options.Logger.Info("journal: the server takes commits again", "server", s.place(), "after", time.Since(time.Unix(0, since)).Round(time.Millisecond))
+		if since := s.absent.Swap(nil); since != nil {
+			s.options.Logger.Info("journal: the server takes commits again", "server", s.place(), "after", now.Sub(*since).Round(time.Millisecond))
 		}
-	} else if s.absent.CompareAndSwap(0, time.Now().UnixNano()) {
+	} else if s.absent.CompareAndSwap(nil, &now) {
 		s.options.Logger.Warn("journal: the server takes no commit; everything waits for it", "server", s.place(), "at_most", s.options.Wait, "error", explain(failed).Error())
 	}
 }
