@@ -5,7 +5,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"auditrelay"
 	"auditrelay/internal/test/corpus"
@@ -37,7 +39,7 @@ func BenchmarkAccept(b *testing.B) {
 			defer j.Close()
 			var n atomic.Int64
 			const producers, each = 32, 4
-			before := written(b, server)
+			before, server0, relay0 := written(b, server), server.CPU(b), cpu()
 			b.ResetTimer()
 			var wg sync.WaitGroup
 			for range producers {
@@ -61,7 +63,9 @@ func BenchmarkAccept(b *testing.B) {
 			wg.Wait()
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64((cpu() - relay0).Microseconds())/float64(b.N), "relay-cpu-us/event")
 			if after := written(b, server); test.name == "postgres" {
+				b.ReportMetric(float64((server.CPU(b) - server0).Microseconds())/float64(b.N), "server-cpu-us/event")
 				for i, unit := range []string{"commits/s", "log-B/event", "disk-B/event"} {
 					per := float64(b.N)
 					if i == 0 {
@@ -72,6 +76,15 @@ func BenchmarkAccept(b *testing.B) {
 			}
 		})
 	}
+}
+
+// cpu is how much processor time this process has taken.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // written is how many transactions a server has made, and how many bytes it has written to
