@@ -63,9 +63,9 @@ func BenchmarkAccept(b *testing.B) {
 			wg.Wait()
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64((cpu() - relay0).Microseconds())/float64(b.N), "relay-cpu-us/event")
+			b.ReportMetric(float64((cpu()-relay0).Microseconds())/float64(b.N), "relay-cpu-us/event")
 			if after := written(b, server); test.name == "postgres" {
-				b.ReportMetric(float64((server.CPU(b) - server0).Microseconds())/float64(b.N), "server-cpu-us/event")
+				b.ReportMetric(float64((server.CPU(b)-server0).Microseconds())/float64(b.N), "server-cpu-us/event")
 				for i, unit := range []string{"commits/s", "log-B/event", "disk-B/event"} {
 					per := float64(b.N)
 					if i == 0 {
