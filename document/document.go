@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 )
 
@@ -14,8 +15,9 @@ type Document struct {
 	// they are written (inside a string that holds JSON, escaped).
 	Limits Limits
 
-	data   []byte // the caller's
-	arena  []byte // what edits gave, and what strings decode to
+	data   []byte   // the caller's
+	arena  []byte   // what edits gave, and what strings decode to
+	full   [][]byte // what the arena was before, in pieces: none is copied to grow
 	nodes  []node
 	levels []level // of serialising
 	work   int
@@ -76,13 +78,28 @@ func (k Kind) String() string {
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// source says which buffer a node's positions are in.
+// source says which buffer a node's positions are in: the data, or the piece of the arena
+// that has this number, from 1 on.
 type source uint8
 
-const (
-	inData source = iota
-	inArena
-)
+const inData source = 0
+
+// arenaPiece is from which size on the arena goes on in a new piece, where it would have to
+// be copied to grow. A copy of megabytes would keep a guest from looking at the clock.
+const arenaPiece = 256 << 10
+
+// room prepares the arena for a text of about n bytes.
+func (d *Document) room(n int) {
+	const most = 254
+	if len(d.arena)+n <= cap(d.arena) || len(d.arena) < arenaPiece || len(d.full) == most {
+		return
+	}
+	d.full = append(d.full, d.arena)
+	d.arena = slices.Grow([]byte(nil), max(n, arenaPiece))
+}
+
+// inArena is the source of what is added to the arena.
+func (d *Document) inArena() source { return source(len(d.full) + 1) } //nolint:gosec // at most 255
 
 type flags uint8
 
@@ -125,8 +142,8 @@ func (d *Document) Reset(data []byte) {
 	if cap(d.nodes) > keptNodes {
 		d.nodes = nil
 	}
-	if cap(d.arena) > keptBytes {
-		d.arena = nil
+	if cap(d.arena) > keptBytes || len(d.full) > 0 {
+		d.arena, d.full = nil, nil
 	}
 	if cap(d.scratch) > keptBytes {
 		d.scratch = nil
@@ -185,10 +202,13 @@ func (d *Document) visit() {
 }
 
 func (d *Document) buffer(s source) []byte {
-	if s == inData {
+	switch {
+	case s == inData:
 		return d.data
+	case int(s) > len(d.full):
+		return d.arena
 	}
-	return d.arena
+	return d.full[s-1]
 }
 
 // content is the text inside a string's quotes, without edits.

@@ -27,6 +27,7 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	if err := checkValue(raw, max(0, d.Limits.depth()-levels)); err != nil {
 		return editError(op, err)
 	}
+	d.room(len(raw))
 	start := len(d.arena)
 	d.arena = append(d.arena, raw...)
 	return d.replace(op, n, start)
@@ -44,6 +45,7 @@ func (d *Document) SetString(n Node, s []byte) error {
 	if err := checkUTF8(s); err != nil {
 		return editError(op, err)
 	}
+	d.room(len(s) + len(`""`))
 	start := len(d.arena)
 	d.arena = append(d.arena, '"')
 	d.escapeText(s)
@@ -70,6 +72,7 @@ func (d *Document) ReplaceChecked(raw []byte) error {
 	if err := d.editable(Root, len(raw)); err != nil {
 		return editError(op, err)
 	}
+	d.room(len(raw))
 	start := len(d.arena)
 	d.arena = append(d.arena, trimSpace(raw)...)
 	return d.replace(op, Root, start)
@@ -110,7 +113,8 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	if err := checkValue(raw, max(0, d.Limits.depth()-d.levelsTo(v))); err != nil {
 		return editError(op, err)
 	}
-	c := node{parent: v, source: inArena, nesting: d.nodes[v].nesting, kind: kindOf(raw), flags: added | dirty}
+	d.room(len(key) + len(raw) + len(`,"":`))
+	c := node{parent: v, source: d.inArena(), nesting: d.nodes[v].nesting, kind: kindOf(raw), flags: added | dirty}
 	// The member as it will be written, a comma before it where one is needed.
 	start := len(d.arena)
 	d.arena = append(d.arena, ',', '"')
@@ -204,7 +208,7 @@ func (d *Document) replace(op string, n Node, start int) error {
 		parent:  n,
 		start:   int32(start),
 		end:     int32(len(d.arena)),
-		source:  inArena,
+		source:  d.inArena(),
 		kind:    kindOf(d.arena[start:]),
 		nesting: nesting,
 		flags:   hidden,

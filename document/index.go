@@ -186,6 +186,9 @@ func (d *Document) held(v Node) Node {
 		key: nd.start + 1, keyEnd: nd.end - 1,
 	}
 	escaped := bytes.IndexByte(content, '\\') >= 0
+	if escaped {
+		d.room(len(content))
+	}
 	base := len(d.arena)
 	if escaped {
 		if base+len(content) > maxBytes {
@@ -195,7 +198,7 @@ func (d *Document) held(v Node) Node {
 		// readable at its old place.
 		d.arena = appendDecoded(d.arena, content)
 		content = d.arena[base:]
-		inner.source, inner.key, inner.keyEnd = inArena, int32(base), int32(len(d.arena))
+		inner.source, inner.key, inner.keyEnd = d.inArena(), int32(base), int32(len(d.arena))
 	}
 	start, end := skipSpace(content, 0), skipBack(content, len(content))
 	if start >= end || content[start] != '{' && content[start] != '[' || !checkHeld(content, d.Limits.depth()) {

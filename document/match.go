@@ -263,7 +263,7 @@ func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	// A node that is only tried: its key as Put would write it.
 	base := len(d.arena)
 	d.escapeText(key)
-	c := node{source: inArena, key: int32(base), keyEnd: int32(len(d.arena)), flags: escapedKey}
+	c := node{source: d.inArena(), key: int32(base), keyEnd: int32(len(d.arena)), flags: escapedKey}
 	set = p.after(d, set, &c)
 	d.arena = d.arena[:base]
 	return p.matched(set)

@@ -1,6 +1,7 @@
 package hostfuncs
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"auditrelay/document"
@@ -25,19 +26,30 @@ const (
 // recording keeps edits for Replay. A nil one keeps nothing.
 type recording struct {
 	log  []byte
-	last int // where the last one begins
+	last int      // where the last one begins
+	full [][]byte // what came before, in pieces: none is copied to grow
 }
+
+// recordPiece is from which size on a recording goes on in a new piece.
+const recordPiece = 256 << 10
 
 // Record makes the state keep each event's edits, for Recorded.
 func (s *State) Record() { s.record = new(recording) }
 
 // Recorded returns the edits of the event so far, as Replay takes them. They are valid
 // until the next one begins.
-func (s *State) Recorded() []byte { return s.record.log }
+func (s *State) Recorded() []byte {
+	r := s.record
+	if len(r.full) > 0 {
+		r.log = bytes.Join(append(r.full, r.log), nil)
+		r.full, r.last = nil, len(r.log)
+	}
+	return r.log
+}
 
 func (r *recording) reset() {
 	if r != nil {
-		r.log, r.last = r.log[:0], 0
+		r.log, r.full, r.last = r.log[:0], nil, 0
 	}
 }
 
@@ -50,6 +62,10 @@ func (r *recording) undo() {
 
 func (r *recording) code(c byte) {
 	if r != nil {
+		if len(r.log) > recordPiece {
+			r.full = append(r.full, r.log)
+			r.log = make([]byte, 0, recordPiece+recordPiece/4)
+		}
 		r.last = len(r.log)
 		r.log = append(r.log, c)
 	}

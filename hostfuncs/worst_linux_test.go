@@ -44,11 +44,19 @@ func (c *counter) Set(v uint64) { c.v = v }
 type looking struct {
 	context.Context
 	last, longest time.Duration
+	state         *State
+	function      string // that ran when it was longest
 }
 
 func (l *looking) Err() error {
 	now, _ := threadTime()
-	l.longest, l.last = max(l.longest, now-l.last), now
+	if now-l.last > l.longest {
+		l.longest = now - l.last
+		if l.state != nil {
+			l.function = l.state.function
+		}
+	}
+	l.last = now
 	return nil
 }
 
@@ -58,6 +66,7 @@ type hostTiming struct {
 	guest   float64       // ns a unit in the guest's process
 	replay  float64       // the same in the relay, which makes the edits again
 	longest time.Duration // between two looks at the clock
+	longIn  string        // the function that ran then
 	units   int64
 	calls   int
 	end     *filter.Error
@@ -157,7 +166,7 @@ func (l *laboratory) time(s *hostShape, budget int64, most time.Duration) (t hos
 	d.Reset(data)
 	call := &filter.Call{Event: &auditrelay.Event{ID: "e", Data: data}, Document: d}
 	began, _ = threadTime()
-	clock.last, clock.longest = began, 0
+	clock.last, clock.longest, clock.state = began, 0, state
 	state.Begin(call)
 	state.Fill(budget, time.Hour)
 	t.end = guarded(func() {
@@ -169,7 +178,7 @@ func (l *laboratory) time(s *hostShape, budget int64, most time.Duration) (t hos
 	})
 	t.units = state.Spent()
 	_ = clock.Err()
-	t.longest = clock.longest
+	t.longest, t.longIn = clock.longest, clock.function
 	t.guest = float64(clock.last-began) / float64(max(t.units, leastUnits))
 	if log := state.Recorded(); t.end == nil || t.end.Cause == auditrelay.CauseFuel {
 		t.replay = l.replay(policy, s.Paths, data, log, budget, max(t.units, leastUnits))
@@ -331,16 +340,24 @@ func TestTheWorstCallsAreBounded(t *testing.T) {
 			t.Fatal(file, err)
 		}
 		best, ok := lab.time(&s, 4_000_000, time.Second)
-		for range 4 {
-			if best.worst() < worstUnit/4 {
+		for n := range 5 { // a busy machine makes anything look slow once
+			if n >= 2 && best.worst() < worstUnit/4 && best.longest < longestLook/2 {
 				break
 			}
-			if again, _ := lab.time(&s, 4_000_000, time.Second); again.worst() < best.worst() {
+			again, _ := lab.time(&s, 4_000_000, time.Second)
+			if again.longest < best.longest {
+				best.longest, best.longIn = again.longest, again.longIn
+			}
+			if again.worst() < best.worst() {
+				again.longest, again.longIn = best.longest, best.longIn
 				best = again
 			}
 		}
-		if t.Logf("%s: start %.2f, guest %.2f, replay %.2f ns a unit, %v between looks, %d units, %v", file, best.start, best.guest, best.replay, best.longest, best.units, best.end); !ok || best.worst() > worstUnit {
+		if t.Logf("%s: start %.2f, guest %.2f, replay %.2f ns a unit, %v between looks (%s), %d units, %v", file, best.start, best.guest, best.replay, best.longest, best.longIn, best.units, best.end); !ok || best.worst() > worstUnit {
 			t.Errorf("%s: %.1f ns a unit, %v: %s", file, best.worst(), best.end, &s)
+		}
+		if best.longest > longestLook {
+			t.Errorf("%s: %v of processor time between two looks at the clock, in %s: %s", file, best.longest, best.longIn, &s)
 		}
 	}
 }
@@ -348,6 +365,10 @@ func TestTheWorstCallsAreBounded(t *testing.T) {
 // worstUnit is what a unit of a host function's may take in nanoseconds, with room for a
 // busy machine.
 const worstUnit = 25
+
+// longestLook is how long a guest may be in host functions without a look at the clock. We
+// aim at 2 ms; the rest is room for a busy machine.
+const longestLook = 6 * time.Millisecond
 
 // TestSearchWorstCalls looks for calls of host functions that get the most time for their
 // fuel: each function with adversarial arguments, and others beside it.
@@ -404,7 +425,7 @@ func TestSearchWorstCalls(t *testing.T) {
 	}
 	slices.SortFunc(all, worse)
 	for _, s := range all {
-		t.Logf("%-16s start %5.2f guest %6.2f replay %6.2f ns a unit, %v between looks, %d units in %d calls, end %v: %s", s.shape.Calls[0].Name, s.start, s.guest, s.replay, s.longest, s.units, s.calls, s.end, s.shape)
+		t.Logf("%-16s start %5.2f guest %6.2f replay %6.2f ns a unit, %v between looks (%s), %d units in %d calls, end %v: %s", s.shape.Calls[0].Name, s.start, s.guest, s.replay, s.longest, s.longIn, s.units, s.calls, s.end, s.shape)
 		if *worstKeep {
 			text, err := json.MarshalIndent(s.shape, "", " ")
 			if err == nil {

@@ -105,44 +105,81 @@ func EventSize(e *Event) int {
 	return 6*binary.MaxVarintLen64 + 8 + len(e.Namespace) + len(e.ID) + len(e.Data) + len(e.Gaps)
 }
 
-// ReadEvent reads an event of a request and returns what follows. Its bytes are b's.
+// ReadEvent reads an event of a request into e and returns what follows. Its bytes are
+// b's. A namespace that equals e's allocates nothing.
 func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
 	r := reader{b: b}
 	e.Sequence = r.number()
 	e.Received = time.Unix(0, int64(r.fixed())).UTC()
-	e.Namespace, e.ID = string(r.bytes(math.MaxInt32)), string(r.bytes(math.MaxInt32))
+	if n := r.bytes(math.MaxInt32); string(n) != e.Namespace {
+		e.Namespace = string(n)
+	}
+	e.ID = string(r.bytes(math.MaxInt32))
 	e.Accepted = r.size(math.MaxInt32)
 	e.Data, e.Gaps = r.bytes(math.MaxInt32), r.bytes(math.MaxInt32)
 	return r.b, r.err
 }
 
+// The parts that a result has beside its verdict and what it used. Most have edits alone.
+const (
+	partReason = 1 << iota
+	partLines
+	partEdits
+	partEmits
+	partCounts
+	parts // one more than all of them
+)
+
 // AppendResult appends a result.
 func AppendResult(dst []byte, v *Result) []byte {
-	dst = append(dst, v.Verdict)
+	has := byte(0)
+	part := func(bit byte, n int) {
+		if n > 0 {
+			has |= bit
+		}
+	}
+	part(partReason, len(v.Reason))
+	part(partLines, len(v.Lines))
+	if v.Verdict != Failed {
+		part(partEdits, len(v.Edits))
+		part(partEmits, len(v.Emits))
+		part(partCounts, len(v.Counts))
+	}
+	dst = append(dst, v.Verdict, has)
 	dst = binary.AppendUvarint(dst, uint64(max(v.Fuel, 0)))
 	dst = binary.AppendUvarint(dst, uint64(max(v.Memory, 0)))
-	dst = appendBytes(dst, v.Reason)
-	dst = appendLines(dst, v.Lines)
+	if has&partReason != 0 {
+		dst = appendBytes(dst, v.Reason)
+	}
+	if has&partLines != 0 {
+		dst = appendLines(dst, v.Lines)
+	}
 	if v.Verdict == Failed {
 		return appendBytes(append(dst, v.Cause), v.Text)
 	}
-	dst = appendBytes(dst, v.Edits)
-	dst = binary.AppendUvarint(dst, uint64(len(v.Emits)))
-	for _, e := range v.Emits {
-		dst = binary.AppendUvarint(dst, uint64(e.Target))
-		dst = appendBytes(dst, e.Data)
+	if has&partEdits != 0 {
+		dst = appendBytes(dst, v.Edits)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(v.Counts)))
-	for _, c := range v.Counts {
-		dst = binary.AppendUvarint(dst, uint64(c.Metric))
-		dst = binary.AppendUvarint(dst, c.N)
+	if has&partEmits != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(v.Emits)))
+		for _, e := range v.Emits {
+			dst = binary.AppendUvarint(dst, uint64(e.Target))
+			dst = appendBytes(dst, e.Data)
+		}
+	}
+	if has&partCounts != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(v.Counts)))
+		for _, c := range v.Counts {
+			dst = binary.AppendUvarint(dst, uint64(c.Metric))
+			dst = binary.AppendUvarint(dst, c.N)
+		}
 	}
 	return dst
 }
 
 // ResultSize is the most that AppendResult appends.
 func ResultSize(v *Result) int {
-	n := 9*binary.MaxVarintLen64 + 2 + len(v.Reason) + len(v.Text) + len(v.Edits) + 2*binary.MaxVarintLen64*len(v.Counts)
+	n := 9*binary.MaxVarintLen64 + 3 + len(v.Reason) + len(v.Text) + len(v.Edits) + 2*binary.MaxVarintLen64*len(v.Counts)
 	for _, l := range v.Lines {
 		n += 2*binary.MaxVarintLen64 + len(l.Text)
 	}
@@ -156,8 +193,18 @@ func ResultSize(v *Result) int {
 // v's bytes are b's.
 func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 	r := reader{b: b}
-	*v = Result{Verdict: r.byte(), Fuel: r.long(), Memory: r.long(), Reason: r.bytes(l.Text), Lines: r.lines(v.Lines[:0], l),
-		Emits: v.Emits[:0], Counts: v.Counts[:0]}
+	*v = Result{Verdict: r.byte(), Lines: v.Lines[:0], Emits: v.Emits[:0], Counts: v.Counts[:0]}
+	has := r.byte()
+	if has >= parts {
+		r.fail("a part that there is not")
+	}
+	v.Fuel, v.Memory = r.long(), r.long()
+	if has&partReason != 0 {
+		v.Reason = r.bytes(l.Text)
+	}
+	if has&partLines != 0 {
+		v.Lines = r.lines(v.Lines, l)
+	}
 	switch v.Verdict {
 	case Failed:
 		if v.Cause = r.byte(); int(v.Cause) >= l.Causes {
@@ -169,7 +216,21 @@ func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 	default:
 		r.fail("a verdict that there is not")
 	}
-	v.Edits = r.bytes(len(r.b))
+	if has&partEdits != 0 {
+		v.Edits = r.bytes(len(r.b))
+	}
+	if has&partEmits != 0 {
+		r.emits(v, l)
+	}
+	if has&partCounts != 0 {
+		for range r.size(l.Metrics) {
+			v.Counts = append(v.Counts, Count{Metric: r.index(l.Metrics), N: r.number()})
+		}
+	}
+	return r.b, r.err
+}
+
+func (r *reader) emits(v *Result, l Limits) {
 	total := 0
 	for range r.size(l.Emits) {
 		e := Emit{Target: r.index(l.Targets), Data: r.bytes(l.EmitBytes)}
@@ -178,10 +239,6 @@ func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 		}
 		v.Emits = append(v.Emits, e)
 	}
-	for range r.size(l.Metrics) {
-		v.Counts = append(v.Counts, Count{Metric: r.index(l.Metrics), N: r.number()})
-	}
-	return r.b, r.err
 }
 
 // AppendStarted appends what became of a start.
@@ -271,6 +328,11 @@ func (r *reader) short() {
 }
 
 func (r *reader) number() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		v := r.b[0]
+		r.b = r.b[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
 		r.short()
