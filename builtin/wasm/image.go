@@ -17,6 +17,7 @@ import (
 // cache, the outline of that.
 type image struct {
 	wasm  []byte
+	sum   [32]byte // the module's digest
 	key   [32]byte // in the cache
 	found bool
 }
@@ -29,19 +30,16 @@ var errNoCode = errors.New("its compiled code is missing in the cache")
 func (o *Options) cached() bool { return o.CacheDir != "" }
 
 // image finds a module in the cache, or validates and rewrites it, and sets its
-// facts. What is in the cache was validated by this version of the meter, under the
-// same limits: its key says so.
+// facts.
 func (m *Module) image(o Options, sum [32]byte) (image, error) {
-	img := image{key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, meterOptions(m.limits), sum))}
 	if o.cached() {
 		if err := ownCache(o.CacheDir); err != nil {
-			return img, err
+			return image{}, err
 		}
-		e, found := compile.Find(o.CacheDir, img.key)
-		if found && json.Unmarshal(e.Note, &m.facts) == nil {
-			img.wasm, img.found = e.Outline, true
-			return img, nil
-		}
+	}
+	img := m.find(o, sum)
+	if img.found {
+		return img, nil
 	}
 	rewritten, err := meter.Rewrite(o.Wasm, meterOptions(m.limits))
 	if err != nil {
@@ -49,6 +47,19 @@ func (m *Module) image(o Options, sum [32]byte) (image, error) {
 	}
 	m.facts, img.wasm = rewritten.Facts, rewritten.Wasm
 	return img, nil
+}
+
+// find finds a module in the cache by its digest, and sets its facts. What is there was
+// validated by this version of the meter, under the same limits: its key says so.
+func (m *Module) find(o Options, sum [32]byte) image {
+	img := image{sum: sum, key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, meterOptions(m.limits), sum))}
+	if o.cached() {
+		e, found := compile.Find(o.CacheDir, img.key)
+		if found && json.Unmarshal(e.Note, &m.facts) == nil {
+			img.wasm, img.found = e.Outline, true
+		}
+	}
+	return img
 }
 
 // fill has the image in the cache, where there is one, and returns what to load.

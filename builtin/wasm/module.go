@@ -151,7 +151,7 @@ func (m *Module) loadApart(ctx context.Context, o Options, img image) (err error
 	if _, err := m.fill(ctx, o, img); err != nil {
 		return err
 	}
-	if m.workers, err = newWorkers(m, o, !img.found); err != nil {
+	if m.workers, err = newWorkers(m, o, img); err != nil {
 		return err
 	}
 	first, err := m.workers.open(ctx, "")
@@ -196,6 +196,9 @@ type Locks struct {
 	Hold bool
 	// Missing are the measures that were not applied, with the reason: "files=unsupported".
 	Missing []string
+	// Limits are those of the worker's control group, such as "pids.max=512". Empty where the
+	// relay's was not delegated to it.
+	Limits []string
 }
 
 // Locks returns what the first worker's locks are; nil where guests run in this process.

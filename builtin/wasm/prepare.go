@@ -64,6 +64,15 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	if o.SHA256 != "" && !strings.EqualFold(o.SHA256, hex.EncodeToString(sum[:])) {
 		return img, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
 	}
+	if img, err = m.image(o, sum); err != nil {
+		return img, nil, err
+	}
+	given, err = m.admit(o, sum)
+	return img, given, err
+}
+
+// admit checks what the module, whose facts are known, asks for.
+func (m *Module) admit(o Options, sum [32]byte) (given []grant, err error) {
 	m.sha256 = hex.EncodeToString(sum[:])
 	digest := sha256.New()
 	digest.Write([]byte("auditrelay guest 1\x00"))
@@ -72,11 +81,8 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	seed := [32]byte(digest.Sum(nil))
 	m.digest = hex.EncodeToString(seed[:])
 
-	if img, err = m.image(o, sum); err != nil {
-		return img, nil, err
-	}
 	if m.manifest, err = manifest.Of(&m.facts); err != nil {
-		return img, nil, err
+		return nil, err
 	}
 	given, err = check(&m.facts, m.manifest, o.Grants, m.limits)
 	_, m.init = exported(&m.facts, exportInit, meter.Function)
@@ -86,7 +92,7 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 		p.Seed = seed
 	}
 	m.policy = p
-	return img, given, errors.Join(err, errPolicy)
+	return given, errors.Join(err, errPolicy)
 }
 
 func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {

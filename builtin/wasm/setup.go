@@ -1,9 +1,7 @@
 package wasm
 
 import (
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,9 +46,10 @@ const (
 // and what is done again where one of them ends the worker still short.
 const width = 128
 
-// setup is what a worker gets, before the module's bytes.
+// setup is what a worker gets. It finds the module itself in the cache.
 type setup struct {
 	Name      string
+	Sum       [32]byte // the module's digest
 	Config    []byte
 	Grants    Grants
 	Keys      map[string]int // versions by name: secrets stay with the relay
@@ -62,25 +61,12 @@ type setup struct {
 	Memory    int64 // that all of its instances may come to take
 }
 
-func (s *setup) encode(wasm []byte) ([]byte, error) {
-	head, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	out := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(head)+len(wasm)), uint32(len(head)))
-	return append(append(out, head...), wasm...), nil
-}
-
 // options are those that the worker loads the module with.
-func (s *setup) decode(b []byte) (o Options, err error) {
-	if len(b) < 4 || int(binary.LittleEndian.Uint32(b)) > len(b)-4 {
-		return o, errors.New("no setup")
-	}
-	n := 4 + int(binary.LittleEndian.Uint32(b))
-	if err := json.Unmarshal(b[4:n], s); err != nil {
+func (s *setup) options(text []byte) (o Options, err error) {
+	if err := json.Unmarshal(text, s); err != nil {
 		return o, err
 	}
-	o = Options{Name: s.Name, Wasm: b[n:], Config: s.Config, Grants: s.Grants, Keys: map[string]auditrelay.Key{},
+	o = Options{Name: s.Name, Config: s.Config, Grants: s.Grants, Keys: map[string]auditrelay.Key{},
 		Limits: s.Limits, CacheDir: s.CacheDir, Isolation: s.Isolation, Breaker: BreakerOptions{Failures: -1}}
 	for name, version := range s.Keys {
 		o.Keys[name] = auditrelay.Key{Version: version}

@@ -27,6 +27,7 @@ import (
 func RunWorker(args []string) int {
 	os.Clearenv()
 	debug.SetTraceback("none")
+	collect := debug.SetGCPercent(-1) // a fifth of the time until the first verdict
 	p, err := process.Join(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,6 +50,8 @@ func RunWorker(args []string) int {
 		l := &lane{worker: w, side: side}
 		go l.serve()
 	}
+	debug.SetGCPercent(collect)
+	debug.FreeOSMemory() // what loading took
 	p.Wait()
 	return 0
 }
@@ -57,7 +60,7 @@ func RunWorker(args []string) int {
 // what loading took.
 func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
 	var s setup
-	o, err := s.decode(p.Setup)
+	o, err := s.options(p.Setup)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +73,7 @@ func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
 		return nil, nil, err
 	}
 	w := &worker{metrics: map[*atomic.Uint64]int{}, targets: map[string]int{}}
-	if w.module, err = loadWorker(o, s.Proven); err != nil {
+	if w.module, err = loadWorker(o, &s); err != nil {
 		return nil, nil, err
 	}
 	for i, name := range w.module.metrics() {
@@ -82,14 +85,16 @@ func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
 	return w, report.Join(confine.Tighten()), nil
 }
 
-// loadWorker loads a module without starting an instance.
-func loadWorker(o Options, proven bool) (*Module, error) {
+// loadWorker loads a module without starting an instance. The relay filled the cache: where
+// it has not got the module any more, the relay does so again.
+func loadWorker(o Options, s *setup) (*Module, error) {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, log: slog.New(slog.DiscardHandler)}
-	m.proven, m.breaker = proven, breaker{fuel: m.limits.Fuel, now: time.Now}
-	img, given, err := m.prepare(o)
-	if err == nil && !img.found {
-		err = errNoCode // the relay filled the cache; it does so again
+	m.proven, m.breaker = s.Proven, breaker{fuel: m.limits.Fuel, now: time.Now}
+	img := m.find(o, s.Sum)
+	if !img.found {
+		return nil, errNoCode
 	}
+	given, err := m.admit(o, s.Sum)
 	if err == nil {
 		err = m.compile(context.Background(), o, img, given)
 	}

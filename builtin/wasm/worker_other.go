@@ -20,7 +20,7 @@ func (*lane) attach(*hostfuncs.State) {}
 
 type workers struct{}
 
-func newWorkers(*Module, Options, bool) (*workers, error) {
+func newWorkers(*Module, Options, image) (*workers, error) {
 	return nil, errors.New("this system has no worker processes")
 }
 

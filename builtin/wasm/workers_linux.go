@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -19,6 +20,11 @@ import (
 // workerMemory is what a worker process may take beyond what its guests may.
 const workerMemory = 48 << 20
 
+// groupMemory is what a worker's control group allows beyond that of its guests and of its
+// lanes: twice workerMemory, since it counts what the kernel has for the worker, too, and
+// what goes beyond is killed without a word.
+const groupMemory = 2 * workerMemory
+
 // workers are the worker processes of one module: one for each group of instances, and
 // another where its lanes are all taken.
 type workers struct {
@@ -28,6 +34,7 @@ type workers struct {
 	base             atomic.Int64 // memory of a worker without instances
 	lost             atomic.Uint64
 	report           atomic.Pointer[confine.Report]
+	limits           atomic.Pointer[[]string] // of the first worker's control group
 
 	mu     sync.Mutex
 	groups map[string]*workerGroup
@@ -46,25 +53,26 @@ const workerStart = 30 * time.Second
 // idleTime is after how long a worker ends that nobody uses.
 const idleTime = 30 * time.Second
 
-func newWorkers(m *Module, o Options, proven bool) (*workers, error) {
+func newWorkers(m *Module, o Options, img image) (*workers, error) {
 	dir, err := filepath.Abs(o.CacheDir)
 	if err != nil {
 		return nil, err
 	}
-	s := setup{Name: o.Name, Config: o.Config, Grants: o.Grants, Detectors: o.Detectors.Options(), Limits: o.Limits,
-		CacheDir: dir, Proven: proven, Isolation: o.Isolation, Keys: map[string]int{}}
+	s := setup{Name: o.Name, Sum: img.sum, Config: o.Config, Grants: o.Grants, Detectors: o.Detectors.Options(), Limits: o.Limits,
+		CacheDir: dir, Proven: !img.found, Isolation: o.Isolation, Keys: map[string]int{}}
 	for _, name := range o.Grants.Keys {
 		s.Keys[name] = o.Keys[name].Version
 	}
 	lanes := max(2, goruntime.GOMAXPROCS(0))
 	w := &workers{module: m, targets: m.targets(), metrics: m.metrics(), groups: map[string]*workerGroup{}}
 	s.Memory = int64(lanes) * w.instanceMemory()
-	text, err := s.encode(o.Wasm)
+	text, err := json.Marshal(&s)
 	if err != nil {
 		return nil, err
 	}
 	l := m.limits
 	w.options = process.Options{Command: o.Worker, Lanes: lanes, Setup: text, Timeout: workerStart,
+		Groups: confine.Delegated(), Memory: groupMemory + auditrelay.ByteSize(s.Memory),
 		In:  (1<<20 + int(l.EventBytes) + int(auditrelay.MaxEditBytes)) &^ (1<<16 - 1), // whole pages
 		Out: 2<<20 + batchBytes + 4*(int(l.EventBytes)+int(l.EditBytes)) + int(l.EmitBytes)}
 	return w, nil
@@ -105,6 +113,9 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 	}
 	w.base.Store(p.Memory())
 	w.report.CompareAndSwap(nil, &p.Report)
+	if p.Group != nil {
+		w.limits.CompareAndSwap(nil, &p.Group.Applied)
+	}
 	return p, nil
 }
 
@@ -213,6 +224,9 @@ func (w *workers) locks() *Locks {
 		return &Locks{}
 	}
 	l := &Locks{Hold: report.Holds()}
+	if limits := w.limits.Load(); limits != nil {
+		l.Limits = *limits
+	}
 	for _, s := range report.Missing() {
 		l.Missing = append(l.Missing, string(s.Measure)+"="+string(s.Why))
 	}

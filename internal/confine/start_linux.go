@@ -9,8 +9,8 @@ import (
 // Start starts the process that describe describes, in user, network, process and IPC
 // namespaces of its own. Where the system does not permit them it starts it without, from
 // a second description: a command cannot be started twice. describe sets everything but
-// SysProcAttr, of which Start keeps only Credential; any error of describe is returned as
-// it is.
+// SysProcAttr, of which Start keeps only Credential and the control group; any error of
+// describe is returned as it is.
 //
 // The process is in a process group of its own, out of reach of a terminal's signals, and
 // the kernel kills it when the thread that called Start ends. Go ends a thread only when a
@@ -25,6 +25,7 @@ func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 		attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		if cmd.SysProcAttr != nil {
 			attr.Credential = cmd.SysProcAttr.Credential
+			attr.UseCgroupFD, attr.CgroupFD = cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD
 		}
 		cmd.SysProcAttr = attr
 		if !apart {

@@ -28,6 +28,8 @@ type GuestsSandbox struct {
 	Locked  bool   `json:"locked"`  // the system keeps guest code in its process
 	// Missing are the locks that the system did not apply, with the reason.
 	Missing []string `json:"missing,omitempty"`
+	// Limits are those of a worker's control group, where the relay's was delegated to it.
+	Limits []string `json:"limits,omitempty"`
 }
 
 // Principal is the caller as the relay knows it.

@@ -307,13 +307,16 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 // tellLocks says once where guests run, and what the system does not keep them from.
 func (a *assembler) tellLocks(cfg *config.Config, m *wasm.Module) {
 	locks := m.Locks()
-	var missing string
+	var missing, limits string
 	if locks != nil {
-		missing = strings.Join(locks.Missing, " ")
+		missing, limits = strings.Join(locks.Missing, " "), strings.Join(locks.Limits, " ")
 	}
-	told := fmt.Sprint(locks != nil, missing)
+	told := fmt.Sprint(locks != nil, missing, limits)
 	if before := a.toldLocks.Swap(&told); before != nil && *before == told {
 		return
+	}
+	if limits != "" {
+		a.log.Info("each guest worker has a control group", "limits", limits)
 	}
 	switch {
 	case locks == nil && cfg.Guests.Sandbox == config.SandboxOff:

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"auditrelay"
+	"auditrelay/internal/confine"
 )
 
 // Options are how a worker process is started.
@@ -20,6 +23,10 @@ type Options struct {
 	Setup []byte
 	// Timeout bounds the time until the worker is ready.
 	Timeout time.Duration
+	// Groups makes a control group for the worker, whose memory it limits to Memory and to
+	// what its lanes share. Nil: it stays in the relay's.
+	Groups *confine.Groups
+	Memory auditrelay.ByteSize
 }
 
 // Message is what is said on a lane: that Length bytes at Offset of the sender's memory

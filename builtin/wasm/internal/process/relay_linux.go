@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"auditrelay"
 	"auditrelay/internal/confine"
 )
 
@@ -27,6 +28,7 @@ const Supported = true
 type Process struct {
 	PID    int
 	Report confine.Report // what the worker gave up, by its own account
+	Group  *confine.Group // nil: it has none of its own
 
 	cmd     *exec.Cmd
 	control *os.File
@@ -77,12 +79,23 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		p.lanes, p.free, theirs = append(p.lanes, l), append(p.free, l), append(theirs, conn, memory)
 	}
 	arguments := append(append([]string(nil), o.Command[1:]...), strconv.Itoa(o.Lanes), strconv.Itoa(o.In), strconv.Itoa(o.Out))
-	err = p.run(func() (*exec.Cmd, error) {
+	describe := func() (*exec.Cmd, error) {
 		cmd := exec.Command(o.Command[0], arguments...) //nolint:gosec // the operator's own program
 		cmd.Env = []string{Marker + "=1"}
 		cmd.ExtraFiles = theirs
+		if p.Group != nil {
+			p.Group.In(cmd)
+		}
 		return cmd, nil
-	})
+	}
+	if o.Groups != nil {
+		// Without a group rather than not at all: the other limits hold.
+		p.Group, _ = o.Groups.New(o.Memory + auditrelay.ByteSize(o.Lanes*(o.In+o.Out)))
+	}
+	if err = p.run(describe); err != nil && p.Group != nil {
+		p.leaveGroup()
+		err = p.run(describe)
+	}
 	if err != nil {
 		p.release()
 		return nil, fmt.Errorf("start a worker: %w", err)
@@ -114,10 +127,18 @@ func (p *Process) run(describe func() (*exec.Cmd, error)) error {
 			return
 		}
 		p.ended = p.cmd.Wait()
+		if p.Group != nil {
+			_ = p.Group.Close()
+		}
 		close(p.dead)
 		p.release()
 	}()
 	return <-started
+}
+
+func (p *Process) leaveGroup() {
+	_ = p.Group.Close()
+	p.Group = nil
 }
 
 // setUp sends the setup and waits for the answer.

@@ -62,6 +62,10 @@ func TestLimitsHold(t *testing.T) {
 			t.Errorf("%s over the limit: %+v", name, got)
 		}
 	}
+	var got Result
+	if _, err := ReadResult([]byte{Keep, parts, 0, 0}, &got, limits); err == nil {
+		t.Error("a part that there is not")
+	}
 	for name, v := range map[string]Started{
 		"paths":      {Paths: make([][]byte, 6)},
 		"path bytes": {Paths: [][]byte{make([]byte, 30), make([]byte, 30)}},

@@ -1,0 +1,194 @@
+package confine
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"auditrelay"
+)
+
+// Groups makes control groups (cgroup v2) below the one that the system delegated to this
+// process, as systemd does for a service with Delegate=.
+type Groups struct {
+	dir         string // of the groups
+	controllers []string
+}
+
+// Group is one process's control group. Close it when the process has ended.
+type Group struct {
+	// Applied are the limits that it sets, such as "memory.max=134217728".
+	Applied []string
+
+	dir  string
+	file *os.File
+}
+
+const (
+	groupWeight = 50  // a half of what the relay's own group has
+	groupTasks  = 512 // threads: Go ends where it cannot start one that it needs
+)
+
+// Delegated returns the Groups of this process; nil where nothing was delegated to it, or
+// none of the limits is there. A process in the delegated group itself moves to a group
+// below it, since only groups without processes divide what they have.
+func Delegated() *Groups {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || err2 != nil {
+		return nil
+	}
+	g, _ := delegated(ownGroup(string(own), string(mounts)), isDelegated)
+	return g
+}
+
+// isDelegated says whether systemd marked a group as its service's own to divide.
+// https://systemd.io/CGROUP_DELEGATION; trusted attributes are root's to read.
+func isDelegated(dir string) bool {
+	var value [1]byte
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		if n, err := unix.Getxattr(dir, name, value[:]); err == nil && n == 1 && value[0] == '1' {
+			return true
+		}
+	}
+	return false
+}
+
+// ownGroup returns the directory of a process's group, from /proc's cgroup and mountinfo;
+// nothing where there is none.
+func ownGroup(own, mounts string) string {
+	group := ""
+	for line := range strings.Lines(own) {
+		if rest, ok := strings.CutPrefix(line, "0::"); ok {
+			group = strings.TrimSuffix(rest, "\n")
+		}
+	}
+	for line := range strings.Lines(mounts) {
+		where, kind, _ := strings.Cut(line, " - ")
+		f := strings.Fields(where)
+		if group == "" || !strings.HasPrefix(kind, "cgroup2 ") || len(f) < 5 {
+			continue
+		}
+		root, at := f[3], f[4]
+		if below, ok := strings.CutPrefix(group, strings.TrimSuffix(root, "/")); ok && (below == "" || below[0] == '/') {
+			return path.Join(at, below)
+		}
+	}
+	return ""
+}
+
+// delegated prepares the groups where own, or what contains it, is delegated.
+func delegated(own string, is func(dir string) bool) (*Groups, error) {
+	if own == "" {
+		return nil, nil
+	}
+	base := filepath.Dir(own)
+	inside := is(own)
+	if inside {
+		base = own
+	} else if !is(base) {
+		return nil, nil
+	}
+	there, err := os.ReadFile(filepath.Join(base, "cgroup.controllers"))
+	if err != nil {
+		return nil, err
+	}
+	g := &Groups{dir: filepath.Join(base, "guests")}
+	enable := ""
+	for _, c := range []string{"memory", "pids", "cpu"} {
+		if slices.Contains(strings.Fields(string(there)), c) {
+			g.controllers = append(g.controllers, c)
+			enable += " +" + c
+		}
+	}
+	if len(g.controllers) == 0 {
+		return nil, fmt.Errorf("%s has none of memory, pids and cpu", base)
+	}
+	if inside {
+		relay := filepath.Join(base, "relay")
+		if err := makeGroup(relay); err != nil {
+			return nil, err
+		}
+		if err := set(relay, "cgroup.procs", strconv.Itoa(os.Getpid())); err != nil {
+			return nil, err
+		}
+	}
+	if err := set(base, "cgroup.subtree_control", enable[1:]); err != nil {
+		return nil, err
+	}
+	if err := makeGroup(g.dir); err != nil {
+		return nil, err
+	}
+	if slices.Contains(g.controllers, "cpu") {
+		_ = set(g.dir, "cpu.weight", strconv.Itoa(groupWeight))
+	}
+	// What a killed relay left is empty, and can be removed.
+	left, _ := filepath.Glob(filepath.Join(g.dir, "worker-*"))
+	for _, dir := range left {
+		_ = os.Remove(dir)
+	}
+	return g, set(g.dir, "cgroup.subtree_control", enable[1:])
+}
+
+// New makes a group for a process that may take so much memory, what it shares included.
+func (g *Groups) New(memory auditrelay.ByteSize) (*Group, error) {
+	dir, err := os.MkdirTemp(g.dir, "worker-")
+	if err != nil {
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	n := &Group{dir: dir}
+	limit := func(controller, file, value string) {
+		if err == nil && slices.Contains(g.controllers, controller) {
+			err = set(dir, file, value)
+			n.Applied = append(n.Applied, file+"="+value)
+		}
+	}
+	limit("memory", "memory.max", strconv.FormatInt(int64(memory), 10))
+	limit("pids", "pids.max", strconv.Itoa(groupTasks))
+	if slices.Contains(g.controllers, "memory") {
+		_ = set(dir, "memory.swap.max", "0") // not everywhere
+	}
+	if slices.Contains(g.controllers, "cpu") {
+		n.Applied = append(n.Applied, "cpu.weight="+strconv.Itoa(groupWeight))
+	}
+	if err == nil {
+		n.file, err = os.Open(dir)
+	}
+	if err != nil {
+		_ = n.Close()
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	return n, nil
+}
+
+// In makes a command start in the group.
+func (n *Group) In(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(n.file.Fd())} //nolint:gosec // a descriptor
+}
+
+// Close removes the group.
+func (n *Group) Close() error {
+	if n.file != nil {
+		_ = n.file.Close()
+	}
+	return os.Remove(n.dir)
+}
+
+func makeGroup(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return nil
+}
+
+func set(dir, file, value string) error {
+	return os.WriteFile(filepath.Join(dir, file), []byte(value), 0o644)
+}

@@ -1,0 +1,133 @@
+package confine
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestOwnGroup(t *testing.T) {
+	const v2 = "35 24 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
+	for _, c := range []struct{ name, own, mounts, want string }{
+		{"systemd", "0::/system.slice/auditrelay.service\n", v2, "/sys/fs/cgroup/system.slice/auditrelay.service"},
+		{"both versions", "4:memory:/a\n0::/b\n", "30 24 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n35 24 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified/b"},
+		{"a container's own view", "0::/\n", v2, "/sys/fs/cgroup"},
+		{"a part that is mounted", "0::/docker/x/y\n", "35 24 0:30 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/y"},
+		{"another part", "0::/docker/xy\n", "35 24 0:30 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", ""},
+		{"version 1 alone", "4:memory:/a\n", v2, ""},
+		{"no mount", "0::/b\n", "", ""},
+	} {
+		if got := ownGroup(c.own, c.mounts); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A tree of plain directories takes what the kernel's would.
+func TestGroupsOfADelegatedTree(t *testing.T) {
+	read := func(name ...string) string {
+		text, _ := os.ReadFile(filepath.Join(name...))
+		return string(text)
+	}
+	for _, c := range []struct {
+		name, controllers string
+		sub               bool // the process is in a group below the delegated one
+		want              []string
+	}{
+		{"all controllers", "cpuset cpu io memory pids\n", false, []string{"memory.max=1000", "pids.max=512", "cpu.weight=50"}},
+		{"DelegateSubgroup=", "cpu memory pids", true, []string{"memory.max=1000", "pids.max=512", "cpu.weight=50"}},
+		{"memory alone", "memory", false, []string{"memory.max=1000"}},
+		{"none that is wanted", "hugetlb", false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			base := t.TempDir()
+			own := base
+			if c.sub {
+				own = filepath.Join(base, "relay")
+			}
+			if err := os.MkdirAll(filepath.Join(base, "guests", "worker-left"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := set(base, "cgroup.controllers", c.controllers); err != nil {
+				t.Fatal(err)
+			}
+			g, err := delegated(own, func(dir string) bool { return dir == base })
+			if c.want == nil {
+				if g != nil || err == nil {
+					t.Fatalf("got %+v, %v", g, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if moved := read(base, "relay", "cgroup.procs"); (moved == strconv.Itoa(os.Getpid())) == c.sub {
+				t.Errorf("moved: %q", moved)
+			}
+			if _, err := os.Stat(filepath.Join(base, "guests", "worker-left")); err == nil {
+				t.Error("what a killed relay left is still there")
+			}
+			if enabled := read(base, "guests", "cgroup.subtree_control"); !strings.Contains(enabled, "+memory") || read(base, "cgroup.subtree_control") != enabled {
+				t.Errorf("enabled: %q", enabled)
+			}
+			n, err := g.New(1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(n.Applied, c.want) || read(n.dir, "memory.max") != "1000" {
+				t.Errorf("got %v, want %v", n.Applied, c.want)
+			}
+		})
+	}
+	if g, err := delegated(t.TempDir(), func(string) bool { return false }); g != nil || err != nil {
+		t.Errorf("not delegated: got %+v, %v", g, err)
+	}
+}
+
+// On the kernel's own tree a process starts in its group, which goes when it has ended.
+func TestAProcessStartsInItsGroup(t *testing.T) {
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	dir := ownGroup(string(own), string(mounts))
+	if dir == "" {
+		t.Skip("no cgroup v2 is mounted")
+	}
+	base, err := os.MkdirTemp(dir, "auditrelay-test-")
+	if err != nil {
+		t.Skip("no group can be made here: ", err)
+	}
+	defer os.Remove(base)
+	g := &Groups{dir: base}
+	if there, _ := os.ReadFile(filepath.Join(base, "cgroup.controllers")); strings.Contains(string(there), "memory") {
+		g.controllers = []string{"memory"}
+		if err := set(base, "cgroup.subtree_control", "+memory"); err != nil {
+			t.Skip("the memory controller cannot be passed on here: ", err)
+		}
+	} else {
+		t.Log("this system's cgroup v2 has no memory controller: its limit is not tested here")
+	}
+	n, err := g.New(1 << 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, _, err := Start(func() (*exec.Cmd, error) {
+		cmd := exec.Command("sleep", "60")
+		n.In(cmd)
+		return cmd, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cgroup"); !strings.Contains(string(in), filepath.Base(n.dir)) {
+		t.Errorf("it is in %s, want %s", in, n.dir)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
