@@ -191,7 +191,7 @@ func TestBesideHostile(t *testing.T) {
 	throughput, door := 0, time.Duration(0)
 	for _, b := range base {
 		throughput, door = throughput+b.delivered/len(base), door+b.door/time.Duration(len(base))
-		t.Logf("a plain loop: %d delivered beside it, door p99 %v", b.delivered, b.door)
+		t.Logf("a plain loop: %d delivered beside it, door p99 %v, collector pause %v", b.delivered, b.door, b.pause)
 	}
 	slices.SortFunc(all, func(a, b beside) int { return cmp.Compare(a.delivered, b.delivered) })
 	for _, b := range all {
