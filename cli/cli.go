@@ -70,7 +70,7 @@ type grammar struct {
 	Deliveries deliveriesCommand `cmd:"" aliases:"delivery" help:"Show payloads with their attempts: bytes sent, the answer, the time of the next try."`
 	DeadLetter deadLetterCommand `cmd:"" help:"Show, replay or discard events that were set aside."`
 	Quarantine quarantineCommand `cmd:"" help:"Show, replay or delete invalid input."`
-	Replay     replayCommand     `cmd:"" help:"Deliver a range of events again."`
+	Replay     replayCommands    `cmd:"" help:"Deliver a range of events again, or cancel such a replay."`
 	Explain    explainCommand    `cmd:"" help:"Show what became of one event."`
 	Audit      auditCommands     `cmd:"" help:"Search and export the store (role comply)."`
 	Store      storeCommands     `cmd:"" help:"Verify the store against its proofs, and rebuild it from the journal."`

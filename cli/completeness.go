@@ -3,6 +3,8 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"auditrelay/cli/internal/api"
@@ -53,7 +55,38 @@ func (c *completeCommand) Run(a *program) error {
 		}
 		rows = append(rows, []string{cmp.Or(l.Callback, "(accepted)"), number(l.Size), number(l.Signed), moment(l.SignedAt), check})
 	}
+	if err := a.table(rows); err != nil || len(got.Verified) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	rows = [][]string{{"VERIFIED", "AT", "BY", "RECORDS", "FOUND", "LOGS"}}
+	for i := range got.Verified {
+		v := &got.Verified[i]
+		rows = append(rows, []string{v.Place, moment(v.At), v.By, number(v.Records), faultsText(v.Faults), logsText(v.Logs)})
+	}
 	return a.table(rows)
+}
+
+// faultsText says what a run of verify found.
+func faultsText(faults map[string]int) string {
+	var parts []string
+	for _, category := range slices.Sorted(maps.Keys(faults)) {
+		parts = append(parts, fmt.Sprintf("%d %s", faults[category], category))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "nothing wrong")
+}
+
+// logsText says whether verified logs are the relay's.
+func logsText(logs []api.VerifiedLog) string {
+	var parts []string
+	for _, l := range logs {
+		if l.Fault != "" {
+			parts = append(parts, l.Origin+": "+l.Fault)
+		} else {
+			parts = append(parts, fmt.Sprintf("%s: %d entries, as here", cmp.Or(l.Callback, "(accepted)"), l.Size))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // keptText says what is left of a day's events in the journal.

@@ -130,6 +130,7 @@ func (c *deadLetterJobs) Run(a *program) error {
 
 type deadLetterCancel struct {
 	remote
+	why
 	ID   string `arg:"" help:"The replay's id."`
 	JSON bool   `help:"Print JSON."`
 }
@@ -139,7 +140,7 @@ func (c *deadLetterCancel) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	job, err := cl.CancelDeadReplay(a.ctx, c.ID)
+	job, err := cl.CancelDeadReplay(a.ctx, c.ID, c.api())
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func (c *quarantineReplay) Run(a *program) error {
 	} else {
 		var contents []byte
 		if contents, err = a.contents(c.Edit); err == nil {
-			done, err = cl.ReplaceQuarantined(a.ctx, c.Numbers[0], contents)
+			done, err = cl.ReplaceQuarantined(a.ctx, c.Numbers[0], contents, c.api())
 		}
 		if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusUnprocessableEntity {
 			done.Failed, err = []api.QuarantineFailed{{Number: c.Numbers[0], Error: e}}, nil

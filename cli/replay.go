@@ -3,10 +3,43 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"auditrelay/cli/internal/api"
 )
+
+type replayCommands struct {
+	Start  replayCommand       `cmd:"" default:"withargs" help:"Deliver a range of events again (the default)."`
+	Cancel cancelReplayCommand `cmd:"" help:"End a replay: what it has not delivered is skipped."`
+}
+
+type cancelReplayCommand struct {
+	remote
+	why
+	Replay string `arg:"" help:"The replay, as callbacks shows it." placeholder:"CALLBACK@ID"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+func (c *cancelReplayCommand) Run(a *program) error {
+	callback, id, ok := strings.Cut(c.Replay, "@")
+	if !ok {
+		return usage("name the replay as CALLBACK@ID; auditrelay callbacks shows them")
+	}
+	cl, err := c.clientFor(c.Seen)
+	if err != nil {
+		return err
+	}
+	status, err := cl.CancelReplay(a.ctx, callback, id, c.api())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(status)
+	}
+	_, err = fmt.Fprintf(a.stdout, "replay %s of %s is cancelled: %d events were delivered, the rest is skipped\n", id, callback, status.Account.Delivered)
+	return err
+}
 
 type replayCommand struct {
 	remote

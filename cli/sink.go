@@ -12,6 +12,7 @@ type sinkCommands struct {
 
 type sinkTestCommand struct {
 	remote
+	why
 	Callback string `arg:"" help:"The callback."`
 	JSON     bool   `help:"Print JSON."`
 }
@@ -24,7 +25,7 @@ func (c *sinkTestCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	result, err := cl.TestSink(a.ctx, c.Callback)
+	result, err := cl.TestSink(a.ctx, c.Callback, c.api())
 	if err != nil {
 		return err
 	}

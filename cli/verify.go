@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/app"
 	"auditrelay/internal/verify"
 	"auditrelay/runtime"
@@ -33,6 +34,9 @@ type verifyCommand struct {
 	WitnessKey []string      `help:"The public key of a witness, or a file with it: every pinned checkpoint must have its cosignature. Repeatable." placeholder:"KEY"`
 	Timestamp  string        `help:"The URL of a time-stamping authority (RFC 3161): each saved pin gets its token beside it, in FILE.tsr." placeholder:"URL"`
 	Watch      time.Duration `help:"Verify again and again, so long after each end, until interrupted. Each run pins what the run before verified; --save-pin keeps that over restarts." placeholder:"DURATION"`
+	ReportTo   string        `help:"Tell the relay at this URL what was found; completeness and the page show it. The token (role auditor) is in AUDITRELAY_TOKEN or --token-file." placeholder:"URL"`
+	TokenFile  string        `help:"With --report-to: file with the bearer token." placeholder:"FILE"`
+	CA         string        `help:"With --report-to: file of PEM certificates to trust instead of the system's." env:"AUDITRELAY_CA" placeholder:"FILE"`
 	Metrics    string        `help:"With --watch: serve Prometheus metrics at this address, path /metrics." placeholder:"HOST:PORT"`
 }
 
@@ -47,11 +51,14 @@ func (c *verifyCommand) Run(a *program) error {
 	if c.Metrics != "" {
 		return usage("--metrics needs --watch")
 	}
+	if c.ReportTo == "" && c.TokenFile != "" {
+		return usage("--token-file needs --report-to")
+	}
 	report, err := c.verifyPlace(a, o)
 	if err != nil {
 		return err
 	}
-	return c.tell(a, report)
+	return errors.Join(c.tell(a, report), c.report(a.ctx, report))
 }
 
 // options reads the keys and the pins.
@@ -91,16 +98,50 @@ func (c *verifyCommand) options() (verify.Options, error) {
 func (c *verifyCommand) verifyPlace(a *program, o verify.Options) (*verify.Report, error) {
 	report, err := c.verify(a, o)
 	if err != nil {
-		place := c.Place
-		if u, wrong := url.Parse(place); wrong == nil && u.User != nil {
-			place = u.Redacted()
-		}
-		return nil, fmt.Errorf("verify %s: %w", place, err)
+		return nil, fmt.Errorf("verify %s: %w", c.place(), err)
 	}
 	if report.FaultCount == 0 {
 		err = c.cosign(a.ctx, report, o.Witnesses)
 	}
 	return report, err
+}
+
+// place is what is verified, for people.
+func (c *verifyCommand) place() string {
+	if u, err := url.Parse(c.Place); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return c.Place
+}
+
+// report tells a relay what was found.
+func (c *verifyCommand) report(ctx context.Context, report *verify.Report) error {
+	if c.ReportTo == "" {
+		return nil
+	}
+	r := remote{Server: c.ReportTo, TokenFile: c.TokenFile, CA: c.CA}
+	cl, err := r.client()
+	if err != nil {
+		return err
+	}
+	place := c.place()
+	if !strings.Contains(place, "://") && place != journalPlace {
+		host, _ := os.Hostname() // a path means nothing without its machine
+		place = host + ":" + place
+	}
+	told := api.VerifyReport{Place: place[:min(len(place), runtime.MaxPlace)], Records: report.Records, Uncovered: uint64(len(report.Unattested)), Faults: map[string]int{}}
+	for category, n := range report.FaultCounts {
+		told.Faults[string(category)] = n
+	}
+	for _, l := range report.Logs {
+		if l.Checkpoint != "" && len(told.Checkpoints) < runtime.MaxCheckpoints {
+			told.Checkpoints = append(told.Checkpoints, l.Checkpoint)
+		}
+	}
+	if _, err := cl.ReportVerified(ctx, told); err != nil {
+		return fmt.Errorf("tell the relay what was found: %w", err)
+	}
+	return nil
 }
 
 func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, error) {

@@ -126,6 +126,9 @@ func (w *watcher) run(a *program) {
 		w.say(a, "error: "+err.Error())
 		return
 	}
+	if err := w.command.report(a.ctx, report); err != nil && a.ctx.Err() == nil {
+		fmt.Fprintln(a.stderr, escaped([]byte(err.Error()))) // told at every run: nobody else says it
+	}
 	for _, c := range verify.Categories {
 		w.faults.WithLabelValues(string(c)).Set(float64(report.FaultCounts[c]))
 	}

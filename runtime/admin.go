@@ -423,6 +423,29 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	return started, nil
 }
 
+// CancelReplay ends a replay of events: what it has not delivered is skipped, and its
+// sealed payloads are given up, but for those on their way. The replay's dead letters
+// stay. It is durable, and an own record of it is part of the same write. Errors:
+// ErrNoCallback, also for a replay that is done; ErrControl for one that repeats own
+// records; ErrChanged.
+func (r *Runtime) CancelReplay(ctx context.Context, callback, id string, by By) (CallbackStatus, error) {
+	name := callback + "@" + id
+	p, err := r.pump(name)
+	if err != nil {
+		return CallbackStatus{}, err
+	}
+	err = r.operate(ctx, name, laneAct{"cancel", auditrelay.ActionDeleted}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+		if m.State().Replay.Own {
+			return fmt.Errorf("replay %s: %w", name, ErrControl)
+		}
+		return m.SetDetached(tx, now, "cancelled by "+orNobody(by))
+	})
+	if err != nil {
+		return CallbackStatus{}, err
+	}
+	return r.status(p.seen.Load())
+}
+
 // replayRecord is what an own record says of a replay.
 type replayRecord struct {
 	Replay string `json:"replay"`

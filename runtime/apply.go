@@ -110,6 +110,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 	if !r.memorySet {
 		r.memory.resize(memoryFor(callbacks))
 	}
+	on, inForce := r.rolloutUnder(callbacks)
 	old := map[string]*callback{}
 	for _, c := range r.callbacks {
 		old[c.Name] = c
@@ -125,6 +126,9 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 			continue
 		}
 		c := r.newCallback(callbacks[i])
+		if on != nil && c.step(on.Filter) >= 0 {
+			on.attach(c)
+		}
 		next = append(next, c)
 		started, err := r.pumpsOf(c)
 		if err != nil {
@@ -154,6 +158,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 	}
 	maps.DeleteFunc(r.histories, func(lane string, _ *attempts) bool { return !lanes[lane] })
 	r.mu.Unlock()
+	inForce()
 	r.replace(old, spare, fresh)
 	r.refreshKept(keep)
 	return nil

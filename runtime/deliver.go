@@ -99,7 +99,7 @@ func (p *pump) releaseHeld() {
 // settle brings a result, and all that wait beside it, into the machine.
 func (p *pump) settle(ctx context.Context, first result) {
 	defer p.releaseHeld()
-	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
+	err := p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 		for res, more := first, true; more; {
 			p.out--
 			p.held = append(p.held, res.held)
@@ -114,6 +114,9 @@ func (p *pump) settle(ctx context.Context, first result) {
 		}
 		return nil
 	})
+	if err == nil && p.place.Replay == "" && p.r.rollout.Load() != nil {
+		p.r.counted(p.callback.Name, p.machine.State().Tried)
+	}
 }
 
 func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
@@ -129,6 +132,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		}
 		return nil
 	case res.taken:
+		p.machine.SetTried(p.r.tried())
 		return p.machine.Seal(tx, now, res.batch, p.place)
 	case ctx.Err() != nil && res.failed():
 		p.machine.Abandon(res.number) // broken off by us; not the destination's failure
@@ -139,6 +143,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		return nil //nolint:nilerr // broken off by us; not a failure
 	}
 	number, _ := p.machine.Tried(res.number)
+	p.machine.SetTried(p.r.tried())
 	_, err := p.machine.Settle(tx, now, *res.sent)
 	if err == nil {
 		p.attemptedAs(&res, number)

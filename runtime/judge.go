@@ -29,13 +29,14 @@ type judge struct {
 	detectors *detect.Catalogue
 	emits     bool // a filter may
 	findings  findings
-	shared    *shareGroup              // nil: with nobody
-	delivers  bool                     // the final document goes to a sink
-	alerts    bool                     // neither the condition nor a filter keeps an alert back
-	noOwn     bool                     // own records end as filtered
-	watched   []watch                  // by step, of those that observe
-	cost      atomic.Pointer[stepCost] // nil: nothing is added up
-	idle      chan *worker             // of fixed size; a nil stands for one not made yet
+	shared    *shareGroup               // nil: with nobody
+	delivers  bool                      // the final document goes to a sink
+	alerts    bool                      // neither the condition nor a filter keeps an alert back
+	noOwn     bool                      // own records end as filtered
+	watched   []watch                   // by step, of those that observe
+	cost      atomic.Pointer[stepCost]  // nil: nothing is added up
+	trial     atomic.Pointer[trialStep] // nil: no rollout is under way
+	idle      chan *worker              // of fixed size; a nil stands for one not made yet
 }
 
 // judging is what the judges of one runtime have in common.
@@ -114,7 +115,7 @@ const (
 // nothing is in the way. An error means that none was judged. room bounds the bytes
 // that the filters may make, beside maxJudged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
-	if several, most := j.shared.several(); several {
+	if several, most := j.shared.several(); several && j.trial.Load() == nil {
 		return j.shared.all(ctx, j, events, room, most)
 	}
 	return j.judgeAll(ctx, events, room)
@@ -313,6 +314,11 @@ func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Ev
 		}
 		if v.err != nil {
 			break
+		}
+	}
+	for _, v := range visits {
+		if held, ok := errors.AsType[*heldError](v.err); ok && v.tried != nil {
+			v.tried.cannot(held) // rather than that the callback stands still
 		}
 	}
 	return visits

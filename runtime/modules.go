@@ -198,6 +198,11 @@ func (m *Modules) Delete(digest string, by By) error {
 			return fmt.Errorf("%w: filter %s runs it, or can go back to it", ErrModuleInUse, s.Filter)
 		}
 	}
+	if o, err := loadRollout(m.journal); err != nil {
+		return err
+	} else if o != nil && o.State == RolloutRunning && o.Digest == digest {
+		return fmt.Errorf("%w: it is rolled out as filter %s", ErrModuleInUse, o.Filter)
+	}
 	if err := m.write(journal.ModuleKey(digest), nil, Change{
 		By: by, Act: "delete", Action: auditrelay.ActionDeleted, Table: "auditrelay_module", Object: digest, Before: stored, MakesRoom: true}); err != nil {
 		return err

@@ -74,7 +74,7 @@ func (j *judge) observed(ctx context.Context, w *worker, i int, v *visit, call *
 func (j *judge) checkObserved(w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) error {
 	step := &j.steps[i]
 	call.Touched = nil // its edits went nowhere
-	v.visited(step, w.instances[i], call, err)
+	v.visited(step, step.Filter, w.instances[i], call, err)
 	if w.trace != nil {
 		defer func() { w.trace(v, i, call, verdict, err) }()
 	}

@@ -34,6 +34,11 @@ type Options struct {
 	// it fails, Open returns its error.
 	Opened func(ctx context.Context, m *Modules, t *Texts) error
 
+	// OpenRollout, if not nil, opens the version of the rollout that was under way when the
+	// journal was closed, before any callback starts; the runtime owns the filter. An error
+	// rolls the rollout back, ErrRolloutInForce ends it as promoted.
+	OpenRollout func(context.Context, Rollout) (filter.Filter, error)
+
 	// Ingest filters process every event before it is stored, in order: for data that
 	// must never reach the disk. If they drop an event, it is stored without its data and
 	// ends as filtered on every callback. If they fail, the event is rejected and only a

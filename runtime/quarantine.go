@@ -338,7 +338,13 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 		after := struct {
 			Events   int  `json:"events"`
 			Replaced bool `json:"replaced"`
-		}{len(events), replaced}
+			// Digest is that of what was accepted instead, made as the item's own.
+			Digest string `json:"hmac_sha256,omitempty"`
+		}{Events: len(events), Replaced: replaced}
+		if replaced {
+			digest := r.quarantineDigest(&Quarantined{Data: data, Reason: it.Reason, Provenance: it.Provenance, Namespace: it.Namespace})
+			after.Digest = hex.EncodeToString(digest[:])
+		}
 		change := Change{By: by, Act: "replay", Action: auditrelay.ActionUnblocked, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), After: after}
 		return change.append(tx)
 	})

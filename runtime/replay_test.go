@@ -277,3 +277,50 @@ func TestDiscardWaitsForAReplay(t *testing.T) {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 }
+
+// TestCancelledReplay: what a replay has not delivered when it is cancelled is skipped, also
+// after a restart; what it has delivered, and the callback itself, stay as they are.
+func TestCancelledReplay(t *testing.T) {
+	sink := &memorySink{}
+	o := runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Events: 2}})}}
+	r := start(t, o)
+	submit(t, r, tenEvents()...)
+	settle(t, r)
+	sink.set(func(p auditrelay.Payload) error {
+		if strings.Contains(p.Key, "/1-") || !strings.Contains(p.Key[1:], "/") && p.Key[0] == '/' {
+			return nil // the replay's first payload, and the callback's own
+		}
+		return errDown
+	})
+	started, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 11})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "archive@" + started.ID
+	await(t, r, name, "half done", func(s runtime.CallbackStatus) bool { return s.Account.Delivered == 2 && s.Failures != nil })
+	if _, err := r.CancelReplay(t.Context(), "archive", "nobody", runtime.By{}); !errors.Is(err, runtime.ErrNoCallback) {
+		t.Errorf("another replay: %v", err)
+	}
+	if _, err := r.CancelReplay(t.Context(), "archive", started.ID, runtime.By{Principal: "ops", Reason: "enough"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, o)
+	settle(t, r)
+	s := replayStatus(t, r, started.ID)
+	if want := (runtime.Account{Assigned: 10, Delivered: 2, Skipped: 8, Balanced: true}); s.Account != want || !s.Done || !strings.Contains(s.Reason, "cancelled by ops") {
+		t.Errorf("the replay\n got %+v", s)
+	}
+	if got := account(t, r, "archive"); got.Delivered != got.Assigned || got.Assigned != 12 { // two records
+		t.Errorf("the callback: %+v", got)
+	}
+	records, _, err := r.OwnRecords(t.Context(), 1, 10)
+	if err != nil || len(records) != 2 || !strings.Contains(string(records[1].Data), `"act":"cancel"`) || !strings.Contains(string(records[1].Data), `"reason":"enough"`) {
+		t.Errorf("%+v %v", records, err)
+	}
+	if _, err := r.CancelReplay(t.Context(), "archive", started.ID, runtime.By{}); !errors.Is(err, runtime.ErrNoCallback) {
+		t.Errorf("one that is done: %v", err)
+	}
+}

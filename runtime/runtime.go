@@ -43,6 +43,8 @@ type Runtime struct {
 	texts        *Texts
 	log          *slog.Logger
 	taps         taps
+	verifying    sync.Mutex                                          // one report at a time
+	rollout      atomic.Pointer[rollout]                             // nil: none is under way
 	canary       atomic.Pointer[Canary]                              // nil: none is on its way
 	replaySchema atomic.Pointer[func(auditrelay.Provenance) *Schema] // nil: LiteLLM's
 	limits       ingest.Limits
@@ -187,6 +189,9 @@ func (r *Runtime) begun(ctx context.Context, o Options) error {
 	if err := r.known(o.Known); err != nil {
 		return errors.Join(err, r.closeUnused(o.Callbacks))
 	}
+	if err := r.openRollout(ctx, o.OpenRollout); err != nil {
+		return errors.Join(err, r.closeUnused(o.Callbacks))
+	}
 	err := r.apply(o.Callbacks, o.Removed, o.Changes)
 	if errors.Is(err, journal.ErrFull) && len(o.Changes) > 0 {
 		// Only a relay that runs can make room.
@@ -198,6 +203,7 @@ func (r *Runtime) begun(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(err, r.closeUnused(o.Callbacks))
 	}
+	r.resumeRollout()
 	r.blocking()
 	return nil
 }
@@ -254,6 +260,9 @@ func (r *Runtime) Close() error {
 	for _, c := range callbacks {
 		c.close(r)
 		errs = append(errs, r.release(c.Callback))
+	}
+	if o := r.rollout.Load(); o != nil {
+		errs = append(errs, o.filter.Close())
 	}
 	errs = append(errs, r.closeIngest(r.ingest.Swap(nil)))
 	return errors.Join(append(errs, r.journal.Close())...)

@@ -30,7 +30,8 @@ const maxReason = 256
 
 // worker judges a few events at a time, with its own instance of each filter.
 type worker struct {
-	instances []filter.Instance // nil where none is open
+	instances []filter.Instance // by step, and that of trialOf at the end; nil where none is open
+	trialOf   *rollout          // nil: none so far
 	visits    []*visit          // as many as it judged at a time so far
 	live      []*visit          // of a step, in its turn
 	calls     []filter.Call
@@ -48,11 +49,12 @@ type worker struct {
 // visit is one event's way through the steps.
 type visit struct {
 	judged delivery.Judged
-	err    error // nothing was decided: a *heldError, or the context's
-	cut    bool  // nor was it tried: it is for the next turn
-	past   bool  // the condition and what was decided at the door, so that steps follow
-	own    bool  // an own record: policies alone see it, and it is delivered in any case
-	bare   bool  // of which a policy failed: little is left of it
+	err    error    // nothing was decided: a *heldError, or the context's
+	cut    bool     // nor was it tried: it is for the next turn
+	past   bool     // the condition and what was decided at the door, so that steps follow
+	tried  *rollout // whose version judged it last; nil: the version in force
+	own    bool     // an own record: policies alone see it, and it is delivered in any case
+	bare   bool     // of which a policy failed: little is left of it
 
 	document document.Document
 	shown    document.Document // what observers see
@@ -67,7 +69,7 @@ type visit struct {
 }
 
 func (j *judge) newWorker() *worker {
-	w := &worker{instances: make([]filter.Instance, len(j.steps)), inspector: j.gate.Inspector(), writer: j.format.Writer(),
+	w := &worker{instances: make([]filter.Instance, len(j.steps)+1), inspector: j.gate.Inspector(), writer: j.format.Writer(),
 		digester: receipts.NewDigester(j.receiptKey), limits: document.Limits{Bytes: int(auditrelay.MaxEditBytes), Depth: j.record.Depth}}
 	if w.emitted = w.inspector; w.emitted == nil && j.emits {
 		w.emitted = gate.Knowing(j.detectors).Inspector()
@@ -110,7 +112,7 @@ func (w *worker) emittedOf(v *visit) *gate.Inspector {
 // again starts the visit of an event over.
 func (v *visit) again(e *auditrelay.Event) {
 	v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
-	v.err, v.cut, v.past, v.own, v.bare = nil, false, false, false, false
+	v.err, v.cut, v.past, v.own, v.bare, v.tried = nil, false, false, false, false, nil
 	v.trail, v.touched = v.trail[:0], v.touched[:0]
 	v.document.Reset(e.Data)
 	v.known.Reset()
@@ -182,31 +184,62 @@ func (j *judge) finish(w *worker, v *visit) {
 	}
 }
 
-// step has one filter that judges look at events. Where one does not go on its visit
-// says how it ends, or that nothing was decided.
+// step has one filter that judges look at events: its version in force, or that of a
+// rollout. Where one does not go on its visit says how it ends, or that nothing was decided.
 func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
+	t := j.trial.Load()
+	if t == nil || t.step != i {
+		j.version(ctx, w, i, i, j.steps[i].Filter, live)
+		return
+	}
+	if at := w.trialAt(); w.trialOf != t.rollout {
+		w.fail(at)
+		w.trialOf = t.rollout
+	}
+	var current, chosen []*visit
+	for _, v := range live {
+		if v.tried = nil; t.takes(v.judged.Event) {
+			v.tried = t.rollout
+			chosen = append(chosen, v)
+		} else {
+			current = append(current, v)
+		}
+	}
+	j.version(ctx, w, i, i, j.steps[i].Filter, current)
+	j.version(ctx, w, i, w.trialAt(), t.filter, chosen)
+}
+
+// trialAt is the place of the instance of a rollout's version.
+func (w *worker) trialAt() int { return len(w.instances) - 1 }
+
+// version has one version of step i look at events. at is the place of its instance.
+func (j *judge) version(ctx context.Context, w *worker, i, at int, f filter.Filter, live []*visit) {
 	step := &j.steps[i]
 	for len(live) > 0 {
-		if w.instances[i] == nil {
-			instance, err := open(ctx, step.Filter, j.callback)
+		if w.instances[at] == nil {
+			instance, err := open(ctx, f, j.callback)
 			if err != nil {
 				live[0].err = &heldError{fmt.Errorf("filter %s: start an instance: %w", step.Name, err)}
 				return
 			}
-			w.instances[i] = instance
+			w.instances[at] = instance
 		}
 		for k, v := range w.prepare(live) {
 			w.calls[k] = filter.Call{Event: v.judged.Event, Document: &v.document, Leaks: v.leaks, Learn: v.learn}
 		}
-		instance := w.instances[i]
-		decided, err := w.apply(ctx, instance, j.cost.Load().of(i))
+		var cost *stepCost
+		if at == i {
+			cost = j.cost.Load().of(i)
+		}
+		one := judged{step: i, at: at, description: f, instance: w.instances[at]}
+		decided, err := w.apply(ctx, one.instance, cost)
 		for k, v := range live[:decided] {
-			j.decided(w, i, instance, v, &w.calls[k], w.verdicts[k], nil)
+			j.decided(w, one, v, &w.calls[k], w.verdicts[k], nil)
 		}
 		live = live[decided:]
 		switch {
 		case err != nil:
-			j.decided(w, i, instance, live[0], &w.calls[decided], auditrelay.NoVerdict, err)
+			j.decided(w, one, live[0], &w.calls[decided], auditrelay.NoVerdict, err)
 			if v := live[0]; ctx.Err() != nil || v.judged.Cause == auditrelay.CauseBreaker {
 				if v.err = ctx.Err(); v.err == nil {
 					v.hold()
@@ -219,6 +252,13 @@ func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 			return
 		}
 	}
+}
+
+// judged is by whom a step's events are judged.
+type judged struct {
+	step, at    int // at is the place of the instance
+	description filter.Filter
+	instance    filter.Instance
 }
 
 // prepare has room for the calls of events, or of the first where the instance takes one
@@ -256,20 +296,20 @@ func (w *worker) apply(ctx context.Context, instance filter.Instance, cost *step
 }
 
 // decided takes what a filter that judges made of one event.
-func (j *judge) decided(w *worker, i int, instance filter.Instance, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
-	step, judged := &j.steps[i], &v.judged
+func (j *judge) decided(w *worker, by judged, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
+	step, judged := &j.steps[by.step], &v.judged
 	if err == nil {
 		err = j.checkCall(call, verdict, step, judged.Emitted)
 	}
-	v.visited(step, instance, call, err)
+	v.visited(step, by.description, by.instance, call, err)
 	if err == nil {
 		j.findings.touched(call.Touched)
 	}
 	if w.trace != nil {
-		w.trace(v, i, call, verdict, err)
+		w.trace(v, by.step, call, verdict, err)
 	}
 	if err != nil {
-		w.fail(i)
+		w.fail(by.at)
 		judged.Filter, judged.Cause, judged.Err = step.Name, causeOf(err), err
 		judged.Reason = v.reason(call)
 		judged.Outcome = auditrelay.DeadLettered
@@ -383,8 +423,8 @@ func recoverInto(err *error, where string) {
 }
 
 // visited records for the receipt which filter saw the event and which edits took effect.
-func (v *visit) visited(step *Step, instance filter.Instance, call *filter.Call, err error) {
-	visit := receipts.Visit{Filter: step.Name, Description: describe(step.Filter, instance)}
+func (v *visit) visited(step *Step, f filter.Filter, instance filter.Instance, call *filter.Call, err error) {
+	visit := receipts.Visit{Filter: step.Name, Description: describe(f, instance)}
 	if err == nil {
 		// The filter's own slice may hold the next event's by the time that it is read.
 		from := len(v.touched)

@@ -13,6 +13,9 @@ type Completeness struct {
 	At   time.Time     `json:"at"` // of the check
 	Days []CompleteDay `json:"days"`
 	Logs []CompleteLog `json:"logs"`
+	// Verified are the runs of auditrelay verify that the relay was told of: the last of
+	// each place, the latest first.
+	Verified []Verified `json:"verified"`
 	// DeadLettersCut: there are more dead letters than were counted by day.
 	DeadLettersCut bool `json:"dead_letters_cut,omitempty"`
 }
@@ -44,4 +47,34 @@ type CompleteLog struct {
 	Signed   uint64    `json:"signed"`             // of them, covered by the checkpoint
 	SignedAt time.Time `json:"signed_at,omitzero"`
 	Fault    string    `json:"fault,omitempty"`
+}
+
+// VerifyReport is what a run of auditrelay verify found.
+type VerifyReport struct {
+	Place       string         `json:"place"` // what was verified, at most 512 bytes
+	Records     uint64         `json:"records"`
+	Uncovered   uint64         `json:"uncovered,omitempty"`   // files that no checkpoint covers
+	Faults      map[string]int `json:"faults,omitempty"`      // by category; empty: nothing is wrong
+	Checkpoints []string       `json:"checkpoints,omitempty"` // the newest of each verified log, at most 256
+	Reason      string         `json:"reason,omitempty"`      // in the user's words
+}
+
+// Verified is the last VerifyReport of one place. What it found is what By says; whether
+// the verified logs are those of this relay, the relay checked itself.
+type Verified struct {
+	Place     string         `json:"place"`
+	At        time.Time      `json:"at"`
+	By        string         `json:"by"`
+	Records   uint64         `json:"records"`
+	Uncovered uint64         `json:"uncovered,omitempty"`
+	Faults    map[string]int `json:"faults,omitempty"`
+	Logs      []VerifiedLog  `json:"logs"`
+}
+
+// VerifiedLog is one log that was verified, as far as a checkpoint.
+type VerifiedLog struct {
+	Callback string `json:"callback,omitempty"` // empty: the log of accepted events, or one that is not of this journal
+	Origin   string `json:"origin"`
+	Size     uint64 `json:"size"`            // entries that the checkpoint covers
+	Fault    string `json:"fault,omitempty"` // why the relay's own log is not what was verified
 }

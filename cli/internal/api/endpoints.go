@@ -31,7 +31,8 @@ var (
 	DetachCallback = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/detach"}
 	AttachCallback = Endpoint[Why, CallbackStatus]{"POST", "/v1/callbacks/{name}/attach"}
 	ReplayCallback = Endpoint[Replay, ReplayStarted]{"POST", "/v1/callbacks/{name}/replay"}
-	TestCallback   = Endpoint[None, SinkTest]{"POST", "/v1/callbacks/{name}/test"}
+	CancelReplay   = Endpoint[Why, CallbackStatus]{"DELETE", "/v1/callbacks/{name}/replays/{id}"}
+	TestCallback   = Endpoint[Why, SinkTest]{"POST", "/v1/callbacks/{name}/test"}
 	GetDeliveries  = Endpoint[DeliveryQuery, Deliveries]{"GET", "/v1/deliveries"}
 
 	GetDeadLetters     = Endpoint[DeadLetterQuery, []DeadLetter]{"GET", "/v1/callbacks/{name}/dead-letters"}
@@ -39,13 +40,13 @@ var (
 	DiscardDeadLetters = Endpoint[DeadLetters, Changed]{"POST", "/v1/callbacks/{name}/dead-letters/discard"}
 	ReplayDeadLetters  = Endpoint[DeadLetterReplay, DeadLetterReplayed]{"POST", "/v1/callbacks/{name}/dead-letters/replay"}
 	GetDeadReplays     = Endpoint[None, []DeadReplayJob]{"GET", "/v1/dead-letter-replays"}
-	CancelDeadReplay   = Endpoint[None, DeadReplayJob]{"DELETE", "/v1/dead-letter-replays/{id}"}
+	CancelDeadReplay   = Endpoint[Why, DeadReplayJob]{"DELETE", "/v1/dead-letter-replays/{id}"}
 
 	GetQuarantine      = Endpoint[QuarantineQuery, []QuarantineItem]{"GET", "/v1/quarantine"}
 	GetQuarantined     = Endpoint[None, QuarantineContents]{"GET", "/v1/quarantine/{number}"}
 	ReplayQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/replay"}
 	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
-	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"}
+	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"} // a Why beside the body
 
 	GetPolicies      = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
 	GetPolicy        = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
@@ -89,6 +90,7 @@ var (
 	GetControl = Endpoint[ControlQuery, ControlRecords]{"GET", "/v1/control"}
 
 	GetCompleteness = Endpoint[CompletenessQuery, Completeness]{"GET", "/v1/completeness"}
+	PostVerified    = Endpoint[VerifyReport, Verified]{"POST", "/v1/verifications"}
 
 	GetKeyring    = Endpoint[None, []Period]{"GET", "/v1/keyring"}
 	DestroyPeriod = Endpoint[DestroyQuery, Period]{"DELETE", "/v1/keyring/{period}"}

@@ -28,7 +28,7 @@ var unrecorded = map[string]string{
 	"GET /v1/modules": "modules", "GET /v1/modules/{digest}": "modules", "GET /v1/modules/{digest}/content": "modules", "POST /v1/modules/{digest}/check": "it changes nothing, and shows no contents", "GET /v1/filters": "modules", "GET /v1/keyring": "periods", "GET /v1/searches": "names of searches",
 	"POST /v1/events": "the event itself", "POST /v1/hooks/{name}": "the event itself", "GET /v1/hooks/{name}": "repeats what the caller sent",
 	"POST /v1/reconcile": "ids; a repair: TestReconcileOverHTTP", "DELETE /v1/keyring/{period}": "TestScripts/keyring",
-	"GET /v1/fleet": "state", "POST /v1/fleet/{name}/drain": "TestFleet", "POST /v1/fleet/{name}/undrain": "as drain",
+	"GET /v1/fleet": "state", "DELETE /v1/callbacks/{name}/replays/{id}": "TestCancelledReplay of the runtime", "POST /v1/fleet/{name}/drain": "TestFleet", "POST /v1/fleet/{name}/undrain": "as drain",
 }
 
 // TestEveryRouteThatActsIsRecorded: whatever is done to the relay by a route, and every
@@ -121,14 +121,15 @@ callbacks:
 		{"POST /v1/callbacks/{name}/resume", "/v1/callbacks/archive/resume", because, "resume", "archive", true},
 		{"POST /v1/callbacks/{name}/detach", "/v1/callbacks/archive/detach", because, "detach", "archive", true},
 		{"POST /v1/callbacks/{name}/attach", "/v1/callbacks/archive/attach", because, "attach", "archive", true},
-		{"POST /v1/callbacks/{name}/test", "/v1/callbacks/archive/test", "", "test", "archive", false},
+		{"POST /v1/callbacks/{name}/test", "/v1/callbacks/archive/test", because, "test", "archive", true},
 		{"POST /v1/callbacks/{name}/replay", "/v1/callbacks/archive/replay", because, "replay", "archive", true},
+		{"POST /v1/verifications", "/v1/verifications", `{"place":"s3://bucket","records":1,"reason":"` + why + `"}`, "verify", "s3://bucket", true},
 		{"POST /v1/store/rebuild", "/v1/store/rebuild", because, "replay", "store", true},
 		{"POST /v1/callbacks/{name}/dead-letters/discard", "/v1/callbacks/masked/dead-letters/discard", `{"sequences":[LETTER],"reason":"` + why + `"}`, "discard", "masked", true},
 		{"POST /v1/callbacks/{name}/dead-letters/replay", "/v1/callbacks/masked/dead-letters/replay", `{"all":true,"rate":0.1,"reason":"` + why + `"}`, "replay", "masked", true},
-		{"DELETE /v1/dead-letter-replays/{id}", "/v1/dead-letter-replays/JOB", "", "cancel", "masked", false},
+		{"DELETE /v1/dead-letter-replays/{id}", "/v1/dead-letter-replays/JOB?reason=" + why, "", "cancel", "masked", true},
 		{"GET /v1/quarantine/{number}", "/v1/quarantine/1", "", "read", "quarantine", false},
-		{"POST /v1/quarantine/{number}/replay", "/v1/quarantine/1/replay", `{"id":"q1","action":"created"}`, "replay", "1", false},
+		{"POST /v1/quarantine/{number}/replay", "/v1/quarantine/1/replay?reason=" + why, `{"id":"q1","action":"created"}`, "replay", "1", true},
 		{"POST /v1/quarantine/replay", "/v1/quarantine/replay", `{"numbers":[2],"reason":"` + why + `"}`, "replay", "2", true},
 		{"POST /v1/quarantine/delete", "/v1/quarantine/delete", `{"numbers":[3],"reason":"` + why + `"}`, "delete", "3", true},
 		{"POST /v1/modules", "/v1/modules?name=rules&reason=" + why, string(drop), "push", "", true},

@@ -316,8 +316,8 @@ func (c *Client) Deliveries(ctx context.Context, q api.DeliveryQuery) (api.Deliv
 }
 
 // TestSink sends a marked event to a callback's destination and says what came back.
-func (c *Client) TestSink(ctx context.Context, callback string) (api.SinkTest, error) {
-	return call(ctx, c, api.TestCallback, api.None{}, callback)
+func (c *Client) TestSink(ctx context.Context, callback string, why api.Why) (api.SinkTest, error) {
+	return call(ctx, c, api.TestCallback, why, callback)
 }
 
 // Pause stops a callback's deliveries; its events are retained.
@@ -367,13 +367,18 @@ func (c *Client) DeadReplays(ctx context.Context) ([]api.DeadReplayJob, error) {
 }
 
 // CancelDeadReplay ends one.
-func (c *Client) CancelDeadReplay(ctx context.Context, id string) (api.DeadReplayJob, error) {
-	return call(ctx, c, api.CancelDeadReplay, api.None{}, id)
+func (c *Client) CancelDeadReplay(ctx context.Context, id string, why api.Why) (api.DeadReplayJob, error) {
+	return call(ctx, c, api.CancelDeadReplay, why, id)
 }
 
 // Replay gives events to a callback again.
 func (c *Client) Replay(ctx context.Context, callback string, r api.Replay) (api.ReplayStarted, error) {
 	return call(ctx, c, api.ReplayCallback, r, callback)
+}
+
+// CancelReplay ends a replay of events: what it has not delivered is skipped.
+func (c *Client) CancelReplay(ctx context.Context, callback, id string, why api.Why) (api.CallbackStatus, error) {
+	return call(ctx, c, api.CancelReplay, why, callback, id)
 }
 
 // Explain says what is known of one event.

@@ -10,3 +10,8 @@ import (
 func (c *Client) Completeness(ctx context.Context, days int) (api.Completeness, error) {
 	return call(ctx, c, api.GetCompleteness, api.CompletenessQuery{Days: days})
 }
+
+// ReportVerified tells the relay what a run of auditrelay verify found.
+func (c *Client) ReportVerified(ctx context.Context, report api.VerifyReport) (api.Verified, error) {
+	return call(ctx, c, api.PostVerified, report)
+}

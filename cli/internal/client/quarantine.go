@@ -45,7 +45,7 @@ func (c *Client) changeQuarantine(ctx context.Context, e api.Endpoint[api.Quaran
 }
 
 // ReplaceQuarantined replays one item with other contents in its place.
-func (c *Client) ReplaceQuarantined(ctx context.Context, number uint64, contents []byte) (api.QuarantineChanged, error) {
+func (c *Client) ReplaceQuarantined(ctx context.Context, number uint64, contents []byte, why api.Why) (api.QuarantineChanged, error) {
 	e := api.ReplaceQuarantined
-	return exchange[api.QuarantineChanged](ctx, c, e.Method, e.URL(strconv.FormatUint(number, 10)), nil, "application/octet-stream", contents)
+	return exchange[api.QuarantineChanged](ctx, c, e.Method, e.URL(strconv.FormatUint(number, 10)), api.Query(why), "application/octet-stream", contents)
 }

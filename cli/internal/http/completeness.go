@@ -16,8 +16,13 @@ func (s *Server) getCompleteness(r *http.Request, _ principal, in api.Completene
 		return api.Completeness{}, badRequest("days: expected a number from 1 to "+strconv.Itoa(runtime.MaxDays), "")
 	}
 	got, err := s.rt.Completeness(r.Context(), cmp.Or(in.Days, defaultDays))
+	if err != nil {
+		return api.Completeness{}, err
+	}
+	verified, err := s.rt.Verifications()
 	return api.Completeness{
-		At: got.At, DeadLettersCut: got.DeadLettersCut,
+		Verified: each(verified, verification),
+		At:       got.At, DeadLettersCut: got.DeadLettersCut,
 		Logs: each(got.Logs, func(l *runtime.CompleteLog) api.CompleteLog { return api.CompleteLog(*l) }),
 		Days: each(got.Days, func(d *runtime.CompleteDay) api.CompleteDay {
 			return api.CompleteDay{
@@ -26,4 +31,22 @@ func (s *Server) getCompleteness(r *http.Request, _ principal, in api.Completene
 			}
 		}),
 	}, err
+}
+
+// postVerified keeps what a run of auditrelay verify found, as its user says.
+func (s *Server) postVerified(r *http.Request, who principal, in api.VerifyReport) (api.Verified, error) {
+	if refused := reasonOf(in.Reason, false); refused != nil {
+		return api.Verified{}, refused
+	}
+	verified, err := s.rt.ReportVerified(r.Context(), runtime.VerifyReport{
+		Place: in.Place, Records: in.Records, Uncovered: in.Uncovered, Faults: in.Faults, Checkpoints: in.Checkpoints,
+	}, who.as(r, in.Reason))
+	return verification(&verified), err
+}
+
+func verification(v *runtime.Verified) api.Verified {
+	return api.Verified{
+		Place: v.Place, At: v.At, By: v.By, Records: v.Records, Uncovered: v.Uncovered, Faults: v.Faults,
+		Logs: each(v.Logs, func(l *runtime.VerifiedLog) api.VerifiedLog { return api.VerifiedLog(*l) }),
+	}
 }

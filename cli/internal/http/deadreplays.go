@@ -54,8 +54,11 @@ func (s *Server) getDeadReplays(*http.Request, principal, api.None) ([]api.DeadR
 	return each(s.rt.DeadReplays(), deadReplay), nil
 }
 
-func (s *Server) cancelDeadReplay(r *http.Request, who principal, _ api.None) (api.DeadReplayJob, error) {
-	job, err := s.rt.CancelDeadReplay(r.Context(), r.PathValue("id"), who.as(r, ""))
+func (s *Server) cancelDeadReplay(r *http.Request, who principal, why api.Why) (api.DeadReplayJob, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.DeadReplayJob{}, refused
+	}
+	job, err := s.rt.CancelDeadReplay(r.Context(), r.PathValue("id"), who.as(r, why.Reason))
 	return deadReplay(&job), err
 }
 

@@ -42,9 +42,12 @@ func hideTexts(attempts []api.Attempt) {
 }
 
 // postTest sends a marked event to a callback's destination.
-func (s *Server) postTest(r *http.Request, who principal, _ api.None) (api.SinkTest, error) {
+func (s *Server) postTest(r *http.Request, who principal, why api.Why) (api.SinkTest, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.SinkTest{}, refused
+	}
 	s.log.Info("sink test", "callback", r.PathValue("name"), "by", who.by())
-	result, err := s.rt.TestSink(r.Context(), r.PathValue("name"), who.as(r, ""))
+	result, err := s.rt.TestSink(r.Context(), r.PathValue("name"), who.as(r, why.Reason))
 	if err != nil {
 		return api.SinkTest{}, err
 	}

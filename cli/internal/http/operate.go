@@ -185,6 +185,15 @@ func (s *Server) postReplay(r *http.Request, who principal, in api.Replay) (api.
 	return api.ReplayStarted(started), err
 }
 
+// cancelReplay ends a replay of events.
+func (s *Server) cancelReplay(r *http.Request, who principal, why api.Why) (api.CallbackStatus, error) {
+	if refused := reasonOf(why.Reason, false); refused != nil {
+		return api.CallbackStatus{}, refused
+	}
+	status, err := s.rt.CancelReplay(r.Context(), r.PathValue("name"), r.PathValue("id"), who.as(r, why.Reason))
+	return s.where(callbackStatus(&status))[0], err
+}
+
 func (s *Server) getPolicy(r *http.Request, _ principal, _ api.None) (api.KeptText, error) {
 	return s.control.PolicyText(r.PathValue("digest"))
 }

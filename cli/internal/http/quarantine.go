@@ -108,9 +108,16 @@ func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, pr
 // postReplacement has an item taken with the request's body in the place of what had
 // come in. Whoever does so writes events, so that it takes the role for that as well.
 func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who principal) {
+	var why api.Why
 	number, refused := itemNumber(r)
 	if refused == nil {
 		refused = who.allow(roleIngest)
+	}
+	if refused == nil {
+		refused = api.ReadQuery(r.URL.Query(), &why)
+	}
+	if refused == nil {
+		refused = reasonOf(why.Reason, false)
 	}
 	if refused == nil && r.ContentLength > int64(s.limits.BodyBytes) {
 		refused = tooLarge(int64(s.limits.BodyBytes))
@@ -135,7 +142,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		return
 	}
 	// As with events: once it has begun it is finished.
-	results, err := s.rt.ReplayQuarantineItem(context.WithoutCancel(r.Context()), who.as(r, ""), number, body)
+	results, err := s.rt.ReplayQuarantineItem(context.WithoutCancel(r.Context()), who.as(r, why.Reason), number, body)
 	if err != nil {
 		respondError(w, s.itemFailure(r, err))
 		return

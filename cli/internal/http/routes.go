@@ -82,6 +82,7 @@ func (s *Server) table() []route {
 		answer(s, api.GetControl, roleAuditor, s.getControl),
 
 		answer(s, api.GetCompleteness, roleView, s.getCompleteness),
+		answer(s, api.PostVerified, roleAuditor, s.postVerified),
 
 		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
 		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
@@ -99,6 +100,7 @@ func (s *Server) callbackRoutes() []route {
 		answer(s, api.DetachCallback, roleOperate, s.change(true, s.rt.Detach)),
 		answer(s, api.AttachCallback, roleOperate, s.change(false, s.rt.Attach)),
 		answer(s, api.ReplayCallback, roleOperate, s.postReplay),
+		answer(s, api.CancelReplay, roleOperate, s.cancelReplay),
 		answer(s, api.TestCallback, roleOperate, s.postTest),
 		answer(s, api.GetDeliveries, roleView, s.getDeliveries), // texts with comply
 

@@ -31,6 +31,7 @@ func TestShapesLoseNothing(t *testing.T) {
 		"quarantine":    func() any { return quarantineItem(full[runtime.QuarantineItem](t)) },
 		"period":        func() any { return period(full[runtime.Period](t)) },
 		"replayStarted": func() any { return replayStarted(full[runtime.ReplayStarted](t)) },
+		"verification":  func() any { return verification(full[runtime.Verified](t)) },
 		"storedEvent":   func() any { return storedEvent(full[auditrelay.Event](t)) },
 	} {
 		for _, empty := range zeros(reflect.ValueOf(shape()), name) {
@@ -55,6 +56,7 @@ func TestShapesLoseNothing(t *testing.T) {
 		{runtime.QuarantineStats{}, stats(&runtime.Stats{}).Quarantine, 1},       // Arrived is for metrics
 		{runtime.QuarantineItem{}, quarantineItem(&runtime.QuarantineItem{}), 1}, // Data has a shape of its own
 		{runtime.Period{}, period(&runtime.Period{}), 0},
+		{runtime.Verified{}, verification(&runtime.Verified{}), 0},
 	} {
 		from, to := reflect.TypeOf(pair.from), reflect.TypeOf(pair.to)
 		if got := from.NumField() - to.NumField(); got != pair.without {

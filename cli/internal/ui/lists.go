@@ -204,7 +204,7 @@ func (v *visit) replayDeadLetters() error {
 }
 
 func (v *visit) cancelReplay() error {
-	job, err := v.api.CancelDeadReplay(v.r.Context(), v.r.PathValue("id"))
+	job, err := v.api.CancelDeadReplay(v.r.Context(), v.r.PathValue("id"), v.why())
 	if err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func (v *visit) mend() error {
 	}
 	// A form separates lines by CR LF; JSON does not tell them apart.
 	contents := strings.ReplaceAll(v.r.PostFormValue("contents"), "\r\n", "\n")
-	changed, err := v.api.ReplaceQuarantined(v.r.Context(), number, []byte(contents))
+	changed, err := v.api.ReplaceQuarantined(v.r.Context(), number, []byte(contents), v.why())
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ func screens() []screen {
 		post("/ui/callbacks/{name}/state", "operate", (*visit).changeState),
 		post("/ui/callbacks/{name}/test", "operate", (*visit).testSink),
 		post("/ui/callbacks/{name}/replay", "operate", (*visit).replay),
+		post("/ui/callbacks/{name}/replays/{id}/cancel", "operate", (*visit).cancelEventReplay),
 		live("/ui/undelivered", "view", "Undelivered", (*visit).undelivered),
 		get("/ui/dead-letters", "view", "Dead letters", (*visit).deadLetters),
 		get("/ui/dead-letters/{name}/{sequence}", "comply", "", (*visit).deadLetter),
@@ -206,7 +207,7 @@ func (v *visit) callback() error {
 
 // testSink sends a marked event to the destination and shows what came back.
 func (v *visit) testSink() error {
-	came, err := v.api.TestSink(v.r.Context(), v.r.PathValue("name"))
+	came, err := v.api.TestSink(v.r.Context(), v.r.PathValue("name"), v.why())
 	if err != nil {
 		return err
 	}
@@ -266,6 +267,15 @@ func (v *visit) replay() error {
 		notice = "dry"
 	}
 	return v.done("/ui/callbacks/"+url.PathEscape(name), notice, int(started.Events))
+}
+
+// cancelEventReplay ends a replay of events.
+func (v *visit) cancelEventReplay() error {
+	name := v.r.PathValue("name")
+	if _, err := v.api.CancelReplay(v.r.Context(), name, v.r.PathValue("id"), v.why()); err != nil {
+		return err
+	}
+	return v.done("/ui/callbacks/"+url.PathEscape(name), "replay-cancelled", -1)
 }
 
 func (v *visit) reload() error {

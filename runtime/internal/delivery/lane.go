@@ -59,6 +59,8 @@ type Lane struct {
 	tree     *journal.Tree                 // the log of what was delivered; nil until it is needed
 	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next: it may not be durable yet
 
+	tried *Tried // nil: no rollout is under way
+
 	condition Condition
 	attempts  uint64
 	failures  map[string]uint64

@@ -61,6 +61,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 		l.emit(tx, j, at)
 	}
 
+	l.countTried(a.Judged)
 	if len(a.Judged) > 0 {
 		record, err := json.Marshal(chunkRecord{From: a.From, To: a.To, At: now, Number: l.state.Number + 1,
 			Payloads: len(a.payloads), Runs: encodeRuns(runs)})

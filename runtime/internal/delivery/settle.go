@@ -125,6 +125,9 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 	l.note(now, sent.Err)
 	halves := len(r.dead) == 0 && !r.given && len(r.payloads) > 0
 	failed := map[uint64]bool{}
+	if !p.Dead {
+		l.countRefused(r.dead)
+	}
 	for _, j := range r.dead {
 		failed[j.Event.Sequence] = true
 		l.cause(j.Cause)

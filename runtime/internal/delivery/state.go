@@ -68,6 +68,9 @@ type State struct {
 	// Leaked is when must_not_leave last set an event aside.
 	Leaked time.Time `json:"leaked,omitzero"`
 
+	// Tried counts what the version of the last rollout judged here.
+	Tried *TriedCounts `json:"tried,omitempty"`
+
 	Replay *Replay `json:"replay,omitempty"`
 }
 

@@ -1,0 +1,188 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"auditrelay"
+	"auditrelay/internal/proof"
+	"auditrelay/internal/verify"
+	"auditrelay/runtime/internal/delivery"
+	"auditrelay/runtime/internal/journal"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// VerifyReport is what a run of auditrelay verify found, as whoever ran it says. The relay
+// cannot repeat the run; it can and does hold the checkpoints against its own logs.
+type VerifyReport struct {
+	Place     string         // what was verified: a bucket, a folder, a backup; at most MaxPlace bytes
+	Records   uint64         // that were found valid
+	Uncovered uint64         // files that no checkpoint covers
+	Faults    map[string]int // by category of package verify; empty: nothing is wrong
+	// Checkpoints are the newest signed checkpoints of the logs that were verified, at most
+	// MaxCheckpoints.
+	Checkpoints []string
+}
+
+// Bounds of a VerifyReport, and how many places are remembered.
+const (
+	MaxPlace       = 512
+	MaxCheckpoints = 256
+	maxPlaces      = 64
+)
+
+// Verified is the last VerifyReport of one place.
+type Verified struct {
+	Place     string         `json:"place"`
+	At        time.Time      `json:"at"` // when the relay was told
+	By        string         `json:"by"`
+	Records   uint64         `json:"records"`
+	Uncovered uint64         `json:"uncovered,omitempty"`
+	Faults    map[string]int `json:"faults,omitempty"`
+	Logs      []VerifiedLog  `json:"logs,omitempty"`
+}
+
+// VerifiedLog is one log that was verified, as far as a checkpoint.
+type VerifiedLog struct {
+	Callback string `json:"callback,omitempty"` // empty: the log of accepted events, or one that is not of this journal
+	Origin   string `json:"origin"`
+	Size     uint64 `json:"size"` // entries that the checkpoint covers
+	// Fault says why this relay's own log is not what was verified; empty: they agree.
+	Fault string `json:"fault,omitempty"`
+}
+
+var verifiedKey = journal.MetaKey("verified")
+
+// check says what is wrong with a report, without any of its text.
+func (v *VerifyReport) check() error {
+	expected := func(path, format string, args ...any) error {
+		return &auditrelay.OptionError{Path: path, Err: fmt.Errorf("expected "+format, args...)}
+	}
+	switch {
+	case v.Place == "" || len(v.Place) > MaxPlace || !utf8.ValidString(v.Place) || strings.ContainsFunc(v.Place, func(c rune) bool { return !unicode.IsPrint(c) }):
+		return expected("place", "1 to %d bytes of printable text", MaxPlace)
+	case len(v.Checkpoints) > MaxCheckpoints:
+		return expected("checkpoints", "at most %d", MaxCheckpoints)
+	}
+	for category, n := range v.Faults {
+		if n < 1 || !slices.Contains(verify.Categories, verify.Category(category)) {
+			return expected("faults", "counts above 0 by category: %v", verify.Categories)
+		}
+	}
+	return nil
+}
+
+// ReportVerified keeps what a run of auditrelay verify found as the last one of its place, with an
+// own record in the same write. It holds each checkpoint against the relay's own log, and
+// says where they do not agree. Errors: *auditrelay.OptionError says what is wrong
+// with the report; others are those of Record.
+func (r *Runtime) ReportVerified(_ context.Context, report VerifyReport, by By) (Verified, error) {
+	out := Verified{Place: report.Place, At: time.Now().UTC(), By: by.Principal, Records: report.Records, Uncovered: report.Uncovered, Faults: report.Faults}
+	if err := report.check(); err != nil {
+		return out, fmt.Errorf("a report of verify: %w", err)
+	}
+	logs, err := r.logNames()
+	if err != nil {
+		return out, err
+	}
+	for _, signed := range report.Checkpoints {
+		out.Logs = append(out.Logs, r.holdAgainst(signed, logs))
+	}
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.ctx.Err() != nil {
+		return out, ErrClosed
+	}
+	r.verifying.Lock()
+	defer r.verifying.Unlock()
+	all, err := r.Verifications()
+	if err != nil {
+		return out, err
+	}
+	all = slices.DeleteFunc(all, func(v Verified) bool { return v.Place == out.Place })
+	all = append([]Verified{out}, all[:min(len(all), maxPlaces-1)]...)
+	value, err := json.Marshal(all)
+	if err != nil {
+		return out, err
+	}
+	tx := new(journal.Tx)
+	tx.Set(verifiedKey, value)
+	change := Change{By: by, Act: "verify", Action: auditrelay.ActionUpdated, Table: "auditrelay_verification", Object: out.Place, Failed: len(out.Faults) > 0, After: out}
+	if err := change.append(tx); err != nil {
+		return out, err
+	}
+	if _, err := r.journal.Commit(tx); err != nil {
+		return out, unavailable(err)
+	}
+	return out, nil
+}
+
+// Verifications returns the last reported verification of each place, the latest first.
+func (r *Runtime) Verifications() (all []Verified, err error) {
+	value, ok, err := r.journal.Get(verifiedKey)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if err := json.Unmarshal(value, &all); err != nil {
+		return nil, fmt.Errorf("decode the reported verifications: %w", err)
+	}
+	return all, nil
+}
+
+// namedLog is a log of this journal.
+type namedLog struct{ callback, name string }
+
+// logNames returns the journal's logs by their origin.
+func (r *Runtime) logNames() (map[string]namedLog, error) {
+	id := r.journal.Identity()
+	logs := map[string]namedLog{proof.Origin(id.ID, id.Incarnation, ""): {name: r.journal.Accepted().Name}}
+	states, err := delivery.States(r.journal)
+	for _, s := range states {
+		if s.Log != "" {
+			logs[proof.Origin(id.ID, s.Log, s.ID)] = namedLog{s.LaneName(), journal.DeliveredName(s.Log, s.ID)}
+		}
+	}
+	return logs, err
+}
+
+// holdAgainst holds a checkpoint that somebody verified against this journal's log.
+func (r *Runtime) holdAgainst(signed string, logs map[string]namedLog) VerifiedLog {
+	origin, _, _ := strings.Cut(signed, "\n")
+	out := VerifiedLog{Origin: strings.ToValidUTF8(origin[:min(len(origin), MaxPlace)], "?")}
+	if r.signing == nil {
+		out.Fault = "this relay signs nothing"
+		return out
+	}
+	c, err := r.signing.open([]byte(signed))
+	if err != nil {
+		out.Fault = "the checkpoint is not signed with this relay's key"
+		return out
+	}
+	out.Size = c.Size
+	log, known := logs[c.Origin]
+	if !known {
+		out.Fault = "it is a log of another journal, or of an earlier life of this one"
+		return out
+	}
+	out.Callback = log.callback
+	tree, err := r.journal.OpenTree(log.name)
+	if err != nil || c.Size > tree.Size() {
+		out.Fault = "this relay's log is shorter"
+		return out
+	}
+	root := tree.Root()
+	if c.Size != tree.Size() {
+		root, err = tlog.TreeHash(int64(c.Size), r.journal.TreeReader(log.name))
+	}
+	if err != nil || root != c.Root {
+		out.Fault = "this relay's log has other entries there"
+	}
+	return out
+}
