@@ -87,6 +87,7 @@ type grammar struct {
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
 	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
 	Shadow     shadowCommands    `cmd:"" help:"Run another module or policy beside a filter's own on live events, and compare."`
+	Rollout    rolloutCommands   `cmd:"" help:"Roll a new version of a filter out to a share of the events, with automatic rollback."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
 	Decrypt    decryptCommand    `cmd:"" help:"Print a text with the values that a policy encrypted, by the key's holder; offline."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`

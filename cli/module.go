@@ -277,10 +277,21 @@ type moduleUse struct {
 	Digest     string `arg:"" optional:"" help:"The module's digest, or at least its first 8 digits."`
 	Previous   bool   `help:"Go back to the module before."`
 	Configured bool   `help:"Go back to the configured module."`
-	JSON       bool   `help:"Print JSON."`
+	rolloutShare
+	JSON bool `help:"Print JSON."`
 }
 
 func (c *moduleUse) Run(a *program) error {
+	if c.given() {
+		if c.Digest == "" || c.Previous || c.Configured || c.Seen != "" {
+			return usage("--share, --rollback-at and --after start a rollout of a module: give its digest, and none of --previous, --configured and --if-match")
+		}
+		request, err := c.want(api.StartRollout{Filter: c.Filter, Module: c.Digest, Reason: c.Reason})
+		if err != nil {
+			return err
+		}
+		return a.startRollout(&c.remote, request, c.JSON)
+	}
 	given := 0
 	for _, is := range []bool{c.Digest != "", c.Previous, c.Configured} {
 		if is {

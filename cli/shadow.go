@@ -213,10 +213,14 @@ type policyUse struct {
 	File       string `arg:"" optional:"" help:"The file of the policy." type:"existingfile"`
 	Previous   bool   `help:"Go back to the policy before."`
 	Configured bool   `help:"Go back to the configuration's policy."`
-	JSON       bool   `help:"Print JSON."`
+	rolloutShare
+	JSON bool `help:"Print JSON."`
 }
 
 func (c *policyUse) Run(a *program) error {
+	if c.given() {
+		return c.rollOut(a)
+	}
 	given := 0
 	for _, is := range []bool{c.File != "", c.Previous, c.Configured} {
 		if is {
@@ -251,4 +255,21 @@ func (c *policyUse) Run(a *program) error {
 		_, err = fmt.Fprintf(a.stdout, "%s applies policy %s from the next event on; back with: auditrelay policy use %s --previous\n", used.Filter, used.Digest, used.Filter)
 	}
 	return err
+}
+
+// rollOut starts a rollout of the policy.
+func (c *policyUse) rollOut(a *program) error {
+	if c.File == "" || c.Previous || c.Configured || c.Seen != "" {
+		return usage("--share, --rollback-at and --after start a rollout of a policy: give its file, and none of --previous, --configured and --if-match")
+	}
+	request, err := c.want(api.StartRollout{Filter: c.Filter, Reason: c.Reason})
+	if err != nil {
+		return err
+	}
+	text, err := config.Read(c.File)
+	if err != nil {
+		return err
+	}
+	request.Policy = string(text)
+	return a.startRollout(&c.remote, request, c.JSON)
 }

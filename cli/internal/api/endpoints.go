@@ -55,12 +55,17 @@ var (
 	PostPolicyDiff   = Endpoint[PolicyDiff, PolicyChange]{"POST", "/v1/policies/diff"}
 	PostTry          = Endpoint[Try, []Tried]{"POST", "/v1/try"}
 
-	StartShadows = Endpoint[StartShadow, Shadow]{"POST", "/v1/shadows"}
-	GetShadows   = Endpoint[None, []Shadow]{"GET", "/v1/shadows"}
-	GetShadow    = Endpoint[None, Shadow]{"GET", "/v1/shadows/{callback}"}
-	UseShadow    = Endpoint[Why, ShadowUsed]{"POST", "/v1/shadows/{callback}/use"}
-	DropShadow   = Endpoint[Why, Changed]{"DELETE", "/v1/shadows/{callback}"}
-	SetPolicy    = Endpoint[UsePolicy, PolicyUsed]{"POST", "/v1/filters/{name}/policy"}
+	StartShadows   = Endpoint[StartShadow, Shadow]{"POST", "/v1/shadows"}
+	GetShadows     = Endpoint[None, []Shadow]{"GET", "/v1/shadows"}
+	GetShadow      = Endpoint[None, Shadow]{"GET", "/v1/shadows/{callback}"}
+	UseShadow      = Endpoint[Why, ShadowUsed]{"POST", "/v1/shadows/{callback}/use"}
+	DropShadow     = Endpoint[Why, Changed]{"DELETE", "/v1/shadows/{callback}"}
+	StartRollouts  = Endpoint[StartRollout, Rollout]{"POST", "/v1/rollouts"}
+	GetRollouts    = Endpoint[None, []Rollout]{"GET", "/v1/rollouts"}
+	PromoteRollout = Endpoint[Why, Rollout]{"POST", "/v1/rollouts/{name}/promote"}
+	RollBack       = Endpoint[Why, Rollout]{"POST", "/v1/rollouts/{name}/rollback"}
+
+	SetPolicy = Endpoint[UsePolicy, PolicyUsed]{"POST", "/v1/filters/{name}/policy"}
 
 	PostBackup = Endpoint[Why, BackedUp]{"POST", "/v1/backup"}
 	PostReload = Endpoint[Why, Reloaded]{"POST", "/v1/reload"}

@@ -21,6 +21,7 @@ import (
 	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/ui"
 	"auditrelay/config"
+	"auditrelay/filter"
 	"auditrelay/runtime"
 )
 
@@ -269,7 +270,12 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	changes, recorded := d.startChanges(made)
 	options.Changes, options.Recorded = changes, recorded
+	var modules *runtime.Modules
+	options.OpenRollout = func(ctx context.Context, o runtime.Rollout) (filter.Filter, error) {
+		return d.openRollout(ctx, modules, o)
+	}
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
+		modules = m
 		return errors.Join(d.checkFiles(ctx), t.Keep(made.texts...), d.openGuests(ctx, made.guests, m))
 	}
 	d.log.Info("opening the data directory", "dir", d.cfg.DataDir)

@@ -6,8 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -263,5 +267,93 @@ callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]
 	}
 	if status, answer := distrusts.call("POST", "/v1/events", event("e2"), fleetToken); status != 503 {
 		t.Errorf("an event by a relay that does not trust the leader: %d %s", status, answer)
+	}
+}
+
+// TestFleetOnThePage: the page of any relay shows the fleet, what is done there goes to the
+// relay that leads, and a rollout goes on with the next one.
+func TestFleetOnThePage(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	rest := `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
+callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms}}]
+`
+	relays := fleetOn(t, server, rest, "a")
+	fleetOf(t, relays["a"], "a leads", ledBy("a"))
+	maps.Copy(relays, fleetOn(t, server, rest, "b"))
+	a, b := relays["a"], relays["b"]
+	fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	if status, answer := b.call("POST", "/v1/rollouts", `{"filter":"secrets","policy":"rules: [{names: [password], do: remove}]","share":0.5}`, fleetToken); status != 200 {
+		t.Fatal(status, answer)
+	}
+
+	signIn := func(r *running) func(method, path string, form url.Values) (int, string) {
+		t.Helper()
+		jar, _ := cookiejar.New(nil)
+		client := &http.Client{Jar: jar}
+		do := func(method, path string, form url.Values) (int, string) {
+			t.Helper()
+			req, err := http.NewRequestWithContext(t.Context(), method, r.scheme+"://"+r.address+path, strings.NewReader(form.Encode()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set("Sec-Fetch-Site", "same-origin")
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.StatusCode, string(text)
+		}
+		if status, text := do("POST", "/ui/sign-in", url.Values{"token": {fleetToken}}); status != 200 || !strings.Contains(text, "Overview") {
+			t.Fatalf("sign in on %s: %d %s", r.address, status, text)
+		}
+		return do
+	}
+	shows := func(r *running, leader string) {
+		t.Helper()
+		do := signIn(r)
+		if _, text := do("GET", "/ui/", nil); !strings.Contains(text, leader+` leads <a href="/ui/fleet">a fleet of 2 relays</a>`) {
+			t.Error("the overview does not show the fleet")
+		}
+		_, text := do("GET", "/ui/fleet", nil)
+		for _, want := range []string{leader + " leads: it has the journal", a.address, b.address, "Drain " + leader} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the fleet as %s shows it lacks %q", r.address, want)
+			}
+		}
+		if _, text := do("GET", "/ui/rollouts", nil); !strings.Contains(text, "judges 50 % of the events") {
+			t.Error("the rollout is not shown:", text)
+		}
+	}
+	shows(a, "a")
+	shows(b, "a")
+	if status, text := signIn(b)("POST", "/ui/fleet/a/drain", url.Values{"reason": {"a test"}}); status != 200 && status != 503 { // the leader may be gone before the next screen
+		t.Fatal(status, text)
+	}
+	fleetOf(t, b, "b leads", ledBy("b"))
+	fleetOf(t, a, "a sees b lead", ledBy("b"))
+	shows(b, "b")
+	shows(a, "b")
+	if _, text := signIn(a)("GET", "/ui/control", nil); !strings.Contains(text, "drain") || !strings.Contains(text, "a test") {
+		t.Error("the drain is not on record")
+	}
+	for i := range 40 {
+		if status, answer := a.call("POST", "/v1/events", fmt.Sprintf(`{"id":"p%d","action":"created","password":"x"}`, i), fleetToken); status != 200 {
+			t.Fatal(status, answer)
+		}
+	}
+	b.await("")
+	status, answer := a.call("GET", "/v1/rollouts", "", fleetToken)
+	var all []api.Rollout
+	if err := json.Unmarshal([]byte(answer), &all); err != nil || status != 200 || len(all) != 1 || all[0].State != "running" || all[0].Counts[0].Judged == 0 || all[0].Counts[0].Judged == 40 {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, answer := a.call("POST", "/v1/rollouts/secrets/promote", `{}`, fleetToken); status != 200 || !strings.Contains(answer, `"state":"promoted"`) {
+		t.Errorf("%d %s", status, answer)
 	}
 }

@@ -256,6 +256,13 @@ func (d *daemon) ResetBreaker(name string, by runtime.By) error {
 // UseModule switches a filter to another module, at one sequence of each callback. Loading it comes
 // first, and what was chosen is durable before it is in force.
 func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by runtime.By) (api.Used, error) {
+	if err := d.rolling(name); err != nil {
+		return api.Used{}, err
+	}
+	return d.useModule(ctx, name, want, by)
+}
+
+func (d *daemon) useModule(ctx context.Context, name string, want api.Use, by runtime.By) (api.Used, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.Used{}, err

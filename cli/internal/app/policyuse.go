@@ -123,6 +123,13 @@ func (s selectedPolicy) holds(cfg *config.Config, filter string) bool {
 // filter change between two chunks; nothing else of the configuration changes, whatever
 // its file says by now.
 func (d *daemon) UsePolicy(ctx context.Context, name string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error) {
+	if err := d.rolling(name); err != nil {
+		return api.PolicyUsed{}, err
+	}
+	return d.usePolicy(ctx, name, want, by)
+}
+
+func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.PolicyUsed{}, err

@@ -52,6 +52,17 @@ type Control interface {
 	// of its callbacks.
 	UsePolicy(ctx context.Context, filter string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error)
 	Shadows
+	Rollouts
+}
+
+// Rollouts are new versions of filters that judge a share of the events.
+type Rollouts interface {
+	StartRollout(ctx context.Context, want api.StartRollout, by runtime.By) (api.Rollout, error)
+	// ListRollouts returns the one that is under way, or the last one; it never blocks.
+	ListRollouts() ([]api.Rollout, error)
+	// PromoteRollout puts its version in force for all events, RollBack takes it back.
+	PromoteRollout(ctx context.Context, filter string, by runtime.By) (api.Rollout, error)
+	RollBack(ctx context.Context, filter string, by runtime.By) (api.Rollout, error)
 }
 
 // Shadows are trials of other modules and policies on live events, by callback.

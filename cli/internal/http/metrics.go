@@ -62,7 +62,8 @@ func newMetrics(s *Server) *metrics {
 		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources),
 	)
 	if s.control != nil {
-		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newCanaryCollector(s.control), newShadowCollector(s.control))
+		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newCanaryCollector(s.control), newShadowCollector(s.control),
+			newRolloutCollector(s.control))
 	}
 	if s.fleet != nil {
 		m.registry.MustRegister(newFleetCollector(s.fleet))

@@ -130,6 +130,10 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
 			Message: err.Error(), Hint: "auditrelay shadow list lists what there is; shadows end with the relay",
 		}
+	case errors.Is(err, runtime.ErrNoRollout):
+		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: "auditrelay rollout show shows the last one"}
+	case errors.Is(err, runtime.ErrRollout):
+		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error(), Hint: "auditrelay rollout promote FILTER; auditrelay rollout back FILTER"}
 	case errors.Is(err, runtime.ErrShadows):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
 	case errors.Is(err, runtime.ErrNoQuarantineItem):

@@ -134,6 +134,10 @@ func (s *Server) policyRoutes() []route {
 		control(s, api.GetShadow, roleView, s.getShadow),
 		control(s, api.UseShadow, roleAdmin, s.useShadow),
 		control(s, api.DropShadow, roleOperate, s.dropShadow),
+		control(s, api.StartRollouts, roleAdmin, s.startRollout),
+		control(s, api.GetRollouts, roleView, s.getRollouts),
+		control(s, api.PromoteRollout, roleAdmin, s.promoteRollout),
+		control(s, api.RollBack, roleOperate, s.rollBack),
 		control(s, api.SetPolicy, roleAdmin, s.postPolicyUse),
 	}
 }

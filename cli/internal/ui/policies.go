@@ -184,6 +184,8 @@ func (v *visit) try() error {
 	switch form.Get("do") {
 	case "shadow":
 		return v.runShadow(api.StartShadow{Filter: out.Filter, Callback: out.Callback, Policy: out.Policy, Reason: v.why().Reason})
+	case "rollout":
+		return v.rollOut(api.StartRollout{Filter: out.Filter, Policy: out.Policy})
 	case "use":
 		used, err := v.api.UsePolicy(ctx, out.Filter, api.UsePolicy{Policy: out.Policy, Reason: v.why().Reason})
 		if err != nil {

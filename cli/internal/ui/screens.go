@@ -66,7 +66,14 @@ func screens() []screen {
 		post("/ui/shadows", "admin", (*visit).startShadow),
 		post("/ui/shadows/{callback}/use", "admin", (*visit).useShadow),
 		post("/ui/shadows/{callback}/drop", "operate", (*visit).dropShadow),
+		live("/ui/rollouts", "view", "Rollouts", (*visit).rollouts),
+		post("/ui/rollouts", "admin", (*visit).startRollout),
+		post("/ui/rollouts/{name}/promote", "admin", (*visit).promoteRollout),
+		post("/ui/rollouts/{name}/back", "operate", (*visit).rollBack),
 		post("/ui/filters/{name}/policy", "admin", (*visit).usePolicy),
+		live("/ui/fleet", "view", "", (*visit).fleet),
+		post("/ui/fleet/{name}/drain", "operate", (*visit).drain),
+		post("/ui/fleet/{name}/undrain", "operate", (*visit).undrain),
 		live("/ui/completeness", "view", "Completeness", (*visit).completeness),
 		get("/ui/report", "comply", "Report", (*visit).report),
 		get("/ui/store", "comply", "Store", (*visit).store),
@@ -90,6 +97,8 @@ type overviewView struct {
 	Sources   []api.Source
 	Stats     api.Stats
 	Alerts    []string
+	Rollout   *rolloutView // under way, or rolled back last
+	Fleet     *api.Fleet   // nil: the relay is alone
 }
 
 type callbackRow struct {
@@ -125,6 +134,19 @@ func (v *visit) overview() error {
 	}
 	if out.Stats, err = v.api.Stats(ctx); err != nil {
 		return err
+	}
+	if out.Fleet, err = v.fleetOf(); err != nil {
+		return err
+	}
+	rollouts, err := v.rolloutsOf(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range rollouts {
+		if rollouts[i].State != "promoted" {
+			one := newRolloutView(&rollouts[i])
+			out.Rollout = &one
+		}
 	}
 	ready, err := v.api.Ready(ctx)
 	if err != nil {

@@ -349,6 +349,14 @@ func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err err
 	if err != nil {
 		return sum, err
 	}
+	rollouts, err := v.rolloutsOf(ctx)
+	if err != nil {
+		return sum, err
+	}
+	fleet, err := v.fleetOf()
+	if err != nil {
+		return sum, err
+	}
 	v.history.sample(v.now(), callbacks)
 	h := sha256.New()
 	for i := range callbacks {
@@ -357,6 +365,15 @@ func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err err
 	}
 	for i := range shadows {
 		fmt.Fprintln(h, shadows[i].Callback, shadows[i].Digest, shadows[i].Events, shadows[i].Missed, shadows[i].End)
+	}
+	for i := range rollouts {
+		fmt.Fprintln(h, rollouts[i].ID, rollouts[i].State, rollouts[i].Counts)
+	}
+	if fleet != nil {
+		fmt.Fprintln(h, fleet.Leader, fleet.Epoch, fleet.Agree, fleet.Reason)
+		for i := range fleet.Relays {
+			fmt.Fprintln(h, fleet.Relays[i].Name, fleet.Relays[i].State, fleet.Relays[i].Failure)
+		}
 	}
 	fmt.Fprintln(h, stats.Accepted, stats.Rejected, stats.Quarantine, stats.NotAccepting)
 	return [sha256.Size]byte(h.Sum(nil)), nil

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,18 +27,24 @@ import (
 // hostile is text that a browser would run if a screen forgot to escape it.
 const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}'`
 
-// sink delivers everything, or refuses it with hostile words.
-type sink struct{ refuse bool }
+// sink delivers everything, or refuses it with hostile words; with stuck, no replay ends.
+type sink struct {
+	refuse bool
+	stuck  *atomic.Bool
+}
 
 func (s sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	var all []auditrelay.Payload
 	for _, r := range chunk.Records {
-		all = append(all, auditrelay.Payload{Key: fmt.Sprint(r.Sequence), Body: r.Data, Sequences: []uint64{r.Sequence}})
+		all = append(all, auditrelay.Payload{Key: chunk.Replay + "/" + fmt.Sprint(r.Sequence), Body: r.Data, Sequences: []uint64{r.Sequence}})
 	}
 	return all, nil
 }
 
-func (s sink) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, error) {
+func (s sink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	if s.stuck != nil && s.stuck.Load() && !strings.HasPrefix(p.Key, "/") {
+		return auditrelay.Receipt{}, errors.New("the destination is down")
+	}
 	if s.refuse {
 		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New(hostile)}
 	}
@@ -54,6 +61,7 @@ type relay struct {
 	rt    *runtime.Runtime
 	http  *httptest.Server
 	clock *clock
+	stuck atomic.Bool // replays of archive do not end
 }
 
 func token(role string) string { return role + "-token-0123456789" }
@@ -70,14 +78,15 @@ func newRelay(t *testing.T, roles ...config.Role) *relay {
 func newRelayOf(t *testing.T, cfg *config.Config) *relay {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
+	r := &relay{t: t, clock: &clock{time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Callbacks: []runtime.Callback{
-		{Name: "archive", Sink: sink{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
+		{Name: "archive", Sink: sink{stuck: &r.stuck}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
 		{Name: "refusing", Sink: sink{refuse: true}, Chunk: auditrelay.Chunking{Age: time.Millisecond}},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{t: t, rt: rt, clock: &clock{time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}}
+	r.rt = rt
 	var server *relayhttp.Server
 	server, err = relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: cfg, Logger: quiet,
@@ -368,7 +377,17 @@ func TestButtons(t *testing.T) {
 	if _, page, _ := b.do("GET", "/ui/dead-letters?callback=refusing", nil); !strings.Contains(page, "at most 100 a second") {
 		t.Error("the replay is not shown")
 	}
-	if status, page, _ := b.do("POST", "/ui/callbacks/archive/test", nil, "Sec-Fetch-Site", "same-origin"); status != http.StatusOK || !strings.Contains(page, "Delivered.") || strings.Contains(page, "<script>alert") {
+	r.stuck.Store(true)
+	post("/ui/callbacks/archive/replay", url.Values{})
+	_, page, _ := b.do("GET", "/ui/callbacks/archive", nil)
+	cancel := regexp.MustCompile(`/ui/callbacks/archive/replays/[0-9a-f]+/cancel`).FindString(page)
+	if to = post(cancel, url.Values{"reason": {"TICKET-5"}}); !strings.Contains(to, "replay-cancelled") {
+		t.Errorf("after the replay was cancelled: %s", to)
+	}
+	if _, page, _ := b.do("GET", "/ui/control", nil); !strings.Contains(page, "TICKET-5") {
+		t.Error("the record has no reason")
+	}
+	if status, page, _ := b.do("POST", "/ui/callbacks/archive/test", url.Values{"reason": {"TICKET-6"}}, "Sec-Fetch-Site", "same-origin"); status != http.StatusOK || !strings.Contains(page, "Delivered.") || strings.Contains(page, "<script>alert") {
 		t.Errorf("a test of the destination: %d %s", status, page)
 	}
 	if _, page, _ := b.do("GET", "/ui/callbacks/archive", nil); !strings.Contains(page, "Newest deliveries") || strings.Contains(page, "<script>alert") {

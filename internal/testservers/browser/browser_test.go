@@ -237,14 +237,18 @@ func TestOperatorsDay(t *testing.T) {
 	p.sees("Mend and replay")
 	p.checked("quarantined")
 	p.fill("textarea", event("mended", "carol"))
+	p.fill("form[action^='/ui/quarantine/'] input[name=reason]", "the action was a number")
 	p.click("Replay with these contents")
 	p.sees("1 items replayed")
 	p.visit("/ui/events?id=mended")
 	p.sees("Outcome on each callback")
+	p.visit("/ui/control")
+	p.sees("the action was a number")
 
 	modules(t, r, p)
 	policies(p)
 	shadows(r, p)
+	rollouts(r, p)
 	p.visit("/ui/tap")
 	p.click("Watch")
 	p.until("document.querySelector('.tap')")
@@ -254,7 +258,11 @@ func TestOperatorsDay(t *testing.T) {
 	p.until("[...document.querySelectorAll('.tap li')].some(l => l.innerText.includes('filtered masked') && l.innerText.includes('***'))")
 	p.checked("tap")
 
+	public := strings.TrimSpace(r.run("", "proof", "public", "data/proof.key"))
+	r.run("", "verify", "out", "--key", public, "--report-to", "http://"+r.address)
 	p.visit("/ui/completeness")
+	p.sees("Verified elsewhere")
+	p.sees("as here")
 	p.sees("Something is open")
 	p.sees("as signed")
 	p.checked("completeness")
@@ -291,6 +299,9 @@ func TestOperatorsDay(t *testing.T) {
 		p.until("document.querySelector('input[type=file]') === null")
 		p.visit("/ui/callbacks/archive")
 		p.until(fmt.Sprintf("(document.querySelector('button[value=pause]') !== null) === %v", role == "operate"))
+		p.visit("/ui/rollouts")
+		p.until("document.querySelector(\"form[action='/ui/rollouts']\") === null && document.querySelector(\"form[action$='/promote']\") === null")
+		p.until(fmt.Sprintf("(document.querySelector(\"form[action$='/back']\") !== null) === %v", role == "operate"))
 	}
 	p.checked("roles")
 	p.click("Sign out")
@@ -300,7 +311,7 @@ func TestOperatorsDay(t *testing.T) {
 	// On a phone nothing is wider than the screen but tables, which scroll.
 	p.signIn("admin")
 	p.do(chromedp.EmulateViewport(360, 740))
-	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/completeness", "/ui/report", "/ui/store?changed_by=bob"} {
+	for _, path := range []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters", "/ui/quarantine", "/ui/modules", "/ui/events?id=e1", "/ui/policies", "/ui/try", "/ui/control", "/ui/shadows", "/ui/rollouts", "/ui/completeness", "/ui/report", "/ui/store?changed_by=bob"} {
 		p.visit(path)
 		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			t.Errorf("%s is wider than a phone", path)
@@ -415,6 +426,58 @@ func shadows(r *relay, p *page) {
 	p.click("Roll mask back")
 	p.sees("The filter applies the other policy")
 	r.run(event("shadow4", "erin"), "send", "-")
+}
+
+// rollouts rolls a module out, which is taken back, then a policy, which is promoted; one of a
+// module that drops everything stays under way.
+func rollouts(r *relay, p *page) {
+	p.t.Helper()
+	p.visit("/ui/rollouts")
+	p.sees("There was no rollout.")
+	start := func() {
+		p.t.Helper()
+		p.fill("input[name=share]", "50")
+		p.fill("input[name=after]", "1000")
+		p.fill("form[action='/ui/rollouts'] input[name=reason]", "a share first")
+		eval[chromedp.Void](p, "const s = document.querySelector('select[name=sha256]'); s.value = [...s.options].at(0).value; 0")
+		p.click("Start the rollout")
+	}
+	start()
+	if strings.Contains(p.text(), "has this version") {
+		p.visit("/ui/rollouts")
+		p.fill("input[name=share]", "50")
+		eval[chromedp.Void](p, "const s = document.querySelector('select[name=sha256]'); s.value = [...s.options].at(1).value; 0")
+		p.click("Start the rollout")
+	}
+	p.sees("judges 50 % of the events")
+	var some strings.Builder
+	for i := range 40 {
+		some.WriteString(event(fmt.Sprintf("rolled%d", i), hostile))
+	}
+	r.run(some.String(), "send", "-")
+	p.until("[...document.querySelectorAll('tr')].some(r => r.innerText.startsWith('guarded') && +r.querySelectorAll('td')[1].innerText > 5)") // without a reload
+	p.checked("rollout")
+	p.visit("/ui/")
+	p.sees("A rollout of filter rules")
+	p.click("A rollout of filter rules")
+	p.click("Roll back")
+	p.sees("Rolled back: the version in force judges all events again.")
+	p.sees("was rolled back")
+	p.checked("rollout-back")
+	p.visit("/ui/try?filter=mask&callback=masked")
+	p.fill("textarea[name=policy]", "rules: [{paths: [object_id, changed_by], do: mask}]")
+	p.fill("input[name=share]", "100")
+	p.click("Roll the draft out")
+	p.sees("judges 100 % of the events")
+	p.click("Promote")
+	p.sees("was promoted")
+	p.visit("/ui/policies")
+	p.click("Roll mask back")
+	p.sees("The filter applies the other policy")
+	p.visit("/ui/try?filter=mask&callback=masked")
+	p.fill("textarea[name=policy]", "rules: [{paths: [object_id], do: remove}]")
+	p.click("Roll the draft out")
+	p.sees("judges 5 % of the events")
 }
 
 // TestWithoutJavaScriptAllButtonsWork: a form needs no script.

@@ -63,14 +63,27 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		return fmt.Errorf("%d dead letters are listed from %d on, of %d that there are", len(listed), bounded.DeadFloor, len(all))
 	}
 	receipts := map[uint64]int{}
+	var tried delivery.TriedCounts
 	err = delivery.Receipts(w.journal, w.codec, l.state, 0, ^uint64(0), func(r delivery.Receipt) error {
-		if !r.Again {
-			receipts[r.Sequence]++
+		if r.Again {
+			return nil
+		}
+		receipts[r.Sequence]++
+		if len(r.Trail) > 0 && r.Trail[0].Digest == newVersion {
+			tried.Judged++
+			if r.Outcome == auditrelay.DeadLettered || r.Outcome == auditrelay.Discarded {
+				tried.Failed++
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("receipts: %w", err)
+	}
+	// The counts of a rollout are what the receipts say: no chunk counts twice, or not at all.
+	if got := l.state.Tried; len(w.erased) == 0 && l.begin.Replay == nil && tried.Judged > 0 &&
+		(got == nil || got.Judged != tried.Judged || got.Failed < tried.Failed || got.Failed > tried.Judged) {
+		return fmt.Errorf("counted %+v of a rollout, the receipts say %+v", got, tried)
 	}
 	log, err := w.readLog(l)
 	if err == nil {

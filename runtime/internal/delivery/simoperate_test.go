@@ -35,6 +35,7 @@ func (w *world) operate() error {
 	case 3, 4:
 		return w.commit(l, func(tx *journal.Tx) error { return l.machine.SetDetached(tx, w.now, "") })
 	case 5:
+		w.rolledBack = w.rolledBack || w.random.IntN(8) == 0
 		return w.reconfigure(l)
 	case 6:
 		return w.replay(l)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/filter"
 	"auditrelay/internal/receipts"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
@@ -92,6 +93,7 @@ type world struct {
 	encryption journal.Encryption
 	blob       int // see journal.Options: every second history has its payloads in files
 	erased     map[uint64]auditrelay.Event
+	rolledBack bool // the new version of the filter judges no more
 }
 
 // simLane is a lane with the destination behind it.
@@ -130,6 +132,20 @@ func fate(lane, id string) auditrelay.Outcome {
 
 // emits reports whether the first lane's filter emits a record for an event.
 func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
+
+// tries reports whether the new version of all filters is to judge an event.
+func tries(e *auditrelay.Event) bool { return sha256.Sum256([]byte(e.ID))[2] < 90 }
+
+// The versions of the filters.
+const oldVersion, newVersion = "a", "b"
+
+// tried is the rollout that the lanes count by.
+func (w *world) tried() *delivery.Tried {
+	if w.rolledBack {
+		return nil
+	}
+	return &delivery.Tried{ID: "rollout", Filter: "f", Digest: newVersion, Chosen: tries}
+}
 
 func runHistory(seed uint64, logf func(string, ...any), noSync bool) error {
 	_, err := playHistory(seed, logf, noSync)
@@ -437,10 +453,16 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 			continue
 		}
 		j := delivery.Judged{Event: e, Outcome: fate(l.origin, e.ID), Filter: "f"}
+		version := oldVersion
+		if !w.rolledBack && tries(e) {
+			version = newVersion
+		}
+		j.Trail = receipts.Trail{{Filter: "f", Description: filter.Description{Kind: "wasm", Digest: version}}}
 		if l.origin == "lane0" && a.Kind == delivery.Take && emits(e.ID) {
 			j.Emitted = []delivery.Emitted{{Target: alertsName, Filter: "f", Data: []byte(`{}`)}}
 		}
 		if a.Kind == delivery.TakeUnjudged {
+			j.Trail = nil
 			j.Outcome, j.Cause, j.Err = auditrelay.DeadLettered, auditrelay.CauseRetention, errors.New("held too long")
 			if a.Unjudged == delivery.Skip {
 				j.Outcome, j.Cause, j.Err = auditrelay.Skipped, auditrelay.CauseDetached, nil
@@ -472,7 +494,10 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 			l.machine.Untake(w.now, errors.New("filter had no memory"))
 			return nil
 		}
-		return w.commit(l, func(tx *journal.Tx) error { return l.machine.Seal(tx, w.now, assembled, l.place) })
+		return w.commit(l, func(tx *journal.Tx) error {
+			l.machine.SetTried(&delivery.Tried{ID: "rollout", Filter: "f", Digest: newVersion, Chosen: tries})
+			return l.machine.Seal(tx, w.now, assembled, l.place)
+		})
 	})
 	return nil
 }
@@ -493,6 +518,7 @@ func (w *world) deliver(l *simLane, number uint64) error {
 	}
 	l.works = append(l.works, func(w *world) error {
 		return w.commit(l, func(tx *journal.Tx) error {
+			l.machine.SetTried(w.tried())
 			_, err := l.machine.Settle(tx, w.now, sent)
 			return err
 		})

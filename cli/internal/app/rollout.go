@@ -1,0 +1,205 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	goruntime "runtime"
+	"slices"
+
+	"auditrelay"
+	"auditrelay/builtin/wasm"
+	"auditrelay/cli/internal/api"
+	"auditrelay/config"
+	"auditrelay/filter"
+	"auditrelay/runtime"
+)
+
+// The kinds of what is rolled out, and tried in shadows.
+const (
+	kindModule = "module"
+	kindPolicy = "policy"
+)
+
+// StartRollout has a new version of a filter judge a share of the events.
+func (d *daemon) StartRollout(ctx context.Context, want api.StartRollout, by runtime.By) (api.Rollout, error) {
+	ctx, done, err := d.change(ctx)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	defer done()
+	if (want.Module == "") == (want.Policy == "") {
+		return api.Rollout{}, badField("", "expected one of module and policy")
+	}
+	if last, err := d.rt.LastRollout(); err == nil && last.State == runtime.RolloutRunning {
+		return api.Rollout{}, fmt.Errorf("filter %s: %w", last.Filter, runtime.ErrRollout)
+	}
+	d.mu.Lock()
+	cfg := d.cfg
+	d.mu.Unlock()
+	if len(d.users(want.Filter)) == 0 {
+		return api.Rollout{}, refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/callbacks lists the callbacks with their filters", "no callback lists a filter %.64q", want.Filter)
+	}
+	i := slices.IndexFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == want.Filter })
+	if i < 0 || cfg.Filters[i].Native() != (want.Policy != "") {
+		return api.Rollout{}, badField("", "expected a policy for a native filter, a module for a guest")
+	}
+	o := runtime.Rollout{Filter: want.Filter, Share: want.Share, Bound: want.Bound, Events: want.Events, Policy: want.Policy}
+	var version filter.Filter
+	if want.Policy != "" {
+		version, err = d.rolloutPolicy(ctx, &o)
+	} else {
+		version, err = d.rolloutModule(ctx, cfg, want.Module, &o)
+	}
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	if o.Digest == o.Running {
+		return api.Rollout{}, errors.Join(refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has this version", o.Filter), version.Close())
+	}
+	status, err := d.rt.StartRollout(ctx, o, version, by)
+	return newRollout(&status), err
+}
+
+// rolloutPolicy opens a policy that is to be rolled out, and keeps its text: receipts name it.
+func (d *daemon) rolloutPolicy(ctx context.Context, o *runtime.Rollout) (filter.Filter, error) {
+	if len(o.Policy) > maxPolicy {
+		return nil, badField("policy", "%d bytes, at most %d", len(o.Policy), maxPolicy)
+	}
+	before, after, err := d.draft(ctx, o.Filter, o.Policy)
+	if err != nil {
+		return nil, err
+	}
+	o.Kind, o.Running, o.Digest = kindPolicy, before.Digest(), after.Digest()
+	if err := d.rt.Texts().Keep(runtime.Text{Digest: after.Digest(), Kind: textPolicy, Name: o.Filter, Text: string(after.filter.Text())}); err != nil {
+		return nil, errors.Join(err, after.filter.Close())
+	}
+	return after.filter, nil
+}
+
+// rolloutModule loads an uploaded module that is to be rolled out.
+func (d *daemon) rolloutModule(ctx context.Context, cfg *config.Config, digest string, o *runtime.Rollout) (filter.Filter, error) {
+	stored, err := d.find(digest)
+	if err != nil {
+		return nil, err
+	}
+	live, running, err := d.guest(o.Filter)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case live.config.Module != "" && stored.Name != live.config.Module:
+		return nil, refusal(http.StatusConflict, api.ReasonConflict, "push it under that name", "filter %s takes modules named %s; %.12s was pushed as %s", o.Filter, live.config.Module, stored.SHA256, stored.Name)
+	case running == "":
+		return nil, refusal(http.StatusConflict, api.ReasonConflict, "auditrelay module use "+o.Filter+" DIGEST", "filter %s has no module", o.Filter)
+	}
+	m, err := d.loadRollout(ctx, cfg, live.config, stored.SHA256)
+	if err != nil {
+		return nil, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", o.Filter, err)
+	}
+	o.Kind, o.Running, o.Digest = kindModule, running, stored.SHA256
+	return m, d.keepModule(stored)
+}
+
+// loadRollout loads a module beside the one that its filter runs. Its memory is apart from
+// that of the guests that run: as much as one more filter of the same callbacks may take.
+func (d *daemon) loadRollout(ctx context.Context, cfg *config.Config, f *config.Filter, digest string) (*wasm.Module, error) {
+	code, err := d.rt.Modules().Bytes(digest)
+	if err != nil {
+		return nil, err
+	}
+	return d.build.loadRollout(ctx, cfg, f, code, digest)
+}
+
+func (a *assembler) loadRollout(ctx context.Context, cfg *config.Config, f *config.Filter, code []byte, digest string) (*wasm.Module, error) {
+	instances := 1
+	for i := range cfg.Callbacks {
+		if slices.Contains(cfg.Callbacks[i].Filters, f.Name) {
+			instances += goruntime.GOMAXPROCS(0)
+		}
+	}
+	o := a.guestOptions(cfg, f, code, digest)
+	o.Budget, o.Logger = wasm.NewBudget(wasm.Limits{Memory: f.Limits.Memory, Stack: f.Limits.Stack}.Footprint()*auditrelay.ByteSize(instances)), a.log.With("rollout", true)
+	m, err := wasm.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return m, a.requireCases(ctx, f, m)
+}
+
+// openRollout opens the version of the rollout that was under way when the relay ended.
+func (d *daemon) openRollout(ctx context.Context, modules *runtime.Modules, o runtime.Rollout) (filter.Filter, error) {
+	i := slices.IndexFunc(d.cfg.Filters, func(f config.Filter) bool { return f.Name == o.Filter })
+	if i < 0 || d.cfg.Filters[i].Native() != (o.Kind == kindPolicy) {
+		return nil, errors.New("the configuration has no such filter any more")
+	}
+	f := &d.cfg.Filters[i]
+	if o.Kind == kindPolicy {
+		section, version, err := readPolicy(d.cfg, o.Policy)
+		if err == nil && string(section.Text()) == string(f.Redact.Text()) {
+			err = runtime.ErrRolloutInForce
+		}
+		return version, err
+	}
+	if live := d.build.guests.live[o.Filter]; live != nil && live.running == o.Digest {
+		return nil, runtime.ErrRolloutInForce
+	}
+	code, err := modules.Bytes(o.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return d.build.loadRollout(ctx, d.cfg, f, code, o.Digest)
+}
+
+// PromoteRollout puts the version of a rollout in force for all events.
+func (d *daemon) PromoteRollout(ctx context.Context, name string, by runtime.By) (api.Rollout, error) {
+	status, err := d.rt.Promote(ctx, name, by, func(o runtime.Rollout) (err error) {
+		by.Seen = "" // it names the rollout, and was looked at
+		if o.Kind == kindPolicy {
+			_, err = d.usePolicy(ctx, name, api.UsePolicy{Policy: o.Policy}, by)
+		} else {
+			_, err = d.useModule(ctx, name, api.Use{SHA256: o.Digest}, by)
+		}
+		return err
+	})
+	return newRollout(&status), err
+}
+
+// RollBack has the version in force judge all events again.
+func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.Rollout, error) {
+	status, err := d.rt.RollBack(ctx, name, by)
+	return newRollout(&status), err
+}
+
+// ListRollouts returns the rollout that is under way, or the last one.
+func (d *daemon) ListRollouts() ([]api.Rollout, error) {
+	status, err := d.rt.LastRollout()
+	switch {
+	case errors.Is(err, runtime.ErrNoRollout):
+		return []api.Rollout{}, nil
+	case err != nil:
+		return nil, err
+	}
+	return []api.Rollout{newRollout(&status)}, nil
+}
+
+func newRollout(s *runtime.RolloutStatus) api.Rollout {
+	out := api.Rollout{
+		ID: s.ID, Filter: s.Filter, Kind: s.Kind, Digest: s.Digest, Running: s.Running, Share: s.Share, Bound: s.Bound, Events: s.Events,
+		State: string(s.State), Why: s.Why, From: s.From, Started: s.Started, By: s.By, Ended: s.Ended, EndedBy: s.EndedBy, Counts: []api.RolloutCount{},
+	}
+	for _, c := range s.Counts {
+		out.Counts = append(out.Counts, api.RolloutCount(c))
+	}
+	return out
+}
+
+// rolling refuses to change a filter while a rollout of it is under way.
+func (d *daemon) rolling(name string) error {
+	last, err := d.rt.LastRollout()
+	if err != nil || last.State != runtime.RolloutRunning || last.Filter != name {
+		return nil //nolint:nilerr // there is none
+	}
+	return fmt.Errorf("filter %s: %w", name, runtime.ErrRollout)
+}

@@ -1,0 +1,200 @@
+package ui
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"auditrelay"
+	relayhttp "auditrelay/cli/internal/http"
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// many is a relay with callbacks and events as on a busy day: two callbacks deliver, one
+// has dead letters, all others see each event and let it go.
+type many struct {
+	t       *testing.T
+	rt      *runtime.Runtime
+	handler http.Handler
+	pages   *server
+	events  int
+}
+
+func newMany(t *testing.T, callbacks int) *many {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	all := []runtime.Callback{
+		{Name: "archive", Sink: bulk{}},
+		{Name: "copy", Sink: bulk{}},
+		{Name: "refusing", Sink: sink{refuse: true}, When: &auditrelay.When{Fields: map[string][]string{"action": {"rotated"}}}},
+	}
+	for i := len(all); i < callbacks; i++ {
+		all = append(all, runtime.Callback{Name: fmt.Sprint("callback", i), Sink: bulk{}, When: &auditrelay.When{Fields: map[string][]string{"action": {"rotated"}, "table_name": {fmt.Sprint("table", i)}}}})
+	}
+	for i := range all {
+		all[i].Chunk.Age = 50 * time.Millisecond
+	}
+	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Dir: t.TempDir(), Callbacks: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rt.Close() })
+	m := &many{t: t, rt: rt}
+	h, err := relayhttp.New(relayhttp.Options{
+		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet,
+		Pages: func(api http.Handler) http.Handler {
+			m.pages = &server{Options: Options{API: api, Logger: quiet, now: time.Now}, sessions: newSessions(time.Now)}
+			return New(Options{API: api, Logger: quiet})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.handler = h.Handler()
+	return m
+}
+
+// bulk takes a chunk as one payload.
+type bulk struct{ sink }
+
+func (bulk) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
+	p := auditrelay.Payload{Key: fmt.Sprint(chunk.Records[0].Sequence), Body: []byte("{}\n")}
+	for _, r := range chunk.Records {
+		p.Sequences = append(p.Sequences, r.Sequence)
+	}
+	return []auditrelay.Payload{p}, nil
+}
+
+// grow accepts events until there are so many, and waits for their outcomes.
+func (m *many) grow(to int) {
+	m.t.Helper()
+	for m.events < to {
+		var some []runtime.Submission
+		for range min(5000, to-m.events) {
+			action := "created"
+			if m.events%5000 == 7 {
+				action = "rotated"
+			}
+			some = append(some, runtime.Submission{Data: fmt.Appendf(nil, `{"id":"e%d","updated_at":"2026-01-31T12:00:00+00:00","changed_by":"u","action":%q,"table_name":"LiteLLM_TeamTable","object_id":"o","updated_values":"{\"alias\":\"blue\"}"}`, m.events, action)})
+			m.events++
+		}
+		if _, err := m.rt.Submit(m.t.Context(), some...); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	if err := m.rt.Settled(m.t.Context()); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// get renders a page.
+func (m *many) get(path string) {
+	req := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil)
+	req.RemoteAddr = "127.0.0.1:1"
+	out := httptest.NewRecorder()
+	if m.handler.ServeHTTP(out, req); out.Code != http.StatusOK || !strings.Contains(out.Body.String(), "</html>") {
+		m.t.Fatalf("%s: %d", path, out.Code)
+	}
+}
+
+// look is what an open page costs at each tick when nothing has changed.
+func (m *many) look() {
+	req := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/ui/live", nil)
+	req.RemoteAddr = "127.0.0.1:1"
+	v := &visit{server: m.pages, r: req, api: m.pages.client(req, "")}
+	if _, err := v.fingerprint(m.t.Context()); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// busyPages are the screens that show what grows.
+func busyPages() []string {
+	return []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters?callback=refusing", "/ui/quarantine", "/ui/completeness", "/ui/events?id=e500", "/ui/control"}
+}
+
+// TestPagesDoNotGrowWithTheJournal: a screen does about as much work for many events as for
+// few. Allocations are counted, and no time is taken. A screen that shows a window of the
+// journal is looked at beyond it.
+func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
+	m := newMany(t, 10)
+	m.grow(10_000)
+	few := map[string]float64{}
+	measure := func(path string) float64 {
+		do := func() { m.get(path) }
+		if path == "/ui/live" {
+			do = m.look
+		}
+		do()
+		return testing.AllocsPerRun(5, do)
+	}
+	paths := append(busyPages(), "/ui/live")
+	for _, path := range paths {
+		few[path] = measure(path)
+	}
+	m.grow(60_000)
+	for _, path := range paths {
+		if now := measure(path); now > 1.5*few[path]+500 {
+			t.Errorf("%s: %.0f allocations with 60,000 events, %.0f with 10,000", path, now, few[path])
+		}
+	}
+}
+
+// TestPagesWithAMillionEvents measures: AUDITRELAY_PAGES=1000000. Processor time counts, as
+// other processes may take the wall's.
+func TestPagesWithAMillionEvents(t *testing.T) {
+	events := 0
+	if _, err := fmt.Sscan(os.Getenv("AUDITRELAY_PAGES"), &events); err != nil {
+		t.Skip("AUDITRELAY_PAGES does not say how many events: nothing is measured")
+	}
+	m := newMany(t, 50)
+	begun := time.Now()
+	m.grow(events)
+	t.Logf("%d events on 50 callbacks, accepted and judged in %v", events, time.Since(begun))
+	measure := func(name string, do func()) time.Duration {
+		do()
+		var walls, cpus []time.Duration
+		for range 15 {
+			cpu, wall := processor(t), time.Now()
+			do()
+			cpus, walls = append(cpus, processor(t)-cpu), append(walls, time.Since(wall))
+		}
+		slices.Sort(cpus)
+		slices.Sort(walls)
+		t.Logf("%-40s processor %7.2f ms (most %7.2f), wall %7.2f ms", name, ms(cpus[7]), ms(cpus[14]), ms(walls[7]))
+		return cpus[7]
+	}
+	for _, path := range busyPages() {
+		if cpu := measure(path, func() { m.get(path) }); cpu > 100*time.Millisecond {
+			t.Errorf("%s takes %v of processor", path, cpu)
+		}
+	}
+	idle := measure("an open page, a look", m.look)
+	busy := idle + measure("an open overview, updated", func() { m.get("/ui/") })
+	for name, cost := range map[string]time.Duration{"nothing changes": idle, "everything changes": busy} {
+		share := float64(cost) / float64(3*time.Second)
+		t.Logf("an open page while %s: %.2f %% of a core", name, 100*share)
+		if share > 0.01 {
+			t.Errorf("an open page takes more than 1 %% of a core while %s", name)
+		}
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// processor is the time that this process has taken.
+func processor(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
