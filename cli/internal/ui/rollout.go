@@ -47,10 +47,17 @@ func percent(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }
 // rolloutsOf returns the rollout that is under way, or the last one.
 func (v *visit) rolloutsOf(ctx context.Context) ([]api.Rollout, error) {
 	all, err := v.api.Rollouts(ctx)
-	if refused := apiError(err); refused != nil && refused.Status == http.StatusNotImplemented {
-		return nil, nil // a runtime without the program around it has none
+	if alone(err) {
+		return nil, nil
 	}
 	return all, err
+}
+
+// alone reports whether a call failed since the runtime has no program around it: it has
+// none of what was asked for.
+func alone(err error) bool {
+	refused := apiError(err)
+	return refused != nil && refused.Status == http.StatusNotImplemented
 }
 
 // rollouts shows the rollout that is under way, or the last one, and offers to start one.

@@ -216,8 +216,8 @@ func (v *visit) callback() error {
 	}
 	out.Deliveries = deliveries.Deliveries
 	guests, err := v.api.Filters(v.r.Context())
-	if refused := apiError(err); refused != nil && refused.Status == http.StatusNotImplemented {
-		err = nil // a runtime without the program around it has none
+	if alone(err) {
+		err = nil
 	}
 	if err != nil {
 		return err

@@ -346,6 +346,9 @@ func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err err
 		return sum, err
 	}
 	shadows, err := v.api.Shadows(ctx)
+	if alone(err) {
+		err = nil
+	}
 	if err != nil {
 		return sum, err
 	}

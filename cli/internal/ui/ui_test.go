@@ -387,6 +387,7 @@ func TestButtons(t *testing.T) {
 	if _, page, _ := b.do("GET", "/ui/control", nil); !strings.Contains(page, "TICKET-5") {
 		t.Error("the record has no reason")
 	}
+	r.stuck.Store(false)
 	if status, page, _ := b.do("POST", "/ui/callbacks/archive/test", url.Values{"reason": {"TICKET-6"}}, "Sec-Fetch-Site", "same-origin"); status != http.StatusOK || !strings.Contains(page, "Delivered.") || strings.Contains(page, "<script>alert") {
 		t.Errorf("a test of the destination: %d %s", status, page)
 	}
