@@ -23,6 +23,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/internal/test/child"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -164,22 +165,22 @@ func TestSignatures(t *testing.T) {
 		return s.Deliver(t.Context(), render(t, s))
 	}
 	expired := signature(t, at, into, sas.ContainerPermissions{Create: true}, time.Now().Add(-time.Hour))
-	write(t, file, expired)
+	secretfile.Write(t, file, expired)
 	if _, err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized || strings.Contains(err.Error(), "sig=") {
 		t.Errorf("expired: %v", err)
 	}
-	write(t, file, "?"+signature(t, at, into, sas.ContainerPermissions{Create: true}, tomorrow)+"\n")
+	secretfile.Write(t, file, "?"+signature(t, at, into, sas.ContainerPermissions{Create: true}, tomorrow)+"\n")
 	if r, err := deliver(); err != nil || r.Duplicate {
 		t.Errorf("to create: %+v, %v", r, err)
 	}
 	if _, err := deliver(); auditrelay.KindOf(err) != auditrelay.Unauthorized {
 		t.Errorf("again, with that right alone: %v", err)
 	}
-	write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Read: true}, tomorrow))
+	secretfile.Write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Read: true}, tomorrow))
 	if r, err := deliver(); err != nil || !r.Duplicate || r.Unverified {
 		t.Errorf("again, with the right to read: %+v, %v", r, err)
 	}
-	write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Write: true}, tomorrow))
+	secretfile.Write(t, file, signature(t, at, into, sas.ContainerPermissions{Create: true, Write: true}, tomorrow))
 	if r, err := deliver(); err != nil || !r.Duplicate || !r.Unverified {
 		t.Errorf("again, with the right to write: %+v, %v", r, err)
 	}
@@ -214,7 +215,7 @@ func conformance(t *testing.T, at string) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 		into := folder(t, at)
 		file := filepath.Join(t.TempDir(), "key")
-		write(t, file, key)
+		secretfile.Write(t, file, key)
 		proxy := faultproxy.Start(t, strings.TrimSuffix(at, "/"+account))
 		kit := proxy.Kit(func(url string) auditrelay.Sink {
 			o := options(url+"/"+account, into)
@@ -224,17 +225,10 @@ func conformance(t *testing.T, at string) {
 		kit.Read = func(t *testing.T) [][]byte { return documents(t, at, into) }
 		kit.Unordered = true
 		// The emulator's key does not change: what changes is what the file holds.
-		kit.Expire = func(t *testing.T) { write(t, file, "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ=") }
-		kit.Rotate = func(t *testing.T) { write(t, file, key+"\n") }
+		kit.Expire = func(t *testing.T) { secretfile.Write(t, file, "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ=") }
+		kit.Rotate = func(t *testing.T) { secretfile.Write(t, file, key+"\n") }
 		return kit
 	})
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func render(t *testing.T, s *azureblob.Sink) auditrelay.Payload {

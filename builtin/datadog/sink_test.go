@@ -3,7 +3,6 @@ package datadog_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/receiver"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 				file := filepath.Join(t.TempDir(), "key")
-				write(t, file, apiKey)
+				secretfile.Write(t, file, apiKey)
 				intake := receiver.Datadog(t, apiKey)
 				proxy := faultproxy.Start(t, intake.URL)
 				kit := proxy.Kit(func(url string) auditrelay.Sink {
@@ -58,21 +58,10 @@ func TestConformance(t *testing.T) {
 					intake.Refuse(record)
 					return kit.New(t)
 				}
-				kit.Expire = func(*testing.T) { intake.Secret("another-key-of-the-account") }
-				kit.Rotate = func(t *testing.T) {
-					intake.Secret("another-key-of-the-account")
-					write(t, file, "another-key-of-the-account\n")
-				}
+				secretfile.Rotating(&kit, file, "another-key-of-the-account", intake.Secret)
 				return kit
 			})
 		})
-	}
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,6 +24,7 @@ import (
 	"auditrelay/internal/gate"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/logstore"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -140,17 +140,10 @@ func newSink(t testing.TB, o elastic.Options) *elastic.Sink {
 	return s
 }
 
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 		file := filepath.Join(t.TempDir(), "key")
-		write(t, file, key)
+		secretfile.Write(t, file, key)
 		c := start(t)
 		proxy := faultproxy.Start(t, c.URL)
 		kit := proxy.Kit(func(url string) auditrelay.Sink {
@@ -165,13 +158,11 @@ func TestConformance(t *testing.T) {
 			c.refuse = strings.TrimPrefix(record, "{")
 			return kit.New(t)
 		}
-		kit.Expire = func(*testing.T) { c.mu.Lock(); c.key = "another"; c.mu.Unlock() }
-		kit.Rotate = func(t *testing.T) {
+		secretfile.Rotating(&kit, file, "another", func(secret string) {
 			c.mu.Lock()
-			c.key = "another"
-			c.mu.Unlock()
-			write(t, file, "another\n")
-		}
+			defer c.mu.Unlock()
+			c.key = secret
+		})
 		return kit
 	})
 }

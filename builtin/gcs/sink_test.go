@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +24,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/internal/test/child"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -251,17 +248,8 @@ func TestASilentTokenService(t *testing.T) {
 // serviceAccount is a file with a key, whose tokens come from at.
 func serviceAccount(t *testing.T, at string) string {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, _ := x509.MarshalPKCS8PrivateKey(key)
-	text, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "relay@p.iam.gserviceaccount.com", "private_key_id": "k", "token_uri": at,
-		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
 	file := filepath.Join(t.TempDir(), "key.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secretfile.ServiceAccount(t, file, at)
 	return file
 }
 

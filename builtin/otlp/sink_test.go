@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"auditrelay/builtin/otlp"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/logstore"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -106,17 +106,10 @@ func newSink(t testing.TB, o otlp.Options) *otlp.Sink {
 	return s
 }
 
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 		file := filepath.Join(t.TempDir(), "token")
-		write(t, file, "first")
+		secretfile.Write(t, file, "first")
 		r := start(t)
 		proxy := faultproxy.Start(t, r.URL)
 		kit := proxy.Kit(func(url string) auditrelay.Sink {
@@ -134,16 +127,11 @@ func TestConformance(t *testing.T) {
 			r.refuse = record
 			return kit.New(t)
 		}
-		expire := func() {
+		secretfile.Rotating(&kit, file, "second", func(secret string) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.token = "second"
-		}
-		kit.Expire = func(*testing.T) { expire() }
-		kit.Rotate = func(t *testing.T) {
-			expire()
-			write(t, file, "second\n")
-		}
+			r.token = secret
+		})
 		return kit
 	})
 }

@@ -3,17 +3,12 @@ package secops_test
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,6 +19,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/secops"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -140,24 +136,9 @@ func TestTheStandIn(t *testing.T) {
 	}
 }
 
-// serviceAccount writes a file with a new key, whose tokens come from at.
-func serviceAccount(t *testing.T, file, at string) {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, _ := x509.MarshalPKCS8PrivateKey(key)
-	text, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "relay@p.iam.gserviceaccount.com", "private_key_id": "k", "token_uri": at,
-		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func options(t *testing.T, api, tokens string) secops.Options {
 	file := filepath.Join(t.TempDir(), "key.json")
-	serviceAccount(t, file, tokens+"/token")
+	secretfile.ServiceAccount(t, file, tokens+"/token")
 	return secops.Options{URL: api, Project: "project-1", Location: "us", Instance: instance, LogType: "AUDITRELAY", CredentialsFile: file,
 		HTTP: httpsink.Options{AllowNetworks: []string{"loopback"}, RequestTimeout: 5 * time.Second}}
 }
@@ -194,7 +175,7 @@ func TestConformance(t *testing.T) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.token = "second"
-			serviceAccount(t, o.CredentialsFile, s.URL+"/token")
+			secretfile.ServiceAccount(t, o.CredentialsFile, s.URL+"/token")
 		}
 		return kit
 	})

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/sentinel"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -186,17 +186,10 @@ func newSink(t testing.TB, o sentinel.Options) *sentinel.Sink {
 	return s
 }
 
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 		file := filepath.Join(t.TempDir(), "secret")
-		write(t, file, "first")
+		secretfile.Write(t, file, "first")
 		s := start(t)
 		proxy := faultproxy.Start(t, s.URL)
 		kit := proxy.Kit(func(url string) auditrelay.Sink {
@@ -206,16 +199,11 @@ func TestConformance(t *testing.T) {
 		})
 		kit.Read = func(*testing.T) [][]byte { return s.documents() }
 		kit.Unordered, kit.Forgetful, kit.Doubles, kit.TooLarge = true, true, true, 70_000
-		expire := func() {
+		secretfile.Rotating(&kit, file, "second", func(secret string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.secret = "second"
-		}
-		kit.Expire = func(*testing.T) { expire() }
-		kit.Rotate = func(t *testing.T) {
-			expire()
-			write(t, file, "second\n")
-		}
+			s.secret = secret
+		})
 		return kit
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"auditrelay/internal/test/child"
+	"auditrelay/internal/test/secretfile"
 )
 
 // startCollector starts an OpenTelemetry Collector with a receiver of Splunk's protocol
@@ -36,7 +37,7 @@ func startCollector(t *testing.T) (url, file string) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "collector.yaml")
 	file = filepath.Join(dir, "out.json")
-	write(t, config, fmt.Sprintf(`
+	secretfile.Write(t, config, fmt.Sprintf(`
 extensions: {ack: {}}
 receivers: {splunk_hec: {endpoint: %q, ack: {extension: ack}}}
 exporters: {file: {path: %q, flush_interval: 50ms}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"auditrelay/builtin/splunk"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/receiver"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 				file := filepath.Join(t.TempDir(), "token")
-				write(t, file, token)
+				secretfile.Write(t, file, token)
 				var o splunk.Options
 				change(&o)
 				hec := receiver.Splunk(t, token, o.Ack)
@@ -65,21 +65,10 @@ func TestConformance(t *testing.T) {
 					hec.Refuse(record)
 					return kit.New(t)
 				}
-				kit.Expire = func(*testing.T) { hec.Secret("another-token-of-the-collector") }
-				kit.Rotate = func(t *testing.T) {
-					hec.Secret("another-token-of-the-collector")
-					write(t, file, "another-token-of-the-collector\n")
-				}
+				secretfile.Rotating(&kit, file, "another-token-of-the-collector", hec.Secret)
 				return kit
 			})
 		})
-	}
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,6 +23,7 @@ import (
 	"auditrelay/builtin/webhook"
 	"auditrelay/internal/test/faultproxy"
 	"auditrelay/internal/test/receiver"
+	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
 
@@ -92,7 +92,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sinktest.Run(t, func(t *testing.T) sinktest.Kit {
 				secret, file := secretOf(1), filepath.Join(t.TempDir(), "secrets")
-				write(t, file, secret)
+				secretfile.Write(t, file, secret)
 				endpoint := receiver.Webhook(t, verifier(&secret), tt.split)
 				proxy := faultproxy.Start(t, endpoint.URL)
 				kit := proxy.Kit(func(url string) auditrelay.Sink {
@@ -112,18 +112,11 @@ func TestConformance(t *testing.T) {
 				kit.Expire = func(*testing.T) { secret = secretOf(2) }
 				kit.Rotate = func(t *testing.T) {
 					secret = secretOf(2)
-					write(t, file, secretOf(1)+"\n"+secretOf(2)+"\n")
+					secretfile.Write(t, file, secretOf(1)+"\n"+secretOf(2)+"\n")
 				}
 				return kit
 			})
 		})
-	}
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 
