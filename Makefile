@@ -87,6 +87,8 @@ soak: $(SERVERS) ## the long runs: a million histories, 2,000 kills, every flipp
 	AUDITRELAY_SOAK=1 GOGC=800 $(GO) test -timeout 24h -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories 1000000
 	AUDITRELAY_SOAK=1 AUDITRELAY_KILLS=2000 $(GO) test -timeout 24h -count=1 -v ./runtime/internal/crashtest
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 ./runtime/internal/journal
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -v -run 'TestEveryFlippedByteIsNamed|TestEveryDamageToAJournalIsNamed|TestAStoreVerifies' ./runtime
+	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -v -run 'TestASecondClientsLatency' ./cli/internal/http
 	AUDITRELAY_SOAK=1 $(GO) test -timeout 24h -count=1 -v ./integrations/fanout
 	$(GO) test -timeout 24h -count=1 -run TestExact ./internal/meter -meter.rounds 1000000
 	$(GO) test -timeout 24h -count=1 ./builtin/wasm
