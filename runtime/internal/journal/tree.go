@@ -104,7 +104,11 @@ func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
 	for i, e := range entries {
 		leaves[i] = proof.LeafHash(e)
 	}
-	value := proof.AppendEntries(binary.AppendUvarint(nil, last), entries...)
+	size := binary.MaxVarintLen64
+	for _, e := range entries {
+		size += 2 + len(e)
+	}
+	value := proof.AppendEntries(binary.AppendUvarint(make([]byte, 0, size), last), entries...)
 	if about == 0 {
 		tx.SetPlain(EntryKey(t.name, t.edge.size), value)
 	} else {
