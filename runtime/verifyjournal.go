@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"auditrelay/internal/proof"
 	"auditrelay/internal/verify"
@@ -18,16 +19,29 @@ import (
 // VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
 // holds: every accepted event against its leaf, every entry against its leaf, every log
 // against its last signed checkpoint. dir is a data directory or a backup. It works on a
-// copy beside dir, which it removes.
+// copy beside dir, or in the directory for temporary files if that disk is full, and
+// removes it.
 //
 // Errors: ErrNoKey or ErrWrongKey for an encrypted journal, and what stands in the way of
-// looking. What is wrong with the journal is in the report.
+// looking, such as a full disk. What is wrong with the journal is in the report.
 func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.Report, err error) {
 	place := JournalIn(dir)
 	if place == "" {
 		return nil, fmt.Errorf("%s is neither a data directory nor a backup: %w", dir, os.ErrNotExist)
 	}
-	beside, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".auditrelay-verify-*")
+	for _, in := range []string{filepath.Dir(filepath.Clean(dir)), os.TempDir()} {
+		report, err = verifyCopy(dir, place, in, e, o)
+		if !errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+		err = fmt.Errorf("verify %s: no space for a copy, neither beside it nor in %s (set TMPDIR): %w", dir, os.TempDir(), err)
+	}
+	return report, err
+}
+
+// verifyCopy is VerifyJournal with a copy in a directory.
+func verifyCopy(dir, place, in string, e Encryption, o verify.Options) (report *verify.Report, err error) {
+	beside, err := os.MkdirTemp(in, ".auditrelay-verify-*")
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +112,10 @@ func isBackup(dir string) bool {
 	return err == nil
 }
 
-// unreadable reports a journal that does not open. Without its key it was not looked at.
+// unreadable reports a journal that does not open. Without its key, or without space for a
+// copy, it was not looked at.
 func unreadable(report *verify.Report, dir string, err error) error {
-	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) {
+	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	report.Fault(verify.Fault{Category: verify.Unreadable, Object: dir, What: err.Error()})

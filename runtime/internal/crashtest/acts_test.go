@@ -204,14 +204,14 @@ func (a *acting) tell(t *testing.T, backups string) {
 }
 
 // control returns the own records in the journal.
-func (a *acting) control(t *testing.T) (all []ownRecord) {
+func (r *relay) control(t *testing.T) (all []ownRecord) {
 	t.Helper()
 	for from := uint64(0); ; {
 		var page struct {
 			Next    uint64
 			Records []struct{ Data ownRecord }
 		}
-		a.read(t, fmt.Sprintf("/v1/control?limit=1000&from=%d", from), &page)
+		r.read(t, fmt.Sprintf("/v1/control?limit=1000&from=%d", from), &page)
 		for _, o := range page.Records {
 			all = append(all, o.Data)
 		}
@@ -222,9 +222,9 @@ func (a *acting) control(t *testing.T) (all []ownRecord) {
 }
 
 // read decodes the answer to a GET.
-func (a *acting) read(t *testing.T, path string, into any) {
+func (r *relay) read(t *testing.T, path string, into any) {
 	t.Helper()
-	resp, err := http.Get(a.url + path)
+	resp, err := http.Get(r.url + path)
 	if err != nil {
 		t.Fatal(err)
 	}

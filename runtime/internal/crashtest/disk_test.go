@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,13 +36,108 @@ callbacks:
     sink: {file: {path: %s}}
     chunk: {age: 20ms}
     backoff: {max: 1s}
-`, dataDir, journal, oftenSigned, filepath.Join(s.files, "events.ndjson")))
-	s.auditor = newAuditor(t, dataDir, s.config, s.files)
+  - name: gated
+    when: {action: [rotated]}
+    must_not_leave: {paths: [secret]}
+    sink: {file: {path: %s}}
+    chunk: {age: 1ms}
+`, dataDir, journal, oftenSigned, filepath.Join(s.files, "events.ndjson"), filepath.Join(dir, "gated", "events.ndjson")))
+	s.auditor = newAuditor(t, dataDir, s.config, s.files, filepath.Join(dir, "gated"))
 	s.relay = startRelay(t, s.listen, s.config)
+	s.deadLetters(t, 3)
 	s.operate(t, "files", "pause")
 	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(1, 8<<10))
 	s.isFull(t)
 	return s
+}
+
+// deadLetters sends events that the gate of one callback holds back.
+func (s *small) deadLetters(t *testing.T, n int) {
+	t.Helper()
+	var batch [][]byte
+	for i := range n {
+		batch = append(batch, fmt.Appendf(nil, `{"id":"held-%d","action":"rotated","secret":1}`, i))
+	}
+	s.book.send(batch)
+	ids, err := s.post(t.Context(), http.DefaultClient, batch)
+	if err == nil {
+		err = s.book.acknowledge(ids)
+	}
+	if err != nil || len(ids) != n {
+		t.Fatal(ids, err)
+	}
+	s.eventually(t, time.Minute, "dead letters", func() (bool, string) {
+		c := s.callback(t, "gated")
+		return c.Account.DeadLettered >= uint64(n), fmt.Sprintf("%+v", c)
+	})
+}
+
+// ask makes a request of an operator.
+func (s *small) ask(t *testing.T, method, path, body string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// refusesActs waits until acts that need space are refused, with the reason. Now and then
+// the storage engine gives a little back.
+func (s *small) refusesActs(t *testing.T) {
+	t.Helper()
+	for what, ask := range map[string][2]string{
+		"a backup":  {"POST", "/v1/backup"},
+		"a reading": {"GET", "/v1/events/held-0?data=true"},
+	} {
+		s.eventually(t, time.Minute, what+" being refused", func() (bool, string) {
+			status, answer := s.ask(t, ask[0], ask[1], "")
+			return status == http.StatusServiceUnavailable && strings.Contains(answer, "journal is full"), fmt.Sprint(status, answer)
+		})
+	}
+}
+
+// makesRoom performs acts that free space, which work on a full disk with their records. It
+// returns their reasons.
+func (s *small) makesRoom(t *testing.T) (reasons []string) {
+	t.Helper()
+	for _, act := range []string{"dead-letters/discard", "detach", "attach", "pause", "resume"} {
+		reason, which := "no room: "+act, ""
+		if act == "dead-letters/discard" {
+			which = `"all":true,`
+		}
+		status, answer := s.ask(t, "POST", "/v1/callbacks/gated/"+act, fmt.Sprintf(`{%s"reason":%q}`, which, reason))
+		if status != http.StatusOK {
+			t.Errorf("%s on a full disk: %d %s", act, status, answer)
+		}
+		reasons = append(reasons, reason)
+	}
+	return reasons
+}
+
+// recorded checks that acts are on record, done.
+func (s *small) recorded(t *testing.T, reasons []string) {
+	t.Helper()
+	done := map[string]bool{}
+	for _, o := range s.control(t) {
+		if o.Control.Outcome == "done" {
+			done[o.Control.Reason] = true
+		}
+	}
+	for _, reason := range reasons {
+		if !done[reason] {
+			t.Errorf("%q is not on record", reason)
+		}
+	}
 }
 
 // isFull waits until events are refused, and checks that all else answers and
@@ -165,13 +261,17 @@ func TestFullDisk(t *testing.T) {
 	}
 	write(t, ballast, strings.Repeat("x", 24<<20))
 	s := fill(t, filepath.Join(disk.mount, "data"), "{reserve: 8MiB}")
+	reasons := s.makesRoom(t)
+	s.refusesActs(t)
 	s.killed(t, 2)
 	s.isFull(t)
 	takeAll()
 	s.isFull(t)
+	s.refusesActs(t)
 	free(rest)
 	free(ballast)
 	s.resumes(t)
+	s.recorded(t, reasons)
 
 	// All is taken at once, from under a write: what the write achieved cannot be
 	// known before the journal is opened again. Until then nothing is acknowledged:

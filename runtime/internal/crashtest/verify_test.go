@@ -64,7 +64,11 @@ func (a *auditor) whole(t *testing.T, r *relay) (err error) {
 	for i, place := range a.places {
 		report, pinned := a.verify(t, i)
 		verdict := report.Verdict()
-		if report.FaultCount > 0 || len(report.Unattested) > 0 || !strings.Contains(verdict, "complete from 1 to ") {
+		complete := "complete from 1 to "
+		if i == len(a.places)-1 {
+			complete = "complete from " // retention removes events from a journal
+		}
+		if report.FaultCount > 0 || len(report.Unattested) > 0 || !strings.Contains(verdict, complete) {
 			err = errors.Join(err, fmt.Errorf("verify %s: %s\n%v\n%v", filepath.Base(place), verdict, report.Faults, report.Unattested))
 			continue
 		}
