@@ -119,3 +119,90 @@ func TestEveryObjectMayBeAnyOther(t *testing.T) {
 		}
 	}
 }
+
+// TestASinkTestIsNoForgery: what an operator's test wrote between the records of a file is
+// told as that, and hides nothing else.
+func TestASinkTestIsNoForgery(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sink, err := file.New(file.Options{Path: filepath.Join(dir, "one.ndjson")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, runtime.Options{Proofs: runtime.ProofOptions{Key: signing}, Callbacks: []runtime.Callback{{Name: "one", Digest: "1", Sink: sink, Chunk: auditrelay.Chunking{Events: 1}}}})
+	for i := range 3 {
+		submit(t, r, fmt.Sprintf(`{"id":"e%d","action":"created"}`, i))
+		if err := r.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.TestSink(t.Context(), "one", runtime.By{Principal: "u"}); err != nil || !got.Delivered {
+			t.Fatal(got, err)
+		}
+	}
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := files(t, dir)
+	report := verified(t, p, verify.Options{Keys: []string{public}})
+	if report.FaultCount != 0 || len(report.Unattested) != 3 || !strings.HasSuffix(report.Unattested[0], ": a test of the sink") {
+		t.Errorf("%s\n%v\n%v", report.Verdict(), report.Faults, report.Unattested)
+	}
+	p["one.ndjson"] = append(slices.Clone(p["one.ndjson"]), `{"id":"x","action":"created"}`+"\n"...)
+	p["one.ndjson"] = append([]byte(`{"id":"y","action":"created","object_id":"auditrelay_test"}`+"\n"), p["one.ndjson"]...)
+	if report = verified(t, p, verify.Options{Keys: []string{public}}); report.FaultCounts[verify.Added] == 0 {
+		t.Errorf("with a line that is no test: %s\n%v", report.Verdict(), report.Faults)
+	}
+}
+
+// TestAReplayIntoAFileVerifies: a replay writes records between those of the callback's own
+// log, each in the order of its log.
+func TestAReplayIntoAFileVerifies(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sink, err := file.New(file.Options{Path: filepath.Join(dir, "one.ndjson")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, runtime.Options{Proofs: runtime.ProofOptions{Key: signing}, Callbacks: []runtime.Callback{{Name: "one", Digest: "1", Sink: sink, Chunk: auditrelay.Chunking{Events: 1}}}})
+	send := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			submit(t, r, fmt.Sprintf(`{"id":"e%d","action":"created"}`, i))
+		}
+		if err := r.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(0, 3)
+	for range 2 {
+		before := strings.Count(string(files(t, dir)["one.ndjson"]), "\n")
+		started, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "one", To: 4, By: runtime.By{Principal: "u"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool {
+			return strings.Count(string(files(t, dir)["one.ndjson"]), "\n") >= before+int(started.Events)
+		})
+		send(10*before, 10*before+2)
+	}
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := files(t, dir)
+	report := verified(t, p, verify.Options{Keys: []string{public}})
+	if report.FaultCount != 0 || len(report.Logs) != 3 || len(report.Unattested) != 0 {
+		t.Errorf("%s\n%v\n%v\n%s", report.Verdict(), report.Faults, report.Unattested, p["one.ndjson"])
+	}
+	lines := strings.SplitAfter(string(p["one.ndjson"]), "\n")
+	lines[0], lines[1] = lines[1], lines[0]
+	p["one.ndjson"] = []byte(strings.Join(lines, ""))
+	if report = verified(t, p, verify.Options{Keys: []string{public}}); report.FaultCounts[verify.Reordered] == 0 {
+		t.Errorf("two lines exchanged: %s\n%v", report.Verdict(), report.Faults)
+	}
+}

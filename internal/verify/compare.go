@@ -47,8 +47,17 @@ func compare(want []expected, content []byte, tail bool) []lineFault {
 	return compareSums(want, sums, tail)
 }
 
+// log is the log that states the line; nil in an object, which is of one.
+func (e *expected) log() *log {
+	if e.payload == nil {
+		return nil
+	}
+	return e.payload.log
+}
+
 // compareSums finds out which lines are altered, missing, added, doubled or out of
-// order. tail: what stands behind all that is stated is newer.
+// order: out of that of their own log, since what several write to one file, as a replay
+// does, comes in between. tail: what stands behind all that is stated is newer.
 func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
 	at := map[proof.Hash][]int{} // places in want, by digest, that have no line yet
 	for i := range want {
@@ -76,15 +85,16 @@ func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
 	}
 	var faults []lineFault
 	var gone []int
-	highest := 0
+	highest := map[*log]int{}
 	for i := range want {
+		of := want[i].log()
 		switch {
 		case line[i] == 0:
 			gone = append(gone, i)
-		case line[i] < highest:
+		case line[i] < highest[of]:
 			faults = append(faults, lineFault{Reordered, line[i], want[i].sequence, "it stands before what was delivered earlier", i})
 		default:
-			highest = line[i]
+			highest[of] = line[i]
 		}
 	}
 	for _, n := range unknown {

@@ -31,6 +31,7 @@ type log struct {
 	complete uint64      // every event from first up to, not including, this has an outcome
 	withheld [][2]uint64 // but for these, from and to inclusive
 	clock    int64
+	since    int64 // the first clock; 0: there is none
 	payloads []*payload
 	outcomes map[uint64]proof.Outcome // the last of each sequence
 	ranges   []proof.Range
@@ -345,6 +346,9 @@ func (r *Report) interpret(l *log) {
 			l.ranges = append(l.ranges, e)
 		case proof.Clock:
 			l.floor, l.clock = max(l.floor, e.Floor), e.Time
+			if l.since == 0 {
+				l.since = e.Time
+			}
 		}
 	}
 	r.completeness(l)
