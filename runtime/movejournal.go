@@ -21,8 +21,8 @@ type Moved struct {
 // MoveJournal brings the journal of a closed relay from p.DataDir to p.Postgres, or with
 // back the other way, whole or not at all. Sequences, progress, proofs and encryption go
 // on. The old journal stays, refused by Open; by and the move are recorded in the new one.
-// If it is interrupted, the old one is still in force: remove what it left and call it
-// again, as its error says.
+// If it is interrupted, the old one is still in force, or both are refused: remove what it
+// left and call it again, as its error says.
 func MoveJournal(p JournalPlace, back bool, by By) (Moved, error) {
 	if !p.Postgres.on() {
 		return Moved{}, errors.New("move the journal: no journal.postgres is configured")
@@ -62,7 +62,12 @@ func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err erro
 	if err != nil {
 		return m, err
 	}
-	to, err := journal.OpenShared(s2, "", o)
+	// From here on the data directory says where its journal is: with the former
+	// configuration it is refused, and no new journal is made there.
+	if err := os.RemoveAll(anchorDir(p.DataDir)); err != nil { // of a move that was interrupted
+		return m, errors.Join(err, s2.Close())
+	}
+	to, err := journal.OpenShared(s2, anchorDir(p.DataDir), o)
 	if err == nil {
 		err = errors.Join(recordMove(to, m, "data_dir", "postgres", by), to.Close())
 	}
