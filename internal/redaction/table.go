@@ -70,7 +70,7 @@ func (a *Applier) lineOf(parent, n document.Node, spared uint64) {
 	if len(a.policy.detects) == 0 || a.doc.Kind(n) != document.Array && a.doc.Holds(n) != document.Array {
 		return
 	}
-	known := false
+	var known bool
 	a.line, a.words, known = shape.Line(a.doc, parent, n, a.line[:0], a.words[:0])
 	if !known {
 		return
