@@ -3,13 +3,13 @@ _auditrelay() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     next="${path:+$path }${COMP_WORDS[i]}"
     case "$next" in
-    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"report"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module check"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"decrypt"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"fleet"|"fleet list"|"fleet drain"|"fleet undrain"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
+    "serve"|"init"|"validate"|"config"|"config show"|"config translate"|"send"|"callbacks"|"callbacks list"|"callbacks show"|"callbacks pause"|"callbacks resume"|"callbacks detach"|"callbacks attach"|"sink"|"sink test"|"deliveries"|"dead-letter"|"dead-letter list"|"dead-letter show"|"dead-letter discard"|"dead-letter replay"|"dead-letter jobs"|"dead-letter cancel"|"quarantine"|"quarantine list"|"quarantine show"|"quarantine replay"|"quarantine delete"|"replay"|"replay start"|"replay cancel"|"explain"|"audit"|"audit list"|"audit show"|"audit export"|"store"|"store verify"|"store rebuild"|"prove"|"verify-proof"|"report"|"completeness"|"receipts"|"receipts list"|"receipts check"|"reconcile"|"tap"|"test"|"try"|"guest"|"guest new"|"guest inspect"|"guest pack"|"guest test"|"guest profile"|"guest conformance"|"module"|"module push"|"module list"|"module inspect"|"module check"|"module get"|"module delete"|"module use"|"module filters"|"module reset"|"detectors"|"detectors list"|"detectors show"|"detectors test"|"shadow"|"shadow start"|"shadow list"|"shadow show"|"shadow use"|"shadow drop"|"rollout"|"rollout show"|"rollout start"|"rollout promote"|"rollout back"|"policy"|"policy list"|"policy show"|"policy use"|"policy diff"|"decrypt"|"pseudonym"|"verify"|"proof"|"proof keygen"|"proof public"|"fleet"|"fleet list"|"fleet drain"|"fleet undrain"|"control"|"control list"|"keyring"|"keyring list"|"keyring destroy"|"reload"|"backup"|"backup make"|"backup verify"|"restore"|"journal"|"journal recover"|"journal move"|"migrate"|"version"|"completion") path="$next" ;;
     esac
   done
   case "$path" in
-    "") words="serve init validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof report completeness receipts reconcile tap test try guest module detectors shadow policy decrypt pseudonym verify proof fleet control keyring reload backup restore journal migrate version completion --help --version" ;;
+    "") words="serve init validate config send callbacks sink deliveries dead-letter quarantine replay explain audit store prove verify-proof report completeness receipts reconcile tap test try guest module detectors shadow rollout policy decrypt pseudonym verify proof fleet control keyring reload backup restore journal migrate version completion --help --version" ;;
     "serve") words="--help --version --config --listen --data-dir --memory-limit --address-file" ;;
-    "init") words="--help --version --sink --policy --listen --path --bucket --region --prefix --endpoint --url --index --site --force --yes" ;;
+    "init") words="--help --version --sink --policy --listen --path --bucket --region --prefix --endpoint --url --index --site --set --force --yes" ;;
     "validate") words="--help --version --config --online --timeout --json" ;;
     "config") words="show translate --help --version" ;;
     "config show") words="--help --version --config --server --token-file --ca --client-cert --client-key --defaults" ;;
@@ -23,7 +23,7 @@ _auditrelay() {
     "callbacks detach") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --json" ;;
     "callbacks attach") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --json" ;;
     "sink") words="test --help --version" ;;
-    "sink test") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "sink test") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --json" ;;
     "deliveries") words="--help --version --server --token-file --ca --client-cert --client-key --state --event --namespace --after --limit --attempts --json" ;;
     "dead-letter") words="list show discard replay jobs cancel --help --version" ;;
     "dead-letter list") words="--help --version --server --token-file --ca --client-cert --client-key --after --limit --json" ;;
@@ -31,13 +31,15 @@ _auditrelay() {
     "dead-letter discard") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --all --json" ;;
     "dead-letter replay") words="--help --version --server --token-file --ca --client-cert --client-key --all --cause --filter --action --table --id --from --to --rate --dry-run --json" ;;
     "dead-letter jobs") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
-    "dead-letter cancel") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "dead-letter cancel") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --json" ;;
     "quarantine") words="list show replay delete --help --version" ;;
     "quarantine list") words="--help --version --server --token-file --ca --client-cert --client-key --reason --source --after --limit --json" ;;
     "quarantine show") words="--help --version --server --token-file --ca --client-cert --client-key --raw --json" ;;
     "quarantine replay") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --all --cause --source --json --edit" ;;
     "quarantine delete") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --all --cause --source --json --yes" ;;
-    "replay") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --callback --from --to --dry-run --emit --json" ;;
+    "replay") words="start cancel --help --version" ;;
+    "replay start") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --callback --from --to --dry-run --emit --json" ;;
+    "replay cancel") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match --json" ;;
     "explain") words="--help --version --server --token-file --ca --client-cert --client-key --namespace --data --json" ;;
     "audit") words="list show export --help --version" ;;
     "audit list") words="--help --version --server --token-file --ca --client-cert --client-key --id --changed-by --changed-by-api-key --action --table-name --object-id --start-date --end-date --sort-by --sort-order --limit --cursor --json" ;;
@@ -71,7 +73,7 @@ _auditrelay() {
     "module check") words="--help --version --server --token-file --ca --client-cert --client-key --filter --json" ;;
     "module get") words="--help --version --server --token-file --ca --client-cert --client-key --output" ;;
     "module delete") words="--help --version --server --token-file --ca --client-cert --client-key --reason --if-match" ;;
-    "module use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;
+    "module use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --share --rollback-at --after --json" ;;
     "module filters") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "module reset") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key" ;;
     "detectors") words="list show test --help --version" ;;
@@ -84,14 +86,19 @@ _auditrelay() {
     "shadow show") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
     "shadow use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key" ;;
     "shadow drop") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key" ;;
+    "rollout") words="show start promote back --help --version" ;;
+    "rollout show") words="--help --version --server --token-file --ca --client-cert --client-key --json" ;;
+    "rollout start") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --share --rollback-at --after --module --policy --json" ;;
+    "rollout promote") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --json" ;;
+    "rollout back") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --json" ;;
     "policy") words="list show use diff --help --version" ;;
     "policy list") words="--help --version" ;;
     "policy show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
-    "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --json" ;;
+    "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --share --rollback-at --after --json" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;
     "decrypt") words="--help --version --key-file" ;;
     "pseudonym") words="--help --version --server --token-file --ca --client-cert --client-key --value-file --callback --key --field --json" ;;
-    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json --witness --witness-key --timestamp --watch --metrics" ;;
+    "verify") words="--help --version --key --pin --from --save-pin --endpoint --region --config --faults --json --witness --witness-key --timestamp --watch --report-to --token-file --ca --metrics" ;;
     "proof") words="keygen public --help --version" ;;
     "proof keygen") words="--help --version --name --out" ;;
     "proof public") words="--help --version" ;;
