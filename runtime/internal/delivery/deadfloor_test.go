@@ -16,6 +16,7 @@ import (
 // TestListingAfterADiscardReadsWhatIsLeft discards dead letters, of three numbers, and
 // counts what a list and the next start read: what is left, however many there were.
 func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{100, 1_000, 10_000} {
 		j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 // A list of dead letters reads those that are open and no others, however many ended
 // between them. What ended is found by its sequence still.
 func TestAListReadsNoResolvedDeadLetters(t *testing.T) {
+	t.Parallel()
 	for _, n := range []uint64{100, 1000, 10_000} {
 		j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 		if err != nil {

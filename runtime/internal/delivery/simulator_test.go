@@ -5,12 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
-	"testing"
 	"time"
 
 	"auditrelay"
@@ -21,54 +18,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-var (
-	seedFlag      = flag.Uint64("seed", 0, "run the one history of this seed")
-	historiesFlag = flag.Int("histories", 10_000, "how many histories to run")
-	firstFlag     = flag.Uint64("first", 1, "the seed of the first")
-)
-
-// TestHistories drives lanes through random histories: events that come in,
-// faults of sinks and filters, clock jumps, operators' commands, and crashes that
-// lose what was not synced, at every step. At the end all faults are lifted, and
-// every acknowledged event must have the outcome that its filter decided, on
-// every lane, once under each key.
-func TestHistories(t *testing.T) {
-	if *seedFlag != 0 {
-		if err := runHistory(*seedFlag, t.Logf, false); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	n := *historiesFlag
-	if testing.Short() {
-		n = 100
-	}
-	const shards = 4
-	for shard := range shards {
-		t.Run(strconv.Itoa(shard), func(t *testing.T) {
-			t.Parallel()
-			for i := shard; i < n; i += shards {
-				seed := *firstFlag + uint64(i)
-				if err := runHistory(seed, func(string, ...any) {}, false); err != nil {
-					t.Fatalf("%v\nreplay with: go test ./runtime/internal/delivery -run TestHistories -seed %d -v", err, seed)
-				}
-			}
-		})
-	}
-}
-
-// TestHistoriesNoticeMissingSync shows that the simulator is able to fail: with
-// the sync taken out of the journal it must find acknowledged events lost.
-func TestHistoriesNoticeMissingSync(t *testing.T) {
-	for seed := uint64(1); seed <= 200; seed++ {
-		if err := runHistory(seed, func(string, ...any) {}, true); err != nil {
-			t.Logf("seed %d: %v", seed, err)
-			return
-		}
-	}
-	t.Fatal("200 histories without a single sync lost nothing: the simulator is blind")
-}
 
 // world is one history: what is durable outside of the machine, and the truth
 // that it is checked against.
@@ -145,11 +94,6 @@ func (w *world) tried() *delivery.Tried {
 		return nil
 	}
 	return &delivery.Tried{ID: "rollout", Filter: "f", Digest: newVersion, Chosen: tries}
-}
-
-func runHistory(seed uint64, logf func(string, ...any), noSync bool) error {
-	_, err := playHistory(seed, logf, noSync)
-	return err
 }
 
 // playHistory plays the history of a seed, and returns what is left of its world.
@@ -307,8 +251,13 @@ func (w *world) crash() error {
 	return w.balanced()
 }
 
-func (w *world) balanced() error {
-	for _, l := range w.lanes {
+// balanced checks the accounts of lanes, or of all: of one after each of its commits, of
+// all after every crash, and after events came.
+func (w *world) balanced(lanes ...*simLane) error {
+	if len(lanes) == 0 {
+		lanes = w.lanes
+	}
+	for _, l := range lanes {
 		a, err := l.machine.Snapshot().Account(w.journal)
 		if err == nil {
 			err = a.Check()
@@ -368,7 +317,7 @@ func (w *world) submit() error {
 		w.acked[ids[i]] = a.Sequence
 	}
 	w.logf("submitted %v", ids)
-	return nil
+	return w.balanced()
 }
 
 func (w *world) commit(l *simLane, fn func(tx *journal.Tx) error) error {
@@ -382,7 +331,7 @@ func (w *world) commit(l *simLane, fn func(tx *journal.Tx) error) error {
 	if _, err := w.journal.Commit(tx); err != nil {
 		return fmt.Errorf("%s: commit: %w", l.name, err)
 	}
-	return w.balanced()
+	return w.balanced(l)
 }
 
 // advance asks a lane what to do, or reports back one thing that it asked for.
