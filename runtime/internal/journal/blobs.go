@@ -55,8 +55,8 @@ type blobFile struct {
 
 const (
 	blobsName = "blobs"
-	// defaultBlob: below it, making and removing a file costs more than the engine does.
-	defaultBlob = 16 << 10
+	// defaultBlob: below it, making, syncing and removing a file costs more than the engine does.
+	defaultBlob = 64 << 10
 	blobBuffer  = 256 << 10
 	// What may wait for the engine's log to be given up.
 	maxDeadBytes = 32 << 20
