@@ -56,7 +56,7 @@ type blobFile struct {
 const (
 	blobsName = "blobs"
 	// defaultBlob: below it, making, syncing and removing a file costs more than the engine does.
-	defaultBlob = 64 << 10
+	defaultBlob = 16 << 10
 	blobBuffer  = 256 << 10
 	// What may wait for the engine's log to be given up.
 	maxDeadBytes = 32 << 20
