@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -62,38 +61,6 @@ type simLane struct {
 	// What operators did, and so may have become of its events.
 	detached, discarded, removed bool
 	gone                         map[uint64]delivery.Ending // of events that were erased since
-}
-
-// fate is what a lane's filter decides on an event: a function of lane and id, so
-// that the end can be checked against it.
-func fate(lane, id string) auditrelay.Outcome {
-	sum := sha256.Sum256([]byte(lane + id))
-	switch {
-	case sum[0] < 40:
-		return auditrelay.Filtered
-	case sum[0] < 55:
-		return auditrelay.DeadLettered
-	case sum[0] < 65:
-		return auditrelay.Discarded
-	}
-	return auditrelay.Delivered
-}
-
-// emits reports whether the first lane's filter emits a record for an event.
-func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
-
-// tries reports whether the new version of all filters is to judge an event.
-func tries(e *auditrelay.Event) bool { return sha256.Sum256([]byte(e.ID))[2] < 90 }
-
-// The versions of the filters.
-const oldVersion, newVersion = "a", "b"
-
-// tried is the rollout that the lanes count by.
-func (w *world) tried() *delivery.Tried {
-	if w.rolledBack {
-		return nil
-	}
-	return &delivery.Tried{ID: "rollout", Filter: "f", Digest: newVersion, Chosen: tries}
 }
 
 // playHistory plays the history of a seed, and returns what is left of its world.
