@@ -95,6 +95,7 @@ type grammar struct {
 	Proof      proofCommands     `cmd:"" help:"Make keys that sign proofs."`
 	Fleet      fleetCommands     `cmd:"" help:"Show the relays that share a journal; drain one before you stop it."`
 	Control    controlCommands   `cmd:"" help:"Read the relay's own records: everything that was done to it."`
+	Approvals  approvalsCommands `cmd:"" help:"Approve or reject acts that need several principals."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
 	Backup     backupCommands    `cmd:"" help:"Back up a running relay's journal and store, on its machine; verify a backup."`

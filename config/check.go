@@ -39,6 +39,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.listener()
 	c.tokens()
 	c.oidc()
+	c.approvals()
 	c.schemas()
 	c.socket()
 	c.origins()

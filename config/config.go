@@ -47,6 +47,9 @@ type Config struct {
 	// OIDC accepts tokens of an OpenID Connect issuer beside them. Default: none.
 	OIDC OIDC `yaml:"oidc"`
 
+	// Approvals asks for a second person where events are given up.
+	Approvals Approvals `yaml:"approvals"`
+
 	// Ingest holds the inputs and their limits.
 	Ingest Ingest `yaml:"ingest"`
 

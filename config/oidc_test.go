@@ -33,3 +33,22 @@ func TestOIDC(t *testing.T) {
 		}
 	}
 }
+
+// TestApprovals: approvals that nobody could ever give are an error.
+func TestApprovals(t *testing.T) {
+	const tokens = "tokens:\n  - {name: a, token: 7f3a91c04be2d5867f3a91c04be2d586, roles: [operate]}\n  - {name: b, token: c1d8e05a92b7f364c1d8e05a92b7f364, roles: [admin]}\n"
+	for text, want := range map[string]string{
+		tokens + "approvals: {detach: 2, discard: 2, quarantine delete: 2, within: 8h}": "",
+		tokens + "approvals: {detach: 3}":                                               "approvals.detach: it needs 3 principals, and tokens name 2",
+		tokens + "approvals: {keyring destroy: 2}":                                      "approvals.keyring destroy: it needs 2 principals, and tokens name 1 with the role admin",
+		tokens + "approvals: {detach: 6}":                                               "approvals.detach",
+		tokens + "approvals: {detach: 2, within: 1000h}":                                "approvals.within",
+		"approvals: {discard: 2}":                                                       "approvals.discard: it needs principals that can be told apart",
+		tokens + "approvals: {destroy: 2}":                                              "approvals.destroy",
+	} {
+		_, err := Parse("a.yaml", []byte("callbacks: []\n"+text+"\n"), LoadOptions{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: without %q: %v", text, want, err)
+		}
+	}
+}

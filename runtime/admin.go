@@ -54,11 +54,14 @@ func (r *Runtime) Resume(ctx context.Context, callback string, by By) error {
 }
 
 // Detach makes a callback skip its pending and all new events until Attach. It also works
-// on a paused callback. Sealed payloads are given up and their space is freed. Own records
+// on a paused callback. *NeedsApprovalError: other principals have to approve it first. Sealed payloads are given up and their space is freed. Own records
 // that it skips are repeated after Attach. ErrControl: the callback cannot be detached.
 func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
 	if r.control != "" && callback == r.control {
 		return fmt.Errorf("callback %s: %w", callback, ErrControl)
+	}
+	if err := r.askDetach(callback, by); err != nil {
+		return err
 	}
 	return r.operate(ctx, callback, laneAct{"detach", auditrelay.ActionBlocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		if s := m.State(); s.Replay != nil && s.Replay.Own {
@@ -168,7 +171,8 @@ func recordLane(m *delivery.Lane) laneRecord {
 
 // operate is set for an act of an operator: its own record is part of the same write.
 func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
-	return r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
+	var finished func()
+	err := r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
 		if err := by.Check(laneVersion(m.State())); err != nil {
 			return fmt.Errorf("callback %s: %w", callback, err)
 		}
@@ -178,8 +182,16 @@ func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By
 		}
 		c := Change{By: by, Act: a.act, Action: a.action, Table: tableCallback, Object: callback,
 			Before: before, After: recordLane(m), MakesRoom: true}
-		return c.append(tx)
+		if err := c.append(tx); err != nil {
+			return err
+		}
+		finished, err = r.finishApproved(tx, by, "done")
+		return err
 	})
+	if err == nil && finished != nil {
+		finished()
+	}
+	return err
 }
 
 func (r *Runtime) refresh(callback string) {
@@ -265,11 +277,14 @@ func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
 const tableDeadLetter = "auditrelay_deadletter"
 
 // DiscardDeadLetters discards dead letters, or all if no sequence is given, and returns
-// their number. Those under replay stay, and so do own records of a callback that is
+// their number. *NeedsApprovalError: other principals have to approve it first. Those under replay stay, and so do own records of a callback that is
 // configured. It also works on removed callbacks, and on replays by name, callback@id. Own
 // records name the sequences, in the same write. On an error some may already be
 // discarded; the number says how many.
 func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
+	if err := r.askDiscard(ctx, callback, by, sequences); err != nil {
+		return 0, err
+	}
 	act := laneAct{"discard", auditrelay.ActionDeleted}
 	discard := recorded(callback, act, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) ([]uint64, uint64, error) {
 		return m.DiscardDead(tx, now, by.Principal, sequences, after)

@@ -1,4 +1,35 @@
 package runtime
 
+import "time"
+
 // Trim applies the journal's retention.
 var Trim = (*Runtime).trim
+
+// ApproveOnly approves a request and leaves it there, as a kill does before the act.
+func ApproveOnly(r *Runtime, id string, by By) error {
+	_, err := r.approve(id, by)
+	return err
+}
+
+// AwaitApprovals waits until what was approved in the life before is done.
+func AwaitApprovals(r *Runtime) {
+	for {
+		waits := false
+		r.approvals.mu.Lock()
+		for _, a := range r.approvals.all {
+			waits = waits || a.State == ApprovalApproved
+		}
+		r.approvals.mu.Unlock()
+		if !waits {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// PassTime moves the clock of requests for approval.
+func PassTime(r *Runtime, d time.Duration) {
+	r.approvals.mu.Lock()
+	defer r.approvals.mu.Unlock()
+	r.approvals.now = func() time.Time { return time.Now().Add(d) }
+}

@@ -122,10 +122,13 @@ const tableKeyring = "auditrelay_keyring"
 //
 // It loses no undelivered event. If a callback has pending events or dead letters of the
 // period, it returns a *HeldPeriodError. With deadLetters it discards the dead letters
-// first. ErrNoPeriod: there is no such period.
+// first. *NeedsApprovalError: other principals have to approve it. ErrNoPeriod: there is no such period.
 func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadLetters bool) (Period, error) {
 	p, err := r.destroyable(number)
 	if err != nil || p.Erased() {
+		return r.period(p), err
+	}
+	if err := r.askDestroy(p, by, deadLetters); err != nil {
 		return r.period(p), err
 	}
 	if deadLetters {

@@ -61,6 +61,9 @@ type Options struct {
 	// Control says which callbacks get own records (see Runtime.Record).
 	Control Control
 
+	// Approvals says which acts need several principals; see SetApprovals.
+	Approvals Approvals
+
 	// Limits bound the events and calls that Submit accepts.
 	Limits Limits
 

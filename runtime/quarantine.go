@@ -269,6 +269,9 @@ func recordOf(it *quarantine.Item) quarantineRecord {
 // DeleteQuarantineItem deletes an item permanently. An audit event in the same write
 // records it; by is its actor. Errors: ErrNoQuarantineItem, and those of Submit.
 func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by By, number uint64) error {
+	if err := r.AskQuarantineDelete(by, number); err != nil {
+		return err
+	}
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
 		return err

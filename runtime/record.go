@@ -20,9 +20,15 @@ type By struct {
 	Address    string // the peer's; empty if there is none
 	Credential string // which of the principal's credentials, such as "token 1f3a90bc"
 	Reason     string // in the user's words; at most MaxReason bytes are kept
+	// Subject is an issuer's name for the principal, the same for all of its tokens; empty
+	// without an issuer.
+	Subject string
 	// Seen is the version of the object that the user decided on, from its status. If it
 	// is another by now, the act fails with ErrChanged. Empty: any version.
 	Seen string
+
+	approval   string   // the request that was approved
+	approvedBy []string // whose own records name who approved it
 }
 
 // ErrChanged: the object changed after the user looked at it.
@@ -107,6 +113,9 @@ type control struct {
 	Reason  string `json:"reason,omitempty"`
 	Address string `json:"address,omitempty"`
 	With    string `json:"with,omitempty"` // the credential
+	// Approval is the request that other principals approved.
+	Approval   string   `json:"approval,omitempty"`
+	ApprovedBy []string `json:"approved_by,omitempty"`
 }
 
 // ownRecord is an own record's data.
@@ -150,7 +159,8 @@ func (c *Change) eventWith(id, outcome, of string) (auditrelay.Event, error) {
 	now := time.Now().UTC()
 	data, err := json.Marshal(ownRecord{ID: id, UpdatedAt: now.Format("2006-01-02T15:04:05.000000+00:00"),
 		ChangedBy: c.By.Principal, Action: string(c.Action), Table: c.Table, Object: c.Object, Before: c.Before, After: c.After,
-		Control: control{Act: act, Outcome: outcome, Of: of, Reason: reason, Address: c.By.Address, With: c.By.Credential}})
+		Control: control{Act: act, Outcome: outcome, Of: of, Reason: reason, Address: c.By.Address, With: c.By.Credential,
+			Approval: c.By.approval, ApprovedBy: c.By.approvedBy}})
 	if err != nil {
 		return auditrelay.Event{}, fmt.Errorf("record a change of %s: %w", c.Table, err)
 	}

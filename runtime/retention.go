@@ -28,6 +28,7 @@ func (r *Runtime) maintain() {
 			r.log.Error("apply the journal's retention", "error", err)
 		}
 		r.audit(unbalanced)
+		r.closeApprovals()
 		r.warnOfAge(warned)
 	}
 }

@@ -67,6 +67,7 @@ type Runtime struct {
 	sums         eventSums
 	memorySet    bool // by Options.Memory; otherwise callbacks decide
 	dead         deadReplays
+	approvals    approvals
 	shadows      shadows
 
 	ctx    context.Context // ends when the runtime closes
@@ -167,7 +168,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	if err = r.openJobs(); err != nil {
+	if err = errors.Join(r.openJobs(), r.openApprovals(o.Approvals)); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	r.wg.Go(r.maintain)

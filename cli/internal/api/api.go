@@ -27,12 +27,13 @@ const (
 	ReasonMethod       = "method"
 	ReasonCrossOrigin  = "cross_origin"
 	ReasonConfig       = "config"
-	ReasonFilter       = "filter"  // a filter before the journal failed on the event
-	ReasonModule       = "module"  // the module is not accepted as a guest
-	ReasonErased       = "erased"  // the event's period was erased
-	ReasonHeld         = "held"    // something still needs the object
-	ReasonRate         = "rate"    // more than a token or an address may send
-	ReasonChanged      = "changed" // the object is not the one that If-Match names
+	ReasonFilter       = "filter"   // a filter before the journal failed on the event
+	ReasonModule       = "module"   // the module is not accepted as a guest
+	ReasonErased       = "erased"   // the event's period was erased
+	ReasonHeld         = "held"     // something still needs the object
+	ReasonRate         = "rate"     // more than a token or an address may send
+	ReasonChanged      = "changed"  // the object is not the one that If-Match names
+	ReasonApproval     = "approval" // other principals have to approve it; a request was made
 	ReasonInternal     = "internal"
 )
 

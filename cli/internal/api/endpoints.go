@@ -92,6 +92,10 @@ var (
 	DrainRelay   = Endpoint[Why, Fleet]{"POST", "/v1/fleet/{name}/drain"}
 	UndrainRelay = Endpoint[Why, Fleet]{"POST", "/v1/fleet/{name}/undrain"}
 
+	GetApprovals = Endpoint[None, []Approval]{"GET", "/v1/approvals"}
+	PostApprove  = Endpoint[Why, Approval]{"POST", "/v1/approvals/{id}/approve"}
+	PostReject   = Endpoint[Why, Approval]{"POST", "/v1/approvals/{id}/reject"}
+
 	GetControl = Endpoint[ControlQuery, ControlRecords]{"GET", "/v1/control"}
 
 	GetCompleteness = Endpoint[CompletenessQuery, Completeness]{"GET", "/v1/completeness"}

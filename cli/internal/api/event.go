@@ -262,6 +262,9 @@ type OwnRecord struct {
 		Reason  string `json:"reason"`
 		Address string `json:"address"`
 		With    string `json:"with"` // the credential
+		// Approval is the request that ApprovedBy approved.
+		Approval   string   `json:"approval"`
+		ApprovedBy []string `json:"approved_by"`
 	} `json:"control"`
 }
 

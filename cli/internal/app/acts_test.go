@@ -29,6 +29,7 @@ var unrecorded = map[string]string{
 	"POST /v1/events": "the event itself", "POST /v1/hooks/{name}": "the event itself", "GET /v1/hooks/{name}": "repeats what the caller sent",
 	"POST /v1/reconcile": "ids; a repair: TestReconcileOverHTTP", "DELETE /v1/keyring/{period}": "TestScripts/keyring",
 	"GET /v1/fleet": "state", "DELETE /v1/callbacks/{name}/replays/{id}": "TestCancelledReplay of the runtime", "POST /v1/fleet/{name}/drain": "TestFleet", "POST /v1/fleet/{name}/undrain": "as drain",
+	"GET /v1/approvals": "requests", "POST /v1/approvals/{id}/approve": "TestApprovalsByHTTP", "POST /v1/approvals/{id}/reject": "TestApprovalsByHTTP",
 }
 
 // TestEveryRouteThatActsIsRecorded: whatever is done to the relay by a route, and every

@@ -96,6 +96,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Removed:   cfg.Removed,
 		Memory:    cfg.Delivery.Memory,
 		Control:   runtime.Control{Callback: cfg.Control.Callback, Only: cfg.Control.Only},
+		Approvals: approvalsOf(cfg),
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
 			// One call carries at most a slice, or an atomic request whole.
@@ -107,6 +108,11 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Proofs: runtime.ProofOptions{Key: string(cfg.Proofs.Key), PreviousKey: string(cfg.Proofs.PreviousKey), Every: cfg.Proofs.Every},
 		Logger: a.log,
 	}
+}
+
+func approvalsOf(cfg *config.Config) runtime.Approvals {
+	a := &cfg.Approvals
+	return runtime.Approvals{Detach: a.Detach, Discard: a.Discard, DeleteQuarantine: a.QuarantineDelete, DestroyPeriod: a.KeyringDestroy, Within: a.Within}
 }
 
 // assembled is what a configuration was made into; none of it is in force yet.

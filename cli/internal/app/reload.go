@@ -160,6 +160,7 @@ func (d *daemon) discard(made *prepared) {
 // it fails.
 func (d *daemon) put(made *prepared) api.Reloaded {
 	d.rt.SetIngest(made.ingest)
+	d.rt.SetApprovals(approvalsOf(made.cfg))
 	made.sources.Apply()
 	d.stores.set(made.stores, made.serves)
 	d.build.memory = made.memory

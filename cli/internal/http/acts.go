@@ -14,7 +14,7 @@ import (
 // as is who a request is made by, and why, for own records. The request's If-Match names
 // the version of the object that its user has seen.
 func (p principal) as(r *http.Request, reason string) runtime.By {
-	return runtime.By{Principal: p.by(), Address: peerAddress(r), Credential: p.credential, Reason: reason, Seen: etagOf(r.Header.Get("If-Match"))}
+	return runtime.By{Principal: p.by(), Address: peerAddress(r), Credential: p.credential, Subject: p.subject, Reason: reason, Seen: etagOf(r.Header.Get("If-Match"))}
 }
 
 // etagOf is the version in an If-Match header, "" for none or any.

@@ -123,9 +123,12 @@ var operations = map[string]struct {
 	"POST /v1/filters/{name}/module":   {"Switches a filter to another module, from the next event on.", nil},
 	"POST /v1/filters/{name}/reset":    {"Resets a filter's breaker.", nil},
 
-	"GET /v1/control":             {"The relay's own records: everything that was done to it, oldest first.", nil},
-	"GET /v1/keyring":             {"Encryption periods.", nil},
-	"DELETE /v1/keyring/{period}": {"Destroys a period's key, so that its events can never be read again. dead_letters=discard discards its dead letters first.", nil},
+	"GET /v1/approvals":               {"Requests for acts that need several principals, oldest first; reasons with `operate` or `auditor`.", nil},
+	"POST /v1/approvals/{id}/approve": {"Approves another principal's request; the last approval does the act. `admin` for a key. `If-Match` names the digest that was seen.", nil},
+	"POST /v1/approvals/{id}/reject":  {"Rejects a request, or withdraws one's own.", nil},
+	"GET /v1/control":                 {"The relay's own records: everything that was done to it, oldest first.", nil},
+	"GET /v1/keyring":                 {"Encryption periods.", nil},
+	"DELETE /v1/keyring/{period}":     {"Destroys a period's key, so that its events can never be read again. dead_letters=discard discards its dead letters first.", nil},
 }
 
 // TestOpenAPI holds docs/reference/openapi.json and the table of docs/reference/http.md

@@ -87,6 +87,11 @@ func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, pr
 				done.Next = items[len(items)-1].Number
 			}
 		}
+		if reasoned { // they are given up: one request for all of them
+			if err := s.rt.AskQuarantineDelete(who.as(r, in.Reason), numbers...); err != nil {
+				return done, err
+			}
+		}
 		for _, number := range numbers {
 			events, err := do(r.Context(), who.as(r, in.Reason), number)
 			if err == nil {

@@ -90,6 +90,9 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 			Message: unavailable.Error(), RetryAfter: max(unavailable.RetryAfter, retrySoon),
 		}
 	}
+	if answer := approvalFailure(err); answer != nil {
+		return answer
+	}
 	if answer := keyringFailure(err); answer != nil {
 		return answer
 	}

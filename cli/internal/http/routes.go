@@ -79,6 +79,10 @@ func (s *Server) table() []route {
 		answer(s, api.DrainRelay, roleOperate, s.drain(false)),
 		answer(s, api.UndrainRelay, roleOperate, s.drain(true)),
 
+		answer(s, api.GetApprovals, roleView, s.getApprovals),  // reasons with operate or auditor
+		answer(s, api.PostApprove, roleOperate, s.postApprove), // admin for a key
+		answer(s, api.PostReject, roleOperate, s.postReject),
+
 		answer(s, api.GetControl, roleAuditor, s.getControl),
 
 		answer(s, api.GetCompleteness, roleView, s.getCompleteness),

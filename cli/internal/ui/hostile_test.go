@@ -30,7 +30,7 @@ var corpus = []string{
 
 // views are what each template shows.
 var views = map[string]any{
-	"bare": "", "callback": callbackView{}, "completeness": completenessView{}, "control": controlView{}, "dead-letter": api.DeadLetter{},
+	"approvals": approvalsView{}, "bare": "", "callback": callbackView{}, "completeness": completenessView{}, "control": controlView{}, "dead-letter": api.DeadLetter{},
 	"dead-letters": deadLettersView{}, "event": eventView{}, "failure": &api.Error{}, "module": moduleView{}, "module-check": moduleCheckView{},
 	"modules": modulesView{}, "overview": overviewView{}, "policies": policiesView{}, "policy": policyView{}, "quarantine": quarantineView{},
 	"quarantined": api.QuarantineContents{}, "report": reportView{}, "rollouts": rolloutsView{}, "fleet": fleetView{}, "shadow": shadowView{}, "shadows": shadowsView{}, "sign-in": signInView{}, "sink-test": api.SinkTest{},

@@ -71,6 +71,9 @@ var notices = map[string]string{
 	"search-deleted":   "Search deleted.",
 	"reset":            "Circuit breaker reset.",
 	"reloaded":         "Configuration reloaded.",
+	"approved":         "Approved. It waits for further approvals.",
+	"approved-done":    "Approved, and done.",
+	"rejected":         "Rejected.",
 }
 
 func noticeOf(q url.Values) string {

@@ -78,6 +78,8 @@ func screens() []screen {
 		get("/ui/report", "comply", "Report", (*visit).report),
 		get("/ui/store", "comply", "Store", (*visit).store),
 		post("/ui/store/searches", "comply", (*visit).saveSearch),
+		get("/ui/approvals", "view", "Approvals", (*visit).approvals),
+		post("/ui/approvals/{id}", "operate", (*visit).decide),
 		get("/ui/control", "auditor", "Control records", (*visit).control),
 		get("/ui/policies", "view", "Policies", (*visit).policies),
 		get("/ui/policies/{digest}", "view", "", (*visit).policy),

@@ -1,0 +1,29 @@
+package client
+
+import (
+	"context"
+
+	"auditrelay/cli/internal/api"
+)
+
+// Approvals lists the requests for acts that need several principals.
+func (c *Client) Approvals(ctx context.Context) ([]api.Approval, error) {
+	return call(ctx, c, api.GetApprovals, api.None{})
+}
+
+// Approve approves the request that has a digest; the last approval does the act.
+func (c *Client) Approve(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
+	return call(ctx, c.seeing(digest), api.PostApprove, why, id)
+}
+
+// Reject ends a request that has a digest.
+func (c *Client) Reject(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
+	return call(ctx, c.seeing(digest), api.PostReject, why, id)
+}
+
+// seeing is a client whose user has seen a version of an object.
+func (c *Client) seeing(version string) *Client {
+	with := *c
+	with.seen = version
+	return &with
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"slices"
+	"time"
+)
+
+// Approvals says how many principals acts need that give events up. Who asks for one counts
+// as the first. Default: 1, whoever may do the act.
+type Approvals struct {
+	// Detach is for detaching a callback.
+	Detach int `yaml:"detach" range:"1..5"`
+	// Discard is for discarding dead letters, also those of a period whose key is destroyed.
+	Discard int `yaml:"discard" range:"1..5"`
+	// QuarantineDelete is for deleting items from the quarantine.
+	QuarantineDelete int `yaml:"quarantine delete" range:"1..5"`
+	// KeyringDestroy is for destroying the key of a period.
+	KeyringDestroy int `yaml:"keyring destroy" range:"1..5"`
+	// Within is how long a request waits for approvals. Default: 24h.
+	Within time.Duration `yaml:"within" range:"1m..168h"`
+}
+
+func (c checker) approvals() {
+	a := &c.Approvals
+	admins, operators := c.holders(RoleAdmin), c.holders(RoleAdmin, RoleOperate)
+	for _, one := range []struct {
+		key  string
+		need int
+		have int
+		role string
+	}{
+		{"detach", a.Detach, operators, "operate"}, {"discard", a.Discard, operators, "operate"},
+		{"quarantine delete", a.QuarantineDelete, operators, "operate"}, {"keyring destroy", a.KeyringDestroy, admins, "admin"},
+	} {
+		switch {
+		case one.need < 2:
+		case c.Open():
+			c.bad(at("approvals", one.key), "it needs principals that can be told apart: configure tokens or oidc")
+		case !c.OIDC.Enabled() && one.have < one.need:
+			c.bad(at("approvals", one.key), "it needs %d principals, and tokens name %d with the role %s: nobody could ever approve it", one.need, one.have, one.role)
+		}
+	}
+}
+
+// holders is how many names of tokens have one of the roles.
+func (c checker) holders(roles ...Role) int {
+	names := map[string]bool{}
+	for _, t := range c.Tokens {
+		for _, role := range t.Roles {
+			if slices.Contains(roles, role) {
+				names[t.Name] = true
+			}
+		}
+	}
+	return len(names)
+}

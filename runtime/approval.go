@@ -1,0 +1,412 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"auditrelay"
+	"auditrelay/runtime/internal/journal"
+)
+
+// Approvals says how many principals acts need that give events up: who asks for one, and
+// others who approve it. 0 and 1: whoever may do the act does it alone.
+type Approvals struct {
+	Detach           int // a callback
+	Discard          int // dead letters
+	DeleteQuarantine int
+	DestroyPeriod    int
+	// Within is how long a request waits. Default: 24 h.
+	Within time.Duration
+}
+
+// The acts that may need approvals.
+const (
+	ActDetach           = "detach"
+	ActDiscard          = "discard"
+	ActDeleteQuarantine = "quarantine delete"
+	ActDestroyPeriod    = "keyring destroy"
+)
+
+// The states of an Approval.
+const (
+	ApprovalPending  = "pending"
+	ApprovalApproved = "approved" // by all; it is being done
+	ApprovalDone     = "done"
+	ApprovalFailed   = "failed" // it was approved, and could not be done
+	ApprovalRejected = "rejected"
+	ApprovalExpired  = "expired"
+	ApprovalVoid     = "void" // the configuration no longer asks for approvals of the act
+)
+
+// ApprovedAct is exactly what is asked for. What runs is this, and nothing that came since.
+type ApprovedAct struct {
+	Act    string `json:"act"`
+	Object string `json:"object,omitempty"` // the callback, or the period's number
+	// Items are the dead letters' sequences or the quarantine's numbers, as in 3-5,9.
+	Items       string `json:"items,omitempty"`
+	DeadLetters bool   `json:"dead_letters,omitempty"` // of the period: they are discarded first
+	// Version is the object's when the act was asked for. If it is another by now, the act
+	// is not done.
+	Version string `json:"version,omitempty"`
+}
+
+// Approver is a principal who asks for an act or approves it.
+type Approver struct {
+	Name       string    `json:"name"`
+	Subject    string    `json:"subject,omitempty"`
+	Credential string    `json:"credential,omitempty"`
+	Address    string    `json:"address,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	At         time.Time `json:"at"`
+}
+
+func approverOf(by By, now time.Time) Approver {
+	return Approver{Name: by.Principal, Subject: by.Subject, Credential: by.Credential, Address: by.Address, Reason: by.Reason, At: now.UTC()}
+}
+
+// same reports whether two credentials are one principal's. Issuers and people write a name
+// in capitals or not.
+func (s *Approver) same(other *Approver) bool {
+	return strings.EqualFold(s.Name, other.Name) || s.Subject != "" && s.Subject == other.Subject
+}
+
+// Approval is a request for an act that needs several principals, with what became of it.
+type Approval struct {
+	ID       string      `json:"id"`
+	Act      ApprovedAct `json:"act"`
+	Digest   string      `json:"digest"` // SHA-256 of Act
+	By       Approver    `json:"by"`
+	Approved []Approver  `json:"approved,omitempty"`
+	Need     int         `json:"need"` // principals, with By
+	Expires  time.Time   `json:"expires"`
+	State    string      `json:"state"`
+	Ended    time.Time   `json:"ended,omitzero"`
+	Result   string      `json:"result,omitempty"` // in words
+	// Changed: the object is not the one that the act was asked for, so that it would fail.
+	Changed bool `json:"-"`
+}
+
+// NeedsApprovalError says that an act was not done: it waits for other principals.
+type NeedsApprovalError struct{ Approval Approval }
+
+func (e *NeedsApprovalError) Error() string {
+	a := &e.Approval
+	return fmt.Sprintf("%s needs %d principals and was not done; request %s of %s waits for %d more until %s",
+		strings.TrimSpace(a.Act.Act+" "+a.Act.Object), a.Need, a.ID, a.By.Name, a.Need-1-len(a.Approved), a.Expires.UTC().Format(time.RFC3339))
+}
+
+var (
+	// ErrNoApproval: no request has this id.
+	ErrNoApproval = errors.New("no such request for approval")
+	// ErrSamePrincipal: who approves is who asked, or who approved before, by whichever credential.
+	ErrSamePrincipal = errors.New("another principal has to approve it")
+)
+
+// tableApproval is the table_name of the relay's own records about requests for approval.
+const tableApproval = "auditrelay_approval"
+
+const (
+	approvalPrefix = "approval/"
+	// mostPending bounds the requests that wait, keptApprovals those that have ended.
+	mostPending   = 100
+	keptApprovals = 200
+	// maxItems bounds the bytes of ApprovedAct.Items, which own records repeat.
+	maxItems        = 32 << 10
+	approvalDefault = 24 * time.Hour
+)
+
+func approvalKey(id string) journal.Key { return journal.MetaKey(approvalPrefix + id) }
+
+// approvals are the requests of one runtime, as the journal has them.
+type approvals struct {
+	mu  sync.Mutex
+	cfg Approvals
+	all map[string]Approval
+	now func() time.Time
+}
+
+// need is how many principals an act needs now.
+func (c *Approvals) need(act *ApprovedAct) int {
+	switch act.Act {
+	case ActDetach:
+		return c.Detach
+	case ActDiscard:
+		return c.Discard
+	case ActDeleteQuarantine:
+		return c.DeleteQuarantine
+	case ActDestroyPeriod:
+		if act.DeadLetters { // it is no way around the other
+			return max(c.DestroyPeriod, c.Discard)
+		}
+		return c.DestroyPeriod
+	}
+	return 0
+}
+
+func (a *ApprovedAct) digest() string {
+	text, _ := json.Marshal(a) // texts and booleans
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// put adds the request and an own record of what happens to it to tx.
+func (a *Approval) put(tx *journal.Tx, by By, act string, action auditrelay.Action) error {
+	value, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode request %s for approval: %w", a.ID, err)
+	}
+	tx.Set(approvalKey(a.ID), value)
+	approved := []string{}
+	for i := range a.Approved {
+		approved = append(approved, a.Approved[i].Name)
+	}
+	c := Change{By: by, Act: act, Action: action, Table: tableApproval, Object: a.ID, MakesRoom: true,
+		After: map[string]any{"act": a.Act, "digest": a.Digest, "requested_by": a.By.Name, "approved_by": approved, "need": a.Need, "expires": a.Expires, "state": a.State, "result": a.Result}}
+	return c.append(tx)
+}
+
+// commit stores a request. The caller holds mu.
+func (r *Runtime) commitApproval(a Approval, by By, act string, action auditrelay.Action) error {
+	r.accepting.RLock()
+	defer r.accepting.RUnlock()
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	tx := new(journal.Tx)
+	if err := a.put(tx, by, act, action); err != nil {
+		return err
+	}
+	r.forgetApprovals(tx)
+	if _, err := r.journal.Commit(tx); err != nil {
+		return unavailable(err)
+	}
+	r.approvals.all[a.ID] = a
+	return nil
+}
+
+// forgetApprovals deletes the oldest requests that have ended, but for keptApprovals.
+func (r *Runtime) forgetApprovals(tx *journal.Tx) {
+	var ended []Approval
+	for _, a := range r.approvals.all {
+		if !a.Ended.IsZero() {
+			ended = append(ended, a)
+		}
+	}
+	slices.SortFunc(ended, func(a, b Approval) int { return a.Ended.Compare(b.Ended) })
+	for len(ended) > keptApprovals {
+		tx.Delete(approvalKey(ended[0].ID))
+		delete(r.approvals.all, ended[0].ID)
+		ended = ended[1:]
+	}
+}
+
+// askApproval makes a request for an act that needs approvals, and returns
+// *NeedsApprovalError. nil: by has them, or the act needs none.
+func (r *Runtime) askApproval(act ApprovedAct, by By) error {
+	if by.approval != "" {
+		return nil
+	}
+	r.approvals.mu.Lock()
+	defer r.approvals.mu.Unlock()
+	need := r.approvals.cfg.need(&act)
+	if need < 2 {
+		return nil
+	}
+	if len(act.Items) > maxItems {
+		return fmt.Errorf("%w: %d bytes of sequences for one request, at most %d: choose fewer", ErrTooLarge, len(act.Items), maxItems)
+	}
+	now, digest, pending := r.approvals.now(), act.digest(), 0
+	for _, a := range r.approvals.all {
+		if a.State != ApprovalPending || now.After(a.Expires) {
+			continue
+		}
+		if pending++; a.Digest == digest {
+			return &NeedsApprovalError{a}
+		}
+	}
+	if pending >= mostPending {
+		return fmt.Errorf("%w: %d requests for approval wait already; approve or reject some", ErrConflict, pending)
+	}
+	id := make([]byte, 6)
+	rand.Read(id)
+	a := Approval{ID: hex.EncodeToString(id), Act: act, Digest: digest, By: approverOf(by, now), Need: need,
+		Expires: now.Add(cmp.Or(r.approvals.cfg.Within, approvalDefault)).UTC(), State: ApprovalPending}
+	if err := r.commitApproval(a, by, "request", auditrelay.ActionCreated); err != nil {
+		return err
+	}
+	r.log.Info("an act waits for approval", "request", a.ID, "act", act.Act, "object", act.Object, "by", by.Principal, "need", need)
+	return &NeedsApprovalError{a}
+}
+
+// Approvals lists the requests for approval, oldest first: those that wait, and the last 200
+// that have ended.
+func (r *Runtime) Approvals() []Approval {
+	r.approvals.mu.Lock()
+	list := make([]Approval, 0, len(r.approvals.all))
+	now := r.approvals.now()
+	for _, a := range r.approvals.all {
+		if a.State == ApprovalPending && now.After(a.Expires) {
+			a.State, a.Ended = ApprovalExpired, a.Expires // its record comes within a minute
+		}
+		list = append(list, a)
+	}
+	r.approvals.mu.Unlock()
+	for i := range list {
+		if a := &list[i]; a.State == ApprovalPending {
+			version, err := r.versionOf(&a.Act)
+			a.Changed = err != nil || version != a.Act.Version
+		}
+	}
+	slices.SortFunc(list, func(a, b Approval) int { return cmp.Or(a.By.At.Compare(b.By.At), strings.Compare(a.ID, b.ID)) })
+	return list
+}
+
+// pending returns a request that waits. The caller holds mu.
+func (r *Runtime) pendingApproval(id string, by By) (Approval, error) {
+	a, ok := r.approvals.all[id]
+	switch {
+	case !ok:
+		return a, fmt.Errorf("request %q: %w", id, ErrNoApproval)
+	case a.State == ApprovalPending && r.approvals.now().After(a.Expires):
+		return a, fmt.Errorf("request %s: %w: its time is over; ask for the act again", id, ErrConflict)
+	case a.State != ApprovalPending:
+		return a, fmt.Errorf("request %s: %w: it is %s", id, ErrConflict, a.State)
+	}
+	if err := by.Check(a.Digest); err != nil {
+		return a, fmt.Errorf("request %s: %w", id, err)
+	}
+	return a, nil
+}
+
+// Approve adds by's approval to a request. The last one that it needs does the act, exactly
+// as it was asked for: the returned Approval says how it ended. By.Seen is its digest.
+//
+// Errors: ErrNoApproval; ErrSamePrincipal; ErrConflict: it does not wait any more;
+// ErrChanged.
+func (r *Runtime) Approve(ctx context.Context, id string, by By) (Approval, error) {
+	a, err := r.approve(id, by)
+	if err != nil || a.State != ApprovalApproved {
+		return a, err
+	}
+	// Once approved it is done, whoever waits for it.
+	return r.carryOut(context.WithoutCancel(ctx), a)
+}
+
+func (r *Runtime) approve(id string, by By) (Approval, error) {
+	r.approvals.mu.Lock()
+	defer r.approvals.mu.Unlock()
+	a, err := r.pendingApproval(id, by)
+	if err != nil {
+		return a, err
+	}
+	now := r.approvals.now()
+	me := approverOf(by, now)
+	if me.Name == "" || me.same(&a.By) || slices.ContainsFunc(a.Approved, func(s Approver) bool { return me.same(&s) }) {
+		return a, fmt.Errorf("request %s of %s: %w", id, a.By.Name, ErrSamePrincipal)
+	}
+	version, err := r.versionOf(&a.Act)
+	if err == nil && version != a.Act.Version {
+		err = fmt.Errorf("%w: it changed after it was asked for", ErrChanged)
+	}
+	if err != nil {
+		a.State, a.Ended, a.Result = ApprovalFailed, now.UTC(), err.Error()
+		return a, errors.Join(fmt.Errorf("request %s: %w", id, err), r.commitApproval(a, by, "approve", auditrelay.ActionBlocked))
+	}
+	a.Approved = append(slices.Clone(a.Approved), me)
+	a.Need = max(a.Need, r.approvals.cfg.need(&a.Act)) // a stricter configuration counts at once
+	if 1+len(a.Approved) >= a.Need {
+		a.State = ApprovalApproved
+	}
+	return a, r.commitApproval(a, by, "approve", auditrelay.ActionUpdated)
+}
+
+// Reject ends a request; its own principal withdraws it so. Errors are those of Approve.
+func (r *Runtime) Reject(id string, by By) (Approval, error) {
+	r.approvals.mu.Lock()
+	defer r.approvals.mu.Unlock()
+	a, err := r.pendingApproval(id, by)
+	if err != nil {
+		return a, err
+	}
+	a.State, a.Ended = ApprovalRejected, r.approvals.now().UTC()
+	return a, r.commitApproval(a, by, "reject", auditrelay.ActionBlocked)
+}
+
+// SetApprovals puts other rules in force. Requests for acts that need no approval any more
+// end as void: they are not done, and whoever may do the act does it.
+func (r *Runtime) SetApprovals(c Approvals) {
+	r.approvals.mu.Lock()
+	r.approvals.cfg = c
+	r.approvals.mu.Unlock()
+	r.closeApprovals()
+}
+
+// closeApprovals ends the requests whose time is over, or whose need is gone.
+func (r *Runtime) closeApprovals() {
+	r.approvals.mu.Lock()
+	defer r.approvals.mu.Unlock()
+	now := r.approvals.now()
+	for _, a := range r.approvals.all {
+		switch {
+		case a.State != ApprovalPending:
+			continue
+		case r.approvals.cfg.need(&a.Act) < 2:
+			a.State = ApprovalVoid
+		case now.After(a.Expires):
+			a.State = ApprovalExpired
+		default:
+			continue
+		}
+		a.Ended = now.UTC()
+		if err := r.commitApproval(a, By{Principal: "relay"}, "close", auditrelay.ActionBlocked); err != nil && r.ctx.Err() == nil {
+			r.log.Error("the end of a request for approval could not be recorded; it is tried again", "request", a.ID, "error", err)
+		}
+	}
+}
+
+// openApprovals reads the requests of the life before, and does what was approved and not
+// yet done.
+func (r *Runtime) openApprovals(c Approvals) error {
+	r.approvals.all, r.approvals.cfg = map[string]Approval{}, c
+	if r.approvals.now == nil {
+		r.approvals.now = time.Now
+	}
+	from, to := journal.All(journal.KindMeta)
+	err := r.journal.Scan(from, to, func(k journal.Key, value []byte) error {
+		_, name, _, _ := k.Split()
+		if !strings.HasPrefix(name, approvalPrefix) {
+			return nil
+		}
+		var a Approval
+		if err := json.Unmarshal(value, &a); err != nil {
+			return fmt.Errorf("decode a request for approval: %w", err)
+		}
+		r.approvals.all[a.ID] = a
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.closeApprovals()
+	for _, a := range r.approvals.all {
+		if a.State == ApprovalApproved {
+			r.wg.Go(func() {
+				r.log.Warn("an approved act was interrupted; it is done now", "request", a.ID, "act", a.Act.Act, "object", a.Act.Object)
+				if _, err := r.carryOut(r.ctx, a); err != nil && r.ctx.Err() == nil {
+					r.log.Error("an approved act failed", "request", a.ID, "error", err)
+				}
+			})
+		}
+	}
+	return nil
+}
