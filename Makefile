@@ -30,7 +30,11 @@ help: ## list the targets
 build: ## build bin/auditrelay
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/auditrelay ./cmd/auditrelay
 
-release: ## build dist/: an archive for each platform, with third-party notices, SBOM and checksums
+# RELEASE_KEY signs the release: an SSH key of type ed25519 (ssh-keygen -t ed25519), or its public
+# half where an agent or a hardware token has the rest. BUILDER is a URI that names who builds.
+RELEASE_KEY ?=
+BUILDER     ?= urn:auditrelay:builder:unknown
+release: ## build dist/: an archive for each platform, with notices, SBOM, checksums and provenance; signed with RELEASE_KEY
 	rm -rf dist && mkdir -p dist
 	@set -e; for platform in $(PLATFORMS); do \
 	  export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
@@ -40,10 +44,16 @@ release: ## build dist/: an archive for each platform, with third-party notices,
 	  dist/.notices -version $(VERSION) -out dist/$$name; rm dist/.notices; \
 	  cp -r LICENSE README.md CHANGELOG.md docs packaging/completions packaging/monitoring packaging/auditrelay.service dist/$$name/; \
 	  cp dist/$$name/sbom.cdx.json dist/$$name.sbom.cdx.json; \
-	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C dist -czf dist/$$name.tar.gz $$name; \
+	  tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$$(git log -1 --format=%ct)" -C dist -cf - $$name | gzip -n > dist/$$name.tar.gz; \
 	  rm -r dist/$$name; echo dist/$$name.tar.gz; \
 	done
 	cd dist && sha256sum *.tar.gz *.cdx.json > SHA256SUMS
+	$(GO) run ./internal/tools/notices -provenance dist/SHA256SUMS -version $(VERSION) -platforms "$(PLATFORMS)" -builder "$(BUILDER)" > dist/provenance.intoto.json
+ifneq ($(RELEASE_KEY),)
+	cd dist && for file in SHA256SUMS provenance.intoto.json; do ssh-keygen -q -Y sign -f $(abspath $(RELEASE_KEY)) -n auditrelay-release $$file; done
+else
+	@echo "not signed: RELEASE_KEY names no key"
+endif
 
 .PHONY: packages
 packages: $(TESTBIN)/nfpm ## build dist/: deb and rpm for Linux, amd64 and arm64

@@ -73,6 +73,9 @@ func greatest(t *testing.T, values map[string]string) string {
 	top["tokens"] = []any{token}
 	ingest := top["ingest"].(map[string]any)
 	ingest["hooks"] = map[string]any{"github": map[string]any{"secrets": []string{"3f8a1cd94be06275aa18"}, "rate": ingest["hooks"].(map[string]any)["rate"]}}
+	issuer := top["oidc"].(map[string]any)
+	issuer["issuer"], issuer["audience"] = "https://login.example", "relay"
+	issuer["grants"] = []any{map[string]any{"claim": "groups", "value": "ops", "roles": []string{"admin"}}}
 	top["journal"].(map[string]any)["postgres"].(map[string]any)["url"] = "postgres://relay@127.0.0.1/journal"
 	top["detectors"] = map[string]any{"internal": detector}
 	top["filters"] = map[string]any{"f": filter}
@@ -130,6 +133,12 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"detectors.secret_group":       {cfg.Detectors[0].SecretGroup},
 		"journal.window":               {o.Journal.Window},
 		"journal.postgres.takeover":    {o.Journal.Postgres.Takeover},
+		"oidc.leeway":                  {cfg.OIDC.Leeway}, // as the issuer takes it
+		"approvals.detach":             {o.Approvals.Detach},
+		"approvals.discard":            {o.Approvals.Discard},
+		"approvals.quarantine delete":  {o.Approvals.DeleteQuarantine},
+		"approvals.keyring destroy":    {o.Approvals.DestroyPeriod},
+		"approvals.within":             {o.Approvals.Within},
 		"tokens.rate.requests":         {cfg.Tokens[0].Rate.Requests},
 		"tokens.rate.events":           {cfg.Tokens[0].Rate.Events},
 		"ingest.hooks.rate.requests":   {cfg.Ingest.Hooks[0].Rate.Requests},

@@ -1,7 +1,7 @@
 // Command notices writes what a release says about the modules that are linked into
 // it: THIRD_PARTY_NOTICES.txt with their licences, and a software bill of materials,
 // sbom.cdx.json, in CycloneDX 1.6. make release runs it, with GOOS and GOARCH set as
-// for the build. It fails on a module without a licence, or with one that is not
+// for the build. With -provenance it writes the build's provenance instead. It fails on a module without a licence, or with one that is not
 // permissive.
 package main
 
@@ -25,7 +25,19 @@ func main() {
 	target := flag.String("target", "./cmd/auditrelay", "the package that is released")
 	version := flag.String("version", "dev", "the release's version")
 	out := flag.String("out", ".", "the folder to write to")
+	sums := flag.String("provenance", "", "write the provenance of the files in this SHA256SUMS to standard output")
+	platforms := flag.String("platforms", "", "the platforms of the release, with -provenance")
+	builder := flag.String("builder", "urn:auditrelay:builder:unknown", "URI of who builds, with -provenance")
 	flag.Parse()
+	if *sums != "" {
+		text, err := describe(release{target: *target, version: *version, platforms: *platforms, sums: *sums, builder: *builder})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "notices:", err)
+			os.Exit(1)
+		}
+		fmt.Printf("%s\n", text)
+		return
+	}
 	if err := run(*target, *version, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "notices:", err)
 		os.Exit(1)
