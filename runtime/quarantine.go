@@ -233,6 +233,16 @@ type QuarantineStats struct {
 	Arrived map[QuarantineOrigin]uint64
 }
 
+// Shares is what each sender took of the last quarter of a bounded room, in bytes. Senders
+// beyond the first 1000 count under "".
+type Shares struct{ Quota, Quarantine map[string]int64 }
+
+// Shares returns what senders took of the last quarters of Journal.Quota and of the quarantine;
+// empty while three quarters are not in use.
+func (r *Runtime) Shares() Shares {
+	return Shares{Quota: r.share.Taken(), Quarantine: r.quarantine.store.Taken()}
+}
+
 // QuarantineStats returns figures about the quarantine.
 func (r *Runtime) QuarantineStats() QuarantineStats {
 	u := r.quarantine.store.Usage()

@@ -117,6 +117,15 @@ func (b *budget) serve() {
 	}
 }
 
+// holders adds what each principal holds to held.
+func (b *budget) holders(held map[string]int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for who, n := range b.held {
+		held[who] += n
+	}
+}
+
 // inUse is how many bytes are taken.
 func (b *budget) inUse() int64 {
 	b.mu.Lock()
@@ -145,6 +154,7 @@ func (s *Server) acquire(ctx context.Context, from *budget, principal string, n 
 	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
 	defer cancel()
 	if release, err = from.acquire(ctx, principal, n); err != nil {
+		s.principals.count(principal, func(u *usage) { u.memory++ })
 		return nil, errBusy
 	}
 	return release, nil

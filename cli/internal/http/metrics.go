@@ -60,6 +60,7 @@ func newMetrics(s *Server) *metrics {
 		m.requests, m.durations, m.denied, m.events, m.reloads, build, memory,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newEngineCollector(s.rt), newQuarantineCollector(s.rt), newSourceCollector(s.sources),
+		newPrincipalCollector(s),
 	)
 	if s.control != nil {
 		m.registry.MustRegister(newFilterCollector(s.control), newAlertCollector(s.control), newCanaryCollector(s.control), newShadowCollector(s.control),

@@ -330,7 +330,9 @@ func (s *Server) wrap(rt route) http.Handler {
 				respondError(rec, err)
 				return
 			}
+			s.principals.count(who.by(), func(u *usage) { u.requests++ })
 			if err := who.over(); err != nil {
+				s.principals.count(who.by(), func(u *usage) { u.rate++ })
 				s.metrics.refused(err.Reason)
 				if rt.role == roleIngest {
 					s.senders.Seen(who.by(), 1)

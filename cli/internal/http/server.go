@@ -123,6 +123,7 @@ type Server struct {
 	ending      chan struct{} // closed when the server stops: streams end
 	end         sync.Once
 	readings    *readings
+	principals  principals
 	denials     denials
 	failures    failures
 	atomics     turns // of large atomic requests

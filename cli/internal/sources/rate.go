@@ -25,6 +25,19 @@ func NewRates(r config.Rate) Rates {
 	return out
 }
 
+// Requests and Events are the limits a second, 0 for none.
+func (r Rates) Requests() float64 { return limitOf(r.requests) }
+
+// Events: see Requests.
+func (r Rates) Events() float64 { return limitOf(r.events) }
+
+func limitOf(l *rate.Limiter) float64 {
+	if l == nil {
+		return 0
+	}
+	return float64(l.Limit())
+}
+
 // Over takes one request, or returns how long to wait before the next.
 func (r Rates) Over() (wait time.Duration) {
 	if r.requests != nil {

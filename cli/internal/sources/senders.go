@@ -53,7 +53,7 @@ func (s *Senders) sender(name string) *sender {
 }
 
 // maxSenders bounds the senders that are told apart, since an issuer may name anybody.
-const maxSenders = 10_000
+const maxSenders = 1000
 
 // Seen counts n events from a sender, whatever their outcome. An unexpected sender is
 // expected from then on. Beyond maxSenders they are counted as one, named other.

@@ -227,6 +227,9 @@ func (s *Store) within(from auditrelay.Provenance, items int, bytes int64) bool 
 		s.byteShares.Take(who, bytes, s.total, s.options.Bytes)
 }
 
+// Taken returns which sender took how many bytes of the last quarter.
+func (s *Store) Taken() map[string]int64 { return s.byteShares.Taken() }
+
 func (s *Store) again(number uint64) (again, error) {
 	key := journal.QuarantineKey(whatAgain, number)
 	value, ok, err := s.journal.Get(key)

@@ -1,7 +1,10 @@
 // Package shares divides the last quarter of a bounded room among those who fill it.
 package shares
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // Last is who took how much of the last quarter of a room. While less than three quarters
 // of the room are in use, everybody may take. Beyond that one may take as long as it has
@@ -16,6 +19,13 @@ type Last struct {
 
 // mostNames bounds the senders that are told apart; all others count as one.
 const mostNames = 1000
+
+// Taken returns who took how much of the last quarter, nothing while it is not in use.
+func (l *Last) Taken() map[string]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.taken)
+}
 
 // Take reports whether who may take n more of a room of which used are in use, out of most,
 // and if so notes it.
