@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -127,6 +128,9 @@ func (c *verifyCommand) report(ctx context.Context, report *verify.Report) error
 	place := c.place()
 	if !strings.Contains(place, "://") && place != journalPlace {
 		host, _ := os.Hostname() // a path means nothing without its machine
+		if path, err := filepath.Abs(place); err == nil {
+			place = path
+		}
 		place = host + ":" + place
 	}
 	told := api.VerifyReport{Place: place[:min(len(place), runtime.MaxPlace)], Records: report.Records, Uncovered: uint64(len(report.Unattested)), Faults: map[string]int{}}

@@ -84,7 +84,7 @@ type Rollout struct {
 	Why     string       `json:"why,omitempty"` // it was rolled back
 
 	// Under are the digests of the callbacks' configurations, by name.
-	Under map[string]string `json:"under"`
+	Under map[string]string `json:"under,omitempty"`
 }
 
 // RolloutStatus is a rollout with what it came to.
