@@ -20,7 +20,7 @@ var (
 	metricName  = regexp.MustCompile(`fqName: "(auditrelay_[a-z0-9_]+)"`)
 	metricInDoc = regexp.MustCompile("`(auditrelay_[a-z0-9_]+)(?:\\{[a-z_,]*\\})?[` ]")
 	// notMetrics are other names that stand in the same form.
-	notMetrics = regexp.MustCompile(`^auditrelay_(reading|callback|backup|relay|request|deadletter|source|namespace|principal|journal|sequence|event|init|v1?|config|policy|key|keyring|lookup|export|store|filter|module|quarantine|record|tombstone|value|logger|detector.*|s|delete_all|recovery|gap|audit.*|meta|events|proofs|seqs?|test|alert|canary|tap|shadow|rollout|verification)$|^auditrelay_verify_`)
+	notMetrics = regexp.MustCompile(`^auditrelay_(reading|callback|backup|relay|request|deadletter|source|namespace|principal|journal|sequence|event|init|v1?|config|policy|key|keyring|approval|lookup|export|store|filter|module|quarantine|record|tombstone|value|logger|detector.*|s|delete_all|recovery|gap|audit.*|meta|events|proofs|seqs?|test|alert|canary|tap|shadow|rollout|verification)$|^auditrelay_verify_`)
 )
 
 // Every metric is documented by its full name, and what the documentation names is there.
