@@ -130,17 +130,23 @@ func delegated(own string, is func(dir string) bool) (*Groups, error) {
 	if slices.Contains(g.controllers, "cpu") {
 		_ = set(g.dir, "cpu.weight", strconv.Itoa(groupWeight))
 	}
-	// What a killed relay left is empty, and can be removed.
+	// What a killed relay left is empty, and can be removed. One of ours may be empty since
+	// its worker is about to start.
 	left, _ := filepath.Glob(filepath.Join(g.dir, "worker-*"))
 	for _, dir := range left {
-		_ = os.Remove(dir)
+		if !strings.HasPrefix(filepath.Base(dir), ownWorkers()) {
+			_ = os.Remove(dir)
+		}
 	}
 	return g, set(g.dir, "cgroup.subtree_control", enable[1:])
 }
 
+// ownWorkers is how the names of groups begin that this process makes.
+func ownWorkers() string { return "worker-" + strconv.Itoa(os.Getpid()) + "-" }
+
 // New makes a group for a process that may take so much memory, what it shares included.
 func (g *Groups) New(memory auditrelay.ByteSize) (*Group, error) {
-	dir, err := os.MkdirTemp(g.dir, "worker-")
+	dir, err := os.MkdirTemp(g.dir, ownWorkers())
 	if err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}

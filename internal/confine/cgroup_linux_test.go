@@ -81,6 +81,18 @@ func TestGroupsOfADelegatedTree(t *testing.T) {
 			if !slices.Equal(n.Applied, c.want) || read(n.dir, "memory.max") != "1000" {
 				t.Errorf("got %v, want %v", n.Applied, c.want)
 			}
+			// A group whose process is about to start stays when another module is loaded. The
+			// kernel removes a group with its files; a folder has to be empty.
+			ours, err := os.MkdirTemp(g.dir, ownWorkers())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := delegated(own, func(dir string) bool { return dir == base }); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(ours); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	if g, err := delegated(t.TempDir(), func(string) bool { return false }); g != nil || err != nil {
