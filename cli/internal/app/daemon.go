@@ -272,7 +272,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	options.Changes, options.Recorded = changes, recorded
 	var modules *runtime.Modules
 	options.OpenRollout = func(ctx context.Context, o runtime.Rollout) (filter.Filter, error) {
-		return d.openRollout(ctx, modules, o)
+		return d.openRollout(ctx, modules.Bytes, o)
 	}
 	options.Opened = func(ctx context.Context, m *runtime.Modules, t *runtime.Texts) error {
 		modules = m

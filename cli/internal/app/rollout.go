@@ -99,7 +99,10 @@ func (d *daemon) rolloutModule(ctx context.Context, cfg *config.Config, digest s
 		return nil, refusal(http.StatusUnprocessableEntity, api.ReasonModule, "the filter goes on with the module that it has", "the module cannot run as filter %s: %v", o.Filter, err)
 	}
 	o.Kind, o.Running, o.Digest = kindModule, running, stored.SHA256
-	return m, d.keepModule(stored)
+	if err := d.keepModule(stored); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
 }
 
 // loadRollout loads a module beside the one that its filter runs. Its memory is apart from
@@ -125,11 +128,15 @@ func (a *assembler) loadRollout(ctx context.Context, cfg *config.Config, f *conf
 	if err != nil {
 		return nil, err
 	}
-	return m, a.requireCases(ctx, f, m)
+	if err := a.requireCases(ctx, f, m); err != nil { // which closed it
+		return nil, err
+	}
+	return m, nil
 }
 
 // openRollout opens the version of the rollout that was under way when the relay ended.
-func (d *daemon) openRollout(ctx context.Context, modules *runtime.Modules, o runtime.Rollout) (filter.Filter, error) {
+// code returns an uploaded module's bytes.
+func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]byte, error), o runtime.Rollout) (filter.Filter, error) {
 	i := slices.IndexFunc(d.cfg.Filters, func(f config.Filter) bool { return f.Name == o.Filter })
 	if i < 0 || d.cfg.Filters[i].Native() != (o.Kind == kindPolicy) {
 		return nil, errors.New("the configuration has no such filter any more")
@@ -137,19 +144,26 @@ func (d *daemon) openRollout(ctx context.Context, modules *runtime.Modules, o ru
 	f := &d.cfg.Filters[i]
 	if o.Kind == kindPolicy {
 		section, version, err := readPolicy(d.cfg, o.Policy)
-		if err == nil && string(section.Text()) == string(f.Redact.Text()) {
-			err = runtime.ErrRolloutInForce
+		switch {
+		case err != nil:
+			return nil, err // and no *redact.Filter that is nil
+		case string(section.Text()) == string(f.Redact.Text()):
+			return version, runtime.ErrRolloutInForce
 		}
-		return version, err
+		return version, nil
 	}
 	if live := d.build.guests.live[o.Filter]; live != nil && live.running == o.Digest {
 		return nil, runtime.ErrRolloutInForce
 	}
-	code, err := modules.Bytes(o.Digest)
+	bytes, err := code(o.Digest)
 	if err != nil {
 		return nil, err
 	}
-	return d.build.loadRollout(ctx, d.cfg, f, code, o.Digest)
+	m, err := d.build.loadRollout(ctx, d.cfg, f, bytes, o.Digest)
+	if err != nil {
+		return nil, err // and no *wasm.Module that is nil: the runtime closes what it is given
+	}
+	return m, nil
 }
 
 // PromoteRollout puts the version of a rollout in force for all events.

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"testing"
+
+	"auditrelay/config"
+	"auditrelay/runtime"
+)
+
+// TestARolloutThatCannotBeOpened: the version of a rollout that does not load any more is no
+// filter at all, rather than one that is nil: the runtime would close it, and crash.
+func TestARolloutThatCannotBeOpened(t *testing.T) {
+	a := newAssembler(t, nil)
+	cfg, err := config.Parse("relay.yaml", []byte(`
+filters:
+  rules: {module: rules}
+  mask: {redact: {rules: [{paths: [changed_by], do: mask}]}}
+callbacks: [{name: one, filters: [rules, mask], sink: {stdout: {}}}]
+`), a.loadOptions("relay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{cfg: cfg, build: *a}
+	code := func(string) ([]byte, error) { return []byte("no module"), nil }
+	for _, o := range []runtime.Rollout{
+		{Filter: "rules", Kind: kindModule, Digest: "00"},
+		{Filter: "mask", Kind: kindPolicy, Policy: "rules: [{paths: [a], do: nonsense}]"},
+		{Filter: "mask", Kind: kindPolicy, Policy: "rules: ["},
+		{Filter: "nobody", Kind: kindModule},
+	} {
+		if f, err := d.openRollout(t.Context(), code, o); f != nil || err == nil {
+			t.Errorf("%s: %T, %v", o.Filter, f, err)
+		}
+	}
+}
