@@ -19,7 +19,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // joins reports whether the body of p is its records' stored events, line by line. Dead
 // letters are not held by Floor, so a replay of them never is.
 func (a *Assembled) joins(p *auditrelay.Payload) bool {
-	if a.dead() {
+	if a.dead() || scattered(p.Sequences) {
 		return false
 	}
 	rest, all := p.Body, len(p.Body) > 0
@@ -31,6 +31,21 @@ func (a *Assembled) joins(p *auditrelay.Payload) bool {
 		}
 	})
 	return all && len(rest) == 0
+}
+
+// leastRun is how many events without a gap a payload has to have for each read that makes
+// its body again. One of events here and there, as a condition leaves them, would take a
+// read for each at every attempt, which on a server is a round trip.
+const leastRun = 16
+
+func scattered(sequences []uint64) bool {
+	runs := 1
+	for i := 1; i < len(sequences); i++ {
+		if sequences[i] != sequences[i-1]+1 {
+			runs++
+		}
+	}
+	return runs > 1+len(sequences)/leastRun
 }
 
 // asStored reports whether what is delivered is the event's own memory.

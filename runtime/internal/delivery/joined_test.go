@@ -99,3 +99,71 @@ func TestAJoinedPayloadHoldsItsEvents(t *testing.T) {
 		t.Errorf("%q, %v; want %q", p.Body, err, want)
 	}
 }
+
+// TestScatteredEventsAreNoBody: a payload of every other event would take a read of the
+// journal for each at every attempt: its body is stored. One with few gaps has none.
+func TestScatteredEventsAreNoBody(t *testing.T) {
+	for name, c := range map[string]struct {
+		out    func(sequence uint64) bool // another filter's
+		stored bool
+	}{
+		"every other": {func(s uint64) bool { return s%2 == 0 }, true},
+		"one gap":     {func(s uint64) bool { return s == 7 }, false},
+		"few gaps":    {func(s uint64) bool { return s%40 == 0 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.Close()
+			place := delivery.Place{Callback: "c", Sink: lineSink{}, Proofs: j, Lane: "c"}
+			tx := new(journal.Tx)
+			for i := range 200 {
+				tx.Append(auditrelay.Event{Namespace: "x", ID: fmt.Sprint(i), Data: fmt.Appendf(nil, `{"n":%d}`, i)})
+			}
+			state, err := delivery.Create(j, tx, delivery.State{Callback: "c"}, 1, time.Now())
+			if err == nil {
+				_, err = j.Commit(tx)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			lane, err := delivery.Open(j, state, delivery.Options{Sink: lineSink{}}, rand.New(rand.NewPCG(1, 2)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			events, to, err := j.Read(1, 200, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, want := delivery.Batch{From: 1, To: to}, ""
+			for i := range events {
+				one := delivery.Judged{Event: &events[i], Outcome: auditrelay.Delivered, Data: events[i].Data}
+				if c.out(events[i].Sequence) {
+					one.Outcome, one.Data = auditrelay.Filtered, nil
+				} else {
+					want += string(events[i].Data) + "\n"
+				}
+				b.Judged = append(b.Judged, one)
+			}
+			a, err := delivery.Assemble(b, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx = new(journal.Tx)
+			if err = lane.Seal(tx, time.Now(), a, place); err == nil {
+				_, err = j.Commit(tx)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, stored, err := j.Get(journal.BodyKey("c", 1)); stored != c.stored || err != nil {
+				t.Errorf("stored: %v, %v", stored, err)
+			}
+			if p, err := delivery.Load(j, "c", 1); err != nil || string(p.Body) != want {
+				t.Errorf("%v: %.80q", err, p.Body)
+			}
+		})
+	}
+}
