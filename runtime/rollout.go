@@ -341,7 +341,7 @@ func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Roll
 	if err != nil {
 		return RolloutStatus{}, err
 	}
-	if o.off.Load() || o.promoting.Swap(true) {
+	if !r.beginPromotion(o) {
 		return RolloutStatus{}, fmt.Errorf("filter %s: it is being ended: %w", filter, ErrNoRollout)
 	}
 	if err := use(o.Rollout); err != nil {
@@ -352,9 +352,20 @@ func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Roll
 		return RolloutStatus{}, err
 	}
 	if err := r.stopRollout(o, RolloutPromoted, "", by); err != nil {
-		return RolloutStatus{}, err
+		if r.ctx.Err() == nil { // the version is in force: nothing but this may be recorded
+			r.wg.Go(func() { r.endSoon(o, RolloutPromoted, "", by) })
+		}
+		return RolloutStatus{}, fmt.Errorf("the version is in force; that is not recorded yet: %w", err)
 	}
 	return r.LastRollout()
+}
+
+// beginPromotion reports whether it is this call that promotes o. From then on nobody rolls
+// o back: see endRollout.
+func (r *Runtime) beginPromotion(o *rollout) bool {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	return r.rollout.Load() == o && !o.off.Load() && !o.promoting.Swap(true)
 }
 
 func (r *Runtime) rolloutOf(filter string, by By) (*rollout, error) {
@@ -406,6 +417,9 @@ func (r *Runtime) stopRollout(o *rollout, state RolloutState, why string, by By)
 func (r *Runtime) endRollout(o *rollout, state RolloutState, why string, by By) error {
 	if r.rollout.Load() != o {
 		return fmt.Errorf("filter %s: %w", o.Filter, ErrNoRollout)
+	}
+	if state == RolloutRolledBack && o.promoting.Load() {
+		return fmt.Errorf("filter %s: its version is being put in force: %w", o.Filter, ErrNoRollout)
 	}
 	if r.ctx.Err() != nil {
 		return ErrClosed

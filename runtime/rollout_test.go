@@ -385,3 +385,58 @@ func TestRolloutAndReload(t *testing.T) {
 		t.Errorf("%v; the version was closed %d times", err, v.closed.Load())
 	}
 }
+
+// TestRollingBackWhatIsPromoted: while a version is put in force nobody records that it was
+// rolled back; where that fails, it is rolled back.
+func TestRollingBackWhatIsPromoted(t *testing.T) {
+	r, _, _ := rolling(t, runtime.Options{})
+	by := runtime.By{Principal: "ops"}
+	rollOut(t, r, runtime.Rollout{Share: 0.5}, &version{name: "b"})
+	s, err := r.Promote(t.Context(), "f", by, func(runtime.Rollout) error {
+		if s, err := r.RollBack(t.Context(), "f", by); !errors.Is(err, runtime.ErrNoRollout) {
+			t.Errorf("it was rolled back on its way: %+v %v", s, err)
+		}
+		return nil
+	})
+	if err != nil || s.State != runtime.RolloutPromoted {
+		t.Errorf("%+v %v", s, err)
+	}
+	rollOut(t, r, runtime.Rollout{Share: 0.5}, &version{name: "c"})
+	if _, err := r.Promote(t.Context(), "f", by, func(runtime.Rollout) error {
+		_, _ = r.RollBack(t.Context(), "f", by)
+		return errDown
+	}); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	if s := ended(t, r); s.State != runtime.RolloutRolledBack {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestAnotherFilterThatCannotJudge: what a filter behind the rollout's cannot judge is no
+// failure of the version.
+func TestAnotherFilterThatCannotJudge(t *testing.T) {
+	sink, behind := &memorySink{}, &version{name: "z"}
+	behind.failing(&filter.Error{Cause: auditrelay.CauseBreaker, Err: errDown})
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "one", Digest: "1", Sink: sink,
+		Steps: []runtime.Step{{Name: "f", Filter: &version{name: "a"}}, {Name: "z", Filter: behind}}})}})
+	rollOut(t, r, runtime.Rollout{Share: 1}, &version{name: "b"})
+	submit(t, r, some("e", 20)...)
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+		if s, err := r.Callback("one"); err != nil || time.Now().After(deadline) {
+			t.Fatal(s, err)
+		} else if s.State == runtime.StateDegraded {
+			break
+		}
+	}
+	if s, err := r.LastRollout(); err != nil || s.State != runtime.RolloutRunning {
+		t.Errorf("%+v %v", s, err)
+	}
+	behind.failing(nil)
+	r.Retry("one")
+	settle(t, r)
+	if n := len(sink.lines()); n < 20 {
+		t.Errorf("%d delivered", n)
+	}
+}

@@ -189,6 +189,11 @@ func (j *judge) finish(w *worker, v *visit) {
 func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 	t := j.trial.Load()
 	if t == nil || t.step != i {
+		if t != nil {
+			for _, v := range live {
+				v.tried = nil // what fails here is not the version's
+			}
+		}
 		j.version(ctx, w, i, i, j.steps[i].Filter, live)
 		return
 	}
