@@ -36,6 +36,11 @@ const (
 	MaxPlace       = 512
 	MaxCheckpoints = 256
 	maxPlaces      = 64
+	// maxOrigin bounds an origin that is kept: of two ids and a lane's name.
+	maxOrigin = 256
+	// maxVerified bounds what is kept of all places, in bytes of JSON: beyond, those that
+	// were verified longest ago are forgotten.
+	maxVerified = 1 << 20
 )
 
 // Verified is the last VerifyReport of one place.
@@ -109,6 +114,9 @@ func (r *Runtime) ReportVerified(_ context.Context, report VerifyReport, by By) 
 	all = slices.DeleteFunc(all, func(v Verified) bool { return v.Place == out.Place })
 	all = append([]Verified{out}, all[:min(len(all), maxPlaces-1)]...)
 	value, err := json.Marshal(all)
+	for ; err == nil && len(value) > maxVerified && len(all) > 1; value, err = json.Marshal(all) {
+		all = all[:len(all)-1]
+	}
 	if err != nil {
 		return out, err
 	}
@@ -152,10 +160,21 @@ func (r *Runtime) logNames() (map[string]namedLog, error) {
 	return logs, err
 }
 
+// shownOrigin is an origin as it is kept, which anybody may have written.
+func shownOrigin(origin string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.ContainsRune("/%._~-:@$=", c):
+			return c
+		}
+		return '?'
+	}, origin[:min(len(origin), maxOrigin)])
+}
+
 // holdAgainst holds a checkpoint that somebody verified against this journal's log.
 func (r *Runtime) holdAgainst(signed string, logs map[string]namedLog) VerifiedLog {
 	origin, _, _ := strings.Cut(signed, "\n")
-	out := VerifiedLog{Origin: strings.ToValidUTF8(origin[:min(len(origin), MaxPlace)], "?")}
+	out := VerifiedLog{Origin: shownOrigin(origin)}
 	if r.signing == nil {
 		out.Fault = "this relay signs nothing"
 		return out
