@@ -20,7 +20,7 @@ callbacks: [{name: one, filters: [rules, mask], sink: {stdout: {}}}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: cfg, build: *a}
+	d := &daemon{cfg: cfg, build: assembler{log: a.log}}
 	code := func(string) ([]byte, error) { return []byte("no module"), nil }
 	for _, o := range []runtime.Rollout{
 		{Filter: "rules", Kind: kindModule, Digest: "00"},
