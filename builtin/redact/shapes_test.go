@@ -27,3 +27,18 @@ func TestTablesAndArguments(t *testing.T) {
 		}
 	}
 }
+
+// What a command line tells of a part of an argument takes nothing from what the argument
+// before it tells of the whole, nor from the rules for JSON in an argument.
+func TestArgumentsThatAreMoreThanTheLineTells(t *testing.T) {
+	r := open(t, policy(t, `{rules: [{names: [email], do: mask}, {detect: [secrets], do: mask}]}`))
+	for event, want := range map[string]string{
+		`{"updated_values":{"args":["mysql","--password","hunter2-Fall&q7Zk2mXv9TbL4"]}}`:                           `{"updated_values":{"args":["mysql","--password","***"]}}`,
+		`{"updated_values":{"args":["docker","login","--password","q7Zk2mT'Xv9TbL4wRy","-u","bob"]}}`:               `{"updated_values":{"args":["docker","login","--password","***","-u","bob"]}}`,
+		`{"updated_values":{"args":["curl","-d","{\"email\":\"ann@example.com\",\"password\":\"hunter2-Fall\"}"]}}`: `{"updated_values":{"args":["curl","-d","{\"email\":\"***\",\"password\":\"***\"}"]}}`,
+	} {
+		if out, _ := r.apply(t, []byte(event)); string(out) != want {
+			t.Errorf("%s\nbecame %s\nand not %s", event, out, want)
+		}
+	}
+}

@@ -12,8 +12,10 @@ const (
 	// inflatedMost is how much of one compressed text is looked at.
 	inflatedMost = 64 << 10
 	// inflatedPerByte, and inflatedMost, bound what is inflated for one text: a byte of
-	// gzip can stand for a thousand.
+	// gzip can stand for a thousand. A short text has no more than shortPerByte, since an
+	// event may hold very many.
 	inflatedPerByte = 4
+	shortPerByte    = 32
 )
 
 var gzipMagic = [2]byte{0x1f, 0x8b}
@@ -23,7 +25,7 @@ var gzipMagic = [2]byte{0x1f, 0x8b}
 func (s *Set) compressed(row []byte, w *scan, layer int) (Finding, bool) {
 	d := s.room(w)
 	d.rows[layer] = appendBase64(d.rows[layer][:0], row[:len(row)/4*4])
-	most := min(inflatedMost, w.size*inflatedPerByte+inflatedMost-d.inflated)
+	most := min(inflatedMost, min(w.size*shortPerByte, w.size*inflatedPerByte+inflatedMost)-d.inflated)
 	if most <= 0 {
 		return Finding{}, false
 	}

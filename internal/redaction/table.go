@@ -101,8 +101,8 @@ func (a *Applier) isTold(n document.Node) bool {
 }
 
 // maskTold redacts an argument where its command line tells, and as a whole where the
-// argument alone tells too.
-func (a *Applier) maskTold(n document.Node) error {
+// argument alone, or the name that it stands under or behind, tells too.
+func (a *Applier) maskTold(n document.Node, near detect.Name) error {
 	a.value, _ = a.doc.AppendString(a.value[:0], n)
 	a.findings = a.findings[:0]
 	rule := 0
@@ -111,5 +111,5 @@ func (a *Applier) maskTold(n document.Node) error {
 			a.findings, rule = append(a.findings, t.found), t.detect
 		}
 	}
-	return a.redactFindings(n, a.value, detect.Name{}, rule, a.detects(a.value, detect.Name{}) && len(a.findings) > 0)
+	return a.redactFindings(n, a.value, near, rule, a.detects(a.value, near) && len(a.findings) > 0)
 }

@@ -114,11 +114,12 @@ func (a *Applier) elements(n document.Node, in place) error {
 		if certain && !flag {
 			rule = a.policy.stronger(int(before.rule)-1, rule)
 		}
-		if rule >= 0 || len(a.told) == 0 || !a.isTold(c) {
+		// JSON in an argument has names of its own, which tell more than the line.
+		if rule >= 0 || len(a.told) == 0 || !a.isTold(c) || d.Holds(c) != document.Absent {
 			if err := a.one(c, rule, s, at); err != nil {
 				return err
 			}
-		} else if err := a.maskTold(c); err != nil {
+		} else if err := a.maskTold(c, at.near); err != nil {
 			return err
 		}
 		a.key = a.key[:base]
