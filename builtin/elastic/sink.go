@@ -39,6 +39,7 @@ type Sink struct {
 	client  *httpsink.Client
 	packing httpsink.Packing
 	query   string
+	brief   string // query without the reasons of errors, which may quote long values
 }
 
 var (
@@ -67,13 +68,18 @@ func New(o Options) (*Sink, error) {
 		// Two lines each: what to do, and the document.
 		Lines: 2, MaxItems: o.MaxEvents,
 	}}
-	query := url.Values{"filter_path": {"errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.result,items.*.failure_store"}}
+	query := url.Values{"filter_path": {answered}}
 	if o.Pipeline != "" {
 		query.Set("pipeline", o.Pipeline)
 	}
+	s.brief = query.Encode()
+	query.Set("filter_path", answered+",items.*.error.reason")
 	s.query = query.Encode()
 	return s, nil
 }
+
+// answered is what is wanted of an answer.
+const answered = "errors,items.*.status,items.*.error.type,items.*.result,items.*.failure_store"
 
 // Concurrency returns the most requests at a time.
 func (s *Sink) Concurrency() int { return s.client.Concurrency() }
@@ -152,7 +158,11 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 // *auditrelay.RecordErrors: the others are there.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
-		answer, err := s.call(ctx, p)
+		answer, err := s.call(ctx, p, s.query)
+		if err == nil && len(answer.Body) >= maxAnswer(len(p.Sequences)) {
+			// Cut, since reasons quote documents. What is there answers 409 now.
+			answer, err = s.call(ctx, p, s.brief)
+		}
 		if err != nil {
 			return err
 		}
@@ -160,12 +170,12 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-func (s *Sink) call(ctx context.Context, p auditrelay.Payload) (httpsink.Answer, error) {
+func (s *Sink) call(ctx context.Context, p auditrelay.Payload, query string) (httpsink.Answer, error) {
 	h := httpsink.Header(p)
 	if err := s.authorize(h); err != nil {
 		return httpsink.Answer{}, err
 	}
-	return s.client.Send(ctx, httpsink.Request{Path: "/" + s.options.Index + "/_bulk", Query: s.query, Header: h, Body: p.Body, MaxAnswer: maxAnswer(len(p.Sequences))})
+	return s.client.Send(ctx, httpsink.Request{Path: "/" + s.options.Index + "/_bulk", Query: query, Header: h, Body: p.Body, MaxAnswer: maxAnswer(len(p.Sequences))})
 }
 
 func (s *Sink) authorize(h http.Header) error {
@@ -217,8 +227,12 @@ var ofIndex = map[string]bool{
 	"index_not_found_exception": true, "cluster_block_exception": true, "alias_not_found_exception": true,
 }
 
-// ofSetting are reasons of errors of the type illegal_argument_exception, which a document
-// may cause as well, that say of a setting that it is wrong.
+// ofArgument are types of errors that a document may cause as well as a setting. Reasons of
+// other types quote documents, so that they decide nothing.
+var ofArgument = map[string]bool{"illegal_argument_exception": true, "validation_exception": true}
+
+// ofSetting are beginnings of reasons of errors ofArgument that say of a setting that it is
+// wrong.
 var ofSetting = []struct {
 	form *regexp.Regexp
 	what string
@@ -226,7 +240,7 @@ var ofSetting = []struct {
 	{regexp.MustCompile(`^pipeline with id \[[^\]]*\] does not exist`), "the ingest pipeline does not exist: make it, or correct pipeline or the index's default_pipeline"},
 	{regexp.MustCompile(`^no write index is defined for alias`), "the alias has no write index"},
 	{regexp.MustCompile(`^no matching index template found for data stream`), "the data stream has no index template"},
-	{regexp.MustCompile(`this action would add \[\d+\] (total )?shards`), "the cluster has no room for another shard"},
+	{regexp.MustCompile(`^(Validation Failed: \d+: )?this action would add \[\d+\] (total )?shards`), "the cluster has no room for another shard"},
 }
 
 // setting says what is wrong with a setting, "" where none is known to be.
@@ -235,7 +249,7 @@ func (r result) setting() string {
 		return typeOf(r)
 	}
 	for _, one := range ofSetting {
-		if one.form.MatchString(r.Error.Reason) {
+		if ofArgument[r.Error.Type] && one.form.MatchString(r.Error.Reason) {
 			return one.what
 		}
 	}

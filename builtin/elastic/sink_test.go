@@ -43,6 +43,7 @@ type cluster struct {
 	status int    // of items that are refused
 	kind   string // of their error
 	reason string
+	brief  bool   // reasons are given to those who ask for them
 	more   string // beside a status, of items that are taken
 	ids    map[string]bool
 	docs   [][]byte
@@ -83,7 +84,10 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
-	failed := false
+	failed, reason := false, c.reason
+	if c.brief && !strings.Contains(r.URL.Query().Get("filter_path"), "error.reason") {
+		reason = ""
+	}
 	var items []string
 	for i := 0; i+1 < len(lines); i += 2 {
 		var action struct {
@@ -110,7 +114,7 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 		if c.more != "" && bytes.Contains(lines[i+1], []byte(`"event-2"`)) {
 			more = "," + c.more
 		}
-		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":%q}%s}}`, status, kind, c.reason, more))
+		items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":%q}%s}}`, status, kind, reason, more))
 	}
 	fmt.Fprintf(w, `{"errors":%v,"items":[%s]}`, failed, strings.Join(items, ","))
 }
@@ -257,6 +261,38 @@ func TestALongAnswer(t *testing.T) {
 	s := newSink(t, options(c.URL))
 	if _, err := s.Deliver(t.Context(), render(t, s, chunk(2))[0]); auditrelay.KindOf(err) != auditrelay.TooLarge {
 		t.Errorf("%v", err)
+	}
+}
+
+// A reason that quotes a long value makes the answer too long to read, and stalls nothing:
+// the document is set aside, and the others are there.
+func TestALongValueInAReason(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		c := start(t)
+		c.brief, c.refuse, c.kind, c.reason = true, `"event-0"`, "document_parsing_exception", "Preview of field's value: '"+strings.Repeat("x", 200_000)+"'"
+		s := newSink(t, options(c.URL))
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(n))[0])
+		named, ok := errors.AsType[*auditrelay.RecordErrors](err)
+		if !ok || len(named.Records) != 1 || named.Records[0].Sequence != 1 || len(c.documents()) != n-1 {
+			t.Errorf("of %d: %v, %d documents", n, err, len(c.documents()))
+		}
+	}
+}
+
+// A document whose value is quoted by the reason of its refusal says nothing of a setting.
+func TestAForgedReason(t *testing.T) {
+	for kind, reason := range map[string]string{
+		"document_parsing_exception": "failed to parse field [n]. Preview of field's value: 'this action would add [1] shards'",
+		"illegal_argument_exception": "value [this action would add [1] total shards] is no number",
+		"fail_processor_exception":   "pipeline with id [audit] does not exist",
+	} {
+		c := start(t)
+		c.refuse, c.kind, c.reason = `"event-1"`, kind, reason
+		s := newSink(t, options(c.URL))
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(3))[0])
+		if named, ok := errors.AsType[*auditrelay.RecordErrors](err); !ok || len(named.Records) != 1 || named.Records[0].Sequence != 2 {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 
