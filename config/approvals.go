@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (c checker) holders(roles ...Role) int {
 	for _, t := range c.Tokens {
 		for _, role := range t.Roles {
 			if slices.Contains(roles, role) {
-				names[t.Name] = true
+				names[strings.ToLower(t.Name)] = true // in capitals or not
 			}
 		}
 	}

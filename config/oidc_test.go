@@ -43,6 +43,7 @@ func TestApprovals(t *testing.T) {
 		tokens + "approvals: {keyring destroy: 2}":                                      "approvals.keyring destroy: it needs 2 principals, and tokens name 1 with the role admin",
 		tokens + "approvals: {detach: 6}":                                               "approvals.detach",
 		tokens + "approvals: {detach: 2, within: 1000h}":                                "approvals.within",
+		strings.ReplaceAll(tokens, "name: b", "name: A") + "approvals: {detach: 2}":     "approvals.detach: it needs 2 principals, and tokens name 1",
 		"approvals: {discard: 2}":                                                       "approvals.discard: it needs principals that can be told apart",
 		tokens + "approvals: {destroy: 2}":                                              "approvals.destroy",
 	} {

@@ -282,7 +282,7 @@ const tableDeadLetter = "auditrelay_deadletter"
 // records name the sequences, in the same write. On an error some may already be
 // discarded; the number says how many.
 func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
-	if err := r.askDiscard(ctx, callback, by, sequences); err != nil {
+	if none, err := r.askDiscard(ctx, callback, by, sequences); none || err != nil {
 		return 0, err
 	}
 	act := laneAct{"discard", auditrelay.ActionDeleted}

@@ -80,6 +80,10 @@ func (s *Approver) same(other *Approver) bool {
 	return strings.EqualFold(s.Name, other.Name) || s.Subject != "" && s.Subject == other.Subject
 }
 
+// named reports whether it is a principal that can be told apart: who calls by the socket
+// without a token is local, whoever it is.
+func (s *Approver) named() bool { return s.Name != "" && s.Name != "local" }
+
 // Approval is a request for an act that needs several principals, with what became of it.
 type Approval struct {
 	ID       string      `json:"id"`
@@ -110,6 +114,9 @@ var (
 	ErrNoApproval = errors.New("no such request for approval")
 	// ErrSamePrincipal: who approves is who asked, or who approved before, by whichever credential.
 	ErrSamePrincipal = errors.New("another principal has to approve it")
+	// ErrNobody: who asks or approves showed no credential of a principal, so that it may be
+	// anybody, also who asked.
+	ErrNobody = errors.New("it takes principals that can be told apart, and this caller may be any of them")
 )
 
 // tableApproval is the table_name of the relay's own records about requests for approval.
@@ -222,6 +229,9 @@ func (r *Runtime) askApproval(act ApprovedAct, by By) error {
 	if need < 2 {
 		return nil
 	}
+	if me := approverOf(by, r.approvals.now()); !me.named() {
+		return fmt.Errorf("%s: %w", strings.TrimSpace(act.Act+" "+act.Object), ErrNobody)
+	}
 	if len(act.Items) > maxItems {
 		return fmt.Errorf("%w: %d bytes of sequences for one request, at most %d: choose fewer", ErrTooLarge, len(act.Items), maxItems)
 	}
@@ -291,7 +301,7 @@ func (r *Runtime) pendingApproval(id string, by By) (Approval, error) {
 // Approve adds by's approval to a request. The last one that it needs does the act, exactly
 // as it was asked for: the returned Approval says how it ended. By.Seen is its digest.
 //
-// Errors: ErrNoApproval; ErrSamePrincipal; ErrConflict: it does not wait any more;
+// Errors: ErrNoApproval; ErrSamePrincipal; ErrNobody; ErrConflict: it does not wait any more;
 // ErrChanged.
 func (r *Runtime) Approve(ctx context.Context, id string, by By) (Approval, error) {
 	a, err := r.approve(id, by)
@@ -311,7 +321,10 @@ func (r *Runtime) approve(id string, by By) (Approval, error) {
 	}
 	now := r.approvals.now()
 	me := approverOf(by, now)
-	if me.Name == "" || me.same(&a.By) || slices.ContainsFunc(a.Approved, func(s Approver) bool { return me.same(&s) }) {
+	if !me.named() {
+		return a, fmt.Errorf("request %s: %w", id, ErrNobody)
+	}
+	if me.same(&a.By) || slices.ContainsFunc(a.Approved, func(s Approver) bool { return me.same(&s) }) {
 		return a, fmt.Errorf("request %s of %s: %w", id, a.By.Name, ErrSamePrincipal)
 	}
 	version, err := r.versionOf(&a.Act)
@@ -398,15 +411,19 @@ func (r *Runtime) openApprovals(c Approvals) error {
 		return err
 	}
 	r.closeApprovals()
+	var interrupted []Approval
 	for _, a := range r.approvals.all {
 		if a.State == ApprovalApproved {
-			r.wg.Go(func() {
-				r.log.Warn("an approved act was interrupted; it is done now", "request", a.ID, "act", a.Act.Act, "object", a.Act.Object)
-				if _, err := r.carryOut(r.ctx, a); err != nil && r.ctx.Err() == nil {
-					r.log.Error("an approved act failed", "request", a.ID, "error", err)
-				}
-			})
+			interrupted = append(interrupted, a)
 		}
+	}
+	for _, a := range interrupted { // each of them writes to the map
+		r.wg.Go(func() {
+			r.log.Warn("an approved act was interrupted; it is done now", "request", a.ID, "act", a.Act.Act, "object", a.Act.Object)
+			if _, err := r.carryOut(r.ctx, a); err != nil && r.ctx.Err() == nil {
+				r.log.Error("an approved act failed", "request", a.ID, "error", err)
+			}
+		})
 	}
 	return nil
 }

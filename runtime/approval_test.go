@@ -87,10 +87,13 @@ func TestASecondPersonApproves(t *testing.T) {
 	}
 	other := person("1234") // her token without the claim email
 	other.Subject = alice.Subject
-	for name, by := range map[string]runtime.By{"herself": alice, "her token": person("alice@example.com"), "her certificate, in capitals": person("Alice@Example.com"), "another name of the same subject": other, "nobody": {}} {
+	for name, by := range map[string]runtime.By{"herself": alice, "her token": person("alice@example.com"), "her certificate, in capitals": person("Alice@Example.com"), "another name of the same subject": other} {
 		if _, err := rt.Approve(ctx, a.ID, by); !errors.Is(err, runtime.ErrSamePrincipal) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := rt.Approve(ctx, a.ID, runtime.By{}); !errors.Is(err, runtime.ErrNobody) {
+		t.Errorf("nobody: %v", err)
 	}
 	wrong := person("bob")
 	wrong.Seen = strings.Repeat("0", 64)
@@ -240,5 +243,34 @@ func TestApprovalsEnd(t *testing.T) {
 	}
 	if n := strings.Count(approvalRecords(t, rt), `"act":"detach","outcome":"done"`); ok != 1 || n != 1 {
 		t.Errorf("%d approvals counted, detached %d times", ok, n)
+	}
+}
+
+// TestNobodyApproves: who calls without a credential of a principal may be who asked, and
+// neither asks nor approves.
+func TestNobodyApproves(t *testing.T) {
+	rt := openApprovals(t, t.TempDir(), twice)
+	defer func() { _ = rt.Close() }()
+	ctx := t.Context()
+	local := runtime.By{Principal: "local", Credential: "socket: user 1000"}
+	if err := rt.Detach(ctx, "archive", local); !errors.Is(err, runtime.ErrNobody) {
+		t.Errorf("local asks: %v", err)
+	}
+	a := asked(t, rt.Detach(ctx, "archive", person("alice")))
+	if _, err := rt.Approve(ctx, a.ID, local); !errors.Is(err, runtime.ErrNobody) {
+		t.Errorf("local approves: %v", err)
+	}
+	if s, _ := rt.Callback("archive"); s.State == runtime.StateDetached {
+		t.Error("one person detached it by two doors")
+	}
+}
+
+// TestNothingToDiscard: where there is nothing to discard, nothing is asked for and nothing
+// that comes is discarded.
+func TestNothingToDiscard(t *testing.T) {
+	rt := openApprovals(t, t.TempDir(), twice)
+	defer func() { _ = rt.Close() }()
+	if n, err := rt.DiscardDeadLetters(t.Context(), "archive", person("alice")); n != 0 || err != nil || len(rt.Approvals()) != 0 {
+		t.Errorf("%d, %v", n, err)
 	}
 }

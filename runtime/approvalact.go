@@ -144,34 +144,37 @@ func (r *Runtime) askDetach(callback string, by By) error {
 	return r.askApproval(ApprovedAct{Act: ActDetach, Object: callback, Version: laneVersion(*s)}, by)
 }
 
-func (r *Runtime) askDiscard(ctx context.Context, callback string, by By, sequences []uint64) error {
+// askDiscard also reports whether there is nothing to discard: what becomes a dead letter
+// from then on was not asked for.
+func (r *Runtime) askDiscard(ctx context.Context, callback string, by By, sequences []uint64) (none bool, err error) {
 	if !r.approves(ActDiscard, by) {
-		return nil
+		return false, nil
 	}
-	if _, err := r.laneOf(callback); err != nil {
-		return err
+	s, err := r.laneOf(callback)
+	if err != nil {
+		return false, err
 	}
 	if len(sequences) == 0 { // all that there are now, and none that comes
 		for after := uint64(0); ; {
 			letters, err := r.DeadLetters(ctx, callback, after, 0)
 			if err != nil {
-				return err
+				return false, err
 			}
 			if len(letters) == 0 || len(sequences) > 1_000_000 {
 				break
 			}
 			for i := range letters {
 				after = letters[i].Sequence
-				if letters[i].Namespace != auditrelay.NamespaceRelay {
+				if letters[i].Namespace != auditrelay.NamespaceRelay || s.Removed {
 					sequences = append(sequences, after)
 				}
 			}
 		}
 		if len(sequences) == 0 {
-			return nil // nothing is given up
+			return true, nil
 		}
 	}
-	return r.askApproval(ApprovedAct{Act: ActDiscard, Object: callback, Items: ranges(sorted(sequences))}, by)
+	return false, r.askApproval(ApprovedAct{Act: ActDiscard, Object: callback, Items: ranges(sorted(sequences))}, by)
 }
 
 // AskQuarantineDelete makes one request for several items, where deleting them needs

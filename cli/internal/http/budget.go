@@ -154,7 +154,9 @@ func (s *Server) acquire(ctx context.Context, from *budget, principal string, n 
 	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
 	defer cancel()
 	if release, err = from.acquire(ctx, principal, n); err != nil {
-		s.principals.count(principal, func(u *usage) { u.memory++ })
+		if from != s.unknown { // its names are addresses, and anybody's
+			s.principals.count(principal, func(u *usage) { u.memory++ })
+		}
 		return nil, errBusy
 	}
 	return release, nil

@@ -64,7 +64,7 @@ func (i *issuer) identify(ctx context.Context, token string) (principal, *api.Er
 		if err != nil {
 			return who, &api.Error{Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized, Message: err.Error()}
 		}
-		if !slices.Contains(values, g.Value) {
+		if !slices.Contains(values, g.Value) || g.Claim == "email" && !person.Claims.Verified() {
 			continue
 		}
 		if matched && who.namespace != g.Namespace {

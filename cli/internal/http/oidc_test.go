@@ -18,6 +18,7 @@ func oidcOf(mock *oidctest.Issuer, given ...config.Token) *config.Config {
 		{Claim: "groups", Value: "operators", Roles: []config.Role{"operate"}},
 		{Claim: "groups", Value: "auditors", Roles: []config.Role{"auditor"}},
 		{Claim: "realm.roles", Value: "admin", Roles: []config.Role{"admin"}},
+		{Claim: "email", Value: "chief@example.com", Roles: []config.Role{"admin"}},
 		{Claim: "org", Value: "acme", Roles: []config.Role{"view"}, Namespace: "team-acme"},
 		{Claim: "org", Value: "umbrella", Roles: []config.Role{"view"}, Namespace: "team-umbrella"},
 	}}
@@ -40,6 +41,8 @@ func TestClaimsGiveRoles(t *testing.T) {
 		{"two groups", map[string]any{"groups": []string{"auditors", "operators"}}, 200, "view auditor operate"},
 		{"a nested claim", map[string]any{"realm": map[string]any{"roles": []string{"admin"}}}, 200, "ingest view auditor comply operate admin"},
 		{"a namespace", map[string]any{"org": "acme"}, 200, "view"},
+		{"an email", map[string]any{"email": "chief@example.com"}, 200, "ingest view auditor comply operate admin"},
+		{"an email that the issuer does not stand for", map[string]any{"email": "chief@example.com", "email_verified": false}, 403, ""},
 		{"no claim", nil, 403, ""},
 		{"an empty list", map[string]any{"groups": []string{}}, 403, ""},
 		{"a value that begins alike", map[string]any{"groups": "operators2"}, 403, ""},

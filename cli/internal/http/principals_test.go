@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"auditrelay/config"
 )
@@ -58,5 +59,23 @@ func TestUseByPrincipal(t *testing.T) {
 	text = scrape()
 	if n := strings.Count(text, "auditrelay_principal_requests_total{"); n != maxPrincipals+1 || !strings.Contains(text, `auditrelay_principal_requests_total{principal="other"}`) {
 		t.Errorf("%d principals in the metrics", n)
+	}
+}
+
+// TestAddressesAreNoPrincipals: what unknown senders hold at a hook is by address, and the
+// metrics count no address as a principal, however many come.
+func TestAddressesAreNoPrincipals(t *testing.T) {
+	r := newRelay(t, Options{Config: tokens(nil)})
+	r.srv.patience.busy = time.Millisecond
+	release, err := r.srv.unknown.acquire(t.Context(), "192.0.2.1", r.srv.unknown.most())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, err := r.srv.acquire(t.Context(), r.srv.unknown, "192.0.2.1", 1); err == nil {
+		t.Fatal("an address holds more than its share")
+	}
+	if n := len(r.srv.principals.all); n != 0 {
+		t.Errorf("%d principals are counted", n)
 	}
 }

@@ -54,8 +54,8 @@ func (c Claims) find(name string) (any, bool) {
 	return Claims(inner).find(rest)
 }
 
-// verified reports whether the issuer stands for the email. Some issuers say nothing.
-func (c Claims) verified() bool {
+// Verified reports whether the issuer stands for the email. Some issuers say nothing.
+func (c Claims) Verified() bool {
 	v, said := c["email_verified"]
 	return !said || v == true || v == "true"
 }

@@ -213,7 +213,7 @@ func (i *Issuer) name(claims Claims) (string, error) {
 		switch {
 		case err != nil || len(values) > 1:
 			return "", fmt.Errorf("%w (the claim %s is not a text)", ErrInvalid, claim)
-		case len(values) == 0 || values[0] == "", claim == "email" && !claims.verified():
+		case len(values) == 0 || values[0] == "", claim == "email" && !claims.Verified():
 			continue
 		}
 		name := values[0]
