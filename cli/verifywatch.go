@@ -127,7 +127,7 @@ func (w *watcher) run(a *program) {
 		return
 	}
 	if err := w.command.report(a.ctx, report); err != nil && a.ctx.Err() == nil {
-		fmt.Fprintln(a.stderr, escaped([]byte(err.Error()))) // told at every run: nobody else says it
+		fmt.Fprintf(a.stderr, "%s\n", escaped([]byte(err.Error()))) // told at every run: nobody else says it
 	}
 	for _, c := range verify.Categories {
 		w.faults.WithLabelValues(string(c)).Set(float64(report.FaultCounts[c]))

@@ -271,8 +271,8 @@ func TestSealedPayloadsKeepTheirVersion(t *testing.T) {
 	r, one, two = rolling(t, runtime.Options{Dir: dir})
 	settle(t, r)
 	for _, s := range []*memorySink{one, two} {
-		if new, old := len(byTag(s, "b")), len(byTag(s, "a")); new != 5 || old != 5 {
-			t.Errorf("%d events of the new version, %d of the one in force", new, old)
+		if next, former := len(byTag(s, "b")), len(byTag(s, "a")); next != 5 || former != 5 {
+			t.Errorf("%d events of the new version, %d of the one in force", next, former)
 		}
 	}
 }

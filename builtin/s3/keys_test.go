@@ -277,7 +277,7 @@ func FuzzLiteLLMKey(f *testing.F) {
 func TestNamesOfLinesOfText(t *testing.T) {
 	for compression, ending := range map[string]string{s3.CompressionGzip: ".gz", s3.CompressionZstd: ".zst", s3.CompressionNone: ""} {
 		for media, want := range map[string]string{"application/json": ".ndjson", "application/cloudevents+json": ".ndjson", auditrelay.MediaTypeText: ".log"} {
-			o := s3.Options{Bucket: "b", Compression: compression}
+			o := s3.Options{Bucket: "audit", Compression: compression}
 			c := auditrelay.Chunk{Callback: "archive", Journal: "j1.1", From: 7, To: 9, MediaType: media, Records: []auditrelay.Record{{Sequence: 7, Data: []byte("a")}, {Sequence: 8, Data: []byte("b")}}}
 			s := newSink(t, o)
 			payloads, err := s.Render(c)
@@ -293,7 +293,7 @@ func TestNamesOfLinesOfText(t *testing.T) {
 					t.Errorf("%s, %s: %s, %s", media, compression, p.Key, p.Headers["Content-Type"])
 				}
 			}
-			o.Layout = s3.LayoutLiteLLM
+			o.Layout, o.Compression = s3.LayoutLiteLLM, ""
 			if payloads, err = newSink(t, o).Render(c); err != nil || !strings.HasSuffix(payloads[0].Key, ".json") {
 				t.Errorf("layout litellm: %s, %v", payloads[0].Key, err)
 			}

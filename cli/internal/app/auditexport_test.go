@@ -126,7 +126,7 @@ func TestExportAsCSV(t *testing.T) {
 	}
 	columns := []string{
 		"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
-		"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict",
+		"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict", "source", "principal",
 	}
 	if !slices.Equal(rows[0], columns) || len(rows) != len(odd)+2 {
 		t.Fatalf("%d rows, the first %v", len(rows), rows[0])

@@ -141,12 +141,12 @@ func TestKillWhileRecovering(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	config := filepath.Join(t.TempDir(), "auditrelay.yaml")
 	write(t, config, fmt.Sprintf("data_dir: %s\ncallbacks:\n  - {name: out, sink: {stdout: {}}}\n", dir))
-	recover := []string{"journal", "recover", "--config", config, "--yes", "--reason", "TICKET-9"}
+	repair := []string{"journal", "recover", "--config", config, "--yes", "--reason", "TICKET-9"}
 	fresh(t, base, dir)
 	if _, err := look(t, runtime.Options{Dir: dir}, "recover"); err == nil {
 		t.Fatal("the journal is not damaged: nothing is tested")
 	}
-	out, took, err := ran(t, recover...)
+	out, took, err := ran(t, repair...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -158,8 +158,8 @@ func TestKillWhileRecovering(t *testing.T) {
 	for i := range n {
 		fresh(t, base, dir)
 		after := took * time.Duration(i) / time.Duration(n)
-		killed(t, after, recover...)
-		out, _, err := ran(t, recover...) // its own lock went with the process
+		killed(t, after, repair...)
+		out, _, err := ran(t, repair...) // its own lock went with the process
 		switch {
 		case err == nil:
 			seen["went on"]++
@@ -232,16 +232,16 @@ func TestKillWhileMoving(t *testing.T) {
 			begin()
 			after := took * time.Duration(i) / time.Duration(n)
 			killed(t, after, move(to)...)
-			old, new := done(from, moves), done(to, moves+1)
+			former, next := done(from, moves), done(to, moves+1)
 			switch {
-			case old == nil && new != nil:
+			case former == nil && next != nil:
 				seen["the old one"]++
-			case new == nil && old != nil:
+			case next == nil && former != nil:
 				seen["the new one"]++
-			case old != nil && new != nil && strings.Contains(old.Error()+new.Error(), "correct the configuration"):
+			case former != nil && next != nil && strings.Contains(former.Error()+next.Error(), "correct the configuration"):
 				seen["refused until it is told which"]++
 			default:
-				t.Errorf("to %s, killed after %s: the old one: %v; the new one: %v", to, after, old, new)
+				t.Errorf("to %s, killed after %s: the old one: %v; the new one: %v", to, after, former, next)
 			}
 		}
 		t.Logf("to %s: %d kills within %s, in force was: %v", to, n, took.Round(time.Millisecond), seen)

@@ -115,8 +115,8 @@ func originsOf(records []auditrelay.Record) (all []auditrelay.ManifestOrigin) {
 			ranges[len(ranges)-1][1] = r.Sequence
 			continue
 		}
-		known := false
-		if at, known = index[from]; !known {
+		known, ok := index[from]
+		if at = known; !ok {
 			at = len(all)
 			index[from] = at
 			all = append(all, auditrelay.ManifestOrigin{Namespace: r.Namespace, Source: r.Source, Principal: r.Principal})
