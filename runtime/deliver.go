@@ -132,7 +132,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		}
 		return nil
 	case res.taken:
-		p.machine.SetTried(p.r.tried())
+		p.machine.SetTried(p.r.tried(p.callback.Name))
 		return p.machine.Seal(tx, now, res.batch, p.place)
 	case ctx.Err() != nil && res.failed():
 		p.machine.Abandon(res.number) // broken off by us; not the destination's failure
@@ -143,7 +143,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		return nil //nolint:nilerr // broken off by us; not a failure
 	}
 	number, _ := p.machine.Tried(res.number)
-	p.machine.SetTried(p.r.tried())
+	p.machine.SetTried(p.r.tried(p.callback.Name))
 	_, err := p.machine.Settle(tx, now, *res.sent)
 	if err == nil {
 		p.attemptedAs(&res, number)

@@ -141,13 +141,16 @@ func (o *rollout) tooMany(judged, failed uint64) bool {
 	return float64(failed) > o.Bound*float64(max(judged, o.Events))
 }
 
-// tried is what the delivery machine counts by; nil if no rollout is under way.
-func (r *Runtime) tried() *delivery.Tried {
+// tried is what the delivery machine counts by; nil if no rollout is under way. What was
+// sealed before the rollout is none of its failures.
+func (r *Runtime) tried(callback string) *delivery.Tried {
 	o := r.rollout.Load()
 	if o == nil {
 		return nil
 	}
-	return &delivery.Tried{ID: o.ID, Filter: o.Filter, Digest: o.Digest, Chosen: o.chooses}
+	from := o.From[callback]
+	return &delivery.Tried{ID: o.ID, Filter: o.Filter, Digest: o.Digest,
+		Chosen: func(e *auditrelay.Event) bool { return e.Sequence >= from && o.chooses(e) }}
 }
 
 // counted ends the rollout if a lane's counts say so.

@@ -440,3 +440,51 @@ func TestAnotherFilterThatCannotJudge(t *testing.T) {
 		t.Errorf("%d delivered", n)
 	}
 }
+
+// TestWhatWasSealedBeforeARollout: a payload of before that the destination refuses later is
+// no failure of the version.
+func TestWhatWasSealedBeforeARollout(t *testing.T) {
+	var refusing atomic.Bool
+	sink := &memorySink{}
+	sink.deliver = func(p auditrelay.Payload) error {
+		switch {
+		case !strings.Contains(string(p.Body), `"tag":"a"`):
+			return nil
+		case refusing.Load():
+			return refuse(auditrelay.Refused)
+		}
+		return errDown
+	}
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "one", Digest: "1", Sink: sink,
+		Chunk: auditrelay.Chunking{Events: 10}, Steps: []runtime.Step{{Name: "f", Filter: &version{name: "a"}}}})}})
+	judged := func(done func(c runtime.CallbackStatus, s runtime.RolloutStatus) bool) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			c, err := r.Callback("one")
+			s, _ := r.LastRollout()
+			if err != nil || time.Now().After(deadline) {
+				t.Fatal(c, s, err)
+			}
+			if done(c, s) {
+				return
+			}
+		}
+	}
+	submit(t, r, some("before", 10)...)
+	judged(func(c runtime.CallbackStatus, _ runtime.RolloutStatus) bool { return c.Cursor >= 11 })
+	rollOut(t, r, runtime.Rollout{Share: 1}, &version{name: "b"})
+	submit(t, r, some("while", 10)...)
+	judged(func(_ runtime.CallbackStatus, s runtime.RolloutStatus) bool {
+		return len(s.Counts) == 1 && s.Counts[0].Judged == 10
+	})
+	refusing.Store(true)
+	r.Retry("one")
+	settle(t, r)
+	if a := account(t, r, "one"); a.DeadLettered != 10 {
+		t.Errorf("%+v", a)
+	}
+	if s, err := r.LastRollout(); err != nil || s.State != runtime.RolloutRunning || s.Counts[0].Failed != 0 {
+		t.Errorf("%+v %v", s, err)
+	}
+}
