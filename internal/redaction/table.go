@@ -91,17 +91,24 @@ func (a *Applier) lineOf(parent, n document.Node, spared uint64) {
 	}
 }
 
+// isTold reports whether the command line tells more of an argument than itself. JSON in one
+// is told by its own names, where they tell anything.
 func (a *Applier) isTold(n document.Node) bool {
 	for i := a.toldFrom; i < len(a.told); i++ {
-		if a.told[i].node == n {
+		if a.told[i].node != n {
+			continue
+		}
+		if a.doc.Holds(n) == document.Absent {
 			return true
 		}
+		a.value, _ = a.doc.AppendString(a.value[:0], n)
+		return !a.detects(a.value, detect.Name{})
 	}
 	return false
 }
 
 // maskTold redacts an argument where its command line tells, and as a whole where the
-// argument alone, or the name that it stands under or behind, tells too.
+// argument alone, or the name that it stands under or behind, tells too, and where it is JSON.
 func (a *Applier) maskTold(n document.Node, near detect.Name) error {
 	a.value, _ = a.doc.AppendString(a.value[:0], n)
 	a.findings = a.findings[:0]
@@ -111,5 +118,5 @@ func (a *Applier) maskTold(n document.Node, near detect.Name) error {
 			a.findings, rule = append(a.findings, t.found), t.detect
 		}
 	}
-	return a.redactFindings(n, a.value, near, rule, a.detects(a.value, near) && len(a.findings) > 0)
+	return a.redactFindings(n, a.value, near, rule, a.doc.Holds(n) != document.Absent || a.detects(a.value, near))
 }

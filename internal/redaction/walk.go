@@ -114,8 +114,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 		if certain && !flag {
 			rule = a.policy.stronger(int(before.rule)-1, rule)
 		}
-		// JSON in an argument has names of its own, which tell more than the line.
-		if rule >= 0 || len(a.told) == 0 || !a.isTold(c) || d.Holds(c) != document.Absent {
+		if rule >= 0 || len(a.told) == 0 || !a.isTold(c) {
 			if err := a.one(c, rule, s, at); err != nil {
 				return err
 			}
