@@ -31,6 +31,9 @@ func New(t *testing.T) *Issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := server.Keypair.KeyID(); err != nil { // it is computed once, without a lock
+		t.Fatal(err)
+	}
 	i := &Issuer{MockOIDC: server, t: t}
 	err = server.AddMiddleware(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
