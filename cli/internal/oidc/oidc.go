@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -373,6 +374,11 @@ func (i *Issuer) fetch(ctx context.Context) (*found, error) {
 		return nil, err
 	}
 	next := &found{authorize: provider.Endpoint().AuthURL, exchange: provider.Endpoint().TokenURL, at: i.now()}
+	for name, address := range map[string]string{"authorization_endpoint": next.authorize, "token_endpoint": next.exchange} {
+		if u, err := url.Parse(address); err != nil || address != "" && !secure(u.Scheme, u.Hostname()) {
+			return nil, fmt.Errorf("%s is not an https address", name) // the client's secret goes there
+		}
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, more.Keys, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)

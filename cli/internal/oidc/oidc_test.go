@@ -11,6 +11,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +198,46 @@ func TestSilentIssuer(t *testing.T) {
 	}
 	if n := strings.Count(text.String(), "cannot be read"); n != 2 {
 		t.Errorf("told %d times of two silences:\n%s", n, text.String())
+	}
+}
+
+// TestAddressesOfTheIssuer: what the issuer's document names is https, or on this machine,
+// for the client's secret goes there.
+func TestAddressesOfTheIssuer(t *testing.T) {
+	for name, good := range map[string]bool{"": true, "authorization_endpoint": false, "token_endpoint": false, "jwks_uri": false} {
+		var server *httptest.Server
+		server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/keys" {
+				key, err := mockoidc.RandomKeypair(2048)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				keys, err := key.JWKS()
+				if err != nil {
+					t.Error(err)
+				}
+				_, _ = w.Write(keys)
+				return
+			}
+			document := map[string]string{"issuer": server.URL, "authorization_endpoint": server.URL + "/a", "token_endpoint": server.URL + "/t", "jwks_uri": server.URL + "/keys"}
+			if name != "" {
+				document[name] = "http://issuer.example.com/x"
+			}
+			if err := json.NewEncoder(w).Encode(document); err != nil {
+				t.Error(err)
+			}
+		}))
+		issuer, err := New(config.OIDC{Issuer: server.URL, Audience: "relay"}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		issuer.Refresh()
+		issuer.awaitReading()
+		if (issuer.Trouble() == "") != good {
+			t.Errorf("%s elsewhere in clear text: %q", name, issuer.Trouble())
+		}
+		server.Close()
 	}
 }
 
