@@ -55,6 +55,7 @@ func TestMain(m *testing.M) {
 //	relay stop-twice      SIGTERM, and once more while it drains
 //	relay kill            SIGKILL
 //	relay log PATTERN     what it has logged must match
+//	lines SOCKET FILE     writes the file to a unix socket, and closes the connection
 //	quarantine FILE REASON   what a way in would set aside, while no relay runs
 //	exitcode N COMMAND    the exit code must be N
 //	digest VAR FILE       VAR becomes the file's SHA-256
@@ -88,6 +89,7 @@ func scripts(dir string) testscript.Params {
 			"account":    accountCommand,
 			"flipbit":    flipBitCommand,
 			"capture":    captureCommand,
+			"lines":      linesCommand,
 			"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[1])))))
 			},
@@ -119,6 +121,16 @@ func scripts(dir string) testscript.Params {
 			return nil
 		},
 	}
+}
+
+func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines SOCKET FILE")
+	}
+	conn, err := net.Dial("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = io.WriteString(conn, ts.ReadFile(args[1]))
+	ts.Check(errors.Join(err, conn.Close()))
 }
 
 // fussy is a sink of one's own that appends to a file, and refuses for good

@@ -42,6 +42,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.approvals()
 	c.schemas()
 	c.socket()
+	c.lineSockets()
 	c.origins()
 	c.quarantine()
 	c.keys()

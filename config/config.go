@@ -277,6 +277,10 @@ type Ingest struct {
 	// POST /v1/hooks/NAME. Default: none.
 	Hooks []Hook `yaml:"hooks,named"`
 
+	// Sockets are sockets on this machine for producers that write lines of JSON and read no
+	// answer, as Vault's audit device socket does, by name. Default: none.
+	Sockets []LineSocket `yaml:"sockets,named"`
+
 	// Quarantine limits the quarantine: invalid input whose sender cannot see an error.
 	// When it is full, senders get 503.
 	Quarantine Quarantine `yaml:"quarantine"`

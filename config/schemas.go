@@ -161,7 +161,7 @@ func (c *Config) SchemaNamed(name string) *Schema {
 	return s
 }
 
-// schemas checks schemas, hooks, and the tokens that name a schema.
+// schemas checks schemas, hooks, and the tokens and sockets that name a schema.
 func (c checker) schemas() {
 	for i := range c.Ingest.Schemas {
 		s := &c.Ingest.Schemas[i]
@@ -208,6 +208,16 @@ func (c checker) schemas() {
 			h.Auth = &s.Auth
 		}
 		c.hookSecrets(steps, h)
+	}
+	for i := range c.Ingest.Sockets {
+		s := &c.Ingest.Sockets[i]
+		steps := at("ingest", "sockets", s.Name)
+		if s.Schema == "" {
+			known(steps, s.Name)
+			s.Schema = s.Name
+		} else {
+			known(append(steps, "schema"), s.Schema)
+		}
 	}
 	given := 0 // those behind are ingest.tokens
 	if n := c.root.get("tokens"); n != nil {

@@ -55,6 +55,11 @@ func (i *Ingest) decodeNode(d *decoder, n *node, path string) {
 // delivered to one of them.
 func (c checker) sources(plain func(*node, string)) {
 	listeners := map[string]string{"listen": c.Listen}
+	for i := range c.Ingest.Sockets {
+		if s := &c.Ingest.Sockets[i]; s.Path() == "" {
+			listeners["ingest.sockets."+s.Name+".listen"] = s.Listen
+		}
+	}
 	var facts []SourceFacts
 	names := sortedKeys(c.Ingest.Sources)
 	for _, name := range names {

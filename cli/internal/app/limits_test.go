@@ -73,6 +73,8 @@ func greatest(t *testing.T, values map[string]string) string {
 	top["tokens"] = []any{token}
 	ingest := top["ingest"].(map[string]any)
 	ingest["hooks"] = map[string]any{"github": map[string]any{"secrets": []string{"3f8a1cd94be06275aa18"}, "rate": ingest["hooks"].(map[string]any)["rate"]}}
+	sockets := ingest["sockets"].(map[string]any)
+	ingest["sockets"] = map[string]any{"vault": map[string]any{"listen": "unix:s", "connections": sockets["connections"], "rate": sockets["rate"]}}
 	issuer := top["oidc"].(map[string]any)
 	issuer["issuer"], issuer["audience"] = "https://login.example", "relay"
 	issuer["grants"] = []any{map[string]any{"claim": "groups", "value": "ops", "roles": []string{"admin"}}}
@@ -143,6 +145,8 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"tokens.rate.events":           {cfg.Tokens[0].Rate.Events},
 		"ingest.hooks.rate.requests":   {cfg.Ingest.Hooks[0].Rate.Requests},
 		"ingest.hooks.rate.events":     {cfg.Ingest.Hooks[0].Rate.Events},
+		"ingest.sockets.connections":   {cfg.Ingest.Sockets[0].Connections}, // as a door takes them
+		"ingest.sockets.rate.events":   {cfg.Ingest.Sockets[0].Rate.Events},
 		"proofs.every":                 {o.Proofs.Every},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
 		"filters.limits.fuel":          {guest.Limits.Fuel},

@@ -4,6 +4,7 @@ import (
 	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/cli/internal/sources/s3"
+	"auditrelay/cli/internal/sources/socket"
 	"auditrelay/config"
 )
 
@@ -14,7 +15,8 @@ type sourceKind struct {
 	make  func(*sources.Host) sources.Source
 }
 
-// sourceKinds are all of them. POST /v1/events is the server's own.
+// sourceKinds are all of them. POST /v1/events is the server's own, and ingest.sockets are
+// the configuration's.
 func sourceKinds() []sourceKind {
 	return []sourceKind{
 		{"postgres", postgres.Check, func(h *sources.Host) sources.Source { return postgres.NewSource(h) }},
@@ -35,5 +37,5 @@ func newSources(h *sources.Host) sources.Set {
 	for _, k := range sourceKinds() {
 		all = append(all, k.make(h))
 	}
-	return all
+	return append(all, socket.NewSource(h))
 }

@@ -71,6 +71,7 @@ type auth struct {
 	tokens []tokenEntry
 	given  []string // names of tokens with the role ingest itself, and of hooks
 	hooks  map[string]*hook
+	lines  map[string]*runtime.Schema // of the sockets' producers, by principal
 	// tap: live viewing of events is on.
 	tap bool
 	// socket is what a connection by the unix socket may do without a token.
@@ -101,7 +102,7 @@ const minTokenBytes = 16
 
 // newAuth checks tokens.
 func newAuth(tokens []config.Token) (*auth, error) {
-	a := &auth{}
+	a := &auth{lines: map[string]*runtime.Schema{}}
 	var errs []error
 	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
 	namespaces, shared := map[string]string{}, map[string]sources.Rates{}

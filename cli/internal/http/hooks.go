@@ -284,7 +284,11 @@ func (in *intake) bury() error {
 // replaySchema is the schema by which a sender's input is read when it is replayed from
 // quarantine.
 func (a *auth) replaySchema(from auditrelay.Provenance) *runtime.Schema {
-	if from.Source != "http" {
+	switch from.Source {
+	case "http":
+	case "socket":
+		return a.lines[from.Principal]
+	default:
 		return nil
 	}
 	if name, ok := strings.CutPrefix(from.Principal, hookPrefix); ok {

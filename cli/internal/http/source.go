@@ -46,6 +46,12 @@ func newDoor(cfg *config.Config, address string, log *slog.Logger) (doorway, err
 	if accounts.hooks, err = newHooks(cfg); err != nil {
 		return doorway{}, err
 	}
+	for i := range cfg.Ingest.Sockets {
+		one := &cfg.Ingest.Sockets[i]
+		if s := cfg.SchemaNamed(one.Schema); s != nil {
+			accounts.lines[one.Principal()] = s.Compiled()
+		}
+	}
 	for _, h := range accounts.hooks {
 		accounts.given = append(accounts.given, h.name)
 	}

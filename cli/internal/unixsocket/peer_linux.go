@@ -1,4 +1,4 @@
-package http
+package unixsocket
 
 import (
 	"net"
@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf names the user at the other end of a unix socket, as the kernel tells it.
-func peerOf(c *net.UnixConn) string {
+// Peer names the user at the other end of a unix socket, as the kernel tells it.
+func Peer(c *net.UnixConn) string {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return "uid unknown"
