@@ -13,7 +13,8 @@ type Approvals struct {
 	Detach int `yaml:"detach" range:"1..5"`
 	// Discard is for discarding dead letters, also those of a period whose key is destroyed.
 	Discard int `yaml:"discard" range:"1..5"`
-	// QuarantineDelete is for deleting items from the quarantine.
+	// QuarantineDelete is for deleting items from the quarantine. With 2 or more, no item is
+	// replayed with other content (--edit).
 	QuarantineDelete int `yaml:"quarantine delete" range:"1..5"`
 	// KeyringDestroy is for destroying the key of a period.
 	KeyringDestroy int `yaml:"keyring destroy" range:"1..5"`

@@ -21,8 +21,10 @@ import (
 // Approvals says how many principals acts need that give events up: who asks for one, and
 // others who approve it. 0 and 1: whoever may do the act does it alone.
 type Approvals struct {
-	Detach           int // a callback
-	Discard          int // dead letters
+	Detach  int // a callback
+	Discard int // dead letters
+	// DeleteQuarantine is for items of the quarantine. With 2 or more, none is replayed with
+	// other content.
 	DeleteQuarantine int
 	DestroyPeriod    int
 	// Within is how long a request waits. Default: 24 h.
@@ -117,6 +119,9 @@ var (
 	// ErrNobody: who asks or approves showed no credential of a principal, so that it may be
 	// anybody, also who asked.
 	ErrNobody = errors.New("it takes principals that can be told apart, and this caller may be any of them")
+	// ErrReplaces: other content in the place of a quarantined item would delete the item
+	// without the approvals that deleting it needs.
+	ErrReplaces = errors.New("approvals asks for other principals before items are deleted from the quarantine, and this would delete what came in")
 )
 
 // tableApproval is the table_name of the relay's own records about requests for approval.

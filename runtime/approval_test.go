@@ -246,6 +246,47 @@ func TestApprovalsEnd(t *testing.T) {
 	}
 }
 
+// TestAReplacementIsNoWayAroundApprovals: where deleting items needs approvals, none is
+// replayed with other content; what came in is replayed freely.
+func TestAReplacementIsNoWayAroundApprovals(t *testing.T) {
+	rt := openApprovals(t, t.TempDir(), runtime.Approvals{DeleteQuarantine: 2})
+	defer func() { _ = rt.Close() }()
+	ctx := t.Context()
+	for _, id := range []string{"a", "b", "c"} {
+		if err := rt.Quarantine(ctx, runtime.Quarantined{Reason: "too_large", Data: []byte(event(id, "created"))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(want int) {
+		t.Helper()
+		if n := rt.QuarantineStats().Items; n != want {
+			t.Fatalf("%d items are left, want %d", n, want)
+		}
+	}
+	for _, other := range []string{event("harmless", "created"), event("a", "deleted"), event("a", "created") + "\n", ""} {
+		_, err := rt.ReplayQuarantineItem(ctx, person("alice"), 1, []byte(other))
+		if !errors.Is(err, runtime.ErrReplaces) || !strings.Contains(err.Error(), "approvals") {
+			t.Errorf("%q in its place: %v", other, err)
+		}
+	}
+	left(3)
+	if it, err := rt.QuarantineItem(ctx, 1); err != nil || string(it.Data) != event("a", "created") {
+		t.Errorf("%s, %v", it.Data, err)
+	}
+	if _, err := rt.ReplayQuarantineItem(ctx, person("alice"), 1, nil); err != nil {
+		t.Errorf("a plain replay: %v", err)
+	}
+	if _, err := rt.ReplayQuarantineItem(ctx, person("alice"), 2, []byte(event("b", "created"))); err != nil {
+		t.Errorf("what came in, in its own place: %v", err)
+	}
+	left(1)
+	rt.SetApprovals(runtime.Approvals{DeleteQuarantine: 1})
+	if _, err := rt.ReplayQuarantineItem(ctx, person("alice"), 3, []byte(event("d", "created"))); err != nil {
+		t.Errorf("without approvals: %v", err)
+	}
+	left(0)
+}
+
 // TestNobodyApproves: who calls without a credential of a principal may be who asked, and
 // neither asks nor approves.
 func TestNobodyApproves(t *testing.T) {

@@ -320,7 +320,8 @@ const sourceQuarantine = "quarantine"
 //
 // If an event is rejected again, the item stays. The error says why: an *EventError,
 // ErrConflict, ErrIngestFilter, or an error of Submit. ErrNotKept: the item has no data,
-// so a replacement is needed. ErrNoQuarantineItem: there is no such item.
+// so a replacement is needed. ErrNoQuarantineItem: there is no such item. ErrReplaces: data
+// is not what came in, and deleting items needs approvals.
 func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64, data []byte) ([]Result, error) {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
@@ -337,6 +338,11 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 			return nil, fmt.Errorf("item %d stays in quarantine: %w; give a replacement", number, ErrNotKept)
 		}
 		data = it.Data
+	}
+	// Other content gives up what came in, as deleting does.
+	digest := r.quarantineDigest(&Quarantined{Data: data, Reason: it.Reason, Provenance: it.Provenance, Namespace: it.Namespace})
+	if replaced && digest != it.Digest && r.approves(ActDeleteQuarantine, by) {
+		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, ErrReplaces)
 	}
 	events, err := r.split(data, &it)
 	if err != nil {
@@ -355,7 +361,6 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 			Digest string `json:"hmac_sha256,omitempty"`
 		}{Events: len(events), Replaced: replaced}
 		if replaced {
-			digest := r.quarantineDigest(&Quarantined{Data: data, Reason: it.Reason, Provenance: it.Provenance, Namespace: it.Namespace})
 			after.Digest = hex.EncodeToString(digest[:])
 		}
 		change := Change{By: by, Act: "replay", Action: auditrelay.ActionUnblocked, Table: tableQuarantine, Object: fmt.Sprint(number), Before: recordOf(&it), After: after}

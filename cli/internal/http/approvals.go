@@ -72,6 +72,8 @@ func approvalFailure(err error) *api.Error {
 		return &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden, Message: err.Error(), Hint: "two credentials of one name, or of one account, are one principal"}
 	case errors.Is(err, runtime.ErrNobody):
 		return &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden, Message: err.Error(), Hint: "call with a token of your own: --token"}
+	case errors.Is(err, runtime.ErrReplaces):
+		return &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden, Message: err.Error(), Hint: "send the corrected event as a new one, then ask for the deletion: auditrelay quarantine delete NUMBER"}
 	case errors.Is(err, runtime.ErrNoApproval):
 		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: "auditrelay approvals lists what there is"}
 	}
