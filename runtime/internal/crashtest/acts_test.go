@@ -88,7 +88,8 @@ callbacks:
   - {name: detached, filters: [mask], sink: {file: {path: %s}}, chunk: {age: 1ms}}
   - {name: gated, must_not_leave: {paths: [secret]}, sink: {file: {path: %s}}, chunk: {age: 1ms}}
 `, filepath.Join(dir, "data"), oftenSigned, filepath.Join(dir, "a", "a.ndjson"), filepath.Join(dir, "b", "b.ndjson"), filepath.Join(dir, "c", "c.ndjson")))
-	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c"))
+	// Not b: what was under way when its callback was detached may have arrived, and no log states it.
+	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "a"), filepath.Join(dir, "c"))
 	listen := address(t)
 	a := &acting{relay: startRelay(t, listen, config), answered: map[string]string{}}
 	random := rand.New(rand.NewPCG(1, uint64(n)))
