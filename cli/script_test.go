@@ -272,7 +272,7 @@ type relayProcess struct {
 func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 	r := ts.Value(relayKey{}).(*relayProcess)
 	if len(args) == 0 || neg && args[0] != "log" {
-		ts.Fatalf("usage: relay start|reload|stop|kill|log")
+		ts.Fatalf("usage: relay start|reload|stop|kill|await|log")
 	}
 	switch args[0] {
 	case "start":
@@ -325,6 +325,10 @@ func relayCommand(ts *testscript.TestScript, neg bool, args []string) {
 		r.rest()
 		_ = r.cmd.Wait()
 		r.cmd = nil
+	case "await": // a line of the log
+		if !regexp.MustCompile(args[1]).MatchString(r.log.String()) {
+			r.until(ts, args[1])
+		}
 	case "log":
 		if found := regexp.MustCompile(args[1]).MatchString(r.log.String()); found == neg {
 			ts.Fatalf("%q in the log: %v\n%s", args[1], found, r.log.String())
