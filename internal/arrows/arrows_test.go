@@ -30,6 +30,7 @@ var ranks = []struct {
 	{"auditrelay/cli/internal/alerts", 7},
 	{"auditrelay/cli/internal/inspect", 7},
 	{"auditrelay/cli/internal/client", 7},
+	{"auditrelay/cli/internal/unixsocket", 6},
 	{"auditrelay/cli/internal/oidc", 7},
 	{"auditrelay/cli/internal/sources", 7},
 	{"auditrelay/cli/internal/http", 8},
