@@ -283,17 +283,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.stores.set(stored, serves)
-	serverOptions := http.Options{
-		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limits, Version: d.options.Version, Logger: d.log,
-		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
-		Pages: func(api stdhttp.Handler) stdhttp.Handler {
-			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log, Issuer: func() *oidc.Issuer { return d.server.Issuer() }})
-		},
-	}
-	if d.fleet.member != nil {
-		serverOptions.Fleet, serverOptions.Secret = d, d.secret
-	}
-	if d.server, err = http.New(serverOptions); err != nil {
+	if d.server, err = http.New(d.serverOptions(listener, socket, others)); err != nil {
 		return errors.Join(err, d.rt.Close())
 	}
 	d.inForce(made.texts)
@@ -302,6 +292,21 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	d.ways = d.server.Sources()
 	d.tellOpened(time.Since(start))
 	return nil
+}
+
+// serverOptions are those of a server for d's runtime, which is open.
+func (d *daemon) serverOptions(listener, socket net.Listener, others sources.Set) http.Options {
+	o := http.Options{
+		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Version: d.options.Version, Logger: d.log,
+		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
+		Pages: func(api stdhttp.Handler) stdhttp.Handler {
+			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log, Issuer: func() *oidc.Issuer { return d.server.Issuer() }})
+		},
+	}
+	if d.fleet.member != nil {
+		o.Fleet, o.Secret = d, d.secret
+	}
+	return o
 }
 
 func limitsOf(cfg *config.Config) http.Limits {

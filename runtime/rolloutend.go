@@ -1,0 +1,154 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"auditrelay"
+)
+
+// How a rollout ends: promoted, rolled back by somebody, or by itself.
+
+// RollBack ends a rollout: the version in force judges all events from now on. Errors:
+// ErrNoRollout; ErrChanged; those of Record.
+func (r *Runtime) RollBack(_ context.Context, filter string, by By) (RolloutStatus, error) {
+	o, err := r.rolloutOf(filter, by)
+	if err != nil {
+		return RolloutStatus{}, err
+	}
+	o.off.Store(true)
+	if err := r.stopRollout(o, RolloutRolledBack, "by "+orNobody(by), by); err != nil {
+		return RolloutStatus{}, err
+	}
+	return r.LastRollout()
+}
+
+// Promote calls use, which is to put the version of a rollout in force, and ends the rollout
+// if it succeeds. An end of the process between the two leaves a rollout whose version is in
+// force: whoever opens it again (Options.OpenRollout) says so. Errors: use's; ErrNoRollout;
+// ErrChanged; those of Record.
+func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Rollout) error) (RolloutStatus, error) {
+	o, err := r.rolloutOf(filter, by)
+	if err != nil {
+		return RolloutStatus{}, err
+	}
+	if !r.beginPromotion(o) {
+		return RolloutStatus{}, fmt.Errorf("filter %s: it is being ended: %w", filter, ErrNoRollout)
+	}
+	if err := use(o.Rollout); err != nil {
+		o.promoting.Store(false)
+		if o.off.Swap(false) {
+			o.rollBack("it failed while it was to be promoted")
+		}
+		return RolloutStatus{}, err
+	}
+	if err := r.stopRollout(o, RolloutPromoted, "", by); err != nil {
+		if r.ctx.Err() == nil { // the version is in force: nothing but this may be recorded
+			r.wg.Go(func() { r.endSoon(o, RolloutPromoted, "", by) })
+		}
+		return RolloutStatus{}, fmt.Errorf("the version is in force; that is not recorded yet: %w", err)
+	}
+	return r.LastRollout()
+}
+
+// beginPromotion reports whether it is this call that promotes o. From then on nobody rolls
+// o back: see endRollout.
+func (r *Runtime) beginPromotion(o *rollout) bool {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	return r.rollout.Load() == o && !o.off.Load() && !o.promoting.Swap(true)
+}
+
+func (r *Runtime) rolloutOf(filter string, by By) (*rollout, error) {
+	o := r.rollout.Load()
+	if o == nil || o.Filter != filter {
+		return nil, fmt.Errorf("filter %.64q: %w", filter, ErrNoRollout)
+	}
+	if err := by.Check(o.ID); err != nil {
+		return nil, fmt.Errorf("rollout of filter %s: %w", filter, err)
+	}
+	return o, nil
+}
+
+// endSoon ends a rollout, once the journal takes it. It does not wait for r.applying as
+// others do: who holds it may wait for this goroutine, to close. What the end of the process
+// keeps from being recorded is found again at the next start.
+func (r *Runtime) endSoon(o *rollout, state RolloutState, why string, by By) {
+	for pause, told := time.Duration(0), false; ; pause = min(max(2*pause, 10*time.Millisecond), 10*time.Second) {
+		select {
+		case <-time.After(pause):
+		case <-r.ctx.Done():
+			return
+		}
+		if !r.applying.TryLock() {
+			pause = 0
+			continue
+		}
+		err := r.endRollout(o, state, why, by)
+		r.applying.Unlock()
+		if err == nil || errors.Is(err, ErrNoRollout) {
+			return
+		}
+		if !told {
+			r.log.Error("the end of a rollout could not be recorded; it is tried again", "filter", o.Filter, "error", err)
+			told = true
+		}
+	}
+}
+
+// stopRollout is endRollout for who does not hold r.applying.
+func (r *Runtime) stopRollout(o *rollout, state RolloutState, why string, by By) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	return r.endRollout(o, state, why, by)
+}
+
+// endRollout records the end of a rollout, and takes it out of the callbacks. r.applying is
+// held.
+func (r *Runtime) endRollout(o *rollout, state RolloutState, why string, by By) error {
+	if r.rollout.Load() != o {
+		return fmt.Errorf("filter %s: %w", o.Filter, ErrNoRollout)
+	}
+	if state == RolloutRolledBack && o.promoting.Load() {
+		return fmt.Errorf("filter %s: its version is being put in force: %w", o.Filter, ErrNoRollout)
+	}
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	ended := o.Rollout
+	ended.State, ended.Ended, ended.EndedBy, ended.Why = state, time.Now().UTC(), by.Principal, why
+	act := "promote"
+	if state == RolloutRolledBack {
+		act = "roll back"
+	}
+	status, err := r.rolloutStatus(&ended)
+	if err != nil {
+		return err
+	}
+	type account struct {
+		Rollout
+		Counts []RolloutCount `json:"counts"`
+	}
+	change := Change{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: TableRollout, Object: o.Filter, After: account{ended.recorded(), status.Counts}, MakesRoom: true}
+	if err := r.putRollout(&ended, change); err != nil {
+		return err
+	}
+	r.rollout.Store(nil)
+	for name := range o.From {
+		if c := r.callbackNamed(name); c != nil {
+			c.judging.Lock()
+			c.judge.endTrial(o)
+			c.judging.Unlock()
+		}
+	}
+	if err := o.filter.Close(); err != nil {
+		r.log.Warn("closing the version of a rollout that has ended", "filter", o.Filter, "error", err)
+	}
+	for name := range o.From {
+		r.Retry(name)
+	}
+	r.log.Info("a rollout has ended", "filter", o.Filter, "version", o.Digest, "state", state, "why", why, "by", by.Principal)
+	return nil
+}
