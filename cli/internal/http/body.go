@@ -21,12 +21,15 @@ type patience struct {
 	busy time.Duration
 	// write is how long a client may take to read an answer.
 	write time.Duration
+	// arriving is how long new connections have to bring their first request once nothing
+	// more is accepted.
+	arriving time.Duration
 	// shutdown is how long requests under way have once nothing more is served.
 	shutdown time.Duration
 }
 
 func defaultPatience() patience {
-	return patience{header: 10 * time.Second, body: 15 * time.Second, busy: 20 * time.Second, write: time.Minute, shutdown: 5 * time.Second}
+	return patience{header: 10 * time.Second, body: 15 * time.Second, busy: 20 * time.Second, write: time.Minute, arriving: 250 * time.Millisecond, shutdown: 5 * time.Second}
 }
 
 const bodyBytesPerSec = 64 << 10

@@ -12,6 +12,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/cli/internal/sources"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 )
@@ -57,13 +58,13 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		reserved:  who.roles[roleRelay],
 		namespace: who.namespace,
 		schema:    who.schema,
+		rates:     who.rates,
 		from:      auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
 	}
 	// Once it has begun, a slice is finished though the client be gone: whether
 	// it was accepted must not hang on when a connection broke.
 	in.ctx = context.WithoutCancel(in.ctx)
 	in.accept(w, r, in.reader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r), who.by())
-	who.rates.Count(in.seen())
 }
 
 // reader reads the request's events. What a schema unwraps is framed whole first.
@@ -85,6 +86,7 @@ func (in *intake) accept(w http.ResponseWriter, r *http.Request, reader *ingest.
 	if err != nil {
 		in.answer.Error = s.failure(r, err)
 	}
+	in.rates.Count(in.seen()) // before the answer, after which the next request may come
 	s.metrics.submitted(&in.answer)
 	s.senders.Seen(sender, in.seen())
 	status := in.status()
@@ -162,6 +164,7 @@ type intake struct {
 	// reserved: events may be own records of another relay.
 	reserved bool
 	schema   *runtime.Schema // of the events; nil: LiteLLM's
+	rates    sources.Rates   // of the sender
 	// lenient: what is no event goes into quarantine, as the whole body where there is much.
 	lenient bool
 	whole   []byte

@@ -192,11 +192,10 @@ func (s *Server) postHook(w http.ResponseWriter, r *http.Request, _ principal) {
 		}
 	}
 	in := intake{
-		server: s, ctx: context.WithoutCancel(r.Context()), schema: h.schema, namespace: h.namespace, whole: body, lenient: true,
+		server: s, ctx: context.WithoutCancel(r.Context()), schema: h.schema, rates: h.rates, namespace: h.namespace, whole: body, lenient: true,
 		from: auditrelay.Provenance{Source: "http", Principal: h.name, Address: peerAddress(r)},
 	}
 	in.accept(w, r, in.reader(bytes.NewReader(body), r), h.name)
-	h.rates.Count(in.seen())
 }
 
 // overHook answers a request beyond a hook's rate.

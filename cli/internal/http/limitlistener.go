@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // limitConnections holds back Accept while n connections are open. One address has at
@@ -117,9 +118,34 @@ func (l *limitListener) state(c net.Conn, s http.ConnState) {
 	}
 }
 
+// settle waits until no connection waits for a request, at most that long. No more come.
+func (l *limitListener) settle(most time.Duration) {
+	end := time.After(most)
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for {
+		l.mu.Lock()
+		waiting := l.waiting.Len()
+		l.mu.Unlock()
+		if waiting == 0 {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-end:
+			return
+		}
+	}
+}
+
+// Close ends Accept.
 func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	var err error
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.Listener.Close()
+	})
+	return err
 }
 
 type limitConn struct {

@@ -263,13 +263,17 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
+	// Shutdown cuts a request off that it finds arriving. So nothing more is accepted first,
+	// and who has just come is answered.
+	err := limited.Close()
+	server.SetKeepAlivesEnabled(false)
+	limited.settle(s.patience.arriving)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience.shutdown)
 	defer cancel()
-	err := server.Shutdown(bounded)
-	if err != nil {
-		err = errors.Join(err, server.Close())
+	if shut := server.Shutdown(bounded); shut != nil {
+		err = errors.Join(err, shut, server.Close())
 	}
-	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+	if served := <-done; !errors.Is(served, http.ErrServerClosed) && !errors.Is(served, net.ErrClosed) {
 		err = errors.Join(err, served)
 	}
 	return err

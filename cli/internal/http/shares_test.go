@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -250,5 +251,37 @@ func TestRates(t *testing.T) {
 	}
 	if statuses[0] != http.StatusOK || !slices.Contains(statuses, http.StatusTooManyRequests) {
 		t.Errorf("five requests at one a second: %v", statuses)
+	}
+}
+
+// onAnswer calls f once the answer begins to leave.
+type onAnswer struct {
+	*httptest.ResponseRecorder
+	f func()
+}
+
+func (w *onAnswer) Write(b []byte) (int, error) {
+	if w.f != nil {
+		w.f()
+		w.f = nil
+	}
+	return w.ResponseRecorder.Write(b)
+}
+
+// TestARateCountsBeforeTheAnswer: who has an answer may send again at once, and that counts
+// with the events answered for.
+func TestARateCountsBeforeTheAnswer(t *testing.T) {
+	const limited = "a-limited-token-01234"
+	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "limited", Token: limited, Roles: []config.Role{"ingest"}, Rate: config.Rate{Events: 1}}})})
+	request := func(id string) *http.Request {
+		req := httptest.NewRequest("POST", "/v1/events", strings.NewReader(event(id+"1")+"\n"+event(id+"2")+"\n"+event(id+"3")))
+		req.Header.Set("Authorization", "Bearer "+limited)
+		return req
+	}
+	next := httptest.NewRecorder()
+	w := &onAnswer{httptest.NewRecorder(), func() { r.srv.Handler().ServeHTTP(next, request("b")) }}
+	r.srv.Handler().ServeHTTP(w, request("a"))
+	if w.Code != http.StatusOK || next.Code != http.StatusTooManyRequests {
+		t.Errorf("the first: %d, the next: %d", w.Code, next.Code)
 	}
 }

@@ -19,7 +19,7 @@ import (
 func (r *relay) listen(p patience) string {
 	r.t.Helper()
 	r.srv.patience = p
-	r.srv.patience.shutdown = time.Second
+	r.srv.patience.arriving, r.srv.patience.shutdown = 250*time.Millisecond, time.Second
 	l, err := Listen(r.t.Context(), tokens(nil))
 	if err != nil {
 		r.t.Fatal(err)
@@ -268,4 +268,50 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	}
 	cancel()
 	<-served
+}
+
+// TestWhoHasJustComeIsAnswered: a server that ends, as a relay's does that takes the lead of
+// a fleet, answers the first request of each connection that it has accepted.
+func TestWhoHasJustComeIsAnswered(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, Options{})
+	r.srv.patience.arriving = 10 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- r.srv.Serve(ctx, l, r.srv.Handler()) }()
+	first, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := http.Get("http://" + l.Addr().String() + "/healthz") // accepted after the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = second.Body.Close()
+	cancel()
+	for { // until nothing more is accepted
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			break
+		}
+		_ = c.Close()
+	}
+	if _, err := first.Write([]byte("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(first), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || !answer.Close {
+		t.Errorf("answered with %s, the connection closes after it: %v", answer.Status, answer.Close)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }
