@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type Member struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
+	heard  map[string]sign // of each relay, by instance; run's alone
 
 	mu      sync.Mutex
 	view    View
@@ -50,9 +53,18 @@ type Member struct {
 	yielded bool
 }
 
+// sign is the last one that a relay lives.
+type sign struct {
+	seen time.Time // by the server's clock, which may be set: it only tells signs apart
+	at   time.Time // by our clock
+}
+
+// aliveFor is how long after its last sign a relay counts as alive.
+const aliveFor = 5 * time.Second
+
 const (
 	defaultFleetLock = 5 * time.Second
-	aliveFor         = "interval '5 seconds'"
+	recently         = "seen BETWEEN now() - interval '5 seconds' AND now() + interval '5 seconds'" // as far as a server's clock can tell
 	failedFor        = "interval '10 minutes'"
 	keptFor          = "interval '1 day'"
 )
@@ -71,7 +83,7 @@ func Join(o Options, me Relay) (*Member, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	me.Instance = rand.Text()
-	m := &Member{s: s, instance: me.Instance, me: me, changed: make(chan struct{}), yield: make(chan struct{}), still: time.Now()}
+	m := &Member{s: s, instance: me.Instance, me: me, heard: map[string]sign{}, changed: make(chan struct{}), yield: make(chan struct{}), still: time.Now()}
 	m.view.Err = errNoFleet
 	m.ctx, m.cancel = s.ctx, s.cancel
 	m.work.Go(m.run)
@@ -256,14 +268,14 @@ func (m *Member) show(ctx context.Context, db *pgx.Conn) error {
 	b := &pgx.Batch{}
 	b.Queue("DELETE FROM " + m.s.names.relays + " WHERE seen < now() - " + keptFor)
 	b.Queue("INSERT INTO "+m.s.names.relays+` AS r (instance, name, address, version, digest, since, joined, seen, gone, drained, failure)
-		SELECT $1, $2, $3, $4, $5, coalesce((SELECT min(since) FROM `+m.s.names.relays+" WHERE digest = $5 AND NOT gone AND seen > now() - "+aliveFor+`), now()), now(), now(), false, false, ''
+		SELECT $1, $2, $3, $4, $5, coalesce((SELECT min(since) FROM `+m.s.names.relays+" WHERE digest = $5 AND NOT gone AND "+recently+`), now()), now(), now(), false, false, ''
 		ON CONFLICT (instance) DO UPDATE SET digest = excluded.digest, since = excluded.since, seen = now()`, m.instance, me.Name, me.Address, me.Version, me.Digest)
 	return db.SendBatch(ctx, b).Close()
 }
 
 func (m *Member) read(ctx context.Context, db *pgx.Conn) (all []Relay, now time.Time, err error) {
 	rows, err := db.Query(ctx, "SELECT instance, name, address, version, digest, since, joined, extract(epoch FROM now() - seen)::float8, gone, drained, coalesce(failed > now() - "+failedFor+
-		", false), failure, NOT gone AND seen > now() - "+aliveFor+", now() FROM "+m.s.names.relays+" ORDER BY name, joined")
+		", false), failure, seen, now() FROM "+m.s.names.relays+" ORDER BY name, joined")
 	if err != nil {
 		return nil, now, err
 	}
@@ -271,13 +283,33 @@ func (m *Member) read(ctx context.Context, db *pgx.Conn) (all []Relay, now time.
 	for rows.Next() {
 		var r Relay
 		var seconds float64
-		if err := rows.Scan(&r.Instance, &r.Name, &r.Address, &r.Version, &r.Digest, &r.Since, &r.Joined, &seconds, &r.Gone, &r.Drained, &r.Failed, &r.Failure, &r.Alive, &now); err != nil {
+		var seen time.Time
+		if err := rows.Scan(&r.Instance, &r.Name, &r.Address, &r.Version, &r.Digest, &r.Since, &r.Joined, &seconds, &r.Gone, &r.Drained, &r.Failed, &r.Failure, &seen, &now); err != nil {
 			return nil, now, err
 		}
 		r.Seen = time.Duration(seconds * float64(time.Second))
+		r.Alive = m.hear(r.Instance, seen, r.Seen) && !r.Gone
 		all = append(all, r)
 	}
+	maps.DeleteFunc(m.heard, func(instance string, _ sign) bool {
+		return !slices.ContainsFunc(all, func(r Relay) bool { return r.Instance == instance })
+	})
 	return all, now, rows.Err()
+}
+
+// hear notes when a relay showed itself last, and reports whether it lives. That is by our
+// clock: the server's may be set, and a dead relay's last sign may lie ahead of it. Only a
+// sign that we see first may be as old as the server says. ago is its age there.
+func (m *Member) hear(instance string, seen time.Time, ago time.Duration) bool {
+	last, known := m.heard[instance]
+	switch {
+	case !known:
+		last = sign{seen, time.Now().Add(-ago.Abs())}
+	case !seen.Equal(last.seen):
+		last = sign{seen, time.Now()}
+	}
+	m.heard[instance] = last
+	return time.Since(last.at) < aliveFor
 }
 
 // leave says that this relay is gone.
@@ -303,7 +335,7 @@ func (m *Member) exec(ctx context.Context, sql string, args ...any) (changed int
 // Drain tells the relays of that name to give the lease up, and to take it again only
 // where no other can; with undo, that they may take it again. It returns how many were told.
 func (m *Member) Drain(ctx context.Context, name string, undo bool) (int64, error) {
-	n, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET drained = $2 WHERE name = $1 AND NOT gone AND seen > now() - "+aliveFor, name, !undo)
+	n, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET drained = $2 WHERE name = $1 AND NOT gone AND "+recently, name, !undo)
 	if err != nil {
 		return 0, fmt.Errorf("drain relay %s: %w", name, err)
 	}

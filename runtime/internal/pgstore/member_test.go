@@ -142,6 +142,40 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestADeadRelayBehindASteppedClock: a relay that died while the server's clock was ahead
+// counts as dead, and is not awaited, when the clock is right again.
+func TestADeadRelayBehindASteppedClock(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	po := options(server)
+	po.Lock = 2 * time.Second
+	a := join(t, po, "a", "1")
+	lead(t, po, a)
+	eventually(t, "a is seen", func() bool { return len(a.View().Relays) == 1 })
+	db := server.Connect(t, "owner", "postgres")
+	defer db.Close()
+	dead := func(name, seen string) {
+		db.Exec(fmt.Sprintf(`INSERT INTO %s.relays (instance, name, address, version, digest, since, joined, seen, gone, drained, failure)
+			VALUES ('%s', '%[2]s', '', '', '2', now(), now(), now() + interval '%[3]s', false, false, '')`, po.Schema, name, seen))
+	}
+	dead("long ahead", "1 minute")
+	dead("ahead", "7 seconds") // which the clock passes by while it is known
+	b := join(t, po, "b", "1") // knows nothing yet
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+		for name, m := range map[string]*pgstore.Member{"a": a, "b": b} {
+			for _, r := range m.View().Relays {
+				if r.Alive != (r.Digest == "1") {
+					t.Fatalf("as %s sees it: %+v", name, r)
+				}
+			}
+		}
+	}
+	select {
+	case <-a.Yield():
+		t.Error("a gives the lease up for a relay that is dead")
+	default:
+	}
+}
+
 // TestALeaseThatIsNotRenewed: its holder stops before another relay takes it over, and can
 // commit nothing afterwards.
 func TestALeaseThatIsNotRenewed(t *testing.T) {
