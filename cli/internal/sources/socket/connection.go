@@ -3,11 +3,11 @@ package socket
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"hash"
 	"net"
 	"time"
 
+	"auditrelay/cli/internal/sources/intake"
 	"auditrelay/cli/internal/unixsocket"
 	"auditrelay/internal/ingest"
 )
@@ -16,8 +16,6 @@ const (
 	// bufferBytes are what a connection reads into. A longer line needs memory of the
 	// producer's share.
 	bufferBytes = 64 << 10
-	// batchLines are submitted together at most.
-	batchLines = 1000
 )
 
 // connection is one producer's stream of lines.
@@ -119,7 +117,7 @@ func (c *connection) take() bool {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			lines = append(lines, line)
 		}
-		if len(lines) == batchLines {
+		if len(lines) == intake.Batch {
 			if !c.submit(lines) {
 				return false
 			}
@@ -185,7 +183,7 @@ func (c *connection) skip(data []byte) {
 
 // tooLong sets the digest of a skipped line aside.
 func (c *connection) tooLong() bool {
-	item := c.digest(c.skips, c.skipped.Sum(nil))
+	item := c.intake().Digest(c.skips, c.skipped.Sum(nil))
 	c.skipped, c.skips = nil, 0
 	return c.aside(item)
 }
@@ -197,11 +195,6 @@ func (c *connection) half() {
 		return
 	}
 	if rest := bytes.TrimSpace(c.buf[:c.end]); len(rest) > 0 {
-		c.aside(c.item(rest, string(ingest.Truncated), "the connection ended before the line did"))
+		c.aside(c.intake().Item(rest, string(ingest.Truncated), "the connection ended before the line did"))
 	}
-}
-
-// digestOf is kept of a line instead of its bytes.
-func digestOf(bytes int64, sum []byte) []byte {
-	return fmt.Appendf(nil, `{"bytes":%d,"sha256":"%x"}`, bytes, sum)
 }

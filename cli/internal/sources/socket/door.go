@@ -75,7 +75,7 @@ func (d *door) enter(conn net.Conn) bool {
 	defer d.mu.Unlock()
 	one := d.settings.Load()
 	if len(d.conns) >= one.connections {
-		d.source.counts.refuse(one.name)
+		d.source.refused.add(one.name)
 		if !d.full {
 			d.source.host.Logger.Warn("a producer's connection is closed at once: as many are open as may be", "socket", one.name, "connections", one.connections)
 		}

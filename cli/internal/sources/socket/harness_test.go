@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/sources"
+	"auditrelay/cli/internal/sources/intake"
 	"auditrelay/config"
 	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
@@ -93,17 +94,15 @@ func (r *relay) known(id string) bool {
 	return err == nil
 }
 
-func (r *relay) count(what result) uint64 {
-	events, _ := r.source.counts.all()
-	return events[event{"lines", what}]
+func (r *relay) count(what intake.Result) uint64 {
+	return r.source.counts.All()[intake.Of{Name: "lines", Result: what}]
 }
 
 func (r *relay) until(what string, done func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !done(); {
 		if time.Now().After(deadline) {
-			events, refused := r.source.counts.all()
-			r.t.Fatalf("not in time: %s; %v %v", what, events, refused)
+			r.t.Fatalf("not in time: %s; %v %v", what, r.source.counts.All(), r.source.refused.get())
 		}
 		<-time.After(2 * time.Millisecond) // polling another's progress
 	}

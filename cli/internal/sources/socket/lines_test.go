@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"auditrelay/cli/internal/sources/intake"
 	"auditrelay/runtime"
 )
 
@@ -62,8 +63,8 @@ func TestLines(t *testing.T) {
 				}
 				last = e.Sequence
 			}
-			if got := r.count(accepted); got != uint64(len(tt.ids)) || r.count(quarantined) != uint64(len(tt.items)) || r.count(lost) != 0 {
-				t.Errorf("%d accepted, %d in quarantine, %d lost", got, r.count(quarantined), r.count(lost))
+			if got := r.count(intake.Accepted); got != uint64(len(tt.ids)) || r.count(intake.Quarantined) != uint64(len(tt.items)) || r.count(intake.Lost) != 0 {
+				t.Errorf("%d accepted, %d in quarantine, %d lost", got, r.count(intake.Quarantined), r.count(intake.Lost))
 			}
 			if got := r.items(); !slices.Equal(got, tt.items) {
 				t.Errorf("in quarantine: %.300q", got)
@@ -105,7 +106,7 @@ func TestAStopLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	r.until("lines came", func() bool { return r.count(accepted) > 500 })
+	r.until("lines came", func() bool { return r.count(intake.Accepted) > 500 })
 	r.source.Stop()
 	writing.Wait()
 	if _, err := os.Stat(r.path); err == nil {
@@ -120,7 +121,7 @@ func TestAStopLosesNothing(t *testing.T) {
 			}
 		}
 	}
-	if got := r.count(accepted); got != uint64(total) {
+	if got := r.count(intake.Accepted); got != uint64(total) {
 		t.Errorf("%d accepted, %d written", got, total)
 	}
 }
@@ -194,8 +195,8 @@ func TestALossIsCounted(t *testing.T) {
 	}
 	r.until("it waits", func() bool { return r.source.doors["unix:"+r.path].waiting.Load() == 1 })
 	r.stop()
-	if r.count(lost) != 2 {
-		t.Errorf("%d lost", r.count(lost))
+	if r.count(intake.Lost) != 2 {
+		t.Errorf("%d lost", r.count(intake.Lost))
 	}
 }
 
@@ -209,7 +210,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if n, err := r.dial().Read(make([]byte, 1)); err == nil {
 		t.Errorf("%d bytes of an answer at a connection too many", n)
 	}
-	if _, refused := r.source.counts.all(); refused["lines"] != 1 {
+	if refused := r.source.refused.get(); refused["lines"] != 1 {
 		t.Errorf("refused: %v", refused)
 	}
 	_ = first.Close()
@@ -233,7 +234,7 @@ func TestRate(t *testing.T) {
 		if _, err := io.WriteString(conn, lines.String()); err != nil {
 			t.Fatal(err)
 		}
-		r.until("they came", func() bool { return r.count(accepted) == uint64(40*(i+1)) })
+		r.until("they came", func() bool { return r.count(intake.Accepted) == uint64(40*(i+1)) })
 	}
 	if took := time.Since(start); took < 500*time.Millisecond {
 		t.Errorf("120 events at 50 a second, the first 50 at once, took %v", took)

@@ -7,52 +7,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// result is what became of an event.
-type result string
-
-const (
-	accepted    result = "accepted"
-	duplicate   result = "duplicate"
-	quarantined result = "quarantined"
-	discarded   result = "discarded" // a filter before the journal failed on it
-	lost        result = "lost"
-)
-
-type event struct {
-	socket string
-	result result
+// refusals are the connections that were closed at once, by socket. The zero value is ready.
+// It is safe for concurrent use.
+type refusals struct {
+	mu  sync.Mutex
+	all map[string]uint64
 }
 
-// counts are of all sockets since start. The zero value is ready. It is safe for concurrent
-// use.
-type counts struct {
-	mu      sync.Mutex
-	events  map[event]uint64
-	refused map[string]uint64 // connections, by socket
-}
-
-func (c *counts) add(socket string, r result, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.events == nil {
-		c.events = map[event]uint64{}
+func (r *refusals) add(socket string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == nil {
+		r.all = map[string]uint64{}
 	}
-	c.events[event{socket, r}] += uint64(n)
+	r.all[socket]++
 }
 
-func (c *counts) refuse(socket string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refused == nil {
-		c.refused = map[string]uint64{}
-	}
-	c.refused[socket]++
-}
-
-func (c *counts) all() (events map[event]uint64, refused map[string]uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.events), maps.Clone(c.refused)
+func (r *refusals) get() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.all)
 }
 
 // collector reads the counts at each scrape.
@@ -81,11 +55,10 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	events, refused := c.source.counts.all()
-	for e, n := range events {
-		ch <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), e.socket, string(e.result))
+	for of, n := range c.source.counts.All() {
+		ch <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), of.Name, string(of.Result))
 	}
-	for name, n := range refused {
+	for name, n := range c.source.refused.get() {
 		ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(n), name)
 	}
 	c.source.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
+	"auditrelay/cli/internal/sources/intake"
 	"auditrelay/cli/internal/unixsocket"
 	"auditrelay/config"
 	"auditrelay/runtime"
@@ -26,7 +27,8 @@ const (
 type Source struct {
 	host    *sources.Host
 	senders sources.Senders
-	counts  counts
+	counts  intake.Counts
+	refused refusals
 
 	mu       sync.Mutex
 	doors    map[string]*door // in force, by their Listen
