@@ -3,7 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,13 +10,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
-)
-
-// The values of SASL's Mechanism.
-const (
-	MechanismPlain  = "plain"
-	MechanismSHA256 = "scram-sha-256"
-	MechanismSHA512 = "scram-sha-512"
 )
 
 // Options configure the sink. Brokers and Topic are required.
@@ -37,7 +29,7 @@ type Options struct {
 
 	// TLS says whom to trust and who to be. Default: the system's roots, no client
 	// certificate.
-	TLS httpsink.TLS `yaml:"tls"`
+	TLS TLS `yaml:"tls"`
 
 	// AllowNetworks are networks of the inside that may be connected to: loopback,
 	// private, or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too.
@@ -56,21 +48,6 @@ type Options struct {
 	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
 }
 
-// SASL says who the relay is to the brokers.
-type SASL struct {
-	// Mechanism is plain, scram-sha-256 or scram-sha-512. For Event Hubs: plain.
-	Mechanism string `yaml:"mechanism"`
-
-	// Username is the user's. For Event Hubs: $ConnectionString.
-	Username string `yaml:"username"`
-
-	// Password is the user's; for Event Hubs the connection string.
-	Password auditrelay.Secret `yaml:"password"`
-
-	// PasswordFile holds the password; it is read again when it changes.
-	PasswordFile string `yaml:"password_file"`
-}
-
 func (o Options) withDefaults() Options {
 	if o.Compression == "" {
 		o.Compression = httpsink.CompressionNone
@@ -86,20 +63,19 @@ func (o Options) withDefaults() Options {
 
 var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
-func (o Options) check() (*httpsink.Secret, error) {
-	errs := httpsink.CheckStream(o.Plaintext, o.TLS, o.AllowNetworks)
+// ValidTopic reports whether a topic may have that name.
+func ValidTopic(name string) bool {
+	return topicForm.MatchString(name) && strings.Trim(name, ".") != ""
+}
+
+func (o Options) check() (*Access, error) {
+	var errs []error
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}
-	if len(o.Brokers) == 0 {
-		bad("brokers", "it is required, as in [broker.example:9093]")
-	}
-	for i, broker := range o.Brokers {
-		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
-			bad(fmt.Sprintf("brokers[%d]", i), "expected host:port, as in broker.example:9093")
-		}
-	}
-	if !topicForm.MatchString(o.Topic) || strings.Trim(o.Topic, ".") == "" {
+	access, err := Connection{Brokers: o.Brokers, SASL: o.SASL, Plaintext: o.Plaintext, TLS: o.TLS, AllowNetworks: o.AllowNetworks}.Access()
+	errs = append(errs, err)
+	if !ValidTopic(o.Topic) {
 		bad("topic", "it is required: letters, digits, dots, - and _")
 	}
 	if !slices.Contains([]string{httpsink.CompressionNone, httpsink.CompressionGzip, "zstd"}, o.Compression) {
@@ -111,24 +87,5 @@ func (o Options) check() (*httpsink.Secret, error) {
 	if o.RequestTimeout < time.Second || o.RequestTimeout > 10*time.Minute {
 		bad("request_timeout", "expected 1s to 10m")
 	}
-	var password *httpsink.Secret
-	switch o.SASL.Mechanism {
-	case "":
-		if o.SASL != (SASL{}) {
-			bad("sasl.mechanism", "it is required: plain, scram-sha-256 or scram-sha-512")
-		}
-	case MechanismPlain, MechanismSHA256, MechanismSHA512:
-		if o.SASL.Username == "" {
-			bad("sasl.username", "it is required")
-		}
-		var err error
-		password, err = httpsink.NewSecret("sasl.password", o.SASL.Password, o.SASL.PasswordFile)
-		errs = append(errs, err)
-		if o.SASL.Mechanism == MechanismPlain && o.Plaintext {
-			bad("plaintext", "the mechanism plain would show the password to everybody on the path")
-		}
-	default:
-		bad("sasl.mechanism", "expected plain, scram-sha-256 or scram-sha-512")
-	}
-	return password, errors.Join(errs...)
+	return access, errors.Join(errs...)
 }

@@ -20,7 +20,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,8 +31,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 // Headers of a message. The last three stand where the record has them.
@@ -68,10 +65,9 @@ const maxKeyBytes = 1024
 
 // Sink is one topic. It is safe for concurrent use.
 type Sink struct {
-	options  Options // defaults filled in
-	password *httpsink.Secret
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	packing  httpsink.Packing
+	options Options // defaults filled in
+	access  *Access
+	packing httpsink.Packing
 
 	mu     sync.Mutex
 	client *kgo.Client // nil until the first delivery, and after a failure
@@ -90,15 +86,11 @@ var (
 // for each bad option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
-	password, err := o.check()
+	access, err := o.check()
 	if err != nil {
 		return nil, err
 	}
-	dial, err := httpsink.Dial(o.AllowNetworks)
-	if err != nil {
-		return nil, err
-	}
-	return &Sink{options: o, password: password, dial: dial, packing: httpsink.Packing{
+	return &Sink{options: o, access: access, packing: httpsink.Packing{
 		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n", Compression: httpsink.CompressionNone,
 		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - overhead, Lines: 2,
 	}}, nil
@@ -149,9 +141,7 @@ func (s *Sink) drop(client *kgo.Client) {
 	}
 	go s.client.Close() // it may wait for brokers
 	s.client = nil
-	if s.password != nil {
-		s.password.Forget()
-	}
+	s.access.Forget()
 }
 
 // Deliver produces a payload's records and waits until all replicas in sync have them.
@@ -280,9 +270,7 @@ func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
 	}
 	if err != nil {
 		go client.Close()
-		if s.password != nil {
-			s.password.Forget()
-		}
+		s.access.Forget()
 		return nil, err
 	}
 	s.mu.Lock()
@@ -304,41 +292,11 @@ func (s *Sink) clientOptions() []kgo.Opt {
 	case "zstd":
 		codec = kgo.ZstdCompression()
 	}
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(o.Brokers...), kgo.ClientID("auditrelay"), kgo.RequiredAcks(kgo.AllISRAcks()),
+	return append(s.access.Options(), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(linger), kgo.RecordDeliveryTimeout(o.RequestTimeout), kgo.ProduceRequestTimeout(o.RequestTimeout),
-		// One batch a request at most, as large as Event Hubs takes it; connections are not
-		// idle as long as there (240 s).
-		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes) + overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes) + 32*overhead), kgo.ConnIdleTimeout(200 * time.Second),
-		kgo.RequestRetries(2), kgo.MetadataMinAge(250 * time.Millisecond), kgo.RetryTimeout(o.RequestTimeout), kgo.Dialer(s.connect),
-	}
-	switch o.SASL.Mechanism {
-	case MechanismPlain:
-		opts = append(opts, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
-			password, err := s.password.Get()
-			return plain.Auth{User: o.SASL.Username, Pass: password}, err
-		})))
-	case MechanismSHA256, MechanismSHA512:
-		auth := func(context.Context) (scram.Auth, error) {
-			password, err := s.password.Get()
-			return scram.Auth{User: o.SASL.Username, Pass: password}, err
-		}
-		if o.SASL.Mechanism == MechanismSHA256 {
-			opts = append(opts, kgo.SASL(scram.Sha256(auth)))
-		} else {
-			opts = append(opts, kgo.SASL(scram.Sha512(auth)))
-		}
-	}
-	return opts
-}
-
-// connect dials a broker, which the operator or another broker named.
-func (s *Sink) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := s.dial(ctx, network, address)
-	if err != nil || s.options.Plaintext {
-		return conn, err
-	}
-	return httpsink.Handshake(ctx, conn, s.options.TLS, address)
+		// One batch a request at most, as large as Event Hubs takes it.
+		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes)+overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes)+32*overhead),
+		kgo.RequestRetries(2), kgo.RetryTimeout(o.RequestTimeout))
 }
 
 // failure classifies what went wrong; its text holds nothing of a record.
@@ -355,7 +313,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	}
 	kind, reason := auditrelay.Transient, auditrelay.ReasonConnection
 	switch {
-	case errors.Is(err, httpsink.ErrInside):
+	case Inside(err):
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 			Err: fmt.Errorf("%sa broker's address is of the inside: name its network in allow_networks", text)}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
@@ -364,7 +322,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, e)}
 	}
-	if strings.Contains(err.Error(), "certificate") {
+	if Untrusted(err) {
 		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: errors.New(text + "a broker's certificate is not trusted")}
 	}
 	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%sno connection to a broker (%T)", text, err)}

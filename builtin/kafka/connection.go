@@ -1,0 +1,151 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+// The values of SASL's Mechanism.
+const (
+	MechanismPlain  = "plain"
+	MechanismSHA256 = "scram-sha-256"
+	MechanismSHA512 = "scram-sha-512"
+)
+
+// SASL says who the relay is to the brokers.
+type SASL struct {
+	// Mechanism is plain, scram-sha-256 or scram-sha-512. For Event Hubs: plain.
+	Mechanism string `yaml:"mechanism"`
+
+	// Username is the user's. For Event Hubs: $ConnectionString.
+	Username string `yaml:"username"`
+
+	// Password is the user's; for Event Hubs the connection string.
+	Password auditrelay.Secret `yaml:"password"`
+
+	// PasswordFile holds the password; it is read again when it changes.
+	PasswordFile string `yaml:"password_file"`
+}
+
+// TLS says whom to trust and who to be.
+type TLS = httpsink.TLS
+
+// Connection is how brokers are reached, by this sink and by whoever reads topics.
+type Connection struct {
+	Brokers       []string // host:port; they name the others. Required
+	SASL          SASL
+	Plaintext     bool
+	TLS           TLS
+	AllowNetworks []string
+}
+
+// Access is a checked Connection. It is safe for concurrent use.
+type Access struct {
+	c        Connection
+	password *httpsink.Secret
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Access checks c. It does no I/O. The error joins an *auditrelay.OptionError for each bad
+// option.
+func (c Connection) Access() (*Access, error) {
+	errs := httpsink.CheckStream(c.Plaintext, c.TLS, c.AllowNetworks)
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	}
+	if len(c.Brokers) == 0 {
+		bad("brokers", "it is required, as in [broker.example:9093]")
+	}
+	for i, broker := range c.Brokers {
+		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+			bad(fmt.Sprintf("brokers[%d]", i), "expected host:port, as in broker.example:9093")
+		}
+	}
+	a := &Access{c: c}
+	switch c.SASL.Mechanism {
+	case "":
+		if c.SASL != (SASL{}) {
+			bad("sasl.mechanism", "it is required: plain, scram-sha-256 or scram-sha-512")
+		}
+	case MechanismPlain, MechanismSHA256, MechanismSHA512:
+		if c.SASL.Username == "" {
+			bad("sasl.username", "it is required")
+		}
+		var err error
+		a.password, err = httpsink.NewSecret("sasl.password", c.SASL.Password, c.SASL.PasswordFile)
+		errs = append(errs, err)
+		if c.SASL.Mechanism == MechanismPlain && c.Plaintext {
+			bad("plaintext", "the mechanism plain would show the password to everybody on the path")
+		}
+	default:
+		bad("sasl.mechanism", "expected plain, scram-sha-256 or scram-sha-512")
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		a.dial, err = httpsink.Dial(c.AllowNetworks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Options are those of a client that reaches the brokers. Dialing refuses addresses of the
+// inside that AllowNetworks does not name.
+func (a *Access) Options() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(a.c.Brokers...), kgo.ClientID("auditrelay"), kgo.Dialer(a.connect),
+		// Event Hubs closes connections that are idle for 240 s.
+		kgo.ConnIdleTimeout(200 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond),
+	}
+	user := a.c.SASL.Username
+	auth := func(context.Context) (scram.Auth, error) {
+		password, err := a.password.Get()
+		return scram.Auth{User: user, Pass: password}, err
+	}
+	switch a.c.SASL.Mechanism {
+	case MechanismPlain:
+		opts = append(opts, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := a.password.Get()
+			return plain.Auth{User: user, Pass: password}, err
+		})))
+	case MechanismSHA256:
+		opts = append(opts, kgo.SASL(scram.Sha256(auth)))
+	case MechanismSHA512:
+		opts = append(opts, kgo.SASL(scram.Sha512(auth)))
+	}
+	return opts
+}
+
+// Forget has the password read again for the next connection.
+func (a *Access) Forget() {
+	if a.password != nil {
+		a.password.Forget()
+	}
+}
+
+// connect dials a broker, which the operator or another broker named.
+func (a *Access) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := a.dial(ctx, network, address)
+	if err != nil || a.c.Plaintext {
+		return conn, err
+	}
+	return httpsink.Handshake(ctx, conn, a.c.TLS, address)
+}
+
+// Inside reports whether err is that a broker's address is of the inside, and not allowed.
+func Inside(err error) bool { return errors.Is(err, httpsink.ErrInside) }
+
+// Untrusted reports whether err is that a broker's certificate is not trusted.
+func Untrusted(err error) bool { return strings.Contains(err.Error(), "certificate") }
