@@ -54,6 +54,10 @@ func (f *Fleet) SetFile(name string, content []byte) error {
 // again.
 func (f *Fleet) OutOfTurn(err error) bool { return errors.Is(err, journal.ErrLocked) }
 
+// Passing reports whether Open failed for something of the server that may pass by itself,
+// and says nothing of this relay's configuration.
+func (f *Fleet) Passing(err error) bool { return pgstore.Passing(err) }
+
 // leasePause is how often a delivery looks whether there is a lease again.
 const leasePause = 50 * time.Millisecond
 

@@ -388,6 +388,8 @@ func (d *daemon) notOpened(ctx context.Context, err error) error {
 	case ctx.Err() != nil, member.OutOfTurn(err), errors.Is(err, errFilesChanged):
 		d.log.Info("another relay of the fleet has the journal", "error", err)
 		return errYield
+	case member.Passing(err):
+		return err // no other configuration would have opened it
 	}
 	// Others go on with another configuration, if they have one.
 	if failed := member.Fail(context.WithoutCancel(ctx), err); failed != nil {

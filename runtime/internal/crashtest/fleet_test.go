@@ -363,7 +363,7 @@ func (f *fleet) upgrade(t *testing.T) {
 		select {
 		case <-f.relays[i].done:
 		case <-time.After(30 * time.Second):
-			t.Fatalf("relay%d does not stop:\n%s", i, f.relays[i].log)
+			t.Fatalf("relay%d does not stop:\n%s", i, f.allLogs())
 		}
 		f.start(t, i)
 		f.more(t, 50)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
 
 	"auditrelay/internal/pgdial"
+	"auditrelay/runtime/internal/journal"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -133,11 +136,38 @@ func passing(err error) bool {
 	if !ok {
 		return true // the connection
 	}
-	switch e.Code[:2] {
+	return passingCode(e.Code)
+}
+
+func passingCode(code string) bool {
+	if len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
 	case "08", "53", "57", "40", "25", "58":
 		return true
 	}
-	return e.Code == "55P03"
+	return code == "55P03"
+}
+
+// Passing reports whether Open failed for something of the server or of the way there that
+// may pass by itself. It would have failed with any configuration of the relay.
+func Passing(err error) bool {
+	if e, ok := errors.AsType[*pgdial.ServerError](err); ok {
+		return passingCode(e.Code)
+	}
+	if _, ok := errors.AsType[*standbyError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	for _, passes := range []error{ErrFenced, journal.ErrFailed, io.EOF, context.DeadlineExceeded} {
+		if errors.Is(err, passes) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Store) openPool() (*pgxpool.Pool, error) {

@@ -260,3 +260,52 @@ func TestAWaitIsNotBegunAnew(t *testing.T) {
 		t.Errorf("it took the lease %v after the server had started anew", after)
 	}
 }
+
+// TestPassing: why the journal could not be opened, and whether the relay's configuration
+// counts as one that cannot lead.
+func TestPassing(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	open := func(po pgstore.Options) error {
+		j, err := place(po)(journal.Options{})
+		if err == nil {
+			_ = j.Close()
+		}
+		return err
+	}
+	first := options(server)
+	if err := open(first); err != nil {
+		t.Fatal(err)
+	}
+	gone, proxied := first, faultproxy.StartStream(t, "unix", server.Socket())
+	gone.URL = auditrelay.Secret("host=127.0.0.1 port=1 user=owner dbname=postgres sslmode=disable")
+	host, port, _ := net.SplitHostPort(proxied.Addr)
+	cut := first
+	cut.URL = auditrelay.Secret(fmt.Sprintf("host=%s port=%s user=owner dbname=postgres sslmode=disable", host, port))
+	proxied.Script("", faultproxy.CutAnswer, faultproxy.CutAnswer, faultproxy.CutAnswer, faultproxy.CutAnswer, faultproxy.CutAnswer, faultproxy.CutAnswer)
+	full := first
+	full.URL = auditrelay.Secret(server.URL("crowded", "postgres"))
+	db := server.Connect(t, "owner", "postgres")
+	db.Exec("CREATE ROLE crowded LOGIN CONNECTION LIMIT 0; CREATE ROLE stranger LOGIN")
+	stranger := first
+	stranger.URL = auditrelay.Secret(server.URL("stranger", "postgres"))
+	for _, tt := range []struct {
+		name   string
+		o      pgstore.Options
+		passes bool
+	}{
+		{"nobody listens", gone, true},
+		{"the connection breaks", cut, true},
+		{"no connection is left", full, true},
+		{"the role may not", stranger, false},
+	} {
+		tt.o.Wait, tt.o.Attempt = 200*time.Millisecond, 200*time.Millisecond
+		err := open(tt.o)
+		if err == nil || pgstore.Passing(err) != tt.passes {
+			t.Errorf("%s: passes %v: %v", tt.name, pgstore.Passing(err), err)
+		}
+	}
+	db.Exec("UPDATE " + first.Schema + ".journal SET format = 999")
+	if err := open(first); err == nil || pgstore.Passing(err) {
+		t.Errorf("a newer format: %v", err)
+	}
+}
