@@ -88,7 +88,7 @@ func (s TimeSource) String() string {
 
 // Provenance says where an event came from.
 type Provenance struct {
-	Source    string // the input: http, submit, stdin, s3, postgres, guest, relay; quarantine: replayed from there
+	Source    string // the input: http, submit, stdin, s3, postgres, socket, kafka, guest, relay; quarantine: replayed from there
 	Principal string // the authenticated name, empty without authentication
 	Address   string // the peer's address, empty if there is none
 }

@@ -43,6 +43,9 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 		if s.Tail != nil {
 			fmt.Fprintf(a.stdout, "\n%s (%s): %s\n", printable(s.Name), printable(s.Kind), printable(tailing(s.Tail)))
 		}
+		if s.Topic != nil {
+			fmt.Fprintf(a.stdout, "\n%s (%s): %s\n", printable(s.Name), printable(s.Kind), printable(consuming(s.Topic)))
+		}
 		if !s.Silent || time.Since(s.Since) < silentAfter {
 			continue // a source may take its time after a start
 		}
@@ -61,6 +64,18 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 			q.Items, auditrelay.ByteSize(q.Bytes), q.MostBytes, full)
 	}
 	return nil
+}
+
+// consuming says in a line how reading a topic stands.
+func consuming(t *api.Topic) string {
+	text := fmt.Sprintf("%s since %s, group %s, %d partitions, %d messages behind", t.State, moment(t.Since), t.Group, t.Partitions, t.Lag)
+	if t.Deleted > 0 {
+		text += fmt.Sprintf("; the brokers deleted %d messages before they were read", t.Deleted)
+	}
+	if t.Error != "" {
+		text += ": " + t.Error
+	}
+	return text
 }
 
 // tailing says in a line how reading a table stands.

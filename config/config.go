@@ -285,9 +285,12 @@ type Ingest struct {
 	// When it is full, senders get 503.
 	Quarantine Quarantine `yaml:"quarantine"`
 
-	// Sources are the ways in beside POST /v1/events, by key: s3, postgres. Each section
+	// Sources are the ways in beside POST /v1/events, by key: kafka, s3, postgres. Each section
 	// decodes into the source's own struct.
 	Sources map[string]Section `yaml:"-"`
+
+	// SenderSchemas are the schemas of the senders of Sources, but for LiteLLM's.
+	SenderSchemas map[Sender]string `yaml:"-"`
 }
 
 // Quarantine limits the quarantine.

@@ -18,9 +18,14 @@ type SourceFacts struct {
 	Listen string
 	// SendsTo has the endpoints that the source sends to, by option.
 	SendsTo map[string]string
+	// Schemas names the schemas of its senders, by principal; those of LiteLLM are left out.
+	Schemas map[string]string
 	// Warnings are what the operator should know, by option.
 	Warnings map[string]string
 }
+
+// Sender is who events come from.
+type Sender struct{ Kind, Principal string }
 
 // decodeNode takes the keys that Ingest has no field for as sections of ways in.
 func (i *Ingest) decodeNode(d *decoder, n *node, path string) {
@@ -82,6 +87,12 @@ func (c checker) sources(plain func(*node, string)) {
 		}
 		if found.Listen != "" {
 			listeners["ingest."+name+".listen"] = found.Listen
+		}
+		for principal, schema := range found.Schemas {
+			if c.Ingest.SenderSchemas == nil {
+				c.Ingest.SenderSchemas = map[Sender]string{}
+			}
+			c.Ingest.SenderSchemas[Sender{name, principal}] = schema
 		}
 		for _, option := range sortedKeys(found.Warnings) {
 			n, _ := section.find(option)

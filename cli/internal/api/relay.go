@@ -100,6 +100,19 @@ type Source struct {
 	Causes   []string  `json:"causes,omitempty"` // possible causes, likely ones first
 	// Tail is the progress of a source that reads a table.
 	Tail *Tail `json:"tail,omitempty"`
+	// Topic is the progress of a source that reads a topic.
+	Topic *Topic `json:"topic,omitempty"`
+}
+
+// Topic is the progress of reading a topic of Kafka.
+type Topic struct {
+	Group      string    `json:"group"`
+	State      string    `json:"state"`
+	Since      time.Time `json:"since"`             // start of this state
+	Error      string    `json:"error,omitempty"`   // why it does not read
+	Partitions int       `json:"partitions"`        // that this relay reads
+	Lag        uint64    `json:"lag"`               // messages of these that are not read yet
+	Deleted    uint64    `json:"deleted,omitempty"` // messages that the brokers deleted before they were read, since start
 }
 
 // Tail is the progress of reading a table.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"auditrelay/cli/internal/sources"
+	"auditrelay/cli/internal/sources/kafka"
 	"auditrelay/cli/internal/sources/postgres"
 	"auditrelay/cli/internal/sources/s3"
 	"auditrelay/cli/internal/sources/socket"
@@ -19,6 +20,7 @@ type sourceKind struct {
 // the configuration's.
 func sourceKinds() []sourceKind {
 	return []sourceKind{
+		{"kafka", kafka.Check, func(h *sources.Host) sources.Source { return kafka.NewSource(h) }},
 		{"postgres", postgres.Check, func(h *sources.Host) sources.Source { return postgres.NewSource(h) }},
 		{"s3", s3.Check, func(h *sources.Host) sources.Source { return s3.NewSource(h, s3Places) }},
 	}

@@ -68,10 +68,10 @@ func (p principal) by() string {
 // daemon listens on loopback alone and every local client has every role; what
 // a browser sends on behalf of a page from elsewhere is refused.
 type auth struct {
-	tokens []tokenEntry
-	given  []string // names of tokens with the role ingest itself, and of hooks
-	hooks  map[string]*hook
-	lines  map[string]*runtime.Schema // of the sockets' producers, by principal
+	tokens  []tokenEntry
+	given   []string // names of tokens with the role ingest itself, and of hooks
+	hooks   map[string]*hook
+	schemas map[config.Sender]*runtime.Schema // of senders that are no tokens; LiteLLM's are left out
 	// tap: live viewing of events is on.
 	tap bool
 	// socket is what a connection by the unix socket may do without a token.
@@ -102,7 +102,7 @@ const minTokenBytes = 16
 
 // newAuth checks tokens.
 func newAuth(tokens []config.Token) (*auth, error) {
-	a := &auth{lines: map[string]*runtime.Schema{}}
+	a := &auth{schemas: map[config.Sender]*runtime.Schema{}}
 	var errs []error
 	names, values := map[string]roleSet{}, map[[sha256.Size]byte]string{}
 	namespaces, shared := map[string]string{}, map[string]sources.Rates{}

@@ -283,12 +283,8 @@ func (in *intake) bury() error {
 // replaySchema is the schema by which a sender's input is read when it is replayed from
 // quarantine.
 func (a *auth) replaySchema(from auditrelay.Provenance) *runtime.Schema {
-	switch from.Source {
-	case "http":
-	case "socket":
-		return a.lines[from.Principal]
-	default:
-		return nil
+	if from.Source != "http" {
+		return a.schemas[config.Sender{Kind: from.Source, Principal: from.Principal}]
 	}
 	if name, ok := strings.CutPrefix(from.Principal, hookPrefix); ok {
 		if h := a.hooks[name]; h != nil {

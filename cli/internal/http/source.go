@@ -49,7 +49,12 @@ func newDoor(cfg *config.Config, address string, log *slog.Logger) (doorway, err
 	for i := range cfg.Ingest.Sockets {
 		one := &cfg.Ingest.Sockets[i]
 		if s := cfg.SchemaNamed(one.Schema); s != nil {
-			accounts.lines[one.Principal()] = s.Compiled()
+			accounts.schemas[config.Sender{Kind: "socket", Principal: one.Principal()}] = s.Compiled()
+		}
+	}
+	for sender, name := range cfg.Ingest.SenderSchemas {
+		if s := cfg.SchemaNamed(name); s != nil {
+			accounts.schemas[sender] = s.Compiled()
 		}
 	}
 	for _, h := range accounts.hooks {

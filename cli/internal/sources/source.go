@@ -1,5 +1,6 @@
 // Package sources is the contract of the relay's inputs: POST /v1/events, an S3 endpoint,
-// a table in Postgres. Package sourcetest tests an implementation against it.
+// a table in
+// Postgres, sockets, topics of Kafka. Package sourcetest tests an implementation against it.
 //
 // To add a source, add a folder beside these with its options, its Source and its tests;
 // one line in the wiring of package app; and its page in docs/.

@@ -93,7 +93,14 @@ func (x *tailed) status(t *testing.T) tailStatus {
 // onceEach holds the table against what the killed relay has stored.
 func (x *tailed) onceEach(t *testing.T) {
 	t.Helper()
-	j, err := journal.Open(filepath.Join(x.dir, "data", "journal"), journal.Options{})
+	storedOnce(t, x.dir, x.db.Exec(`SELECT id FROM "LiteLLM_AuditLog"`))
+}
+
+// storedOnce holds the ids of a producer's events against what a killed relay has stored in
+// dir.
+func storedOnce(t *testing.T, dir string, ids []string) {
+	t.Helper()
+	j, err := journal.Open(filepath.Join(dir, "data", "journal"), journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +119,14 @@ func (x *tailed) onceEach(t *testing.T) {
 		at = next
 	}
 	wrong := 0
-	for _, id := range x.db.Exec(`SELECT id FROM "LiteLLM_AuditLog"`) {
+	for _, id := range ids {
 		if stored[id] != 1 {
 			wrong++
 		}
 		delete(stored, id)
 	}
 	if wrong > 0 || len(stored) > 0 {
-		t.Errorf("%d rows are not stored once, %d events are of no row", wrong, len(stored))
+		t.Errorf("%d of %d events are not stored once, %d are of no producer", wrong, len(ids), len(stored))
 	}
 }
 

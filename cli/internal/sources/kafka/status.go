@@ -1,0 +1,100 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	kafkasink "auditrelay/builtin/kafka"
+	"auditrelay/cli/internal/api"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// The states of reading.
+const (
+	stateConnecting   = "connecting"
+	stateFollowing    = "following"    // takes messages as they come
+	stateWaiting      = "waiting"      // the relay does not accept events now
+	stateDisconnected = "disconnected" // the brokers are unreachable, or refuse
+)
+
+func states() []string {
+	return []string{stateConnecting, stateFollowing, stateWaiting, stateDisconnected}
+}
+
+// status is how far one topic is read; nil: it is not read.
+func (r *reader) status(name string) *api.Topic {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[name]
+	if t == nil {
+		return nil
+	}
+	out := &api.Topic{Group: r.config.Group, State: r.state, Since: r.since.UTC(), Error: r.trouble, Partitions: len(t.parts), Deleted: t.deleted}
+	for _, p := range t.parts {
+		if p.end > p.next && p.next >= 0 {
+			out.Lag += uint64(p.end - p.next)
+		}
+	}
+	return out
+}
+
+// set changes the state, and reports whether it was another.
+func (r *reader) set(state, trouble string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trouble = trouble
+	if r.state == state {
+		return false
+	}
+	r.state, r.since = state, time.Now()
+	return true
+}
+
+func (r *reader) reading() {
+	if r.set(stateFollowing, "") {
+		r.source.host.Logger.Info("reading topics", "group", r.config.Group)
+	}
+}
+
+func (r *reader) waiting(err error) {
+	if r.set(stateWaiting, err.Error()) {
+		r.source.host.Logger.Warn("the relay accepts nothing now: topics wait, and nothing is skipped", "group", r.config.Group, "error", err)
+	}
+}
+
+func (r *reader) failed(err error) {
+	err = r.explain(err)
+	if r.set(stateDisconnected, err.Error()) {
+		r.source.host.Logger.Error("topics cannot be read: tried again until they can, from where they were", "group", r.config.Group, "error", err)
+	}
+}
+
+// explain adds what to do.
+func (r *reader) explain(err error) error {
+	hint := ""
+	switch {
+	case err == nil:
+		return errors.New("the session ended")
+	case kafkasink.Inside(err):
+		hint = "a broker's address is of the inside: name its network in allow_networks"
+	case kafkasink.Untrusted(err):
+		hint = "see tls.ca"
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		hint = "the topic does not exist, or this user may not see it"
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		hint = "the user needs READ and DESCRIBE on the topic"
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		hint = "the user needs READ on the group"
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		hint = "see sasl"
+	case errors.Is(err, io.EOF):
+		hint = "the broker closed the connection, as some do for a wrong password, and where one side speaks TLS and the other does not: see sasl and plaintext"
+	}
+	if hint == "" {
+		return fmt.Errorf("read from %s: %w", r.config.Brokers[0], err)
+	}
+	return fmt.Errorf("read from %s: %w (%s)", r.config.Brokers[0], err, hint)
+}
