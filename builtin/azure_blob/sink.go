@@ -31,7 +31,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -84,7 +83,7 @@ func (s *Sink) Refresh() { s.secrets.forget() }
 // Deliver puts one payload where no blob is.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	var put auditrelay.Receipt
-	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) (err error) {
+	receipt, err := s.client.Deliver(ctx, p, func(ctx context.Context) (err error) {
 		put, err = s.put(ctx, p)
 		return err
 	})
@@ -177,20 +176,12 @@ func (s *Sink) Probe(ctx context.Context) error {
 // failure classifies a failed request. A 400 is about options, not about a record: every
 // blob would fail alike.
 func (s *Sink) failure(ctx context.Context, err error) error {
-	if refused, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+	if noToken, ok := errors.AsType[*auditrelay.DeliveryError](err); ok { // of Azure's search
 		s.secrets.forget()
-		kind := auditrelay.Unauthorized
-		if refused.RawResponse == nil || refused.RawResponse.StatusCode >= 500 || refused.RawResponse.StatusCode == http.StatusTooManyRequests {
-			kind = auditrelay.Transient
-		}
-		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: errors.New("get a token: the token service refused the credentials, or did not answer")}
+		return noToken
 	}
 	refused, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
-		if strings.Contains(err.Error(), "DefaultAzureCredential: failed to acquire a token") {
-			s.secrets.forget()
-			return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("get a token: Azure's search found no credentials: give account_key or sas_token, or run where an identity is attached")}
-		}
 		return s.client.Failure(ctx, err)
 	}
 	a := httpsink.Answer{Status: refused.StatusCode}
@@ -253,7 +244,7 @@ func (s *secrets) token(services func() *http.Client) (azcore.TokenCredential, e
 	if s.credential == nil {
 		found, err := oauth.Azure(services())
 		if err != nil {
-			return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: errors.New("read the credentials: Azure's variables are not complete")}
+			return nil, err
 		}
 		s.credential = found
 	}

@@ -105,7 +105,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	times := make(map[uint64]time.Time, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence = r.Sequence
+		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
 		times[r.Sequence] = timeOf(r)
 		if len(r.Data) > 0 {
 			items[i].Data = s.log(chunk.Journal, r)
@@ -172,7 +172,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		if err := s.tooOld(p); err != nil {
 			return err
 		}

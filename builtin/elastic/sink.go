@@ -157,7 +157,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 // Deliver posts one payload. Records that the index refuses are named by an
 // *auditrelay.RecordErrors: the others are there.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		answer, err := s.call(ctx, p, s.query)
 		if err == nil && len(answer.Body) >= maxAnswer(len(p.Sequences)) {
 			// Cut, since reasons quote documents. What is there answers 409 now.

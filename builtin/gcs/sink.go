@@ -85,7 +85,7 @@ func (s *Sink) Refresh() { s.tokens.Forget() }
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	var stored object
 	var state existing
-	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) (err error) {
+	receipt, err := s.client.Deliver(ctx, p, func(ctx context.Context) (err error) {
 		stored, state, err = s.put(ctx, p)
 		return err
 	})

@@ -84,7 +84,7 @@ func (s *Sink) Refresh() {
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence = r.Sequence
+		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
 		if len(r.Data) > 0 {
 			items[i].Data = line(chunk, r)
 		}
@@ -136,7 +136,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		content, err := httpsink.Plain(p)
 		if err != nil {
 			return fmt.Errorf("read the stored payload: %w", err)

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"auditrelay"
@@ -87,7 +88,7 @@ func (s *Sink) Refresh() { s.tokens.Forget() }
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence = r.Sequence
+		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
 		if len(r.Data) > 0 {
 			items[i].Data = line(chunk, r)
 		}
@@ -172,7 +173,7 @@ func (s *Sink) request(lines [][]byte) ([]byte, error) {
 
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		content, err := httpsink.Plain(p)
 		if err != nil {
 			return fmt.Errorf("read the stored payload: %w", err)
@@ -204,16 +205,38 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-// outcome judges an answer: an empty object with 200. A 400 is about the instance or the log
-// type, not about a log: every one would fail alike.
+// aboutLogs reports whether a 400 may be about a log. By google.rpc.Code both
+// INVALID_ARGUMENT and FAILED_PRECONDITION are 400, the second about the state of the
+// service; and by google.rpc.BadRequest an error names the fields that it is about, as in
+// inline_source.logs[0].labels[0].value.
+func aboutLogs(a httpsink.Answer) bool {
+	reply := gjson.ParseBytes(a.Body)
+	if reply.Get("error.status").Str == "FAILED_PRECONDITION" {
+		return false
+	}
+	named, logs := false, false
+	reply.Get("error.details.#.fieldViolations.#.field|@flatten").ForEach(func(_, field gjson.Result) bool {
+		named, logs = true, logs || ofLog.MatchString(field.Str)
+		return true
+	})
+	return logs || !named
+}
+
+// ofLog is the name of a log's field, in either spelling of JSON for Protobuf.
+var ofLog = regexp.MustCompile(`^inline_?[sS]ource\.logs\b`)
+
+// outcome judges an answer: an empty object with 200. A 400 that may be about a log is
+// refused: the payload is halved until that is alone.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
 	var empty map[string]json.RawMessage
 	switch {
 	case err == nil && (a.Status != http.StatusOK || len(bytes.TrimSpace(a.Body)) > 0 && (json.Unmarshal(a.Body, &empty) != nil || len(empty) > 0)):
 		return s.client.Fail(auditrelay.Misconfigured, a, "the service answers 200 with nothing: is the URL right?")
+	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused && aboutLogs(a):
+		return s.client.Fail(auditrelay.Refused, a, "the logs are not taken")
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
-		return s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: are instance and log_type right?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: are project, instance, log_type and forwarder right?")
 	case a.Status == http.StatusForbidden:
 		return s.client.Fail(auditrelay.Unauthorized, a, "the credentials lack the permission chronicle.logs.import")
 	}
@@ -235,6 +258,9 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); whether they may import only a log shows: auditrelay sink test"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
+		if auditrelay.KindOf(err) == auditrelay.Refused { // there is no log that it could be about
+			err = s.client.Fail(auditrelay.Misconfigured, answer, "are project, instance and log_type right?")
+		}
 		return s.tokens.ForgetAfter(err)
 	}
 	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type is there; whether the credentials may import only a log shows: auditrelay sink test"))

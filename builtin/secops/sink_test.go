@@ -19,6 +19,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/secops"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/relaytest"
 	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
@@ -42,6 +43,8 @@ type service struct {
 	*httptest.Server
 	mu    sync.Mutex
 	token string
+	bad   string // what a log that is not taken holds
+	fault string // the answer that every request is refused with
 	logs  []log
 }
 
@@ -57,6 +60,10 @@ func start(t testing.TB) *service {
 		}
 		status := s.call(r)
 		w.WriteHeader(status)
+		if status != http.StatusOK && s.fault != "" {
+			io.WriteString(w, s.fault)
+			return
+		}
 		if status != http.StatusOK {
 			fmt.Fprintf(w, `{"error":{"code":%d,"status":"NO"}}`, status)
 			return
@@ -90,11 +97,11 @@ func (s *service) call(r *http.Request) int {
 			Forwarder string
 		} `json:"inlineSource"`
 	}
-	if json.NewDecoder(body).Decode(&request) != nil || request.InlineSource == nil {
+	if json.NewDecoder(body).Decode(&request) != nil || request.InlineSource == nil || s.fault != "" {
 		return http.StatusBadRequest
 	}
 	for _, l := range request.InlineSource.Logs {
-		if len(l.Data) == 0 || l.LogEntryTime.IsZero() || !l.CollectionTime.After(l.LogEntryTime) {
+		if len(l.Data) == 0 || l.LogEntryTime.IsZero() || !l.CollectionTime.After(l.LogEntryTime) || s.bad != "" && bytes.Contains(l.Data, []byte(s.bad)) {
 			return http.StatusBadRequest
 		}
 	}
@@ -233,11 +240,35 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// A log that the service does not take is found and becomes a dead letter alone. What the
+// answer says of anything but a log stalls the callback before any does; so does, soon, what
+// it says of nothing: the tombstone of the first log that is set aside is refused too.
+func TestRefusedLogs(t *testing.T) {
+	s := start(t)
+	s.bad = "poison"
+	relaytest.Isolates(t, newSink(t, options(t, s.URL, s.URL)), s.bad)
+	violation := func(field string) string {
+		return `{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"` + field + `","description":"no"}]}]}}`
+	}
+	for fault, few := range map[string]uint64{
+		`{"error":{"code":400,"status":"FAILED_PRECONDITION"}}`: 0,
+		violation("parent"):                                  0,
+		violation("inline_source.forwarder"):                 0,
+		violation("inline_source.logs[0].labels[0]"):         16,
+		violation("inlineSource.logs[0].data"):               16,
+		`{"error":{"code":400,"status":"INVALID_ARGUMENT"}}`: 16,
+	} {
+		s := start(t)
+		s.fault = fault
+		relaytest.Stalls(t, newSink(t, options(t, s.URL, s.URL)), few)
+	}
+}
+
 // What is wrong with instance, log type or rights stalls, and no event becomes a dead letter
 // of it.
 func TestAnswers(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
-		204: auditrelay.Misconfigured, 400: auditrelay.Misconfigured, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,
+		204: auditrelay.Misconfigured, 400: auditrelay.Refused, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,
 		413: auditrelay.TooLarge, 429: auditrelay.Throttled, 500: auditrelay.Transient, 503: auditrelay.Throttled,
 	} {
 		s := start(t)

@@ -29,6 +29,8 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/internal/oauth"
 	"auditrelay/builtin/internal/recordfields"
+
+	"github.com/tidwall/gjson"
 )
 
 // maxValueBytes is what the service keeps of one value.
@@ -88,7 +90,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	var large []auditrelay.RecordError
 	for i, r := range chunk.Records {
-		items[i].Sequence = r.Sequence
+		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
 		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
 			items[i].Data = r.Data // named by Pack
 			continue
@@ -122,7 +124,7 @@ func row(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	b = strconv.AppendUint(append(b, `,"Sequence":`...), r.Sequence, 10)
 	text := chunk.MediaType == auditrelay.MediaTypeText
 	of := recordfields.Fields{}
-	if !text {
+	if chunk.MediaType == "application/json" { // a CloudEvent's id is another
 		of = recordfields.Of(r)
 	}
 	for _, column := range []struct{ name, value string }{
@@ -149,7 +151,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		token, err := s.tokens.Get(ctx)
 		if err != nil {
 			return err
@@ -164,15 +166,26 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-// outcome judges an answer. A 400 is about the rule or the stream, not about a row: rows
-// are valid JSON, and every one would fail alike.
+// ofSetting are the codes of a 400 that say of rule, stream or url that they are wrong, so
+// that every row would fail alike. The API's reference gives the form of an error
+// (error.code, 2023-01-01) and no list of codes: these are what clients of the service know.
+var ofSetting = map[string]string{
+	"InvalidStream":         "the rule has no such stream: correct stream, or wait for the rule's last change, which takes minutes",
+	"InvalidDcrImmutableId": "the endpoint does not know the rule: url and rule must be of one region",
+}
+
+// outcome judges an answer. A 400 whose code is none of ofSetting may be about a row: the
+// payload is halved until that is alone.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
+	code := gjson.GetBytes(a.Body, "error.code").Str
 	switch {
 	case err == nil && a.Status != http.StatusNoContent:
 		return s.client.Fail(auditrelay.Misconfigured, a, "the service answers 204: is the URL a logs endpoint?")
+	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused && ofSetting[code] != "":
+		return s.client.Fail(auditrelay.Misconfigured, a, code+": "+ofSetting[code])
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
-		return s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: are rule and stream right?")
+		return s.client.Fail(auditrelay.Refused, a, "the rows are not taken")
 	case a.Status == http.StatusForbidden:
 		return s.client.Fail(auditrelay.Unauthorized, a, "the application lacks the role Monitoring Metrics Publisher on the rule; a new role takes up to half an hour")
 	}

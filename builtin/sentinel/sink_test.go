@@ -2,6 +2,7 @@ package sentinel_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/sentinel"
 	"auditrelay/internal/test/faultproxy"
+	"auditrelay/internal/test/relaytest"
 	"auditrelay/internal/test/secretfile"
 	"auditrelay/sinktest"
 )
@@ -35,6 +37,8 @@ type service struct {
 	mu     sync.Mutex
 	secret string
 	role   bool
+	bad    string // what a row that is not taken holds
+	fault  string // the code that every request is refused with
 	rows   []map[string]json.RawMessage
 }
 
@@ -50,7 +54,7 @@ func start(t testing.TB) *service {
 		status := s.upload(r)
 		w.WriteHeader(status)
 		if status >= 400 {
-			fmt.Fprintf(w, `{"error":{"code":"Code%d","message":"no"}}`, status)
+			fmt.Fprintf(w, `{"error":{"code":%q,"message":"no"}}`, cmp.Or(s.fault, fmt.Sprintf("Code%d", status)))
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -90,7 +94,7 @@ func (s *service) upload(r *http.Request) int {
 		return http.StatusBadRequest
 	case len(sent) > megabyte, len(body) > megabyte:
 		return http.StatusRequestEntityTooLarge
-	case !json.Valid(body):
+	case !json.Valid(body), s.fault != "", s.bad != "" && bytes.Contains(body, []byte(s.bad)):
 		return http.StatusBadRequest
 	}
 	var rows []map[string]json.RawMessage
@@ -243,13 +247,33 @@ func TestRows(t *testing.T) {
 	if content, err = httpsink.Plain(render(t, s, c)); err != nil || !strings.HasSuffix(string(content), `"Event":"CEF:0|a \"b\""}]`) {
 		t.Errorf("%v %s", err, content)
 	}
+	c = chunk(`{"specversion":"1.0","id":"j.1/1","action":"updated","data":{"id":"e"}}`)
+	c.MediaType = "application/cloudevents+json"
+	if content, err = httpsink.Plain(render(t, s, c)); err != nil || bytes.Contains(content, []byte(`"Id":`)) || bytes.Contains(content, []byte(`"Action":`)) {
+		t.Errorf("columns of a CloudEvent: %v %s", err, content)
+	}
+}
+
+// A row that the service does not take is found and becomes a dead letter alone. What is
+// wrong with rule or stream stalls the callback before any does; so does, soon, what no code
+// tells: the tombstone of the first row that is set aside is refused too.
+func TestRefusedRows(t *testing.T) {
+	s := start(t)
+	s.bad = "poison"
+	relaytest.Isolates(t, newSink(t, options(s.URL)), s.bad)
+	s = start(t)
+	s.fault = "InvalidStream"
+	relaytest.Stalls(t, newSink(t, options(s.URL)), 0)
+	s = start(t)
+	s.fault = "NobodyKnows"
+	relaytest.Stalls(t, newSink(t, options(s.URL)), 16)
 }
 
 // What is wrong with rule, stream, role or secret stalls, and no event becomes a dead letter
 // of it; nothing tells the secret.
 func TestAnswers(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
-		200: auditrelay.Misconfigured, 400: auditrelay.Misconfigured, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,
+		200: auditrelay.Misconfigured, 400: auditrelay.Refused, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,
 		413: auditrelay.TooLarge, 429: auditrelay.Throttled, 500: auditrelay.Transient, 503: auditrelay.Throttled,
 	} {
 		service := start(t)

@@ -112,7 +112,7 @@ func (s *Sink) Refresh() { s.token.Forget() }
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence = r.Sequence
+		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
 		if len(r.Data) > 0 {
 			if chunk.MediaType == auditrelay.MediaTypeText {
 				r.Data = []byte(httpsink.Quote(string(r.Data)))
@@ -171,7 +171,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 
 // Deliver posts one payload and, with ack, waits until it is indexed.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	return s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		waiting, sent := s.waitsFor(p.Key)
 		if !sent {
 			id, err := s.post(ctx, p)

@@ -150,7 +150,7 @@ func ID(p auditrelay.Payload) string {
 
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
-	receipt, err := s.client.Deliver(ctx, p.Key, func(ctx context.Context) error {
+	receipt, err := s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		h, err := s.headers(p)
 		if err != nil {
 			return err

@@ -25,6 +25,8 @@ const (
 	ContentEncoding = "Content-Encoding"
 	// scope is what a payload's key begins with, for Split.
 	scope = "Auditrelay-Scope"
+	// tombstones marks a payload that holds tombstones alone.
+	tombstones = "Auditrelay-Tombstones"
 )
 
 // maxBodyBytes bounds what Split decompresses.
@@ -48,6 +50,9 @@ type Packing struct {
 type Item struct {
 	Sequence uint64
 	Data     []byte
+	// Tombstone is set for a tombstone in an envelope of the sink's own, which the
+	// destination takes or refuses whatever the event was; see Client.Deliver.
+	Tombstone bool
 }
 
 // Pack turns a chunk's items into payloads. An item over MaxItem, or that a body cannot
@@ -98,19 +103,22 @@ func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payloa
 func (p Packing) payload(prefix string, items []Item, headers map[string]string) (auditrelay.Payload, error) {
 	var body bytes.Buffer
 	body.WriteString(p.Open)
-	sequences := make([]uint64, len(items))
+	sequences, buried := make([]uint64, len(items)), true
 	for i, item := range items {
 		if i > 0 {
 			body.WriteString(p.Separator)
 		}
 		body.Write(item.Data)
-		sequences[i] = item.Sequence
+		sequences[i], buried = item.Sequence, buried && item.Tombstone
 	}
 	body.WriteString(p.Close)
 	sum := sha256.Sum256(body.Bytes())
 	digest := hex.EncodeToString(sum[:])
 	if headers == nil {
 		headers = map[string]string{ContentType: p.ContentType, scope: prefix}
+		if buried {
+			headers[tombstones] = "all"
+		}
 	}
 	sent, stored := body.Bytes(), sum
 	if p.Compression == CompressionGzip {
@@ -148,7 +156,7 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 	}
 	items := make([]Item, total)
 	for i := range parts {
-		items[i] = Item{payload.Sequences[i], parts[i]}
+		items[i] = Item{Sequence: payload.Sequences[i], Data: parts[i]}
 	}
 	p.Compression = CompressionNone
 	if payload.Headers[ContentEncoding] != "" {

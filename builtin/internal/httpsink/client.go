@@ -164,12 +164,16 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // hold a secret.
 func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.url.EscapedPath() }
 
-// Deliver calls attempt, which sends a payload and returns nil once the destination has
-// taken it, within the limits of concurrency and rate. A payload whose key this process
-// delivered before is a duplicate and is not sent again. Errors come back classified.
-func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
+// Deliver calls attempt, which sends p and returns nil once the destination has taken it,
+// within the limits of concurrency and rate. A payload whose key this process delivered
+// before is a duplicate and is not sent again. Errors come back classified.
+//
+// A payload of tombstones alone that is refused is misconfigured: what it holds is the
+// relay's own, so that the request is at fault and every event would be refused alike. The
+// callback stalls then, and at most the events on their way have become dead letters.
+func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: c.Target()}
-	if c.known.Has(key) {
+	if c.known.Has(p.Key) {
 		receipt.Duplicate = true
 		return receipt, nil
 	}
@@ -184,14 +188,26 @@ func (c *Client) Deliver(ctx context.Context, key string, attempt func(ctx conte
 		err = attempt(context.WithValue(ctx, statusKey{}, &receipt.Status))
 	}
 	if err != nil {
-		err = c.Failure(ctx, err)
+		err = alike(p, c.Failure(ctx, err))
 	}
 	c.limiter.Release(era, auditrelay.KindOf(err) == auditrelay.Throttled && err != nil, err == nil)
 	if err != nil {
 		return auditrelay.Receipt{}, err
 	}
-	c.known.Add(key)
+	c.known.Add(p.Key)
 	return receipt, nil
+}
+
+// alike turns the refusal of tombstones into a stall; see Deliver.
+func alike(p auditrelay.Payload, err error) error {
+	refused, ok := errors.AsType[*auditrelay.DeliveryError](err)
+	if !ok || refused.Kind != auditrelay.Refused || p.Headers[tombstones] == "" {
+		return err
+	}
+	stalled := *refused
+	stalled.Kind = auditrelay.Misconfigured
+	stalled.Err = fmt.Errorf("%w: refused is a tombstone, which is the relay's own, so that the request is at fault and not an event: correct what the answer names, then replay the dead letters", refused.Err)
+	return &stalled
 }
 
 // statusKey is the context's key of a *int: the status of the latest answer to an attempt,

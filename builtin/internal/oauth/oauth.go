@@ -43,6 +43,9 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	source, err := t.opened()
+	if classified, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		return "", classified
+	}
 	if err != nil {
 		return "", &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: err}
 	}
@@ -70,7 +73,7 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		t.Forget()
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](r.err); ok {
 			kind := auditrelay.Unauthorized
-			if refused.Response != nil && (refused.Response.StatusCode >= 500 || refused.Response.StatusCode == http.StatusTooManyRequests) {
+			if refused.Response != nil && passing(refused.Response.StatusCode) {
 				kind = auditrelay.Transient
 			}
 			return "", &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service refused the credentials (%s)", status(refused))}

@@ -1,0 +1,220 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// metadata is a stand-in of Azure's instance metadata service, as Microsoft's "Use managed
+// identities on a virtual machine to acquire an access token" describes it, API version
+// 2018-02-01: GET with the header Metadata: true, resource and perhaps client_id; 400 for
+// what it does not know.
+type metadata struct {
+	*httptest.Server
+	mu     sync.Mutex
+	status int // in place of a token; 0: none
+	asked  []string
+}
+
+func startMetadata(t *testing.T) *metadata {
+	m := &metadata{}
+	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		q := r.URL.Query()
+		switch {
+		case r.Host != "169.254.169.254" || r.URL.Path != "/metadata/identity/oauth2/token" || r.Method != http.MethodGet:
+			w.WriteHeader(http.StatusNotFound)
+		case r.Header.Get("Metadata") != "true" || q.Get("api-version") != "2018-02-01" || q.Get("resource") != "https://monitor.azure.com":
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write([]byte(`{"error":"invalid_request","error_description":"Required metadata header not specified"}`))
+		case m.status != 0:
+			w.WriteHeader(m.status)
+			w.Write([]byte(`{"error":"invalid_request","error_description":"Identity not found"}`))
+		default:
+			m.asked = append(m.asked, q.Get("client_id"))
+			w.Write([]byte(`{"access_token":"of the machine","client_id":"","expires_in":"86399","expires_on":"` +
+				`4102444800","ext_expires_in":"86399","not_before":"1","resource":"https://monitor.azure.com","token_type":"Bearer"}`))
+		}
+	}))
+	t.Cleanup(m.Close)
+	return m
+}
+
+// transport leads requests to the metadata service's address to m, and those of Entra to
+// nowhere.
+func (m *metadata) transport() tokenTransport {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address != "169.254.169.254:80" {
+			return nil, errors.New("not the metadata service's address")
+		}
+		return new(net.Dialer).DialContext(ctx, network, m.Listener.Addr().String())
+	}
+	nowhere := &http.Client{Transport: failing{errors.New("no route to host")}}
+	return tokenTransport{nowhere, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+type failing struct{ err error }
+
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+// noVariables has Azure's search find nothing of the machine that the test runs on.
+func noVariables(t *testing.T) {
+	for _, name := range []string{"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST",
+		"AZURE_USERNAME", "AZURE_PASSWORD", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT", "AZURE_TOKEN_CREDENTIALS"} {
+		t.Setenv(name, "")
+		unset(t, name)
+	}
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // not the developer's tools
+}
+
+// A machine's own identity gives tokens by its metadata service, and so does one that
+// AZURE_CLIENT_ID names.
+func TestAManagedIdentity(t *testing.T) {
+	for _, id := range []string{"", "00000000-0000-0000-0000-00000000000a"} {
+		noVariables(t)
+		if id != "" {
+			t.Setenv("AZURE_CLIENT_ID", id)
+		}
+		m := startMetadata(t)
+		found, err := azureBy(m.transport())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://monitor.azure.com/.default"}})
+		if err != nil || token.Token != "of the machine" || len(m.asked) != 1 || m.asked[0] != id {
+			t.Errorf("%q: %v, %+v", id, err, m.asked)
+		}
+	}
+}
+
+// Whatever goes wrong in the search has the kind that the engine acts on, and its error
+// quotes no service.
+func TestTheSearchsErrors(t *testing.T) {
+	const secret = "planted-secret"
+	entra := func(t *testing.T) {
+		t.Setenv("AZURE_TENANT_ID", "tenant.example")
+		t.Setenv("AZURE_CLIENT_ID", "app")
+		t.Setenv("AZURE_CLIENT_SECRET", secret)
+	}
+	services := func(f func(*http.Request) (*http.Response, error)) func(*metadata) tokenTransport {
+		return func(m *metadata) tokenTransport {
+			to := m.transport()
+			to.services = &http.Client{Transport: roundTrip(f)}
+			return to
+		}
+	}
+	machine := func(status int) func(*metadata) tokenTransport {
+		return func(m *metadata) tokenTransport { m.status = status; return m.transport() }
+	}
+	for name, tt := range map[string]struct {
+		variables func(*testing.T)
+		transport func(*metadata) tokenTransport
+		kind      auditrelay.ErrorKind
+		says      string
+	}{
+		"the token service is out of reach":  {entra, services(func(*http.Request) (*http.Response, error) { return nil, errors.New("reset " + secret) }), auditrelay.Transient, "out of reach"},
+		"the token service is in trouble":    {entra, services(answering(503)), auditrelay.Transient, "503"},
+		"the token service throttles":        {entra, services(answering(429)), auditrelay.Transient, "429"},
+		"the token service knows no secret":  {entra, services(answering(401)), auditrelay.Unauthorized, "401"},
+		"the token service is inside":        {entra, services(func(*http.Request) (*http.Response, error) { return nil, httpsink.ErrInside }), auditrelay.Misconfigured, "inside"},
+		"the machine has no such identity":   {nil, machine(400), auditrelay.Unauthorized, "found no credentials"},
+		"the metadata service is updated":    {nil, machine(410), auditrelay.Transient, "410"},
+		"the metadata service is in trouble": {nil, machine(500), auditrelay.Transient, "500"},
+		"there is no metadata service": {nil, func(m *metadata) tokenTransport {
+			return tokenTransport{machine: &http.Client{Transport: failing{errors.New("no route to host")}}}
+		}, auditrelay.Unauthorized, "no metadata service answered"},
+		"the metadata service is lost, and nothing else is asked": {func(t *testing.T) { t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential") }, func(m *metadata) tokenTransport {
+			return tokenTransport{machine: &http.Client{Transport: failing{errors.New("no route to host")}}}
+		}, auditrelay.Transient, "out of reach"},
+		"the federated token's file is gone": {func(t *testing.T) {
+			t.Setenv("AZURE_TENANT_ID", "tenant.example")
+			t.Setenv("AZURE_CLIENT_ID", "app")
+			t.Setenv("AZURE_FEDERATED_TOKEN_FILE", "/nonexistent")
+		}, services(authority), auditrelay.Unauthorized, "cannot be used"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noVariables(t)
+			if tt.variables != nil {
+				tt.variables(t)
+			}
+			found, err := azureBy(tt.transport(startMetadata(t)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			_, err = found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://monitor.azure.com/.default"}})
+			classified := err
+			if errors.Is(err, httpsink.ErrInside) { // the sink's client names the network
+				classified = &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: err}
+			}
+			if err == nil || auditrelay.KindOf(classified) != tt.kind || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), secret) {
+				t.Errorf("%v, want %v and %q", err, tt.kind, tt.says)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("it took %v: the engine tries again, the library must not", took)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// authority answers what Entra says of itself, as the library asks before it asks for a
+// token.
+func authority(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Content-Type", "application/json")
+	at := "https://login.microsoftonline.com/tenant.example"
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration"):
+		w.WriteString(`{"authorization_endpoint":"` + at + `/oauth2/v2.0/authorize","token_endpoint":"` + at + `/oauth2/v2.0/token","issuer":"` + at + `/v2.0"}`)
+	case strings.HasSuffix(r.URL.Path, "/discovery/instance"):
+		w.WriteString(`{"tenant_discovery_endpoint":"` + at + `/v2.0/.well-known/openid-configuration","metadata":[{"preferred_network":"login.microsoftonline.com","preferred_cache":"login.windows.net","aliases":["login.microsoftonline.com"]}]}`)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+	answer := w.Result()
+	answer.Request = r
+	return answer, nil
+}
+
+// answering answers requests for tokens with a status, and quotes what it was sent.
+func answering(status int) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") {
+			return authority(r)
+		}
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		w.WriteString(`{"error":"invalid_client","error_description":"` + r.FormValue("client_secret") + `"}`)
+		answer := w.Result()
+		answer.Request = r
+		return answer, nil
+	}
+}
+
+// unset removes a variable for the test; t.Setenv puts it back.
+func unset(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Unsetenv(name); err != nil {
+		t.Fatal(err)
+	}
+}
