@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,14 +28,20 @@ const (
 func main() {
 	n := flag.Int("events", 1_800, "events of the fault script")
 	only := flag.String("only", "", "run only script, or only sinks")
+	wanted := flag.String("rows", "", "a regular expression: of the sinks, measure only these rows")
+	postgres := flag.String("postgres", "", "URL of a database, for the sink postgres: without it that is not measured")
 	flag.Parse()
-	if err := run(*n, *only); err != nil {
+	if err := run(*n, *only, *wanted, *postgres); err != nil {
 		fmt.Fprintln(os.Stderr, "versus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(n int, only string) error {
+func run(n int, only, rows, postgres string) error {
+	wanted, err := regexp.Compile(rows)
+	if err != nil {
+		return fmt.Errorf("-rows: %w", err)
+	}
 	dir, err := os.MkdirTemp("", "versus-")
 	if err != nil {
 		return err
@@ -59,7 +66,7 @@ func run(n int, only string) error {
 	if only == "script" {
 		return nil
 	}
-	return sinkHoles(dir, ours, peer, 20*n)
+	return sinkHoles(dir, ours, peer, 20*n, wanted, postgres)
 }
 
 // scripts runs the fault script against each.

@@ -2,13 +2,9 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,141 +16,28 @@ import (
 // rounds is how often each row of the sink-hole's table runs, in turns.
 const rounds = 3
 
-// hole takes everything and keeps nothing. It answers as each protocol wants it.
-type hole struct {
-	server *httptest.Server
-	stream net.Listener // for lines over TCP
-}
-
-func newHole() (*hole, error) {
-	stream, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	h := &hole{stream: stream}
-	go func() {
-		for {
-			conn, err := stream.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(io.Discard, conn) }()
-		}
-	}()
-	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/_bulk"):
-			bulk(w, r)
-			return
-		case strings.HasPrefix(r.URL.Path, "/upload/storage/"):
-			upload(w, r)
-			return
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		switch {
-		case r.URL.Path == "/services/collector/event":
-			_, _ = io.WriteString(w, `{"text":"Success","code":0}`)
-		case r.URL.Path == "/api/v2/logs":
-			w.WriteHeader(http.StatusAccepted)
-			_, _ = io.WriteString(w, "{}")
-		case r.URL.Path == "/v1/logs": // 200 with nothing
-		case r.Method == http.MethodPut:
-			w.Header().Set("ETag", `"0123456789abcdef0123456789abcdef"`)
-			if r.Header.Get("x-ms-blob-type") != "" {
-				w.WriteHeader(http.StatusCreated)
-			}
-		default:
-			w.WriteHeader(http.StatusNoContent)
-		}
-	}))
-	return h, nil
-}
-
-func (h *hole) close() {
-	h.server.Close()
-	h.stream.Close()
-}
-
-// bulk answers with a result for each item, as Elasticsearch does.
-func bulk(w http.ResponseWriter, r *http.Request) {
-	var body io.Reader = r.Body
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(body)
-		if err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			return
-		}
-		body = z
-	}
-	data, _ := io.ReadAll(body)
-	n := bytes.Count(data, []byte("\n")) / 2
-	_, _ = io.WriteString(w, `{"errors":false,"items":[`+strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",")+"]}")
-}
-
-// checksumOf finds the checksum that an upload to Cloud Storage announces.
-var checksumOf = regexp.MustCompile(`"crc32c":"([^"]*)"`)
-
-// upload answers as Cloud Storage does, with the checksum that it was told.
-func upload(w http.ResponseWriter, r *http.Request) {
-	data, _ := io.ReadAll(r.Body)
-	found := checksumOf.FindSubmatch(data[:min(len(data), 4096)])
-	if found == nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	fmt.Fprintf(w, `{"name":"x","crc32c":"%s","generation":"1"}`, found[1])
-}
-
 // sinkRow is one sink of one system.
 type sinkRow struct {
-	name string
-	make func(dir string) (*system, error)
-	ours bool
-	base int // the row without a sink
+	name  string
+	make  func(dir string) (*system, error)
+	ours  bool
+	base  int  // the row without a sink
+	floor bool // it is one
 
 	rate, cpu []float64 // events a second; us an event
 }
 
-// sinkHoles measures each sink against a local sink-hole.
-func sinkHoles(dir, ours, peer string, n int) error {
-	h, err := newHole()
+// sinkHoles measures each sink whose row wanted matches against a local sink-hole, beside
+// the rows without a sink. postgres is the URL of a database; without one that sink has no
+// row.
+func sinkHoles(dir, ours, peer string, n int, wanted *regexp.Regexp, postgres string) error {
+	h, err := newHole(dir)
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	url := h.server.URL
-	guard := `http: {allow_networks: [loopback], proxy: none}`
-	mine := func(name, sink string) *sinkRow {
-		return &sinkRow{name: "auditrelay, " + name, ours: true, make: func(dir string) (*system, error) { return relayTo(ours, dir, sink) }}
-	}
-	theirs := func(name, output string) *sinkRow {
-		return &sinkRow{name: "Benthos, " + name, base: 1, make: func(dir string) (*system, error) { return benthosTo(peer, dir, output) }}
-	}
-	httpClient := func(path, archive, mapping string) string {
-		return fmt.Sprintf(`http_client: {url: %q, verb: POST, max_in_flight: 4, batch_as_multipart: false, batching: {count: 1000, period: 1s, processors: [%s{archive: {format: %s}}]}}`,
-			url+path, mapping, archive)
-	}
-	rows := []*sinkRow{
-		mine("no sink", ""),
-		theirs("no sink (drop)", "drop: {}"),
-		mine("webhook, array", fmt.Sprintf(`webhook: {url: %q, body: array, %s}`, url+"/hook", guard)),
-		theirs("http_client, json_array", httpClient("/hook", "json_array", "")),
-		mine("datadog", fmt.Sprintf(`datadog: {url: %q, api_key: k, %s}`, url, guard)),
-		theirs("http_client, as Datadog wants it", httpClient("/api/v2/logs", "json_array", `{mapping: 'root = {"ddsource": "b", "message": content().string()}'}, `)),
-		mine("splunk", fmt.Sprintf(`splunk: {url: %q, token: t, %s}`, url, guard)),
-		theirs("http_client, as HEC wants it", httpClient("/services/collector/event", "lines", `{mapping: 'root = {"event": this, "sourcetype": "_json"}'}, `)),
-		mine("s3", fmt.Sprintf(`s3: {bucket: audit, endpoint: %q, region: us-east-1, addressing: path, credentials: {access_key_id: a, secret_access_key: s}}`, url)),
-		mine("elastic", fmt.Sprintf(`elastic: {url: %q, index: audit, %s}`, url, guard)),
-		theirs("http_client, as the bulk API wants it", httpClient("/audit/_bulk", "lines", `{mapping: 'root = "{\"create\":{}}\n" + content().string()'}, `)),
-		mine("otlp", fmt.Sprintf(`otlp: {url: %q, %s}`, url, guard)),
-		theirs("http_client, OTLP in JSON", fmt.Sprintf(`http_client: {url: %q, verb: POST, max_in_flight: 4, batch_as_multipart: false, batching: {count: 1000, period: 1s, processors: [{mapping: 'root = {"body": {"stringValue": content().string()}}'}, {archive: {format: json_array}}, {mapping: 'root = {"resourceLogs": [{"scopeLogs": [{"logRecords": this}]}]}'}]}}`, url+"/v1/logs")),
-		mine("syslog, TCP", fmt.Sprintf(`syslog: {address: %q, plaintext: true, allow_networks: [loopback]}`, h.stream.Addr())),
-		theirs("socket, lines over TCP", fmt.Sprintf(`socket: {network: tcp, address: %q, codec: lines}`, h.stream.Addr())),
-		mine("gcs", fmt.Sprintf(`gcs: {bucket: audit, url: %q, anonymous: true, %s}`, url, guard)),
-		mine("azure_blob", fmt.Sprintf(`azure_blob: {account_url: %q, container: audit, account_key: "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==", %s}`, url+"/devstoreaccount1", guard)),
-		mine("file", `file: {path: out/audit.ndjson}`),
-		theirs("file", "file: {path: DIR/audit.ndjson, codec: lines}"),
-	}
+	rows := h.rows(ours, peer, postgres)
+	rows = slices.DeleteFunc(rows, func(r *sinkRow) bool { return !r.floor && !wanted.MatchString(r.name) })
 	for round := range rounds {
 		for i, r := range rows {
 			at := filepath.Join(dir, fmt.Sprintf("hole-%d-%d", round, i))
@@ -168,9 +51,9 @@ func sinkHoles(dir, ours, peer string, n int) error {
 	}
 	fmt.Printf("\nSinks against a sink-hole on this machine, %d events, medians of %d runs in turns\n\n", n, rounds)
 	fmt.Println("| | events/s | CPU an event, us | of it the sink's |\n|---|---|---|---|")
-	for i, r := range rows {
+	for _, r := range rows {
 		own := "-"
-		if i > 1 {
+		if !r.floor {
 			own = fmt.Sprintf("%.1f", middle(r.cpu)-middle(rows[r.base].cpu))
 		}
 		fmt.Printf("| %s | %.0f (%.0f to %.0f) | %.1f (%.1f to %.1f) | %s |\n", r.name, middle(r.rate), slices.Min(r.rate), slices.Max(r.rate),
@@ -268,7 +151,7 @@ func (r *sinkRow) measure(dir string, n int) error {
 			return fmt.Errorf("send: %w: %.1000s", err, s.log.String())
 		}
 	}
-	if r.ours && !strings.HasSuffix(r.name, "no sink") {
+	if r.ours && !r.floor {
 		if err := s.delivered("c", n); err != nil {
 			s.kill()
 			return err
