@@ -36,8 +36,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
+type base = httpsink.Base
+
 // Sink is one container under a prefix. It is safe for concurrent use.
 type Sink struct {
+	base
 	objects.Layout // Render, Split, RenderManifest and RenderProof
 
 	options Options // defaults filled in
@@ -47,13 +50,9 @@ type Sink struct {
 }
 
 var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ httpsink.Complete     = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prover     = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
@@ -68,17 +67,8 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{options: o, url: u, client: client, secrets: secrets, Layout: objects.NewLayout(o.Prefix, o.limits(), o.HTTP.Compression)}, nil
+	return &Sink{base: httpsink.NewBase(client, secrets.forget), options: o, url: u, client: client, secrets: secrets, Layout: objects.NewLayout(o.Prefix, o.limits(), o.HTTP.Compression)}, nil
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the credentials again.
-func (s *Sink) Refresh() { s.secrets.forget() }
 
 // Deliver puts one payload where no blob is.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
@@ -227,11 +217,8 @@ type secrets struct {
 }
 
 func (s *secrets) forget() {
-	for _, secret := range []*httpsink.Secret{s.key, s.sas} {
-		if secret != nil {
-			secret.Forget()
-		}
-	}
+	s.key.Forget()
+	s.sas.Forget()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.credential = nil

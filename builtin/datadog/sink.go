@@ -11,7 +11,9 @@
 package datadog
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,8 +36,12 @@ const maxAge = 18 * time.Hour
 // oldest is the header, sealed with a payload, that holds its oldest event's time.
 const oldest = "Auditrelay-Oldest"
 
+type base = httpsink.Packed
+
 // Sink is one account's intake. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	key     *httpsink.Secret
 	client  *httpsink.Client
@@ -45,12 +51,8 @@ type Sink struct {
 }
 
 var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-	_ auditrelay.Aging      = (*Sink)(nil)
+	_ httpsink.Complete = (*Sink)(nil)
+	_ auditrelay.Aging  = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
@@ -70,6 +72,7 @@ func New(o Options) (*Sink, error) {
 		ContentType: "application/json", Open: "[", Separator: ",\n", Close: "]",
 		MaxBytes: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, MaxItem: maxEventBytes, Compression: o.HTTP.Compression,
 	}
+	s.base = httpsink.NewPacked(client, s.packing, key.Forget)
 	tags := make([]string, 0, len(o.Tags))
 	for _, name := range slices.Sorted(maps.Keys(o.Tags)) {
 		tags = append(tags, strings.TrimSuffix(name+":"+o.Tags[name], ":"))
@@ -81,15 +84,6 @@ func New(o Options) (*Sink, error) {
 	}
 	return s, nil
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the key's file again.
-func (s *Sink) Refresh() { s.key.Forget() }
 
 // MaxAge is how old a log may be; with time: arrival it has no age.
 func (s *Sink) MaxAge() time.Duration {
@@ -165,11 +159,6 @@ func timeOf(r auditrelay.Record) time.Time {
 	return r.Time
 }
 
-// Split halves a payload. Both halves count as being as old as the whole.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
-}
-
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
@@ -207,18 +196,17 @@ func (s *Sink) tooOld(p auditrelay.Payload) error {
 	return nil
 }
 
-// outcome judges an answer: the intake answers 202 and nothing else where it took the
-// logs. A 400 is about the request as a whole.
+// outcome judges an answer: the intake answers 202 where it took the logs, and stores that
+// speak its protocol 200 with an object of JSON or nothing. A 400 is about the request as a
+// whole.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
-	if err == nil && a.Status != http.StatusAccepted && a.Status != http.StatusOK {
+	body := bytes.TrimSpace(a.Body)
+	taken := a.Status == http.StatusAccepted || a.Status == http.StatusOK && (len(body) == 0 || body[0] == '{' && json.Valid(body))
+	if err == nil && !taken {
 		err = s.client.Fail(auditrelay.Misconfigured, a, "the intake answers 202: is the URL right?")
 	}
-	switch auditrelay.KindOf(err) {
-	case auditrelay.Unauthorized, auditrelay.Misconfigured:
-		s.key.Forget()
-	}
-	return err
+	return httpsink.ForgetAfter(err, s.key.Forget)
 }
 
 // Probe posts an empty list, which stores nothing.

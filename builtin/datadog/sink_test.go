@@ -73,7 +73,9 @@ func TestAnswers(t *testing.T) {
 	}{
 		{202, `{}`, "delivered"},
 		{200, `{}`, "delivered"},
+		{200, ``, "delivered"},
 		{200, `<html>Log in</html>`, "misconfigured"},
+		{200, `Please log in`, "misconfigured"},
 		{204, ``, "misconfigured"},
 		{301, ``, "misconfigured"},
 		{400, `{"errors":[]}`, "refused"},

@@ -28,12 +28,17 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/internal/recordfields"
 
 	"github.com/tidwall/gjson"
 )
 
+type base = httpsink.Packed
+
 // Sink is one index or data stream. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	login   login
 	client  *httpsink.Client
@@ -42,13 +47,7 @@ type Sink struct {
 	brief   string // query without the reasons of errors, which may quote long values
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -68,6 +67,7 @@ func New(o Options) (*Sink, error) {
 		// Two lines each: what to do, and the document.
 		Lines: 2, MaxItems: o.MaxEvents,
 	}}
+	s.base = httpsink.NewPacked(client, s.packing, l.secret.Forget)
 	query := url.Values{"filter_path": {answered}}
 	if o.Pipeline != "" {
 		query.Set("pipeline", o.Pipeline)
@@ -80,19 +80,6 @@ func New(o Options) (*Sink, error) {
 
 // answered is what is wanted of an answer.
 const answered = "errors,items.*.status,items.*.error.type,items.*.result,items.*.failure_store"
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the secret's file again.
-func (s *Sink) Refresh() {
-	if s.login.secret != nil {
-		s.login.secret.Forget()
-	}
-}
 
 // Render gives payloads of create actions. A document without @timestamp gets the record's
 // time there.
@@ -125,10 +112,7 @@ func stamped(r auditrelay.Record) []byte {
 	if gjson.GetBytes(r.Data, `\@timestamp`).Exists() { // as format ecs writes it, and some producers
 		return r.Data
 	}
-	at := r.Time
-	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
-		at = r.Received
-	}
+	at := recordfields.Time(r, 9999)
 	b := append(make([]byte, 0, len(r.Data)+64), `{"@timestamp":"`...)
 	b = at.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
@@ -147,11 +131,6 @@ func digest(document []byte) string {
 		b[i] = 'a' + sum[i/2]>>(4*(i%2))&15
 	}
 	return string(b[:])
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
 }
 
 // Deliver posts one payload. Records that the index refuses are named by an
@@ -259,16 +238,11 @@ func (r result) setting() string {
 // outcome judges an answer, item by item. 201, and 409 for a document that is there, are
 // delivery. Where some must come again, all do: those that are there answer 409 then.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
-	err := s.client.Refusal(a)
-	if err != nil {
-		switch auditrelay.KindOf(err) {
-		case auditrelay.Refused: // of a whole request: an option
+	if err := s.client.Refusal(a); err != nil {
+		if auditrelay.KindOf(err) == auditrelay.Refused { // of a whole request: an option
 			err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is the index's name right?")
-			s.Refresh()
-		case auditrelay.Unauthorized, auditrelay.Misconfigured:
-			s.Refresh()
 		}
-		return err
+		return httpsink.ForgetAfter(err, s.Refresh)
 	}
 	var reply struct {
 		Errors *bool               `json:"errors"`

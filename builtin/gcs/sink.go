@@ -34,8 +34,11 @@ import (
 // scope is all that a writer needs.
 const scope = "https://www.googleapis.com/auth/devstorage.read_write"
 
+type base = httpsink.Base
+
 // Sink is one bucket under a prefix. It is safe for concurrent use.
 type Sink struct {
+	base
 	objects.Layout // Render, Split, RenderManifest and RenderProof
 
 	options Options // defaults filled in
@@ -44,13 +47,9 @@ type Sink struct {
 }
 
 var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
+	_ httpsink.Complete     = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prover     = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
@@ -69,17 +68,9 @@ func New(o Options) (*Sink, error) {
 	if !o.Anonymous {
 		s.tokens = oauth.New(oauth.Google(o.CredentialsFile, scope), client, o.HTTP.RequestTimeout)
 	}
+	s.base = httpsink.NewBase(client, s.tokens.Forget)
 	return s, nil
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the credentials again.
-func (s *Sink) Refresh() { s.tokens.Forget() }
 
 // Deliver puts one payload where no object is.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {

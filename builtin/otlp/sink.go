@@ -13,7 +13,6 @@
 package otlp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +26,12 @@ import (
 	"auditrelay/builtin/internal/recordfields"
 )
 
+type base = httpsink.Packed
+
 // Sink is one receiver. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options  Options // defaults filled in
 	token    *httpsink.Secret
 	client   *httpsink.Client
@@ -36,13 +39,7 @@ type Sink struct {
 	resource []byte // encoded
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -60,24 +57,12 @@ func New(o Options) (*Sink, error) {
 		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
 		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 4096, MaxItems: o.MaxEvents, Compression: o.HTTP.Compression,
 	}}
+	s.base = httpsink.NewPacked(client, s.packing, token.Forget)
 	s.resource = appendAttribute(nil, 1, "service.name", o.Service)
 	for _, name := range slices.Sorted(maps.Keys(o.Resource)) {
 		s.resource = appendAttribute(s.resource, 1, name, o.Resource[name])
 	}
 	return s, nil
-}
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the token's file again.
-func (s *Sink) Refresh() {
-	if s.token != nil {
-		s.token.Forget()
-	}
 }
 
 // Render gives payloads of a line a record, with what becomes its log record.
@@ -94,10 +79,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 
 // line is a record as it is sealed.
 func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
-	at := r.Time
-	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 2200 {
-		at = r.Received // nanoseconds since 1970 end in 2262
-	}
+	at := recordfields.Time(r, 2200) // nanoseconds since 1970 end in 2262
 	b := make([]byte, 0, len(r.Data)+512)
 	b = strconv.AppendInt(append(b, `{"time":`...), at.UnixNano(), 10)
 	b = strconv.AppendInt(append(b, `,"observed":`...), r.Received.UnixNano(), 10)
@@ -129,21 +111,12 @@ func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	return append(append(append(b, `},"body":`...), data...), '}')
 }
 
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
-}
-
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
-		content, err := httpsink.Plain(p)
+		lines, err := httpsink.Lines(p)
 		if err != nil {
-			return fmt.Errorf("read the stored payload: %w", err)
-		}
-		lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
-		if len(lines) != len(p.Sequences) {
-			return fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+			return err
 		}
 		answer, err := s.post(ctx, request(s.resource, lines))
 		if err != nil {
@@ -165,12 +138,9 @@ func (s *Sink) post(ctx context.Context, body []byte) (httpsink.Answer, error) {
 		}
 		h.Set("Authorization", "Bearer "+token)
 	}
-	if s.options.HTTP.Compression == httpsink.CompressionGzip {
-		var err error
-		if body, err = httpsink.Compress(body); err != nil {
-			return httpsink.Answer{}, fmt.Errorf("compress with gzip: %w", err)
-		}
-		h.Set(httpsink.ContentEncoding, httpsink.CompressionGzip)
+	body, err := s.client.Encode(h, body)
+	if err != nil {
+		return httpsink.Answer{}, err
 	}
 	return s.client.Send(ctx, httpsink.Request{Path: "/v1/logs", Header: h, Body: body})
 }
@@ -181,11 +151,7 @@ func (s *Sink) post(ctx context.Context, body []byte) (httpsink.Answer, error) {
 // rejected all, each is.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if err := s.client.Refusal(a); err != nil {
-		switch auditrelay.KindOf(err) {
-		case auditrelay.Unauthorized, auditrelay.Misconfigured:
-			s.Refresh()
-		}
-		return err
+		return httpsink.ForgetAfter(err, s.Refresh)
 	}
 	if a.Status == http.StatusNoContent {
 		return nil

@@ -38,8 +38,12 @@ import (
 // scope is that of the method.
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
+type base = httpsink.Packed
+
 // Sink is one log type of an instance. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	client  *httpsink.Client
 	packing httpsink.Packing
@@ -47,13 +51,7 @@ type Sink struct {
 	path    string
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -67,22 +65,15 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{options: o, client: client, tokens: oauth.New(oauth.Google(o.CredentialsFile, scope), client, o.HTTP.RequestTimeout),
+	s := &Sink{options: o, client: client, tokens: oauth.New(oauth.Google(o.CredentialsFile, scope), client, o.HTTP.RequestTimeout),
 		path: fmt.Sprintf("/projects/%s/locations/%s/instances/%s/logTypes/%s", o.Project, o.Location, o.Instance, o.LogType),
 		packing: httpsink.Packing{
 			ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
 			MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 16, MaxItems: o.MaxEvents, Compression: o.HTTP.Compression,
-		}}, nil
+		}}
+	s.base = httpsink.NewPacked(client, s.packing, s.tokens.Forget)
+	return s, nil
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the credentials again.
-func (s *Sink) Refresh() { s.tokens.Forget() }
 
 // Render gives payloads of a line a record, with what becomes its log.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -98,10 +89,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 
 // line is a record as it is sealed.
 func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
-	at := r.Time
-	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
-		at = r.Received
-	}
+	at := recordfields.Time(r, 9999)
 	collected := r.Received
 	if !collected.After(at) { // as the service wants it
 		collected = at.Add(time.Millisecond)
@@ -126,11 +114,6 @@ func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 		recordfields.Mapped(r, label)
 	}
 	return append(append(append(b, `},"log":`...), data...), '}')
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
 }
 
 // log is one of a request.
@@ -174,13 +157,9 @@ func (s *Sink) request(lines [][]byte) ([]byte, error) {
 // Deliver posts one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
-		content, err := httpsink.Plain(p)
+		lines, err := httpsink.Lines(p)
 		if err != nil {
-			return fmt.Errorf("read the stored payload: %w", err)
-		}
-		lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
-		if len(lines) != len(p.Sequences) {
-			return fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+			return err
 		}
 		body, err := s.request(lines)
 		if err != nil {
@@ -191,11 +170,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 			return err
 		}
 		h := http.Header{httpsink.ContentType: {"application/json"}, "Authorization": {"Bearer " + token}}
-		if s.options.HTTP.Compression == httpsink.CompressionGzip {
-			if body, err = httpsink.Compress(body); err != nil {
-				return fmt.Errorf("compress with gzip: %w", err)
-			}
-			h.Set(httpsink.ContentEncoding, httpsink.CompressionGzip)
+		if body, err = s.client.Encode(h, body); err != nil {
+			return err
 		}
 		answer, err := s.client.Send(ctx, httpsink.Request{Path: s.path + "/logs:import", Header: h, Body: body})
 		if err != nil {

@@ -36,8 +36,12 @@ import (
 // maxValueBytes is what the service keeps of one value.
 const maxValueBytes = 64_000
 
+type base = httpsink.Packed
+
 // Sink is one stream of a data collection rule. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	client  *httpsink.Client
 	packing httpsink.Packing
@@ -45,13 +49,7 @@ type Sink struct {
 	path    string
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -68,22 +66,15 @@ func New(o Options) (*Sink, error) {
 	if open == nil {
 		open = oauth.AzureSearch(client.Tokens(), o.Scope, o.HTTP.RequestTimeout)
 	}
-	return &Sink{options: o, client: client, tokens: oauth.New(open, client, o.HTTP.RequestTimeout),
+	s := &Sink{options: o, client: client, tokens: oauth.New(open, client, o.HTTP.RequestTimeout),
 		path: "/dataCollectionRules/" + o.Rule + "/streams/" + o.Stream,
 		packing: httpsink.Packing{
 			ContentType: "application/json", Open: "[", Separator: ",\n", Close: "]",
 			MaxBytes: int(o.MaxRequestBytes), MaxItems: o.MaxEvents, MaxItem: int(o.MaxRequestBytes) - 16, Compression: o.HTTP.Compression,
-		}}, nil
+		}}
+	s.base = httpsink.NewPacked(client, s.packing, s.tokens.Forget)
+	return s, nil
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery get a token anew.
-func (s *Sink) Refresh() { s.tokens.Forget() }
 
 // Render gives payloads of rows.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -112,10 +103,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 // where it has none; both stand in columns of their own too, since the service may replace
 // the first.
 func row(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
-	at := r.Time
-	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.Unix() < 0 || at.Year() > 9999 {
-		at = r.Received
-	}
+	at := recordfields.Time(r, 9999)
 	b := make([]byte, 0, len(r.Data)+512)
 	b = at.UTC().AppendFormat(append(b, `{"TimeGenerated":"`...), time.RFC3339Nano)
 	b = at.UTC().AppendFormat(append(b, `","EventTime":"`...), time.RFC3339Nano)
@@ -142,11 +130,6 @@ func row(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 		b = append(b, r.Data...)
 	}
 	return append(b, '}')
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
 }
 
 // Deliver posts one payload.

@@ -34,8 +34,12 @@ import (
 
 const collector = "/services/collector"
 
+type base = httpsink.Packed
+
 // Sink is one HEC endpoint. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	token   *httpsink.Secret
 	client  *httpsink.Client
@@ -56,13 +60,7 @@ type acknowledgement struct {
 	indexed bool
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -85,6 +83,7 @@ func New(o Options) (*Sink, error) {
 		ContentType: "application/json", Separator: "\n",
 		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxEventBytes), Compression: o.HTTP.Compression,
 	}
+	s.base = httpsink.NewPacked(client, s.packing, token.Forget)
 	for _, name := range sorted(o.Fields) {
 		s.fields += "," + quote(name) + ":" + quote(o.Fields[name])
 	}
@@ -98,15 +97,6 @@ func newChannel() string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the token's file again.
-func (s *Sink) Refresh() { s.token.Forget() }
 
 // Render gives payloads of concatenated events in HEC's envelope.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -154,19 +144,10 @@ func (s *Sink) envelope(journal string, r auditrelay.Record) []byte {
 	return append(b, '}')
 }
 
-// epoch is the record's time as HEC takes it: seconds as a plain decimal. One before 1970
-// or after 9999 is a clock's fault, and the time of receipt stands in its place.
+// epoch is the record's time as HEC takes it: seconds as a plain decimal.
 func epoch(r auditrelay.Record) string {
-	t := r.Time
-	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || t.Unix() < 0 || t.Year() > 9999 {
-		t = r.Received
-	}
+	t := recordfields.Time(r, 9999)
 	return fmt.Sprintf("%d.%03d", t.Unix(), t.Nanosecond()/1e6)
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
 }
 
 // Deliver posts one payload and, with ack, waits until it is indexed.
@@ -231,7 +212,7 @@ func (s *Sink) reply(a httpsink.Answer) (reply, error) {
 	readable := json.Unmarshal(a.Body, &r) == nil && r.Code != nil
 	if !readable {
 		if err := s.client.Refusal(a); err != nil {
-			return r, s.rejected(err)
+			return r, httpsink.ForgetAfter(err, s.token.Forget)
 		}
 		return r, s.client.Fail(auditrelay.Misconfigured, a, "the answer is no event collector's: is the URL right?")
 	}
@@ -250,16 +231,7 @@ func (s *Sink) reply(a httpsink.Answer) (reply, error) {
 			kind = auditrelay.Transient
 		}
 	}
-	return r, s.rejected(s.client.Fail(kind, a, fmt.Sprintf("code %d: %s", *r.Code, meaning.text())))
-}
-
-// rejected forgets the token where it may be the cause.
-func (s *Sink) rejected(err error) error {
-	switch auditrelay.KindOf(err) {
-	case auditrelay.Unauthorized, auditrelay.Misconfigured:
-		s.token.Forget()
-	}
-	return err
+	return r, httpsink.ForgetAfter(s.client.Fail(kind, a, fmt.Sprintf("code %d: %s", *r.Code, meaning.text())), s.token.Forget)
 }
 
 // code is what one of HEC's codes means.

@@ -23,8 +23,12 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 )
 
+type base = httpsink.Packed
+
 // Sink is one endpoint. It is safe for concurrent use.
 type Sink struct {
+	base
+
 	options Options // defaults filled in
 	file    *httpsink.Secret
 	client  *httpsink.Client
@@ -32,13 +36,7 @@ type Sink struct {
 	now     func() time.Time
 }
 
-var (
-	_ auditrelay.Sink       = (*Sink)(nil)
-	_ auditrelay.Splitter   = (*Sink)(nil)
-	_ auditrelay.Concurrent = (*Sink)(nil)
-	_ auditrelay.Prober     = (*Sink)(nil)
-	_ auditrelay.Refresher  = (*Sink)(nil)
-)
+var _ httpsink.Complete = (*Sink)(nil)
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
 // for each bad option.
@@ -67,20 +65,8 @@ func New(o Options) (*Sink, error) {
 	case BodyNDJSON:
 		s.packing.Separator, s.packing.Close = "\n", "\n"
 	}
+	s.base = httpsink.NewPacked(client, s.packing, s.file.Forget)
 	return s, nil
-}
-
-// Concurrency returns the most requests at a time.
-func (s *Sink) Concurrency() int { return s.client.Concurrency() }
-
-// Close gives up idle connections.
-func (s *Sink) Close() error { s.client.Close(); return nil }
-
-// Refresh makes the next delivery read the secrets' file again.
-func (s *Sink) Refresh() {
-	if s.file != nil {
-		s.file.Forget()
-	}
 }
 
 // Render gives a payload for each event, or for as many as a request may hold.
@@ -134,11 +120,6 @@ func addOrigins(payloads []auditrelay.Payload, chunk auditrelay.Chunk) {
 			}
 		}
 	}
-}
-
-// Split halves a payload.
-func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
-	return s.packing.Split(p)
 }
 
 // ID is the payload's webhook-id: a digest of its key, so that no event chooses it and
@@ -212,11 +193,7 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return s.client.Fail(auditrelay.Throttled, a, "the endpoint is out of reach behind its gateway")
 	}
-	err := s.client.Refusal(a)
-	if err != nil && auditrelay.KindOf(err) == auditrelay.Unauthorized {
-		s.Refresh()
-	}
-	return err
+	return httpsink.ForgetAfter(s.client.Refusal(a), s.Refresh)
 }
 
 // Probe connects and sends nothing, since every request is an event to the receiver. Its

@@ -207,6 +207,20 @@ func PlainWithin(p auditrelay.Payload, most int64) ([]byte, error) {
 	return nil, errors.New("its content encoding is not the sink's")
 }
 
+// Lines are the lines of a payload that is sealed as text, a line a record, of which the
+// request is made for each attempt.
+func Lines(p auditrelay.Payload) ([][]byte, error) {
+	content, err := Plain(p)
+	if err != nil {
+		return nil, fmt.Errorf("read the stored payload: %w", err)
+	}
+	lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
+	if len(lines) != len(p.Sequences) {
+		return nil, fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+	}
+	return lines, nil
+}
+
 // Quote writes text as a JSON string, in the one way that the gate knows.
 func Quote(text string) string {
 	var b strings.Builder

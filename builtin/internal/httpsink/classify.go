@@ -122,7 +122,10 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
 	}
 	kind, reason := auditrelay.Transient, auditrelay.ReasonNone
+	refused, ofProxy := errors.AsType[proxyError](err)
 	switch {
+	case ofProxy:
+		kind, reason = refused.kind(), auditrelay.ReasonConnection
 	case errors.Is(err, ErrInside):
 		kind, reason = auditrelay.Misconfigured, auditrelay.ReasonAddress
 	case errors.Is(err, context.DeadlineExceeded):
@@ -141,6 +144,9 @@ func (c *Client) unanswered(err error) error {
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate is not trusted: %w", e.Err)
 	}
+	if e, ok := errors.AsType[proxyError](err); ok {
+		return e
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return e
 	}
@@ -155,6 +161,34 @@ func (c *Client) unanswered(err error) error {
 	}
 	// net/http's own words about a malformed answer may quote it.
 	return fmt.Errorf("no valid answer (%T)", inner(err))
+}
+
+// proxyError is the status with which a proxy refused to connect to the destination.
+type proxyError int
+
+func (e proxyError) Error() string {
+	text := fmt.Sprintf("the proxy does not connect to the destination: status %d", int(e))
+	switch int(e) {
+	case http.StatusProxyAuthRequired:
+		text += ": it wants credentials, in the URL of http.proxy or of HTTPS_PROXY"
+	case http.StatusForbidden:
+		text += ": its rules do not allow the destination"
+	}
+	return text
+}
+
+// kind is as of an answer, but that a proxy's 403 is about its rules, and that a refusal of
+// the connection is about no record.
+func (e proxyError) kind() auditrelay.ErrorKind {
+	if e == http.StatusForbidden {
+		return auditrelay.Misconfigured
+	}
+	switch kind := KindOf(int(e)); kind {
+	case auditrelay.Refused, auditrelay.TooLarge:
+		return auditrelay.Misconfigured
+	default:
+		return kind
+	}
 }
 
 // inner is the error below those that name the request.

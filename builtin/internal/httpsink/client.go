@@ -101,6 +101,12 @@ func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+			return proxyError(answer.StatusCode)
+		},
 	}
 	c.http = &http.Client{
 		Jar:           jar,
@@ -214,6 +220,19 @@ func alike(p auditrelay.Payload, err error) error {
 // for its receipt.
 type statusKey struct{}
 
+// Encode compresses the body of a request with the headers h, as the options say.
+func (c *Client) Encode(h http.Header, body []byte) ([]byte, error) {
+	if c.options.Compression != CompressionGzip {
+		return body, nil
+	}
+	compressed, err := Compress(body)
+	if err != nil {
+		return nil, fmt.Errorf("compress with gzip: %w", err)
+	}
+	h.Set(ContentEncoding, CompressionGzip)
+	return compressed, nil
+}
+
 // Send posts one request and returns the answer, whatever its status.
 func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
@@ -260,11 +279,13 @@ func (c *Client) do(request *http.Request, most int) (Answer, error) {
 // html reports whether an answer is a page for people, as proxies and log-in servers
 // give with status 200.
 func (a Answer) html() bool {
-	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.Header.Get("Content-Type"))), "text/html") {
+	media := strings.ToLower(strings.TrimSpace(a.Header.Get("Content-Type")))
+	if strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "application/xhtml+xml") {
 		return true
 	}
-	start := bytes.ToLower(bytes.TrimSpace(a.Body[:min(len(a.Body), 256)]))
-	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
+	// Comments, a declaration of XML or a byte order mark may stand before the page.
+	start := bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(a.Body[:min(len(a.Body), 1024)], []byte("\ufeff"))))
+	return bytes.HasPrefix(start, []byte("<")) && (bytes.Contains(start, []byte("<!doctype html")) || bytes.Contains(start, []byte("<html")))
 }
 
 // Connect makes a connection to the destination, TLS included, and sends a request that

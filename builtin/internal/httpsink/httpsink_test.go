@@ -147,13 +147,36 @@ func TestALogInPageIsNoDelivery(t *testing.T) {
 	c := client(t, Options{}, "http://127.0.0.1:9")
 	for body, delivered := range map[string]bool{
 		"": true, "{}": true, "ok": true, "<html><body>Log in": false, "  <!DOCTYPE html><html>": false, "<ok/>": true,
+		"\ufeff<html>": false, "<!-- v2 --><HTML lang=en>": false, `<?xml version="1.0"?><!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"><html>`: false,
+		`<?xml version="1.0"?><ok/>`: true, `{"text":"<html>"}`: true,
 	} {
 		if err := c.Refusal(Answer{Status: 200, Body: []byte(body)}); (err == nil) != delivered {
 			t.Errorf("%q: %v", body, err)
 		}
 	}
-	if err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}}); err == nil {
-		t.Error("an empty page counts as delivered")
+	for _, media := range []string{"text/html; charset=utf-8", "application/xhtml+xml"} {
+		if err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {media}}}); err == nil {
+			t.Errorf("an empty page of %s counts as delivered", media)
+		}
+	}
+}
+
+// A proxy that does not connect is told from the destination, and by its status: what its
+// rules or credentials are the cause of stalls, what passes is tried again.
+func TestAProxyRefuses(t *testing.T) {
+	for status, want := range map[int]auditrelay.ErrorKind{
+		400: auditrelay.Misconfigured, 403: auditrelay.Misconfigured, 407: auditrelay.Unauthorized, 413: auditrelay.Misconfigured, 429: auditrelay.Throttled, 502: auditrelay.Transient, 503: auditrelay.Throttled,
+	} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
+		c := client(t, Options{Proxy: proxy.URL}, "https://siem.example")
+		_, err := c.Deliver(t.Context(), auditrelay.Payload{Key: "key"}, func(ctx context.Context) error {
+			_, err := c.Send(ctx, Request{Header: http.Header{}, Body: []byte("x")})
+			return err
+		})
+		if auditrelay.KindOf(err) != want || !strings.Contains(err.Error(), fmt.Sprintf("the proxy does not connect to the destination: status %d", status)) {
+			t.Errorf("%d: %v: %v, want %v", status, auditrelay.KindOf(err), err, want)
+		}
+		proxy.Close()
 	}
 }
 
@@ -170,7 +193,7 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 	}))
 	defer server.Close()
 	c := client(t, Options{}, server.URL)
-	receipt, err := c.Deliver(t.Context(), "key", func(ctx context.Context) error {
+	receipt, err := c.Deliver(t.Context(), auditrelay.Payload{Key: "key"}, func(ctx context.Context) error {
 		a, err := c.Send(ctx, Request{Body: []byte("an event"), Header: http.Header{
 			"Authorization": {"Splunk 11111111-2222"}, "Dd-Api-Key": {"0123456789abcdef"}, "X-Mine": {"a-header-of-my-own"},
 		}})
@@ -191,7 +214,7 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 			t.Errorf("the answer holds %s: %q", secret, failure.Answer)
 		}
 	}
-	receipt, err = c.Deliver(t.Context(), "key", func(ctx context.Context) error {
+	receipt, err = c.Deliver(t.Context(), auditrelay.Payload{Key: "key"}, func(ctx context.Context) error {
 		_, err := c.Send(ctx, Request{Header: http.Header{}})
 		return err
 	})
@@ -247,7 +270,7 @@ func TestPack(t *testing.T) {
 	chunk := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: 100}
 	var items []Item
 	for i := range 99 {
-		items = append(items, Item{uint64(i + 1), fmt.Appendf(nil, `{"n":%d,"text":%q}`, i, strings.Repeat("x", i%17*10))})
+		items = append(items, Item{Sequence: uint64(i + 1), Data: fmt.Appendf(nil, `{"n":%d,"text":%q}`, i, strings.Repeat("x", i%17*10))})
 	}
 	for _, p := range []Packing{
 		{Separator: "\n", MaxBytes: 500, MaxItem: 500, Compression: CompressionNone},
@@ -283,7 +306,7 @@ func TestPack(t *testing.T) {
 			t.Errorf("%d records: %v", len(sequences), sequences)
 		}
 	}
-	_, err := Packing{MaxBytes: 10, MaxItem: 10}.Pack(chunk, []Item{{1, []byte("{}")}, {2, bytes.Repeat([]byte("x"), 11)}, {3, []byte("a\nb")}, {4, nil}})
+	_, err := Packing{MaxBytes: 10, MaxItem: 10}.Pack(chunk, []Item{{Sequence: 1, Data: []byte("{}")}, {Sequence: 2, Data: bytes.Repeat([]byte("x"), 11)}, {Sequence: 3, Data: []byte("a\nb")}, {Sequence: 4}})
 	bad, ok := errors.AsType[*auditrelay.RecordErrors](err)
 	if !ok || len(bad.Records) != 3 || bad.Records[0].Cause != auditrelay.CauseTooLarge {
 		t.Errorf("got %v", err)

@@ -62,8 +62,11 @@ func (s *Secret) Get() (string, error) {
 	return s.content, nil
 }
 
-// Forget makes the next Get read the file again, whatever its time says.
+// Forget makes the next Get read the file again, whatever its time says. A nil s is none.
 func (s *Secret) Forget() {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stamp = stamp{}

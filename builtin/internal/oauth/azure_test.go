@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"net/http"
@@ -24,13 +25,16 @@ import (
 // what it does not know.
 type metadata struct {
 	*httptest.Server
-	mu     sync.Mutex
-	status int // in place of a token; 0: none
-	asked  []string
+	mu       sync.Mutex
+	resource string // that tokens are given for
+	status   int    // in place of a token; 0: none
+	asked    []string
 }
 
+// startMetadata starts one that gives tokens for a resource of the test's own: the library
+// keeps tokens for as long as the process runs.
 func startMetadata(t *testing.T) *metadata {
-	m := &metadata{}
+	m := &metadata{resource: "https://" + rand.Text() + ".example"}
 	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -39,7 +43,7 @@ func startMetadata(t *testing.T) *metadata {
 		switch {
 		case r.Host != "169.254.169.254" || r.URL.Path != "/metadata/identity/oauth2/token" || r.Method != http.MethodGet:
 			w.WriteHeader(http.StatusNotFound)
-		case r.Header.Get("Metadata") != "true" || q.Get("api-version") != "2018-02-01" || q.Get("resource") != "https://monitor.azure.com":
+		case r.Header.Get("Metadata") != "true" || q.Get("api-version") != "2018-02-01" || q.Get("resource") != m.resource:
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte(`{"error":"invalid_request","error_description":"Required metadata header not specified"}`))
 		case m.status != 0:
@@ -48,7 +52,7 @@ func startMetadata(t *testing.T) *metadata {
 		default:
 			m.asked = append(m.asked, q.Get("client_id"))
 			w.Write([]byte(`{"access_token":"of the machine","client_id":"","expires_in":"86399","expires_on":"` +
-				`4102444800","ext_expires_in":"86399","not_before":"1","resource":"https://monitor.azure.com","token_type":"Bearer"}`))
+				`4102444800","ext_expires_in":"86399","not_before":"1","resource":"` + m.resource + `","token_type":"Bearer"}`))
 		}
 	}))
 	t.Cleanup(m.Close)
@@ -95,7 +99,7 @@ func TestAManagedIdentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://monitor.azure.com/.default"}})
+		token, err := found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{m.resource + "/.default"}})
 		if err != nil || token.Token != "of the machine" || len(m.asked) != 1 || m.asked[0] != id {
 			t.Errorf("%q: %v, %+v", id, err, m.asked)
 		}
@@ -152,12 +156,13 @@ func TestTheSearchsErrors(t *testing.T) {
 			if tt.variables != nil {
 				tt.variables(t)
 			}
-			found, err := azureBy(tt.transport(startMetadata(t)))
+			m := startMetadata(t)
+			found, err := azureBy(tt.transport(m))
 			if err != nil {
 				t.Fatal(err)
 			}
 			begun := time.Now()
-			_, err = found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://monitor.azure.com/.default"}})
+			_, err = found.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{m.resource + "/.default"}})
 			classified := err
 			if errors.Is(err, httpsink.ErrInside) { // the sink's client names the network
 				classified = &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: err}

@@ -122,10 +122,4 @@ func (t *Tokens) Forget() {
 
 // ForgetAfter forgets the credentials where err says that they may be at fault, and
 // returns err.
-func (t *Tokens) ForgetAfter(err error) error {
-	switch auditrelay.KindOf(err) {
-	case auditrelay.Unauthorized, auditrelay.Misconfigured:
-		t.Forget()
-	}
-	return err
-}
+func (t *Tokens) ForgetAfter(err error) error { return httpsink.ForgetAfter(err, t.Forget) }

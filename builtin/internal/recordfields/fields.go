@@ -2,6 +2,8 @@
 package recordfields
 
 import (
+	"time"
+
 	"github.com/tidwall/gjson"
 
 	"auditrelay"
@@ -33,6 +35,15 @@ func Of(r auditrelay.Record) Fields {
 		}
 	}
 	return f
+}
+
+// Time is the record's own time, or that of its receipt where it has none, or one before
+// 1970 or after the year last: a clock's fault.
+func Time(r auditrelay.Record, last int) time.Time {
+	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || r.Time.Unix() < 0 || r.Time.Year() > last {
+		return r.Received
+	}
+	return r.Time
 }
 
 // Mapped calls add for each field of a record whose document is in a schema other than
