@@ -37,8 +37,14 @@ type option struct {
 // read reads the package in dir, under root, and the root package.
 func read(root, dir string) (*source, error) {
 	s := &source{types: map[string]*ast.StructType{}, docs: map[string]string{}, allowed: map[string][]string{}}
-	if err := s.read(root, vocabulary); err != nil {
-		return nil, err
+	for _, of := range []struct{ dir, prefix string }{
+		{root, vocabulary},
+		{filepath.Join(root, "builtin", "internal", "httpsink"), "httpsink."},
+		{filepath.Join(root, "builtin", "kafka"), "kafkasink."}, // as the source names it
+	} {
+		if err := s.read(of.dir, of.prefix); err != nil {
+			return nil, err
+		}
 	}
 	return s, s.read(dir, "")
 }
@@ -85,6 +91,8 @@ func (s *source) declared(d *ast.GenDecl, prefix string) {
 				qualify(st, prefix)
 			}
 			s.types[prefix+t.Name.Name] = st
+		} else if t.Assign.IsValid() && s.types[nameOf(t.Type)] != nil {
+			s.types[prefix+t.Name.Name] = s.types[nameOf(t.Type)]
 		}
 	}
 }

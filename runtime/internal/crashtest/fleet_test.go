@@ -65,7 +65,7 @@ func newFleet(t *testing.T, env ...string) *fleet {
 		t.Fatal(err)
 	}
 	f.program = path
-	f.servers[0] = pgtest.StartOn(t, fleetHost, fleetServer...)
+	f.servers[0] = pgtest.StartOn(t, fleetHost(t), fleetServer...)
 	f.servers[1] = f.servers[0].Standby(t)
 	f.servers[0].Synchronous(t)
 	private, public, err := note.GenerateKey(rand.Reader, "fleet.example")
