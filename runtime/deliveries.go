@@ -105,6 +105,7 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 		}
 		event = &e
 	}
+	sealed := q.State == DeliveryWaiting || q.State == DeliverySending || q.State == DeliveryFailing
 	keep := func(d *delivery.Delivery) bool { return q.State == "" || DeliveryState(d.State) == q.State }
 	for _, s := range lanes {
 		name := s.LaneName()
@@ -114,6 +115,9 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 		if name > after {
 			below = 0
 		}
+		if sealed && event == nil && r.nothingSealed(name) {
+			continue
+		}
 		var found []delivery.Delivery
 		if event != nil {
 			if name == after { // the lane's are on one page
@@ -121,7 +125,7 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 			}
 			found, err = r.holding(ctx, s, event, keep)
 		} else {
-			found, below, err = delivery.Deliveries(r.journal, s, r.live(ctx, name), below, q.Limit-len(list), keep)
+			found, below, err = delivery.Deliveries(r.journal, s, r.live(ctx, name), sealed, below, q.Limit-len(list), keep)
 		}
 		if err != nil {
 			return nil, "", err
@@ -191,6 +195,12 @@ func (r *Runtime) holding(ctx context.Context, s *delivery.State, e *auditrelay.
 		}
 	}
 	return list, nil
+}
+
+// nothingSealed reports whether a running lane has no payload on its way.
+func (r *Runtime) nothingSealed(lane string) bool {
+	p, err := r.pump(lane)
+	return err == nil && p.seen.Load().InFlight == 0
 }
 
 // live asks a running lane about its sealed payloads. One that does not answer soon, as

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -73,46 +74,83 @@ func (l *Lane) Live() map[uint64]Live {
 const maxLooked = 10_000
 
 // Deliveries lists a lane's payloads below a number (0: all), newest first: at most limit
-// for which keep says so. below is where the next call goes on, 0 at the end; a call may
-// return fewer than limit, even none, before the end. live is Lane.Live of a running lane.
-func Deliveries(j *journal.Journal, s *State, live map[uint64]Live, below uint64, limit int, keep func(*Delivery) bool) (list []Delivery, next uint64, err error) {
+// for which keep says so, and only sealed ones if sealed. next is where the next call goes on,
+// 0 at the end; a call may return fewer than limit, even none, before the end. live is
+// Lane.Live of a running lane. What was settled costs nothing where it is not asked for.
+func Deliveries(j *journal.Journal, s *State, live map[uint64]Live, sealed bool, below uint64, limit int, keep func(*Delivery) bool) (list []Delivery, next uint64, err error) {
 	if below == 0 || below > s.Number {
 		below = s.Number + 1
 	}
-	floor, err := lowestPayload(j, s)
-	if err != nil || floor == 0 {
+	waiting, err := sealedBelow(j, s, live, below)
+	if err != nil {
 		return nil, 0, err
 	}
-	for looked := 0; below > floor; looked++ {
+	for looked := 0; below > 1; looked++ {
 		if len(list) == limit || looked == maxLooked {
-			return list, below, nil
+			newest, err := newestBelow(j, s, waiting, sealed, below)
+			return list, newest, err
+		}
+		var d Delivery
+		found := false
+		if !sealed {
+			if d, found, err = FindDelivery(j, s, live, below-1); err != nil {
+				return nil, 0, err
+			}
+		}
+		if !found { // go on where there is something
+			if below, err = newestBelow(j, s, waiting, sealed, below); err != nil || below == 0 {
+				return list, 0, err
+			}
+			if d, found, err = FindDelivery(j, s, live, below-1); err != nil {
+				return nil, 0, err
+			}
 		}
 		below--
-		d, ok, err := FindDelivery(j, s, live, below)
-		if err != nil {
-			return nil, 0, err
-		}
-		if ok && keep(&d) {
+		if found && keep(&d) {
 			list = append(list, d)
 		}
 	}
 	return list, 0, nil
 }
 
-// lowestPayload is the lowest number of which something is kept, 0 for none.
-func lowestPayload(j *journal.Journal, s *State) (lowest uint64, err error) {
-	for _, key := range []func(string, uint64) journal.Key{journal.PayloadKey, journal.ReceiptKey} {
-		err := j.ScanAll(key(s.ID, 0), key(s.ID, ^uint64(0)), func(k journal.Key, _ []byte, _ bool) error {
-			if _, _, n, _ := k.Split(); lowest == 0 || n < lowest {
-				lowest = n
+// sealedBelow returns the numbers of a lane's sealed payloads below one, in order.
+func sealedBelow(j *journal.Journal, s *State, live map[uint64]Live, below uint64) (numbers []uint64, err error) {
+	if live != nil {
+		for n := range live {
+			if n < below {
+				numbers = append(numbers, n)
 			}
-			return errStop
-		})
-		if err != nil && err != errStop {
-			return 0, err
 		}
+		slices.Sort(numbers)
+		return numbers, nil
 	}
-	return lowest, nil
+	err = j.ScanAll(journal.PayloadKey(s.ID, 0), journal.PayloadKey(s.ID, below), func(k journal.Key, _ []byte, _ bool) error {
+		_, _, n, _ := k.Split()
+		numbers = append(numbers, n)
+		return nil
+	})
+	return numbers, err
+}
+
+// newestBelow returns one more than the greatest number below one of which something is kept,
+// 0 if there is none.
+func newestBelow(j *journal.Journal, s *State, waiting []uint64, sealed bool, below uint64) (uint64, error) {
+	newest := uint64(0)
+	if i, _ := slices.BinarySearch(waiting, below); i > 0 {
+		newest = waiting[i-1] + 1
+	}
+	if sealed {
+		return newest, nil
+	}
+	k, _, ok, err := j.Last(journal.ReceiptKey(s.ID, newest), journal.ReceiptKey(s.ID, below))
+	if errors.Is(err, journal.ErrErased) {
+		ok, err = true, nil // the key comes along
+	}
+	if err != nil || !ok {
+		return newest, err
+	}
+	_, _, n, _ := k.Split()
+	return max(newest, n+1), nil
 }
 
 // FindDelivery returns one payload of a lane; ok is false if nothing is kept of it.
