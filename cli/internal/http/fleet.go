@@ -103,6 +103,9 @@ type FollowerOptions struct {
 	Fleet            Fleet
 	// Leader returns who leads, and a channel that is closed when that may have changed.
 	Leader func() (Leader, <-chan struct{})
+	// Away, if not nil, answers a request for a screen of the page that cannot be sent on, and
+	// returns whether it did. sent: it may have come to the relay that led.
+	Away func(w http.ResponseWriter, r *http.Request, why string, sent bool) bool
 }
 
 // Follower answers for a relay of a fleet that does not lead: it sends all requests on to
@@ -198,6 +201,13 @@ func away(message string) *api.Error {
 	return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: message, RetryAfter: retrySoon}
 }
 
+// away answers a request that cannot be sent on.
+func (f *Follower) away(w http.ResponseWriter, r *http.Request, why string, sent bool) {
+	if f.o.Away == nil || !f.o.Away(w, r, why, sent) {
+		respondError(w, away(why))
+	}
+}
+
 // sendOn sends a request on to the relay that leads. What waits or is under way ends when
 // another one leads, or this one is to.
 func (f *Follower) sendOn(running context.Context) http.Handler {
@@ -213,7 +223,7 @@ func (f *Follower) sendOn(running context.Context) http.Handler {
 		leader, changed := f.wait(running, r.Context())
 		target, err := url.Parse(leader.Address)
 		if leader.Address == "" || err != nil {
-			respondError(w, away("no relay of the fleet leads"))
+			f.away(w, r, "no relay of the fleet leads", false)
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())
@@ -243,9 +253,9 @@ func (f *Follower) sendOn(running context.Context) http.Handler {
 				p.Out.Header.Set(fleetHeader, leader.Secret)
 				p.Out.Header.Set(peerHeader, peerAddress(p.In))
 			},
-			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 				f.s.log.Debug("a request could not be sent on to the relay that leads", "leader", leader.Address, "error", err)
-				respondError(w, away("the relay that leads the fleet does not answer"))
+				f.away(w, r, "the relay that leads the fleet does not answer", true)
 			},
 		}
 		proxy.ServeHTTP(w, r.WithContext(ctx))

@@ -66,6 +66,47 @@ func TestAFollowersDoor(t *testing.T) {
 	}
 }
 
+// TestNobodyLeads: while no relay leads, who wants a screen gets one that says so, and a
+// program an error that it can read.
+func TestNobodyLeads(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for leader, sent := range map[string]bool{"": false, "http://" + dead.Addr().String(): true} {
+		told := 0
+		f := &Follower{s: &Server{log: quiet()}, transport: &http.Transport{}, o: FollowerOptions{
+			Leader: func() (Leader, <-chan struct{}) { return Leader{Address: leader}, nil },
+			Away: func(w http.ResponseWriter, r *http.Request, why string, mayBe bool) bool {
+				if r.URL.Path != "/ui/" {
+					return false
+				}
+				if told++; why == "" || mayBe != sent {
+					t.Errorf("leader %q: %q, sent: %v", leader, why, mayBe)
+				}
+				return true
+			},
+		}}
+		running := t.Context()
+		if leader == "" {
+			running = over // or it would wait for one
+		}
+		for path, want := range map[string]int{"/ui/": http.StatusOK, "/v1/stats": http.StatusServiceUnavailable} {
+			w := httptest.NewRecorder()
+			f.sendOn(running).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			if w.Code != want {
+				t.Errorf("leader %q, %s: %d", leader, path, w.Code)
+			}
+		}
+		if told != 1 {
+			t.Errorf("leader %q: told %d times", leader, told)
+		}
+	}
+}
+
 // TestSentOn: who a request comes from is taken from another relay of the fleet alone.
 func TestSentOn(t *testing.T) {
 	for _, test := range []struct {

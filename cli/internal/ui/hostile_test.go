@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"auditrelay/cli/internal/api"
+	"auditrelay/config"
 
 	"golang.org/x/net/html"
 )
@@ -138,6 +139,9 @@ func TestEveryFieldIsEscaped(t *testing.T) {
 				if tap, ok := content.Addr().Interface().(*tapView); ok {
 					tap.Stream = "/ui/tap/stream?" + api.Query(tap.TapQuery).Encode() // as the screen makes it
 				}
+				if in, ok := content.Addr().Interface().(*signInView); ok {
+					in.Next = next(text) // as the screen makes it
+				}
 				v := &visit{server: s, who: all, r: httptest.NewRequest(http.MethodGet, "/ui/?x="+url.QueryEscape(text), nil)}
 				if store, ok := content.Addr().Interface().(*storeView); ok {
 					store.Next = "/ui/store?cursor=" + url.QueryEscape(text) // as the screen makes it
@@ -163,5 +167,30 @@ func TestEveryFieldIsEscaped(t *testing.T) {
 	}
 	if found := runs("<p>" + hostile + "</p><a href='javascript:x' onclick=y>"); len(found) < 4 {
 		t.Errorf("the test overlooks what it looks for: %v", found)
+	}
+}
+
+// TestUnseenCharactersAreShown: what turns the order of a line around, or is not seen at all,
+// is spelled out in text, and left alone where it is sent back.
+func TestUnseenCharactersAreShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"<p>by \u202eecila</p>":                      "<p>by [U+202E]ecila</p>",
+		"<td>ad\u200bmin</td><td>\ufeff</td>":        "<td>ad[U+200B]min</td><td>[U+FEFF]</td>",
+		"<input value=\"\u202ex\"> \u2066y":          "<input value=\"\u202ex\"> [U+2066]y",
+		"<textarea>a\u202eb</textarea><i>\u202e</i>": "<textarea>a\u202eb</textarea><i>[U+202E]</i>",
+		"\u202e": "[U+202E]", "<a \u202e": "<a \u202e", "<p>à – …</p>": "<p>à – …</p>", "": "",
+	} {
+		if got := string(shown([]byte(in))); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+	r := newRelay(t, config.RoleAdmin)
+	r.submit("turned\u202earound", "created")
+	b := r.browser()
+	b.signIn("admin")
+	for _, path := range []string{"/ui/events?id=turned%E2%80%AEaround", "/ui/dead-letters"} {
+		if _, page, _ := b.do("GET", path, nil); !strings.Contains(page, "turned[U+202E]around") {
+			t.Errorf("%s does not show the character", path)
+		}
 	}
 }

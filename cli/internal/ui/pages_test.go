@@ -151,6 +151,29 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 	}
 }
 
+// TestAnOpenPageCostsLittle: an open page takes less than 1 % of a core while nothing
+// changes, with 50 callbacks: it looks for changes every 3 seconds. Processor time counts.
+// That a look costs no more for many events, TestPagesDoNotGrowWithTheJournal shows; what an
+// update costs, TestPagesWithAMillionEvents measures.
+func TestAnOpenPageCostsLittle(t *testing.T) {
+	m := newMany(t, 50)
+	m.grow(2000)
+	m.look()
+	var costs []time.Duration
+	for range 15 {
+		begun := processor(t)
+		m.look()
+		costs = append(costs, processor(t)-begun)
+	}
+	slices.Sort(costs)
+	tick := defaultTick
+	if share := float64(costs[7]) / float64(tick); share > 0.01 {
+		t.Errorf("a look takes %v of processor every %v: %.2f %% of a core", costs[7], tick, 100*share)
+	} else {
+		t.Logf("a look takes %v of processor every %v: %.2f %% of a core", costs[7], tick, 100*share)
+	}
+}
+
 // TestPagesWithAMillionEvents measures: AUDITRELAY_PAGES=1000000. Processor time counts, as
 // other processes may take the wall's.
 func TestPagesWithAMillionEvents(t *testing.T) {
@@ -183,7 +206,7 @@ func TestPagesWithAMillionEvents(t *testing.T) {
 	idle := measure("an open page, a look", m.look)
 	busy := idle + measure("an open overview, updated", func() { m.get("/ui/") })
 	for name, cost := range map[string]time.Duration{"nothing changes": idle, "everything changes": busy} {
-		share := float64(cost) / float64(3*time.Second)
+		share := float64(cost) / float64(defaultTick)
 		t.Logf("an open page while %s: %.2f %% of a core", name, 100*share)
 		if share > 0.01 {
 			t.Errorf("an open page takes more than 1 %% of a core while %s", name)

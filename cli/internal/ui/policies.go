@@ -86,9 +86,10 @@ type tryView struct {
 
 	Callback, Events, From, Limit, Filter, Policy string
 
-	Tried  []triedView
-	Change *api.PolicyChange
-	Asked  bool
+	Tried   []triedView
+	Change  *api.PolicyChange
+	Asked   bool
+	Refused *api.Error // why there is no result
 }
 
 // triedView is one trial with the difference between before and after.
@@ -159,39 +160,69 @@ func (v *visit) showTry(out *tryView) error {
 	if out.Modules, err = v.api.Modules(v.r.Context()); err != nil {
 		return err
 	}
-	return v.show("try", "Try", *out)
+	status := http.StatusOK
+	if out.Refused != nil {
+		status = max(out.Refused.Status, 400)
+	}
+	v.render(status, "try", "Try", *out)
+	return nil
 }
 
+// try does what the form asks for. A refusal is shown with the form: a draft is not lost.
 func (v *visit) try() error {
 	form := v.r.PostForm
 	out := tryView{
 		Callback: form.Get("callback"), Events: form.Get("events"), From: form.Get("from"), Limit: form.Get("limit"),
-		Filter: form.Get("filter"), Policy: form.Get("policy"), Guest: form.Get("guest"), Module: form.Get("module"), Asked: true,
+		Filter: form.Get("filter"), Policy: form.Get("policy"), Guest: form.Get("guest"), Module: form.Get("module"),
 	}
+	if form.Get("do") == "compare" || form.Get("do") == "try" || form.Get("do") == "" {
+		out.Asked = true
+		return v.tried(&out, v.trial(&out))
+	}
+	var err error
+	switch form.Get("do") {
+	case "shadow":
+		err = v.runShadow(api.StartShadow{Filter: out.Filter, Callback: out.Callback, Policy: out.Policy, Reason: v.why().Reason})
+	case "rollout":
+		err = v.rollOut(api.StartRollout{Filter: out.Filter, Policy: out.Policy})
+	case "use":
+		var used api.PolicyUsed
+		if used, err = v.api.UsePolicy(v.r.Context(), out.Filter, api.UsePolicy{Policy: out.Policy, Reason: v.why().Reason}); err == nil {
+			err = v.policyUsed(used)
+		}
+	default:
+		err = badForm("do")
+	}
+	if err == nil {
+		return nil // it went on to another screen
+	}
+	return v.tried(&out, err)
+}
+
+// tried shows the form with its result, or with why there is none.
+func (v *visit) tried(out *tryView, err error) error {
+	if refused := apiError(err); refused != nil && refused.Status != http.StatusUnauthorized && refused.Status < 500 {
+		out.Refused, out.Asked, err = refused, false, nil
+	}
+	if err != nil {
+		return err
+	}
+	return v.showTry(out)
+}
+
+// trial compares a draft policy, or runs events through a callback's filters.
+func (v *visit) trial(out *tryView) error {
 	sample, err := out.sample()
 	if err != nil {
 		return err
 	}
 	ctx := v.r.Context()
-	if form.Get("do") == "compare" {
+	if v.r.PostForm.Get("do") == "compare" {
 		change, err := v.api.PolicyDiff(ctx, api.PolicyDiff{Sample: sample, Filter: out.Filter, Policy: out.Policy})
-		if err != nil {
-			return err
+		if err == nil {
+			out.Change = &change
 		}
-		out.Change = &change
-		return v.showTry(&out)
-	}
-	switch form.Get("do") {
-	case "shadow":
-		return v.runShadow(api.StartShadow{Filter: out.Filter, Callback: out.Callback, Policy: out.Policy, Reason: v.why().Reason})
-	case "rollout":
-		return v.rollOut(api.StartRollout{Filter: out.Filter, Policy: out.Policy})
-	case "use":
-		used, err := v.api.UsePolicy(ctx, out.Filter, api.UsePolicy{Policy: out.Policy, Reason: v.why().Reason})
-		if err != nil {
-			return err
-		}
-		return v.policyUsed(used)
+		return err
 	}
 	want := api.Try{Sample: sample, Callback: out.Callback, Policy: out.Policy, Module: out.Module}
 	switch {
@@ -201,13 +232,10 @@ func (v *visit) try() error {
 		want.Filter = out.Guest
 	}
 	tried, err := v.api.Try(ctx, want)
-	if err != nil {
-		return err
-	}
 	for _, one := range tried {
 		out.Tried = append(out.Tried, triedView{one, difference(one.Before, one.After)})
 	}
-	return v.showTry(&out)
+	return err
 }
 
 // sample reads which events are meant: those in the form, one or an array or one a line,

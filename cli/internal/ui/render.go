@@ -17,6 +17,7 @@ import (
 // page is what the layout shows.
 type page struct {
 	Title   string
+	Screen  string // the template's name
 	Path    string // of the request, for the navigation
 	URL     string // where the live part comes from
 	Who     api.Principal
@@ -32,6 +33,9 @@ type page struct {
 
 // May reports whether the caller has a role.
 func (p *page) May(role string) bool { return p.v != nil && p.v.may(role) }
+
+// Posted reports whether a form was sent.
+func (p *page) Posted() bool { return p.v != nil && p.v.r.Method == http.MethodPost }
 
 type navItem struct {
 	Path, Title string
@@ -123,7 +127,7 @@ func (s *server) loadTemplates() map[string]*template.Template {
 
 // write renders a page as a whole before it sends anything.
 func (s *server) write(w http.ResponseWriter, status int, name string, p *page) {
-	p.Version = s.Version
+	p.Version, p.Screen = s.Version, name
 	part := "layout.html"
 	if p.v != nil && p.v.r.Header.Get("HX-Trigger") == "live" && status < 400 {
 		part = "live"
@@ -136,7 +140,47 @@ func (s *server) write(w http.ResponseWriter, status int, name string, p *page) 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // the browser left
+	_, _ = w.Write(shown(out.Bytes())) // the browser left
+}
+
+// unseen are characters that change the order of what is shown, or that nobody sees: with
+// them a text looks like another one. No template has any.
+var unseen = strings.NewReplacer(
+	"\u202a", "[U+202A]", "\u202b", "[U+202B]", "\u202c", "[U+202C]", "\u202d", "[U+202D]", "\u202e", "[U+202E]",
+	"\u2066", "[U+2066]", "\u2067", "[U+2067]", "\u2068", "[U+2068]", "\u2069", "[U+2069]",
+	"\u200b", "[U+200B]", "\u2060", "[U+2060]", "\ufeff", "[U+FEFF]",
+)
+
+// shown spells unseen characters out in the text of a page: not in attributes, whose values
+// are sent back, and not in text areas.
+func shown(page []byte) []byte {
+	if !bytes.Contains(page, []byte{0xe2, 0x80}) && !bytes.Contains(page, []byte{0xe2, 0x81}) && !bytes.Contains(page, []byte{0xef, 0xbb}) {
+		return page
+	}
+	var out strings.Builder
+	for text, tag := string(page), ""; text != ""; {
+		end := "<"
+		if strings.HasPrefix(tag, "<textarea") {
+			end = "</textarea"
+		}
+		at := strings.Index(text, end)
+		if at < 0 {
+			at = len(text)
+		}
+		if end == "<" {
+			_, _ = unseen.WriteString(&out, text[:at]) // it never fails
+		} else {
+			out.WriteString(text[:at])
+		}
+		text = text[at:]
+		tag = text[:strings.IndexByte(text, '>')+1]
+		if tag == "" {
+			tag = text
+		}
+		out.WriteString(tag)
+		text = text[len(tag):]
+	}
+	return []byte(out.String())
 }
 
 // render answers with a screen.

@@ -21,6 +21,11 @@ type signInView struct {
 	Next    string
 	Refused string
 	Issuer  bool // people can sign in at the issuer
+	Ended   bool // a session has ended
+	Undone  bool // what its browser sent last was not done
+	// Elsewhere: a link on another site led here. The browser keeps the session's cookie from
+	// such a request, so that there may be a session.
+	Elsewhere bool
 }
 
 // issuer is where people can sign in; nil: nowhere.
@@ -32,7 +37,11 @@ func (s *server) issuer() *oidc.Issuer {
 }
 
 func (s *server) signInForm(w http.ResponseWriter, r *http.Request) {
-	s.askToSignIn(w, http.StatusOK, next(r.FormValue("next")), "")
+	q := r.URL.Query()
+	s.write(w, http.StatusOK, "sign-in", &page{Title: "Sign in", Content: signInView{
+		Next: next(q.Get("next")), Issuer: s.issuer() != nil,
+		Ended: q.Has("ended"), Undone: q.Get("ended") == http.MethodPost, Elsewhere: q.Get("from") == "elsewhere",
+	}})
 }
 
 func (s *server) askToSignIn(w http.ResponseWriter, status int, next, refused string) {

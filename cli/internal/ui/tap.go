@@ -67,7 +67,7 @@ func (v *visit) tapStream() error {
 			if err := v.templates["tap"].ExecuteTemplate(&item, "line", l); err != nil {
 				return err
 			}
-			for part := range bytes.Lines(item.Bytes()) {
+			for part := range bytes.Lines(shown(item.Bytes())) {
 				fmt.Fprintf(&html, "data: %s\n", bytes.TrimRight(part, "\r\n"))
 			}
 			html.WriteString("\n")

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -49,8 +50,10 @@ type Options struct {
 	Logger *slog.Logger
 
 	now  func() time.Time // default time.Now
-	tick time.Duration    // how often an open page looks for changes; default 3 s
+	tick time.Duration    // how often an open page looks for changes; default defaultTick
 }
+
+const defaultTick = 3 * time.Second
 
 // maxStreams limits the number of pages that are updated live. Further pages show what
 // they showed when they were loaded.
@@ -91,7 +94,7 @@ func New(o Options) http.Handler {
 		o.now = time.Now
 	}
 	if o.tick == 0 {
-		o.tick = 3 * time.Second
+		o.tick = defaultTick
 	}
 	s := &server{Options: o, sessions: newSessions(o.now), streams: make(chan struct{}, maxStreams), reports: make(chan struct{}, maxReports)}
 	s.assets = loadAssets()
@@ -192,8 +195,9 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, sc screen) *visit
 	switch {
 	case err == nil:
 		return v
+	case refused != nil && refused.Status == http.StatusUnauthorized && sc.stream:
+		s.endStream(w, r)
 	case refused != nil && refused.Status == http.StatusUnauthorized:
-		s.sessions.end(r)
 		s.toSignIn(w, r)
 	case refused != nil:
 		s.bare(w, r, refused.Status, "Refused", refused.Message+". "+refused.Hint)
@@ -248,7 +252,11 @@ func (v *visit) failure(err error) {
 		v.toSignIn(v.w, v.r)
 		return
 	}
-	v.render(max(refused.Status, 400), "failure", "Not done", refused)
+	title := "Not done"
+	if refused.Reason == api.ReasonApproval {
+		title = "Waits for approval"
+	}
+	v.render(max(refused.Status, 400), "failure", title, refused)
 }
 
 // done sends the browser to another screen, with a notice. The notice is a code and at
@@ -270,18 +278,46 @@ func (v *visit) done(to, notice string, n int) error {
 	return nil
 }
 
-// toSignIn asks for a token.
+// toSignIn asks for a token, and says so where a session has ended. From there one comes
+// back to the screen that was asked for.
 func (s *server) toSignIn(w http.ResponseWriter, r *http.Request) {
-	to := "/ui/sign-in"
-	if r.Method == http.MethodGet && r.URL.Path != "/ui/" && r.URL.Path != "/ui/live" {
-		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	s.sessions.end(r)
+	part := r.Header.Get("HX-Request") != ""
+	q, at := url.Values{}, ""
+	switch {
+	case part:
+		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
+			at = u.RequestURI()
+		}
+	case r.Method == http.MethodGet:
+		at = r.URL.RequestURI()
 	}
-	if r.Header.Get("HX-Request") != "" {
-		w.Header().Set("HX-Redirect", "/ui/sign-in")
+	if at = next(at); at != "/ui/" {
+		q.Set("next", at)
+	}
+	if _, err := r.Cookie(cookieName); err == nil {
+		q.Set("ended", r.Method)
+	} else if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		q.Set("from", "elsewhere")
+	}
+	to := "/ui/sign-in"
+	if len(q) > 0 {
+		to += "?" + q.Encode()
+	}
+	if part {
+		w.Header().Set("HX-Redirect", to)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// endStream tells an open page that its session has ended: a live one asks for its parts
+// again, and then signs in; a tap says so. A redirect would leave both as they are.
+func (s *server) endStream(w http.ResponseWriter, r *http.Request) {
+	s.sessions.end(r)
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, "event: change\ndata: \n\nevent: ended\ndata: The session has ended. <a href=\"/ui/sign-in?next=%2Fui%2Ftap\">Sign in again</a>, then watch anew.\n\n")
 }
 
 // bare answers without knowing who asks.
@@ -306,13 +342,13 @@ func (v *visit) live() error {
 	ticker := time.NewTicker(v.tick)
 	defer ticker.Stop()
 	var before [sha256.Size]byte
-	for first := true; ; first = false {
+	for {
 		now, err := v.fingerprint(v.r.Context())
 		if v.r.Context().Err() != nil {
 			return nil
 		}
 		event := ": as before\n\n"
-		if err != nil || !first && now != before {
+		if err != nil || now != before { // at first always: what the page shows is older than this connection
 			event = "event: change\ndata: \n\n"
 		}
 		before = now

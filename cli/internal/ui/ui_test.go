@@ -10,7 +10,9 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -198,7 +200,14 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 		refused.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if status, _, head := nobody.do(sc.method, fill.Replace(sc.path), nil); status != http.StatusSeeOther || !strings.HasPrefix(head.Get("Location"), "/ui/sign-in") {
+			status, text, head := nobody.do(sc.method, fill.Replace(sc.path), nil)
+			if sc.stream { // it says that there is no session, and ends
+				if status != http.StatusOK || !strings.HasPrefix(text, "event: change\ndata: \n\nevent: ended\n") || strings.Count(text, "event:") != 2 {
+					t.Errorf("%s %s without a session: %d %s", sc.method, sc.path, status, text)
+				}
+				return
+			}
+			if status != http.StatusSeeOther || !strings.HasPrefix(head.Get("Location"), "/ui/sign-in") {
 				t.Errorf("%s %s without a session: %d to %q", sc.method, sc.path, status, head.Get("Location"))
 			}
 		})
@@ -220,6 +229,25 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 				t.Errorf("%s %s as %s: %d", sc.method, sc.path, role, status)
 			}
 		}
+	}
+}
+
+// TestTheBrowserWalksEveryScreen: the list of screens that the test with a real browser walks
+// is that of the page. A new screen is looked at there, or this fails.
+func TestTheBrowserWalksEveryScreen(t *testing.T) {
+	text, err := os.ReadFile("../../../internal/testservers/browser/testdata/screens.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"/ui/sign-in"}
+	for _, sc := range screens() {
+		if sc.method == http.MethodGet && !sc.stream {
+			want = append(want, sc.path)
+		}
+	}
+	slices.Sort(want)
+	if got := strings.Fields(string(text)); !slices.Equal(got, want) {
+		t.Errorf("internal/testservers/browser/testdata/screens.txt lists %q, the page has %q: write the list anew, and look at the screen in internal/testservers/browser", got, want)
 	}
 }
 
@@ -299,6 +327,51 @@ func TestSessions(t *testing.T) {
 	}
 	if status, page, _ := b.do("POST", "/ui/sign-in", url.Values{"token": {"wrong-token-0123456789"}}); status != http.StatusUnauthorized || strings.Contains(page, "wrong-token") {
 		t.Errorf("a wrong token: %d", status)
+	}
+}
+
+// TestAnEndedSessionIsTold: who was signed in reads that the session has ended, what was not
+// done, and comes back to the same screen; so do open pages. A restart of the relay, another
+// leader of a fleet and a time limit look alike: the session's id is not known.
+func TestAnEndedSessionIsTold(t *testing.T) {
+	r := newRelay(t, config.RoleOperate, config.RoleComply)
+	b := r.browser()
+	b.signIn("operate")
+	r.clock.at = r.clock.at.Add(idleLimit)
+	ended := func(head http.Header, name string) string {
+		t.Helper()
+		to := head.Get(name)
+		_, page, _ := b.do("GET", to, nil)
+		if !strings.Contains(page, "Your session has ended") {
+			t.Errorf("%s says nothing of the session: %s", to, page)
+		}
+		return page
+	}
+	_, _, head := b.do("GET", "/ui/callbacks/archive?a=b", nil)
+	if page := ended(head, "Location"); !strings.Contains(page, `name="next" value="/ui/callbacks/archive?a=b"`) || strings.Contains(page, "not done") {
+		t.Error("a screen:", page)
+	}
+	_, _, head = b.do("POST", "/ui/callbacks/archive/state", url.Values{"do": {"pause"}}, "Sec-Fetch-Site", "same-origin")
+	if page := ended(head, "Location"); !strings.Contains(page, "What you sent last was not done") {
+		t.Error("a button:", page)
+	}
+	status, _, head := b.do("GET", "/ui/callbacks/archive", nil, "HX-Request", "true", "HX-Trigger", "live", "HX-Current-URL", r.http.URL+"/ui/callbacks/archive?c=d")
+	if page := ended(head, "HX-Redirect"); status != http.StatusNoContent || !strings.Contains(page, `value="/ui/callbacks/archive?c=d"`) {
+		t.Error("a live part:", status, page)
+	}
+	_, _, head = b.do("GET", "/ui/", nil, "HX-Request", "true", "HX-Current-URL", "https://evil.example/ui/../x")
+	if to := head.Get("HX-Redirect"); strings.Contains(to, "evil") || strings.Contains(to, "next") {
+		t.Error("it would go to", to)
+	}
+	for path, want := range map[string]string{"/ui/live": "event: change\n", "/ui/tap/stream": "event: ended\n"} {
+		if status, text, head := b.do("GET", path, nil); status != http.StatusOK || head.Get("Content-Type") != "text/event-stream" || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	// Who was never signed in, and who comes by a link, read no such thing.
+	_, _, head = r.browser().do("GET", "/ui/callbacks/archive", nil, "Sec-Fetch-Site", "cross-site")
+	if _, page, _ := b.do("GET", head.Get("Location"), nil); strings.Contains(page, "has ended") || !strings.Contains(page, `<a href="/ui/callbacks/archive">go on</a>`) {
+		t.Error("by a link:", page)
 	}
 }
 
