@@ -199,6 +199,9 @@ type Locks struct {
 	// Limits are those of the worker's control group, such as "pids.max=512". Empty where the
 	// relay's was not delegated to it.
 	Limits []string
+	// Unlimited is why a worker has no control group although the relay's was delegated to
+	// it; empty where it has one, or nothing was delegated.
+	Unlimited string
 }
 
 // Locks returns what the first worker's locks are; nil where guests run in this process.

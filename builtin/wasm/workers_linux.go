@@ -35,6 +35,7 @@ type workers struct {
 	lost             atomic.Uint64
 	report           atomic.Pointer[confine.Report]
 	limits           atomic.Pointer[[]string] // of the first worker's control group
+	unlimited        atomic.Pointer[string]   // why one has no control group that should
 
 	mu     sync.Mutex
 	groups map[string]*workerGroup
@@ -70,9 +71,13 @@ func newWorkers(m *Module, o Options, img image) (*workers, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups, err := confine.Delegated()
+	if err != nil {
+		w.ungrouped(err)
+	}
 	l := m.limits
 	w.options = process.Options{Command: o.Worker, Lanes: lanes, Setup: text, Timeout: workerStart,
-		Groups: confine.Delegated(), Memory: groupMemory + auditrelay.ByteSize(s.Memory),
+		Groups: groups, Memory: groupMemory + auditrelay.ByteSize(s.Memory),
 		In:  (1<<20 + int(l.EventBytes) + int(auditrelay.MaxEditBytes)) &^ (1<<16 - 1), // whole pages
 		Out: 2<<20 + batchBytes + 4*(int(l.EventBytes)+int(l.EditBytes)) + int(l.EmitBytes)}
 	return w, nil
@@ -116,7 +121,16 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 	if p.Group != nil {
 		w.limits.CompareAndSwap(nil, &p.Group.Applied)
 	}
+	if p.Ungrouped != nil {
+		w.ungrouped(p.Ungrouped)
+	}
 	return p, nil
+}
+
+// ungrouped keeps why a worker has no control group.
+func (w *workers) ungrouped(err error) {
+	text := err.Error()
+	w.unlimited.Store(&text)
 }
 
 // take takes a lane of p, or of one of a group's workers, starting one where none has any.
@@ -226,6 +240,9 @@ func (w *workers) locks() *Locks {
 	l := &Locks{Hold: report.Holds()}
 	if limits := w.limits.Load(); limits != nil {
 		l.Limits = *limits
+	}
+	if why := w.unlimited.Load(); why != nil {
+		l.Unlimited = *why
 	}
 	for _, s := range report.Missing() {
 		l.Missing = append(l.Missing, string(s.Measure)+"="+string(s.Why))

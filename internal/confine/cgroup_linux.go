@@ -37,17 +37,20 @@ const (
 	groupTasks  = 512 // threads: Go ends where it cannot start one that it needs
 )
 
-// Delegated returns the Groups of this process; nil where nothing was delegated to it, or
-// none of the limits is there. A process in the delegated group itself moves to a group
-// below it, since only groups without processes divide what they have.
-func Delegated() *Groups {
+// Delegated returns the Groups of this process; nil where nothing was delegated to it. The
+// error says what keeps it from dividing what was. A process in the delegated group itself
+// moves to a group below it, since only groups without processes divide what they have.
+func Delegated() (*Groups, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || err2 != nil {
-		return nil
+		return nil, nil // a system without control groups
 	}
-	g, _ := delegated(ownGroup(string(own), string(mounts)), isDelegated)
-	return g
+	g, err := delegated(ownGroup(string(own), string(mounts)), isDelegated)
+	if err != nil {
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	return g, nil
 }
 
 // isDelegated says whether systemd marked a group as its service's own to divide.
@@ -128,7 +131,9 @@ func delegated(own string, is func(dir string) bool) (*Groups, error) {
 		return nil, err
 	}
 	if slices.Contains(g.controllers, "cpu") {
-		_ = set(g.dir, "cpu.weight", strconv.Itoa(groupWeight))
+		if err := set(g.dir, "cpu.weight", strconv.Itoa(groupWeight)); err != nil {
+			return nil, err
+		}
 	}
 	// What a killed relay left is empty, and can be removed. One of ours may be empty since
 	// its worker is about to start.
@@ -138,7 +143,10 @@ func delegated(own string, is func(dir string) bool) (*Groups, error) {
 			_ = os.Remove(dir)
 		}
 	}
-	return g, set(g.dir, "cgroup.subtree_control", enable[1:])
+	if err := set(g.dir, "cgroup.subtree_control", enable[1:]); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // ownWorkers is how the names of groups begin that this process makes.

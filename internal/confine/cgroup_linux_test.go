@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"auditrelay"
 )
 
 func TestOwnGroup(t *testing.T) {
@@ -100,8 +103,65 @@ func TestGroupsOfADelegatedTree(t *testing.T) {
 	}
 }
 
-// On the kernel's own tree a process starts in its group, which goes when it has ended.
+// On the kernel's own tree a process starts in its group, which goes when it has ended. Where
+// the group of this process is delegated, the kernel also ends one that takes too much.
 func TestAProcessStartsInItsGroup(t *testing.T) {
+	g, err := Delegated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g == nil {
+		t.Log("no control group with controllers is delegated here: limits are not tested")
+		g = &Groups{dir: undelegated(t)}
+	}
+	start := func(memory auditrelay.ByteSize, what string) (*exec.Cmd, *Group) {
+		n, err := g.New(memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd, _, err := Start(func() (*exec.Cmd, error) {
+			cmd := exec.Command("/proc/self/exe", "confined", `{"Attempt":"`+what+`"}`)
+			n.In(cmd)
+			return cmd, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cmd, n
+	}
+	cmd, n := start(1<<30, "wait")
+	if in, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cgroup"); !strings.Contains(string(in), filepath.Base(n.dir)) {
+		t.Errorf("it is in %s, want %s", in, n.dir)
+	}
+	for _, limit := range n.Applied {
+		file, want, _ := strings.Cut(limit, "=")
+		in := n.dir
+		if file == "cpu.weight" {
+			in = g.dir // of all workers together
+		}
+		if has, err := os.ReadFile(filepath.Join(in, file)); err != nil || strings.TrimSpace(string(has)) != want {
+			t.Errorf("%s: the kernel has %q, %v", limit, has, err)
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(g.controllers, "memory") {
+		return
+	}
+	cmd, n = start(64<<20, "grow") // by 512 MiB
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("it took 512 MiB of 64: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// undelegated is a group below this process's own, without controllers.
+func undelegated(t *testing.T) string {
 	own, _ := os.ReadFile("/proc/self/cgroup")
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	dir := ownGroup(string(own), string(mounts))
@@ -112,34 +172,21 @@ func TestAProcessStartsInItsGroup(t *testing.T) {
 	if err != nil {
 		t.Skip("no group can be made here: ", err)
 	}
-	defer os.Remove(base)
-	g := &Groups{dir: base}
-	if there, _ := os.ReadFile(filepath.Join(base, "cgroup.controllers")); strings.Contains(string(there), "memory") {
-		g.controllers = []string{"memory"}
-		if err := set(base, "cgroup.subtree_control", "+memory"); err != nil {
-			t.Skip("the memory controller cannot be passed on here: ", err)
-		}
-	} else {
-		t.Log("this system's cgroup v2 has no memory controller: its limit is not tested here")
-	}
-	n, err := g.New(1 << 30)
-	if err != nil {
+	t.Cleanup(func() { _ = os.Remove(base) })
+	return base
+}
+
+// A delegated group that cannot be divided is told, and not taken for one that was not
+// delegated.
+func TestADelegatedGroupThatCannotBeDividedIsTold(t *testing.T) {
+	base := t.TempDir()
+	if err := set(base, "cgroup.controllers", "memory pids cpu"); err != nil {
 		t.Fatal(err)
 	}
-	cmd, _, err := Start(func() (*exec.Cmd, error) {
-		cmd := exec.Command("sleep", "60")
-		n.In(cmd)
-		return cmd, nil
-	})
-	if err != nil {
+	if err := set(base, "guests", "a file where the workers' group would be"); err != nil {
 		t.Fatal(err)
 	}
-	if in, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cgroup"); !strings.Contains(string(in), filepath.Base(n.dir)) {
-		t.Errorf("it is in %s, want %s", in, n.dir)
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	if err := n.Close(); err != nil {
-		t.Error(err)
+	if g, err := delegated(base, func(dir string) bool { return dir == base }); g != nil || err == nil {
+		t.Errorf("got %+v, %v", g, err)
 	}
 }

@@ -21,7 +21,7 @@ func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 type Groups struct{}
 
 // Delegated returns nil.
-func Delegated() *Groups { return nil }
+func Delegated() (*Groups, error) { return nil, nil }
 
 func nothing() Report {
 	var r Report

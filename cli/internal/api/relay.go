@@ -30,6 +30,8 @@ type GuestsSandbox struct {
 	Missing []string `json:"missing,omitempty"`
 	// Limits are those of a worker's control group, where the relay's was delegated to it.
 	Limits []string `json:"limits,omitempty"`
+	// LimitsError is why a worker has no control group although the relay's was delegated.
+	LimitsError string `json:"limits_error,omitempty"`
 }
 
 // Principal is the caller as the relay knows it.

@@ -313,16 +313,19 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 // tellLocks says once where guests run, and what the system does not keep them from.
 func (a *assembler) tellLocks(cfg *config.Config, m *wasm.Module) {
 	locks := m.Locks()
-	var missing, limits string
+	var missing, limits, unlimited string
 	if locks != nil {
-		missing, limits = strings.Join(locks.Missing, " "), strings.Join(locks.Limits, " ")
+		missing, limits, unlimited = strings.Join(locks.Missing, " "), strings.Join(locks.Limits, " "), locks.Unlimited
 	}
-	told := fmt.Sprint(locks != nil, missing, limits)
+	told := fmt.Sprint(locks != nil, missing, limits, unlimited)
 	if before := a.toldLocks.Swap(&told); before != nil && *before == told {
 		return
 	}
 	if limits != "" {
 		a.log.Info("each guest worker has a control group", "limits", limits)
+	}
+	if unlimited != "" {
+		a.log.Warn("guest workers have no control group of their own, although the relay's was delegated to it: the kernel does not limit their memory and processor time together", "error", unlimited)
 	}
 	switch {
 	case locks == nil && cfg.Guests.Sandbox == config.SandboxOff:

@@ -52,7 +52,7 @@ func (s *Server) guests() *api.GuestsSandbox {
 		case f.Locks == nil:
 			return &api.GuestsSandbox{Process: "relay"}
 		default:
-			out = &api.GuestsSandbox{Process: "worker", Locked: f.Locks.Hold, Missing: f.Locks.Missing, Limits: f.Locks.Limits}
+			out = &api.GuestsSandbox{Process: "worker", Locked: f.Locks.Hold, Missing: f.Locks.Missing, Limits: f.Locks.Limits, LimitsError: f.Locks.Unlimited}
 		}
 	}
 	return out

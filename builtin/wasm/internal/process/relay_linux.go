@@ -29,6 +29,8 @@ type Process struct {
 	PID    int
 	Report confine.Report // what the worker gave up, by its own account
 	Group  *confine.Group // nil: it has none of its own
+	// Ungrouped says why it has none although there are Options.Groups.
+	Ungrouped error
 
 	cmd     *exec.Cmd
 	control *os.File
@@ -90,10 +92,11 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	}
 	if o.Groups != nil {
 		// Without a group rather than not at all: the other limits hold.
-		p.Group, _ = o.Groups.New(o.Memory + auditrelay.ByteSize(o.Lanes*(o.In+o.Out)))
+		p.Group, p.Ungrouped = o.Groups.New(o.Memory + auditrelay.ByteSize(o.Lanes*(o.In+o.Out)))
 	}
 	if err = p.run(describe); err != nil && p.Group != nil {
 		p.leaveGroup()
+		p.Ungrouped = fmt.Errorf("start in a control group: %w", err)
 		err = p.run(describe)
 	}
 	if err != nil {
