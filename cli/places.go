@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -32,22 +31,9 @@ func (f folder) List() ([]string, error) {
 	return names, err
 }
 
-// Read implements verify.Files.
-func (f folder) Read(name string, most int64) ([]byte, error) {
-	file, err := os.OpenInRoot(string(f), filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return readAtMost(file, most)
-}
-
-func readAtMost(r io.Reader, most int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("it is larger than %d bytes", most)
-	}
-	return data, err
+// Open implements verify.Files.
+func (f folder) Open(name string) (io.ReadCloser, error) {
+	return os.OpenInRoot(string(f), filepath.FromSlash(name))
 }
 
 // bucket is a bucket's prefix with delivered data.
@@ -107,12 +93,11 @@ func (b *bucket) List() ([]string, error) {
 	return names, nil
 }
 
-// Read implements verify.Files.
-func (b *bucket) Read(name string, most int64) (data []byte, err error) {
+// Open implements verify.Files.
+func (b *bucket) Open(name string) (io.ReadCloser, error) {
 	out, err := b.client.GetObject(b.ctx, &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + name)})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, out.Body.Close()) }()
-	return readAtMost(out.Body, most)
+	return out.Body, nil
 }

@@ -95,7 +95,10 @@ func provenRows(p *verify.Proven, document bool) [][]string {
 		rows = append(rows, []string{"accepted", moment(p.Accepted)})
 	}
 	outcome := p.Outcome
-	if p.Delivered != "nothing" {
+	switch kind, possible := strings.CutPrefix(p.Delivered, "possible "); {
+	case possible:
+		outcome += "; a " + kind + " with SHA-256 " + p.Digest + " may have arrived"
+	case p.Delivered != "nothing":
 		outcome += ", a " + p.Delivered + " with SHA-256 " + p.Digest
 	}
 	rows = append(rows, []string{"outcome", outcome})
@@ -119,6 +122,12 @@ func provenRows(p *verify.Proven, document bool) [][]string {
 
 func documentText(p *verify.Proven) string {
 	switch {
+	case p.Went && strings.HasPrefix(p.Delivered, "possible "):
+		text := "it is what may have arrived"
+		if p.Came {
+			text = "it is what came in, and what may have arrived"
+		}
+		return text
 	case p.Came && p.Went:
 		return "it is what came in, and what went out"
 	case p.Came:

@@ -24,7 +24,7 @@ type verifyCommand struct {
 	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
 	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
 	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
-	SavePin  string   `help:"Write the newest checkpoint of each log to this folder, to pin later." placeholder:"DIR" type:"path"`
+	SavePin  string   `help:"Keep the newest checkpoint of each log in this folder. Those that are there already are pinned: use one folder for each place." placeholder:"DIR" type:"path"`
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
 	Config   []string `help:"The configuration with the master key of an encrypted journal, and with journal.postgres. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
@@ -54,6 +54,13 @@ func (c *verifyCommand) Run(a *program) error {
 	}
 	if c.ReportTo == "" && c.TokenFile != "" {
 		return usage("--token-file needs --report-to")
+	}
+	saved, err := c.savedPins()
+	if err != nil {
+		return err
+	}
+	for _, pin := range saved {
+		o.Saved = append(o.Saved, pin)
 	}
 	report, err := c.verifyPlace(a, o)
 	if err != nil {
@@ -204,6 +211,22 @@ func tellReport(a *program, report *verify.Report, most int, asJSON bool) error 
 			}
 			fmt.Fprintf(a.stdout, "not covered: %s\n", escaped([]byte(name)))
 		}
+		for i, name := range report.GivenUp {
+			if i == most {
+				fmt.Fprintf(a.stdout, "... and %d more\n", len(report.GivenUp)-i)
+				break
+			}
+			fmt.Fprintf(a.stdout, "given up, and there: %s\n", escaped([]byte(name)))
+		}
+		for i, l := range report.Logs {
+			if i == most {
+				fmt.Fprintf(a.stdout, "... and %d more\n", len(report.Logs)-i)
+				break
+			}
+			if l.SignedUntil > 0 {
+				fmt.Fprintf(a.stdout, "signed until %s: %s\n", time.Unix(l.SignedUntil, 0).UTC().Format(time.RFC3339), escaped([]byte(l.Origin)))
+			}
+		}
 		fmt.Fprintln(a.stdout, report.Verdict())
 	}
 	if worst := report.Worst(); worst != "" {
@@ -212,9 +235,35 @@ func tellReport(a *program, report *verify.Report, most int, asJSON bool) error 
 	return nil
 }
 
+// pinSuffix ends the names of saved pins.
+const pinSuffix = ".checkpoint"
+
 // pinFile is where the newest checkpoint of a log is kept.
 func (c *verifyCommand) pinFile(origin string) string {
-	return c.SavePin + "/" + strings.NewReplacer("/", "_", "%", "_").Replace(origin) + ".checkpoint"
+	return filepath.Join(c.SavePin, strings.NewReplacer("/", "_", "%", "_").Replace(origin)+pinSuffix)
+}
+
+// savedPins returns the checkpoints that an earlier run saved, by their files.
+func (c *verifyCommand) savedPins() (map[string][]byte, error) {
+	pins := map[string][]byte{}
+	if c.SavePin == "" {
+		return pins, nil
+	}
+	entries, err := os.ReadDir(c.SavePin)
+	if errors.Is(err, os.ErrNotExist) {
+		return pins, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the saved pins: %w", err)
+	}
+	for _, entry := range entries {
+		if name := filepath.Join(c.SavePin, entry.Name()); strings.HasSuffix(name, pinSuffix) {
+			if pins[name], err = os.ReadFile(name); err != nil {
+				return nil, fmt.Errorf("read a saved pin: %w", err)
+			}
+		}
+	}
+	return pins, nil
 }
 
 // savePins writes the newest checkpoints of what was verified.

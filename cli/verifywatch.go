@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"auditrelay/internal/verify"
@@ -61,10 +59,10 @@ func newWatcher(c *verifyCommand, o verify.Options, r *prometheus.Registry) *wat
 }
 
 // watch verifies until the context ends.
-func (c *verifyCommand) watch(a *program, o verify.Options) error {
+func (c *verifyCommand) watch(a *program, o verify.Options) (err error) {
 	registry := prometheus.NewRegistry()
 	w := newWatcher(c, o, registry)
-	if err := w.load(); err != nil {
+	if w.pins, err = c.savedPins(); err != nil {
 		return err
 	}
 	if c.Metrics != "" {
@@ -89,30 +87,11 @@ func (c *verifyCommand) watch(a *program, o verify.Options) error {
 	}
 }
 
-// load takes the pins that an earlier process saved.
-func (w *watcher) load() error {
-	if w.command.SavePin == "" {
-		return nil
-	}
-	names, err := filepath.Glob(filepath.Join(w.command.SavePin, "*.checkpoint"))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		pin, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("read a saved pin: %w", err)
-		}
-		w.pins[name] = pin
-	}
-	return nil
-}
-
 // run verifies once. What changed since the run before is printed.
 func (w *watcher) run(a *program) {
 	o := w.options
 	for _, pin := range w.pins {
-		o.Pins = append(o.Pins, pin)
+		o.Saved = append(o.Saved, pin)
 	}
 	began := time.Now()
 	report, err := w.command.verifyPlace(a, o)

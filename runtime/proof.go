@@ -129,7 +129,7 @@ func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64)
 			return nil
 		}
 		parsed, err := proof.ParseEntry(entry)
-		if o, is := parsed.(proof.Outcome); err == nil && is && o.Sequence == sequence {
+		if o, is := parsed.(proof.Outcome); err == nil && is && o.Sequence == sequence && o.Outcome != 0 {
 			index, out, ok = at, o, true
 		}
 		return nil

@@ -25,12 +25,18 @@ func proving(t *testing.T, o runtime.Options) (*runtime.Runtime, *memorySink, st
 	if err != nil {
 		t.Fatal(err)
 	}
+	o, sink := withSigner(o, signing)
+	return start(t, o), sink, public
+}
+
+// withSigner are the options of proving with a key that is given.
+func withSigner(o runtime.Options, signing string) (runtime.Options, *memorySink) {
 	sink := &memorySink{}
 	o.Proofs = runtime.ProofOptions{Key: signing}
 	o.Callbacks = []runtime.Callback{{Name: "archive", Digest: "config-1", Sink: sink, Steps: []runtime.Step{{Name: "mask", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		return auditrelay.Keep, c.Document.ReplaceChecked([]byte(`{"id":"e1","object_id":"masked"}`))
 	}).filter()}}}}
-	return start(t, o), sink, public
+	return o, sink
 }
 
 func TestAProofShowsWhatCameAndWhatWent(t *testing.T) {

@@ -2,16 +2,23 @@ package runtime_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"auditrelay"
+	"auditrelay/builtin/sqlite"
+	"auditrelay/internal/auditstore"
 	"auditrelay/internal/verify"
 	"auditrelay/runtime"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // heldIn is all that an auditor is told of a journal.
@@ -23,31 +30,78 @@ func heldIn(r *verify.Report) string {
 	return s
 }
 
+// placeOnDisk is a place on disk, which is changed and put back.
+type placeOnDisk struct {
+	t     *testing.T
+	dir   string
+	whole place
+}
+
+// put brings the disk from one state to another.
+func (d *placeOnDisk) put(from, to place) {
+	d.t.Helper()
+	for name := range from {
+		if _, ok := to[name]; !ok || !bytes.Equal(from[name], to[name]) {
+			if err := os.Remove(filepath.Join(d.dir, name)); err != nil { // it may be a link: never write into it
+				d.t.Fatal(err)
+			}
+		}
+	}
+	for name, data := range to {
+		if before, ok := from[name]; !ok || !bytes.Equal(before, data) {
+			if err := os.WriteFile(filepath.Join(d.dir, name), data, 0o600); err != nil {
+				d.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// with runs fn while the damage is there.
+func (d *placeOnDisk) with(damage damage, fn func()) {
+	d.t.Helper()
+	changed := damage.applied(d.whole)
+	d.put(d.whole, changed)
+	defer d.put(changed, d.whole)
+	fn()
+}
+
 // TestEveryDamageToAJournalIsNamed flips bytes of a stopped relay's journal and of a
-// backup, and cuts, empties and removes each of their files. Each is named, or changes
-// nothing of what an auditor is told; of a backup each is named. AUDITRELAY_SOAK flips
-// all bytes.
+// backup, and does to each of their files what may be done to a file. Each is named, or
+// changes nothing of what an auditor is told; of a backup each is named. AUDITRELAY_SOAK
+// does all to each file, and flips all bytes.
 func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 	encryption := runtime.Encryption{Key: auditrelay.Secret(bytes.Repeat([]byte("k"), 32))}
 	base := t.TempDir()
-	dir, backup := filepath.Join(base, "data"), filepath.Join(base, "backup")
-	r, _, public := proving(t, runtime.Options{Dir: dir, Journal: runtime.JournalOptions{Encryption: encryption}})
-	for i := range 12 {
-		submit(t, r, fmt.Sprintf(`{"id":"e%d","action":"created","object_id":"o%d"}`, i, i))
-	}
-	if err := r.Settled(t.Context()); err != nil {
+	dir, backups := filepath.Join(base, "data"), []string{filepath.Join(base, "backup1"), filepath.Join(base, "backup2")}
+	o := runtime.Options{Dir: dir, Journal: runtime.JournalOptions{Encryption: encryption}}
+	early := map[string]place{}
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Backup(t.Context(), backup, runtime.By{Principal: "u"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Drain(t.Context()); err != nil {
-		t.Fatal(err)
+	for round, backup := range backups {
+		with, _ := withSigner(o, signing)
+		r := start(t, with)
+		for i := range 6 {
+			submit(t, r, fmt.Sprintf(`{"id":"e%d-%d","action":"created","object_id":"o%d"}`, round, i, i))
+		}
+		if err := r.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Backup(t.Context(), backup, runtime.By{Principal: "u"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			early["data directory"], early["backup"] = files(t, dir), files(t, backup)
+		}
 	}
 	report := func(dir string, pins ...[]byte) *verify.Report {
 		t.Helper()
 		r, err := runtime.VerifyJournal(dir, encryption, verify.Options{Keys: []string{public}, Pins: pins})
-		if errors.Is(err, runtime.ErrWrongKey) || errors.Is(err, runtime.ErrNoKey) {
+		if errors.Is(err, runtime.ErrWrongKey) || errors.Is(err, runtime.ErrNoKey) || errors.Is(err, os.ErrNotExist) {
 			return &verify.Report{FaultCount: 1} // it is not looked at, and says so
 		}
 		if err != nil {
@@ -55,59 +109,94 @@ func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 		}
 		return r
 	}
-	for name, place := range map[string]string{"data directory": dir, "backup": backup} {
-		whole := report(place)
-		if whole.FaultCount > 0 || whole.Records < 12 && name != "backup" {
-			t.Fatalf("%s: %s %v", name, whole.Verdict(), whole.Faults)
-		}
-		var pins [][]byte
-		for _, l := range whole.Logs {
-			pins = append(pins, []byte(l.Checkpoint))
-		}
-		all, tried := files(t, place), 0
-		try := func(file, what string, content []byte) {
-			t.Helper()
-			tried++
-			path := filepath.Join(place, file)
-			old := all[file]
-			os.Remove(path) // it may be a link
-			if content != nil {
-				if err := os.WriteFile(path, content, 0o600); err != nil {
-					t.Fatal(err)
+	for name, place := range map[string]string{"data directory": dir, "backup": backups[1]} {
+		t.Run(name, func(t *testing.T) {
+			whole := report(place)
+			if whole.FaultCount > 0 || whole.Records < 12 && name != "backup" {
+				t.Fatalf("%s %v", whole.Verdict(), whole.Faults)
+			}
+			var pins [][]byte
+			for _, l := range whole.Logs {
+				pins = append(pins, []byte(l.Checkpoint))
+			}
+			disk, tried := &placeOnDisk{t, place, files(t, place)}, 0
+			names := slices.DeleteFunc(slices.Sorted(maps.Keys(disk.whole)), func(name string) bool { return filepath.Base(name) == "LOCK" })
+			for i, file := range names {
+				data := disk.whole[file]
+				damages := damagesTo(disk.whole, early[name], file, names[(i+1)%len(names)], 512)
+				for k, damage := range append(damages, flips(file, data, max(1, len(data)/3))...) {
+					if !soaking() && (i+k)%5 != 0 {
+						continue // each kind on some files
+					}
+					tried++
+					disk.with(damage, func() {
+						got := report(place, pins...)
+						if got.FaultCount == 0 && (name == "backup" || heldIn(got) != heldIn(whole)) {
+							t.Errorf("%s %s went unnoticed: %s: %s, not %s", file, damage.what, got.Verdict(), heldIn(got), heldIn(whole))
+						}
+					})
 				}
 			}
-			got := report(place, pins...)
-			if got.FaultCount == 0 && (name == "backup" || heldIn(got) != heldIn(whole)) {
-				t.Errorf("%s: %s: %s, and %s: %s, not %s", name, file, what, got.Verdict(), heldIn(got), heldIn(whole))
+			if got := report(place, pins...); heldIn(got) != heldIn(whole) || got.FaultCount > 0 {
+				t.Errorf("put back, it is not as it was: %s", got.Verdict())
 			}
-			os.Remove(path)
-			if err := os.WriteFile(path, old, 0o600); err != nil {
+			t.Logf("%d damages to %d files", tried, len(names))
+		})
+	}
+}
+
+// TestEveryDamageToAStoreIsNamed does to a store's file what may be done to a file, and to
+// its pages. Each is named, or changes nothing that is read.
+func TestEveryDamageToAStoreIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")
+	var public string
+	for _, path := range []string{other, path} {
+		public = storeTo(t, func() auditrelay.Sink {
+			s, err := sqlite.New(sqlite.Options{Path: path})
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		for file, data := range maps.All(all) {
-			if filepath.Base(file) == "LOCK" {
-				continue
-			}
-			try(file, "it is removed", nil)
-			if len(data) == 0 {
-				continue
-			}
-			try(file, "it is empty", []byte{})
-			try(file, "it is cut", data[:len(data)/2])
-			step := max(1, len(data)/3)
-			if os.Getenv("AUDITRELAY_SOAK") != "" {
-				step = 1
-			}
-			for at := step / 2; at < len(data); at += step {
-				changed := bytes.Clone(data)
-				changed[at] ^= 1 << (at % 8)
-				try(file, fmt.Sprintf("byte %d of %d is flipped", at, len(data)), changed)
-			}
-		}
-		if got := report(place, pins...); heldIn(got) != heldIn(whole) || got.FaultCount > 0 {
-			t.Errorf("%s: put back, it is not as it was: %s", name, got.Verdict())
-		}
-		t.Logf("%s: %d damages", name, tried)
+			return s
+		})
 	}
+	o := verify.Options{Keys: []string{public}}
+	look := func() (*verify.Report, error) {
+		return verifyStore(t, func() (*auditstore.Store, error) { return sqlite.View(t.Context(), path) }, o)
+	}
+	full, err := look()
+	if err != nil || full.FaultCount > 0 {
+		t.Fatal(err, full.Verdict())
+	}
+	o.Pins = [][]byte{[]byte(full.Logs[0].Checkpoint)}
+	disk, tried, named := &placeOnDisk{t, dir, files(t, dir)}, 0, 0
+	page := pageSize(t, path)
+	for _, damage := range damagesTo(disk.whole, nil, "a.db", "b.db", page) {
+		tried++
+		disk.with(damage, func() {
+			r, err := look()
+			if err != nil || r.FaultCount > 0 {
+				named++
+			} else if r.Records != full.Records || r.Objects != full.Objects || !maps.Equal(r.Outcomes, full.Outcomes) || r.Logs[0].Last != full.Logs[0].Last {
+				t.Errorf("%s went unnoticed: %s", damage.what, r.Verdict())
+			}
+		})
+	}
+	t.Logf("%d of %d damages were named; the others changed nothing that is read", named, tried)
+	if named < tried/2 {
+		t.Error("few are named")
+	}
+}
+
+func pageSize(t *testing.T, path string) (size int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("PRAGMA page_size").Scan(&size); err != nil {
+		t.Fatal(err)
+	}
+	return size
 }

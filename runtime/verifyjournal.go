@@ -161,8 +161,12 @@ func (v *journalVerifier) all() error {
 	if len(signed) == 0 {
 		v.report.Fault(verify.Fault{Category: verify.Missing, Object: v.dir, What: "the journal holds no signed checkpoint: nothing can be verified"})
 	}
-	for i, pin := range v.options.Pins {
-		v.pin(fmt.Sprintf("pin %d", i+1), pin, checkpoints, known)
+	err = v.options.EachPin(func(object string, pin []byte, lacks []string) {
+		v.report.Uncosigned(object, lacks)
+		v.pin(object, pin, checkpoints, known)
+	})
+	if err != nil {
+		return err
 	}
 	return v.events()
 }

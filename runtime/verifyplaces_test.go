@@ -3,9 +3,7 @@ package runtime_test
 import (
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,47 +74,6 @@ func TestSeveralFilesInOneFolderVerify(t *testing.T) {
 		return f.Category == verify.Missing && strings.HasPrefix(f.Object, "one, payload")
 	}) {
 		t.Errorf("without one of the files: %s\n%v", report.Verdict(), report.Faults)
-	}
-}
-
-// TestEveryObjectMayBeAnyOther does to each object of a bucket, and to each file, what
-// somebody might who can write there. Each is named, or changes nothing.
-func TestEveryObjectMayBeAnyOther(t *testing.T) {
-	d := deliverAll(t, "gzip")
-	for where, whole := range map[string]place{"bucket": d.bucket, "file": d.file} {
-		names := slices.DeleteFunc(slices.Sorted(maps.Keys(whole)), func(name string) bool {
-			return strings.HasSuffix(name, ".state") || strings.HasSuffix(name, ".lock") // the sink's own
-		})
-		pins := [][]byte{[]byte(verified(t, whole, verify.Options{Keys: []string{d.key}}).Logs[0].Checkpoint)}
-		for i, name := range names {
-			next := names[(i+1)%len(names)]
-			for what, do := range map[string]func(p place){
-				"deleted":               func(p place) { delete(p, name) },
-				"empty":                 func(p place) { p[name] = nil },
-				"cut by a byte":         func(p place) { p[name] = p[name][:len(p[name])-1] },
-				"cut by half":           func(p place) { p[name] = p[name][:len(p[name])/2] },
-				"longer by a byte":      func(p place) { p[name] = append(slices.Clone(p[name]), 'x') },
-				"doubled in itself":     func(p place) { p[name] = slices.Concat(p[name], p[name]) },
-				"swapped with the next": func(p place) { p[name], p[next] = p[next], p[name] },
-				"replaced by the next":  func(p place) { p[name] = p[next] },
-				"copied beside":         func(p place) { p[path.Join(path.Dir(name), "copy-of-"+path.Base(name))] = p[name] },
-				"renamed":               func(p place) { p[path.Join(path.Dir(name), "copy-of-"+path.Base(name))] = p[name]; delete(p, name) },
-			} {
-				p := whole.clone()
-				do(p)
-				r := verified(t, p, verify.Options{Keys: []string{d.key}, Pins: pins})
-				if r.FaultCount > 0 {
-					continue
-				}
-				// Bundles overlap: one may be gone, or have another name, if its leaves are in the next.
-				full := verified(t, whole, verify.Options{Keys: []string{d.key}, Pins: pins})
-				same := r.Records == full.Records && maps.Equal(r.Outcomes, full.Outcomes) && r.Logs[0].Size == full.Logs[0].Size && r.Logs[0].Last == full.Logs[0].Last
-				covered := len(r.Unattested) > 0 && strings.Contains(r.Verdict(), "no checkpoint covers")
-				if !same || !(strings.Contains(name, "proofs/") || covered) {
-					t.Errorf("%s: %s %s went unnoticed: %s %v", where, name, what, r.Verdict(), r.Unattested)
-				}
-			}
-		}
 	}
 }
 

@@ -94,18 +94,7 @@ func TestAStoreVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		view := func() (*auditstore.Store, error) { return sqlite.View(t.Context(), path) }
-		testStore(t, public, view, func(statements ...string) {
-			db, err := sql.Open("sqlite", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
-			for _, s := range statements {
-				if _, err := db.Exec(s); err != nil {
-					t.Fatalf("%.80s: %v", s, err)
-				}
-			}
-		}, "", func() {
+		testStore(t, public, view, func(statements ...string) { execute(t, path, statements...) }, "", func() {
 			if err := os.WriteFile(path, whole, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -137,6 +126,21 @@ func TestAStoreVerifies(t *testing.T) {
 			}
 		})
 	})
+}
+
+// execute changes a database in a file.
+func execute(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%.80s: %v", s, err)
+		}
+	}
 }
 
 func verifyStore(t *testing.T, view func() (*auditstore.Store, error), o verify.Options) (*verify.Report, error) {

@@ -13,7 +13,7 @@ type Kind byte
 const (
 	KindBegin    Kind = 1 + iota // where the log begins; always its first leaf, and only that
 	KindAccepted                 // an event was accepted
-	KindPayload                  // a payload was delivered; the outcomes of its records follow
+	KindPayload                  // a payload was delivered, or may have been; the outcomes of its records follow
 	KindOutcome                  // how one event ended
 	KindRange                    // how all events of a range ended
 	KindClock                    // the time, and how far the callback had come
@@ -50,7 +50,8 @@ type Accepted struct {
 	Commitment Hash  // see Commit; zero: the event was not readable when its leaf was made
 }
 
-// Payload states that a payload was delivered.
+// Payload states that a payload was delivered, or, with FlagPossible, that it may have
+// been.
 type Payload struct {
 	Number  uint64
 	Flags   byte
@@ -63,12 +64,15 @@ type Payload struct {
 const (
 	FlagManifest = 1 << 0 // it is a manifest
 	FlagReplay   = 1 << 1 // of dead letters that were judged again
+	// FlagPossible: the relay gave it up, and an attempt may have succeeded that it never
+	// heard of. It stands at the destination with these bytes, or not at all.
+	FlagPossible = 1 << 2
 )
 
 // Outcome states how one event ended on a callback. A later leaf of the same sequence
 // supersedes it.
 type Outcome struct {
-	Outcome   byte // the number of an auditrelay.Outcome
+	Outcome   byte // the number of an auditrelay.Outcome; 0: another leaf says it
 	Delivered byte
 	Sequence  uint64
 	Accepted  Hash // the event's leaf in the log of what was accepted; zero: it has none
@@ -81,7 +85,21 @@ const (
 	Nothing   = 0
 	Record    = 1
 	Tombstone = 2
+	// In a payload with FlagPossible: it is there, or nothing is.
+	PossibleRecord    = 3
+	PossibleTombstone = 4
 )
+
+// Possible returns what a record of a payload that may have arrived has delivered.
+func Possible(delivered byte) byte {
+	switch delivered {
+	case Record:
+		return PossibleRecord
+	case Tombstone:
+		return PossibleTombstone
+	}
+	return delivered
+}
 
 // Range states how all events in [From, To) ended. Outcome 0: they are not assigned to
 // the callback.

@@ -3,8 +3,8 @@ package verify
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,15 +15,6 @@ import (
 	"strings"
 
 	"auditrelay/internal/proof"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-)
-
-// The bounds of one file, as stored and decompressed.
-const (
-	maxObject  = 1 << 30
-	maxContent = 4 << 30
 )
 
 // checkData holds all files against what the logs state: what a sink file wrote against
@@ -65,11 +56,15 @@ func (p *payload) first() uint64 {
 	return p.outcomes[0].Sequence
 }
 
+// possible reports whether the payload may be there, and need not.
+func (p *payload) possible() bool { return p.Flags&proof.FlagPossible != 0 }
+
 func (p *payload) expected() []expected {
 	out := make([]expected, 0, len(p.outcomes))
 	for i := range p.outcomes {
 		o := &p.outcomes[i]
-		out = append(out, expected{sequence: o.Sequence, digest: o.Digest, tombstone: o.Delivered == proof.Tombstone})
+		out = append(out, expected{sequence: o.Sequence, digest: o.Digest,
+			tombstone: o.Delivered == proof.Tombstone || o.Delivered == proof.PossibleTombstone})
 	}
 	return out
 }
@@ -78,7 +73,16 @@ func (p *payload) expected() []expected {
 func (v *verifier) checkObjects(names []string, stated []*payload) {
 	place := places(names, stated)
 	taken := map[string]*payload{}
+	possible := map[string][]*payload{}
 	for _, p := range stated {
+		if name, ok := place(p.Key); ok && p.possible() {
+			possible[name] = append(possible[name], p)
+		}
+	}
+	for _, p := range stated {
+		if p.possible() {
+			continue
+		}
 		v.Objects++
 		name, ok := place(p.Key)
 		if !ok {
@@ -90,7 +94,14 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 			continue
 		}
 		taken[name] = p
-		v.checkObject(name, p)
+		v.checkObject(name, p, possible[name]...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(possible)) {
+		if taken[name] == nil {
+			v.Objects++
+			taken[name] = possible[name][0]
+			v.checkObject(name, possible[name][0], possible[name][1:]...)
+		}
 	}
 	batches := isBatch(stated)
 	for _, name := range names {
@@ -120,14 +131,23 @@ func isBatch(stated []*payload) bool {
 	return found
 }
 
-// checkObject checks one object against its payload.
-func (v *verifier) checkObject(name string, p *payload) {
-	stored, err := v.files.Read(name, maxObject)
+// checkObject checks one object against its payload, or against one of others that may
+// stand in its place.
+func (v *verifier) checkObject(name string, p *payload, others ...*payload) {
+	o, err := hashed(v.files, name)
 	if err != nil {
 		v.Fault(Fault{Unreadable, name, 0, p.first(), err.Error()})
 		return
 	}
-	same := sha256.Sum256(stored) == p.Digest || p.Digest == zero
+	for _, other := range others {
+		if p.Digest != o.sum && other.Digest == o.sum {
+			p = other
+		}
+	}
+	if p.possible() {
+		v.GivenUp = append(v.GivenUp, name)
+	}
+	same := o.sum == p.Digest || p.Digest == zero
 	if p.Records == 0 || len(p.outcomes) < int(p.Records) {
 		if same {
 			v.ValidObjects++
@@ -136,12 +156,7 @@ func (v *verifier) checkObject(name string, p *payload) {
 		}
 		return
 	}
-	content, err := decompress(name, stored)
-	if err != nil {
-		v.Fault(Fault{Altered, name, 0, p.first(), "it cannot be decompressed: " + err.Error()})
-		return
-	}
-	faults := compare(p.expected(), content, false)
+	faults, size := v.checkRecords(o, p, same)
 	if !same && len(faults) == 0 {
 		faults = append(faults, lineFault{category: Altered, what: "its stored bytes are not what was delivered, although its records are"})
 	}
@@ -150,13 +165,47 @@ func (v *verifier) checkObject(name string, p *payload) {
 	}
 	if len(faults) == 0 {
 		v.ValidObjects++
-		v.count(p.outcomes, len(content))
+		v.count(p.outcomes, size)
 	}
 }
 
-func (v *verifier) count(outcomes []proof.Outcome, bytes int) {
+// checkRecords holds the lines of an object against what its payload states. same: its
+// stored bytes are what was delivered; the lines of another one are compared so far only
+// as helps to see what was done to it.
+func (v *verifier) checkRecords(o *object, p *payload, same bool) (faults []lineFault, size int64) {
+	unreadable := func(err error) []lineFault {
+		if errors.Is(err, errCompressed) || errors.Is(err, errLongLine) {
+			return []lineFault{{Altered, 0, p.first(), err.Error(), -1}}
+		}
+		return []lineFault{{Unreadable, 0, p.first(), err.Error(), -1}}
+	}
+	r, err := o.content()
+	if err != nil {
+		return unreadable(err), 0
+	}
+	defer r.Close()
+	most, lines := int64(maxContent), len(p.outcomes)+maxFaults
+	if !same {
+		most = maxGuessed
+	}
+	sums, whole := make([]proof.Hash, 0, len(p.outcomes)), true
+	err = eachLine(io.LimitReader(r, most+1), false, func(l *textLine) bool {
+		sums, size = append(sums, l.sum), size+l.bytes
+		whole = size <= most && len(sums) <= lines
+		return whole
+	})
+	switch {
+	case err != nil:
+		return unreadable(err), size
+	case !whole:
+		return []lineFault{{Altered, 0, p.first(), "its content is much larger than what was delivered", -1}}, size
+	}
+	return compare(p.expected(), sums, false), size
+}
+
+func (v *verifier) count(outcomes []proof.Outcome, bytes int64) {
 	v.Records += uint64(len(outcomes))
-	v.Bytes += int64(bytes)
+	v.Bytes += bytes
 	for i := range outcomes {
 		if outcomes[i].Delivered == proof.Tombstone {
 			v.Tombstones++
@@ -207,47 +256,6 @@ func (v *verifier) unstated(name string, batches bool) {
 	v.Unattested = append(v.Unattested, name)
 }
 
-// places returns what finds a payload's file by its key: the place may be a copy of a
-// part of the bucket, or have the bucket in a folder.
-func places(names []string, stated []*payload) func(key string) (string, bool) {
-	exists := make(map[string]bool, len(names))
-	byBase := map[string][]string{}
-	for _, name := range names {
-		exists[name] = true
-		byBase[path.Base(name)] = append(byBase[path.Base(name)], name)
-	}
-	type shift struct{ key, name string }
-	votes := map[shift]int{}
-	for i, p := range stated {
-		if i == 1000 {
-			break
-		}
-		for _, name := range byBase[path.Base(p.Key)] {
-			k, n := p.Key, name
-			for k != "" && n != "" && k[len(k)-1] == n[len(n)-1] {
-				k, n = k[:len(k)-1], n[:len(n)-1]
-			}
-			// Back to where a folder begins in both.
-			common := p.Key[len(k):]
-			if i := strings.IndexByte(common, '/'); (k != "" && k[len(k)-1] != '/' || n != "" && n[len(n)-1] != '/') && i >= 0 {
-				k, n = k+common[:i+1], n+common[:i+1]
-			}
-			votes[shift{k, n}]++
-		}
-	}
-	var best shift
-	most := 0
-	for s, n := range votes {
-		if n > most || n == most && s.key+s.name < best.key+best.name {
-			best, most = s, n
-		}
-	}
-	return func(key string) (string, bool) {
-		rest, ok := strings.CutPrefix(key, best.key)
-		return best.name + rest, ok && exists[best.name+rest]
-	}
-}
-
 // fileSet is what a file sink wrote: the file and its rotated ones, oldest first.
 type fileSet struct {
 	data, manifests []string
@@ -291,22 +299,29 @@ func (v *verifier) fileOf(name string) (set, part string) {
 func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
 	var data, manifests []expected
 	for _, p := range stated {
-		v.Objects++
+		if !p.possible() {
+			v.Objects++
+		}
 		if p.Flags&proof.FlagManifest != 0 {
-			manifests = append(manifests, expected{digest: p.Digest, payload: p})
+			manifests = append(manifests, expected{digest: p.Digest, payload: p, possible: p.possible()})
 			continue
 		}
 		for _, e := range p.expected() {
-			e.payload = p
+			e.payload, e.possible = p, p.possible()
 			data = append(data, e)
 		}
 	}
-	lines, whole := v.lines(set.ordered(set.data), false)
+	lines, whole := v.lines(set.ordered(set.data), false, len(data)+maxStrange)
 	v.compareFile(name, data, lines, whole)
-	lines, whole = v.lines(set.ordered(set.manifests), true)
+	lines, whole = v.lines(set.ordered(set.manifests), true, len(manifests)+maxStrange)
 	v.compareFile(name+".manifests", manifests, lines, whole)
 	for _, p := range stated {
-		if !p.faulty {
+		switch {
+		case p.possible():
+			if p.arrived {
+				v.GivenUp = append(v.GivenUp, name+", payload "+p.Key)
+			}
+		case !p.faulty:
 			v.ValidObjects++
 			if p.Flags&proof.FlagManifest == 0 {
 				v.count(p.outcomes, 0)
@@ -348,31 +363,39 @@ func isTest(text []byte) bool {
 	return bytes.Contains(text, []byte(table)) && json.Unmarshal(text, &record) == nil && record.Table == table
 }
 
-// lines reads the lines of files. ended: their digests are with the line feed. readable:
-// every file could be read.
-func (v *verifier) lines(names []string, ended bool) (out []fileLine, readable bool) {
+// lines reads the lines of files, not many more than most. ended: their digests are with
+// the line feed. readable: every file could be read to its end.
+func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, readable bool) {
 	readable = true
 	for _, name := range names {
-		stored, err := v.files.Read(name, maxObject)
-		if err != nil {
+		r, err := v.files.Open(name)
+		if err == nil {
+			r, err = decompress(r)
+		}
+		n, full := 0, false
+		if err == nil {
+			err = eachLine(r, ended, func(l *textLine) bool {
+				if full = len(out) == most; full {
+					return false
+				}
+				n++
+				v.Bytes += l.bytes
+				out = append(out, fileLine{name, n, l.sum, !l.ended, isTest(l.text)})
+				return true
+			})
+			err = errors.Join(err, r.Close())
+		}
+		switch {
+		case err != nil:
 			readable = false
-			v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
-			continue
-		}
-		content, err := decompress(name, stored)
-		if err != nil {
-			v.Fault(Fault{Altered, name, 0, 0, "it cannot be decompressed: " + err.Error()})
-			continue
-		}
-		n := 0
-		for line := range bytes.Lines(content) {
-			n++
-			v.Bytes += int64(len(line))
-			text, whole := bytes.CutSuffix(line, []byte("\n"))
-			if !ended {
-				line = text
+			category := Unreadable
+			if errors.Is(err, errCompressed) || errors.Is(err, errLongLine) {
+				category = Altered
 			}
-			out = append(out, fileLine{name, n, sha256.Sum256(line), !whole, isTest(text)})
+			v.Fault(Fault{category, name, n, 0, err.Error()})
+		case full:
+			v.Fault(Fault{Added, name, n + 1, 0, fmt.Sprintf("it goes on after %d lines more than logs state: the rest was not looked at", maxStrange)})
+			return out, false
 		}
 	}
 	return out, readable
@@ -382,7 +405,7 @@ func (v *verifier) lines(names []string, ended bool) (out []fileLine, readable b
 // If a file was not readable, a missing line cannot be ruled out.
 func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool) {
 	same := 0 // lines from the beginning, the common case without maps
-	for same < len(want) && same < len(got) && (want[same].digest == got[same].sum || want[same].digest == zero) {
+	for same < len(want) && same < len(got) && !want[same].possible && (want[same].digest == got[same].sum || want[same].digest == zero) {
 		if l := &got[same]; l.cut {
 			want[same].payload.faulty = true
 			v.Fault(Fault{Altered, l.name, l.line, want[same].sequence, "its line feed is missing: the file was cut"})
@@ -436,31 +459,4 @@ func (v *verifier) withoutTests(want []expected, got []fileLine) []fileLine {
 		v.Unattested = append(v.Unattested, fmt.Sprintf("%s, line %d: a test of the sink", l.name, l.line))
 		return true
 	})
-}
-
-// decompress undoes the compression that the name or the content tells.
-func decompress(name string, stored []byte) ([]byte, error) {
-	var r io.Reader
-	switch {
-	case bytes.HasPrefix(stored, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(bytes.NewReader(stored))
-		if err != nil {
-			return nil, err
-		}
-		r = z
-	case bytes.HasPrefix(stored, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(bytes.NewReader(stored), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		r = z
-	default:
-		return stored, nil
-	}
-	content, err := io.ReadAll(io.LimitReader(r, maxContent+1))
-	if err == nil && len(content) > maxContent {
-		err = fmt.Errorf("its content is over %d bytes", int64(maxContent))
-	}
-	return content, err
 }

@@ -17,7 +17,7 @@ type Proven struct {
 	Callback  string    `json:"callback"` // the lane
 	Sequence  uint64    `json:"sequence"`
 	Outcome   string    `json:"outcome"`
-	Delivered string    `json:"delivered"` // nothing, record or tombstone
+	Delivered string    `json:"delivered"` // nothing, record or tombstone, possible record or possible tombstone: it may have arrived
 	Digest    string    `json:"sha256,omitempty"`
 	Accepted  time.Time `json:"accepted,omitzero"` // proved by the log of what was accepted
 
@@ -28,6 +28,10 @@ type Proven struct {
 	Came bool `json:"came,omitempty"`
 	Went bool `json:"went,omitempty"`
 }
+
+// deliveredNames are those of what an outcome has delivered.
+var deliveredNames = map[byte]string{proof.Nothing: "nothing", proof.Record: "record", proof.Tombstone: "tombstone",
+	proof.PossibleRecord: "possible record", proof.PossibleTombstone: "possible tombstone"}
 
 // FileOptions say what a proof file is held against.
 type FileOptions struct {
@@ -81,12 +85,15 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	if err != nil || !ok {
 		return nil, errors.New("the leaf is of no event's outcome")
 	}
+	if outcome.Outcome == 0 {
+		return nil, errors.New("the leaf leaves the outcome to another one")
+	}
 	journal, incarnation, lane, err := proof.ParseOrigin(c.Origin)
 	if err != nil || lane == "" {
 		return nil, errors.New("the log is not one of what was delivered")
 	}
 	p := &Proven{Origin: c.Origin, Callback: lane, Sequence: outcome.Sequence, Outcome: outcomeNames[outcome.Outcome],
-		Delivered: [...]string{"nothing", "record", "tombstone"}[min(outcome.Delivered, 2)]}
+		Delivered: deliveredNames[outcome.Delivered]}
 	if outcome.Digest != zero {
 		p.Digest = fmt.Sprintf("%x", outcome.Digest[:])
 	}

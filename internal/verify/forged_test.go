@@ -6,14 +6,18 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"auditrelay/internal/proof"
 
+	"github.com/klauspost/compress/gzip"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -242,11 +246,11 @@ type unreadable struct {
 	name string
 }
 
-func (u unreadable) Read(name string, most int64) ([]byte, error) {
+func (u unreadable) Open(name string) (io.ReadCloser, error) {
 	if name == u.name {
 		return nil, os.ErrPermission
 	}
-	return u.oneFile.Read(name, most)
+	return u.oneFile.Open(name)
 }
 
 // TestAnUnreadableFileHidesNothingAsMissing: nobody can say what a file holds that cannot
@@ -263,4 +267,72 @@ func TestAnUnreadableFileHidesNothingAsMissing(t *testing.T) {
 	if err != nil || r.Worst() != Unreadable || r.FaultCount != 1 || r.ValidObjects != 0 {
 		t.Errorf("%s %v, %v", r.Verdict(), r.Faults, err)
 	}
+}
+
+// TestHostileFilesAreBounded: whoever can write to the place can neither fill the
+// verifier's memory nor keep it busy for long.
+func TestHostileFilesAreBounded(t *testing.T) {
+	f := newForger(t)
+	bundle := f.bundle(f.signed(f.signer, f.entries, 4), f.entries, leavesOf(f.entries))
+	bomb := func(line []byte, n int) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		for range n {
+			if _, err := z.Write(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	feeds, zeros := bytes.Repeat([]byte("\n"), 1<<20), make([]byte, 1<<20)
+	lines, long := bomb(feeds, 8), bomb(zeros, 300)
+	for name, c := range map[string]struct {
+		place oneFile
+		want  Category
+		at    string
+	}{
+		"many lines in an object": {oneFile{"_proofs/a.tar": bundle, "k": lines}, Altered, "k"},
+		"a long line in one":      {oneFile{"_proofs/a.tar": bundle, "k": long}, Altered, "k"},
+		"many lines in a file":    {oneFile{"a.proofs/a.tar": bundle, "a.ndjson": lines}, Added, "a.ndjson"},
+		"a long line in one file": {oneFile{"a.proofs/a.tar": bundle, "a.ndjson": long}, Altered, "a.ndjson"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			r, err := Verify(c.place, Options{Keys: []string{f.public}})
+			runtime.ReadMemStats(&after)
+			if err != nil || !slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Category == c.want && f.Object == c.at }) {
+				t.Errorf("%s %v, %v", r.Verdict(), r.Faults, err)
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > 1<<30 {
+				t.Errorf("it took %d MB", took>>20)
+			}
+		})
+	}
+	t.Run("copies of a bundle", func(t *testing.T) {
+		place := oneFile{"k": append(bytes.Clone(genuine), '\n')}
+		for i := range 100 {
+			place[fmt.Sprintf("_proofs/%d.tar", i)] = bundle
+		}
+		v, err := newVerifier(place, Options{Keys: []string{f.public}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, _ := place.List()
+		slices.Sort(names)
+		v.readBundles(names)
+		held := 0
+		for _, l := range v.logs {
+			for _, b := range l.bundles {
+				held += len(b.files)
+			}
+		}
+		if held != 2 {
+			t.Errorf("%d files of bundles are held", held)
+		}
+	})
 }

@@ -1,8 +1,10 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"io"
 	"testing"
 
 	"auditrelay/internal/proof"
@@ -20,7 +22,9 @@ func (f oneFile) List() ([]string, error) {
 	return names, nil
 }
 
-func (f oneFile) Read(name string, _ int64) ([]byte, error) { return f[name], nil }
+func (f oneFile) Open(name string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(f[name])), nil
+}
 
 // FuzzVerify has a forger choose all of a bundle but the signature: the log's leaves,
 // its tiles, and the data. Nothing panics, and what has no fault has the records that

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -9,7 +10,6 @@ import (
 	"strings"
 
 	"auditrelay/internal/proof"
-	"auditrelay/internal/witness"
 )
 
 // log is one log as its bundles tell it.
@@ -45,6 +45,7 @@ type bundle struct {
 	signed     []byte
 	checkpoint proof.Checkpoint
 	files      []proof.BundleFile
+	again      bool // its files were not kept: read it again
 }
 
 // payload is a payload of a log with the outcomes of its records.
@@ -53,6 +54,7 @@ type payload struct {
 	log      *log
 	outcomes []proof.Outcome
 	faulty   bool
+	arrived  bool // a line of it is there; of one that may have arrived
 }
 
 // readBundles reads all bundles, and returns the names of all other files.
@@ -70,24 +72,9 @@ func (v *verifier) readBundles(names []string) (data []string) {
 		} else {
 			v.sets[set] = true
 		}
-		content, err := v.files.Read(name, proof.MaxBundleBytes)
-		if err != nil {
-			v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
-			continue
+		if b := v.readBundle(name, set); b != nil {
+			bundles = append(bundles, b)
 		}
-		files, err := proof.ReadBundle(content)
-		if err != nil || len(files) == 0 || files[0].Name != proof.CheckpointName {
-			v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
-			continue
-		}
-		b := &bundle{name: name, set: set, signed: files[0].Data, files: files[1:]}
-		if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
-			for _, err := range v.keys.Rotate(b.files[0].Data) {
-				v.Fault(Fault{Forged, b.name, 0, 0, err.Error()})
-			}
-			b.files = b.files[1:]
-		}
-		bundles = append(bundles, b)
 	}
 	for _, b := range bundles {
 		checkpoint, err := v.keys.Open(b.signed)
@@ -104,6 +91,64 @@ func (v *verifier) readBundles(names []string) (data []string) {
 		l.bundles = append(l.bundles, b)
 	}
 	return data
+}
+
+// heldHead is the head of a log of which a bundle is held.
+type heldHead struct {
+	origin string
+	size   uint64
+}
+
+// readBundle reads a bundle, nil if it is none. Of a copy, and of one that no key has signed
+// that is known by now, it keeps the checkpoint alone: anybody may have put it there, and
+// many others.
+func (v *verifier) readBundle(name, set string) *bundle {
+	content, err := readAll(v.files, name, proof.MaxBundleBytes)
+	if err != nil {
+		v.Fault(Fault{Unreadable, name, 0, 0, err.Error()})
+		return nil
+	}
+	files, err := proof.ReadBundle(content)
+	if err != nil || len(files) == 0 || files[0].Name != proof.CheckpointName {
+		v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
+		return nil
+	}
+	b := &bundle{name: name, set: set, signed: files[0].Data, files: files[1:]}
+	if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
+		for _, err := range v.keys.Rotate(b.files[0].Data) {
+			v.Fault(Fault{Forged, b.name, 0, 0, err.Error()})
+		}
+		b.files = b.files[1:]
+	}
+	c, err := v.keys.Open(b.signed)
+	if head := (heldHead{c.Origin, c.Size}); err != nil || v.held[head] {
+		b.files, b.again = nil, true
+	} else {
+		v.held[head] = true
+	}
+	return b
+}
+
+// load reads the files of a bundle that were not kept.
+func (v *verifier) load(b *bundle) bool {
+	if !b.again {
+		return true
+	}
+	content, err := readAll(v.files, b.name, proof.MaxBundleBytes)
+	if err != nil {
+		v.Fault(Fault{Unreadable, b.name, 0, 0, err.Error()})
+		return false
+	}
+	files, err := proof.ReadBundle(content)
+	if err != nil || len(files) == 0 || !bytes.Equal(files[0].Data, b.signed) {
+		v.Fault(Fault{Altered, b.name, 0, 0, "it was changed while it was read"})
+		return false
+	}
+	b.files = files[1:]
+	if len(b.files) > 0 && b.files[0].Name == proof.RotationsName {
+		b.files = b.files[1:]
+	}
+	return true
 }
 
 // stack computes roots, leaf by leaf.
@@ -162,7 +207,9 @@ func (v *verifier) build(l *log) {
 			continue
 		}
 		before = b
-		if !v.take(l, b) {
+		whole := v.load(b) && v.take(l, b)
+		b.files = nil // the log has what it needs
+		if !whole {
 			continue
 		}
 		if uint64(len(l.leaves)) != size || size == 0 {
@@ -321,7 +368,9 @@ func (r *Report) interpret(l *log) {
 			continue
 		}
 		if o, ok := entry.(proof.Outcome); ok {
-			l.outcomes[o.Sequence] = o
+			if o.Outcome != 0 {
+				l.outcomes[o.Sequence] = o
+			}
 			if open != nil {
 				open.outcomes = append(open.outcomes, o)
 				if len(open.outcomes) == int(open.Records) {
@@ -410,19 +459,14 @@ func (v *verifier) checkChain() {
 }
 
 // checkPins holds the logs against checkpoints from earlier.
-func (v *verifier) checkPins() {
-	for i, pin := range v.options.Pins {
-		object := fmt.Sprintf("pin %d", i+1)
+func (v *verifier) checkPins() error {
+	return v.options.EachPin(func(object string, pin []byte, lacks []string) {
 		c, err := v.keys.Open(pin)
 		if err != nil {
 			v.Fault(Fault{Forged, object, 0, 0, err.Error()})
-			continue
+			return
 		}
-		for _, key := range v.witnesses {
-			if _, ok := witness.Time(pin, key); !ok {
-				v.Fault(Fault{Forged, object, 0, 0, "it has no valid cosignature of witness " + key.Name()})
-			}
-		}
+		v.Uncosigned(object, lacks)
 		l := v.logs[c.Origin]
 		switch {
 		case l == nil || l.size() < c.Size:
@@ -434,5 +478,12 @@ func (v *verifier) checkPins() {
 		case c.Size > 0 && rootOf(l.leaves[:c.Size]) != c.Root:
 			v.Fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
 		}
+	})
+}
+
+// Uncosigned adds what is wrong with a pin that lacks cosignatures.
+func (r *Report) Uncosigned(pin string, lacks []string) {
+	for _, name := range lacks {
+		r.Fault(Fault{Forged, pin, 0, 0, "it has no valid cosignature of witness " + name})
 	}
 }

@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -37,12 +39,12 @@ type bundles map[string][]byte
 
 func (b bundles) List() ([]string, error) { return slices.Collect(maps.Keys(b)), nil }
 
-func (b bundles) Read(name string, _ int64) ([]byte, error) {
+func (b bundles) Open(name string) (io.ReadCloser, error) {
 	data, ok := b[name]
 	if !ok {
 		return nil, os.ErrNotExist
 	}
-	return data, nil
+	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
 // Store checks a store. The error says that it could not be looked at; all that is wrong
@@ -87,7 +89,34 @@ type rowPlace struct {
 // statedRow is a row that logs state.
 type statedRow struct {
 	digests []proof.Hash // one of them; zero: any
+	certain bool         // it must be there
 	seen    bool
+}
+
+// rowState is what one log says of a row.
+type rowState struct {
+	certain, record bool
+	digest          proof.Hash
+	possible        []proof.Hash // what may have come after it
+}
+
+// then takes the next leaf of the row into account. A store keeps one row for each place:
+// the last record, a tombstone only where there never was one.
+func (s *rowState) then(o *proof.Outcome) {
+	switch o.Delivered {
+	case proof.Record:
+		*s = rowState{certain: true, record: true, digest: o.Digest}
+	case proof.Tombstone:
+		if !s.record {
+			s.certain, s.digest = true, o.Digest
+		}
+	case proof.PossibleRecord:
+		s.possible = append(s.possible, o.Digest)
+	case proof.PossibleTombstone:
+		if !s.record {
+			s.possible = append(s.possible, o.Digest)
+		}
+	}
 }
 
 type storeVerifier struct {
@@ -99,29 +128,36 @@ type storeVerifier struct {
 // notStored says that a row's own digest tells of a change.
 const notStored = "it has not the digest that it was stored with"
 
-// state gathers what the logs say was stored. A store keeps one row for each place: the
-// last record, a tombstone only where there never was one.
+// state gathers what the logs say was stored.
 func (v *storeVerifier) state() {
 	for _, l := range v.sorted() {
 		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
 		if err != nil {
 			continue
 		}
-		last := map[uint64]proof.Outcome{}
+		rows := map[uint64]*rowState{}
 		for _, p := range l.payloads {
-			for _, o := range p.outcomes {
-				if o.Delivered == proof.Nothing || o.Delivered == proof.Tombstone && last[o.Sequence].Delivered == proof.Record {
+			for i := range p.outcomes {
+				o := &p.outcomes[i]
+				if o.Delivered == proof.Nothing {
 					continue
 				}
-				last[o.Sequence] = o
+				if rows[o.Sequence] == nil {
+					rows[o.Sequence] = &rowState{}
+				}
+				rows[o.Sequence].then(o)
 			}
 		}
-		for sequence, o := range last {
+		for sequence, state := range rows {
 			at := rowPlace{journal + "." + incarnation, sequence}
 			if v.stated[at] == nil {
 				v.stated[at] = &statedRow{}
 			}
-			v.stated[at].digests = append(v.stated[at].digests, o.Digest)
+			s := v.stated[at]
+			s.digests = append(s.digests, state.possible...)
+			if state.certain {
+				s.digests, s.certain = append(s.digests, state.digest), true
+			}
 		}
 	}
 }
@@ -147,6 +183,9 @@ func (v *storeVerifier) row(r Row) error {
 	case !slices.Contains(stated.digests, sum) && !slices.Contains(stated.digests, zero):
 		v.Fault(Fault{Altered, name, 0, r.Sequence, "its record is not what was delivered"})
 	default:
+		if !stated.certain {
+			v.GivenUp = append(v.GivenUp, name)
+		}
 		v.ValidObjects++
 		v.Records++
 		v.Bytes += int64(len(r.Data))
@@ -183,13 +222,16 @@ func (v *storeVerifier) elsewhere(store Rows) error {
 			bySequence[rowPlace{identity, at.sequence}] = true
 			continue
 		}
+		if !s.certain {
+			continue
+		}
 		for _, d := range s.digests {
 			wanted[d] = append(wanted[d], s)
 		}
 	}
 	for at, s := range v.stated {
 		identity, _, _ := strings.Cut(at.journal, ".")
-		if !s.seen && bySequence[rowPlace{identity, at.sequence}] {
+		if s.certain && !s.seen && bySequence[rowPlace{identity, at.sequence}] {
 			s.seen = true
 			v.ValidObjects++
 		}
@@ -212,7 +254,7 @@ func (v *storeVerifier) elsewhere(store Rows) error {
 func (v *storeVerifier) missing() {
 	var gone []rowPlace
 	for at, s := range v.stated {
-		if at.sequence < v.options.From {
+		if at.sequence < v.options.From || !s.certain && !s.seen {
 			continue
 		}
 		if v.Objects++; !s.seen {

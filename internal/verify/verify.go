@@ -5,6 +5,7 @@ package verify
 
 import (
 	"fmt"
+	"io"
 	"math/bits"
 	"slices"
 	"strings"
@@ -19,8 +20,8 @@ import (
 type Files interface {
 	// List returns the names of all files, relative to the place, with slashes.
 	List() ([]string, error)
-	// Read returns a file's content, at most most bytes; more is an error.
-	Read(name string, most int64) ([]byte, error)
+	// Open opens a file to be read once, from its beginning.
+	Open(name string) (io.ReadCloser, error)
 }
 
 // Options say what is expected.
@@ -30,8 +31,11 @@ type Options struct {
 	Keys []string
 	// Pins are signed checkpoints from earlier: the logs must contain them.
 	Pins [][]byte
-	// Witnesses are public keys of witnesses: each pin must have a cosignature of each.
+	// Witnesses are public keys of witnesses: each of Pins must have a cosignature of each.
 	Witnesses []string
+	// Saved are pins as well: checkpoints that an earlier run of one's own verified, which
+	// need no cosignature.
+	Saved [][]byte
 	// From is the first sequence whose records must be there: those before may have been
 	// deleted on purpose. 0: all.
 	From uint64
@@ -125,6 +129,7 @@ type Report struct {
 	Bytes            int64             `json:"bytes"` // of valid records
 	Outcomes         map[string]uint64 `json:"outcomes"`
 	Unattested       []string          `json:"unattested,omitempty"` // files that no checkpoint covers: newer, or not the relay's
+	GivenUp          []string          `json:"given_up,omitempty"`   // what the relay gave up, and is there all the same
 	Logs             []Log             `json:"logs"`
 	Faults           []Fault           `json:"faults,omitempty"`
 	FaultCount       int               `json:"fault_count"`
@@ -187,6 +192,9 @@ func (r *Report) Verdict() string {
 		if n := len(r.Unattested); n > 0 {
 			second += fmt.Sprintf("; no checkpoint covers %d files: newer ones, or not the relay's", n)
 		}
+		if n := len(r.GivenUp); n > 0 {
+			second += fmt.Sprintf("; %d had arrived that the relay gave up", n)
+		}
 		return line + "\n" + second
 	}
 	var said []string
@@ -213,9 +221,8 @@ type verifier struct {
 	files   Files
 	keys    *Keys
 	logs    map[string]*log // by origin
+	held    map[heldHead]bool
 	sets    map[string]bool // what file sinks wrote: the files' names without extension
-
-	witnesses []note.Verifier
 }
 
 // Verify checks a place with delivered data. The error says that it could not be looked
@@ -234,19 +241,49 @@ func Verify(files Files, o Options) (*Report, error) {
 	return &v.Report, nil
 }
 
-func newVerifier(files Files, o Options) (*verifier, error) {
-	v := &verifier{options: o, files: files, logs: map[string]*log{}, sets: map[string]bool{}}
-	v.Outcomes = map[string]uint64{}
-	var err error
-	if v.keys, err = NewKeys(o.Keys); err != nil {
-		return nil, err
+// EachPin calls fn for all pins, each with its name and with the names of witnesses whose
+// cosignature it lacks.
+func (o *Options) EachPin(fn func(name string, pin []byte, lacks []string)) error {
+	witnesses, err := o.witnesses()
+	if err != nil {
+		return err
 	}
+	for i, pin := range o.Pins {
+		var lacks []string
+		for _, key := range witnesses {
+			if _, ok := witness.Time(pin, key); !ok {
+				lacks = append(lacks, key.Name())
+			}
+		}
+		fn(fmt.Sprintf("pin %d", i+1), pin, lacks)
+	}
+	for i, pin := range o.Saved {
+		fn(fmt.Sprintf("saved pin %d", i+1), pin, nil)
+	}
+	return nil
+}
+
+func (o *Options) witnesses() ([]note.Verifier, error) {
+	var keys []note.Verifier
 	for _, text := range o.Witnesses {
 		key, err := witness.NewVerifier(text)
 		if err != nil {
 			return nil, err
 		}
-		v.witnesses = append(v.witnesses, key)
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func newVerifier(files Files, o Options) (*verifier, error) {
+	v := &verifier{options: o, files: files, logs: map[string]*log{}, held: map[heldHead]bool{}, sets: map[string]bool{}}
+	v.Outcomes = map[string]uint64{}
+	var err error
+	if v.keys, err = NewKeys(o.Keys); err != nil {
+		return nil, err
+	}
+	if _, err := o.witnesses(); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
@@ -264,8 +301,7 @@ func (v *verifier) readLogs() (data []string, err error) {
 		v.interpret(l)
 	}
 	v.checkChain()
-	v.checkPins()
-	return data, nil
+	return data, v.checkPins()
 }
 
 func (v *verifier) sorted() []*log {

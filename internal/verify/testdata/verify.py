@@ -111,7 +111,7 @@ def main(folder, key, prefix=""):
             if e[0] == 5: last.update({s: e[1] for s in range(int.from_bytes(e[2:10], "big"), int.from_bytes(e[10:18], "big"))})
             if e[0] == 4:
                 sequence = int.from_bytes(e[3:11], "big")
-                last[sequence] = e[1]
+                if e[1]: last[sequence] = e[1]
                 if queue and e[43:75] != bytes(32):
                     line = queue.pop(0)
                     records += 1
@@ -119,7 +119,9 @@ def main(folder, key, prefix=""):
             if e[0] == 3:
                 path = e[48:].decode()
                 if not path.startswith(prefix): fail(f"the key {path}")
-                data = open(os.path.join(folder, path[len(prefix):]), "rb").read()
+                queue, file = [], os.path.join(folder, path[len(prefix):])
+                if e[1] & 4 and not os.path.exists(file): continue  # it may have arrived, and did not
+                data = open(file, "rb").read()
                 if sha(data) != e[14:46]: fail(f"{path} is not what was delivered")
                 if data[:2] == b"\x1f\x8b": data = gzip.decompress(data)
                 queue = data.splitlines() if int.from_bytes(e[10:14], "big") else []

@@ -73,7 +73,11 @@ type pending struct {
 	failing  bool      // its last attempt failed
 	after    time.Time // no attempt before
 	attempts int
+	fresh    bool // sealed since the lane was opened: attempts are all that there were
 }
+
+// tried reports whether there may have been more attempts than so many.
+func (p *pending) tried(more int) bool { return !p.fresh || p.attempts > more }
 
 // payloadMeta is what is durable about a sealed payload besides its body.
 type payloadMeta struct {

@@ -227,7 +227,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 			return nil, fmt.Errorf("encode a payload of callback %s: %w", l.state.LaneName(), err)
 		}
 		tx.SetAbout(s.of, journal.PayloadKey(l.state.ID, meta.Number), value)
-		l.pending = append(l.pending, &pending{payloadMeta: meta})
+		l.pending = append(l.pending, &pending{payloadMeta: meta, fresh: true})
 		stored := p.Sum
 		if stored == ([sha256.Size]byte{}) {
 			stored = sha256.Sum256(p.Body)

@@ -87,7 +87,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	}
 	log, err := w.readLog(l)
 	if err == nil {
-		err = errors.Join(w.checkPayloads(l, log), w.checkBundles(l))
+		err = errors.Join(w.checkPayloads(l, log), w.checkStated(l, log), w.checkBundles(l))
 	}
 	if err != nil {
 		return err

@@ -77,6 +77,7 @@ type logged struct {
 	outcomes map[uint64]proof.Outcome // the last of each sequence
 	ranges   []proof.Range
 	payloads map[string]proof.Payload
+	possible map[string]bool // keys of payloads that may have arrived
 }
 
 func (l *logged) of(sequence uint64) (o proof.Outcome, ok bool) {
@@ -104,7 +105,7 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 	if err := checkTree(w.journal, name, leaves, tree.Root()); err != nil {
 		return nil, err
 	}
-	log := &logged{outcomes: map[uint64]proof.Outcome{}, payloads: map[string]proof.Payload{}}
+	log := &logged{outcomes: map[uint64]proof.Outcome{}, payloads: map[string]proof.Payload{}, possible: map[string]bool{}}
 	return log, w.journal.Entries(name, 0, tree.Size(), func(index uint64, entry []byte) error {
 		if entry == nil {
 			return nil // erased
@@ -123,10 +124,16 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 			}
 			log.first = e.First
 		case proof.Outcome:
-			log.outcomes[e.Sequence] = e
+			if e.Outcome != 0 {
+				log.outcomes[e.Sequence] = e
+			}
 		case proof.Range:
 			log.ranges = append(log.ranges, e)
 		case proof.Payload:
+			if e.Flags&proof.FlagPossible != 0 {
+				log.possible[e.Key] = true
+				return nil
+			}
 			log.payloads[e.Key] = e
 		}
 		return nil
@@ -152,8 +159,8 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 	if !end.Assigned && len(log.outcomes) > 0 && o.Accepted != (proof.Hash{}) {
 		return fmt.Errorf("the log has an outcome of event %d, which is not assigned", e.Sequence)
 	}
-	if o.Delivered == proof.Nothing {
-		return nil
+	if o.Delivered != proof.Record && o.Delivered != proof.Tombstone {
+		return nil // checkStated has what may have arrived
 	}
 	for _, p := range l.sink.objects {
 		for _, line := range l.sink.lines(p) {
@@ -224,6 +231,19 @@ func (w *world) checkBundles(l *simLane) error {
 	for at := range state.Attested.Published {
 		if !published[at] {
 			return fmt.Errorf("leaf %d of %d is not published", at, state.Attested.Published)
+		}
+	}
+	return nil
+}
+
+// checkStated: what is at the destination is in the log, as delivered or as given up.
+func (w *world) checkStated(l *simLane, log *logged) error {
+	for key, p := range l.sink.objects {
+		if len(p.Body) == 0 || strings.HasPrefix(key, proofPrefix) || len(w.erased) > 0 {
+			continue // nothing of it arrived, or it is no statement, or nobody can read that any more
+		}
+		if _, ok := log.payloads[key]; !ok && !log.possible[key] {
+			return fmt.Errorf("the destination has payload %s, and the log does not tell of it", key)
 		}
 	}
 	return nil

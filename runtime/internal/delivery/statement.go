@@ -386,6 +386,9 @@ func (l *Lane) stateSettled(tx *journal.Tx, p *pending, failed map[uint64]bool) 
 // stateRefused states what became of a refused payload's records, but for those that are
 // in the payloads that take its place: they inherit what is known of them.
 func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed map[uint64]bool) error {
+	if err := l.stateEarlier(tx, p); err != nil {
+		return err
+	}
 	if p.Manifest {
 		return nil
 	}
@@ -436,29 +439,6 @@ func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed m
 		if err := l.stateSettled(tx, p, gone); err != nil {
 			return err
 		}
-	}
-	return l.states(tx, max(p.of(), 1), last, entries...)
-}
-
-// stateGivenUp states that the events of a payload are skipped. Those that have a
-// tombstone in it, or are dead letters, have their outcome without it.
-func (l *Lane) stateGivenUp(tx *journal.Tx, p *pending) error {
-	if p.Manifest || p.Dead {
-		return nil
-	}
-	s, err := l.loadStated(p)
-	if err != nil {
-		return err
-	}
-	var entries [][]byte
-	last := uint64(0)
-	for i := range s.outcomes {
-		o := s.outcomes[i]
-		if o.Delivered == proof.Record {
-			o.Outcome = byte(auditrelay.Skipped)
-		}
-		o.Delivered, o.Digest, last = proof.Nothing, proof.Hash{}, max(last, o.Sequence)
-		entries = append(entries, o.Append(nil))
 	}
 	return l.states(tx, max(p.of(), 1), last, entries...)
 }

@@ -1,0 +1,196 @@
+package verify
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"auditrelay/internal/proof"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// The bounds of what is read: whoever can write to the place must not be able to keep the
+// verifier busy for long, or fill its memory.
+const (
+	maxObject   = 1 << 30   // an object as stored: the relay writes none of that size
+	maxHeld     = 64 << 20  // of it in memory: what is larger is read twice
+	maxContent  = 4 << 30   // an object decompressed
+	maxGuessed  = 256 << 20 // of one that is not what was delivered: how far its lines are compared
+	maxStrange  = 1 << 20   // lines of a file beyond those that logs state
+	maxWindow   = 128 << 20 // of Zstandard; the relay's have 8 MiB
+	maxLine     = 256 << 20 // a line
+	lineBuffer  = 256 << 10 // lines that are longer are hashed in parts
+	sniffedSize = 4
+)
+
+// readAll reads a file into memory.
+func readAll(files Files, name string, most int64) (data []byte, err error) {
+	r, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("it is larger than %d bytes", most)
+	}
+	return data, err
+}
+
+// object is a stored object that was hashed.
+type object struct {
+	sum  proof.Hash
+	held []byte // its bytes; nil: it is large
+	open func() (io.ReadCloser, error)
+}
+
+// hashed hashes an object as it is stored.
+func hashed(files Files, name string) (o *object, err error) {
+	o = &object{open: func() (io.ReadCloser, error) { return files.Open(name) }}
+	r, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	held, err := io.ReadAll(io.LimitReader(r, maxHeld))
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	h.Write(held)
+	more, err := io.Copy(h, io.LimitReader(r, maxObject-maxHeld+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case more > maxObject-maxHeld:
+		return nil, fmt.Errorf("it is larger than %d bytes", maxObject)
+	case more == 0:
+		o.held = held
+	}
+	h.Sum(o.sum[:0])
+	return o, nil
+}
+
+// content opens what the object holds, decompressed.
+func (o *object) content() (io.ReadCloser, error) {
+	if o.held != nil {
+		return decompress(io.NopCloser(bytes.NewReader(o.held)))
+	}
+	r, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	return decompress(r)
+}
+
+// decompressed is a reader with what it reads from.
+type decompressed struct {
+	io.Reader
+	closers []func() error
+}
+
+func (d *decompressed) Close() (err error) {
+	for _, c := range d.closers {
+		err = errors.Join(err, c())
+	}
+	return err
+}
+
+// errCompressed: what is stored cannot be decompressed.
+var errCompressed = errors.New("it cannot be decompressed")
+
+// decompress undoes the compression that the content tells. It closes stored.
+func decompress(stored io.ReadCloser) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(stored, lineBuffer)
+	start, err := b.Peek(sniffedSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.Join(err, stored.Close())
+	}
+	d := &decompressed{b, []func() error{stored.Close}}
+	switch {
+	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, errors.Join(errCompressed, err, stored.Close())
+		}
+		d.Reader = compressedReader{z}
+	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, errors.Join(errCompressed, err, stored.Close())
+		}
+		d.Reader = compressedReader{z}
+		d.closers = append(d.closers, func() error { z.Close(); return nil })
+	}
+	return d, nil
+}
+
+// compressedReader tells errors of decompression from those of the file.
+type compressedReader struct{ io.Reader }
+
+func (c compressedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = errors.Join(errCompressed, err)
+	}
+	return n, err
+}
+
+// errLongLine: no record is so long.
+var errLongLine = fmt.Errorf("it has a line of more than %d bytes", maxLine)
+
+// textLine is a line of a file.
+type textLine struct {
+	sum   proof.Hash
+	bytes int64
+	text  []byte // without its line feed, valid until the next one; nil: it is long
+	ended bool   // by a line feed
+}
+
+// eachLine calls fn for every line until it returns false. feeds: digests are with the
+// line feed.
+func eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) error {
+	b := bufio.NewReaderSize(r, lineBuffer)
+	h := sha256.New()
+	long := int64(0) // bytes of a long line so far
+	for {
+		part, err := b.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			h.Write(part)
+			if long += int64(len(part)); long > maxLine {
+				return errLongLine
+			}
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if len(part) > 0 || long > 0 {
+			l := textLine{bytes: long + int64(len(part))}
+			l.text, l.ended = bytes.CutSuffix(part, []byte("\n"))
+			summed := l.text
+			if feeds {
+				summed = part
+			}
+			if long == 0 {
+				l.sum = sha256.Sum256(summed)
+			} else {
+				h.Write(summed)
+				h.Sum(l.sum[:0])
+				h.Reset()
+				l.text, long = nil, 0
+			}
+			if !fn(&l) {
+				return nil
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
