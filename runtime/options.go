@@ -36,7 +36,8 @@ type Options struct {
 
 	// OpenRollout, if not nil, opens the version of the rollout that was under way when the
 	// journal was closed, before any callback starts; the runtime owns the filter. An error
-	// rolls the rollout back, ErrRolloutInForce ends it as promoted.
+	// rolls the rollout back (*TakenBackError: in the name of who did so before),
+	// ErrRolloutInForce ends it as promoted.
 	OpenRollout func(context.Context, Rollout) (filter.Filter, error)
 
 	// Ingest filters process every event before it is stored, in order: for data that

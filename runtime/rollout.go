@@ -87,6 +87,12 @@ type Rollout struct {
 	Under map[string]string `json:"under,omitempty"`
 }
 
+// itself is who ends a rollout that nobody ended.
+const itself = "auditrelay"
+
+// ByItself reports whether the rollout was rolled back, and by nobody.
+func (o *Rollout) ByItself() bool { return o.State == RolloutRolledBack && o.EndedBy == itself }
+
 // RolloutStatus is a rollout with what it came to.
 type RolloutStatus struct {
 	Rollout
@@ -168,13 +174,16 @@ func (o *rollout) cannot(err error) {
 }
 
 // rollBack ends the rollout by itself, soon. It returns at once.
-func (o *rollout) rollBack(why string) {
+func (o *rollout) rollBack(why string) { o.end(why, By{Principal: itself}) }
+
+// end is rollBack for who takes the rollout back.
+func (o *rollout) end(why string, by By) {
 	if o.off.Swap(true) || o.promoting.Load() {
 		return
 	}
 	o.r.wg.Go(func() {
 		o.r.log.Error("a rollout is rolled back: the version in force judges all events again", "filter", o.Filter, "version", o.Digest, "why", why)
-		o.r.endSoon(o, RolloutRolledBack, why, By{Principal: "auditrelay"})
+		o.r.endSoon(o, RolloutRolledBack, why, by)
 	})
 }
 
@@ -385,6 +394,10 @@ func (r *Runtime) openRollout(ctx context.Context, open func(context.Context, Ro
 		o.off.Store(true)
 		o.promoting.Store(true) // until resumeRollout
 	case err != nil:
+		if taken, ok := errors.AsType[*TakenBackError](err); ok {
+			o.end("by "+taken.By+", before the relay started anew", By{Principal: taken.By})
+			break
+		}
 		o.rollBack("the new version could not be loaded at the start: " + err.Error())
 	}
 	return nil

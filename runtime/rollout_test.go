@@ -389,6 +389,28 @@ func TestRolloutAndReload(t *testing.T) {
 	}
 }
 
+// TestTakenBackBeforeTheStart: a rollout that somebody took back, which the journal could not
+// record, ends in their name at the next start, and judges nothing until then.
+func TestTakenBackBeforeTheStart(t *testing.T) {
+	dir := t.TempDir()
+	r, _, _ := rolling(t, runtime.Options{Dir: dir})
+	started := rollOut(t, r, runtime.Rollout{Share: 1}, &version{name: "b"})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, one, _ := rolling(t, runtime.Options{Dir: dir, OpenRollout: func(_ context.Context, o runtime.Rollout) (filter.Filter, error) {
+		return nil, fmt.Errorf("opening it: %w", &runtime.TakenBackError{ID: started.ID, By: "ann", Err: errDown})
+	}})
+	submit(t, r, some("e", 20)...)
+	if s := ended(t, r); s.State != runtime.RolloutRolledBack || s.EndedBy != "ann" || s.ByItself() || s.Why != "by ann, before the relay started anew" {
+		t.Errorf("%+v", s)
+	}
+	settle(t, r)
+	if n := len(byTag(one, "b")); n != 0 {
+		t.Errorf("it judged %d events", n)
+	}
+}
+
 // TestRollingBackWhatIsPromoted: while a version is put in force nobody records that it was
 // rolled back; where that fails, it is rolled back.
 func TestRollingBackWhatIsPromoted(t *testing.T) {

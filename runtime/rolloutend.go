@@ -11,18 +11,39 @@ import (
 
 // How a rollout ends: promoted, rolled back by somebody, or by itself.
 
+// TakenBackError: a rollout was taken back, and the journal could not record that. RollBack
+// returns it: the new version judges no event any more, and the record is tried again while
+// the process lives. Keep ID and By, and return it from Options.OpenRollout for a rollout with
+// that ID, so that a new start ends the rollout too.
+type TakenBackError struct {
+	ID, By string
+	Err    error // why it could not be recorded
+}
+
+func (e *TakenBackError) Error() string {
+	return fmt.Sprintf("taken back by %s, which is not recorded yet: %v", e.By, e.Err)
+}
+
+func (e *TakenBackError) Unwrap() error { return e.Err }
+
 // RollBack ends a rollout: the version in force judges all events from now on. Errors:
-// ErrNoRollout; ErrChanged; those of Record.
+// ErrNoRollout; ErrChanged; *TakenBackError; ErrClosed.
 func (r *Runtime) RollBack(_ context.Context, filter string, by By) (RolloutStatus, error) {
 	o, err := r.rolloutOf(filter, by)
 	if err != nil {
 		return RolloutStatus{}, err
 	}
 	o.off.Store(true)
-	if err := r.stopRollout(o, RolloutRolledBack, "by "+orNobody(by), by); err != nil {
+	why := "by " + orNobody(by)
+	err = r.stopRollout(o, RolloutRolledBack, why, by)
+	switch {
+	case err == nil:
+		return r.LastRollout()
+	case errors.Is(err, ErrNoRollout) || r.ctx.Err() != nil:
 		return RolloutStatus{}, err
 	}
-	return r.LastRollout()
+	r.wg.Go(func() { r.endSoon(o, RolloutRolledBack, why, by) })
+	return RolloutStatus{}, &TakenBackError{ID: o.ID, By: orNobody(by), Err: err}
 }
 
 // Promote calls use, which is to put the version of a rollout in force, and ends the rollout

@@ -24,15 +24,18 @@ const (
 	Expiring    = "expiring"     // pending events near the age beyond which the destination keeps none
 	Silent      = "silent"       // a source sends nothing
 	Canary      = "canary"       // the last canary did not arrive masked
+	RolledBack  = "rolled_back"  // a rollout was rolled back by itself
 )
 
 // Kinds returns all kinds.
-func Kinds() []string { return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent, Canary} }
+func Kinds() []string {
+	return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent, Canary, RolledBack}
+}
 
 // Alert is one alert that is raised.
 type Alert struct {
 	Kind    string    `json:"kind"`
-	Subject string    `json:"subject"` // a callback's or a source's name
+	Subject string    `json:"subject"` // a callback's or a source's name; filter@id of a rollout
 	Raised  time.Time `json:"raised"`
 
 	clear time.Time // since when its trouble is over; zero while it lasts
@@ -188,3 +191,17 @@ func Look(now time.Time, o config.Alerts, callbacks []runtime.CallbackStatus, so
 
 // leakLasts is how long a leak counts, as for the state withholding.
 const leakLasts = time.Hour
+
+// rolledBackLasts is how long a rollout that was rolled back counts, unless another begins.
+const rolledBackLasts = 24 * time.Hour
+
+// LookAtRollout finds the trouble of the last rollout; nil: there was none. What somebody
+// took back is no trouble. Each rollout is a subject of its own: a second one that fails
+// soon after the first is told, too.
+func LookAtRollout(now time.Time, o *runtime.RolloutStatus) []Trouble {
+	if o == nil || !o.ByItself() || now.Sub(o.Ended) >= rolledBackLasts {
+		return nil
+	}
+	detail := map[string]any{"filter": o.Filter, "kind": o.Kind, "version": o.Digest, "ended": o.Ended.UTC(), "counts": o.Counts}
+	return []Trouble{{Kind: RolledBack, Subject: o.Filter + "@" + o.ID, Detail: detail}}
+}

@@ -172,3 +172,32 @@ func TestLook(t *testing.T) {
 		}
 	}
 }
+
+// TestRolledBack: a rollout that was rolled back by itself is an alert for a day, or until
+// another begins. One that somebody took back is none.
+func TestRolledBack(t *testing.T) {
+	of := func(id string, state runtime.RolloutState, by string) *runtime.RolloutStatus {
+		return &runtime.RolloutStatus{Rollout: runtime.Rollout{ID: id, Filter: "rules", State: state, Ended: noon, EndedBy: by}}
+	}
+	m, _ := alerts.Load(nil)
+	for _, step := range []struct {
+		at   time.Duration
+		last *runtime.RolloutStatus
+		want string
+	}{
+		{0, nil, ""},
+		{1 * time.Minute, of("1", runtime.RolloutRunning, ""), ""},
+		{2 * time.Minute, of("1", runtime.RolloutRolledBack, "auditrelay"), "+rolled_back/rules@1"},
+		{3 * time.Minute, of("2", runtime.RolloutRunning, ""), ""},
+		{4 * time.Minute, of("2", runtime.RolloutRolledBack, "auditrelay"), "+rolled_back/rules@2"}, // within the time that the first must be over
+		{9 * time.Minute, of("2", runtime.RolloutRolledBack, "auditrelay"), "-rolled_back/rules@1"},
+		{24 * time.Hour, of("2", runtime.RolloutRolledBack, "auditrelay"), ""},
+		{25 * time.Hour, of("2", runtime.RolloutRolledBack, "auditrelay"), "-rolled_back/rules@2"},
+		{26 * time.Hour, of("3", runtime.RolloutRolledBack, "ops"), ""},
+		{27 * time.Hour, of("4", runtime.RolloutPromoted, "ops"), ""},
+	} {
+		if got := tell(m, step.at, alerts.LookAtRollout(noon.Add(step.at), step.last)...); got != step.want {
+			t.Errorf("at %v: told %q, want %q", step.at, got, step.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,13 @@ func (d *daemon) lookForTrouble(ctx context.Context, machine *alerts.Machine) (e
 			return options.Every, err
 		}
 		found = append(alerts.Look(now, options, callbacks, d.ways.List(), machine.Raised()), d.canaryTrouble()...)
+		last, err := d.rt.LastRollout()
+		switch {
+		case err == nil:
+			found = append(found, alerts.LookAtRollout(now, &last)...)
+		case !errors.Is(err, runtime.ErrNoRollout):
+			return options.Every, err
+		}
 	} else if len(machine.Raised()) == 0 {
 		return options.Every, nil
 	}

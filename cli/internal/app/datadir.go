@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"auditrelay/config"
+	"auditrelay/runtime"
 )
 
 // dataDir is the directory that holds all that the daemon keeps. Beside the
@@ -97,6 +98,27 @@ func (d dataDir) lastConfig() string {
 
 func (d dataDir) setLastConfig(digest string) error {
 	return writeFile(d.file("config.digest"), []byte(digest+"\n"))
+}
+
+// takenBackFile names the rollout that somebody took back while the journal could not record
+// it: a line with its id, and one with who did.
+const takenBackFile = "rollout.taken-back"
+
+func (d dataDir) setTakenBack(taken *runtime.TakenBackError) error {
+	return writeFile(d.file(takenBackFile), []byte(taken.ID+"\n"+taken.By+"\n"))
+}
+
+// takenBack says that the rollout id was taken back so; nil if it was not.
+func (d dataDir) takenBack(id string) *runtime.TakenBackError {
+	text, err := os.ReadFile(d.file(takenBackFile))
+	if err != nil {
+		return nil
+	}
+	of, by, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), "\n")
+	if of != id {
+		return nil
+	}
+	return &runtime.TakenBackError{ID: id, By: by, Err: errors.New("the journal failed")}
 }
 
 // writeFile puts a file in place whole or not at all.

@@ -17,6 +17,7 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/http"
+	"auditrelay/cli/internal/ui"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -147,7 +148,7 @@ func (d *daemon) follow(ctx context.Context) error {
 		return err
 	}
 	follower, err := http.NewFollower(http.FollowerOptions{Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Logger: d.log,
-		Fleet: d, Leader: d.leader})
+		Fleet: d, Leader: d.leader, Away: ui.Away})
 	if err != nil {
 		return err
 	}

@@ -338,10 +338,21 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 	shows(a, "a")
 	shows(b, "a")
+	kept := signIn(b)
 	if status, text := signIn(b)("POST", "/ui/fleet/a/drain", url.Values{"reason": {"a test"}}); status != 200 && status != 503 { // the leader may be gone before the next screen
 		t.Fatal(status, text)
 	}
 	both("b")
+	// Who was signed in reads why they are not, and goes on where they were.
+	if _, text := kept("POST", "/ui/rollouts/secrets/back", url.Values{}); !strings.Contains(text, "Your session has ended") || !strings.Contains(text, "What you sent last was not done") {
+		t.Error("a button after another relay took the lead:", text)
+	}
+	if _, text := kept("GET", "/ui/rollouts", nil); !strings.Contains(text, "Your session has ended") || !strings.Contains(text, `name="next" value="/ui/rollouts"`) {
+		t.Error("a screen after another relay took the lead:", text)
+	}
+	if status, text := kept("POST", "/ui/sign-in", url.Values{"token": {fleetToken}, "next": {"/ui/rollouts"}}); status != 200 || !strings.Contains(text, "judges 50 % of the events") {
+		t.Error("signed in anew:", status, text)
+	}
 	shows(b, "b")
 	shows(a, "b")
 	if _, text := signIn(a)("GET", "/ui/control", nil); !strings.Contains(text, "drain") || !strings.Contains(text, "a test") {

@@ -141,6 +141,9 @@ func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]by
 	if i < 0 || d.cfg.Filters[i].Native() != (o.Kind == kindPolicy) {
 		return nil, errors.New("the configuration has no such filter any more")
 	}
+	if taken := d.data.takenBack(o.ID); taken != nil {
+		return nil, taken
+	}
 	f := &d.cfg.Filters[i]
 	if o.Kind == kindPolicy {
 		section, version, err := readPolicy(d.cfg, o.Policy)
@@ -183,7 +186,17 @@ func (d *daemon) PromoteRollout(ctx context.Context, name string, by runtime.By)
 // RollBack has the version in force judge all events again.
 func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.Rollout, error) {
 	status, err := d.rt.RollBack(ctx, name, by)
-	return newRollout(&status), err
+	taken, ok := errors.AsType[*runtime.TakenBackError](err)
+	if !ok {
+		return newRollout(&status), err
+	}
+	d.log.Error("a rollout was taken back, and the journal cannot record that; it is tried again", "filter", name, "error", taken.Err)
+	hint := "it is recorded as soon as the journal takes it, or at the next start"
+	if err := d.data.setTakenBack(taken); err != nil {
+		d.log.Error("that a rollout was taken back could not be noted: if the relay starts anew before it is recorded, take it back again", "filter", name, "error", err)
+		hint = "if the relay starts anew before it is recorded, roll back again"
+	}
+	return api.Rollout{}, refusal(http.StatusServiceUnavailable, api.ReasonUnavailable, hint, "the new version judges no event any more, but the journal cannot record that yet")
 }
 
 // ListRollouts returns the rollout that is under way, or the last one.

@@ -1,0 +1,45 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"auditrelay"
+	"auditrelay/filter"
+)
+
+type noSink struct{}
+
+func (noSink) Render(auditrelay.Chunk) ([]auditrelay.Payload, error) { return nil, nil }
+func (noSink) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, error) {
+	return auditrelay.Receipt{}, nil
+}
+
+// TestTakenBackWithoutTheJournal: a rollout that is taken back while the journal writes
+// nothing judges no more, and who took it back is told what was not recorded.
+func TestTakenBackWithoutTheJournal(t *testing.T) {
+	r, err := Open(t.Context(), Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Callbacks: []Callback{
+		{Name: "one", Sink: noSink{}, Steps: []Step{{Name: "f", Filter: noFilter{}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := r.StartRollout(t.Context(), Rollout{Filter: "f", Digest: "b"}, noFilter{}, By{Principal: "ops"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.RollBack(t.Context(), "f", By{Principal: "ann"})
+	if taken, ok := errors.AsType[*TakenBackError](err); !ok || taken.ID != started.ID || taken.By != "ann" || taken.Err == nil {
+		t.Errorf("got %v", err)
+	}
+	if o := r.rollout.Load(); o == nil || !o.off.Load() {
+		t.Error("it goes on judging")
+	}
+	_ = r.Close() // the journal is closed
+}
+
+var _ filter.Filter = noFilter{}
