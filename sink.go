@@ -2,6 +2,7 @@ package auditrelay
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -56,6 +57,18 @@ type Prover interface {
 type Concurrent interface {
 	Concurrency() int
 }
+
+// Reader is for a Sink whose destination can be read. ReadBack returns the bytes that stand at
+// the destination in the place of a payload that it has just acknowledged with receipt, or the
+// records that do, one a line. The error wraps ErrMissing if nothing stands there; any other
+// one says that it could not be read. The engine calls it for canaries alone, right after
+// Deliver and under the same deadline. It must not keep anything of p.
+type Reader interface {
+	ReadBack(ctx context.Context, p Payload, receipt Receipt) ([]byte, error)
+}
+
+// ErrMissing says that what was acknowledged does not stand at the destination.
+var ErrMissing = errors.New("it is not there")
 
 // Prober is for a Sink that can check its destination (validate --online). An
 // error says what was tried; one that wraps ErrNotChecked says why nothing was.

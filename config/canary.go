@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -20,7 +21,15 @@ type Canary struct {
 	// receive events. Name them if one filters such events, or is meant to get everything
 	// as it is.
 	Callbacks []string `yaml:"callbacks"`
+	// ReadBack are callbacks whose destination is read once it has acknowledged a canary: what
+	// stands there must be masked. The sink must be file, sqlite, postgres, s3, gcs or
+	// azure_blob, and its credentials must be allowed to read. Default: none; the
+	// acknowledged payloads are searched.
+	ReadBack []string `yaml:"read_back"`
 }
+
+// readable are the sinks whose destination can be read.
+var readable = []string{"file", "sqlite", "postgres", "s3", "gcs", "azure_blob"}
 
 // Expected are the callbacks at which a canary must arrive masked.
 func (c *Config) Expected() []string {
@@ -62,6 +71,22 @@ func (c checker) canary() {
 		case callback.Sink.Type == "":
 			c.bad(steps, "callback %s has no sink", name)
 		case slices.Contains(c.Config.Canary.Callbacks[:i], name):
+			c.bad(steps, "callback %s is named twice", name)
+		}
+	}
+	expected := c.Config.Expected()
+	for i, name := range c.Config.Canary.ReadBack {
+		steps := at("canary", "read_back", i)
+		k := slices.Index(names, name)
+		switch {
+		case k < 0:
+			n := c.in(steps...)
+			c.bad(steps, "no callback is called %s%s", n.show(), n.hint(names))
+		case !slices.Contains(expected, name):
+			c.bad(steps, "no canary is expected at callback %s", name)
+		case !slices.Contains(readable, c.Config.Callbacks[k].Sink.Type):
+			c.bad(steps, "the destination of callback %s cannot be read: only those of %s", name, strings.Join(readable, ", "))
+		case slices.Contains(c.Config.Canary.ReadBack[:i], name):
 			c.bad(steps, "callback %s is named twice", name)
 		}
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -31,8 +32,9 @@ type Canary struct {
 	ID       string                  `json:"id"` // of the event
 	Sequence uint64                  `json:"sequence"`
 	Sent     time.Time               `json:"sent"`
-	Secrets  []string                `json:"secrets"` // none may reach a destination
-	Ended    bool                    `json:"ended"`   // a record says how it fared: Results, by callback
+	Secrets  []string                `json:"secrets"`             // none may reach a destination
+	ReadBack []string                `json:"read_back,omitempty"` // callbacks whose destination is read
+	Ended    bool                    `json:"ended"`               // a record says how it fared: Results, by callback
 	Results  map[string]CanaryResult `json:"results,omitempty"`
 
 	mu     sync.Mutex
@@ -44,6 +46,10 @@ type Sight struct {
 	Arrived    bool // its id: the event is there
 	Exposed    bool // one of its secrets
 	Unreadable bool // it is in a payload that is no text, so that nothing was searched
+
+	// Back is what the destination holds where it was read back: CanaryMasked, CanaryExposed,
+	// CanaryMissing, CanaryUnread, CanaryUnreadable; empty where it was not.
+	Back CanaryResult
 }
 
 // Sights returns what was seen so far, by callback. After a restart those of before it
@@ -55,9 +61,12 @@ func (c *Canary) Sights() map[string]Sight {
 }
 
 // SendCanary accepts a new canary as an event of LiteLLM's schema, and watches for it in
-// the place of the one before. Errors are those of Submit.
-func (r *Runtime) SendCanary(ctx context.Context) (*Canary, error) {
+// the place of the one before. At the callbacks in readBack, whose sinks are an
+// auditrelay.Reader, the destination is read once it has acknowledged. Errors are those of
+// Submit.
+func (r *Runtime) SendCanary(ctx context.Context, readBack ...string) (*Canary, error) {
 	c := newCanary(time.Now())
+	c.ReadBack = readBack
 	data, err := c.event()
 	if err != nil {
 		return nil, err
@@ -159,8 +168,9 @@ func (c *Canary) event() ([]byte, error) {
 	})
 }
 
-// sight searches a payload that a destination has acknowledged.
-func (r *Runtime) sight(callback, replay string, p *auditrelay.Payload) {
+// sight searches a payload that a destination has acknowledged, and, where that is asked for,
+// what the destination holds now.
+func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, p *auditrelay.Payload, receipt auditrelay.Receipt) {
 	c := r.canary.Load()
 	if c == nil || replay != "" {
 		return
@@ -173,24 +183,63 @@ func (r *Runtime) sight(callback, replay string, p *auditrelay.Payload) {
 		return
 	}
 	var seen Sight
-	content, err := gate.Content(p)
-	if err != nil {
-		seen.Unreadable = holds
-	}
-	seen.Arrived = err == nil && bytes.Contains(content, []byte(c.ID))
-	for _, secret := range c.Secrets {
-		seen.Exposed = seen.Exposed || err == nil && bytes.Contains(content, []byte(secret)) || bytes.Contains([]byte(p.Key), []byte(secret))
-		for _, value := range p.Headers {
-			seen.Exposed = seen.Exposed || bytes.Contains([]byte(value), []byte(secret))
-		}
+	seen.Arrived, seen.Exposed, seen.Unreadable = c.search(p, holds)
+	if seen.Arrived && slices.Contains(c.ReadBack, callback.Name) {
+		seen.Back = r.readBack(ctx, c, callback, *p, receipt)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sights == nil {
 		c.sights = map[string]Sight{}
 	}
-	was := c.sights[callback]
-	c.sights[callback] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable}
+	was := c.sights[callback.Name]
+	c.sights[callback.Name] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable, cmp.Or(seen.Back, was.Back)}
+}
+
+// search looks for the canary in a payload, of which holds says that it must be there.
+func (c *Canary) search(p *auditrelay.Payload, holds bool) (arrived, exposed, unreadable bool) {
+	content, err := gate.Content(p)
+	arrived = err == nil && bytes.Contains(content, []byte(c.ID))
+	for _, secret := range c.Secrets {
+		exposed = exposed || err == nil && bytes.Contains(content, []byte(secret)) || bytes.Contains([]byte(p.Key), []byte(secret))
+		for _, value := range p.Headers {
+			exposed = exposed || bytes.Contains([]byte(value), []byte(secret))
+		}
+	}
+	return arrived, exposed, err != nil && holds
+}
+
+// readBack says how the canary stands at the destination.
+func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p auditrelay.Payload, receipt auditrelay.Receipt) (result CanaryResult) {
+	reader, ok := callback.Sink.(auditrelay.Reader)
+	if !ok {
+		return CanaryUnread
+	}
+	ctx, cancel := context.WithTimeout(ctx, callback.Timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			r.log.Error("a canary could not be read back", "callback", callback.Name, "error", fmt.Sprintf("the sink's ReadBack panicked with a %T", v))
+			result = CanaryUnread
+		}
+	}()
+	held, err := reader.ReadBack(ctx, p, receipt)
+	if errors.Is(err, auditrelay.ErrMissing) {
+		return CanaryMissing
+	}
+	if err != nil {
+		r.log.Error("a canary could not be read back", "callback", callback.Name, "error", err)
+		return CanaryUnread
+	}
+	switch arrived, exposed, unreadable := c.search(&auditrelay.Payload{Body: held}, true); {
+	case exposed:
+		return CanaryExposed
+	case unreadable:
+		return CanaryUnreadable
+	case !arrived:
+		return CanaryMissing
+	}
+	return CanaryMasked
 }
 
 // CanaryResult is how a canary fared on one callback.
@@ -202,6 +251,8 @@ const (
 	CanaryExposed    CanaryResult = "exposed"    // a secret arrived
 	CanaryUnreadable CanaryResult = "unreadable" // it arrived in a payload that cannot be searched
 	CanaryUnseen     CanaryResult = "unseen"     // it was delivered before a restart, and not searched
+	CanaryMissing    CanaryResult = "missing"    // acknowledged, and not at the destination when that was read
+	CanaryUnread     CanaryResult = "unread"     // acknowledged, and the destination could not be read
 	CanaryPending    CanaryResult = "pending"    // it has not arrived yet
 	// Others are outcomes with their cause: filtered: when, dead_lettered: leak.
 )
@@ -224,6 +275,8 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 		switch {
 		case seen.Exposed:
 			result = CanaryExposed
+		case seen.Arrived && seen.Back != "":
+			result = seen.Back
 		case seen.Arrived:
 			result = CanaryMasked
 		case seen.Unreadable:

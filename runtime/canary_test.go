@@ -2,6 +2,11 @@ package runtime_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +25,75 @@ func (s binarySink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		payloads[i].Body = append([]byte{0, 1, 2}, payloads[i].Body...)
 	}
 	return payloads, err
+}
+
+// readSink is a sink whose destination holds what back says.
+type readSink struct {
+	*memorySink
+	back func(p auditrelay.Payload) ([]byte, error)
+}
+
+func (s readSink) ReadBack(_ context.Context, p auditrelay.Payload, _ auditrelay.Receipt) ([]byte, error) {
+	return s.back(p)
+}
+
+// Where the destination is read, what stands there counts: not what was sent to it.
+func TestCanaryIsReadBack(t *testing.T) {
+	var sent atomic.Pointer[runtime.Canary]
+	same := func(p auditrelay.Payload) ([]byte, error) { return p.Body, nil }
+	backs := map[string]func(p auditrelay.Payload) ([]byte, error){
+		"same":      same,
+		"not asked": func(auditrelay.Payload) ([]byte, error) { panic("it was read") },
+		"exposed": func(p auditrelay.Payload) ([]byte, error) {
+			for sent.Load() == nil {
+				time.Sleep(time.Millisecond)
+			}
+			return append(bytes.Clone(p.Body), sent.Load().Secrets[1]...), nil
+		},
+		"missing":  func(auditrelay.Payload) ([]byte, error) { return nil, fmt.Errorf("read: %w", auditrelay.ErrMissing) },
+		"another":  func(auditrelay.Payload) ([]byte, error) { return []byte("{}\n"), nil },
+		"denied":   func(auditrelay.Payload) ([]byte, error) { return nil, errDown },
+		"panics":   func(auditrelay.Payload) ([]byte, error) { panic("no") },
+		"binary":   func(p auditrelay.Payload) ([]byte, error) { return append([]byte{0}, p.Body...), nil },
+		"no sight": nil,
+	}
+	want := map[string]runtime.CanaryResult{"same": runtime.CanaryMasked, "not asked": runtime.CanaryMasked, "exposed": runtime.CanaryExposed, "missing": runtime.CanaryMissing,
+		"another": runtime.CanaryMissing, "denied": runtime.CanaryUnread, "panics": runtime.CanaryUnread, "binary": runtime.CanaryUnreadable, "no sight": runtime.CanaryUnread}
+	var callbacks []runtime.Callback
+	var asked []string
+	wanted := map[string]runtime.CanaryResult{}
+	for name, back := range backs {
+		id := strings.ReplaceAll(name, " ", "-")
+		wanted[id] = want[name]
+		c := runtime.Callback{Name: id, Steps: []runtime.Step{{Name: "masked", Filter: fn(canaryMasks).filter()}}, Sink: &memorySink{}}
+		if back != nil {
+			c.Sink = readSink{&memorySink{}, back}
+		}
+		if name != "not asked" {
+			asked = append(asked, id)
+		}
+		callbacks = append(callbacks, quick(c))
+	}
+	r := start(t, runtime.Options{Dir: t.TempDir(), Callbacks: callbacks})
+	c, err := r.SendCanary(t.Context(), asked...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent.Store(c)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		got, err := r.CanaryResults(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if maps.Equal(got, wanted) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("results %v, want %v", got, wanted)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // canaryMasks takes the canary's secrets out.

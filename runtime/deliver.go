@@ -64,7 +64,7 @@ func (p *pump) attempt(ctx context.Context, res *result) {
 	}
 	if err == nil {
 		p.callback.latency.observe(res.took)
-		p.r.sight(p.callback.Name, p.place.Replay, &payload)
+		p.r.sight(ctx, &p.callback.Callback, p.place.Replay, &payload, receipt)
 	}
 	if err != nil { // a refused payload is rendered anew
 		p.callback.rendering.Lock()

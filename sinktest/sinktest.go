@@ -123,6 +123,7 @@ func Run(t *testing.T, setup func(t *testing.T) Kit) {
 		{"an expired secret stalls and its successor is taken up", expiredSecret},
 		{"payloads are delivered concurrently", concurrently},
 		{"a manifest goes beside the data", manifests},
+		{"a reader reads what stands there", readsBack},
 	} {
 		t.Run(check.name, func(t *testing.T) { check.run(t, setup(t)) })
 	}

@@ -53,6 +53,7 @@ var (
 	_ httpsink.Complete     = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prover     = (*Sink)(nil)
+	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError

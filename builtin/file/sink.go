@@ -42,6 +42,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -69,6 +70,7 @@ var (
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
 	_ auditrelay.Prover     = (*Sink)(nil)
+	_ auditrelay.Reader     = (*Sink)(nil)
 	_ io.Closer             = (*Sink)(nil)
 )
 
@@ -173,6 +175,36 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		return auditrelay.Receipt{Location: to.path, Duplicate: true}, nil
 	}
 	return auditrelay.Receipt{Location: fmt.Sprintf("%s@%d", to.path, offset)}, nil
+}
+
+// ReadBack implements auditrelay.Reader. A payload that was there already has no known
+// position, and cannot be read back.
+func (s *Sink) ReadBack(_ context.Context, p auditrelay.Payload, receipt auditrelay.Receipt) ([]byte, error) {
+	f, err := os.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read back from %s: %w", s.path, auditrelay.ErrMissing)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if receipt.Duplicate {
+		return nil, fmt.Errorf("read back from %s: it was delivered before, and its position is not known any more", s.path)
+	}
+	_, at, _ := strings.Cut(strings.TrimPrefix(receipt.Location, s.path), "@")
+	offset, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read back from %s: the receipt has no position", s.path)
+	}
+	held := make([]byte, len(p.Body))
+	n, err := f.ReadAt(held, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("read back from %s: %w", s.path, auditrelay.ErrMissing)
+	}
+	return held[:n], nil
 }
 
 // Probe creates and removes a file in the sink's folder.

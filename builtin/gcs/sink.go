@@ -50,6 +50,7 @@ var (
 	_ httpsink.Complete     = (*Sink)(nil)
 	_ auditrelay.Manifester = (*Sink)(nil)
 	_ auditrelay.Prover     = (*Sink)(nil)
+	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
@@ -141,6 +142,23 @@ func (s *Sink) compare(ctx context.Context, p auditrelay.Payload) (object, exist
 	}
 	stored, err := s.object(answer, p)
 	return stored, same, err
+}
+
+// ReadBack implements auditrelay.Reader. The credentials need storage.objects.get.
+func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.Receipt) ([]byte, error) {
+	at := "/storage/v1/b/" + s.options.Bucket + "/o/"
+	answer, err := s.call(ctx, httpsink.Request{Method: http.MethodGet, Path: at + p.Key, Escaped: at + url.PathEscape(p.Key), Query: "alt=media",
+		Header: http.Header{"Accept-Encoding": {"gzip"}}, MaxAnswer: len(p.Body) + 1})
+	if err != nil {
+		return nil, s.client.Failure(ctx, err)
+	}
+	if answer.Status == http.StatusNotFound {
+		return nil, fmt.Errorf("read back gs://%s: %w", s.options.Bucket, auditrelay.ErrMissing)
+	}
+	if err := s.refusal(answer); err != nil {
+		return nil, s.client.Failure(ctx, err)
+	}
+	return answer.Body, nil
 }
 
 // object reads an answer that is an object, which must be p's.

@@ -49,6 +49,7 @@ var (
 	_ auditrelay.Splitter = (*Sink)(nil)
 	_ auditrelay.Prover   = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)
+	_ auditrelay.Reader   = (*Sink)(nil)
 	_ io.Closer           = (*Sink)(nil)
 )
 
@@ -152,6 +153,24 @@ func (s *Sink) deliverProof(ctx context.Context, p *auditrelay.Payload) (auditre
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
 	return auditrelay.Receipt{Location: s.place}, nil
+}
+
+// ReadBack implements auditrelay.Reader.
+func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.Receipt) ([]byte, error) {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := s.connect(ctx); err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	held, err := s.store.ReadBack(ctx, &p)
+	if err != nil && !errors.Is(err, auditrelay.ErrMissing) {
+		return nil, s.failure(ctx, err)
+	}
+	return held, err
 }
 
 // Probe connects, makes the tables where they are not there, and runs a transaction as a

@@ -79,6 +79,7 @@ var (
 	_ auditrelay.Concurrent = (*Sink)(nil)
 	_ auditrelay.Prober     = (*Sink)(nil)
 	_ auditrelay.Refresher  = (*Sink)(nil)
+	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
 // New returns a sink for o. It does no I/O: credentials are looked up at the

@@ -43,6 +43,7 @@ var (
 	_ auditrelay.Splitter = (*Sink)(nil)
 	_ auditrelay.Prover   = (*Sink)(nil)
 	_ auditrelay.Prober   = (*Sink)(nil)
+	_ auditrelay.Reader   = (*Sink)(nil)
 	_ io.Closer           = (*Sink)(nil)
 )
 
@@ -140,6 +141,24 @@ func (s *Sink) reopen(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// ReadBack implements auditrelay.Reader.
+func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.Receipt) ([]byte, error) {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := s.reopen(ctx); err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	held, err := s.store.ReadBack(ctx, &p)
+	if err != nil && !errors.Is(err, auditrelay.ErrMissing) {
+		return nil, s.failure(ctx, err)
+	}
+	return held, err
 }
 
 // Probe creates and removes a file in the database's folder.

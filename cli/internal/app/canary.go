@@ -56,7 +56,7 @@ func (d *daemon) canaryTurn(ctx context.Context) error {
 	if last != nil && time.Since(last.Sent) < options.Every {
 		return nil
 	}
-	_, err = d.rt.SendCanary(ctx)
+	_, err = d.rt.SendCanary(ctx, options.ReadBack...)
 	return err
 }
 
