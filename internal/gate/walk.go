@@ -129,7 +129,9 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 		at.keyRow, at.nested = key.IsHolder(), false
 		at.rows, at.row = columns{}, columns{}
 		if key.IsRows() {
-			at.rows = i.columnsOf(d, shape.Columns(d, n))
+			if at.rows = i.columnsOf(d, shape.Columns(d, n)); at.rows.to == 0 {
+				at.rows = in.rows
+			}
 		}
 		if key.IsArguments() {
 			if err := i.arguments(d, n, c, at); err != nil {
@@ -157,12 +159,23 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 			return err
 		}
 	}
-	row := in.row
+	row, order := in.row, shape.ByRow
+	if beside {
+		order = shape.OrderOf(d, n, table.to-table.from)
+	}
 	in.rows, in.row = columns{}, columns{}
-	for c := first; c != document.None; c = d.Child(n, c) {
+	for c, column := first, table.from; c != document.None; c, column = d.Child(n, c), column+1 {
 		at := in
 		if c != first || beside {
 			at.row = table
+		}
+		if order != shape.ByRow && column < table.to {
+			if name := i.columns[column]; name.Tells() {
+				at.name = name.Listed().At(at.spared)
+			}
+			if order == shape.ByColumn {
+				at.row = columns{}
+			}
 		}
 		if row.from < row.to {
 			if name := i.columns[row.from]; name.Tells() {

@@ -82,7 +82,7 @@ func (a *Applier) addChanges() error {
 			}
 		}
 	}
-	list, err := json.Marshal(a.changed)
+	list, err := json.Marshal(append([]string{}, a.changed...)) // no null where there is none
 	if err != nil {
 		return wrap(err)
 	}

@@ -69,6 +69,10 @@ func (a *Applier) elements(n document.Node, in place) error {
 	var before keyKnown
 	certain := false
 	table, row := a.tableAt(first, in), in.row
+	order := shape.ByRow
+	if table.beside {
+		order = shape.OrderOf(d, n, table.to-table.from)
+	}
 	if shape.IsLines(d, first) {
 		outer, from := a.toldFrom, len(a.told)
 		a.toldFrom = from
@@ -76,12 +80,22 @@ func (a *Applier) elements(n document.Node, in place) error {
 		defer func() { a.toldFrom, a.told = outer, a.told[:from] }()
 	}
 	in.rows, in.row = columns{}, columns{}
-	for c := first; c != document.None; c = d.Child(n, c) {
+	for c, column := first, table.from; c != document.None; c, column = d.Child(n, c), column+1 {
 		s, at := a.noted(c), in
 		at.rule = a.policy.stronger(int(s.rule)-1, in.rule)
 		rule := at.rule
 		if at.row = table; c == first && !table.beside {
 			at.row = columns{}
+		}
+		if order != shape.ByRow && column < table.to {
+			if own := &a.columns[column]; own.key.Name.Tells() {
+				at.near = own.key.Name.Listed().At(at.spared)
+			}
+			if order == shape.ByColumn {
+				at.row = columns{}
+				at.rule = a.policy.stronger(int(a.columns[column].rule)-1, at.rule)
+				rule = at.rule
+			}
 		}
 		if row.from < row.to {
 			own := &a.columns[row.from]
@@ -171,10 +185,13 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	}
 	in.keyRow = named.key.IsHolder()
 	in.nested = false
+	outerRows := in.rows
 	in.rows, in.row = columns{}, columns{}
 	secret, arguments := named.secret, named.key.IsArguments()
 	if named.key.IsRows() { // which asks for other keys
-		in.rows = a.columnsOf(shape.Columns(a.doc, parent))
+		if in.rows = a.columnsOf(shape.Columns(a.doc, parent)); in.rows.to == 0 {
+			in.rows = outerRows
+		}
 	}
 	rule = p.stronger(rule, in.rule)
 	if !arguments {

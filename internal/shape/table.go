@@ -37,14 +37,60 @@ func (k *Key) IsRows() bool { return k.rows }
 // Columns returns the array that names the columns of a table whose rows are a member of
 // object; None where there is none.
 func Columns(d *document.Document, object document.Node) document.Node {
+	header, schema := columnsIn(d, object)
+	if header == document.None && schema != document.None {
+		header, _ = columnsIn(d, schema) // {"schema": {"fields": [...]}, "data": {"values": [...]}}
+	}
+	return header
+}
+
+// columnsIn returns the array that names columns among the members of an object, and the
+// object that is the schema there.
+func columnsIn(d *document.Document, object document.Node) (header, schema document.Node) {
 	var room [32]byte
 	seen := 0
+	schema = document.None
 	for c := d.Child(object, document.None); c != document.None && seen < maxBeside; c = d.Child(object, c) {
-		if seen++; columnsKey(d.AppendKey(room[:0], c)) && isArray(d, c) {
-			return c
+		seen++
+		key := d.AppendKey(room[:0], c)
+		if columnsKey(key) && isArray(d, c) {
+			return c, schema
+		}
+		if string(key) == "schema" && d.Kind(c) == document.Object {
+			schema = c
 		}
 	}
-	return document.None
+	return document.None, schema
+}
+
+// Order says how the values of a table lie in its array.
+type Order int
+
+// The orders: each element is a row; each is a column; it cannot be told, since there are as
+// many of one as of the other.
+const (
+	ByRow Order = iota
+	ByColumn
+	Square
+)
+
+// OrderOf returns the order of an array of arrays beside the names of columns.
+func OrderOf(d *document.Document, rows document.Node, columns int) Order {
+	count := func(n document.Node) int {
+		size := 0
+		for c := d.Child(n, document.None); c != document.None && size <= columns; c = d.Child(n, c) {
+			size++
+		}
+		return size
+	}
+	first := d.Child(rows, document.None)
+	switch {
+	case first == document.None || d.Kind(first) != document.Array || count(rows) != columns:
+		return ByRow
+	case count(first) == columns:
+		return Square
+	}
+	return ByColumn
 }
 
 func isArray(d *document.Document, n document.Node) bool {
