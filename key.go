@@ -1,8 +1,11 @@
 package auditrelay
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
-// Key makes keyed pseudonyms. Its name is kept by its user, not in the Key.
+// Key makes keyed pseudonyms, or encrypts values. Its name is kept by its user, not in the Key.
 type Key struct {
 	// Version is part of every pseudonym, after the key's name. Zero is a key
 	// without versions; its pseudonyms contain the name alone.
@@ -17,4 +20,10 @@ func (k Key) Label(name string) string {
 		return name
 	}
 	return name + "." + strconv.Itoa(k.Version)
+}
+
+// Public reports whether Secret is a public key, in PEM: with it values can be encrypted,
+// not decrypted, and no pseudonyms are made.
+func (k Key) Public() bool {
+	return strings.HasPrefix(strings.TrimSpace(k.Secret.Reveal()), "-----BEGIN PUBLIC KEY-----")
 }

@@ -15,7 +15,7 @@ import (
 
 type decryptCommand struct {
 	File    string `arg:"" help:"Text with encrypted values, such as NDJSON; - for standard input. At most 1 GiB."`
-	KeyFile string `help:"File with the key's secret. One line feed at its end does not count." required:"" type:"path" placeholder:"FILE"`
+	KeyFile string `help:"File with the key's secret, or with the private key in PEM. One line feed at its end does not count." required:"" type:"path" placeholder:"FILE"`
 }
 
 // maxDecrypted bounds the text.
@@ -48,7 +48,10 @@ func (c *decryptCommand) Run(a *program) error {
 	if len(text) > maxDecrypted {
 		return usage("the text is larger than %d MiB: split it", maxDecrypted>>20)
 	}
-	opener := redaction.NewCipher("", auditrelay.Key{Secret: auditrelay.Secret(secret)})
+	opener, err := openerOf(secret)
+	if err != nil {
+		return err
+	}
 	alone := encryptedValue.Match(text) && len(encryptedValue.ReplaceAll(bytes.TrimSpace(text), nil)) == 0
 	opened, others := 0, 0
 	out := encryptedValue.ReplaceAllFunc(text, func(value []byte) []byte {
@@ -78,4 +81,20 @@ func (c *decryptCommand) Run(a *program) error {
 		return fmt.Errorf("decrypt: %d values are not of this key, or were changed; %s decrypted", others, strings.TrimSpace(fmt.Sprint(opened, " were")))
 	}
 	return nil
+}
+
+// openerOf returns what decrypts with the content of a key file.
+func openerOf(secret []byte) (interface{ Decrypt([]byte) ([]byte, error) }, error) {
+	key := auditrelay.Key{Secret: auditrelay.Secret(secret)}
+	switch {
+	case key.Public():
+		return nil, usage("the key file holds the public key: give the private key, which only its holder has")
+	case bytes.Contains(secret, []byte("PRIVATE KEY-----")):
+		o, err := redaction.NewOpener(secret)
+		if err != nil {
+			return nil, usage("read the key: %v", err)
+		}
+		return o, nil
+	}
+	return redaction.NewCipher("", key), nil
 }

@@ -310,9 +310,11 @@ func (c checker) filters(plain func(*node, string)) {
 			}
 		}
 		for j, key := range f.Grants.Keys {
-			if _, ok := c.Keys[key]; !ok {
+			if k, ok := c.Keys[key]; !ok {
 				n := c.in(append(steps, "grants", "keys", j)...)
 				c.bad(append(steps, "grants", "keys", j), "there is no key %s under keys%s", n.show(), n.hint(sortedKeys(c.Keys)))
+			} else if k.At(k.Current).Public() {
+				c.bad(append(steps, "grants", "keys", j), "it is a public key, which makes no pseudonyms: give a secret")
 			}
 		}
 		if f.Cases != "" {
@@ -336,6 +338,7 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 			c.bad(append(steps, key), "it goes with a guest only, and redact stands beside it: take one of the two out")
 		}
 	}
+	c.joined(f.Name, n.get("redact"))
 	f.Redact.dir = c.options.Dir
 	if c.options.Redact == nil {
 		return
@@ -345,6 +348,24 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	var err error
 	f.keys, err = c.options.Redact(s, c.CurrentKeys(), c.catalogue)
 	s.explain(c.report, err)
+}
+
+// joined warns of a policy that makes pseudonyms and does not say whether whoever reads two
+// destinations, or two fields, may join them.
+func (c checker) joined(name string, policy *node) {
+	if policy.get("pseudonyms").given() {
+		return
+	}
+	rules := policy.get("rules")
+	if rules == nil {
+		return
+	}
+	for _, rule := range rules.items {
+		if do := rule.get("do"); do.given() && do.text == "hmac" && !rule.get("shared").given() {
+			c.report.warn(rule, "filters.%s: its pseudonyms are the same in every field and on every callback, so that they can be joined. Write pseudonyms: separate in a new policy; to keep those of an old one, pseudonyms: shared", name)
+			return
+		}
+	}
 }
 
 // module checks that a filter's module is there and is the one that was pinned.

@@ -10,7 +10,9 @@ import (
 	"auditrelay"
 )
 
-// Key is one entry of keys: a secret, or versions of one. A secret alone is version 0
+// Key is one entry of keys: a secret, or versions of one. In the place of a secret a public
+// key for X25519 may stand, in PEM, for do: encrypt: only the holder of the private key gets
+// such values back. A secret alone is version 0
 // and nothing else, so that both forms are one to who reads them.
 type Key struct {
 	// Current is the version that makes new pseudonyms.
@@ -117,6 +119,11 @@ func decodeSecret(d *decoder, n *node, path string) (s auditrelay.Secret) {
 	return s
 }
 
+// privateKey is told where a private key stands under keys.
+const privateKey = "a private key, which stays with its holder: give the public key, as openssl pkey -pubout prints it"
+
+func private(s auditrelay.Secret) bool { return strings.Contains(s.Reveal(), "PRIVATE KEY-----") }
+
 func (c checker) keys() {
 	for name, key := range c.Keys {
 		place, n := c.in("keys").key(name), c.in("keys", name)
@@ -126,6 +133,8 @@ func (c checker) keys() {
 			c.report.add(place, "keys", "a name of another form: %s", expectedName)
 		case n.kind == kindMapping:
 			c.versions(name, key)
+		case n.kind == kindString && !n.unset && private(key.Versions[0].Secret):
+			c.report.add(place, "keys", "%s", privateKey)
 		case n.kind == kindString && !n.unset && len(key.Versions[0].Secret) < minKeyBytes:
 			c.report.add(place, "keys", "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		}
@@ -142,7 +151,9 @@ func (c checker) versions(name string, key Key) {
 		if v.Destroyed || n.kind != kindString || n.unset {
 			continue
 		}
-		if len(v.Secret) < minKeyBytes {
+		if private(v.Secret) {
+			c.bad(at, "%s", privateKey)
+		} else if len(v.Secret) < minKeyBytes {
 			c.bad(at, "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		} else if earlier, twice := first[v.Secret]; twice {
 			c.bad(at, "the secret of version %d once more: a new version needs a secret of its own", earlier)

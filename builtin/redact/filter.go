@@ -51,10 +51,10 @@ func (f *Filter) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: f.policy.Digest()}
 }
 
-// Identity implements filter.Pure. That of a policy which separates pseudonyms by callback is
-// equal to no other's.
+// Identity implements filter.Pure. That of a policy which separates pseudonyms by callback, or
+// encrypts to a public key, is equal to no other's.
 func (f *Filter) Identity() any {
-	if f.policy.Separates() {
+	if !f.policy.Repeats() {
 		return new(byte)
 	}
 	return f.policy.Identity()

@@ -66,8 +66,9 @@ type Options struct {
 	// beside value and key: separate makes them differ by callback and by field, the name of
 	// the nearest key (user_id is userId), so that nobody can join them; rules with shared
 	// are excepted. shared makes them the same everywhere. To change it breaks joins with
-	// what was delivered before: rotate the key at the same time. Default: shared, as in
-	// policies of before there was a choice.
+	// what was delivered before: rotate the key at the same time. Write it in every policy
+	// with hmac: separate, unless you need the joins. A policy that does not say is shared,
+	// with a warning.
 	Pseudonyms Pseudonyms `yaml:"pseudonyms"`
 
 	// Except lists paths that the rules by name skip. Detectors and rules by path still

@@ -130,8 +130,10 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 	p.Granted, err = manifest.Paths("write", o.Grants.Write)
 	option("grants", err)
 	for _, name := range o.Grants.Keys {
-		if _, ok := o.Keys[name]; !ok {
+		if key, ok := o.Keys[name]; !ok {
 			option("grants.keys", fmt.Errorf("no key is named %q", name))
+		} else if key.Public() {
+			option("grants.keys", fmt.Errorf("key %q is a public key, which makes no pseudonyms", name))
 		}
 	}
 	if m.manifest != nil {

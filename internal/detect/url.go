@@ -146,16 +146,38 @@ func spelled(digits []byte) int {
 	return longest
 }
 
+// Spells reports whether the bytes of an encrypted value, all that its digits encode, have more
+// printable ones in a row than most drawn bytes of that number. One draw in twenty or fewer
+// does. What spells so is taken for no encrypted value, so that a sender who writes the form
+// hides no text in it; redaction.Cipher draws again.
+func Spells(sealed []byte) bool {
+	row, most := 0, spelledMost(len(sealed))
+	for _, c := range sealed {
+		if c < ' ' || c > '~' {
+			row = 0
+		} else if row++; row > most {
+			return true
+		}
+	}
+	return false
+}
+
+// spelledMost is the most printable bytes in a row of an encrypted value of size bytes.
+func spelledMost(size int) int {
+	most := 6
+	for m := 64; m < size; m *= 3 {
+		most++
+	}
+	return most
+}
+
 // encryptedDigits is the fewest that an encrypted value ends with, encryptedBlock how many
 // more come at a time, and encryptedCheck how many of the last are the CRC-32 of the
-// others' bytes.
+// others' bytes. One to a public key has two blocks more.
 const (
 	encryptedDigits = 2 * (12 + 16 + 16 + 4)
 	encryptedBlock  = 2 * 16
 	encryptedCheck  = 2 * 4
-	// spelledMost is the most printable bytes in a row of an encrypted value: of ten million
-	// values of a kilobyte one has more by chance.
-	spelledMost = 24
 )
 
 // encrypted reports whether b is what redaction.Cipher writes. A sender can write that, too,
@@ -167,8 +189,8 @@ func encrypted(b []byte) bool {
 		return false
 	}
 	digits := rest[sign+1:]
-	if !keyLabel(rest[:sign]) || spelled(digits) > spelledMost ||
-		len(digits) < encryptedDigits || (len(digits)-encryptedDigits)%encryptedBlock != 0 || !lowerHex.all(digits) {
+	if !keyLabel(rest[:sign]) || !lowerHex.all(digits) ||
+		len(digits) < encryptedDigits || (len(digits)-encryptedDigits)%encryptedBlock != 0 || spelled(digits) > spelledMost(len(digits)/2) {
 		return false
 	}
 	sum := uint32(0xffffffff)

@@ -98,7 +98,9 @@ const (
 func (p *Policy) NewApplier(callback string) *Applier {
 	a := &Applier{policy: p, callback: callback, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}, ciphers: map[string]*Cipher{}}
 	for name, key := range p.keys {
-		a.keys[name] = NewPseudonymiser(name, key)
+		if !key.Public() {
+			a.keys[name] = NewPseudonymiser(name, key)
+		}
 		a.ciphers[name] = NewCipher(name, key)
 	}
 	return a
@@ -114,6 +116,9 @@ func (a *Applier) Apply(d *document.Document) error {
 	a.columns, a.header, a.headed, a.told = a.columns[:0], document.None, columns{}, a.told[:0]
 	a.toldFrom, a.nearest = 0, 0
 	a.known.reset()
+	for _, c := range a.ciphers {
+		c.Reset()
+	}
 	defer a.end()
 	a.changes()
 	if a.policy.keeps {

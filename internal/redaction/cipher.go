@@ -1,17 +1,20 @@
 package redaction
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"hash"
 	"hash/crc32"
 
 	"auditrelay"
+	"auditrelay/internal/detect"
 )
 
 // An encrypted value is "enc:", the key's label, ":" and lower-case hexadecimal digits of:
@@ -22,8 +25,10 @@ import (
 //	checksum    CRC-32 (IEEE) of what is before it
 //
 // The value is padded with 0x80 and zeros to a multiple of 16 bytes. The nonce is the
-// beginning of an HMAC of the label, a zero and the padded value, so that equal values under
-// one label give equal texts: a policy does the same to an event each time, and a change stays visible.
+// beginning of an HMAC of label, place and padded value, so that equal values under one label
+// give equal texts: a policy does the same to an event each time, and a change stays visible.
+// It is drawn again where the bytes spell a text by chance (detect.Spells): what does so is
+// not taken for an encrypted value.
 const (
 	encryptedPrefix = "enc:"
 	nonceBytes      = 12
@@ -32,19 +37,28 @@ const (
 	checkBytes      = 4
 )
 
-// Cipher encrypts values under one version of a key, and decrypts them. It is not safe for
-// concurrent use.
+// Cipher encrypts values under one version of a key, and decrypts those under a secret key.
+// It is not safe for concurrent use.
 type Cipher struct {
-	label  string
-	aead   cipher.AEAD
-	nonces hash.Hash
-	plain  []byte
-	sealed []byte
-	place  []byte
+	label   string
+	aead    cipher.AEAD
+	nonces  hash.Hash
+	public  *sealer // in the place of both
+	plain   []byte
+	sealed  []byte
+	place   []byte
+	scratch []byte
 }
 
-// NewCipher returns the Cipher for the key of that name.
+// NewCipher returns the Cipher for the key of that name. A public key must be a valid one.
 func NewCipher(name string, key auditrelay.Key) *Cipher {
+	if key.Public() {
+		public, err := publicKey(key)
+		if err != nil {
+			panic(err) // New has checked it
+		}
+		return &Cipher{label: key.Label(name), public: &sealer{key: public}}
+	}
 	derive := func(use string) []byte {
 		b, err := hkdf.Key(sha256.New, []byte(key.Secret.Reveal()), nil, "auditrelay encrypt v1: "+use, 32)
 		if err != nil {
@@ -63,6 +77,13 @@ func NewCipher(name string, key auditrelay.Key) *Cipher {
 	return &Cipher{label: key.Label(name), aead: aead, nonces: hmac.New(sha256.New, derive("nonces"))}
 }
 
+// Reset begins a new document, for a public key with a secret of its own.
+func (c *Cipher) Reset() {
+	if c.public != nil {
+		c.public.cipher = nil
+	}
+}
+
 // Append appends value encrypted. The empty value stays empty.
 func (c *Cipher) Append(dst, value []byte) []byte { return c.append(dst, value, nil) }
 
@@ -76,21 +97,49 @@ func (c *Cipher) append(dst, value, place []byte) []byte {
 	if len(value) == 0 {
 		return dst
 	}
+	if c.public == nil {
+		return c.draw(dst, nil, value, place)
+	}
+	if c.public.cipher == nil && c.public.begin(c.label) != nil {
+		return append(dst, Mask...)
+	}
+	return c.public.cipher.draw(dst, c.public.encapsulated, value, place)
+}
+
+// maxDraws is far more than anybody needs: of each text one draw in twenty spells something.
+const maxDraws = 64
+
+// draw appends what value becomes, head before it; Mask where nothing can be drawn.
+func (c *Cipher) draw(dst, head, value, place []byte) []byte {
 	c.plain = append(append(c.plain[:0], value...), 0x80)
 	for len(c.plain)%blockBytes != 0 {
 		c.plain = append(c.plain, 0)
 	}
+	for turn := range uint32(maxDraws) {
+		nonce := c.nonce(turn, place)
+		c.sealed = append(append(c.sealed[:0], head...), nonce...)
+		c.sealed = c.aead.Seal(c.sealed, nonce, c.plain, []byte(c.label))
+		c.sealed = binary.BigEndian.AppendUint32(c.sealed, crc32.ChecksumIEEE(c.sealed))
+		if !detect.Spells(c.sealed) {
+			dst = append(append(append(dst, encryptedPrefix...), c.label...), ':')
+			return hex.AppendEncode(dst, c.sealed)
+		}
+	}
+	return append(dst, Mask...)
+}
+
+// nonce returns the nonce of plain. None serves two labels, which are additional data, nor two
+// places, nor two turns.
+func (c *Cipher) nonce(turn uint32, place []byte) []byte {
+	c.scratch = append(append(c.scratch[:0], c.label...), 0)
+	c.scratch = binary.BigEndian.AppendUint32(c.scratch, turn)
+	c.scratch = binary.BigEndian.AppendUint32(c.scratch, uint32(len(place)))
 	c.nonces.Reset()
-	c.nonces.Write([]byte(c.label)) // no nonce serves two labels, which are additional data
-	c.nonces.Write([]byte{0})
+	c.nonces.Write(c.scratch)
 	c.nonces.Write(place)
 	c.nonces.Write(c.plain)
-	c.sealed = c.nonces.Sum(c.sealed[:0])[:nonceBytes]
-	c.sealed = c.aead.Seal(c.sealed, c.sealed, c.plain, []byte(c.label))
-	sum := crc32.ChecksumIEEE(c.sealed)
-	c.sealed = append(c.sealed, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
-	dst = append(append(append(dst, encryptedPrefix...), c.label...), ':')
-	return hex.AppendEncode(dst, c.sealed)
+	c.scratch = c.nonces.Sum(c.scratch[:0])[:nonceBytes]
+	return c.scratch
 }
 
 // ErrNotDecrypted: a text is no encrypted value, was changed, or has another key.
@@ -99,10 +148,15 @@ var ErrNotDecrypted = errors.New("no encrypted value of this key")
 // Decrypt returns the value of a text that Append made with the same secret, under
 // whatever label.
 func (c *Cipher) Decrypt(text []byte) ([]byte, error) {
-	label, sealed, ok := splitEncrypted(text)
-	if !ok {
+	label, sealed, ok := splitEncrypted(text, 0)
+	if !ok || c.public != nil {
 		return nil, ErrNotDecrypted
 	}
+	return c.open(label, sealed)
+}
+
+// open decrypts a nonce and the ciphertext behind it.
+func (c *Cipher) open(label, sealed []byte) ([]byte, error) {
 	plain, err := c.aead.Open(nil, sealed[:nonceBytes], sealed[nonceBytes:], label)
 	if err != nil {
 		return nil, ErrNotDecrypted
@@ -116,25 +170,18 @@ func (c *Cipher) Decrypt(text []byte) ([]byte, error) {
 	return plain[:len(plain)-1], nil
 }
 
-// splitEncrypted returns the label of an encrypted value, and its nonce and ciphertext.
-func splitEncrypted(text []byte) (label, sealed []byte, ok bool) {
-	if len(text) < len(encryptedPrefix) || string(text[:len(encryptedPrefix)]) != encryptedPrefix {
-		return nil, nil, false
-	}
-	rest := text[len(encryptedPrefix):]
-	at := len(rest) - 1
-	for at >= 0 && rest[at] != ':' {
-		at--
-	}
-	if at < 1 {
+// splitEncrypted returns the label of an encrypted value, and what its digits encode, without
+// the checksum. head is how many bytes come before the nonce.
+func splitEncrypted(text []byte, head int) (label, sealed []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(encryptedPrefix))
+	at := bytes.LastIndexByte(rest, ':')
+	if !ok || at < 1 {
 		return nil, nil, false
 	}
 	all, err := hex.AppendDecode(nil, rest[at+1:])
-	if err != nil || len(all) < nonceBytes+blockBytes+tagBytes+checkBytes || (len(all)-nonceBytes-tagBytes-checkBytes)%blockBytes != 0 {
+	if err != nil || len(all) < head+nonceBytes+blockBytes+tagBytes+checkBytes || (len(all)-nonceBytes-tagBytes-checkBytes)%blockBytes != 0 {
 		return nil, nil, false
 	}
 	sealed = all[:len(all)-checkBytes]
-	sum := crc32.ChecksumIEEE(sealed)
-	end := all[len(sealed):]
-	return rest[:at], sealed, uint32(end[0])<<24|uint32(end[1])<<16|uint32(end[2])<<8|uint32(end[3]) == sum
+	return rest[:at], sealed, binary.BigEndian.Uint32(all[len(sealed):]) == crc32.ChecksumIEEE(sealed)
 }

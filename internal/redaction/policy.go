@@ -100,6 +100,7 @@ type Policy struct {
 	keyHashes  bool
 	changed    bool
 	separates  bool // some rule does
+	fresh      bool // some rule encrypts to a public key: other bytes each time
 	vocabulary int  // the strongest rule by SecretNames, plus one
 	keys       map[string]auditrelay.Key
 	text       []byte // see Text
@@ -222,7 +223,7 @@ func New(o Options) (*Policy, error) {
 }
 
 // engineVersion counts changes of what the same policy does.
-const engineVersion = 4
+const engineVersion = 5
 
 // What receipts call what is done beside the rules.
 const (
@@ -239,8 +240,9 @@ func has(keys map[string]auditrelay.Key, name string) bool {
 	return ok
 }
 
-// Separates reports whether what the policy makes of an event depends on the callback.
-func (p *Policy) Separates() bool { return p.separates }
+// Repeats reports whether the policy makes the same of an event each time and on every
+// callback: it neither separates pseudonyms nor encrypts to a public key.
+func (p *Policy) Repeats() bool { return !p.separates && !p.fresh }
 
 // Text is all that decides what the policy does, as YAML in one fixed form: presets
 // resolved, keys by name, detectors by digest. The caller must not change it.
@@ -317,6 +319,13 @@ func (c *compiler) rule(i int, r *Rule) {
 		c.bad(at(".key"), fmt.Errorf("it is required with %s: the name of an entry of keys", r.Do))
 	case r.Do.keyed() && !has(c.keys, r.Key):
 		c.bad(at(".key"), errors.New("there is no key of this name under keys"))
+	case r.Do == Pseudonym && c.keys[r.Key].Public():
+		c.bad(at(".key"), errors.New("it is a public key, which makes no pseudonyms: give a secret, or do: encrypt"))
+	case r.Do == Encrypt && c.keys[r.Key].Public():
+		if _, err := publicKey(c.keys[r.Key]); err != nil {
+			c.bad(at(".key"), err)
+		}
+		p.fresh = true
 	case !r.Do.keyed() && r.Key != "":
 		c.bad(at(".key"), errors.New("it goes with hmac and encrypt only"))
 	}

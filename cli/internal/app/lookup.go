@@ -119,7 +119,7 @@ func usedAs(f *config.Filter, key string) (shared, separate bool) {
 		return true, false // it was read before
 	}
 	for i := range o.Rules {
-		if r := &o.Rules[i]; r.Key == key {
+		if r := &o.Rules[i]; r.Key == key && r.Do == redaction.Pseudonym {
 			apart := o.Pseudonyms == redact.PseudonymsSeparate && !r.Shared
 			shared, separate = shared || !apart, separate || apart
 		}

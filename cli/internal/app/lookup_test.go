@@ -225,3 +225,53 @@ callbacks: [{name: one, filters: [g, h], sink: {x: }}, {name: two, filters: [h],
 		}
 	}
 }
+
+// Of a policy that separates pseudonyms a look-up with the field answers what left, on each
+// callback another; without it none. A key that only encrypts has no pseudonyms.
+func TestLookUpByField(t *testing.T) {
+	siem, archive := &keptSink{}, &keptSink{}
+	const comply, ingest = "token-of-compliance", "token-of-the-producer"
+	r := run(t, `
+tokens: [{name: auditor, token: `+comply+`, roles: [comply]}, {name: producer, token: `+ingest+`, roles: [ingest]}]
+keys: {team: secret-of-the-teams, escrow: secret-of-the-escrow}
+filters:
+  apart: {redact: {pseudonyms: separate, rules: [{paths: [object_id], do: hmac, key: team}, {names: [password], do: encrypt, key: escrow}]}}
+callbacks:
+  - {name: siem, filters: [apart], sink: {siem: {}}, chunk: {age: 1ms}}
+  - {name: archive, filters: [apart], sink: {archive: {}}, chunk: {age: 1ms}}
+`, map[string]SinkMaker{"siem": siem.makers()["kept"], "archive": archive.makers()["kept"]})
+	if status, answer := r.call("POST", "/v1/events", strings.Replace(event("e"), `"o"`, `"`+lookUpValue+`"`, 1), ingest); status != 200 {
+		t.Fatal(answer)
+	}
+	ask := func(field string) map[string]string {
+		status, answer := r.call("POST", "/v1/pseudonyms", `{"value":"`+lookUpValue+`"`+field+`}`, comply)
+		var found api.LookedUp
+		if err := json.Unmarshal([]byte(answer), &found); err != nil || status != 200 {
+			t.Fatalf("%d %s", status, answer)
+		}
+		got := map[string]string{}
+		for _, p := range found.Pseudonyms {
+			if p.Key != "team" || !p.Separate {
+				t.Errorf("%+v: of a key that makes none, or not told as separate", p)
+			}
+			got[p.Callback] = p.Pseudonym
+		}
+		return got
+	}
+	without, by, other := ask(""), ask(`,"field":"objectId"`), ask(`,"field":"user_id"`)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for name, sink := range map[string]*keptSink{"siem": siem, "archive": archive} {
+		events := sink.of(t, "LiteLLM_TeamTable")
+		if len(events) != 1 || !strings.HasPrefix(events[0].Object, "hmac:team:") || by[name] != events[0].Object {
+			t.Errorf("%s: delivered %+v, looked up %s", name, events, by[name])
+		}
+		if without[name] != "" || other[name] == by[name] {
+			t.Errorf("%s: without a field %q, in another %q", name, without[name], other[name])
+		}
+	}
+	if by["siem"] == by["archive"] {
+		t.Error("two callbacks have one pseudonym")
+	}
+}

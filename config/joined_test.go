@@ -1,0 +1,32 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// A policy whose pseudonyms can be joined gets a warning, unless it says that they shall.
+func TestJoinedPseudonymsAreWarnedOf(t *testing.T) {
+	for policy, want := range map[string]bool{
+		`rules: [{names: [a], do: mask}, {names: [b], do: hmac, key: k}]`:                       true,
+		`pseudonyms: separate, rules: [{names: [b], do: hmac, key: k}]`:                         false,
+		`pseudonyms: shared, rules: [{names: [b], do: hmac, key: k}]`:                           false,
+		`rules: [{names: [b], do: mask}]`:                                                       false,
+		`preset: litellm`:                                                                       false,
+		`rules: [{names: [b], do: encrypt, key: k}, {names: [c], do: partial, keep: 2}]`:        false,
+		`rules: [{names: [b], do: hmac, key: k, shared: true}]`:                                 false,
+		`rules: [{names: [b], do: hmac, key: k, shared: true}, {names: [c], do: hmac, key: k}]`: true,
+	} {
+		c, err := Parse("relay.yaml", []byte("keys: {k: a-secret-of-some-length}\ncallbacks: []\nfilters:\n  people: {redact: {"+policy+"}}\n"), LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := false
+		for _, note := range c.Notes {
+			got = got || strings.Contains(note.Text, "filters.people: its pseudonyms are the same in every field") && note.Line == 4
+		}
+		if got != want {
+			t.Errorf("%s: warned %v, want %v", policy, got, want)
+		}
+	}
+}
