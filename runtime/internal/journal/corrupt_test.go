@@ -139,11 +139,19 @@ func examine(files map[string][]byte, want contents, e Encryption) (refused bool
 	return false, nil
 }
 
+// withoutRace is for tests that open so many journals that they would take minutes with the
+// race detector, in whose builds the storage engine checks its invariants at length. make
+// test runs them without it.
+func withoutRace(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("make test runs it without the race detector")
+	}
+}
+
 // Every byte with AUDITRELAY_SOAK=1, a sample otherwise.
 func TestDamageIsNeverSilent(t *testing.T) {
-	if raceDetector {
-		t.Skip("it opens some thousand journals; make test runs it without the race detector")
-	}
+	withoutRace(t)
 	soak := os.Getenv("AUDITRELAY_SOAK") == "1"
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, kind := range []struct {

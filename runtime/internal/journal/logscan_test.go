@@ -89,6 +89,7 @@ func flip(t testing.TB, fsys vfs.FS, name string, at int64, bit int) {
 // Of 2,000 random single-bit flips in logs of 16 MB at most 2 % go unnoticed; and of
 // those that do, none takes anything, or all it takes is the last commit.
 func TestAFlippedBitInTheLogIsNoticed(t *testing.T) {
+	withoutRace(t)
 	tries := 2000
 	if testing.Short() {
 		tries = 300
@@ -146,6 +147,7 @@ func TestAFlippedBitInTheLogIsNoticed(t *testing.T) {
 // some pages are there and some are not, in any order, over zeros or over what an
 // older log left in the file.
 func TestATornTailIsNotDamage(t *testing.T) {
+	withoutRace(t)
 	tries := 3000
 	if testing.Short() {
 		tries = 600
@@ -265,6 +267,7 @@ func TestTheAnchorNoticesWhatTheLogDoesNotShow(t *testing.T) {
 
 // With several logs, each one that is deleted, emptied or cut is missed.
 func TestEveryLogIsMissed(t *testing.T) {
+	withoutRace(t)
 	mem := logged(t, 5<<20, 3, Options{})
 	names := liveFiles(t, mem)
 	if len(names) < 4 {

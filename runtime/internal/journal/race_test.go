@@ -2,5 +2,5 @@
 
 package journal
 
-// raceDetector: in such a build the storage engine checks its invariants at length.
+// raceDetector is whether this is a build with the race detector.
 const raceDetector = true

@@ -15,9 +15,7 @@ import (
 // other half: TestDamageIsNeverSilent has both. The storage engine proves most of this damage
 // too, so that this test alone does not show that the scan works: logscan_test.go does.
 func TestDamageIsNeverSilentWithAStaleAnchor(t *testing.T) {
-	if raceDetector {
-		t.Skip("it opens a hundred journals; make test runs it without the race detector")
-	}
+	withoutRace(t)
 	files, want := logSpecimen(t)
 	mem := vfs.NewMem()
 	mem.MkdirAll("j/db", 0o700)
