@@ -42,7 +42,8 @@ func newMany(t *testing.T, callbacks int) *many {
 	for i := range all {
 		all[i].Chunk.Age = 50 * time.Millisecond
 	}
-	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Dir: t.TempDir(), Callbacks: all})
+	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Dir: t.TempDir(), Callbacks: all,
+		Journal: runtime.JournalOptions{UnsafeNoSync: true}}) // what a page costs has nothing to do with the disk
 	if err != nil {
 		t.Fatal(err)
 	}
