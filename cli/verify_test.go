@@ -162,6 +162,16 @@ func TestVerifyWatchesAndIsCosigned(t *testing.T) {
 		t.Fatalf("a longer log: exit %d: %s", code, out)
 	}
 	bundle(1)
+	kept, err := os.ReadFile(saved[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := run(); code != cli.ExitTruncated || !strings.Contains(out, "truncated: saved pin 1") {
+		t.Errorf("an older state than the saved pin: exit %d: %s", code, out)
+	}
+	if now, err := os.ReadFile(saved[0]); err != nil || !bytes.Equal(now, kept) {
+		t.Errorf("the newer pin was replaced, %v", err)
+	}
 	if code, out := run("--witness", w.URL); code != cli.ExitTruncated {
 		t.Errorf("a log that was cut behind what the witness knows: exit %d: %s", code, out)
 	}

@@ -123,6 +123,9 @@ func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 			names := slices.DeleteFunc(slices.Sorted(maps.Keys(disk.whole)), func(name string) bool { return filepath.Base(name) == "LOCK" })
 			for i, file := range names {
 				data := disk.whole[file]
+				if soaking() {
+					t.Logf("%s, %d bytes, after %d damages", file, len(data), tried)
+				}
 				damages := damagesTo(disk.whole, early[name], file, names[(i+1)%len(names)], 512)
 				for k, damage := range append(damages, flips(file, data, max(1, len(data)/3))...) {
 					if !soaking() && (i+k)%5 != 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"auditrelay/internal/proof"
@@ -16,13 +17,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+// ErrLocked: another process, such as a relay, runs on the journal.
+var ErrLocked = journal.ErrLocked
+
 // VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
 // holds: every accepted event against its leaf, every entry against its leaf, every log
 // against its last signed checkpoint. dir is a data directory or a backup. It works on a
 // copy beside dir, or in the directory for temporary files if that disk is full, and
 // removes it.
 //
-// Errors: ErrNoKey or ErrWrongKey for an encrypted journal, and what stands in the way of
+// Errors: ErrNoKey or ErrWrongKey for an encrypted journal, ErrLocked while a relay runs on
+// it, and what stands in the way of
 // looking, such as a full disk. What is wrong with the journal is in the report.
 func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.Report, err error) {
 	place := JournalIn(dir)
@@ -112,10 +117,10 @@ func isBackup(dir string) bool {
 	return err == nil
 }
 
-// unreadable reports a journal that does not open. Without its key, or without space for a
-// copy, it was not looked at.
+// unreadable reports a journal that does not open. Without its key, without space for a
+// copy, or while a relay runs on it, it was not looked at.
 func unreadable(report *verify.Report, dir string, err error) error {
-	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, journal.ErrLocked) || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	report.Fault(verify.Fault{Category: verify.Unreadable, Object: dir, What: err.Error()})
@@ -221,8 +226,21 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 		fault(verify.Unreadable, "its entries: %v", err)
 	} else if lane != "" {
 		out.First, out.Last, out.Withheld = v.report.Interpret(c.Origin, entries, v.journal.Oldest())
+		out.SignedUntil = lastClock(entries)
 	}
 	v.report.Logs = append(v.report.Logs, out)
+}
+
+// lastClock returns the last time that entries tell, in Unix seconds; 0: none.
+func lastClock(entries [][]byte) int64 {
+	for _, e := range slices.Backward(entries) {
+		if entry, err := proof.ParseEntry(e); err == nil {
+			if c, ok := entry.(proof.Clock); ok {
+				return c.Time
+			}
+		}
+	}
+	return 0
 }
 
 // follows holds a log, by its first entry, against the head at which the one before it was

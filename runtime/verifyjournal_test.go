@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"path/filepath"
 	"testing"
@@ -25,11 +26,14 @@ func TestAJournalVerifies(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			r, _, public := proving(t, runtime.Options{Dir: dir, Journal: runtime.JournalOptions{Encryption: e}})
 			submit(t, r, `{"id":"e1","action":"created","object_id":"o"}`, `{"id":"e2","action":"deleted","object_id":"p"}`)
+			if _, err := runtime.VerifyJournal(dir, e, verify.Options{Keys: []string{public}}); !errors.Is(err, runtime.ErrLocked) {
+				t.Errorf("while the relay runs: %v", err)
+			}
 			if err := r.Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			report, err := runtime.VerifyJournal(dir, e, verify.Options{Keys: []string{public}})
-			if err != nil || report.FaultCount > 0 || report.Records != 2 || report.ValidCheckpoints != 2 {
+			if err != nil || report.FaultCount > 0 || report.Records != 2 || report.ValidCheckpoints != 2 || report.Logs[1].SignedUntil == 0 {
 				t.Fatalf("%+v, %v", report, err)
 			}
 			pins := [][]byte{[]byte(report.Logs[0].Checkpoint), []byte(report.Logs[1].Checkpoint)}

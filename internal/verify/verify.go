@@ -321,7 +321,7 @@ func (v *verifier) finish() {
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {
-		v.Fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified"})
+		v.Fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified; a relay publishes the first within about a minute of its first delivery"})
 	}
 	slices.SortStableFunc(v.Faults, func(a, b Fault) int { return strings.Compare(a.Object, b.Object) })
 }
