@@ -87,7 +87,7 @@ func (o Options) check() (*url.URL, *secrets, error) {
 		bad("account_url", "it has a query: give a signature by sas_token")
 	}
 	if !containerForm.MatchString(o.Container) {
-		bad("container", "it is required: 3 to 63 small letters and digits, with single - between them")
+		bad("container", "%w", httpsink.Expected(o.Container, "3 to 63 small letters and digits, with single - between them"))
 	}
 	if err := objects.CheckPrefix(o.Prefix); err != nil {
 		bad("prefix", "%w", err)

@@ -80,7 +80,7 @@ func (o Options) check() (*url.URL, login, error) {
 		bad("url", "it has a query")
 	}
 	if !indexForm.MatchString(o.Index) {
-		bad("index", "it is required: small letters, digits, dots, - and _, as in logs-lite_llm.audit-default")
+		bad("index", "%w", httpsink.Expected(o.Index, "small letters, digits, dots, - and _, as in logs-lite_llm.audit-default"))
 	}
 	if o.Pipeline != "" && !indexForm.MatchString(o.Pipeline) {
 		bad("pipeline", "expected small letters, digits, dots, - and _")

@@ -429,7 +429,7 @@ func TestARealStore(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]elastic.Options{
 		"url: it is required":                   {Index: index},
-		"index: it is required":                 {URL: "https://e.example", Index: "Logs"},
+		"index: expected small":                 {URL: "https://e.example", Index: "Logs"},
 		"pipeline: expected":                    {URL: "https://e.example", Index: index, Pipeline: "a/b"},
 		"username: api_key stands beside it":    {URL: "https://e.example", Index: index, APIKey: "k", Username: "u"},
 		"password: username is missing":         {URL: "https://e.example", Index: index, Password: "p"},

@@ -86,7 +86,7 @@ func (o Options) check() (*url.URL, error) {
 	u, err := o.HTTP.CheckURL("url", o.URL)
 	errs = append(errs, err)
 	if !bucketForm.MatchString(o.Bucket) {
-		bad("bucket", "it is required: 3 to 222 small letters, digits, dots, - and _")
+		bad("bucket", "%w", httpsink.Expected(o.Bucket, "3 to 222 small letters, digits, dots, - and _"))
 	}
 	if err := objects.CheckPrefix(o.Prefix); err != nil {
 		bad("prefix", "%w", err)

@@ -310,7 +310,7 @@ func TestOptions(t *testing.T) {
 		"bucket: it is required":                  {},
 		"prefix: it must not begin with a slash":  {Bucket: "audit", Prefix: "/x"},
 		"prefix: no part of it":                   {Bucket: "audit", Prefix: "a/../b"},
-		"url: an address of the inside":           {Bucket: "audit", URL: "http://127.0.0.1:1"},
+		"url: an internal address":                {Bucket: "audit", URL: "http://127.0.0.1:1"},
 		"anonymous: credentials_file stands":      {Bucket: "audit", Anonymous: true, CredentialsFile: "x"},
 		"storage_class: expected a class":         {Bucket: "audit", StorageClass: "cold"},
 		"kms_key: expected projects/P":            {Bucket: "audit", KMSKey: "key"},

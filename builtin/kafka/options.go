@@ -76,7 +76,7 @@ func (o Options) check() (*Access, error) {
 	access, err := Connection{Brokers: o.Brokers, SASL: o.SASL, Plaintext: o.Plaintext, TLS: o.TLS, AllowNetworks: o.AllowNetworks}.Access()
 	errs = append(errs, err)
 	if !ValidTopic(o.Topic) {
-		bad("topic", "it is required: letters, digits, dots, - and _")
+		bad("topic", "%w", httpsink.Expected(o.Topic, "letters, digits, dots, - and _"))
 	}
 	if !slices.Contains([]string{httpsink.CompressionNone, httpsink.CompressionGzip, "zstd"}, o.Compression) {
 		bad("compression", "expected none, gzip or zstd")

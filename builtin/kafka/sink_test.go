@@ -432,7 +432,7 @@ func TestOptions(t *testing.T) {
 	for want, change := range map[string]func(*kafka.Options){
 		"brokers: it is required":                   func(o *kafka.Options) { o.Brokers = nil },
 		"brokers[0]: expected host:port":            func(o *kafka.Options) { o.Brokers = []string{"b.example"} },
-		"topic: it is required":                     func(o *kafka.Options) { o.Topic = "a b" },
+		"topic: expected letters":                   func(o *kafka.Options) { o.Topic = "a b" },
 		"compression: expected none":                func(o *kafka.Options) { o.Compression = "lzma" },
 		"allow_networks[0]: expected loopback":      func(o *kafka.Options) { o.AllowNetworks = []string{"all"} },
 		"sasl.mechanism: it is required":            func(o *kafka.Options) { o.SASL.Username = "u" },

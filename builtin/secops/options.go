@@ -82,7 +82,7 @@ func (o Options) check() (*url.URL, error) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}
 	if !locationForm.MatchString(o.Location) {
-		bad("location", "it is required: the instance's region, as in us or europe-west3")
+		bad("location", "%w", httpsink.Expected(o.Location, "the instance's region, as in us or europe-west3"))
 	}
 	u, err := o.HTTP.CheckURL("url", o.URL)
 	errs = append(errs, err)
@@ -94,13 +94,13 @@ func (o Options) check() (*url.URL, error) {
 		bad("url", "tokens of Google's own search go over https alone")
 	}
 	if !projectForm.MatchString(o.Project) {
-		bad("project", "it is required: the project's id or number")
+		bad("project", "%w", httpsink.Expected(o.Project, "the project's id or number"))
 	}
 	if !instanceForm.MatchString(o.Instance) {
-		bad("instance", "it is required: the instance's id, a UUID in small letters")
+		bad("instance", "%w", httpsink.Expected(o.Instance, "the instance's id, a UUID in small letters"))
 	}
 	if !logTypeForm.MatchString(o.LogType) {
-		bad("log_type", "it is required: capital letters, digits and _, as the instance lists it")
+		bad("log_type", "%w", httpsink.Expected(o.LogType, "capital letters, digits and _, as the instance lists it"))
 	}
 	if !namespaceForm.MatchString(o.Namespace) {
 		bad("namespace", "expected letters, digits, dots, - and _")

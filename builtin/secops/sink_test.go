@@ -295,8 +295,8 @@ func TestOptions(t *testing.T) {
 	for want, change := range map[string]func(*secops.Options){
 		"project: it is required":                 func(o *secops.Options) { o.Project = "" },
 		"location: it is required":                func(o *secops.Options) { o.Location = "" },
-		"instance: it is required":                func(o *secops.Options) { o.Instance = "x" },
-		"log_type: it is required":                func(o *secops.Options) { o.LogType = "a/b" },
+		"instance: expected the":                  func(o *secops.Options) { o.Instance = "x" },
+		"log_type: expected cap":                  func(o *secops.Options) { o.LogType = "a/b" },
 		"namespace: expected letters":             func(o *secops.Options) { o.Namespace = "a b" },
 		"forwarder: expected projects":            func(o *secops.Options) { o.Forwarder = "f" },
 		"url: tokens of Google's own search":      func(o *secops.Options) { o.URL = "http://proxy.example" },

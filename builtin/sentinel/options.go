@@ -90,10 +90,10 @@ func (o Options) check() (*url.URL, oauth.Opener, error) {
 		bad("url", "it has a query: give the endpoint alone")
 	}
 	if !ruleForm.MatchString(o.Rule) {
-		bad("rule", "it is required: the rule's immutable id, dcr- and 32 hexadecimal digits")
+		bad("rule", "%w", httpsink.Expected(o.Rule, "the rule's immutable id, dcr- and 32 hexadecimal digits"))
 	}
 	if !streamForm.MatchString(o.Stream) {
-		bad("stream", "it is required, as in Custom-AuditRelay_CL")
+		bad("stream", "%w", httpsink.Expected(o.Stream, "the rule's stream, as in Custom-AuditRelay_CL"))
 	}
 	if o.MaxRequestBytes < 10_000 || o.MaxRequestBytes > 1_000_000 {
 		bad("max_request_bytes", "expected 10KB to 1MB")
@@ -110,7 +110,7 @@ func (o Options) check() (*url.URL, oauth.Opener, error) {
 		return u, nil, errors.Join(errs...)
 	}
 	if !tenantForm.MatchString(o.TenantID) {
-		bad("tenant_id", "it is required: the directory's id or domain")
+		bad("tenant_id", "%w", httpsink.Expected(o.TenantID, "the directory's id or domain"))
 	}
 	secret, err := httpsink.NewSecret("client_secret", o.ClientSecret, o.ClientSecretFile)
 	errs = append(errs, err)

@@ -256,7 +256,7 @@ func TestOptions(t *testing.T) {
 		"token: token_file stands beside it":      {URL: "https://splunk.example", Token: token, TokenFile: "x"},
 		"fields.auditrelay_x: the names":          {URL: "https://splunk.example", Token: token, Fields: map[string]string{"auditrelay_x": "1"}},
 		"max_event_bytes: expected":               {URL: "https://splunk.example", Token: token, MaxEventBytes: 2_000_000},
-		"url: an address of the inside":           {URL: "http://127.0.0.1:8088", Token: token},
+		"url: an internal address":                {URL: "http://127.0.0.1:8088", Token: token},
 		"http.compression: expected gzip or none": {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{Compression: "br"}},
 		"http.tls.ca: it holds no certificate":    {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{TLS: httpsink.TLS{CA: "x"}}},
 	} {

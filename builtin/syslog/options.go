@@ -78,7 +78,7 @@ func (o Options) check() error {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}
 	if host, port, err := net.SplitHostPort(o.Address); err != nil || host == "" || port == "" {
-		bad("address", "it is required: host:port, as in siem.example:6514")
+		bad("address", "%w", httpsink.Expected(o.Address, "host:port, as in siem.example:6514"))
 	}
 	if !hostForm.MatchString(o.Hostname) {
 		bad("hostname", "expected at most 255 printable characters of ASCII, without spaces")

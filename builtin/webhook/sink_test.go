@@ -227,8 +227,8 @@ func TestOptions(t *testing.T) {
 	const url = "https://hooks.example/audit"
 	for want, o := range map[string]webhook.Options{
 		"url: it is required":                    {},
-		"url: an address of the inside":          {URL: "http://169.254.169.254/latest"},
-		"url: an address of the inside is":       {URL: "http://[::ffff:10.0.0.1]/"},
+		"url: an internal address":               {URL: "http://169.254.169.254/latest"},
+		"url: an internal address is":            {URL: "http://[::ffff:10.0.0.1]/"},
 		"body: expected event":                   {URL: url, Body: "xml"},
 		"secrets[0]: expected whsec_":            {URL: url, Secrets: []auditrelay.Secret{"hunter2"}},
 		"secrets: secret_file stands beside it":  {URL: url, Secrets: []auditrelay.Secret{auditrelay.Secret(secretOf(1))}, SecretFile: "x"},

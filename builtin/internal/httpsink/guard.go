@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ErrInside is wrapped by the failure to connect to an address of the inside.
-var ErrInside = errors.New("an address of the inside is not connected to")
+// ErrInside is wrapped by the failure to connect to an internal address.
+var ErrInside = errors.New("an internal address is not allowed")
 
 // guard decides which addresses may be connected to. It looks at the address that a
 // connection is made to, so that neither a name nor a later answer of the resolver

@@ -211,6 +211,14 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	return u, nil
 }
 
+// Expected is the error of a required option whose value does not have the form.
+func Expected(value, form string) error {
+	if value == "" {
+		return errors.New("it is required: " + form)
+	}
+	return errors.New("expected " + form)
+}
+
 // numeric reports whether a host would be read as an IPv4 address by some resolvers and
 // as a name by others: 2130706433, 0x7f000001, 0177.0.0.1, 127.1.
 func numeric(host string) bool {
