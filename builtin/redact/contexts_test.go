@@ -16,7 +16,7 @@ func TestTellingContexts(t *testing.T) {
 	for name, list := range map[string]struct {
 		contexts []string
 		percent  int
-	}{"contexts": {vectors.Contexts, 1}, "written down later": {vectors.LaterContexts, 3}, "fresh": {vectors.FreshContexts, 4}, "attack": {vectors.AttackContexts, 6}} {
+	}{"contexts": {vectors.Contexts, 1}, "written down later": {vectors.LaterContexts, 3}, "fresh": {vectors.FreshContexts, 4}, "attack": {vectors.AttackContexts, 6}, "held": {vectors.HeldContexts, 5}} {
 		t.Run(name, func(t *testing.T) { testContexts(t, r, inspector, list.contexts, list.percent) })
 	}
 }

@@ -103,8 +103,14 @@ func (n *named) elementBefore(name, before []byte) kind {
 		return 0
 	}
 	open := bytes.LastIndexByte(before, '<')
-	if open < 0 || open+2 >= len(before) || before[open+1] != '/' {
+	if open < 0 || open+2 >= len(before) {
 		return 0
+	}
+	if before[open+1] != '/' { // <setting name="ApiKey"><value>
+		if !valueName(name) {
+			return 0
+		}
+		return n.nameAttribute(before[open:])
 	}
 	tag := before[open+2 : len(before)-1]
 	if string(tag) != "key" && (!pairName(tag) || !valueName(name)) {

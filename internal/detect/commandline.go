@@ -15,6 +15,15 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	if size == 0 || start == end || start == len(window) || window[start] == '-' {
 		return Finding{}, false
 	}
+	if echo := []byte("echo "); bytes.HasPrefix(window[start:], echo) { // --password-command 'echo value'
+		start += len(echo)
+		start += len(window[start:]) - len(bytes.TrimPrefix(window[start:], []byte("-n ")))
+		size := exceptBlank.span(window[start:])
+		value := bytes.TrimRight(window[start:start+size], quoteBytes)
+		name, _, _ := bytes.Cut(window[at+1:end], []byte("-c"))
+		detector := n.judge(n.names.tells(name), value, assigned)
+		return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+	}
 	value := window[start : start+valueSpan(window, start)]
 	kinds := n.names.tells(window[at+1 : end])
 	if kinds == 0 && valueName(window[at+1:end]) {

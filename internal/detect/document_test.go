@@ -111,7 +111,7 @@ shared by every filter, gate and guest that selects the same; an expression runs
   binary data hide a secret. Strings that hold JSON are entered by those who use the detectors.
 - **Tables**: where a heading calls a column secret, the values in it are found: CSV (comma, semicolon, tab), Markdown's, and columns of spaces.
   The heading is one of the first eight lines. Filters and gates read tables as JSON: arrays of which the first names the columns, and
-  ` + "`{columns, rows}`" + `. Guests do not; nor are columns as arrays (` + "`{values: [[...], [...]]}`" + `) read.
+  ` + "`{columns, rows}`" + `, also where each array is a column (` + "`{columns: [...], values: [[...], [...]]}`" + `). Guests do not. HTML's, where ` + "`<th>`" + ` tells.
 - **Command lines as arrays**: filters and gates read ` + "`args`" + ` beside ` + "`command`" + `, or an array with the program first, as one line: ` + "`[\"sshpass\", \"-p\", VALUE]`" + `.
 - **Shells**: ` + "`echo VALUE | docker login --password-stdin`, `<<< VALUE`" + ` and the line behind ` + "`<<EOF`" + `, where the command is one that reads a secret.
 - **Pairs are names too**: ` + "`{\"name\": \"API_TOKEN\", \"value\": ...}`, `[\"x-api-key\", ...]`, `[\"--token\", ...]`" + `, JSON Patch, a private JSON Web Key.

@@ -103,6 +103,11 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("\xe2\x86\x92 "), findIn: n.arrow, extend: extend},
 		{pattern: pattern{setOf(">")}, back: tagBytes, ahead: valueJudged + 16, find: n.element},
 		{pattern: literal("identified by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
+		{pattern: literal("_password by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
+		{pattern: literal("\";s:"), back: nameBytes + 4, ahead: valueJudged + 12, find: n.serialized},
+		{pattern: literal(";p:"), back: tagBytes, ahead: valueJudged, find: n.wireless},
+		{pattern: literal("htpasswd "), back: 9, ahead: commandBytes, find: n.third},
+		{pattern: literal("<td>"), findIn: n.tableCell},
 		{pattern: literal("-u "), back: commandBytes, ahead: valueJudged, find: n.user},
 		{pattern: literal(" /p:"), back: commandBytes, ahead: valueJudged, find: n.remote},
 		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
@@ -152,7 +157,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		if kinds = n.annotated(text, at, name); kinds == 0 {
 			if kinds = n.attribute(text, at, name); kinds == 0 {
 				if kinds = partOfJWK(text, at, name); kinds == 0 {
-					return Finding{}, false
+					if kinds = n.listedUnder(text, at, name); kinds == 0 {
+						return Finding{}, false
+					}
 				}
 			}
 		}
@@ -160,7 +167,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	if kinds&aKey != 0 && text[at] == '=' && advised(name) {
 		kinds = password | token
 	}
-	start := valueStart(text, at)
+	start := constructed(text, valueStart(text, at))
 	if kinds&jar != 0 {
 		if size := cookieSpan(text[start:min(len(text), start+cookieBytes)]); size > 0 {
 			return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
@@ -355,226 +362,4 @@ func (n *named) identified(window []byte, at int) (Finding, bool) {
 	value := window[start : start+valueSpan(window, start)]
 	detector := n.judge(password, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
-}
-
-// element looks at <name>value</name>, <entry key="name">value, and at the value
-// behind <key>name</key><string>.
-func (n *named) element(window []byte, at int) (Finding, bool) {
-	open := bytes.LastIndexByte(window[:at], '<')
-	if open < 0 || open+1 == at {
-		return Finding{}, false
-	}
-	tag := window[open+1 : at]
-	if tag[0] == '/' || tag[0] == '?' || tag[0] == '!' || tag[len(tag)-1] == '/' {
-		return Finding{}, false
-	}
-	size := bytes.IndexAny(tag, " \t\r\n")
-	if size < 0 {
-		size = len(tag)
-	}
-	name := tag[:size]
-	if colon := bytes.LastIndexByte(name, ':'); colon >= 0 {
-		name = name[colon+1:]
-	}
-	kinds := n.names.tells(name)
-	if kinds == 0 && size < len(tag) {
-		kinds = n.nameAttribute(tag[size:])
-	}
-	if kinds == 0 {
-		kinds = n.elementBefore(name, bytes.TrimRight(window[:open], " \t\r\n"))
-	}
-	if kinds == 0 {
-		return Finding{}, false
-	}
-	start := at + 1
-	end := bytes.IndexByte(window[start:], '<')
-	if cdata := []byte("<![CDATA["); end == 0 && bytes.HasPrefix(window[start:], cdata) {
-		start += len(cdata)
-		end = bytes.Index(window[start:], []byte("]]>"))
-	}
-	if end < 0 {
-		return Finding{}, false
-	}
-	value := window[start : start+end]
-	trimmed := bytes.TrimLeft(value, " \t\r\n")
-	start += len(value) - len(trimmed)
-	value = bytes.TrimRight(trimmed, " \t\r\n")
-	detector := n.judge(kinds, value, assigned)
-	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
-}
-
-// attribute returns what the attribute beside value="..." tells, where name is that
-// of such a value: <add key="ApiToken" value="...">, {name: X, value: Y}.
-func (n *named) attribute(text []byte, at int, name []byte) kind {
-	for len(name) > 0 && (name[0] == ' ' || name[0] == '-') {
-		name = name[1:]
-	}
-	if !valueName(name) {
-		return 0
-	}
-	before := text[max(0, at-tagBytes) : at-len(name)]
-	open := bytes.LastIndexAny(before, "<{}")
-	if open >= 0 {
-		before = before[open:]
-	}
-	if k := n.nameAttribute(before); k != 0 || open >= 0 && before[0] == '<' {
-		return k
-	}
-	if open > 0 && before[0] == '{' {
-		if k := n.blockName(text[max(0, at-tagBytes) : at-len(before)-len(name)]); k != 0 {
-			return k
-		}
-	}
-	// The name behind the value, in the same braces or entry of a list.
-	behind := text[at:min(len(text), at+tagBytes)]
-	if end := bytes.IndexAny(behind, "{}"); end >= 0 {
-		behind = behind[:end]
-	}
-	for _, mark := range []string{"\n-", "\n\n"} {
-		if end := bytes.Index(behind, []byte(mark)); end >= 0 {
-			behind = behind[:end]
-		}
-	}
-	return n.nameAttribute(behind[1:])
-}
-
-// blockName returns what the name in quotes before a block tells: variable "token" {.
-func (n *named) blockName(before []byte) kind {
-	before = bytes.TrimRight(before, " \t")
-	if len(before) < 3 || !quotes[before[len(before)-1]] {
-		return 0
-	}
-	before = before[:len(before)-1]
-	return n.names.tells(before[bytes.LastIndexAny(before, quoteBytes)+1:])
-}
-
-// annotated returns what the name before a type tells: password: str = "...".
-func (n *named) annotated(text []byte, at int, name []byte) kind {
-	before := text[:at-len(name)-(at-len(bytes.TrimRight(text[:at], " \t")))]
-	if text[at] != '=' || len(before) == 0 || before[len(before)-1] != ':' {
-		return 0
-	}
-	outer, ok := n.nameBefore(before, len(before)-1)
-	if !ok {
-		return 0
-	}
-	return n.names.tells(outer)
-}
-
-// nameAttribute returns what the value of a name= or key= in b tells.
-func (n *named) nameAttribute(b []byte) kind {
-	for at := 0; at < len(b); at++ {
-		if b[at] != '=' && b[at] != ':' {
-			continue
-		}
-		end := at
-		for end > 0 && (white[b[end-1]] || around[b[end-1]]) {
-			end--
-		}
-		start := end
-		for start > 0 && nameSet[b[start-1]] {
-			start--
-		}
-		if !pairName(b[start:end]) {
-			continue
-		}
-		begin := at + 1
-		for begin < len(b) && (white[b[begin]] || opening[b[begin]]) {
-			begin++
-		}
-		if k := n.names.tells(b[begin : begin+valueSpan(b, begin)]); k != 0 {
-			return k
-		}
-	}
-	return 0
-}
-
-// strong reports whether value is a secret under a telling name: one word; random
-// where a machine made it, or else at least no plain word, unless a program reads it
-// there; and neither what stands in a secret's place nor an identifier.
-func strong(kinds kind, value []byte, how manner) bool {
-	if placeholder(value) || uuid(value) || kinds&digest != 0 && len(value) == 64 && lowerHex.all(value) {
-		return false
-	}
-	head := value[:min(len(value), judged)]
-	seen, printed := classes(head)
-	switch {
-	case seen&space != 0, how != held && seen&digit == 0 && bytes.IndexByte(value, '[') > 0: // Optional[str]
-		return false
-	case kinds&(password|token) == 0: // any name with the word key
-		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)
-	case len(value) >= 16 && random(head):
-		return true
-	case kinds&password == 0 && how == schemed:
-		return len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0 && !versioned(value)
-	case kinds&password == 0:
-		return (how != held || kinds&listed != 0) && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0 && !versioned(value)
-	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
-		return true
-	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):
-		return true
-	}
-	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
-}
-
-// versioned reports whether value has a number with a point in it, as names with a version
-// have: Apache-2.0.
-func versioned(value []byte) bool {
-	for i := 1; i+1 < len(value); i++ {
-		if value[i] == '.' && classOf[value[i-1]] == digit && classOf[value[i+1]] == digit {
-			return true
-		}
-	}
-	return false
-}
-
-func hexadecimal(b []byte) bool {
-	for _, c := range b {
-		if !lowerHex[c|0x20] {
-			return false
-		}
-	}
-	return true
-}
-
-// ordinary reports whether value is a word that says something else than a password:
-// a state, a type, a kind of nothing, or a call.
-func ordinary(value []byte) bool {
-	if bytes.ContainsAny(value, "([{$%<") {
-		return true
-	}
-	var room [20]byte
-	if len(value) > len(room) {
-		return false
-	}
-	word := room[:len(value)]
-	for i := range word {
-		word[i] = fold(value[i])
-	}
-	switch string(word) {
-	case "true", "false", "null", "none", "nil", "undefined", "empty", "unset", "required", "optional", "hidden", "redacted", "masked",
-		"removed", "string", "text", "password", "secret", "token", "default", "unknown", "missing", "invalid", "expired", "changed",
-		"rotated", "updated", "reset", "enabled", "disabled", "example", "value", "never", "always", "yes", "auto", "bytes",
-		"str", "optional[str]", "any", "xxxx", "xxxxx", "xxxxxx", "xxxxxxxx", "[redacted]", "prompt", "stdin", "file", "plain", "basic", "bearer":
-		return true
-	}
-	return false
-}
-
-// awsSecret reports whether value has the form of an AWS secret access key.
-func awsSecret(_ kind, value []byte, _ manner) bool {
-	return len(value) == 40 && base64Std.all(value) && random(value)
-}
-
-// azureShared reports whether value has the form of a key that Azure shares: 32 or
-// 64 bytes in base64.
-func azureShared(_ kind, value []byte, _ manner) bool {
-	body := bytes.TrimRight(value, "=")
-	return (len(value) == 44 || len(value) == 88) && len(body) < len(value) && base64Std.all(body) && random(value)
-}
-
-// signed reports whether value has the form of a signed URL's signature: 32 bytes in
-// base64 or hexadecimal.
-func signed(_ kind, value []byte, _ manner) bool {
-	return len(value) >= 43 && random(value)
 }

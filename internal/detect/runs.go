@@ -233,6 +233,14 @@ func unmarked(text []byte, start, end int) (Finding, bool) {
 	case 51, 52: // Bitcoin's, as wallets export them
 		uncompressed := len(row) == 51
 		return whole, uncompressed == (row[0] == '5' || row[0] == '9') && bytes.IndexByte([]byte("59KLc"), row[0]) >= 0 && base58s.all(row) && mixed(row)
+	case 29: // Nextcloud's passwords of apps
+		return whole, groupsOfFive(row) && mixed(row)
+	case 50: // Mailgun's
+		return whole, row[32] == '-' && row[41] == '-' && lowerHex.all(row[:32]) && lowerHex.all(row[33:41]) && lowerHex.all(row[42:])
+	case 60: // X's, of a user with as many digits
+		if row[19] == '-' && digitSet.all(row[:19]) && alphanumeric.all(row[20:]) {
+			return whole, mixed(row[20:])
+		}
 	case 56: // Stellar's
 		seen, _ := classes(row)
 		return whole, row[0] == 'S' && base32s.all(row) && seen == upper|digit
@@ -244,6 +252,16 @@ func unmarked(text []byte, start, end int) (Finding, bool) {
 		return whole, row[64] == '_' && row[69] == '_' && alphanumeric.all(row[:64]) && upperDigits.all(row[65:69]) && uuid(row[70:])
 	}
 	return joined(text, start, end)
+}
+
+// groupsOfFive reports whether a row is groups of five letters and digits with dashes between.
+func groupsOfFive(row []byte) bool {
+	for i, c := range row {
+		if dash := i%6 == 5; dash != (c == '-') || !dash && !alphanumeric[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // joined finds keys of two parts with a colon or a point between them.

@@ -6,7 +6,7 @@ import "bytes"
 
 // sayingWords are what stands between a name and its value where people tell it, in the
 // larger languages.
-var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
+var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", "'s ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
 
 // follows looks at "password value", as SQL, netrc files and people have it.
 func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }

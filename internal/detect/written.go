@@ -88,7 +88,7 @@ func unknown() []detector {
 		anchors: []anchor{prefixed()},
 	}, {
 		Info: Info{Name: "unmarked-key",
-			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS and Webex; " +
+			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS, Webex, Mailgun, X, and Nextcloud's passwords of apps; " +
 				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Baseten and Close.",
 			Example:     "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
 			DoesNotFind: "The same with anything right before or behind it that could be part of it.",

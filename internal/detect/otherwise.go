@@ -1,0 +1,162 @@
+package detect
+
+import "bytes"
+
+// Values that formats write otherwise than as name and value with a sign between.
+
+// constructors are calls around a value that programs assign.
+var constructors = []string{"String::from(", "SecretString::from(", "SecretString::new(", "Secret::new(", "SecretStr(", "Secret(", "new String(", "String(", "str(", "bytes(", "std::string("}
+
+// constructed returns where the value begins that a call makes, or that PHP's var_dump shows
+// behind its type and length; start where there is none.
+func constructed(text []byte, start int) int {
+	rest := text[start:]
+	for _, c := range constructors {
+		if size := len(c); len(rest) > size && quotes[rest[size]] && string(rest[:size]) == c {
+			return start + size + 1
+		}
+	}
+	if dumped := []byte("string("); bytes.HasPrefix(rest, dumped) {
+		size := len(dumped) + digitSet.span(rest[len(dumped):])
+		if bytes.HasPrefix(rest[size:], []byte(") \"")) {
+			return start + size + 3
+		}
+	}
+	return start
+}
+
+// serialized looks at PHP's serialize: s:8:"password";s:6:"secret".
+func (n *named) serialized(window []byte, at int) (Finding, bool) {
+	end := at - 3
+	start := bytes.LastIndexByte(window[:max(end, 0)], '"') + 1
+	if start == 0 {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(window[start:end])
+	size := digitSet.span(window[at+1:])
+	from := at + 1 + size + 2
+	if kinds == 0 || size == 0 || from >= len(window) || window[from-1] != '"' {
+		return Finding{}, false
+	}
+	return n.given(window, from, from+valueSpan(window, from))
+}
+
+// wireless looks at the password in the text of a code for a network:
+// WIFI:T:WPA;S:name;P:password;;
+func (n *named) wireless(window []byte, at int) (Finding, bool) {
+	size := bytes.IndexByte(window[at+1:], ';')
+	if size < 0 || !bytes.Contains(window[:at], []byte("WIFI:")) {
+		return Finding{}, false
+	}
+	return n.given(window, at+1, at+1+size)
+}
+
+// third looks at the third argument of htpasswd -b FILE USER PASSWORD.
+func (n *named) third(window []byte, at int) (Finding, bool) {
+	start, given, words := at+1, false, 0
+	for start < len(window) {
+		if window[start] == ' ' {
+			start++
+			continue
+		}
+		size := exceptBlank.span(window[start:])
+		word := window[start : start+size]
+		switch {
+		case word[0] == '-':
+			given = given || bytes.IndexByte(word, 'b') > 0
+		case words == 2:
+			if !given {
+				return Finding{}, false
+			}
+			quoted := size - len(bytes.TrimLeft(word, quoteBytes))
+			return n.given(window, start+quoted, start+len(bytes.TrimRight(word, quoteBytes)))
+		default:
+			words++
+		}
+		start += size
+	}
+	return Finding{}, false
+}
+
+// listedUnder returns what the key above an entry tells, as YAML has lists of secrets by
+// name: "passwords:", and below it "  bob: secret".
+func (n *named) listedUnder(text []byte, at int, name []byte) kind {
+	if text[at] != ':' || at+1 < len(text) && !white[text[at+1]] {
+		return 0
+	}
+	name = bytes.TrimLeft(name, " ")
+	begin := at - len(name)
+	indent := indentBefore(text, begin)
+	if indent <= 0 || text[begin-indent-1] != '\n' {
+		return 0
+	}
+	low := max(0, at-tagBytes)
+	for end := begin - indent - 1; end > low; {
+		start := low + bytes.LastIndexByte(text[low:end], '\n') + 1
+		line := bytes.TrimRight(text[start:end], " \r")
+		spaces := len(line) - len(bytes.TrimLeft(line, " "))
+		if len(line) > 0 && spaces < indent {
+			if line[len(line)-1] != ':' {
+				return 0
+			}
+			parent := line[spaces : len(line)-1]
+			if k := n.names.tells(parent); k&(password|token) != 0 && bytes.HasSuffix(parent, []byte("s")) {
+				return k
+			}
+			return 0
+		}
+		end = start - 1
+	}
+	return 0
+}
+
+// indentBefore returns how many spaces are before text[at] on its line, -1 where something
+// else is.
+func indentBefore(text []byte, at int) int {
+	start := at
+	for start > 0 && text[start-1] == ' ' && at-start < nameBytes {
+		start--
+	}
+	if start == 0 || text[start-1] != '\n' {
+		return -1
+	}
+	return at - start
+}
+
+// cellsMost is how many cells of an HTML table's row are counted.
+const cellsMost = 16
+
+// tableCell looks at a cell of a table in HTML, whose heading tells.
+func (n *named) tableCell(text []byte, at int) (Finding, bool) {
+	const before = 1024
+	window := text[max(0, at-before):at]
+	row := bytes.LastIndex(window, []byte("<tr"))
+	head := bytes.Index(window, []byte("<th"))
+	if row < 0 || head < 0 || head > row {
+		return Finding{}, false
+	}
+	column := bytes.Count(window[row:], []byte("<td")) - 1 // those before this one
+	if column < 0 || column > cellsMost {
+		return Finding{}, false
+	}
+	heading := window[head:]
+	for range column {
+		next := bytes.Index(heading[1:], []byte("<th"))
+		if next < 0 {
+			return Finding{}, false
+		}
+		heading = heading[1+next:]
+	}
+	open := bytes.IndexByte(heading, '>')
+	size := bytes.IndexByte(heading[open+1:], '<')
+	if open < 0 || size < 0 {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(bytes.TrimSpace(heading[open+1 : open+1+size]))
+	end := bytes.IndexByte(text[at+1:min(len(text), at+1+valueJudged)], '<')
+	if kinds == 0 || end < 0 {
+		return Finding{}, false
+	}
+	detector := n.judge(kinds, text[at+1:at+1+end], assigned)
+	return Finding{Start: at + 1, End: at + 1 + end, Detector: detector}, detector != ""
+}

@@ -1,0 +1,93 @@
+package detect
+
+import "bytes"
+
+// strong reports whether value is a secret under a telling name: one word; random
+// where a machine made it, or else at least no plain word, unless a program reads it
+// there; and neither what stands in a secret's place nor an identifier.
+func strong(kinds kind, value []byte, how manner) bool {
+	if placeholder(value) || uuid(value) || kinds&digest != 0 && len(value) == 64 && lowerHex.all(value) {
+		return false
+	}
+	head := value[:min(len(value), judged)]
+	seen, printed := classes(head)
+	switch {
+	case seen&space != 0, how != held && seen&digit == 0 && bytes.IndexByte(value, '[') > 0: // Optional[str]
+		return false
+	case kinds&(password|token) == 0: // any name with the word key
+		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)
+	case len(value) >= 16 && random(head):
+		return true
+	case kinds&password == 0 && how == schemed:
+		return len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0 && !versioned(value)
+	case kinds&password == 0:
+		return (how != held || kinds&listed != 0) && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0 && !versioned(value)
+	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
+		return true
+	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):
+		return true
+	}
+	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
+}
+
+// versioned reports whether value has a number with a point in it, as names with a version
+// have: Apache-2.0.
+func versioned(value []byte) bool {
+	for i := 1; i+1 < len(value); i++ {
+		if value[i] == '.' && classOf[value[i-1]] == digit && classOf[value[i+1]] == digit {
+			return true
+		}
+	}
+	return false
+}
+
+func hexadecimal(b []byte) bool {
+	for _, c := range b {
+		if !lowerHex[c|0x20] {
+			return false
+		}
+	}
+	return true
+}
+
+// ordinary reports whether value is a word that says something else than a password:
+// a state, a type, a kind of nothing, or a call.
+func ordinary(value []byte) bool {
+	if bytes.ContainsAny(value, "([{$%<") {
+		return true
+	}
+	var room [20]byte
+	if len(value) > len(room) {
+		return false
+	}
+	word := room[:len(value)]
+	for i := range word {
+		word[i] = fold(value[i])
+	}
+	switch string(word) {
+	case "true", "false", "null", "none", "nil", "undefined", "empty", "unset", "required", "optional", "hidden", "redacted", "masked",
+		"removed", "string", "text", "password", "secret", "token", "default", "unknown", "missing", "invalid", "expired", "changed",
+		"rotated", "updated", "reset", "enabled", "disabled", "example", "value", "never", "always", "yes", "auto", "bytes",
+		"str", "optional[str]", "any", "xxxx", "xxxxx", "xxxxxx", "xxxxxxxx", "[redacted]", "prompt", "stdin", "file", "plain", "basic", "bearer":
+		return true
+	}
+	return false
+}
+
+// awsSecret reports whether value has the form of an AWS secret access key.
+func awsSecret(_ kind, value []byte, _ manner) bool {
+	return len(value) == 40 && base64Std.all(value) && random(value)
+}
+
+// azureShared reports whether value has the form of a key that Azure shares: 32 or
+// 64 bytes in base64.
+func azureShared(_ kind, value []byte, _ manner) bool {
+	body := bytes.TrimRight(value, "=")
+	return (len(value) == 44 || len(value) == 88) && len(body) < len(value) && base64Std.all(body) && random(value)
+}
+
+// signed reports whether value has the form of a signed URL's signature: 32 bytes in
+// base64 or hexadecimal.
+func signed(_ kind, value []byte, _ manner) bool {
+	return len(value) >= 43 && random(value)
+}
