@@ -44,8 +44,15 @@ func (l Limits) depth() int {
 //
 // The error is an *Error. Check allocates nothing for ordinary events, and its
 // time is linear in len(data) whatever data is.
-func Check(data []byte, l Limits) error {
-	c := checker{data: data, depth: l.depth()}
+func Check(data []byte, l Limits) error { return CheckAtPace(data, l, nil) }
+
+// CheckAtPace is Check, and calls look again and again while it is under way: at least
+// once for each 16 KiB. look may panic to end it; nil is Check.
+func CheckAtPace(data []byte, l Limits, look func()) error {
+	c := checker{data: data, depth: l.depth(), due: pieceBytes}
+	if look != nil {
+		c.pace = &pace{watch: look}
+	}
 	if e := c.whole(l.bytes(), true); e != nil {
 		return e
 	}
@@ -53,8 +60,8 @@ func Check(data []byte, l Limits) error {
 }
 
 // checkValue is Check for any JSON value, nested at most depth levels.
-func checkValue(data []byte, depth int) error {
-	c := checker{data: data, depth: depth}
+func checkValue(data []byte, depth int, p *pace) error {
+	c := checker{data: data, depth: depth, due: pieceBytes, pace: p}
 	if e := c.whole(maxBytes, false); e != nil {
 		return e
 	}
@@ -65,8 +72,8 @@ func checkValue(data []byte, depth int) error {
 // duplicate keys, half surrogates and the numbers NaN, Infinity and -Infinity, all of
 // which Python writes: the text is another system's, and a string that cannot be entered
 // cannot be redacted in part.
-func checkHeld(data []byte, depth int) bool {
-	c := checker{data: data, depth: depth, lenient: true}
+func checkHeld(data []byte, depth int, p *pace) bool {
+	c := checker{data: data, depth: depth, lenient: true, due: pieceBytes, pace: p}
 	return c.whole(maxBytes, false) == nil
 }
 
@@ -75,6 +82,8 @@ type checker struct {
 	data    []byte
 	depth   int  // how many more levels may be opened
 	lenient bool // duplicate keys, half surrogates and Python's numbers pass
+	pace    *pace
+	due     int // where in data to pass the next piece
 
 	// The keys of the objects that are open, outermost first: so many, the first
 	// of them in room, which costs no allocation.
@@ -119,6 +128,12 @@ func (c *checker) whole(limit int, object bool) *Error {
 	return e
 }
 
+// passed says that a piece more is checked, up to i.
+func (c *checker) passed(i int) {
+	c.due = i + pieceBytes
+	c.pace.pass(pieceBytes)
+}
+
 // fail notes the fault and returns the position that means failure.
 func (c *checker) fail(r Reason, at int) int {
 	c.reason, c.offset = r, at
@@ -131,7 +146,9 @@ func (c *checker) space(i int) int {
 		return i + 1
 	}
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
-		i++
+		if i++; i >= c.due {
+			c.passed(i)
+		}
 	}
 	return i
 }
@@ -199,6 +216,9 @@ func (c *checker) object(i int) int {
 	for {
 		if i >= len(b) || b[i] != '"' {
 			return c.fail(Syntax, i)
+		}
+		if i >= c.due {
+			c.passed(i)
 		}
 		key := i
 		end, escaped := c.string(i)
@@ -269,6 +289,9 @@ func (c *checker) array(i int) int {
 		return i + 1
 	}
 	for n := 0; ; n++ {
+		if i >= c.due {
+			c.passed(i)
+		}
 		if i = c.value(i); i < 0 {
 			c.path = append(c.path, step{end: -1, index: n})
 			return -1
@@ -316,7 +339,9 @@ func (c *checker) digits(i int) int {
 	b := c.data
 	start := i
 	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
-		i++
+		if i++; i >= c.due {
+			c.passed(i)
+		}
 	}
 	if i == start {
 		return c.fail(Syntax, i)
@@ -348,6 +373,9 @@ func (c *checker) string(i int) (end int, escaped bool) {
 		if i >= len(b) {
 			return c.fail(Syntax, i), false
 		}
+		if i >= c.due {
+			c.passed(i)
+		}
 		switch ch := b[i]; {
 		case ch == '"':
 			return i + 1, escaped
@@ -362,6 +390,9 @@ func (c *checker) string(i int) (end int, escaped bool) {
 			return c.fail(Syntax, i), false
 		case ch >= utf8.RuneSelf:
 			for i < len(b) && b[i] >= utf8.RuneSelf {
+				if i >= c.due {
+					c.passed(i)
+				}
 				r, size := utf8.DecodeRune(b[i:])
 				if r == utf8.RuneError && size == 1 {
 					return c.fail(UTF8, i), false

@@ -31,7 +31,7 @@ func (c *checker) push(start, end int, escaped bool) uint64 {
 		// The name goes behind its position in the text.
 		c.names = binary.LittleEndian.AppendUint32(c.names, uint32(start))
 		start = len(c.names)
-		c.names = appendDecoded(c.names, c.data[ref:end])
+		c.names = appendDecodedIn(c.names, c.data[ref:end], c.pace)
 		text, ref, end = c.names, ^start, len(c.names)
 	}
 	sum := fingerprint(text, start, end)
@@ -139,6 +139,9 @@ func (c *checker) distinctMany(keys []keyRef) bool {
 			slot = (slot + 1) & (size - 1)
 		}
 		table[slot] = int32(i + 1)
+		if i%1024 == 1023 {
+			c.pace.pass(pieceBytes)
+		}
 	}
 	return true
 }

@@ -28,8 +28,7 @@ type Document struct {
 	walk    walk
 	scratch []byte
 
-	watch      func() // nil: nobody wants to know
-	every, due int
+	pace pace
 }
 
 // Node is a value in a document. It is valid until the next Reset; edits never
@@ -182,22 +181,26 @@ const (
 // escapedWork is what a byte counts for that escaping adds.
 const escapedWork = 4
 
+// Given returns how many bytes edits gave since Reset, as they will be written: inside
+// strings, escaped.
+func (d *Document) Given() int { return d.given }
+
 // Work returns the amount of work since Reset, so that a guest can be charged for
 // it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
 // that could be scanned in the same time.
 func (d *Document) Work() int { return d.work }
 
-// Watch makes the document call f while a search along a path is under way, each time that
-// so much more work was done. f may panic to end the search: what was found stays as it
-// is. A nil f ends it.
-func (d *Document) Watch(every int, f func()) { d.watch, d.every, d.due = f, every, d.work+every }
+// Watch makes the document call f while a call of its methods is under way, each time that
+// about so much more was done, counted as Work is: a call takes as long as what it reads is
+// long. f may panic to end the call; an edit that is ended so may be half made. A nil f ends
+// the watch.
+func (d *Document) Watch(every int, f func()) { d.pace = pace{watch: f, every: every, left: every} }
 
 // visit counts a visit to a node.
 func (d *Document) visit() {
 	d.work += visitWork
-	if d.watch != nil && d.work >= d.due {
-		d.due = d.work + d.every
-		d.watch()
+	if d.pace.left -= visitWork; d.pace.left < 0 { // pass, in line
+		d.pace.due()
 	}
 }
 
@@ -267,6 +270,7 @@ func (d *Document) inside(n Node) Node {
 func (d *Document) live(n Node) Node {
 	for n != 0 && d.nodes[n].flags&deleted != 0 {
 		d.work += stepWork
+		d.pace.pass(stepWork)
 		n = d.sibling(n)
 	}
 	return n
@@ -299,11 +303,12 @@ func (d *Document) Len(n Node) int {
 		count := 0
 		for c := d.live(d.child(d.inside(n))); c != 0; c = d.live(d.sibling(c)) {
 			count++
+			d.pace.pass(visitWork)
 		}
 		d.work += count * visitWork
 		return count
 	case String:
-		return decodedLen(d.written(n))
+		return decodedLen(d.written(n), &d.pace)
 	}
 	return 0
 }
@@ -328,7 +333,7 @@ func (d *Document) Child(n, prev Node) Node {
 		}
 		c = d.sibling(prev)
 	}
-	d.work += visitWork
+	d.visit()
 	if c = d.live(c); c == 0 {
 		return None
 	}
@@ -365,7 +370,7 @@ func (d *Document) AppendKey(dst []byte, n Node) []byte {
 		return strconv.AppendInt(dst, int64(nd.key), 10)
 	}
 	d.work += int(nd.keyEnd - nd.key)
-	return appendDecoded(dst, d.buffer(nd.source)[nd.key:nd.keyEnd])
+	return appendDecodedIn(dst, d.buffer(nd.source)[nd.key:nd.keyEnd], &d.pace)
 }
 
 // AppendString appends a string's decoded content, edits inside it included, and
@@ -375,7 +380,7 @@ func (d *Document) AppendString(dst []byte, n Node) ([]byte, bool) {
 	if d.Kind(n) != String {
 		return dst, false
 	}
-	return appendDecoded(dst, d.written(n)), true
+	return appendDecodedIn(dst, d.written(n), &d.pace), true
 }
 
 // written returns the inside of the string n as it stands, still escaped. It is
@@ -401,7 +406,7 @@ func (d *Document) Is(n Node, s []byte) bool {
 	if len(b) < len(s) {
 		return false
 	}
-	return string(b) == string(s) && bytes.IndexByte(b, '\\') < 0 || decodedEqual(b, string(s))
+	return string(b) == string(s) && bytes.IndexByte(b, '\\') < 0 || decodedEqual(b, string(s), &d.pace)
 }
 
 // AppendPath appends the path that selects n; nothing for the root.

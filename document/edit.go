@@ -24,14 +24,19 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	if n == Root && len(raw) > 0 && raw[0] != '{' {
 		return editError(op, ErrRoot)
 	}
-	if err := checkValue(raw, max(0, d.Limits.depth()-levels)); err != nil {
+	if err := checkValue(raw, max(0, d.Limits.depth()-levels), &d.pace); err != nil {
 		return editError(op, err)
 	}
+	d.pace.pass(len(raw) / copiedBytes)
 	d.room(len(raw))
 	start := len(d.arena)
 	d.arena = append(d.arena, raw...)
 	return d.replace(op, n, start)
 }
+
+// copiedBytes is how many bytes are copied, or passed over by words, in the time in which
+// one is decoded.
+const copiedBytes = 8
 
 // SetString replaces n's value with the string s, in UTF-8 and not escaped.
 func (d *Document) SetString(n Node, s []byte) error {
@@ -42,7 +47,7 @@ func (d *Document) SetString(n Node, s []byte) error {
 	if n == Root {
 		return editError(op, ErrRoot)
 	}
-	if err := checkUTF8(s); err != nil {
+	if err := checkUTF8(s, &d.pace); err != nil {
 		return editError(op, err)
 	}
 	d.room(len(s) + len(`""`))
@@ -56,7 +61,7 @@ func (d *Document) SetString(n Node, s []byte) error {
 // escapeText appends s to the arena as the inside of a JSON string.
 func (d *Document) escapeText(s []byte) {
 	before := len(d.arena)
-	d.arena = appendEscaped(d.arena, s)
+	d.arena = appendEscapedIn(d.arena, s, &d.pace)
 	d.work += len(s) + escapedWork*(len(d.arena)-before-len(s))
 }
 
@@ -90,11 +95,12 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	if v == None || d.nodes[v].kind != Object {
 		return editError(op, ErrNotObject)
 	}
-	if err := checkUTF8(key); err != nil {
+	if err := checkUTF8(key, &d.pace); err != nil {
 		return editError(op, err)
 	}
 	for c := d.child(v); c != 0; c = d.sibling(c) {
 		d.work += stepWork
+		d.pace.pass(stepWork)
 		nd := &d.nodes[c]
 		if nd.flags&deleted != 0 {
 			continue
@@ -105,12 +111,12 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		} else if len(k) == len(key) {
 			d.work += len(k)
 		}
-		if string(k) == string(key) && nd.flags&escapedKey == 0 || nd.flags&escapedKey != 0 && decodedEqual(k, string(key)) {
+		if string(k) == string(key) && nd.flags&escapedKey == 0 || nd.flags&escapedKey != 0 && decodedEqual(k, string(key), &d.pace) {
 			return editError(op, ErrKeyExists)
 		}
 	}
 	raw = trimSpace(raw)
-	if err := checkValue(raw, max(0, d.Limits.depth()-d.levelsTo(v))); err != nil {
+	if err := checkValue(raw, max(0, d.Limits.depth()-d.levelsTo(v)), &d.pace); err != nil {
 		return editError(op, err)
 	}
 	d.room(len(key) + len(raw) + len(`,"":`))
@@ -183,9 +189,12 @@ func (d *Document) grow(start int, nesting uint8) error {
 	size := len(text)
 	if nesting > 0 {
 		special := 0
-		for _, c := range text {
+		for i, c := range text {
 			if c == '"' || c == '\\' {
 				special++
+			}
+			if i%pieceBytes == pieceBytes-1 {
+				d.pace.pass(pieceBytes)
 			}
 		}
 		size += special * (1<<nesting - 1)
@@ -252,7 +261,7 @@ func (d *Document) levelsTo(v Node) int {
 }
 
 func kindOf(raw []byte) Kind {
-	_, k := skipValue(raw[:min(len(raw), 1)], 0)
+	_, k := skipValue(raw[:min(len(raw), 1)], 0, nil)
 	return k
 }
 
@@ -261,8 +270,21 @@ func trimSpace(raw []byte) []byte {
 	return raw[min(start, end):end]
 }
 
-func checkUTF8(s []byte) error {
-	if utf8.Valid(s) {
+func checkUTF8(s []byte, p *pace) error {
+	from, valid := 0, true
+	for valid && len(s)-from > pieceBytes {
+		end := from + pieceBytes
+		for end > from && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		if end == from {
+			break // no text
+		}
+		valid = utf8.Valid(s[from:end])
+		p.pass(pieceBytes)
+		from = end
+	}
+	if valid && utf8.Valid(s[from:]) {
 		return nil
 	}
 	at := 0

@@ -5,6 +5,9 @@ import (
 	"unicode/utf8"
 )
 
+// emitWork is what a member counts for that is passed over.
+const emitWork = 8
+
 // level is how bytes at one depth of strings within strings reach the output.
 //
 // Original text inside a string is copied from the string's own escaped text, so
@@ -122,6 +125,7 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
 	c := nd.first
 	for ; c != 0 && d.nodes[c].flags&added == 0; c = d.nodes[c].next {
 		m := &d.nodes[c]
+		d.pace.pass(emitWork)
 		if m.flags&deleted == 0 {
 			kept = true
 			if m.flags&dirty != 0 {
@@ -184,12 +188,17 @@ func (d *Document) run(dst []byte, l int, s source, a, b int32) []byte {
 		if !v.mapped {
 			text := d.buffer(s)[a:b]
 			d.work += len(text)
+			// Each string around may double it.
+			for most := max(64, pieceBytes>>v.depth); len(text) > most; text = text[most:] {
+				dst = d.escape(dst, text[:most], v.depth)
+				d.pace.pass(pieceBytes)
+			}
 			return d.escape(dst, text, v.depth)
 		}
 		if !v.plain {
 			buf := d.buffer(v.source)[:v.end]
-			a = v.seek(buf, a)
-			b = v.seek(buf, b)
+			a = v.seek(buf, a, &d.pace)
+			b = v.seek(buf, b, &d.pace)
 		}
 		l, s = v.outer, v.source
 	}
@@ -197,7 +206,7 @@ func (d *Document) run(dst []byte, l int, s source, a, b int32) []byte {
 
 // seek moves the cursor to a place in the decoded text and returns where that is
 // in the string's text.
-func (v *level) seek(buf []byte, to int32) int32 {
+func (v *level) seek(buf []byte, to int32, p *pace) int32 {
 	at, held := int(v.at), int(v.held)
 	for held < int(to) && at < len(buf) {
 		if buf[at] != '\\' {
@@ -209,6 +218,7 @@ func (v *level) seek(buf []byte, to int32) int32 {
 			held += step
 			continue
 		}
+		p.pass(stepWork)
 		r, size := unescape(buf, at)
 		at += size
 		held += utf8.RuneLen(r)
@@ -228,5 +238,6 @@ func (d *Document) escape(dst, text []byte, times int) []byte {
 		again := append([]byte(nil), dst[base:]...)
 		dst = appendEscaped(dst[:base], again)
 	}
+	d.work += escapedWork * (len(dst) - base - len(text))
 	return dst
 }

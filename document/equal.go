@@ -123,7 +123,7 @@ func (c *canonical) event(data []byte) bool {
 
 // parsedText makes a document {"": value} of a value's JSON text.
 func parsedText(s []byte) (*Document, bool) {
-	if checkValue(s, equalLimits.Depth-1) != nil {
+	if checkValue(s, equalLimits.Depth-1, nil) != nil {
 		return nil, false
 	}
 	d := &Document{Limits: equalLimits}

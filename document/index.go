@@ -77,8 +77,11 @@ func (d *Document) extend(v Node, s *segment) Node {
 		index++
 		nd.start = int32(i)
 		selected := s.matches(d, nd)
-		i = nd.readValue(buf, i, selected)
-		visits++
+		i = nd.readValue(buf, i, selected, &d.pace)
+		if visits++; visits&63 == 0 {
+			d.nodes[v].last = n
+			d.pace.pass(64 * visitWork)
+		}
 		if selected {
 			d.nodes[v].last = n
 			d.work += i - from + visits*visitWork
@@ -131,17 +134,17 @@ func (nd *node) readKey(buf []byte, i int) int {
 
 // readValue notes the value at buf[i]. It returns where that ends, or i where an object or
 // array is selected and so will be looked into.
-func (nd *node) readValue(buf []byte, i int, selected bool) int {
+func (nd *node) readValue(buf []byte, i int, selected bool, p *pace) int {
 	switch {
 	case i < len(buf) && buf[i] == '"':
-		i = skipString(buf, i)
+		i = skipString(buf, i, p)
 		nd.end, nd.kind = int32(i), String
 	case selected && i < len(buf) && buf[i] == '{':
 		nd.kind = Object
 	case selected && i < len(buf) && buf[i] == '[':
 		nd.kind = Array
 	default:
-		i, nd.kind = skipValue(buf, i)
+		i, nd.kind = skipValue(buf, i, p)
 		nd.end = int32(i)
 	}
 	return i
@@ -158,7 +161,7 @@ func (d *Document) close(n Node) int {
 	if nd.last != 0 {
 		i = d.close(nd.last)
 	}
-	end := skipRest(buf, i)
+	end := skipRest(buf, i, &d.pace)
 	d.work += end - i
 	nd.end = int32(end)
 	return end
@@ -196,12 +199,12 @@ func (d *Document) held(v Node) Node {
 		}
 		// content may lie in the arena too, where a growing arena leaves it
 		// readable at its old place.
-		d.arena = appendDecoded(d.arena, content)
+		d.arena = appendDecodedIn(d.arena, content, &d.pace)
 		content = d.arena[base:]
 		inner.source, inner.key, inner.keyEnd = d.inArena(), int32(base), int32(len(d.arena))
 	}
 	start, end := skipSpace(content, 0), skipBack(content, len(content))
-	if start >= end || content[start] != '{' && content[start] != '[' || !checkHeld(content, d.Limits.depth()) {
+	if start >= end || content[start] != '{' && content[start] != '[' || !checkHeld(content, d.Limits.depth(), &d.pace) {
 		d.arena = d.arena[:base]
 		return 0
 	}

@@ -258,7 +258,7 @@ func (s *segment) matches(d *Document, c *node) bool {
 		return foldedEqual(raw, s.name)
 	case c.flags&escapedKey != 0:
 		d.work += decodedWork * min(len(raw), 6*len(s.name)) // no further than it is the name
-		return decodedEqual(raw, s.name)
+		return decodedEqual(raw, s.name, nil)
 	case len(raw) == len(s.name):
 		d.work += len(raw)
 		return string(raw) == s.name

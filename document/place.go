@@ -84,6 +84,7 @@ func (p *Places) step(i int, in Node, d *Document) *placeStep {
 // count counts the members that are there from one on, up to another.
 func (p *Places) count(d *Document, from, to Node, n int32) (int32, bool) {
 	for c := from; c != 0; c = d.sibling(c) {
+		d.pace.pass(stepWork)
 		if p.walks++; c == to {
 			return n, true
 		}
@@ -135,6 +136,7 @@ func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 	}
 	for ; c != 0; c = d.sibling(c) {
 		p.walks++
+		d.pace.pass(stepWork)
 		gone := d.nodes[c].flags&deleted != 0
 		if isArray {
 			n = d.nodes[c].key

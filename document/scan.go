@@ -44,11 +44,16 @@ func skipBack(b []byte, i int) int {
 }
 
 // skipString returns the position after the string whose opening quote is at i.
-func skipString(b []byte, i int) int {
+func skipString(b []byte, i int, p *pace) int {
 	i++
 	calm := 0 // words without a quote or backslash, in a row
+	due := i + pieceBytes
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
+		if i >= due {
+			p.pass(pieceBytes)
+			due = i + pieceBytes
+		}
 		m := matchByte(x, '"'*ones) | matchByte(x, '\\'*ones)
 		if m == 0 {
 			i += 8
@@ -130,15 +135,20 @@ func skipKey(b []byte, i int) (end int, escaped bool) {
 // skipRest returns the position after the object or array that i is inside of. It
 // goes by words: which of a word's bytes lie in strings follows from the quotes
 // before each, without a branch for any of them.
-func skipRest(b []byte, i int) int {
+func skipRest(b []byte, i int, p *pace) int {
 	// What the brackets have in common; of what else has it, as the y of Infinity, bits
 	// 1 and 2 are equal.
 	const alike, bracket = 0xd9 * ones, 0x59 * ones
 	depth := 1
 	within := uint64(0) // all ones inside a string
 	calm := 0           // words inside a string without a quote or backslash, in a row
+	due := i + pieceBytes
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
+		if i >= due {
+			p.pass(pieceBytes)
+			due = i + pieceBytes
+		}
 		quotes, brackets := equalBytes(x, '"'*ones), equalBytes(x&alike, bracket)&((x^x>>1)&(2*ones)<<6)
 		step := 8
 		if m := matchByte(x, '\\'*ones); m != 0 {
@@ -183,7 +193,7 @@ func skipRest(b []byte, i int) int {
 	for i < len(b) {
 		switch b[i] {
 		case '"':
-			i = skipString(b, i)
+			i = skipString(b, i, p)
 			continue
 		case '{', '[':
 			depth++
@@ -198,17 +208,17 @@ func skipRest(b []byte, i int) int {
 }
 
 // skipValue returns the position after the value that begins at i, and its kind.
-func skipValue(b []byte, i int) (int, Kind) {
+func skipValue(b []byte, i int, p *pace) (int, Kind) {
 	if i >= len(b) {
 		return len(b), Null
 	}
 	switch b[i] {
 	case '"':
-		return skipString(b, i), String
+		return skipString(b, i, p), String
 	case '{':
-		return skipRest(b, i+1), Object
+		return skipRest(b, i+1, p), Object
 	case '[':
-		return skipRest(b, i+1), Array
+		return skipRest(b, i+1, p), Array
 	case 'n':
 		return min(i+4, len(b)), Null
 	case 't':

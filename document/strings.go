@@ -70,7 +70,10 @@ func hex4(b []byte, i int) (rune, bool) {
 
 // appendDecoded appends what the inside of a JSON string stands for. It never
 // reads what it appended.
-func appendDecoded(dst, b []byte) []byte {
+func appendDecoded(dst, b []byte) []byte { return appendDecodedIn(dst, b, nil) }
+
+// appendDecodedIn is appendDecoded, at a pace.
+func appendDecodedIn(dst, b []byte, p *pace) []byte {
 	if len(b) < 8 || bytes.IndexByte(b, '\\') < 0 {
 		return appendDecodedRest(dst, b)
 	}
@@ -78,10 +81,14 @@ func appendDecoded(dst, b []byte) []byte {
 	// and what is behind an escape in them is written over.
 	dst = slices.Grow(dst, len(b))
 	out := dst[len(dst) : len(dst)+len(b)]
-	i, n := 0, 0
+	i, n, due := 0, 0, pieceBytes
 	for i+8 <= len(b) && n+8 <= len(out) {
 		x := binary.LittleEndian.Uint64(b[i:])
 		binary.LittleEndian.PutUint64(out[n:], x)
+		if i >= due {
+			p.pass(pieceBytes)
+			due = i + pieceBytes
+		}
 		m := matchByte(x, '\\'*ones)
 		if m == 0 {
 			i += 8
@@ -121,9 +128,13 @@ func appendDecodedRest(dst, b []byte) []byte {
 }
 
 // decodedEqual reports whether the inside of a JSON string stands for s.
-func decodedEqual(b []byte, s string) bool {
+func decodedEqual(b []byte, s string, p *pace) bool {
 	n := 0
-	for i := 0; i < len(b); {
+	for i, due := 0, pieceBytes; i < len(b); {
+		if i >= due {
+			p.pass(pieceBytes)
+			due = i + pieceBytes
+		}
 		if b[i] != '\\' {
 			if n >= len(s) || s[n] != b[i] {
 				return false
@@ -145,9 +156,13 @@ func decodedEqual(b []byte, s string) bool {
 }
 
 // decodedLen returns the bytes of what the inside of a JSON string stands for.
-func decodedLen(b []byte) int {
+func decodedLen(b []byte, p *pace) int {
 	n := 0
-	for i := 0; i < len(b); {
+	for i, due := 0, pieceBytes; i < len(b); {
+		if i >= due {
+			p.pass(pieceBytes)
+			due = i + pieceBytes
+		}
 		j := bytes.IndexByte(b[i:], '\\')
 		if j < 0 {
 			return n + len(b) - i
@@ -163,7 +178,19 @@ const hexDigits = "0123456789abcdef"
 
 // appendEscaped appends b as the inside of a JSON string. Only what JSON demands
 // is escaped.
-func appendEscaped(dst, b []byte) []byte {
+func appendEscaped(dst, b []byte) []byte { return appendEscapedIn(dst, b, nil) }
+
+// appendEscapedIn is appendEscaped, at a pace.
+func appendEscapedIn(dst, b []byte, p *pace) []byte {
+	for len(b) > pieceBytes {
+		dst = appendEscapedPiece(dst, b[:pieceBytes])
+		p.pass(pieceBytes)
+		b = b[pieceBytes:]
+	}
+	return appendEscapedPiece(dst, b)
+}
+
+func appendEscapedPiece(dst, b []byte) []byte {
 	start := 0
 	for i, c := range b {
 		if c >= ' ' && c != '"' && c != '\\' {

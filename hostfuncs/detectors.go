@@ -30,6 +30,9 @@ const (
 // internDetector selects detectors by name or group, several separated by commas.
 func internDetector(s *State, m api.Memory, a []uint64) {
 	text := string(s.bytes(m, a[0], a[1]))
+	if len(text) > regexBytes {
+		s.fail(auditrelay.CauseInit, fmt.Sprintf("longer than %d bytes", regexBytes))
+	}
 	s.pay(unitsCompile * len(text))
 	if len(s.detectors) == s.policy.Regexes {
 		s.fail(auditrelay.CauseInit, fmt.Sprintf("more than %d detectors", s.policy.Regexes))
@@ -81,7 +84,7 @@ func detects(s *State, _ api.Memory, a []uint64) {
 		return
 	}
 	s.prepay(unitsDetect * len(s.value))
-	truth(a, set.Detects(s.value, s.near(d, n)))
+	truth(a, set.DetectsAtPace(s.value, s.near(d, n), s.glimpse))
 }
 
 // near is what the name tells that a value stands under, or beside in a pair.
@@ -161,10 +164,11 @@ func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	if uint32(handle) >= detectorHandle {
 		set := s.detector(handle)
 		s.prepay(unitsDetect * len(s.value))
-		s.findings = set.Append(s.findings, s.value, s.near(s.doc, n))
+		s.findings = set.AppendAtPace(s.findings, s.value, s.near(s.doc, n), s.glimpse)
 	} else {
 		s.findings = s.regex(handle).appendAll(s.findings, s, s.value)
 	}
+	s.pay(unitsFinding * len(s.findings))
 	s.record.findings(s.findings)
 	return s.redactFound(n, operation)
 }
@@ -194,5 +198,6 @@ func (s *State) redactFound(n document.Node, operation int) int32 {
 	if err := s.doc.SetString(n, s.scratch); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
+	s.bound()
 	return count
 }

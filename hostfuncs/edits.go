@@ -132,6 +132,7 @@ func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
 	err := operations[e].do(s, n, arg, number)
 	switch {
 	case err == nil:
+		s.bound()
 		return 0
 	case errors.Is(err, document.ErrDeleted), errors.Is(err, document.ErrNoNode):
 		return Absent
@@ -148,6 +149,14 @@ var errWrongKind = errors.New("the node is of another kind")
 func (s *State) charge(n int) {
 	if s.edited += n + editCost; s.edited > s.policy.EditBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the edits of one event come to more than %d bytes", s.policy.EditBytes))
+	}
+}
+
+// bound ends the call where the edits, as they will be written, come to more than they may.
+// A string in eight strings takes 256 bytes for each quote.
+func (s *State) bound() {
+	if s.doc.Given()-s.given > s.policy.EditBytes {
+		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the edits of one event come to more than %d bytes, as they are written", s.policy.EditBytes))
 	}
 }
 
@@ -196,12 +205,23 @@ func doTruncate(s *State, n document.Node, _ []byte, number int) error {
 	if !ok {
 		return errWrongKind
 	}
-	short := redaction.Shorten(v, number)
+	short := s.shorten(v, number)
 	if len(short) == len(v) {
 		return nil
 	}
 	s.charge(len(short))
 	return s.doc.SetString(n, short)
+}
+
+// shorten is redaction.Shorten, piece by piece.
+func (s *State) shorten(v []byte, n int) []byte {
+	const most = 64 << 10 // characters
+	end := 0
+	for ; n > 0 && end < len(v); n -= most {
+		end += len(redaction.Shorten(v[end:], min(n, most)))
+		s.glance()
+	}
+	return v[:end]
 }
 
 // doPartial keeps the last characters of a string, as redaction.AppendPartial does.
@@ -214,7 +234,8 @@ func doPartial(s *State, n document.Node, _ []byte, number int) error {
 	case len(v) == 0:
 		return nil
 	}
-	s.scratch = redaction.AppendPartial(s.scratch[:0], v, number)
+	s.glance()
+	s.scratch = redaction.AppendPartial(s.scratch[:0], v, number, s.glimpse)
 	s.charge(len(s.scratch))
 	return s.doc.SetString(n, s.scratch)
 }
@@ -328,6 +349,7 @@ func (s *State) put(parent document.Node, name, raw []byte) int32 {
 	s.record.node(recordPut, s.where(parent))
 	err := s.doc.Put(parent, name, raw)
 	if err == nil {
+		s.bound()
 		s.record.bytes(name)
 		s.record.bytes(raw)
 		s.touch(place, "put", 1)

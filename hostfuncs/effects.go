@@ -28,8 +28,8 @@ func emit(s *State, m api.Memory, a []uint64) {
 	if s.emitBytes += len(data); s.emitBytes > s.policy.EmitBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the records for one event come to more than %d bytes", s.policy.EmitBytes))
 	}
-	s.pay(2 * len(data)) // checked and copied
-	if err := document.Check(data, s.policy.Document); err != nil {
+	s.prepay(2 * len(data)) // checked and copied
+	if err := document.CheckAtPace(data, s.policy.Document, s.glimpse); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
 	s.emitted = append(s.emitted, filter.Emit{Target: string(name), Data: bytes.Clone(data)})

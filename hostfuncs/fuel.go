@@ -24,6 +24,7 @@ const (
 	unitsLog     = 512 // one line, logged or not
 	unitsCompile = 256 // one byte of a path or an instruction of a regular expression
 	unitsSearch  = 512 // to begin to look for one more match
+	unitsFinding = 32  // one match that is redacted
 	bytesPerUnit = 4   // copied, compared or decoded
 	bytesPerEdit = 2   // checked, escaped and kept twice
 )
@@ -192,6 +193,13 @@ func (s *State) outOfFuel() {
 func (t *tank) standBack() {
 	runtime.Gosched()
 	t.turn = perTurn
+}
+
+// glance looks at the clock in the middle of what one payment was for.
+func (s *State) glance() {
+	if !s.tank.alone {
+		s.look()
+	}
 }
 
 // look is done between two slices: it stands back where it is time to, and ends the call

@@ -34,13 +34,14 @@ func eventReplace(s *State, m api.Memory, a []uint64) {
 
 func (s *State) replace(raw []byte) {
 	s.charge(len(raw))
-	s.pay(2 * len(raw)) // checked, and copied
-	if err := document.Check(raw, s.policy.Document); err != nil {
+	s.prepay(2 * len(raw)) // checked, and copied
+	if err := document.CheckAtPace(raw, s.policy.Document, s.glimpse); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
 	if !s.policy.writesAll() {
-		s.pay(4 * (len(raw) + len(s.doc.Data()))) // indexed, and compared member by member
+		s.prepay(4 * (len(raw) + len(s.doc.Data()))) // indexed, and compared member by member
 		s.replaced.Reset(raw)
+		s.replaced.Watch(watchedWork, s.glimpse)
 		s.compare(document.Root, document.Root)
 		s.replaced.Reset(nil) // let go of the guest's memory
 	}
@@ -68,7 +69,7 @@ func (s *State) compare(n, r document.Node) {
 		}
 		return
 	}
-	next := make(map[string]document.Node, s.replaced.Len(r))
+	next := make(map[string]document.Node)
 	for c := s.replaced.Child(r, document.None); c != document.None; c = s.replaced.Child(r, c) {
 		s.pay(unitsCall) // a map's entry
 		s.value = s.replaced.AppendKey(s.value[:0], c)

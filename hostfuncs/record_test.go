@@ -2,7 +2,14 @@ package hostfuncs
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"runtime"
 	"testing"
+
+	"auditrelay"
+	"auditrelay/document"
+	"auditrelay/filter"
 )
 
 // A recording of many pieces is that of its edits, one behind the other, without those
@@ -37,5 +44,34 @@ func TestRecordingsOfManyPieces(t *testing.T) {
 				t.Error("the recording differs")
 			}
 		}
+	}
+}
+
+// What a worker that lies says was found is paid for before it takes memory.
+func TestForgedFindingsArePaidFor(t *testing.T) {
+	const many = 4_000_000
+	everything, err := document.ParsePath("**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []*document.Path{everything}
+	r, err := NewReplay(&Policy{Asked: paths, Granted: paths, EditBytes: 4 << 20, Paths: 8}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := binary.AppendUvarint([]byte{recordMatches, 1, 0, matchMask}, many)
+	log = append(log, make([]byte, 2*many)...) // each of no byte
+	data := []byte(`{"s":"x"}`)
+	var d document.Document
+	d.Reset(data)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err = r.Edit(&filter.Call{Event: &auditrelay.Event{Data: data}, Document: &d}, log, 8_000_000)
+	runtime.ReadMemStats(&after)
+	if f, ok := errors.AsType[*filter.Error](err); !ok || f.Cause != auditrelay.CauseFuel {
+		t.Errorf("got %v, want the end of the fuel", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
+		t.Errorf("it took %d MiB", took>>20)
 	}
 }

@@ -69,6 +69,7 @@ func internRegex(s *State, m api.Memory, a []uint64) {
 	s.prepay(unitsCompile * size)
 	e := &expression{units: unitsPerByte(size)}
 	if e.first, err = regexp.Compile(string(text)); err == nil {
+		s.glance()
 		e.next, err = regexp.Compile(`(?s:\A.)(?s:.*?)(` + string(text) + `)`)
 	}
 	if err != nil {
@@ -114,7 +115,7 @@ func unitsPerByte(size int) int {
 // without one. It sees what is before from as what it is.
 func (e *expression) find(s *State, text []byte, from int) (start, end int) {
 	if from == 0 {
-		if len(text) <= piece {
+		if len(text) <= piece && e.units*len(text) <= atOnce {
 			s.prepay(e.units * len(text))
 			if at := e.first.FindIndex(text); at != nil {
 				return at[0], at[1]
@@ -171,7 +172,7 @@ func (p *pieces) ReadRune() (rune, int, error) {
 		return 0, 0, io.EOF
 	}
 	if p.at >= p.paid {
-		n := min(readAhead, len(p.text)-p.at)
+		n := min(max(1, min(readAhead, paceUnits/p.units)), len(p.text)-p.at)
 		p.state.prepay(p.units * n)
 		p.paid = p.at + n
 	}
@@ -182,3 +183,11 @@ func (p *pieces) ReadRune() (rune, int, error) {
 
 // readAhead is how many bytes a search pays at a time: most matches are near.
 const readAhead = 16
+
+// atOnce is how many units a search may take that cannot be interrupted: some one and a
+// half milliseconds at the worst. One that is read piece by piece pays, and so looks at the
+// clock, after paceUnits at the latest.
+const (
+	atOnce    = 1 << 21
+	paceUnits = 1 << 18
+)

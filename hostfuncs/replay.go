@@ -222,6 +222,7 @@ func (r *Replay) found(n document.Node, operation int) (count int32, ok bool) {
 		if !ok || !ok2 || gap > len(s.value)-last || length > len(s.value)-last-gap {
 			return 0, false
 		}
+		s.pay(unitsFinding)
 		s.findings = append(s.findings, detect.Finding{Start: last + gap, End: last + gap + length})
 		last += gap + length
 	}

@@ -55,6 +55,7 @@ type State struct {
 	counted   []counted
 	emitBytes int
 	edited    int
+	given     int // what earlier filters' edits gave the document
 	worked    int // what of the documents' work has been paid
 	reason    string
 
@@ -73,7 +74,8 @@ type State struct {
 	// its behalf, and reports whether they are there. Nil: there is no bound.
 	Reserve func(n int) bool
 	seeded  bool
-	watch   func()     // payWork
+	watch   func()     // watched
+	glimpse func()     // glance
 	record  *recording // nil where nobody wants to know
 	output  [2][]byte  // the lines that stdout and stderr have begun
 }
@@ -91,7 +93,7 @@ func NewState(ctx context.Context, p *Policy) *State {
 	if len(p.Config) > 0 {
 		s.config.Reset(p.Config)
 	}
-	s.watch = s.payWork
+	s.watch, s.glimpse = s.watched, s.glance
 	s.keys = make(map[string]*redaction.Pseudonymiser, len(p.Keys))
 	for name, key := range p.Keys {
 		s.keys[name] = redaction.NewPseudonymiser(name, key)
@@ -119,7 +121,7 @@ func (s *State) Mark() { s.marked = s.clock }
 // Begin makes call the event that the guest sees.
 func (s *State) Begin(call *filter.Call) {
 	s.call, s.doc, s.turn = call, call.Document, AtEvent
-	s.edited, s.emitBytes, s.seeded = 0, 0, false
+	s.edited, s.emitBytes, s.seeded, s.given = 0, 0, false, s.doc.Given()
 	s.record.reset()
 	s.places.Reset()
 	s.doc.Watch(watchedWork, s.watch)

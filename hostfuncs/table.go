@@ -161,8 +161,15 @@ func (s *State) work() int {
 	return n
 }
 
-// watchedWork is how much work one search along a path does before it is paid for.
+// watchedWork is how much a document does in one call before that is paid for, and the
+// clock is looked at.
 const watchedWork = 4 * settleAt * bytesPerUnit
+
+// watched is called by the event's document while it works.
+func (s *State) watched() {
+	s.payWork()
+	s.glance()
+}
 
 // payWork charges for what the documents have done since it was last called. What
 // visits many nodes calls it in between.

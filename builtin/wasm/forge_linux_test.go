@@ -1,6 +1,7 @@
 package wasm_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -107,6 +108,17 @@ var forgeries = []forged{
 	{name: "a kind of edit that there is not", result: edits([]byte{77}, at(6))},
 	{name: "edits that end too early", result: edits([]byte{editSet}, at(6), []byte{200, 1, '"'})},
 	{name: "findings beyond the text", result: edits([]byte{editMatches}, at(6), []byte{1, 1, 0, 100})},
+	{name: "findings of nothing without end", result: func() wire.Result {
+		const many = 4_000_000
+		r := keeps()
+		r.Edits = binary.AppendUvarint(append(append([]byte{editMatches}, at(6)...), 1), many)
+		r.Edits = append(r.Edits, make([]byte, 2*many)...) // of no byte each, one at the other
+		return r
+	}},
+	{name: "an edit at a place that another edit moved", result: edits([]byte{editDelete}, at(6), []byte{editSet}, at(6), text(`"forged"`))},
+	{name: "an edit at a number without end", result: edits([]byte{editSet}, bytes.Repeat([]byte{0x81}, 12), text(`1`))},
+	{name: "an edit four thousand steps deep", result: edits([]byte{editSet, 0x80, 0x20}, make([]byte, 4096), text(`1`))},
+	{name: "a deletion of what is gone", result: edits([]byte{editDelete | everyMatch, 1}, []byte{editDelete}, at(6))},
 	{name: "a pseudonym under a key that it was not granted", result: edits([]byte{editHMAC}, at(6), text("other"))},
 	{name: "edits without end", result: func() wire.Result {
 		r := keeps()
@@ -164,6 +176,10 @@ var forgeries = []forged{
 		select {}
 	}},
 	{name: "its death", answer: func(*process.Side, []byte) { os.Exit(3) }},
+	{name: "its death at an event that there is not", answer: func(s *process.Side, _ []byte) {
+		s.Progress(-1)
+		os.Exit(3)
+	}},
 	{name: "its death in the middle", answer: func(s *process.Side, b []byte) {
 		copy(s.Out()[process.First:], b)
 		os.Exit(137)

@@ -161,6 +161,7 @@ func generated() []Case {
 		{Name: "joins", What: "a loop with an if that sets 4,900 locals, all used afterwards", Cause: auditrelay.CauseFuel, Wasm: built{event: call, extra: joins(4_900)}.wasm()},
 		{Name: "joins-init", What: "the same in auditrelay_init", Refused: "out_of_fuel", Wasm: built{event: append([]byte{opCall, 1}, opI32Const, 0), extra: joins(4_900), start: true}.wasm()},
 		{Name: "names-long", What: "traps in a function whose name has 8 MiB", Cause: auditrelay.CauseTrap, Wasm: built{event: call, extra: []byte{0, opUnreachable, opEnd}, tail: longName(1, 8<<20)}.wasm()},
+		{Name: "names-many", What: "traps in a function whose million locals have names", Cause: auditrelay.CauseTrap, Wasm: built{event: call, extra: []byte{0, opUnreachable, opEnd}, tail: manyNames(1, 1_000_000)}.wasm()},
 		{Name: "locals-recursion", What: "calls itself with 4,900 locals", Cause: auditrelay.CauseStack, Wasm: built{event: call, extra: locals}.wasm()},
 		{Name: "locals-loops", What: "4,000 locals times 2,000 loops", Refused: "too dear to compile", Wasm: built{event: call, extra: manyLocals}.wasm()},
 		{Name: "nested-blocks", What: "10,000 blocks inside each other", Refused: "nested more than", Wasm: built{event: call, extra: nested}.wasm()},
@@ -192,6 +193,7 @@ func generated() []Case {
 		{Name: "import-ungranted", What: "edits without a manifest", Refused: "not granted", Wasm: built{event: kept, module: hostfuncs.ModuleV1, name: "mask", params: []byte{typeI32}, result: []byte{typeI32}}.wasm()},
 		{Name: "manifest-broken", What: "a manifest that is no JSON", Refused: "manifest", Wasm: built{event: kept, asks: "{"}.wasm()},
 		{Name: "manifest-abi", What: "a manifest of another ABI", Refused: "abi", Wasm: built{event: kept, asks: `{"name":"x","abi":"9.9"}`}.wasm()},
+		{Name: "manifest-twice", What: "two manifests", Refused: "manifest", Wasm: section(built{event: kept, asks: `{"name":"x","abi":"1.0"}`}.wasm(), 0, append(named(nil, "auditrelay"), `{"name":"x","abi":"1.0","writes":["**"]}`...))},
 		{Name: "manifest-huge", What: "a manifest of a megabyte", Refused: "manifest", Wasm: built{event: kept, asks: `{"name":"` + strings.Repeat("x", 1<<20) + `","abi":"1.0"}`}.wasm()},
 	}
 	return all
@@ -220,6 +222,15 @@ func joins(n int) []byte {
 func longName(function, n int) []byte {
 	names := named(append([]byte{1}, byte(function)), strings.Repeat("n", n))
 	return section(nil, 0, section(named(nil, "name"), 1, names))
+}
+
+// manyNames is a name section that gives names to n locals of a function, which has none.
+func manyNames(function, n int) []byte {
+	locals := unsigned(unsigned(unsigned(nil, 1), function), n)
+	for i := range n {
+		locals = named(unsigned(locals, i), "x")
+	}
+	return section(nil, 0, section(named(nil, "name"), 2, locals))
 }
 
 // signature is a module whose only exported function has a name and one of two

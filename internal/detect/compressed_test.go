@@ -20,7 +20,7 @@ func TestShortTextsInflateLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := []byte(base64.StdEncoding.EncodeToString(packed.Bytes()))
-	s := set.begin(Name{})
+	s := set.begin(Name{}, nil)
 	defer set.end(&s)
 	set.deeper(text, &s)
 	if n := s.inner.inflated; n == 0 || n > shortPerByte*len(text) {

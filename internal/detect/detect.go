@@ -137,12 +137,18 @@ func (c *Catalogue) name(key []byte) Name {
 // alone. The time is linear in len(text) whatever it holds. It allocates nothing
 // beside dst, but for an operator's expression that has to be searched for.
 func (s *Set) Append(dst []Finding, text []byte, name Name) []Finding {
+	return s.AppendAtPace(dst, text, name, nil)
+}
+
+// AppendAtPace is Append, and calls look again and again while it is under way: about once
+// for each KiB. look may panic to end it; nil is Append.
+func (s *Set) AppendAtPace(dst []Finding, text []byte, name Name, look func()) []Finding {
 	if len(text) < shortest {
 		return dst
 	}
 	whole, ok := s.under(name, text)
 	before := len(dst)
-	w := s.begin(name)
+	w := s.begin(name, look)
 	for from := 0; ; {
 		f, found := s.next(text, from, &w)
 		if !found {
@@ -163,14 +169,17 @@ func (s *Set) Append(dst []Finding, text []byte, name Name) []Finding {
 }
 
 // Detects reports whether Append would find anything.
-func (s *Set) Detects(text []byte, name Name) bool {
+func (s *Set) Detects(text []byte, name Name) bool { return s.DetectsAtPace(text, name, nil) }
+
+// DetectsAtPace is to Detects what AppendAtPace is to Append.
+func (s *Set) DetectsAtPace(text []byte, name Name, look func()) bool {
 	if len(text) < shortest {
 		return false
 	}
 	if _, ok := s.under(name, text); ok {
 		return true
 	}
-	w := s.begin(name)
+	w := s.begin(name, look)
 	defer s.end(&w)
 	if _, ok := s.next(text, 0, &w); ok {
 		return true
@@ -197,7 +206,18 @@ type scan struct {
 	work  *work
 	notes notes
 	inner *decoder
-	size  int // of the text
+	size  int    // of the text
+	look  func() // nil: nobody looks in
+}
+
+// lookBytes is how much of a text is scanned before somebody looks in.
+const lookBytes = 1 << 10
+
+// pass lets somebody look in.
+func (w *scan) pass() {
+	if w.look != nil {
+		w.look()
+	}
 }
 
 // notes are what a scan has seen that asks for another look.
@@ -268,8 +288,8 @@ func merge(dst []Finding, before int, found []Finding) []Finding {
 	return dst[:before+n+1]
 }
 
-func (s *Set) begin(name Name) scan {
-	w := scan{name: name}
+func (s *Set) begin(name Name, look func()) scan {
+	w := scan{name: name, look: look}
 	if s.work != nil {
 		w.work = s.work.Get().(*work)
 		clear(w.work.searched)

@@ -19,10 +19,10 @@ func escapes() []pattern {
 // unescaped appends what is found in text with its escapes undone, and with those undone
 // that come out of it: URLs in URLs are escaped twice.
 func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Finding {
-	more := unescape(d, 0, text, nil)
+	more := unescape(d, 0, text, nil, w)
 	found = s.inPlain(found, d, 0, w)
 	if more {
-		unescape(d, 1, d.plain[0], d.at[0])
+		unescape(d, 1, d.plain[0], d.at[0], w)
 		found = s.inPlain(found, d, 1, w)
 	}
 	return found
@@ -31,7 +31,7 @@ func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Fin
 // inPlain appends what is found in a text without its escapes, at the places with them.
 func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding {
 	plain, at := d.plain[round], d.at[round]
-	inner := scan{name: w.name, work: w.work}
+	inner := scan{name: w.name, work: w.work, look: w.look}
 	for from := 0; ; {
 		f, ok := s.next(plain, from, &inner)
 		if !ok {
@@ -56,7 +56,7 @@ func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding
 
 // unescape undoes the escapes of text into a round's room, and reports whether there may be
 // others in what comes out. at is where each byte of text stood, nil: where it stands.
-func unescape(d *decoder, round int, text []byte, at []int32) (more bool) {
+func unescape(d *decoder, round int, text []byte, at []int32, w *scan) (more bool) {
 	plain, to := d.plain[round][:0], d.at[round][:0]
 	place := func(i int) int32 {
 		if at == nil {
@@ -64,7 +64,11 @@ func unescape(d *decoder, round int, text []byte, at []int32) (more bool) {
 		}
 		return at[i]
 	}
-	for i := 0; i < len(text); {
+	for i, due := 0, lookBytes; i < len(text); {
+		if i >= due {
+			due = i + 16*lookBytes
+			w.pass()
+		}
 		r, n := escape(text[i:])
 		if n == 0 {
 			plain, to = append(plain, text[i]), append(to, place(i))

@@ -44,6 +44,7 @@ func (s *Set) runs(text []byte, w *scan) {
 		if end-start < runLeast {
 			continue
 		}
+		w.pass()
 		if f, ok := s.run(text, start, end, w); ok {
 			d := s.room(w)
 			d.found = append(d.found, f)
@@ -114,7 +115,7 @@ func (s *Set) decoded(decode func(dst, row []byte) []byte, row []byte, w *scan, 
 // within looks at a text that stood encoded, and at the rows in it that are encoded
 // themselves.
 func (s *Set) within(text []byte, w *scan, layer int) (Finding, bool) {
-	inner := scan{name: Name{at: w.name.at}, work: w.work, inner: w.inner, size: w.size}
+	inner := scan{name: Name{at: w.name.at}, work: w.work, inner: w.inner, size: w.size, look: w.look}
 	if f, ok := s.next(text, 0, &inner); ok || layer+1 == layers {
 		return f, ok
 	}

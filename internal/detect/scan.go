@@ -66,10 +66,16 @@ func (s *Set) next(text []byte, from int, w *scan) (Finding, bool) {
 	a := s.automaton
 	state, table, hit := a.behind(text, from), a.next, a.firstHit
 	best, rank, end := Finding{}, -1, len(text)
-	for i := from; i < end; i++ {
+	for i, due := from, from+lookBytes; i < end; i++ {
 		state = table[state|uint32(a.class[text[i]])]
-		if state < hit {
+		if state < hit && i < due {
 			continue
+		}
+		if i >= due {
+			due = i + lookBytes
+			if w.pass(); state < hit {
+				continue
+			}
 		}
 		for _, at := range a.ends(state) {
 			f, r, ok := s.look(int(at), text, from, i, w)

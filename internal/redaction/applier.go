@@ -291,7 +291,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 		if r.do == Truncate {
 			a.out = append(a.out[:0], Shorten(a.value, r.keep)...)
 		} else {
-			a.out = AppendPartial(a.out[:0], a.value, r.keep)
+			a.out = AppendPartial(a.out[:0], a.value, r.keep, nil)
 		}
 	default:
 		return fmt.Errorf("redact: %v is no operation", r.do)

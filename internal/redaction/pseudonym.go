@@ -106,15 +106,28 @@ func Shorten(s []byte, n int) []byte {
 
 // AppendPartial appends Mask and the last n characters (code points) of s, but
 // never more than half of them: what is short is no less a value. What was made so
-// before stays as it is.
-func AppendPartial(dst, s []byte, n int) []byte {
+// before stays as it is. look, nil for nobody's, is called again and again while it works.
+func AppendPartial(dst, s []byte, n int, look func()) []byte {
+	const often = 64 << 10
+	count := 0
+	for i := range s {
+		if utf8.RuneStart(s[i]) {
+			count++
+		}
+		if look != nil && i%often == often-1 {
+			look()
+		}
+	}
 	if rest, ok := bytes.CutPrefix(s, []byte(Mask)); ok {
-		s, n = rest, min(n, utf8.RuneCount(rest))
+		s, n = rest, min(n, count-utf8.RuneCountInString(Mask))
 	} else {
-		n = min(n, utf8.RuneCount(s)/2)
+		n = min(n, count/2)
 	}
 	start := len(s)
 	for ; n > 0; n-- {
+		if look != nil && n%often == 0 {
+			look()
+		}
 		_, size := utf8.DecodeLastRune(s[:start])
 		start -= size
 	}

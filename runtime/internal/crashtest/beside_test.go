@@ -31,7 +31,7 @@ func module(t *testing.T, dir, name string, wasm []byte, emit ...string) string 
 	sum := sha256.Sum256(wasm)
 	grants := ""
 	if len(emit) > 0 {
-		grants = ", emit: [" + strings.Join(emit, ", ") + "]"
+		grants = ", emit: [" + strings.Join(emit, ", ") + "], keys: [key], metrics: [metric]"
 	}
 	return fmt.Sprintf("  %s: {wasm: %s, sha256: %s, grants: {write: [\"**\"]%s}}\n", name, file, hex.EncodeToString(sum[:]), grants)
 }
@@ -59,11 +59,13 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "auditrelay.yaml")
-	write(t, config, fmt.Sprintf("data_dir: %s\nfilters:\n%s%scallbacks:\n"+
+	key := filepath.Join(dir, "key")
+	write(t, key, strings.Repeat("0123456789abcdef", 4))
+	write(t, config, fmt.Sprintf("data_dir: %s\nkeys: {key: file:%s}\nfilters:\n%s%scallbacks:\n"+
 		"  - {name: hostile, filters: [hostile], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n"+
 		"  - {name: alerts, receives: emitted, sink: {file: {path: %s}}}\n"+
 		"  - {name: healthy, filters: [healthy], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n",
-		filepath.Join(dir, "data"), module(t, dir, "hostile", wasm, "alerts"), module(t, dir, "healthy", keep),
+		filepath.Join(dir, "data"), key, module(t, dir, "hostile", wasm, "alerts"), module(t, dir, "healthy", keep),
 		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "alerts", "events.ndjson"), filepath.Join(dir, "healthy", "events.ndjson")))
 	r := startRelay(t, address(t), config, "GODEBUG=gctrace=1")
 	b := beside{name: name}
