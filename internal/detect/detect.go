@@ -149,13 +149,16 @@ func (s *Set) AppendAtPace(dst []Finding, text []byte, name Name, look func()) [
 	whole, ok := s.under(name, text)
 	before := len(dst)
 	w := s.begin(name, look)
-	for from := 0; ; {
+	for from, due := 0, lookBytes; ; {
 		f, found := s.next(text, from, &w)
 		if !found {
 			break
 		}
 		dst = append(dst, f)
-		from = f.End
+		if from = f.End; from >= due {
+			due = from + lookBytes
+			w.pass()
+		}
 	}
 	if found, ok := s.deeper(text, &w); ok {
 		dst = merge(dst, before, found)

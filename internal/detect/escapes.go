@@ -32,12 +32,15 @@ func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Fin
 func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding {
 	plain, at := d.plain[round], d.at[round]
 	inner := scan{name: w.name, work: w.work, look: w.look}
-	for from := 0; ; {
+	for from, due := 0, lookBytes; ; {
 		f, ok := s.next(plain, from, &inner)
 		if !ok {
 			break
 		}
-		from = f.End
+		if from = f.End; from >= due {
+			due = from + lookBytes
+			w.pass()
+		}
 		f.Start, f.End = int(at[f.Start]), int(at[f.End])
 		found = append(found, f)
 	}
