@@ -45,24 +45,30 @@ func readAll(files Files, name string, most int64) (data []byte, err error) {
 // object is a stored object that was hashed.
 type object struct {
 	sum  proof.Hash
-	held []byte // its bytes; nil: it is large
+	held []byte // its bytes, unless it is large
 	open func() (io.ReadCloser, error)
 }
 
-// hashed hashes an object as it is stored.
-func hashed(files Files, name string) (o *object, err error) {
+// reading is the memory that reading takes, used again for each file.
+type reading struct {
+	stored bytes.Buffer
+	lines  *bufio.Reader
+}
+
+// hashed hashes an object as it is stored. What it holds is valid until the next one.
+func (m *reading) hashed(files Files, name string) (o *object, err error) {
 	o = &object{open: func() (io.ReadCloser, error) { return files.Open(name) }}
 	r, err := o.open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	held, err := io.ReadAll(io.LimitReader(r, maxHeld))
-	if err != nil {
+	m.stored.Reset()
+	if _, err := m.stored.ReadFrom(io.LimitReader(r, maxHeld)); err != nil {
 		return nil, err
 	}
 	h := sha256.New()
-	h.Write(held)
+	h.Write(m.stored.Bytes())
 	more, err := io.Copy(h, io.LimitReader(r, maxObject-maxHeld+1))
 	switch {
 	case err != nil:
@@ -70,7 +76,7 @@ func hashed(files Files, name string) (o *object, err error) {
 	case more > maxObject-maxHeld:
 		return nil, fmt.Errorf("it is larger than %d bytes", maxObject)
 	case more == 0:
-		o.held = held
+		o.held = m.stored.Bytes()
 	}
 	h.Sum(o.sum[:0])
 	return o, nil
@@ -78,7 +84,7 @@ func hashed(files Files, name string) (o *object, err error) {
 
 // content opens what the object holds, decompressed.
 func (o *object) content() (io.ReadCloser, error) {
-	if o.held != nil {
+	if len(o.held) > 0 {
 		return decompress(io.NopCloser(bytes.NewReader(o.held)))
 	}
 	r, err := o.open()
@@ -106,7 +112,7 @@ var errCompressed = errors.New("it cannot be decompressed")
 
 // decompress undoes the compression that the content tells. It closes stored.
 func decompress(stored io.ReadCloser) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(stored, lineBuffer)
+	b := bufio.NewReader(stored) // small: what follows reads large parts past it
 	start, err := b.Peek(sniffedSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, stored.Close())
@@ -154,9 +160,12 @@ type textLine struct {
 
 // eachLine calls fn for every line until it returns false. feeds: digests are with the
 // line feed.
-func eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) error {
-	b := bufio.NewReaderSize(r, lineBuffer)
-	h := sha256.New()
+func (m *reading) eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) error {
+	if m.lines == nil {
+		m.lines = bufio.NewReaderSize(nil, lineBuffer)
+	}
+	b, h := m.lines, sha256.New()
+	b.Reset(r)
 	long := int64(0) // bytes of a long line so far
 	for {
 		part, err := b.ReadSlice('\n')

@@ -134,7 +134,7 @@ func isBatch(stated []*payload) bool {
 // checkObject checks one object against its payload, or against one of others that may
 // stand in its place.
 func (v *verifier) checkObject(name string, p *payload, others ...*payload) {
-	o, err := hashed(v.files, name)
+	o, err := v.hashed(v.files, name)
 	if err != nil {
 		v.Fault(Fault{Unreadable, name, 0, p.first(), err.Error()})
 		return
@@ -189,7 +189,7 @@ func (v *verifier) checkRecords(o *object, p *payload, same bool) (faults []line
 		most = maxGuessed
 	}
 	sums, whole := make([]proof.Hash, 0, len(p.outcomes)), true
-	err = eachLine(io.LimitReader(r, most+1), false, func(l *textLine) bool {
+	err = v.eachLine(io.LimitReader(r, most+1), false, func(l *textLine) bool {
 		sums, size = append(sums, l.sum), size+l.bytes
 		whole = size <= most && len(sums) <= lines
 		return whole
@@ -374,7 +374,7 @@ func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, 
 		}
 		n, full := 0, false
 		if err == nil {
-			err = eachLine(r, ended, func(l *textLine) bool {
+			err = v.eachLine(r, ended, func(l *textLine) bool {
 				if full = len(out) == most; full {
 					return false
 				}

@@ -217,6 +217,7 @@ func grouped(n uint64) string {
 // verifier is one call of Verify.
 type verifier struct {
 	Report
+	reading
 	options Options
 	files   Files
 	keys    *Keys
