@@ -6,7 +6,7 @@ document.addEventListener("htmx:sseMessage", (event) => {
 
 // Says when a live screen is not updated.
 const stale = (yes) => {
-  const note = document.getElementById("stale");
+  const note = document.getElementById("not-updated");
   if (note) note.hidden = !yes;
 };
 for (const name of ["htmx:sseError", "htmx:responseError", "htmx:sendError"]) document.addEventListener(name, () => stale(true));
