@@ -75,7 +75,8 @@ type Options struct {
 	Proofs ProofOptions
 
 	// Memory bounds the events and payloads that all callbacks process and send at a time,
-	// estimated. Callbacks share it fairly: under pressure chunks get smaller, and a
+	// estimated. An event below 512 bytes counts as 512: what is kept beside it takes that.
+	// Callbacks share it fairly: under pressure chunks get smaller, and a
 	// callback waits for its own share, never for another callback. One large event or
 	// payload may exceed it. Default: 32 MiB, or eight times the largest Chunk.Bytes if
 	// that is above its default.

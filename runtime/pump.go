@@ -132,21 +132,38 @@ func (p *pump) run(ctx context.Context) {
 			p.r.forget(p)
 			return
 		}
-		wait := time.Hour
-		if !until.IsZero() {
-			wait = max(time.Until(until), 0)
+		if until.IsZero() {
+			until = time.Now().Add(time.Hour)
 		}
-		timer.Reset(wait)
+		p.await(ctx, timer, appended, until)
+	}
+}
+
+// together is how long after a look further appended events are left for the next one:
+// with many callbacks, a look of each at every commit costs more than the commit.
+const together = 5 * time.Millisecond
+
+// await waits until there is something to do, and brings in what was reported.
+func (p *pump) await(ctx context.Context, timer *time.Timer, appended <-chan struct{}, until time.Time) {
+	looked := time.Now()
+	timer.Reset(max(until.Sub(looked), 0))
+	for {
 		select {
 		case res := <-p.results:
 			p.settle(ctx, res)
 		case a := <-p.asks:
 			p.answer(ctx, a)
 		case <-appended:
+			if again := looked.Add(together); time.Now().Before(again) && again.Before(until) {
+				appended, until = nil, again
+				timer.Reset(time.Until(again))
+				continue
+			}
 		case <-p.wake:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
+		return
 	}
 }
 
@@ -322,6 +339,8 @@ func (p *pump) publish() {
 		p.r.log.Log(context.Background(), level, "callback is "+c.State, "callback", p.name, "was", p.state, "reason", c.Reason)
 		p.state = c.State
 	}
-	p.r.blocking()
+	if s.Blocked || p.r.counters.blockedBy.Load() != nil { // otherwise no other callback has changed that
+		p.r.blocking()
+	}
 	p.r.publish()
 }

@@ -85,7 +85,7 @@ type Runtime struct {
 	users     users
 	histories map[string]*attempts // by lane id
 	closed    bool
-	changed   chan struct{} // closed and replaced when a pump publishes
+	changed   chan struct{} // closed when a pump publishes; nil while nobody waits for it
 	applying  sync.Mutex    // one Open, Apply, Replay or Close at a time
 }
 
@@ -107,7 +107,7 @@ type counters struct {
 func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention, control: o.Control.Callback, controlOnly: o.Control.Only,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
-		pumps:  map[string]*pump{}, users: users{}, histories: map[string]*attempts{}, changed: make(chan struct{})}
+		pumps:  map[string]*pump{}, users: users{}, histories: map[string]*attempts{}}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
@@ -317,6 +317,9 @@ func (r *Runtime) Settled(ctx context.Context) error {
 func (r *Runtime) settled(ctx context.Context, head uint64) error {
 	for {
 		r.mu.Lock()
+		if r.changed == nil {
+			r.changed = make(chan struct{})
+		}
 		changed, closed := r.changed, r.closed
 		waiting := ""
 		for name, p := range r.pumps {
@@ -368,9 +371,11 @@ func (r *Runtime) eachPump(fn func(*pump)) {
 // publish wakes those who wait for a pump's progress.
 func (r *Runtime) publish() {
 	r.mu.Lock()
-	close(r.changed)
-	r.changed = make(chan struct{})
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
 }
 
 // forget drops the pump of a replay that is done.

@@ -34,8 +34,15 @@ const maxShared = 8
 // The most results that are kept: those of the newest events.
 const (
 	maxSharedBytes  = 8 << 20 // of edited documents, of all groups together
-	maxSharedEvents = 1 << 14 // of one group
+	maxSharedEvents = 1 << 15 // of all groups together; a result takes some 250 bytes
+	maxGroupEvents  = 1 << 14 // of one
 )
+
+// sharedBounds is what one group may keep.
+type sharedBounds struct {
+	bytes  int64
+	events int
+}
 
 // shareGroup is callbacks that judge alike.
 type shareGroup struct {
@@ -88,21 +95,29 @@ func (g *shareGroup) leave() {
 	}
 	s := g.sharing
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if g.users--; g.users == 0 {
+	g.users--
+	users := g.users
+	if users == 0 {
 		delete(s.groups, g.key)
+	}
+	s.mu.Unlock()
+	if users == 1 { // nobody is left to share with
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.runs, g.events, g.bytes = nil, 0, 0
 	}
 }
 
-// several reports whether there is somebody to share with, and how many bytes the group
-// may keep.
-func (g *shareGroup) several() (ok bool, most int64) {
+// several reports whether there is somebody to share with, and how much the group may
+// keep.
+func (g *shareGroup) several() (ok bool, most sharedBounds) {
 	if g == nil {
-		return false, 0
+		return false, sharedBounds{}
 	}
 	g.sharing.mu.Lock()
 	defer g.sharing.mu.Unlock()
-	return g.users > 1, maxSharedBytes / int64(len(g.sharing.groups))
+	n := len(g.sharing.groups)
+	return g.users > 1, sharedBounds{bytes: int64(maxSharedBytes / n), events: min(maxSharedEvents/n, maxGroupEvents)}
 }
 
 // keyOf returns on what the judgements of c depend; ok is false if they must not be
@@ -140,7 +155,7 @@ func keyOf(c *Callback) (key shareKey, ok bool) {
 }
 
 // all is judge.all, with what another callback judged already.
-func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Event, room, most int64) (judged []delivery.Judged, held, err error) {
+func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Event, room int64, most sharedBounds) (judged []delivery.Judged, held, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	judged = make([]delivery.Judged, 0, len(events))
@@ -196,7 +211,7 @@ func (g *shareGroup) find(e *auditrelay.Event) (delivery.Judged, bool) {
 
 // keep keeps results for the others: those that went well, and that depend on the event
 // alone.
-func (g *shareGroup) keep(judged []delivery.Judged, most int64) {
+func (g *shareGroup) keep(judged []delivery.Judged, most sharedBounds) {
 	run := sharedRun{judged: make([]sharedJudged, 0, len(judged))}
 	for i := range judged {
 		j := judged[i]
@@ -210,12 +225,12 @@ func (g *shareGroup) keep(judged []delivery.Judged, most int64) {
 		}
 		run.judged = append(run.judged, one)
 	}
-	if len(run.judged) == 0 || run.bytes > most || len(run.judged) > maxSharedEvents {
+	if len(run.judged) == 0 || run.bytes > most.bytes || len(run.judged) > most.events {
 		return
 	}
 	g.runs = append(g.runs, run)
 	g.events, g.bytes = g.events+len(run.judged), g.bytes+run.bytes
-	for g.bytes > most || g.events > maxSharedEvents {
+	for g.bytes > most.bytes || g.events > most.events {
 		old := g.runs[0]
 		g.runs[0] = sharedRun{}
 		g.runs = g.runs[1:]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"auditrelay"
 	"auditrelay/runtime/internal/delivery"
@@ -25,22 +26,40 @@ func (p *pump) take(ctx context.Context, a delivery.Action) {
 	p.results <- res
 }
 
-// leastChunk is about the least memory for events that a take asks for.
-const leastChunk = 64 << 10
+const (
+	// leastChunk is about the least memory for events that a take asks for.
+	leastChunk = 64 << 10
+	// leastEvent is the size at which a smaller event counts: what is kept beside its data,
+	// such as its receipt and its outcome, takes copiesOfChunk times as much.
+	leastEvent = 512
+)
 
 // takeMemory waits for the memory of a take, and makes the take smaller where it gets
 // less than it asked for, which short says.
 func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant, short bool, err error) {
-	want := a.Bytes
-	if a.Kind != delivery.TakeDead {
-		want = min(want, max(a.Waiting, leastChunk))
-	}
-	held, err = p.r.memory.take(ctx, p.callback.memory, copiesOfChunk*want)
+	want := chunkMemory(a)
+	held, err = p.r.memory.take(ctx, p.callback.memory, want)
 	if err != nil {
 		return nil, false, err
 	}
 	a.Bytes = min(a.Bytes, max(held.bytes/copiesOfChunk, 1))
-	return held, held.bytes < copiesOfChunk*want, nil
+	events := int(max(held.bytes/(copiesOfChunk*leastEvent), 1))
+	short = held.bytes < want || events < min(a.Events, int(a.To-a.From))
+	a.Events, a.Sequences = min(a.Events, events), a.Sequences[:min(len(a.Sequences), events)]
+	return held, short, nil
+}
+
+// chunkMemory is the memory that a take needs at most.
+func chunkMemory(a *delivery.Action) int64 {
+	if a.Kind == delivery.TakeDead {
+		return copiesOfChunk * max(a.Bytes, leastEvent*int64(len(a.Sequences)))
+	}
+	bytes := min(a.Bytes, max(a.Waiting, leastChunk))
+	events := min(int64(a.Events), int64(a.To-a.From))
+	if average := a.Waiting / max(int64(a.To-a.From), 1); average > 0 {
+		events = min(events, bytes/average+1)
+	}
+	return copiesOfChunk * max(bytes, leastEvent*events)
 }
 
 // enough exchanges the memory of a take for more where its one event is larger than what
@@ -90,16 +109,13 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	if short && to < a.To {
 		batch.Due = a.To
 	}
-	assigned := make([]auditrelay.Event, 0, len(events))
 	for i := range events {
 		if !a.Before.IsZero() && !events[i].Received.Before(a.Before) {
-			batch.To = events[i].Sequence
+			batch.To, events = events[i].Sequence, events[:i]
 			break
 		}
-		if state.Assigned(&events[i]) {
-			assigned = append(assigned, events[i])
-		}
 	}
+	assigned := assignedOf(&state, events)
 	p.callback.judging.RLock() // memory is waited for before
 	defer p.callback.judging.RUnlock()
 	switch {
@@ -132,6 +148,24 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 		batch.Bytes += uint64(len(events[i].Data))
 	}
 	return batch, nil
+}
+
+// assignedOf returns the events that are assigned to a lane: all of them, as a rule.
+func assignedOf(s *delivery.State, events []auditrelay.Event) []auditrelay.Event {
+	n := 0
+	for n < len(events) && s.Assigned(&events[n]) {
+		n++
+	}
+	if n == len(events) {
+		return events
+	}
+	assigned := slices.Clone(events[:n])
+	for i := n + 1; i < len(events); i++ {
+		if s.Assigned(&events[i]) {
+			assigned = append(assigned, events[i])
+		}
+	}
+	return assigned
 }
 
 // judgeOwn judges the own records among events, and skips all else. Like judge.all it may

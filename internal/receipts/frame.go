@@ -116,17 +116,18 @@ func (s *Sealed) Seal(at time.Time) []byte {
 
 // Encode makes a frame of receipts, in the order of their sequences.
 func (c *Codec) Encode(config string, receipts []Receipt) *Sealed {
+	return c.EncodeEach(config, len(receipts), func(i int) Receipt { return receipts[i] })
+}
+
+// EncodeEach is Encode of n receipts that are made one by one, twice at most.
+func (c *Codec) EncodeEach(config string, n int, at func(i int) Receipt) *Sealed {
 	e := encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}}
-	body := e.encode(config, receipts)
+	body := e.encode(config, n, at)
 	if len(body) > maxBody {
 		e = encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}, bare: true}
-		body = e.encode(config, receipts)
+		body = e.encode(config, n, at)
 	}
-	s := &Sealed{size: len(body), body: c.encoder.EncodeAll(body, make([]byte, 0, len(body)/2+64))}
-	if n := len(receipts); n > 0 {
-		s.first, s.last = receipts[0].Sequence, receipts[n-1].Sequence
-	}
-	return s
+	return &Sealed{first: e.first, last: e.last, size: len(body), body: c.encoder.EncodeAll(body, make([]byte, 0, len(body)/2+64))}
 }
 
 // ReadHeader reads what stands before the body. It does not look at the body.
@@ -190,20 +191,26 @@ type encoder struct {
 	key         []byte
 	lastTrail   Trail
 	lastIndexes []byte
-	bare        bool // of all that a filter touched, only that it did
+	lastWay     Receipt // of the receipt before, with its marks and its place
+	lastMarks   byte
+	lastPlace   uint64
+	first, last uint64 // sequences
+	bare        bool   // of all that a filter touched, only that it did
 }
 
-func (e *encoder) encode(config string, receipts []Receipt) []byte {
+func (e *encoder) encode(config string, n int, at func(i int) Receipt) []byte {
 	conf := e.text(config)
-	previous := uint64(0)
-	e.events = make([]byte, 0, 3*len(receipts))
-	e.digests = make([]byte, 0, 2*len(Digest{})*len(receipts))
-	for i := range receipts {
-		r := &receipts[i]
+	e.events = make([]byte, 0, 3*n)
+	e.digests = make([]byte, 0, 2*len(Digest{})*n)
+	for i := range n {
+		one := at(i)
+		r := &one
 		marks := marksOf(r)
-		e.events = appendUvarint(e.events, r.Sequence-previous)
+		e.events = appendUvarint(e.events, r.Sequence-e.last)
 		e.events = appendUvarint(e.events, e.way(r, marks))
-		previous = r.Sequence
+		if e.last = r.Sequence; i == 0 {
+			e.first = r.Sequence
+		}
 		if marks&hasInput != 0 {
 			e.digests = append(e.digests, r.Input[:]...)
 		}
@@ -216,7 +223,7 @@ func (e *encoder) encode(config string, receipts []Receipt) []byte {
 	body = appendUvarint(body, conf)
 	body = append(appendUvarint(body, uint64(len(e.visits))), e.visitTable...)
 	body = append(appendUvarint(body, uint64(len(e.ways))), e.wayTable...)
-	body = append(appendUvarint(body, uint64(len(receipts))), e.events...)
+	body = append(appendUvarint(body, uint64(n)), e.events...)
 	return append(body, e.digests...)
 }
 
@@ -270,7 +277,7 @@ func (e *encoder) visit(v *Visit) uint64 {
 // trail returns the places of the visits in t, as they stand in a way.
 func (e *encoder) trail(t Trail) []byte {
 	// Events in a row mostly share their trail.
-	if e.lastIndexes != nil && len(t) == len(e.lastTrail) && (len(t) == 0 || &t[0] == &e.lastTrail[0]) {
+	if e.lastIndexes != nil && t.is(e.lastTrail) {
 		return e.lastIndexes
 	}
 	e.lastTrail = t
@@ -281,7 +288,22 @@ func (e *encoder) trail(t Trail) []byte {
 	return e.lastIndexes
 }
 
+// is reports whether the two trails are one.
+func (t Trail) is(other Trail) bool {
+	return len(t) == len(other) && (len(t) == 0 || &t[0] == &other[0])
+}
+
+// way returns the place of a receipt's way in the table. Events in a row mostly share it.
 func (e *encoder) way(r *Receipt, marks byte) uint64 {
+	if l := &e.lastWay; len(e.ways) > 0 && marks == e.lastMarks && r.Outcome == l.Outcome && r.Cause == l.Cause && r.Filter == l.Filter &&
+		r.Reason == l.Reason && r.Emitted == l.Emitted && r.Trail.is(l.Trail) {
+		return e.lastPlace
+	}
+	e.lastWay, e.lastMarks, e.lastPlace = *r, marks, e.findWay(r, marks)
+	return e.lastPlace
+}
+
+func (e *encoder) findWay(r *Receipt, marks byte) uint64 {
 	trail := e.trail(r.Trail)
 	w := append(e.key[:0], byte(r.Outcome))
 	w = appendUvarint(w, e.text(string(r.Cause)))

@@ -123,7 +123,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 		}
 	}
 	if at.Receipts != nil && len(a.Judged) > 0 {
-		a.frame = at.Receipts.Encode(at.Config, receiptsOf(a.Judged))
+		a.frame = at.Receipts.EncodeEach(at.Config, len(a.Judged), func(i int) receipts.Receipt { return receiptOf(&a.Judged[i]) })
 	}
 	return a, a.state(at)
 }

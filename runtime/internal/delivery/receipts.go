@@ -12,15 +12,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// receiptsOf are the receipts of a batch as it is about to be sealed.
-func receiptsOf(judged []Judged) []receipts.Receipt {
-	out := make([]receipts.Receipt, len(judged))
-	for i := range judged {
-		out[i] = receiptOf(&judged[i])
-	}
-	return out
-}
-
+// receiptOf is the receipt of an event as its batch is about to be sealed.
 func receiptOf(j *Judged) receipts.Receipt {
 	r := receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
 		Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}

@@ -160,7 +160,7 @@ func (d *decoder) lookup(table []string) string {
 // encodeSequences writes ascending-or-not sequences of a payload, each with
 // whether a tombstone stands for it.
 func encodeSequences(sequences []uint64, tombstone func(i int) bool) []byte {
-	var out []byte
+	out := make([]byte, 0, len(sequences)+binary.MaxVarintLen64)
 	var previous uint64
 	for i, s := range sequences {
 		mark := int64(0)
@@ -175,6 +175,7 @@ func encodeSequences(sequences []uint64, tombstone func(i int) bool) []byte {
 
 // decodeSequences is the inverse of encodeSequences.
 func decodeSequences(in []byte) (sequences []uint64, tombstones map[uint64]bool, err error) {
+	sequences = make([]uint64, 0, len(in)) // nearly always a byte each
 	var previous uint64
 	for len(in) > 0 {
 		v, n := binary.Varint(in)

@@ -68,11 +68,22 @@ func (a *Assembled) state(at Place) error {
 	a.rendered = nil
 	for i := range a.payloads {
 		p, m := &a.payloads[i], &a.marks[i]
-		m.outcomes = make([]proof.Outcome, len(p.Sequences))
-		a.each(p, func(k, at int) { m.outcomes[k] = a.outcomes[at] })
+		m.outcomes = a.outcomesOf(p)
 		m.joined = a.joins(p)
 	}
 	return nil
+}
+
+// outcomesOf returns what is to be stated of a payload's records, in their order.
+func (a *Assembled) outcomesOf(p *auditrelay.Payload) []proof.Outcome {
+	n, from := len(p.Sequences), a.find(p.Sequences[0])
+	// Sequences ascend in both: where first and last are as far apart, all are alike.
+	if last := from + n - 1; last < len(a.Judged) && a.Judged[last].Event.Sequence == p.Sequences[n-1] {
+		return a.outcomes[from : last+1 : last+1]
+	}
+	outcomes := make([]proof.Outcome, n)
+	a.each(p, func(k, at int) { outcomes[k] = a.outcomes[at] })
+	return outcomes
 }
 
 // each calls fn for every record of a payload, with its place there and that of its event

@@ -24,8 +24,9 @@ type readSegment struct {
 }
 
 const (
-	behindBytes = 8 << 20
-	behindStep  = 1 << 20
+	behindBytes  = 10 << 20 // of memory
+	behindStep   = 1 << 20  // of data
+	behindEvents = behindStep / 256
 	// fewEvents: who asks for so few looks at single events, and goes nowhere from there.
 	fewEvents = 16
 )
@@ -73,13 +74,13 @@ func (b *behind) segment(j *Journal, at, end uint64) (*readSegment, error) {
 	if i < len(b.segments) {
 		end = min(end, b.segments[i].first())
 	}
-	events, err := j.read(at, end, int(end-at), behindStep)
+	events, err := j.read(at, end, int(min(end-at, behindEvents)), behindStep)
 	if err != nil {
 		return nil, err
 	}
 	s := readSegment{events: events, used: b.clock}
 	for k := range events {
-		s.bytes += int64(len(events[k].Data))
+		s.bytes += int64(len(events[k].Data) + eventBytes)
 	}
 	b.segments = append(b.segments[:i], append([]readSegment{s}, b.segments[i:]...)...)
 	b.bytes += s.bytes

@@ -55,9 +55,13 @@ type blobFile struct {
 
 const (
 	blobsName = "blobs"
-	// defaultBlob: below it, making, syncing and removing a file costs more than the engine does.
+	// defaultBlob: below it, making, syncing and removing a file costs more than the engine
+	// does.
 	defaultBlob = 16 << 10
-	blobBuffer  = 256 << 10
+	// aloneBlob is how many times as large what is to be stated has to be where the bodies
+	// are smaller: most of it is deleted before the engine makes a table of it.
+	aloneBlob  = 16
+	blobBuffer = 256 << 10
 	// What may wait for the engine's log to be given up.
 	maxDeadBytes = 32 << 20
 	maxDeadFiles = 256
@@ -149,13 +153,15 @@ func (b *blobs) read(key []byte, r blobRef) ([]byte, error) {
 // separate writes the large values of tx into a blob file and leaves in tx where they
 // are. It returns the file's number, 0 if there is none. After an error tx is as it was.
 func (j *Journal) separate(tx *Tx) (file uint64, err error) {
-	size := 0
+	size, bodies := 0, 0
 	for i := range tx.ops {
 		if o := &tx.ops[i]; o.kind == opSet && separable(o.key) {
-			size += len(o.arg)
+			if size += len(o.arg); Kind(o.key[0]) == KindBody {
+				bodies += len(o.arg)
+			}
 		}
 	}
-	if size == 0 || j.blobs.least < 0 || size < j.blobs.least {
+	if least := j.blobs.least; size == 0 || least < 0 || bodies < least && size < aloneBlob*least {
 		return 0, nil
 	}
 	done, err := j.reading()

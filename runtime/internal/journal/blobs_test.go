@@ -261,3 +261,37 @@ func TestThoseBehindReadTogether(t *testing.T) {
 		t.Error(j.behind.bytes)
 	}
 }
+
+// What is to be stated of a payload stays in the engine, unless it is large or has a large
+// body beside it.
+func TestStatementsAloneStandInTheEngine(t *testing.T) {
+	fs := vfs.NewMem()
+	j := open(t, "j", Options{FS: fs, Now: clock})
+	appendEvents(t, j, event("a", body(1)))
+	files := uint64(0)
+	for i, test := range []struct {
+		body, statement int
+		file            bool
+	}{
+		{0, 40 << 10, false}, {1 << 10, 40 << 10, false}, {15 << 10, 200 << 10, false},
+		{16 << 10, 1 << 10, true}, {0, 256 << 10, true}, {1 << 10, 256 << 10, true},
+	} {
+		n := uint64(i + 1)
+		text, said := []byte(noise(i, test.body)), []byte(noise(100+i, test.statement))
+		tx := &Tx{}
+		if test.body > 0 {
+			tx.SetAbout(1, BodyKey("s3", n), text)
+		}
+		tx.SetAbout(1, StatementKey("s3", n), said)
+		if _, err := j.Commit(tx); err != nil {
+			t.Fatal(err)
+		}
+		if made := j.blobs.last > files; made != test.file {
+			t.Errorf("a body of %d bytes, and %d stated: in a file: %v", test.body, test.statement, made)
+		}
+		files = j.blobs.last
+		if got, _, err := j.Get(StatementKey("s3", n)); err != nil || !bytes.Equal(got, said) {
+			t.Error(len(got), err)
+		}
+	}
+}

@@ -40,7 +40,8 @@ type Options struct {
 	// default. Negative is only at Open and Close, for tests that have no clock.
 	AnchorEvery time.Duration
 	// Blob is from how many bytes on the rendered payloads of a transaction stand in a file
-	// beside the storage engine; 0 is 16 KiB, negative is never.
+	// beside the storage engine; 0 is 16 KiB, negative is never. Where bodies
+	// are smaller, what is to be stated of the payloads does from 16 times as many on.
 	Blob int
 	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
 	// tests can show that they would notice.

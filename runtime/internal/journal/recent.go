@@ -3,13 +3,20 @@ package journal
 import (
 	"sort"
 	"sync"
+	"unsafe"
 
 	"auditrelay"
 	"auditrelay/internal/proof"
 )
 
-// recentBytes bounds the newest events that are kept in memory, by their records' size.
-const recentBytes = 12 << 20
+// recentBytes bounds the memory that the newest events take.
+const recentBytes = 16 << 20
+
+// eventBytes is what a decoded event takes beside its data. Of small events it is most.
+const eventBytes = int(unsafe.Sizeof(auditrelay.Event{}))
+
+// leastData is about the data of the smallest events that are usual.
+const leastData = 256
 
 // recent keeps the newest durable events in memory, decoded once for all callbacks that
 // are near the head: these read nothing from disk. It holds what was handed over for
@@ -41,7 +48,8 @@ func (r *recent) add(g *group) {
 	s := &segment{first: g.frame.first, received: g.frame.received, leaves: g.leaves, bodies: make([][]byte, len(g.events))}
 	for i, p := range g.events {
 		s.bodies[i] = p.body
-		s.bytes += len(p.body) + len(proof.Hash{})
+		head := len(p.body) - p.data // once more as text, when it is decoded
+		s.bytes += cap(p.body) + head + eventBytes + len(proof.Hash{})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +79,13 @@ func (r *recent) from(sequence uint64) []*segment {
 // read is Journal.read from memory. ok is false where it cannot answer.
 func (r *recent) read(from, end uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, ok bool) {
 	bytes := int64(0)
-	for _, s := range r.from(from) {
+	segments := r.from(from)
+	if n := len(segments); n > 0 {
+		last := segments[n-1]
+		room := last.first + uint64(len(last.leaves)) - from // as one piece of memory
+		events = make([]auditrelay.Event, 0, min(room, end-from, uint64(maxEvents), 1+uint64(maxBytes)/leastData))
+	}
+	for _, s := range segments {
 		decoded, err := s.decode()
 		if err != nil {
 			return nil, false // the disk tells what it is

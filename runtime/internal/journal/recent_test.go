@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"auditrelay"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // TestNewestEventsReadAsTheOldDo reads at random from a journal that has its newest
@@ -68,5 +71,44 @@ func TestNewestEventsReadAsTheOldDo(t *testing.T) {
 			t.Errorf("%d of 100 reads were from memory", inMemory)
 		}
 		closeJournal(t, j)
+	}
+}
+
+// TestSmallEventsInMemoryAreBounded: what a decoded event takes beside its data counts, in
+// the window of the newest events and in what was last read from disk.
+func TestSmallEventsInMemoryAreBounded(t *testing.T) {
+	fs := vfs.NewMem()
+	j := open(t, "j", Options{FS: fs, Now: clock})
+	const all = 120_000
+	for n := 0; n < all; {
+		events := make([]auditrelay.Event, 5000)
+		for i := range events {
+			events[i] = event(fmt.Sprint(n), "{}")
+			n++
+		}
+		appendEvents(t, j, events...)
+	}
+	inMemory := func(n int) int { return n * int(unsafe.Sizeof(auditrelay.Event{})) }
+	kept := 0
+	for _, s := range j.recent.segments {
+		kept += len(s.leaves)
+	}
+	if inMemory(kept) > recentBytes || kept < 10_000 {
+		t.Errorf("the newest %d events are kept, which take over %d bytes, at most %d", kept, inMemory(kept), recentBytes)
+	}
+	closeJournal(t, j)
+	j = open(t, "j", Options{FS: fs, Now: clock})
+	for at, most := uint64(1), 0; at < j.Head().Next; {
+		events, next, err := j.Read(at, 10_000, 1<<20)
+		if err != nil || len(events) == 0 {
+			t.Fatal(len(events), err)
+		}
+		at, kept = next, 0
+		for _, s := range j.behind.segments {
+			kept += len(s.events)
+		}
+		if most = max(most, kept); inMemory(most) > behindBytes+inMemory(behindEvents) {
+			t.Fatalf("%d events read from disk are kept, which take over %d bytes, at most %d", kept, inMemory(kept), behindBytes)
+		}
 	}
 }
