@@ -24,7 +24,7 @@ func TestSmallEventsTakeTheirMemory(t *testing.T) {
 	}{
 		{callbacks: 1, events: 10_000, size: 40, bytes: 8 << 20, least: 10_000, most: 10_000},
 		{callbacks: 64, events: 10_000, size: 40, bytes: 8 << 20, least: 60, most: 8192},
-		{callbacks: 64, events: 10_000, size: 1000, bytes: 8 << 20, least: 60, most: 8192},
+		{callbacks: 64, events: 10_000, size: 1000, bytes: 8 << 20, least: 30, most: 8192},
 		{callbacks: 1, events: 10_000, size: 8 << 10, bytes: 1 << 20, least: 128, most: 2048},
 	} {
 		m := newMemory(defaultMemory)
