@@ -113,3 +113,13 @@ const (
 	CauseLeak           Cause = "leak"            // contains what must_not_leave forbids
 	CauseErased         Cause = "erased"          // its period was erased before the callback reached it
 )
+
+// Causes returns every cause but CauseNone.
+func Causes() []Cause {
+	return []Cause{
+		CauseWhen, CauseDrop, CauseTrap, CauseProtocol, CauseRejectedOutput, CauseFail,
+		CauseFuel, CauseMemory, CauseStack, CauseInit, CauseWallTime, CauseKilled,
+		CauseBreaker, CausePanic, CauseRefused, CauseTooLarge, CauseRender, CauseRetention,
+		CauseOperator, CauseDetached, CauseIngest, CauseHops, CauseLeak, CauseErased,
+	}
+}

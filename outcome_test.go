@@ -2,6 +2,9 @@ package auditrelay_test
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +30,23 @@ func TestOutcomesHaveNames(t *testing.T) {
 	var o auditrelay.Outcome
 	if err := json.Unmarshal([]byte(`"lost"`), &o); err == nil {
 		t.Error("an unknown outcome was taken")
+	}
+}
+
+// Every constant of the type is among the causes.
+func TestCauses(t *testing.T) {
+	source, err := os.ReadFile("outcome.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^\tCause\w+ .*= "(\w+)"`).FindAllSubmatch(source, -1)
+	if len(declared) < 20 || len(declared) != len(auditrelay.Causes()) {
+		t.Errorf("%d causes, %d are declared", len(auditrelay.Causes()), len(declared))
+	}
+	for _, one := range declared {
+		if !slices.Contains(auditrelay.Causes(), auditrelay.Cause(one[1])) {
+			t.Errorf("%s is missing", one[1])
+		}
 	}
 }
 

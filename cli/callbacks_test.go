@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 )
 
@@ -21,6 +22,16 @@ func TestAnErrorsCauseIsShown(t *testing.T) {
 	}
 	if got := shortened(strings.Repeat("ä", 200)); len([]rune(got)) > shownError || strings.ContainsRune(got, '\uFFFD') {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A misspelt cause is said to be none, rather than match nothing.
+func TestCausesOfDeadLetters(t *testing.T) {
+	if got, err := causes([]string{"refused", "too_large"}); err != nil || len(got) != 2 || got[1] != auditrelay.CauseTooLarge {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := causes([]string{"refuse"}); err == nil || !strings.Contains(err.Error(), `--cause "refuse": expected one of`) || !strings.Contains(err.Error(), " refused ") {
+		t.Errorf("%v", err)
 	}
 }
 

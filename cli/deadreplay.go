@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +33,10 @@ func (c *deadLetterReplay) Run(a *program) error {
 	request := api.DeadLetterReplay{
 		Sequences: c.Sequences, All: c.All, Filters: c.Filter, Actions: c.Action, Tables: c.Table, IDs: c.ID, DryRun: c.DryRun,
 	}
-	for _, cause := range c.Cause {
-		request.Causes = append(request.Causes, auditrelay.Cause(cause))
-	}
 	var err error
+	if request.Causes, err = causes(c.Cause); err != nil {
+		return err
+	}
 	if request.From, err = instant("--from", c.From); err != nil {
 		return err
 	}
@@ -149,4 +150,16 @@ func (c *deadLetterCancel) Run(a *program) error {
 	}
 	_, err = fmt.Fprintf(a.stdout, "replay %s is %s: %d of %d were given to %s\n", job.ID, job.State, job.Given, job.Matched, job.Callback)
 	return err
+}
+
+// causes reads the values of --cause: a misspelt one would match nothing, as if all were well.
+func causes(names []string) (all []auditrelay.Cause, err error) {
+	known := auditrelay.Causes()
+	for _, name := range names {
+		if !slices.Contains(known, auditrelay.Cause(name)) {
+			return nil, usage("--cause %q: expected one of %s", name, strings.Trim(fmt.Sprint(known), "[]"))
+		}
+		all = append(all, auditrelay.Cause(name))
+	}
+	return all, nil
 }
