@@ -43,25 +43,26 @@ type relay struct {
 	repo, program string
 }
 
+// tokens are those of the configuration, one for each role.
+func tokens() string {
+	var all strings.Builder
+	all.WriteString("tokens:\n")
+	for _, role := range []string{"ingest", "view", "comply", "operate", "admin"} {
+		fmt.Fprintf(&all, "  - {name: %s, token: %s, roles: [%s]}\n", role, token(role), role)
+	}
+	return all.String()
+}
+
 func start(t *testing.T) *relay {
 	t.Helper()
-	r := &relay{t: t, dir: t.TempDir(), repo: repository(t), program: os.Getenv("AUDITRELAY_BIN"), log: &bytes.Buffer{}}
-	if r.program == "" {
-		t.Fatal("AUDITRELAY_BIN does not name the program: run scripts/test-page")
-	}
-	var tokens strings.Builder
-	for _, role := range []string{"ingest", "view", "comply", "operate", "admin"} {
-		fmt.Fprintf(&tokens, "  - {name: %s, token: %s, roles: [%s]}\n", role, token(role), role)
-	}
-	config := `listen: 127.0.0.1:0
+	return startOn(t, `listen: 127.0.0.1:0
 ingest:
   s3:
     listen: 127.0.0.1:0
     keys: [{name: litellm, access_key_id: AKIDEXAMPLE, secret_access_key: a-secret-of-sufficient-length}]
     buckets: [audit]
 tap: {enabled: true}
-tokens:
-` + tokens.String() + `filters:
+`+tokens()+`filters:
   rules: {module: rules}
   mask: {redact: {rules: [{paths: [changed_by], do: mask}]}}
 callbacks:
@@ -70,7 +71,16 @@ callbacks:
   - {name: masked, chunk: {age: 1ms}, filters: [mask], sink: {file: {path: out/masked.ndjson}}}
   - {name: store, chunk: {age: 1ms}, sink: {sqlite: {}}}
   - {name: withheld, chunk: {age: 1ms}, must_not_leave: {paths: [changed_by]}, sink: {file: {path: out/withheld.ndjson}}}
-`
+`)
+}
+
+// startOn starts the program on a configuration.
+func startOn(t *testing.T, config string) *relay {
+	t.Helper()
+	r := &relay{t: t, dir: t.TempDir(), repo: repository(t), program: os.Getenv("AUDITRELAY_BIN"), log: &bytes.Buffer{}}
+	if r.program == "" {
+		t.Fatal("AUDITRELAY_BIN does not name the program: run scripts/test-page")
+	}
 	if err := os.WriteFile(filepath.Join(r.dir, "auditrelay.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +243,7 @@ func TestOperatorsDay(t *testing.T) {
 
 	p.visit("/ui/quarantine")
 	p.checked("quarantine")
-	eval[chromedp.Void](p, "window.stale = true; document.querySelector('td.n a').click()")
+	eval[chromedp.Void](p, "window.leaving = true; document.querySelector('td.n a').click()")
 	p.sees("Mend and replay")
 	p.checked("quarantined")
 	p.fill("textarea", event("mended", "carol"))
@@ -319,6 +329,20 @@ func TestOperatorsDay(t *testing.T) {
 	}
 }
 
+// narrow looks at every screen that was walked on a phone.
+func (p *page) narrow() {
+	p.t.Helper()
+	for route, at := range p.walked {
+		if at == "" {
+			continue
+		}
+		p.visit(at)
+		if eval[bool](p, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
+			p.t.Errorf("%s is wider than a phone", route)
+		}
+	}
+}
+
 // modules uploads two modules, uses one, then the other, and rolls back.
 func modules(t *testing.T, r *relay, p *page) {
 	t.Helper()
@@ -379,12 +403,12 @@ func policies(p *page) {
 	p.visit("/ui/try?callback=guarded")
 	p.click("An uploaded module")
 	eval[chromedp.Void](p, "const m = document.querySelector('select[name=module]'); m.value = [...m.options].filter(o => o.value)[0].value; document.querySelector('select[name=callback]').value = 'guarded'; 0")
-	eval[chromedp.Void](p, "window.stale = true; document.querySelector('button[value=try]').click()")
-	p.until("!window.stale && document.readyState === 'complete'")
+	eval[chromedp.Void](p, "window.leaving = true; document.querySelector('button[value=try]').click()")
+	p.until("!window.leaving && document.readyState === 'complete'")
 	p.sees("Result")
 	p.until("[...document.querySelectorAll('li')].some(l => l.innerText.startsWith('rules: '))")
 	p.visit("/ui/policies")
-	eval[chromedp.Void](p, "window.stale = true; document.querySelector('td.id a').click()")
+	eval[chromedp.Void](p, "window.leaving = true; document.querySelector('td.id a').click()")
 	p.sees("Text")
 	p.checked("policy")
 }
@@ -419,8 +443,8 @@ func shadows(r *relay, p *page) {
 	p.click("Use this policy")
 	p.sees("selected")
 	p.checked("policies-selected")
-	eval[chromedp.Void](p, "window.stale = true; [...document.querySelectorAll('a')].find(a => a.innerText === 'to the version before' && a.closest('tr').innerText.startsWith('mask')).click()")
-	p.until("!window.stale && document.querySelector('.removed') && document.querySelector('.added')")
+	eval[chromedp.Void](p, "window.leaving = true; [...document.querySelectorAll('a')].find(a => a.innerText === 'to the version before' && a.closest('tr').innerText.startsWith('mask')).click()")
+	p.until("!window.leaving && document.querySelector('.removed') && document.querySelector('.added')")
 	p.checked("policy-difference")
 	p.visit("/ui/policies")
 	p.click("Roll mask back")

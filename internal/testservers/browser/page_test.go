@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"maps"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,6 +33,10 @@ type page struct {
 	relay  *relay
 	mu     sync.Mutex
 	faults []string
+	went   []string // addresses that answered with a redirect
+
+	walked    map[string]string // an address of each screen that was checked, by its route
+	templates map[string]bool   // that were checked
 }
 
 func (r *relay) open() *page {
@@ -41,7 +46,7 @@ func (r *relay) open() *page {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)))
 	r.t.Cleanup(cancel)
-	p := &page{t: r.t, ctx: ctx, relay: r}
+	p := &page{t: r.t, ctx: ctx, relay: r, walked: map[string]string{}, templates: map[string]bool{}}
 	err := chromedp.Listen(ctx, func(event any) {
 		fault := ""
 		switch e := event.(type) {
@@ -61,6 +66,11 @@ func (r *relay) open() *page {
 		case *runtime.EventExceptionThrown:
 			fault = "exception: " + e.ExceptionDetails.Text
 		case *network.EventRequestWillBeSent:
+			if e.RedirectResponse != nil {
+				p.mu.Lock()
+				p.went = append(p.went, e.RedirectResponse.URL)
+				p.mu.Unlock()
+			}
 			if u, err := url.Parse(e.Request.URL); err != nil || u.Host != r.address && u.Scheme != "data" && u.Scheme != "about" {
 				fault = "request outside: " + e.Request.URL
 			}
@@ -78,6 +88,13 @@ func (r *relay) open() *page {
 	command(p, log.Enable, cdp.Empty{})
 	command(p, runtime.Enable, cdp.Empty{})
 	return p
+}
+
+// forgive forgets the faults that hold a text.
+func (p *page) forgive(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = slices.DeleteFunc(p.faults, func(fault string) bool { return strings.Contains(fault, text) })
 }
 
 // command sends one command of the protocol.
@@ -141,9 +158,9 @@ func (p *page) sees(text string) {
 // next page.
 func (p *page) click(text string) {
 	p.t.Helper()
-	find := fmt.Sprintf(`(() => { window.stale = true; const all = [...document.querySelectorAll('button, a, summary')].filter(e => e.offsetParent); const e = all.find(e => e.innerText === %[1]q) || all.find(e => e.innerText.includes(%[1]q)); if (!e) throw new Error('no such button'); e.click(); return e.tagName })()`, text)
+	find := fmt.Sprintf(`(() => { window.leaving = true; const all = [...document.querySelectorAll('button, a, summary')].filter(e => e.offsetParent); const e = all.find(e => e.innerText === %[1]q) || all.find(e => e.innerText.includes(%[1]q)); if (!e) throw new Error('no such button'); e.click(); return e.tagName })()`, text)
 	if eval[string](p, find) != "SUMMARY" {
-		p.until("!window.stale && document.readyState === 'complete'")
+		p.until("!window.leaving && document.readyState === 'complete'")
 	}
 }
 
@@ -197,12 +214,77 @@ func (p *page) checked(name string) {
 			}
 		}
 	}
+	p.note()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, fault := range p.faults {
 		p.t.Errorf("%s: %s", name, fault)
 	}
 	p.faults = nil
+}
+
+// routes are the screens that testdata/screens.txt lists. The page's own tests hold the list
+// against the page.
+func routes(t *testing.T) (all []string) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/screens.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text))
+}
+
+// route is the screen that an address belongs to; empty: none.
+func (p *page) route(address string) string {
+	p.t.Helper()
+	mux := http.NewServeMux()
+	for _, r := range routes(p.t) {
+		mux.HandleFunc("GET "+r, func(http.ResponseWriter, *http.Request) {})
+	}
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, pattern := mux.Handler(req)
+	return strings.TrimPrefix(pattern, "GET ")
+}
+
+// note remembers which screen was checked.
+func (p *page) note() {
+	p.t.Helper()
+	at := eval[string](p, "location.pathname + location.search")
+	p.templates[eval[string](p, "document.body.dataset.screen || ''")] = true
+	if route := p.route(at); route != "" {
+		p.walked[route] = at
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, address := range p.went {
+		if route := p.route(address); route != "" && p.walked[route] == "" && strings.Contains(address, "?") {
+			p.walked[route] = "" // it shows nothing itself
+		}
+	}
+}
+
+// walkedAll fails unless every screen, and every template, was checked but for those of
+// except.
+func (p *page) walkedAll(except ...string) {
+	p.t.Helper()
+	for _, route := range routes(p.t) {
+		if _, ok := p.walked[route]; !ok && !slices.Contains(except, route) {
+			p.t.Errorf("the screen %s was not looked at", route)
+		}
+	}
+	all, err := filepath.Glob(filepath.Join(p.relay.repo, "cli/internal/ui/templates/*.html"))
+	if err != nil || len(all) < 20 {
+		p.t.Fatal("the templates are elsewhere: ", len(all), err)
+	}
+	for _, file := range all {
+		name := strings.TrimSuffix(filepath.Base(file), ".html")
+		if !p.templates[name] && name != "layout" && !slices.Contains(except, name) {
+			p.t.Errorf("what the template %s shows was not looked at", name)
+		}
+	}
 }
 
 // small writes a picture with the 256 colours that it has most of.
