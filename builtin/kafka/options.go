@@ -3,13 +3,12 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
+	"auditrelay/builtin/kafka/brokers"
 )
 
 // Options configure the sink. Brokers and Topic are required.
@@ -22,14 +21,14 @@ type Options struct {
 	Topic string `yaml:"topic"`
 
 	// SASL says who the relay is. Default: anonymous, or the client certificate's subject.
-	SASL SASL `yaml:"sasl"`
+	SASL brokers.SASL `yaml:"sasl"`
 
 	// Plaintext connects without TLS. Default: false.
 	Plaintext bool `yaml:"plaintext"`
 
 	// TLS says whom to trust and who to be. Default: the system's roots, no client
 	// certificate.
-	TLS TLS `yaml:"tls"`
+	TLS brokers.TLS `yaml:"tls"`
 
 	// AllowNetworks are networks of the inside that may be connected to: loopback,
 	// private, or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too.
@@ -61,21 +60,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-
-// ValidTopic reports whether a topic may have that name.
-func ValidTopic(name string) bool {
-	return topicForm.MatchString(name) && strings.Trim(name, ".") != ""
-}
-
-func (o Options) check() (*Access, error) {
+func (o Options) check() (*brokers.Access, error) {
 	var errs []error
 	bad := func(path, format string, args ...any) {
 		errs = append(errs, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 	}
-	access, err := Connection{Brokers: o.Brokers, SASL: o.SASL, Plaintext: o.Plaintext, TLS: o.TLS, AllowNetworks: o.AllowNetworks}.Access()
+	access, err := brokers.Connection{Brokers: o.Brokers, SASL: o.SASL, Plaintext: o.Plaintext, TLS: o.TLS, AllowNetworks: o.AllowNetworks}.Access()
 	errs = append(errs, err)
-	if !ValidTopic(o.Topic) {
+	if !brokers.ValidTopic(o.Topic) {
 		bad("topic", "%w", httpsink.Expected(o.Topic, "letters, digits, dots, - and _"))
 	}
 	if !slices.Contains([]string{httpsink.CompressionNone, httpsink.CompressionGzip, "zstd"}, o.Compression) {

@@ -26,6 +26,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/internal/recordfields"
+	"auditrelay/builtin/kafka/brokers"
 
 	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -66,7 +67,7 @@ const maxKeyBytes = 1024
 // Sink is one topic. It is safe for concurrent use.
 type Sink struct {
 	options Options // defaults filled in
-	access  *Access
+	access  *brokers.Access
 	packing httpsink.Packing
 
 	mu     sync.Mutex
@@ -313,7 +314,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	}
 	kind, reason := auditrelay.Transient, auditrelay.ReasonConnection
 	switch {
-	case Inside(err):
+	case brokers.Inside(err):
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 			Err: fmt.Errorf("%sa broker's address is of the inside: name its network in allow_networks", text)}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
@@ -322,7 +323,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, e)}
 	}
-	if Untrusted(err) {
+	if brokers.Untrusted(err) {
 		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: errors.New(text + "a broker's certificate is not trusted")}
 	}
 	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%sno connection to a broker (%T)", text, err)}

@@ -26,6 +26,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/kafka"
+	"auditrelay/builtin/kafka/brokers"
 	"auditrelay/sinktest"
 )
 
@@ -310,7 +311,7 @@ func TestSealedBefore(t *testing.T) {
 func TestSCRAM(t *testing.T) {
 	server := httptest.NewTLSServer(nil) // for its certificate
 	defer server.Close()
-	for mechanism, name := range map[string]string{kafka.MechanismSHA256: "SCRAM-SHA-256", kafka.MechanismSHA512: "SCRAM-SHA-512"} {
+	for mechanism, name := range map[string]string{brokers.MechanismSHA256: "SCRAM-SHA-256", brokers.MechanismSHA512: "SCRAM-SHA-512"} {
 		for _, secured := range []bool{false, true} {
 			opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(name, "relay", "the-right-one")}
 			if secured {
@@ -325,7 +326,7 @@ func TestSCRAM(t *testing.T) {
 			if o.Plaintext = !secured; secured {
 				o.TLS = httpsink.TLS{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
 			}
-			o.SASL = kafka.SASL{Mechanism: mechanism, Username: "relay", PasswordFile: file}
+			o.SASL = brokers.SASL{Mechanism: mechanism, Username: "relay", PasswordFile: file}
 			s := newSink(t, o)
 			err := deliver(t, s, chunk(`{"a":1}`))
 			if err == nil || strings.Contains(err.Error(), "wrong-one") {
@@ -403,7 +404,7 @@ func TestPasswordOverTLS(t *testing.T) {
 	o := options(c.ListenAddrs()...)
 	o.Plaintext = false
 	o.TLS = httpsink.TLS{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
-	o.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "$ConnectionString", PasswordFile: file}
+	o.SASL = brokers.SASL{Mechanism: brokers.MechanismPlain, Username: "$ConnectionString", PasswordFile: file}
 	s := newSink(t, o)
 	// kfake only drops the connection of a wrong password; brokers say why.
 	c.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {

@@ -111,12 +111,18 @@ var rules = []func(pkg, imported string) string{
 	},
 }
 
+// shared are folders beside concrete ones that several of those use.
+var shared = []string{"auditrelay/builtin/wasm", "auditrelay/builtin/kafka/brokers", "auditrelay/cli/internal/sources/sourcetest", "auditrelay/cli/internal/sources/intake"}
+
 // concrete are the sinks, the native filter, and the sources with a section of their own.
 func concrete(pkg string) bool {
-	if within(pkg, "auditrelay/builtin") && !within(pkg, "auditrelay/builtin/wasm") && !strings.Contains(pkg, "/internal/") {
+	if within(pkg, shared...) {
+		return false
+	}
+	if within(pkg, "auditrelay/builtin") && !strings.Contains(pkg, "/internal/") {
 		return true
 	}
-	return strings.HasPrefix(pkg, "auditrelay/cli/internal/sources/") && !within(pkg, "auditrelay/cli/internal/sources/sourcetest")
+	return strings.HasPrefix(pkg, "auditrelay/cli/internal/sources/")
 }
 
 func fault(pkg, imported string) string {

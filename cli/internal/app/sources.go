@@ -1,6 +1,7 @@
 package app
 
 import (
+	kafkasink "auditrelay/builtin/kafka"
 	"auditrelay/cli/internal/sources"
 	"auditrelay/cli/internal/sources/kafka"
 	"auditrelay/cli/internal/sources/postgres"
@@ -20,10 +21,22 @@ type sourceKind struct {
 // the configuration's.
 func sourceKinds() []sourceKind {
 	return []sourceKind{
-		{"kafka", kafka.Check, func(h *sources.Host) sources.Source { return kafka.NewSource(h) }},
+		{"kafka", kafka.Check(kafkaTargets), func(h *sources.Host) sources.Source { return kafka.NewSource(h) }},
 		{"postgres", postgres.Check, func(h *sources.Host) sources.Source { return postgres.NewSource(h) }},
 		{"s3", s3.Check, func(h *sources.Host) sources.Source { return s3.NewSource(h, s3Places) }},
 	}
+}
+
+// kafkaTargets are the topics that callbacks deliver to.
+func kafkaTargets(cfg *config.Config) (all []kafka.Target) {
+	for i := range cfg.Callbacks {
+		one := &cfg.Callbacks[i]
+		var to kafkasink.Options
+		if one.Sink.Type == "kafka" && one.Sink.Options.Decode(&to) == nil { // what is wrong is told where it stands
+			all = append(all, kafka.Target{Callback: one.Name, Brokers: to.Brokers, Topic: to.Topic})
+		}
+	}
+	return all
 }
 
 func sourceChecks() map[string]config.SourceCheck {

@@ -40,7 +40,7 @@ func read(root, dir string) (*source, error) {
 	for _, of := range []struct{ dir, prefix string }{
 		{root, vocabulary},
 		{filepath.Join(root, "builtin", "internal", "httpsink"), "httpsink."},
-		{filepath.Join(root, "builtin", "kafka"), "kafkasink."}, // as the source names it
+		{filepath.Join(root, "builtin", "kafka", "brokers"), "brokers."},
 	} {
 		if err := s.read(of.dir, of.prefix); err != nil {
 			return nil, err

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"auditrelay"
-	kafkasink "auditrelay/builtin/kafka"
+	"auditrelay/builtin/kafka/brokers"
 	"auditrelay/config"
 	"auditrelay/runtime"
 )
@@ -38,12 +38,12 @@ type Config struct {
 	SessionTimeout time.Duration `yaml:"session_timeout" range:"1s..30m"`
 	// SASL says who the relay is. That user needs to read the topics and the group, and no
 	// more. Default: anonymous, or the client certificate's subject.
-	SASL kafkasink.SASL `yaml:"sasl"`
+	SASL brokers.SASL `yaml:"sasl"`
 	// Plaintext connects without TLS. Default: false.
 	Plaintext bool `yaml:"plaintext"`
 	// TLS says whom to trust and who to be. Default: the system's roots, no client
 	// certificate.
-	TLS kafkasink.TLS `yaml:"tls"`
+	TLS brokers.TLS `yaml:"tls"`
 	// AllowNetworks are networks of the inside that may be connected to: loopback, private,
 	// or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too. Default:
 	// none.
@@ -64,56 +64,50 @@ type Topic struct {
 // groupForm is what we take for the name of a group; Kafka itself takes any text.
 var groupForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
-// Check checks the section ingest.kafka.
-func Check(section config.Section, cfg *config.Config) (config.SourceFacts, error) {
-	c, _, err := read(section, cfg)
-	facts := config.SourceFacts{Schemas: map[string]string{}, Warnings: map[string]string{}}
-	for _, t := range c.Topics {
-		if t.Schema != "" {
-			facts.Schemas[t.Name] = t.Schema
-		}
-	}
-	if c.Plaintext {
-		facts.Warnings["plaintext"] = "is on: events pass in clear text"
-	}
-	return facts, errors.Join(err, c.circle(cfg))
+// Target is where a callback delivers to.
+type Target struct {
+	Callback string
+	Brokers  []string
+	Topic    string
 }
 
-// circle reports a callback that delivers to a topic which is read: its events would come in
-// again, perhaps changed by filters.
-func (c *Config) circle(cfg *config.Config) error {
-	var errs []error
-	for i := range cfg.Callbacks {
-		one := &cfg.Callbacks[i]
-		if one.Sink.Type != "kafka" {
-			continue
-		}
-		var to kafkasink.Options
-		if one.Sink.Options.Decode(&to) != nil {
-			continue // told where it stands
-		}
-		same := slices.ContainsFunc(to.Brokers, func(broker string) bool { return slices.Contains(c.Brokers, broker) })
+// Check returns the check of the section ingest.kafka. targets returns where callbacks deliver
+// to topics: from one that is read their events would come in again, perhaps changed by
+// filters.
+func Check(targets func(*config.Config) []Target) config.SourceCheck {
+	return func(section config.Section, cfg *config.Config) (config.SourceFacts, error) {
+		c, _, err := read(section, cfg)
+		errs := []error{err}
+		facts := config.SourceFacts{Schemas: map[string]string{}, Warnings: map[string]string{}}
 		for _, t := range c.Topics {
-			if same && t.Name == to.Topic {
-				errs = append(errs, option("topics."+t.Name, "callback %s delivers to this topic: its events would come in again", one.Name))
+			if t.Schema != "" {
+				facts.Schemas[t.Name] = t.Schema
+			}
+			for _, to := range targets(cfg) {
+				if to.Topic == t.Name && slices.ContainsFunc(to.Brokers, func(broker string) bool { return slices.Contains(c.Brokers, broker) }) {
+					errs = append(errs, option("topics."+t.Name, "callback %s delivers to this topic: its events would come in again", to.Callback))
+				}
 			}
 		}
+		if c.Plaintext {
+			facts.Warnings["plaintext"] = "is on: events pass in clear text"
+		}
+		return facts, errors.Join(errs...)
 	}
-	return errors.Join(errs...)
 }
 
 // read decodes and checks a section.
-func read(section config.Section, cfg *config.Config) (Config, *kafkasink.Access, error) {
+func read(section config.Section, cfg *config.Config) (Config, *brokers.Access, error) {
 	var c Config
 	errs := []error{section.Decode(&c)}
-	access, err := kafkasink.Connection{Brokers: c.Brokers, SASL: c.SASL, Plaintext: c.Plaintext, TLS: c.TLS, AllowNetworks: c.AllowNetworks}.Access()
+	access, err := brokers.Connection{Brokers: c.Brokers, SASL: c.SASL, Plaintext: c.Plaintext, TLS: c.TLS, AllowNetworks: c.AllowNetworks}.Access()
 	errs = append(errs, err)
 	if len(c.Topics) == 0 {
 		errs = append(errs, option("topics", "it is required, as in topics: {litellm-audit: {}}"))
 	}
 	for _, t := range c.Topics {
 		path := "topics." + t.Name
-		if !kafkasink.ValidTopic(t.Name) {
+		if !brokers.ValidTopic(t.Name) {
 			errs = append(errs, option(path, "not a topic's name: expected letters, digits, dots, - and _"))
 		}
 		if t.Schema != "" && cfg.SchemaNamed(t.Schema) == nil {

@@ -20,7 +20,7 @@ func TestATopicIsASource(t *testing.T) {
 			brokers.clear(t, "audit")
 			return NewSource(host)
 		},
-		Check:      Check,
+		Check:      Check(targets),
 		Configured: section(brokers.address()),
 		Without:    "ingest: {}\n",
 		Bad:        section("no-port"),

@@ -22,13 +22,13 @@ import (
 
 const testEventBytes = 4 << 10
 
-// brokers is a cluster of kfake. No broker of Apache's runs here.
-type brokers struct {
+// cluster is one of kfake's brokers. No broker of Apache's runs here.
+type cluster struct {
 	*kfake.Cluster
 	client *kgo.Client
 }
 
-func newBrokers(t testing.TB, topics ...string) *brokers {
+func newBrokers(t testing.TB, topics ...string) *cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, topics...))
 	if err != nil {
@@ -40,13 +40,13 @@ func newBrokers(t testing.TB, topics ...string) *brokers {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &brokers{c, client}
+	return &cluster{c, client}
 }
 
-func (b *brokers) address() string { return b.ListenAddrs()[0] }
+func (b *cluster) address() string { return b.ListenAddrs()[0] }
 
 // produce writes messages to a partition.
-func (b *brokers) produce(t testing.TB, topic string, partition int32, values ...string) {
+func (b *cluster) produce(t testing.TB, topic string, partition int32, values ...string) {
 	t.Helper()
 	var records []*kgo.Record
 	for _, v := range values {
@@ -62,7 +62,7 @@ func (b *brokers) produce(t testing.TB, topic string, partition int32, values ..
 }
 
 // clear deletes all messages.
-func (b *brokers) clear(t testing.TB, topic string) {
+func (b *cluster) clear(t testing.TB, topic string) {
 	t.Helper()
 	for _, p := range b.PartitionInfos(topic) {
 		if err := b.DeleteRecords(topic, p.Partition, -1); err != nil {
@@ -72,7 +72,7 @@ func (b *brokers) clear(t testing.TB, topic string) {
 }
 
 // committed is how many messages of a topic are acknowledged.
-func (b *brokers) committed(topic string) (n int64) {
+func (b *cluster) committed(topic string) (n int64) {
 	info := b.GroupInfo(defaultGroup)
 	if info == nil {
 		return 0
@@ -111,7 +111,7 @@ func (l *lockedLog) String() string {
 
 func parse(t testing.TB, text string) *config.Config {
 	t.Helper()
-	cfg, err := config.Parse("relay.yaml", []byte(text+"callbacks: []\n"), config.LoadOptions{Sources: map[string]config.SourceCheck{kind: Check}})
+	cfg, err := config.Parse("relay.yaml", []byte(text+"callbacks: []\n"), config.LoadOptions{Sources: map[string]config.SourceCheck{kind: Check(targets)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +179,17 @@ func (r *relay) until(what string, done func() bool) {
 }
 
 // section is the configuration with a topic and more options.
-func (b *brokers) section(topic string, more ...string) string {
+func (b *cluster) section(topic string, more ...string) string {
 	return "ingest: {kafka: {brokers: [" + strings.Join(append([]string{"'" + b.address() + "'], topics: {audit: " + topic + "}, plaintext: true, allow_networks: [loopback]"}, more...), ", ") + "}}\n"
 }
 
 // check parses a configuration with a section, and returns what is wrong.
 func check(section string) error {
-	_, err := config.Parse("relay.yaml", []byte("ingest: {kafka: "+section+"}\n"), config.LoadOptions{Sources: map[string]config.SourceCheck{kind: Check}})
+	_, err := config.Parse("relay.yaml", []byte("ingest: {kafka: "+section+"}\ncallbacks: []\n"), config.LoadOptions{Sources: map[string]config.SourceCheck{kind: Check(targets)}})
 	return err
+}
+
+// targets has one callback, which delivers to topic out.
+func targets(*config.Config) []Target {
+	return []Target{{Callback: "back", Brokers: []string{"c:1", "b:1"}, Topic: "out"}}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"auditrelay"
-	kafkasink "auditrelay/builtin/kafka"
+	"auditrelay/builtin/kafka/brokers"
 	"auditrelay/cli/internal/sources/intake"
 	"auditrelay/runtime"
 
@@ -32,7 +32,7 @@ const (
 type reader struct {
 	source *Source
 	config Config
-	access *kafkasink.Access
+	access *brokers.Access
 	topics map[string]*topic
 
 	mu      sync.Mutex
@@ -56,7 +56,7 @@ type part struct {
 	end  int64 // offset behind the last one there, as last seen
 }
 
-func newReader(s *Source, c Config, access *kafkasink.Access) *reader {
+func newReader(s *Source, c Config, access *brokers.Access) *reader {
 	r := &reader{source: s, config: c, access: access, topics: map[string]*topic{}, state: stateConnecting, since: time.Now()}
 	for _, t := range c.Topics {
 		r.topics[t.Name] = &topic{Topic: t, parts: map[int32]*part{}}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	kafkasink "auditrelay/builtin/kafka"
+	"auditrelay/builtin/kafka/brokers"
 	"auditrelay/cli/internal/api"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -78,9 +78,9 @@ func (r *reader) explain(err error) error {
 	switch {
 	case err == nil:
 		return errors.New("the session ended")
-	case kafkasink.Inside(err):
+	case brokers.Inside(err):
 		hint = "a broker's address is of the inside: name its network in allow_networks"
-	case kafkasink.Untrusted(err):
+	case brokers.Untrusted(err):
 		hint = "see tls.ca"
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		hint = "the topic does not exist, or this user may not see it"

@@ -1,10 +1,13 @@
-package kafka
+// Package brokers reaches the brokers of Kafka, for the sink and for the source that reads
+// topics.
+package brokers
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"time"
 
@@ -41,7 +44,7 @@ type SASL struct {
 // TLS says whom to trust and who to be.
 type TLS = httpsink.TLS
 
-// Connection is how brokers are reached, by this sink and by whoever reads topics.
+// Connection says how to reach brokers.
 type Connection struct {
 	Brokers       []string // host:port; they name the others. Required
 	SASL          SASL
@@ -142,6 +145,13 @@ func (a *Access) connect(ctx context.Context, network, address string) (net.Conn
 		return conn, err
 	}
 	return httpsink.Handshake(ctx, conn, a.c.TLS, address)
+}
+
+var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+// ValidTopic reports whether a topic may have that name.
+func ValidTopic(name string) bool {
+	return topicForm.MatchString(name) && strings.Trim(name, ".") != ""
 }
 
 // Inside reports whether err is that a broker's address is of the inside, and not allowed.
