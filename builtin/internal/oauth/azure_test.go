@@ -135,7 +135,7 @@ func TestTheSearchsErrors(t *testing.T) {
 		"the token service is in trouble":    {entra, services(answering(503)), auditrelay.Transient, "503"},
 		"the token service throttles":        {entra, services(answering(429)), auditrelay.Transient, "429"},
 		"the token service knows no secret":  {entra, services(answering(401)), auditrelay.Unauthorized, "401"},
-		"the token service is inside":        {entra, services(func(*http.Request) (*http.Response, error) { return nil, httpsink.ErrInside }), auditrelay.Misconfigured, "inside"},
+		"the token service is inside":        {entra, services(func(*http.Request) (*http.Response, error) { return nil, httpsink.ErrInside }), auditrelay.Misconfigured, "internal address"},
 		"the machine has no such identity":   {nil, machine(400), auditrelay.Unauthorized, "found no credentials"},
 		"the metadata service is updated":    {nil, machine(410), auditrelay.Transient, "410"},
 		"the metadata service is in trouble": {nil, machine(500), auditrelay.Transient, "500"},

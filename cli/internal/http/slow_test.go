@@ -19,7 +19,7 @@ import (
 func (r *relay) listen(p patience) string {
 	r.t.Helper()
 	r.srv.patience = p
-	r.srv.patience.arriving, r.srv.patience.shutdown = 250*time.Millisecond, time.Second
+	r.srv.patience.arriving, r.srv.patience.shutdown = 250*time.Millisecond, 5*time.Second
 	l, err := Listen(r.t.Context(), tokens(nil))
 	if err != nil {
 		r.t.Fatal(err)
