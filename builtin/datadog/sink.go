@@ -99,7 +99,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	times := make(map[uint64]time.Time, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
+		items[i].Sequence, items[i].Buried = r.Sequence, httpsink.Buried(&r)
 		times[r.Sequence] = timeOf(r)
 		if len(r.Data) > 0 {
 			items[i].Data = s.log(chunk.Journal, r)

@@ -79,7 +79,7 @@ func New(o Options) (*Sink, error) {
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
+		items[i].Sequence, items[i].Buried = r.Sequence, httpsink.Buried(&r)
 		if len(r.Data) > 0 {
 			items[i].Data = line(chunk, r)
 		}

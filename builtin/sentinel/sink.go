@@ -81,7 +81,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	var large []auditrelay.RecordError
 	for i, r := range chunk.Records {
-		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
+		items[i].Sequence, items[i].Buried = r.Sequence, httpsink.Buried(&r)
 		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
 			items[i].Data = r.Data // named by Pack
 			continue

@@ -102,7 +102,7 @@ func newChannel() string {
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
-		items[i].Sequence, items[i].Tombstone = r.Sequence, r.Tombstone
+		items[i].Sequence, items[i].Buried = r.Sequence, httpsink.Buried(&r)
 		if len(r.Data) > 0 {
 			if chunk.MediaType == auditrelay.MediaTypeText {
 				r.Data = []byte(httpsink.Quote(string(r.Data)))

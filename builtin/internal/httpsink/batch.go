@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"auditrelay"
 
@@ -25,7 +26,7 @@ const (
 	ContentEncoding = "Content-Encoding"
 	// scope is what a payload's key begins with, for Split.
 	scope = "Auditrelay-Scope"
-	// tombstones marks a payload that holds tombstones alone.
+	// tombstones marks a payload that holds tombstones alone: the oldest one's time of receipt.
 	tombstones = "Auditrelay-Tombstones"
 )
 
@@ -50,9 +51,17 @@ type Packing struct {
 type Item struct {
 	Sequence uint64
 	Data     []byte
-	// Tombstone is set for a tombstone in an envelope of the sink's own, which the
+	// Buried is set for a tombstone in an envelope of the sink's own, which the
 	// destination takes or refuses whatever the event was; see Client.Deliver.
-	Tombstone bool
+	Buried time.Time
+}
+
+// Buried returns a tombstone's time of receipt, zero for any other record.
+func Buried(r *auditrelay.Record) time.Time {
+	if !r.Tombstone {
+		return time.Time{}
+	}
+	return r.Received
 }
 
 // Pack turns a chunk's items into payloads. An item over MaxItem, or that a body cannot
@@ -103,21 +112,24 @@ func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payloa
 func (p Packing) payload(prefix string, items []Item, headers map[string]string) (auditrelay.Payload, error) {
 	var body bytes.Buffer
 	body.WriteString(p.Open)
-	sequences, buried := make([]uint64, len(items)), true
+	sequences, buried := make([]uint64, len(items)), items[0].Buried
 	for i, item := range items {
 		if i > 0 {
 			body.WriteString(p.Separator)
 		}
 		body.Write(item.Data)
-		sequences[i], buried = item.Sequence, buried && item.Tombstone
+		sequences[i] = item.Sequence
+		if item.Buried.Before(buried) {
+			buried = item.Buried
+		}
 	}
 	body.WriteString(p.Close)
 	sum := sha256.Sum256(body.Bytes())
 	digest := hex.EncodeToString(sum[:])
 	if headers == nil {
 		headers = map[string]string{ContentType: p.ContentType, scope: prefix}
-		if buried {
-			headers[tombstones] = "all"
+		if !buried.IsZero() {
+			headers[tombstones] = buried.UTC().Format(time.RFC3339)
 		}
 	}
 	sent, stored := body.Bytes(), sum

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -31,7 +32,8 @@ type Client struct {
 	rate      *rate.Limiter
 	now       func() time.Time
 
-	known Known // keys of delivered payloads
+	known  Known       // keys of delivered payloads
+	faulty atomic.Bool // a fresh tombstone was refused, and nothing was taken since
 }
 
 // Request is one payload on its way.
@@ -176,7 +178,10 @@ func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.
 //
 // A payload of tombstones alone that is refused is misconfigured: what it holds is the
 // relay's own, so that the request is at fault and every event would be refused alike. The
-// callback stalls then, and at most the events on their way have become dead letters.
+// callback stalls then, and at most the events on their way have become dead letters. One
+// older than freshTombstone stays refused, since the destination may refuse what is old;
+// but while a fresh one was refused and nothing was taken since, that does not count: a
+// stall of hours does not end because its tombstones grow old. A new Client has not seen it.
 func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: c.Target()}
 	if c.known.Has(p.Key) {
@@ -194,8 +199,9 @@ func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func
 		err = attempt(context.WithValue(ctx, statusKey{}, &receipt.Status))
 	}
 	if err != nil {
-		err = alike(p, c.Failure(ctx, err))
+		err = c.Failure(ctx, err)
 	}
+	err = c.alike(p, err)
 	c.limiter.Release(era, auditrelay.KindOf(err) == auditrelay.Throttled && err != nil, err == nil)
 	if err != nil {
 		return auditrelay.Receipt{}, err
@@ -204,10 +210,26 @@ func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func
 	return receipt, nil
 }
 
+// freshTombstone is the age from its event's receipt up to which a tombstone is refused for
+// no reason of its own. It bears that time, and destinations refuse entries that are old;
+// as far as we know none refuses what is younger. It is as far from a clock that is ahead.
+const freshTombstone = time.Hour
+
 // alike turns the refusal of tombstones into a stall; see Deliver.
-func alike(p auditrelay.Payload, err error) error {
+func (c *Client) alike(p auditrelay.Payload, err error) error {
+	if _, some := errors.AsType[*auditrelay.RecordErrors](err); err == nil || some {
+		c.faulty.Store(false)
+		return err
+	}
 	refused, ok := errors.AsType[*auditrelay.DeliveryError](err)
 	if !ok || refused.Kind != auditrelay.Refused || p.Headers[tombstones] == "" {
+		return err
+	}
+	received, wrong := time.Parse(time.RFC3339, p.Headers[tombstones])
+	if wrong == nil && c.now().Sub(received).Abs() <= freshTombstone {
+		c.faulty.Store(true)
+	}
+	if !c.faulty.Load() {
 		return err
 	}
 	stalled := *refused
