@@ -5,7 +5,7 @@ import "auditrelay/internal/proof"
 // expected is one line that a log states.
 type expected struct {
 	sequence  uint64
-	digest    proof.Hash // zero: of any content
+	digest    proof.Hash // zero: of any content, and if it is possible, of none
 	tombstone bool
 	possible  bool // it may be there, and need not: it is in no order
 
@@ -47,38 +47,84 @@ func (e *expected) log() *log {
 	return e.payload.log
 }
 
+// queue are the lines of one digest that have no place yet.
+type queue struct {
+	places int   // how many lines have one
+	lines  []int // from 1, in order
+	passed []int // before lines: they would have broken a log's order
+}
+
+// next takes the first line that does not stand before highest, otherwise the first; 0:
+// there is none.
+func (q *queue) next(highest int) (line int) {
+	if len(q.passed) == 0 || q.passed[0] < highest {
+		for len(q.lines) > 0 && q.lines[0] < highest {
+			q.passed, q.lines = append(q.passed, q.lines[0]), q.lines[1:]
+		}
+		if len(q.lines) > 0 {
+			line, q.lines = q.lines[0], q.lines[1:]
+			return line
+		}
+	}
+	if len(q.passed) > 0 {
+		line, q.passed = q.passed[0], q.passed[1:]
+	}
+	return line
+}
+
+// match gives each place its line, 0 where it has none: those that must be there first,
+// in the order of their log where several lines are equal. unknown are the lines that have
+// no place, end is the last that has one. A possible place whose content nobody knows is
+// none: it would take any line.
+func match(want []expected, got []proof.Hash) (line, unknown []int, end int) {
+	queues := make(map[proof.Hash]*queue, len(want))
+	for i := range want {
+		if want[i].possible && want[i].digest == zero {
+			continue
+		}
+		if queues[want[i].digest] == nil {
+			queues[want[i].digest] = new(queue)
+		}
+		queues[want[i].digest].places++
+	}
+	anyone := queues[zero]
+	for n, sum := range got {
+		q := queues[sum]
+		if q == nil || len(q.lines) == q.places {
+			q = anyone
+		}
+		if q == nil || len(q.lines) == q.places {
+			unknown = append(unknown, n+1)
+			continue
+		}
+		q.lines, end = append(q.lines, n+1), n+1
+	}
+	line = make([]int, len(want))
+	highest := map[*log]int{}
+	for _, possible := range []bool{false, true} {
+		for i := range want {
+			q := queues[want[i].digest]
+			if want[i].possible != possible || possible && want[i].digest == zero {
+				continue
+			}
+			of := want[i].log()
+			if line[i] = q.next(highest[of]); !possible {
+				highest[of] = max(highest[of], line[i])
+			}
+		}
+	}
+	return line, unknown, end
+}
+
 // compareSums finds out which lines are altered, missing, added, doubled or out of
 // order: out of that of their own log, since what several write to one file, as a replay
 // does, comes in between. tail: what stands behind all that is stated is newer.
 func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
-	at := map[proof.Hash][]int{}                   // places in want, by digest, that have no line yet
-	for _, possible := range []bool{false, true} { // of two equal ones, that which must be there first
-		for i := range want {
-			if want[i].possible == possible {
-				at[want[i].digest] = append(at[want[i].digest], i)
-			}
-		}
-	}
-	known := make(map[proof.Hash]bool, len(at))
-	for h := range at {
-		known[h] = true
-	}
-	line := make([]int, len(want)) // of each, from 1
-	var unknown []int              // lines that are none of them
-	end := 0                       // the last line that is one
-	for n, sum := range got {
-		places := at[sum]
-		if len(places) == 0 {
-			if anyone := at[zero]; len(anyone) > 0 {
-				places, sum = anyone, zero
-			}
-		}
-		if len(places) == 0 {
-			unknown = append(unknown, n+1)
-			continue
-		}
-		at[sum], line[places[0]], end = places[1:], n+1, n+1
-		if p := want[places[0]].payload; p != nil {
+	line, unknown, end := match(want, got)
+	known := make(map[proof.Hash]bool, len(want))
+	for i := range want {
+		known[want[i].digest] = true
+		if p := want[i].payload; p != nil && line[i] > 0 {
 			p.arrived = true
 		}
 	}

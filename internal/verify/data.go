@@ -75,7 +75,7 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 	taken := map[string]*payload{}
 	possible := map[string][]*payload{}
 	for _, p := range stated {
-		if name, ok := place(p.Key); ok && p.possible() {
+		if name, ok := place(p.Key); ok && p.possible() && p.Digest != zero { // otherwise any content would do
 			possible[name] = append(possible[name], p)
 		}
 	}

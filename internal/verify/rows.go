@@ -103,6 +103,9 @@ type rowState struct {
 // then takes the next leaf of the row into account. A store keeps one row for each place:
 // the last record, a tombstone only where there never was one.
 func (s *rowState) then(o *proof.Outcome) {
+	if o.Digest == zero && (o.Delivered == proof.PossibleRecord || o.Delivered == proof.PossibleTombstone) {
+		return // of unknown content: any would do
+	}
 	switch o.Delivered {
 	case proof.Record:
 		*s = rowState{certain: true, record: true, digest: o.Digest}
@@ -149,6 +152,9 @@ func (v *storeVerifier) state() {
 			}
 		}
 		for sequence, state := range rows {
+			if !state.certain && len(state.possible) == 0 {
+				continue
+			}
 			at := rowPlace{journal + "." + incarnation, sequence}
 			if v.stated[at] == nil {
 				v.stated[at] = &statedRow{}
