@@ -66,6 +66,7 @@ var hostileUnits = []string{
 	"-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0", "-----END ", "bearer ", "basic YTpi", "hmac:", "\\u0020sk-", "%20eyJ",
 	"a", "A", "1", "A1", "Zk9P", " ", "\x00", "\xff", "日本", "Zm9vYmFy0123+/==", "1.", "1.1.1.", "1:", "a@b.", "a@b.cd", "+1 ", "+1", "1-", "::", "2001:db8:", "DE89", " DE89", "4111-", " 411", "(212) ", "--", "--token ", "-u a:", " is ", "password is a1b2 ", ">", "<password>", "<a b=c>", "identified by '", "password          ", "password=          ", " = ", "a=a:a=", "a_", "a-aaaaaaaaaaaaaaaaaaaa", "password|", "\"password\", \"", "set_password(\"", "form-data; name=\"password\"", "a/b@//", "password \u2192 ", "密码是", "config: str = ", "<add key=\"a\" value=\"", "@tcp(", "a:bbbb@", "-----BEGIN PRIVATE KEY-----\n-----",
 	"%41", "&#65;", `\u0041`, "&amp;", "user,password\n", "a,b\n", "password  a\n", "echo a1b2c3 | passwd\n", "echo ", "<<", "<<EOF | passwd\n", "vault login ", ":5432:a:b:", " changed from ", "c2st", "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=", "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo= ", "7061737377", "password default('",
+	"htpasswd ", "htpasswd -b a ", "htpasswd -b a b \"", "htpasswd \n", "htpasswd -nbC ", "WIFI:;p:", ";p:", "WIFI:;p:\\;", "\";s:", "password\";s:", "password\";s:1:\"", "password\";s:9999999:\"", "<td>", "<tr><th>a<td>", "<th><tr><td>", "_password by ", "passwords:\n  a: b\n", "\n  a: b", "token=String(\"", "password=string(1) \"", "--token \"echo ", "--password-command echo -n ",
 }
 
 func BenchmarkHostile(b *testing.B) {

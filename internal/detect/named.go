@@ -106,7 +106,7 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("_password by "), back: 14, ahead: valueJudged + 4, find: n.identified, extend: extend},
 		{pattern: literal("\";s:"), back: nameBytes + 4, ahead: valueJudged + 12, find: n.serialized},
 		{pattern: literal(";p:"), back: tagBytes, ahead: valueJudged, find: n.wireless},
-		{pattern: literal("htpasswd "), back: 9, ahead: commandBytes, find: n.third},
+		{pattern: literal("htpasswd "), back: 9, ahead: commandBytes + valueJudged, find: n.third, extend: extendArgument},
 		{pattern: literal("<td>"), findIn: n.tableCell},
 		{pattern: literal("-u "), back: commandBytes, ahead: valueJudged, find: n.user},
 		{pattern: literal(" /p:"), back: commandBytes, ahead: valueJudged, find: n.remote},

@@ -51,31 +51,93 @@ func (n *named) wireless(window []byte, at int) (Finding, bool) {
 	return n.given(window, at+1, at+1+size)
 }
 
-// third looks at the third argument of htpasswd -b FILE USER PASSWORD.
-func (n *named) third(window []byte, at int) (Finding, bool) {
-	start, given, words := at+1, false, 0
-	for start < len(window) {
-		if window[start] == ' ' {
-			start++
-			continue
+// phrase judges a password that its format delimits, so that spaces in it end nothing: it is
+// a secret where it were one without them.
+func (n *named) phrase(window []byte, start, end int) (Finding, bool) {
+	var room [valueJudged]byte
+	joined := room[:0]
+	for _, c := range window[start:min(end, start+valueJudged)] {
+		if !white[c] {
+			joined = append(joined, c)
 		}
-		size := exceptBlank.span(window[start:])
-		word := window[start : start+size]
+	}
+	if placeholder(window[start:end]) {
+		return Finding{}, false
+	}
+	detector := n.judge(password, joined, assigned)
+	return Finding{Start: start, End: end, Detector: detector}, detector != ""
+}
+
+// third looks at the password of htpasswd -b FILE USER PASSWORD, and of htpasswd -n -b USER
+// PASSWORD, which prints.
+func (n *named) third(window []byte, at int) (Finding, bool) {
+	start, batch, before := at+1, false, 2
+	for start < len(window) {
+		start += blank.span(window[start:])
+		begin, end, next := argument(window, start)
+		word := window[begin:end]
 		switch {
-		case word[0] == '-':
-			given = given || bytes.IndexByte(word, 'b') > 0
-		case words == 2:
-			if !given {
+		case next == start: // the line's end
+			return Finding{}, false
+		case before == 0:
+			if !batch {
 				return Finding{}, false
 			}
-			quoted := size - len(bytes.TrimLeft(word, quoteBytes))
-			return n.given(window, start+quoted, start+len(bytes.TrimRight(word, quoteBytes)))
+			return n.phrase(window, begin, end)
+		case len(word) > 1 && word[0] == '-':
+			batch = batch || bytes.IndexByte(word, 'b') > 0
+			if bytes.IndexByte(word, 'n') > 0 {
+				before-- // no file
+			}
+			if last := word[len(word)-1]; last == 'C' || last == 'r' { // a number follows
+				next += blank.span(window[next:])
+				next += exceptBlank.span(window[next:])
+			}
 		default:
-			words++
+			before--
 		}
-		start += size
+		start = next
 	}
 	return Finding{}, false
+}
+
+// argument returns where the argument of a command at b[start] lies, without quotes, and
+// where it ends with them. At the end of b, and of a line, next is start.
+func argument(b []byte, start int) (begin, end, next int) {
+	begin = start
+	for begin < len(b) && begin < start+betweenBytes && b[begin] == '\\' {
+		begin++ // of a text within a text
+	}
+	if begin == len(b) || !quotes[b[begin]] {
+		next = start + exceptBlank.span(b[start:])
+		return start, start + len(bytes.TrimRight(b[start:next], quoteBytes+"\\")), next
+	}
+	escapes := begin - start
+	begin++
+	end = begin + valueSpan(b, begin)
+	next = end
+	for next < len(b) && next < end+betweenBytes && b[next] == '\\' {
+		next++
+	}
+	if next < len(b) && quotes[b[next]] {
+		next++
+	}
+	for ; escapes > 1 && end > begin && b[end-1] == '\\'; escapes-- {
+		end--
+	}
+	return begin, end, next
+}
+
+// extendArgument goes on to the end of an argument that the window cuts.
+func extendArgument(text []byte, f Finding) int {
+	switch {
+	case f.End == len(text) || quotes[text[f.End]] || text[f.End] == '\\':
+		return f.End
+	case f.Start > 0 && quotes[text[f.Start-1]]:
+		return f.Start + valueSpan(text, f.Start)
+	}
+	_, end, _ := argument(text, f.Start)
+	return end
 }
 
 // listedUnder returns what the key above an entry tells, as YAML has lists of secrets by

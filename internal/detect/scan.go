@@ -123,7 +123,7 @@ func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank in
 	f.Start += low
 	f.End += low
 	if a.extend != nil {
-		f.End = a.extend(text, f)
+		f.End = max(f.End, a.extend(text, f))
 	}
 	if bit := s.nears[n]; bit >= 0 && (w.name.near|s.catalogue.near.tells(text[max(0, f.Start-nearBytes):f.Start]))>>bit&1 == 0 {
 		return f, 0, false
