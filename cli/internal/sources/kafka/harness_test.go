@@ -128,6 +128,7 @@ func start(t testing.TB, dir, section string) *relay {
 		t.Fatal(err)
 	}
 	r.source = NewSource(&sources.Host{Runtime: r.rt, Logger: logger, Limits: ingest.Limits{EventBytes: testEventBytes, BodyBytes: 1 << 20, Events: 1000}})
+	r.source.again = time.Second
 	change, err := r.source.Prepare(t.Context(), parse(t, section))
 	if err != nil {
 		t.Fatal(err)
@@ -154,9 +155,11 @@ func (r *relay) count(what intake.Result) uint64 {
 	return r.source.counts.All()[intake.Of{Name: "audit", Result: what}]
 }
 
-func (r *relay) topic() api.Topic {
+func (r *relay) topic() api.Topic { return r.topicOf("audit") }
+
+func (r *relay) topicOf(name string) api.Topic {
 	for _, line := range r.source.Status() {
-		if line.Name == "audit" {
+		if line.Name == name {
 			return *line.Topic
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"auditrelay"
 	"auditrelay/builtin/kafka/brokers"
 	"auditrelay/cli/internal/sources/intake"
+	"auditrelay/internal/ingest"
 	"auditrelay/runtime"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,11 +20,17 @@ import (
 )
 
 const (
-	// What a broker sends at once, at most, but for one batch that is larger; and what that
-	// may become when it is decompressed.
-	fetchBytes, partitionBytes, batchBytes = 8 << 20, 1 << 20, 128 << 20
-	// reachWithin bounds the first words with a broker, and a commit of offsets.
-	reachWithin = 10 * time.Second
+	// partitionBytes makes brokers send one batch at a time, however large: they send the first
+	// batch of the first partition that has one, and of all others no more than this. It counts
+	// compressed bytes: of many batches at once nobody could say what they become in memory.
+	partitionBytes = 1
+	// batchBytes is the most that one batch may become.
+	batchBytes = 32 << 20
+	// reachWithin bounds the first words with a broker, and a commit of offsets; leaveWithin
+	// the last ones.
+	reachWithin, leaveWithin = 10 * time.Second, 2 * time.Second
+	// pollFor is how long reading waits for messages before it looks around.
+	pollFor = 2 * time.Second
 	// The longest pause between two attempts, and the shortest.
 	mostPause, leastPause = 5 * time.Second, 50 * time.Millisecond
 )
@@ -46,6 +53,7 @@ type topic struct {
 	Topic
 	schema *runtime.Schema
 
+	trouble string          // why this topic alone is not read; under the reader's mu
 	parts   map[int32]*part // those that are this member's; under the reader's mu
 	deleted uint64
 }
@@ -85,6 +93,10 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil { // topics are looked at again
+			pause = leastPause
+			continue
+		}
 		r.access.Forget() // the password may be another
 		r.failed(err)
 		if time.Since(began) > time.Minute {
@@ -97,50 +109,70 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// session reads as one member of the group until something fails.
+// session reads as one member of the group until something fails. Topics that cannot be read
+// are left out, and looked at again after a while.
 func (r *reader) session(ctx context.Context) error {
-	client, err := kgo.NewClient(r.options()...)
+	readable, err := r.reach(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(append(r.options(), kgo.ConsumeTopics(readable...))...)
 	if err != nil {
 		return fmt.Errorf("the options do not go together: %w", err)
 	}
-	defer client.CloseAllowingRebalance()
 	defer r.forget()
-	if err := r.reach(ctx, client); err != nil {
-		return err
-	}
-	for {
-		fetches := client.PollRecords(ctx, intake.Batch)
-		if err := r.took(ctx, client, fetches); err != nil {
-			return err
-		}
+	defer leave(client)
+	for again := time.Now().Add(r.source.again); ; {
+		poll, cancel := context.WithTimeout(ctx, pollFor)
+		fetches := client.PollRecords(poll, intake.Batch)
+		cancel()
+		err := r.took(ctx, client, fetches)
 		client.AllowRebalance()
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(err, errPassedOver):
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case r.troubled() && time.Now().After(again):
+			return nil
 		}
 	}
 }
 
+// leave ends a member in a bounded time, so that a broker that stands still holds nobody up.
+func leave(client *kgo.Client) {
+	client.AllowRebalance()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	_ = client.LeaveGroupContext(ctx) // the session ends by itself after session_timeout
+	go client.Close()
+}
+
 func (r *reader) options() []kgo.Opt {
-	names := make([]string, 0, len(r.topics))
-	for name := range r.topics {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	start := kgo.NewOffset().AtStart()
 	return append(r.access.Options(),
-		kgo.ConsumerGroup(r.config.Group), kgo.SessionTimeout(r.config.SessionTimeout), kgo.HeartbeatInterval(min(r.config.SessionTimeout/4, 3*time.Second)), kgo.ConsumeTopics(names...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		// Nothing is skipped, whatever became of an offset.
-		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(start), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes), kgo.MaxConcurrentFetches(1), kgo.MaxDecompressBatchBytes(batchBytes),
+		kgo.ConsumerGroup(r.config.Group), kgo.SessionTimeout(r.config.SessionTimeout), kgo.HeartbeatInterval(min(r.config.SessionTimeout/4, 3*time.Second)), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		// Nothing is skipped, whatever became of an offset. Control records are no events, and
+		// have offsets.
+		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(start), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.FetchMaxPartitionBytes(partitionBytes), kgo.MaxConcurrentFetches(1), kgo.MaxDecompressBatchBytes(batchBytes),
 		kgo.FetchMaxWait(500*time.Millisecond), kgo.RequestRetries(3), kgo.MetadataMaxAge(time.Minute), kgo.AdjustFetchOffsetsFn(r.assigned),
 		kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.revoked))
 }
 
 // reach says what is wrong with addresses, certificates, the password and topics before
-// reading begins: the client itself would try again in silence.
-func (r *reader) reach(ctx context.Context, client *kgo.Client) error {
+// reading begins: the client itself would try again in silence. It returns the topics that
+// are there, in order, or an error where there is none.
+func (r *reader) reach(ctx context.Context) (readable []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
+	client, err := kgo.NewClient(append(r.access.Options(), kgo.RequestRetries(3))...)
+	if err != nil {
+		return nil, fmt.Errorf("the options do not go together: %w", err)
+	}
+	defer func() { go client.Close() }()
 	request := kmsg.NewPtrMetadataRequest()
 	for name := range r.topics {
 		t := kmsg.NewMetadataRequestTopic()
@@ -149,20 +181,34 @@ func (r *reader) reach(ctx context.Context, client *kgo.Client) error {
 	}
 	answer, err := request.RequestWith(ctx, client)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var missing error
 	for _, t := range answer.Topics {
-		err := kerr.ErrorForCode(t.ErrorCode)
-		if t.Topic == nil || err == nil || kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			continue // what passes is awaited
+		if t.Topic == nil || r.topics[*t.Topic] == nil {
+			continue
 		}
-		return fmt.Errorf("topic %s: %w", *t.Topic, err)
+		err := kerr.ErrorForCode(t.ErrorCode)
+		if err != nil && kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			err = nil // what passes is awaited
+		}
+		r.told(*t.Topic, err)
+		if err == nil {
+			readable = append(readable, *t.Topic)
+		} else {
+			missing = errors.Join(missing, fmt.Errorf("topic %s: %w", *t.Topic, err))
+		}
 	}
-	return nil
+	slices.Sort(readable)
+	if len(readable) == 0 {
+		return nil, missing
+	}
+	return readable, nil
 }
 
 // assigned notes where the partitions begin that this member gets.
 func (r *reader) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	defer r.reading() // the group has let this member in
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, parts := range offsets {
@@ -197,15 +243,22 @@ func (r *reader) forget() {
 }
 
 // took makes what was read durable, and acknowledges it. An error ends the session: what was
-// not acknowledged is read again.
+// not acknowledged is read again. What is wrong with one topic ends nothing.
 func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetches) error {
 	var failed error
+	var tooLarge []*kgo.ErrDecompressTooLarge
 	fetches.EachError(func(name string, number int32, err error) {
-		switch loss := (*kgo.ErrDataLoss)(nil); {
+		loss, large := (*kgo.ErrDataLoss)(nil), (*kgo.ErrDecompressTooLarge)(nil)
+		switch {
 		case errors.As(err, &loss):
 			r.source.host.Logger.Warn("a broker has lost messages that were read before: they are in the journal", "topic", name, "partition", number, "read_to", loss.ConsumedTo, "goes_on_at", loss.ResetTo)
-		case ctx.Err() == nil && !errors.Is(err, context.Canceled):
-			failed = errors.Join(failed, fmt.Errorf("topic %s, partition %d: %w", name, number, err))
+		case errors.As(err, &large) && r.topics[large.Topic] != nil:
+			tooLarge = append(tooLarge, large)
+		case ctx.Err() != nil, errors.Is(err, context.Canceled), name == "" && errors.Is(err, context.DeadlineExceeded): // nothing came
+		case r.topics[name] != nil:
+			r.told(name, fmt.Errorf("partition %d: %w", number, err))
+		default:
+			failed = errors.Join(failed, err)
 		}
 	})
 	r.gaps(fetches)
@@ -213,9 +266,14 @@ func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetch
 		var data [][]byte
 		var records []*kgo.Record
 		fetches.EachTopic(func(f kgo.FetchTopic) {
-			if f.Topic == name {
-				f.EachRecord(func(one *kgo.Record) { records, data = append(records, one), append(data, one.Value) })
+			if f.Topic != name {
+				return
 			}
+			f.EachRecord(func(one *kgo.Record) {
+				if records = append(records, one); !one.Attrs.IsControl() {
+					data = append(data, one.Value)
+				}
+			})
 		})
 		if len(records) == 0 {
 			continue
@@ -225,10 +283,18 @@ func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetch
 		if left > 0 { // ctx has ended
 			return ctx.Err()
 		}
-		if err := r.acknowledge(ctx, client, records); err != nil {
+		if err := r.acknowledge(ctx, func(ctx context.Context) error { return client.CommitRecords(ctx, records...) }); err != nil {
 			return fmt.Errorf("topic %s: commit offsets of group %s: %w", name, r.config.Group, err)
 		}
 		r.advance(t, records)
+	}
+	for _, large := range tooLarge {
+		if err := r.skip(ctx, client, large); !errors.Is(err, errPassedOver) {
+			return err
+		}
+	}
+	if len(tooLarge) > 0 {
+		return errPassedOver
 	}
 	if failed == nil {
 		r.reading()
@@ -236,11 +302,46 @@ func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetch
 	return failed
 }
 
+// errPassedOver ends a session, since the client reads nothing more of a partition whose batch
+// was too large. The next session begins behind it.
+var errPassedOver = errors.New("a batch was passed over")
+
+// skip puts a note in quarantine of a batch that is too large in memory, and acknowledges it.
+// It always returns an error.
+func (r *reader) skip(ctx context.Context, client *kgo.Client, large *kgo.ErrDecompressTooLarge) error {
+	in := r.intake(ctx, r.topics[large.Topic])
+	note := fmt.Appendf(nil, `{"topic":%q,"partition":%d,"offset":%d,"next_offset":%d}`, large.Topic, large.Partition, large.Offset, large.NextOffset)
+	detail := fmt.Sprintf("a batch of messages becomes more than %d MiB when it is decompressed: it was not read, and is in the topic from this offset to the next", batchBytes>>20)
+	if in.Aside(context.WithoutCancel(ctx), in.Item(note, string(ingest.TooLarge), detail)) > 0 {
+		return ctx.Err()
+	}
+	r.source.host.Logger.Error("a batch of messages was not read: it is too large in memory, and a note of it is in quarantine", "topic", large.Topic, "partition", large.Partition, "offset", large.Offset, "next_offset", large.NextOffset)
+	next := map[string]map[int32]kgo.EpochOffset{large.Topic: {large.Partition: {Epoch: large.Epoch, Offset: large.NextOffset}}}
+	err := r.acknowledge(ctx, func(ctx context.Context) (err error) {
+		client.CommitOffsetsSync(ctx, next, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, failed error) {
+			err = failed
+			if err == nil && len(answer.Topics) > 0 && len(answer.Topics[0].Partitions) > 0 {
+				err = kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode)
+			}
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("topic %s: commit offsets of group %s: %w", large.Topic, r.config.Group, err)
+	}
+	return errPassedOver
+}
+
 // acknowledge commits the offsets of messages whose events are durable.
-func (r *reader) acknowledge(ctx context.Context, client *kgo.Client, records []*kgo.Record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachWithin)
+func (r *reader) acknowledge(ctx context.Context, commit func(context.Context) error) error {
+	within := reachWithin
+	if ctx.Err() != nil {
+		within = leaveWithin
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
-	err := client.CommitRecords(ctx, records...)
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveWithin, cancel) })()
+	err := commit(bounded)
 	if errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.UnknownMemberID) {
 		return nil // they may be another member's now, and are read again
 	}
@@ -274,7 +375,7 @@ func (r *reader) advance(t *topic, records []*kgo.Record) {
 	defer r.mu.Unlock()
 	for _, one := range records {
 		if p := t.parts[one.Partition]; p != nil {
-			p.next = max(p.next, one.Offset+1)
+			p.next = one.Offset + 1
 		}
 	}
 }

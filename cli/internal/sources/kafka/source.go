@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/sources"
@@ -20,6 +21,7 @@ type Source struct {
 	host    *sources.Host
 	senders sources.Senders
 	counts  intake.Counts
+	again   time.Duration // after which a topic that could not be read is looked at again
 
 	mu      sync.Mutex
 	config  Config
@@ -33,7 +35,7 @@ type Source struct {
 
 // NewSource returns a Source. It does no I/O; call Run to start reading.
 func NewSource(host *sources.Host) *Source {
-	s := &Source{host: host, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	s := &Source{host: host, again: time.Minute, changed: make(chan struct{}, 1), ended: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -88,6 +90,10 @@ func (s *Source) Run(ctx context.Context) error {
 	defer close(s.ended)
 	for ctx.Err() == nil && s.stopping.Err() == nil {
 		s.mu.Lock()
+		select {
+		case <-s.changed: // this reader is what changed
+		default:
+		}
 		r := s.reader
 		s.mu.Unlock()
 		reading, stop := context.WithCancel(ctx)

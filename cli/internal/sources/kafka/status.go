@@ -33,6 +33,9 @@ func (r *reader) status(name string) *api.Topic {
 		return nil
 	}
 	out := &api.Topic{Group: r.config.Group, State: r.state, Since: r.since.UTC(), Error: r.trouble, Partitions: len(t.parts), Deleted: t.deleted}
+	if t.trouble != "" {
+		out.State, out.Error = stateDisconnected, t.trouble
+	}
 	for _, p := range t.parts {
 		if p.end > p.next && p.next >= 0 {
 			out.Lag += uint64(p.end - p.next)
@@ -51,6 +54,37 @@ func (r *reader) set(state, trouble string) bool {
 	}
 	r.state, r.since = state, time.Now()
 	return true
+}
+
+// told notes what is wrong with one topic; nil: nothing. It is logged once.
+func (r *reader) told(name string, err error) {
+	trouble := ""
+	if err != nil {
+		err = r.explain(fmt.Errorf("topic %s: %w", name, err))
+		trouble = err.Error()
+	}
+	r.mu.Lock()
+	before := r.topics[name].trouble
+	r.topics[name].trouble = trouble
+	r.mu.Unlock()
+	switch {
+	case trouble != "" && before != trouble:
+		r.source.host.Logger.Error("a topic cannot be read: looked at again after a while, from where it was", "topic", name, "group", r.config.Group, "error", err)
+	case trouble == "" && before != "":
+		r.source.host.Logger.Info("a topic can be read again", "topic", name, "group", r.config.Group)
+	}
+}
+
+// troubled reports whether some topic is not read.
+func (r *reader) troubled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.topics {
+		if t.trouble != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *reader) reading() {
