@@ -123,8 +123,14 @@ func explain(err error) error {
 	if _, ok := errors.AsType[*standbyError](err); ok {
 		return err
 	}
-	return pgdial.Explain(err)
+	return &connectionError{pgdial.Explain(err)}
 }
+
+// connectionError is what failed between here and the server of the journal, explained.
+type connectionError struct{ err error }
+
+func (e *connectionError) Error() string { return e.err.Error() }
+func (e *connectionError) Unwrap() error { return e.err }
 
 // passing reports whether an error may pass by itself: the server restarts, fails over,
 // or has no room for a moment.
@@ -150,24 +156,27 @@ func passingCode(code string) bool {
 	return code == "55P03"
 }
 
-// Passing reports whether Open failed for something of the server or of the way there that
-// may pass by itself. It would have failed with any configuration of the relay.
+// Passing reports whether the journal could not be opened for something of its server, or of
+// the way there, that may pass by itself: it would have failed with any configuration of the
+// relay. Errors of anything else than the journal do not pass.
 func Passing(err error) bool {
-	if e, ok := errors.AsType[*pgdial.ServerError](err); ok {
-		return passingCode(e.Code)
+	if errors.Is(err, ErrFenced) || errors.Is(err, journal.ErrFailed) {
+		return true
 	}
 	if _, ok := errors.AsType[*standbyError](err); ok {
 		return true
 	}
-	if _, ok := errors.AsType[*net.OpError](err); ok {
+	own, ok := errors.AsType[*connectionError](err)
+	if !ok {
+		return false
+	}
+	if e, ok := errors.AsType[*pgdial.ServerError](own.err); ok {
+		return passingCode(e.Code)
+	}
+	if _, ok := errors.AsType[*net.OpError](own.err); ok {
 		return true
 	}
-	for _, passes := range []error{ErrFenced, journal.ErrFailed, io.EOF, context.DeadlineExceeded} {
-		if errors.Is(err, passes) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(own.err, io.EOF) || errors.Is(own.err, context.DeadlineExceeded)
 }
 
 func (s *Store) openPool() (*pgxpool.Pool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -307,5 +308,11 @@ func TestPassing(t *testing.T) {
 	db.Exec("UPDATE " + first.Schema + ".journal SET format = 999")
 	if err := open(first); err == nil || pgstore.Passing(err) {
 		t.Errorf("a newer format: %v", err)
+	}
+	// What else fails while a relay starts is its configuration's.
+	for _, err := range []error{&net.OpError{Op: "listen", Err: errors.New("address already in use")}, context.DeadlineExceeded, io.EOF} {
+		if err := fmt.Errorf("open the sources: %w", err); pgstore.Passing(err) {
+			t.Errorf("%v passes", err)
+		}
 	}
 }
