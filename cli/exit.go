@@ -117,6 +117,9 @@ func hint(err error) string {
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
 		return "is the relay running there? say where it is with --server or AUDITRELAY_SERVER"
 	}
+	if errors.Is(err, runtime.ErrNoKey) {
+		return "give the configuration that has the key: --config FILE"
+	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if e.Hint != "" {
 			return e.Hint

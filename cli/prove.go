@@ -31,6 +31,9 @@ func (c *proveCommand) Run(a *program) error {
 	if len(proofs) == 0 {
 		return &api.Error{Status: 404, Reason: api.ReasonNotFound, Message: "no callback has an outcome of this event yet"}
 	}
+	if err := os.MkdirAll(c.Out, 0o700); err != nil {
+		return fmt.Errorf("make the folder for the proofs: %w", err)
+	}
 	for _, p := range proofs {
 		name := fmt.Sprintf("%s/%d-%s", c.Out, p.Sequence, p.Callback)
 		if p.Replay != "" {

@@ -226,6 +226,7 @@ type progress struct {
 	last  time.Time
 	shown bool
 	told  int // refusals
+	waits int
 }
 
 // maxTold bounds the rejections that are printed one by one.
@@ -259,6 +260,11 @@ func (p *progress) refused(offset int64, why *api.Error) {
 func (p *progress) waiting(err error, pause time.Duration) {
 	p.end()
 	fmt.Fprintf(p.w, "%v; trying again in %s\n", err, pause.Round(time.Millisecond))
+	if p.waits++; p.waits == 1 {
+		if h := hint(err); h != "" {
+			fmt.Fprintf(p.w, "  hint: %s\n", h)
+		}
+	}
 }
 
 // end leaves the line that changes.
