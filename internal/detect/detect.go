@@ -42,6 +42,22 @@ func (n Name) Listed() Name {
 	return n
 }
 
+// Or returns the name as that of a value that stands under both: what either says is a secret
+// is one. What makes a name say less counts where both have it.
+func (n Name) Or(other Name) Name {
+	const less = bare | digest
+	switch {
+	case n.kinds == 0:
+		n.kinds = other.kinds
+	case other.kinds != 0:
+		n.kinds = (n.kinds|other.kinds)&^less | n.kinds&other.kinds&less
+	}
+	n.bound |= other.bound
+	n.near |= other.near
+	n.at |= other.at
+	return n
+}
+
 // Tells reports whether the name says that a secret stands under it, by which rules
 // by name go too.
 func (n Name) Tells() bool { return n.kinds != 0 }

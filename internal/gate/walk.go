@@ -169,7 +169,7 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 		if c != first || beside {
 			at.row = table
 		}
-		if order != shape.ByRow && column < table.to {
+		if order != shape.ByRow && column < table.to && !shape.IsObject(d, c) {
 			if name := i.columns[column]; name.Tells() {
 				at.name = name.Listed().At(at.spared)
 			}
@@ -179,7 +179,7 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 		}
 		if row.from < row.to {
 			if name := i.columns[row.from]; name.Tells() {
-				at.name = name.Listed().At(at.spared)
+				at.name = at.name.Or(name.Listed()).At(at.spared)
 			}
 			row.from++
 		}

@@ -217,7 +217,7 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 	case document.String:
 		holds = d.Holds(n)
 	}
-	if rule >= 0 && (holds == document.Absent || !p.rules[rule].do.inside()) {
+	if rule >= 0 && (holds == document.Absent || !p.rules[rule].do.inside() && !(in.column && holds == document.Array)) {
 		return a.apply(n, kind, rule, s, in.near)
 	}
 	if holds != document.Absent {

@@ -223,7 +223,7 @@ func New(o Options) (*Policy, error) {
 }
 
 // engineVersion counts changes of what the same policy does.
-const engineVersion = 5
+const engineVersion = 6
 
 // What receipts call what is done beside the rules.
 const (

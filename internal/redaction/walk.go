@@ -14,6 +14,7 @@ type place struct {
 	parent document.Kind // Object or Array: what the children are in
 	keyRow bool          // the children may be columns of a row of LiteLLM's keys
 	nested bool          // the array lies in an array
+	column bool          // the array is a column: the rule is for each value in it
 	spared uint64        // exceptions by path that hold
 	rows   columns       // the array is the rows of a table
 	row    columns       // the array is one of them
@@ -82,17 +83,21 @@ func (a *Applier) elements(n document.Node, in place) error {
 	in.rows, in.row = columns{}, columns{}
 	for c, column := first, table.from; c != document.None; c, column = d.Child(n, c), column+1 {
 		s, at := a.noted(c), in
+		at.column = false
 		at.rule = a.policy.stronger(int(s.rule)-1, in.rule)
 		rule := at.rule
 		if at.row = table; c == first && !table.beside {
 			at.row = columns{}
 		}
-		if order != shape.ByRow && column < table.to {
+		if order != shape.ByRow && column < table.to && !shape.IsObject(d, c) {
 			if own := &a.columns[column]; own.key.Name.Tells() {
 				at.near = own.key.Name.Listed().At(at.spared)
 			}
 			if order == shape.ByColumn {
 				at.row = columns{}
+			}
+			if order != shape.Square {
+				at.column = at.rule < 0 // else the array goes as a whole
 				at.rule = a.policy.stronger(int(a.columns[column].rule)-1, at.rule)
 				rule = at.rule
 			}
@@ -101,7 +106,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 			own := &a.columns[row.from]
 			row.from++
 			if own.key.Name.Tells() {
-				at.near = own.key.Name.Listed().At(at.spared)
+				at.near = at.near.Or(own.key.Name.Listed()).At(at.spared)
 			}
 			if row.beside {
 				at.rule = a.policy.stronger(int(own.rule)-1, at.rule)
@@ -184,7 +189,7 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 		rule = -1
 	}
 	in.keyRow = named.key.IsHolder()
-	in.nested = false
+	in.nested, in.column = false, false
 	outerRows := in.rows
 	in.rows, in.row = columns{}, columns{}
 	secret, arguments := named.secret, named.key.IsArguments()

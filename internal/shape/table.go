@@ -66,31 +66,59 @@ func columnsIn(d *document.Document, object document.Node) (header, schema docum
 // Order says how the values of a table lie in its array.
 type Order int
 
-// The orders: each element is a row; each is a column; it cannot be told, since there are as
-// many of one as of the other.
+// The orders: each element is a row; each is a column; there are as many of one as of the
+// other; the lengths fit neither. What is Square or Ragged is to be judged by the names of both.
 const (
 	ByRow Order = iota
 	ByColumn
 	Square
+	Ragged
 )
 
-// OrderOf returns the order of an array of arrays beside the names of columns.
+// OrderOf returns the order of an array of arrays beside the names of columns. Senders write
+// the lengths: no row that is empty, short or long may have the others read in one way only.
 func OrderOf(d *document.Document, rows document.Node, columns int) Order {
-	count := func(n document.Node) int {
-		size := 0
-		for c := d.Child(n, document.None); c != document.None && size <= columns; c = d.Child(n, c) {
-			size++
+	count, arrays, same, size := 0, 0, true, -1
+	for c := d.Child(rows, document.None); c != document.None; c = d.Child(rows, c) {
+		if count++; count > columns && columns < MaxColumns {
+			return ByRow // there are not so many columns
 		}
-		return size
+		own := -1
+		if isArray(d, c) {
+			own = length(d, c)
+			arrays++
+		}
+		if count == 1 {
+			size = own
+		}
+		same = same && own == size
 	}
-	first := d.Child(rows, document.None)
 	switch {
-	case first == document.None || d.Kind(first) != document.Array || count(rows) != columns:
-		return ByRow
-	case count(first) == columns:
+	case arrays == 0 && count != columns:
+		return ByRow // of other things
+	case !same || size <= 0 || columns == MaxColumns:
+		return Ragged
+	case size == columns && count == columns:
 		return Square
+	case size == columns:
+		return ByRow
+	case count == columns:
+		return ByColumn
 	}
-	return ByColumn
+	return Ragged
+}
+
+// length returns how many elements an array has.
+func length(d *document.Document, array document.Node) (n int) {
+	for c := d.Child(array, document.None); c != document.None; c = d.Child(array, c) {
+		n++
+	}
+	return n
+}
+
+// IsObject reports whether a value is an object, or a text that holds one.
+func IsObject(d *document.Document, n document.Node) bool {
+	return d.Kind(n) == document.Object || d.Kind(n) == document.String && d.Holds(n) == document.Object
 }
 
 func isArray(d *document.Document, n document.Node) bool {
