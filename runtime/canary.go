@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -48,7 +47,8 @@ type Sight struct {
 	Unreadable bool // it is in a payload that is no text, so that nothing was searched
 
 	// Back is what the destination holds where it was read back: CanaryMasked, CanaryExposed,
-	// CanaryMissing, CanaryUnread, CanaryUnreadable; empty where it was not.
+	// CanaryMissing, CanaryUnread, CanaryUnreadable; empty where it was not. Of several
+	// payloads with the canary it is the worst.
 	Back CanaryResult
 }
 
@@ -193,7 +193,16 @@ func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, 
 		c.sights = map[string]Sight{}
 	}
 	was := c.sights[callback.Name]
-	c.sights[callback.Name] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable, cmp.Or(seen.Back, was.Back)}
+	c.sights[callback.Name] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable, worse(was.Back, seen.Back)}
+}
+
+// worse returns the worse of what two payloads came to at a destination.
+func worse(a, b CanaryResult) CanaryResult {
+	order := []CanaryResult{"", CanaryMasked, CanaryUnread, CanaryMissing, CanaryUnreadable, CanaryExposed}
+	if slices.Index(order, b) > slices.Index(order, a) {
+		return b
+	}
+	return a
 }
 
 // search looks for the canary in a payload, of which holds says that it must be there.

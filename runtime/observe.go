@@ -297,16 +297,16 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 	return x, nil
 }
 
-// blocking finds out whether a required callback is at its retain limit.
+// blocking finds out whether a required callback is at its retain limit, and says so under
+// r.mu: whoever looks last, says so last.
 func (r *Runtime) blocking() {
-	var name *string
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range r.pumps {
 		if p.seen.Load().Blocked {
-			name = &p.callback.Name
-			break
+			r.counters.blockedBy.Store(&p.callback.Name)
+			return
 		}
 	}
-	r.mu.Unlock()
-	r.counters.blockedBy.Store(name)
+	r.counters.blockedBy.Store(nil)
 }

@@ -115,6 +115,7 @@ type rollout struct {
 	limit     uint64      // Share, as a part of the digests
 	off       atomic.Bool // it judges no more; its end may not be durable yet
 	promoting atomic.Bool // reconfiguring is part of its promotion
+	ending    atomic.Bool // endSoon is under way
 	r         *Runtime
 }
 
@@ -181,10 +182,8 @@ func (o *rollout) end(why string, by By) {
 	if o.off.Swap(true) || o.promoting.Load() {
 		return
 	}
-	o.r.wg.Go(func() {
-		o.r.log.Error("a rollout is rolled back: the version in force judges all events again", "filter", o.Filter, "version", o.Digest, "why", why)
-		o.r.endSoon(o, RolloutRolledBack, why, by)
-	})
+	o.r.log.Error("a rollout is rolled back: the version in force judges all events again", "filter", o.Filter, "version", o.Digest, "why", why)
+	o.r.endLater(o, RolloutRolledBack, why, by)
 }
 
 func (o *Rollout) check() error {
@@ -414,7 +413,7 @@ func (r *Runtime) resumeRollout() {
 		return
 	}
 	if o.promoting.Load() {
-		r.wg.Go(func() { r.endSoon(o, RolloutPromoted, "", By{Principal: o.By}) })
+		r.endLater(o, RolloutPromoted, "", By{Principal: o.By})
 		return
 	}
 	r.eachPump(func(p *pump) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	goruntime "runtime"
 	"testing"
 
 	"auditrelay"
@@ -38,6 +39,16 @@ func TestTakenBackWithoutTheJournal(t *testing.T) {
 	}
 	if o := r.rollout.Load(); o == nil || !o.off.Load() {
 		t.Error("it goes on judging")
+	}
+	// Whoever tries again and again does not start one more goroutine each time.
+	before := goruntime.NumGoroutine()
+	for range 50 {
+		if _, err := r.RollBack(t.Context(), "f", By{Principal: "ann"}); err == nil {
+			t.Fatal("it was recorded")
+		}
+	}
+	if more := goruntime.NumGoroutine() - before; more > 10 {
+		t.Errorf("50 times taken back started %d goroutines", more)
 	}
 	_ = r.Close() // the journal is closed
 }

@@ -42,7 +42,7 @@ func (r *Runtime) RollBack(_ context.Context, filter string, by By) (RolloutStat
 	case errors.Is(err, ErrNoRollout) || r.ctx.Err() != nil:
 		return RolloutStatus{}, err
 	}
-	r.wg.Go(func() { r.endSoon(o, RolloutRolledBack, why, by) })
+	r.endLater(o, RolloutRolledBack, why, by)
 	return RolloutStatus{}, &TakenBackError{ID: o.ID, By: orNobody(by), Err: err}
 }
 
@@ -67,7 +67,7 @@ func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Roll
 	}
 	if err := r.stopRollout(o, RolloutPromoted, "", by); err != nil {
 		if r.ctx.Err() == nil { // the version is in force: nothing but this may be recorded
-			r.wg.Go(func() { r.endSoon(o, RolloutPromoted, "", by) })
+			r.endLater(o, RolloutPromoted, "", by)
 		}
 		return RolloutStatus{}, fmt.Errorf("the version is in force; that is not recorded yet: %w", err)
 	}
@@ -91,6 +91,18 @@ func (r *Runtime) rolloutOf(filter string, by By) (*rollout, error) {
 		return nil, fmt.Errorf("rollout of filter %s: %w", filter, err)
 	}
 	return o, nil
+}
+
+// endLater starts endSoon, unless it is under way: one is enough, and every call that fails
+// would start one more.
+func (r *Runtime) endLater(o *rollout, state RolloutState, why string, by By) {
+	if o.ending.Swap(true) {
+		return
+	}
+	r.wg.Go(func() {
+		defer o.ending.Store(false)
+		r.endSoon(o, state, why, by)
+	})
 }
 
 // endSoon ends a rollout, once the journal takes it. It does not wait for r.applying as

@@ -139,3 +139,21 @@ func TestAppendsAreLookedAtTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestATakeIsShortOfMemoryAlone: a chunk that is full by its bytes is not short, so that the
+// rest waits for company as it should; one that got less memory than it asked for is.
+func TestATakeIsShortOfMemoryAlone(t *testing.T) {
+	for total, want := range map[int64]bool{defaultMemory: false, 1 << 20: true} {
+		m := newMemory(total)
+		p := &pump{r: &Runtime{memory: m}, callback: &callback{memory: m.open()}}
+		a := delivery.Action{Kind: delivery.Take, From: 1, To: 10_001, Events: 10_000, Bytes: 64 << 10, Waiting: 10_000 * 100}
+		asked := chunkMemory(&a)
+		held, short, err := p.takeMemory(t.Context(), &a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if short != want || short != (held.bytes < asked) {
+			t.Errorf("of %d bytes of memory: asked for %d, got %d, short: %v", total, asked, held.bytes, short)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant,
 	}
 	a.Bytes = min(a.Bytes, max(held.bytes/copiesOfChunk, 1))
 	events := int(max(held.bytes/(copiesOfChunk*leastEvent), 1))
-	short = held.bytes < want || events < min(a.Events, int(a.To-a.From))
+	short = held.bytes < want
 	a.Events, a.Sequences = min(a.Events, events), a.Sequences[:min(len(a.Sequences), events)]
 	return held, short, nil
 }

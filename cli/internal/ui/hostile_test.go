@@ -184,6 +184,13 @@ func TestUnseenCharactersAreShown(t *testing.T) {
 			t.Errorf("%q: %q", in, got)
 		}
 	}
+	for _, r := range []rune{0x00ad, 0x034f, 0x061c, 0x115f, 0x180b, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f, 0x202a, 0x2060, 0x2061, 0x2062,
+		0x2063, 0x2064, 0x2066, 0x206f, 0x3164, 0xfe00, 0xfe0f, 0xfeff, 0xfff9, 0x1bca0, 0xe0000, 0xe0001, 0xe0041, 0xe007f, 0xe0100} {
+		in, want := fmt.Sprintf("<p>ad%cmin</p>", r), fmt.Sprintf("<p>ad[U+%04X]min</p>", r)
+		if got := string(shown([]byte(in))); got != want {
+			t.Errorf("U+%04X alone in a page: %q", r, got)
+		}
+	}
 	r := newRelay(t, config.RoleAdmin)
 	r.submit("turned\u202earound", "created")
 	b := r.browser()

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"auditrelay/cli/internal/api"
 )
@@ -143,18 +145,29 @@ func (s *server) write(w http.ResponseWriter, status int, name string, p *page) 
 	_, _ = w.Write(shown(out.Bytes())) // the browser left
 }
 
-// unseen are characters that change the order of what is shown, or that nobody sees: with
-// them a text looks like another one. No template has any.
-var unseen = strings.NewReplacer(
-	"\u202a", "[U+202A]", "\u202b", "[U+202B]", "\u202c", "[U+202C]", "\u202d", "[U+202D]", "\u202e", "[U+202E]",
-	"\u2066", "[U+2066]", "\u2067", "[U+2067]", "\u2068", "[U+2068]", "\u2069", "[U+2069]",
-	"\u200b", "[U+200B]", "\u2060", "[U+2060]", "\ufeff", "[U+FEFF]",
-)
+// unseen reports whether r changes the order of what is shown, or is seen by nobody: with it
+// a text looks like another one. No template has any.
+func unseen(r rune) bool {
+	return r >= 0x80 && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// spellOut appends text with its unseen characters spelled out.
+func spellOut(out *strings.Builder, text string) {
+	from := 0
+	for i, r := range text {
+		if unseen(r) {
+			out.WriteString(text[from:i])
+			fmt.Fprintf(out, "[U+%04X]", r)
+			from = i + utf8.RuneLen(r)
+		}
+	}
+	out.WriteString(text[from:])
+}
 
 // shown spells unseen characters out in the text of a page: not in attributes, whose values
 // are sent back, and not in text areas.
 func shown(page []byte) []byte {
-	if !bytes.Contains(page, []byte{0xe2, 0x80}) && !bytes.Contains(page, []byte{0xe2, 0x81}) && !bytes.Contains(page, []byte{0xef, 0xbb}) {
+	if !bytes.ContainsFunc(page, unseen) {
 		return page
 	}
 	var out strings.Builder
@@ -168,7 +181,7 @@ func shown(page []byte) []byte {
 			at = len(text)
 		}
 		if end == "<" {
-			_, _ = unseen.WriteString(&out, text[:at]) // it never fails
+			spellOut(&out, text[:at])
 		} else {
 			out.WriteString(text[:at])
 		}
