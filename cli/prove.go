@@ -86,7 +86,7 @@ func (c *provenCommand) Run(a *program) error {
 	} else {
 		err = a.table(provenRows(p, c.Document != ""))
 	}
-	if err == nil && c.Document != "" && !p.Came && !p.Went {
+	if err == nil && c.Document != "" && !p.Known() {
 		return verdictError{verify.Altered}
 	}
 	return err
@@ -100,11 +100,14 @@ func provenRows(p *verify.Proven, document bool) [][]string {
 	outcome := p.Outcome
 	switch kind, possible := strings.CutPrefix(p.Delivered, "possible "); {
 	case possible:
-		outcome += "; a " + kind + " with SHA-256 " + p.Digest + " may have arrived"
+		outcome += "; " + mayHaveArrived(kind, p.Digest)
 	case p.Delivered != "nothing":
 		outcome += ", a " + p.Delivered + " with SHA-256 " + p.Digest
 	}
 	rows = append(rows, []string{"outcome", outcome})
+	if b := p.Besides; b != nil {
+		rows = append(rows, []string{"besides", mayHaveArrived(strings.TrimPrefix(b.Delivered, "possible "), b.Digest)})
+	}
 	if r := p.Receipt; r != nil {
 		for _, f := range r.Filters {
 			rows = append(rows, []string{"filter", filterText(&f)})
@@ -123,9 +126,16 @@ func provenRows(p *verify.Proven, document bool) [][]string {
 	return rows
 }
 
+func mayHaveArrived(kind, digest string) string {
+	if digest == "" {
+		return "a " + kind + " of unknown content may have arrived"
+	}
+	return "a " + kind + " with SHA-256 " + digest + " may have arrived"
+}
+
 func documentText(p *verify.Proven) string {
 	switch {
-	case p.Went && strings.HasPrefix(p.Delivered, "possible "):
+	case p.Went && strings.HasPrefix(p.Delivered, "possible "), p.Besides != nil && p.Besides.Went && !p.Went:
 		text := "it is what may have arrived"
 		if p.Came {
 			text = "it is what came in, and what may have arrived"
@@ -201,7 +211,7 @@ func (c *receiptsCheckCommand) Run(a *program) error {
 		if i > 0 {
 			fmt.Fprintln(a.stdout)
 		}
-		known = known || proven.Came || proven.Went
+		known = known || proven.Known()
 		if err := a.table(append([][]string{{"callback", p.Callback}}, provenRows(proven, true)...)); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ type EventProof struct {
 
 // Prove returns the proofs of an event's outcomes, one for each callback and replay that
 // states one; callback "" selects all. A callback that has no outcome of it yet is left
-// out. Whoever gets a proof can test guesses of that one event, and of no other.
+// out. A proof also discloses the last possible delivery of other content, if there is one. Whoever gets a proof can test guesses of that one event, and of no other.
 //
 // Errors: ErrUnsigned, ErrNotSeen, ErrErased; ErrTrimmed where the event is forgotten.
 func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]EventProof, error) {
@@ -95,32 +95,65 @@ func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
 	return e, err
 }
 
-// proveOutcome proves the last outcome of an event on a lane; nil: there is none.
+// proveOutcome proves the last outcome of an event on a lane, and discloses what else may
+// have arrived; nil: there is no outcome.
 func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64, e proof.Evidence) (*proof.File, error) {
 	id := r.journal.Identity()
 	name := journal.DeliveredName(id.Incarnation, s.ID)
-	index, outcome, ok, err := r.findOutcome(ctx, name, sequence)
-	if err != nil || !ok {
+	found, err := r.findOutcome(ctx, name, sequence)
+	if err != nil || found.outcome == nil {
 		return nil, err
 	}
-	signed, checkpoint, err := r.checkpointOf(ctx, s, name, index)
+	outcome, possible := found.outcome, found.besides()
+	last := outcome.index
+	if possible != nil {
+		last = max(last, possible.index)
+	}
+	signed, checkpoint, err := r.checkpointOf(ctx, s, name, last)
 	if err != nil {
 		return nil, err
 	}
-	file := &proof.File{Index: index, Checkpoint: signed}
-	if file.Hashes, err = tlog.ProveRecord(int64(checkpoint.Size), int64(index), r.journal.TreeReader(name)); err != nil {
+	file := &proof.File{Index: outcome.index, Checkpoint: signed}
+	if file.Hashes, err = tlog.ProveRecord(int64(checkpoint.Size), int64(outcome.index), r.journal.TreeReader(name)); err != nil {
 		return nil, err
 	}
 	e.Entry = outcome.Append(nil)
-	if err := r.receiptEvidence(s, outcome, &e); err != nil {
+	if possible != nil {
+		e.Possible, e.PossibleIndex = possible.Append(nil), possible.index
+		if e.PossibleHashes, err = tlog.ProveRecord(int64(checkpoint.Size), int64(possible.index), r.journal.TreeReader(name)); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.receiptEvidence(s, outcome.Outcome, &e); err != nil {
 		return nil, err
 	}
 	file.Extra = e.Append(nil)
 	return file, nil
 }
 
-// findOutcome finds the last outcome of an event in a log.
-func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64) (index uint64, out proof.Outcome, ok bool, err error) {
+// leaf is an outcome in a log.
+type leaf struct {
+	proof.Outcome
+	index uint64
+}
+
+// found are the leaves that say how an event ended on a lane; nil: there is none.
+type found struct {
+	outcome  *leaf // the last that says the outcome
+	possible *leaf // the last that says what may have been delivered
+}
+
+// besides returns the possible delivery if it is of other content than the outcome's.
+func (f *found) besides() *leaf {
+	if f.possible == nil || f.possible.index == f.outcome.index || f.possible.Digest == f.outcome.Digest && f.outcome.Delivered != proof.Nothing {
+		return nil
+	}
+	return f.possible
+}
+
+// findOutcome finds the last outcome of an event in a log, and its last possible delivery.
+// That may stand in a leaf of its own, which leaves the outcome to another one.
+func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64) (f found, err error) {
 	err = r.journal.Entries(name, 0, 1<<62, func(at uint64, entry []byte) error {
 		if at%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -129,12 +162,19 @@ func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64)
 			return nil
 		}
 		parsed, err := proof.ParseEntry(entry)
-		if o, is := parsed.(proof.Outcome); err == nil && is && o.Sequence == sequence && o.Outcome != 0 {
-			index, out, ok = at, o, true
+		o, is := parsed.(proof.Outcome)
+		if err != nil || !is || o.Sequence != sequence {
+			return nil
+		}
+		if o.Outcome != 0 {
+			f.outcome = &leaf{o, at}
+		}
+		if o.IsPossible() {
+			f.possible = &leaf{o, at}
 		}
 		return nil
 	})
-	return index, out, ok, err
+	return f, err
 }
 
 // checkpointOf returns a signed checkpoint of a lane's log that covers a leaf: the last

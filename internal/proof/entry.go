@@ -90,6 +90,11 @@ const (
 	PossibleTombstone = 4
 )
 
+// IsPossible reports whether the outcome says what may have been delivered.
+func (o *Outcome) IsPossible() bool {
+	return o.Delivered == PossibleRecord || o.Delivered == PossibleTombstone
+}
+
 // Possible returns what a record of a payload that may have arrived has delivered.
 func Possible(delivered byte) byte {
 	switch delivered {

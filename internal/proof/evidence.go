@@ -25,22 +25,56 @@ type Evidence struct {
 	AcceptedIndex  uint64
 	AcceptedHashes []Hash
 	AcceptedHead   []byte // the signed checkpoint
+
+	// Of the last possible delivery of the event, in the log of the outcome and under its
+	// checkpoint: something else may have gone out as well. Empty where the log states none.
+	Possible       []byte // the entry
+	PossibleIndex  uint64
+	PossibleHashes []Hash
 }
 
-const evidenceVersion = 1
+// Versions of evidence: the second has the fields of a possible delivery behind the others.
+const (
+	evidenceVersion  = 1
+	evidencePossible = 2
+
+	evidenceFields = 10
+	possibleFields = 3
+)
 
 // Append appends the evidence to dst.
 func (e *Evidence) Append(dst []byte) []byte {
-	dst = append(dst, evidenceVersion)
-	hashes := make([]byte, 0, len(e.AcceptedHashes)*sha256.Size)
-	for _, h := range e.AcceptedHashes {
-		hashes = append(hashes, h[:]...)
+	version := byte(evidenceVersion)
+	fields := [][]byte{e.Entry, e.ReceiptSalt[:], e.Statement, e.Trail, e.Accepted, e.AcceptedSalt[:], e.Head,
+		be.AppendUint64(nil, e.AcceptedIndex), joined(e.AcceptedHashes), e.AcceptedHead}
+	if len(e.Possible) > 0 {
+		version = evidencePossible
+		fields = append(fields, e.Possible, be.AppendUint64(nil, e.PossibleIndex), joined(e.PossibleHashes))
 	}
-	index := be.AppendUint64(nil, e.AcceptedIndex)
-	for _, field := range [][]byte{e.Entry, e.ReceiptSalt[:], e.Statement, e.Trail, e.Accepted, e.AcceptedSalt[:], e.Head, index, hashes, e.AcceptedHead} {
+	dst = append(dst, version)
+	for _, field := range fields {
 		dst = append(be.AppendUint32(dst, uint32(len(field))), field...)
 	}
 	return dst
+}
+
+func joined(hashes []Hash) []byte {
+	out := make([]byte, 0, len(hashes)*sha256.Size)
+	for _, h := range hashes {
+		out = append(out, h[:]...)
+	}
+	return out
+}
+
+// parted reads what joined wrote: at most one hash for each level of a tree.
+func parted(text []byte) (hashes []Hash, ok bool) {
+	if len(text)%sha256.Size != 0 || len(text) > 64*sha256.Size {
+		return nil, false
+	}
+	for ; len(text) > 0; text = text[sha256.Size:] {
+		hashes = append(hashes, Hash(text[:sha256.Size]))
+	}
+	return hashes, true
 }
 
 var errEvidence = errors.New("malformed evidence in the proof")
@@ -48,10 +82,14 @@ var errEvidence = errors.New("malformed evidence in the proof")
 // ParseEvidence reads what Append wrote.
 func ParseEvidence(extra []byte) (*Evidence, error) {
 	r := reader{b: extra}
-	if r.byte() != evidenceVersion {
+	fields := make([][]byte, evidenceFields)
+	switch r.byte() {
+	case evidenceVersion:
+	case evidencePossible:
+		fields = make([][]byte, evidenceFields+possibleFields)
+	default:
 		return nil, errEvidence
 	}
-	fields := make([][]byte, 10)
 	for i := range fields {
 		n := r.uint32()
 		if n > math.MaxInt32 {
@@ -62,12 +100,22 @@ func ParseEvidence(extra []byte) (*Evidence, error) {
 	e := &Evidence{Entry: fields[0], Statement: fields[2], Trail: fields[3], Accepted: fields[4], Head: fields[6], AcceptedHead: fields[9]}
 	if r.failed || len(r.b) > 0 || copy(e.ReceiptSalt[:], fields[1]) != len(fields[1]) || len(fields[1]) != len(e.ReceiptSalt) ||
 		copy(e.AcceptedSalt[:], fields[5]) != len(fields[5]) || len(fields[5]) != len(e.AcceptedSalt) ||
-		len(fields[7]) != 8 || len(fields[8])%sha256.Size != 0 || len(fields[8]) > 64*sha256.Size {
+		len(fields[7]) != 8 {
 		return nil, errEvidence
 	}
 	e.AcceptedIndex = be.Uint64(fields[7])
-	for hashes := fields[8]; len(hashes) > 0; hashes = hashes[sha256.Size:] {
-		e.AcceptedHashes = append(e.AcceptedHashes, Hash(hashes[:sha256.Size]))
+	var ok bool
+	if e.AcceptedHashes, ok = parted(fields[8]); !ok {
+		return nil, errEvidence
+	}
+	if possible := fields[evidenceFields:]; len(possible) > 0 {
+		if len(possible[0]) == 0 || len(possible[1]) != 8 {
+			return nil, errEvidence
+		}
+		e.Possible, e.PossibleIndex = possible[0], be.Uint64(possible[1])
+		if e.PossibleHashes, ok = parted(possible[2]); !ok {
+			return nil, errEvidence
+		}
 	}
 	return e, nil
 }

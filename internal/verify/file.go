@@ -13,13 +13,16 @@ import (
 
 // Proven is what a proof file proves.
 type Proven struct {
-	Origin    string    `json:"origin"`
-	Callback  string    `json:"callback"` // the lane
-	Sequence  uint64    `json:"sequence"`
-	Outcome   string    `json:"outcome"`
-	Delivered string    `json:"delivered"` // nothing, record or tombstone, possible record or possible tombstone: it may have arrived
-	Digest    string    `json:"sha256,omitempty"`
-	Accepted  time.Time `json:"accepted,omitzero"` // proved by the log of what was accepted
+	Origin    string `json:"origin"`
+	Callback  string `json:"callback"` // the lane
+	Sequence  uint64 `json:"sequence"`
+	Outcome   string `json:"outcome"`
+	Delivered string `json:"delivered"` // nothing, record or tombstone, possible record or possible tombstone: it may have arrived
+	Digest    string `json:"sha256,omitempty"`
+	// Besides is what may have arrived as well, of other content; nil: the proof discloses
+	// nothing of the kind.
+	Besides  *Possible `json:"besides,omitempty"`
+	Accepted time.Time `json:"accepted,omitzero"` // proved by the log of what was accepted
 
 	Event   *proof.EventHead   `json:"event,omitempty"`   // proved once its data is shown
 	Receipt *proof.ReceiptText `json:"receipt,omitempty"` // proved
@@ -29,9 +32,19 @@ type Proven struct {
 	Went bool `json:"went,omitempty"`
 }
 
+// Possible is a delivery whose attempt had no answer: it arrived exactly so, or not at all.
+type Possible struct {
+	Delivered string `json:"delivered"` // possible record or possible tombstone
+	Digest    string `json:"sha256,omitempty"`
+	Went      bool   `json:"went,omitempty"` // the shown document is that
+}
+
 // deliveredNames are those of what an outcome has delivered.
 var deliveredNames = map[byte]string{proof.Nothing: "nothing", proof.Record: "record", proof.Tombstone: "tombstone",
 	proof.PossibleRecord: "possible record", proof.PossibleTombstone: "possible tombstone"}
+
+// Known reports whether the shown document is what came in, or what went out or may have.
+func (p *Proven) Known() bool { return p.Came || p.Went || p.Besides != nil && p.Besides.Went }
 
 // FileOptions say what a proof file is held against.
 type FileOptions struct {
@@ -100,6 +113,9 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	if o.Document != nil {
 		p.Went = outcome.Digest != zero && sha256.Sum256(line(o.Document)) == outcome.Digest
 	}
+	if err := p.besides(c, e, outcome, o.Document); err != nil {
+		return nil, err
+	}
 	if err := p.accepted(keys, e, outcome, proof.Origin(journal, incarnation, ""), o.Document); err != nil {
 		return nil, err
 	}
@@ -114,6 +130,33 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 		p.Receipt = &r
 	}
 	return p, nil
+}
+
+// besides checks the part of the evidence about a possible delivery. Where the outcome
+// delivered nothing, that is what was delivered.
+func (p *Proven) besides(c proof.Checkpoint, e *proof.Evidence, outcome proof.Outcome, document []byte) error {
+	if len(e.Possible) == 0 {
+		return nil
+	}
+	entry, err := proof.ParseEntry(e.Possible)
+	possible, ok := entry.(proof.Outcome)
+	if err != nil || !ok || possible.Sequence != outcome.Sequence || !possible.IsPossible() {
+		return errors.New("the possible delivery is none of the event")
+	}
+	if e.PossibleIndex >= c.Size || tlog.CheckRecord(e.PossibleHashes, int64(c.Size), c.Root, int64(e.PossibleIndex), proof.LeafHash(e.Possible)) != nil {
+		return errors.New("the possible delivery is not in the signed log")
+	}
+	b := Possible{Delivered: deliveredNames[possible.Delivered]}
+	if possible.Digest != zero {
+		b.Digest = fmt.Sprintf("%x", possible.Digest[:])
+		b.Went = document != nil && sha256.Sum256(line(document)) == possible.Digest
+	}
+	if outcome.Delivered == proof.Nothing {
+		p.Delivered, p.Digest, p.Went = b.Delivered, b.Digest, b.Went
+		return nil
+	}
+	p.Besides = &b
+	return nil
 }
 
 // line is a document as a record: without the line feed at its end.

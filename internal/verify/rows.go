@@ -103,7 +103,7 @@ type rowState struct {
 // then takes the next leaf of the row into account. A store keeps one row for each place:
 // the last record, a tombstone only where there never was one.
 func (s *rowState) then(o *proof.Outcome) {
-	if o.Digest == zero && (o.Delivered == proof.PossibleRecord || o.Delivered == proof.PossibleTombstone) {
+	if o.Digest == zero && o.IsPossible() {
 		return // of unknown content: any would do
 	}
 	switch o.Delivered {
