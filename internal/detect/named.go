@@ -184,7 +184,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		return Finding{}, false // of a table, or a pipe
 	}
 	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
-		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
+		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && Pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
 			return Finding{}, false // the name is that of a key
 		}
 	}

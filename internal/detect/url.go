@@ -94,7 +94,7 @@ func bareUserinfo() anchor {
 // nothing but asterisks, a name in brackets, a reference as the relay's own
 // configuration has them, a resource of AWS, or a pseudonym.
 func placeholder(b []byte) bool {
-	if len(bytes.Trim(b, "*")) == 0 || pseudonym(b) || encrypted(b) {
+	if len(bytes.Trim(b, "*")) == 0 || Pseudonym(b) || encrypted(b) {
 		return true
 	}
 	for _, prefix := range []string{"os.environ/", "${", "file:/", "arn:"} {
@@ -109,9 +109,11 @@ func placeholder(b []byte) bool {
 // pseudonymDigits is how many a pseudonym ends with.
 const pseudonymDigits = 32
 
-// pseudonym reports whether b is what redaction.Pseudonymiser writes. A sender can write
-// that, too: the label must be a key's, and the digits may not spell a text.
-func pseudonym(b []byte) bool {
+// Pseudonym reports whether b is what redaction.Pseudonymiser writes: "hmac:", a key's name
+// with or without a version, ":" and 32 lower-case hexadecimal digits. A sender can write
+// that, too: the label must have the form of a key's, and the digits may not spell a text.
+// What it cannot tell is a key's name that nobody has.
+func Pseudonym(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
 	sign := len(rest) - pseudonymDigits - 1
 	return ok && sign >= 0 && rest[sign] == ':' && keyLabel(rest[:sign]) && lowerHex.all(rest[sign+1:]) && spelled(rest[sign+1:]) < pseudonymDigits/2

@@ -6,63 +6,15 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"auditrelay/internal/detect"
 	"auditrelay/internal/redaction"
 )
 
-// Redacted reports whether value has the exact form of what a redaction leaves:
-// the mask, or a pseudonym, "hmac:", a key's name with or without a version, ":" and
-// 32 lower-case hexadecimal digits.
+// Redacted reports whether value has the exact form of what a redaction leaves: the mask,
+// or a pseudonym as the detectors know it. A sender can write that form: up to 64 bytes in
+// the place of a key's name pass.
 func Redacted(value []byte) bool {
-	if string(value) == redaction.Mask {
-		return true
-	}
-	rest, ok := bytes.CutPrefix(value, []byte("hmac:"))
-	if !ok {
-		return false
-	}
-	label, digits, ok := bytes.Cut(rest, []byte(":"))
-	name, version, versioned := bytes.Cut(label, []byte("."))
-	return ok && keyName(name) && (!versioned || keyVersion(version)) && len(digits) == 32 && hexadecimal(digits)
-}
-
-// keyName reports whether name could be a key's: anything longer or of another
-// form would be room for a text.
-func keyName(name []byte) bool {
-	if len(name) == 0 || len(name) > 64 {
-		return false
-	}
-	for i, c := range name {
-		switch {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-		case i > 0 && (c == '-' || c == '_'):
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// keyVersion reports whether version could be a key's: 1 to 999999, written as the
-// configuration counts them.
-func keyVersion(version []byte) bool {
-	if len(version) == 0 || len(version) > 6 || version[0] == '0' {
-		return false
-	}
-	for _, c := range version {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-func hexadecimal(digits []byte) bool {
-	for _, c := range digits {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
+	return string(value) == redaction.Mask || detect.Pseudonym(value)
 }
 
 // maxEscapes is how many layers of escapes are undone in a text: as many as

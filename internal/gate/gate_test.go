@@ -115,6 +115,7 @@ func TestPathsMayHoldNothing(t *testing.T) {
 		`"hmac:team.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true, `"hmac:team.999999:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true,
 		`"hmac:team.:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.0:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
 		`"hmac:team.1234567:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.1.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
+		`"hmac:team:68756e746572322d46616c6c2d32362d"`: false, `"hmac:team:68756e746572322d46616c6c2d783100"`: true, // spelled in 16 bytes, in 15
 		`"hmac:team.secret:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
 	} {
 		for _, form := range []string{`{"password":%s}`, `{"a":{"Pass_Word":%s}}`, `{"a":[{"password":null},{"passWord":%s}]}`} {
