@@ -15,14 +15,8 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	if size == 0 || start == end || start == len(window) || window[start] == '-' {
 		return Finding{}, false
 	}
-	if echo := []byte("echo "); bytes.HasPrefix(window[start:], echo) { // --password-command 'echo value'
-		start += len(echo)
-		start += len(window[start:]) - len(bytes.TrimPrefix(window[start:], []byte("-n ")))
-		size := exceptBlank.span(window[start:])
-		value := bytes.TrimRight(window[start:start+size], quoteBytes)
-		name, _, _ := bytes.Cut(window[at+1:end], []byte("-c"))
-		detector := n.judge(n.names.tells(name), value, assigned)
-		return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+	if bytes.HasPrefix(window[start:], []byte(echo)) {
+		return n.echoed(window, window[at+1:end], start)
 	}
 	value := window[start : start+valueSpan(window, start)]
 	kinds := n.names.tells(window[at+1 : end])
@@ -34,6 +28,46 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	}
 	detector := n.judge(kinds, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
+}
+
+const echo = "echo "
+
+// echoed looks at --password-command 'echo value', whose value ends where the command's
+// quotes do, and at a value of --password that begins so. The word is at window[start].
+func (n *named) echoed(window, name []byte, start int) (Finding, bool) {
+	from := start + len(echo)
+	from += len(window[from:]) - len(bytes.TrimPrefix(window[from:], []byte("-n ")))
+	begin, end, _ := argument(window, from)
+	if begin == from && quotes[window[start-1]] {
+		end = start + valueSpan(window, start)
+	}
+	kinds := kind(0)
+	if command := bytes.LastIndex(name, []byte("-c")); command > 0 {
+		kinds = n.names.tells(name[:command])
+	}
+	whole := kinds == 0 && quotes[window[start-1]] // it is no command
+	if kinds == 0 {
+		kinds = n.names.tells(name)
+	}
+	if begin >= end {
+		return Finding{}, false
+	}
+	f, ok := n.phrase(kinds, window, begin, end)
+	if whole {
+		f.Start = start
+	}
+	return f, ok
+}
+
+// extendFlag goes on to the end of a value that the window cuts: that of a command in quotes
+// is theirs.
+func extendFlag(text []byte, f Finding) int {
+	start := f.Start
+	command := bytes.TrimSuffix(text[max(0, start-len("'echo -n ")):start], []byte("-n "))
+	if command, ok := bytes.CutSuffix(command, []byte(echo)); ok && len(command) > 0 && quotes[command[len(command)-1]] {
+		start -= len(text[:start]) - bytes.LastIndexByte(text[:start], command[len(command)-1]) - 1
+	}
+	return start + valueSpan(text, start)
 }
 
 // flagBefore returns what the value of --name or --key before another flag tells.

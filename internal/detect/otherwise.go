@@ -38,22 +38,49 @@ func (n *named) serialized(window []byte, at int) (Finding, bool) {
 	if kinds == 0 || size == 0 || from >= len(window) || window[from-1] != '"' {
 		return Finding{}, false
 	}
-	return n.given(window, from, from+valueSpan(window, from))
+	return n.phrase(kinds, window, from, extendSerialized(window, Finding{Start: from, End: from}))
+}
+
+// extendSerialized returns where a value of PHP's serialize ends: where the length before it
+// says, if a quote is there; else, as the text was encoded anew, at the last quote before it.
+func extendSerialized(text []byte, f Finding) int {
+	const most = 12
+	digits := text[max(0, f.Start-2-most):max(0, f.Start-2)]
+	length := 0
+	for _, c := range digits[len(digits)-digitsBefore(digits):] {
+		length = length*10 + int(c-'0')
+	}
+	if end := f.Start + length; end < len(text) && text[end] == '"' {
+		return end
+	}
+	near := text[f.Start:min(len(text), f.Start+min(length, valueJudged)+1)]
+	return f.Start + max(valueSpan(text, f.Start), bytes.LastIndex(near, []byte("\";")))
+}
+
+// digitsBefore returns how many digits b ends with.
+func digitsBefore(b []byte) (n int) {
+	for n < len(b) && digitSet[b[len(b)-1-n]] {
+		n++
+	}
+	return n
 }
 
 // wireless looks at the password in the text of a code for a network:
-// WIFI:T:WPA;S:name;P:password;;
+// WIFI:T:WPA;S:name;P:password;; in which a backslash is before a semicolon of a value.
 func (n *named) wireless(window []byte, at int) (Finding, bool) {
-	size := bytes.IndexByte(window[at+1:], ';')
-	if size < 0 || !bytes.Contains(window[:at], []byte("WIFI:")) {
+	end := at + 1
+	for end < len(window) && window[end] != '\n' && (window[end] != ';' || window[end-1] == '\\') {
+		end++
+	}
+	if !bytes.Contains(window[:at], []byte("WIFI:")) {
 		return Finding{}, false
 	}
-	return n.given(window, at+1, at+1+size)
+	return n.phrase(password, window, at+1, end)
 }
 
-// phrase judges a password that its format delimits, so that spaces in it end nothing: it is
+// phrase judges a value that its format delimits, so that spaces in it end nothing: it is
 // a secret where it were one without them.
-func (n *named) phrase(window []byte, start, end int) (Finding, bool) {
+func (n *named) phrase(kinds kind, window []byte, start, end int) (Finding, bool) {
 	var room [valueJudged]byte
 	joined := room[:0]
 	for _, c := range window[start:min(end, start+valueJudged)] {
@@ -64,7 +91,7 @@ func (n *named) phrase(window []byte, start, end int) (Finding, bool) {
 	if placeholder(window[start:end]) {
 		return Finding{}, false
 	}
-	detector := n.judge(password, joined, assigned)
+	detector := n.judge(kinds, joined, assigned)
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
@@ -83,7 +110,7 @@ func (n *named) third(window []byte, at int) (Finding, bool) {
 			if !batch {
 				return Finding{}, false
 			}
-			return n.phrase(window, begin, end)
+			return n.phrase(password, window, begin, end)
 		case len(word) > 1 && word[0] == '-':
 			batch = batch || bytes.IndexByte(word, 'b') > 0
 			if bytes.IndexByte(word, 'n') > 0 {

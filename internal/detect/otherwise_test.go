@@ -1,6 +1,9 @@
 package detect_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // A value that a format of its own shows is found whole, whatever signs it has: <> are
 // around what is to be found.
@@ -25,6 +28,25 @@ func TestValuesOfOwnFormats(t *testing.T) {
 		`htpasswd -b f u "`,
 		`htpasswd -b f u "\`,
 		"htpasswd f bob hunter2-Fall",
+		`WIFI:T:WPA;S:office;P:<hun7\;ter2-Fall>;;`,
+		`WIFI:P:<hun7\;ter2-Fall>;T:WPA;S:office;;`,
+		`WIFI:T:WPA;S:office;P:<correct horse 9 battery>;H:true;;`,
+		`WIFI:T:WPA;S:office;P:<hun7ter2-Fall>`,
+		`a:1:{s:8:"password";s:12:"<hunter2-Fall>";}`,
+		`a:1:{s:8:"password";s:13:"<hunter2";Fall>";}`,
+		`a:1:{s:8:"password";s:14:"<hunter2";Fall>";}`,
+		`a:1:{s:8:"password";s:13:"<hunter2 "Fall>";s:1:"x";s:1:"y";}`,
+		`a:1:{s:8:"password";s:99:"<hunter2-Fall>";}`,
+		`a:1:{s:8:"password";s:206:"<hunter2";` + strings.Repeat("a", 197) + `>";}`,
+		`gpg --passphrase "<echo 9chamber tango7 blue>" -d x`,
+		`gpg --passphrase "<echo 9chamber tango7 ` + strings.Repeat("blue ", 60) + `>" -d x`,
+		`x --password-command 'echo <hunter2-Fall>' y`,
+		`x --password-command "echo -n <9chamber tango7 blue>" y`,
+		`x --password-command "echo -n <9chamber tango7 ` + strings.Repeat("blue ", 60) + `>" y`,
+		`x --password-command "echo '<9chamber tango7 blue>'" y`,
+		`x --password-command echo <hunter2-Fall> y`,
+		`x --password "echo `,
+		`x --password-command "echo -n `,
 	} {
 		plain, want := marked(text)
 		if got := render(plain, s.Append(nil, []byte(plain), s.Name(nil))); got != want {
