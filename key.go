@@ -2,7 +2,8 @@ package auditrelay
 
 import (
 	"strconv"
-	"strings"
+
+	"auditrelay/internal/keyform"
 )
 
 // Key makes keyed pseudonyms, or encrypts values. Its name is kept by its user, not in the Key.
@@ -22,8 +23,6 @@ func (k Key) Label(name string) string {
 	return name + "." + strconv.Itoa(k.Version)
 }
 
-// Public reports whether Secret is a public key, in PEM: with it values can be encrypted,
-// not decrypted, and no pseudonyms are made.
-func (k Key) Public() bool {
-	return strings.HasPrefix(strings.TrimSpace(k.Secret.Reveal()), "-----BEGIN PUBLIC KEY-----")
-}
+// Public reports whether Secret holds a public key in PEM, whatever stands before it: with it
+// values can be encrypted, not decrypted, and no pseudonyms are made. It may be invalid.
+func (k Key) Public() bool { return keyform.Public(k.Secret.Reveal()) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"auditrelay"
+	"auditrelay/internal/keyform"
 	"auditrelay/internal/redaction"
 )
 
@@ -87,7 +88,7 @@ func (c *decryptCommand) Run(a *program) error {
 func openerOf(secret []byte) (interface{ Decrypt([]byte) ([]byte, error) }, error) {
 	key := auditrelay.Key{Secret: auditrelay.Secret(secret)}
 	switch {
-	case key.Public():
+	case key.Public() && !bytes.Contains(secret, []byte("PRIVATE KEY-----")):
 		return nil, usage("the key file holds the public key: give the private key, which only its holder has")
 	case bytes.Contains(secret, []byte("PRIVATE KEY-----")):
 		o, err := redaction.NewOpener(secret)
@@ -95,6 +96,9 @@ func openerOf(secret []byte) (interface{ Decrypt([]byte) ([]byte, error) }, erro
 			return nil, usage("read the key: %v", err)
 		}
 		return o, nil
+	}
+	if err := keyform.Check(string(secret)); err != nil {
+		return nil, usage("the key file: %v", err)
 	}
 	return redaction.NewCipher("", key), nil
 }

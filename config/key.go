@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"auditrelay"
+	"auditrelay/internal/keyform"
 )
 
 // Key is one entry of keys: a secret, or versions of one. In the place of a secret a public
@@ -135,6 +136,8 @@ func (c checker) keys() {
 			c.versions(name, key)
 		case n.kind == kindString && !n.unset && private(key.Versions[0].Secret):
 			c.report.add(place, "keys", "%s", privateKey)
+		case n.kind == kindString && !n.unset && keyform.Check(key.Versions[0].Secret.Reveal()) != nil:
+			c.report.add(place, "keys", "%v", keyform.Check(key.Versions[0].Secret.Reveal()))
 		case n.kind == kindString && !n.unset && len(key.Versions[0].Secret) < minKeyBytes:
 			c.report.add(place, "keys", "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		}
@@ -153,6 +156,8 @@ func (c checker) versions(name string, key Key) {
 		}
 		if private(v.Secret) {
 			c.bad(at, "%s", privateKey)
+		} else if err := keyform.Check(v.Secret.Reveal()); err != nil {
+			c.bad(at, "%v", err)
 		} else if len(v.Secret) < minKeyBytes {
 			c.bad(at, "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		} else if earlier, twice := first[v.Secret]; twice {

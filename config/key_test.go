@@ -45,3 +45,16 @@ func TestKeys(t *testing.T) {
 		})
 	}
 }
+
+// What others may see is no secret: in the place of one it is refused, and not shown.
+func TestKeysThatArePublic(t *testing.T) {
+	const certificate = "-----BEGIN CERTIFICATE-----\nAAAAnoSecret\n-----END CERTIFICATE-----"
+	for _, secret := range []string{"ssh-ed25519 AAAAnoSecretAAAAIA", "age1noSecret3z7hjy54pw3hyww5", certificate, "\ufeff" + strings.ReplaceAll(certificate, "CERTIFICATE", "PUBLIC KEY")} {
+		for _, text := range []string{"os.environ/PUBLIC", "{current: 1, versions: {1: os.environ/PUBLIC}}"} {
+			_, err := Parse("relay.yaml", []byte("callbacks: []\nkeys: {k: "+text+"}"), LoadOptions{LookupEnv: func(string) (string, bool) { return secret, true }})
+			if err == nil || !strings.Contains(err.Error(), "no secret") || strings.Contains(err.Error(), "noSecret") {
+				t.Errorf("%.12q as %s: %v", secret, text, err)
+			}
+		}
+	}
+}

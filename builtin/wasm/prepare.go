@@ -17,6 +17,7 @@ import (
 	"auditrelay/document"
 	"auditrelay/hostfuncs"
 	"auditrelay/internal/compile"
+	"auditrelay/internal/keyform"
 	"auditrelay/internal/manifest"
 	"auditrelay/internal/meter"
 )
@@ -134,6 +135,8 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 			option("grants.keys", fmt.Errorf("no key is named %q", name))
 		} else if key.Public() {
 			option("grants.keys", fmt.Errorf("key %q is a public key, which makes no pseudonyms", name))
+		} else if err := keyform.Check(key.Secret.Reveal()); err != nil {
+			option("grants.keys", fmt.Errorf("key %q: %w", name, err))
 		}
 	}
 	if m.manifest != nil {

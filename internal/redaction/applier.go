@@ -135,7 +135,15 @@ func (a *Applier) Apply(d *document.Document) error {
 	if err := a.addChanges(); err != nil {
 		return err
 	}
-	return a.again() // in what was added as well
+	if err := a.again(); err != nil { // in what was added as well
+		return err
+	}
+	for name, c := range a.ciphers {
+		if c.Err() != nil {
+			return fmt.Errorf("encrypt to the public key %s: %w", name, c.Err())
+		}
+	}
+	return nil
 }
 
 // end forgets the document.

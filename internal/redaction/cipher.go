@@ -44,6 +44,7 @@ type Cipher struct {
 	aead    cipher.AEAD
 	nonces  hash.Hash
 	public  *sealer // in the place of both
+	err     error   // why nothing of this document is encrypted to the public key
 	plain   []byte
 	sealed  []byte
 	place   []byte
@@ -79,12 +80,17 @@ func NewCipher(name string, key auditrelay.Key) *Cipher {
 
 // Reset begins a new document, for a public key with a secret of its own.
 func (c *Cipher) Reset() {
+	c.err = nil
 	if c.public != nil {
 		c.public.cipher = nil
 	}
 }
 
-// Append appends value encrypted. The empty value stays empty.
+// Err returns why values of the document could not be encrypted, so that they became Mask;
+// nil if all were.
+func (c *Cipher) Err() error { return c.err }
+
+// Append appends value encrypted. The empty value stays empty. See Err.
 func (c *Cipher) Append(dst, value []byte) []byte { return c.append(dst, value, nil) }
 
 // AppendAt is Append of a value at one place: equal values give other texts elsewhere.
@@ -100,7 +106,10 @@ func (c *Cipher) append(dst, value, place []byte) []byte {
 	if c.public == nil {
 		return c.draw(dst, nil, value, place)
 	}
-	if c.public.cipher == nil && c.public.begin(c.label) != nil {
+	if c.public.cipher == nil && c.err == nil {
+		c.err = c.public.begin(c.label)
+	}
+	if c.err != nil {
 		return append(dst, Mask...)
 	}
 	return c.public.cipher.draw(dst, c.public.encapsulated, value, place)

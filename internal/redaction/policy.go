@@ -12,6 +12,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyform"
 	"auditrelay/internal/keyname"
 	"auditrelay/internal/shape"
 )
@@ -326,6 +327,8 @@ func (c *compiler) rule(i int, r *Rule) {
 			c.bad(at(".key"), err)
 		}
 		p.fresh = true
+	case r.Do.keyed() && keyform.Check(c.keys[r.Key].Secret.Reveal()) != nil:
+		c.bad(at(".key"), keyform.ErrSecret)
 	case !r.Do.keyed() && r.Key != "":
 		c.bad(at(".key"), errors.New("it goes with hmac and encrypt only"))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/detect"
+	"auditrelay/internal/keyform"
 )
 
 // A value that is encrypted to a public key is "enc:", the key's label, ":" and lower-case
@@ -34,26 +35,22 @@ type sealer struct {
 	cipher       *Cipher // of this document; nil until something is encrypted
 }
 
-var (
-	errPublicForm  = errors.New("it is no public key for X25519 in PEM: make the pair by openssl genpkey -algorithm x25519, and the public key by openssl pkey -pubout")
-	errPrivateForm = errors.New("no private key for X25519 in PEM (PKCS #8)")
-)
+var errPrivateForm = errors.New("no private key for X25519 in PEM (PKCS #8)")
 
-// publicKey reads the public key that a Key holds.
+// publicKey reads the public key that a Key holds, and tries it.
 func publicKey(key auditrelay.Key) (hpke.PublicKey, error) {
-	block, _ := pem.Decode([]byte(key.Secret.Reveal()))
-	if block == nil {
-		return nil, errPublicForm
-	}
-	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := keyform.Parse(key.Secret.Reveal())
 	if err != nil {
-		return nil, errPublicForm
+		return nil, err
 	}
-	public, ok := parsed.(*ecdh.PublicKey)
-	if !ok || public.Curve() != ecdh.X25519() {
-		return nil, errPublicForm
+	public, err := hpke.NewDHKEMPublicKey(parsed)
+	if err != nil {
+		return nil, keyform.ErrPublic
 	}
-	return hpke.NewDHKEMPublicKey(public)
+	if _, _, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ExportOnly(), info("")); err != nil {
+		return nil, keyform.ErrPublic
+	}
+	return public, nil
 }
 
 // Opener decrypts what was encrypted to a public key. It is not safe for concurrent use.

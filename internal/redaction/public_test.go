@@ -109,6 +109,11 @@ func TestPublicKeysOfPolicies(t *testing.T) {
 		{redaction.Encrypt, public, ""},
 		{redaction.Pseudonym, public, "rules[0].key: it is a public key, which makes no pseudonyms"},
 		{redaction.Encrypt, wrong, "rules[0].key: it is no public key for X25519"},
+		{redaction.Encrypt, "# ours\n" + public, ""},
+		{redaction.Pseudonym, "# ours\n" + public, "rules[0].key: it is a public key, which makes no pseudonyms"},
+		{redaction.Encrypt, "\ufeff" + public, "rules[0].key: it has the form of a public key"},
+		{redaction.Pseudonym, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA", "rules[0].key: it has the form of a public key"},
+		{redaction.Encrypt, "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END PUBLIC KEY-----", "rules[0].key: it is no public key for X25519"},
 		{redaction.Encrypt, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "rules[0].key: it is no public key for X25519"},
 	} {
 		p, err := redaction.New(redaction.Options{Rules: []redaction.Rule{{Names: []string{"a"}, Do: tt.do, Key: "k"}}, Keys: map[string]auditrelay.Key{"k": {Secret: tt.key}}})

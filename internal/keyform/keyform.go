@@ -1,0 +1,78 @@
+// Package keyform tells apart what stands as a key: a secret, or a public key for X25519.
+package keyform
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"strings"
+)
+
+const publicType = "PUBLIC KEY"
+
+// The faults of keys. None holds anything of the key.
+var (
+	ErrPublic = errors.New("it is no public key for X25519 in PEM: make the pair by openssl genpkey -algorithm x25519, and the public key by openssl pkey -pubout")
+	ErrSecret = errors.New("it has the form of a public key, a certificate or another text that is no secret: give a random text, as openssl rand -hex 32 prints it, or a public key for X25519 in PEM alone")
+)
+
+// Public reports whether text holds a public key in PEM, valid or not, as its first block.
+// What stands before it, such as a comment, does not matter.
+func Public(text string) bool {
+	block, _ := pem.Decode([]byte(text))
+	return block != nil && block.Type == publicType
+}
+
+// Parse returns the public key for X25519 that text holds. One with which every secret would
+// be the same, such as all zeros, is none.
+func Parse(text string) (*ecdh.PublicKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != publicType {
+		return nil, ErrPublic
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, ErrPublic
+	}
+	public, ok := parsed.(*ecdh.PublicKey)
+	if !ok || public.Curve() != ecdh.X25519() {
+		return nil, ErrPublic
+	}
+	trial, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := trial.ECDH(public); err != nil {
+		return nil, ErrPublic
+	}
+	return public, nil
+}
+
+// Check refuses a text that is neither a public key for X25519 nor fit to be a secret, since
+// it has a form that others may see: everybody who has it could decrypt, and make pseudonyms.
+func Check(text string) error {
+	if Public(text) {
+		_, err := Parse(text)
+		return err
+	}
+	if strings.Contains(text, "---- BEGIN ") || strings.Contains(text, "-----BEGIN ") {
+		return ErrSecret // also what no PEM reader takes: behind a byte order mark, or cut off
+	}
+	for line := range strings.Lines(text) {
+		line = strings.TrimLeft(line, " \t\r\ufeff")
+		for _, public := range []string{"ssh-", "sk-ssh-", "ecdsa-", "sk-ecdsa-", "age1"} {
+			if strings.HasPrefix(line, public) {
+				return ErrSecret
+			}
+		}
+	}
+	if der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
+		if _, err := x509.ParsePKIXPublicKey(der); err == nil {
+			return ErrSecret // PEM without its first and last line
+		}
+	}
+	return nil
+}
