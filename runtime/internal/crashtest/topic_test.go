@@ -14,7 +14,7 @@ import (
 // TestKillWhileReadingATopic kills the program at random moments while it reads a topic that
 // is written all the time. Every message is stored once. The brokers are kfake's.
 func TestKillWhileReadingATopic(t *testing.T) {
-	n := min(rounds(t, 5), 200)
+	n := min(rounds(t, 5), 10)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
