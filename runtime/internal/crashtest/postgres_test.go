@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -181,12 +182,16 @@ func TestPostgres(t *testing.T) {
 		}},
 		{"stopped until another relay took over", func() { p.stopped(t) }},
 	}
-	for round := range rounds(t, len(faults)) {
+	n := rounds(t, len(faults))
+	for round := range n {
 		f := faults[round%len(faults)]
 		before, began := p.book.count(), time.Now()
 		f.run()
-		if err := p.auditor.left(t); err != nil {
-			t.Errorf("%s: %v", f.name, err)
+		// The auditor verifies the whole journal, which grows with each round.
+		if round%7 == 6 || round == n-1 || os.Getenv("AUDITRELAY_SOAK") != "" {
+			if err := p.auditor.left(t); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+			}
 		}
 		t.Logf("%s: %d acknowledged, %v", f.name, p.book.count()-before, time.Since(began))
 	}
