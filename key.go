@@ -1,9 +1,8 @@
 package auditrelay
 
 import (
+	"encoding/pem"
 	"strconv"
-
-	"auditrelay/internal/keyform"
 )
 
 // Key makes keyed pseudonyms, or encrypts values. Its name is kept by its user, not in the Key.
@@ -25,4 +24,7 @@ func (k Key) Label(name string) string {
 
 // Public reports whether Secret holds a public key in PEM, whatever stands before it: with it
 // values can be encrypted, not decrypted, and no pseudonyms are made. It may be invalid.
-func (k Key) Public() bool { return keyform.Public(k.Secret.Reveal()) }
+func (k Key) Public() bool {
+	block, _ := pem.Decode([]byte(k.Secret.Reveal()))
+	return block != nil && block.Type == "PUBLIC KEY"
+}

@@ -9,9 +9,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"strings"
-)
 
-const publicType = "PUBLIC KEY"
+	"auditrelay"
+)
 
 // The faults of keys. None holds anything of the key.
 var (
@@ -19,42 +19,37 @@ var (
 	ErrSecret = errors.New("it has the form of a public key, a certificate or another text that is no secret: give a random text, as openssl rand -hex 32 prints it, or a public key for X25519 in PEM alone")
 )
 
-// Public reports whether text holds a public key in PEM, valid or not, as its first block.
-// What stands before it, such as a comment, does not matter.
-func Public(text string) bool {
-	block, _ := pem.Decode([]byte(text))
-	return block != nil && block.Type == publicType
-}
-
 // Parse returns the public key for X25519 that text holds. One with which every secret would
 // be the same, such as all zeros, is none.
 func Parse(text string) (*ecdh.PublicKey, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != publicType {
+	if !public(text) {
 		return nil, ErrPublic
 	}
+	block, _ := pem.Decode([]byte(text))
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
 		return nil, ErrPublic
 	}
-	public, ok := parsed.(*ecdh.PublicKey)
-	if !ok || public.Curve() != ecdh.X25519() {
+	key, ok := parsed.(*ecdh.PublicKey)
+	if !ok || key.Curve() != ecdh.X25519() {
 		return nil, ErrPublic
 	}
 	trial, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := trial.ECDH(public); err != nil {
+	if _, err := trial.ECDH(key); err != nil {
 		return nil, ErrPublic
 	}
-	return public, nil
+	return key, nil
 }
+
+func public(text string) bool { return auditrelay.Key{Secret: auditrelay.Secret(text)}.Public() }
 
 // Check refuses a text that is neither a public key for X25519 nor fit to be a secret, since
 // it has a form that others may see: everybody who has it could decrypt, and make pseudonyms.
 func Check(text string) error {
-	if Public(text) {
+	if public(text) {
 		_, err := Parse(text)
 		return err
 	}
@@ -63,8 +58,8 @@ func Check(text string) error {
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimLeft(line, " \t\r\ufeff")
-		for _, public := range []string{"ssh-", "sk-ssh-", "ecdsa-", "sk-ecdsa-", "age1"} {
-			if strings.HasPrefix(line, public) {
+		for _, form := range []string{"ssh-", "sk-ssh-", "ecdsa-", "sk-ecdsa-", "age1"} {
+			if strings.HasPrefix(line, form) {
 				return ErrSecret
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"auditrelay"
 	"auditrelay/internal/keyform"
 )
 
@@ -69,7 +70,7 @@ func TestWhatIsPublicIsNoSecret(t *testing.T) {
 		"of age":                         {"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", false, keyform.ErrSecret},
 		"PEM without its first and last": {bare, false, keyform.ErrSecret},
 	} {
-		if got := keyform.Public(tt.text); got != tt.public {
+		if got := (auditrelay.Key{Secret: auditrelay.Secret(tt.text)}).Public(); got != tt.public {
 			t.Errorf("%s: public %v", name, got)
 		}
 		if err := keyform.Check(tt.text); !errors.Is(err, tt.err) || err != nil && tt.err == nil {
