@@ -113,20 +113,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 				rule = at.rule
 			}
 		}
-		var own keyKnown
-		told, flag := false, false
-		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
-			a.key, _ = d.AppendString(a.key[:base], c)
-			var name []byte
-			switch name, told = shape.Before(a.key[base:], in.nested, two); {
-			case told:
-				own = *a.byName(name)
-			case name != nil:
-				own.key.Name = a.policy.catalogue.NameOf(name, &a.untold)
-			}
-			flag = len(a.key) > base && a.key[base] == '-'
-			a.key = a.key[:base]
-		}
+		own, told, flag := a.nameIn(c, in.nested, two)
 		if before.key.Name.Tells() && !flag {
 			at.near = before.key.Name.Listed().At(at.spared)
 		}
@@ -144,6 +131,26 @@ func (a *Applier) elements(n document.Node, in place) error {
 		before, certain = own, told
 	}
 	return nil
+}
+
+// nameIn returns what is known of an element as the name of the next one: told if it is one
+// for certain. flag is whether it begins as an option of a command does.
+func (a *Applier) nameIn(c document.Node, nested, two bool) (own keyKnown, told, flag bool) {
+	if a.doc.Kind(c) != document.String || a.doc.Len(c) > keyname.CachedBytes {
+		return own, false, false
+	}
+	base := len(a.key)
+	a.key, _ = a.doc.AppendString(a.key, c)
+	var name []byte
+	switch name, told = shape.Before(a.key[base:], nested, two); {
+	case told:
+		own = *a.byName(name)
+	case name != nil:
+		own.key.Name = a.policy.catalogue.NameOf(name, &a.untold)
+	}
+	flag = len(a.key) > base && a.key[base] == '-'
+	a.key = a.key[:base]
+	return own, told, flag
 }
 
 // isPair reports whether an array, whose first element is first, is two strings.

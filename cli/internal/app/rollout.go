@@ -192,6 +192,9 @@ func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.
 	}
 	d.log.Error("a rollout was taken back, and the journal cannot record that; it is tried again", "filter", name, "error", taken.Err)
 	hint := "it is recorded as soon as the journal takes it, or at the next start"
+	if d.inFleet() { // the note stays on this machine
+		hint = "it is recorded as soon as the journal takes it; if another relay leads before that, roll back again"
+	}
 	if err := d.data.setTakenBack(taken); err != nil {
 		d.log.Error("that a rollout was taken back could not be noted: if the relay starts anew before it is recorded, take it back again", "filter", name, "error", err)
 		hint = "if the relay starts anew before it is recorded, roll back again"
