@@ -2,7 +2,9 @@ package verify
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"slices"
+	"strings"
 	"testing"
 
 	"auditrelay/internal/proof"
@@ -68,6 +70,54 @@ func TestALogFollowsTheOneBefore(t *testing.T) {
 		r, err := Verify(c.files, Options{Keys: []string{public}})
 		if err != nil || r.Worst() != c.want {
 			t.Errorf("%s: %s %v, %v", name, r.Verdict(), r.Faults, err)
+		}
+	}
+}
+
+// A callback and its replays write to one file, and each has a log that is signed for
+// itself: the relay can end when one log tells of lines behind those that the other does not
+// tell of yet. They are newer than their log. Once the logs went on, nothing excuses them.
+func TestOneLogIsBehindAnother(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := proof.Signer(signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func() [][]byte { return [][]byte{proof.Begin{First: 1}.Append(nil)} }
+	delivered := func(entries [][]byte, number uint64, line string) [][]byte {
+		return append(entries, proof.Payload{Number: number, Records: 1, Digest: sha256.Sum256([]byte(line + "\n")), Key: line}.Append(nil),
+			proof.Outcome{Outcome: 1, Delivered: proof.Record, Sequence: number, Digest: sha256.Sum256([]byte(line))}.Append(nil))
+	}
+	clocked := func(entries [][]byte, minutes ...int64) [][]byte {
+		for _, m := range minutes {
+			entries = append(entries, proof.Clock{Time: 1769860800 + 60*m}.Append(nil))
+		}
+		return entries
+	}
+	a, c := delivered(begin(), 1, `"a"`), delivered(begin(), 1, `"c"`)
+	for name, test := range map[string]struct {
+		callback, replay [][]byte // what their logs tell; the file is a, b, c
+		faults           int
+		newer            int
+	}{
+		"the callback's is behind":      {clocked(a, 0, 1), clocked(c, 1, 2), 0, 1},
+		"the replay's is behind":        {delivered(clocked(a, 0, 1), 2, `"c"`), clocked(begin(), 0, 1), 0, 1},
+		"both are whole":                {delivered(clocked(a, 0, 1), 2, `"b"`), clocked(c, 1, 2), 0, 0},
+		"the replay ended long ago":     {clocked(delivered(clocked(a, 0, 1), 2, `"c"`), 2, 3, 100), clocked(begin(), 0, 1), 1, 0},
+		"the callback tells of a later": {delivered(clocked(a, 0, 1), 2, `"d"`), clocked(c, 1, 2), 1, 0},
+	} {
+		callback, _ := bundleOf(t, signer, proof.Origin("00", "01", "l"), test.callback...)
+		replay, _ := bundleOf(t, signer, proof.Origin("00", "01", "l@r"), test.replay...)
+		lines := "\"a\"\n\"b\"\n\"c\"\n"
+		if strings.HasSuffix(name, "later") {
+			lines += "\"d\"\n"
+		}
+		r, err := Verify(oneFile{"f.proofs/1.tar": callback, "f.proofs/2.tar": replay, "f.ndjson": []byte(lines)}, Options{Keys: []string{public}})
+		if err != nil || r.FaultCount != test.faults || len(r.Unattested) != test.newer {
+			t.Errorf("%s: %s %v %v, %v", name, r.Verdict(), r.Faults, r.Unattested, err)
 		}
 	}
 }

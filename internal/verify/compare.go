@@ -1,6 +1,10 @@
 package verify
 
-import "auditrelay/internal/proof"
+import (
+	"math"
+
+	"auditrelay/internal/proof"
+)
 
 // expected is one line that a log states.
 type expected struct {
@@ -23,7 +27,7 @@ type lineFault struct {
 }
 
 // compare holds the digests of an object's lines against what its log states.
-func compare(want []expected, sums []proof.Hash, tail bool) []lineFault {
+func compare(want []expected, sums []proof.Hash) []lineFault {
 	if len(sums) == len(want) { // the common case, without maps
 		same := true
 		for i := range want {
@@ -36,7 +40,7 @@ func compare(want []expected, sums []proof.Hash, tail bool) []lineFault {
 			return nil
 		}
 	}
-	return compareSums(want, sums, tail)
+	return compareSums(want, sums, nil)
 }
 
 // log is the log that states the line; nil in an object, which is of one.
@@ -74,9 +78,9 @@ func (q *queue) next(highest int) (line int) {
 
 // match gives each place its line, 0 where it has none: those that must be there first,
 // in the order of their log where several lines are equal. unknown are the lines that have
-// no place, end is the last that has one. A possible place whose content nobody knows is
+// no place. A possible place whose content nobody knows is
 // none: it would take any line.
-func match(want []expected, got []proof.Hash) (line, unknown []int, end int) {
+func match(want []expected, got []proof.Hash) (line, unknown []int) {
 	queues := make(map[proof.Hash]*queue, len(want))
 	for i := range want {
 		if want[i].possible && want[i].digest == zero {
@@ -97,7 +101,7 @@ func match(want []expected, got []proof.Hash) (line, unknown []int, end int) {
 			unknown = append(unknown, n+1)
 			continue
 		}
-		q.lines, end = append(q.lines, n+1), n+1
+		q.lines = append(q.lines, n+1)
 	}
 	line = make([]int, len(want))
 	highest := map[*log]int{}
@@ -113,14 +117,30 @@ func match(want []expected, got []proof.Hash) (line, unknown []int, end int) {
 			}
 		}
 	}
-	return line, unknown, end
+	return line, unknown
+}
+
+// newerFrom returns the first line that a log of open may have got after what is held of it.
+func newerFrom(want []expected, line []int, open []*log) int {
+	last := make(map[*log]int, len(open))
+	for i := range want {
+		of := want[i].log()
+		last[of] = max(last[of], line[i])
+	}
+	from := math.MaxInt
+	for _, l := range open {
+		from = min(from, last[l]+1)
+	}
+	return from
 }
 
 // compareSums finds out which lines are altered, missing, added, doubled or out of
 // order: out of that of their own log, since what several write to one file, as a replay
-// does, comes in between. tail: what stands behind all that is stated is newer.
-func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
-	line, unknown, end := match(want, got)
+// does, comes in between. What stands behind all that a log of open states may be newer
+// than that log is, whatever the others state behind it: each is signed for itself.
+func compareSums(want []expected, got []proof.Hash, open []*log) []lineFault {
+	line, unknown := match(want, got)
+	newer := newerFrom(want, line, open)
 	known := make(map[proof.Hash]bool, len(want))
 	for i := range want {
 		known[want[i].digest] = true
@@ -150,7 +170,7 @@ func compareSums(want []expected, got []proof.Hash, tail bool) []lineFault {
 		case len(gone) > 0:
 			faults = append(faults, lineFault{Altered, n, want[gone[0]].sequence, "it is not what was delivered", gone[0]})
 			gone = gone[1:]
-		case tail && n > end:
+		case n >= newer:
 			faults = append(faults, lineFault{"", n, 0, "", -1})
 		default:
 			faults = append(faults, lineFault{Added, n, 0, "no log states it", -1})

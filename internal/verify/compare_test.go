@@ -58,7 +58,7 @@ func TestPossiblePlaces(t *testing.T) {
 			e.payload.arrived = false
 		}
 		faults, arrived := "", 0
-		for _, f := range compareSums(c.want, got, false) {
+		for _, f := range compareSums(c.want, got, nil) {
 			faults += fmt.Sprint(f.category, " ", f.line, " ")
 		}
 		for _, e := range c.want {

@@ -200,7 +200,7 @@ func (v *verifier) checkRecords(o *object, p *payload, same bool) (faults []line
 	case !whole:
 		return []lineFault{{Altered, 0, p.first(), "its content is much larger than what was delivered", -1}}, size
 	}
-	return compare(p.expected(), sums, false), size
+	return compare(p.expected(), sums), size
 }
 
 func (v *verifier) count(outcomes []proof.Outcome, bytes int64) {
@@ -311,10 +311,11 @@ func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
 			data = append(data, e)
 		}
 	}
+	open := v.open(name)
 	lines, whole := v.lines(set.ordered(set.data), false, len(data)+maxStrange)
-	v.compareFile(name, data, lines, whole)
+	v.compareFile(name, data, lines, whole, open)
 	lines, whole = v.lines(set.ordered(set.manifests), true, len(manifests)+maxStrange)
-	v.compareFile(name+".manifests", manifests, lines, whole)
+	v.compareFile(name+".manifests", manifests, lines, whole, open)
 	for _, p := range stated {
 		switch {
 		case p.possible():
@@ -402,8 +403,8 @@ func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, 
 }
 
 // compareFile holds the lines of a file and its rotated ones against what was delivered.
-// If a file was not readable, a missing line cannot be ruled out.
-func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool) {
+// If a file was not readable, a missing line cannot be ruled out. open: see compareSums.
+func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool, open []*log) {
 	same := 0 // lines from the beginning, the common case without maps
 	for same < len(want) && same < len(got) && !want[same].possible && (want[same].digest == got[same].sum || want[same].digest == zero) {
 		if l := &got[same]; l.cut {
@@ -418,7 +419,7 @@ func (v *verifier) compareFile(file string, want []expected, got []fileLine, rea
 		sums[i] = got[i].sum
 	}
 	newer := 0
-	for _, f := range compareSums(want, sums, true) {
+	for _, f := range compareSums(want, sums, open) {
 		object, line := file, 0
 		if f.line > 0 {
 			object, line = got[f.line-1].name, got[f.line-1].line

@@ -31,7 +31,8 @@ type log struct {
 	complete uint64      // every event from first up to, not including, this has an outcome
 	withheld [][2]uint64 // but for these, from and to inclusive
 	clock    int64
-	since    int64 // the first clock; 0: there is none
+	since    int64   // the first clock; 0: there is none
+	rounds   []int64 // seconds from each clock to the next
 	payloads []*payload
 	outcomes map[uint64]proof.Outcome // the last of each sequence
 	ranges   []proof.Range
@@ -394,10 +395,12 @@ func (r *Report) interpret(l *log) {
 		case proof.Range:
 			l.ranges = append(l.ranges, e)
 		case proof.Clock:
-			l.floor, l.clock = max(l.floor, e.Floor), e.Time
 			if l.since == 0 {
 				l.since = e.Time
+			} else {
+				l.rounds = append(l.rounds, e.Time-l.clock)
 			}
+			l.floor, l.clock = max(l.floor, e.Floor), e.Time
 		}
 	}
 	r.completeness(l)
@@ -442,6 +445,32 @@ func (r *Report) completeness(l *log) {
 	for _, o := range l.outcomes {
 		r.Outcomes[outcomeNames[o.Outcome]]++
 	}
+}
+
+// silentRounds is for how many rounds of checkpoints a log may be silent that still goes
+// on: a relay publishes every log once in 60.
+const silentRounds = 64
+
+// open returns the logs of the sink file that may go on: what they state is signed for each
+// alone, so that one can be behind another. A replay that has ended is silent.
+func (v *verifier) open(set string) (open []*log) {
+	newest, rounds := int64(0), []int64(nil)
+	for _, l := range v.logs {
+		if l.set == set {
+			newest, rounds = max(newest, l.clock), append(rounds, l.rounds...)
+		}
+	}
+	round := int64(60) // the default
+	if len(rounds) > 0 {
+		slices.Sort(rounds)
+		round = max(1, rounds[len(rounds)/2])
+	}
+	for _, l := range v.logs {
+		if l.set == set && l.clock+silentRounds*round >= newest {
+			open = append(open, l)
+		}
+	}
+	return open
 }
 
 // checkChain holds each log against the head at which it says that the one before it was

@@ -145,13 +145,18 @@ func (s *Server) clockEnv(t testing.TB) []string {
 	return []string{"LD_PRELOAD=" + library[0], "FAKETIME_TIMESTAMP_FILE=" + s.clock(), "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"}
 }
 
-// Receiver signals the process of a standby that takes its primary's log: SIGSTOP makes the
-// standby slow, SIGCONT fast again. It reports whether there is one.
-func (s *Server) Receiver(t testing.TB, signal os.Signal) bool {
+// Processes of a server.
+const (
+	Receiver = "walreceiver" // takes the primary's log; stopped it makes a standby slow
+	Writer   = "walwriter"   // writes the log when nobody waits for that
+)
+
+// Signal signals a process of the server. It reports whether there is one.
+func (s *Server) Signal(t testing.TB, process string, signal os.Signal) bool {
 	t.Helper()
 	c := s.Connect(t, "owner", "postgres")
 	defer c.Close()
-	found := c.Exec("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
+	found := c.Exec("SELECT pid FROM pg_stat_activity WHERE backend_type = '" + process + "'")
 	if len(found) == 0 {
 		return false
 	}

@@ -145,11 +145,11 @@ func (f *fleet) slow(t *testing.T) {
 	t.Helper()
 	standby := f.servers[1-f.primary]
 	for range 6 {
-		if !standby.Receiver(t, syscall.SIGSTOP) {
+		if !standby.Signal(t, pgtest.Receiver, syscall.SIGSTOP) {
 			t.Error("no standby follows")
 		}
 		time.Sleep(500 * time.Millisecond)
-		standby.Receiver(t, syscall.SIGCONT)
+		standby.Signal(t, pgtest.Receiver, syscall.SIGCONT)
 		f.more(t, 10)
 	}
 }
