@@ -18,8 +18,9 @@ type Document struct {
 	data   []byte   // the caller's
 	arena  []byte   // what edits gave, and what strings decode to
 	full   [][]byte // what the arena was before, in pieces: none is copied to grow
-	nodes  []node
-	levels []level // of serialising
+	nodes  []node   // the first; see at
+	pieces [][]node // the rest
+	levels []level  // of serialising
 	work   int
 	given  int  // bytes that edits gave, as they will be written
 	edited bool // something differs from data
@@ -139,7 +140,7 @@ const (
 // while the document is in use. Reset copies and reads nothing.
 func (d *Document) Reset(data []byte) {
 	if cap(d.nodes) > keptNodes {
-		d.nodes = nil
+		d.nodes, d.pieces = nil, nil
 	}
 	if cap(d.arena) > keptBytes || len(d.full) > 0 {
 		d.arena, d.full = nil, nil
@@ -221,7 +222,7 @@ func (d *Document) content(n *node) []byte {
 
 // valid reports whether n was handed out and is still there.
 func (d *Document) valid(n Node) bool {
-	return n >= 0 && int(n) < len(d.nodes) && d.nodes[n].flags&(hidden|deleted) == 0 &&
+	return n >= 0 && int(n) < d.count() && d.at(n).flags&(hidden|deleted) == 0 &&
 		(!d.parted || !d.gone(n))
 }
 
@@ -229,14 +230,14 @@ func (d *Document) valid(n Node) bool {
 func (d *Document) gone(n Node) bool {
 	for {
 		d.work += stepWork
-		nd := &d.nodes[n]
+		nd := d.at(n)
 		if nd.flags&deleted != 0 {
 			return true
 		}
 		if n == Root {
 			return false
 		}
-		if stand := d.nodes[nd.parent].stand; stand != 0 && stand != n {
+		if stand := d.at(nd.parent).stand; stand != 0 && stand != n {
 			return true
 		}
 		n = nd.parent
@@ -245,7 +246,7 @@ func (d *Document) gone(n Node) bool {
 
 // value returns the node that holds n's value as it stands.
 func (d *Document) value(n Node) Node {
-	if s := d.nodes[n].stand; s != 0 {
+	if s := d.at(n).stand; s != 0 {
 		return s
 	}
 	return n
@@ -254,7 +255,7 @@ func (d *Document) value(n Node) Node {
 // inside returns the object or array that a step from n leads into, or None.
 func (d *Document) inside(n Node) Node {
 	n = d.value(n)
-	switch d.nodes[n].kind {
+	switch d.at(n).kind {
 	case String:
 		if n = d.held(n); n == 0 {
 			return None
@@ -268,7 +269,7 @@ func (d *Document) inside(n Node) Node {
 
 // live returns n or the first of its later siblings that is not deleted.
 func (d *Document) live(n Node) Node {
-	for n != 0 && d.nodes[n].flags&deleted != 0 {
+	for n != 0 && d.at(n).flags&deleted != 0 {
 		d.work += stepWork
 		d.pace.pass(stepWork)
 		n = d.sibling(n)
@@ -281,7 +282,7 @@ func (d *Document) Kind(n Node) Kind {
 	if !d.valid(n) {
 		return Absent
 	}
-	return d.nodes[d.value(n)].kind
+	return d.at(d.value(n)).kind
 }
 
 // Holds returns the kind, Object or Array, of the JSON value inside a string; Absent
@@ -289,7 +290,7 @@ func (d *Document) Kind(n Node) Kind {
 func (d *Document) Holds(n Node) Kind {
 	if d.Kind(n) == String {
 		if h := d.held(d.value(n)); h != 0 {
-			return d.nodes[h].kind
+			return d.at(h).kind
 		}
 	}
 	return Absent
@@ -328,7 +329,7 @@ func (d *Document) Child(n, prev Node) Node {
 	if prev == None {
 		c = d.child(v)
 	} else {
-		if prev < 0 || int(prev) >= len(d.nodes) || d.nodes[prev].flags&hidden != 0 || prev == Root || d.nodes[prev].parent != v {
+		if prev < 0 || int(prev) >= d.count() || d.at(prev).flags&hidden != 0 || prev == Root || d.at(prev).parent != v {
 			return None
 		}
 		c = d.sibling(prev)
@@ -352,9 +353,9 @@ func (d *Document) Parent(n Node) Node {
 // parent is Parent for a node other than the root.
 func (d *Document) parent(n Node) Node {
 	d.work += stepWork
-	n = d.nodes[n].parent
-	for d.nodes[n].flags&hidden != 0 {
-		n = d.nodes[n].parent
+	n = d.at(n).parent
+	for d.at(n).flags&hidden != 0 {
+		n = d.at(n).parent
 	}
 	return n
 }
@@ -365,7 +366,7 @@ func (d *Document) AppendKey(dst []byte, n Node) []byte {
 	if n == Root || !d.valid(n) {
 		return dst
 	}
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	if nd.keyEnd < 0 {
 		return strconv.AppendInt(dst, int64(nd.key), 10)
 	}
@@ -386,7 +387,7 @@ func (d *Document) AppendString(dst []byte, n Node) ([]byte, bool) {
 // written returns the inside of the string n as it stands, still escaped. It is
 // valid until the next call of the document.
 func (d *Document) written(n Node) []byte {
-	v := &d.nodes[d.value(n)]
+	v := d.at(d.value(n))
 	if v.flags&dirty == 0 {
 		b := d.content(v)
 		d.work += len(b)
@@ -417,7 +418,7 @@ func (d *Document) AppendPath(dst []byte, n Node) []byte {
 	if p := d.parent(n); p != Root {
 		dst = append(d.AppendPath(dst, p), '.')
 	}
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	if nd.keyEnd < 0 {
 		return strconv.AppendInt(dst, int64(nd.key), 10)
 	}

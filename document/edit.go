@@ -18,7 +18,7 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	}
 	levels := 0
 	if n != Root {
-		levels = d.levelsTo(d.nodes[n].parent)
+		levels = d.levelsTo(d.at(n).parent)
 	}
 	raw = trimSpace(raw)
 	if n == Root && len(raw) > 0 && raw[0] != '{' {
@@ -92,7 +92,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		return editError(op, err)
 	}
 	v := d.inside(parent)
-	if v == None || d.nodes[v].kind != Object {
+	if v == None || d.at(v).kind != Object {
 		return editError(op, ErrNotObject)
 	}
 	if err := checkUTF8(key, &d.pace); err != nil {
@@ -101,7 +101,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	for c := d.child(v); c != 0; c = d.sibling(c) {
 		d.work += stepWork
 		d.pace.pass(stepWork)
-		nd := &d.nodes[c]
+		nd := d.at(c)
 		if nd.flags&deleted != 0 {
 			continue
 		}
@@ -120,7 +120,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		return editError(op, err)
 	}
 	d.room(len(key) + len(raw) + len(`,"":`))
-	c := node{parent: v, source: d.inArena(), nesting: d.nodes[v].nesting, kind: kindOf(raw), flags: added | dirty}
+	c := node{parent: v, source: d.inArena(), nesting: d.at(v).nesting, kind: kindOf(raw), flags: added | dirty}
 	// The member as it will be written, a comma before it where one is needed.
 	start := len(d.arena)
 	d.arena = append(d.arena, ',', '"')
@@ -137,13 +137,12 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 		return editError(op, err)
 	}
 
-	n := Node(len(d.nodes))
-	d.nodes = append(d.nodes, c)
-	into := &d.nodes[v]
+	n := d.add(c)
+	into := d.at(v)
 	if into.first == 0 {
 		into.first = n
 	} else {
-		d.nodes[into.last].next = n
+		d.at(into.last).next = n
 	}
 	into.last = n
 	d.mark(v)
@@ -160,9 +159,9 @@ func (d *Document) Delete(n Node) error {
 	if n == Root {
 		return editError(op, ErrRoot)
 	}
-	d.nodes[n].flags |= deleted
+	d.at(n).flags |= deleted
 	d.parted = true
-	d.mark(d.nodes[n].parent)
+	d.mark(d.at(n).parent)
 	return nil
 }
 
@@ -170,7 +169,7 @@ func (d *Document) Delete(n Node) error {
 func (d *Document) editable(n Node, size int) error {
 	d.work += 1 + size
 	switch {
-	case n < 0 || int(n) >= len(d.nodes) || d.nodes[n].flags&hidden != 0:
+	case n < 0 || int(n) >= d.count() || d.at(n).flags&hidden != 0:
 		return ErrNoNode
 	case d.parted && d.gone(n):
 		return ErrDeleted
@@ -209,7 +208,7 @@ func (d *Document) grow(start int, nesting uint8) error {
 
 // replace lets the value that ends the arena, from start on, stand for n.
 func (d *Document) replace(op string, n Node, start int) error {
-	nesting := d.nodes[n].nesting
+	nesting := d.at(n).nesting
 	if err := d.grow(start, nesting); err != nil {
 		return editError(op, err)
 	}
@@ -222,8 +221,8 @@ func (d *Document) replace(op string, n Node, start int) error {
 		nesting: nesting,
 		flags:   hidden,
 	}
-	d.nodes[n].stand = Node(len(d.nodes))
-	d.nodes = append(d.nodes, stand)
+	s := d.add(stand)
+	d.at(n).stand = s
 	d.parted = true
 	d.mark(n)
 	return nil
@@ -232,9 +231,9 @@ func (d *Document) replace(op string, n Node, start int) error {
 // mark makes n, and all it lies in, dirty.
 func (d *Document) mark(n Node) {
 	d.edited = true
-	for d.nodes[n].flags&dirty == 0 {
-		d.nodes[n].flags |= dirty
-		n = d.nodes[n].parent
+	for d.at(n).flags&dirty == 0 {
+		d.at(n).flags |= dirty
+		n = d.at(n).parent
 	}
 }
 
@@ -243,16 +242,16 @@ func (d *Document) mark(n Node) {
 func (d *Document) levelsTo(v Node) int {
 	count := 1
 	for v != Root {
-		p := d.nodes[v].parent
-		if d.nodes[v].flags&hidden != 0 {
-			if d.nodes[p].stand != v {
+		p := d.at(v).parent
+		if d.at(v).flags&hidden != 0 {
+			if d.at(p).stand != v {
 				break // v is what a string holds
 			}
 			// v stands for p, whose own level is the same.
 			if v = p; v == Root {
 				break
 			}
-			p = d.nodes[v].parent
+			p = d.at(v).parent
 		}
 		v = p
 		count++

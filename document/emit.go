@@ -31,7 +31,7 @@ func (d *Document) Append(dst []byte) []byte {
 		d.work += len(d.data)
 		return append(dst, d.data...)
 	}
-	root := d.nodes[Root]
+	root := *d.at(Root)
 	dst = append(dst, d.data[:root.start]...)
 	dst = d.AppendJSON(dst, Root)
 	return append(dst, d.data[root.end:]...)
@@ -49,7 +49,7 @@ func (d *Document) AppendJSON(dst []byte, n Node) []byte {
 
 // emit appends the value of n at level l, whole.
 func (d *Document) emit(dst []byte, n Node, l int) []byte {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	switch {
 	case nd.stand != 0:
 		open := len(d.levels)
@@ -71,7 +71,7 @@ func (d *Document) emit(dst []byte, n Node, l int) []byte {
 // returns where that goes on: behind the value, or before its end where that was
 // not looked for and nothing that follows was edited.
 func (d *Document) emitWithin(dst []byte, n Node, l int) ([]byte, int32) {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	if nd.end == 0 && nd.stand == 0 && nd.first != 0 {
 		return d.emitMembers(dst, n, l)
 	}
@@ -90,8 +90,8 @@ func (d *Document) fresh(l int) int {
 
 // emitHolder appends a string with edits inside the value it holds.
 func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
-	nd := d.nodes[n]
-	held := d.nodes[nd.first]
+	nd := *d.at(n)
+	held := *d.at(nd.first)
 	dst = d.run(dst, l, nd.source, nd.start, nd.start+1)
 	open := len(d.levels)
 	d.levels = append(d.levels, level{
@@ -116,15 +116,15 @@ func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
 // copied whole. A member that is deleted takes the comma before it along, or behind
 // it where it was the first.
 func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	source := nd.source
 	buf := d.buffer(source)
 	at := nd.start      // where the text goes on
 	end := nd.start + 1 // of the last member in the text
 	kept := false
 	c := nd.first
-	for ; c != 0 && d.nodes[c].flags&added == 0; c = d.nodes[c].next {
-		m := &d.nodes[c]
+	for ; c != 0 && d.at(c).flags&added == 0; c = d.at(c).next {
+		m := d.at(c)
 		d.pace.pass(emitWork)
 		if m.flags&deleted == 0 {
 			kept = true
@@ -159,8 +159,8 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
 		}
 		open := len(d.levels)
 		f := d.fresh(l)
-		for ; c != 0; c = d.nodes[c].next {
-			m := d.nodes[c]
+		for ; c != 0; c = d.at(c).next {
+			m := *d.at(c)
 			if m.flags&deleted != 0 {
 				continue
 			}

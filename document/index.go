@@ -1,9 +1,6 @@
 package document
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 // maxNesting is how many strings may lie inside one another and still be stepped
 // into, maxHeld how long such a string may be.
@@ -18,7 +15,7 @@ const (
 
 // child returns the first member or element of v, an object or array, or 0.
 func (d *Document) child(v Node) Node {
-	if c := d.nodes[v].first; c != 0 {
+	if c := d.at(v).first; c != 0 {
 		return c
 	}
 	return d.extend(v, &anyStep)
@@ -26,7 +23,7 @@ func (d *Document) child(v Node) Node {
 
 // sibling returns the member or element after n, deleted or not, or 0.
 func (d *Document) sibling(n Node) Node {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	if nd.next != 0 || n == Root {
 		return nd.next
 	}
@@ -39,7 +36,7 @@ var anyStep = segment{kind: anyOne}
 // extend makes nodes of the next members or elements of v, up to the first that s
 // selects, and returns that; 0 where none is left.
 func (d *Document) extend(v Node, s *segment) Node {
-	parent := &d.nodes[v]
+	parent := d.at(v)
 	if parent.flags&indexed != 0 {
 		return 0
 	}
@@ -47,7 +44,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 	buf := d.buffer(source)
 	i, index, prev := int(parent.start)+1, int32(0), parent.last
 	if prev != 0 {
-		last := &d.nodes[prev]
+		last := d.at(prev)
 		index = last.key + 1
 		if i = int(last.end); i == 0 {
 			i = d.close(prev)
@@ -67,7 +64,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 			break
 		}
 		n := d.addChild(v, prev, source, nesting)
-		nd := &d.nodes[n]
+		nd := d.at(n)
 		prev = n
 		if isObject {
 			i = nd.readKey(buf, i)
@@ -79,16 +76,16 @@ func (d *Document) extend(v Node, s *segment) Node {
 		selected := s.matches(d, nd)
 		i = nd.readValue(buf, i, selected, &d.pace)
 		if visits++; visits&63 == 0 {
-			d.nodes[v].last = n
+			d.at(v).last = n
 			d.pace.pass(64 * visitWork)
 		}
 		if selected {
-			d.nodes[v].last = n
+			d.at(v).last = n
 			d.work += i - from + visits*visitWork
 			return n
 		}
 	}
-	parent = &d.nodes[v]
+	parent = d.at(v)
 	parent.last = prev
 	parent.flags |= indexed
 	if parent.end == 0 {
@@ -100,18 +97,13 @@ func (d *Document) extend(v Node, s *segment) Node {
 
 // addChild adds a node behind prev, or as the first, to v.
 func (d *Document) addChild(v, prev Node, from source, nesting uint8) Node {
-	n := Node(len(d.nodes))
-	if len(d.nodes) == cap(d.nodes) {
-		d.nodes = slices.Grow(d.nodes, 1)
-	}
-	d.nodes = d.nodes[:n+1]
-	nd := &d.nodes[n]
+	n, nd := d.next()
 	*nd = node{}
 	nd.parent, nd.source, nd.nesting = v, from, nesting
 	if prev == 0 {
-		d.nodes[v].first = n
+		d.at(v).first = n
 	} else {
-		d.nodes[prev].next = n
+		d.at(prev).next = n
 	}
 	return n
 }
@@ -152,7 +144,7 @@ func (nd *node) readValue(buf []byte, i int, selected bool, p *pace) int {
 
 // close returns where the text of n ends, and finds it where it is not known.
 func (d *Document) close(n Node) int {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	if nd.end != 0 || nd.kind != Object && nd.kind != Array {
 		return int(nd.end)
 	}
@@ -170,7 +162,7 @@ func (d *Document) close(n Node) int {
 // held returns the hidden node of the value that the string v holds, 0 where it
 // holds none.
 func (d *Document) held(v Node) Node {
-	nd := &d.nodes[v]
+	nd := d.at(v)
 	if nd.flags&indexed != 0 {
 		return nd.first
 	}
@@ -216,9 +208,8 @@ func (d *Document) held(v Node) Node {
 	if escaped {
 		inner.flags |= escapedKey // here: the text differs from the string's
 	}
-	h := Node(len(d.nodes))
-	d.nodes = append(d.nodes, inner)
-	d.nodes[v].first, d.nodes[v].last = h, h
+	h := d.add(inner)
+	d.at(v).first, d.at(v).last = h, h
 	return h
 }
 

@@ -17,11 +17,11 @@ func (d *Document) EachOutside(p *Path, prev Node) Node { return d.each(p, prev,
 
 func (d *Document) each(p *Path, prev Node, into bool) Node {
 	if prev != None {
-		if prev <= 0 || int(prev) >= len(d.nodes) || d.nodes[prev].flags&hidden != 0 {
+		if prev <= 0 || int(prev) >= d.count() || d.at(prev).flags&hidden != 0 {
 			return None
 		}
 	}
-	if len(d.nodes) == 0 {
+	if d.count() == 0 {
 		return None
 	}
 	if p.deep {
@@ -43,16 +43,16 @@ func (d *Document) remaining(n Node, k int) (Node, int) {
 	out, at := n, k
 	for c := n; c != Root && k > 0; k-- {
 		d.work += stepWork
-		if d.nodes[c].flags&deleted != 0 {
+		if d.at(c).flags&deleted != 0 {
 			out, at = c, k
 		}
-		p := d.nodes[c].parent
-		for v := c; ; v, p = p, d.nodes[p].parent {
-			if s := d.nodes[p].stand; s != 0 && s != v {
+		p := d.at(c).parent
+		for v := c; ; v, p = p, d.at(p).parent {
+			if s := d.at(p).stand; s != 0 && s != v {
 				// c was in a value that was replaced: on behind that value.
 				out, at = d.visible(p), k-1
 			}
-			if d.nodes[p].flags&hidden == 0 {
+			if d.at(p).flags&hidden == 0 {
 				break
 			}
 		}
@@ -63,8 +63,8 @@ func (d *Document) remaining(n Node, k int) (Node, int) {
 
 // visible returns n, or the node that the hidden n stands for.
 func (d *Document) visible(n Node) Node {
-	for d.nodes[n].flags&hidden != 0 {
-		n = d.nodes[n].parent
+	for d.at(n).flags&hidden != 0 {
+		n = d.at(n).parent
 	}
 	return n
 }
@@ -100,7 +100,7 @@ func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 
 // firstMatching returns the first child of v that s selects, or 0.
 func (d *Document) firstMatching(v Node, s *segment) Node {
-	if c := d.nodes[v].first; c != 0 {
+	if c := d.at(v).first; c != 0 {
 		return d.matching(c, s)
 	}
 	return d.extend(v, s)
@@ -108,7 +108,7 @@ func (d *Document) firstMatching(v Node, s *segment) Node {
 
 // nextMatching returns the first sibling behind n that s selects, or 0.
 func (d *Document) nextMatching(n Node, s *segment) Node {
-	nd := &d.nodes[n]
+	nd := d.at(n)
 	switch {
 	case n == Root:
 		return 0
@@ -124,7 +124,7 @@ func (d *Document) nextMatching(n Node, s *segment) Node {
 // matching returns c or the first of its later siblings that s selects, or 0.
 func (d *Document) matching(c Node, s *segment) Node {
 	for c != 0 {
-		nd := &d.nodes[c]
+		nd := d.at(c)
 		d.visit()
 		if nd.flags&deleted == 0 && s.matches(d, nd) {
 			return c
@@ -190,7 +190,7 @@ func (p *Path) sets(d *Document, dst []uint64, n Node) []uint64 {
 		return append(dst, p.closed(1))
 	}
 	dst = p.sets(d, dst, d.parent(n))
-	return append(dst, p.after(d, dst[len(dst)-1], &d.nodes[n]))
+	return append(dst, p.after(d, dst[len(dst)-1], d.at(n)))
 }
 
 func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
@@ -208,7 +208,7 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 		n, depth = d.remaining(prev, len(sets)-1)
 		// Behind a value that was replaced, what stands there now has not been
 		// visited; but it came before prev was, so the walk goes on behind it.
-		into = into && n == prev && d.nodes[n].flags&deleted == 0
+		into = into && n == prev && d.at(n).flags&deleted == 0
 		sets = sets[:depth+1]
 	}
 	for {
@@ -231,7 +231,7 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 				sets = sets[:len(sets)-1]
 			}
 		}
-		set := p.after(d, sets[len(sets)-2], &d.nodes[c])
+		set := p.after(d, sets[len(sets)-2], d.at(c))
 		sets[len(sets)-1] = set
 		n, into = c, true
 		if p.matched(set) {
@@ -278,6 +278,6 @@ func (p *Path) covers(d *Document, n Node) (uint64, bool) {
 	if ok {
 		return set, true
 	}
-	set = p.after(d, set, &d.nodes[n])
+	set = p.after(d, set, d.at(n))
 	return set, p.matched(set)
 }

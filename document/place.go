@@ -51,11 +51,11 @@ func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(p.chain)))
 	slices.Reverse(p.chain)
 	for i, c := range p.chain {
-		if d.nodes[c].keyEnd < 0 {
-			dst = binary.AppendUvarint(dst, uint64(d.nodes[c].key))
+		if d.at(c).keyEnd < 0 {
+			dst = binary.AppendUvarint(dst, uint64(d.at(c).key))
 			continue
 		}
-		at := p.step(i, d.nodes[c].parent, d)
+		at := p.step(i, d.at(c).parent, d)
 		// Behind the member that was come to last, or from the first again.
 		from, before := at.child, at.before
 		count, found := p.count(d, from, c, before)
@@ -88,7 +88,7 @@ func (p *Places) count(d *Document, from, to Node, n int32) (int32, bool) {
 		if p.walks++; c == to {
 			return n, true
 		}
-		if d.nodes[c].flags&deleted == 0 {
+		if d.at(c).flags&deleted == 0 {
 			n++
 		}
 	}
@@ -126,10 +126,10 @@ func (p *Places) Find(d *Document, b []byte) (n Node, rest []byte, ok bool) {
 // find returns the child of v that has a number, in step i.
 func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 	at := p.step(i, v, d)
-	isArray := d.nodes[v].kind == Array
+	isArray := d.at(v).kind == Array
 	c, n := at.child, at.before
 	if isArray && c != 0 {
-		n = d.nodes[c].key
+		n = d.at(c).key
 	}
 	if n > want {
 		c, n = d.child(v), 0
@@ -137,9 +137,9 @@ func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 	for ; c != 0; c = d.sibling(c) {
 		p.walks++
 		d.pace.pass(stepWork)
-		gone := d.nodes[c].flags&deleted != 0
+		gone := d.at(c).flags&deleted != 0
 		if isArray {
-			n = d.nodes[c].key
+			n = d.at(c).key
 		}
 		if n == want && !gone {
 			at.child, at.before = c, n
@@ -160,7 +160,7 @@ func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 // The arrays come in the document's order, one that contains others before them: each as
 // its place, the number of its gaps, and those.
 func (d *Document) AppendGaps(dst []byte) []byte {
-	if !d.parted || d.nodes[Root].flags&dirty == 0 {
+	if !d.parted || d.at(Root).flags&dirty == 0 {
 		return dst
 	}
 	return d.appendGaps(dst, nil, Root)
@@ -170,19 +170,19 @@ func (d *Document) AppendGaps(dst []byte) []byte {
 // looks at what was edited alone.
 func (d *Document) appendGaps(dst []byte, place []int32, n Node) []byte {
 	v := n
-	for d.nodes[v].stand != 0 {
-		v = d.nodes[v].stand
+	for d.at(v).stand != 0 {
+		v = d.at(v).stand
 	}
-	if d.nodes[v].kind == String {
-		v = d.nodes[v].first // what it holds
+	if d.at(v).kind == String {
+		v = d.at(v).first // what it holds
 	}
 	first := Node(0)
 	if v != 0 || n == Root {
-		first = d.nodes[v].first
+		first = d.at(v).first
 	}
-	isArray, gaps := d.nodes[v].kind == Array, 0
-	for c := first; c != 0 && isArray; c = d.nodes[c].next {
-		if d.nodes[c].flags&deleted != 0 {
+	isArray, gaps := d.at(v).kind == Array, 0
+	for c := first; c != 0 && isArray; c = d.at(c).next {
+		if d.at(c).flags&deleted != 0 {
 			gaps++
 		}
 	}
@@ -192,21 +192,21 @@ func (d *Document) appendGaps(dst []byte, place []int32, n Node) []byte {
 			dst = binary.AppendUvarint(dst, uint64(step)) //nolint:gosec // a number of a member
 		}
 		dst = binary.AppendUvarint(dst, uint64(gaps))
-		for c := first; c != 0; c = d.nodes[c].next {
-			if d.nodes[c].flags&deleted != 0 {
-				dst = binary.AppendUvarint(dst, uint64(d.nodes[c].key)) //nolint:gosec // an index
+		for c := first; c != 0; c = d.at(c).next {
+			if d.at(c).flags&deleted != 0 {
+				dst = binary.AppendUvarint(dst, uint64(d.at(c).key)) //nolint:gosec // an index
 			}
 		}
 	}
 	at := int32(0)
-	for c := first; c != 0; c = d.nodes[c].next {
-		if d.nodes[c].flags&deleted != 0 {
+	for c := first; c != 0; c = d.at(c).next {
+		if d.at(c).flags&deleted != 0 {
 			continue
 		}
 		if isArray {
-			at = d.nodes[c].key
+			at = d.at(c).key
 		}
-		if d.nodes[c].flags&dirty != 0 {
+		if d.at(c).flags&dirty != 0 {
 			dst = d.appendGaps(dst, append(place, at), c)
 		}
 		at++
@@ -234,24 +234,24 @@ func (d *Document) SetGaps(gaps []byte) bool {
 		gaps = rest
 		v := d.inside(n)
 		count, ok := number()
-		if !ok || v == None || d.nodes[v].kind != Array {
+		if !ok || v == None || d.at(v).kind != Array {
 			return false
 		}
 		for c := d.child(v); c != 0; c = d.sibling(c) { //nolint:revive // all of it, since the next index follows from the last
 		}
-		c, shift := d.nodes[v].first, int32(0)
+		c, shift := d.at(v).first, int32(0)
 		for range count {
 			index, ok := number()
 			if !ok {
 				return false
 			}
-			for ; c != 0 && d.nodes[c].key+shift < index; c = d.nodes[c].next {
-				d.nodes[c].key += shift
+			for ; c != 0 && d.at(c).key+shift < index; c = d.at(c).next {
+				d.at(c).key += shift
 			}
 			shift++
 		}
-		for ; c != 0; c = d.nodes[c].next {
-			d.nodes[c].key += shift
+		for ; c != 0; c = d.at(c).next {
+			d.at(c).key += shift
 		}
 	}
 	return true
