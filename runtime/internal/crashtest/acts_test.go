@@ -68,7 +68,10 @@ func (a *acting) ask(method, path, body string) bool {
 // again. Afterwards each act that was acknowledged is on record, what the records say last
 // of each object is so, and no act is left without an end.
 func TestKillBetweenRecordAndEffect(t *testing.T) {
-	n := rounds(t, 3)
+	lives(t, rounds(t, 3), killBetweenRecordAndEffect)
+}
+
+func killBetweenRecordAndEffect(t *testing.T, n int) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "auditrelay.yaml")
 	modules := [][]byte{}
@@ -92,7 +95,7 @@ callbacks:
 	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "a"), filepath.Join(dir, "c"))
 	listen := address(t)
 	a := &acting{relay: startRelay(t, listen, config), answered: map[string]string{}}
-	random := rand.New(rand.NewPCG(1, uint64(n)))
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for round := range n {
 		var batch [][]byte
 		for i := range 20 {

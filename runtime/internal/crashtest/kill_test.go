@@ -41,6 +41,22 @@ func rounds(t *testing.T, otherwise int) int {
 	return otherwise
 }
 
+// lives divides n kills among data directories. All of one is verified after each kill, and
+// that takes longer with every one of them.
+func lives(t *testing.T, n int, life func(t *testing.T, kills int)) {
+	t.Helper()
+	most := 10
+	if os.Getenv("AUDITRELAY_SOAK") != "" {
+		most = 200
+	}
+	for i := 0; n > 0; i++ {
+		kills := min(n, most)
+		if n -= kills; !t.Run(fmt.Sprint("life ", i+1), func(t *testing.T) { life(t, kills) }) {
+			return
+		}
+	}
+}
+
 // TestKill kills the program at random times while 32 producers send, again and
 // again, on one data directory and one bucket.
 func TestKill(t *testing.T) { kill(t, rounds(t, 5), "", journal.Options{}) }
@@ -52,6 +68,20 @@ func TestKillEncrypted(t *testing.T) {
 }
 
 func kill(t *testing.T, n int, options string, o journal.Options) {
+	seen := map[string]int{}
+	lives(t, n, func(t *testing.T, kills int) { killInALife(t, kills, options, o, seen) })
+	t.Logf("%d kills; found at them: %v", n, seen)
+	if n >= 20 {
+		for _, where := range []string{atAppend, atSeal, atDelivery, atOutcome} {
+			if seen[where] == 0 {
+				t.Errorf("no kill was seen %s", where)
+			}
+		}
+	}
+}
+
+func killInALife(t *testing.T, n int, options string, o journal.Options, seen map[string]int) {
+	t.Helper()
 	gateway := s3test.Start(t, "audit")
 	dir := t.TempDir()
 	dataDir, files := filepath.Join(dir, "data"), filepath.Join(dir, "files")
@@ -79,7 +109,6 @@ callbacks:
 	book := newLedger(t)
 	bucket := filepath.Join(gateway.Root, "audit")
 	auditor := newAuditor(t, dataDir, config, filepath.Join(bucket, "archive"), filepath.Join(bucket, "rotations"), files)
-	seen := map[string]int{}
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for round := range n {
 		r := startRelay(t, listen, config)
@@ -89,14 +118,7 @@ callbacks:
 			t.Fatalf("kill %d: %v", round+1, err)
 		}
 	}
-	t.Logf("%d kills, %d acknowledged; found at the kills: %v", n, book.count(), seen)
-	if n >= 20 {
-		for _, where := range []string{atAppend, atSeal, atDelivery, atOutcome} {
-			if seen[where] == 0 {
-				t.Errorf("no kill was seen %s", where)
-			}
-		}
-	}
+	t.Logf("%d kills, %d acknowledged", n, book.count())
 
 	r := startRelay(t, listen, config)
 	r.settle(t, 2*time.Minute)

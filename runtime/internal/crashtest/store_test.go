@@ -17,7 +17,10 @@ import (
 // TestKillWithAStore kills the program at random times while 32 producers send, with a
 // store as its callback: what was acknowledged is in the store, once.
 func TestKillWithAStore(t *testing.T) {
-	n := rounds(t, 3)
+	lives(t, rounds(t, 3), killWithAStore)
+}
+
+func killWithAStore(t *testing.T, n int) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "auditrelay.yaml")
 	write(t, config, fmt.Sprintf(`
