@@ -7,8 +7,6 @@ import (
 
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // MaxDays is the most days that Completeness tells of.
@@ -166,11 +164,11 @@ func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) 
 // completeLog holds a log against its last checkpoint.
 func (r *Runtime) completeLog(callback, name string, at time.Time) (CompleteLog, error) {
 	out := CompleteLog{Callback: callback, SignedAt: at}
-	tree, err := r.journal.OpenTree(name)
+	size, err := r.journal.TreeSize(name)
 	if err != nil {
 		return out, err
 	}
-	out.Size = tree.Size()
+	out.Size = size
 	signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
 	if err != nil || !ok || r.signing == nil {
 		return out, err
@@ -181,10 +179,7 @@ func (r *Runtime) completeLog(callback, name string, at time.Time) (CompleteLog,
 		return out, nil //nolint:nilerr // it is the result
 	}
 	out.Signed = c.Size
-	root := tree.Root()
-	if c.Size != out.Size {
-		root, err = tlog.TreeHash(int64(c.Size), r.journal.TreeReader(name))
-	}
+	root, err := r.journal.TreeRoot(name, c.Size)
 	if err != nil || root != c.Root {
 		out.Fault = fmt.Sprintf("its first %d entries are not those that were signed", c.Size)
 	}

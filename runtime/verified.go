@@ -15,8 +15,6 @@ import (
 	"auditrelay/internal/verify"
 	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // VerifyReport is what a run of auditrelay verify found, as whoever ran it says. The relay
@@ -191,15 +189,12 @@ func (r *Runtime) holdAgainst(signed string, logs map[string]namedLog) VerifiedL
 		return out
 	}
 	out.Callback = log.callback
-	tree, err := r.journal.OpenTree(log.name)
-	if err != nil || c.Size > tree.Size() {
+	size, err := r.journal.TreeSize(log.name)
+	if err != nil || c.Size > size {
 		out.Fault = "this relay's log is shorter"
 		return out
 	}
-	root := tree.Root()
-	if c.Size != tree.Size() {
-		root, err = tlog.TreeHash(int64(c.Size), r.journal.TreeReader(log.name))
-	}
+	root, err := r.journal.TreeRoot(log.name, c.Size)
 	if err != nil || root != c.Root {
 		out.Fault = "this relay's log has other entries there"
 	}

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sync"
 	"time"
-	"unsafe"
 
-	"auditrelay"
 	"auditrelay/filter"
 
 	"github.com/klauspost/compress/zstd"
@@ -77,6 +76,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Codec struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
+	bodies  sync.Pool // of *[]byte, to decompress into
 }
 
 // NewCodec returns a Codec. It holds no goroutines.
@@ -90,7 +90,7 @@ func NewCodec() (*Codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipts: %w", err)
 	}
-	return &Codec{e, d}, nil
+	return &Codec{encoder: e, decoder: d}, nil
 }
 
 // Sealed is a frame that only lacks the time of its seal, so that the work is done
@@ -155,27 +155,6 @@ func split(frame []byte) (h Header, size uint64, body []byte, err error) {
 	}
 	h.At = time.UnixMilli(int64(at)).UTC()
 	return h, size, r.in, nil
-}
-
-// Decode reads a frame. What it takes is bounded by the frame's own words, which
-// are bounded; a frame that is not what Encode made is an error.
-func (c *Codec) Decode(frame []byte) (*Frame, error) {
-	h, size, packed, err := split(frame)
-	if err != nil {
-		return nil, err
-	}
-	body, err := c.decoder.DecodeAll(packed, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if uint64(len(body)) != size {
-		return nil, ErrDamaged
-	}
-	f := &Frame{Header: h}
-	if err := f.decode(body); err != nil {
-		return nil, err
-	}
-	return f, nil
 }
 
 // encoder collects the tables of one frame.
@@ -337,137 +316,4 @@ func appendTableText(dst []byte, s string) []byte {
 		}
 	}
 	return append(appendUvarint(dst, uint64(len(s))<<1), s...)
-}
-
-func (f *Frame) decode(body []byte) error {
-	r := reader{in: body}
-	texts := make([]string, r.count(1, unsafe.Sizeof("")))
-	for i := range texts {
-		n := r.uvarint()
-		raw := r.bytes(n >> 1)
-		texts[i] = string(raw)
-		if n&1 == 1 {
-			texts[i] = hex.EncodeToString(raw)
-		}
-	}
-	f.Config = lookup(&r, texts)
-	visits := make([]Visit, r.count(5, unsafe.Sizeof(Visit{})))
-	for i := range visits {
-		v := &visits[i]
-		v.Filter = lookup(&r, texts)
-		v.Description = filter.Description{Kind: lookup(&r, texts), Digest: lookup(&r, texts), Version: lookup(&r, texts)}
-		if n := r.count(3, unsafe.Sizeof(filter.Touch{})); n > 0 {
-			v.Touched = make([]filter.Touch, n)
-		}
-		for k := range v.Touched {
-			v.Touched[k] = filter.Touch{Path: lookup(&r, texts), Operation: lookup(&r, texts), Count: int(min(r.uvarint(), math.MaxInt32))}
-		}
-	}
-	type way struct {
-		receipt Receipt
-		marks   byte
-	}
-	ways := make([]way, r.count(7, unsafe.Sizeof(way{})))
-	for i := range ways {
-		w := &ways[i]
-		w.receipt.Outcome = auditrelay.Outcome(r.byte())
-		w.receipt.Cause = auditrelay.Cause(lookup(&r, texts))
-		w.receipt.Filter = lookup(&r, texts)
-		w.receipt.Reason = lookup(&r, texts)
-		w.receipt.Emitted = int(min(r.uvarint(), math.MaxInt32))
-		w.marks = r.byte()
-		if n := r.count(1, unsafe.Sizeof(Visit{})); n > 0 {
-			w.receipt.Trail = make(Trail, n)
-		}
-		for k := range w.receipt.Trail {
-			w.receipt.Trail[k] = lookup(&r, visits)
-		}
-	}
-	f.Receipts = make([]Receipt, r.count(2, unsafe.Sizeof(Receipt{})))
-	marks := make([]byte, len(f.Receipts))
-	sequence := uint64(0)
-	for i := range f.Receipts {
-		sequence += r.uvarint()
-		w := lookup(&r, ways)
-		f.Receipts[i], marks[i] = w.receipt, w.marks
-		f.Receipts[i].Sequence = sequence
-	}
-	for i := range f.Receipts {
-		c := &f.Receipts[i]
-		if marks[i]&hasInput != 0 {
-			copy(c.Input[:], r.bytes(uint64(len(c.Input))))
-		}
-		switch {
-		case marks[i]&unchanged != 0:
-			c.Output = c.Input
-		case marks[i]&hasOutput != 0:
-			copy(c.Output[:], r.bytes(uint64(len(c.Output))))
-		}
-	}
-	if r.failed || len(r.in) > 0 {
-		return ErrDamaged
-	}
-	return nil
-}
-
-// reader reads what append wrote; after a failure it reads zeros.
-type reader struct {
-	in     []byte
-	spent  uint64 // of maxDecoded
-	failed bool
-}
-
-func (r *reader) fail() { r.in, r.failed = nil, true }
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.in)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.in = r.in[n:]
-	return v
-}
-
-func (r *reader) byte() byte {
-	if len(r.in) == 0 {
-		r.fail()
-		return 0
-	}
-	b := r.in[0]
-	r.in = r.in[1:]
-	return b
-}
-
-func (r *reader) bytes(n uint64) []byte {
-	if n > uint64(len(r.in)) {
-		r.fail()
-		return nil
-	}
-	b := r.in[:n]
-	r.in = r.in[n:]
-	return b
-}
-
-// count reads a number of items that take at least size bytes each, and cost so
-// much memory.
-func (r *reader) count(size int, cost uintptr) int {
-	n := r.uvarint()
-	if n > uint64(len(r.in)/size) || n > (maxDecoded-r.spent)/uint64(cost) {
-		r.fail()
-		return 0
-	}
-	r.spent += n * uint64(cost)
-	return int(n)
-}
-
-// lookup reads the place of an item in a table.
-func lookup[T any](r *reader, table []T) T {
-	i := r.uvarint()
-	if i >= uint64(len(table)) {
-		r.fail()
-		var zero T
-		return zero
-	}
-	return table[i]
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -85,6 +86,43 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 				t.Errorf("header %+v, %v", h, err)
 			}
 		})
+	}
+}
+
+// A part of a frame is what the whole one holds there, and takes memory for that part only.
+func TestAPartOfAFrame(t *testing.T) {
+	c := newCodec(t)
+	all := traffic(5000)
+	frame := c.Encode("conf", all).Seal(sealedAt)
+	for _, bounds := range [][2]uint64{{0, 1}, {0, 1001}, {1000, 1001}, {3000, 3001}, {5999, 6000}, {5000, 1 << 62}, {2000, 2500}, {6000, 6001}, {7, 7}} {
+		first, end := bounds[0], bounds[1]
+		want := []Receipt{}
+		for _, r := range all {
+			if r.Sequence >= first && r.Sequence < end {
+				want = append(want, r)
+			}
+		}
+		got, err := c.DecodeRange(frame, first, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.Receipts); diff != "" || got.Config != "conf" || !got.At.Equal(sealedAt) {
+			t.Errorf("%d to %d: %s", first, end, diff)
+		}
+	}
+	bytes := func(first, end uint64) int64 {
+		return testing.Benchmark(func(b *testing.B) {
+			for b.Loop() {
+				if _, err := c.DecodeRange(frame, first, end); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}).AllocedBytesPerOp()
+	}
+	if one, whole := bytes(3000, 3001), bytes(0, 1<<62); one*8 > whole {
+		t.Errorf("one receipt takes %d bytes, all 5000 take %d", one, whole)
+	} else {
+		t.Logf("one receipt takes %d bytes, all 5000 take %d", one, whole)
 	}
 }
 
@@ -241,7 +279,11 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("again: %v", err)
 			}
 		}
-		_ = new(Frame).decode(data) // as a body, behind the checksum
+		// As a body, behind the checksum: a part is damaged where the whole is.
+		whole, part := new(Frame).decode(data, 0, math.MaxUint64), new(Frame).decode(data, 1001, 1002)
+		if (whole == nil) != (part == nil) {
+			t.Errorf("the whole: %v, a part: %v", whole, part)
+		}
 	})
 }
 

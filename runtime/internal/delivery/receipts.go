@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"auditrelay"
@@ -48,58 +47,73 @@ type Receipt struct {
 // were judged again, by time. Those of erased periods are left out. A frame that is
 // damaged is an error; fn's own ends it too.
 func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
+	// The frame that first lies in may begin before it.
+	from, to := journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, end)
+	if err := eachFrame(j, codec, s, [...]journal.Key{from, journal.FrameKey(s.ID, first), to}, first, end, false, fn); err != nil {
+		return err
+	}
+	again, err := judgedAgain(j, s, first, end)
+	if err != nil || !again {
+		return err
+	}
+	from, to = journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1)
+	return eachFrame(j, codec, s, [...]journal.Key{from, nil, to}, first, end, true, fn)
+}
+
+// judgedAgain reports whether a dead letter among the events may have been judged again.
+// There may be many frames of those, in no order of their events: for one event that was
+// never set aside none is read.
+func judgedAgain(j *journal.Journal, s *State, first, end uint64) (bool, error) {
+	if s.DeadFrames == 0 || end != first+1 {
+		return s.DeadFrames > 0, nil
+	}
+	d, err := loadDeadLetter(j, s.ID, first)
+	if errors.Is(err, journal.ErrErased) {
+		return false, nil // as its receipts are
+	}
+	return d != nil, err
+}
+
+// eachFrame calls fn with the receipts in the frames from one key, or from the greatest that
+// is not above the second, up to the third.
+func eachFrame(j *journal.Journal, codec *receipts.Codec, s *State, keys [3]journal.Key, first, end uint64, again bool, fn func(Receipt) error) error {
 	// One frame at a time is taken out of the journal, so that a slow reader holds
 	// nothing of it.
-	frames := func(from, to journal.Key, again bool) error {
-		for {
-			var k journal.Key
-			var value []byte
-			err := j.ScanAll(from, to, func(key journal.Key, v []byte, erased bool) error {
-				if erased {
-					return nil
-				}
-				h, err := receipts.ReadHeader(v)
-				if err != nil {
-					return damaged(s, key, err)
-				}
-				if h.Last < first || h.First >= end {
-					return nil
-				}
-				k, value = bytes.Clone(key), bytes.Clone(v)
-				return errStop
-			})
-			if err != errStop {
+	for from, at, to := keys[0], keys[1], keys[2]; ; {
+		var k journal.Key
+		var value []byte
+		last := uint64(0)
+		err := j.ScanAllAt(from, at, to, func(key journal.Key, v []byte, erased bool) error {
+			if erased {
+				return nil
+			}
+			h, err := receipts.ReadHeader(v)
+			if err != nil {
+				return damaged(s, key, err)
+			}
+			if h.Last < first || h.First >= end {
+				return nil
+			}
+			k, value, last = bytes.Clone(key), bytes.Clone(v), h.Last
+			return errStop
+		})
+		if err != errStop {
+			return err
+		}
+		f, err := codec.DecodeRange(value, first, end)
+		if err != nil {
+			return damaged(s, k, err)
+		}
+		for _, r := range f.Receipts {
+			if err := fn(Receipt{Receipt: r, At: f.At, Config: f.Config, Again: again}); err != nil {
 				return err
 			}
-			f, err := codec.Decode(value)
-			if err != nil {
-				return damaged(s, k, err)
-			}
-			i := sort.Search(len(f.Receipts), func(i int) bool { return f.Receipts[i].Sequence >= first })
-			for _, r := range f.Receipts[i:] {
-				if r.Sequence >= end {
-					break
-				}
-				if err := fn(Receipt{Receipt: r, At: f.At, Config: f.Config, Again: again}); err != nil {
-					return err
-				}
-			}
-			from = append(k, 0)
 		}
+		if !again && last >= end-1 {
+			return nil // the frames of chunks follow each other
+		}
+		from, at = append(k, 0), nil
 	}
-	// The frame that first lies in may begin before it.
-	from := journal.FrameKey(s.ID, 0)
-	k, _, ok, err := j.Last(from, journal.FrameKey(s.ID, first+1))
-	if err != nil && !errors.Is(err, journal.ErrErased) {
-		return err
-	}
-	if ok || err != nil {
-		from = k
-	}
-	if err := frames(from, journal.FrameKey(s.ID, end), false); err != nil {
-		return err
-	}
-	return frames(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), true)
 }
 
 // Refused returns why an event was set aside after the seal that had it delivered:

@@ -88,6 +88,28 @@ func (j *Journal) OpenTree(name string) (*Tree, error) {
 	return &Tree{name: name, edge: e}, err
 }
 
+// TreeSize returns how many leaves a log has.
+func (j *Journal) TreeSize(name string) (uint64, error) {
+	done, err := j.reading()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	return j.treeSize(name)
+}
+
+// TreeRoot returns the root of the first leaves of a log, which must have as many. Of each
+// level of tiles it reads what is in no full tile.
+func (j *Journal) TreeRoot(name string, size uint64) (proof.Hash, error) {
+	done, err := j.reading()
+	if err != nil {
+		return proof.Hash{}, err
+	}
+	defer done()
+	e, err := j.edgeAt(name, size)
+	return e.root(), err
+}
+
 // Size returns how many leaves the log has.
 func (t *Tree) Size() uint64 { return t.edge.size }
 
@@ -195,6 +217,12 @@ func (j *Journal) loadEdge(name string) (edge, error) {
 	if err != nil {
 		return edge{}, err
 	}
+	return j.edgeAt(name, size)
+}
+
+// edgeAt finds the right edge that a log had when it was of that size. The caller holds the
+// journal open.
+func (j *Journal) edgeAt(name string, size uint64) (edge, error) {
 	e := edge{size: size}
 	for level := (bits.Len64(size) - 1) / tileHeight; level >= 0 && size > 0; level-- {
 		whole := size >> (level * tileHeight)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Get returns a copy of the value under k; ok is false if there is none. ErrErased
@@ -72,13 +73,19 @@ func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
 
 // ScanAll is Scan, and goes on where a value is erased, as fn is told.
 func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased bool) error) error {
+	return j.ScanAllAt(from, nil, to, fn)
+}
+
+// ScanAllAt is ScanAll, and begins with the greatest key that is not above at, if there is
+// one in [from, to).
+func (j *Journal) ScanAllAt(from, at, to Key, fn func(k Key, v []byte, erased bool) error) error {
 	done, err := j.reading()
 	if err != nil {
 		return err
 	}
 	defer done()
 	var scratch []byte
-	return j.scan(from, to, func(k, v []byte) error {
+	return j.scanAt(from, at, to, func(k, v []byte) error {
 		plain, err := j.value(k, v, scratch)
 		if errors.Is(err, ErrErased) {
 			return fn(k, nil, true)
@@ -148,12 +155,21 @@ func (j *Journal) FirstKey(from, to Key) (k Key, ok bool, err error) {
 }
 
 func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
+	return j.scanAt(from, nil, to, fn)
+}
+
+// scanAt begins with the greatest key that is not above at, if there is one in [from, to).
+func (j *Journal) scanAt(from, at, to []byte, fn func(k, v []byte) error) error {
 	it, err := j.store.Iterate(from, to)
 	if err != nil {
 		return j.valueError("scan", err)
 	}
 	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
+	ok := len(at) > 0 && it.SeekLT(append(slices.Clip(at), 0))
+	if !ok && it.Error() == nil {
+		ok = it.First()
+	}
+	for ; ok; ok = it.Next() {
 		j.scanned.Add(1)
 		v, err := it.ValueAndErr()
 		if err != nil {
