@@ -84,6 +84,11 @@ func largeCases() []largeCase {
 		add(largeCase{name: "event_replace by " + name, event: text(event, unit), text: `{"t":1,"s":"` + fill(event, unit) + `"}`, write: []string{"t"}, calls: []largeCall{call("event_replace", theText, itsLength)}})
 		add(largeCase{name: "emit of " + name, event: `{"s":1}`, text: text(250_000, unit), calls: []largeCall{call("emit", 0, 6, theText, itsLength)}})
 	}
+	for name, value := range map[string]string{"arrays": "[" + fill(event, "[],") + "1]", "objects": "[" + fill(event, `{"a":1},`) + "1]", "a wide object": wide(event), "texts": "[" + fill(event, `"`+strings.Repeat("a", 200)+`b",`) + "1]"} {
+		for _, q := range []string{"s.#.#", "s.#.a", "s.#(a==1)#", "s.#(a==2)#", "#(#(#(a)#)#)#", `s.#(%"*` + strings.Repeat("a", 100) + `c*")#`, "*.*a*.*", "s.z|#"} {
+			add(largeCase{name: "query " + q + " of " + name, event: `{"s":` + value + `,"t":1}`, text: q, calls: []largeCall{call("query", theText, itsLength, 0, 0)}})
+		}
+	}
 	nested := `{"s":1}`
 	for range 8 {
 		nested = fmt.Sprintf(`{"s":%q}`, nested)

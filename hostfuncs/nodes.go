@@ -137,10 +137,10 @@ func queryEvent(s *State, m api.Memory, a []uint64) {
 	s.scratch = s.doc.Append(s.scratch[:0])
 	s.payWork()
 	s.prepay(q.Cost(len(s.scratch)))
-	found := q.Get(s.scratch)
-	if !found.Exists() {
+	found, ok := q.GetAtPace(s.scratch, s.glimpse)
+	if !ok {
 		result(a, Absent)
 		return
 	}
-	s.answer(m, a, a[2], a[3], []byte(found.Raw))
+	s.answer(m, a, a[2], a[3], found)
 }
