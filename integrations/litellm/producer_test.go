@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -87,7 +86,7 @@ func spawnProducer(t *testing.T, s setup) *producer {
 		"CALLBACK=auditrelay_logger.relay", "AUDITRELAY_URL=" + s.relay, "AUDITRELAY_SPOOL=" + s.spool, "AUDITRELAY_BACKOFF_MAX=0.1",
 	}, s.env...)
 	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = attributes()
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

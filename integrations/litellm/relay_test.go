@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -71,7 +70,7 @@ func (r *relay) start(t *testing.T) {
 	r.log, r.done = new(bytes.Buffer), make(chan struct{})
 	r.cmd = exec.Command(path, "serve", "--config", filepath.Join(r.dir, "auditrelay.yaml"), "--listen", r.listen)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.cmd.SysProcAttr = attributes()
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func spawn(t *testing.T, path, listen, config string, env ...string) *relay {
 	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen)
 	r.cmd.Env = append(os.Environ(), env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.cmd.SysProcAttr = attributes()
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
