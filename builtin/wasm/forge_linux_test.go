@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -127,6 +126,19 @@ var forgeries = []forged{
 		}
 		return r
 	}},
+
+	{name: "more lines than one event may have", result: with(func(r *wire.Result) { r.Lines = make([]wire.Line, 65) })},
+	{name: "a part that there is not", answer: func(s *process.Side, b []byte) { b[5] = 0xff; send(s, b) }},
+	{name: "fuel beyond all numbers", answer: func(s *process.Side, _ []byte) {
+		send(s, append([]byte{1, 0, 0, 0, wire.Keep, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 0))
+	}},
+	{name: "a number of eleven bytes", answer: func(s *process.Side, _ []byte) {
+		send(s, append([]byte{1, 0, 0, 0, wire.Keep, 0}, bytes.Repeat([]byte{0xff}, 11)...))
+	}},
+	{name: "edits behind a failure", answer: func(s *process.Side, _ []byte) {
+		send(s, append(wire.AppendResult([]byte{1, 0, 0, 0}, &wire.Result{Verdict: wire.Failed, Cause: 3}), editDelete, 1, 6))
+	}},
+	{name: "a pseudonym of what lies beyond the memory", answer: func(s *process.Side, b []byte) { sendAs(s, sayPseudonym, 1<<32-16, 1<<31, b) }},
 
 	{name: "results for no event", answer: func(s *process.Side, b []byte) { send(s, append([]byte{0, 0, 0, 0}, b[4:]...)) }},
 	{name: "results for more events than there are", answer: func(s *process.Side, b []byte) { send(s, append([]byte{2, 0, 0, 0}, append(b[4:], b[4:]...)...)) }},
@@ -411,89 +423,6 @@ func TestAnswersThatChangeWhileTheyAreRead(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestInnocentEventsSurviveASuspect: of many events of which one ends the worker, that one
-// fails alone, for good; all others are judged.
-func TestInnocentEventsSurviveASuspect(t *testing.T) {
-	o := options(t, "reference-c/reference-c")
-	o.Worker = []string{program, "suspect"}
-	m := load(t, o)
-	i := open(t, m)
-	const bad = 37
-	data := make([]string, 100)
-	documents := make([]document.Document, len(data))
-	calls, verdicts := make([]filter.Call, len(data)), make([]auditrelay.Verdict, len(data))
-	for k := range data {
-		data[k] = fmt.Sprintf(`{"id":"%d","updated_values":{"password":"x"}}`, k)
-		if k == bad {
-			data[k] = `{"id":"bad","updated_values":{"password":"x"}}`
-		}
-		documents[k].Reset([]byte(data[k]))
-		calls[k] = filter.Call{Event: &auditrelay.Event{ID: fmt.Sprint(k), Sequence: uint64(k), Data: []byte(data[k])}, Document: &documents[k]}
-	}
-	batcher := i.(filter.Batcher)
-	decided, err := batcher.ApplyAll(t.Context(), calls, verdicts)
-	failure, ok := errors.AsType[*filter.Error](err)
-	if decided != bad || !ok || failure.Cause != auditrelay.CauseKilled || !failure.Final {
-		t.Fatalf("decided %d, %v", decided, err)
-	}
-	next := open(t, m).(filter.Batcher)
-	rest := calls[bad+1:]
-	if decided, err := next.ApplyAll(t.Context(), rest, verdicts); err != nil || decided != len(rest) {
-		t.Errorf("those behind it: %d of %d, %v", decided, len(rest), err)
-	}
-	for k := range calls {
-		if k != bad && !documents[k].Edited() {
-			t.Errorf("event %d was not edited", k)
-		}
-	}
-	if n := m.Lost(); n != 2 {
-		t.Errorf("%d workers were lost, want 2", n)
-	}
-}
-
-// suspect is a worker that keeps to the rules until it meets the bad event, and then says
-// that it works on that one and dies.
-func suspect(args []string) int {
-	w, err := process.Join(args)
-	if err != nil || w.Ready(nil) != nil {
-		return 1
-	}
-	for _, s := range w.Lanes {
-		go func() {
-			for {
-				m, err := s.Receive()
-				if err != nil {
-					return
-				}
-				switch m.Kind {
-				case sayOpen:
-					send(s, wire.AppendStarted(nil, &wire.Started{Paths: [][]byte{[]byte("updated_values.password")}}))
-				case sayEvents:
-					b := s.In()[:m.Length]
-					count := binary.LittleEndian.Uint32(b)
-					b = b[4:]
-					out := binary.LittleEndian.AppendUint32(nil, count)
-					for k := range int(count) {
-						s.Progress(k)
-						var e wire.Event
-						if b, err = wire.ReadEvent(b, &e); err != nil {
-							os.Exit(1)
-						}
-						if strings.Contains(string(e.Data), `"bad"`) {
-							os.Exit(1)
-						}
-						r := edits([]byte{editDelete | everyMatch, 1})()
-						out = wire.AppendResult(out, &r)
-					}
-					send(s, out)
-				}
-			}
-		}()
-	}
-	w.Wait()
-	return 0
 }
 
 func init() { //nolint:gochecknoinits // only where there are workers

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"math"
 	"time"
+	"unsafe"
 )
 
 // Event is one event of a request.
@@ -105,8 +106,8 @@ func EventSize(e *Event) int {
 	return 6*binary.MaxVarintLen64 + 8 + len(e.Namespace) + len(e.ID) + len(e.Data) + len(e.Gaps)
 }
 
-// ReadEvent reads an event of a request into e and returns what follows. Its bytes are
-// b's. A namespace that equals e's allocates nothing.
+// ReadEvent reads an event of a request into e and returns what follows. Its bytes, those
+// of its ID too, are b's. A namespace that equals e's allocates nothing.
 func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
 	r := reader{b: b}
 	e.Sequence = r.number()
@@ -114,7 +115,8 @@ func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
 	if n := r.bytes(math.MaxInt32); string(n) != e.Namespace {
 		e.Namespace = string(n)
 	}
-	e.ID = string(r.bytes(math.MaxInt32))
+	id := r.bytes(math.MaxInt32)
+	e.ID = unsafe.String(unsafe.SliceData(id), len(id))
 	e.Accepted = r.size(math.MaxInt32)
 	e.Data, e.Gaps = r.bytes(math.MaxInt32), r.bytes(math.MaxInt32)
 	return r.b, r.err
