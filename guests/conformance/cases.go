@@ -41,6 +41,7 @@ func Cases() ([]Case, error) {
 	}
 	all = append(all, generated()...)
 	all = append(all, pointers()...)
+	all = append(all, storms()...)
 	slices.SortStableFunc(all, func(a, b Case) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
@@ -63,6 +64,22 @@ var fromFiles = []Case{
 	{Name: "pages-storm", What: "takes all memory, then writes to a page here and a page there", Cause: auditrelay.CauseFuel},
 	{Name: "table-storm", What: "reads and writes a table here and there", Cause: auditrelay.CauseFuel},
 	{Name: "segment-init", What: "copies a segment, and nothing of it, over and over", Cause: auditrelay.CauseFuel},
+	{Name: "grow-nothing", What: "grows its memory by nothing, for ever", Cause: auditrelay.CauseFuel},
+	{Name: "bulk-nothing", What: "fills and copies nothing at the end of its memory, for ever", Cause: auditrelay.CauseFuel},
+	{Name: "bulk-overlap", What: "moves 14 MiB by one byte, up and down", Cause: auditrelay.CauseFuel},
+	{Name: "joins-values", What: "turns round 120 values that a loop has as its parameters", Cause: auditrelay.CauseFuel},
+	{Name: "joins-vectors", What: "turns round 120 vectors that a loop has as its parameters", Cause: auditrelay.CauseFuel},
+	{Name: "denormals-scalar", What: "takes roots of, divides and converts denormal numbers", Cause: auditrelay.CauseFuel},
+	{Name: "converts", What: "rounds and converts numbers to and fro", Cause: auditrelay.CauseFuel},
+	{Name: "divides", What: "divides the largest numbers", Cause: auditrelay.CauseFuel},
+	{Name: "globals-storm", What: "turns 240 globals round", Cause: auditrelay.CauseFuel},
+	{Name: "references", What: "sets, copies and fills tables of both kinds of references", Cause: auditrelay.CauseFuel},
+	{Name: "elements-many", What: "fills a table from a hundred segments", Cause: auditrelay.CauseFuel},
+	{Name: "if-tower", What: "400 ifs with results inside each other", Cause: auditrelay.CauseFuel},
+	{Name: "select-chain", What: "600 selects that wait for each other", Cause: auditrelay.CauseFuel},
+	{Name: "segments-dropped", What: "drops a segment, and takes nothing from it, over and over", Cause: auditrelay.CauseFuel},
+	{Name: "recursion-ring", What: "48 functions call each other by a table, with 16 arguments and results", Cause: auditrelay.CauseStack},
+	{Name: "recursion-parameters", What: "calls itself with 120 parameters", Cause: auditrelay.CauseStack},
 	{Name: "recursion", What: "calls itself, without a loop", Cause: auditrelay.CauseStack},
 	{Name: "recursion-mutual", What: "two functions call each other", Cause: auditrelay.CauseStack},
 	{Name: "recursion-indirect", What: "calls itself by a table", Cause: auditrelay.CauseStack},

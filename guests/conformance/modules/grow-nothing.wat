@@ -1,0 +1,9 @@
+;; Grows its memory by nothing, for ever.
+(module
+  (import "auditrelay_v1" "sequence" (func $sequence (result i64)))
+  (memory (export "memory") 1)
+  (func (export "auditrelay_event") (result i32)
+    ;; An event with an even sequence is an innocent one.
+    (if (i64.eqz (i64.and (call $sequence) (i64.const 1))) (then (return (i32.const 1))))
+    (loop $l (drop (memory.grow (i32.const 0))) (br $l))
+    (i32.const 1)))
