@@ -45,12 +45,14 @@ type beside struct {
 	relay     int64         // resident, at the peak
 	worker    int64         // the largest one's
 	pause     time.Duration // of the relay's collector, the longest
+	waited    time.Duration // for a core, of the relay's threads each time they were ready, on average
 	failed    int           // events of the hostile callback
 	causes    map[string]int
 	next      bool // an event of the hostile callback was judged after one had failed
 }
 
-// measure runs a module beside a healthy guest for a while, under a steady load.
+// measure runs a module beside a healthy guest for a while, under a steady load. A nil one
+// is none: then the healthy callback has no guest either.
 func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside {
 	t.Helper()
 	keep, err := os.ReadFile("../../../testdata/wasm/reference-c/reference-c.wasm")
@@ -61,12 +63,17 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	config := filepath.Join(dir, "auditrelay.yaml")
 	key := filepath.Join(dir, "key")
 	write(t, key, strings.Repeat("0123456789abcdef", 4))
-	write(t, config, fmt.Sprintf("data_dir: %s\nkeys: {key: file:%s}\nfilters:\n%s%scallbacks:\n"+
-		"  - {name: hostile, filters: [hostile], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n"+
+	filters, hostile, healthy := "", "[]", "[]"
+	if wasm != nil {
+		filters = "filters:\n" + module(t, dir, "hostile", wasm, "alerts") + module(t, dir, "healthy", keep)
+		hostile, healthy = "[hostile]", "[healthy]"
+	}
+	write(t, config, fmt.Sprintf("data_dir: %s\nkeys: {key: file:%s}\n%scallbacks:\n"+
+		"  - {name: hostile, filters: %s, sink: {file: {path: %s}}, chunk: {age: 20ms}}\n"+
 		"  - {name: alerts, receives: emitted, sink: {file: {path: %s}}}\n"+
-		"  - {name: healthy, filters: [healthy], sink: {file: {path: %s}}, chunk: {age: 20ms}}\n",
-		filepath.Join(dir, "data"), key, module(t, dir, "hostile", wasm, "alerts"), module(t, dir, "healthy", keep),
-		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "alerts", "events.ndjson"), filepath.Join(dir, "healthy", "events.ndjson")))
+		"  - {name: healthy, filters: %s, sink: {file: {path: %s}}, chunk: {age: 20ms}}\n",
+		filepath.Join(dir, "data"), key, filters, hostile,
+		filepath.Join(dir, "hostile", "events.ndjson"), filepath.Join(dir, "alerts", "events.ndjson"), healthy, filepath.Join(dir, "healthy", "events.ndjson")))
 	r := startRelay(t, address(t), config, "GODEBUG=gctrace=1")
 	b := beside{name: name}
 
@@ -116,13 +123,30 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	}
 	slices.Sort(took)
 	b.door = took[len(took)*99/100]
-	b.relay = r.memory(t, "VmHWM")
+	b.relay, b.waited = r.memory(t, "VmHWM"), r.waited()
 	account := r.callback(t, "hostile").Account
 	b.failed, b.next = int(account.DeadLettered), account.Delivered > 0 || account.DeadLettered > 1 //nolint:gosec // small
 	b.causes = r.causes(t, "hostile")
 	r.kill()
 	b.pause = longestPause(r.log.String())
 	return b
+}
+
+// waited is how long the relay's threads wait for a core each time they are ready to run, on
+// average, 0 where the system does not tell. A collection stops all of them, and so waits
+// for the slowest.
+func (r *relay) waited() time.Duration {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", r.cmd.Process.Pid))
+	waited, turns := int64(0), int64(0)
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		if fields := strings.Fields(string(text)); len(fields) == 3 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			n, _ := strconv.ParseInt(fields[2], 10, 64)
+			waited, turns = waited+ns, turns+n
+		}
+	}
+	return time.Duration(waited / max(1, turns))
 }
 
 // resident is a process's peak of resident memory, 0 where it has ended.
@@ -173,6 +197,8 @@ func TestBesideHostile(t *testing.T) {
 	i := slices.IndexFunc(cases, func(c conformance.Case) bool { return c.Name == "loop" })
 	loop := cases[i].Wasm
 	var base []beside
+	_ = measure(t, "loop", loop, lasts) // what only the first run takes, as compiling
+	none := measure(t, "none", nil, lasts)
 	var all []beside
 	for _, c := range cases {
 		if c.Refused != "" || c.Cause == auditrelay.CauseNone || strings.HasPrefix(c.Name, "pointer-") || !only.MatchString(c.Name) {
@@ -191,13 +217,14 @@ func TestBesideHostile(t *testing.T) {
 		}
 	}
 	throughput, door := 0, time.Duration(0)
+	t.Logf("no guests: %d delivered, door p99 %v, relay %d MiB, collector pause %v, waited %v for a core", none.delivered, none.door, none.relay>>20, none.pause, none.waited)
 	for _, b := range base {
 		throughput, door = throughput+b.delivered/len(base), door+b.door/time.Duration(len(base))
-		t.Logf("a plain loop: %d delivered beside it, door p99 %v, collector pause %v", b.delivered, b.door, b.pause)
+		t.Logf("a plain loop: %d delivered beside it, door p99 %v, collector pause %v, waited %v for a core", b.delivered, b.door, b.pause, b.waited)
 	}
 	slices.SortFunc(all, func(a, b beside) int { return cmp.Compare(a.delivered, b.delivered) })
 	for _, b := range all {
-		t.Logf("%-20s healthy %.2f and door p99 %.2f of a plain loop's; relay %d MiB, worker %d MiB, collector pause %v; %d failed, %v", b.name,
-			float64(b.delivered)/float64(throughput), float64(b.door)/float64(door), b.relay>>20, b.worker>>20, b.pause, b.failed, b.causes)
+		t.Logf("%-20s healthy %.2f and door p99 %.2f of a plain loop's; relay %d MiB, worker %d MiB, collector pause %v, waited %v; %d failed, %v", b.name,
+			float64(b.delivered)/float64(throughput), float64(b.door)/float64(door), b.relay>>20, b.worker>>20, b.pause, b.waited, b.failed, b.causes)
 	}
 }
