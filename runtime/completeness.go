@@ -122,22 +122,20 @@ func (r *Runtime) days(now time.Time, n int) (days []CompleteDay) {
 // completeLane adds what a callback has of each day, and its log.
 func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) error {
 	dead := make([]uint64, len(out.Days))
-	for after := uint64(0); *left > 0; {
-		letters, err := delivery.DeadLetters(r.journal, s, after, min(*left, 1000))
-		if err != nil {
-			return err
+	err := delivery.EachDead(r.journal, s, func(sequence uint64) bool {
+		if *left <= 0 {
+			return false
 		}
-		for i := range letters {
-			for k := range out.Days {
-				if d := &out.Days[k]; letters[i].Event.Sequence >= d.First && letters[i].Event.Sequence < d.Next {
-					dead[k]++
-				}
+		*left--
+		for k := range out.Days {
+			if d := &out.Days[k]; sequence >= d.First && sequence < d.Next {
+				dead[k]++
 			}
 		}
-		if *left -= len(letters); len(letters) < 1000 {
-			break
-		}
-		after = letters[len(letters)-1].Event.Sequence
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	status, err := r.Callback(s.Callback)
 	if err != nil {

@@ -83,12 +83,73 @@ func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
 		if len(list) != 3 || list[0].Event.Sequence != uint64(n+1) {
 			t.Errorf("%d discarded: %d are listed, not the last 3", n, len(list))
 		}
+		counted := 0
+		if err := delivery.EachDead(j, &s, func(uint64) bool { counted++; return true }); err != nil || counted != 3 {
+			t.Errorf("%d discarded: %d are counted, not the last 3: %v", n, counted, err)
+		}
 		if _, err := lane.Reopen(); err != nil {
 			t.Fatal(err)
 		}
-		if read := j.Scanned() - before; read > 10 {
+		if read := j.Scanned() - before; read > 13 {
 			t.Errorf("%d discarded: a list of 3 and a start read %d", n, read)
 		}
 		j.Close()
+	}
+}
+
+// TestDeadLettersAreCountedWithoutDecodingThem: of each only the key is taken apart.
+func TestDeadLettersAreCountedWithoutDecodingThem(t *testing.T) {
+	for _, n := range []int{10, 100, 1_000} {
+		j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := new(journal.Tx)
+		state, err := delivery.Create(j, tx, delivery.State{Callback: "c"}, 1, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			tx.Append(auditrelay.Event{Namespace: "x", ID: fmt.Sprint(i), Data: []byte(`{}`)})
+		}
+		if _, err := j.Commit(tx); err != nil {
+			t.Fatal(err)
+		}
+		lane, err := delivery.Open(j, state, delivery.Options{}, rand.New(rand.NewPCG(1, 2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, to, err := j.Read(1, n, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := delivery.Batch{From: 1, To: to}
+		for i := range events {
+			b.Judged = append(b.Judged, delivery.Judged{Event: &events[i], Outcome: auditrelay.DeadLettered, Cause: auditrelay.CauseFail, Reason: `it says "resolved":3`})
+		}
+		a, err := delivery.Assemble(b, delivery.Place{Callback: "c"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx = new(journal.Tx)
+		if err := lane.Seal(tx, time.Now(), a, delivery.Place{Callback: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Commit(tx); err != nil {
+			t.Fatal(err)
+		}
+		s, counted := lane.State(), 0
+		allocations := testing.AllocsPerRun(3, func() {
+			counted = 0
+			if err := delivery.EachDead(j, &s, func(uint64) bool { counted++; return true }); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if counted != n || allocations > float64(n+60) {
+			t.Errorf("%d dead letters: %d are counted, with %.0f allocations", n, counted, allocations)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

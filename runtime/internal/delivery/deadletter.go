@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -113,21 +114,30 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	return nil
 }
 
-// decodeDeadLetter takes a stored value apart; data stays part of it.
-func decodeDeadLetter(value []byte) (*deadLetter, error) {
+// splitDeadLetter takes a stored value apart, into what describes it and the event's data.
+func splitDeadLetter(value []byte) (meta, data []byte, err error) {
 	if len(value) == 0 {
-		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+		return nil, nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
 	}
 	value = value[1:]
 	n, used := binary.Uvarint(value)
 	if used <= 0 || n > uint64(len(value)-used) {
-		return nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+		return nil, nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
+	}
+	return value[used : used+int(n)], value[used+int(n):], nil
+}
+
+// decodeDeadLetter is splitDeadLetter, decoded; data stays part of the value.
+func decodeDeadLetter(value []byte) (*deadLetter, error) {
+	meta, data, err := splitDeadLetter(value)
+	if err != nil {
+		return nil, err
 	}
 	d := new(deadLetter)
-	if err := json.Unmarshal(value[used:used+int(n)], d); err != nil {
+	if err := json.Unmarshal(meta, d); err != nil {
 		return nil, fmt.Errorf("decode a dead letter: %w", err)
 	}
-	d.data = value[used+int(n):]
+	d.data = data
 	return d, nil
 }
 
@@ -341,6 +351,35 @@ func DeadLetters(j *journal.Journal, s *State, after uint64, limit int) ([]DeadL
 		err = nil
 	}
 	return list, err
+}
+
+// EachDead calls fn with the sequence of each unresolved dead letter, in order, until it
+// returns false. It decodes none but those that an earlier program resolved.
+func EachDead(j *journal.Journal, s *State, fn func(sequence uint64) bool) error {
+	from, to := journal.DeadLetterKey(s.ID, max(s.DeadFloor, 1)), journal.DeadLetterKey(s.ID, ^uint64(0))
+	unresolved := fmt.Appendf(nil, `"resolved":%q`, auditrelay.Pending.String())
+	err := j.ScanAll(from, to, func(k journal.Key, value []byte, erased bool) error {
+		if erased {
+			return nil
+		}
+		meta, _, err := splitDeadLetter(value)
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(meta, unresolved) { // no text of its has that: quotes are escaped there
+			if d, err := decodeDeadLetter(value); err != nil || d.Resolved != auditrelay.Pending {
+				return err
+			}
+		}
+		if _, _, sequence, _ := k.Split(); !fn(sequence) {
+			return errStop
+		}
+		return nil
+	})
+	if err == errStop {
+		err = nil
+	}
+	return err
 }
 
 // FindDeadLetter returns the unresolved dead letter of that sequence.
