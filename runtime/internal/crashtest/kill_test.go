@@ -41,20 +41,23 @@ func rounds(t *testing.T, otherwise int) int {
 	return otherwise
 }
 
-// lives divides n kills among data directories. All of one is verified after each kill, and
-// that takes longer with every one of them.
+// lives divides n kills among data directories, two of which live at a time. All of one is
+// verified after each kill, and that takes longer with every one of them.
 func lives(t *testing.T, n int, life func(t *testing.T, kills int)) {
 	t.Helper()
 	most := 10
 	if os.Getenv("AUDITRELAY_SOAK") != "" {
 		most = 200
 	}
-	for i := 0; n > 0; i++ {
-		kills := min(n, most)
-		if n -= kills; !t.Run(fmt.Sprint("life ", i+1), func(t *testing.T) { life(t, kills) }) {
-			return
+	t.Run("lives", func(t *testing.T) {
+		for ; n > 0; n -= most {
+			kills := min(n, most)
+			t.Run(fmt.Sprint("with ", n, " kills to come"), func(t *testing.T) {
+				t.Parallel()
+				life(t, kills)
+			})
 		}
-	}
+	})
 }
 
 // TestKill kills the program at random times while 32 producers send, again and
@@ -68,8 +71,15 @@ func TestKillEncrypted(t *testing.T) {
 }
 
 func kill(t *testing.T, n int, options string, o journal.Options) {
-	seen := map[string]int{}
-	lives(t, n, func(t *testing.T, kills int) { killInALife(t, kills, options, o, seen) })
+	seen, mu := map[string]int{}, sync.Mutex{}
+	lives(t, n, func(t *testing.T, kills int) {
+		found := killInALife(t, kills, options, o)
+		mu.Lock()
+		defer mu.Unlock()
+		for where, n := range found {
+			seen[where] += n
+		}
+	})
 	t.Logf("%d kills; found at them: %v", n, seen)
 	if n >= 20 {
 		for _, where := range []string{atAppend, atSeal, atDelivery, atOutcome} {
@@ -80,8 +90,10 @@ func kill(t *testing.T, n int, options string, o journal.Options) {
 	}
 }
 
-func killInALife(t *testing.T, n int, options string, o journal.Options, seen map[string]int) {
+// killInALife returns where its kills were seen.
+func killInALife(t *testing.T, n int, options string, o journal.Options) map[string]int {
 	t.Helper()
+	seen := map[string]int{}
 	gateway := s3test.Start(t, "audit")
 	dir := t.TempDir()
 	dataDir, files := filepath.Join(dir, "data"), filepath.Join(dir, "files")
@@ -133,6 +145,7 @@ callbacks:
 	if err := auditor.whole(t, r); err != nil {
 		t.Error(err)
 	}
+	return seen
 }
 
 // load has producers send until enough is acknowledged, and kills the program a

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -44,7 +45,11 @@ type relay struct {
 // address picks a free port for the whole test.
 func address(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	host := "127.0.0.1"
+	if goruntime.GOOS == "linux" {
+		host = "127.0.0.2" // connections that others make come from the first: none takes the port meanwhile
+	}
+	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +90,13 @@ func spawn(t *testing.T, path, listen, config string, env ...string) *relay {
 		r.cmd.Wait()
 		close(r.done)
 	}()
-	t.Cleanup(r.kill)
+	t.Cleanup(func() {
+		r.kill()
+		if t.Failed() {
+			log := r.log.Bytes()
+			t.Logf("the end of a log; %s:\n%s", r.cmd.ProcessState, log[max(0, len(log)-4096):])
+		}
+	})
 	return r
 }
 

@@ -288,7 +288,22 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	if !s.Changed.IsZero() {
 		l.condition.Since = s.Changed
 	}
-	return l, nil
+	return l, l.readLog()
+}
+
+// readLog finds out whether the lane's log tells more than is signed. A replay may have ended
+// just before the program: nothing else would have the last of its log signed.
+func (l *Lane) readLog() error {
+	if l.opts.Attest <= 0 || l.state.Log != l.journal.Identity().Incarnation {
+		return nil
+	}
+	name := journal.DeliveredName(l.state.Log, l.state.ID)
+	tree, err := l.journal.OpenTree(name)
+	if err != nil {
+		return fmt.Errorf("open the log of callback %s: %w", l.state.LaneName(), err)
+	}
+	l.tree, l.news = tree, tree.Size() != l.state.Attested.Size
+	return nil
 }
 
 func (o *Options) defaults() {

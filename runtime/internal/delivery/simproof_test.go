@@ -233,6 +233,21 @@ func (w *world) checkBundles(l *simLane) error {
 			return fmt.Errorf("leaf %d of %d is not published", at, state.Attested.Published)
 		}
 	}
+	return w.checkEnded(l, name, &state)
+}
+
+// checkEnded: all is signed that a replay states which has ended: nobody opens it again.
+func (w *world) checkEnded(l *simLane, name string, state *delivery.State) error {
+	if l.opts.Attest == 0 || !l.machine.Done() || state.Log != w.journal.Identity().Incarnation {
+		return nil
+	}
+	tree, err := w.journal.OpenTree(name)
+	if err != nil {
+		return err
+	}
+	if state.Attested.Size != tree.Size() {
+		return fmt.Errorf("a replay has ended, and %d of %d leaves are signed", state.Attested.Size, tree.Size())
+	}
 	return nil
 }
 
