@@ -105,6 +105,9 @@ func TestOneLogIsBehindAnother(t *testing.T) {
 	}{
 		"the callback's is behind":      {clocked(a, 0, 1), clocked(c, 1, 2), 0, 1},
 		"the replay's is behind":        {delivered(clocked(a, 0, 1), 2, `"c"`), clocked(begin(), 0, 1), 0, 1},
+		"both went on":                  {clocked(a, 0, 1, 2, 3, 4, 5, 6, 7), clocked(c, 1, 2, 3, 4, 5, 6, 7), 1, 0},
+		"a replay delivered nothing":    {clocked(delivered(clocked(a, 0, 1), 2, `"c"`), 2, 3, 4, 5, 6, 7), clocked(begin(), 0, 1, 2, 3, 4, 5, 6, 7), 1, 0},
+		"nothing is stated yet":         {clocked(begin(), 0, 1), clocked(begin(), 1), 0, 1},
 		"both are whole":                {delivered(clocked(a, 0, 1), 2, `"b"`), clocked(c, 1, 2), 0, 0},
 		"the replay ended long ago":     {clocked(delivered(clocked(a, 0, 1), 2, `"c"`), 2, 3, 100), clocked(begin(), 0, 1), 1, 0},
 		"the callback tells of a later": {delivered(clocked(a, 0, 1), 2, `"d"`), clocked(c, 1, 2), 1, 0},

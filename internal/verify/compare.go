@@ -120,25 +120,27 @@ func match(want []expected, got []proof.Hash) (line, unknown []int) {
 	return line, unknown
 }
 
-// newerFrom returns the first line that a log of open may have got after what is held of it.
-func newerFrom(want []expected, line []int, open []*log) int {
-	last := make(map[*log]int, len(open))
-	for i := range want {
-		of := want[i].log()
-		last[of] = max(last[of], line[i])
-	}
+// newerFrom returns the first line that a log of open may have got after what is held of it:
+// behind all that it states, and behind what others stated before its last clock.
+func newerFrom(want []expected, line []int, open []openLog) int {
 	from := math.MaxInt
 	for _, l := range open {
-		from = min(from, last[l]+1)
+		last := 0
+		for i := range want {
+			if of := want[i].log(); of == l.log || want[i].payload.stated < l.until {
+				last = max(last, line[i])
+			}
+		}
+		from = min(from, last+1)
 	}
 	return from
 }
 
 // compareSums finds out which lines are altered, missing, added, doubled or out of
 // order: out of that of their own log, since what several write to one file, as a replay
-// does, comes in between. What stands behind all that a log of open states may be newer
-// than that log is, whatever the others state behind it: each is signed for itself.
-func compareSums(want []expected, got []proof.Hash, open []*log) []lineFault {
+// does, comes in between. What a log of open may have got later is newer, whatever the others
+// state behind it: each is signed for itself.
+func compareSums(want []expected, got []proof.Hash, open []openLog) []lineFault {
 	line, unknown := match(want, got)
 	newer := newerFrom(want, line, open)
 	known := make(map[proof.Hash]bool, len(want))

@@ -404,7 +404,7 @@ func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, 
 
 // compareFile holds the lines of a file and its rotated ones against what was delivered.
 // If a file was not readable, a missing line cannot be ruled out. open: see compareSums.
-func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool, open []*log) {
+func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool, open []openLog) {
 	same := 0 // lines from the beginning, the common case without maps
 	for same < len(want) && same < len(got) && !want[same].possible && (want[same].digest == got[same].sum || want[same].digest == zero) {
 		if l := &got[same]; l.cut {
@@ -418,16 +418,15 @@ func (v *verifier) compareFile(file string, want []expected, got []fileLine, rea
 	for i := range got {
 		sums[i] = got[i].sum
 	}
-	newer := 0
+	var newer []int
+	defer func() { v.newer(newer, got) }()
 	for _, f := range compareSums(want, sums, open) {
 		object, line := file, 0
 		if f.line > 0 {
 			object, line = got[f.line-1].name, got[f.line-1].line
 		}
 		if f.category == "" {
-			if newer++; newer == 1 {
-				v.Unattested = append(v.Unattested, fmt.Sprintf("%s, from line %d on", object, line))
-			}
+			newer = append(newer, f.line-1)
 			continue
 		}
 		if f.at >= 0 && f.at < len(want) {
@@ -440,6 +439,26 @@ func (v *verifier) compareFile(file string, want []expected, got []fileLine, rea
 			continue // the file is named
 		}
 		v.Fault(Fault{f.category, object, line, f.sequence, f.what})
+	}
+}
+
+// newer says which lines are newer than their log: all from one on, or some between others.
+func (v *verifier) newer(lines []int, all []fileLine) {
+	for len(lines) > 0 {
+		from, n := all[lines[0]], 1
+		for n < len(lines) && lines[n] == lines[0]+n && all[lines[n]].name == from.name {
+			n++
+		}
+		to := all[lines[n-1]]
+		switch {
+		case lines[n-1] == len(all)-1:
+			v.Unattested = append(v.Unattested, fmt.Sprintf("%s, from line %d on", from.name, from.line))
+		case n == 1:
+			v.Unattested = append(v.Unattested, fmt.Sprintf("%s, line %d", from.name, from.line))
+		default:
+			v.Unattested = append(v.Unattested, fmt.Sprintf("%s, lines %d to %d", from.name, from.line, to.line))
+		}
+		lines = lines[n:]
 	}
 }
 

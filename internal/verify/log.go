@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -33,6 +34,7 @@ type log struct {
 	clock    int64
 	since    int64   // the first clock; 0: there is none
 	rounds   []int64 // seconds from each clock to the next
+	clocked  int     // how many payloads were stated before the last clock
 	payloads []*payload
 	outcomes map[uint64]proof.Outcome // the last of each sequence
 	ranges   []proof.Range
@@ -53,6 +55,7 @@ type bundle struct {
 type payload struct {
 	proof.Payload
 	log      *log
+	stated   int64 // the clock behind it; there may be none yet
 	outcomes []proof.Outcome
 	faulty   bool
 	arrived  bool // a line of it is there; of one that may have arrived
@@ -387,7 +390,7 @@ func (r *Report) interpret(l *log) {
 				l.begins, l.begin, l.first = true, e, max(l.first, e.First)
 			}
 		case proof.Payload:
-			p := &payload{Payload: e, log: l}
+			p := &payload{Payload: e, log: l, stated: math.MaxInt64}
 			l.payloads = append(l.payloads, p)
 			if e.Records > 0 {
 				open = p
@@ -401,6 +404,9 @@ func (r *Report) interpret(l *log) {
 				l.rounds = append(l.rounds, e.Time-l.clock)
 			}
 			l.floor, l.clock = max(l.floor, e.Floor), e.Time
+			for ; l.clocked < len(l.payloads); l.clocked++ {
+				l.payloads[l.clocked].stated = e.Time
+			}
 		}
 	}
 	r.completeness(l)
@@ -445,32 +451,6 @@ func (r *Report) completeness(l *log) {
 	for _, o := range l.outcomes {
 		r.Outcomes[outcomeNames[o.Outcome]]++
 	}
-}
-
-// silentRounds is for how many rounds of checkpoints a log may be silent that still goes
-// on: a relay publishes every log once in 60.
-const silentRounds = 64
-
-// open returns the logs of the sink file that may go on: what they state is signed for each
-// alone, so that one can be behind another. A replay that has ended is silent.
-func (v *verifier) open(set string) (open []*log) {
-	newest, rounds := int64(0), []int64(nil)
-	for _, l := range v.logs {
-		if l.set == set {
-			newest, rounds = max(newest, l.clock), append(rounds, l.rounds...)
-		}
-	}
-	round := int64(60) // the default
-	if len(rounds) > 0 {
-		slices.Sort(rounds)
-		round = max(1, rounds[len(rounds)/2])
-	}
-	for _, l := range v.logs {
-		if l.set == set && l.clock+silentRounds*round >= newest {
-			open = append(open, l)
-		}
-	}
-	return open
 }
 
 // checkChain holds each log against the head at which it says that the one before it was

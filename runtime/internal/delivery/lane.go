@@ -291,18 +291,17 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	return l, l.readLog()
 }
 
-// readLog finds out whether the lane's log tells more than is signed. A replay may have ended
-// just before the program: nothing else would have the last of its log signed.
+// readLog finds out whether a replay's log tells more than is signed. It may have ended just
+// before the program: nothing else would have the last of it signed.
 func (l *Lane) readLog() error {
-	if l.opts.Attest <= 0 || l.state.Log != l.journal.Identity().Incarnation {
+	if l.state.Replay == nil || l.opts.Attest <= 0 || l.state.Log != l.journal.Identity().Incarnation {
 		return nil
 	}
-	name := journal.DeliveredName(l.state.Log, l.state.ID)
-	tree, err := l.journal.OpenTree(name)
+	size, err := l.journal.TreeSize(journal.DeliveredName(l.state.Log, l.state.ID))
 	if err != nil {
-		return fmt.Errorf("open the log of callback %s: %w", l.state.LaneName(), err)
+		return fmt.Errorf("read the log of callback %s: %w", l.state.LaneName(), err)
 	}
-	l.tree, l.news = tree, tree.Size() != l.state.Attested.Size
+	l.news = size != l.state.Attested.Size
 	return nil
 }
 
