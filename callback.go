@@ -132,7 +132,7 @@ type When struct {
 	// Fields holds values by the name of a top-level string of the event: the string must
 	// be one of the values.
 	Fields map[string][]string `yaml:"*"`
-	// Query is a gjson query of at most 1 KiB, without modifiers (@), multipaths ([, {) and
+	// Query is a gjson query of at most 1 KiB, without modifiers (@), constants (!), multipaths ([, {) and
 	// more than two * in one step. It matches if its result is not false, null or an empty
 	// array.
 	Query string `yaml:"query"`

@@ -8,8 +8,8 @@ import (
 // A query without a bound is refused where it stands.
 func TestQueriesAreChecked(t *testing.T) {
 	for query, want := range map[string]string{
-		"@tostr":                        "modifiers (@) and multipaths",
-		"[action,id]":                   "modifiers (@) and multipaths",
+		"@tostr":                        "modifiers (@), constants (!) and multipaths",
+		"[action,id]":                   "modifiers (@), constants (!) and multipaths",
 		"*a*b*c":                        "more than 2 * in one step",
 		strings.Repeat("a", 1025):       "longer than 1024 bytes",
 		`list.#(mail=="a@example.com")`: "",

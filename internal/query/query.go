@@ -1,8 +1,8 @@
 // Package query is the language of conditions and of the host function query: gjson's
 // paths without the features of unbounded cost. It has names, indexes, * and ?, #, #(...)
-// and #(...)#, and pipes. It has no modifiers (@), no multipaths ([ and {), and at most
-// two * in one step or one #(...): the cost of matching is the length of the text to the
-// power of their number.
+// and #(...)#, and pipes. It has no modifiers (@), constants (!) or multipaths ([ and {),
+// and at most two * in one step or one #(...): the cost of matching is the length of the
+// text to the power of their number.
 package query
 
 import (
@@ -41,10 +41,11 @@ func Parse(text string) (*Query, error) {
 	begins, quoted := true, false // at the begin of a name, in a quoted value
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		if begins && !quoted && strings.IndexByte("@[{", c) >= 0 {
-			return nil, errors.New("modifiers (@) and multipaths ([, {) are not served")
+		// What is quoted in a condition is none on an object: a dot in it begins a name.
+		if begins && strings.IndexByte("@[{!", c) >= 0 && (c != '!' || i == 0 || text[i-1] != '(') {
+			return nil, errors.New("modifiers (@), constants (!) and multipaths ([, {) are not served; write \\. for a dot in a text")
 		}
-		begins = strings.IndexByte(".|(#", c) >= 0
+		begins = c == '.' || c == '|' || !quoted && (c == '(' || c == '#')
 		switch {
 		case c == '\\':
 			i++

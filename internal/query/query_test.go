@@ -30,6 +30,9 @@ func TestTheLanguage(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "empty", strings.Repeat("a", 1025): "longer than 1024 bytes",
 		"@this": "modifiers", "a.@reverse": "modifiers", "a|@tostr": "modifiers", "[a,b]": "multipaths", "{a}": "multipaths", "a.#(@this==1)": "modifiers", "a.#[n=1]": "multipaths",
+		`!"x"`: "constants", "a.!b": "constants", "a.#.![1]": "constants", "a|!1": "constants", `\!a`: "", `a.#(!="x")#`: "", `a.#(!%"x*")`: "", `a.#(s!="!x").n`: "",
+		// What stands in quotes for a list is a step for an object.
+		`!["("].@tostr|@tostr`: "constants", `a(".@tostr|@tostr`: "modifiers", `a.#(s=="x.@y")`: "modifiers", `a.#(s=="x|[a]")`: "multipaths", `a.#(s=="x\.@y")`: "",
 		"*a*a*": "more than 2 *", `a.#(s%"*a*b*")`: "more than 2 *", `#(a=="x.y*"&&b%"*.*")`: "more than 2 *", `a.#(s%"**a")#.*`: "", "a.*b*.*c*": "", `\*\*\*\*`: "",
 	} {
 		_, err := Parse(text)

@@ -59,11 +59,6 @@ type walk struct {
 }
 
 func (p *paced) get(json, path string) value {
-	if len(path) > 1 && path[0] == '!' { // a constant, or a name
-		if v := gjson.Get("", path); v.Exists() {
-			return value{v.Raw, v.Type}
-		}
-	}
 	w := walk{paced: p}
 	switch i := w.blanks(json, 0); {
 	case strings.HasPrefix(path, ".."):
