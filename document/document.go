@@ -296,6 +296,50 @@ func (d *Document) Holds(n Node) Kind {
 	return Absent
 }
 
+// Kinds returns Kind and Holds of n.
+func (d *Document) Kinds(n Node) (kind, holds Kind) {
+	if !d.valid(n) {
+		return Absent, Absent
+	}
+	v := d.value(n)
+	if kind = d.at(v).kind; kind == String {
+		if h := d.held(v); h != 0 {
+			holds = d.at(h).kind
+		}
+	}
+	return kind, holds
+}
+
+// Text returns the decoded content of a string, as AppendString has it, or the text of
+// another value. It is in room, which comes back perhaps grown, or where nothing was escaped
+// or edited the document's own bytes: the caller must not change it. It is valid until the
+// next edit or Reset.
+func (d *Document) Text(n Node, room []byte) (text, grown []byte) {
+	if !d.valid(n) {
+		return nil, room
+	}
+	v := d.at(d.value(n))
+	switch {
+	case v.flags&dirty != 0 || v.kind == Object || v.kind == Array:
+		if v.kind == String {
+			room = appendDecodedIn(room[:0], d.written(n), &d.pace)
+		} else {
+			room = d.AppendJSON(room[:0], n)
+		}
+		return room, room
+	case v.kind != String:
+		d.work += int(v.end - v.start)
+		return d.buffer(v.source)[v.start:v.end], room
+	}
+	text = d.content(v)
+	d.work += len(text)
+	if bytes.IndexByte(text, '\\') >= 0 {
+		room = appendDecodedIn(room[:0], text, &d.pace)
+		text = room
+	}
+	return text, room
+}
+
 // Len returns the members of an object, the elements of an array, the bytes of a
 // string once decoded, and 0 for anything else.
 func (d *Document) Len(n Node) int {
@@ -371,7 +415,11 @@ func (d *Document) AppendKey(dst []byte, n Node) []byte {
 		return strconv.AppendInt(dst, int64(nd.key), 10)
 	}
 	d.work += int(nd.keyEnd - nd.key)
-	return appendDecodedIn(dst, d.buffer(nd.source)[nd.key:nd.keyEnd], &d.pace)
+	key := d.buffer(nd.source)[nd.key:nd.keyEnd]
+	if nd.flags&escapedKey == 0 {
+		return append(dst, key...)
+	}
+	return appendDecodedIn(dst, key, &d.pace)
 }
 
 // AppendString appends a string's decoded content, edits inside it included, and

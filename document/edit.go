@@ -221,9 +221,11 @@ func (d *Document) replace(op string, n Node, start int) error {
 		nesting: nesting,
 		flags:   hidden,
 	}
+	if v := d.at(n); v.first != 0 || v.stand != 0 {
+		d.parted = true // what was handed out of the old value is gone
+	}
 	s := d.add(stand)
 	d.at(n).stand = s
-	d.parted = true
 	d.mark(n)
 	return nil
 }

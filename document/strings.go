@@ -74,7 +74,10 @@ func appendDecoded(dst, b []byte) []byte { return appendDecodedIn(dst, b, nil) }
 
 // appendDecodedIn is appendDecoded, at a pace.
 func appendDecodedIn(dst, b []byte, p *pace) []byte {
-	if len(b) < 8 || bytes.IndexByte(b, '\\') < 0 {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return append(dst, b...)
+	}
+	if len(b) < 8 {
 		return appendDecodedRest(dst, b)
 	}
 	// Escapes come in crowds where JSON lies in a string: words are copied whole,

@@ -82,6 +82,9 @@ func (c *Catalogue) Options() *Options {
 	return &c.options
 }
 
+// OrShipped returns c, or for nil the detectors that come with the relay.
+func (c *Catalogue) OrShipped() *Catalogue { return c.orShipped() }
+
 func (c *Catalogue) orShipped() *Catalogue {
 	if c == nil {
 		return shipped()

@@ -2,7 +2,7 @@ package detect
 
 import "auditrelay/internal/keyname"
 
-// Memo remembers short texts in which detectors found nothing, under no telling name:
+// Memo remembers short texts in which detectors found nothing, each with what its name told:
 // the values of events come again and again. It is bounded: a text takes the place of
 // another. It holds no text in which anything was found. The zero value is empty; it is
 // not safe for concurrent use.
@@ -12,33 +12,34 @@ type Memo struct {
 
 const (
 	memoEntries = 256
-	memoBytes   = 63
+	memoBytes   = 79 // so that a key's hash, of 64, is
 )
 
 type remembered struct {
+	name Name
 	size uint8
 	text [memoBytes]byte
 }
 
 // Clean reports whether text, under a name, is known to hold nothing.
 func (m *Memo) Clean(text []byte, name Name) bool {
-	if name != (Name{}) || m.entries == nil || len(text) > memoBytes || len(text) == 0 {
+	if m.entries == nil || len(text) > memoBytes || len(text) == 0 {
 		return false
 	}
 	e := &m.entries[entryOf(text)]
-	return int(e.size) == len(text) && string(e.text[:e.size]) == string(text)
+	return int(e.size) == len(text) && string(e.text[:e.size]) == string(text) && e.name == name
 }
 
 // Note remembers that the sets, all that the caller asks, found nothing in text.
 func (m *Memo) Note(text []byte, name Name) {
-	if name != (Name{}) || len(text) > memoBytes || len(text) == 0 {
+	if len(text) > memoBytes || len(text) == 0 {
 		return
 	}
 	if m.entries == nil {
 		m.entries = make([]remembered, memoEntries)
 	}
 	e := &m.entries[entryOf(text)]
-	e.size = uint8(copy(e.text[:], text))
+	e.name, e.size = name, uint8(copy(e.text[:], text))
 }
 
 // entryOf is a text's entry.

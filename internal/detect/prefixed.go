@@ -39,6 +39,9 @@ func prefixed() anchor {
 	return anchor{
 		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged, least: tellingLeast,
 		find: func(window []byte, at int) (Finding, bool) {
+			if !vendorWord(wordBefore(window[:at])) {
+				return Finding{}, false // as of most identifiers
+			}
 			rest := window[at+1:]
 			row, total := longestRow(rest)
 			if total < tellingLeast || !drawnRow(row, total, true, true, true) {
@@ -83,6 +86,19 @@ func prefixed() anchor {
 }
 
 var tokenBytes = charsetOf("A-Za-z0-9_+/=-")
+
+// wordBefore returns the letters and digits that end b, without the letter of an escape before
+// them.
+func wordBefore(b []byte) []byte {
+	start := len(b)
+	for start > 0 && start+prefixBytes > len(b) && alphanumeric[b[start-1]] {
+		start--
+	}
+	if start > 0 && b[start-1] == '\\' && start+1 < len(b) {
+		start++
+	}
+	return b[start:]
+}
 
 // eachWord calls f with what lies between the underscores and dashes of b.
 func eachWord(b []byte, f func(word []byte, first bool)) {

@@ -55,7 +55,7 @@ func New(o Options) (*Gate, error) {
 	if len(o.Detectors) == 0 && len(o.Paths) == 0 {
 		return nil, nil
 	}
-	g := &Gate{catalogue: o.Catalogue}
+	g := &Gate{catalogue: o.Catalogue.OrShipped()}
 	var errs []error
 	if len(o.Detectors) > 0 {
 		set, err := o.Catalogue.Set(o.Detectors...)
@@ -80,7 +80,7 @@ func New(o Options) (*Gate, error) {
 }
 
 // Knowing returns a gate that refuses nothing but what its Inspectors are told of.
-func Knowing(c *detect.Catalogue) *Gate { return &Gate{catalogue: c} }
+func Knowing(c *detect.Catalogue) *Gate { return &Gate{catalogue: c.OrShipped()} }
 
 // Leak is what the gate found. It says by which rule and where, and holds nothing
 // of what it was found in.

@@ -147,7 +147,6 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 
 // elements checks an array, in which the element before one may be its name.
 func (i *Inspector) elements(d *document.Document, n document.Node, in place) error {
-	base := len(i.keys)
 	var before detect.Name
 	first := d.Child(n, document.None)
 	table, beside := in.rows, in.rows.to > 0
@@ -185,13 +184,14 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 		}
 		var own detect.Name
 		flag := false
-		if d.Kind(c) == document.String && d.Len(c) <= keyname.CachedBytes {
-			i.keys, _ = d.AppendString(i.keys[:base], c)
-			flag = len(i.keys) > base && i.keys[base] == '-'
-			if name, _ := shape.Before(i.keys[base:], false, false); name != nil {
-				own = i.gate.catalogue.NameOf(name, &i.untold)
+		if d.Kind(c) == document.String {
+			var text []byte
+			if text, i.value = d.Text(c, i.value); len(text) <= keyname.CachedBytes {
+				flag = len(text) > 0 && text[0] == '-'
+				if name, _ := shape.Before(text, false, false); name != nil {
+					own = i.gate.catalogue.NameOf(name, &i.untold)
+				}
 			}
-			i.keys = i.keys[:base]
 		}
 		if before.Tells() && !flag {
 			at.name = before.Listed().At(at.spared)
@@ -206,34 +206,29 @@ func (i *Inspector) elements(d *document.Document, n document.Node, in place) er
 
 // node checks one value.
 func (i *Inspector) node(d *document.Document, n document.Node, in place) error {
-	kind := d.Kind(n)
-	holds := kind
-	if kind == document.String {
-		holds = d.Holds(n)
+	kind, holds := d.Kinds(n)
+	if kind == document.Object || kind == document.Array {
+		holds = kind
 	}
-	switch {
-	case holds == document.Object || holds == document.Array:
+	if holds != document.Absent {
 		in.nested = in.parent == document.Array && holds == document.Array
 		in.parent = holds
 		return i.members(d, n, in)
-	case kind == document.String:
-		i.value, _ = d.AppendString(i.value[:0], n)
-		if in.learns {
-			i.learnFrom(i.value, in.name)
-			return nil
-		}
-		i.sought = in.known
-		return i.leaf(i.value, in.name, "a string")
-	case kind == document.Number:
-		i.value = d.AppendJSON(i.value[:0], n)
-		if in.learns {
-			i.learnFrom(i.value, in.name)
-			return nil
-		}
-		i.sought = in.known
-		return i.find(i.value, in.name, "a number")
 	}
-	return nil // true, false and null tell nothing
+	if kind != document.String && kind != document.Number {
+		return nil // true, false and null tell nothing
+	}
+	var text []byte
+	text, i.value = d.Text(n, i.value)
+	i.sought = in.known
+	switch {
+	case in.learns:
+		i.learnFrom(text, in.name)
+		return nil
+	case kind == document.Number:
+		return i.find(text, in.name, "a number")
+	}
+	return i.leaf(text, in.name, "a string")
 }
 
 // learnFrom adds what the detectors find in a text.

@@ -211,19 +211,15 @@ func (a *Applier) noted(n document.Node) standing {
 // one redacts one value.
 func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 	d, p := a.doc, a.policy
-	kind := d.Kind(n)
+	kind, holds := d.Kinds(n)
 	if kind == document.Null && (rule < 0 || p.rules[rule].do != Remove) {
 		return nil
 	}
 	if rule >= 0 && p.rules[rule].texts && (kind == document.Number || kind == document.Bool) {
 		rule = -1
 	}
-	holds := document.Absent
-	switch kind {
-	case document.Object, document.Array:
+	if kind == document.Object || kind == document.Array {
 		holds = kind
-	case document.String:
-		holds = d.Holds(n)
 	}
 	if rule >= 0 && (holds == document.Absent || !p.rules[rule].do.inside() && !(in.column && holds == document.Array)) {
 		return a.apply(n, kind, rule, s, in.near)
@@ -238,19 +234,15 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 
 // leaf redacts a value that no rule names and nothing is in.
 func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near detect.Name) error {
-	switch kind {
-	case document.String:
-		text, _ := a.doc.AppendString(a.value[:0], n)
-		a.value = text
-		if a.opaque(text, s) {
-			return a.maskOpaque(n, s)
-		}
-		return a.detect(n, text, near, false)
-	case document.Number:
-		a.value = a.doc.AppendJSON(a.value[:0], n)
-		return a.detect(n, a.value, near, true)
+	if kind != document.String && kind != document.Number {
+		return nil
 	}
-	return nil
+	text, room := a.doc.Text(n, a.value)
+	a.value = room
+	if kind == document.String && a.opaque(text, s) {
+		return a.maskOpaque(n, s)
+	}
+	return a.detect(n, text, near, kind == document.Number)
 }
 
 // apply does what a rule says to one value as a whole.

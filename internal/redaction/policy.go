@@ -173,7 +173,7 @@ const (
 // New checks and compiles a policy. It reports all that is wrong with it at once,
 // each an *OptionError.
 func New(o Options) (*Policy, error) {
-	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors, keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys, separate: o.Separate}
+	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors.OrShipped(), keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys, separate: o.Separate}
 	if len(o.Rules) > maxRules {
 		c.bad("rules", fmt.Errorf("%d rules, at most %d", len(o.Rules), maxRules))
 		return nil, errors.Join(c.errs...)

@@ -136,11 +136,15 @@ func (a *Applier) elements(n document.Node, in place) error {
 // nameIn returns what is known of an element as the name of the next one: told if it is one
 // for certain. flag is whether it begins as an option of a command does.
 func (a *Applier) nameIn(c document.Node, nested, two bool) (own keyKnown, told, flag bool) {
-	if a.doc.Kind(c) != document.String || a.doc.Len(c) > keyname.CachedBytes {
+	if a.doc.Kind(c) != document.String {
+		return own, false, false
+	}
+	text, room := a.doc.Text(c, a.scratch)
+	if a.scratch = room; len(text) > keyname.CachedBytes {
 		return own, false, false
 	}
 	base := len(a.key)
-	a.key, _ = a.doc.AppendString(a.key, c)
+	a.key = append(a.key, text...)
 	var name []byte
 	switch name, told = shape.Before(a.key[base:], nested, two); {
 	case told:
