@@ -338,7 +338,7 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 			c.bad(append(steps, key), "it goes with a guest only, and redact stands beside it: take one of the two out")
 		}
 	}
-	c.joined(f.Name, n.get("redact"))
+	c.unsaid(f.Name, n.get("redact"))
 	f.Redact.dir = c.options.Dir
 	if c.options.Redact == nil {
 		return
@@ -350,9 +350,9 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	s.explain(c.report, err)
 }
 
-// joined warns of a policy that makes pseudonyms and does not say whether whoever reads two
-// destinations, or two fields, may join them.
-func (c checker) joined(name string, policy *node) {
+// unsaid warns of a policy that makes pseudonyms and does not say whether whoever reads two
+// destinations, or two fields, may join them: an earlier revision let them.
+func (c checker) unsaid(name string, policy *node) {
 	if policy.get("pseudonyms").given() {
 		return
 	}
@@ -362,7 +362,7 @@ func (c checker) joined(name string, policy *node) {
 	}
 	for _, rule := range rules.items {
 		if do := rule.get("do"); do.given() && do.text == "hmac" && !rule.get("shared").given() {
-			c.report.warn(rule, "filters.%s: its pseudonyms are the same in every field and on every callback, so that they can be joined. Write pseudonyms: separate in a new policy; to keep those of an old one, pseudonyms: shared", name)
+			c.report.warn(rule, "filters.%s: its pseudonyms differ by callback and field, which before only pseudonyms: separate asked for. Write that, or pseudonyms: shared to keep joining them by value", name)
 			return
 		}
 	}

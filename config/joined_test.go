@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// A policy whose pseudonyms can be joined gets a warning, unless it says that they shall.
-func TestJoinedPseudonymsAreWarnedOf(t *testing.T) {
+// A policy that does not say whether its pseudonyms can be joined gets a warning: an earlier
+// revision joined them.
+func TestUnsaidPseudonymsAreWarnedOf(t *testing.T) {
 	for policy, want := range map[string]bool{
 		`rules: [{names: [a], do: mask}, {names: [b], do: hmac, key: k}]`:                       true,
 		`pseudonyms: separate, rules: [{names: [b], do: hmac, key: k}]`:                         false,
@@ -23,7 +24,7 @@ func TestJoinedPseudonymsAreWarnedOf(t *testing.T) {
 		}
 		got := false
 		for _, note := range c.Notes {
-			got = got || strings.Contains(note.Text, "filters.people: its pseudonyms are the same in every field") && note.Line == 4
+			got = got || strings.Contains(note.Text, "filters.people: its pseudonyms differ by callback and field, ") && note.Line == 4
 		}
 		if got != want {
 			t.Errorf("%s: warned %v, want %v", policy, got, want)

@@ -66,9 +66,9 @@ type Options struct {
 	// beside value and key: separate makes them differ by callback and by field, the name of
 	// the nearest key (user_id is userId), so that nobody can join them; rules with shared
 	// are excepted. shared makes them the same everywhere. To change it breaks joins with
-	// what was delivered before: rotate the key at the same time. Write it in every policy
-	// with hmac: separate, unless you need the joins. A policy that does not say is shared,
-	// with a warning.
+	// what was delivered before: rotate the key at the same time. A policy with hmac that
+	// does not say gets a warning, since earlier revisions took it as shared.
+	// Default: separate.
 	Pseudonyms Pseudonyms `yaml:"pseudonyms"`
 
 	// Except lists paths that the rules by name skip. Detectors and rules by path still
@@ -118,7 +118,7 @@ type Rule struct {
 	Key string `yaml:"key"`
 
 	// Shared makes the pseudonyms of this rule the same on every callback and in every
-	// field, although pseudonyms is separate: for joins. Default: false.
+	// field, unless pseudonyms is shared for all rules: for joins. Default: false.
 	Shared bool `yaml:"shared"`
 
 	// Keep is the number of characters that stay, for partial and truncate. With
@@ -138,11 +138,20 @@ const (
 // Pseudonyms says what pseudonyms depend on beside value and key.
 type Pseudonyms string
 
-// The values of Pseudonyms; the empty one means PseudonymsShared.
+// The values of Pseudonyms; the empty one means PseudonymsSeparate.
 const (
 	PseudonymsShared   Pseudonyms = "shared"
 	PseudonymsSeparate Pseudonyms = "separate"
 )
+
+// Separate reports whether pseudonyms differ by callback and field, but for rules that are
+// shared.
+func (o Options) Separate() bool { return o.Pseudonyms != PseudonymsShared }
+
+// keyed reports whether a rule works with a key.
+func (o Options) keyed() bool {
+	return slices.ContainsFunc(o.Rules, func(r Rule) bool { return r.Do == redaction.Pseudonym || r.Do == redaction.Encrypt })
+}
 
 // Over returns the options as they stand on top of a preset's: both sets of rules
 // and paths hold; KeepOnly and Opaque are the preset's where o has none of its own.
@@ -175,7 +184,9 @@ func (o Options) Over(preset Options) Options {
 
 // policy compiles the options. Every fault is an *auditrelay.OptionError.
 func (o Options) policy(keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redaction.Policy, error) {
-	p := redaction.Options{KeyHashes: o.KeyHashes, ChangedFields: o.ChangedFields, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Separate: o.Pseudonyms == PseudonymsSeparate, Keys: keys}
+	p := redaction.Options{KeyHashes: o.KeyHashes, ChangedFields: o.ChangedFields, Detectors: detectors, KeepOnly: o.KeepOnly, JSON: o.JSON, Digests: o.Digests, Identifiers: o.Identifiers, Except: o.Except, ExceptNames: o.ExceptNames, OpaqueAll: o.Opaque == OpaqueMask, Keys: keys,
+		// The digest of a policy without keys does not depend on a default that does not concern it.
+		Separate: o.Separate() && (o.Pseudonyms != "" || o.keyed())}
 	for _, r := range o.Rules {
 		p.Rules = append(p.Rules, redaction.Rule{
 			Paths: r.Paths, Names: r.Names, SecretNames: r.SecretNames, Detect: r.Detect, Texts: r.Texts, Do: r.Do, Key: r.Key, Keep: r.Keep, Shared: r.Shared,

@@ -3,6 +3,7 @@ package redact_test
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,7 @@ var anyPseudonym = regexp.MustCompile(`(hmac|enc):[a-z0-9.]+:[0-9a-f]+`)
 
 // Pseudonyms are separated by callback and field where a policy says so, but for its shared
 // rules; they are the same in before and after, at every place of a value that was known, and
-// each time. Where a policy says nothing they are what they were.
+// each time. So they are where a policy says nothing. With shared they are the same everywhere.
 func TestPseudonymsAreSeparated(t *testing.T) {
 	const event = `{"before_value":{"user_id":"ann","owner":"ann"},"updated_values":{"userId":"ann","password":"q7Zk2mXv9TbL4wRy","note":"it is q7Zk2mXv9TbL4wRy"}}`
 	const rules = `rules: [{names: [user_id, owner], do: OP, key: k SHARED}, {secret_names: true, do: OP, key: k}]`
@@ -41,10 +42,10 @@ func TestPseudonymsAreSeparated(t *testing.T) {
 			}
 			return found // user_id, owner, userId, password, note
 		}
-		old, oldElsewhere := of("", "", "siem"), of("", "", "archive")
+		old, oldElsewhere := of("pseudonyms: shared, ", "", "siem"), of("pseudonyms: shared, ", "", "archive")
 		for i := range old {
 			if old[i] != oldElsewhere[i] {
-				t.Errorf("%s: without the option %s on one callback and %s on another", op, old[i], oldElsewhere[i])
+				t.Errorf("%s: shared, %s on one callback and %s on another", op, old[i], oldElsewhere[i])
 			}
 		}
 		siem, archive, before := of("pseudonyms: separate, ", "", "siem"), of("pseudonyms: separate, ", "", "archive"), of("pseudonyms: separate, ", "", "")
@@ -52,6 +53,9 @@ func TestPseudonymsAreSeparated(t *testing.T) {
 			if siem[i] == archive[i] || siem[i] == old[i] || siem[i] == before[i] {
 				t.Errorf("%s, value %d: joined with another callback: %s", op, i, siem[i])
 			}
+		}
+		if silent := of("", "", "siem"); !slices.Equal(silent, siem) {
+			t.Errorf("%s: a policy that does not say gives %v, want those of separate, %v", op, silent, siem)
 		}
 		if siem[0] == siem[1] {
 			t.Errorf("%s: joined with another field: %s", op, siem[0])
@@ -72,7 +76,9 @@ func TestPseudonymsAreSeparated(t *testing.T) {
 // What callbacks judge once for all is no judgement of a policy that separates them.
 func TestSeparatedCallbacksShareNothing(t *testing.T) {
 	for text, want := range map[string]bool{
-		`{rules: [{names: [a], do: hmac, key: k}]}`:                                     true,
+		`{rules: [{names: [a], do: hmac, key: k}]}`:                                     false,
+		`{rules: [{names: [a], do: mask}]}`:                                             true,
+		`{pseudonyms: shared, rules: [{names: [a], do: hmac, key: k}]}`:                 true,
 		`{pseudonyms: separate, rules: [{names: [a], do: hmac, key: k, shared: true}]}`: true,
 		`{pseudonyms: separate, rules: [{names: [a], do: hmac, key: k}]}`:               false,
 		`{pseudonyms: separate, rules: [{names: [a], do: encrypt, key: k}]}`:            false,

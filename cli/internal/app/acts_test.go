@@ -59,7 +59,7 @@ keys: {k: {current: 1, versions: {1: 0123456789abcdef0123456789abcdef}}}
 filters:
   rules: {wasm: %s}
   mask: {redact: {rules: [{names: [password], do: mask}]}}
-  names: {redact: {rules: [{names: [user], do: hmac, key: k}]}}
+  names: {redact: {pseudonyms: shared, rules: [{names: [user], do: hmac, key: k}]}}
 callbacks:
   - {name: store, sink: {sqlite: {}}, chunk: {age: 1ms}}
   - {name: archive, filters: [rules], sink: {memory: {}}, chunk: {age: 1ms}}

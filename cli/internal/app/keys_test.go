@@ -167,7 +167,7 @@ func TestAKeyIsRotatedWhileEventsFlow(t *testing.T) {
 	secrets := map[int]auditrelay.Secret{1: "first-secret-of-team", 2: "second-secret-of-team", 3: "third-secret-of-team"}
 	config := func(current int) string {
 		return fmt.Sprintf("keys: {team: {current: %d, versions: {1: %s, 2: %s, 3: %s}}}\n", current, secrets[1].Reveal(), secrets[2].Reveal(), secrets[3].Reveal()) +
-			"filters: {p: {redact: {rules: [{paths: [object_id], do: hmac, key: team}]}}}\n" +
+			"filters: {p: {redact: {pseudonyms: shared, rules: [{paths: [object_id], do: hmac, key: team}]}}}\n" +
 			"callbacks: [{name: one, filters: [p], sink: {kept: {}}, chunk: {age: 1ms}}]\n"
 	}
 	sink := &keptSink{}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"auditrelay"
-	"auditrelay/builtin/redact"
 	"auditrelay/cli/internal/api"
 	"auditrelay/config"
 	"auditrelay/internal/redaction"
@@ -120,7 +119,7 @@ func usedAs(f *config.Filter, key string) (shared, separate bool) {
 	}
 	for i := range o.Rules {
 		if r := &o.Rules[i]; r.Key == key && r.Do == redaction.Pseudonym {
-			apart := o.Pseudonyms == redact.PseudonymsSeparate && !r.Shared
+			apart := o.Separate() && !r.Shared
 			shared, separate = shared || !apart, separate || apart
 		}
 	}

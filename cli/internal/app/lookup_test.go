@@ -22,9 +22,9 @@ keys:
   user: secret-of-the-users
   idle: secret-that-none-uses
 filters:
-  door: {redact: {rules: [{names: [trace], do: hmac, key: user}]}}
-  teams: {redact: {rules: [{paths: [object_id], do: hmac, key: team}]}}
-  both: {redact: {rules: [{names: [user_id], do: hmac, key: user}, {names: [team_id], do: hmac, key: team}]}}
+  door: {redact: {pseudonyms: shared, rules: [{names: [trace], do: hmac, key: user}]}}
+  teams: {redact: {pseudonyms: shared, rules: [{paths: [object_id], do: hmac, key: team}]}}
+  both: {redact: {pseudonyms: shared, rules: [{names: [user_id], do: hmac, key: user}, {names: [team_id], do: hmac, key: team}]}}
   masks: {redact: {rules: [{names: [user_id], do: mask}]}}
 callbacks:
   - {name: archive, filters: [teams], sink: {kept: {}}, chunk: {age: 1ms}}
