@@ -67,6 +67,9 @@ func (c *detectorList) Run(a *program) error {
 	if err != nil {
 		return err
 	}
+	if groups := catalogue.Groups(); c.Group != "" && !slices.Contains(groups, c.Group) {
+		return fmt.Errorf("no group is called %q: there are %s", c.Group, strings.Join(groups, ", "))
+	}
 	all := []detectorInfo{}
 	infos := catalogue.All()
 	for i := range infos {

@@ -242,7 +242,7 @@ func (c checker) detectorFile(steps []any, name string) []detect.Rule {
 	}
 	for _, one := range flat(err) {
 		if f, ok := errors.AsType[*detect.FileError](one); ok && f.Line > 0 {
-			c.bad(steps, "line %d of the file: %w", f.Line, f.Err)
+			c.bad(steps, "%s:%d: %w", filepath.Base(name), f.Line, f.Err)
 			continue
 		}
 		c.bad(steps, "%w", one)

@@ -141,7 +141,7 @@ callbacks: []
 	text := err.Error()
 	for _, want := range []string{
 		"relay.yaml:3:", "detectors.broken.regex", "relay.yaml:5:", "give keywords", "relay.yaml:7:", "detectors.short.prefix", "32..40",
-		"line 5 of the file", "detector_files[1]", "detector_exceptions[1].reason",
+		"detector_files[0]: rules.toml:5: ", "detector_files[1]", "detector_exceptions[1].reason",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing says %s:\n%s", want, text)

@@ -6,6 +6,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/internal/keyname"
 )
 
 // eventFields are the fields of LiteLLM's audit events, those that newer versions add
@@ -122,7 +123,7 @@ func (c checker) paths(list *node, path string) {
 			if len(name) < 4 || strings.ContainsAny(name, "*~[]\"'\\") || slices.Contains(known, name) || slices.Contains(eventFields, name) {
 				continue
 			}
-			if near := nearest(name, known); near != "" && distance(name, near) <= 2 {
+			if near := nearest(name, known); near != "" && keyname.Distance(name, near) <= 2 {
 				c.report.warn(n, "%s: LiteLLM's events have no field %q, so that the path may match nothing: did you mean %s?", index(path, i), bounded(name), near)
 			}
 		}

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"auditrelay/internal/keyname"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -289,11 +290,7 @@ func (c *Catalogue) set(names []string) (*Set, error) {
 		}
 	}
 	if len(unknown) > 0 {
-		known := c.groups()
-		for _, d := range c.detectors {
-			known = append(known, d.Name)
-		}
-		return nil, fmt.Errorf("no detector is called %s: there are %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+		return nil, c.unknown(unknown)
 	}
 	s := &Set{catalogue: c}
 	for i := range c.detectors {
@@ -310,6 +307,24 @@ func (c *Catalogue) set(names []string) (*Set, error) {
 		c.sets[key] = s
 	}
 	return s, nil
+}
+
+// unknown is the error of names that nothing answers to. There are too many to list them all.
+func (c *Catalogue) unknown(names []string) error {
+	known, meant := c.groups(), []string(nil)
+	for i := range c.detectors {
+		known = append(known, c.detectors[i].Name)
+	}
+	for _, name := range names {
+		if near := keyname.Nearest(name, known); near != "" {
+			meant = append(meant, near)
+		}
+	}
+	hint := "auditrelay detectors list prints all"
+	if len(meant) > 0 {
+		hint = "did you mean " + strings.Join(meant, ", ") + "? " + hint
+	}
+	return fmt.Errorf("no detector is called %s: %s", strings.Join(names, ", "), hint)
 }
 
 // maxSets bounds how many selections are kept, since guests choose them.
