@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"auditrelay/internal/keyname"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"auditrelay/internal/keyname"
 )
 
 // engineVersion counts changes of the code that decides what is found, so that the
