@@ -27,14 +27,22 @@ type result struct {
 
 func (r *result) failed() bool { return r.err != nil || r.sent.Err != nil && !r.sent.Replaced() }
 
-// deliver makes one attempt at one payload of that size.
-func (p *pump) deliver(ctx context.Context, number uint64, size int64) {
+// deliver makes one attempt at one payload of that size, or at ready, which has its slot
+// and its memory.
+func (p *pump) deliver(ctx context.Context, number uint64, size int64, ready *fresh) {
 	res := result{number: number}
+	if ready != nil {
+		p.attempt(ctx, &res, &ready.payload)
+		ready.held.release()
+		<-p.callback.slots
+		p.results <- res
+		return
+	}
 	select {
 	case p.callback.slots <- struct{}{}:
 		var held *grant
 		if held, res.err = p.r.memory.all(ctx, p.callback.memory, copiesOfPayload*size); res.err == nil {
-			p.attempt(ctx, &res)
+			p.attempt(ctx, &res, nil)
 			held.release()
 		}
 		<-p.callback.slots
@@ -44,9 +52,13 @@ func (p *pump) deliver(ctx context.Context, number uint64, size int64) {
 	p.results <- res
 }
 
-func (p *pump) attempt(ctx context.Context, res *result) {
-	payload, err := delivery.Load(p.r.journal, p.laneID, res.number)
-	if err != nil {
+// attempt sends sealed, or where that is nil what is stored under the result's number.
+func (p *pump) attempt(ctx context.Context, res *result, sealed *auditrelay.Payload) {
+	var payload auditrelay.Payload
+	var err error
+	if sealed != nil {
+		payload = *sealed
+	} else if payload, err = delivery.Load(p.r.journal, p.laneID, res.number); err != nil {
 		res.err = err
 		return
 	}
@@ -88,6 +100,42 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 	return sink.Deliver(ctx, payload)
 }
 
+// fresh is a payload that was sealed just now, with its memory. Its first attempt need not
+// read it back; each further one does.
+type fresh struct {
+	payload auditrelay.Payload
+	held    *grant
+}
+
+// keepFresh keeps what a take sealed for the look that follows, with a part of the take's
+// memory.
+func (p *pump) keepFresh(batch *delivery.Assembled, held *grant) {
+	for _, payload := range batch.Sealed() {
+		if part := held.split(copiesOfPayload * int64(len(payload.Body))); part != nil {
+			if p.fresh == nil {
+				p.fresh = map[uint64]*fresh{}
+			}
+			p.fresh[payload.Number] = &fresh{payload, part}
+		}
+	}
+}
+
+// takeFresh returns the payload of that number if it was kept and can be sent at once, with
+// a slot: who waits for one holds no memory.
+func (p *pump) takeFresh(number uint64) *fresh {
+	f := p.fresh[number]
+	if f == nil {
+		return nil
+	}
+	select {
+	case p.callback.slots <- struct{}{}:
+		delete(p.fresh, number)
+		return f
+	default:
+		return nil
+	}
+}
+
 // releaseHeld releases the memory of the results that are being settled.
 func (p *pump) releaseHeld() {
 	for _, g := range p.held {
@@ -96,15 +144,26 @@ func (p *pump) releaseHeld() {
 	p.held = nil
 }
 
+// dropFresh forgets what was kept and not taken.
+func (p *pump) dropFresh() {
+	for _, f := range p.fresh {
+		f.held.release()
+	}
+	p.fresh = nil
+}
+
 // settle brings a result, and all that wait beside it, into the machine.
 func (p *pump) settle(ctx context.Context, first result) {
-	defer p.releaseHeld()
+	var sealed []result
 	err := p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 		for res, more := first, true; more; {
 			p.out--
 			p.held = append(p.held, res.held)
 			if err := p.absorb(ctx, tx, res); err != nil {
 				return err
+			}
+			if res.taken && res.err == nil {
+				sealed = append(sealed, res)
 			}
 			select {
 			case res = <-p.results:
@@ -114,6 +173,12 @@ func (p *pump) settle(ctx context.Context, first result) {
 		}
 		return nil
 	})
+	if err == nil {
+		for i := range sealed {
+			p.keepFresh(sealed[i].batch, sealed[i].held)
+		}
+	}
+	p.releaseHeld()
 	if err == nil && p.place.Replay == "" && p.r.rollout.Load() != nil {
 		p.r.counted(p.callback.Name, p.machine.State().Tried)
 	}

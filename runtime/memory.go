@@ -207,6 +207,21 @@ func (m *memory) grant(a *memoryAccount, bytes int64, alone *bool) *grant {
 	return &grant{m: m, a: a, bytes: bytes, alone: alone}
 }
 
+// split makes a grant of its own of n bytes of this one, or nil where it has fewer, or
+// passes alone.
+func (g *grant) split(n int64) *grant {
+	if g == nil {
+		return nil
+	}
+	g.m.mu.Lock()
+	defer g.m.mu.Unlock()
+	if g.alone != nil || g.bytes < n {
+		return nil
+	}
+	g.bytes -= n
+	return &grant{m: g.m, a: g.a, bytes: n}
+}
+
 // release gives the memory back. It does nothing on nil.
 func (g *grant) release() {
 	if g == nil {

@@ -33,7 +33,8 @@ type pump struct {
 	rest       time.Time // nothing is started before, after such a one
 	oldestAt   uint64    // the cursor at which oldestTime was read
 	oldestTime time.Time
-	held       []*grant // memory of the results that are being settled
+	held       []*grant          // memory of the results that are being settled
+	fresh      map[uint64]*fresh // sealed since the last look
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when run has returned
 	state      string        // last logged
@@ -173,6 +174,7 @@ func (p *pump) finish(ctx context.Context) {
 	for p.out > 0 {
 		p.settle(ctx, <-p.results)
 	}
+	p.dropFresh()
 	if p.machine.Unattested() {
 		p.attest(ctx, time.Now())
 	}
@@ -200,6 +202,7 @@ func (p *pump) attest(ctx context.Context, now time.Time) {
 // advance starts everything that the machine wants done now, and returns when it
 // is to be asked again.
 func (p *pump) advance(ctx context.Context) time.Time {
+	defer p.dropFresh()
 	if p.r.hurry.Load() {
 		p.machine.Hurry()
 	}
@@ -215,7 +218,7 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			return action.Until
 		case delivery.Deliver:
 			p.out++
-			go p.deliver(ctx, action.Number, action.Bytes)
+			go p.deliver(ctx, action.Number, action.Bytes, p.takeFresh(action.Number))
 		case delivery.Detach:
 			_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
 				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
@@ -297,6 +300,7 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 		p.r.log.Error("callback could not record its progress; it continues from what is durable", "callback", p.name, "error", err)
 	}
 	p.releaseHeld() // what is awaited now may wait for it
+	p.dropFresh()
 	for p.out > 0 { // their results belong to the machine that is given up
 		res := <-p.results
 		res.held.release()

@@ -79,6 +79,15 @@ type Assembled struct {
 	origins  []auditrelay.ManifestOrigin // of what was rendered, where the sink keeps manifests
 }
 
+// Sealed returns the batch's payloads as Load does, without its manifest. Call it once
+// the transaction of its Seal is committed.
+func (a *Assembled) Sealed() []auditrelay.Payload {
+	for i := range a.payloads {
+		a.payloads[i].Sum = [sha256.Size]byte{}
+	}
+	return a.payloads
+}
+
 // payloadMarks is what the engine knows of a payload's records.
 type payloadMarks struct {
 	events, tombstones uint64

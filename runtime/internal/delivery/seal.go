@@ -208,6 +208,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 	for i, p := range payloads {
 		m := marks[i]
 		l.state.Number++
+		payloads[i].Number = l.state.Number
 		meta := payloadMeta{Number: l.state.Number, Chunk: s.chunk, Manifest: s.manifest, Dead: s.dead,
 			Key: p.Key, Headers: p.Headers, Digest: p.Digest,
 			Records: encodeSequences(p.Sequences, func(i int) bool { return m.tombstone[i] }),
