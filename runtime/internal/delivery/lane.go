@@ -73,6 +73,7 @@ type pending struct {
 	failing  bool      // its last attempt failed
 	after    time.Time // no attempt before
 	attempts int
+	stated   bool // what stands beside it is the log's
 	fresh    bool // sealed since the lane was opened: attempts are all that there were
 }
 

@@ -114,7 +114,9 @@ func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	if p.Joined == nil {
 		tx.Delete(journal.BodyKey(l.state.ID, p.Number))
 	}
-	tx.Delete(journal.StatementKey(l.state.ID, p.Number))
+	if !p.stated {
+		tx.Delete(journal.StatementKey(l.state.ID, p.Number))
+	}
 	l.remove(p.Number)
 	return nil
 }

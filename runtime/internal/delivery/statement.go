@@ -313,6 +313,21 @@ func (l *Lane) states(tx *journal.Tx, about, last uint64, entries ...[]byte) err
 	return nil
 }
 
+// statesSealed adds to the lane's log what stands beside a payload. Where the engine itself
+// holds it, it stays there as the log's.
+func (l *Lane) statesSealed(tx *journal.Tx, p *pending, entries [][]byte) error {
+	at := journal.StatementKey(l.state.ID, p.Number)
+	if l.journal.Separate(at) {
+		return l.states(tx, max(p.of(), 1), p.Last, entries...)
+	}
+	if err := l.openTree(tx); err != nil {
+		return err
+	}
+	l.tree.AppendStated(tx, p.Last, at, entries...)
+	l.news, p.stated = true, true
+	return nil
+}
+
 // openTree loads the lane's log, and begins it where this incarnation has none.
 func (l *Lane) openTree(tx *journal.Tx) error {
 	id := l.journal.Identity()
@@ -376,7 +391,7 @@ func (l *Lane) stateSettled(tx *journal.Tx, p *pending, failed map[uint64]bool) 
 			return err
 		}
 		if entries != nil {
-			return l.states(tx, max(p.of(), 1), p.Last, entries...)
+			return l.statesSealed(tx, p, entries)
 		}
 	}
 	s, err := l.loadStated(p)

@@ -122,10 +122,6 @@ func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
 	if len(entries) == 0 {
 		return
 	}
-	leaves := make([]proof.Hash, len(entries))
-	for i, e := range entries {
-		leaves[i] = proof.LeafHash(e)
-	}
 	size := binary.MaxVarintLen64
 	for _, e := range entries {
 		size += 2 + len(e)
@@ -135,6 +131,27 @@ func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
 		tx.SetPlain(EntryKey(t.name, t.edge.size), value)
 	} else {
 		tx.SetAbout(about, EntryKey(t.name, t.edge.size), value)
+	}
+	t.grow(tx, entries)
+}
+
+// AppendStated is Append for the entries that stand under a StatementKey already, all of
+// them and in this order. They are not written again: from now on the log needs that value,
+// which is erased with its period, and PruneEntries deletes it.
+func (t *Tree) AppendStated(tx *Tx, last uint64, at Key, entries ...[]byte) {
+	if len(entries) == 0 {
+		return
+	}
+	stated := statedAt{last: last, count: uint64(len(entries)), key: at}
+	tx.SetPlain(EntryKey(t.name, t.edge.size), stated.record())
+	t.grow(tx, entries)
+}
+
+// grow adds the leaves of entries.
+func (t *Tree) grow(tx *Tx, entries [][]byte) {
+	leaves := make([]proof.Hash, len(entries))
+	for i, e := range entries {
+		leaves[i] = proof.LeafHash(e)
 	}
 	t.edge.write(t.name, leaves, tx.Set)
 }
@@ -159,7 +176,13 @@ func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, en
 			}
 			return fn(next, nil)
 		}
-		entries, err := splitEntries(v)
+		entries, err := j.splitEntries(k, v)
+		if errors.Is(err, ErrErased) {
+			if next < from {
+				return nil
+			}
+			return fn(next, nil)
+		}
 		if err != nil {
 			return err
 		}
@@ -174,14 +197,6 @@ func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, en
 	})
 }
 
-func splitEntries(v []byte) ([][]byte, error) {
-	_, n := binary.Uvarint(v)
-	if n <= 0 {
-		return nil, errDamaged
-	}
-	return proof.SplitEntries(v[n:])
-}
-
 // PruneEntries forgets, in tx, the entries of a log that are all about events before a
 // sequence, and are all published: the log is, up to that size.
 func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) error {
@@ -191,18 +206,17 @@ func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) er
 			tx.Delete(EntryKey(name, index))
 			return nil
 		}
-		last, n := binary.Uvarint(v)
-		if n <= 0 {
-			return errDamaged
-		}
-		entries, err := proof.SplitEntries(v[n:])
+		at, err := parseKept(v)
 		if err != nil {
-			return errDamaged
+			return err
 		}
-		if last >= before || index+uint64(len(entries)) > published {
+		if at.last >= before || index+at.count > published {
 			return errStop
 		}
 		tx.Delete(EntryKey(name, index))
+		if at.key != nil {
+			tx.Delete(at.key)
+		}
 		return nil
 	})
 	if err == errStop {

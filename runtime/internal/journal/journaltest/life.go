@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"auditrelay/internal/proof"
 	"auditrelay/runtime/internal/journal"
 )
 
@@ -110,9 +111,17 @@ func proofs(t *testing.T, p Place) {
 	}
 	for i := range 40 {
 		tx := new(journal.Tx)
+		var entries [][]byte
 		for k := range 20 {
 			tx.Append(event(fmt.Sprint(i, " ", k), `{}`))
-			tree.Append(tx, 0, 0, fmt.Appendf(nil, "%d %d", i, k))
+			entries = append(entries, fmt.Appendf(nil, "%d %d", i, k))
+		}
+		if i%2 == 0 {
+			tree.Append(tx, 0, 0, entries...)
+		} else { // stated before
+			at := journal.StatementKey("lane", uint64(i))
+			tx.SetPlain(at, proof.AppendEntries(nil, entries...))
+			tree.AppendStated(tx, 0, at, entries...)
 		}
 		commit(t, j, tx)
 	}
@@ -152,4 +161,17 @@ func proofs(t *testing.T, p Place) {
 		t.Fatal(err)
 	}
 	commit(t, j, tx)
+	n := 0
+	if err := j.Entries("log", 0, 800, func(index uint64, _ []byte) error { n++; return nil }); err != nil || n != 700 {
+		t.Errorf("after 100 are pruned there are %d entries: %v", n, err)
+	}
+	var left []uint64
+	from, to := journal.AllOf(journal.KindStatement, "lane", 0)
+	if err := j.Scan(from, to, func(k journal.Key, _ []byte) error {
+		_, _, number, _ := k.Split()
+		left = append(left, number)
+		return nil
+	}); err != nil || len(left) != 18 || left[0] != 5 {
+		t.Errorf("statements after the pruning: %v %v", left, err)
+	}
 }
