@@ -361,7 +361,9 @@ func (c checker) unsaid(name string, policy *node) {
 		return
 	}
 	for _, rule := range rules.items {
-		if do := rule.get("do"); do.given() && do.text == "hmac" && !rule.get("shared").given() {
+		do := rule.get("do")
+		keyed := do.given() && (do.text == "hmac" || do.text == "encrypt")
+		if shared := rule.get("shared"); keyed && !(shared.given() && shared.text == "true") {
 			c.report.warn(rule, "filters.%s: its pseudonyms differ by callback and field, which before only pseudonyms: separate asked for. Write that, or pseudonyms: shared to keep joining them by value", name)
 			return
 		}

@@ -14,7 +14,9 @@ func TestUnsaidPseudonymsAreWarnedOf(t *testing.T) {
 		`pseudonyms: shared, rules: [{names: [b], do: hmac, key: k}]`:                           false,
 		`rules: [{names: [b], do: mask}]`:                                                       false,
 		`preset: litellm`:                                                                       false,
-		`rules: [{names: [b], do: encrypt, key: k}, {names: [c], do: partial, keep: 2}]`:        false,
+		`rules: [{names: [b], do: encrypt, key: k}, {names: [c], do: partial, keep: 2}]`:        true,
+		`rules: [{names: [b], do: encrypt, key: k, shared: true}]`:                              false,
+		`rules: [{names: [b], do: hmac, key: k, shared: false}]`:                                true,
 		`rules: [{names: [b], do: hmac, key: k, shared: true}]`:                                 false,
 		`rules: [{names: [b], do: hmac, key: k, shared: true}, {names: [c], do: hmac, key: k}]`: true,
 	} {

@@ -83,8 +83,8 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 				if want.Key != "" && want.Key != key {
 					continue
 				}
-				shared, separate := usedAs(byName[name], key)
-				if shared {
+				made, separate := usedAs(byName[name], key)
+				if made { // what was delivered before the policy was separate has it, too
 					uses = append(uses, keyUse{callback, name, key, false})
 				}
 				if separate {
@@ -107,9 +107,9 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 	return uses, nil
 }
 
-// usedAs reports which pseudonyms a filter makes with a key: those that are the same
-// everywhere, or one for each callback and field.
-func usedAs(f *config.Filter, key string) (shared, separate bool) {
+// usedAs reports whether a filter makes pseudonyms with a key, and whether some are of one
+// callback and field each.
+func usedAs(f *config.Filter, key string) (made, separate bool) {
 	if !f.Native() {
 		return true, false
 	}
@@ -119,11 +119,10 @@ func usedAs(f *config.Filter, key string) (shared, separate bool) {
 	}
 	for i := range o.Rules {
 		if r := &o.Rules[i]; r.Key == key && r.Do == redaction.Pseudonym {
-			apart := o.Separate() && !r.Shared
-			shared, separate = shared || !apart, separate || apart
+			made, separate = true, separate || o.Separate() && !r.Shared
 		}
 	}
-	return shared, separate
+	return made, separate
 }
 
 // lookUpRecord is what the relay's own event says of a look-up: neither the value nor
