@@ -14,7 +14,8 @@ import (
 // in exactly one payload, in order. The engine stores the payloads durably before
 // it sends anything. If a record can never be delivered (over the destination's
 // limit, for example), return a *RecordErrors that names it; the engine
-// dead-letters it and renders the rest again.
+// dead-letters it and renders the rest again. What Render returns is the engine's from then
+// on, parts of the chunk included: neither Render nor Deliver may change it later.
 //
 // Deliver sends one payload's stored bytes. It returns nil only when they are
 // durable at the destination. Delivering a payload again must be harmless, also

@@ -1,6 +1,9 @@
 package redact_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // A text that was found clean is remembered only as that: under a telling name, or where
 // another place of the event makes it known, it is masked, and the gate refuses it.
@@ -25,5 +28,25 @@ func TestCleanTextIsNotTrusted(t *testing.T) {
 	inspector.Know([]byte("hunter2-Fall"))
 	if inspector.Document([]byte(`{"note":"hunter2-Fall"}`)) == nil {
 		t.Error("what is known passes the gate where it was clean before")
+	}
+}
+
+// A secret behind a hundred thousand values is masked, and refused, as one before them is.
+func TestASecretBehindManyValues(t *testing.T) {
+	r := open(t, policy(t, `{preset: litellm}`))
+	inspector := secretsGate(t)
+	many := strings.Repeat(`1,"a",`, 50_000)
+	for _, event := range []string{
+		`{"updated_values":{"list":[` + many + `1],"password":"hunter2-Fall"}}`,
+		`{"updated_values":{"list":[` + many + `"sk-ant-api03-` + strings.Repeat("aB3-", 23) + `AA"]}}`,
+	} {
+		inspector.Forget()
+		if inspector.Document([]byte(event)) == nil {
+			t.Error("the gate lets the secret pass")
+		}
+		out, err := r.apply(t, []byte(event))
+		if text := string(out); strings.Contains(text, "hunter2") || strings.Contains(text, "sk-ant-api03-aB3") || !strings.Contains(text, "***") {
+			t.Errorf("%d bytes became %d, and the secret is not masked; %v", len(event), len(out), err)
+		}
 	}
 }

@@ -313,11 +313,11 @@ func (l *Lane) states(tx *journal.Tx, about, last uint64, entries ...[]byte) err
 	return nil
 }
 
-// statesSealed adds to the lane's log what stands beside a payload. Where the engine itself
-// holds it, it stays there as the log's.
+// statesSealed adds to the lane's log what stands beside a payload. Where the log may refer to
+// that, it stays there as the log's.
 func (l *Lane) statesSealed(tx *journal.Tx, p *pending, entries [][]byte) error {
 	at := journal.StatementKey(l.state.ID, p.Number)
-	if l.journal.Separate(at) {
+	if !l.journal.Lends(at) {
 		return l.states(tx, max(p.of(), 1), p.Last, entries...)
 	}
 	if err := l.openTree(tx); err != nil {

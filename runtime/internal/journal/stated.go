@@ -88,14 +88,18 @@ func (j *Journal) splitEntries(k Key, v []byte) ([][]byte, error) {
 	return entries, nil
 }
 
-// Separate reports whether the value under k stands in a blob file, which goes when its
-// values are deleted.
-func (j *Journal) Separate(k Key) bool {
-	if j.blobs == nil {
+// Lends reports whether a log may refer to the value under k. It copies what stands in a blob
+// file, which goes when its values are deleted, and what stands on a server: each reference
+// costs a reader a question, and earlier programs of the same fleet do not know them.
+func (j *Journal) Lends(k Key) bool {
+	if j.shared != nil {
 		return false
+	}
+	if j.blobs == nil {
+		return true
 	}
 	j.blobs.mu.Lock()
 	defer j.blobs.mu.Unlock()
 	_, ok := j.blobs.live[string(k)]
-	return ok
+	return !ok
 }
