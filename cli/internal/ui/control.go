@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -25,7 +26,11 @@ type controlRecord struct {
 
 func (v *visit) control() error {
 	ctx := v.r.Context()
-	out := controlView{From: v.number("from")}
+	from, err := v.number("from")
+	if err != nil {
+		return err
+	}
+	out := controlView{From: from}
 	if out.From == 0 {
 		stats, err := v.api.Stats(ctx)
 		if err != nil {
@@ -48,7 +53,14 @@ func (v *visit) control() error {
 }
 
 // number reads a parameter of the address, 0 where there is none.
-func (v *visit) number(name string) uint64 {
-	n, _ := strconv.ParseUint(v.r.URL.Query().Get(name), 10, 63)
-	return n
+func (v *visit) number(name string) (uint64, error) {
+	text := v.r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: name, Message: "the address has a number that is none"}
+	}
+	return n, nil
 }

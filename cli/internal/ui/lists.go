@@ -74,6 +74,10 @@ func (v *visit) deadLetters() error {
 	if err != nil {
 		return err
 	}
+	after, err := v.number("after")
+	if err != nil {
+		return err
+	}
 	out := deadLettersView{Callback: v.r.URL.Query().Get("callback")}
 	for _, c := range all {
 		if c.Replay == "" {
@@ -89,7 +93,7 @@ func (v *visit) deadLetters() error {
 		}
 	}
 	if out.Callback != "" {
-		if out.Letters, err = v.api.DeadLetters(ctx, out.Callback, api.DeadLetterQuery{After: v.number("after"), Limit: listed}); err != nil {
+		if out.Letters, err = v.api.DeadLetters(ctx, out.Callback, api.DeadLetterQuery{After: after, Limit: listed}); err != nil {
 			return err
 		}
 		jobs, err := v.api.DeadReplays(ctx)
@@ -219,7 +223,11 @@ type quarantineView struct {
 
 func (v *visit) quarantine() error {
 	ctx := v.r.Context()
-	items, err := v.api.Quarantine(ctx, api.QuarantineQuery{After: v.number("after"), Limit: listed})
+	after, err := v.number("after")
+	if err != nil {
+		return err
+	}
+	items, err := v.api.Quarantine(ctx, api.QuarantineQuery{After: after, Limit: listed})
 	if err != nil {
 		return err
 	}

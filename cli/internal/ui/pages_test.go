@@ -228,3 +228,16 @@ func processor(t *testing.T) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// A number in the address that is none is told, not taken for none at all.
+func TestNumbersInTheAddress(t *testing.T) {
+	m := newMany(t, 3, "")
+	for _, path := range []string{"/ui/control?from=zzz", "/ui/dead-letters?after=abc", "/ui/dead-letters?after=-1", "/ui/quarantine?after=99999999999999999999", "/ui/completeness?days=x"} {
+		req := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil)
+		req.RemoteAddr = "127.0.0.1:1"
+		out := httptest.NewRecorder()
+		if m.handler.ServeHTTP(out, req); out.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", path, out.Code)
+		}
+	}
+}
