@@ -66,8 +66,8 @@ type Options struct {
 	// beside value and key: separate makes them differ by callback and by field, the name of
 	// the nearest key (user_id is userId), so that nobody can join them; rules with shared
 	// are excepted. shared makes them the same everywhere. To change it breaks joins with
-	// what was delivered before: rotate the key at the same time. A policy with hmac that
-	// does not say gets a warning, since earlier revisions took it as shared.
+	// what was delivered before: rotate the key at the same time. A policy with hmac or
+	// encrypt that does not say gets a warning, since earlier revisions took it as shared.
 	// Default: separate.
 	Pseudonyms Pseudonyms `yaml:"pseudonyms"`
 
