@@ -2,7 +2,6 @@ package document
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 )
 
@@ -95,7 +94,7 @@ func (d *Document) room(n int) {
 		return
 	}
 	d.full = append(d.full, d.arena)
-	d.arena = slices.Grow([]byte(nil), max(n, arenaPiece))
+	d.arena = make([]byte, 0, max(n, arenaPiece))
 }
 
 // inArena is the source of what is added to the arena.

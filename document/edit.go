@@ -27,16 +27,25 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	if err := checkValue(raw, max(0, d.Limits.depth()-levels), &d.pace); err != nil {
 		return editError(op, err)
 	}
-	d.pace.pass(len(raw) / copiedBytes)
 	d.room(len(raw))
 	start := len(d.arena)
-	d.arena = append(d.arena, raw...)
+	d.keep(raw)
 	return d.replace(op, n, start)
 }
 
-// copiedBytes is how many bytes are copied, or passed over by words, in the time in which
-// one is decoded.
-const copiedBytes = 8
+// keep copies text into the arena. A copy of megabytes into memory that is new to the process
+// takes milliseconds, most of them the system's: it is looked in on as if each byte was decoded.
+func (d *Document) keep(text []byte) {
+	if free := cap(d.arena) - len(d.arena); len(text) > max(free, arenaPiece) {
+		d.arena = append(make([]byte, 0, len(d.arena)+len(text)), d.arena...)
+	}
+	for len(text) > 0 {
+		n := min(len(text), pieceBytes)
+		d.arena = append(d.arena, text[:n]...)
+		d.pace.pass(n)
+		text = text[n:]
+	}
+}
 
 // SetString replaces n's value with the string s, in UTF-8 and not escaped.
 func (d *Document) SetString(n Node, s []byte) error {
@@ -79,7 +88,7 @@ func (d *Document) ReplaceChecked(raw []byte) error {
 	}
 	d.room(len(raw))
 	start := len(d.arena)
-	d.arena = append(d.arena, trimSpace(raw)...)
+	d.keep(trimSpace(raw))
 	return d.replace(op, Root, start)
 }
 
@@ -131,7 +140,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	}
 	d.arena = append(d.arena, '"', ':')
 	c.start = int32(len(d.arena))
-	d.arena = append(d.arena, raw...)
+	d.keep(raw)
 	c.end = int32(len(d.arena))
 	if err := d.grow(start, c.nesting); err != nil {
 		return editError(op, err)

@@ -63,7 +63,7 @@ func (s *State) edit(n document.Node, e edit, arg []byte, number int) int32 {
 	s.record.node(byte(e), s.where(n))
 	status := s.apply(e, n, arg, number)
 	if status == 0 {
-		s.record.edit(e, arg, number)
+		s.record.edit(e, arg, number, s.glimpse)
 		s.touch(place, operations[e].name, 1)
 	} else {
 		s.record.undo()
@@ -90,7 +90,7 @@ func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	count := s.each(handle, operations[e].name, func(n document.Node) bool { return s.apply(e, n, arg, number) >= 0 })
 	if count > 0 {
 		s.record.path(byte(e), handle)
-		s.record.edit(e, arg, number)
+		s.record.edit(e, arg, number, s.glimpse)
 	}
 	result(a, count)
 }
@@ -350,8 +350,8 @@ func (s *State) put(parent document.Node, name, raw []byte) int32 {
 	err := s.doc.Put(parent, name, raw)
 	if err == nil {
 		s.bound()
-		s.record.bytes(name)
-		s.record.bytes(raw)
+		s.record.bytes(name, s.glimpse)
+		s.record.bytes(raw, s.glimpse)
 		s.touch(place, "put", 1)
 		return 0
 	}

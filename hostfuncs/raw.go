@@ -50,7 +50,7 @@ func (s *State) replace(raw []byte) {
 	}
 	s.places.Reset()
 	s.record.code(recordReplace)
-	s.record.bytes(raw)
+	s.record.bytes(raw, s.glimpse)
 	s.touch("**", "replace", 1)
 }
 

@@ -103,17 +103,29 @@ func (r *recording) number(n int) {
 	}
 }
 
-func (r *recording) bytes(b []byte) {
-	if r != nil {
-		r.log = append(binary.AppendUvarint(r.log, uint64(len(b))), b...)
+// bytes calls look while it copies what is long: that takes milliseconds where the memory is
+// new to the process.
+func (r *recording) bytes(b []byte, look func()) {
+	if r == nil {
+		return
 	}
+	r.log = binary.AppendUvarint(r.log, uint64(len(b)))
+	if free := cap(r.log) - len(r.log); len(b) > max(free, recordPiece) {
+		r.log = append(make([]byte, 0, len(r.log)+len(b)), r.log...)
+	}
+	for len(b) > recordPiece {
+		r.log = append(r.log, b[:recordPiece]...)
+		b = b[recordPiece:]
+		look()
+	}
+	r.log = append(r.log, b...)
 }
 
 // edit keeps what an edit takes.
-func (r *recording) edit(e edit, arg []byte, number int) {
+func (r *recording) edit(e edit, arg []byte, number int, look func()) {
 	switch e {
 	case editJSON, editString, editPseudonym:
-		r.bytes(arg)
+		r.bytes(arg, look)
 	case editTruncate, editPartial:
 		r.number(number)
 	}

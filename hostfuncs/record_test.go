@@ -26,14 +26,14 @@ func TestRecordingsOfManyPieces(t *testing.T) {
 			text := bytes.Repeat([]byte{byte(i)}, 30_000)
 			for _, taken := range []bool{true, false} {
 				s.record.node(byte(editString), []byte{1, byte(i)})
-				s.record.bytes(text)
+				s.record.bytes(text, nil)
 				if taken {
 					s.record.undo()
 				}
 			}
 			short.reset()
 			short.node(byte(editString), []byte{1, byte(i)})
-			short.bytes(text)
+			short.bytes(text, nil)
 			want = append(want, short.log...)
 		}
 		if len(s.record.full) < 3 {

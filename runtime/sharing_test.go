@@ -37,9 +37,9 @@ func (c countingInstance) Apply(ctx context.Context, call *filter.Call) (auditre
 	return c.Instance.Apply(ctx, call)
 }
 
-func pseudonyms(t *testing.T, key auditrelay.Key, rules ...redact.Rule) *redact.Filter {
+func pseudonyms(t *testing.T, key auditrelay.Key, shared bool, rules ...redact.Rule) *redact.Filter {
 	t.Helper()
-	rules = append(rules, redact.Rule{Paths: []string{"object_id"}, Do: redaction.Pseudonym, Key: "people"})
+	rules = append(rules, redact.Rule{Paths: []string{"object_id"}, Do: redaction.Pseudonym, Key: "people", Shared: shared})
 	f, err := redact.New(redact.Options{Rules: rules}, map[string]auditrelay.Key{"people": key})
 	if err != nil {
 		t.Fatal(err)
@@ -54,10 +54,11 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 	one, other := auditrelay.Key{Secret: "the key of the one team"}, auditrelay.Key{Secret: "the key of another team"}
 	deleted := &auditrelay.When{Fields: map[string][]string{"action": {"deleted"}}}
 	kinds := []struct {
-		name string
-		key  auditrelay.Key
-		when *auditrelay.When
-		rule []redact.Rule
+		name  string
+		key   auditrelay.Key
+		when  *auditrelay.When
+		rule  []redact.Rule
+		apart bool // its pseudonyms are its own
 	}{
 		{name: "plain", key: one},
 		{name: "same", key: one},
@@ -66,6 +67,8 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 		{name: "otherversion", key: auditrelay.Key{Version: 2, Secret: one.Secret}},
 		{name: "otherrule", key: one, rule: []redact.Rule{{Paths: []string{"action"}, Do: redaction.Masked}}},
 		{name: "othercondition", key: one, when: deleted},
+		{name: "apart", key: one, apart: true},
+		{name: "alsoapart", key: one, apart: true},
 	}
 	calls := map[string]*atomic.Int64{}
 	run := func(names ...string) map[string]map[uint64]string {
@@ -77,7 +80,7 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 			}
 			sinks[k.name], calls[k.name] = &memorySink{}, &atomic.Int64{}
 			callbacks = append(callbacks, quick(runtime.Callback{Name: k.name, Sink: sinks[k.name], When: k.when,
-				Steps: []runtime.Step{{Name: "people", Filter: counting{pseudonyms(t, k.key, k.rule...), calls[k.name]}}}}))
+				Steps: []runtime.Step{{Name: "people", Filter: counting{pseudonyms(t, k.key, !k.apart, k.rule...), calls[k.name]}}}}))
 		}
 		r := start(t, runtime.Options{Callbacks: callbacks})
 		for i := range 20 {

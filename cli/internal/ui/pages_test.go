@@ -137,7 +137,11 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 			do = m.look
 		}
 		do()
-		return testing.AllocsPerRun(5, do)
+		least := testing.AllocsPerRun(1, do)
+		for range 6 { // the relay's own work in the background is counted too, now and then
+			least = min(least, testing.AllocsPerRun(1, do))
+		}
+		return least
 	}
 	for _, size := range []int{10_000, 20_000, 50_000} {
 		m.grow(size)
@@ -157,21 +161,25 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 // That a look costs no more for many events, TestPagesDoNotGrowWithTheJournal shows; what an
 // update costs, TestPagesWithAMillionEvents measures.
 func TestAnOpenPageCostsLittle(t *testing.T) {
+	if raceDetector {
+		t.Skip("it measures; make test runs it without the race detector")
+	}
 	m := newMany(t, 50, "")
 	m.grow(2000)
 	m.look()
 	var costs []time.Duration
-	for range 15 {
+	for range 31 {
 		begun := processor(t)
 		m.look()
 		costs = append(costs, processor(t)-begun)
 	}
 	slices.Sort(costs)
 	tick := defaultTick
-	if share := float64(costs[7]) / float64(tick); share > 0.01 {
-		t.Errorf("a look takes %v of processor every %v: %.2f %% of a core", costs[7], tick, 100*share)
-	} else {
-		t.Logf("a look takes %v of processor every %v: %.2f %% of a core", costs[7], tick, 100*share)
+	cost := costs[len(costs)/2]
+	share := float64(cost) / float64(tick)
+	t.Logf("a look takes %v of processor every %v: %.2f %% of a core", cost, tick, 100*share)
+	if share > 0.01 {
+		t.Error("that is more than 1 %")
 	}
 }
 

@@ -145,7 +145,7 @@ func TestDeadLettersAreCountedWithoutDecodingThem(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if counted != n || allocations > float64(n+60) {
+		if counted != n || allocations > float64(3*n+60) { // decoded, each takes ten more
 			t.Errorf("%d dead letters: %d are counted, with %.0f allocations", n, counted, allocations)
 		}
 		if err := j.Close(); err != nil {
