@@ -59,7 +59,7 @@ func fold(c byte) byte {
 
 // newAutomaton compiles patterns.
 func newAutomaton(patterns []pattern) (*automaton, error) {
-	b := builder{patterns: patterns, ids: map[string]uint16{}}
+	b := builder{patterns: patterns, ids: make(map[string]uint16, 1<<13)}
 	for i, p := range patterns {
 		b.patterns[i] = slices.Clone(p)
 		for j, set := range p {
@@ -69,14 +69,17 @@ func newAutomaton(patterns []pattern) (*automaton, error) {
 	return b.build()
 }
 
-// builder makes the automaton's states from sets of positions in the patterns.
+// builder makes the automaton's states from sets of positions in the patterns. It is quick,
+// since every guest's process that has detectors makes one.
 type builder struct {
 	patterns []pattern
 	samples  []byte // one byte of each class
 	ids      map[string]uint16
-	states   [][]position // those to go on from
+	states   [][]position // those to go on from, in order
 	ends     [][]int32
-	rows     [][]uint16
+	rows     []uint16 // by state and class
+	reached  []position
+	key      []byte
 }
 
 // position is how much of a pattern has been seen.
@@ -85,37 +88,66 @@ type position struct{ pattern, seen int32 }
 func (b *builder) build() (*automaton, error) {
 	a := new(automaton)
 	b.classes(a)
+	accepted := b.accepted()
 	first := make([][]position, len(b.samples)) // what each class begins
-	for k, c := range b.samples {
-		for i, p := range b.patterns {
-			if p[0][c] {
-				first[k] = append(first[k], position{int32(i), 1})
-			}
+	for i := range b.patterns {
+		for _, k := range accepted[i][0] {
+			first[k] = append(first[k], position{int32(i), 1})
 		}
 	}
-	if _, err := b.state(nil); err != nil {
+	if _, err := b.state(nil, nil); err != nil {
 		return nil, err
 	}
-	var reached []position
-	for s := 0; s < len(b.states); s++ {
-		row := make([]uint16, len(b.samples))
-		for k, c := range b.samples {
-			reached = append(reached[:0], first[k]...)
-			for _, p := range b.states[s] {
-				if b.patterns[p.pattern][p.seen][c] {
-					reached = append(reached, position{p.pattern, p.seen + 1})
-				}
-			}
-			id, err := b.state(reached)
-			if err != nil {
-				return nil, err
-			}
-			row[k] = id
+	for _, begun := range first { // of the state in which nothing has been seen
+		id, err := b.state(begun, nil)
+		if err != nil {
+			return nil, err
 		}
-		b.rows = append(b.rows, row)
+		b.rows = append(b.rows, id)
+	}
+	further := make([][]position, len(b.samples)) // what each class goes on with
+	for s := 1; s < len(b.states); s++ {
+		for _, p := range b.states[s] {
+			for _, k := range accepted[p.pattern][p.seen] {
+				further[k] = append(further[k], position{p.pattern, p.seen + 1})
+			}
+		}
+		for k, begun := range first {
+			id := b.rows[k]
+			if len(further[k]) > 0 {
+				var err error
+				if id, err = b.state(begun, further[k]); err != nil {
+					return nil, err
+				}
+				further[k] = further[k][:0]
+			}
+			b.rows = append(b.rows, id)
+		}
 	}
 	b.number(a)
 	return a, nil
+}
+
+// accepted returns, by pattern and place in it, the classes of the bytes that it takes there.
+func (b *builder) accepted() [][][]uint8 {
+	known := map[charset][]uint8{}
+	all := make([][][]uint8, len(b.patterns))
+	for i, p := range b.patterns {
+		all[i] = make([][]uint8, len(p))
+		for j, set := range p {
+			classes, ok := known[*set]
+			if !ok {
+				for k, c := range b.samples {
+					if set[c] {
+						classes = append(classes, uint8(k))
+					}
+				}
+				known[*set] = classes
+			}
+			all[i][j] = classes
+		}
+	}
+	return all
 }
 
 // classes puts bytes together that no set tells apart.
@@ -152,19 +184,24 @@ func (b *builder) classes(a *automaton) {
 	}
 }
 
-// state returns the number of the state that has seen these positions.
-func (b *builder) state(reached []position) (uint16, error) {
-	slices.SortFunc(reached, func(x, y position) int {
-		if x.pattern != y.pattern {
-			return int(x.pattern - y.pattern)
+// state returns the number of the state that has seen these positions: those that have just
+// begun and those that went further, each in the order of the patterns.
+func (b *builder) state(begun, further []position) (uint16, error) {
+	reached := b.reached[:0]
+	for len(begun) > 0 && len(further) > 0 {
+		if begun[0].pattern <= further[0].pattern {
+			reached, begun = append(reached, begun[0]), begun[1:]
+		} else {
+			reached, further = append(reached, further[0]), further[1:]
 		}
-		return int(x.seen - y.seen)
-	})
-	key := make([]byte, 0, 8*len(reached))
+	}
+	reached = append(append(reached, begun...), further...)
+	key := b.key[:0]
 	for _, p := range reached {
 		key = binary.LittleEndian.AppendUint32(key, uint32(p.pattern))
 		key = binary.LittleEndian.AppendUint32(key, uint32(p.seen))
 	}
+	b.reached, b.key = reached, key
 	if id, ok := b.ids[string(key)]; ok {
 		return id, nil
 	}
@@ -207,9 +244,10 @@ func (b *builder) number(a *automaton) {
 		}
 	}
 	a.next = make([]uint32, len(b.states)<<a.shift)
-	for s, row := range b.rows {
-		for k, id := range row {
-			a.next[int(to[s])<<a.shift|k] = uint32(to[id]) << a.shift
+	for s := range b.states {
+		row := a.next[int(to[s])<<a.shift:]
+		for k, id := range b.rows[s*len(b.samples):][:len(b.samples)] {
+			row[k] = uint32(to[id]) << a.shift
 		}
 	}
 	a.start = a.step(uint32(to[0])<<a.shift, 0)
