@@ -177,22 +177,25 @@ func TestSilentIssuer(t *testing.T) {
 	if _, err := issuer.Verify(t.Context(), token); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("before anything is known: %v", err)
 	}
+	issuer.awaitReading() // it asks for the time too
 	now = now.Add(fetchEvery)
 	if _, err := issuer.Verify(t.Context(), token); !errors.Is(err, ErrUnreachable) || !strings.Contains(issuer.Trouble(), "refused") {
 		t.Errorf("%v, %q", err, issuer.Trouble())
 	}
 	mock.Down.Store(false)
+	issuer.awaitReading()
 	now = now.Add(fetchEvery)
 	if _, err := issuer.Verify(t.Context(), token); err != nil || issuer.Trouble() != "" {
 		t.Errorf("%v, %q", err, issuer.Trouble())
 	}
 	mock.Down.Store(true)
+	issuer.awaitReading()
 	now = now.Add(keysFor - time.Second)
 	if _, err := issuer.Verify(t.Context(), token); err != nil {
 		t.Errorf("within the day: %v", err)
 	}
-	now = now.Add(2 * time.Second)
 	issuer.awaitReading()
+	now = now.Add(2 * time.Second)
 	if _, err := issuer.Verify(t.Context(), token); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("after the day: %v", err)
 	}
