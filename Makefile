@@ -74,7 +74,7 @@ test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	$(GO) test -race -shuffle=on -short -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
 	$(GO) test -shuffle=on -timeout 20m $$($(GO) list ./... | grep -E '$(ALONE)')
 	$(GO) test -timeout 20m -count=1 ./runtime/internal/journal
-	$(GO) test -timeout 20m -count=1 -run 'TestTheWorstCallsAreBounded|TestLargeCallsLookAtTheClock' ./hostfuncs
+	$(GO) test -timeout 20m -count=1 -run 'TestHostFunctionsPayFirst|TestTheWorstCallsAreBounded|TestLargeCallsLookAtTheClock' ./hostfuncs
 	$(GO) test -timeout 20m -count=1 -run 'TestAnOpenPageCostsLittle' ./cli/internal/ui
 	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
 	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./runtime/internal/crashtest

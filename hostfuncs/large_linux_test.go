@@ -197,7 +197,7 @@ type largeTiming struct {
 // TestLargeCallsLookAtTheClock: whatever is large in an event or a text of a guest's, the
 // clock is looked at while a host function works on it.
 func TestLargeCallsLookAtTheClock(t *testing.T) {
-	if raceDetector {
+	if RaceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
 	}
 	lab := newLaboratory(t)

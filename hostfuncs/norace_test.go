@@ -2,4 +2,4 @@
 
 package hostfuncs
 
-const raceDetector = false
+const RaceDetector = false

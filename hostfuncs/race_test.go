@@ -2,4 +2,4 @@
 
 package hostfuncs
 
-const raceDetector = true
+const RaceDetector = true

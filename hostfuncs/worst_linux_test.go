@@ -322,7 +322,7 @@ func (l *laboratory) choose(state *State, s *hostShape, how int, last int32) int
 // TestTheWorstCallsAreBounded holds what the search found, before and after weights were
 // set, to what a unit may take.
 func TestTheWorstCallsAreBounded(t *testing.T) {
-	if raceDetector {
+	if RaceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
 	}
 	files, err := filepath.Glob("testdata/worst/*.json")
