@@ -15,6 +15,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/internal/gate"
+	"auditrelay/runtime/internal/delivery"
 	"auditrelay/runtime/internal/journal"
 )
 
@@ -183,9 +184,14 @@ func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, 
 		return
 	}
 	var seen Sight
-	seen.Arrived, seen.Exposed, seen.Unreadable = c.search(p, holds)
+	named, exposed, readable := c.search(p)
+	if sequence == 0 && !named { // SendCanary has not returned yet, or the id is not in what left
+		sequence, _, err := r.lookup("", c.ID)
+		holds = err == nil && slices.Contains(p.Sequences, sequence)
+	}
+	seen.Arrived, seen.Exposed, seen.Unreadable = named || holds && readable, exposed, holds && !readable
 	if seen.Arrived && slices.Contains(c.ReadBack, callback.Name) {
-		seen.Back = r.readBack(ctx, c, callback, *p, receipt)
+		seen.Back = r.readBack(ctx, c, callback, *p, receipt, named)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,21 +211,23 @@ func worse(a, b CanaryResult) CanaryResult {
 	return a
 }
 
-// search looks for the canary in a payload, of which holds says that it must be there.
-func (c *Canary) search(p *auditrelay.Payload, holds bool) (arrived, exposed, unreadable bool) {
+// search looks for the canary's id, which a policy may have hidden, and for its secrets in a
+// payload. What is not readable was not searched.
+func (c *Canary) search(p *auditrelay.Payload) (named, exposed, readable bool) {
 	content, err := gate.Content(p)
-	arrived = err == nil && bytes.Contains(content, []byte(c.ID))
+	named = err == nil && bytes.Contains(content, []byte(c.ID))
 	for _, secret := range c.Secrets {
 		exposed = exposed || err == nil && bytes.Contains(content, []byte(secret)) || bytes.Contains([]byte(p.Key), []byte(secret))
 		for _, value := range p.Headers {
 			exposed = exposed || bytes.Contains([]byte(value), []byte(secret))
 		}
 	}
-	return arrived, exposed, err != nil && holds
+	return named, exposed, err == nil
 }
 
-// readBack says how the canary stands at the destination.
-func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p auditrelay.Payload, receipt auditrelay.Receipt) (result CanaryResult) {
+// readBack says how the canary stands at the destination; named, that its id was sent, and
+// so must be there.
+func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p auditrelay.Payload, receipt auditrelay.Receipt, named bool) (result CanaryResult) {
 	reader, ok := callback.Sink.(auditrelay.Reader)
 	if !ok {
 		return CanaryUnread
@@ -240,12 +248,12 @@ func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p
 		r.log.Error("a canary could not be read back", "callback", callback.Name, "error", err)
 		return CanaryUnread
 	}
-	switch arrived, exposed, unreadable := c.search(&auditrelay.Payload{Body: held}, true); {
+	switch there, exposed, readable := c.search(&auditrelay.Payload{Body: held}); {
 	case exposed:
 		return CanaryExposed
-	case unreadable:
+	case !readable:
 		return CanaryUnreadable
-	case !arrived:
+	case named && !there, len(held) == 0:
 		return CanaryMissing
 	}
 	return CanaryMasked
@@ -263,10 +271,12 @@ const (
 	CanaryMissing    CanaryResult = "missing"    // acknowledged, and not at the destination when that was read
 	CanaryUnread     CanaryResult = "unread"     // acknowledged, and the destination could not be read
 	CanaryPending    CanaryResult = "pending"    // it has not arrived yet
+	CanaryLater      CanaryResult = "later"      // the callback came after the canary was sent, and gets none of it
 	// Others are outcomes with their cause: filtered: when, dead_lettered: leak.
 )
 
-// CanaryResults returns how a canary fared so far on the callbacks that were assigned it.
+// CanaryResults returns how a canary fared so far, by callback: on those that were assigned
+// it, and on those that came later.
 func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]CanaryResult, error) {
 	sights := c.Sights()
 	e, err := r.Explain(ctx, "", c.ID)
@@ -274,6 +284,13 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 		return nil, err
 	}
 	results := map[string]CanaryResult{}
+	late, err := r.startedAfter(e.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range late {
+		results[name] = CanaryLater
+	}
 	for i := range e.Callbacks {
 		end := &e.Callbacks[i]
 		if end.Replay != "" || !end.Assigned {
@@ -284,6 +301,8 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 		switch {
 		case seen.Exposed:
 			result = CanaryExposed
+		case end.Outcome != auditrelay.Pending && end.Outcome != auditrelay.Delivered:
+			result = CanaryResult(fmt.Sprintf("%s: %s", end.Outcome, end.Cause)) // a tombstone may have arrived
 		case seen.Arrived && seen.Back != "":
 			result = seen.Back
 		case seen.Arrived:
@@ -292,10 +311,19 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 			result = CanaryUnreadable
 		case end.Outcome == auditrelay.Delivered:
 			result = CanaryUnseen
-		case end.Outcome != auditrelay.Pending:
-			result = CanaryResult(fmt.Sprintf("%s: %s", end.Outcome, end.Cause))
 		}
 		results[end.Callback] = result
 	}
 	return results, nil
+}
+
+// startedAfter lists the callbacks that were added after an event, and so never get it.
+func (r *Runtime) startedAfter(sequence uint64) (names []string, err error) {
+	states, err := delivery.States(r.journal)
+	for _, s := range states {
+		if sequence != 0 && s.Replay == nil && s.Start > sequence {
+			names = append(names, s.Callback)
+		}
+	}
+	return names, err
 }

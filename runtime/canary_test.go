@@ -96,6 +96,55 @@ func TestCanaryIsReadBack(t *testing.T) {
 	}
 }
 
+// A policy may hide the event's id. What was sent is then told by its sequence: the canary
+// arrived masked, or exposed, all the same, and the destination can still be read.
+func TestCanaryWithoutItsID(t *testing.T) {
+	hides := func(c *filter.Call) (auditrelay.Verdict, error) {
+		for _, name := range []string{"id", "object_id"} {
+			path, err := document.ParsePath(name)
+			if err != nil {
+				return auditrelay.NoVerdict, err
+			}
+			if err := c.Document.SetString(c.Document.Each(path, document.None), []byte("***")); err != nil {
+				return auditrelay.NoVerdict, err
+			}
+		}
+		return auditrelay.Keep, nil
+	}
+	hidden := runtime.Step{Name: "hidden", Filter: fn(hides).filter()}
+	masked := runtime.Step{Name: "masked", Filter: fn(canaryMasks).filter()}
+	same := func(p auditrelay.Payload) ([]byte, error) { return p.Body, nil }
+	callbacks := []runtime.Callback{
+		{Name: "masked", Steps: []runtime.Step{masked, hidden}, Sink: &memorySink{}},
+		{Name: "exposed", Steps: []runtime.Step{hidden}, Sink: &memorySink{}},
+		{Name: "read", Steps: []runtime.Step{masked, hidden}, Sink: readSink{&memorySink{}, same}},
+		{Name: "gone", Steps: []runtime.Step{masked, hidden}, Sink: readSink{&memorySink{}, func(auditrelay.Payload) ([]byte, error) { return nil, nil }}},
+	}
+	for i := range callbacks {
+		callbacks[i] = quick(callbacks[i])
+	}
+	r := start(t, runtime.Options{Dir: t.TempDir(), Callbacks: callbacks})
+	c, err := r.SendCanary(t.Context(), "read", "gone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]runtime.CanaryResult{"masked": runtime.CanaryMasked, "exposed": runtime.CanaryExposed, "read": runtime.CanaryMasked, "gone": runtime.CanaryMissing}
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+		got, err := r.CanaryResults(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if maps.Equal(got, want) {
+			tick.Stop()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("results %v, want %v", got, want)
+		}
+	}
+}
+
 // canaryMasks takes the canary's secrets out.
 func canaryMasks(c *filter.Call) (auditrelay.Verdict, error) {
 	path, err := document.ParsePath("updated_values")
@@ -162,16 +211,16 @@ func TestCanaryResults(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r = start(t, runtime.Options{Dir: dir, Callbacks: callbacks()})
+	r = start(t, runtime.Options{Dir: dir, Callbacks: append(callbacks(), quick(runtime.Callback{Name: "late", Sink: &memorySink{}, Steps: masked}))})
 	last, err := r.LastCanary()
 	if err != nil || last == nil || last.ID != c.ID || last.Ended {
 		t.Fatalf("the canary after a restart: %+v, %v", last, err)
 	}
 	results(r, last, map[string]runtime.CanaryResult{"masked": runtime.CanaryUnseen, "exposed": runtime.CanaryUnseen, "binary": runtime.CanaryUnseen,
-		"dropped": "filtered: drop", "held": runtime.CanaryPending})
+		"dropped": "filtered: drop", "held": runtime.CanaryPending, "late": runtime.CanaryLater})
 	held.set(nil)
 	results(r, last, map[string]runtime.CanaryResult{"masked": runtime.CanaryUnseen, "exposed": runtime.CanaryUnseen, "binary": runtime.CanaryUnseen,
-		"dropped": "filtered: drop", "held": runtime.CanaryMasked})
+		"dropped": "filtered: drop", "held": runtime.CanaryMasked, "late": runtime.CanaryLater})
 	for _, p := range held.objects {
 		for _, secret := range c.Secrets {
 			if bytes.Contains(p.Body, []byte(secret)) {

@@ -44,6 +44,7 @@ func (d *daemon) canaryTurn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.keepExpected(d.canary.Load(), expected)
 	switch {
 	case last != nil && !last.Ended:
 		return d.judgeCanary(ctx, last, expected, options.Within)
@@ -51,13 +52,28 @@ func (d *daemon) canaryTurn(ctx context.Context) error {
 		d.canary.Store(nil) // nothing is asked for, and nothing is missed
 		return nil
 	case last != nil:
-		d.canary.Store(last)
+		d.keepExpected(last, expected)
 	}
 	if last != nil && time.Since(last.Sent) < options.Every {
 		return nil
 	}
 	_, err = d.rt.SendCanary(ctx, options.ReadBack...)
 	return err
+}
+
+// keepExpected keeps how a canary fared, without the callbacks at which none is expected any
+// more: those that were removed, or left out of the list.
+func (d *daemon) keepExpected(c *runtime.Canary, expected []string) {
+	if c == nil {
+		return
+	}
+	results := map[string]runtime.CanaryResult{}
+	for name, result := range c.Results {
+		if slices.Contains(expected, name) {
+			results[name] = result
+		}
+	}
+	d.canary.Store(&runtime.Canary{ID: c.ID, Sequence: c.Sequence, Sent: c.Sent, Ended: c.Ended, Results: results})
 }
 
 // judgeCanary records how a canary fared once that is decided, or its time is over.
@@ -72,6 +88,9 @@ func (d *daemon) judgeCanary(ctx context.Context, c *runtime.Canary, expected []
 		result, ok := all[name]
 		if !ok {
 			result = runtime.CanaryPending
+		}
+		if result == runtime.CanaryLater {
+			continue // it is expected from the next one on
 		}
 		results[name] = result
 		open = open || result == runtime.CanaryPending
