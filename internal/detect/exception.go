@@ -3,8 +3,10 @@ package detect
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"auditrelay/document"
@@ -61,29 +63,32 @@ func newExceptions(c *Catalogue, list []Exception) (*exceptions, error) {
 		return nil, fmt.Errorf("%d exceptions, at most %d", len(list), maxExceptions)
 	}
 	e := &exceptions{all: make([]exception, len(list)), paths: make([]*document.Path, len(list))}
+	var errs []error
+	bad := func(i int, field string, err error) { errs = append(errs, &ExceptionError{i, field, err}) }
 	for i, x := range list {
 		one := &e.all[i]
 		one.Exception = x
-		if x.Path == "" && x.SHA256 == "" {
-			return nil, &ExceptionError{i, "path", fmt.Errorf("it excepts everything: give a path, a value's sha256, or both")}
+		if x.SHA256 == "" && (x.Path == "" || x.Detector == "" && everywhere(x.Path)) {
+			bad(i, "path", errors.New("it excepts everything: give a path, a value's sha256, or both"))
+			continue
 		}
+		var err error
 		if x.Path != "" {
-			p, err := document.ParsePath(x.Path)
-			if err != nil {
-				return nil, &ExceptionError{i, "path", err}
+			if e.paths[i], err = document.ParsePath(x.Path); err != nil {
+				bad(i, "path", err)
 			}
-			e.paths[i] = p
 		}
 		if x.SHA256 != "" {
 			sum, err := hex.DecodeString(x.SHA256)
 			if err != nil || len(sum) != sha256.Size {
-				return nil, &ExceptionError{i, "sha256", fmt.Errorf("expected 64 hexadecimal digits, as auditrelay detectors test prints them")}
+				bad(i, "sha256", errors.New("expected 64 hexadecimal digits, as auditrelay detectors test prints them"))
+				continue
 			}
 			one.sum = [sha256.Size]byte(sum)
 		}
 		if x.Detector != "" {
 			if c.count(x.Detector) == 0 {
-				return nil, &ExceptionError{i, "detector", fmt.Errorf("no detector and no group is called so")}
+				bad(i, "detector", c.unknown([]string{x.Detector}))
 			}
 			for _, d := range c.detectors {
 				if d.Name == x.Detector || slices.Contains(d.Groups, x.Detector) {
@@ -92,7 +97,17 @@ func newExceptions(c *Catalogue, list []Exception) (*exceptions, error) {
 			}
 		}
 	}
-	return e, nil
+	return e, errors.Join(errs...)
+}
+
+// everywhere reports whether a path selects every value there is.
+func everywhere(path string) bool {
+	for step := range strings.SplitSeq(path, ".") {
+		if strings.Trim(step, "*") != "" {
+			return false
+		}
+	}
+	return strings.Contains(path, "**")
 }
 
 // spares reports whether an exception holds for a finding, and counts it.
