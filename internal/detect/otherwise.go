@@ -219,13 +219,17 @@ const cellsMost = 16
 func (n *named) tableCell(text []byte, at int) (Finding, bool) {
 	const before = 1024
 	window := text[max(0, at-before):at]
-	row := bytes.LastIndex(window, []byte("<tr"))
-	head := bytes.Index(window, []byte("<th"))
-	if row < 0 || head < 0 || head > row {
-		return Finding{}, false
+	row, column := len(window), -1 // those before this one
+	for !bytes.HasPrefix(window[row:], []byte("<tr")) {
+		if bytes.HasPrefix(window[row:], []byte("<td")) {
+			column++
+		}
+		if row = bytes.LastIndexByte(window[:row], '<'); row < 0 || column > cellsMost {
+			return Finding{}, false
+		}
 	}
-	column := bytes.Count(window[row:], []byte("<td")) - 1 // those before this one
-	if column < 0 || column > cellsMost {
+	head := bytes.Index(window[:row], []byte("<th"))
+	if head < 0 || column < 0 || column > cellsMost {
 		return Finding{}, false
 	}
 	heading := window[head:]
