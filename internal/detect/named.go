@@ -210,6 +210,11 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		how = assigned // as programs do
 	}
 	detector := n.judge(kinds, value, how)
+	if slash := start + len(value); detector == "" && bytes.HasPrefix(text[slash:], []byte(" / ")) { // creds: user / value
+		start = slash + len(" / ")
+		value = text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
+		detector = n.judge(kinds, value, written_)
+	}
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 

@@ -91,10 +91,54 @@ func lastWord(b []byte) (word, before []byte) {
 	return b[i+1:], b[:max(i, 0)]
 }
 
-// bracketed looks at "the API key (value)", which nothing but the value is in.
+// bracketed looks at "the API key (value)", which nothing but the value is in, and at "value
+// (password)".
 func (n *named) bracketed(text []byte, at int) (Finding, bool) {
-	f, ok := n.told(text, at-1, at)
-	return f, ok && f.End < len(text) && text[f.End] == ')'
+	if f, ok := n.told(text, at-1, at); ok && f.End < len(text) && text[f.End] == ')' {
+		return f, true
+	}
+	return n.noted(text, at)
+}
+
+// notedBytes is how long a name in brackets may be.
+const notedBytes = 24
+
+// noted looks at a value before text[at], a bracket in which nothing but password, or a word
+// for it, is. That may also tell how a user or a host logs in: "mail-7 (password)".
+func (n *named) noted(text []byte, at int) (Finding, bool) {
+	size := bytes.IndexByte(text[at+1:min(len(text), at+1+notedBytes)], ')')
+	if size < 2 {
+		return Finding{}, false
+	}
+	kinds := n.names.tells(text[at+1 : at+1+size])
+	if kinds&password == 0 {
+		return Finding{}, false
+	}
+	f, ok := n.before(text, at-1, kinds)
+	if !ok {
+		return Finding{}, false
+	}
+	value := text[f.Start:f.End]
+	seen, _ := classes(value)
+	drawn := seen&lower != 0 && seen&upper != 0 || len(value) >= 16 && random(value)
+	return f, drawn && bytes.IndexByte(value, '@') < 0
+}
+
+// before looks at the value that ends at end, in a text that calls it one of kinds behind it.
+func (n *named) before(text []byte, end int, kinds kind) (Finding, bool) {
+	for end > 0 && quotes[text[end-1]] {
+		end--
+	}
+	start := end
+	for start > 0 && end-start < valueJudged && !spokenEnd[text[start-1]] {
+		start--
+	}
+	value := text[start:end]
+	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
+		return Finding{}, false
+	}
+	detector := n.judge(kinds, value, written_)
+	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
 // spokenEnd is what stands before a value in a sentence.
@@ -137,19 +181,7 @@ func (n *named) called(size int) func(window []byte, at int) (Finding, bool) {
 		if kinds&(password|token) == 0 {
 			return Finding{}, false
 		}
-		for end > 0 && quotes[window[end-1]] {
-			end--
-		}
-		start := end
-		for start > 0 && !spokenEnd[window[start-1]] {
-			start--
-		}
-		value := window[start:end]
-		if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
-			return Finding{}, false
-		}
-		detector := n.judge(kinds, value, written_)
-		return Finding{Start: start, End: end, Detector: detector}, detector != ""
+		return n.before(window, end, kinds)
 	}
 }
 
