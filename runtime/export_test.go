@@ -33,3 +33,6 @@ func PassTime(r *Runtime, d time.Duration) {
 	defer r.approvals.mu.Unlock()
 	r.approvals.now = func() time.Time { return time.Now().Add(d) }
 }
+
+// Scanned is how many values of the journal were read.
+func Scanned(r *Runtime) uint64 { return r.journal.Scanned() }

@@ -154,18 +154,7 @@ func (f *found) besides() *leaf {
 // findOutcome finds the last outcome of an event in a log, and its last possible delivery.
 // That may stand in a leaf of its own, which leaves the outcome to another one.
 func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64) (f found, err error) {
-	err = r.journal.Entries(name, 0, 1<<62, func(at uint64, entry []byte) error {
-		if at%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if len(entry) != proof.OutcomeBytes || proof.Kind(entry[0]) != proof.KindOutcome {
-			return nil
-		}
-		parsed, err := proof.ParseEntry(entry)
-		o, is := parsed.(proof.Outcome)
-		if err != nil || !is || o.Sequence != sequence {
-			return nil
-		}
+	err = r.journal.Outcomes(ctx, name, sequence, func(at uint64, o proof.Outcome) error {
 		if o.Outcome != 0 {
 			f.outcome = &leaf{o, at}
 		}

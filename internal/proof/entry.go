@@ -163,6 +163,14 @@ func (o Outcome) Append(dst []byte) []byte {
 	return append(dst, o.Receipt[:]...)
 }
 
+// OutcomeSequence returns the sequence of an entry that is an outcome.
+func OutcomeSequence(entry []byte) (sequence uint64, ok bool) {
+	if len(entry) != OutcomeBytes || Kind(entry[0]) != KindOutcome {
+		return 0, false
+	}
+	return be.Uint64(entry[3:]), true
+}
+
 // Append appends the entry to dst.
 func (r Range) Append(dst []byte) []byte {
 	dst = append(dst, byte(KindRange), r.Outcome)

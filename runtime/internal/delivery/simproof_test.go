@@ -2,8 +2,10 @@ package delivery_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"auditrelay"
@@ -105,8 +107,9 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 	if err := checkTree(w.journal, name, leaves, tree.Root()); err != nil {
 		return nil, err
 	}
+	told := map[uint64][]uint64{}
 	log := &logged{outcomes: map[uint64]proof.Outcome{}, payloads: map[string]proof.Payload{}, possible: map[string]bool{}}
-	return log, w.journal.Entries(name, 0, tree.Size(), func(index uint64, entry []byte) error {
+	err = w.journal.Entries(name, 0, tree.Size(), func(index uint64, entry []byte) error {
 		if entry == nil {
 			return nil // erased
 		}
@@ -124,6 +127,7 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 			}
 			log.first = e.First
 		case proof.Outcome:
+			told[e.Sequence] = append(told[e.Sequence], index)
 			if e.Outcome != 0 {
 				log.outcomes[e.Sequence] = e
 			}
@@ -138,6 +142,32 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return log, w.checkFound(name, told)
+}
+
+// checkFound: what a look for one event's outcomes finds is what a walk through the log
+// has found. It looks for every fourth event.
+func (w *world) checkFound(name string, told map[uint64][]uint64) error {
+	size, err := w.journal.TreeSize(name)
+	if err != nil {
+		return err
+	}
+	for sequence := 1 + size%4; sequence < w.journal.Head().Next; sequence += 4 { // others another time
+		var found []uint64
+		if err := w.journal.Outcomes(context.Background(), name, sequence, func(index uint64, _ proof.Outcome) error {
+			found = append(found, index)
+			return nil
+		}); err != nil {
+			return err
+		}
+		if !slices.Equal(found, told[sequence]) {
+			return fmt.Errorf("log %s has outcomes of event %d at %d, and those at %d are found", name, sequence, told[sequence], found)
+		}
+	}
+	return nil
 }
 
 // checkLog holds what a lane's log says against how its events ended and what the

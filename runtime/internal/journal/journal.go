@@ -281,8 +281,8 @@ func (j *Journal) Head() Head {
 // where none is.
 func (j *Journal) Oldest() uint64 { return j.state.Load().oldest }
 
-// Scanned is how many values Scan and ScanAll have read since Open: tests of bounded
-// work count by it.
+// Scanned is how many values Scan, ScanAll and Outcomes have read since Open: tests of
+// bounded work count by it.
 func (j *Journal) Scanned() uint64 { return j.scanned.Load() }
 
 // Watch returns a channel that is closed when events are appended. Take the

@@ -35,6 +35,7 @@ const (
 	KindEntry                         // the entries of its leaves, by the index of the first
 	KindStatement                     // the entries of a sealed payload's records, by its number
 	KindResolved                      // a dead letter that ended, without its event, by its sequence
+	KindSpan                          // which events a write of a log states outcomes of: see spans.go
 	kindEnd
 )
 
@@ -111,6 +112,16 @@ func EntryKey(log string, index uint64) Key { return numbered(KindEntry, log, in
 
 // StatementKey is what is to be stated of a sealed payload's records once it is settled.
 func StatementKey(lane string, number uint64) Key { return numbered(KindStatement, lane, number) }
+
+// SpanKey is the span of the write of a log that begins at an index, under a block of
+// sequences that it touches.
+func SpanKey(log string, level int, block, index uint64) Key {
+	name := append([]byte(log), 0, byte(level)) // no log's name has a zero byte
+	return numbered(KindSpan, string(binary.BigEndian.AppendUint64(name, block)), index)
+}
+
+// SpanMarkKey says which leaves of a log have spans.
+func SpanMarkKey(log string) Key { return numbered(KindSpan, log, 0) }
 
 // MetaKey is a value by name, outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }

@@ -73,8 +73,9 @@ func (e *edge) write(name string, leaves []proof.Hash, set func(k Key, v []byte)
 // Tree is one log, open to be added to. It belongs to one goroutine at a time. A tree
 // whose transaction was not committed knows no longer what is durable: open it anew.
 type Tree struct {
-	name string
-	edge edge
+	name    string
+	edge    edge
+	spanned spanned
 }
 
 // OpenTree loads a log; one that there is none of is empty.
@@ -85,7 +86,11 @@ func (j *Journal) OpenTree(name string) (*Tree, error) {
 	}
 	defer done()
 	e, err := j.loadEdge(name)
-	return &Tree{name: name, edge: e}, err
+	if err != nil {
+		return nil, err
+	}
+	have, err := j.spannedOf(name)
+	return &Tree{name: name, edge: e, spanned: have}, err
 }
 
 // TreeSize returns how many leaves a log has.
@@ -147,8 +152,9 @@ func (t *Tree) AppendStated(tx *Tx, last uint64, at Key, entries ...[]byte) {
 	t.grow(tx, entries)
 }
 
-// grow adds the leaves of entries.
+// grow adds the leaves of entries, and their span.
 func (t *Tree) grow(tx *Tx, entries [][]byte) {
+	t.span(tx, entries)
 	leaves := make([]proof.Hash, len(entries))
 	for i, e := range entries {
 		leaves[i] = proof.LeafHash(e)
@@ -198,8 +204,10 @@ func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, en
 }
 
 // PruneEntries forgets, in tx, the entries of a log that are all about events before a
-// sequence, and are all published: the log is, up to that size.
+// sequence, and are all published: the log is, up to that size. Outcomes finds nothing of
+// those events any more.
 func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) error {
+	pruneSpans(tx, name, before)
 	err := j.ScanAll(EntryKey(name, 0), EntryKey(name, published), func(k Key, v []byte, erased bool) error {
 		_, _, index, _ := k.Split()
 		if erased {

@@ -37,6 +37,8 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		{"TimesAndCounts", timesAndCounts},
 		{"Erase", erase},
 		{"Proofs", proofs},
+		{"Outcomes", outcomes},
+		{"OutcomesOfAnEarlierProgram", outcomesOfEarlier},
 		{"Watch", watch},
 		{"Close", closed},
 	} {
