@@ -12,7 +12,7 @@ import (
 type deliveriesCommand struct {
 	remote
 	Callback  string `arg:"" optional:"" help:"Only of this callback and its replays, or of one replay (callback@id). Default: all."`
-	State     string `help:"Only in this state: waiting, sending, failing, delivered, replaced, given_up, erased." placeholder:"STATE"`
+	State     string `help:"Only in this state: waiting, sending, failing, undelivered (these three), delivered, replaced, given_up, erased." placeholder:"STATE"`
 	Event     string `help:"Only payloads that held the event with this id." placeholder:"ID"`
 	Namespace string `help:"The event's namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
 	After     string `help:"Go on after a page." placeholder:"MARK"`

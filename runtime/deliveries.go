@@ -26,6 +26,9 @@ const (
 	DeliveryErased    DeliveryState = delivery.Forgotten // its encryption period was erased
 )
 
+// DeliveryUndelivered is for a DeliveryQuery alone: waiting, sending or failing.
+const DeliveryUndelivered DeliveryState = "undelivered"
+
 // DeliveryStates returns all states of a delivery.
 func DeliveryStates() []DeliveryState {
 	return []DeliveryState{DeliveryWaiting, DeliverySending, DeliveryFailing, DeliveryDelivered, DeliveryReplaced, DeliveryGivenUp, DeliveryErased}
@@ -68,7 +71,7 @@ type Delivery struct {
 type DeliveryQuery struct {
 	// Callback with its replays, or one replay by its name, callback@id. Empty: all.
 	Callback string
-	State    DeliveryState // empty: all
+	State    DeliveryState // or DeliveryUndelivered; empty: all
 	// ID of an event, and its namespace (empty: any): only payloads that held it.
 	Namespace, ID string
 	After         string // the next of the page before
@@ -105,8 +108,14 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 		}
 		event = &e
 	}
-	sealed := q.State == DeliveryWaiting || q.State == DeliverySending || q.State == DeliveryFailing
-	keep := func(d *delivery.Delivery) bool { return q.State == "" || DeliveryState(d.State) == q.State }
+	undelivered := func(s DeliveryState) bool {
+		return s == DeliveryWaiting || s == DeliverySending || s == DeliveryFailing
+	}
+	sealed := q.State == DeliveryUndelivered || undelivered(q.State)
+	keep := func(d *delivery.Delivery) bool {
+		state := DeliveryState(d.State)
+		return q.State == "" || state == q.State || q.State == DeliveryUndelivered && undelivered(state)
+	}
 	for _, s := range lanes {
 		name := s.LaneName()
 		if name < after {

@@ -127,6 +127,9 @@ func TestDeliveriesByState(t *testing.T) {
 	if got := states(runtime.DeliveryQuery{State: runtime.DeliveryReplaced, Limit: 2}); got[runtime.DeliveryReplaced] != all[runtime.DeliveryReplaced] || len(got) != 1 {
 		t.Errorf("replaced alone: %v of %v", got, all)
 	}
+	if got := states(runtime.DeliveryQuery{State: runtime.DeliveryUndelivered}); got[runtime.DeliveryFailing]+got[runtime.DeliverySending] != 1 || got[runtime.DeliveryReplaced]+got[runtime.DeliveryDelivered] > 0 {
+		t.Errorf("undelivered alone: %v of %v", got, all)
+	}
 	list, _, err := r.Deliveries(t.Context(), runtime.DeliveryQuery{ID: "b"})
 	if err != nil || len(list) < 2 || list[len(list)-1].Payload != 1 || list[len(list)-1].State != runtime.DeliveryReplaced {
 		t.Errorf("the refused event's payloads: %+v, %v", list, err)

@@ -186,7 +186,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'token-fil
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'ca' -d 'File of PEM certificates to trust instead of the system\'s.'
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'client-cert' -d 'File with a client certificate, PEM.'
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'client-key' -d 'File with the client certificate\'s key, PEM.'
-complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'state' -d 'Only in this state: waiting, sending, failing, delivered, replaced, given_up, erased.'
+complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'state' -d 'Only in this state: waiting, sending, failing, undelivered (these three), delivered, replaced, given_up, erased.'
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'event' -d 'Only payloads that held the event with this id.'
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'namespace' -d 'The event\'s namespace, such as litellm, emitted, auditrelay.'
 complete -c auditrelay -n '__fish_seen_subcommand_from deliveries' -l 'after' -d 'Go on after a page.'

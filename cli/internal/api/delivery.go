@@ -30,7 +30,7 @@ type Attempt struct {
 // DeliveryQuery selects deliveries. ID selects those that held an event.
 type DeliveryQuery struct {
 	Callback  string `query:"callback"`
-	State     string `query:"state"`
+	State     string `query:"state"` // of a Delivery, or undelivered: waiting, sending or failing
 	ID        string `query:"id"`
 	Namespace string `query:"namespace"`
 	After     string `query:"after"` // the next of the page before

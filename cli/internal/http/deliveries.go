@@ -14,8 +14,8 @@ func (s *Server) getDeliveries(r *http.Request, who principal, in api.DeliveryQu
 		return api.Deliveries{}, err
 	}
 	state := runtime.DeliveryState(in.State)
-	if states := runtime.DeliveryStates(); state != "" && !slices.Contains(states, state) {
-		return api.Deliveries{}, badRequest("state: no such state", "waiting, sending, failing, delivered, replaced, given_up or erased")
+	if states := runtime.DeliveryStates(); state != "" && state != runtime.DeliveryUndelivered && !slices.Contains(states, state) {
+		return api.Deliveries{}, badRequest("state: no such state", "waiting, sending, failing, or undelivered for these three; delivered, replaced, given_up or erased")
 	}
 	list, next, err := s.rt.Deliveries(r.Context(), runtime.DeliveryQuery{
 		Callback: in.Callback, State: state, Namespace: in.Namespace, ID: in.ID, After: in.After, Limit: limit,

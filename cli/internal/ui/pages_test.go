@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/cli/internal/api"
 	relayhttp "auditrelay/cli/internal/http"
 	"auditrelay/config"
 	"auditrelay/runtime"
@@ -26,6 +27,7 @@ type many struct {
 	handler http.Handler
 	pages   *server
 	events  int
+	asked   map[string]int // how often the pages called the API, by path
 }
 
 // newMany opens the relay in dir, or in a directory that the test removes where dir is "".
@@ -52,12 +54,16 @@ func newMany(t *testing.T, callbacks int, dir string) *many {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rt.Close() })
-	m := &many{t: t, rt: rt, events: int(rt.Stats().Head - 1)} // a kept journal has them already
+	m := &many{t: t, rt: rt, asked: map[string]int{}, events: int(rt.Stats().Head - 1)} // a kept journal has them already
 	h, err := relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet,
 		Pages: func(api http.Handler) http.Handler {
+			counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				m.asked[r.URL.Path]++
+				api.ServeHTTP(w, r)
+			})
 			m.pages = &server{Options: Options{API: api, Logger: quiet, now: time.Now}, sessions: newSessions(time.Now)}
-			return New(Options{API: api, Logger: quiet})
+			return New(Options{API: counted, Logger: quiet})
 		},
 	})
 	if err != nil {
@@ -153,6 +159,37 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 				t.Errorf("%s: %.0f allocations with %d events, %.0f with 10,000", path, now, size, before)
 			}
 		}
+	}
+}
+
+// TestUndeliveredLooksOnce: the screen looks through the payloads that are on their way once,
+// whatever their states.
+func TestUndeliveredLooksOnce(t *testing.T) {
+	m := newMany(t, 3, "")
+	m.grow(10)
+	m.get("/ui/undelivered")
+	if n := m.asked["/v1/deliveries"]; n != 1 {
+		t.Errorf("the screen looked through the payloads %d times", n)
+	}
+}
+
+// TestReasonsOfUndelivered: of many payloads that fail at once the relay keeps the attempts of
+// some. The others are not called untried.
+func TestReasonsOfUndelivered(t *testing.T) {
+	var view undeliveredView
+	for _, d := range []api.Delivery{
+		{State: "waiting"},
+		{State: "failing", Attempts: 2, History: []api.Attempt{{Kind: "transient", Reason: "timeout"}}},
+		{State: "failing", Attempts: 2},
+	} {
+		view.add(&d)
+	}
+	var got []string
+	for _, r := range view.Reasons {
+		got = append(got, r.State+": "+r.Reason)
+	}
+	if want := []string{"waiting: not tried yet", "failing: timeout", "failing: its attempts are no longer kept"}; !slices.Equal(got, want) {
+		t.Errorf("the reasons are %q, want %q", got, want)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // maxDiscarded bounds how many dead letters one act discards by cause.
 const maxDiscarded = 10_000
 
+// maxUndelivered bounds how many payloads are counted by their reasons.
+const maxUndelivered = 1000
+
 type undeliveredView struct {
 	Callbacks []callbackRow // with undelivered events or dead letters
 	Pending   uint64
@@ -46,15 +49,13 @@ func (v *visit) undelivered() error {
 			out.Callbacks = append(out.Callbacks, callbackRow{CallbackStatus: c})
 		}
 	}
-	for _, state := range []string{"failing", "sending", "waiting"} {
-		found, err := v.api.Deliveries(ctx, api.DeliveryQuery{State: state, Limit: listed})
-		if err != nil {
-			return err
-		}
-		out.More = out.More || found.Next != "" && len(found.Deliveries) == listed
-		for i := range found.Deliveries {
-			out.add(&found.Deliveries[i])
-		}
+	found, err := v.api.Deliveries(ctx, api.DeliveryQuery{State: "undelivered", Limit: maxUndelivered})
+	if err != nil {
+		return err
+	}
+	out.More = found.Next != "" && len(found.Deliveries) == maxUndelivered
+	for i := range found.Deliveries {
+		out.add(&found.Deliveries[i])
 	}
 	slices.SortStableFunc(out.Reasons, func(a, b undeliveredReason) int { return cmp.Compare(b.Records, a.Records) })
 	return v.show("undelivered", "Undelivered", out)
@@ -63,6 +64,9 @@ func (v *visit) undelivered() error {
 // add counts a payload under its reason.
 func (u *undeliveredView) add(d *api.Delivery) {
 	r := undeliveredReason{Callback: d.Callback, State: d.State, Reason: "not tried yet"}
+	if d.Attempts > 0 {
+		r.Reason = "its attempts are no longer kept"
+	}
 	if n := len(d.History); n > 0 {
 		a := &d.History[n-1]
 		r.Reason, r.Error = string(a.Reason), a.Error
