@@ -395,7 +395,9 @@ func (r *Runtime) changeRemoved(ctx context.Context, callback string, change cha
 
 // Replay makes a callback process a range of events again, with its current filters and
 // sink. The replay runs beside the callback's own deliveries, has its own account, and
-// survives a restart. An own record of it is part of the same write. It fails if retention removed the start of the range.
+// survives a restart. An own record of it is part of the same write.
+//
+// Errors: ErrNoCallback; ErrReplayRange, also where retention removed the start of the range.
 func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -492,10 +494,10 @@ func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 		from = oldest
 	}
 	if from < oldest {
-		return 0, 0, fmt.Errorf("replay from sequence %d: the journal's retention has forgotten the events before %d", from, oldest)
+		return 0, 0, fmt.Errorf("replay from sequence %d: %w: the journal's retention has forgotten the events before %d", from, ErrReplayRange, oldest)
 	}
 	if from > to {
-		return 0, 0, fmt.Errorf("replay from sequence %d to %d: the range ends before it begins", from, to)
+		return 0, 0, fmt.Errorf("replay from sequence %d to %d: %w: the range ends before it begins", from, to, ErrReplayRange)
 	}
 	return from, to, nil
 }

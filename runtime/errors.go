@@ -30,6 +30,9 @@ var (
 	ErrNotSeen = errors.New("never seen here")
 	// ErrBadPage: the mark of a page is not one that was returned for such a query.
 	ErrBadPage = errors.New("not the mark of a page of this list")
+	// ErrReplayRange: the range to replay ends before it begins, or begins before what
+	// retention keeps.
+	ErrReplayRange = errors.New("not a range that can be replayed")
 	// ErrNoCallback: no callback has this name.
 	ErrNoCallback = errors.New("no such callback")
 	// ErrNoDeadLetter: the callback has no dead letter with this sequence.

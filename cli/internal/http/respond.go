@@ -118,6 +118,8 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 		}
 	case errors.Is(err, runtime.ErrBadPage):
 		return badRequest("after: "+err.Error(), "give the next of the page before")
+	case errors.Is(err, runtime.ErrReplayRange):
+		return badRequest(err.Error(), "give sequences, or times, that the journal holds")
 	case errors.Is(err, runtime.ErrNoDeadReplay):
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -197,6 +198,9 @@ func (v *visit) checkModule() error {
 // pushModule uploads a module, or only checks it. A refused one is shown with all checks.
 func (v *visit) pushModule() error {
 	file, header, err := v.r.FormFile("module")
+	if err != nil && !errors.Is(err, http.ErrMissingFile) {
+		return unreadable(err, "the module", maxUpload)
+	}
 	if err != nil {
 		return &api.Error{Status: http.StatusBadRequest, Field: "module", Message: "no file was sent", Hint: "choose a .wasm file"}
 	}

@@ -225,7 +225,7 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 		}
 		if r.Method == http.MethodPost && !sc.upload {
 			if err := r.ParseForm(); err != nil {
-				v.failure(&api.Error{Status: http.StatusBadRequest, Message: "the form cannot be read"})
+				v.failure(unreadable(err, "the form", maxForm))
 				return
 			}
 		}
@@ -233,6 +233,14 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 			v.failure(err)
 		}
 	}
+}
+
+// unreadable says why what a form sent was not read.
+func unreadable(err error, what string, limit int64) *api.Error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &api.Error{Status: http.StatusRequestEntityTooLarge, Message: what + " is too large", Hint: "at most " + size(limit)}
+	}
+	return &api.Error{Status: http.StatusBadRequest, Message: what + " cannot be read"}
 }
 
 // may reports whether the caller has a role.
