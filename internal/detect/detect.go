@@ -118,6 +118,7 @@ func (s *Set) compile(c *Catalogue) error {
 	if len(s.named.rules) > 0 {
 		add(anchor{pattern: literal("\n"), notes: hasLines})
 		for _, a := range s.named.anchors() {
+			a.told = true
 			add(a)
 		}
 	}

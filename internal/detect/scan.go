@@ -29,6 +29,8 @@ type anchor struct {
 	notes notes
 	// extend returns the end of what find found, in the whole text; nil: as found.
 	extend func(text []byte, f Finding) int
+	// told: only what stands around it tells of what is found. What a policy leaves is none.
+	told bool
 }
 
 // pair is the pattern of two bytes.
@@ -124,6 +126,9 @@ func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank in
 	f.End += low
 	if a.extend != nil {
 		f.End = max(f.End, a.extend(text, f))
+	}
+	if a.told && left(text, f) {
+		return f, 0, false
 	}
 	if bit := s.nears[n]; bit >= 0 && (w.name.near|s.catalogue.near.tells(text[max(0, f.Start-nearBytes):f.Start]))>>bit&1 == 0 {
 		return f, 0, false
