@@ -15,6 +15,10 @@ func (h *hole) rows(ours, peer, postgres string) []*sinkRow {
 	theirs := func(name, output string) *sinkRow {
 		return &sinkRow{name: "Benthos, " + name, base: 1, make: func(dir string) (*system, error) { return benthosTo(peer, dir, output) }}
 	}
+	way := []*sinkRow{
+		{name: "auditrelay, a whole way", ours: true, way: true, make: func(dir string) (*system, error) { return relayWith(ours, dir, ourWay) }},
+		{name: "Benthos, a whole way", way: true, make: func(dir string) (*system, error) { return benthosWith(peer, dir, theirWay) }},
+	}
 	rows := []*sinkRow{mine("no sink", ""), theirs("no sink (drop)", "drop: {}")}
 	rows[0].floor, rows[1].floor = true, true
 	rows = append(rows, h.collectors(mine, theirs)...)
@@ -28,8 +32,28 @@ func (h *hole) rows(ours, peer, postgres string) []*sinkRow {
 	if postgres != "" {
 		rows = append(rows, mine("postgres", fmt.Sprintf(`postgres: {url: %q}`, postgres)))
 	}
-	return rows
+	return append(rows, way...)
 }
+
+// The whole way, of each: one action is dropped, a field masked and another deleted, which
+// stands in a text that holds JSON, and the rest goes into a file.
+const (
+	ourWay = `
+filters: {edit: {redact: {rules: [{paths: [changed_by_api_key], do: mask}, {paths: [updated_values.password], do: remove}]}}}
+callbacks:
+  - {name: c, when: {action: [created, updated, deleted]}, filters: [edit], sink: {file: {path: out/audit.ndjson}}}
+`
+	theirWay = `
+pipeline:
+  processors:
+    - mapping: 'root = if this.action == "blocked" { deleted() }'
+    - mapping: |
+        root = this
+        root.changed_by_api_key = "***"
+        root.updated_values = this.updated_values.parse_json().without("password").format_json(no_indent: true).string()
+output: {file: {path: DIR/audit.ndjson, codec: lines}}
+`
+)
 
 type row func(name, configuration string) *sinkRow
 

@@ -23,6 +23,7 @@ type sinkRow struct {
 	ours  bool
 	base  int  // the row without a sink
 	floor bool // it is one
+	way   bool // a whole way: requests of 100, of whose events one in ten is dropped
 
 	rate, cpu []float64 // events a second; us an event
 }
@@ -53,7 +54,7 @@ func sinkHoles(dir, ours, peer string, n int, wanted *regexp.Regexp, postgres st
 	fmt.Println("| | events/s | CPU an event, us | of it the sink's |\n|---|---|---|---|")
 	for _, r := range rows {
 		own := "-"
-		if !r.floor {
+		if !r.floor && !r.way {
 			own = fmt.Sprintf("%.1f", middle(r.cpu)-middle(rows[r.base].cpu))
 		}
 		fmt.Printf("| %s | %.0f (%.0f to %.0f) | %.1f (%.1f to %.1f) | %s |\n", r.name, middle(r.rate), slices.Min(r.rate), slices.Max(r.rate),
@@ -69,6 +70,13 @@ func middle(values []float64) float64 {
 
 // relayTo is auditrelay with one callback without filters.
 func relayTo(program, dir, sink string) (*system, error) {
+	if sink == "" {
+		return relayWith(program, dir, "callbacks: []\n")
+	}
+	return relayWith(program, dir, fmt.Sprintf("callbacks:\n  - {name: c, sink: {%s}}\n", sink))
+}
+
+func relayWith(program, dir, callbacks string) (*system, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -77,15 +85,16 @@ func relayTo(program, dir, sink string) (*system, error) {
 		account: "http://" + address + "/v1/callbacks/"}
 	config := filepath.Join(dir, "auditrelay.yaml")
 	s.args = []string{"serve", "--config", config, "--listen", address}
-	callbacks := "callbacks: []\n"
-	if sink != "" {
-		callbacks = fmt.Sprintf("callbacks:\n  - {name: c, sink: {%s}}\n", strings.ReplaceAll(sink, "out/", dir+"/out/"))
-	}
+	callbacks = strings.ReplaceAll(callbacks, "out/", dir+"/out/")
 	return s, os.WriteFile(config, fmt.Appendf(nil, "data_dir: %s/data\njournal: {reserve: 0}\n%s", dir, callbacks), 0o600)
 }
 
 // benthosTo is Benthos with one output: it answers when that has the events.
 func benthosTo(program, dir, output string) (*system, error) {
+	return benthosWith(program, dir, fmt.Sprintf("output: {%s}\n", output))
+}
+
+func benthosWith(program, dir, pipeline string) (*system, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -99,8 +108,7 @@ logger: {level: ERROR}
 input:
   http_server: {path: /post, timeout: 60s}
   processors: [{unarchive: {format: lines}}]
-output: {%s}
-`, address, strings.ReplaceAll(output, "DIR", dir)), 0o600)
+%s`, address, strings.ReplaceAll(pipeline, "DIR", dir)), 0o600)
 }
 
 // measure sends n events in requests of 1,000, eight at a time, and waits until all are
@@ -116,11 +124,19 @@ func (r *sinkRow) measure(dir string, n int) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	bodies := make(chan []byte, n/1000+1)
-	for at := 0; at < n; at += 1000 {
+	per, expected := 1000, n
+	if r.way {
+		per, expected = 100, n-n/10
+	}
+	bodies := make(chan []byte, n/per+1)
+	for at := 0; at < n; at += per {
 		var body bytes.Buffer
-		for i := at; i < min(at+1000, n); i++ {
-			body.Write(append(event(i), '\n'))
+		for i := at; i < min(at+per, n); i++ {
+			data := event(i)
+			if r.way && i%10 == 9 {
+				data = bytes.Replace(data, []byte(`"action":"updated"`), []byte(`"action":"blocked"`), 1)
+			}
+			body.Write(append(data, '\n'))
 		}
 		bodies <- bytes.TrimSuffix(body.Bytes(), []byte("\n"))
 	}
@@ -152,15 +168,46 @@ func (r *sinkRow) measure(dir string, n int) error {
 		}
 	}
 	if r.ours && !r.floor {
-		if err := s.delivered("c", n); err != nil {
+		if err := s.delivered("c", expected); err != nil {
 			s.kill()
 			return err
 		}
 	}
 	took := time.Since(begun)
 	s.stop()
+	if r.way {
+		if err := wholeWay(dir, r.ours, expected); err != nil {
+			return err
+		}
+	}
 	r.rate = append(r.rate, float64(n)/took.Seconds())
 	r.cpu = append(r.cpu, float64(s.cpu.Microseconds())/float64(n))
+	return nil
+}
+
+// wholeWay checks what came out at the end of a whole way.
+func wholeWay(dir string, ours bool, expected int) error {
+	name := filepath.Join(dir, "audit.ndjson")
+	if ours {
+		name = filepath.Join(dir, "out", "audit.ndjson")
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	came := 0
+	for line := range bytes.Lines(text) {
+		if !bytes.Contains(line, []byte(`"id":"event-`)) {
+			continue // a record of the relay's own
+		}
+		came++
+		if !bytes.Contains(line, []byte(`"changed_by_api_key":"***"`)) || bytes.Contains(line, []byte("password")) || bytes.Contains(line, []byte(`"blocked"`)) {
+			return fmt.Errorf("an event came out that should not, or not so: %s", line)
+		}
+	}
+	if came != expected {
+		return fmt.Errorf("%d events came out, of %d", came, expected)
+	}
 	return nil
 }
 
