@@ -67,7 +67,7 @@ func (r *Runtime) Completeness(ctx context.Context, days int) (Completeness, err
 	}
 	out.Days = r.days(out.At, min(max(days, 1), MaxDays))
 	head := r.journal.Accepted()
-	accepted, err := r.completeLog("", head.Name, r.lastSignedAccepted())
+	accepted, err := r.completeLog("", head.Name, head.Size, r.lastSignedAccepted())
 	if err != nil {
 		return out, err
 	}
@@ -152,21 +152,26 @@ func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) 
 	if s.Log == "" {
 		return nil
 	}
-	log, err := r.completeLog(s.Callback, journal.DeliveredName(s.Log, s.ID), s.Attested.At)
+	size := uint64(0)
+	if p, err := r.pump(s.Callback); err == nil && s.Log == r.journal.Identity().Incarnation {
+		size = p.seen.Load().Leaves
+	}
+	log, err := r.completeLog(s.Callback, journal.DeliveredName(s.Log, s.ID), size, s.Attested.At)
 	if err == nil {
 		out.Logs = append(out.Logs, log)
 	}
 	return err
 }
 
-// completeLog holds a log against its last checkpoint.
-func (r *Runtime) completeLog(callback, name string, at time.Time) (CompleteLog, error) {
-	out := CompleteLog{Callback: callback, SignedAt: at}
-	size, err := r.journal.TreeSize(name)
-	if err != nil {
-		return out, err
+// completeLog holds a log against its last checkpoint. size is how many entries it has, if
+// that is known without reading it.
+func (r *Runtime) completeLog(callback, name string, size uint64, at time.Time) (out CompleteLog, err error) {
+	if size == 0 {
+		if size, err = r.journal.TreeSize(name); err != nil {
+			return out, err
+		}
 	}
-	out.Size = size
+	out = CompleteLog{Callback: callback, Size: size, SignedAt: at}
 	signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
 	if err != nil || !ok || r.signing == nil {
 		return out, err

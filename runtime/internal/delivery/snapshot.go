@@ -23,14 +23,18 @@ type Snapshot struct {
 	NextTry   time.Time // when what failed is tried again, zero where nothing did
 	Attempts  uint64
 	Failures  map[string]uint64
+	Leaves    uint64 // of its log; 0: not known before the lane states something
 }
 
-// Snapshot copies what is to be seen of the lane. Its State is durable only if
-// the last transaction was committed.
+// Snapshot copies what is to be seen of the lane. Its State and Leaves are durable
+// only if the last transaction was committed.
 func (l *Lane) Snapshot() *Snapshot {
 	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
 		Blocked: l.blocked, Done: l.Done(), Unproved: l.Unattested(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
 	s.State.Causes = maps.Clone(l.state.Causes)
+	if l.tree != nil && l.state.Log == l.journal.Identity().Incarnation {
+		s.Leaves = l.tree.Size()
+	}
 	s.NextTry = l.nextTry()
 	s.Held = l.held()
 	for _, p := range l.pending {

@@ -281,7 +281,7 @@ func (j *Journal) Head() Head {
 // where none is.
 func (j *Journal) Oldest() uint64 { return j.state.Load().oldest }
 
-// Scanned is how many values Scan, ScanAll and Outcomes have read since Open: tests of
+// Scanned is how many values Scan, ScanAll, Outcomes and TreeSize have read since Open: tests of
 // bounded work count by it.
 func (j *Journal) Scanned() uint64 { return j.scanned.Load() }
 

@@ -271,6 +271,7 @@ func (j *Journal) treeSize(name string) (uint64, error) {
 	if !it.Last() {
 		return 0, it.Error()
 	}
+	j.scanned.Add(1)
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return 0, err
