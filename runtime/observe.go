@@ -286,7 +286,9 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 			ending.History = r.history(s.ID).of(end.Payload)
 		}
 		err = delivery.Receipts(r.journal, r.receipts, s, sequence, sequence+1, func(d delivery.Receipt) error {
-			ending.Receipts = append(ending.Receipts, receiptOf(s, &d))
+			one := receiptOf(s, &d)
+			one.Now = end.Outcome
+			ending.Receipts = append(ending.Receipts, one)
 			return nil
 		})
 		if err != nil {

@@ -25,9 +25,12 @@ type Receipt struct {
 	// Again: the event was a dead letter and was processed again.
 	Again bool
 
-	// Outcome is the outcome at the seal. Delivered means that delivery was due: Explain
-	// has its result. If the destination refused the event later, Refused has the cause.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due: Now has
+	// what became of that. If the destination refused the event later, Refused has the cause.
 	Outcome auditrelay.Outcome
+	// Now is the event's outcome when the receipt was read, whichever receipt of the event
+	// it is: Pending while it waits for its delivery.
+	Now     auditrelay.Outcome
 	Cause   auditrelay.Cause
 	Filter  string // the filter that decided or failed
 	Reason  string
@@ -118,11 +121,23 @@ func (r *Runtime) Receipts(ctx context.Context, q ReceiptQuery, fn func(Receipt)
 }
 
 func (r *Runtime) laneReceipts(ctx context.Context, s *delivery.State, from, to uint64, fn func(Receipt) error) error {
+	ends := delivery.NewExplainer(r.journal, s)
 	return delivery.Receipts(r.journal, r.receipts, s, from, to, func(d delivery.Receipt) error {
 		if err := errors.Join(ctx.Err(), r.ctx.Err()); err != nil {
 			return err
 		}
+		end, err := ends.Explain(&auditrelay.Event{Sequence: d.Sequence}) // it has a receipt: it was assigned
+		if err != nil {
+			return err
+		}
 		out := receiptOf(s, &d)
+		out.Now = d.Outcome // all that is known where retention removed the chunk
+		if end.Assigned {
+			out.Now = end.Outcome
+		}
+		if d.Again && (out.Now == auditrelay.DeadLettered || out.Now == auditrelay.Discarded) {
+			out.Refused = end.Cause
+		}
 		if !d.Again && d.Outcome == auditrelay.Delivered {
 			cause, err := delivery.Refused(r.journal, s, d.Sequence)
 			if err != nil {

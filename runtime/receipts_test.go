@@ -104,6 +104,7 @@ func TestEveryEventHasItsReceipt(t *testing.T) {
 	for i := range all {
 		got := all[i]
 		w := want[i]
+		w.Now = w.Outcome
 		if len(got.Input) != 32 || (got.Output != "") != (w.Outcome == auditrelay.Delivered) || (got.Output == got.Input) != (w.ID == "plain") {
 			t.Errorf("%s: digests %q and %q", got.ID, got.Input, got.Output)
 		}

@@ -123,9 +123,12 @@ type Receipt struct {
 	// Again: the event was a dead letter and was processed again.
 	Again bool `json:"again,omitempty"`
 
-	// Outcome is the outcome at the seal. Delivered means that delivery was due. If the
-	// destination refused the event later, Refused has the cause.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due: Now has
+	// what became of that. If the destination refused the event later, Refused has the cause.
 	Outcome auditrelay.Outcome `json:"outcome"`
+	// Now is the event's outcome when the receipt was read: pending while it waits for its
+	// delivery. Relays before it do not say.
+	Now     auditrelay.Outcome `json:"now"`
 	Cause   auditrelay.Cause   `json:"cause,omitempty"`
 	Filter  string             `json:"filter,omitempty"` // the filter that decided or failed
 	Reason  string             `json:"reason,omitempty"`

@@ -23,7 +23,7 @@ type Report struct {
 }
 
 // ReportCallback counts what became of the events of a period on one callback, by its
-// receipts. The last receipt of an event counts.
+// receipts and as things were when the report was made. The last receipt of an event counts.
 type ReportCallback struct {
 	Callback string                        `json:"callback"`
 	Outcomes map[auditrelay.Outcome]uint64 `json:"outcomes"`

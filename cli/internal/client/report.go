@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,14 +80,23 @@ func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 		if n++; n > maxReportReceipts {
 			return errEnough
 		}
-		var one api.Receipt
+		var one struct {
+			api.Receipt
+			Now *auditrelay.Outcome `json:"now"` // nil: a relay that does not say
+		}
 		if err := json.Unmarshal(line, &one); err != nil {
 			return err
+		}
+		if one.Now == nil {
+			one.Now = &one.Outcome
+			if one.Refused != "" {
+				one.Now = new(auditrelay.DeadLettered)
+			}
 		}
 		if one.Replay != "" {
 			return nil
 		}
-		same := api.Receipt{Callback: one.Callback, Outcome: one.Outcome, Cause: one.Cause, Filter: one.Filter, Refused: one.Refused, Filters: one.Filters}
+		same := api.Receipt{Callback: one.Callback, Now: *one.Now, Cause: one.Cause, Filter: one.Filter, Refused: one.Refused, Filters: one.Filters}
 		key, err := json.Marshal(same)
 		if err != nil {
 			return err
@@ -131,12 +141,15 @@ func countKind(counts map[string]*api.ReportCallback, one *api.Receipt, events u
 		b = &api.ReportCallback{Callback: one.Callback, Outcomes: map[auditrelay.Outcome]uint64{}, Causes: map[string]uint64{}, Edits: map[string]uint64{}, Versions: map[string]uint64{}}
 		counts[one.Callback] = b
 	}
-	outcome, cause := one.Outcome, string(one.Cause)
-	if one.Refused != "" {
-		outcome, cause = auditrelay.DeadLettered, string(one.Refused)
-	}
-	b.Outcomes[outcome] += events
-	if outcome != auditrelay.Delivered {
+	b.Outcomes[one.Now] += events
+	if one.Now != auditrelay.Delivered {
+		cause := cmp.Or(string(one.Refused), string(one.Cause))
+		switch {
+		case one.Now == auditrelay.Pending:
+			cause = "not delivered yet"
+		case one.Now == auditrelay.Skipped:
+			cause = cmp.Or(cause, "given up")
+		}
 		b.Causes[strings.TrimSuffix(cause+", filter "+one.Filter, ", filter ")] += events
 	}
 	for _, f := range one.Filters {

@@ -74,7 +74,7 @@ func ending(e *runtime.Ending) api.Ending {
 func receipt(r *runtime.Receipt) api.Receipt {
 	return api.Receipt{
 		Callback: r.Callback, Replay: r.Replay, Sequence: r.Sequence, Namespace: r.Namespace, ID: r.ID, At: r.At, Again: r.Again,
-		Outcome: r.Outcome, Cause: r.Cause, Filter: r.Filter, Reason: r.Reason, Refused: r.Refused, Emitted: r.Emitted,
+		Outcome: r.Outcome, Now: r.Now, Cause: r.Cause, Filter: r.Filter, Reason: r.Reason, Refused: r.Refused, Emitted: r.Emitted,
 		Filters: some(r.Filters, visit), Input: r.Input, Output: r.Output, Config: r.Config,
 	}
 }

@@ -38,9 +38,69 @@ type Ending struct {
 	givenUp bool // the payload that held it was
 }
 
+// Explainer looks up where events are on one lane. Those of one chunk share what it reads:
+// ask in the order of their sequences. What changes meanwhile may be missed.
+type Explainer struct {
+	journal  *journal.Journal
+	state    *State
+	chunk    chunkRecord // the last one that was read; To 0: none
+	runs     []run
+	payloads map[uint64]heldPayload // of the chunk's events
+}
+
+// heldPayload is what there is of a payload: its receipt once it is settled, else its key.
+type heldPayload struct {
+	settled *receipt
+	key     string
+	gone    bool // nothing is kept of it
+}
+
+// NewExplainer returns one for the lane of s.
+func NewExplainer(j *journal.Journal, s *State) *Explainer {
+	return &Explainer{journal: j, state: s}
+}
+
 // Explain looks up where e is on the lane of s.
 func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) {
+	return NewExplainer(j, s).Explain(e)
+}
+
+// load reads the chunk that a taken sequence lies in; ok is false where nothing of that
+// stretch was assigned, or it is erased.
+func (x *Explainer) load(sequence uint64) (ok bool, err error) {
+	if x.chunk.From <= sequence && sequence < x.chunk.To {
+		return true, nil
+	}
+	s := x.state
+	// What was taken has a record, whatever class of events the lane receives now.
+	_, value, ok, err := x.journal.Last(journal.ChunkKey(s.ID, s.Start), journal.ChunkKey(s.ID, sequence+1))
+	if errors.Is(err, journal.ErrErased) {
+		return false, nil // a chunk of another period, and so it ends before the event
+	}
+	if err != nil || !ok {
+		return false, err
+	}
+	x.chunk, x.runs, x.payloads = chunkRecord{}, nil, map[uint64]heldPayload{}
+	var chunk chunkRecord
+	if err := json.Unmarshal(value, &chunk); err != nil {
+		return false, fmt.Errorf("decode a chunk of callback %s: %w", s.LaneName(), err)
+	}
+	if sequence >= chunk.To {
+		return false, nil
+	}
+	if !chunk.Skipped {
+		if x.runs, err = decodeRuns(chunk.Runs); err != nil {
+			return false, fmt.Errorf("callback %s: %w", s.LaneName(), err)
+		}
+	}
+	x.chunk = chunk
+	return true, nil
+}
+
+// Explain looks up where e is on the lane.
+func (x *Explainer) Explain(e *auditrelay.Event) (Ending, error) {
 	var end Ending
+	s := x.state
 	if e.Sequence < s.Start || (s.Replay != nil && e.Sequence >= s.Replay.To) {
 		return end, nil
 	}
@@ -48,32 +108,16 @@ func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) 
 		end.Assigned = s.Assigned(e) && !s.Removed
 		return end, nil
 	}
-	// What was taken has a record, whatever class of events the lane receives now.
-	_, value, ok, err := j.Last(journal.ChunkKey(s.ID, s.Start), journal.ChunkKey(s.ID, e.Sequence+1))
-	if errors.Is(err, journal.ErrErased) {
-		return end, nil // a chunk of another period, and so it ends before e
-	}
-	if err != nil {
+	ok, err := x.load(e.Sequence)
+	if err != nil || !ok {
 		return end, err
 	}
-	var chunk chunkRecord
-	if ok {
-		if err := json.Unmarshal(value, &chunk); err != nil {
-			return end, fmt.Errorf("decode a chunk of callback %s: %w", s.LaneName(), err)
-		}
-	}
-	if !ok || e.Sequence >= chunk.To {
-		return end, nil // nothing of that stretch was assigned
-	}
+	chunk, runs := &x.chunk, x.runs
 	if chunk.Skipped {
 		if end.Assigned = s.Assigned(e); end.Assigned {
 			end.Outcome, end.Cause, end.At = auditrelay.Skipped, auditrelay.CauseOperator, chunk.At
 		}
 		return end, nil
-	}
-	runs, err := decodeRuns(chunk.Runs)
-	if err != nil {
-		return end, fmt.Errorf("callback %s: %w", s.LaneName(), err)
 	}
 	i := sort.Search(len(runs), func(i int) bool { return runs[i].last() >= e.Sequence })
 	if i == len(runs) || runs[i].first > e.Sequence {
@@ -83,42 +127,66 @@ func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) 
 	r := runs[i]
 	end.Outcome, end.Cause, end.Filter, end.Reason, end.At = r.outcome, r.cause, r.filter, r.reason, chunk.At
 	if r.payload != 0 {
-		if err := end.follow(j, s, chunk.Number+r.payload-1, e.Sequence); err != nil {
+		if err := end.follow(x, chunk.Number+r.payload-1, e.Sequence); err != nil {
 			return end, err
 		}
 	}
-	return end, end.amend(j, s, e.Sequence)
+	return end, end.amend(x, e.Sequence)
+}
+
+// payload reads what there is of a payload.
+func (x *Explainer) payload(number uint64) (p heldPayload, err error) {
+	if p, ok := x.payloads[number]; ok {
+		return p, nil
+	}
+	j, s := x.journal, x.state
+	value, ok, err := j.Get(journal.ReceiptKey(s.ID, number))
+	if err != nil {
+		return p, err
+	}
+	if ok {
+		p.settled = new(receipt)
+		if err := json.Unmarshal(value, p.settled); err != nil {
+			return p, fmt.Errorf("decode a receipt of callback %s: %w", s.LaneName(), err)
+		}
+	} else {
+		value, ok, err = j.Get(journal.PayloadKey(s.ID, number))
+		if err != nil {
+			return p, err
+		}
+		p.gone = !ok // its receipt is beyond retention
+		var meta payloadMeta
+		if ok {
+			if err := json.Unmarshal(value, &meta); err != nil {
+				return p, fmt.Errorf("decode a sealed payload of callback %s: %w", s.LaneName(), err)
+			}
+		}
+		p.key = meta.Key
+	}
+	if x.payloads != nil {
+		x.payloads[number] = p
+	}
+	return p, nil
 }
 
 // follow finds the payload that holds the event now, through replacements.
-func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64) error {
+func (end *Ending) follow(x *Explainer, number, sequence uint64) error {
 	end.Tombstone = end.Outcome == auditrelay.DeadLettered || end.Outcome == auditrelay.Discarded
 	for {
 		end.Payload = number
 		end.Payloads = append(end.Payloads, number)
-		value, ok, err := j.Get(journal.ReceiptKey(s.ID, number))
-		if err != nil {
+		p, err := x.payload(number)
+		if err != nil || p.gone {
 			return err
 		}
-		if !ok {
-			var meta payloadMeta
-			value, ok, err = j.Get(journal.PayloadKey(s.ID, number))
-			if err != nil || !ok {
-				return err // its receipt is beyond retention
-			}
-			if err := json.Unmarshal(value, &meta); err != nil {
-				return fmt.Errorf("decode a sealed payload of callback %s: %w", s.LaneName(), err)
-			}
-			end.Key = meta.Key
+		if p.settled == nil {
+			end.Key = p.key
 			if end.Outcome == auditrelay.Delivered {
 				end.Outcome, end.At = auditrelay.Pending, time.Time{}
 			}
 			return nil
 		}
-		var r receipt
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("decode a receipt of callback %s: %w", s.LaneName(), err)
-		}
+		r := p.settled
 		end.Key, end.Location, end.Version, end.Attempts, end.At = r.Key, r.Location, r.Version, r.Attempts, r.At
 		end.Duplicate, end.Unverified = r.Duplicate, r.Unverified
 		if r.GivenUp {
@@ -130,7 +198,7 @@ func (end *Ending) follow(j *journal.Journal, s *State, number, sequence uint64)
 		}
 		next := uint64(0)
 		for _, n := range r.By {
-			first, last, err := bounds(j, s, n)
+			first, last, err := bounds(x.journal, x.state, n)
 			if err != nil {
 				return err
 			}
@@ -160,8 +228,8 @@ func bounds(j *journal.Journal, s *State, number uint64) (first, last uint64, er
 
 // amend takes in what became of the event after its seal: refused by the
 // destination, discarded or replayed as a dead letter.
-func (end *Ending) amend(j *journal.Journal, s *State, sequence uint64) error {
-	d, err := loadDeadLetter(j, s.ID, sequence)
+func (end *Ending) amend(x *Explainer, sequence uint64) error {
+	d, err := loadDeadLetter(x.journal, x.state.ID, sequence)
 	if err != nil || d == nil {
 		return err
 	}
@@ -176,7 +244,7 @@ func (end *Ending) amend(j *journal.Journal, s *State, sequence uint64) error {
 		end.Cause, end.Error = auditrelay.CauseNone, ""
 		if d.Payload != 0 {
 			end.Tombstone = false
-			return end.follow(j, s, d.Payload, sequence)
+			return end.follow(x, d.Payload, sequence)
 		}
 	}
 	return nil

@@ -94,10 +94,11 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	}
 	var counted delivery.Counts
 	assigned := uint64(0)
+	ends := delivery.NewExplainer(w.journal, l.state)
 	for i := range events {
 		e := &events[i]
 		_, erased := w.erased[e.Sequence]
-		end, err := delivery.Explain(w.journal, l.state, e)
+		end, err := ends.Explain(e)
 		if erased {
 			// The lane was through with it, or began after that.
 			gone, known := l.gone[e.Sequence]
