@@ -19,6 +19,29 @@ var tellingPlaces = []string{
 	`api_key: \"%s\"`, "das Passwort lautet %s", "password|%s", "Server=x;Password=%s;", "host=h password=%s user=x", "x-api-key: %s\nA: b\n", "token=String(\"%s\")",
 }
 
+// A header of cookies whose values were all masked is no secret; one more value in it is.
+func TestMaskedCookies(t *testing.T) {
+	s := newSet(t, "secrets")
+	cipher := redaction.NewCipher("k", auditrelay.Key{Secret: "0123456789abcdef0123456789abcdef"})
+	for _, value := range []string{"***", "hmac:k:3920d54ec70f500ee54e1da041d2364a", string(cipher.Append(nil, []byte("Fall-26!")))} {
+		for place, want := range map[string]bool{
+			"Cookie: session=%s": false, "Cookie: session=%s\r\nAccept: a": false, "Cookie: a=%[1]s; b=%[1]s": false, "Set-Cookie: session=%s; Path=/; Max-Age=3600; HttpOnly": false,
+			"Cookie: session=%s; b=hunter2-Fall": true, "Cookie: b=hunter2-Fall; session=%s": true, "Cookie: session=%sx": true, "Cookie: session=%s; Path": false,
+		} {
+			text := fmt.Appendf(nil, place, value)
+			if found := s.Append(nil, text, s.Name(nil)); len(found) > 0 != want {
+				t.Errorf("%s: found %+v", text, found)
+			}
+		}
+		if whole := []byte("session=" + value); len(s.Append(nil, whole, s.Name([]byte("cookie")))) > 0 {
+			t.Errorf("%s under cookie: found", whole)
+		}
+		if more := []byte("session=" + value + "\nb=hunter2-Fall"); len(s.Append(nil, more, s.Name([]byte("cookie")))) == 0 {
+			t.Errorf("%s under cookie: passes", more)
+		}
+	}
+}
+
 // What a policy leaves in the place of a value is no secret, however long it is and wherever
 // it stands: else a gate would refuse what its own callback's policy made safe. What is glued
 // to it, or only looks like it, is.

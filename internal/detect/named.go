@@ -53,6 +53,9 @@ func (n *named) under(kinds kind, text []byte) (Finding, bool) {
 		end--
 	}
 	if kinds&jar != 0 && cookie(text[start:end]) {
+		if masked(text[start:end]) {
+			return Finding{}, false
+		}
 		return Finding{Start: start, End: end, Detector: n.first(kinds)}, true
 	}
 	how := held
@@ -171,7 +174,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	start := constructed(text, valueStart(text, at))
 	if kinds&jar != 0 {
 		if size := cookieSpan(text[start:min(len(text), start+cookieBytes)]); size > 0 {
-			return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
+			return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, !masked(text[start : start+size])
 		}
 	}
 	scheme := schemeSpan(text[start:min(len(text), start+valueJudged)])
