@@ -85,10 +85,10 @@ func (a *program) printExplained(e api.Explained) error {
 	if err := a.table(rows); err != nil {
 		return err
 	}
-	rows = [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
+	rows = receiptHeader()
 	for _, end := range e.Callbacks {
 		for i := range end.Receipts {
-			rows = append(rows, receiptRow(&end.Receipts[i]))
+			rows = append(rows, receiptRow(&end.Receipts[i], end.Outcome.String()))
 		}
 	}
 	if len(rows) > 1 {

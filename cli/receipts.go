@@ -1,10 +1,12 @@
 package cli
 
 import (
-	"auditrelay/cli/internal/api"
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"auditrelay"
+	"auditrelay/cli/internal/api"
 )
 
 type receiptsCommand struct {
@@ -29,13 +31,17 @@ func (c *receiptsCommand) Run(a *program) error {
 			return err
 		})
 	}
-	rows := [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
+	rows := receiptHeader()
 	err = cl.Receipts(a.ctx, query, func(line []byte) error {
-		var r api.Receipt
+		var r receiptNow
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("%s sent an invalid receipt: %w", cl.Server(), err)
 		}
-		rows = append(rows, receiptRow(&r))
+		now := "-"
+		if r.Now != nil {
+			now = r.Now.String()
+		}
+		rows = append(rows, receiptRow(&r.Receipt, now))
 		return nil
 	})
 	if err != nil {
@@ -44,7 +50,18 @@ func (c *receiptsCommand) Run(a *program) error {
 	return a.table(rows)
 }
 
-func receiptRow(r *api.Receipt) []string {
+// receiptNow is a receipt as a relay sends it; an earlier one does not say what became of it.
+type receiptNow struct {
+	api.Receipt
+	Now *auditrelay.Outcome `json:"now"`
+}
+
+func receiptHeader() [][]string {
+	return [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "NOW", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
+}
+
+// receiptRow is a line of the table; now is what became of the event, "-" where nobody says.
+func receiptRow(r *api.Receipt, now string) []string {
 	name, outcome := r.Callback, r.Outcome.String()
 	if r.Replay != "" {
 		name += "@" + r.Replay
@@ -61,7 +78,7 @@ func receiptRow(r *api.Receipt) []string {
 			why += "; " + part
 		}
 	}
-	return []string{name, count(r.Sequence), r.ID, moment(r.At), outcome, visits(r.Filters), brief(r.Input), brief(r.Output), strings.TrimPrefix(why, "; ")}
+	return []string{name, count(r.Sequence), r.ID, moment(r.At), outcome, now, visits(r.Filters), brief(r.Input), brief(r.Output), strings.TrimPrefix(why, "; ")}
 }
 
 // visits writes the filters that saw an event, with their version and what they

@@ -196,7 +196,7 @@ func (d *daemon) keptText(prefix, hint string, kinds ...string) (api.KeptText, e
 	case errors.Is(err, runtime.ErrTextPrefix):
 		return api.KeptText{}, refusal(http.StatusConflict, api.ReasonConflict, "give more of it", "several digests begin with %s", prefix)
 	case errors.Is(err, runtime.ErrNoText), err == nil && !slices.Contains(kinds, t.Kind):
-		return api.KeptText{}, refusal(http.StatusNotFound, api.ReasonNotFound, hint, "no text of %s with the digest %s is kept", strings.Join(kinds, ", "), prefix)
+		return api.KeptText{}, refusal(http.StatusNotFound, api.ReasonNotFound, hint, "no kept text has the digest %s (looked for: %s)", prefix, strings.Join(kinds, ", "))
 	case err != nil:
 		return api.KeptText{}, err
 	}
