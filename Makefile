@@ -19,7 +19,11 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Packages with one goroutine, or whose work is done by processes of their own: the
 # race detector would find nothing there and take minutes.
-ALONE := ^auditrelay/(cli|builtin/redact|guests/examples|guests/conformance|integrations/(litellm|fanout)|internal/(confine|detect|meter|compile|readmetest))$$
+ALONE := ^auditrelay/(cli|document|builtin/redact|guests/examples|guests/conformance|integrations/(litellm|fanout)|internal/(confine|detect|meter|compile|query|readmetest|test/corpus))$$
+
+# The packages whose tests take longest begin first. Many wait for servers and disks: four
+# at a time keep two cores busy.
+FIRST := ^auditrelay/(runtime|cli/internal/app|internal/auditstore|builtin/wasm)
 
 .DEFAULT_GOAL := help
 .PHONY: help build release demo test check soak bench guests generate fuzz clean
@@ -71,7 +75,7 @@ demo: build ## run the main job on embedded defaults: events in, guests in betwe
 test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	@scripts/install-test-tools
 	$(GO) build ./...
-	$(GO) test -race -shuffle=on -short -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
+	$(GO) test -race -shuffle=on -short -timeout 20m -p 4 $$($(GO) list ./... | grep -E '$(FIRST)'; $(GO) list ./... | grep -vE '$(FIRST)|$(ALONE)')
 	$(GO) test -shuffle=on -timeout 20m $$($(GO) list ./... | grep -E '$(ALONE)')
 	$(GO) test -timeout 20m -count=1 ./runtime/internal/journal
 	$(GO) test -timeout 20m -count=1 -run 'TestHostFunctionsPayFirst|TestTheWorstCallsAreBounded|TestLargeCallsLookAtTheClock' ./hostfuncs
