@@ -60,7 +60,7 @@ func receiptHeader() [][]string {
 	return [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "NOW", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
 }
 
-// receiptRow is a line of the table; now is what became of the event, "-" where nobody says.
+// receiptRow returns one line of the table. now is the outcome of today, or "-" if the relay does not say.
 func receiptRow(r *api.Receipt, now string) []string {
 	name, outcome := r.Callback, r.Outcome.String()
 	if r.Replay != "" {

@@ -185,7 +185,7 @@ func (r *sinkRow) measure(dir string, n int) error {
 	return nil
 }
 
-// wholeWay checks what came out at the end of a whole way.
+// wholeWay checks the output file of a whole way.
 func wholeWay(dir string, ours bool, expected int) error {
 	name := filepath.Join(dir, "audit.ndjson")
 	if ours {

@@ -24,7 +24,7 @@ func TestReadingsOnAFullJournal(t *testing.T) {
 	fill := func() {
 		for size := 1 << 20; size > 32; { // what is large first: the storage engine may have given much back
 			data := make([]byte, size)
-			_, _ = noise.Read(data) // what cannot be compressed: the quota is of the disk
+			_, _ = noise.Read(data) // incompressible: the quota counts bytes on disk
 			err := r.rt.Quarantine(t.Context(), runtime.Quarantined{Reason: "syntax", Data: data})
 			if _, full := errors.AsType[*runtime.UnavailableError](err); full {
 				size /= 2
