@@ -75,13 +75,13 @@ demo: build ## run the main job on embedded defaults: events in, guests in betwe
 test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	@scripts/install-test-tools
 	$(GO) build ./...
-	$(GO) test -race -shuffle=on -short -timeout 20m -p 4 $$($(GO) list ./... | grep -E '$(FIRST)'; $(GO) list ./... | grep -vE '$(FIRST)|$(ALONE)')
+	$(GO) test -race -shuffle=on -short -timeout 30m -p 4 $$($(GO) list ./... | grep -E '$(FIRST)'; $(GO) list ./... | grep -vE '$(FIRST)|$(ALONE)')
 	$(GO) test -shuffle=on -timeout 20m $$($(GO) list ./... | grep -E '$(ALONE)')
 	$(GO) test -timeout 20m -count=1 ./runtime/internal/journal
 	$(GO) test -timeout 20m -count=1 -run 'TestHostFunctionsPayFirst|TestTheWorstCallsAreBounded|TestLargeCallsLookAtTheClock' ./hostfuncs
 	$(GO) test -timeout 20m -count=1 -run 'TestAnOpenPageCostsLittle' ./cli/internal/ui
 	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
-	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 30m -count=1 ./runtime/internal/crashtest
+	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 45m -count=1 ./runtime/internal/crashtest
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	cd internal/testservers/packaging && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests
