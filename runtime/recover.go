@@ -2,7 +2,10 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"auditrelay"
@@ -90,7 +93,9 @@ func Recover(p JournalPlace, by By, restored bool) (Recovery, error) {
 				Incarnation string `json:"incarnation"`
 				Next        uint64 `json:"next"`
 			}{r.Before.Incarnation, max(r.Damage.To, r.Next)}, After: done}
-		return c.event()
+		// A recovery that is called again after its record was accepted makes the same one.
+		id := sha256.Sum256(fmt.Appendf(nil, "recover %s", r.Identity))
+		return c.eventWith(hex.EncodeToString(id[:16]), outcomeDone, "")
 	}
 	o := journal.Options{Encryption: p.Encryption.options()}
 	var r *journal.Recovery

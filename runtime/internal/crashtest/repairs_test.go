@@ -177,6 +177,56 @@ func TestKillWhileRecovering(t *testing.T) {
 	t.Logf("%d kills within %s: %v; %d of %d events are whole", n, took.Round(time.Millisecond), seen, want.events, events)
 }
 
+// TestARecoveryWhoseLastStepFails: one that wrote its record and could not put the damaged
+// files where they stay goes on when it is called again. There is one record, and what it
+// calls the damaged files' folder is there.
+func TestARecoveryWhoseLastStepFails(t *testing.T) {
+	dir := filledDir(t, 50)
+	logs, err := filepath.Glob(filepath.Join(dir, "journal", "db", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	slices.Sort(logs)
+	text, err := os.ReadFile(logs[len(logs)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 4
+	if err := os.WriteFile(logs[len(logs)-1], text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var inTheWay []string // folders that are not empty have no other put in their place
+	for i := range 120 {
+		name := filepath.Join(dir, "journal", "damaged-"+time.Now().UTC().Add(time.Duration(i)*time.Second).Format("20060102T150405Z"))
+		if err := os.MkdirAll(filepath.Join(name, "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		inTheWay = append(inTheWay, name)
+	}
+	if _, err := runtime.Recover(runtime.JournalPlace{DataDir: dir}, runtime.By{Reason: "TICKET-9"}, false); err == nil {
+		t.Fatal("nothing failed: this tests nothing")
+	}
+	for _, name := range inTheWay {
+		if err := os.RemoveAll(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := runtime.Recover(runtime.JournalPlace{DataDir: dir}, runtime.By{Reason: "TICKET-9"}, false); err != nil {
+		t.Fatal(err)
+	}
+	got, err := look(t, runtime.Options{Dir: dir}, "recover")
+	if err != nil || got.twice > 0 || len(got.records) != 1 {
+		t.Fatalf("%d records of the recovery, %v", len(got.records), err)
+	}
+	var after struct{ Kept string }
+	if err := json.Unmarshal(got.records[0].After, &after); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(after.Kept); err != nil {
+		t.Errorf("the record tells of files that are not there: %v", err)
+	}
+}
+
 // TestKillWhileMoving kills journal move at moments spread over its time, there and back:
 // one journal is in force then, or both are refused until somebody decides, never both are
 // taken. The one in force has a record of the move if, and only if, it is the new one.

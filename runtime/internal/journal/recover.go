@@ -101,6 +101,7 @@ type recoveryPlan struct {
 	Why      string    `json:"why"`
 	Identity Identity  `json:"identity"`
 	Cuts     []cutLog  `json:"cuts"`
+	Kept     string    `json:"kept"` // the folder that the damaged files stay in; "": of an earlier program
 }
 
 type cutLog struct {
@@ -159,7 +160,7 @@ func (r *recoverer) examine() error {
 		return ErrWhole
 	}
 	r.Next, r.Before, r.Identity = whole.next, m.identity, m.identity
-	r.plan = recoveryPlan{Next: r.Next, From: r.Damage.From, To: r.Damage.To, Since: r.Damage.Since, Why: r.Damage.Err.Error(), Identity: r.Before}
+	r.plan = recoveryPlan{Next: r.Next, From: r.Damage.From, To: r.Damage.To, Since: r.Damage.Since, Why: r.Damage.Err.Error(), Identity: r.Before, Kept: keptName(r.o)}
 	r.logs = d.logs[d.from:]
 	for i, l := range r.logs {
 		r.plan.Cuts = append(r.plan.Cuts, cutLog{Name: r.o.FS.PathBase(l.path), Kept: d.kept(d.from + i)})
@@ -177,10 +178,15 @@ func (r *recoverer) resume() error {
 		return fmt.Errorf("%s: %w", planName, errDamaged)
 	}
 	p := &r.plan
+	if p.Kept == "" {
+		p.Kept = keptName(r.o)
+	}
 	r.Damage = &CorruptError{From: p.From, To: p.To, Since: p.Since, Err: errors.New(p.Why), recoverable: true}
 	r.Next, r.Before, r.Identity = p.Next, p.Identity, p.Identity
 	return r.scanAside()
 }
+
+func keptName(o Options) string { return "damaged-" + o.Now().UTC().Format("20060102T150405Z") }
 
 func (r *recoverer) aside(name string) string {
 	return r.o.FS.PathJoin(r.o.FS.PathJoin(r.dir, recoveringName), name)
@@ -318,7 +324,7 @@ func (r *recoverer) save(record func(*Recovery) (auditrelay.Event, error)) (err 
 		tx = &Tx{}
 		return err
 	}
-	r.Kept = r.o.FS.PathJoin(r.dir, "damaged-"+j.options.Now().UTC().Format("20060102T150405Z"))
+	r.Kept = r.o.FS.PathJoin(r.dir, r.o.FS.PathBase(r.plan.Kept))
 	err = r.eachBehind(func(e *auditrelay.Event) error {
 		tx.Append(*e)
 		if len(tx.events) >= 1000 || tx.bytes >= maxGroupBytes {
