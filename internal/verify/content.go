@@ -176,7 +176,8 @@ func (m *reading) eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) e
 			}
 			continue
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
 		if len(part) > 0 || long > 0 {
@@ -198,7 +199,7 @@ func (m *reading) eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) e
 				return nil
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

@@ -112,7 +112,7 @@ func (d dataDir) setTakenBack(taken *runtime.TakenBackError) error {
 func (d dataDir) takenBack(id string) *runtime.TakenBackError {
 	text, err := os.ReadFile(d.file(takenBackFile))
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // nothing was taken back, or nothing tells of it any more
 	}
 	of, by, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), "\n")
 	if of != id {

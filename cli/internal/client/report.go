@@ -144,10 +144,10 @@ func countKind(counts map[string]*api.ReportCallback, one *api.Receipt, events u
 	b.Outcomes[one.Now] += events
 	if one.Now != auditrelay.Delivered {
 		cause := cmp.Or(string(one.Refused), string(one.Cause))
-		switch {
-		case one.Now == auditrelay.Pending:
+		switch one.Now {
+		case auditrelay.Pending:
 			cause = "not delivered yet"
-		case one.Now == auditrelay.Skipped:
+		case auditrelay.Skipped:
 			cause = cmp.Or(cause, "given up")
 		}
 		b.Causes[strings.TrimSuffix(cause+", filter "+one.Filter, ", filter ")] += events

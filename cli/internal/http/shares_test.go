@@ -274,7 +274,7 @@ func TestARateCountsBeforeTheAnswer(t *testing.T) {
 	const limited = "a-limited-token-01234"
 	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "limited", Token: limited, Roles: []config.Role{"ingest"}, Rate: config.Rate{Events: 1}}})})
 	request := func(id string) *http.Request {
-		req := httptest.NewRequest("POST", "/v1/events", strings.NewReader(event(id+"1")+"\n"+event(id+"2")+"\n"+event(id+"3")))
+		req := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(event(id+"1")+"\n"+event(id+"2")+"\n"+event(id+"3")))
 		req.Header.Set("Authorization", "Bearer "+limited)
 		return req
 	}
