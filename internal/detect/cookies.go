@@ -1,6 +1,10 @@
 package detect
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+	"time"
+)
 
 // cookieBytes is how much of a header of cookies is looked at.
 const cookieBytes = 4096
@@ -17,26 +21,39 @@ func cookie(text []byte) bool {
 // masked reports whether every value in a header of cookies was masked already.
 func masked(text []byte) bool {
 	if lineOfCookies(text) < len(text) {
-		return false // nobody looks at what is behind it
+		return false // the rest is not looked at
 	}
+	first := true
 	for pair := range bytes.SplitSeq(text, []byte(";")) {
 		name, value, _ := bytes.Cut(bytes.TrimSpace(pair), []byte("="))
-		if len(bytes.Trim(value, "*")) > 0 && !cookieAttribute(name) && !Pseudonym(value) && !encrypted(value) {
+		if len(bytes.Trim(value, "*")) > 0 && (first || !cookieAttribute(name, value)) && !Pseudonym(value) && !encrypted(value) {
 			return false
 		}
+		first = false
 	}
 	return true
 }
 
-// cookieAttribute reports whether a name says something of the cookie before it.
-func cookieAttribute(name []byte) bool {
-	for _, attribute := range []string{"path", "domain", "expires", "max-age", "samesite"} {
-		if len(name) == len(attribute) && bytes.EqualFold(name, []byte(attribute)) {
-			return true
-		}
+// cookieAttribute reports whether a pair is an attribute of the cookie before it, with a value
+// in the form of such (RFC 6265, section 4.1.1). Anything else is a cookie with that name.
+func cookieAttribute(name, value []byte) bool {
+	switch string(bytes.ToLower(name)) {
+	case "path":
+		return value[0] == '/'
+	case "domain":
+		return bytes.IndexByte(value, '.') >= 0 && hostname.span(value) == len(value)
+	case "expires":
+		_, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", strings.ReplaceAll(string(value), "-", " "))
+		return err == nil
+	case "max-age":
+		return len(value) <= len("-2147483648") && len(bytes.Trim(value, "-0123456789")) == 0
+	case "samesite":
+		return bytes.EqualFold(value, []byte("lax")) || bytes.EqualFold(value, []byte("strict")) || bytes.EqualFold(value, []byte("none"))
 	}
 	return false
 }
+
+var hostname = charsetOf("A-Za-z0-9.-")
 
 // lineOfCookies is where the header's line or its quotes end.
 func lineOfCookies(text []byte) int {

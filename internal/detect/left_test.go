@@ -27,6 +27,8 @@ func TestMaskedCookies(t *testing.T) {
 		for place, want := range map[string]bool{
 			"Cookie: session=%s": false, "Cookie: session=%s\r\nAccept: a": false, "Cookie: a=%[1]s; b=%[1]s": false, "Set-Cookie: session=%s; Path=/; Max-Age=3600; HttpOnly": false,
 			"Cookie: session=%s; b=hunter2-Fall": true, "Cookie: b=hunter2-Fall; session=%s": true, "Cookie: session=%sx": true, "Cookie: session=%s; Path": false,
+			"Cookie: path=hunter2-Fall; session=%s": true, "Cookie: path=/hunter2-Fall; session=%s": true, "Cookie: session=%s; domain=hunter2-Fall": true, "Cookie: session=%s; samesite=hunter2-Fall": true,
+			"Set-Cookie: session=%s; max-age=hunter2-Fall": true, "Set-Cookie: session=%s; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Domain=example.com; SameSite=Lax": false, "Set-Cookie: session=%s; expires=hunter2-Fall": true,
 		} {
 			text := fmt.Appendf(nil, place, value)
 			if found := s.Append(nil, text, s.Name(nil)); len(found) > 0 != want {

@@ -60,7 +60,7 @@ func (v *visit) number(name string) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: name, Message: "the address has a number that is none"}
+		return 0, &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: name, Message: "expected a number in the address"}
 	}
 	return n, nil
 }

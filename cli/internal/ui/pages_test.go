@@ -274,7 +274,7 @@ func processor(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// A number in the address that is none is told, not taken for none at all.
+// A malformed number in the address is refused, not read as no number.
 func TestNumbersInTheAddress(t *testing.T) {
 	m := newMany(t, 3, "")
 	for _, path := range []string{"/ui/control?from=zzz", "/ui/dead-letters?after=abc", "/ui/dead-letters?after=-1", "/ui/quarantine?after=99999999999999999999", "/ui/completeness?days=x"} {
