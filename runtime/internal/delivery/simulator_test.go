@@ -262,13 +262,13 @@ func (w *world) step() error {
 func (w *world) submit() error {
 	tx := new(journal.Tx)
 	var ids []string
+	first := w.nextID
 	for range 1 + w.random.IntN(6) {
 		id := fmt.Sprintf("e%d", w.nextID)
-		w.nextID++
-		if w.random.IntN(10) == 0 && len(w.acked) > 0 {
-			for id = range w.acked { // one that came before
-				break
-			}
+		if w.random.IntN(10) == 0 && first > 0 {
+			id = fmt.Sprintf("e%d", w.random.IntN(first))
+		} else {
+			w.nextID++
 		}
 		ids = append(ids, id)
 		tx.Append(auditrelay.Event{Namespace: "sim", ID: id, Action: "created", Time: w.now, Data: fmt.Appendf(nil, `{"id":%q}`, id)})
