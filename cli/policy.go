@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"auditrelay"
@@ -17,15 +18,25 @@ import (
 )
 
 type policyCommands struct {
-	List policyList `cmd:"" help:"List the built-in policies."`
+	List policyList `cmd:"" help:"List the built-in policies, or those in force on a running relay."`
 	Show policyShow `cmd:"" help:"Print a policy."`
 	Use  policyUse  `cmd:"" help:"Put another policy of a filter in force on a running relay, or go back (role admin)."`
 	Diff policyDiff `cmd:"" help:"Show what another policy would change; fails if anything is newly exposed."`
 }
 
-type policyList struct{}
+type policyList struct {
+	remote
+	Running bool `help:"List the policies in force on the running relay (role view)."`
+	JSON    bool `help:"Print those in force as JSON; needs --running." name:"json"`
+}
 
 func (c *policyList) Run(a *program) error {
+	if c.Running {
+		return c.running(a)
+	}
+	if c.JSON {
+		return usage("--json needs --running")
+	}
 	for _, name := range app.Presets() {
 		p, err := app.OpenPolicy(a.ctx, name, nil)
 		if err != nil {
@@ -34,6 +45,25 @@ func (c *policyList) Run(a *program) error {
 		fmt.Fprintf(a.stdout, "%-10s %s\n", name, p.Digest())
 	}
 	return nil
+}
+
+func (c *policyList) running(a *program) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	all, err := cl.Policies(a.ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(all)
+	}
+	rows := [][]string{{"NAME", "KIND", "SOURCE", "CALLBACKS", "DIGEST"}}
+	for _, p := range all {
+		rows = append(rows, []string{p.Name, p.Kind, p.Source, strings.Join(p.Callbacks, ","), p.Digest})
+	}
+	return a.table(rows)
 }
 
 type policyShow struct {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -39,7 +40,7 @@ func (c *pseudonymCommand) Run(a *program) error {
 	if c.JSON {
 		return a.printJSON(found)
 	}
-	rows := [][]string{{"CALLBACK", "FILTER", "KEY", "VERSION", "PSEUDONYM"}}
+	rows := [][]string{{"CALLBACK", "FILTER", "KEY", "VERSION", "FIELD", "PSEUDONYM"}}
 	for _, p := range found.Pseudonyms {
 		rows = append(rows, pseudonymRow(p))
 	}
@@ -54,13 +55,17 @@ func pseudonymRow(p api.Pseudonym) []string {
 	if p.Current {
 		version += " (current)"
 	}
+	field := "(all)" // shared, or from before the policy separated
+	if p.Separate {
+		field = cmp.Or(p.Field, "(each)")
+	}
 	if p.Separate && p.Pseudonym == "" {
-		pseudonym = "(one for each field: give --field)"
+		pseudonym = "(give --field)"
 	}
 	if p.Destroyed {
 		pseudonym = "(destroyed)"
 	}
-	return []string{callback, p.Filter, p.Key, version, pseudonym}
+	return []string{callback, p.Filter, p.Key, version, field, pseudonym}
 }
 
 func (c *pseudonymCommand) value(a *program) (string, error) {

@@ -92,7 +92,7 @@ _auditrelay() {
     "rollout promote") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --json" ;;
     "rollout back") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --json" ;;
     "policy") words="list show use diff --help --version" ;;
-    "policy list") words="--help --version" ;;
+    "policy list") words="--help --version --server --token-file --ca --client-cert --client-key --running --json" ;;
     "policy show") words="--help --version --server --token-file --ca --client-cert --client-key" ;;
     "policy use") words="--help --version --reason --if-match --server --token-file --ca --client-cert --client-key --previous --configured --share --rollback-at --after --json" ;;
     "policy diff") words="--help --version --server --token-file --ca --client-cert --client-key --events --stored --from --limit --show --json" ;;

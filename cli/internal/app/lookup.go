@@ -45,12 +45,14 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (ap
 			p := api.Pseudonym{Callback: use.callback, Filter: use.filter, Key: use.key, Version: number, Current: number == key.Current}
 			made := redaction.NewPseudonymiser(use.key, key.At(number))
 			p.Destroyed = key.Versions[number].Destroyed
-			switch p.Separate = use.separate; {
-			case p.Destroyed:
-			case !use.separate:
-				p.Pseudonym = string(made.Append(nil, []byte(want.Value)))
-			case want.Field != "":
+			if p.Separate = use.separate; p.Separate {
 				p.Field = want.Field
+			}
+			switch {
+			case p.Destroyed:
+			case !p.Separate:
+				p.Pseudonym = string(made.Append(nil, []byte(want.Value)))
+			case p.Field != "":
 				p.Pseudonym = string(made.AppendAt(nil, []byte(want.Value), redaction.Place{Callback: use.callback, Field: []byte(want.Field)}))
 			}
 			answer.Pseudonyms = append(answer.Pseudonyms, p)

@@ -113,6 +113,16 @@ func readPolicy(cfg *config.Config, text string) (config.Section, *redact.Filter
 	return section, f, section.Explain(err)
 }
 
+// readSelected reads a selected policy of filter f; an empty one is its configuration's.
+func readSelected(cfg *config.Config, f config.Filter, policy string) (*redact.Filter, error) {
+	if policy != "" {
+		_, filter, err := readPolicy(cfg, policy)
+		return filter, err
+	}
+	filter, err := makeRedact(*f.Redact, cfg.CurrentKeys(), cfg.Catalogue())
+	return filter, f.Redact.Explain(err)
+}
+
 // holds reports whether the selection of a filter holds under a configuration.
 func (s selectedPolicy) holds(cfg *config.Config, filter string) bool {
 	i := slices.IndexFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == filter && f.Native() })
@@ -144,7 +154,7 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 	plain := d.configured // holding changing, it may be read
 	i := slices.IndexFunc(plain.Filters, func(f config.Filter) bool { return f.Name == name && f.Native() })
 	if i < 0 {
-		return api.PolicyUsed{}, refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/policies lists them", "no native filter %.64q", name)
+		return api.PolicyUsed{}, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay policy list --running shows those that there are", "no native filter %.64q", name)
 	}
 	all, err := d.data.selectedPolicies()
 	if err != nil {
@@ -163,28 +173,27 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 		}
 		next.Policy = before.Previous
 	}
-	if next.Policy != "" {
-		if _, _, err := readPolicy(plain, next.Policy); err != nil {
-			return api.PolicyUsed{}, &api.Error{Status: http.StatusUnprocessableEntity, Reason: api.ReasonConfig, Field: "policy", Message: err.Error()}
-		}
+	filter, err := readSelected(plain, plain.Filters[i], next.Policy)
+	if err != nil {
+		return api.PolicyUsed{}, &api.Error{Status: http.StatusUnprocessableEntity, Reason: api.ReasonConfig, Field: "policy", Message: err.Error()}
 	}
-	used := api.PolicyUsed{Filter: name, Before: d.policyDigest(name)}
+	used := api.PolicyUsed{Filter: name, Before: d.policyDigest(name), Digest: filter.Digest()}
 	if err := by.Check(used.Before); err != nil {
 		return used, fmt.Errorf("policy of filter %s: %w", name, err)
+	}
+	if used.Before == used.Digest {
+		return used, nil // and the way back stays
 	}
 	changed := maps.Clone(all)
 	changed[name] = next
 	if err := d.applyPolicies(ctx, plain, all, changed, by); err != nil {
 		return used, err
 	}
-	used.Digest = d.policyDigest(name)
-	if used.Changed = used.Before != used.Digest; used.Changed {
-		used.From = d.rt.Begins(d.users(name))
-		next.From = used.From
-		changed[name] = next
-		if err := d.data.selectPolicies(changed); err != nil { // it holds all the same
-			d.log.Error("the sequence from which a policy holds was not kept", "filter", name, "error", err)
-		}
+	used.Changed, used.From = true, d.rt.Begins(d.users(name))
+	next.From = used.From
+	changed[name] = next
+	if err := d.data.selectPolicies(changed); err != nil { // it holds all the same
+		d.log.Error("the sequence from which a policy holds was not kept", "filter", name, "error", err)
 	}
 	d.log.Info("a filter has another policy", "filter", name, "before", used.Before, "after", used.Digest, "from", used.From, "by", by.Principal)
 	return used, nil
