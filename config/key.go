@@ -135,10 +135,11 @@ func (c checker) keys() {
 		case n.kind == kindMapping:
 			c.versions(name, key)
 		case n.kind == kindString && !n.unset && private(key.Versions[0].Secret):
-			c.report.add(place, "keys", "%s", privateKey)
+			c.report.add(place, "keys."+name, "%s", privateKey)
 		case n.kind == kindString && !n.unset && keyform.Check(key.Versions[0].Secret.Reveal()) != nil:
-			c.report.add(place, "keys", "%v", keyform.Check(key.Versions[0].Secret.Reveal()))
+			c.report.add(place, "keys."+name, "%v", keyform.Check(key.Versions[0].Secret.Reveal()))
 		case n.kind == kindString && !n.unset && len(key.Versions[0].Secret) < minKeyBytes:
+			// Without the name: it may be the key, where the two were exchanged.
 			c.report.add(place, "keys", "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		}
 	}
