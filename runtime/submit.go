@@ -61,6 +61,7 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 		}
 	}
 	s := submitting{results: make([]Result, len(events)), keep: also != nil || r.taps.any()}
+	s.tx.Expect(len(events))
 	filters := r.ingest.Load()
 	for i := range events {
 		if err := r.admit(ctx, &s, i, &events[i], filters); err != nil {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"auditrelay"
@@ -278,6 +279,7 @@ func (in *intake) flush() error {
 	if err != nil {
 		return err
 	}
+	in.answer.Results = slices.Grow(in.answer.Results, len(results))
 	for i, res := range results {
 		if p := in.pending[i]; res.Err == nil || !in.quarantineLater(in.arena[p.start:p.end], res.Err) {
 			in.settle(p.index, res)
@@ -330,7 +332,7 @@ func (in *intake) seen() int {
 var errAtomic = errors.New("another event of this atomic request was refused")
 
 func (in *intake) submissions() []runtime.Submission {
-	in.batch = in.batch[:0]
+	in.batch = slices.Grow(in.batch[:0], len(in.pending))
 	for _, p := range in.pending {
 		in.batch = append(in.batch, runtime.Submission{Data: in.arena[p.start:p.end:p.end], Provenance: in.from, Namespace: in.namespace, Reserved: in.reserved, Schema: in.schema})
 	}

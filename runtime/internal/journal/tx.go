@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -73,6 +74,9 @@ const (
 	opDelete
 	opDeleteRange
 )
+
+// Expect makes room for n events more.
+func (t *Tx) Expect(n int) { t.events = slices.Grow(t.events, n) }
 
 // Append adds an event. It copies what it needs. Sequence and Received are set
 // by Commit, and Time too where TimeFrom says that the event has none.
