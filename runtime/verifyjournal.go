@@ -22,7 +22,8 @@ var ErrLocked = journal.ErrLocked
 
 // VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
 // holds: every accepted event against its leaf, every entry against its leaf, every log
-// against its last signed checkpoint. dir is a data directory or a backup. It works on a
+// against its last signed checkpoint. All else in it must be readable: receipts, dead
+// letters, payloads. dir is a data directory or a backup. It works on a
 // copy beside dir, or in the directory for temporary files if that disk is full, and
 // removes it.
 //
@@ -141,7 +142,7 @@ func (v *journalVerifier) all() error {
 		return err
 	}
 	rotations, _, err := v.journal.Get(delivery.RotationsKey)
-	if err != nil {
+	if err := v.unreadable("changes of the signing key", err); err != nil {
 		return err
 	}
 	for _, err := range known.Rotate(rotations) {
@@ -157,7 +158,7 @@ func (v *journalVerifier) all() error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err := v.unreadable("signed checkpoints", err); err != nil {
 		return err
 	}
 	for _, name := range signed {
@@ -173,7 +174,19 @@ func (v *journalVerifier) all() error {
 	if err != nil {
 		return err
 	}
-	return v.events()
+	if err := v.events(); err != nil {
+		return err
+	}
+	return v.journal.Check(func(what string, err error) { _ = v.unreadable(what, err) })
+}
+
+// unreadable reports what of the journal is damaged. It returns any other error.
+func (v *journalVerifier) unreadable(what string, err error) error {
+	if errors.Is(err, journal.ErrCorrupt) {
+		v.report.Fault(verify.Fault{Category: verify.Unreadable, Object: v.dir, What: what + ": " + err.Error()})
+		return nil
+	}
+	return err
 }
 
 // log checks a log's leaves against its checkpoint, and its entries against its leaves.

@@ -2,17 +2,21 @@ package runtime_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"path/filepath"
 	"testing"
 
 	"auditrelay"
+	"auditrelay/filter"
 	"auditrelay/internal/verify"
 	"auditrelay/runtime"
 
 	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // TestAJournalVerifies: whole it does, encrypted too and after an erasure; an event that
@@ -75,5 +79,58 @@ func changeEvent(t *testing.T, db string, sequence uint64) {
 	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDamageToWhatTheJournalHoldsIsNamed flips a byte in each table of a stopped relay's
+// journal, those of receipts, dead letters and payloads too: an auditor who is told that a
+// journal is whole can read all of it.
+func TestDamageToWhatTheJournalHoldsIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 { // each start makes tables of what the one before left
+		o, _ := withSigner(runtime.Options{Dir: dir}, signing)
+		o.Callbacks = append(o.Callbacks, runtime.Callback{Name: "siem", Sink: &memorySink{}, Steps: []runtime.Step{{Name: "half", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+			if bytes.Contains(c.Event.Data, []byte("no")) {
+				return auditrelay.NoVerdict, errors.New("no")
+			}
+			return auditrelay.Keep, nil
+		}).filter()}}})
+		r := start(t, o)
+		submit(t, r, fmt.Sprintf(`{"id":"e%d","action":"created","object_id":"yes"}`, round), fmt.Sprintf(`{"id":"f%d","action":"created","object_id":"no"}`, round))
+		if err := r.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func() *verify.Report {
+		t.Helper()
+		report, err := runtime.VerifyJournal(dir, runtime.Encryption{}, verify.Options{Keys: []string{public}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	if whole := look(); whole.FaultCount > 0 {
+		t.Fatal(whole.Faults)
+	}
+	disk, tables := &placeOnDisk{t, dir, files(t, dir)}, 0
+	for name, data := range disk.whole {
+		if filepath.Ext(name) != ".sst" {
+			continue
+		}
+		tables++
+		for _, flip := range flips(name, data, max(1, len(data)/2)) {
+			disk.with(flip, func() {
+				if got := look(); got.FaultCount == 0 {
+					t.Errorf("%s, %s: went unnoticed", name, flip.what)
+				}
+			})
+		}
+	}
+	if tables < 10 {
+		t.Fatalf("only %d tables", tables)
 	}
 }
