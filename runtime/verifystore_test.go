@@ -38,7 +38,7 @@ func (s storeRows) Check() ([]string, error) { return s.Store.Check(s.ctx) }
 
 func (s storeRows) Rows(fn func(verify.Row) error) error {
 	return s.Each(s.ctx, func(r *auditstore.Row) error {
-		return fn(verify.Row{Position: r.Position, Journal: r.Journal, Sequence: r.Sequence, Data: r.Data, Damaged: r.Integrity == auditstore.Damaged})
+		return fn(verify.Row{Position: r.Position, Journal: r.Journal, Sequence: r.Sequence, Data: r.Data, Tombstone: r.Tombstone, Damaged: r.Integrity == auditstore.Damaged})
 	})
 }
 
@@ -170,10 +170,15 @@ func testStore(t *testing.T, public string, view func() (*auditstore.Store, erro
 		"a record is changed": {[]string{"UPDATE " + events + " SET data = replace(data, '\\\"n\\\":1', '\\\"n\\\":7') WHERE sequence = 2"}, verify.Altered, "sequence 2: it has not the digest"},
 		"a record is changed, and has no digest": {[]string{"UPDATE " + events + " SET data = replace(data, '\\\"n\\\":1', '\\\"n\\\":7'), digest = NULL WHERE sequence = 2"},
 			verify.Altered, "sequence 2: its record is not what was delivered"},
-		"a row is deleted": {[]string{"DELETE FROM " + events + " WHERE sequence = 2"}, verify.Missing, "sequence 2: its row is not there"},
-		"rows are deleted": {[]string{"DELETE FROM " + events + " WHERE sequence IN (1, 2, 3, 5)"}, verify.Missing, "the rows of sequences 1 to 3 are not there"},
-		"all are":          {[]string{"DELETE FROM " + events}, verify.Missing, "sequence 1: the rows of sequences 1 to 3 are not there"},
-		"a row is added":   {[]string{"INSERT INTO " + events + " (sequence, " + columns + ") SELECT 4, " + columns + " FROM " + events + " WHERE sequence = 1"}, verify.Added, "sequence 4: only the store has it"},
+		"a record is called a tombstone, and has no digest": {[]string{"UPDATE " + events + " SET tombstone = 1, digest = NULL WHERE sequence = 2"},
+			verify.Altered, "sequence 2: it is a record, and is called a tombstone"},
+		"a tombstone is called a record, and has no digest": {[]string{"UPDATE " + events + " SET tombstone = 0, digest = NULL WHERE sequence = 6"},
+			verify.Altered, "sequence 6: it is a tombstone, and is called a record"},
+		"what is searched inside values is changed": {[]string{"UPDATE " + events + " SET tokens = 'x' WHERE sequence = 2"}, verify.Altered, "sequence 2: it has not the digest"},
+		"a row is deleted":                          {[]string{"DELETE FROM " + events + " WHERE sequence = 2"}, verify.Missing, "sequence 2: its row is not there"},
+		"rows are deleted":                          {[]string{"DELETE FROM " + events + " WHERE sequence IN (1, 2, 3, 5)"}, verify.Missing, "the rows of sequences 1 to 3 are not there"},
+		"all are":                                   {[]string{"DELETE FROM " + events}, verify.Missing, "sequence 1: the rows of sequences 1 to 3 are not there"},
+		"a row is added":                            {[]string{"INSERT INTO " + events + " (sequence, " + columns + ") SELECT 4, " + columns + " FROM " + events + " WHERE sequence = 1"}, verify.Added, "sequence 4: only the store has it"},
 		"rows change places": {[]string{"UPDATE " + events + " SET sequence = -1, digest = NULL WHERE sequence = 1", "UPDATE " + events + " SET sequence = 1, digest = NULL WHERE sequence = 2", "UPDATE " + events + " SET sequence = 2 WHERE sequence = -1"},
 			verify.Altered, "sequence 1: its record is not what was delivered"},
 		"the last bundle is deleted": {[]string{"DELETE FROM " + proofs + " WHERE size = (SELECT MAX(size) FROM " + proofs + ")"}, verify.Truncated, "pin 1"},

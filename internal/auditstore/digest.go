@@ -2,13 +2,15 @@ package auditstore
 
 import (
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"encoding/json"
 )
 
 // digest is SHA-256 of all that makes a row a record: its journal's name, its place in
 // it, its identity and times, its document, where the fields of that are, and where it came
-// from. The columns that are searched follow from document and mapping. Each text has its
+// from. The columns that are searched follow from document and mapping:
+// integrity makes them again. Each text has its
 // length before it, so that no two records have one digest.
 func digest(journal string, w *written) []byte {
 	b := make([]byte, 0, 256+len(w.data))
@@ -38,10 +40,24 @@ func integrity(journal string, w *written) Integrity {
 	switch {
 	case w.digest != nil && string(w.digest) != string(digest(journal, w)), w.columns != columnsOf(w.mapping, []byte(w.data)), !isObject(w.data):
 		return Damaged
+	case !w.searched.of(w.digest != nil, w.data):
+		return Damaged
 	case w.digest == nil:
 		return Unverified
 	}
 	return Verified
+}
+
+// searched is what of a row's values can be searched, as it stands there. Rows that a
+// version without digests stored have none until Fill.
+type searched struct{ teams, names, tokens sql.NullString }
+
+// of reports whether that is what the document has. must: it is never missing.
+func (s searched) of(must bool, data string) bool {
+	if !s.teams.Valid && !s.names.Valid && !s.tokens.Valid {
+		return !must
+	}
+	return s.teams.Valid && s.names.Valid && s.tokens.Valid && inside{s.teams.String, s.names.String, s.tokens.String} == insideOf([]byte(data))
 }
 
 func isObject(data string) bool {

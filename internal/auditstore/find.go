@@ -86,9 +86,9 @@ func (s *Store) conflict() string {
 }
 
 func (s *Store) rows() *statement {
-	digest := "NULL"
+	digest := "NULL, NULL, NULL, NULL"
 	if s.version >= versionDigest {
-		digest = "e.digest"
+		digest = "e.digest, e.teams, e.team_names, e.tokens"
 	}
 	mapping := "''"
 	if s.version >= versionMapping {
@@ -120,7 +120,7 @@ func scanRow(scan func(...any) error) (Row, error) {
 	var conflict int64
 	c := &w.columns
 	err := scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,
-		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest, &conflict, &w.mapping, &w.source, &w.principal)
+		&c[0], &c[1], &c[2], &c[3], &c[4], &w.digest, &w.searched.teams, &w.searched.names, &w.searched.tokens, &conflict, &w.mapping, &w.source, &w.principal)
 	if err != nil {
 		return Row{}, err
 	}

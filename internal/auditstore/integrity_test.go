@@ -89,6 +89,9 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 				r.Source, r.Principal = "http", "bob"
 				all = append(all, r)
 			}
+			for sequence := range uint64(4) {
+				all = append(all, record(sequence+16, fmt.Sprint("id-", sequence+16), `{"n":1,"object_team_id":"red","object_team_alias":"Red","updated_values":{"token":"t"}}`))
+			}
 			return all
 		}
 		if _, err := s.Put(t.Context(), "j.1", records(), 0); err != nil {
@@ -102,6 +105,7 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 		changes := []string{
 			"data = replace(data, 'alice', 'alicf')", "data = 'garbage'", "data = ''", "data = '[]'", "updated_at = updated_at + 1", "received = received - 1",
 			"tombstone = 1", "namespace = 'emitted'", "id = 'other'", "action = 'deleted'", "changed_by = 'bob'", "object_id = 'p'", "tombstone = 0", "source = 'relay'", "principal = 'alice'",
+			"teams = 'blue'", "team_names = ''", "tokens = 'u'", "teams = NULL",
 		}
 		for i, change := range changes {
 			run(fmt.Sprintf("UPDATE %sauditrelay_events SET %s WHERE sequence = %d", prefix, change, i+1))
@@ -111,7 +115,7 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 				t.Errorf("%s: %d is %s", changes[sequence-1], sequence, is)
 			}
 		}
-		if got, err := s.Put(t.Context(), "j.1", records(), 0); err != nil || got.Replaced+got.Known != 15 || got.Inserted != 0 {
+		if got, err := s.Put(t.Context(), "j.1", records(), 0); err != nil || got.Replaced+got.Known != 19 || got.Inserted != 0 {
 			t.Errorf("again: %+v, %v", got, err)
 		}
 		for sequence, is := range integrityOf(t, s) {

@@ -109,7 +109,7 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	}
 	none := "" // stands in the place of the digest where there is none
 	if p.digests {
-		none = ", digest"
+		none = ", digest, teams, team_names, tokens"
 	}
 	if p.mapped {
 		none += ", mapping"
@@ -327,6 +327,7 @@ type written struct {
 	source, principal                           string
 	digest                                      []byte
 	inside                                      inside
+	searched                                    searched // of a row that was read
 }
 
 func (p *putter) made(r *Record) *written {
@@ -371,7 +372,7 @@ func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	c := &w.columns
 	into := []any{&w.position, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data, &c[0], &c[1], &c[2], &c[3], &c[4]}
 	if p.digests {
-		into = append(into, &w.digest)
+		into = append(into, &w.digest, &w.searched.teams, &w.searched.names, &w.searched.tokens)
 	}
 	if p.mapped {
 		into = append(into, &w.mapping)
@@ -388,7 +389,7 @@ func (w *written) equal(there *written, digests bool) bool {
 	if w.data != there.data || w.mapping != there.mapping || w.columns != there.columns || w.source != there.source || w.principal != there.principal {
 		return false
 	}
-	return !digests || w.was(there) && w.tombstone == there.tombstone && w.at == there.at && w.received == there.received &&
+	return !digests || w.was(there) && there.searched.of(true, there.data) && w.tombstone == there.tombstone && w.at == there.at && w.received == there.received &&
 		w.namespace == there.namespace && w.id == there.id
 }
 

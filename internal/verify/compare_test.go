@@ -78,7 +78,7 @@ func TestAPossibleRowOfUnknownContent(t *testing.T) {
 	s.then(&proof.Outcome{Delivered: proof.Record, Digest: proof.Hash{1}})
 	s.then(&proof.Outcome{Delivered: proof.PossibleRecord})
 	s.then(&proof.Outcome{Delivered: proof.PossibleRecord, Digest: proof.Hash{2}})
-	if len(s.possible) != 1 || s.possible[0] != (proof.Hash{2}) || !s.certain {
+	if len(s.possible) != 1 || s.possible[0] != (statedRecord{digest: proof.Hash{2}}) || !s.certain {
 		t.Errorf("%+v", s)
 	}
 }

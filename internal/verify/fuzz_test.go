@@ -127,7 +127,7 @@ func FuzzStore(f *testing.F) {
 			return
 		}
 		bundle, _ := bundleOf(t, signer, proof.Origin("00", "01", "l"), list...)
-		store := &oneStore{"_proofs/a.tar", bundle, []Row{{1, "00.01", a, first, false}, {2, journal, b, second, false}}}
+		store := &oneStore{"_proofs/a.tar", bundle, []Row{{1, "00.01", a, first, false, false}, {2, journal, b, second, false, false}}}
 		r, err := Store(store, Options{Keys: []string{public}})
 		if err != nil {
 			t.Fatal(err)

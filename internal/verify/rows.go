@@ -27,11 +27,12 @@ type Rows interface {
 
 // Row is one record in a store.
 type Row struct {
-	Position int64  // names it
-	Journal  string // identity and incarnation, joined by a dot
-	Sequence uint64
-	Data     []byte // as delivered
-	Damaged  bool   // it has not the digest that it was stored with
+	Position  int64  // names it
+	Journal   string // identity and incarnation, joined by a dot
+	Sequence  uint64
+	Data      []byte // as delivered
+	Tombstone bool   // it says that it is one
+	Damaged   bool   // it has not the digest that it was stored with
 }
 
 // bundles are Files in memory.
@@ -88,16 +89,39 @@ type rowPlace struct {
 
 // statedRow is a row that logs state.
 type statedRow struct {
-	digests []proof.Hash // one of them; zero: any
-	certain bool         // it must be there
+	records []statedRecord // one of them
+	certain bool           // it must be there
 	seen    bool
+}
+
+// statedRecord is what a row may hold.
+type statedRecord struct {
+	digest    proof.Hash // zero: any
+	tombstone bool
+}
+
+// is returns what is wrong with a row whose document has a digest; empty: nothing.
+func (s *statedRow) is(sum proof.Hash, tombstone bool) (wrong string) {
+	wrong = "its record is not what was delivered"
+	for _, r := range s.records {
+		switch {
+		case r.digest != sum && r.digest != zero:
+		case r.tombstone == tombstone:
+			return ""
+		case tombstone:
+			wrong = "it is a record, and is called a tombstone"
+		default:
+			wrong = "it is a tombstone, and is called a record"
+		}
+	}
+	return wrong
 }
 
 // rowState is what one log says of a row.
 type rowState struct {
 	certain, record bool
 	digest          proof.Hash
-	possible        []proof.Hash // what may have come after it
+	possible        []statedRecord // what may have come after it
 }
 
 // then takes the next leaf of the row into account. A store keeps one row for each place:
@@ -114,10 +138,10 @@ func (s *rowState) then(o *proof.Outcome) {
 			s.certain, s.digest = true, o.Digest
 		}
 	case proof.PossibleRecord:
-		s.possible = append(s.possible, o.Digest)
+		s.possible = append(s.possible, statedRecord{o.Digest, false})
 	case proof.PossibleTombstone:
 		if !s.record {
-			s.possible = append(s.possible, o.Digest)
+			s.possible = append(s.possible, statedRecord{o.Digest, true})
 		}
 	}
 }
@@ -160,9 +184,9 @@ func (v *storeVerifier) state() {
 				v.stated[at] = &statedRow{}
 			}
 			s := v.stated[at]
-			s.digests = append(s.digests, state.possible...)
+			s.records = append(s.records, state.possible...)
 			if state.certain {
-				s.digests, s.certain = append(s.digests, state.digest), true
+				s.records, s.certain = append(s.records, statedRecord{state.digest, !state.record}), true
 			}
 		}
 	}
@@ -183,11 +207,12 @@ func (v *storeVerifier) row(r Row) error {
 	default:
 		stated.seen = true
 	}
+	wrong := stated.is(sum, r.Tombstone)
 	switch {
 	case r.Damaged:
 		v.Fault(Fault{Altered, name, 0, r.Sequence, notStored})
-	case !slices.Contains(stated.digests, sum) && !slices.Contains(stated.digests, zero):
-		v.Fault(Fault{Altered, name, 0, r.Sequence, "its record is not what was delivered"})
+	case wrong != "":
+		v.Fault(Fault{Altered, name, 0, r.Sequence, wrong})
 	default:
 		if !stated.certain {
 			v.GivenUp = append(v.GivenUp, name)
@@ -231,8 +256,8 @@ func (v *storeVerifier) elsewhere(store Rows) error {
 		if !s.certain {
 			continue
 		}
-		for _, d := range s.digests {
-			wanted[d] = append(wanted[d], s)
+		for _, r := range s.records {
+			wanted[r.digest] = append(wanted[r.digest], s)
 		}
 	}
 	for at, s := range v.stated {

@@ -138,6 +138,6 @@ func (s storeRows) Check() ([]string, error) { return s.store.Check(s.ctx) }
 
 func (s storeRows) Rows(fn func(verify.Row) error) error {
 	return s.store.Each(s.ctx, func(r *auditstore.Row) error {
-		return fn(verify.Row{Position: r.Position, Journal: r.Journal, Sequence: r.Sequence, Data: r.Data, Damaged: r.Integrity == auditstore.Damaged})
+		return fn(verify.Row{Position: r.Position, Journal: r.Journal, Sequence: r.Sequence, Data: r.Data, Tombstone: r.Tombstone, Damaged: r.Integrity == auditstore.Damaged})
 	})
 }
