@@ -7,6 +7,7 @@ import (
 	"auditrelay"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/ingest"
 	"auditrelay/runtime/internal/delivery"
 )
 
@@ -35,6 +36,9 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 		}
 		if err := document.Check(emit.Data, j.record); err != nil {
 			return refuse(auditrelay.CauseRejectedOutput, "emitted an invalid record: %w", err)
+		}
+		if ingest.LooksOwn(emit.Data) {
+			return refuse(auditrelay.CauseRejectedOutput, "emitted a record with a table_name that is the relay's own: %s", ingest.ReservedMessage)
 		}
 		bytes += len(emit.Data)
 	}

@@ -282,11 +282,46 @@ func TestReservedTables(t *testing.T) {
 			t.Errorf("%q: %v, %v", table, results, err)
 		}
 	}
+	for _, table := range []string{`auditrelay_callback`, `AUDITRELAY_KEY`, `\u0061uditrelay_x`} {
+		for _, key := range []string{"table_name", `table\u005fname`, "kind"} { // as it is delivered, and where the schema has it
+			text := strings.Replace(bought, `"kind": "book"`, `"`+key+`": "`+table+`"`, 1)
+			for _, result := range submitMapped(t, r, shopSchema(t), text) {
+				var fault *runtime.EventError
+				if !errors.As(result.Err, &fault) || fault.Reason != "reserved" {
+					t.Errorf("another producer's event, %s: %q: %v", key, table, result.Err)
+				}
+			}
+		}
+	}
+	if results := submitMapped(t, r, shopSchema(t), strings.Replace(bought, `"kind"`, `"in": {"table_name": "auditrelay_x"}, "kind"`, 1)); results[0].Err != nil {
+		t.Errorf("below the top: %v", results[0].Err)
+	}
 	text := strings.Replace(event("a", "created"), "LiteLLM_TeamTable", "auditrelay_callback", 1)
 	if results, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(text), Reserved: true}); err != nil || results[0].Err != nil {
 		t.Errorf("of another relay: %v, %v", results, err)
 	}
-	if e, err := r.Event(t.Context(), 1); err != nil || e.Namespace == auditrelay.NamespaceRelay {
+	if e, err := r.Event(t.Context(), 2); err != nil || e.Namespace == auditrelay.NamespaceRelay {
 		t.Errorf("it counts as an own record: %+v, %v", e, err)
+	}
+}
+
+// TestGuestsEmitNoOwnRecords: a filter that hands on what looks like an own record fails.
+func TestGuestsEmitNoOwnRecords(t *testing.T) {
+	alerts := &memorySink{}
+	emits := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+		c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{"id":"x","action":"deleted","\u0074able_name":"AuditRelay_callback","control":{"act":"discard"}}`)})
+		return auditrelay.Keep, nil
+	})
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+		quick(runtime.Callback{Name: "archive", Sink: &memorySink{}, Steps: []runtime.Step{{Name: "forges", Filter: emits.filter(), Emits: []string{"alerts"}}}}),
+		quick(runtime.Callback{Name: "alerts", Receives: auditrelay.ReceivesEmitted, Sink: alerts}),
+	}})
+	submit(t, r, event("a", "created"))
+	settle(t, r)
+	if got := account(t, r, "archive"); got.DeadLettered != 1 {
+		t.Errorf("%+v", got)
+	}
+	if lines := alerts.lines(); len(lines) > 0 {
+		t.Errorf("emitted: %v", lines)
 	}
 }

@@ -109,7 +109,7 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 				var raw []byte
 				raw, i = cutString(data, i)
 				if !l.Reserved && reserved(raw, room[:0]) {
-					return e, &EventError{Field: "table_name", Kind: Odd, Reason: Reserved, Message: "names that begin with auditrelay_ belong to the relay's own records", Offset: int64(at)}
+					return e, &EventError{Field: "table_name", Kind: Odd, Reason: Reserved, Message: ReservedMessage, Offset: int64(at)}
 				}
 			default:
 				return e, wrongType(key, data[i], at, "a string or null")
@@ -165,8 +165,35 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 // reservedPrefix begins the table names of the relay's own records.
 const reservedPrefix = "auditrelay_"
 
+// ReservedMessage says why a table's name is refused.
+const ReservedMessage = "names that begin with " + reservedPrefix + " belong to the relay's own records"
+
 // ReservedTable is reserved for a text.
 func ReservedTable(name string) bool { return reserved([]byte(name), nil) }
+
+// LooksOwn reports whether data, which CheckDocument or document.Check has passed, is like
+// one of the relay's own records where it is read as it stands: by its table_name.
+func LooksOwn(data []byte) bool {
+	i := skipSpace(data, 0)
+	if i == len(data) || data[i] != '{' {
+		return false
+	}
+	for i = skipSpace(data, i+1); data[i] != '}'; {
+		key, next := cutString(data, i)
+		i = skipSpace(data, skipSpace(data, next)+1) // behind the colon
+		if bytes.IndexByte(key, '\\') >= 0 {
+			key = unescape(nil, key, longestKey+1)
+		}
+		if fieldOf(key) == table && data[i] == '"' {
+			raw, _ := cutString(data, i)
+			return reserved(raw, nil)
+		}
+		if i = skipSpace(data, skipValue(data, i)); data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return false
+}
 
 // reserved reports whether a table's name is one of the relay's own to a reader who
 // takes no notice of case and white space.

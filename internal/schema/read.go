@@ -50,7 +50,9 @@ func (s *Schema) Read(data []byte, l ingest.Limits, digest func(data []byte) str
 	case len(e.ID) > l.MaxID():
 		return e, odd("id", ingest.TooLong, "longer than %d bytes", l.MaxID())
 	case !l.Reserved && ingest.ReservedTable(objectType):
-		return e, odd("object_type", ingest.Reserved, "names that begin with auditrelay_ belong to the relay's own records")
+		return e, odd("object_type", ingest.Reserved, ingest.ReservedMessage)
+	case !l.Reserved && ingest.LooksOwn(data): // it is delivered as it came
+		return e, odd("table_name", ingest.Reserved, ingest.ReservedMessage)
 	}
 	return e, nil
 }
