@@ -54,7 +54,7 @@ const defaultWindow = 1 << 20
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = privateFS{vfs.Default}
 	}
 	if o.Window <= 0 {
 		o.Window = defaultWindow

@@ -132,7 +132,7 @@ func inodes(fsys vfs.FS, dir string) (total, free uint64) {
 		return total, free
 	}
 	var st syscall.Statfs_t
-	if fsys != vfs.Default || syscall.Statfs(dir, &st) != nil {
+	if vfs.Root(fsys) != vfs.Default || syscall.Statfs(dir, &st) != nil {
 		return 0, 0
 	}
 	return st.Files, st.Ffree
