@@ -169,6 +169,9 @@ func (c checker) schemas() {
 		if !nameForm.MatchString(s.Name) {
 			c.bad(steps, "not a name: %s", expectedName)
 		}
+		if s.Namespace == "" && isReserved(s.Name) {
+			c.bad(steps, "it is a namespace as well: %v", errReserved)
+		}
 		if err := CheckNamespace(s.Namespace); err != nil {
 			c.bad(append(steps, "namespace"), "%v", err)
 		}

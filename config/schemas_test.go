@@ -39,6 +39,8 @@ func TestSchemasAndHooks(t *testing.T) {
 		"ingest: {schemas: {shop: {action: [a, '{b']}}}":                                         "1:39: ingest.schemas.shop.action[1]: a { without its }",
 		"ingest: {schemas: {shop: {action: {a: b}}}}":                                            "ingest.schemas.shop.action: found a mapping",
 		"ingest: {schemas: {shop: {action: a, namespace: auditrelay}}}":                          "ingest.schemas.shop.namespace: the relay's own records",
+		"ingest: {schemas: {auditrelay: {action: a}}}":                                           "ingest.schemas.auditrelay: it is a namespace as well: the relay's own records",
+		"ingest: {schemas: {emitted: {action: a}}}":                                              "ingest.schemas.emitted: it is a namespace as well",
 		"ingest: {schemas: {Shop: {action: a}}}":                                                 "not a name",
 		"ingest: {hooks: {shop: {secrets: [a-secret-of-enough-bytes]}}}":                         "ingest.hooks.shop: there is no schema of this name",
 		"ingest: {hooks: {okto: {schema: okto, secrets: [a-secret-of-enough-]}}}":                "ingest.hooks.okto.schema: there is no schema of this name; define it under ingest.schemas, or use one of cloudtrail, github, gitlab, keycloak, kubernetes, okta, teleport, vault: did you mean okta?",

@@ -305,6 +305,27 @@ func TestReservedTables(t *testing.T) {
 	}
 }
 
+// TestReservedNamespaces: nobody sends into the namespaces of own and of emitted records.
+func TestReservedNamespaces(t *testing.T) {
+	r := start(t, runtime.Options{})
+	for _, namespace := range []string{auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted} {
+		s, err := runtime.NewSchema(namespace, runtime.SchemaFields{Namespace: namespace, Action: []string{"action"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range []runtime.Submission{{Data: []byte(event("a", "created")), Namespace: namespace}, {Data: []byte(event("a", "created")), Schema: s}} {
+			results, err := r.Submit(t.Context(), in)
+			var fault *runtime.EventError
+			if err != nil || !errors.As(results[0].Err, &fault) || fault.Reason != "reserved" {
+				t.Errorf("%s: %+v, %v", namespace, results, err)
+			}
+		}
+	}
+	if own := ownRecords(t, r); len(own) != 0 {
+		t.Errorf("%+v", own)
+	}
+}
+
 // TestGuestsEmitNoOwnRecords: a filter that hands on what looks like an own record fails.
 func TestGuestsEmitNoOwnRecords(t *testing.T) {
 	alerts := &memorySink{}
