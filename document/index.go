@@ -33,6 +33,10 @@ func (d *Document) sibling(n Node) Node {
 // anyStep selects every member and element.
 var anyStep = segment{kind: anyOne}
 
+// ahead is how many plain values behind the first one extend makes nodes of too, where all
+// are selected: who walks will ask for them.
+const ahead = 8
+
 // extend makes nodes of the next members or elements of v, up to the first that s
 // selects, and returns that; 0 where none is left.
 func (d *Document) extend(v Node, s *segment) Node {
@@ -51,6 +55,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 		}
 	}
 	from, visits := i, 0
+	found, most := Node(0), 0
 	for {
 		if i < len(buf) && buf[i] <= ' ' {
 			i = skipSpace(buf, i)
@@ -79,10 +84,20 @@ func (d *Document) extend(v Node, s *segment) Node {
 			d.at(v).last = n
 			d.pace.pass(64 * visitWork)
 		}
-		if selected {
+		if !selected {
+			continue
+		}
+		if found == 0 {
+			found, most = n, 1
+			if s.kind == anyOne {
+				most = visits + ahead
+			}
+		}
+		// Where an object or array ends is found when it has been looked into.
+		if visits >= most || nd.end == 0 {
 			d.at(v).last = n
 			d.work += i - from + visits*visitWork
-			return n
+			return found
 		}
 	}
 	parent = d.at(v)
@@ -92,7 +107,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 		parent.end = int32(min(i+1, len(buf)))
 	}
 	d.work += i - from + visits*visitWork
-	return 0
+	return found
 }
 
 // addChild adds a node behind prev, or as the first, to v.
