@@ -103,6 +103,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 
 	// From here on callbacks stop. What follows can fail with the journal alone.
 	keep, stopped := r.stopAllBut(plan.keep)
+	r.lastProofs(stopped, plan.removed)
 	err = plan.commit(r.journal, time.Now(), changes)
 	if err != nil {
 		return errors.Join(err, r.revive(stopped))

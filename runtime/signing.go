@@ -138,6 +138,38 @@ func (r *Runtime) signAll(ctx context.Context) (all bool) {
 	return all
 }
 
+// lastProofsTimeout bounds how long a removal waits for a destination to take the proofs.
+const lastProofsTimeout = 5 * time.Second
+
+// lastProofs delivers the bundles that callbacks sealed when they stopped for good, of those
+// that are removed: nobody does it later, and what they delivered last would look forged.
+// Nothing is recorded: if the removal fails, each is delivered again, to the same effect.
+func (r *Runtime) lastProofs(stopped []*pump, removed []Change) {
+	ctx, cancel := context.WithTimeout(r.ctx, lastProofsTimeout)
+	defer cancel()
+	for _, p := range stopped {
+		switch p.seen.Load().Condition.State {
+		case delivery.Active, delivery.Withholding, delivery.Detached:
+		default:
+			continue // its destination takes nothing, or is to get nothing
+		}
+		if !slices.ContainsFunc(removed, func(c Change) bool { return c.Object == p.callback.Name }) {
+			continue
+		}
+		for _, number := range p.machine.Bundles() {
+			payload, err := delivery.Load(r.journal, p.laneID, number)
+			if err == nil {
+				lapsed := r.inLease(ctx, func(ctx context.Context) { _, err = deliver(ctx, p.callback.Sink, payload) })
+				err = errors.Join(err, lapsed)
+			}
+			if err != nil {
+				r.log.Warn("the last proofs of a removed callback were not delivered: verify cannot check what it delivered last", "callback", p.name, "error", err)
+				break
+			}
+		}
+	}
+}
+
 // open reads a checkpoint that this key signed.
 func (s *signing) open(signed []byte) (proof.Checkpoint, error) {
 	known, err := note.NewVerifier(s.public)

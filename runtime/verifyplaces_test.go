@@ -163,3 +163,37 @@ func TestAReplayIntoAFileVerifies(t *testing.T) {
 		t.Errorf("two lines exchanged: %s\n%v", report.Verdict(), report.Faults)
 	}
 }
+
+// TestWhatARemovedCallbackDeliveredVerifies: a callback that is removed leaves proofs of all
+// that it delivered, so that what another one writes there behind it is no forgery's frame.
+func TestWhatARemovedCallbackDeliveredVerifies(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	callback := func(name string) runtime.Callback {
+		sink, err := file.New(file.Options{Path: filepath.Join(dir, "one.ndjson")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return quick(runtime.Callback{Name: name, Digest: "1", Sink: sink})
+	}
+	r := start(t, runtime.Options{Proofs: runtime.ProofOptions{Key: signing}, Callbacks: []runtime.Callback{callback("before")}})
+	for i, name := range []string{"before", "after"} {
+		submit(t, r, event(fmt.Sprint("a", i), "created"), event(fmt.Sprint("b", i), "deleted"))
+		settle(t, r)
+		if name == "before" {
+			if err := r.Apply(t.Context(), []runtime.Callback{callback("after")}, []string{"before"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report := verified(t, files(t, dir), verify.Options{Keys: []string{public}})
+	if report.FaultCount != 0 || len(report.Logs) != 2 || len(report.Unattested) != 0 || report.Records < 4 {
+		t.Errorf("%s\n%v\n%v\n%s", report.Verdict(), report.Faults, report.Unattested, files(t, dir)["one.ndjson"])
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"auditrelay/internal/proof"
 )
@@ -92,6 +93,7 @@ type statedRow struct {
 	records []statedRecord // one of them
 	certain bool           // it must be there
 	seen    bool
+	until   int64 // the last clock of the logs that state it, in Unix seconds
 }
 
 // statedRecord is what a row may hold.
@@ -102,7 +104,7 @@ type statedRecord struct {
 
 // is returns what is wrong with a row whose document has a digest; empty: nothing.
 func (s *statedRow) is(sum proof.Hash, tombstone bool) (wrong string) {
-	wrong = "its record is not what was delivered"
+	wrong = fmt.Sprintf("its record is not what was delivered until %s; if it was delivered again since then, by a replay, verify again after the next checkpoint", time.Unix(s.until, 0).UTC().Format(time.RFC3339))
 	for _, r := range s.records {
 		switch {
 		case r.digest != sum && r.digest != zero:
@@ -184,6 +186,7 @@ func (v *storeVerifier) state() {
 				v.stated[at] = &statedRow{}
 			}
 			s := v.stated[at]
+			s.until = max(s.until, l.clock)
 			s.records = append(s.records, state.possible...)
 			if state.certain {
 				s.records, s.certain = append(s.records, statedRecord{state.digest, !state.record}), true

@@ -56,6 +56,16 @@ func (l *Lane) attests(s *step) bool {
 // Unattested reports whether the log has outcomes that no checkpoint tells of.
 func (l *Lane) Unattested() bool { return l.opts.Attest > 0 && l.news }
 
+// Bundles returns the numbers of the sealed bundles of proofs that are not settled, in order.
+func (l *Lane) Bundles() (numbers []uint64) {
+	for _, p := range l.pending {
+		if p.Proof {
+			numbers = append(numbers, p.Number)
+		}
+	}
+	return numbers
+}
+
 // Clock adds a leaf that tells the time to the log, in tx: the first of two steps. The
 // second, once that is durable, is Attest. accepted is the head of the log of what was
 // accepted.
