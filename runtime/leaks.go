@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -23,9 +24,9 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 	if n := len(before) + len(call.Emitted); n > auditrelay.MaxEmitCount {
 		return refuse(auditrelay.CauseRejectedOutput, "the filters emitted %d records for one event, at most %d", n, auditrelay.MaxEmitCount)
 	}
-	bytes := 0
+	size := 0
 	for i := range before {
-		bytes += len(before[i].Data)
+		size += len(before[i].Data)
 	}
 	for _, emit := range call.Emitted {
 		if !slices.Contains(step.Emits, emit.Target) {
@@ -37,13 +38,13 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 		if err := document.Check(emit.Data, j.record); err != nil {
 			return refuse(auditrelay.CauseRejectedOutput, "emitted an invalid record: %w", err)
 		}
-		if ingest.LooksOwn(emit.Data) {
+		if ingest.LooksOwn(emit.Data) && !(own(call.Event) && bytes.Equal(emit.Data, call.Event.Data)) { // a route hands one on
 			return refuse(auditrelay.CauseRejectedOutput, "emitted a record with a table_name that is the relay's own: %s", ingest.ReservedMessage)
 		}
-		bytes += len(emit.Data)
+		size += len(emit.Data)
 	}
-	if bytes > int(auditrelay.MaxEmitBytes) {
-		return refuse(auditrelay.CauseRejectedOutput, "the filters emitted %d bytes for one event, at most %d", bytes, auditrelay.MaxEmitBytes)
+	if size > int(auditrelay.MaxEmitBytes) {
+		return refuse(auditrelay.CauseRejectedOutput, "the filters emitted %d bytes for one event, at most %d", size, auditrelay.MaxEmitBytes)
 	}
 	return nil
 }

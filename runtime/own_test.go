@@ -3,8 +3,10 @@ package runtime_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -344,5 +346,33 @@ func TestGuestsEmitNoOwnRecords(t *testing.T) {
 	}
 	if lines := alerts.lines(); len(lines) > 0 {
 		t.Errorf("emitted: %v", lines)
+	}
+}
+
+// TestARouteHandsOnOwnRecords: a callback without a sink, whose filter hands every event on
+// as it stands, does so with own records too.
+func TestARouteHandsOnOwnRecords(t *testing.T) {
+	all := &memorySink{}
+	route := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+		c.Emitted = append(c.Emitted, filter.Emit{Target: "all", Data: c.Event.Data})
+		return auditrelay.Keep, nil
+	})
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
+		quick(runtime.Callback{Name: "route", Steps: []runtime.Step{{Name: "route", Filter: route.filter(), Emits: []string{"all"}}}}),
+		quick(runtime.Callback{Name: "all", Receives: auditrelay.ReceivesEmitted, Sink: all}),
+	}})
+	submit(t, r, event("a", "created"))
+	if err := r.Pause(t.Context(), "all", runtime.By{Principal: "u"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resume(t.Context(), "all", runtime.By{Principal: "u"}); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, r)
+	if got := account(t, r, "route"); got.DeadLettered != 0 {
+		t.Errorf("%+v", got)
+	}
+	if lines := strings.Join(slices.Collect(maps.Values(all.lines())), "\n"); !strings.Contains(lines, `"table_name":"auditrelay_callback"`) || !strings.Contains(lines, `"id":"a"`) {
+		t.Errorf("handed on: %s", lines)
 	}
 }
