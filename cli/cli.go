@@ -172,12 +172,25 @@ func (a *program) run(args []string) error {
 		return nil
 	}
 	if err != nil {
-		return usageError{fmt.Errorf("%w (see auditrelay --help)", err)}
+		return usageError{fmt.Errorf("%w (see %s --help)", err, commandOf(err))}
 	}
 	ctx, stop := a.untilSignal()
 	defer stop()
 	a.ctx = ctx
 	return parsed.Run(a)
+}
+
+// commandOf is the command that an error of the command line is about, as far as it got.
+func commandOf(err error) string {
+	name := "auditrelay"
+	if fault, ok := errors.AsType[*kong.ParseError](err); ok {
+		for _, at := range fault.Context.Path {
+			if at.Command != nil && at.Command.Tag.Default == "" { // else it may not have been given
+				name += " " + at.Command.Name
+			}
+		}
+	}
+	return name
 }
 
 // untilSignal returns a context that the first signal ends; the second ends the
