@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"auditrelay"
 	"auditrelay/cli/internal/api"
 )
 
@@ -54,33 +55,8 @@ func (a *program) printExplained(e api.Explained) error {
 	}
 	fmt.Fprintln(a.stdout)
 	rows = [][]string{{"CALLBACK", "OUTCOME", "AT", "ATTEMPTS", "WHERE", "WHY"}}
-	for _, end := range e.Callbacks {
-		name, outcome, where := laneName(end.Callback, end.Replay), end.Outcome.String(), end.Location
-		if !end.Assigned {
-			outcome = "not assigned"
-		}
-		if where == "" {
-			where = end.Key
-		}
-		if end.Tombstone {
-			outcome += " (tombstone)"
-		}
-		if end.Unverified {
-			outcome += " (unverified)"
-		} else if end.Duplicate {
-			outcome += " (duplicate)"
-		}
-		why := string(end.Cause)
-		for _, part := range []string{end.Filter, end.Reason, end.Error} {
-			if part != "" {
-				why += "; " + part
-			}
-		}
-		attempts := ""
-		if end.Attempts > 0 {
-			attempts = strconv.Itoa(end.Attempts)
-		}
-		rows = append(rows, []string{name, outcome, moment(end.At), attempts, where, why})
+	for i := range e.Callbacks {
+		rows = append(rows, endingRow(&e.Callbacks[i]))
 	}
 	if err := a.table(rows); err != nil {
 		return err
@@ -105,6 +81,44 @@ func (a *program) printExplained(e api.Explained) error {
 		return err
 	}
 	return nil
+}
+
+// endingRow says what became of the event on one callback; of one that is still tried, how
+// often and why it failed last.
+func endingRow(end *api.Ending) []string {
+	name, outcome, where := laneName(end.Callback, end.Replay), end.Outcome.String(), end.Location
+	if !end.Assigned {
+		outcome = "not assigned"
+	}
+	if where == "" {
+		where = end.Key
+	}
+	if end.Tombstone {
+		outcome += " (tombstone)"
+	}
+	if end.Unverified {
+		outcome += " (unverified)"
+	} else if end.Duplicate {
+		outcome += " (duplicate)"
+	}
+	why := string(end.Cause)
+	for _, part := range []string{end.Filter, end.Reason, end.Error} {
+		if part != "" {
+			why += "; " + part
+		}
+	}
+	attempts := ""
+	if end.Attempts > 0 {
+		attempts = strconv.Itoa(end.Attempts)
+	}
+	if n := len(end.History); n > 0 && end.Outcome == auditrelay.Pending {
+		last := &end.History[n-1]
+		attempts, why = strconv.Itoa(last.Number), string(last.Reason)
+		if !last.NextTry.IsZero() {
+			why += "; next try " + moment(last.NextTry)
+		}
+	}
+	return []string{name, outcome, moment(end.At), attempts, where, why}
 }
 
 // printHistories prints the attempts at what holds the event, by callback.
