@@ -54,10 +54,36 @@ func (n *named) call(window []byte, at int) (Finding, bool) {
 			kinds = n.names.tells(before[nameStart(before):])
 		}
 	}
-	if kinds == 0 {
-		return Finding{}, false
+	if f, ok := n.login(name, window, start, at+1); ok || kinds == 0 {
+		return f, ok
 	}
 	return n.quoted(kinds, window, at+1)
+}
+
+// logins are functions that take a password behind other texts, by how many.
+var logins = map[string]int{"httpbasicauth": 1, "basicauth": 1, "basic_auth": 1, "setbasicauth": 1, "usernamepasswordcredentials": 1, "passwordauthentication": 1, "login": 1, "mysqli_connect": 2, "pdo": 2, "networkcredential": 1}
+
+// login looks at the password that a call of such a function has, and at auth=("user", "password").
+func (n *named) login(name, window []byte, start, at int) (Finding, bool) {
+	var room [32]byte
+	skip, ok := logins[string(folded(room[:0], name[bytes.LastIndexByte(name, '.')+1:]))]
+	if len(name) == 0 && bytes.HasSuffix(bytes.TrimRight(window[:start], " ="), []byte("auth")) {
+		skip, ok = 1, true
+	}
+	if !ok {
+		return Finding{}, false
+	}
+	for range skip {
+		at += valueSpan(window, at) + 1
+		for at < len(window) && (window[at] == ' ' || window[at] == ',' || window[at] == '\n') {
+			at++
+		}
+		if at >= len(window) || !quotes[window[at]] {
+			return Finding{}, false
+		}
+		at++
+	}
+	return n.quoted(password, window, at)
 }
 
 func (n *named) quoted(kinds kind, window []byte, start int) (Finding, bool) {
@@ -113,6 +139,9 @@ func (n *named) elementBefore(name, before []byte) kind {
 		return n.nameAttribute(before[open:])
 	}
 	tag := before[open+2 : len(before)-1]
+	if content := before[:open]; labelCell(tag) && valueCell(name) {
+		return n.names.tells(content[bytes.LastIndexByte(content, '>')+1:])
+	}
 	if string(tag) != "key" && (!pairName(tag) || !valueName(name)) {
 		return 0
 	}

@@ -20,11 +20,19 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	}
 	value := window[start : start+valueSpan(window, start)]
 	kinds := n.names.tells(window[at+1 : end])
+	if next := start + len(value) + 1; kinds != 0 && next < len(window) && window[next-1] == ' ' && columnNames.all(value) && n.names.tells(value) != 0 {
+		if word := wordAt(window, next); mixedWord(word) { // --secret name value
+			return Finding{Start: start, End: next + bytes.Index(window[next:], word) + len(word), Detector: n.first(kinds)}, true
+		}
+	}
 	if kinds == 0 && valueName(window[at+1:end]) {
 		kinds = n.flagBefore(window[:at-1])
 	}
-	if kinds == 0 && string(window[at+1:end]) == "body" && bytes.Contains(window[:at-1], []byte("secret set ")) {
+	if kinds == 0 && (string(window[at+1:end]) == "body" || string(window[at+1:end]) == "value") && bytes.Contains(window[:at-1], []byte("secret set ")) {
 		kinds = password
+	}
+	if string(window[at+1:end]) == "secret-id" && bytes.Contains(window[:at-1], []byte("secretsmanager ")) {
+		return Finding{}, false // AWS's: the secret's name
 	}
 	detector := n.judge(kinds, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
@@ -79,7 +87,9 @@ func (n *named) flagBefore(b []byte) kind {
 		}
 		size := nameSet.span(b[i+2:])
 		if value := bytes.Trim(b[i+2+size:], " =\"'"); pairName(b[i+2:i+2+size]) && bytes.IndexByte(value, ' ') < 0 {
-			return n.names.tells(value[bytes.LastIndexByte(value, '/')+1:])
+			if k := n.names.tells(value[bytes.LastIndexByte(value, '/')+1:]); k != 0 {
+				return k
+			}
 		}
 		b = b[:i]
 	}
@@ -151,7 +161,8 @@ var secretFlags = map[string]struct {
 	"mosquitto_pub": {flags: "P"}, "mosquitto_sub": {flags: "P"}, "mosquitto_rr": {flags: "P"}, "rabbitmqadmin": {flags: "p"}, "psexec": {flags: "p"}, "psexec64": {flags: "p"}, "ncftp": {flags: "p"}, "ncftpget": {flags: "p"}, "ncftpput": {flags: "p"}, //nolint:misspell // a program's name
 	"snmpwalk": {flags: "AX"}, "snmpget": {flags: "AX"}, "snmpset": {flags: "AX"}, "snmpbulkwalk": {flags: "AX"}, "snmptrap": {flags: "AX"}, "snmptable": {flags: "AX"}, "evil-winrm": {flags: "p"}, "crackmapexec": {flags: "p"}, "nxc": {flags: "p"},
 	"ldapcompare": {flags: "w"}, "ldapmodrdn": {flags: "w"}, "ldapwhoami": {flags: "w"}, "isql": {flags: "P"}, "tsql": {flags: "P"}, "mongoexport": {flags: "p"}, "mongoimport": {flags: "p"}, "mongostat": {flags: "p"},
-	"influx": {flags: "p"}, "neo4j-admin": {flags: "p"}, "cypher-shell": {flags: "p"}, "arangosh": {flags: "p"}, "mysqlsh": {flags: "p", attached: true}, "mysqlcheck": {flags: "p", attached: true}, "mysqlshow": {flags: "p", attached: true}, "mydumper": {flags: "p"}, "myloader": {flags: "p"},
+	"influx": {flags: "pt"}, "rancher": {flags: "t"}, "doctl": {flags: "t"}, "snowsql": {flags: "p"}, "neo4j-admin": {flags: "p"}, "cypher-shell": {flags: "p"}, "arangosh": {flags: "p"}, "mysqlsh": {flags: "p", attached: true}, "mysqlcheck": {flags: "p", attached: true}, "mysqlshow": {flags: "p", attached: true}, "mydumper": {flags: "p"}, "myloader": {flags: "p"},
+	"http": {flags: "a"}, "https": {flags: "a"}, "xh": {flags: "a"}, "twine": {flags: "p"}, "useradd": {flags: "p"}, "usermod": {flags: "p"}, "ssh-keygen": {flags: "NP"}, "crane": {flags: "p", with: "login"},
 	"rar": {flags: "p", attached: true}, "unrar": {flags: "p", attached: true}, "7zz": {flags: "p", attached: true},
 }
 
@@ -229,4 +240,4 @@ func TakesSecret(line []byte) bool {
 // takesUser are programs of which another argument holds a secret than one that
 // secretFlags have.
 var takesUser = map[string]bool{"wget": true, "http": true, "https": true, "xh": true, "lftp": true, "smbclient": true, "rpcclient": true, "smbget": true, "smbmap": true, "winexe": true, "wmic": true, "xfreerdp": true, "wfreerdp": true,
-	"vault": true, "bao": true, "htpasswd": true, "chpasswd": true, "sqlplus": true, "net": true, "psql": true, "etcdctl": true, "clickhouse-client": true, "kubectl": true, "gh": true, "glab": true, "npm": true, "aws": true, "gcloud": true}
+	"vault": true, "bao": true, "htpasswd": true, "chpasswd": true, "sqlplus": true, "net": true, "psql": true, "etcdctl": true, "clickhouse-client": true, "kubectl": true, "gh": true, "glab": true, "npm": true, "aws": true, "gcloud": true, "az": true, "cargo": true, "wandb": true, "rabbitmqctl": true, "mc": true, "poetry": true, "cloudflared": true, "wpa_passphrase": true, "impdp": true, "expdp": true, "sqlldr": true}

@@ -44,9 +44,20 @@ func (n *named) element(window []byte, at int) (Finding, bool) {
 	trimmed := bytes.TrimLeft(value, " \t\r\n")
 	start += len(value) - len(trimmed)
 	value = bytes.TrimRight(trimmed, " \t\r\n")
-	detector := n.judge(kinds, value, assigned)
+	how := assigned
+	if valueCell(name) {
+		how = written_ // of a table for people
+	}
+	detector := n.judge(kinds, value, how)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
+
+// labelCell and valueCell report whether a tag is that of a label, and of what stands beside it.
+func labelCell(tag []byte) bool {
+	return string(tag) == "td" || string(tag) == "th" || string(tag) == "dt"
+}
+
+func valueCell(tag []byte) bool { return string(tag) == "td" || string(tag) == "dd" }
 
 // attribute returns what the attribute beside value="..." tells, where name is that
 // of such a value: <add key="ApiToken" value="...">, {name: X, value: Y}.
@@ -86,9 +97,14 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 // blockName returns what the name in quotes before a block tells: variable "token" {.
 func (n *named) blockName(before []byte) kind {
 	before = bytes.TrimRight(before, " \t")
-	if len(before) < 3 || !quotes[before[len(before)-1]] {
+	signed := bytes.TrimRight(before, ":= \t") // "api_key": {"new": ...}
+	if of := len(signed) < len(before); len(signed) < 3 || !quotes[signed[len(signed)-1]] {
+		if of {
+			return n.names.tells(signed[nameStart(signed):])
+		}
 		return 0
 	}
+	before = signed
 	before = before[:len(before)-1]
 	return n.names.tells(before[bytes.LastIndexAny(before, quoteBytes)+1:])
 }

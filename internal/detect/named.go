@@ -35,6 +35,8 @@ const (
 	betweenBytes = 6
 	// pseudonymName is how far before a sign the beginning of a pseudonym is looked for.
 	pseudonymName = 96
+	// tagName is how long a tag that ends a word in bold may be.
+	tagName = 10
 	// tagBytes is how long a tag of XML may be.
 	tagBytes = 160
 )
@@ -98,7 +100,7 @@ func (n *named) anchors() []anchor {
 		{pattern: pair(quoteBytes, ","), back: nameBytes + betweenBytes, ahead: valueJudged, find: n.argument, extend: extend},
 		{pattern: pair("(", quoteBytes), back: nameBytes + 1, ahead: valueJudged, find: n.call, extend: extend},
 		{pattern: literal("form-data; name="), back: 16, ahead: partBytes + valueJudged, find: n.part},
-		{pattern: literal("--"), back: nameBytes + 1, ahead: nameBytes + valueJudged, find: n.flag, extend: extendFlag},
+		{pattern: literal("--"), back: commandBytes, ahead: nameBytes + valueJudged, find: n.flag, extend: extendFlag},
 		{pattern: literal(" ("), findIn: n.bracketed},
 		{pattern: literal(" to "), findIn: n.becomes, extend: extend},
 		{pattern: literal(" from "), findIn: n.was, extend: extend},
@@ -115,19 +117,24 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("-u "), back: commandBytes, ahead: valueJudged, find: n.user},
 		{pattern: literal(" /p:"), back: commandBytes, ahead: valueJudged, find: n.remote},
 		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
-		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkKAX")}, back: commandBytes, ahead: valueJudged, find: n.option},
+		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkKAXNt")}, back: commandBytes, ahead: valueJudged, find: n.option},
 		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
 		{pattern: literal("sqlplus "), back: 8, ahead: valueJudged, find: n.scott},
+		{pattern: literal("impdp "), back: 8, ahead: valueJudged, find: n.scott},
+		{pattern: literal("expdp "), back: 8, ahead: valueJudged, find: n.scott},
+		{pattern: literal("sqlldr "), back: 8, ahead: valueJudged, find: n.scott},
 		{pattern: literal("@//"), back: valueJudged, ahead: 1, find: n.easyConnect},
 	}
 	anchors = append(anchors, n.pipeAnchors(extend)...)
+	anchors = append(anchors, anchor{pattern: literal("values ("), findIn: n.inserted}, anchor{pattern: literal("values("), findIn: n.inserted})
 	for _, w := range calling {
 		anchors = append(anchors, anchor{pattern: literal(w), back: valueJudged, ahead: tagBytes / 2, find: n.called(len(w))})
 	}
 	for _, w := range sayingWords {
 		anchors = append(anchors, anchor{pattern: literal(w), findIn: func(text []byte, at int) (Finding, bool) { return n.told(text, at+1-len(w), at) }, extend: extend})
 	}
-	for _, w := range []string{"password", "passwd", "secret", "token", "key", "pass", "auth", "pwd", "phrase"} {
+	anchors = append(anchors, n.changeAnchors(extend)...)
+	for _, w := range followed {
 		anchors = append(anchors, anchor{pattern: append(literal(w), setOf(" \t")), findIn: n.follows, extend: extend})
 	}
 	return anchors
@@ -156,22 +163,27 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	if !ok {
 		return Finding{}, false
 	}
-	kinds := n.names.tells(name)
+	kinds, told := n.names.tells(name), false
 	if kinds == 0 {
-		if kinds = n.annotated(text, at, name); kinds == 0 {
-			if kinds = n.attribute(text, at, name); kinds == 0 {
-				if kinds = partOfJWK(text, at, name); kinds == 0 {
-					if kinds = n.listedUnder(text, at, name); kinds == 0 {
-						return Finding{}, false
-					}
-				}
+		if kinds = n.otherwise(text, at, name); kinds == 0 {
+			if kinds = n.remarked(text, at, name); kinds == 0 {
+				return Finding{}, false
 			}
+			told = true
 		}
 	}
-	if kinds&aKey != 0 && text[at] == '=' && advised(name) {
-		kinds = password | token
+	if kinds&aKey != 0 && text[at] == '=' {
+		switch before := at - len(name) - 1; {
+		case advised(name):
+			kinds = password | token
+		case before >= 0 && (text[before] == '?' || text[before] == '&'):
+			kinds &^= bare // of a query: what services call their keys
+		}
 	}
 	start := constructed(text, valueStart(text, at))
+	if size := parameters(name, text[start:min(len(text), start+headerBytes)]); size > 0 {
+		return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
+	}
 	if kinds&jar != 0 {
 		if size := cookieSpan(text[start:min(len(text), start+cookieBytes)]); size > 0 {
 			return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, !masked(text[start : start+size])
@@ -186,6 +198,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	value := text[start : start+valueSpan(text[:end], start)]
 	if text[at] == '|' && len(value) < 16 && variableName.all(value) {
 		return Finding{}, false // of a table, or a pipe
+	}
+	if told && !mixedWord(value) || assignment(text, start, value) {
+		return Finding{}, false
 	}
 	if before := text[max(0, at-pseudonymName):at]; lowerHex.span(value) == pseudonymDigits && start == at+1 && text[at] == ':' {
 		if from := bytes.LastIndex(before, []byte("hmac:")); from >= 0 && Pseudonym(text[at-len(before)+from:start+pseudonymDigits]) {
@@ -237,11 +252,18 @@ func ofLines(text []byte, start, end int) bool {
 // nameBefore returns the name that ends before the sign at text[at].
 func (n *named) nameBefore(text []byte, at int) ([]byte, bool) {
 	end, marks := at, 0
-	for end > 0 && (white[text[end-1]] || marks < betweenBytes && around[text[end-1]]) {
+	for end > 0 && (white[text[end-1]] || marks < betweenBytes && (around[text[end-1]] || text[at] == ':' && (text[end-1] == '*' || text[end-1] == '?'))) {
 		if end--; !white[text[end]] {
-			marks++
+			if text[end] != '\\' || end+1 == at || text[end+1] != '\\' || at-end > nameBytes {
+				marks++ // a row of escapes counts once
+			}
 		} else if text[end] == '\n' {
 			return nil, false
+		}
+	}
+	if end > 0 && text[end-1] == '>' && text[at] == ':' { // <b>name</b>:
+		if open := bytes.LastIndex(text[max(0, end-tagName):end], []byte("</")); open >= 0 {
+			end -= min(end, tagName) - open
 		}
 	}
 	start := nameStart(text[:end])
@@ -254,7 +276,7 @@ func (n *named) nameBefore(text []byte, at int) ([]byte, bool) {
 // nameStart returns where in b the name begins that ends with b.
 func nameStart(b []byte) int {
 	start := len(b)
-	for start > 0 && start > len(b)-nameBytes && (nameSet[b[start-1]] || b[start-1] == ' ') {
+	for start > 0 && start > len(b)-nameBytes && (nameSet[b[start-1]] || b[start-1] == ' ' || b[start-1] == '\'' && start > 1 && start < len(b) && b[start-2] == 'd' && b[start] != ' ') {
 		start--
 	}
 	return start
@@ -263,12 +285,21 @@ func nameStart(b []byte) int {
 // valueStart returns where the value begins behind the sign at text[at]: behind
 // spaces, quotes, the rest of a longer sign, and, as YAML has it, a line's end.
 func valueStart(text []byte, at int) int {
-	start, marks := at+1, 0
+	start, marks := at+1+markup(text[at+1:]), 0
 	for start < len(text) && (text[start] == ' ' || text[start] == '\t' || marks < betweenBytes && (opening[text[start]] || text[at] == '|' && text[start] == '|')) {
-		if text[start] != ' ' && text[start] != '\t' {
+		if text[start] != ' ' && text[start] != '\t' && (text[start] != '\\' || text[start-1] != '\\' || start-at > nameBytes) {
 			marks++
 		}
 		start++
+	}
+	if text[at] == ':' && marks == 0 {
+		if size := markup(text[start:]); size > 0 {
+			start += size
+			for start < len(text) && (text[start] == ' ' || quotes[text[start]]) {
+				start++
+			}
+			return start
+		}
 	}
 	if start+1 < len(text) && classOf[text[start]]&(lower|upper) != 0 && quotes[text[start+1]] && text[start+1] != '`' {
 		return start + 2 // N'...' of SQL, and prefixes that programs have
@@ -297,6 +328,12 @@ func valueStart(text []byte, at int) int {
 		return start
 	}
 	begin := line + 1
+	for range 2 { // empty lines
+		if rest := text[begin:]; bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n")) {
+			begin += bytes.IndexByte(rest, '\n') + 1
+			line = begin - 1
+		}
+	}
 	for begin < len(text) && (text[begin] == ' ' || text[begin] == '\t') {
 		begin++
 	}
@@ -305,6 +342,9 @@ func valueStart(text []byte, at int) int {
 	}
 	if begin+1 < len(text) && text[begin] == '-' && text[begin+1] == ' ' {
 		begin += 2
+	}
+	if begin < len(text) && quotes[text[begin]] {
+		begin++
 	}
 	return begin
 }
@@ -364,11 +404,18 @@ func valueSpan(b []byte, start int) int {
 // identified looks at SQL's IDENTIFIED BY 'value'.
 func (n *named) identified(window []byte, at int) (Finding, bool) {
 	start := at + 1
-	if start >= len(window) || !quotes[window[start]] {
+	if start >= len(window) {
 		return Finding{}, false
 	}
-	start++
+	how := written_ // Oracle's may have no quotes
+	if quotes[window[start]] {
+		how = assigned
+		start++
+	}
 	value := window[start : start+valueSpan(window, start)]
-	detector := n.judge(password, value, assigned)
+	if how == written_ && !mixedWord(value) {
+		return Finding{}, false
+	}
+	detector := n.judge(password, value, how)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }

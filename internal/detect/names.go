@@ -259,7 +259,9 @@ func begun(words []int, i int) bool {
 }
 
 // unit reports whether what stands before "token" makes it a piece of text.
-func (n *names) unit(before []byte, words []int) bool { return n.before(n.counting, before, words) }
+func (n *names) unit(before []byte, words []int) bool {
+	return n.before(n.counting, before, words) && !n.ofAccess(before, words)
+}
 
 // before reports whether one of the two last words of before is in the set.
 func (n *names) before(set map[string]bool, before []byte, words []int) bool {

@@ -5,7 +5,7 @@ import "bytes"
 // Values that formats write otherwise than as name and value with a sign between.
 
 // constructors are calls around a value that programs assign.
-var constructors = []string{"String::from(", "SecretString::from(", "SecretString::new(", "Secret::new(", "SecretStr(", "Secret(", "new String(", "String(", "str(", "bytes(", "std::string("}
+var constructors = []string{"String::from(", "SecretString::from(", "SecretString::new(", "Secret::new(", "SecretStr(", "Secret(", "new String(", "String(", "str(", "bytes(", "std::string(", "Some(", "<<"}
 
 // constructed returns where the value begins that a call makes, or that PHP's var_dump shows
 // behind its type and length; start where there is none.
@@ -15,6 +15,10 @@ func constructed(text []byte, start int) int {
 		if size := len(c); len(rest) > size && quotes[rest[size]] && string(rest[:size]) == c {
 			return start + size + 1
 		}
+	}
+	if bytes.HasPrefix(rest, []byte("\n")) && start > 1 && text[start-1] == '>' {
+		size := 1 + blank.span(rest[1:])
+		rest, start = rest[size:], start+size // PHP's, on the next line
 	}
 	if dumped := []byte("string("); bytes.HasPrefix(rest, dumped) {
 		size := len(dumped) + digitSet.span(rest[len(dumped):])

@@ -28,7 +28,7 @@ func valueName(name []byte) bool {
 	var room [16]byte
 	name = marked(name)
 	switch string(folded(room[:0], name)) {
-	case "value", "values", "answer", "example", "raw", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text":
+	case "value", "values", "answer", "example", "raw", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text", "lhs", "rhs", "response":
 		return true
 	case "before_value", "updated_values": // LiteLLM's own, of a whole row
 		return false

@@ -7,7 +7,7 @@ import "bytes"
 // taking are pieces of a command that reads a secret.
 var taking = [][]byte{
 	[]byte("--password-stdin"), []byte("--with-token"), []byte("--token-stdin"), []byte("--stdin"), []byte(" -S"), []byte("passwd"), []byte("login -"), []byte("--passphrase-fd"), []byte("--pass-stdin"),
-	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"), []byte("kinit"),
+	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"), []byte("kinit"), []byte("secret put"), []byte("env add"), []byte("configure --token"),
 }
 
 func takes(command []byte) bool {
@@ -39,6 +39,13 @@ func (n *named) printed(window []byte, at int) (Finding, bool) {
 		start++
 	}
 	end := start + valueSpan(window, start)
+	if end+1 < len(window) && bytes.IndexByte(window[start:end], '%') >= 0 && quotes[window[end]] { // printf's format
+		start = end + 1
+		for start < len(window) && (window[start] == ' ' || quotes[window[start]]) {
+			start++
+		}
+		end = start + valueSpan(window, start)
+	}
 	rest := firstLine(window[end:])
 	pipe := bytes.IndexByte(rest, '|')
 	if pipe < 0 || !takes(rest[pipe+1:]) {
@@ -83,21 +90,21 @@ var commands = []struct {
 	text string
 	skip int
 }{
-	{"vault login ", 0}, {"net user ", 1}, {"/user:", 1}, {"convertto-securestring ", 0}, {"convertto-securestring -string ", 0}, {":5432:", 0}, {"snmp-server community ", 0}, {"bao login ", 0}, {"net use ", 2}, {"op signin --raw ", 0},
+	{"vault login ", 0}, {"net user ", 1}, {"/user:", 1}, {"convertto-securestring ", 0}, {"convertto-securestring -string ", 0}, {"snmp-server community ", 0}, {"bao login ", 0}, {"net use ", 2}, {"op signin --raw ", 0},
+	{"cargo login ", 0}, {"wandb login ", 0}, {"cloudflared service install ", 0}, {"rabbitmqctl add_user ", 1}, {"rabbitmqctl change_password ", 1}, {"wpa_passphrase ", 1}, {"mc alias set ", 3}, {" pypi-token.", 1}, {" http-basic.", 2},
+	{" /rp ", 0}, {"rocommunity ", 0}, {"rwcommunity ", 0}, {"addprinc -pw ", 0}, {" psk ", 0}, {"wifi-sec.psk ", 0}, {"user default on >", 0}, {"auth default ", 0}, {"pragma key = ", 0}, {"pragma key=", 0}, {"sp_addlogin ", 1},
 }
 
 // behind looks at the value some words behind a command's beginning.
-func (n *named) behind(skip int, pgpass bool) func(window []byte, at int) (Finding, bool) {
+func (n *named) behind(skip, fields int) func(window []byte, at int) (Finding, bool) {
 	return func(window []byte, at int) (Finding, bool) {
 		start := at + 1
-		if pgpass { // database:user:password
-			for range 2 {
-				size := nameSet.span(window[start:])
-				if start += size; size == 0 || start >= len(window) || window[start] != ':' {
-					return Finding{}, false
-				}
-				start++
+		for range fields { // database:user:password
+			size := fieldSet.span(window[start:])
+			if start += size; size == 0 || start >= len(window) || window[start] != ':' {
+				return Finding{}, false
 			}
+			start++
 		}
 		for range skip {
 			start += exceptBlank.span(window[start:])
@@ -123,7 +130,20 @@ func (n *named) pipeAnchors(extend func([]byte, Finding) int) []anchor {
 		{pattern: pair("<", "<"), back: commandBytes, ahead: valueJudged + commandBytes, find: n.handed},
 	}
 	for _, c := range commands {
-		anchors = append(anchors, anchor{pattern: literal(c.text), back: len(c.text), ahead: nameBytes + valueJudged, find: n.behind(c.skip, c.text == ":5432:"), extend: extend})
+		anchors = append(anchors, anchor{pattern: literal(c.text), back: len(c.text), ahead: nameBytes + valueJudged, find: n.behind(c.skip, 0), extend: extend})
+	}
+	for _, f := range []struct {
+		text   string
+		fields int
+	}{{":5432:", 2}, {"*:*:*:", 1}, {"]:587 ", 1}, {"]:465 ", 1}} { // of .pgpass, and Postfix' sasl_passwd
+		anchors = append(anchors, anchor{pattern: literal(f.text), back: len(f.text), ahead: nameBytes + valueJudged, find: n.behind(0, f.fields), extend: extend})
 	}
 	return anchors
 }
+
+// fieldSet is what is before a password in such files.
+var fieldSet = func() *charset {
+	set := *nameSet
+	set['*'], set['@'] = true, true
+	return &set
+}()

@@ -35,7 +35,8 @@ func prefixed() anchor {
 		container volume network vol net host cluster instance device machine worker agent app application service svc function lambda stack resource
 		customer client member tenant workspace account invoice order payment charge refund product plan coupon card bank cart address contact lead deal ticket issue comment post page email mail template campaign
 		query index shard partition stream topic queue offset record row table column schema migration dataset datasource report export import backup log event audit alert metric test suite case feature flag experiment variant segment`)
-	telling := wordSet(`sk secret sec pat tok token key apikey priv private rk auth cred credential pass password pwd access refresh bearer`)
+	telling := wordSet(`sk secret sec pat tok token key apikey priv private rk auth cred credential pass password pwd access refresh bearer live sandbox ak uak`)
+	environments := wordSet(`test prod dev stg`)
 	return anchor{
 		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged, least: tellingLeast,
 		find: func(window []byte, at int) (Finding, bool) {
@@ -62,11 +63,12 @@ func prefixed() anchor {
 				words = words && vendorWord(word)
 				var room [12]byte
 				w := folded(room[:0], word)
-				told = told || telling[string(w)]
+				told = told || telling[string(w)] || !first && environments[string(w)] && window[at] == '_' && mixedRow(row)
 				words = words && !(first && identifiers[string(w)])
 				thing = thing || things[string(w)]
 			})
-			if short := at-start < wordLeast && !(at-start == 2 && window[at] == '_' && len(row) >= hexLeast && hexadecimal(row)); !words || !told && short {
+			few := at-start == 2 && window[at] == '_' && len(row) == total && (len(row) >= hexLeast && hexadecimal(row) || classOf[window[start]] == lower && mixedRow(row) && (start == 0 || window[start-1] != '/'))
+			if short := at-start < wordLeast && !few; !words || !told && short {
 				return Finding{}, false
 			}
 			eachWord(rest[:min(total, prefixBytes)], func(word []byte, _ bool) { told = told || len(word) < 8 && telling[string(word)] })
@@ -168,9 +170,16 @@ func drawnRow(row []byte, total int, told, underscore, vendor bool) bool {
 	case seen == lower|upper|digit:
 		return changes*3 >= len(row)
 	case hexadecimal(row):
-		return (told || vendor && underscore && len(row) >= hexLeast) && len(row) >= prefixedLeast && seen != digit
+		return (told || vendor && underscore && len(row) >= hexLeast || vendor && total > hexLeast && total < judged && len(row) == total && total != 56) && len(row) >= prefixedLeast && seen != digit
 	}
 	return (underscore || told) && seen != digit && len(row) >= min(least, 24) && changes*4 >= len(row)
+}
+
+// mixedRow reports whether a row has letters of both cases and digits, as the tokens have that
+// most vendors issue now.
+func mixedRow(row []byte) bool {
+	seen, _ := classes(row)
+	return seen&alnumClasses == alnumClasses
 }
 
 // longWord is more letters in a row than words have.

@@ -249,6 +249,14 @@ func unmarked(text []byte, start, end int) (Finding, bool) {
 		return whole, row[27] == '_' && row[0] >= '1' && row[0] <= '3' && alphanumeric.all(row[:27]) && alphanumeric.all(row[28:]) && mixed(row)
 	case 66: // TrueNAS'
 		return whole, row[1] == '-' && classOf[row[0]] == digit && alphanumeric.all(row[2:]) && mixed(row[2:])
+	case 40, 48: // of Laravel's Sanctum: a number and | before it
+		if low := start - 1 - digitsBefore(text[:max(0, start-1)]); start > 1 && text[start-1] == '|' && low < start-1 && (low == 0 || !base64Std[text[low-1]]) {
+			return Finding{Start: low, End: end}, alphanumeric.all(row) && mixed(row)
+		}
+	case 128: // Gcore's: a number and $ before it
+		if low := start - 1 - digitsBefore(text[:max(0, start-1)]); start > 1 && text[start-1] == '$' && low < start-1 {
+			return Finding{Start: low, End: end}, lowerHex.all(row)
+		}
 	case 106: // Webex'
 		return whole, row[64] == '_' && row[69] == '_' && alphanumeric.all(row[:64]) && upperDigits.all(row[65:69]) && uuid(row[70:])
 	}
@@ -290,10 +298,10 @@ func joined(text []byte, start, end int) (Finding, bool) {
 	}
 	if end < len(text) && text[end] == '.' {
 		second := text[end+1 : min(len(text), end+1+40)]
-		second = second[:alphanumeric.span(second)]
+		second = second[:base64URL.span(second)]
 		behind = Finding{Start: start, End: end + 1 + len(second)}
 		switch {
-		case len(row) == 32 && len(second) == 16: // Zhipu's
+		case len(row) == 32 && (len(second) == 16 || len(second) == 24): // Zhipu's, Ollama's
 			return behind, lowerHex.all(row) && mixed(second)
 		case len(row) == 26 && len(second) == 22: // Close's
 			return behind, bytes.HasPrefix(row, []byte("api_")) && mixed(second)

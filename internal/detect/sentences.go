@@ -6,7 +6,7 @@ import "bytes"
 
 // sayingWords are what stands between a name and its value where people tell it, in the
 // larger languages.
-var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", "'s ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
+var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", "'s ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", " is\n", " \xc3\xa4r ", " l\xc3\xa0 ", " jest ", "\xe3\x82\x92", "\xe3\x81\x8c", "\xeb\x8a\x94 ", "\xec\x9d\x80 ", "\xe6\x94\xb9\xe6\x88\x90", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
 
 // follows looks at "password value", as SQL, netrc files and people have it.
 func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
@@ -18,8 +18,8 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	if end <= 0 {
 		return Finding{}, false
 	}
-	start := at + 1
-	for start < len(text) && start < at+betweenBytes && (text[start] == ' ' || opening[text[start]]) {
+	start := at + 1 + markup(text[at+1:])
+	for from := start; start < len(text) && start < from+betweenBytes-1 && (text[start] == ' ' || opening[text[start]]); {
 		start++
 	}
 	if start+2 < len(text) && classOf[text[start]] == digit && text[start+1] == ' ' {
@@ -29,16 +29,24 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	if text[at] >= 0x80 { // no space ends it there
 		value = value[:ascii.span(value)]
 	}
-	if size := curly(value); size > 0 {
+	if size := curly(text[start:min(len(text), start+4)]); size > 0 {
 		start += size
-		value = value[size:]
+		for start < len(text) && (text[start] == ' ' || text[start] == 0xc2 || text[start] == 0xa0) {
+			start++
+		}
+		value = text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
 		value = value[:ascii.span(value)]
 	}
 	value = bytes.TrimRight(value, ".!?")
 	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
 		return Finding{}, false
 	}
-	detector := n.judge(n.spoken(text[nameStart(text[:end]):end]), value, written_)
+	name := text[nameStart(text[:end]):end]
+	kinds := n.spoken(name)
+	if kinds == 0 && mixedWord(value) {
+		kinds = n.phrased(name)
+	}
+	detector := n.judge(kinds, value, written_)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
@@ -50,18 +58,30 @@ func (n *named) spoken(name []byte) kind {
 	}
 	for _, of := range []string{" for ", " of ", " on "} {
 		if i := bytes.LastIndex(name, []byte(of)); i > 0 {
-			if kinds := n.names.tells(name[:i]); kinds&bare == 0 {
+			if kinds := n.names.tells(name[:i]); kinds != 0 && kinds&bare == 0 {
 				return kinds
+			}
+		}
+	}
+	if len(name) > 0 && name[len(name)-1] >= 0x80 {
+		for _, verb := range becoming {
+			if before, ok := bytes.CutSuffix(name, []byte(verb)); ok {
+				return n.names.tells(bytes.TrimSuffix(before, []byte("\xe5\xb7\xb2")))
 			}
 		}
 	}
 	return 0
 }
 
+// becoming are verbs of Chinese between a name and its value.
+var becoming = []string{"\xe9\x87\x8d\xe7\xbd\xae", "\xe4\xbf\xae\xe6\x94\xb9", "\xe6\x9b\xb4\xe6\x94\xb9", "\xe6\x9b\xb4\xe6\x96\xb0", "\xe5\x8f\x98\xe6\x9b\xb4", "\xe6\x94\xb9", "\xe8\xae\xbe\xe7\xbd\xae", "\xe8\xae\xbe"}
+
 // curly is the length of the quote beyond ASCII with which b begins.
 func curly(b []byte) int {
 	switch {
 	case len(b) > 3 && b[0] == 0xe2 && b[1] == 0x80 && (b[2] >= 0x98 && b[2] <= 0x9f || b[2] == 0xb9):
+		return 3
+	case len(b) > 3 && b[0] == 0xe3 && b[1] == 0x80 && (b[2] == 0x8c || b[2] == 0x8e), len(b) > 3 && string(b[:3]) == "\xef\xbc\x9a":
 		return 3
 	case len(b) > 2 && b[0] == 0xc2 && b[1] == 0xab:
 		return 2
@@ -145,7 +165,7 @@ func (n *named) before(text []byte, end int, kinds kind) (Finding, bool) {
 var spokenEnd = charsetOf(" \t\r\n\"'`(<[{,;")
 
 // calling is what stands between a value and what it is called.
-var calling = []string{" as the ", " as your ", " as my ", " as a ", " as an ", " is the ", " is my ", " is your ", " is our ", " is a ", " is his ", " is her "}
+var calling = []string{" as ", " as the ", " as your ", " as my ", " as a ", " as an ", " is the ", " is my ", " is your ", " is our ", " is a ", " is his ", " is her "}
 
 // phraseWords is how many words may be in what a value is called.
 const phraseWords = 4
@@ -181,9 +201,16 @@ func (n *named) called(size int) func(window []byte, at int) (Finding, bool) {
 		if kinds&(password|token) == 0 {
 			return Finding{}, false
 		}
-		return n.before(window, end, kinds)
+		f, ok := n.before(window, end, kinds)
+		if ok && size == len(" as ") && (window[end+1] != 'a' || columnName.all(window[f.Start:f.End])) {
+			return f, false // a column of a query
+		}
+		return f, ok
 	}
 }
+
+// columnName is what names of columns are made of, and calls.
+var columnName = charsetOf("a-z0-9_.()")
 
 // path reports whether a word is the path of a file.
 func path(word []byte) bool {
@@ -219,18 +246,6 @@ func (n *named) was(text []byte, at int) (Finding, bool) {
 	return n.changing(text, end, at)
 }
 
-// changing looks at "set the password to value": a name before end, before which a verb
-// says that it changes.
-func (n *named) changing(text []byte, end, at int) (Finding, bool) {
-	before := text[max(0, end-tagBytes/4):max(end, 0)]
-	for _, verb := range []string{"set ", "hange ", "hanged ", "eset ", "pdate ", "pdated ", "otate ", "otated "} {
-		if bytes.Contains(before, []byte(verb)) {
-			return n.told(text, end, at)
-		}
-	}
-	return Finding{}, false
-}
-
 // arrow looks at the value behind name: value -> value.
 func (n *named) arrow(text []byte, at int) (Finding, bool) {
 	before := text[max(0, at-tagBytes):at]
@@ -244,7 +259,9 @@ func (n *named) arrow(text []byte, at int) (Finding, bool) {
 		name, ok := n.nameBefore(before, i)
 		kinds := kind(0)
 		if ok {
-			kinds = n.names.tells(name)
+			if kinds = n.names.tells(name); kinds == 0 {
+				kinds = n.phrased(name)
+			}
 		}
 		if kinds == 0 {
 			continue
@@ -259,6 +276,9 @@ func (n *named) arrow(text []byte, at int) (Finding, bool) {
 	}
 	for _, mark := range []string{" \xe2\x86\x92", " ->"} {
 		if end := at - len(mark); end > 0 && bytes.HasSuffix(text[:at], []byte(mark)) {
+			if quotes[text[end-1]] {
+				end--
+			}
 			return n.told(text, end, at)
 		}
 	}

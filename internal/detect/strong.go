@@ -12,7 +12,7 @@ func strong(kinds kind, value []byte, how manner) bool {
 	head := value[:min(len(value), judged)]
 	seen, printed := classes(head)
 	switch {
-	case seen&space != 0, how != held && seen&digit == 0 && bytes.IndexByte(value, '[') > 0: // Optional[str]
+	case seen&space != 0, how != held && reference(value):
 		return false
 	case kinds&(password|token) == 0: // any name with the word key
 		return kinds&bare == 0 && len(value) >= 20 && random(head) && seen&(lower|upper) != 0 && seen&digit != 0 && !hexadecimal(value)
@@ -29,6 +29,36 @@ func strong(kinds kind, value []byte, how manner) bool {
 	}
 	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
 }
+
+// reference reports whether value is what programs have in a value's place: a type, or what
+// holds the value.
+func reference(value []byte) bool {
+	if i := bytes.IndexByte(value, '['); i > 0 {
+		seen, _ := classes(value)
+		switch string(value[:i]) {
+		case "Optional", "List", "Dict", "Union", "Literal", "Annotated", "list", "dict":
+			return true
+		}
+		return seen&digit == 0 // Sequence[str]
+	}
+	if i := bytes.IndexByte(value, '('); i > 3 && callNames.all(value[:i]) && classOf[value[0]] == lower && (i+1 == len(value) || classOf[value[i+1]]&(lower|upper) != 0) { // a call
+		return true
+	}
+	i := bytes.IndexByte(value, '.')
+	if i < 1 || !columnNames.all(value) {
+		return false
+	}
+	switch string(value[:i]) {
+	case "process", "import", "os", "env", "settings", "config", "self", "this", "req", "request", "secrets", "vars", "var", "local", "module", "cfg", "conf", "ctx", "C", "params", "args", "opts", "options":
+		return true
+	}
+	return false
+}
+
+var (
+	columnNames = charsetOf("A-Za-z0-9_.")
+	callNames   = charsetOf("A-Za-z_.")
+)
 
 // versioned reports whether value has a number with a point in it, as names with a version
 // have: Apache-2.0.
@@ -68,7 +98,7 @@ func ordinary(value []byte) bool {
 	case "true", "false", "null", "none", "nil", "undefined", "empty", "unset", "required", "optional", "hidden", "redacted", "masked",
 		"removed", "string", "text", "password", "secret", "token", "default", "unknown", "missing", "invalid", "expired", "changed",
 		"rotated", "updated", "reset", "enabled", "disabled", "example", "value", "never", "always", "yes", "auto", "bytes",
-		"str", "optional[str]", "any", "xxxx", "xxxxx", "xxxxxx", "xxxxxxxx", "[redacted]", "prompt", "stdin", "file", "plain", "basic", "bearer":
+		"raise", "return", "break", "continue", "yield", "assert", "await", "async", "lambda", "pass", "str", "optional[str]", "any", "xxxx", "xxxxx", "xxxxxx", "xxxxxxxx", "[redacted]", "prompt", "stdin", "file", "plain", "basic", "bearer":
 		return true
 	}
 	return false

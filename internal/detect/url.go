@@ -35,6 +35,8 @@ func basicAuthURL() anchor {
 			switch {
 			case host < 0:
 				return Finding{}, false
+			case colon >= 0 && string(window[colon+1:host]) == "x-oauth-basic": // GitHub's: the user is the token
+				return Finding{Start: start, End: colon}, colon-start >= valueLeast && !placeholder(window[start:colon])
 			case colon >= 0 && host > colon+1:
 				return Finding{Start: colon + 1, End: host}, !placeholder(window[colon+1 : host])
 			case colon == host-1:

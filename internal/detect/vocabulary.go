@@ -23,18 +23,21 @@ func vocabulary() map[string]word {
 		contraseña contrasena contraseñas contrasenas motdepasse senha segredo wachtwoord geheim hasło haslo heslo lösenord losenord
 		adgangskode passord salasana jelszó jelszo şifre sifre katasandi kodeord
 		пароль парол пароля секрет κωδικός סיסמה كلمةالمرور كلمةالسر पासवर्ड รหัสผ่าน mậtkhẩu matkhau
-		parolă лозинка құпиясөз گذرواژه رمزعبور
+		lösenordet passordet adgangskoden parolă лозинка құпиясөз گذرواژه رمزعبور
 		密码 密碼 口令 私钥 私鑰 秘钥 密钥 密鑰 暗号 暗証番号 パスワード パスフレーズ シークレット 비밀번호 비밀키 암호 시크릿 пароли секреты المفتاحالسري 秘密鍵`)
-	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd psk bindpw newpass oldpass rootpass adminpass pgpass requirepass masterauth proxypass smtppass keypass storepass loginpass`)
+	add(word{kinds: password, whole: true, tail: true}, `pass pwd pw mdp parola clave psw passw userpass dbpass sshpass pgpassword mysqlpwd psk bindpw newpass oldpass rootpass adminpass pgpass requirepass masterauth proxypass smtppass keypass storepass loginpass
+		dbpwd dbpw rootpw rootpwd userpw userpwd adminpw adminpwd ftppwd mailpwd smtppwd passwrd pasword passord srcstorepass deststorepass srckeypass destkeypass keystorepass truststorepass wifipsk presharedkey communitystring identifiants credenciales credenciais inloggegevens`)
 	add(word{kinds: password, whole: true}, `pin pinnumber unlockcode zugangscode recoveryphrase totpseed otpseed mfaseed walletseed securityanswer secretanswer otp salt pepper seedphrase mnemonic pincode accesscode securitycode recoverycode recoverycodes backupcode backupcodes cvv cvc credential credentials creds authvalue secretid approleroleid approlesecretid`)
 	add(word{kinds: token, tail: true}, `apikey accesskey secretkey privatekey masterkey encryptionkey signingkey saltkey hmackey authkey servicekey
-		subscriptionkey licensekey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken
+		subscriptionkey licensekey unsealkey rootkey integrationkey writekey adminkey serverkey deploykey functionskey functionkey applicationkey insertkey ingestkey ingestionkey instrumentationkey fernetkey wifikey wepkey tlskey
+		stripekey openaikey anthropickey claudekey geminikey groqkey mistralkey coherekey azurekey gcpkey gcpsakey datadogkey newrelickey pagerdutykey opsgeniekey algoliakey mapskey firebasekey fcmkey apnskey sendgridkey mailgunkey twiliokey huggingfacekey hfkey githubkey gitlabkey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken
 		idtoken securitytoken bottoken webhooktoken csrftoken deploytoken jobtoken integrationtoken authenticationtoken
 		personalaccesstoken signingsecret tokensecret credentialkey encryptedkey decryptionkey sshkey sharedkey apisecret appkey
-		schlüssel schluessel sleutel cleapi cléapi clesecrete clésecrète cleprivee cléprivée llavesecreta llaveprivada llaveapi claveapi claveprivada
+		clédapi cledapi schlüssel schluessel sleutel cleapi cléapi clesecrete clésecrète cleprivee cléprivée llavesecreta llaveprivada llaveapi claveapi claveprivada
 		chaveapi chavesecreta chaveprivada chiaveapi chiavesegreta chiaveprivata kluczapi kluczprywatny tajnyklucz klíčapi klicapi gizlianahtar apianahtarı
 		токены ключи מפתחapi مفتاحapi`)
-	add(word{kinds: token, whole: true, tail: true}, `token jeton ключ токен トークン 令牌 토큰`)
+	add(word{kinds: token, whole: true, tail: true}, `token jeton ключ токен mytoken thetoken newtoken oldtoken jsessionid phpsessid`)
+	add(word{kinds: token, tail: true}, `トークン 令牌 토큰`)
 	add(word{kinds: token, tail: true}, `액세스토큰 apiキー アクセスキー シークレットキー api키 访问密钥`)
 	add(word{kinds: token, whole: true}, `auth authorization proxyauthorization basicauth bearer jwt pat dsn license licence
 		sessionid sid connectionstring connstring connstr clientcert serviceaccount gcpserviceaccount serviceaccountjson privatekeyid
@@ -46,7 +49,7 @@ func vocabulary() map[string]word {
 	add(word{kinds: token | awsKey, tail: true}, `secretaccesskey awssecretkey awssecret secretkey`)
 	add(word{kinds: token | azureKey, tail: true}, `accountkey sharedaccesskey storagekey sharedkey`)
 	add(word{kinds: signature, whole: true}, `sig xamzsignature xgoogsignature`)
-	add(word{kinds: address, whole: true}, `databaseurl dburl redisurl directurl webhookurl mongourl mongodburi amqpurl brokerurl postgresurl databaseuri dburi connectionuri connectionurl`)
+	add(word{kinds: address, whole: true}, `databaseurl dburl redisurl directurl webhookurl mongourl mongodburi amqpurl brokerurl postgresurl databaseuri dburi connectionuri connectionurl mongouri amqpuri redisuri mysqluri postgresuri slackwebhook incomingwebhook hookurl`)
 	add(word{kinds: headers, whole: true}, `extraheaders staticheaders otelheaders exporterotlpheaders genericloggerheaders genericssoheaders credentialvalues`)
 	add(word{kinds: aKey, whole: true, tail: true}, `key clé cle llave chave chiave klucz klíč kulcs nyckel nøgle avain anahtar مفتاح מפתח`)
 	return all

@@ -56,6 +56,7 @@ func written() []detector {
 		{
 			Info: Info{Name: "named-secret",
 				Finds: "A value beside a telling name: the name that the value stands under, or one in the text: `name=value`, `name: value`, `--name value`, `<name>value</name>`, in quotes or not, with any number of spaces. " +
+					"In sentences also the new value of a secret that changed (`token has been rotated, new value X`), behind a remark or marks of Markdown and HTML (`password (new): X`, `**Password**: X`), in `INSERT INTO t (..., password) VALUES`, and as the argument of calls and commands that take a password. " +
 					"Names tell in English and the larger languages, however they are spelled, in the plural, with digits, and with words behind them that say which (`password_old`, `API_KEY_EU`). " +
 					"Names of tokens and keys call for 16 or more random characters. Names of passwords and secrets call for 6 or more that are no plain word: letters with digits, three kinds of characters, or 20 of two kinds; in an assignment (`DB_PASSWORD=`, `Pwd=`, `--password`) any word that says nothing else.",
 				Example:      "c0rrect-h0rse",
@@ -81,7 +82,7 @@ func unknown() []detector {
 	return []detector{{
 		Info: Info{Name: "prefixed-token",
 			Finds: "Tokens of services that no rule knows: one to four words in one case with `_` or `-` between them, and then 32 or more characters that were drawn, letters of both cases and digits among them; " +
-				"in one case only behind `_`; 40 hexadecimal digits behind `_`, where no word says what else has a hash (`block_`, `container_`); 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`).",
+				"in one case only behind `_`; behind two small letters and `_` only where nothing but letters and digits follows;  40 hexadecimal digits behind `_`, where no word says what else has a hash (`block_`, `container_`); 20 or more, or 32 hexadecimal digits, where one of the words says secret (`sk`, `token`, `pat`, `live`).",
 			Example:     "acme_live_q7Zk2mXv9TbL4wRy8nDs6HcPx3Jf5Vg1",
 			DoesNotFind: "Identifiers with the usual words (`resp_`, `msg_`, `call_`, `file-`, `sha256-`), UUIDs and up to 39 hexadecimal digits behind other words, shorter tokens, and tokens without such a beginning.",
 		},
@@ -89,7 +90,7 @@ func unknown() []detector {
 	}, {
 		Info: Info{Name: "unmarked-key",
 			Finds: "Keys without a beginning of their own, where a row of characters has exactly their length and alphabet: Bitcoin's private keys (WIF), Stellar's seeds, tokens of ngrok, Jenkins, TrueNAS, Webex, Mailgun, X, and Nextcloud's passwords of apps; " +
-				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Baseten and Close.",
+				"and of two parts, those of Ghost, fal, LiveKit, Ably, Zhipu, Ollama, Baseten, Close, Gcore and Laravel Sanctum.",
 			Example:     "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
 			DoesNotFind: "The same with anything right before or behind it that could be part of it.",
 		},

@@ -130,6 +130,14 @@ var Clean = map[string]func(r *rand.Rand) string{
 			"La clave es la constancia; el token es válido 30días, n.", "La password è scaduta il 12/05/2026, nota", "A senha é obrigatória desde 2024; item", "パスワードは2026年3月4日に変更されました。", "密码是必填项，长度为12位。", "密钥：见保险库第12页。", "Пароль: см. заявку 4711, п.", "note at 10:ping@10.0.0.7 and",
 			"Password:\nminimum12", "state -> active2024 for key rotation", "Wachtwoord: zie kluis, sleutel 12 is vervangen, regel") + " " + fmt.Sprint(r.IntN(99))
 	},
+	"rotation": func(r *rand.Rand) string {
+		return pickOf(r, "token has been rotated, new value will be shared via 1Password by 17:00, item ", "API key rotated. New one: ask ops-", "the key was rotated, it is now managed by team-", "password reset - new: link sent at 10:45, item ", "secret regenerated, now in eu-west-1, item ",
+			"Neues Passwort: siehe Tresor, Eintrag ", "Passwort wurde am 12.11.2026 um 14:30 Uhr geändert, Nr. ", "contraseña cambiada a las 14:30, nota ", "senha alterada para o usuário joao2026, item ", "密码已重置，请在2026年12月前修改。", "We replaced the old token with OIDC federation in v1.", "replaced node with ip-10-0-3-") + fmt.Sprint(r.IntN(99))
+	},
+	"program": func(r *rand.Rand) string {
+		return pickOf(r, "password = getpass.getpass('Password: ')", "secret: process.env.JWT_SECRET,", "if password != confirm_password1: raise ValueError", "token: Optional[Token2] = Field(default=None)", "auth = HTTPBasicAuth(user, password1)", "SELECT t1.user_name12 AS password FROM t1", "INSERT INTO users (name, password) VALUES ($1, $2)", "aws secretsmanager get-secret-value --secret-id prod/token-3",
+			"cargo login --registry internal2", "<td>Password</td><td>required</td>", "**Password:** see vault, shelf", "ssh-keygen -t ed25519 -f id_ci") + " # " + fmt.Sprint(r.IntN(9))
+	},
 	"secretref": func(r *rand.Rand) string {
 		return pickOf(r, "os.environ/OPENAI_API_KEY", "${DB_PASSWORD}", "file:/run/secrets/key", "vault://kv/prod#password")
 	},
@@ -158,4 +166,4 @@ func drawn(r *rand.Rand, alphabet string, n int) string {
 func pickOf(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
 
 // CleanKeys are names that say nothing of a secret, though some of their words do.
-var CleanKeys = []string{"note", "id", "value", "team_alias", "key_alias", "key_name", "token_type", "api_key_id", "max_tokens", "public_key", "password_policy", "model", "created_by", "request_id", "sort_key", "etag", "image", "key_hash"}
+var CleanKeys = []string{"note", "id", "value", "team_alias", "key_alias", "key_name", "token_type", "api_key_id", "max_tokens", "public_key", "password_policy", "model", "created_by", "request_id", "sort_key", "etag", "image", "key_hash", "secret_name", "secret_version_id", "secret_rotation_date"}
