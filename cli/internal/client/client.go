@@ -294,8 +294,8 @@ func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (ap
 	if e == nil {
 		return result, nil
 	}
-	if (e.Status == http.StatusUnprocessableEntity || e.Status == http.StatusConflict) && len(result.Results) > 0 {
-		return result, nil
+	if e.Status < http.StatusInternalServerError && len(result.Results) > 0 && result.Error == nil {
+		return result, nil // each event has its own answer
 	}
 	return result, e
 }
