@@ -120,32 +120,12 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 		return badRequest("after: "+err.Error(), "give the next of the page before")
 	case errors.Is(err, runtime.ErrReplayRange):
 		return badRequest(err.Error(), "give sequences, or times, that the journal holds")
-	case errors.Is(err, runtime.ErrNoDeadReplay):
-		return &api.Error{
-			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: err.Error(), Hint: "auditrelay dead-letter jobs lists what there is",
-		}
-	case errors.Is(err, runtime.ErrNoCallback), errors.Is(err, runtime.ErrNoDeadLetter):
-		return &api.Error{
-			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: err.Error(), Hint: "auditrelay callbacks lists what there is",
-		}
-	case errors.Is(err, runtime.ErrNoShadow):
-		return &api.Error{
-			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: err.Error(), Hint: "auditrelay shadow list lists what there is; shadows end with the relay",
-		}
-	case errors.Is(err, runtime.ErrNoRollout):
-		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: "auditrelay rollout show shows the last one"}
+	case absent(err) != "":
+		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: absent(err)}
 	case errors.Is(err, runtime.ErrRollout):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error(), Hint: "auditrelay rollout promote FILTER; auditrelay rollout back FILTER"}
 	case errors.Is(err, runtime.ErrShadows):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
-	case errors.Is(err, runtime.ErrNoQuarantineItem):
-		return &api.Error{
-			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: err.Error(), Hint: "auditrelay quarantine list lists what there is",
-		}
 	case errors.Is(err, runtime.ErrConflict):
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonConflict, Message: err.Error()}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -156,6 +136,25 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 	}
 	s.log.Error("request failed", "method", r.Method, "route", r.Pattern, "error", err)
 	return internalError()
+}
+
+// absent tells where what there is can be seen, if err is that something is not there.
+func absent(err error) (hint string) {
+	switch {
+	case errors.Is(err, runtime.ErrNoCallback):
+		return "auditrelay callbacks lists what there is"
+	case errors.Is(err, runtime.ErrNoDeadLetter):
+		return "auditrelay dead-letter list CALLBACK lists what there is"
+	case errors.Is(err, runtime.ErrNoDeadReplay):
+		return "auditrelay dead-letter jobs lists what there is"
+	case errors.Is(err, runtime.ErrNoQuarantineItem):
+		return "auditrelay quarantine list lists what there is"
+	case errors.Is(err, runtime.ErrNoShadow):
+		return "auditrelay shadow list lists what there is; shadows end with the relay"
+	case errors.Is(err, runtime.ErrNoRollout):
+		return "auditrelay rollout show shows the last one"
+	}
+	return ""
 }
 
 func byteCount(n int64) string { return auditrelay.ByteSize(n).String() }
