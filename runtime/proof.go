@@ -167,7 +167,8 @@ func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64)
 }
 
 // checkpointOf returns a signed checkpoint of a lane's log that covers a leaf: the last
-// one, or one that is made for it.
+// one, or one that is made for it, as for a log that has ended and was signed by a former
+// key.
 func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name string, index uint64) ([]byte, proof.Checkpoint, error) {
 	for try := 0; ; try++ {
 		signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
@@ -183,13 +184,35 @@ func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name stri
 		r.mu.Lock()
 		p := r.pumps[s.LaneName()]
 		r.mu.Unlock()
-		if p == nil || try == maxCheckpointTries {
+		if p == nil {
+			return r.ended(s, name, index)
+		}
+		if try == maxCheckpointTries {
 			return nil, proof.Checkpoint{}, errors.New("its outcome is not signed yet; try again in a minute")
 		}
 		if err := p.sign(ctx); err != nil {
 			return nil, proof.Checkpoint{}, err
 		}
 	}
+}
+
+// ended signs the whole log of a lane that nothing is added to any more: a replay that is
+// done, or a callback that was removed.
+func (r *Runtime) ended(s *delivery.State, name string, index uint64) ([]byte, proof.Checkpoint, error) {
+	size, err := r.journal.TreeSize(name)
+	if err == nil && size <= index {
+		err = errors.New("its log lacks the outcome")
+	}
+	if err != nil {
+		return nil, proof.Checkpoint{}, err
+	}
+	id := r.journal.Identity()
+	c := proof.Checkpoint{Origin: proof.Origin(id.ID, id.Incarnation, s.ID), Size: size}
+	if c.Root, err = r.journal.TreeRoot(name, size); err != nil {
+		return nil, c, err
+	}
+	signed, err := r.signing.sign(c)
+	return signed, c, err
 }
 
 // maxCheckpointTries is how many checkpoints are made for one proof: each may cover only

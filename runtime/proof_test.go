@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"auditrelay"
@@ -212,4 +213,55 @@ func TestForgedProofsAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
+}
+
+// TestLogsThatEndedAreProved: what ended with a replay, or with a callback that was removed,
+// is proved as well, also after the signing key was changed.
+func TestLogsThatEndedAreProved(t *testing.T) {
+	dir := t.TempDir()
+	former, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := withSigner(runtime.Options{Dir: dir}, former)
+	o.Callbacks = append(o.Callbacks, quick(runtime.Callback{Name: "gone", Sink: &memorySink{}}))
+	r := start(t, o)
+	submit(t, r, event("e1", "created"))
+	settle(t, r)
+	if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", To: 10, By: runtime.By{Principal: "u"}}); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, r)
+	proved := func(r *runtime.Runtime, key string, want ...string) {
+		t.Helper()
+		proofs, err := r.Prove(t.Context(), "", "e1", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range proofs {
+			v, err := verify.File(p.File, verify.FileOptions{Keys: []string{key}})
+			if err != nil {
+				t.Fatalf("%s: %v", p.Callback, err)
+			}
+			got = append(got, p.Callback+" "+v.Outcome)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("proved: %q, not %q", got, want)
+		}
+	}
+	if err := r.Apply(t.Context(), o.Callbacks[:1], []string{"gone"}); err != nil {
+		t.Fatal(err)
+	}
+	proved(r, public, "archive delivered", "archive delivered", "gone delivered")
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ = withSigner(runtime.Options{Dir: dir}, signing)
+	o.Proofs.PreviousKey = former
+	proved(start(t, o), public, "archive delivered", "archive delivered", "gone delivered")
 }
