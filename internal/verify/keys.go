@@ -17,6 +17,8 @@ import (
 type Keys struct {
 	texts []string
 	known note.Verifiers
+	// former: keys whose place a known key took count too; see Options.Former.
+	former bool
 }
 
 // NewKeys takes public keys as in c2sp.org/signed-note, one at least.
@@ -61,17 +63,30 @@ func (k *Keys) Rotate(list []byte) (wrong []error) {
 	if again, err := json.Marshal(records); err != nil || !bytes.Equal(again, list) {
 		wrong = append(wrong, errors.New("its records of the signer's rotations were changed"))
 	}
+	var changes [][2]string // from, to
 	for _, record := range records {
 		before, after, err := proof.OpenRotation([]byte(record))
-		switch {
-		case err != nil:
+		if err != nil {
 			wrong = append(wrong, err)
-		case slices.Contains(k.texts, before) && !slices.Contains(k.texts, after):
-			k.texts = append(k.texts, after)
+			continue
+		}
+		changes = append(changes, [2]string{before, after})
+		k.follow(before, after)
+	}
+	if k.former {
+		for _, c := range slices.Backward(changes) {
+			k.follow(c[1], c[0])
 		}
 	}
 	k.know()
 	return wrong
+}
+
+// follow has a key count if another one does.
+func (k *Keys) follow(known, other string) {
+	if slices.Contains(k.texts, known) && !slices.Contains(k.texts, other) {
+		k.texts = append(k.texts, other)
+	}
 }
 
 // Open reads a checkpoint that a known key signed.

@@ -29,6 +29,9 @@ type Options struct {
 	// Keys are the public keys that sign, as in c2sp.org/signed-note. Keys that these
 	// were rotated to count too.
 	Keys []string
+	// Former has the keys count too that were changed to one of Keys, by records that both
+	// signed. Whoever has a former key can then sign.
+	Former bool
 	// Pins are signed checkpoints from earlier: the logs must contain them.
 	Pins [][]byte
 	// Witnesses are public keys of witnesses: each of Pins must have a cosignature of each.
@@ -283,6 +286,7 @@ func newVerifier(files Files, o Options) (*verifier, error) {
 	if v.keys, err = NewKeys(o.Keys); err != nil {
 		return nil, err
 	}
+	v.keys.former = o.Former
 	if _, err := o.witnesses(); err != nil {
 		return nil, err
 	}

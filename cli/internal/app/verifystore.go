@@ -37,7 +37,8 @@ func VerifyStoreAt(ctx context.Context, place string, o verify.Options) (*verify
 }
 
 // VerifyStores verifies each store of a configuration, and calls each with what came out.
-// Without keys the configuration's own are taken, or that of the data directory.
+// Without keys the configuration's own are taken, or that of the data directory, and those
+// whose place it took.
 func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMaker, o verify.Options, each func(callback string, r *verify.Report) error) error {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
@@ -52,6 +53,7 @@ func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMake
 		if o.Keys, err = publicKeys(cfg); err != nil {
 			return err
 		}
+		o.Former = true
 	}
 	found := false
 	for i := range cfg.Callbacks {
