@@ -16,18 +16,18 @@ import (
 	"auditrelay/runtime"
 )
 
-// journalPlace is the place of a journal on Postgres; a folder of this name is ./journal.
+// journalPlace is the place of a configuration's journal; a folder of this name is ./journal.
 const journalPlace = "journal"
 
 type verifyCommand struct {
-	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, a backup, a store: its file, or postgres://..., or the word journal with --config: a stopped relay's journal on Postgres." placeholder:"DIR|s3://BUCKET/PREFIX|STORE|journal"`
+	Place    string   `arg:"" help:"What to verify: a folder with delivered data, s3://BUCKET/PREFIX, the data directory of a stopped relay, a backup, a store: its file, or postgres://..., or the word journal with --config: the journal of a stopped relay, on Postgres too." placeholder:"DIR|s3://BUCKET/PREFIX|STORE|journal"`
 	Key      []string `help:"The public key that signed, as proof public prints it, or a file with it. Repeatable." required:"" placeholder:"PUB"`
 	Pin      []string `help:"A file with a checkpoint that you kept: what it covers must still be there. Repeatable." placeholder:"FILE" type:"path"`
 	From     uint64   `help:"Earlier sequences may be missing: they were deleted on purpose." placeholder:"SEQUENCE"`
 	SavePin  string   `help:"Keep the newest checkpoint of each log in this folder. Those that are there already are pinned: use one folder for each place." placeholder:"DIR" type:"path"`
 	Endpoint string   `help:"The URL of an S3 store other than AWS." placeholder:"URL"`
 	Region   string   `help:"The bucket's region. Default: from the AWS chain." placeholder:"REGION"`
-	Config   []string `help:"The configuration with the master key of an encrypted journal, and with journal.postgres. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
+	Config   []string `help:"The configuration of the journal: where it is, and the master key of an encrypted one. Repeatable, for several files." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 	Faults   int      `help:"How many faults to print, and how many files that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON     bool     `help:"Print JSON."`
 
@@ -164,8 +164,11 @@ func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, er
 		}
 	}
 	if c.Place == journalPlace {
-		if place.Postgres.URL == "" {
-			return nil, errors.New("name the configuration with journal.postgres: --config FILE")
+		switch {
+		case len(c.Config) == 0:
+			return nil, errors.New("name the configuration: --config FILE; a folder of that name is ./journal")
+		case place.Postgres.URL == "":
+			return runtime.VerifyJournal(place.DataDir, place.Encryption, o)
 		}
 		return runtime.VerifyPostgres(place, o)
 	}

@@ -875,7 +875,7 @@ complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'from' -d 'Ear
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'save-pin' -d 'Keep the newest checkpoint of each log in this folder. Those that are there already are pinned: use one folder for each place.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'endpoint' -d 'The URL of an S3 store other than AWS.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'region' -d 'The bucket\'s region. Default: from the AWS chain.'
-complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'config' -d 'The configuration with the master key of an encrypted journal, and with journal.postgres. Repeatable, for several files.'
+complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'config' -d 'The configuration of the journal: where it is, and the master key of an encrypted one. Repeatable, for several files.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'faults' -d 'How many faults to print, and how many files that no checkpoint covers.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'json' -d 'Print JSON.'
 complete -c auditrelay -n '__fish_seen_subcommand_from verify' -l 'witness' -d 'The URL of a witness (c2sp.org/tlog-witness) that is to cosign the newest checkpoints if all is well; --save-pin keeps them. Repeatable, each with its --witness-key.'
