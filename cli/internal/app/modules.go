@@ -71,7 +71,7 @@ func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by 
 }
 
 func noFilter(name string) *api.Error {
-	return refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/filters lists those that a callback uses", "no guest filter %.64q runs", name)
+	return refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay module filters shows those that a callback uses", "no guest filter %.64q runs", name)
 }
 
 // guest returns the filter that runs under a name, and the digest of its module.

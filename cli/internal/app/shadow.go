@@ -113,9 +113,9 @@ func (d *daemon) shadowed(cfg *config.Config, filter, name string) (*config.Call
 	case len(users) > 1:
 		return nil, refusal(http.StatusConflict, api.ReasonConflict, "name one of them", "several callbacks list filter %s: %v", filter, users)
 	case name != "":
-		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/callbacks lists the callbacks with their filters", "no callback %.64q lists a filter %.64q", name, filter)
+		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks --json lists the callbacks with their filters", "no callback %.64q lists a filter %.64q", name, filter)
 	}
-	return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "GET /v1/callbacks lists the callbacks with their filters", "no callback lists a filter %.64q", filter)
+	return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks --json lists the callbacks with their filters", "no callback lists a filter %.64q", filter)
 }
 
 // standIns makes what t tries, and a copy of every other guest of the callback: a shadow
