@@ -6,7 +6,7 @@ import "bytes"
 
 // followed are words that a value follows right behind a space, as SQL, netrc files and people
 // have it.
-var followed = []string{"password", "passwd", "secret", "token", "key", "pass", "auth", "pwd", "phrase", "rootpw", "bindpw", "passcode", "passwort", "kennwort", "mot de passe", "contrase\u00f1a", "contrasena", "clave", "senha", "has\u0142o", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u041f\u0430\u0440\u043e\u043b\u044c", "\u015fifre", "wachtwoord"}
+var followed = []string{"password", "passwd", "secret", "token", "key", "pass", "auth", "pwd", "phrase", "rootpw", "bindpw", "pw", "\u5bc6\u7801", "\u5bc6\u78bc", "passcode", "passwort", "kennwort", "mot de passe", "contrase\u00f1a", "contrasena", "clave", "senha", "has\u0142o", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u041f\u0430\u0440\u043e\u043b\u044c", "\u015fifre", "wachtwoord"}
 
 // participles are last words of a phrase that say what happened to the secret that it names:
 // "API token created".
@@ -14,14 +14,14 @@ var participles = wordSet(`set changed reset updated rotated modified created ge
 	geändert gesetzt zurückgesetzt rotiert erneuert erstellt changé modifié renouvelé réinitialisé cambiada cambiado cambió rotado rotada renovado restablecida alterada alterado redefinida cambiata cambiato`)
 
 // newly are words before a new value, of a secret that the sentence named before.
-var newly = []string{"new value ", "new value: ", "new one ", "new one: ", "value is ", "it is now ", "it's now ", ", now ", "; now ", ", use ", " new: ", " neu: ", "neuer wert ", "neuer wert: ", "nuevo valor ", "nuevo valor: ", "novo valor ", "novo valor: ", "nouvelle valeur ", "nouvelle valeur : "}
+var newly = []string{"new value ", "new value: ", "new one ", "new one: ", "current one is ", "value is ", "it is now ", "it's now ", ", now ", "; now ", ", use ", " new: ", " neu: ", "neuer wert ", "neuer wert: ", "nuevo valor ", "nuevo valor: ", "novo valor ", "novo valor: ", "nouvelle valeur ", "nouvelle valeur : "}
 
 // changed are words between a secret's name and its new value.
 var changed = []string{"replaced by ", "replaced with ", "geändert auf ", "gesetzt auf ", "changé en ", "cambiada a ", "cambiado a ", "cambió a ", "alterada para ", "alterado para ", "cambiata in ", "\u0438\u0437\u043c\u0435\u043d\u0451\u043d \u043d\u0430 ", "\u0438\u0437\u043c\u0435\u043d\u0435\u043d \u043d\u0430 "}
 
 // supposing are words between a name and a value that few say before a value, so that it has
 // to be drawn.
-var supposing = []string{" should be ", " must be ", " will be ", " looks like ", " equals ", " - ", " – "}
+var supposing = []string{" should be ", " must be ", " will be ", " looks like ", " should read ", " equals ", " - ", " – "}
 
 // renewedBytes is how far before a new value the secret's name is looked for.
 const renewedBytes = 96
@@ -132,6 +132,9 @@ func (n *named) renewedValue(kinds kind, text []byte, at int) (Finding, bool) {
 // phrased returns what a phrase tells, perhaps before a participle.
 func (n *named) phrased(phrase []byte) kind {
 	phrase = bytes.TrimRight(phrase, " .,")
+	for _, adverb := range []string{" to", " today", " yesterday", " now", " again", " successfully"} {
+		phrase = bytes.TrimSuffix(phrase, []byte(adverb))
+	}
 	word, before := lastWord(phrase)
 	if len(before) > 0 && participles[string(word)] {
 		phrase = bytes.TrimRight(before, " ")

@@ -67,6 +67,9 @@ func (n *named) otherwise(text []byte, at int, name []byte) kind {
 	if i := bytes.LastIndex(name, []byte(" -")); kinds == 0 && i >= 0 {
 		kinds = n.names.tells(name[i+1:]) // a flag, whose command says another thing: start --token=
 	}
+	if begin := at - len(name); kinds == 0 && begin >= 0 && bytes.HasSuffix(text[:begin], []byte("--from-literal=")) {
+		return password // kubectl's, of a secret
+	}
 	if kinds == 0 && text[at] == ':' && at+1 < len(text) && admins[string(bytes.TrimLeft(name[bytes.LastIndexByte(name, ' ')+1:], " "))] && mixedWord(wordAt(text, at+1)) && text[at+1] != ' ' {
 		kinds = password // admin:password
 	}

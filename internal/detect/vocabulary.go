@@ -20,7 +20,7 @@ func vocabulary() map[string]word {
 		}
 	}
 	add(word{kinds: password, tail: true}, `password passwd passphrase passcode secret pswd passwort kennwort geheimnis zugangsdaten
-		contraseña contrasena contraseñas contrasenas motdepasse senha segredo wachtwoord geheim hasło haslo heslo lösenord losenord
+		contraseña contrasena contraseñas contrasenas motdepasse senha segredo secreto wachtwoord geheim hasło haslo heslo lösenord losenord
 		adgangskode passord salasana jelszó jelszo şifre sifre katasandi kodeord
 		пароль парол пароля секрет κωδικός סיסמה كلمةالمرور كلمةالسر पासवर्ड รหัสผ่าน mậtkhẩu matkhau
 		lösenordet passordet adgangskoden parolă лозинка құпиясөз گذرواژه رمزعبور
@@ -29,7 +29,9 @@ func vocabulary() map[string]word {
 		dbpwd dbpw rootpw rootpwd userpw userpwd adminpw adminpwd ftppwd mailpwd smtppwd passwrd pasword passord srcstorepass deststorepass srckeypass destkeypass keystorepass truststorepass wifipsk presharedkey communitystring identifiants credenciales credenciais inloggegevens`)
 	add(word{kinds: password, whole: true}, `pin pinnumber unlockcode zugangscode recoveryphrase totpseed otpseed mfaseed walletseed securityanswer secretanswer otp salt pepper seedphrase mnemonic pincode accesscode securitycode recoverycode recoverycodes backupcode backupcodes cvv cvc credential credentials creds authvalue secretid approleroleid approlesecretid`)
 	add(word{kinds: token, tail: true}, `apikey accesskey secretkey privatekey masterkey encryptionkey signingkey saltkey hmackey authkey servicekey
-		subscriptionkey licensekey unsealkey rootkey integrationkey writekey adminkey serverkey deploykey functionskey functionkey applicationkey insertkey ingestkey ingestionkey instrumentationkey fernetkey wifikey wepkey tlskey
+		subscriptionkey licensekey unsealkey rootkey integrationkey writekey adminkey serverkey deploykey functionskey functionkey applicationkey insertkey ingestkey ingestionkey instrumentationkey fernetkey wifikey wepkey aeskey wrappingkey recoverykey activationkey newkey oldkey leakedkey
+		vertexkey pineconekey qdrantkey weaviatekey langfusekey langsmithkey heliconekey replicatekey togetherkey fireworkskey perplexitykey deepseekkey xaikey nvidiakey cerebraskey openrouterkey elevenlabskey tavilykey serperkey voyagekey
+		supabasekey segmentkey mixpanelkey amplitudekey posthogkey sentrykey splunkkey honeycombkey cloudflarekey linearkey notionkey airtablekey resendkey postmarkkey mailchimpkey shopifykey paypalkey tlskey
 		stripekey openaikey anthropickey claudekey geminikey groqkey mistralkey coherekey azurekey gcpkey gcpsakey datadogkey newrelickey pagerdutykey opsgeniekey algoliakey mapskey firebasekey fcmkey apnskey sendgridkey mailgunkey twiliokey huggingfacekey hfkey githubkey gitlabkey virtualkey sessionkey clientkey bearertoken accesstoken refreshtoken authtoken apitoken sessiontoken
 		idtoken securitytoken bottoken webhooktoken csrftoken deploytoken jobtoken integrationtoken authenticationtoken
 		personalaccesstoken signingsecret tokensecret credentialkey encryptedkey decryptionkey sshkey sharedkey apisecret appkey
