@@ -14,7 +14,7 @@ func TestPlacesThatTell(t *testing.T) {
 			"token has been rotated, new value ⟦Tr0ub4dor-x⟧", "The token has been rotated; the new value: ⟦Tr0ub4dor-x⟧", "API key rotated. New one is ⟦Tr0ub4dor-x⟧", "the secret's value is ⟦Tr0ub4dor-x⟧",
 			"password reset, use ⟦Tr0ub4dor-x⟧ from now on", "the key was rotated, it is now ⟦Tr0ub4dor-x⟧", "the token was replaced by ⟦Tr0ub4dor-x⟧", "The account's password was rotated today. The current one is ⟦Tr0ub4dor-x⟧", "Password has been reset to: ⟦Tr0ub4dor-x⟧", "replaced the old token with ⟦Tr0ub4dor-x⟧",
 			"token updated from old1 to ⟦Tr0ub4dor-x⟧", "Passwort wurde auf ⟦Tr0ub4dor-x⟧ geändert", "contraseña cambiada a ⟦Tr0ub4dor-x⟧", "mot de passe changé en ⟦Tr0ub4dor-x⟧", "Пароль изменён на ⟦Tr0ub4dor-x⟧", "密码已重置为⟦Tr0ub4dor-x⟧",
-			"token has been rotated, new value will be shared at 17:00", "token has been rotated, new value 2026-11-30", "password reset, use version1.2.3 from now on", "the cluster was rotated, new value Tr0ub4dor-x",
+			"token has been rotated, new value will be shared at 17:00", "token has been rotated, new value 2026-11-30", "password reset, use section12 from now on", "password reset, use version1.2.3 from now on", "the cluster was rotated, new value Tr0ub4dor-x",
 			"replaced the old node with Tr0ub4dor-x", "moved from eu-west-1 to eu-central-1b, auth unchanged", "Passwort wurde auf 14.11.2026 verschoben",
 		},
 		"a remark stands between the name and its sign": {
@@ -23,7 +23,7 @@ func TestPlacesThatTell(t *testing.T) {
 		},
 		"marks of markup stand between them": {
 			"**Password**: `⟦Tr0ub4dor-x⟧`", "- **API key:** ⟦Tr0ub4dor-x9Kq⟧", "Password: <code>⟦Tr0ub4dor-x⟧</code>", "<b>Password:</b> ⟦Tr0ub4dor-x⟧", "<strong>Token</strong>: ⟦Tr0ub4dor-x⟧", "<p>Your password is <strong>⟦Tr0ub4dor-x⟧</strong>", "<td>Password</td><td>⟦Tr0ub4dor-x⟧</td>", "<dt>Token</dt><dd>⟦Tr0ub4dor-x⟧</dd>",
-			"Password: *** Tr0ub4dor-x", "<td>Password</td><td>required</td>", "<td>Token</td><td>max 4096</td>", "**Password:** ***",
+			"Password: *** Tr0ub4dor-x", "<td>Password</td><td>required</td>", "<td>Password</td><td>Policy</td>", "<td>Token</td><td>max 4096</td>", "**Password:** ***",
 		},
 		"the value stands on a line of its own": {
 			"api key below:\n\n⟦Tr0ub4dor-x⟧", "the password is\n⟦Tr0ub4dor-x⟧\n", "secret:\n    \"⟦Tr0ub4dor-x⟧\"\n", "Password:\n\nTr0ub4dor x y",
