@@ -238,10 +238,32 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 	if err != nil {
 		fault(verify.Unreadable, "its entries: %v", err)
 	} else if lane != "" {
-		out.First, out.Last, out.Withheld = v.report.Interpret(c.Origin, entries, v.journal.Oldest())
+		out.First, out.Last, out.Withheld = v.report.Interpret(c.Origin, entries, v.journal.Oldest(), v.before)
 		out.SignedUntil = lastClock(entries)
 	}
 	v.report.Logs = append(v.report.Logs, out)
+}
+
+// before returns the entries of a log of an earlier life; nil: the journal has none.
+func (v *journalVerifier) before(origin string) [][]byte {
+	_, incarnation, lane, err := proof.ParseOrigin(origin)
+	if err != nil || lane == "" {
+		return nil
+	}
+	name := journal.DeliveredName(incarnation, lane)
+	size, err := v.journal.TreeSize(name)
+	if err != nil || size == 0 {
+		return nil
+	}
+	entries := make([][]byte, size)
+	err = v.journal.Entries(name, 0, size, func(index uint64, entry []byte) error {
+		entries[index] = bytes.Clone(entry)
+		return nil
+	})
+	if err != nil {
+		return nil // log says so where that is looked at
+	}
+	return entries
 }
 
 // lastClock returns the last time that entries tell, in Unix seconds; 0: none.

@@ -11,6 +11,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/builtin/s3"
+	"auditrelay/filter"
 	"auditrelay/internal/verify"
 	"auditrelay/runtime"
 
@@ -145,7 +146,8 @@ func (b *heldBucket) Deliver(ctx context.Context, p auditrelay.Payload) (auditre
 }
 
 // TestAPayloadOfTwoLives: a backup that was made while a payload was under way delivers it
-// once more when it is restored. Both logs state the one object.
+// once more when it is restored. Both logs state the one object. What was filtered out beside
+// it was stated by then, in the first log alone.
 func TestAPayloadOfTwoLives(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -158,12 +160,18 @@ func TestAPayloadOfTwoLives(t *testing.T) {
 	held := &heldBucket{bucket: &bucket{Sink: sink, objects: place{}}, begun: make(chan struct{}), free: make(chan struct{})}
 	options := func(dir string) runtime.Options {
 		return runtime.Options{Dir: dir, Proofs: runtime.ProofOptions{Key: signing},
-			Callbacks: []runtime.Callback{{Name: "bucket", Digest: "1", Sink: held, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}}
+			Callbacks: []runtime.Callback{{Name: "bucket", Digest: "1", Sink: held, Chunk: auditrelay.Chunking{Age: time.Millisecond},
+				Steps: []runtime.Step{{Name: "drops", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
+					if c.Event.ID == "dropped" {
+						return auditrelay.Drop, nil
+					}
+					return auditrelay.Keep, nil
+				}).filter()}}}}}
 	}
 	base := t.TempDir()
 	backup, again := filepath.Join(base, "backup"), filepath.Join(base, "again")
 	r := start(t, options(filepath.Join(base, "data")))
-	submit(t, r, `{"id":"a","action":"created"}`)
+	submit(t, r, `{"id":"a","action":"created"}`, `{"id":"dropped","action":"created"}`)
 	<-held.begun
 	if err := r.Backup(t.Context(), backup, runtime.By{Principal: "ann"}, nil); err != nil {
 		t.Fatal(err)
@@ -184,5 +192,9 @@ func TestAPayloadOfTwoLives(t *testing.T) {
 	report := verified(t, held.snapshot(), verify.Options{Keys: []string{public}})
 	if report.FaultCount > 0 || len(report.Unattested) > 0 || len(report.Logs) != 2 {
 		t.Errorf("%s, %d logs\n%v\n%v", report.Verdict(), len(report.Logs), report.Faults, report.Unattested)
+	}
+	report, err = runtime.VerifyJournal(again, runtime.Encryption{}, verify.Options{Keys: []string{public}})
+	if err != nil || report.FaultCount > 0 {
+		t.Errorf("the restored journal: %s\n%v, %v", report.Verdict(), report.Faults, err)
 	}
 }

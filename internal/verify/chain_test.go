@@ -124,3 +124,42 @@ func TestOneLogIsBehindAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTheLogBeforeStates: a restored journal's log begins at the first event without an
+// outcome. Later ones may have theirs in the log before, which may be elsewhere.
+func TestWhatTheLogBeforeStates(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := proof.Signer(signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome := func(sequence uint64) []byte { return proof.Outcome{Outcome: 2, Sequence: sequence}.Append(nil) }
+	first, second := proof.Origin("00", "01", "l"), proof.Origin("00", "02", "l")
+	earlier := [][]byte{proof.Begin{First: 1}.Append(nil), outcome(2), proof.Range{From: 3, To: 5}.Append(nil), proof.Clock{Floor: 1, Time: 1}.Append(nil)}
+	whole, head := bundleOf(t, signer, first, earlier...)
+	lacking, other := bundleOf(t, signer, first, earlier[0], outcome(2), proof.Clock{Floor: 1, Time: 1}.Append(nil))
+	then := func(before proof.Checkpoint) []byte {
+		b, _ := bundleOf(t, signer, second, proof.Begin{First: 1, Previous: first, PreviousSize: before.Size, PreviousRoot: before.Root}.Append(nil), outcome(1), outcome(5),
+			proof.Clock{Floor: 6, Time: 2}.Append(nil))
+		return b
+	}
+	for name, c := range map[string]struct {
+		files oneFile
+		want  Category
+	}{
+		"it has them":     {oneFile{"_proofs/1.tar": whole, "_proofs/2.tar": then(head)}, ""},
+		"it lacks some":   {oneFile{"_proofs/1.tar": lacking, "_proofs/2.tar": then(other)}, Missing},
+		"it is elsewhere": {oneFile{"_proofs/2.tar": then(head)}, ""},
+	} {
+		r, err := Verify(c.files, Options{Keys: []string{public}})
+		if err != nil || r.Worst() != c.want {
+			t.Errorf("%s: %s %v, %v", name, r.Verdict(), r.Faults, err)
+		}
+		if last := r.Logs[len(r.Logs)-1]; c.want == "" && (last.First != 1 || last.Last != 5 || (name == "it is elsewhere") != (len(last.Withheld) == 1)) {
+			t.Errorf("%s: %+v", name, last)
+		}
+	}
+}

@@ -2,8 +2,8 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"path"
 	"slices"
@@ -38,6 +38,7 @@ type log struct {
 	payloads []*payload
 	outcomes map[uint64]proof.Outcome // the last of each sequence
 	ranges   []proof.Range
+	holes    bool // entries are withheld
 }
 
 func (l *log) size() uint64 { return l.checked }
@@ -335,15 +336,6 @@ func parseTile(name string) (level int, index uint64, width int, ok bool) {
 	return level, index, width, again == name
 }
 
-// Interpret reads what the entries of a log say, nil for those that nobody has any more.
-// Completeness is looked at from the sequence from on. It counts the outcomes, and adds
-// what is wrong.
-func (r *Report) Interpret(origin string, entries [][]byte, from uint64) (first, last uint64, withheld [][2]uint64) {
-	l := &log{origin: origin, named: origin, entries: entries, first: from, outcomes: map[uint64]proof.Outcome{}}
-	r.interpret(l)
-	return l.stated()
-}
-
 // stated returns the first and last of the sequences that are all stated, but for those
 // withheld; last is less than first where there is none.
 func (l *log) stated() (first, last uint64, withheld [][2]uint64) {
@@ -409,48 +401,8 @@ func (r *Report) interpret(l *log) {
 			}
 		}
 	}
-	r.completeness(l)
-}
-
-// completeness finds out up to where every event has an outcome.
-func (r *Report) completeness(l *log) {
-	slices.SortFunc(l.ranges, func(a, b proof.Range) int { return int(int64(a.From) - int64(b.From)) })
-	l.complete = l.first
-	withheld := slices.ContainsFunc(l.entries, func(e []byte) bool { return e == nil })
-	ranges := l.ranges
-	var sequences []uint64
-	if withheld {
-		sequences = slices.Sorted(maps.Keys(l.outcomes))
-	}
-	for l.complete < l.floor {
-		if _, ok := l.outcomes[l.complete]; ok {
-			l.complete++
-			continue
-		}
-		for len(ranges) > 0 && ranges[0].To <= l.complete {
-			ranges = ranges[1:]
-		}
-		if len(ranges) > 0 && ranges[0].From <= l.complete {
-			l.complete = ranges[0].To
-			continue
-		}
-		if !withheld {
-			r.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
-			break
-		}
-		next := l.floor
-		if at, _ := slices.BinarySearch(sequences, l.complete); at < len(sequences) {
-			next = min(next, sequences[at])
-		}
-		if len(ranges) > 0 {
-			next = min(next, ranges[0].From)
-		}
-		l.withheld = append(l.withheld, [2]uint64{l.complete, next - 1})
-		l.complete = next
-	}
-	for _, o := range l.outcomes {
-		r.Outcomes[outcomeNames[o.Outcome]]++
-	}
+	l.holes = slices.ContainsFunc(l.entries, func(e []byte) bool { return e == nil })
+	slices.SortFunc(l.ranges, func(a, b proof.Range) int { return cmp.Compare(a.From, b.From) })
 }
 
 // checkChain holds each log against the head at which it says that the one before it was

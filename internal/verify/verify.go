@@ -305,6 +305,9 @@ func (v *verifier) readLogs() (data []string, err error) {
 		v.build(l)
 		v.interpret(l)
 	}
+	for _, l := range v.sorted() {
+		v.completeness(l, func(origin string) *log { return v.logs[origin] })
+	}
 	v.checkChain()
 	return data, v.checkPins()
 }
