@@ -129,6 +129,7 @@ func (p *pump) run(ctx context.Context) {
 		until := p.advance(ctx)
 		p.publish()
 		if p.machine.Done() && p.out == 0 {
+			p.leaveProofs(ctx)
 			p.r.log.Info("replay done", "callback", p.callback.Name, "replay", p.place.Replay)
 			p.r.forget(p)
 			return
@@ -179,6 +180,21 @@ func (p *pump) finish(ctx context.Context) {
 		p.attest(ctx, time.Now())
 	}
 	p.publish()
+}
+
+// leaveProofs publishes what a cancelled replay delivered: its sealed bundles were given up
+// with all else. One try, which a next start repeats.
+func (p *pump) leaveProofs(ctx context.Context) {
+	if p.machine.State().Detached == "" || p.r.signing == nil {
+		return
+	}
+	p.attest(ctx, time.Now())
+	for _, number := range p.machine.Bundles() {
+		res := result{number: number}
+		p.out++
+		p.attempt(ctx, &res, nil)
+		p.settle(ctx, res)
+	}
 }
 
 // attest has the lane's log signed: its time first, and once that is durable the log.

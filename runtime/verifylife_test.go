@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,5 +197,67 @@ func TestAPayloadOfTwoLives(t *testing.T) {
 	report, err = runtime.VerifyJournal(again, runtime.Encryption{}, verify.Options{Keys: []string{public}})
 	if err != nil || report.FaultCount > 0 {
 		t.Errorf("the restored journal: %s\n%v, %v", report.Verdict(), report.Faults, err)
+	}
+}
+
+// heldReplay is a bucket that keeps the first payload of a replay on its way.
+type heldReplay struct {
+	*bucket
+	once        sync.Once
+	begun, free chan struct{}
+}
+
+func (b *heldReplay) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
+	if strings.Contains(p.Key, "replay=") {
+		b.once.Do(func() { close(b.begun) })
+		<-b.free
+	}
+	return b.bucket.Deliver(ctx, p)
+}
+
+// TestACancelledReplayLeavesProofs: what it delivered before it was cancelled is proved at its
+// destination.
+func TestACancelledReplayLeavesProofs(t *testing.T) {
+	sink, err := s3.New(s3.Options{Bucket: "audit", Prefix: "logs", Region: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := &heldReplay{bucket: &bucket{Sink: sink, objects: place{}}, begun: make(chan struct{}), free: make(chan struct{})}
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := withSigner(runtime.Options{Dir: t.TempDir()}, signing)
+	o.Callbacks = []runtime.Callback{quick(runtime.Callback{Name: "bucket", Digest: "1", Sink: held})}
+	r := start(t, o)
+	submit(t, r, event("a", "created"), event("b", "created"))
+	settle(t, r)
+	started, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "bucket", By: runtime.By{Principal: "u"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-held.begun
+	if _, err := r.CancelReplay(t.Context(), "bucket", started.ID, runtime.By{Principal: "u"}); err != nil {
+		t.Fatal(err)
+	}
+	close(held.free)
+	settle(t, r)
+	if err := r.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	once := held.snapshot()
+	report := verified(t, once, verify.Options{Keys: []string{public}})
+	if report.FaultCount > 0 || len(report.Logs) != 2 || len(report.Unattested) > 0 {
+		t.Errorf("%s, %d logs\n%v\n%v", report.Verdict(), len(report.Logs), report.Faults, report.Unattested)
+	}
+	again := start(t, o)
+	settle(t, again)
+	if err := again.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name := range held.snapshot() {
+		if strings.Contains(name, "replay=") && once[name] == nil {
+			t.Errorf("a restart delivered %s", name)
+		}
 	}
 }

@@ -95,18 +95,19 @@ def main(folder, key, prefix=""):
         files = {m.name: t.extractfile(m).read() for t in [tarfile.open(os.path.join(folder, name))] for m in t}
         origin, size, root = checkpoint(files["checkpoint"], key)
         logs.setdefault(origin, []).append((size, root, files))
+    stated, before = {}, {}
     for origin, bundles in sorted(logs.items()):
         entries = {}
         for size, root, files in sorted(bundles, key=lambda b: b[0]):
             for path, data in files.items():
                 if path.startswith("tile/entries/"):
                     first = index(path[len("tile/entries/"):]) * 256
-                    entries.update({first + i: e for i, e in enumerate(split(data))})
+                    entries.update({first + i: e for i, e in enumerate(split(data)) if e or first + i not in entries})  # empty: erased since
             if tree([sha(b"\0", entries[i]) for i in range(size)]) != root: fail(f"{origin}: another root at {size}")
         last, records, floor, first, queue = {}, 0, 0, 0, []
         for i in range(max(b[0] for b in bundles)):
             e = entries[i]
-            if e[0] == 1: first = int.from_bytes(e[1:9], "big")
+            if e[0] == 1: first, before[origin] = int.from_bytes(e[1:9], "big"), e[51:].decode()
             if e[0] == 6: floor = int.from_bytes(e[9:17], "big")
             if e[0] == 5: last.update({s: e[1] for s in range(int.from_bytes(e[2:10], "big"), int.from_bytes(e[10:18], "big"))})
             if e[0] == 4:
@@ -125,8 +126,12 @@ def main(folder, key, prefix=""):
                 if sha(data) != e[14:46]: fail(f"{path} is not what was delivered")
                 if data[:2] == b"\x1f\x8b": data = gzip.decompress(data)
                 queue = data.splitlines() if int.from_bytes(e[10:14], "big") else []
-        gaps = [s for s in range(first, floor) if s not in last]
-        if gaps: fail(f"{origin}: nothing is stated of {gaps[0]}")
+        stated[origin] = last, first, floor
         print(f"{origin}: {len(bundles)} checkpoints, {records} records, complete from {first} to {floor - 1}")
+    for origin, (last, first, floor) in stated.items():
+        gaps, earlier = [s for s in range(first, floor) if s not in last], before[origin]
+        while gaps and earlier in stated:  # the logs of a restored journal's earlier lives
+            gaps, earlier = [s for s in gaps if s not in stated[earlier][0]], before[earlier]
+        if gaps and not earlier: fail(f"{origin}: nothing is stated of {gaps[0]}")
 
 main(*sys.argv[1:])
