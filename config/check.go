@@ -178,6 +178,9 @@ func (c checker) tokens() {
 			c.bad(append(steps, "name"), "token %s stands %s already: two of one name are one client's old and new token, with the same roles and namespace", c.in(append(steps, "name")...).show(), names[name].From(c.report.placeOf(n)))
 		default:
 			names[name] = c.report.placeOf(n)
+			if IsOwnPrincipal(name) {
+				c.report.warn(c.in(append(steps, "name")...), "%s is a name that the relay's own records use for what no client does: choose another, so that they tell who did it", pathOf(append(steps, "name")...))
+			}
 		}
 		other, twice := secrets[secret]
 		value := n.get("token")

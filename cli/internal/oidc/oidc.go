@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -204,9 +203,6 @@ func (i *Issuer) verify(ctx context.Context, token string) (*Person, *oidc.IDTok
 	return &Person{Name: name, Subject: i.cfg.Issuer + " " + checked.Subject, Claims: claims}, checked, nil
 }
 
-// reserved are the names under which own records have what no person does.
-var reserved = []string{"local", "relay", "signal", "canary", "config file", "an operator"}
-
 // name is the first of the configured claims that names the person.
 func (i *Issuer) name(claims Claims) (string, error) {
 	for _, claim := range i.cfg.Name {
@@ -219,7 +215,7 @@ func (i *Issuer) name(claims Claims) (string, error) {
 		}
 		name := values[0]
 		plain := utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) })
-		if !plain || len(name) > maxName || strings.TrimSpace(name) != name || slices.Contains(reserved, strings.ToLower(name)) || strings.HasPrefix(name, "hook:") {
+		if !plain || len(name) > maxName || strings.TrimSpace(name) != name || config.IsOwnPrincipal(name) {
 			return "", fmt.Errorf("%w (the claim %s is a name that nobody may have here)", ErrInvalid, claim)
 		}
 		return name, nil
