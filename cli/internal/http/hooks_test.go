@@ -213,8 +213,12 @@ func TestAProducerTriesAgain(t *testing.T) {
 	}
 	sink.err.Store(nil)
 	for range 2 {
-		await(true)
-		if status, _ := post(body); status != http.StatusOK {
+		status := http.StatusServiceUnavailable
+		for status == http.StatusServiceUnavailable { // again while what came before is not delivered
+			await(true)
+			status, _ = post(body)
+		}
+		if status != http.StatusOK {
 			t.Errorf("again: %d", status)
 		}
 	}
