@@ -181,12 +181,11 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 	if err := by.Check(used.Before); err != nil {
 		return used, fmt.Errorf("policy of filter %s: %w", name, err)
 	}
-	if used.Before == used.Digest {
-		return used, nil // and the way back stays
-	}
 	changed := maps.Clone(all)
-	changed[name] = next
-	if err := d.applyPolicies(ctx, plain, all, changed, by); err != nil {
+	if used.Before != used.Digest { // else the way back stays, and that it was asked for is on record
+		changed[name] = next
+	}
+	if err := d.applyPolicies(ctx, plain, all, changed, by); err != nil || used.Before == used.Digest {
 		return used, err
 	}
 	used.Changed, used.From = true, d.rt.Begins(d.users(name))
