@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"auditrelay"
+	"auditrelay/internal/ingest"
 	"auditrelay/internal/schema"
 )
 
@@ -169,7 +170,7 @@ func (c checker) schemas() {
 		if !nameForm.MatchString(s.Name) {
 			c.bad(steps, "not a name: %s", expectedName)
 		}
-		if s.Namespace == "" && isReserved(s.Name) {
+		if s.Namespace == "" && ingest.ReservedNamespace(s.Name) {
 			c.bad(steps, "it is a namespace as well: %v", errReserved)
 		}
 		if err := CheckNamespace(s.Namespace); err != nil {

@@ -149,7 +149,7 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 	if in.Namespace != "" {
 		event.Namespace = in.Namespace
 	}
-	if event.Namespace == auditrelay.NamespaceRelay || event.Namespace == auditrelay.NamespaceEmitted {
+	if ingest.ReservedNamespace(event.Namespace) {
 		result.Err = &EventError{Index: i, Kind: ingest.Odd, Reason: ingest.Reserved, Offset: -1,
 			Message: "the relay's own records and those of guests are in namespace " + event.Namespace}
 		s.bad++

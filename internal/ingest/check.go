@@ -168,6 +168,12 @@ const reservedPrefix = "auditrelay_"
 // ReservedMessage says why a table's name is refused.
 const ReservedMessage = "names that begin with " + reservedPrefix + " belong to the relay's own records"
 
+// ReservedNamespace reports whether a namespace is for the relay's own records and for those of
+// guests, so that no sender may use it.
+func ReservedNamespace(name string) bool {
+	return name == auditrelay.NamespaceRelay || name == auditrelay.NamespaceEmitted
+}
+
 // ReservedTable is reserved for a text.
 func ReservedTable(name string) bool { return reserved([]byte(name), nil) }
 
