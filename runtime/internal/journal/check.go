@@ -2,14 +2,17 @@ package journal
 
 import "errors"
 
-// kindNames are for who reads what is damaged, in the order of the kinds.
-var kindNames = [...]string{"states of callbacks", "sealed chunks", "payloads", "bodies of payloads", "outcomes of payloads", "dead letters", "other values",
-	"uploaded modules", "parts of uploaded modules", "selected modules", "receipts", "receipts of dead letters", "quarantine", "texts that receipts name",
-	"hashes of leaves", "hashes of tiles", "entries of logs", "statements of payloads", "ended dead letters", "spans of logs"}
+// kindNames name the kinds of values to people.
+var kindNames = [kindEnd]string{
+	KindLane: "states of callbacks", KindChunk: "sealed chunks", KindPayload: "payloads", KindBody: "bodies of payloads", KindReceipt: "outcomes of payloads",
+	KindDeadLetter: "dead letters", KindMeta: "other values", KindModule: "uploaded modules", KindPiece: "parts of uploaded modules", KindSelection: "selected modules",
+	KindFrame: "receipts", KindDeadFrame: "receipts of dead letters", KindQuarantine: "quarantine", KindText: "texts that receipts name", KindLeaf: "hashes of leaves",
+	KindNode: "hashes of tiles", KindEntry: "entries of logs", KindStatement: "statements of payloads", KindResolved: "ended dead letters", KindSpan: "spans of logs",
+}
 
-// Check reads all values that the journal holds but its events, and calls fn for each kind
-// of them of which a value is not what was written, with the first such. What is erased is
-// none. The error says that it could not look.
+// Check reads all values of the journal except its events. For each kind with a damaged value
+// it calls fn once, with the first damage. Erased values are not damage. The error says that
+// Check could not read on.
 func (j *Journal) Check(fn func(what string, err error)) error {
 	done, err := j.reading()
 	if err != nil {
@@ -43,7 +46,7 @@ func (j *Journal) Check(fn func(what string, err error)) error {
 			scratch = larger(scratch, plain, v)
 			return j.valueError("check", err)
 		})
-		if err := found(kindNames[kind-KindLane], err); err != nil {
+		if err := found(kindNames[kind], err); err != nil {
 			return err
 		}
 	}
