@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"testing"
@@ -10,20 +9,12 @@ import (
 	"auditrelay/internal/proof"
 
 	"github.com/klauspost/compress/gzip"
-	"golang.org/x/mod/sumdb/note"
 )
 
 // delivered makes a place with objects of n records each, of 900 bytes, and its proofs.
 func delivered(b *testing.B, objects, n int, compressed, oneFileSet bool) (files oneFile, public string, size int64) {
 	b.Helper()
-	signing, public, err := note.GenerateKey(rand.Reader, "a")
-	if err != nil {
-		b.Fatal(err)
-	}
-	signer, err := proof.Signer(signing)
-	if err != nil {
-		b.Fatal(err)
-	}
+	signer, public := newSigner(b)
 	files = oneFile{}
 	entries := [][]byte{proof.Begin{First: 1}.Append(nil)}
 	sequence := uint64(0)

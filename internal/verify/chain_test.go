@@ -34,16 +34,23 @@ func bundleOf(t testing.TB, signer note.Signer, origin string, entries ...[]byte
 	return bundle, c
 }
 
-// A log that follows another one has to agree with it, as far as that was closed.
-func TestALogFollowsTheOneBefore(t *testing.T) {
+// newSigner returns a new key, and its public half as verify takes it.
+func newSigner(tb testing.TB) (note.Signer, string) {
+	tb.Helper()
 	signing, public, err := note.GenerateKey(rand.Reader, "a")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	signer, err := proof.Signer(signing)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return signer, public
+}
+
+// A log that follows another one has to agree with it, as far as that was closed.
+func TestALogFollowsTheOneBefore(t *testing.T) {
+	signer, public := newSigner(t)
 	first := proof.Origin("00", "01", "l")
 	entries := [][]byte{proof.Begin{First: 1}.Append(nil), proof.Range{From: 1, To: 5}.Append(nil), proof.Clock{Floor: 5}.Append(nil)}
 	bundle, head := bundleOf(t, signer, first, entries...)
@@ -78,14 +85,7 @@ func TestALogFollowsTheOneBefore(t *testing.T) {
 // itself: the relay can end when one log tells of lines behind those that the other does not
 // tell of yet. They are newer than their log. Once the logs went on, nothing excuses them.
 func TestOneLogIsBehindAnother(t *testing.T) {
-	signing, public, err := note.GenerateKey(rand.Reader, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := proof.Signer(signing)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, public := newSigner(t)
 	begin := func() [][]byte { return [][]byte{proof.Begin{First: 1}.Append(nil)} }
 	delivered := func(entries [][]byte, number uint64, line string) [][]byte {
 		return append(entries, proof.Payload{Number: number, Records: 1, Digest: sha256.Sum256([]byte(line + "\n")), Key: line}.Append(nil),
@@ -128,14 +128,7 @@ func TestOneLogIsBehindAnother(t *testing.T) {
 // TestWhatTheLogBeforeStates: a restored journal's log begins at the first event without an
 // outcome. Later ones may have theirs in the log before, which may be elsewhere.
 func TestWhatTheLogBeforeStates(t *testing.T) {
-	signing, public, err := note.GenerateKey(rand.Reader, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := proof.Signer(signing)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, public := newSigner(t)
 	outcome := func(sequence uint64) []byte { return proof.Outcome{Outcome: 2, Sequence: sequence}.Append(nil) }
 	first, second := proof.Origin("00", "01", "l"), proof.Origin("00", "02", "l")
 	earlier := [][]byte{proof.Begin{First: 1}.Append(nil), outcome(2), proof.Range{From: 3, To: 5}.Append(nil), proof.Clock{Floor: 1, Time: 1}.Append(nil)}

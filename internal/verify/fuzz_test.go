@@ -30,14 +30,7 @@ func (f oneFile) Open(name string) (io.ReadCloser, error) {
 // its tiles, and the data. Nothing panics, and what has no fault has the records that
 // the leaves state.
 func FuzzVerify(f *testing.F) {
-	signing, public, err := note.GenerateKey(rand.Reader, "a")
-	if err != nil {
-		f.Fatal(err)
-	}
-	signer, err := proof.Signer(signing)
-	if err != nil {
-		f.Fatal(err)
-	}
+	signer, public := newSigner(f)
 	entries := proof.AppendEntries(nil, proof.Begin{First: 1}.Append(nil), proof.Payload{Records: 1, Key: "k"}.Append(nil),
 		proof.Outcome{Outcome: 1, Sequence: 1, Delivered: 1}.Append(nil), proof.Clock{Floor: 2}.Append(nil))
 	f.Add(entries, []byte("{}\n"), "tile/entries/000.p/4", []byte{})
@@ -110,14 +103,7 @@ func (s *oneStore) Check() ([]string, error) { return nil, nil }
 // FuzzStore has a forger choose the entries of a signed log and the rows of a store.
 // Nothing panics, and a store without a fault holds what its log states.
 func FuzzStore(f *testing.F) {
-	signing, public, err := note.GenerateKey(rand.Reader, "a")
-	if err != nil {
-		f.Fatal(err)
-	}
-	signer, err := proof.Signer(signing)
-	if err != nil {
-		f.Fatal(err)
-	}
+	signer, public := newSigner(f)
 	data := []byte("{}")
 	f.Add(proof.AppendEntries(nil, proof.Begin{First: 1}.Append(nil), proof.Payload{Records: 1, Key: "k"}.Append(nil),
 		proof.Outcome{Outcome: 1, Sequence: 1, Delivered: 1, Digest: sha256.Sum256(data)}.Append(nil), proof.Clock{Floor: 2}.Append(nil)), data, data, uint64(1), uint64(2), "00.01")

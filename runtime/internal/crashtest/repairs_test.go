@@ -118,14 +118,10 @@ func fresh(t *testing.T, base, dir string) {
 	}
 }
 
-// TestKillWhileRecovering kills journal recover at moments spread over its time. Until it
-// is done the journal is refused; called again, it ends as if nothing had been, with one
-// record.
-func TestKillWhileRecovering(t *testing.T) {
-	n := max(6, rounds(t, 5))
-	const events = 400
-	base := filledDir(t, events)
-	logs, err := filepath.Glob(filepath.Join(base, "journal", "db", "*.log"))
+// flipInLog flips a bit in the middle of a data directory's newest log.
+func flipInLog(t *testing.T, dir string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "journal", "db", "*.log"))
 	if err != nil || len(logs) == 0 {
 		t.Fatal(logs, err)
 	}
@@ -138,6 +134,16 @@ func TestKillWhileRecovering(t *testing.T) {
 	if err := os.WriteFile(logs[len(logs)-1], text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestKillWhileRecovering kills journal recover at moments spread over its time. Until it
+// is done the journal is refused; called again, it ends as if nothing had been, with one
+// record.
+func TestKillWhileRecovering(t *testing.T) {
+	n := max(6, rounds(t, 5))
+	const events = 400
+	base := filledDir(t, events)
+	flipInLog(t, base)
 	dir := filepath.Join(t.TempDir(), "data")
 	config := filepath.Join(t.TempDir(), "auditrelay.yaml")
 	write(t, config, fmt.Sprintf("data_dir: %s\ncallbacks:\n  - {name: out, sink: {stdout: {}}}\n", dir))
@@ -182,19 +188,7 @@ func TestKillWhileRecovering(t *testing.T) {
 // calls the damaged files' folder is there.
 func TestARecoveryWhoseLastStepFails(t *testing.T) {
 	dir := filledDir(t, 50)
-	logs, err := filepath.Glob(filepath.Join(dir, "journal", "db", "*.log"))
-	if err != nil || len(logs) == 0 {
-		t.Fatal(logs, err)
-	}
-	slices.Sort(logs)
-	text, err := os.ReadFile(logs[len(logs)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	text[len(text)/2] ^= 4
-	if err := os.WriteFile(logs[len(logs)-1], text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flipInLog(t, dir)
 	var inTheWay []string // folders that are not empty have no other put in their place
 	for i := range 120 {
 		name := filepath.Join(dir, "journal", "damaged-"+time.Now().UTC().Add(time.Duration(i)*time.Second).Format("20060102T150405Z"))
