@@ -307,7 +307,7 @@ func TestReservedTables(t *testing.T) {
 	}
 }
 
-// TestReservedNamespaces: nobody sends into the namespaces of own and of emitted records.
+// TestReservedNamespaces: the relay refuses events for the namespaces of own and emitted records.
 func TestReservedNamespaces(t *testing.T) {
 	r := start(t, runtime.Options{})
 	for _, namespace := range []string{auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted} {

@@ -141,9 +141,10 @@ func (r *Runtime) signAll(ctx context.Context) (all bool) {
 // lastProofsTimeout bounds how long a removal waits for a destination to take the proofs.
 const lastProofsTimeout = 5 * time.Second
 
-// lastProofs delivers the bundles that callbacks sealed when they stopped for good, of those
-// that are removed: nobody does it later, and what they delivered last would look forged.
-// Nothing is recorded: if the removal fails, each is delivered again, to the same effect.
+// lastProofs delivers the bundles of proofs that removed callbacks sealed when they stopped.
+// Without them the last records of such a callback would look forged, and no later step
+// delivers them. The outcome is not recorded: if the removal fails, each bundle is delivered
+// again, to the same effect.
 func (r *Runtime) lastProofs(stopped []*pump, removed []Change) {
 	ctx, cancel := context.WithTimeout(r.ctx, lastProofsTimeout)
 	defer cancel()

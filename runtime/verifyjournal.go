@@ -22,10 +22,9 @@ var ErrLocked = journal.ErrLocked
 
 // VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
 // holds: every accepted event against its leaf, every entry against its leaf, every log
-// against its last signed checkpoint. All else in it must be readable: receipts, dead
-// letters, payloads. dir is a data directory or a backup. It works on a
-// copy beside dir, or in the directory for temporary files if that disk is full, and
-// removes it.
+// against its last signed checkpoint. Everything else in it must be readable: receipts, dead
+// letters, payloads. dir is a data directory or a backup. VerifyJournal works on a copy beside
+// dir, or in the directory for temporary files if that disk is full, and removes the copy.
 //
 // Errors: ErrNoKey or ErrWrongKey for an encrypted journal, ErrLocked while a relay runs on
 // it, and what stands in the way of

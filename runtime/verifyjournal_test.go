@@ -83,8 +83,8 @@ func changeEvent(t *testing.T, db string, sequence uint64) {
 }
 
 // TestDamageToWhatTheJournalHoldsIsNamed flips a byte in each table of a stopped relay's
-// journal, those of receipts, dead letters and payloads too: an auditor who is told that a
-// journal is whole can read all of it.
+// journal, including those with receipts, dead letters and payloads. A journal that verify
+// calls whole can be read in full.
 func TestDamageToWhatTheJournalHoldsIsNamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")

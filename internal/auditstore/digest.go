@@ -9,9 +9,8 @@ import (
 
 // digest is SHA-256 of all that makes a row a record: its journal's name, its place in
 // it, its identity and times, its document, where the fields of that are, and where it came
-// from. The columns that are searched follow from document and mapping:
-// integrity makes them again. Each text has its
-// length before it, so that no two records have one digest.
+// from. The columns that are searched follow from document and mapping: integrity makes them
+// again. Each text has its length before it, so that no two records have one digest.
 func digest(journal string, w *written) []byte {
 	b := make([]byte, 0, 256+len(w.data))
 	text := func(s string) { b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...) }

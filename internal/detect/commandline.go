@@ -20,7 +20,7 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 	}
 	value := window[start : start+valueSpan(window, start)]
 	kinds := n.names.tells(window[at+1 : end])
-	if next := start + len(value) + 1; kinds != 0 && next < len(window) && window[next-1] == ' ' && columnNames.all(value) && n.names.tells(value) != 0 {
+	if next := start + len(value) + 1; kinds != 0 && next < len(window) && window[next-1] == ' ' && dottedName.all(value) && n.names.tells(value) != 0 {
 		if word := wordAt(window, next); mixedWord(word) { // --secret name value
 			return Finding{Start: start, End: next + bytes.Index(window[next:], word) + len(word), Detector: n.first(kinds)}, true
 		}

@@ -45,7 +45,7 @@ func reference(value []byte) bool {
 		return true
 	}
 	i := bytes.IndexByte(value, '.')
-	if i < 1 || !columnNames.all(value) {
+	if i < 1 || !dottedName.all(value) {
 		return false
 	}
 	switch string(value[:i]) {
@@ -56,8 +56,8 @@ func reference(value []byte) bool {
 }
 
 var (
-	columnNames = charsetOf("A-Za-z0-9_.")
-	callNames   = charsetOf("A-Za-z_.")
+	dottedName = charsetOf("A-Za-z0-9_.")
+	callNames  = charsetOf("A-Za-z_.")
 )
 
 // versioned reports whether value has a number with a point in it, as names with a version

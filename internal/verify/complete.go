@@ -8,10 +8,9 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// Interpret reads what the entries of a log say, nil for those that nobody has any more.
-// Completeness is looked at from the sequence from on; before returns the entries of an
-// earlier life's log, nil if they are not there. It counts the outcomes, and adds what is
-// wrong.
+// Interpret reads the entries of a log; a nil entry is lost or erased. It checks completeness
+// from the sequence from on, counts the outcomes and adds the faults to the report. before
+// returns the entries of an earlier life's log, or nil if that log is not there.
 func (r *Report) Interpret(origin string, entries [][]byte, from uint64, before func(origin string) [][]byte) (first, last uint64, withheld [][2]uint64) {
 	l := &log{origin: origin, named: origin, entries: entries, first: from, outcomes: map[uint64]proof.Outcome{}}
 	r.interpret(l)

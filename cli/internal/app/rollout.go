@@ -39,7 +39,7 @@ func (d *daemon) StartRollout(ctx context.Context, want api.StartRollout, by run
 	cfg := d.cfg
 	d.mu.Unlock()
 	if len(d.users(want.Filter)) == 0 {
-		return api.Rollout{}, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks --json lists the callbacks with their filters", "no callback lists a filter %.64q", want.Filter)
+		return api.Rollout{}, refusal(http.StatusNotFound, api.ReasonNotFound, hintFilters, "no callback lists a filter %.64q", want.Filter)
 	}
 	i := slices.IndexFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == want.Filter })
 	if i < 0 || cfg.Filters[i].Native() != (want.Policy != "") {

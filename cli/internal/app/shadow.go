@@ -113,10 +113,13 @@ func (d *daemon) shadowed(cfg *config.Config, filter, name string) (*config.Call
 	case len(users) > 1:
 		return nil, refusal(http.StatusConflict, api.ReasonConflict, "name one of them", "several callbacks list filter %s: %v", filter, users)
 	case name != "":
-		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks --json lists the callbacks with their filters", "no callback %.64q lists a filter %.64q", name, filter)
+		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, hintFilters, "no callback %.64q lists a filter %.64q", name, filter)
 	}
-	return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay callbacks --json lists the callbacks with their filters", "no callback lists a filter %.64q", filter)
+	return nil, refusal(http.StatusNotFound, api.ReasonNotFound, hintFilters, "no callback lists a filter %.64q", filter)
 }
+
+// hintFilters tells where a filter's callbacks are listed.
+const hintFilters = "auditrelay callbacks --json lists the callbacks with their filters"
 
 // standIns makes what t tries, and a copy of every other guest of the callback: a shadow
 // shares no worker and no breaker with what runs. It completes t.

@@ -214,7 +214,7 @@ func TestAProducerTriesAgain(t *testing.T) {
 	sink.err.Store(nil)
 	for range 2 {
 		status := http.StatusServiceUnavailable
-		for status == http.StatusServiceUnavailable { // again while what came before is not delivered
+		for status == http.StatusServiceUnavailable { // the relay blocks until the earlier event is delivered
 			await(true)
 			status, _ = post(body)
 		}
