@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// These are a callback's options, for configurations and Go programs alike. The zero
-// value of each is its documented default. A range tag is the range of a configuration;
-// the engine supports every value in it, and refuses a value above the maxima below.
+// The options of a callback, for configurations and Go programs alike. The zero value of each option means
+// its documented default. A range tag limits the value in a configuration. The engine supports every value
+// in that range and rejects a value above the maxima below.
 
-// The greatest values that the engine supports. One transaction of the journal must hold
-// the results of one event or one chunk; these limits follow from its size.
+// The largest values that the engine supports. The results of one event or one chunk must fit in one
+// journal transaction; these limits follow from its size.
 const (
 	MaxChunkEvents          = 65_536
 	MaxChunkBytes  ByteSize = 64 << 20
 	MaxInFlight             = 64
 	MaxTimeout              = time.Hour
 
-	// What all filters of a callback together may emit for one event and hand over in
-	// edits of it.
+	// Limits for one event: what all filters of a callback together may emit, and the size of their edits.
 	MaxEmitCount          = 10_000
 	MaxEmitBytes ByteSize = 64 << 20
 	MaxEditBytes ByteSize = 64 << 20
 
-	// MaxAtomic and MaxAtomicBytes are what one submission may hold, which becomes
-	// durable whole or not at all.
+	// MaxAtomic and MaxAtomicBytes limit one submission: its number of events and their size in bytes. A
+	// submission becomes durable as a whole or not at all.
 	MaxAtomic               = 65_536
 	MaxAtomicBytes ByteSize = 256 << 20
 )
 
-// Receives says which events are assigned to a callback.
+// Receives selects the events that are assigned to a callback.
 type Receives uint8
 
 const (
@@ -40,84 +39,83 @@ const (
 	ReceivesBoth
 )
 
-// Words are the values' names in a configuration, in the values' order.
+// Words returns the configuration's names of the values, in the order of the values.
 func (Receives) Words() []string { return []string{"events", "emitted", "both"} }
 
 func (r Receives) String() string { return word(r, r) }
 
-// OnError says what happens to an event if a filter fails. The event never goes on.
+// OnError selects what happens to an event if a filter fails. The event itself never reaches the sink.
 type OnError uint8
 
 const (
-	// OnErrorDeadLetter sets the event aside, replayable, and puts a tombstone in
-	// its place. The default.
+	// OnErrorDeadLetter makes the event a dead letter, which an operator can replay. The destination gets a
+	// tombstone. This is the default.
 	OnErrorDeadLetter OnError = iota
-	// OnErrorDiscard puts a tombstone in its place and keeps nothing.
+	// OnErrorDiscard sends a tombstone and keeps no copy of the event for the callback.
 	OnErrorDiscard
 )
 
-// Words are the values' names in a configuration, in the values' order.
+// Words returns the configuration's names of the values, in the order of the values.
 func (OnError) Words() []string { return []string{"dead_letter", "discard"} }
 
 func (o OnError) String() string { return word(o, o) }
 
-// Role is what a filter may do to an event.
+// Role limits what a filter may do to an event.
 type Role uint8
 
 const (
-	// RoleJudge: the filter may edit and drop. If it fails, the event does not go on. The
+	// RoleJudge lets the filter edit and drop events. If the filter fails, OnError applies. This is the
 	// default.
 	RoleJudge Role = iota
-	// RoleObserve: the filter may look and emit. It gets its own document, so its edits
-	// have no effect; a drop is a failure. If it fails or cannot start, the event goes on
-	// as without it.
+	// RoleObserve lets the filter read events and emit records. The filter gets its own copy of the
+	// document, so its edits have no effect. A drop is a failure. If the filter fails or cannot start, the
+	// event continues as if the filter were absent.
 	RoleObserve
 )
 
-// Words are the values' names in a configuration, in the values' order.
+// Words returns the configuration's names of the values, in the order of the values.
 func (Role) Words() []string { return []string{"judge", "observe"} }
 
 func (r Role) String() string { return word(r, r) }
 
-// Isolation says what one event leaves behind in a guest's instance.
+// Isolation selects how much state a guest's instance keeps between events.
 type Isolation uint8
 
 const (
-	// IsolationInstance: memory and globals stay as the last event left them. This is
-	// fast, and lets a guest count or sample. A failure ends the instance.
+	// IsolationInstance keeps memory and globals from one event to the next. This is fast, and lets a guest
+	// count or sample. After a failure the engine closes the instance.
 	IsolationInstance Isolation = iota
-	// IsolationEvent: memory, globals and clock are restored to the state after the
-	// instance's start. So a verdict depends on module, configuration and event alone,
-	// and an event needs the same fuel everywhere. If an instance cannot be restored (its
-	// memory grew, its module writes tables or drops segments), it is closed and the next
-	// event gets a new one.
+	// IsolationEvent restores memory, globals and clock to the state after the instance's start. The
+	// verdict then depends only on module, configuration and event, and an event needs the same fuel
+	// everywhere. Some instances cannot be restored: their memory grew, or their module writes tables or
+	// drops segments. The engine closes such an instance, and the next event gets a new one.
 	IsolationEvent
 )
 
-// Words are the values' names in a configuration, in the values' order.
+// Words returns the configuration's names of the values, in the order of the values.
 func (Isolation) Words() []string { return []string{"instance", "event"} }
 
 func (i Isolation) String() string { return word(i, i) }
 
-// RetainThen says what happens at the limit of a Retain.
+// RetainThen selects what happens at the limit of a Retain.
 type RetainThen uint8
 
 const (
-	// RetainBlock rejects new events until the callback has caught up: for a required
-	// callback. The default, since it loses nothing.
+	// RetainBlock rejects new events until the callback has caught up. Use it for a required callback. It
+	// is the default, since it loses nothing.
 	RetainBlock RetainThen = iota
-	// RetainDeadLetter sets the oldest events aside, with tombstones.
+	// RetainDeadLetter makes the oldest events dead letters and sends tombstones in their place.
 	RetainDeadLetter
 	// RetainDetach skips events until an operator attaches the callback again.
 	RetainDetach
 )
 
-// Words are the values' names in a configuration, in the values' order.
+// Words returns the configuration's names of the values, in the order of the values.
 func (RetainThen) Words() []string { return []string{"block", "dead_letter", "detach"} }
 
 func (r RetainThen) String() string { return word(r, r) }
 
-// word names a value of a closed set.
+// word returns the configuration's name of a value.
 func word[T ~uint8](set interface{ Words() []string }, value T) string {
 	words := set.Words()
 	if int(value) < len(words) {
@@ -155,13 +153,13 @@ type From struct {
 	Time time.Time
 }
 
-// FromKind is the kind of a From.
+// FromKind is the kind of a start position.
 type FromKind uint8
 
 const (
-	FromDefault   FromKind = iota // what the user of the From documents; for a callback, FromNow
-	FromNow                       // what is accepted from now on
-	FromBeginning                 // the oldest event that the journal still has
+	FromDefault   FromKind = iota // the default of the option that uses From; for a callback, FromNow
+	FromNow                       // events accepted from now on
+	FromBeginning                 // from the oldest event that the journal still has
 	FromTime
 )
 
@@ -192,7 +190,7 @@ func (c Chunking) WithDefaults() Chunking {
 	return Chunking{Events: cmp.Or(c.Events, 10_000), Bytes: cmp.Or(c.Bytes, 8<<20), Age: cmp.Or(c.Age, time.Second)}
 }
 
-// Check returns an *OptionError for each value that the engine does not support.
+// Check returns an *OptionError for each value that the engine does not support, joined.
 func (c Chunking) Check() error {
 	return errors.Join(within("chunk.events", c.Events, MaxChunkEvents), within("chunk.bytes", c.Bytes, MaxChunkBytes),
 		within("chunk.age", c.Age, 0))
@@ -213,7 +211,7 @@ func (b Backoff) WithDefaults() Backoff {
 	return Backoff{Initial: cmp.Or(b.Initial, 500*time.Millisecond), Max: cmp.Or(b.Max, time.Minute)}
 }
 
-// Check returns an *OptionError for each value that is none.
+// Check returns an *OptionError for each invalid value, joined.
 func (b Backoff) Check() error {
 	return errors.Join(within("backoff.initial", b.Initial, 0), within("backoff.max", b.Max, 0))
 }
@@ -231,12 +229,12 @@ type Retain struct {
 	Then RetainThen `yaml:"then"`
 }
 
-// Check returns an *OptionError for each value that is none.
+// Check returns an *OptionError for each invalid value, joined.
 func (r Retain) Check() error {
 	return errors.Join(within("retain.age", r.Age, 0), within("retain.bytes", r.Bytes, 0))
 }
 
-// within refuses what is negative or, where there is a maximum, above it.
+// within rejects a negative value, and a value above the maximum if there is one.
 func within[T interface {
 	~int | ~int64
 }](path string, value, most T) error {

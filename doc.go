@@ -1,14 +1,13 @@
-// Package auditrelay holds the vocabulary of the audit event relay: events,
-// their outcomes, and the contract between the engine and a sink.
+// Package auditrelay defines the vocabulary of the audit event relay: events, their outcomes, and the
+// contract between the engine and a sink.
 //
-// An audit event is accepted when it is durable in the journal. The engine then
-// passes it to every configured callback, asynchronously: condition, filters
-// (native ones and sandboxed WebAssembly guests), sink. Delivery is at least once
-// and idempotent. Per callback, always:
+// The relay accepts an audit event once the event is durable in the journal. The engine then passes the
+// event to every configured callback asynchronously: through its condition, its filters (native or
+// sandboxed WebAssembly guests) and its sink. Delivery is at least once and idempotent. Per callback,
+// always:
 //
 //	assigned = delivered + filtered + dead-lettered + discarded + skipped + pending
 //
-// The engine is package auditrelay/runtime. Embed it, or run cmd/auditrelay. This
-// package imports only the standard library, so that your own sink depends on
-// nothing else.
+// Package auditrelay/runtime is the engine. Embed it, or run cmd/auditrelay. This package imports only the
+// standard library, so that your own sink depends on nothing else.
 package auditrelay

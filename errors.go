@@ -7,32 +7,30 @@ import (
 	"time"
 )
 
-// ErrNotChecked means that a Prober could not check its destination without harm.
-// It comes wrapped with the reason.
+// ErrNotChecked means that a Prober could not check its destination without side effects. Errors wrap it
+// and add the reason.
 var ErrNotChecked = errors.New("not checked")
 
-// ErrorKind says what the engine does about a failed delivery.
+// ErrorKind selects how the engine handles a failed delivery.
 type ErrorKind uint8
 
 const (
-	// Transient failures are retried with full-jitter backoff, without end unless
-	// the callback's retain says otherwise. It is the zero value, so that an
-	// unclassified failure loses nothing.
+	// Transient failures are retried with full-jitter backoff, for ever unless the callback's retain option
+	// limits them. It is the zero value, so that an unclassified failure loses nothing.
 	Transient ErrorKind = iota
-	// Throttled is transient and asks for less concurrency.
+	// Throttled is a transient failure that also asks for less concurrency.
 	Throttled
-	// Unauthorized stalls the callback and alerts. The engine retries at a slow,
-	// steady pace.
+	// Unauthorized stalls the callback and raises an alert. The engine retries at a slow, steady pace.
 	Unauthorized
-	// Misconfigured means that the destination cannot accept anything as it is set
-	// up (no such bucket, for example). It stalls the callback like Unauthorized,
-	// since every record would fail.
+	// Misconfigured means that the destination cannot accept any record with the current configuration, for
+	// example because the bucket does not exist. It stalls the callback like Unauthorized, since every
+	// record would fail.
 	Misconfigured
-	// TooLarge means that fewer records may succeed: the payload is halved. A
-	// single record is dead-lettered.
+	// TooLarge means that a payload with fewer records may succeed: the engine halves the payload. A single
+	// record becomes a dead letter.
 	TooLarge
-	// Refused is permanent: the same payload always fails. The engine bisects to
-	// the bad record and dead-letters it.
+	// Refused is permanent: the same payload always fails. The engine bisects the payload to find the bad
+	// record, which becomes a dead letter.
 	Refused
 )
 
@@ -54,48 +52,48 @@ func (k ErrorKind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// DeliveryError is a sink's classified failure. Its text names operation,
-// subject and cause and carries no event data.
+// DeliveryError is a sink's classified failure. Its text names operation, subject and cause. It must not
+// contain event data.
 type DeliveryError struct {
 	Kind ErrorKind
-	// RetryAfter is the least time until the next attempt; 0 if the destination
-	// named none.
+	// RetryAfter is the minimum time until the next attempt, as the destination requested; 0 if it
+	// requested none.
 	RetryAfter time.Duration
 	Err        error
 
-	// Status is the status code that the destination answered; 0 if it answered none.
+	// Status is the status code of the destination's response; 0 if there was no response.
 	Status int
-	// Answer is what the destination wrote, for the history of attempts. It may quote
-	// event data: it is never part of Err, and only the role comply sees it. The engine
-	// cuts it at MaxAnswer bytes and replaces control characters.
+	// Answer is the body of the destination's response, for the history of attempts. It may quote event
+	// data. It must not be part of Err, and only the role comply sees it. The engine cuts it at MaxAnswer
+	// bytes and replaces control characters.
 	Answer string
-	// Reason says why the attempt failed; empty lets the engine find it in Err.
+	// Reason says why the attempt failed. If it is empty, the engine derives it from Err.
 	Reason AttemptReason
 }
 
-// ErrProofGap says that the destination lacks the bundles of proofs before the one that
-// was to be delivered: it was emptied, or replaced.
+// ErrProofGap means that the destination lacks earlier bundles of proofs: someone emptied or replaced the
+// destination.
 var ErrProofGap = errors.New("the proofs before these are missing")
 
-// MaxAnswer is how much of a DeliveryError's Answer is kept, in bytes.
+// MaxAnswer limits DeliveryError.Answer, in bytes.
 const MaxAnswer = 512
 
-// AttemptReason says why a delivery attempt failed. The set is closed, so that everyone
-// may see it.
+// AttemptReason says why a delivery attempt failed. The set is closed and contains no event data, so every
+// role may see it.
 type AttemptReason string
 
 const (
-	ReasonNone        AttemptReason = ""                   // it succeeded
-	ReasonAnswer      AttemptReason = "answer"             // the destination answered a failure; see the status
-	ReasonRecords     AttemptReason = "records"            // the destination or the sink refuses single records
-	ReasonTimeout     AttemptReason = "timeout"            // no answer in time
+	ReasonNone        AttemptReason = ""                   // the attempt succeeded
+	ReasonAnswer      AttemptReason = "answer"             // the destination responded with an error; see the status
+	ReasonRecords     AttemptReason = "records"            // the destination or the sink rejected single records
+	ReasonTimeout     AttemptReason = "timeout"            // no response in time
 	ReasonDNS         AttemptReason = "dns"                // the name does not resolve
 	ReasonTLS         AttemptReason = "tls"                // handshake or certificate
-	ReasonRefused     AttemptReason = "connection_refused" // nothing listens there
-	ReasonConnection  AttemptReason = "connection"         // no connection, or one that broke
-	ReasonAddress     AttemptReason = "address_refused"    // the address is not allowed by the configuration
+	ReasonRefused     AttemptReason = "connection_refused" // nothing listens at the address
+	ReasonConnection  AttemptReason = "connection"         // no connection, or the connection broke
+	ReasonAddress     AttemptReason = "address_refused"    // the configuration does not allow the address
 	ReasonCredentials AttemptReason = "credentials"        // the sink could not get its credentials
-	ReasonAge         AttemptReason = "too_old"            // older than the destination keeps
+	ReasonAge         AttemptReason = "too_old"            // the event is older than the destination keeps
 	ReasonPanic       AttemptReason = "panic"              // the sink panicked
 	ReasonOther       AttemptReason = "other"
 )
@@ -103,9 +101,8 @@ const (
 func (e *DeliveryError) Error() string { return e.Err.Error() }
 func (e *DeliveryError) Unwrap() error { return e.Err }
 
-// RecordErrors names the records of a chunk or payload that failed permanently.
-// From Render it means that nothing was rendered; from Deliver, that all other
-// records were delivered.
+// RecordErrors names the records of a chunk or payload that failed permanently. If Render returns it,
+// nothing was rendered. If Deliver returns it, all other records were delivered.
 type RecordErrors struct {
 	Records []RecordError
 }
@@ -129,7 +126,7 @@ func (e *RecordErrors) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Unwrap returns every record's error.
+// Unwrap returns the errors of all records.
 func (e *RecordErrors) Unwrap() []error {
 	errs := make([]error, len(e.Records))
 	for i, r := range e.Records {
@@ -138,8 +135,7 @@ func (e *RecordErrors) Unwrap() []error {
 	return errs
 }
 
-// KindOf returns the kind of the first DeliveryError in err's chain, Transient if
-// there is none.
+// KindOf returns the kind of the first DeliveryError in err's chain, or Transient if there is none.
 func KindOf(err error) ErrorKind {
 	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		return d.Kind
@@ -147,7 +143,7 @@ func KindOf(err error) ErrorKind {
 	return Transient
 }
 
-// RetryAfter returns the pause that the destination asked for; 0 if none.
+// RetryAfter returns the pause that the destination requested, or 0 if there is none.
 func RetryAfter(err error) time.Duration {
 	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		return d.RetryAfter
@@ -155,9 +151,8 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// OptionError names an invalid option by its path in the YAML
-// ("encryption.kms_key_id"). Join several with errors.Join; the configuration adds
-// file and line to each.
+// OptionError reports an invalid option by its path in the YAML ("encryption.kms_key_id"). Join several
+// with errors.Join. The configuration adds file and line to each.
 type OptionError struct {
 	Path string
 	Err  error

@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// Key makes keyed pseudonyms, or encrypts values. Its name is kept by its user, not in the Key.
+// Key makes keyed pseudonyms or encrypts values. The code that uses a Key stores its name.
 type Key struct {
-	// Version is part of every pseudonym, after the key's name. Zero is a key
-	// without versions; its pseudonyms contain the name alone.
+	// Version is part of every pseudonym, after the key's name. If it is 0, the key has no versions and its
+	// pseudonyms contain only the name.
 	Version int
 	Secret  Secret
 }
 
-// Label returns the part of a pseudonym that names the key: the name, and after a
-// dot the version (team.2). Names have no dots.
+// Label returns the part of a pseudonym that identifies the key: the name, or the name, a dot and the
+// version (team.2). name must not contain a dot.
 func (k Key) Label(name string) string {
 	if k.Version == 0 {
 		return name
@@ -22,8 +22,9 @@ func (k Key) Label(name string) string {
 	return name + "." + strconv.Itoa(k.Version)
 }
 
-// Public reports whether Secret holds a public key in PEM, whatever stands before it: with it
-// values can be encrypted, not decrypted, and no pseudonyms are made. It may be invalid.
+// Public reports whether Secret contains a public key in PEM, possibly after other text. A public key
+// encrypts values. It cannot decrypt them, and makes no pseudonyms. Public does not check that the key is
+// valid.
 func (k Key) Public() bool {
 	block, _ := pem.Decode([]byte(k.Secret.Reveal()))
 	return block != nil && block.Type == "PUBLIC KEY"

@@ -1,12 +1,12 @@
 package auditrelay
 
-// Mapping says where an event in a schema other than LiteLLM's has the fields that the
-// relay needs. Each is an expression of the configuration's ingest.schemas, the one of
-// several that found a value; empty: none did. A value is always read from the document
-// at hand, so that what filters mask is masked in it as well.
+// Mapping says where the relay finds the fields that it needs in an event whose schema is not LiteLLM's.
+// Each field is an expression from the configuration's ingest.schemas. If the configuration lists several,
+// it is the one that found a value; if none did, it is empty. The relay reads a value from the document
+// that it processes, so a value that a filter masked is masked here too.
 type Mapping struct {
-	Schema     string // its name
-	ID         string // empty: the event's ID is a keyed digest of its bytes
+	Schema     string // the schema's name
+	ID         string // if empty, the event's ID is a keyed digest of its bytes
 	Action     string
 	Time       string
 	Actor      string
@@ -14,5 +14,5 @@ type Mapping struct {
 	ObjectType string
 }
 
-// Empty reports whether there is nothing in it.
+// Empty reports whether m is nil or has no fields set.
 func (m *Mapping) Empty() bool { return m == nil || *m == Mapping{} }

@@ -2,14 +2,14 @@ package auditrelay
 
 import "fmt"
 
-// Verdict is a filter's decision on one event. The zero value is no verdict, which
-// counts as a failure: a forgotten decision neither leaks nor loses the event.
+// Verdict is a filter's decision on one event. The zero value means no verdict, which is a failure: a
+// forgotten decision neither leaks nor loses the event.
 type Verdict uint8
 
 const (
 	NoVerdict Verdict = iota
-	Keep              // the event goes on, with the filter's edits
-	Drop              // the event ends here, filtered
+	Keep              // the event continues, with the filter's edits
+	Drop              // the event ends here as filtered
 )
 
 func (v Verdict) String() string {
@@ -28,24 +28,23 @@ func (v Verdict) String() string {
 type Outcome uint8
 
 const (
-	// Pending: not ended yet.
+	// Pending means that the event has no final outcome yet.
 	Pending Outcome = iota
-	// Delivered: acknowledged durable by the destination.
+	// Delivered means that the destination acknowledged the event as durable.
 	Delivered
-	// Filtered: the condition did not match, or a filter dropped it.
+	// Filtered means that the condition did not match, or that a filter dropped the event.
 	Filtered
-	// DeadLettered: set aside with its reason, replayable; the destination gets a
+	// DeadLettered means that the event is kept with the reason and can be replayed. The destination gets a
 	// tombstone.
 	DeadLettered
-	// Discarded: given up on purpose, by on_error or by an operator; the
-	// destination gets a tombstone.
+	// Discarded means that on_error or an operator gave the event up. The destination gets a tombstone.
 	Discarded
-	// Skipped: not processed, because the callback was detached, removed or moved
-	// forward, or the event's period was erased.
+	// Skipped means that the callback did not process the event: it was detached, removed or moved forward,
+	// or the event's period was erased.
 	Skipped
 )
 
-// Outcomes returns every final outcome, so all but Pending.
+// Outcomes returns all final outcomes, that is, all but Pending.
 func Outcomes() []Outcome {
 	return []Outcome{Delivered, Filtered, DeadLettered, Discarded, Skipped}
 }
@@ -82,39 +81,39 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown outcome %q", text)
 }
 
-// Cause says why an event was not delivered. The set is closed: causes appear in
-// tombstones, dead letters and metrics.
+// Cause says why an event was not delivered. The set is closed. Causes appear in tombstones, dead letters
+// and metrics.
 type Cause string
 
 const (
 	CauseNone           Cause = ""
 	CauseWhen           Cause = "when"            // the callback's condition did not match
-	CauseDrop           Cause = "drop"            // a filter's verdict
+	CauseDrop           Cause = "drop"            // a filter dropped the event
 	CauseTrap           Cause = "trap"            // a guest trapped
-	CauseProtocol       Cause = "protocol"        // a guest broke the ABI, or gave no verdict
-	CauseRejectedOutput Cause = "rejected_output" // a guest's output is not a valid event, or not granted
-	CauseFail           Cause = "fail"            // a guest called fail, a native filter returned an error
-	CauseFuel           Cause = "out_of_fuel"     // a guest used up its budget
-	CauseMemory         Cause = "out_of_memory"   // a guest's memory limit
-	CauseStack          Cause = "stack"           // a guest's call depth
-	CauseInit           Cause = "init"            // a fresh instance could not be started
-	CauseWallTime       Cause = "wall_time"       // the host's condition; retried first, alone in a fresh worker
-	CauseKilled         Cause = "killed"          // a guest ended its worker process, or that had to be ended, twice
-	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row and rests; its events wait
+	CauseProtocol       Cause = "protocol"        // a guest broke the ABI or gave no verdict
+	CauseRejectedOutput Cause = "rejected_output" // a guest's output is not a valid event, or the guest has no grant for it
+	CauseFail           Cause = "fail"            // a guest called fail, or a native filter returned an error
+	CauseFuel           Cause = "out_of_fuel"     // a guest used all its fuel
+	CauseMemory         Cause = "out_of_memory"   // a guest reached its memory limit
+	CauseStack          Cause = "stack"           // a guest exceeded its call depth
+	CauseInit           Cause = "init"            // a new instance did not start
+	CauseWallTime       Cause = "wall_time"       // a guest took too long, possibly because the host is slow; first retried alone in a new worker
+	CauseKilled         Cause = "killed"          // a guest ended its worker process twice, or the relay had to kill the process twice
+	CauseBreaker        Cause = "breaker"         // a guest failed too often in a row; it pauses and its events wait
 	CausePanic          Cause = "panic"           // native code panicked
-	CauseRefused        Cause = "refused"         // the destination permanently refuses this record
+	CauseRefused        Cause = "refused"         // the destination permanently rejects this record
 	CauseTooLarge       Cause = "too_large"       // larger than the destination accepts
 	CauseRender         Cause = "render"          // the sink could not format this record
 	CauseRetention      Cause = "retention"       // held longer than retain allows
 	CauseOperator       Cause = "operator"        // an operator's command
 	CauseDetached       Cause = "detached"        // the callback is detached
-	CauseIngest         Cause = "ingest"          // a filter before the journal dropped it, or failed on it
-	CauseHops           Cause = "hops"            // too many emissions in a row
-	CauseLeak           Cause = "leak"            // contains what must_not_leave forbids
+	CauseIngest         Cause = "ingest"          // a filter before the journal dropped the event or failed
+	CauseHops           Cause = "hops"            // too many emissions in a chain
+	CauseLeak           Cause = "leak"            // contains a value that must_not_leave forbids
 	CauseErased         Cause = "erased"          // its period was erased before the callback reached it
 )
 
-// Causes returns every cause but CauseNone.
+// Causes returns all causes but CauseNone.
 func Causes() []Cause {
 	return []Cause{
 		CauseWhen, CauseDrop, CauseTrap, CauseProtocol, CauseRejectedOutput, CauseFail,

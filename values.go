@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Secret is a value that prints, logs and marshals as "***". Reveal returns the
-// value itself.
+// Secret is a text that prints, logs and marshals as "***". Reveal returns the text itself.
 type Secret string
 
 const hidden = "***"
@@ -24,13 +23,13 @@ func (s Secret) String() string {
 	return hidden
 }
 
-// GoString keeps a secret out of %#v.
+// GoString hides the secret in %#v.
 func (s Secret) GoString() string { return s.String() }
 
-// LogValue keeps a secret out of logs.
+// LogValue hides the secret in logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText keeps a secret out of JSON and YAML.
+// MarshalText hides the secret in JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText stores text unchanged.
