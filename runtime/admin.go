@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// pump returns the pump of a configured callback.
+// pump returns the pump of a configured callback, or ErrNoCallback.
 func (r *Runtime) pump(callback string) (*pump, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,14 +29,14 @@ func (r *Runtime) pump(callback string) (*pump, error) {
 	return p, nil
 }
 
-// ErrControl: the callback receives the relay's own records (Options.Control), or repeats
-// those that it missed, and so cannot be detached.
+// ErrControl: the callback must receive the relay's own records (Options.Control), or repeats the own
+// records that it missed. It cannot be detached.
 var ErrControl = errors.New("it receives the relay's own records, and so cannot be detached; change control.callback in the configuration and restart the relay")
 
-// Pause stops a callback until Resume; its events are retained. The pause is durable, and
-// an own record of it is part of the same write. Replays of the callback go on: pause a
-// replay by its own name, callback@id. by is the user. ErrNoCallback: the callback is not
-// configured. The same holds for Resume, Detach and Attach.
+// Pause stops a callback until Resume. The callback retains its events. The pause is durable, and one write
+// contains the pause and its own record. by is the user. Replays of the callback continue: pause a replay
+// by its own name, callback@id. ErrNoCallback: the callback is not configured. All this also applies to
+// Resume, Detach and Attach.
 func (r *Runtime) Pause(ctx context.Context, callback string, by By) error {
 	return r.operate(ctx, callback, laneAct{"pause", auditrelay.ActionBlocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		return m.SetPaused(tx, now, "paused by "+orNobody(by))
@@ -53,9 +53,10 @@ func (r *Runtime) Resume(ctx context.Context, callback string, by By) error {
 	})
 }
 
-// Detach makes a callback skip its pending and all new events until Attach. It also works
-// on a paused callback. *NeedsApprovalError: other principals have to approve it first. Sealed payloads are given up and their space is freed. Own records
-// that it skips are repeated after Attach. ErrControl: the callback cannot be detached.
+// Detach makes a callback skip its pending and all new events until Attach. It also works on a paused
+// callback. Detach gives up sealed payloads and frees their space. Attach repeats the own records that the
+// callback skips. Errors: *NeedsApprovalError if other principals must approve first; ErrControl if the
+// callback cannot be detached.
 func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
 	if r.control != "" && callback == r.control {
 		return fmt.Errorf("callback %s: %w", callback, ErrControl)
@@ -71,9 +72,9 @@ func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
 	})
 }
 
-// Attach ends a detachment, whether an operator or the retain limit caused it. It
-// refreshes and retries as Resume does. A replay of its own delivers the own records that
-// the callback skipped, as far as the journal still has them.
+// Attach ends a detachment, whether an operator or the retain limit caused it. It refreshes and retries as
+// Resume does. A separate replay delivers the own records that the callback skipped and that the journal
+// still has.
 func (r *Runtime) Attach(ctx context.Context, callback string, by By) error {
 	r.refresh(callback)
 	err := r.operate(ctx, callback, laneAct{"attach", auditrelay.ActionUnblocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
@@ -91,9 +92,9 @@ func (r *Runtime) Attach(ctx context.Context, callback string, by By) error {
 	return r.startReplays(callback)
 }
 
-// repeatOwn creates the replay of what a detached lane skipped: own records are delivered,
-// all else stays skipped. An own record that was on its way when the lane was detached is
-// repeated too: its outcome was not known yet.
+// repeatOwn creates the replay of the events that a detached lane skipped. The replay delivers own records
+// and skips all other events. It also repeats an own record that was being sent when the lane was detached,
+// since its outcome was unknown.
 func (r *Runtime) repeatOwn(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 	s := m.State()
 	from, to := max(s.DetachedFrom, r.journal.Oldest()), r.journal.Head().Next
@@ -106,8 +107,7 @@ func (r *Runtime) repeatOwn(m *delivery.Lane, tx *journal.Tx, now time.Time) err
 	return err
 }
 
-// startReplays starts the replays of a callback that do not run yet. The caller holds
-// applying.
+// startReplays starts the callback's replays that do not run yet. The caller must hold applying.
 func (r *Runtime) startReplays(callback string) error {
 	main, err := r.pump(callback)
 	if err != nil {
@@ -139,24 +139,24 @@ func (r *Runtime) startReplays(callback string) error {
 	return nil
 }
 
-// laneAct is what an operator does to a callback, for its own record.
+// laneAct describes an operator's act on a callback, for its own record.
 type laneAct struct {
 	act    string
 	action auditrelay.Action
 }
 
-// tableCallback is the table_name of the relay's own records about callbacks.
+// tableCallback is the table_name of own records about callbacks.
 const tableCallback = "auditrelay_callback"
 
-// laneRecord is what an own record says of a callback.
+// laneRecord is the description of a callback in an own record.
 type laneRecord struct {
 	State   string `json:"state"`
-	Why     string `json:"why,omitempty"` // it is paused or detached
+	Why     string `json:"why,omitempty"` // why the callback is paused or detached
 	Cursor  uint64 `json:"cursor"`
 	Skipped uint64 `json:"skipped"`
 }
 
-// laneVersion changes with every pause, detachment and end of one.
+// laneVersion returns a version that changes with every pause, detachment, resume and attach.
 func laneVersion(s delivery.State) string {
 	if s.Changed.IsZero() {
 		return strconv.FormatInt(s.Created.UnixNano(), 36)
@@ -169,7 +169,7 @@ func recordLane(m *delivery.Lane) laneRecord {
 	return laneRecord{State: c.State, Why: cmp.Or(s.Detached, s.Paused), Cursor: s.Cursor, Skipped: s.Counts.Skipped}
 }
 
-// operate is set for an act of an operator: its own record is part of the same write.
+// operate is set for an act of an operator: the same write contains the act's own record.
 func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
 	var finished func()
 	err := r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
@@ -204,8 +204,8 @@ func (r *Runtime) refresh(callback string) {
 
 func orNobody(by By) string { return cmp.Or(by.Principal, "an operator") }
 
-// set runs fn between two steps of a callback's lane. If the callback is being
-// reconfigured, set waits until that is done.
+// set runs fn between two steps of a callback's lane. If the callback is being reconfigured, set first
+// waits until that is done.
 func (r *Runtime) set(ctx context.Context, callback string, fn func(*delivery.Lane, *journal.Tx, time.Time) error) error {
 	for {
 		p, err := r.pump(callback)
@@ -227,7 +227,7 @@ func (r *Runtime) awaitApply() {
 	defer r.applying.Unlock()
 }
 
-// laneOf returns the lane of a callback, also of one that is no longer configured.
+// laneOf returns the lane of a callback, including one that is no longer configured.
 func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
 	s, err := delivery.LoadState(r.journal, callback)
 	if err == nil && s == nil {
@@ -236,9 +236,9 @@ func (r *Runtime) laneOf(callback string) (*delivery.State, error) {
 	return s, err
 }
 
-// DeadLetters returns a callback's dead letters with a sequence above after, by sequence,
-// without their data. It returns at most limit; 0 means 10,000, which is the maximum.
-// ErrNoCallback: there is no such callback.
+// DeadLetters returns the callback's dead letters with a sequence above after, in order of sequence and
+// without their data. It returns at most limit; 0 means 10,000, which is the maximum. ErrNoCallback: no
+// callback has this name.
 func (r *Runtime) DeadLetters(_ context.Context, callback string, after uint64, limit int) ([]DeadLetter, error) {
 	s, err := r.laneOf(callback)
 	if err != nil {
@@ -273,14 +273,14 @@ func deadLetter(callback string, d *delivery.DeadLetter) DeadLetter {
 		Attempts: d.Attempts, Replaying: d.Replaying, Data: e.Data}
 }
 
-// tableDeadLetter is the table_name of the relay's own records about dead letters.
+// tableDeadLetter is the table_name of own records about dead letters.
 const tableDeadLetter = "auditrelay_deadletter"
 
-// DiscardDeadLetters discards dead letters, or all if no sequence is given, and returns
-// their number. *NeedsApprovalError: other principals have to approve it first. Those under replay stay, and so do own records of a callback that is
-// configured. It also works on removed callbacks, and on replays by name, callback@id. Own
-// records name the sequences, in the same write. On an error some may already be
-// discarded; the number says how many.
+// DiscardDeadLetters discards the named dead letters, or all if no sequence is given, and returns their
+// number. It keeps dead letters under replay, and own records of a configured callback. It also works on
+// removed callbacks, and on replays by name, callback@id. The own records name the sequences and are part
+// of the same write. *NeedsApprovalError: other principals must approve first. On an error some dead
+// letters may already be discarded; the number counts them.
 func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
 	if none, err := r.askDiscard(ctx, callback, by, sequences); none || err != nil {
 		return 0, err
@@ -296,10 +296,10 @@ func (r *Runtime) DiscardDeadLetters(ctx context.Context, callback string, by By
 	return n, err
 }
 
-// ReplayDeadLetters processes dead letters again with the current filters and sink, or
-// all if no sequence is given, and returns their number. Their filters emit nothing. Own
-// records name the sequences, in the same write. On an error some may already be under
-// replay; the number says how many.
+// ReplayDeadLetters processes the named dead letters again with the current filters and sink, or all if no
+// sequence is given, and returns their number. Their filters emit nothing. The own records name the
+// sequences and are part of the same write. On an error some dead letters may already be under replay; the
+// number counts them.
 func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback string, by By, sequences ...uint64) (int, error) {
 	act := laneAct{"replay", auditrelay.ActionUnblocked}
 	return r.changeDead(ctx, callback, recorded(callback, act, by, func(m *delivery.Lane, tx *journal.Tx, _ time.Time, after uint64) ([]uint64, uint64, error) {
@@ -307,7 +307,7 @@ func (r *Runtime) ReplayDeadLetters(ctx context.Context, callback string, by By,
 	}))
 }
 
-// recorded adds an own record to each write of a change of dead letters.
+// recorded adds an own record to each write that changes dead letters.
 func recorded(callback string, a laneAct, by By, change func(*delivery.Lane, *journal.Tx, time.Time, uint64) ([]uint64, uint64, error)) changing {
 	return func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (int, uint64, error) {
 		changed, next, err := change(m, tx, now, after)
@@ -320,7 +320,7 @@ func recorded(callback string, a laneAct, by By, change func(*delivery.Lane, *jo
 	}
 }
 
-// ranges writes sequences in order, as in 3-5,9.
+// ranges formats ascending sequences as ranges, such as 3-5,9.
 func ranges(sequences []uint64) string {
 	var out []byte
 	for i := 0; i < len(sequences); i++ {
@@ -340,8 +340,8 @@ func ranges(sequences []uint64) string {
 	return string(out)
 }
 
-// changing changes dead letters above after. next is the after of the next call; 0 means
-// done.
+// changing changes some dead letters with a sequence above after. next is the after of the next call, or 0
+// at the end.
 type changing func(m *delivery.Lane, tx *journal.Tx, now time.Time, after uint64) (n int, next uint64, err error)
 
 func (r *Runtime) changeDead(ctx context.Context, callback string, change changing) (int, error) {
@@ -360,7 +360,7 @@ func (r *Runtime) changeDead(ctx context.Context, callback string, change changi
 	return total, nil
 }
 
-// changeRemoved is changeDead for a callback without a pump.
+// changeRemoved is changeDead for a callback that has no pump.
 func (r *Runtime) changeRemoved(ctx context.Context, callback string, change changing) (int, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -393,11 +393,11 @@ func (r *Runtime) changeRemoved(ctx context.Context, callback string, change cha
 	return total, nil
 }
 
-// Replay makes a callback process a range of events again, with its current filters and
-// sink. The replay runs beside the callback's own deliveries, has its own account, and
-// survives a restart. An own record of it is part of the same write.
+// Replay makes a callback process a range of events again, with its current filters and sink. The replay
+// runs in parallel with the callback's own deliveries, has a separate account, and survives a restart. The
+// same write contains its own record.
 //
-// Errors: ErrNoCallback; ErrReplayRange, also where retention removed the start of the range.
+// Errors: ErrNoCallback; ErrReplayRange, also if retention removed the start of the range.
 func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -440,11 +440,10 @@ func (r *Runtime) Replay(ctx context.Context, req ReplayRequest) (ReplayStarted,
 	return started, nil
 }
 
-// CancelReplay ends a replay of events: what it has not delivered is skipped, and its
-// sealed payloads are given up, but for those on their way. The replay's dead letters
-// stay. It is durable, and an own record of it is part of the same write. Errors:
-// ErrNoCallback, also for a replay that is done; ErrControl for one that repeats own
-// records; ErrChanged.
+// CancelReplay ends a replay of events. Its undelivered events become skipped, and it gives up its sealed
+// payloads except those being sent. The replay's dead letters stay. The cancellation is durable, and the
+// same write contains its own record. Errors: ErrNoCallback, also for a replay that is done; ErrControl for
+// a replay that repeats own records; ErrChanged.
 func (r *Runtime) CancelReplay(ctx context.Context, callback, id string, by By) (CallbackStatus, error) {
 	name := callback + "@" + id
 	p, err := r.pump(name)
@@ -463,7 +462,7 @@ func (r *Runtime) CancelReplay(ctx context.Context, callback, id string, by By) 
 	return r.status(p.seen.Load())
 }
 
-// replayRecord is what an own record says of a replay.
+// replayRecord is the description of a replay in an own record.
 type replayRecord struct {
 	Replay string `json:"replay"`
 	From   uint64 `json:"from"`
@@ -477,7 +476,7 @@ func replayID() string {
 	return hex.EncodeToString(id)
 }
 
-// replayRange converts a request to a range of stored events.
+// replayRange converts a request to a range of stored sequences.
 func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 	head, oldest := r.journal.Head().Next, r.journal.Oldest()
 	from, to = req.From, req.To
@@ -502,12 +501,12 @@ func (r *Runtime) replayRange(req ReplayRequest) (from, to uint64, err error) {
 	return from, to, nil
 }
 
-// Retry makes a callback retry failed work now, because the obstacle is gone. It returns
-// at once. An unknown name is ignored.
+// Retry makes a callback retry failed work now, for example because the cause is gone. It returns at once.
+// It ignores an unknown name.
 func (r *Runtime) Retry(name string) {
 	r.eachPump(func(p *pump) {
 		if p.callback.Name == name {
-			// Ends with the pump, or the runtime.
+			// The goroutine ends with the pump or the runtime.
 			go func() {
 				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, now time.Time) error { m.Retake(now); return nil })
 			}()

@@ -9,15 +9,15 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// TableAlert is the table_name of alerts, events of the relay's own (see RecordAlert).
+// TableAlert is the table_name of alerts. Alerts are own records (see RecordAlert).
 const TableAlert = "auditrelay_alert"
 
 var alertsKey = journal.MetaKey("alerts")
 
-// RecordAlert accepts an own event for TableAlert and keeps state, in one write: after a
-// crash both are there, or neither. So an alert is told once. The event goes to the same
-// callbacks as all own events; on those with Callback.Alerts neither a condition nor a
-// filter keeps it back. state holds nothing of any event. Errors are those of Record.
+// RecordAlert accepts an own record for TableAlert and stores state in the same write. After a crash both
+// exist or neither, so each alert is recorded once. The alert goes to the same callbacks as all own
+// records. On callbacks with Callback.Alerts, neither condition nor filters stop it. state must not contain
+// event data. Errors are those of Record.
 func (r *Runtime) RecordAlert(_ context.Context, c Change, state []byte) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -36,14 +36,14 @@ func (r *Runtime) RecordAlert(_ context.Context, c Change, state []byte) error {
 	return nil
 }
 
-// AlertState returns what the last RecordAlert kept, nil if there was none.
+// AlertState returns the state that the last RecordAlert stored, or nil if there was none.
 func (r *Runtime) AlertState() ([]byte, error) {
 	state, _, err := r.journal.Get(alertsKey)
 	return state, err
 }
 
-// isAlert reports whether an event is an alert of this relay. A sender cannot make one:
-// the namespace is the relay's.
+// isAlert reports whether an event is an alert of this relay. A sender cannot forge one, since only the
+// relay uses this namespace.
 func isAlert(e *auditrelay.Event) bool {
 	if e.Namespace != auditrelay.NamespaceRelay || e.Emission != nil || !bytes.Contains(e.Data, []byte(TableAlert)) {
 		return false

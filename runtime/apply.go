@@ -13,9 +13,9 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// RemovalError says that the journal knows a callback that is neither configured nor
-// listed as removed. Without it, the callback would silently miss all new events. Its
-// text says how to decide.
+// RemovalError reports a callback that the journal knows, but that is neither configured nor listed as
+// removed. Without this error, the callback would silently miss all new events. The text explains how to
+// decide.
 type RemovalError struct {
 	Callback string
 	Pending  uint64 // number of pending events
@@ -28,14 +28,15 @@ func (e *RemovalError) Error() string {
 		e.Callback, e.Pending, e.Dead)
 }
 
-// NewCallbackError says that the journal does not know a callback of Options.Known.
+// NewCallbackError reports a callback of Options.Known that the journal does not know.
 type NewCallbackError struct{ Callback string }
 
 func (e *NewCallbackError) Error() string {
 	return fmt.Sprintf("callback %s has delivered nothing from this data directory", e.Callback)
 }
 
-// known returns a *NewCallbackError for a name that no callback had, and none gives up.
+// known returns a *NewCallbackError for a name that no callback has or had, unless a configured callback is
+// renamed from it.
 func (r *Runtime) known(names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -52,16 +53,15 @@ func (r *Runtime) known(names []string) error {
 	return nil
 }
 
-// Apply replaces the configured callbacks of a running runtime. If Apply returns an
-// error, nothing has changed.
+// Apply replaces the configured callbacks of a running runtime. If Apply returns an error, nothing has
+// changed.
 //
-// A callback with the same Digest continues, and Apply closes the new sink and filters
-// for it. If the running sink is an auditrelay.Refresher, it reads its credentials again
-// and failed work is retried at once. Every other callback stops between two steps and
-// continues from its durable state.
+// A callback with an unchanged Digest continues, and Apply closes the new sink and filters that were made
+// for it. If the running sink is an auditrelay.Refresher, it reads its credentials again and retries failed
+// work at once. Every other callback stops between two steps and continues from its durable state.
 //
-// The runtime owns the sinks and filters of callbacks from the call on. removed is as in
-// Options.Removed. changes are recorded in the write that puts the callbacks in force.
+// The runtime owns the sinks and filters of callbacks from the call on, also if Apply fails. removed has
+// the meaning of Options.Removed. The write that puts the callbacks in force also records changes.
 func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []string, changes ...Change) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -75,9 +75,9 @@ func (r *Runtime) Apply(ctx context.Context, callbacks []Callback, removed []str
 	return nil
 }
 
-// Begins returns, for each of the callbacks, the first sequence that its filters may see
-// as it is configured now: Apply stops all callbacks that change before the first of them
-// starts again. Names that are no callback are left out.
+// Begins returns, for each named callback, the first sequence that its filters may process with the current
+// configuration. Apply stops all changed callbacks before it starts the first of them again. The result
+// omits names that are not callbacks.
 func (r *Runtime) Begins(callbacks []string) map[string]uint64 {
 	from := map[string]uint64{}
 	for _, name := range callbacks {
@@ -101,7 +101,7 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 		return err
 	}
 
-	// From here on callbacks stop. What follows can fail with the journal alone.
+	// Callbacks stop here. Only the journal can fail after this point.
 	keep, stopped := r.stopAllBut(plan.keep)
 	r.lastProofs(stopped, plan.removed)
 	err = plan.commit(r.journal, time.Now(), changes)
@@ -165,8 +165,8 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 	return nil
 }
 
-// replace closes what was used before and starts what takes its place. The old goes first:
-// a sink may hold its destination against any other, as one does that appends to a file.
+// replace closes the old parts and then starts the new ones. It must close the old parts first: a sink may
+// lock its destination, for example a file that it appends to.
 func (r *Runtime) replace(old map[string]*callback, spare []Callback, fresh []*pump) {
 	var errs []error
 	for _, c := range old {
@@ -182,12 +182,12 @@ func (r *Runtime) replace(old map[string]*callback, spare []Callback, fresh []*p
 	}
 }
 
-// refreshKept makes unchanged callbacks read their credentials again: operators reload
-// after they change credentials.
+// refreshKept makes unchanged callbacks read their credentials again, since operators reload after they
+// change credentials.
 func (r *Runtime) refreshKept(keep []*pump) {
 	for _, p := range keep {
 		if p.callback.refresh() {
-			// Ends with the pump, or the runtime.
+			// The goroutine ends with the pump or the runtime.
 			go func() {
 				_ = p.do(r.ctx, func(m *delivery.Lane, _ *journal.Tx, _ time.Time) error { m.Retry(); return nil })
 			}()
@@ -212,8 +212,7 @@ func (r *Runtime) stopAllBut(keep map[string]bool) (kept, stopped []*pump) {
 	return kept, stopped
 }
 
-// revive starts pumps again, in the place of those that an Apply stopped which
-// then failed.
+// revive starts new pumps for the callbacks that a failed Apply stopped.
 func (r *Runtime) revive(stopped []*pump) error {
 	var errs []error
 	for _, p := range stopped {
@@ -235,8 +234,7 @@ func (r *Runtime) revive(stopped []*pump) error {
 	return errors.Join(errs...)
 }
 
-// pumpsOf makes the pumps of a callback: its lane's, and those of its replays
-// that are not done.
+// pumpsOf creates the pumps of a callback: one for its lane, and one for each unfinished replay.
 func (r *Runtime) pumpsOf(c *callback) ([]*pump, error) {
 	states, err := delivery.States(r.journal)
 	if err != nil {
@@ -261,11 +259,11 @@ func (r *Runtime) pumpsOf(c *callback) ([]*pump, error) {
 	return pumps, nil
 }
 
-// plan is what Apply is going to write, in one transaction.
+// plan lists the changes that Apply writes in one transaction.
 type plan struct {
-	keep    map[string]bool // callbacks that go on undisturbed
+	keep    map[string]bool // callbacks that continue without interruption
 	ops     []operation
-	removed []Change // own records of callbacks that are given up, without By
+	removed []Change // own records of callbacks that are given up; By is not set yet
 }
 
 // operation changes lanes in tx.
@@ -298,7 +296,7 @@ func (p *plan) commit(j *journal.Journal, now time.Time, changes []Change) error
 	return err
 }
 
-// plan compares what is durable with what is configured. It changes nothing.
+// plan compares the durable state with the configuration. It changes nothing.
 func (r *Runtime) plan(states []*delivery.State, callbacks []Callback, removed []string) (*plan, error) {
 	p := &plan{keep: map[string]bool{}}
 	known, former := map[string]*delivery.State{}, map[string]*delivery.State{}
@@ -385,14 +383,14 @@ func reconfigure(c Callback) operation {
 	}
 }
 
-// rename gives a callback the lanes that another name had.
+// rename moves the lanes of c.RenamedFrom to c.Name.
 func rename(c Callback) operation {
 	return eachLane(c.RenamedFrom, func(j *journal.Journal, tx *journal.Tx, _ time.Time, s *delivery.State) error {
 		return s.Rename(j, tx, c.Name, c.Receives, c.Digest)
 	})
 }
 
-// remove gives up a callback, and its replays with it.
+// remove gives up a callback and its replays.
 func remove(name string) operation {
 	return eachLane(name, func(j *journal.Journal, tx *journal.Tx, now time.Time, s *delivery.State) error {
 		return delivery.RemoveLane(j, tx, s, now)
@@ -416,7 +414,7 @@ func eachLane(name string, fn func(*journal.Journal, *journal.Tx, time.Time, *de
 	}
 }
 
-// create makes the lane of a callback that the journal does not know.
+// create creates the lane of a callback that is new to the journal.
 func create(c Callback) operation {
 	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
 		_, err := delivery.Create(j, tx, delivery.State{Callback: c.Name, Receives: c.Receives, Digest: c.Digest}, c.start(j), now)
@@ -424,7 +422,7 @@ func create(c Callback) operation {
 	}
 }
 
-// again gives a callback back the lane that it had before it was removed.
+// again restores the lane of a callback that was removed earlier.
 func again(c Callback) operation {
 	return func(j *journal.Journal, tx *journal.Tx, now time.Time) error {
 		s, err := delivery.LoadState(j, c.Name)
@@ -435,7 +433,7 @@ func again(c Callback) operation {
 	}
 }
 
-// start is the sequence at which a new callback starts.
+// start returns the sequence at which a new callback starts.
 func (c *Callback) start(j *journal.Journal) uint64 {
 	switch c.From.Kind {
 	case auditrelay.FromBeginning:

@@ -18,16 +18,16 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Approvals says how many principals acts need that give events up: who asks for one, and
-// others who approve it. 0 and 1: whoever may do the act does it alone.
+// Approvals says how many principals must agree to an act that gives up events: the principal who requests
+// it and those who approve it. With 0 or 1, one authorized principal suffices.
 type Approvals struct {
-	Detach  int // a callback
-	Discard int // dead letters
-	// DeleteQuarantine is for items of the quarantine. With 2 or more, none is replayed with
-	// other content.
+	Detach  int // detaching a callback
+	Discard int // discarding dead letters
+	// DeleteQuarantine applies to deleting quarantine items. With 2 or more, no item can be replayed with
+	// changed content.
 	DeleteQuarantine int
 	DestroyPeriod    int
-	// Within is how long a request waits. Default: 24 h.
+	// Within limits the time that a request stays open. Default: 24 h.
 	Within time.Duration
 }
 
@@ -42,27 +42,28 @@ const (
 // The states of an Approval.
 const (
 	ApprovalPending  = "pending"
-	ApprovalApproved = "approved" // by all; it is being done
+	ApprovalApproved = "approved" // approved by all; the act is running
 	ApprovalDone     = "done"
-	ApprovalFailed   = "failed" // it was approved, and could not be done
+	ApprovalFailed   = "failed" // approved, but the act failed
 	ApprovalRejected = "rejected"
 	ApprovalExpired  = "expired"
-	ApprovalVoid     = "void" // the configuration no longer asks for approvals of the act
+	ApprovalVoid     = "void" // the configuration no longer requires approvals for the act
 )
 
-// ApprovedAct is exactly what is asked for. What runs is this, and nothing that came since.
+// ApprovedAct describes exactly the requested act. Only this runs, without anything that was added since
+// the request.
 type ApprovedAct struct {
 	Act    string `json:"act"`
 	Object string `json:"object,omitempty"` // the callback, or the period's number
-	// Items are the dead letters' sequences or the quarantine's numbers, as in 3-5,9.
+	// Items lists the sequences of dead letters or the numbers of quarantine items, as in 3-5,9.
 	Items       string `json:"items,omitempty"`
-	DeadLetters bool   `json:"dead_letters,omitempty"` // of the period: they are discarded first
-	// Version is the object's when the act was asked for. If it is another by now, the act
-	// is not done.
+	DeadLetters bool   `json:"dead_letters,omitempty"` // the act first discards the period's dead letters
+	// Version is the version of the object at the time of the request. If it has changed, the act is not
+	// done.
 	Version string `json:"version,omitempty"`
 }
 
-// Approver is a principal who asks for an act or approves it.
+// Approver is a principal who requests an act or approves it.
 type Approver struct {
 	Name       string    `json:"name"`
 	Subject    string    `json:"subject,omitempty"`
@@ -76,33 +77,33 @@ func approverOf(by By, now time.Time) Approver {
 	return Approver{Name: by.Principal, Subject: by.Subject, Credential: by.Credential, Address: by.Address, Reason: by.Reason, At: now.UTC()}
 }
 
-// same reports whether two credentials are one principal's. Issuers and people write a name
-// in capitals or not.
+// same reports whether two credentials belong to one principal. It ignores case, since issuers and people
+// write names in different case.
 func (s *Approver) same(other *Approver) bool {
 	return strings.EqualFold(s.Name, other.Name) || s.Subject != "" && s.Subject == other.Subject
 }
 
-// named reports whether it is a principal that can be told apart: who calls by the socket
-// without a token is local, whoever it is.
+// named reports whether the principal can be identified. Everyone who uses the socket without a token is
+// "local".
 func (s *Approver) named() bool { return s.Name != "" && s.Name != "local" }
 
-// Approval is a request for an act that needs several principals, with what became of it.
+// Approval is a request for an act that needs several principals, and its state.
 type Approval struct {
 	ID       string      `json:"id"`
 	Act      ApprovedAct `json:"act"`
-	Digest   string      `json:"digest"` // SHA-256 of Act
+	Digest   string      `json:"digest"` // SHA-256 of Act, in hexadecimal
 	By       Approver    `json:"by"`
 	Approved []Approver  `json:"approved,omitempty"`
-	Need     int         `json:"need"` // principals, with By
+	Need     int         `json:"need"` // number of principals, including By
 	Expires  time.Time   `json:"expires"`
 	State    string      `json:"state"`
 	Ended    time.Time   `json:"ended,omitzero"`
-	Result   string      `json:"result,omitempty"` // in words
-	// Changed: the object is not the one that the act was asked for, so that it would fail.
+	Result   string      `json:"result,omitempty"` // a text about the result
+	// Changed: the object has changed since the request, so the act would fail.
 	Changed bool `json:"-"`
 }
 
-// NeedsApprovalError says that an act was not done: it waits for other principals.
+// NeedsApprovalError says that an act was not done because other principals must approve it.
 type NeedsApprovalError struct{ Approval Approval }
 
 func (e *NeedsApprovalError) Error() string {
@@ -114,32 +115,32 @@ func (e *NeedsApprovalError) Error() string {
 var (
 	// ErrNoApproval: no request has this id.
 	ErrNoApproval = errors.New("no such request for approval")
-	// ErrSamePrincipal: who approves is who asked, or who approved before, by whichever credential.
+	// ErrSamePrincipal: the approving principal requested or already approved the act, perhaps with another
+	// credential.
 	ErrSamePrincipal = errors.New("another principal has to approve it")
-	// ErrNobody: who asks or approves showed no credential of a principal, so that it may be
-	// anybody, also who asked.
+	// ErrNobody: the caller has no credential that identifies a principal, so it may be the requester.
 	ErrNobody = errors.New("it takes principals that can be told apart, and this caller may be any of them")
-	// ErrReplaces: other content in the place of a quarantined item would delete the item
-	// without the approvals that deleting it needs.
+	// ErrReplaces: a replay with other content would delete the quarantined item without the approvals that
+	// deletion requires.
 	ErrReplaces = errors.New("approvals asks for other principals before items are deleted from the quarantine, and this would delete what came in")
 )
 
-// tableApproval is the table_name of the relay's own records about requests for approval.
+// tableApproval is the table_name of own records about requests for approval.
 const tableApproval = "auditrelay_approval"
 
 const (
 	approvalPrefix = "approval/"
-	// mostPending bounds the requests that wait, keptApprovals those that have ended.
+	// mostPending limits the open requests, keptApprovals the closed ones.
 	mostPending   = 100
 	keptApprovals = 200
-	// maxItems bounds the bytes of ApprovedAct.Items, which own records repeat.
+	// maxItems limits ApprovedAct.Items, in bytes, since own records repeat it.
 	maxItems        = 32 << 10
 	approvalDefault = 24 * time.Hour
 )
 
 func approvalKey(id string) journal.Key { return journal.MetaKey(approvalPrefix + id) }
 
-// approvals are the requests of one runtime, as the journal has them.
+// approvals holds the requests of one runtime. It mirrors the journal.
 type approvals struct {
 	mu  sync.Mutex
 	cfg Approvals
@@ -147,7 +148,7 @@ type approvals struct {
 	now func() time.Time
 }
 
-// need is how many principals an act needs now.
+// need returns how many principals an act needs now.
 func (c *Approvals) need(act *ApprovedAct) int {
 	switch act.Act {
 	case ActDetach:
@@ -157,7 +158,7 @@ func (c *Approvals) need(act *ApprovedAct) int {
 	case ActDeleteQuarantine:
 		return c.DeleteQuarantine
 	case ActDestroyPeriod:
-		if act.DeadLetters { // it is no way around the other
+		if act.DeadLetters { // discarding by period must not bypass the approvals for discarding
 			return max(c.DestroyPeriod, c.Discard)
 		}
 		return c.DestroyPeriod
@@ -166,12 +167,12 @@ func (c *Approvals) need(act *ApprovedAct) int {
 }
 
 func (a *ApprovedAct) digest() string {
-	text, _ := json.Marshal(a) // texts and booleans
+	text, _ := json.Marshal(a) // never fails: texts and booleans only
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 
-// put adds the request and an own record of what happens to it to tx.
+// put adds the request and an own record of its change to tx.
 func (a *Approval) put(tx *journal.Tx, by By, act string, action auditrelay.Action) error {
 	value, err := json.Marshal(a)
 	if err != nil {
@@ -187,7 +188,7 @@ func (a *Approval) put(tx *journal.Tx, by By, act string, action auditrelay.Acti
 	return c.append(tx)
 }
 
-// commit stores a request. The caller holds mu.
+// commitApproval stores a request. The caller must hold mu.
 func (r *Runtime) commitApproval(a Approval, by By, act string, action auditrelay.Action) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -206,7 +207,7 @@ func (r *Runtime) commitApproval(a Approval, by By, act string, action auditrela
 	return nil
 }
 
-// forgetApprovals deletes the oldest requests that have ended, but for keptApprovals.
+// forgetApprovals deletes the oldest closed requests beyond keptApprovals.
 func (r *Runtime) forgetApprovals(tx *journal.Tx) {
 	var ended []Approval
 	for _, a := range r.approvals.all {
@@ -222,8 +223,8 @@ func (r *Runtime) forgetApprovals(tx *journal.Tx) {
 	}
 }
 
-// askApproval makes a request for an act that needs approvals, and returns
-// *NeedsApprovalError. nil: by has them, or the act needs none.
+// askApproval creates a request for an act that needs approvals, and returns *NeedsApprovalError. It
+// returns nil if the act needs no approvals, or if by carries them.
 func (r *Runtime) askApproval(act ApprovedAct, by By) error {
 	if by.approval != "" {
 		return nil
@@ -263,15 +264,14 @@ func (r *Runtime) askApproval(act ApprovedAct, by By) error {
 	return &NeedsApprovalError{a}
 }
 
-// Approvals lists the requests for approval, oldest first: those that wait, and the last 200
-// that have ended.
+// Approvals lists the requests for approval, oldest first: all open ones, and the last 200 closed ones.
 func (r *Runtime) Approvals() []Approval {
 	r.approvals.mu.Lock()
 	list := make([]Approval, 0, len(r.approvals.all))
 	now := r.approvals.now()
 	for _, a := range r.approvals.all {
 		if a.State == ApprovalPending && now.After(a.Expires) {
-			a.State, a.Ended = ApprovalExpired, a.Expires // its record comes within a minute
+			a.State, a.Ended = ApprovalExpired, a.Expires // its own record follows within a minute
 		}
 		list = append(list, a)
 	}
@@ -286,7 +286,7 @@ func (r *Runtime) Approvals() []Approval {
 	return list
 }
 
-// pending returns a request that waits. The caller holds mu.
+// pendingApproval returns an open request. The caller must hold mu.
 func (r *Runtime) pendingApproval(id string, by By) (Approval, error) {
 	a, ok := r.approvals.all[id]
 	switch {
@@ -303,17 +303,16 @@ func (r *Runtime) pendingApproval(id string, by By) (Approval, error) {
 	return a, nil
 }
 
-// Approve adds by's approval to a request. The last one that it needs does the act, exactly
-// as it was asked for: the returned Approval says how it ended. By.Seen is its digest.
+// Approve adds by's approval to a request. By.Seen is the request's digest. The last required approval runs
+// the act exactly as requested; the returned Approval contains the result.
 //
-// Errors: ErrNoApproval; ErrSamePrincipal; ErrNobody; ErrConflict: it does not wait any more;
-// ErrChanged.
+// Errors: ErrNoApproval; ErrSamePrincipal; ErrNobody; ErrConflict if the request is closed; ErrChanged.
 func (r *Runtime) Approve(ctx context.Context, id string, by By) (Approval, error) {
 	a, err := r.approve(id, by)
 	if err != nil || a.State != ApprovalApproved {
 		return a, err
 	}
-	// Once approved it is done, whoever waits for it.
+	// An approved act runs to its end even if the caller disconnects.
 	return r.carryOut(context.WithoutCancel(ctx), a)
 }
 
@@ -341,14 +340,15 @@ func (r *Runtime) approve(id string, by By) (Approval, error) {
 		return a, errors.Join(fmt.Errorf("request %s: %w", id, err), r.commitApproval(a, by, "approve", auditrelay.ActionBlocked))
 	}
 	a.Approved = append(slices.Clone(a.Approved), me)
-	a.Need = max(a.Need, r.approvals.cfg.need(&a.Act)) // a stricter configuration counts at once
+	a.Need = max(a.Need, r.approvals.cfg.need(&a.Act)) // a stricter configuration applies at once
 	if 1+len(a.Approved) >= a.Need {
 		a.State = ApprovalApproved
 	}
 	return a, r.commitApproval(a, by, "approve", auditrelay.ActionUpdated)
 }
 
-// Reject ends a request; its own principal withdraws it so. Errors are those of Approve.
+// Reject closes a request. The requesting principal uses it to withdraw the request. Errors are those of
+// Approve.
 func (r *Runtime) Reject(id string, by By) (Approval, error) {
 	r.approvals.mu.Lock()
 	defer r.approvals.mu.Unlock()
@@ -360,8 +360,8 @@ func (r *Runtime) Reject(id string, by By) (Approval, error) {
 	return a, r.commitApproval(a, by, "reject", auditrelay.ActionBlocked)
 }
 
-// SetApprovals puts other rules in force. Requests for acts that need no approval any more
-// end as void: they are not done, and whoever may do the act does it.
+// SetApprovals replaces the rules. Open requests for acts that no longer need approvals close as void: the
+// acts are not done, and one authorized principal can do them.
 func (r *Runtime) SetApprovals(c Approvals) {
 	r.approvals.mu.Lock()
 	r.approvals.cfg = c
@@ -369,7 +369,7 @@ func (r *Runtime) SetApprovals(c Approvals) {
 	r.closeApprovals()
 }
 
-// closeApprovals ends the requests whose time is over, or whose need is gone.
+// closeApprovals closes requests that have expired or are no longer needed.
 func (r *Runtime) closeApprovals() {
 	r.approvals.mu.Lock()
 	defer r.approvals.mu.Unlock()
@@ -392,8 +392,7 @@ func (r *Runtime) closeApprovals() {
 	}
 }
 
-// openApprovals reads the requests of the life before, and does what was approved and not
-// yet done.
+// openApprovals reads the requests of earlier runs, and continues approved acts that were not finished.
 func (r *Runtime) openApprovals(c Approvals) error {
 	r.approvals.all, r.approvals.cfg = map[string]Approval{}, c
 	if r.approvals.now == nil {
@@ -422,7 +421,7 @@ func (r *Runtime) openApprovals(c Approvals) error {
 			interrupted = append(interrupted, a)
 		}
 	}
-	for _, a := range interrupted { // each of them writes to the map
+	for _, a := range interrupted { // outside the loop above, since each of them writes to the map
 		r.wg.Go(func() {
 			r.log.Warn("an approved act was interrupted; it is done now", "request", a.ID, "act", a.Act.Act, "object", a.Act.Object)
 			if _, err := r.carryOut(r.ctx, a); err != nil && r.ctx.Err() == nil {

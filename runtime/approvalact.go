@@ -15,8 +15,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// carryOut does an approved act and records how it ended. It may be called again after a
-// crash: what is done already is not done twice.
+// carryOut runs an approved act and records the result. It may be called again after a crash: a finished
+// act does not run twice.
 func (r *Runtime) carryOut(ctx context.Context, a Approval) (Approval, error) {
 	by := By{Principal: a.By.Name, Subject: a.By.Subject, Credential: a.By.Credential, Address: a.By.Address, Reason: a.By.Reason, approval: a.ID}
 	for i := range a.Approved {
@@ -24,11 +24,11 @@ func (r *Runtime) carryOut(ctx context.Context, a Approval) (Approval, error) {
 	}
 	result, err := r.doApproved(ctx, &a, by)
 	if r.ctx.Err() != nil {
-		return a, errors.Join(ErrClosed, err) // the next life goes on
+		return a, errors.Join(ErrClosed, err) // the next start continues the act
 	}
 	r.approvals.mu.Lock()
 	defer r.approvals.mu.Unlock()
-	if now := r.approvals.all[a.ID]; now.State == ApprovalDone { // in the write of the act
+	if now := r.approvals.all[a.ID]; now.State == ApprovalDone { // the act's own write recorded its end
 		return now, nil
 	}
 	a.State, a.Result, a.Ended = ApprovalDone, result, r.approvals.now().UTC()
@@ -73,8 +73,8 @@ func (r *Runtime) doApproved(ctx context.Context, a *Approval, by By) (string, e
 	return "", fmt.Errorf("request %s is for an act that this version does not know", a.ID)
 }
 
-// finishApproved makes the end of an approved act part of its own write: a crash finds it
-// done with its record, or neither.
+// finishApproved adds the end of an approved act to the act's own write. After a crash, act and record both
+// exist or neither.
 func (r *Runtime) finishApproved(tx *journal.Tx, by By, result string) (committed func(), err error) {
 	if by.approval == "" {
 		return func() {}, nil
@@ -93,7 +93,7 @@ func (r *Runtime) finishApproved(tx *journal.Tx, by By, result string) (committe
 	}, a.put(tx, by, "close", auditrelay.ActionUpdated)
 }
 
-// versionOf is the version of what an act is about.
+// versionOf returns the current version of an act's object.
 func (r *Runtime) versionOf(act *ApprovedAct) (string, error) {
 	switch act.Act {
 	case ActDetach:
@@ -109,10 +109,10 @@ func (r *Runtime) versionOf(act *ApprovedAct) (string, error) {
 		}
 		return r.periodVersion(number)
 	}
-	return "", nil // its items are those that were asked for, and no others
+	return "", nil // the request lists its items, so it needs no version
 }
 
-// periodVersion changes with a period's state and its dead letters.
+// periodVersion returns a version that changes with a period's state and its dead letters.
 func (r *Runtime) periodVersion(number uint64) (string, error) {
 	p, err := r.destroyable(number)
 	if err != nil {
@@ -129,7 +129,7 @@ func (r *Runtime) periodVersion(number uint64) (string, error) {
 	return hex.EncodeToString(sum[:8]), err
 }
 
-// askDetach, askDiscard, askDelete and askDestroy are askApproval for their acts.
+// askDetach, askDiscard, askDelete and askDestroy call askApproval for their acts.
 func (r *Runtime) askDetach(callback string, by By) error {
 	if !r.approves(ActDetach, by) {
 		return nil
@@ -144,8 +144,8 @@ func (r *Runtime) askDetach(callback string, by By) error {
 	return r.askApproval(ApprovedAct{Act: ActDetach, Object: callback, Version: laneVersion(*s)}, by)
 }
 
-// askDiscard also reports whether there is nothing to discard: what becomes a dead letter
-// from then on was not asked for.
+// askDiscard also reports whether there is nothing to discard. The request does not cover later dead
+// letters.
 func (r *Runtime) askDiscard(ctx context.Context, callback string, by By, sequences []uint64) (none bool, err error) {
 	if !r.approves(ActDiscard, by) {
 		return false, nil
@@ -154,7 +154,7 @@ func (r *Runtime) askDiscard(ctx context.Context, callback string, by By, sequen
 	if err != nil {
 		return false, err
 	}
-	if len(sequences) == 0 { // all that there are now, and none that comes
+	if len(sequences) == 0 { // all current dead letters, but no later ones
 		for after := uint64(0); ; {
 			letters, err := r.DeadLetters(ctx, callback, after, 0)
 			if err != nil {
@@ -177,9 +177,8 @@ func (r *Runtime) askDiscard(ctx context.Context, callback string, by By, sequen
 	return false, r.askApproval(ApprovedAct{Act: ActDiscard, Object: callback, Items: ranges(sorted(sequences))}, by)
 }
 
-// AskQuarantineDelete makes one request for several items, where deleting them needs
-// approvals, and returns *NeedsApprovalError; nil where it needs none. DeleteQuarantineItem
-// does so for its one item.
+// AskQuarantineDelete creates one request to delete several items and returns *NeedsApprovalError. It
+// returns nil if deletion needs no approvals. DeleteQuarantineItem creates a request for its single item.
 func (r *Runtime) AskQuarantineDelete(by By, numbers ...uint64) error {
 	if len(numbers) == 0 || !r.approves(ActDeleteQuarantine, by) {
 		return nil
@@ -196,7 +195,7 @@ func (r *Runtime) askDestroy(p journal.Period, by By, deadLetters bool) error {
 		return nil
 	}
 	if err := r.held(p, deadLetters); err != nil {
-		return err // it could not be done
+		return err // the request could not be created
 	}
 	var err error
 	if act.Version, err = r.periodVersion(p.Number); err != nil {
@@ -218,7 +217,7 @@ func sorted(list []uint64) []uint64 {
 	return slices.Compact(list)
 }
 
-// parseRanges reads what ranges wrote.
+// parseRanges parses the output of ranges.
 func parseRanges(text string) (all []uint64, err error) {
 	if text == "" {
 		return nil, nil

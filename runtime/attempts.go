@@ -16,29 +16,29 @@ import (
 	"auditrelay"
 )
 
-// Attempt is one attempt to deliver a payload. It is kept in memory: a reload keeps it, a
-// restart forgets it.
+// Attempt is one attempt to deliver a payload. Attempts are kept in memory: they survive a reload, but not
+// a restart.
 type Attempt struct {
 	Payload uint64
-	Number  int // counts the payload's attempts since start, from 1
+	Number  int // number of the payload's attempt since start, from 1
 	At      time.Time
-	Took    time.Duration // of the sink's Deliver
-	Bytes   int           // of the payload's body
-	Status  int           // the status code that the destination answered; 0 if none
-	// Result is delivered, retried (transient), or replaced: refused, so that halves or
-	// tombstones took the payload's place.
+	Took    time.Duration // duration of the sink's Deliver
+	Bytes   int           // size of the payload's body
+	Status  int           // status code of the destination's response; 0 if none
+	// Result is delivered, retried (a transient failure), or replaced: the destination rejected the
+	// payload, and halves or tombstones replaced it.
 	Result AttemptResult
-	// Kind says what the engine does about a failure; empty for a success.
+	// Kind names the auditrelay.ErrorKind of a failure; empty for a success.
 	Kind   string
 	Reason auditrelay.AttemptReason
-	// NextTry is when the payload is tried again; zero if it is not.
+	// NextTry is the time of the payload's next attempt; zero if there is none.
 	NextTry time.Time
-	// Error is the sink's error, Answer what the destination wrote: at most 512 bytes
-	// each, without control characters. Both are for the role comply alone.
+	// Error is the sink's error, and Answer the body of the destination's response. Each has at most 512
+	// bytes and no control characters. Only the role comply may see them.
 	Error, Answer string
 }
 
-// AttemptResult is what an attempt led to.
+// AttemptResult is the result of an attempt.
 type AttemptResult string
 
 const (
@@ -47,24 +47,24 @@ const (
 	AttemptReplaced  AttemptResult = "replaced"
 )
 
-// The history of one callback or replay: the last attempts, whatever their payload, and
-// more of those of the payloads that fail now. At about 1.3 KB for a failed attempt that
-// is at most 400 KB a callback.
+// Limits of the history of one callback or replay. It holds the last attempts of any payload, and more
+// attempts of the payloads that currently fail. A failed attempt takes about 1.3 KB, so a callback takes at
+// most 400 KB.
 const (
 	recentAttempts = 64
 	stuckPayloads  = 16
-	stuckAttempts  = 16 // of each: the first one and the last ones
+	stuckAttempts  = 16 // per payload: the first attempt and the last ones
 )
 
 // attempts is the history of one lane. It is safe for concurrent use.
 type attempts struct {
 	mu     sync.Mutex
-	recent []Attempt // a ring, once it is full
+	recent []Attempt // a ring buffer once it is full
 	next   int
 	stuck  map[uint64][]Attempt // by payload, oldest first
 }
 
-// add notes an attempt. For a success it allocates nothing once the ring is full.
+// add stores an attempt. Once the ring is full, a success allocates nothing.
 func (h *attempts) add(a Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +80,7 @@ func (h *attempts) add(a Attempt) {
 	}
 	list, known := h.stuck[a.Payload]
 	if !known && len(h.stuck) >= stuckPayloads {
-		return // it is among the recent ones, and gets its place once another is through
+		return // the attempt is still in the ring; it moves to stuck when another payload succeeds
 	}
 	if h.stuck == nil {
 		h.stuck = map[uint64][]Attempt{}
@@ -105,7 +105,7 @@ func (h *attempts) latest() []Attempt {
 	return list
 }
 
-// of returns the attempts of one payload that are kept, oldest first.
+// of returns the stored attempts of one payload, oldest first.
 func (h *attempts) of(payload uint64) []Attempt {
 	if h == nil {
 		return nil
@@ -118,7 +118,7 @@ func (h *attempts) of(payload uint64) []Attempt {
 		last = list[n-1].Number
 	}
 	first := len(list)
-	for i := range h.recent { // newest first
+	for i := range h.recent { // this loop goes from the newest to the oldest
 		a := &h.recent[(h.next-1-i+2*recentAttempts)%recentAttempts]
 		if a.Payload == payload && a.Number > last {
 			list = append(list, *a)
@@ -130,8 +130,8 @@ func (h *attempts) of(payload uint64) []Attempt {
 	return list
 }
 
-// forgetTexts drops what sinks and destinations wrote: they may have quoted an event of a
-// period that is destroyed now.
+// forgetTexts deletes the texts of sinks and destinations. They may quote an event of a period that is
+// being destroyed.
 func (h *attempts) forgetTexts() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,7 +145,7 @@ func (h *attempts) forgetTexts() {
 	}
 }
 
-// forgetTexts is attempts.forgetTexts of every lane.
+// forgetTexts calls attempts.forgetTexts for every lane.
 func (r *Runtime) forgetTexts() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,7 +154,7 @@ func (r *Runtime) forgetTexts() {
 	}
 }
 
-// historyOf returns the history of a lane, and begins it if there is none.
+// historyOf returns the history of a lane, creating it if necessary.
 func (r *Runtime) historyOf(laneID string) *attempts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,14 +166,14 @@ func (r *Runtime) historyOf(laneID string) *attempts {
 	return h
 }
 
-// history returns the history of a lane, nil if there is none.
+// history returns the history of a lane, or nil if there is none.
 func (r *Runtime) history(laneID string) *attempts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.histories[laneID]
 }
 
-// failureReason says why an attempt failed: what the sink said, else what stands in its error.
+// failureReason says why an attempt failed: the sink's reason, or else one derived from the error.
 func failureReason(err error) auditrelay.AttemptReason {
 	if err == nil {
 		return auditrelay.ReasonNone
@@ -214,7 +214,7 @@ func failureReason(err error) auditrelay.AttemptReason {
 	return auditrelay.ReasonOther
 }
 
-// failedWith fills in what is known of a failure.
+// failedWith sets the fields of a that describe a failure.
 func (a *Attempt) failedWith(err error) {
 	a.Kind, a.Reason, a.Error = auditrelay.KindOf(err).String(), failureReason(err), plainText(err.Error())
 	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
@@ -222,11 +222,11 @@ func (a *Attempt) failedWith(err error) {
 	}
 }
 
-// plainText makes a stranger's words harmless: valid UTF-8 on one line, without control
-// and formatting characters, at most MaxAnswer bytes.
+// plainText makes foreign text safe to display: valid UTF-8 on one line, without control and formatting
+// characters, at most MaxAnswer bytes.
 func plainText(text string) string {
 	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) { // of spaces, ' ' alone
+		if unicode.IsPrint(r) { // of all spaces, IsPrint accepts only ' '
 			return r
 		}
 		return ' '
@@ -239,8 +239,8 @@ func plainText(text string) string {
 
 const cutMark = " ..."
 
-// panicError says that a sink panicked; with the type of the value alone, since the value
-// may hold event data.
+// panicError reports a panic of a sink. Its text names only the type of the panic value, since the value
+// may contain event data.
 type panicError struct{ text string }
 
 func (e *panicError) Error() string { return e.text }

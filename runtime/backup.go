@@ -12,18 +12,18 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// tableBackup is the table_name of the relay's own records about backups.
+// tableBackup is the table_name of own records about backups.
 const tableBackup = "auditrelay_backup"
 
-// Backup copies the journal, as of one moment, to the directory dir, which must not exist
-// (fs.ErrExist). Own records say that it begins and how it ended; by is the user. The
-// runtime goes on accepting events. If also is not nil, Backup calls it with the
-// unfinished directory, to add files of the caller's own; it need not sync them.
+// Backup copies the journal at one point in time to the directory dir, which must not exist (fs.ErrExist).
+// Own records report its start and its result; by is the user. The runtime continues to accept events. If
+// also is not nil, Backup calls it with the unfinished directory, so that the caller can add files; also
+// need not sync them.
 //
-// All logs of proofs are signed before, so that the backup's proofs cover what it has.
+// Backup first signs all logs of proofs, so that the backup's proofs cover all its events.
 //
-// dir appears complete, with digests of all its files, or not at all. An interrupted
-// backup stays in dir + PartialSuffix, and the next Backup to dir removes it.
+// dir appears only when it is complete, with digests of all its files. An interrupted backup stays in dir +
+// PartialSuffix, and the next Backup to dir removes it.
 func (r *Runtime) Backup(ctx context.Context, dir string, by By, also func(dir string) error) error {
 	if r.onPostgres {
 		return ErrOnPostgres
@@ -66,27 +66,25 @@ func (r *Runtime) backup(dir string, also func(dir string) error) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// PartialSuffix ends the name of an unfinished backup.
+// PartialSuffix is the suffix of an unfinished backup's name.
 const PartialSuffix = ".partial"
 
-// Migrate converts a closed data directory to this program's format. If it has that
-// format already, Migrate changes nothing.
+// Migrate converts a closed data directory to this program's format. It changes nothing if the directory
+// already has that format.
 func Migrate(dataDir string) error {
 	return journal.Migrate(journalDir(dataDir), journal.Options{})
 }
 
-// ErrUnverified: the backup was made by a version that wrote no digests. It may be
-// incomplete.
+// ErrUnverified: an old version that wrote no digests made the backup, so it may be incomplete.
 var ErrUnverified = errors.New("unverified: the backup has no digests, since an older version made it; it may be incomplete")
 
-// Restore creates a data directory from a backup. It first checks every file of the
-// backup. dataDir must be missing or empty. The new journal gets a new incarnation, so
-// that its new sequences are never confused with the original's. An own record of the
-// restore is its first new event; by is the user. If also is not nil, Restore calls it
-// with a directory, and moves the files in it to dataDir.
+// Restore creates a data directory from a backup. It first checks every file of the backup. dataDir must be
+// missing or empty. The new journal gets a new incarnation, so that its new sequences cannot be confused
+// with the original's. An own record of the restore is its first new event; by is the user. If also is not
+// nil, Restore calls it with a directory and then moves that directory's files to dataDir.
 //
-// Open refuses dataDir until it is complete. If Restore is interrupted, call it again. A
-// backup without digests is restored too; the error is then ErrUnverified.
+// Open rejects dataDir until it is complete. If Restore is interrupted, call it again. Restore also accepts
+// a backup without digests, and then returns ErrUnverified.
 func Restore(backup, dataDir string, by By, also func(dir string) error) error {
 	unverified := VerifyBackup(backup)
 	if unverified != nil && !errors.Is(unverified, ErrUnverified) {
@@ -98,7 +96,7 @@ func Restore(backup, dataDir string, by By, also func(dir string) error) error {
 	return unverified
 }
 
-// restoringName is a directory that exists in the data directory during a restore.
+// restoringName is the name of a directory that exists in the data directory during a restore.
 const restoringName = "restoring"
 
 func restore(backup, dataDir string, by By, also func(dir string) error) error {
@@ -139,8 +137,8 @@ func restore(backup, dataDir string, by By, also func(dir string) error) error {
 	return syncDir(dataDir)
 }
 
-// beginRestore makes the directory for what is restored. What an interrupted restore
-// left is removed: the data directory was empty when it began.
+// beginRestore creates the directory for the restored files. It removes the files of an interrupted
+// restore, which is safe because the data directory was empty before.
 func beginRestore(dataDir, building string) error {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return err
@@ -155,7 +153,7 @@ func beginRestore(dataDir, building string) error {
 		}
 		for _, e := range entries {
 			if e.Name() == restoringName {
-				continue // last: it says whose the others are
+				continue // moved last, since it identifies the other files
 			}
 			if err := os.RemoveAll(filepath.Join(dataDir, e.Name())); err != nil {
 				return err
@@ -171,7 +169,7 @@ func beginRestore(dataDir, building string) error {
 	return errors.Join(syncDir(dataDir), syncDir(filepath.Dir(dataDir)))
 }
 
-// restored refuses a data directory on which Restore has begun and not ended.
+// restored returns an error for a data directory with an unfinished restore.
 func restored(dataDir string) error {
 	_, err := os.Lstat(filepath.Join(dataDir, restoringName))
 	if errors.Is(err, fs.ErrNotExist) {

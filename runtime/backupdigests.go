@@ -18,20 +18,20 @@ import (
 	"auditrelay/internal/verify"
 )
 
-// A backup's last file lists all others with their digests, and ends with a line that
-// has its own. A directory with it is a whole backup.
+// The last file of a backup lists all other files with their digests. Its last line contains its own
+// digest. A directory that has this file is a complete backup.
 const (
 	digestsName    = "BACKUP"
 	digestsVersion = 1
 	maxDigests     = 64 << 20
 )
 
-// backupDigests is the file's content before its last line.
+// backupDigests is the content of that file before its last line.
 type backupDigests struct {
 	Version int                   `json:"version"`
 	Made    time.Time             `json:"made"`
-	Journal string                `json:"journal"` // identity and incarnation
-	Files   map[string]fileDigest `json:"files"`   // by slash-separated path
+	Journal string                `json:"journal"` // the journal's identity and incarnation
+	Files   map[string]fileDigest `json:"files"`   // by path with slashes
 }
 
 type fileDigest struct {
@@ -77,8 +77,8 @@ func VerifyBackup(dir string) error {
 	return nil
 }
 
-// checkBackup calls wrong for each file of a backup that is not as it was made. The error
-// says that the digests cannot be read, or a file.
+// checkBackup calls wrong for each file of a backup that is missing, unexpected or changed. It returns an
+// error if it cannot read the digests or a file.
 func checkBackup(dir string, wrong func(c verify.Category, name string, err error)) error {
 	b, err := readDigests(dir)
 	if err != nil {
@@ -136,7 +136,7 @@ func readDigests(dir string) (*backupDigests, error) {
 	return b, nil
 }
 
-// withoutDigests tells a backup of an older version from one that is not whole.
+// withoutDigests distinguishes a backup of an old version from an incomplete backup.
 func withoutDigests(dir string) error {
 	head, err := os.ReadFile(filepath.Join(dir, "HEAD"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,8 +157,8 @@ func digestOf(f *os.File) (fileDigest, error) {
 	return fileDigest{Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
 }
 
-// eachFile calls fn for each file below dir that a backup lists. Locks are the
-// running program's affair.
+// eachFile calls fn for each file below dir that belongs in a backup. It skips lock files, which belong to
+// the running program.
 func eachFile(dir string, fn func(name string) error) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -175,8 +175,8 @@ func eachFile(dir string, fn func(name string) error) error {
 	})
 }
 
-// syncTree makes all below dir private and durable, calling fn for each file before, if
-// it is not nil.
+// syncTree makes all files below dir private and durable. If fn is not nil, syncTree first calls it for
+// each file.
 func syncTree(dir string, fn func(name string, f *os.File) error) error {
 	err := eachFile(dir, func(name string) error {
 		f, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), os.O_RDWR, 0)

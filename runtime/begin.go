@@ -14,28 +14,27 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Begun is an act whose effect lies outside the journal, between its two own records: the
-// first is durable before the act takes effect, the second says how it ended. After a
-// crash between them, Open finds out how it ended and writes the second. It is not safe
-// for concurrent use.
+// Begun is an act with an effect outside the journal. It has two own records: the first is durable before
+// the act takes effect, and the second reports the result. After a crash between them, Open determines the
+// result and writes the second. Begun is not safe for concurrent use.
 type Begun struct {
 	r      *Runtime
 	id     string
 	change Change
 }
 
-// unfinished is what is durable about an act that has begun, beside its record.
+// unfinished is the durable state of an act that has begun, in addition to its own record.
 type unfinished struct {
 	Change  Change `json:"change"`
-	Journal string `json:"journal"`         // identity and incarnation in which it began
-	Probe   string `json:"probe,omitempty"` // of how it ended: a path, or a period's number
+	Journal string `json:"journal"`         // identity and incarnation of the journal when the act began
+	Probe   string `json:"probe,omitempty"` // shows whether the act took effect: a path, or a period's number
 }
 
 const actPrefix = "act/"
 
 func actKey(id string) journal.Key { return journal.MetaKey(actPrefix + id) }
 
-// begin records that something is about to be done. On an error it must not be done.
+// begin records that an act is about to start. If begin fails, the caller must not do the act.
 func (r *Runtime) begin(c Change, probe string) (*Begun, error) {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -60,14 +59,14 @@ func (r *Runtime) begin(c Change, probe string) (*Begun, error) {
 	return b, nil
 }
 
-// Begin records that something is about to happen outside the journal: contents are read,
-// or events are repaired. On an error it must not happen. End says how it ended. After a
-// crash in between the second record says done and interrupted: true, since some of it
-// may have happened.
+// Begin records that an act with an effect outside the journal is about to start, such as reading contents
+// or repairing events. If Begin fails, the caller must not do the act. End records the result. After a
+// crash in between, the second record says done and interrupted: true, since a part of the act may have
+// happened.
 func (r *Runtime) Begin(c Change) (*Begun, error) { return r.begin(c, "") }
 
-// End records how the act ended: it failed if failure is not nil. after replaces the
-// change's After, unless it is nil. The record may use the reserved disk space.
+// End records the result of the act: it failed if failure is not nil. If after is not nil, it replaces the
+// change's After. The record may use the reserved disk space.
 func (b *Begun) End(after any, failure error) error {
 	b.r.accepting.RLock()
 	defer b.r.accepting.RUnlock()
@@ -87,7 +86,7 @@ func (r *Runtime) end(id string, c Change, after any, done bool) error {
 		return err
 	}
 	tx := new(journal.Tx)
-	tx.MakesRoom() // the act has a record already; this one completes it
+	tx.MakesRoom() // this record completes an act that is already on record
 	tx.Append(e)
 	tx.Delete(actKey(id))
 	if _, err := r.journal.Commit(tx); err != nil {
@@ -125,7 +124,7 @@ func (r *Runtime) resolve() error {
 	return errors.Join(errs...)
 }
 
-// happened finds out whether an interrupted act took effect.
+// happened reports whether an interrupted act took effect.
 func (r *Runtime) happened(u *unfinished) bool {
 	switch u.Change.Table {
 	case tableKeyring:
@@ -134,23 +133,23 @@ func (r *Runtime) happened(u *unfinished) bool {
 				return p.Erased()
 			}
 		}
-		return true // forgotten, which only an erased period is
+		return true // the keyring forgot the period, which happens only after its erasure
 	case tableBackup:
 		if u.Journal != r.journal.Identity().String() {
-			return true // this journal was restored from it
+			return true // this journal was restored from that backup
 		}
 		_, err := os.Lstat(u.Probe)
 		return err == nil
 	}
-	return true // the record says what was about to happen; some of it may have
+	return true // a part of the act may have happened
 }
 
-// keptName is the file of a data directory with own records of acts on the closed
-// directory. The next Open moves them to the journal.
+// keptName is a file in a data directory. It contains own records of acts on the closed directory. The next
+// Open moves them to the journal.
 const keptName = "own-records.json"
 
-// kept is an own record on its way to the journal. The id makes it one event, however
-// often Open is interrupted.
+// kept is an own record that waits for the journal. Its id makes it one event, even if Open is interrupted
+// several times.
 type kept struct {
 	ID     string            `json:"id"`
 	Time   time.Time         `json:"time"`
@@ -159,8 +158,8 @@ type kept struct {
 	Data   json.RawMessage   `json:"data"`
 }
 
-// keep writes the change's own record to a closed data directory that has none. The caller
-// syncs.
+// keep writes the change's own record to a closed data directory that has none. The caller must sync the
+// directory.
 func (c *Change) keep(dataDir string) error {
 	e, err := c.event()
 	if err != nil {
@@ -173,7 +172,7 @@ func (c *Change) keep(dataDir string) error {
 	return os.WriteFile(filepath.Join(dataDir, keptName), append(text, '\n'), 0o600)
 }
 
-// recordKept moves a kept own record to the journal.
+// recordKept moves the own record of the file to the journal.
 func (r *Runtime) recordKept(dataDir string) error {
 	if dataDir == "" {
 		return nil

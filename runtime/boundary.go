@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// AtBoundary calls fn while callbacks judge nothing, so that what fn switches takes effect
-// between two of their chunks: the callbacks' filters saw all events before the sequence
-// that from has for a callback, and none from it on. A name that is no callback is left
-// out. AtBoundary waits for the chunks that are being judged, while deliveries go on; fn
-// must be quick, and must not call Apply. Replays have boundaries of their own. An event
-// before the boundary is judged again if its chunk could not be recorded.
+// AtBoundary calls fn while the callbacks' filters are idle, so that a switch in fn takes effect between
+// two chunks. from has a sequence for each callback: its filters have processed all events before that
+// sequence, and none from it on. from omits names that are not callbacks.
+//
+// AtBoundary waits for the chunks in the filters; deliveries continue. fn must be quick and must not call
+// Apply. Replays have their own boundaries. If a chunk could not be recorded, its events before the
+// boundary are processed again.
 func (r *Runtime) AtBoundary(callbacks []string, fn func(from map[string]uint64) error) error {
-	r.applying.Lock() // nobody else stops callbacks, and the callbacks stay these
+	r.applying.Lock() // no other call stops callbacks, and the set of callbacks stays the same
 	defer r.applying.Unlock()
 	callbacks = slices.Clone(callbacks)
 	slices.Sort(callbacks)
@@ -24,7 +25,7 @@ func (r *Runtime) AtBoundary(callbacks []string, fn func(from map[string]uint64)
 		}
 		c.judging.Lock()
 		defer c.judging.Unlock()
-		if from[name] = c.judgedTo.Load(); from[name] == 0 { // nothing since the start
+		if from[name] = c.judgedTo.Load(); from[name] == 0 { // no chunk since the start
 			status, err := r.Callback(name)
 			if err != nil {
 				return fmt.Errorf("callback %s: %w", name, err)

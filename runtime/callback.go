@@ -21,21 +21,21 @@ import (
 type callback struct {
 	Callback
 	judge       *judge
-	gate        *gate.Gate // nil: nothing is checked
+	gate        *gate.Gate // nil if nothing is checked
 	receipts    *receipts.Codec
 	concurrency int
-	slots       chan struct{} // one per concurrent delivery
-	rendering   sync.Mutex    // Render runs in one goroutine at a time
+	slots       chan struct{} // one for each concurrent delivery
+	rendering   sync.Mutex    // ensures that Render runs in one goroutine at a time
 	latency     latency
 	memory      *memoryAccount
-	judging     sync.RWMutex           // held for reading while a chunk is judged
-	judgedTo    atomic.Uint64          // the end of the last one of the lane; 0: none was since the start
-	begins      uint64                 // the first sequence that it may judge as configured now
-	shadow      atomic.Pointer[shadow] // nil: none runs
+	judging     sync.RWMutex           // held for reading while filters process a chunk
+	judgedTo    atomic.Uint64          // the end of the lane's last processed chunk; 0 if none since the start
+	begins      uint64                 // the first sequence that it may process with the current configuration
+	shadow      atomic.Pointer[shadow] // nil if none runs
 }
 
-// close closes what the callback has beside its filters and its sink. Nothing of it may
-// be under way.
+// close closes the callback's resources other than its filters and its sink. No work of the callback may be
+// in progress.
 func (c *callback) close(r *Runtime) {
 	c.shadow.Load().end(errReconfigured.Error())
 	c.judge.close()
@@ -43,7 +43,7 @@ func (c *callback) close(r *Runtime) {
 	r.memory.close(c.memory)
 }
 
-// refresh makes the sink read its credentials again, if it caches any.
+// refresh makes the sink read its credentials again. It reports whether the sink caches any.
 func (c *callback) refresh() bool {
 	sink, ok := c.Sink.(auditrelay.Refresher)
 	if ok {
@@ -52,7 +52,7 @@ func (c *callback) refresh() bool {
 	return ok
 }
 
-// maxAge is the age beyond which the destination keeps no event, 0 if there is none.
+// maxAge returns the maximum age of an event at the destination, or 0 if there is none.
 func (c *callback) maxAge() time.Duration {
 	if sink, ok := c.Sink.(auditrelay.Aging); ok {
 		return max(sink.MaxAge(), 0)
@@ -64,7 +64,7 @@ const defaultTimeout = time.Minute
 
 func (r *Runtime) newCallback(c Callback) *callback {
 	out := &callback{Callback: c, receipts: r.receipts, judge: r.judging().newJudge(&c), concurrency: 1, memory: r.memory.open()}
-	out.judge.shared = r.sharing.join(&c) // never own records, which not all may get
+	out.judge.shared = r.sharing.join(&c) // own records are never shared, since some callbacks must not get them
 	out.gate = out.judge.gate
 	out.judge.noOwn = r.controlOnly && r.control != "" && c.Name != r.control
 	if parallel, ok := c.Sink.(auditrelay.Concurrent); ok {
@@ -77,7 +77,7 @@ func (r *Runtime) newCallback(c Callback) *callback {
 	return out
 }
 
-// laneOptions returns the callback's options for the delivery machine.
+// laneOptions returns the callback's options for the delivery state machine.
 func (c *callback) laneOptions(s *signing) delivery.Options {
 	attest := time.Duration(0)
 	if s != nil {
@@ -87,7 +87,7 @@ func (c *callback) laneOptions(s *signing) delivery.Options {
 		Chunk: c.Chunk, Backoff: c.Backoff, Retain: c.Retain}
 }
 
-// newGate returns the check of must_not_leave, nil if there is none.
+// newGate returns the check of must_not_leave, or nil if there is none.
 func (c *Callback) newGate() (*gate.Gate, error) {
 	return gate.New(gate.Options{Detectors: c.MustNotLeave.Detectors, Paths: c.MustNotLeave.Paths, Catalogue: c.Detectors})
 }
@@ -97,7 +97,7 @@ func (c *Callback) emits() bool {
 	return slices.ContainsFunc(c.Steps, func(s Step) bool { return len(s.Emits) > 0 })
 }
 
-// check returns all that is wrong with a set of callbacks, joined.
+// check returns all errors in a set of callbacks, joined.
 func check(callbacks []Callback) error {
 	var errs []error
 	names := map[string]bool{}
@@ -135,8 +135,7 @@ func check(callbacks []Callback) error {
 	return errors.Join(append(errs, checkEmits(callbacks, names)...)...)
 }
 
-// checkControl reports a set of callbacks that own records could not reach as
-// Options.Control says.
+// checkControl returns an error if own records could not reach the callbacks of Options.Control.
 func (r *Runtime) checkControl(callbacks []Callback) error {
 	if r.control == "" {
 		return nil
@@ -157,7 +156,7 @@ func (r *Runtime) checkControl(callbacks []Callback) error {
 	return nil
 }
 
-// checkPace reports values that the engine does not support.
+// checkPace reports timing and size options that the engine does not support.
 func (c *Callback) checkPace() error {
 	var errs []error
 	if c.InFlight < 0 || c.InFlight > auditrelay.MaxInFlight {
@@ -169,8 +168,7 @@ func (c *Callback) checkPace() error {
 	return errors.Join(errs...)
 }
 
-// checkEmits reports emits to missing callbacks or to callbacks that do not receive
-// emitted records, and cycles.
+// checkEmits reports cycles, and emits to callbacks that are missing or do not receive emitted records.
 func checkEmits(callbacks []Callback, names map[string]bool) []error {
 	var errs []error
 	targets := map[string][]string{}
@@ -236,7 +234,7 @@ func validName(s string) bool {
 	return true
 }
 
-// parts returns the parts of a callback to close after use: its filters, then its sink.
+// parts returns the parts of a callback that must be closed after use: its filters, then its sink.
 func (c *Callback) parts() []io.Closer {
 	var parts []io.Closer
 	for _, step := range c.Steps {
@@ -250,14 +248,14 @@ func (c *Callback) parts() []io.Closer {
 	return parts
 }
 
-// users counts the users of each filter and sink. Callbacks may share one, and a new
-// configuration may contain one that already runs.
+// users counts the users of each filter and sink. Callbacks may share a part, and a new configuration may
+// contain a part that already runs.
 type users map[io.Closer]int
 
-// known reports whether part can be compared. A part that cannot has only one user.
+// known reports whether part can be compared. A part that cannot be compared has only one user.
 func known(part io.Closer) bool { return reflect.ValueOf(part).Comparable() }
 
-// retain counts a callback as a user of its parts.
+// retain registers a callback as a user of its parts.
 func (r *Runtime) retain(c Callback) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

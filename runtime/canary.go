@@ -19,52 +19,49 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// TableCanary is the table_name of canaries: of the events with a false secret, and of the
-// own records that say how they fared.
+// TableCanary is the table_name of canaries: of the events with fake secrets, and of the own records with
+// their results.
 const TableCanary = "auditrelay_canary"
 
 var canaryKey = journal.MetaKey("canary")
 
-// Canary is an event with false secrets on its way. It passes conditions, filters, gate
-// and sinks as any other event does; the payloads that destinations acknowledge are then
-// searched for it.
+// Canary is a test event with fake secrets. It passes conditions, filters, gate and sinks like any other
+// event. The relay then searches the acknowledged payloads for it.
 type Canary struct {
-	ID       string                  `json:"id"` // of the event
+	ID       string                  `json:"id"` // the event's ID
 	Sequence uint64                  `json:"sequence"`
 	Sent     time.Time               `json:"sent"`
-	Secrets  []string                `json:"secrets"`             // none may reach a destination
-	ReadBack []string                `json:"read_back,omitempty"` // callbacks whose destination is read
-	Ended    bool                    `json:"ended"`               // a record says how it fared: Results, by callback
+	Secrets  []string                `json:"secrets"`             // fake secrets; none may reach a destination
+	ReadBack []string                `json:"read_back,omitempty"` // callbacks whose destination is read back
+	Ended    bool                    `json:"ended"`               // an own record has the Results, by callback
 	Results  map[string]CanaryResult `json:"results,omitempty"`
 
 	mu     sync.Mutex
 	sights map[string]Sight
 }
 
-// Sight is what the payloads that a callback's destination acknowledged held of a canary.
+// Sight says which parts of a canary were in the payloads that a callback's destination acknowledged.
 type Sight struct {
-	Arrived    bool // its id: the event is there
-	Exposed    bool // one of its secrets
-	Unreadable bool // it is in a payload that is no text, so that nothing was searched
+	Arrived    bool // the canary's id was found
+	Exposed    bool // one of its secrets was found
+	Unreadable bool // the payload is not text, so it was not searched
 
-	// Back is what the destination holds where it was read back: CanaryMasked, CanaryExposed,
-	// CanaryMissing, CanaryUnread, CanaryUnreadable; empty where it was not. Of several
-	// payloads with the canary it is the worst.
+	// Back is the result of reading the destination: CanaryMasked, CanaryExposed, CanaryMissing,
+	// CanaryUnread or CanaryUnreadable. It is empty if the destination was not read. If several payloads
+	// contain the canary, it is the worst result.
 	Back CanaryResult
 }
 
-// Sights returns what was seen so far, by callback. After a restart those of before it
-// are unknown.
+// Sights returns the results so far, by callback. Results from before a restart are unknown.
 func (c *Canary) Sights() map[string]Sight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.sights)
 }
 
-// SendCanary accepts a new canary as an event of LiteLLM's schema, and watches for it in
-// the place of the one before. At the callbacks in readBack, whose sinks are an
-// auditrelay.Reader, the destination is read once it has acknowledged. Errors are those of
-// Submit.
+// SendCanary accepts a new canary as an event of LiteLLM's schema, and watches for it instead of the
+// previous one. For the callbacks in readBack it reads the destination after the acknowledgement; their
+// sinks must be an auditrelay.Reader. Errors are those of Submit.
 func (r *Runtime) SendCanary(ctx context.Context, readBack ...string) (*Canary, error) {
 	c := newCanary(time.Now())
 	c.ReadBack = readBack
@@ -75,7 +72,7 @@ func (r *Runtime) SendCanary(ctx context.Context, readBack ...string) (*Canary, 
 	results, err := r.submit(ctx, []Submission{{Data: data, Reserved: true, Provenance: auditrelay.Provenance{Source: "canary"}}}, true, func(tx *journal.Tx, _ []auditrelay.Event) error {
 		state, err := json.Marshal(c)
 		tx.Set(canaryKey, state)
-		r.canary.Store(c) // it may be on its way before this returns
+		r.canary.Store(c) // set before the submission, since the canary may be delivered before Submit returns
 		return err
 	})
 	if err == nil {
@@ -91,8 +88,8 @@ func (r *Runtime) SendCanary(ctx context.Context, readBack ...string) (*Canary, 
 	return c, nil
 }
 
-// LastCanary returns the canary that was sent last, nil if there was none. It watches
-// for it again if no record says yet how it fared.
+// LastCanary returns the last canary that was sent, or nil if there was none. If no own record has its
+// result yet, LastCanary starts watching for it again.
 func (r *Runtime) LastCanary() (*Canary, error) {
 	if c := r.canary.Load(); c != nil {
 		return c, nil
@@ -115,8 +112,8 @@ func (r *Runtime) LastCanary() (*Canary, error) {
 	return c, nil
 }
 
-// EndCanary records how a canary fared, once: the record and the end of the canary are one
-// write. Errors are those of Record.
+// EndCanary records the results of a canary once: one write contains the record and the end of the canary.
+// Errors are those of Record.
 func (r *Runtime) EndCanary(_ context.Context, c *Canary, results map[string]CanaryResult, change Change) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -142,8 +139,8 @@ func (r *Runtime) EndCanary(_ context.Context, c *Canary, results map[string]Can
 	return nil
 }
 
-// newCanary draws secrets of three kinds: one that only its name tells, one that has a
-// form, and one in JSON in a string.
+// newCanary creates three kinds of fake secrets: one that only its name identifies, one with a detectable
+// form, and one inside a string of JSON.
 func newCanary(now time.Time) *Canary {
 	drawn := func() string {
 		b := make([]byte, 12)
@@ -153,7 +150,7 @@ func newCanary(now time.Time) *Canary {
 	return &Canary{ID: "canary-" + drawn(), Sent: now.UTC(), Secrets: []string{"Cn7-" + drawn(), "sk-Cn7" + drawn() + "Xz", "Cn9-" + drawn()}, sights: map[string]Sight{}}
 }
 
-// event is the canary as an audit event.
+// event returns the canary as an audit event.
 func (c *Canary) event() ([]byte, error) {
 	inner, err := json.Marshal(map[string]any{"api_key": c.Secrets[2]})
 	if err != nil {
@@ -169,8 +166,7 @@ func (c *Canary) event() ([]byte, error) {
 	})
 }
 
-// sight searches a payload that a destination has acknowledged, and, where that is asked for,
-// what the destination holds now.
+// sight searches an acknowledged payload and, if requested, the data that the destination stores now.
 func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, p *auditrelay.Payload, receipt auditrelay.Receipt) {
 	c := r.canary.Load()
 	if c == nil || replay != "" {
@@ -185,7 +181,7 @@ func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, 
 	}
 	var seen Sight
 	named, exposed, readable := c.search(p)
-	if sequence == 0 && !named { // SendCanary has not returned yet, or the id is not in what left
+	if sequence == 0 && !named { // SendCanary has not returned yet, or the payload does not contain the id
 		sequence, _, err := r.lookup("", c.ID)
 		holds = err == nil && slices.Contains(p.Sequences, sequence)
 	}
@@ -202,7 +198,7 @@ func (r *Runtime) sight(ctx context.Context, callback *Callback, replay string, 
 	c.sights[callback.Name] = Sight{was.Arrived || seen.Arrived, was.Exposed || seen.Exposed, was.Unreadable || seen.Unreadable, worse(was.Back, seen.Back)}
 }
 
-// worse returns the worse of what two payloads came to at a destination.
+// worse returns the worse of two payloads' results at a destination.
 func worse(a, b CanaryResult) CanaryResult {
 	order := []CanaryResult{"", CanaryMasked, CanaryUnread, CanaryMissing, CanaryUnreadable, CanaryExposed}
 	if slices.Index(order, b) > slices.Index(order, a) {
@@ -211,8 +207,8 @@ func worse(a, b CanaryResult) CanaryResult {
 	return a
 }
 
-// search looks for the canary's id, which a policy may have hidden, and for its secrets in a
-// payload. What is not readable was not searched.
+// search looks for the canary's id and its secrets in a payload. A policy may have hidden the id. An
+// unreadable payload is not searched.
 func (c *Canary) search(p *auditrelay.Payload) (named, exposed, readable bool) {
 	content, err := gate.Content(p)
 	named = err == nil && bytes.Contains(content, []byte(c.ID))
@@ -225,8 +221,8 @@ func (c *Canary) search(p *auditrelay.Payload) (named, exposed, readable bool) {
 	return named, exposed, err == nil
 }
 
-// readBack says how the canary stands at the destination; named, that its id was sent, and
-// so must be there.
+// readBack returns the state of the canary at the destination. named says that the payload contained its
+// id, so the destination must have it.
 func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p auditrelay.Payload, receipt auditrelay.Receipt, named bool) (result CanaryResult) {
 	reader, ok := callback.Sink.(auditrelay.Reader)
 	if !ok {
@@ -259,24 +255,24 @@ func (r *Runtime) readBack(ctx context.Context, c *Canary, callback *Callback, p
 	return CanaryMasked
 }
 
-// CanaryResult is how a canary fared on one callback.
+// CanaryResult is a canary's result on one callback.
 type CanaryResult string
 
 // The results of a canary.
 const (
-	CanaryMasked     CanaryResult = "masked"     // it arrived, without its secrets
-	CanaryExposed    CanaryResult = "exposed"    // a secret arrived
-	CanaryUnreadable CanaryResult = "unreadable" // it arrived in a payload that cannot be searched
-	CanaryUnseen     CanaryResult = "unseen"     // it was delivered before a restart, and not searched
-	CanaryMissing    CanaryResult = "missing"    // acknowledged, and not at the destination when that was read
-	CanaryUnread     CanaryResult = "unread"     // acknowledged, and the destination could not be read
-	CanaryPending    CanaryResult = "pending"    // it has not arrived yet
-	CanaryLater      CanaryResult = "later"      // the callback came after the canary was sent, and gets none of it
-	// Others are outcomes with their cause: filtered: when, dead_lettered: leak.
+	CanaryMasked     CanaryResult = "masked"     // delivered without its secrets
+	CanaryExposed    CanaryResult = "exposed"    // delivered with at least one secret
+	CanaryUnreadable CanaryResult = "unreadable" // delivered in a payload that cannot be searched
+	CanaryUnseen     CanaryResult = "unseen"     // delivered before a restart, and not searched
+	CanaryMissing    CanaryResult = "missing"    // acknowledged, but missing when the destination was read
+	CanaryUnread     CanaryResult = "unread"     // acknowledged, but the destination could not be read
+	CanaryPending    CanaryResult = "pending"    // not delivered yet
+	CanaryLater      CanaryResult = "later"      // the callback started after the canary was sent, so it never gets the canary
+	// All other results are an outcome with its cause, such as filtered: when or dead_lettered: leak.
 )
 
-// CanaryResults returns how a canary fared so far, by callback: on those that were assigned
-// it, and on those that came later.
+// CanaryResults returns a canary's results so far, by callback. It covers the callbacks that were assigned
+// the canary, and those that started later.
 func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]CanaryResult, error) {
 	sights := c.Sights()
 	e, err := r.Explain(ctx, "", c.ID)
@@ -302,7 +298,7 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 		case seen.Exposed:
 			result = CanaryExposed
 		case end.Outcome != auditrelay.Pending && end.Outcome != auditrelay.Delivered:
-			result = CanaryResult(fmt.Sprintf("%s: %s", end.Outcome, end.Cause)) // a tombstone may have arrived
+			result = CanaryResult(fmt.Sprintf("%s: %s", end.Outcome, end.Cause)) // the destination may have a tombstone
 		case seen.Arrived && seen.Back != "":
 			result = seen.Back
 		case seen.Arrived:
@@ -317,7 +313,7 @@ func (r *Runtime) CanaryResults(ctx context.Context, c *Canary) (map[string]Cana
 	return results, nil
 }
 
-// startedAfter lists the callbacks that were added after an event, and so never get it.
+// startedAfter lists the callbacks that were added after an event and so never get it.
 func (r *Runtime) startedAfter(sequence uint64) (names []string, err error) {
 	states, err := delivery.States(r.journal)
 	for _, s := range states {

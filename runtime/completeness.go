@@ -9,37 +9,37 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// MaxDays is the most days that Completeness tells of.
+// MaxDays is the maximum number of days that Completeness returns.
 const MaxDays = 92
 
-// maxDeadCounted is how many dead letters Completeness looks at.
+// maxDeadCounted is the maximum number of dead letters that Completeness reads.
 const maxDeadCounted = 20_000
 
-// Completeness says, day by day in UTC, whether each accepted event has its outcome, and
-// whether the logs of proofs are as they were signed.
+// Completeness says for each UTC day whether each accepted event has an outcome, and whether the logs of
+// proofs match their signatures.
 type Completeness struct {
 	At   time.Time
-	Days []CompleteDay // the latest first
-	Logs []CompleteLog // that of accepted events first
-	// DeadLetters: only the first ones of them were counted by day.
+	Days []CompleteDay // newest first
+	Logs []CompleteLog // the log of accepted events first
+	// DeadLettersCut: only the first dead letters were counted by day, since there are too many.
 	DeadLettersCut bool
 }
 
-// CompleteDay is one day of the journal. Sequences are given without gaps, so First and Next
-// say how many events were accepted.
+// CompleteDay is one day of the journal. Sequences have no gaps, so First and Next give the number of
+// accepted events.
 type CompleteDay struct {
 	Day         time.Time
-	First, Next uint64 // the day's events, half open
-	Erased      uint64 // of them, with their period's key
-	// Forgotten: retention has removed events of the day, or may have: it is the oldest.
+	First, Next uint64 // the half-open range of the day's events
+	Erased      uint64 // number of the day's events whose period key was destroyed
+	// Forgotten: retention has removed events of the day. For the oldest day it may have done so.
 	Forgotten bool
 	// Signed: a checkpoint covers all of the day's accepted events.
 	Signed bool
-	// Open are the callbacks on which events of the day are pending, or set aside.
+	// Open lists the callbacks that have pending events or dead letters of the day.
 	Open []CompleteCallback
 }
 
-// CompleteCallback is what is left of a day on one callback.
+// CompleteCallback is the open work of a day on one callback.
 type CompleteCallback struct {
 	Callback    string
 	Pending     bool // at least one event has no outcome yet
@@ -48,17 +48,17 @@ type CompleteCallback struct {
 
 // CompleteLog is one log of proofs.
 type CompleteLog struct {
-	Callback string // empty: what was accepted
-	Size     uint64 // entries
-	Signed   uint64 // of them, covered by the last checkpoint
+	Callback string // empty for the log of accepted events
+	Size     uint64 // number of entries
+	Signed   uint64 // number of entries that the last checkpoint covers
 	SignedAt time.Time
-	// Fault says why the checkpoint and the log do not agree; empty if they do. The check
-	// reads the log's hashes, not its entries: VerifyJournal reads all.
+	// Fault says why the checkpoint and the log do not match; empty if they match. The check reads the
+	// log's hashes, not its entries. VerifyJournal reads everything.
 	Fault string
 }
 
-// Completeness looks at the last days, at most MaxDays. It reads indices, not events, so
-// that it takes about as long for a million of them as for one. ctx bounds it.
+// Completeness checks the last days, at most MaxDays. It reads indices and no events, so its duration
+// hardly depends on the number of events. It stops when ctx ends.
 func (r *Runtime) Completeness(ctx context.Context, days int) (Completeness, error) {
 	out := Completeness{At: time.Now().UTC()}
 	states, err := delivery.States(r.journal)
@@ -119,7 +119,7 @@ func (r *Runtime) days(now time.Time, n int) (days []CompleteDay) {
 	return days
 }
 
-// completeLane adds what a callback has of each day, and its log.
+// completeLane adds a callback's open work of each day, and its log.
 func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) error {
 	dead := make([]uint64, len(out.Days))
 	err := delivery.EachDead(r.journal, s, func(sequence uint64) bool {
@@ -163,8 +163,8 @@ func (r *Runtime) completeLane(out *Completeness, s *delivery.State, left *int) 
 	return err
 }
 
-// completeLog holds a log against its last checkpoint. size is how many entries it has, if
-// that is known without reading it.
+// completeLog compares a log with its last checkpoint. size is the number of its entries, if that is known
+// without reading the log.
 func (r *Runtime) completeLog(callback, name string, size uint64, at time.Time) (out CompleteLog, err error) {
 	if size == 0 {
 		if size, err = r.journal.TreeSize(name); err != nil {
@@ -189,8 +189,8 @@ func (r *Runtime) completeLog(callback, name string, size uint64, at time.Time) 
 	return out, nil
 }
 
-// lastSignedAccepted is when the log of what was accepted was signed last, zero if it was
-// not since the start.
+// lastSignedAccepted returns when the log of accepted events was last signed, or the zero time if it was
+// not signed since the start.
 func (r *Runtime) lastSignedAccepted() time.Time {
 	if r.signing == nil {
 		return time.Time{}

@@ -20,23 +20,23 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// DeadLetterFilter chooses dead letters of one callback: those for which every set field
-// says so. Its zero value chooses all.
+// DeadLetterFilter selects dead letters of one callback. A dead letter must match every field that is set.
+// The zero value selects all.
 type DeadLetterFilter struct {
 	Causes    []auditrelay.Cause `json:"causes,omitempty"`
 	Filters   []string           `json:"filters,omitempty"` // names of the filters that failed
 	Actions   []string           `json:"actions,omitempty"`
 	Tables    []string           `json:"tables,omitempty"` // values of table_name, as accepted
 	Sequences []uint64           `json:"sequences,omitempty"`
-	// From and To bound the time at which the event was set aside, half open.
+	// From and To are the half-open range of the times at which events became dead letters.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 }
 
-// maxChosen bounds each list of a DeadLetterFilter.
+// maxChosen limits each list of a DeadLetterFilter.
 const maxChosen = 10_000
 
-// match is a prepared filter.
+// match returns a prepared predicate for the filter.
 func (f *DeadLetterFilter) match() (func(*delivery.DeadLetter) bool, error) {
 	for _, n := range []int{len(f.Causes), len(f.Filters), len(f.Actions), len(f.Tables), len(f.Sequences)} {
 		if n > maxChosen {
@@ -62,13 +62,13 @@ func (f *DeadLetterFilter) match() (func(*delivery.DeadLetter) bool, error) {
 	}, nil
 }
 
-// DeadReplayRequest asks for a replay of dead letters by filter.
+// DeadReplayRequest asks for a replay of the dead letters that a filter selects.
 type DeadReplayRequest struct {
 	Callback string
 	Filter   DeadLetterFilter
-	// Rate is how many events a second the callback is given at most; 0: no limit.
+	// Rate is the maximum number of events per second; 0: no limit.
 	Rate   float64
-	DryRun bool // count, and start nothing
+	DryRun bool // count, but start nothing
 	By     By
 }
 
@@ -79,9 +79,9 @@ const (
 	DeadReplayCancelled = "cancelled"
 )
 
-// DeadReplay is a replay of dead letters by filter: a job that gives dead letters to their
-// callback again, in order of sequence. It survives a restart, and gives each sequence at
-// most once: what it gave and how far it is are one transaction.
+// DeadReplay is a replay of dead letters by filter: a job that passes dead letters to their callback again,
+// in order of sequence. It survives a restart. One transaction contains each step's dead letters and its
+// progress, so the job passes each sequence at most once.
 type DeadReplay struct {
 	ID       string           `json:"id"`
 	Callback string           `json:"callback"`
@@ -91,22 +91,22 @@ type DeadReplay struct {
 	State    string           `json:"state"`
 	Started  time.Time        `json:"started"`
 	Ended    time.Time        `json:"ended,omitzero"`
-	Matched  uint64           `json:"matched"` // when it was asked for
-	Given    uint64           `json:"given"`   // so far; what a cancellation took back is not counted
-	After    uint64           `json:"after"`   // it is through with the dead letters up to here
-	Last     uint64           `json:"last"`    // and ends with this one: later dead letters are not its own
+	Matched  uint64           `json:"matched"` // number at the time of the request
+	Given    uint64           `json:"given"`   // number so far, without those that a cancellation took back
+	After    uint64           `json:"after"`   // the job has processed the dead letters up to this sequence
+	Last     uint64           `json:"last"`    // the job ends at this sequence; it ignores later dead letters
 	Error    string           `json:"error,omitempty"`
 }
 
-// deadReplays are the jobs of one runtime.
+// deadReplays holds the jobs of one runtime.
 type deadReplays struct {
 	mu   sync.Mutex
 	jobs map[string]*deadJob
 }
 
-// deadJob is one job. Its DeadReplay is replaced, never changed.
+// deadJob is one job. Its DeadReplay is replaced, never modified.
 type deadJob struct {
-	step   sync.Mutex // held for a step, and while it is cancelled
+	step   sync.Mutex // held during a step and during cancellation
 	cancel context.CancelFunc
 
 	mu  sync.Mutex
@@ -127,7 +127,7 @@ func (j *deadJob) store(now DeadReplay) {
 
 const deadReplayPrefix = "dead-replay/"
 
-// keptJobs is how many jobs that have ended are listed.
+// keptJobs is the number of finished jobs that are listed.
 const keptJobs = 100
 
 func deadReplayKey(id string) journal.Key { return journal.MetaKey(deadReplayPrefix + id) }
@@ -135,7 +135,7 @@ func deadReplayKey(id string) journal.Key { return journal.MetaKey(deadReplayPre
 // ErrNoDeadReplay: no replay of dead letters has this id.
 var ErrNoDeadReplay = errors.New("no such replay of dead letters")
 
-// put adds the job's record to tx. It holds nothing of an event.
+// put adds the job's record to tx. The record contains no event data.
 func (d *DeadReplay) put(tx *journal.Tx) error {
 	value, err := json.Marshal(d)
 	if err != nil {
@@ -145,14 +145,14 @@ func (d *DeadReplay) put(tx *journal.Tx) error {
 	return nil
 }
 
-// cancelled is the own record of the end of a job.
+// cancelled returns the own record of a job's cancellation.
 func (d *DeadReplay) cancelled(by By) *Change {
 	return &Change{By: by, Act: "cancel", Action: auditrelay.ActionBlocked, Table: tableDeadLetter, Object: d.Callback, After: map[string]any{"replay": d.ID}, MakesRoom: true}
 }
 
-// StartDeadReplay starts a replay of dead letters by filter, with the callback's current
-// filters and sink; they emit nothing. It returns once the job is durable. A dry run
-// returns what it would be, without an id.
+// StartDeadReplay starts a replay of dead letters by filter, with the callback's current filters and sink.
+// The filters emit nothing. It returns once the job is durable. A dry run returns the job that would start,
+// without an id.
 //
 // Errors: ErrNoCallback; ErrTooLarge for the filter; *UnavailableError.
 func (r *Runtime) StartDeadReplay(_ context.Context, req DeadReplayRequest) (DeadReplay, error) {
@@ -193,7 +193,7 @@ func (r *Runtime) StartDeadReplay(_ context.Context, req DeadReplayRequest) (Dea
 	return job, nil
 }
 
-// forgetJobs deletes the records of the oldest jobs that have ended, but for keptJobs.
+// forgetJobs deletes the records of the oldest finished jobs beyond keptJobs.
 func (r *Runtime) forgetJobs(tx *journal.Tx) {
 	all := r.DeadReplays()
 	ended := slices.DeleteFunc(all, func(d DeadReplay) bool { return d.State == DeadReplayRunning })
@@ -206,7 +206,7 @@ func (r *Runtime) forgetJobs(tx *journal.Tx) {
 	}
 }
 
-// openJobs goes on with the jobs of the life before.
+// openJobs continues the jobs of earlier runs.
 func (r *Runtime) openJobs() error {
 	from, to := journal.All(journal.KindMeta)
 	return r.journal.Scan(from, to, func(k journal.Key, value []byte) error {
@@ -222,7 +222,7 @@ func (r *Runtime) openJobs() error {
 	})
 }
 
-// runJob lists a job, and runs it if it has not ended.
+// runJob lists a job, and runs it if it has not finished.
 func (r *Runtime) runJob(now DeadReplay) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	j := &deadJob{cancel: cancel, now: now}
@@ -242,20 +242,20 @@ func (r *Runtime) runJob(now DeadReplay) {
 	})
 }
 
-// The pace of a job: how often one with a rate gives, how long each waits for a callback
-// that is not configured now or a journal that cannot write, and the most for one step.
+// The timing of jobs: how often a job with a rate takes a step, how long a job waits for a callback that is
+// not configured or a journal that cannot write, and the maximum size of a step.
 const (
 	giveEvery  = 100 * time.Millisecond
 	giveAgain  = 5 * time.Second
 	giveAtMost = 10_000
 )
 
-// giveAll runs a job until it is through, cancelled, or the runtime closes.
+// giveAll runs a job until it is finished or cancelled, or the runtime closes.
 func (r *Runtime) giveAll(ctx context.Context, j *deadJob) {
 	job := j.load()
 	match, err := job.Filter.match()
 	if err != nil {
-		return // it was checked when it was made
+		return // cannot happen: it was checked when it was created
 	}
 	allowance, begun := 0.0, time.Now()
 	for ctx.Err() == nil && j.load().State == DeadReplayRunning {
@@ -293,7 +293,7 @@ func (r *Runtime) giveAll(ctx context.Context, j *deadJob) {
 	}
 }
 
-// give makes one step of a job: what it gives and how far it is then are one transaction.
+// give runs one step of a job. One transaction contains the step's dead letters and the progress.
 func (r *Runtime) give(ctx context.Context, j *deadJob, match func(*delivery.DeadLetter) bool, limit int) (n int, err error) {
 	j.step.Lock()
 	defer j.step.Unlock()
@@ -322,8 +322,8 @@ func (r *Runtime) give(ctx context.Context, j *deadJob, match func(*delivery.Dea
 	return n, nil
 }
 
-// DeadReplays lists the replays of dead letters by filter, oldest first: those that run,
-// and the last 100 that have ended.
+// DeadReplays lists the replays of dead letters by filter, oldest first: the running ones and the last 100
+// finished ones.
 func (r *Runtime) DeadReplays() []DeadReplay {
 	r.dead.mu.Lock()
 	defer r.dead.mu.Unlock()
@@ -337,9 +337,9 @@ func (r *Runtime) DeadReplays() []DeadReplay {
 	return list
 }
 
-// CancelDeadReplay ends a job. Dead letters that it gave and that are not being processed
-// yet are dead letters as before; the others go on. One that has ended stays as it is.
-// ErrNoDeadReplay: there is no such job.
+// CancelDeadReplay ends a job. Dead letters that the job passed on and that wait for processing become
+// plain dead letters again. Those in processing continue. A finished job does not change. ErrNoDeadReplay:
+// no job has this id.
 func (r *Runtime) CancelDeadReplay(ctx context.Context, id string, by By) (DeadReplay, error) {
 	r.dead.mu.Lock()
 	j := r.dead.jobs[id]
@@ -362,7 +362,7 @@ func (r *Runtime) CancelDeadReplay(ctx context.Context, id string, by By) (DeadR
 				return err
 			}
 			if after = to; was == DeadReplayDone && n == 0 && next.State == DeadReplayDone {
-				return nil // it is through
+				return nil // the job has finished
 			}
 			next.Given -= min(next.Given, uint64(n))
 			if next.State != DeadReplayCancelled {
@@ -373,7 +373,7 @@ func (r *Runtime) CancelDeadReplay(ctx context.Context, id string, by By) (DeadR
 			next.State, next.Ended = DeadReplayCancelled, now.UTC()
 			return next.put(tx)
 		})
-		if errors.Is(err, ErrNoCallback) { // it waits for a callback that is not configured
+		if errors.Is(err, ErrNoCallback) { // the job waits for a callback that is not configured
 			tx := new(journal.Tx)
 			next.State, next.Ended = DeadReplayCancelled, time.Now().UTC()
 			if err = errors.Join(next.put(tx), next.cancelled(by).append(tx)); err == nil {

@@ -11,24 +11,24 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// result is what a goroutine reports back.
+// result is what a goroutine of the pump reports.
 type result struct {
 	taken  bool
-	batch  *delivery.Assembled // of a take
-	held   *grant              // memory of batch, to be released when it is sealed; or nil
-	sent   *delivery.Sent      // of a delivery
+	batch  *delivery.Assembled // set for a take
+	held   *grant              // the batch's memory until the batch is sealed; or nil
+	sent   *delivery.Sent      // set for a delivery
 	number uint64
 	err    error
 
-	begun time.Time // of a delivery: when the sink was called, for how long, with how much
+	begun time.Time // set for a delivery: start, duration and size of the sink's call
 	took  time.Duration
 	bytes int
 }
 
 func (r *result) failed() bool { return r.err != nil || r.sent.Err != nil && !r.sent.Replaced() }
 
-// deliver makes one attempt at one payload of that size, or at ready, which has its slot
-// and its memory.
+// deliver attempts to send one payload of that size. If ready is not nil, it is that payload and already
+// has its slot and its memory.
 func (p *pump) deliver(ctx context.Context, number uint64, size int64, ready *fresh) {
 	res := result{number: number}
 	if ready != nil {
@@ -52,7 +52,7 @@ func (p *pump) deliver(ctx context.Context, number uint64, size int64, ready *fr
 	p.results <- res
 }
 
-// attempt sends sealed, or where that is nil what is stored under the result's number.
+// attempt sends sealed. If sealed is nil, it sends the payload that is stored under the result's number.
 func (p *pump) attempt(ctx context.Context, res *result, sealed *auditrelay.Payload) {
 	var payload auditrelay.Payload
 	var err error
@@ -71,14 +71,14 @@ func (p *pump) attempt(ctx context.Context, res *result, sealed *auditrelay.Payl
 		res.took = time.Since(res.begun)
 	})
 	if lapsed != nil && (res.begun.IsZero() || err != nil) {
-		res.err = lapsed // broken off by us
+		res.err = lapsed // the relay cancelled the delivery itself
 		return
 	}
 	if err == nil {
 		p.callback.latency.observe(res.took)
 		p.r.sight(ctx, &p.callback.Callback, p.place.Replay, &payload, receipt)
 	}
-	if err != nil { // a refused payload is rendered anew
+	if err != nil { // renders the replacement of a rejected payload
 		p.callback.rendering.Lock()
 		defer p.callback.rendering.Unlock()
 	}
@@ -100,15 +100,15 @@ func deliver(ctx context.Context, sink auditrelay.Sink, payload auditrelay.Paylo
 	return sink.Deliver(ctx, payload)
 }
 
-// fresh is a payload that was sealed just now, with its memory. Its first attempt need not
-// read it back; each further one does.
+// fresh is a payload that was just sealed, with its memory. Its first attempt need not read the payload
+// from the journal. Each retry does.
 type fresh struct {
 	payload auditrelay.Payload
 	held    *grant
 }
 
-// keepFresh keeps what a take sealed for the look that follows, with a part of the take's
-// memory.
+// keepFresh keeps the payloads that a take sealed, with a part of the take's memory, for the next call of
+// advance.
 func (p *pump) keepFresh(batch *delivery.Assembled, held *grant) {
 	for _, payload := range batch.Sealed() {
 		if part := held.split(copiesOfPayload * int64(len(payload.Body))); part != nil {
@@ -120,8 +120,8 @@ func (p *pump) keepFresh(batch *delivery.Assembled, held *grant) {
 	}
 }
 
-// takeFresh returns the payload of that number if it was kept and can be sent at once, with
-// a slot: who waits for one holds no memory.
+// takeFresh returns the payload of that number, with a slot, if it was kept and can be sent at once. A
+// delivery that waits for a slot must not hold memory.
 func (p *pump) takeFresh(number uint64) *fresh {
 	f := p.fresh[number]
 	if f == nil {
@@ -144,7 +144,7 @@ func (p *pump) releaseHeld() {
 	p.held = nil
 }
 
-// dropFresh forgets what was kept and not taken.
+// dropFresh forgets the kept payloads that no delivery took.
 func (p *pump) dropFresh() {
 	for _, f := range p.fresh {
 		f.held.release()
@@ -152,10 +152,10 @@ func (p *pump) dropFresh() {
 	p.fresh = nil
 }
 
-// settle brings a result, and all that wait beside it, into the machine.
+// settle passes a result, and all results that wait with it, to the state machine.
 func (p *pump) settle(ctx context.Context, first result) {
 	var sealed []result
-	err := p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
+	err := p.commit(ctx, func(tx *journal.Tx) error { // commit logs its failure
 		for res, more := first, true; more; {
 			p.out--
 			p.held = append(p.held, res.held)
@@ -188,7 +188,8 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 	now := time.Now()
 	switch {
 	case res.taken && res.err != nil:
-		// What is pending is not erased; the lane began, or was told to replay, after that.
+		// A pending event cannot be erased. So the lane started, or its replay was requested, after the
+		// erasure.
 		if erased, ok := errors.AsType[*journal.ErasedError](res.err); ok && erased.To > erased.From {
 			return p.machine.SkipErased(tx, now, erased.To)
 		}
@@ -200,7 +201,7 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 		p.machine.SetTried(p.r.tried(p.callback.Name))
 		return p.machine.Seal(tx, now, res.batch, p.place)
 	case ctx.Err() != nil && res.failed():
-		p.machine.Abandon(res.number) // broken off by us; not the destination's failure
+		p.machine.Abandon(res.number) // the relay cancelled the delivery; this is not the destination's failure
 		return nil
 	case res.err != nil:
 		p.machine.Unsettle(now, res.number, res.err)
@@ -216,20 +217,20 @@ func (p *pump) absorb(ctx context.Context, tx *journal.Tx, res result) error {
 	return err
 }
 
-// attempted notes an attempt whose payload is still there.
+// attempted stores an attempt whose payload still exists.
 func (p *pump) attempted(res *result) {
 	number, _ := p.machine.Tried(res.number)
 	p.attemptedAs(res, number)
 }
 
-// attemptedAs notes an attempt, its payload's number-th. The machine has settled it.
+// attemptedAs stores an attempt with its number, after the state machine has settled the payload.
 func (p *pump) attemptedAs(res *result, number int) {
 	if res.begun.IsZero() {
-		return // the journal could not be read; the destination saw nothing
+		return // the journal could not be read, so the destination got no request
 	}
 	a := Attempt{Payload: res.number, Number: number, At: res.begun, Took: res.took, Bytes: res.bytes, Result: AttemptDelivered}
 	switch {
-	case res.err != nil: // it was refused, and what is to take its place could not be made
+	case res.err != nil: // the destination rejected the payload, and rendering its replacement failed
 		a.Result = AttemptRetried
 		a.failedWith(res.err)
 	case res.sent.Err != nil:

@@ -13,20 +13,20 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// DeliveryState is where one payload is.
+// DeliveryState is the state of one payload.
 type DeliveryState string
 
 const (
-	DeliveryWaiting   DeliveryState = delivery.Waiting // sealed, and not tried yet since start
+	DeliveryWaiting   DeliveryState = delivery.Waiting // sealed, but not tried since the start
 	DeliverySending   DeliveryState = delivery.Sending
-	DeliveryFailing   DeliveryState = delivery.Failing // its last attempt failed; it is tried again
+	DeliveryFailing   DeliveryState = delivery.Failing // the last attempt failed; the relay will retry
 	DeliveryDelivered DeliveryState = delivery.Settled
-	DeliveryReplaced  DeliveryState = delivery.Replaced  // refused for good
+	DeliveryReplaced  DeliveryState = delivery.Replaced  // permanently rejected by the destination
 	DeliveryGivenUp   DeliveryState = delivery.GaveUp    // the callback was detached or removed
 	DeliveryErased    DeliveryState = delivery.Forgotten // its encryption period was erased
 )
 
-// DeliveryUndelivered is for a DeliveryQuery alone: waiting, sending or failing.
+// DeliveryUndelivered is only for a DeliveryQuery. It means waiting, sending or failing.
 const DeliveryUndelivered DeliveryState = "undelivered"
 
 // DeliveryStates returns all states of a delivery.
@@ -34,53 +34,53 @@ func DeliveryStates() []DeliveryState {
 	return []DeliveryState{DeliveryWaiting, DeliverySending, DeliveryFailing, DeliveryDelivered, DeliveryReplaced, DeliveryGivenUp, DeliveryErased}
 }
 
-// Delivery is one payload of a callback: on its way, or what is kept of it afterwards.
-// Everything but History survives a restart.
+// Delivery is one payload of a callback, undelivered or settled. Everything but History survives a restart.
 type Delivery struct {
 	Callback string
-	Replay   string // the replay's id; empty for the callback itself
+	Replay   string // the replay's id; empty for the callback's own payloads
 	Payload  uint64
 	State    DeliveryState
 	Manifest bool
-	// DeadLetters: it delivers dead letters that are replayed.
+	// DeadLetters: the payload contains replayed dead letters.
 	DeadLetters bool
 	Key         string
-	First, Last uint64 // the range of its records' sequences; both 0 for a manifest
-	Attempts    int    // since start, or until it was settled
+	First, Last uint64 // the records' first and last sequence; both 0 for a manifest
+	Attempts    int    // number since the start, or until the payload was settled
 
-	// Known until it is settled.
-	Records    uint64 // tombstones included
+	// Known until the payload is settled.
+	Records    uint64 // including tombstones
 	Tombstones uint64
-	Bytes      int64     // of its body
-	Oldest     time.Time // when its oldest record was received
-	NextTry    time.Time // zero if it does not wait for a time
+	Bytes      int64     // size of the body
+	Oldest     time.Time // when the relay received the oldest record
+	NextTry    time.Time // zero if the next attempt does not depend on time
 
-	// Known from then on.
+	// Known once the payload is settled.
 	At                    time.Time // when it was settled
 	Location, Version     string
 	Duplicate, Unverified bool
-	Error                 string // why it was replaced or given up
+	Error                 string // why the payload was replaced or given up
 	Cause                 auditrelay.Cause
-	By                    []uint64 // the payloads that took its place
+	By                    []uint64 // the payloads that replaced it
 
-	// History has its attempts that are kept, oldest first: none after a restart.
+	// History has the stored attempts, oldest first. It is empty after a restart.
 	History []Attempt
 }
 
 // DeliveryQuery selects deliveries.
 type DeliveryQuery struct {
-	// Callback with its replays, or one replay by its name, callback@id. Empty: all.
+	// Callback selects a callback and its replays, or one replay by its name, callback@id. Empty: all.
 	Callback string
-	State    DeliveryState // or DeliveryUndelivered; empty: all
-	// ID of an event, and its namespace (empty: any): only payloads that held it.
+	State    DeliveryState // a state or DeliveryUndelivered; empty: all
+	// ID selects the payloads that contained the event with this ID and Namespace. An empty Namespace means
+	// any.
 	Namespace, ID string
-	After         string // the next of the page before
-	Limit         int    // at most; 0 means 100, the maximum is 1,000
+	After         string // the next of the previous page
+	Limit         int    // maximum number; 0 means 100, the maximum is 1,000
 }
 
-// Deliveries lists payloads, by callback and newest first. next is the After of the next
-// page, empty at the end. A page may be shorter than the limit, even empty, before the
-// end: looking for a rare state is done in steps.
+// Deliveries lists payloads by callback, newest first. next is the After of the next page, or empty at the
+// end. A page may have fewer payloads than the limit, even none, before the end: a search for a rare state
+// takes several calls.
 //
 // Errors: ErrNoCallback; ErrNotSeen for the ID; ErrBadPage for After.
 func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Delivery, next string, err error) {
@@ -129,7 +129,7 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 		}
 		var found []delivery.Delivery
 		if event != nil {
-			if name == after { // the lane's are on one page
+			if name == after { // one page contains all of the lane's
 				continue
 			}
 			found, err = r.holding(ctx, s, event, keep)
@@ -154,7 +154,7 @@ func (r *Runtime) Deliveries(ctx context.Context, q DeliveryQuery) (list []Deliv
 
 const pageMark = ":"
 
-// page reads After: the lane to go on with, and the number below which.
+// page parses After: the lane to continue with, and the number below which to continue.
 func (q *DeliveryQuery) page() (after string, below uint64, err error) {
 	if q.After == "" {
 		return "", 0, nil
@@ -169,7 +169,7 @@ func (q *DeliveryQuery) page() (after string, below uint64, err error) {
 	return after, below, nil
 }
 
-// lanes returns those of a callback, or all, by name.
+// lanes returns the lanes of a callback, or all lanes, by name.
 func (r *Runtime) lanes(callback string) ([]*delivery.State, error) {
 	states, err := delivery.States(r.journal)
 	if err != nil {
@@ -186,7 +186,7 @@ func (r *Runtime) lanes(callback string) ([]*delivery.State, error) {
 	return states, nil
 }
 
-// holding returns the payloads that held an event, newest first.
+// holding returns the payloads that contained an event, newest first.
 func (r *Runtime) holding(ctx context.Context, s *delivery.State, e *auditrelay.Event, keep func(*delivery.Delivery) bool) ([]delivery.Delivery, error) {
 	end, err := delivery.Explain(r.journal, s, e)
 	if err != nil || len(end.Payloads) == 0 {
@@ -206,14 +206,14 @@ func (r *Runtime) holding(ctx context.Context, s *delivery.State, e *auditrelay.
 	return list, nil
 }
 
-// nothingSealed reports whether a running lane has no payload on its way.
+// nothingSealed reports whether a running lane has no undelivered payload.
 func (r *Runtime) nothingSealed(lane string) bool {
 	p, err := r.pump(lane)
 	return err == nil && p.seen.Load().InFlight == 0
 }
 
-// live asks a running lane about its sealed payloads. One that does not answer soon, as
-// while the journal cannot write, is listed by what is durable alone.
+// live asks a running lane about its sealed payloads. A lane may not answer in time, for example while the
+// journal cannot write. The list then uses only durable state.
 func (r *Runtime) live(ctx context.Context, lane string) (live map[uint64]delivery.Live) {
 	p, err := r.pump(lane)
 	if err != nil {

@@ -11,27 +11,27 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Why new events are refused: Stats.NotAcceptingReason, and the keys of Stats.Refused.
+// The reasons for rejecting new events: the values of Stats.NotAcceptingReason and the keys of
+// Stats.Refused.
 const (
-	refusedQuota    = "quota"    // of the journal
-	refusedReserve  = "reserve"  // of its disk
-	refusedInodes   = "inodes"   // of its disk
-	refusedCallback = "callback" // a required one holds too much
-	refusedJournal  = "journal"  // it has failed
-	refusedFilter   = "filter"   // one before the journal cannot judge
+	refusedQuota    = "quota"    // the journal's quota is reached
+	refusedReserve  = "reserve"  // the disk's reserve is reached
+	refusedInodes   = "inodes"   // the disk has too few free inodes
+	refusedCallback = "callback" // a required callback holds too many events
+	refusedJournal  = "journal"  // the journal has failed
+	refusedFilter   = "filter"   // a filter before the journal cannot process events
 	refusedClosing  = "closing"
-	refusedShare    = "share" // of one sender; others are accepted
+	refusedShare    = "share" // one sender has used its share; the relay accepts events of others
 )
 
-// doorPause is how long Submit must succeed before the door counts as open. A journal at
-// its limit rejects large events and accepts small ones; so the log has one line, not
-// many.
+// doorPause is how long Submit must succeed before the relay counts as accepting again. A journal at its
+// limit rejects large events and still accepts small ones; without the pause it would log each change.
 const doorPause = 10 * time.Second
 
-// shareLog is the least time between two log lines about senders at their share.
+// shareLog is the minimum time between two log lines about senders that have used their share.
 const shareLog = time.Minute
 
-// door knows whether events are accepted and logs each change once.
+// door tracks whether events are accepted, and logs each change once.
 type door struct {
 	log *slog.Logger
 	now func() time.Time
@@ -40,9 +40,9 @@ type door struct {
 	mu      sync.Mutex
 	reason  string
 	since   time.Time
-	last    time.Time         // of the last refusal
-	refused map[string]uint64 // rejected calls, by reason
-	shared  time.Time         // when a sender at its share was logged last
+	last    time.Time         // time of the last rejection
+	refused map[string]uint64 // number of rejected calls by reason
+	shared  time.Time         // when the last log line about a sender's share was written
 }
 
 // reasonOf classifies the error of a rejected call.
@@ -65,8 +65,8 @@ func reasonOf(err error) string {
 	return refusedJournal
 }
 
-// refuse records why events are rejected. call: a Submit was rejected, and counts;
-// otherwise Ready was asked.
+// refuse records why events are rejected. call says that a Submit was rejected, which counts; otherwise the
+// caller is Ready.
 func (d *door) refuse(err error, call bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,7 +89,7 @@ func (d *door) refuse(err error, call bool) {
 	d.log.Error("events are refused; senders get 503 and should retry", "reason", reason, "error", err)
 }
 
-// refuseOne records that one sender is refused, and others are not.
+// refuseOne records that one sender's events are rejected while those of others are accepted.
 func (d *door) refuseOne(principal string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,8 +119,8 @@ func (d *door) pass() {
 	d.shut.Store(false)
 }
 
-// state returns why events are rejected now, or "" if they are not, and the rejected
-// calls since start by reason.
+// state returns why events are currently rejected, or "" if they are accepted, and the number of rejected
+// calls since the start by reason.
 func (d *door) state() (reason string, refused map[string]uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

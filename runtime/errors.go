@@ -10,27 +10,25 @@ import (
 )
 
 var (
-	// ErrClosed is returned once Close or Drain has begun.
+	// ErrClosed: Close or Drain has begun.
 	ErrClosed = errors.New("the relay is shutting down")
-	// ErrTooLarge: one call contains too many events or bytes. The call never succeeds;
-	// split it.
+	// ErrTooLarge: one call contains too many events or bytes. A retry fails too; split the call.
 	ErrTooLarge = errors.New("too much for one call")
-	// ErrConflict: a different event with this id was accepted before, and stays.
+	// ErrConflict: the journal has a different event with this id, which stays.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
-	// ErrIngestFilter: a filter before the journal failed on this event. A retry fails
-	// too, until the filters change. Only a tombstone is stored.
+	// ErrIngestFilter: a filter before the journal failed on this event. A retry fails too until the
+	// filters change. The journal stores only a tombstone.
 	ErrIngestFilter = errors.New("a filter before the journal failed on it: nothing of it is kept but a tombstone")
-	// ErrFailed: a write to the journal failed, so it is unknown which events are
-	// durable. Nothing is accepted or recorded until the runtime is opened again.
+	// ErrFailed: a write to the journal failed, so it is unknown which events are durable. The runtime
+	// accepts and records nothing until it is opened again.
 	ErrFailed = journal.ErrFailed
-	// ErrOnPostgres: the journal is on Postgres, which has means of its own for a backup.
+	// ErrOnPostgres: the journal is on Postgres. Use Postgres's own tools for a backup.
 	ErrOnPostgres = errors.New("the journal is on Postgres: back the database up with pg_basebackup and the archive of its log, or with pg_dump of the schema; see docs/operators/postgres-journal.md")
-	// ErrNotSeen: no event has this id. It was never accepted here, or retention removed
-	// it.
+	// ErrNotSeen: no event has this id. The relay never accepted it, or retention removed it.
 	ErrNotSeen = errors.New("never seen here")
-	// ErrBadPage: the mark of a page is not one that was returned for such a query.
+	// ErrBadPage: the page marker does not come from such a query.
 	ErrBadPage = errors.New("not the mark of a page of this list")
-	// ErrReplayRange: the range to replay ends before it begins, or begins before what
+	// ErrReplayRange: the range to replay ends before it begins, or begins before the oldest event that
 	// retention keeps.
 	ErrReplayRange = errors.New("not a range that can be replayed")
 	// ErrNoCallback: no callback has this name.
@@ -39,18 +37,18 @@ var (
 	ErrNoDeadLetter = errors.New("no such dead letter")
 	// ErrNoQuarantineItem: the quarantine has no item with this number.
 	ErrNoQuarantineItem = quarantine.ErrNoItem
-	// ErrQuarantineItem: the item is larger than the quarantine allows. Nothing was
-	// stored. A retry fails too.
+	// ErrQuarantineItem: the item is larger than the quarantine allows. Nothing was stored, and a retry
+	// fails too.
 	ErrQuarantineItem = quarantine.ErrTooLarge
-	// ErrNotKept: the quarantine keeps only a digest of the item. Filters stand before
-	// the journal, and they cannot process invalid input. It matches ErrIngestFilter too:
-	// the input was not accepted, and a retry fails as well.
+	// ErrNotKept: the quarantine stored only a digest of the item. Filters run before the journal, and they
+	// cannot process invalid input. ErrNotKept also matches ErrIngestFilter: the input was not accepted,
+	// and a retry fails too.
 	ErrNotKept error = notKeptError{}
 )
 
-// UnavailableError says that nothing was accepted and that a retry may succeed: the disk
-// or the quota is full, a required callback is too far behind, the journal failed, or a
-// filter before the journal cannot run.
+// UnavailableError says that nothing was accepted and that a retry may succeed. The disk or the quota is
+// full, a required callback is too far behind, the journal failed, or a filter before the journal cannot
+// run.
 type UnavailableError struct {
 	// RetryAfter is the suggested pause before the retry.
 	RetryAfter time.Duration

@@ -7,23 +7,22 @@ import (
 	"auditrelay"
 )
 
-// eventSums keeps the SHA-256 of the newest events, so that callbacks with filters of
-// their own hash what they have in common once. An event never changes under its
-// sequence.
+// eventSums caches the SHA-256 of the newest events, so that callbacks with different filters hash an event
+// only once. The event of a sequence never changes.
 type eventSums struct {
 	slots [maxEventSums]eventSum
 }
 
-// maxEventSums is how many events are remembered; they take 0.8 MB.
+// maxEventSums is the number of cached events; they take 0.8 MB.
 const maxEventSums = 1 << 14
 
 type eventSum struct {
 	mu       sync.Mutex
-	sequence uint64 // 0: nothing
+	sequence uint64 // 0 if the slot is empty
 	sum      [sha256.Size]byte
 }
 
-// of returns the SHA-256 of an event's bytes. On nil it remembers nothing.
+// of returns the SHA-256 of an event's bytes. A nil receiver caches nothing.
 func (s *eventSums) of(e *auditrelay.Event) [sha256.Size]byte {
 	if s == nil || e.Sequence == 0 {
 		return sha256.Sum256(e.Data)
@@ -34,7 +33,7 @@ func (s *eventSums) of(e *auditrelay.Event) [sha256.Size]byte {
 	if slot.sequence < e.Sequence {
 		slot.sequence, slot.sum = e.Sequence, sha256.Sum256(e.Data)
 	}
-	if slot.sequence != e.Sequence { // a newer one's: who is far behind hashes for itself
+	if slot.sequence != e.Sequence { // the slot has a newer event, so a callback that is far behind hashes without the cache
 		return sha256.Sum256(e.Data)
 	}
 	return slot.sum

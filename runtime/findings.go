@@ -17,7 +17,7 @@ type findings struct {
 	counts map[string]uint64
 }
 
-// maxFindings bounds the number of names. A configuration has far fewer detectors.
+// maxFindings limits the number of names. A configuration has far fewer detectors.
 const maxFindings = 4096
 
 func (f *findings) add(detector string, n int) {
@@ -31,7 +31,7 @@ func (f *findings) add(detector string, n int) {
 	}
 }
 
-// touched counts the findings of a native filter's detectors. Its touches name them as
+// touched counts the findings of a native filter's detectors. Its touches name them in the form
 // "detect:NAME in FIELD".
 func (f *findings) touched(touched []filter.Touch) {
 	for _, t := range touched {

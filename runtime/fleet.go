@@ -11,26 +11,25 @@ import (
 	"auditrelay/runtime/internal/pgstore"
 )
 
-// Fleet is this process as one of several relays on one journal on Postgres. One of them
-// leads: it has the journal, and with it every callback. The others wait for its lease.
-// Await returns when this one may lead; then give the Fleet to Open in
-// JournalOptions.Postgres. It is safe for concurrent use.
+// Fleet makes this process one of several relays on one journal on Postgres. One relay leads: it owns the
+// journal and runs all callbacks. The others wait for the lease. Await returns when this relay may lead;
+// then pass the Fleet to Open in JournalOptions.Postgres. Fleet is safe for concurrent use.
 type Fleet struct {
 	*fleetMember
-	store *pgstore.Store // of the open journal; Open sets it
+	store *pgstore.Store // the store of the open journal; Open sets it
 }
 
-// fleetMember hides the exported name of what Fleet embeds.
+// fleetMember hides the exported name of the type that Fleet embeds.
 type fleetMember = pgstore.Member
 
-// FleetRelay is one relay of a fleet, FleetView all of them as one relay last saw them.
+// FleetRelay is one relay of a fleet. FleetView is the last state of all relays that one relay saw.
 type (
 	FleetRelay = pgstore.Relay
 	FleetView  = pgstore.View
 )
 
-// JoinFleet makes this process a relay of the fleet on the schema of o.Postgres. It returns
-// at once; Close leaves. me has name, address, version and the digest of the configuration.
+// JoinFleet adds this process to the fleet on the schema of o.Postgres. It returns at once. Close leaves
+// the fleet. me must have name, address, version and the digest of the configuration.
 func JoinFleet(o JournalOptions, me FleetRelay, log *slog.Logger) (*Fleet, error) {
 	p := o.Postgres
 	m, err := pgstore.Join(pgstore.Options{URL: p.URL, Schema: p.Schema, Lock: p.Takeover, Logger: log,
@@ -41,8 +40,8 @@ func JoinFleet(o JournalOptions, me FleetRelay, log *slog.Logger) (*Fleet, error
 	return &Fleet{fleetMember: m}, nil
 }
 
-// SetFile keeps a small file that follows the journal from relay to relay; Files returns
-// all of them. The journal must be open. It fails once another relay leads.
+// SetFile stores a small file that follows the journal from relay to relay. Files returns all such files.
+// The journal must be open. SetFile fails once another relay leads.
 func (f *Fleet) SetFile(name string, content []byte) error {
 	if f.store == nil {
 		return ErrClosed
@@ -50,22 +49,22 @@ func (f *Fleet) SetFile(name string, content []byte) error {
 	return f.store.SetFile(name, content)
 }
 
-// OutOfTurn reports whether Open failed since another relay of the fleet was faster: wait
-// again.
+// OutOfTurn reports whether Open failed because another relay of the fleet got the journal first. Call
+// Await again.
 func (f *Fleet) OutOfTurn(err error) bool { return errors.Is(err, journal.ErrLocked) }
 
-// Passing reports whether Open failed for something of the server that may pass by itself,
-// and says nothing of this relay's configuration.
+// Passing reports whether Open failed for a temporary reason on the server, rather than for an error in
+// this relay's configuration.
 func (f *Fleet) Passing(err error) bool { return pgstore.Passing(err) }
 
-// leasePause is how often a delivery looks whether there is a lease again.
+// leasePause is how often a delivery checks whether the lease is valid again.
 const leasePause = 50 * time.Millisecond
 
 // errLapsed: the relay cannot renew its lease of the journal.
 var errLapsed = errors.New("the lease of the journal has lapsed; the delivery is broken off")
 
-// inLease calls f with a context that ends with ctx, or where the lease of the journal
-// lapses. Without a lease nothing may leave: it waits for one.
+// inLease calls f with a context that ends with ctx or when the journal's lease lapses. Without a lease
+// nothing may be sent, so inLease first waits for one.
 func (r *Runtime) inLease(ctx context.Context, f func(ctx context.Context)) error {
 	lease := r.journal.Lease()
 	for lease.Err() != nil {

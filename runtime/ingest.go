@@ -18,28 +18,26 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ingestFilters process events before they are stored.
+// ingestFilters process events before the journal stores them.
 type ingestFilters struct {
 	judge   *judge
-	steps   Callback // that its filters are released with
+	steps   Callback // a Callback that only serves to release its filters
 	failing atomic.Bool
 }
 
-// SetIngest replaces the filters before the journal, between two events; see
-// Options.Ingest. The runtime owns the new filters from the call on, and closes the old
-// ones.
+// SetIngest replaces the filters before the journal, between two events; see Options.Ingest. The runtime
+// owns the new filters from the call on, and closes the old ones.
 func (r *Runtime) SetIngest(steps []Step) {
 	var next *ingestFilters
 	if len(steps) > 0 {
 		c := Callback{Name: "ingest", Steps: slices.Clone(steps)}
 		for i := range c.Steps {
-			c.Steps[i].Emits = nil // there is no event yet that a record could come from
+			c.Steps[i].Emits = nil // a record needs a source event in the journal, which does not exist yet
 		}
 		next = &ingestFilters{judge: r.judging().newJudge(&c), steps: c}
 		r.retain(c)
 	}
-	// Each Submit holds accepting for reading. With the write lock none is in the old
-	// filters.
+	// Each Submit holds accepting for reading. So under the write lock no Submit uses the old filters.
 	r.accepting.Lock()
 	old := r.ingest.Swap(next)
 	r.accepting.Unlock()
@@ -56,8 +54,8 @@ func (r *Runtime) closeIngest(f *ingestFilters) error {
 	return r.release(f.steps)
 }
 
-// filterIngest returns the event to store. An error means that there is no decision; the
-// sender may retry.
+// filterIngest returns the event to store. An error means that the filters made no decision; the sender may
+// retry.
 func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrelay.Event) (auditrelay.Event, error) {
 	mark := &auditrelay.Ingest{Digest: r.receivedDigest(e.Data)}
 	judged, err := f.judge.single(ctx, &e)
@@ -91,8 +89,8 @@ func (r *Runtime) filterIngest(ctx context.Context, f *ingestFilters, e auditrel
 
 var errCannotJudge = errors.New("a filter before the journal could not judge")
 
-// left returns e with the data that filters left. All that the journal stores beside the
-// data comes from there too.
+// left returns e with the data that the filters left. It takes all fields that the journal stores from that
+// data too.
 func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	received := e
 	e.Data = data
@@ -100,7 +98,7 @@ func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 		return r.leftMapped(e, &received)
 	}
 	now, err := ingest.Check(data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth, IDBytes: r.limits.IDBytes, Reserved: true})
-	if err != nil { // it lacks what an event must have
+	if err != nil { // it lacks a required field
 		return r.bare(e)
 	}
 	now.Provenance, now.Ingest, now.Namespace = e.Provenance, e.Ingest, e.Namespace
@@ -110,19 +108,19 @@ func (r *Runtime) left(e auditrelay.Event, data []byte) auditrelay.Event {
 	return now
 }
 
-// What filters left is bounded by what came and by what edits may add.
+// Limits of the filtered document: the received event and the maximum size of edits.
 const (
 	maxIngested      = 1 << 30
 	maxIngestedDepth = 10_000
 )
 
-// emptied is e without its data.
+// emptied returns e without its data.
 func (r *Runtime) emptied(e auditrelay.Event, mark *auditrelay.Ingest) auditrelay.Event {
 	e.Ingest, e.Data = mark, []byte("{}")
 	return r.bare(e)
 }
 
-// bare returns e without any text chosen by its sender, and without its time.
+// bare returns e without its time and without any text that its sender chose.
 func (r *Runtime) bare(e auditrelay.Event) auditrelay.Event {
 	e.ID = r.idDigest(e)
 	e.TimeFrom = auditrelay.TimeMissing
@@ -138,8 +136,8 @@ func (r *Runtime) idDigest(e auditrelay.Event) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// receivedDigest returns a keyed digest of the event as received. Equal events have equal
-// digests, however they are written.
+// receivedDigest returns a keyed digest of the event as received. Equal events have equal digests, even if
+// their JSON text differs.
 func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	mac.Write([]byte("received\x00"))
@@ -152,8 +150,7 @@ func (r *Runtime) receivedDigest(data []byte) (digest [16]byte) {
 	return digest
 }
 
-// bury stores the tombstones of events on which a filter failed, and namespaces that no
-// event had yet.
+// bury stores the tombstones of events on which a filter failed, and namespaces that had no event yet.
 func (r *Runtime) bury(events []auditrelay.Event, fresh []string) error {
 	var tx journal.Tx
 	for _, name := range fresh {
@@ -169,7 +166,7 @@ func (r *Runtime) bury(events []auditrelay.Event, fresh []string) error {
 	return nil
 }
 
-// atIngest returns the outcome of an event that ended before the journal.
+// atIngest returns the outcome of an event that a filter before the journal dropped or failed on.
 func atIngest(e *auditrelay.Event) (delivery.Judged, bool) {
 	if e.Ingest == nil || e.Ingest.Outcome == auditrelay.Pending {
 		return delivery.Judged{}, false
@@ -177,7 +174,7 @@ func atIngest(e *auditrelay.Event) (delivery.Judged, bool) {
 	return delivery.Judged{Event: e, Outcome: e.Ingest.Outcome, Cause: auditrelay.CauseIngest}, true
 }
 
-// single judges one event outside a chunk.
+// single processes one event outside a chunk.
 func (j *judge) single(ctx context.Context, e *auditrelay.Event) (delivery.Judged, error) {
 	select {
 	case w := <-j.idle:

@@ -18,39 +18,39 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// judge runs one callback's condition and filters, on several workers at a time.
+// judge runs one callback's condition and filters on several workers in parallel.
 type judge struct {
 	judging
 	callback  string
 	condition *condition
 	steps     []Step
-	gate      *gate.Gate        // nil: nothing is checked
-	format    *format.Formatter // nil: events leave as they are
+	gate      *gate.Gate        // nil if nothing is checked
+	format    *format.Formatter // nil if events are sent as they are
 	detectors *detect.Catalogue
-	emits     bool // a filter may
+	emits     bool // whether a filter may emit
 	findings  findings
-	shared    *shareGroup               // nil: with nobody
-	delivers  bool                      // the final document goes to a sink
-	alerts    bool                      // neither the condition nor a filter keeps an alert back
-	noOwn     bool                      // own records end as filtered
-	watched   []watch                   // by step, of those that observe
-	cost      atomic.Pointer[stepCost]  // nil: nothing is added up
-	trial     atomic.Pointer[trialStep] // nil: no rollout is under way
-	idle      chan *worker              // of fixed size; a nil stands for one not made yet
+	shared    *shareGroup               // nil if the callback shares with no other
+	delivers  bool                      // whether the final document goes to a sink
+	alerts    bool                      // whether alerts bypass condition and filters
+	noOwn     bool                      // whether own records end as filtered
+	watched   []watch                   // by step; used for observers
+	cost      atomic.Pointer[stepCost]  // nil if nothing is measured
+	trial     atomic.Pointer[trialStep] // nil if no rollout is in progress
+	idle      chan *worker              // has a fixed size; nil stands for a worker that is not created yet
 }
 
-// judging is what the judges of one runtime have in common.
+// judging holds the options that all judges of one runtime share.
 type judging struct {
 	workers    int
-	receiptKey []byte          // of the receipts' digests
-	sums       *eventSums      // nil: of no stored events
-	journal    string          // names the journal in formatted records
-	record     document.Limits // of one emitted record
+	receiptKey []byte          // keys the digests in receipts
+	sums       *eventSums      // nil if nothing is cached
+	journal    string          // the journal's name in formatted records
+	record     document.Limits // limits of one emitted record
 	log        *slog.Logger
 }
 
-// watch is how an observer has fared: its failures change nothing for an event,
-// and so are counted here and told once for each turn.
+// watch counts the failures of an observer. They have no effect on an event, so they are counted here and
+// logged once in each round.
 type watch struct {
 	failures atomic.Uint64
 	failing  atomic.Bool
@@ -61,7 +61,7 @@ func (o judging) newJudge(c *Callback) *judge {
 		watched: make([]watch, len(c.Steps)), idle: make(chan *worker, o.workers)}
 	var err error
 	if j.gate, err = c.newGate(); err != nil {
-		panic("a callback that was not checked: " + err.Error()) // rather than a gate that is open
+		panic("a callback that was not checked: " + err.Error()) // a failed check must not leave the gate open
 	}
 	if j.delivers {
 		j.format = format.New(c.Format, o.journal)
@@ -72,8 +72,8 @@ func (o judging) newJudge(c *Callback) *judge {
 	return j
 }
 
-// worker takes an idle worker, making it where it is not made yet. None need be
-// idle: the caller returns it with release.
+// worker takes an idle worker and creates it on first use. It waits until one is idle. The caller must
+// return the worker with release.
 func (j *judge) worker() *worker {
 	w := <-j.idle
 	if w == nil {
@@ -84,7 +84,7 @@ func (j *judge) worker() *worker {
 
 func (j *judge) release(w *worker) { j.idle <- w }
 
-// close closes all instances. No judging may be under way.
+// close closes all instances. No worker may be in use.
 func (j *judge) close() {
 	for range cap(j.idle) {
 		if w := <-j.idle; w != nil {
@@ -95,25 +95,24 @@ func (j *judge) close() {
 	}
 }
 
-// heldError says that an event could not be processed for lack of something on our side.
-// Nothing was decided, and the chunk is retried.
+// heldError says that an event could not be processed because the relay lacks a resource. The event has no
+// decision, and the chunk is retried.
 type heldError struct{ err error }
 
 func (e *heldError) Error() string { return e.err.Error() }
 func (e *heldError) Unwrap() error { return e.err }
 
-// What the filters may make of one chunk: bytes beside the accepted events' own, and
-// emitted records. What comes to more is cut: the rest is for the next chunk.
+// Limits for one chunk: the bytes that filters may add to the accepted events, and the number of emitted
+// records. If a chunk exceeds a limit, the rest becomes the next chunk.
 const (
 	maxJudged  = 32 << 20
 	maxEmitted = 16_384
 )
 
-// all judges events in parallel, with results in order. It may return fewer, at
-// least one where there is one, if the filters made too much of them or one of
-// them could not be judged for now. held is why the next could not be, nil where
-// nothing is in the way. An error means that none was judged. room bounds the bytes
-// that the filters may make, beside maxJudged.
+// all processes events in parallel and returns results in order. It may return fewer results than events,
+// but at least one unless it fails: the filters produced too much data, or one event could not be processed
+// now. held says why the next event could not be processed; nil if nothing prevents it. An error means that
+// no event was processed. room limits the bytes that the filters may produce, in addition to maxJudged.
 func (j *judge) all(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
 	if several, most := j.shared.several(); several && j.trial.Load() == nil {
 		return j.shared.all(ctx, j, events, room, most)
@@ -121,7 +120,7 @@ func (j *judge) all(ctx context.Context, events []auditrelay.Event, room int64) 
 	return j.judgeAll(ctx, events, room)
 }
 
-// judgeAll is all, without what others judged.
+// judgeAll is all without the results that other callbacks share.
 func (j *judge) judgeAll(ctx context.Context, events []auditrelay.Event, room int64) (judged []delivery.Judged, held, err error) {
 	r := round{judge: j, events: events, room: min(room, maxJudged), judged: make([]delivery.Judged, len(events)), width: j.width(), stride: stride}
 	if r.width > 1 {
@@ -136,16 +135,15 @@ func (j *judge) judgeAll(ctx context.Context, events []auditrelay.Event, room in
 	if r.failure == nil {
 		return judged, j.resting(), nil
 	}
-	// What stands before the first that was not judged is as good as ever: where a
-	// module rests, or a host is short of something, the callback goes on as far as
-	// it can.
+	// The results before the first failure are valid. If a module pauses or the host lacks a resource, the
+	// callback continues as far as it can.
 	if _, held := errors.AsType[*heldError](r.failure); held && len(judged) > 0 {
 		return judged, r.failure, nil
 	}
 	return nil, nil, r.failure
 }
 
-// width is how many events a worker judges side by side: one, unless a filter likes more.
+// width returns how many events a worker passes to the filters together: one, unless a filter prefers more.
 func (j *judge) width() int {
 	width := 1
 	for i := range j.steps {
@@ -156,10 +154,10 @@ func (j *judge) width() int {
 	return width
 }
 
-// maxWidth bounds width: each event has a document of its own.
+// maxWidth limits width, since each event has its own document.
 const maxWidth = 256
 
-// resting is why a filter would judge nothing now.
+// resting returns why a filter would not process events now.
 func (j *judge) resting() error {
 	for i := range j.steps {
 		if rester, ok := j.steps[i].Filter.(filter.Rester); ok && j.steps[i].Role != auditrelay.RoleObserve {
@@ -171,29 +169,28 @@ func (j *judge) resting() error {
 	return nil
 }
 
-// round is one chunk's way through a judge's workers.
+// round is the processing of one chunk by a judge's workers.
 type round struct {
 	judge  *judge
 	events []auditrelay.Event
-	room   int64             // bytes that the filters may make
-	judged []delivery.Judged // what was not judged stays without an event
-	width  int               // events that a worker judges side by side
+	room   int64             // limit of the bytes that the filters may produce
+	judged []delivery.Judged // an unprocessed entry has no event
+	width  int               // number of events that a worker processes together
 	stride int
 
 	next, grown, emitted atomic.Int64
 	once                 sync.Once
-	failure              error // read when all workers are done
+	failure              error // read only after all workers are done
 }
 
-// stride is how many events a worker takes at a time, and batchBytes how much of them it
-// judges side by side where a filter likes that.
+// stride is the number of events that a worker takes at a time. batchBytes limits the events that it passes
+// to filters together.
 const (
 	stride     = 16
 	batchBytes = 256 << 10
 )
 
-// work judges one stride after the other until nothing is left, too much was made,
-// or one of the workers failed.
+// work processes strides until no events are left, the output is too large, or a worker failed.
 func (r *round) work(ctx context.Context) {
 	w := r.judge.worker()
 	defer r.judge.release(w)
@@ -205,7 +202,7 @@ func (r *round) work(ctx context.Context) {
 	}
 }
 
-// judgeFrom judges events[from:to] and reports whether it could.
+// judgeFrom processes events[from:to] and reports whether it succeeded.
 func (r *round) judgeFrom(ctx context.Context, w *worker, from, to int) bool {
 	var events []*auditrelay.Event
 	for from < to {
@@ -236,8 +233,8 @@ func (r *round) judgeFrom(ctx context.Context, w *worker, from, to int) bool {
 	return true
 }
 
-// whole is what was judged without a gap, as far as one seal has room for it: the
-// workers notice only afterwards what they made together.
+// whole returns the results without gaps, as far as they fit in one seal. The workers run in parallel, so
+// they exceed the limit together before they notice.
 func (r *round) whole() []delivery.Judged {
 	grown, emitted := int64(0), 0
 	for i := range r.judged {
@@ -250,7 +247,7 @@ func (r *round) whole() []delivery.Judged {
 	return r.judged
 }
 
-// size is how much the filters made of an event.
+// size returns the number of bytes that the filters produced for an event.
 func size(j *delivery.Judged) int64 {
 	n := int64(0)
 	if j.Event != nil && !asAccepted(j) {
@@ -262,12 +259,12 @@ func size(j *delivery.Judged) int64 {
 	return n
 }
 
-// asAccepted reports whether what goes out is the event's own bytes.
+// asAccepted reports whether the outgoing document is the event's own bytes.
 func asAccepted(j *delivery.Judged) bool {
 	return len(j.Data) > 0 && len(j.Event.Data) > 0 && &j.Data[0] == &j.Event.Data[0]
 }
 
-// one brings one event to its outcome, and takes its digests for the receipt.
+// one processes one event and computes its digests for the receipt.
 func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delivery.Judged, error) {
 	v := j.outcomes(ctx, w, []*auditrelay.Event{e})[0]
 	if v.err == nil {
@@ -276,8 +273,8 @@ func (j *judge) one(ctx context.Context, w *worker, e *auditrelay.Event) (delive
 	return v.judged, v.err
 }
 
-// digest hashes the event, and what goes out if that is something else, once: receipts,
-// proofs and manifests are made from these.
+// digest hashes the event once, and the outgoing document if it differs. Receipts, proofs and manifests use
+// these hashes.
 func (j *judge) digest(w *worker, judged *delivery.Judged) {
 	sum := j.sums.of(judged.Event)
 	judged.Input = w.digester.Of(sum)
@@ -290,8 +287,8 @@ func (j *judge) digest(w *worker, judged *delivery.Judged) {
 	}
 }
 
-// outcomes brings events through the condition and the filters. Behind the first visit
-// that has an error, or that was cut, nothing that visits say counts.
+// outcomes passes events through the condition and the filters. The results after the first visit with an
+// error, or after a visit that was cut, are invalid.
 func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Event) []*visit {
 	visits := w.begin(events)
 	for _, v := range visits {
@@ -305,8 +302,7 @@ func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Ev
 		if !v.retriable() {
 			continue
 		}
-		// Wall time, and want of an instance, are the host's condition: once more,
-		// in a fresh instance.
+		// The host causes a wall-time timeout or a missing instance. Retry once, in a new instance.
 		v.again(v.judged.Event)
 		v.past = true
 		if j.filter(ctx, w, visits[i:i+1]); v.err == nil && v.retriable() {
@@ -318,7 +314,7 @@ func (j *judge) outcomes(ctx context.Context, w *worker, events []*auditrelay.Ev
 	}
 	for _, v := range visits {
 		if held, ok := errors.AsType[*heldError](v.err); ok && v.tried != nil {
-			v.tried.cannot(held) // rather than that the callback stands still
+			v.tried.cannot(held) // so that the callback does not stop
 		}
 	}
 	return visits
@@ -350,7 +346,7 @@ func (j *judge) enter(v *visit) {
 	}
 }
 
-// retriable reports whether a visit failed by what may be otherwise the next time.
+// retriable reports whether a retry of a failed visit may succeed.
 func (v *visit) retriable() bool {
 	c := v.judged.Cause
 	if c != auditrelay.CauseWallTime && c != auditrelay.CauseInit {
@@ -360,7 +356,7 @@ func (v *visit) retriable() bool {
 	return !ok || !failure.Final
 }
 
-// observerFailures counts how often observers failed since start.
+// observerFailures returns the number of observers' failures since the start.
 func (j *judge) observerFailures() uint64 {
 	n := uint64(0)
 	for i := range j.watched {

@@ -16,14 +16,14 @@ import (
 // destroying the key erases the period. The zero value is off. See
 // docs/operators/encryption.md.
 type Encryption struct {
-	// Key is the master key: at least 32 bytes of high entropy. A journal with encrypted
-	// events cannot be opened without it.
+	// Key is the master key: at least 32 bytes of high entropy. It is required to open a journal with
+	// encrypted events.
 	Key auditrelay.Secret
-	// PreviousKey is the master key before Key. Open wraps its keys again, with Key.
+	// PreviousKey is the master key that Key replaces. Open wraps the period keys again with Key.
 	PreviousKey auditrelay.Secret
-	// Period is how long one key serves. Default: 24 h.
+	// Period is how long one period key is used. Default: 24 h.
 	Period time.Duration
-	// Off: new events are not encrypted. Encrypted ones stay readable.
+	// Off: the journal does not encrypt new events. Encrypted events stay readable.
 	Off bool
 }
 
@@ -31,10 +31,10 @@ func (e *Encryption) options() journal.Encryption {
 	return journal.Encryption{Key: []byte(e.Key.Reveal()), Previous: []byte(e.PreviousKey.Reveal()), Period: e.Period, Off: e.Off}
 }
 
-// ErrErased: the event cannot be read, because its period's key was destroyed.
+// ErrErased: the event cannot be read because its period's key was destroyed.
 var ErrErased = journal.ErrErased
 
-// ErrNoKey: the journal contains encrypted events, and no master key was given.
+// ErrNoKey: the journal contains encrypted events, but the options have no master key.
 var ErrNoKey = journal.ErrNoKey
 
 // ErrWrongKey: the master key is not the journal's.
@@ -47,10 +47,10 @@ var ErrNoPeriod = journal.ErrNoPeriod
 type PeriodState string
 
 const (
-	PeriodCurrent   PeriodState = "current"   // new events belong to it
+	PeriodCurrent   PeriodState = "current"   // new events get this period
 	PeriodKept      PeriodState = "kept"      // its key exists
 	PeriodDestroyed PeriodState = "destroyed" // its events are erased
-	PeriodPlain     PeriodState = "plain"     // encryption was off; it has no key
+	PeriodPlain     PeriodState = "plain"     // encryption was off, so there is no key
 )
 
 // Period is a range of the journal whose events share one key.
@@ -90,14 +90,13 @@ func (r *Runtime) Keyring() []Period {
 	return list
 }
 
-// HeldPeriodError says why a period's key was not destroyed: something still needs its
-// events.
+// HeldPeriodError says why a period's key was not destroyed: some events of the period are still needed.
 type HeldPeriodError struct {
 	Period  uint64
 	Holders []string
-	// DeadLetters: only dead letters still need them.
+	// DeadLetters: only dead letters still need the period.
 	DeadLetters bool
-	// Current: the period is the current one, so new events belong to it.
+	// Current: the period is the current one, so new events use it.
 	Current bool
 }
 
@@ -112,17 +111,17 @@ func (e *HeldPeriodError) Error() string {
 	return fmt.Sprintf("period %d is still needed: %s; %s", e.Period, strings.Join(e.Holders, "; "), hint)
 }
 
-// tableKeyring is the table_name of the relay's own events about the keyring.
+// tableKeyring is the table_name of own records about the keyring.
 const tableKeyring = "auditrelay_keyring"
 
-// DestroyPeriod destroys the key of a finished period. Afterwards the journal's copies of
-// its events can never be read. An own record says so first, and another how it ended; by is
-// the user. When DestroyPeriod returns nil, the destruction is durable. It returns an already destroyed
-// period unchanged.
+// DestroyPeriod destroys the key of a finished period. Afterwards nobody can read the journal's copies of
+// its events. An own record announces the destruction, and another reports the result; by is the user. When
+// DestroyPeriod returns nil, the destruction is durable. If the period is already destroyed, DestroyPeriod
+// returns it unchanged.
 //
-// It loses no undelivered event. If a callback has pending events or dead letters of the
-// period, it returns a *HeldPeriodError. With deadLetters it discards the dead letters
-// first. *NeedsApprovalError: other principals have to approve it. ErrNoPeriod: there is no such period.
+// DestroyPeriod loses no undelivered event. If a callback has pending events or dead letters of the period,
+// it returns a *HeldPeriodError. With deadLetters it first discards the dead letters. Other errors:
+// *NeedsApprovalError if other principals must approve first; ErrNoPeriod if there is no such period.
 func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadLetters bool) (Period, error) {
 	p, err := r.destroyable(number)
 	if err != nil || p.Erased() {
@@ -136,15 +135,15 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadL
 			return r.period(p), err
 		}
 	}
-	// While no callback is configured and no replay begins, what needs nothing of the
-	// period never will again.
+	// Under this lock no callback is configured and no replay starts. So once nothing needs the period,
+	// nothing will need it later.
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	if err := r.held(p, false); err != nil {
 		return r.period(p), err
 	}
-	r.signAll(ctx) // afterwards nobody can publish what happened to its events
-	// What was read may be of a commit that is not durable yet. Behind this one it is.
+	r.signAll(ctx) // after the destruction nobody can publish the outcomes of its events
+	// The state read above may belong to a commit that is not durable yet. This commit makes it durable.
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil {
 		return r.period(p), unavailable(err)
 	}
@@ -159,7 +158,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadL
 		return r.period(p), errors.Join(err, act.End(map[string]any{"state": PeriodKept}, err))
 	}
 	if err := act.End(map[string]any{"state": PeriodDestroyed}, nil); err != nil {
-		// It is destroyed; the next Open records the end.
+		// The period is destroyed. The next Open records the result.
 		r.log.Error("the end of a destruction is recorded at the next start", "period", number, "error", err)
 	}
 	r.forgetTexts()
@@ -167,7 +166,7 @@ func (r *Runtime) DestroyPeriod(ctx context.Context, number uint64, by By, deadL
 	return r.period(gone), nil
 }
 
-// changedPeriod describes a period in an audit event.
+// changedPeriod describes a period in an own record.
 func changedPeriod(p journal.Period) any {
 	return map[string]any{"period": p.Number, "from": p.From, "to": p.To, "began": p.Began, "until": p.Until, "events": p.To - p.From}
 }
@@ -188,8 +187,7 @@ func (r *Runtime) destroyable(number uint64) (p journal.Period, err error) {
 	return p, fmt.Errorf("period %d: %w", number, ErrNoPeriod)
 }
 
-// held returns a *HeldPeriodError if something needs a period. With butDead it ignores
-// dead letters.
+// held returns a *HeldPeriodError if something needs a period. With butDead it ignores dead letters.
 func (r *Runtime) held(p journal.Period, butDead bool) error {
 	held := &HeldPeriodError{Period: p.Number, DeadLetters: true}
 	err := r.holders(p, func(s *delivery.State, h delivery.Held) {
@@ -247,7 +245,7 @@ func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by By) er
 		dead := map[string][]uint64{}
 		err := r.holders(p, func(s *delivery.State, h delivery.Held) {
 			if len(h.Dead) > 0 {
-				dead[s.LaneName()] = h.Dead // not all, where there are very many
+				dead[s.LaneName()] = h.Dead // may be incomplete if there are very many
 			}
 		})
 		if err != nil {
@@ -265,8 +263,8 @@ func (r *Runtime) discardPeriod(ctx context.Context, p journal.Period, by By) er
 	return nil
 }
 
-// forgetPeriods destroys the keys of periods whose events retention has removed and
-// nothing needs. The caller holds applying.
+// forgetPeriods destroys the keys of periods whose events retention has removed and nothing needs. The
+// caller must hold applying.
 func (r *Runtime) forgetPeriods() error {
 	below := uint64(0)
 	for _, p := range r.journal.Periods() {
@@ -282,7 +280,7 @@ func (r *Runtime) forgetPeriods() error {
 		below = p.Number + 1
 	}
 	if below == 0 || !r.signAll(r.ctx) {
-		return nil // or it is tried again at the next round: what is erased cannot be published
+		return nil // the next round retries: an erased event cannot be published
 	}
 	if _, err := r.journal.Commit(new(journal.Tx)); err != nil { // as for DestroyPeriod
 		return err

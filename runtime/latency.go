@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// latencyBounds are the upper bounds of a Latency's buckets, in seconds.
+// latencyBounds are the upper bounds of the buckets of a Latency, in seconds.
 var latencyBounds = [...]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-// Latency is a histogram of a callback's acknowledged deliveries by duration, since the
-// callback got its current configuration.
+// Latency is a histogram of the durations of a callback's acknowledged deliveries, since the callback got
+// its current configuration.
 type Latency struct {
-	// Buckets counts deliveries by upper bound in seconds. Each bucket includes all
-	// smaller ones.
+	// Buckets counts deliveries by upper bound in seconds. Each bucket includes all smaller ones.
 	Buckets map[float64]uint64
 	Count   uint64
 	Seconds float64 // sum of all durations

@@ -12,8 +12,8 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// checkCall enforces the contract of every filter. before are the records that earlier
-// filters emitted for the same event.
+// checkCall checks a filter's results against its contract. before are the records that earlier filters
+// emitted for the same event.
 func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *Step, before []delivery.Emitted) error {
 	refuse := func(cause auditrelay.Cause, format string, args ...any) error {
 		return &filter.Error{Cause: cause, Err: fmt.Errorf(format, args...)}
@@ -38,7 +38,7 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 		if err := document.Check(emit.Data, j.record); err != nil {
 			return refuse(auditrelay.CauseRejectedOutput, "emitted an invalid record: %w", err)
 		}
-		if ingest.LooksOwn(emit.Data) && !(own(call.Event) && bytes.Equal(emit.Data, call.Event.Data)) { // a route hands one on
+		if ingest.LooksOwn(emit.Data) && !(own(call.Event) && bytes.Equal(emit.Data, call.Event.Data)) { // a filter may route an own record unchanged
 			return refuse(auditrelay.CauseRejectedOutput, "emitted a record with a table_name that is the relay's own: %s", ingest.ReservedMessage)
 		}
 		size += len(emit.Data)
@@ -49,16 +49,16 @@ func (j *judge) checkCall(call *filter.Call, verdict auditrelay.Verdict, step *S
 	return nil
 }
 
-// withheld replaces text of a filter that must_not_leave forbids.
+// withheld replaces a filter's text that contains a value that must_not_leave forbids.
 const withheld = "(withheld: must_not_leave)"
 
-// leaked dead-letters an event with a finding of must_not_leave, whatever on_error says:
-// the promise is the callback's, not the filter's.
+// leaked dead-letters an event with a finding of must_not_leave. on_error does not apply, since the
+// callback and not the filter makes this guarantee.
 func leaked(judged *delivery.Judged, err error) {
 	judged.Outcome, judged.Cause, judged.Err, judged.Data = auditrelay.DeadLettered, causeOf(err), err, nil
 }
 
-// reason returns the part of a filter's text to store.
+// reason returns the part of a filter's text that may be stored.
 func (v *visit) reason(call *filter.Call) string {
 	if call.Reason != "" && v.leaks != nil && v.leaks([]byte(call.Reason)) {
 		return withheld
@@ -66,8 +66,8 @@ func (v *visit) reason(call *filter.Call) string {
 	return bounded(call.Reason)
 }
 
-// inspect checks the final document against must_not_leave. Secrets of the original event
-// must be gone too: a filter may have removed the name that identifies them.
+// inspect checks the final document against must_not_leave. It also looks for the secrets of the original
+// event, since a filter may have removed the name that identifies them.
 func (w *worker) inspect(v *visit, came, final []byte) error {
 	if w.inspector == nil {
 		return nil
@@ -80,7 +80,7 @@ func (w *worker) inspect(v *visit, came, final []byte) error {
 	return w.emittedOf(v).Document(final)
 }
 
-// learnFrom makes known what the gate finds in the event as it came, once for an event.
+// learnFrom adds the gate's findings in the received event to the known secrets, once for each event.
 func (w *worker) learnFrom(v *visit, came []byte) error {
 	if v.learnt {
 		return nil
@@ -89,9 +89,8 @@ func (w *worker) learnFrom(v *visit, came []byte) error {
 	return w.emittedOf(v).Learn(came)
 }
 
-// checkEmitted checks emitted records against must_not_leave of the emitting callback, and
-// against what is known of the event they were made of: a record must not contain what the
-// event must not.
+// checkEmitted checks emitted records against must_not_leave of the emitting callback and against the known
+// secrets of the source event: a record must not contain them either.
 func (w *worker) checkEmitted(v *visit, call *filter.Call) error {
 	if w.emitted == nil || len(call.Emitted) == 0 {
 		return nil
@@ -110,7 +109,7 @@ func (w *worker) checkEmitted(v *visit, call *filter.Call) error {
 	return nil
 }
 
-// recheckEmitted is checkEmitted for all records of an event, once more is known.
+// recheckEmitted repeats checkEmitted for all records of an event after more secrets became known.
 func (w *worker) recheckEmitted(v *visit) error {
 	for i := range v.judged.Emitted {
 		if err := w.emittedOf(v).Document(v.judged.Emitted[i].Data); err != nil {

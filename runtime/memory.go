@@ -7,11 +7,11 @@ import (
 	"auditrelay"
 )
 
-// defaultMemory is the least that Options.Memory is by default.
+// defaultMemory is the minimum of the default of Options.Memory.
 const defaultMemory = 32 << 20
 
-// memoryFor is the default of Options.Memory for these callbacks: where chunks are
-// configured to be larger than by default, it has room for them beside others.
+// memoryFor returns the default of Options.Memory for these callbacks. It grows if chunks are configured
+// above their default size.
 func memoryFor(callbacks []Callback) int64 {
 	n := int64(defaultMemory)
 	for i := range callbacks {
@@ -22,60 +22,59 @@ func memoryFor(callbacks []Callback) int64 {
 	return n
 }
 
-// A chunk takes memory several times: as events, as the filters' documents, as
-// payloads, and in the transaction that seals it. A payload being sent takes it as
-// stored and as read.
+// Number of copies in memory. A chunk exists as events, as the filters' documents, as payloads, and in the
+// transaction that seals it. A payload being sent exists as stored and as read.
 const (
 	copiesOfChunk   = 4
 	copiesOfPayload = 2
 )
 
-// memory is the budget for what takes and deliveries of all callbacks hold at a time.
+// memory is the budget for the takes and deliveries of all callbacks.
 //
-// Half of it is divided into guarantees, one for each callback; the other half is
-// common. A callback may hold its guarantee and half of what is free of the common half,
-// so that many have about the same. One callback alone has all. A guarantee is
-// never lent: a callback that has it under way waits for itself, and for no other.
+// Half of the budget is divided into guarantees, one for each callback. The other half is common. A
+// callback may hold its guarantee and half of the free common memory, so that many callbacks get similar
+// amounts. A single callback has everything. A guarantee is never lent: a callback that has used its own
+// waits only for itself.
 //
-// What is larger than a guarantee and finds no room passes alone, one at a time for
-// callbacks that work and one for those that fail, so that a large event or a payload
-// of before passes in the end. It may exceed the budget by its own size.
+// A request that is larger than a guarantee and does not fit runs alone: one at a time for healthy
+// callbacks, and one for failing callbacks. So a large event or an older payload is processed eventually.
+// It may exceed the budget by its own size.
 //
-// Nobody waits for memory while holding some, so there is no deadlock.
+// No goroutine waits for memory while it holds some, so there is no deadlock.
 type memory struct {
 	mu       sync.Mutex
 	total    int64
 	used     int64
 	accounts map[*memoryAccount]struct{}
 	line     []*memoryWaiter // in order of arrival
-	large    [2]bool         // whether one passes alone: of a callback that works, that fails
+	large    [2]bool         // whether one runs alone: of a healthy callback, of a failing one
 }
 
-// memoryAccount is what one callback holds, its replays included.
+// memoryAccount is the memory that one callback holds, including its replays.
 type memoryAccount struct {
 	held    int64
 	failing bool // set with memory.mark
 }
 
-// grant is memory that was given. Release it once.
+// grant is allocated memory. Release it once.
 type grant struct {
 	m     *memory
 	a     *memoryAccount
 	bytes int64
-	alone *bool // the mark in large that it holds, or nil
+	alone *bool // the entry of large that it occupies, or nil
 }
 
 type memoryWaiter struct {
 	a           *memoryAccount
 	want, least int64
-	ready       chan *grant // of one place
+	ready       chan *grant // has room for one grant
 }
 
 func newMemory(total int64) *memory {
 	return &memory{total: total, accounts: map[*memoryAccount]struct{}{}}
 }
 
-// open adds a callback. Guarantees shrink accordingly.
+// open adds a callback. The guarantees of all callbacks shrink accordingly.
 func (m *memory) open() *memoryAccount {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +91,7 @@ func (m *memory) resize(total int64) {
 	m.serve()
 }
 
-// close removes a callback that holds nothing and never will.
+// close removes a callback that holds no memory and will request none.
 func (m *memory) close(a *memoryAccount) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,17 +99,17 @@ func (m *memory) close(a *memoryAccount) {
 	m.serve()
 }
 
-// mark says whether the callback fails.
+// mark sets whether the callback fails.
 func (m *memory) mark(a *memoryAccount, failing bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a.failing = failing
 }
 
-// guarantee is what each callback can have at any time.
+// guarantee returns the memory that each callback can always get.
 func (m *memory) guarantee() int64 { return m.total / (2*int64(max(len(m.accounts), 1)) - 1) }
 
-// common is how much is free and in nobody's guarantee.
+// common returns the free memory that belongs to no guarantee.
 func (m *memory) common() int64 {
 	free, g := m.total-m.used, m.guarantee()
 	for a := range m.accounts {
@@ -119,20 +118,20 @@ func (m *memory) common() int64 {
 	return max(free, 0)
 }
 
-// take waits for memory for a chunk that needs up to want bytes. The grant may be
-// smaller, under pressure, but not smaller than half a guarantee. The error is ctx's.
+// take waits for memory for a chunk that needs up to want bytes. Under pressure the grant may be smaller,
+// but not smaller than half a guarantee. It returns ctx's error if ctx ends first.
 func (m *memory) take(ctx context.Context, a *memoryAccount, want int64) (*grant, error) {
 	m.mu.Lock()
 	return m.wait(ctx, &memoryWaiter{a: a, want: want, least: min(want, m.guarantee()/2), ready: make(chan *grant, 1)})
 }
 
-// all waits for n bytes. The error is ctx's.
+// all waits for exactly n bytes. It returns ctx's error if ctx ends first.
 func (m *memory) all(ctx context.Context, a *memoryAccount, n int64) (*grant, error) {
 	m.mu.Lock()
 	return m.wait(ctx, &memoryWaiter{a: a, want: n, least: n, ready: make(chan *grant, 1)})
 }
 
-// wait takes over mu.
+// wait waits for a grant. The caller must hold mu; wait unlocks it.
 func (m *memory) wait(ctx context.Context, w *memoryWaiter) (*grant, error) {
 	m.line = append(m.line, w)
 	m.serve()
@@ -151,15 +150,15 @@ func (m *memory) wait(ctx context.Context, w *memoryWaiter) (*grant, error) {
 	}
 	m.mu.Unlock()
 	select {
-	case g := <-w.ready: // at the same moment
+	case g := <-w.ready: // the grant arrived at the same moment
 		g.release()
 	default:
 	}
 	return nil, ctx.Err()
 }
 
-// serve gives to everybody in the line who can have something. Those of one callback
-// are served in their order; no callback waits for another's turn.
+// serve grants memory to all waiters that can get some. The waiters of one callback are served in order; a
+// callback does not wait for another's turn.
 func (m *memory) serve() {
 	var waits map[*memoryAccount]bool
 	rest := m.line[:0]
@@ -207,8 +206,8 @@ func (m *memory) grant(a *memoryAccount, bytes int64, alone *bool) *grant {
 	return &grant{m: m, a: a, bytes: bytes, alone: alone}
 }
 
-// split makes a grant of its own of n bytes of this one, or nil where it has fewer, or
-// passes alone.
+// split separates n bytes of this grant into a new one. It returns nil if the grant has fewer bytes or runs
+// alone.
 func (g *grant) split(n int64) *grant {
 	if g == nil {
 		return nil
@@ -222,7 +221,7 @@ func (g *grant) split(n int64) *grant {
 	return &grant{m: g.m, a: g.a, bytes: n}
 }
 
-// release gives the memory back. It does nothing on nil.
+// release returns the memory to the budget. It does nothing on nil.
 func (g *grant) release() {
 	if g == nil {
 		return
@@ -242,7 +241,7 @@ func (g *grant) release() {
 // bytes.
 type MemoryStats struct {
 	Limit   int64
-	Used    int64 // may exceed Limit for one large event or payload
+	Used    int64 // may exceed Limit by one large event or payload
 	Waiting int   // takes and deliveries that wait for memory
 }
 

@@ -15,22 +15,22 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Modules stores uploaded WebAssembly modules, immutable by digest, and the module that
-// each filter runs. It is part of the journal: backups contain it, and a crash leaves
-// either all of a module or nothing. Each change is recorded as an audit event in the
-// same transaction. It is safe for concurrent use.
+// Modules stores uploaded WebAssembly modules by digest, and the module that each filter runs. A stored
+// module never changes. The store is part of the journal: backups contain it, and a crash leaves a module
+// complete or absent. The transaction of each change contains its own record. Modules is safe for
+// concurrent use.
 //
-// Modules does not validate a module: load it before you store it.
+// Modules does not validate a module: load a module before you store it.
 type Modules struct {
 	journal *journal.Journal
-	mu      sync.Mutex // one change at a time
+	mu      sync.Mutex // held during a change
 }
 
 // The limits of the store.
 const (
 	MaxModules     = 256
 	MaxModuleBytes = 256 << 20 // one module
-	MaxStoredBytes = 1 << 30   // all modules
+	MaxStoredBytes = 1 << 30   // all modules together
 
 	pieceBytes = 1 << 20
 )
@@ -38,7 +38,7 @@ const (
 // StoredModule is the record of an uploaded module.
 type StoredModule struct {
 	SHA256  string    `json:"sha256"`
-	Name    string    `json:"name"` // as given to Put
+	Name    string    `json:"name"` // the name given to Put
 	Size    int64     `json:"size"`
 	Pushed  time.Time `json:"pushed"`
 	By      string    `json:"by"`                // the user
@@ -49,14 +49,13 @@ type StoredModule struct {
 type Selection struct {
 	Filter   string    `json:"filter"`
 	SHA256   string    `json:"sha256"`             // empty: the configured module
-	Previous string    `json:"previous,omitempty"` // the module before; empty: the configured one
+	Previous string    `json:"previous,omitempty"` // the previous module; empty: the configured one
 	At       time.Time `json:"at"`
 	By       string    `json:"by"` // the user
-	// Configured is the digest of the configured module when the selection was made;
-	// empty if none was configured. The selection applies as long as the configuration
-	// names that module.
+	// Configured is the digest of the configured module at the time of the selection, or empty if none was
+	// configured. The selection applies only while the configuration names that module.
 	Configured string `json:"configured,omitempty"`
-	// From is the first sequence that the module saw, by callback.
+	// From is the first sequence that the module processed, by callback.
 	From map[string]uint64 `json:"from,omitempty"`
 }
 
@@ -64,14 +63,14 @@ type Selection struct {
 var (
 	// ErrNoModule: no uploaded module has this digest.
 	ErrNoModule = errors.New("no such module")
-	// ErrModuleInUse: a filter runs the module, or can go back to it.
+	// ErrModuleInUse: a filter runs the module or can return to it.
 	ErrModuleInUse = errors.New("the module is in use")
 	// ErrModulesFull: the store is at one of its limits.
 	ErrModulesFull = errors.New("no room for more modules")
 )
 
-// Put stores a module. If it is stored already, nothing changes and added is false. by is
-// the user. ErrModulesFull: no space.
+// Put stores a module. by is the user. If the module is already stored, nothing changes and added is false.
+// ErrModulesFull: there is no room.
 func (m *Modules) Put(name, version string, wasm []byte, by By) (stored StoredModule, added bool, err error) {
 	sum := sha256.Sum256(wasm)
 	digest := hex.EncodeToString(sum[:])
@@ -101,12 +100,12 @@ func (m *Modules) Put(name, version string, wasm []byte, by By) (stored StoredMo
 		}
 	}
 	stored = StoredModule{SHA256: digest, Name: name, Version: version, Size: int64(len(wasm)), Pushed: time.Now().UTC(), By: by.Principal}
-	// The record comes last: what has none is no module.
+	// The record is written last: a module without a record does not exist.
 	return stored, true, m.write(journal.ModuleKey(digest), stored, Change{
 		By: by, Act: "push", Action: auditrelay.ActionCreated, Table: "auditrelay_module", Object: digest, After: stored})
 }
 
-// write commits a value together with its audit event; nil deletes the value.
+// write commits a value together with its own record. If v is nil, it deletes the value.
 func (m *Modules) write(k journal.Key, v any, c Change) error {
 	tx := new(journal.Tx)
 	if v == nil {
@@ -127,7 +126,7 @@ func (m *Modules) write(k journal.Key, v any, c Change) error {
 	return nil
 }
 
-// List returns all modules, the latest first.
+// List returns all modules, newest first.
 func (m *Modules) List() ([]StoredModule, error) {
 	var all []StoredModule
 	from, to := journal.All(journal.KindModule)
@@ -158,8 +157,8 @@ func (m *Modules) Get(digest string) (StoredModule, error) {
 	return s, json.Unmarshal(v, &s)
 }
 
-// Bytes returns a module's bytes, checked against its digest. The caller owns them.
-// ErrNoModule: there is no such module.
+// Bytes returns a module's bytes after checking their digest. The caller owns them. ErrNoModule: no module
+// has this digest.
 func (m *Modules) Bytes(digest string) ([]byte, error) {
 	s, err := m.Get(digest)
 	if err != nil {
@@ -180,8 +179,7 @@ func (m *Modules) Bytes(digest string) ([]byte, error) {
 	return slices.Clip(out), nil
 }
 
-// Delete deletes a module that no filter runs or can go back to. Errors: ErrNoModule,
-// ErrModuleInUse.
+// Delete deletes a module that no filter runs or can return to. Errors: ErrNoModule, ErrModuleInUse.
 func (m *Modules) Delete(digest string, by By) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -217,10 +215,9 @@ func (m *Modules) dropPieces(digest string) error {
 	return err
 }
 
-// Select makes a filter use module s.SHA256, also after a restart. An empty SHA256
-// returns the filter to its configured module. Select does not load the module into a
-// running filter. by is the user; s.By becomes its principal. ErrNoModule: there is no such
-// module.
+// Select makes a filter use module s.SHA256, also after a restart. An empty SHA256 returns the filter to
+// its configured module. Select does not load the module into a running filter. by is the user; its
+// principal becomes s.By. ErrNoModule: no module has this digest.
 func (m *Modules) Select(s Selection, by By) error {
 	s.By = by.Principal
 	m.mu.Lock()

@@ -10,19 +10,20 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Moved says what MoveJournal did.
+// Moved is the result of MoveJournal.
 type Moved struct {
-	Journal string `json:"journal"` // its identity, which stays the same
-	Events  uint64 `json:"events"`  // moved
-	Next    uint64 `json:"next"`    // sequence
-	Kept    string `json:"kept"`    // the old journal; the relay refuses it
+	Journal string `json:"journal"` // the journal's identity, which does not change
+	Events  uint64 `json:"events"`  // number of moved events
+	Next    uint64 `json:"next"`    // the next sequence
+	Kept    string `json:"kept"`    // where the old journal is; the relay rejects it
 }
 
-// MoveJournal brings the journal of a closed relay from p.DataDir to p.Postgres, or with
-// back the other way, whole or not at all. Sequences, progress, proofs and encryption go
-// on. The old journal stays, refused by Open; by and the move are recorded in the new one.
-// If it is interrupted, the old one is still in force, or both are refused: remove what it
-// left and call it again, as its error says.
+// MoveJournal moves the journal of a closed relay from p.DataDir to p.Postgres, or with back from
+// p.Postgres to p.DataDir. It moves all or nothing. Sequences, progress, proofs and encryption continue.
+// The old journal stays, but Open rejects it. The new journal records the move and by.
+//
+// If MoveJournal is interrupted, either the old journal is still in force, or Open rejects both. Then
+// remove the leftovers and call MoveJournal again, as its error says.
 func MoveJournal(p JournalPlace, back bool, by By) (Moved, error) {
 	if !p.Postgres.on() {
 		return Moved{}, errors.New("move the journal: no journal.postgres is configured")
@@ -62,9 +63,9 @@ func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err erro
 	if err != nil {
 		return m, err
 	}
-	// From here on the data directory says where its journal is: with the former
-	// configuration it is refused, and no new journal is made there.
-	if err := os.RemoveAll(anchorDir(p.DataDir)); err != nil { // of a move that was interrupted
+	// From here on the data directory says where its journal is. Open with the former configuration fails
+	// and creates no new journal there.
+	if err := os.RemoveAll(anchorDir(p.DataDir)); err != nil { // left by an interrupted move
 		return m, errors.Join(err, s2.Close())
 	}
 	to, err := journal.OpenShared(s2, anchorDir(p.DataDir), o)
@@ -114,8 +115,8 @@ func moveBack(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
 	if err != nil {
 		return m, err
 	}
-	// First the new one, then the old: in between both are there, and the data directory
-	// is refused with either configuration.
+	// First add the new one, then remove the old one. In between both exist, and Open rejects the data
+	// directory with either configuration.
 	if err := errors.Join(os.Rename(building, dir), syncDir(p.DataDir)); err != nil {
 		return m, err
 	}

@@ -11,16 +11,16 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// namespaces are those that events of the journal have. The journal finds an event by its
-// namespace and id; a question for an id alone means any of these.
+// namespaces tracks the namespaces of the journal's events. The journal finds an event by namespace and id;
+// a lookup with only an id tries all of these.
 type namespaces struct {
 	mu   sync.RWMutex
-	seen map[string]bool // others than the three that every journal has
+	seen map[string]bool // besides the three that every journal has
 }
 
 const namespacePrefix = "namespace/"
 
-// everyJournal has these, in the order in which an id is looked for.
+// everyJournal returns the namespaces of every journal, in the order of a lookup.
 func everyJournal() []string {
 	return []string{auditrelay.NamespaceLiteLLM, auditrelay.NamespaceRelay, auditrelay.NamespaceEmitted}
 }
@@ -39,7 +39,7 @@ func (n *namespaces) load(j *journal.Journal) error {
 	return nil
 }
 
-// isNew reports whether a namespace has to be written down with its first event.
+// isNew reports whether a namespace must be stored with its first event.
 func (n *namespaces) isNew(name string) bool {
 	if slices.Contains(everyJournal(), name) {
 		return false
@@ -63,7 +63,7 @@ func (n *namespaces) add(names []string) {
 	}
 }
 
-// named returns the namespaces to look in: the one that is given, or all.
+// named returns the namespaces to search: the given one, or all.
 func (n *namespaces) named(namespace string) []string {
 	if namespace != "" {
 		return []string{namespace}
@@ -78,18 +78,17 @@ func (n *namespaces) named(namespace string) []string {
 	return append(everyJournal(), others...)
 }
 
-// maxNamesakes bounds how many events of one id are named.
+// maxNamesakes limits the returned events with one id.
 const maxNamesakes = 100
 
-// lookup returns the sequence of the first event with this id, in any namespace if
-// namespace is empty, and those of the others that have the id: the ones that were
-// accepted after the first had left the window of known ids, and those of other
-// namespaces.
+// lookup returns the sequence of the first event with this id, in any namespace if namespace is empty.
+// others are further events with the id: those accepted after the first left the window of known ids, and
+// those of other namespaces.
 func (r *Runtime) lookup(namespace, id string) (first uint64, others []uint64, err error) {
 	var all []uint64
 	var erased error
 	for _, ns := range r.namespaces.named(namespace) {
-		// Filters before the journal may have left its digest in the id's place.
+		// A filter before the journal may have replaced the id by its digest.
 		found, err := r.journal.All(ns, []string{id, r.idDigest(auditrelay.Event{Namespace: ns, ID: id})}, maxNamesakes)
 		if errors.Is(err, ErrErased) {
 			erased = err

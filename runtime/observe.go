@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// Callbacks returns the status of every callback: configured ones in order, then replays,
-// then removed ones.
+// Callbacks returns the status of every callback: the configured ones in order, then replays, then removed
+// ones.
 func (r *Runtime) Callbacks() ([]CallbackStatus, error) {
 	states, err := delivery.States(r.journal)
 	if err != nil {
@@ -61,8 +61,8 @@ func (r *Runtime) Callbacks() ([]CallbackStatus, error) {
 	return append(list, removed...), nil
 }
 
-// Callback returns the status of one callback, or of a replay by its name, callback@id.
-// ErrNoCallback: there is no such callback.
+// Callback returns the status of one callback, or of a replay by its name, callback@id. ErrNoCallback: no
+// callback has this name.
 func (r *Runtime) Callback(name string) (CallbackStatus, error) {
 	p, err := r.pump(name)
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	status.Leaked = s.State.Leaked
 	r.describe(&status)
 	if s.State.Replay != nil {
-		status.Replay, status.Retain = s.State.Replay.ID, auditrelay.Retain{} // nothing is retained for it
+		status.Replay, status.Retain = s.State.Replay.ID, auditrelay.Retain{} // retain does not apply to a replay
 		status.Head = min(head, s.State.Replay.To)
 	}
 	if c := r.callbackNamed(s.State.Callback); c != nil {
@@ -127,11 +127,11 @@ func (r *Runtime) status(s *delivery.Snapshot) (CallbackStatus, error) {
 	return status, nil
 }
 
-// expiring reports whether a callback whose oldest pending event has an age must be warned
-// about: while a quarter of the time that the destination allows is left.
+// expiring reports whether the oldest pending event has reached three quarters of the destination's maximum
+// age, so that the relay must warn.
 func expiring(age, maxAge time.Duration) bool { return maxAge > 0 && age >= maxAge/4*3 }
 
-// describe adds the configuration of a callback to its status.
+// describe adds the callback's configuration to its status.
 func (r *Runtime) describe(status *CallbackStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,16 +164,16 @@ func (r *Runtime) callbackNamed(name string) *callback {
 	return nil
 }
 
-// Stats are figures about the journal, and counts since start. Sizes are in bytes.
+// Stats has figures about the journal, and counts since the start. Sizes are in bytes.
 type Stats struct {
-	Journal   string // identity and incarnation
+	Journal   string // the journal's identity and incarnation
 	Head      uint64 // the next sequence to assign
 	Oldest    uint64 // the oldest stored sequence
 	OldestAt  time.Time
 	DiskBytes int64
 	FreeBytes int64
-	// Quota is the maximum size of the journal, 0 if unlimited. Reserve is the disk space
-	// that must stay free.
+	// Quota is the maximum size of the journal; 0 if unlimited. Reserve is the disk space that must stay
+	// free.
 	Quota, Reserve int64
 
 	Accepted       uint64
@@ -181,17 +181,17 @@ type Stats struct {
 	Conflicts      uint64
 	Rejected       uint64
 	UnknownActions uint64
-	IngestFiltered uint64 // accepted, but dropped by a filter before the journal
-	IngestFailed   uint64 // rejected, because such a filter failed
+	IngestFiltered uint64 // accepted events that a filter before the journal dropped
+	IngestFailed   uint64 // events rejected because such a filter failed
 
 	Quarantine QuarantineStats
 	Memory     MemoryStats
 
 	NotAccepting string // the error of Ready; empty while events are accepted
-	// NotAcceptingReason classifies it: quota, reserve, inodes, callback, journal or
-	// filter. It stays for some seconds after the last rejection. Refused counts rejected
-	// calls since start, by the same reasons and share: of one sender at its share of the
-	// quota, while others are accepted.
+	// NotAcceptingReason classifies NotAccepting: quota, reserve, inodes, callback, journal or filter. It
+	// stays for some seconds after the last rejection. Refused counts rejected calls since the start by the
+	// same reasons and by share. share means that one sender used its share of the quota while others are
+	// accepted.
 	NotAcceptingReason string
 	Refused            map[string]uint64
 }
@@ -212,9 +212,9 @@ func (r *Runtime) Stats() Stats {
 	return s
 }
 
-// Explain returns everything known about an event: its provenance, and its state on every
-// callback. An empty namespace means any. Where several events have the id it is the first
-// of them, and Namesakes are the others. ErrNotSeen: no event has this id.
+// Explain returns everything known about an event: its provenance, and its state on every callback. An
+// empty namespace means any. If several events have the id, Explain describes the first and lists the
+// others in Namesakes. ErrNotSeen: no event has this id.
 func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation, error) {
 	sequence, others, err := r.lookup(namespace, id)
 	if err != nil {
@@ -243,8 +243,8 @@ func (r *Runtime) Explain(_ context.Context, namespace, id string) (Explanation,
 	return x, nil
 }
 
-// same reports whether two events were received with the same contents. Behind filters
-// before the journal only digests of that are left.
+// same reports whether two events had the same content when they were received. With filters before the
+// journal only digests of that content exist.
 func same(a, b *auditrelay.Event) bool {
 	if a.Ingest != nil && b.Ingest != nil {
 		return a.Ingest.Digest == b.Ingest.Digest
@@ -299,8 +299,8 @@ func (r *Runtime) explain(sequence uint64) (Explanation, error) {
 	return x, nil
 }
 
-// blocking finds out whether a required callback is at its retain limit, and says so under
-// r.mu: whoever looks last, says so last.
+// blocking checks whether a required callback is at its retain limit. It stores the answer under r.mu, so
+// that the latest check wins.
 func (r *Runtime) blocking() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

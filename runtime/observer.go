@@ -8,8 +8,8 @@ import (
 	"auditrelay/filter"
 )
 
-// observe shows events to an observer, as they stand, on documents of their own. What the
-// observer makes of one changes nothing but what it emits.
+// observe passes events in their current state to an observer, as separate documents. Only the records that
+// the observer emits have an effect.
 func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
 	for len(live) > 0 {
 		if w.instances[i] == nil {
@@ -46,8 +46,7 @@ func (j *judge) observe(ctx context.Context, w *worker, i int, live []*visit) {
 	}
 }
 
-// observed takes what an observer made of one event; call is nil where it could not be
-// started.
+// observed handles an observer's result for one event. call is nil if the observer could not start.
 func (j *judge) observed(ctx context.Context, w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
 	step, seen := &j.steps[i], &j.watched[i]
 	if call != nil {
@@ -70,10 +69,10 @@ func (j *judge) observed(ctx context.Context, w *worker, i int, v *visit, call *
 	}
 }
 
-// checkObserved checks what an observer did.
+// checkObserved checks an observer's result.
 func (j *judge) checkObserved(w *worker, i int, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) error {
 	step := &j.steps[i]
-	call.Touched = nil // its edits went nowhere
+	call.Touched = nil // its edits had no effect
 	v.visited(step, step.Filter, w.instances[i], call, err)
 	if w.trace != nil {
 		defer func() { w.trace(v, i, call, verdict, err) }()

@@ -16,24 +16,24 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// PostgresJournal keeps the journal in a Postgres database instead of the data directory,
-// so that it survives the loss of the relay's machine. One relay at a time has it. The
-// zero value is off.
+// PostgresJournal stores the journal in a Postgres database instead of the data directory, so that it
+// survives the loss of the relay's machine. Only one relay at a time uses it. The zero value is off.
 type PostgresJournal struct {
-	// URL is the connection string of the server itself, not of a pooler. Required.
+	// URL is the connection string of the server itself, not of a connection pooler. Required.
 	URL auditrelay.Secret
-	// Schema is the schema for the tables, and for nothing else. Default: auditrelay.
+	// Schema is the database schema for the journal's tables. It must contain nothing else. Default:
+	// auditrelay.
 	Schema string
-	// Takeover is how long a relay that has stopped responding keeps the journal. Another
-	// one that starts waits for it. Default: 15 s; in a fleet 5 s.
+	// Takeover is how long a relay that stopped responding keeps the journal. A relay that starts meanwhile
+	// waits for it. Default: 15 s; in a fleet 5 s.
 	Takeover time.Duration
-	// Fleet has waited for the journal (Fleet.Await). Nil: the relay is alone.
+	// Fleet is the fleet of this relay, after Fleet.Await returned. Nil: the relay is alone.
 	Fleet *Fleet
 }
 
 func (p *PostgresJournal) on() bool { return p.URL != "" }
 
-// openJournal opens the journal where the options say it is.
+// openJournal opens the journal at the place that the options name.
 func openJournal(ctx context.Context, o Options, jo journal.Options) (*journal.Journal, error) {
 	if o.Dir == "" && !o.Journal.Postgres.on() {
 		jo.FS = vfs.NewMem()
@@ -84,8 +84,8 @@ func openPostgres(ctx context.Context, o Options, jo journal.Options) (*journal.
 	return journal.OpenShared(s, dir, jo)
 }
 
-// Probe checks the server as Open would, and changes nothing. It returns what an operator
-// should know although the server can be used.
+// Probe checks the server as Open would, and changes nothing. The warnings describe problems that do not
+// prevent its use.
 func (p *PostgresJournal) Probe(ctx context.Context) (warnings []string, err error) {
 	all, err := pgstore.Probe(ctx, pgstore.Options{URL: p.URL, Schema: p.Schema})
 	for _, w := range all {
@@ -94,11 +94,11 @@ func (p *PostgresJournal) Probe(ctx context.Context) (warnings []string, err err
 	return warnings, err
 }
 
-// anchorDir is where a data directory says how far its journal on a server had come.
+// anchorDir returns the directory that records the progress of a data directory's journal on a server.
 func anchorDir(dataDir string) string { return filepath.Join(dataDir, "journal-postgres") }
 
-// elsewhere refuses a data directory whose journal is not where the configuration says:
-// what waits there would never be delivered.
+// elsewhere returns an error if the data directory's journal is not where the configuration says. The
+// pending events there would never be delivered.
 func elsewhere(dataDir string, onPostgres bool) error {
 	other, found, configured := anchorDir(dataDir), "on Postgres", "in the data directory"
 	marker := filepath.Join(other, "ANCHOR")

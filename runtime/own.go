@@ -10,18 +10,17 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// The way of an own record through a callback with a sink: its condition and its guests
-// are not asked, policies mask in it, and the gate blanks what must not leave. It is
-// delivered in any case.
+// Own records on a callback with a sink: condition and guests are bypassed, policies mask fields, and the
+// gate masks forbidden values. The record is always delivered.
 
-// masks reports whether own records pass the step.
+// masks reports whether own records pass through the step.
 func (s *Step) masks() bool {
 	_, ok := s.Filter.(filter.Masker)
 	return ok && s.Role != auditrelay.RoleObserve
 }
 
-// restore has an own record go on after a policy failed on it, or dropped it: little is
-// left of it.
+// restore lets an own record continue after a policy failed on it or dropped it, with little of its
+// content.
 func (j *judge) restore(i int, v *visit) {
 	if !v.own || v.err != nil || v.cut || v.judged.Outcome == auditrelay.Delivered {
 		return
@@ -33,8 +32,8 @@ func (j *judge) restore(i int, v *visit) {
 	v.bare = true
 }
 
-// blank masks the fields of an own record in which the gate finds something. Where that
-// does not help, little of it is left.
+// blank masks the fields of an own record in which the gate finds something. If that is not enough, it
+// keeps little of the record.
 func (w *worker) blank(v *visit, data []byte) []byte {
 	inspector := w.emittedOf(v)
 	if out := blankFields(inspector.Document, data, func(field []byte) []byte { return field }, 2); out != nil && inspector.Document(out) == nil {
@@ -46,15 +45,15 @@ func (w *worker) blank(v *visit, data []byte) []byte {
 	return []byte("{}")
 }
 
-// blankFields masks each field of an object that does not pass check by itself, in the
-// place that within gives it; nil if data is no object.
+// blankFields masks each field of an object that fails check by itself. within puts the field's object in
+// its place for the check. blankFields returns nil if data is not an object.
 func blankFields(check func([]byte) error, data []byte, within func(object []byte) []byte, depth int) []byte {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) != nil || fields == nil {
 		return nil
 	}
 	for name, value := range fields {
-		key, _ := json.Marshal(name) // a string
+		key, _ := json.Marshal(name) // a string always marshals
 		inside := func(v []byte) []byte {
 			return within(bytes.Join([][]byte{[]byte("{"), key, []byte(":"), v, []byte("}")}, nil))
 		}
@@ -75,13 +74,12 @@ func blankFields(check func([]byte) error, data []byte, within func(object []byt
 	return out
 }
 
-// What one call of OwnRecords looks through at most.
+// maxScanned limits the events that one call of OwnRecords reads.
 const maxScanned = 200_000
 
-// OwnRecords returns the own records that the journal still has from a sequence on,
-// oldest first, at most limit. next is the sequence to go on from; 0 at the end. A call
-// looks through a bounded part of the journal, so that it may return few, or none, and a
-// next. The caller owns the events.
+// OwnRecords returns the own records in the journal from a sequence on, oldest first, at most limit. next
+// is the from of the next call, or 0 at the end. A call reads a limited part of the journal, so it may
+// return few records, or none, together with a next. The caller owns the events.
 func (r *Runtime) OwnRecords(ctx context.Context, from uint64, limit int) (records []auditrelay.Event, next uint64, err error) {
 	head := r.journal.Head().Next
 	for scanned := 0; scanned < maxScanned; {

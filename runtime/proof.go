@@ -14,24 +14,25 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// ErrUnsigned: nothing is signed, so nothing can be proved.
+// ErrUnsigned: the relay signs nothing, so it can prove nothing.
 var ErrUnsigned = errors.New("the relay signs no proofs")
 
-// EventProof is what proves one event's outcome on one callback to who has the public key.
+// EventProof proves one event's outcome on one callback to anyone who has the public key.
 type EventProof struct {
 	Callback string
 	Replay   string
 	Sequence uint64
-	// File is the proof, as in c2sp.org/tlog-proof, with evidence as its extra data;
-	// docs/reference/proofs.md has the format.
+	// File is the proof in the format of c2sp.org/tlog-proof, with evidence as its extra data. See
+	// docs/reference/proofs.md.
 	File []byte
 }
 
-// Prove returns the proofs of an event's outcomes, one for each callback and replay that
-// states one; callback "" selects all. A callback that has no outcome of it yet is left
-// out. A proof also discloses the last possible delivery of other content, if there is one. Whoever gets a proof can test guesses of that one event, and of no other.
+// Prove returns the proofs of an event's outcomes, one for each callback and replay that has one. An empty
+// callback selects all. Prove omits a callback without an outcome. A proof also discloses the last possible
+// delivery of different content, if there is one. The recipient of a proof can test guesses of that event's
+// content, but not of any other event.
 //
-// Errors: ErrUnsigned, ErrNotSeen, ErrErased; ErrTrimmed where the event is forgotten.
+// Errors: ErrUnsigned, ErrNotSeen, ErrErased; ErrTrimmed if retention removed the event.
 func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]EventProof, error) {
 	if r.signing == nil {
 		return nil, ErrUnsigned
@@ -69,7 +70,7 @@ func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]
 	return proofs, nil
 }
 
-// acceptedEvidence proves that an event was accepted. Without a log of it the evidence
+// acceptedEvidence proves that an event was accepted. If there is no log of accepted events, the evidence
 // is empty.
 func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
 	var e proof.Evidence
@@ -82,7 +83,7 @@ func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
 	}
 	id, head := r.journal.Identity(), r.journal.Accepted()
 	if proven.Log != head.Name {
-		return e, nil // of an earlier incarnation, whose log is signed no more
+		return e, nil // the event is from an earlier incarnation, whose log is no longer signed
 	}
 	if e.Head, err = proof.SplitBody(proven.Body); err != nil {
 		return e, err
@@ -95,8 +96,8 @@ func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
 	return e, err
 }
 
-// proveOutcome proves the last outcome of an event on a lane, and discloses what else may
-// have arrived; nil: there is no outcome.
+// proveOutcome proves the last outcome of an event on a lane, and discloses the last possible delivery of
+// different content. It returns nil if there is no outcome.
 func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64, e proof.Evidence) (*proof.File, error) {
 	id := r.journal.Identity()
 	name := journal.DeliveredName(id.Incarnation, s.ID)
@@ -137,13 +138,13 @@ type leaf struct {
 	index uint64
 }
 
-// found are the leaves that say how an event ended on a lane; nil: there is none.
+// found holds the leaves that describe how an event ended on a lane.
 type found struct {
-	outcome  *leaf // the last that says the outcome
-	possible *leaf // the last that says what may have been delivered
+	outcome  *leaf // the last leaf with an outcome
+	possible *leaf // the last leaf with a possible delivery
 }
 
-// besides returns the possible delivery if it is of other content than the outcome's.
+// besides returns the possible delivery if its content differs from the outcome's.
 func (f *found) besides() *leaf {
 	if f.possible == nil || f.possible.index == f.outcome.index || f.possible.Digest == f.outcome.Digest && f.outcome.Delivered != proof.Nothing {
 		return nil
@@ -151,8 +152,8 @@ func (f *found) besides() *leaf {
 	return f.possible
 }
 
-// findOutcome finds the last outcome of an event in a log, and its last possible delivery.
-// That may stand in a leaf of its own, which leaves the outcome to another one.
+// findOutcome finds the last outcome and the last possible delivery of an event in a log. They may be in
+// different leaves.
 func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64) (f found, err error) {
 	err = r.journal.Outcomes(ctx, name, sequence, func(at uint64, o proof.Outcome) error {
 		if o.Outcome != 0 {
@@ -166,9 +167,8 @@ func (r *Runtime) findOutcome(ctx context.Context, name string, sequence uint64)
 	return f, err
 }
 
-// checkpointOf returns a signed checkpoint of a lane's log that covers a leaf: the last
-// one, or one that is made for it, as for a log that has ended and was signed by a former
-// key.
+// checkpointOf returns a signed checkpoint of a lane's log that covers a leaf: the last one, or a new one.
+// A new one is needed, for example, for an ended log that a former key signed.
 func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name string, index uint64) ([]byte, proof.Checkpoint, error) {
 	for try := 0; ; try++ {
 		signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
@@ -196,8 +196,7 @@ func (r *Runtime) checkpointOf(ctx context.Context, s *delivery.State, name stri
 	}
 }
 
-// ended signs the whole log of a lane that nothing is added to any more: a replay that is
-// done, or a callback that was removed.
+// ended signs the whole log of a lane that no longer grows: a finished replay or a removed callback.
 func (r *Runtime) ended(s *delivery.State, name string, index uint64) ([]byte, proof.Checkpoint, error) {
 	size, err := r.journal.TreeSize(name)
 	if err == nil && size <= index {
@@ -215,11 +214,11 @@ func (r *Runtime) ended(s *delivery.State, name string, index uint64) ([]byte, p
 	return signed, c, err
 }
 
-// maxCheckpointTries is how many checkpoints are made for one proof: each may cover only
-// a part of a log that was not signed for long.
+// maxCheckpointTries limits the checkpoints for one proof. Each may cover only a part of a log that was not
+// signed for a long time.
 const maxCheckpointTries = 64
 
-// receiptEvidence discloses the receipt that an outcome commits to, if it is still there.
+// receiptEvidence discloses the receipt that an outcome commits to, if the receipt still exists.
 func (r *Runtime) receiptEvidence(s *delivery.State, o proof.Outcome, e *proof.Evidence) error {
 	if o.Receipt == (proof.Hash{}) {
 		return nil

@@ -12,36 +12,35 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// pump runs one lane. It asks the delivery machine what to do, does it in goroutines, and
-// brings the results into the machine and the journal: several results in one transaction
-// if they arrive together.
+// pump runs one lane. It asks the delivery state machine for the next actions, runs them in goroutines, and
+// passes the results to the machine and the journal. Results that arrive together share one transaction.
 type pump struct {
 	r        *Runtime
 	callback *callback
 	place    delivery.Place
-	name     string // of the lane
+	name     string // the lane's name
 	laneID   string
 
 	history    *attempts
-	machine    *delivery.Lane // touched by run alone
+	machine    *delivery.Lane // used only by run's goroutine
 	results    chan result    // of takes and deliveries
 	asks       chan ask
 	wake       chan struct{}
 	seen       atomic.Pointer[delivery.Snapshot]
-	out        int       // takes and deliveries under way
-	broken     int       // transactions in a row that were not committed
-	rest       time.Time // nothing is started before, after such a one
+	out        int       // number of running takes and deliveries
+	broken     int       // number of consecutive failed transactions
+	rest       time.Time // nothing starts before this time after a failed transaction
 	oldestAt   uint64    // the cursor at which oldestTime was read
 	oldestTime time.Time
 	held       []*grant          // memory of the results that are being settled
-	fresh      map[uint64]*fresh // sealed since the last look
+	fresh      map[uint64]*fresh // payloads sealed since the last call of advance
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when run has returned
-	state      string        // last logged
+	state      string        // the last logged state
 }
 
-// ask is something to be done with the machine, between two steps: fn, or where that is
-// nil to sign its log.
+// ask is a request to the state machine between two steps: to call fn or, if fn is nil, to sign the lane's
+// log.
 type ask struct {
 	fn   func(m *delivery.Lane, tx *journal.Tx, now time.Time) error
 	done chan error
@@ -51,7 +50,7 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	p := &pump{r: r, callback: c, name: s.LaneName(), laneID: s.ID, history: r.historyOf(s.ID),
 		place: delivery.Place{Callback: c.Name, Journal: r.journal.Identity().String(), Sink: c.Sink, TombstoneKey: r.tombstoneKey, Gate: c.gate, Format: c.judge.format, Receipts: c.receipts, Config: c.Digest,
 			Proofs: r.journal, Lane: s.ID},
-		// Results never block their sender: there are never more than this.
+		// There are never more results than this, so a sender never blocks.
 		results: make(chan result, c.concurrency+1),
 		asks:    make(chan ask), wake: make(chan struct{}, 1), done: make(chan struct{}), state: delivery.Active}
 	if s.Replay != nil {
@@ -62,7 +61,7 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	if p.machine, err = delivery.Open(r.journal, s, c.laneOptions(r.signing), random); err != nil {
 		return nil, err
 	}
-	if err := c.judge.resting(); err != nil { // known, and told, before a reload
+	if err := c.judge.resting(); err != nil { // known and logged before a reload
 		p.machine.Resting(time.Now(), err)
 		p.state = p.machine.Condition().State
 	}
@@ -70,7 +69,7 @@ func (r *Runtime) newPump(c *callback, s *delivery.State) (*pump, error) {
 	return p, nil
 }
 
-// start runs the pump until stop, or until its replay is done.
+// start runs the pump until stop, or until its replay is finished.
 func (p *pump) start() {
 	ctx, cancel := context.WithCancel(p.r.ctx)
 	p.cancel = cancel
@@ -81,13 +80,13 @@ func (p *pump) start() {
 	})
 }
 
-// stop ends the pump and waits for what it has under way.
+// stop ends the pump and waits for its running work.
 func (p *pump) stop() {
 	p.cancel()
 	<-p.done
 }
 
-// poke has the pump look again.
+// poke makes the pump check for work.
 func (p *pump) poke() {
 	select {
 	case p.wake <- struct{}{}:
@@ -95,16 +94,16 @@ func (p *pump) poke() {
 	}
 }
 
-// errStopped: the pump stopped before it could be asked.
+// errStopped: the pump stopped before it handled the request.
 var errStopped = errors.New("the callback is being configured anew")
 
-// do runs fn on the pump's goroutine and commits what it wrote. errStopped where
-// the pump runs no more.
+// do runs fn on the pump's goroutine and commits its writes. It returns errStopped if the pump no longer
+// runs.
 func (p *pump) do(ctx context.Context, fn func(m *delivery.Lane, tx *journal.Tx, now time.Time) error) error {
 	return p.ask(ctx, ask{fn: fn, done: make(chan error, 1)})
 }
 
-// sign has the log signed, out of turn. A failure is logged.
+// sign signs the log now. It logs a failure.
 func (p *pump) sign(ctx context.Context) error {
 	return p.ask(ctx, ask{done: make(chan error, 1)})
 }
@@ -141,11 +140,11 @@ func (p *pump) run(ctx context.Context) {
 	}
 }
 
-// together is how long after a look further appended events are left for the next one:
-// with many callbacks, a look of each at every commit costs more than the commit.
+// together is how long the pump leaves further appended events for the next check. With many callbacks, a
+// check by each callback at every commit costs more than the commit.
 const together = 5 * time.Millisecond
 
-// await waits until there is something to do, and brings in what was reported.
+// await waits until there is work, and settles reported results.
 func (p *pump) await(ctx context.Context, timer *time.Timer, appended <-chan struct{}, until time.Time) {
 	looked := time.Now()
 	timer.Reset(max(until.Sub(looked), 0))
@@ -169,8 +168,8 @@ func (p *pump) await(ctx context.Context, timer *time.Timer, appended <-chan str
 	}
 }
 
-// finish waits for what is under way and keeps what it achieved: a delivery that
-// was acknowledged need not be made again at the next start.
+// finish waits for running work and records its results, so that an acknowledged delivery is not repeated
+// at the next start.
 func (p *pump) finish(ctx context.Context) {
 	for p.out > 0 {
 		p.settle(ctx, <-p.results)
@@ -182,8 +181,8 @@ func (p *pump) finish(ctx context.Context) {
 	p.publish()
 }
 
-// leaveProofs publishes what a cancelled replay delivered: its sealed bundles were given up
-// with all else. One try, which a next start repeats.
+// leaveProofs publishes the proofs of a cancelled replay's deliveries. The cancellation gave up the sealed
+// bundles. It tries once; the next start repeats it.
 func (p *pump) leaveProofs(ctx context.Context) {
 	if p.machine.State().Detached == "" || p.r.signing == nil {
 		return
@@ -197,14 +196,14 @@ func (p *pump) leaveProofs(ctx context.Context) {
 	}
 }
 
-// attest has the lane's log signed: its time first, and once that is durable the log.
+// attest signs the lane's log: it first makes the time of signing durable, then signs the log.
 func (p *pump) attest(ctx context.Context, now time.Time) {
 	accepted := p.r.journal.Accepted()
 	err := p.commit(ctx, func(tx *journal.Tx) error { return p.machine.Clock(tx, now, accepted) })
 	if err != nil {
-		return // logged, and the machine is opened anew
+		return // commit logged it and opened the machine anew
 	}
-	_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
+	_ = p.commit(ctx, func(tx *journal.Tx) error { // commit logs its failure
 		err := p.machine.Attest(tx, now, p.place, p.r.signing.sign)
 		if err != nil {
 			p.r.log.Error("could not sign what a callback delivered; the next checkpoint tells of it", "callback", p.name, "error", err)
@@ -215,8 +214,7 @@ func (p *pump) attest(ctx context.Context, now time.Time) {
 	})
 }
 
-// advance starts everything that the machine wants done now, and returns when it
-// is to be asked again.
+// advance starts all due actions of the state machine. It returns the time of the next call.
 func (p *pump) advance(ctx context.Context) time.Time {
 	defer p.dropFresh()
 	if p.r.hurry.Load() {
@@ -236,7 +234,7 @@ func (p *pump) advance(ctx context.Context) time.Time {
 			p.out++
 			go p.deliver(ctx, action.Number, action.Bytes, p.takeFresh(action.Number))
 		case delivery.Detach:
-			_ = p.commit(ctx, func(tx *journal.Tx) error { // which logs its failure
+			_ = p.commit(ctx, func(tx *journal.Tx) error { // commit logs its failure
 				p.r.log.Warn("callback detached: it holds more than its retain allows; events are skipped until it is attached again", "callback", p.callback.Name)
 				return p.machine.SetDetached(tx, now, "it held more than retain allows")
 			})
@@ -254,8 +252,7 @@ func (p *pump) advance(ctx context.Context) time.Time {
 	return time.Time{}
 }
 
-// oldest returns the received time of the event at the cursor, where retain asks
-// for it.
+// oldest returns the received time of the event at the cursor, if retain needs it.
 func (p *pump) oldest(next uint64) time.Time {
 	if p.callback.Retain.Age <= 0 {
 		return time.Time{}
@@ -274,7 +271,7 @@ func (p *pump) oldest(next uint64) time.Time {
 	return p.oldestTime
 }
 
-// answer runs a question to the machine and commits what it wrote.
+// answer runs a request to the state machine and commits its writes.
 func (p *pump) answer(ctx context.Context, a ask) {
 	var err error
 	if a.fn == nil {
@@ -284,21 +281,20 @@ func (p *pump) answer(ctx context.Context, a ask) {
 	}
 	p.publish()
 	if errors.Is(err, journal.ErrFull) {
-		err = unavailable(err) // for the caller: a retry may succeed
+		err = unavailable(err) // so that the caller knows that a retry may succeed
 	}
 	a.done <- err
 }
 
-// The bounds of the pause after a transaction that was not committed.
+// The limits of the pause after a failed transaction.
 const (
 	shortestRest = 100 * time.Millisecond
 	longestRest  = 10 * time.Second
 )
 
-// commit runs fn and makes what it wrote durable. When that fails the machine no
-// longer knows what is durable: it is opened anew, and rests for a while, so that
-// a destination is not sent the same again and again by a journal that cannot
-// record it.
+// commit runs fn and makes its writes durable. After a failure the state machine no longer knows the
+// durable state. So commit opens it anew and pauses for a while. Without the pause, a journal that cannot
+// record results would make the relay send the same data again and again.
 func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error {
 	tx := new(journal.Tx)
 	err := fn(tx)
@@ -315,9 +311,9 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 	if p.broken++; p.broken == 1 {
 		p.r.log.Error("callback could not record its progress; it continues from what is durable", "callback", p.name, "error", err)
 	}
-	p.releaseHeld() // what is awaited now may wait for it
+	p.releaseHeld() // the work awaited below may wait for this memory
 	p.dropFresh()
-	for p.out > 0 { // their results belong to the machine that is given up
+	for p.out > 0 { // their results belong to the abandoned state machine
 		res := <-p.results
 		res.held.release()
 		p.out--
@@ -340,7 +336,7 @@ func (p *pump) commit(ctx context.Context, fn func(tx *journal.Tx) error) error 
 	}
 }
 
-// publish makes the machine's condition known, and logs where it has changed.
+// publish makes the machine's state visible, and logs changes.
 func (p *pump) publish() {
 	s := p.machine.Snapshot()
 	p.seen.Store(s)
@@ -359,7 +355,7 @@ func (p *pump) publish() {
 		p.r.log.Log(context.Background(), level, "callback is "+c.State, "callback", p.name, "was", p.state, "reason", c.Reason)
 		p.state = c.State
 	}
-	if s.Blocked || p.r.counters.blockedBy.Load() != nil { // otherwise no other callback has changed that
+	if s.Blocked || p.r.counters.blockedBy.Load() != nil { // otherwise no other callback has changed the answer
 		p.r.blocking()
 	}
 	p.r.publish()

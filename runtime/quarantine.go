@@ -20,8 +20,8 @@ import (
 	"auditrelay/runtime/internal/quarantine"
 )
 
-// QuarantineOptions bound the quarantine. An item over a bound is rejected. No item is
-// truncated or evicted.
+// QuarantineOptions limit the quarantine. It rejects an item over a limit. It never truncates or evicts
+// items.
 type QuarantineOptions struct {
 	Bytes     auditrelay.ByteSize // all items together; default 256 MiB
 	Items     int                 // default 100,000
@@ -33,12 +33,12 @@ type Quarantined struct {
 	// Data is the complete input. Quarantine copies it.
 	Data       []byte
 	Provenance auditrelay.Provenance
-	// Namespace is that of the events in Data; see Submission.
+	// Namespace is the namespace of the events in Data; see Submission.
 	Namespace string
-	// Reason is from a closed set of the caller's: an EventError's reason, or "conflict",
-	// for example. It must match [a-z0-9_]{1,64}, since it is a metric label.
+	// Reason is from a closed set of the caller, for example an EventError's reason or "conflict". It must
+	// match [a-z0-9_]{1,64}, since it is a metric label.
 	Reason string
-	// Detail adds to Reason, without event data. It is cut after 512 bytes.
+	// Detail explains Reason without event data. It is cut after 512 bytes.
 	Detail string
 }
 
@@ -52,13 +52,13 @@ type quarantineRoom struct {
 
 	mu      sync.Mutex
 	arrived map[QuarantineOrigin]uint64
-	full    bool // as logged
+	full    bool // the last logged state
 }
 
-// QuarantineOrigin is the key by which arrivals in quarantine are counted.
+// QuarantineOrigin is the key of the counts of arrivals in quarantine.
 type QuarantineOrigin struct{ Source, Reason string }
 
-// maxOrigins bounds the metric labels. Sources and reasons are few.
+// maxOrigins limits the number of metric labels.
 const maxOrigins = 256
 
 func (q *quarantineRoom) open(j *journal.Journal, o QuarantineOptions) (err error) {
@@ -79,15 +79,14 @@ func (q *quarantineRoom) count(items []quarantine.Item) {
 	}
 }
 
-// Quarantine stores invalid input until an operator replays or deletes it. When it
-// returns nil, all items are durable. On any error except ErrNotKept none is. Input that
-// is already there, from the same source and with the same reason, is counted and not
-// stored again. Data is copied.
+// Quarantine stores invalid input until an operator replays or deletes it. When it returns nil, all items
+// are durable. On any error except ErrNotKept none is. If the quarantine already has the same input from
+// the same source with the same reason, it counts the repetition and stores nothing. Quarantine copies
+// Data.
 //
-// Errors: *UnavailableError if a retry may succeed (shutting down, disk short, quarantine
-// full); ErrQuarantineItem if an item is too large; ErrNotKept if filters stand before
-// the journal. Then only a digest of each item is durable, since the data would reach the
-// disk unfiltered.
+// Errors: *UnavailableError if a retry may succeed (shutting down, disk short, quarantine full);
+// ErrQuarantineItem if an item is too large; ErrNotKept if filters run before the journal. With ErrNotKept
+// only a digest of each item is durable, since the data would reach the disk unfiltered.
 //
 // Do not quarantine events that were rejected with ErrIngestFilter.
 func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
@@ -116,7 +115,7 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	bare := r.ingest.Load() != nil
 	if bare {
 		for i := range kept {
-			// A detail may name a field, and the field's name is what a producer chose.
+			// The detail may name a field, and the sender chose the field's name.
 			kept[i].Bare, kept[i].Data, kept[i].Detail = true, nil, ""
 		}
 	}
@@ -139,8 +138,7 @@ func (r *Runtime) Quarantine(ctx context.Context, items ...Quarantined) error {
 	return nil
 }
 
-// quarantineDigest identifies equal input. It is keyed, so that guessing cannot reveal
-// input that was not stored.
+// quarantineDigest identifies equal input. It is keyed, so that nobody can guess input that was not stored.
 func (r *Runtime) quarantineDigest(it *Quarantined) (digest [16]byte) {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	fmt.Fprintf(mac, "quarantine\x00%s\x00%s\x00", it.Reason, it.Provenance.Source)
@@ -152,7 +150,7 @@ func (r *Runtime) quarantineDigest(it *Quarantined) (digest [16]byte) {
 	return digest
 }
 
-// tellFull logs once when the quarantine becomes full, and once when it no longer is.
+// tellFull logs once when the quarantine becomes full, and once when it has room again.
 func (r *Runtime) tellFull() {
 	q := &r.quarantine
 	u := q.store.Usage()
@@ -174,13 +172,13 @@ type QuarantineItem struct {
 	Number     uint64
 	First      time.Time
 	Last       time.Time
-	Times      uint64 // number of times that the same input came
+	Times      uint64 // number of times that this input arrived
 	Provenance auditrelay.Provenance
-	Namespace  string // of its events
+	Namespace  string // the namespace of its events
 	Reason     string
 	Detail     string
 	Bytes      int64  // size of the input
-	Digest     string // keyed; of reason, source and input
+	Digest     string // keyed digest of reason, source and input
 	Bare       bool   // only the digest was stored
 	Data       []byte // owned by the caller; only from Runtime.QuarantineItem
 }
@@ -190,12 +188,11 @@ func quarantineItem(it *quarantine.Item) QuarantineItem {
 		Reason: it.Reason, Detail: it.Detail, Bytes: it.Size, Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare, Data: it.Data}
 }
 
-// QuarantineQuery selects items with a number above After and, if set, the given reason
-// and source.
+// QuarantineQuery selects items by number above After and, if set, by reason and source.
 type QuarantineQuery struct {
 	After          uint64
 	Reason, Source string
-	Limit          int // 0, or more than 10,000: 10,000
+	Limit          int // 0, or more than 10,000, means 10,000
 }
 
 const maxQuarantineList = 10_000
@@ -227,18 +224,18 @@ type QuarantineStats struct {
 	Bytes     int64
 	MostItems int
 	MostBytes auditrelay.ByteSize
-	// Full: an item was rejected for lack of space, and none was stored or deleted since.
+	// Full: the quarantine rejected an item for lack of space, and has stored or deleted none since.
 	Full bool
 	// Arrived counts arrivals since start, repeats included.
 	Arrived map[QuarantineOrigin]uint64
 }
 
-// Shares is what each sender took of the last quarter of a bounded room, in bytes. Senders
-// beyond the first 1000 count under "".
+// Shares has the bytes that each sender used of the last quarter of a limited store. Senders beyond the
+// first 1000 count under "".
 type Shares struct{ Quota, Quarantine map[string]int64 }
 
-// Shares returns what senders took of the last quarters of Journal.Quota and of the quarantine;
-// empty while three quarters are not in use.
+// Shares returns the senders' use of the last quarters of Journal.Quota and of the quarantine. It is empty
+// while less than three quarters are in use.
 func (r *Runtime) Shares() Shares {
 	return Shares{Quota: r.share.Taken(), Quarantine: r.quarantine.store.Taken()}
 }
@@ -256,11 +253,10 @@ func (r *Runtime) QuarantineStats() QuarantineStats {
 	return s
 }
 
-// tableQuarantine is the table_name of the relay's own events about its quarantine.
+// tableQuarantine is the table_name of own records about the quarantine.
 const tableQuarantine = "auditrelay_quarantine"
 
-// quarantineRecord describes an item in the relay's own events. It contains nothing of
-// the item's data.
+// quarantineRecord describes an item in own records. It contains none of the item's data.
 type quarantineRecord struct {
 	Source string    `json:"source"`
 	Reason string    `json:"reason"`
@@ -276,8 +272,8 @@ func recordOf(it *quarantine.Item) quarantineRecord {
 		Digest: hex.EncodeToString(it.Digest[:]), Bare: it.Bare}
 }
 
-// DeleteQuarantineItem deletes an item permanently. An audit event in the same write
-// records it; by is its actor. Errors: ErrNoQuarantineItem, and those of Submit.
+// DeleteQuarantineItem deletes an item permanently. The same write contains an own record; by is its actor.
+// Errors: ErrNoQuarantineItem; *NeedsApprovalError; those of Submit.
 func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by By, number uint64) error {
 	if err := r.AskQuarantineDelete(by, number); err != nil {
 		return err
@@ -310,18 +306,18 @@ func (r *Runtime) DeleteQuarantineItem(ctx context.Context, by By, number uint64
 	return nil
 }
 
-// sourceQuarantine is the source of a second provenance of replayed events, beside the
-// original one.
+// sourceQuarantine is the source of the second provenance of replayed events, in addition to the original
+// one.
 const sourceQuarantine = "quarantine"
 
-// ReplayQuarantineItem accepts an item as events after all, with the item's provenance:
-// all of its events or none. One write stores the events, deletes the item and records
-// by. If data is not nil, it replaces the stored input.
+// ReplayQuarantineItem accepts an item as events, with the item's provenance: all of its events or none.
+// One write stores the events, deletes the item and records by. If data is not nil, it replaces the stored
+// input.
 //
-// If an event is rejected again, the item stays. The error says why: an *EventError,
-// ErrConflict, ErrIngestFilter, or an error of Submit. ErrNotKept: the item has no data,
-// so a replacement is needed. ErrNoQuarantineItem: there is no such item. ErrReplaces: data
-// is not what came in, and deleting items needs approvals.
+// If an event is rejected again, the item stays and the error says why: an *EventError, ErrConflict,
+// ErrIngestFilter, or an error of Submit. ErrNotKept: the item has no data and needs a replacement.
+// ErrNoQuarantineItem: there is no such item. ErrReplaces: data differs from the stored input, and deleting
+// items needs approvals.
 func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64, data []byte) ([]Result, error) {
 	unlock, err := r.quarantine.store.Lock(ctx)
 	if err != nil {
@@ -339,7 +335,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 		}
 		data = it.Data
 	}
-	// Other content gives up what came in, as deleting does.
+	// Other content gives up the stored input, like a deletion.
 	digest := r.quarantineDigest(&Quarantined{Data: data, Reason: it.Reason, Provenance: it.Provenance, Namespace: it.Namespace})
 	if replaced && digest != it.Digest && r.approves(ActDeleteQuarantine, by) {
 		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, ErrReplaces)
@@ -349,7 +345,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 		return nil, fmt.Errorf("item %d stays in quarantine: %w", number, err)
 	}
 	results, err := r.submit(ctx, events, true, func(tx *journal.Tx, events []auditrelay.Event) error {
-		for _, e := range events { // each a duplicate: only its provenance is stored
+		for _, e := range events { // all are duplicates: only their provenance is stored
 			e.Provenance = auditrelay.Provenance{Source: sourceQuarantine, Principal: by.Principal, Address: by.Address}
 			tx.Append(e)
 		}
@@ -357,7 +353,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 		after := struct {
 			Events   int  `json:"events"`
 			Replaced bool `json:"replaced"`
-			// Digest is that of what was accepted instead, made as the item's own.
+			// Digest is the digest of the replacement, computed like the item's own.
 			Digest string `json:"hmac_sha256,omitempty"`
 		}{Events: len(events), Replaced: replaced}
 		if replaced {
@@ -379,7 +375,7 @@ func (r *Runtime) ReplayQuarantineItem(ctx context.Context, by By, number uint64
 	return results, nil
 }
 
-// split reads the events of a body.
+// split parses the events of a body.
 func (r *Runtime) split(body []byte, of *quarantine.Item) ([]Submission, error) {
 	limits := r.limits
 	limits.BodyBytes = int64(len(body)) + 1

@@ -13,8 +13,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Receipt says what one callback did to one event. Of the event it contains only the
-// identity.
+// Receipt says what one callback did to one event. It contains nothing of the event but its identity.
 type Receipt struct {
 	Callback  string
 	Replay    string
@@ -22,22 +21,22 @@ type Receipt struct {
 	Namespace string // empty, like ID, if retention removed the event
 	ID        string
 	At        time.Time // time of the seal
-	// Again: the event was a dead letter and was processed again.
+	// Again: this processing replayed a dead letter.
 	Again bool
 
-	// Outcome is the outcome at the seal. Delivered means that delivery was due: Now has
-	// what became of that. If the destination refused the event later, Refused has the cause.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due; Now has the result. If the
+	// destination rejected the event later, Refused has the cause.
 	Outcome auditrelay.Outcome
-	// Now is the event's outcome when the receipt was read, whichever receipt of the event
-	// it is: Pending while it waits for its delivery.
+	// Now is the event's outcome when the receipt is read, the same for all receipts of the event. It is
+	// Pending while the event waits for delivery.
 	Now     auditrelay.Outcome
 	Cause   auditrelay.Cause
 	Filter  string // the filter that decided or failed
 	Reason  string
-	Refused auditrelay.Cause // the cause, if the event was set aside after the seal
-	Emitted int              // number of records
+	Refused auditrelay.Cause // the cause, if the event became a dead letter after the seal
+	Emitted int              // number of emitted records
 
-	Filters []ReceiptFilter // the filters that saw the event, in order
+	Filters []ReceiptFilter // the filters that processed the event, in order
 	// Input and Output are keyed digests, in hexadecimal, of the accepted event and of
 	// the outgoing document. Equal documents have equal digests.
 	Input  string
@@ -49,7 +48,7 @@ type Receipt struct {
 type ReceiptFilter struct {
 	Name    string
 	Kind    string // wasm or redact
-	Digest  string // of the module or the policy
+	Digest  string // digest of the module or the policy
 	Version string // from the module's manifest
 	Touched []ReceiptTouch
 }
@@ -63,19 +62,19 @@ type ReceiptTouch struct {
 
 // ReceiptQuery selects receipts. The zero value selects all.
 type ReceiptQuery struct {
-	Callback string // includes its replays; empty: all callbacks
+	Callback string // a callback with its replays; empty: all callbacks
 	// From and To are the half-open range of sequences; To 0 means the head. FromTime and
 	// ToTime, if set, bound the time of receipt instead.
 	From, To         uint64
 	FromTime, ToTime time.Time
-	// ID selects one event, in Namespace, or in any namespace if that is empty.
+	// ID selects one event in Namespace. An empty Namespace means any.
 	Namespace, ID string
 }
 
-// Receipts calls fn with each receipt that q selects, by callback and then by sequence;
-// receipts of dead letters that were processed again come last. fn may keep the Receipt.
-// Receipts stops with the error of fn, of ctx, or of a damaged frame of receipts.
-// ErrNoCallback: the named callback does not exist. ErrNotSeen: the ID does not.
+// Receipts calls fn with each receipt that q selects, by callback and then by sequence. Receipts of
+// replayed dead letters come last. fn may keep the Receipt. Receipts stops with an error of fn, of ctx, or
+// of a damaged frame of receipts. ErrNoCallback: no callback has this name. ErrNotSeen: no event has this
+// ID.
 func (r *Runtime) Receipts(ctx context.Context, q ReceiptQuery, fn func(Receipt) error) error {
 	from, to := q.From, q.To
 	if !q.FromTime.IsZero() {
@@ -126,12 +125,12 @@ func (r *Runtime) laneReceipts(ctx context.Context, s *delivery.State, from, to 
 		if err := errors.Join(ctx.Err(), r.ctx.Err()); err != nil {
 			return err
 		}
-		end, err := ends.Explain(&auditrelay.Event{Sequence: d.Sequence}) // it has a receipt: it was assigned
+		end, err := ends.Explain(&auditrelay.Event{Sequence: d.Sequence}) // the event has a receipt, so it was assigned
 		if err != nil {
 			return err
 		}
 		out := receiptOf(s, &d)
-		out.Now = d.Outcome // all that is known where retention removed the chunk
+		out.Now = d.Outcome // this is all that is known after retention removed the chunk
 		if end.Assigned {
 			out.Now = end.Outcome
 		}

@@ -13,28 +13,28 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// By says who does something to the relay, by which credential, and why. Own records
-// contain all of it, so it must contain no secret and no event data.
+// By says who acts on the relay, with which credential, and why. Own records contain all of it, so it must
+// not contain secrets or event data.
 type By struct {
 	Principal  string // the authenticated name, or "local", "config file", "signal", "relay"
-	Address    string // the peer's; empty if there is none
+	Address    string // the caller's address; empty if unknown
 	Credential string // which of the principal's credentials, such as "token 1f3a90bc"
 	Reason     string // in the user's words; at most MaxReason bytes are kept
-	// Subject is an issuer's name for the principal, the same for all of its tokens; empty
-	// without an issuer.
+	// Subject is the issuer's identifier of the principal, the same in all of its tokens; empty without an
+	// issuer.
 	Subject string
-	// Seen is the version of the object that the user decided on, from its status. If it
-	// is another by now, the act fails with ErrChanged. Empty: any version.
+	// Seen is the version of the object that the user saw in its status. If the version has changed, the
+	// act fails with ErrChanged. Empty: any version.
 	Seen string
 
-	approval   string   // the request that was approved
-	approvedBy []string // whose own records name who approved it
+	approval   string   // the id of the approved request
+	approvedBy []string // principals; their own records name the approvers
 }
 
 // ErrChanged: the object changed after the user looked at it.
 var ErrChanged = errors.New("somebody changed it after the version that was given")
 
-// Check returns ErrChanged unless the user decided on this version.
+// Check returns ErrChanged if Seen is set and differs from version.
 func (b By) Check(version string) error {
 	if b.Seen != "" && b.Seen != version {
 		return fmt.Errorf("%w: it has version %s now", ErrChanged, version)
@@ -42,37 +42,36 @@ func (b By) Check(version string) error {
 	return nil
 }
 
-// MaxReason is the most bytes of By.Reason that an own record keeps.
+// MaxReason is the maximum length of By.Reason in an own record, in bytes.
 const MaxReason = 1024
 
-// Change is something that is done to the relay itself, such as a new configuration.
+// Change describes an act on the relay itself, such as a new configuration.
 type Change struct {
 	By     By
-	Act    string            // what is done, such as "detach"; default: Action
+	Act    string            // the act, such as "detach"; default: Action
 	Action auditrelay.Action // created, updated, deleted, blocked, unblocked or rotated
 	Table  string            // the kind of object, such as "auditrelay_config"
 	Object string            // the id of the object
 	Before any               // marshalled as JSON; nil: none
 	After  any
 
-	// MakesRoom: the record may use the disk space that is reserved for acts that free
-	// space or let deliveries go on. It must be small, at most 64 KiB.
+	// MakesRoom: the record may use the disk space that is reserved for acts that free space or let
+	// deliveries continue. The record must be small, at most 64 KiB.
 	MakesRoom bool
-	// Failed: it was tried, and nothing changed.
+	// Failed: the act was tried, but nothing changed.
 	Failed bool
 }
 
 // The values of control.outcome in an own record.
 const (
-	outcomeBegun  = "begun"  // a later record with the same id in control.of says how it ended
-	outcomeDone   = "done"   // it has taken effect
-	outcomeFailed = "failed" // it has not
+	outcomeBegun  = "begun"  // a later record, with this record's id in control.of, has the result
+	outcomeDone   = "done"   // the act took effect
+	outcomeFailed = "failed" // the act did not take effect
 )
 
-// Record accepts an audit event about the relay itself (an own record), durably before
-// it returns nil. The event is in LiteLLM's schema, in NamespaceRelay, and goes to every
-// callback that receives events: no condition and no guest is asked. Errors are those of
-// Submit.
+// Record accepts an own record, an audit event about the relay itself. It is durable when Record returns
+// nil. The event is in LiteLLM's schema and in NamespaceRelay. It goes to every callback that receives
+// events, and bypasses conditions and guests. Errors are those of Submit.
 func (r *Runtime) Record(_ context.Context, c Change) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -89,7 +88,7 @@ func (r *Runtime) Record(_ context.Context, c Change) error {
 	return nil
 }
 
-// append adds the change's own record to tx: it has taken effect if tx is committed.
+// append adds the change's own record to tx. If tx is committed, the change has taken effect.
 func (c *Change) append(tx *journal.Tx) error {
 	e, err := c.event()
 	if err == nil {
@@ -105,20 +104,20 @@ func (c *Change) appendEvent(tx *journal.Tx, e auditrelay.Event) {
 	}
 }
 
-// control is the part of an own record that LiteLLM's schema has no field for.
+// control is the part of an own record for which LiteLLM's schema has no field.
 type control struct {
 	Act     string `json:"act"`
 	Outcome string `json:"outcome"`
-	Of      string `json:"of,omitempty"` // the id of the record that says that it had begun
+	Of      string `json:"of,omitempty"` // the id of the record of the act's start
 	Reason  string `json:"reason,omitempty"`
 	Address string `json:"address,omitempty"`
 	With    string `json:"with,omitempty"` // the credential
-	// Approval is the request that other principals approved.
+	// Approval is the id of the request that other principals approved.
 	Approval   string   `json:"approval,omitempty"`
 	ApprovedBy []string `json:"approved_by,omitempty"`
 }
 
-// ownRecord is an own record's data.
+// ownRecord is the data of an own record.
 type ownRecord struct {
 	ID        string  `json:"id"`
 	UpdatedAt string  `json:"updated_at"`
@@ -168,6 +167,5 @@ func (c *Change) eventWith(id, outcome, of string) (auditrelay.Event, error) {
 		Provenance: auditrelay.Provenance{Source: "relay", Principal: c.By.Principal, Address: c.By.Address}, Data: data}, nil
 }
 
-// own reports whether an event is an own record. Nothing from outside gets that
-// namespace.
+// own reports whether an event is an own record. Input never gets that namespace.
 func own(e *auditrelay.Event) bool { return e.Namespace == auditrelay.NamespaceRelay }

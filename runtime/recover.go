@@ -19,8 +19,8 @@ var ErrWhole = journal.ErrWhole
 // Recovery describes a damaged journal (from Examine) or its repair (from Recover).
 type Recovery struct {
 	Damage string    `json:"damage"` // the place and the evidence
-	From   uint64    `json:"from"`   // the sequences [From, To) are unreadable at the place of the damage;
-	To     uint64    `json:"to"`     // both 0 if only state of callbacks is missing
+	From   uint64    `json:"from"`   // the sequences [From, To) are unreadable because of the damage;
+	To     uint64    `json:"to"`     // both are 0 if only callbacks' state is missing
 	Since  time.Time `json:"since,omitzero"`
 	Behind int       `json:"behind"` // number of intact events after the damage; Recover accepts them again
 
@@ -39,14 +39,14 @@ func recovery(r *journal.Recovery) Recovery {
 	return out
 }
 
-// JournalPlace says where the journal of a closed relay is.
+// JournalPlace is the place of the journal of a closed relay.
 type JournalPlace struct {
 	DataDir    string
 	Postgres   PostgresJournal // the zero value: the journal is in DataDir
 	Encryption Encryption
 }
 
-// opener opens the store of a journal on a server.
+// opener returns a function that opens the store of a journal on a server.
 func (p JournalPlace) opener() func() (journal.Shared, error) {
 	return func() (journal.Shared, error) {
 		s, err := pgstore.Open(context.Background(), pgstore.Options{URL: p.Postgres.URL, Schema: p.Postgres.Schema, Lock: p.Postgres.Takeover})
@@ -57,11 +57,11 @@ func (p JournalPlace) opener() func() (journal.Shared, error) {
 	}
 }
 
-// Examine reports the damage to the journal of a closed relay. It changes nothing. On
-// Postgres that is what the server lacks of what the data directory knows.
+// Examine reports the damage to the journal of a closed relay. It changes nothing. For a journal on
+// Postgres it compares the server with the state in the data directory.
 //
-// Errors: ErrWhole; ErrNoKey or ErrWrongKey; another error if the journal cannot be
-// recovered, so that only a backup helps.
+// Errors: ErrWhole; ErrNoKey or ErrWrongKey; another error if Recover cannot repair the journal, so that
+// only a backup helps.
 func Examine(p JournalPlace) (Recovery, error) {
 	o := journal.Options{Encryption: p.Encryption.options()}
 	var r *journal.Recovery
@@ -77,14 +77,13 @@ func Examine(p JournalPlace) (Recovery, error) {
 	return recovery(r), nil
 }
 
-// Recover repairs a damaged journal as a new incarnation that contains what is intact.
-// Intact events after the damage are accepted again, under new sequences, and may be
-// delivered twice. An audit event for table auditrelay_journal records the gap; by is its
-// actor. The damaged files are kept. The relay must be closed. If Recover is interrupted,
-// call it again.
+// Recover repairs a damaged journal as a new incarnation with all intact data. It accepts intact events
+// after the damage again, under new sequences, so they may be delivered twice. An own record for table
+// auditrelay_journal describes the gap; by is its actor. Recover keeps the damaged files. The relay must be
+// closed. If Recover is interrupted, call it again.
 //
-// With restored it does so to an undamaged journal on Postgres too: after the server was
-// restored from a backup. Otherwise restored is an error.
+// With restored, Recover also processes an undamaged journal on Postgres, after an operator restored the
+// server from a backup. For any other journal restored is an error.
 func Recover(p JournalPlace, by By, restored bool) (Recovery, error) {
 	record := func(r *journal.Recovery) (auditrelay.Event, error) {
 		done := recovery(r)
@@ -93,7 +92,7 @@ func Recover(p JournalPlace, by By, restored bool) (Recovery, error) {
 				Incarnation string `json:"incarnation"`
 				Next        uint64 `json:"next"`
 			}{r.Before.Incarnation, max(r.Damage.To, r.Next)}, After: done}
-		// A recovery that is called again after its record was accepted makes the same one.
+		// If Recover runs again after its record was accepted, it creates the same record.
 		id := sha256.Sum256(fmt.Appendf(nil, "recover %s", r.Identity))
 		return c.eventWith(hex.EncodeToString(id[:16]), outcomeDone, "")
 	}

@@ -33,12 +33,12 @@ func (r *Runtime) maintain() {
 	}
 }
 
-// warnOfAge logs once each way that pending events come near the age beyond which their
-// destination keeps none.
+// warnOfAge logs once, and again when it is over, that pending events approach the maximum age of their
+// destination.
 func (r *Runtime) warnOfAge(warned map[string]bool) {
 	all, err := r.Callbacks()
 	if err != nil {
-		return // the journal's failure is told elsewhere
+		return // the journal's failure is reported elsewhere
 	}
 	for i := range all {
 		s := &all[i]
@@ -80,10 +80,9 @@ func (r *Runtime) audit(logged map[string]bool) {
 	}
 }
 
-// trim removes events that retention no longer keeps and no callback needs.
+// trim removes events that retention does not keep and no callback needs.
 func (r *Runtime) trim(now time.Time) error {
-	// A replay or callback under construction does not protect its events yet. The
-	// next run is soon enough.
+	// A replay or callback in creation does not protect its events yet. Skip this run.
 	if !r.applying.TryLock() {
 		return nil
 	}
@@ -94,8 +93,7 @@ func (r *Runtime) trim(now time.Time) error {
 	}
 	head, oldest := r.journal.Head(), r.journal.Oldest()
 	if limit := int64(r.retention.Bytes); limit > 0 && head.Next > oldest {
-		// Events are of much the same size: an estimate is enough, made again at
-		// every round.
+		// An estimate suffices, since events have similar sizes and each run repeats it.
 		held := int64(float64(head.Bytes) / float64(head.Next-1) * float64(head.Next-oldest))
 		if held > limit {
 			share := float64(held-limit) / float64(held)

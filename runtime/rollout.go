@@ -20,20 +20,20 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Bounds and defaults of rollouts.
+// Limits and defaults of rollouts.
 const (
 	DefaultRolloutShare  = 0.05
 	DefaultRolloutBound  = 0.01
 	DefaultRolloutEvents = 100
 	MaxRolloutEvents     = 1_000_000
-	MaxRolloutPolicy     = 256 << 10 // bytes of Policy
+	MaxRolloutPolicy     = 256 << 10 // size of Policy in bytes
 )
 
 // Errors of rollouts.
 var (
-	// ErrNoRollout: none is under way for this filter.
+	// ErrNoRollout: no rollout of this filter is in progress.
 	ErrNoRollout = errors.New("no rollout of this filter is under way")
-	// ErrRollout: one is under way.
+	// ErrRollout: a rollout is already in progress.
 	ErrRollout = errors.New("a rollout is under way: promote it, or roll it back")
 )
 
@@ -47,59 +47,60 @@ const (
 	RolloutRolledBack RolloutState = "rolled_back" // the new version judges no event
 )
 
-// Rollout is a new version of one filter that judges a share of the events, on every
-// callback that lists the filter, while the rest goes through the version in force. What it
-// judges is delivered. Which events it gets is decided by a digest of their ids: a retry, and
-// every callback, decide alike. The relay's own records stay with the version in force.
+// Rollout runs a new version of one filter on a share of the events, on every callback that lists the
+// filter. All other events go through the version in force. Events that the new version processes are
+// delivered. A digest of an event's id selects the version, so every callback and every retry selects the
+// same one. Own records always go through the version in force.
 //
-// A rollout ends when it is promoted, when somebody rolls it back, by itself when a callback
-// saw more failures than Bound allows, when the version cannot judge at all, and when a
-// callback that lists the filter is configured anew. Payloads that are sealed go out as they
-// were sealed. The receipt of an event names the version that judged it.
+// A rollout ends when a user promotes it or rolls it back. The relay rolls it back when a callback has more
+// failures than Bound allows, when the version cannot process events, and when a callback that lists the
+// filter is reconfigured. Sealed payloads are sent as they are. The receipt of an event names the version
+// that processed it.
 type Rollout struct {
-	ID      string `json:"id"` // random; keys the choice of events
+	ID      string `json:"id"` // random; keys the selection of events
 	Filter  string `json:"filter"`
-	Kind    string `json:"kind"`    // module or policy: the caller's word
-	Digest  string `json:"digest"`  // of the new version, as receipts name it
-	Running string `json:"running"` // of the version in force
-	// Policy is the text of a policy, for the caller, who opens it again after a restart.
+	Kind    string `json:"kind"`    // module or policy; set by the caller
+	Digest  string `json:"digest"`  // digest of the new version, as in receipts
+	Running string `json:"running"` // digest of the version in force
+	// Policy is the text of a policy. The caller uses it to open the policy again after a restart.
 	Policy string `json:"policy,omitempty"`
-	// Share is the share of events, above 0 and at most 1; default DefaultRolloutShare.
+	// Share is the share of events for the new version, above 0 and at most 1. Default:
+	// DefaultRolloutShare.
 	Share float64 `json:"share"`
-	// Bound is the share of the events that the new version judged on one callback which may
-	// fail: be set aside or discarded for a failure, the gate or the destination. Below 1;
-	// default DefaultRolloutBound. It holds from Events events on, at most MaxRolloutEvents;
-	// default DefaultRolloutEvents. More failures than Bound allows of so many events are
-	// too many before, too.
+	// Bound is the maximum share of failures among the events that the new version processed on one
+	// callback. A failure is an event that was dead-lettered or discarded by a filter failure, the gate or
+	// the destination. Bound must be below 1; default: DefaultRolloutBound. It applies after Events events,
+	// at most MaxRolloutEvents; default: DefaultRolloutEvents. Before that, the rollout ends when the
+	// number of failures exceeds what Bound allows of Events events.
 	Bound  float64 `json:"bound"`
 	Events uint64  `json:"events"`
 
-	From    map[string]uint64 `json:"from"` // the first sequence that it may judge, by callback
+	From    map[string]uint64 `json:"from"` // the first sequence for the new version, by callback
 	Started time.Time         `json:"started"`
 	By      string            `json:"by"`
 
 	State   RolloutState `json:"state"`
 	Ended   time.Time    `json:"ended,omitzero"`
 	EndedBy string       `json:"ended_by,omitempty"`
-	Why     string       `json:"why,omitempty"` // it was rolled back
+	Why     string       `json:"why,omitempty"` // why it was rolled back
 
-	// Under are the digests of the callbacks' configurations, by name.
+	// Under has the digests of the callbacks' configurations, by name.
 	Under map[string]string `json:"under,omitempty"`
 }
 
-// itself is who ends a rollout that nobody ended.
+// itself is the principal of a rollback by the relay.
 const itself = "auditrelay"
 
-// ByItself reports whether the rollout was rolled back, and by nobody.
+// ByItself reports whether the relay rolled the rollout back.
 func (o *Rollout) ByItself() bool { return o.State == RolloutRolledBack && o.EndedBy == itself }
 
-// RolloutStatus is a rollout with what it came to.
+// RolloutStatus is a rollout with its counts.
 type RolloutStatus struct {
 	Rollout
 	Counts []RolloutCount // by callback
 }
 
-// RolloutCount counts the events that the new version judged on one callback.
+// RolloutCount counts the events that the new version processed on one callback.
 type RolloutCount struct {
 	Callback string `json:"callback"`
 	Judged   uint64 `json:"judged"`
@@ -112,10 +113,10 @@ var rolloutKey = journal.MetaKey("rollout")
 type rollout struct {
 	Rollout
 	filter    filter.Filter
-	limit     uint64      // Share, as a part of the digests
-	off       atomic.Bool // it judges no more; its end may not be durable yet
-	promoting atomic.Bool // reconfiguring is part of its promotion
-	ending    atomic.Bool // endSoon is under way
+	limit     uint64      // Share as a limit for the digests
+	off       atomic.Bool // it processes no more events; its end may not be durable yet
+	promoting atomic.Bool // reconfiguration is part of its promotion
+	ending    atomic.Bool // endSoon is running
 	r         *Runtime
 }
 
@@ -127,12 +128,12 @@ func newRollout(r *Runtime, record Rollout, f filter.Filter) *rollout {
 	return o
 }
 
-// takes reports whether the new version is to judge e.
+// takes reports whether the new version must process e.
 func (o *rollout) takes(e *auditrelay.Event) bool {
 	return o != nil && !o.off.Load() && o.chooses(e)
 }
 
-// chooses is takes, whether or not the rollout is still on.
+// chooses is takes without the check that the rollout is still active.
 func (o *rollout) chooses(e *auditrelay.Event) bool {
 	if own(e) {
 		return false
@@ -148,8 +149,8 @@ func (o *rollout) tooMany(judged, failed uint64) bool {
 	return float64(failed) > o.Bound*float64(max(judged, o.Events))
 }
 
-// tried is what the delivery machine counts by; nil if no rollout is under way. What was
-// sealed before the rollout is none of its failures.
+// tried returns the state by which the delivery state machine counts, or nil if no rollout is in progress.
+// Payloads sealed before the rollout do not count as its failures.
 func (r *Runtime) tried(callback string) *delivery.Tried {
 	o := r.rollout.Load()
 	if o == nil {
@@ -160,7 +161,7 @@ func (r *Runtime) tried(callback string) *delivery.Tried {
 		Chosen: func(e *auditrelay.Event) bool { return e.Sequence >= from && o.chooses(e) }}
 }
 
-// counted ends the rollout if a lane's counts say so.
+// counted ends the rollout if a lane's counts require it.
 func (r *Runtime) counted(callback string, t *delivery.TriedCounts) {
 	o := r.rollout.Load()
 	if o == nil || t == nil || t.ID != o.ID || !o.tooMany(t.Judged, t.Failed) {
@@ -169,15 +170,15 @@ func (r *Runtime) counted(callback string, t *delivery.TriedCounts) {
 	o.rollBack(fmt.Sprintf("%d of %d events failed on callback %s", t.Failed, t.Judged, callback))
 }
 
-// cannot ends the rollout: its version does not judge at all.
+// cannot ends the rollout because its version cannot process events.
 func (o *rollout) cannot(err error) {
 	o.rollBack("the new version cannot judge: " + err.Error())
 }
 
-// rollBack ends the rollout by itself, soon. It returns at once.
+// rollBack starts a rollback by the relay and returns at once.
 func (o *rollout) rollBack(why string) { o.end(why, By{Principal: itself}) }
 
-// end is rollBack for who takes the rollout back.
+// end starts a rollback by a user and returns at once.
 func (o *rollout) end(why string, by By) {
 	if o.off.Swap(true) || o.promoting.Load() {
 		return
@@ -203,10 +204,10 @@ func (o *Rollout) check() error {
 	return nil
 }
 
-// StartRollout starts a rollout of f as o says, at one sequence of each callback that lists
-// the filter, with an own record in the same write. The runtime owns f and closes it, also
-// if it fails. There is one rollout at a time. Errors: ErrRollout; ErrNoCallback if no
-// callback lists the filter; *auditrelay.OptionError; those of Record.
+// StartRollout starts the rollout o of filter f, at one sequence of each callback that lists the filter.
+// The same write contains its own record. The runtime owns f and closes it, also if StartRollout fails.
+// Only one rollout can be in progress. Errors: ErrRollout; ErrNoCallback if no callback lists the filter;
+// *auditrelay.OptionError; those of Record.
 func (r *Runtime) StartRollout(ctx context.Context, o Rollout, f filter.Filter, by By) (RolloutStatus, error) {
 	status, err := r.startRollout(ctx, o, f, by)
 	if err != nil {
@@ -267,13 +268,13 @@ func (r *Runtime) startRollout(_ context.Context, o Rollout, f filter.Filter, by
 // TableRollout is the table_name of own records about rollouts.
 const TableRollout = "auditrelay_rollout"
 
-// recorded is a rollout without the text of its policy, which is kept by digest.
+// recorded returns a rollout without its policy's text, which is stored by digest.
 func (o Rollout) recorded() Rollout {
 	o.Policy, o.Under = "", nil
 	return o
 }
 
-// putRollout commits a rollout and the own record of its change.
+// putRollout commits a rollout and its own record.
 func (r *Runtime) putRollout(o *Rollout, change Change) error {
 	value, err := json.Marshal(o)
 	if err != nil {
@@ -290,17 +291,17 @@ func (r *Runtime) putRollout(o *Rollout, change Change) error {
 	return nil
 }
 
-// step returns the place of a filter that judges among c's steps, -1 if it has none.
+// step returns the index of a judging filter among c's steps, or -1 if c does not have it.
 func (c *Callback) step(name string) int {
 	return slices.IndexFunc(c.Steps, func(s Step) bool { return s.Name == name && s.Role != auditrelay.RoleObserve })
 }
 
-// attach has c's events judged as the rollout says. c judges nothing meanwhile.
+// attach makes c use the rollout. c must not process events meanwhile.
 func (o *rollout) attach(c *callback) {
 	c.judge.trial.Store(&trialStep{rollout: o, step: c.step(o.Filter)})
 }
 
-// fits reports whether the rollout may go on under a set of callbacks.
+// fits reports whether the rollout may continue with a set of callbacks.
 func (o *rollout) fits(callbacks []Callback) bool {
 	n := 0
 	for i := range callbacks {
@@ -316,8 +317,8 @@ func (o *rollout) fits(callbacks []Callback) bool {
 	return n == len(o.Under)
 }
 
-// rolloutUnder returns the rollout that goes on under a set of callbacks, and what is to be
-// called once they are in force.
+// rolloutUnder returns the rollout if it continues with a set of callbacks, and a function to call once
+// they are in force.
 func (r *Runtime) rolloutUnder(callbacks []Callback) (on *rollout, inForce func()) {
 	o := r.rollout.Load()
 	switch {
@@ -329,8 +330,7 @@ func (r *Runtime) rolloutUnder(callbacks []Callback) (on *rollout, inForce func(
 	return nil, func() { o.rollBack("a callback that lists the filter was configured anew") }
 }
 
-// LastRollout returns the rollout that is under way, or else the last one. ErrNoRollout:
-// there was none.
+// LastRollout returns the rollout in progress, or else the last one. ErrNoRollout: there was none.
 func (r *Runtime) LastRollout() (RolloutStatus, error) {
 	o, err := loadRollout(r.journal)
 	if err == nil && o == nil {
@@ -371,7 +371,7 @@ func (r *Runtime) rolloutStatus(o *Rollout) (RolloutStatus, error) {
 	return status, err
 }
 
-// openRollout goes on with the rollout of the life before, or ends it. Callbacks come later.
+// openRollout continues or ends a rollout of an earlier run. It runs before the callbacks start.
 func (r *Runtime) openRollout(ctx context.Context, open func(context.Context, Rollout) (filter.Filter, error)) error {
 	record, err := loadRollout(r.journal)
 	if err != nil || record == nil || record.State != RolloutRunning {
@@ -402,11 +402,11 @@ func (r *Runtime) openRollout(ctx context.Context, open func(context.Context, Ro
 	return nil
 }
 
-// ErrRolloutInForce is what Options.OpenRollout returns for a rollout whose version is in
-// force: its promotion was interrupted.
+// ErrRolloutInForce: Options.OpenRollout returns it for a rollout whose version is in force because its
+// promotion was interrupted.
 var ErrRolloutInForce = errors.New("the version is in force")
 
-// resumeRollout ends what was interrupted. The callbacks run.
+// resumeRollout ends an interrupted promotion. The callbacks already run.
 func (r *Runtime) resumeRollout() {
 	o := r.rollout.Load()
 	if o == nil {
@@ -423,7 +423,7 @@ func (r *Runtime) resumeRollout() {
 	})
 }
 
-// noFilter stands for a version that could not be opened.
+// noFilter replaces a version that could not be opened.
 type noFilter struct{}
 
 func (noFilter) Open(context.Context) (filter.Instance, error) {
@@ -431,13 +431,13 @@ func (noFilter) Open(context.Context) (filter.Instance, error) {
 }
 func (noFilter) Close() error { return nil }
 
-// trialStep is the step of a callback that a rollout stands in for.
+// trialStep is the step of a callback that a rollout replaces.
 type trialStep struct {
 	*rollout
 	step int
 }
 
-// endTrial takes the rollout out of a judge that judges nothing.
+// endTrial removes the rollout from an idle judge.
 func (j *judge) endTrial(o *rollout) {
 	if t := j.trial.Load(); t == nil || t.rollout != o {
 		return

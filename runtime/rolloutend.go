@@ -9,15 +9,15 @@ import (
 	"auditrelay"
 )
 
-// How a rollout ends: promoted, rolled back by somebody, or by itself.
+// The end of a rollout: promotion, or rollback by a user or by the relay.
 
-// TakenBackError: a rollout was taken back, and the journal could not record that. RollBack
-// returns it: the new version judges no event any more, and the record is tried again while
-// the process lives. Keep ID and By, and return it from Options.OpenRollout for a rollout with
-// that ID, so that a new start ends the rollout too.
+// TakenBackError says that a user rolled a rollout back, but the journal could not record it. RollBack
+// returns it. The new version processes no more events, and the relay retries the record while the process
+// runs. Keep ID and By. For a rollout with that ID, return the error from Options.OpenRollout, so that the
+// next start ends the rollout too.
 type TakenBackError struct {
 	ID, By string
-	Err    error // why it could not be recorded
+	Err    error // why the journal could not record it
 }
 
 func (e *TakenBackError) Error() string {
@@ -26,8 +26,8 @@ func (e *TakenBackError) Error() string {
 
 func (e *TakenBackError) Unwrap() error { return e.Err }
 
-// RollBack ends a rollout: the version in force judges all events from now on. Errors:
-// ErrNoRollout; ErrChanged; *TakenBackError; ErrClosed.
+// RollBack ends a rollout: from now on the version in force processes all events. Errors: ErrNoRollout;
+// ErrChanged; *TakenBackError; ErrClosed.
 func (r *Runtime) RollBack(_ context.Context, filter string, by By) (RolloutStatus, error) {
 	o, err := r.rolloutOf(filter, by)
 	if err != nil {
@@ -46,10 +46,10 @@ func (r *Runtime) RollBack(_ context.Context, filter string, by By) (RolloutStat
 	return RolloutStatus{}, &TakenBackError{ID: o.ID, By: orNobody(by), Err: err}
 }
 
-// Promote calls use, which is to put the version of a rollout in force, and ends the rollout
-// if it succeeds. An end of the process between the two leaves a rollout whose version is in
-// force: whoever opens it again (Options.OpenRollout) says so. Errors: use's; ErrNoRollout;
-// ErrChanged; those of Record.
+// Promote calls use, which must put the rollout's version in force, and ends the rollout if use succeeds.
+// If the process ends between the two, the rollout's version is in force and the rollout is still open:
+// Options.OpenRollout must then return ErrRolloutInForce. Errors: those of use; ErrNoRollout; ErrChanged;
+// those of Record.
 func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Rollout) error) (RolloutStatus, error) {
 	o, err := r.rolloutOf(filter, by)
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Roll
 		return RolloutStatus{}, err
 	}
 	if err := r.stopRollout(o, RolloutPromoted, "", by); err != nil {
-		if r.ctx.Err() == nil { // the version is in force: nothing but this may be recorded
+		if r.ctx.Err() == nil { // the version is in force, so only a promotion may be recorded
 			r.endLater(o, RolloutPromoted, "", by)
 		}
 		return RolloutStatus{}, fmt.Errorf("the version is in force; that is not recorded yet: %w", err)
@@ -74,8 +74,7 @@ func (r *Runtime) Promote(_ context.Context, filter string, by By, use func(Roll
 	return r.LastRollout()
 }
 
-// beginPromotion reports whether it is this call that promotes o. From then on nobody rolls
-// o back: see endRollout.
+// beginPromotion reports whether this call promotes o. From then on nothing rolls o back; see endRollout.
 func (r *Runtime) beginPromotion(o *rollout) bool {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -93,8 +92,8 @@ func (r *Runtime) rolloutOf(filter string, by By) (*rollout, error) {
 	return o, nil
 }
 
-// endLater starts endSoon, unless it is under way: one is enough, and every call that fails
-// would start one more.
+// endLater starts endSoon unless it is already running. Otherwise each failing call would start another
+// one.
 func (r *Runtime) endLater(o *rollout, state RolloutState, why string, by By) {
 	if o.ending.Swap(true) {
 		return
@@ -105,9 +104,9 @@ func (r *Runtime) endLater(o *rollout, state RolloutState, why string, by By) {
 	})
 }
 
-// endSoon ends a rollout, once the journal takes it. It does not wait for r.applying as
-// others do: who holds it may wait for this goroutine, to close. What the end of the process
-// keeps from being recorded is found again at the next start.
+// endSoon ends a rollout as soon as the journal can record it. It does not wait for r.applying as other
+// code does, since the holder may wait for this goroutine in Close. If the process ends first, the next
+// start finds the rollout again.
 func (r *Runtime) endSoon(o *rollout, state RolloutState, why string, by By) {
 	for pause, told := time.Duration(0), false; ; pause = min(max(2*pause, 10*time.Millisecond), 10*time.Second) {
 		select {
@@ -131,15 +130,15 @@ func (r *Runtime) endSoon(o *rollout, state RolloutState, why string, by By) {
 	}
 }
 
-// stopRollout is endRollout for who does not hold r.applying.
+// stopRollout is endRollout for a caller that does not hold r.applying.
 func (r *Runtime) stopRollout(o *rollout, state RolloutState, why string, by By) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	return r.endRollout(o, state, why, by)
 }
 
-// endRollout records the end of a rollout, and takes it out of the callbacks. r.applying is
-// held.
+// endRollout records the end of a rollout and removes it from the callbacks. The caller must hold
+// r.applying.
 func (r *Runtime) endRollout(o *rollout, state RolloutState, why string, by By) error {
 	if r.rollout.Load() != o {
 		return fmt.Errorf("filter %s: %w", o.Filter, ErrNoRollout)

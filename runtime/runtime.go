@@ -1,15 +1,14 @@
-// Package runtime is the engine: it accepts audit events into a durable journal and
-// brings each of them, asynchronously, to an outcome on every callback.
+// Package runtime is the engine. It accepts audit events into a durable journal and processes each event to
+// an outcome on every callback, asynchronously.
 //
 //	r, err := runtime.Open(ctx, runtime.Options{Dir: "data", Callbacks: callbacks})
 //	results, err := r.Submit(ctx, runtime.Submission{Data: event})
 //
-// When Submit returns without an error for an event, the event is durable. On each
-// callback it will be delivered, filtered, dead-lettered, discarded or skipped, also
-// after a crash of the process. Two runtimes in one process share nothing.
+// When Submit returns without an error for an event, the event is durable. On each callback it will be
+// delivered, filtered, dead-lettered, discarded or skipped, also after a crash of the process. Two runtimes
+// in one process share nothing.
 //
-// The name shadows the standard library's runtime. Import that one under another name if
-// you need both.
+// The name shadows the standard library's runtime. Import that package under another name if you need both.
 package runtime
 
 import (
@@ -38,34 +37,34 @@ import (
 // Close or Drain.
 type Runtime struct {
 	journal      *journal.Journal
-	onPostgres   bool // the journal
+	onPostgres   bool // whether the journal is on Postgres
 	modules      *Modules
 	texts        *Texts
 	log          *slog.Logger
 	taps         taps
-	verifying    sync.Mutex                                          // one report at a time
-	rollout      atomic.Pointer[rollout]                             // nil: none is under way
-	canary       atomic.Pointer[Canary]                              // nil: none is on its way
-	replaySchema atomic.Pointer[func(auditrelay.Provenance) *Schema] // nil: LiteLLM's
+	verifying    sync.Mutex                                          // held while a report is stored
+	rollout      atomic.Pointer[rollout]                             // nil if none is in progress
+	canary       atomic.Pointer[Canary]                              // nil if there is none to watch for
+	replaySchema atomic.Pointer[func(auditrelay.Provenance) *Schema] // nil for LiteLLM's schema
 	limits       ingest.Limits
 	namespaces   namespaces
 	workers      int
 	retention    Retention
 	tombstoneKey []byte
-	ingest       atomic.Pointer[ingestFilters] // nil: none
-	control      string                        // the callback that must get own records; empty: none
-	controlOnly  bool                          // no other gets any
+	ingest       atomic.Pointer[ingestFilters] // nil if there are none
+	control      string                        // the callback that must get own records; empty if there is none
+	controlOnly  bool                          // whether no other callback gets own records
 	receiptKey   []byte
 	receipts     *receipts.Codec
 	quarantine   quarantineRoom
-	signing      *signing // nil: nothing is signed
+	signing      *signing // nil if nothing is signed
 	door         door
-	share        shares.Last // of the journal's quota, by sender
+	share        shares.Last // use of the journal's quota by sender
 	turns        turns
 	sharing      sharing
 	memory       *memory
 	sums         eventSums
-	memorySet    bool // by Options.Memory; otherwise callbacks decide
+	memorySet    bool // by Options.Memory; otherwise it depends on the callbacks
 	dead         deadReplays
 	approvals    approvals
 	shadows      shadows
@@ -74,36 +73,36 @@ type Runtime struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	accepting sync.RWMutex // held for reading while a Submit is under way
+	accepting sync.RWMutex // held for reading during a Submit
 	draining  atomic.Bool
-	hurry     atomic.Bool // drain: chunks close at once
+	hurry     atomic.Bool // set by drain: chunks close at once
 	counters  counters
 
-	mu        sync.Mutex // guards what follows; never held across I/O of sinks or filters
+	mu        sync.Mutex // guards the fields below; never held across I/O of sinks or filters
 	callbacks []*callback
 	pumps     map[string]*pump // by lane name
 	users     users
 	histories map[string]*attempts // by lane id
 	closed    bool
 	changed   chan struct{} // closed when a pump publishes; nil while nobody waits for it
-	applying  sync.Mutex    // one Open, Apply, Replay or Close at a time
+	applying  sync.Mutex    // held during Open, Apply, Replay or Close
 }
 
 // counters are totals since start.
 type counters struct {
 	accepted, duplicates, conflicts, rejected, unknownActions atomic.Uint64
 	ingestFiltered, ingestFailed                              atomic.Uint64
-	blockedBy                                                 atomic.Pointer[string] // the callback for which new events are refused
+	blockedBy                                                 atomic.Pointer[string] // the callback because of which new events are rejected
 }
 
-// Open starts a runtime. It locks the data directory, recovers the journal and starts all
-// callbacks. ctx bounds opening only; the runtime goes on after ctx ends.
+// Open starts a runtime. It locks the data directory, recovers the journal and starts all callbacks. ctx
+// limits only Open; the runtime continues after ctx ends.
 //
-// The runtime owns the sinks and filters of o and closes them, also when Open fails.
+// The runtime owns the sinks and filters of o and closes them, also if Open fails.
 //
 // Errors: *RemovalError; *NewCallbackError; ErrNoKey or ErrWrongKey for an encrypted journal; an error that
-// says where a journal is damaged (see Examine and Recover); the error of Options.Opened;
-// all that is wrong with the callbacks, joined.
+// locates the damage of a journal (see Examine and Recover); the error of Options.Opened; all errors in the
+// callbacks, joined.
 func Open(ctx context.Context, o Options) (*Runtime, error) {
 	r := &Runtime{log: o.Logger, workers: o.Workers, retention: o.Journal.Retention, control: o.Control.Callback, controlOnly: o.Control.Only,
 		limits: ingest.Limits{EventBytes: int64(o.Limits.EventBytes), Depth: o.Limits.Depth, IDBytes: o.Limits.IDBytes, Events: o.Limits.Events},
@@ -175,12 +174,12 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// Limits returns the limits of what Submit accepts.
+// Limits returns the limits of Submit.
 func (r *Runtime) Limits() Limits {
 	return Limits{EventBytes: auditrelay.ByteSize(r.limits.EventBytes), Depth: r.limits.Depth, IDBytes: r.limits.IDBytes}
 }
 
-// begun records what happened while the journal was closed, and starts the callbacks.
+// begun records the acts that happened while the journal was closed, and starts the callbacks.
 func (r *Runtime) begun(ctx context.Context, o Options) error {
 	if err := errors.Join(r.resolve(), r.recordKept(o.Dir)); err != nil {
 		return errors.Join(err, r.closeUnused(o.Callbacks))
@@ -195,7 +194,7 @@ func (r *Runtime) begun(ctx context.Context, o Options) error {
 	}
 	err := r.apply(o.Callbacks, o.Removed, o.Changes)
 	if errors.Is(err, journal.ErrFull) && len(o.Changes) > 0 {
-		// Only a relay that runs can make room.
+		// Only a running relay can free disk space, so the start continues.
 		r.log.Error("the start is not on record: there is no room for it", "error", err)
 		err = r.apply(o.Callbacks, o.Removed, nil)
 	} else if err == nil && o.Recorded != nil {
@@ -217,12 +216,12 @@ func (r *Runtime) judging() judging {
 // Modules returns the store of uploaded modules. It is valid until Close.
 func (r *Runtime) Modules() *Modules { return r.modules }
 
-// Texts returns the texts that receipts name by digest. It is valid until Close.
+// Texts returns the store of the texts that receipts name by digest. It is valid until Close.
 func (r *Runtime) Texts() *Texts { return r.texts }
 
 func journalDir(dataDir string) string { return filepath.Join(dataDir, "journal") }
 
-// ownKey reads a random key from the journal, and creates it the first time.
+// ownKey reads a random key from the journal, or creates it on first use.
 func ownKey(j *journal.Journal, name string) ([]byte, error) {
 	key, ok, err := j.Get(journal.MetaKey(name))
 	if err != nil || ok {
@@ -236,8 +235,8 @@ func ownKey(j *journal.Journal, name string) ([]byte, error) {
 	return key, err
 }
 
-// Close stops at once. It cancels running deliveries; they are retried at the next start.
-// It returns when no goroutine of the runtime runs any more. Further calls do nothing.
+// Close stops at once. It cancels running deliveries; the next start retries them. It returns after all
+// goroutines of the runtime have ended. Further calls do nothing.
 func (r *Runtime) Close() error {
 	r.draining.Store(true)
 	r.applying.Lock()
@@ -253,8 +252,8 @@ func (r *Runtime) Close() error {
 	r.cancel()
 	r.wg.Wait()
 	r.signAccepted(true)
-	r.publish() // those who wait learn that it is over
-	// No Submit may be in the journal when it closes.
+	r.publish() // wakes waiters, which then see that the runtime is closed
+	// No Submit may use the journal when it closes.
 	r.accepting.Lock()
 	defer r.accepting.Unlock()
 	var errs []error
@@ -269,12 +268,11 @@ func (r *Runtime) Close() error {
 	return errors.Join(append(errs, r.journal.Close())...)
 }
 
-// Drain finishes the work and closes. It waits until all events accepted before the call
-// have an outcome on every working callback (see Settled), or until ctx ends. Until then
-// senders can still submit. It then stops accepting, delivers for at most 2 s what came
-// in the meantime, and closes. Undelivered events stay in the journal. A destination that
-// is down therefore does not lock senders out. The error is ctx's if events are still
-// pending.
+// Drain finishes the work and closes the runtime. It waits until all events accepted before the call have
+// an outcome on every working callback (see Settled), or until ctx ends. Until then senders can still
+// submit, so a destination that is down does not lock senders out. Drain then stops accepting events,
+// delivers the events that arrived meanwhile for at most 2 s, and closes. Undelivered events stay in the
+// journal. If events are still pending, it returns ctx's error.
 func (r *Runtime) Drain(ctx context.Context) error {
 	r.hurry.Store(true)
 	r.eachPump(func(p *pump) { p.poke() })
@@ -288,17 +286,16 @@ func (r *Runtime) Drain(ctx context.Context) error {
 	return errors.Join(waitErr, r.Close())
 }
 
-// lastDeliveries is how long Drain, no longer accepting, waits for the events that came
-// while it waited.
+// lastDeliveries is how long Drain, after it stopped accepting, waits for events that arrived during its
+// first wait.
 const lastDeliveries = 2 * time.Second
 
-// Settled waits until nothing is pending on any working callback: no event accepted
-// before the call, no record emitted from one, no dead letter under replay. It does not
-// wait for paused or detached callbacks. It returns an error that wraps ctx's if ctx ends
-// first, or ErrClosed.
+// Settled waits until nothing is pending on any working callback: no event accepted before the call, no
+// record emitted from one, no dead letter under replay. It does not wait for paused or detached callbacks.
+// It returns an error that wraps ctx's if ctx ends first, or ErrClosed.
 func (r *Runtime) Settled(ctx context.Context) error {
 	r.mu.Lock()
-	rounds := 1 // what is emitted is emitted on, along a chain without cycles
+	rounds := 1 // one more round for each step of an emission chain; chains have no cycles
 	for _, c := range r.callbacks {
 		if c.emits() {
 			rounds++
@@ -348,7 +345,7 @@ func settled(s *delivery.Snapshot, head uint64, hurried bool) bool {
 		return true
 	}
 	if s.Unproved && hurried {
-		return false // a checkpoint is still to be signed
+		return false // a checkpoint is not signed yet
 	}
 	end := head
 	if s.State.Replay != nil {
@@ -368,7 +365,7 @@ func (r *Runtime) eachPump(fn func(*pump)) {
 	}
 }
 
-// publish wakes those who wait for a pump's progress.
+// publish wakes the goroutines that wait for a pump's progress.
 func (r *Runtime) publish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -378,7 +375,7 @@ func (r *Runtime) publish() {
 	}
 }
 
-// forget drops the pump of a replay that is done.
+// forget drops the pump of a finished replay.
 func (r *Runtime) forget(p *pump) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 	"auditrelay/internal/schema"
 )
 
-// Schema says where the events of a producer other than LiteLLM have what the relay needs.
-// It is immutable and safe for concurrent use.
+// Schema says where the relay finds the fields that it needs in another producer's events. It is immutable
+// and safe for concurrent use.
 type Schema = schema.Schema
 
-// SchemaFields are a Schema's expressions; docs/operators/producers.md describes them.
+// SchemaFields has the expressions of a Schema; see docs/operators/producers.md.
 type SchemaFields = schema.Fields
 
-// NewSchema checks a schema.
+// NewSchema returns a Schema, or an error if an expression is invalid.
 func NewSchema(name string, fields SchemaFields) (*Schema, error) {
 	s, err := schema.New(name, fields)
 	if err != nil {
@@ -27,7 +27,7 @@ func NewSchema(name string, fields SchemaFields) (*Schema, error) {
 	return s, nil
 }
 
-// check reads one event.
+// check parses and validates one event.
 func (r *Runtime) check(in *Submission, l ingest.Limits) (auditrelay.Event, error) {
 	if in.Schema == nil {
 		return ingest.Check(in.Data, l)
@@ -39,8 +39,8 @@ func (r *Runtime) check(in *Submission, l ingest.Limits) (auditrelay.Event, erro
 	return e, err
 }
 
-// bytesDigest is the id of an event that has none: the same bytes again are the same event,
-// also after a restart. It is keyed, so that it tells nothing of an event's contents.
+// bytesDigest returns the id of an event that has none. Equal bytes get equal ids, also after a restart.
+// The digest is keyed, so that it reveals nothing about the event's content.
 func (r *Runtime) bytesDigest(data []byte) string {
 	mac := hmac.New(sha256.New, r.tombstoneKey)
 	mac.Write([]byte("bytes\x00"))
@@ -48,8 +48,8 @@ func (r *Runtime) bytesDigest(data []byte) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// leftMapped is left for an event with a mapping: its fields are what the mapping finds in
-// what filters left.
+// leftMapped is left for an event with a mapping: its fields are read with the mapping from the filtered
+// data.
 func (r *Runtime) leftMapped(e auditrelay.Event, received *auditrelay.Event) auditrelay.Event {
 	if ingest.CheckDocument(e.Data, ingest.Limits{EventBytes: maxIngested, Depth: maxIngestedDepth}) != nil {
 		return r.bare(e)
@@ -69,8 +69,8 @@ func (r *Runtime) leftMapped(e auditrelay.Event, received *auditrelay.Event) aud
 	return e
 }
 
-// ReplayBySchema sets the schema by which input from a sender is read when it is replayed
-// from quarantine; nil: LiteLLM's.
+// ReplayBySchema sets the schema for input of a sender that is replayed from quarantine. If of returns nil,
+// the schema is LiteLLM's.
 func (r *Runtime) ReplayBySchema(of func(from auditrelay.Provenance) *Schema) {
 	r.replaySchema.Store(&of)
 }
@@ -82,8 +82,8 @@ func (r *Runtime) schemaOf(from auditrelay.Provenance) *Schema {
 	return nil
 }
 
-// ParseEventBy is ParseEvent by a schema; nil is LiteLLM's. An event without an id gets one
-// that another run gives it as well, but not the runtime's.
+// ParseEventBy is ParseEvent with a schema; nil is LiteLLM's. An event without an id gets a digest of its
+// bytes. Every run gives it the same id, but a Runtime gives it another one.
 func ParseEventBy(s *Schema, data []byte, l Limits) (auditrelay.Event, error) {
 	if s == nil {
 		return ParseEvent(data, l)
@@ -101,8 +101,8 @@ func ParseEventBy(s *Schema, data []byte, l Limits) (auditrelay.Event, error) {
 	return e, nil
 }
 
-// ParseEventWith is ParseEvent for an event that was accepted with a mapping; nil is
-// LiteLLM's schema. Namespace and ID are the caller's to set.
+// ParseEventWith is ParseEvent for an event that was accepted with a mapping; nil is LiteLLM's schema. The
+// caller must set Namespace and ID.
 func ParseEventWith(m *auditrelay.Mapping, data []byte, l Limits) (auditrelay.Event, error) {
 	if m == nil {
 		return ParseEvent(data, l)

@@ -27,7 +27,7 @@ const (
 	defaultShadowEvents = 10_000
 	defaultShadowTime   = 15 * time.Minute
 
-	// What waits for a shadow at most; later events are missed.
+	// The maximum of queued events; a shadow misses later ones.
 	shadowQueue = 512
 	shadowBytes = 8 << 20
 )
@@ -36,47 +36,45 @@ const (
 var (
 	// ErrNoShadow: the callback has no shadow.
 	ErrNoShadow = errors.New("the callback has no shadow")
-	// ErrShadows: there are MaxShadows already, or the callback has one that runs.
+	// ErrShadows: there are already MaxShadows shadows, or the callback has a running one.
 	ErrShadows = errors.New("no room for another shadow")
 )
 
-// ShadowOptions describe a shadow: other filters that run beside those of a callback on
-// its live events, own records excepted. What they make of an event is compared and forgotten: nothing is
-// delivered, emitted or stored, and no failure counts for the callback.
+// ShadowOptions describe a shadow: other filters that process a callback's live events in parallel with the
+// callback's own. Own records are excluded. The relay compares the results and forgets them. It delivers,
+// emits and stores nothing, and no failure counts for the callback.
 type ShadowOptions struct {
 	Callback string
-	// Filter is the step that is tried, With the filters that stand in for steps, Filter
-	// among them. Steps that are not in With share their running filter: give those in
-	// With whose failures would count. The runtime owns the filters and closes them, also
-	// if StartShadow fails.
+	// Filter is the step under trial. With has the replacement filters of steps, including Filter's. Steps
+	// that are not in With use the running filter, so put steps in With if their failures would count. The
+	// runtime owns the filters and closes them, also if StartShadow fails.
 	Filter string
 	With   map[string]filter.Filter
-	// Events and Time bound the shadow. Defaults: 10,000 and 15 minutes. Maxima:
-	// MaxShadowEvents and MaxShadowTime.
+	// Events and Time limit the shadow. Defaults: 10,000 and 15 minutes. Maxima: MaxShadowEvents and
+	// MaxShadowTime.
 	Events uint64
 	Time   time.Duration
 }
 
-// shadow is a running, or ended, shadow of one callback.
+// shadow is a running or ended shadow of one callback.
 type shadow struct {
 	owned  []io.Closer
 	judge  *judge
-	live   *stepCost // of the tried step, as the callback runs it
+	live   *stepCost // cost of the step under trial in the callback itself
 	width  int
 	queue  chan shadowed
-	bytes  atomic.Int64 // in the queue
+	bytes  atomic.Int64 // size of the queue
 	missed atomic.Uint64
-	last   atomic.Uint64 // the sequence offered last: a chunk may be judged again
+	last   atomic.Uint64 // the last sequence offered: a chunk may be processed again
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when nothing of it runs any more
+	done   chan struct{} // closed when no part of the shadow runs any more
 
 	mu     sync.Mutex
 	result ShadowResult
 	paths  map[string]*ShadowPath
 }
 
-// shadowed is an event with what its callback made of it. It refers to no memory of the
-// callback's.
+// shadowed is an event with its callback's result. It refers to none of the callback's memory.
 type shadowed struct {
 	event   auditrelay.Event
 	outcome auditrelay.Outcome
@@ -85,13 +83,13 @@ type shadowed struct {
 	bytes   int64
 }
 
-// stepCost adds up what one step of a judge costs.
+// stepCost adds up the cost of one step of a judge.
 type stepCost struct {
 	step                        int
 	events, fuel, memory, nanos atomic.Int64
 }
 
-// of returns the cost to add to for a step, nil if nothing is added up.
+// of returns c if it measures this step, otherwise nil.
 func (c *stepCost) of(step int) *stepCost {
 	if c == nil || c.step != step {
 		return nil
@@ -113,17 +111,16 @@ func (c *stepCost) total() ShadowCost {
 	return ShadowCost{Events: uint64(c.events.Load()), Fuel: c.fuel.Load(), Time: time.Duration(c.nanos.Load()), Memory: c.memory.Load()}
 }
 
-// shadows are those of a runtime, by callback. Ended ones stay until they are replaced or
-// dropped.
+// shadows holds a runtime's shadows, by callback. Ended ones stay until they are replaced or dropped.
 type shadows struct {
 	mu  sync.Mutex
 	all map[string]*shadow
 }
 
-// StartShadow starts a shadow. It ends at its bounds, with DropShadow, when its callback
-// is configured anew, and with the runtime; the result then stays until DropShadow or the
-// end of the runtime. A callback has one shadow at a time: a new one replaces an ended
-// one. Errors: ErrNoCallback, ErrShadows, or what is wrong with o.
+// StartShadow starts a shadow. The shadow ends at its limits, with DropShadow, when its callback is
+// reconfigured, and with the runtime. The result then stays until DropShadow or the end of the runtime. A
+// callback has one shadow at a time: a new one replaces an ended one. Errors: ErrNoCallback; ErrShadows; an
+// error that says what is wrong with o.
 func (r *Runtime) StartShadow(o ShadowOptions) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -144,7 +141,7 @@ func (r *Runtime) StartShadow(o ShadowOptions) error {
 	return nil
 }
 
-// newShadow makes a shadow and counts it. r.applying is held.
+// newShadow creates a shadow and counts it. The caller must hold r.applying.
 func (r *Runtime) newShadow(o *ShadowOptions) (*shadow, *callback, error) {
 	running := r.callbackNamed(o.Callback)
 	if running == nil || r.ctx.Err() != nil {
@@ -211,7 +208,7 @@ func (r *Runtime) shadow(callback string) (*shadow, error) {
 	return nil, fmt.Errorf("callback %s: %w", callback, ErrNoShadow)
 }
 
-// Shadow returns what a callback's shadow found so far. ErrNoShadow: there is none.
+// Shadow returns the results of a callback's shadow so far. ErrNoShadow: there is none.
 func (r *Runtime) Shadow(callback string) (ShadowResult, error) {
 	s, err := r.shadow(callback)
 	if err != nil {
@@ -220,7 +217,7 @@ func (r *Runtime) Shadow(callback string) (ShadowResult, error) {
 	return s.snapshot(), nil
 }
 
-// Shadows returns all shadows, by callback. It blocks on nothing that runs.
+// Shadows returns all shadows, by callback. It does not wait for running work.
 func (r *Runtime) Shadows() []ShadowResult {
 	r.shadows.mu.Lock()
 	var all []*shadow
@@ -236,8 +233,8 @@ func (r *Runtime) Shadows() []ShadowResult {
 	return results
 }
 
-// EndShadow ends a callback's shadow and keeps its result; why says for what. It waits
-// until nothing of the shadow runs. ErrNoShadow: there is none.
+// EndShadow ends a callback's shadow and keeps its result; why is the reason. It waits until no part of the
+// shadow runs. ErrNoShadow: there is none.
 func (r *Runtime) EndShadow(callback, why string) error {
 	s, err := r.shadow(callback)
 	if err != nil {
@@ -247,7 +244,7 @@ func (r *Runtime) EndShadow(callback, why string) error {
 	return nil
 }
 
-// DropShadow is EndShadow, and forgets the result.
+// DropShadow is EndShadow, and deletes the result.
 func (r *Runtime) DropShadow(callback string) error {
 	if err := r.EndShadow(callback, "dropped"); err != nil {
 		return err
@@ -269,8 +266,8 @@ func (s *shadow) end(why string) {
 	<-s.done
 }
 
-// offer hands events to the shadow, as a callback judged them, and never waits: what finds
-// no room is missed. Call it from one goroutine at a time. It does nothing on nil.
+// offer passes a callback's processed events to the shadow. It never waits: the shadow misses events that
+// do not fit in its queue. Call it from one goroutine at a time. It does nothing on nil.
 func (s *shadow) offer(judged []delivery.Judged) {
 	if s == nil || !s.running() {
 		return
@@ -279,7 +276,7 @@ func (s *shadow) offer(judged []delivery.Judged) {
 		j := &judged[i]
 		switch j.Cause {
 		case auditrelay.CauseWhen, auditrelay.CauseRetention, auditrelay.CauseDetached:
-			continue // no filter saw it
+			continue // no filter processed it
 		}
 		if own(j.Event) || j.Event.Sequence <= s.last.Load() {
 			continue
@@ -314,8 +311,8 @@ var (
 	errShadowTime   = errors.New("time limit reached")
 )
 
-// run judges until the shadow ends. It rests as long as it works, so that it takes half of
-// one processor at most.
+// run processes events until the shadow ends. It pauses as long as it works, so that it uses at most half
+// of one processor.
 func (s *shadow) run(ctx context.Context, c *callback) {
 	bounded, stop := context.WithDeadlineCause(ctx, s.result.Until, errShadowTime)
 	defer stop()
@@ -328,7 +325,7 @@ func (s *shadow) run(ctx context.Context, c *callback) {
 			why = errShadowEvents
 		}
 		s.judge.close()
-		_ = closeAll(s.owned) // what a filter on trial cannot do at its end is nothing to the relay
+		_ = closeAll(s.owned) // errors of a filter under trial do not matter to the relay
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.result.Ended, s.result.End = time.Now(), why.Error()
@@ -354,7 +351,7 @@ func (s *shadow) run(ctx context.Context, c *callback) {
 	}
 }
 
-// next returns the events that wait, nil at the end.
+// next returns the queued events, or nil at the end.
 func (s *shadow) next(ctx context.Context) (batch []shadowed) {
 	most := min(s.width, int(min(s.result.Limit-s.compared(), maxWidth)))
 	select {
@@ -386,7 +383,7 @@ func (s *shadow) compared() uint64 {
 
 func (s *shadow) full() bool { return s.compared() >= s.result.Limit }
 
-// compare judges events, compares those that it could, and returns how many are done, at
+// compare processes events, compares the results that it has, and returns the number of finished events, at
 // least one.
 func (s *shadow) compare(ctx context.Context, w *worker, batch []shadowed) (done int) {
 	events := make([]*auditrelay.Event, len(batch))

@@ -15,38 +15,38 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// What a result keeps at most.
+// The limits of a result.
 const (
 	maxShadowPaths    = 200
-	maxShadowPath     = 200 // bytes of one
+	maxShadowPath     = 200 // maximum bytes of one path
 	maxShadowExamples = 20
 )
 
-// ShadowResult is what a shadow found so far. It contains no values of events; keys of
-// events may be in Paths.
+// ShadowResult has the results of a shadow so far. It contains no values of events. Paths may contain keys
+// of events.
 type ShadowResult struct {
 	Callback, Filter string
 	Started, Until   time.Time
 	Ended            time.Time // zero while it runs
 	End              string    // why it ended
 
-	Limit  uint64 // it ends after this many Events
-	Events uint64 // compared, those on which it failed included
-	Missed uint64 // passed while the shadow was busy
+	Limit  uint64 // the shadow ends after this many Events
+	Events uint64 // number of compared events, including those on which the shadow failed
+	Missed uint64 // number of events that passed while the shadow was busy
 
 	Same     uint64
-	Changed  uint64 // another outcome, document or emitted record
-	Exposing uint64 // of Changed: at least one value would leave that does not now
-	Emitting uint64 // of Changed: other records would be emitted
+	Changed  uint64 // events with another outcome, document or emitted record
+	Exposing uint64 // changed events with a newly exposed value
+	Emitting uint64 // changed events with different emitted records
 	Outcomes []ShadowOutcome
-	Failures map[auditrelay.Cause]uint64 // of the shadow, by cause
-	Failure  string                      // the last one's text
+	Failures map[auditrelay.Cause]uint64 // the shadow's failures by cause
+	Failure  string                      // the text of the last failure
 
-	Paths      []ShadowPath // exposing ones first
-	OtherPaths uint64       // differences at further paths
-	Examples   []uint64     // the sequences of the first changed events, exposing ones first
+	Paths      []ShadowPath // paths with newly exposed values first
+	OtherPaths uint64       // number of differences at further paths
+	Examples   []uint64     // sequences of the first changed events; those with newly exposed values first
 
-	Now, Would ShadowCost // of the tried filter: as it runs, and in the shadow
+	Now, Would ShadowCost // cost of the filter under trial: in the callback, and in the shadow
 }
 
 // ShadowOutcome counts events that would have another outcome.
@@ -55,25 +55,25 @@ type ShadowOutcome struct {
 	Events     uint64
 }
 
-// ShadowPath counts events that differ at a path of the delivered record.
+// ShadowPath counts events that differ at one path of the delivered record.
 type ShadowPath struct {
 	Path                       string
 	Exposed, Hidden, Otherwise uint64
 }
 
-// ShadowCost adds up the calls of one filter. Events is 0 if nothing was measured, for
-// example since another callback's result was shared.
+// ShadowCost adds up the calls of one filter. Events is 0 if nothing was measured, for example because the
+// callback used another callback's result.
 type ShadowCost struct {
 	Events uint64
 	Fuel   int64
-	Time   time.Duration // with the way to a worker process and back
-	Memory int64         // the most of one instance, in bytes
+	Time   time.Duration // including the communication with a worker process
+	Memory int64         // maximum of one instance, in bytes
 }
 
-// indices are the indices of arrays, which stand for each other in a result.
+// indices matches array indices. A result does not distinguish them.
 var indices = regexp.MustCompile(`\[\d+\]`)
 
-// add adds one event to the result. failed says that nothing was decided.
+// add adds one event to the result. If failed is not nil, the shadow made no decision.
 func (s *shadow) add(live *shadowed, would *delivery.Judged, failed error) {
 	outcome, cause, err := would.Outcome, would.Cause, would.Err
 	if failed != nil {
@@ -119,11 +119,11 @@ func (s *shadow) add(live *shadowed, would *delivery.Judged, failed error) {
 	}
 }
 
-// example keeps a changed event; one that exposes something comes first. s.mu is held.
+// example stores a changed event; one with a newly exposed value comes first. The caller must hold s.mu.
 func (s *shadow) example(sequence uint64, exposing bool) {
 	r := &s.result
 	switch {
-	case exposing && r.Exposing <= maxShadowExamples: // counted already
+	case exposing && r.Exposing <= maxShadowExamples: // Exposing already counts this event
 		r.Examples = slices.Insert(r.Examples, int(r.Exposing-1), sequence)
 	case !exposing && len(r.Examples) < maxShadowExamples:
 		r.Examples = append(r.Examples, sequence)
@@ -131,7 +131,7 @@ func (s *shadow) example(sequence uint64, exposing bool) {
 	r.Examples = r.Examples[:min(len(r.Examples), maxShadowExamples)]
 }
 
-// moved counts an event with another outcome. s.mu is held.
+// moved counts an event with another outcome. The caller must hold s.mu.
 func (s *shadow) moved(now, would auditrelay.Outcome) {
 	for i := range s.result.Outcomes {
 		if o := &s.result.Outcomes[i]; o.Now == now && o.Would == would {
@@ -142,7 +142,7 @@ func (s *shadow) moved(now, would auditrelay.Outcome) {
 	s.result.Outcomes = append(s.result.Outcomes, ShadowOutcome{now, would, 1})
 }
 
-// differs counts one event's paths of one kind, each once. s.mu is held.
+// differs counts one event's paths of one kind, each once. The caller must hold s.mu.
 func (s *shadow) differs(kind int, paths []string) {
 	seen := map[string]bool{}
 	for _, path := range paths {
@@ -179,7 +179,7 @@ func sameEmitted(a, b []delivery.Emitted) bool {
 	})
 }
 
-// snapshot returns the result so far, which belongs to the caller.
+// snapshot returns the result so far. The caller owns it.
 func (s *shadow) snapshot() ShadowResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,5 +196,5 @@ func (s *shadow) snapshot() ShadowResult {
 	return r
 }
 
-// errReconfigured is why a shadow ends whose callback Apply replaces.
+// errReconfigured: Apply replaced the shadow's callback.
 var errReconfigured = errors.New("the callback was reconfigured")

@@ -12,51 +12,50 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// sharing lets callbacks that judge alike judge each event once: those with the same
-// condition, the same pure filters (see filter.Pure: keys included) and the same gate.
-// What is shared is what the filters made of an event. Accounts, receipts, payloads and
-// findings stay each callback's own.
+// sharing lets callbacks with equal filters process each event once. They must have the same condition, the
+// same pure filters (see filter.Pure; keys included) and the same gate. They share only the filters'
+// results. Each callback has its own accounts, receipts, payloads and findings.
 type sharing struct {
 	mu     sync.Mutex
 	groups map[shareKey]*shareGroup
 }
 
-// shareKey is all on which the judgement of an event depends, besides the event.
+// shareKey has everything on which an event's result depends, besides the event.
 type shareKey struct {
 	text      string // condition, steps, gate
 	detectors *detect.Catalogue
 	filters   [maxShared]any
 }
 
-// maxShared is how many filters a callback may have whose results are shared.
+// maxShared is the maximum number of filters of a callback whose results are shared.
 const maxShared = 8
 
-// The most results that are kept: those of the newest events.
+// The maximum number of stored results. They are those of the newest events.
 const (
-	maxSharedBytes  = 8 << 20 // of edited documents, of all groups together
-	maxSharedEvents = 1 << 15 // of all groups together; a result takes some 250 bytes
-	maxGroupEvents  = 1 << 14 // of one
+	maxSharedBytes  = 8 << 20 // edited documents of all groups together
+	maxSharedEvents = 1 << 15 // all groups together; a result takes about 250 bytes
+	maxGroupEvents  = 1 << 14 // one group
 )
 
-// sharedBounds is what one group may keep.
+// sharedBounds limits what one group may store.
 type sharedBounds struct {
 	bytes  int64
 	events int
 }
 
-// shareGroup is callbacks that judge alike.
+// shareGroup is a group of callbacks that share results.
 type shareGroup struct {
 	sharing *sharing
 	key     shareKey
 	users   int // guarded by sharing.mu
 
-	mu     sync.Mutex // held while a chunk is judged: who comes next finds the results
+	mu     sync.Mutex // held while a chunk is processed, so that the next callback finds the results
 	runs   []sharedRun
 	events int
 	bytes  int64
 }
 
-// sharedRun is the results of one chunk, by sequence. They refer to no event.
+// sharedRun has the results of one chunk, by sequence. They refer to no event.
 type sharedRun struct {
 	judged []sharedJudged
 	bytes  int64
@@ -64,11 +63,11 @@ type sharedRun struct {
 
 type sharedJudged struct {
 	sequence uint64
-	accepted bool // what goes out is the event's own bytes
+	accepted bool // the outgoing document is the event's own bytes
 	judged   delivery.Judged
 }
 
-// join returns the group of a callback; nil if it shares with nobody.
+// join returns the group of a callback, or nil if it shares with no other.
 func (s *sharing) join(c *Callback) *shareGroup {
 	key, ok := keyOf(c)
 	if !ok {
@@ -88,7 +87,7 @@ func (s *sharing) join(c *Callback) *shareGroup {
 	return g
 }
 
-// leave is called once for each join. It does nothing on nil.
+// leave must be called once for each join. It does nothing on nil.
 func (g *shareGroup) leave() {
 	if g == nil {
 		return
@@ -101,15 +100,14 @@ func (g *shareGroup) leave() {
 		delete(s.groups, g.key)
 	}
 	s.mu.Unlock()
-	if users == 1 { // nobody is left to share with
+	if users == 1 { // no callback is left to share with
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.runs, g.events, g.bytes = nil, 0, 0
 	}
 }
 
-// several reports whether there is somebody to share with, and how much the group may
-// keep.
+// several reports whether the group has several callbacks, and how much the group may store.
 func (g *shareGroup) several() (ok bool, most sharedBounds) {
 	if g == nil {
 		return false, sharedBounds{}
@@ -120,8 +118,8 @@ func (g *shareGroup) several() (ok bool, most sharedBounds) {
 	return g.users > 1, sharedBounds{bytes: int64(maxSharedBytes / n), events: min(maxSharedEvents/n, maxGroupEvents)}
 }
 
-// keyOf returns on what the judgements of c depend; ok is false if they must not be
-// shared: a filter is not pure, may emit, or only observes.
+// keyOf returns the key of c's results. ok is false if they must not be shared because a filter is not
+// pure, may emit, or only observes.
 func keyOf(c *Callback) (key shareKey, ok bool) {
 	if len(c.Steps) > maxShared {
 		return key, false
@@ -147,14 +145,14 @@ func keyOf(c *Callback) (key shareKey, ok bool) {
 		key.filters[i] = pure.Identity()
 	}
 	if c.Format != (auditrelay.Format{}) {
-		return key, false // a formatted record names its callback
+		return key, false // a formatted record contains its callback's name
 	}
 	b, err := json.Marshal(&text)
 	key.text, key.detectors = string(b), c.Detectors
 	return key, err == nil
 }
 
-// all is judge.all, with what another callback judged already.
+// all is judge.all with the results of other callbacks.
 func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Event, room int64, most sharedBounds) (judged []delivery.Judged, held, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -184,8 +182,8 @@ func (g *shareGroup) all(ctx context.Context, j *judge, events []auditrelay.Even
 	return append(judged, rest...), held, nil
 }
 
-// find returns what is known of an event. The relay's own events are never shared: some
-// callbacks let them past their condition and filters.
+// find returns the stored result of an event. Own records are never shared, since some callbacks let them
+// bypass condition and filters.
 func (g *shareGroup) find(e *auditrelay.Event) (delivery.Judged, bool) {
 	if e.Namespace == auditrelay.NamespaceRelay {
 		return delivery.Judged{}, false
@@ -209,8 +207,7 @@ func (g *shareGroup) find(e *auditrelay.Event) (delivery.Judged, bool) {
 	return delivery.Judged{}, false
 }
 
-// keep keeps results for the others: those that went well, and that depend on the event
-// alone.
+// keep stores results for the other callbacks: those without failures that depend only on the event.
 func (g *shareGroup) keep(judged []delivery.Judged, most sharedBounds) {
 	run := sharedRun{judged: make([]sharedJudged, 0, len(judged))}
 	for i := range judged {

@@ -24,10 +24,10 @@ type signing struct {
 	every  time.Duration
 
 	mu       sync.Mutex
-	accepted time.Time // when the log of what was accepted was signed last
+	accepted time.Time // when the log of accepted events was last signed
 }
 
-// openSigning returns nil where there is no key.
+// openSigning returns nil if there is no key.
 func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
 	if o.Key == "" && o.Signer == nil {
 		return nil, nil
@@ -60,10 +60,10 @@ func (r *Runtime) openSigning(o ProofOptions) (*signing, error) {
 	return s, err
 }
 
-// remoteSigner is a Signer as notes take it.
+// remoteSigner adapts a Signer to package note.
 type remoteSigner struct {
 	note.Verifier
-	ctx    context.Context // of the runtime
+	ctx    context.Context // ends with the runtime
 	signer Signer
 }
 
@@ -80,8 +80,7 @@ func (s *remoteSigner) Sign(message []byte) ([]byte, error) { return s.signer.Si
 
 func (s *signing) sign(c proof.Checkpoint) ([]byte, error) { return c.Sign(s.signer) }
 
-// signAccepted signs the log of what was accepted, as far as it is durable: when that is
-// due, or now.
+// signAccepted signs the durable part of the log of accepted events, if that is due or if now is true.
 func (r *Runtime) signAccepted(now bool) {
 	if r.signing == nil {
 		return
@@ -105,12 +104,11 @@ func (r *Runtime) signAccepted(now bool) {
 	r.signing.accepted = time.Now()
 }
 
-// signTimeout bounds how long signAll waits for callbacks.
+// signTimeout limits how long signAll waits for callbacks.
 const signTimeout = 10 * time.Second
 
-// signAll signs every log as far as it is durable, and seals what the destinations get of
-// it. It reports whether that was done: a callback that does not answer in time keeps its
-// last checkpoint.
+// signAll signs the durable part of every log, and seals the bundles for the destinations. It reports
+// whether it succeeded for all: a callback that does not respond in time keeps its last checkpoint.
 func (r *Runtime) signAll(ctx context.Context) (all bool) {
 	if r.signing == nil {
 		return true
@@ -138,13 +136,12 @@ func (r *Runtime) signAll(ctx context.Context) (all bool) {
 	return all
 }
 
-// lastProofsTimeout bounds how long a removal waits for a destination to take the proofs.
+// lastProofsTimeout limits how long a removal waits for a destination to accept the proofs.
 const lastProofsTimeout = 5 * time.Second
 
-// lastProofs delivers the bundles of proofs that removed callbacks sealed when they stopped.
-// Without them the last records of such a callback would look forged, and no later step
-// delivers them. The outcome is not recorded: if the removal fails, each bundle is delivered
-// again, to the same effect.
+// lastProofs delivers the bundles of proofs that removed callbacks sealed when they stopped. No later step
+// delivers them, and without them the last records of such a callback would look forged. The outcome is not
+// recorded: if the removal fails, each bundle is delivered again, which is harmless.
 func (r *Runtime) lastProofs(stopped []*pump, removed []Change) {
 	ctx, cancel := context.WithTimeout(r.ctx, lastProofsTimeout)
 	defer cancel()
@@ -152,7 +149,7 @@ func (r *Runtime) lastProofs(stopped []*pump, removed []Change) {
 		switch p.seen.Load().Condition.State {
 		case delivery.Active, delivery.Withholding, delivery.Detached:
 		default:
-			continue // its destination takes nothing, or is to get nothing
+			continue // the destination accepts nothing, or must get nothing
 		}
 		if !slices.ContainsFunc(removed, func(c Change) bool { return c.Object == p.callback.Name }) {
 			continue

@@ -12,30 +12,30 @@ import (
 // tableTest is the table_name of test events.
 const tableTest = "auditrelay_test"
 
-// SinkTest says what came back from a test of a callback's sink.
+// SinkTest is the result of a test of a callback's sink.
 type SinkTest struct {
 	Callback  string
-	ID        string // of the event that was sent
+	ID        string // the ID of the test event
 	Delivered bool
-	Took      time.Duration // of the sink's Deliver
-	Bytes     int           // of the body
-	Status    int           // the status code that the destination answered; 0 if none
-	Kind      string        // of a failure, as for Attempt
+	Took      time.Duration // duration of the sink's Deliver
+	Bytes     int           // size of the body
+	Status    int           // status code of the destination's response; 0 if none
+	Kind      string        // the kind of a failure, as in Attempt
 	Reason    auditrelay.AttemptReason
 	Effect    string // what the engine would do with an event after such a failure
 	Location  string
 	Error     string
-	Answer    string // what the destination wrote; for the role comply alone
+	Answer    string // the body of the destination's response; only for the role comply
 }
 
-// TestSink sends an event of the relay's own, marked as a test, straight to a callback's
-// destination. Own records say that it begins and how it ended; by is the user. The sink formats it and the gate (must_not_leave) checks it, as for every
-// event; the condition and the filters do not see it. The test event is never accepted: it is in no
-// journal, account, manifest or receipt. It counts against the sink's concurrency. It
+// TestSink sends an own event, marked as a test, directly to a callback's destination. Own records report
+// its start and its result; by is the user. The sink formats the event and the gate (must_not_leave) checks
+// it, as for every event. The condition and the filters are bypassed. The test event is never accepted: it
+// appears in no journal, account, manifest or receipt. It counts against the sink's concurrency. TestSink
 // works on a callback that is paused, detached or failing.
 //
-// The destination's failure is part of the result. Errors: ErrNoCallback, also for a
-// callback without a sink; ErrClosed; ctx's error.
+// The destination's failure is part of the result. Errors: ErrNoCallback, also for a callback without a
+// sink; ErrClosed; ctx's error.
 func (r *Runtime) TestSink(ctx context.Context, callback string, by By) (SinkTest, error) {
 	p, release, err := r.borrow(callback)
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *Runtime) TestSink(ctx context.Context, callback string, by By) (SinkTes
 	return result, err
 }
 
-// test delivers a test event. Only an error of its own says that nothing was tried.
+// test delivers a test event. It returns an error only if nothing was tried.
 func (p *pump) test(ctx context.Context, e *auditrelay.Event) (SinkTest, error) {
 	callback := p.callback.Name
 	result := SinkTest{Callback: callback, ID: e.ID}
@@ -96,7 +96,7 @@ func (p *pump) test(ctx context.Context, e *auditrelay.Event) (SinkTest, error) 
 	return result, nil
 }
 
-// borrow returns a running callback's pump, whose sink stays open until release is called.
+// borrow returns the pump of a running callback. The pump's sink stays open until the caller calls release.
 func (r *Runtime) borrow(callback string) (p *pump, release func(), err error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -115,8 +115,8 @@ func (r *Runtime) borrow(callback string) (p *pump, release func(), err error) {
 	}, nil
 }
 
-// render makes the test event's payloads, as a replay of that name would: sinks that put
-// replays beside the callback's own data put a test there too.
+// render makes the test event's payloads as a replay with the test's name would. Sinks that separate
+// replays from the callback's own data separate a test too.
 func (p *pump) render(e *auditrelay.Event) ([]auditrelay.Payload, error) {
 	judge := p.callback.judge
 	w := judge.worker()
@@ -132,7 +132,7 @@ func (p *pump) render(e *auditrelay.Event) ([]auditrelay.Payload, error) {
 	return delivery.RenderTest(judged, at)
 }
 
-// effects say what the engine does after a failure of a kind.
+// effects describe what the engine does after a failure of each kind.
 var effects = map[string]string{
 	auditrelay.Transient.String():     "an event would wait, and be tried again with a growing pause",
 	auditrelay.Throttled.String():     "an event would wait, and be tried again more slowly",

@@ -11,15 +11,14 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Position returns a source's stored position, or nil if it has stored none.
+// Position returns a source's stored position, or nil if there is none.
 func (r *Runtime) Position(source string) ([]byte, error) {
 	v, _, err := r.journal.Get(positionKey(source))
 	return v, err
 }
 
-// SetPosition stores a source's position, durably before it returns nil. Call it only
-// when every event before the position is accepted or in quarantine. Errors are those of
-// Submit.
+// SetPosition stores a source's position. It is durable when SetPosition returns nil. Call it only when
+// every event before the position is accepted or in quarantine. Errors are those of Submit.
 func (r *Runtime) SetPosition(_ context.Context, source string, position []byte) error {
 	r.accepting.RLock()
 	defer r.accepting.RUnlock()
@@ -36,16 +35,15 @@ func (r *Runtime) SetPosition(_ context.Context, source string, position []byte)
 
 func positionKey(source string) journal.Key { return journal.MetaKey("position/" + source) }
 
-// Find returns the sequences of a namespace's events with these ids, in the order of ids,
-// 0 for an id that is not stored. An empty namespace is auditrelay.NamespaceLiteLLM. It
-// searches the whole journal in one pass.
+// Find returns the sequences of a namespace's events with these ids, in the order of ids, and 0 for an id
+// that is not stored. An empty namespace means auditrelay.NamespaceLiteLLM. Find searches the whole journal
+// in one pass.
 func (r *Runtime) Find(ctx context.Context, namespace string, ids []string) ([]uint64, error) {
 	return r.find(ctx, namespace, ids, true)
 }
 
-// FindEarlier is Find for events that have left the duplicate window
-// (JournalOptions.Window), which Submit no longer recognises. It is for sources that may
-// read an event again after any time.
+// FindEarlier is Find for events that have left the duplicate window (JournalOptions.Window), so that
+// Submit no longer recognises them. It is for sources that may read an event again after any time.
 func (r *Runtime) FindEarlier(ctx context.Context, namespace string, ids []string) ([]uint64, error) {
 	return r.find(ctx, namespace, ids, false)
 }
@@ -55,7 +53,7 @@ func (r *Runtime) find(ctx context.Context, namespace string, ids []string, wind
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// Filters before the journal may have left its digest in an id's place.
+	// A filter before the journal may have replaced an id by its digest.
 	both := append(make([]string, 0, 2*len(ids)), ids...)
 	for _, id := range ids {
 		both = append(both, r.idDigest(auditrelay.Event{Namespace: namespace, ID: id}))

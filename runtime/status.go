@@ -11,22 +11,22 @@ type State string
 
 const (
 	StateActive        State = "active"
-	StatePaused        State = "paused"        // by an operator; events are retained
+	StatePaused        State = "paused"        // an operator paused it; it retains events
 	StateDegraded      State = "degraded"      // deliveries or filters fail and are retried
-	StateAuthError     State = "auth_error"    // the destination refuses the credentials
-	StateMisconfigured State = "misconfigured" // the destination accepts nothing as it is configured
-	StateWithholding   State = "withholding"   // must_not_leave set events aside recently
-	StateDetached      State = "detached"      // events are skipped until an operator attaches it
-	StateRemoved       State = "removed"       // no longer configured
+	StateAuthError     State = "auth_error"    // the destination rejects the credentials
+	StateMisconfigured State = "misconfigured" // the destination accepts nothing with this configuration
+	StateWithholding   State = "withholding"   // must_not_leave recently dead-lettered events
+	StateDetached      State = "detached"      // it skips events until an operator attaches it
+	StateRemoved       State = "removed"       // it is no longer configured
 )
 
-// Account counts a callback's events by outcome. It balances when
+// Account counts a callback's events by outcome. It balances if
 //
 //	Assigned = Delivered + Filtered + DeadLettered + Discarded + Skipped + Pending
 //
-// Each number comes from its own durable records: Assigned from the journal's appends,
-// Pending from the journal's index behind the cursor and from the sealed payloads, the
-// others from the callback's seals and receipts.
+// Each number comes from separate durable records: Assigned from the journal's appends, Pending from the
+// journal's index after the cursor and from the sealed payloads, the others from the callback's seals and
+// receipts.
 type Account struct {
 	Assigned     uint64
 	Delivered    uint64
@@ -41,37 +41,38 @@ type Account struct {
 // Settled reports whether nothing is pending.
 func (a Account) Settled() bool { return a.Pending == 0 }
 
-// CallbackStatus is the state of one callback or one replay. Counts since start begin at
-// 0 when the process starts; Account is durable.
+// CallbackStatus is the state of one callback or one replay. Counts since the start begin at 0 when the
+// process starts. Account is durable.
 type CallbackStatus struct {
 	Name      string
 	Replay    string // the replay's id; empty for the callback itself
 	State     State
 	Reason    string
 	Since     time.Time
-	LastError string // empty when healthy
+	LastError string // empty if healthy
 
 	Account Account
-	// SetAside counts the events that ever became dead letters, whatever became of them
-	// later. It is durable and only rises.
+	// SetAside counts all events that ever became dead letters, including those replayed or discarded
+	// later. It is durable and never falls.
 	SetAside uint64
-	Causes   map[string]uint64 // events that were not delivered, by cause
-	// Findings counts detector findings since start, by detector: values that filters
-	// redacted and payloads that the gate rejected.
+	Causes   map[string]uint64 // number of undelivered events by cause
+	// Findings counts detector findings since the start, by detector: values that filters redacted and
+	// payloads that the gate rejected.
 	Findings map[string]uint64
 
 	Cursor   uint64 // the next sequence to process
 	Head     uint64 // the next sequence that the journal will assign
 	Oldest   time.Time
 	Lag      time.Duration // age of the oldest pending event; 0 if none
-	InFlight int           // sealed, undelivered payloads
-	Leaked   time.Time     // when must_not_leave last set an event aside; zero if never, or since a resume
-	// MaxAge is the age beyond which the destination does not keep an event; 0 if there is
-	// none. Expiring: the oldest pending event has reached three quarters of it.
+	InFlight int           // number of sealed, undelivered payloads
+	Leaked   time.Time     // when must_not_leave last dead-lettered an event; zero if never, or not since a resume
+	// MaxAge is the maximum age of an event at the destination; 0 if there is none. Expiring: the oldest
+	// pending event has reached three quarters of it.
 	MaxAge   time.Duration
 	Expiring bool
 
-	// Retain is the callback's limit (none for a replay), and Held the bytes that count against Retain.Bytes.
+	// Retain is the callback's limit (none for a replay). Held is the number of bytes that count against
+	// Retain.Bytes.
 	Retain auditrelay.Retain
 	Held   int64
 
@@ -82,18 +83,19 @@ type CallbackStatus struct {
 	Attempts uint64 // delivery attempts since start
 	Failures map[string]uint64
 	Payloads uint64 // number of the latest payload
-	// Duplicates counts payloads that the destination already had. Unverified counts
-	// payloads for which the destination had an object under the same key and did not
-	// compare it. If another writer uses the same place, that object may be its own.
+	// Duplicates counts payloads that the destination already had. Unverified counts payloads for which the
+	// destination had an object under the same key and did not compare it. If another writer uses the same
+	// place, that object may belong to it.
 	Duplicates, Unverified uint64
 	Done                   bool
-	// Recent has the last attempts since start, newest first; only from Runtime.Callback.
+	// Recent has the last attempts since the start, newest first. Only Runtime.Callback sets it.
 	Recent []Attempt
-	// Version changes with every pause, detachment and end of one; see By.Seen.
+	// Version changes with every pause, resume, detachment and attach; see By.Seen.
 	Version string
 }
 
-// DeadLetter is an event that a callback set aside. An operator can replay or discard it.
+// DeadLetter is an event that a callback could not process or deliver. An operator can replay or discard
+// it.
 type DeadLetter struct {
 	Callback  string
 	Sequence  uint64
@@ -105,9 +107,9 @@ type DeadLetter struct {
 	Cause     auditrelay.Cause
 	Filter    string
 	Error     string
-	Attempts  int // number of times that it was set aside
+	Attempts  int // number of times that it became a dead letter
 	Replaying bool
-	Data      []byte // the accepted event; only from Runtime.DeadLetter; owned by the caller
+	Data      []byte // the accepted event; only Runtime.DeadLetter sets it; owned by the caller
 }
 
 // ReplayRequest asks for a replay: a callback processes a range of events again.
@@ -116,18 +118,17 @@ type ReplayRequest struct {
 	// From and To are the half-open range of sequences. From 0 means the oldest stored
 	// event, To 0 the head.
 	From, To uint64
-	// FromTime and ToTime, if set, bound the time of receipt instead.
+	// FromTime and ToTime, if set, select by time of receipt instead.
 	FromTime, ToTime time.Time
-	// DryRun counts the events and starts nothing.
+	// DryRun counts the events but starts nothing.
 	DryRun bool
 	// Emit lets filters emit again. Default: emitted records are dropped.
 	Emit bool
-	// By is the requesting user, for the record.
+	// By is the user, for the own record.
 	By By
 }
 
-// ReplayStarted is the answer to a ReplayRequest: the effective range and its number of
-// events.
+// ReplayStarted is the result of a ReplayRequest: the effective range and its number of events.
 type ReplayStarted struct {
 	ID     string // empty in a dry run, or if the range is empty
 	From   uint64
@@ -135,7 +136,7 @@ type ReplayStarted struct {
 	Events uint64
 }
 
-// Explanation is everything known about one event, without the event's data.
+// Explanation has everything known about one event, without the event's data.
 type Explanation struct {
 	Namespace  string
 	ID         string
@@ -148,8 +149,8 @@ type Explanation struct {
 	AlsoFrom   []auditrelay.Provenance
 	Emission   *auditrelay.Emission
 	Callbacks  []Ending
-	// Namesakes are other events with this id, by sequence, at most 100. Those of the same
-	// namespace came when this one had left the window of known ids (JournalOptions.Window).
+	// Namesakes are other events with this id, by sequence, at most 100. Those in the same namespace
+	// arrived after this one had left the window of known ids (JournalOptions.Window).
 	Namesakes []Namesake
 }
 
@@ -157,10 +158,10 @@ type Explanation struct {
 type Namesake struct {
 	Sequence   uint64
 	Namespace  string
-	Received   time.Time // zero where the event was erased
+	Received   time.Time // zero if the event was erased
 	Provenance auditrelay.Provenance
-	// Same: it is the same event, sent again. Otherwise, in the same namespace, the two
-	// contradict each other.
+	// Same: it is the same event, sent again. If it is false and the namespaces are equal, the two events
+	// conflict.
 	Same bool
 }
 
@@ -181,12 +182,11 @@ type Ending struct {
 	Attempts  int
 	At        time.Time // time of the outcome
 	Tombstone bool
-	// Duplicate: the destination already had the payload. Unverified: it had an object
-	// under the key and did not compare it.
+	// Duplicate: the destination already had the payload. Unverified: it had an object under the key and
+	// did not compare it.
 	Duplicate, Unverified bool
-	// Receipts has one receipt for the first processing, and one for each replay of the
-	// dead letter.
+	// Receipts has one receipt of the first processing, and one for each replay of the dead letter.
 	Receipts []Receipt
-	// History has the latest payload's attempts that are kept, oldest first.
+	// History has the stored attempts of the latest payload, oldest first.
 	History []Attempt
 }

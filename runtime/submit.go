@@ -13,27 +13,26 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// EventError says why one event is invalid: the field and the reason. It contains no
-// value of the event.
+// EventError says why one event is invalid: the field and the reason. It contains no value of the event.
 type EventError = ingest.EventError
 
 // blockedRetry is the RetryAfter of an UnavailableError.
 const blockedRetry = 5 * time.Second
 
-// Submit accepts events. An event is durable if its Result has no error. All accepted
-// events share one write. Submit copies Data.
+// Submit accepts events. An event is durable if its Result has no error. One write contains all accepted
+// events. Submit copies Data.
 //
-// The results are in the order of events. An invalid event, or one whose id belongs to a
-// different event, has an error in its own Result and does not affect the others.
+// The results are in the order of events. An invalid event, or one whose id belongs to a different event,
+// has an error in its own Result and does not affect the others.
 //
-// An error of the call means that no event was accepted: ErrClosed; ErrTooLarge, which
-// never succeeds on retry; ctx's error; or an *UnavailableError, which may.
+// If Submit itself returns an error, no event was accepted. Errors: ErrClosed; ErrTooLarge, after which a
+// retry fails too; ctx's error; *UnavailableError, after which a retry may succeed.
 func (r *Runtime) Submit(ctx context.Context, events ...Submission) ([]Result, error) {
 	return r.submit(ctx, events, false, nil)
 }
 
-// SubmitAtomic accepts all events or none: if any Result has an error, nothing was
-// accepted. Everything else is as for Submit.
+// SubmitAtomic accepts all events or none: if any Result has an error, no event was accepted. In all other
+// respects it is Submit.
 func (r *Runtime) SubmitAtomic(ctx context.Context, events ...Submission) ([]Result, error) {
 	return r.submit(ctx, events, true, nil)
 }
@@ -91,10 +90,10 @@ func (r *Runtime) submit(ctx context.Context, events []Submission, atomic bool, 
 	return s.results, nil
 }
 
-// errShare: others are still accepted.
+// errShare: events of other senders are still accepted.
 var errShare = errors.New("this sender has its share of the last quarter of journal.quota; let callbacks catch up so that retention can free space, or raise the quota")
 
-// shareOf refuses a sender that has taken its share of the last quarter of the quota.
+// shareOf rejects a sender that has used its share of the last quarter of the quota.
 func (r *Runtime) shareOf(events []Submission) error {
 	used, quota := r.journal.Filled()
 	if quota == 0 || len(events) == 0 {
@@ -108,18 +107,18 @@ func (r *Runtime) shareOf(events []Submission) error {
 	return &UnavailableError{RetryAfter: blockedRetry, Err: errShare}
 }
 
-// submitting is one call of Submit under way.
+// submitting is one call of Submit in progress.
 type submitting struct {
 	tx      journal.Tx
 	results []Result
-	keep    bool               // taken is asked for
-	taken   []auditrelay.Event // those in tx, in order
-	refused []auditrelay.Event // by filters; each leaves a tombstone
-	fresh   []string           // namespaces that no event had yet
+	keep    bool               // whether to fill taken
+	taken   []auditrelay.Event // the events in tx, in order
+	refused []auditrelay.Event // events that filters failed on; each leaves a tombstone
+	fresh   []string           // namespaces that had no event before
 	bad     int
 }
 
-// fits returns ErrTooLarge for a call that can never be accepted.
+// fits returns ErrTooLarge for a call that can never succeed.
 func (r *Runtime) fits(events []Submission) error {
 	if len(events) > r.limits.Events {
 		return fmt.Errorf("%w: %d events, at most %d", ErrTooLarge, len(events), r.limits.Events)
@@ -130,8 +129,8 @@ func (r *Runtime) fits(events []Submission) error {
 	return nil
 }
 
-// admit checks and filters one event and adds it to the transaction. What is wrong
-// with the event is its result; an error says that nothing was decided.
+// admit checks and filters one event and adds it to the transaction. An error of the event goes into its
+// result. A returned error means that admit decided nothing.
 func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submission, filters *ingestFilters) error {
 	result := &s.results[i]
 	limits := r.limits
@@ -179,16 +178,16 @@ func (r *Runtime) admit(ctx context.Context, s *submitting, i int, in *Submissio
 	return nil
 }
 
-// accept commits the transaction and writes down what became of its events.
+// accept commits the transaction and sets the events' results.
 func (r *Runtime) accept(s *submitting) error {
 	for _, name := range s.fresh {
 		s.tx.Set(namespaceKey(name), []byte{1})
 	}
 	appended, err := r.journal.Commit(&s.tx)
 	if conflict, ok := errors.AsType[*journal.ConflictError](err); ok {
-		// All or nothing, and so every event was appended: indices are the same.
+		// A conflict index is valid for results too, since an atomic call appends every event.
 		for _, at := range conflict.Conflicts {
-			if at.Index < len(s.results) { // the rest is what belongs to them
+			if at.Index < len(s.results) { // further entries belong to other records of the call
 				s.results[at.Index].Err = ErrConflict
 				r.counters.conflicts.Add(1)
 			}
@@ -252,8 +251,7 @@ func unavailable(err error) error {
 	return &UnavailableError{RetryAfter: blockedRetry, Err: err}
 }
 
-// Ready returns nil while events are accepted, otherwise the error that Submit would
-// return.
+// Ready returns nil while events are accepted, otherwise the error that Submit would return.
 func (r *Runtime) Ready() error {
 	err := r.ready()
 	if err != nil {
@@ -264,7 +262,7 @@ func (r *Runtime) Ready() error {
 	return err
 }
 
-// refusal notes err where it says that events are refused for now, and returns it.
+// refusal records and returns err if it means that events are currently rejected.
 func (r *Runtime) refusal(err error) error {
 	if _, ok := errors.AsType[*UnavailableError](err); ok {
 		r.door.refuse(err, true)
@@ -272,7 +270,7 @@ func (r *Runtime) refusal(err error) error {
 	return err
 }
 
-// errBlocked: a callback with retain then block is at its bound.
+// errBlocked: a callback with retain's then: block is at its limit.
 var errBlocked = errors.New("is required and holds more than its retain allows")
 
 func (r *Runtime) ready() error {

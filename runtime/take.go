@@ -10,7 +10,7 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// take reads, judges and assembles one chunk.
+// take reads, filters and assembles one chunk.
 func (p *pump) take(ctx context.Context, a delivery.Action) {
 	res := result{taken: true}
 	var short bool
@@ -27,15 +27,15 @@ func (p *pump) take(ctx context.Context, a delivery.Action) {
 }
 
 const (
-	// leastChunk is about the least memory for events that a take asks for.
+	// leastChunk is the approximate minimum of memory for events that a take requests.
 	leastChunk = 64 << 10
-	// leastEvent is the size at which a smaller event counts: what is kept beside its data,
-	// such as its receipt and its outcome, takes copiesOfChunk times as much.
+	// leastEvent is the minimum size that an event counts as: its metadata, such as receipt and outcome,
+	// takes copiesOfChunk times as much.
 	leastEvent = 512
 )
 
-// takeMemory waits for the memory of a take, and makes the take smaller where it gets
-// less than it asked for, which short says.
+// takeMemory waits for the memory of a take. If it gets less than it asked for, it reduces the take and
+// sets short.
 func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant, short bool, err error) {
 	want := chunkMemory(a)
 	held, err = p.r.memory.take(ctx, p.callback.memory, want)
@@ -49,7 +49,7 @@ func (p *pump) takeMemory(ctx context.Context, a *delivery.Action) (held *grant,
 	return held, short, nil
 }
 
-// chunkMemory is the memory that a take needs at most.
+// chunkMemory returns the maximum memory that a take needs.
 func chunkMemory(a *delivery.Action) int64 {
 	if a.Kind == delivery.TakeDead {
 		return copiesOfChunk * max(a.Bytes, leastEvent*int64(len(a.Sequences)))
@@ -62,9 +62,9 @@ func chunkMemory(a *delivery.Action) int64 {
 	return copiesOfChunk * max(bytes, leastEvent*events)
 }
 
-// enough exchanges the memory of a take for more where its one event is larger than what
-// was given. It reports whether it did: the event is then to be read again, since
-// no callback waits for memory while holding some.
+// enough handles a take whose single event is larger than its grant. It exchanges the grant for a larger
+// one and reports whether it did. The caller must then read the event again, since no callback waits for
+// memory while it holds some.
 func (p *pump) enough(ctx context.Context, events []auditrelay.Event, held **grant) (more bool, err error) {
 	if len(events) != 1 || copiesOfChunk*int64(len(events[0].Data)) <= (*held).bytes {
 		return false, nil
@@ -74,7 +74,7 @@ func (p *pump) enough(ctx context.Context, events []auditrelay.Event, held **gra
 	return true, err
 }
 
-// assemble judges and renders a chunk. It may exchange held for more.
+// assemble filters and renders a chunk. It may exchange held for a larger grant.
 func (p *pump) assemble(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Assembled, error) {
 	batch, err := p.judge(ctx, a, short, held)
 	if err != nil {
@@ -85,7 +85,7 @@ func (p *pump) assemble(ctx context.Context, a delivery.Action, short bool, held
 	return delivery.Assemble(*batch, p.place)
 }
 
-// judge reads and judges a chunk; short: there is less memory for it than it asked for.
+// judge reads and filters a chunk. short says that the take got less memory than it asked for.
 func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **grant) (*delivery.Batch, error) {
 	if a.Kind == delivery.TakeDead {
 		return p.judgeDead(ctx, a, held)
@@ -116,7 +116,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 		}
 	}
 	assigned := assignedOf(&state, events)
-	p.callback.judging.RLock() // memory is waited for before
+	p.callback.judging.RLock() // after the wait for memory
 	defer p.callback.judging.RUnlock()
 	switch {
 	case a.Kind == delivery.TakeUnjudged:
@@ -135,11 +135,11 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	}
 	if state.Replay != nil && !state.Replay.Emit {
 		for i := range batch.Judged {
-			batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+			batch.Judged[i].Emitted = nil // a replay emits nothing unless requested
 		}
 	}
 	if n := len(batch.Judged); n < len(assigned) {
-		batch.To = assigned[n].Sequence // the rest is for the next chunk
+		batch.To = assigned[n].Sequence // the rest becomes the next chunk
 	}
 	if state.Replay == nil {
 		p.callback.judgedTo.Store(batch.To)
@@ -150,7 +150,7 @@ func (p *pump) judge(ctx context.Context, a delivery.Action, short bool, held **
 	return batch, nil
 }
 
-// assignedOf returns the events that are assigned to a lane: all of them, as a rule.
+// assignedOf returns the events that are assigned to a lane, usually all.
 func assignedOf(s *delivery.State, events []auditrelay.Event) []auditrelay.Event {
 	n := 0
 	for n < len(events) && s.Assigned(&events[n]) {
@@ -168,8 +168,8 @@ func assignedOf(s *delivery.State, events []auditrelay.Event) []auditrelay.Event
 	return assigned
 }
 
-// judgeOwn judges the own records among events, and skips all else. Like judge.all it may
-// return fewer.
+// judgeOwn processes the own records among events and skips all others. Like judge.all it may return fewer
+// results.
 func (p *pump) judgeOwn(ctx context.Context, events []auditrelay.Event, room int64) (all []delivery.Judged, held, err error) {
 	all = unjudged(events, delivery.Skip)
 	var records []auditrelay.Event
@@ -192,7 +192,7 @@ func (p *pump) judgeOwn(ctx context.Context, events []auditrelay.Event, room int
 	return all, held, nil
 }
 
-// judgeDead judges dead letters again.
+// judgeDead processes dead letters again.
 func (p *pump) judgeDead(ctx context.Context, a delivery.Action, held **grant) (*delivery.Batch, error) {
 	events, handled, err := delivery.DeadEvents(p.r.journal, p.laneID, a.Sequences, a.Bytes)
 	if err == nil {
@@ -217,7 +217,7 @@ func (p *pump) judgeDead(ctx context.Context, a delivery.Action, held **grant) (
 		}
 	}
 	for i := range batch.Judged {
-		batch.Judged[i].Emitted = nil // a replay emits nothing unless told to
+		batch.Judged[i].Emitted = nil // a replay emits nothing unless requested
 	}
 	return batch, nil
 }

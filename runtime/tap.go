@@ -14,7 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Stage is a point on an event's way.
+// Stage is a point on an event's way through the relay.
 type Stage string
 
 // The stages that a tap shows.
@@ -29,20 +29,20 @@ const (
 	MaxTaps = 16
 	// MaxTapped is the largest document, in bytes, that a line contains.
 	MaxTapped = 64 << 10
-	// tapLines is the number of lines that wait for a slow reader; later ones are lost.
+	// tapLines is the number of lines that wait for a slow reader. Further lines are lost.
 	tapLines = 256
 )
 
-// ErrTaps: MaxTaps taps are open.
+// ErrTaps: MaxTaps taps are already open.
 var ErrTaps = errors.New("too many taps are open")
 
-// TapLine is one observation. Data is the document at that stage, a copy: as accepted, or
-// after the filters and before must_not_leave and the format. It is nil if the outcome has
-// none, if it is larger than MaxTapped, or at StageDelivered.
+// TapLine is one observation. Data is a copy of the document at that stage: the accepted event, or the
+// filtered document before must_not_leave and the format. Data is nil if the outcome has no document, if it
+// is larger than MaxTapped, or at StageDelivered.
 type TapLine struct {
 	Stage    Stage
 	At       time.Time
-	Callback string // empty when accepted
+	Callback string // empty at StageAccepted
 	Replay   string
 	Sequence uint64
 	ID       string
@@ -53,14 +53,14 @@ type TapLine struct {
 	Filter   string
 	Data     []byte
 
-	// At StageDelivered: the payload and the number of its records. Sequence is the first.
+	// Set at StageDelivered: the payload and the number of its records. Sequence is the first.
 	Payload uint64
 	Records int
-	Err     error // of the attempt
+	Err     error // the attempt's error
 }
 
-// Tap shows events as they pass. It never delays them: if the reader is slow, lines are
-// lost and counted.
+// Tap shows events as they pass. It never delays them: if the reader is slow, lines are lost and counted.
+// The caller owns a line's Data.
 type Tap struct {
 	owner *taps
 	lines chan TapLine
@@ -68,8 +68,8 @@ type Tap struct {
 	lost  atomic.Uint64
 }
 
-// Tap opens a tap. want selects the lines, and must be quick and not block; nil: all. Call
-// Close when done. It fails with ErrTaps.
+// Tap opens a tap. want selects the lines; nil selects all. want must be quick and must not block. Close
+// the tap after use. ErrTaps: too many taps are open.
 func (r *Runtime) Tap(want func(*TapLine) bool) (*Tap, error) {
 	t := &Tap{owner: &r.taps, lines: make(chan TapLine, tapLines), want: want}
 	r.taps.mu.Lock()
@@ -89,7 +89,7 @@ func (r *Runtime) Tap(want func(*TapLine) bool) (*Tap, error) {
 // Lines returns the channel of lines. It is never closed.
 func (t *Tap) Lines() <-chan TapLine { return t.lines }
 
-// Lost returns the number of lines that were lost since the last call.
+// Lost returns the number of lost lines since the last call.
 func (t *Tap) Lost() uint64 { return t.lost.Swap(0) }
 
 // Close ends the tap.
@@ -111,7 +111,7 @@ func (t *Tap) Close() {
 	t.owner.open.Store(&rest)
 }
 
-// taps are those that are open. Without any, an event passes at the cost of one load.
+// taps holds the open taps. Without any, an event costs one atomic load.
 type taps struct {
 	mu   sync.Mutex
 	open atomic.Pointer[[]*Tap]
@@ -119,7 +119,7 @@ type taps struct {
 
 func (t *taps) any() bool { return t.open.Load() != nil }
 
-// show gives a line to whoever wants it. data is copied if somebody does.
+// show passes a line to the taps that want it. It copies data only if a tap wants the line.
 func (t *taps) show(line *TapLine, data []byte) {
 	open := t.open.Load()
 	if open == nil {
@@ -145,7 +145,7 @@ func tapLine(stage Stage, e *auditrelay.Event) TapLine {
 	return TapLine{Stage: stage, At: time.Now(), Sequence: e.Sequence, ID: e.ID, Action: e.Action, Table: gjson.GetBytes(e.Data, "table_name").String()}
 }
 
-// accepted shows events that a transaction accepted.
+// accepted shows the events that a transaction accepted.
 func (t *taps) accepted(events []auditrelay.Event, appended []journal.Appended) {
 	for i := range events {
 		if i < len(appended) && appended[i].Status == journal.Stored {
@@ -156,7 +156,7 @@ func (t *taps) accepted(events []auditrelay.Event, appended []journal.Appended) 
 	}
 }
 
-// filtered shows what a callback's filters made of events.
+// filtered shows the results of a callback's filters.
 func (t *taps) filtered(callback, replay string, judged []delivery.Judged) {
 	if !t.any() {
 		return

@@ -14,43 +14,41 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Texts stores the texts of what decides about events, such as policies, by the digests
-// that receipts and the relay's own audit events name. It is part of the journal: backups
-// contain it. A text stays as long as it is in force or a receipt from its time is kept.
-// It is safe for concurrent use.
+// Texts stores texts that decide about events, such as policies, by the digests in receipts and own
+// records. It is part of the journal: backups contain it. A text stays while it is in force or a receipt
+// from its time exists. Texts is safe for concurrent use.
 //
-// Call Keep before anything decides by a text, and InForce afterwards. Then a crash at any
-// moment leaves no receipt without its text. A text must not contain secrets: it is stored
-// in the clear, and whoever may see receipts may read it.
+// Call Keep before a text decides about any event, and InForce afterwards. Then no crash leaves a receipt
+// without its text. A text must not contain secrets: it is stored unencrypted, and everyone who may see
+// receipts may read it.
 type Texts struct {
 	journal *journal.Journal
-	mu      sync.Mutex      // one change at a time
-	kept    map[string]Text // all, without the text itself
-	bytes   map[string]int  // of each text
-	total   int             // of all texts
+	mu      sync.Mutex      // held during a change
+	kept    map[string]Text // all texts, without their content
+	bytes   map[string]int  // size of each text
+	total   int             // size of all texts
 
 	most, mostBytes int // MaxTexts, MaxTextBytes
 }
 
-// The limits of Texts. Beyond MaxTexts or MaxTextBytes together, the texts that have been
-// out of force for the longest time are forgotten early.
+// The limits of Texts. If there are more than MaxTexts, or all together exceed MaxTextBytes, the texts that
+// have been out of force for the longest time are deleted early.
 const (
 	MaxTexts     = 10_000
-	MaxTextBytes = 256 << 20 // all texts
+	MaxTextBytes = 256 << 20 // all texts together
 	MaxOneText   = 16 << 20  // one text
 )
 
 // Text is one text by its digest.
 type Text struct {
-	// Digest is what receipts and audit events call it: hexadecimal, lower case.
+	// Digest is the digest in receipts and own records: lower-case hexadecimal.
 	Digest string `json:"digest"`
 	Kind   string `json:"kind"` // such as policy
-	// Name is what was in force under this digest, such as the name of a filter. The first,
-	// if there were several.
+	// Name names the object that used the text, such as a filter. If there were several, it is the first.
 	Name  string    `json:"name"`
-	Since time.Time `json:"since"` // the first time that it was kept
-	// Until is when it was last in force, zero if it still is. Head is the sequence that
-	// came next then: receipts that name the text are about earlier events.
+	Since time.Time `json:"since"` // when it was first stored
+	// Until is when the text was last in force; zero if it still is. Head is the next sequence at that
+	// time: receipts that name the text are about earlier events.
 	Until time.Time `json:"until,omitzero"`
 	Head  uint64    `json:"head,omitempty"`
 	Text  string    `json:"text"`
@@ -58,13 +56,13 @@ type Text struct {
 
 // Errors of Texts.
 var (
-	// ErrNoText: no text with such a digest is kept.
+	// ErrNoText: no stored text has this digest.
 	ErrNoText = errors.New("no such text is kept")
-	// ErrTextPrefix: several texts have a digest with this beginning.
+	// ErrTextPrefix: several texts have a digest with this prefix.
 	ErrTextPrefix = errors.New("several digests begin like this")
 )
 
-// openTexts reads which texts there are.
+// openTexts reads the list of stored texts.
 func openTexts(j *journal.Journal) (*Texts, error) {
 	t := &Texts{journal: j, kept: map[string]Text{}, bytes: map[string]int{}, most: MaxTexts, mostBytes: MaxTextBytes}
 	from, to := journal.All(journal.KindText)
@@ -79,7 +77,7 @@ func openTexts(j *journal.Journal) (*Texts, error) {
 	return t, err
 }
 
-// note takes a text into what is known of all.
+// note adds a text to the list.
 func (t *Texts) note(one Text) {
 	t.total += len(one.Text) - t.bytes[one.Digest]
 	t.bytes[one.Digest] = len(one.Text)
@@ -93,8 +91,8 @@ func (t *Texts) drop(digest string) {
 	delete(t.kept, digest)
 }
 
-// Keep stores the texts that are not kept yet. Digest, Kind, Name and Text are the
-// caller's; the rest is set. It returns after the texts are durable.
+// Keep stores the texts that are not stored yet. The caller sets Digest, Kind, Name and Text; Keep sets the
+// other fields. When Keep returns nil, the texts are durable.
 func (t *Texts) Keep(texts ...Text) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,8 +136,8 @@ func set(tx *journal.Tx, one Text) error {
 	return err
 }
 
-// InForce says which texts are in force, of all kinds. All others are kept until the last
-// receipt from their time is forgotten.
+// InForce sets which texts of all kinds are in force. Every other text stays until retention removes the
+// last receipt from its time.
 func (t *Texts) InForce(digests ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,7 +177,7 @@ func (t *Texts) InForce(digests ...string) error {
 	return nil
 }
 
-// excess are the digests that go because there are too many, the oldest first.
+// excess returns the digests of the texts beyond the limits, oldest first.
 func (t *Texts) excess() (digests []string) {
 	count, total := len(t.kept), t.total
 	if count <= t.most && total <= t.mostBytes {
@@ -197,8 +195,8 @@ func (t *Texts) excess() (digests []string) {
 	return digests
 }
 
-// sorted are the texts without themselves, by when they were last in force, those that
-// still are at the end.
+// sorted returns the texts without their content, by when they were last in force. Those still in force
+// come last.
 func (t *Texts) sorted() []Text {
 	all := make([]Text, 0, len(t.kept))
 	for _, one := range t.kept {
@@ -216,8 +214,8 @@ func (t *Texts) sorted() []Text {
 	return all
 }
 
-// List returns what is kept, without the texts themselves: first those that were out of
-// force first, at the end those in force.
+// List returns the stored texts without their content: first those that went out of force first, last those
+// in force.
 func (t *Texts) List() []Text {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -293,8 +291,8 @@ func (t *Texts) forget(states []*delivery.State) error {
 	return nil
 }
 
-// oldestReceipt is the first sequence of the oldest receipts of any callback. Those of
-// dead letters that were processed again go with the receipts of their time.
+// oldestReceipt returns the first sequence of the oldest receipts of any callback. Receipts of replayed
+// dead letters are removed together with the receipts of their time.
 func oldestReceipt(j *journal.Journal, states []*delivery.State) (uint64, error) {
 	oldest := uint64(math.MaxUint64)
 	for _, s := range states {

@@ -17,8 +17,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ParseEvent returns data as the event that Submit would accept, without sequence and
-// time of receipt. The event keeps data; do not change it. The error is an *EventError.
+// ParseEvent returns data as the event that Submit would accept, without sequence and time of receipt. The
+// event refers to data, so do not change data. The error is an *EventError.
 func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
 	e, err := ingest.Check(data, l.ingest())
 	if err != nil {
@@ -32,13 +32,13 @@ func ParseEvent(data []byte, l Limits) (auditrelay.Event, error) {
 
 // Trial is the result of a callback's condition, filters and gate for one event.
 type Trial struct {
-	Outcome auditrelay.Outcome // Delivered: the event would go to the sink
+	Outcome auditrelay.Outcome // Delivered: the sink would get the event
 	Cause   auditrelay.Cause
 	Filter  string // the filter that decided or failed
 	Reason  string
 	Err     error
-	Data    []byte // the document after all filters; nil if none goes to the sink
-	Record  []byte // Data in the callback's format; nil if it has none
+	Data    []byte // the document after all filters; nil if the sink gets none
+	Record  []byte // Data in the callback's format; nil if it has no format
 	Steps   []TrialStep
 	Emitted []TrialRecord
 }
@@ -61,11 +61,10 @@ type TrialRecord struct {
 	Data           []byte
 }
 
-// Try runs events through a callback's condition, filters and gate, with the same code
-// and limits as in production. It accepts, delivers, emits and stores nothing. If a
-// filter cannot run for now, in production the event would wait; its Trial has an error
-// and the outcome Pending. The caller keeps the filters and closes them. If ctx ends, Try
-// returns the trials so far and ctx's error.
+// Try runs events through a callback's condition, filters and gate, with the same code and limits as in
+// production. It accepts, delivers, emits and stores nothing. If a filter cannot run now, the event would
+// wait in production; its Trial has an error and the outcome Pending. The caller keeps ownership of the
+// filters and must close them. If ctx ends, Try returns the trials so far and ctx's error.
 func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Event) ([]Trial, error) {
 	if c.Sink == nil && !c.emits() {
 		return nil, fmt.Errorf("callback %s has neither a sink nor a filter that may emit: its events would go nowhere", c.Name)
@@ -118,7 +117,7 @@ func Try(ctx context.Context, c Callback, limits Limits, events []auditrelay.Eve
 	return trials, nil
 }
 
-// preview stands for the journal's name in what Try makes.
+// preview replaces the journal's name in the records that Try makes.
 const preview = "preview"
 
 // tryGate checks the payload that the sink would make of one event.
@@ -140,8 +139,8 @@ func records(emitted []delivery.Emitted) []TrialRecord {
 	return out
 }
 
-// Try is the function Try for a running callback. with replaces filters by name; the
-// caller keeps those. Nothing that runs is changed. Do not call it while Apply runs.
+// Try is the function Try for a running callback. with replaces filters by name; the caller keeps ownership
+// of those. Try changes nothing in the running callback. Do not call it during Apply.
 func (r *Runtime) Try(ctx context.Context, callback string, with map[string]filter.Filter, events []auditrelay.Event) ([]Trial, error) {
 	running := r.callbackNamed(callback)
 	if running == nil {
@@ -159,9 +158,8 @@ func (r *Runtime) Try(ctx context.Context, callback string, with map[string]filt
 	return Try(ctx, c, r.Limits(), events)
 }
 
-// Stored returns at most limit accepted events from a sequence on. next is the from of
-// the next call; at the end it equals from. Erased events are skipped. The caller owns
-// the events' Data.
+// Stored returns at most limit accepted events from sequence from on. next is the from of the next call; at
+// the end it equals from. Stored skips erased events. The caller owns the events' Data.
 func (r *Runtime) Stored(from uint64, limit int) (events []auditrelay.Event, next uint64, err error) {
 	from = max(from, r.journal.Oldest())
 	for {

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// turns leaves processors to the door: while calls of Submit are under way, takes work
-// on half of the processors at a time, in the order in which they came. Otherwise nobody
-// waits. A take waits longestTurn at most, since one before it may be slow for reasons of
-// its own.
+// turns leaves processors to Submit. While several calls of Submit run, takes use half of the processors,
+// in order of arrival. Otherwise no take waits. A take waits at most longestTurn, since an earlier one may
+// be slow for other reasons.
 type turns struct {
-	submitting atomic.Int64 // calls of Submit under way
+	submitting atomic.Int64 // number of running calls of Submit
 
 	mu      sync.Mutex
 	working int
@@ -22,11 +21,11 @@ type turns struct {
 
 const longestTurn = 250 * time.Millisecond
 
-// busy reports whether more calls are under way than there are processors.
+// busy reports whether there are more running calls than processors.
 func (t *turns) busy() bool { return t.submitting.Load() > int64(goruntime.GOMAXPROCS(0)) }
 
-// begin waits for a turn, which end ends. It waits no longer than ctx, after which the
-// turn is none that is worth waiting for.
+// begin waits for a turn; the caller must call end afterwards. It stops waiting when ctx ends, and the turn
+// is then void.
 func (t *turns) begin(ctx context.Context) (end func()) {
 	t.mu.Lock()
 	if !t.busy() || len(t.line) == 0 && t.working < max(goruntime.GOMAXPROCS(0)/2, 1) {
@@ -54,10 +53,10 @@ func (t *turns) begin(ctx context.Context) (end func()) {
 			break
 		}
 	}
-	return t.end // of the turn just taken, or of one given at the same moment
+	return t.end // ends the turn just taken, or one granted at the same moment
 }
 
-// end gives the turn to the first in the line, or to all of them when it is quiet.
+// end passes the turn to the first waiter, or to all waiters if few calls of Submit run.
 func (t *turns) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,34 +17,33 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// VerifyReport is what a run of auditrelay verify found, as whoever ran it says. The relay
-// cannot repeat the run; it can and does hold the checkpoints against its own logs.
+// VerifyReport is the result of a run of auditrelay verify, as its user reports it. The relay cannot repeat
+// the run, but it compares the checkpoints with its own logs.
 type VerifyReport struct {
-	Place     string         // what was verified: a bucket, a folder, a backup; at most MaxPlace bytes
-	Records   uint64         // that were found valid
-	Uncovered uint64         // files that no checkpoint covers
-	Faults    map[string]int // by category of package verify; empty: nothing is wrong
-	// Checkpoints are the newest signed checkpoints of the logs that were verified, at most
-	// MaxCheckpoints.
+	Place     string         // the verified bucket, folder or backup; at most MaxPlace bytes
+	Records   uint64         // number of valid records
+	Uncovered uint64         // number of files that no checkpoint covers
+	Faults    map[string]int // number of faults by category of package verify; empty if there are none
+	// Checkpoints are the newest signed checkpoints of the verified logs, at most MaxCheckpoints.
 	Checkpoints []string
 }
 
-// Bounds of a VerifyReport, and how many places are remembered.
+// Limits of a VerifyReport, and of the number of remembered places.
 const (
 	MaxPlace       = 512
 	MaxCheckpoints = 256
 	maxPlaces      = 64
-	// maxOrigin bounds an origin that is kept: of two ids and a lane's name.
+	// maxOrigin limits a stored origin, which consists of two ids and a lane's name.
 	maxOrigin = 256
-	// maxVerified bounds what is kept of all places, in bytes of JSON: beyond, those that
-	// were verified longest ago are forgotten.
+	// maxVerified limits the stored reports of all places, in bytes of JSON. Beyond it, the places whose
+	// verification is oldest are deleted.
 	maxVerified = 1 << 20
 )
 
 // Verified is the last VerifyReport of one place.
 type Verified struct {
 	Place     string         `json:"place"`
-	At        time.Time      `json:"at"` // when the relay was told
+	At        time.Time      `json:"at"` // when the relay got the report
 	By        string         `json:"by"`
 	Records   uint64         `json:"records"`
 	Uncovered uint64         `json:"uncovered,omitempty"`
@@ -52,18 +51,18 @@ type Verified struct {
 	Logs      []VerifiedLog  `json:"logs,omitempty"`
 }
 
-// VerifiedLog is one log that was verified, as far as a checkpoint.
+// VerifiedLog is one verified log, up to a checkpoint.
 type VerifiedLog struct {
-	Callback string `json:"callback,omitempty"` // empty: the log of accepted events, or one that is not of this journal
+	Callback string `json:"callback,omitempty"` // empty for the log of accepted events, or for a log of another journal
 	Origin   string `json:"origin"`
-	Size     uint64 `json:"size"` // entries that the checkpoint covers
-	// Fault says why this relay's own log is not what was verified; empty: they agree.
+	Size     uint64 `json:"size"` // number of entries that the checkpoint covers
+	// Fault says why this relay's log differs from the verified one; empty if they match.
 	Fault string `json:"fault,omitempty"`
 }
 
 var verifiedKey = journal.MetaKey("verified")
 
-// check says what is wrong with a report, without any of its text.
+// check returns what is wrong with a report, without any text of the report.
 func (v *VerifyReport) check() error {
 	expected := func(path, format string, args ...any) error {
 		return &auditrelay.OptionError{Path: path, Err: fmt.Errorf("expected "+format, args...)}
@@ -82,10 +81,10 @@ func (v *VerifyReport) check() error {
 	return nil
 }
 
-// ReportVerified keeps what a run of auditrelay verify found as the last one of its place, with an
-// own record in the same write. It holds each checkpoint against the relay's own log, and
-// says where they do not agree. Errors: *auditrelay.OptionError says what is wrong
-// with the report; others are those of Record.
+// ReportVerified stores the result of a run of auditrelay verify as the last one of its place. The same
+// write contains an own record. It compares each checkpoint with the relay's own log, and returns the
+// differences. Errors: *auditrelay.OptionError says what is wrong with the report; others are those of
+// Record.
 func (r *Runtime) ReportVerified(_ context.Context, report VerifyReport, by By) (Verified, error) {
 	out := Verified{Place: report.Place, At: time.Now().UTC(), By: by.Principal, Records: report.Records, Uncovered: report.Uncovered, Faults: report.Faults}
 	if err := report.check(); err != nil {
@@ -130,7 +129,7 @@ func (r *Runtime) ReportVerified(_ context.Context, report VerifyReport, by By) 
 	return out, nil
 }
 
-// Verifications returns the last reported verification of each place, the latest first.
+// Verifications returns the last reported verification of each place, newest first.
 func (r *Runtime) Verifications() (all []Verified, err error) {
 	value, ok, err := r.journal.Get(verifiedKey)
 	if err != nil || !ok {
@@ -158,7 +157,7 @@ func (r *Runtime) logNames() (map[string]namedLog, error) {
 	return logs, err
 }
 
-// shownOrigin is an origin as it is kept, which anybody may have written.
+// shownOrigin returns an origin in a form that is safe to store, since anyone may have written it.
 func shownOrigin(origin string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
@@ -169,7 +168,7 @@ func shownOrigin(origin string) string {
 	}, origin[:min(len(origin), maxOrigin)])
 }
 
-// holdAgainst holds a checkpoint that somebody verified against this journal's log.
+// holdAgainst compares a verified checkpoint with this journal's log.
 func (r *Runtime) holdAgainst(signed string, logs map[string]namedLog) VerifiedLog {
 	origin, _, _ := strings.Cut(signed, "\n")
 	out := VerifiedLog{Origin: shownOrigin(origin)}

@@ -17,18 +17,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// ErrLocked: another process, such as a relay, runs on the journal.
+// ErrLocked: another process, such as a relay, uses the journal.
 var ErrLocked = journal.ErrLocked
 
-// VerifyJournal checks a closed journal, or a backup's, against the checkpoints that it
-// holds: every accepted event against its leaf, every entry against its leaf, every log
-// against its last signed checkpoint. Everything else in it must be readable: receipts, dead
-// letters, payloads. dir is a data directory or a backup. VerifyJournal works on a copy beside
-// dir, or in the directory for temporary files if that disk is full, and removes the copy.
+// VerifyJournal checks a closed journal, or a backup's journal, against its own checkpoints. It compares
+// every accepted event and every log entry with its leaf, and every log with its last signed checkpoint. It
+// also reads everything else: receipts, dead letters, payloads. dir is a data directory or a backup.
+// VerifyJournal works on a copy beside dir, or in the directory for temporary files if that disk is full,
+// and removes the copy.
 //
-// Errors: ErrNoKey or ErrWrongKey for an encrypted journal, ErrLocked while a relay runs on
-// it, and what stands in the way of
-// looking, such as a full disk. What is wrong with the journal is in the report.
+// Errors: ErrNoKey or ErrWrongKey for an encrypted journal; ErrLocked while a relay uses it; an error that
+// prevents the check, such as a full disk. The report contains the faults of the journal.
 func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.Report, err error) {
 	place := JournalIn(dir)
 	if place == "" {
@@ -44,7 +43,7 @@ func VerifyJournal(dir string, e Encryption, o verify.Options) (report *verify.R
 	return report, err
 }
 
-// verifyCopy is VerifyJournal with a copy in a directory.
+// verifyCopy is VerifyJournal with the copy in a given directory.
 func verifyCopy(dir, place, in string, e Encryption, o verify.Options) (report *verify.Report, err error) {
 	beside, err := os.MkdirTemp(in, ".auditrelay-verify-*")
 	if err != nil {
@@ -67,8 +66,8 @@ func verifyCopy(dir, place, in string, e Encryption, o verify.Options) (report *
 	return report, v.all()
 }
 
-// VerifyPostgres is VerifyJournal for the journal of a closed relay on Postgres. It works
-// on the journal itself, which it takes over meanwhile, and changes nothing of it.
+// VerifyPostgres is VerifyJournal for the journal of a closed relay on Postgres. It works on the journal
+// itself. Meanwhile it takes the journal over, but it changes nothing in it.
 func VerifyPostgres(p JournalPlace, o verify.Options) (report *verify.Report, err error) {
 	report = &verify.Report{Outcomes: map[string]uint64{}}
 	const name = "the journal on Postgres"
@@ -85,11 +84,10 @@ func VerifyPostgres(p JournalPlace, o verify.Options) (report *verify.Report, er
 	return report, v.all()
 }
 
-// JournalIn returns where the journal is in a data directory or a backup; empty: it is
-// neither.
+// JournalIn returns the path of the journal in a data directory or a backup, or "" if dir is neither.
 func JournalIn(dir string) string {
 	for _, place := range []string{dir, journalDir(dir)} {
-		for _, name := range []string{"HEAD", "ANCHOR", digestsName} { // one may be gone
+		for _, name := range []string{"HEAD", "ANCHOR", digestsName} { // one of them may be missing
 			if _, err := os.Stat(filepath.Join(place, name)); err == nil {
 				return place
 			}
@@ -98,11 +96,11 @@ func JournalIn(dir string) string {
 	return ""
 }
 
-// checkFiles holds the files of a backup against its digests.
+// checkFiles compares the files of a backup with its digests.
 func checkFiles(report *verify.Report, dir string) {
 	dir = filepath.Clean(dir)
 	if JournalIn(dir) != dir || filepath.Base(dir) == filepath.Base(journalDir(dir)) && !isBackup(dir) {
-		return // a data directory, or the journal in one
+		return // dir is a data directory, or the journal in one
 	}
 	err := checkBackup(dir, func(c verify.Category, name string, err error) {
 		report.Fault(verify.Fault{Category: c, Object: name, What: err.Error()})
@@ -117,8 +115,8 @@ func isBackup(dir string) bool {
 	return err == nil
 }
 
-// unreadable reports a journal that does not open. Without its key, without space for a
-// copy, or while a relay runs on it, it was not looked at.
+// unreadable reports a journal that does not open. It returns an error if the journal was not checked
+// because the key or disk space is missing, or a relay uses the journal.
 func unreadable(report *verify.Report, dir string, err error) error {
 	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrWrongKey) || errors.Is(err, journal.ErrLocked) || errors.Is(err, syscall.ENOSPC) {
 		return err
@@ -179,7 +177,7 @@ func (v *journalVerifier) all() error {
 	return v.journal.Check(func(what string, err error) { _ = v.unreadable(what, err) })
 }
 
-// unreadable reports what of the journal is damaged. It returns any other error.
+// unreadable reports a damaged part of the journal. It returns any other error.
 func (v *journalVerifier) unreadable(what string, err error) error {
 	if errors.Is(err, journal.ErrCorrupt) {
 		v.report.Fault(verify.Fault{Category: verify.Unreadable, Object: v.dir, What: what + ": " + err.Error()})
@@ -218,7 +216,7 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 	}
 	err = v.journal.Entries(name, 0, c.Size, func(index uint64, entry []byte) error {
 		if entry == nil {
-			return nil // erased
+			return nil // the event was erased
 		}
 		if index == 0 {
 			v.follows(name, entry)
@@ -243,7 +241,7 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 	v.report.Logs = append(v.report.Logs, out)
 }
 
-// before returns the entries of a log of an earlier life; nil: the journal has none.
+// before returns the entries of a log of an earlier incarnation, or nil if the journal has none.
 func (v *journalVerifier) before(origin string) [][]byte {
 	_, incarnation, lane, err := proof.ParseOrigin(origin)
 	if err != nil || lane == "" {
@@ -260,12 +258,12 @@ func (v *journalVerifier) before(origin string) [][]byte {
 		return nil
 	})
 	if err != nil {
-		return nil // log says so where that is looked at
+		return nil // log reports that where it checks this log
 	}
 	return entries
 }
 
-// lastClock returns the last time that entries tell, in Unix seconds; 0: none.
+// lastClock returns the last time in the entries, in Unix seconds, or 0 if there is none.
 func lastClock(entries [][]byte) int64 {
 	for _, e := range slices.Backward(entries) {
 		if entry, err := proof.ParseEntry(e); err == nil {
@@ -277,8 +275,7 @@ func lastClock(entries [][]byte) int64 {
 	return 0
 }
 
-// follows holds a log, by its first entry, against the head at which the one before it was
-// closed.
+// follows compares a log's first entry with the head at which the previous log was closed.
 func (v *journalVerifier) follows(name string, entry []byte) {
 	parsed, err := proof.ParseEntry(entry)
 	begin, ok := parsed.(proof.Begin)
@@ -299,13 +296,13 @@ func (v *journalVerifier) follows(name string, entry []byte) {
 	v.report.Fault(verify.Fault{Category: verify.Forged, Object: name, What: fmt.Sprintf("it follows %s at %d leaves, and that had others", begin.Previous, begin.PreviousSize)})
 }
 
-// events checks every event that is held against its leaf.
+// events compares every stored event with its leaf.
 func (v *journalVerifier) events() error {
 	oldest, next := v.journal.Oldest(), v.journal.Head().Next
 	for at := oldest; at < next; at++ {
 		leaves, err := v.journal.AcceptedLeaves(at, at+1)
 		if err == nil && leaves[0] == (proof.Hash{}) {
-			continue // accepted before there was a log
+			continue // the event was accepted before there was a log
 		}
 		var p journal.ProvenEvent
 		if err == nil {
@@ -335,7 +332,7 @@ func (v *journalVerifier) events() error {
 	return nil
 }
 
-// pin holds the journal's log of that origin against a checkpoint from earlier.
+// pin compares the journal's log of that origin with an earlier checkpoint.
 func (v *journalVerifier) pin(object string, pin []byte, checkpoints map[string][]byte, known *verify.Keys) {
 	c, err := known.Open(pin)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 // condition is a prepared When. A nil condition matches every event.
 type condition struct {
 	fields []fieldCondition
-	query  *query.Query // nil without one
-	wrong  error        // of the query; callbacks with one are refused when they are opened
+	query  *query.Query // nil if there is none
+	wrong  error        // error of the query; Open rejects a callback that has one
 }
 
 type fieldCondition struct {
 	name   string
-	path   string // gjson, escaped
+	path   string // an escaped gjson path
 	values []string
 }
 
@@ -72,8 +72,8 @@ func (c *condition) match(e *auditrelay.Event) (ok bool, err error) {
 	return true, nil
 }
 
-// of returns the field's text. Of an event in another schema than LiteLLM's it is what the
-// schema maps to the name.
+// of returns the field's text. For an event with a mapping, it returns the text that the mapping finds for
+// the name.
 func (f *fieldCondition) of(e *auditrelay.Event) (value string, ok bool) {
 	if e.Mapping != nil {
 		if f.name == "id" {

@@ -17,55 +17,55 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// maxHops bounds how often a record may be emitted on: a backstop behind the
-// check that the configuration's emits form no cycle.
+// maxHops limits a chain of emissions. It is a second line of defence: the configuration's emits must not
+// form a cycle.
 const maxHops = 8
 
-// maxDocument bounds the document that filters may make of one event: the maximum event
-// plus the maximum edits.
+// maxDocument limits the document that filters may make of one event: the maximum event plus the maximum
+// edits.
 const maxDocument = 64<<20 + int(auditrelay.MaxEditBytes)
 
-// maxReason bounds the stored reason of a filter, in bytes.
+// maxReason limits the stored reason of a filter, in bytes.
 const maxReason = 256
 
-// worker judges a few events at a time, with its own instance of each filter.
+// worker processes a few events at a time, with its own instance of each filter.
 type worker struct {
-	instances []filter.Instance // by step, and that of trialOf at the end; nil where none is open
-	trialOf   *rollout          // nil: none so far
-	visits    []*visit          // as many as it judged at a time so far
-	live      []*visit          // of a step, in its turn
+	instances []filter.Instance // by step, and trialOf's at the end; nil if none is open
+	trialOf   *rollout          // nil if none so far
+	visits    []*visit          // as many as it has processed at a time so far
+	live      []*visit          // the visits of the current step
 	calls     []filter.Call
 	verdicts  []auditrelay.Verdict
-	limits    document.Limits // of edits
-	inspector *gate.Inspector // nil where nothing is checked
-	emitted   *gate.Inspector // of emitted records: inspector, or one of what is known alone
-	writer    *format.Writer  // nil where events leave as they are
+	limits    document.Limits // limits of edits
+	inspector *gate.Inspector // nil if nothing is checked
+	emitted   *gate.Inspector // checks emitted records: inspector, or one that only looks for known secrets
+	writer    *format.Writer  // nil if events are sent as they are
 	digester  *receipts.Digester
 	tracker   receipts.Tracker
-	trace     func(v *visit, step int, call *filter.Call, verdict auditrelay.Verdict, err error) // nil but for Try
-	concluded func(final []byte)                                                                 // likewise; takes the filtered document
+	trace     func(v *visit, step int, call *filter.Call, verdict auditrelay.Verdict, err error) // only set by Try
+	concluded func(final []byte)                                                                 // only set by Try; gets the filtered document
 }
 
 // visit is one event's way through the steps.
 type visit struct {
 	judged delivery.Judged
-	err    error    // nothing was decided: a *heldError, or the context's
-	cut    bool     // nor was it tried: it is for the next turn
-	past   bool     // the condition and what was decided at the door, so that steps follow
-	tried  *rollout // whose version judged it last; nil: the version in force
-	own    bool     // an own record: policies alone see it, and it is delivered in any case
-	bare   bool     // of which a policy failed: little is left of it
+	err    error    // no decision was made: a *heldError or the context's error
+	cut    bool     // the event was not tried and waits for the next turn
+	past   bool     // the steps follow: the condition matched, and no earlier decision applies
+	tried  *rollout // the rollout whose version processed it last; nil: the version in force
+	own    bool     // an own record: only policies process it, and it is always delivered
+	bare   bool     // an own record on which a policy failed: little of it is left
 
 	document document.Document
-	shown    document.Document // what observers see
+	shown    document.Document // the document for observers
 	copied   []byte
 	known    detect.Known
-	learnt   bool                   // what the gate finds in the event as it came is known
-	checked  int                    // how much was known when the first emitted records were checked; -1: none was
-	learn    func(value []byte)     // takes what filters redact as secrets; nil where nothing asks
-	leaks    func(text []byte) bool // likewise; what filters ask before they log
+	learnt   bool                   // the gate's findings in the received event are known
+	checked  int                    // number of known secrets when the first emitted records were checked; -1: no record was checked
+	learn    func(value []byte)     // receives the secrets that filters redact; nil if nothing needs them
+	leaks    func(text []byte) bool // filters call it before they log; nil if nothing needs it
 	trail    []receipts.Visit
-	touched  []filter.Touch // of the trail
+	touched  []filter.Touch // the touches of the trail
 }
 
 func (j *judge) newWorker() *worker {
@@ -77,8 +77,7 @@ func (j *judge) newWorker() *worker {
 	return w
 }
 
-// begin returns the visits of events that are about to be judged, valid until the next
-// call.
+// begin returns the visits of the next events. They are valid until the next call.
 func (w *worker) begin(events []*auditrelay.Event) []*visit {
 	for len(w.visits) < len(events) {
 		w.visits = append(w.visits, w.newVisit())
@@ -102,14 +101,14 @@ func (w *worker) newVisit() *visit {
 	return v
 }
 
-// emittedOf returns the inspector of emitted records, which is the one of the event where
-// that is checked, with what is known of v's event in mind.
+// emittedOf returns the inspector of emitted records with the known secrets of v's event. If the callback
+// checks events, it is the event's own inspector.
 func (w *worker) emittedOf(v *visit) *gate.Inspector {
 	w.emitted.Recall(&v.known)
 	return w.emitted
 }
 
-// again starts the visit of an event over.
+// again restarts the visit of an event.
 func (v *visit) again(e *auditrelay.Event) {
 	v.judged = delivery.Judged{Event: e, Outcome: auditrelay.Delivered}
 	v.err, v.cut, v.past, v.own, v.bare, v.tried = nil, false, false, false, false, nil
@@ -119,19 +118,19 @@ func (v *visit) again(e *auditrelay.Event) {
 	v.learnt, v.checked = false, -1
 }
 
-// fail closes an instance that failed: it is never used again.
+// fail closes an instance that failed. A failed instance is never used again.
 func (w *worker) fail(i int) {
 	if w.instances[i] == nil {
 		return
 	}
-	defer func() { _ = recover() }() // what failed may fail at closing too
+	defer func() { _ = recover() }() // a failed instance may also fail in Close
 	instance := w.instances[i]
 	w.instances[i] = nil
 	_ = instance.Close()
 }
 
-// filter runs the steps on events side by side: each step on all that are left, before
-// the next. What one of them could not be decided on ends the turn for those behind it.
+// filter runs the steps on several events together: each step on all remaining events before the next step.
+// If a step cannot decide on an event, the events after it wait for the next turn.
 func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 	for i := range j.steps {
 		w.live = w.live[:0]
@@ -160,19 +159,19 @@ func (j *judge) filter(ctx context.Context, w *worker, visits []*visit) {
 	}
 }
 
-// unfiltered brings an event of the relay's own past the condition and the filters: the
-// format writes it and the gate checks it.
+// unfiltered processes an own event without condition and filters: the format writes it and the gate checks
+// it.
 func (j *judge) unfiltered(w *worker, e *auditrelay.Event) delivery.Judged {
 	v := w.begin([]*auditrelay.Event{e})[0]
 	j.conclude(w, v)
 	return v.judged
 }
 
-// finish ends the visit of an event that went through the steps.
+// finish ends the visit of an event that passed the steps.
 func (j *judge) finish(w *worker, v *visit) {
 	judged := &v.judged
 	if len(judged.Emitted) > 0 && w.emitted != nil && w.emittedOf(v).Known() > v.checked {
-		// A later filter took as a secret what an earlier one has told.
+		// A later filter redacted a secret that an earlier filter may have emitted.
 		if err := w.recheckEmitted(v); err != nil {
 			judged.Emitted = nil
 			j.withhold(judged, err)
@@ -184,14 +183,14 @@ func (j *judge) finish(w *worker, v *visit) {
 	}
 }
 
-// step has one filter that judges look at events: its version in force, or that of a
-// rollout. Where one does not go on its visit says how it ends, or that nothing was decided.
+// step runs one judging filter on events: its version in force, or a rollout's version. If an event does
+// not continue, its visit has the outcome, or says that nothing was decided.
 func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 	t := j.trial.Load()
 	if t == nil || t.step != i {
 		if t != nil {
 			for _, v := range live {
-				v.tried = nil // what fails here is not the version's
+				v.tried = nil // a failure in this step is not the version's
 			}
 		}
 		j.version(ctx, w, i, i, j.steps[i].Filter, live)
@@ -214,10 +213,10 @@ func (j *judge) step(ctx context.Context, w *worker, i int, live []*visit) {
 	j.version(ctx, w, i, w.trialAt(), t.filter, chosen)
 }
 
-// trialAt is the place of the instance of a rollout's version.
+// trialAt returns the index of the instance of a rollout's version.
 func (w *worker) trialAt() int { return len(w.instances) - 1 }
 
-// version has one version of step i look at events. at is the place of its instance.
+// version runs one version of step i on events. at is the index of its instance.
 func (j *judge) version(ctx context.Context, w *worker, i, at int, f filter.Filter, live []*visit) {
 	step := &j.steps[i]
 	for len(live) > 0 {
@@ -259,15 +258,15 @@ func (j *judge) version(ctx context.Context, w *worker, i, at int, f filter.Filt
 	}
 }
 
-// judged is by whom a step's events are judged.
+// judged names the filter that processes a step's events.
 type judged struct {
-	step, at    int // at is the place of the instance
+	step, at    int // at is the index of the instance
 	description filter.Filter
 	instance    filter.Instance
 }
 
-// prepare has room for the calls of events, or of the first where the instance takes one
-// at a time, and returns the visits of those.
+// prepare sets up the calls of events and returns their visits. If the instance takes one event at a time,
+// it prepares only the first.
 func (w *worker) prepare(live []*visit) []*visit {
 	n := len(live)
 	if n > cap(w.calls) {
@@ -277,12 +276,12 @@ func (w *worker) prepare(live []*visit) []*visit {
 	return live
 }
 
-// apply applies an instance to w's calls and returns how many it decided. The error is
-// that of the call behind those. cost may be nil.
+// apply runs an instance on w's calls and returns how many it decided. The error is that of the next call.
+// cost may be nil.
 func (w *worker) apply(ctx context.Context, instance filter.Instance, cost *stepCost) (decided int, err error) {
 	if cost != nil {
 		begun := time.Now()
-		defer func() { cost.add(begun, w.calls[:min(decided+1, len(w.calls))]) }() // with one that failed
+		defer func() { cost.add(begun, w.calls[:min(decided+1, len(w.calls))]) }() // includes a failed call
 	}
 	defer recoverInto(&err, "the filter")
 	if batcher, ok := instance.(filter.Batcher); ok && len(w.calls) > 1 {
@@ -300,7 +299,7 @@ func (w *worker) apply(ctx context.Context, instance filter.Instance, cost *step
 	return decided, nil
 }
 
-// decided takes what a filter that judges made of one event.
+// decided handles a judging filter's result for one event.
 func (j *judge) decided(w *worker, by judged, v *visit, call *filter.Call, verdict auditrelay.Verdict, err error) {
 	step, judged := &j.steps[by.step], &v.judged
 	if err == nil {
@@ -338,13 +337,13 @@ func (j *judge) decided(w *worker, by judged, v *visit, call *filter.Call, verdi
 	}
 }
 
-// hold makes the failure of a visit one that decides nothing.
+// hold turns the failure of a visit into one without a decision.
 func (v *visit) hold() {
 	v.err = &heldError{fmt.Errorf("filter %s: event %d could not be judged: %w", v.judged.Filter, v.judged.Event.Sequence, v.judged.Err)}
 }
 
-// conclude takes the final document of an event that all filters kept: the gate checks
-// it, and the record that the format makes of it.
+// conclude handles the final document of an event that all filters kept: the gate checks the document and
+// the formatted record.
 func (j *judge) conclude(w *worker, v *visit) {
 	judged := &v.judged
 	final := judged.Event.Data
@@ -385,7 +384,7 @@ func (j *judge) conclude(w *worker, v *visit) {
 	}
 }
 
-// write puts the record in the callback's format in the place of the final document.
+// write replaces the final document by the record in the callback's format.
 func (w *worker) write(judged *delivery.Judged) (err error) {
 	defer recoverInto(&err, "the format")
 	judged.Data = w.writer.Append(make([]byte, 0, 2*len(judged.Data)+768), judged.Event, judged.Data)
@@ -419,19 +418,19 @@ func open(ctx context.Context, f filter.Filter, callback string) (instance filte
 	return f.Open(ctx)
 }
 
-// recoverInto turns a panic into the error of the deferring function. It reports only the
-// type of the panic value, which may contain event data.
+// recoverInto turns a panic into the error of the deferring function. It reports only the type of the panic
+// value, since the value may contain event data.
 func recoverInto(err *error, where string) {
 	if p := recover(); p != nil {
 		*err = &filter.Error{Cause: auditrelay.CausePanic, Err: fmt.Errorf("%s panicked with a %T", where, p)}
 	}
 }
 
-// visited records for the receipt which filter saw the event and which edits took effect.
+// visited records for the receipt which filter processed the event and which edits took effect.
 func (v *visit) visited(step *Step, f filter.Filter, instance filter.Instance, call *filter.Call, err error) {
 	visit := receipts.Visit{Filter: step.Name, Description: describe(f, instance)}
 	if err == nil {
-		// The filter's own slice may hold the next event's by the time that it is read.
+		// The filter may reuse its slice for the next event before this one is read.
 		from := len(v.touched)
 		v.touched = append(v.touched, call.Touched...)
 		visit.Touched = v.touched[from:len(v.touched):len(v.touched)]
@@ -439,9 +438,9 @@ func (v *visit) visited(step *Step, f filter.Filter, instance filter.Instance, c
 	v.trail = append(v.trail, visit)
 }
 
-// describe asks the instance first, since that knows which module judged.
+// describe asks the instance first, since the instance knows which module processed the event.
 func describe(f filter.Filter, instance filter.Instance) (d filter.Description) {
-	defer func() { _ = recover() }() // a filter that cannot say what it is has said nothing
+	defer func() { _ = recover() }() // a filter that panics here has no description
 	if described, ok := instance.(filter.Described); ok {
 		return described.Describe()
 	}
@@ -468,9 +467,9 @@ func bounded(reason string) string {
 	return string(bytes.ToValidUTF8([]byte(reason), []byte("?")))
 }
 
-// oneLine gives data without line breaks, so that sinks may write a record a
-// line. In valid JSON they stand only between tokens, where a space means the
-// same. What has none is returned as it is.
+// oneLine replaces line breaks in data by spaces, so that sinks can write one record a line. In valid JSON
+// line breaks occur only between tokens, where a space means the same. Data without line breaks is returned
+// as it is.
 func oneLine(data []byte) []byte {
 	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
 		return data
