@@ -155,13 +155,15 @@ func (s *Sink) write(ctx context.Context, data []byte) error {
 		}
 		s.conn = watch(conn)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	conn := s.conn
+	// It may run after this has hung up.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, err := s.conn.Write(data)
+	_, err := conn.Write(data)
 	if err == nil {
-		err = acknowledged(ctx, s.conn.Conn, s.conn.closed.Load)
+		err = acknowledged(ctx, conn.Conn, conn.closed.Load)
 	}
-	if err == nil && s.conn.closed.Load() {
+	if err == nil && conn.closed.Load() {
 		err = errClosed
 	}
 	if err == nil {

@@ -2,6 +2,7 @@ package syslog_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
@@ -223,6 +224,24 @@ func TestAClosedConnection(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of 6 messages arrived", len(r.documents()))
 		}
+	}
+}
+
+// A delivery that ends while the receiver takes nothing closes the connection once, and the
+// next one makes a new one.
+func TestDeliveriesThatEndInTheMiddle(t *testing.T) {
+	s := newSink(t, options(stuck(t)))
+	c := chunk(1, 100)
+	for i := range c.Records {
+		c.Records[i].Data = fmt.Appendf(nil, `{"note":%q}`, strings.Repeat("x", 2500))
+	}
+	p := render(t, s, c)
+	for range 200 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		if _, err := s.Deliver(ctx, p); auditrelay.KindOf(err) != auditrelay.Transient {
+			t.Fatalf("got %v", err)
+		}
+		cancel()
 	}
 }
 
