@@ -26,18 +26,48 @@ func (s *Sink) waitsFor(key string) (acknowledgement, bool) {
 	return a, ok
 }
 
-func (s *Sink) wait(key string, id int64) acknowledgement {
+func (s *Sink) wait(key, channel string, id int64) acknowledgement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := acknowledgement{id: id, since: s.now()}
+	a := acknowledgement{channel: channel, id: id, since: s.now()}
 	s.waiting[key] = a
 	return a
 }
 
-func (s *Sink) done(key string) {
+// indexedNow ends the wait of a payload that is indexed. Nothing is outstanding on its
+// channel then.
+func (s *Sink) indexedNow(key string, a acknowledgement) {
+	s.forget(key)
+	s.giveChannel(a.channel)
+}
+
+func (s *Sink) forget(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.waiting, key)
+}
+
+// takeChannel returns a channel on which nothing is outstanding. A collector that
+// restarted, and another one behind a load balancer, count acknowledgements on a channel
+// from the start again: two payloads on one channel could wait for the same number, and
+// the one that was lost would take the other's acknowledgement.
+func (s *Sink) takeChannel() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.channels) - 1
+	if last < 0 {
+		return newChannel()
+	}
+	channel := s.channels[last]
+	s.channels = s.channels[:last]
+	return channel
+}
+
+// giveChannel keeps a channel for the next payload, so that collectors hold few.
+func (s *Sink) giveChannel(channel string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channels = append(s.channels, channel)
 }
 
 // acknowledged polls until the events are indexed.
@@ -51,11 +81,11 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 			return ctx.Err()
 		}
 		if s.isIndexed(key) {
-			s.done(key)
+			s.indexedNow(key, a)
 			return nil
 		}
 		if s.now().Sub(a.since) > s.options.AckTimeout {
-			s.done(key)
+			s.forget(key)
 			return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("post to %s: no acknowledgement within ack_timeout (%v): the events are sent again", s.client.Target(), s.options.AckTimeout)}
 		}
 		indexed, err := s.ask(ctx, key, a)
@@ -63,7 +93,7 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 			return err
 		}
 		if indexed {
-			s.done(key)
+			s.indexedNow(key, a)
 			return nil
 		}
 		timer.Reset(pause)
@@ -79,7 +109,7 @@ func (s *Sink) ask(ctx context.Context, key string, a acknowledgement) (indexed 
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		indexed, err := s.indexed(context.WithoutCancel(ctx), a.id)
+		indexed, err := s.indexed(context.WithoutCancel(ctx), a)
 		if indexed {
 			s.setIndexed(key)
 		}
@@ -109,15 +139,15 @@ func (s *Sink) setIndexed(key string) {
 }
 
 // indexed asks for one acknowledgement.
-func (s *Sink) indexed(ctx context.Context, id int64) (bool, error) {
-	body := []byte(`{"acks":[` + strconv.FormatInt(id, 10) + `]}`)
-	answer, err := s.call(ctx, collector+"/ack", body, map[string]string{httpsink.ContentType: "application/json"})
+func (s *Sink) indexed(ctx context.Context, a acknowledgement) (bool, error) {
+	body := []byte(`{"acks":[` + strconv.FormatInt(a.id, 10) + `]}`)
+	answer, err := s.call(ctx, collector+"/ack", a.channel, body, map[string]string{httpsink.ContentType: "application/json"})
 	if err != nil {
 		return false, err
 	}
 	var r reply
 	if err := json.Unmarshal(answer.Body, &r); err == nil && answer.Status == 200 && r.Acks != nil {
-		return r.Acks[strconv.FormatInt(id, 10)], nil
+		return r.Acks[strconv.FormatInt(a.id, 10)], nil
 	}
 	if _, err := s.reply(answer); err != nil {
 		return false, err
@@ -127,7 +157,7 @@ func (s *Sink) indexed(ctx context.Context, id int64) (bool, error) {
 
 // Probe sends no event: HEC answers an empty request with code 5 where the token is good.
 func (s *Sink) Probe(ctx context.Context) error {
-	answer, err := s.call(ctx, collector+"/event", nil, map[string]string{httpsink.ContentType: "application/json"})
+	answer, err := s.call(ctx, collector+"/event", s.channel, nil, map[string]string{httpsink.ContentType: "application/json"})
 	if err != nil {
 		return s.client.Failure(ctx, err)
 	}

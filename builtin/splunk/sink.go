@@ -9,7 +9,7 @@
 // server that answered. With ack, delivery is the indexer's acknowledgement. A restart
 // while it is waited for sends the events again, and so does ack_timeout. An indexer tells
 // an acknowledgement once: where that answer is lost on the way, ack_timeout passes and
-// the events stand there twice.
+// the events stand there twice. Each payload that waits has a channel of its own.
 //
 // Source of the protocol: Splunk's "Format events for HTTP Event Collector" and "About
 // HTTP Event Collector Indexer Acknowledgment", and for codes above 9 the tables of
@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
@@ -45,16 +46,19 @@ type Sink struct {
 	client  *httpsink.Client
 	packing httpsink.Packing
 	fields  string // encoded, without the closing brace
-	channel string // names this process to the indexers' acknowledgements
+	channel string // of requests that wait for no acknowledgement
 	poll    time.Duration
 	now     func() time.Time
 
 	mu      sync.Mutex
 	waiting map[string]acknowledgement // by payload key
+	// channels are those on which nothing is outstanding.
+	channels []string
 }
 
 // acknowledgement is one that is waited for.
 type acknowledgement struct {
+	channel string
 	id      int64
 	since   time.Time
 	indexed bool
@@ -154,20 +158,29 @@ func epoch(r auditrelay.Record) string {
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		waiting, sent := s.waitsFor(p.Key)
+		if !sent && !s.options.Ack {
+			_, err := s.post(ctx, p, s.channel)
+			return err
+		}
 		if !sent {
-			id, err := s.post(ctx, p)
-			if err != nil || !s.options.Ack {
+			channel := s.takeChannel()
+			id, err := s.post(ctx, p, channel)
+			if err != nil {
+				// Without an answer the channel is given up: it may have a number by now.
+				if answered, ok := errors.AsType[*auditrelay.DeliveryError](err); ok && answered.Status != 0 {
+					s.giveChannel(channel)
+				}
 				return err
 			}
-			waiting = s.wait(p.Key, id)
+			waiting = s.wait(p.Key, channel, id)
 		}
 		return s.acknowledged(ctx, p.Key, waiting)
 	})
 }
 
 // post sends a payload. With ack it returns the number of its acknowledgement.
-func (s *Sink) post(ctx context.Context, p auditrelay.Payload) (id int64, err error) {
-	answer, err := s.call(ctx, collector+"/event", p.Body, p.Headers)
+func (s *Sink) post(ctx context.Context, p auditrelay.Payload, channel string) (id int64, err error) {
+	answer, err := s.call(ctx, collector+"/event", channel, p.Body, p.Headers)
 	if err != nil {
 		return 0, err
 	}
@@ -184,12 +197,12 @@ func (s *Sink) post(ctx context.Context, p auditrelay.Payload) (id int64, err er
 	return id, nil
 }
 
-func (s *Sink) call(ctx context.Context, path string, body []byte, headers map[string]string) (httpsink.Answer, error) {
+func (s *Sink) call(ctx context.Context, path, channel string, body []byte, headers map[string]string) (httpsink.Answer, error) {
 	token, err := s.token.Get()
 	if err != nil {
 		return httpsink.Answer{}, err
 	}
-	h := http.Header{"Authorization": {"Splunk " + token}, "X-Splunk-Request-Channel": {s.channel}}
+	h := http.Header{"Authorization": {"Splunk " + token}, "X-Splunk-Request-Channel": {channel}}
 	for _, name := range []string{httpsink.ContentType, httpsink.ContentEncoding} {
 		if headers[name] != "" {
 			h.Set(name, headers[name])

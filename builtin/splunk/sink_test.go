@@ -223,6 +223,37 @@ func TestAnAcknowledgementOutlivesItsAttempt(t *testing.T) {
 	}
 }
 
+// A collector that restarts loses what it had not indexed, and counts acknowledgements from
+// the start again: a payload that waits does not take another's for its own.
+func TestAnAcknowledgementOfAnotherPayloadAfterARestart(t *testing.T) {
+	hec := receiver.Splunk(t, token, true)
+	o := options(hec.URL)
+	o.Ack = true
+	s := newSink(t, o)
+	lost, next := payload(t, s, 1, 3), payload(t, s, 4, 2)
+	hec.Hold(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Deliver(ctx, lost); auditrelay.KindOf(err) != auditrelay.Transient {
+		t.Fatalf("without an acknowledgement it is %v", err)
+	}
+	hec.Restart()
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Deliver(ctx, next); auditrelay.KindOf(err) != auditrelay.Transient {
+		t.Fatalf("without an acknowledgement it is %v", err)
+	}
+	hec.Hold(false)
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Deliver(ctx, lost); err == nil {
+		t.Fatal("events that the collector lost count as delivered")
+	}
+	if _, err := s.Deliver(t.Context(), next); err != nil || len(hec.Documents()) != 2 {
+		t.Errorf("the other payload: %v, %d events", err, len(hec.Documents()))
+	}
+}
+
 // A token without acknowledgement stalls the callback; a slow acknowledgement does not.
 func TestNoAcknowledgementNumberStalls(t *testing.T) {
 	hec := receiver.Splunk(t, token, false)

@@ -27,8 +27,10 @@ type Receiver struct {
 	refuse string // a record that is refused, and what holds it
 	docs   [][]byte
 	ids    map[string]bool
-	// acks, by number: whether the events are indexed. Held back while holding.
-	acks    map[int64]bool
+	// acks are the numbers that are outstanding, by channel, and next the numbers to come.
+	// They are held back while holding, and each is told once.
+	acks    map[string]map[int64]bool
+	next    map[string]int64
 	holding bool
 	polls   int
 	posts   int
@@ -79,9 +81,17 @@ func (r *Receiver) Hold(on bool) {
 	r.holding = on
 }
 
+// Restart is that of an event collector which had indexed nothing: the events are gone, and
+// so is the count of acknowledgements.
+func (r *Receiver) Restart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.docs, r.acks, r.next = nil, map[string]map[int64]bool{}, map[string]int64{}
+}
+
 func start(t testing.TB, secret string, serve func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte)) *Receiver {
 	t.Helper()
-	r := &Receiver{secret: secret, ids: map[string]bool{}, acks: map[int64]bool{}}
+	r := &Receiver{secret: secret, ids: map[string]bool{}, acks: map[string]map[int64]bool{}, next: map[string]int64{}}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		var in io.Reader = q.Body
 		if q.Header.Get("Content-Encoding") == "gzip" {
@@ -136,7 +146,7 @@ func Splunk(t testing.TB, token string, ack bool) *Receiver {
 				fail(400, 14, "ACK is disabled")
 				return
 			}
-			r.acknowledge(w, body)
+			r.acknowledge(w, q.Header.Get("X-Splunk-Request-Channel"), body)
 		default:
 			reply(w, 404, `{"text":"The requested URL was not found on this server.","code":404}`)
 		}
@@ -184,12 +194,17 @@ func (r *Receiver) events(w http.ResponseWriter, q *http.Request, body []byte, a
 		reply(w, 200, `{"text":"Success","code":0}`)
 		return
 	}
-	id := int64(r.posts)
-	r.acks[id] = true
+	channel := q.Header.Get("X-Splunk-Request-Channel")
+	id := r.next[channel]
+	r.next[channel]++
+	if r.acks[channel] == nil {
+		r.acks[channel] = map[int64]bool{}
+	}
+	r.acks[channel][id] = true
 	reply(w, 200, `{"text":"Success","code":0,"ackId":`+strconv.FormatInt(id, 10)+`}`)
 }
 
-func (r *Receiver) acknowledge(w http.ResponseWriter, body []byte) {
+func (r *Receiver) acknowledge(w http.ResponseWriter, channel string, body []byte) {
 	r.polls++
 	var asked struct {
 		Acks []int64 `json:"acks"`
@@ -200,7 +215,10 @@ func (r *Receiver) acknowledge(w http.ResponseWriter, body []byte) {
 	}
 	answer := map[string]bool{}
 	for _, id := range asked.Acks {
-		answer[strconv.FormatInt(id, 10)] = r.acks[id] && !r.holding
+		indexed := r.acks[channel][id] && !r.holding
+		if answer[strconv.FormatInt(id, 10)] = indexed; indexed {
+			delete(r.acks[channel], id)
+		}
 	}
 	text, _ := json.Marshal(map[string]any{"acks": answer})
 	reply(w, 200, string(text))
