@@ -20,7 +20,7 @@ type Limits struct {
 const (
 	defaultBytes = 4 << 20
 	defaultDepth = 64
-	maxBytes     = 1 << 30 // positions are kept in 32 bits
+	maxBytes     = 1 << 30 // positions have 32 bits
 )
 
 func (l Limits) bytes() int {
@@ -37,17 +37,16 @@ func (l Limits) depth() int {
 	return l.Depth
 }
 
-// Check reports whether data is one JSON object (RFC 8259), in UTF-8, with
-// nothing but white space around it, within the limits, where no object has two
-// keys that are equal once decoded and no escape is half of a surrogate pair.
-// Any number and any other escape is valid, however large or unusual.
+// Check returns nil if data is one JSON object (RFC 8259) in UTF-8, within the limits, with nothing but
+// white space around it. No object may have two keys that are equal after decoding. No escape may be half
+// of a surrogate pair. Any number and any other escape is valid, however large or unusual.
 //
-// The error is an *Error. Check allocates nothing for ordinary events, and its
-// time is linear in len(data) whatever data is.
+// The error is an *Error. Check allocates nothing for ordinary events. Its time is linear in len(data) for
+// any data.
 func Check(data []byte, l Limits) error { return CheckAtPace(data, l, nil) }
 
-// CheckAtPace is Check, and calls look again and again while it is under way: at least
-// once for each 16 KiB. look may panic to end it; nil is Check.
+// CheckAtPace is Check, and calls look regularly: at least once for each 16 KiB. look may panic to abort
+// the check. If look is nil, CheckAtPace is Check.
 func CheckAtPace(data []byte, l Limits, look func()) error {
 	c := checker{data: data, depth: l.depth(), due: pieceBytes}
 	if look != nil {
@@ -68,10 +67,9 @@ func checkValue(data []byte, depth int, p *pace) error {
 	return nil
 }
 
-// checkHeld reports whether a string contains JSON that can be entered. It accepts
-// duplicate keys, half surrogates and the numbers NaN, Infinity and -Infinity, all of
-// which Python writes: the text is another system's, and a string that cannot be entered
-// cannot be redacted in part.
+// checkHeld reports whether a string contains JSON that paths can enter. It accepts what Python writes:
+// duplicate keys, half surrogate pairs, and the numbers NaN, Infinity and -Infinity. The text comes from
+// another system, and filters cannot redact parts of a string that they cannot enter.
 func checkHeld(data []byte, depth int, p *pace) bool {
 	c := checker{data: data, depth: depth, lenient: true, due: pieceBytes, pace: p}
 	return c.whole(maxBytes, false) == nil
@@ -80,28 +78,28 @@ func checkHeld(data []byte, depth int, p *pace) bool {
 // checker is one pass of validation by recursive descent.
 type checker struct {
 	data    []byte
-	depth   int  // how many more levels may be opened
-	lenient bool // duplicate keys, half surrogates and Python's numbers pass
+	depth   int  // number of further levels that may be opened
+	lenient bool // accept duplicate keys, half surrogate pairs and Python's numbers
 	pace    *pace
-	due     int // where in data to pass the next piece
+	due     int // position in data at which pass is next called
 
-	// The keys of the objects that are open, outermost first: so many, the first
-	// of them in room, which costs no allocation.
+	// The keys of the open objects, outermost first. count is their number. The first ones are in room,
+	// which costs no allocation.
 	count int
 	room  [40]keyRef
 	more  []keyRef
 
-	names  []byte // decoded, of keys that had escapes
+	names  []byte // decoded names of keys with escapes
 	table  []int32
 	reason Reason
 	offset int
-	path   []step // to the fault, innermost first
+	path   []step // the path to the fault, innermost step first
 }
 
 // step is one key or index on the way to a fault.
 type step struct{ start, end, index int }
 
-// whole checks the text from end to end.
+// whole checks the text from start to end.
 func (c *checker) whole(limit int, object bool) *Error {
 	if len(c.data) > limit {
 		return &Error{Reason: TooLarge, Limit: limit}
@@ -128,13 +126,13 @@ func (c *checker) whole(limit int, object bool) *Error {
 	return e
 }
 
-// passed says that a piece more is checked, up to i.
+// passed reports progress up to position i.
 func (c *checker) passed(i int) {
 	c.due = i + pieceBytes
 	c.pace.pass(pieceBytes)
 }
 
-// fail notes the fault and returns the position that means failure.
+// fail records the fault and returns the position that means failure.
 func (c *checker) fail(r Reason, at int) int {
 	c.reason, c.offset = r, at
 	return -1
@@ -153,8 +151,8 @@ func (c *checker) space(i int) int {
 	return i
 }
 
-// value checks the value that begins at i and returns the position after it, or
-// -1. So do the other methods.
+// value checks the value that begins at i. It returns the position after the value, or -1. The other
+// methods do the same.
 func (c *checker) value(i int) int {
 	b := c.data
 	if i >= len(b) {
@@ -204,7 +202,7 @@ func (c *checker) object(i int) int {
 	c.depth--
 	b := c.data
 	base, names := c.count, len(c.names)
-	// Keys whose fingerprints fall on different bits differ; the others are looked at.
+	// Keys with fingerprints on different bits differ. Only the other keys are compared.
 	seen, doubtful := uint64(0), false
 	if i++; i < len(b) && b[i] <= ' ' {
 		i = c.space(i)
@@ -334,7 +332,7 @@ func (c *checker) number(i int) int {
 	return i
 }
 
-// digits takes one digit or more.
+// digits reads one or more digits.
 func (c *checker) digits(i int) int {
 	b := c.data
 	start := i
@@ -356,8 +354,8 @@ func (c *checker) string(i int) (end int, escaped bool) {
 	for {
 		for i+8 <= len(b) {
 			x := binary.LittleEndian.Uint64(b[i:])
-			// Quotes, backslashes, control characters, and bytes above 0x7f: the first of
-			// them for certain, what is marked behind it perhaps not.
+			// Marks quotes, backslashes, control characters, and bytes above 0x7f. The first mark is
+			// certain; later marks may be false.
 			m := (((x ^ '"'*ones) - ones) | ((x ^ '\\'*ones) - ones) | (x - ' '*ones) | x) & highs
 			if m == 0 {
 				i += 8
@@ -365,7 +363,7 @@ func (c *checker) string(i int) (end int, escaped bool) {
 			}
 			bit := bits.TrailingZeros64(m) &^ 7
 			i += bit >> 3
-			if byte(x>>bit) == '"' { // as it mostly is, without loading it again
+			if byte(x>>bit) == '"' { // the most frequent case, without another load
 				return i + 1, escaped
 			}
 			break

@@ -11,24 +11,23 @@ import (
 
 // keyRef is a key of an object that is being checked.
 type keyRef struct {
-	print      uint64 // of length, first and last bytes
-	start, end int32  // in data, or in names where start is negative: ^start
+	print      uint64 // fingerprint of length, first and last bytes
+	start, end int32  // position in data; if start is negative, in names at ^start
 }
 
-// mix spreads what differs in a fingerprint over its high bits.
+// mix spreads differences between fingerprints over the high bits.
 const mix = 0x9e3779b97f4a7c15
 
-// fewKeys is up to how many keys are compared each with each.
+// fewKeys is the maximum number of keys that are compared pairwise.
 const fewKeys = 20
 
-// push notes the key of the member that begins at start, with its quotes, and
-// returns its fingerprint.
+// push adds the key of the member that begins at start, with its quotes, and returns the key's fingerprint.
 func (c *checker) push(start, end int, escaped bool) uint64 {
 	start, end = start+1, end-1
 	text := c.data
 	ref := start
 	if escaped {
-		// The name goes behind its position in the text.
+		// names has the key's position in the text, then its name.
 		c.names = binary.LittleEndian.AppendUint32(c.names, uint32(start))
 		start = len(c.names)
 		c.names = appendDecodedIn(c.names, c.data[ref:end], c.pace)
@@ -45,8 +44,7 @@ func (c *checker) push(start, end int, escaped bool) uint64 {
 	return sum
 }
 
-// repeats reports whether one of the keys from base on, but for the last, has the
-// fingerprint of the last.
+// repeats reports whether one of the keys from base on, except the last, has the fingerprint of the last.
 func (c *checker) repeats(base int, sum uint64) bool {
 	for i := base; i < c.count-1; i++ {
 		if i < len(c.room) && c.room[i].print == sum || i >= len(c.room) && c.more[i-len(c.room)].print == sum {
@@ -56,7 +54,7 @@ func (c *checker) repeats(base int, sum uint64) bool {
 	return false
 }
 
-// drop forgets the keys from base on.
+// drop removes the keys from base on.
 func (c *checker) drop(base int) {
 	c.count = base
 	if len(c.more) > 0 {
@@ -81,7 +79,7 @@ func (c *checker) name(k keyRef) []byte {
 	return c.data[k.start:k.end]
 }
 
-// fingerprint sums a name up; equal names have equal fingerprints.
+// fingerprint returns a hash of a name; equal names have equal fingerprints.
 func fingerprint(b []byte, start, end int) uint64 {
 	n := end - start
 	if n >= 8 {
@@ -100,8 +98,8 @@ func fingerprint(b []byte, start, end int) uint64 {
 	return x ^ uint64(n)<<56
 }
 
-// distinct reports whether the keys from base on all differ, and notes the
-// second of two that do not.
+// distinct reports whether all keys from base on differ. If not, it records the second of two equal keys as
+// the fault.
 func (c *checker) distinct(base int) bool {
 	keys := c.keysFrom(base)
 	if len(keys) > fewKeys {
@@ -118,8 +116,8 @@ func (c *checker) distinct(base int) bool {
 	return true
 }
 
-// distinctMany is distinct with a hash table. The seed is random: no sender can
-// choose names that collide.
+// distinctMany is distinct with a hash table. The seed is random, so that no sender can choose names that
+// collide.
 func (c *checker) distinctMany(keys []keyRef) bool {
 	size := 1 << bits.Len(uint(2*len(keys)))
 	if size > len(c.table) {
@@ -155,13 +153,13 @@ func (c *checker) duplicate(k keyRef) {
 	c.path = append(c.path, step{start: int(k.start), end: int(k.end)})
 }
 
-// Bounds of a path told in an error: it may come from anyone.
+// Limits of a path in an error, since the path may come from anyone.
 const (
 	pathSteps = 16
 	pathName  = 48
 )
 
-// faultPath writes the path to the fault in the path grammar.
+// faultPath formats the path to the fault in the path grammar.
 func (c *checker) faultPath() string {
 	var dst []byte
 	for i := range c.path {

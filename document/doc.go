@@ -1,23 +1,23 @@
-// Package document holds one JSON document as filters see it: checked once, indexed
-// lazily, edited as an overlay, serialised once.
+// Package document implements the JSON document that filters read and edit. It checks the document once,
+// indexes it lazily, stores edits as an overlay, and serialises it once.
 //
-// [Check] decides whether the input is one strict JSON object. A [Document] is then an
-// overlay on those bytes. [Document.Find] and [Document.Each] look up a [Path] and
-// return nodes. Edits are kept beside the original bytes, and [Document.Append] writes
-// the result. What no edit touched comes out byte for byte as it went in.
+// [Check] decides whether the input is one strict JSON object. A [Document] is then an overlay on those
+// bytes. [Document.Find] and [Document.Each] look up a [Path] and return nodes. Edits are stored separately
+// from the original bytes, and [Document.Append] writes the result. Bytes without edits stay exactly the
+// same.
 //
 // # Strings that hold JSON
 //
-// A string whose whole content (white space aside) is a JSON object or array can be
-// entered: paths, Child and edits work as if the value stood there itself. Read, it is a
-// string. An edit inside it rewrites that string; untouched parts stay as they were. Up to
-// 8 such strings may be nested, each of at most 4 MiB and no deeper than the document's
-// limit. Beyond that they are plain strings.
+// If the whole content of a string, apart from white space, is a JSON object or array, paths can enter it.
+// Paths, Child and edits then work as if the value were not in a string. Kind still returns String. An edit
+// inside such a string rewrites the string; its other parts do not change. At most 8 such strings can be
+// nested. Each can have at most 4 MiB and the document's maximum depth. Beyond these limits they are plain
+// strings.
 //
 // # Paths
 //
 // docs/reference/paths.md has the grammar, with a table of cases.
 //
-// A Document trusts that the bytes given to Reset have passed Check. On other bytes its
-// answers are meaningless, but it does not panic.
+// The bytes given to Reset must have passed Check. On other bytes the results are meaningless, but Document
+// does not panic.
 package document

@@ -5,25 +5,25 @@ import (
 	"strconv"
 )
 
-// Document is one JSON document with its edits. The zero value is ready for
-// Reset; before that it has no nodes. Reused from event to event it allocates nothing in the
-// long run. It is not safe for concurrent use.
+// Document is one JSON document with its edits. The zero value is ready for Reset; before Reset it has no
+// nodes. A Document that is reused from event to event allocates almost nothing. It is not safe for
+// concurrent use.
 type Document struct {
-	// Limits bound the values given to edits: each value's depth counts from
-	// where it is put, and Bytes holds for all of them together since Reset, as
-	// they are written (inside a string that holds JSON, escaped).
+	// Limits apply to the values in edits. The depth of each value counts from its place in the document.
+	// Bytes limits the total of all values since Reset in their written form, that is, escaped inside
+	// strings that hold JSON.
 	Limits Limits
 
-	data   []byte   // the caller's
-	arena  []byte   // what edits gave, and what strings decode to
-	full   [][]byte // what the arena was before, in pieces: none is copied to grow
-	nodes  []node   // the first; see at
-	pieces [][]node // the rest
-	levels []level  // of serialising
+	data   []byte   // owned by the caller
+	arena  []byte   // values from edits, and decoded strings
+	full   [][]byte // former arenas: a full arena is kept here instead of being copied
+	nodes  []node   // the first nodes; see at
+	pieces [][]node // the other nodes
+	levels []level  // the levels of serialising
 	work   int
-	given  int  // bytes that edits gave, as they will be written
-	edited bool // something differs from data
-	parted bool // a node was deleted or replaced, so nodes may be gone
+	given  int  // bytes from edits, in their written form
+	edited bool // the document differs from data
+	parted bool // a node was deleted or replaced, so some nodes may be invalid
 
 	walk    walk
 	scratch []byte
@@ -31,21 +31,21 @@ type Document struct {
 	pace pace
 }
 
-// Node is a value in a document. It is valid until the next Reset; edits never
-// renumber nodes. A number that the document never returned acts as Absent.
+// Node is a value in a document. It is valid until the next Reset. Edits do not renumber nodes. A number
+// that the document never returned acts as Absent.
 type Node int32
 
 const (
 	// Root is the document itself.
 	Root Node = 0
-	// None is no node.
+	// None means no node.
 	None Node = -1
 )
 
 // Kind is the type of a node's value.
 type Kind uint8
 
-// The kinds. Absent is a node that does not exist, or was removed.
+// The kinds. Absent is the kind of a node that does not exist or was removed.
 const (
 	Absent Kind = iota
 	Null
@@ -77,14 +77,13 @@ func (k Kind) String() string {
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// source says which buffer a node's positions are in: the data, or the piece of the arena
-// that has this number, from 1 on.
+// source says which buffer a node's positions refer to: 0 is the data, n the n-th piece of the arena.
 type source uint8
 
 const inData source = 0
 
-// arenaPiece is from which size on the arena goes on in a new piece, where it would have to
-// be copied to grow. A copy of megabytes would keep a guest from looking at the clock.
+// arenaPiece is the size from which the arena continues in a new piece instead of growing. Growing copies
+// the arena. A copy of megabytes would delay a guest's next check of the clock.
 const arenaPiece = 256 << 10
 
 // room prepares the arena for a text of about n bytes.
@@ -97,46 +96,45 @@ func (d *Document) room(n int) {
 	d.arena = make([]byte, 0, max(n, arenaPiece))
 }
 
-// inArena is the source of what is added to the arena.
+// inArena returns the source of text that is appended to the arena.
 func (d *Document) inArena() source { return source(len(d.full) + 1) } //nolint:gosec // at most 255
 
 type flags uint8
 
 const (
 	indexed    flags = 1 << iota // all its children, or its held value, are known
-	hidden                       // a value that stands for its parent, never handed out
+	hidden                       // a value in place of its parent; callers never get it
 	escapedKey                   // the key's text has escapes
 	deleted
-	added // by Put: not in its parent's text
-	dirty // it, or something in it, was edited
+	added // added by Put, so it is not in its parent's text
+	dirty // the node, or a node inside it, was edited
 )
 
-// node is one value. Links are 0 for none, since no node has the root as a child.
+// node is one value. A link of 0 means none, since no node has the root as a child.
 //
-// Two things make hidden nodes. A string that holds JSON has one as its first
-// child, the value it holds. A replaced node has one as its stand, the value
-// that stands in its place.
+// There are two kinds of hidden nodes. A string that holds JSON has the held value as its first child. A
+// replaced node has its new value as its stand.
 type node struct {
-	start, end  int32 // the value's text; end is 0 until close found it
-	key, keyEnd int32 // the key's, without quotes; or the index, keyEnd being -1
+	start, end  int32 // the value's text; end is 0 until close has found it
+	key, keyEnd int32 // the key's text without quotes; for an element the index, with keyEnd -1
 	parent      Node
-	next        Node // sibling
-	first, last Node // children
+	next        Node // the next sibling
+	first, last Node // the children
 	stand       Node
 	source      source
 	kind        Kind
-	nesting     uint8 // strings around it that hold it
+	nesting     uint8 // number of strings around it that hold it
 	flags       flags
 }
 
-// kept is the size up to which buffers are kept from event to event.
+// kept is the maximum size of buffers that are reused for the next event.
 const (
 	keptNodes = 1 << 14
 	keptBytes = 1 << 20
 )
 
-// Reset starts over with data. Data must have passed Check, and must not change
-// while the document is in use. Reset copies and reads nothing.
+// Reset starts over with data. data must have passed Check and must not change while the document is in
+// use. Reset neither copies nor reads data.
 func (d *Document) Reset(data []byte) {
 	if cap(d.nodes) > keptNodes {
 		d.nodes, d.pieces = nil, nil
@@ -164,42 +162,40 @@ func (d *Document) Reset(data []byte) {
 // Edited reports whether any edit took effect since Reset.
 func (d *Document) Edited() bool { return d.edited }
 
-// Data returns the bytes given to Reset.
+// Data returns the bytes given to Reset. The caller must not change them.
 func (d *Document) Data() []byte { return d.data }
 
-// visitWork is what a visit to a node counts for: it takes as long as scanning so
-// many bytes.
+// visitWork is the work of a visit to a node: it takes as long as scanning that many bytes.
 const visitWork = 32
 
-// decodedWork is what a byte counts for that is decoded one by one, and stepWork what
-// a step from a node to the one that it lies in does.
+// decodedWork is the work of a byte that is decoded individually. stepWork is the work of a step from a
+// node to its parent.
 const (
 	decodedWork = 4
 	stepWork    = 16
 )
 
-// escapedWork is what a byte counts for that escaping adds.
+// escapedWork is the work of a byte that escaping adds.
 const escapedWork = 4
 
-// Given returns how many bytes edits gave since Reset, as they will be written: inside
-// strings, escaped.
+// Given returns the number of bytes from edits since Reset in their written form, that is, escaped inside
+// strings.
 func (d *Document) Given() int { return d.given }
 
-// Work returns the amount of work since Reset, so that a guest can be charged for
-// it: bytes scanned, decoded, copied or written, plus for each visited node the bytes
-// that could be scanned in the same time.
+// Work returns the amount of work since Reset, so that the engine can charge a guest for it. It counts
+// bytes scanned, decoded, copied or written. A visit to a node counts as the bytes that could be scanned in
+// the same time.
 func (d *Document) Work() int { return d.work }
 
-// Watch makes the document call f while a call of its methods is under way, each time that
-// about so much more was done, counted as Work is: a call takes as long as what it reads is
-// long. f may panic to end the call; an edit that is ended so may be half made. A nil f ends
-// the watch.
+// Watch makes the document call f during its methods, each time about every more work was done (see Work).
+// A single call can take long, since its time depends on the length of the text that it reads. f may panic
+// to abort the call; an edit that is aborted may be incomplete. A nil f ends the watch.
 func (d *Document) Watch(every int, f func()) { d.pace = pace{watch: f, every: every, left: every} }
 
 // visit counts a visit to a node.
 func (d *Document) visit() {
 	d.work += visitWork
-	if d.pace.left -= visitWork; d.pace.left < 0 { // pass, in line
+	if d.pace.left -= visitWork; d.pace.left < 0 { // pass, inlined
 		d.pace.due()
 	}
 }
@@ -214,18 +210,18 @@ func (d *Document) buffer(s source) []byte {
 	return d.full[s-1]
 }
 
-// content is the text inside a string's quotes, without edits.
+// content returns the text inside a string's quotes, without edits.
 func (d *Document) content(n *node) []byte {
 	return d.buffer(n.source)[n.start+1 : max(n.start+1, n.end-1)]
 }
 
-// valid reports whether n was handed out and is still there.
+// valid reports whether the document returned n and n still exists.
 func (d *Document) valid(n Node) bool {
 	return n >= 0 && int(n) < d.count() && d.at(n).flags&(hidden|deleted) == 0 &&
 		(!d.parted || !d.gone(n))
 }
 
-// gone reports whether n, or what it stands in, was deleted or replaced.
+// gone reports whether n or a node that contains it was deleted or replaced.
 func (d *Document) gone(n Node) bool {
 	for {
 		d.work += stepWork
@@ -243,7 +239,7 @@ func (d *Document) gone(n Node) bool {
 	}
 }
 
-// value returns the node that holds n's value as it stands.
+// value returns the node with n's current value.
 func (d *Document) value(n Node) Node {
 	if s := d.at(n).stand; s != 0 {
 		return s
@@ -251,7 +247,7 @@ func (d *Document) value(n Node) Node {
 	return n
 }
 
-// inside returns the object or array that a step from n leads into, or None.
+// inside returns the object or array that a step from n enters, or None.
 func (d *Document) inside(n Node) Node {
 	n = d.value(n)
 	switch d.at(n).kind {
@@ -266,7 +262,7 @@ func (d *Document) inside(n Node) Node {
 	return n
 }
 
-// live returns n or the first of its later siblings that is not deleted.
+// live returns n, or the first of its later siblings, that is not deleted.
 func (d *Document) live(n Node) Node {
 	for n != 0 && d.at(n).flags&deleted != 0 {
 		d.work += stepWork
@@ -284,8 +280,8 @@ func (d *Document) Kind(n Node) Kind {
 	return d.at(d.value(n)).kind
 }
 
-// Holds returns the kind, Object or Array, of the JSON value inside a string; Absent
-// for any other string or node.
+// Holds returns the kind, Object or Array, of the JSON value inside a string. It returns Absent for any
+// other string or node.
 func (d *Document) Holds(n Node) Kind {
 	if d.Kind(n) == String {
 		if h := d.held(d.value(n)); h != 0 {
@@ -309,10 +305,9 @@ func (d *Document) Kinds(n Node) (kind, holds Kind) {
 	return kind, holds
 }
 
-// Text returns the decoded content of a string, as AppendString has it, or the text of
-// another value. It is in room, which comes back perhaps grown, or where nothing was escaped
-// or edited the document's own bytes: the caller must not change it. It is valid until the
-// next edit or Reset.
+// Text returns the decoded content of a string (see AppendString), or the text of another value. text is in
+// room, or in the document's own bytes if nothing was escaped or edited, so the caller must not change it.
+// grown is room, possibly reallocated. text is valid until the next edit or Reset.
 func (d *Document) Text(n Node, room []byte) (text, grown []byte) {
 	if !d.valid(n) {
 		return nil, room
@@ -339,8 +334,8 @@ func (d *Document) Text(n Node, room []byte) (text, grown []byte) {
 	return text, room
 }
 
-// Len returns the members of an object, the elements of an array, the bytes of a
-// string once decoded, and 0 for anything else.
+// Len returns the number of members of an object, of elements of an array, or of bytes of a decoded string.
+// It returns 0 for any other node.
 func (d *Document) Len(n Node) int {
 	switch d.Kind(n) {
 	case Object, Array:
@@ -357,9 +352,8 @@ func (d *Document) Len(n Node) int {
 	return 0
 }
 
-// Child returns the member or element of n after prev, the first for None, and
-// None at the end. It goes through a string that holds JSON. prev may have been
-// deleted or replaced meanwhile.
+// Child returns the member or element of n after prev: the first one if prev is None, and None at the end.
+// It enters a string that holds JSON. prev may have been deleted or replaced meanwhile.
 func (d *Document) Child(n, prev Node) Node {
 	if !d.valid(n) {
 		return None
@@ -384,7 +378,7 @@ func (d *Document) Child(n, prev Node) Node {
 	return c
 }
 
-// Parent returns the object or array that contains n, or the string that holds it;
+// Parent returns the object or array that contains n, or the string that holds n. It returns
 // None for the root.
 func (d *Document) Parent(n Node) Node {
 	if n == Root || !d.valid(n) {
@@ -403,8 +397,8 @@ func (d *Document) parent(n Node) Node {
 	return n
 }
 
-// AppendKey appends n's key, decoded, or its original index in decimal; nothing
-// for the root.
+// AppendKey appends n's decoded key, or its original index in decimal. It appends nothing for
+// the root.
 func (d *Document) AppendKey(dst []byte, n Node) []byte {
 	if n == Root || !d.valid(n) {
 		return dst
@@ -421,9 +415,9 @@ func (d *Document) AppendKey(dst []byte, n Node) []byte {
 	return appendDecodedIn(dst, key, &d.pace)
 }
 
-// AppendString appends a string's decoded content, edits inside it included, and
-// reports whether n is a string. Half of a surrogate pair, which only a string
-// inside a string can have, reads as U+FFFD.
+// AppendString appends a string's decoded content, including edits inside it, and reports
+// whether n is a string. Half of a surrogate pair, which can occur only in a string inside a
+// string, becomes U+FFFD.
 func (d *Document) AppendString(dst []byte, n Node) ([]byte, bool) {
 	if d.Kind(n) != String {
 		return dst, false
@@ -431,8 +425,8 @@ func (d *Document) AppendString(dst []byte, n Node) ([]byte, bool) {
 	return appendDecodedIn(dst, d.written(n), &d.pace), true
 }
 
-// written returns the inside of the string n as it stands, still escaped. It is
-// valid until the next call of the document.
+// written returns the inside of the string n with its edits, still escaped. The result is valid
+// until the next call of the document.
 func (d *Document) written(n Node) []byte {
 	v := d.at(d.value(n))
 	if v.flags&dirty == 0 {
@@ -457,7 +451,7 @@ func (d *Document) Is(n Node, s []byte) bool {
 	return string(b) == string(s) && bytes.IndexByte(b, '\\') < 0 || decodedEqual(b, string(s), &d.pace)
 }
 
-// AppendPath appends the path that selects n; nothing for the root.
+// AppendPath appends the path that selects n. It appends nothing for the root.
 func (d *Document) AppendPath(dst []byte, n Node) []byte {
 	if n == Root || !d.valid(n) {
 		return dst

@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// Edits copy what they are given. A value must be strict JSON, as Check has it,
-// of any kind, and no deeper than the limit from where it is put; *Error says
-// what is wrong with one. An edit that fails changes nothing.
+// Edits copy their arguments. A value must be strict JSON of any kind, as Check requires, and must not
+// exceed the depth limit at its place. An *Error says what is wrong with a value. An edit that fails
+// changes nothing.
 
-// SetJSON replaces n's value with the JSON value raw. Nodes inside the old value are
-// gone: editing one returns ErrDeleted. The root accepts only an object.
+// SetJSON replaces n's value with the JSON value raw. Nodes inside the old value become invalid: editing
+// one returns ErrDeleted. The root accepts only an object.
 func (d *Document) SetJSON(n Node, raw []byte) error {
 	const op = "set_json"
 	if err := d.editable(n, len(raw)); err != nil {
@@ -33,8 +33,8 @@ func (d *Document) SetJSON(n Node, raw []byte) error {
 	return d.replace(op, n, start)
 }
 
-// keep copies text into the arena. A copy of megabytes into memory that is new to the process
-// takes milliseconds, most of them the system's: it is looked in on as if each byte was decoded.
+// keep copies text into the arena. A copy of megabytes into new memory takes milliseconds, mostly in the
+// operating system. So keep reports progress as if each byte were decoded.
 func (d *Document) keep(text []byte) {
 	if free := cap(d.arena) - len(d.arena); len(text) > max(free, arenaPiece) {
 		d.arena = append(make([]byte, 0, len(d.arena)+len(text)), d.arena...)
@@ -47,7 +47,7 @@ func (d *Document) keep(text []byte) {
 	}
 }
 
-// SetString replaces n's value with the string s, in UTF-8 and not escaped.
+// SetString replaces n's value with the string s. s is UTF-8 without escapes.
 func (d *Document) SetString(n Node, s []byte) error {
 	const op = "set_string"
 	if err := d.editable(n, len(s)); err != nil {
@@ -74,8 +74,7 @@ func (d *Document) escapeText(s []byte) {
 	d.work += len(s) + escapedWork*(len(d.arena)-before-len(s))
 }
 
-// Replace replaces the whole document with the JSON object raw. Only the root stays
-// valid.
+// Replace replaces the whole document with the JSON object raw. Only the root stays valid.
 func (d *Document) Replace(raw []byte) error {
 	return d.SetJSON(Root, raw)
 }
@@ -92,9 +91,9 @@ func (d *Document) ReplaceChecked(raw []byte) error {
 	return d.replace(op, Root, start)
 }
 
-// Put adds the member key, UTF-8 and not escaped, with the JSON value raw, behind
-// the last of parent: an object, or a string that holds one. It never makes
-// parents. ErrKeyExists where the key is present.
+// Put adds the member key with the JSON value raw after the last member of parent. parent is an object or a
+// string that holds one. key is UTF-8 without escapes. Put never creates parents. It returns ErrKeyExists
+// if the key exists.
 func (d *Document) Put(parent Node, key, raw []byte) error {
 	const op = "put"
 	if err := d.editable(parent, len(key)+len(raw)); err != nil {
@@ -130,7 +129,7 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	}
 	d.room(len(key) + len(raw) + len(`,"":`))
 	c := node{parent: v, source: d.inArena(), nesting: d.at(v).nesting, kind: kindOf(raw), flags: added | dirty}
-	// The member as it will be written, a comma before it where one is needed.
+	// The new member in its written form, after a comma if one is needed.
 	start := len(d.arena)
 	d.arena = append(d.arena, ',', '"')
 	c.key = int32(len(d.arena))
@@ -158,8 +157,8 @@ func (d *Document) Put(parent Node, key, raw []byte) error {
 	return nil
 }
 
-// Delete removes n: a member with its key, or an element, behind which the others
-// keep their original indices for paths.
+// Delete removes n: a member with its key, or an element. For paths, later elements keep their original
+// indices.
 func (d *Document) Delete(n Node) error {
 	const op = "delete"
 	if err := d.editable(n, 0); err != nil {
@@ -174,7 +173,7 @@ func (d *Document) Delete(n Node) error {
 	return nil
 }
 
-// editable reports whether n can be edited with so many bytes.
+// editable returns an error if n cannot be edited with that many bytes.
 func (d *Document) editable(n Node, size int) error {
 	d.work += 1 + size
 	switch {
@@ -188,10 +187,9 @@ func (d *Document) editable(n Node, size int) error {
 	return nil
 }
 
-// grow counts the text that ends the arena, from start on, as it will be written
-// inside so many strings: each doubles quotes and backslashes, so that a little
-// text eight strings deep would otherwise become hundreds of times as much. The
-// text is taken back where it is too much.
+// grow counts the text at the end of the arena, from start on, in its written form inside nesting strings.
+// Each string doubles quotes and backslashes, so a short text eight strings deep can become hundreds of
+// times as long. If the text is too long, grow removes it from the arena.
 func (d *Document) grow(start int, nesting uint8) error {
 	text := d.arena[start:]
 	size := len(text)
@@ -215,7 +213,7 @@ func (d *Document) grow(start int, nesting uint8) error {
 	return nil
 }
 
-// replace lets the value that ends the arena, from start on, stand for n.
+// replace makes the value at the end of the arena, from start on, the value of n.
 func (d *Document) replace(op string, n Node, start int) error {
 	nesting := d.at(n).nesting
 	if err := d.grow(start, nesting); err != nil {
@@ -231,7 +229,7 @@ func (d *Document) replace(op string, n Node, start int) error {
 		flags:   hidden,
 	}
 	if v := d.at(n); v.first != 0 || v.stand != 0 {
-		d.parted = true // what was handed out of the old value is gone
+		d.parted = true // nodes of the old value that callers have are invalid now
 	}
 	s := d.add(stand)
 	d.at(n).stand = s
@@ -239,7 +237,7 @@ func (d *Document) replace(op string, n Node, start int) error {
 	return nil
 }
 
-// mark makes n, and all it lies in, dirty.
+// mark makes n and all nodes around it dirty.
 func (d *Document) mark(n Node) {
 	d.edited = true
 	for d.at(n).flags&dirty == 0 {
@@ -248,17 +246,17 @@ func (d *Document) mark(n Node) {
 	}
 }
 
-// levelsTo counts the objects and arrays from v outwards, up to the string that
-// holds them or the document.
+// levelsTo counts the objects and arrays from v outwards, up to the string that holds them or to the
+// document.
 func (d *Document) levelsTo(v Node) int {
 	count := 1
 	for v != Root {
 		p := d.at(v).parent
 		if d.at(v).flags&hidden != 0 {
 			if d.at(p).stand != v {
-				break // v is what a string holds
+				break // a string holds v
 			}
-			// v stands for p, whose own level is the same.
+			// v is the value of p, which has the same level.
 			if v = p; v == Root {
 				break
 			}
@@ -288,7 +286,7 @@ func checkUTF8(s []byte, p *pace) error {
 			end--
 		}
 		if end == from {
-			break // no text
+			break // not UTF-8
 		}
 		valid = utf8.Valid(s[from:end])
 		p.pass(pieceBytes)

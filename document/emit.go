@@ -5,27 +5,26 @@ import (
 	"unicode/utf8"
 )
 
-// emitWork is what a member counts for that is passed over.
+// emitWork is the work of skipping a member.
 const emitWork = 8
 
-// level is how bytes at one depth of strings within strings reach the output.
+// level says how bytes at one depth of nested strings reach the output.
 //
-// Original text inside a string is copied from the string's own escaped text, so
-// that it comes out as it went in, however its writer escaped: mapped is set and
-// a cursor translates positions. Text that edits gave is escaped afresh.
+// Original text inside a string is copied from the string's own escaped text, so that its escapes do not
+// change. mapped is then set, and a cursor translates positions. Text from edits is escaped anew.
 type level struct {
-	outer  int // the level that the string is written at
-	depth  int // strings around
+	outer  int // the level at which the string is written
+	depth  int // number of enclosing strings
 	mapped bool
-	plain  bool   // mapped, and the string's text is its content: no escapes
-	source source // of the string's text
-	end    int32  // of that text
-	at     int32  // cursor in it
-	held   int32  // the same place in the decoded text
+	plain  bool   // mapped, and the string has no escapes: its text is its content
+	source source // the buffer of the string's text
+	end    int32  // the end of that text
+	at     int32  // the cursor in that text
+	held   int32  // the same position in the decoded text
 }
 
-// Append appends the document as it stands: without edits the very bytes given to
-// Reset; with edits every byte that none touched as it was, white space included.
+// Append appends the document with its edits. Without edits it appends exactly the bytes given to Reset.
+// With edits, all unedited bytes stay the same, including white space.
 func (d *Document) Append(dst []byte) []byte {
 	if !d.edited {
 		d.work += len(d.data)
@@ -37,8 +36,7 @@ func (d *Document) Append(dst []byte) []byte {
 	return append(dst, d.data[root.end:]...)
 }
 
-// AppendJSON appends the JSON value of n as it stands, edits included; nothing
-// for a node that is absent.
+// AppendJSON appends the JSON value of n with its edits. It appends nothing for an absent node.
 func (d *Document) AppendJSON(dst []byte, n Node) []byte {
 	if !d.valid(n) {
 		return dst
@@ -47,7 +45,7 @@ func (d *Document) AppendJSON(dst []byte, n Node) []byte {
 	return d.emit(dst, n, 0)
 }
 
-// emit appends the value of n at level l, whole.
+// emit appends the whole value of n at level l.
 func (d *Document) emit(dst []byte, n Node, l int) []byte {
 	nd := d.at(n)
 	switch {
@@ -67,9 +65,9 @@ func (d *Document) emit(dst []byte, n Node, l int) []byte {
 	return d.run(dst, l, nd.source, at, nd.end)
 }
 
-// emitWithin appends the edited value of n in the text that it stands in, and
-// returns where that goes on: behind the value, or before its end where that was
-// not looked for and nothing that follows was edited.
+// emitWithin appends the edited value of n inside the text that contains it, and returns the position at
+// which that text continues. This is after the value. It is before the value's end if that end is unknown
+// and nothing after it was edited.
 func (d *Document) emitWithin(dst []byte, n Node, l int) ([]byte, int32) {
 	nd := d.at(n)
 	if nd.end == 0 && nd.stand == 0 && nd.first != 0 {
@@ -88,7 +86,7 @@ func (d *Document) fresh(l int) int {
 	return len(d.levels) - 1
 }
 
-// emitHolder appends a string with edits inside the value it holds.
+// emitHolder appends a string that holds JSON with edits inside.
 func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
 	nd := *d.at(n)
 	held := *d.at(nd.first)
@@ -111,16 +109,15 @@ func (d *Document) emitHolder(dst []byte, n Node, l int) []byte {
 	return d.run(dst, l, nd.source, nd.end-1, nd.end)
 }
 
-// emitMembers appends an object or array with edits inside, up to the last of
-// them, and returns where its text goes on. Runs of text that nothing touched are
-// copied whole. A member that is deleted takes the comma before it along, or behind
-// it where it was the first.
+// emitMembers appends an object or array with edits inside, up to its last edit, and returns the position
+// at which its text continues. It copies runs of unedited text as a whole. Deleting a member also deletes
+// the comma before it, or after it for the first member.
 func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
 	nd := d.at(n)
 	source := nd.source
 	buf := d.buffer(source)
-	at := nd.start      // where the text goes on
-	end := nd.start + 1 // of the last member in the text
+	at := nd.start      // where the text continues
+	end := nd.start + 1 // the end of the last member in the text
 	kept := false
 	c := nd.first
 	for ; c != 0 && d.at(c).flags&added == 0; c = d.at(c).next {
@@ -132,7 +129,7 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
 				dst = d.run(dst, l, source, at, m.start)
 				dst, at = d.emitWithin(dst, c, l)
 			}
-			end = m.end // known of the last before an added one: all are indexed
+			end = m.end // the last member before an added one has a known end, since all members are indexed
 			continue
 		}
 		end = int32(d.close(c))
@@ -177,8 +174,8 @@ func (d *Document) emitMembers(dst []byte, n Node, l int) ([]byte, int32) {
 	return dst, at
 }
 
-// run appends the text from a to b of a buffer, which is text of level l. At a
-// mapped level, runs come in order.
+// run appends the text from a to b of a buffer. The text belongs to level l. At a mapped level, runs must
+// be in order.
 func (d *Document) run(dst []byte, l int, s source, a, b int32) []byte {
 	for {
 		if a >= b {
@@ -188,7 +185,7 @@ func (d *Document) run(dst []byte, l int, s source, a, b int32) []byte {
 		if !v.mapped {
 			text := d.buffer(s)[a:b]
 			d.work += len(text)
-			// Each string around may double it.
+			// Each enclosing string may double the text.
 			for most := max(64, pieceBytes>>v.depth); len(text) > most; text = text[most:] {
 				dst = d.escape(dst, text[:most], v.depth)
 				d.pace.pass(pieceBytes)
@@ -204,8 +201,8 @@ func (d *Document) run(dst []byte, l int, s source, a, b int32) []byte {
 	}
 }
 
-// seek moves the cursor to a place in the decoded text and returns where that is
-// in the string's text.
+// seek moves the cursor to a position in the decoded text, and returns the same position in the string's
+// text.
 func (v *level) seek(buf []byte, to int32, p *pace) int32 {
 	at, held := int(v.at), int(v.held)
 	for held < int(to) && at < len(buf) {
@@ -227,7 +224,7 @@ func (v *level) seek(buf []byte, to int32, p *pace) int32 {
 	return v.at
 }
 
-// escape appends text escaped so many times.
+// escape appends text after escaping it that many times.
 func (d *Document) escape(dst, text []byte, times int) []byte {
 	if times == 0 {
 		return append(dst, text...)

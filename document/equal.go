@@ -63,12 +63,12 @@ func SameTime(s, t time.Time) bool {
 
 // canonical is an event in its canonical form.
 type canonical struct {
-	updatedAt string // when it is a time
-	text      []byte // the rest, members sorted
+	updatedAt string // set if it is a time
+	text      []byte // the other members, sorted
 	added     map[string]string
 }
 
-// notInTable: newer versions of LiteLLM tell it, and their table lacks it.
+// notInTable reports whether newer versions of LiteLLM send key but do not store it in their table.
 func notInTable(key string) bool {
 	switch key {
 	case "object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias":
@@ -77,7 +77,7 @@ func notInTable(key string) bool {
 	return false
 }
 
-// equalLimits are wide: what was accepted under any limits can be compared.
+// equalLimits are wide, so that Equal can compare an event that was accepted under any limits.
 var equalLimits = Limits{Bytes: maxBytes, Depth: 10_000}
 
 func (c *canonical) event(data []byte) bool {
@@ -121,7 +121,7 @@ func (c *canonical) event(data []byte) bool {
 	return true
 }
 
-// parsedText makes a document {"": value} of a value's JSON text.
+// parsedText parses a value's JSON text into a document {"": value}.
 func parsedText(s []byte) (*Document, bool) {
 	if checkValue(s, equalLimits.Depth-1, nil) != nil {
 		return nil, false
@@ -152,8 +152,8 @@ func appendCanonical(dst []byte, d *Document, n Node) []byte {
 	return d.AppendJSON(dst, n)
 }
 
-// appendMembers appends an object with its keys sorted. value appends a member's
-// value, and returns nil to leave the member out.
+// appendMembers appends an object with its keys sorted. value appends a member's value. It returns nil to
+// omit the member.
 func appendMembers(dst []byte, d *Document, n Node, value func(dst []byte, key string, n Node) []byte) []byte {
 	type member struct {
 		key  string
@@ -174,9 +174,8 @@ func appendMembers(dst []byte, d *Document, n Node, value func(dst []byte, key s
 	return append(dst, '}')
 }
 
-// appendNumber appends a number such that equal values give equal text: its
-// digits without zeros at either end, and the power of ten they are multiplied
-// by. An exponent beyond any use is left as it is written.
+// appendNumber appends a number such that equal values give equal text: the digits without zeros at either
+// end, and the power of ten to multiply them by. An absurdly large exponent is copied as it is.
 func appendNumber(dst, text []byte) []byte {
 	s := string(text)
 	mantissa, power, _ := strings.Cut(strings.ToLower(s), "e")

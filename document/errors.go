@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// Errors of edits, wrapped with the operation's name.
+// Errors of edits. They are wrapped with the operation's name.
 var (
-	// ErrNoNode: the node is None, or this document never returned it.
+	// ErrNoNode: the node is None, or the document never returned it.
 	ErrNoNode = errors.New("no such node")
 	// ErrDeleted: the node, or one that contains it, was deleted or replaced.
 	ErrDeleted = errors.New("the node was deleted or replaced by an earlier edit")
-	// ErrRoot: the document itself cannot be deleted, and must stay an object.
+	// ErrRoot: the document itself cannot be deleted and must stay an object.
 	ErrRoot = errors.New("the document itself must stay an object")
 	// ErrNotObject: Put needs an object, or a string that contains one.
 	ErrNotObject = errors.New("the parent is no object")
@@ -25,7 +25,7 @@ var (
 type Reason uint8
 
 const (
-	// Syntax: the bytes are not JSON, or end too soon.
+	// Syntax: the bytes are not JSON, or end too early.
 	Syntax Reason = iota + 1
 	// UTF8: a string contains bytes that are not UTF-8.
 	UTF8
@@ -37,13 +37,13 @@ const (
 	TooLarge
 	// DuplicateKey: an object has the same key, decoded, twice.
 	DuplicateKey
-	// LoneSurrogate: an escape is half of a UTF-16 pair.
+	// LoneSurrogate: an escape is half of a surrogate pair.
 	LoneSurrogate
-	// Trailing: something follows the object.
+	// Trailing: more text follows the object.
 	Trailing
 )
 
-// String returns the name used in quarantine and metrics.
+// String returns the name used in the quarantine and in metrics.
 func (r Reason) String() string {
 	switch r {
 	case Syntax:
@@ -72,10 +72,10 @@ type Error struct {
 	Reason Reason
 	// Offset is the byte position, from 0.
 	Offset int
-	// Path is the innermost value concerned, in the path grammar; empty for the
+	// Path is the path of the innermost value with the fault, in the path grammar. It is empty for the
 	// whole text. Long names and long paths are cut.
 	Path string
-	// Limit is the exceeded limit, for TooDeep and TooLarge.
+	// Limit is the exceeded limit for TooDeep and TooLarge.
 	Limit int
 }
 

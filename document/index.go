@@ -2,18 +2,18 @@ package document
 
 import "bytes"
 
-// maxNesting is how many strings may lie inside one another and still be stepped
-// into, maxHeld how long such a string may be.
+// maxNesting is the maximum number of nested strings that paths can enter. maxHeld is the maximum length of
+// such a string.
 const (
 	maxNesting = 8
 	maxHeld    = 4 << 20
 )
 
-// A level is indexed only as far as it was read. The end of its last known child, if an
-// object or array, is found only when a reader goes past it. So entered values are not
-// scanned twice, and unread ones not at all.
+// A level is indexed only as far as it was read. The end of an object or array that is the last known child
+// is found only when a reader moves past it. So entered values are not scanned twice, and unread values are
+// not scanned at all.
 
-// child returns the first member or element of v, an object or array, or 0.
+// child returns the first member or element of v, or 0. v is an object or array.
 func (d *Document) child(v Node) Node {
 	if c := d.at(v).first; c != 0 {
 		return c
@@ -21,7 +21,7 @@ func (d *Document) child(v Node) Node {
 	return d.extend(v, &anyStep)
 }
 
-// sibling returns the member or element after n, deleted or not, or 0.
+// sibling returns the next member or element after n, deleted or not, or 0.
 func (d *Document) sibling(n Node) Node {
 	nd := d.at(n)
 	if nd.next != 0 || n == Root {
@@ -33,12 +33,12 @@ func (d *Document) sibling(n Node) Node {
 // anyStep selects every member and element.
 var anyStep = segment{kind: anyOne}
 
-// ahead is how many plain values behind the first one extend makes nodes of too, where all
-// are selected: who walks will ask for them.
+// ahead is the number of plain values after the first one for which extend also creates nodes if all are
+// selected. A reader that walks will need them.
 const ahead = 8
 
-// extend makes nodes of the next members or elements of v, up to the first that s
-// selects, and returns that; 0 where none is left.
+// extend creates nodes for the next members or elements of v, up to the first one that s selects. It
+// returns that node, or 0 if there is none.
 func (d *Document) extend(v Node, s *segment) Node {
 	parent := d.at(v)
 	if parent.flags&indexed != 0 {
@@ -93,7 +93,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 				most = visits + ahead
 			}
 		}
-		// Where an object or array ends is found when it has been looked into.
+		// The end of an object or array is known only after a reader has entered it.
 		if visits >= most || nd.end == 0 {
 			d.at(v).last = n
 			d.work += i - from + visits*visitWork
@@ -110,7 +110,7 @@ func (d *Document) extend(v Node, s *segment) Node {
 	return found
 }
 
-// addChild adds a node behind prev, or as the first, to v.
+// addChild adds a node to v, after prev or as the first one.
 func (d *Document) addChild(v, prev Node, from source, nesting uint8) Node {
 	n, nd := d.next()
 	*nd = node{}
@@ -123,7 +123,7 @@ func (d *Document) addChild(v, prev Node, from source, nesting uint8) Node {
 	return n
 }
 
-// readKey notes the key at buf[i], and returns where its value begins.
+// readKey reads the key at buf[i] and returns where its value begins.
 func (nd *node) readKey(buf []byte, i int) int {
 	end, escaped := skipKey(buf, i)
 	nd.key, nd.keyEnd = int32(i+1), int32(max(i+1, end-1))
@@ -139,8 +139,8 @@ func (nd *node) readKey(buf []byte, i int) int {
 	return min(i, len(buf))
 }
 
-// readValue notes the value at buf[i]. It returns where that ends, or i where an object or
-// array is selected and so will be looked into.
+// readValue reads the value at buf[i] and returns where it ends. For a selected object or array it returns
+// i, since a reader will enter it.
 func (nd *node) readValue(buf []byte, i int, selected bool, p *pace) int {
 	switch {
 	case i < len(buf) && buf[i] == '"':
@@ -157,7 +157,7 @@ func (nd *node) readValue(buf []byte, i int, selected bool, p *pace) int {
 	return i
 }
 
-// close returns where the text of n ends, and finds it where it is not known.
+// close returns the end of n's text. It finds the end if it is not known.
 func (d *Document) close(n Node) int {
 	nd := d.at(n)
 	if nd.end != 0 || nd.kind != Object && nd.kind != Array {
@@ -174,8 +174,7 @@ func (d *Document) close(n Node) int {
 	return end
 }
 
-// held returns the hidden node of the value that the string v holds, 0 where it
-// holds none.
+// held returns the hidden node of the value that the string v holds, or 0 if v holds none.
 func (d *Document) held(v Node) Node {
 	nd := d.at(v)
 	if nd.flags&indexed != 0 {
@@ -192,7 +191,7 @@ func (d *Document) held(v Node) Node {
 		source:  nd.source,
 		nesting: nd.nesting + 1,
 		flags:   hidden,
-		// The whole content, white space included.
+		// The whole content, including white space.
 		key: nd.start + 1, keyEnd: nd.end - 1,
 	}
 	escaped := bytes.IndexByte(content, '\\') >= 0
@@ -204,8 +203,7 @@ func (d *Document) held(v Node) Node {
 		if base+len(content) > maxBytes {
 			return 0
 		}
-		// content may lie in the arena too, where a growing arena leaves it
-		// readable at its old place.
+		// content may be in the arena too. If the arena grows, content stays readable at its old place.
 		d.arena = appendDecodedIn(d.arena, content, &d.pace)
 		content = d.arena[base:]
 		inner.source, inner.key, inner.keyEnd = d.inArena(), int32(base), int32(len(d.arena))
@@ -221,15 +219,15 @@ func (d *Document) held(v Node) Node {
 	}
 	inner.start, inner.end = inner.key+int32(start), inner.key+int32(end)
 	if escaped {
-		inner.flags |= escapedKey // here: the text differs from the string's
+		inner.flags |= escapedKey // set here because the text differs from the string's
 	}
 	h := d.add(inner)
 	d.at(v).first, d.at(v).last = h, h
 	return h
 }
 
-// mayHold reports whether the decoded content of a string could begin with an object or
-// array. The first byte decides for nearly all strings.
+// mayHold reports whether the decoded content of a string could start with an object or array. The first
+// byte decides for nearly all strings.
 func mayHold(b []byte) bool {
 	for i := 0; i < len(b); {
 		r, size := rune(b[i]), 1

@@ -2,17 +2,15 @@ package document
 
 import "math/bits"
 
-// Find returns the first node, in document order, that p selects, or None.
+// Find returns the first node in document order that p selects, or None.
 func (d *Document) Find(p *Path) Node { return d.Each(p, None) }
 
-// Each returns the node that p selects next after prev, in document order (a
-// value before what is in it), the first for None, and None at the end. prev may
-// have been edited or deleted meanwhile; what an edit put inside it is visited
-// too.
+// Each returns the next node after prev that p selects: the first one if prev is None, and None at the end.
+// Nodes come in document order, a value before its content. prev may have been edited or deleted meanwhile.
+// Each also visits values that an edit put inside prev.
 func (d *Document) Each(p *Path, prev Node) Node { return d.each(p, prev, true) }
 
-// EachOutside is Each, but skips everything inside prev. Use it for edits that
-// replace whole matches.
+// EachOutside is Each, but skips everything inside prev. Use it for edits that replace whole matches.
 func (d *Document) EachOutside(p *Path, prev Node) Node { return d.each(p, prev, false) }
 
 func (d *Document) each(p *Path, prev Node, into bool) Node {
@@ -37,8 +35,8 @@ func (d *Document) each(p *Path, prev Node, into bool) Node {
 	return d.search(p, n, k, false)
 }
 
-// remaining returns the outermost of n and its ancestors that is gone, so that a
-// walk goes on behind it, and how many steps deep it lies if n lies at k.
+// remaining returns the outermost removed node among n and its ancestors, so that a walk continues after
+// it. k is the depth of n; the result includes the depth of the returned node.
 func (d *Document) remaining(n Node, k int) (Node, int) {
 	out, at := n, k
 	for c := n; c != Root && k > 0; k-- {
@@ -49,7 +47,7 @@ func (d *Document) remaining(n Node, k int) (Node, int) {
 		p := d.at(c).parent
 		for v := c; ; v, p = p, d.at(p).parent {
 			if s := d.at(p).stand; s != 0 && s != v {
-				// c was in a value that was replaced: on behind that value.
+				// c was in a replaced value. Continue after that value.
 				out, at = d.visible(p), k-1
 			}
 			if d.at(p).flags&hidden == 0 {
@@ -61,7 +59,7 @@ func (d *Document) remaining(n Node, k int) (Node, int) {
 	return out, at
 }
 
-// visible returns n, or the node that the hidden n stands for.
+// visible returns n, or the node whose value the hidden node n is.
 func (d *Document) visible(n Node) Node {
 	for d.at(n).flags&hidden != 0 {
 		n = d.at(n).parent
@@ -69,8 +67,8 @@ func (d *Document) visible(n Node) Node {
 	return n
 }
 
-// search looks for the rest of p from n, which k steps lead to: inside n where
-// down is set, then behind it.
+// search looks for the rest of p from n, which is k steps deep. It looks inside n if down is set, then
+// after n.
 func (d *Document) search(p *Path, n Node, k int, down bool) Node {
 	for {
 		c := Node(0)
@@ -106,14 +104,14 @@ func (d *Document) firstMatching(v Node, s *segment) Node {
 	return d.extend(v, s)
 }
 
-// nextMatching returns the first sibling behind n that s selects, or 0.
+// nextMatching returns the first sibling after n that s selects, or 0.
 func (d *Document) nextMatching(n Node, s *segment) Node {
 	nd := d.at(n)
 	switch {
 	case n == Root:
 		return 0
 	case s.kind == literal && nd.nesting == 0 && nd.flags&deleted == 0 && s.matches(d, nd):
-		// Keys are distinct but in strings that hold JSON.
+		// Outside strings that hold JSON, keys are distinct.
 		return 0
 	case nd.next == 0:
 		return d.extend(nd.parent, s)
@@ -121,7 +119,7 @@ func (d *Document) nextMatching(n Node, s *segment) Node {
 	return d.matching(nd.next, s)
 }
 
-// matching returns c or the first of its later siblings that s selects, or 0.
+// matching returns c, or the first of its later siblings, that s selects, or 0.
 func (d *Document) matching(c Node, s *segment) Node {
 	for c != 0 {
 		nd := d.at(c)
@@ -137,18 +135,18 @@ func (d *Document) matching(c Node, s *segment) Node {
 	return 0
 }
 
-// walk is where a walk along a path with ** last was: the sets of positions in
-// the path that the nodes on the way from the root to it are at.
+// walk stores the state of a walk along a path with **: for each node from the root to the last result, the
+// set of its positions in the path.
 type walk struct {
 	path *Path
 	node Node
 	sets []uint64
 }
 
-// A set has bit i where segment i is to be matched next, and bit len(segments)
-// where the path has been matched whole.
+// Bit i of a set means that segment i is matched next. Bit len(segments) means that the whole path has
+// matched.
 
-// closed adds the segments that may be matched without a step: what follows **.
+// closed adds the segments that can match without a step, which are those after **.
 func (p *Path) closed(set uint64) uint64 {
 	for rest := set; rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
@@ -159,7 +157,7 @@ func (p *Path) closed(set uint64) uint64 {
 	return set
 }
 
-// after returns the set after a step from a node with the given set to c.
+// after returns the set after a step to c from a node with the given set.
 func (p *Path) after(d *Document, set uint64, c *node) uint64 {
 	d.visit()
 	var out uint64
@@ -196,7 +194,7 @@ func (p *Path) sets(d *Document, dst []uint64, n Node) []uint64 {
 func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 	w := &d.walk
 	if prev == None {
-		prev, into = Root, true // nothing has matched yet that to stay outside of
+		prev, into = Root, true // nothing has matched yet, so there is nothing to skip
 		w.sets = append(w.sets[:0], p.closed(1))
 	} else if w.path != p || w.node != prev {
 		w.sets = p.sets(d, w.sets[:0], prev)
@@ -206,8 +204,8 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 	if d.parted {
 		var depth int
 		n, depth = d.remaining(prev, len(sets)-1)
-		// Behind a value that was replaced, what stands there now has not been
-		// visited; but it came before prev was, so the walk goes on behind it.
+		// The value that replaced an earlier one has not been visited. But its place is before prev's, so
+		// the walk continues after it.
 		into = into && n == prev && d.at(n).flags&deleted == 0
 		sets = sets[:depth+1]
 	}
@@ -241,8 +239,8 @@ func (d *Document) eachDeep(p *Path, prev Node, into bool) Node {
 	}
 }
 
-// Covers reports whether p selects n or a value that contains n. So it says whether a
-// grant to write p allows an edit of n. No path covers the root.
+// Covers reports whether p selects n or a value that contains n, that is, whether a grant to write p allows
+// an edit of n. No path covers the root.
 func (p *Path) Covers(d *Document, n Node) bool {
 	if n == Root || !d.valid(n) {
 		return false
@@ -251,7 +249,7 @@ func (p *Path) Covers(d *Document, n Node) bool {
 	return ok
 }
 
-// CoversKey reports whether p would cover the new member key of n.
+// CoversKey reports whether p would cover a new member key of n.
 func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	if !d.valid(n) {
 		return false
@@ -260,7 +258,7 @@ func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	if ok {
 		return true
 	}
-	// A node that is only tried: its key as Put would write it.
+	// A temporary node with the key as Put would write it.
 	base := len(d.arena)
 	d.escapeText(key)
 	c := node{source: d.inArena(), key: int32(base), keyEnd: int32(len(d.arena)), flags: escapedKey}
@@ -269,7 +267,7 @@ func (p *Path) CoversKey(d *Document, n Node, key []byte) bool {
 	return p.matched(set)
 }
 
-// covers returns n's set, and whether p matched on the way to it.
+// covers returns n's set, and whether p matched on the way to n.
 func (p *Path) covers(d *Document, n Node) (uint64, bool) {
 	if n == Root {
 		return p.closed(1), false

@@ -2,15 +2,15 @@ package document
 
 import "slices"
 
-// mostMoved is how many nodes lie in one slice, which is copied to grow. Those behind it are
-// in pieces of pieceNodes and never move: a copy of a million would keep a guest from
-// looking at the clock.
+// mostMoved is the maximum number of nodes in the first slice, which is copied when it grows. Further nodes
+// are in pieces of pieceNodes and never move. A copy of a million nodes would delay a guest's next check of
+// the clock.
 const (
 	mostMoved  = 1 << 16
 	pieceNodes = 1 << 14
 )
 
-// at returns the node n, which must be there. It is valid until the next node is added.
+// at returns the node n, which must exist. The result is valid until the next node is added.
 func (d *Document) at(n Node) *node {
 	if uint(n) < uint(len(d.nodes)) {
 		return &d.nodes[n]
@@ -18,7 +18,7 @@ func (d *Document) at(n Node) *node {
 	return d.far(n)
 }
 
-// far is not for inlining: at would be too large for that then.
+// far must not be inlined, since at would then be too large for inlining.
 //
 //go:noinline
 func (d *Document) far(n Node) *node {
@@ -26,7 +26,7 @@ func (d *Document) far(n Node) *node {
 	return &d.pieces[i/pieceNodes][i%pieceNodes]
 }
 
-// count returns how many nodes there are.
+// count returns the number of nodes.
 func (d *Document) count() int {
 	n := len(d.nodes)
 	if p := len(d.pieces); p > 0 {
@@ -42,7 +42,7 @@ func (d *Document) add(nd node) Node {
 	return n
 }
 
-// next adds a node, which has the value of an earlier event's.
+// next adds a node. Its fields still have values from an earlier event.
 func (d *Document) next() (Node, *node) {
 	n := len(d.nodes)
 	if n == cap(d.nodes) {

@@ -2,17 +2,17 @@ package document
 
 import "math"
 
-// pace lets somebody look in while much is being done. A nil one is nobody's.
+// pace calls a watch function regularly during long work. A nil pace calls nothing.
 type pace struct {
-	watch       func() // nil: nobody wants to know
+	watch       func() // nil if nothing watches
 	every, left int
 }
 
-// pieceBytes is how much of a text is worked on before the next is: what takes longest
-// for it, decoding escapes, takes some tenth of a millisecond.
+// pieceBytes is how much of a text is processed between two calls of pass. The slowest work, decoding
+// escapes, takes about a tenth of a millisecond for it.
 const pieceBytes = 16 << 10
 
-// pass says that so much more was done, in bytes or what takes as long.
+// pass reports n more units of work: bytes, or work that takes as long.
 func (p *pace) pass(n int) {
 	if p == nil {
 		return
@@ -22,7 +22,7 @@ func (p *pace) pass(n int) {
 	}
 }
 
-// due is not for inlining: pass would be too large for that then.
+// due must not be inlined, since pass would then be too large for inlining.
 //
 //go:noinline
 func (p *pace) due() {

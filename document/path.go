@@ -9,37 +9,37 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a path's text and steps.
+// Limits of a path's text and steps.
 const (
 	maxPath  = 4096
-	maxSteps = 62 // a set of positions in a path must fit 64 bits
+	maxSteps = 62 // a set of positions in a path must fit in 64 bits
 )
 
 // Path selects nodes of a document. It is immutable, and safe for concurrent use.
 type Path struct {
 	segments []segment
-	deep     bool // some segment is **
+	deep     bool // a segment is **
 	text     string
 }
 
 type segmentKind uint8
 
 const (
-	literal segmentKind = iota // the key, or index, itself
+	literal segmentKind = iota // the exact key or index
 	folded                     // ~name
 	anyOne                     // *
 	anyDeep                    // **
 )
 
 type segment struct {
-	name  string // decoded; of a folded one in its folded form
-	index int32  // the array index that name also is, or -1
+	name  string // decoded; for folded, in folded form
+	index int32  // the array index that name also denotes, or -1
 	kind  segmentKind
 }
 
 // PathError says why a path is invalid.
 type PathError struct {
-	Path   string // as given, cut where too long
+	Path   string // the given path, cut if it is too long
 	Offset int    // in bytes, from 0
 	Err    error
 }
@@ -50,11 +50,10 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// ParsePath reads a path. The grammar, with its cases, is in docs/reference/paths.md:
-// names joined by dots; * any key or element; ** any depth; digits an element's
-// original index, or a key; ~name a key as people mean it, whether camelCase,
-// snake_case or kebab-case; a backslash before . * ~ \ makes them plain, and \e
-// is the empty key. The error is a *PathError.
+// ParsePath parses a path. docs/reference/paths.md has the grammar, with a table of cases. Dots join names.
+// * selects any key or element, ** any depth. Digits are an element's original index, or a key. ~name
+// matches a key in camelCase, snake_case or kebab-case. A backslash before . * ~ \ makes the character
+// plain, and \e is the empty key. The error is a *PathError.
 func ParsePath(s string) (*Path, error) {
 	if len(s) > maxPath {
 		return nil, &PathError{s[:64] + "…", maxPath, fmt.Errorf("longer than %d bytes", maxPath)}
@@ -68,7 +67,7 @@ func ParsePath(s string) (*Path, error) {
 		if err != nil {
 			return nil, &PathError{s, next, err}
 		}
-		// a.**.**.b is a.**.b.
+		// a.**.**.b is the same as a.**.b.
 		if n := len(p.segments); seg.kind != anyDeep || n == 0 || p.segments[n-1].kind != anyDeep {
 			p.segments = append(p.segments, seg)
 		}
@@ -84,8 +83,7 @@ func ParsePath(s string) (*Path, error) {
 	return p, nil
 }
 
-// parseSegment reads the segment at s[i:] and returns where it ends, or where
-// the fault is.
+// parseSegment parses the segment at s[i:] and returns where it ends, or where the fault is.
 func parseSegment(s string, i int) (seg segment, next int, err error) {
 	start := i
 	for _, wild := range []struct {
@@ -101,7 +99,7 @@ func parseSegment(s string, i int) (seg segment, next int, err error) {
 		i++
 	}
 	var name []byte
-	empty := false // \e was written
+	empty := false // \e was used
 	for ; i < len(s) && s[i] != '.'; i++ {
 		switch c := s[i]; {
 		case empty:
@@ -138,7 +136,7 @@ func parseSegment(s string, i int) (seg segment, next int, err error) {
 	return seg, i, nil
 }
 
-// String returns the path as the grammar has it; parsed again it is the same.
+// String returns the path in the grammar. Parsing it gives the same path.
 func (p *Path) String() string { return p.text }
 
 func (p *Path) format() string {
@@ -175,8 +173,8 @@ func appendName(dst, name []byte) []byte {
 	return dst
 }
 
-// foldName is name in the form in which folded names are compared: without _ and
-// -, each letter as the least of those that differ in case only.
+// foldName returns name in folded form: without _ and -, and each letter as the smallest of those that
+// differ only in case.
 func foldName(name string) string {
 	var b strings.Builder
 	for _, r := range name {
@@ -198,7 +196,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// foldedEqual reports whether the inside of a JSON string, folded, is name.
+// foldedEqual reports whether the inside of a JSON string, folded, equals name.
 func foldedEqual(b []byte, name string) bool {
 	n := 0
 	for i := 0; i < len(b); {
@@ -217,7 +215,7 @@ func foldedEqual(b []byte, name string) bool {
 			continue
 		}
 		if 'a' <= r && r <= 'z' {
-			// The least of k is K, of s is S: for ASCII always the capital.
+			// For ASCII letters the smallest is always the capital: K for k, S for s.
 			r -= 'a' - 'A'
 		} else if r >= utf8.RuneSelf {
 			r = foldRune(r)
@@ -241,9 +239,8 @@ func foldedEqual(b []byte, name string) bool {
 	return n == len(name)
 }
 
-// matches reports whether one step from a container to its child c follows s,
-// which is not **. What it compares counts as work, since a key may be long and be
-// compared again for every path.
+// matches reports whether one step from a container to its child c matches s, which must not be **. The
+// comparison counts as work, since a key may be long and may be compared again for every path.
 func (s *segment) matches(d *Document, c *node) bool {
 	if s.kind == anyOne {
 		return true
@@ -257,7 +254,7 @@ func (s *segment) matches(d *Document, c *node) bool {
 		d.work += decodedWork * len(raw)
 		return foldedEqual(raw, s.name)
 	case c.flags&escapedKey != 0:
-		d.work += decodedWork * min(len(raw), 6*len(s.name)) // no further than it is the name
+		d.work += decodedWork * min(len(raw), 6*len(s.name)) // the comparison stops at the first difference
 		return decodedEqual(raw, s.name, nil)
 	case len(raw) == len(s.name):
 		d.work += len(raw)

@@ -5,41 +5,40 @@ import (
 	"slices"
 )
 
-// Places says where nodes stand, in a form that another Document of the same value
-// understands: for each step from the root, the number of the member among those that
-// are there, or the original index of the element. The zero value is ready. A Places
-// belongs to one document until Reset, and to one goroutine at a time.
+// Places encodes the places of nodes so that another Document with the same value can find them. A place
+// has for each step from the root the number of the member among the existing ones, or the original index
+// of the element. The zero value is ready. Until Reset, a Places belongs to one document. It is not safe
+// for concurrent use.
 //
-// It remembers the last place, so that places one behind the other cost no more than
-// the members between them.
+// It remembers the last place. So consecutive places cost only the members between them.
 type Places struct {
 	steps []placeStep
 	chain []Node
 	walks int
 }
 
-// placeStep is a child of in that was come to, and the members that are there before it.
+// placeStep is a visited child of in, and the number of existing members before it.
 type placeStep struct {
 	in, child Node
 	before    int32
 }
 
-// maxPlace is how many steps a place may have: more than any document is deep, through
-// strings and all.
+// maxPlace is the maximum number of steps in a place. It exceeds the depth of any document, including
+// nested strings.
 const maxPlace = 1 << 12
 
-// Reset forgets the last place: the document was reset, or members were deleted, others
-// than the one whose place was the last.
+// Reset forgets the last place. Call it after a reset of the document, and after members were deleted other
+// than the one at the last place.
 func (p *Places) Reset() { p.steps = p.steps[:0] }
 
-// Walked returns how many steps were made and members passed since it was last called.
+// Walked returns the number of steps made and members passed since its last call.
 func (p *Places) Walked() int {
 	n := p.walks
 	p.walks = 0
 	return n
 }
 
-// Append appends where n stands, which must be there. It is no work of the document's.
+// Append appends the place of n, which must exist. It does not count as the document's work.
 func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
 	work := d.work
 	defer func() { d.work = work }()
@@ -56,7 +55,7 @@ func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
 			continue
 		}
 		at := p.step(i, d.at(c).parent, d)
-		// Behind the member that was come to last, or from the first again.
+		// Start after the last visited member, or at the first one.
 		from, before := at.child, at.before
 		count, found := p.count(d, from, c, before)
 		if !found {
@@ -68,7 +67,7 @@ func (p *Places) Append(dst []byte, d *Document, n Node) []byte {
 	return dst
 }
 
-// step returns what is remembered of step i, inside in.
+// step returns the remembered step i inside in.
 func (p *Places) step(i int, in Node, d *Document) *placeStep {
 	for len(p.steps) <= i {
 		p.steps = append(p.steps, placeStep{in: None})
@@ -81,7 +80,7 @@ func (p *Places) step(i int, in Node, d *Document) *placeStep {
 	return at
 }
 
-// count counts the members that are there from one on, up to another.
+// count counts the existing members from one up to another.
 func (p *Places) count(d *Document, from, to Node, n int32) (int32, bool) {
 	for c := from; c != 0; c = d.sibling(c) {
 		d.pace.pass(stepWork)
@@ -95,8 +94,8 @@ func (p *Places) count(d *Document, from, to Node, n int32) (int32, bool) {
 	return 0, false
 }
 
-// Find returns the node at a place that stands at the beginning of b, None where there
-// is none, and what follows; ok is false where b begins with no place.
+// Find returns the node whose place is at the start of b, or None if no such node exists, and the rest of
+// b. ok is false if b does not start with a place.
 func (p *Places) Find(d *Document, b []byte) (n Node, rest []byte, ok bool) {
 	count, size := binary.Uvarint(b)
 	if size <= 0 || count > maxPlace {
@@ -123,7 +122,7 @@ func (p *Places) Find(d *Document, b []byte) (n Node, rest []byte, ok bool) {
 	return n, b, true
 }
 
-// find returns the child of v that has a number, in step i.
+// find returns the child of v with a given number in step i.
 func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 	at := p.step(i, v, d)
 	isArray := d.at(v).kind == Array
@@ -155,10 +154,10 @@ func (p *Places) find(d *Document, i int, v Node, want int32) Node {
 	return None
 }
 
-// AppendGaps appends which elements of arrays were deleted, so that a Document of what
-// Append gives numbers the others as this one does. Nothing is appended where none was.
-// The arrays come in the document's order, one that contains others before them: each as
-// its place, the number of its gaps, and those.
+// AppendGaps appends which elements of arrays were deleted. A Document of Append's result can then number
+// the other elements as this one does. AppendGaps appends nothing if no element was deleted. Arrays come in
+// document order, an outer array before those inside it: each as its place, the number of its gaps, and the
+// gaps.
 func (d *Document) AppendGaps(dst []byte) []byte {
 	if !d.parted || d.at(Root).flags&dirty == 0 {
 		return dst
@@ -166,15 +165,14 @@ func (d *Document) AppendGaps(dst []byte) []byte {
 	return d.appendGaps(dst, nil, Root)
 }
 
-// appendGaps appends the gaps in n, which stands at a place, and in what it contains. It
-// looks at what was edited alone.
+// appendGaps appends the gaps in n and its content; place is the place of n. It visits only edited nodes.
 func (d *Document) appendGaps(dst []byte, place []int32, n Node) []byte {
 	v := n
 	for d.at(v).stand != 0 {
 		v = d.at(v).stand
 	}
 	if d.at(v).kind == String {
-		v = d.at(v).first // what it holds
+		v = d.at(v).first // the held value
 	}
 	first := Node(0)
 	if v != 0 || n == Root {
@@ -214,8 +212,8 @@ func (d *Document) appendGaps(dst []byte, place []int32, n Node) []byte {
 	return dst
 }
 
-// SetGaps numbers the elements of arrays as the Document did whose gaps these are. It
-// must come before anything was read, and reports whether gaps could be understood.
+// SetGaps numbers the elements of arrays like the Document that wrote gaps. Call it before the document is
+// first read. It reports whether gaps is valid.
 func (d *Document) SetGaps(gaps []byte) bool {
 	var places Places
 	number := func() (int32, bool) {

@@ -6,23 +6,23 @@ import (
 	"math/bits"
 )
 
-// The functions here pass over JSON that was checked before. They stay inside
-// the slice whatever it holds, but notice no fault in it.
+// The functions in this file skip JSON that passed Check. On any input they stay inside the slice, but they
+// do not detect faults.
 
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// matchByte sets the high bit of the first byte of x (and perhaps of later ones)
-// that equals the byte repeated in pattern.
+// matchByte sets the high bit of the first byte of x that equals the byte repeated in pattern. It may also
+// set high bits of later bytes.
 func matchByte(x, pattern uint64) uint64 {
 	x ^= pattern
 	return (x - ones) &^ x & highs
 }
 
-// equalBytes sets the high bit of each byte of x that equals the byte repeated in
-// pattern, and no other bit.
+// equalBytes sets the high bit of each byte of x that equals the byte repeated in pattern, and no other
+// bit.
 func equalBytes(x, pattern uint64) uint64 {
 	x ^= pattern
 	return ^(x&^highs + ^uint64(highs) | x) & highs
@@ -35,7 +35,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipBack returns the least j such that b[j:i] is white space.
+// skipBack returns the smallest j such that b[j:i] is white space.
 func skipBack(b []byte, i int) int {
 	for i > 0 && b[i-1] <= ' ' {
 		i--
@@ -46,7 +46,7 @@ func skipBack(b []byte, i int) int {
 // skipString returns the position after the string whose opening quote is at i.
 func skipString(b []byte, i int, p *pace) int {
 	i++
-	calm := 0 // words without a quote or backslash, in a row
+	calm := 0 // number of consecutive words without a quote or backslash
 	due := i + pieceBytes
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -85,10 +85,9 @@ func skipString(b []byte, i int, p *pace) int {
 	return len(b)
 }
 
-// nextQuote returns the position after the next quote in the string that i is
-// inside of, where no character that is escaped is, and whether it ends the string.
-// For a long stretch of plain text: the assembly of IndexByte is several times
-// faster than words, but slow to start.
+// nextQuote returns the position after the next quote in a string, and whether it ends the string. i is
+// inside the string and not at an escaped character. Use it for a long stretch of plain text: the assembly
+// of IndexByte is several times faster than the word loop, but slow to start.
 func nextQuote(b []byte, i int) (next int, ends bool) {
 	j := bytes.IndexByte(b[i:], '"')
 	if j < 0 {
@@ -102,7 +101,7 @@ func nextQuote(b []byte, i int) (next int, ends bool) {
 	return k + 1, n&1 == 0
 }
 
-// skipKey is skipString for short strings; it tells whether one has escapes.
+// skipKey is skipString for short strings. It also reports whether the string has escapes.
 func skipKey(b []byte, i int) (end int, escaped bool) {
 	i++
 	for i+8 <= len(b) {
@@ -132,16 +131,15 @@ func skipKey(b []byte, i int) (end int, escaped bool) {
 	return len(b), escaped
 }
 
-// skipRest returns the position after the object or array that i is inside of. It
-// goes by words: which of a word's bytes lie in strings follows from the quotes
-// before each, without a branch for any of them.
+// skipRest returns the position after the object or array that contains i. It processes words:
+// the quotes in a word tell which of its bytes are in strings, without a branch for each byte.
 func skipRest(b []byte, i int, p *pace) int {
-	// What the brackets have in common; of what else has it, as the y of Infinity, bits
-	// 1 and 2 are equal.
+	// The bits that all brackets share. Other bytes that share them, such as the y of Infinity,
+	// have equal bits 1 and 2.
 	const alike, bracket = 0xd9 * ones, 0x59 * ones
 	depth := 1
 	within := uint64(0) // all ones inside a string
-	calm := 0           // words inside a string without a quote or backslash, in a row
+	calm := 0           // number of consecutive words inside a string without a quote or backslash
 	due := i + pieceBytes
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -152,7 +150,7 @@ func skipRest(b []byte, i int, p *pace) int {
 		quotes, brackets := equalBytes(x, '"'*ones), equalBytes(x&alike, bracket)&((x^x>>1)&(2*ones)<<6)
 		step := 8
 		if m := matchByte(x, '\\'*ones); m != 0 {
-			// On behind the character that is escaped.
+			// Continue after the escaped character.
 			at := bits.TrailingZeros64(m) &^ 7
 			before := uint64(1)<<at - 1
 			quotes, brackets = quotes&before, brackets&before
@@ -179,7 +177,7 @@ func skipRest(b []byte, i int, p *pace) int {
 		brackets &^= inside
 		for ; brackets != 0; brackets &= brackets - 1 {
 			at := bits.TrailingZeros64(brackets)
-			if x>>(at-6)&1 != 0 { // bit 1: { or [
+			if x>>(at-6)&1 != 0 { // bit 1 is set for { and [
 				depth++
 			} else if depth--; depth == 0 {
 				return i + at>>3 + 1

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// unescape returns the rune that the escape at b[i] stands for, its bytes in the
-// text, and U+FFFD for half of a surrogate pair. b[i] is the backslash.
+// unescape decodes the escape at b[i], where b[i] is the backslash. It returns the rune and the escape's
+// length in bytes. Half of a surrogate pair becomes U+FFFD.
 func unescape(b []byte, i int) (r rune, size int) {
 	if i+1 >= len(b) {
 		return utf8.RuneError, len(b) - i
@@ -42,7 +42,7 @@ func unescape(b []byte, i int) (r rune, size int) {
 			}
 		}
 		return utf8.RuneError, 6
-	default: // the character itself: ", \, /
+	default: // the character itself: ", \ or /
 		return rune(c), 2
 	}
 }
@@ -68,11 +68,11 @@ func hex4(b []byte, i int) (rune, bool) {
 	return r, true
 }
 
-// appendDecoded appends what the inside of a JSON string stands for. It never
-// reads what it appended.
+// appendDecoded appends the decoded inside of a JSON string. It never reads the appended bytes, so b may be
+// in the same buffer as dst.
 func appendDecoded(dst, b []byte) []byte { return appendDecodedIn(dst, b, nil) }
 
-// appendDecodedIn is appendDecoded, at a pace.
+// appendDecodedIn is appendDecoded, and reports progress to p.
 func appendDecodedIn(dst, b []byte, p *pace) []byte {
 	if bytes.IndexByte(b, '\\') < 0 {
 		return append(dst, b...)
@@ -80,8 +80,8 @@ func appendDecodedIn(dst, b []byte, p *pace) []byte {
 	if len(b) < 8 {
 		return appendDecodedRest(dst, b)
 	}
-	// Escapes come in crowds where JSON lies in a string: words are copied whole,
-	// and what is behind an escape in them is written over.
+	// A string that holds JSON has many escapes. So whole words are copied, and the bytes after an escape
+	// are then overwritten.
 	dst = slices.Grow(dst, len(b))
 	out := dst[len(dst) : len(dst)+len(b)]
 	i, n, due := 0, 0, pieceBytes
@@ -130,7 +130,7 @@ func appendDecodedRest(dst, b []byte) []byte {
 	return dst
 }
 
-// decodedEqual reports whether the inside of a JSON string stands for s.
+// decodedEqual reports whether the decoded inside of a JSON string equals s.
 func decodedEqual(b []byte, s string, p *pace) bool {
 	n := 0
 	for i, due := 0, pieceBytes; i < len(b); {
@@ -158,7 +158,7 @@ func decodedEqual(b []byte, s string, p *pace) bool {
 	return n == len(s)
 }
 
-// decodedLen returns the bytes of what the inside of a JSON string stands for.
+// decodedLen returns the number of bytes of the decoded inside of a JSON string.
 func decodedLen(b []byte, p *pace) int {
 	n := 0
 	for i, due := 0, pieceBytes; i < len(b); {
@@ -179,11 +179,10 @@ func decodedLen(b []byte, p *pace) int {
 
 const hexDigits = "0123456789abcdef"
 
-// appendEscaped appends b as the inside of a JSON string. Only what JSON demands
-// is escaped.
+// appendEscaped appends b as the inside of a JSON string. It escapes only what JSON requires.
 func appendEscaped(dst, b []byte) []byte { return appendEscapedIn(dst, b, nil) }
 
-// appendEscapedIn is appendEscaped, at a pace.
+// appendEscapedIn is appendEscaped, and reports progress to p.
 func appendEscapedIn(dst, b []byte, p *pace) []byte {
 	for len(b) > pieceBytes {
 		dst = appendEscapedPiece(dst, b[:pieceBytes])

@@ -2,20 +2,18 @@ package document
 
 import "time"
 
-// longestTime bounds what is looked at as a time: a date, a time, a fraction
-// and an offset to the microsecond need 42 bytes; more digits of a fraction are
-// read over.
+// longestTime limits the length of a text that is parsed as a time. A date, a time, a fraction and an
+// offset to the microsecond need 42 bytes; further digits of a fraction are skipped.
 const longestTime = 64
 
-// ParseTime reads an event's updated_at as Python's isoformat, RFC 3339 and Postgres
-// write it, and returns it in UTC:
+// ParseTime parses an event's updated_at in the formats of Python's isoformat, RFC 3339 and Postgres, and
+// returns it in UTC:
 //
 //	date = YYYY-MM-DD, then T, t or a space, then HH:MM[:SS[.fraction]]
 //	offset = Z, z, ±HH, ±HHMM, ±HH:MM or ±HH:MM:SS[.fraction]; none is UTC
 //
-// naive: there was no offset. Digits beyond a nanosecond are cut. ok is false if b is no
-// such time, or if its year in UTC is not in 0001 to 9999, which a date in an object key
-// could not show.
+// naive says that there was no offset. Digits beyond a nanosecond are cut. ok is false if b is not such a
+// time, or if its year in UTC is not in 0001 to 9999, which a date in an object key could not show.
 func ParseTime(b []byte) (t time.Time, naive, ok bool) {
 	c := clock{b: b, ok: len(b) <= longestTime}
 	year := c.number(4)
@@ -37,7 +35,7 @@ func ParseTime(b []byte) (t time.Time, naive, ok bool) {
 		return time.Time{}, false, false
 	}
 	t = time.Date(year, time.Month(month), day, hour, minute, second, nanosecond, time.UTC)
-	if t.Day() != day { // the 30th of February
+	if t.Day() != day { // for example the 30th of February
 		return time.Time{}, false, false
 	}
 	t = t.Add(-offset)
@@ -47,13 +45,13 @@ func ParseTime(b []byte) (t time.Time, naive, ok bool) {
 	return t, naive, true
 }
 
-// clock reads a time from the left; ok turns false at the first fault.
+// clock parses a time from left to right. ok becomes false at the first fault.
 type clock struct {
 	b  []byte
 	ok bool
 }
 
-// number takes exactly n digits.
+// number reads exactly n digits.
 func (c *clock) number(n int) (v int) {
 	if len(c.b) < n {
 		c.ok = false
@@ -70,14 +68,14 @@ func (c *clock) number(n int) (v int) {
 	return v
 }
 
-// expect takes one byte of those in set.
+// expect reads one byte, which must be in set.
 func (c *clock) expect(set string) {
 	if !c.accept(set) {
 		c.ok = false
 	}
 }
 
-// accept takes one byte if it is one of those in set.
+// accept reads one byte if it is in set.
 func (c *clock) accept(set string) bool {
 	if len(c.b) > 0 {
 		for i := range len(set) {
@@ -90,7 +88,7 @@ func (c *clock) accept(set string) bool {
 	return false
 }
 
-// seconds takes [:SS[.fraction]].
+// seconds reads [:SS[.fraction]].
 func (c *clock) seconds(colon string) (second, nanosecond int) {
 	if !c.accept(colon) {
 		return 0, 0
@@ -114,7 +112,7 @@ func (c *clock) seconds(colon string) (second, nanosecond int) {
 	return second, nanosecond
 }
 
-// offset takes what stands after the time, which is how far it is ahead of UTC.
+// offset reads the offset after the time and returns how far it is ahead of UTC.
 func (c *clock) offset() time.Duration {
 	if c.accept("Zz") {
 		return 0
