@@ -6,22 +6,21 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Account is where a lane's events are, each number from its own durable
-// records: Assigned from the journal's count of what it appended, Counts from the
-// seals and receipts, Sealed from the payloads, Backlog from the journal's index
-// beyond the cursor.
+// Account counts a lane's events. Each number comes from separate durable records: Assigned
+// from the journal's count of appended events, Counts from the seals and receipts, Sealed from
+// the payloads, Backlog from the journal's index after the cursor.
 type Account struct {
 	Assigned uint64
 	Counts   Counts
-	Sealed   uint64 // in sealed payloads that are not settled
-	Backlog  uint64 // beyond the cursor
+	Sealed   uint64 // events in sealed payloads that are not settled
+	Backlog  uint64 // events after the cursor
 	Taken    uint64
 }
 
-// Pending is what has no outcome yet.
+// Pending returns the number of events without an outcome.
 func (a Account) Pending() uint64 { return a.Sealed + a.Backlog }
 
-// Check reports whether the account balances.
+// Check returns an error if the account does not balance.
 func (a Account) Check() error {
 	if a.Taken != a.Counts.Sum()+a.Sealed {
 		return fmt.Errorf("%d events were taken, but %d have an outcome and %d are sealed", a.Taken, a.Counts.Sum(), a.Sealed)
@@ -32,7 +31,7 @@ func (a Account) Check() error {
 	return nil
 }
 
-// AccountOf counts the events of a lane that is not open.
+// AccountOf returns the account of a lane that is not open.
 func AccountOf(j *journal.Journal, s *State) (Account, error) {
 	l, err := Open(j, s, Options{}, nil)
 	if err != nil {
@@ -41,8 +40,8 @@ func AccountOf(j *journal.Journal, s *State) (Account, error) {
 	return l.Snapshot().Account(j)
 }
 
-// outside counts what the journal knows: what was assigned and what waits. Both
-// are read at one head, since events arrive meanwhile.
+// outside sets the numbers from the journal: assigned events and the backlog. It reads both at
+// one head, since events arrive meanwhile.
 func (s *State) outside(j *journal.Journal, a *Account) error {
 	head := j.Head()
 	if s.Removed {

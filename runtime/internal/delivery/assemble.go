@@ -15,27 +15,27 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Judged is what the filters made of one assigned event.
+// Judged is the result of the filters for one assigned event.
 type Judged struct {
 	Event *auditrelay.Event
-	// Outcome is Delivered for what is to be delivered, Filtered, DeadLettered,
-	// Discarded or Skipped.
+	// Outcome is Filtered, DeadLettered, Discarded or Skipped, or Delivered for an event that
+	// must be delivered.
 	Outcome auditrelay.Outcome
 	Cause   auditrelay.Cause
-	Filter  string // that decided or failed
-	Reason  string // in the filter's words
-	Err     error  // of a failure
-	Data    []byte // the final document, where Outcome is Delivered
+	Filter  string // the filter that decided or failed
+	Reason  string // the filter's explanation
+	Err     error  // the failure, if there was one
+	Data    []byte // the final document if Outcome is Delivered
 	Emitted []Emitted
 
-	// For the receipt; zero where nothing was judged.
+	// For the receipt; zero if no filter ran.
 	Trail         receipts.Trail
 	Input, Output receipts.Digest
-	// Sum is the SHA-256 of Data, for the log of what was delivered; zero: not known.
+	// Sum is the SHA-256 of Data for the log of delivered records; zero if it is unknown.
 	Sum [sha256.Size]byte
 }
 
-// Emitted is a record that a filter handed to another callback.
+// Emitted is a record that a filter emitted to another callback.
 type Emitted struct {
 	Target  string
 	Filter  string
@@ -45,22 +45,22 @@ type Emitted struct {
 
 // Batch is a range of the journal, or a set of dead letters, after the filters.
 type Batch struct {
-	From, To uint64   // half open; both 0 for dead letters
-	Bytes    uint64   // of all events in the range
-	Dead     []uint64 // the dead letters that this covers, those resolved meanwhile included
+	From, To uint64   // half-open range; both 0 for dead letters
+	Bytes    uint64   // size of all events in the range
+	Dead     []uint64 // the processed dead letters, including those resolved meanwhile
 	Judged   []Judged
-	// Due is where the chunk would have ended that was cut for want of memory: what is
-	// left of it is taken at once. 0: it was not cut.
+	// Due is set if the chunk was cut because memory was short: it is the end of the whole
+	// chunk. The rest is taken at once. 0: the chunk was not cut.
 	Due uint64
-	// Held is why the events behind could not be judged now, nil where nothing is in
-	// the way: what is sealed does not make the lane healthy.
+	// Held is why the next events could not be processed now; nil if nothing prevents it. If it
+	// is set, sealing the batch does not make the lane healthy.
 	Held error
 }
 
 func (b *Batch) dead() bool { return b.To == 0 }
 
-// of returns a sequence of the period that the batch is about. It is about one alone,
-// since what is read together is of one.
+// of returns a sequence in the period of the batch. A batch has one period only, since events
+// that are read together have the same period.
 func (b *Batch) of() uint64 {
 	if b.dead() && len(b.Judged) > 0 {
 		return b.Judged[0].Event.Sequence
@@ -68,19 +68,19 @@ func (b *Batch) of() uint64 {
 	return b.From
 }
 
-// Assembled is a batch with its payloads, ready to be sealed.
+// Assembled is a batch with its payloads. It is ready to be sealed.
 type Assembled struct {
 	Batch
 	payloads []auditrelay.Payload
 	marks    []payloadMarks
-	frame    *receipts.Sealed // nil: none
-	outcomes []proof.Outcome  // what is to be stated of each of Judged
+	frame    *receipts.Sealed // nil if there are no receipts
+	outcomes []proof.Outcome  // the outcomes for the log, by index in Judged
 	rendered []auditrelay.Record
-	origins  []auditrelay.ManifestOrigin // of what was rendered, where the sink keeps manifests
+	origins  []auditrelay.ManifestOrigin // origins of the rendered records, if the sink keeps manifests
 }
 
-// Sealed returns the batch's payloads as Load does, without its manifest. Call it once
-// the transaction of its Seal is committed.
+// Sealed returns the batch's payloads as Load does, without its manifest. Call it after the
+// transaction of Seal is committed.
 func (a *Assembled) Sealed() []auditrelay.Payload {
 	for i := range a.payloads {
 		a.payloads[i].Sum = [sha256.Size]byte{}
@@ -88,42 +88,41 @@ func (a *Assembled) Sealed() []auditrelay.Payload {
 	return a.payloads
 }
 
-// payloadMarks is what the engine knows of a payload's records.
+// payloadMarks is what the engine knows about a payload's records.
 type payloadMarks struct {
 	events, tombstones uint64
 	tombstone          []bool // by record
 	first, last        uint64
-	outcomes           []proof.Outcome // what is to be stated, by record
-	joined             bool            // the body is its events: see joined.go
+	outcomes           []proof.Outcome // the outcomes for the log, by record
+	joined             bool            // the body consists of the stored events: see joined.go
 }
 
-// Place says where a batch is assembled for.
+// Place describes the lane for which a batch is assembled.
 type Place struct {
 	Callback string
 	Journal  string
 	Replay   string
-	Sink     auditrelay.Sink // nil: none
+	Sink     auditrelay.Sink // nil if there is none
 	// TombstoneKey keys the digests of ids in tombstones.
 	TombstoneKey []byte
-	// Gate checks what the sink makes of the records; nil: nothing does. Their
-	// documents have passed it.
+	// Gate checks the sink's payloads; nil: no check. The documents have already passed it.
 	Gate *gate.Gate
-	// Format writes tombstones for the destination, as it wrote the documents; nil: as
-	// they are.
+	// Format formats tombstones for the destination, as it formatted the documents; nil: no
+	// format.
 	Format *format.Formatter
-	// Receipts writes the receipts of what is sealed; nil: none are.
+	// Receipts writes the receipts of the batch; nil: no receipts.
 	Receipts *receipts.Codec
-	Config   string // the digest of the callback's configuration, for receipts
-	// Proofs has the leaves of accepted events, and the salts; nil: what is stated of
-	// the batch is bound to neither.
+	Config   string // digest of the callback's configuration, for receipts
+	// Proofs has the leaves of accepted events, and the salts. If it is nil, the outcomes refer
+	// to neither.
 	Proofs *journal.Journal
 	Lane   string // the lane's id
 }
 
-// Assemble renders what of b is to be delivered, and tombstones for what was
-// set aside. A record that the sink refuses, or of which it makes what must not
-// leave, becomes a dead letter here. An error means that the sink cannot render at
-// all, or that nobody can say which record leaks; nothing of the batch is lost.
+// Assemble renders the events of b that must be delivered, and tombstones for dead-lettered and
+// discarded events. A record that the sink rejects, or whose payload the gate rejects, becomes
+// a dead letter. An error means that the sink cannot render at all, or that the leaking record
+// is unknown. Nothing of the batch is lost then.
 func Assemble(b Batch, at Place) (*Assembled, error) {
 	a := &Assembled{Batch: b}
 	if at.Sink != nil {
@@ -137,7 +136,7 @@ func Assemble(b Batch, at Place) (*Assembled, error) {
 	return a, a.state(at)
 }
 
-// render makes the payloads. It changes the outcome of what cannot be delivered.
+// render makes the payloads. It changes the outcome of events that cannot be delivered.
 func (a *Assembled) render(at Place) error {
 	r := rendering{Assembled: a, at: at, inspector: at.Gate.Inspector(), buried: map[uint64]bool{}, bare: map[uint64]bool{}}
 	for {
@@ -159,17 +158,17 @@ func (a *Assembled) render(at Place) error {
 	}
 }
 
-// rendering brings a batch through the sink's Render, with fewer records each time.
+// rendering is the state of rendering a batch. Each round passes fewer records to the sink.
 type rendering struct {
 	*Assembled
 	at        Place
 	inspector *gate.Inspector
-	buried    map[uint64]bool // tombstones that the sink refuses too
-	bare      map[uint64]bool // own records of which little is left
-	isolated  bool            // each record was rendered alone already
+	buried    map[uint64]bool // tombstones that the sink rejects too
+	bare      map[uint64]bool // own records that keep little of their content
+	isolated  bool            // each record has already been rendered alone
 }
 
-// records are what the batch delivers now, and tombstones.
+// records returns the records and tombstones that the batch delivers now.
 func (r *rendering) records() []auditrelay.Record {
 	records := make([]auditrelay.Record, 0, len(r.Judged))
 	for i := range r.Judged {
@@ -178,7 +177,7 @@ func (r *rendering) records() []auditrelay.Record {
 		case j.Outcome == auditrelay.Delivered:
 			one := record(j.Event, j.Data)
 			if r.at.Format != nil {
-				one.Mapping = nil // it is of the document before the format
+				one.Mapping = nil // the mapping only fits the document before the format
 			}
 			records = append(records, one)
 		case (j.Outcome == auditrelay.DeadLettered || j.Outcome == auditrelay.Discarded) &&
@@ -189,8 +188,8 @@ func (r *rendering) records() []auditrelay.Record {
 	return records
 }
 
-// once renders and checks a chunk. It returns the records that cannot be delivered,
-// nil where the payloads are made.
+// once renders and checks a chunk. It returns the records that cannot be delivered, or nil if
+// the payloads are complete.
 func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, error) {
 	payloads, err := render(r.at.Sink, chunk)
 	if err == nil {
@@ -209,8 +208,8 @@ func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, erro
 	}
 	refused, ok := errors.AsType[*auditrelay.RecordErrors](err)
 	if !ok && !r.isolated {
-		// The sink failed on the whole chunk without saying where: find out by
-		// rendering each record alone.
+		// The sink failed on the whole chunk and named no record. Find the bad records by
+		// rendering each one alone.
 		r.isolated = true
 		refused = isolate(r.at.Sink, chunk)
 		ok = len(refused.Records) < len(chunk.Records)
@@ -221,13 +220,12 @@ func (r *rendering) once(chunk auditrelay.Chunk) (*auditrelay.RecordErrors, erro
 	return refused, nil
 }
 
-// maxRendered bounds what a sink makes of one chunk, in bytes: it is sealed in one
-// transaction of the journal (512 MiB), together with what guests emitted (64 MiB) and what
-// is stated of the chunk. A larger one could never be sealed, and its callback would try for
-// ever.
+// maxRendered limits the size of a chunk's payloads in bytes. One journal transaction (512 MiB)
+// must hold them together with the records that guests emitted (64 MiB) and the log entries. A
+// larger chunk could never be sealed, and its callback would retry for ever.
 const maxRendered = 384 << 20
 
-// size is how many bytes payloads take in the journal, without what is stated of them.
+// size returns the bytes of the payloads in the journal, without their log entries.
 func size(payloads []auditrelay.Payload) (n int) {
 	for i := range payloads {
 		p := &payloads[i]
@@ -239,8 +237,8 @@ func size(payloads []auditrelay.Payload) (n int) {
 	return n
 }
 
-// tooLarge names the records of a chunk that do not fit into one seal: those that are too large alone, or else
-// those behind the first that fit.
+// tooLarge names the records of a chunk that do not fit into one seal: those that are too large
+// alone, or else those after the first ones that fit.
 func tooLarge(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordErrors {
 	refused, fit := new(auditrelay.RecordErrors), 0
 	for _, r := range chunk.Records {
@@ -261,14 +259,14 @@ func tooLarge(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordEr
 			refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: r.Sequence, Cause: auditrelay.CauseRender, Err: err})
 		}
 	}
-	if last := len(chunk.Records) - 1; len(refused.Records) == 0 { // together they take more than alone
+	if last := len(chunk.Records) - 1; len(refused.Records) == 0 { // together they are larger than the sum of the single ones
 		refused.Records = append(refused.Records, auditrelay.RecordError{Sequence: chunk.Records[last].Sequence, Cause: auditrelay.CauseRender,
 			Err: fmt.Errorf("the sink makes over %d bytes of its chunk: set chunk.bytes lower and replay it", maxRendered)})
 	}
 	return refused
 }
 
-// setAside takes refused records out of the chunk. It reports whether there was one.
+// setAside removes rejected records from the chunk. It reports whether it found one.
 func (r *rendering) setAside(refused *auditrelay.RecordErrors) bool {
 	bySequence := make(map[uint64]*Judged, len(r.Judged))
 	for i := range r.Judged {
@@ -280,7 +278,7 @@ func (r *rendering) setAside(refused *auditrelay.RecordErrors) bool {
 		switch {
 		case j == nil:
 		case j.Outcome == auditrelay.Delivered && j.Event.Namespace == auditrelay.NamespaceRelay && !r.bare[f.Sequence]:
-			// An own record goes on with what is left of it.
+			// An own record continues with little of its content.
 			r.bare[f.Sequence] = true
 			j.Data, j.Output = Bare(j.Event), receipts.Digest{}
 			progress = true
@@ -306,8 +304,8 @@ func render(sink auditrelay.Sink, chunk auditrelay.Chunk) (payloads []auditrelay
 	return sink.Render(chunk)
 }
 
-// recoverInto makes a panic the error of the function that defers it. The value
-// of the panic may hold event data, so only its type is told.
+// recoverInto turns a panic into the error of the deferring function. It reports only the type
+// of the panic value, since the value may contain event data.
 func recoverInto(err *error, where string) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%s panicked with a %T", where, p)
@@ -327,8 +325,8 @@ func isolate(sink auditrelay.Sink, chunk auditrelay.Chunk) *auditrelay.RecordErr
 	return refused
 }
 
-// check holds a sink to its contract: every record in exactly one payload, in
-// order. A sink that lost one here would lose it without a word.
+// check verifies the sink's contract: every record is in exactly one payload, in order. Without
+// the check, a sink could lose a record silently.
 func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloadMarks, error) {
 	taken := make([]bool, len(records))
 	seen := 0
@@ -369,8 +367,8 @@ func check(records []auditrelay.Record, payloads []auditrelay.Payload) ([]payloa
 	return marks, nil
 }
 
-// placeOf returns the place of a sequence among records, which are ordered by sequence.
-// It is likely at next.
+// placeOf returns the index of a sequence in records, which are ordered by sequence. It tries
+// next first.
 func placeOf(records []auditrelay.Record, sequence uint64, next int) (at int, ok bool) {
 	if next < len(records) && records[next].Sequence == sequence {
 		return next, true

@@ -14,25 +14,25 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Attested is how far a lane's log is signed, and published at the destination.
+// Attested says how far a lane's log is signed, and how far it is published at the destination.
 type Attested struct {
 	Size        uint64    `json:"size"`
-	Root        string    `json:"root"` // hex
+	Root        string    `json:"root"` // in hexadecimal
 	At          time.Time `json:"at"`
 	Published   uint64    `json:"published,omitempty"`
 	PublishedAt time.Time `json:"published_at,omitzero"`
 }
 
 const (
-	// maxUnsigned is how many leaves are signed at the latest, whatever the time; also
-	// the most that one bundle publishes, some 5 MiB.
+	// maxUnsigned is the maximum number of unsigned leaves, whatever the time. It is also the
+	// maximum number of leaves in one bundle, about 5 MiB.
 	maxUnsigned = 1 << 15
-	// idleRounds is how often a checkpoint is signed before it is published although
-	// it only tells the time.
+	// idleRounds is the number of checkpoints without new outcomes after which one is
+	// published.
 	idleRounds = 60
 )
 
-// attests returns whether a checkpoint is due.
+// attests reports whether a checkpoint is due.
 func (l *Lane) attests(s *step) bool {
 	if l.opts.Attest <= 0 || l.attesting {
 		return false
@@ -53,10 +53,10 @@ func (l *Lane) attests(s *step) bool {
 	return false
 }
 
-// Unattested reports whether the log has outcomes that no checkpoint tells of.
+// Unattested reports whether the log has outcomes that no checkpoint covers.
 func (l *Lane) Unattested() bool { return l.opts.Attest > 0 && l.news }
 
-// Bundles returns the numbers of the sealed bundles of proofs that are not settled, in order.
+// Bundles returns the numbers of the sealed, unsettled bundles of proofs, in order.
 func (l *Lane) Bundles() (numbers []uint64) {
 	for _, p := range l.pending {
 		if p.Proof {
@@ -66,9 +66,9 @@ func (l *Lane) Bundles() (numbers []uint64) {
 	return numbers
 }
 
-// Clock adds a leaf that tells the time to the log, in tx: the first of two steps. The
-// second, once that is durable, is Attest. accepted is the head of the log of what was
-// accepted.
+// Clock adds a leaf with the time to the log, in tx. Signing takes two steps; this is the
+// first, and Attest is the second, after the first is durable. accepted is the head of the log
+// of accepted events.
 func (l *Lane) Clock(tx *journal.Tx, now time.Time, accepted journal.AcceptedHead) error {
 	l.attesting = true
 	c := proof.Clock{Time: now.Unix(), Floor: l.Floor(), First: accepted.First, AcceptedSize: accepted.Size, AcceptedRoot: accepted.Root}
@@ -80,8 +80,8 @@ func (l *Lane) Clock(tx *journal.Tx, now time.Time, accepted journal.AcceptedHea
 	return l.state.put(tx)
 }
 
-// Attest has the log signed, stores the checkpoint in tx, and seals a bundle of what is
-// new for a sink that keeps proofs. All of the log must be durable.
+// Attest signs the log and stores the checkpoint in tx. If the sink keeps proofs, it also seals
+// a bundle of the new leaves. The whole log must be durable.
 func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.Checkpoint) ([]byte, error)) error {
 	l.attesting = false
 	id := l.journal.Identity()
@@ -121,10 +121,10 @@ func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.C
 	return l.state.put(tx)
 }
 
-// Unattest reports that Attest failed: the log is signed at the next round.
+// Unattest reports that Attest failed. The next round signs the log.
 func (l *Lane) Unattest(now time.Time) { l.attesting, l.state.Attested.At = false, now }
 
-// tells reports whether the log up to size tells more than the time since it was
+// tells reports whether the log up to size has new leaves, other than times, since it was
 // published.
 func (l *Lane) tells(name string, size uint64) (more bool, err error) {
 	err = l.journal.Entries(name, l.state.Attested.Published, size, func(_ uint64, entry []byte) error {
@@ -140,13 +140,13 @@ func (l *Lane) tells(name string, size uint64) (more bool, err error) {
 	return more, err
 }
 
-// CheckpointKey is where the last signed checkpoint of a log stands.
+// CheckpointKey is the key of the last signed checkpoint of a log.
 func CheckpointKey(log string) journal.Key { return journal.MetaKey("checkpoint/" + log) }
 
-// RotationsKey is where the records of the signer's rotations stand, a list in JSON.
+// RotationsKey is the key of the records of the signer's rotations, a list in JSON.
 var RotationsKey = journal.MetaKey("proof-rotations")
 
-// publish seals a bundle of what is new.
+// publish seals a bundle of the new leaves.
 func (l *Lane) publish(tx *journal.Tx, now time.Time, at Place, keeper auditrelay.Prover, name string, signed []byte) error {
 	a := &l.state.Attested
 	bundle, err := l.bundle(name, a.Published, a.Size, signed)
@@ -171,7 +171,7 @@ func renderProof(keeper auditrelay.Prover, proof auditrelay.Proof) (p auditrelay
 	return keeper.RenderProof(proof)
 }
 
-// bundle makes the bundle of a log's leaves from one size to another.
+// bundle builds the bundle of a log's leaves from one size to another.
 func (l *Lane) bundle(name string, from, size uint64, signed []byte) ([]byte, error) {
 	files := []proof.BundleFile{{Name: proof.CheckpointName, Data: signed}}
 	if value, ok, err := l.journal.Get(RotationsKey); err != nil {
@@ -182,7 +182,7 @@ func (l *Lane) bundle(name string, from, size uint64, signed []byte) ([]byte, er
 	first := from / proof.TileWidth * proof.TileWidth
 	entries := make([][]byte, size-first)
 	err := l.journal.Entries(name, first, size, func(index uint64, entry []byte) error {
-		entries[index-first] = append([]byte{}, entry...) // one that is erased is empty
+		entries[index-first] = append([]byte{}, entry...) // an erased entry is empty
 		return nil
 	})
 	if err != nil {
@@ -214,21 +214,22 @@ func (l *Lane) bundle(name string, from, size uint64, signed []byte) ([]byte, er
 	return proof.AppendBundle(nil, files)
 }
 
-// unpublish has what a bundle held published again: the destination does not have it.
+// unpublish marks a bundle's leaves as unpublished, since the destination does not have the
+// bundle.
 func (l *Lane) unpublish(p *pending) {
 	if p.Proof {
 		l.state.Attested.Published = min(l.state.Attested.Published, p.ProofFrom)
 	}
 }
 
-// republish has the whole log published again, at once: the destination lacks what came
-// before a bundle.
+// republish publishes the whole log again at once, since the destination lacks the bundles
+// before one.
 func (l *Lane) republish() {
 	l.state.Attested.Published, l.state.Attested.At, l.news = 0, time.Time{}, true
 }
 
-// AppendRotation adds the record of a rotation to those that are stored, in tx, unless
-// it is there.
+// AppendRotation adds the record of a rotation to the stored ones, in tx, unless it is already
+// there.
 func AppendRotation(j *journal.Journal, tx *journal.Tx, record []byte) error {
 	value, ok, err := j.Get(RotationsKey)
 	if err != nil {
@@ -252,7 +253,7 @@ func AppendRotation(j *journal.Journal, tx *journal.Tx, record []byte) error {
 	return nil
 }
 
-// CheckpointOf returns the name of the log whose last signed checkpoint stands under k.
+// CheckpointOf returns the name of the log whose last signed checkpoint has the key k.
 func CheckpointOf(k journal.Key) (log string, ok bool) {
 	_, name, _, valid := k.Split()
 	log, ok = strings.CutPrefix(name, "checkpoint/")

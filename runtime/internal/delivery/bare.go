@@ -6,8 +6,8 @@ import (
 	"auditrelay"
 )
 
-// Bare returns the data of an own record without anything that a user or the
-// configuration can fill: what is left comes from closed sets, and is an id and a time.
+// Bare returns the data of an own record without any text that a user or the configuration
+// chose. The remaining values are from closed sets, apart from an id and a time.
 func Bare(e *auditrelay.Event) []byte {
 	const masked = "***"
 	var from struct {
@@ -19,7 +19,7 @@ func Bare(e *auditrelay.Event) []byte {
 			Of      string `json:"of,omitempty"`
 		} `json:"control"`
 	}
-	_ = json.Unmarshal(e.Data, &from) // it is the relay's own; what is missing stays empty
+	_ = json.Unmarshal(e.Data, &from) // own records are always valid; a missing field stays empty
 	out := struct {
 		ID        string `json:"id"`
 		UpdatedAt string `json:"updated_at"`
@@ -33,7 +33,7 @@ func Bare(e *auditrelay.Event) []byte {
 		Control   any    `json:"control"`
 	}{ID: e.ID, UpdatedAt: from.UpdatedAt, ChangedBy: masked, Action: string(e.Action), Table: from.Table, Object: masked, Control: from.Control}
 	data, err := json.Marshal(out)
-	if err != nil { // strings alone: it cannot fail
+	if err != nil { // cannot fail: all fields are strings
 		return []byte("{}")
 	}
 	return data

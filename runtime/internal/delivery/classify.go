@@ -11,32 +11,29 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Sent is the result of one delivery attempt, with what the owner prepared for
-// it outside the lane: the sink's Split and Render are pure, but not quick.
+// Sent is the result of one delivery attempt, with the replacement that the owner prepared
+// outside the lane. The sink's Split and Render are pure, but may be slow.
 type Sent struct {
 	Number  uint64
 	Receipt auditrelay.Receipt
-	Err     error // as Sink.Deliver returned it
-	// replacement is what stands in the payload's place from now on, where it
-	// failed for good.
+	Err     error // the error of Sink.Deliver
+	// replacement replaces a payload that failed permanently.
 	replacement *replacement
 }
 
-// Replaced reports whether the payload failed for good, and what takes its place
-// is prepared.
+// Replaced reports whether the payload failed permanently and has a replacement.
 func (s *Sent) Replaced() bool { return s.replacement != nil }
 
 type replacement struct {
 	payloads []auditrelay.Payload
 	marks    []payloadMarks
-	dead     []*Judged // the records that are set aside
+	dead     []*Judged // the events that become dead letters
 	given    bool      // tombstones or a manifest that are given up
 }
 
-// Classify prepares what becomes of a payload after an attempt: nothing more where
-// it went well or may be tried again; halves, or dead letters with tombstones,
-// where it is refused for good. It does no I/O but to read from the journal, and
-// is safe to call from any goroutine.
+// Classify prepares the handling of a payload after an attempt. It prepares nothing for a
+// success or a retry. For a permanent failure it prepares halves, or dead letters with
+// tombstones. It does no I/O except reading from the journal, and is safe for concurrent use.
 func Classify(j *journal.Journal, laneID string, p auditrelay.Payload, receipt auditrelay.Receipt, err error, at Place) (Sent, error) {
 	sent := Sent{Number: p.Number, Receipt: receipt, Err: err}
 	if err == nil || !permanent(err) {
@@ -70,7 +67,7 @@ func permanent(err error) bool {
 	return kind == auditrelay.Refused || kind == auditrelay.TooLarge
 }
 
-// halve splits a refused payload in two.
+// halve splits a rejected payload in two.
 func halve(splitter auditrelay.Splitter, p auditrelay.Payload, tombstones map[uint64]bool, at Place) (*replacement, error) {
 	first, second, err := split(splitter, p)
 	var marks []payloadMarks
@@ -93,18 +90,17 @@ func halve(splitter auditrelay.Splitter, p auditrelay.Payload, tombstones map[ui
 	return &replacement{payloads: halves, marks: marks}, nil
 }
 
-// refusal is a payload that cannot be made smaller, or whose sink named the records
-// that it refuses.
+// refusal is a rejected payload that cannot be split, or whose sink named the rejected records.
 type refusal struct {
 	journal    *journal.Journal
 	laneID     string
 	payload    auditrelay.Payload
 	meta       payloadMeta
 	tombstones map[uint64]bool
-	partial    bool // the sink named them; all others are delivered
+	partial    bool // the sink named the rejected records and delivered all others
 }
 
-// replace sets the refused records aside, with tombstones.
+// replace dead-letters the rejected records and prepares their tombstones.
 func (f *refusal) replace(err error, at Place) (*replacement, error) {
 	failed, wrong := f.failed(err)
 	if wrong != nil {
@@ -118,7 +114,7 @@ func (f *refusal) replace(err error, at Place) (*replacement, error) {
 			continue // delivered
 		}
 		if f.tombstones[s] {
-			if !f.partial { // refused only for the company it was in
+			if !f.partial { // rejected only because it was in this payload
 				judged, err := tombstoned(f.journal, f.laneID, f.meta.Chunk, s)
 				if err != nil {
 					return nil, err
@@ -138,12 +134,12 @@ func (f *refusal) replace(err error, at Place) (*replacement, error) {
 		}
 	}
 	if len(r.dead) == 0 && !f.partial {
-		// Tombstones alone, and refused: there is nothing smaller to send.
+		// The destination rejected a payload of tombstones. There is nothing smaller to send.
 		r.given = true
 		return r, nil
 	}
 	if len(batch.Judged) > 0 {
-		at.Receipts = nil // the chunk has them
+		at.Receipts = nil // the chunk's frame has the receipts
 		a, err := Assemble(batch, at)
 		if err != nil {
 			return nil, err
@@ -153,13 +149,14 @@ func (f *refusal) replace(err error, at Place) (*replacement, error) {
 	return r, nil
 }
 
-// failed says which records are refused, and why.
+// failed returns the rejected records with their errors.
 func (f *refusal) failed(err error) (map[uint64]auditrelay.RecordError, error) {
 	failed := map[uint64]auditrelay.RecordError{}
 	if named, ok := errors.AsType[*auditrelay.RecordErrors](err); ok {
 		for _, r := range named.Records {
 			if !slices.Contains(f.payload.Sequences, r.Sequence) {
-				// A sink that names what was not sent cannot be believed about the rest.
+				// If a sink names records that were not in the payload, its answer about the
+				// others is unreliable.
 				return nil, fmt.Errorf("the sink's Deliver names record %d, which is not in payload %d: %w", r.Sequence, f.payload.Number, err)
 			}
 			failed[r.Sequence] = r
@@ -179,7 +176,7 @@ func (f *refusal) failed(err error) (map[uint64]auditrelay.RecordError, error) {
 	return failed, nil
 }
 
-// tombstoned tells again why a tombstone stands for the event of that sequence.
+// tombstoned returns the outcome and cause of the event behind a tombstone.
 func tombstoned(j *journal.Journal, laneID string, chunk, sequence uint64) (Judged, error) {
 	event, err := j.Event(sequence)
 	if err != nil {
@@ -230,8 +227,8 @@ func split(s auditrelay.Splitter, p auditrelay.Payload) (first, second auditrela
 	return s.Split(p)
 }
 
-// checkSplit holds a sink to its contract: two payloads, neither empty, with the
-// same records in the same order.
+// checkSplit verifies the sink's contract: two payloads, neither empty, with the same records
+// in the same order.
 func checkSplit(p auditrelay.Payload, halves []auditrelay.Payload, tombstones map[uint64]bool) ([]payloadMarks, error) {
 	marks := make([]payloadMarks, len(halves))
 	n := 0
@@ -278,7 +275,7 @@ func loadMeta(j *journal.Journal, laneID string, number uint64) (payloadMeta, ma
 	return meta, tombstones, err
 }
 
-// originOf reads the event as it was accepted.
+// originOf reads the accepted event of a sequence.
 func originOf(j *journal.Journal, laneID string, sequence uint64, dead bool) (*auditrelay.Event, error) {
 	if dead {
 		d, err := loadDeadLetter(j, laneID, sequence)

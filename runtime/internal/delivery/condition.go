@@ -23,24 +23,24 @@ const (
 	Misconfigured = "misconfigured"
 	Detached      = "detached"
 	Removed       = "removed"
-	Withholding   = "withholding" // events were set aside lately by must_not_leave
+	Withholding   = "withholding" // must_not_leave recently dead-lettered events
 )
 
-// Condition is how a lane fares.
+// Condition is the health of a lane.
 type Condition struct {
 	State     string
 	Reason    string
 	Since     time.Time
-	LastError string // empty when healthy
+	LastError string // empty if healthy
 }
 
-// Condition returns how the lane fares now.
+// Condition returns the lane's current health.
 func (l *Lane) Condition() Condition { return l.condition }
 
-// Attempts returns how many deliveries were tried and how many failed, by kind.
+// Attempts returns the number of delivery attempts, and the number of failures by kind.
 func (l *Lane) Attempts() (uint64, map[string]uint64) { return l.attempts, maps.Clone(l.failures) }
 
-// resting is the state in which nothing has failed.
+// resting returns the state of a lane on which nothing fails.
 func (l *Lane) resting(now time.Time) string {
 	switch {
 	case l.state.Removed:
@@ -72,8 +72,8 @@ func (l *Lane) turn(now time.Time, state, reason, lastError string) {
 	l.condition.State, l.condition.Reason, l.condition.LastError = state, reason, lastError
 }
 
-// recover ends a failure's state, once nothing fails any more: while one payload
-// is retried, others that go well do not make the lane healthy.
+// recover ends the state of a failure once nothing fails any more. While one payload is
+// retried, successes of others do not make the lane healthy.
 func (l *Lane) recover(now time.Time) {
 	if l.takeTries > 0 || now.Before(l.holdUntil) {
 		return
@@ -86,13 +86,13 @@ func (l *Lane) recover(now time.Time) {
 	l.turn(now, l.resting(now), l.restingReason(now), "")
 }
 
-// note counts a failure that was dealt with: the state stays.
+// note counts a handled failure; the state does not change.
 func (l *Lane) note(now time.Time, err error) {
 	l.holdUntil = time.Time{}
 	l.turn(now, l.resting(now), l.restingReason(now), errorText(err))
 }
 
-// fail counts a failure that holds the lane up.
+// fail counts a failure that blocks the lane.
 func (l *Lane) fail(now time.Time, kind string, err error) {
 	l.failures[kind]++
 	state := Degraded
@@ -107,13 +107,13 @@ func (l *Lane) fail(now time.Time, kind string, err error) {
 	}
 	text := errorText(err)
 	if held := l.condition.State; state == Degraded && now.Before(l.holdUntil) && (held == AuthError || held == Misconfigured) {
-		l.turn(now, held, l.condition.Reason, text) // which is why nothing is tried
+		l.turn(now, held, l.condition.Reason, text) // this state is why the lane tries nothing
 		return
 	}
 	l.turn(now, state, text, text)
 }
 
-// retryLater plans the next attempt of p.
+// retryLater schedules the next attempt of p.
 func (l *Lane) retryLater(now time.Time, p *pending, err error) {
 	p.failing = true
 	kind := auditrelay.KindOf(err)
@@ -131,19 +131,19 @@ func (l *Lane) retryLater(now time.Time, p *pending, err error) {
 	}
 }
 
-// hold has nothing delivered before a time; it never cuts another hold short.
+// hold stops deliveries until a time. It never shortens another hold.
 func (l *Lane) hold(until time.Time) {
 	if until.After(l.holdUntil) {
 		l.holdUntil = until
 	}
 }
 
-// longestAsked bounds what a destination may ask for, so that a Retry-After of a
-// year is no outage of a year.
+// longestAsked limits the pause that a destination may ask for, so that a Retry-After of a year
+// does not cause an outage of a year.
 const longestAsked = time.Hour
 
-// pause draws the time before the next attempt: full jitter, at least what the
-// destination asked for.
+// pause draws the time until the next attempt: full jitter, but at least what the destination
+// asked for.
 func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
 	ceiling := l.opts.Backoff.Initial
 	for range min(tries-1, 40) {
@@ -156,19 +156,18 @@ func (l *Lane) pause(tries int, asked time.Duration) time.Duration {
 	return max(time.Duration(l.random.Int64N(int64(ceiling)+1)), min(asked, longestAsked))
 }
 
-// SetPaused stops the lane, or lets it go on with an empty reason; events are
-// retained.
+// SetPaused pauses the lane, or resumes it if reason is empty. Events are retained.
 func (l *Lane) SetPaused(tx *journal.Tx, now time.Time, reason string) error {
 	l.state.Paused = reason
 	if reason == "" {
-		l.state.Leaked = time.Time{} // whoever resumes has seen it
+		l.state.Leaked = time.Time{} // the operator who resumes has seen the alert
 	}
 	return l.set(tx, now)
 }
 
-// SetDetached gives up what is sealed and has the lane skip what comes, or judge
-// again with an empty reason. What is on its way to the destination ends with its
-// attempt: delivered, or given up too.
+// SetDetached gives up sealed payloads and makes the lane skip events. An empty reason makes it
+// process events again. A payload that is being sent ends with its attempt: as delivered or
+// given up.
 func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
 	switch {
 	case reason == "":
@@ -185,8 +184,8 @@ func (l *Lane) SetDetached(tx *journal.Tx, now time.Time, reason string) error {
 	return l.set(tx, now)
 }
 
-// GiveUp gives up what a detached lane still holds sealed. The action that asked for
-// it is done with it.
+// GiveUp gives up the sealed payloads that a detached lane still has. It completes the action
+// GiveUp.
 func (l *Lane) GiveUp(tx *journal.Tx, now time.Time) error {
 	if l.state.Detached == "" {
 		return nil
@@ -197,8 +196,8 @@ func (l *Lane) GiveUp(tx *journal.Tx, now time.Time) error {
 	return l.state.put(tx)
 }
 
-// giveUpSealed gives up all payloads of a detached lane but those on their way, and
-// leaves word of them for the next manifest.
+// giveUpSealed gives up all payloads of a detached lane except those being sent, and stores
+// amendments for the next manifest.
 func (l *Lane) giveUpSealed(tx *journal.Tx, now time.Time) error {
 	for _, p := range l.pending {
 		if !p.busy {
@@ -215,7 +214,7 @@ func (l *Lane) giveUpSealed(tx *journal.Tx, now time.Time) error {
 	return nil
 }
 
-// givable reports whether a payload waits that a detached lane gives up.
+// givable reports whether a payload waits that a detached lane must give up.
 func (l *Lane) givable() bool {
 	return slices.ContainsFunc(l.pending, func(p *pending) bool { return !p.busy })
 }
@@ -227,7 +226,7 @@ func (l *Lane) set(tx *journal.Tx, now time.Time) error {
 	return l.state.put(tx)
 }
 
-// Retry forgets all pauses, so that what waits is tried at once.
+// Retry cancels all pauses, so that waiting work is tried at once.
 func (l *Lane) Retry() {
 	l.holdUntil, l.takeAfter = time.Time{}, time.Time{}
 	for _, p := range l.pending {
@@ -235,9 +234,9 @@ func (l *Lane) Retry() {
 	}
 }
 
-// RemoveLane gives up what the lane of s holds: it becomes skipped. Dead letters
-// stay until they are discarded; those on their way to the destination are no
-// longer.
+// RemoveLane gives up the events of the lane of s, which become skipped. Dead letters stay
+// until an operator discards them. Dead letters in sealed payloads become plain dead letters
+// again.
 func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) error {
 	l, err := Open(j, s, Options{}, nil)
 	if err != nil {
@@ -258,7 +257,7 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 		if err != nil {
 			return fmt.Errorf("encode what callback %s gave up: %w", s.LaneName(), err)
 		}
-		tx.SetPlain(journal.ChunkKey(s.ID, s.Cursor), record) // it is about many periods, and tells of no event
+		tx.SetPlain(journal.ChunkKey(s.ID, s.Cursor), record) // covers many periods and contains no event data
 	}
 	if end > s.Cursor {
 		if err := l.stateRange(tx, s.Cursor, end, auditrelay.Skipped); err != nil {
@@ -272,8 +271,8 @@ func RemoveLane(j *journal.Journal, tx *journal.Tx, s *State, now time.Time) err
 	return l.state.put(tx)
 }
 
-// giveUp removes all sealed payloads that are not on their way and returns how many
-// events they held. Dead letters in them are dead letters again.
+// giveUp removes all sealed payloads that are not being sent, and returns the number of their
+// events. Dead letters in them become plain dead letters again.
 func (l *Lane) giveUp(tx *journal.Tx, now time.Time, cause auditrelay.Cause, why string) (events uint64, err error) {
 	var back []uint64
 	for _, p := range slices.Clone(l.pending) {

@@ -13,8 +13,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// deadLetter is an event that was set aside. Its header stays after it was
-// resolved, for explain; its data does not.
+// deadLetter is a dead letter. After it is resolved, its header stays for explain, but its data
+// does not.
 type deadLetter struct {
 	Sequence   uint64                `json:"sequence"`
 	Namespace  string                `json:"namespace"`
@@ -33,20 +33,20 @@ type deadLetter struct {
 	Error    string           `json:"error,omitempty"`
 	Attempts int              `json:"attempts"`
 
-	// Replaying: an operator asked for it to be judged again. Sealed: it was, and
-	// waits for delivery.
+	// Replaying: an operator requested a replay. Sealed: it was processed again and waits for
+	// delivery.
 	Replaying bool `json:"replaying,omitempty"`
 	Sealed    bool `json:"sealed,omitempty"`
-	// Resolved is how it ended after all; Pending while it is a dead letter.
+	// Resolved is its final outcome; Pending while it is a dead letter.
 	Resolved auditrelay.Outcome `json:"resolved"`
-	Payload  uint64             `json:"payload,omitempty"` // in which it was delivered
-	By       string             `json:"by,omitempty"`      // who discarded it or had it replayed
-	Job      string             `json:"job,omitempty"`     // of the replay by filter that gave it again
+	Payload  uint64             `json:"payload,omitempty"` // the payload that delivered it
+	By       string             `json:"by,omitempty"`      // who discarded or replayed it
+	Job      string             `json:"job,omitempty"`     // the job of the replay by filter
 
-	data []byte // the event as accepted
+	data []byte // the accepted event
 }
 
-// queued reports whether the dead letter waits to be judged again.
+// queued reports whether the dead letter waits for processing.
 func (d *deadLetter) queued() bool {
 	return d.Resolved == auditrelay.Pending && d.Replaying && !d.Sealed
 }
@@ -61,15 +61,15 @@ func newDeadLetter(j *Judged, now time.Time) *deadLetter {
 	return d
 }
 
-// again records that the event was set aside once more.
+// again records that the event became a dead letter once more.
 func (d *deadLetter) again(j *Judged, now time.Time) {
 	d.At, d.Cause, d.Filter, d.Reason, d.Error = now, j.Cause, j.Filter, j.Reason, errorText(j.Err)
 	d.Attempts++
 	d.Replaying, d.Sealed = false, false
 }
 
-// errorText bounds what is kept of an error. Its cause stands at the end: what is too
-// long is cut in the middle.
+// errorText limits the length of an error's text. The cause is at the end, so a long text is
+// cut in the middle.
 func errorText(err error) string {
 	if err == nil {
 		return ""
@@ -82,7 +82,7 @@ func errorText(err error) string {
 	return text
 }
 
-// event gives the dead letter's event back.
+// event returns the dead letter's event.
 func (d *deadLetter) event() *auditrelay.Event {
 	return &auditrelay.Event{Namespace: d.Namespace, ID: d.ID, Sequence: d.Sequence, Received: d.Received,
 		Time: d.Time, TimeFrom: d.TimeFrom, Action: d.Action, Provenance: d.Provenance, Emission: d.Emission, Data: d.data}
@@ -95,7 +95,7 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	}
 	value := []byte{0}
 	if d.queued() {
-		value[0] = 1 // so that Open finds what is queued without decoding all
+		value[0] = 1 // lets Open find queued dead letters without decoding all
 	}
 	value = binary.AppendUvarint(value, uint64(len(header)))
 	value = append(value, header...)
@@ -106,7 +106,7 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 		l.state.DeadFloor = min(l.state.DeadFloor, d.Sequence)
 	}
 	open, resolved := journal.DeadLetterKey(l.state.ID, d.Sequence), journal.ResolvedKey(l.state.ID, d.Sequence)
-	if d.Resolved != auditrelay.Pending { // lists read no more of it
+	if d.Resolved != auditrelay.Pending { // the header is enough for lists
 		tx.Delete(open)
 		open = resolved
 	}
@@ -114,7 +114,7 @@ func (l *Lane) putDeadLetter(tx *journal.Tx, d *deadLetter) error {
 	return nil
 }
 
-// splitDeadLetter takes a stored value apart, into what describes it and the event's data.
+// splitDeadLetter splits a stored value into the header and the event's data.
 func splitDeadLetter(value []byte) (meta, data []byte, err error) {
 	if len(value) == 0 {
 		return nil, nil, fmt.Errorf("malformed dead letter: %w", journal.ErrCorrupt)
@@ -127,7 +127,7 @@ func splitDeadLetter(value []byte) (meta, data []byte, err error) {
 	return value[used : used+int(n)], value[used+int(n):], nil
 }
 
-// decodeDeadLetter is splitDeadLetter, decoded; data stays part of the value.
+// decodeDeadLetter is splitDeadLetter, and decodes the header. data stays a part of the value.
 func decodeDeadLetter(value []byte) (*deadLetter, error) {
 	meta, data, err := splitDeadLetter(value)
 	if err != nil {
@@ -141,7 +141,7 @@ func decodeDeadLetter(value []byte) (*deadLetter, error) {
 	return d, nil
 }
 
-// loadDeadLetter reads one, nil if there is none.
+// loadDeadLetter reads a dead letter, or returns nil if there is none.
 func loadDeadLetter(j *journal.Journal, laneID string, sequence uint64) (*deadLetter, error) {
 	value, ok, err := j.Get(journal.DeadLetterKey(laneID, sequence))
 	if err == nil && !ok {
@@ -157,9 +157,9 @@ func (l *Lane) scanDeadLetters(after uint64, fn func(*deadLetter) error) error {
 	return scanDeadLetters(l.journal, l.state.ID, after, fn)
 }
 
-// scanDeadLetters calls fn for every unresolved dead letter above after, and for those
-// that an earlier program resolved, but not for erased ones, which were resolved before.
-// The data is valid in fn only.
+// scanDeadLetters calls fn for every unresolved dead letter with a sequence above after. It
+// also calls fn for those that an older program resolved, but not for erased ones, which were
+// resolved before. The data is valid only during fn.
 func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*deadLetter) error) error {
 	from, to := journal.DeadLetterKey(laneID, after+1), journal.DeadLetterKey(laneID, ^uint64(0))
 	return j.ScanAll(from, to, func(_ journal.Key, value []byte, erased bool) error {
@@ -174,7 +174,7 @@ func scanDeadLetters(j *journal.Journal, laneID string, after uint64, fn func(*d
 	})
 }
 
-// resolve moves a dead letter's event to the outcome that it reached after all.
+// resolve moves a dead letter's event to its final outcome.
 func (l *Lane) resolve(d *deadLetter, o auditrelay.Outcome, now time.Time) {
 	d.Resolved, d.At, d.Replaying, d.Sealed = o, now, false, false
 	if l.resolved == nil {
@@ -186,22 +186,22 @@ func (l *Lane) resolve(d *deadLetter, o auditrelay.Outcome, now time.Time) {
 	l.state.Counts.add(o, 1)
 }
 
-// dequeue takes dead letters off the queue of what is to be judged again.
+// dequeue removes dead letters from the queue.
 func (l *Lane) dequeue(gone map[uint64]bool) {
 	if len(gone) > 0 {
 		l.deadQueue = slices.DeleteFunc(l.deadQueue, func(s uint64) bool { return gone[s] })
 	}
 }
 
-// The bounds of one transaction over dead letters.
+// The limits of one transaction with dead letters.
 const (
 	maxDeadPerCall   = 10_000
 	maxDeadBytesCall = 16 << 20
 )
 
-// ReplayDead has dead letters above after judged again by the filters as they
-// are now: those named, or all. It takes them in order up to a bound per call and
-// returns which, and where the next call goes on; 0: there are no more.
+// ReplayDead queues dead letters above after for processing with the current filters: the named
+// ones, or all. One call queues a limited number, in order, and returns which. next is the
+// after of the next call, or 0 at the end.
 func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after uint64) (changed []uint64, next uint64, err error) {
 	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
 		if d.Replaying {
@@ -215,9 +215,8 @@ func (l *Lane) ReplayDead(tx *journal.Tx, by string, sequences []uint64, after u
 	return changed, next, err
 }
 
-// DiscardDead gives dead letters up, as ReplayDead chooses them. One that is
-// being judged again, or is on its way to the destination, stays, and so does an own
-// record of the relay, unless the callback was removed.
+// DiscardDead discards dead letters, selected as for ReplayDead. It keeps those that are being
+// processed or sent, and own records unless the callback was removed.
 func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences []uint64, after uint64) (changed []uint64, next uint64, err error) {
 	gone := map[uint64]bool{}
 	next, err = l.changeDead(sequences, after, func(d *deadLetter) error {
@@ -240,11 +239,11 @@ func (l *Lane) DiscardDead(tx *journal.Tx, now time.Time, by string, sequences [
 	return changed, next, l.state.put(tx)
 }
 
-// changeDead calls fn for the unresolved dead letters above after, for those
-// named or for all, in order, until a bound is met; next is 0 at the end.
+// changeDead calls fn for the unresolved dead letters above after, named or all, in order, up
+// to a limit. next is 0 at the end.
 //
-// Where it goes through all, and resolves them, the floor follows: what was discarded is
-// not read again by the next list.
+// If it processes all and resolves them, it raises the floor, so that the next list does not
+// read discarded ones again.
 func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter) error) (next uint64, err error) {
 	count, bytes := 0, 0
 	after = max(after, max(l.state.DeadFloor, 1)-1)
@@ -280,7 +279,7 @@ func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter)
 		if err != nil {
 			break
 		}
-		after = s // a sequence that is named twice is one
+		after = s // a sequence that is named twice counts once
 	}
 	if err == errStop {
 		return next, nil
@@ -288,12 +287,12 @@ func (l *Lane) changeDead(sequences []uint64, after uint64, fn func(*deadLetter)
 	return 0, err
 }
 
-// DeadEvents reads the events of dead letters that an action named, in their order, no
-// further one once their Data exceeds maxBytes, none of another period than the first,
-// and at least one. handled is how many of the sequences that covers: what was resolved
-// meanwhile is left out.
+// DeadEvents reads the events of the dead letters that an action named, in order and at least
+// one. It stops before the first event of another period, and once Data exceeds maxBytes.
+// handled is the number of sequences that this covers, including dead letters resolved
+// meanwhile, which it omits.
 func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes int64) (events []auditrelay.Event, handled int, err error) {
-	size, end := int64(0), uint64(0) // end is that of the first one's period
+	size, end := int64(0), uint64(0) // end is the end of the first one's period
 	for i, s := range sequences {
 		d, err := loadDeadLetter(j, laneID, s)
 		if err != nil {
@@ -313,9 +312,9 @@ func DeadEvents(j *journal.Journal, laneID string, sequences []uint64, maxBytes 
 	return events, len(sequences), nil
 }
 
-// DeadLetter is one unresolved dead letter, for those who list them.
+// DeadLetter is one unresolved dead letter, for lists.
 type DeadLetter struct {
-	Event     auditrelay.Event // as accepted; with its data from FindDeadLetter alone
+	Event     auditrelay.Event // the accepted event; only FindDeadLetter sets its data
 	At        time.Time
 	Cause     auditrelay.Cause
 	Filter    string
@@ -330,8 +329,8 @@ func (d *deadLetter) public() DeadLetter {
 		Error: d.Error, Attempts: d.Attempts, Replaying: d.Replaying}
 }
 
-// DeadLetters lists the unresolved dead letters of a lane whose sequence is above
-// after, without their data, at most limit; 0, or more than 10,000, is 10,000.
+// DeadLetters lists the unresolved dead letters of a lane with a sequence above after, without
+// their data, at most limit. A limit of 0 or above 10,000 means 10,000.
 func DeadLetters(j *journal.Journal, s *State, after uint64, limit int) ([]DeadLetter, error) {
 	var list []DeadLetter
 	if limit <= 0 || limit > maxDeadPerCall {
@@ -353,8 +352,8 @@ func DeadLetters(j *journal.Journal, s *State, after uint64, limit int) ([]DeadL
 	return list, err
 }
 
-// EachDead calls fn with the sequence of each unresolved dead letter, in order, until it
-// returns false. It decodes none but those that an earlier program resolved.
+// EachDead calls fn with the sequence of each unresolved dead letter, in order, until fn
+// returns false. It decodes only those that an older program resolved.
 func EachDead(j *journal.Journal, s *State, fn func(sequence uint64) bool) error {
 	from, to := journal.DeadLetterKey(s.ID, max(s.DeadFloor, 1)), journal.DeadLetterKey(s.ID, ^uint64(0))
 	unresolved := fmt.Appendf(nil, `"resolved":%q`, auditrelay.Pending.String())
@@ -366,7 +365,7 @@ func EachDead(j *journal.Journal, s *State, fn func(sequence uint64) bool) error
 		if err != nil {
 			return err
 		}
-		if !bytes.Contains(meta, unresolved) { // no text of its has that: quotes are escaped there
+		if !bytes.Contains(meta, unresolved) { // no text contains this, since quotes are escaped
 			if d, err := decodeDeadLetter(value); err != nil || d.Resolved != auditrelay.Pending {
 				return err
 			}
@@ -382,7 +381,8 @@ func EachDead(j *journal.Journal, s *State, fn func(sequence uint64) bool) error
 	return err
 }
 
-// FindDeadLetter returns the unresolved dead letter of that sequence.
+// FindDeadLetter returns the unresolved dead letter of a sequence. The result is false if there
+// is none.
 func FindDeadLetter(j *journal.Journal, laneID string, sequence uint64) (DeadLetter, bool, error) {
 	d, err := loadDeadLetter(j, laneID, sequence)
 	if err != nil || d == nil || d.Resolved != auditrelay.Pending {

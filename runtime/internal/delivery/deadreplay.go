@@ -8,23 +8,23 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// errMore ends a scan that is to go on later.
+// errMore ends a scan that the next call continues.
 var errMore = errors.New("more")
 
 // Giving is one step of a replay of dead letters by filter.
 type Giving struct {
-	Job   string // its id
+	Job   string // the job's id
 	By    string
-	After uint64 // only sequences above it
-	Last  uint64 // and not above this one
-	Limit int    // at most so many
-	// Match chooses. The event's data is valid during the call only.
+	After uint64 // selects sequences above this one
+	Last  uint64 // selects sequences up to this one
+	Limit int    // maximum number
+	// Match selects dead letters. The event's data is valid only during the call.
 	Match func(*DeadLetter) bool
 }
 
-// Give has matching dead letters judged again, in order. It returns how many, and the
-// After of the next step; 0: the job is through. A dead letter that is being replayed
-// already is passed by.
+// Give queues matching dead letters for processing, in order. It returns their number, and the
+// After of the next step, or 0 if the job is finished. It skips dead letters that are already
+// being replayed.
 func (l *Lane) Give(tx *journal.Tx, g Giving) (n int, next uint64, err error) {
 	looked, bytes := 0, 0
 	err = l.scanDeadLetters(g.After, func(d *deadLetter) error {
@@ -58,9 +58,8 @@ func (l *Lane) Give(tx *journal.Tx, g Giving) (n int, next uint64, err error) {
 	return n, 0, err
 }
 
-// TakeBack takes dead letters that a job gave out of the queue of what is to be judged
-// again, above after, and returns as Give does. What is being judged, or is on its way to
-// the destination, goes on.
+// TakeBack removes dead letters of a job from the queue, above after, and returns values as
+// Give does. Those that are being processed or sent continue.
 func (l *Lane) TakeBack(tx *journal.Tx, job string, after uint64) (n int, next uint64, err error) {
 	gone := map[uint64]bool{}
 	for _, sequence := range slices.Sorted(slices.Values(l.deadQueue)) {
@@ -90,8 +89,8 @@ func (l *Lane) TakeBack(tx *journal.Tx, job string, after uint64) (n int, next u
 	return n, 0, nil
 }
 
-// CountDead counts the dead letters that a replay with that choice would give again, and
-// returns the highest sequence of all dead letters.
+// CountDead counts the dead letters that a replay with this Match would queue, and returns the
+// highest sequence of all dead letters.
 func CountDead(j *journal.Journal, laneID string, match func(*DeadLetter) bool) (n, last uint64, err error) {
 	err = scanDeadLetters(j, laneID, 0, func(d *deadLetter) error {
 		if d.Resolved != auditrelay.Pending {

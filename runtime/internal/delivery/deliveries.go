@@ -13,32 +13,32 @@ import (
 
 // The states of a delivery, that is, of one payload.
 const (
-	Waiting   = "waiting" // sealed; not tried yet since start, or its failure is over
+	Waiting   = "waiting" // sealed; not tried since the start, or no longer failing
 	Sending   = "sending"
-	Failing   = "failing" // its last attempt failed; it is tried again
+	Failing   = "failing" // its last attempt failed; the relay will retry
 	Settled   = "delivered"
-	Replaced  = "replaced" // refused for good: By took its place, if anything did
+	Replaced  = "replaced" // permanently rejected; the payloads in By replaced it, if any
 	GaveUp    = "given_up" // the callback was detached or removed
 	Forgotten = "erased"   // its period was erased
 )
 
-// Delivery is one payload on its way, or what is kept of it afterwards.
+// Delivery is one payload, undelivered or settled.
 type Delivery struct {
 	Number      uint64
 	State       string
 	Manifest    bool
-	Dead        bool // replays dead letters
+	Dead        bool // contains replayed dead letters
 	Key         string
-	First, Last uint64 // the range of its records' sequences
-	Attempts    int    // since start, or until it was settled
+	First, Last uint64 // the records' first and last sequence
+	Attempts    int    // number since the start, or until the payload was settled
 
-	// While it is sealed.
+	// Set while it is sealed.
 	Events, Tombstones uint64
 	Size               int64
-	Oldest             time.Time // received time of its oldest record
-	NextTry            time.Time // zero where it waits for no time
+	Oldest             time.Time // when the relay received the oldest record
+	NextTry            time.Time // zero if the next attempt does not depend on time
 
-	// Afterwards.
+	// Set once it is settled.
 	At                    time.Time
 	Location, Version     string
 	Duplicate, Unverified bool
@@ -47,14 +47,14 @@ type Delivery struct {
 	By                    []uint64
 }
 
-// Live is what only a running lane knows of a sealed payload.
+// Live is the state of a sealed payload that only a running lane knows.
 type Live struct {
 	State    string
 	Attempts int
 	NextTry  time.Time
 }
 
-// Live returns what the lane knows of its sealed payloads, by number.
+// Live returns the live state of the sealed payloads, by number.
 func (l *Lane) Live() map[uint64]Live {
 	live := make(map[uint64]Live, len(l.pending))
 	for _, p := range l.pending {
@@ -70,13 +70,13 @@ func (l *Lane) Live() map[uint64]Live {
 	return live
 }
 
-// maxLooked bounds how many payloads one call of Deliveries looks at.
+// maxLooked limits the number of payloads that one call of Deliveries reads.
 const maxLooked = 10_000
 
-// Deliveries lists a lane's payloads below a number (0: all), newest first: at most limit
-// for which keep says so, and only sealed ones if sealed. next is where the next call goes on,
-// 0 at the end; a call may return fewer than limit, even none, before the end. live is
-// Lane.Live of a running lane. What was settled costs nothing where it is not asked for.
+// Deliveries lists a lane's payloads below a number (0: all), newest first. It returns at most
+// limit that keep accepts, and only sealed ones if sealed is set. next is the below of the next
+// call, or 0 at the end. A call may return fewer than limit, even none, before the end. live is
+// Lane.Live of a running lane. With sealed, settled payloads cost nothing.
 func Deliveries(j *journal.Journal, s *State, live map[uint64]Live, sealed bool, below uint64, limit int, keep func(*Delivery) bool) (list []Delivery, next uint64, err error) {
 	if below == 0 || below > s.Number {
 		below = s.Number + 1
@@ -97,7 +97,7 @@ func Deliveries(j *journal.Journal, s *State, live map[uint64]Live, sealed bool,
 				return nil, 0, err
 			}
 		}
-		if !found { // go on where there is something
+		if !found { // skip to the next existing payload
 			if below, err = newestBelow(j, s, waiting, sealed, below); err != nil || below == 0 {
 				return list, 0, err
 			}
@@ -132,8 +132,8 @@ func sealedBelow(j *journal.Journal, s *State, live map[uint64]Live, below uint6
 	return numbers, err
 }
 
-// newestBelow returns one more than the greatest number below one of which something is kept,
-// 0 if there is none.
+// newestBelow returns one more than the highest number below a given one that has a stored
+// payload or receipt, or 0 if there is none.
 func newestBelow(j *journal.Journal, s *State, waiting []uint64, sealed bool, below uint64) (uint64, error) {
 	newest := uint64(0)
 	if i, _ := slices.BinarySearch(waiting, below); i > 0 {
@@ -144,7 +144,7 @@ func newestBelow(j *journal.Journal, s *State, waiting []uint64, sealed bool, be
 	}
 	k, _, ok, err := j.Last(journal.ReceiptKey(s.ID, newest), journal.ReceiptKey(s.ID, below))
 	if errors.Is(err, journal.ErrErased) {
-		ok, err = true, nil // the key comes along
+		ok, err = true, nil // the key contains the number
 	}
 	if err != nil || !ok {
 		return newest, err
@@ -153,7 +153,7 @@ func newestBelow(j *journal.Journal, s *State, waiting []uint64, sealed bool, be
 	return max(newest, n+1), nil
 }
 
-// FindDelivery returns one payload of a lane; ok is false if nothing is kept of it.
+// FindDelivery returns one payload of a lane. ok is false if nothing about it is stored.
 func FindDelivery(j *journal.Journal, s *State, live map[uint64]Live, number uint64) (d Delivery, ok bool, err error) {
 	value, ok, err := j.Get(journal.PayloadKey(s.ID, number))
 	if err == nil && ok {

@@ -9,9 +9,10 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// SkipErased passes over the events from the cursor up to, not including, to: the key
-// of their period was destroyed, and nobody can judge them any more. The lane began, or
-// a replay was asked for, after that. The action that asked for them is done with.
+// SkipErased skips the events from the cursor up to but not including to. The key of their
+// period was destroyed, so nobody can process them. This happens only if the lane started, or
+// its replay was requested, after the erasure. It completes the action that requested these
+// events.
 func (l *Lane) SkipErased(tx *journal.Tx, now time.Time, to uint64) error {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
@@ -43,23 +44,24 @@ func (l *Lane) SkipErased(tx *journal.Tx, now time.Time, to uint64) error {
 	return l.state.put(tx)
 }
 
-// Held is what a lane still needs of a period.
+// Held says what a lane still needs of a period.
 type Held struct {
-	Waiting uint64 // events that have no outcome yet and are not sealed
-	Sealed  bool   // payloads that are not settled, or what manifests have to tell
+	Waiting uint64 // events without an outcome that are not sealed
+	Sealed  bool   // whether there are unsettled payloads or unsent amendments
 	Dead    []uint64
 }
 
-// Nothing reports whether the lane needs nothing of it but, maybe, its dead letters.
+// Nothing reports whether the lane needs nothing of the period, except possibly its dead
+// letters.
 func (h *Held) Nothing() bool { return h.Waiting == 0 && !h.Sealed }
 
-// maxHeldDead bounds Held.Dead; there may be more.
+// maxHeldDead limits Held.Dead; there may be more.
 const maxHeldDead = 100_000
 
-// HoldsOf returns what the lane of s needs of a period. While no callback is configured
-// and no replay begins, a lane that needs nothing of a period never needs anything of
-// it again: its cursor does not go back, and what is sealed comes from beyond it or from
-// what is held here. It is read in that order, so that nothing is missed that moves on
+// HoldsOf returns what the lane of s needs of a period. The caller must ensure that no callback
+// is configured and no replay starts meanwhile. Then a lane that needs nothing of a period
+// never needs it again: its cursor does not go back, and it seals only events after the cursor
+// or events counted here. HoldsOf reads in that order, so that it misses nothing that moves on
 // meanwhile.
 func HoldsOf(j *journal.Journal, s *State, p journal.Period) (Held, error) {
 	var h Held

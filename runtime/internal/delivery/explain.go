@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Ending is where one event is on one lane.
+// Ending is the state of one event on one lane.
 type Ending struct {
 	Assigned  bool
 	Outcome   auditrelay.Outcome
@@ -27,55 +27,56 @@ type Ending struct {
 	Attempts  int
 	At        time.Time
 	Tombstone bool
-	// The destination had the payload already; under its key it had something that was
-	// not compared.
+	// Duplicate: the destination already had the payload. Unverified: it had data under the
+	// payload's key, which was not compared.
 	Duplicate, Unverified bool
 
-	// Payloads are those that held the event, from the first to the last that took
-	// another's place.
+	// Payloads contained the event: first the original one, then its replacements in order.
 	Payloads []uint64
 
-	givenUp bool // the payload that held it was
+	givenUp bool // the payload with the event was given up
 }
 
-// Explainer looks up where events are on one lane. Those of one chunk share what it reads:
-// ask in the order of their sequences. What changes meanwhile may be missed.
+// Explainer looks up the state of events on one lane. Events of one chunk share its reads, so
+// ask in order of sequence. It may miss concurrent changes.
 type Explainer struct {
 	journal  *journal.Journal
 	state    *State
-	chunk    chunkRecord // the last one that was read; To 0: none
+	chunk    chunkRecord // the last one that was read; To is 0 if there is none
 	runs     []run
-	payloads map[uint64]heldPayload // of the chunk's events
+	payloads map[uint64]heldPayload // payloads of the chunk's events
 }
 
-// heldPayload is what there is of a payload: its receipt once it is settled, else its key.
+// heldPayload is what is stored about a payload: its receipt if it is settled, otherwise its
+// key.
 type heldPayload struct {
 	settled *receipt
 	key     string
-	gone    bool // nothing is kept of it
+	gone    bool // nothing is stored about it
 }
 
-// NewExplainer returns one for the lane of s.
+// NewExplainer returns an Explainer for the lane of s.
 func NewExplainer(j *journal.Journal, s *State) *Explainer {
 	return &Explainer{journal: j, state: s}
 }
 
-// Explain looks up where e is on the lane of s.
+// Explain returns the state of e on the lane of s.
 func Explain(j *journal.Journal, s *State, e *auditrelay.Event) (Ending, error) {
 	return NewExplainer(j, s).Explain(e)
 }
 
-// load reads the chunk that a taken sequence lies in; ok is false where nothing of that
-// stretch was assigned, or it is erased.
+// load reads the chunk that contains a processed sequence. ok is false if no event of that
+// range was assigned, or if the chunk was erased.
 func (x *Explainer) load(sequence uint64) (ok bool, err error) {
 	if x.chunk.From <= sequence && sequence < x.chunk.To {
 		return true, nil
 	}
 	s := x.state
-	// What was taken has a record, whatever class of events the lane receives now.
+	// Every processed range has a chunk record, even if the lane now receives another class of
+	// events.
 	_, value, ok, err := x.journal.Last(journal.ChunkKey(s.ID, s.Start), journal.ChunkKey(s.ID, sequence+1))
 	if errors.Is(err, journal.ErrErased) {
-		return false, nil // a chunk of another period, and so it ends before the event
+		return false, nil // a chunk of another period, so it ends before the event
 	}
 	if err != nil || !ok {
 		return false, err
@@ -97,7 +98,7 @@ func (x *Explainer) load(sequence uint64) (ok bool, err error) {
 	return true, nil
 }
 
-// Explain looks up where e is on the lane.
+// Explain returns the state of e on the lane.
 func (x *Explainer) Explain(e *auditrelay.Event) (Ending, error) {
 	var end Ending
 	s := x.state
@@ -134,7 +135,7 @@ func (x *Explainer) Explain(e *auditrelay.Event) (Ending, error) {
 	return end, end.amend(x, e.Sequence)
 }
 
-// payload reads what there is of a payload.
+// payload reads what is stored about a payload.
 func (x *Explainer) payload(number uint64) (p heldPayload, err error) {
 	if p, ok := x.payloads[number]; ok {
 		return p, nil
@@ -154,7 +155,7 @@ func (x *Explainer) payload(number uint64) (p heldPayload, err error) {
 		if err != nil {
 			return p, err
 		}
-		p.gone = !ok // its receipt is beyond retention
+		p.gone = !ok // retention removed its receipt
 		var meta payloadMeta
 		if ok {
 			if err := json.Unmarshal(value, &meta); err != nil {
@@ -169,7 +170,7 @@ func (x *Explainer) payload(number uint64) (p heldPayload, err error) {
 	return p, nil
 }
 
-// follow finds the payload that holds the event now, through replacements.
+// follow follows replacements to the payload that contains the event now.
 func (end *Ending) follow(x *Explainer, number, sequence uint64) error {
 	end.Tombstone = end.Outcome == auditrelay.DeadLettered || end.Outcome == auditrelay.Discarded
 	for {
@@ -226,8 +227,8 @@ func bounds(j *journal.Journal, s *State, number uint64) (first, last uint64, er
 	return b.First, b.Last, json.Unmarshal(value, &b)
 }
 
-// amend takes in what became of the event after its seal: refused by the
-// destination, discarded or replayed as a dead letter.
+// amend adds what happened to the event after its seal: the destination rejected it, or it was
+// discarded or replayed as a dead letter.
 func (end *Ending) amend(x *Explainer, sequence uint64) error {
 	d, err := loadDeadLetter(x.journal, x.state.ID, sequence)
 	if err != nil || d == nil {

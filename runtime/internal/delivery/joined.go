@@ -9,15 +9,15 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// A payload whose body is the stored events of its records, each followed by a line feed,
-// is sealed without its body: the journal has these bytes already, keeps them as long as
-// the payload is pending (see Lane.Floor), and never changes them. The sink's code has no
-// part in making them again. A checksum guards the result.
+// If a payload's body consists of the stored events of its records, each followed by a line
+// feed, the seal does not store the body. The journal already has these bytes, keeps them while
+// the payload is pending (see Lane.Floor), and never changes them. The body is rebuilt without
+// the sink's code, and a checksum guards the result.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// joins reports whether the body of p is its records' stored events, line by line. Dead
-// letters are not held by Floor, so a replay of them never is.
+// joins reports whether the body of p consists of its records' stored events, one a line. It is
+// false for a replay of dead letters, since Floor does not protect them.
 func (a *Assembled) joins(p *auditrelay.Payload) bool {
 	if a.dead() || scattered(p.Sequences) {
 		return false
@@ -33,9 +33,9 @@ func (a *Assembled) joins(p *auditrelay.Payload) bool {
 	return all && len(rest) == 0
 }
 
-// leastRun is how many events without a gap a payload has to have for each read that makes
-// its body again. One of events here and there, as a condition leaves them, would take a
-// read for each at every attempt, which on a server is a round trip.
+// leastRun is the minimum average number of consecutive events for each read that rebuilds a
+// body. Scattered events, for example after a condition, would need one read each at every
+// attempt. On a server each read is a round trip.
 const leastRun = 16
 
 func scattered(sequences []uint64) bool {
@@ -48,18 +48,18 @@ func scattered(sequences []uint64) bool {
 	return runs > 1+len(sequences)/leastRun
 }
 
-// asStored reports whether what is delivered is the event's own memory.
+// asStored reports whether the delivered data is the event's own memory.
 func asStored(j *Judged) bool {
 	return len(j.Data) > 0 && len(j.Data) == len(j.Event.Data) && &j.Data[0] == &j.Event.Data[0]
 }
 
-// joinStep bounds how many events are read at a time.
+// joinStep limits the events that are read at a time.
 const (
 	joinStep      = 1024
 	joinStepBytes = 1 << 20
 )
 
-// joinEvents makes the body of such a payload.
+// joinEvents rebuilds the body of a joined payload.
 func joinEvents(j *journal.Journal, meta *payloadMeta, sequences []uint64) ([]byte, error) {
 	body := bytes.NewBuffer(make([]byte, 0, meta.Size))
 	for len(sequences) > 0 {

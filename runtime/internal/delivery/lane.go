@@ -10,13 +10,13 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Options are what a lane's owner may change between two runs.
+// Options are the parameters that a lane's owner may change between two runs.
 type Options struct {
-	Sink        auditrelay.Sink // nil: none
-	Concurrency int             // deliveries at a time; 1: in order
-	InFlight    int             // sealed chunks that may be undelivered
+	Sink        auditrelay.Sink // nil if there is none
+	Concurrency int             // maximum parallel deliveries; 1: in order
+	InFlight    int             // maximum number of sealed, undelivered chunks
 
-	// Attest is how often the log of what was delivered is signed; 0: never.
+	// Attest is the interval between signatures of the log of delivered records; 0: never.
 	Attest time.Duration
 
 	Chunk   auditrelay.Chunking
@@ -24,12 +24,12 @@ type Options struct {
 	Retain  auditrelay.Retain
 }
 
-// The pause between attempts while a destination refuses us as a whole: slow and
-// steady, since only an operator can mend it.
+// The pause between attempts while a destination rejects everything. It is long and constant,
+// since only an operator can fix the cause.
 const stallPause = time.Minute
 
-// Lane is one callback's machine, or one replay's. It is not safe for concurrent
-// use, except Load.
+// Lane is the state machine of one callback or one replay. It is not safe for concurrent use,
+// except Load.
 type Lane struct {
 	journal *journal.Journal
 	opts    Options
@@ -38,75 +38,76 @@ type Lane struct {
 
 	pending []*pending // sealed and not settled, by number
 	taking  bool
-	blocked bool // holds more than retain allows, and retain says block
+	blocked bool // the lane exceeds retain, and retain says block
 
-	firstSeen time.Time // when the oldest untaken event was seen, zero if none
-	takeAfter time.Time // after a failed take
+	firstSeen time.Time // when the oldest event of the next chunk was seen; zero if there is none
+	takeAfter time.Time // no take before this time, after a failed take
 	takeTries int
-	dueTo     uint64    // events before it wait for no more, whatever is taken first
-	shrink    int       // how often the next chunk is halved, for want of space
-	holdUntil time.Time // no delivery before, after a failure of the destination as a whole
+	dueTo     uint64    // events before it are taken without further waiting
+	shrink    int       // number of times that the next chunk is halved, since space is short
+	holdUntil time.Time // no delivery before this time, after a failure of the whole destination
 
-	deadQueue []uint64        // dead letters to be judged again
-	deadTaken map[uint64]bool // those among them that are being judged
+	deadQueue []uint64        // dead letters to process again
+	deadTaken map[uint64]bool // those of them that are being processed
 
-	retained time.Time // when retain last set events aside
+	retained time.Time // when retain last dead-lettered events
 
 	attesting bool // between Clock and Attest
 	hurried   bool // see Hurry
-	news      bool // the log has more than the time since it was signed
+	news      bool // the log has new leaves, other than times, since it was signed
 
-	tree     *journal.Tree                 // the log of what was delivered; nil until it is needed
-	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next: it may not be durable yet
+	tree     *journal.Tree                 // the log of delivered records; nil until it is needed
+	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next, which may not be durable yet
 
-	tried *Tried // nil: no rollout is under way
+	tried *Tried // nil if no rollout is in progress
 
 	condition Condition
 	attempts  uint64
 	failures  map[string]uint64
 }
 
-// pending is one sealed payload that is not settled.
+// pending is one sealed, unsettled payload.
 type pending struct {
 	payloadMeta
 	busy     bool
 	failing  bool      // its last attempt failed
-	after    time.Time // no attempt before
+	after    time.Time // no attempt before this time
 	attempts int
-	stated   bool // what stands beside it is the log's
-	fresh    bool // sealed since the lane was opened: attempts are all that there were
+	stated   bool // the log owns the payload's stored statement
+	fresh    bool // sealed since the lane was opened, so attempts counts all attempts
 }
 
-// tried reports whether there may have been more attempts than so many.
+// tried reports whether there may have been more attempts than the given number.
 func (p *pending) tried(more int) bool { return !p.fresh || p.attempts > more }
 
-// payloadMeta is what is durable about a sealed payload besides its body.
+// payloadMeta is the durable state of a sealed payload besides its body.
 type payloadMeta struct {
 	Number     uint64            `json:"number"`
 	Chunk      uint64            `json:"chunk"` // the chunk's From
 	Manifest   bool              `json:"manifest,omitempty"`
-	Dead       bool              `json:"dead,omitempty"` // replays dead letters
+	Dead       bool              `json:"dead,omitempty"` // contains replayed dead letters
 	Key        string            `json:"key"`
 	Headers    map[string]string `json:"headers,omitempty"`
 	Digest     string            `json:"digest,omitempty"`
-	Records    []byte            `json:"records"` // encodeSequences
+	Records    []byte            `json:"records"` // written by encodeSequences
 	First      uint64            `json:"first"`
 	Last       uint64            `json:"last"`
 	Events     uint64            `json:"events"`
 	Tombstones uint64            `json:"tombstones,omitempty"`
 	Size       int64             `json:"size"`
-	Oldest     time.Time         `json:"oldest"`           // received time of the oldest record
+	Oldest     time.Time         `json:"oldest"`           // when the relay received the oldest record
 	Origin     uint64            `json:"origin,omitempty"` // the payload that this one replaces
-	Of         uint64            `json:"of,omitempty"`     // of a manifest: a sequence of the period that it is about
-	// Proof: a bundle of proofs, which is a manifest as far as nothing else is said, of
-	// the leaves from ProofFrom on.
+	Of         uint64            `json:"of,omitempty"`     // for a manifest: a sequence in its period
+	// Proof: the payload is a bundle of proofs of the leaves from ProofFrom on. Unless stated
+	// otherwise, it is handled like a manifest.
 	Proof     bool   `json:"proof,omitempty"`
 	ProofFrom uint64 `json:"proof_from,omitempty"`
-	// Joined is the CRC-32C of a body that is not stored: see joined.go. nil: it is.
+	// Joined is the CRC-32C of a body that is not stored (see joined.go); nil: the body is
+	// stored.
 	Joined *uint32 `json:"joined,omitempty"`
 }
 
-// of returns a sequence of the period that the payload is about.
+// of returns a sequence in the payload's period.
 func (m *payloadMeta) of() uint64 {
 	if m.Manifest {
 		return m.Of
@@ -114,7 +115,7 @@ func (m *payloadMeta) of() uint64 {
 	return m.First
 }
 
-// receipt is what is kept of a payload once it is settled.
+// receipt is what is stored about a settled payload.
 type receipt struct {
 	Number     uint64    `json:"number"`
 	Key        string    `json:"key"`
@@ -126,27 +127,26 @@ type receipt struct {
 	At         time.Time `json:"at"`
 	First      uint64    `json:"first"`
 	Last       uint64    `json:"last"`
-	Error      string    `json:"error,omitempty"`    // why it was replaced or given up
+	Error      string    `json:"error,omitempty"`    // why the payload was replaced or given up
 	By         []uint64  `json:"by,omitempty"`       // the payloads that replaced it
-	GivenUp    bool      `json:"given_up,omitempty"` // undelivered, when the callback was removed or detached
-	// Cause of GivenUp; empty in records of before callbacks that are detached gave up
-	// anything: operator.
+	GivenUp    bool      `json:"given_up,omitempty"` // given up when the callback was removed or detached
+	// Cause is the cause of GivenUp. Records of older versions lack it; it is then operator.
 	Cause auditrelay.Cause `json:"cause,omitempty"`
 }
 
-// chunkRecord is what is durable about a sealed chunk.
+// chunkRecord is the durable state of a sealed chunk.
 type chunkRecord struct {
 	From     uint64    `json:"from"`
 	To       uint64    `json:"to"`
 	At       time.Time `json:"at"`
-	Number   uint64    `json:"number"` // of its first payload
+	Number   uint64    `json:"number"` // number of its first payload
 	Payloads int       `json:"payloads"`
 	Runs     []byte    `json:"runs,omitempty"`
-	// Skipped: all of the range was given up when the callback was removed.
+	// Skipped: the whole range was given up when the callback was removed.
 	Skipped bool `json:"skipped,omitempty"`
 }
 
-// Create makes the state of a new lane that begins at start and puts it into tx.
+// Create puts the state of a new lane that starts at start into tx.
 func Create(j *journal.Journal, tx *journal.Tx, s State, start uint64, now time.Time) (*State, error) {
 	s.Version = stateVersion
 	s.Start, s.Cursor, s.Created = start, start, now
@@ -164,8 +164,8 @@ func Create(j *journal.Journal, tx *journal.Tx, s State, start uint64, now time.
 	return &s, s.put(tx)
 }
 
-// freeID finds an id that no lane has: a callback that took over another's lane
-// has that one's id, and the name may be given anew.
+// freeID returns an id that no lane has. A name may be in use as an id: a callback that was
+// renamed keeps its old id, and its old name can be used again.
 func freeID(j *journal.Journal, name string) (string, error) {
 	states, err := States(j)
 	if err != nil {
@@ -182,14 +182,13 @@ func freeID(j *journal.Journal, name string) (string, error) {
 	return id, nil
 }
 
-// Revive makes a removed callback's lane its own again when the name is
-// configured once more. Its dead letters, its accounts and the numbers of its
-// payloads go on; it starts at start, but not before where it was given up, since
-// what is before has an outcome. Replay gives that again.
+// Revive restores the lane of a removed callback whose name is configured again. Its dead
+// letters, accounts and payload numbers continue. It starts at start, but not before the point
+// where it was given up, since earlier events have an outcome. Replay can process those again.
 func (s *State) Revive(j *journal.Journal, tx *journal.Tx, start uint64, receives auditrelay.Receives, digest string, now time.Time) error {
 	s.Removed, s.Paused, s.Detached, s.DetachedFrom, s.Changed = false, "", "", 0, now
 	s.Receives, s.Digest = receives, digest
-	if start > s.Cursor { // what came in between is not assigned
+	if start > s.Cursor { // events in between are not assigned
 		l := Lane{journal: j, state: *s}
 		if err := l.stateRange(tx, s.Cursor, start, auditrelay.Pending); err != nil {
 			return err
@@ -212,7 +211,7 @@ func bytesAt(head journal.Head, sequence uint64) uint64 {
 	return uint64(float64(head.Bytes) * float64(sequence-1) / float64(head.Next-1))
 }
 
-// rebase sets Base so that what is assigned equals what was taken and what waits.
+// rebase sets Base so that the number of assigned events equals taken events plus backlog.
 func (s *State) rebase(j *journal.Journal) error {
 	head := j.Head()
 	waiting, err := j.Count(s.Cursor, s.end(head.Next))
@@ -228,7 +227,7 @@ func (s *State) rebase(j *journal.Journal) error {
 	return nil
 }
 
-// Configure adapts a stored state to the configuration that it is run with now.
+// Configure adapts a stored state to the current configuration.
 func (s *State) Configure(j *journal.Journal, tx *journal.Tx, receives auditrelay.Receives, digest string) error {
 	if s.Receives == receives && s.Digest == digest {
 		return nil
@@ -243,7 +242,7 @@ func (s *State) Configure(j *journal.Journal, tx *journal.Tx, receives auditrela
 	return s.put(tx)
 }
 
-// end is where the lane's events end while the journal's head is at next.
+// end returns where the lane's events end while the journal's head is at next.
 func (s *State) end(next uint64) uint64 {
 	if s.Replay != nil {
 		return min(s.Replay.To, next)
@@ -251,7 +250,7 @@ func (s *State) end(next uint64) uint64 {
 	return next
 }
 
-// Open loads a lane from what is durable. random paces retries.
+// Open loads a lane from its durable state. random is the source of jitter for retries.
 func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, error) {
 	l := &Lane{journal: j, opts: o, random: random, state: *s, failures: map[string]uint64{}}
 	l.opts.defaults()
@@ -274,7 +273,7 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	l.order()
 	first, end := journal.DeadLetterKey(s.ID, s.DeadFloor), journal.DeadLetterKey(s.ID, ^uint64(0))
 	err = j.ScanAll(first, end, func(k journal.Key, value []byte, _ bool) error {
-		// What is erased waits for nothing.
+		// An erased dead letter does not wait for processing.
 		if len(value) > 0 && value[0] == 1 {
 			_, _, sequence, _ := k.Split()
 			l.deadQueue = append(l.deadQueue, sequence)
@@ -284,7 +283,7 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	if err != nil {
 		return nil, err
 	}
-	// Whether the alert still stands is found out at the next step.
+	// The next step determines whether the alert still applies.
 	l.condition = Condition{State: l.resting(s.Leaked), Reason: l.restingReason(s.Leaked), Since: s.Created}
 	if !s.Changed.IsZero() {
 		l.condition.Since = s.Changed
@@ -292,8 +291,8 @@ func Open(j *journal.Journal, s *State, o Options, random *rand.Rand) (*Lane, er
 	return l, l.readLog()
 }
 
-// readLog finds out whether a replay's log tells more than is signed. It may have ended just
-// before the program: nothing else would have the last of it signed.
+// readLog determines whether a replay's log has unsigned outcomes. The replay may have ended
+// just before the program, and nothing else would sign its last outcomes.
 func (l *Lane) readLog() error {
 	if l.state.Replay == nil || l.opts.Attest <= 0 || l.state.Log != l.journal.Identity().Incarnation {
 		return nil
@@ -314,9 +313,8 @@ func (o *Options) defaults() {
 	o.Chunk, o.Backoff = o.Chunk.WithDefaults(), o.Backoff.WithDefaults()
 }
 
-// Reopen loads the lane anew from what is durable, after a transaction that was
-// not committed. What is known since start stays: the counts of attempts, and how
-// often a take has failed.
+// Reopen loads the lane from its durable state after a failed transaction. It keeps what is
+// counted since the start: the attempts, and the number of failed takes.
 func (l *Lane) Reopen() (*Lane, error) {
 	s, err := LoadState(l.journal, l.state.LaneName())
 	if err != nil {
@@ -333,11 +331,11 @@ func (l *Lane) Reopen() (*Lane, error) {
 	return fresh, nil
 }
 
-// State returns a copy of what is durable about the lane.
+// State returns a copy of the lane's durable state.
 func (l *Lane) State() State { return l.state }
 
-// Floor is the first sequence that the lane may still need: nothing from here on
-// may be forgotten.
+// Floor returns the first sequence that the lane may still need. Nothing from there on may be
+// removed.
 func (l *Lane) Floor() uint64 {
 	floor := l.state.Cursor
 	for _, p := range l.pending {
@@ -348,11 +346,10 @@ func (l *Lane) Floor() uint64 {
 	return floor
 }
 
-// Blocked reports whether the lane holds more than it may and new events are to
-// be refused.
+// Blocked reports whether the lane exceeds its limit, so that new events must be rejected.
 func (l *Lane) Blocked() bool { return l.blocked }
 
-// Done reports whether a replay has brought all its events to an outcome.
+// Done reports whether all events of a replay have an outcome.
 func (l *Lane) Done() bool { return l.ended() && !l.Unattested() }
 
 func (l *Lane) ended() bool {
@@ -377,8 +374,8 @@ func (l *Lane) remove(number uint64) {
 	}
 }
 
-// Load reads a sealed payload as it is to be sent. Safe for concurrent use with
-// the lane's other methods; the caller owns the result.
+// Load reads a sealed payload as it must be sent. It is safe for concurrent use with the lane's
+// other methods. The caller owns the result.
 func Load(j *journal.Journal, laneID string, number uint64) (auditrelay.Payload, error) {
 	value, ok, err := j.Get(journal.PayloadKey(laneID, number))
 	if err == nil && !ok {

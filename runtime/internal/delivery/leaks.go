@@ -9,11 +9,10 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// leaks checks what the sink made of a chunk and names the records by which
-// something would leave that must not, nil where there is none. Where a payload
-// holds several records, each is rendered alone to find out whose it is: that
-// works for every format, and takes no sink's word. An error means that nobody
-// can be blamed, and nothing of the chunk may leave.
+// leaks checks the payloads that the sink made of a chunk, and names the records that leak; nil
+// if there are none. If a payload contains several records, leaks renders each alone to find
+// the leaking ones. This works for every format and does not rely on the sink. An error means
+// that the leaking record is unknown, so the chunk must not be sent.
 func leaks(inspector *gate.Inspector, sink auditrelay.Sink, chunk auditrelay.Chunk, payloads []auditrelay.Payload) (*auditrelay.RecordErrors, error) {
 	if inspector == nil {
 		return nil, nil
@@ -51,14 +50,14 @@ func leaks(inspector *gate.Inspector, sink auditrelay.Sink, chunk auditrelay.Chu
 	return found, nil
 }
 
-// withheld is the error of a chunk, or a payload, that nobody can be blamed for.
+// withheld is the error of a chunk or payload whose leaking record is unknown.
 func withheld(err error) error {
 	return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured,
 		Err: fmt.Errorf("what the sink made is held back, and no single record is to blame: %w", err)}
 }
 
-// blame adds a record to those found, if err is a leak that is its fault. A
-// tombstone holds nothing of an event's, and so nothing is its fault.
+// blame adds a record to found if err is a leak in it. A tombstone contains no event data, so
+// it cannot leak.
 func blame(found *auditrelay.RecordErrors, r *auditrelay.Record, err error) {
 	leak, ok := errors.AsType[*gate.Leak](err)
 	if !ok || r.Tombstone {
@@ -67,7 +66,7 @@ func blame(found *auditrelay.RecordErrors, r *auditrelay.Record, err error) {
 	found.Records = append(found.Records, auditrelay.RecordError{Sequence: r.Sequence, Cause: leak.Cause, Err: leak})
 }
 
-// alone renders one record by itself and checks what comes of it.
+// alone renders one record alone and checks the result.
 func alone(inspector *gate.Inspector, sink auditrelay.Sink, chunk auditrelay.Chunk, r auditrelay.Record) error {
 	chunk.Records = []auditrelay.Record{r}
 	payloads, err := render(sink, chunk)
@@ -82,11 +81,11 @@ func alone(inspector *gate.Inspector, sink auditrelay.Sink, chunk auditrelay.Chu
 	return nil
 }
 
-// quiet is how long after the last leak a lane counts as withholding: an alert
-// that came and went with every chunk would be none.
+// quiet is how long a lane counts as withholding after its last leak. Otherwise the alert would
+// come and go with every chunk.
 const quiet = time.Hour
 
-// leaked notes that events of a chunk were set aside by must_not_leave.
+// leaked records that must_not_leave dead-lettered events of a chunk.
 func (l *Lane) leaked(now time.Time, judged []Judged) {
 	for i := range judged {
 		if judged[i].Cause == auditrelay.CauseLeak {
@@ -96,7 +95,7 @@ func (l *Lane) leaked(now time.Time, judged []Judged) {
 	}
 }
 
-// withholding reports whether the alert still stands.
+// withholding reports whether the alert still applies.
 func (l *Lane) withholding(now time.Time) bool {
 	return !l.state.Leaked.IsZero() && now.Before(l.state.Leaked.Add(quiet))
 }

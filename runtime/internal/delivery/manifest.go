@@ -9,16 +9,15 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// maxAmendments bounds one manifest.
+// maxAmendments limits one manifest.
 const maxAmendments = 1000
 
 func (s *State) amendmentKey(number uint64) journal.Key {
 	return journal.MetaKey(fmt.Sprintf("amendment/%s/%020d", s.ID, number))
 }
 
-// amend stores what replaced a payload until a manifest tells it. It stands in a
-// record of its own, since one bad chunk can make thousands. of is a sequence of its
-// payload's period.
+// amend stores the replacement of a payload until a manifest contains it. It has its own
+// record, since one bad chunk can cause thousands. of is a sequence in the payload's period.
 func (l *Lane) amend(tx *journal.Tx, of uint64, a auditrelay.Amendment) error {
 	value, err := json.Marshal(a)
 	if err != nil {
@@ -50,14 +49,12 @@ func (l *Lane) takeAmendments(tx *journal.Tx) ([]auditrelay.Amendment, error) {
 	if err != nil && err != errStop {
 		return nil, err
 	}
-	// What was stored in a transaction that is not committed yet is not seen here,
-	// and stays counted.
+	// Amendments of a transaction that is not committed yet are not read here and stay counted.
 	l.state.Amends -= len(amends)
 	return amends, nil
 }
 
-// SealAmendments writes a manifest that only tells what replaced refused
-// payloads.
+// SealAmendments writes a manifest that contains only the replacements of rejected payloads.
 func (l *Lane) SealAmendments(tx *journal.Tx, now time.Time, at Place) error {
 	before := l.state.Amends
 	m := auditrelay.Manifest{From: l.state.Cursor, To: l.state.Cursor}
@@ -65,13 +62,13 @@ func (l *Lane) SealAmendments(tx *journal.Tx, now time.Time, at Place) error {
 		return err
 	}
 	if l.state.Amends == before {
-		l.state.Amends = 0 // there are none: do not ask for ever
+		l.state.Amends = 0 // there are none, so do not request this action again
 	}
 	return l.state.put(tx)
 }
 
-// sealManifest writes the manifest of what was just sealed, with what has
-// replaced earlier payloads since the last one, where the sink keeps manifests.
+// sealManifest writes the manifest of the current seal, if the sink keeps manifests. It
+// includes the replacements of earlier payloads since the last manifest.
 func (l *Lane) sealManifest(tx *journal.Tx, m auditrelay.Manifest, at Place, s sealing) error {
 	amends, err := l.takeAmendments(tx)
 	if err != nil {
@@ -100,13 +97,13 @@ func (l *Lane) sealManifest(tx *journal.Tx, m auditrelay.Manifest, at Place, s s
 	return nil
 }
 
-// originsOf gathers records by where they came from, in the order of the first of each. A
-// record extends its origin's range if the one before it is of the same origin.
+// originsOf groups records by origin, in the order of each origin's first record. A record
+// extends its origin's range if the previous record has the same origin.
 func originsOf(records []auditrelay.Record) (all []auditrelay.ManifestOrigin) {
 	type origin struct{ namespace, source, principal string }
 	index := map[origin]int{}
 	var before origin
-	at := -1 // of before, in all
+	at := -1 // index of the previous record's origin in all
 	for i := range records {
 		r := &records[i]
 		from := origin{r.Namespace, r.Source, r.Principal}

@@ -8,41 +8,40 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// ActionKind is what a lane wants done.
+// ActionKind is the kind of an action that a lane requests.
 type ActionKind uint8
 
 const (
-	// Wait: nothing before Until (zero: until something happens).
+	// Wait: do nothing before Until. If Until is zero, wait until something happens.
 	Wait ActionKind = iota
-	// Take the range that starts at From: read at most Events and Bytes, judge,
-	// assemble and seal.
+	// Take the range that starts at From: read at most Events and Bytes, then filter, assemble
+	// and seal.
 	Take
-	// TakeUnjudged is Take without filters: every event ends as Outcome.
+	// TakeUnjudged is Take without filters: every event ends as Outcome says.
 	TakeUnjudged
-	// TakeDead judges the dead letters Sequences again.
+	// TakeDead processes the dead letters in Sequences again.
 	TakeDead
 	// Deliver payload Number.
 	Deliver
-	// Detach: retain says so; call SetDetached.
+	// Detach: retain requires it; call SetDetached.
 	Detach
-	// GiveUp: the lane is detached and holds something sealed; call GiveUp.
+	// GiveUp: the lane is detached and still has sealed payloads; call GiveUp.
 	GiveUp
-	// Attest: the log is to be signed; commit Clock, then Attest.
+	// Attest: the log must be signed; commit Clock, then Attest.
 	Attest
-	// Amend: no chunk is coming that would tell what replaced refused payloads;
-	// call SealAmendments.
+	// Amend: no chunk is due whose manifest could contain the amendments; call SealAmendments.
 	Amend
 )
 
-// Action is one thing that a lane wants done. Until it is reported back, Next
-// does not ask for it again.
+// Action is one thing that a lane's owner must do. Next does not return it again until the
+// owner has reported the result.
 type Action struct {
 	Kind      ActionKind
 	Until     time.Time
-	From, To  uint64 // To bounds what may be taken
+	From, To  uint64 // To limits the range
 	Events    int
-	Bytes     int64 // of a take: the bound; of a delivery: the payload's size
-	Waiting   int64 // Take: about how many bytes wait
+	Bytes     int64 // for a take, the limit; for a delivery, the payload's size
+	Waiting   int64 // Take: approximate size of the backlog
 	Unjudged  Unjudged
 	Before    time.Time // TakeUnjudged: only events received before it, if set
 	Sequences []uint64
@@ -53,12 +52,12 @@ type Action struct {
 type Unjudged uint8
 
 const (
-	Retained Unjudged = iota // dead-lettered by retain
-	Skip                     // the lane is detached
+	Retained Unjudged = iota // retain dead-letters them
+	Skip                     // they are skipped because the lane is detached
 )
 
-// Next returns what to do now. oldest is the received time of the event at the
-// cursor, zero where there is none or it is not known.
+// Next returns the next action. oldest is the received time of the event at the cursor; zero if
+// there is none or it is unknown.
 func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 	l.resolved = nil
 	if l.state.Removed {
@@ -103,22 +102,22 @@ func (l *Lane) Next(now time.Time, head journal.Head, oldest time.Time) Action {
 type step struct {
 	now     time.Time
 	head    journal.Head
-	end     uint64 // of the lane's events
-	backlog uint64 // from the cursor to the end
+	end     uint64 // the end of the lane's events
+	backlog uint64 // number of events from the cursor to the end
 	wake    time.Time
 }
 
-// at notes a time at which the answer may change.
+// at records a time at which the answer may change.
 func (s *step) at(t time.Time) {
 	if t.After(s.now) && (s.wake.IsZero() || t.Before(s.wake)) {
 		s.wake = t
 	}
 }
 
-// wait is the answer where there is nothing to do before the earliest noted time.
+// wait returns the action to wait until the earliest recorded time.
 func (s *step) wait() Action { return Action{Kind: Wait, Until: s.wake} }
 
-// measure finds out what waits, and since when.
+// measure determines the backlog and its age.
 func (l *Lane) measure(s *step) {
 	if s.end > l.state.Cursor {
 		s.backlog = s.end - l.state.Cursor
@@ -127,14 +126,14 @@ func (l *Lane) measure(s *step) {
 	case s.backlog == 0:
 		l.firstSeen = time.Time{}
 		if l.state.Replay == nil {
-			l.state.Bytes = s.head.Bytes // was an estimate; here it is known
+			l.state.Bytes = s.head.Bytes // replaces the estimate, since the exact value is known here
 		}
 	case l.firstSeen.IsZero():
 		l.firstSeen = s.now
 	}
 }
 
-// retain acts where the lane holds more than it may. Wait: nothing is to be done.
+// retain returns an action if the lane exceeds its retain limits, otherwise Wait.
 func (l *Lane) retain(s *step, oldest time.Time) Action {
 	over, excess, when := l.over(s, oldest)
 	if !over {
@@ -152,8 +151,8 @@ func (l *Lane) retain(s *step, oldest time.Time) Action {
 	if s.backlog == 0 || l.taking {
 		return Action{}
 	}
-	// Each time leaves a payload of tombstones behind: while the destination takes
-	// none, a few large ones rather than many small.
+	// Each round leaves a payload of tombstones. While the destination accepts none, a few
+	// large ones are better than many small ones.
 	if paced := l.retained.Add(retainPause); !l.room() && s.now.Before(paced) && excess < int64(l.opts.Chunk.Bytes) {
 		s.at(paced)
 		return Action{}
@@ -161,15 +160,14 @@ func (l *Lane) retain(s *step, oldest time.Time) Action {
 	l.retained = s.now
 	a := l.take(TakeUnjudged, s, Retained)
 	if excess > 0 {
-		a.Bytes = min(a.Bytes, excess) // no more than is too much
+		a.Bytes = min(a.Bytes, excess) // no more than the excess
 	} else {
 		a.Before = s.now.Add(-l.opts.Retain.Age)
 	}
 	return a
 }
 
-// nextChunk takes dead letters that are to be judged again, or the next chunk. Wait:
-// neither is due.
+// nextChunk takes queued dead letters or the next chunk. It returns Wait if neither is due.
 func (l *Lane) nextChunk(s *step) Action {
 	if l.taking || s.backlog == 0 && len(l.deadQueue) == 0 || !l.room() {
 		return Action{}
@@ -194,7 +192,7 @@ func (l *Lane) nextChunk(s *step) Action {
 	return Action{}
 }
 
-// closed reports whether the chunk at the cursor is to wait for no more events.
+// closed reports whether the chunk at the cursor must not wait for more events.
 func (l *Lane) closed(s *step) bool {
 	if l.state.Cursor < l.dueTo || s.backlog >= uint64(l.opts.Chunk.Events) || l.state.Replay != nil ||
 		s.head.Bytes >= l.state.Bytes+uint64(l.opts.Chunk.Bytes) {
@@ -218,15 +216,15 @@ func (l *Lane) take(kind ActionKind, s *step, u Unjudged) Action {
 		Events: l.opts.Chunk.Events, Bytes: l.chunkBytes(), Waiting: waiting, Unjudged: u}
 }
 
-// maxShrink brings the largest chunk that can be configured down to one event.
+// maxShrink halvings reduce the largest configurable chunk to one event.
 const maxShrink = 20
 
-// chunkBytes bounds the next chunk. What the journal has no room for is tried in
-// halves: delivering a little makes room for more, and a chunk that never fits
-// would wait for ever.
+// chunkBytes limits the size of the next chunk. If the journal has no room for a chunk, the
+// lane tries halves. Each small delivery frees space, while a chunk that never fits would wait
+// for ever.
 func (l *Lane) chunkBytes() int64 { return max(int64(l.opts.Chunk.Bytes)>>l.shrink, 1) }
 
-// Hurry closes the chunk that is being waited for, whatever its age: for a drain.
+// Hurry closes the current chunk regardless of its age, for a drain.
 func (l *Lane) Hurry() { l.firstSeen, l.hurried = time.Unix(0, 0), true }
 
 // room reports whether another chunk may be sealed.
@@ -242,7 +240,7 @@ func (l *Lane) room() bool {
 	return chunks < l.opts.InFlight
 }
 
-// deliverable returns the payload to send next, nil if none may be sent now.
+// deliverable returns the payload to send next, or nil if none can be sent now.
 func (l *Lane) deliverable(s *step) *pending {
 	if s.now.Before(l.holdUntil) {
 		s.at(l.holdUntil)
@@ -257,7 +255,7 @@ func (l *Lane) deliverable(s *step) *pending {
 	if busy >= l.opts.Concurrency {
 		return nil
 	}
-	undelivered := false // data of the chunk that the loop is at
+	undelivered := false // the current chunk has undelivered data
 	chunk := uint64(0)
 	for _, p := range l.pending {
 		if !p.Manifest {
@@ -266,36 +264,36 @@ func (l *Lane) deliverable(s *step) *pending {
 		switch {
 		case p.busy:
 		case p.Manifest && undelivered && chunk == p.Chunk:
-			// A manifest tells of what is there: it waits for its chunk's payloads.
+			// A manifest describes delivered payloads, so it waits for those of its chunk.
 		case s.now.Before(p.after):
 			s.at(p.after)
 		default:
 			return p
 		}
 		if l.opts.Concurrency == 1 {
-			return nil // in order: nothing overtakes the first
+			return nil // in order: no payload may overtake the first
 		}
 	}
 	return nil
 }
 
-// retainPause is the least time between two rounds of retain on a lane whose
-// destination takes nothing.
+// retainPause is the minimum time between two rounds of retain on a lane whose destination
+// accepts nothing.
 const retainPause = time.Minute
 
-// held returns the bytes of sealed payloads that count for retain.
+// held returns the size of sealed payloads that count for retain.
 func (l *Lane) held() (bytes int64) {
 	for _, p := range l.pending {
-		if p.Events > 0 { // tombstones alone: retain's own, in place of what it set aside
+		if p.Events > 0 { // otherwise it has only tombstones, which retain itself created
 			bytes += p.Size
 		}
 	}
 	return bytes
 }
 
-// over reports whether the lane holds more than retain allows, by how many bytes
-// (0: it is the age); if not, when its age may reach the bound. A replay holds
-// old events by its nature, and nothing is retained for it.
+// over reports whether the lane exceeds its retain limits, and by how many bytes (0 if the age
+// exceeds its limit). If it does not, when is the time at which the age may reach the limit. A
+// replay contains old events, so retain does not apply to it.
 func (l *Lane) over(s *step, oldest time.Time) (over bool, excess int64, when time.Time) {
 	if l.state.Replay != nil {
 		return false, 0, time.Time{}

@@ -6,14 +6,14 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// An attempt that ended without an answer, or whose answer was lost in a crash, may have
-// succeeded. As long as its payload is retried that does not matter. When the payload is
-// given up or replaced, its log states that it is at the destination with these bytes, or
-// not at all: whoever verifies the destination finds nothing there that no leaf tells of.
+// An attempt without a response may have succeeded, and so may one whose response was lost in a
+// crash. This does not matter while the payload is retried. When the payload is given up or
+// replaced, the log states that the destination has exactly these bytes or nothing. So every
+// object at the destination has a leaf in the log.
 
-// stateGivenUp states that the events of a payload are skipped. Those that have a
-// tombstone in it, or are dead letters, have their outcome without it. If there was an
-// attempt, the payload may have arrived: that is stated too.
+// stateGivenUp states that the events of a payload are skipped. Events with a tombstone in the
+// payload and dead letters have a separate outcome. If there was an attempt, stateGivenUp also
+// states that the payload may have arrived.
 func (l *Lane) stateGivenUp(tx *journal.Tx, p *pending) error {
 	possible := p.tried(0)
 	if p.Proof || (p.Manifest || p.Dead) && !possible {
@@ -27,7 +27,7 @@ func (l *Lane) stateGivenUp(tx *journal.Tx, p *pending) error {
 		o := &s.outcomes[i]
 		switch {
 		case p.Dead:
-			o.Outcome = 0 // it is that of the dead letter
+			o.Outcome = 0 // the dead letter has the outcome
 		case o.Delivered == proof.Record:
 			o.Outcome = byte(auditrelay.Skipped)
 		}
@@ -42,7 +42,7 @@ func (l *Lane) stateGivenUp(tx *journal.Tx, p *pending) error {
 	return l.states(tx, max(p.of(), 1), p.Last, entries...)
 }
 
-// possible are the leaves of a payload that may have arrived.
+// possible returns the leaves of a payload that may have arrived.
 func (s *stated) possible() [][]byte {
 	s.payload.Flags |= proof.FlagPossible
 	for i := range s.outcomes {
@@ -52,7 +52,7 @@ func (s *stated) possible() [][]byte {
 	return s.entries()
 }
 
-// stateEarlier states of a refused payload that an earlier attempt may have succeeded.
+// stateEarlier states that an earlier attempt of a rejected payload may have succeeded.
 func (l *Lane) stateEarlier(tx *journal.Tx, p *pending) error {
 	if p.Proof || !p.tried(1) {
 		return nil
@@ -62,7 +62,7 @@ func (l *Lane) stateEarlier(tx *journal.Tx, p *pending) error {
 		return err
 	}
 	for i := range s.outcomes {
-		s.outcomes[i].Outcome = 0 // what takes the payload's place says it
+		s.outcomes[i].Outcome = 0 // the payload's replacement states the outcome
 	}
 	return l.states(tx, max(p.of(), 1), p.Last, s.possible()...)
 }

@@ -9,15 +9,16 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Prune forgets what is kept of chunks that lie wholly before a sequence: their
-// outcomes, the receipts of their events and payloads, and dead letters that are resolved.
-// What an operator may still act on stays.
+// Prune removes the records of chunks that lie wholly before a sequence: their outcomes, the
+// receipts of their events and payloads, and resolved dead letters. It keeps everything that an
+// operator can still act on.
 func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	k, value, ok, err := j.Last(journal.ChunkKey(s.ID, 0), journal.ChunkKey(s.ID, before))
 	var keep chunkRecord
 	switch {
 	case errors.Is(err, journal.ErrErased):
-		// Its own number is not known any more: receipts go with a later chunk.
+		// The chunk's own number is no longer known, so its receipts are removed with a later
+		// chunk.
 		_, _, keep.From, _ = k.Split()
 	case err != nil || !ok:
 		return err
@@ -30,7 +31,7 @@ func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	if err := pruneFrames(j, tx, s, keep.From); err != nil {
 		return err
 	}
-	published := uint64(1) << 62 // of a sink that keeps no proofs
+	published := uint64(1) << 62 // for a sink that keeps no proofs
 	if s.Attested.Published > 0 {
 		published = s.Attested.Published
 	}
@@ -40,7 +41,7 @@ func Prune(j *journal.Journal, tx *journal.Tx, s *State, before uint64) error {
 	tx.DeleteRange(journal.ReceiptKey(s.ID, 0), journal.ReceiptKey(s.ID, keep.Number))
 	tx.DeleteRange(journal.ResolvedKey(s.ID, 0), journal.ResolvedKey(s.ID, keep.From))
 	return j.ScanAll(journal.DeadLetterKey(s.ID, 0), journal.DeadLetterKey(s.ID, keep.From), func(k journal.Key, value []byte, erased bool) error {
-		resolved := erased // nothing is erased that is not
+		resolved := erased // an erased one is always resolved
 		if !resolved {
 			d, err := decodeDeadLetter(value)
 			if err != nil {

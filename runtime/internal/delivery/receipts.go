@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// receiptOf is the receipt of an event as its batch is about to be sealed.
+// receiptOf returns the receipt of an event at the seal of its batch.
 func receiptOf(j *Judged) receipts.Receipt {
 	r := receipts.Receipt{Sequence: j.Event.Sequence, Outcome: j.Outcome, Cause: j.Cause, Filter: j.Filter,
 		Reason: j.Reason, Emitted: len(j.Emitted), Trail: j.Trail, Input: j.Input}
@@ -34,20 +34,19 @@ func (l *Lane) sealFrame(tx *journal.Tx, now time.Time, a *Assembled) {
 	tx.SetAbout(of, key, a.frame.Seal(now))
 }
 
-// Receipt is one event's receipt, with where it comes from.
+// Receipt is one event's receipt, with its frame's data.
 type Receipt struct {
 	receipts.Receipt
-	At     time.Time // of the seal
+	At     time.Time // time of the seal
 	Config string
-	Again  bool // of a dead letter that was judged again
+	Again  bool // of a replayed dead letter
 }
 
-// Receipts calls fn with the receipts of a lane's events from first up to, not
-// including, end: those of its chunks by sequence, then those of dead letters that
-// were judged again, by time. Those of erased periods are left out. A frame that is
-// damaged is an error; fn's own ends it too.
+// Receipts calls fn with the receipts of a lane's events from first up to but not including
+// end: those of its chunks by sequence, then those of replayed dead letters by time. It omits
+// receipts of erased periods. It stops with an error of fn, or for a damaged frame.
 func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end uint64, fn func(Receipt) error) error {
-	// The frame that first lies in may begin before it.
+	// The frame that contains first may start before it.
 	from, to := journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, end)
 	if err := eachFrame(j, codec, s, [...]journal.Key{from, journal.FrameKey(s.ID, first), to}, first, end, false, fn); err != nil {
 		return err
@@ -60,25 +59,24 @@ func Receipts(j *journal.Journal, codec *receipts.Codec, s *State, first, end ui
 	return eachFrame(j, codec, s, [...]journal.Key{from, nil, to}, first, end, true, fn)
 }
 
-// judgedAgain reports whether a dead letter among the events may have been judged again.
-// There may be many frames of those, in no order of their events: for one event that was
-// never set aside none is read.
+// judgedAgain reports whether a dead letter among the events may have been processed again.
+// Such frames can be many, and are not ordered by event. For one event that never was a dead
+// letter, none is read.
 func judgedAgain(j *journal.Journal, s *State, first, end uint64) (bool, error) {
 	if s.DeadFrames == 0 || end != first+1 {
 		return s.DeadFrames > 0, nil
 	}
 	d, err := loadDeadLetter(j, s.ID, first)
 	if errors.Is(err, journal.ErrErased) {
-		return false, nil // as its receipts are
+		return false, nil // its receipts are erased too
 	}
 	return d != nil, err
 }
 
-// eachFrame calls fn with the receipts in the frames from one key, or from the greatest that
-// is not above the second, up to the third.
+// eachFrame calls fn with the receipts in a range of frames, up to keys[2]. The range starts at
+// keys[0], or at the greatest key that is not above keys[1].
 func eachFrame(j *journal.Journal, codec *receipts.Codec, s *State, keys [3]journal.Key, first, end uint64, again bool, fn func(Receipt) error) error {
-	// One frame at a time is taken out of the journal, so that a slow reader holds
-	// nothing of it.
+	// Read one frame at a time, so that a slow reader holds no resource of the journal.
 	for from, at, to := keys[0], keys[1], keys[2]; ; {
 		var k journal.Key
 		var value []byte
@@ -116,8 +114,8 @@ func eachFrame(j *journal.Journal, codec *receipts.Codec, s *State, keys [3]jour
 	}
 }
 
-// Refused returns why an event was set aside after the seal that had it delivered:
-// by the destination. CauseNone where it was not.
+// Refused returns the cause for which the destination rejected an event after its seal, or
+// CauseNone if it did not.
 func Refused(j *journal.Journal, s *State, sequence uint64) (auditrelay.Cause, error) {
 	d, err := loadDeadLetter(j, s.ID, sequence)
 	if err != nil || d == nil {
@@ -131,14 +129,13 @@ func damaged(s *State, k journal.Key, err error) error {
 	return fmt.Errorf("read the receipts of callback %s, frame %d: %w", s.LaneName(), number, errors.Join(err, journal.ErrCorrupt))
 }
 
-// pruneFrames forgets the receipts of chunks before the one at keep, and those of
-// dead letters that were judged again and lie wholly before it.
+// pruneFrames removes the receipts of chunks before the one at keep, and those of replayed dead
+// letters that lie wholly before it.
 func pruneFrames(j *journal.Journal, tx *journal.Tx, s *State, keep uint64) error {
 	tx.DeleteRange(journal.FrameKey(s.ID, 0), journal.FrameKey(s.ID, keep))
 	return j.ScanAll(journal.DeadFrameKey(s.ID, 0), journal.DeadFrameKey(s.ID, s.DeadFrames+1), func(k journal.Key, value []byte, erased bool) error {
 		h, err := receipts.ReadHeader(value)
-		// One that is damaged stays, for its readers to be told; one that is erased tells
-		// nobody anything.
+		// A damaged frame stays, so that readers get an error. An erased one is of no use.
 		if erased || err == nil && h.Last < keep {
 			_, _, number, _ := k.Split()
 			tx.Delete(journal.DeadFrameKey(s.ID, number))

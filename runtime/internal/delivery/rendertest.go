@@ -6,12 +6,12 @@ import (
 	"auditrelay"
 )
 
-// RenderTest makes the payloads of an event that was never accepted, after the filters. Nothing of it may be
-// sealed. The sink and the gate treat it as any other; its error is theirs.
+// RenderTest renders an event that was never accepted, after the filters. The caller must not
+// seal the result. Sink and gate process it like any other event, and the error is theirs.
 func RenderTest(judged Judged, at Place) ([]auditrelay.Payload, error) {
 	at.Receipts, at.Proofs = nil, nil
-	// Sequence 0 is no event's, so that a destination that keeps records by sequence cannot
-	// take it for one.
+	// No event has sequence 0, so a destination that stores records by sequence cannot confuse
+	// it with one.
 	batch := Batch{From: 0, To: 1, Judged: []Judged{judged}}
 	a, err := Assemble(batch, at)
 	if err != nil {

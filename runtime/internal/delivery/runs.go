@@ -8,29 +8,28 @@ import (
 	"auditrelay"
 )
 
-// run says how a stretch of a chunk's assigned events ended at the seal. Events
-// that ended alike share one, so that a chunk in which all is well takes a few
-// bytes.
+// run says how consecutive assigned events of a chunk ended at the seal. Consecutive events
+// with the same result share a run, so a chunk without failures takes a few bytes.
 type run struct {
-	first   uint64 // sequence
-	count   uint64 // of consecutive sequences from first on
+	first   uint64 // the first sequence
+	count   uint64 // number of consecutive sequences
 	outcome auditrelay.Outcome
 	cause   auditrelay.Cause
 	filter  string
 	reason  string
-	payload uint64 // ordinal in the chunk from 1; 0: none
+	payload uint64 // ordinal in the chunk from 1; 0 if none
 }
 
 func (r *run) last() uint64 { return r.first + r.count - 1 }
 
-// same reports whether next ended as r did.
+// same reports whether next has the same result as r.
 func (r *run) same(next *run) bool {
 	return r.outcome == next.outcome && r.cause == next.cause && r.filter == next.filter &&
 		r.reason == next.reason && r.payload == next.payload
 }
 
-// appendRun adds one event, joining it to the last run where it ended alike.
-// Runs hold no gaps: an unassigned sequence between two ends the run.
+// appendRun adds one event and extends the last run if possible. Runs have no gaps: an
+// unassigned sequence ends a run.
 func appendRun(runs []run, next run) []run {
 	if n := len(runs); n > 0 && runs[n-1].last()+1 == next.first && runs[n-1].same(&next) {
 		runs[n-1].count++
@@ -39,7 +38,7 @@ func appendRun(runs []run, next run) []run {
 	return append(runs, next)
 }
 
-// encodeRuns writes runs with one table of the strings they use.
+// encodeRuns encodes runs with one table of their strings.
 func encodeRuns(runs []run) []byte {
 	var table []string
 	index := map[string]uint64{}
@@ -75,8 +74,7 @@ func encodeRuns(runs []run) []byte {
 
 var errRuns = errors.New("malformed outcomes of a chunk")
 
-// decodeRuns is the inverse of encodeRuns. It bounds what it allocates by the
-// length of its input.
+// decodeRuns is the inverse of encodeRuns. The length of its input limits its allocations.
 func decodeRuns(in []byte) ([]run, error) {
 	d := &decoder{in: in}
 	table := make([]string, d.count(1))
@@ -102,7 +100,7 @@ func decodeRuns(in []byte) ([]run, error) {
 	return runs, nil
 }
 
-// decoder reads what append wrote; after a failure it reads zeros.
+// decoder decodes the encoding; after a failure it returns zeros.
 type decoder struct {
 	in     []byte
 	failed bool
@@ -138,7 +136,7 @@ func (d *decoder) bytes(n uint64) []byte {
 	return b
 }
 
-// count reads a number of items that take at least size bytes each.
+// count reads the number of items that take at least size bytes each.
 func (d *decoder) count(size int) int {
 	n := d.uvarint()
 	if n > uint64(len(d.in)/size) {
@@ -157,8 +155,8 @@ func (d *decoder) lookup(table []string) string {
 	return table[i]
 }
 
-// encodeSequences writes ascending-or-not sequences of a payload, each with
-// whether a tombstone stands for it.
+// encodeSequences encodes the sequences of a payload, in any order, and whether each is a
+// tombstone.
 func encodeSequences(sequences []uint64, tombstone func(i int) bool) []byte {
 	out := make([]byte, 0, len(sequences)+binary.MaxVarintLen64)
 	var previous uint64
@@ -175,7 +173,7 @@ func encodeSequences(sequences []uint64, tombstone func(i int) bool) []byte {
 
 // decodeSequences is the inverse of encodeSequences.
 func decodeSequences(in []byte) (sequences []uint64, tombstones map[uint64]bool, err error) {
-	sequences = make([]uint64, 0, len(in)) // nearly always a byte each
+	sequences = make([]uint64, 0, len(in)) // nearly always one byte each
 	var previous uint64
 	for len(in) > 0 {
 		v, n := binary.Varint(in)

@@ -13,10 +13,9 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Seal writes what a batch became into tx: outcomes, dead letters, tombstones,
-// emitted records, payloads, the manifest, the cursor. From the commit on the
-// filters never run again for these events. The action that asked for the batch
-// is done with it.
+// Seal writes the result of a batch into tx: outcomes, dead letters, tombstones, emitted
+// records, payloads, the manifest, the cursor. After the commit the filters never run again for
+// these events. It completes the action that requested the batch.
 func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries, l.takeAfter = 0, time.Time{}
@@ -95,8 +94,7 @@ func (l *Lane) Seal(tx *journal.Tx, now time.Time, a *Assembled, at Place) error
 	return l.state.put(tx)
 }
 
-// ordinals returns, for each of Judged, the number of the payload that it is in, from 1 on;
-// 0: it is in none.
+// ordinals returns for each of Judged the number of its payload, from 1; 0 if it is in none.
 func (a *Assembled) ordinals() []uint64 {
 	ordinals := make([]uint64, len(a.Judged))
 	for i := range a.payloads {
@@ -105,7 +103,7 @@ func (a *Assembled) ordinals() []uint64 {
 	return ordinals
 }
 
-// sealDead seals dead letters that were judged again.
+// sealDead seals dead letters that were processed again.
 func (l *Lane) sealDead(tx *journal.Tx, now time.Time, a *Assembled, at Place) error {
 	handled := make(map[uint64]bool, len(a.Dead))
 	for _, s := range a.Dead {
@@ -163,9 +161,9 @@ func (l *Lane) causes(c auditrelay.Cause, n uint64) {
 	l.state.Causes[c] += n
 }
 
-// emit appends what a filter emitted for one event as events of their own. Their
-// id derives from where they come from, so that what is appended again (a chunk
-// that was judged again after a crash before its seal) is stored once.
+// emit appends the records that a filter emitted for one event, as events. Their ids derive
+// from their origin. So if a chunk is processed again after a crash before its seal, the
+// journal stores each record once.
 func (l *Lane) emit(tx *journal.Tx, j *Judged, at Place) {
 	if l.state.Replay != nil && !l.state.Replay.Emit {
 		return
@@ -188,21 +186,21 @@ func (l *Lane) emit(tx *journal.Tx, j *Judged, at Place) {
 	}
 }
 
-// sealing is what payloads of one seal have in common.
+// sealing holds the common properties of the payloads of one seal.
 type sealing struct {
 	chunk    uint64
 	dead     bool
 	manifest bool
-	// of a bundle of proofs
+	// set for a bundle of proofs
 	proof     bool
 	proofFrom uint64
-	of        uint64 // a sequence of the period that they are about
+	of        uint64 // a sequence in their period
 	oldest    time.Time
 	origin    uint64 // the payload that these replace
 }
 
-// sealPayloads numbers payloads and writes them, with their bodies where these are not
-// joined.
+// sealPayloads numbers the payloads and writes them. It writes the body only if the payload is
+// not joined.
 func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks []payloadMarks, s sealing) ([]auditrelay.ManifestPayload, error) {
 	entries := make([]auditrelay.ManifestPayload, 0, len(payloads))
 	for i, p := range payloads {
@@ -233,7 +231,7 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 		if stored == ([sha256.Size]byte{}) {
 			stored = sha256.Sum256(p.Body)
 		}
-		if !s.proof { // of a proof nothing is stated: there would be no end
+		if !s.proof { // the log does not record bundles of proofs; otherwise it would grow without end
 			tx.SetAbout(s.of, journal.StatementKey(l.state.ID, meta.Number), l.statement(&meta, stored, m.outcomes))
 		}
 		entries = append(entries, auditrelay.ManifestPayload{Number: meta.Number, Key: p.Key, Records: len(p.Sequences),
@@ -242,28 +240,27 @@ func (l *Lane) sealPayloads(tx *journal.Tx, payloads []auditrelay.Payload, marks
 	return entries, nil
 }
 
-// Mend reports that the journal records the lane's progress again, after it could
-// not.
+// Mend reports that the journal records the lane's progress again after a failure.
 func (l *Lane) Mend(now time.Time) {
 	l.takeTries, l.takeAfter = 0, time.Time{}
 	l.recover(now)
 }
 
-// Retake has a take that failed tried again at once: what was in the way is gone.
+// Retake retries a failed take at once, since its cause is gone.
 func (l *Lane) Retake(now time.Time) {
 	l.takeTries, l.takeAfter = 0, time.Time{}
 	l.recover(now)
 }
 
-// Resting says that a filter rests before the first take: the lane is no healthier for
-// being opened anew. Nothing is held up by it; the first take tells how it goes on.
+// Resting reports before the first take that a filter pauses: opening the lane anew does not
+// make it healthy. It does not stop the lane; the first take determines the state.
 func (l *Lane) Resting(now time.Time, err error) {
 	l.takeTries = 1
 	l.fail(now, "filter", err)
 }
 
-// Untake reports that a take failed: nothing was sealed, and the range is taken
-// again after a pause.
+// Untake reports that a take failed. Nothing was sealed, and the lane takes the range again
+// after a pause.
 func (l *Lane) Untake(now time.Time, err error) {
 	l.taking, l.deadTaken = false, nil
 	l.takeTries++

@@ -12,8 +12,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Settle brings the result of an attempt into tx and into the lane. It reports
-// whether anything durable changed, so that tx is to be committed.
+// Settle applies the result of an attempt to tx and the lane. It reports whether durable state
+// changed, so that the caller must commit tx.
 func (l *Lane) Settle(tx *journal.Tx, now time.Time, sent Sent) (changed bool, err error) {
 	p := l.find(sent.Number)
 	if p == nil {
@@ -33,8 +33,8 @@ func (l *Lane) Settle(tx *journal.Tx, now time.Time, sent Sent) (changed bool, e
 	return true, l.settleRefused(tx, now, p, sent)
 }
 
-// Unsettle reports that a delivery could not even be tried, or its refusal not
-// be handled: the payload is tried again after a pause.
+// Unsettle reports that a delivery could not be tried, or that its rejection could not be
+// handled. The lane tries the payload again after a pause.
 func (l *Lane) Unsettle(now time.Time, number uint64, err error) {
 	if p := l.find(number); p != nil {
 		p.busy = false
@@ -42,8 +42,7 @@ func (l *Lane) Unsettle(now time.Time, number uint64, err error) {
 	}
 }
 
-// Abandon reports that an attempt was broken off by the owner: it says nothing
-// of the destination.
+// Abandon reports that the owner cancelled an attempt. This says nothing about the destination.
 func (l *Lane) Abandon(number uint64) {
 	if p := l.find(number); p != nil {
 		p.busy = false
@@ -76,7 +75,7 @@ func (l *Lane) settleDelivered(tx *journal.Tx, now time.Time, p *pending, sent S
 	return l.state.put(tx)
 }
 
-// resolveDelivered resolves the dead letters in p, but for those that failed.
+// resolveDelivered resolves the dead letters in p, except those that failed.
 func (l *Lane) resolveDelivered(tx *journal.Tx, now time.Time, p *pending, failed map[uint64]bool) error {
 	sequences, _, err := decodeSequences(p.Records)
 	if err != nil {
@@ -102,7 +101,7 @@ func (l *Lane) resolveDelivered(tx *journal.Tx, now time.Time, p *pending, faile
 	return nil
 }
 
-// close removes a payload and leaves its receipt.
+// close removes a payload and stores its receipt.
 func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	r.First, r.Last = p.First, p.Last
 	value, err := json.Marshal(&r)
@@ -121,7 +120,7 @@ func (l *Lane) close(tx *journal.Tx, p *pending, r receipt) error {
 	return nil
 }
 
-// settleRefused replaces a payload that failed for good.
+// settleRefused replaces a payload that failed permanently.
 func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sent) error {
 	r := sent.replacement
 	l.note(now, sent.Err)
@@ -174,7 +173,7 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 	if p.Proof && p.ProofFrom > 0 && errors.Is(sent.Err, auditrelay.ErrProofGap) {
 		l.republish()
 	}
-	if !p.Manifest { // to tell of a manifest that was refused takes another, refused alike
+	if !p.Manifest { // an amendment of a rejected manifest needs another manifest, which would be rejected too
 		if err := l.amend(tx, p.of(), auditrelay.Amendment{Number: p.Number, By: entries}); err != nil {
 			return err
 		}
@@ -190,15 +189,15 @@ func (l *Lane) settleRefused(tx *journal.Tx, now time.Time, p *pending, sent Sen
 	return l.state.put(tx)
 }
 
-// order sorts what is pending so that what replaced a payload stands in its
-// place: an in-order sink goes on where it was.
+// order sorts the pending payloads so that a replacement is at the place of its original: an
+// in-order sink continues there.
 func (l *Lane) order() {
 	slices.SortStableFunc(l.pending, func(a, b *pending) int {
 		return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(a.First, b.First), cmp.Compare(a.Number, b.Number))
 	})
 }
 
-// place is the number of the payload that this one descends from, or its own.
+// place returns the number of the payload that this one descends from, or its own number.
 func (p *pending) place() uint64 {
 	if p.Origin != 0 {
 		return p.Origin

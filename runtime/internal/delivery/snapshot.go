@@ -7,27 +7,27 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Snapshot is what a lane's owner publishes for others to read.
+// Snapshot is the state of a lane that its owner publishes to readers.
 type Snapshot struct {
 	State     State
 	Condition Condition
-	Sealed    uint64 // events in sealed payloads that are not settled
-	Held      int64  // bytes of sealed payloads that count for retain
-	InFlight  int    // payloads
-	Queued    int    // dead letters that are to be judged again
+	Sealed    uint64 // events in sealed, unsettled payloads
+	Held      int64  // size of the sealed payloads that count for retain
+	InFlight  int    // number of sealed, unsettled payloads
+	Queued    int    // dead letters that wait for processing
 	Oldest    time.Time
 	Floor     uint64
 	Blocked   bool
 	Done      bool
 	Unproved  bool      // see Unattested
-	NextTry   time.Time // when what failed is tried again, zero where nothing did
+	NextTry   time.Time // time of the next retry; zero if nothing failed
 	Attempts  uint64
 	Failures  map[string]uint64
-	Leaves    uint64 // of its log; 0: not known before the lane states something
+	Leaves    uint64 // number of leaves in its log; 0 until the lane adds one
 }
 
-// Snapshot copies what is to be seen of the lane. Its State and Leaves are durable
-// only if the last transaction was committed.
+// Snapshot copies the visible state of the lane. Its State and Leaves are durable only if the
+// last transaction was committed.
 func (l *Lane) Snapshot() *Snapshot {
 	s := &Snapshot{State: l.state, Condition: l.condition, InFlight: len(l.pending), Queued: len(l.deadQueue), Floor: l.Floor(),
 		Blocked: l.blocked, Done: l.Done(), Unproved: l.Unattested(), Attempts: l.attempts, Failures: maps.Clone(l.failures)}
@@ -49,8 +49,8 @@ func (l *Lane) Snapshot() *Snapshot {
 	return s
 }
 
-// Tried returns how often a sealed payload was tried since start, and when it is tried
-// next, zero where it does not wait for a time.
+// Tried returns the number of attempts of a sealed payload since the start, and the time of the
+// next one; zero if it does not depend on time.
 func (l *Lane) Tried(number uint64) (attempts int, next time.Time) {
 	p := l.find(number)
 	if p == nil {
@@ -62,7 +62,7 @@ func (l *Lane) Tried(number uint64) (attempts int, next time.Time) {
 	return p.attempts, next
 }
 
-// nextOf is when a failing payload is tried again.
+// nextOf returns the time of a failing payload's next attempt.
 func (l *Lane) nextOf(p *pending) time.Time {
 	if p.after.After(l.holdUntil) {
 		return p.after
@@ -70,7 +70,7 @@ func (l *Lane) nextOf(p *pending) time.Time {
 	return l.holdUntil
 }
 
-// nextTry is when a failed delivery or take is tried again.
+// nextTry returns the time of the next retry of a failed delivery or take.
 func (l *Lane) nextTry() (next time.Time) {
 	at := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
@@ -88,7 +88,7 @@ func (l *Lane) nextTry() (next time.Time) {
 	return next
 }
 
-// Account counts the events of the lane as the snapshot saw it.
+// Account returns the account of the lane at the time of the snapshot.
 func (s *Snapshot) Account(j *journal.Journal) (Account, error) {
 	a := Account{Counts: s.State.Counts, Taken: s.State.Taken, Sealed: s.Sealed}
 	err := s.State.outside(j, &a)

@@ -11,15 +11,15 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// A lane has a log of what it delivered: a Merkle tree with a leaf for each event's
-// outcome, in the transaction that makes the outcome durable. What goes out in a payload
-// is stated when that is settled, all else at the seal. Until then its entries stand
-// beside the payload. An event whose outcome changes gets another leaf.
+// Each lane has a log of delivered records: a Merkle tree with a leaf for each event's outcome.
+// The transaction that makes an outcome durable also adds its leaf. For an event in a payload
+// this is when the payload is settled, for all others the seal. Until a payload is settled, its
+// entries are stored with it. If an event's outcome changes, the event gets another leaf.
 
-// ReceiptSalt names the salts of the commitments to a lane's receipts.
+// ReceiptSalt returns the name of the salts of the commitments to a lane's receipts.
 func ReceiptSalt(laneID string) string { return "delivered/" + laneID }
 
-// state prepares what is to be stated of each event of the batch.
+// state prepares the log entries of the batch's events.
 func (a *Assembled) state(at Place) error {
 	if len(a.Judged) == 0 {
 		return nil
@@ -74,10 +74,11 @@ func (a *Assembled) state(at Place) error {
 	return nil
 }
 
-// outcomesOf returns what is to be stated of a payload's records, in their order.
+// outcomesOf returns the log entries of a payload's records, in order.
 func (a *Assembled) outcomesOf(p *auditrelay.Payload) []proof.Outcome {
 	n, from := len(p.Sequences), a.find(p.Sequences[0])
-	// Sequences ascend in both: where first and last are as far apart, all are alike.
+	// Sequences ascend in both. If first and last have the same distance in both, all between
+	// are the same.
 	if last := from + n - 1; last < len(a.Judged) && a.Judged[last].Event.Sequence == p.Sequences[n-1] {
 		return a.outcomes[from : last+1 : last+1]
 	}
@@ -86,10 +87,10 @@ func (a *Assembled) outcomesOf(p *auditrelay.Payload) []proof.Outcome {
 	return outcomes
 }
 
-// each calls fn for every record of a payload, with its place there and that of its event
+// each calls fn for every record of a payload, with its index there and the index of its event
 // in Judged.
 func (a *Assembled) each(p *auditrelay.Payload, fn func(k, at int)) {
-	at := 0 // records follow each other as events do
+	at := 0 // records are in the order of events
 	for k, s := range p.Sequences {
 		if at >= len(a.Judged) || a.Judged[at].Event.Sequence != s {
 			at = a.find(s)
@@ -99,7 +100,7 @@ func (a *Assembled) each(p *auditrelay.Payload, fn func(k, at int)) {
 	}
 }
 
-// find returns the place of a judged event by its sequence.
+// find returns the index of a processed event by its sequence.
 func (a *Assembled) find(sequence uint64) int {
 	i, _ := slices.BinarySearchFunc(a.Judged, sequence, func(j Judged, s uint64) int {
 		switch {
@@ -116,7 +117,7 @@ func (a *Assembled) find(sequence uint64) int {
 // receiptCommitter commits to the receipts of one batch.
 type receiptCommitter struct {
 	config string
-	salt   func(uint64) (proof.Salt, error) // nil: there are no receipts
+	salt   func(uint64) (proof.Salt, error) // nil if there are no receipts
 	trails map[*receipts.Visit][sha256.Size]byte
 	text   []byte
 }
@@ -137,7 +138,7 @@ func (c *receiptCommitter) to(j *Judged) (proof.Hash, error) {
 	if err != nil {
 		return proof.Hash{}, err
 	}
-	var visit *receipts.Visit // events that went the same way share their trail
+	var visit *receipts.Visit // events with the same path share their trail
 	if len(j.Trail) > 0 {
 		visit = &j.Trail[0]
 	}
@@ -152,8 +153,8 @@ func (c *receiptCommitter) to(j *Judged) (proof.Hash, error) {
 	return proof.Commit(salt, sha256.Sum256(c.text)), nil
 }
 
-// statement is what stands beside a sealed payload: the entry of its own, then those of
-// its records.
+// statement encodes the entries that are stored with a sealed payload: the payload's own entry,
+// then those of its records.
 func (l *Lane) statement(meta *payloadMeta, stored [sha256.Size]byte, outcomes []proof.Outcome) []byte {
 	p := proof.Payload{Number: meta.Number, Records: uint32(len(outcomes)), Digest: stored, Key: meta.Key}
 	if meta.Manifest {
@@ -171,13 +172,13 @@ func (l *Lane) statement(meta *payloadMeta, stored [sha256.Size]byte, outcomes [
 	return out
 }
 
-// stated is what stands beside a payload.
+// stated holds the decoded entries that are stored with a payload.
 type stated struct {
 	payload  proof.Payload
 	outcomes []proof.Outcome
 }
 
-// entries are the leaves of a payload that was delivered.
+// entries returns the leaves of a delivered payload.
 func (s *stated) entries() [][]byte {
 	out := make([][]byte, 0, len(s.outcomes)+1)
 	out = append(out, s.payload.Append(nil))
@@ -198,8 +199,8 @@ func (s *stated) bySequence() map[uint64]*proof.Outcome {
 	return m
 }
 
-// sealedEntries reads what stands beside a payload: the entry of its own, then those of
-// its records. Beside one that a program sealed which keeps no log stands nothing.
+// sealedEntries reads the entries that are stored with a payload: the payload's own entry, then
+// those of its records. A payload that a program without logs sealed has none.
 func (l *Lane) sealedEntries(p *pending) ([][]byte, error) {
 	value, ok, err := l.journal.Get(journal.StatementKey(l.state.ID, p.Number))
 	if err != nil || !ok {
@@ -224,8 +225,8 @@ func (l *Lane) badStatement(p *pending) error {
 	return fmt.Errorf("read what is to be stated of payload %d of callback %s: %w", p.Number, l.state.LaneName(), journal.ErrCorrupt)
 }
 
-// loadStated reads what stands beside a payload. Where nothing does, it is stated without
-// the digests.
+// loadStated reads the entries that are stored with a payload. If there are none, it builds
+// them without the digests.
 func (l *Lane) loadStated(p *pending) (*stated, error) {
 	entries, err := l.sealedEntries(p)
 	if err != nil {
@@ -251,8 +252,8 @@ func (l *Lane) loadStated(p *pending) (*stated, error) {
 	return s, l.update(s)
 }
 
-// update has tombstones stated with the outcome of now: a dead letter may have ended
-// before its tombstone arrived.
+// update sets the current outcome of tombstones: a dead letter may have been resolved before
+// its tombstone arrived.
 func (l *Lane) update(s *stated) error {
 	for i := range s.outcomes {
 		o := &s.outcomes[i]
@@ -299,8 +300,8 @@ func (l *Lane) restated(p *pending) (*stated, error) {
 	return s, l.update(s)
 }
 
-// states adds entries to the lane's log. They are about events of the period of about,
-// last the greatest; 0: about none.
+// states adds entries to the lane's log. about is a sequence in the period of their events, and
+// last the greatest sequence; 0 if they have none.
 func (l *Lane) states(tx *journal.Tx, about, last uint64, entries ...[]byte) error {
 	if len(entries) == 0 {
 		return nil
@@ -313,8 +314,8 @@ func (l *Lane) states(tx *journal.Tx, about, last uint64, entries ...[]byte) err
 	return nil
 }
 
-// statesSealed adds to the lane's log what stands beside a payload. Where the log may refer to
-// that, it stays there as the log's.
+// statesSealed adds the entries that are stored with a payload to the lane's log. If the log
+// can refer to them, they stay where they are and belong to the log.
 func (l *Lane) statesSealed(tx *journal.Tx, p *pending, entries [][]byte) error {
 	at := journal.StatementKey(l.state.ID, p.Number)
 	if !l.journal.Lends(at) {
@@ -328,7 +329,7 @@ func (l *Lane) statesSealed(tx *journal.Tx, p *pending, entries [][]byte) error 
 	return nil
 }
 
-// openTree loads the lane's log, and begins it where this incarnation has none.
+// openTree loads the lane's log, or starts one if this incarnation has none.
 func (l *Lane) openTree(tx *journal.Tx) error {
 	id := l.journal.Identity()
 	if l.tree == nil {
@@ -355,12 +356,12 @@ func (l *Lane) openTree(tx *journal.Tx) error {
 	return nil
 }
 
-// stateSealed states, at its seal, what of a batch is in no payload. ordinals are the
-// batch's.
+// stateSealed adds the leaves of events that are in no payload, at the seal of a batch.
+// ordinals are the batch's.
 func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, ordinals []uint64) error {
 	var entries [][]byte
 	next, last := a.From, uint64(0)
-	others := func(to uint64) { // what is not assigned
+	others := func(to uint64) { // events that are not assigned
 		if !a.dead() && next < to {
 			entries, last = append(entries, proof.Range{From: next, To: to}.Append(nil)), to-1
 		}
@@ -378,14 +379,14 @@ func (l *Lane) stateSealed(tx *journal.Tx, a *Assembled, ordinals []uint64) erro
 	others(a.To)
 	about := max(a.of(), 1)
 	if len(a.outcomes) == 0 {
-		about = 0 // the period may be erased meanwhile: the lane needs nothing of it
+		about = 0 // the period may be erased meanwhile, since the lane needs nothing of it
 	}
 	return l.states(tx, about, last, entries...)
 }
 
-// stateSettled states a payload that was delivered, but for the records that failed.
+// stateSettled adds the leaves of a delivered payload, without the records that failed.
 func (l *Lane) stateSettled(tx *journal.Tx, p *pending, failed map[uint64]bool) error {
-	if len(failed) == 0 && p.Tombstones == 0 { // it stays as it was sealed
+	if len(failed) == 0 && p.Tombstones == 0 { // the entries are still as sealed
 		entries, err := l.sealedEntries(p)
 		if err != nil {
 			return err
@@ -409,8 +410,8 @@ func (l *Lane) stateSettled(tx *journal.Tx, p *pending, failed map[uint64]bool) 
 	return l.states(tx, max(p.of(), 1), last, s.entries()...)
 }
 
-// stateRefused states what became of a refused payload's records, but for those that are
-// in the payloads that take its place: they inherit what is known of them.
+// stateRefused adds the leaves of a rejected payload's records, except those in its
+// replacements, which inherit their entries.
 func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed map[uint64]bool) error {
 	if err := l.stateEarlier(tx, p); err != nil {
 		return err
@@ -443,7 +444,7 @@ func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed m
 	}
 	var entries [][]byte
 	arrived, last := false, uint64(0)
-	gone := map[uint64]bool{} // did not arrive
+	gone := map[uint64]bool{} // records that did not arrive
 	for i := range s.outcomes {
 		o := s.outcomes[i]
 		switch {
@@ -461,7 +462,7 @@ func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed m
 		gone[o.Sequence], last = true, max(last, o.Sequence)
 		entries = append(entries, o.Append(nil))
 	}
-	if arrived { // the sink named those that did not
+	if arrived { // the sink named the records that did not arrive
 		if err := l.stateSettled(tx, p, gone); err != nil {
 			return err
 		}
@@ -469,13 +470,13 @@ func (l *Lane) stateRefused(tx *journal.Tx, p *pending, r *replacement, failed m
 	return l.states(tx, max(p.of(), 1), last, entries...)
 }
 
-// stateRange states that all events of a range that are the lane's ended alike, without
-// having been looked at.
+// stateRange adds a leaf for a range whose assigned events all ended the same way without
+// filters.
 func (l *Lane) stateRange(tx *journal.Tx, from, to uint64, o auditrelay.Outcome) error {
 	return l.states(tx, 0, to-1, proof.Range{Outcome: byte(o), From: from, To: to}.Append(nil))
 }
 
-// stateResolved states how a dead letter ended that was not judged again.
+// stateResolved adds the leaf of a dead letter that ended without being processed again.
 func (l *Lane) stateResolved(tx *journal.Tx, d *deadLetter) error {
 	o := proof.Outcome{Sequence: d.Sequence, Outcome: byte(d.Resolved)}
 	leaf, err := l.journal.AcceptedLeaves(d.Sequence, d.Sequence+1)

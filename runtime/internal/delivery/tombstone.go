@@ -10,10 +10,9 @@ import (
 	"auditrelay"
 )
 
-// tombstone is what stands at the destination for an event that could not be
-// delivered as it is. It holds no text that a producer or a guest chose: the
-// action comes from a closed set, and the id is a keyed digest, which only the
-// holder of the journal's key can tie to an id.
+// tombstone is the record that the destination gets in place of an event that could not be
+// delivered. It contains no text that a sender or a guest chose. The action comes from a closed
+// set. The id is a keyed digest, which only the holder of the journal's key can link to an id.
 type tombstone struct {
 	Tombstone bool               `json:"auditrelay_tombstone"`
 	Sequence  uint64             `json:"sequence"`
@@ -24,7 +23,7 @@ type tombstone struct {
 	IDDigest  string             `json:"id_hmac_sha256"`
 }
 
-// newTombstone makes the record that stands for e.
+// newTombstone returns the tombstone of e.
 func newTombstone(e *auditrelay.Event, o auditrelay.Outcome, cause auditrelay.Cause, key []byte) auditrelay.Record {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(e.Namespace))
@@ -33,7 +32,7 @@ func newTombstone(e *auditrelay.Event, o auditrelay.Outcome, cause auditrelay.Ca
 	data, err := json.Marshal(tombstone{Tombstone: true, Sequence: e.Sequence, Received: e.Received.UTC(),
 		Action: e.Action.Closed(), Outcome: o, Cause: cause, IDDigest: hex.EncodeToString(mac.Sum(nil)[:16])})
 	if err != nil {
-		panic("encode a tombstone: " + err.Error()) // no field of it can fail
+		panic("encode a tombstone: " + err.Error()) // cannot happen: every field can be encoded
 	}
 	return auditrelay.Record{Sequence: e.Sequence, Namespace: e.Namespace, Time: e.Received, TimeFrom: auditrelay.TimeMissing,
 		Received: e.Received, Action: auditrelay.Action(e.Action.Closed()), Source: e.Provenance.Source, Principal: e.Provenance.Principal, Tombstone: true, Data: data}

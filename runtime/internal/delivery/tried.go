@@ -5,25 +5,25 @@ import (
 	"auditrelay/internal/receipts"
 )
 
-// Tried is a version of a filter that judges a share of a lane's events.
+// Tried is a version of a filter that processes a share of a lane's events.
 type Tried struct {
-	ID     string // of the rollout
+	ID     string // the rollout's id
 	Filter string
-	Digest string // of the version, as receipts name it
-	// Chosen reports whether the version was to judge an event.
+	Digest string // digest of the version, as in receipts
+	// Chosen reports whether the version had to process an event.
 	Chosen func(*auditrelay.Event) bool
 }
 
-// TriedCounts counts the events of a lane that a rollout's version judged, and those among
-// them that were set aside, or discarded for a failure. They are written with what they
-// count: a chunk that is judged again after a crash counts once.
+// TriedCounts counts the events of a lane that a rollout's version processed, and those among
+// them that were dead-lettered, or discarded because of a failure. One transaction contains the
+// counts and the counted results, so a chunk that is processed again after a crash counts once.
 type TriedCounts struct {
-	ID     string `json:"id"` // of the rollout
+	ID     string `json:"id"` // the rollout's id
 	Judged uint64 `json:"judged"`
 	Failed uint64 `json:"failed"`
 }
 
-// SetTried says by which rollout the lane counts from now on; nil: by none.
+// SetTried sets the rollout that the lane counts for; nil: none.
 func (l *Lane) SetTried(t *Tried) { l.tried = t }
 
 // countTried counts a sealed chunk.
@@ -46,7 +46,7 @@ func (l *Lane) countTried(judged []Judged) {
 	l.addTried(n, failed)
 }
 
-// countRefused counts events that the destination refused for good.
+// countRefused counts events that the destination permanently rejected.
 func (l *Lane) countRefused(dead []*Judged) {
 	t := l.tried
 	if t == nil || l.state.Replay != nil || l.state.Tried == nil || l.state.Tried.ID != t.ID {
@@ -73,7 +73,7 @@ func (l *Lane) addTried(judged, failed uint64) {
 	l.state.Tried = &counts // a new one: snapshots share the old
 }
 
-// judged reports whether the version is among the filters that saw an event.
+// judged reports whether the version is among the filters that processed an event.
 func (t *Tried) judged(trail receipts.Trail) bool {
 	for _, v := range trail {
 		if v.Filter == t.Filter && v.Digest == t.Digest {
