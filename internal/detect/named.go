@@ -180,6 +180,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 			kinds &^= bare // of a query: what services call their keys
 		}
 	}
+	if kinds&token != 0 && text[at] != '|' && exported(name) {
+		kinds |= password // people set them, too
+	}
 	start := constructed(text, valueStart(text, at))
 	if size := parameters(name, text[start:min(len(text), start+headerBytes)]); size > 0 {
 		return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
@@ -249,6 +252,15 @@ func ofLines(text []byte, start, end int) bool {
 	return (first || text[start-1] == '\n') && (last || text[end] == '\n') && !(first && last)
 }
 
+// exported reports whether a name is written as those of variables of the environment are:
+// API_KEY.
+func exported(name []byte) bool {
+	name, _ = lastWord(name)
+	return bytes.IndexByte(name, '_') > 0 && environment.all(name)
+}
+
+var environment = charsetOf("A-Z0-9_")
+
 // nameBefore returns the name that ends before the sign at text[at].
 func (n *named) nameBefore(text []byte, at int) ([]byte, bool) {
 	end, marks := at, 0
@@ -305,7 +317,7 @@ func valueStart(text []byte, at int) int {
 		return start + 2 // N'...' of SQL, and prefixes that programs have
 	}
 	if text[at] != ':' {
-		return start
+		return start + tripled(text, start)
 	}
 	if marks == 0 && start+1 < len(text) && (text[start] == '!' || text[start] == '&' && start > at+1) { // a tag or anchor of YAML
 		if n := exceptBlank.span(text[start:min(len(text), start+nameBytes)]); start+n < len(text) && text[start+n] == ' ' {
@@ -347,6 +359,15 @@ func valueStart(text []byte, at int) int {
 		begin++
 	}
 	return begin
+}
+
+// tripled is the length of the line's end, and of the spaces behind it, between three quotes
+// before text[start] and the text in them.
+func tripled(text []byte, start int) int {
+	if start < 3 || start == len(text) || text[start] != '\n' && text[start] != '\r' || !quotes[text[start-1]] || text[start-2] != text[start-1] || text[start-3] != text[start-1] {
+		return 0
+	}
+	return white.span(text[start:min(len(text), start+nameBytes)])
 }
 
 var (

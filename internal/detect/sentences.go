@@ -38,7 +38,7 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 		value = value[:ascii.span(value)]
 	}
 	value = bytes.TrimRight(value, ".!?")
-	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || path(value) {
+	if seen, _ := classes(value); seen&digit == 0 || len(value) < 7 || path(value) {
 		return Finding{}, false
 	}
 	name := text[nameStart(text[:end]):end]

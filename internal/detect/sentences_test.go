@@ -25,3 +25,26 @@ func TestValuesBeforeTheirName(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesThatPeopleSet: behind a sign by which programs read values, short values that people
+// set are found, and digits; in sentences those of seven characters.
+func TestValuesThatPeopleSet(t *testing.T) {
+	s := newSet(t, "secrets")
+	for _, text := range []string{
+		"password=<12345678> and more", "run --password <482913>", "see {\"password\": \"<12345678>\"} here", "db:\n  password: <12345678>\n",
+		"password=12345, {\"password\": 12345678}, passwords: 1200, the password is 12 characters",
+		"https://x.org/y?token=<abcdef123456>&a=b", "api_key=<key00421abc>;", "access_token: '<abc_12345>'",
+		"api_key=team-1234, token=v1.22.3333, token: 2026-01-31T12:00:00, api_key=abcdef12, auth=oauth2",
+		"A=1 OPENAI_KEY=<hunter2xyz> B=2", "export GITHUB_TOKEN=<changeme>", "services:\n  AUTH_TOKEN: <hunter>\n",
+		"AUTH_TOKEN=required API_KEY=$KEY PRIMARY_KEY=user_id MAX_TOKENS=many TOKEN_LIMIT=soft openai_key=hunter2xyz",
+		"password = \"\"\"\n<hunter2>\n\"\"\"", "db_password = '''\r\n<c0rrect-h0rse>'''", "note = \"\"\"\nhunter2\n\"\"\"",
+		"the password is <hunter2> now", "das Kennwort lautet <hunter2> seit gestern", "\u5bc6\u7801\u662f <hunter2>",
+		"the password is base64, the secret is sha256",
+		"the new virtual key is <sk-1234> now", "master_key: <sk-1234>", "master_key: sk-...88dc, the model sk-1234",
+	} {
+		plain, want := marked(text)
+		if got := render(plain, s.Append(nil, []byte(plain), s.Name(nil))); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}

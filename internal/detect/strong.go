@@ -20,8 +20,14 @@ func strong(kinds kind, value []byte, how manner) bool {
 		return true
 	case kinds&password == 0 && how == schemed:
 		return len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0 && !versioned(value)
+	case kinds&password == 0 && bytes.HasPrefix(value, []byte("sk-")) && len(value) >= 7 && keyLetters.all(value[3:]):
+		return true
+	case kinds&password == 0 && how == assigned && numbered(value):
+		return true
 	case kinds&password == 0:
 		return (how != held || kinds&listed != 0) && len(value) >= 8 && seen&lower != 0 && seen&upper != 0 && seen&digit != 0 && !versioned(value)
+	case how == assigned && len(value) >= 6 && digitSet.all(value):
+		return true
 	case len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0:
 		return true
 	case how == assigned && seen&(lower|upper) != 0 && !ordinary(value):
@@ -57,8 +63,26 @@ func reference(value []byte) bool {
 
 var (
 	dottedName = charsetOf("A-Za-z0-9_.")
+	keyLetters = charsetOf("A-Za-z0-9_-")
 	callNames  = charsetOf("A-Za-z_.")
 )
+
+// numbered reports whether value is one word of letters with three or more digits among them,
+// as short tokens are. No point, hyphen or slash is in it: names of things have those.
+func numbered(value []byte) bool {
+	digits, letters := 0, 0
+	for _, c := range value {
+		switch {
+		case classOf[c] == digit:
+			digits++
+		case classOf[c]&(lower|upper) != 0:
+			letters++
+		case c != '_':
+			return false
+		}
+	}
+	return len(value) >= 8 && digits >= 3 && letters >= 2
+}
 
 // versioned reports whether value has a number with a point in it, as names with a version
 // have: Apache-2.0.
